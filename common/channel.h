@@ -1,0 +1,32 @@
+/* Framed messages over a stream socket that never blocks: 4 bytes of length (little-endian), then the message.
+ * Used on socket pairs between the supervisor and the gateway or the zygote. */
+#ifndef AGENTOS_COMMON_CHANNEL_H
+#define AGENTOS_COMMON_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+
+struct channel {
+    int fd; /* owned, non-blocking; -1 when closed */
+    struct buffer in, out;
+    size_t out_done; /* bytes of out that are written already */
+};
+
+void channel_open(struct channel *channel, int fd);
+void channel_close(struct channel *channel);
+
+/* Queue a message and write as much as the socket takes. False: the peer is gone (errno). */
+bool channel_send(struct channel *channel, const struct buffer *message);
+/* Write on; call when the socket is writable. channel_pending: there is still something to write. */
+bool channel_flush(struct channel *channel);
+bool channel_pending(const struct channel *channel);
+
+/* Read what is there. False: end of file, an error, or a frame over MESSAGE_MAX; what came before is kept. */
+bool channel_fill(struct channel *channel);
+/* The next whole message, borrowed until the next channel call; false: none complete yet. */
+bool channel_next(struct channel *channel, const void **bytes, size_t *length);
+
+#endif

@@ -1,0 +1,115 @@
+#include "common/clock.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t milliseconds(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+int64_t clock_now(void)
+{
+    return milliseconds(CLOCK_REALTIME) / 1000;
+}
+
+int64_t clock_now_ms(void)
+{
+    return milliseconds(CLOCK_REALTIME);
+}
+
+int64_t clock_monotonic_ms(void)
+{
+    return milliseconds(CLOCK_MONOTONIC);
+}
+
+const char *clock_format(int64_t seconds, char text[CLOCK_TEXT])
+{
+    const int64_t first = -62167219200, last = 253402300799; /* the years 0000 and 9999 */
+    time_t time = (time_t)(seconds < first ? first : seconds > last ? last : seconds);
+    struct tm parts;
+    gmtime_r(&time, &parts);
+    strftime(text, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
+}
+
+/* Reads exactly `digits` digits; returns what follows them, or NULL. */
+static const char *number(const char *text, int digits, int *value)
+{
+    *value = 0;
+    for (int i = 0; i < digits; i++) {
+        if (!isdigit((unsigned char)text[i]))
+            return NULL;
+        *value = *value * 10 + (text[i] - '0');
+    }
+    return text + digits;
+}
+
+/* "Z", "+02:00", "-0530", "+02" or nothing. Returns what follows, or NULL. */
+static const char *offset(const char *text, int *minutes)
+{
+    *minutes = 0;
+    if (*text == 'Z' || *text == 'z')
+        return text + 1;
+    if (*text != '+' && *text != '-')
+        return text;
+    int sign = *text == '-' ? -1 : 1, hours, rest = 0;
+    text = number(text + 1, 2, &hours);
+    if (!text)
+        return NULL;
+    if (*text == ':' || isdigit((unsigned char)*text)) {
+        text = number(*text == ':' ? text + 1 : text, 2, &rest);
+        if (!text)
+            return NULL;
+    }
+    *minutes = sign * (hours * 60 + rest);
+    return hours <= 15 && rest <= 59 ? text : NULL;
+}
+
+static const char *time_of_day(const char *text, struct tm *parts)
+{
+    text = number(text, 2, &parts->tm_hour);
+    if (!text || *text != ':')
+        return NULL;
+    text = number(text + 1, 2, &parts->tm_min);
+    if (text && *text == ':')
+        text = number(text + 1, 2, &parts->tm_sec);
+    if (text && (*text == '.' || *text == ','))
+        for (text++; isdigit((unsigned char)*text);)
+            text++;
+    return text;
+}
+
+bool clock_parse(const char *text, int64_t *seconds)
+{
+    text += strspn(text, " \t\"'");
+    struct tm parts = {0};
+    int year, minutes = 0;
+    text = number(text, 4, &year);
+    if (text && *text == '-')
+        text = number(text + 1, 2, &parts.tm_mon);
+    else
+        return false;
+    if (text && *text == '-')
+        text = number(text + 1, 2, &parts.tm_mday);
+    else
+        return false;
+    if (text && (*text == 'T' || *text == 't' || (*text == ' ' && isdigit((unsigned char)text[1])))) {
+        text = time_of_day(text + 1, &parts);
+        if (text)
+            text = offset(text, &minutes);
+    }
+    if (!text || text[strspn(text, " \t\r\n\"'")] != '\0')
+        return false;
+    if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 ||
+        parts.tm_hour > 24 || parts.tm_min > 59 || parts.tm_sec > 60)
+        return false;
+    parts.tm_year = year - 1900;
+    parts.tm_mon -= 1;
+    *seconds = (int64_t)timegm(&parts) - (int64_t)minutes * 60;
+    return true;
+}

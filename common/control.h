@@ -1,0 +1,24 @@
+/* The control socket: how the CLI (and later the HTTP process) speaks with a running supervisor.
+ *
+ * RUN_DIR/control is a UNIX stream socket, mode 0600 in a 0700 folder; only processes of the same user (or root) are
+ * answered (SO_PEERCRED). One request a connection: a JSON object on one line, at most CONTROL_MAX bytes. The answer
+ * is one JSON object a line: {"exit": N, …}, N being the exit code that the CLI ends with; with N != 0 also
+ * "complaint", a sentence for standard error.
+ *
+ *   {"verb":"status","agent":NAME?}            {"exit":0,"status":{…}}   the object of contract section 1
+ *   {"verb":"where","agent":NAME}              {"exit":0,"path":"/data/agents/NAME"}   66: no such agent
+ *   {"verb":"task","agent","text","id"?,"priority"?,"ttl_seconds"?,"lock"?,"wait"?:true}
+ *                                              {"exit":0,"id":ID}  after the block is in queue.md and fsynced;
+ *                                              with wait a second line when it has ended:
+ *                                              {"exit":0,"id","end","reward","commit"}; end as in message.h
+ *                                              (exit 0 for "done", 65 otherwise)
+ *   {"verb":"cancel","agent","task"}           {"exit":0} or 66
+ *   {"verb":"start|stop|restart|kill|pause|resume","agent":NAME,"no_wait"?:true}   {"exit":0} when it is so
+ */
+#ifndef AGENTOS_COMMON_CONTROL_H
+#define AGENTOS_COMMON_CONTROL_H
+
+#define CONTROL_SOCKET "control"
+enum { CONTROL_MAX = 1024 * 1024 };
+
+#endif

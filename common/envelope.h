@@ -1,0 +1,45 @@
+/* An envelope (contract section 9): Markdown with YAML front matter, one piece of IAC. */
+#ifndef AGENTOS_COMMON_ENVELOPE_H
+#define AGENTOS_COMMON_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+
+enum { ENVELOPE_MAX = 256 * 1024 /* bytes, whole file */, HOPS_MAX = 16 };
+
+enum envelope_kind { KIND_HANDOFF, KIND_MESSAGE, KIND_RESULT, KIND_BOUNCE, KIND_ITEM, KIND_TASK };
+enum priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
+
+/* KIND_TASK: a task of the agent's own queue that became a dead letter; it never travels.
+ * status: pending (outbox), deferred, delivered, reading, finished, read, expired, refused, failed. */
+struct envelope {
+    char *id;
+    enum envelope_kind kind;
+    char *from, *to;     /* agent names; "operator" for people; "queue:NAME" for items */
+    int64_t created;     /* epoch seconds */
+    int64_t ttl_seconds; /* 0: never expires */
+    enum priority priority;
+    char *status;
+    int64_t attempts, hops;
+    char *trace;
+    char *in_reply_to, *reason;        /* NULL: not yet true */
+    int64_t delivered, read, finished; /* 0: not yet true */
+    char *body;
+};
+
+const char *envelope_kind_name(enum envelope_kind kind);
+const char *priority_name(enum priority priority);
+bool priority_parse(const char *text, enum priority *priority); /* high, normal, low in any case */
+
+/* Fields that are missing get their defaults (priority normal, ttl 0, attempts 0, hops 1); id, kind, from, to
+ * and created must be there. Unknown keys are kept out. Text over ENVELOPE_MAX is a fault that names its size. */
+bool envelope_parse(struct envelope *envelope, const char *text, size_t length, const char *name,
+                    struct fault *fault);
+void envelope_print(const struct envelope *envelope, struct buffer *out); /* appends the whole file */
+void envelope_free(struct envelope *envelope);
+
+#endif

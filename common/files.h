@@ -1,0 +1,49 @@
+/* Files in trees that other processes and people write too.
+ *
+ * Every path is relative to a folder's descriptor and is resolved beneath it without following any link
+ * (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), and only regular files are read:
+ * a link, FIFO or device that somebody planted is a fault, never a hang. */
+#ifndef AGENTOS_COMMON_FILES_H
+#define AGENTOS_COMMON_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "common/fault.h"
+
+/* What tells one state of a file from another without reading it. All zero: there is no file. */
+struct file_stamp {
+    uint64_t device, inode, size;
+    int64_t modified_ns, changed_ns;
+};
+
+struct file_stamp files_stamp(const struct stat *status);
+bool files_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
+struct file_stamp files_stamp_at(int folder, const char *path); /* zero when missing or no regular file */
+
+/* openat2 as said above; flags as for open(2), O_CLOEXEC | O_NOCTTY | O_NONBLOCK added. -1 and errno. */
+int files_open(int folder, const char *path, int flags, unsigned mode);
+/* A folder below `folder`, made with its parents when missing (mode 0755). -1 and fault. */
+int files_open_folder(int folder, const char *path, bool create, struct fault *fault);
+/* The folder at an absolute or relative path of the user's (links are the user's own affair here). */
+int files_open_path(const char *path, struct fault *fault);
+
+/* The whole file as text with a NUL behind it. Returns 1 read, 0 no such file (no fault), -1 fault (also when
+ * larger than limit, or no regular file). stamp may be NULL. Caller frees *text. */
+int files_read(int folder, const char *path, size_t limit, char **text, size_t *length,
+               struct file_stamp *stamp, struct fault *fault);
+
+/* Write a new file whole: temporary name beside it, rename over path. With durable, the file is fsynced before
+ * the rename and the folder after it. */
+bool files_write(int folder, const char *path, const void *bytes, size_t length, bool durable,
+                 struct fault *fault);
+
+/* Append in one write(2), fsynced; the file is created when missing. */
+bool files_append(int folder, const char *path, const void *bytes, size_t length, struct fault *fault);
+
+/* All of bytes, over short writes and EINTR. False and errno. */
+bool files_write_all(int fd, const void *bytes, size_t length);
+
+#endif

@@ -1,0 +1,28 @@
+/* The log (contract section 13): to standard error, UTC, one event a line.
+ *
+ *   2026-04-29T10:00:00 INFO [agent] [orion] Processing task: first-task
+ *   {"time":"2026-04-29T10:00:00Z","level":"INFO","component":"agent","agent":"orion","message":"Processing …"}
+ *
+ * Each event is one write(2). In the text format, further lines of a message are indented by two blanks, so
+ * that no text from a model can look like an event; control characters are shown as '?'. */
+#ifndef AGENTOS_COMMON_LOG_H
+#define AGENTOS_COMMON_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+
+/* From LOG_LEVEL and LOG_FORMAT's texts (NULL: the defaults). False: not one of the allowed words, defaults stay. */
+bool log_start(const char *level, const char *format);
+bool log_enabled(enum log_level level);
+
+/* agent may be NULL. component is the word in the first brackets: agentos, agent, bootstrap, gateway. */
+void log_event(enum log_level level, const char *component, const char *agent, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#define log_debug(component, agent, ...) log_event(LOG_LEVEL_DEBUG, component, agent, __VA_ARGS__)
+#define log_info(component, agent, ...)  log_event(LOG_LEVEL_INFO, component, agent, __VA_ARGS__)
+#define log_warn(component, agent, ...)  log_event(LOG_LEVEL_WARN, component, agent, __VA_ARGS__)
+#define log_error(component, agent, ...) log_event(LOG_LEVEL_ERROR, component, agent, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,23 @@
+/* Allocation that either succeeds or ends the process with a sentence on standard error.
+ *
+ * Running out of memory is the one fault that no caller could handle better than a restart does: every
+ * state that matters lies in files, and a worker is restarted by its supervisor, a supervisor by its
+ * container. What comes from outside is capped in size before it is allocated. */
+#ifndef AGENTOS_COMMON_MEMORY_H
+#define AGENTOS_COMMON_MEMORY_H
+
+#include <stddef.h>
+
+void *memory_new(size_t count, size_t size);             /* zeroed */
+void *memory_grow(void *old, size_t count, size_t size); /* like reallocarray */
+char *memory_text(const char *text);                     /* like strdup; NULL stays NULL */
+char *memory_slice(const char *text, size_t length);     /* length bytes and a NUL */
+char *memory_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* like asprintf */
+
+/* Variables declared with these free themselves when they go out of scope. */
+void memory_free_at(void *pointer_to_pointer);
+void memory_close_at(int *fd);
+#define OWNED    __attribute__((cleanup(memory_free_at)))
+#define OWNED_FD __attribute__((cleanup(memory_close_at)))
+
+#endif

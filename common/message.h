@@ -1,0 +1,124 @@
+/* What the processes say to each other, and how it is put into bytes.
+ *
+ * One table names every message with its number, who may send it to whom, and its fields in order. A message
+ * is a 4-byte header (version, 0, type as 16 bits little-endian) and then the fields: numbers as 8 bytes
+ * little-endian, texts as 4 bytes of length and that many bytes. Whoever reads checks each field and that
+ * nothing is left over; a message that fails ends its connection, never its reader.
+ *
+ *   worker  <-> supervisor   nng pair sockets over ipc, one each (a message is one nng message)
+ *   zygote  <-> supervisor   a socket pair (framed by channel.h)
+ *   gateway <-> supervisor   a socket pair (framed by channel.h)
+ *
+ * Messages say only "look" or carry a question to the model; files are the truth. A lost message costs time
+ * until the next scan, never data. */
+#ifndef AGENTOS_COMMON_MESSAGE_H
+#define AGENTOS_COMMON_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+
+enum { MESSAGE_VERSION = 1, MESSAGE_MAX = 4 * 1024 * 1024 /* bytes of one message, header included */ };
+
+enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
+
+/* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside */
+#define MESSAGE_TABLE(X)                                                                                        \
+    /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid */  \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnn")                                                                   \
+    /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */            \
+    X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                   \
+    /* worker -> supervisor: agent name, generation */                                                          \
+    X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                      \
+    /* worker -> supervisor: the tree is bootstrapped, work begins */                                           \
+    X(READY, 11, WORKER, SUPERVISOR, "")                                                                        \
+    /* worker -> supervisor: enum agent_activity, what of ("provider", a task's id), until (epoch s, 0) */      \
+    X(ACTIVITY, 12, WORKER, SUPERVISOR, "ntn")                                                                  \
+    /* worker -> supervisor: queue depth, inbox, handoffs, outbox, dead letters, negative streak,            \
+       tasks done (of all time), tokens today */  \
+    X(FIGURES, 13, WORKER, SUPERVISOR, "nnnnnnnn")                                                              \
+    /* worker -> supervisor: every present problem, a line each (replaces what was said before) */              \
+    X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                    \
+    /* worker -> supervisor: task id, reward + 1 (0, 1, 2), commit, tokens in, tokens out, end: "done",     \
+       "expired", "poison", "cancelled", "duplicate" */   \
+    X(FINISHED, 15, WORKER, SUPERVISOR, "tntnnt")                                                               \
+    /* worker -> supervisor: the serial of the heartbeat that is answered */                                    \
+    X(ALIVE, 16, WORKER, SUPERVISOR, "n")                                                                       \
+    /* supervisor -> worker: serial */                                                                          \
+    X(HEARTBEAT, 20, SUPERVISOR, WORKER, "n")                                                                   \
+    /* supervisor -> worker: bits of enum look */                                                               \
+    X(LOOK, 21, SUPERVISOR, WORKER, "n")                                                                        \
+    /* supervisor -> worker: finish the cycle within so many milliseconds, then exit 0 */                       \
+    X(STOP, 22, SUPERVISOR, WORKER, "n")                                                                        \
+    /* supervisor -> worker: 1 pause (finish the cycle first), 0 go on */                                       \
+    X(PAUSE, 23, SUPERVISOR, WORKER, "n")                                                                       \
+    /* supervisor -> worker: serial, task id; answered by CANCELLED: serial, 0 no such task, 1 done */          \
+    X(CANCEL, 24, SUPERVISOR, WORKER, "nt")                                                                     \
+    X(CANCELLED, 25, WORKER, SUPERVISOR, "nn")                                                                  \
+    /* supervisor -> worker: the agent's definition has changed (roster_encode) */                              \
+    X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                  \
+    /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task.             \
+       The supervisor sets the name from the connection. */  \
+    X(ASK, 30, WORKER, SUPERVISOR, "nttt")                                                                      \
+    /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
+       as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms */ \
+    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntn")                                                            \
+    /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \
+       (epoch s), a sentence */  \
+    X(WAITING, 32, GATEWAY, SUPERVISOR, "nttnt")                                                                \
+    /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                \
+    X(FORGET, 33, WORKER, SUPERVISOR, "nt")
+
+enum message_type {
+#define X(name, number, from, to, fields) MESSAGE_##name = number,
+    MESSAGE_TABLE(X)
+#undef X
+};
+
+/* What a worker does now, as it says itself; the supervisor derives the agent's state from it. */
+enum agent_activity { ACTIVITY_IDLE, ACTIVITY_WORKING, ACTIVITY_WAITING, ACTIVITY_PAUSED };
+
+/* What may have changed in an agent's tree. */
+enum look { LOOK_QUEUE = 1, LOOK_TREE = 2, LOOK_IAC = 4, LOOK_ALL = 7 };
+
+/* How a question to the model ended. Only OK carries a reply; every other kind leaves the task where it is. */
+enum answer_kind {
+    ANSWER_OK,
+    ANSWER_PASSING, /* the provider fails in a way that may pass: ask again after retry_after_ms or a backoff */
+    ANSWER_AUTH,    /* 401, 403: the key is wrong; ask again with a backoff, somebody must mend it */
+    ANSWER_QUOTA,   /* 402, or a 429 that says the quota or the money is used up */
+    ANSWER_REQUEST, /* 400, 404, 413, 422 …: this request as it is will never be answered */
+};
+
+const char *message_name(unsigned type); /* "ASK"; "unknown" for a number that is none */
+
+/* Writing. A message is built in a buffer: begin, then one call a field. */
+void message_begin(struct buffer *message, enum message_type type);
+void message_number(struct buffer *message, uint64_t number);
+void message_text(struct buffer *message, const char *text); /* NULL counts as "" */
+void message_bytes(struct buffer *message, const void *bytes, size_t length);
+
+/* The whole message at once, fields after the table: uint64_t for n, const char * for t. */
+void message_make(struct buffer *message, enum message_type type, ...);
+
+/* Reading. `reader` borrows the bytes; texts are copies that the caller frees (NULL after a fault). Every get
+ * returns false, and leaves the reader failed for good, when the field isn't there. */
+struct reader {
+    const unsigned char *at, *end;
+    bool failed;
+};
+
+/* False: too short, too long, another version. *type may be a number that is in no table. */
+bool message_open(struct reader *reader, const void *bytes, size_t length, unsigned *type);
+bool message_get_number(struct reader *reader, uint64_t *number);
+bool message_get_text(struct reader *reader, char **text, size_t limit); /* limit in bytes; longer is a fault;
+                                                                            a NUL inside is a fault */
+bool message_end(const struct reader *reader); /* everything was read, nothing failed */
+
+/* All fields at once, after the table: uint64_t * for n, char ** for t (all freed and NULL when it fails).
+ * Also checks message_end. */
+bool message_read(struct reader *reader, enum message_type type, ...);
+
+#endif

@@ -1,0 +1,25 @@
+/* Names and ids: what may become a file's name. */
+#ifndef AGENTOS_COMMON_NAMES_H
+#define AGENTOS_COMMON_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* 1 to 64 of a-z 0-9 - _, starting with a letter (contract section 3). */
+bool names_agent(const char *name);
+/* 1 to 64 of a-z 0-9 - (contract section 7). */
+bool names_skill(const char *name);
+
+/* A task's id as people write it, made into a file's name of at most ID_MAX bytes: letters, digits, '-', '_', '.'
+ * stay, the rest becomes '-'; never empty, never starting with '.'; a long or changed id gets '-' and 8 hex
+ * digits of its hash behind it, so that two ids never share a name. Caller frees. */
+char *names_file(const char *id);
+
+/* A new id: UTC time, four hex digits of sequence and eight of chance: "20260429T100505-0001-9f86d081"; sorts
+ * by time. */
+char *names_new_id(void);
+
+/* Deterministic 64-bit hash (FNV-1a) of bytes: for file names and tables, not for security. */
+unsigned long long names_hash(const void *bytes, size_t length);
+
+#endif

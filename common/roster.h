@@ -1,0 +1,97 @@
+/* agents.yaml (contract section 3): who works here, and under which limits. */
+#ifndef AGENTOS_COMMON_ROSTER_H
+#define AGENTOS_COMMON_ROSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+
+enum throughput_class { CLASS_SLOW, CLASS_MEDIUM, CLASS_FAST, CLASS_COUNT, CLASS_UNSET = CLASS_COUNT };
+
+struct text_list {
+    char **items;
+    size_t count;
+};
+
+struct schedule_entry {
+    char *cron, *task;
+};
+
+enum audit_method { AUDIT_RULE_BASED, AUDIT_COMMAND, AUDIT_LLM };
+
+struct roster_agent {
+    char *name, *persona, *domain, *tone; /* domain, tone: "" when not given */
+    struct text_list hints, goals;
+    enum throughput_class throughput_class; /* CLASS_UNSET: what persona.md says, else medium */
+    int64_t ttl_seconds;                    /* 0: never expires */
+    bool may_send_to_all;
+    struct text_list may_send_to; /* when not to all */
+    double decay_halflife_days;
+    struct {
+        bool enabled;
+        enum audit_method method;
+        struct text_list command;
+    } reward_audit;
+    struct {
+        int64_t memory_mb, open_files, task_seconds, tokens_per_day,
+            tasks_per_hour; /* the last two: 0 = no limit */
+    } limits;
+    struct {
+        int64_t negative_streak;
+        bool pause;
+    } watchdog;
+    int64_t idle_exit_seconds;
+    struct schedule_entry *schedule;
+    size_t schedule_count;
+    unsigned line; /* in agents.yaml */
+};
+
+struct roster_queue {
+    char *name;
+    struct text_list consumers;
+    int64_t max_attempts;
+};
+
+struct roster_segment {
+    char *name;
+    struct text_list writers, readers;
+};
+
+struct class_limits {
+    int64_t window, backlog;
+};
+
+struct roster {
+    struct roster_agent *agents;
+    size_t agent_count;
+    struct class_limits classes[CLASS_COUNT];
+    int64_t tokens_per_day; /* budget of all together; 0 = no limit */
+    struct roster_queue *queues;
+    size_t queue_count;
+    struct roster_segment *segments;
+    size_t segment_count;
+};
+
+enum { ROSTER_FILE_MAX = 4 * 1024 * 1024, ROSTER_AGENTS_MAX = 10000 };
+
+/* Every fault of the file, a line each "agents.yaml:LINE:COLUMN: sentence\n", is added to faults; NULL then.
+ * name stands in front of the lines. Caller frees with roster_free. */
+struct roster *roster_parse(const char *text, size_t length, const char *name, struct buffer *faults);
+/* DATA_DIR/agents.yaml: also missing, empty, a directory, unreadable, not UTF-8 or too large are faults. */
+struct roster *roster_load(const char *data_dir, struct buffer *faults);
+void roster_free(struct roster *roster);
+const struct roster_agent *roster_find(const struct roster *roster, const char *name);
+
+const char *class_name(enum throughput_class throughput_class); /* "slow" … */
+bool class_parse(const char *text, enum throughput_class *throughput_class);
+
+/* One agent's definition as text for another process of ours, and back; the caller frees the copy with
+ * roster_agent_free. Two definitions are the same when their texts are. */
+void roster_encode(const struct roster_agent *agent, struct buffer *out);
+struct roster_agent *roster_decode(const char *text, size_t length);
+void roster_agent_free(struct roster_agent *agent);
+
+#endif

@@ -1,0 +1,29 @@
+/* Keys and tokens (contract sections 2 and 11): read once, wiped from the environment, held by none but the
+ * process that needs them.
+ *
+ * The supervisor moves every secret variable into an anonymous memory file and overwrites its value in the
+ * process's initial environment, so that /proc/PID/environ doesn't show it. It keeps only the descriptor, to
+ * hand it to each gateway that it starts. */
+#ifndef AGENTOS_COMMON_SECRETS_H
+#define AGENTOS_COMMON_SECRETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/fault.h"
+
+/* Call first of all in main. Returns a sealed memfd (close-on-exec) with "NAME=VALUE\0" for every variable that
+ * SETTINGS_TABLE calls a secret, with or without owner; -1 and fault. Their values are overwritten in place and
+ * unset. */
+int secrets_collect(struct fault *fault);
+/* The same without keeping them: for programs that need none. */
+void secrets_wipe(void);
+
+/* In the gateway: read the descriptor into memory. */
+struct secrets;
+struct secrets *secrets_read(int fd, struct fault *fault);
+/* The variable's value, or NULL. Borrowed. */
+const char *secrets_find(const struct secrets *secrets, const char *variable);
+void secrets_free(struct secrets *secrets); /* overwritten first */
+
+#endif

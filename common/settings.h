@@ -1,0 +1,71 @@
+/* The environment (contract section 2) as one table: name, default, kind, range, help.
+ *
+ * A setting for one agent is the variable, two underscores, and the agent's name in capitals with '-' as '_';
+ * for a fallback provider likewise with its name. Values are read from the environment when asked for. */
+#ifndef AGENTOS_COMMON_SETTINGS_H
+#define AGENTOS_COMMON_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+
+enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD, SETTING_SECRET };
+
+/* X(ENUM, variable, kind, default, least, most, per_agent, words or NULL, help) */
+#define SETTINGS_TABLE(X)                                                                                    \
+    X(DATA_DIR, "DATA_DIR", TEXT, "/data", 0, 0, false, NULL, "the data directory")                          \
+    X(POLL_INTERVAL, "POLL_INTERVAL", INTEGER, "5", 1, 3600, false, NULL,                                    \
+      "seconds between the safety scans")                                                                    \
+    X(LLM_BASE_URL, "LLM_BASE_URL", TEXT, "https://api.openai.com/v1", 0, 0, true, NULL,                     \
+      "server with POST {base}/chat/completions, or 'offline'")                                              \
+    X(LLM_MODEL, "LLM_MODEL", TEXT, "gpt-4o", 0, 0, true, NULL, "the model's name there")                    \
+    X(LLM_API_KEY, "LLM_API_KEY", SECRET, NULL, 0, 0, true, NULL, "the key")                                 \
+    X(LLM_API_KEY_FILE, "LLM_API_KEY_FILE", TEXT, NULL, 0, 0, true, NULL, "a file that holds the key")       \
+    X(LLM_MAX_TOKENS, "LLM_MAX_TOKENS", INTEGER, "2048", 1, 10000000, true, NULL, "limit of a reply")        \
+    X(LLM_TIMEOUT, "LLM_TIMEOUT", INTEGER, "60", 1, 86400, true, NULL, "seconds for one request")            \
+    X(LLM_MAX_RETRIES, "LLM_MAX_RETRIES", INTEGER, "4", 0, 100, true, NULL,                                  \
+      "per request, on passing faults")                                                                      \
+    X(LLM_MAX_CONCURRENCY, "LLM_MAX_CONCURRENCY", INTEGER, "0", 0, 100000, false, NULL,                      \
+      "requests under way at once over all agents; 0 = no limit")                                            \
+    X(LLM_TEMPERATURE, "LLM_TEMPERATURE", NUMBER, NULL, 0, 2, true, NULL, "sent only when set")              \
+    X(LLM_RESPONSE_FORMAT, "LLM_RESPONSE_FORMAT", WORD, NULL, 0, 0, true, "json_schema json_object text",    \
+      "json_schema asks the server to force the reply's structure")                                          \
+    X(LLM_FALLBACKS, "LLM_FALLBACKS", TEXT, NULL, 0, 0, true, NULL, "comma-separated names of providers")    \
+    X(AGENTOS_LISTEN, "AGENTOS_LISTEN", TEXT, "127.0.0.1:8080", 0, 0, false, NULL, "the HTTP interface")     \
+    X(AGENTOS_TOKEN, "AGENTOS_TOKEN", SECRET, NULL, 0, 0, false, NULL, "bearer token of the HTTP interface") \
+    X(AGENTOS_TOKEN_FILE, "AGENTOS_TOKEN_FILE", TEXT, NULL, 0, 0, false, NULL,                               \
+      "a file that holds the token")                                                                         \
+    X(AGENTOS_RUN_DIR, "AGENTOS_RUN_DIR", TEXT, NULL, 0, 0, false, NULL, "sockets and lock; $DATA_DIR/.run") \
+    X(AGENTOS_BUS, "AGENTOS_BUS", TEXT, NULL, 0, 0, false, NULL, "nats://…: agents in other supervisors")    \
+    X(AGENTOS_SANDBOX, "AGENTOS_SANDBOX", WORD, "require", 0, 0, false, "require best-effort off",           \
+      "what happens where the kernel lacks a part of the sandbox")                                           \
+    X(STOP_GRACE, "STOP_GRACE", INTEGER, "8", 0, 3600, false, NULL, "seconds that a stop lets work finish")  \
+    X(LOG_LEVEL, "LOG_LEVEL", WORD, "info", 0, 0, false, "debug info warn error",                            \
+      "the least that is logged")                                                                            \
+    X(LOG_FORMAT, "LOG_FORMAT", WORD, "text", 0, 0, false, "text json", "json: one object a line")
+
+enum setting {
+#define X(name, ...) SET_##name,
+    SETTINGS_TABLE(X)
+#undef X
+        SETTING_COUNT
+};
+
+const char *setting_name(enum setting setting);
+/* owner: an agent's or a fallback's name, or NULL. Its own value, else the general one, else the default; an
+ * empty variable counts as unset, except AGENTOS_LISTEN. NULL: unset without default. Borrowed. */
+const char *setting_text(enum setting setting, const char *owner);
+/* Only the owner's own variable; NULL: not set for this owner. */
+const char *setting_own(enum setting setting, const char *owner);
+int64_t setting_integer(enum setting setting, const char *owner); /* after settings_check; else the default */
+
+/* "LLM_MODEL__ORION". Caller frees. */
+char *setting_variable(enum setting setting, const char *owner);
+
+/* Every value of every variable in the environment that is of the table, general or with an owner: wrong kinds,
+ * ranges and words, one sentence a line, are added to faults. False: there is a fault. */
+bool settings_check(struct buffer *faults);
+void settings_help(struct buffer *out); /* the table for --help */
+
+#endif

@@ -1,0 +1,16 @@
+/* UTF-8 (RFC 3629): everything that is stored or shown is valid UTF-8; what comes in may not be. */
+#ifndef AGENTOS_COMMON_UTF8_H
+#define AGENTOS_COMMON_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+bool utf8_valid(const char *text, size_t length);
+
+/* A copy in which every byte that is not part of valid UTF-8, and every NUL, is U+FFFD. Caller frees. */
+char *utf8_clean(const char *text, size_t length);
+
+/* The largest prefix length <= limit that ends between two characters of valid UTF-8 text. */
+size_t utf8_cut(const char *text, size_t length, size_t limit);
+
+#endif

@@ -1,0 +1,4 @@
+# cmake -C deploy/presets/asan.cmake -S . -B build/asan
+set(CMAKE_BUILD_TYPE Debug CACHE STRING "")
+set(AGENTOS_WERROR ON CACHE BOOL "")
+set(AGENTOS_SANITIZE "address,undefined" CACHE STRING "")

@@ -1,0 +1,23 @@
+/* How often a task was begun and took its worker down (contract section 5, poison tasks): .agentos/attempts.
+ *
+ * The count is written before the attempt (one pwrite of a small file; it must outlive a kill, not a power cut, so it
+ * isn't flushed) and taken back when the attempt ends in any orderly way. */
+#ifndef AGENTOS_WORKER_ATTEMPTS_H
+#define AGENTOS_WORKER_ATTEMPTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/fault.h"
+
+enum { ATTEMPTS_MAX = 3 };
+
+struct attempts;
+struct attempts *attempts_open(int tree); /* a damaged file counts as empty */
+void attempts_close(struct attempts *attempts);
+/* How many attempts of this task ended with the worker's death so far. */
+unsigned attempts_failed(const struct attempts *attempts, const char *id, uint64_t hash);
+bool attempts_begin(struct attempts *attempts, const char *id, uint64_t hash, struct fault *fault);
+void attempts_end(struct attempts *attempts, const char *id, uint64_t hash); /* orderly: forget it */
+
+#endif

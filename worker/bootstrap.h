@@ -1,0 +1,22 @@
+/* The agent's tree as it begins (contract section 4): what is missing is made, nothing that is there is changed. */
+#ifndef AGENTOS_WORKER_BOOTSTRAP_H
+#define AGENTOS_WORKER_BOOTSTRAP_H
+
+#include <stdbool.h>
+
+#include "common/buffer.h"
+#include "common/roster.h"
+#include "worker/history.h"
+
+/* Makes the folders and files, commits `init: agent filesystem` in an empty repository, and when the definition has
+ * changed rewrites what is still as bootstrap wrote it (its hash stands in .agentos/bootstrapped) with a commit
+ * "NAME(definition): …"; a file that somebody edited is left, with a warning line in problems.
+ * On later starts missing files are made again and committed. Idempotent; a crash anywhere is finished by the next
+ * call. */
+bool bootstrap_tree(int tree, const struct roster_agent *agent, struct history *history,
+                    struct buffer *problems, struct fault *fault);
+
+/* The class in force: the definition's, else persona.md's front matter's, else medium. */
+enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent);
+
+#endif

@@ -1,0 +1,19 @@
+/* The agent's card `.agent` (contract section 4): YAML, small enough to scan by the hundred. */
+#ifndef AGENTOS_WORKER_CARD_H
+#define AGENTOS_WORKER_CARD_H
+
+#include "common/buffer.h"
+#include "common/roster.h"
+#include "worker/learning.h"
+
+struct card_figures {
+    const char *state; /* "idle", "working" … as of this writing */
+    uint64_t tasks_done, tokens_today;
+    const char *day; /* "2026-04-29", of tokens_today */
+    const char *last_task;
+};
+
+void card_print(const struct roster_agent *agent, enum throughput_class throughput_class,
+                const struct learning *learning, const struct card_figures *figures, struct buffer *out);
+
+#endif

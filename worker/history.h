@@ -1,0 +1,92 @@
+/* An agent's memory as a git repository (libgit2): one commit for everything that belongs together.
+ *
+ * Durable means: history_commit returned true. What a crash left half done is brought to its end by history_open.
+ * The work tree is written by exchange (renameat2 RENAME_EXCHANGE), so that a person's save in the same moment is
+ * not lost: what came out of the exchange and isn't what we knew is put back and reported by `met`.
+ * git status, log, fsck, commit and gc by people work at any moment: the ref and index are changed under git's own
+ * lock files; a lock that is older than 10 s and held by no living process is stale and is broken with a warning. */
+#ifndef AGENTOS_WORKER_HISTORY_H
+#define AGENTOS_WORKER_HISTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/fault.h"
+
+enum { COMMIT_TEXT = 41 /* 40 hex digits and a NUL */ };
+
+enum change_kind {
+    CHANGE_WRITE,          /* tree and work tree get this text */
+    CHANGE_REMOVE,         /* removed from tree and work tree */
+    CHANGE_RECORD,         /* the tree gets this text; the work tree has it already (people's edits) */
+    CHANGE_RECORD_REMOVED, /* removed from the tree; it is gone from the work tree already */
+    CHANGE_UNTRACK,        /* removed from the tree, stays in the work tree (.git/info/exclude covers it) */
+};
+
+struct change {
+    enum change_kind kind;
+    const char *path; /* relative to the tree, no "..", parents are made */
+    const char *text; /* for WRITE and RECORD */
+    size_t length;
+};
+
+enum author { AUTHOR_AGENT, AUTHOR_PEOPLE };
+
+/* What a commit says about a finished task, as trailers; the ledger is made of these. */
+struct task_trailers {
+    const char *task;   /* id; NULL: this commit finishes no task */
+    uint64_t task_hash; /* of the block's content */
+    int reward;         /* -1, 0, 1 */
+    uint64_t tokens_in, tokens_out;
+    const char *end;    /* "done", "expired", "poison" */
+    const char *source; /* "queue", or an envelope's id */
+};
+
+struct commit_request {
+    enum author author;
+    const char *subject; /* "orion(task): first-task" */
+    const char *body;    /* NULL: none */
+    struct task_trailers trailers;
+    const struct change *changes;
+    size_t change_count;
+};
+
+struct history;
+
+/* Opens the repository in `tree` (descriptor and absolute path of the agent's folder), or makes it (branch main, no
+ * commit yet: history_empty). Repairs what a crash left: journal, stale locks, an index that is broken or behind.
+ * A repository that can't be opened at all is set aside as .git.damaged-TIME, with a sentence in *damage, and made
+ * anew; nothing is deleted. NULL and fault when even that fails. */
+struct history *history_open(int tree, const char *path, const char *agent, char **damage,
+                             struct fault *fault);
+void history_close(struct history *history);
+bool history_empty(const struct history *history);
+
+/* On success commit gets the id. On a fault nothing has happened and the work tree is as it was.
+ * A request without any effective change still makes a commit when it has trailers, else none (true, commit ""). */
+bool history_commit(struct history *history, const struct commit_request *request, char commit[COMMIT_TEXT],
+                    struct fault *fault);
+
+/* The ledger of what was done: was a task with this id and content hash finished? Then its commit. */
+bool history_finished(struct history *history, const char *task, uint64_t task_hash,
+                      char commit[COMMIT_TEXT]);
+uint64_t history_tasks_done(const struct history *history); /* of all time */
+
+/* The text of a tracked file at HEAD. 1, 0 not there, -1 fault. Caller frees. */
+int history_read(struct history *history, const char *path, char **text, size_t *length, struct fault *fault);
+
+/* Calls visit for each file that people changed, added or removed since HEAD, as changes of kind RECORD or
+ * RECORD_REMOVED (text borrowed for the call). Ignores what .gitignore and info/exclude name, iac/ and queue.md
+ * and .agent. Compares stamps first, contents only when they differ. quick: only the files in the tree's top and
+ * the skills; else everything. */
+bool history_edits(struct history *history, bool quick,
+                   void (*visit)(void *context, const struct change *change), void *context,
+                   struct fault *fault);
+
+/* Housekeeping for idle moments: checkpoint the journal when it has something, pack loose objects when there are
+ * many, join packs when there are many. Does one step; true: there was something to do. urgent (in the cycle's
+ * way): only what must not wait longer (journal over 8 MiB, over 6,000 loose objects). */
+bool history_tidy(struct history *history, bool urgent);
+
+#endif

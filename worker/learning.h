@@ -1,0 +1,65 @@
+/* What an agent has learned: skills, rewards, goals, reflections (contract section 8), as the files say, and what one
+ * finished task changes in them. No git here: the caller commits the changes that come out. */
+#ifndef AGENTOS_WORKER_LEARNING_H
+#define AGENTOS_WORKER_LEARNING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "worker/history.h" /* struct change */
+#include "worker/reply.h"
+
+struct learning;
+
+/* Reads the four files and the skills of the tree. A file that can't be read as text is reported (a line in
+ * problems) and counts as empty; the file itself is not touched. */
+struct learning *learning_open(int tree, struct buffer *problems);
+void learning_close(struct learning *learning);
+/* Read again what has changed on disk (stamps). */
+void learning_refresh(struct learning *learning, struct buffer *problems);
+
+/* A finished task. now: epoch seconds. audit_score: AUDIT_NONE when there is none. */
+enum { AUDIT_NONE = 2 };
+struct outcome {
+    const char *task_id;
+    const struct reply *reply;
+    int64_t now;
+    uint64_t tokens;
+    double decay_halflife_days;
+    int audit_score;
+};
+
+/* Apply it in memory and list the files that change (paths and texts owned by the list, freed by
+ * learning_changes_free). note gets what the commit's body should say: "skill earned: x", "skill strengthened: x (3)",
+ * "skill pruned: y (score 0.42)", "goal added: …"; one a line. Call learning_kept after the commit succeeded, or
+ * learning_refresh(…) + learning_forget to go back. */
+struct change_list {
+    struct change *items;
+    size_t count;
+};
+void learning_apply(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
+                    struct buffer *note);
+/* Only a reflection (an expired task, a poison task). */
+void learning_reflect(struct learning *learning, const char *task_id, const char *text, int64_t now,
+                      struct change_list *changes);
+void learning_kept(struct learning *learning);   /* the changes are committed and in the work tree */
+void learning_forget(struct learning *learning); /* they are not: read the files again at the next refresh */
+void change_list_free(struct change_list *changes);
+void change_list_add(struct change_list *changes, enum change_kind kind, const char *path, const char *text,
+                     size_t length);
+
+int learning_negative_streak(const struct learning *learning);
+size_t learning_skill_count(const struct learning *learning);
+/* A skill's name by index, in the file's order; borrowed. */
+const char *learning_skill_name(const struct learning *learning, size_t index);
+
+/* The texts for the prompt, appended. Skills: every summary, then the bodies nearest to the task while they fit in
+ * budget bytes (word overlap weighted by rarity; deterministic; ties by name). */
+void learning_prompt_skills(const struct learning *learning, const char *task, size_t budget,
+                            struct buffer *out);
+void learning_prompt_rewards(const struct learning *learning, size_t budget, struct buffer *out);
+void learning_prompt_goals(const struct learning *learning, struct buffer *out);
+void learning_prompt_reflections(const struct learning *learning, size_t budget, struct buffer *out);
+
+#endif

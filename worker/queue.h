@@ -1,0 +1,46 @@
+/* The queue file: blocks are taken out of queue.md while people append to and edit it (contract section 5).
+ *
+ * Reading: under a read lease (F_SETLEASE), which the kernel refuses while anybody has the file open for writing,
+ * so no half-written block is taken for a whole one. Where leases don't work, or a writer keeps the file open, a
+ * file that has been quiet for a second counts as whole, and before that all blocks but the last one do.
+ *
+ * Taking out, with a write lease (nobody else has the file open, whoever opens it waits these microseconds): the
+ * last block is cut off by ftruncate; a block within one page is blanked by one pwrite. Both are atomic against a
+ * kill and leave every other byte alone. Otherwise the rest is written to a new file, fsynced, and exchanged with
+ * queue.md (RENAME_EXCHANGE); what came out is kept under .agentos/ until nobody has it open for writing, and what
+ * somebody wrote to it in the meantime is merged (a three-way merge of blocks: snapshot, rest, theirs). At start
+ * what lies there is merged first. */
+#ifndef AGENTOS_WORKER_QUEUE_H
+#define AGENTOS_WORKER_QUEUE_H
+
+#include "worker/block.h"
+
+struct queue;
+
+/* tree: descriptor of the agent's folder; borrowed. Merges what a crash left aside. */
+struct queue *queue_open(int tree, struct fault *fault);
+void queue_close(struct queue *queue);
+
+/* Look at the file: cheap (one fstatat) when nothing has changed. False and fault: it can't be read now (the blocks
+ * known before are forgotten); the file stays as it is. *retry_ms gets > 0 when a writer keeps blocks back. */
+bool queue_look(struct queue *queue, int64_t *retry_ms, struct fault *fault);
+
+/* The blocks as of the last look, in the file's order; borrowed until the next look or take. */
+const struct block_list *queue_blocks(const struct queue *queue);
+/* The next to do: by priority, then as they stand; without those that have a problem. skip(context, block) true:
+ * not this one. NULL: none. */
+const struct block *queue_next(const struct queue *queue, bool (*skip)(void *, const struct block *),
+                               void *context);
+/* Blocks without problem. */
+size_t queue_depth(const struct queue *queue);
+/* When a block was first seen (for its TTL, when it has no `created`), kept over restarts in .agentos/seen. */
+int64_t queue_first_seen(struct queue *queue, const struct block *block);
+
+/* Take one block of this id and hash out of the file, whatever else happens to it at this moment; gone already is
+ * fine too. False and fault: it is still there (disk full, read-only); the file is whole. */
+bool queue_take(struct queue *queue, const char *id, uint64_t hash, struct fault *fault);
+
+/* For idle moments: drop the blank space that blocks left, finish what waits for a writer. */
+bool queue_tidy(struct queue *queue);
+
+#endif

@@ -1,0 +1,22 @@
+/* What a worker is born with: filled by the zygote from the supervisor's SPAWN message. */
+#ifndef AGENTOS_WORKER_START_H
+#define AGENTOS_WORKER_START_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/roster.h"
+
+struct worker_start {
+    struct roster_agent *agent; /* owned */
+    uint64_t generation;        /* of this agent's workers; news from an older one is ignored */
+    char *url;                  /* of the supervisor's socket for this agent */
+    char *data_dir;
+    int64_t poll_seconds;
+    pid_t supervisor;
+};
+
+/* The whole life of a worker process, after the zygote's fork. Returns the exit status. */
+int worker_live(struct worker_start *start);
+
+#endif

@@ -1,0 +1,14 @@
+/* The zygote: one single-threaded process with the libraries loaded and started (libgit2), made by the supervisor,
+ * which forks each worker on demand (DESIGN.md, "Memory and start").
+ *
+ * A worker is forked twice, so that the supervisor, as subreaper or PID 1, becomes its parent: it reaps it, and its
+ * end is the worker's (PR_SET_PDEATHSIG, set after the reparenting is over). Price: workers share one
+ * address-space layout. */
+#ifndef AGENTOS_WORKER_ZYGOTE_H
+#define AGENTOS_WORKER_ZYGOTE_H
+
+/* fd: the socket to the supervisor (SPAWN in, SPAWNED out). Ends when the supervisor closes it. Returns the exit
+ * status; in a forked worker it does not return but ends with worker_live's status. */
+int zygote_run(int fd);
+
+#endif
