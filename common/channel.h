@@ -13,6 +13,7 @@ struct channel {
     int fd; /* owned, non-blocking; -1 when closed */
     struct buffer in, out;
     size_t out_done; /* bytes of out that are written already */
+    size_t in_done;  /* bytes of in that were taken by channel_next */
 };
 
 void channel_open(struct channel *channel, int fd);

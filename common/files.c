@@ -1,0 +1,230 @@
+#include "common/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+struct file_stamp files_stamp(const struct stat *status)
+{
+    return (struct file_stamp){
+        .device = status->st_dev,
+        .inode = status->st_ino,
+        .size = (uint64_t)status->st_size,
+        .modified_ns = nanoseconds(status->st_mtim),
+        .changed_ns = nanoseconds(status->st_ctim),
+    };
+}
+
+bool files_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->inode == b->inode && a->device == b->device && a->size == b->size &&
+           a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
+}
+
+struct file_stamp files_stamp_at(int folder, const char *path)
+{
+    struct stat status;
+    if (fstatat(folder, path, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
+        return (struct file_stamp){0};
+    return files_stamp(&status);
+}
+
+int files_open(int folder, const char *path, int flags, unsigned mode)
+{
+    struct open_how how = {
+        .flags = (unsigned)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+        .mode = flags & (O_CREAT | O_TMPFILE) & ~O_DIRECTORY ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    long fd;
+    /* EAGAIN: a rename elsewhere raced with the walk (openat2(2)); it is safe to try again. */
+    for (int tries = 0; tries < 32; tries++) {
+        fd = syscall(SYS_openat2, folder, path, &how, sizeof how);
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    return (int)fd;
+}
+
+int files_open_folder(int folder, const char *path, bool create, struct fault *fault)
+{
+    int fd = files_open(folder, path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd >= 0)
+        return fd;
+    if (errno != ENOENT || !create) {
+        fault_errno(fault, "cannot open the folder %s", path);
+        return -1;
+    }
+    const char *slash = strrchr(path, '/');
+    OWNED_FD int above = -1;
+    if (slash) {
+        OWNED char *parent = memory_slice(path, (size_t)(slash - path));
+        above = files_open_folder(folder, parent, true, fault);
+        if (above < 0)
+            return -1;
+    }
+    const char *name = slash ? slash + 1 : path;
+    if (mkdirat(slash ? above : folder, name, 0755) != 0 && errno != EEXIST) {
+        fault_errno(fault, "cannot make the folder %s", path);
+        return -1;
+    }
+    fd = files_open(folder, path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        fault_errno(fault, "cannot open the folder %s", path);
+    return fd;
+}
+
+int files_open_path(const char *path, struct fault *fault)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        fault_errno(fault, "cannot open the folder %s", path);
+    return fd;
+}
+
+/* Reads until the end of the file, one byte past limit at most. */
+static bool read_all(int fd, size_t expected, size_t limit, char **text, size_t *length)
+{
+    size_t capacity = expected + 1 < limit + 1 ? expected + 1 : limit + 1, done = 0;
+    char *bytes = memory_new(capacity + 1, 1);
+    for (;;) {
+        if (done == capacity && capacity <= limit) {
+            capacity = capacity * 2 < limit + 1 ? capacity * 2 : limit + 1;
+            bytes = memory_grow(bytes, capacity + 1, 1);
+        }
+        ssize_t n = done < capacity ? read(fd, bytes + done, capacity - done) : 0;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            free(bytes);
+            return false;
+        }
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    bytes[done] = '\0';
+    *text = bytes;
+    *length = done;
+    return true;
+}
+
+int files_read(int folder, const char *path, size_t limit, char **text, size_t *length,
+               struct file_stamp *stamp, struct fault *fault)
+{
+    *text = NULL;
+    *length = 0;
+    if (stamp)
+        *stamp = (struct file_stamp){0};
+    OWNED_FD int fd = files_open(folder, path, O_RDONLY, 0);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        fault_errno(fault, errno == ELOOP ? "%s is a link, which is not followed" : "cannot read %s", path);
+        return -1;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        fault_set(fault, "%s is no regular file", path);
+        return -1;
+    }
+    if ((uint64_t)status.st_size > limit || !read_all(fd, (size_t)status.st_size, limit, text, length)) {
+        if ((uint64_t)status.st_size > limit)
+            fault_set(fault, "%s has %lld bytes; at most %zu are read", path, (long long)status.st_size,
+                      limit);
+        else
+            fault_errno(fault, "cannot read %s", path);
+        return -1;
+    }
+    if (*length > limit) {
+        free(*text);
+        *text = NULL;
+        fault_set(fault, "%s has more than %zu bytes", path, limit);
+        return -1;
+    }
+    if (stamp)
+        *stamp = files_stamp(&status);
+    return 1;
+}
+
+bool files_write_all(int fd, const void *bytes, size_t length)
+{
+    const char *at = bytes;
+    while (length > 0) {
+        ssize_t n = write(fd, at, length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        if (n == 0) {
+            errno = EIO;
+            return false;
+        }
+        at += n;
+        length -= (size_t)n;
+    }
+    return true;
+}
+
+/* The folder that holds path, and the name in it: renames must not walk a path that somebody may change. */
+static int parent_of(int folder, const char *path, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    *name = slash ? slash + 1 : path;
+    if (!slash)
+        return fcntl(folder, F_DUPFD_CLOEXEC, 0);
+    OWNED char *parent = memory_slice(path, (size_t)(slash - path));
+    return files_open(folder, parent, O_RDONLY | O_DIRECTORY, 0);
+}
+
+bool files_write(int folder, const char *path, const void *bytes, size_t length, bool durable,
+                 struct fault *fault)
+{
+    const char *name;
+    OWNED_FD int parent = parent_of(folder, path, &name);
+    if (parent < 0)
+        return fault_errno(fault, "cannot write %s, its folder can't be opened", path);
+    OWNED char *temporary = memory_print(".%s.new-%d", name, (int)getpid());
+    unlinkat(parent, temporary, 0);
+    OWNED_FD int fd = files_open(parent, temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    if (fd < 0)
+        return fault_errno(fault, "cannot write %s", path);
+    if (!files_write_all(fd, bytes, length) || (durable && fsync(fd) != 0) ||
+        renameat(parent, temporary, parent, name) != 0 || (durable && fsync(parent) != 0)) {
+        fault_errno(fault, "cannot write %s, the old one stays", path);
+        unlinkat(parent, temporary, 0);
+        return false;
+    }
+    return true;
+}
+
+bool files_append(int folder, const char *path, const void *bytes, size_t length, struct fault *fault)
+{
+    OWNED_FD int fd = files_open(folder, path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return fault_errno(fault, "cannot append to %s", path);
+    if (!S_ISREG(status.st_mode))
+        return fault_set(fault, "cannot append to %s, it is no regular file", path);
+    ssize_t n = write(fd, bytes, length);
+    if (n < 0 || (size_t)n < length) {
+        /* A short append leaves a torn piece behind what others wrote; finish it rather than leave it torn. */
+        if (n < 0 || !files_write_all(fd, (const char *)bytes + n, length - (size_t)n))
+            return fault_errno(fault, "cannot append to %s", path);
+    }
+    if (fsync(fd) != 0)
+        return fault_errno(fault, "what was appended to %s may not be on disk", path);
+    return true;
+}
