@@ -1,0 +1,144 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/channel.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/message.h"
+
+static char folder_name[64];
+static int folder;
+
+static int setup(void **state)
+{
+    (void)state;
+    strcpy(folder_name, "/tmp/agentos-files-XXXXXX");
+    assert_non_null(mkdtemp(folder_name));
+    folder = files_open_path(folder_name, NULL);
+    return folder < 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close(folder);
+    OWNED char *command = memory_print("rm -rf %s", folder_name);
+    return system(command);
+}
+
+static void test_what_is_written_reads_back_and_replaces(void **state)
+{
+    (void)state;
+    assert_true(files_write(folder, "a.md", "one", 3, true, NULL));
+    assert_true(files_write(folder, "a.md", "two!", 4, false, NULL));
+    OWNED char *text = NULL;
+    size_t length;
+    struct file_stamp stamp;
+    assert_int_equal(files_read(folder, "a.md", 100, &text, &length, &stamp, NULL), 1);
+    assert_string_equal(text, "two!");
+    struct file_stamp again = files_stamp_at(folder, "a.md");
+    assert_true(files_stamp_equal(&stamp, &again));
+}
+
+static void test_a_link_a_fifo_and_a_folder_are_faults_and_never_hang(void **state)
+{
+    (void)state;
+    struct fault fault;
+    char *text;
+    size_t length;
+    assert_int_equal(symlinkat("/etc/passwd", folder, "link"), 0);
+    assert_int_equal(symlinkat("/etc", folder, "way"), 0);
+    assert_int_equal(mkfifoat(folder, "fifo", 0600), 0);
+    assert_int_equal(mkdirat(folder, "dir", 0700), 0);
+    const char *const paths[] = {"link", "way/passwd", "fifo", "dir", "../escape", "/etc/passwd"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        assert_int_equal(files_read(folder, paths[i], 100000, &text, &length, NULL, &fault), -1);
+        assert_null(text);
+    }
+    assert_false(files_append(folder, "link", "x", 1, &fault));
+    assert_int_equal(files_read(folder, "missing", 10, &text, &length, NULL, &fault), 0);
+}
+
+static void test_a_file_over_the_limit_is_a_fault(void **state)
+{
+    (void)state;
+    char *text;
+    size_t length;
+    assert_true(files_write(folder, "big", "0123456789", 10, false, NULL));
+    assert_int_equal(files_read(folder, "big", 9, &text, &length, NULL, NULL), -1);
+    assert_int_equal(files_read(folder, "big", 10, &text, &length, NULL, NULL), 1);
+    assert_int_equal(length, 10);
+    free(text);
+}
+
+static void test_folders_are_made_with_their_parents(void **state)
+{
+    (void)state;
+    int fd = files_open_folder(folder, "iac/inbox/deep", true, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(files_open_folder(folder, "nowhere/here", false, NULL), -1);
+}
+
+static void test_a_frame_arrives_whole_however_it_is_cut(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    struct channel sender, receiver;
+    channel_open(&sender, ends[0]);
+    channel_open(&receiver, ends[1]);
+    OWNED_BUFFER struct buffer message = {0};
+    OWNED char *large = memory_new(700000, 1);
+    memset(large, 'x', 699999);
+    message_make(&message, MESSAGE_PROBLEMS, large);
+    const void *bytes;
+    size_t length = 0;
+    assert_true(channel_send(&sender, &message));
+    assert_true(channel_pending(&sender));
+    int turns = 0;
+    while (!channel_next(&receiver, &bytes, &length) && turns++ < 1000) {
+        assert_true(channel_flush(&sender));
+        assert_true(channel_fill(&receiver));
+    }
+    assert_int_equal(length, message.length);
+    assert_memory_equal(bytes, message.data, length);
+    channel_close(&sender);
+    assert_false(channel_fill(&receiver));
+    channel_close(&receiver);
+}
+
+static void test_a_frame_over_the_limit_ends_the_channel(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    struct channel receiver;
+    channel_open(&receiver, ends[1]);
+    assert_int_equal(write(ends[0], "\xff\xff\xff\x7f", 4), 4);
+    assert_false(channel_fill(&receiver));
+    channel_close(&receiver);
+    close(ends[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_written_reads_back_and_replaces),
+        cmocka_unit_test(test_a_link_a_fifo_and_a_folder_are_faults_and_never_hang),
+        cmocka_unit_test(test_a_file_over_the_limit_is_a_fault),
+        cmocka_unit_test(test_folders_are_made_with_their_parents),
+        cmocka_unit_test(test_a_frame_arrives_whole_however_it_is_cut),
+        cmocka_unit_test(test_a_frame_over_the_limit_ends_the_channel),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,85 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/message.h"
+
+static void test_a_message_reads_back_as_it_was_made(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_ASK, UINT64_C(7), "orion", "system", "task");
+    struct reader reader;
+    unsigned type;
+    assert_true(message_open(&reader, message.data, message.length, &type));
+    assert_int_equal(type, MESSAGE_ASK);
+    uint64_t serial;
+    char *agent, *prompt, *task;
+    assert_true(message_read(&reader, MESSAGE_ASK, &serial, &agent, &prompt, &task));
+    assert_int_equal(serial, 7);
+    assert_string_equal(agent, "orion");
+    assert_string_equal(prompt, "system");
+    assert_string_equal(task, "task");
+    free(agent);
+    free(prompt);
+    free(task);
+}
+
+static void test_a_message_cut_anywhere_is_refused_whole(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_ASK, UINT64_C(7), "orion", "system", "task");
+    for (size_t length = 0; length < message.length; length++) {
+        char *cut = malloc(length ? length : 1);
+        memcpy(cut, message.data, length);
+        struct reader reader;
+        unsigned type;
+        uint64_t serial;
+        char *a = NULL, *b = NULL, *c = NULL;
+        if (message_open(&reader, cut, length, &type))
+            assert_false(message_read(&reader, MESSAGE_ASK, &serial, &a, &b, &c));
+        assert_null(a);
+        assert_null(b);
+        assert_null(c);
+        free(cut);
+    }
+}
+
+static void test_bytes_left_over_a_nul_inside_and_another_version_are_refused(void **state)
+{
+    (void)state;
+    struct reader reader;
+    unsigned type;
+    uint64_t number;
+    char *text;
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_LOOK, UINT64_C(1));
+    buffer_add(&message, "x", 1);
+    assert_true(message_open(&reader, message.data, message.length, &type));
+    assert_false(message_read(&reader, MESSAGE_LOOK, &number));
+
+    message_begin(&message, MESSAGE_PROBLEMS);
+    message_bytes(&message, "a\0b", 3);
+    assert_true(message_open(&reader, message.data, message.length, &type));
+    assert_false(message_read(&reader, MESSAGE_PROBLEMS, &text));
+
+    message_make(&message, MESSAGE_LOOK, UINT64_C(1));
+    message.data[0] = MESSAGE_VERSION + 1;
+    assert_false(message_open(&reader, message.data, message.length, &type));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_message_reads_back_as_it_was_made),
+        cmocka_unit_test(test_a_message_cut_anywhere_is_refused_whole),
+        cmocka_unit_test(test_bytes_left_over_a_nul_inside_and_another_version_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
