@@ -1,0 +1,47 @@
+"""Fixtures: `model` is a model server of the test's own, `system` makes a scratch system (several if asked)."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import harness  # noqa: E402
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    setattr(item, f"report_{report.when}", report)
+
+
+@pytest.fixture
+def model():
+    server = harness.Model()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_system(request):
+    """A function that makes a harness.System; all are destroyed afterwards, their logs shown after a failure."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(harness.System(*arguments, **options))
+        return made[-1]
+
+    yield make
+    failed = getattr(request.node, "report_call", None) and request.node.report_call.failed
+    for system in made:
+        if failed:
+            print(f"---- log of {system.folder} ----\n{system.log()[-8000:]}")
+        system.destroy()
+
+
+@pytest.fixture
+def system(make_system, model):
+    """One agent, orion, with the plain model, running."""
+    return make_system(model=model).start()

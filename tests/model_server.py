@@ -1,0 +1,570 @@
+#!/usr/bin/python3
+"""The tests' model: a small server that speaks OpenAI's chat completions, well or badly, as it is told.
+
+    python3 tests/model_server.py --port 0 --print-port
+    LLM_BASE_URL=http://127.0.0.1:PORT/SCENARIO/v1
+
+How a request is answered is decided, in this order, by a scenario set for everybody (POST /become/SCENARIO), by a
+`[[model:SCENARIO]]` in the task's text, and by the path's first component; none of them: plain. A scenario is a list
+of steps joined by `+`, each a name with arguments behind dashes: `delay-1000+minus`, `http-503-times-2`. Steps with
+`-times-N` apply to the first N requests that meet them.
+
+    GET  /log            {"requests": [...], "peak": most requests at once, "connections": count}
+    GET  /log?prompts    the same with each request's system prompt
+    POST /reset          forget the log, the counters and what /become said
+    POST /become/NAME    every request is answered so from now on; /become/ alone lifts it
+    POST /release        let go what `hold` holds, now and later
+
+Nothing but the standard library; a plain request costs less than 0.1 ms.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import signal
+import socket
+import time
+
+HEAD_LIMIT = 64 * 1024
+PROMPTS_KEPT = 2000
+
+AGENT = re.compile(r"Persona of ([a-z][a-z0-9_-]*)")
+DIRECTIVE = re.compile(r"\[\[model:([^\]]+)\]\]")
+WORDS = re.compile(r"[a-z0-9]+")
+
+
+def slug(task):
+    """A skill's name out of a task's first words."""
+    return "-".join(WORDS.findall(task.lower()[:80])[:5])[:48].strip("-") or "something"
+
+
+# ---- what a reply says: each takes the request and gives (content, finish_reason) ----
+
+
+def block(lines):
+    return "```agentos\n" + lines + "```\n"
+
+
+def skill_lines(task):
+    return (
+        f"skill:\n  name: {slug(task)}\n  description: When a task like this one comes.\n"
+        f"  body: |\n    Do it step by step.\n    Then check the result.\n"
+    )
+
+
+def plain(request):
+    lines = f"reward: 1\nreason: it worked\n{skill_lines(request.task)}reflection: Small steps helped.\n"
+    return f"The answer to: {request.task[:200]}\n\n" + block(lines), "stop"
+
+
+def scored(reward):
+    def reply(request):
+        lines = f"reward: {reward}\nreason: it went so\n{skill_lines(request.task)}reflection: Score {reward}.\n"
+        return "An answer.\n\n" + block(lines), "stop"
+
+    return reply
+
+
+def whole_object(request):
+    reply = {
+        "answer": f"The answer to: {request.task[:200]}",
+        "reward": 1,
+        "reason": "it worked",
+        "skill": {"name": slug(request.task), "description": "When it comes.", "body": "Do it.\n"},
+        "reflection": "Small steps helped.",
+    }
+    return json.dumps(reply), "stop"
+
+
+def partly_malformed(request):
+    lines = (
+        "reward: 1\nreason: the rest is fine\nskill: [this, is, no, skill]\n"
+        "goals: {add: [Check the input first], done: 7}\nhandoffs: nonsense\nsurprise: yes\n"
+        "reflection: Mind the shape.\n"
+    )
+    return "An answer with a flaw.\n\n" + block(lines), "stop"
+
+
+def key_echoed(request):
+    """What a careless model or a logging proxy does: the key stands in the reply, the skill and the reflection."""
+    key = request.headers.get("authorization", "").removeprefix("Bearer ")
+    lines = (
+        f"reward: 1\nreason: used {key}\nskill:\n  name: leaky\n  description: Uses {key}.\n"
+        f"  body: |\n    curl -H 'Authorization: Bearer {key}'\nreflection: The key is {key}.\n"
+        f"goals: {{add: ['Keep {key} safe']}}\n"
+    )
+    return f"Your key is {key}.\n\n" + block(lines), "stop"
+
+
+CONTENTS = {
+    "plain": plain,
+    "minus": scored(-1),
+    "zero": scored(0),
+    "json": whole_object,
+    "partial": partly_malformed,
+    "secret": key_echoed,
+    "nostructure": lambda request: ("Just some prose without any block.", "stop"),
+    "empty": lambda request: ("", "stop"),
+    "null": lambda request: (None, "stop"),
+    "length": lambda request: ("This reply was going to be lo", "length"),
+    "filter": lambda request: ("", "content_filter"),
+    "badyaml": lambda request: ("An answer.\n\n" + block("reward: [1\n  : : {\n"), "stop"),
+}
+
+
+# ---- how it gets to the client ----
+
+
+def message_for(request, steps):
+    """The assistant's message and the finish reason."""
+    content, finish = plain(request)
+    for name, _ in steps:
+        if name in CONTENTS:
+            content, finish = CONTENTS[name](request)
+    message = {"role": "assistant", "content": content}
+    names = {name for name, _ in steps}
+    if "refusal" in names:
+        message["content"], message["refusal"] = None, "I can't help with that."
+    if "parts" in names:
+        half = len(content) // 2
+        message["content"] = [{"type": "text", "text": content[:half]}, {"type": "text", "text": content[half:]}]
+    if "reasoning" in names:
+        message["reasoning_content"] = "First I think about it."
+    return message, finish
+
+
+def completion(request, steps):
+    message, finish = message_for(request, steps)
+    text = message["content"] if isinstance(message["content"], str) else ""
+    usage = {"prompt_tokens": request.size // 4, "completion_tokens": len(text) // 4 + 1}
+    usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+    return json.dumps(
+        {
+            "id": f"chatcmpl-{request.serial}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": request.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": usage,
+        }
+    ).encode()
+
+
+def http_reply(status, body, extra="", content_type="application/json"):
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+    return head.encode() + body
+
+
+def error_body(text, kind, code=None):
+    return json.dumps({"error": {"message": text, "type": kind, "param": None, "code": code}}).encode()
+
+
+def number_after(arguments, word):
+    """The text behind a word in a step's arguments: ['503', 'times', '2'], 'times' gives '2'."""
+    if word in arguments[:-1]:
+        return arguments[arguments.index(word) + 1]
+    return None
+
+
+def send_plain(connection, request, steps, arguments):
+    connection.answer(http_reply(200, completion(request, steps)))
+
+
+def send_status(connection, request, steps, arguments):
+    status = int(arguments[0])
+    after = number_after(arguments, "retryafter")
+    extra = f"Retry-After: {after}\r\n" if after else ""
+    connection.answer(http_reply(status, error_body(f"status {status} as asked", "server_error"), extra))
+
+
+def send_auth(connection, request, steps, arguments):
+    body = error_body("Incorrect API key provided.", "invalid_request_error", "invalid_api_key")
+    connection.answer(http_reply(401, body))
+
+
+def send_quota(connection, request, steps, arguments):
+    body = error_body("You exceeded your current quota.", "insufficient_quota", "insufficient_quota")
+    connection.answer(http_reply(429, body))
+
+
+def send_error_in_200(connection, request, steps, arguments):
+    connection.answer(http_reply(200, error_body("Provider returned error", "server_error", 502)))
+
+
+def send_drip(connection, request, steps, arguments):
+    """The reply in small pieces with pauses between them."""
+    whole = http_reply(200, completion(request, steps))
+    pieces = [whole[at : at + 64] for at in range(0, len(whole), 64)]
+    pause = int(arguments[0]) / 1000 if arguments else 0.02
+
+    def next_piece():
+        if connection.gone:
+            return
+        piece = pieces.pop(0)
+        if pieces:
+            connection.transport.write(piece)
+            connection.later(pause, next_piece)
+        else:
+            connection.answer(piece)
+
+    next_piece()
+
+
+def send_cut(connection, request, steps, arguments):
+    whole = http_reply(200, completion(request, steps))
+    connection.answer(whole[: len(whole) - 40], close=True)
+
+
+def send_endless(connection, request, steps, arguments):
+    head = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n'
+    connection.transport.write(head)
+    piece = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+
+    def more():
+        if not connection.gone:
+            if connection.transport.get_write_buffer_size() < 1 << 20:
+                connection.transport.write(piece * 16)
+            connection.later(0.002, more)
+
+    more()
+
+
+def send_endless_head(connection, request, steps, arguments):
+    connection.transport.write(b"HTTP/1.1 200 OK\r\n")
+
+    def more():
+        if not connection.gone:
+            connection.transport.write(b"X-Filler: " + b"x" * 4000 + b"\r\n")
+            connection.later(0.002, more)
+
+    more()
+
+
+def send_junk(connection, request, steps, arguments):
+    connection.answer(bytes(range(256)) * 8, close=True)
+
+
+def send_no_json(connection, request, steps, arguments):
+    connection.answer(http_reply(200, b"<html><body>Welcome to the proxy</body></html>", "", "text/html"))
+
+
+def send_bad_utf8(connection, request, steps, arguments):
+    body = completion(request, steps).replace(b"The answer", b"The \xff\xfe\xc3( answer")
+    connection.answer(http_reply(200, body))
+
+
+def send_chunked(connection, request, steps, arguments):
+    body = completion(request, steps)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = [body[at : at + 100] for at in range(0, len(body), 100)]
+    connection.answer(head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n")
+
+
+def send_and_close(connection, request, steps, arguments):
+    connection.answer(http_reply(200, completion(request, steps), "Connection: close\r\n"), close=True)
+
+
+def send_reset(connection, request, steps, arguments):
+    connection.transport.abort()
+
+
+def send_nothing(connection, request, steps, arguments):
+    """Silence: the client must give up by itself."""
+
+
+SENDERS = {
+    "http": send_status,
+    "auth": send_auth,
+    "quota": send_quota,
+    "error200": send_error_in_200,
+    "drip": send_drip,
+    "cut": send_cut,
+    "endless": send_endless,
+    "endlesshead": send_endless_head,
+    "junk": send_junk,
+    "nojson": send_no_json,
+    "badutf8": send_bad_utf8,
+    "chunked": send_chunked,
+    "close": send_and_close,
+    "reset": send_reset,
+    "silent": send_nothing,
+}
+MODIFIERS = {"delay", "slow", "hold", "refusal", "parts", "reasoning"}
+
+
+def parse_scenario(text):
+    """'delay-5+http-503-times-2' gives [('delay', ['5']), ('http', ['503', 'times', '2'])]."""
+    steps = []
+    for part in text.split("+"):
+        name, *arguments = part.split("-")
+        glued = re.fullmatch(r"(slow|delay)(\d+)", name)
+        if glued:
+            name, arguments = glued[1], [glued[2], *arguments]
+        if name not in SENDERS and name not in CONTENTS and name not in MODIFIERS:
+            raise ValueError(f"unknown scenario step '{name}'")
+        steps.append((name, arguments))
+    return steps
+
+
+class Request:
+    """One question, as it stands in the log."""
+
+    def __init__(self, serial, connection, path, headers, body):
+        self.at_ns = time.monotonic_ns()
+        self.serial, self.connection, self.path, self.headers = serial, connection, path, headers
+        self.size = len(body)
+        asked = json.loads(body)
+        messages = asked.get("messages") or []
+        self.model = asked.get("model", "")
+        self.prompt = "\n".join(str(m.get("content")) for m in messages if m.get("role") in ("system", "developer"))
+        self.task = "\n".join(str(m.get("content")) for m in messages if m.get("role") == "user")
+        self.options = {key: value for key, value in asked.items() if key != "messages"}
+        self.end, self.end_ns = "open", 0
+
+    def agent(self):
+        found = AGENT.search(self.prompt or "")
+        return found[1] if found else None
+
+    def as_json(self, with_prompt):
+        names = ("serial", "connection", "at_ns", "end_ns", "end", "path", "headers", "task", "model", "options")
+        entry = {name: getattr(self, name) for name in names}
+        entry["agent"] = self.agent()
+        if with_prompt:
+            entry["prompt"] = self.prompt
+        return entry
+
+
+class Model:
+    """The log and what has been said about how to behave."""
+
+    def __init__(self, key):
+        self.key = key
+        self.connections = 0
+        self.serial = 0
+        self.scenarios = {}
+        self.reset()
+
+    def reset(self):
+        self.requests, self.counts = [], {}
+        self.override, self.released, self.held = None, False, []
+        self.open = self.peak = 0
+
+    def steps_for(self, request):
+        scenario = self.override or self.directive(request) or self.path_scenario(request.path)
+        if scenario not in self.scenarios:
+            self.scenarios[scenario] = parse_scenario(scenario)
+        steps = self.scenarios[scenario]
+        return [step for step in steps if self.applies(scenario, step)]
+
+    def applies(self, scenario, step):
+        times = number_after(step[1], "times")
+        if times is None:
+            return True
+        key = (scenario, step[0])
+        self.counts[key] = self.counts.get(key, 0) + 1
+        return self.counts[key] <= int(times)
+
+    @staticmethod
+    def directive(request):
+        if "[[model:" not in request.task:
+            return None
+        return DIRECTIVE.search(request.task)[1]
+
+    @staticmethod
+    def path_scenario(path):
+        first = path.lstrip("/").split("/", 1)[0]
+        return "plain" if first in ("v1", "chat", "openai") else first
+
+    def began(self, request):
+        self.requests.append(request)
+        if len(self.requests) > PROMPTS_KEPT:
+            self.requests[-PROMPTS_KEPT - 1].prompt = None
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+
+    def ended(self, request, how):
+        if request.end == "open":
+            request.end, request.end_ns = how, time.monotonic_ns()
+            self.open = max(0, self.open - 1)
+
+    def log(self, with_prompts):
+        requests = [request.as_json(with_prompts) for request in self.requests]
+        return {"requests": requests, "peak": self.peak, "connections": self.connections, "open": self.open}
+
+    def release(self):
+        self.released = True
+        held, self.held = self.held, []
+        for go_on in held:
+            go_on()
+
+
+class Connection(asyncio.Protocol):
+    """One client: requests one after the other, kept alive."""
+
+    def __init__(self, model):
+        self.model = model
+        self.buffer = bytearray()
+        self.request = None
+        self.busy = self.gone = self.promised = False
+        self.timers = set()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.model.connections += 1
+        self.number = self.model.connections
+
+    def connection_lost(self, error):
+        self.gone = True
+        if self.request is not None:
+            self.model.ended(self.request, "abandoned")
+
+    def data_received(self, data):
+        self.buffer += data
+        if not self.busy:
+            self.take_request()
+
+    def later(self, seconds, call):
+        asyncio.get_running_loop().call_later(seconds, call)
+
+    def take_request(self):
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self.buffer) > HEAD_LIMIT:
+                self.transport.abort()
+            return
+        head = self.buffer[:end].decode("latin-1").split("\r\n")
+        headers = {}
+        for line in head[1:]:
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        if headers.get("expect", "").lower() == "100-continue" and not self.promised:
+            self.promised = True
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body, rest = self.body(headers, end + 4)
+        if body is None:
+            return
+        self.buffer = rest
+        self.busy, self.promised = True, False
+        method, target, _ = (head[0] + "  ").split(" ", 2)
+        self.serve(method, target, headers, bytes(body))
+
+    def body(self, headers, start):
+        """The body and what is behind it; None while it isn't complete."""
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            end = start + int(headers.get("content-length", 0))
+            return (None, None) if len(self.buffer) < end else (self.buffer[start:end], self.buffer[end:])
+        body, at = bytearray(), start
+        while (line_end := self.buffer.find(b"\r\n", at)) >= 0:
+            size = int(self.buffer[at:line_end].split(b";")[0], 16)
+            chunk_end = line_end + 2 + size
+            if len(self.buffer) < chunk_end + 2:
+                break
+            if size == 0:
+                return body, self.buffer[chunk_end + 2 :]
+            body += self.buffer[line_end + 2 : chunk_end]
+            at = chunk_end + 2
+        return None, None
+
+    def serve(self, method, target, headers, body):
+        path, _, query = target.partition("?")
+        if path.endswith("/chat/completions") and method == "POST":
+            self.ask(path, headers, body)
+        else:
+            self.command(path, query)
+
+    def command(self, path, query):
+        model, result = self.model, {"ok": True}
+        if path == "/log":
+            result = model.log("prompts" in query)
+        elif path == "/reset":
+            model.reset()
+        elif path == "/release":
+            model.release()
+        elif path.startswith("/become/"):
+            name = path[len("/become/") :]
+            if name:
+                parse_scenario(name)
+            model.override = name or None
+        else:
+            self.answer(http_reply(404, error_body(f"no such path {path}", "invalid_request_error")))
+            return
+        self.answer(http_reply(200, json.dumps(result).encode()))
+
+    def ask(self, path, headers, body):
+        model = self.model
+        model.serial += 1
+        try:
+            request = Request(model.serial, self.number, path, headers, body)
+            model.began(request)
+            self.request = request
+            steps = model.steps_for(request)
+        except ValueError as error:
+            self.answer(http_reply(400, error_body(str(error), "invalid_request_error")))
+            return
+        if model.key and headers.get("authorization") != f"Bearer {model.key}":
+            steps = [("auth", [])]
+        self.perform(request, steps)
+
+    def perform(self, request, steps):
+        send, arguments, delay, hold = send_plain, [], 0.0, False
+        for name, step_arguments in steps:
+            if name in SENDERS:
+                send, arguments = SENDERS[name], step_arguments
+            elif name in ("delay", "slow"):
+                delay += int(step_arguments[0] if step_arguments else 1000) / 1000
+            elif name == "hold":
+                hold = not self.model.released
+
+        def go():
+            if not self.gone:
+                send(self, request, steps, arguments)
+
+        if hold:
+            self.model.held.append(go)
+        elif delay:
+            self.later(delay, go)
+        else:
+            go()
+
+    def answer(self, data, close=False):
+        """The last bytes of an answer; then the next request, or the end."""
+        if self.gone:
+            return
+        self.transport.write(data)
+        if self.request is not None:
+            self.model.ended(self.request, "answered")
+            self.request = None
+        if close:
+            self.transport.close()
+            return
+        self.busy = False
+        if self.buffer:
+            self.take_request()
+
+
+async def serve(host, port, key, print_port):
+    loop = asyncio.get_running_loop()
+    model = Model(key)
+    server = await loop.create_server(lambda: Connection(model), host, port, backlog=1024)
+    if print_port:
+        print(server.sockets[0].getsockname()[1], flush=True)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="The tests' model server.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--key", help="answer 401 to every other key")
+    parser.add_argument("--print-port", action="store_true")
+    options = parser.parse_args()
+    asyncio.run(serve(options.host, options.port, options.key, options.print_port))
+
+
+if __name__ == "__main__":
+    main()
