@@ -18,12 +18,17 @@
 int secrets_collect(struct fault *fault);
 /* The same without keeping them: for programs that need none. */
 void secrets_wipe(void);
+/* Whether collect or wipe took a value from this variable: the names, not the values, are remembered for the
+ * process, so that settings_check can say that a key is given twice. */
+bool secrets_taken(const char *variable);
 
 /* In the gateway: read the descriptor into memory. */
 struct secrets;
 struct secrets *secrets_read(int fd, struct fault *fault);
 /* The variable's value, or NULL. Borrowed. */
 const char *secrets_find(const struct secrets *secrets, const char *variable);
+/* Each "NAME=VALUE" in turn; *at starts at 0; NULL: no more. Borrowed. */
+const char *secrets_each(const struct secrets *secrets, size_t *at);
 void secrets_free(struct secrets *secrets); /* overwritten first */
 
 #endif

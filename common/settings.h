@@ -41,7 +41,7 @@ enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD,
     X(AGENTOS_SANDBOX, "AGENTOS_SANDBOX", WORD, "require", 0, 0, false, "require best-effort off",           \
       "what happens where the kernel lacks a part of the sandbox")                                           \
     X(STOP_GRACE, "STOP_GRACE", INTEGER, "8", 0, 3600, false, NULL, "seconds that a stop lets work finish")  \
-    X(LOG_LEVEL, "LOG_LEVEL", WORD, "info", 0, 0, false, "debug info warn error",                            \
+    X(LOG_LEVEL, "LOG_LEVEL", WORD, "info", 0, 0, false, "debug info warn warning error",                    \
       "the least that is logged")                                                                            \
     X(LOG_FORMAT, "LOG_FORMAT", WORD, "text", 0, 0, false, "text json", "json: one object a line")
 
@@ -56,7 +56,8 @@ const char *setting_name(enum setting setting);
 /* owner: an agent's or a fallback's name, or NULL. Its own value, else the general one, else the default; an
  * empty variable counts as unset, except AGENTOS_LISTEN. NULL: unset without default. Borrowed. */
 const char *setting_text(enum setting setting, const char *owner);
-/* Only the owner's own variable; NULL: not set for this owner. */
+/* Only the owner's own variable; NULL: not set for this owner. LLM_API_KEY_FILE is also found as
+ * LLM_API_KEY__NAME_FILE (so an owner whose name ends in "file" takes the other spelling). */
 const char *setting_own(enum setting setting, const char *owner);
 int64_t setting_integer(enum setting setting, const char *owner); /* after settings_check; else the default */
 

@@ -1,0 +1,197 @@
+#include "common/secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/settings.h"
+
+enum { SECRETS_MAX = 1024 * 1024 };
+
+struct secrets {
+    char *bytes; /* its own pages, kept out of core files and, where allowed, out of swap */
+    size_t length, mapped;
+};
+
+/* The names of what was taken, NUL-terminated each, for settings_check (the header says so). */
+static struct buffer taken;
+
+#define X(symbol, name, kind, ...) {name, SETTING_##kind},
+static const struct {
+    const char *name;
+    enum setting_kind kind;
+} variables[] = {SETTINGS_TABLE(X)};
+#undef X
+
+/* entry: "NAME=VALUE" or "NAME__OWNER=VALUE" of a setting that is a secret; "NAME__OWNER_FILE" is a path, no secret. */
+static bool is_secret(const char *entry)
+{
+    const char *equals = strchr(entry, '=');
+    if (!equals || (equals - entry > 5 && memcmp(equals - 5, "_FILE", 5) == 0))
+        return false;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        if (variables[i].kind != SETTING_SECRET)
+            continue;
+        size_t length = strlen(variables[i].name);
+        if (strncmp(entry, variables[i].name, length) == 0 &&
+            (entry[length] == '=' || strncmp(entry + length, "__", 2) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void forget(struct buffer *buffer)
+{
+    if (buffer->data)
+        explicit_bzero(buffer->data, buffer->capacity);
+    buffer_free(buffer);
+}
+
+/* Takes every secret out of the environment; the text goes to kept (which has room already, so that no copy stays
+ * behind in memory that a growing buffer gave back) unless that is NULL. The kernel shows the initial environment's
+ * memory in /proc/PID/environ for as long as the process lives: so it's overwritten where it stands. */
+static void take(struct buffer *kept)
+{
+    char **to = environ;
+    for (char **from = environ; from && *from; from++) {
+        if (!is_secret(*from)) {
+            *to++ = *from;
+            continue;
+        }
+        char *value = strchr(*from, '=') + 1;
+        size_t length = strlen(value);
+        if (length) {
+            buffer_add(&taken, *from, (size_t)(value - 1 - *from));
+            buffer_add(&taken, "", 1);
+            if (kept)
+                buffer_add(kept, *from, strlen(*from) + 1);
+        }
+        explicit_bzero(value, length);
+    }
+    if (to)
+        *to = NULL;
+}
+
+static size_t size_of_all(void)
+{
+    size_t size = 0;
+    for (char **entry = environ; entry && *entry; entry++)
+        if (is_secret(*entry))
+            size += strlen(*entry) + 1;
+    return size;
+}
+
+int secrets_collect(struct fault *fault)
+{
+    OWNED_FD int fd = memfd_create("agentos-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) {
+        fault_errno(fault, "the keys can't be moved out of the environment (memfd_create)");
+        return -1;
+    }
+    struct buffer kept = {0};
+    buffer_room(&kept, size_of_all());
+    take(&kept);
+    bool written = files_write_all(fd, kept.data, kept.length) &&
+                   fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
+    forget(&kept);
+    if (!written) {
+        fault_errno(fault, "the keys can't be moved out of the environment");
+        return -1;
+    }
+    int result = fd;
+    fd = -1;
+    return result;
+}
+
+void secrets_wipe(void)
+{
+    take(NULL);
+}
+
+bool secrets_taken(const char *variable)
+{
+    for (size_t at = 0; at < taken.length; at += strlen(taken.data + at) + 1)
+        if (strcmp(taken.data + at, variable) == 0)
+            return true;
+    return false;
+}
+
+static bool read_into(struct secrets *secrets, int fd, struct fault *fault)
+{
+    for (size_t done = 0; done < secrets->length;) {
+        ssize_t n = pread(fd, secrets->bytes + done, secrets->length - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fault_errno(fault, "the keys handed over by the supervisor can't be read");
+        if (n == 0)
+            return fault_set(fault, "the keys handed over by the supervisor are cut short");
+        done += (size_t)n;
+    }
+    return true;
+}
+
+struct secrets *secrets_read(int fd, struct fault *fault)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        fault_errno(fault, "the keys handed over by the supervisor can't be read");
+        return NULL;
+    }
+    if (!S_ISREG(status.st_mode) || status.st_size > SECRETS_MAX) {
+        fault_set(fault, "what the supervisor handed over as keys is no memory file of at most 1 MiB");
+        return NULL;
+    }
+    struct secrets *secrets = memory_new(1, sizeof *secrets);
+    secrets->length = (size_t)status.st_size;
+    secrets->mapped = secrets->length + 1; /* a NUL behind it: the pages are zero */
+    secrets->bytes = mmap(NULL, secrets->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (secrets->bytes == MAP_FAILED) {
+        fault_errno(fault, "no memory for the keys");
+        free(secrets);
+        return NULL;
+    }
+    madvise(secrets->bytes, secrets->mapped, MADV_DONTDUMP);
+    mlock(secrets->bytes,
+          secrets->mapped); /* refused where the limit is 0; then swap is the operator's affair */
+    if (read_into(secrets, fd, fault))
+        return secrets;
+    secrets_free(secrets);
+    return NULL;
+}
+
+const char *secrets_find(const struct secrets *secrets, const char *variable)
+{
+    size_t length = strlen(variable);
+    for (size_t at = 0; secrets && at < secrets->length; at += strlen(secrets->bytes + at) + 1) {
+        const char *entry = secrets->bytes + at;
+        if (strncmp(entry, variable, length) == 0 && entry[length] == '=')
+            return entry + length + 1;
+    }
+    return NULL;
+}
+
+const char *secrets_each(const struct secrets *secrets, size_t *at)
+{
+    if (!secrets || *at >= secrets->length)
+        return NULL;
+    const char *entry = secrets->bytes + *at;
+    *at += strlen(entry) + 1;
+    return entry;
+}
+
+void secrets_free(struct secrets *secrets)
+{
+    if (!secrets)
+        return;
+    explicit_bzero(secrets->bytes, secrets->mapped);
+    munmap(secrets->bytes, secrets->mapped);
+    free(secrets);
+}

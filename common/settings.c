@@ -1,0 +1,285 @@
+#include "common/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/fault.h"
+#include "common/memory.h"
+#include "common/secrets.h"
+
+struct row {
+    const char *name, *fallback;
+    enum setting_kind kind;
+    double least, most;
+    bool per_agent;
+    const char *words, *help;
+};
+
+static const struct row table[SETTING_COUNT] = {
+#define X(symbol, name, kind, fallback, least, most, per_agent, words, help)                                 \
+    {name, fallback, SETTING_##kind, least, most, per_agent, words, help},
+    SETTINGS_TABLE(X)
+#undef X
+};
+
+const char *setting_name(enum setting setting)
+{
+    return table[setting].name;
+}
+
+char *setting_variable(enum setting setting, const char *owner)
+{
+    if (!owner || !*owner)
+        return memory_text(table[setting].name);
+    char *name = memory_print("%s__%s", table[setting].name, owner);
+    for (char *c = name + strlen(table[setting].name); *c; c++)
+        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+    return name;
+}
+
+/* An empty AGENTOS_LISTEN says "no HTTP interface"; any other empty variable says nothing. */
+static const char *value_of(enum setting setting, const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && (*value || setting == SET_AGENTOS_LISTEN) ? value : NULL;
+}
+
+/* LLM_API_KEY__NAME_FILE means the same as LLM_API_KEY_FILE__NAME. */
+static const char *own_key_file(const char *owner)
+{
+    OWNED char *key = setting_variable(SET_LLM_API_KEY, owner);
+    OWNED char *variable = memory_print("%s_FILE", key);
+    return value_of(SET_LLM_API_KEY_FILE, variable);
+}
+
+const char *setting_own(enum setting setting, const char *owner)
+{
+    if (!owner || !*owner || !table[setting].per_agent)
+        return NULL;
+    OWNED char *variable = setting_variable(setting, owner);
+    const char *value = value_of(setting, variable);
+    return value || setting != SET_LLM_API_KEY_FILE ? value : own_key_file(owner);
+}
+
+const char *setting_text(enum setting setting, const char *owner)
+{
+    const char *value = setting_own(setting, owner);
+    if (!value)
+        value = value_of(setting, table[setting].name);
+    return value ? value : table[setting].fallback;
+}
+
+static bool parse_integer(const struct row *row, const char *text, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (end == text || *end || errno || (double)number < row->least || (double)number > row->most)
+        return false;
+    *value = number;
+    return true;
+}
+
+int64_t setting_integer(enum setting setting, const char *owner)
+{
+    const struct row *row = &table[setting];
+    const char *text = setting_text(setting, owner);
+    int64_t value = 0;
+    if (text && parse_integer(row, text, &value))
+        return value;
+    return row->fallback && parse_integer(row, row->fallback, &value) ? value : 0;
+}
+
+static bool check_integer(const struct row *row, const char *value, struct fault *fault)
+{
+    int64_t number;
+    if (parse_integer(row, value, &number))
+        return true;
+    return fault_set(fault, "must be a whole number from %.0f to %.0f, not '%s'", row->least, row->most,
+                     value);
+}
+
+static bool check_number(const struct row *row, const char *value, struct fault *fault)
+{
+    char *end;
+    double number = strtod(value, &end);
+    if (end != value && !*end && isfinite(number) && number >= row->least && number <= row->most)
+        return true;
+    return fault_set(fault, "must be a number from %g to %g, not '%s'", row->least, row->most, value);
+}
+
+static bool check_word(const struct row *row, const char *value, struct fault *fault)
+{
+    OWNED char *words = memory_text(row->words);
+    char *rest = words;
+    for (char *word; (word = strsep(&rest, " "));)
+        if (strcasecmp(word, value) == 0)
+            return true;
+    return fault_set(fault, "must be one of: %s; not '%s'", row->words, value);
+}
+
+/* A base URL is joined with "/chat/completions": a query or fragment would swallow that, and a password in it
+ * would stand in logs and errors, where a key never does. */
+static bool check_url(const char *value, struct fault *fault)
+{
+    if (strcmp(value, "offline") == 0)
+        return true;
+    size_t scheme = strncasecmp(value, "https://", 8) == 0  ? 8
+                    : strncasecmp(value, "http://", 7) == 0 ? 7
+                                                            : 0;
+    if (!scheme)
+        return fault_set(fault, "must start with http:// or https://, or be 'offline'");
+    const char *host = value + scheme;
+    size_t length = strcspn(host, "/?#");
+    if (length == 0 || *host == ':')
+        return fault_set(fault, "names no host");
+    if (memchr(host, '@', length))
+        return fault_set(fault, "must not hold a user name or password; the key belongs in LLM_API_KEY");
+    if (strpbrk(host, "?#"))
+        return fault_set(fault, "must not have a query or fragment ('?' or '#'), since "
+                                "/chat/completions is put behind it");
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return fault_set(fault, "must not hold blanks or control characters");
+    return true;
+}
+
+static bool check_listen(const char *value, struct fault *fault)
+{
+    const char *colon = strrchr(value, ':');
+    char *end = NULL;
+    unsigned long port = colon && isdigit((unsigned char)colon[1]) ? strtoul(colon + 1, &end, 10) : 65536;
+    if (!*value || (colon && colon != value && end && !*end && port <= 65535))
+        return true;
+    return fault_set(fault, "must be ADDRESS:PORT, or empty for none, not '%s'", value);
+}
+
+/* Each fallback is named once and described by a variable of its own; else it would only be the first again. */
+static bool check_fallbacks(const char *value, struct fault *fault)
+{
+    OWNED char *names = memory_text(value);
+    char *rest = names;
+    for (char *name; (name = strsep(&rest, ","));) {
+        name += strspn(name, " \t");
+        name[strcspn(name, " \t")] = '\0';
+        if (!*name)
+            continue;
+        for (const char *c = name; *c; c++)
+            if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
+                return fault_set(fault, "'%s' is no name: letters, digits, '-' and '_'", name);
+        if (!setting_own(SET_LLM_BASE_URL, name) && !setting_own(SET_LLM_MODEL, name)) {
+            OWNED char *url = setting_variable(SET_LLM_BASE_URL, name);
+            OWNED char *model = setting_variable(SET_LLM_MODEL, name);
+            return fault_set(fault, "names '%s', but neither %s nor %s is set", name, url, model);
+        }
+    }
+    return true;
+}
+
+static bool check_value(enum setting setting, const char *value, struct fault *fault)
+{
+    const struct row *row = &table[setting];
+    if (setting == SET_AGENTOS_LISTEN)
+        return check_listen(value, fault);
+    if (!*value)
+        return true;
+    if (setting == SET_LLM_BASE_URL)
+        return check_url(value, fault);
+    if (setting == SET_LLM_FALLBACKS)
+        return check_fallbacks(value, fault);
+    switch (row->kind) {
+    case SETTING_INTEGER:
+        return check_integer(row, value, fault);
+    case SETTING_NUMBER:
+        return check_number(row, value, fault);
+    case SETTING_WORD:
+        return check_word(row, value, fault);
+    case SETTING_TEXT:
+    case SETTING_SECRET:
+        break;
+    }
+    return true;
+}
+
+static bool ends_with(const char *text, size_t length, const char *end)
+{
+    size_t size = strlen(end);
+    return length >= size && memcmp(text + length - size, end, size) == 0;
+}
+
+/* A key given twice, directly and as a file: which one is meant is for a person to say. variable is the file's:
+ * LLM_API_KEY_FILE, LLM_API_KEY_FILE__NAME or LLM_API_KEY__NAME_FILE. */
+static bool check_secret_file(const char *variable, struct fault *fault)
+{
+    const char *mark = strstr(variable, "_FILE");
+    if (ends_with(variable, strlen(variable), "_FILE"))
+        mark = variable + strlen(variable) - strlen("_FILE");
+    OWNED char *direct = memory_print("%.*s%s", (int)(mark - variable), variable, mark + strlen("_FILE"));
+    const char *value = getenv(direct);
+    if ((value && *value) || secrets_taken(direct))
+        return fault_set(fault, "and %s are both set; keep one of them", direct);
+    return true;
+}
+
+/* Which setting a variable's name (length bytes) stands for; SETTING_COUNT: none. */
+static enum setting find(const char *name, size_t length, bool *owned)
+{
+    for (unsigned i = 0; i < SETTING_COUNT; i++) {
+        size_t size = strlen(table[i].name);
+        if (length < size || strncmp(name, table[i].name, size) != 0)
+            continue;
+        *owned = length > size + 2 && strncmp(name + size, "__", 2) == 0;
+        if (i == SET_LLM_API_KEY && *owned && ends_with(name, length, "_FILE"))
+            return SET_LLM_API_KEY_FILE;
+        if (length == size || *owned)
+            return (enum setting)i;
+    }
+    return SETTING_COUNT;
+}
+
+static void check_variable(const char *name, size_t length, const char *value, struct buffer *faults)
+{
+    bool owned;
+    enum setting setting = find(name, length, &owned);
+    if (setting == SETTING_COUNT)
+        return;
+    OWNED char *variable = memory_slice(name, length);
+    struct fault fault;
+    bool good = true;
+    if (owned && !table[setting].per_agent)
+        good = fault_set(&fault, "can't be set for one agent; only %s has an effect", table[setting].name);
+    else
+        good = check_value(setting, value, &fault);
+    if (good && *value && (setting == SET_LLM_API_KEY_FILE || setting == SET_AGENTOS_TOKEN_FILE))
+        good = check_secret_file(variable, &fault);
+    if (!good)
+        buffer_print(faults, "%s %s\n", variable, fault.text);
+}
+
+bool settings_check(struct buffer *faults)
+{
+    size_t before = faults->length;
+    for (char **entry = environ; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (equals)
+            check_variable(*entry, (size_t)(equals - *entry), equals + 1, faults);
+    }
+    return faults->length == before;
+}
+
+void settings_help(struct buffer *out)
+{
+    for (unsigned i = 0; i < SETTING_COUNT; i++) {
+        const struct row *row = &table[i];
+        buffer_print(out, "  %-20s %s", row->name, row->help);
+        if (row->words)
+            buffer_print(out, "; one of: %s", row->words);
+        if (row->fallback && *row->fallback)
+            buffer_print(out, " (default %s)", row->fallback);
+        buffer_text(out, "\n");
+    }
+}
