@@ -1,0 +1,42 @@
+/* What state files, replies and prompts need of Markdown: lines, code fences, front matter. Pure; no files.
+ * Every text has a NUL behind its length. */
+#ifndef AGENTOS_WORKER_MARKDOWN_H
+#define AGENTOS_WORKER_MARKDOWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The line that begins at `at`: *end is where its text ends (before "\n" or "\r\n"); returns where the next one
+ * begins, or length. */
+size_t markdown_line(const char *text, size_t length, size_t at, size_t *end);
+
+/* text without blanks, tabs and line ends around it. */
+void markdown_trim(const char **text, size_t *length);
+
+/* A code fence: three or more ` or ~, at most three blanks before it, then the info string. */
+struct fence {
+    char mark; /* 0: none */
+    size_t count, indent;
+    const char *info; /* borrowed, trimmed */
+    size_t info_length;
+};
+
+bool markdown_fence(const char *line, size_t length, struct fence *fence);
+/* Does this fence line end the block that `open` began? */
+bool markdown_closes(const struct fence *open, const struct fence *fence);
+
+/* Walks over a text line by line and knows which lines are code. A fence that is never closed hides nothing:
+ * one forgotten ``` must not make the rest of a file disappear. Zero-initialise. */
+struct fence_walk {
+    struct fence open;
+    size_t hopeless_backtick, hopeless_tilde; /* no fence of this many marks or more is closed from here on */
+};
+/* True: the line [at, end) of text is code or a fence of it. */
+bool markdown_is_code(struct fence_walk *walk, const char *text, size_t length, size_t at, size_t end,
+                      size_t next);
+
+/* The text behind YAML front matter, without blank lines before it; all of it when there is none. A byte-order
+ * mark is skipped. */
+const char *markdown_body(const char *text, size_t *length);
+
+#endif
