@@ -74,10 +74,8 @@ void message_text(struct buffer *message, const char *text)
     message_bytes(message, text, text ? strlen(text) : 0);
 }
 
-void message_make(struct buffer *message, enum message_type type, ...)
+void message_make_list(struct buffer *message, enum message_type type, va_list fields)
 {
-    va_list fields;
-    va_start(fields, type);
     message_begin(message, type);
     for (const char *field = find(type)->fields; *field; field++) {
         if (*field == 'n')
@@ -85,6 +83,13 @@ void message_make(struct buffer *message, enum message_type type, ...)
         else
             message_text(message, va_arg(fields, const char *));
     }
+}
+
+void message_make(struct buffer *message, enum message_type type, ...)
+{
+    va_list fields;
+    va_start(fields, type);
+    message_make_list(message, type, fields);
     va_end(fields);
 }
 

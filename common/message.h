@@ -14,6 +14,7 @@
 #ifndef AGENTOS_COMMON_MESSAGE_H
 #define AGENTOS_COMMON_MESSAGE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -102,6 +103,7 @@ void message_bytes(struct buffer *message, const void *bytes, size_t length);
 
 /* The whole message at once, fields after the table: uint64_t for n, const char * for t. */
 void message_make(struct buffer *message, enum message_type type, ...);
+void message_make_list(struct buffer *message, enum message_type type, va_list fields);
 
 /* Reading. `reader` borrows the bytes; texts are copies that the caller frees (NULL after a fault). Every get
  * returns false, and leaves the reader failed for good, when the field isn't there. */

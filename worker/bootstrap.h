@@ -13,7 +13,7 @@
  * "NAME(definition): …"; a file that somebody edited is left, with a warning line in problems.
  * On later starts missing files are made again and committed. Idempotent; a crash anywhere is finished by the next
  * call. */
-bool bootstrap_tree(int tree, const struct roster_agent *agent, struct history *history,
+bool bootstrap_tree(int tree, const char *path, const struct roster_agent *agent, struct history *history,
                     struct buffer *problems, struct fault *fault);
 
 /* The class in force: the definition's, else persona.md's front matter's, else medium. */

@@ -1,0 +1,206 @@
+/* Tasks that end without an answer: done already, expired, poison, cancelled. The order is the cycle's: first the
+ * commit, then the block; a crash between leaves a block whose end the ledger knows. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "worker/worker.h"
+
+static bool take(struct worker *worker, const char *id, uint64_t hash)
+{
+    struct fault fault;
+    if (queue_take(worker->queue, id, hash, &fault)) {
+        worker->figures_at_ms = clock_monotonic_ms();
+        return true;
+    }
+    OWNED char *trouble = memory_print("cannot take %s out of queue.md: %s", id, fault.text);
+    worker_wait_for(worker, "storage", trouble, 0);
+    return false;
+}
+
+bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit)
+{
+    OWNED char *id = memory_text(block->id);
+    uint64_t hash = block->hash;
+    if (!take(worker, id, hash))
+        return false;
+    log_warn("agent", worker->name,
+             "Task %s was done already, in commit %s; its block is removed from queue.md.", id, commit);
+    attempts_end(worker->attempts, id, hash);
+    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), "duplicate");
+    return true;
+}
+
+/* The dead letter tells the task's whole story: it is a handoff that a person (or whom `from` names) gave. */
+static void print_dead_letter(const struct worker *worker, const struct block *block, const char *id,
+                              const char *status, const char *reason, int64_t now, struct buffer *out)
+{
+    const struct envelope envelope = {
+        .id = (char *)id,
+        .kind = KIND_HANDOFF,
+        .from = block->from ? block->from : "operator",
+        .to = (char *)worker->name,
+        .created = block->created ? block->created : queue_first_seen(worker->queue, block),
+        .ttl_seconds = block->ttl_seconds,
+        .priority = block->priority,
+        .status = (char *)status,
+        .attempts = attempts_failed(worker->attempts, block->id, block->hash),
+        .trace = block->id,
+        .reason = (char *)reason,
+        .finished = now,
+        .body = block->task,
+    };
+    envelope_print(&envelope, out);
+    if (out->length <= ENVELOPE_MAX)
+        return;
+    /* A task may be larger than an envelope: the text is kept beside, whole, in the commit of this dead letter. */
+    struct envelope short_one = envelope;
+    OWNED char *note = memory_print(
+        "The task has %zu bytes, more than an envelope holds; its whole text is in outputs/%s.md.\n",
+        strlen(block->task), id);
+    short_one.body = note;
+    buffer_drop(out, out->length);
+    envelope_print(&short_one, out);
+}
+
+static void list_changes(struct worker *worker, const struct block *block, const char *file,
+                         const char *status, const char *reason, int64_t now, struct change_list *changes)
+{
+    OWNED_BUFFER struct buffer letter = {0};
+    OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, file);
+    OWNED char *text = memory_print("The task was not done: %s (%s). It lies in %s.", status, reason, path);
+    print_dead_letter(worker, block, file, status, reason, now, &letter);
+    change_list_add(changes, CHANGE_WRITE, path, letter.data, letter.length);
+    if (strlen(block->task) + 4096 > ENVELOPE_MAX) {
+        OWNED char *whole = memory_print("%s/%s.md", TREE_OUTPUTS, file);
+        change_list_add(changes, CHANGE_WRITE, whole, block->task, strlen(block->task));
+    }
+    learning_reflect(worker->learning, block->id, text, now, changes);
+}
+
+bool ending_dead_letter(struct worker *worker, const struct block *block, const char *status,
+                        const char *reason)
+{
+    struct fault fault;
+    char commit[COMMIT_TEXT];
+    struct change_list changes = {0};
+    int64_t now = clock_now();
+    bool expired = strcmp(status, "expired") == 0;
+    OWNED char *id = memory_text(block->id);
+    OWNED char *file = names_file(id);
+    OWNED char *subject = expired ? memory_print("%s(escalation): %s expired", worker->name, id)
+                                  : memory_print("%s(escalation): %s failed: %s", worker->name, id, reason);
+    uint64_t hash = block->hash;
+    learning_refresh(worker->learning, &worker->problems);
+    list_changes(worker, block, file, status, reason, now, &changes);
+    const struct commit_request request = {
+        .author = AUTHOR_AGENT,
+        .subject = subject,
+        .trailers = {.task = id, .task_hash = hash, .end = expired ? "expired" : "poison", .source = "queue"},
+        .changes = changes.items,
+        .change_count = changes.count,
+    };
+    bool done = history_commit(worker->history, &request, commit, &fault);
+    if (done)
+        learning_kept(worker->learning);
+    else
+        learning_forget(worker->learning);
+    change_list_free(&changes);
+    if (!done) {
+        worker_wait_for(worker, "storage", fault.text, 0);
+        return false;
+    }
+    log_warn("agent", worker->name, "Task %s is set aside in %s/%s.md: %s (%s).", id, TREE_DEAD_LETTERS, file,
+             status, reason);
+    attempts_end(worker->attempts, id, hash);
+    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0),
+               expired ? "expired" : "poison");
+    worker->tidy_at_ms = worker->tidy_at_ms ? worker->tidy_at_ms : clock_monotonic_ms() + 1000;
+    return take(worker, id, hash);
+}
+
+/* When the block's time is over, epoch seconds; 0: never. */
+static int64_t expiry(struct worker *worker, const struct block *block)
+{
+    if (block->ttl_seconds <= 0 || block->problem)
+        return 0;
+    int64_t from = block->created ? block->created : queue_first_seen(worker->queue, block);
+    return block->ttl_seconds > INT64_MAX - (from > 0 ? from : 0) ? 0 : from + block->ttl_seconds;
+}
+
+/* The task in hand was read in time; only what still waits expires. */
+static bool in_hand(const struct worker *worker, const struct block *block)
+{
+    return worker->phase != PHASE_NONE && worker->task.hash == block->hash &&
+           strcmp(worker->task.id, block->id) == 0;
+}
+
+static const struct block *next_expired(struct worker *worker, int64_t now, int64_t *next)
+{
+    const struct block_list *blocks = queue_blocks(worker->queue);
+    *next = 0;
+    for (size_t i = 0; i < blocks->count; i++) {
+        int64_t at = expiry(worker, &blocks->items[i]);
+        if (at == 0 || in_hand(worker, &blocks->items[i]))
+            continue;
+        if (at <= now)
+            return &blocks->items[i];
+        *next = *next == 0 || at < *next ? at : *next;
+    }
+    return NULL;
+}
+
+void endings_expire(struct worker *worker, int64_t now_ms)
+{
+    const struct block *block;
+    int64_t next;
+    if (worker->wait_until_ms > now_ms && worker->expires_at_ms > now_ms)
+        return;
+    while ((block = next_expired(worker, clock_now(), &next))) {
+        char commit[COMMIT_TEXT];
+        bool ended = history_finished(worker->history, block->id, block->hash, commit)
+                         ? ending_duplicate(worker, block, commit)
+                         : ending_dead_letter(worker, block, "expired", "its time to live was over");
+        if (!ended) {
+            worker->expires_at_ms = worker->wait_until_ms;
+            return;
+        }
+    }
+    /* The wall clock may jump: look again at least once a minute while something can expire. */
+    int64_t left_ms = next ? next * 1000 - clock_now_ms() : 0;
+    worker->expires_at_ms = next ? now_ms + (left_ms > 60000 ? 60000 : left_ms < 0 ? 0 : left_ms) : 0;
+}
+
+bool ending_cancel(struct worker *worker, const char *id)
+{
+    struct fault fault;
+    int64_t retry_ms;
+    bool found = false;
+    if (worker->phase != PHASE_NONE && strcmp(worker->task.id, id) == 0) {
+        uint64_t hash = worker->task.hash;
+        cycle_abandon(worker);
+        found = queue_take(worker->queue, id, hash, &fault);
+    } else if (queue_look(worker->queue, &retry_ms, &fault)) {
+        const struct block_list *blocks = queue_blocks(worker->queue);
+        for (size_t i = 0; i < blocks->count && !found; i++)
+            if (strcmp(blocks->items[i].id, id) == 0)
+                found = queue_take(worker->queue, id, blocks->items[i].hash, &fault);
+    }
+    if (!found)
+        return false;
+    /* A cancelled task that comes back after a power cut would cost money: flush before it is said. */
+    OWNED_FD int fd = files_open(worker->tree, TREE_QUEUE, O_RDONLY, 0);
+    if (fd >= 0)
+        fsync(fd);
+    log_info("agent", worker->name, "Task %s is cancelled.", id);
+    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), "", UINT64_C(0), UINT64_C(0), "cancelled");
+    worker->figures_at_ms = clock_monotonic_ms();
+    return true;
+}

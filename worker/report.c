@@ -1,0 +1,148 @@
+/* What the supervisor is told of this agent: activity, figures, problems; and the card. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/yamldoc.h"
+#include "worker/bootstrap.h"
+#include "worker/card.h"
+#include "worker/worker.h"
+
+void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until)
+{
+    bool same = worker->activity_said && worker->activity == activity && activity != ACTIVITY_WAITING;
+    if (activity == ACTIVITY_IDLE && worker->trouble && worker->held_count == 0) {
+        free(worker->trouble);
+        worker->trouble = NULL;
+        report_problems(worker);
+    }
+    if (same)
+        return;
+    worker->activity = activity;
+    worker->activity_said = true;
+    worker_say(worker, MESSAGE_ACTIVITY, (uint64_t)activity, detail, (uint64_t)until);
+}
+
+/* Envelopes in one of the iac folders: names that end in .md. */
+static uint64_t count_letters(const struct worker *worker, const char *folder)
+{
+    int fd = files_open_folder(worker->tree, folder, false, NULL);
+    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    uint64_t count = 0;
+    if (!stream) {
+        if (fd >= 0)
+            close(fd);
+        return 0;
+    }
+    for (struct dirent *entry; (entry = readdir(stream));) {
+        size_t length = strlen(entry->d_name);
+        if (entry->d_name[0] != '.' && length > 3 && strcmp(entry->d_name + length - 3, ".md") == 0)
+            count++;
+    }
+    closedir(stream);
+    return count;
+}
+
+void report_figures(struct worker *worker)
+{
+    worker->figures_at_ms = 0;
+    char day[CLOCK_TEXT];
+    clock_format(clock_now(), day);
+    bool today = strncmp(day, worker->day, 10) == 0;
+    worker_say(worker, MESSAGE_FIGURES, (uint64_t)queue_depth(worker->queue),
+               count_letters(worker, TREE_INBOX), count_letters(worker, TREE_HANDOFFS),
+               count_letters(worker, TREE_OUTBOX), count_letters(worker, TREE_DEAD_LETTERS),
+               (uint64_t)learning_negative_streak(worker->learning), history_tasks_done(worker->history),
+               today ? worker->tokens_today : UINT64_C(0));
+}
+
+void report_problems(struct worker *worker)
+{
+    OWNED_BUFFER struct buffer all = {0};
+    buffer_add(&all, worker->problems.data, worker->problems.length);
+    buffer_add(&all, worker->queue_problem.data, worker->queue_problem.length);
+    if (worker->trouble)
+        buffer_print(&all, "%s\n", worker->trouble);
+    uint64_t hash = names_hash(all.data, all.length);
+    if (hash == worker->problems_hash)
+        return;
+    worker->problems_hash = hash;
+    worker_say(worker, MESSAGE_PROBLEMS, all.data);
+}
+
+void report_queue(struct worker *worker, const char *fault)
+{
+    OWNED_BUFFER struct buffer now = {0};
+    const struct block_list *blocks = queue_blocks(worker->queue);
+    if (fault)
+        buffer_print(&now, "queue.md: %s\n", fault);
+    for (size_t i = 0; i < blocks->count; i++)
+        if (blocks->items[i].problem)
+            buffer_print(&now, "queue.md:%u: block '%s' stays where it is: %s\n", blocks->items[i].line,
+                         blocks->items[i].id, blocks->items[i].problem);
+    if (now.length == worker->queue_problem.length &&
+        (now.length == 0 || memcmp(now.data, worker->queue_problem.data, now.length) == 0))
+        return;
+    if (now.length)
+        log_warn("agent", worker->name, "%s", now.data);
+    buffer_drop(&worker->queue_problem, worker->queue_problem.length);
+    buffer_add(&worker->queue_problem, now.data, now.length);
+    report_problems(worker);
+}
+
+/* --- tokens of today, kept in the card --- */
+
+void report_tokens_load(struct worker *worker)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    if (files_read(worker->tree, TREE_CARD, 65536, &text, &length, NULL, NULL) != 1)
+        return;
+    struct yaml_node *card = yaml_parse(text, length, TREE_CARD, NULL);
+    const struct yaml_node *budget = card ? yaml_get(card, "budget") : NULL;
+    const struct yaml_node *day = budget ? yaml_get(budget, "day") : NULL;
+    const struct yaml_node *tokens = budget ? yaml_get(budget, "tokens_today") : NULL;
+    int64_t count;
+    if (day && day->text && tokens && yaml_integer(tokens, &count) && count >= 0) {
+        strlcpy(worker->day, day->text, sizeof worker->day);
+        worker->tokens_today = (uint64_t)count;
+    }
+    yaml_free(card);
+}
+
+/* The tokens of `now`'s day once `tokens` more are spent. */
+static uint64_t tokens_with(const struct worker *worker, uint64_t tokens, const char *today)
+{
+    return strncmp(worker->day, today, 10) == 0 ? worker->tokens_today + tokens : tokens;
+}
+
+void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now)
+{
+    char today[CLOCK_TEXT];
+    clock_format(now, today);
+    worker->tokens_today = tokens_with(worker, tokens, today);
+    strlcpy(worker->day, today, 11);
+}
+
+void report_card(const struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out)
+{
+    char today[CLOCK_TEXT];
+    clock_format(now, today);
+    today[10] = '\0';
+    const struct card_figures figures = {
+        .state = "idle",
+        .tasks_done = history_tasks_done(worker->history) + 1,
+        .tokens_today = tokens_with(worker, tokens, today),
+        .day = today,
+        .last_task = worker->task.id,
+    };
+    card_print(worker->start->agent, bootstrap_class(worker->tree, worker->start->agent), worker->learning,
+               &figures, out);
+}

@@ -1,0 +1,372 @@
+/* One worker's life: connect, bring the tree to order, then work until told to stop. */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/bootstrap.h"
+
+enum { TIDY_AFTER_MS = 1000, TIDY_AGAIN_MS = 20, TERM_GRACE_MS = 8000 };
+
+void worker_say(struct worker *worker, enum message_type type, ...)
+{
+    va_list fields;
+    va_start(fields, type);
+    message_make_list(&worker->message, type, fields);
+    va_end(fields);
+    if (!worker->lost && !link_send(worker->link, &worker->message)) {
+        log_warn("agent", worker->name,
+                 "The supervisor is gone; this worker ends, its task stays in the queue.");
+        worker->lost = true;
+    }
+}
+
+void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms)
+{
+    int64_t delay = worker->wait_delay_ms ? worker->wait_delay_ms * 2 : 1000;
+    worker->wait_delay_ms = delay > 60000 ? 60000 : delay;
+    delay = worker->wait_delay_ms > at_least_ms ? worker->wait_delay_ms
+            : at_least_ms > 60000               ? 60000
+                                                : at_least_ms;
+    worker->wait_until_ms = clock_monotonic_ms() + delay;
+    free(worker->trouble);
+    worker->trouble = memory_text(trouble);
+    log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
+             trouble);
+    report_activity(worker, ACTIVITY_WAITING, what, clock_now() + (delay + 999) / 1000);
+    report_problems(worker);
+}
+
+/* --- what the supervisor says --- */
+
+static void on_heartbeat(struct worker *worker, struct reader *reader)
+{
+    uint64_t serial;
+    if (message_read(reader, MESSAGE_HEARTBEAT, &serial))
+        worker_say(worker, MESSAGE_ALIVE, serial);
+}
+
+static void on_look(struct worker *worker, struct reader *reader)
+{
+    uint64_t what;
+    if (!message_read(reader, MESSAGE_LOOK, &what))
+        return;
+    worker->look_queue = worker->look_queue || (what & LOOK_QUEUE);
+    worker->look_tree = worker->look_tree || (what & LOOK_TREE);
+    worker->figures_at_ms = clock_monotonic_ms();
+}
+
+static void stop_within(struct worker *worker, int64_t grace_ms)
+{
+    worker->stopping = true;
+    worker->stop_at_ms = clock_monotonic_ms() + grace_ms;
+}
+
+static void on_stop(struct worker *worker, struct reader *reader)
+{
+    uint64_t grace_ms;
+    if (message_read(reader, MESSAGE_STOP, &grace_ms))
+        stop_within(worker, grace_ms > 86400000 ? 86400000 : (int64_t)grace_ms);
+}
+
+static void on_pause(struct worker *worker, struct reader *reader)
+{
+    uint64_t pause;
+    if (message_read(reader, MESSAGE_PAUSE, &pause))
+        worker->paused = pause != 0;
+}
+
+static void on_cancel(struct worker *worker, struct reader *reader)
+{
+    uint64_t serial;
+    OWNED char *task = NULL;
+    if (message_read(reader, MESSAGE_CANCEL, &serial, &task))
+        worker_say(worker, MESSAGE_CANCELLED, serial, (uint64_t)ending_cancel(worker, task));
+}
+
+static void on_definition(struct worker *worker, struct reader *reader)
+{
+    OWNED char *text = NULL;
+    struct roster_agent *agent = NULL;
+    if (!message_read(reader, MESSAGE_DEFINITION, &text) || !(agent = roster_decode(text, strlen(text))))
+        return;
+    if (strcmp(agent->name, worker->name) != 0) {
+        roster_agent_free(agent);
+        return;
+    }
+    roster_agent_free(worker->start->agent);
+    worker->start->agent = agent;
+    worker->name = agent->name;
+    struct fault fault;
+    buffer_drop(&worker->problems, worker->problems.length);
+    if (!bootstrap_tree(worker->tree, worker->path, agent, worker->history, &worker->problems, &fault))
+        buffer_print(&worker->problems, "%s\n", fault.text);
+    report_problems(worker);
+}
+
+static void on_answer(struct worker *worker, struct reader *reader)
+{
+    uint64_t serial, kind, tokens_in, tokens_out, retry_after_ms;
+    OWNED char *agent = NULL, *provider = NULL;
+    char *text = NULL, *finish_reason = NULL, *model = NULL;
+    if (!message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish_reason, &model,
+                      &tokens_in, &tokens_out, &provider, &retry_after_ms))
+        return;
+    if (worker->phase == PHASE_ASKED && serial == worker->serial) {
+        cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, tokens_in, tokens_out,
+                     (int64_t)retry_after_ms);
+        return;
+    }
+    free(text);
+    free(finish_reason);
+    free(model);
+}
+
+static void on_waiting(struct worker *worker, struct reader *reader)
+{
+    uint64_t serial, until;
+    OWNED char *agent = NULL, *why = NULL, *sentence = NULL;
+    if (!message_read(reader, MESSAGE_WAITING, &serial, &agent, &why, &until, &sentence))
+        return;
+    if (worker->phase != PHASE_ASKED || serial != worker->serial)
+        return;
+    free(worker->trouble);
+    worker->trouble = memory_text(sentence);
+    report_activity(worker, ACTIVITY_WAITING, why, (int64_t)until);
+    report_problems(worker);
+}
+
+static const struct {
+    unsigned type;
+    void (*handle)(struct worker *, struct reader *);
+} handlers[] = {
+    {MESSAGE_HEARTBEAT, on_heartbeat}, {MESSAGE_LOOK, on_look},       {MESSAGE_STOP, on_stop},
+    {MESSAGE_PAUSE, on_pause},         {MESSAGE_CANCEL, on_cancel},   {MESSAGE_DEFINITION, on_definition},
+    {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting},
+};
+
+static void receive(struct worker *worker)
+{
+    const void *bytes;
+    size_t length;
+    int got;
+    while (!worker->lost && (got = link_receive(worker->link, &bytes, &length)) != 0) {
+        if (got < 0) {
+            worker->lost = true;
+            return;
+        }
+        struct reader reader;
+        unsigned type = 0;
+        if (!message_open(&reader, bytes, length, &type))
+            continue;
+        for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++)
+            if (handlers[i].type == type)
+                handlers[i].handle(worker, &reader);
+    }
+}
+
+/* --- the loop --- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a == 0 ? b : b == 0 ? a : a < b ? a : b;
+}
+
+/* How long poll may sleep; -1: until something happens. */
+static int sleep_ms(const struct worker *worker)
+{
+    int64_t at = 0;
+    at = earlier(at, worker->stopping ? worker->stop_at_ms : 0);
+    if (worker->phase != PHASE_ASKED)
+        at = earlier(at, worker->wait_until_ms);
+    if (worker->phase == PHASE_NONE) {
+        at = earlier(at, worker->queue_retry_ms);
+        for (size_t i = 0; i < worker->held_count; i++)
+            at = earlier(at, worker->held[i].until_ms);
+    }
+    at = earlier(at, worker->tidy_at_ms);
+    at = earlier(at, worker->figures_at_ms);
+    at = earlier(at, worker->expires_at_ms);
+    if (at == 0)
+        return -1;
+    int64_t left = at - clock_monotonic_ms();
+    return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+}
+
+static void tidy(struct worker *worker, int64_t now)
+{
+    if (worker->tidy_at_ms == 0 || now < worker->tidy_at_ms)
+        return;
+    bool more = history_tidy(worker->history, false);
+    if (worker->phase == PHASE_NONE)
+        more = queue_tidy(worker->queue) || more;
+    worker->tidy_at_ms = more ? now + TIDY_AGAIN_MS : 0;
+}
+
+static void look_at_queue(struct worker *worker)
+{
+    struct fault fault;
+    int64_t retry_ms = 0;
+    bool read = queue_look(worker->queue, &retry_ms, &fault);
+    worker->look_queue = false;
+    worker->queue_retry_ms = retry_ms > 0 ? clock_monotonic_ms() + retry_ms : 0;
+    report_queue(worker, read ? NULL : fault.text);
+}
+
+static void step(struct worker *worker)
+{
+    int64_t now = clock_monotonic_ms();
+    if (worker->look_tree) {
+        worker->look_tree = false;
+        if (worker->phase == PHASE_NONE)
+            cycle_record_edits(worker, false);
+    }
+    if (worker->phase == PHASE_ANSWER && now >= worker->wait_until_ms)
+        cycle_finish(worker);
+    if (worker->look_queue || worker->phase == PHASE_NONE)
+        look_at_queue(worker);
+    endings_expire(worker, now);
+    if (worker->phase == PHASE_NONE && !worker->stopping)
+        cycle_next(worker);
+    tidy(worker, now);
+    if (worker->figures_at_ms != 0 && (now >= worker->figures_at_ms || worker->phase == PHASE_NONE))
+        report_figures(worker);
+}
+
+static bool over(struct worker *worker)
+{
+    if (worker->lost)
+        return true;
+    if (!worker->stopping)
+        return false;
+    return worker->phase == PHASE_NONE || worker->activity == ACTIVITY_WAITING ||
+           clock_monotonic_ms() >= worker->stop_at_ms;
+}
+
+static void work(struct worker *worker)
+{
+    struct pollfd fds[] = {{.fd = link_fd(worker->link), .events = POLLIN},
+                           {.fd = worker->signals, .events = POLLIN}};
+    for (;;) {
+        step(worker);
+        if (over(worker))
+            break;
+        if (poll(fds, 2, sleep_ms(worker)) < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents & POLLIN) {
+            struct signalfd_siginfo info;
+            if (read(worker->signals, &info, sizeof info) == sizeof info)
+                stop_within(worker, TERM_GRACE_MS);
+        }
+        receive(worker);
+    }
+    cycle_abandon(worker);
+    if (!worker->lost)
+        for (int steps = 0; steps < 4 && history_tidy(worker->history, true); steps++)
+            ;
+}
+
+/* --- birth and end --- */
+
+/* SIGTERM comes through the descriptor; SIGIO is what a broken lease sends (queue.h) and means nothing here. */
+static int take_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGIO, SIG_IGN);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static bool open_parts(struct worker *worker, struct fault *fault)
+{
+    OWNED char *damage = NULL;
+    worker->tree = files_open_path(worker->path, fault);
+    if (worker->tree < 0)
+        return false;
+    worker->history = history_open(worker->tree, worker->path, worker->name, &damage, fault);
+    if (!worker->history)
+        return false;
+    if (damage) {
+        log_error("agent", worker->name, "%s", damage);
+        buffer_print(&worker->problems, "%s\n", damage);
+    }
+    if (!bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history, &worker->problems,
+                        fault))
+        return false;
+    worker->queue = queue_open(worker->tree, fault);
+    worker->attempts = worker->queue ? attempts_open(worker->tree) : NULL;
+    worker->learning = worker->attempts ? learning_open(worker->tree, &worker->problems) : NULL;
+    return worker->learning != NULL;
+}
+
+static void close_parts(struct worker *worker)
+{
+    if (worker->learning)
+        learning_close(worker->learning);
+    if (worker->attempts)
+        attempts_close(worker->attempts);
+    if (worker->queue)
+        queue_close(worker->queue);
+    if (worker->history)
+        history_close(worker->history);
+    if (worker->link)
+        link_close(worker->link);
+    free(worker->task.id);
+    free(worker->task.text);
+    free(worker->task.from);
+    free(worker->held);
+    free(worker->waiting_for);
+    free(worker->last_task);
+    free(worker->trouble);
+    free(worker->path);
+    buffer_free(&worker->message);
+    buffer_free(&worker->problems);
+    buffer_free(&worker->queue_problem);
+}
+
+int worker_live(struct worker_start *start)
+{
+    struct fault fault = {{0}};
+    struct worker worker = {
+        .start = start, .name = start->agent->name, .tree = -1, .look_queue = true, .look_tree = true};
+    int status = EX_OK;
+    worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
+    worker.signals = take_signals();
+    worker.link = link_open(start->url, &fault);
+    if (!worker.link) {
+        log_error("agent", worker.name, "Cannot reach the supervisor: %s. This worker ends.", fault.text);
+        close_parts(&worker);
+        return EX_UNAVAILABLE;
+    }
+    worker_say(&worker, MESSAGE_HELLO, worker.name, start->generation);
+    if (open_parts(&worker, &fault)) {
+        report_tokens_load(&worker);
+        worker.tidy_at_ms = clock_monotonic_ms() + TIDY_AFTER_MS;
+        worker_say(&worker, MESSAGE_READY);
+        report_problems(&worker);
+        report_figures(&worker);
+        work(&worker);
+    } else {
+        log_error("agent", worker.name,
+                  "Cannot work in %s: %s. It is tried again later; the files stay as they are.", worker.path,
+                  fault.text);
+        worker_say(&worker, MESSAGE_PROBLEMS, fault.text);
+        status = EX_CANTCREAT;
+    }
+    close_parts(&worker);
+    return status;
+}

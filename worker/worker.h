@@ -1,0 +1,118 @@
+/* One worker's parts and what it is doing; shared by the files of the cycle, owned by worker.c. */
+#ifndef AGENTOS_WORKER_WORKER_H
+#define AGENTOS_WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/message.h"
+#include "worker/attempts.h"
+#include "worker/history.h"
+#include "worker/learning.h"
+#include "worker/link.h"
+#include "worker/queue.h"
+#include "worker/reply.h"
+#include "worker/start.h"
+
+/* Where the one cycle stands. */
+enum phase {
+    PHASE_NONE,  /* nothing in hand */
+    PHASE_ASKED, /* the question is with the gateway */
+    PHASE_ANSWER, /* the answer is here, but could not be committed (disk full …): it is kept and tried again, since a
+                     second question would cost money */
+};
+
+/* A task that the provider refuses as it is (ANSWER_REQUEST): others go on, this one is tried again later. */
+struct held {
+    uint64_t hash;
+    int64_t until_ms; /* monotonic */
+    int64_t delay_ms;
+};
+
+struct task {
+    char *id, *text, *from;
+    uint64_t hash;
+};
+
+struct worker {
+    struct worker_start *start; /* borrowed */
+    const char *name;           /* start->agent->name */
+    char *path;                 /* absolute, of the tree */
+    int tree;
+    int signals; /* signalfd: SIGTERM */
+    struct link *link;
+    struct history *history;
+    struct queue *queue;
+    struct learning *learning;
+    struct attempts *attempts;
+    struct buffer message; /* scratch for what is sent */
+
+    enum phase phase;
+    struct task task;
+    uint64_t serial; /* of the last question */
+    struct {
+        char *text, *finish_reason, *model;
+        uint64_t tokens_in, tokens_out;
+    } answer;
+    struct held *held;
+    size_t held_count;
+
+    bool paused, stopping, lost; /* lost: the supervisor is gone */
+    int64_t stop_at_ms;          /* when stopping: abandon the cycle then */
+    int64_t wait_until_ms;       /* no cycle before (provider or storage fails); 0: none */
+    int64_t wait_delay_ms;       /* the last backoff */
+    int64_t queue_retry_ms;      /* look at the queue again at (a writer holds blocks back); 0: none */
+    int64_t tidy_at_ms;          /* 0: nothing to tidy */
+    int64_t figures_at_ms;       /* figures are due at; 0: not */
+    int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
+    bool look_queue, look_tree;
+
+    enum agent_activity activity;
+    bool activity_said;
+    char *waiting_for; /* "provider", "storage" while ACTIVITY_WAITING */
+    char day[16];      /* of tokens_today, "2026-04-29" */
+    uint64_t tokens_today;
+    char *last_task;
+    struct buffer problems;      /* found by the last reading of the tree */
+    struct buffer queue_problem; /* of the queue file */
+    char *trouble;               /* the present trouble with provider or storage; NULL: none */
+    uint64_t problems_hash;      /* of what was said last */
+};
+
+/* worker.c */
+void worker_say(struct worker *worker, enum message_type type, ...);
+/* Storage fails: say so and do nothing until a backoff is over (1 s doubling to 60 s). */
+void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);
+
+/* cycle.c: the cycle's steps. */
+void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
+void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
+                  uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
+void cycle_finish(struct worker *worker);  /* PHASE_ANSWER: commit it, or say why not and wait */
+void cycle_abandon(struct worker *worker); /* orderly: the task stays in the queue */
+void cycle_record_edits(struct worker *worker, bool quick);
+
+/* endings.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
+bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit);
+bool ending_dead_letter(struct worker *worker, const struct block *block, const char *status,
+                        const char *reason);
+bool ending_cancel(struct worker *worker, const char *id);
+void endings_expire(struct worker *worker,
+                    int64_t now_ms); /* every task whose TTL is over; sets expires_at_ms */
+
+/* outputs.c: outputs/TASK.md. */
+void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out);
+void outputs_tidy(struct worker *worker); /* keep the tracked ones few */
+
+/* report.c: what the supervisor is told. */
+void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until);
+void report_figures(struct worker *worker);
+void report_problems(struct worker *worker);
+void report_queue(struct worker *worker,
+                  const char *fault);           /* malformed blocks, or why the file can't be read */
+void report_tokens_load(struct worker *worker); /* from the card, at start */
+void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now);
+/* The card as it is after the task in hand, which took so many tokens. */
+void report_card(const struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out);
+
+#endif
