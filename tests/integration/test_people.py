@@ -1,0 +1,125 @@
+"""People work in an agent's repository while the agent does."""
+
+import subprocess
+
+import pytest
+
+from harness import wait_until
+
+
+def commit_of(system, revision):
+    author, subject = system.git("show", "-s", "--format=%an%n%s", revision).splitlines()
+    files = system.git("show", "--format=", "--name-only", revision).split()
+    return author, subject, files
+
+
+@pytest.mark.parametrize("name,line", [("persona.md", "Speaks only in rhymes."), ("goals.md", "- [ ] Learn to knit")])
+def test_an_edit_is_committed_apart_as_theirs_before_the_cycles_commit(system, model, name, line):
+    path = system.tree() / name
+    path.write_text(path.read_text().rstrip("\n") + f"\n{line}\n")
+    system.add("after-edit", "Work after the edit")
+    system.wait_done("after-edit")
+    agent_author, subject, files = commit_of(system, "HEAD")
+    assert subject == "orion(task): after-edit"
+    author, edit_subject, edit_files = commit_of(system, "HEAD~1")
+    assert edit_files == [name]
+    assert author != agent_author
+    assert not edit_subject.startswith("orion(task)")
+    assert line in system.git("show", f"HEAD:{name}")
+    assert line in system.read(name)
+    assert line in model.requests(prompts=True)[0]["prompt"]
+    system.assert_sound()
+
+
+def test_an_edit_while_the_request_is_out_is_kept(system, model):
+    model.become("hold")
+    system.add("meanwhile", "Work meanwhile edited")
+    model.wait_open(1)
+    path = system.tree() / "goals.md"
+    path.write_text(path.read_text().rstrip("\n") + "\n- [ ] Added while thinking\n")
+    model.release()
+    system.wait_done("meanwhile")
+    assert "Added while thinking" in system.read("goals.md")
+    assert "Added while thinking" in system.git("show", "HEAD:goals.md")
+    assert commit_of(system, "HEAD~1")[2] == ["goals.md"]
+    system.assert_sound()
+
+
+def test_a_new_file_of_a_persons_is_committed_apart_too(system):
+    (system.tree() / "notes.md").write_text("A note of mine.\n")
+    system.add("after-note", "Work after the note")
+    system.wait_done("after-note")
+    system.add("one-more", "And one more")
+    system.wait_done("one-more")
+    assert system.git("show", "HEAD:notes.md") == "A note of mine.\n"
+    [commit] = system.git("log", "--format=%s", "--", "notes.md").splitlines()
+    assert not commit.startswith("orion(task)")
+    system.assert_sound()
+
+
+def test_a_persons_commit_and_gc_in_between_are_part_of_the_history(system):
+    system.add("before", "Before the person")
+    system.wait_done("before")
+    (system.tree() / "persona.md").open("a").write("\nAlso patient.\n")
+    person = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    system.git(*person, "commit", "-q", "-am", "Ada: be patient")
+    system.git("gc", "-q", "--prune=now")
+    system.add("afterwards", "After the person")
+    system.wait_done("afterwards")
+    system.git("gc", "-q", "--prune=now")
+    system.add("last", "After the second gc")
+    system.wait_done("last")
+    assert system.subjects() == [
+        "orion(task): last", "orion(task): afterwards", "Ada: be patient", "orion(task): before",
+        "init: agent filesystem",
+    ]
+    system.assert_sound()
+
+
+def test_a_persons_commits_between_many_cycles_never_fork_or_lose_history(system, model):
+    model.become("slow-5")
+    ids = [f"task-{number}" for number in range(40)]
+    for task_id in ids:
+        system.add(task_id, f"Do {task_id}")
+    person = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    made = 0
+    while not all(system.done()[task_id] for task_id in ids):
+        result = subprocess.run(
+            ["git", *person, "-C", system.tree(), "commit", "-q", "--allow-empty", "-m", f"Ada {made}"],
+            capture_output=True, text=True,
+        )
+        made += result.returncode == 0
+    assert made > 0
+    subjects = system.subjects()
+    assert [s for s in reversed(subjects) if s.startswith("Ada ")] == [f"Ada {n}" for n in range(made)]
+    system.assert_each_once(ids)
+    system.assert_sound()
+
+
+def test_a_stale_index_lock_is_broken_with_a_warning(system):
+    import os
+
+    lock = system.tree() / ".git/index.lock"
+    lock.touch()
+    os.utime(lock, (0, 0))
+    system.add("locked", "Work behind a stale lock")
+    system.wait_done("locked")
+    wait_until(lambda: not lock.exists(), "the stale lock gone")
+    system.assert_sound()
+
+
+def test_a_person_removes_a_file_and_the_agent_goes_on(system):
+    (system.tree() / "reflections.md").unlink()
+    system.add("bereft", "Work without reflections")
+    system.wait_done("bereft")
+    assert "bereft" in system.read("rewards.md")
+    system.assert_sound()
+
+
+def test_the_template_that_a_person_edits_is_what_the_model_gets(system, model):
+    (system.tree() / "system_prompt.md").write_text("ONLY THIS. {{goals}}\n{{persona}}\n{{unknown}}\n")
+    system.add("templated", "With my template")
+    system.wait_done("templated")
+    prompt = model.requests(prompts=True)[0]["prompt"]
+    assert prompt.startswith("ONLY THIS.")
+    assert "Persona of orion" in prompt and "{{unknown}}" in prompt and "{{goals}}" not in prompt

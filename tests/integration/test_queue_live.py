@@ -1,0 +1,172 @@
+"""queue.md while the system runs: appended to by many, edited, broken, in any order."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+import harness
+from harness import task_block, wait_until
+
+SHELL = """
+i=0
+while [ $i -lt 100 ]; do
+i=$((i + 1))
+cat >> "$1" << EOF
+
+## task-$2-$i
+task: Do number $i of shell $2.
+priority: normal
+created: 2026-04-29T10:05:00Z
+EOF
+done
+"""
+
+
+def test_400_tasks_appended_by_four_shells_at_once_are_each_done_once(system, model):
+    queue = str(system.tree() / "queue.md")
+    shells = [subprocess.Popen(["sh", "-c", SHELL, "sh", queue, str(number)]) for number in range(4)]
+    assert [shell.wait() for shell in shells] == [0] * 4
+    tasks = {f"task-{s}-{i}": f"Do number {i} of shell {s}." for s in range(4) for i in range(1, 101)}
+    wait_until(lambda: len(system.done()) == 400, "400 tasks done", 120, 0.2)
+    system.wait_queue_empty()
+    system.assert_each_once(tasks)
+    asked = model.asked()
+    assert set(asked) == set(tasks.values())
+    assert max(asked.values()) == 1
+    wait_until(lambda: system.agent_status()["tasks_done"] == 400, "status counts 400 tasks")
+    assert system.read("rewards.md").count("- reward:") == 30
+    system.assert_sound()
+
+
+def test_high_comes_before_normal_before_low_then_as_they_stand(make_system, model):
+    system = make_system(model=model).start()
+    system.stop()
+    for index, priority in enumerate(["low", "normal", "high", "normal", "high", "low"]):
+        system.add(f"task-{index}", f"number {index}", priority=priority)
+    system.start()
+    system.wait_done(*(f"task-{index}" for index in range(6)))
+    assert [request["task"] for request in model.requests()] == [f"number {i}" for i in (2, 4, 1, 3, 0, 5)]
+
+
+def test_a_block_that_lacks_task_stays_blocks_nothing_and_is_reported_with_its_line(system, model):
+    system.append("\n## no-task\npriority: high\ncreated: 2026-04-29T10:05:00Z\n" + task_block("fine", "I am fine"))
+    system.wait_done("fine")
+    assert "## no-task" in system.read("queue.md")
+    line = system.read("queue.md").split("## no-task")[0].count("\n") + 1
+    wait_until(
+        lambda: any(re.search(rf"queue\.md.*\b{line}\b", text) for text in system.agent_status()["problems"]),
+        f"a problem that names line {line} of queue.md",
+    )
+    assert len(model.requests()) == 1
+    assert "## no-task" in system.read("queue.md")
+
+
+def test_a_malformed_block_that_a_person_mends_is_done(system):
+    system.append("\n## mended\npriority: high\n")
+    wait_until(lambda: system.agent_status()["problems"], "the problem reported")
+    queue = system.tree() / "queue.md"
+    new = system.tree() / "queue.md.new"
+    new.write_text(queue.read_text().replace("priority: high", "task: now it has one\npriority: high"))
+    os.rename(new, queue)
+    system.wait_done("mended")
+    wait_until(lambda: system.agent_status()["problems"] == [], "the problem forgotten")
+
+
+def test_a_block_that_was_done_already_is_removed_with_a_warning_that_names_the_commit(system, model):
+    system.add("once", "Only once please")
+    system.wait_done("once")
+    system.wait_queue_empty()
+    commit = system.git("rev-parse", "HEAD").strip()
+    system.add("once", "Only once please")
+    system.wait_log(rf"WARN .*once.*{commit[:7]}")
+    system.wait_queue_empty()
+    assert system.done() == {"once": 1}
+    assert len(model.requests()) == 1
+
+
+def test_the_same_id_with_another_text_is_another_task(system, model):
+    system.add("again", "The first text")
+    system.wait_done("again")
+    system.wait_queue_empty()
+    system.add("again", "Another text")
+    wait_until(lambda: model.asked()["Another text"] == 1, "the second text asked")
+    wait_until(lambda: system.done()["again"] == 2, "both done")
+    system.assert_sound()
+
+
+def test_an_editor_that_renames_over_the_file_loses_nothing(system, model):
+    """As vim does: read, write a new file with one block more, rename it over the old one."""
+    model.become("slow-30")
+    queue, new = system.tree() / "queue.md", system.tree() / "queue.md~"
+    ids = [f"edited-{number}" for number in range(20)]
+    for task_id in ids:
+        new.write_bytes(queue.read_bytes() + task_block(task_id, f"Do {task_id}").encode())
+        os.rename(new, queue)
+    system.wait_done(*ids)
+    system.wait_queue_empty()
+    assert set(model.asked().values()) == {1}
+    system.assert_sound()
+
+
+def test_crlf_bom_missing_last_newline_and_unquoted_colons_are_fine(make_system, model):
+    system = make_system(model=model).start()
+    system.stop()
+    (system.tree() / "queue.md").write_bytes(
+        b"\xef\xbb\xbf## crlf\r\ntask: Windows: was here: twice\r\npriority: HIGH\r\n"
+        b"\n## no-newline\ntask: The last line has no end"
+    )
+    system.start()
+    system.wait_done("crlf", "no-newline")
+    assert model.asked() == {"Windows: was here: twice": 1, "The last line has no end": 1}
+
+
+def test_a_heading_inside_a_tasks_text_starts_nothing(system, model):
+    system.add("outer", "Write this:\n\n## Heading\n\nand text below it\n\n## Another\nmore")
+    system.wait_done("outer")
+    [request] = model.requests()
+    assert "## Heading" in request["task"] and "## Another" in request["task"]
+    system.wait_queue_empty()
+
+
+def test_a_writer_that_keeps_the_file_open_keeps_only_its_own_block_waiting(system, model):
+    with open(system.tree() / "queue.md", "ab", buffering=0) as queue:
+        queue.write(task_block("whole", "A whole block").encode() + b"\n## slowly\ntask: First half")
+        system.wait_done("whole")
+        queue.write(b" and second half\npriority: high\n")
+    system.wait_done("whole")
+    assert model.asked()["A whole block"] == 1
+
+
+def test_tasks_are_found_by_the_scan_when_inotify_is_not_to_be_had(make_system, model):
+    system = make_system(model=model)
+    no_inotify = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$0" "$@"'
+    prefix = ["unshare", "-Ur", "sh", "-c", no_inotify]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    system.prefix = prefix
+    system.start()
+    system.add("scanned", "Found by the scan")
+    system.wait_done("scanned")
+    assert model.asked() == {"Found by the scan": 1}
+
+
+def test_a_task_is_noticed_at_once_not_at_the_next_scan(make_system, model):
+    system = make_system(model=model, env={"POLL_INTERVAL": "3600"}).start()
+    for number in range(5):
+        system.add(f"quick-{number}", f"Quick {number}")
+        system.wait_done(f"quick-{number}")
+
+
+def test_noise_in_a_queue_file_stops_neither_its_agent_nor_another(make_system, model):
+    system = make_system(["orion", "iris"], model=model).start()
+    system.append(os.urandom(4096) + b"\n", "iris")
+    system.add("good", "Good work")
+    system.wait_done("good")
+    system.add("after-noise", "Work after the noise", name="iris")
+    wait_until(
+        lambda: system.done("iris")["after-noise"] or system.agent_status("iris")["problems"],
+        "iris works on or says what hinders her",
+    )
+    assert harness.alive(system.worker("iris"))
