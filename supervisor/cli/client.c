@@ -1,0 +1,207 @@
+#include "supervisor/cli/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/control.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "supervisor/cli/screen.h"
+
+struct client {
+    int fd; /* owned */
+    struct buffer in;
+};
+
+/* A status of thousands of agents is longer than a request may be. */
+enum { ANSWER_LIMIT = 256 * 1024 * 1024, CONNECT_PATIENCE_S = 10 };
+
+/* By way of the folder's descriptor, because a socket's address holds 107 bytes and paths may be longer. */
+static int connect_control(const char *run_dir)
+{
+    OWNED_FD int folder = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) {
+        return -1;
+    }
+    OWNED_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    OWNED char *path = memory_print("/proc/self/fd/%d/%s", folder, CONTROL_SOCKET);
+    if (fd < 0 || strlen(path) >= sizeof(address.sun_path)) {
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    struct timeval patience = {.tv_sec = CONNECT_PATIENCE_S};
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        return -1;
+    }
+    int connected = fd;
+    fd = -1;
+    return connected;
+}
+
+bool client_reaches(const struct invocation *invocation)
+{
+    OWNED_FD int fd = connect_control(invocation->run_dir);
+    return fd >= 0;
+}
+
+static int say_unreachable(const struct invocation *invocation, int error)
+{
+    if (error == EACCES || error == EPERM) {
+        screen_complain("the supervisor of %s belongs to another user; ask as that user",
+                        invocation->data_dir);
+        return EX_NOPERM;
+    }
+    if (error == EAGAIN) {
+        screen_complain("the supervisor of %s is too busy to answer; try again", invocation->data_dir);
+        return EX_TEMPFAIL;
+    }
+    screen_complain("no supervisor is running on %s; start one with `agentos run --data %s` (check, demo and "
+                    "verify work without)",
+                    invocation->data_dir, invocation->data_dir);
+    return EX_UNAVAILABLE;
+}
+
+struct client *client_ask(const struct invocation *invocation, json_t *request, int *status)
+{
+    OWNED char *text = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    if (text == NULL) {
+        screen_complain("the text is not valid UTF-8; nothing was done");
+        *status = EX_DATAERR;
+        return NULL;
+    }
+    size_t length = strlen(text);
+    if (length + 1 > CONTROL_MAX) {
+        screen_complain("the text is too long (%zu bytes; at most about %d); nothing was done", length,
+                        CONTROL_MAX);
+        *status = EX_DATAERR;
+        return NULL;
+    }
+    int fd = connect_control(invocation->run_dir);
+    if (fd < 0) {
+        *status = say_unreachable(invocation, errno);
+        return NULL;
+    }
+    text[length] = '\n'; /* where the NUL stood */
+    struct client *client = memory_new(1, sizeof(*client));
+    client->fd = fd;
+    if (!files_write_all(fd, text, length + 1)) {
+        *status = say_unreachable(invocation, errno);
+        client_close(client);
+        return NULL;
+    }
+    return client;
+}
+
+void client_close(struct client *client)
+{
+    if (client != NULL) {
+        close(client->fd);
+        buffer_free(&client->in);
+        free(client);
+    }
+}
+
+/* The next line in the buffer, with its end replaced by a NUL; NULL: none whole yet. */
+static char *take_line(struct client *client)
+{
+    char *end = client->in.length > 0 ? memchr(client->in.data, '\n', client->in.length) : NULL;
+    if (end == NULL) {
+        return NULL;
+    }
+    size_t length = (size_t)(end - client->in.data);
+    char *line = memory_slice(client->in.data, length);
+    buffer_drop(&client->in, length + 1);
+    return line;
+}
+
+/* 0: there is more; else the exit code. until: monotonic ms, 0 = without end. */
+static int read_more(struct client *client, int64_t until)
+{
+    int64_t left = until == 0 ? -1 : until - clock_monotonic_ms();
+    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
+    int ready = until != 0 && left <= 0 ? 0 : poll(&poll_fd, 1, (int)left);
+    if (ready < 0 && errno == EINTR) {
+        return 0;
+    }
+    if (ready == 0) {
+        screen_complain("the supervisor did not answer in time; try again");
+        return EX_TEMPFAIL;
+    }
+    ssize_t got = read(client->fd, buffer_room(&client->in, 65536), 65536);
+    if (got < 0 && errno == EINTR) {
+        return 0;
+    }
+    if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT) {
+        screen_complain("the supervisor ended before it answered; whether it was done is not known");
+        return EX_UNAVAILABLE;
+    }
+    client->in.length += (size_t)got;
+    return 0;
+}
+
+json_t *client_answer(struct client *client, int patience, int *status)
+{
+    int64_t until = patience == 0 ? 0 : clock_monotonic_ms() + (int64_t)patience * 1000;
+    OWNED char *line = NULL;
+    while ((line = take_line(client)) == NULL) {
+        *status = read_more(client, until);
+        if (*status != 0) {
+            return NULL;
+        }
+    }
+    json_t *answer = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *code = json_object_get(answer, "exit");
+    if (!json_is_integer(code)) {
+        screen_complain("the supervisor's answer is not understood (is it another version?)");
+        json_decref(answer);
+        *status = EX_SOFTWARE;
+        return NULL;
+    }
+    *status = (int)json_integer_value(code);
+    const char *complaint = json_string_value(json_object_get(answer, "complaint"));
+    if (complaint != NULL) {
+        screen_complain("%s", complaint);
+    }
+    return answer;
+}
+
+json_t *client_call(const struct invocation *invocation, json_t *request, int patience, int *status)
+{
+    struct client *client = client_ask(invocation, request, status);
+    json_t *answer = client != NULL ? client_answer(client, patience, status) : NULL;
+    client_close(client);
+    return answer;
+}
+
+int client_agent_folder(const struct invocation *invocation, const char *agent, char **path, int *status)
+{
+    json_t *request = json_pack("{s:s, s:s}", "verb", "where", "agent", agent);
+    json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, status);
+    const char *where = json_string_value(json_object_get(answer, "path"));
+    int folder = -1;
+    if (answer != NULL && *status == 0) {
+        struct fault fault = {0};
+        folder = where != NULL ? files_open_path(where, &fault) : -1;
+        if (folder < 0) {
+            screen_complain("%s",
+                            where != NULL ? fault.text : "the supervisor did not say where the agent is");
+            *status = EX_NOINPUT;
+        } else {
+            *path = memory_text(where);
+        }
+    }
+    json_decref(answer);
+    return folder;
+}

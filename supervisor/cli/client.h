@@ -1,0 +1,32 @@
+/* The client's side of the control socket (common/control.h). */
+#ifndef AGENTOS_CLI_CLIENT_H
+#define AGENTOS_CLI_CLIENT_H
+
+#include <jansson.h>
+
+#include "supervisor/cli/invocation.h"
+
+struct client;
+
+/* Sends one request (stolen) to the supervisor of this data directory. NULL: it has been said on standard error, and
+ * *status is the exit code. */
+struct client *client_ask(const struct invocation *invocation, json_t *request, int *status);
+/* The next line of the answer; caller decrefs. patience: seconds to wait, 0 = without end. NULL: there is none, it
+ * has been said, *status is set. An answer with "exit" != 0 is handed out too, after its complaint was printed;
+ * *status is always its "exit". */
+json_t *client_answer(struct client *client, int patience, int *status);
+void client_close(struct client *client);
+
+/* Ask, take one answer, close. */
+json_t *client_call(const struct invocation *invocation, json_t *request, int patience, int *status);
+
+enum { CLIENT_PATIENCE = 30 };
+
+/* The folder of one agent, by asking: descriptor, and its path in *path (owned by the caller). -1: it has been said,
+ * *status is set. */
+int client_agent_folder(const struct invocation *invocation, const char *agent, char **path, int *status);
+
+/* Is there a supervisor on this data directory? Says nothing. */
+bool client_reaches(const struct invocation *invocation);
+
+#endif

@@ -1,0 +1,213 @@
+/* `agentos demo`: the whole cycle, before your eyes, without a network. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "supervisor/cli/client.h"
+#include "supervisor/cli/diary.h"
+#include "supervisor/cli/scratch.h"
+#include "supervisor/cli/screen.h"
+#include "supervisor/cli/verbs.h"
+#include "worker/entries.h"
+
+enum { DEMO_PATIENCE_MS = 60 * 1000, DEMO_STEP_NS = 50 * 1000 * 1000, ANSWER_LINES = 12, LOG_LINES = 30 };
+
+static const char AGENTS_YAML[] =
+    "agents:\n"
+    "  - name: orion\n"
+    "    persona: \"Backend engineer specializing in Python, PostgreSQL, and API design. Terse, technical, "
+    "shows "
+    "its work. Prioritizes correctness over cleverness.\"\n"
+    "    domain: \"Backend engineering\"\n"
+    "    tone: \"Terse, technical, no preamble.\"\n"
+    "    hints:\n"
+    "      - \"Tasks often involve parsing structured API data with pagination.\"\n"
+    "      - \"Common failure: missing auth context or rate limiting.\"\n"
+    "      - \"Quick win: reusable retry wrapper with exponential backoff.\"\n"
+    "    goals:\n"
+    "      - \"Handle streaming SSE endpoints robustly\"\n"
+    "      - \"Build a query-parameterisation skill for all SQL tasks\"\n";
+
+static const char TASK[] = "List your active constraints and explain how the reward system works.";
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+/* One look every 50 ms until it is so; false: it took too long, somebody pressed ^C, or the supervisor ended. */
+static bool wait_until(struct scratch *scratch, bool (*so)(const char *path), const char *path,
+                       const char *what, struct fault *fault)
+{
+    int64_t until = clock_monotonic_ms() + DEMO_PATIENCE_MS;
+    while (!so(path)) {
+        if (scratch_ended(scratch, fault)) {
+            return false;
+        }
+        if (interrupted || clock_monotonic_ms() > until) {
+            return fault_set(fault, "%s: given up %s", what,
+                             interrupted ? "as you wished" : "after a minute");
+        }
+        (void)nanosleep(&(struct timespec){.tv_nsec = DEMO_STEP_NS}, NULL);
+    }
+    return true;
+}
+
+static bool has_queue(const char *agent_path)
+{
+    OWNED char *path = memory_print("%s/" TREE_QUEUE, agent_path);
+    OWNED char *commits = memory_print("%s/.git/HEAD", agent_path);
+    return access(path, W_OK) == 0 && access(commits, R_OK) == 0;
+}
+
+/* The commit that finished the task is in HEAD's history. */
+static bool has_finished(const char *agent_path)
+{
+    struct diary diary = {0};
+    bool finished = diary_read(&diary, agent_path, NULL);
+    finished = finished && diary.count > 0 && diary.pages[0].task != NULL;
+    diary_free(&diary);
+    return finished;
+}
+
+static bool append_task(const char *agent_path, struct fault *fault)
+{
+    char now[CLOCK_TEXT];
+    OWNED_FD int folder = files_open_path(agent_path, fault);
+    OWNED char *block = memory_print("\n## first-task\ntask: %s\npriority: normal\ncreated: %s\n", TASK,
+                                     clock_format(clock_now(), now));
+    printf("$ cat >> %s/" TREE_QUEUE "\n%s\n", agent_path, block + 1);
+    return folder >= 0 && files_append(folder, TREE_QUEUE, block, strlen(block), fault);
+}
+
+static void show_file(const char *path, size_t most_lines)
+{
+    OWNED char *above = memory_text(path);
+    char *slash = strrchr(above, '/');
+    *slash = '\0';
+    OWNED_FD int folder = files_open_path(above, NULL);
+    OWNED char *text = NULL;
+    printf("$ head -n %zu %s\n", most_lines, path);
+    if (folder < 0 || files_read(folder, slash + 1, TREE_FILE_MAX, &text, NULL, NULL, NULL) != 1) {
+        printf("(there is no such file)\n\n");
+        return;
+    }
+    OWNED char *clean = screen_clean(text, 1);
+    char *rest = clean;
+    for (char *line = strsep(&rest, "\n"); line != NULL && most_lines-- > 0; line = strsep(&rest, "\n")) {
+        if (rest != NULL || line[0] != '\0') {
+            puts(line);
+        }
+    }
+    putchar('\n');
+}
+
+static void show_commits(const struct diary *diary, const char *agent_path)
+{
+    printf("$ git -C %s log --oneline\n", agent_path);
+    for (size_t i = 0; i < diary->count; i++) {
+        OWNED char *subject = screen_clean(diary->pages[i].subject, 0);
+        printf("%.7s %s\n", diary->pages[i].commit, subject);
+    }
+    putchar('\n');
+}
+
+static void show_tree(const char *scratch, const char *agent_path)
+{
+    static const char *const SHOWN[] = {"outputs/first-task.md", TREE_REWARDS, TREE_SKILLS};
+    OWNED char *log = memory_print("%s/log", scratch);
+    show_file(log, LOG_LINES);
+    for (size_t i = 0; i < sizeof(SHOWN) / sizeof(SHOWN[0]); i++) {
+        OWNED char *path = memory_print("%s/%s", agent_path, SHOWN[i]);
+        show_file(path, ANSWER_LINES);
+    }
+}
+
+/* What the demonstration promises: a +1 and a skill, committed. */
+static bool is_earned(const struct diary *diary, const char *agent_path)
+{
+    OWNED_FD int folder = files_open_path(agent_path, NULL);
+    OWNED char *text = NULL;
+    if (folder < 0 || diary->count == 0 || diary->pages[0].task == NULL || diary->pages[0].reward != 1 ||
+        files_read(folder, TREE_SKILLS, TREE_FILE_MAX, &text, NULL, NULL, NULL) != 1) {
+        return false;
+    }
+    struct entries entries = {0};
+    entries_parse(&entries, 3, text, strlen(text));
+    bool earned = entries.count > 0;
+    entries_free(&entries);
+    return earned;
+}
+
+static bool show_outcome(const char *scratch, const char *agent_path, struct fault *fault)
+{
+    struct diary diary = {0};
+    bool earned = diary_read(&diary, agent_path, fault);
+    show_tree(scratch, agent_path);
+    show_commits(&diary, agent_path);
+    if (earned && !is_earned(&diary, agent_path)) {
+        earned = fault_set(fault, "the task ended without a reward of +1 and a skill");
+    }
+    diary_free(&diary);
+    return earned;
+}
+
+static bool demonstrate(struct scratch *scratch, char **agent_path, struct fault *fault)
+{
+    if (!diary_start_git(fault) || !scratch_start(scratch, AGENTS_YAML, fault)) {
+        return false;
+    }
+    *agent_path = memory_print("%s/agents/orion", scratch->path);
+    printf("The data directory is %s; the model is the built-in offline one.\n\n", scratch->path);
+    return wait_until(scratch, has_queue, *agent_path, "orion did not get ready", fault) &&
+           append_task(*agent_path, fault) &&
+           wait_until(scratch, has_finished, *agent_path, "the task did not end", fault);
+}
+
+/* What is left when it ends: nothing, or with --keep or after a failure all that there is to look at. */
+static void clear_away(struct scratch *scratch, bool keep)
+{
+    if (keep && scratch->path != NULL) {
+        printf("Everything is left in %s; `agentos run --data %s` goes on from there.\n", scratch->path,
+               scratch->path);
+        free(scratch->path);
+    } else {
+        scratch_remove(scratch);
+        printf("The supervisor has ended and the directory is removed; `agentos demo --keep` leaves it.\n");
+    }
+}
+
+int verb_demo(struct invocation *invocation)
+{
+    struct fault fault = {0};
+    struct scratch scratch = {.supervisor = -1};
+    OWNED char *agent_path = NULL;
+    (void)signal(SIGINT, interrupt);
+    (void)signal(SIGTERM, interrupt);
+    bool done = demonstrate(&scratch, &agent_path, &fault);
+    bool stopped = scratch_stop(&scratch);
+    if (agent_path != NULL) {
+        done = show_outcome(scratch.path, agent_path, done ? &fault : NULL) && done;
+    }
+    if (done && !stopped) {
+        done = fault_set(&fault, "the supervisor did not stop in order");
+    }
+    clear_away(&scratch, invocation_has(invocation, OPTION_KEEP) || (!done && !interrupted));
+    if (!done) {
+        screen_complain("%s", fault.text);
+    }
+    return screen_end(done ? EX_OK : EX_SOFTWARE);
+}

@@ -1,0 +1,143 @@
+#include "supervisor/cli/diary.h"
+
+#include <ctype.h>
+#include <git2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+static bool git_fault(struct fault *fault, const char *what, const char *path)
+{
+    const git_error *error = git_error_last();
+    return fault_set(fault, "%s %s: %s", path, what, error != NULL ? error->message : "unknown fault");
+}
+
+bool diary_start_git(struct fault *fault)
+{
+    static const int LEVELS[] = {GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL,
+                                 GIT_CONFIG_LEVEL_PROGRAMDATA};
+    if (git_libgit2_init() < 0) {
+        return fault_set(fault, "libgit2 cannot be started");
+    }
+    for (size_t i = 0; i < sizeof(LEVELS) / sizeof(LEVELS[0]); i++) {
+        if (git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, LEVELS[i], "") < 0) {
+            return git_fault(fault, "cannot be set aside", "git's configuration");
+        }
+    }
+    return git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) == 0 ||
+           git_fault(fault, "cannot be set", "git's owner validation");
+}
+
+/* "120 34", "120 in, 34 out": the sum of what numbers there are. */
+static uint64_t sum_of_numbers(const char *text)
+{
+    uint64_t sum = 0;
+    while (*text != '\0') {
+        if (!isdigit((unsigned char)*text)) {
+            text++;
+            continue;
+        }
+        char *end = NULL;
+        sum += strtoull(text, &end, 10);
+        text = end;
+    }
+    return sum;
+}
+
+static void read_trailer(struct diary_page *page, const char *key, const char *value)
+{
+    if (strcmp(key, "Agentos-Task") == 0) {
+        free(page->task);
+        page->task = memory_text(value);
+    } else if (strcmp(key, "Agentos-End") == 0) {
+        free(page->end);
+        page->end = memory_text(value);
+    } else if (strcmp(key, "Agentos-Reward") == 0) {
+        page->reward = (int)strtol(value, NULL, 10);
+    } else if (strcmp(key, "Agentos-Tokens") == 0) {
+        page->tokens = sum_of_numbers(value);
+    }
+}
+
+/* The body without the last paragraph, when that is the trailers. */
+static char *notes_of(const char *body, size_t trailers)
+{
+    char *notes = memory_text(body != NULL ? body : "");
+    if (trailers > 0) {
+        char *last = NULL;
+        for (char *at = strstr(notes, "\n\n"); at != NULL; at = strstr(at + 1, "\n\n")) {
+            last = at;
+        }
+        *(last != NULL ? last : notes) = '\0';
+    }
+    return notes;
+}
+
+static void read_page(struct diary_page *page, const git_commit *commit)
+{
+    git_message_trailer_array trailers = {0};
+    const git_signature *author = git_commit_author(commit);
+    const char *subject = git_commit_summary((git_commit *)commit);
+    git_oid_tostr(page->commit, sizeof(page->commit), git_commit_id(commit));
+    page->time = git_commit_time(commit);
+    page->author = memory_text(author != NULL && author->name != NULL ? author->name : "");
+    page->subject = memory_text(subject != NULL ? subject : "");
+    if (git_message_trailers(&trailers, git_commit_message(commit)) == 0) {
+        for (size_t i = 0; i < trailers.count; i++) {
+            read_trailer(page, trailers.trailers[i].key, trailers.trailers[i].value);
+        }
+    }
+    page->notes = notes_of(git_commit_body((git_commit *)commit), trailers.count);
+    git_message_trailer_array_free(&trailers);
+}
+
+static bool walk(struct diary *diary, git_repository *repository, const char *path, struct fault *fault)
+{
+    git_revwalk *walker = NULL;
+    git_oid oid;
+    int got = git_revwalk_new(&walker, repository);
+    if (got == 0) {
+        (void)git_revwalk_sorting(walker, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
+        got = git_repository_head_unborn(repository) == 1 ? GIT_ITEROVER : git_revwalk_push_head(walker);
+    }
+    while (got == 0 && (got = git_revwalk_next(&oid, walker)) == 0) {
+        git_commit *commit = NULL;
+        got = git_commit_lookup(&commit, repository, &oid);
+        if (got == 0) {
+            diary->pages = memory_grow(diary->pages, diary->count + 1, sizeof(*diary->pages));
+            diary->pages[diary->count] = (struct diary_page){0};
+            read_page(&diary->pages[diary->count++], commit);
+        }
+        git_commit_free(commit);
+    }
+    git_revwalk_free(walker);
+    return got == GIT_ITEROVER ||
+           git_fault(fault, "has a history that cannot be read to its beginning", path);
+}
+
+bool diary_read(struct diary *diary, const char *path, struct fault *fault)
+{
+    git_repository *repository = NULL;
+    *diary = (struct diary){0};
+    if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+        return git_fault(fault, "has no repository that can be opened", path);
+    }
+    bool read = walk(diary, repository, path, fault);
+    git_repository_free(repository);
+    return read;
+}
+
+void diary_free(struct diary *diary)
+{
+    for (size_t i = 0; i < diary->count; i++) {
+        struct diary_page *page = &diary->pages[i];
+        free(page->author);
+        free(page->subject);
+        free(page->notes);
+        free(page->task);
+        free(page->end);
+    }
+    free(diary->pages);
+    *diary = (struct diary){0};
+}

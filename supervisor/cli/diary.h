@@ -1,0 +1,35 @@
+/* An agent's commits, read for people (libgit2, read-only). */
+#ifndef AGENTOS_CLI_DIARY_H
+#define AGENTOS_CLI_DIARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/fault.h"
+
+struct diary_page {
+    char commit[41];
+    int64_t time; /* epoch seconds */
+    char *author, *subject;
+    char *notes; /* the body without its trailers; "" none */
+    char *task;  /* NULL: this commit finished no task; then the next four say nothing */
+    char *end;
+    int reward;
+    uint64_t tokens;
+};
+
+struct diary {
+    struct diary_page *pages; /* newest first */
+    size_t count;
+};
+
+/* path: the agent's folder. An empty repository is an empty diary. False and fault. */
+bool diary_read(struct diary *diary, const char *path, struct fault *fault);
+void diary_free(struct diary *diary);
+
+/* libgit2 as every reader of ours needs it: no configuration from outside, repositories of other users too (nothing
+ * of theirs is run). Once a process; false and fault. */
+bool diary_start_git(struct fault *fault);
+
+#endif

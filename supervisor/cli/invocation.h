@@ -1,0 +1,57 @@
+/* One command line of `agentos`, taken apart after the table of verbs (verbs.c). */
+#ifndef AGENTOS_CLI_INVOCATION_H
+#define AGENTOS_CLI_INVOCATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/fault.h"
+
+/* X(ENUM, name, value's name or NULL for a switch, help) */
+#define OPTIONS_TABLE(X)                                                                                     \
+    X(DATA, "--data", "DIR", "the data directory (else DATA_DIR, else /data)")                               \
+    X(HELP, "--help", NULL, "this page")                                                                     \
+    X(JSON, "--json", NULL, "for programs: one JSON object")                                                 \
+    X(ID, "--id", "ID", "the task's id (else one is made)")                                                  \
+    X(PRIORITY, "--priority", "P", "high, normal or low (else normal)")                                      \
+    X(TTL, "--ttl", "SECONDS", "not done any more this long after now")                                      \
+    X(LOCK, "--lock", "NAME", "done only while it holds this lock")                                          \
+    X(WAIT, "--wait", NULL, "return when the task has ended; 0 when it was done, 65 otherwise")              \
+    X(NO_WAIT, "--no-wait", NULL, "return at once, not when it is so")                                       \
+    X(KEEP, "--keep", NULL, "leave the scratch directory for you to look at")
+
+enum option {
+#define X(name, ...) OPTION_##name,
+    OPTIONS_TABLE(X)
+#undef X
+        OPTION_COUNT
+};
+
+enum { WORDS_MAX = 2 };
+
+struct verb;
+
+struct invocation {
+    const struct verb *verb;           /* NULL: --help or --version of the program itself */
+    bool version;                      /* --version */
+    const char *options[OPTION_COUNT]; /* the value ("" for a switch), NULL: not given; borrowed from argv */
+    const char *words[WORDS_MAX];
+    size_t word_count;
+    char *data_dir, *run_dir; /* absolute; owned */
+    int secrets;              /* descriptor from secrets_collect, owned; -1: given away */
+};
+
+/* Taken apart; no files are touched. False and fault: wrong usage. */
+bool invocation_parse(struct invocation *invocation, int argc, char **argv, struct fault *fault);
+/* data_dir and run_dir, from --data, the environment and the working directory. DATA_DIR is set to the result, so
+ * that everything that reads the setting agrees with --data. */
+bool invocation_locate(struct invocation *invocation, struct fault *fault);
+void invocation_free(struct invocation *invocation);
+
+bool invocation_has(const struct invocation *invocation, enum option option);
+
+/* The folder of the program that runs: its sister programs lie beside it. Caller frees; NULL and fault. */
+char *invocation_programs(struct fault *fault);
+
+#endif

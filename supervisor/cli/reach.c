@@ -1,0 +1,149 @@
+#include "supervisor/cli/reach.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+struct step {
+    git_oid oid;
+    git_object_t kind;
+};
+
+struct reach {
+    git_repository *repository;
+    git_odb *odb; /* owned */
+    const char *where;
+    struct buffer *findings;
+    size_t bad;
+    struct step *steps; /* yet to be looked at */
+    size_t step_count, step_room;
+    git_oid *seen; /* open addressing; all zero: free */
+    size_t seen_count, seen_room;
+};
+
+/* An object's id is a hash already: its first bytes serve. */
+static git_oid *place(git_oid *seen, size_t room, const git_oid *oid)
+{
+    size_t at = 0;
+    memcpy(&at, oid->id, sizeof(at));
+    for (at %= room; !git_oid_is_zero(&seen[at]) && !git_oid_equal(&seen[at], oid);) {
+        at = (at + 1) % room;
+    }
+    return &seen[at];
+}
+
+static void grow_seen(struct reach *reach)
+{
+    size_t room = reach->seen_room == 0 ? 1024 : reach->seen_room * 2;
+    git_oid *seen = memory_new(room, sizeof(*seen));
+    for (size_t i = 0; i < reach->seen_room; i++) {
+        if (!git_oid_is_zero(&reach->seen[i])) {
+            *place(seen, room, &reach->seen[i]) = reach->seen[i];
+        }
+    }
+    free(reach->seen);
+    reach->seen = seen;
+    reach->seen_room = room;
+}
+
+static void add_step(struct reach *reach, const git_oid *oid, git_object_t kind)
+{
+    if ((reach->seen_count + 1) * 2 > reach->seen_room) {
+        grow_seen(reach);
+    }
+    git_oid *spot = place(reach->seen, reach->seen_room, oid);
+    if (!git_oid_is_zero(spot)) {
+        return;
+    }
+    *spot = *oid;
+    reach->seen_count++;
+    if (reach->step_count == reach->step_room) {
+        reach->step_room = reach->step_room == 0 ? 256 : reach->step_room * 2;
+        reach->steps = memory_grow(reach->steps, reach->step_room, sizeof(*reach->steps));
+    }
+    reach->steps[reach->step_count++] = (struct step){.oid = *oid, .kind = kind};
+}
+
+static void find(struct reach *reach, const struct step *step, const char *what)
+{
+    if (reach->bad++ < REACH_FINDINGS_MAX) {
+        buffer_print(reach->findings, "%s: %s %s %s\n", reach->where, git_object_type2string(step->kind),
+                     git_oid_tostr_s(&step->oid), what);
+    }
+}
+
+static void follow_commit(struct reach *reach, const struct step *step)
+{
+    git_commit *commit = NULL;
+    if (git_commit_lookup(&commit, reach->repository, &step->oid) != 0) {
+        find(reach, step, "is no valid commit");
+        return;
+    }
+    add_step(reach, git_commit_tree_id(commit), GIT_OBJECT_TREE);
+    for (unsigned i = 0; i < git_commit_parentcount(commit); i++) {
+        add_step(reach, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
+    }
+    git_commit_free(commit);
+}
+
+static void follow_tree(struct reach *reach, const struct step *step)
+{
+    git_tree *tree = NULL;
+    if (git_tree_lookup(&tree, reach->repository, &step->oid) != 0) {
+        find(reach, step, "is no valid tree");
+        return;
+    }
+    for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
+        const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
+        if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT) { /* a submodule's commit lies elsewhere */
+            add_step(reach, git_tree_entry_id(entry), git_tree_entry_type(entry));
+        }
+    }
+    git_tree_free(tree);
+}
+
+/* git_odb_read hashes what it read and compares (strict hash verification is libgit2's default). */
+static void look(struct reach *reach, const struct step *step)
+{
+    git_odb_object *object = NULL;
+    int got = git_odb_read(&object, reach->odb, &step->oid);
+    if (got != 0) {
+        find(reach, step, got == GIT_ENOTFOUND ? "is missing" : "is damaged");
+        return;
+    }
+    git_object_t kind = git_odb_object_type(object);
+    git_odb_object_free(object);
+    if (kind != step->kind) {
+        find(reach, step, "is of another kind");
+    } else if (kind == GIT_OBJECT_COMMIT) {
+        follow_commit(reach, step);
+    } else if (kind == GIT_OBJECT_TREE) {
+        follow_tree(reach, step);
+    }
+}
+
+size_t reach_check(git_repository *repository, const char *where, struct buffer *findings)
+{
+    struct reach reach = {.repository = repository, .where = where, .findings = findings};
+    git_oid head;
+    if (git_reference_name_to_id(&head, repository, "HEAD") != 0 ||
+        git_repository_odb(&reach.odb, repository) != 0) {
+        buffer_print(findings, "%s: HEAD leads to no commit\n", where);
+        return 0;
+    }
+    add_step(&reach, &head, GIT_OBJECT_COMMIT);
+    while (reach.step_count > 0) {
+        struct step step = reach.steps[--reach.step_count];
+        look(&reach, &step);
+    }
+    if (reach.bad > REACH_FINDINGS_MAX) {
+        buffer_print(findings, "%s: %zu more objects are missing or damaged\n", where,
+                     reach.bad - REACH_FINDINGS_MAX);
+    }
+    size_t looked = reach.seen_count;
+    git_odb_free(reach.odb);
+    free(reach.steps);
+    free(reach.seen);
+    return looked;
+}

@@ -1,0 +1,171 @@
+#include "supervisor/cli/screen.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "common/utf8.h"
+
+/* U+0080 to U+009F, which some terminals obey like escape sequences: C2 80 to C2 9F. */
+static bool is_c1(const unsigned char *at)
+{
+    return at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F;
+}
+
+char *screen_clean(const char *text, int lines)
+{
+    char *clean = utf8_clean(text, strlen(text));
+    char *to = clean;
+    for (const unsigned char *from = (const unsigned char *)clean; *from != '\0'; from++) {
+        if (is_c1(from)) {
+            *to++ = '?';
+            from++;
+        } else if (*from == '\n' || *from == '\t' || *from == '\r') {
+            *to++ = lines ? (char)*from : ' ';
+        } else {
+            *to++ = *from < 0x20 || *from == 0x7F ? '?' : (char)*from;
+        }
+    }
+    *to = '\0';
+    return clean;
+}
+
+void screen_complain(const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    char *text = NULL;
+    if (vasprintf(&text, format, list) >= 0) {
+        OWNED char *clean = screen_clean(text, 1);
+        fprintf(stderr, "agentos: %s\n", clean);
+        free(text);
+    }
+    va_end(list);
+}
+
+void screen_json(json_t *object)
+{
+    OWNED char *text = json_dumps(object, JSON_INDENT(2));
+    puts(text != NULL ? text : "{}");
+    json_decref(object);
+}
+
+void screen_items(json_t *list)
+{
+    screen_json(json_pack("{s:o}", "items", list));
+}
+
+void table_begin(struct table *table, const char *const *heads, size_t columns)
+{
+    *table = (struct table){.heads = heads, .columns = columns};
+}
+
+void table_cell(struct table *table, const char *text)
+{
+    table->cells = memory_grow(table->cells, table->count + 1, sizeof(*table->cells));
+    table->cells[table->count++] = screen_clean(text != NULL ? text : "-", 0);
+}
+
+void table_cellf(struct table *table, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    char *text = NULL;
+    if (vasprintf(&text, format, list) >= 0) {
+        table_cell(table, text);
+        free(text);
+    }
+    va_end(list);
+}
+
+/* Characters, which is columns for all but a few scripts. */
+static size_t width(const char *text)
+{
+    size_t count = 0;
+    for (; *text != '\0'; text++) {
+        count += ((unsigned char)*text & 0xC0) != 0x80;
+    }
+    return count;
+}
+
+static const char *head_text(const char *head)
+{
+    return head[0] == '>' ? head + 1 : head;
+}
+
+static void put_cell(const struct table *table, size_t column, const char *text, size_t wide)
+{
+    bool right = table->heads[column][0] == '>';
+    bool last = column + 1 == table->columns;
+    int pad = (int)(wide > width(text) ? wide - width(text) : 0);
+    printf("%*s%s", right ? pad : 0, "", text);
+    if (!last) {
+        printf("%*s", (right ? 0 : pad) + 2, "");
+    } else {
+        putchar('\n');
+    }
+}
+
+void table_show(struct table *table)
+{
+    size_t wide[TABLE_COLUMNS_MAX];
+    for (size_t i = 0; i < table->columns; i++) {
+        wide[i] = width(head_text(table->heads[i]));
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        size_t cell = width(table->cells[i]);
+        size_t *column = &wide[i % table->columns];
+        *column = cell > *column ? cell : *column;
+    }
+    for (size_t i = 0; i < table->columns; i++) {
+        put_cell(table, i, head_text(table->heads[i]), wide[i]);
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        put_cell(table, i % table->columns, table->cells[i], wide[i % table->columns]);
+        free(table->cells[i]);
+    }
+    free(table->cells);
+    *table = (struct table){0};
+}
+
+const char *screen_duration(int64_t seconds, char text[32])
+{
+    static const struct {
+        int64_t size, part;
+        const char *name, *part_name;
+    } STEPS[] = {{86400, 3600, "d", "h"}, {3600, 60, "h", "m"}, {60, 1, "m", "s"}};
+    for (size_t i = 0; i < sizeof(STEPS) / sizeof(STEPS[0]); i++) {
+        if (seconds >= STEPS[i].size) {
+            (void)snprintf(text, 32, "%lld%s %lld%s", (long long)(seconds / STEPS[i].size), STEPS[i].name,
+                           (long long)(seconds % STEPS[i].size / STEPS[i].part), STEPS[i].part_name);
+            return text;
+        }
+    }
+    (void)snprintf(text, 32, "%llds", (long long)seconds);
+    return text;
+}
+
+const char *screen_bytes(int64_t bytes, char text[32])
+{
+    if (bytes < 1024 * 1024) {
+        (void)snprintf(text, 32, "%lld kB", (long long)((bytes + 1023) / 1024));
+    } else {
+        (void)snprintf(text, 32, "%.1f MB", (double)bytes / (1024.0 * 1024.0));
+    }
+    return text;
+}
+
+int screen_end(int status)
+{
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
+        screen_complain("the result could not be written: %s", strerror(errno));
+        return EX_IOERR;
+    }
+    return status;
+}

@@ -1,0 +1,43 @@
+/* What people see: complaints on standard error, tables and texts on standard output. Texts come from models and
+ * other people, so what could steer a terminal is shown as '?'. */
+#ifndef AGENTOS_CLI_SCREEN_H
+#define AGENTOS_CLI_SCREEN_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* "agentos: sentence\n" */
+void screen_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Text without anything that steers a terminal; line ends and tabs stay when `lines`, else become blanks. Caller
+ * frees. */
+char *screen_clean(const char *text, int lines);
+
+/* The object and a newline; the object is stolen. */
+void screen_json(json_t *object);
+/* {"items": list}; the list is stolen. */
+void screen_items(json_t *list);
+
+/* A table with aligned columns; the last column may be of any width. */
+enum { TABLE_COLUMNS_MAX = 16 };
+struct table {
+    const char *const *heads; /* one text a column; a head that begins with '>' aligns to the right */
+    size_t columns;
+    char **cells; /* owned, row by row, cleaned */
+    size_t count; /* cells */
+};
+void table_begin(struct table *table, const char *const *heads, size_t columns);
+void table_cell(struct table *table, const char *text); /* copied; NULL counts as "-" */
+void table_cellf(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void table_show(struct table *table); /* printed and freed */
+
+/* "3d 4h", "2h 5m", "7m 3s", "12s". Text is at least 32 bytes. */
+const char *screen_duration(int64_t seconds, char text[32]);
+/* "1.5 MB" */
+const char *screen_bytes(int64_t bytes, char text[32]);
+
+/* Standard output reached its reader: the given status, else 74 when that is 0. */
+int screen_end(int status);
+
+#endif

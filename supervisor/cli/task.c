@@ -1,0 +1,176 @@
+/* `agentos task` and `agentos cancel`. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/control.h"
+#include "common/envelope.h"
+#include "common/memory.h"
+#include "supervisor/cli/client.h"
+#include "supervisor/cli/screen.h"
+#include "supervisor/cli/verbs.h"
+
+/* All of standard input, up to what a request may hold. */
+static char *read_input(struct fault *fault)
+{
+    struct buffer text = {0};
+    for (;;) {
+        ssize_t got = read(STDIN_FILENO, buffer_room(&text, 65536), 65536);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            fault_errno(fault, "standard input cannot be read; nothing was done");
+            buffer_free(&text);
+            return NULL;
+        }
+        if (got == 0) {
+            return buffer_take(&text);
+        }
+        text.length += (size_t)got;
+        if (text.length > CONTROL_MAX) {
+            fault_set(fault, "the text on standard input is longer than %d bytes; nothing was done",
+                      CONTROL_MAX);
+            buffer_free(&text);
+            return NULL;
+        }
+    }
+}
+
+/* The task's text; NULL: it has been said, *status is set. Caller frees. */
+static char *task_text(const struct invocation *invocation, int *status)
+{
+    const char *given = invocation->words[1];
+    struct fault fault = {0};
+    if (given == NULL && isatty(STDIN_FILENO)) {
+        screen_complain("what is the task? Give its text, or '-' and the text on standard input");
+        *status = EX_USAGE;
+        return NULL;
+    }
+    char *text = given != NULL && strcmp(given, "-") != 0 ? memory_text(given) : read_input(&fault);
+    if (text == NULL) {
+        screen_complain("%s", fault.text);
+        *status = EX_DATAERR;
+        return NULL;
+    }
+    if (text[strspn(text, " \t\r\n")] == '\0') {
+        screen_complain("the task's text is empty; nothing was done");
+        *status = EX_USAGE;
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static bool add_options(const struct invocation *invocation, json_t *request, struct fault *fault)
+{
+    const char *priority = invocation->options[OPTION_PRIORITY];
+    const char *ttl = invocation->options[OPTION_TTL];
+    enum priority known;
+    if (priority != NULL && !priority_parse(priority, &known)) {
+        return fault_set(fault, "--priority is high, normal or low, not '%s'", priority);
+    }
+    if (priority != NULL) {
+        json_object_set_new(request, "priority", json_string(priority_name(known)));
+    }
+    if (ttl != NULL) {
+        char *end = NULL;
+        errno = 0;
+        long long seconds = strtoll(ttl, &end, 10);
+        if (errno != 0 || end == ttl || *end != '\0' || seconds < 1) {
+            return fault_set(fault, "--ttl is a number of seconds from 1, not '%s'", ttl);
+        }
+        json_object_set_new(request, "ttl_seconds", json_integer(seconds));
+    }
+    if (invocation->options[OPTION_ID] != NULL) {
+        json_object_set_new(request, "id", json_string(invocation->options[OPTION_ID]));
+    }
+    if (invocation->options[OPTION_LOCK] != NULL) {
+        json_object_set_new(request, "lock", json_string(invocation->options[OPTION_LOCK]));
+    }
+    if (invocation_has(invocation, OPTION_WAIT)) {
+        json_object_set_new(request, "wait", json_true());
+    }
+    return true;
+}
+
+/* "first-task: done, reward +1, commit a3f9c12" */
+static void show_end(const json_t *answer)
+{
+    const char *end = json_string_value(json_object_get(answer, "end"));
+    const char *id = json_string_value(json_object_get(answer, "id"));
+    const char *commit = json_string_value(json_object_get(answer, "commit"));
+    OWNED char *clean_id = screen_clean(id != NULL ? id : "the task", 0);
+    printf("%s: %s", clean_id, end != NULL ? end : "ended");
+    if (end != NULL && strcmp(end, "done") == 0) {
+        long long reward = (long long)json_integer_value(json_object_get(answer, "reward"));
+        printf(", reward %s%lld", reward > 0 ? "+" : "", reward);
+    }
+    if (commit != NULL && commit[0] != '\0') {
+        printf(", commit %.7s", commit);
+    }
+    putchar('\n');
+}
+
+static int follow_task(struct client *client, bool wait)
+{
+    int status = 0;
+    json_t *answer = client_answer(client, CLIENT_PATIENCE, &status);
+    const char *id = json_string_value(json_object_get(answer, "id"));
+    if (status == 0 && id != NULL) {
+        OWNED char *clean = screen_clean(id, 0);
+        puts(clean);
+        (void)fflush(stdout);
+    }
+    json_decref(answer);
+    if (status != 0 || !wait) {
+        return screen_end(status);
+    }
+    answer = client_answer(client, 0, &status);
+    if (json_object_get(answer, "end") != NULL) {
+        show_end(answer);
+    }
+    json_decref(answer);
+    return screen_end(status);
+}
+
+int verb_task(struct invocation *invocation)
+{
+    int status = 0;
+    struct fault fault = {0};
+    OWNED char *text = task_text(invocation, &status);
+    if (text == NULL) {
+        return status;
+    }
+    json_t *words = json_string(text);
+    if (words == NULL) {
+        screen_complain("the task's text is not valid UTF-8; nothing was done");
+        return EX_DATAERR;
+    }
+    json_t *request =
+        json_pack("{s:s, s:s, s:o}", "verb", "task", "agent", invocation->words[0], "text", words);
+    if (request == NULL || !add_options(invocation, request, &fault)) {
+        screen_complain("%s", request != NULL ? fault.text : "the agent's name is not valid UTF-8");
+        json_decref(request);
+        return EX_USAGE;
+    }
+    struct client *client = client_ask(invocation, request, &status);
+    if (client != NULL) {
+        status = follow_task(client, invocation_has(invocation, OPTION_WAIT));
+    }
+    client_close(client);
+    return status;
+}
+
+int verb_cancel(struct invocation *invocation)
+{
+    int status = 0;
+    json_t *request = json_pack("{s:s, s:s, s:s}", "verb", "cancel", "agent", invocation->words[0], "task",
+                                invocation->words[1]);
+    json_decref(client_call(invocation, request, CLIENT_PATIENCE, &status));
+    return screen_end(status);
+}

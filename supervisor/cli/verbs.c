@@ -1,0 +1,122 @@
+#include "supervisor/cli/verbs.h"
+
+#include <string.h>
+
+#include "common/settings.h"
+
+#define ALWAYS     ((1u << OPTION_DATA) | (1u << OPTION_HELP))
+#define WITH(name) (1u << OPTION_##name)
+
+static const char TASK_DETAILS[] = "The text is the argument, or standard input when the argument is '-' or "
+                                   "absent and standard input is no\n"
+                                   "terminal. Prints the task's id once its block stands in the agent's "
+                                   "queue.md, on disk. With --wait a second\n"
+                                   "line says how it ended.\n";
+static const char CHECK_DETAILS[] =
+    "Exit 0: `agentos run` would start; what would run is printed. 78: it would not, and every fault is "
+    "printed,\n"
+    "those of agents.yaml with line and column. Warnings change nothing about the exit code.\n";
+static const char VERIFY_DETAILS[] =
+    "Changes nothing. Reads every object that each agent's history reaches and checks its hash, the state "
+    "files,\n"
+    "the journal and every envelope. Exit 0: all is well; 65: one sentence for each finding.\n";
+static const char DEMO_DETAILS[] =
+    "Starts a supervisor with the agent orion in a scratch directory, on the built-in offline model, gives "
+    "it a\n"
+    "task, shows what came of it, and clears everything away. Needs no network and no key.\n";
+
+static const struct verb VERBS[] = {
+    {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS, 0, 0, verb_run,
+     "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
+    {"check", "", "validate agents.yaml and the environment; says every fault, with its line", ALWAYS, 0, 0,
+     verb_check, CHECK_DETAILS},
+    {"demo", "", "the whole cycle in a scratch directory against a built-in offline model, then exit",
+     WITH(HELP) | WITH(KEEP), 0, 0, verb_demo, DEMO_DETAILS},
+    {"verify", "", "offline: every repository and every envelope consistent; says what is not", ALWAYS, 0, 0,
+     verb_verify, VERIFY_DETAILS},
+    {"status", "[AGENT]", "state, process, queue, rewards, tokens and memory of the agents",
+     ALWAYS | WITH(JSON), 0, 1, verb_status, NULL},
+    {"task", "AGENT [TEXT|-]", "give an agent a task",
+     ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL) | WITH(LOCK) | WITH(WAIT), 1, 2, verb_task, TASK_DETAILS},
+    {"cancel", "AGENT TASK", "take back a pending task, or the one in progress", ALWAYS, 2, 2, verb_cancel,
+     NULL},
+    {"start", "AGENT", "start a stopped agent", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
+    {"stop", "AGENT", "let the agent finish its cycle, then stop it", ALWAYS | WITH(NO_WAIT), 1, 1,
+     verb_order, NULL},
+    {"restart", "AGENT", "stop, then start", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
+    {"kill", "AGENT", "end the agent's worker at once; its task is done again, once", ALWAYS | WITH(NO_WAIT),
+     1, 1, verb_order, NULL},
+    {"pause", "AGENT", "begin no further task", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
+    {"resume", "AGENT", "go on after a pause", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
+    {"reload", "", "apply agents.yaml; says what was applied and what was refused", ALWAYS, 0, 0, verb_order,
+     NULL},
+    {"skills", "AGENT", "what the agent has learned", ALWAYS | WITH(JSON), 1, 1, verb_skills, NULL},
+    {"rewards", "AGENT", "how its last tasks went, newest first", ALWAYS | WITH(JSON), 1, 1, verb_rewards,
+     NULL},
+    {"goals", "AGENT", "what it works towards", ALWAYS | WITH(JSON), 1, 1, verb_goals, NULL},
+    {"reflections", "AGENT", "what it noted about its work, newest first", ALWAYS | WITH(JSON), 1, 1,
+     verb_reflections, NULL},
+    {"log", "AGENT", "its diary, from the commits of its repository, newest first", ALWAYS | WITH(JSON), 1, 1,
+     verb_log, NULL},
+};
+
+struct option_help {
+    const char *name, *value, *help;
+};
+
+static const struct option_help OPTION_HELPS[OPTION_COUNT] = {
+#define X(name, text, value, help) [OPTION_##name] = {text, value, help},
+    OPTIONS_TABLE(X)
+#undef X
+};
+
+const struct verb *verbs_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
+        if (strcmp(VERBS[i].name, name) == 0) {
+            return &VERBS[i];
+        }
+    }
+    return NULL;
+}
+
+void verbs_help(struct buffer *out)
+{
+    buffer_text(out, "usage: agentos VERB [--data DIR] …\n\n");
+    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
+        char call[64];
+        struct buffer line = {0};
+        buffer_print(&line, "%s%s%s", VERBS[i].name, VERBS[i].arguments[0] != '\0' ? " " : "",
+                     VERBS[i].arguments);
+        (void)strncpy(call, line.data, sizeof(call) - 1);
+        call[sizeof(call) - 1] = '\0';
+        buffer_free(&line);
+        buffer_print(out, "  %-20s %s\n", call, VERBS[i].summary);
+    }
+    buffer_text(
+        out, "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
+             "run, check, demo and verify work by themselves; every other verb asks the supervisor that "
+             "runs on the\nsame data directory.\n\n"
+             "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
+             "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
+             "78 bad configuration.\n\nEnvironment:\n");
+    settings_help(out);
+}
+
+void verb_help(const struct verb *verb, struct buffer *out)
+{
+    buffer_print(out, "usage: agentos %s%s%s [options]\n\n%s.\n", verb->name,
+                 verb->arguments[0] != '\0' ? " " : "", verb->arguments, verb->summary);
+    if (verb->details != NULL) {
+        buffer_print(out, "\n%s", verb->details);
+    }
+    buffer_text(out, "\nOptions:\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if ((verb->options & (1u << i)) != 0) {
+            const struct option_help *help = &OPTION_HELPS[i];
+            int pad = 20 - (int)strlen(help->name) - (help->value != NULL ? (int)strlen(help->value) + 1 : 0);
+            buffer_print(out, "  %s%s%s%*s %s\n", help->name, help->value != NULL ? " " : "",
+                         help->value != NULL ? help->value : "", pad, "", help->help);
+        }
+    }
+}

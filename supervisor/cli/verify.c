@@ -1,0 +1,252 @@
+/* `agentos verify`: offline and read-only, is everything in the data directory consistent? */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <git2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+#include "supervisor/cli/client.h"
+#include "supervisor/cli/diary.h"
+#include "supervisor/cli/letters.h"
+#include "supervisor/cli/reach.h"
+#include "supervisor/cli/screen.h"
+#include "supervisor/cli/verbs.h"
+#include "worker/entries.h"
+
+enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
+
+/* One agent (or the shared folder) under the glass. */
+struct verify {
+    const char *where; /* "agents/orion" */
+    int folder;
+    struct buffer *findings, *notes;
+};
+
+static void verify_lock(struct verify *verify, const char *path)
+{
+    struct stat status;
+    if (fstatat(verify->folder, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        clock_now() - status.st_mtime > LOCK_STALE_S) {
+        buffer_print(verify->findings,
+                     "%s: %s was left by a process that is gone; the next start breaks it\n", verify->where,
+                     path);
+    }
+}
+
+static void verify_head(struct verify *verify, git_repository *repository)
+{
+    if (git_repository_head_unborn(repository) == 1) {
+        buffer_print(verify->notes, "%s: has no commit yet; the next start makes the first\n", verify->where);
+        return;
+    }
+    if (git_repository_head_detached(repository) == 1) {
+        buffer_print(verify->findings, "%s: HEAD is on no branch\n", verify->where);
+    }
+    git_index *index = NULL;
+    if (git_repository_index(&index, repository) != 0 || git_index_read(index, 1) != 0) {
+        buffer_print(verify->findings, "%s: git's index cannot be read\n", verify->where);
+    }
+    git_index_free(index);
+    (void)reach_check(repository, verify->where, verify->findings);
+}
+
+static void verify_history(struct verify *verify, const char *path)
+{
+    git_repository *repository = NULL;
+    if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+        const git_error *error = git_error_last();
+        buffer_print(verify->findings, "%s: the repository cannot be opened: %s\n", verify->where,
+                     error != NULL ? error->message : "unknown fault");
+        return;
+    }
+    verify_head(verify, repository);
+    git_repository_free(repository);
+    verify_lock(verify, ".git/index.lock");
+    verify_lock(verify, ".git/HEAD.lock");
+    verify_lock(verify, ".git/refs/heads/main.lock");
+}
+
+/* What a state file may hold at most (contract section 8). */
+static const struct {
+    const char *file;
+    int level; /* of its headings; 0: a list of goals */
+    size_t most;
+} STATE_FILES[] = {
+    {TREE_SKILLS, 3, SKILLS_MAX}, {TREE_REWARDS, 2, REWARDS_MAX}, {TREE_REFLECTIONS, 2, REFLECTIONS_MAX},
+    {TREE_GOALS, 0, GOALS_MAX},   {TREE_PERSONA, -1, 0},          {TREE_CONSTRAINTS, -1, 0},
+    {TREE_SYSTEM_PROMPT, -1, 0},
+};
+
+static size_t count_open_goals(const char *text)
+{
+    size_t count = 0;
+    for (const char *at = text; at != NULL; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        count += strncmp(at + strspn(at, " \t"), "- [ ] ", 6) == 0;
+    }
+    return count;
+}
+
+static size_t count_entries(struct verify *verify, int level, const char *text)
+{
+    struct entries entries = {0};
+    entries_parse(&entries, level, text, strlen(text));
+    for (size_t i = 0; level == 3 && i < entries.count; i++) {
+        OWNED char *file = entry_get(&entries.items[i], "file");
+        struct stat status;
+        if (file != NULL && fstatat(verify->folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+            buffer_print(verify->findings, "%s: the skill %s names %s, which is not there\n", verify->where,
+                         entries.items[i].heading, file);
+        }
+    }
+    size_t count = entries.count;
+    entries_free(&entries);
+    return count;
+}
+
+static void verify_state(struct verify *verify)
+{
+    for (size_t i = 0; i < sizeof(STATE_FILES) / sizeof(STATE_FILES[0]); i++) {
+        struct fault fault = {0};
+        OWNED char *text = NULL;
+        size_t length = 0;
+        const char *file = STATE_FILES[i].file;
+        int got = files_read(verify->folder, file, TREE_FILE_MAX, &text, &length, NULL, &fault);
+        if (got < 0) {
+            buffer_print(verify->findings, "%s: %s\n", verify->where, fault.text);
+        } else if (got == 0) {
+            buffer_print(verify->findings, "%s: %s is missing; the next start makes it again\n",
+                         verify->where, file);
+        } else if (!utf8_valid(text, length) || strlen(text) != length) {
+            buffer_print(verify->findings, "%s: %s is not UTF-8 text\n", verify->where, file);
+        } else if (STATE_FILES[i].level >= 0) {
+            size_t count = STATE_FILES[i].level == 0 ? count_open_goals(text)
+                                                     : count_entries(verify, STATE_FILES[i].level, text);
+            if (count > STATE_FILES[i].most) {
+                buffer_print(verify->findings, "%s: %s holds %zu entries, %zu are the most\n", verify->where,
+                             file, count, STATE_FILES[i].most);
+            }
+        }
+    }
+}
+
+static void verify_agent(const char *data_dir, const char *name, struct buffer *findings,
+                         struct buffer *notes)
+{
+    struct fault fault = {0};
+    OWNED char *where = memory_print("agents/%s", name);
+    OWNED char *path = memory_print("%s/%s", data_dir, where);
+    OWNED_FD int folder = files_open_path(path, &fault);
+    if (folder < 0) {
+        buffer_print(findings, "%s: %s\n", where, fault.text);
+        return;
+    }
+    struct verify verify = {.where = where, .folder = folder, .findings = findings, .notes = notes};
+    verify_history(&verify, path);
+    verify_state(&verify);
+    letters_check(folder, where, findings);
+}
+
+/* Only the lines of a that b has too. */
+static void keep_common(struct buffer *a, const struct buffer *b)
+{
+    struct buffer kept = {0};
+    OWNED char *text = buffer_take(a);
+    char *rest = text;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        OWNED char *whole = memory_print("%s\n", line);
+        if (line[0] != '\0' && b->data != NULL && strstr(b->data, whole) != NULL) {
+            buffer_text(&kept, whole);
+        }
+    }
+    *a = kept;
+}
+
+/* While a supervisor works, what looks wrong may be a step in the middle: only what still stands a second later
+ * counts. */
+static void verify_twice(const char *data_dir, const char *name, bool running, struct buffer *findings,
+                         struct buffer *notes)
+{
+    struct buffer first OWNED_BUFFER = {0};
+    struct buffer second OWNED_BUFFER = {0};
+    struct buffer ignored OWNED_BUFFER = {0};
+    verify_agent(data_dir, name, &first, notes);
+    if (running && first.length > 0) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = SECOND_LOOK_NS}, NULL);
+        verify_agent(data_dir, name, &second, &ignored);
+        keep_common(&first, &second);
+    }
+    buffer_add(findings, first.data, first.length);
+}
+
+/* The agents' folders, in the order of their names. Returns the number looked at; -1: there is no such folder. */
+static int verify_agents(const char *data_dir, bool running, struct buffer *findings, struct buffer *notes)
+{
+    struct dirent **entries = NULL;
+    OWNED char *path = memory_print("%s/agents", data_dir);
+    int count = scandir(path, &entries, NULL, alphasort);
+    int looked = 0;
+    for (int i = 0; i < count; i++) {
+        if (names_agent(entries[i]->d_name)) {
+            verify_twice(data_dir, entries[i]->d_name, running, findings, notes);
+            looked++;
+        } else if (entries[i]->d_name[0] != '.') {
+            buffer_print(notes, "agents/%s: is no agent's folder\n", entries[i]->d_name);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return count < 0 ? -1 : looked;
+}
+
+static void show(const struct buffer *lines, const char *kind)
+{
+    OWNED char *text = screen_clean(lines->data != NULL ? lines->data : "", 1);
+    char *rest = text;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        if (line[0] != '\0') {
+            printf("%s%s\n", kind, line);
+        }
+    }
+}
+
+int verb_verify(struct invocation *invocation)
+{
+    struct fault fault = {0};
+    struct buffer findings OWNED_BUFFER = {0};
+    struct buffer notes OWNED_BUFFER = {0};
+    bool running = client_reaches(invocation);
+    if (!diary_start_git(&fault)) {
+        screen_complain("%s", fault.text);
+        return EX_SOFTWARE;
+    }
+    if (running) {
+        printf("note: a supervisor is running on %s; what looks wrong is looked at twice\n",
+               invocation->data_dir);
+    }
+    int looked = verify_agents(invocation->data_dir, running, &findings, &notes);
+    if (looked < 0) {
+        screen_complain("%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
+        return EX_NOINPUT;
+    }
+    letters_check_shared(invocation->data_dir, &findings);
+    show(&notes, "note: ");
+    show(&findings, "");
+    if (findings.length == 0) {
+        printf("%d agent(s) verified: every object, state file and envelope is as it should be\n", looked);
+    }
+    return screen_end(findings.length == 0 ? EX_OK : EX_DATAERR);
+}
