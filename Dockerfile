@@ -1,0 +1,43 @@
+# AgentOS in a container: built in one stage, run in another that holds only what runs.
+#
+#   docker build -t agentos:latest .
+#   docker run -d --name agentos-orion -e LLM_API_KEY="sk-..." -v "$(pwd)/my-agent-data:/data" agentos:latest
+#
+# Nothing but /data is written, so --read-only --cap-drop=ALL --security-opt=no-new-privileges fits.
+FROM debian:bookworm-slim AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev \
+        libyaml-dev libgit2-dev libbsd-dev libnng-dev libseccomp-dev libjansson-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /source
+COPY CMakeLists.txt ./
+COPY deploy/presets deploy/presets
+COPY common common
+COPY supervisor supervisor
+COPY worker worker
+RUN cmake -C deploy/presets/release.cmake -S . -B /build -G Ninja -DCMAKE_INSTALL_PREFIX=/usr/local \
+    && ninja -C /build \
+    && DESTDIR=/image cmake --install /build --strip
+
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="AgentOS" \
+      org.opencontainers.image.description="Self-improving LLM agents as files, git histories and processes"
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libcurl4 libyaml-0-2 libgit2-1.5 libbsd0 libnng1 \
+        libseccomp2 libjansson4 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 1000 --create-home --shell /bin/bash agentos \
+    && mkdir /data \
+    && chown agentos:agentos /data
+COPY --from=build /image/usr/local /usr/local
+USER agentos
+VOLUME /data
+ENV DATA_DIR=/data \
+    POLL_INTERVAL=5 \
+    LLM_BASE_URL=https://api.openai.com/v1 \
+    LLM_MODEL=gpt-4o \
+    LLM_MAX_TOKENS=2048 \
+    LLM_TIMEOUT=60
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s CMD ["agentos", "status"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["agentos", "run"]
