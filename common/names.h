@@ -9,6 +9,9 @@
 bool names_agent(const char *name);
 /* 1 to 64 of a-z 0-9 - (contract section 7). */
 bool names_skill(const char *name);
+/* An id that is a file's name as it stands: 1 to ID_MAX of letters, digits, '-', '_', '.', not starting with '.';
+ * names_file gives it back unchanged. Every envelope's id is one. */
+bool names_id(const char *id);
 
 /* A task's id as people write it, made into a file's name of at most ID_MAX bytes: letters, digits, '-', '_', '.'
  * stay, the rest becomes '-'; never empty, never starting with '.'; a long or changed id gets '-' and 8 hex

@@ -31,7 +31,7 @@ struct roster_agent {
     struct text_list may_send_to; /* when not to all */
     double decay_halflife_days;
     struct {
-        bool enabled;
+        bool enabled; /* when it isn't said: true if a method is named */
         enum audit_method method;
         struct text_list command;
     } reward_audit;
@@ -73,14 +73,17 @@ struct roster {
     size_t queue_count;
     struct roster_segment *segments;
     size_t segment_count;
+    const struct roster_agent **by_name; /* sorted, for roster_find; owned */
 };
 
 enum { ROSTER_FILE_MAX = 4 * 1024 * 1024, ROSTER_AGENTS_MAX = 10000 };
 
-/* Every fault of the file, a line each "agents.yaml:LINE:COLUMN: sentence\n", is added to faults; NULL then.
- * name stands in front of the lines. Caller frees with roster_free. */
+/* Every fault of the file, a line each "agents.yaml:LINE:COLUMN: sentence\n" in the order of their places (the
+ * first 200, and how many more there are), is added to faults; NULL then. name stands in front of the lines.
+ * What is no YAML at all shows its first fault only. Caller frees with roster_free. */
 struct roster *roster_parse(const char *text, size_t length, const char *name, struct buffer *faults);
-/* DATA_DIR/agents.yaml: also missing, empty, a directory, unreadable, not UTF-8 or too large are faults. */
+/* DATA_DIR/agents.yaml: also missing, empty, a directory, a FIFO, unreadable, not UTF-8 or too large are faults;
+ * then the line starts with the file's path. Links are followed: the file and the folder are the operator's. */
 struct roster *roster_load(const char *data_dir, struct buffer *faults);
 void roster_free(struct roster *roster);
 const struct roster_agent *roster_find(const struct roster *roster, const char *name);
@@ -89,9 +92,9 @@ const char *class_name(enum throughput_class throughput_class); /* "slow" … */
 bool class_parse(const char *text, enum throughput_class *throughput_class);
 
 /* One agent's definition as text for another process of ours, and back; the caller frees the copy with
- * roster_agent_free. Two definitions are the same when their texts are. */
+ * roster_agent_free. The place in agents.yaml is no part of it (line is 0 in the copy): two definitions are the same when their texts are. */
 void roster_encode(const struct roster_agent *agent, struct buffer *out);
-struct roster_agent *roster_decode(const char *text, size_t length);
+struct roster_agent *roster_decode(const char *text, size_t length); /* NULL: it is none */
 void roster_agent_free(struct roster_agent *agent);
 
 #endif

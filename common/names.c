@@ -1,0 +1,97 @@
+#include "common/names.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/tree.h"
+
+#define LOWER  "abcdefghijklmnopqrstuvwxyz"
+#define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+static bool made_of(const char *name, const char *allowed)
+{
+    size_t length = strspn(name, allowed);
+    return length >= 1 && length <= NAME_LENGTH_MAX && name[length] == '\0';
+}
+
+bool names_agent(const char *name)
+{
+    return made_of(name, LOWER DIGITS "-_") && *name >= 'a' && *name <= 'z';
+}
+
+bool names_skill(const char *name)
+{
+    return made_of(name, LOWER DIGITS "-");
+}
+
+bool names_id(const char *id)
+{
+    size_t length = strspn(id, LOWER UPPER DIGITS "-_.");
+    return length >= 1 && length <= ID_MAX && id[length] == '\0' && *id != '.';
+}
+
+unsigned long long names_hash(const void *bytes, size_t length)
+{
+    unsigned long long hash = 0xcbf29ce484222325ULL;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3ULL;
+    return hash;
+}
+
+char *names_file(const char *id)
+{
+    if (names_id(id))
+        return memory_text(id);
+    enum { SUFFIX = 9 }; /* '-' and 8 hex digits */
+    size_t length = strlen(id), kept = length < ID_MAX - SUFFIX ? length : ID_MAX - SUFFIX;
+    char *name = memory_new(ID_MAX + 1, 1);
+    for (size_t i = 0; i < kept; i++)
+        name[i] = strchr(LOWER UPPER DIGITS "-_.", id[i]) ? id[i] : '-';
+    if (kept == 0)
+        name[kept++] = '_';
+    if (name[0] == '.')
+        name[0] = '_';
+    snprintf(name + kept, SUFFIX + 1, "-%08x", (unsigned)(names_hash(id, length) & 0xffffffffU));
+    return name;
+}
+
+/* Seconds and sequence in one number that only grows: a clock that is set back, or more than 65536 ids in a
+ * second, must not give an id that sorts before an earlier one of this process. */
+static uint64_t next_instant(void)
+{
+    static _Atomic uint64_t last;
+    uint64_t now = (uint64_t)clock_now() << 16, before = atomic_load(&last), next;
+    do {
+        next = now > before ? now : before + 1;
+    } while (!atomic_compare_exchange_weak(&last, &before, next));
+    return next;
+}
+
+static uint32_t chance(uint64_t instant)
+{
+    uint32_t value;
+    if (getrandom(&value, sizeof value, GRND_NONBLOCK) == (ssize_t)sizeof value)
+        return value;
+    /* No entropy yet or no such call in the sandbox: process and instant still tell two ids apart. */
+    uint64_t seed[3] = {instant, (uint64_t)getpid(), (uint64_t)clock_monotonic_ms()};
+    return (uint32_t)names_hash(seed, sizeof seed);
+}
+
+char *names_new_id(void)
+{
+    uint64_t instant = next_instant();
+    time_t seconds = (time_t)(instant >> 16);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    return memory_print("%04d%02d%02dT%02d%02d%02d-%04x-%08x", utc.tm_year + 1900, utc.tm_mon + 1,
+                        utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, (unsigned)(instant & 0xffff),
+                        (unsigned)chance(instant));
+}

@@ -1,0 +1,50 @@
+#include "common/nearest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONGEST = 64 };
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t nearest_distance(const char *a, const char *b, size_t limit)
+{
+    size_t height = strlen(a), width = strlen(b);
+    if (height > LONGEST || width > LONGEST || (height > width ? height - width : width - height) > limit)
+        return limit + 1;
+    size_t rows[3][LONGEST + 1]; /* the row before the last, the last, and the one being filled */
+    size_t *before = rows[0], *last = rows[1], *row = rows[2];
+    for (size_t x = 0; x <= width; x++)
+        last[x] = x;
+    for (size_t y = 1; y <= height; y++) {
+        row[0] = y;
+        for (size_t x = 1; x <= width; x++) {
+            size_t change = last[x - 1] + (a[y - 1] != b[x - 1]);
+            row[x] = least(change, least(last[x], row[x - 1]) + 1);
+            if (y > 1 && x > 1 && a[y - 1] == b[x - 2] && a[y - 2] == b[x - 1])
+                row[x] = least(row[x], before[x - 2] + 1);
+        }
+        size_t *spare = before;
+        before = last, last = row, row = spare;
+    }
+    return least(last[width], limit + 1);
+}
+
+const char *nearest(const char *word, const char *(*words)(const void *context, size_t i),
+                    const void *context, size_t count)
+{
+    size_t limit = least(1 + strlen(word) / 4, 3), best = limit + 1;
+    const char *found = NULL;
+    for (size_t i = 0; i < count && best > 0; i++) {
+        const char *candidate = words(context, i);
+        size_t distance = nearest_distance(word, candidate, least(limit, best));
+        if (distance < best && distance < strlen(candidate)) {
+            best = distance;
+            found = candidate;
+        }
+    }
+    return found;
+}

@@ -1,0 +1,33 @@
+/* From YAML nodes to records by the tables of roster_schema.h, with every fault at its place. For roster*.c only. */
+#ifndef AGENTOS_COMMON_ROSTER_READ_H
+#define AGENTOS_COMMON_ROSTER_READ_H
+
+#include "common/roster_schema.h"
+#include "common/yamldoc.h"
+
+enum { ROSTER_FAULTS_MAX = 200 /* lines; then one more says how many there are besides */ };
+
+struct roster_fault {
+    unsigned line, column;
+    char *sentence; /* owned */
+};
+
+struct roster_reader {
+    bool silent; /* what is wrong here was complained about before */
+    struct roster_fault faults[ROSTER_FAULTS_MAX];
+    size_t fault_count; /* also those that found no room */
+    const struct yaml_node *defaults;
+    const struct yaml_node **agents; /* the name nodes of all agents, sorted by name; borrowed */
+    size_t agent_count;
+};
+
+/* Always false, so that a check can end with it. */
+bool reader_fault(struct roster_reader *reader, unsigned line, unsigned column, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* All faults in the order of their places, name in front of each; forgets them. */
+void reader_print_faults(struct roster_reader *reader, const char *name, struct buffer *out);
+/* Everything that node says about the record; node must be a mapping (else that is the fault). */
+void reader_record(struct roster_reader *reader, const struct schema *schema, const struct yaml_node *node,
+                   void *record);
+
+#endif

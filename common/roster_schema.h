@@ -1,0 +1,59 @@
+/* agents.yaml as tables: one row for each key says what it is, what it may be and where it is stored. Reading,
+ * faults, freeing and the wire all go by them. For roster*.c only. */
+#ifndef AGENTOS_COMMON_ROSTER_SCHEMA_H
+#define AGENTOS_COMMON_ROSTER_SCHEMA_H
+
+#include "common/roster.h"
+
+enum field_kind {
+    FIELD_TEXT,      /* char * */
+    FIELD_NAME,      /* char *, names_agent */
+    FIELD_CRON,      /* char *, cron.h */
+    FIELD_TEXTS,     /* struct text_list */
+    FIELD_ARGUMENTS, /* struct text_list; plain numbers are text too */
+    FIELD_AGENTS,    /* struct text_list of agents that exist; companion (if any): bool, true while unset */
+    FIELD_INTEGER,   /* int64_t */
+    FIELD_POSITIVE,  /* double, finite, greater than 0 */
+    FIELD_BOOLEAN,   /* bool */
+    FIELD_CLASS,     /* enum throughput_class */
+    FIELD_METHOD,    /* enum audit_method */
+    FIELD_ACTION,    /* bool, true: pause */
+    FIELD_GROUP,     /* a mapping within the same record */
+    FIELD_LIST,      /* records of their own; companion: size_t, their count */
+    FIELD_DEFAULTS   /* a group of agent fields, stored nowhere */
+};
+
+enum { REQUIRED = 1, NOT_FOR_ALL = 2 /* may not stand in defaults */ };
+
+struct schema;
+struct field {
+    const char *name;
+    enum field_kind kind;
+    unsigned flags;
+    size_t offset, companion;
+    int64_t least, most; /* FIELD_INTEGER */
+    const struct schema *schema;
+};
+
+struct schema {
+    const char *what; /* "an agent": for sentences */
+    const struct field *fields;
+    size_t count;
+    size_t size;                 /* of a record; 0: a group */
+    void (*start)(void *record); /* a record as it is before anything is read; NULL: all zero */
+};
+
+extern const struct schema roster_schema, roster_agent_schema;
+
+/* The words that a FIELD_CLASS, FIELD_METHOD or FIELD_ACTION may be, in the order of their enum; else NULL. */
+const char *const *field_words(enum field_kind kind, size_t *count);
+size_t field_word_get(const struct field *field, const void *record);
+void field_word_set(const struct field *field, void *record, size_t word);
+
+void text_list_free(struct text_list *list);
+/* What the record owns, not the record itself. */
+void schema_clear(const struct schema *schema, void *record);
+void field_list_clear(const struct field *field, void *record); /* the same for a FIELD_LIST's records */
+void roster_agent_start(void *agent);
+
+#endif
