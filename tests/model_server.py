@@ -19,9 +19,12 @@ Nothing but the standard library; a plain request costs less than 0.1 ms.
 """
 
 import argparse
-import asyncio
+import gc
+import heapq
+import itertools
 import json
 import re
+import select
 import signal
 import socket
 import time
@@ -203,7 +206,7 @@ def send_drip(connection, request, steps, arguments):
             return
         piece = pieces.pop(0)
         if pieces:
-            connection.transport.write(piece)
+            connection.send(piece)
             connection.later(pause, next_piece)
         else:
             connection.answer(piece)
@@ -218,24 +221,24 @@ def send_cut(connection, request, steps, arguments):
 
 def send_endless(connection, request, steps, arguments):
     head = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n'
-    connection.transport.write(head)
+    connection.send(head)
     piece = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
 
     def more():
         if not connection.gone:
-            if connection.transport.get_write_buffer_size() < 1 << 20:
-                connection.transport.write(piece * 16)
+            if len(connection.out) < 1 << 20:
+                connection.send(piece * 16)
             connection.later(0.002, more)
 
     more()
 
 
 def send_endless_head(connection, request, steps, arguments):
-    connection.transport.write(b"HTTP/1.1 200 OK\r\n")
+    connection.send(b"HTTP/1.1 200 OK\r\n")
 
     def more():
         if not connection.gone:
-            connection.transport.write(b"X-Filler: " + b"x" * 4000 + b"\r\n")
+            connection.send(b"X-Filler: " + b"x" * 4000 + b"\r\n")
             connection.later(0.002, more)
 
     more()
@@ -266,7 +269,7 @@ def send_and_close(connection, request, steps, arguments):
 
 
 def send_reset(connection, request, steps, arguments):
-    connection.transport.abort()
+    connection.abort()
 
 
 def send_nothing(connection, request, steps, arguments):
@@ -310,8 +313,8 @@ def parse_scenario(text):
 class Request:
     """One question, as it stands in the log."""
 
-    def __init__(self, serial, connection, path, headers, body):
-        self.at_ns = time.monotonic_ns()
+    def __init__(self, serial, connection, path, headers, body, at_ns):
+        self.at_ns = at_ns
         self.serial, self.connection, self.path, self.headers = serial, connection, path, headers
         self.size = len(body)
         asked = json.loads(body)
@@ -399,40 +402,116 @@ class Model:
             go_on()
 
 
-class Connection(asyncio.Protocol):
+class Loop:
+    """epoll and timers, and nothing else: asyncio would cost more than the answer itself."""
+
+    def __init__(self):
+        self.poll = select.epoll()
+        self.ready = {}
+        self.timers = []
+        self.order = itertools.count()
+
+    def watch(self, fd, call, events=select.EPOLLIN):
+        if fd in self.ready:
+            self.poll.modify(fd, events)
+        else:
+            self.poll.register(fd, events)
+        self.ready[fd] = call
+
+    def forget(self, fd):
+        if self.ready.pop(fd, None):
+            self.poll.unregister(fd)
+
+    def later(self, seconds, call):
+        heapq.heappush(self.timers, (time.monotonic() + seconds, next(self.order), call))
+
+    def run(self):
+        while True:
+            wait = max(0, self.timers[0][0] - time.monotonic()) if self.timers else -1
+            for fd, events in self.poll.poll(wait):
+                call = self.ready.get(fd)
+                if call:
+                    call(events)
+            while self.timers and self.timers[0][0] <= time.monotonic():
+                heapq.heappop(self.timers)[2]()
+
+
+class Connection:
     """One client: requests one after the other, kept alive."""
 
-    def __init__(self, model):
-        self.model = model
-        self.buffer = bytearray()
+    def __init__(self, loop, model, link):
+        self.loop, self.model, self.link = loop, model, link
+        self.buffer, self.out = bytearray(), bytearray()
         self.request = None
-        self.busy = self.gone = self.promised = False
-        self.timers = set()
+        self.busy = self.gone = self.promised = self.closing = False
+        self.received_ns = 0
+        link.setblocking(False)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        model.connections += 1
+        self.number = model.connections
+        loop.watch(link.fileno(), self.on_event)
 
-    def connection_made(self, transport):
-        self.transport = transport
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.model.connections += 1
-        self.number = self.model.connections
+    def on_event(self, events):
+        if events & select.EPOLLOUT:
+            self.send(b"")
+        if events & ~select.EPOLLOUT and not self.gone:
+            self.receive()
 
-    def connection_lost(self, error):
-        self.gone = True
-        if self.request is not None:
-            self.model.ended(self.request, "abandoned")
-
-    def data_received(self, data):
+    def receive(self):
+        self.received_ns = time.monotonic_ns()
+        try:
+            data = self.link.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.end()
+            return
         self.buffer += data
         if not self.busy:
             self.take_request()
 
+    def send(self, data):
+        """As much as the socket takes now; the rest when it takes more."""
+        self.out += data
+        try:
+            sent = self.link.send(self.out) if self.out else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.end()
+            return
+        waited = len(self.out) > len(data)
+        del self.out[:sent]
+        if self.out or waited:
+            events = select.EPOLLIN | (select.EPOLLOUT if self.out else 0)
+            self.loop.watch(self.link.fileno(), self.on_event, events)
+        if self.closing and not self.out:
+            self.end()
+
+    def end(self):
+        if self.gone:
+            return
+        self.gone = True
+        self.loop.forget(self.link.fileno())
+        self.link.close()
+        if self.request is not None:
+            self.model.ended(self.request, "abandoned")
+
+    def abort(self):
+        """A reset instead of an orderly end."""
+        self.link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.end()
+
     def later(self, seconds, call):
-        asyncio.get_running_loop().call_later(seconds, call)
+        self.loop.later(seconds, call)
 
     def take_request(self):
         end = self.buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self.buffer) > HEAD_LIMIT:
-                self.transport.abort()
+                self.abort()
             return
         head = self.buffer[:end].decode("latin-1").split("\r\n")
         headers = {}
@@ -441,7 +520,7 @@ class Connection(asyncio.Protocol):
             headers[name.strip().lower()] = value.strip()
         if headers.get("expect", "").lower() == "100-continue" and not self.promised:
             self.promised = True
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         body, rest = self.body(headers, end + 4)
         if body is None:
             return
@@ -496,7 +575,7 @@ class Connection(asyncio.Protocol):
         model = self.model
         model.serial += 1
         try:
-            request = Request(model.serial, self.number, path, headers, body)
+            request = Request(model.serial, self.number, path, headers, body, self.received_ns)
             model.began(request)
             self.request = request
             steps = model.steps_for(request)
@@ -532,28 +611,40 @@ class Connection(asyncio.Protocol):
         """The last bytes of an answer; then the next request, or the end."""
         if self.gone:
             return
-        self.transport.write(data)
-        if self.request is not None:
-            self.model.ended(self.request, "answered")
-            self.request = None
-        if close:
-            self.transport.close()
+        request, self.request = self.request, None
+        self.closing = close
+        self.send(data)
+        if request is not None:
+            self.model.ended(request, "answered")
+        if close or self.gone:
             return
         self.busy = False
         if self.buffer:
             self.take_request()
 
 
-async def serve(host, port, key, print_port):
-    loop = asyncio.get_running_loop()
-    model = Model(key)
-    server = await loop.create_server(lambda: Connection(model), host, port, backlog=1024)
-    if print_port:
-        print(server.sockets[0].getsockname()[1], flush=True)
-    stop = asyncio.Event()
+def serve(host, port, key, print_port):
+    gc.disable()  # a log that only grows would be walked again and again
+    loop, model = Loop(), Model(key)
+    listener = socket.create_server((host, port), backlog=1024)
+    listener.setblocking(False)
+
+    def accept(events):
+        try:
+            while True:
+                Connection(loop, model, listener.accept()[0])
+        except BlockingIOError:
+            return
+
+    def stop(number, frame):
+        raise SystemExit(0)
+
+    loop.watch(listener.fileno(), accept)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+        signal.signal(number, stop)
+    if print_port:
+        print(listener.getsockname()[1], flush=True)
+    loop.run()
 
 
 def main():
@@ -563,7 +654,7 @@ def main():
     parser.add_argument("--key", help="answer 401 to every other key")
     parser.add_argument("--print-port", action="store_true")
     options = parser.parse_args()
-    asyncio.run(serve(options.host, options.port, options.key, options.print_port))
+    serve(options.host, options.port, options.key, options.print_port)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,10 @@ def strike(chance, system):
     return {"gateway": len(AGENTS), "supervisor": len(AGENTS), "zygote": 0}.get(role, 1)
 
 
+def answered(model):
+    return sum(request["end"] == "answered" for request in model.requests())
+
+
 def test_a_storm_of_kills_loses_nothing_and_doubles_nothing(make_system, model):
     seed = os.environ.get("AGENTOS_STORM_SEED") or str(int.from_bytes(os.urandom(4), "little"))
     print(f"AGENTOS_STORM_SEED={seed}")
@@ -45,17 +49,16 @@ def test_a_storm_of_kills_loses_nothing_and_doubles_nothing(make_system, model):
     ids = {name: [f"{name}-{number}" for number in range(EACH)] for name in AGENTS}
     strikes = explained = 0
     for number in range(EACH):
+        before = answered(model)
         for name in AGENTS:
             task_id = ids[name][number]
             system.add(task_id, f"Do {task_id}", name=name, priority=chance.choice(["high", "normal", "low"]))
         if strikes < KILLS:
-            before = sum(request["end"] == "answered" for request in model.requests())
             explained += strike(chance, system)
             strikes += 1
             aim = before + chance.randint(1, 3)
             wait_until(
-                lambda: sum(request["end"] == "answered" for request in model.requests()) >= aim,
-                "progress between two kills", 60, chance.uniform(0.001, 0.02),
+                lambda: answered(model) >= aim, "progress between two kills", 60, chance.uniform(0.001, 0.02)
             )
     for name in AGENTS:
         system.wait_done(*ids[name], name=name, seconds=120)
