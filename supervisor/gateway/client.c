@@ -1,0 +1,361 @@
+#include "supervisor/gateway/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "supervisor/gateway/response.h"
+
+enum {
+    CONNECT_TIMEOUT_MS =
+        15 * 1000,         /* a host that doesn't even accept needs no whole LLM_TIMEOUT to be given up */
+    CONNECTIONS_KEPT = 64, /* idle ones, over all providers */
+    HANDLES_KEPT = 32,     /* finished transfers kept for the next: making one costs as much as a request */
+    BODY_KEPT = 256 * 1024 /* bytes of a body's buffer that are kept with it */
+};
+
+struct transfer {
+    struct client *client;
+    CURL *easy;
+    void *context;
+    struct transfer *next, *previous; /* under way; or, next only, kept for reuse */
+    struct buffer body;
+    size_t header_bytes;
+    bool body_too_large, header_too_large;
+    char *content_type, *location, *retry_after, *retry_after_ms;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct client {
+    CURLM *multi;
+    int epoll;
+    int64_t deadline; /* monotonic ms; -1: none */
+    client_done *done;
+    struct transfer *active, *spare;
+    unsigned spare_count;
+};
+
+/* ---- what comes in ---- */
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *context)
+{
+    struct transfer *transfer = context;
+    size_t length = size * count;
+    if (transfer->body.length + length > RESPONSE_BODY_MAX) {
+        transfer->body_too_large = true;
+        return 0;
+    }
+    buffer_add(&transfer->body, bytes, length);
+    return length;
+}
+
+static void keep(char **to, const char *value, size_t length)
+{
+    while (length && strchr(" \t\r\n", value[length - 1]))
+        length--;
+    while (length && strchr(" \t", *value))
+        value++, length--;
+    free(*to);
+    *to = memory_slice(value, length);
+}
+
+static void forget_headers(struct transfer *transfer)
+{
+    char **const kept[] = {&transfer->content_type, &transfer->location, &transfer->retry_after,
+                           &transfer->retry_after_ms};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        free(*kept[i]);
+        *kept[i] = NULL;
+    }
+}
+
+/* A new status line begins a new set of headers: what a 100 or a proxy's CONNECT said is void. */
+static size_t take_header(char *bytes, size_t size, size_t count, void *context)
+{
+    struct transfer *transfer = context;
+    size_t length = size * count;
+    const struct {
+        const char *name;
+        char **to;
+    } wanted[] = {{"content-type:", &transfer->content_type},
+                  {"location:", &transfer->location},
+                  {"retry-after:", &transfer->retry_after},
+                  {"retry-after-ms:", &transfer->retry_after_ms}};
+    transfer->header_bytes += length;
+    if (transfer->header_bytes > RESPONSE_HEADER_MAX) {
+        transfer->header_too_large = true;
+        return 0;
+    }
+    if (length >= 5 && strncmp(bytes, "HTTP/", 5) == 0)
+        forget_headers(transfer);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        size_t name = strlen(wanted[i].name);
+        if (length > name && strncasecmp(bytes, wanted[i].name, name) == 0)
+            keep(wanted[i].to, bytes + name, length - name);
+    }
+    return length;
+}
+
+/* ---- libcurl's calls to us ---- */
+
+/* libcurl may close a descriptor before it says so, and the kernel drops closed ones from an epoll by itself: then
+ * removing fails, and adding again after a failed change is right. */
+static int watch(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
+{
+    (void)easy;
+    struct client *client = context;
+    if (what == CURL_POLL_REMOVE) {
+        epoll_ctl(client->epoll, EPOLL_CTL_DEL, fd, NULL);
+        return 0;
+    }
+    struct epoll_event event = {.data.fd = fd};
+    event.events =
+        (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
+    int change = known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(client->epoll, change, fd, &event) != 0)
+        epoll_ctl(client->epoll, errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+    curl_multi_assign(client->multi, fd, client);
+    return 0;
+}
+
+static int set_timer(CURLM *multi, long milliseconds, void *context)
+{
+    (void)multi;
+    struct client *client = context;
+    client->deadline = milliseconds < 0 ? -1 : clock_monotonic_ms() + milliseconds;
+    return 0;
+}
+
+struct client *client_open(int epoll, client_done *done, struct fault *fault)
+{
+    CURLM *multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
+    if (!multi) {
+        fault_set(fault, "libcurl can't be started, so no provider can be asked");
+        return NULL;
+    }
+    struct client *client = memory_new(1, sizeof *client);
+    *client = (struct client){.multi = multi, .epoll = epoll, .deadline = -1, .done = done};
+    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
+    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client);
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
+    return client;
+}
+
+/* ---- transfers ---- */
+
+static CURL *make_easy(struct transfer *transfer)
+{
+    CURL *easy = curl_easy_init();
+    if (!easy)
+        return NULL;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "agentos/" AGENTOS_VERSION);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    const char *authorities = getenv("SSL_CERT_FILE"); /* as OpenSSL's own tools read it */
+    if (authorities && *authorities)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, authorities);
+    return easy;
+}
+
+static void free_transfer(struct transfer *transfer)
+{
+    curl_easy_cleanup(transfer->easy);
+    forget_headers(transfer);
+    buffer_free(&transfer->body);
+    free(transfer);
+}
+
+static struct transfer *take_transfer(struct client *client)
+{
+    struct transfer *transfer = client->spare;
+    if (transfer) {
+        client->spare = transfer->next;
+        client->spare_count--;
+        return transfer;
+    }
+    transfer = memory_new(1, sizeof *transfer);
+    transfer->client = client;
+    transfer->easy = make_easy(transfer);
+    if (transfer->easy)
+        return transfer;
+    free(transfer);
+    return NULL;
+}
+
+/* Off the list of those under way; kept for the next request unless there are enough of them. */
+static void release(struct client *client, struct transfer *transfer)
+{
+    curl_multi_remove_handle(client->multi, transfer->easy);
+    if (transfer->previous)
+        transfer->previous->next = transfer->next;
+    else
+        client->active = transfer->next;
+    if (transfer->next)
+        transfer->next->previous = transfer->previous;
+    if (client->spare_count >= HANDLES_KEPT) {
+        free_transfer(transfer);
+        return;
+    }
+    forget_headers(transfer);
+    if (transfer->body.capacity > BODY_KEPT)
+        buffer_free(&transfer->body);
+    transfer->body.length = transfer->header_bytes = 0;
+    transfer->body_too_large = transfer->header_too_large = false;
+    transfer->context = NULL;
+    curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, NULL);
+    curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
+    transfer->previous = NULL;
+    transfer->next = client->spare;
+    client->spare = transfer;
+    client->spare_count++;
+}
+
+struct transfer *client_start(struct client *client, const struct client_request *request, void *context,
+                              struct fault *fault)
+{
+    struct transfer *transfer = take_transfer(client);
+    if (!transfer) {
+        fault_set(fault, "libcurl has no memory for another request");
+        return NULL;
+    }
+    CURL *easy = transfer->easy;
+    long connect = request->timeout_ms < CONNECT_TIMEOUT_MS ? (long)request->timeout_ms : CONNECT_TIMEOUT_MS;
+    transfer->context = context;
+    transfer->error[0] = '\0';
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->length);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect);
+    transfer->previous = NULL;
+    transfer->next = client->active;
+    if (client->active)
+        client->active->previous = transfer;
+    client->active = transfer;
+    CURLMcode code = curl_multi_add_handle(client->multi, easy);
+    if (code == CURLM_OK)
+        return transfer;
+    fault_set(fault, "libcurl can't start the request: %s", curl_multi_strerror(code));
+    release(client, transfer);
+    return NULL;
+}
+
+void client_cancel(struct client *client, struct transfer *transfer)
+{
+    release(client, transfer);
+}
+
+/* ---- the end of a transfer ---- */
+
+/* Faults that no further try can mend: wrong addresses and certificates, not what the network does in between. */
+static bool is_passing(CURLcode code)
+{
+    switch (code) {
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static const char *error_of(const struct transfer *transfer, CURLcode code)
+{
+    if (transfer->body_too_large)
+        return "sent more than 4 MiB, which no reply has; the rest was not read";
+    if (transfer->header_too_large)
+        return "sent more than 64 KiB of headers; the rest was not read";
+    if (code == CURLE_OK)
+        return NULL;
+    return transfer->error[0] ? transfer->error : curl_easy_strerror(code);
+}
+
+static void deliver(struct client *client, struct transfer *transfer, CURLcode code)
+{
+    struct client_result result = {
+        .error = error_of(transfer, code),
+        .passing = !transfer->body_too_large && !transfer->header_too_large && is_passing(code),
+        .content_type = transfer->content_type,
+        .location = transfer->location,
+        .retry_after = transfer->retry_after,
+        .retry_after_ms = transfer->retry_after_ms,
+        .body = &transfer->body,
+    };
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &result.status);
+    client->done(transfer->context, &result);
+}
+
+/* done may start and cancel other transfers, so each message is finished with before the next is looked at. */
+static void collect(struct client *client)
+{
+    int left;
+    for (CURLMsg *message; (message = curl_multi_info_read(client->multi, &left));) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        struct transfer *transfer = NULL;
+        CURLcode code = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+        deliver(client, transfer, code);
+        release(client, transfer);
+    }
+}
+
+void client_event(struct client *client, int fd, uint32_t events)
+{
+    int running, what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                        (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                        (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(client->multi, fd, what, &running);
+    collect(client);
+}
+
+int64_t client_deadline(const struct client *client)
+{
+    return client->deadline;
+}
+
+void client_expire(struct client *client)
+{
+    int running;
+    client->deadline = -1;
+    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect(client);
+}
+
+void client_close(struct client *client)
+{
+    if (!client)
+        return;
+    while (client->active)
+        release(client, client->active);
+    for (struct transfer *transfer = client->spare, *next; transfer; transfer = next) {
+        next = transfer->next;
+        free_transfer(transfer);
+    }
+    curl_multi_cleanup(client->multi);
+    curl_global_cleanup();
+    free(client);
+}

@@ -1,0 +1,54 @@
+/* HTTP requests through libcurl's multi interface, on the caller's epoll: any number at once in one thread, with
+ * connections kept alive and shared by all agents.
+ *
+ * TLS is verified against the system's authorities. Only http and https; no redirect is followed; no .netrc is read.
+ * Proxies are those of the standard environment (https_proxy, http_proxy, all_proxy, no_proxy), which libcurl reads
+ * itself. HTTP/2 over TLS where the server offers it, else HTTP/1.1. */
+#ifndef AGENTOS_GATEWAY_CLIENT_H
+#define AGENTOS_GATEWAY_CLIENT_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+
+struct client;
+struct transfer;
+
+struct client_request {
+    const char *url;
+    struct curl_slist *headers; /* this and body are borrowed until the transfer is done or cancelled */
+    const char *body;
+    size_t length;
+    int64_t timeout_ms; /* for the whole of it */
+};
+
+/* Everything is borrowed, until client_done returns. */
+struct client_result {
+    const char *error; /* NULL: a whole response came; else why not, a sentence's second half */
+    bool passing;      /* an error that another try may get past */
+    long status;
+    const char *content_type, *location, *retry_after, *retry_after_ms; /* NULL: no such header */
+    const struct buffer *body;
+};
+
+typedef void client_done(void *context, const struct client_result *result);
+
+/* done is called from client_event and client_expire only, never from client_start. NULL and fault. */
+struct client *client_open(int epoll, client_done *done, struct fault *fault);
+void client_close(struct client *client); /* whatever is under way is dropped without a call */
+
+/* context is what done is called with. NULL and fault: it could not even be started. */
+struct transfer *client_start(struct client *client, const struct client_request *request, void *context,
+                              struct fault *fault);
+void client_cancel(struct client *client, struct transfer *transfer); /* done is not called */
+
+/* The caller's epoll: sockets are registered with their descriptor as data.fd. */
+void client_event(struct client *client, int fd, uint32_t events);
+int64_t client_deadline(const struct client *client); /* monotonic ms when client_expire is due; -1: none */
+void client_expire(struct client *client);
+
+#endif

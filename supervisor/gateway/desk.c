@@ -1,0 +1,484 @@
+#include "supervisor/gateway/desk.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/utf8.h"
+#include "supervisor/gateway/offline.h"
+#include "supervisor/gateway/provider.h"
+#include "supervisor/gateway/request.h"
+#include "supervisor/gateway/response.h"
+#include "supervisor/gateway/retry.h"
+
+enum ask_state { ASK_QUEUED, ASK_WAITING, ASK_UNDER_WAY };
+
+struct agent;
+
+struct ask {
+    struct desk *desk;
+    struct agent *agent;
+    uint64_t serial;
+    char *system, *task;
+    enum ask_state state;
+    size_t provider;           /* in the agent's route */
+    unsigned failures;         /* of this provider so far */
+    bool completion_tokens;    /* what the request under way calls the limit of the reply */
+    int64_t until;             /* ASK_WAITING: monotonic ms */
+    struct transfer *transfer; /* ASK_UNDER_WAY */
+    char *body;                /* lives as long as the transfer */
+    struct buffer faults;      /* of the providers that were given up, "; " between */
+    enum answer_kind kind;     /* the answer's, should no provider be left */
+    int64_t retry_after;       /* ms; the least of all providers that said one; 0: none */
+    TAILQ_ENTRY(ask) link;     /* in agent->queue or desk->waiting; by state */
+    LIST_ENTRY(ask) sibling;   /* in agent->asks */
+};
+
+TAILQ_HEAD(ask_queue, ask);
+
+struct agent {
+    char *name;
+    struct route *route;
+    struct ask_queue queue;
+    LIST_HEAD(, ask) asks;
+    unsigned count;
+    TAILQ_ENTRY(agent) turn; /* in desk->turns while queue isn't empty */
+};
+
+struct desk {
+    struct desk_setup setup;
+    struct client *client;
+    struct providers *providers;
+    void *agents; /* tsearch tree by name */
+    TAILQ_HEAD(, agent) turns;
+    struct ask_queue waiting;
+    int64_t next_wake; /* no ask of waiting is due before; -1: none waits */
+    unsigned under_way;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct agent *)a)->name, ((const struct agent *)b)->name);
+}
+
+/* Agents stay known once they asked: there are as many as the supervisor has, and their routes are worth keeping.
+ * Takes name. */
+static struct agent *find_agent(struct desk *desk, char *name)
+{
+    struct agent key = {.name = name};
+    struct agent **found = tfind(&key, &desk->agents, by_name);
+    if (found) {
+        free(name);
+        return *found;
+    }
+    struct agent *agent = memory_new(1, sizeof *agent);
+    agent->name = name;
+    agent->route = providers_route(desk->providers, name);
+    TAILQ_INIT(&agent->queue);
+    if (!tsearch(agent, &desk->agents, by_name))
+        abort(); /* out of memory, as in common/memory.h */
+    return agent;
+}
+
+static struct ask *find_ask(struct agent *agent, uint64_t serial)
+{
+    struct ask *ask;
+    LIST_FOREACH(ask, &agent->asks, sibling)
+    if (ask->serial == serial)
+        return ask;
+    return NULL;
+}
+
+static struct provider *provider_of(const struct ask *ask)
+{
+    return &ask->agent->route->providers[ask->provider];
+}
+
+/* ---- the states of a question ---- */
+
+static void leave_state(struct ask *ask)
+{
+    struct desk *desk = ask->desk;
+    switch (ask->state) {
+    case ASK_QUEUED:
+        TAILQ_REMOVE(&ask->agent->queue, ask, link);
+        if (TAILQ_EMPTY(&ask->agent->queue))
+            TAILQ_REMOVE(&desk->turns, ask->agent, turn);
+        break;
+    case ASK_WAITING:
+        TAILQ_REMOVE(&desk->waiting, ask, link);
+        break;
+    case ASK_UNDER_WAY:
+        desk->under_way--;
+        ask->transfer = NULL;
+        break;
+    }
+}
+
+static void enter_queue(struct ask *ask, bool first)
+{
+    struct agent *agent = ask->agent;
+    if (TAILQ_EMPTY(&agent->queue))
+        TAILQ_INSERT_TAIL(&ask->desk->turns, agent, turn);
+    if (first)
+        TAILQ_INSERT_HEAD(&agent->queue, ask, link);
+    else
+        TAILQ_INSERT_TAIL(&agent->queue, ask, link);
+    ask->state = ASK_QUEUED;
+}
+
+static void enter_waiting(struct ask *ask, int64_t until)
+{
+    struct desk *desk = ask->desk;
+    ask->state = ASK_WAITING;
+    ask->until = until;
+    TAILQ_INSERT_TAIL(&desk->waiting, ask, link);
+    if (desk->next_wake < 0 || until < desk->next_wake)
+        desk->next_wake = until;
+}
+
+/* Out of whatever state it is in, and gone. */
+static void ask_free(struct ask *ask)
+{
+    if (ask->state == ASK_UNDER_WAY && ask->transfer)
+        client_cancel(ask->desk->client, ask->transfer);
+    leave_state(ask);
+    LIST_REMOVE(ask, sibling);
+    ask->agent->count--;
+    buffer_free(&ask->faults);
+    free(ask->body);
+    free(ask->system);
+    free(ask->task);
+    free(ask);
+}
+
+/* ---- what goes out ---- */
+
+/* What leaves this process as text has no key in it, whoever wrote it. */
+static char *masked(const struct desk *desk, const char *text)
+{
+    return keys_mask(desk->setup.keys, memory_text(text));
+}
+
+static void send_answer(struct ask *ask, enum answer_kind kind, const char *text,
+                        const struct response *response, const char *provider)
+{
+    const struct desk *desk = ask->desk;
+    OWNED char *safe = masked(desk, text);
+    OWNED char *reason = masked(desk, response ? response->finish_reason : "");
+    OWNED char *model =
+        masked(desk, response && *response->model ? response->model : provider_of(ask)->model);
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason, model,
+                 response ? response->tokens_in : (uint64_t)0, response ? response->tokens_out : (uint64_t)0,
+                 provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after));
+    desk->setup.send(desk->setup.context, &message);
+}
+
+static void send_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
+{
+    const struct desk *desk = ask->desk;
+    OWNED_BUFFER struct buffer message = {0};
+    OWNED char *safe = masked(desk, sentence);
+    int64_t until = (clock_now_ms() + milliseconds + 999) / 1000;
+    message_make(&message, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider", (uint64_t)until, safe);
+    desk->setup.send(desk->setup.context, &message);
+}
+
+/* ---- how an attempt ends ---- */
+
+struct verdict {
+    enum answer_kind kind;
+    bool retry, limited;
+    const char *text;    /* behind the provider's name */
+    int64_t retry_after; /* ms that the provider asked for; -1: it didn't */
+};
+
+/* The provider is given up for this question. Any that may recover makes the whole question worth asking again, so
+ * PASSING wins over what the others said. */
+static void note_fault(struct ask *ask, const struct verdict *verdict)
+{
+    const struct provider *provider = provider_of(ask);
+    bool first = ask->faults.length == 0;
+    OWNED char *name = masked(ask->desk, provider->name);
+    buffer_print(&ask->faults, "%s%s %s", first ? "" : "; ", name, verdict->text);
+    if (ask->failures > 1)
+        buffer_print(&ask->faults, " (tried %u times)", ask->failures);
+    if (verdict->kind == ANSWER_AUTH && !provider->endpoint->key && !provider->fault)
+        buffer_text(&ask->faults, " (no key is set for this address)");
+    if (first || verdict->kind == ANSWER_PASSING)
+        ask->kind = verdict->kind;
+    if (verdict->retry_after > 0 && (!ask->retry_after || verdict->retry_after < ask->retry_after))
+        ask->retry_after = verdict->retry_after;
+}
+
+/* The provider failed for good; ask is in no state's list. */
+static void give_up(struct ask *ask, const struct verdict *verdict)
+{
+    note_fault(ask, verdict);
+    OWNED char *safe = masked(ask->desk, ask->faults.data);
+    if (verdict->kind != ANSWER_REQUEST && ask->provider + 1 < ask->agent->route->count) {
+        ask->provider++;
+        ask->failures = 0;
+        log_warn("gateway", ask->agent->name, "%s; %s is asked now", safe, provider_of(ask)->name);
+        enter_queue(ask, true);
+        return;
+    }
+    log_event(verdict->kind == ANSWER_PASSING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "gateway", ask->agent->name,
+              "%s; the task stays where it is", safe);
+    send_answer(ask, ask->kind, ask->faults.data, NULL, provider_of(ask)->name);
+    enter_queue(ask, true); /* ask_free takes it out of a list */
+    ask_free(ask);
+}
+
+/* A wait that the provider asked for, or a backoff; a limit is everybody's. */
+static int64_t wait_of(struct ask *ask, const struct verdict *verdict, int64_t now)
+{
+    int64_t wait =
+        verdict->retry_after >= 0 ? verdict->retry_after : retry_backoff(ask->failures - 1, arc4random());
+    struct endpoint *endpoint = provider_of(ask)->endpoint;
+    if (verdict->limited && now + wait > endpoint->held_until)
+        endpoint->held_until = now + wait;
+    return wait;
+}
+
+static void failed(struct ask *ask, struct verdict *verdict)
+{
+    const struct provider *provider = provider_of(ask);
+    ask->failures++;
+    int64_t now = clock_monotonic_ms(), wait = 0;
+    if (verdict->retry)
+        wait = wait_of(ask, verdict, now);
+    if (!verdict->retry || ask->failures > provider->max_retries) {
+        if (verdict->limited && verdict->retry_after < 0)
+            verdict->retry_after = wait;
+        give_up(ask, verdict);
+        return;
+    }
+    OWNED char *name = masked(ask->desk, provider->name);
+    OWNED char *said = masked(ask->desk, verdict->text);
+    OWNED char *sentence = memory_print("%s %s; asked again in %.1f s (retry %u of %u)", name, said,
+                                        (double)wait / 1000, ask->failures, provider->max_retries);
+    log_warn("gateway", ask->agent->name, "%s", sentence);
+    send_waiting(ask, wait, sentence);
+    enter_waiting(ask, now + wait);
+}
+
+/* The model wants the reply's limit under its newer name: learned, and asked again at once; no failure. */
+static void learn_completion_tokens(struct ask *ask)
+{
+    struct provider *provider = provider_of(ask);
+    if (!provider->completion_tokens)
+        log_info("gateway", NULL, "%s wants max_completion_tokens instead of max_tokens for %s; so be it",
+                 provider->name, provider->model);
+    provider->completion_tokens = true;
+    enter_queue(ask, true);
+}
+
+/* ask is in no state's list when this is called. */
+static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait)
+{
+    struct response response;
+    response_read(&response, exchange);
+    struct verdict verdict = {.kind = response.kind,
+                              .retry = response.retry,
+                              .limited = response.limited,
+                              .text = response.text,
+                              .retry_after = wait};
+    if (response.kind == ANSWER_OK) {
+        send_answer(ask, ANSWER_OK, response.text, &response, provider_of(ask)->name);
+        enter_queue(ask, true); /* ask_free takes it out of a list */
+        ask_free(ask);
+    } else if (response.wants_completion_tokens && !ask->completion_tokens) {
+        learn_completion_tokens(ask);
+    } else {
+        failed(ask, &verdict);
+    }
+    response_free(&response);
+}
+
+/* ---- asking ---- */
+
+static void ask_offline(struct ask *ask)
+{
+    OWNED char *body = offline_completion(ask->system, ask->task);
+    judge(ask, &(struct exchange){.status = 200, .body = body, .length = strlen(body)}, -1);
+}
+
+static void ask_provider(struct ask *ask)
+{
+    struct provider *provider = provider_of(ask);
+    struct desk *desk = ask->desk;
+    struct request request = {.model = provider->model,
+                              .system = ask->system,
+                              .task = ask->task,
+                              .max_tokens = provider->max_tokens,
+                              .completion_tokens = provider->completion_tokens,
+                              .temperature = provider->temperature,
+                              .response_format = provider->response_format};
+    ask->completion_tokens = provider->completion_tokens;
+    free(ask->body);
+    ask->body = request_body(&request);
+    struct client_request sent = {.url = provider->endpoint->url,
+                                  .headers = provider->endpoint->headers,
+                                  .body = ask->body,
+                                  .length = strlen(ask->body),
+                                  .timeout_ms = provider->timeout_ms};
+    struct fault fault;
+    ask->transfer = client_start(desk->client, &sent, ask, &fault);
+    if (!ask->transfer) {
+        failed(ask, &(struct verdict){
+                        .kind = ANSWER_PASSING, .retry = true, .text = fault.text, .retry_after = -1});
+        return;
+    }
+    ask->state = ASK_UNDER_WAY;
+    desk->under_way++;
+    log_debug("gateway", ask->agent->name, "%s (%s) is asked", provider->name, provider->model);
+}
+
+/* ask was just taken out of its queue. */
+static void begin(struct ask *ask)
+{
+    const struct provider *provider = provider_of(ask);
+    int64_t now = clock_monotonic_ms(), held = provider->endpoint->held_until;
+    if (provider->fault) {
+        OWNED char *text = memory_print("was not asked: %s", provider->fault);
+        give_up(ask, &(struct verdict){.kind = ANSWER_AUTH, .text = text, .retry_after = -1});
+    } else if (held > now) {
+        OWNED char *sentence = memory_print("%s limits its rate; everybody who uses it waits %.1f s",
+                                            provider->name, (double)(held - now) / 1000);
+        send_waiting(ask, held - now, sentence);
+        enter_waiting(ask, held);
+    } else if (provider_is_offline(provider)) {
+        ask_offline(ask);
+    } else {
+        ask_provider(ask);
+    }
+}
+
+/* As many questions as there is room for; one of each agent in turn. */
+static void pump(struct desk *desk)
+{
+    while (desk->under_way < desk->setup.concurrency && !TAILQ_EMPTY(&desk->turns)) {
+        struct agent *agent = TAILQ_FIRST(&desk->turns);
+        struct ask *ask = TAILQ_FIRST(&agent->queue);
+        leave_state(ask);
+        if (!TAILQ_EMPTY(&agent->queue)) {
+            TAILQ_REMOVE(&desk->turns, agent, turn);
+            TAILQ_INSERT_TAIL(&desk->turns, agent, turn);
+        }
+        begin(ask);
+    }
+}
+
+/* ---- the doors ---- */
+
+struct desk *desk_open(const struct desk_setup *setup)
+{
+    struct desk *desk = memory_new(1, sizeof *desk);
+    desk->setup = *setup;
+    desk->providers = providers_open(setup->keys);
+    desk->next_wake = -1;
+    TAILQ_INIT(&desk->turns);
+    TAILQ_INIT(&desk->waiting);
+    return desk;
+}
+
+void desk_attach(struct desk *desk, struct client *client)
+{
+    desk->client = client;
+}
+
+void desk_close(struct desk *desk)
+{
+    while (desk->agents) {
+        struct agent *agent = *(struct agent **)desk->agents;
+        while (!LIST_EMPTY(&agent->asks))
+            ask_free(LIST_FIRST(&agent->asks));
+        tdelete(agent, &desk->agents, by_name);
+        free(agent->name);
+        free(agent);
+    }
+    providers_close(desk->providers);
+    free(desk);
+}
+
+/* A second question with the same serial comes from a new worker of the agent's: nobody waits for the first. */
+void desk_ask(struct desk *desk, uint64_t serial, char *name, char *system, char *task)
+{
+    struct agent *agent = find_agent(desk, name);
+    struct ask *known = find_ask(agent, serial);
+    if (known)
+        ask_free(known);
+    struct ask *ask = memory_new(1, sizeof *ask);
+    *ask = (struct ask){.desk = desk, .agent = agent, .serial = serial, .system = system, .task = task};
+    LIST_INSERT_HEAD(&agent->asks, ask, sibling);
+    enter_queue(ask, false);
+    if (++agent->count > DESK_PER_AGENT_MAX) {
+        OWNED char *text = memory_print(
+            "%u questions of this agent are under way already; this one was not asked", DESK_PER_AGENT_MAX);
+        log_warn("gateway", agent->name, "%s", text);
+        ask->retry_after = 1000;
+        send_answer(ask, ANSWER_PASSING, text, NULL, provider_of(ask)->name);
+        ask_free(ask);
+    }
+    pump(desk);
+}
+
+void desk_forget(struct desk *desk, uint64_t serial, const char *name)
+{
+    struct agent *agent = find_agent(desk, memory_text(name));
+    struct ask *ask = find_ask(agent, serial);
+    if (ask)
+        ask_free(ask);
+    pump(desk);
+}
+
+void desk_done(void *context, const struct client_result *result)
+{
+    struct ask *ask = context;
+    struct desk *desk = ask->desk;
+    leave_state(ask);
+    int64_t wait = retry_after(result->retry_after, result->retry_after_ms, clock_now());
+    /* An error's status says enough, even when its body was cut short or endless. */
+    if (!result->error || result->status >= 300) {
+        judge(ask,
+              &(struct exchange){.status = result->status,
+                                 .content_type = result->content_type,
+                                 .location = result->location,
+                                 .body = result->body->data,
+                                 .length = result->body->length},
+              wait);
+    } else {
+        OWNED char *clean = utf8_clean(result->error, strlen(result->error));
+        OWNED char *text = memory_print("gave no whole answer: %s", clean);
+        failed(ask, &(struct verdict){
+                        .kind = ANSWER_PASSING, .retry = result->passing, .text = text, .retry_after = -1});
+    }
+    pump(desk);
+}
+
+int64_t desk_deadline(const struct desk *desk)
+{
+    return desk->next_wake;
+}
+
+void desk_expire(struct desk *desk, int64_t now)
+{
+    desk->next_wake = -1;
+    for (struct ask *ask = TAILQ_FIRST(&desk->waiting), *next; ask; ask = next) {
+        next = TAILQ_NEXT(ask, link);
+        if (ask->until <= now) {
+            leave_state(ask);
+            enter_queue(ask, true);
+        } else if (desk->next_wake < 0 || ask->until < desk->next_wake) {
+            desk->next_wake = ask->until;
+        }
+    }
+    pump(desk);
+}

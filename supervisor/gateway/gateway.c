@@ -1,0 +1,188 @@
+#include "supervisor/gateway/gateway.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/channel.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/settings.h"
+#include "supervisor/gateway/client.h"
+#include "supervisor/gateway/desk.h"
+#include "supervisor/gateway/keys.h"
+
+enum { EVENTS = 64, DESCRIPTORS_WANTED = 65536, DESCRIPTORS_SPARE = 64, AGENT_NAME_MAX = 256 };
+
+struct gateway {
+    int epoll;
+    struct channel channel;
+    bool open;    /* the supervisor is there */
+    bool writing; /* epoll watches for room in the channel */
+    struct keys *keys;
+    struct client *client;
+    struct desk *desk;
+};
+
+/* Watch for room only while something waits to be written, or epoll would never sleep. */
+static void watch_channel(struct gateway *gateway, bool known)
+{
+    bool pending = channel_pending(&gateway->channel);
+    if (known && pending == gateway->writing)
+        return;
+    struct epoll_event event = {.events = EPOLLIN | (pending ? (uint32_t)EPOLLOUT : 0),
+                                .data.fd = gateway->channel.fd};
+    if (epoll_ctl(gateway->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, gateway->channel.fd, &event) != 0)
+        gateway->open = false;
+    gateway->writing = pending;
+}
+
+static void send_message(void *context, const struct buffer *message)
+{
+    struct gateway *gateway = context;
+    if (!channel_send(&gateway->channel, message))
+        gateway->open = false;
+}
+
+static bool read_ask(struct gateway *gateway, struct reader *reader)
+{
+    uint64_t serial;
+    char *agent, *system, *task;
+    if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task))
+        return false;
+    desk_ask(gateway->desk, serial, agent, system, task);
+    return true;
+}
+
+static bool read_forget(struct gateway *gateway, struct reader *reader)
+{
+    uint64_t serial;
+    char *agent;
+    if (!message_read(reader, MESSAGE_FORGET, &serial, &agent))
+        return false;
+    desk_forget(gateway->desk, serial, agent);
+    free(agent);
+    return true;
+}
+
+static const struct {
+    enum message_type type;
+    bool (*read)(struct gateway *gateway, struct reader *reader);
+} handlers[] = {{MESSAGE_ASK, read_ask}, {MESSAGE_FORGET, read_forget}};
+
+static bool handle(struct gateway *gateway, const void *bytes, size_t length)
+{
+    struct reader reader;
+    unsigned type = 0;
+    if (message_open(&reader, bytes, length, &type))
+        for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
+            if (handlers[i].type == type)
+                return handlers[i].read(gateway, &reader);
+    log_error("gateway", NULL, "the supervisor sent a message that isn't understood (%s); the gateway ends",
+              message_name(type));
+    return false;
+}
+
+/* A message that fails ends the connection, and without it there is nobody to work for. */
+static void serve_channel(struct gateway *gateway, uint32_t events)
+{
+    bool there = true;
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        there = channel_fill(&gateway->channel);
+    const void *bytes;
+    size_t length;
+    while (gateway->open && channel_next(&gateway->channel, &bytes, &length))
+        if (!handle(gateway, bytes, length))
+            gateway->open = false;
+    if (!there || !channel_flush(&gateway->channel))
+        gateway->open = false;
+}
+
+/* Milliseconds until the next thing is due; -1: nothing is. */
+static int sleep_time(const struct gateway *gateway)
+{
+    int64_t desk = desk_deadline(gateway->desk), client = client_deadline(gateway->client);
+    int64_t due = desk < 0 || (client >= 0 && client < desk) ? client : desk;
+    if (due < 0)
+        return -1;
+    int64_t left = due - clock_monotonic_ms();
+    return left < 0 ? 0 : left > 3600 * 1000 ? 3600 * 1000 : (int)left;
+}
+
+static void expire(struct gateway *gateway)
+{
+    int64_t now = clock_monotonic_ms();
+    if (client_deadline(gateway->client) >= 0 && client_deadline(gateway->client) <= now)
+        client_expire(gateway->client);
+    if (desk_deadline(gateway->desk) >= 0 && desk_deadline(gateway->desk) <= now)
+        desk_expire(gateway->desk, now);
+}
+
+static void loop(struct gateway *gateway)
+{
+    struct epoll_event events[EVENTS];
+    while (gateway->open) {
+        int count = epoll_wait(gateway->epoll, events, EVENTS, sleep_time(gateway));
+        if (count < 0 && errno != EINTR) {
+            log_error("gateway", NULL, "epoll_wait failed (%d); the gateway ends and is started again",
+                      errno);
+            return;
+        }
+        for (int i = 0; i < count; i++)
+            if (events[i].data.fd == gateway->channel.fd)
+                serve_channel(gateway, events[i].events);
+            else
+                client_event(gateway->client, events[i].data.fd, events[i].events);
+        expire(gateway);
+        if (gateway->open)
+            watch_channel(gateway, true);
+    }
+}
+
+/* A request takes a descriptor: without a limit of the operator's, the kernel's is the limit, so that running out of
+ * descriptors never looks like a fault of the provider's. */
+static unsigned concurrency(void)
+{
+    struct rlimit limit = {.rlim_cur = 1024};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    int64_t most = (int64_t)limit.rlim_cur - DESCRIPTORS_SPARE;
+    int64_t wanted = setting_integer(SET_LLM_MAX_CONCURRENCY, NULL);
+    if (most < 1)
+        most = 1;
+    return (unsigned)(wanted > 0 && wanted < most ? wanted : most);
+}
+
+int gateway_run(int channel, struct secrets *secrets)
+{
+    struct gateway gateway = {.open = true, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    struct fault fault;
+    int status = EX_OK;
+    channel_open(&gateway.channel, channel);
+    gateway.keys = keys_load(secrets);
+    gateway.desk = desk_open(&(struct desk_setup){
+        .keys = gateway.keys, .concurrency = concurrency(), .send = send_message, .context = &gateway});
+    gateway.client = client_open(gateway.epoll, desk_done, &fault);
+    if (gateway.client && gateway.epoll >= 0) {
+        desk_attach(gateway.desk, gateway.client);
+        watch_channel(&gateway, false);
+        loop(&gateway);
+    } else {
+        log_error("gateway", NULL, "%s", gateway.client ? "no epoll descriptor could be opened" : fault.text);
+        status = EX_OSERR;
+    }
+    desk_close(gateway.desk);
+    client_close(gateway.client);
+    keys_free(gateway.keys);
+    channel_close(&gateway.channel);
+    close(gateway.epoll);
+    return status;
+}

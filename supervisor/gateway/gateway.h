@@ -1,0 +1,10 @@
+/* The gateway's loop: the supervisor's channel, libcurl's sockets and the waits of the desk, on one epoll. */
+#ifndef AGENTOS_GATEWAY_GATEWAY_H
+#define AGENTOS_GATEWAY_GATEWAY_H
+
+#include "common/secrets.h"
+
+/* Serves until the channel's other end closes. channel and secrets are taken over. Returns the exit status. */
+int gateway_run(int channel, struct secrets *secrets);
+
+#endif

@@ -1,0 +1,204 @@
+#include "supervisor/gateway/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "common/settings.h"
+
+enum { KEY_FILE_MAX = 64 * 1024 };
+
+struct key {
+    char *variable; /* LLM_API_KEY or LLM_API_KEY__OWNER, whatever it came from */
+    char *value;    /* owned; NULL after a fault */
+    char *fault;
+};
+
+struct keys {
+    struct secrets *secrets;
+    struct key *items;
+    size_t count;
+};
+
+static void wipe(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+static struct key *find(const struct keys *keys, const char *variable)
+{
+    for (size_t i = 0; i < keys->count; i++)
+        if (strcmp(keys->items[i].variable, variable) == 0)
+            return &keys->items[i];
+    return NULL;
+}
+
+/* A line break or another control character in a key would break the request's header. */
+static bool fit_for_a_header(const char *value)
+{
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    return true;
+}
+
+/* Takes variable and value (NULL after a fault). */
+static void add(struct keys *keys, char *variable, char *value, const struct fault *fault, const char *origin)
+{
+    struct key *known = find(keys, variable);
+    struct key key = {.variable = variable, .value = value};
+    if (!value) {
+        key.fault = memory_text(fault->text);
+    } else if (known) {
+        key.fault = memory_print("%s and its _FILE are both set; keep one of them", variable);
+    } else if (!fit_for_a_header(value)) {
+        key.fault = memory_print("the key in %s holds a line break or another control character", origin);
+    }
+    if (key.fault)
+        wipe(key.value), key.value = NULL;
+    if (!known) {
+        keys->items = memory_grow(keys->items, keys->count + 1, sizeof *keys->items);
+        keys->items[keys->count++] = key;
+        return;
+    }
+    free(known->variable);
+    wipe(known->value);
+    free(known->fault);
+    *known = key;
+}
+
+/* The file's text without the blanks and line ends behind it; NULL and fault. Only a regular file is read: a FIFO
+ * would hold up every agent. */
+static char *read_file(const char *path, struct fault *fault)
+{
+    OWNED_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return fault_errno(fault, "the key file %s can't be read", path), NULL;
+    if (!S_ISREG(status.st_mode))
+        return fault_set(fault, "the key file %s is no regular file", path), NULL;
+    char *text = memory_new(KEY_FILE_MAX + 1, 1);
+    ssize_t length = 0, n;
+    while ((n = read(fd, text + length, (size_t)(KEY_FILE_MAX + 1 - length))) > 0)
+        if ((length += n) > KEY_FILE_MAX)
+            break;
+    bool good = true;
+    if (n < 0)
+        good = fault_errno(fault, "the key file %s can't be read", path);
+    else if (length > KEY_FILE_MAX || memchr(text, '\0', (size_t)length))
+        good = fault_set(fault, "the key file %s holds no key: it is binary or larger than 64 KiB", path);
+    while (good && length > 0 && strchr(" \t\r\n", text[length - 1]))
+        length--;
+    if (good && length == 0)
+        good = fault_set(fault, "the key file %s is empty", path);
+    char *key = good ? memory_slice(text, (size_t)length) : NULL;
+    explicit_bzero(text, KEY_FILE_MAX);
+    free(text);
+    return key;
+}
+
+/* LLM_API_KEY_FILE, LLM_API_KEY_FILE__OWNER or LLM_API_KEY__OWNER_FILE: the variable that would hold the key itself;
+ * NULL: it is none of these. */
+static char *key_variable(const char *name, size_t length)
+{
+    static const char plain[] = "LLM_API_KEY", file[] = "LLM_API_KEY_FILE";
+    if (length >= sizeof file - 1 && strncmp(name, file, sizeof file - 1) == 0) {
+        const char *rest = name + sizeof file - 1;
+        if (length == sizeof file - 1 || strncmp(rest, "__", 2) == 0)
+            return memory_print("%s%.*s", plain, (int)(length - (sizeof file - 1)), rest);
+        return NULL;
+    }
+    size_t end = strlen("_FILE");
+    if (length > sizeof plain - 1 + 2 + end && strncmp(name, "LLM_API_KEY__", sizeof plain - 1 + 2) == 0 &&
+        strncmp(name + length - end, "_FILE", end) == 0)
+        return memory_slice(name, length - end);
+    return NULL;
+}
+
+static void add_files(struct keys *keys)
+{
+    for (char **entry = environ; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        char *variable = equals && equals[1] ? key_variable(*entry, (size_t)(equals - *entry)) : NULL;
+        if (!variable)
+            continue;
+        struct fault fault;
+        char *value = read_file(equals + 1, &fault);
+        add(keys, variable, value, &fault, equals + 1);
+    }
+}
+
+struct keys *keys_load(struct secrets *secrets)
+{
+    struct keys *keys = memory_new(1, sizeof *keys);
+    keys->secrets = secrets;
+    size_t at = 0;
+    for (const char *entry; (entry = secrets_each(secrets, &at));) {
+        const char *equals = strchr(entry, '=');
+        size_t name = strlen(setting_name(SET_LLM_API_KEY));
+        if (!equals || !equals[1] || strncmp(entry, setting_name(SET_LLM_API_KEY), name) != 0)
+            continue;
+        char *variable = memory_slice(entry, (size_t)(equals - entry));
+        add(keys, variable, memory_text(equals + 1), NULL, variable);
+    }
+    add_files(keys);
+    return keys;
+}
+
+void keys_free(struct keys *keys)
+{
+    if (!keys)
+        return;
+    for (size_t i = 0; i < keys->count; i++) {
+        free(keys->items[i].variable);
+        wipe(keys->items[i].value);
+        free(keys->items[i].fault);
+    }
+    free(keys->items);
+    secrets_free(keys->secrets);
+    free(keys);
+}
+
+const char *keys_find(const struct keys *keys, const char *owner, const char **fault)
+{
+    OWNED char *variable = setting_variable(SET_LLM_API_KEY, owner);
+    const struct key *key = find(keys, variable);
+    *fault = key ? key->fault : NULL;
+    return key ? key->value : NULL;
+}
+
+static char *replace(char *text, const char *secret)
+{
+    size_t length = strlen(secret);
+    char *found = length >= KEY_MASK_LEAST ? strstr(text, secret) : NULL;
+    if (!found)
+        return text;
+    struct buffer masked = {0};
+    const char *from = text;
+    for (; found; found = strstr(from, secret)) {
+        buffer_add(&masked, from, (size_t)(found - from));
+        buffer_text(&masked, "[masked]");
+        from = found + length;
+    }
+    buffer_text(&masked, from);
+    wipe(text);
+    return buffer_take(&masked);
+}
+
+char *keys_mask(const struct keys *keys, char *text)
+{
+    for (size_t i = 0; text && i < keys->count; i++)
+        if (keys->items[i].value)
+            text = replace(text, keys->items[i].value);
+    size_t at = 0;
+    for (const char *entry; text && (entry = secrets_each(keys->secrets, &at));)
+        text = replace(text, strchr(entry, '=') ? strchr(entry, '=') + 1 : entry);
+    return text;
+}

@@ -1,0 +1,27 @@
+/* The keys of every provider: from the secrets that the supervisor handed over and from the key files, read once at
+ * start, before this process gives up its files. */
+#ifndef AGENTOS_GATEWAY_KEYS_H
+#define AGENTOS_GATEWAY_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/secrets.h"
+
+struct keys;
+
+/* secrets is taken over. A key file that can't be read is no fault here: who asks for that key is told. */
+struct keys *keys_load(struct secrets *secrets);
+void keys_free(struct keys *keys); /* overwritten first */
+
+/* The key given for exactly this owner (NULL: the general one). NULL: none was given, or, with *fault set, it can't
+ * be used, a sentence. Both borrowed. */
+const char *keys_find(const struct keys *keys, const char *owner, const char **fault);
+
+/* text with every key in it replaced by "[masked]". Keys under KEY_MASK_LEAST bytes are left: those are the
+ * "none" and "ollama" that people set where a server wants no key, and hiding such words would spoil a reply. */
+enum { KEY_MASK_LEAST = 8 };
+char *keys_mask(const struct keys *keys,
+                char *text); /* takes text, returns it or a new one; NULL stays NULL */
+
+#endif

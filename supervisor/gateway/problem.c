@@ -1,0 +1,268 @@
+#include "supervisor/gateway/problem.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "common/utf8.h"
+
+enum { EXCERPT_MAX = 300, WORDS_MAX = 16 * 1024 };
+
+/* What the words of an error mean. For each status the first row whose text occurs decides, so the order counts:
+ * OpenAI's and Groq's rate-limit texts advertise their billing page, and Gemini's per-minute limit speaks of a
+ * quota and then says when to come back. */
+static const struct {
+    const char *words;
+    enum answer_kind kind;
+    bool limited;
+} meanings[] = {
+    {"insufficient_quota", ANSWER_QUOTA, false},
+    {"credit balance", ANSWER_QUOTA, false},
+    {"billing_hard_limit", ANSWER_QUOTA, false},
+    {"billing_not_active", ANSWER_QUOTA, false},
+    {"insufficient balance", ANSWER_QUOTA, false},
+    {"insufficient credits", ANSWER_QUOTA, false},
+    {"insufficient_credits", ANSWER_QUOTA, false},
+    {"insufficient funds", ANSWER_QUOTA, false},
+    {"budget has been exceeded", ANSWER_QUOTA, false},
+    {"budget_exceeded", ANSWER_QUOTA, false},
+    {"payment required", ANSWER_QUOTA, false},
+    {"try again in", ANSWER_PASSING, true},
+    {"retry in", ANSWER_PASSING, true},
+    {"retrydelay", ANSWER_PASSING, true},
+    {"rate_limit", ANSWER_PASSING, true},
+    {"rate limit", ANSWER_PASSING, true},
+    {"ratelimit", ANSWER_PASSING, true},
+    {"too many requests", ANSWER_PASSING, true},
+    {"per minute", ANSWER_PASSING, true},
+    {"billing", ANSWER_QUOTA, false},
+    {"quota", ANSWER_QUOTA, false},
+    {"invalid_api_key", ANSWER_AUTH, false},
+    {"api_key_invalid", ANSWER_AUTH, false},
+    {"api key not valid", ANSWER_AUTH, false},
+    {"incorrect api key", ANSWER_AUTH, false},
+    {"invalid api key", ANSWER_AUTH, false},
+    {"authentication_error", ANSWER_AUTH, false},
+    {"permission_error", ANSWER_AUTH, false},
+    {"unauthorized", ANSWER_AUTH, false},
+    {"overloaded", ANSWER_PASSING, false},
+    {"invalid_request", ANSWER_REQUEST, false},
+    {"context_length_exceeded", ANSWER_REQUEST, false},
+    {"model_not_found", ANSWER_REQUEST, false},
+    {"does not exist", ANSWER_REQUEST, false},
+};
+
+/* Which kinds the words may turn a status into; what isn't listed follows the status alone. */
+static bool words_may(long status, enum answer_kind kind)
+{
+    switch (status) {
+    case 429:
+        return kind == ANSWER_QUOTA || kind == ANSWER_PASSING;
+    case 400:
+    case 403:
+        return kind == ANSWER_QUOTA || kind == ANSWER_AUTH;
+    case 200:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum answer_kind kind_of_status(long status)
+{
+    if (status == 401 || status == 403)
+        return ANSWER_AUTH;
+    if (status == 402)
+        return ANSWER_QUOTA;
+    if (status == 408 || status == 409 || status == 429 || status >= 500 || status == 200)
+        return ANSWER_PASSING;
+    return ANSWER_REQUEST;
+}
+
+static void classify(struct problem *problem, long status, const char *words)
+{
+    problem->kind = kind_of_status(status);
+    problem->limited = status == 429;
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
+        if (!strcasestr(words, meanings[i].words))
+            continue;
+        /* A 400 of Anthropic's says that the credit is used up, but a 400 that merely mentions a quota doesn't. */
+        bool weak = strcmp(meanings[i].words, "billing") == 0 || strcmp(meanings[i].words, "quota") == 0;
+        if (!words_may(status, meanings[i].kind) || (weak && status != 429 && status != 200))
+            continue;
+        problem->kind = meanings[i].kind;
+        problem->limited = meanings[i].limited;
+        break;
+    }
+    if (status == 429 && problem->kind == ANSWER_PASSING)
+        problem->limited = true;
+    problem->retry = problem->kind == ANSWER_PASSING;
+}
+
+/* Past a tag, or past a whole script, style or head's inside; text is at '<'. */
+static const char *skip_tag(const char *text)
+{
+    static const char *const blocks[][2] = {{"<script", "</script"}, {"<style", "</style"}};
+    for (size_t i = 0; i < 2; i++)
+        if (strncasecmp(text, blocks[i][0], strlen(blocks[i][0])) == 0) {
+            const char *end = strcasestr(text, blocks[i][1]);
+            text = end ? end : text + strlen(text);
+        }
+    const char *end = strchr(text, '>');
+    return end ? end + 1 : text + strlen(text);
+}
+
+static bool is_html(const char *text)
+{
+    text += strspn(text, " \t\r\n");
+    return strncasecmp(text, "<!doctype", 9) == 0 || strncasecmp(text, "<html", 5) == 0 ||
+           strncasecmp(text, "<head", 5) == 0 || strncasecmp(text, "<body", 5) == 0;
+}
+
+/* The length of a token that looks like a key at text, else 0. Providers quote the key that they refuse, some of them
+ * shortened with stars. */
+static size_t key_length(const char *text, char before)
+{
+    if (isalnum((unsigned char)before) || strncmp(text, "sk-", 3) != 0)
+        return 0;
+    size_t length = 3;
+    while (isalnum((unsigned char)text[length]) || (text[length] && strchr("-_*.", text[length])))
+        length++;
+    while (length > 3 && text[length - 1] == '.')
+        length--;
+    return length >= 3 + 6 ? length : 0;
+}
+
+char *problem_excerpt(const char *text)
+{
+    struct buffer out = {0};
+    bool html = is_html(text), blank = false;
+    buffer_add(&out, "", 0);
+    for (char before = ' '; *text && out.length <= EXCERPT_MAX;) {
+        size_t key = key_length(text, before);
+        before = *text;
+        if (html && *text == '<') {
+            text = skip_tag(text);
+            blank = true;
+            continue;
+        }
+        if ((unsigned char)*text <= ' ' || *text == 0x7f) {
+            blank = true;
+            text++;
+            continue;
+        }
+        if (blank && out.length)
+            buffer_text(&out, " ");
+        blank = false;
+        if (key)
+            buffer_text(&out, "[masked]");
+        else
+            buffer_add(&out, text, 1);
+        text += key ? key : 1;
+    }
+    size_t length = utf8_cut(out.data, out.length, EXCERPT_MAX);
+    if (length < out.length) {
+        out.length = length;
+        buffer_text(&out, "…");
+    }
+    return buffer_take(&out);
+}
+
+static const char *text_at(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text && *text ? text : NULL;
+}
+
+static const char *message_of(json_t *value, int depth);
+
+static const char *message_in_object(json_t *object, int depth)
+{
+    static const char *const keys[] = {"message", "msg",    "detail", "error", "error_description",
+                                       "title",   "reason", "type",   "code"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *message = message_of(json_object_get(object, keys[i]), depth + 1);
+        if (message)
+            return message;
+    }
+    return NULL;
+}
+
+/* The sentence for people in an error, however deep a proxy wrapped it. */
+static const char *message_of(json_t *value, int depth)
+{
+    if (depth > 6)
+        return NULL;
+    if (json_is_string(value))
+        return *json_string_value(value) ? json_string_value(value) : NULL;
+    if (json_is_array(value))
+        return message_of(json_array_get(value, 0), depth + 1);
+    return json_is_object(value) ? message_in_object(value, depth) : NULL;
+}
+
+/* {"error": …}, also wrapped in an array (Gemini), in a choice (OpenRouter), or bare (vLLM, FastAPI). */
+static json_t *error_in(json_t *root)
+{
+    if (json_is_array(root))
+        root = json_array_get(root, 0);
+    json_t *error = json_object_get(root, "error");
+    if (error && !json_is_null(error) && !json_is_false(error))
+        return error;
+    json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
+    error = json_object_get(choice, "error");
+    return error && !json_is_null(error) ? error : NULL;
+}
+
+bool problem_inside(json_t *root)
+{
+    if (json_is_array(root))
+        return error_in(root) != NULL;
+    json_t *choices = json_object_get(root, "choices");
+    if (json_array_size(choices) == 0)
+        return error_in(root) || json_object_get(root, "detail") ||
+               (text_at(root, "object") && strcmp(text_at(root, "object"), "error") == 0) ||
+               (text_at(root, "type") && strcmp(text_at(root, "type"), "error") == 0);
+    json_t *choice = json_array_get(choices, 0);
+    const char *finish = text_at(choice, "finish_reason");
+    json_t *error = json_object_get(choice, "error");
+    return (error && !json_is_null(error)) || (finish && strcmp(finish, "error") == 0);
+}
+
+/* The status that an error inside a 200 gives itself ("code": 502, "429"); 200: none. */
+static long own_status(json_t *error)
+{
+    static const char *const keys[] = {"code", "status", "status_code"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        json_t *value = json_object_get(error, keys[i]);
+        double code =
+            json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
+        if (code >= 400 && code < 600)
+            return (long)code;
+    }
+    return 200;
+}
+
+/* Everything that an error says, as one text to look for words in. */
+static char *words_of(json_t *error, const char *body)
+{
+    char *dumped = error ? json_dumps(error, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *words = memory_slice(dumped ? dumped : body, strnlen(dumped ? dumped : body, WORDS_MAX));
+    free(dumped);
+    return words;
+}
+
+struct problem problem_read(long status, json_t *root, const char *body)
+{
+    struct problem problem = {0};
+    json_t *error = error_in(root);
+    json_t *whole = error ? error : root;
+    if (status >= 200 && status < 300)
+        status = own_status(whole);
+    OWNED char *words = words_of(whole, body);
+    classify(&problem, status, words);
+    const char *message = message_of(whole, 0);
+    problem.message = problem_excerpt(message ? message : root ? "" : body);
+    return problem;
+}

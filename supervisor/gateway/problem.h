@@ -1,0 +1,29 @@
+/* An error as a provider puts it: what it says, and which kind of failure it is. Pure. */
+#ifndef AGENTOS_GATEWAY_PROBLEM_H
+#define AGENTOS_GATEWAY_PROBLEM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/message.h"
+
+struct problem {
+    enum answer_kind kind;
+    bool retry, limited;
+    char *
+        message; /* what the provider said, one line, "sk-…" tokens masked; "" when it said nothing. Owned. */
+};
+
+/* root: the body as JSON, or NULL when it is none; body: its text, valid UTF-8. status: the HTTP status, 200 for an
+ * error that came inside a success (then the error's own code and words decide). */
+struct problem problem_read(long status, json_t *root, const char *body);
+
+/* Whether a JSON body that should be a reply is an error instead. */
+bool problem_inside(json_t *root);
+
+/* One line of at most 300 bytes from text: HTML reduced to its words, white space to blanks, "sk-…" tokens masked.
+ * Caller frees. */
+char *problem_excerpt(const char *text);
+
+#endif

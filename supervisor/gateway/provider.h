@@ -1,0 +1,48 @@
+/* Who may be asked for an agent: its provider and the fallbacks behind it, put together from the settings.
+ *
+ * A key goes only to the base URL that it was given for: an owner (agent or fallback) with a base URL of its own and
+ * no key of its own gets none, so that the key of one house is never sent to another. */
+#ifndef AGENTOS_GATEWAY_PROVIDER_H
+#define AGENTOS_GATEWAY_PROVIDER_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "supervisor/gateway/keys.h"
+
+/* A base URL together with a key: what a provider limits. Shared by all who use the pair. */
+struct endpoint {
+    char *url;                  /* "https://host/v1/chat/completions"; "offline" */
+    const char *key;            /* borrowed; NULL: none */
+    struct curl_slist *headers; /* holds the key: overwritten before it is freed */
+    int64_t held_until;         /* monotonic ms: nobody asks before; 0: not held */
+    struct endpoint *next;
+};
+
+struct provider {
+    char *name; /* a fallback's name, else the URL's host, or "offline" */
+    struct endpoint *endpoint;
+    char *model;
+    int64_t max_tokens, timeout_ms;
+    unsigned max_retries;
+    const char *temperature, *response_format; /* borrowed from the environment; NULL: not sent */
+    char *fault;                               /* why it can't be asked at all (its key); NULL: it can */
+    bool completion_tokens; /* learned from a 400: this model wants max_completion_tokens */
+};
+
+struct route {
+    struct provider *providers; /* at least one; asked in this order */
+    size_t count;
+};
+
+struct providers;
+struct providers *providers_open(const struct keys *keys); /* keys is borrowed until providers_close */
+void providers_close(struct providers *providers);
+bool provider_is_offline(const struct provider *provider);
+
+/* Borrowed until providers_close. Agents without settings of their own share one route. */
+struct route *providers_route(struct providers *providers, const char *agent);
+
+#endif

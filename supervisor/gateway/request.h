@@ -1,0 +1,19 @@
+/* The body of a request to POST {base}/chat/completions. Pure. */
+#ifndef AGENTOS_GATEWAY_REQUEST_H
+#define AGENTOS_GATEWAY_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct request {
+    const char *model, *system, *task;
+    int64_t max_tokens;
+    bool completion_tokens;      /* say max_completion_tokens, which newer OpenAI models want */
+    const char *temperature;     /* NULL: not sent */
+    const char *response_format; /* NULL, "text", "json_object" or "json_schema" */
+};
+
+/* JSON, NUL-terminated. Caller frees. Texts that are no UTF-8 are cleaned. */
+char *request_body(const struct request *request);
+
+#endif

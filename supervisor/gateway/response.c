@@ -1,0 +1,429 @@
+#include "supervisor/gateway/response.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "common/utf8.h"
+#include "supervisor/gateway/problem.h"
+
+/* Numbers as reals: a server's 64-bit seed or time in nanoseconds must not make a reply unreadable. */
+enum { JSON_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NAME_MAX_BYTES = 256 };
+
+/* A reply while it is put together, from one choice or from the pieces of a stream. */
+struct draft {
+    struct buffer text, refusal;
+    char *finish_reason, *model; /* NULL: not said yet */
+    uint64_t tokens_in, tokens_out;
+    bool seen;    /* there was a choice */
+    bool strange; /* its content is of a shape that nobody documents */
+};
+
+static void draft_free(struct draft *draft)
+{
+    buffer_free(&draft->text);
+    buffer_free(&draft->refusal);
+    free(draft->finish_reason);
+    free(draft->model);
+}
+
+static void conclude(struct response *response, enum answer_kind kind, bool retry, char *text)
+{
+    response->kind = kind;
+    response->retry = retry;
+    response->text = text;
+}
+
+/* ---- bytes to JSON ---- */
+
+/* The value of "\\uXXXX" at text; -1: there is no such escape. */
+static int escape(const char *text)
+{
+    if (text[0] != '\\' || text[1] != 'u')
+        return -1;
+    int code = 0;
+    for (size_t i = 2; i < 6; i++) {
+        if (!isxdigit((unsigned char)text[i]))
+            return -1;
+        code = code * 16 + (isdigit((unsigned char)text[i]) ? text[i] - '0' : (text[i] | 0x20) - 'a' + 10);
+    }
+    return code;
+}
+
+/* Half of a surrogate pair escaped alone (what Python's json.dumps makes of a broken text) would make jansson refuse
+ * the whole body: it becomes \ufffd, which takes as many bytes. */
+static void mend_surrogates(char *text)
+{
+    for (char *at = text; (at = strchr(at, '\\'));) {
+        int code = escape(at);
+        if (code < 0xd800 || code > 0xdfff) {
+            at += at[1] ? 2 : 1;
+            continue;
+        }
+        int low = code < 0xdc00 ? escape(at + 6) : -1;
+        bool pair = low >= 0xdc00 && low <= 0xdfff;
+        if (!pair)
+            memcpy(at, "\\ufffd", 6);
+        at += pair ? 12 : 6;
+    }
+}
+
+static size_t count_values(const char *text, size_t length)
+{
+    size_t count = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        if (c == '"')
+            quoted = !quoted;
+        else if (quoted && c == '\\')
+            i++;
+        else if (!quoted && (c == ',' || c == '[' || c == '{'))
+            count++;
+    }
+    return count;
+}
+
+static json_t *parse(const char *text, size_t length)
+{
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        text += 3, length -= 3;
+    if (count_values(text, length) > RESPONSE_VALUES_MAX)
+        return NULL;
+    json_t *root = json_loadb(text, length, JSON_FLAGS, NULL);
+    if (root || !memmem(text, length, "\\u", 2))
+        return root;
+    OWNED char *mended = memory_slice(text, length);
+    mend_surrogates(mended);
+    return json_loads(mended, JSON_FLAGS, NULL);
+}
+
+/* ---- the parts of a reply ---- */
+
+/* JSON strings may hold NULs: everything stored is free of them. */
+static void add_string(struct buffer *to, json_t *string)
+{
+    const char *text = json_string_value(string);
+    size_t length = json_string_length(string);
+    if (!text || to->length >= RESPONSE_TEXT_MAX + 1)
+        return;
+    if (!memchr(text, '\0', length)) {
+        buffer_add(to, text, length);
+        return;
+    }
+    OWNED char *clean = utf8_clean(text, length);
+    buffer_text(to, clean);
+}
+
+static char *short_name(json_t *string)
+{
+    const char *text = json_string_value(string);
+    return text && *text ? memory_slice(text, utf8_cut(text, strlen(text), NAME_MAX_BYTES)) : NULL;
+}
+
+/* [{"type":"text","text":"…"}, {"type":"thinking",…}, "…"]: texts are joined, reasoning and images are left. */
+static void add_parts(struct draft *draft, json_t *parts)
+{
+    size_t i;
+    json_t *part;
+    json_array_foreach(parts, i, part)
+    {
+        if (json_is_string(part))
+            add_string(&draft->text, part);
+        const char *type = json_string_value(json_object_get(part, "type"));
+        if (!type || strcmp(type, "text") == 0 || strcmp(type, "output_text") == 0)
+            add_string(&draft->text, json_object_get(part, "text"));
+        else if (strcmp(type, "refusal") == 0)
+            add_string(&draft->refusal, json_object_get(part, "refusal"));
+    }
+}
+
+static void add_message(struct draft *draft, json_t *message)
+{
+    json_t *content = json_object_get(message, "content");
+    if (json_is_string(content))
+        add_string(&draft->text, content);
+    else if (json_is_array(content))
+        add_parts(draft, content);
+    else if (content && !json_is_null(content))
+        draft->strange = true;
+    add_string(&draft->refusal, json_object_get(message, "refusal"));
+}
+
+/* What other houses call the reasons of OpenAI's. */
+static char *finish_reason(json_t *value)
+{
+    static const char *const same[][2] = {{"max_tokens", "length"},
+                                          {"MAX_TOKENS", "length"},
+                                          {"end_turn", "stop"},
+                                          {"stop_sequence", "stop"},
+                                          {"eos", "stop"},
+                                          {"STOP", "stop"},
+                                          {"SAFETY", "content_filter"},
+                                          {"safety", "content_filter"},
+                                          {"RECITATION", "content_filter"},
+                                          {"model_length", "length"}};
+    char *reason = short_name(value);
+    for (size_t i = 0; reason && i < sizeof same / sizeof *same; i++)
+        if (strcmp(reason, same[i][0]) == 0) {
+            free(reason);
+            return memory_text(same[i][1]);
+        }
+    return reason;
+}
+
+static uint64_t tokens(json_t *usage, const char *name, const char *other)
+{
+    json_t *value = json_object_get(usage, name);
+    if (!json_is_number(value))
+        value = json_object_get(usage, other);
+    double number = json_number_value(value);
+    return number >= 1 && number <= 1e12 ? (uint64_t)number : 0;
+}
+
+static void add_choice(struct draft *draft, json_t *choice)
+{
+    draft->seen = true;
+    json_t *message = json_object_get(choice, "message");
+    if (!json_is_object(message))
+        message = json_object_get(choice, "delta");
+    if (json_is_object(message))
+        add_message(draft, message);
+    else
+        add_string(&draft->text, json_object_get(choice, "text"));
+    char *reason = finish_reason(json_object_get(choice, "finish_reason"));
+    if (reason) {
+        free(draft->finish_reason);
+        draft->finish_reason = reason;
+    }
+}
+
+/* A whole completion, or one piece of a stream. Only the first choice counts: no more is asked for. */
+static void add_completion(struct draft *draft, json_t *root)
+{
+    json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
+    if (json_is_object(choice))
+        add_choice(draft, choice);
+    if (!draft->model)
+        draft->model = short_name(json_object_get(root, "model"));
+    json_t *usage = json_object_get(root, "usage");
+    if (json_is_object(usage)) {
+        draft->tokens_in = tokens(usage, "prompt_tokens", "input_tokens");
+        draft->tokens_out = tokens(usage, "completion_tokens", "output_tokens");
+    }
+}
+
+/* ---- a draft to a reply ---- */
+
+/* Reasoning models behind llama.cpp, Ollama and vLLM think aloud before they answer. A thought that isn't closed was
+ * cut off: there is no answer then. */
+static void drop_thought(struct buffer *text)
+{
+    static const char *const marks[][2] = {{"<think>", "</think>"}, {"<thinking>", "</thinking>"}};
+    for (size_t i = 0; text->length && i < sizeof marks / sizeof *marks; i++) {
+        size_t blank = strspn(text->data, " \t\r\n");
+        if (strncmp(text->data + blank, marks[i][0], strlen(marks[i][0])) != 0)
+            continue;
+        const char *end = strstr(text->data + blank, marks[i][1]);
+        if (end) {
+            end += strlen(marks[i][1]);
+            end += strspn(end, " \t\r\n");
+        }
+        buffer_drop(text, end ? (size_t)(end - text->data) : text->length);
+    }
+}
+
+static void finish(struct response *response, struct draft *draft)
+{
+    drop_thought(&draft->text);
+    struct buffer *text = &draft->text;
+    if (text->length == 0 && draft->refusal.length) {
+        text = &draft->refusal;
+        free(draft->finish_reason);
+        draft->finish_reason = memory_text("refusal");
+    }
+    if (text->length > RESPONSE_TEXT_MAX) {
+        text->length = utf8_cut(text->data, text->length, RESPONSE_TEXT_MAX);
+        buffer_add(text, "", 0);
+        free(draft->finish_reason);
+        draft->finish_reason = memory_text("length");
+    }
+    conclude(response, ANSWER_OK, false, buffer_take(text));
+    response->finish_reason = draft->finish_reason;
+    response->model = draft->model;
+    response->tokens_in = draft->tokens_in;
+    response->tokens_out = draft->tokens_out;
+    draft->finish_reason = draft->model = NULL;
+}
+
+static void read_problem(struct response *response, const struct exchange *exchange, json_t *root,
+                         const char *body)
+{
+    struct problem problem = problem_read(exchange->status, root, body);
+    OWNED char *message = problem.message;
+    const char *inside = exchange->status >= 200 && exchange->status < 300 ? "an error inside a " : "";
+    conclude(response, problem.kind, problem.retry,
+             memory_print("answered %s%ld%s%s", inside, exchange->status, *message ? ": " : "", message));
+    response->limited = problem.limited;
+    response->wants_completion_tokens =
+        exchange->status == 400 && strstr(body, "max_completion_tokens") && strstr(body, "max_tokens");
+}
+
+static void read_completion(struct response *response, const struct exchange *exchange, json_t *root,
+                            const char *body)
+{
+    if (problem_inside(root)) {
+        read_problem(response, exchange, root, body);
+        return;
+    }
+    struct draft draft = {0};
+    add_completion(&draft, root);
+    if (draft.strange)
+        conclude(response, ANSWER_PASSING, true,
+                 memory_text("answered 200 with a content that is neither text nor parts"));
+    else if (draft.seen)
+        finish(response, &draft);
+    else
+        conclude(response, ANSWER_PASSING, true, memory_text("answered 200 with JSON that holds no choices"));
+    draft_free(&draft);
+}
+
+/* ---- a stream, though none was asked for ---- */
+
+static bool is_stream(const char *body, const char *content_type)
+{
+    static const char *const starts[] = {"data:", "event:", "id:", "retry:", ":"};
+    if (content_type && strncasecmp(content_type, "text/event-stream", 17) == 0)
+        return true;
+    body += strspn(body, " \t\r\n");
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (strncmp(body, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+/* One data line; false: it ended the reading with an error, which is concluded. */
+static bool read_piece(struct response *response, struct draft *draft, const struct exchange *exchange,
+                       const char *data, size_t length)
+{
+    json_t *root = parse(data, length);
+    bool good = root && !problem_inside(root);
+    if (good) {
+        add_completion(draft, root);
+    } else if (root) {
+        OWNED char *piece = memory_slice(data, length);
+        read_problem(response, exchange, root, piece);
+    } else {
+        conclude(response, ANSWER_PASSING, true,
+                 memory_text("answered with a stream, though none was asked for, and it is broken"));
+    }
+    json_decref(root);
+    return good;
+}
+
+static void read_stream(struct response *response, const struct exchange *exchange, const char *body)
+{
+    struct draft draft = {0};
+    bool good = true, done = false;
+    for (const char *line = body; good && !done && *line;) {
+        size_t length = strcspn(line, "\r\n");
+        if (length >= 5 && strncmp(line, "data:", 5) == 0) {
+            size_t blank = 5 + strspn(line + 5, " ");
+            done = strncmp(line + blank, "[DONE]", 6) == 0;
+            if (!done && blank < length)
+                good = read_piece(response, &draft, exchange, line + blank, length - blank);
+        }
+        line += length;
+        line += strspn(line, "\r\n");
+    }
+    if (good && draft.seen && (done || draft.finish_reason))
+        finish(response, &draft);
+    else if (good)
+        conclude(response, ANSWER_PASSING, true,
+                 memory_text("answered with a stream, though none was asked for, and it ends too early"));
+    draft_free(&draft);
+}
+
+/* ---- the whole ---- */
+
+/* A redirect isn't followed: the key and the prompt would go where nobody told us to send them. */
+static void read_redirect(struct response *response, const struct exchange *exchange)
+{
+    OWNED char *clean = utf8_clean(exchange->location ? exchange->location : "",
+                                   exchange->location ? strlen(exchange->location) : 0);
+    OWNED char *where = problem_excerpt(clean);
+    conclude(
+        response, ANSWER_REQUEST, false,
+        memory_print("answered %ld with a redirect to %s; redirects aren't followed, so LLM_BASE_URL must "
+                     "name the right address",
+                     exchange->status, *where ? where : "nowhere (no Location)"));
+}
+
+static void read_strange(struct response *response, const struct exchange *exchange, const char *body)
+{
+    OWNED char *excerpt = problem_excerpt(body);
+    if (!*excerpt && body[strspn(body, " \t\r\n")] == '\0') {
+        conclude(response, ANSWER_PASSING, true,
+                 memory_print("answered %ld with an empty body", exchange->status));
+        return;
+    }
+    body += strspn(body, " \t\r\n");
+    bool html = *body == '<';
+    conclude(response, html ? ANSWER_REQUEST : ANSWER_PASSING, !html,
+             memory_print("answered %ld with %s: %s", exchange->status,
+                          html ? "a web page instead of a reply (is LLM_BASE_URL right? It often ends in /v1)"
+                               : "something that is no JSON, or JSON cut short",
+                          excerpt));
+}
+
+static void read_body(struct response *response, const struct exchange *exchange, const char *body,
+                      size_t length)
+{
+    bool good = exchange->status >= 200 && exchange->status < 300;
+    if (exchange->status >= 300 && exchange->status < 400) {
+        read_redirect(response, exchange);
+        return;
+    }
+    if (good && is_stream(body, exchange->content_type)) {
+        read_stream(response, exchange, body);
+        return;
+    }
+    json_t *root = parse(body, length);
+    if (!good)
+        read_problem(response, exchange, root, body);
+    else if (json_is_object(root) || json_is_array(root))
+        read_completion(response, exchange, root, body);
+    else
+        read_strange(response, exchange, body);
+    json_decref(root);
+}
+
+void response_read(struct response *response, const struct exchange *exchange)
+{
+    *response = (struct response){0};
+    const char *body = exchange->body ? exchange->body : "";
+    size_t length = exchange->body ? exchange->length : 0;
+    OWNED char *copy = NULL;
+    if (!utf8_valid(body, length) || memchr(body, '\0', length)) {
+        copy = utf8_clean(body, length);
+        length = strlen(copy);
+    } else {
+        copy = memory_slice(body, length);
+    }
+    read_body(response, exchange, copy, length);
+    if (!response->finish_reason)
+        response->finish_reason = memory_text("");
+    if (!response->model)
+        response->model = memory_text("");
+}
+
+void response_free(struct response *response)
+{
+    free(response->text);
+    free(response->finish_reason);
+    free(response->model);
+    *response = (struct response){0};
+}

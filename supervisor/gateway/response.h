@@ -1,0 +1,43 @@
+/* What a provider answered, read tolerantly: every shape of reply and of error body that servers of
+ * POST /chat/completions are known to send. Pure: bytes in, a verdict out. */
+#ifndef AGENTOS_GATEWAY_RESPONSE_H
+#define AGENTOS_GATEWAY_RESPONSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+
+enum {
+    RESPONSE_BODY_MAX = 4 * 1024 * 1024, /* bytes of a body, decoded */
+    RESPONSE_HEADER_MAX = 64 * 1024,     /* bytes of all header lines */
+    RESPONSE_TEXT_MAX =
+        2 * 1024 * 1024,              /* bytes of a reply's text; a longer one is cut: finish_reason length */
+    RESPONSE_VALUES_MAX = 200 * 1000, /* JSON values in a body: each costs far more memory than bytes */
+};
+
+struct exchange {
+    long status;              /* HTTP status */
+    const char *content_type; /* NULL: none */
+    const char *location;     /* NULL: none */
+    const char *body;         /* any bytes; NULL when length is 0 */
+    size_t length;
+};
+
+struct response {
+    enum answer_kind kind;
+    bool retry;                   /* PASSING only: the same request may succeed after a wait */
+    bool limited;                 /* the provider limits its rate: everybody who uses it must wait */
+    bool wants_completion_tokens; /* the model refuses max_tokens and wants max_completion_tokens */
+    char *text;                   /* the reply; or what is wrong, to be put behind the provider's name */
+    char *finish_reason; /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */
+    char *model;         /* as the server names it; "" unknown */
+    uint64_t tokens_in, tokens_out;
+};
+
+/* Fills every field; texts are valid UTF-8, never NULL, freed by response_free. */
+void response_read(struct response *response, const struct exchange *exchange);
+void response_free(struct response *response);
+
+#endif
