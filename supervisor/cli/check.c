@@ -29,8 +29,9 @@ static void check_data_dir(struct check *check)
     const char *dir = check->invocation->data_dir;
     struct stat status;
     if (stat(dir, &status) != 0) {
-        buffer_print(&check->faults, "the data directory %s cannot be used: %s\n", dir, strerror(errno));
-    } else if (!S_ISDIR(status.st_mode)) {
+        return; /* whoever looked for agents.yaml there has said it */
+    }
+    if (!S_ISDIR(status.st_mode)) {
         buffer_print(&check->faults, "the data directory %s is no directory\n", dir);
     } else if (access(dir, R_OK | W_OK | X_OK) != 0) {
         buffer_print(&check->faults,
@@ -87,12 +88,7 @@ static void check_key(struct check *check, const char *owner)
     OWNED char *variable =
         owner != NULL ? setting_variable(SET_LLM_API_KEY, owner) : memory_text("LLM_API_KEY");
     bool key = has_secret(check, variable);
-    const char *file = setting_own(SET_LLM_API_KEY_FILE, owner);
-    if (key && file != NULL && file[0] != '\0') {
-        buffer_print(&check->faults, "%s and %s_FILE are both set; only one of them can be the key\n",
-                     variable, variable);
-    }
-    file = setting_text(SET_LLM_API_KEY_FILE, owner);
+    const char *file = setting_text(SET_LLM_API_KEY_FILE, owner);
     if (file != NULL && access(file, R_OK) != 0) {
         buffer_print(&check->faults, "%s_FILE: %s cannot be read: %s\n", variable, file, strerror(errno));
     }

@@ -45,11 +45,29 @@ static uint64_t sum_of_numbers(const char *text)
     return sum;
 }
 
+/* What could not stand in a trailer's line was written as %XX. */
+static char *decode(const char *value)
+{
+    char *plain = memory_text(value);
+    char *to = plain;
+    for (const char *from = value; *from != '\0'; from++) {
+        if (from[0] == '%' && isxdigit((unsigned char)from[1]) && isxdigit((unsigned char)from[2])) {
+            char digits[3] = {from[1], from[2], '\0'};
+            *to++ = (char)strtoul(digits, NULL, 16);
+            from += 2;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
+    return plain;
+}
+
 static void read_trailer(struct diary_page *page, const char *key, const char *value)
 {
     if (strcmp(key, "Agentos-Task") == 0) {
         free(page->task);
-        page->task = memory_text(value);
+        page->task = decode(value);
     } else if (strcmp(key, "Agentos-End") == 0) {
         free(page->end);
         page->end = memory_text(value);

@@ -1,0 +1,379 @@
+"""The command line: exit codes, usage, the verbs against a running supervisor, and those that need none."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from harness import BIN, KEY, PATIENCE
+
+AGENTOS = str(BIN / "agentos")
+VERBS = (
+    "run check demo verify status task cancel start stop restart kill pause resume reload "
+    "skills rewards goals reflections log"
+).split()
+CLIENTS = {
+    "status": [],
+    "task": ["orion", "Do it"],
+    "cancel": ["orion", "x"],
+    "reload": [],
+    **{verb: ["orion"] for verb in "start stop restart kill pause resume skills rewards goals reflections log".split()},
+}
+
+
+def agentos(*arguments, env=None, stdin="", cwd=None, seconds=60):
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("LLM_", "AGENTOS_")) and k != "DATA_DIR"}
+    for name in ("ASAN_OPTIONS", "AGENTOS_SANDBOX"):
+        if name in os.environ:
+            plain[name] = os.environ[name]
+    return subprocess.run(
+        [AGENTOS, *map(str, arguments)], capture_output=True, text=True, input=stdin, cwd=cwd,
+        timeout=seconds * PATIENCE, env={**plain, **(env or {})},
+    )
+
+
+@pytest.fixture
+def offline(make_system):
+    """A system whose tasks are done, and that has been stopped in order."""
+
+    def make():
+        system = make_system(env={"LLM_BASE_URL": "offline"}).start()
+        system.add("one", "Write a retry wrapper.")
+        system.wait_done("one")
+        system.wait_queue_empty()
+        assert system.stop() == 0
+        return system
+
+    return make
+
+
+# ---- usage ----
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["frobnicate"], ["--bogus"], ["status", "--bogus"], ["status", "--wait"], ["task"], ["cancel", "orion"],
+     ["task", "orion", "a", "b"], ["--data"], ["status", "--json=yes"], ["skills"], ["run", "orion"]],
+)
+def test_wrong_usage_ends_with_64_and_a_sentence(words):
+    result = agentos(*words)
+    assert result.returncode == 64
+    assert result.stdout == ""
+    assert re.fullmatch(r"agentos: .+ --help` tells more\n", result.stderr)
+
+
+def test_help_lists_every_verb_and_each_has_a_page_of_its_own():
+    page = agentos("--help")
+    assert page.returncode == 0 and page.stderr == ""
+    listed = re.findall(r"^  ([a-z]+)\b", page.stdout, re.MULTILINE)
+    assert [verb for verb in listed if verb in VERBS] == listed == VERBS
+    for verb in VERBS:
+        own = agentos(verb, "--help")
+        assert own.returncode == 0 and own.stdout.startswith(f"usage: agentos {verb}"), verb
+
+
+def test_version_names_the_libraries_as_they_are_loaded():
+    result = agentos("--version")
+    assert result.returncode == 0
+    versions = dict(line.split(" ", 1) for line in result.stdout.splitlines())
+    assert set(versions) == {"agentos", "libcurl", "libyaml", "libgit2", "libseccomp", "jansson", "nng", "libbsd"}
+    assert all(re.match(r"\d+\.\d+", version) for version in versions.values()), versions
+
+
+@pytest.mark.parametrize("verb", CLIENTS)
+def test_a_client_without_a_supervisor_ends_with_69_and_says_what_to_do(verb, tmp_path):
+    result = agentos("--data", tmp_path, verb, *CLIENTS[verb])
+    assert result.returncode == 69
+    assert f"agentos run --data {tmp_path}" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_goes_before_or_after_the_verb_and_a_relative_path_is_made_absolute(tmp_path):
+    for words in (["--data", ".", "status"], ["status", "--data", "."], ["status", "--data=."]):
+        assert f"no supervisor is running on {tmp_path}" in agentos(*words, cwd=tmp_path).stderr
+    assert f"running on {tmp_path}/later" in agentos("status", cwd=tmp_path, env={"DATA_DIR": "later"}).stderr
+
+
+def test_a_result_that_cannot_be_written_is_no_success():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([AGENTOS, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 74
+    assert "No space left" in result.stderr
+
+
+# ---- check ----
+
+
+def test_check_tells_what_would_run(make_system):
+    system = make_system(["orion", "iris"], env={"LLM_BASE_URL": "offline"})
+    result = system.cli("check")
+    assert "2 agent(s)" in result.stdout and "orion" in result.stdout and "iris" in result.stdout
+    assert "offline" in result.stdout
+    assert result.stderr == ""
+
+
+def test_check_names_every_fault_of_the_file_and_of_the_environment(make_system):
+    yaml = "agents:\n  - name: orion\n    persona: x\n    colour: red\n  - name: Iris\n    persona: y\n"
+    system = make_system(yaml=yaml, env={"POLL_INTERVAL": "soon", "LLM_TIMEOUT__ORION": "-1"})
+    result = system.cli("check", check=False)
+    assert result.returncode == 78
+    for part in ("agents.yaml:4:5: ", "agents.yaml:5:11: ", "POLL_INTERVAL", "LLM_TIMEOUT__ORION"):
+        assert part in result.stderr, part
+    assert result.stderr.count("fault: ") == 4
+
+
+def test_check_warns_of_a_missing_key_and_never_shows_one(make_system):
+    system = make_system(env={"LLM_BASE_URL": "https://models.example/v1", "LLM_API_KEY": ""})
+    assert "LLM_API_KEY is not set" in system.cli("check").stdout
+    system.env["LLM_API_KEY"] = KEY
+    result = system.cli("check")
+    assert "LLM_API_KEY" not in result.stdout and KEY not in result.stdout + result.stderr
+    system.env["LLM_API_KEY_FILE"] = "/dev/null"
+    result = system.cli("check", check=False)
+    assert result.returncode == 78 and "both set" in result.stderr
+
+
+def test_check_warns_of_a_fallback_that_is_named_like_an_agent(make_system):
+    system = make_system(env={"LLM_BASE_URL": "offline", "LLM_FALLBACKS": "orion", "LLM_MODEL__ORION": "m"})
+    assert "has the name of an agent" in system.cli("check").stdout
+
+
+# ---- against a running supervisor ----
+
+
+def test_status_shows_people_a_table_and_programs_the_contract(make_system):
+    system = make_system(["orion", "iris"], env={"LLM_BASE_URL": "offline"}).start()
+    table = system.cli("status").stdout
+    assert re.search(r"^AGENT +STATE +PID", table, re.MULTILINE)
+    assert re.search(r"^orion +idle +\d+", table, re.MULTILINE)
+    status = json.loads(system.cli("status", "--json").stdout)
+    assert set(status) == {"supervisor", "agents"}
+    assert set(status["supervisor"]) >= {"pid", "uptime_seconds", "version", "sandbox"}
+    assert set(status["agents"][0]) >= set(
+        "name state pid uptime_seconds restarts last_exit queue_depth inbox_depth handoff_depth outbox_depth "
+        "dead_letters throughput_class negative_streak tasks_done tokens_today memory_bytes problems".split()
+    )
+    assert [a["name"] for a in json.loads(system.cli("status", "iris", "--json").stdout)["agents"]] == ["iris"]
+
+
+@pytest.mark.parametrize("words", [["status", "nobody"], ["task", "nobody", "x"], ["log", "nobody"],
+                                   ["skills", "nobody"], ["stop", "nobody"], ["cancel", "orion", "no-such-task"]])
+def test_what_nobody_knows_ends_with_66(make_system, words):
+    system = make_system(env={"LLM_BASE_URL": "offline"}).start()
+    result = system.cli(*words, check=False)
+    assert result.returncode == 66, result.stderr
+    assert result.stdout == "" and result.stderr.startswith("agentos: ")
+
+
+def test_a_task_is_given_waited_for_and_found_in_every_listing(make_system):
+    system = make_system(env={"LLM_BASE_URL": "offline"}).start()
+    said = system.cli("task", "orion", "Write a retry wrapper.", "--id", "retry", "--wait").stdout
+    commit = re.fullmatch(r"retry\nretry: done, reward \+1, commit ([0-9a-f]{7})\n", said).group(1)
+    assert system.git("rev-parse", "HEAD").startswith(commit)
+
+    [skill] = json.loads(system.cli("skills", "orion", "--json").stdout)["items"]
+    assert skill["reward_evidence"] == 1 and skill["body"] and (system.data / skill["path"]).is_file()
+    assert skill["name"] in system.cli("skills", "orion").stdout
+    [reward] = json.loads(system.cli("rewards", "orion", "--json").stdout)["items"]
+    assert (reward["task"], reward["reward"], reward["path"]) == ("retry", 1, "agents/orion/rewards.md")
+    assert "+1" in system.cli("rewards", "orion").stdout
+    [newest, init] = json.loads(system.cli("log", "orion", "--json").stdout)["items"]
+    assert (newest["task"], newest["end"], newest["reward"]) == ("retry", "done", 1)
+    assert newest["tokens"] == reward["tokens"] or reward["tokens"] is None
+    assert (init["subject"], init["task"]) == ("init: agent filesystem", None)
+    diary = system.cli("log", "orion").stdout
+    assert diary.index(f"{commit}  +1") < diary.index("init: agent filesystem")
+    for verb in ("goals", "reflections"):
+        assert "items" in json.loads(system.cli(verb, "orion", "--json").stdout)
+
+
+def test_a_task_comes_from_standard_input_too(make_system, model):
+    system = make_system(model=model).start()
+    text = "First line.\n\n## no-block\n  second: line\n"
+    system.cli("task", "orion", "-", "--id", "a", "--wait", stdin=text)
+    system.cli("task", "orion", "--id", "b", "--wait", stdin="By way of a pipe.")
+    tasks = [request["task"] for request in model.requests()]
+    assert [task.strip() for task in tasks] == [text.strip(), "By way of a pipe."]
+    assert system.cli("task", "orion", stdin=" \n", check=False).returncode == 64
+    assert system.cli("task", "orion", "x", "--priority", "urgent", check=False).returncode == 64
+    assert system.cli("task", "orion", "x", "--ttl", "soon", check=False).returncode == 64
+    assert len(model.requests()) == 2
+
+
+def test_a_task_that_can_be_no_request_is_refused_and_nothing_is_queued(make_system, model):
+    system = make_system(model=model).start()
+    assert system.cli("task", "orion", "-", stdin="x" * (2 << 20), check=False).returncode == 65
+    result = subprocess.run([AGENTOS, "task", "orion", b"\xff\xfe"], env=system.env, capture_output=True)
+    assert result.returncode == 65 and b"UTF-8" in result.stderr
+    assert "## " not in system.read("queue.md") and model.requests() == []
+
+
+def test_stop_and_start_return_when_it_is_so(make_system):
+    system = make_system(env={"LLM_BASE_URL": "offline"}).start()
+    first = system.worker()
+    system.cli("stop", "orion")
+    assert system.agent_status()["state"] == "stopped" and system.worker() is None
+    system.cli("start", "orion")
+    assert system.worker() not in (None, first)
+    system.cli("pause", "orion")
+    assert system.agent_status()["state"] == "paused"
+    system.cli("resume", "orion", "--no-wait")
+    system.wait_state("orion", "idle")
+
+
+def test_a_terminal_is_never_steered_by_what_an_agent_wrote(make_system):
+    system = make_system(env={"LLM_BASE_URL": "offline"}).start()
+    with open(system.tree() / "skills.md", "a") as skills:
+        skills.write("\n### evil\n- description: \x1b]0;owned\x07 \x9b31m\n- reward_evidence: 1\n")
+    shown = system.cli("skills", "orion").stdout
+    assert "evil" in shown and not re.search(r"[\x00-\x09\x0b-\x1f\x7f\x80-\x9f]", shown)
+
+
+# ---- verify ----
+
+
+def test_verify_finds_nothing_after_an_orderly_stop(offline):
+    system = offline()
+    result = system.cli("verify")
+    assert "1 agent(s) verified" in result.stdout
+
+
+def test_verify_changes_nothing(offline):
+    system = offline()
+
+    def state():
+        paths = sorted(path for path in system.data.rglob("*"))
+        return [(str(path), path.lstat().st_mtime_ns, path.lstat().st_size) for path in paths]
+
+    before = state()
+    system.cli("verify")
+    assert state() == before
+
+
+def test_verify_while_it_runs_finds_nothing_and_says_that_it_may_race(make_system):
+    system = make_system(env={"LLM_BASE_URL": "offline"}).start()
+    for number in range(20):
+        system.add(f"task-{number}", "Write a retry wrapper.")
+    result = system.cli("verify", check=False)
+    assert result.returncode == 0, result.stdout
+    assert "a supervisor is running" in result.stdout
+
+
+def blob(system, path):
+    name = system.git("rev-parse", f"HEAD:{path}").strip()
+    return system.tree() / ".git/objects" / name[:2] / name[2:], name
+
+
+def damage_missing_object(system):
+    path, name = blob(system, "persona.md")
+    path.unlink()
+    return name
+
+
+def damage_object(system):
+    path, name = blob(system, "persona.md")
+    other, _ = blob(system, "skills.md")
+    path.chmod(0o644)
+    path.write_bytes(other.read_bytes())
+    return name
+
+
+def damage_head(system):
+    (system.tree() / ".git/HEAD").write_text(system.git("rev-parse", "HEAD"))
+    return "HEAD is on no branch"
+
+
+def damage_index(system):
+    (system.tree() / ".git/index").write_bytes(b"nonsense")
+    return "index"
+
+
+def damage_lock(system):
+    lock = system.tree() / ".git/index.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+    return "index.lock"
+
+
+def damage_repository(system):
+    shutil.rmtree(system.tree() / ".git/objects")
+    return "cannot be opened"
+
+
+def damage_skill(system):
+    shutil.rmtree(next((system.tree() / "skills").iterdir()))
+    return "SKILL.md, which is not there"
+
+
+def damage_skills_file(system):
+    with open(system.tree() / "skills.md", "a") as skills:
+        skills.writelines(f"\n### skill-{n}\n- description: x\n" for n in range(20))
+    return "holds 21 entries, 20 are the most"
+
+
+def damage_text(system):
+    (system.tree() / "goals.md").write_bytes(b"\xff\xfe")
+    return "goals.md is not UTF-8 text"
+
+
+def damage_envelope(system):
+    inbox = system.tree() / "iac/inbox"
+    inbox.mkdir(parents=True, exist_ok=True)
+    (inbox / "broken.md").write_text("no front matter\n")
+    return "iac/inbox/broken.md is no valid envelope"
+
+
+ENVELOPE = "---\nid: {}\nkind: message\nfrom: iris\nto: orion\ncreated: 2026-04-29T10:00:00Z\nstatus: delivered\n---\nHello.\n"
+
+
+def damage_envelope_name(system):
+    inbox = system.tree() / "iac/inbox"
+    inbox.mkdir(parents=True, exist_ok=True)
+    (inbox / "a.md").write_text(ENVELOPE.format("b"))
+    return "holds the envelope b"
+
+
+def damage_double(system):
+    for folder in ("inbox", "archive"):
+        path = system.tree() / "iac" / folder
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "a.md").write_text(ENVELOPE.format("a"))
+    return "lies in"
+
+
+DAMAGES = [value for name, value in list(globals().items()) if name.startswith("damage_")]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.removeprefix("damage_"))
+def test_verify_finds(offline, damage):
+    system = offline()
+    finding = damage(system)
+    result = system.cli("verify", check=False)
+    assert result.returncode == 65
+    [line] = [line for line in result.stdout.splitlines() if not line.startswith("note: ")]
+    assert line.startswith("agents/orion: ") and finding in line, result.stdout
+
+
+def test_verify_without_any_data_ends_with_66(tmp_path):
+    assert agentos("verify", "--data", tmp_path).returncode == 66
+
+
+# ---- demo ----
+
+
+def test_demo_shows_the_whole_cycle_and_leaves_nothing(tmp_path):
+    result = agentos("demo", env={"TMPDIR": str(tmp_path), "LLM_BASE_URL": "https://nowhere.invalid/v1"}, seconds=120)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for part in ("- reward: +1", "### ", "orion(task): first-task", "init: agent filesystem", "Processing task"):
+        assert part in result.stdout, part
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_keeps_its_directory_when_asked(tmp_path):
+    result = agentos("demo", "--keep", env={"TMPDIR": str(tmp_path)}, seconds=120)
+    assert result.returncode == 0, result.stderr
+    [scratch] = tmp_path.iterdir()
+    assert (scratch / "agents/orion/outputs/first-task.md").is_file()
+    assert agentos("verify", "--data", scratch).returncode == 0
