@@ -72,6 +72,23 @@ static int say_unreachable(const struct invocation *invocation, int error)
     return EX_UNAVAILABLE;
 }
 
+/* A supervisor that hangs up must not end us with SIGPIPE: there is something to be said. */
+static bool send_all(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent <= 0) {
+            return false;
+        }
+        bytes += sent;
+        length -= (size_t)sent;
+    }
+    return true;
+}
+
 struct client *client_ask(const struct invocation *invocation, json_t *request, int *status)
 {
     OWNED char *text = json_dumps(request, JSON_COMPACT);
@@ -96,7 +113,7 @@ struct client *client_ask(const struct invocation *invocation, json_t *request, 
     text[length] = '\n'; /* where the NUL stood */
     struct client *client = memory_new(1, sizeof(*client));
     client->fd = fd;
-    if (!files_write_all(fd, text, length + 1)) {
+    if (!send_all(fd, text, length + 1)) {
         *status = say_unreachable(invocation, errno);
         client_close(client);
         return NULL;

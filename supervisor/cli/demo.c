@@ -100,8 +100,9 @@ static void show_file(const char *path, size_t most_lines)
     *slash = '\0';
     OWNED_FD int folder = files_open_path(above, NULL);
     OWNED char *text = NULL;
+    size_t length = 0;
     printf("$ head -n %zu %s\n", most_lines, path);
-    if (folder < 0 || files_read(folder, slash + 1, TREE_FILE_MAX, &text, NULL, NULL, NULL) != 1) {
+    if (folder < 0 || files_read(folder, slash + 1, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
         printf("(there is no such file)\n\n");
         return;
     }
@@ -141,8 +142,9 @@ static bool is_earned(const struct diary *diary, const char *agent_path)
 {
     OWNED_FD int folder = files_open_path(agent_path, NULL);
     OWNED char *text = NULL;
+    size_t length = 0;
     if (folder < 0 || diary->count == 0 || diary->pages[0].task == NULL || diary->pages[0].reward != 1 ||
-        files_read(folder, TREE_SKILLS, TREE_FILE_MAX, &text, NULL, NULL, NULL) != 1) {
+        files_read(folder, TREE_SKILLS, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
         return false;
     }
     struct entries entries = {0};

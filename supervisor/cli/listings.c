@@ -18,7 +18,7 @@
 struct listing {
     int folder;       /* owned; -1 none */
     char *agent_path; /* owned; absolute */
-    char *text;       /* owned; the whole file, "" when there is none */
+    char *text;       /* owned; the whole file as valid UTF-8, "" when there is none */
     const char *file;
     const struct invocation *invocation;
 };
@@ -32,15 +32,15 @@ static bool listing_open(struct listing *listing, const struct invocation *invoc
     if (listing->folder < 0) {
         return false;
     }
-    int got = files_read(listing->folder, file, TREE_FILE_MAX, &listing->text, NULL, NULL, &fault);
+    OWNED char *text = NULL;
+    size_t length = 0;
+    int got = files_read(listing->folder, file, TREE_FILE_MAX, &text, &length, NULL, &fault);
     if (got < 0) {
         screen_complain("%s", fault.text);
         *status = EX_DATAERR;
         return false;
     }
-    if (got == 0) {
-        listing->text = memory_text("");
-    }
+    listing->text = got == 0 ? memory_text("") : utf8_clean(text, length);
     return true;
 }
 
@@ -98,7 +98,8 @@ static json_t *skill_item(const struct listing *listing, const struct entry *ent
     set_fields(item, entry, KEYS);
     OWNED char *file = entry_get(entry, "file");
     OWNED char *body = NULL;
-    if (file != NULL && files_read(listing->folder, file, TREE_FILE_MAX, &body, NULL, NULL, NULL) == 1) {
+    size_t length = 0;
+    if (file != NULL && files_read(listing->folder, file, TREE_FILE_MAX, &body, &length, NULL, NULL) == 1) {
         json_object_set_new(item, "body", json_clean(body));
     } else {
         json_object_set_new(item, "body", json_null());
