@@ -81,8 +81,8 @@ static bool handle(struct gateway *gateway, const void *bytes, size_t length)
     unsigned type = 0;
     if (message_open(&reader, bytes, length, &type))
         for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
-            if (handlers[i].type == type)
-                return handlers[i].read(gateway, &reader);
+            if (handlers[i].type == type && handlers[i].read(gateway, &reader))
+                return true;
     log_error("gateway", NULL, "the supervisor sent a message that isn't understood (%s); the gateway ends",
               message_name(type));
     return false;
