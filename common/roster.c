@@ -1,5 +1,6 @@
 #include "common/roster.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "common/memory.h"
 #include "common/roster_read.h"
+#include "common/tree.h"
 
 /* The names that a list of records gives itself, and where. */
 struct name_nodes {
@@ -79,19 +81,32 @@ static void check_list(struct roster_reader *reader, const struct yaml_node *lis
     free(names.nodes);
 }
 
+/* "A_B" of "a-b". */
+static void suffix(const char *name, char out[NAME_LENGTH_MAX + 1])
+{
+    size_t length = strnlen(name, NAME_LENGTH_MAX);
+    for (size_t i = 0; i < length; i++)
+        out[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
+    out[length] = '\0';
+}
+
 static void check_suffixes(struct roster_reader *reader, const struct name_nodes *names)
 {
     OWNED const struct yaml_node **sorted = memory_new(names->count, sizeof *sorted);
     if (names->count > 0)
         memcpy(sorted, names->nodes, names->count * sizeof *sorted);
     qsort(sorted, names->count, sizeof *sorted, compare_suffixes);
-    for (size_t i = 1; i < names->count; i++)
-        if (compare_suffix_text(sorted[i - 1]->text, sorted[i]->text) == 0 &&
-            strcmp(sorted[i - 1]->text, sorted[i]->text) != 0)
-            reader_fault(reader, sorted[i]->line, sorted[i]->column,
-                         "agent '%.80s' and agent '%.80s' of line %u would share their variables, such as "
-                         "LLM_MODEL__…; '-' and '_' are the same there",
-                         sorted[i]->text, sorted[i - 1]->text, sorted[i - 1]->line);
+    for (size_t i = 1; i < names->count; i++) {
+        const struct yaml_node *first = sorted[i - 1], *second = sorted[i];
+        char shared[NAME_LENGTH_MAX + 1];
+        if (compare_suffix_text(first->text, second->text) != 0 || strcmp(first->text, second->text) == 0)
+            continue;
+        suffix(second->text, shared);
+        reader_fault(
+            reader, second->line, second->column,
+            "agent '%.80s' and agent '%.80s' of line %u would share their variables, such as LLM_MODEL__%s",
+            second->text, first->text, first->line, shared);
+    }
 }
 
 static void check_agents(struct roster_reader *reader, const struct yaml_node *list,
@@ -149,23 +164,25 @@ static void read_roster(struct roster_reader *reader, const struct yaml_node *ro
     free(names.nodes);
 }
 
+static void complain(void *context, unsigned line, unsigned column, const char *sentence)
+{
+    reader_fault(context, line, column, "%s", sentence);
+}
+
 struct roster *roster_parse(const char *text, size_t length, const char *name, struct buffer *faults)
 {
-    size_t before = faults->length;
-    struct yaml_node *root = yaml_parse_all(text, length, name, faults);
-    if (!root)
-        return NULL;
-    struct roster *roster = memory_new(1, sizeof *roster);
     OWNED struct roster_reader *reader = memory_new(1, sizeof *reader);
+    struct roster *roster = memory_new(1, sizeof *roster);
     roster_schema.start(roster);
-    if (root->kind == YAML_MAPPING && root->count == 0)
+    struct yaml_node *root = yaml_parse_all(text, length, complain, reader);
+    if (root && root->kind == YAML_MAPPING && root->count == 0)
         reader_fault(reader, 1, 1,
                      "the file is empty; it needs a list 'agents', each with a name and a persona");
-    else
+    else if (root)
         read_roster(reader, root, roster);
     yaml_free(root);
-    reader_print_faults(reader, name, faults);
-    if (faults->length > before) {
+    if (reader->fault_count > 0) {
+        reader_print_faults(reader, name, faults);
         roster_free(roster);
         return NULL;
     }

@@ -348,6 +348,13 @@ static const struct field *find_field(const struct schema *schema, const char *n
     return NULL;
 }
 
+/* "agent" of "an agent", to stand before a name. */
+static const char *bare(const char *what)
+{
+    const char *blank = strchr(what, ' ');
+    return blank ? blank + 1 : what;
+}
+
 static void check_required(struct roster_reader *reader, const struct schema *schema,
                            const struct yaml_node *node)
 {
@@ -357,8 +364,8 @@ static void check_required(struct roster_reader *reader, const struct schema *sc
         const struct field *field = &schema->fields[i];
         const struct yaml_node *given = yaml_get(node, field->name);
         if ((field->flags & REQUIRED) && (!given || yaml_is_null(given)))
-            FAULT(reader, node, "%s%s%.80s%s needs '%s'", schema->what, *who ? " '" : "", who,
-                  *who ? "'" : "", field->name);
+            FAULT(reader, node, "%s%s%.80s%s needs '%s'", *who ? bare(schema->what) : schema->what,
+                  *who ? " '" : "", who, *who ? "'" : "", field->name);
     }
 }
 

@@ -38,8 +38,8 @@ struct level {
 
 struct builder {
     yaml_parser_t parser;
-    const char *name;
-    struct buffer *faults;
+    yaml_complaint *complaint;
+    void *context;
     struct document *document;
     struct level levels[YAML_DEPTH_MAX];
     size_t depth, nodes;
@@ -78,7 +78,7 @@ __attribute__((format(printf, 4, 5))) static bool complain(struct builder *build
     for (char *c = sentence; *c; c++)
         if ((unsigned char)*c < 0x20)
             *c = ' ';
-    buffer_print(builder->faults, "%s:%zu:%zu: %s\n", builder->name, line, column, sentence);
+    builder->complaint(builder->context, (unsigned)line, (unsigned)column, sentence);
     return false;
 }
 
@@ -395,12 +395,12 @@ static bool build(struct builder *builder, const char *text, size_t length)
     return good;
 }
 
-static struct yaml_node *parse(const char *text, size_t length, const char *name, struct buffer *faults,
+static struct yaml_node *parse(const char *text, size_t length, yaml_complaint *complaint, void *context,
                                bool tolerate_duplicates)
 {
     struct document *document = memory_new(1, sizeof *document);
     document->root = (struct yaml_node){.kind = YAML_MAPPING, .line = 1, .column = 1};
-    struct builder builder = {.name = name, .faults = faults, .document = document};
+    struct builder builder = {.complaint = complaint, .context = context, .document = document};
     if (!build(&builder, text, length) || (builder.duplicates && !tolerate_duplicates)) {
         yaml_free(&document->root);
         return NULL;
@@ -411,18 +411,29 @@ static struct yaml_node *parse(const char *text, size_t length, const char *name
     return root;
 }
 
-struct yaml_node *yaml_parse_all(const char *text, size_t length, const char *name, struct buffer *faults)
+struct yaml_node *yaml_parse_all(const char *text, size_t length, yaml_complaint *complaint, void *context)
 {
-    return parse(text, length, name, faults, true);
+    return parse(text, length, complaint, context, true);
+}
+
+struct first_fault {
+    const char *name;
+    struct fault *fault;
+    bool set;
+};
+
+static void keep_first(void *context, unsigned line, unsigned column, const char *sentence)
+{
+    struct first_fault *first = context;
+    if (!first->set)
+        fault_set(first->fault, "%s:%u:%u: %s", first->name, line, column, sentence);
+    first->set = true;
 }
 
 struct yaml_node *yaml_parse(const char *text, size_t length, const char *name, struct fault *fault)
 {
-    OWNED_BUFFER struct buffer faults = {0};
-    struct yaml_node *root = parse(text, length, name, &faults, false);
-    if (!root)
-        fault_set(fault, "%.*s", (int)strcspn(faults.data, "\n"), faults.data);
-    return root;
+    struct first_fault first = {.name = name, .fault = fault};
+    return parse(text, length, keep_first, &first, false);
 }
 
 void yaml_free(struct yaml_node *node)

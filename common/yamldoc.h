@@ -34,9 +34,11 @@ struct yaml_node {
 /* name stands before line and column in the fault ("agents.yaml:3:5: …"). NULL and fault when it is no YAML.
  * An empty document gives an empty mapping. Caller frees the root, and only the root, with yaml_free. */
 struct yaml_node *yaml_parse(const char *text, size_t length, const char *name, struct fault *fault);
-/* The same for whoever wants every fault in one go: a line each is added to faults. With nothing worse than
- * duplicate keys there is a tree all the same, in which yaml_get finds the first of them. */
-struct yaml_node *yaml_parse_all(const char *text, size_t length, const char *name, struct buffer *faults);
+/* The same for whoever wants every fault in one go: each is told as it is met (duplicate keys of an inner mapping
+ * before those around it). With nothing worse than duplicate keys there is a tree all the same, in which yaml_get
+ * finds the first of them. */
+typedef void yaml_complaint(void *context, unsigned line, unsigned column, const char *sentence);
+struct yaml_node *yaml_parse_all(const char *text, size_t length, yaml_complaint *complaint, void *context);
 /* libyaml exports a yaml_free of its own, and would call ours in its place. */
 #define yaml_free yamldoc_free
 void yaml_free(struct yaml_node *node);

@@ -1,4 +1,5 @@
 /* The writing half of yamldoc.h: scalars that every YAML 1.1 or 1.2 reader takes for the same text. */
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -61,7 +62,7 @@ static bool is_plain(const char *value)
     size_t size;
     for (const char *c = value; *c; c += size) {
         size = character_size(c);
-        if (needs_escape(c, size) || (*c == ':' && (c[1] == ' ' || c[1] == '\0')) ||
+        if (needs_escape(c, size) || (*c == ':' && !(isalnum((unsigned char)c[1]) || c[1] == '/')) ||
             (*c == ' ' && (c[1] == '#' || c[1] == '\0')))
             return false;
     }

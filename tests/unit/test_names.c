@@ -1,0 +1,119 @@
+/* common/names: what may become a file's name, and ids that sort by time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+
+#define TEXT_64 "a123456789012345678901234567890123456789012345678901234567890123"
+
+static void test_names_are_what_the_contract_allows(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a", "orion", "a-b_c9", TEXT_64};
+    static const char *const bad[] = {"",    "9a",  "-a", "_a",       "Orion",    "a b",
+                                      "a.b", "a/b", "..", "\xc3\xa4", TEXT_64 "4"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(names_agent(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(names_agent(bad[i]));
+    assert_true(names_skill("3-way-merge") && names_skill(TEXT_64));
+    assert_false(names_skill("a_b") || names_skill("") || names_skill("A"));
+}
+
+static void assert_file(const char *id, const char *start)
+{
+    OWNED char *name = names_file(id);
+    assert_true(names_id(name));
+    if (strncmp(name, start, strlen(start)) != 0)
+        fail_msg("%s became %s", id, name);
+}
+
+static void test_an_id_becomes_a_safe_file_name_that_a_person_recognises(void **state)
+{
+    (void)state;
+    OWNED char *same = names_file("review-flask_endpoint.2");
+    assert_string_equal(same, "review-flask_endpoint.2");
+    assert_file("fix the bug", "fix-the-bug-");
+    assert_file("../../etc/passwd", "_.-..-etc-passwd-");
+    assert_file("", "_-");
+    assert_file(".", "_-");
+    assert_file("..", "_.-");
+    assert_file(".hidden", "_hidden-");
+    assert_file("\xc3\xa4", "---");
+    assert_file("a\nb", "a-b-");
+}
+
+static void test_two_ids_never_share_a_file(void **state)
+{
+    (void)state;
+    OWNED char *blank = names_file("a b"), *slash = names_file("a/b"), *plain = names_file("a-b");
+    assert_string_not_equal(blank, slash);
+    assert_string_not_equal(blank, plain);
+    char one[301] = {0}, two[301] = {0};
+    memset(one, 'x', 300);
+    memset(two, 'x', 300);
+    two[299] = 'y';
+    OWNED char *long_one = names_file(one), *long_two = names_file(two);
+    assert_int_equal(strlen(long_one), ID_MAX);
+    assert_string_not_equal(long_one, long_two);
+}
+
+enum { THREADS = 4, IDS = 20000 };
+
+static void *make_ids(void *place)
+{
+    char **ids = place;
+    for (size_t i = 0; i < IDS; i++)
+        ids[i] = names_new_id();
+    return NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* More than 65536 in what is probably one second: the sequence must not start again from 0. */
+static void test_new_ids_grow_and_differ_also_from_several_threads_and_beyond_the_sequence(void **state)
+{
+    (void)state;
+    char **ids = memory_new((size_t)THREADS * IDS, sizeof *ids);
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, make_ids, ids + i * IDS), 0);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < THREADS; i++)
+        for (size_t j = 1; j < IDS; j++)
+            assert_true(strncmp(ids[i * IDS + j - 1], ids[i * IDS + j], 20) < 0);
+    qsort(ids, (size_t)THREADS * IDS, sizeof *ids, compare);
+    for (size_t i = 0; i < (size_t)THREADS * IDS; i++) {
+        assert_true(names_id(ids[i]) && strlen(ids[i]) == 29);
+        if (i > 0)
+            assert_true(strncmp(ids[i - 1], ids[i], 20) < 0);
+    }
+    for (size_t i = 0; i < (size_t)THREADS * IDS; i++)
+        free(ids[i]);
+    free(ids);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_are_what_the_contract_allows),
+        cmocka_unit_test(test_an_id_becomes_a_safe_file_name_that_a_person_recognises),
+        cmocka_unit_test(test_two_ids_never_share_a_file),
+        cmocka_unit_test(test_new_ids_grow_and_differ_also_from_several_threads_and_beyond_the_sequence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
