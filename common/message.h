@@ -31,6 +31,9 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnn")                                                                   \
     /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */            \
     X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                   \
+    /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
+       before it can connect, and the line of the one before it is closed */                                     \
+    X(GO, 3, SUPERVISOR, ZYGOTE, "n")                                                                           \
     /* worker -> supervisor: agent name, generation */                                                          \
     X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                      \
     /* worker -> supervisor: the tree is bootstrapped, work begins */                                           \

@@ -1,0 +1,440 @@
+/* One agent as the supervisor sees it: its folder, its line, its worker's life. What the table of supervise.c decides
+ * is done here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/tree.h"
+#include "supervisor/control.h"
+#include "supervisor/supervisor.h"
+
+enum { HEARTBEATS_MISSED = 3 };
+
+static void set_text(char **at, const char *text)
+{
+    char *copy = memory_text(text);
+    free(*at);
+    *at = copy;
+}
+
+/* --- what the table asks for --- */
+
+static bool open_tree(struct agent *agent, struct fault *fault)
+{
+    OWNED char *below = memory_print("agents/%s", agent->name);
+    if (agent->tree >= 0)
+        close(agent->tree);
+    agent->tree = files_open_folder(agent->supervisor->data, below, true, fault);
+    if (agent->tree >= 0 && faccessat(agent->tree, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+        fault_errno(fault, "cannot write in %s", agent->path);
+        close(agent->tree);
+        agent->tree = -1;
+    }
+    return agent->tree >= 0;
+}
+
+static void fail(struct agent *agent, const char *why)
+{
+    if (!agent->trouble || strcmp(agent->trouble, why) != 0)
+        log_error("agentos", NULL, "Agent '%s' cannot be started: %s. It is tried again every minute.",
+                  agent->name, why);
+    set_text(&agent->trouble, why);
+    agent->spawning = false;
+    life_event(&agent->life, EVENT_UNABLE);
+}
+
+static bool send_spawn(struct agent *agent)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    struct supervisor *supervisor = agent->supervisor;
+    message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->generation, line_url(agent->line),
+                 supervisor->options->data_dir, (uint64_t)supervisor->poll_seconds, (uint64_t)getpid());
+    return child_send(&supervisor->zygote, &message);
+}
+
+static const struct line_owner line_owner;
+
+static void spawn(void *context)
+{
+    struct agent *agent = context;
+    struct fault fault;
+    agent->generation++;
+    agent->said_hello = false;
+    agent->signal_due = 0;
+    agent->unanswered = agent->messages = 0;
+    if (agent->life.starts > 1)
+        agent->restarts++;
+    if (!open_tree(agent, &fault)) {
+        fail(agent, fault.text);
+        return;
+    }
+    if (!agent->line)
+        agent->line =
+            line_open(agent->supervisor->switchboard, agent->name, &line_owner, agent, &fault);
+    if (!agent->line) {
+        fail(agent, fault.text);
+        return;
+    }
+    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    watch_forget(agent->supervisor->watch, &agent->watched);
+    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
+    agent->spawning = true;
+    send_spawn(agent); /* not now: agent_spawn_again does it when the zygote is there */
+}
+
+static void ask_stop(void *context, int64_t grace_ms)
+{
+    struct agent *agent = context;
+    if (agent->said_hello)
+        agent_send(agent, MESSAGE_STOP, (uint64_t)grace_ms);
+    else if (agent->pid == 0 && agent->spawning && agent->supervisor->zygote.channel.fd < 0) {
+        agent->spawning = false;
+        life_event(&agent->life, EVENT_EXIT); /* nobody has been asked to make it */
+    }
+}
+
+static void ask_pause(void *context, bool pause)
+{
+    struct agent *agent = context;
+    if (agent->said_hello)
+        agent_send(agent, MESSAGE_PAUSE, (uint64_t)pause);
+}
+
+static void send_signal(void *context, int signal)
+{
+    struct agent *agent = context;
+    if (agent->pid > 0)
+        kill(agent->pid, signal);
+    else if (agent->spawning)
+        agent->signal_due = signal;
+}
+
+static void set_timer(void *context, int64_t in_ms)
+{
+    struct agent *agent = context;
+    if (in_ms < 0)
+        timer_clear(agent->supervisor->loop, &agent->life_timer);
+    else
+        timer_set(agent->supervisor->loop, &agent->life_timer, in_ms);
+}
+
+static void say_ready(struct agent *agent)
+{
+    log_info("agentos", NULL, "Agent '%s' ready at %s", agent->name, agent->path);
+    set_text(&agent->trouble, NULL);
+    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
+}
+
+static void send_dirty(struct agent *agent)
+{
+    if (!agent->dirty || !agent->said_hello || !line_idle(agent->line))
+        return;
+    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    if (agent_send(agent, MESSAGE_LOOK, agent->dirty))
+        agent->dirty = 0;
+}
+
+static void changed(void *context, enum life_state before)
+{
+    struct agent *agent = context;
+    enum life_state state = agent->life.state;
+    log_debug("agentos", agent->name, "%s -> %s", life_state_name(before), life_state_name(state));
+    if (before == STATE_STARTING && state == STATE_IDLE)
+        say_ready(agent);
+    if (state != STATE_WORKING)
+        timer_clear(agent->supervisor->loop, &agent->task_timer);
+    if (state == STATE_IDLE)
+        send_dirty(agent);
+    if (state != STATE_STARTING && !agent->settled) {
+        agent->settled = true;
+        supervisor_settled(agent->supervisor);
+    }
+    control_agent_changed(agent->supervisor->control, agent);
+}
+
+static const struct life_operations operations = {
+    .spawn = spawn,
+    .ask_stop = ask_stop,
+    .ask_pause = ask_pause,
+    .signal = send_signal,
+    .timer = set_timer,
+    .changed = changed,
+};
+
+/* --- the line --- */
+
+static void line_lost(void *context)
+{
+    struct agent *agent = context;
+    /* A worker that leaves closes its line before it ends; only one that goes on living is at fault. */
+    if (agent->pid > 0 && life_is_up(&agent->life))
+        kill(agent->pid, SIGKILL);
+}
+
+/* The one before has left the line: the worker at the gate may come in. */
+static void line_free(void *context)
+{
+    struct agent *agent = context;
+    OWNED_BUFFER struct buffer message = {0};
+    if (agent->pid <= 0)
+        return;
+    line_expect(agent->line, agent->pid);
+    message_make(&message, MESSAGE_GO, (uint64_t)agent->pid);
+    child_send(&agent->supervisor->zygote, &message);
+}
+
+static const struct line_owner line_owner = {.message = agent_hears, .lost = line_lost, .free = line_free};
+
+bool agent_send(struct agent *agent, enum message_type type, ...)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    va_list fields;
+    if (!agent->line || agent->pid <= 0)
+        return false;
+    va_start(fields, type);
+    message_make_list(&message, type, fields);
+    va_end(fields);
+    if (line_send(agent->line, &message))
+        return true;
+    agent_distrust(agent, "it does not read what it is sent");
+    return false;
+}
+
+/* --- its process --- */
+
+void agent_spawned(struct agent *agent, pid_t pid, const char *why)
+{
+    agent->spawning = false;
+    if (pid <= 0) {
+        log_error("agentos", NULL, "Agent '%s': %s; it is tried again", agent->name, why);
+        set_text(&agent->trouble, why);
+        life_event(&agent->life, EVENT_EXIT);
+        return;
+    }
+    agent->pid = pid;
+    agent->spawned_at = clock_monotonic_ms();
+    if (agent->signal_due)
+        kill(pid, agent->signal_due);
+    line_await_free(agent->line);
+}
+
+void agent_spawn_again(struct agent *agent)
+{
+    if (!agent->spawning)
+        return;
+    agent->generation++;
+    send_spawn(agent);
+}
+
+/* Ends that starting again at once won't mend: its tree can't be written, its configuration is wrong. */
+static bool is_hopeless(int status)
+{
+    static const int hopeless[] = {EX_CANTCREAT, EX_IOERR, EX_NOPERM, EX_CONFIG};
+    if (!WIFEXITED(status))
+        return false;
+    for (size_t i = 0; i < sizeof hopeless / sizeof hopeless[0]; i++)
+        if (WEXITSTATUS(status) == hopeless[i])
+            return true;
+    return false;
+}
+
+static void forget_worker(struct agent *agent)
+{
+    line_expect(agent->line, 0);
+    relay_forget_all(agent->supervisor->relay, agent);
+    timer_clear(agent->supervisor->loop, &agent->task_timer);
+    agent->pid = 0;
+    agent->said_hello = false;
+    agent->dirty = 0; /* the next one looks at everything */
+    set_text(&agent->doing, NULL);
+}
+
+void agent_exited(struct agent *agent, int status)
+{
+    line_drain(agent->line); /* its last words */
+    OWNED char *text = child_status_text(status);
+    pid_t pid = agent->pid;
+    bool expected = agent->life.state == STATE_STOPPING;
+    set_text(&agent->last_exit, text);
+    forget_worker(agent);
+    if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
+        const char *why = agent->problems && *agent->problems ? agent->problems : text;
+        OWNED char *sentence = memory_slice(why, strcspn(why, "\n"));
+        fail(agent, sentence);
+    } else {
+        if (!expected)
+            log_warn("agentos", NULL, "Worker of agent '%s' (pid %d) has ended: %s; it is started again",
+                     agent->name, (int)pid, text);
+        life_event(&agent->life, EVENT_EXIT);
+    }
+    if (!life_has_process(&agent->life))
+        supervisor_agent_down(agent->supervisor, agent);
+}
+
+void agent_distrust(struct agent *agent, const char *why)
+{
+    log_error("agentos", NULL, "Worker of agent '%s' (pid %d) is killed: %s", agent->name, (int)agent->pid, why);
+    life_event(&agent->life, EVENT_HUNG);
+}
+
+static void task_overdue(void *context)
+{
+    struct agent *agent = context;
+    OWNED char *why = memory_print("its task %s took more than task_seconds (%lld s); it is tried again",
+                                   agent->doing ? agent->doing : "",
+                                   (long long)agent->definition->limits.task_seconds);
+    agent_distrust(agent, why);
+}
+
+static void life_timer_rings(void *context)
+{
+    struct agent *agent = context;
+    if (agent->life.state == STATE_STARTING)
+        log_error("agentos", NULL, "Worker of agent '%s' was not ready after %d s; it is killed and started again",
+                  agent->name, LIFE_START_MS / 1000);
+    life_event(&agent->life, EVENT_TIMER);
+}
+
+/* --- looking, beating, ordering --- */
+
+void agent_look(struct agent *agent, uint64_t look)
+{
+    agent->dirty |= look;
+    if (agent->life.state == STATE_IDLE)
+        send_dirty(agent);
+}
+
+/* Whether the folder at its path is still the one that the worker lives in. */
+static bool tree_was_replaced(const struct agent *agent)
+{
+    struct stat ours, there;
+    OWNED char *below = memory_print("agents/%s", agent->name);
+    return fstat(agent->tree, &ours) == 0 &&
+           (fstatat(agent->supervisor->data, below, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+            ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
+}
+
+void agent_scan(struct agent *agent)
+{
+    if (!life_is_up(&agent->life))
+        return;
+    if (tree_was_replaced(agent)) {
+        log_warn("agentos", NULL, "%s is another folder now; the agent's worker is started anew in it", agent->path);
+        life_event(&agent->life, EVENT_RESTART);
+        return;
+    }
+    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
+    struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
+    if (!files_stamp_equal(&now, &agent->queue_stamp))
+        agent_look(agent, LOOK_QUEUE);
+    else if (agent->dirty && agent->life.state == STATE_IDLE)
+        send_dirty(agent);
+}
+
+void agent_heartbeat(struct agent *agent, uint64_t serial)
+{
+    if (!life_is_up(&agent->life))
+        return;
+    agent->messages = 0;
+    /* Counted in beats and not in seconds: a supervisor that was held up itself has sent none. */
+    if (agent->unanswered >= HEARTBEATS_MISSED) {
+        agent_distrust(agent, "it does not answer");
+        return;
+    }
+    agent->unanswered++;
+    agent_send(agent, MESSAGE_HEARTBEAT, serial);
+}
+
+void agent_order(struct agent *agent, enum life_event order, bool remember)
+{
+    struct wanted wanted = agent->wanted;
+    struct fault fault;
+    wanted.stopped = order == EVENT_STOP || (wanted.stopped && order != EVENT_START && order != EVENT_RESTART);
+    wanted.paused = order == EVENT_PAUSE || (wanted.paused && order != EVENT_RESUME);
+    if (remember && (wanted.stopped != agent->wanted.stopped || wanted.paused != agent->wanted.paused)) {
+        agent->wanted = wanted;
+        if (!wanted_save(agent->supervisor->data, agent->name, wanted, &fault))
+            log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s", agent->name,
+                     fault.text);
+    }
+    life_event(&agent->life, order);
+    if (!life_has_process(&agent->life))
+        supervisor_agent_down(agent->supervisor, agent);
+}
+
+/* --- birth and end --- */
+
+static void set_definition(struct agent *agent, const struct roster_agent *definition)
+{
+    buffer_free(&agent->encoded);
+    agent->encoded = (struct buffer){0};
+    roster_encode(definition, &agent->encoded);
+    roster_agent_free(agent->definition);
+    agent->definition = roster_decode(agent->encoded.data, agent->encoded.length);
+    agent->name = agent->definition->name;
+}
+
+struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent *definition)
+{
+    struct agent *agent = memory_new(1, sizeof *agent);
+    agent->supervisor = supervisor;
+    agent->tree = -1;
+    set_definition(agent, definition);
+    agent->path = memory_print("%s/agents/%s", supervisor->options->data_dir, agent->name);
+    agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
+    agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
+    life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
+    return agent;
+}
+
+void agent_free(struct agent *agent)
+{
+    if (!agent)
+        return;
+    timer_clear(agent->supervisor->loop, &agent->life_timer);
+    timer_clear(agent->supervisor->loop, &agent->task_timer);
+    watch_forget(agent->supervisor->watch, &agent->watched);
+    relay_forget_all(agent->supervisor->relay, agent);
+    line_close(agent->line);
+    if (agent->tree >= 0)
+        close(agent->tree);
+    roster_agent_free(agent->definition);
+    buffer_free(&agent->encoded);
+    free(agent->path);
+    free(agent->doing);
+    free(agent->problems);
+    free(agent->trouble);
+    free(agent->last_exit);
+    free(agent);
+}
+
+void agent_begin(struct agent *agent)
+{
+    agent->wanted = wanted_load(agent->supervisor->data, agent->name);
+    agent->life.paused = agent->wanted.paused;
+    if (!agent->wanted.stopped) {
+        life_event(&agent->life, EVENT_START);
+        return;
+    }
+    log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
+             agent->name, agent->name);
+    agent->settled = true;
+    supervisor_settled(agent->supervisor);
+}
+
+void agent_redefine(struct agent *agent, const struct roster_agent *definition)
+{
+    set_definition(agent, definition);
+    if (agent->said_hello)
+        agent_send(agent, MESSAGE_DEFINITION, agent->encoded.data);
+}

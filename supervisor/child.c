@@ -1,0 +1,185 @@
+#include "supervisor/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/supervise.h"
+
+enum { ABOVE_ALL_PLACES = 10 };
+
+char *child_status_text(int status)
+{
+    if (WIFSIGNALED(status))
+        return memory_print("signal %d", WTERMSIG(status));
+    return memory_print("exit %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+static void close_channel(struct child *child)
+{
+    loop_forget(child->loop, child->watch);
+    child->watch = NULL;
+    channel_close(&child->channel);
+}
+
+static void update_interest(struct child *child)
+{
+    if (child->watch)
+        loop_change(child->loop, child->watch,
+                    EPOLLIN | (channel_pending(&child->channel) ? EPOLLOUT : 0u));
+}
+
+void child_kill(struct child *child)
+{
+    if (child->pid > 0)
+        kill(child->pid, SIGKILL);
+}
+
+void child_drain(struct child *child)
+{
+    if (child->channel.fd < 0)
+        return;
+    bool open = channel_fill(&child->channel);
+    const void *bytes;
+    size_t length;
+    while (child->channel.fd >= 0 && channel_next(&child->channel, &bytes, &length))
+        if (!child->plan.message(child->plan.context, bytes, length)) {
+            log_error("agentos", NULL, "The %s said something that isn't in the protocol; it is started anew",
+                      child->plan.name);
+            open = false;
+            break;
+        }
+    if (!open && child->channel.fd >= 0) {
+        close_channel(child);
+        child_kill(child);
+    }
+}
+
+static void on_channel(void *context, uint32_t events)
+{
+    struct child *child = context;
+    if (events & EPOLLOUT)
+        channel_flush(&child->channel);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        child_drain(child);
+    update_interest(child);
+}
+
+bool child_send(struct child *child, const struct buffer *message)
+{
+    if (child->channel.fd < 0)
+        return false;
+    bool sent = channel_send(&child->channel, message);
+    update_interest(child);
+    return sent;
+}
+
+/* The actions and attributes of its start. Everything above the last place is closed, whoever opened it. */
+static int launch(const struct child_plan *plan, int channel, int extra, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, channel, CHILD_CHANNEL);
+    if (extra >= 0)
+        posix_spawn_file_actions_adddup2(&actions, extra, CHILD_EXTRA);
+    posix_spawn_file_actions_addclosefrom_np(&actions, extra >= 0 ? CHILD_EXTRA + 1 : CHILD_CHANNEL + 1);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    int error = posix_spawn(pid, plan->program, &actions, &attributes, plan->arguments, plan->environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+/* A descriptor above the places that the child's own take, so that putting one there can't overwrite another. */
+static int out_of_the_way(int fd)
+{
+    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, ABOVE_ALL_PLACES);
+}
+
+static void retry_later(struct child *child)
+{
+    if (child->stopping)
+        return;
+    if (child->started_at && clock_monotonic_ms() - child->started_at >= LIFE_HEALTHY_MS)
+        child->failures = 0;
+    timer_set(child->loop, &child->timer, life_backoff_ms(child->failures));
+    child->failures++;
+}
+
+static void start(void *context)
+{
+    struct child *child = context;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        log_error("agentos", NULL, "Cannot start the %s: %s", child->plan.name, strerror(errno));
+        retry_later(child);
+        return;
+    }
+    OWNED_FD int theirs = out_of_the_way(pair[1]), extra = out_of_the_way(child->plan.extra);
+    close(pair[1]);
+    child->started_at = clock_monotonic_ms();
+    int error = launch(&child->plan, theirs, extra, &child->pid);
+    if (error) {
+        log_error("agentos", NULL, "Cannot start the %s, %s: %s; it is tried again", child->plan.name,
+                  child->plan.program, strerror(error));
+        child->pid = 0;
+        close(pair[0]);
+        retry_later(child);
+        return;
+    }
+    fcntl(pair[0], F_SETFL, O_NONBLOCK);
+    channel_open(&child->channel, pair[0]);
+    child->watch = loop_watch(child->loop, pair[0], EPOLLIN, on_channel, child);
+    child->plan.started(child->plan.context);
+}
+
+void child_begin(struct child *child, struct loop *loop, const struct child_plan *plan)
+{
+    *child = (struct child){.plan = *plan, .loop = loop, .channel = {.fd = -1}};
+    child->timer = (struct timer){.ring = start, .context = child};
+    start(child);
+}
+
+bool child_reap(struct child *child, pid_t pid, int status)
+{
+    if (pid != child->pid)
+        return false;
+    child_drain(child);
+    if (child->channel.fd >= 0)
+        close_channel(child);
+    child->pid = 0;
+    OWNED char *text = child_status_text(status);
+    if (!child->stopping)
+        log_warn("agentos", NULL, "The %s (pid %d) has ended: %s; it is started again", child->plan.name,
+                 (int)pid, text);
+    if (child->plan.ended)
+        child->plan.ended(child->plan.context);
+    retry_later(child);
+    return true;
+}
+
+void child_stop(struct child *child)
+{
+    child->stopping = true;
+    timer_clear(child->loop, &child->timer);
+    if (child->channel.fd >= 0)
+        close_channel(child);
+}

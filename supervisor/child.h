@@ -1,0 +1,57 @@
+/* A program of ours that the supervisor keeps running, with a channel to it: the zygote, the gateway.
+ *
+ * It is started by posix_spawn (so nng's threads don't matter), in a session of its own, with standard input from
+ * /dev/null, the channel as descriptor 3 and one more descriptor, if any, as 4; nothing else is inherited but
+ * standard output and error. When it ends it is started again: at once, then after 0.1 s doubling to 60 s; a minute
+ * of health forgets it. */
+#ifndef AGENTOS_SUPERVISOR_CHILD_H
+#define AGENTOS_SUPERVISOR_CHILD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/channel.h"
+#include "supervisor/loop.h"
+
+enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4 };
+
+struct child_plan {
+    const char *name;    /* for the log */
+    const char *program; /* path */
+    char *const *arguments;
+    char *const *environment;
+    int extra; /* descriptor, borrowed; -1: none */
+    /* False: it isn't a message that may be sent; the child is killed (and started again). */
+    bool (*message)(void *context, const void *bytes, size_t length);
+    void (*started)(void *context); /* it runs (again), its channel is open */
+    void (*ended)(void *context);   /* may be NULL */
+    void *context;
+};
+
+struct child {
+    struct child_plan plan;
+    struct loop *loop;
+    pid_t pid; /* 0: not running */
+    struct channel channel;
+    struct loop_watch *watch;
+    struct timer timer;
+    unsigned failures;
+    int64_t started_at;
+    bool stopping;
+};
+
+void child_begin(struct child *child, struct loop *loop, const struct child_plan *plan);
+/* False: it isn't running, or its channel is broken; it is told again by `started`. */
+bool child_send(struct child *child, const struct buffer *message);
+/* Read what has come so far, as the loop would. */
+void child_drain(struct child *child);
+/* True: pid was this child's; it has ended with this wait status. */
+bool child_reap(struct child *child, pid_t pid, int status);
+/* Closes the channel, which tells it to end, and starts it no more. */
+void child_stop(struct child *child);
+void child_kill(struct child *child);
+
+/* "exit 0", "signal 9": a wait status as text. Caller frees. */
+char *child_status_text(int status);
+
+#endif

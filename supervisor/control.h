@@ -1,0 +1,65 @@
+/* The control server (common/control.h): every client has a deadline and caps, so that a slow, torn or hostile one
+ * holds up nobody. */
+#ifndef AGENTOS_SUPERVISOR_CONTROL_H
+#define AGENTOS_SUPERVISOR_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/fault.h"
+#include "supervisor/supervise.h"
+
+struct agent;
+struct control;
+struct supervisor;
+
+enum {
+    CLIENTS_MAX = 128,
+    REQUEST_MS = 10 * 1000, /* for the request to come */
+    ANSWER_MS = 30 * 1000,  /* for the answer to be read */
+};
+
+/* Listens at RUN_DIR/control. NULL and fault. */
+struct control *control_open(struct supervisor *supervisor, int run_folder, struct fault *fault);
+void control_close(struct control *control); /* NULL is fine */
+
+/* News for those who wait; control may be NULL. */
+void control_agent_changed(struct control *control, struct agent *agent);
+void control_agent_idle(struct control *control, struct agent *agent); /* its worker says that nothing is left */
+void control_agent_gone(struct control *control, struct agent *agent); /* it is about to be freed */
+void control_task_finished(struct control *control, struct agent *agent, const char *task, int reward,
+                           const char *commit, const char *end);
+void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done);
+
+/* --- for verbs.c --- */
+
+enum waiting_for { WAIT_NOTHING, WAIT_ORDER, WAIT_TASK, WAIT_CANCEL };
+
+/* What a client waits for. */
+struct waiter {
+    enum waiting_for what;
+    struct agent *agent;
+    enum life_event order;
+    uint64_t generation; /* of the agent when it began to wait */
+    uint64_t serial;     /* of CANCEL */
+    char *task;          /* owned */
+};
+
+struct client;
+
+struct waiter *client_waiter(struct client *client);
+/* One line of answer. more: NULL or an object whose keys are added; its reference is taken. */
+void client_say(struct client *client, int exit, json_t *more);
+void client_complain(struct client *client, int exit, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* verbs.c: answers, or sets the waiter. */
+void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *request);
+/* Whether an order is carried out: 1 yes, 0 not yet, -1 it won't be (why: a sentence in fault). */
+int verbs_order_state(const struct waiter *waiter, struct fault *fault);
+
+/* status.c: the object of contract section 1; agent NULL: all. */
+json_t *status_object(const struct supervisor *supervisor, const struct agent *agent);
+
+#endif

@@ -1,0 +1,188 @@
+#include "supervisor/loop.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+
+enum { EVENTS_PER_TURN = 64 };
+
+struct loop_watch {
+    int fd;
+    loop_ready *ready; /* NULL: forgotten */
+    void *context;
+    struct loop_watch *next_dead;
+};
+
+struct loop {
+    int epoll;
+    bool ended;
+    struct timer **heap; /* heap[0] is unused: a timer's place is never 0 while it is set */
+    size_t count, capacity;
+    struct loop_watch *dead; /* forgotten ones: events of this turn may still point to them */
+};
+
+struct loop *loop_new(void)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0)
+        return NULL;
+    struct loop *loop = memory_new(1, sizeof *loop);
+    loop->epoll = epoll;
+    return loop;
+}
+
+static void bury(struct loop *loop)
+{
+    while (loop->dead) {
+        struct loop_watch *watch = loop->dead;
+        loop->dead = watch->next_dead;
+        free(watch);
+    }
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    for (size_t place = 1; place <= loop->count; place++)
+        loop->heap[place]->place = 0;
+    bury(loop);
+    close(loop->epoll);
+    free(loop->heap);
+    free(loop);
+}
+
+struct loop_watch *loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready *ready, void *context)
+{
+    struct loop_watch *watch = memory_new(1, sizeof *watch);
+    *watch = (struct loop_watch){.fd = fd, .ready = ready, .context = context};
+    struct epoll_event event = {.events = events, .data.ptr = watch};
+    if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        free(watch);
+        return NULL;
+    }
+    return watch;
+}
+
+void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.ptr = watch};
+    epoll_ctl(loop->epoll, EPOLL_CTL_MOD, watch->fd, &event);
+}
+
+void loop_forget(struct loop *loop, struct loop_watch *watch)
+{
+    if (!watch || !watch->ready)
+        return;
+    epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+    watch->ready = NULL;
+    watch->next_dead = loop->dead;
+    loop->dead = watch;
+}
+
+static void put(struct loop *loop, size_t place, struct timer *timer)
+{
+    loop->heap[place] = timer;
+    timer->place = place;
+}
+
+static void sift_up(struct loop *loop, struct timer *timer)
+{
+    size_t place = timer->place;
+    for (; place > 1 && loop->heap[place / 2]->at > timer->at; place /= 2)
+        put(loop, place, loop->heap[place / 2]);
+    put(loop, place, timer);
+}
+
+static void sift_down(struct loop *loop, struct timer *timer)
+{
+    size_t place = timer->place;
+    for (;;) {
+        size_t child = place * 2;
+        if (child < loop->count && loop->heap[child + 1]->at < loop->heap[child]->at)
+            child++;
+        if (child > loop->count || loop->heap[child]->at >= timer->at)
+            break;
+        put(loop, place, loop->heap[child]);
+        place = child;
+    }
+    put(loop, place, timer);
+}
+
+void timer_set(struct loop *loop, struct timer *timer, int64_t in_ms)
+{
+    timer_clear(loop, timer);
+    timer->at = clock_monotonic_ms() + (in_ms > 0 ? in_ms : 0);
+    if (loop->count + 2 > loop->capacity) {
+        loop->capacity = loop->capacity ? loop->capacity * 2 : 64;
+        loop->heap = memory_grow(loop->heap, loop->capacity, sizeof *loop->heap);
+    }
+    put(loop, ++loop->count, timer);
+    sift_up(loop, timer);
+}
+
+void timer_clear(struct loop *loop, struct timer *timer)
+{
+    if (!timer->place)
+        return;
+    struct timer *last = loop->heap[loop->count--];
+    if (last != timer) {
+        put(loop, timer->place, last);
+        sift_up(loop, last);
+        sift_down(loop, last);
+    }
+    timer->place = 0;
+}
+
+static int until_next_timer(const struct loop *loop, int wait_ms)
+{
+    if (!loop->count)
+        return wait_ms;
+    int64_t left = loop->heap[1]->at - clock_monotonic_ms();
+    if (left < 0)
+        left = 0;
+    if (wait_ms >= 0 && wait_ms < left)
+        return wait_ms;
+    return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+static void ring_due(struct loop *loop)
+{
+    /* What a timer sets for "at once" is for the next turn: no chain of timers can starve the descriptors. */
+    int64_t now = clock_monotonic_ms();
+    for (size_t most = loop->count; most > 0 && loop->count && loop->heap[1]->at <= now; most--) {
+        struct timer *timer = loop->heap[1];
+        timer_clear(loop, timer);
+        timer->ring(timer->context);
+    }
+}
+
+void loop_turn(struct loop *loop, int wait_ms)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int count = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, until_next_timer(loop, wait_ms));
+    for (int i = 0; i < count; i++) {
+        struct loop_watch *watch = events[i].data.ptr;
+        if (watch->ready)
+            watch->ready(watch->context, events[i].events);
+    }
+    ring_due(loop);
+    bury(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->ended = false;
+    while (!loop->ended)
+        loop_turn(loop, -1);
+}
+
+void loop_end(struct loop *loop)
+{
+    loop->ended = true;
+}

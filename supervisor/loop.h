@@ -1,0 +1,40 @@
+/* The supervisor's event loop: descriptors (epoll) and timers (a heap). It sleeps until something happens, so an
+ * idle system costs nothing. One thread; every callback runs to its end before the next. */
+#ifndef AGENTOS_SUPERVISOR_LOOP_H
+#define AGENTOS_SUPERVISOR_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+
+typedef void loop_ready(void *context, uint32_t events); /* events as of epoll */
+
+struct loop *loop_new(void); /* NULL and errno */
+void loop_free(struct loop *loop);
+
+/* Watch a descriptor (borrowed). The handle is freed by loop_forget, which is allowed in any callback, its own too.
+ * NULL and errno: it can't be watched. */
+struct loop_watch *loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready *ready, void *context);
+void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
+void loop_forget(struct loop *loop, struct loop_watch *watch); /* NULL is fine; before the descriptor is closed */
+
+/* A timer lives in its owner, zeroed but for the first two fields. Setting a set one moves it. */
+struct timer {
+    void (*ring)(void *context);
+    void *context;
+    int64_t at;   /* clock_monotonic_ms */
+    size_t place; /* in the heap, from 1; 0: not set */
+};
+
+void timer_set(struct loop *loop, struct timer *timer, int64_t in_ms);
+void timer_clear(struct loop *loop, struct timer *timer);
+
+/* Runs until loop_end. */
+void loop_run(struct loop *loop);
+/* One turn: waits at most wait_ms (-1: as long as it takes) and calls what is due. */
+void loop_turn(struct loop *loop, int wait_ms);
+void loop_end(struct loop *loop);
+
+#endif

@@ -1,0 +1,41 @@
+/* Questions to the model on their way: worker -> gateway, and the answers back.
+ *
+ * Each question gets a serial of the supervisor's own on its way out, so that an answer meant for a worker that has
+ * died never reaches the next one of that agent. When the gateway dies, what was under way is asked again of the next
+ * one; a question that three gateways have died with is answered as a passing fault. */
+#ifndef AGENTOS_SUPERVISOR_RELAY_H
+#define AGENTOS_SUPERVISOR_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/message.h"
+
+struct relay;
+
+enum { RELAY_ASKS_PER_AGENT = 64, RELAY_ASKINGS = 3 };
+
+struct relay_owner {
+    bool (*to_gateway)(void *context, const struct buffer *message); /* false: it isn't there now */
+    void (*to_worker)(void *asker, const struct buffer *message);
+    void *context;
+};
+
+struct relay *relay_new(const struct relay_owner *owner);
+void relay_free(struct relay *relay);
+
+/* ASK and FORGET of a worker; name: the agent whose connection it came over, whatever the message says. False: the
+ * message is malformed, or more questions at once than may be. */
+bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader *message);
+bool relay_forget(struct relay *relay, void *asker, struct reader *message);
+/* The worker is gone: none of its answers is wanted. */
+void relay_forget_all(struct relay *relay, void *asker);
+
+/* ANSWER or WAITING of the gateway. False: it is malformed. */
+bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length);
+void relay_gateway_started(struct relay *relay);
+size_t relay_under_way(const struct relay *relay);
+
+#endif

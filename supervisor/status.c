@@ -1,0 +1,123 @@
+/* The object of `status` (contract section 1). */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/frontmatter.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "supervisor/control.h"
+#include "supervisor/supervisor.h"
+
+/* The worker's fair share of memory (Pss): what it has alone, and its part of what it shares with the others. */
+static int64_t memory_bytes(pid_t pid)
+{
+    char path[64], line[256];
+    long long kilobytes = 0;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    FILE *file = pid > 0 ? fopen(path, "re") : NULL;
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "Pss: %lld kB", &kilobytes) == 1)
+            break;
+    fclose(file);
+    return kilobytes * 1024;
+}
+
+/* agents.yaml's class, else persona.md's front matter, else medium. */
+static enum throughput_class class_of(const struct agent *agent)
+{
+    enum throughput_class class = agent->definition->throughput_class;
+    OWNED char *text = NULL;
+    size_t length;
+    struct frontmatter matter;
+    if (class != CLASS_UNSET)
+        return class;
+    class = CLASS_MEDIUM;
+    if (agent->tree < 0 || files_read(agent->tree, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
+        !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
+        return class;
+    const char *said = frontmatter_text(&matter, "throughput_class");
+    if (said)
+        class_parse(said, &class);
+    frontmatter_free(&matter);
+    return class;
+}
+
+static void add_lines(json_t *list, const char *lines)
+{
+    while (lines && *lines) {
+        size_t length = strcspn(lines, "\n");
+        if (length)
+            json_array_append_new(list, json_stringn(lines, length));
+        lines += length + (lines[length] == '\n');
+    }
+}
+
+/* "waiting: provider (until 2026-04-29T10:05:00Z)"; NULL: nothing to add to the state. Caller frees. */
+static char *detail_of(const struct agent *agent)
+{
+    char until[CLOCK_TEXT];
+    if (!agent->doing || !*agent->doing)
+        return NULL;
+    if (agent->life.state == STATE_WORKING)
+        return memory_print("working: %s", agent->doing);
+    if (agent->life.state != STATE_WAITING)
+        return NULL;
+    if (agent->doing_until <= 0)
+        return memory_print("waiting: %s", agent->doing);
+    return memory_print("waiting: %s (until %s)", agent->doing, clock_format(agent->doing_until, until));
+}
+
+static json_t *problems_of(const struct agent *agent, const char *detail)
+{
+    json_t *problems = json_array();
+    add_lines(problems, agent->trouble);
+    if (agent->life.state == STATE_WAITING)
+        add_lines(problems, detail);
+    add_lines(problems, agent->problems);
+    return problems;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text ? json_string(text) : json_null();
+}
+
+static json_t *agent_object(const struct agent *agent)
+{
+    const struct figures *figures = &agent->figures;
+    OWNED char *detail = detail_of(agent);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state", life_state_name(agent->life.state),
+        "detail", text_or_null(detail), "pid", agent->pid > 0 ? json_integer(agent->pid) : json_null(),
+        "uptime_seconds",
+        (json_int_t)(agent->pid > 0 ? (clock_monotonic_ms() - agent->spawned_at) / 1000 : 0), "restarts",
+        (json_int_t)agent->restarts, "last_exit", text_or_null(agent->last_exit));
+    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o}", "queue_depth",
+                             (json_int_t)figures->queue, "inbox_depth", (json_int_t)figures->inbox,
+                             "handoff_depth", (json_int_t)figures->handoffs, "outbox_depth",
+                             (json_int_t)figures->outbox, "dead_letters", (json_int_t)figures->dead_letters,
+                             "throughput_class", class_name(class_of(agent)), "negative_streak",
+                             (json_int_t)figures->negative_streak, "tasks_done", (json_int_t)figures->tasks_done,
+                             "tokens_today", (json_int_t)figures->tokens_today, "memory_bytes",
+                             (json_int_t)memory_bytes(agent->pid), "problems", problems_of(agent, detail));
+    json_object_update(object, more);
+    json_decref(more);
+    return object;
+}
+
+json_t *status_object(const struct supervisor *supervisor, const struct agent *agent)
+{
+    json_t *agents = json_array();
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        if (!agent || supervisor->agents[i] == agent)
+            json_array_append_new(agents, agent_object(supervisor->agents[i]));
+    return json_pack("{s:{s:i, s:I, s:s, s:s}, s:o}", "supervisor", "pid", (int)getpid(), "uptime_seconds",
+                     (json_int_t)((clock_monotonic_ms() - supervisor->started_at) / 1000), "version",
+                     AGENTOS_VERSION, "sandbox", "none", "agents", agents);
+}

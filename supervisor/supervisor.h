@@ -1,0 +1,114 @@
+/* The supervisor from within: its parts, and the agents that it looks after. */
+#ifndef AGENTOS_SUPERVISOR_SUPERVISOR_H
+#define AGENTOS_SUPERVISOR_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/buffer.h"
+#include "common/files.h"
+#include "common/roster.h"
+#include "supervisor/child.h"
+#include "supervisor/loop.h"
+#include "supervisor/relay.h"
+#include "supervisor/run.h"
+#include "supervisor/supervise.h"
+#include "supervisor/switchboard.h"
+#include "supervisor/wanted.h"
+#include "supervisor/watch.h"
+
+struct control;
+
+/* What a worker said of itself last. */
+struct figures {
+    uint64_t queue, inbox, handoffs, outbox, dead_letters, negative_streak, tasks_done, tokens_today;
+};
+
+struct agent {
+    struct supervisor *supervisor;
+    struct roster_agent *definition; /* owned; name points into it */
+    const char *name;
+    struct buffer encoded; /* the definition as text */
+    char *path;            /* DATA_DIR/agents/NAME */
+    int tree;              /* descriptor of it; -1: it can't be opened */
+    struct life life;
+    struct timer life_timer, task_timer;
+    struct line *line; /* NULL: couldn't listen */
+    struct watched watched;
+    struct wanted wanted;
+
+    /* the present worker */
+    pid_t pid; /* 0: none, or not known yet */
+    uint64_t generation;
+    bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
+    bool said_hello;
+    int signal_due; /* to be sent as soon as the pid is known */
+    int64_t spawned_at;
+    unsigned unanswered; /* heartbeats */
+    unsigned messages;   /* since the last heartbeat */
+
+    /* what is known of it */
+    struct figures figures;
+    char *doing;         /* a task's id, or what it waits for; NULL */
+    int64_t doing_until; /* epoch seconds; 0: not known */
+    char *problems;      /* the worker's, a line each */
+    char *trouble;       /* the supervisor's own, one sentence; NULL: none */
+    char *last_exit;     /* NULL: none yet */
+    uint64_t restarts;
+    bool settled; /* ready once, or failed to become so */
+
+    uint64_t dirty; /* bits of enum look: to be told when it is idle */
+    struct file_stamp queue_stamp;
+    bool leaving; /* taken out of agents.yaml: freed when its process has ended */
+};
+
+struct supervisor {
+    const struct run_options *options;
+    struct loop *loop;
+    int data; /* descriptor of DATA_DIR */
+    int lock, data_lock;
+    struct switchboard *switchboard;
+    struct relay *relay;
+    struct watch *watch;
+    struct control *control;
+    struct child zygote, gateway;
+    struct agent **agents; /* in the order of agents.yaml */
+    size_t agent_count;
+    int signals; /* signalfd */
+    struct timer scan_timer, heartbeat_timer, end_timer, reload_timer;
+    int64_t poll_seconds, grace_ms, started_at;
+    uint64_t heartbeat;
+    bool running; /* "AgentOS running …" was said */
+    bool ending, ending_now;
+};
+
+/* agent.c: one agent and its worker */
+struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent *definition);
+void agent_free(struct agent *agent);
+void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
+void agent_redefine(struct agent *agent, const struct roster_agent *definition);
+bool agent_send(struct agent *agent, enum message_type type, ...);
+void agent_look(struct agent *agent, uint64_t look); /* tell it, now or when it is idle */
+void agent_scan(struct agent *agent);
+void agent_heartbeat(struct agent *agent, uint64_t serial);
+/* An order of the operator's; kept over restarts when remember. */
+void agent_order(struct agent *agent, enum life_event order, bool remember);
+void agent_spawned(struct agent *agent, pid_t pid, const char *why);
+void agent_spawn_again(struct agent *agent); /* the zygote is another one: what was due is asked for again */
+void agent_exited(struct agent *agent, int status);
+void agent_distrust(struct agent *agent, const char *why); /* its worker is killed, and started again */
+
+/* hear.c: what workers say */
+bool agent_hears(void *agent, const void *bytes, size_t length);
+
+/* run.c */
+struct agent *supervisor_find(const struct supervisor *supervisor, const char *name);
+void supervisor_settled(struct supervisor *supervisor); /* an agent is ready, or won't be soon */
+void supervisor_agent_down(struct supervisor *supervisor, struct agent *agent); /* it has no process now */
+
+/* reload.c: agents.yaml has changed; what was applied or refused is said in the log and added to said. False: refused. */
+bool supervisor_reload(struct supervisor *supervisor, struct buffer *said);
+
+#endif

@@ -1,0 +1,323 @@
+#include "supervisor/switchboard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <nng/nng.h>
+#include <nng/protocol/pair0/pair.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/message.h"
+
+/* One turn reads this much of one line at most, so that a worker that floods can't hold up the others. */
+enum { MESSAGES_PER_TURN = 64, BYTES_PER_TURN = 8 * 1024 * 1024, PATH_SAFE = 96 };
+
+struct waiting_message {
+    nng_msg *message; /* owned */
+    struct waiting_message *next;
+};
+
+struct line {
+    struct switchboard *board;
+    struct line *next;
+    const struct line_owner *owner;
+    void *context;
+    nng_socket socket;
+    char *url;
+    int receive_fd, send_fd; /* nng's */
+    struct loop_watch *receive_watch, *send_watch;
+    struct waiting_message *first, **last;
+    size_t waiting_bytes;
+    bool deaf, awaiting_free;
+    _Atomic pid_t expected;
+    _Atomic uint32_t pipe; /* the connection that stands; 0: none */
+    _Atomic bool ended;    /* a connection that stood has ended: the loop's to handle */
+};
+
+struct switchboard {
+    struct loop *loop;
+    char *folder;
+    int folder_fd;
+    int wake; /* eventfd, written by nng's threads */
+    struct loop_watch *wake_watch;
+    struct line *lines;
+};
+
+/* nng's threads call this. */
+static void judge_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
+{
+    (void)event;
+    struct line *line = context;
+    uint64_t peer = 0;
+    pid_t expected = atomic_load(&line->expected);
+    if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &peer) != 0 || expected <= 0 ||
+        peer != (uint64_t)expected)
+        nng_pipe_close(pipe);
+}
+
+static void note_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
+{
+    (void)event;
+    struct line *line = context;
+    atomic_store(&line->pipe, (uint32_t)nng_pipe_id(pipe));
+}
+
+static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
+{
+    (void)event;
+    struct line *line = context;
+    uint32_t id = (uint32_t)nng_pipe_id(pipe);
+    if (!atomic_compare_exchange_strong(&line->pipe, &id, 0))
+        return;
+    atomic_store(&line->ended, true);
+    eventfd_write(line->board->wake, 1);
+}
+
+static void tell_free(struct line *line)
+{
+    if (!line->awaiting_free || atomic_load(&line->pipe) != 0)
+        return;
+    line->awaiting_free = false;
+    line->owner->free(line->context);
+}
+
+static void on_wake(void *context, uint32_t events)
+{
+    (void)events;
+    struct switchboard *board = context;
+    eventfd_t count;
+    eventfd_read(board->wake, &count);
+    for (struct line *line = board->lines, *next; line; line = next) {
+        next = line->next;
+        if (!atomic_exchange(&line->ended, false))
+            continue;
+        /* Awaiting: it is the one before that has ended, and that one is no news any more. */
+        if (line->awaiting_free)
+            tell_free(line);
+        else if (atomic_load(&line->expected) > 0)
+            line->owner->lost(line->context);
+    }
+}
+
+struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault)
+{
+    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int wake = folder_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake < 0) {
+        fault_errno(fault, "cannot open %s for the workers' sockets", folder);
+        if (folder_fd >= 0)
+            close(folder_fd);
+        return NULL;
+    }
+    struct switchboard *board = memory_new(1, sizeof *board);
+    *board = (struct switchboard){
+        .loop = loop, .folder = memory_text(folder), .folder_fd = folder_fd, .wake = wake};
+    board->wake_watch = loop_watch(loop, wake, EPOLLIN, on_wake, board);
+    return board;
+}
+
+void switchboard_close(struct switchboard *board)
+{
+    if (!board)
+        return;
+    loop_forget(board->loop, board->wake_watch);
+    close(board->wake);
+    close(board->folder_fd);
+    free(board->folder);
+    free(board);
+}
+
+static void drop_waiting(struct line *line)
+{
+    while (line->first) {
+        struct waiting_message *waiting = line->first;
+        line->first = waiting->next;
+        nng_msg_free(waiting->message);
+        free(waiting);
+    }
+    line->last = &line->first;
+    line->waiting_bytes = 0;
+    if (line->send_watch)
+        loop_forget(line->board->loop, line->send_watch);
+    line->send_watch = NULL;
+}
+
+static void on_writable(void *context, uint32_t events)
+{
+    (void)events;
+    struct line *line = context;
+    while (line->first) {
+        struct waiting_message *waiting = line->first;
+        size_t length = nng_msg_len(waiting->message);
+        if (nng_sendmsg(line->socket, waiting->message, NNG_FLAG_NONBLOCK) != 0)
+            return;
+        line->first = waiting->next;
+        line->waiting_bytes -= length;
+        free(waiting);
+    }
+    drop_waiting(line);
+}
+
+static bool enqueue(struct line *line, nng_msg *message)
+{
+    if (line->waiting_bytes + nng_msg_len(message) > LINE_QUEUE_MAX) {
+        nng_msg_free(message);
+        return false;
+    }
+    struct waiting_message *waiting = memory_new(1, sizeof *waiting);
+    waiting->message = message;
+    line->waiting_bytes += nng_msg_len(message);
+    *line->last = waiting;
+    line->last = &waiting->next;
+    if (!line->send_watch)
+        line->send_watch = loop_watch(line->board->loop, line->send_fd, EPOLLIN, on_writable, line);
+    return true;
+}
+
+bool line_send(struct line *line, const struct buffer *buffer)
+{
+    nng_msg *message;
+    if (nng_msg_alloc(&message, 0) != 0)
+        return false;
+    if (nng_msg_append(message, buffer->data, buffer->length) != 0) {
+        nng_msg_free(message);
+        return false;
+    }
+    if (!line->first && nng_sendmsg(line->socket, message, NNG_FLAG_NONBLOCK) == 0)
+        return true;
+    return enqueue(line, message);
+}
+
+bool line_idle(const struct line *line)
+{
+    return !line->first;
+}
+
+void line_drain(struct line *line)
+{
+    size_t bytes = 0;
+    for (int count = 0; count < MESSAGES_PER_TURN && bytes < BYTES_PER_TURN && !line->deaf; count++) {
+        nng_msg *message;
+        if (nng_recvmsg(line->socket, &message, NNG_FLAG_NONBLOCK) != 0)
+            return;
+        bytes += nng_msg_len(message);
+        if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message)))
+            line->deaf = true;
+        nng_msg_free(message);
+    }
+    if (line->deaf && line->receive_watch)
+        loop_change(line->board->loop, line->receive_watch, 0);
+}
+
+static void on_readable(void *context, uint32_t events)
+{
+    (void)events;
+    line_drain(context);
+}
+
+/* sun_path is short, and nng gives up at about 100 bytes: a long path is shortened through the folder's descriptor,
+ * which names the same place in this process. */
+static char *listen_url(const struct switchboard *board, const char *name)
+{
+    if (strlen(board->folder) + strlen(name) + 6 <= PATH_SAFE)
+        return memory_print("ipc://%s/%s.sock", board->folder, name);
+    return memory_print("ipc:///proc/self/fd/%d/%s.sock", board->folder_fd, name);
+}
+
+static int listen_at(struct line *line, const char *name)
+{
+    OWNED char *url = listen_url(line->board, name);
+    nng_listener listener;
+    int error = nng_listener_create(&listener, line->socket, url);
+    if (error == 0)
+        error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, S_IRUSR | S_IWUSR);
+    return error ? error : nng_listener_start(listener, 0);
+}
+
+static int set_up(struct line *line, const char *name)
+{
+    nng_socket socket = line->socket;
+    int error = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MESSAGE_MAX);
+    /* Nothing is buffered for a peer that isn't there: it would reach the next one. */
+    error = error ? error : nng_socket_set_int(socket, NNG_OPT_SENDBUF, 0);
+    error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, judge_connection, line);
+    error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, note_connection, line);
+    error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, note_end, line);
+    error = error ? error : nng_socket_get_int(socket, NNG_OPT_RECVFD, &line->receive_fd);
+    error = error ? error : nng_socket_get_int(socket, NNG_OPT_SENDFD, &line->send_fd);
+    return error ? error : listen_at(line, name);
+}
+
+struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
+                       void *context, struct fault *fault)
+{
+    struct line *line = memory_new(1, sizeof *line);
+    *line = (struct line){.board = board, .owner = owner, .context = context};
+    line->last = &line->first;
+    int error = nng_pair0_open(&line->socket);
+    bool opened = error == 0;
+    error = error ? error : set_up(line, name);
+    if (error == 0)
+        line->receive_watch = loop_watch(board->loop, line->receive_fd, EPOLLIN, on_readable, line);
+    if (!line->receive_watch) {
+        fault_set(fault, "cannot listen for worker %s in %s: %s", name, board->folder,
+                  error ? nng_strerror(error) : strerror(errno));
+        if (opened)
+            nng_close(line->socket);
+        free(line);
+        return NULL;
+    }
+    line->url = memory_print("ipc://%s/%s.sock", board->folder, name);
+    line->next = board->lines;
+    board->lines = line;
+    return line;
+}
+
+void line_close(struct line *line)
+{
+    if (!line)
+        return;
+    for (struct line **at = &line->board->lines; *at; at = &(*at)->next)
+        if (*at == line) {
+            *at = line->next;
+            break;
+        }
+    drop_waiting(line);
+    loop_forget(line->board->loop, line->receive_watch);
+    nng_close(line->socket);
+    free(line->url);
+    free(line);
+}
+
+const char *line_url(const struct line *line)
+{
+    return line->url;
+}
+
+void line_expect(struct line *line, pid_t pid)
+{
+    drop_waiting(line);
+    atomic_store(&line->expected, pid);
+    uint32_t standing = atomic_load(&line->pipe);
+    if (pid == 0 && standing) {
+        nng_pipe pipe = {.id = standing};
+        nng_pipe_close(pipe);
+    }
+    if (pid > 0 && line->deaf) {
+        line->deaf = false;
+        loop_change(line->board->loop, line->receive_watch, EPOLLIN);
+    }
+}
+
+void line_await_free(struct line *line)
+{
+    line->awaiting_free = true;
+    tell_free(line);
+}

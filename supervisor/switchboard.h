@@ -1,0 +1,49 @@
+/* The lines to the workers: an nng pair socket for each agent, listening at FOLDER/NAME.sock (mode 0600).
+ *
+ * A line belongs to one process at a time: a connection from any other pid is refused when it comes (the kernel
+ * says whose it is). A worker that is not connected gets nothing: what was to be sent to one never reaches the next.
+ * nng's threads only set flags and wake the loop; everything else happens in the loop's thread. */
+#ifndef AGENTOS_SUPERVISOR_SWITCHBOARD_H
+#define AGENTOS_SUPERVISOR_SWITCHBOARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+#include "supervisor/loop.h"
+
+struct switchboard;
+struct line;
+
+struct line_owner {
+    /* A message has come. False: it isn't one that may be sent; the line stops reading until line_expect. */
+    bool (*message)(void *context, const void *bytes, size_t length);
+    void (*lost)(void *context); /* the connection of the expected process has ended */
+    void (*free)(void *context); /* the line is free for the next process, as line_await_free asked */
+};
+
+enum { LINE_QUEUE_MAX = 64 * 1024 * 1024 /* bytes that wait for one worker to read */ };
+
+/* folder: absolute path, 0700, exists. NULL and fault. */
+struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault);
+void switchboard_close(struct switchboard *board); /* after its lines */
+
+struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
+                       void *context, struct fault *fault);
+void line_close(struct line *line);
+const char *line_url(const struct line *line);
+
+/* Whose line it is from now on; 0: nobody's (what waited to be sent is dropped, a connection is closed). */
+void line_expect(struct line *line, pid_t pid);
+/* owner.free is called as soon as no connection is left: in the call itself or later. */
+void line_await_free(struct line *line);
+
+/* Sends, or queues until the worker reads. False: more than LINE_QUEUE_MAX would wait; nothing is queued then. */
+bool line_send(struct line *line, const struct buffer *message);
+bool line_idle(const struct line *line); /* nothing waits to be sent */
+/* Read what has come so far, as the loop would. */
+void line_drain(struct line *line);
+
+#endif

@@ -1,0 +1,258 @@
+/* What clients can ask for: a table of verbs. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "supervisor/control.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/task_block.h"
+
+enum { APPEND_TRIES = 50, APPEND_PAUSE_NS = 200 * 1000 };
+
+struct request {
+    struct supervisor *supervisor;
+    struct client *client;
+    const json_t *json;
+    struct agent *agent; /* NULL: none was named */
+};
+
+static const char *text_of(const struct request *request, const char *key)
+{
+    return json_string_value(json_object_get(request->json, key));
+}
+
+static void do_status(struct request *request)
+{
+    json_t *status = status_object(request->supervisor, request->agent);
+    client_say(request->client, EX_OK, json_pack("{s:o}", "status", status));
+}
+
+static void do_where(struct request *request)
+{
+    client_say(request->client, EX_OK, json_pack("{s:s}", "path", request->agent->path));
+}
+
+/* --- task --- */
+
+static bool read_task(const struct request *request, struct task_block *block, struct fault *fault)
+{
+    const json_t *ttl = json_object_get(request->json, "ttl_seconds");
+    const char *priority = text_of(request, "priority");
+    block->text = text_of(request, "text");
+    block->lock = text_of(request, "lock");
+    block->created = clock_now();
+    block->priority = PRIORITY_NORMAL;
+    if (!block->text)
+        return fault_set(fault, "the task has no text; nothing was added");
+    if (priority && !priority_parse(priority, &block->priority))
+        return fault_set(fault, "the priority is high, normal or low, not '%s'; nothing was added", priority);
+    if (ttl && !json_is_null(ttl) && !json_is_integer(ttl))
+        return fault_set(fault, "ttl_seconds is a whole number; nothing was added");
+    block->ttl_seconds = json_integer_value(ttl);
+    return task_block_check(block, fault);
+}
+
+/* The worker holds a lease on the file for microseconds at a time, in which it can't be opened for writing. */
+static bool append(int tree, const struct buffer *text, struct fault *fault)
+{
+    for (int tries = 0;; tries++) {
+        errno = 0;
+        if (files_append(tree, TREE_QUEUE, text->data, text->length, fault))
+            return true;
+        if (errno != EAGAIN || tries >= APPEND_TRIES)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = APPEND_PAUSE_NS}, NULL);
+    }
+}
+
+static int add_block(const struct request *request, const struct task_block *block, struct fault *fault)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    task_block_print(block, &text);
+    OWNED char *below = memory_print("agents/%s", request->agent->name);
+    OWNED_FD int tree = files_open_folder(request->supervisor->data, below, true, fault);
+    if (tree < 0)
+        return EX_CANTCREAT;
+    if (append(tree, &text, fault))
+        return EX_OK;
+    return errno == EAGAIN ? EX_TEMPFAIL : EX_IOERR;
+}
+
+static void do_task(struct request *request)
+{
+    struct task_block block = {0};
+    struct fault fault;
+    OWNED char *new_id = NULL;
+    block.id = text_of(request, "id");
+    if (!block.id)
+        block.id = new_id = names_new_id();
+    if (!read_task(request, &block, &fault)) {
+        client_complain(request->client, EX_DATAERR, "%s", fault.text);
+        return;
+    }
+    int exit = add_block(request, &block, &fault);
+    if (exit != EX_OK) {
+        client_complain(request->client, exit, "the task was not added: %s", fault.text);
+        return;
+    }
+    client_say(request->client, EX_OK, json_pack("{s:s}", "id", block.id));
+    if (json_is_true(json_object_get(request->json, "wait")))
+        *client_waiter(request->client) = (struct waiter){.what = WAIT_TASK,
+                                                          .agent = request->agent,
+                                                          .generation = request->agent->generation,
+                                                          .task = memory_text(block.id)};
+    agent_look(request->agent, LOOK_QUEUE);
+}
+
+static void do_cancel(struct request *request)
+{
+    static uint64_t serial;
+    struct agent *agent = request->agent;
+    const char *task = text_of(request, "task");
+    if (!task || strlen(task) > ID_MAX) {
+        client_complain(request->client, EX_USAGE, "cancel names a task by its id");
+        return;
+    }
+    if (!life_is_up(&agent->life) || !agent_send(agent, MESSAGE_CANCEL, ++serial, task)) {
+        client_complain(request->client, EX_TEMPFAIL,
+                        "the worker of '%s' is not running (%s), and only it takes tasks out; the task stays",
+                        agent->name, life_state_name(agent->life.state));
+        return;
+    }
+    *client_waiter(request->client) = (struct waiter){
+        .what = WAIT_CANCEL, .agent = agent, .generation = agent->generation, .serial = serial};
+}
+
+/* --- orders --- */
+
+static bool is_down(const struct agent *agent)
+{
+    return !life_has_process(&agent->life);
+}
+
+static int started(const struct agent *agent, struct fault *fault)
+{
+    if (life_is_up(&agent->life))
+        return 1;
+    if (agent->life.state != STATE_FAILED && agent->life.state != STATE_BACKOFF)
+        return 0;
+    fault_set(fault, "agent '%s' did not come up: %s", agent->name,
+              agent->trouble     ? agent->trouble
+              : agent->last_exit ? agent->last_exit
+                                 : "its process could not be made");
+    return -1;
+}
+
+int verbs_order_state(const struct waiter *waiter, struct fault *fault)
+{
+    const struct agent *agent = waiter->agent;
+    bool another = agent->generation != waiter->generation;
+    switch (waiter->order) {
+    case EVENT_START:
+        return started(agent, fault);
+    case EVENT_RESTART:
+        return another ? started(agent, fault) : 0;
+    case EVENT_STOP:
+        return agent->life.state == STATE_STOPPED;
+    case EVENT_KILL:
+        return another || agent->pid == 0;
+    case EVENT_PAUSE:
+        return agent->life.state == STATE_PAUSED || is_down(agent);
+    default:
+        return agent->life.state != STATE_PAUSED;
+    }
+}
+
+static void give_order(struct request *request, enum life_event order)
+{
+    struct waiter waiter = {
+        .what = WAIT_ORDER, .agent = request->agent, .order = order, .generation = request->agent->generation};
+    struct fault fault;
+    agent_order(request->agent, order, true);
+    int state = verbs_order_state(&waiter, &fault);
+    if (state < 0)
+        client_complain(request->client, EX_TEMPFAIL, "%s", fault.text);
+    else if (state > 0 || json_is_true(json_object_get(request->json, "no_wait")))
+        client_say(request->client, EX_OK, NULL);
+    else
+        *client_waiter(request->client) = waiter;
+}
+
+static void do_start(struct request *request)
+{
+    give_order(request, EVENT_START);
+}
+
+static void do_stop(struct request *request)
+{
+    give_order(request, EVENT_STOP);
+}
+
+static void do_restart(struct request *request)
+{
+    give_order(request, EVENT_RESTART);
+}
+
+static void do_kill(struct request *request)
+{
+    give_order(request, EVENT_KILL);
+}
+
+static void do_pause(struct request *request)
+{
+    give_order(request, EVENT_PAUSE);
+}
+
+static void do_resume(struct request *request)
+{
+    give_order(request, EVENT_RESUME);
+}
+
+static void do_reload(struct request *request)
+{
+    OWNED_BUFFER struct buffer said = {0};
+    bool applied = supervisor_reload(request->supervisor, &said);
+    const char *text = said.data ? said.data : "";
+    client_say(request->client, applied ? EX_OK : EX_CONFIG,
+               json_pack("{s:s}", applied ? "said" : "complaint", text));
+}
+
+static const struct {
+    const char *name;
+    void (*answer)(struct request *);
+    bool needs_agent;
+} verbs[] = {
+    {"status", do_status, false}, {"where", do_where, true},     {"task", do_task, true},
+    {"cancel", do_cancel, true},  {"start", do_start, true},     {"stop", do_stop, true},
+    {"restart", do_restart, true}, {"kill", do_kill, true},      {"pause", do_pause, true},
+    {"resume", do_resume, true},  {"reload", do_reload, false},
+};
+
+void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)
+{
+    struct request request = {.supervisor = supervisor, .client = client, .json = json};
+    const char *verb = text_of(&request, "verb"), *name = text_of(&request, "agent");
+    if (name && !(request.agent = supervisor_find(supervisor, name))) {
+        client_complain(client, EX_NOINPUT, "there is no agent '%s' in agents.yaml", name);
+        return;
+    }
+    for (size_t i = 0; verb && i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(verbs[i].name, verb) != 0)
+            continue;
+        if (verbs[i].needs_agent && !request.agent)
+            client_complain(client, EX_USAGE, "%s names an agent", verb);
+        else if (supervisor->ending && verbs[i].needs_agent && verbs[i].answer != do_where)
+            client_complain(client, EX_TEMPFAIL, "the supervisor is ending; nothing was done");
+        else
+            verbs[i].answer(&request);
+        return;
+    }
+    client_complain(client, EX_USAGE, "there is no verb '%s'", verb ? verb : "");
+}

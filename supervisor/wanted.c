@@ -1,0 +1,40 @@
+#include "supervisor/wanted.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/memory.h"
+
+#define FOLDER ".run/wanted"
+enum { WANTED_MAX = 256 };
+
+struct wanted wanted_load(int data, const char *agent)
+{
+    struct wanted wanted = {0};
+    OWNED char *path = memory_print("%s/%s", FOLDER, agent);
+    OWNED char *text = NULL;
+    size_t length;
+    if (files_read(data, path, WANTED_MAX, &text, &length, NULL, NULL) == 1) {
+        wanted.stopped = strstr(text, "stopped") != NULL;
+        wanted.paused = strstr(text, "paused") != NULL;
+    }
+    return wanted;
+}
+
+bool wanted_save(int data, const char *agent, struct wanted wanted, struct fault *fault)
+{
+    OWNED_FD int folder = files_open_folder(data, FOLDER, true, fault);
+    if (folder < 0)
+        return false;
+    if (!wanted.stopped && !wanted.paused) {
+        if (unlinkat(folder, agent, 0) == 0 ? fsync(folder) == 0 : errno == ENOENT)
+            return true;
+        return fault_errno(fault, "cannot remove %s/%s", FOLDER, agent);
+    }
+    OWNED char *text =
+        memory_print("%s%s", wanted.stopped ? "stopped\n" : "", wanted.paused ? "paused\n" : "");
+    return files_write(folder, agent, text, strlen(text), true, fault);
+}

@@ -1,0 +1,21 @@
+/* What the operator ordered for an agent, kept over restarts of the supervisor (contract section 10).
+ *
+ * It lies in DATA_DIR/.run/wanted/NAME, also when AGENTOS_RUN_DIR is elsewhere: that is often a tmpfs, and an order
+ * must last as long as the data does. Not in the agent's tree, which its worker alone writes. No file: run. */
+#ifndef AGENTOS_SUPERVISOR_WANTED_H
+#define AGENTOS_SUPERVISOR_WANTED_H
+
+#include <stdbool.h>
+
+#include "common/fault.h"
+
+struct wanted {
+    bool stopped, paused;
+};
+
+/* data: descriptor of DATA_DIR. What can't be read counts as no order. */
+struct wanted wanted_load(int data, const char *agent);
+/* False and fault: the order holds only until the supervisor ends. */
+bool wanted_save(int data, const char *agent, struct wanted wanted, struct fault *fault);
+
+#endif

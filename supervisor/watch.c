@@ -1,0 +1,232 @@
+#include "supervisor/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/tree.h"
+
+enum {
+    CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE,
+    ENDS = IN_DELETE_SELF | IN_MOVE_SELF,
+    READ_SIZE = 64 * 1024,
+};
+
+static const char *const folders[WATCHED_FOLDERS] = {".", TREE_INBOX, TREE_HANDOFFS};
+
+/* Which watched a watch descriptor belongs to: a table by descriptor. The kernel counts them up and never gives one
+ * out twice, so the table is a hash of open places. */
+struct place {
+    int descriptor; /* 0: free; -1: was used */
+    struct watched *watched;
+};
+
+struct watch {
+    struct loop *loop;
+    struct watch_owner owner;
+    int fd;
+    int roster; /* descriptor of the data folder's watch */
+    struct loop_watch *loop_watch;
+    struct place *places;
+    size_t capacity, used; /* used: also those that were */
+    bool complained;
+};
+
+static struct place *find_place(const struct watch *watch, int descriptor)
+{
+    if (!watch->capacity)
+        return NULL;
+    for (size_t i = (size_t)descriptor % watch->capacity;; i = (i + 1) % watch->capacity) {
+        struct place *place = &watch->places[i];
+        if (place->descriptor == descriptor)
+            return place;
+        if (place->descriptor == 0)
+            return NULL;
+    }
+}
+
+static void put_place(struct watch *watch, int descriptor, struct watched *watched)
+{
+    if ((watch->used + 1) * 2 > watch->capacity) {
+        struct place *old = watch->places;
+        size_t count = watch->capacity;
+        watch->capacity = count ? count * 2 : 64;
+        watch->places = memory_new(watch->capacity, sizeof *watch->places);
+        watch->used = 0;
+        for (size_t i = 0; i < count; i++)
+            if (old[i].descriptor > 0)
+                put_place(watch, old[i].descriptor, old[i].watched);
+        free(old);
+    }
+    size_t i = (size_t)descriptor % watch->capacity;
+    while (watch->places[i].descriptor > 0 && watch->places[i].descriptor != descriptor)
+        i = (i + 1) % watch->capacity;
+    if (watch->places[i].descriptor == 0)
+        watch->used++;
+    watch->places[i] = (struct place){.descriptor = descriptor, .watched = watched};
+}
+
+static void lose_place(struct watch *watch, int descriptor)
+{
+    struct place *place = find_place(watch, descriptor);
+    if (place)
+        *place = (struct place){.descriptor = -1};
+}
+
+static bool ends_in_md(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 3 && strcmp(name + length - 3, ".md") == 0;
+}
+
+/* Names that begin with a dot are the worker's own affair (temporary files, the card), so its own writing rings
+ * nobody. */
+static uint64_t what_to_look_at(size_t folder, const char *name)
+{
+    if (name[0] == '.' || !ends_in_md(name))
+        return 0;
+    if (folder != 0)
+        return LOOK_IAC;
+    return strcmp(name, TREE_QUEUE) == 0 ? LOOK_QUEUE : LOOK_TREE;
+}
+
+static void folder_has_gone(struct watch *watch, const struct inotify_event *event)
+{
+    struct place *place = find_place(watch, event->wd);
+    if (!place)
+        return;
+    for (size_t i = 0; i < WATCHED_FOLDERS; i++)
+        if (place->watched->descriptors[i] == event->wd)
+            place->watched->descriptors[i] = 0;
+    lose_place(watch, event->wd);
+    if (!(event->mask & IN_IGNORED))
+        inotify_rm_watch(watch->fd, event->wd);
+}
+
+static void take_event(struct watch *watch, const struct inotify_event *event)
+{
+    if (event->mask & IN_Q_OVERFLOW) {
+        watch->owner.all_changed(watch->owner.context);
+        return;
+    }
+    if (event->wd == watch->roster) {
+        if (event->len && strcmp(event->name, "agents.yaml") == 0)
+            watch->owner.roster_changed(watch->owner.context);
+        return;
+    }
+    if (event->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) {
+        folder_has_gone(watch, event);
+        return;
+    }
+    struct place *place = find_place(watch, event->wd);
+    if (!place || !event->len)
+        return;
+    for (size_t i = 0; i < WATCHED_FOLDERS; i++)
+        if (place->watched->descriptors[i] == event->wd) {
+            uint64_t look = what_to_look_at(i, event->name);
+            if (look)
+                watch->owner.changed(place->watched->subject, look);
+            return;
+        }
+}
+
+static void on_events(void *context, uint32_t events)
+{
+    (void)events;
+    struct watch *watch = context;
+    _Alignas(struct inotify_event) char bytes[READ_SIZE];
+    ssize_t length = read(watch->fd, bytes, sizeof bytes);
+    for (ssize_t at = 0; at < length;) {
+        const struct inotify_event *event = (const struct inotify_event *)(bytes + at);
+        at += (ssize_t)(sizeof *event + event->len);
+        take_event(watch, event);
+    }
+}
+
+static void complain(struct watch *watch, const char *what)
+{
+    if (!watch->complained)
+        log_warn("agentos", NULL,
+                 "Cannot watch %s: %s. Changes there are found by the scan every POLL_INTERVAL instead; "
+                 "fs.inotify.max_user_watches and max_user_instances are the limits.",
+                 what, strerror(errno));
+    watch->complained = true;
+}
+
+struct watch *watch_open(struct loop *loop, const struct watch_owner *owner)
+{
+    struct watch *watch = memory_new(1, sizeof *watch);
+    *watch = (struct watch){.loop = loop, .owner = *owner, .roster = -1};
+    watch->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (watch->fd < 0)
+        complain(watch, "files at all");
+    else
+        watch->loop_watch = loop_watch(loop, watch->fd, EPOLLIN, on_events, watch);
+    return watch;
+}
+
+void watch_close(struct watch *watch)
+{
+    if (!watch)
+        return;
+    loop_forget(watch->loop, watch->loop_watch);
+    if (watch->fd >= 0)
+        close(watch->fd);
+    free(watch->places);
+    free(watch);
+}
+
+/* By descriptor, so that no link can lead the watch elsewhere. */
+static int add(struct watch *watch, int folder, uint32_t mask)
+{
+    OWNED char *path = memory_print("/proc/self/fd/%d", folder);
+    return inotify_add_watch(watch->fd, path, mask | IN_ONLYDIR);
+}
+
+void watch_roster(struct watch *watch, int data_folder)
+{
+    if (watch->fd < 0 || watch->roster >= 0)
+        return;
+    watch->roster = add(watch, data_folder, IN_CLOSE_WRITE | IN_MOVED_TO);
+    if (watch->roster < 0)
+        complain(watch, "agents.yaml");
+}
+
+void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject)
+{
+    watched->subject = subject;
+    for (size_t i = 0; i < WATCHED_FOLDERS && watch->fd >= 0; i++) {
+        if (watched->descriptors[i])
+            continue;
+        OWNED_FD int folder = i == 0 ? dup(tree) : files_open(tree, folders[i], O_RDONLY | O_DIRECTORY, 0);
+        if (folder < 0)
+            continue;
+        int descriptor = add(watch, folder, CHANGES | ENDS);
+        if (descriptor <= 0) {
+            complain(watch, folders[i]);
+            continue;
+        }
+        watched->descriptors[i] = descriptor;
+        put_place(watch, descriptor, watched);
+    }
+}
+
+void watch_forget(struct watch *watch, struct watched *watched)
+{
+    for (size_t i = 0; i < WATCHED_FOLDERS; i++) {
+        if (!watched->descriptors[i])
+            continue;
+        inotify_rm_watch(watch->fd, watched->descriptors[i]);
+        lose_place(watch, watched->descriptors[i]);
+        watched->descriptors[i] = 0;
+    }
+}

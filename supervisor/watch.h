@@ -1,0 +1,42 @@
+/* What people do to the agents' trees, as the kernel tells it: one inotify instance for all agents.
+ *
+ * Looked at are the files in a tree's top and in iac/inbox and iac/handoffs. Only whole changes count (a file that was
+ * written and closed, moved in, made, removed). Where the kernel refuses a watch it is said once; the safety scan
+ * then finds the changes. */
+#ifndef AGENTOS_SUPERVISOR_WATCH_H
+#define AGENTOS_SUPERVISOR_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "supervisor/loop.h"
+
+struct watch;
+
+enum { WATCHED_FOLDERS = 3 };
+
+/* An agent's watches; lives in its owner, zeroed at first. */
+struct watched {
+    int descriptors[WATCHED_FOLDERS]; /* 0: not watched (inotify's begin at 1) */
+    void *subject;
+};
+
+struct watch_owner {
+    void (*changed)(void *subject, uint64_t look); /* bits of enum look (message.h) */
+    void (*all_changed)(void *context);            /* events were lost: anything may have changed */
+    void (*roster_changed)(void *context);         /* DATA_DIR/agents.yaml */
+    void *context;
+};
+
+/* Never NULL: without inotify it watches nothing. */
+struct watch *watch_open(struct loop *loop, const struct watch_owner *owner);
+void watch_close(struct watch *watch);
+
+/* Watch for changes of agents.yaml in the folder. */
+void watch_roster(struct watch *watch, int data_folder);
+/* Add what is missing of the tree's watches; cheap when nothing is. tree: its descriptor. */
+void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject);
+void watch_forget(struct watch *watch, struct watched *watched);
+/* A watched top folder is gone or was moved away: descriptors[0] is 0 again. */
+
+#endif

@@ -1,0 +1,231 @@
+#include "worker/zygote.h"
+
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/channel.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "worker/history.h"
+#include "worker/start.h"
+
+/* A worker that stands at its gate until the supervisor says GO. */
+struct gate {
+    pid_t pid;
+    int open; /* a byte lets it go; closing it sends it away */
+    struct gate *next;
+};
+
+struct zygote {
+    struct channel channel;
+    struct gate *gates;
+};
+
+/* --- in the worker --- */
+
+enum { GATE = STDERR_FILENO + 1 };
+
+/* Nothing is inherited but standard output and error: not the zygote's channel, not the others' gates. */
+static void keep_only(int gate)
+{
+    int nothing = open("/dev/null", O_RDONLY);
+    if (nothing > STDIN_FILENO)
+        dup2(nothing, STDIN_FILENO);
+    if (gate != GATE)
+        dup2(gate, GATE);
+    close_range(GATE + 1, ~0U, 0);
+}
+
+/* When the supervisor ends, so does its worker: by signal, and if it has ended before the signal was asked for, by
+ * the comparison. By now the process between has been reaped, so the parent is the supervisor for good. */
+static bool belongs_to(pid_t supervisor)
+{
+    char go;
+    ssize_t n;
+    do
+        n = read(GATE, &go, 1);
+    while (n < 0 && errno == EINTR);
+    close(GATE);
+    return n == 1 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == supervisor;
+}
+
+/* Two processes must never write one tree. A worker that is being killed may still be finishing a write; whoever
+ * comes next waits here until the kernel has let go of it. The descriptor stays open for life. */
+static void own_tree(const struct worker_start *start)
+{
+    OWNED char *path = memory_print("%s/agents/%s", start->data_dir, start->agent->name);
+    int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (tree < 0)
+        return;
+    while (flock(tree, LOCK_EX) != 0 && errno == EINTR)
+        ;
+}
+
+_Noreturn static void live(struct worker_start *start, int gate)
+{
+    keep_only(gate);
+    setsid();
+    prctl(PR_SET_NAME, "agentos-worker");
+    setproctitle("-agentos-worker %s", start->agent->name);
+    if (!belongs_to(start->supervisor))
+        _exit(EX_UNAVAILABLE);
+    own_tree(start);
+    _exit(worker_live(start));
+}
+
+/* --- in the zygote --- */
+
+/* Forks twice: the process between ends at once, so that the supervisor becomes the worker's parent. Returns the
+ * worker's pid, -1 and errno. */
+static pid_t fork_twice(struct worker_start *start, int gate)
+{
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0)
+        return -1;
+    pid_t between = fork();
+    if (between == 0) {
+        pid_t worker = fork();
+        if (worker == 0)
+            live(start, gate);
+        int answer = worker > 0 ? (int)worker : -errno;
+        ssize_t written = write(report[1], &answer, sizeof answer);
+        _exit(written == sizeof answer ? 0 : EX_OSERR);
+    }
+    int answer = -errno;
+    close(report[1]);
+    if (between > 0) {
+        if (read(report[0], &answer, sizeof answer) != sizeof answer)
+            answer = -EIO;
+        while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    close(report[0]);
+    errno = answer < 0 ? -answer : 0;
+    return answer < 0 ? -1 : answer;
+}
+
+static void tell_spawned(struct zygote *zygote, const char *agent, uint64_t generation, pid_t pid,
+                         const char *why)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_SPAWNED, agent, generation, (uint64_t)pid, why);
+    channel_send(&zygote->channel, &message);
+}
+
+static void spawn(struct zygote *zygote, struct worker_start *start)
+{
+    const char *name = start->agent->name;
+    int gate[2];
+    pid_t pid = pipe2(gate, O_CLOEXEC) == 0 ? fork_twice(start, gate[0]) : -1;
+    if (pid < 0) {
+        OWNED char *why = memory_print("cannot make a process for it: %s", strerror(errno));
+        tell_spawned(zygote, name, start->generation, 0, why);
+        return;
+    }
+    close(gate[0]);
+    struct gate *new = memory_new(1, sizeof *new);
+    *new = (struct gate){.pid = pid, .open = gate[1], .next = zygote->gates};
+    zygote->gates = new;
+    tell_spawned(zygote, name, start->generation, pid, "");
+}
+
+static bool on_spawn(struct zygote *zygote, struct reader *reader)
+{
+    struct worker_start start = {0};
+    OWNED char *definition = NULL;
+    uint64_t poll_seconds, supervisor;
+    bool understood = message_read(reader, MESSAGE_SPAWN, &definition, &start.generation, &start.url,
+                                   &start.data_dir, &poll_seconds, &supervisor);
+    if (understood) {
+        start.poll_seconds = (int64_t)poll_seconds;
+        start.supervisor = (pid_t)supervisor;
+        start.agent = roster_decode(definition, strlen(definition));
+        understood = start.agent != NULL;
+    }
+    if (understood)
+        spawn(zygote, &start);
+    if (start.agent)
+        roster_agent_free(start.agent);
+    free(start.url);
+    free(start.data_dir);
+    return understood;
+}
+
+static bool on_go(struct zygote *zygote, struct reader *reader)
+{
+    uint64_t pid;
+    if (!message_read(reader, MESSAGE_GO, &pid))
+        return false;
+    for (struct gate **at = &zygote->gates; *at; at = &(*at)->next)
+        if ((uint64_t)(*at)->pid == pid) {
+            struct gate *gate = *at;
+            *at = gate->next;
+            ssize_t ignored = write(gate->open, "", 1); /* it may have been killed at the gate */
+            (void)ignored;
+            close(gate->open);
+            free(gate);
+            break;
+        }
+    return true;
+}
+
+static bool handle(struct zygote *zygote, const void *bytes, size_t length)
+{
+    struct reader reader;
+    unsigned type = 0;
+    if (!message_open(&reader, bytes, length, &type))
+        return false;
+    return type == MESSAGE_SPAWN ? on_spawn(zygote, &reader)
+           : type == MESSAGE_GO  ? on_go(zygote, &reader)
+                                 : false;
+}
+
+/* False: the supervisor has closed the channel, or says what it can't mean. */
+static bool serve(struct zygote *zygote)
+{
+    struct pollfd ready = {.fd = zygote->channel.fd, .events = POLLIN};
+    if (channel_pending(&zygote->channel))
+        ready.events |= POLLOUT;
+    if (poll(&ready, 1, -1) < 0)
+        return errno == EINTR;
+    if ((ready.revents & POLLOUT) && !channel_flush(&zygote->channel))
+        return false;
+    if (!(ready.revents & (POLLIN | POLLHUP | POLLERR)))
+        return true;
+    bool open = channel_fill(&zygote->channel);
+    const void *bytes;
+    size_t length;
+    while (channel_next(&zygote->channel, &bytes, &length))
+        if (!handle(zygote, bytes, length))
+            return false;
+    return open;
+}
+
+int zygote_run(int fd)
+{
+    struct zygote zygote = {0};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "agentos-zygote");
+    setproctitle("-agentos-zygote");
+    signal(SIGPIPE, SIG_IGN);
+    if (!history_library_start())
+        return EX_SOFTWARE;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    channel_open(&zygote.channel, fd);
+    while (serve(&zygote))
+        ;
+    return EX_OK;
+}
