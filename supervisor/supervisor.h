@@ -68,7 +68,6 @@ struct supervisor {
     const struct run_options *options;
     struct loop *loop;
     int data; /* descriptor of DATA_DIR */
-    int lock, data_lock;
     struct switchboard *switchboard;
     struct relay *relay;
     struct watch *watch;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -31,6 +32,11 @@ struct link {
     int ended_fd; /* eventfd, written by nng's thread */
     _Atomic bool ended;
 };
+
+static void pause_ms(long milliseconds)
+{
+    nanosleep(&(struct timespec){.tv_nsec = milliseconds * 1000000}, NULL);
+}
 
 static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
@@ -63,7 +69,7 @@ static int dial(struct link *link, const char *url)
         int error = nng_dial(link->socket, target, NULL, 0);
         if (error == 0 || clock_monotonic_ms() >= deadline)
             return error;
-        nng_msleep(RETRY_MS);
+        pause_ms(RETRY_MS);
     }
 }
 
@@ -141,7 +147,7 @@ void link_close(struct link *link)
     if (!link)
         return;
     if (!atomic_load(&link->ended))
-        nng_msleep(LAST_WORDS_MS);
+        pause_ms(LAST_WORDS_MS);
     if (link->held)
         nng_msg_free(link->held);
     nng_close(link->socket);

@@ -1,8 +1,8 @@
 #include "worker/zygote.h"
 
-#include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <git2.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
-#include "worker/history.h"
+
 #include "worker/start.h"
 
 /* A worker that stands at its gate until the supervisor says GO. */
@@ -220,7 +220,7 @@ int zygote_run(int fd)
     prctl(PR_SET_NAME, "agentos-zygote");
     setproctitle("-agentos-zygote");
     signal(SIGPIPE, SIG_IGN);
-    if (!history_library_start())
+    if (git_libgit2_init() < 0)
         return EX_SOFTWARE;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, O_NONBLOCK);

@@ -1,0 +1,21 @@
+/* One supervisor for one data directory, and the folder of its sockets. */
+#ifndef AGENTOS_SUPERVISOR_OWNERSHIP_H
+#define AGENTOS_SUPERVISOR_OWNERSHIP_H
+
+#include <stdbool.h>
+
+#include "common/fault.h"
+
+struct ownership {
+    int data; /* descriptor of DATA_DIR; locked as well, so that another run directory doesn't allow a second one */
+    int run;  /* descriptor of the run directory, 0700 */
+    int lock; /* RUN_DIR/lock, with our pid in it */
+};
+
+/* Opens both, makes the run directory, takes the locks. Returns 0, or the exit status (sysexits.h) and fault; 75:
+ * another supervisor has it, and the sentence names its pid. The kernel lets go of the locks when the process ends,
+ * however it ends. */
+int ownership_take(struct ownership *ownership, const char *data_dir, const char *run_dir, struct fault *fault);
+void ownership_end(struct ownership *ownership);
+
+#endif

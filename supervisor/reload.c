@@ -1,0 +1,90 @@
+/* agents.yaml has changed: what is new is started, what is gone is drained and stopped, what is otherwise defined is
+ * told; nobody else notices. A file with a fault changes nothing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/control.h"
+#include "supervisor/supervisor.h"
+
+static void report(struct buffer *said, const char *what, const char *name)
+{
+    log_info("agentos", NULL, "agents.yaml: agent '%s' %s", name, what);
+    buffer_print(said, "agent '%s' %s\n", name, what);
+}
+
+static void refuse(const struct buffer *faults, struct buffer *said)
+{
+    for (const char *line = faults->data; line && *line;) {
+        int length = (int)strcspn(line, "\n");
+        log_error("agentos", NULL, "%.*s", length, line);
+        line += length + (line[length] == '\n');
+    }
+    log_error("agentos", NULL, "agents.yaml is refused, nothing was changed; the agents go on as they were defined");
+    buffer_print(said, "%sagents.yaml is refused; nothing was changed\n", faults->data ? faults->data : "");
+}
+
+static void remove_agent(struct agent *agent, struct buffer *said)
+{
+    report(said, "was taken out; it is drained and stopped, its directory stays", agent->name);
+    agent->leaving = true;
+    agent_order(agent, EVENT_STOP, false);
+}
+
+static void apply_to(struct agent *agent, const struct roster_agent *definition, struct buffer *said)
+{
+    OWNED_BUFFER struct buffer encoded = {0};
+    roster_encode(definition, &encoded);
+    bool was_leaving = agent->leaving;
+    agent->leaving = false;
+    if (strcmp(encoded.data, agent->encoded.data) != 0) {
+        agent_redefine(agent, definition);
+        report(said, "was redefined", agent->name);
+    }
+    if (was_leaving) {
+        report(said, "is back; it is started again", agent->name);
+        agent_order(agent, EVENT_START, false);
+    }
+}
+
+static void add_agent(struct supervisor *supervisor, const struct roster_agent *definition, struct buffer *said)
+{
+    supervisor->agents =
+        memory_grow(supervisor->agents, supervisor->agent_count + 1, sizeof *supervisor->agents);
+    struct agent *agent = agent_new(supervisor, definition);
+    supervisor->agents[supervisor->agent_count++] = agent;
+    report(said, "is new; it is started", agent->name);
+    agent_begin(agent);
+}
+
+static void remove_missing(struct supervisor *supervisor, const struct roster *roster, struct buffer *said)
+{
+    for (size_t i = supervisor->agent_count; i-- > 0;) {
+        struct agent *agent = supervisor->agents[i];
+        if (!roster_find(roster, agent->name) && !agent->leaving)
+            remove_agent(agent, said); /* which may free it, when it has no process: so backwards */
+    }
+}
+
+bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
+{
+    OWNED_BUFFER struct buffer faults = {0};
+    struct roster *roster = roster_load(supervisor->options->data_dir, &faults);
+    if (!roster) {
+        refuse(&faults, said);
+        return false;
+    }
+    remove_missing(supervisor, roster, said);
+    for (size_t i = 0; i < roster->agent_count; i++) {
+        struct agent *agent = supervisor_find(supervisor, roster->agents[i].name);
+        if (agent)
+            apply_to(agent, &roster->agents[i], said);
+        else
+            add_agent(supervisor, &roster->agents[i], said);
+    }
+    roster_free(roster);
+    if (!said->length)
+        buffer_text(said, "agents.yaml says nothing new\n");
+    return true;
+}

@@ -1,0 +1,484 @@
+/* The supervisor from its start to its end.
+ *
+ *   agentos run                 one thread and nng's; epoll over signals, sockets, timers
+ *    |- agentos-zygote          forks the workers; started before nng makes threads
+ *    |- agentos-gateway         asks the model
+ *    |- agentos-worker NAME …   our children, by way of the zygote (we are their subreaper)
+ */
+#include "supervisor/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/settings.h"
+#include "supervisor/control.h"
+#include "supervisor/ownership.h"
+#include "supervisor/supervisor.h"
+
+enum {
+    HEARTBEAT_MS = 10 * 1000,
+    RELOAD_SETTLE_MS = 100, /* an editor writes a file in several steps */
+    LAST_KILL_MS = 5000,
+    /* setproctitle writes over the environment: a worker's whole name needs this much of it. */
+    TITLE_ROOM = 160,
+};
+
+struct agent *supervisor_find(const struct supervisor *supervisor, const char *name)
+{
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        if (strcmp(supervisor->agents[i]->name, name) == 0)
+            return supervisor->agents[i];
+    return NULL;
+}
+
+void supervisor_settled(struct supervisor *supervisor)
+{
+    size_t settled = 0;
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        settled += supervisor->agents[i]->settled;
+    if (supervisor->running || settled < supervisor->agent_count)
+        return;
+    supervisor->running = true;
+    log_info("agentos", NULL, "AgentOS running with %zu agent(s). Polling every %llds.", supervisor->agent_count,
+             (long long)supervisor->poll_seconds);
+}
+
+/* --- the zygote --- */
+
+static bool zygote_says(void *context, const void *bytes, size_t length)
+{
+    struct supervisor *supervisor = context;
+    struct reader reader;
+    unsigned type = 0;
+    OWNED char *name = NULL, *why = NULL;
+    uint64_t generation, pid;
+    if (!message_open(&reader, bytes, length, &type) || type != MESSAGE_SPAWNED ||
+        !message_read(&reader, MESSAGE_SPAWNED, &name, &generation, &pid, &why))
+        return false;
+    struct agent *agent = supervisor_find(supervisor, name);
+    if (agent && agent->spawning && agent->generation == generation)
+        agent_spawned(agent, (pid_t)pid, why);
+    else if (pid > 1)
+        kill((pid_t)pid, SIGKILL); /* nobody waits for it any more */
+    return true;
+}
+
+static void zygote_started(void *context)
+{
+    struct supervisor *supervisor = context;
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        agent_spawn_again(supervisor->agents[i]);
+}
+
+static char **zygote_environment(void)
+{
+    size_t count = 0;
+    while (environ[count])
+        count++;
+    char **environment = memory_new(count + 2, sizeof *environment);
+    memcpy(environment, environ, count * sizeof *environment);
+    environment[count] = memory_print("AGENTOS_TITLE_ROOM=%*s", TITLE_ROOM, "");
+    return environment;
+}
+
+static void start_zygote(struct supervisor *supervisor)
+{
+    static char *arguments[] = {"agentos-zygote", "--zygote", "3", NULL};
+    child_begin(&supervisor->zygote, supervisor->loop,
+                &(struct child_plan){
+                    .name = "zygote",
+                    .program = memory_print("%s/agentos-worker", supervisor->options->programs),
+                    .arguments = arguments,
+                    .environment = zygote_environment(),
+                    .extra = -1,
+                    .message = zygote_says,
+                    .started = zygote_started,
+                    .context = supervisor,
+                });
+}
+
+/* --- the gateway --- */
+
+static bool gateway_says(void *context, const void *bytes, size_t length)
+{
+    struct supervisor *supervisor = context;
+    return relay_gateway_says(supervisor->relay, bytes, length);
+}
+
+static void gateway_started(void *context)
+{
+    struct supervisor *supervisor = context;
+    relay_gateway_started(supervisor->relay);
+}
+
+static void start_gateway(struct supervisor *supervisor)
+{
+    static char *arguments[] = {"agentos-gateway", "3", "4", NULL};
+    child_begin(&supervisor->gateway, supervisor->loop,
+                &(struct child_plan){
+                    .name = "gateway",
+                    .program = memory_print("%s/agentos-gateway", supervisor->options->programs),
+                    .arguments = arguments,
+                    .environment = environ,
+                    .extra = supervisor->options->secrets,
+                    .message = gateway_says,
+                    .started = gateway_started,
+                    .context = supervisor,
+                });
+}
+
+static bool to_gateway(void *context, const struct buffer *message)
+{
+    struct supervisor *supervisor = context;
+    return child_send(&supervisor->gateway, message);
+}
+
+static void to_worker(void *asker, const struct buffer *message)
+{
+    struct agent *agent = asker;
+    if (agent->pid > 0 && !line_send(agent->line, message))
+        agent_distrust(agent, "it does not read what it is sent");
+}
+
+/* --- ending --- */
+
+static bool all_down(const struct supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        if (life_has_process(&supervisor->agents[i]->life))
+            return false;
+    return true;
+}
+
+static void kill_everybody(struct supervisor *supervisor)
+{
+    supervisor->ending_now = true;
+    for (size_t i = supervisor->agent_count; i-- > 0;)
+        agent_order(supervisor->agents[i], EVENT_KILL, false);
+}
+
+static void end_timer_rings(void *context)
+{
+    struct supervisor *supervisor = context;
+    if (supervisor->ending_now) {
+        log_error("agentos", NULL, "Some workers can't be ended; the supervisor ends without them");
+        loop_end(supervisor->loop);
+        return;
+    }
+    kill_everybody(supervisor);
+    timer_set(supervisor->loop, &supervisor->end_timer, LAST_KILL_MS);
+}
+
+/* Everybody is asked at once, so the whole takes as long as the slowest, and at most the grace. */
+static void begin_ending(struct supervisor *supervisor, const char *why)
+{
+    if (supervisor->ending) {
+        log_warn("agentos", NULL, "%s again: the workers are killed", why);
+        kill_everybody(supervisor);
+        timer_set(supervisor->loop, &supervisor->end_timer, LAST_KILL_MS);
+        return;
+    }
+    supervisor->ending = true;
+    log_info("agentos", NULL, "%s: stopping, within %lld s", why, (long long)supervisor->grace_ms / 1000);
+    timer_set(supervisor->loop, &supervisor->end_timer, supervisor->grace_ms);
+    for (size_t i = supervisor->agent_count; i-- > 0;)
+        agent_order(supervisor->agents[i], EVENT_STOP, false);
+    if (all_down(supervisor))
+        loop_end(supervisor->loop);
+}
+
+static void drop_agent(struct supervisor *supervisor, struct agent *agent)
+{
+    size_t i = 0;
+    while (supervisor->agents[i] != agent)
+        i++;
+    memmove(&supervisor->agents[i], &supervisor->agents[i + 1],
+            (supervisor->agent_count - i - 1) * sizeof *supervisor->agents);
+    supervisor->agent_count--;
+    control_agent_gone(supervisor->control, agent);
+    agent_free(agent);
+}
+
+void supervisor_agent_down(struct supervisor *supervisor, struct agent *agent)
+{
+    if (supervisor->ending && all_down(supervisor))
+        loop_end(supervisor->loop);
+    else if (agent->leaving)
+        drop_agent(supervisor, agent);
+}
+
+/* --- signals and timers --- */
+
+static struct agent *agent_of(const struct supervisor *supervisor, pid_t pid)
+{
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        if (supervisor->agents[i]->pid == pid)
+            return supervisor->agents[i];
+    return NULL;
+}
+
+static void reap(struct supervisor *supervisor)
+{
+    int status;
+    pid_t pid;
+    /* A worker may have been made and have ended since the last turn: first hear of it, then see it end. */
+    child_drain(&supervisor->zygote);
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct agent *agent = agent_of(supervisor, pid);
+        if (agent)
+            agent_exited(agent, status);
+        else if (!child_reap(&supervisor->zygote, pid, status) && !child_reap(&supervisor->gateway, pid, status))
+            log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
+    }
+}
+
+static void reload(void *context)
+{
+    struct supervisor *supervisor = context;
+    OWNED_BUFFER struct buffer said = {0};
+    if (!supervisor->ending)
+        supervisor_reload(supervisor, &said);
+}
+
+static void on_signal(void *context, uint32_t events)
+{
+    (void)events;
+    struct supervisor *supervisor = context;
+    struct signalfd_siginfo info;
+    while (read(supervisor->signals, &info, sizeof info) == sizeof info) {
+        switch (info.ssi_signo) {
+        case SIGCHLD:
+            reap(supervisor);
+            break;
+        case SIGHUP:
+            log_info("agentos", NULL, "SIGHUP: agents.yaml is read again");
+            reload(supervisor);
+            break;
+        default:
+            begin_ending(supervisor, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+        }
+    }
+}
+
+static void scan(void *context)
+{
+    struct supervisor *supervisor = context;
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        agent_scan(supervisor->agents[i]);
+    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
+}
+
+static void beat(void *context)
+{
+    struct supervisor *supervisor = context;
+    supervisor->heartbeat++;
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        agent_heartbeat(supervisor->agents[i], supervisor->heartbeat);
+    timer_set(supervisor->loop, &supervisor->heartbeat_timer, HEARTBEAT_MS);
+}
+
+static void one_changed(void *subject, uint64_t look)
+{
+    agent_look(subject, look);
+}
+
+static void all_changed(void *context)
+{
+    struct supervisor *supervisor = context;
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        agent_look(supervisor->agents[i], LOOK_ALL);
+}
+
+static void roster_changed(void *context)
+{
+    struct supervisor *supervisor = context;
+    timer_set(supervisor->loop, &supervisor->reload_timer, RELOAD_SETTLE_MS);
+}
+
+/* --- the start --- */
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool take_signals(struct supervisor *supervisor)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+        sigaddset(&set, taken[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    supervisor->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return supervisor->signals >= 0 &&
+           loop_watch(supervisor->loop, supervisor->signals, EPOLLIN, on_signal, supervisor);
+}
+
+/* The sockets' folder. A path that is too long for a socket is no matter (switchboard.c). */
+static bool open_switchboard(struct supervisor *supervisor, int run, struct fault *fault)
+{
+    if (mkdirat(run, "w", 0700) != 0 && errno != EEXIST)
+        return fault_errno(fault, "cannot make the folder w in %s", supervisor->options->run_dir);
+    OWNED char *folder = memory_print("%s/w", supervisor->options->run_dir);
+    supervisor->switchboard = switchboard_open(supervisor->loop, folder, fault);
+    return supervisor->switchboard != NULL;
+}
+
+static void say_where_answers_come_from(void)
+{
+    const char *base = setting_text(SET_LLM_BASE_URL, NULL);
+    if (base && strcmp(base, "offline") == 0)
+        log_warn("agentos", NULL,
+                 "LLM_BASE_URL is 'offline': a built-in model without network answers, and says that it is one. "
+                 "Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY for a real one.");
+}
+
+static bool start_parts(struct supervisor *supervisor, int run, struct fault *fault)
+{
+    supervisor->relay =
+        relay_new(&(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = supervisor});
+    start_zygote(supervisor); /* before nng makes threads; it is exec'ed, so later ones do no harm either */
+    start_gateway(supervisor);
+    if (!open_switchboard(supervisor, run, fault))
+        return false;
+    supervisor->watch = watch_open(supervisor->loop, &(struct watch_owner){.changed = one_changed,
+                                                                           .all_changed = all_changed,
+                                                                           .roster_changed = roster_changed,
+                                                                           .context = supervisor});
+    watch_roster(supervisor->watch, supervisor->data);
+    supervisor->control = control_open(supervisor, run, fault);
+    return supervisor->control != NULL;
+}
+
+static void start_agents(struct supervisor *supervisor, const struct roster *roster)
+{
+    supervisor->agents = memory_new(roster->agent_count, sizeof *supervisor->agents);
+    for (size_t i = 0; i < roster->agent_count; i++)
+        supervisor->agents[supervisor->agent_count++] = agent_new(supervisor, &roster->agents[i]);
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        agent_begin(supervisor->agents[i]);
+    supervisor_settled(supervisor);
+}
+
+static void start_timers(struct supervisor *supervisor)
+{
+    supervisor->scan_timer = (struct timer){.ring = scan, .context = supervisor};
+    supervisor->heartbeat_timer = (struct timer){.ring = beat, .context = supervisor};
+    supervisor->end_timer = (struct timer){.ring = end_timer_rings, .context = supervisor};
+    supervisor->reload_timer = (struct timer){.ring = reload, .context = supervisor};
+    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
+    timer_set(supervisor->loop, &supervisor->heartbeat_timer, HEARTBEAT_MS);
+}
+
+/* The zygote and the gateway have nothing to finish: their channels close, and what doesn't end by that is killed. */
+static void end_parts(struct supervisor *supervisor)
+{
+    struct child *const children[] = {&supervisor->zygote, &supervisor->gateway};
+    for (size_t i = 0; i < 2; i++)
+        if (children[i]->loop)
+            child_stop(children[i]);
+    control_close(supervisor->control);
+    supervisor->control = NULL;
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        agent_free(supervisor->agents[i]);
+    free(supervisor->agents);
+    for (size_t i = 0; i < 2; i++)
+        if (children[i]->pid > 0) {
+            child_kill(children[i]);
+            while (waitpid(children[i]->pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        }
+    switchboard_close(supervisor->switchboard);
+    watch_close(supervisor->watch);
+    relay_free(supervisor->relay);
+}
+
+static int load_roster(const struct run_options *options, struct roster **roster)
+{
+    OWNED_BUFFER struct buffer faults = {0};
+    *roster = roster_load(options->data_dir, &faults);
+    if (*roster)
+        return EX_OK;
+    for (const char *line = faults.data; line && *line;) {
+        int length = (int)strcspn(line, "\n");
+        log_error("agentos", NULL, "%.*s", length, line);
+        line += length + (line[length] == '\n');
+    }
+    log_error("agentos", NULL, "Nothing was started. `agentos check` checks the file.");
+    return EX_CONFIG;
+}
+
+static int supervise(struct supervisor *supervisor, int run, const struct roster *roster)
+{
+    struct fault fault;
+    int status = EX_OK;
+    supervisor->loop = loop_new();
+    if (!supervisor->loop || !take_signals(supervisor)) {
+        log_error("agentos", NULL, "Cannot make the event loop: %s", strerror(errno));
+        return EX_OSERR;
+    }
+    start_timers(supervisor);
+    if (start_parts(supervisor, run, &fault)) {
+        start_agents(supervisor, roster);
+        loop_run(supervisor->loop);
+        log_info("agentos", NULL, "AgentOS has stopped");
+    } else {
+        log_error("agentos", NULL, "%s. Nothing runs.", fault.text);
+        status = EX_OSERR;
+    }
+    end_parts(supervisor);
+    close(supervisor->signals);
+    loop_free(supervisor->loop);
+    return status;
+}
+
+int supervisor_run(const struct run_options *options)
+{
+    struct fault fault;
+    struct ownership ownership;
+    struct roster *roster;
+    struct supervisor supervisor = {
+        .options = options,
+        .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
+        .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000,
+        .started_at = clock_monotonic_ms(),
+    };
+    int status = ownership_take(&ownership, options->data_dir, options->run_dir, &fault);
+    if (status != EX_OK) {
+        log_error("agentos", NULL, "%s", fault.text);
+        return status;
+    }
+    status = load_roster(options, &roster);
+    if (status == EX_OK) {
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        raise_file_limit();
+        say_where_answers_come_from();
+        supervisor.data = ownership.data;
+        status = supervise(&supervisor, ownership.run, roster);
+        roster_free(roster);
+    }
+    ownership_end(&ownership);
+    return status;
+}
