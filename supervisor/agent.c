@@ -79,8 +79,7 @@ static void spawn(void *context)
         return;
     }
     if (!agent->line)
-        agent->line =
-            line_open(agent->supervisor->switchboard, agent->name, &line_owner, agent, &fault);
+        agent->line = line_open(agent->supervisor->switchboard, agent->name, &line_owner, agent, &fault);
     if (!agent->line) {
         fail(agent, fault.text);
         return;
@@ -283,16 +282,17 @@ void agent_exited(struct agent *agent, int status)
 
 void agent_distrust(struct agent *agent, const char *why)
 {
-    log_error("agentos", NULL, "Worker of agent '%s' (pid %d) is killed: %s", agent->name, (int)agent->pid, why);
+    log_error("agentos", NULL, "Worker of agent '%s' (pid %d) is killed: %s", agent->name, (int)agent->pid,
+              why);
     life_event(&agent->life, EVENT_HUNG);
 }
 
 static void task_overdue(void *context)
 {
     struct agent *agent = context;
-    OWNED char *why = memory_print("its task %s took more than task_seconds (%lld s); it is tried again",
-                                   agent->doing ? agent->doing : "",
-                                   (long long)agent->definition->limits.task_seconds);
+    OWNED char *why =
+        memory_print("its task %s took more than task_seconds (%lld s); it is tried again",
+                     agent->doing ? agent->doing : "", (long long)agent->definition->limits.task_seconds);
     agent_distrust(agent, why);
 }
 
@@ -300,7 +300,8 @@ static void life_timer_rings(void *context)
 {
     struct agent *agent = context;
     if (agent->life.state == STATE_STARTING)
-        log_error("agentos", NULL, "Worker of agent '%s' was not ready after %d s; it is killed and started again",
+        log_error("agentos", NULL,
+                  "Worker of agent '%s' was not ready after %d s; it is killed and started again",
                   agent->name, LIFE_START_MS / 1000);
     life_event(&agent->life, EVENT_TIMER);
 }
@@ -329,7 +330,8 @@ void agent_scan(struct agent *agent)
     if (!life_is_up(&agent->life))
         return;
     if (tree_was_replaced(agent)) {
-        log_warn("agentos", NULL, "%s is another folder now; the agent's worker is started anew in it", agent->path);
+        log_warn("agentos", NULL, "%s is another folder now; the agent's worker is started anew in it",
+                 agent->path);
         life_event(&agent->life, EVENT_RESTART);
         return;
     }
@@ -359,13 +361,14 @@ void agent_order(struct agent *agent, enum life_event order, bool remember)
 {
     struct wanted wanted = agent->wanted;
     struct fault fault;
-    wanted.stopped = order == EVENT_STOP || (wanted.stopped && order != EVENT_START && order != EVENT_RESTART);
+    wanted.stopped =
+        order == EVENT_STOP || (wanted.stopped && order != EVENT_START && order != EVENT_RESTART);
     wanted.paused = order == EVENT_PAUSE || (wanted.paused && order != EVENT_RESUME);
     if (remember && (wanted.stopped != agent->wanted.stopped || wanted.paused != agent->wanted.paused)) {
         agent->wanted = wanted;
         if (!wanted_save(agent->supervisor->data, agent->name, wanted, &fault))
-            log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s", agent->name,
-                     fault.text);
+            log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s",
+                     agent->name, fault.text);
     }
     life_event(&agent->life, order);
     if (!life_has_process(&agent->life))

@@ -34,8 +34,7 @@ static void close_channel(struct child *child)
 static void update_interest(struct child *child)
 {
     if (child->watch)
-        loop_change(child->loop, child->watch,
-                    EPOLLIN | (channel_pending(&child->channel) ? EPOLLOUT : 0u));
+        loop_change(child->loop, child->watch, EPOLLIN | (channel_pending(&child->channel) ? EPOLLOUT : 0u));
 }
 
 void child_kill(struct child *child)

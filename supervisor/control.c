@@ -98,8 +98,8 @@ void client_complain(struct client *client, int exit, const char *format, ...)
 static void push(struct client *client)
 {
     while (client->out_done < client->out.length) {
-        ssize_t n = send(client->fd, client->out.data + client->out_done, client->out.length - client->out_done,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send(client->fd, client->out.data + client->out_done,
+                         client->out.length - client->out_done, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN) {
@@ -127,8 +127,8 @@ static void answer(struct client *client)
 {
     json_error_t error;
     client->asked = true;
-    json_t *request = json_loadb(client->in.data ? client->in.data : "", client->in.length,
-                                 JSON_REJECT_DUPLICATES, &error);
+    json_t *request =
+        json_loadb(client->in.data ? client->in.data : "", client->in.length, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(request))
         client_complain(client, EX_USAGE, "the request is no JSON object: %s",
                         request ? "it is something else" : error.text);
@@ -203,8 +203,8 @@ static void on_connect(void *context, uint32_t events)
         static const char no[] = "{\"exit\":77,\"complaint\":\"not permitted: another user\"}\n";
         static const char later[] = "{\"exit\":75,\"complaint\":\"too many clients at once; try again\"}\n";
         bool full = control->count >= CLIENTS_MAX;
-        ssize_t ignored = send(fd, full ? later : no, full ? sizeof later - 1 : sizeof no - 1,
-                               MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t ignored =
+            send(fd, full ? later : no, full ? sizeof later - 1 : sizeof no - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)ignored;
         close(fd);
         return;
@@ -321,13 +321,14 @@ static void judge_task_of_idle(struct client *client, void *context)
     OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, file);
     struct file_stamp stamp = files_stamp_at(agent->tree, path);
     if (stamp.inode)
-        client_say(client, EX_OK,
-                   json_pack("{s:s, s:s, s:n, s:n}", "id", client->waiter.task, "end", "done", "reward",
-                             "commit"));
+        client_say(
+            client, EX_OK,
+            json_pack("{s:s, s:s, s:n, s:n}", "id", client->waiter.task, "end", "done", "reward", "commit"));
     else
-        client_complain(client, EX_DATAERR,
-                        "the worker was started again meanwhile and nothing is left to do; see `agentos log %s`",
-                        agent->name);
+        client_complain(
+            client, EX_DATAERR,
+            "the worker was started again meanwhile and nothing is left to do; see `agentos log %s`",
+            agent->name);
     stop_waiting(client);
 }
 

@@ -26,7 +26,8 @@ void control_close(struct control *control); /* NULL is fine */
 
 /* News for those who wait; control may be NULL. */
 void control_agent_changed(struct control *control, struct agent *agent);
-void control_agent_idle(struct control *control, struct agent *agent); /* its worker says that nothing is left */
+void control_agent_idle(struct control *control,
+                        struct agent *agent); /* its worker says that nothing is left */
 void control_agent_gone(struct control *control, struct agent *agent); /* it is about to be freed */
 void control_task_finished(struct control *control, struct agent *agent, const char *task, int reward,
                            const char *commit, const char *end);

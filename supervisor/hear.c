@@ -138,9 +138,9 @@ static const struct {
     unsigned type;
     bool (*handle)(struct agent *, struct reader *);
 } handlers[] = {
-    {MESSAGE_HELLO, on_hello},       {MESSAGE_READY, on_ready},       {MESSAGE_ACTIVITY, on_activity},
-    {MESSAGE_FIGURES, on_figures},   {MESSAGE_PROBLEMS, on_problems}, {MESSAGE_FINISHED, on_finished},
-    {MESSAGE_ALIVE, on_alive},       {MESSAGE_CANCELLED, on_cancelled}, {MESSAGE_ASK, on_ask},
+    {MESSAGE_HELLO, on_hello},     {MESSAGE_READY, on_ready},         {MESSAGE_ACTIVITY, on_activity},
+    {MESSAGE_FIGURES, on_figures}, {MESSAGE_PROBLEMS, on_problems},   {MESSAGE_FINISHED, on_finished},
+    {MESSAGE_ALIVE, on_alive},     {MESSAGE_CANCELLED, on_cancelled}, {MESSAGE_ASK, on_ask},
     {MESSAGE_FORGET, on_forget},
 };
 
@@ -170,8 +170,8 @@ bool agent_hears(void *context, const void *bytes, size_t length)
         return true;
     if (!agent->said_hello)
         return true;
-    OWNED char *why = memory_print("its message (%s, %zu bytes) is not as the protocol has it",
-                                   message_name(type), length);
+    OWNED char *why =
+        memory_print("its message (%s, %zu bytes) is not as the protocol has it", message_name(type), length);
     agent_distrust(agent, why);
     return false;
 }

@@ -18,7 +18,8 @@ void loop_free(struct loop *loop);
  * NULL and errno: it can't be watched. */
 struct loop_watch *loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready *ready, void *context);
 void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
-void loop_forget(struct loop *loop, struct loop_watch *watch); /* NULL is fine; before the descriptor is closed */
+void loop_forget(struct loop *loop,
+                 struct loop_watch *watch); /* NULL is fine; before the descriptor is closed */
 
 /* A timer lives in its owner, zeroed but for the first two fields. Setting a set one moves it. */
 struct timer {

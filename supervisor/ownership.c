@@ -16,7 +16,8 @@
 static int open_run(const char *run_dir, struct fault *fault)
 {
     if (mkdir(run_dir, 0700) != 0 && errno != EEXIST) {
-        fault_errno(fault, "cannot make the run directory %s (AGENTOS_RUN_DIR says where else it may be)", run_dir);
+        fault_errno(fault, "cannot make the run directory %s (AGENTOS_RUN_DIR says where else it may be)",
+                    run_dir);
         return -1;
     }
     int run = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -71,7 +72,8 @@ static int take_locks(struct ownership *ownership, const char *data_dir, struct 
     return EX_OK;
 }
 
-int ownership_take(struct ownership *ownership, const char *data_dir, const char *run_dir, struct fault *fault)
+int ownership_take(struct ownership *ownership, const char *data_dir, const char *run_dir,
+                   struct fault *fault)
 {
     *ownership = (struct ownership){.run = -1, .lock = -1};
     ownership->data = files_open_path(data_dir, fault);

@@ -15,7 +15,8 @@ struct ownership {
 /* Opens both, makes the run directory, takes the locks. Returns 0, or the exit status (sysexits.h) and fault; 75:
  * another supervisor has it, and the sentence names its pid. The kernel lets go of the locks when the process ends,
  * however it ends. */
-int ownership_take(struct ownership *ownership, const char *data_dir, const char *run_dir, struct fault *fault);
+int ownership_take(struct ownership *ownership, const char *data_dir, const char *run_dir,
+                   struct fault *fault);
 void ownership_end(struct ownership *ownership);
 
 #endif

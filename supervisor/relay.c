@@ -82,8 +82,8 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
 {
     struct question *question = memory_new(1, sizeof *question);
     OWNED char *claimed = NULL;
-    bool read = message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system,
-                             &question->task);
+    bool read =
+        message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task);
     if (!read || count_of(relay, asker) >= RELAY_ASKS_PER_AGENT) {
         free(question->system);
         free(question->task);

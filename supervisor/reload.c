@@ -21,7 +21,8 @@ static void refuse(const struct buffer *faults, struct buffer *said)
         log_error("agentos", NULL, "%.*s", length, line);
         line += length + (line[length] == '\n');
     }
-    log_error("agentos", NULL, "agents.yaml is refused, nothing was changed; the agents go on as they were defined");
+    log_error("agentos", NULL,
+              "agents.yaml is refused, nothing was changed; the agents go on as they were defined");
     buffer_print(said, "%sagents.yaml is refused; nothing was changed\n", faults->data ? faults->data : "");
 }
 
@@ -48,7 +49,8 @@ static void apply_to(struct agent *agent, const struct roster_agent *definition,
     }
 }
 
-static void add_agent(struct supervisor *supervisor, const struct roster_agent *definition, struct buffer *said)
+static void add_agent(struct supervisor *supervisor, const struct roster_agent *definition,
+                      struct buffer *said)
 {
     supervisor->agents =
         memory_grow(supervisor->agents, supervisor->agent_count + 1, sizeof *supervisor->agents);

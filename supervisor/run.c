@@ -55,8 +55,8 @@ void supervisor_settled(struct supervisor *supervisor)
     if (supervisor->running || settled < supervisor->agent_count)
         return;
     supervisor->running = true;
-    log_info("agentos", NULL, "AgentOS running with %zu agent(s). Polling every %llds.", supervisor->agent_count,
-             (long long)supervisor->poll_seconds);
+    log_info("agentos", NULL, "AgentOS running with %zu agent(s). Polling every %llds.",
+             supervisor->agent_count, (long long)supervisor->poll_seconds);
 }
 
 /* --- the zygote --- */
@@ -243,7 +243,8 @@ static void reap(struct supervisor *supervisor)
         struct agent *agent = agent_of(supervisor, pid);
         if (agent)
             agent_exited(agent, status);
-        else if (!child_reap(&supervisor->zygote, pid, status) && !child_reap(&supervisor->gateway, pid, status))
+        else if (!child_reap(&supervisor->zygote, pid, status) &&
+                 !child_reap(&supervisor->gateway, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
 }
@@ -350,15 +351,16 @@ static void say_where_answers_come_from(void)
 {
     const char *base = setting_text(SET_LLM_BASE_URL, NULL);
     if (base && strcmp(base, "offline") == 0)
-        log_warn("agentos", NULL,
-                 "LLM_BASE_URL is 'offline': a built-in model without network answers, and says that it is one. "
-                 "Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY for a real one.");
+        log_warn(
+            "agentos", NULL,
+            "LLM_BASE_URL is 'offline': a built-in model without network answers, and says that it is one. "
+            "Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY for a real one.");
 }
 
 static bool start_parts(struct supervisor *supervisor, int run, struct fault *fault)
 {
-    supervisor->relay =
-        relay_new(&(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = supervisor});
+    supervisor->relay = relay_new(
+        &(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = supervisor});
     start_zygote(supervisor); /* before nng makes threads; it is exec'ed, so later ones do no harm either */
     start_gateway(supervisor);
     if (!open_switchboard(supervisor, run, fault))

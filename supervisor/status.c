@@ -38,7 +38,8 @@ static enum throughput_class class_of(const struct agent *agent)
     if (class != CLASS_UNSET)
         return class;
     class = CLASS_MEDIUM;
-    if (agent->tree < 0 || files_read(agent->tree, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
+    if (agent->tree < 0 ||
+        files_read(agent->tree, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
         !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
         return class;
     const char *said = frontmatter_text(&matter, "throughput_class");
@@ -92,20 +93,20 @@ static json_t *agent_object(const struct agent *agent)
 {
     const struct figures *figures = &agent->figures;
     OWNED char *detail = detail_of(agent);
-    json_t *object = json_pack(
-        "{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state", life_state_name(agent->life.state),
-        "detail", text_or_null(detail), "pid", agent->pid > 0 ? json_integer(agent->pid) : json_null(),
-        "uptime_seconds",
-        (json_int_t)(agent->pid > 0 ? (clock_monotonic_ms() - agent->spawned_at) / 1000 : 0), "restarts",
-        (json_int_t)agent->restarts, "last_exit", text_or_null(agent->last_exit));
-    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o}", "queue_depth",
-                             (json_int_t)figures->queue, "inbox_depth", (json_int_t)figures->inbox,
-                             "handoff_depth", (json_int_t)figures->handoffs, "outbox_depth",
-                             (json_int_t)figures->outbox, "dead_letters", (json_int_t)figures->dead_letters,
-                             "throughput_class", class_name(class_of(agent)), "negative_streak",
-                             (json_int_t)figures->negative_streak, "tasks_done", (json_int_t)figures->tasks_done,
-                             "tokens_today", (json_int_t)figures->tokens_today, "memory_bytes",
-                             (json_int_t)memory_bytes(agent->pid), "problems", problems_of(agent, detail));
+    json_t *object =
+        json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
+                  life_state_name(agent->life.state), "detail", text_or_null(detail), "pid",
+                  agent->pid > 0 ? json_integer(agent->pid) : json_null(), "uptime_seconds",
+                  (json_int_t)(agent->pid > 0 ? (clock_monotonic_ms() - agent->spawned_at) / 1000 : 0),
+                  "restarts", (json_int_t)agent->restarts, "last_exit", text_or_null(agent->last_exit));
+    json_t *more = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o}", "queue_depth", (json_int_t)figures->queue,
+        "inbox_depth", (json_int_t)figures->inbox, "handoff_depth", (json_int_t)figures->handoffs,
+        "outbox_depth", (json_int_t)figures->outbox, "dead_letters", (json_int_t)figures->dead_letters,
+        "throughput_class", class_name(class_of(agent)), "negative_streak",
+        (json_int_t)figures->negative_streak, "tasks_done", (json_int_t)figures->tasks_done, "tokens_today",
+        (json_int_t)figures->tokens_today, "memory_bytes", (json_int_t)memory_bytes(agent->pid), "problems",
+        problems_of(agent, detail));
     json_object_update(object, more);
     json_decref(more);
     return object;

@@ -10,7 +10,7 @@
 
 /* X(ENUM, name as people see it) */
 #define STATE_TABLE(X)                                                                                       \
-    X(STARTING, "starting")       /* asked for, or bootstrapping: not ready yet */                           \
+    X(STARTING, "starting") /* asked for, or bootstrapping: not ready yet */                                 \
     X(IDLE, "idle")                                                                                          \
     X(WORKING, "working")                                                                                    \
     X(WAITING, "waiting")         /* the provider, or something else outside, holds its task up */           \
@@ -30,21 +30,21 @@ enum life_state {
 
 /* X(ENUM) */
 #define EVENT_TABLE(X)                                                                                       \
-    X(START)   /* orders */                                                                                  \
+    X(START) /* orders */                                                                                    \
     X(STOP)                                                                                                  \
     X(RESTART)                                                                                               \
     X(KILL)                                                                                                  \
     X(PAUSE)                                                                                                 \
     X(RESUME)                                                                                                \
-    X(READY)   /* news from the worker */                                                                    \
+    X(READY) /* news from the worker */                                                                      \
     X(IDLE)                                                                                                  \
     X(WORKING)                                                                                               \
     X(WAITING)                                                                                               \
     X(PAUSED)                                                                                                \
-    X(EXIT)    /* its process has ended, or none came to be */                                               \
-    X(UNABLE)  /* likewise, and starting again at once would be of no use */                                 \
+    X(EXIT)   /* its process has ended, or none came to be */                                                \
+    X(UNABLE) /* likewise, and starting again at once would be of no use */                                  \
     X(TIMER)                                                                                                 \
-    X(HUNG)    /* no heartbeat, over its time, a broken connection, a message that isn't allowed */
+    X(HUNG) /* no heartbeat, over its time, a broken connection, a message that isn't allowed */
 
 enum life_event {
 #define X(name) EVENT_##name,
@@ -59,9 +59,10 @@ struct life_operations {
     void (*spawn)(void *context);                      /* ask for a process; READY or EXIT follows */
     void (*ask_stop)(void *context, int64_t grace_ms); /* STOP */
     void (*ask_pause)(void *context, bool pause);      /* PAUSE */
-    void (*signal)(void *context, int signal); /* to its process; when that isn't there yet, as soon as it is */
-    void (*timer)(void *context, int64_t in_ms);                  /* TIMER then; -1: never mind */
-    void (*changed)(void *context, enum life_state before);       /* the state is another */
+    void (*signal)(void *context,
+                   int signal); /* to its process; when that isn't there yet, as soon as it is */
+    void (*timer)(void *context, int64_t in_ms);            /* TIMER then; -1: never mind */
+    void (*changed)(void *context, enum life_state before); /* the state is another */
 };
 
 struct life {

@@ -34,10 +34,11 @@ static bool has_something(const char *text)
 bool task_block_check(const struct task_block *block, struct fault *fault)
 {
     if (!is_one_line(block->id))
-        return fault_set(fault, "a task's id is one line of text without blanks around it; nothing was added");
+        return fault_set(fault,
+                         "a task's id is one line of text without blanks around it; nothing was added");
     if (strlen(block->id) > ID_MAX)
-        return fault_set(fault, "a task's id has at most %d bytes, this one has %zu; nothing was added", ID_MAX,
-                         strlen(block->id));
+        return fault_set(fault, "a task's id has at most %d bytes, this one has %zu; nothing was added",
+                         ID_MAX, strlen(block->id));
     if (!has_something(block->text))
         return fault_set(fault, "the task has no text; nothing was added");
     if (strlen(block->text) > TASK_TEXT_MAX)

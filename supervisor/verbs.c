@@ -172,8 +172,10 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault)
 
 static void give_order(struct request *request, enum life_event order)
 {
-    struct waiter waiter = {
-        .what = WAIT_ORDER, .agent = request->agent, .order = order, .generation = request->agent->generation};
+    struct waiter waiter = {.what = WAIT_ORDER,
+                            .agent = request->agent,
+                            .order = order,
+                            .generation = request->agent->generation};
     struct fault fault;
     agent_order(request->agent, order, true);
     int state = verbs_order_state(&waiter, &fault);
@@ -229,10 +231,10 @@ static const struct {
     void (*answer)(struct request *);
     bool needs_agent;
 } verbs[] = {
-    {"status", do_status, false}, {"where", do_where, true},     {"task", do_task, true},
-    {"cancel", do_cancel, true},  {"start", do_start, true},     {"stop", do_stop, true},
+    {"status", do_status, false},  {"where", do_where, true},    {"task", do_task, true},
+    {"cancel", do_cancel, true},   {"start", do_start, true},    {"stop", do_stop, true},
     {"restart", do_restart, true}, {"kill", do_kill, true},      {"pause", do_pause, true},
-    {"resume", do_resume, true},  {"reload", do_reload, false},
+    {"resume", do_resume, true},   {"reload", do_reload, false},
 };
 
 void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)

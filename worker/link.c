@@ -120,8 +120,7 @@ bool link_send(struct link *link, const struct buffer *message)
     nng_msg *copy;
     if (atomic_load(&link->ended) || nng_msg_alloc(&copy, 0) != 0)
         return false;
-    if (nng_msg_append(copy, message->data, message->length) == 0 &&
-        nng_sendmsg(link->socket, copy, 0) == 0)
+    if (nng_msg_append(copy, message->data, message->length) == 0 && nng_sendmsg(link->socket, copy, 0) == 0)
         return true;
     nng_msg_free(copy);
     return false;
