@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/utf8.h"
 #include "worker/markdown.h"
 
 /* The heading of this level in the line, trimmed; false: it is none. */
@@ -154,6 +155,36 @@ void entries_remove(struct entries *entries, size_t index)
     entries->count--;
     memmove(&entries->items[index], &entries->items[index + 1],
             (entries->count - index) * sizeof *entries->items);
+}
+
+static void cut(char *text, size_t limit)
+{
+    size_t length = strlen(text);
+    if (length <= limit)
+        return;
+    const char *feed = memrchr(text, '\n', limit);
+    length = feed ? (size_t)(feed - text) + 1 : utf8_cut(text, length, limit - 1);
+    if (!feed)
+        text[length++] = '\n';
+    text[length] = '\0';
+}
+
+void entries_shorten(struct entries *entries, size_t first, size_t count, size_t limit)
+{
+    enum { HEADING_MAX = 256 };
+    size_t kept = 0;
+    for (size_t i = 0; i < entries->count; i++) {
+        struct entry *entry = &entries->items[i];
+        if (i < first || i - first >= count) {
+            entry_free(entry);
+            continue;
+        }
+        entry->heading[utf8_cut(entry->heading, strlen(entry->heading), HEADING_MAX)] = '\0';
+        cut(entry->lines, limit);
+        entries->items[kept++] = *entry;
+    }
+    entries->count = kept;
+    cut(entries->preamble, limit);
 }
 
 /* The line with this field: [start, end) of lines, without the newline. NULL: none. */

@@ -30,6 +30,8 @@ void entries_free(struct entries *entries);
 struct entry *entries_find(struct entries *entries, const char *heading);   /* the first; NULL: none */
 struct entry *entries_append(struct entries *entries, const char *heading); /* line breaks become blanks */
 void entries_remove(struct entries *entries, size_t index);
+/* Only [first, first + count) stay; what of each and of the preamble goes past limit bytes is cut off behind a line. */
+void entries_shorten(struct entries *entries, size_t first, size_t count, size_t limit);
 
 /* The value behind "- key:" (a blank before, and * for -, are fine), trimmed; NULL: there is none. Borrowed. */
 const char *entry_value(const struct entry *entry, const char *key, size_t *length);

@@ -12,11 +12,12 @@
 
 struct learning;
 
-/* Reads the four files and the skills of the tree. A file that can't be read as text is reported (a line in
- * problems) and counts as empty; the file itself is not touched. */
+/* Reads the four files and the skills of the tree. A file that can't be read as text is set aside (statefile.h), and
+ * the agent goes on with what can be made out of it; what stands in problems is all that is wrong now, a line each.
+ * A file that can neither be read nor set aside isn't written to. */
 struct learning *learning_open(int tree, struct buffer *problems);
 void learning_close(struct learning *learning);
-/* Read again what has changed on disk (stamps). */
+/* Read again what has changed on disk (stamps), and say again what is wrong. */
 void learning_refresh(struct learning *learning, struct buffer *problems);
 
 /* A finished task. now: epoch seconds. audit_score: AUDIT_NONE when there is none. */
@@ -32,7 +33,7 @@ struct outcome {
 
 /* Apply it in memory and list the files that change (paths and texts owned by the list, freed by
  * learning_changes_free). note gets what the commit's body should say: "skill earned: x", "skill strengthened: x (3)",
- * "skill pruned: y (score 0.42)", "goal added: …"; one a line. Call learning_kept after the commit succeeded, or
+ * "skill pruned: y (score 0.42, …)", "goal added: …"; one a line. Call learning_kept after the commit succeeded, or
  * learning_refresh(…) + learning_forget to go back. */
 struct change_list {
     struct change *items;

@@ -1,0 +1,349 @@
+#include "worker/learning.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "worker/goals.h"
+#include "worker/reflections.h"
+#include "worker/rewards.h"
+#include "worker/skills.h"
+#include "worker/statefile.h"
+
+enum state { STATE_SKILLS, STATE_GOALS, STATE_REWARDS, STATE_REFLECTIONS, STATE_COUNT };
+
+struct learning {
+    int tree; /* borrowed */
+    struct statefile files[STATE_COUNT];
+    struct skills skills;
+    struct goals goals;
+    struct entries rewards, reflections;
+    bool aside; /* there may be files that were set aside */
+};
+
+/* How each file becomes what we know of it, and back. */
+static void parse_skills(struct learning *learning, const char *text, size_t length)
+{
+    skills_parse(&learning->skills, text, length);
+}
+
+static void parse_goals(struct learning *learning, const char *text, size_t length)
+{
+    goals_free(&learning->goals);
+    goals_parse(&learning->goals, text, length);
+}
+
+static void parse_rewards(struct learning *learning, const char *text, size_t length)
+{
+    entries_free(&learning->rewards);
+    entries_parse(&learning->rewards, 2, text, length);
+}
+
+static void parse_reflections(struct learning *learning, const char *text, size_t length)
+{
+    entries_free(&learning->reflections);
+    entries_parse(&learning->reflections, 2, text, length);
+}
+
+static void print_skills(const struct learning *learning, struct buffer *out)
+{
+    entries_print(&learning->skills.entries, out);
+}
+
+static void print_goals(const struct learning *learning, struct buffer *out)
+{
+    goals_print(&learning->goals, out);
+}
+
+static void print_rewards(const struct learning *learning, struct buffer *out)
+{
+    entries_print(&learning->rewards, out);
+}
+
+static void print_reflections(const struct learning *learning, struct buffer *out)
+{
+    entries_print(&learning->reflections, out);
+}
+
+static void shorten_skills(struct learning *learning)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    entries_shorten(&learning->skills.entries, 0, SKILLS_MAX, STATE_ENTRY_MAX);
+    print_skills(learning, &text);
+    skills_parse(&learning->skills, text.data, text.length);
+}
+
+static void shorten_goals(struct learning *learning)
+{
+    goals_shorten(&learning->goals, 4 * GOALS_MAX, GOAL_TEXT_MAX * 4);
+}
+
+static void shorten_newest(struct entries *entries, size_t count)
+{
+    entries_shorten(entries, entries->count > count ? entries->count - count : 0, count, STATE_ENTRY_MAX);
+}
+
+static void shorten_rewards(struct learning *learning)
+{
+    shorten_newest(&learning->rewards, REWARDS_MAX);
+}
+
+static void shorten_reflections(struct learning *learning)
+{
+    shorten_newest(&learning->reflections, REFLECTIONS_MAX);
+}
+
+static const struct {
+    const char *path, *preamble;
+    void (*parse)(struct learning *learning, const char *text, size_t length);
+    void (*print)(const struct learning *learning, struct buffer *out);
+    void (*shorten)(struct learning *learning);
+} states[STATE_COUNT] = {
+    [STATE_SKILLS] = {TREE_SKILLS, skills_preamble, parse_skills, print_skills, shorten_skills},
+    [STATE_GOALS] = {TREE_GOALS, goals_preamble, parse_goals, print_goals, shorten_goals},
+    [STATE_REWARDS] = {TREE_REWARDS, rewards_preamble, parse_rewards, print_rewards, shorten_rewards},
+    [STATE_REFLECTIONS] = {TREE_REFLECTIONS, reflections_preamble, parse_reflections, print_reflections,
+                           shorten_reflections},
+};
+
+static void look(struct learning *learning, enum state state)
+{
+    struct statefile *file = &learning->files[state];
+    enum statefile_news news = statefile_look(file, learning->tree);
+    if (news == STATEFILE_SAME)
+        return;
+    if (file->known_length)
+        states[state].parse(learning, file->known, file->known_length);
+    else /* missing or empty: what is written next begins as bootstrap would have it */
+        states[state].parse(learning, states[state].preamble, strlen(states[state].preamble));
+    if (news != STATEFILE_SALVAGED)
+        return;
+    OWNED_BUFFER struct buffer text = {0};
+    states[state].shorten(learning);
+    states[state].print(learning, &text);
+    statefile_mend(file, learning->tree, text.data, text.length);
+    learning->aside = true;
+}
+
+static void report(struct learning *learning, struct buffer *problems)
+{
+    for (enum state state = 0; state < STATE_COUNT; state++)
+        if (learning->files[state].problem)
+            buffer_print(problems, "%s\n", learning->files[state].problem);
+    skills_report(&learning->skills, clock_now(), problems);
+    size_t active = goals_active(&learning->goals);
+    if (active > GOALS_MAX)
+        buffer_print(problems, "%s has %zu active goals; the first %d are pursued\n", TREE_GOALS, active,
+                     GOALS_MAX);
+    size_t before = problems->length;
+    if (learning->aside)
+        statefile_report_aside(learning->tree, problems);
+    learning->aside = problems->length > before;
+}
+
+struct learning *learning_open(int tree, struct buffer *problems)
+{
+    struct learning *learning = memory_new(1, sizeof *learning);
+    learning->tree = tree;
+    learning->aside = true;
+    for (enum state state = 0; state < STATE_COUNT; state++)
+        learning->files[state].path = states[state].path;
+    learning_refresh(learning, problems);
+    return learning;
+}
+
+void learning_close(struct learning *learning)
+{
+    if (!learning)
+        return;
+    for (enum state state = 0; state < STATE_COUNT; state++)
+        statefile_free(&learning->files[state]);
+    skills_free(&learning->skills);
+    goals_free(&learning->goals);
+    entries_free(&learning->rewards);
+    entries_free(&learning->reflections);
+    free(learning);
+}
+
+void learning_refresh(struct learning *learning, struct buffer *problems)
+{
+    for (enum state state = 0; state < STATE_COUNT; state++)
+        look(learning, state);
+    skills_look(&learning->skills, learning->tree, &learning->files[STATE_SKILLS].stamp);
+    report(learning, problems);
+}
+
+static void propose(struct learning *learning, struct change_list *changes)
+{
+    for (enum state state = 0; state < STATE_COUNT; state++) {
+        OWNED_BUFFER struct buffer text = {0};
+        struct statefile *file = &learning->files[state];
+        buffer_room(&text, file->known_length + 1024);
+        states[state].print(learning, &text);
+        if (statefile_propose(file, &text))
+            change_list_add(changes, CHANGE_WRITE, file->path, file->pending, file->pending_length);
+    }
+}
+
+static void add_goal(struct learning *learning, const char *goal, struct buffer *note, struct buffer *faults)
+{
+    switch (goals_add(&learning->goals, goal)) {
+    case GOAL_ADDED:
+        buffer_print(note, "goal added: %s\n", goal);
+        break;
+    case GOAL_KNOWN:
+        break;
+    case GOAL_NO_ROOM:
+        buffer_print(note, "goal not added, %d are active: %s\n", GOALS_MAX, goal);
+        buffer_print(faults, "%sthe goal \"%s\" was not added: %d are active", faults->length ? "; " : "",
+                     goal, GOALS_MAX);
+    }
+}
+
+static void apply_goals(struct learning *learning, const struct reply *reply, struct buffer *note,
+                        struct buffer *faults)
+{
+    goals_drop_done(&learning->goals);
+    for (size_t i = 0; i < reply->goals_done.count; i++) {
+        const char *goal = reply->goals_done.items[i];
+        if (goals_finish(&learning->goals, goal))
+            buffer_print(note, "goal done: %s\n", goal);
+        else
+            buffer_print(faults, "%sno active goal is \"%s\"", faults->length ? "; " : "", goal);
+    }
+    for (size_t i = 0; i < reply->goals_add.count; i++)
+        add_goal(learning, reply->goals_add.items[i], note, faults);
+    OWNED char *called_for = rewards_call_for_goal(&learning->rewards);
+    if (called_for)
+        add_goal(learning, called_for, note, faults);
+}
+
+static void apply_reward(struct learning *learning, const struct outcome *outcome)
+{
+    const struct reply *reply = outcome->reply;
+    rewards_add(&learning->rewards, &(struct reward_note){
+                                        .task_id = outcome->task_id,
+                                        .reward = reply->reward,
+                                        .audit_score = outcome->audit_score,
+                                        .at = outcome->now,
+                                        .reason = reply->reason ? reply->reason : reply->faults,
+                                        .tokens = outcome->tokens,
+                                    });
+}
+
+static void apply_skill(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
+                        struct buffer *note)
+{
+    const struct reply *reply = outcome->reply;
+    skills_settle(&learning->skills, learning->tree, outcome->now, outcome->decay_halflife_days, changes,
+                  note);
+    if (!reply->skill.name)
+        return;
+    if (reply->reward != 1 || learning->files[STATE_SKILLS].blocked) {
+        buffer_print(note, "skill not kept: %s (%s)\n", reply->skill.name,
+                     reply->reward != 1 ? "only +1 earns a skill" : TREE_SKILLS " can't be written");
+        return;
+    }
+    struct skill_success success = {
+        .name = reply->skill.name,
+        .description = reply->skill.description,
+        .body = reply->skill.body,
+        .now = outcome->now,
+        .halflife_days = outcome->decay_halflife_days,
+        .disputed = outcome->audit_score != AUDIT_NONE && outcome->audit_score < reply->reward,
+    };
+    skills_succeed(&learning->skills, learning->tree, &success, changes, note);
+}
+
+void learning_apply(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
+                    struct buffer *note)
+{
+    OWNED_BUFFER struct buffer faults = {0};
+    if (outcome->reply->faults)
+        buffer_text(&faults, outcome->reply->faults);
+    apply_reward(learning, outcome);
+    apply_skill(learning, outcome, changes, note);
+    apply_goals(learning, outcome->reply, note, &faults);
+    reflections_add(&learning->reflections, outcome->task_id, outcome->now, outcome->reply->reflection,
+                    faults.data);
+    propose(learning, changes);
+}
+
+void learning_reflect(struct learning *learning, const char *task_id, const char *text, int64_t now,
+                      struct change_list *changes)
+{
+    reflections_add(&learning->reflections, task_id, now, text, NULL);
+    propose(learning, changes);
+}
+
+void learning_kept(struct learning *learning)
+{
+    for (enum state state = 0; state < STATE_COUNT; state++)
+        statefile_kept(&learning->files[state], learning->tree);
+}
+
+void learning_forget(struct learning *learning)
+{
+    for (enum state state = 0; state < STATE_COUNT; state++)
+        statefile_forget(&learning->files[state]);
+}
+
+void change_list_add(struct change_list *changes, enum change_kind kind, const char *path, const char *text,
+                     size_t length)
+{
+    changes->items = memory_grow(changes->items, changes->count + 1, sizeof *changes->items);
+    changes->items[changes->count++] = (struct change){
+        .kind = kind,
+        .path = memory_text(path),
+        .text = text ? memory_slice(text, length) : NULL,
+        .length = text ? length : 0,
+    };
+}
+
+void change_list_free(struct change_list *changes)
+{
+    for (size_t i = 0; i < changes->count; i++) {
+        free((char *)(uintptr_t)changes->items[i].path);
+        free((char *)(uintptr_t)changes->items[i].text);
+    }
+    free(changes->items);
+    *changes = (struct change_list){0};
+}
+
+int learning_negative_streak(const struct learning *learning)
+{
+    return rewards_negative_streak(&learning->rewards);
+}
+
+size_t learning_skill_count(const struct learning *learning)
+{
+    return learning->skills.entries.count;
+}
+
+const char *learning_skill_name(const struct learning *learning, size_t index)
+{
+    return learning->skills.entries.items[index].heading;
+}
+
+void learning_prompt_skills(const struct learning *learning, const char *task, size_t budget,
+                            struct buffer *out)
+{
+    skills_prompt(&learning->skills, task, budget, out);
+}
+
+void learning_prompt_rewards(const struct learning *learning, size_t budget, struct buffer *out)
+{
+    rewards_prompt(&learning->rewards, budget, out);
+}
+
+void learning_prompt_goals(const struct learning *learning, struct buffer *out)
+{
+    goals_prompt(&learning->goals, out);
+}
+
+void learning_prompt_reflections(const struct learning *learning, size_t budget, struct buffer *out)
+{
+    reflections_prompt(&learning->reflections, budget, out);
+}

@@ -1,0 +1,21 @@
+/* reflections.md (contract section 8): what the agent noted about its last 15 tasks worth noting; oldest first. */
+#ifndef AGENTOS_WORKER_REFLECTIONS_H
+#define AGENTOS_WORKER_REFLECTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "worker/entries.h"
+
+extern const char reflections_preamble[]; /* the file as it begins */
+
+/* text: the agent's own words, faults: what was wrong with its reply; each may be NULL. Nothing is added when both
+ * say nothing. Drops the oldest beyond 15. */
+void reflections_add(struct entries *reflections, const char *task_id, int64_t at, const char *text,
+                     const char *faults);
+
+/* The newest that fit in budget bytes, oldest first, a line each. */
+void reflections_prompt(const struct entries *reflections, size_t budget, struct buffer *out);
+
+#endif

@@ -1,0 +1,162 @@
+#include "worker/rewards.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+#include "worker/learning.h"
+#include "worker/relevance.h"
+
+const char rewards_preamble[] = "# Rewards\n\nHow the last 30 tasks went, the newest at the end: +1 reusable "
+                                "success, 0 partial, -1 failure.\n";
+
+enum { WINDOW = 10, FAILURES = 3, DIVERGENCES = 3, GOAL_REASON_MAX = 200 };
+
+static const char *sign(int value)
+{
+    return value > 0 ? "+1" : value < 0 ? "-1" : "0";
+}
+
+void rewards_add(struct entries *rewards, const struct reward_note *note)
+{
+    char number[32], at[CLOCK_TEXT];
+    struct entry *entry = entries_append(rewards, note->task_id);
+    entry_set(entry, "reward", sign(note->reward));
+    entry_set(entry, "audit_score", note->audit_score == AUDIT_NONE ? "none" : sign(note->audit_score));
+    entry_set(entry, "at", clock_format(note->at, at));
+    entry_set(entry, "reason", note->reason && *note->reason ? note->reason : "none given");
+    snprintf(number, sizeof number, "%" PRIu64, note->tokens);
+    entry_set(entry, "tokens", number);
+    while (rewards->count > REWARDS_MAX)
+        entries_remove(rewards, 0);
+}
+
+static bool score(const struct entry *entry, const char *key, int *value)
+{
+    int64_t number;
+    if (!entry_integer(entry, key, &number) || number < -1 || number > 1)
+        return false;
+    *value = (int)number;
+    return true;
+}
+
+bool rewards_value(const struct entry *entry, int *reward)
+{
+    return score(entry, "reward", reward);
+}
+
+bool rewards_audit(const struct entry *entry, int *audit)
+{
+    return score(entry, "audit_score", audit);
+}
+
+static bool failed(const struct entry *entry)
+{
+    int reward;
+    return rewards_value(entry, &reward) && reward < 0;
+}
+
+int rewards_negative_streak(const struct entries *rewards)
+{
+    int streak = 0;
+    for (size_t i = rewards->count; i > 0 && failed(&rewards->items[i - 1]); i--)
+        streak++;
+    return streak;
+}
+
+static struct word_set words_of_reason(const struct entry *entry)
+{
+    struct word_set words = {0};
+    size_t length;
+    const char *reason = entry_value(entry, "reason", &length);
+    if (reason)
+        word_set_add(&words, reason, length);
+    return words;
+}
+
+static char *repeated_failure(const struct entries *rewards)
+{
+    const struct entry *newest = &rewards->items[rewards->count - 1];
+    if (!failed(newest))
+        return NULL;
+    struct word_set kind = words_of_reason(newest);
+    int failures = 0;
+    size_t first = rewards->count > WINDOW ? rewards->count - WINDOW : 0;
+    for (size_t i = first; i < rewards->count; i++) {
+        if (!failed(&rewards->items[i]))
+            continue;
+        struct word_set words = words_of_reason(&rewards->items[i]);
+        failures += relevance_same_kind(&kind, &words);
+        word_set_free(&words);
+    }
+    word_set_free(&kind);
+    if (failures < FAILURES)
+        return NULL;
+    size_t length = 0;
+    const char *reason = entry_value(newest, "reason", &length);
+    return memory_print("Stop failing at: %.*s", (int)utf8_cut(reason ? reason : "", length, GOAL_REASON_MAX),
+                        reason ? reason : "");
+}
+
+static bool diverged(const struct entry *entry)
+{
+    int reward, audit;
+    return rewards_value(entry, &reward) && rewards_audit(entry, &audit) && reward != audit;
+}
+
+char *rewards_call_for_goal(const struct entries *rewards)
+{
+    if (rewards->count == 0)
+        return NULL;
+    char *goal = repeated_failure(rewards);
+    if (goal || rewards->count < DIVERGENCES)
+        return goal;
+    for (size_t i = rewards->count - DIVERGENCES; i < rewards->count; i++)
+        if (!diverged(&rewards->items[i]))
+            return NULL;
+    return memory_text("Score my own work as the audit would");
+}
+
+static void print_line(const struct entry *entry, struct buffer *out)
+{
+    size_t at_length = 0, reason_length = 0;
+    const char *at = entry_value(entry, "at", &at_length);
+    const char *reason = entry_value(entry, "reason", &reason_length);
+    int reward, audit;
+    buffer_text(out, "- ");
+    buffer_add(out, at ? at : "", at_length < 10 ? at_length : 10);
+    buffer_text(out, at ? " " : "");
+    buffer_text(out, entry->heading);
+    buffer_text(out, ": ");
+    buffer_text(out, rewards_value(entry, &reward) ? sign(reward) : "?");
+    if (rewards_audit(entry, &audit)) {
+        buffer_text(out, " (audit ");
+        buffer_text(out, sign(audit));
+        buffer_text(out, ")");
+    }
+    buffer_text(out, reason ? ", " : "");
+    buffer_add(out, reason ? reason : "", reason_length);
+    buffer_add(out, "\n", 1);
+}
+
+void rewards_prompt(const struct entries *rewards, size_t budget, struct buffer *out)
+{
+    OWNED_BUFFER struct buffer lines = {0};
+    size_t *starts = memory_new(rewards->count + 1, sizeof *starts), i = rewards->count;
+    for (size_t j = 0; j < rewards->count; j++) {
+        starts[j] = lines.length;
+        print_line(&rewards->items[j], &lines);
+    }
+    while (i > 0 && lines.length - starts[i - 1] <= budget)
+        i--;
+    if (i < rewards->count)
+        buffer_add(out, lines.data + starts[i], lines.length - starts[i]);
+    free(starts);
+    if (rewards->count == 0)
+        buffer_text(out, "None yet.\n");
+}

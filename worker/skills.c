@@ -1,0 +1,477 @@
+#include "worker/skills.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/frontmatter.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+#include "worker/learning.h"
+#include "worker/markdown.h"
+
+const char skills_preamble[] =
+    "# Skills\n\nAt most 20, each earned by a task with reward +1; their texts lie under skills/.\n";
+
+enum { SKILL_READ_MAX = SKILL_BODY_MAX + SKILL_BODY_MAX / 2, GRAIN_MS = 20, FOLDER_FILES_MAX = 256 };
+
+static void skill_free(struct skill *skill)
+{
+    free(skill->path);
+    free(skill->body);
+    word_set_free(&skill->head);
+    word_set_free(&skill->words);
+}
+
+void skills_free(struct skills *skills)
+{
+    for (size_t i = 0; i < skills->entries.count; i++)
+        skill_free(&skills->beside[i]);
+    free(skills->beside);
+    entries_free(&skills->entries);
+    buffer_free(&skills->news);
+    *skills = (struct skills){0};
+}
+
+/* skills/NAME/…, every part of it made of harmless characters and none of them "..". */
+static bool below_skills(const char *path)
+{
+    const char *rest = path + strlen(TREE_SKILL_FOLDER "/");
+    return strncmp(path, TREE_SKILL_FOLDER "/", strlen(TREE_SKILL_FOLDER "/")) == 0 && *rest &&
+           strlen(path) < 256 && !strstr(path, "..") && !strstr(path, "//") &&
+           path[strlen(path) - 1] != '/' &&
+           strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./") == strlen(path);
+}
+
+static char *path_of(const struct entry *entry)
+{
+    char *path = entry_get(entry, "file");
+    if (path && below_skills(path))
+        return path;
+    free(path);
+    return names_skill(entry->heading) ? memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", entry->heading)
+                                       : NULL;
+}
+
+static void describe(struct skill *skill, const struct entry *entry)
+{
+    size_t length;
+    const char *description = entry_value(entry, "description", &length);
+    skill->path = path_of(entry);
+    word_set_add(&skill->head, entry->heading, strlen(entry->heading));
+    if (description)
+        word_set_add(&skill->head, description, length);
+}
+
+void skills_parse(struct skills *skills, const char *text, size_t length)
+{
+    struct buffer news = skills->news;
+    skills->news = (struct buffer){0};
+    skills_free(skills);
+    skills->news = news;
+    entries_parse(&skills->entries, 3, text, length);
+    skills->beside = memory_new(skills->entries.count, sizeof *skills->beside);
+    for (size_t i = 0; i < skills->entries.count; i++)
+        describe(&skills->beside[i], &skills->entries.items[i]);
+}
+
+static struct entry *append(struct skills *skills, const char *name)
+{
+    struct entry *entry = entries_append(&skills->entries, name);
+    skills->beside = memory_grow(skills->beside, skills->entries.count, sizeof *skills->beside);
+    skills->beside[skills->entries.count - 1] = (struct skill){0};
+    return entry;
+}
+
+static void set_time(struct entry *entry, const char *key, int64_t seconds)
+{
+    char text[CLOCK_TEXT];
+    entry_set(entry, key, clock_format(seconds, text));
+}
+
+static void read_body(struct skill *skill, int tree)
+{
+    char *text;
+    size_t length;
+    free(skill->body);
+    skill->body = NULL;
+    word_set_free(&skill->words);
+    int read = files_read(tree, skill->path, SKILL_READ_MAX, &text, &length, &skill->stamp, NULL);
+    skill->fresh = clock_now_ms() - skill->stamp.changed_ns / 1000000 < GRAIN_MS;
+    skill->trouble = read < 0 ? "can't be read as a text of at most 96 KiB" : read == 0 ? "is missing" : NULL;
+    if (read <= 0)
+        return;
+    OWNED char *raw = text;
+    OWNED char *clean =
+        utf8_valid(raw, length) && !memchr(raw, '\0', length) ? NULL : utf8_clean(raw, length);
+    size_t body_length = clean ? strlen(clean) : length;
+    const char *body = markdown_body(clean ? clean : raw, &body_length);
+    skill->body = memory_slice(body, body_length);
+    word_set_add(&skill->words, body, body_length);
+}
+
+/* A person's skill folder: its line in skills.md is made of the front matter. */
+static void adopt(struct skills *skills, int tree, const char *name)
+{
+    char *text;
+    size_t length;
+    OWNED char *path = memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", name);
+    if (files_read(tree, path, SKILL_READ_MAX, &text, &length, NULL, NULL) <= 0)
+        return;
+    OWNED char *raw = text;
+    struct frontmatter matter;
+    const char *description = NULL;
+    bool parsed = utf8_valid(raw, length) && frontmatter_parse(&matter, raw, length, path, NULL);
+    if (parsed)
+        description = frontmatter_text(&matter, "description");
+    struct entry *entry = append(skills, name);
+    entry_set(entry, "description", description ? description : "Added by hand.");
+    entry_set(entry, "reward_evidence", "1");
+    set_time(entry, "created", clock_now());
+    entry_set(entry, "file", path);
+    describe(&skills->beside[skills->entries.count - 1], entry);
+    buffer_print(&skills->news, "skill taken up: %s (somebody added %s)\n", name, path);
+    if (parsed)
+        frontmatter_free(&matter);
+}
+
+static void look_for_new(struct skills *skills, int tree, const struct file_stamp *list)
+{
+    struct stat status;
+    if (fstatat(tree, TREE_SKILL_FOLDER, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    struct file_stamp folder = files_stamp(&status);
+    if (!skills->folder_fresh && files_stamp_equal(&folder, &skills->folder))
+        return;
+    skills->folder = folder;
+    skills->folder_fresh = clock_now_ms() - folder.changed_ns / 1000000 < GRAIN_MS;
+    int fd = files_open(tree, TREE_SKILL_FOLDER, O_RDONLY | O_DIRECTORY, 0);
+    DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!names && fd >= 0)
+        close(fd);
+    struct dirent *item;
+    bool none = skills->entries.count ==
+                0; /* an empty list is as bootstrap makes it beside skills that came before */
+    for (int seen = 0; names && (item = readdir(names)) && seen < 10000; seen++) {
+        if (!names_skill(item->d_name) || entries_find(&skills->entries, item->d_name) ||
+            skills->entries.count >= SKILLS_MAX)
+            continue;
+        OWNED char *path = memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", item->d_name);
+        struct file_stamp stamp = files_stamp_at(tree, path);
+        if (stamp.inode && (none || stamp.changed_ns > list->changed_ns))
+            adopt(skills, tree, item->d_name);
+    }
+    if (names)
+        closedir(names);
+}
+
+void skills_look(struct skills *skills, int tree, const struct file_stamp *list)
+{
+    look_for_new(skills, tree, list);
+    for (size_t i = 0; i < skills->entries.count; i++) {
+        struct skill *skill = &skills->beside[i];
+        if (!skill->path)
+            continue;
+        struct file_stamp stamp = files_stamp_at(tree, skill->path);
+        if (skill->fresh || !files_stamp_equal(&stamp, &skill->stamp) || (!skill->body && !skill->trouble))
+            read_body(skill, tree);
+    }
+}
+
+void skills_report(const struct skills *skills, int64_t now, struct buffer *problems)
+{
+    const struct entries *entries = &skills->entries;
+    for (size_t i = 0; i < entries->count; i++) {
+        const struct entry *entry = &entries->items[i];
+        const struct skill *skill = &skills->beside[i];
+        int64_t last;
+        if (!skill->path)
+            buffer_print(problems,
+                         "%s: \"%.80s\" is no name for a skill (a-z 0-9 -, at most 64) and has no file\n",
+                         TREE_SKILLS, entry->heading);
+        else if (skill->trouble)
+            buffer_print(problems, "%s %s; the skill is known by its line in %s alone\n", skill->path,
+                         skill->trouble, TREE_SKILLS);
+        if (entry_time(entry, "last_success", &last) && last > now + 60)
+            buffer_print(problems, "%s: last_success of \"%.80s\" lies in the future and counts as now\n",
+                         TREE_SKILLS, entry->heading);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(entries->items[j].heading, entry->heading) == 0) {
+                buffer_print(problems, "%s has \"%.80s\" twice; successes count for the first\n", TREE_SKILLS,
+                             entry->heading);
+                break;
+            }
+    }
+}
+
+struct skill_standing skills_standing(const struct entry *entry, int64_t now, double halflife_days)
+{
+    int64_t evidence = 1, last = now;
+    if (!entry_integer(entry, "reward_evidence", &evidence))
+        evidence = 1;
+    if (!entry_time(entry, "last_success", &last) && !entry_time(entry, "created", &last))
+        last = now;
+    struct skill_standing standing = {
+        .evidence = evidence > 0 ? (double)evidence : 0,
+        .days = last < now ? (double)(now - last) / 86400 : 0,
+    };
+    double halflife = halflife_days > 1e-6 ? halflife_days : 1e-6;
+    double decay = exp2(-standing.days / halflife);
+    standing.score = standing.days <= halflife ? standing.evidence * decay : decay;
+    return standing;
+}
+
+/* Everything below the folder goes, in files; git keeps no folders. */
+static void remove_folder(int tree, const char *path, unsigned depth, size_t *left,
+                          struct change_list *changes)
+{
+    int fd = files_open(tree, path, O_RDONLY | O_DIRECTORY, 0);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!folder && fd >= 0)
+        close(fd);
+    struct dirent *item;
+    while (folder && *left && (item = readdir(folder))) {
+        struct stat status;
+        if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0 ||
+            fstatat(dirfd(folder), item->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        OWNED char *below = memory_print("%s/%s", path, item->d_name);
+        --*left;
+        if (S_ISREG(status.st_mode))
+            change_list_add(changes, CHANGE_REMOVE, below, NULL, 0);
+        else if (S_ISDIR(status.st_mode) && depth < 8)
+            remove_folder(tree, below, depth + 1, left, changes);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+static void remove_text(const struct skills *skills, size_t index, int tree, struct change_list *changes)
+{
+    const char *path = skills->beside[index].path;
+    for (size_t i = 0; path && i < skills->entries.count; i++)
+        if (i != index && skills->beside[i].path && strcmp(path, skills->beside[i].path) == 0)
+            return; /* another line has the same text */
+    if (!path)
+        return;
+    OWNED char *own = memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", skills->entries.items[index].heading);
+    size_t left = FOLDER_FILES_MAX;
+    if (strcmp(own, path) == 0) {
+        own[strlen(own) - strlen("/SKILL.md")] = '\0';
+        remove_folder(tree, own, 0, &left, changes);
+    } else if (files_stamp_at(tree, path).inode) {
+        change_list_add(changes, CHANGE_REMOVE, path, NULL, 0);
+    }
+}
+
+static void drop(struct skills *skills, size_t index)
+{
+    skill_free(&skills->beside[index]);
+    entries_remove(&skills->entries, index);
+    memmove(&skills->beside[index], &skills->beside[index + 1],
+            (skills->entries.count - index) * sizeof *skills->beside);
+}
+
+/* The lowest score; of equals the one whose success lies longer back; of those the first by name. */
+static size_t lowest(const struct skills *skills, int64_t now, double halflife_days)
+{
+    size_t worst = 0;
+    struct skill_standing least = {0};
+    for (size_t i = 0; i < skills->entries.count; i++) {
+        const struct entry *entry = &skills->entries.items[i];
+        struct skill_standing standing = skills_standing(entry, now, halflife_days);
+        bool lower = standing.score < least.score;
+        if (standing.score <= least.score && !lower)
+            lower = standing.days > least.days ||
+                    (standing.days >= least.days &&
+                     strcmp(entry->heading, skills->entries.items[worst].heading) < 0);
+        if (i == 0 || lower) {
+            worst = i;
+            least = standing;
+        }
+    }
+    return worst;
+}
+
+static void prune(struct skills *skills, int tree, size_t limit, int64_t now, double halflife_days,
+                  struct change_list *changes, struct buffer *note)
+{
+    while (skills->entries.count > limit) {
+        size_t index = lowest(skills, now, halflife_days);
+        struct skill_standing standing = skills_standing(&skills->entries.items[index], now, halflife_days);
+        buffer_print(note,
+                     "skill pruned: %s (score %.2f, the lowest: evidence %.0f, %.1f days since its last "
+                     "success, half-life %g)\n",
+                     skills->entries.items[index].heading, standing.score, standing.evidence, standing.days,
+                     halflife_days);
+        remove_text(skills, index, tree, changes);
+        drop(skills, index);
+    }
+}
+
+static void strengthen(struct entry *entry, const struct skill_success *success, struct buffer *note)
+{
+    if (success->disputed) {
+        buffer_print(note, "skill not strengthened: %s (the audit disputes the reward)\n", success->name);
+        return;
+    }
+    int64_t evidence = 1;
+    if (!entry_integer(entry, "reward_evidence", &evidence) || evidence < 0)
+        evidence = 1;
+    OWNED char *number = memory_print("%" PRId64, evidence < INT32_MAX ? evidence + 1 : evidence);
+    entry_set(entry, "reward_evidence", number);
+    set_time(entry, "last_success", success->now);
+    buffer_print(note, "skill strengthened: %s (%s)\n", success->name, number);
+}
+
+static void write_text(const struct skill_success *success, const char *description, const char *path,
+                       struct change_list *changes)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    const char *body = success->body ? success->body : description;
+    size_t length = strlen(body);
+    buffer_text(&text, "---\n");
+    yaml_write_text(&text, "name", success->name);
+    yaml_write_text(&text, "description", description);
+    buffer_text(&text, "---\n\n");
+    markdown_trim(&body, &length);
+    buffer_add(&text, body, utf8_cut(body, length, SKILL_BODY_MAX));
+    buffer_add(&text, "\n", 1);
+    change_list_add(changes, CHANGE_WRITE, path, text.data, text.length);
+}
+
+static void earn(struct skills *skills, const struct skill_success *success, struct change_list *changes,
+                 struct buffer *note)
+{
+    const char *text = success->description ? success->description : success->name;
+    OWNED char *description = memory_slice(text, utf8_cut(text, strlen(text), SKILL_DESCRIPTION_MAX));
+    for (char *c = description; *c; c++)
+        if ((unsigned char)*c < 0x20)
+            *c = ' ';
+    OWNED char *path = memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", success->name);
+    struct entry *entry = append(skills, success->name);
+    entry_set(entry, "description", description);
+    entry_set(entry, "reward_evidence", success->disputed ? "0" : "1");
+    if (success->disputed)
+        entry_set(entry, "last_success", "none");
+    else
+        set_time(entry, "last_success", success->now);
+    set_time(entry, "created", success->now);
+    entry_set(entry, "file", path);
+    describe(&skills->beside[skills->entries.count - 1], entry);
+    write_text(success, description, path, changes);
+    buffer_print(note, "skill earned: %s%s\n", success->name,
+                 success->disputed ? " (without evidence: the audit disputes the reward)" : "");
+}
+
+void skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
+                    struct change_list *changes, struct buffer *note)
+{
+    struct entry *known = entries_find(&skills->entries, success->name);
+    if (known) {
+        strengthen(known, success, note);
+        return;
+    }
+    if (success->disputed && skills->entries.count >= SKILLS_MAX) {
+        buffer_print(note, "skill not kept: %s (the audit disputes the reward, and all places are taken)\n",
+                     success->name);
+        return;
+    }
+    prune(skills, tree, SKILLS_MAX - 1, success->now, success->halflife_days, changes, note);
+    earn(skills, success, changes, note);
+}
+
+void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
+                   struct change_list *changes, struct buffer *note)
+{
+    buffer_add(note, skills->news.data, skills->news.length);
+    skills->news.length = 0;
+    for (size_t i = 0; i < skills->entries.count; i++) {
+        struct entry *entry = &skills->entries.items[i];
+        int64_t at;
+        if (!entry_time(entry, "last_success", &at) && !entry_time(entry, "created", &at))
+            set_time(entry, "created", now);
+    }
+    prune(skills, tree, SKILLS_MAX, now, halflife_days, changes, note);
+}
+
+static void summary(const struct entry *entry, struct buffer *out)
+{
+    size_t length, size;
+    const char *description = entry_value(entry, "description", &length);
+    buffer_text(out, "- ");
+    buffer_text(out, entry->heading);
+    const char *evidence = entry_value(entry, "reward_evidence", &size);
+    if (evidence) {
+        buffer_text(out, " (evidence ");
+        buffer_add(out, evidence, size < 12 ? size : 12);
+        buffer_text(out, ")");
+    }
+    if (description) {
+        buffer_text(out, ": ");
+        buffer_add(out, description, utf8_cut(description, length, SKILL_DESCRIPTION_MAX));
+    }
+    buffer_add(out, "\n", 1);
+}
+
+/* The index of the best score that isn't used yet; count: none is above 0. Ties by name. */
+static size_t nearest(const struct skills *skills, const double *scores)
+{
+    size_t best = skills->entries.count;
+    for (size_t i = 0; i < skills->entries.count; i++) {
+        if (scores[i] <= 0 || !skills->beside[i].body)
+            continue;
+        bool first = best == skills->entries.count;
+        if (first || scores[i] > scores[best] ||
+            (scores[i] >= scores[best] &&
+             strcmp(skills->entries.items[i].heading, skills->entries.items[best].heading) < 0))
+            best = i;
+    }
+    return best;
+}
+
+static void bodies(const struct skills *skills, const char *task, size_t budget, struct buffer *out)
+{
+    size_t count = skills->entries.count;
+    OWNED double *scores = memory_new(count, sizeof *scores);
+    OWNED struct relevance_text *texts = memory_new(count, sizeof *texts);
+    struct word_set words = {0};
+    for (size_t i = 0; i < count; i++)
+        texts[i] = (struct relevance_text){&skills->beside[i].head, &skills->beside[i].words};
+    word_set_add(&words, task, strlen(task));
+    relevance_score(&words, texts, count, scores);
+    word_set_free(&words);
+    size_t shown = 0, best;
+    while (shown < SKILL_BODIES_MAX && (best = nearest(skills, scores)) < count) {
+        const char *body = skills->beside[best].body, *name = skills->entries.items[best].heading;
+        size_t length = strlen(body), needed = length + strlen(name) + 32;
+        scores[best] = 0;
+        if (needed > budget)
+            continue;
+        budget -= needed;
+        shown++;
+        buffer_print(out, "\n### Skill %s\n\n", name);
+        buffer_add(out, body, length);
+        buffer_text(out, length && body[length - 1] == '\n' ? "" : "\n");
+    }
+}
+
+void skills_prompt(const struct skills *skills, const char *task, size_t budget, struct buffer *out)
+{
+    size_t before = out->length;
+    for (size_t i = 0; i < skills->entries.count; i++)
+        summary(&skills->entries.items[i], out);
+    if (skills->entries.count == 0)
+        buffer_text(out, "None yet.\n");
+    size_t used = out->length - before;
+    if (skills->entries.count && used < budget)
+        bodies(skills, task, budget - used, out);
+}

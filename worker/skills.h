@@ -1,0 +1,76 @@
+/* skills.md and skills/NAME/SKILL.md (contract section 8): what the agent can do, with the evidence for it.
+ *
+ * skills.md is the list; a skill's text lies in the agentskills.io format in its own folder. Both may be edited by
+ * people. A field that is missing counts so: no reward_evidence as 1 (somebody put the skill there), no last_success
+ * as `created`, and without either the skill gets `created` with the next change. A date in the future counts as now. */
+#ifndef AGENTOS_WORKER_SKILLS_H
+#define AGENTOS_WORKER_SKILLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/files.h"
+#include "worker/entries.h"
+#include "worker/relevance.h"
+
+extern const char skills_preamble[]; /* the file as it begins */
+
+enum {
+    SKILL_BODY_MAX = 64 * 1024,   /* bytes of a body that we write; half as much again is read */
+    SKILL_DESCRIPTION_MAX = 1024, /* agentskills.io */
+    SKILL_BODIES_MAX = 5,         /* bodies in one prompt: more is noise that every task pays for */
+};
+
+struct skill {
+    char *path; /* of the text; NULL: neither the heading nor the file field gives a path below skills/ */
+    struct file_stamp stamp;
+    bool fresh;                  /* read so soon after a change that the stamp may hide a later one */
+    char *body;                  /* without front matter; NULL: there is none */
+    const char *trouble;         /* NULL: none; static */
+    struct word_set head, words; /* of name and description; of the body */
+};
+
+struct skills {
+    struct entries entries;
+    struct skill *beside; /* one for each entry, same order */
+    struct file_stamp folder;
+    bool folder_fresh;
+    struct buffer news; /* what the next commit should say of skills that people added */
+};
+
+void skills_parse(struct skills *skills, const char *text, size_t length);
+void skills_free(struct skills *skills);
+
+/* Read the texts that have changed, and take up skills that people put into skills/ without a line in skills.md:
+ * those whose SKILL.md is younger than skills.md (an older one was taken out of the list by somebody), and all of
+ * them while the list is empty. list: the
+ * stamp of skills.md. */
+void skills_look(struct skills *skills, int tree, const struct file_stamp *list);
+void skills_report(const struct skills *skills, int64_t now, struct buffer *problems);
+
+/* With d days since the last success and h the half-life: evidence × 2^(−d/h) while d ≤ h, and 2^(−d/h) once d > h. */
+struct skill_standing {
+    double evidence, days, score;
+};
+struct skill_standing skills_standing(const struct entry *entry, int64_t now, double halflife_days);
+
+struct skill_success {
+    const char *name, *description, *body; /* description and body may be NULL */
+    int64_t now;
+    double halflife_days;
+    bool disputed; /* by the audit: it is no evidence */
+};
+struct change_list;
+/* A success that names a skill: one that is known gets stronger, another is added, and the lowest score makes room
+ * where there are 20. The new one never makes room for itself, unless the audit disputes it: then it isn't worth
+ * another's place. */
+void skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
+                    struct change_list *changes, struct buffer *note);
+/* People may have added more than 20: the lowest scores go. Also gives `created` to those without any date. */
+void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
+                   struct change_list *changes, struct buffer *note);
+
+void skills_prompt(const struct skills *skills, const char *task, size_t budget, struct buffer *out);
+
+#endif

@@ -1,0 +1,54 @@
+/* One of the files that an agent's learning lies in (skills.md, goals.md …), as it was last seen on disk. People edit
+ * it while we run, so every look compares stamps first, and contents where a stamp can't tell. */
+#ifndef AGENTOS_WORKER_STATEFILE_H
+#define AGENTOS_WORKER_STATEFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buffer.h"
+#include "common/files.h"
+
+enum {
+    STATE_FILE_MAX = 256 * 1024,          /* bytes; ten times what our own caps can fill */
+    STATE_SALVAGE_MAX = 8 * 1024 * 1024, /* bytes of a larger one that are still looked through */
+    STATE_ENTRY_MAX = 8 * 1024,           /* bytes of one entry that survive a salvage */
+};
+
+/* Zero-initialise but for path. */
+struct statefile {
+    const char *path;        /* static */
+    struct file_stamp stamp; /* of what `known` was read from or written as */
+    bool seen;               /* known and stamp say something */
+    bool fresh;              /* the stamp is so young that a later change could leave it as it is */
+    uint64_t aside;          /* inode of what was linked aside, while it still stands here, too; 0: none */
+    bool blocked;            /* it can neither be read nor set aside: it must not be written */
+    char *known, *pending;   /* owned: the text on disk; the text of a commit under way (NULL: none) */
+    size_t known_length, pending_length;
+    char *problem; /* owned; the present trouble as a sentence, NULL: none */
+};
+
+enum statefile_news {
+    STATEFILE_SAME,
+    STATEFILE_CHANGED,  /* known is what counts now ("" when there is no file) */
+    STATEFILE_SALVAGED, /* likewise, but the file was set aside: cut what is too long, then statefile_mend */
+};
+
+/* What can't be read as text (no regular file, not UTF-8, over STATE_FILE_MAX) is set aside as
+ * NAME.unreadable-TIME beside it: linked there first, so that neither a crash nor a full disk can lose it. What can
+ * be made out of it counts, else what was known before. A passing fault (too many open files …) leaves it where
+ * it is, blocked, to be tried again at the next look. */
+enum statefile_news statefile_look(struct statefile *file, int tree);
+/* Put a whole file in the place of the one that was set aside. */
+void statefile_mend(struct statefile *file, int tree, const char *text, size_t length);
+
+/* The text that a commit will write. False: nothing to write, it stands there already or the file is blocked. */
+bool statefile_propose(struct statefile *file, struct buffer *text);
+void statefile_kept(struct statefile *file, int tree); /* the commit is in the work tree */
+void statefile_forget(struct statefile *file);         /* it is not: read it again at the next look */
+void statefile_free(struct statefile *file);
+
+/* Files NAME.unreadable-TIME in the tree's top, a line each for status, until somebody takes them away. */
+void statefile_report_aside(int tree, struct buffer *problems);
+
+#endif
