@@ -127,20 +127,33 @@ static void look(struct learning *learning, enum state state)
     learning->aside = true;
 }
 
+/* A line that the caller still has from before isn't said twice. */
+static void say(struct buffer *problems, const struct buffer *lines)
+{
+    for (const char *line = lines->data; line && *line;) {
+        size_t length = strcspn(line, "\n") + 1;
+        if (problems->length == 0 || !memmem(problems->data, problems->length, line, length))
+            buffer_add(problems, line, length);
+        line += length;
+    }
+}
+
 static void report(struct learning *learning, struct buffer *problems)
 {
+    OWNED_BUFFER struct buffer lines = {0}, aside = {0};
     for (enum state state = 0; state < STATE_COUNT; state++)
         if (learning->files[state].problem)
-            buffer_print(problems, "%s\n", learning->files[state].problem);
-    skills_report(&learning->skills, clock_now(), problems);
+            buffer_print(&lines, "%s\n", learning->files[state].problem);
+    skills_report(&learning->skills, clock_now(), &lines);
     size_t active = goals_active(&learning->goals);
     if (active > GOALS_MAX)
-        buffer_print(problems, "%s has %zu active goals; the first %d are pursued\n", TREE_GOALS, active,
+        buffer_print(&lines, "%s has %zu active goals; the first %d are pursued\n", TREE_GOALS, active,
                      GOALS_MAX);
-    size_t before = problems->length;
     if (learning->aside)
-        statefile_report_aside(learning->tree, problems);
-    learning->aside = problems->length > before;
+        statefile_report_aside(learning->tree, &aside);
+    learning->aside = aside.length > 0;
+    say(problems, &lines);
+    say(problems, &aside);
 }
 
 struct learning *learning_open(int tree, struct buffer *problems)

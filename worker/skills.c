@@ -403,7 +403,7 @@ void skills_settle(struct skills *skills, int tree, int64_t now, double halflife
     prune(skills, tree, SKILLS_MAX, now, halflife_days, changes, note);
 }
 
-static void summary(const struct entry *entry, struct buffer *out)
+static void summary(const struct entry *entry, size_t limit, struct buffer *out)
 {
     size_t length, size;
     const char *description = entry_value(entry, "description", &length);
@@ -417,7 +417,7 @@ static void summary(const struct entry *entry, struct buffer *out)
     }
     if (description) {
         buffer_text(out, ": ");
-        buffer_add(out, description, utf8_cut(description, length, SKILL_DESCRIPTION_MAX));
+        buffer_add(out, description, utf8_cut(description, length, limit));
     }
     buffer_add(out, "\n", 1);
 }
@@ -466,12 +466,15 @@ static void bodies(const struct skills *skills, const char *task, size_t budget,
 
 void skills_prompt(const struct skills *skills, const char *task, size_t budget, struct buffer *out)
 {
-    size_t before = out->length;
-    for (size_t i = 0; i < skills->entries.count; i++)
-        summary(&skills->entries.items[i], out);
-    if (skills->entries.count == 0)
+    size_t before = out->length, count = skills->entries.count;
+    /* All summaries come before any body, if need be each with the start of its description only. */
+    size_t limit = count && budget / count > 256 ? budget / count - 128 : 128;
+    for (size_t i = 0; i < count; i++)
+        summary(&skills->entries.items[i], limit < SKILL_DESCRIPTION_MAX ? limit : SKILL_DESCRIPTION_MAX,
+                out);
+    if (count == 0)
         buffer_text(out, "None yet.\n");
     size_t used = out->length - before;
-    if (skills->entries.count && used < budget)
+    if (count && used < budget)
         bodies(skills, task, budget - used, out);
 }
