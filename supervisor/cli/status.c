@@ -27,8 +27,9 @@ static void add_agent(struct table *table, const json_t *agent)
 {
     char text[32];
     const json_t *pid = json_object_get(agent, "pid");
+    const json_t *detail = json_object_get(agent, "detail"); /* "working: first-task" */
     table_cell(table, text_of(agent, "name"));
-    table_cell(table, text_of(agent, "state"));
+    table_cell(table, json_is_string(detail) ? json_string_value(detail) : text_of(agent, "state"));
     if (json_is_integer(pid)) {
         table_cellf(table, "%lld", (long long)json_integer_value(pid));
         table_cell(table, screen_duration(number_of(agent, "uptime_seconds"), text));
@@ -102,16 +103,13 @@ int verb_status(struct invocation *invocation)
     return screen_end(status);
 }
 
-static void print_lines(const json_t *answer, const char *key)
+/* A text of several lines, if there is one. */
+static void show_said(const json_t *answer)
 {
-    size_t index = 0;
-    const json_t *line = NULL;
-    json_array_foreach(json_object_get(answer, key), index, line)
-    {
-        if (json_is_string(line)) {
-            OWNED char *clean = screen_clean(json_string_value(line), 0);
-            printf("%s: %s\n", key, clean);
-        }
+    const char *said = json_string_value(json_object_get(answer, "said"));
+    if (said != NULL && said[0] != '\0') {
+        OWNED char *clean = screen_clean(said, 1);
+        printf("%s%s", clean, clean[strlen(clean) - 1] == '\n' ? "" : "\n");
     }
 }
 
@@ -123,8 +121,7 @@ int verb_order(struct invocation *invocation)
         json_object_set_new(request, "no_wait", json_true());
     }
     json_t *answer = client_call(invocation, request, 0, &status);
-    print_lines(answer, "applied");
-    print_lines(answer, "refused");
+    show_said(answer);
     json_decref(answer);
     return screen_end(status);
 }
