@@ -1,0 +1,381 @@
+/* supervisor/gateway/response: what real servers send, as a table. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "common/utf8.h"
+#include "supervisor/gateway/response.h"
+
+static struct response read_as(long status, const char *type, const char *body, size_t length)
+{
+    struct response response;
+    response_read(&response,
+                  &(struct exchange){.status = status, .content_type = type, .body = body, .length = length});
+    assert_non_null(response.text);
+    assert_non_null(response.finish_reason);
+    assert_non_null(response.model);
+    assert_true(utf8_valid(response.text, strlen(response.text)));
+    assert_true(!response.retry || response.kind == ANSWER_PASSING);
+    return response;
+}
+
+/* ---- replies ---- */
+
+static const struct {
+    const char *who, *body, *text, *finish;
+    uint64_t in, out;
+} replies[] = {
+    {"OpenAI",
+     "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1741569952,\"model\":\"gpt-4o-2024-"
+     "08-06\","
+     "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\",\"refusal\":null,"
+     "\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":19,"
+     "\"completion_tokens\":10,\"total_tokens\":29,\"prompt_tokens_details\":{\"cached_tokens\":0}},"
+     "\"service_tier\":\"default\"}",
+     "Hi", "stop", 19, 10},
+    {"OpenAI, refusal",
+     "{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":null,\"refusal\":\"I can't help with "
+     "that.\"},"
+     "\"finish_reason\":\"stop\"}]}",
+     "I can't help with that.", "refusal", 0, 0},
+    {"OpenAI, tool calls",
+     "{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\"}]},"
+     "\"finish_reason\":\"tool_calls\"}]}",
+     "", "tool_calls", 0, 0},
+    {"Azure, filtered",
+     "{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"content_filter\"}]}", "",
+     "content_filter", 0, 0},
+    {"cut at the limit", "{\"choices\":[{\"message\":{\"content\":\"half\"},\"finish_reason\":\"length\"}]}",
+     "half", "length", 0, 0},
+    {"Anthropic's compatible endpoint",
+     "{\"id\":\"msg_01\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},"
+     "\"finish_reason\":\"max_tokens\"}],\"usage\":{\"input_tokens\":7,\"output_tokens\":5}}",
+     "Hi", "length", 7, 5},
+    {"parts",
+     "{\"choices\":[{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\"},"
+     "{\"type\":\"output_text\",\"text\":\"b\"},\"c\",{\"text\":\"d\"}]},\"finish_reason\":\"end_turn\"}]}",
+     "abcd", "stop", 0, 0},
+    {"Mistral, thinking parts",
+     "{\"choices\":[{\"message\":{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\","
+     "\"text\":"
+     "\"hm\"}]},{\"type\":\"text\",\"text\":\"done\"}]}}]}",
+     "done", "", 0, 0},
+    {"refusal part",
+     "{\"choices\":[{\"message\":{\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"}]}}]}", "no",
+     "refusal", 0, 0},
+    {"DeepSeek, reasoning apart",
+     "{\"choices\":[{\"message\":{\"content\":\"42\",\"reasoning_content\":\"long\"},\"finish_reason\":"
+     "\"stop\"}]}",
+     "42", "stop", 0, 0},
+    {"OpenRouter, reasoning only",
+     "{\"choices\":[{\"message\":{\"content\":\"\",\"reasoning\":\"long\"},\"finish_reason\":\"length\"}]}",
+     "", "length", 0, 0},
+    {"llama.cpp, thinking aloud",
+     "{\"choices\":[{\"message\":{\"content\":\"\\n<think>\\nhm\\n</think>\\n\\nYes\"}}]}", "Yes", "", 0, 0},
+    {"Ollama, thought cut off",
+     "{\"choices\":[{\"message\":{\"content\":\"<think>hm hm\"},\"finish_reason\":\"length\"}]}", "",
+     "length", 0, 0},
+    {"a thought spoken of in the middle stays",
+     "{\"choices\":[{\"message\":{\"content\":\"Use <think>x</think> tags\"}}]}", "Use <think>x</think> tags",
+     "", 0, 0},
+    {"legacy completion", "{\"choices\":[{\"text\":\"old\",\"finish_reason\":\"stop\"}],\"usage\":null}",
+     "old", "stop", 0, 0},
+    {"vLLM, null where others have text",
+     "{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":null,\"stop_reason\":null}],"
+     "\"usage\":{\"prompt_tokens\":3,\"total_tokens\":9,\"completion_tokens\":6}}",
+     "x", "", 3, 6},
+    {"usage as nonsense",
+     "{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":-4,\"completion_tokens\":"
+     "\"9\"}}",
+     "x", "", 0, 0},
+    {"usage beyond reason",
+     "{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1e99,\"completion_"
+     "tokens\":[]}}",
+     "x", "", 0, 0},
+    {"a number too large for 64 bits",
+     "{\"created\":99999999999999999999999,\"choices\":[{\"message\":{\"content\":\"x\"}}]}", "x", "", 0, 0},
+    {"duplicate keys", "{\"choices\":[],\"choices\":[{\"message\":{\"content\":\"last\"}}]}", "last", "", 0,
+     0},
+    {"error: null beside a reply", "{\"error\":null,\"choices\":[{\"message\":{\"content\":\"x\"}}]}", "x",
+     "", 0, 0},
+    {"a byte-order mark", "\xef\xbb\xbf{\"choices\":[{\"message\":{\"content\":\"x\"}}]}", "x", "", 0, 0},
+    {"OpenRouter, blanks to keep the line open",
+     "\n\n   \n{\"choices\":[{\"message\":{\"content\":\"x\"}}]}\n", "x", "", 0, 0},
+    {"a NUL in a string", "{\"choices\":[{\"message\":{\"content\":\"a\\u0000b\"}}]}",
+     "a\xef\xbf\xbd"
+     "b",
+     "", 0, 0},
+    {"half a surrogate pair",
+     "{\"choices\":[{\"message\":{\"content\":\"a\\ud83db \\\\ud83d \\ud83d\\ude00\"}}]}",
+     "a\xef\xbf\xbd"
+     "b \\ud83d \xf0\x9f\x98\x80",
+     "", 0, 0},
+    {"a reason that is no text", "{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":7}]}", "x",
+     "", 0, 0},
+    {"a stream",
+     "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"a\"}}]}\n\n"
+     ": comment\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"b\"},\"finish_reason\":null}]}\r\n\r\n"
+     "data:{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n",
+     "ab", "stop", 4, 2},
+    {"a stream behind OpenRouter's comments",
+     ": OPENROUTER PROCESSING\n\ndata: "
+     "{\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n",
+     "a", "stop", 0, 0},
+};
+
+static void test_every_shape_of_reply_that_servers_send_is_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        struct response got = read_as(200, "application/json", replies[i].body, strlen(replies[i].body));
+        if (got.kind != ANSWER_OK || strcmp(got.text, replies[i].text) != 0 ||
+            strcmp(got.finish_reason, replies[i].finish) != 0 || got.tokens_in != replies[i].in ||
+            got.tokens_out != replies[i].out)
+            fail_msg("%s: kind %d, text '%s', finish '%s', tokens %ju and %ju", replies[i].who, (int)got.kind,
+                     got.text, got.finish_reason, (uintmax_t)got.tokens_in, (uintmax_t)got.tokens_out);
+        response_free(&got);
+    }
+}
+
+/* ---- errors ---- */
+
+static const struct {
+    const char *who;
+    long status;
+    const char *body;
+    enum answer_kind kind;
+    bool limited;
+    const char *says;
+} errors[] = {
+    {"OpenAI, wrong key", 401,
+     "{\"error\":{\"message\":\"Incorrect API key provided: sk-abc***wxyz. You can find your API key at …\","
+     "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_api_key\"}}",
+     ANSWER_AUTH, false, "Incorrect API key provided: [masked]. You"},
+    {"OpenAI, rate limit (its text advertises billing)", 429,
+     "{\"error\":{\"message\":\"Rate limit reached for gpt-4o in organization org-x on tokens per min (TPM): "
+     "Limit "
+     "30000. Please try again in 1.2s. Visit "
+     "https://platform.openai.com/account/billing\",\"type\":\"tokens\","
+     "\"code\":\"rate_limit_exceeded\"}}",
+     ANSWER_PASSING, true, "Rate limit reached"},
+    {"OpenAI, no money", 429,
+     "{\"error\":{\"message\":\"You exceeded your current quota, please check your plan and billing "
+     "details.\","
+     "\"type\":\"insufficient_quota\",\"param\":null,\"code\":\"insufficient_quota\"}}",
+     ANSWER_QUOTA, false, "current quota"},
+    {"OpenAI, context too long", 400,
+     "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens.\",\"type\":"
+     "\"invalid_request_error\",\"code\":\"context_length_exceeded\"}}",
+     ANSWER_REQUEST, false, "maximum context length"},
+    {"OpenAI, its fault", 500,
+     "{\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\"}}", ANSWER_PASSING, false,
+     "had an error"},
+    {"Anthropic, overloaded", 529,
+     "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"},\"request_"
+     "id\":\"r\"}",
+     ANSWER_PASSING, false, "Overloaded"},
+    {"Anthropic, no credit", 400,
+     "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"Your credit balance is "
+     "too low "
+     "to access the Anthropic API.\"}}",
+     ANSWER_QUOTA, false, "credit balance"},
+    {"Ollama", 404, "{\"error\":\"model 'x' not found, try pulling it first\"}", ANSWER_REQUEST, false,
+     "try pulling"},
+    {"Groq", 429,
+     "{\"error\":{\"message\":\"Rate limit reached for model. Please try again in 7.66s. Need more tokens? "
+     "Upgrade at "
+     "https://console.groq.com/settings/billing\",\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\"}}",
+     ANSWER_PASSING, true, "7.66s"},
+    {"vLLM", 400,
+     "{\"object\":\"error\",\"message\":\"max_tokens is too "
+     "large\",\"type\":\"BadRequestError\",\"param\":null,"
+     "\"code\":400}",
+     ANSWER_REQUEST, false, "too large"},
+    {"llama.cpp, loading", 503,
+     "{\"error\":{\"code\":503,\"message\":\"Loading model\",\"type\":\"unavailable_error\"}}",
+     ANSWER_PASSING, false, "Loading model"},
+    {"LiteLLM, budget", 400,
+     "{\"error\":{\"message\":\"Budget has been exceeded! Current cost: 2\",\"type\":\"budget_exceeded\","
+     "\"param\":null,\"code\":\"400\"}}",
+     ANSWER_QUOTA, false, "Budget"},
+    {"OpenRouter, no credits", 402, "{\"error\":{\"message\":\"Insufficient credits\",\"code\":402}}",
+     ANSWER_QUOTA, false, "Insufficient credits"},
+    {"OpenRouter inside a 200", 200,
+     "{\"error\":{\"message\":\"Provider returned "
+     "error\",\"code\":502,\"metadata\":{\"raw\":\"x\"}},\"user_id\":\"u\"}",
+     ANSWER_PASSING, false, "inside a 200: Provider"},
+    {"OpenRouter, rate limit inside a 200", 200, "{\"error\":{\"message\":\"slow\",\"code\":429}}",
+     ANSWER_PASSING, true, "slow"},
+    {"OpenRouter, no key inside a 200", 200, "{\"error\":{\"message\":\"No auth\",\"code\":401}}",
+     ANSWER_AUTH, false, "No auth"},
+    {"OpenRouter in a choice", 200,
+     "{\"choices\":[{\"error\":{\"code\":502,\"message\":\"upstream\"},\"message\":{\"content\":\"part\"},"
+     "\"finish_reason\":\"error\"}]}",
+     ANSWER_PASSING, false, "upstream"},
+    {"a quota inside a 200", 200, "{\"error\":{\"message\":\"m\",\"type\":\"insufficient_quota\"}}",
+     ANSWER_QUOTA, false, "m"},
+    {"vLLM inside a 200", 200, "{\"object\":\"error\",\"message\":\"broken\",\"code\":500}", ANSWER_PASSING,
+     false, "broken"},
+    {"FastAPI", 422,
+     "{\"detail\":[{\"loc\":[\"body\",\"model\"],\"msg\":\"field required\",\"type\":\"missing\"}]}",
+     ANSWER_REQUEST, false, "field required"},
+    {"FastAPI, one sentence", 404, "{\"detail\":\"Not Found\"}", ANSWER_REQUEST, false, "Not Found"},
+    {"Gemini, per minute", 429,
+     "[{\"error\":{\"code\":429,\"message\":\"You exceeded your current quota, please check your plan and "
+     "billing "
+     "details.\",\"status\":\"RESOURCE_EXHAUSTED\",\"details\":[{\"retryDelay\":\"32s\"}]}}]",
+     ANSWER_PASSING, true, "current quota"},
+    {"Gemini, wrong key", 400,
+     "[{\"error\":{\"code\":400,\"message\":\"API key not valid. Please pass a valid API key.\"}}]",
+     ANSWER_AUTH, false, "not valid"},
+    {"DeepSeek, no money", 402, "{\"error\":{\"message\":\"Insufficient Balance\"}}", ANSWER_QUOTA, false,
+     "Insufficient Balance"},
+    {"an error in an error's text", 500, "{\"error\":{\"error\":{\"message\":\"deep\"}}}", ANSWER_PASSING,
+     false, "deep"},
+    {"nginx", 502,
+     "<html>\r\n<head><title>502 Bad Gateway</title><style>b{}</style></head><body><center><h1>502 Bad "
+     "Gateway</h1></center></body></html>",
+     ANSWER_PASSING, false, "502: 502 Bad Gateway"},
+    {"plain text", 503, "upstream\n\nconnect error", ANSWER_PASSING, false, "upstream connect error"},
+    {"nothing", 504, "", ANSWER_PASSING, false, "504"},
+    {"a quota that is only spoken of", 400, "{\"error\":{\"message\":\"quota must be a number\"}}",
+     ANSWER_REQUEST, false, "must be"},
+    {"early hints", 418, "null", ANSWER_REQUEST, false, "418"},
+    {"a web page as a reply", 200, "<!DOCTYPE html><title>Hi</title>", ANSWER_REQUEST, false, "web page"},
+    {"an empty 200", 200, "", ANSWER_PASSING, false, "empty body"},
+    {"a 204", 204, "", ANSWER_PASSING, false, "204 with an empty body"},
+    {"JSON cut short", 200, "{\"choices\":[{\"message\":{\"content\":\"hal", ANSWER_PASSING, false,
+     "cut short"},
+    {"no choices", 200, "{\"id\":\"x\"}", ANSWER_PASSING, false, "no choices"},
+    {"empty choices", 200, "{\"choices\":[]}", ANSWER_PASSING, false, "no choices"},
+    {"choices of nonsense", 200, "{\"choices\":[null]}", ANSWER_PASSING, false, "no choices"},
+    {"content of nonsense", 200, "{\"choices\":[{\"message\":{\"content\":{\"a\":1}}}]}", ANSWER_PASSING,
+     false, "neither text nor parts"},
+    {"a number", 200, "7", ANSWER_PASSING, false, "no JSON"},
+    {"a stream cut short", 200, "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", ANSWER_PASSING,
+     false, "too early"},
+    {"a broken stream", 200, "data: {\"choi\n\n", ANSWER_PASSING, false, "broken"},
+    {"an error in a stream", 200,
+     "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: "
+     "{\"error\":{\"code\":503,\"message\":\"lost\"}}\n\n",
+     ANSWER_PASSING, false, "lost"},
+};
+
+static void test_every_error_is_told_apart_and_says_what_the_provider_said(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        struct response got = read_as(errors[i].status, NULL, errors[i].body, strlen(errors[i].body));
+        if (got.kind != errors[i].kind || got.limited != errors[i].limited ||
+            !strstr(got.text, errors[i].says) || got.retry != (errors[i].kind == ANSWER_PASSING))
+            fail_msg("%s: kind %d, limited %d, retry %d: %s", errors[i].who, (int)got.kind, got.limited,
+                     got.retry, got.text);
+        assert_null(strstr(got.text, "sk-abc"));
+        response_free(&got);
+    }
+}
+
+static void test_a_redirect_names_where_it_leads_and_that_it_is_not_followed(void **state)
+{
+    (void)state;
+    struct response got;
+    response_read(&got, &(struct exchange){.status = 308, .location = "https://else\x01where/\xff"});
+    assert_int_equal(got.kind, ANSWER_REQUEST);
+    assert_non_null(strstr(got.text, "https://else"));
+    assert_non_null(strstr(got.text, "aren't followed"));
+    response_free(&got);
+}
+
+static void test_only_the_refusal_of_max_tokens_asks_for_the_other_name(void **state)
+{
+    (void)state;
+    static const char refusal[] =
+        "{\"error\":{\"message\":\"Unsupported parameter: 'max_tokens' is not supported "
+        "with this model. Use 'max_completion_tokens' instead.\"}}";
+    struct response got = read_as(400, NULL, refusal, strlen(refusal));
+    assert_true(got.wants_completion_tokens);
+    response_free(&got);
+    got = read_as(500, NULL, refusal, strlen(refusal));
+    assert_false(got.wants_completion_tokens);
+    response_free(&got);
+}
+
+static void test_invalid_utf8_in_a_body_harms_only_itself(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"choices\":[{\"message\":{\"content\":\"a\xff\xc3 b\"}}]}";
+    struct response got = read_as(200, NULL, body, strlen(body));
+    assert_int_equal(got.kind, ANSWER_OK);
+    assert_string_equal(got.text, "a\xef\xbf\xbd\xef\xbf\xbd b");
+    response_free(&got);
+}
+
+static void test_a_reply_longer_than_a_message_may_be_is_cut_and_says_so(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer body = {0};
+    buffer_text(&body, "{\"choices\":[{\"message\":{\"content\":\"");
+    for (int i = 0; i < 3 * 1024 * 1024 / 3; i++)
+        buffer_text(&body, "\xe2\x82\xac");
+    buffer_text(&body, "\"},\"finish_reason\":\"stop\"}]}");
+    struct response got = read_as(200, NULL, body.data, body.length);
+    assert_int_equal(got.kind, ANSWER_OK);
+    assert_in_range(strlen(got.text), RESPONSE_TEXT_MAX - 3, RESPONSE_TEXT_MAX);
+    assert_string_equal(got.finish_reason, "length");
+    response_free(&got);
+}
+
+static void test_a_body_of_very_many_values_is_refused_before_it_takes_memory(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer body = {0};
+    buffer_text(&body, "{\"choices\":[");
+    for (int i = 0; i < 500 * 1000; i++)
+        buffer_text(&body, "{},");
+    buffer_text(&body, "{}]}");
+    struct response got = read_as(200, NULL, body.data, body.length);
+    assert_int_equal(got.kind, ANSWER_PASSING);
+    response_free(&got);
+}
+
+static void test_deep_nesting_and_endless_escapes_are_read_in_good_time(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer body = {0};
+    for (int i = 0; i < 100 * 1000; i++)
+        buffer_text(&body, "[");
+    struct response got = read_as(200, NULL, body.data, body.length);
+    assert_int_equal(got.kind, ANSWER_PASSING);
+    response_free(&got);
+    buffer_drop(&body, body.length);
+    buffer_text(&body, "{\"choices\":[{\"message\":{\"content\":\"");
+    for (int i = 0; i < 600 * 1000; i++)
+        buffer_text(&body, "\\ud800");
+    buffer_text(&body, "\"}}]}");
+    got = read_as(200, NULL, body.data, body.length);
+    assert_int_equal(got.kind, ANSWER_OK);
+    response_free(&got);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_shape_of_reply_that_servers_send_is_read),
+        cmocka_unit_test(test_every_error_is_told_apart_and_says_what_the_provider_said),
+        cmocka_unit_test(test_a_redirect_names_where_it_leads_and_that_it_is_not_followed),
+        cmocka_unit_test(test_only_the_refusal_of_max_tokens_asks_for_the_other_name),
+        cmocka_unit_test(test_invalid_utf8_in_a_body_harms_only_itself),
+        cmocka_unit_test(test_a_reply_longer_than_a_message_may_be_is_cut_and_says_so),
+        cmocka_unit_test(test_a_body_of_very_many_values_is_refused_before_it_takes_memory),
+        cmocka_unit_test(test_deep_nesting_and_endless_escapes_are_read_in_good_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
