@@ -33,7 +33,9 @@ const char *clock_format(int64_t seconds, char text[CLOCK_TEXT])
     time_t time = (time_t)(seconds < first ? first : seconds > last ? last : seconds);
     struct tm parts;
     gmtime_r(&time, &parts);
-    strftime(text, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    /* Not strftime: its %Y writes the year 963 in three digits. */
+    snprintf(text, CLOCK_TEXT, "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+             parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
     return text;
 }
 
