@@ -33,9 +33,8 @@ const char *clock_format(int64_t seconds, char text[CLOCK_TEXT])
     time_t time = (time_t)(seconds < first ? first : seconds > last ? last : seconds);
     struct tm parts;
     gmtime_r(&time, &parts);
-    /* Not strftime: its %Y writes the year 963 in three digits. */
-    snprintf(text, CLOCK_TEXT, "%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
-             parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    /* glibc's plain %Y writes the year 963 in three digits. */
+    strftime(text, CLOCK_TEXT, "%04Y-%m-%dT%H:%M:%SZ", &parts);
     return text;
 }
 
