@@ -1,11 +1,17 @@
 /* The write-ahead journal of one agent's repository: .agentos/journal.
  *
  * One record is one commit: its git objects, the ref, and what changes in the work tree. It is written and
- * fdatasynced once before anything else happens; that flush is what makes the cycle durable. Objects, ref, work
- * tree and index follow without a flush of their own; at the next start every record since the last checkpoint is
- * redone (an object that is missing or damaged is written again, the ref moved if it still stands at the record's
- * parent, files that still have the old content replaced). A checkpoint (syncfs, then a new generation in the
- * header) is made outside the cycle. A torn record (crc) ends the journal: that commit never happened. */
+ * fdatasynced once before anything of the commit can be seen; that flush is what makes the cycle durable. Ref, work
+ * tree and index follow without a flush of their own. A checkpoint (syncfs, then a new generation in the header) is
+ * made outside the cycle. A torn record (its sum is wrong) ends the journal: that commit never happened.
+ *
+ * What must be redone at the next start depends on what the process died of:
+ * - It was killed, the machine went on (same boot id): what was written is there, flushed or not. Only the last
+ *   record can be half done; journal_done marks one that was brought to its end.
+ * - The machine went down: only what was flushed is certain. Every record since the checkpoint is given again.
+ *
+ * The region is overwritten, not truncated, after a checkpoint: flushing an overwrite takes half of the time that
+ * flushing an append takes, because the file system has nothing to note down. */
 #ifndef AGENTOS_WORKER_JOURNAL_H
 #define AGENTOS_WORKER_JOURNAL_H
 
@@ -17,16 +23,31 @@
 
 struct journal;
 
-/* folder: the agent's tree. NULL and fault. A damaged header is set aside (journal.damaged-TIME) and reported by
- * damage != NULL, and a new journal begins. */
+/* One word of state for the whole process: which boot of the machine this is (/proc/sys/kernel/random/boot_id), at
+ * most 36 characters are kept. Told once before the sandbox closes /proc. Never told, or "": every open counts as
+ * one after a power cut, which is slower but always right. */
+void journal_boot_is(const char *id);
+
+/* tree: the agent's tree; .agentos must be there. One process at a time: waits up to 2 s for a former one to end.
+ * NULL and fault. A damaged journal is set aside (.agentos/journal.damaged-TIME), told by *damage (caller frees),
+ * and a new one begins. */
 struct journal *journal_open(int tree, char **damage, struct fault *fault);
 void journal_close(struct journal *journal);
 
-/* Calls redo for each whole record since the last checkpoint, in order; stops when it returns false. */
+/* True: the machine went down since the journal was last written, or nobody knows. */
+bool journal_power_was_cut(const struct journal *journal);
+
+/* Calls redo, in order, for each record that must be redone (see above); stops when it returns false. */
 bool journal_replay(struct journal *journal, bool (*redo)(void *context, const void *record, size_t length),
                     void *context, struct fault *fault);
-/* Append and flush: durable when it returns true. */
+/* Every whole record since the last checkpoint, redone or not. */
+bool journal_each(struct journal *journal, bool (*visit)(void *context, const void *record, size_t length),
+                  void *context, struct fault *fault);
+/* Append and flush: durable when it returns true. On false the record will not be redone. After a failed flush the
+ * file is given up and a new one begun at the next append, since a second fsync of the same file would lie. */
 bool journal_append(struct journal *journal, const void *record, size_t length, struct fault *fault);
+/* All that the last record says has been done. */
+void journal_done(struct journal *journal);
 /* Everything that the records say has been done: make that durable (syncfs on the tree) and begin anew. */
 bool journal_checkpoint(struct journal *journal, struct fault *fault);
 size_t journal_size(const struct journal *journal); /* bytes since the last checkpoint */

@@ -1,0 +1,462 @@
+/* Opening the repository, and the commit.
+ *
+ * A commit, step by step, and what is left when the process is killed (K) or the power is cut (P) behind it:
+ *
+ *   1 objects under objects/        K, P: objects that nothing refers to; git gc drops them one day
+ *   2 new texts in .agentos/new     K, P: swept at the next open
+ *   3 index.new, ref.new            K, P: written over by the next commit
+ *   4 locks of ref and index        K: known as ours by their inode, removed at open. P: the same, or removed when
+ *                                   they are 10 s old
+ *     (HEAD and index are looked at again here: what people's git did meanwhile begins the commit anew)
+ *   5 the journal's record, flushed K before the write, P before the flush: nothing has happened. K after the write:
+ *                                   the record is whole and is redone, though nobody was told. From here on: durable
+ *   6 the ref                       K: redone, it stands at the parent. P: redone from the journal, whatever of the
+ *                                   objects, the ref, the files and the index did not come to disk
+ *   7 the work tree                 K, P: redone; see history_worktree.c
+ *   8 the index                     K, P: redone
+ *   9 the record is marked done     K: done. P: redone, which changes nothing
+ *
+ * What can fail for lack of space lies before 5; behind it there are only renames. Should one fail all the same, the
+ * commit counts (it is durable), the log says so, and it is brought to its end before anything else is committed. */
+#include "worker/history_part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+
+enum {
+    CACHE_BYTES = 128 * 1024,
+    WINDOW_BYTES = 1024 * 1024,
+    WINDOWS_BYTES = 16 * 1024 * 1024,
+    ATTEMPTS = 16, /* a commit begins anew so often when people's git moves HEAD or the index under it */
+};
+
+static void learn_boot(void)
+{
+    char id[64] = "";
+    OWNED_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, id, sizeof id - 1) : 0;
+    id[n > 0 ? n : 0] = '\0';
+    journal_boot_is(id);
+}
+
+bool history_library_start(struct fault *fault)
+{
+    static bool started;
+    if (started)
+        return true;
+    static const int levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG,
+                                 GIT_CONFIG_LEVEL_GLOBAL};
+    bool good = git_libgit2_init() > 0;
+    /* Nothing outside the tree is read: the sandbox refuses it, and nobody's home folder should change a commit. */
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        good = good && git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "") == 0;
+    /* Owner validation guards people who walk into a stranger's repository, whose config could run programs. We open
+     * only the one we were given, run nothing that a config names, and may run as another user than its owner. */
+    good = good && git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_BYTES) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)WINDOW_BYTES) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_BYTES) == 0;
+    if (!good)
+        return git_fault(fault, "libgit2 can't be started");
+    learn_boot();
+    started = true;
+    return true;
+}
+
+git_repository *history_repository(struct history *history, struct fault *fault)
+{
+    if (!history->repository && git_repository_open_ext(&history->repository, history->path,
+                                                        GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0)
+        git_fault(fault, "the repository can't be opened");
+    return history->repository;
+}
+
+void history_warn_once(struct history *history, const char *path, const char *why)
+{
+    struct buffer *warned = &history->warned;
+    for (size_t at = 0; at < warned->length; at += strlen(warned->data + at) + 1)
+        if (strcmp(warned->data + at, path) == 0)
+            return;
+    if (warned->length < 64 * 1024)
+        buffer_add(warned, path, strlen(path) + 1);
+    log_warn("agent", history->agent, "%s %s, so it is not committed", path, why);
+}
+
+bool history_look(struct history *history, struct fault *fault)
+{
+    char name[REF_NAME_MAX];
+    return ref_read(history, name, &history->head, fault) == 1;
+}
+
+/* --- open --- */
+
+static bool open_notes(struct history *history, struct fault *fault)
+{
+    history->notes = files_open_folder(history->tree, TREE_NOTES, true, fault);
+    if (history->notes < 0)
+        return false;
+    history->fresh = files_open_folder(history->notes, "new", true, fault);
+    if (history->fresh < 0)
+        return false;
+    history->locks = files_open(history->notes, "locks", O_RDWR | O_CREAT, 0644);
+    return history->locks >= 0 || fault_errno(fault, "cannot open .agentos/locks");
+}
+
+static bool open_objects(struct history *history, struct fault *fault)
+{
+    OWNED char *path = memory_print("%s/.git/objects", history->path);
+    git_odb_free(history->odb);
+    history->odb = NULL;
+    git_repository_free(history->repository);
+    history->repository = NULL;
+    return git_odb_open(&history->odb, path) == 0 ||
+           git_fault(fault, "the repository's objects can't be opened");
+}
+
+/* HEAD or its branch is no ref. A HEAD can be said again; a branch's last commit is in the ledger. */
+static bool mend_ref(struct history *history, char name[REF_NAME_MAX], struct fault *fault)
+{
+    if (name[0] == '\0') {
+        log_warn("agent", history->agent,
+                 "The repository's HEAD was damaged; it names the branch main again");
+        return skeleton_head(history, fault) && ref_read(history, name, &history->head, fault) == 1;
+    }
+    const git_oid *newest = &history->ledger.newest;
+    if (object_id_zero(newest) || !object_sound(history, newest) || !ref_set(history, name, newest, fault))
+        return false;
+    history->head = *newest;
+    log_warn("agent", history->agent, "The branch %s was damaged; it stands at the last known commit again",
+             name);
+    return true;
+}
+
+/* 1 good, 0 and fault: damaged beyond mending, -1 and fault */
+static int check_head(struct history *history, struct fault *fault)
+{
+    char name[REF_NAME_MAX];
+    git_oid root;
+    int read = ref_read(history, name, &history->head, fault);
+    if (read < 0 || (read == 0 && !mend_ref(history, name, fault)))
+        return read;
+    if (object_id_zero(&history->head))
+        return 1;
+    git_odb_object *tree;
+    if (!tree_of_commit(history, &history->head, &root, fault) ||
+        !object_read(history, &root, GIT_OBJECT_TREE, &tree, fault))
+        return 0;
+    git_odb_object_free(tree);
+    return 1;
+}
+
+/* 1 good, 0 and fault: damaged beyond mending, -1 and fault */
+static int open_repository(struct history *history, struct fault *fault)
+{
+    int made = skeleton_make(history, fault);
+    if (made <= 0)
+        return made;
+    if (!open_objects(history, fault))
+        return 0;
+    char name[REF_NAME_MAX];
+    git_oid id;
+    ref_read(history, name, &id, NULL);
+    lock_sweep(history, name);
+    if (!record_redo_all(history, fault))
+        return -1;
+    return check_head(history, fault);
+}
+
+static bool open_all(struct history *history, char **damage, struct fault *fault)
+{
+    if (!open_notes(history, fault))
+        return false;
+    history->journal = journal_open(history->tree, damage, fault);
+    if (!history->journal || !ledger_open(history, fault))
+        return false;
+    struct fault why = {0};
+    int opened = open_repository(history, &why);
+    if (opened == 0) {
+        /* What the journal says belongs to the repository that goes. */
+        if (!skeleton_set_aside(history, why.text, damage, fault) ||
+            !journal_checkpoint(history->journal, fault))
+            return false;
+        history->rooted = (git_oid){0};
+        opened = open_repository(history, &why);
+    }
+    if (opened <= 0)
+        return fault_set(fault, "%s", why.text);
+    if (journal_power_was_cut(history->journal) && !journal_checkpoint(history->journal, &why))
+        log_warn("agent", history->agent, "%s", why.text);
+    return ledger_refresh(history, fault);
+}
+
+struct history *history_open(int tree, const char *path, const char *agent, char **damage,
+                             struct fault *fault)
+{
+    if (damage)
+        *damage = NULL;
+    if (!history_library_start(fault))
+        return NULL;
+    struct history *history = memory_new(1, sizeof *history);
+    history->tree = tree;
+    history->git = history->notes = history->fresh = history->locks = history->ledger.fd = -1;
+    history->path = memory_text(path);
+    history->agent = memory_text(agent);
+    history->loose = SIZE_MAX;
+    if (open_all(history, damage, fault))
+        return history;
+    history_close(history);
+    return NULL;
+}
+
+void history_close(struct history *history)
+{
+    if (!history)
+        return;
+    ledger_close(history);
+    index_forget(history);
+    tree_set_free(&history->trees);
+    git_odb_free(history->odb);
+    git_repository_free(history->repository);
+    journal_close(history->journal);
+    int descriptors[] = {history->git, history->notes, history->fresh, history->locks};
+    for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+    buffer_free(&history->warned);
+    free(history->path);
+    free(history->agent);
+    free(history);
+}
+
+bool history_empty(const struct history *history)
+{
+    return object_id_zero(&history->head);
+}
+
+/* --- commit --- */
+
+/* Parts of a path that could lead out of the tree or into what isn't the agent's to commit. */
+static bool path_allowed(const char *path)
+{
+    if (strlen(path) >= 4096 || strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0)
+        return false;
+    for (const char *part = path;; part++) {
+        size_t length = strcspn(part, "/");
+        if (length == 0 || (length == 1 && part[0] == '.') || (length == 2 && strncmp(part, "..", 2) == 0) ||
+            (length == 4 && strncasecmp(part, ".git", 4) == 0) || length > 255)
+            return false;
+        part += length;
+        if (*part == '\0')
+            return true;
+    }
+}
+
+/* One step a path; of several changes of one path the last counts. */
+static bool take_steps(struct work *work, const struct commit_request *request, struct fault *fault)
+{
+    work->steps = memory_new(request->change_count + 1, sizeof *work->steps);
+    for (size_t i = 0; i < request->change_count; i++) {
+        const struct change *change = &request->changes[i];
+        if (!path_allowed(change->path))
+            return fault_set(fault,
+                             "the path \"%s\" is not one that can be committed, the commit was not made",
+                             change->path);
+        size_t at = 0;
+        while (at < work->step_count && strcmp(work->steps[at].path, change->path) != 0)
+            at++;
+        work->steps[at] = (struct step){.kind = change->kind,
+                                        .path = change->path,
+                                        .text = change->text ? change->text : "",
+                                        .length = change->text ? change->length : 0};
+        work->step_count += at == work->step_count;
+    }
+    return true;
+}
+
+/* HEAD as it is now. Where people moved it, what we did before is made durable first: after a power cut the journal's
+ * records would else be redone over their reset. */
+static bool begin(struct history *history, struct work *work, struct fault *fault)
+{
+    git_oid known = history->head;
+    if (ref_read(history, work->ref, &work->parent, fault) != 1)
+        return false;
+    history->head = work->parent;
+    return git_oid_equal(&known, &work->parent) || journal_checkpoint(history->journal, fault);
+}
+
+static bool write_objects(struct history *history, const struct work *work, struct fault *fault)
+{
+    for (size_t i = 0; i < work->objects.count; i++)
+        if (!object_write_loose(history, &work->objects.items[i], fault))
+            return false;
+    return true;
+}
+
+/* Steps 1 to 3 of the table above. */
+static bool prepare(struct history *history, const struct commit_request *request, struct work *work,
+                    const git_oid *root, struct fault *fault)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    message_commit(history, request, root, &work->parent, &text);
+    size_t length = text.length;
+    struct object *commit =
+        object_add(&work->objects, GIT_OBJECT_COMMIT, buffer_take(&text), length, true, fault);
+    if (!commit)
+        return false;
+    work->commit = commit->id;
+    return write_objects(history, work, fault) && worktree_prepare(history, work, false, fault) &&
+           index_prepare(history, work, fault) && ref_prepare(history, &work->commit, fault);
+}
+
+/* Step 4. 1 both locks are held and nothing has changed; 0 begin anew; -1 fault. Only 1 keeps the locks. */
+static int lock_both(struct history *history, const struct work *work, struct fault *fault)
+{
+    char name[REF_NAME_MAX];
+    git_oid now;
+    if (!lock_take(history, LOCK_REF, "ref.new", work->ref, fault))
+        return -1;
+    int result = -1;
+    if (lock_take(history, LOCK_INDEX, "index.new", "index", fault)) {
+        result = ref_read(history, name, &now, fault);
+        if (result == 1 && strcmp(name, work->ref) == 0 && git_oid_equal(&now, &work->parent) &&
+            index_current(history))
+            return 1;
+        result = result == 1 ? 0 : -1;
+        lock_release(history, LOCK_INDEX, "index");
+    }
+    lock_release(history, LOCK_REF, work->ref);
+    return result;
+}
+
+/* Steps 6 to 9. */
+static void finish(struct history *history, const struct commit_request *request, struct work *work,
+                   struct tree_set *draft, const git_oid *root)
+{
+    struct fault why = {0};
+    bool good = lock_commit(history, LOCK_REF, work->ref, &why);
+    good = good && worktree_apply(history, work, &why);
+    good = good && lock_commit(history, LOCK_INDEX, "index", &why);
+    if (!good) {
+        history->pending = true;
+        index_forget(history);
+        lock_release(history, LOCK_INDEX, "index");
+        lock_release(history, LOCK_REF, work->ref);
+        log_error("agent", history->agent,
+                  "%s; the commit is safe in the journal and will be brought to its end before the next one",
+                  why.text);
+        return;
+    }
+    journal_done(history->journal);
+    history->head = history->rooted = work->commit;
+    history->root = *root;
+    tree_keep(history, draft);
+    ledger_add(history, &work->commit, request->trailers.task, request->trailers.task_hash);
+}
+
+/* Nothing to commit; still a file that should have this text and is missing gets it. */
+static bool mend_only(struct history *history, struct work *work, struct fault *fault)
+{
+    bool good = worktree_prepare(history, work, false, fault) && worktree_apply(history, work, fault);
+    worktree_discard(history, work);
+    return good;
+}
+
+/* 1 done, 0 begin anew, -1 fault */
+static int attempt(struct history *history, const struct commit_request *request, struct work *work,
+                   struct tree_set *draft, struct fault *fault)
+{
+    git_oid root;
+    bool effective;
+    if (!begin(history, work, fault) || !take_steps(work, request, fault) ||
+        !ledger_refresh(history, fault) || !index_refresh(history, fault) ||
+        !tree_build(history, work, draft, &root, &effective, fault))
+        return -1;
+    if (!effective && !request->trailers.task)
+        return mend_only(history, work, fault) ? 1 : -1;
+    OWNED_BUFFER struct buffer record = {0};
+    int locked = prepare(history, request, work, &root, fault) ? lock_both(history, work, fault) : -1;
+    if (locked == 1) {
+        record_encode(work, &record);
+        if (journal_append(history->journal, record.data, record.length, fault)) {
+            finish(history, request, work, draft, &root);
+            return 1;
+        }
+        lock_release(history, LOCK_INDEX, "index");
+        lock_release(history, LOCK_REF, work->ref);
+    }
+    worktree_discard(history, work);
+    index_forget(history);
+    return locked == 0 ? 0 : -1;
+}
+
+bool history_commit(struct history *history, const struct commit_request *request, char commit[COMMIT_TEXT],
+                    struct fault *fault)
+{
+    commit[0] = '\0';
+    if (history->pending && !record_redo_all(history, fault))
+        return false;
+    for (int i = 0; i < ATTEMPTS; i++) {
+        struct work work = {0};
+        struct tree_set draft = {0};
+        int result = attempt(history, request, &work, &draft, fault);
+        if (result == 1 && !object_id_zero(&work.commit))
+            git_oid_tostr(commit, COMMIT_TEXT, &work.commit);
+        tree_set_free(&draft);
+        work_free(&work);
+        if (result != 0)
+            return result == 1;
+    }
+    return fault_set(fault,
+                     "other git commands keep changing the repository; the commit was not made, try again");
+}
+
+/* --- read --- */
+
+bool history_finished(struct history *history, const char *task, uint64_t task_hash, char commit[COMMIT_TEXT])
+{
+    git_oid id;
+    struct fault why = {0};
+    commit[0] = '\0';
+    if ((history->pending && !record_redo_all(history, &why)) || !history_look(history, &why) ||
+        !ledger_refresh(history, &why))
+        log_warn("agent", history->agent, "%s; what is done is taken from memory", why.text);
+    if (!ledger_find(history, task, task_hash, &id))
+        return false;
+    git_oid_tostr(commit, COMMIT_TEXT, &id);
+    return true;
+}
+
+uint64_t history_tasks_done(const struct history *history)
+{
+    return history->ledger.tasks;
+}
+
+int history_read(struct history *history, const char *path, char **text, size_t *length, struct fault *fault)
+{
+    git_oid root, id;
+    uint32_t mode;
+    *text = NULL;
+    *length = 0;
+    if (!path_allowed(path))
+        return 0;
+    if (!history_look(history, fault) || !tree_of_commit(history, &history->head, &root, fault))
+        return -1;
+    int found = tree_find(history, &root, path, &id, &mode, fault);
+    if (found <= 0 || mode == FOLDER_MODE)
+        return found < 0 ? -1 : 0;
+    git_odb_object *object;
+    if (!object_read(history, &id, GIT_OBJECT_BLOB, &object, fault))
+        return -1;
+    *length = git_odb_object_size(object);
+    *text = memory_slice(git_odb_object_data(object), *length);
+    git_odb_object_free(object);
+    return 1;
+}

@@ -1,0 +1,209 @@
+/* git's index, so that `git status` is empty after our commits and people's staged changes stay staged.
+ *
+ * libgit2 holds a copy whose own path is .agentos/index.new: it writes the new index there, without git's lock. Under
+ * the lock the file then takes the place of .git/index. The copy is good as long as .git/index has the stamp that it
+ * had; people's git replaces that file whenever it changes anything. */
+#include "worker/history_part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+
+#define INDEX_NEW "index.new"
+
+static void fill(git_index_entry *entry, const struct stat *status)
+{
+    entry->ctime.seconds = (int32_t)status->st_ctim.tv_sec;
+    entry->ctime.nanoseconds = (uint32_t)status->st_ctim.tv_nsec;
+    entry->mtime.seconds = (int32_t)status->st_mtim.tv_sec;
+    entry->mtime.nanoseconds = (uint32_t)status->st_mtim.tv_nsec;
+    entry->dev = (uint32_t)status->st_dev;
+    entry->ino = (uint32_t)status->st_ino;
+    entry->uid = status->st_uid;
+    entry->gid = status->st_gid;
+    entry->file_size = (uint32_t)status->st_size;
+}
+
+static git_index *open_copy(struct history *history, struct fault *fault)
+{
+    unlinkat(history->notes, INDEX_NEW, 0);
+    unlinkat(history->notes, INDEX_NEW ".lock", 0);
+    OWNED char *path = memory_print("%s/.agentos/" INDEX_NEW, history->path);
+    git_index *copy = NULL;
+    if (git_index_open(&copy, path) != 0)
+        git_fault(fault, "the index can't be made");
+    return copy;
+}
+
+static bool from_head(struct history *history, git_index *copy, struct fault *fault)
+{
+    git_oid root;
+    git_tree *tree = NULL;
+    if (object_id_zero(&history->head))
+        return true;
+    git_repository *repository = history_repository(history, fault);
+    if (!repository || !tree_of_commit(history, &history->head, &root, fault))
+        return false;
+    bool good = git_tree_lookup(&tree, repository, &root) == 0 && git_index_read_tree(copy, tree) == 0;
+    git_tree_free(tree);
+    return good || git_fault(fault, "the index can't be made from HEAD");
+}
+
+/* 1 read, 0 it is broken, -1 fault */
+static int from_git(struct history *history, git_index *copy, struct fault *fault)
+{
+    OWNED char *path = memory_print("%s/.git/index", history->path);
+    git_index *theirs = NULL;
+    if (git_index_open(&theirs, path) != 0)
+        return 0;
+    int result = 1;
+    size_t count = git_index_entrycount(theirs);
+    for (size_t i = 0; i < count && result == 1; i++)
+        if (git_index_add(copy, git_index_get_byindex(theirs, i)) != 0) {
+            git_fault(fault, "the index can't be copied");
+            result = -1;
+        }
+    git_index_free(theirs);
+    return result;
+}
+
+static void set_aside(struct history *history)
+{
+    OWNED char *aside = memory_print("index.damaged-%lld", (long long)clock_now());
+    if (renameat(history->git, "index", history->notes, aside) == 0)
+        log_warn(
+            "agent", history->agent,
+            "The index of the repository was broken; it lies in .agentos/%s now and is made again from HEAD",
+            aside);
+}
+
+bool index_current(struct history *history)
+{
+    struct file_stamp now = files_stamp_at(history->git, "index");
+    return history->index_known && files_stamp_equal(&now, &history->index_stamp);
+}
+
+bool index_refresh(struct history *history, struct fault *fault)
+{
+    if (index_current(history))
+        return true;
+    index_forget(history);
+    git_index *copy = open_copy(history, fault);
+    if (!copy)
+        return false;
+    struct file_stamp stamp = files_stamp_at(history->git, "index");
+    int read = stamp.inode != 0 ? from_git(history, copy, fault) : 0;
+    if (read == 0) {
+        if (stamp.inode != 0)
+            set_aside(history);
+        stamp = (struct file_stamp){0};
+        git_index_clear(copy);
+        read = from_head(history, copy, fault) ? 1 : -1;
+    }
+    if (read < 0) {
+        git_index_free(copy);
+        return false;
+    }
+    history->index = copy;
+    history->index_stamp = stamp;
+    history->index_known = true;
+    return true;
+}
+
+void index_forget(struct history *history)
+{
+    git_index_free(history->index);
+    history->index = NULL;
+    history->index_known = false;
+}
+
+void index_kept(struct history *history)
+{
+    history->index_stamp = files_stamp_at(history->git, "index");
+    history->index_known = true;
+}
+
+static bool put(struct history *history, const struct step *step, struct fault *fault)
+{
+    git_index_entry entry = {.mode = step->mode, .id = step->after, .path = step->path};
+    struct stat status;
+    git_oid id;
+    if (step->kind == CHANGE_WRITE && step->done)
+        fill(&entry, &step->current);
+    else if (step->kind == CHANGE_WRITE && step->prepared.st_ino != 0)
+        fill(&entry, &step->prepared);
+    else if (step->kind == CHANGE_RECORD && worktree_hash(history, step->path, &id, &status) == 1 &&
+             git_oid_equal(&id, &step->after))
+        fill(&entry, &status);
+    if (git_index_add(history->index, &entry) == 0)
+        return true;
+    return git_fault(fault, "the index can't take a file, the commit was not made");
+}
+
+bool index_prepare(struct history *history, const struct work *work, struct fault *fault)
+{
+    for (size_t i = 0; i < work->step_count; i++) {
+        const struct step *step = &work->steps[i];
+        if (object_id_zero(&step->after)) {
+            if (git_index_remove(history->index, step->path, 0) != 0)
+                git_error_clear(); /* it wasn't there */
+        } else if (!put(history, step, fault))
+            return false;
+    }
+    if (git_index_write(history->index) == 0)
+        return true;
+    return git_fault(fault, "the new index can't be written, the commit was not made");
+}
+
+bool index_redo(struct history *history, const struct work *work, struct fault *fault)
+{
+    if (!index_refresh(history, fault) || !index_prepare(history, work, fault) ||
+        !lock_take(history, LOCK_INDEX, INDEX_NEW, "index", fault)) {
+        index_forget(history);
+        return false;
+    }
+    if (lock_commit(history, LOCK_INDEX, "index", fault))
+        return true;
+    lock_release(history, LOCK_INDEX, "index");
+    index_forget(history);
+    return false;
+}
+
+/* git's own rule for a file that was written in the same moment as the index: its stamp proves nothing. */
+static bool racy(const struct history *history, const git_index_entry *entry)
+{
+    int64_t modified = (int64_t)entry->mtime.seconds * 1000000000 + entry->mtime.nanoseconds;
+    return modified >= history->index_stamp.modified_ns;
+}
+
+bool index_matches(struct history *history, const char *path, const struct stat *status, git_oid *id)
+{
+    const git_index_entry *entry = history->index ? git_index_get_bypath(history->index, path, 0) : NULL;
+    if (!entry || !S_ISREG(status->st_mode))
+        return false;
+    *id = entry->id;
+    return entry->mtime.seconds == (int32_t)status->st_mtim.tv_sec &&
+           entry->mtime.nanoseconds == (uint32_t)status->st_mtim.tv_nsec &&
+           entry->ino == (uint32_t)status->st_ino && entry->file_size == (uint32_t)status->st_size &&
+           !racy(history, entry);
+}
+
+void index_note(struct history *history, const char *path, const struct stat *status)
+{
+    const git_index_entry *entry = history->index ? git_index_get_bypath(history->index, path, 0) : NULL;
+    if (!entry)
+        return;
+    git_index_entry fresh = *entry;
+    OWNED char *name = memory_text(path);
+    fresh.path = name;
+    fill(&fresh, status);
+    if (git_index_add(history->index, &fresh) != 0)
+        git_error_clear(); /* only costs another look */
+}

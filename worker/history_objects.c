@@ -1,0 +1,209 @@
+/* Objects of the repository. Loose ones are written here, not by libgit2: as stored (uncompressed) zlib streams,
+ * which every git reads, since they live only until the next pack and compressing costs more than a cycle's flush. */
+#include "worker/history_part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+enum { STORED_MAX = 65535, ADLER_BASE = 65521, ADLER_RUN = 5552 };
+
+bool object_id_zero(const git_oid *id)
+{
+    static const git_oid zero;
+    return git_oid_equal(id, &zero);
+}
+
+bool git_fault(struct fault *fault, const char *what)
+{
+    const git_error *error = git_error_last();
+    return fault_set(fault, "%s: %s", what,
+                     error && error->message ? error->message : "libgit2 doesn't say why");
+}
+
+bool object_hash(git_object_t type, const void *data, size_t length, git_oid *id, struct fault *fault)
+{
+    if (git_odb_hash(id, data, length, type) == 0)
+        return true;
+    return git_fault(fault, "an object can't be hashed");
+}
+
+struct object *object_add(struct object_list *list, git_object_t type, char *data, size_t length, bool take,
+                          struct fault *fault)
+{
+    git_oid id;
+    if (!object_hash(type, data, length, &id, fault)) {
+        if (take)
+            free(data);
+        return NULL;
+    }
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? list->capacity * 2 : 16;
+        list->items = memory_grow(list->items, list->capacity, sizeof *list->items);
+    }
+    struct object *object = &list->items[list->count++];
+    *object = (struct object){.type = type, .id = id, .data = data, .length = length, .borrowed = !take};
+    return object;
+}
+
+void object_list_free(struct object_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!list->items[i].borrowed)
+            free(list->items[i].data);
+    free(list->items);
+    *list = (struct object_list){0};
+}
+
+/* RFC 1950's checksum. The inner run is the longest whose sums fit 32 bits. */
+static uint32_t adler32(const char *bytes, size_t length)
+{
+    uint32_t a = 1, b = 0;
+    while (length > 0) {
+        size_t run = length < ADLER_RUN ? length : ADLER_RUN;
+        for (size_t i = 0; i < run; i++) {
+            a += (unsigned char)bytes[i];
+            b += a;
+        }
+        a %= ADLER_BASE;
+        b %= ADLER_BASE;
+        bytes += run;
+        length -= run;
+    }
+    return b << 16 | a;
+}
+
+/* A zlib stream of stored blocks (RFC 1951, 3.2.4). */
+static void store(const char *bytes, size_t length, struct buffer *out)
+{
+    buffer_room(out, length + length / STORED_MAX * 5 + 16);
+    buffer_add(out, "\x78\x01", 2);
+    size_t left = length;
+    const char *at = bytes;
+    do {
+        size_t n = left < STORED_MAX ? left : STORED_MAX;
+        unsigned char head[5] = {n == left, n & 0xff, (unsigned char)(n >> 8), ~n & 0xff,
+                                 (unsigned char)(~n >> 8)};
+        buffer_add(out, head, sizeof head);
+        buffer_add(out, at, n);
+        at += n;
+        left -= n;
+    } while (left > 0);
+    uint32_t sum = adler32(bytes, length);
+    unsigned char tail[4] = {(unsigned char)(sum >> 24), (unsigned char)(sum >> 16),
+                             (unsigned char)(sum >> 8), (unsigned char)sum};
+    buffer_add(out, tail, sizeof tail);
+}
+
+static void loose_names(const git_oid *id, char name[64], char temporary[64])
+{
+    char text[COMMIT_TEXT];
+    git_oid_tostr(text, sizeof text, id);
+    snprintf(name, 64, "objects/%.2s/%s", text, text + 2);
+    /* git's own prefix: `git gc` removes a leftover by its age. */
+    snprintf(temporary, 64, "objects/%.2s/tmp_obj_agentos", text);
+}
+
+static int open_temporary(struct history *history, const char *temporary)
+{
+    for (int tries = 0; tries < 4; tries++) {
+        int fd = openat(history->git, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+        if (fd >= 0)
+            return fd;
+        if (errno == EEXIST)
+            unlinkat(history->git, temporary, 0);
+        else if (errno == ENOENT) {
+            OWNED char *folder = memory_slice(temporary, strlen("objects/xx"));
+            if (mkdirat(history->git, folder, 0755) != 0 && errno != EEXIST)
+                return -1;
+        } else
+            return -1;
+    }
+    return -1;
+}
+
+/* A name under objects/ always stands for a whole object, also when we are killed here: the content is written under
+ * another name first. (A power cut may leave the name with an empty file; redo repairs that.) */
+static bool write_loose(struct history *history, const struct object *object, bool replace,
+                        struct fault *fault)
+{
+    char name[64], temporary[64], header[32];
+    loose_names(&object->id, name, temporary);
+    int n = snprintf(header, sizeof header, "%s %zu", git_object_type2string(object->type), object->length);
+    OWNED_BUFFER struct buffer plain = {0}, stored = {0};
+    buffer_room(&plain, object->length + 40);
+    buffer_add(&plain, header, (size_t)n + 1);
+    buffer_add(&plain, object->data, object->length);
+    store(plain.data, plain.length, &stored);
+    OWNED_FD int fd = open_temporary(history, temporary);
+    if (fd < 0)
+        return fault_errno(fault, "cannot write into .git/objects, the commit was not made");
+    if (!files_write_all(fd, stored.data, stored.length)) {
+        fault_errno(fault, "cannot write an object of %zu bytes, the commit was not made", object->length);
+        unlinkat(history->git, temporary, 0);
+        return false;
+    }
+    if (renameat2(history->git, temporary, history->git, name, replace ? 0 : RENAME_NOREPLACE) == 0) {
+        history->loose++;
+        return true;
+    }
+    if (errno == EEXIST) {
+        /* It is there already. A fresh time keeps a `git gc --prune` of this moment away from it. */
+        unlinkat(history->git, temporary, 0);
+        utimensat(history->git, name, NULL, AT_SYMLINK_NOFOLLOW);
+        return true;
+    }
+    if (errno == EINVAL && renameat(history->git, temporary, history->git, name) == 0)
+        return true;
+    fault_errno(fault, "cannot name an object, the commit was not made");
+    unlinkat(history->git, temporary, 0);
+    return false;
+}
+
+bool object_write_loose(struct history *history, const struct object *object, struct fault *fault)
+{
+    return write_loose(history, object, false, fault);
+}
+
+bool object_sound(struct history *history, const git_oid *id)
+{
+    git_odb_object *object = NULL;
+    if (git_odb_read(&object, history->odb, id) != 0)
+        return false; /* missing, torn, or its content isn't what its name says (libgit2 verifies the hash) */
+    git_odb_object_free(object);
+    return true;
+}
+
+bool object_present(struct history *history, const git_oid *id)
+{
+    return git_odb_exists(history->odb, id) == 1;
+}
+
+bool object_repair(struct history *history, const struct object *object, struct fault *fault)
+{
+    return object_sound(history, &object->id) || write_loose(history, object, true, fault);
+}
+
+bool object_read(struct history *history, const git_oid *id, git_object_t type, git_odb_object **object,
+                 struct fault *fault)
+{
+    *object = NULL;
+    char text[COMMIT_TEXT];
+    git_oid_tostr(text, sizeof text, id);
+    if (git_odb_read(object, history->odb, id) != 0) {
+        const git_error *error = git_error_last();
+        return fault_set(fault, "the repository's object %s can't be read: %s", text,
+                         error && error->message ? error->message : "unknown");
+    }
+    if (git_odb_object_type(*object) == type)
+        return true;
+    git_odb_object_free(*object);
+    *object = NULL;
+    return fault_set(fault, "the repository's object %s is no %s", text, git_object_type2string(type));
+}

@@ -1,0 +1,249 @@
+/* What the parts of the history share. Nobody else includes this.
+ *
+ *   history.c           open, commit, read
+ *   history_objects.c   objects: hashing, writing loose ones, reading
+ *   history_trees.c     the tree objects of HEAD, and of the commit that is being made
+ *   history_message.c   the commit's text: trailers written and read
+ *   history_refs.c      HEAD, the branch, the lock files
+ *   history_index.c     git's index
+ *   history_worktree.c  the files that people see
+ *   history_record.c    the journal's records, and redoing them
+ *   history_ledger.c    which tasks are done
+ *   history_edits.c     what people changed
+ *   history_tidy.c      checkpoints and packs */
+#ifndef AGENTOS_WORKER_HISTORY_PART_H
+#define AGENTOS_WORKER_HISTORY_PART_H
+
+#include <git2.h>
+
+#include "common/buffer.h"
+#include "common/files.h"
+#include "worker/history.h"
+#include "worker/journal.h"
+
+enum {
+    REF_NAME_MAX = 256,
+    LOCK_PATIENCE_MS = 2000, /* a lock that somebody holds is waited for so long */
+    LOCK_STALE_SECONDS = 10, /* an older one counts as left behind */
+    FILE_MODE = 0100644,
+    FOLDER_MODE = 040000,
+    LEDGER_RECORD = 40,
+};
+
+/* --- objects --- */
+
+struct object {
+    git_object_t type;
+    git_oid id;
+    char *data; /* owned by the list, unless borrowed */
+    size_t length;
+    bool borrowed;
+};
+
+struct object_list {
+    struct object *items;
+    size_t count, capacity;
+};
+
+/* --- one change of a commit, worked out --- */
+
+struct step {
+    enum change_kind kind;
+    const char *path, *text; /* borrowed from the request or the record */
+    size_t length;
+    git_oid before, after; /* zero: not there */
+    uint32_t mode;         /* of after; of before when removed */
+    struct stat prepared;  /* WRITE: the new file before it is exchanged; st_ino 0: none prepared */
+    struct stat current;   /* the file in the work tree when we looked; st_ino 0: there was none */
+    bool left;             /* people's own version stays in the work tree */
+    bool done;             /* the work tree is already as it should be */
+};
+
+/* A commit on its way: what the journal's record holds. */
+struct work {
+    char ref[REF_NAME_MAX]; /* "refs/heads/main", or "HEAD" when it is detached */
+    git_oid parent, commit; /* parent zero: the first commit */
+    struct object_list objects;
+    struct step *steps;
+    size_t step_count;
+};
+
+/* --- the tree objects that were read lately, by path --- */
+
+struct tree_copy {
+    char *path; /* "" is the root */
+    git_oid id; /* of raw */
+    struct buffer raw;
+    bool changed; /* in a draft */
+};
+
+struct tree_set {
+    struct tree_copy *items;
+    size_t count, capacity, bytes;
+};
+
+struct ledger {
+    int fd;
+    uint32_t *slots; /* open addressing: number of a record plus one; 0 is free */
+    size_t slot_count, used;
+    size_t records; /* in the file */
+    git_oid newest; /* commit of the last record; zero: none */
+    uint64_t tasks;
+};
+
+/* A lock file of git's that we hold, or may have held when a former process was killed: its inode and time are noted
+ * (.agentos/locks) before it gets its name, so that a later start can tell our leftover from a living git's lock. */
+struct lock_note {
+    uint64_t inode;
+    int64_t modified_ns;
+};
+
+struct history {
+    int tree;  /* borrowed */
+    int git;   /* .git */
+    int notes; /* .agentos */
+    int fresh; /* .agentos/new: files prepared for the exchange */
+    int locks; /* .agentos/locks */
+    char *path, *agent;
+    git_odb *odb;
+    git_repository *repository; /* opened when first needed */
+    struct journal *journal;
+    git_oid head;         /* the commit that HEAD named when we looked last; zero: none yet */
+    git_oid rooted, root; /* the tree of the commit that was asked for last */
+    struct tree_set trees;
+    git_index *index;              /* our copy; its own path is .agentos/index.new */
+    struct file_stamp index_stamp; /* of .git/index when the copy was made */
+    bool index_known;
+    struct ledger ledger;
+    bool pending; /* the journal's last record is not brought to its end yet */
+    size_t loose; /* loose objects, about */
+    struct lock_note noted[2];
+    struct buffer warned; /* paths that were complained about, each with a NUL behind it */
+};
+
+/* --- history_objects.c --- */
+
+bool object_id_zero(const git_oid *id);
+bool object_hash(git_object_t type, const void *data, size_t length, git_oid *id, struct fault *fault);
+/* take: the list owns data from now on, also on a fault; else it is borrowed. */
+struct object *object_add(struct object_list *list, git_object_t type, char *data, size_t length, bool take,
+                          struct fault *fault);
+void object_list_free(struct object_list *list);
+bool object_write_loose(struct history *history, const struct object *object, struct fault *fault);
+/* Is the object there and whole? */
+bool object_sound(struct history *history, const git_oid *id);
+bool object_present(struct history *history, const git_oid *id);
+/* Make it so, whatever lies in its place. */
+bool object_repair(struct history *history, const struct object *object, struct fault *fault);
+bool object_read(struct history *history, const git_oid *id, git_object_t type, git_odb_object **object,
+                 struct fault *fault);
+bool git_fault(struct fault *fault, const char *what);
+
+/* --- history_trees.c --- */
+
+void tree_set_free(struct tree_set *set);
+/* 1 found, 0 not there, -1 fault */
+int tree_find(struct history *history, const git_oid *root, const char *path, git_oid *id, uint32_t *mode,
+              struct fault *fault);
+/* The root tree of a commit; zero for a zero commit. */
+bool tree_of_commit(struct history *history, const git_oid *commit, git_oid *root, struct fault *fault);
+/* The tree of work->parent with work's steps done; fills each step's before and mode; adds blobs and trees to
+ * work->objects. draft becomes the cache with tree_keep when the commit succeeded. effective: something changed. */
+bool tree_build(struct history *history, struct work *work, struct tree_set *draft, git_oid *root,
+                bool *effective, struct fault *fault);
+void tree_keep(struct history *history, struct tree_set *draft);
+
+/* --- history_message.c --- */
+
+/* The commit object's text. Appended to out. */
+void message_commit(const struct history *history, const struct commit_request *request, const git_oid *tree,
+                    const git_oid *parent, struct buffer *out);
+/* The task that a commit's text says is done; false: none. *task is owned by the caller. */
+bool message_task(const char *text, size_t length, char **task, uint64_t *task_hash);
+
+/* --- history_refs.c --- */
+
+/* Which ref HEAD stands for and what it names (zero: unborn). 1; 0 and fault: what stands there is no ref;
+ * -1 and fault: it can't be read now. name is set whenever HEAD itself is good, else it is "". */
+int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
+enum lock_kind { LOCK_REF, LOCK_INDEX };
+/* Gives the prepared file .agentos/`prepared` the name `target`.lock (target relative to .git). */
+bool lock_take(struct history *history, enum lock_kind kind, const char *prepared, const char *target,
+               struct fault *fault);
+/* What stands under the lock's name becomes the target. */
+bool lock_commit(struct history *history, enum lock_kind kind, const char *target, struct fault *fault);
+void lock_release(struct history *history, enum lock_kind kind, const char *target);
+/* At open: our own leftovers go, whatever their age. */
+void lock_sweep(struct history *history, const char *ref);
+bool ref_prepare(struct history *history, const git_oid *id, struct fault *fault);
+bool ref_set(struct history *history, const char *name, const git_oid *id, struct fault *fault);
+
+/* --- history_index.c --- */
+
+/* Our copy is as .git/index is now. A broken index is made again from HEAD. */
+bool index_refresh(struct history *history, struct fault *fault);
+bool index_current(struct history *history);
+/* The steps in the copy, and the copy in .agentos/index.new. After a fault, or when the commit doesn't come about,
+ * call index_forget. */
+bool index_prepare(struct history *history, const struct work *work, struct fault *fault);
+void index_forget(struct history *history);
+/* .agentos/index.new has become .git/index. */
+void index_kept(struct history *history);
+/* Redo: entries of steps whose file is there as it should be. Takes the lock itself. */
+bool index_redo(struct history *history, const struct work *work, struct fault *fault);
+/* Does the work tree's file have the stamp that the index notes, and which blob? */
+bool index_matches(struct history *history, const char *path, const struct stat *status, git_oid *id);
+/* The file was read and found to have the blob that the index says, under another stamp: note it (in memory). */
+void index_note(struct history *history, const char *path, const struct stat *status);
+
+/* --- history_worktree.c --- */
+
+/* Before the flush: looks at what is there, writes the new files beside. Nothing is seen of it yet. redo: the steps
+ * are from the journal; after a power cut what is a piece of the new text counts as damage and is written again. */
+bool worktree_prepare(struct history *history, struct work *work, bool redo, struct fault *fault);
+void worktree_discard(struct history *history, const struct work *work);
+/* After the flush. False: something could not be done; redo it later. */
+bool worktree_apply(struct history *history, struct work *work, struct fault *fault);
+/* At open: what lies in .agentos/new. work: the half-done commit that it may belong to, or NULL. A text that neither
+ * the commit before nor after has is a person's, and goes back where it was or is kept aside. */
+void worktree_sweep(struct history *history, const struct work *work);
+/* Hash of the file as a blob, with its stamp. 1, 0 missing, -1 no regular file or unreadable (errno). */
+int worktree_hash(struct history *history, const char *path, git_oid *id, struct stat *status);
+
+/* --- history_record.c --- */
+
+void record_encode(const struct work *work, struct buffer *out);
+/* Borrows from record. */
+bool record_decode(const void *record, size_t length, struct work *work);
+void work_free(struct work *work);
+/* Bring everything in the journal to its end. */
+bool record_redo_all(struct history *history, struct fault *fault);
+
+/* --- history_ledger.c --- */
+
+/* Read the cache, check it against HEAD, read what is behind from git. */
+bool ledger_open(struct history *history, struct fault *fault);
+void ledger_close(struct history *history);
+/* HEAD is another commit than the newest known: find out which tasks that means. */
+bool ledger_refresh(struct history *history, struct fault *fault);
+void ledger_add(struct history *history, const git_oid *commit, const char *task, uint64_t task_hash);
+bool ledger_find(struct history *history, const char *task, uint64_t task_hash, git_oid *commit);
+
+/* --- history_skeleton.c --- */
+
+/* .git is there with all that makes a folder a repository: made, or what a power cut took from it mended.
+ * 1; 0 and fault: what stands there can't be one; -1 and fault. */
+int skeleton_make(struct history *history, struct fault *fault);
+/* .git goes aside; *damage says where (caller frees). */
+bool skeleton_set_aside(struct history *history, const char *why, char **damage, struct fault *fault);
+/* HEAD names the branch main again. */
+bool skeleton_head(struct history *history, struct fault *fault);
+
+/* --- history.c --- */
+
+git_repository *history_repository(struct history *history, struct fault *fault);
+void history_warn_once(struct history *history, const char *path, const char *why);
+/* history->head is what HEAD names now. */
+bool history_look(struct history *history, struct fault *fault);
+
+#endif

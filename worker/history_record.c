@@ -1,0 +1,262 @@
+/* The journal's records, and bringing them to their end.
+ *
+ * A record: "AOR1", ref, parent, commit, objects (type, length, bytes), steps (kind, mode, before, after, path).
+ *
+ * What redoing finds, and what it does:
+ *   object     missing, empty, torn (power cut)         written again; one that is whole is left alone
+ *   ref        at the record's parent, empty, torn       set to the commit
+ *              at the commit, or at one that has it       done
+ *              elsewhere: people moved it                left, and so are work tree and index
+ *   file       has the text from before, or is missing   the new text
+ *              a piece of the new text (power cut)       the new text
+ *              has the new text                          done
+ *              anything else: people's edit              left
+ *   index      anything                                  the record's entries put in
+ * So redoing a record twice, or all of them after any of them was done, changes nothing. */
+#include "worker/history_part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+
+#define RECORD_MAGIC "AOR1"
+
+static void add_number(struct buffer *out, uint64_t number)
+{
+    buffer_add(out, &number, sizeof number);
+}
+
+static void add_bytes(struct buffer *out, const void *bytes, size_t length)
+{
+    add_number(out, length);
+    buffer_add(out, bytes, length);
+    buffer_add(out, "\0", 1); /* so that a decoded text ends where it should */
+}
+
+void record_encode(const struct work *work, struct buffer *out)
+{
+    size_t room = 4096;
+    for (size_t i = 0; i < work->objects.count; i++)
+        room += work->objects.items[i].length + 32;
+    buffer_room(out, room);
+    buffer_add(out, RECORD_MAGIC, 4);
+    add_bytes(out, work->ref, strlen(work->ref));
+    buffer_add(out, work->parent.id, GIT_OID_RAWSZ);
+    buffer_add(out, work->commit.id, GIT_OID_RAWSZ);
+    add_number(out, work->objects.count);
+    for (size_t i = 0; i < work->objects.count; i++) {
+        add_number(out, (uint64_t)work->objects.items[i].type);
+        add_bytes(out, work->objects.items[i].data, work->objects.items[i].length);
+    }
+    add_number(out, work->step_count);
+    for (size_t i = 0; i < work->step_count; i++) {
+        const struct step *step = &work->steps[i];
+        add_number(out, (uint64_t)step->kind);
+        add_number(out, step->mode);
+        buffer_add(out, step->before.id, GIT_OID_RAWSZ);
+        buffer_add(out, step->after.id, GIT_OID_RAWSZ);
+        add_bytes(out, step->path, strlen(step->path));
+    }
+}
+
+struct cursor {
+    const char *at, *end;
+    bool bad;
+};
+
+static const char *take(struct cursor *cursor, size_t length)
+{
+    if (cursor->bad || (size_t)(cursor->end - cursor->at) < length) {
+        cursor->bad = true;
+        return NULL;
+    }
+    const char *bytes = cursor->at;
+    cursor->at += length;
+    return bytes;
+}
+
+static uint64_t take_number(struct cursor *cursor)
+{
+    uint64_t number = 0;
+    const char *bytes = take(cursor, sizeof number);
+    if (bytes)
+        memcpy(&number, bytes, sizeof number);
+    return number;
+}
+
+static void take_id(struct cursor *cursor, git_oid *id)
+{
+    const char *bytes = take(cursor, GIT_OID_RAWSZ);
+    if (bytes)
+        git_oid_fromraw(id, (const unsigned char *)bytes);
+}
+
+static const char *take_bytes(struct cursor *cursor, size_t *length)
+{
+    uint64_t n = take_number(cursor);
+    if (n >= (uint64_t)(cursor->end - cursor->at))
+        cursor->bad = true;
+    const char *bytes = take(cursor, cursor->bad ? 0 : (size_t)n);
+    take(cursor, 1);
+    *length = (size_t)n;
+    return bytes;
+}
+
+static bool take_object(struct cursor *cursor, struct work *work)
+{
+    uint64_t type = take_number(cursor);
+    size_t length;
+    const char *data = take_bytes(cursor, &length);
+    if (cursor->bad || type < GIT_OBJECT_COMMIT || type > GIT_OBJECT_BLOB)
+        return false;
+    return object_add(&work->objects, (git_object_t)type, (char *)(uintptr_t)data, length, false, NULL) !=
+           NULL;
+}
+
+static bool take_step(struct cursor *cursor, struct work *work, struct step *step)
+{
+    size_t length;
+    uint64_t kind = take_number(cursor);
+    step->kind = (enum change_kind)kind;
+    step->mode = (uint32_t)take_number(cursor);
+    take_id(cursor, &step->before);
+    take_id(cursor, &step->after);
+    step->path = take_bytes(cursor, &length);
+    if (cursor->bad || kind > CHANGE_UNTRACK)
+        return false;
+    for (size_t i = 0; i < work->objects.count; i++)
+        if (git_oid_equal(&work->objects.items[i].id, &step->after)) {
+            step->text = work->objects.items[i].data;
+            step->length = work->objects.items[i].length;
+        }
+    /* A file that was only missing has its text in the repository, not here: nothing to redo. */
+    step->done = step->kind == CHANGE_WRITE && !step->text;
+    return true;
+}
+
+bool record_decode(const void *record, size_t length, struct work *work)
+{
+    *work = (struct work){0};
+    struct cursor cursor = {.at = record, .end = (const char *)record + length};
+    const char *magic = take(&cursor, 4);
+    size_t ref_length;
+    if (!magic || memcmp(magic, RECORD_MAGIC, 4) != 0)
+        return false;
+    const char *ref = take_bytes(&cursor, &ref_length);
+    if (!ref || ref_length >= sizeof work->ref)
+        return false;
+    memcpy(work->ref, ref, ref_length);
+    take_id(&cursor, &work->parent);
+    take_id(&cursor, &work->commit);
+    for (uint64_t n = take_number(&cursor); n > 0; n--)
+        if (!take_object(&cursor, work))
+            return false;
+    uint64_t count = take_number(&cursor);
+    if (cursor.bad || count > length)
+        return false;
+    work->steps = memory_new((size_t)count + 1, sizeof *work->steps);
+    for (; work->step_count < count; work->step_count++)
+        if (!take_step(&cursor, work, &work->steps[work->step_count]))
+            return false;
+    return cursor.at == cursor.end;
+}
+
+void work_free(struct work *work)
+{
+    object_list_free(&work->objects);
+    free(work->steps);
+    work->steps = NULL;
+    work->step_count = 0;
+}
+
+static bool redo_objects(struct history *history, const struct work *work, struct fault *fault)
+{
+    for (size_t i = 0; i < work->objects.count; i++)
+        if (!object_repair(history, &work->objects.items[i], fault))
+            return false;
+    return true;
+}
+
+/* Does HEAD's branch contain the commit? */
+static bool contains(struct history *history, const git_oid *head, const git_oid *commit)
+{
+    if (git_oid_equal(head, commit))
+        return true;
+    git_repository *repository = history_repository(history, NULL);
+    return repository && git_graph_descendant_of(repository, head, commit) == 1;
+}
+
+/* True in *ours: the branch has the commit now, so work tree and index should have it too. */
+static bool redo_ref(struct history *history, const struct work *work, bool *ours, struct fault *fault)
+{
+    char name[REF_NAME_MAX];
+    git_oid now;
+    int read = ref_read(history, name, &now, fault);
+    *ours = false;
+    if (read < 0)
+        return false;
+    /* Somebody checked out another branch: this one's commit waits there, its files are not ours to touch. */
+    if (strcmp(name, work->ref) != 0)
+        return true;
+    if (read == 0 || git_oid_equal(&now, &work->parent)) {
+        if (!ref_set(history, work->ref, &work->commit, fault))
+            return false;
+        now = work->commit;
+    }
+    history->head = now;
+    *ours = contains(history, &now, &work->commit);
+    return true;
+}
+
+static bool redo(struct history *history, struct work *work, struct fault *fault)
+{
+    bool ours;
+    if (!redo_objects(history, work, fault) || !redo_ref(history, work, &ours, fault))
+        return false;
+    if (!ours) {
+        log_warn("agent", history->agent,
+                 "HEAD was moved by somebody since the last commit; it stays where it is");
+        return true;
+    }
+    return worktree_prepare(history, work, true, fault) && worktree_apply(history, work, fault) &&
+           index_redo(history, work, fault);
+}
+
+struct redoing {
+    struct history *history;
+    struct fault *fault;
+    size_t count;
+};
+
+static bool redo_record(void *context, const void *record, size_t length)
+{
+    struct redoing *redoing = context;
+    struct work work;
+    bool good = record_decode(record, length, &work);
+    if (!good)
+        fault_set(redoing->fault, "a record in the journal can't be understood, so it is not redone");
+    else {
+        worktree_sweep(redoing->history, &work);
+        good = redo(redoing->history, &work, redoing->fault);
+        redoing->count++;
+    }
+    work_free(&work);
+    return good;
+}
+
+bool record_redo_all(struct history *history, struct fault *fault)
+{
+    struct redoing redoing = {.history = history, .fault = fault};
+    if (!journal_replay(history->journal, redo_record, &redoing, fault))
+        return false;
+    worktree_sweep(history, NULL);
+    if (redoing.count > 0) {
+        log_info("agent", history->agent, "%zu commit(s) of the journal were brought to their end",
+                 redoing.count);
+        journal_done(history->journal);
+    }
+    history->pending = false;
+    return true;
+}

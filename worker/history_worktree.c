@@ -1,0 +1,365 @@
+/* The files that people see, replaced by exchange: what we don't know never gets lost.
+ *
+ * New texts are written to .agentos/new/NUMBER before the journal's flush (a full disk is met there). After the
+ * flush each changes places with the file that people see, and what came out is looked at: it is what we had seen
+ * before and nobody has it open for writing, then it goes; else somebody saved in that moment, and it changes places
+ * back. Our text is in the commit; theirs stays in the work tree and is recorded as their edit next time.
+ *
+ * Killed between two exchanges: the journal's record is redone; a file that has the new text already is passed by.
+ * Killed between an exchange and the look at what came out: worktree_sweep looks at it. */
+#include "worker/history_part.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+
+/* A file's folder, opened beneath the tree without following links, and its name there. */
+struct place {
+    int folder;
+    bool own;
+    const char *name;
+};
+
+static bool place_open(struct history *history, const char *path, bool create, struct place *place,
+                       struct fault *fault)
+{
+    const char *slash = strrchr(path, '/');
+    *place = (struct place){.folder = history->tree, .name = slash ? slash + 1 : path};
+    if (!slash)
+        return true;
+    OWNED char *parent = memory_slice(path, (size_t)(slash - path));
+    place->folder = create ? files_open_folder(history->tree, parent, true, fault)
+                           : files_open(history->tree, parent, O_RDONLY | O_DIRECTORY, 0);
+    place->own = place->folder >= 0;
+    return place->own;
+}
+
+static void place_close(struct place *place)
+{
+    if (place->own)
+        close(place->folder);
+}
+
+/* What only programs write: the caller is the authority, whatever stands there. */
+static bool ours_alone(const char *path)
+{
+    return strncmp(path, "iac/", 4) == 0 || strcmp(path, TREE_CARD) == 0 || strcmp(path, TREE_QUEUE) == 0;
+}
+
+static int hash_at(int folder, const char *name, git_oid *id, struct stat *status, char **text,
+                   size_t *length)
+{
+    OWNED char *bytes = NULL;
+    struct file_stamp stamp;
+    size_t size;
+    int found = files_read(folder, name, TREE_FILE_MAX, &bytes, &size, &stamp, NULL);
+    if (found <= 0)
+        return found;
+    struct file_stamp again;
+    if (fstatat(folder, name, status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status->st_mode))
+        return -1;
+    again = files_stamp(status);
+    if (!files_stamp_equal(&stamp, &again) || !object_hash(GIT_OBJECT_BLOB, bytes, size, id, NULL))
+        return -1;
+    if (text) {
+        *text = bytes;
+        *length = size;
+        bytes = NULL;
+    }
+    return 1;
+}
+
+int worktree_hash(struct history *history, const char *path, git_oid *id, struct stat *status)
+{
+    struct place place;
+    if (!place_open(history, path, false, &place, NULL))
+        return errno == ENOENT ? 0 : -1;
+    int found = hash_at(place.folder, place.name, id, status, NULL, NULL);
+    place_close(&place);
+    return found;
+}
+
+/* After a power cut a file may have lost its end or hold zeros where its text should be. */
+static bool is_damage(const struct step *step, const char *text, size_t length)
+{
+    if (length > step->length)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (text[i] != '\0' && text[i] != step->text[i])
+            return false;
+    return true;
+}
+
+/* Compare what stands in the work tree with what the commit expects there. */
+static void look(struct history *history, struct step *step, const struct place *place, bool redo)
+{
+    git_oid id;
+    struct stat *current = &step->current;
+    if (fstatat(place->folder, place->name, current, AT_SYMLINK_NOFOLLOW) != 0) {
+        *current = (struct stat){0};
+        step->done = step->kind == CHANGE_REMOVE;
+        return;
+    }
+    bool forced = ours_alone(step->path);
+    step->left = !S_ISREG(current->st_mode);
+    if (step->left)
+        return;
+    if (!redo && index_matches(history, step->path, current, &id) && git_oid_equal(&id, &step->before)) {
+        step->done = step->kind == CHANGE_WRITE && git_oid_equal(&step->before, &step->after);
+        return;
+    }
+    OWNED char *text = NULL;
+    size_t length = 0;
+    bool read = hash_at(place->folder, place->name, &id, current, &text, &length) == 1;
+    if (read && step->kind == CHANGE_WRITE && git_oid_equal(&id, &step->after))
+        step->done = true;
+    else if (read && !object_id_zero(&step->before) && git_oid_equal(&id, &step->before))
+        step->left = false;
+    else if (read && redo && step->kind == CHANGE_WRITE && journal_power_was_cut(history->journal) &&
+             is_damage(step, text, length))
+        step->left = false;
+    else
+        step->left = !forced;
+}
+
+static bool write_fresh(struct history *history, struct step *step, const char *number, struct fault *fault)
+{
+    int fd = openat(history->fresh, number, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0 && errno == EEXIST && unlinkat(history->fresh, number, 0) == 0)
+        fd = openat(history->fresh, number, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    OWNED_FD int file = fd;
+    mode_t mode = step->current.st_ino ? step->current.st_mode & 0777 : step->mode & 0777;
+    if (file < 0 || !files_write_all(file, step->text, step->length) ||
+        (mode != 0644 && fchmod(file, mode) != 0) || fstat(file, &step->prepared) != 0)
+        return fault_errno(fault, "cannot write the new text of %s, the commit was not made", step->path);
+    return true;
+}
+
+static void number_name(size_t number, char name[24])
+{
+    snprintf(name, 24, "%zu", number);
+}
+
+bool worktree_prepare(struct history *history, struct work *work, bool redo, struct fault *fault)
+{
+    for (size_t i = 0; i < work->step_count; i++) {
+        struct step *step = &work->steps[i];
+        if (step->kind != CHANGE_WRITE && step->kind != CHANGE_REMOVE)
+            continue;
+        struct place place;
+        if (!place_open(history, step->path, step->kind == CHANGE_WRITE, &place, fault)) {
+            if (step->kind == CHANGE_WRITE && !redo)
+                return false;
+            /* Nothing to remove, or a file stands where the folder would have to be: people's affair. */
+            step->done = step->kind == CHANGE_REMOVE;
+            step->left = !step->done;
+            continue;
+        }
+        look(history, step, &place, redo);
+        place_close(&place);
+        if (step->left && !redo && !git_oid_equal(&step->before, &step->after))
+            log_warn(
+                "agent", history->agent,
+                "%s was changed by somebody else; it stays as it is, the agent's version is in the commit",
+                step->path);
+        char number[24];
+        number_name(i, number);
+        if (step->kind == CHANGE_WRITE && !step->left && !step->done &&
+            !write_fresh(history, step, number, fault))
+            return false;
+    }
+    return true;
+}
+
+void worktree_discard(struct history *history, const struct work *work)
+{
+    for (size_t i = 0; i < work->step_count; i++) {
+        char number[24];
+        number_name(i, number);
+        if (work->steps[i].prepared.st_ino != 0)
+            unlinkat(history->fresh, number, 0);
+    }
+}
+
+/* The file under this number is what we saw before, and nobody can write to it any more: an open descriptor for
+ * writing refuses the lease. */
+static bool came_out_as_seen(struct history *history, const struct step *step, const char *number)
+{
+    OWNED_FD int fd = openat(history->fresh, number, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0)
+        return false;
+    fcntl(fd, F_SETSIG, SIGURG); /* harmless, should somebody break the lease in its microseconds */
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0 && errno == EAGAIN)
+        return false;
+    return fstat(fd, &status) == 0 && status.st_ino == step->current.st_ino &&
+           status.st_size == step->current.st_size && status.st_mtim.tv_sec == step->current.st_mtim.tv_sec &&
+           status.st_mtim.tv_nsec == step->current.st_mtim.tv_nsec;
+}
+
+static void keep_aside(struct history *history, const char *number, const char *path)
+{
+    OWNED char *flat = memory_text(path);
+    for (char *c = flat; *c; c++)
+        if (*c == '/')
+            *c = '_';
+    OWNED char *aside = memory_print("saved-%lld-%s", (long long)clock_now_ms(), flat);
+    if (renameat(history->fresh, number, history->notes, aside) == 0)
+        log_warn("agent", history->agent,
+                 "%s was saved by somebody while it was being written; their version lies in .agentos/%s",
+                 path, aside);
+}
+
+static void left_theirs(struct history *history, struct step *step)
+{
+    step->left = true;
+    log_warn("agent", history->agent,
+             "%s was saved by somebody while it was being written; their version stays, the agent's is in "
+             "the commit",
+             step->path);
+}
+
+static bool exchange(struct history *history, struct step *step, const struct place *place,
+                     const char *number, struct fault *fault)
+{
+    if (renameat2(history->fresh, number, place->folder, place->name, RENAME_NOREPLACE) == 0)
+        return true;
+    if (errno != EEXIST)
+        return fault_errno(fault, "cannot put %s into place", step->path);
+    if (step->current.st_ino == 0 && !ours_alone(step->path)) {
+        left_theirs(history, step);
+        unlinkat(history->fresh, number, 0);
+        return true;
+    }
+    if (renameat2(history->fresh, number, place->folder, place->name, RENAME_EXCHANGE) != 0)
+        return fault_errno(fault, "cannot put %s into place", step->path);
+    if (ours_alone(step->path) || came_out_as_seen(history, step, number)) {
+        unlinkat(history->fresh, number, 0);
+        return true;
+    }
+    struct stat ours;
+    left_theirs(history, step);
+    if (renameat2(history->fresh, number, place->folder, place->name, RENAME_EXCHANGE) != 0)
+        keep_aside(history, number, step->path);
+    else if (fstatat(history->fresh, number, &ours, AT_SYMLINK_NOFOLLOW) == 0 &&
+             ours.st_ino != step->prepared.st_ino)
+        keep_aside(history, number, step->path); /* saved twice in that moment */
+    else
+        unlinkat(history->fresh, number, 0);
+    return true;
+}
+
+static bool take_away(struct history *history, struct step *step, const struct place *place,
+                      const char *number, struct fault *fault)
+{
+    unlinkat(history->fresh, number, 0);
+    if (renameat2(place->folder, place->name, history->fresh, number, RENAME_NOREPLACE) != 0)
+        return errno == ENOENT || fault_errno(fault, "cannot remove %s", step->path);
+    if (!ours_alone(step->path) && !came_out_as_seen(history, step, number)) {
+        left_theirs(history, step);
+        if (renameat2(history->fresh, number, place->folder, place->name, RENAME_NOREPLACE) != 0)
+            keep_aside(history, number, step->path);
+        return true;
+    }
+    unlinkat(history->fresh, number, 0);
+    /* A skill's folder goes with its last file; the tree's own folders stay. */
+    if (strncmp(step->path, TREE_SKILL_FOLDER "/", sizeof TREE_SKILL_FOLDER) == 0) {
+        OWNED char *parent = memory_slice(step->path, (size_t)(place->name - 1 - step->path));
+        if (strchr(parent, '/'))
+            unlinkat(history->tree, parent, AT_REMOVEDIR);
+    }
+    return true;
+}
+
+bool worktree_apply(struct history *history, struct work *work, struct fault *fault)
+{
+    bool all = true;
+    for (size_t i = 0; i < work->step_count; i++) {
+        struct step *step = &work->steps[i];
+        bool writes = step->kind == CHANGE_WRITE && step->prepared.st_ino != 0;
+        if (step->done || step->left || (!writes && step->kind != CHANGE_REMOVE))
+            continue;
+        char number[24];
+        number_name(i, number);
+        struct place place;
+        if (!place_open(history, step->path, writes, &place, fault)) {
+            all = !writes && all;
+            continue;
+        }
+        all = (writes ? exchange(history, step, &place, number, fault)
+                      : take_away(history, step, &place, number, fault)) &&
+              all;
+        place_close(&place);
+    }
+    return all;
+}
+
+/* The step whose number a left file has, if its text is a person's: neither what was before nor what comes after. */
+static bool is_theirs(struct history *history, const struct work *work, const char *name,
+                      const struct step **step)
+{
+    git_oid id;
+    struct stat status;
+    *step = NULL;
+    size_t number = (size_t)strtoull(name, NULL, 10);
+    if (!work || number >= work->step_count)
+        return false;
+    *step = &work->steps[number];
+    int found = hash_at(history->fresh, name, &id, &status, NULL, NULL);
+    if (found < 0)
+        return true;
+    return found > 0 && status.st_size > 0 && !git_oid_equal(&id, &(*step)->before) &&
+           !git_oid_equal(&id, &(*step)->after);
+}
+
+static void sweep_one(struct history *history, const struct work *work, const char *name)
+{
+    const struct step *step;
+    struct place place;
+    if (!is_theirs(history, work, name, &step)) {
+        unlinkat(history->fresh, name, 0);
+        return;
+    }
+    git_oid id;
+    struct stat status;
+    if (ours_alone(step->path) || !place_open(history, step->path, true, &place, NULL)) {
+        keep_aside(history, name, step->path);
+        return;
+    }
+    int there = hash_at(place.folder, place.name, &id, &status, NULL, NULL);
+    if (there == 0 && renameat2(history->fresh, name, place.folder, place.name, RENAME_NOREPLACE) == 0)
+        log_warn("agent", history->agent, "%s, as somebody saved it, is back in its place", step->path);
+    else if (there > 0 && git_oid_equal(&id, &step->after) &&
+             renameat2(history->fresh, name, place.folder, place.name, RENAME_EXCHANGE) == 0) {
+        log_warn("agent", history->agent, "%s, as somebody saved it, is back in its place", step->path);
+        unlinkat(history->fresh, name, 0);
+    } else
+        keep_aside(history, name, step->path);
+    place_close(&place);
+}
+
+void worktree_sweep(struct history *history, const struct work *work)
+{
+    int copy = openat(history->fresh, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!folder) {
+        if (copy >= 0)
+            close(copy);
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        if (entry->d_name[0] != '.')
+            sweep_one(history, work, entry->d_name);
+    closedir(folder);
+}
