@@ -44,20 +44,24 @@ static struct reply_block block_from(const char *text, size_t length, size_t at,
     return block;
 }
 
+/* A line with the key, and no fence: what holds fences of its own is an example of something. */
 static bool has_reward(const char *text, size_t length)
 {
+    bool found = false;
     for (size_t at = 0, end, next; at < length; at = next) {
+        struct fence fence;
         next = markdown_line(text, length, at, &end);
+        if (markdown_fence(text + at, end - at, &fence))
+            return false;
         const char *line = text + at;
         size_t size = end - at;
         while (size && strchr(" \t{\"'", *line)) {
             line++;
             size--;
         }
-        if (size > 6 && strncmp(line, "reward", 6) == 0 && strchr("\"': ", line[6]))
-            return true;
+        found = found || (size > 6 && strncmp(line, "reward", 6) == 0 && strchr("\"': ", line[6]));
     }
-    return false;
+    return found;
 }
 
 /* Nothing but blanks behind it, and it looks like what we asked for. */
