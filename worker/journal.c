@@ -386,3 +386,34 @@ size_t journal_size(const struct journal *journal)
 {
     return (size_t)(journal->end - HEADER_SIZE);
 }
+
+static bool count_one(void *context, const void *record, size_t length)
+{
+    (void)record;
+    (void)length;
+    ++*(int *)context;
+    return true;
+}
+
+int journal_unfinished(int tree, struct fault *fault)
+{
+    struct journal journal = {.tree = tree, .fd = files_open(tree, JOURNAL_NAME, O_RDONLY, 0)};
+    OWNED_FD int fd = journal.fd;
+    struct stat status;
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 || fstat(fd, &status) != 0 || pread(fd, &journal.header, sizeof journal.header, 0) < 0) {
+        fault_errno(fault, "cannot read " JOURNAL_NAME);
+        return -1;
+    }
+    if (blank(&journal.header))
+        return 0;
+    if (journal.header.magic != MAGIC || journal.header.sum != header_sum(&journal.header)) {
+        fault_set(fault, JOURNAL_NAME " is damaged; the next start sets it aside");
+        return -1;
+    }
+    int count = 0;
+    journal.allocated = status.st_size;
+    journal.power_was_cut = this_boot[0] == '\0' || memcmp(journal.header.boot, this_boot, BOOT_ID) != 0;
+    return walk(&journal, true, count_one, &count, fault) ? count : -1;
+}

@@ -52,4 +52,8 @@ void journal_done(struct journal *journal);
 bool journal_checkpoint(struct journal *journal, struct fault *fault);
 size_t journal_size(const struct journal *journal); /* bytes since the last checkpoint */
 
+/* Without opening it, and without changing anything: how many records the next start will redo; 0 also when there is
+ * no journal. -1 and fault: it is damaged or can't be read. */
+int journal_unfinished(int tree, struct fault *fault);
+
 #endif

@@ -25,6 +25,7 @@
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"
+#include "worker/journal.h"
 
 enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
 
@@ -77,6 +78,30 @@ static void verify_history(struct verify *verify, const char *path)
     verify_lock(verify, ".git/index.lock");
     verify_lock(verify, ".git/HEAD.lock");
     verify_lock(verify, ".git/refs/heads/main.lock");
+}
+
+static void verify_journal(struct verify *verify)
+{
+    struct fault fault = {0};
+    int unfinished = journal_unfinished(verify->folder, &fault);
+    if (unfinished < 0) {
+        buffer_print(verify->findings, "%s: %s\n", verify->where, fault.text);
+    } else if (unfinished > 0) {
+        buffer_print(verify->notes,
+                     "%s: the journal holds %d commit(s) that a crash left half done; the next start "
+                     "finishes them, and what is found here may be only that\n",
+                     verify->where, unfinished);
+    }
+}
+
+/* The journal asks which boot of the machine this is. */
+static void tell_boot(void)
+{
+    char id[64] = "";
+    OWNED_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, id, sizeof(id) - 1) : 0;
+    id[length > 0 ? strcspn(id, "\n") : 0] = '\0';
+    journal_boot_is(id);
 }
 
 /* What a state file may hold at most (contract section 8). */
@@ -155,6 +180,7 @@ static void verify_agent(const char *data_dir, const char *name, struct buffer *
         return;
     }
     struct verify verify = {.where = where, .folder = folder, .findings = findings, .notes = notes};
+    verify_journal(&verify);
     verify_history(&verify, path);
     verify_state(&verify);
     letters_check(folder, where, findings);
@@ -233,6 +259,7 @@ int verb_verify(struct invocation *invocation)
         screen_complain("%s", fault.text);
         return EX_SOFTWARE;
     }
+    tell_boot();
     if (running) {
         printf("note: a supervisor is running on %s; what looks wrong is looked at twice\n",
                invocation->data_dir);
