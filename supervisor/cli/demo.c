@@ -19,6 +19,7 @@
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"
+#include "worker/history.h"
 
 enum { DEMO_PATIENCE_MS = 60 * 1000, DEMO_STEP_NS = 50 * 1000 * 1000, ANSWER_LINES = 12, LOG_LINES = 30 };
 
@@ -169,7 +170,7 @@ static bool show_outcome(const char *scratch, const char *agent_path, struct fau
 
 static bool demonstrate(struct scratch *scratch, char **agent_path, struct fault *fault)
 {
-    if (!diary_start_git(fault) || !scratch_start(scratch, AGENTS_YAML, fault)) {
+    if (!history_library_start(fault) || !scratch_start(scratch, AGENTS_YAML, fault)) {
         return false;
     }
     *agent_path = memory_print("%s/agents/orion", scratch->path);

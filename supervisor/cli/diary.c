@@ -13,22 +13,6 @@ static bool git_fault(struct fault *fault, const char *what, const char *path)
     return fault_set(fault, "%s %s: %s", path, what, error != NULL ? error->message : "unknown fault");
 }
 
-bool diary_start_git(struct fault *fault)
-{
-    static const int LEVELS[] = {GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL,
-                                 GIT_CONFIG_LEVEL_PROGRAMDATA};
-    if (git_libgit2_init() < 0) {
-        return fault_set(fault, "libgit2 cannot be started");
-    }
-    for (size_t i = 0; i < sizeof(LEVELS) / sizeof(LEVELS[0]); i++) {
-        if (git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, LEVELS[i], "") < 0) {
-            return git_fault(fault, "cannot be set aside", "git's configuration");
-        }
-    }
-    return git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) == 0 ||
-           git_fault(fault, "cannot be set", "git's owner validation");
-}
-
 /* "120 34", "120 in, 34 out": the sum of what numbers there are. */
 static uint64_t sum_of_numbers(const char *text)
 {

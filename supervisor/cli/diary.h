@@ -24,12 +24,8 @@ struct diary {
     size_t count;
 };
 
-/* path: the agent's folder. An empty repository is an empty diary. False and fault. */
+/* After history_library_start. path: the agent's folder. An empty repository is an empty diary. False and fault. */
 bool diary_read(struct diary *diary, const char *path, struct fault *fault);
 void diary_free(struct diary *diary);
-
-/* libgit2 as every reader of ours needs it: no configuration from outside, repositories of other users too (nothing
- * of theirs is run). Once a process; false and fault. */
-bool diary_start_git(struct fault *fault);
 
 #endif

@@ -12,6 +12,7 @@
 #include "supervisor/cli/diary.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
+#include "worker/history.h"
 
 static json_t *clean(const char *text)
 {
@@ -92,7 +93,7 @@ int verb_log(struct invocation *invocation)
     if (folder < 0) {
         return status;
     }
-    if (!diary_start_git(&fault) || !diary_read(&diary, path, &fault)) {
+    if (!history_library_start(&fault) || !diary_read(&diary, path, &fault)) {
         screen_complain("%s", fault.text);
         status = EX_DATAERR;
     }

@@ -19,12 +19,12 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/diary.h"
 #include "supervisor/cli/letters.h"
 #include "supervisor/cli/reach.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"
+#include "worker/history.h"
 #include "worker/journal.h"
 
 enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
@@ -92,16 +92,6 @@ static void verify_journal(struct verify *verify)
                      "finishes them, and what is found here may be only that\n",
                      verify->where, unfinished);
     }
-}
-
-/* The journal asks which boot of the machine this is. */
-static void tell_boot(void)
-{
-    char id[64] = "";
-    OWNED_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd >= 0 ? read(fd, id, sizeof(id) - 1) : 0;
-    id[length > 0 ? strcspn(id, "\n") : 0] = '\0';
-    journal_boot_is(id);
 }
 
 /* What a state file may hold at most (contract section 8). */
@@ -255,11 +245,10 @@ int verb_verify(struct invocation *invocation)
     struct buffer findings OWNED_BUFFER = {0};
     struct buffer notes OWNED_BUFFER = {0};
     bool running = client_reaches(invocation);
-    if (!diary_start_git(&fault)) {
+    if (!history_library_start(&fault)) {
         screen_complain("%s", fault.text);
         return EX_SOFTWARE;
     }
-    tell_boot();
     if (running) {
         printf("note: a supervisor is running on %s; what looks wrong is looked at twice\n",
                invocation->data_dir);
