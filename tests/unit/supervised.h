@@ -1,0 +1,390 @@
+/* A whole supervisor for tests, with workers and a gateway that are this very test program.
+ *
+ * The programs' folder holds links to the test: started as agentos-worker it is a zygote whose workers behave as their
+ * agent's name says (worker_live below); started as agentos-gateway it answers every question with its own text.
+ * Include it in one test, and call supervised_main first in main. */
+#ifndef AGENTOS_TESTS_SUPERVISED_H
+#define AGENTOS_TESTS_SUPERVISED_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/channel.h"
+#include "common/clock.h"
+#include "common/control.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "supervisor/run.h"
+#include "worker/link.h"
+#include "worker/start.h"
+#include "worker/zygote.h"
+
+/* --- the worker: what it does is in its agent's name --- */
+
+static struct buffer worker_message;
+
+static inline void worker_tells(struct link *link, enum message_type type, ...)
+{
+    va_list fields;
+    va_start(fields, type);
+    message_make_list(&worker_message, type, fields);
+    va_end(fields);
+    link_send(link, &worker_message);
+}
+
+static inline bool is_called(const struct worker_start *start, const char *beginning)
+{
+    return strncmp(start->agent->name, beginning, strlen(beginning)) == 0;
+}
+
+static inline void worker_works(struct link *link, const struct worker_start *start)
+{
+    worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "task", (uint64_t)0);
+    if (!is_called(start, "slow"))
+        worker_tells(link, MESSAGE_ASK, (uint64_t)7, "somebody-else", "system", "task");
+}
+
+/* False: it ends. */
+static inline bool worker_hears(struct link *link, const struct worker_start *start, unsigned type,
+                                struct reader *reader)
+{
+    uint64_t number = 0;
+    OWNED char *text = NULL;
+    switch (type) {
+    case MESSAGE_STOP:
+        return is_called(start, "stubborn");
+    case MESSAGE_HEARTBEAT:
+        message_read(reader, MESSAGE_HEARTBEAT, &number);
+        worker_tells(link, MESSAGE_ALIVE, number);
+        return true;
+    case MESSAGE_PAUSE:
+        message_read(reader, MESSAGE_PAUSE, &number);
+        worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)(number ? ACTIVITY_PAUSED : ACTIVITY_IDLE), "",
+                     (uint64_t)0);
+        return true;
+    case MESSAGE_CANCEL:
+        message_read(reader, MESSAGE_CANCEL, &number, &text);
+        worker_tells(link, MESSAGE_CANCELLED, number, (uint64_t)(text && strcmp(text, "known") == 0));
+        return true;
+    case MESSAGE_LOOK:
+        worker_works(link, start);
+        return true;
+    case MESSAGE_ANSWER:
+        /* The gateway answers with the name that the supervisor gave it: it becomes the task's id. */
+        {
+            OWNED char *agent = NULL, *finish = NULL, *model = NULL, *provider = NULL;
+            uint64_t serial, kind, in, out, retry;
+            if (message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish, &model, &in,
+                             &out, &provider, &retry) &&
+                serial == 7)
+                worker_tells(link, MESSAGE_FINISHED, text, (uint64_t)2, "0123abc", in, out, "done");
+            worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_IDLE, "", (uint64_t)0);
+        }
+        return true;
+    default:
+        return true;
+    }
+}
+
+static inline void worker_misbehaves(struct link *link, const struct worker_start *start)
+{
+    OWNED_BUFFER struct buffer junk = {0};
+    if (is_called(start, "liar")) {
+        buffer_add(&junk, "\x01\x00\x0c\x00 not as it should be", 24);
+        link_send(link, &junk);
+    } else if (is_called(start, "stranger")) {
+        worker_tells(link, MESSAGE_SPAWNED, start->agent->name, start->generation, (uint64_t)1, "");
+    } else if (is_called(start, "greedy")) {
+        for (uint64_t i = 0; i < 100; i++)
+            worker_tells(link, MESSAGE_ASK, i, "x", "y", "z");
+    }
+}
+
+int worker_live(struct worker_start *start)
+{
+    struct fault fault;
+    if (is_called(start, "crasher"))
+        return 3;
+    if (is_called(start, "hopeless"))
+        return EX_CANTCREAT;
+    struct link *link = link_open(start->url, &fault);
+    if (!link)
+        return EX_UNAVAILABLE;
+    worker_tells(link, MESSAGE_HELLO, start->agent->name, start->generation);
+    worker_tells(link, MESSAGE_READY);
+    worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_IDLE, "", (uint64_t)0);
+    worker_misbehaves(link, start);
+    for (;;) {
+        struct pollfd ready = {.fd = link_fd(link), .events = POLLIN};
+        const void *bytes;
+        size_t length;
+        int got;
+        poll(&ready, 1, -1);
+        while ((got = link_receive(link, &bytes, &length)) != 0) {
+            struct reader reader;
+            unsigned type = 0;
+            if (got < 0)
+                return 1;
+            if (message_open(&reader, bytes, length, &type) && !worker_hears(link, start, type, &reader)) {
+                link_close(link);
+                return 0;
+            }
+        }
+    }
+}
+
+/* --- the gateway: answers with the agent's name that stands in the question --- */
+
+static inline int gateway_live(int fd)
+{
+    struct channel channel;
+    channel_open(&channel, fd);
+    for (;;) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        const void *bytes;
+        size_t length;
+        poll(&ready, 1, -1);
+        if (!channel_fill(&channel))
+            return 0;
+        while (channel_next(&channel, &bytes, &length)) {
+            struct reader reader;
+            unsigned type = 0;
+            uint64_t serial;
+            OWNED char *agent = NULL, *system = NULL, *task = NULL;
+            if (!message_open(&reader, bytes, length, &type) || type != MESSAGE_ASK ||
+                !message_read(&reader, MESSAGE_ASK, &serial, &agent, &system, &task))
+                continue;
+            if (access("gateway-dies", F_OK) == 0 && unlink("gateway-dies") == 0)
+                abort();
+            OWNED_BUFFER struct buffer answer = {0};
+            message_make(&answer, MESSAGE_ANSWER, serial, agent, (uint64_t)ANSWER_OK, agent, "stop", "model",
+                         (uint64_t)1, (uint64_t)2, "", (uint64_t)0);
+            channel_send(&channel, &answer);
+        }
+    }
+}
+
+/* --- the supervisor and its client --- */
+
+struct supervised {
+    char folder[4200]; /* the test's own */
+    char data[4200];
+    pid_t pid; /* 0: not running */
+    int log;   /* the supervisor's standard error, at its beginning */
+};
+
+static inline void supervised_main(int count, char **arguments)
+{
+    static char *environment[] = {NULL};
+    if (count == 3 && strcmp(arguments[0], "agentos-zygote") == 0) {
+        setproctitle_init(count, arguments, environ ? environ : environment);
+        log_start("info", "text");
+        _exit(zygote_run(atoi(arguments[2])));
+    }
+    if (count == 3 && strcmp(arguments[0], "agentos-gateway") == 0)
+        _exit(gateway_live(atoi(arguments[1])));
+}
+
+static inline void supervised_yaml(const struct supervised *supervised, const char *text)
+{
+    OWNED_FD int data = open(supervised->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(files_write(data, "agents.yaml", text, strlen(text), false, NULL));
+}
+
+/* names: separated by blanks. */
+static inline void supervised_agents(const struct supervised *supervised, const char *names)
+{
+    OWNED_BUFFER struct buffer yaml = {0};
+    buffer_text(&yaml, "agents:\n");
+    OWNED char *copy = memory_text(names);
+    for (char *at = copy, *name; (name = strsep(&at, " "));)
+        buffer_print(&yaml, "  - name: %s\n    persona: p\n    limits: {task_seconds: 1}\n", name);
+    supervised_yaml(supervised, yaml.data);
+}
+
+static inline void supervised_place(struct supervised *supervised, size_t data_length)
+{
+    *supervised = (struct supervised){.log = -1};
+    strcpy(supervised->folder, "/tmp/test-supervised-XXXXXX");
+    assert_non_null(mkdtemp(supervised->folder));
+    strcpy(supervised->data, supervised->folder);
+    strcat(supervised->data, "/data");
+    while (strlen(supervised->data) < data_length)
+        strcat(supervised->data, "x");
+    assert_int_equal(mkdir(supervised->data, 0755), 0);
+    char self[4200];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(length > 0);
+    self[length] = '\0';
+    static const char *const programs[] = {"agentos-worker", "agentos-gateway"};
+    for (size_t i = 0; i < 2; i++) {
+        OWNED char *path = memory_print("%s/%s", supervised->folder, programs[i]);
+        assert_int_equal(symlink(self, path), 0);
+    }
+}
+
+static inline void supervised_start(struct supervised *supervised)
+{
+    OWNED char *run = memory_print("%s/.run", supervised->data);
+    OWNED char *log = memory_print("%s/log", supervised->folder);
+    int standard_error = open(log, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    supervised->pid = fork();
+    if (supervised->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (chdir(supervised->folder) != 0)
+            _exit(1);
+        dup2(standard_error, STDERR_FILENO);
+        log_start("info", "text");
+        setenv("STOP_GRACE", "1", 1);
+        setenv("POLL_INTERVAL", "1", 1);
+        int secrets = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        const struct run_options options = {
+            .data_dir = supervised->data, .run_dir = run, .programs = supervised->folder, .secrets = secrets};
+        exit(supervisor_run(&options));
+    }
+    close(standard_error);
+}
+
+static inline char *supervised_log(const struct supervised *supervised)
+{
+    OWNED_FD int folder = open(supervised->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *text = NULL;
+    size_t length;
+    return files_read(folder, "log", 1 << 26, &text, &length, NULL, NULL) == 1 ? text : memory_text("");
+}
+
+static inline void supervised_nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+/* Waits until condition; the two minutes are only there so that a broken one ends. */
+#define EVENTUALLY(condition)                                                                                \
+    do {                                                                                                     \
+        int64_t until_ = clock_monotonic_ms() + 110000;                                                      \
+        while (!(condition)) {                                                                               \
+            if (clock_monotonic_ms() > until_)                                                               \
+                fail_msg("never came true: %s", #condition);                                                 \
+            supervised_nap();                                                                                \
+        }                                                                                                    \
+    } while (0)
+
+static inline bool supervised_logged(const struct supervised *supervised, const char *text)
+{
+    OWNED char *log = supervised_log(supervised);
+    return strstr(log, text) != NULL;
+}
+
+static inline int supervised_connect(const struct supervised *supervised)
+{
+    OWNED char *run = memory_print("%s/.run", supervised->data);
+    OWNED_FD int folder = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/control", folder);
+    if (folder < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* The next line of the answer as JSON; NULL: the other end hung up. */
+static inline json_t *supervised_hear(int fd)
+{
+    OWNED_BUFFER struct buffer line = {0};
+    char c;
+    while (recv(fd, &c, 1, 0) == 1 && c != '\n')
+        buffer_add(&line, &c, 1);
+    return line.length ? json_loadb(line.data, line.length, 0, NULL) : NULL;
+}
+
+static inline json_t *supervised_ask(const struct supervised *supervised, const char *request)
+{
+    OWNED_FD int fd = supervised_connect(supervised);
+    if (fd < 0)
+        return NULL;
+    OWNED char *line = memory_print("%s\n", request);
+    send(fd, line, strlen(line), MSG_NOSIGNAL);
+    return supervised_hear(fd);
+}
+
+static inline int supervised_exit_of(const struct supervised *supervised, const char *request)
+{
+    json_t *answer = supervised_ask(supervised, request);
+    int exit = answer ? (int)json_integer_value(json_object_get(answer, "exit")) : -1;
+    json_decref(answer);
+    return exit;
+}
+
+/* One field of an agent's status; NULL: not there. Caller decrefs. */
+static inline json_t *supervised_field(const struct supervised *supervised, const char *agent,
+                                       const char *key)
+{
+    OWNED char *request = memory_print("{\"verb\":\"status\",\"agent\":\"%s\"}", agent);
+    json_t *answer = supervised_ask(supervised, request);
+    json_t *agents = json_object_get(json_object_get(answer, "status"), "agents");
+    json_t *field = json_incref(json_object_get(json_array_get(agents, 0), key));
+    json_decref(answer);
+    return field;
+}
+
+static inline bool supervised_is(const struct supervised *supervised, const char *agent, const char *state)
+{
+    json_t *field = supervised_field(supervised, agent, "state");
+    const char *text = json_string_value(field);
+    bool is = text && strcmp(text, state) == 0;
+    json_decref(field);
+    return is;
+}
+
+static inline pid_t supervised_pid(const struct supervised *supervised, const char *agent)
+{
+    json_t *field = supervised_field(supervised, agent, "pid");
+    pid_t pid = (pid_t)json_integer_value(field);
+    json_decref(field);
+    return pid;
+}
+
+static inline int supervised_wait(struct supervised *supervised)
+{
+    int status = 0;
+    if (supervised->pid > 0)
+        waitpid(supervised->pid, &status, 0);
+    supervised->pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static inline void supervised_end(struct supervised *supervised)
+{
+    if (supervised->pid > 0) {
+        kill(supervised->pid, SIGKILL);
+        supervised_wait(supervised);
+    }
+    OWNED char *command = memory_print("rm -rf %s", supervised->folder);
+    EVENTUALLY(system(command) == 0); /* workers that are being killed may still write */
+}
+
+#endif

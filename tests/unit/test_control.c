@@ -1,0 +1,282 @@
+/* The control socket, against clients that are slow, torn, wrong and many. */
+#include "supervised.h"
+
+static struct supervised place;
+
+static int begin(void **state)
+{
+    (void)state;
+    supervised_place(&place, 0);
+    supervised_agents(&place, "orion");
+    supervised_start(&place);
+    EVENTUALLY(supervised_is(&place, "orion", "idle"));
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    supervised_end(&place);
+    return 0;
+}
+
+static int ask(const char *request)
+{
+    return supervised_exit_of(&place, request);
+}
+
+static char *queue(void)
+{
+    OWNED_FD int data = open(place.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *text = NULL;
+    size_t length;
+    return files_read(data, "agents/orion/queue.md", 1 << 26, &text, &length, NULL, NULL) == 1
+               ? text
+               : memory_text("");
+}
+
+static void test_what_is_no_request_is_answered_and_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request;
+        int exit;
+    } table[] = {
+        {"", EX_USAGE},
+        {"[]", EX_USAGE},
+        {"{\"verb\":", EX_USAGE},
+        {"{}", EX_USAGE},
+        {"{\"verb\":7}", EX_USAGE},
+        {"{\"verb\":\"dance\"}", EX_USAGE},
+        {"{\"verb\":\"stop\"}", EX_USAGE},
+        {"{\"verb\":\"stop\",\"agent\":\"nobody\"}", EX_NOINPUT},
+        {"{\"verb\":\"stop\",\"agent\":\"../orion\"}", EX_NOINPUT},
+        {"{\"verb\":\"status\",\"agent\":\"nobody\"}", EX_NOINPUT},
+        {"{\"verb\":\"cancel\",\"agent\":\"orion\"}", EX_USAGE},
+        {"{\"verb\":\"task\",\"agent\":\"orion\"}", EX_DATAERR},
+        {"{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\" \\n \"}", EX_DATAERR},
+        {"{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"a\\nb\"}", EX_DATAERR},
+        {"{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"priority\":\"soon\"}", EX_DATAERR},
+        {"{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"ttl_seconds\":\"x\"}", EX_DATAERR},
+        {"{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"ttl_seconds\":-1}", EX_DATAERR},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        json_t *answer = supervised_ask(&place, table[i].request);
+        assert_non_null(answer);
+        if (json_integer_value(json_object_get(answer, "exit")) != table[i].exit)
+            fail_msg("%s: %lld", table[i].request,
+                     (long long)json_integer_value(json_object_get(answer, "exit")));
+        assert_non_null(json_string_value(json_object_get(answer, "complaint")));
+        json_decref(answer);
+    }
+    OWNED char *text = queue();
+    assert_string_equal(text, "");
+}
+
+static void test_a_task_stands_in_queue_md_when_it_is_answered(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"do: it\",\"id\":\"first\","
+                         "\"priority\":\"high\",\"ttl_seconds\":60,\"lock\":\"db\"}"),
+                     0);
+    OWNED char *text = queue();
+    assert_non_null(strstr(text, "\n## first\ntask: do: it\npriority: high\ncreated: "));
+    assert_non_null(strstr(text, "\nttl_seconds: 60\nlock: db\n"));
+}
+
+static void test_a_task_without_an_id_gets_one_and_it_is_told(void **state)
+{
+    (void)state;
+    json_t *answer = supervised_ask(&place, "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\"}");
+    const char *id = json_string_value(json_object_get(answer, "id"));
+    assert_non_null(id);
+    OWNED char *header = memory_print("\n## %s\n", id);
+    OWNED char *text = queue();
+    assert_non_null(strstr(text, header));
+    json_decref(answer);
+}
+
+static void test_a_link_where_queue_md_should_be_is_not_followed(void **state)
+{
+    (void)state;
+    OWNED char *victim = memory_print("%s/victim", place.folder);
+    OWNED char *path = memory_print("%s/agents/orion/queue.md", place.data);
+    unlink(path);
+    close(open(victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    assert_int_equal(symlink(victim, path), 0);
+    assert_int_not_equal(ask("{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\"}"), 0);
+    struct stat status;
+    assert_int_equal(stat(victim, &status), 0);
+    assert_int_equal(status.st_size, 0);
+    unlink(path);
+}
+
+static void test_wait_tells_how_the_task_ended(void **state)
+{
+    (void)state;
+    OWNED_FD int fd = supervised_connect(&place);
+    static const char request[] =
+        "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n";
+    send(fd, request, sizeof request - 1, 0);
+    json_t *accepted = supervised_hear(fd), *ended = supervised_hear(fd);
+    assert_string_equal(json_string_value(json_object_get(accepted, "id")), "orion");
+    assert_string_equal(json_string_value(json_object_get(ended, "end")), "done");
+    assert_string_equal(json_string_value(json_object_get(ended, "commit")), "0123abc");
+    assert_int_equal(json_integer_value(json_object_get(ended, "reward")), 1);
+    json_decref(accepted);
+    json_decref(ended);
+}
+
+static void test_cancel_knows_tasks_from_those_that_are_none(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("{\"verb\":\"cancel\",\"agent\":\"orion\",\"task\":\"known\"}"), 0);
+    assert_int_equal(ask("{\"verb\":\"cancel\",\"agent\":\"orion\",\"task\":\"other\"}"), EX_NOINPUT);
+    assert_int_equal(ask("{\"verb\":\"stop\",\"agent\":\"orion\"}"), 0);
+    assert_int_equal(ask("{\"verb\":\"cancel\",\"agent\":\"orion\",\"task\":\"known\"}"), EX_TEMPFAIL);
+    assert_int_equal(ask("{\"verb\":\"start\",\"agent\":\"orion\"}"), 0);
+}
+
+static void test_orders_are_answered_when_they_are_carried_out(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("{\"verb\":\"pause\",\"agent\":\"orion\"}"), 0);
+    assert_true(supervised_is(&place, "orion", "paused"));
+    assert_int_equal(ask("{\"verb\":\"resume\",\"agent\":\"orion\"}"), 0);
+    assert_true(supervised_is(&place, "orion", "idle"));
+    pid_t before = supervised_pid(&place, "orion");
+    assert_int_equal(ask("{\"verb\":\"restart\",\"agent\":\"orion\"}"), 0);
+    assert_true(supervised_is(&place, "orion", "idle"));
+    pid_t then = supervised_pid(&place, "orion");
+    assert_int_not_equal(then, before);
+    assert_int_equal(ask("{\"verb\":\"kill\",\"agent\":\"orion\"}"), 0);
+    assert_int_not_equal(supervised_pid(&place, "orion"), then);
+    EVENTUALLY(supervised_is(&place, "orion", "idle"));
+    assert_int_equal(ask("{\"verb\":\"stop\",\"agent\":\"orion\"}"), 0);
+    assert_true(supervised_is(&place, "orion", "stopped"));
+    assert_int_equal(ask("{\"verb\":\"start\",\"agent\":\"orion\"}"), 0);
+    assert_true(supervised_is(&place, "orion", "idle"));
+}
+
+static void test_status_has_the_contracts_keys(void **state)
+{
+    (void)state;
+    json_t *answer = supervised_ask(&place, "{\"verb\":\"status\"}");
+    json_t *status = json_object_get(answer, "status");
+    json_t *agent = json_array_get(json_object_get(status, "agents"), 0);
+    static const char *const keys[] = {"name",
+                                       "state",
+                                       "pid",
+                                       "uptime_seconds",
+                                       "restarts",
+                                       "last_exit",
+                                       "queue_depth",
+                                       "inbox_depth",
+                                       "handoff_depth",
+                                       "outbox_depth",
+                                       "dead_letters",
+                                       "throughput_class",
+                                       "negative_streak",
+                                       "tasks_done",
+                                       "tokens_today",
+                                       "memory_bytes",
+                                       "problems"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        assert_non_null(json_object_get(agent, keys[i]));
+    assert_true(json_integer_value(json_object_get(agent, "memory_bytes")) > 0);
+    json_t *supervisor = json_object_get(status, "supervisor");
+    assert_int_equal(json_integer_value(json_object_get(supervisor, "pid")), place.pid);
+    assert_non_null(json_string_value(json_object_get(supervisor, "version")));
+    assert_non_null(json_string_value(json_object_get(supervisor, "sandbox")));
+    json_decref(answer);
+}
+
+static void test_a_request_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    OWNED_FD int fd = supervised_connect(&place);
+    OWNED char *long_one = memory_new(CONTROL_MAX + 100, 1);
+    memset(long_one, 'x', CONTROL_MAX + 99);
+    for (size_t sent = 0; sent < CONTROL_MAX + 99;) {
+        ssize_t n = send(fd, long_one + sent, CONTROL_MAX + 99 - sent, MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    json_t *answer = supervised_hear(fd);
+    if (answer) /* it may hang up before all is sent */
+        assert_int_equal(json_integer_value(json_object_get(answer, "exit")), EX_DATAERR);
+    json_decref(answer);
+    assert_true(supervised_is(&place, "orion", "idle"));
+}
+
+static void test_clients_that_say_nothing_or_half_hold_up_nobody(void **state)
+{
+    (void)state;
+    int idle[40];
+    for (size_t i = 0; i < 40; i++) {
+        idle[i] = supervised_connect(&place);
+        assert_true(idle[i] >= 0);
+        if (i % 2)
+            send(idle[i], "{\"verb\":\"st", 11, MSG_NOSIGNAL);
+    }
+    assert_true(supervised_is(&place, "orion", "idle"));
+    for (size_t i = 0; i < 40; i++)
+        close(idle[i]);
+    assert_true(supervised_is(&place, "orion", "idle"));
+}
+
+static void test_past_the_limit_of_clients_one_is_told_to_try_again(void **state)
+{
+    (void)state;
+    enum { MANY = 160 };
+    int fds[MANY];
+    for (size_t i = 0; i < MANY; i++)
+        fds[i] = supervised_connect(&place);
+    json_t *answer = supervised_hear(fds[MANY - 1]);
+    assert_int_equal(json_integer_value(json_object_get(answer, "exit")), EX_TEMPFAIL);
+    json_decref(answer);
+    for (size_t i = 0; i < MANY; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    EVENTUALLY(supervised_is(&place, "orion", "idle"));
+}
+
+static void test_a_client_that_waits_may_close_its_writing_side_or_leave(void **state)
+{
+    (void)state;
+    static const char request[] =
+        "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n";
+    OWNED_FD int half = supervised_connect(&place);
+    send(half, request, sizeof request - 1, 0);
+    shutdown(half, SHUT_WR);
+    json_t *accepted = supervised_hear(half), *ended = supervised_hear(half);
+    assert_non_null(accepted);
+    assert_non_null(ended);
+    json_decref(accepted);
+    json_decref(ended);
+    int gone = supervised_connect(&place);
+    send(gone, request, sizeof request - 1, 0);
+    close(gone);
+    assert_true(supervised_pid(&place, "orion") > 0);
+}
+
+int main(int count, char **arguments)
+{
+    supervised_main(count, arguments);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_no_request_is_answered_and_changes_nothing),
+        cmocka_unit_test(test_a_task_stands_in_queue_md_when_it_is_answered),
+        cmocka_unit_test(test_a_task_without_an_id_gets_one_and_it_is_told),
+        cmocka_unit_test(test_a_link_where_queue_md_should_be_is_not_followed),
+        cmocka_unit_test(test_wait_tells_how_the_task_ended),
+        cmocka_unit_test(test_cancel_knows_tasks_from_those_that_are_none),
+        cmocka_unit_test(test_orders_are_answered_when_they_are_carried_out),
+        cmocka_unit_test(test_status_has_the_contracts_keys),
+        cmocka_unit_test(test_a_request_that_is_too_long_is_refused),
+        cmocka_unit_test(test_clients_that_say_nothing_or_half_hold_up_nobody),
+        cmocka_unit_test(test_past_the_limit_of_clients_one_is_told_to_try_again),
+        cmocka_unit_test(test_a_client_that_waits_may_close_its_writing_side_or_leave),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}

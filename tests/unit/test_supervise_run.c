@@ -1,0 +1,287 @@
+/* The whole supervisor with its zygote, against workers that behave and that don't. */
+#include "supervised.h"
+
+#include <sys/file.h>
+
+static int begin(void **state)
+{
+    struct supervised *supervised = memory_new(1, sizeof *supervised);
+    supervised_place(supervised, 0);
+    *state = supervised;
+    return 0;
+}
+
+static int end(void **state)
+{
+    supervised_end(*state);
+    free(*state);
+    return 0;
+}
+
+static void test_it_says_ready_and_running_as_the_article_does(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion iris");
+    supervised_start(supervised);
+    EVENTUALLY(
+        supervised_logged(supervised, "INFO [agentos] AgentOS running with 2 agent(s). Polling every 1s.\n"));
+    OWNED char *ready =
+        memory_print("INFO [agentos] Agent 'orion' ready at %s/agents/orion\n", supervised->data);
+    assert_true(supervised_logged(supervised, ready));
+    kill(supervised->pid, SIGTERM);
+    assert_int_equal(supervised_wait(supervised), 0);
+}
+
+static void test_a_second_supervisor_is_refused_and_told_whose_the_first_is(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    pid_t first = supervised->pid;
+    supervised_start(supervised);
+    assert_int_equal(supervised_wait(supervised), EX_TEMPFAIL);
+    OWNED char *whose = memory_print("(pid %d)", (int)first);
+    assert_true(supervised_logged(supervised, whose));
+    supervised->pid = first;
+    assert_true(supervised_is(supervised, "orion", "idle"));
+}
+
+static void test_a_faulty_agents_yaml_starts_nothing(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_yaml(supervised, "agents:\n  - name: orion\n    persona: p\n    surprise: 1\n");
+    supervised_start(supervised);
+    assert_int_equal(supervised_wait(supervised), EX_CONFIG);
+    assert_true(supervised_logged(supervised, "agents.yaml:4:"));
+    OWNED char *agents = memory_print("%s/agents", supervised->data);
+    assert_int_not_equal(access(agents, F_OK), 0);
+}
+
+static void test_a_killed_worker_is_started_again_at_once(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    pid_t before = supervised_pid(supervised, "orion");
+    kill(before, SIGKILL);
+    EVENTUALLY(supervised_pid(supervised, "orion") > 0 && supervised_pid(supervised, "orion") != before);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    json_t *exit = supervised_field(supervised, "orion", "last_exit");
+    assert_string_equal(json_string_value(exit), "signal 9");
+    json_decref(exit);
+}
+
+static void test_one_broken_agent_never_stops_another(void **state)
+{
+    struct supervised *supervised = *state;
+    OWNED char *agents = memory_print("%s/agents", supervised->data);
+    OWNED char *blocked = memory_print("%s/blocked", agents);
+    assert_int_equal(mkdir(agents, 0755), 0);
+    close(open(blocked, O_WRONLY | O_CREAT | O_CLOEXEC, 0644)); /* a file where its folder should be */
+    supervised_agents(supervised, "blocked crasher hopeless liar stranger greedy orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_logged(supervised, "AgentOS running with 7 agent(s)"));
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    assert_true(supervised_is(supervised, "blocked", "failed"));
+    json_t *problems = supervised_field(supervised, "blocked", "problems");
+    assert_int_equal(json_array_size(problems), 1);
+    json_decref(problems);
+    EVENTUALLY(supervised_is(supervised, "hopeless", "failed"));
+    EVENTUALLY(supervised_is(supervised, "crasher", "backoff"));
+    EVENTUALLY(supervised_logged(supervised, "Worker of agent 'liar'"));
+    EVENTUALLY(supervised_logged(supervised, "Worker of agent 'stranger'"));
+    EVENTUALLY(supervised_logged(supervised, "Worker of agent 'greedy'"));
+    assert_true(supervised_is(supervised, "orion", "idle"));
+}
+
+static void test_workers_end_with_their_supervisor_however_it_ends(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    OWNED char *tree = memory_print("%s/agents/orion", supervised->data);
+    int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_not_equal(flock(fd, LOCK_EX | LOCK_NB), 0); /* the worker owns its tree */
+    kill(supervised->pid, SIGKILL);
+    supervised_wait(supervised);
+    EVENTUALLY(flock(fd, LOCK_EX | LOCK_NB) == 0);
+    close(fd);
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+}
+
+static pid_t child_called(const struct supervised *supervised, const char *comm)
+{
+    OWNED char *command = memory_print("ps --ppid %d -o pid=,comm= | awk '$2 == \"%s\" { print $1 }'",
+                                       (int)supervised->pid, comm);
+    FILE *pipe = popen(command, "re");
+    int pid = 0;
+    if (fscanf(pipe, "%d", &pid) != 1)
+        pid = 0;
+    pclose(pipe);
+    return pid;
+}
+
+static void test_the_zygotes_death_harms_no_worker_and_new_ones_come_from_the_next(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion iris");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle") && supervised_is(supervised, "iris", "idle"));
+    pid_t orion = supervised_pid(supervised, "orion"), iris = supervised_pid(supervised, "iris");
+    pid_t zygote = child_called(supervised, "agentos-zygote");
+    assert_true(zygote > 0);
+    kill(zygote, SIGKILL);
+    kill(orion, SIGKILL);
+    EVENTUALLY(supervised_pid(supervised, "orion") > 0 && supervised_pid(supervised, "orion") != orion);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    assert_int_equal(supervised_pid(supervised, "iris"), iris);
+}
+
+static void test_a_question_outlives_its_gateway(void **state)
+{
+    struct supervised *supervised = *state;
+    OWNED char *marker = memory_print("%s/gateway-dies", supervised->folder);
+    close(open(marker, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    /* The worker asks as somebody else; the answer names the agent whose connection it was. */
+    assert_int_equal(
+        supervised_exit_of(supervised,
+                           "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\"}"),
+        0);
+    EVENTUALLY(supervised_logged(supervised, "The gateway"));
+    EVENTUALLY(access(marker, F_OK) != 0);
+    OWNED_FD int fd = supervised_connect(supervised);
+    static const char request[] =
+        "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n";
+    send(fd, request, sizeof request - 1, 0);
+    json_t *accepted = supervised_hear(fd), *ended = supervised_hear(fd);
+    assert_string_equal(json_string_value(json_object_get(ended, "end")), "done");
+    assert_int_equal(json_integer_value(json_object_get(ended, "reward")), 1);
+    json_decref(accepted);
+    json_decref(ended);
+}
+
+static void test_a_stop_outlives_a_restart_of_the_supervisor(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion iris");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle") && supervised_is(supervised, "iris", "idle"));
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"stop\",\"agent\":\"orion\"}"), 0);
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"pause\",\"agent\":\"iris\"}"), 0);
+    kill(supervised->pid, SIGTERM);
+    assert_int_equal(supervised_wait(supervised), 0);
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "iris", "paused"));
+    assert_true(supervised_is(supervised, "orion", "stopped"));
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"start\",\"agent\":\"orion\"}"), 0);
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"resume\",\"agent\":\"iris\"}"), 0);
+    assert_true(supervised_is(supervised, "orion", "idle"));
+    EVENTUALLY(supervised_is(supervised, "iris", "idle"));
+}
+
+static void test_a_worker_that_ignores_its_stop_is_ended_after_the_grace(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "stubborn orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "stubborn", "idle"));
+    kill(supervised->pid, SIGTERM);
+    assert_int_equal(supervised_wait(supervised), 0);
+}
+
+static void test_a_task_that_outlives_task_seconds_has_its_worker_killed(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "slow");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "slow", "idle"));
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"task\",\"agent\":\"slow\",\"text\":\"t\"}"),
+                     0);
+    EVENTUALLY(supervised_logged(supervised, "took more than task_seconds (1 s)"));
+    EVENTUALLY(supervised_is(supervised, "slow", "idle"));
+}
+
+static void test_a_path_longer_than_a_sockets_is_no_matter(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_end(supervised);
+    supervised_place(supervised, 220);
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+}
+
+static void test_a_folder_that_was_replaced_gets_a_new_worker(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    pid_t before = supervised_pid(supervised, "orion");
+    OWNED char *from = memory_print("%s/agents/orion", supervised->data);
+    OWNED char *to = memory_print("%s/agents/elsewhere", supervised->data);
+    assert_int_equal(rename(from, to), 0);
+    EVENTUALLY(supervised_pid(supervised, "orion") > 0 && supervised_pid(supervised, "orion") != before);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    assert_int_equal(access(from, F_OK), 0);
+}
+
+static void test_a_reload_touches_only_whom_it_concerns(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion iris");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle") && supervised_is(supervised, "iris", "idle"));
+    pid_t orion = supervised_pid(supervised, "orion");
+    supervised_agents(supervised, "orion nova"); /* the file is watched */
+    EVENTUALLY(supervised_is(supervised, "nova", "idle"));
+    EVENTUALLY(supervised_exit_of(supervised, "{\"verb\":\"where\",\"agent\":\"iris\"}") == EX_NOINPUT);
+    assert_int_equal(supervised_pid(supervised, "orion"), orion);
+    supervised_yaml(supervised, "agents: [\n");
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"reload\"}"), EX_CONFIG);
+    assert_true(supervised_is(supervised, "nova", "idle"));
+    assert_int_equal(supervised_pid(supervised, "orion"), orion);
+}
+
+static void test_orphans_are_reaped(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    kill(supervised_pid(supervised, "orion"), SIGKILL);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    OWNED char *zombies = memory_print("test -z \"$(ps --ppid %d -o stat= | grep Z)\"", (int)supervised->pid);
+    EVENTUALLY(system(zombies) == 0);
+}
+
+int main(int count, char **arguments)
+{
+    supervised_main(count, arguments);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(test_it_says_ready_and_running_as_the_article_does),
+        TEST(test_a_second_supervisor_is_refused_and_told_whose_the_first_is),
+        TEST(test_a_faulty_agents_yaml_starts_nothing),
+        TEST(test_a_killed_worker_is_started_again_at_once),
+        TEST(test_one_broken_agent_never_stops_another),
+        TEST(test_workers_end_with_their_supervisor_however_it_ends),
+        TEST(test_the_zygotes_death_harms_no_worker_and_new_ones_come_from_the_next),
+        TEST(test_a_question_outlives_its_gateway),
+        TEST(test_a_stop_outlives_a_restart_of_the_supervisor),
+        TEST(test_a_worker_that_ignores_its_stop_is_ended_after_the_grace),
+        TEST(test_a_task_that_outlives_task_seconds_has_its_worker_killed),
+        TEST(test_a_path_longer_than_a_sockets_is_no_matter),
+        TEST(test_a_folder_that_was_replaced_gets_a_new_worker),
+        TEST(test_a_reload_touches_only_whom_it_concerns),
+        TEST(test_orphans_are_reaped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
