@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buffer.h"
 #include "common/memory.h"
 #include "common/utf8.h"
 
@@ -34,52 +35,73 @@ static const char schema[] =
     "\"properties\":{\"name\":{\"type\":\"string\"},\"body\":{\"type\":\"string\"},"
     "\"base_version\":{\"type\":\"integer\"}}}}}}";
 
-static json_t *text(const char *value)
+/* JSON strings are written here and not by jansson, whose look at each character took most of a request's time
+ * (0.5 ms of 0.7 for a prompt of 32 KiB). */
+static void add_string(struct buffer *out, const char *text)
 {
-    size_t length = strlen(value);
-    json_t *string = json_stringn(value, length);
-    if (string)
-        return string;
-    OWNED char *clean = utf8_clean(value, length);
-    return json_string(clean);
-}
-
-static json_t *message(const char *role, const char *content)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "role", json_string(role));
-    json_object_set_new(object, "content", text(content));
-    return object;
-}
-
-static json_t *format(const char *name)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "type", json_string(name));
-    if (strcmp(name, "json_schema") == 0) {
-        json_t *inner = json_object();
-        json_object_set_new(inner, "name", json_string("agentos_reply"));
-        json_object_set_new(inner, "schema", json_loads(schema, 0, NULL));
-        json_object_set_new(object, "json_schema", inner);
+    size_t length = strlen(text);
+    OWNED char *clean = NULL;
+    if (!utf8_valid(text, length)) {
+        text = clean = utf8_clean(text, length);
+        length = strlen(text);
     }
-    return object;
+    buffer_text(out, "\"");
+    for (const char *from = text, *end = text + length; from < end;) {
+        const char *at = from;
+        while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')
+            at++;
+        buffer_add(out, from, (size_t)(at - from));
+        if (at == end)
+            break;
+        if (*at == '\n')
+            buffer_add(out, "\\n", 2);
+        else if (*at == '"' || *at == '\\')
+            buffer_add(out, (const char[]){'\\', *at}, 2);
+        else
+            buffer_print(out, "\\u%04x", (unsigned)(unsigned char)*at);
+        from = at + 1;
+    }
+    buffer_text(out, "\"");
+}
+
+static void add_field(struct buffer *out, const char *before, const char *text)
+{
+    buffer_text(out, before);
+    add_string(out, text);
+}
+
+/* With a point, whatever the locale. */
+static void add_temperature(struct buffer *out, const char *text)
+{
+    json_t *number = json_real(strtod(text, NULL));
+    char *dumped = json_dumps(number, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+    json_decref(number);
+    if (dumped)
+        buffer_print(out, ",\"temperature\":%s", dumped);
+    free(dumped);
+}
+
+static void add_format(struct buffer *out, const char *name)
+{
+    add_field(out, ",\"response_format\":{\"type\":", name);
+    if (strcmp(name, "json_schema") == 0)
+        buffer_print(out, ",\"json_schema\":{\"name\":\"agentos_reply\",\"schema\":%s}", schema);
+    buffer_text(out, "}");
 }
 
 char *request_body(const struct request *request)
 {
-    json_t *messages = json_array();
-    json_array_append_new(messages, message("system", request->system));
-    json_array_append_new(messages, message("user", request->task));
-    json_t *body = json_object();
-    json_object_set_new(body, "model", text(request->model));
-    json_object_set_new(body, "messages", messages);
-    json_object_set_new(body, request->completion_tokens ? "max_completion_tokens" : "max_tokens",
-                        json_integer(request->max_tokens));
+    struct buffer out = {0};
+    buffer_room(&out, strlen(request->system) + strlen(request->task) + 1024);
+    add_field(&out, "{\"model\":", request->model);
+    add_field(&out, ",\"messages\":[{\"role\":\"system\",\"content\":", request->system);
+    add_field(&out, "},{\"role\":\"user\",\"content\":", request->task);
+    buffer_print(&out, "}],\"%s\":%jd", request->completion_tokens ? "max_completion_tokens" : "max_tokens",
+                 (intmax_t)request->max_tokens);
     if (request->temperature)
-        json_object_set_new(body, "temperature", json_real(strtod(request->temperature, NULL)));
+        add_temperature(&out, request->temperature);
     if (request->response_format)
-        json_object_set_new(body, "response_format", format(request->response_format));
-    char *dumped = json_dumps(body, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-    json_decref(body);
-    return dumped ? dumped : memory_text("{}");
+        add_format(&out, request->response_format);
+    buffer_text(&out, "}");
+    return buffer_take(&out);
 }
