@@ -14,6 +14,7 @@
 #include "supervisor/gateway/offline.h"
 #include "supervisor/gateway/request.h"
 #include "supervisor/gateway/response.h"
+#include "worker/reply.h"
 
 static json_t *body_of(const struct request *request)
 {
@@ -123,6 +124,16 @@ static void test_the_offline_model_says_what_it_is_and_names_a_skill_that_may_be
         if (!names_skill(skill))
             fail_msg("'%s' is no skill's name", skill);
         assert_true(response.tokens_out > 10);
+        struct reply reply;
+        reply_parse(&reply, response.text, strlen(response.text), response.finish_reason);
+        if (reply.faults)
+            fail_msg("task %zu: %s in: %s", i, reply.faults, response.text);
+        assert_int_equal(reply.reward, 1);
+        assert_string_equal(reply.skill.name, skill);
+        assert_true(strlen(reply.skill.description) > 0 && strlen(reply.skill.body) > 0);
+        assert_non_null(reply.reflection);
+        assert_null(strstr(reply.answer, "```"));
+        reply_free(&reply);
         response_free(&response);
     }
 }
