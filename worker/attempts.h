@@ -1,7 +1,7 @@
 /* How often a task was begun and took its worker down (contract section 5, poison tasks): .agentos/attempts.
  *
- * The count is written before the attempt (one pwrite of a small file; it must outlive a kill, not a power cut, so it
- * isn't flushed) and taken back when the attempt ends in any orderly way. */
+ * The count is written before the attempt (one pwrite of a line; it must outlive a kill, not a power cut, so it isn't
+ * flushed) and taken back when the attempt ends in any orderly way. */
 #ifndef AGENTOS_WORKER_ATTEMPTS_H
 #define AGENTOS_WORKER_ATTEMPTS_H
 
@@ -13,10 +13,13 @@
 enum { ATTEMPTS_MAX = 3 };
 
 struct attempts;
-struct attempts *attempts_open(int tree); /* a damaged file counts as empty */
-void attempts_close(struct attempts *attempts);
-/* How many attempts of this task ended with the worker's death so far. */
+/* tree: descriptor of the agent's folder; borrowed. A damaged file, or a line of it, counts as empty. Never NULL. */
+struct attempts *attempts_open(int tree);
+void attempts_close(struct attempts *attempts); /* NULL is fine */
+/* How many attempts of this task ended with the worker's death, as of attempts_open: one that this process has begun
+ * doesn't count yet. */
 unsigned attempts_failed(const struct attempts *attempts, const char *id, uint64_t hash);
+/* To be called before each attempt; again for the same one is fine. False and fault: it couldn't be noted. */
 bool attempts_begin(struct attempts *attempts, const char *id, uint64_t hash, struct fault *fault);
 void attempts_end(struct attempts *attempts, const char *id, uint64_t hash); /* orderly: forget it */
 

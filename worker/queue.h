@@ -9,7 +9,11 @@
  * kill and leave every other byte alone. Otherwise the rest is written to a new file, fsynced, and exchanged with
  * queue.md (RENAME_EXCHANGE); what came out is kept under .agentos/ until nobody has it open for writing, and what
  * somebody wrote to it in the meantime is merged (a three-way merge of blocks: snapshot, rest, theirs). At start
- * what lies there is merged first. */
+ * what lies there is merged first. queue_exchange.c argues the crash.
+ *
+ * The process needs fcntl(F_SETSIG, F_SETLEASE, F_GETLEASE), pread64, pwrite64, ftruncate, fsync, renameat2, unlinkat and
+ * getdents64 on its tree. It needs no signal handling: a lease's signal is set to SIGURG, which is ignored by default;
+ * so SIGURG must not be caught for anything else. No function here waits longer than the disk does. */
 #ifndef AGENTOS_WORKER_QUEUE_H
 #define AGENTOS_WORKER_QUEUE_H
 
@@ -21,11 +25,14 @@ struct queue;
 struct queue *queue_open(int tree, struct fault *fault);
 void queue_close(struct queue *queue);
 
-/* Look at the file: cheap (one fstatat) when nothing has changed. False and fault: it can't be read now (the blocks
- * known before are forgotten); the file stays as it is. *retry_ms gets > 0 when a writer keeps blocks back. */
+/* Look at the file: cheap (one fstatat) when nothing has changed. No file at all is an empty queue. False and fault: it
+ * can't be read now (no regular file, over QUEUE_FILE_MAX, UTF-16, no permission; the blocks known before are forgotten);
+ * the file stays as it is. *retry_ms (may be NULL) gets 0, or the milliseconds after which to look again though nobody
+ * rings: a writer keeps a block back, or may still write to a file that came out of an exchange. */
 bool queue_look(struct queue *queue, int64_t *retry_ms, struct fault *fault);
 
-/* The blocks as of the last look, in the file's order; borrowed until the next look or take. */
+/* The blocks as of the last look, in the file's order; borrowed until the next look, take or tidy. The last one may be
+ * half-written still (queue_next doesn't give it then). */
 const struct block_list *queue_blocks(const struct queue *queue);
 /* The next to do: by priority, then as they stand; without those that have a problem. skip(context, block) true:
  * not this one. NULL: none. */
@@ -36,11 +43,13 @@ size_t queue_depth(const struct queue *queue);
 /* When a block was first seen (for its TTL, when it has no `created`), kept over restarts in .agentos/seen. */
 int64_t queue_first_seen(struct queue *queue, const struct block *block);
 
-/* Take one block of this id and hash out of the file, whatever else happens to it at this moment; gone already is
- * fine too. False and fault: it is still there (disk full, read-only); the file is whole. */
+/* Take one block of this id and hash out of the file (the first, if there are several), whatever else happens to it at
+ * this moment; gone already is fine too. False and fault: it is still there (disk full, read-only); the file is whole.
+ * For blocks that queue_next or a look with nothing held back has shown. After a power cut a block may be there again:
+ * taking isn't flushed, the ledger knows what was done. */
 bool queue_take(struct queue *queue, const char *id, uint64_t hash, struct fault *fault);
 
-/* For idle moments: drop the blank space that blocks left, finish what waits for a writer. */
+/* For idle moments: drop the blank space that blocks left, finish what waits for a writer. True: something was done. */
 bool queue_tidy(struct queue *queue);
 
 #endif

@@ -1,0 +1,508 @@
+#include "worker/block.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+
+enum field { FIELD_TASK, FIELD_PRIORITY, FIELD_CREATED, FIELD_TTL, FIELD_LOCK, FIELD_FROM, FIELD_COUNT };
+
+static const struct {
+    const char *name;
+    size_t length;
+} fields[FIELD_COUNT] = {
+    [FIELD_TASK] = {"task", 4},        [FIELD_PRIORITY] = {"priority", 8}, [FIELD_CREATED] = {"created", 7},
+    [FIELD_TTL] = {"ttl_seconds", 11}, [FIELD_LOCK] = {"lock", 4},         [FIELD_FROM] = {"from", 4},
+};
+
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+enum { MARK_SIZE = 3 };
+
+struct slice {
+    const char *at;
+    size_t length;
+};
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
+}
+
+static struct slice trim(struct slice s)
+{
+    while (s.length && is_blank(s.at[0])) {
+        s.at++;
+        s.length--;
+    }
+    while (s.length && is_blank(s.at[s.length - 1]))
+        s.length--;
+    return s;
+}
+
+/* The line at `offset`, without its end; *next is where the following one starts. */
+static struct slice line_at(struct slice text, size_t offset, size_t *next)
+{
+    const char *start = text.at + offset;
+    const char *newline = memchr(start, '\n', text.length - offset);
+    size_t length = newline ? (size_t)(newline - start) : text.length - offset;
+    *next = offset + length + (newline ? 1 : 0);
+    if (length && start[length - 1] == '\r')
+        length--;
+    return (struct slice){start, length};
+}
+
+static bool line_is_blank(struct slice line)
+{
+    return trim(line).length == 0;
+}
+
+/* The known field that a line begins with, and its value; -1: none. `task::spawn()` and `task:= 1` are code. */
+static int field_of(struct slice line, struct slice *value)
+{
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        size_t length = fields[i].length;
+        if (line.length <= length || line.at[length] != ':' || memcmp(line.at, fields[i].name, length) != 0)
+            continue;
+        char after = line.length > length + 1 ? line.at[length + 1] : ' ';
+        if (after == ':' || after == '=')
+            return -1;
+        *value = trim((struct slice){line.at + length + 1, line.length - length - 1});
+        return i;
+    }
+    return -1;
+}
+
+/* The field that the next line with text begins with, -1: none. */
+static int field_after(struct slice text, size_t offset)
+{
+    while (offset < text.length) {
+        struct slice value, line = line_at(text, offset, &offset);
+        if (!line_is_blank(line))
+            return field_of(line, &value);
+    }
+    return -1;
+}
+
+/* `## ID` at the line's start, behind a byte-order mark if there is one (files that were joined with cat). */
+static bool header_of(struct slice line, struct slice *id)
+{
+    if (line.length >= MARK_SIZE && memcmp(line.at, byte_order_mark, MARK_SIZE) == 0)
+        line = (struct slice){line.at + MARK_SIZE, line.length - MARK_SIZE};
+    if (line.length < 2 || line.at[0] != '#' || line.at[1] != '#')
+        return false;
+    if (line.length > 2 && !is_blank(line.at[2]))
+        return false;
+    *id = trim((struct slice){line.at + 2, line.length - 2});
+    return true;
+}
+
+/* A header that stands behind a line without its newline: what `printf '## a\ntask: x' >>` twice leaves. Returns the
+ * offset in the line, 0: none. The id is one word; that the next line repeats a field is the caller's to see. */
+static size_t glued_header(struct slice line, struct slice *id)
+{
+    for (size_t i = 1; i + 3 < line.length; i++) {
+        const char *hash = memchr(line.at + i, '#', line.length - 3 - i);
+        if (!hash)
+            return 0;
+        i = (size_t)(hash - line.at);
+        if (hash[1] != '#' || (hash[2] != ' ' && hash[2] != '\t') || hash[-1] == '#' || is_blank(hash[-1]))
+            continue;
+        *id = trim((struct slice){hash + 2, line.length - i - 2});
+        bool word = id->length > 0;
+        for (size_t k = 0; k < id->length; k++)
+            word = word && !is_blank(id->at[k]);
+        if (word)
+            return i;
+    }
+    return 0;
+}
+
+/* A value in quotes that open at its start and close at its very end loses them; anything else stays as it is:
+ * `"this" and "that"` is a text with quotes in it. */
+static bool unquote(struct slice value, struct buffer *out)
+{
+    if (value.length < 2 || (value.at[0] != '"' && value.at[0] != '\''))
+        return false;
+    char quote = value.at[0];
+    for (size_t i = 1; i < value.length; i++) {
+        char c = value.at[i], next = i + 1 < value.length ? value.at[i + 1] : '\0';
+        if (c == quote && quote == '\'' && next == '\'')
+            i++;
+        else if (c == quote)
+            return i + 1 == value.length;
+        else if (c == '\\' && quote == '"') {
+            static const char from[] = "\"\\/nt", to[] = "\"\\/\n\t";
+            const char *escape = next ? strchr(from, next) : NULL;
+            if (escape) {
+                c = to[escape - from];
+                i++;
+            }
+        }
+        buffer_add(out, &c, 1);
+    }
+    return false;
+}
+
+static char *clean(struct slice value)
+{
+    if (utf8_valid(value.at, value.length) && !memchr(value.at, '\0', value.length))
+        return memory_slice(value.at, value.length);
+    return utf8_clean(value.at, value.length);
+}
+
+/* A one-line value: unquoted, without a comment behind it. */
+static char *scalar(struct slice value)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    if (unquote(value, &text))
+        return clean(trim((struct slice){text.data ? text.data : "", text.length}));
+    for (size_t i = 1; i < value.length; i++)
+        if (value.at[i] == '#' && is_blank(value.at[i - 1]))
+            value.length = i;
+    return clean(trim(value));
+}
+
+static enum priority priority_of(const char *word)
+{
+    return strcasecmp(word, "high") == 0  ? PRIORITY_HIGH
+           : strcasecmp(word, "low") == 0 ? PRIORITY_LOW
+                                          : PRIORITY_NORMAL;
+}
+
+static int64_t seconds_of(const char *word)
+{
+    char *end;
+    long long seconds = strtoll(word, &end, 10);
+    return end == word || *end || seconds < 0 ? 0 : (int64_t)seconds;
+}
+
+/* FNV-1a over a text, its lines' trailing blanks left out, and a separator behind it. */
+static uint64_t mix(uint64_t hash, const char *text)
+{
+    const uint64_t prime = 0x100000001b3;
+    for (const char *at = text ? text : ""; *at;) {
+        size_t blanks = strspn(at, " \t\r\f\v");
+        if (at[blanks] == '\n' || at[blanks] == '\0') {
+            at += blanks;
+            blanks = *at ? 1 : 0;
+        } else if (blanks == 0)
+            blanks = 1;
+        for (; blanks; blanks--, at++)
+            hash = (hash ^ (unsigned char)*at) * prime;
+    }
+    return (hash ^ 0x100) * prime;
+}
+
+/* What the reading of one block has found so far. */
+struct reading {
+    struct block *block;
+    struct buffer text; /* the task's */
+    unsigned seen;      /* a bit for each field */
+    bool block_text;    /* `task: |`: the value itself is no text, quotes in it are its own */
+    bool indent_known;  /* of the task's further lines, from the first with text */
+    size_t indent;
+    char *created;
+};
+
+/* `|`, `>`, with YAML's indicators for indentation and last newlines; nothing at all means the same here. */
+static bool opens_text(struct slice value, struct reading *reading)
+{
+    size_t i = 0;
+    if (value.length) {
+        if (value.at[0] != '|' && value.at[0] != '>')
+            return false;
+        for (i = 1; i < value.length && !is_blank(value.at[i]); i++) {
+            if (value.at[i] >= '1' && value.at[i] <= '9') {
+                reading->indent = (size_t)(value.at[i] - '0');
+                reading->indent_known = true;
+            } else if (value.at[i] != '-' && value.at[i] != '+')
+                return false;
+        }
+        struct slice rest = trim((struct slice){value.at + i, value.length - i});
+        if (rest.length && rest.at[0] != '#')
+            return false;
+    }
+    return true;
+}
+
+static void take_field(struct reading *reading, enum field field, struct slice value)
+{
+    struct block *block = reading->block;
+    reading->seen |= 1u << field;
+    if (field == FIELD_TASK) {
+        reading->block_text = opens_text(value, reading);
+        if (!reading->block_text) {
+            buffer_add(&reading->text, value.at, value.length);
+            buffer_add(&reading->text, "\n", 1);
+        }
+        return;
+    }
+    char *word = scalar(value);
+    switch (field) {
+    case FIELD_PRIORITY:
+        block->priority = priority_of(word);
+        break;
+    case FIELD_CREATED:
+        if (!clock_parse(word, &block->created))
+            block->created = 0;
+        reading->created = word;
+        return;
+    case FIELD_TTL:
+        block->ttl_seconds = seconds_of(word);
+        break;
+    case FIELD_LOCK:
+    case FIELD_FROM:
+        if (*word) {
+            *(field == FIELD_LOCK ? &block->lock : &block->from) = word;
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    free(word);
+}
+
+/* A line that is no field is a part of the task, wherever it stands: nothing that a person wrote is dropped. */
+static void take_text(struct reading *reading, struct slice line)
+{
+    size_t blanks = 0;
+    while (blanks < line.length && (line.at[blanks] == ' ' || line.at[blanks] == '\t'))
+        blanks++;
+    if ((reading->seen & 1u << FIELD_TASK) && !reading->indent_known && blanks < line.length) {
+        reading->indent_known = true;
+        reading->indent = blanks;
+    }
+    size_t cut = blanks < reading->indent ? blanks : reading->indent;
+    buffer_add(&reading->text, line.at + cut, line.length - cut);
+    buffer_add(&reading->text, "\n", 1);
+}
+
+static const char *problem_of(const struct block *block)
+{
+    if (!*block->id)
+        return "it has no id behind its ##";
+    if (!block->task)
+        return "it has no task";
+    return NULL;
+}
+
+static void finish(struct reading *reading)
+{
+    struct block *block = reading->block;
+    struct slice text = {reading->text.data ? reading->text.data : "", reading->text.length};
+    while (text.length && is_blank(text.at[text.length - 1]))
+        text.length--;
+    for (const char *newline; (newline = memchr(text.at, '\n', text.length));) {
+        struct slice first = {text.at, (size_t)(newline - text.at)};
+        if (!line_is_blank(first))
+            break;
+        text = (struct slice){newline + 1, text.length - first.length - 1};
+    }
+    OWNED_BUFFER struct buffer unquoted = {0};
+    if (!reading->block_text && unquote(text, &unquoted))
+        text = trim((struct slice){unquoted.data ? unquoted.data : "", unquoted.length});
+    if (text.length && (reading->seen & 1u << FIELD_TASK))
+        block->task = clean(text);
+    uint64_t hash = mix(0xcbf29ce484222325, block->task);
+    static const char *const priorities[] = {"high", "", "low"};
+    char ttl[24] = "";
+    if (block->ttl_seconds) {
+        OWNED char *number = memory_print("%lld", (long long)block->ttl_seconds);
+        strncpy(ttl, number, sizeof ttl - 1);
+    }
+    const char *values[] = {priorities[block->priority], reading->created, ttl, block->lock, block->from};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        hash = mix(hash, values[i]);
+    block->hash = hash;
+    block->problem = problem_of(block);
+    buffer_free(&reading->text);
+    free(reading->created);
+}
+
+static void read_fields(struct block *block, struct slice text, size_t offset)
+{
+    struct reading reading = {.block = block};
+    text.length = block->end;
+    block->priority = PRIORITY_NORMAL;
+    while (offset < text.length) {
+        struct slice value = {0}, line = line_at(text, offset, &offset);
+        int field = field_of(line, &value);
+        /* A field that was there already is text: in `|` that isn't indented, "from: the sender" may stand. */
+        if (field >= 0 && !(reading.seen & 1u << field))
+            take_field(&reading, (enum field)field, value);
+        else if (reading.text.length || reading.seen)
+            take_text(&reading, line);
+    }
+    finish(&reading);
+}
+
+struct scan {
+    struct slice text;
+    struct block_list *list;
+    size_t capacity;
+    size_t fields_at; /* of the open block: where the line behind its header starts */
+    unsigned seen;    /* of the open block */
+};
+
+static void close_block(struct scan *scan, size_t end)
+{
+    if (scan->list->count == 0)
+        return;
+    struct block *block = &scan->list->items[scan->list->count - 1];
+    if (block->end)
+        return;
+    block->end = end;
+    read_fields(block, scan->text, scan->fields_at);
+}
+
+static void open_block(struct scan *scan, struct slice id, size_t start, size_t next, unsigned line)
+{
+    struct block_list *list = scan->list;
+    close_block(scan, start);
+    if (list->count == 0)
+        list->preamble = start;
+    if (list->count == scan->capacity) {
+        scan->capacity = scan->capacity < 8 ? 8 : scan->capacity * 2;
+        list->items = memory_grow(list->items, scan->capacity, sizeof *list->items);
+    }
+    list->items[list->count++] = (struct block){.id = clean(id), .start = start, .line = line};
+    scan->fields_at = next;
+    scan->seen = 0;
+}
+
+static void scan_line(struct scan *scan, size_t offset, size_t next, struct slice line, unsigned number)
+{
+    struct slice id, value;
+    if (header_of(line, &id) && field_after(scan->text, next) >= 0) {
+        bool mark = offset == 0 && line.length && line.at[0] != '#';
+        open_block(scan, id, offset + (mark ? MARK_SIZE : 0), next, number);
+        return;
+    }
+    if (scan->list->count == 0)
+        return;
+    int field = field_of(line, &value);
+    if (field >= 0)
+        scan->seen |= 1u << field;
+    size_t glued = glued_header(line, &id);
+    int after = glued ? field_after(scan->text, next) : -1;
+    if (after >= 0 && (scan->seen & 1u << after))
+        open_block(scan, id, offset + glued, next, number);
+}
+
+void block_parse_tail(struct block_list *list, size_t keep, const char *text, size_t length)
+{
+    size_t offset = 0;
+    unsigned number = 1;
+    if (keep < list->count) {
+        offset = list->items[keep].start;
+        number = list->items[keep].line;
+    } else {
+        keep = 0;
+    }
+    for (size_t i = keep; i < list->count; i++)
+        block_clear(&list->items[i]);
+    struct scan scan = {.text = {text, length}, .list = list, .capacity = list->count};
+    list->count = keep;
+    if (keep == 0)
+        list->preamble = length;
+    while (offset < length) {
+        size_t next;
+        struct slice line = line_at(scan.text, offset, &next);
+        scan_line(&scan, offset, next, line, number++);
+        offset = next;
+    }
+    close_block(&scan, length);
+}
+
+void block_parse(struct block_list *list, const char *text, size_t length)
+{
+    *list = (struct block_list){0};
+    block_parse_tail(list, 0, text, length);
+}
+
+void block_clear(struct block *block)
+{
+    free(block->id);
+    free(block->task);
+    free(block->lock);
+    free(block->from);
+    *block = (struct block){0};
+}
+
+void block_list_free(struct block_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        block_clear(&list->items[i]);
+    free(list->items);
+    *list = (struct block_list){0};
+}
+
+/* One line of a value: what would not come back as it is goes in double quotes. */
+static void print_scalar(struct buffer *out, const char *name, const char *value)
+{
+    bool plain =
+        *value && !strpbrk(value, "\"'\\\n\t#") && !is_blank(value[0]) && !is_blank(value[strlen(value) - 1]);
+    buffer_print(out, "%s: ", name);
+    if (!plain)
+        buffer_text(out, "\"");
+    for (const char *at = value; *at; at++) {
+        if (!plain && (*at == '"' || *at == '\\'))
+            buffer_text(out, "\\");
+        if (*at == '\n' || *at == '\t')
+            buffer_text(out, *at == '\n' ? "\\n" : "\\t");
+        else if (!is_blank(*at) || *at == ' ')
+            buffer_add(out, at, 1);
+    }
+    buffer_text(out, plain ? "\n" : "\"\n");
+}
+
+/* As an indented block: the only form in which any text comes back unchanged. `|2` says that the indentation is ours,
+ * for a text whose first line begins with blanks. */
+static void print_task(struct buffer *out, const char *task)
+{
+    bool one_line = *task && !strpbrk(task, "\n\r") && !strchr("\"'|> \t\f\v", *task) &&
+                    !is_blank(task[strlen(task) - 1]) && !strstr(task, "##");
+    if (one_line) {
+        buffer_print(out, "task: %s\n", task);
+        return;
+    }
+    buffer_text(out, is_blank(*task) ? "task: |2\n" : "task: |\n");
+    for (const char *at = task; *at;) {
+        size_t length = strcspn(at, "\n");
+        if (length)
+            buffer_text(out, "  ");
+        buffer_add(out, at, length);
+        buffer_text(out, "\n");
+        at += length + (at[length] ? 1 : 0);
+    }
+}
+
+void block_print(const struct block *block, struct buffer *out)
+{
+    buffer_text(out, "\n## ");
+    for (const char *at = block->id; *at; at++)
+        buffer_add(out, is_blank(*at) ? " " : at, 1);
+    buffer_text(out, "\n");
+    print_task(out, block->task ? block->task : "");
+    buffer_print(out, "priority: %s\n",
+                 block->priority == PRIORITY_HIGH  ? "high"
+                 : block->priority == PRIORITY_LOW ? "low"
+                                                   : "normal");
+    if (block->created) {
+        char time[CLOCK_TEXT];
+        buffer_print(out, "created: %s\n", clock_format(block->created, time));
+    }
+    if (block->ttl_seconds)
+        buffer_print(out, "ttl_seconds: %lld\n", (long long)block->ttl_seconds);
+    if (block->lock)
+        print_scalar(out, "lock", block->lock);
+    if (block->from)
+        print_scalar(out, "from", block->from);
+}

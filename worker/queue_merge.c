@@ -1,0 +1,392 @@
+#include "worker/queue_state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+
+/* What a file that came out says now, beside what queue.md says. */
+struct theirs {
+    const char *text;
+    struct block_list list;
+    size_t count; /* blocks that are complete */
+    struct marks marks;
+    bool final; /* nobody is writing: what is missing was taken out on purpose */
+};
+
+static int compare_marks(const void *a, const void *b)
+{
+    const struct mark *x = a, *y = b;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return x->hash == y->hash ? 0 : x->hash < y->hash ? -1 : 1;
+}
+
+uint64_t queue_hash(const char *bytes, size_t length)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3;
+    return hash;
+}
+
+struct mark queue_mark(const struct block *block)
+{
+    return (struct mark){queue_hash(block->id, strlen(block->id)), block->hash};
+}
+
+static void sort_marks(struct marks *marks)
+{
+    if (marks->count == 0)
+        return;
+    qsort(marks->items, marks->count, sizeof *marks->items, compare_marks);
+    size_t kept = 1;
+    for (size_t i = 1; i < marks->count; i++)
+        if (compare_marks(&marks->items[i], &marks->items[kept - 1]) != 0)
+            marks->items[kept++] = marks->items[i];
+    marks->count = kept;
+}
+
+struct marks queue_marks(const struct block_list *list, size_t count)
+{
+    struct marks marks = {memory_new(count + 1, sizeof *marks.items), count};
+    for (size_t i = 0; i < count; i++)
+        marks.items[i] = queue_mark(&list->items[i]);
+    sort_marks(&marks);
+    return marks;
+}
+
+bool queue_marks_have(const struct marks *marks, struct mark mark)
+{
+    return marks->count && bsearch(&mark, marks->items, marks->count, sizeof mark, compare_marks);
+}
+
+static bool marks_have_id(const struct marks *marks, uint64_t id)
+{
+    size_t low = 0, high = marks->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (marks->items[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < marks->count && marks->items[low].id == id;
+}
+
+uint64_t queue_preamble_hash(const char *text, size_t preamble)
+{
+    return text ? queue_hash(text, queue_text_end(text, 0, preamble)) : queue_hash("", 0);
+}
+
+/* The block of queue.md that theirs has in another form (an edit), or no longer (`final`): it goes. */
+static bool taken_out(const struct leftover *leftover, const struct theirs *theirs, struct mark mark)
+{
+    if (!leftover->based || !queue_marks_have(&leftover->base, mark) ||
+        queue_marks_have(&theirs->marks, mark))
+        return false;
+    return theirs->final || marks_have_id(&theirs->marks, mark.id);
+}
+
+void queue_end_line(struct buffer *out)
+{
+    if (out->length && out->data[out->length - 1] != '\n')
+        buffer_text(out, "\n");
+}
+
+/* queue.md as it should be: without what they took out, with what they added behind it. False: as it is. */
+static bool join(const struct queue *queue, const struct leftover *leftover, const struct theirs *theirs,
+                 struct buffer *rest)
+{
+    const struct block_list *ours = &queue->blocks;
+    size_t complete = queue_complete(queue);
+    bool changed = false;
+    const char *preamble = queue->text ? queue->text : "";
+    size_t length = ours->preamble;
+    uint64_t now = queue_preamble_hash(theirs->text, theirs->list.preamble);
+    if (theirs->final && leftover->based && now != leftover->preamble &&
+        queue_preamble_hash(queue->text, ours->preamble) == leftover->preamble) {
+        changed = true;
+        preamble = theirs->text;
+        length = theirs->list.preamble;
+    }
+    buffer_add(rest, preamble, length);
+    for (size_t i = 0; i < complete; i++) {
+        const struct block *block = &ours->items[i];
+        if (taken_out(leftover, theirs, queue_mark(block)))
+            changed = true;
+        else {
+            queue_end_line(rest);
+            buffer_add(rest, queue->text + block->start, block->end - block->start);
+        }
+    }
+    struct marks have = queue_marks(ours, complete);
+    for (size_t i = 0; i < theirs->count; i++) {
+        const struct block *block = &theirs->list.items[i];
+        struct mark mark = queue_mark(block);
+        if ((leftover->based && queue_marks_have(&leftover->base, mark)) || queue_marks_have(&have, mark))
+            continue;
+        changed = true;
+        queue_end_line(rest);
+        buffer_add(rest, theirs->text + block->start, block->end - block->start);
+    }
+    free(have.items);
+    return changed;
+}
+
+static bool merge(struct queue *queue, size_t index, const struct theirs *theirs, struct fault *fault)
+{
+    for (int tries = 0; tries < QUEUE_TRIES; tries++) {
+        if (!queue_refresh(queue, fault))
+            return false;
+        struct buffer rest = {0};
+        enum replaced result = REPLACED;
+        if (join(queue, &queue->leftovers[index], theirs, &rest))
+            result = queue->stamp.inode ? queue_replace(queue, &rest, queue_complete(queue), true, fault)
+                                        : queue_create(queue, &rest, fault);
+        buffer_free(&rest);
+        if (result != REPLACE_AGAIN)
+            return result == REPLACED;
+    }
+    return fault_set(fault,
+                     "queue.md changes faster than what was written to its last version can be joined");
+}
+
+/* What queue.md has from this leftover now. A writer who is still at it has taken nothing out yet. */
+static void rebase(struct queue *queue, size_t index, struct theirs *theirs)
+{
+    struct leftover *leftover = &queue->leftovers[index];
+    struct marks old = leftover->base;
+    leftover->base = theirs->marks;
+    theirs->marks = (struct marks){0};
+    if (!theirs->final && leftover->based) {
+        struct marks *base = &leftover->base;
+        base->items = memory_grow(base->items, base->count + old.count + 1, sizeof *base->items);
+        memcpy(base->items + base->count, old.items, old.count * sizeof *old.items);
+        base->count += old.count;
+        sort_marks(base);
+    }
+    free(old.items);
+    if (theirs->final || !leftover->based)
+        leftover->preamble = queue_preamble_hash(theirs->text, theirs->list.preamble);
+    leftover->based = true;
+    queue_base_write(queue, leftover, 0, false, NULL);
+}
+
+static bool merge_file(struct queue *queue, size_t index, const char *text, size_t length, bool complete,
+                       bool final)
+{
+    struct theirs theirs = {.text = text, .final = final};
+    block_parse(&theirs.list, text, length);
+    theirs.count = theirs.list.count - (complete || theirs.list.count == 0 ? 0 : 1);
+    theirs.marks = queue_marks(&theirs.list, theirs.count);
+    struct fault fault = {{0}};
+    bool done = merge(queue, index, &theirs, &fault);
+    if (done)
+        rebase(queue, index, &theirs);
+    else if (!queue->leftovers[index].warned) {
+        queue->leftovers[index].warned = true;
+        log_warn("queue", NULL, "What was written to %s/%s, once queue.md, isn't joined yet: %s", TREE_NOTES,
+                 queue->leftovers[index].name, fault.text);
+    }
+    free(theirs.marks.items);
+    block_list_free(&theirs.list);
+    return done;
+}
+
+static void remove_leftover(struct queue *queue, size_t index, bool files)
+{
+    struct leftover *leftover = &queue->leftovers[index];
+    if (files) {
+        /* The file first: a base alone is nothing, a file alone would be read as news. */
+        char base[QUEUE_NAME + 8];
+        snprintf(base, sizeof base, "%s.base", leftover->name);
+        unlinkat(queue->notes, leftover->name, 0);
+        unlinkat(queue->notes, base, 0);
+    }
+    free(leftover->base.items);
+    memmove(leftover, leftover + 1, (queue->leftover_count - index - 1) * sizeof *leftover);
+    queue->leftover_count--;
+}
+
+/* An exchange changes the time of change, so that one says nothing here. */
+static bool same_content(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
+}
+
+static void note_stamp(struct leftover *leftover, const struct file_stamp *stamp)
+{
+    if (same_content(stamp, &leftover->stamp))
+        return;
+    leftover->stamp = *stamp;
+    leftover->quiet_ms = clock_monotonic_ms();
+    leftover->merged = false;
+}
+
+/* Nobody can have it any more: no writer has it open or waits to, and the grace is over in which one who found the
+ * file under its old name, and was stopped before the opening counted, comes to it. */
+static bool is_over(const struct leftover *leftover, enum lease lease, int fd)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!leftover->merged || now - leftover->since_ms < QUEUE_GRACE_MS)
+        return false;
+    if (lease == LEASE_UNKNOWN)
+        return now - leftover->quiet_ms >= QUEUE_GRACE_MS;
+    return lease == LEASE_GRANTED && fcntl(fd, F_GETLEASE) == F_RDLCK;
+}
+
+/* True: something was done. The leftover may be gone then. */
+static bool settle_one(struct queue *queue, size_t index, int64_t *retry_ms)
+{
+    struct leftover *leftover = &queue->leftovers[index];
+    int64_t now = clock_monotonic_ms(), age = now - leftover->since_ms;
+    struct file_stamp stamp = files_stamp_at(queue->notes, leftover->name);
+    if (stamp.inode == 0) {
+        remove_leftover(queue, index, true);
+        return true;
+    }
+    note_stamp(leftover, &stamp);
+    if (leftover->merged && age < QUEUE_GRACE_MS) {
+        queue_retry(retry_ms, QUEUE_GRACE_MS - age);
+        return false;
+    }
+    OWNED_FD int fd = files_open(queue->notes, leftover->name, O_RDONLY, 0);
+    enum lease lease = fd < 0 ? LEASE_REFUSED : queue_lease(fd, F_RDLCK);
+    OWNED char *text = NULL;
+    size_t length;
+    if (fd < 0 ||
+        files_read(queue->notes, leftover->name, QUEUE_FILE_MAX, &text, &length, &stamp, NULL) != 1) {
+        queue_retry(retry_ms, QUEUE_QUIET_MS);
+        return false;
+    }
+    note_stamp(leftover, &stamp);
+    bool quiet = now - leftover->quiet_ms >= QUEUE_QUIET_MS, complete = lease == LEASE_GRANTED || quiet;
+    bool did = !leftover->merged && merge_file(queue, index, text, length, complete, lease == LEASE_GRANTED);
+    leftover = &queue->leftovers[index]; /* a merge adds one */
+    if (did)
+        leftover->merged = complete;
+    if (is_over(leftover, lease, fd)) {
+        remove_leftover(queue, index, true);
+        return true;
+    }
+    queue_retry(retry_ms, leftover->merged && age < QUEUE_GRACE_MS ? QUEUE_GRACE_MS - age
+                          : complete                               ? QUEUE_QUIET_MS
+                                     : QUEUE_QUIET_MS - (now - leftover->quiet_ms));
+    return did;
+}
+
+bool queue_settle(struct queue *queue, int64_t *retry_ms)
+{
+    if (queue->settling)
+        return false;
+    queue->settling = true;
+    bool did = false;
+    for (size_t i = 0; i < queue->leftover_count;) {
+        size_t count = queue->leftover_count;
+        did |= settle_one(queue, i, retry_ms);
+        if (queue->leftover_count >= count)
+            i++;
+    }
+    queue->settling = false;
+    return did;
+}
+
+static const char first_line[] = "queue-base 1 %" SCNu64 " %" SCNx64 " %zu\n%n";
+
+bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode, bool durable,
+                      struct fault *fault)
+{
+    OWNED_BUFFER struct buffer out = {0};
+    buffer_print(&out, "queue-base 1 %" PRIu64 " %016" PRIx64 " %zu\n", rest_inode, leftover->preamble,
+                 leftover->base.count);
+    for (size_t i = 0; i < leftover->base.count; i++)
+        buffer_print(&out, "%016" PRIx64 " %016" PRIx64 "\n", leftover->base.items[i].id,
+                     leftover->base.items[i].hash);
+    char name[QUEUE_NAME + 8];
+    snprintf(name, sizeof name, "%s.base", leftover->name);
+    return files_write(queue->notes, name, out.data, out.length, durable, fault);
+}
+
+/* False: there is none, or a damaged one. */
+static bool base_read(struct queue *queue, struct leftover *leftover, uint64_t *rest_inode)
+{
+    enum { LINE = 34, DIGITS = 16 };
+    OWNED char *text = NULL;
+    size_t length, count;
+    int start = 0;
+    char name[QUEUE_NAME + 8];
+    snprintf(name, sizeof name, "%s.base", leftover->name);
+    if (files_read(queue->notes, name, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
+        return false;
+    if (sscanf(text, first_line, rest_inode, &leftover->preamble, &count, &start) != 3 || start == 0 ||
+        (length - (size_t)start) % LINE != 0 || (length - (size_t)start) / LINE != count)
+        return false;
+    struct marks marks = {memory_new(count + 1, sizeof *marks.items), count};
+    for (size_t i = 0; i < count; i++) {
+        const char *line = text + start + i * LINE;
+        marks.items[i] = (struct mark){strtoull(line, NULL, 16), strtoull(line + DIGITS, NULL, 16)};
+    }
+    sort_marks(&marks);
+    leftover->base = marks;
+    return leftover->based = true;
+}
+
+static void load_one(struct queue *queue, const char *name)
+{
+    struct leftover leftover = {.since_ms = clock_monotonic_ms(), .quiet_ms = clock_monotonic_ms()};
+    snprintf(leftover.name, sizeof leftover.name, "%s", name);
+    struct file_stamp stamp = files_stamp_at(queue->notes, name);
+    uint64_t rest_inode = 0;
+    bool based = base_read(queue, &leftover, &rest_inode);
+    queue->leftovers = memory_grow(queue->leftovers, queue->leftover_count + 1, sizeof *queue->leftovers);
+    queue->leftovers[queue->leftover_count++] = leftover;
+    if ((based && stamp.inode == rest_inode) || (!based && stamp.size == 0))
+        remove_leftover(queue, queue->leftover_count - 1, true); /* the exchange wasn't made */
+}
+
+/* What an earlier process left: files that came out, or were to go in. A base without its file is nothing. */
+void queue_leftovers_load(struct queue *queue)
+{
+    int fd = files_open(queue->notes, ".", O_RDONLY | O_DIRECTORY, 0);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (strncmp(entry->d_name, ".queue.", 7) == 0 || strncmp(entry->d_name, ".seen.", 6) == 0)
+            unlinkat(queue->notes, entry->d_name, 0); /* a files_write that a kill ended */
+        unsigned number;
+        int end = 0;
+        if (sscanf(entry->d_name, "queue.%u%n", &number, &end) != 1 ||
+            strlen(entry->d_name) >= QUEUE_NAME - 8)
+            continue;
+        if (number >= queue->next_number)
+            queue->next_number = number + 1;
+        char name[QUEUE_NAME];
+        snprintf(name, sizeof name, "queue.%u", number);
+        if (entry->d_name[end] == '\0' && strcmp(entry->d_name, name) == 0)
+            load_one(queue, name);
+        else if (strcmp(entry->d_name + end, ".base") == 0 && files_stamp_at(queue->notes, name).inode == 0)
+            unlinkat(queue->notes, entry->d_name, 0);
+    }
+    closedir(folder);
+}
+
+void queue_leftovers_free(struct queue *queue)
+{
+    while (queue->leftover_count)
+        remove_leftover(queue, queue->leftover_count - 1, false);
+    free(queue->leftovers);
+}

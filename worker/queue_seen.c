@@ -1,0 +1,132 @@
+#include "worker/queue_state.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/tree.h"
+
+/* .agentos/seen: a line "ID HASH TIME" for each block that has a TTL and no time of its own. A power cut may take the
+ * last lines along; such a block lives a little longer. */
+
+static const char seen_name[] = "seen";
+enum { SEEN_LIMIT = 8 * 1024 * 1024, SEEN_SPARE = 256 };
+
+/* Where the entry is, or would be: they are sorted. */
+static size_t place(const struct queue *queue, struct mark mark)
+{
+    size_t low = 0, high = queue->seen_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct seen *seen = &queue->seen[middle];
+        if (seen->hash < mark.hash || (seen->hash == mark.hash && seen->id < mark.id))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct seen *find(struct queue *queue, struct mark mark)
+{
+    size_t at = place(queue, mark);
+    struct seen *seen = at < queue->seen_count ? &queue->seen[at] : NULL;
+    return seen && seen->hash == mark.hash && seen->id == mark.id ? seen : NULL;
+}
+
+static void add(struct queue *queue, struct seen seen)
+{
+    if ((queue->seen_count & (queue->seen_count - 1)) == 0)
+        queue->seen =
+            memory_grow(queue->seen, queue->seen_count ? queue->seen_count * 2 : 1, sizeof *queue->seen);
+    size_t at = place(queue, (struct mark){seen.id, seen.hash});
+    memmove(&queue->seen[at + 1], &queue->seen[at], (queue->seen_count - at) * sizeof seen);
+    queue->seen[at] = seen;
+    queue->seen_count++;
+}
+
+void queue_seen_load(struct queue *queue)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    if (files_read(queue->notes, seen_name, SEEN_LIMIT, &text, &length, NULL, NULL) != 1)
+        return;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        struct seen seen;
+        queue->seen_lines++;
+        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64, &seen.id, &seen.hash, &seen.time) == 3 &&
+            !find(queue, (struct mark){seen.id, seen.hash}))
+            add(queue, seen);
+    }
+}
+
+static int64_t remember(struct queue *queue, struct mark mark)
+{
+    struct seen *known = find(queue, mark);
+    if (known)
+        return known->time;
+    struct seen seen = {mark.id, mark.hash, clock_now()};
+    add(queue, seen);
+    char line[64];
+    int length = snprintf(line, sizeof line, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n", seen.id,
+                          seen.hash, seen.time);
+    OWNED_FD int fd = files_open(queue->notes, seen_name, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    if (fd >= 0 && files_write_all(fd, line, (size_t)length))
+        queue->seen_lines++;
+    return seen.time;
+}
+
+void queue_seen_note(struct queue *queue)
+{
+    size_t count = queue_complete(queue);
+    for (size_t i = 0; i < count; i++) {
+        const struct block *block = &queue->blocks.items[i];
+        if (block->ttl_seconds && !block->created)
+            remember(queue, queue_mark(block));
+    }
+}
+
+int64_t queue_first_seen(struct queue *queue, const struct block *block)
+{
+    return remember(queue, queue_mark(block));
+}
+
+void queue_seen_drop(struct queue *queue, struct mark mark)
+{
+    struct seen *known = find(queue, mark);
+    if (!known)
+        return;
+    size_t behind = queue->seen_count - (size_t)(known - queue->seen) - 1;
+    memmove(known, known + 1, behind * sizeof *known);
+    queue->seen_count--;
+    if (queue->seen_count == 0 && queue->seen_lines) {
+        unlinkat(queue->notes, seen_name, 0);
+        queue->seen_lines = 0;
+    }
+}
+
+/* The file grows by a line for each such block: written anew when most of it is about blocks that are gone. */
+void queue_seen_tidy(struct queue *queue)
+{
+    if (!queue->known || !queue->whole || queue->seen_lines < queue->blocks.count + SEEN_SPARE)
+        return;
+    struct marks present = queue_marks(&queue->blocks, queue->blocks.count);
+    OWNED_BUFFER struct buffer out = {0};
+    size_t kept = 0;
+    for (size_t i = 0; i < queue->seen_count; i++) {
+        struct seen seen = queue->seen[i];
+        if (!queue_marks_have(&present, (struct mark){seen.id, seen.hash}))
+            continue;
+        queue->seen[kept++] = seen;
+        buffer_print(&out, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n", seen.id, seen.hash, seen.time);
+    }
+    free(present.items);
+    if (!files_write(queue->notes, seen_name, out.data ? out.data : "", out.length, false, NULL))
+        return;
+    queue->seen_count = queue->seen_lines = kept;
+}

@@ -1,0 +1,123 @@
+/* What the files of the queue share; nobody else includes this. queue.c owns the snapshot and looks, queue_lease.c
+ * asks the kernel, queue_take.c takes blocks out, queue_exchange.c replaces the file, queue_merge.c brings home what
+ * was written to a file that came out, queue_seen.c remembers when blocks were seen first. */
+#ifndef AGENTOS_WORKER_QUEUE_STATE_H
+#define AGENTOS_WORKER_QUEUE_STATE_H
+
+#include "common/buffer.h"
+#include "common/files.h"
+#include "worker/queue.h"
+
+enum {
+    QUEUE_QUIET_MS = 1000, /* so long unchanged, a file counts as whole although somebody may have it open */
+    QUEUE_GRACE_MS = 2000, /* so long a file that came out is kept at least */
+    QUEUE_NAME = 64,
+    QUEUE_TRIES = 64, /* to meet the file in one state, before the fault says that it never rests */
+};
+
+/* Whether somebody has a file open for writing (or at all, for a write lease). */
+enum lease { LEASE_GRANTED, LEASE_REFUSED /* somebody has */, LEASE_UNKNOWN /* leases don't work here */ };
+
+/* A block's identity: two hashes. A sorted set of them is what a merge compares. */
+struct mark {
+    uint64_t id, hash;
+};
+struct marks {
+    struct mark *items; /* sorted, without duplicates */
+    size_t count;
+};
+
+/* A file that was exchanged out of queue.md and lies in the notes until nobody writes to it. */
+struct leftover {
+    char name[QUEUE_NAME];
+    struct marks base;       /* the blocks in it that queue.md has, had, or must not get back */
+    uint64_t preamble;       /* hash of the preamble that queue.md took over from it */
+    struct file_stamp stamp; /* as of the last look that found nothing or merged */
+    int64_t since_ms;        /* monotonic, when it came out or was met */
+    int64_t quiet_ms;        /* monotonic, since when stamp is what it is */
+    bool based;              /* false: the base was lost in a crash; what is missing proves nothing */
+    bool merged;             /* all that stamp stands for is in queue.md */
+    bool warned;             /* that it can't be merged */
+};
+
+struct seen {
+    uint64_t id, hash;
+    int64_t time; /* epoch seconds */
+};
+
+struct queue {
+    int tree;  /* borrowed */
+    int notes; /* owned: .agentos/ */
+
+    /* The snapshot: queue.md as of the last look or take. */
+    char *text; /* owned */
+    size_t length;
+    struct file_stamp stamp; /* all zero: no file, or nothing known */
+    bool known;              /* text, stamp and blocks are the file's */
+    bool whole;              /* nobody was writing: the last block is complete */
+    enum lease lease;        /* what the last look was answered */
+    int64_t quiet_ms;        /* monotonic, since when stamp is what it is */
+    struct block_list blocks;
+
+    struct leftover *leftovers;
+    size_t leftover_count;
+    unsigned next_number; /* for the names of files that come out */
+    int64_t missing_ms;   /* monotonic, since when a merge found no queue.md; 0: it was there */
+    bool settling;        /* a merge is under way: its own looks don't start another */
+
+    struct mark *owed; /* takes that met a half-written last block: done when it is whole */
+    size_t owed_count;
+
+    struct seen *seen;
+    size_t seen_count, seen_lines; /* entries known; lines in the file */
+};
+
+/* queue.c */
+bool queue_refresh(struct queue *queue, struct fault *fault);   /* look without merging */
+void queue_forget(struct queue *queue);                         /* the next look reads */
+size_t queue_find(const struct queue *queue, struct mark mark); /* index or SIZE_MAX */
+void queue_adopt(struct queue *queue, char *text, size_t length,
+                 const struct file_stamp *stamp); /* owns text */
+/* Blocks that count: without a last one that may be half-written. */
+size_t queue_complete(const struct queue *queue);
+
+/* queue_lease.c */
+enum lease queue_lease(int fd, int type); /* F_RDLCK or F_WRLCK; until fd is closed */
+
+/* queue_take.c */
+bool queue_take_mark(struct queue *queue, struct mark mark, struct fault *fault);
+size_t queue_text_end(const char *text, size_t start, size_t end); /* behind the last byte that is no blank */
+
+/* queue_exchange.c: put `rest` in queue.md's place. base: what of the snapshot is dealt with by `rest`. */
+enum replaced { REPLACED, REPLACE_AGAIN /* the file is gone: look again */, REPLACE_FAULT };
+enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count, bool durable,
+                            struct fault *fault);
+/* The same where there is no queue.md, once it has been missing for a while: an editor that saves may be about to make
+ * it. Until then REPLACE_FAULT. */
+enum replaced queue_create(struct queue *queue, struct buffer *rest, struct fault *fault);
+bool queue_notes(struct queue *queue,
+                 struct fault *fault); /* .agentos/ is there, also when somebody removed it */
+
+/* queue_merge.c */
+uint64_t queue_hash(const char *bytes, size_t length);
+void queue_end_line(struct buffer *out); /* a newline, unless it ends in one */
+struct mark queue_mark(const struct block *block);
+struct marks queue_marks(const struct block_list *list, size_t count);
+bool queue_marks_have(const struct marks *marks, struct mark mark);
+uint64_t queue_preamble_hash(const char *text, size_t preamble);
+void queue_leftovers_load(struct queue *queue);
+void queue_leftovers_free(struct queue *queue);
+/* One pass over what came out; *retry_ms as for queue_look. True: something was merged or removed. What can't be
+ * merged now stays, with a warning in the log. */
+bool queue_settle(struct queue *queue, int64_t *retry_ms);
+bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode, bool durable,
+                      struct fault *fault);
+void queue_retry(int64_t *retry_ms, int64_t after_ms); /* the sooner of both */
+
+/* queue_seen.c */
+void queue_seen_load(struct queue *queue);
+void queue_seen_note(struct queue *queue); /* every block that will need it */
+void queue_seen_drop(struct queue *queue, struct mark mark);
+void queue_seen_tidy(struct queue *queue);
+
+#endif
