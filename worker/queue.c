@@ -65,12 +65,34 @@ static size_t unchanged(const struct queue *queue, const char *text, size_t leng
     return SIZE_MAX;
 }
 
-void queue_adopt(struct queue *queue, char *text, size_t length, const struct file_stamp *stamp)
+static void move_blocks(struct block_list *list, const struct span *spans, size_t length)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct block *block = &list->items[i];
+        if (spans[i].end == 0) {
+            block_clear(block);
+            continue;
+        }
+        block->start = spans[i].start;
+        block->end = spans[i].end;
+        block->line = spans[i].line;
+        list->items[kept++] = *block;
+    }
+    list->count = kept;
+    list->preamble = kept ? list->items[0].start : length;
+}
+
+void queue_adopt(struct queue *queue, char *text, size_t length, const struct file_stamp *stamp,
+                 const struct span *spans)
 {
     if (!queue->known || !files_stamp_equal(stamp, &queue->stamp))
         queue->quiet_ms = clock_monotonic_ms();
-    size_t keep = queue->known && queue->text ? unchanged(queue, text, length) : SIZE_MAX;
-    block_parse_tail(&queue->blocks, keep, text, length);
+    size_t keep = queue->known && queue->text && !spans ? unchanged(queue, text, length) : SIZE_MAX;
+    if (spans)
+        move_blocks(&queue->blocks, spans, length);
+    else
+        block_parse_tail(&queue->blocks, keep, text, length);
     free(queue->text);
     queue->text = text;
     queue->length = length;
@@ -147,7 +169,7 @@ static bool read_file(struct queue *queue, int fd, struct fault *fault)
             fstat(fd, &after) == 0 && after.st_size == before.st_size && (uint64_t)length == stamp.size;
         struct file_stamp stamp_after = files_stamp(&after);
         same = same && files_stamp_equal(&stamp, &stamp_after);
-        queue_adopt(queue, text, length, &stamp);
+        queue_adopt(queue, text, length, &stamp, NULL);
         if (same)
             return true;
         /* Written to while it was read: without a lease only. Never whole, and looked at again. */

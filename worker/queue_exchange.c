@@ -24,19 +24,22 @@ bool queue_notes(struct queue *queue, struct fault *fault)
     return true;
 }
 
-/* An empty file under a name that nothing has yet. -1 and fault. */
-static int new_file(struct queue *queue, unsigned mode, char name[QUEUE_NAME], struct fault *fault)
+/* A file that is being made has the name new.K, and gets queue.K once it is on the disk. */
+struct making {
+    int fd;
+    unsigned number;
+    char name[QUEUE_NAME];
+};
+
+static bool make(struct queue *queue, unsigned mode, struct making *making, struct fault *fault)
 {
-    for (;;) {
-        snprintf(name, QUEUE_NAME, "queue.%u", queue->next_number++);
-        int fd = files_open(queue->notes, name, O_RDWR | O_CREAT | O_EXCL, mode);
-        if (fd >= 0)
-            return fd;
-        if (errno != EEXIST) {
-            fault_errno(fault, "cannot make a new queue.md in %s; the old one stays as it is", TREE_NOTES);
-            return -1;
-        }
-    }
+    do {
+        making->number = queue->next_number++;
+        snprintf(making->name, sizeof making->name, "new.%u", making->number);
+        making->fd = files_open(queue->notes, making->name, O_RDWR | O_CREAT | O_EXCL, mode);
+    } while (making->fd < 0 && errno == EEXIST);
+    return making->fd >= 0 ||
+           fault_errno(fault, "cannot make a new queue.md in %s; the old one stays as it is", TREE_NOTES);
 }
 
 static void remove_pair(struct queue *queue, const char *name)
@@ -47,11 +50,10 @@ static void remove_pair(struct queue *queue, const char *name)
     unlinkat(queue->notes, base, 0);
 }
 
-static struct leftover *add_leftover(struct queue *queue, const struct leftover *leftover)
+static void add_leftover(struct queue *queue, const struct leftover *leftover)
 {
     queue->leftovers = memory_grow(queue->leftovers, queue->leftover_count + 1, sizeof *queue->leftovers);
-    queue->leftovers[queue->leftover_count] = *leftover;
-    return &queue->leftovers[queue->leftover_count++];
+    queue->leftovers[queue->leftover_count++] = *leftover;
 }
 
 /* The new file's owner and mode are the old one's as far as that is ours to say. */
@@ -66,20 +68,22 @@ static void keep_rights(int fd, const struct stat *old)
         fchmod(fd, old->st_mode & 0777);
 }
 
-/* Write the new file whole, beside the note of what it stands for. */
-static bool fill(struct queue *queue, int fd, const struct buffer *rest, const struct leftover *leftover,
-                 bool durable, struct fault *fault)
+/* Write the new file whole, beside the note of what it stands for, and give it its name. */
+static bool finish(struct queue *queue, struct making *making, const struct buffer *rest,
+                   struct leftover *leftover, struct fault *fault)
 {
     struct stat status;
-    if (fstat(fd, &status) != 0 || !queue_base_write(queue, leftover, status.st_ino, durable, fault))
+    snprintf(leftover->name, sizeof leftover->name, "queue.%u", making->number);
+    if (fstat(making->fd, &status) != 0 || !queue_base_write(queue, leftover, status.st_ino, fault))
         return false;
-    if (!files_write_all(fd, rest->data ? rest->data : "", rest->length) || (durable && fsync(fd) != 0))
-        return fault_errno(fault, "cannot write a new queue.md; the old one stays as it is");
-    return true;
+    if (files_write_all(making->fd, rest->data ? rest->data : "", rest->length) && fsync(making->fd) == 0 &&
+        renameat(queue->notes, making->name, queue->notes, leftover->name) == 0)
+        return true;
+    return fault_errno(fault, "cannot write a new queue.md; the old one stays as it is");
 }
 
 /* What queue.md is from now on. Somebody may have appended to it already: then the next look reads it. */
-static void adopt_new(struct queue *queue, int fd, struct buffer *rest)
+static void adopt_new(struct queue *queue, int fd, struct buffer *rest, const struct span *spans)
 {
     struct stat status;
     if (fstat(fd, &status) != 0 || (size_t)status.st_size != rest->length) {
@@ -88,23 +92,24 @@ static void adopt_new(struct queue *queue, int fd, struct buffer *rest)
     }
     struct file_stamp stamp = files_stamp(&status);
     size_t length = rest->length;
-    queue_adopt(queue, buffer_take(rest), length, &stamp);
+    queue_adopt(queue, buffer_take(rest), length, &stamp, spans);
     queue->whole = true;
 }
 
-/* The places in which a block may be, and what start-up makes of them. The new file N lies in .agentos/queue.K with
- * queue.K.base, which names N's inode and the blocks of the old file O that N stands for; then N and queue.md are
- * exchanged in one step, so that queue.md is always either O or N, and .agentos/queue.K the other.
- *   - queue.K empty or half-written, or whole, but its inode is N's: the exchange wasn't made; queue.K is removed.
- *     (The base is there before the first byte of N is.)
+/* The places in which a block may be, and what start-up makes of each. The new file N is made as .agentos/new.K and
+ * flushed. Then it is queue.K, beside queue.K.base, which names N's inode and the blocks of the old file O that N stands
+ * for. Then N and queue.md are exchanged in one step, so that queue.md is always either O or N, and queue.K the other.
+ *   - new.K: half-written, the exchange wasn't made; it is removed.
+ *   - queue.K's inode is N's: the exchange wasn't made; it is removed.
  *   - queue.K's inode isn't N's: it is O, or a file that an editor put in O's place in the last moment. What it has
  *     that the base hasn't is appended to queue.md, and what a writer took out of it is taken out; then it stays until
  *     nobody has it open and the grace is over, and is removed.
- *   - queue.K without a base (lost with the power): what it has that queue.md hasn't is appended. A block that was done
- *     already is known as such by the ledger.
+ *   - queue.K without a base (the power failed; the base isn't flushed): what it has that queue.md hasn't is appended.
+ *     If it is N that adds nothing. If it is O the taken block is there again, as done, which the ledger knows.
+ * The exchange needn't be flushed: if the power takes it back, the block is there again, and the ledger knows it.
  * A merge that a crash repeats finds its blocks in queue.md, and adds nothing. */
-enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count, bool durable,
-                            struct fault *fault)
+enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count,
+                            const struct span *spans, struct fault *fault)
 {
     if (!queue_notes(queue, fault))
         return REPLACE_FAULT;
@@ -113,38 +118,35 @@ enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t bas
         queue_forget(queue);
         return REPLACE_AGAIN;
     }
-    struct leftover leftover = {.based = true};
-    OWNED_FD int fd = new_file(queue, old.st_mode & 0777, leftover.name, fault);
-    if (fd < 0)
+    struct making making;
+    if (!make(queue, old.st_mode & 0777, &making, fault))
         return REPLACE_FAULT;
+    OWNED_FD int fd = making.fd;
     keep_rights(fd, &old);
-    leftover.base = queue_marks(&queue->blocks, base_count);
-    leftover.preamble = queue_preamble_hash(queue->text, queue->blocks.preamble);
-    leftover.stamp = queue->stamp;
-    leftover.merged = queue->whole && base_count == queue->blocks.count;
-    leftover.since_ms = leftover.quiet_ms = clock_monotonic_ms();
-    if (!fill(queue, fd, rest, &leftover, durable, fault)) {
-        remove_pair(queue, leftover.name);
-        free(leftover.base.items);
-        return REPLACE_FAULT;
-    }
-    if (renameat2(queue->notes, leftover.name, queue->tree, TREE_QUEUE, RENAME_EXCHANGE) != 0) {
-        int error = errno;
-        remove_pair(queue, leftover.name);
-        free(leftover.base.items);
-        if (error == ENOENT) {
-            queue_forget(queue);
-            return REPLACE_AGAIN;
+    struct leftover leftover = {
+        .based = true,
+        .base = queue_marks(&queue->blocks, base_count),
+        .preamble = queue_preamble_hash(queue->text, queue->blocks.preamble),
+        .stamp = queue->stamp,
+        .merged = queue->whole && base_count == queue->blocks.count,
+        .since_ms = clock_monotonic_ms(),
+        .quiet_ms = clock_monotonic_ms(),
+    };
+    if (finish(queue, &making, rest, &leftover, fault)) {
+        if (renameat2(queue->notes, leftover.name, queue->tree, TREE_QUEUE, RENAME_EXCHANGE) == 0) {
+            add_leftover(queue, &leftover);
+            adopt_new(queue, fd, rest, spans);
+            return REPLACED;
         }
-        errno = error;
-        fault_errno(fault, "cannot put a new queue.md in the old one's place; that one stays as it is");
-        return REPLACE_FAULT;
+        if (errno == ENOENT)
+            queue_forget(queue);
+        else
+            fault_errno(fault, "cannot put a new queue.md in the old one's place; that one stays as it is");
     }
-    if (durable)
-        fsync(queue->tree);
-    add_leftover(queue, &leftover);
-    adopt_new(queue, fd, rest);
-    return REPLACED;
+    unlinkat(queue->notes, making.name, 0);
+    remove_pair(queue, leftover.name);
+    free(leftover.base.items);
+    return queue->known ? REPLACE_FAULT : REPLACE_AGAIN;
 }
 
 enum replaced queue_create(struct queue *queue, struct buffer *rest, struct fault *fault)
@@ -156,14 +158,13 @@ enum replaced queue_create(struct queue *queue, struct buffer *rest, struct faul
         fault_set(fault, "queue.md is missing; what belongs in it waits in %s", TREE_NOTES);
         return REPLACE_FAULT;
     }
-    if (!queue_notes(queue, fault))
+    struct making making;
+    if (!queue_notes(queue, fault) || !make(queue, 0644, &making, fault))
         return REPLACE_FAULT;
+    OWNED_FD int fd = making.fd;
     struct leftover place = {.based = true};
-    OWNED_FD int fd = new_file(queue, 0644, place.name, fault);
-    if (fd < 0)
-        return REPLACE_FAULT;
     enum replaced result = REPLACE_FAULT;
-    if (fill(queue, fd, rest, &place, true, fault)) {
+    if (finish(queue, &making, rest, &place, fault)) {
         if (renameat2(queue->notes, place.name, queue->tree, TREE_QUEUE, RENAME_NOREPLACE) == 0)
             result = REPLACED;
         else if (errno == EEXIST)
@@ -171,6 +172,7 @@ enum replaced queue_create(struct queue *queue, struct buffer *rest, struct faul
         else
             fault_errno(fault, "cannot make queue.md anew; what belongs in it waits in %s", TREE_NOTES);
     }
+    unlinkat(queue->notes, making.name, 0);
     remove_pair(queue, place.name);
     queue->missing_ms = 0;
     queue_forget(queue);

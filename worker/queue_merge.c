@@ -151,7 +151,7 @@ static bool merge(struct queue *queue, size_t index, const struct theirs *theirs
         struct buffer rest = {0};
         enum replaced result = REPLACED;
         if (join(queue, &queue->leftovers[index], theirs, &rest))
-            result = queue->stamp.inode ? queue_replace(queue, &rest, queue_complete(queue), true, fault)
+            result = queue->stamp.inode ? queue_replace(queue, &rest, queue_complete(queue), NULL, fault)
                                         : queue_create(queue, &rest, fault);
         buffer_free(&rest);
         if (result != REPLACE_AGAIN)
@@ -179,7 +179,7 @@ static void rebase(struct queue *queue, size_t index, struct theirs *theirs)
     if (theirs->final || !leftover->based)
         leftover->preamble = queue_preamble_hash(theirs->text, theirs->list.preamble);
     leftover->based = true;
-    queue_base_write(queue, leftover, 0, false, NULL);
+    queue_base_write(queue, leftover, 0, NULL);
 }
 
 static bool merge_file(struct queue *queue, size_t index, const char *text, size_t length, bool complete,
@@ -303,7 +303,7 @@ bool queue_settle(struct queue *queue, int64_t *retry_ms)
 
 static const char first_line[] = "queue-base 1 %" SCNu64 " %" SCNx64 " %zu\n%n";
 
-bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode, bool durable,
+bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
                       struct fault *fault)
 {
     OWNED_BUFFER struct buffer out = {0};
@@ -314,7 +314,7 @@ bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint
                      leftover->base.items[i].hash);
     char name[QUEUE_NAME + 8];
     snprintf(name, sizeof name, "%s.base", leftover->name);
-    return files_write(queue->notes, name, out.data, out.length, durable, fault);
+    return files_write(queue->notes, name, out.data, out.length, false, fault);
 }
 
 /* False: there is none, or a damaged one. */
@@ -365,8 +365,9 @@ void queue_leftovers_load(struct queue *queue)
         return;
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
-        if (strncmp(entry->d_name, ".queue.", 7) == 0 || strncmp(entry->d_name, ".seen.", 6) == 0)
-            unlinkat(queue->notes, entry->d_name, 0); /* a files_write that a kill ended */
+        if (strncmp(entry->d_name, "new.", 4) == 0 || strncmp(entry->d_name, ".queue.", 7) == 0 ||
+            strncmp(entry->d_name, ".seen.", 6) == 0)
+            unlinkat(queue->notes, entry->d_name, 0); /* a writing that a kill ended */
         unsigned number;
         int end = 0;
         if (sscanf(entry->d_name, "queue.%u%n", &number, &end) != 1 ||

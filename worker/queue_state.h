@@ -12,7 +12,8 @@ enum {
     QUEUE_QUIET_MS = 1000, /* so long unchanged, a file counts as whole although somebody may have it open */
     QUEUE_GRACE_MS = 2000, /* so long a file that came out is kept at least */
     QUEUE_NAME = 64,
-    QUEUE_TRIES = 64, /* to meet the file in one state, before the fault says that it never rests */
+    QUEUE_PAGE = 4096, /* bytes that the kernel copies in one go, whatever kills the process */
+    QUEUE_TRIES = 64,  /* to meet the file in one state, before the fault says that it never rests */
 };
 
 /* Whether somebody has a file open for writing (or at all, for a write lease). */
@@ -72,12 +73,15 @@ struct queue {
     size_t seen_count, seen_lines; /* entries known; lines in the file */
 };
 
+struct span;
+
 /* queue.c */
 bool queue_refresh(struct queue *queue, struct fault *fault);   /* look without merging */
 void queue_forget(struct queue *queue);                         /* the next look reads */
 size_t queue_find(const struct queue *queue, struct mark mark); /* index or SIZE_MAX */
-void queue_adopt(struct queue *queue, char *text, size_t length,
-                 const struct file_stamp *stamp); /* owns text */
+/* The snapshot is this text now. spans: where the blocks known before are in it, the others gone; NULL: read it. */
+void queue_adopt(struct queue *queue, char *text, size_t length, const struct file_stamp *stamp,
+                 const struct span *spans); /* owns text */
 /* Blocks that count: without a last one that may be half-written. */
 size_t queue_complete(const struct queue *queue);
 
@@ -88,10 +92,20 @@ enum lease queue_lease(int fd, int type); /* F_RDLCK or F_WRLCK; until fd is clo
 bool queue_take_mark(struct queue *queue, struct mark mark, struct fault *fault);
 size_t queue_text_end(const char *text, size_t start, size_t end); /* behind the last byte that is no blank */
 
-/* queue_exchange.c: put `rest` in queue.md's place. base: what of the snapshot is dealt with by `rest`. */
+/* queue_tidy.c: the first `copied` blocks but one (skip), without the blank space that blocks left, added to rest.
+ * Returns where each is there (start 0 and end 0: it isn't); the caller frees. In a large file small blocks keep clear of
+ * page ends, so that the next takes are each one pwrite. */
+struct span {
+    size_t start, end;
+    unsigned line;
+};
+struct span *queue_compact(const struct queue *queue, size_t skip, size_t copied, struct buffer *rest);
+
+/* queue_exchange.c: put `rest` in queue.md's place. It deals with the snapshot's first base_count blocks; spans (may be
+ * NULL) says where they are in it. */
 enum replaced { REPLACED, REPLACE_AGAIN /* the file is gone: look again */, REPLACE_FAULT };
-enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count, bool durable,
-                            struct fault *fault);
+enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count,
+                            const struct span *spans, struct fault *fault);
 /* The same where there is no queue.md, once it has been missing for a while: an editor that saves may be about to make
  * it. Until then REPLACE_FAULT. */
 enum replaced queue_create(struct queue *queue, struct buffer *rest, struct fault *fault);
@@ -110,7 +124,7 @@ void queue_leftovers_free(struct queue *queue);
 /* One pass over what came out; *retry_ms as for queue_look. True: something was merged or removed. What can't be
  * merged now stays, with a warning in the log. */
 bool queue_settle(struct queue *queue, int64_t *retry_ms);
-bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode, bool durable,
+bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
                       struct fault *fault);
 void queue_retry(int64_t *retry_ms, int64_t after_ms); /* the sooner of both */
 

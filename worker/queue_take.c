@@ -11,8 +11,6 @@
 
 enum taken { TAKEN, TAKE_AGAIN /* the file isn't the snapshot's any more */, TAKE_OTHERWISE, TAKE_FAULT };
 
-enum { PAGE = 4096 }; /* bytes that the kernel copies in one go, whatever kills the process */
-
 size_t queue_text_end(const char *text, size_t start, size_t end)
 {
     while (end > start && strchr(" \t\r\n\f\v", text[end - 1]) && text[end - 1])
@@ -24,8 +22,8 @@ size_t queue_text_end(const char *text, size_t start, size_t end)
 static size_t cut_before(const struct queue *queue, size_t start)
 {
     size_t end = queue_text_end(queue->text, 0, start);
-    const char *newline = memchr(queue->text + end, '\n', start - end);
-    return newline ? (size_t)(newline - queue->text) + 1 : end == 0 ? 0 : start;
+    const char *newline = end ? memchr(queue->text + end, '\n', start - end) : queue->text - 1;
+    return newline ? (size_t)(newline + 1 - queue->text) : start;
 }
 
 /* Do these bytes of the file say what the snapshot says? The stamp may be too coarse to tell two writes apart. */
@@ -77,7 +75,7 @@ static bool blank_out(struct queue *queue, int fd, size_t index, size_t end)
     struct block_list *list = &queue->blocks;
     struct block *block = &list->items[index];
     size_t start = block->start, length = end - start;
-    char blanks[PAGE];
+    char blanks[QUEUE_PAGE];
     memset(blanks, '\n', length);
     ssize_t wrote;
     do
@@ -105,7 +103,7 @@ static enum taken take_in_place(struct queue *queue, size_t index, struct fault 
     bool last = index + 1 == queue->blocks.count;
     size_t end = last ? queue->length : queue_text_end(queue->text, block->start, block->end);
     size_t start = last ? cut_before(queue, block->start) : block->start;
-    if (!last && start / PAGE != (end - 1) / PAGE)
+    if (!last && start / QUEUE_PAGE != (end - 1) / QUEUE_PAGE)
         return TAKE_OTHERWISE;
     OWNED_FD int fd = files_open(queue->tree, TREE_QUEUE, O_RDWR, 0);
     if (fd < 0)
@@ -137,25 +135,16 @@ static enum taken take_in_place(struct queue *queue, size_t index, struct fault 
     return TAKE_AGAIN;
 }
 
-/* queue.md without one block: a new file takes its place. Blank lines that the block had around it go with it. */
+/* queue.md without one block: a new file takes its place. */
 static enum taken take_by_exchange(struct queue *queue, size_t index, struct fault *fault)
 {
-    const struct block *block = &queue->blocks.items[index];
-    size_t complete = queue_complete(queue), count = queue->blocks.count;
+    size_t complete = queue_complete(queue);
     /* A last block that may be half-written isn't copied: it stays in the file that comes out, and is merged from
      * there when it is whole. The block to take is whole, even if it is that one: its hash says so. */
     size_t copied = complete == index ? index + 1 : complete;
-    size_t end = copied == count ? queue->length : queue->blocks.items[copied].start;
-    struct buffer rest = {0};
-    size_t before = index + 1 == copied ? cut_before(queue, block->start) : block->start;
-    buffer_add(&rest, queue->text, before);
-    if (end > block->end) {
-        queue_end_line(
-            &rest); /* the block may have stood behind a line without newline, which the next can't */
-        buffer_add(&rest, queue->text + block->end, end - block->end);
-    }
-    enum replaced result = queue_replace(queue, &rest, copied, copied > 1, fault);
-    buffer_free(&rest);
+    OWNED_BUFFER struct buffer rest = {0};
+    OWNED struct span *spans = queue_compact(queue, index, copied, &rest);
+    enum replaced result = queue_replace(queue, &rest, copied, spans, fault);
     return result == REPLACED ? TAKEN : result == REPLACE_AGAIN ? TAKE_AGAIN : TAKE_FAULT;
 }
 

@@ -2,21 +2,88 @@
 
 #include <string.h>
 
-enum { BLANKS_BUSY = 4096 /* bytes of blank space that are worth a new file */, BLANKS_IDLE = 64 };
+#include "common/memory.h"
+
+enum {
+    BLANKS_BUSY = 4096, /* bytes of blank space that are worth a new file, and an eighth of the file */
+    BLANKS_IDLE = 64,   /* the same when nothing waits */
+    PADDED_FILE = 65536,
+    PADDED_BLOCK = 256, /* bytes at most that keep clear of a page's end in such a file */
+};
+
+/* Where the blank space behind a text is kept up to: `lines` line ends, as they are. */
+static size_t kept_end(const char *text, size_t start, size_t end, unsigned lines)
+{
+    size_t at = queue_text_end(text, start, end);
+    for (; lines && at < end; lines--) {
+        const char *newline = memchr(text + at, '\n', end - at);
+        at = newline ? (size_t)(newline - text) + 1 : end;
+    }
+    return at;
+}
+
+static unsigned count_lines(const struct buffer *text, size_t from)
+{
+    unsigned count = 0;
+    for (size_t at = from; at < text->length; count++) {
+        const char *newline = memchr(text->data + at, '\n', text->length - at);
+        if (!newline)
+            break;
+        at = (size_t)(newline - text->data) + 1;
+    }
+    return count;
+}
+
+static void pad_to_page(struct buffer *rest, size_t length)
+{
+    size_t room = QUEUE_PAGE - rest->length % QUEUE_PAGE;
+    if (length > PADDED_BLOCK || length <= room)
+        return;
+    memset(buffer_room(rest, room), '\n', room);
+    rest->length += room;
+}
+
+struct span *queue_compact(const struct queue *queue, size_t skip, size_t copied, struct buffer *rest)
+{
+    const struct block_list *list = &queue->blocks;
+    struct span *spans = memory_new(list->count + 1, sizeof *spans), *before = NULL;
+    bool padded = queue->length > PADDED_FILE;
+    size_t last =
+        skip + 1 == copied ? skip - 1 : SIZE_MAX; /* what the file ends with has no empty line behind it */
+    unsigned line = 1;
+    size_t counted = 0;
+    buffer_add(rest, queue->text,
+               list->preamble && queue_text_end(queue->text, 0, list->preamble)
+                   ? kept_end(queue->text, 0, list->preamble,
+                              last == SIZE_MAX ? 2
+                              : copied == 1    ? 1
+                                               : 2)
+                   : 0);
+    for (size_t i = 0; i < copied; i++) {
+        const struct block *block = &list->items[i];
+        if (i == skip)
+            continue;
+        size_t end = kept_end(queue->text, block->start, block->end, i == last ? 1 : 2);
+        queue_end_line(rest); /* a block that stood behind a line without newline */
+        if (padded)
+            pad_to_page(rest, end - block->start);
+        line += count_lines(rest, counted);
+        counted = rest->length;
+        if (before)
+            before->end = rest->length;
+        before = &spans[i];
+        *before = (struct span){.start = rest->length, .line = line};
+        buffer_add(rest, queue->text + block->start, end - block->start);
+    }
+    if (before)
+        before->end = rest->length;
+    return spans;
+}
 
 /* Blank space behind a stretch of text, without the empty line that people put there. */
 static size_t spare(const char *text, size_t start, size_t end)
 {
-    size_t blanks = end - queue_text_end(text, start, end);
-    return blanks > 2 ? blanks - 2 : 0;
-}
-
-static void add_trimmed(struct buffer *out, const char *text, size_t start, size_t end)
-{
-    size_t text_end = queue_text_end(text, start, end);
-    buffer_add(out, text + start, text_end - start);
-    if (text_end < end)
-        buffer_text(out, text_end > start ? end - text_end > 1 ? "\n\n" : "\n" : "");
+    return end - kept_end(text, start, end, 2);
 }
 
 static bool drop_blanks(struct queue *queue)
@@ -29,13 +96,11 @@ static bool drop_blanks(struct queue *queue)
         blanks += spare(queue->text, list->items[i].start, list->items[i].end);
         pending += list->items[i].problem == NULL;
     }
-    if (blanks <= (pending ? BLANKS_BUSY : BLANKS_IDLE))
+    if (blanks <= (pending ? BLANKS_BUSY + queue->length / 8 : BLANKS_IDLE))
         return false;
     OWNED_BUFFER struct buffer rest = {0};
-    add_trimmed(&rest, queue->text, 0, list->preamble);
-    for (size_t i = 0; i < list->count; i++)
-        add_trimmed(&rest, queue->text, list->items[i].start, list->items[i].end);
-    return queue_replace(queue, &rest, list->count, true, NULL) == REPLACED;
+    OWNED struct span *spans = queue_compact(queue, SIZE_MAX, list->count, &rest);
+    return queue_replace(queue, &rest, list->count, spans, NULL) == REPLACED;
 }
 
 bool queue_tidy(struct queue *queue)
