@@ -304,6 +304,37 @@ static void test_what_stands_for_all_is_checked_too(void **state)
     }
 }
 
+static void test_every_example_that_is_shipped_is_valid(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t agents;
+    } examples[] = {{"orion", 1}, {"revu", 1}, {"lex", 1}, {"scribe", 1}, {"team", 3}};
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        OWNED char *folder =
+            memory_print("%.*s/../../deploy/examples/%s", (int)(strlen(TEST_DATA) - strlen("/data")),
+                         TEST_DATA, examples[i].name);
+        OWNED_BUFFER struct buffer faults = {0};
+        struct roster *roster = roster_load(folder, &faults);
+        if (!roster)
+            fail_msg("%s: %s", examples[i].name, faults.data);
+        assert_int_equal(roster->agent_count, examples[i].agents);
+        roster_free(roster);
+    }
+}
+
+static void test_the_articles_shortened_list_is_read_as_it_stands(void **state)
+{
+    (void)state;
+    struct roster *roster =
+        parse("agents:\n  - name: orion\n    persona: ...\n    domain: \"Backend engineering\"\n"
+              "    hints: [...]\n  - name: iris\n    persona: ...\n    hints: [...]\n");
+    assert_int_equal(roster->agent_count, 2);
+    assert_string_equal(roster->agents[1].persona, "...");
+    roster_free(roster);
+}
+
 static void test_a_thousand_faults_are_two_hundred_lines_and_a_count(void **state)
 {
     (void)state;
@@ -503,6 +534,8 @@ int main(void)
         cmocka_unit_test(test_every_fault_is_told_in_one_run_in_order_and_at_its_place),
         cmocka_unit_test(test_a_wrong_value_says_what_would_be_right),
         cmocka_unit_test(test_what_stands_for_all_is_checked_too),
+        cmocka_unit_test(test_every_example_that_is_shipped_is_valid),
+        cmocka_unit_test(test_the_articles_shortened_list_is_read_as_it_stands),
         cmocka_unit_test(test_a_thousand_faults_are_two_hundred_lines_and_a_count),
         cmocka_unit_test(test_ten_thousand_agents_are_read_and_found_and_one_more_is_refused),
         cmocka_unit_test(
