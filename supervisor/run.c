@@ -86,26 +86,30 @@ static void zygote_started(void *context)
         agent_spawn_again(supervisor->agents[i]);
 }
 
-static char **zygote_environment(void)
+static char **zygote_environment(char *room)
 {
     size_t count = 0;
     while (environ[count])
         count++;
     char **environment = memory_new(count + 2, sizeof *environment);
     memcpy(environment, environ, count * sizeof *environment);
-    environment[count] = memory_print("AGENTOS_TITLE_ROOM=%*s", TITLE_ROOM, "");
+    environment[count] = room;
     return environment;
 }
 
 static void start_zygote(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-zygote", "--zygote", "3", NULL};
+    static char room[sizeof "AGENTOS_TITLE_ROOM=" + TITLE_ROOM] = "AGENTOS_TITLE_ROOM=";
+    memset(room + strlen("AGENTOS_TITLE_ROOM="), ' ', TITLE_ROOM);
+    supervisor->zygote_program = memory_print("%s/agentos-worker", supervisor->options->programs);
+    supervisor->zygote_environment = zygote_environment(room);
     child_begin(&supervisor->zygote, supervisor->loop,
                 &(struct child_plan){
                     .name = "zygote",
-                    .program = memory_print("%s/agentos-worker", supervisor->options->programs),
+                    .program = supervisor->zygote_program,
                     .arguments = arguments,
-                    .environment = zygote_environment(),
+                    .environment = supervisor->zygote_environment,
                     .extra = -1,
                     .message = zygote_says,
                     .started = zygote_started,
@@ -130,10 +134,11 @@ static void gateway_started(void *context)
 static void start_gateway(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-gateway", "3", "4", NULL};
+    supervisor->gateway_program = memory_print("%s/agentos-gateway", supervisor->options->programs);
     child_begin(&supervisor->gateway, supervisor->loop,
                 &(struct child_plan){
                     .name = "gateway",
-                    .program = memory_print("%s/agentos-gateway", supervisor->options->programs),
+                    .program = supervisor->gateway_program,
                     .arguments = arguments,
                     .environment = environ,
                     .extra = supervisor->options->secrets,
@@ -333,8 +338,10 @@ static bool take_signals(struct supervisor *supervisor)
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     supervisor->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return supervisor->signals >= 0 &&
-           loop_watch(supervisor->loop, supervisor->signals, EPOLLIN, on_signal, supervisor);
+    if (supervisor->signals >= 0)
+        supervisor->signal_watch =
+            loop_watch(supervisor->loop, supervisor->signals, EPOLLIN, on_signal, supervisor);
+    return supervisor->signal_watch != NULL;
 }
 
 /* The sockets' folder. A path that is too long for a socket is no matter (switchboard.c). */
@@ -415,6 +422,9 @@ static void end_parts(struct supervisor *supervisor)
     switchboard_close(supervisor->switchboard);
     watch_close(supervisor->watch);
     relay_free(supervisor->relay);
+    free(supervisor->zygote_program);
+    free(supervisor->zygote_environment);
+    free(supervisor->gateway_program);
 }
 
 static int load_roster(const struct run_options *options, struct roster **roster)
@@ -451,6 +461,7 @@ static int supervise(struct supervisor *supervisor, int run, const struct roster
         status = EX_OSERR;
     }
     end_parts(supervisor);
+    loop_forget(supervisor->loop, supervisor->signal_watch);
     close(supervisor->signals);
     loop_free(supervisor->loop);
     return status;
@@ -482,5 +493,7 @@ int supervisor_run(const struct run_options *options)
         roster_free(roster);
     }
     ownership_end(&ownership);
+    if (options->secrets >= 0)
+        close(options->secrets);
     return status;
 }

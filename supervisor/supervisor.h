@@ -73,9 +73,11 @@ struct supervisor {
     struct watch *watch;
     struct control *control;
     struct child zygote, gateway;
+    char *zygote_program, *gateway_program, **zygote_environment;
     struct agent **agents; /* in the order of agents.yaml */
     size_t agent_count;
     int signals; /* signalfd */
+    struct loop_watch *signal_watch;
     struct timer scan_timer, heartbeat_timer, end_timer, reload_timer;
     int64_t poll_seconds, grace_ms, started_at;
     uint64_t heartbeat;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <git2.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 
+#include "worker/history.h"
 #include "worker/start.h"
 
 /* A worker that stands at its gate until the supervisor says GO. */
@@ -220,8 +220,11 @@ int zygote_run(int fd)
     prctl(PR_SET_NAME, "agentos-zygote");
     setproctitle("-agentos-zygote");
     signal(SIGPIPE, SIG_IGN);
-    if (git_libgit2_init() < 0)
+    struct fault fault;
+    if (!history_library_start(&fault)) {
+        log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);
         return EX_SOFTWARE;
+    }
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     channel_open(&zygote.channel, fd);
