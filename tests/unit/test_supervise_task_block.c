@@ -19,8 +19,12 @@ static const int64_t created = 1777457100; /* 2026-04-29T10:05:00Z */
 
 static void reads_back(const char *before, const char *text, const char *expected)
 {
-    const struct task_block task = {
-        .id = "a: task", .text = text, .priority = PRIORITY_LOW, .created = created, .ttl_seconds = 60, .lock = "db"};
+    const struct task_block task = {.id = "a: task",
+                                    .text = text,
+                                    .priority = PRIORITY_LOW,
+                                    .created = created,
+                                    .ttl_seconds = 60,
+                                    .lock = "db"};
     struct fault fault;
     struct block_list list;
     OWNED_BUFFER struct buffer out = {0};
