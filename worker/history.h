@@ -80,6 +80,10 @@ uint64_t history_tasks_done(const struct history *history); /* of all time */
 /* The text of a tracked file at HEAD. 1, 0 not there, -1 fault. Caller frees. */
 int history_read(struct history *history, const char *path, char **text, size_t *length, struct fault *fault);
 
+/* Calls visit with each name that HEAD tracks in a folder (none when there is no such folder). */
+bool history_names(struct history *history, const char *folder, void (*visit)(void *context, const char *name),
+                   void *context, struct fault *fault);
+
 /* Calls visit for each file that people changed, added or removed since HEAD, as changes of kind RECORD or
  * RECORD_REMOVED (text borrowed for the call). Ignores what .gitignore and info/exclude name, iac/ and queue.md
  * and .agent. Compares stamps first, contents only when they differ. quick: only the files in the tree's top and

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/yamldoc.h"
@@ -28,4 +30,73 @@ void outputs_print(const struct worker *worker, const struct reply *reply, int64
     buffer_text(out, reply->answer);
     if (out->data[out->length - 1] != '\n')
         buffer_text(out, "\n");
+}
+
+/* The tree of a commit is written anew whenever an answer is added to it, so the tracked answers are kept few: past
+ * OUTPUTS_TRACKED_MAX the older half leaves the tree. They stay on disk (.git/info/exclude covers them) and in the
+ * history; without this each task would cost more than the one before. */
+enum { OUTPUTS_TRACKED_MAX = 128, OUTPUTS_TRACKED_LEAST = 64 };
+
+struct tracked {
+    struct output {
+        char *path;
+        int64_t modified_ns;
+    } * items;
+    size_t count;
+    int tree;
+};
+
+static void note_tracked(void *context, const char *name)
+{
+    struct tracked *tracked = context;
+    char *path = memory_print("%s/%s", TREE_OUTPUTS, name);
+    struct file_stamp stamp = files_stamp_at(tracked->tree, path);
+    tracked->items = memory_grow(tracked->items, tracked->count + 1, sizeof *tracked->items);
+    tracked->items[tracked->count++] = (struct output){.path = path, .modified_ns = stamp.modified_ns};
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct output *first = a, *second = b;
+    if (first->modified_ns != second->modified_ns)
+        return first->modified_ns < second->modified_ns ? -1 : 1;
+    return strcmp(first->path, second->path);
+}
+
+static void untrack_oldest(struct worker *worker, struct tracked *tracked)
+{
+    struct fault fault;
+    char commit[COMMIT_TEXT];
+    struct change_list changes = {0};
+    qsort(tracked->items, tracked->count, sizeof *tracked->items, by_age);
+    for (size_t i = 0; i + OUTPUTS_TRACKED_LEAST < tracked->count; i++)
+        change_list_add(&changes, CHANGE_UNTRACK, tracked->items[i].path, NULL, 0);
+    OWNED char *subject =
+        memory_print("%s(outputs): %zu older answers leave the tree", worker->name, changes.count);
+    const struct commit_request request = {
+        .author = AUTHOR_AGENT,
+        .subject = subject,
+        .body = "They stay in outputs/ on disk and in this history.",
+        .changes = changes.items,
+        .change_count = changes.count,
+    };
+    if (!history_commit(worker->history, &request, commit, &fault))
+        log_warn("agent", worker->name,
+                 "Older answers could not leave the tree: %s. It is tried again later.", fault.text);
+    change_list_free(&changes);
+}
+
+void outputs_tidy(struct worker *worker)
+{
+    if (worker->outputs_unknown == 0) {
+        worker->outputs_unknown = OUTPUTS_TRACKED_MAX - OUTPUTS_TRACKED_LEAST;
+        struct tracked tracked = {.tree = worker->tree};
+        if (history_names(worker->history, TREE_OUTPUTS, note_tracked, &tracked, NULL) &&
+            tracked.count > OUTPUTS_TRACKED_MAX)
+            untrack_oldest(worker, &tracked);
+        for (size_t i = 0; i < tracked.count; i++)
+            free(tracked.items[i].path);
+        free(tracked.items);
+    }
+    worker->outputs_unknown--;
 }

@@ -73,6 +73,7 @@ struct worker {
     char day[16];      /* of tokens_today, "2026-04-29" */
     uint64_t tokens_today;
     char *last_task;
+    unsigned outputs_unknown;    /* so many more tasks until the tracked answers are counted again */
     struct buffer problems;      /* found by the last reading of the tree */
     struct buffer queue_problem; /* of the queue file */
     char *trouble;               /* the present trouble with provider or storage; NULL: none */
