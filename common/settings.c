@@ -112,12 +112,14 @@ static bool check_number(const struct row *row, const char *value, struct fault 
     return fault_set(fault, "must be a number from %g to %g, not '%s'", row->least, row->most, value);
 }
 
+/* The log's words are taken in any case, as log_start takes them; the others are compared as they stand. */
 static bool check_word(const struct row *row, const char *value, struct fault *fault)
 {
+    bool any_case = row == &table[SET_LOG_LEVEL] || row == &table[SET_LOG_FORMAT];
     OWNED char *words = memory_text(row->words);
     char *rest = words;
     for (char *word; (word = strsep(&rest, " "));)
-        if (strcasecmp(word, value) == 0)
+        if ((any_case ? strcasecmp : strcmp)(word, value) == 0)
             return true;
     return fault_set(fault, "must be one of: %s; not '%s'", row->words, value);
 }

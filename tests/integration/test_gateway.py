@@ -201,6 +201,24 @@ def test_connection_faults_are_asked_again(serve, start):
     assert len(server.requests) == 3
 
 
+def test_a_kept_connection_that_the_server_gave_up_costs_no_retry(serve, start):
+    def good_and_gone(connection, request):
+        connection.sendall(good())
+        connection.close()
+
+    server = serve(good_and_gone, good(), odd.hang_up, good())
+    gateway = start(server.url, LLM_MAX_RETRIES=0)
+    for _ in range(3):
+        assert gateway.talk().kind == OK
+    assert not gateway.waitings and len(server.requests) == 4
+
+
+def test_a_server_that_speaks_no_http_is_given_up_at_once(serve, start):
+    server = serve(b"220 mail.example.org ESMTP\r\n")
+    answer = start(server.url).talk()
+    assert answer.kind == PASSING and len(server.requests) == 1
+
+
 def test_nobody_listening_is_a_passing_fault_that_names_the_host(start):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -74,6 +74,7 @@ static void test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed(vo
     assert_fault("LLM_TEMPERATURE", "nan", "from 0 to 2");
     assert_fault("LLM_TEMPERATURE", "2.5", "from 0 to 2");
     assert_fault("AGENTOS_SANDBOX", "maybe", "require");
+    assert_fault("AGENTOS_SANDBOX", "OFF", "require");
     assert_fault("LLM_MAX_CONCURRENCY__ORION", "2", "one agent");
     assert_fault("AGENTOS_LISTEN", "8080", "ADDRESS:PORT");
     assert_fault("AGENTOS_LISTEN", "::1:99999", "ADDRESS:PORT");
