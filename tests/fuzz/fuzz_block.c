@@ -1,0 +1,62 @@
+/* queue.md's grammar on any bytes: blocks lie in order and in the text, are valid UTF-8, read the same alone and on from
+ * any block that is kept, and come back from what is printed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/utf8.h"
+#include "worker/block.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static void check(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static void check_print(const struct block *block)
+{
+    struct buffer out = {0};
+    struct block_list again;
+    block_print(block, &out);
+    block_parse(&again, out.data, out.length);
+    check(again.count == 1 && again.items[0].task && strcmp(again.items[0].task, block->task) == 0);
+    block_list_free(&again);
+    buffer_free(&out);
+}
+
+static void check_tail(const struct block_list *list, const char *text, size_t size, size_t keep)
+{
+    struct block_list again;
+    block_parse(&again, text, size);
+    block_parse_tail(&again, keep, text, size);
+    check(again.count == list->count && again.preamble == list->preamble);
+    for (size_t i = 0; i < list->count; i++)
+        check(again.items[i].hash == list->items[i].hash && again.items[i].line == list->items[i].line &&
+              again.items[i].end == list->items[i].end);
+    block_list_free(&again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    const char *text = (const char *)bytes;
+    struct block_list list;
+    block_parse(&list, text, size);
+    size_t at = list.preamble;
+    for (size_t i = 0; i < list.count; i++) {
+        const struct block *block = &list.items[i];
+        check(block->start == at && block->end > at && block->end <= size);
+        check(utf8_valid(block->id, strlen(block->id)));
+        check(!block->task || (*block->task && utf8_valid(block->task, strlen(block->task))));
+        check((block->problem == NULL) == (block->task && *block->id));
+        if (!block->problem && !strpbrk(block->task, "\r\f\v"))
+            check_print(block);
+        at = block->end;
+    }
+    check(at == size);
+    if (list.count)
+        check_tail(&list, text, size, list.count / 2);
+    block_list_free(&list);
+    return 0;
+}
