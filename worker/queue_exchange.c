@@ -161,7 +161,6 @@ enum replaced queue_create(struct queue *queue, struct buffer *rest, struct faul
     struct making making;
     if (!queue_notes(queue, fault) || !make(queue, 0644, &making, fault))
         return REPLACE_FAULT;
-    OWNED_FD int fd = making.fd;
     struct leftover place = {.based = true};
     enum replaced result = REPLACE_FAULT;
     if (finish(queue, &making, rest, &place, fault)) {
@@ -173,6 +172,7 @@ enum replaced queue_create(struct queue *queue, struct buffer *rest, struct faul
             fault_errno(fault, "cannot make queue.md anew; what belongs in it waits in %s", TREE_NOTES);
     }
     unlinkat(queue->notes, making.name, 0);
+    close(making.fd);
     remove_pair(queue, place.name);
     queue->missing_ms = 0;
     queue_forget(queue);
