@@ -27,7 +27,7 @@ def test_an_edit_is_committed_apart_as_theirs_before_the_cycles_commit(system, m
     assert not edit_subject.startswith("orion(task)")
     assert line in system.git("show", f"HEAD:{name}")
     assert line in system.read(name)
-    assert line in model.requests(prompts=True)[0]["prompt"]
+    assert line.removeprefix("- [ ] ") in model.requests(prompts=True)[0]["prompt"]
     system.assert_sound()
 
 
