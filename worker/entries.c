@@ -33,7 +33,7 @@ static struct entry *room(struct entries *entries)
 /* A copy without blank lines behind it, ending with one newline. */
 static char *section(const char *text, size_t length)
 {
-    while (length && (text[length - 1] == '\n' || text[length - 1] == ' ' || text[length - 1] == '\t'))
+    while (length && strchr("\r\n \t", text[length - 1]) && text[length - 1])
         length--;
     if (length == 0)
         return memory_text("");
@@ -46,9 +46,11 @@ static char *without_returns(const char *text, size_t *length)
 {
     char *copy = memory_slice(text, *length);
     size_t to = 0;
-    for (size_t from = 0; from < *length; from++)
-        if (copy[from] != '\r' || copy[from + 1] != '\n')
-            copy[to++] = copy[from];
+    for (size_t from = 0; from < *length; from++) {
+        while (copy[from] == '\n' && to && copy[to - 1] == '\r')
+            to--;
+        copy[to++] = copy[from];
+    }
     copy[to] = '\0';
     *length = to;
     return copy;
