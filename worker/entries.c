@@ -86,7 +86,7 @@ void entries_parse(struct entries *entries, int level, const char *text, size_t 
 {
     *entries = (struct entries){.level = level};
     OWNED char *copy = NULL;
-    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+    while (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
         text += 3;
         length -= 3;
     }

@@ -58,7 +58,9 @@ void goals_parse(struct goals *goals, const char *text, size_t length)
 {
     *goals = (struct goals){0};
     struct fence_walk walk = {0};
-    size_t at = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    size_t at = 0;
+    while (length - at >= 3 && memcmp(text + at, "\xef\xbb\xbf", 3) == 0)
+        at += 3;
     for (size_t end, next; at < length; at = next) {
         next = markdown_line(text, length, at, &end);
         bool code = markdown_is_code(&walk, text, length, at, end, next);

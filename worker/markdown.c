@@ -7,7 +7,7 @@ size_t markdown_line(const char *text, size_t length, size_t at, size_t *end)
     const char *feed = at < length ? memchr(text + at, '\n', length - at) : NULL;
     size_t next = feed ? (size_t)(feed - text) + 1 : length;
     *end = feed ? next - 1 : length;
-    if (*end > at && text[*end - 1] == '\r')
+    while (*end > at && text[*end - 1] == '\r')
         --*end;
     return next;
 }

@@ -54,7 +54,7 @@ static void put(const char *path, const char *text)
     const char *slash = strrchr(path, '/');
     if (slash) {
         OWNED char *above = memory_slice(path, (size_t)(slash - path));
-        OWNED_FD int fd = files_open_folder(tree, above, true, NULL);
+        close(files_open_folder(tree, above, true, NULL));
     }
     assert_true(files_write(tree, path, text, strlen(text), false, NULL));
 }

@@ -132,7 +132,7 @@ static void test_nothing_makes_it_larger_than_its_budget(void **state)
         buffer_print(&skills, "### skill-%d\n- description: %.1000s\n", i, large);
         OWNED char *path = memory_print("skills/skill-%d/SKILL.md", i);
         OWNED char *above = memory_print("skills/skill-%d", i);
-        OWNED_FD int fd = files_open_folder(input.tree, above, true, NULL);
+        close(files_open_folder(input.tree, above, true, NULL));
         OWNED char *body = memory_print("task %.9000s", large);
         put(path, body);
     }
