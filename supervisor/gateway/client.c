@@ -11,10 +11,10 @@
 
 enum {
     CONNECT_TIMEOUT_MS =
-        15 * 1000,         /* a host that doesn't even accept needs no whole LLM_TIMEOUT to be given up */
-    CONNECTIONS_KEPT = 64, /* idle ones, over all providers */
-    HANDLES_KEPT = 32,     /* finished transfers kept for the next: making one costs as much as a request */
-    BODY_KEPT = 256 * 1024 /* bytes of a body's buffer that are kept with it */
+        15 * 1000,          /* a host that doesn't even accept needs no whole LLM_TIMEOUT to be given up */
+    CONNECTIONS_KEPT = 512, /* libcurl closes idle ones while there are more, busy ones counted */
+    HANDLES_KEPT = 32,      /* finished transfers kept for the next: making one costs as much as a request */
+    BODY_KEPT = 256 * 1024  /* bytes of a body's buffer that are kept with it */
 };
 
 struct transfer {

@@ -207,7 +207,7 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
     bool first = ask->faults.length == 0;
     OWNED char *name = masked(ask->desk, provider->name);
     buffer_print(&ask->faults, "%s%s %s", first ? "" : "; ", name, verdict->text);
-    if (ask->failures > 1)
+    if (ask->failures > 1 && verdict->kind == ANSWER_PASSING)
         buffer_print(&ask->faults, " (tried %u times)", ask->failures);
     if (verdict->kind == ANSWER_AUTH && !provider->endpoint->key && !provider->fault)
         buffer_text(&ask->faults, " (no key is set for this address)");

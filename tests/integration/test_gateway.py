@@ -542,6 +542,22 @@ def test_two_hundred_agents_at_once_are_each_answered_once(serve, start):
     assert len(gateway.answers) == 200
 
 
+def test_a_hundred_agents_keep_their_connections(serve, start):
+    import threading
+
+    server = serve()
+    gateway = start(server.url)
+    for _ in range(3):
+        server.let = threading.Event()
+        server.answers = [held(server)]
+        serials = [gateway.ask(agent=f"agent-{i}") for i in range(100)]
+        gateway.wait_for(lambda: server.under_way == 100)
+        server.let.set()
+        for serial in serials:
+            gateway.answer(serial)
+    assert server.connections == 100
+
+
 def test_a_reader_that_is_slow_loses_no_answer(serve, start):
     server = serve(good("x" * 1_000_000))
     gateway = start(server.url)
