@@ -27,6 +27,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
@@ -355,6 +356,7 @@ static void finish(struct history *history, const struct commit_request *request
         return;
     }
     journal_done(history->journal);
+    history->committed_ms = clock_monotonic_ms();
     history->head = history->rooted = work->commit;
     history->root = *root;
     tree_keep(history, draft);

@@ -115,8 +115,9 @@ struct history {
     struct file_stamp index_stamp; /* of .git/index when the copy was made */
     bool index_known;
     struct ledger ledger;
-    bool pending; /* the journal's last record is not brought to its end yet */
-    size_t loose; /* loose objects, about */
+    bool pending;         /* the journal's last record is not brought to its end yet */
+    size_t loose;         /* loose objects, about; SIZE_MAX: not counted yet */
+    int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct lock_note noted[2];
     struct buffer warned; /* paths that were complained about, each with a NUL behind it */
 };
@@ -204,8 +205,8 @@ bool worktree_prepare(struct history *history, struct work *work, bool redo, str
 void worktree_discard(struct history *history, const struct work *work);
 /* After the flush. False: something could not be done; redo it later. */
 bool worktree_apply(struct history *history, struct work *work, struct fault *fault);
-/* At open: what lies in .agentos/new. work: the half-done commit that it may belong to, or NULL. A text that neither
- * the commit before nor after has is a person's, and goes back where it was or is kept aside. */
+/* At open: what lies in .agentos/new and belongs to this half-done commit. A text that neither the commit before nor
+ * after has is a person's, and goes back where it was or is kept aside. NULL: all the rest, which nobody needs. */
 void worktree_sweep(struct history *history, const struct work *work);
 /* Hash of the file as a blob, with its stamp. 1, 0 missing, -1 no regular file or unreadable (errno). */
 int worktree_hash(struct history *history, const char *path, git_oid *id, struct stat *status);

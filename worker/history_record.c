@@ -213,7 +213,7 @@ static bool redo_ref(struct history *history, const struct work *work, bool *our
 static bool redo(struct history *history, struct work *work, struct fault *fault)
 {
     bool ours;
-    if (!redo_objects(history, work, fault) || !redo_ref(history, work, &ours, fault))
+    if (!redo_ref(history, work, &ours, fault))
         return false;
     if (!ours) {
         log_warn("agent", history->agent,
@@ -227,6 +227,7 @@ static bool redo(struct history *history, struct work *work, struct fault *fault
 struct redoing {
     struct history *history;
     struct fault *fault;
+    bool objects; /* the first of two rounds: only the objects */
     size_t count;
 };
 
@@ -237,6 +238,8 @@ static bool redo_record(void *context, const void *record, size_t length)
     bool good = record_decode(record, length, &work);
     if (!good)
         fault_set(redoing->fault, "a record in the journal can't be understood, so it is not redone");
+    else if (redoing->objects)
+        good = redo_objects(redoing->history, &work, redoing->fault);
     else {
         worktree_sweep(redoing->history, &work);
         good = redo(redoing->history, &work, redoing->fault);
@@ -248,7 +251,11 @@ static bool redo_record(void *context, const void *record, size_t length)
 
 bool record_redo_all(struct history *history, struct fault *fault)
 {
-    struct redoing redoing = {.history = history, .fault = fault};
+    /* All objects first: the branch may stand at the newest commit already while an older one's blob is torn. */
+    struct redoing redoing = {.history = history, .fault = fault, .objects = true};
+    if (!journal_replay(history->journal, redo_record, &redoing, fault))
+        return false;
+    redoing.objects = false;
     if (!journal_replay(history->journal, redo_record, &redoing, fault))
         return false;
     worktree_sweep(history, NULL);

@@ -24,6 +24,8 @@
 #include "common/memory.h"
 #include "common/tree.h"
 
+enum { FRESH_ID = 16, FRESH_NAME = 40 };
+
 /* A file's folder, opened beneath the tree without following links, and its name there. */
 struct place {
     int folder;
@@ -146,9 +148,12 @@ static bool write_fresh(struct history *history, struct step *step, const char *
     return true;
 }
 
-static void number_name(size_t number, char name[24])
+/* The step's number and its commit's id: what a killed commit left must not be taken for part of another one. */
+static void fresh_name(const struct work *work, size_t number, char name[FRESH_NAME])
 {
-    snprintf(name, 24, "%zu", number);
+    char id[FRESH_ID + 1];
+    git_oid_tostr(id, sizeof id, &work->commit);
+    snprintf(name, FRESH_NAME, "%zu-%s", number, id);
 }
 
 bool worktree_prepare(struct history *history, struct work *work, bool redo, struct fault *fault)
@@ -173,8 +178,8 @@ bool worktree_prepare(struct history *history, struct work *work, bool redo, str
                 "agent", history->agent,
                 "%s was changed by somebody else; it stays as it is, the agent's version is in the commit",
                 step->path);
-        char number[24];
-        number_name(i, number);
+        char number[FRESH_NAME];
+        fresh_name(work, i, number);
         if (step->kind == CHANGE_WRITE && !step->left && !step->done &&
             !write_fresh(history, step, number, fault))
             return false;
@@ -185,8 +190,8 @@ bool worktree_prepare(struct history *history, struct work *work, bool redo, str
 void worktree_discard(struct history *history, const struct work *work)
 {
     for (size_t i = 0; i < work->step_count; i++) {
-        char number[24];
-        number_name(i, number);
+        char number[FRESH_NAME];
+        fresh_name(work, i, number);
         if (work->steps[i].prepared.st_ino != 0)
             unlinkat(history->fresh, number, 0);
     }
@@ -290,8 +295,8 @@ bool worktree_apply(struct history *history, struct work *work, struct fault *fa
         bool writes = step->kind == CHANGE_WRITE && step->prepared.st_ino != 0;
         if (step->done || step->left || (!writes && step->kind != CHANGE_REMOVE))
             continue;
-        char number[24];
-        number_name(i, number);
+        char number[FRESH_NAME];
+        fresh_name(work, i, number);
         struct place place;
         if (!place_open(history, step->path, writes, &place, fault)) {
             all = !writes && all;
@@ -305,29 +310,34 @@ bool worktree_apply(struct history *history, struct work *work, struct fault *fa
     return all;
 }
 
-/* The step whose number a left file has, if its text is a person's: neither what was before nor what comes after. */
-static bool is_theirs(struct history *history, const struct work *work, const char *name,
-                      const struct step **step)
+/* The step that a left file belongs to; NULL: it is none of this commit's. */
+static const struct step *step_of(const struct work *work, const char *name)
+{
+    char expected[FRESH_NAME];
+    size_t number = (size_t)strtoull(name, NULL, 10);
+    if (number >= work->step_count)
+        return NULL;
+    fresh_name(work, number, expected);
+    return strcmp(name, expected) == 0 ? &work->steps[number] : NULL;
+}
+
+/* Is its text neither what was before nor what comes after? */
+static bool is_theirs(struct history *history, const struct step *step, const char *name)
 {
     git_oid id;
     struct stat status;
-    *step = NULL;
-    size_t number = (size_t)strtoull(name, NULL, 10);
-    if (!work || number >= work->step_count)
-        return false;
-    *step = &work->steps[number];
     int found = hash_at(history->fresh, name, &id, &status, NULL, NULL);
-    if (found < 0)
-        return true;
-    return found > 0 && status.st_size > 0 && !git_oid_equal(&id, &(*step)->before) &&
-           !git_oid_equal(&id, &(*step)->after);
+    return found < 0 || (found > 0 && status.st_size > 0 && !git_oid_equal(&id, &step->before) &&
+                         !git_oid_equal(&id, &step->after));
 }
 
 static void sweep_one(struct history *history, const struct work *work, const char *name)
 {
-    const struct step *step;
+    const struct step *step = work ? step_of(work, name) : NULL;
     struct place place;
-    if (!is_theirs(history, work, name, &step)) {
+    if (work && !step)
+        return;
+    if (!step || !is_theirs(history, step, name)) {
         unlinkat(history->fresh, name, 0);
         return;
     }

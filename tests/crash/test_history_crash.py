@@ -1,0 +1,211 @@
+"""A commit is whole or it isn't there: killed before every single system call, and with the power cut behind it.
+
+What is left is looked at with the real git, first as it lies there, then after the next start.
+"""
+
+import collections
+import os
+import random
+import re
+import shutil
+import subprocess
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DRIVER = os.environ.get("HISTORY_DRIVER") or os.path.join(TOP, "build/dev/bin/history_driver")
+ENVIRONMENT = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent", "LOG_LEVEL": "error"}
+
+pytestmark = pytest.mark.skipif(not os.path.exists(DRIVER), reason="history_driver is not built")
+
+
+def run(*command, **more):
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, **more)
+
+
+def driver(tree, *words):
+    done = run(DRIVER, tree, *map(str, words))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def git(tree, *words):
+    return run("git", "-C", tree, *words)
+
+
+def expected(number):
+    """Path to text of every tracked file after the commit of this number."""
+    def text(word, n, lines):
+        return "".join(f"{word} {n} line {i}\n" for i in range(lines))
+    files = {"rewards.md": text("rewards", number, 300)}
+    for n in range(max(1, number - 1), number + 1):
+        files[f"skills/s{n}/SKILL.md"] = text("skill", n, 5)
+        files[f"outputs/task-{n}.md"] = text("output", n, 20)
+    return files
+
+
+def look_as_it_lies(tree):
+    """Before anything is repaired: no broken object, no torn branch."""
+    if not os.path.isdir(os.path.join(tree, ".git")):
+        return
+    checked = git(tree, "fsck", "--strict", "--no-progress", "--no-dangling")
+    complaints = [line for line in (checked.stdout + checked.stderr).splitlines()
+                  if not line.startswith("notice:")]
+    assert checked.returncode == 0 and complaints == []
+
+
+def commits(tree):
+    log = git(tree, "log", "--format=%s")
+    return log.stdout.splitlines() if log.returncode == 0 else []
+
+
+def look_repaired(tree, at_least, at_most):
+    """After the next start: whole commits, a clean work tree, no leftovers. Returns how many commits there are."""
+    told = driver(tree, "open")
+    subjects = commits(tree)
+    count = len(subjects)
+    assert at_least <= count <= at_most
+    assert subjects == [f"orion(task): task-{n}" for n in range(count, 0, -1)]
+    assert f"tasks {count}\n" in told
+    assert told.count("finished") == count
+    look_as_it_lies(tree)
+    assert git(tree, "status", "--porcelain").stdout == ""
+    if count:
+        tracked = git(tree, "ls-files").stdout.split()
+        assert sorted(tracked) == sorted(expected(count))
+        for path, text in expected(count).items():
+            with open(os.path.join(tree, path)) as file:
+                assert file.read() == text, path
+    assert os.listdir(os.path.join(tree, ".agentos/new")) == []
+    locks = [name for _, _, names in os.walk(os.path.join(tree, ".git")) for name in names if name.endswith(".lock")]
+    assert locks == []
+    return count
+
+
+def system_calls(tree, *words):
+    """How often each system call is made by the driver in this situation."""
+    log = tree + ".strace"
+    done = run("strace", "-f", "-qq", "-o", log, DRIVER, tree, *map(str, words))
+    assert done.returncode == 0, done.stderr
+    counts = collections.Counter()
+    with open(log) as file:
+        for line in file:
+            match = re.match(r"\d+ +(\w+)\(", line)
+            if match:
+                counts[match.group(1)] += 1
+    os.unlink(log)
+    return counts
+
+
+# Those before which a kill leaves what the call before them left.
+HARMLESS = {"execve", "brk", "mmap", "munmap", "mprotect", "read", "pread64", "close", "fstat", "newfstatat", "lseek",
+            "getrandom", "futex", "prlimit64", "rseq", "set_robust_list", "set_tid_address", "arch_prctl",
+            "rt_sigaction", "rt_sigprocmask", "getuid", "geteuid", "getgid", "getegid", "sysinfo", "exit_group",
+            "readlink", "getdents64", "access", "getcwd", "getpid", "gettid", "fcntl", "prctl", "statfs"}
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_commit_killed_before_any_system_call_is_whole_or_not_there(tmp_path, before):
+    def prepared(name):
+        tree = str(tmp_path / name)
+        os.mkdir(tree)
+        if before:
+            driver(tree, "commit", 1, before)
+        return tree
+
+    words = ("commit", before + 1, 1)
+    counts = system_calls(prepared("count"), *words)
+    points = [(call, n) for call, count in sorted(counts.items()) if call not in HARMLESS
+              for n in range(1, count + 1)]
+    assert any(call.startswith("rename") for call, _ in points)
+    outcomes = collections.Counter()
+    for call, n in points:
+        tree = prepared(f"{call}-{n}")
+        killed = run("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={n}",
+                     DRIVER, tree, *map(str, words))
+        told = killed.stdout.count("committed")
+        look_as_it_lies(tree)
+        count = look_repaired(tree, before + told, before + 1)
+        outcomes[count] += 1
+        driver(tree, "commit", count + 1, 1)
+        look_repaired(tree, count + 1, count + 1)
+        shutil.rmtree(tree)
+    assert set(outcomes) == {before, before + 1}, "both outcomes must have been met"
+
+
+def files_below(tree):
+    found = {}
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                found[os.path.relpath(path, tree)] = file.read()
+    return found
+
+
+def write(tree, path, content):
+    whole = os.path.join(tree, path)
+    if os.path.exists(whole):
+        os.chmod(whole, 0o644)
+    if content is None:
+        if os.path.exists(whole):
+            os.unlink(whole)
+        return
+    os.makedirs(os.path.dirname(whole), exist_ok=True)
+    with open(whole, "wb") as file:
+        file.write(content)
+
+
+def states_after_power_cut(before, after, chance):
+    """What a file system may hold: of each file what it was, what it became, or its new name without content."""
+    for path in sorted(set(before) | set(after)):
+        if path == ".agentos/journal" or before.get(path) == after.get(path):
+            continue
+        choices = [before.get(path), after.get(path)]
+        if after.get(path):
+            choices.append(b"")
+        yield path, chance.choice(choices)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_after_a_power_cut_what_was_flushed_is_all_there(tmp_path, seed):
+    chance = random.Random(seed)
+    tree = str(tmp_path / "tree")
+    os.mkdir(tree)
+    durable = chance.choice([0, 2])
+    if durable:
+        driver(tree, "commit", 1, durable, "boot-1")
+        driver(tree, "tidy")
+        driver(tree, "open", "boot-1")
+    before = files_below(tree)
+    more = chance.choice([1, 1, 2, 4])
+    driver(tree, "commit", durable + 1, more, "boot-2")
+    after = files_below(tree)
+    for path, content in states_after_power_cut(before, after, chance):
+        write(tree, path, content)
+    told = driver(tree, "open", "boot-3")
+    assert f"tasks {durable + more}\n" in told and "damage" not in told
+    look_repaired(tree, durable + more, durable + more)
+    driver(tree, "commit", durable + more + 1, 1)
+    look_repaired(tree, durable + more + 1, durable + more + 1)
+
+
+@pytest.mark.parametrize("cut", [1, 100, 5000])
+def test_a_torn_record_means_that_the_commit_never_happened(tmp_path, cut):
+    tree = str(tmp_path / "tree")
+    os.mkdir(tree)
+    driver(tree, "commit", 1, 2, "boot-1")
+    before = files_below(tree)
+    driver(tree, "commit", 3, 1, "boot-1")
+    after = files_below(tree)
+    for path, content in before.items():
+        write(tree, path, content)
+    for path in set(after) - set(before):
+        if not path.startswith(".git/objects/"):
+            write(tree, path, None)
+    journal = after[".agentos/journal"]
+    end = len(journal.rstrip(b"\0"))
+    write(tree, ".agentos/journal", journal[:end - cut] + bytes(len(journal) - end + cut))
+    driver(tree, "open", "boot-2")
+    look_repaired(tree, 2, 2)
