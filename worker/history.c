@@ -223,6 +223,7 @@ void history_close(struct history *history)
         return;
     ledger_close(history);
     index_forget(history);
+    edits_forget(history);
     tree_set_free(&history->trees);
     git_odb_free(history->odb);
     git_repository_free(history->repository);

@@ -9,10 +9,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/tree.h"
 
-enum { DEPTH_MAX = 16 };
+enum {
+    DEPTH_MAX = 16,
+    LOOKED_MAX = 512,
+    SETTLED_NS =
+        20 * 1000 * 1000, /* a folder that changed within this time may change again under the same stamp */
+};
+
+/* A folder whose names were all known to git when it had this stamp: it needs no reading while it has it still. */
+struct folder_look {
+    char *path;
+    uint64_t inode; /* 0: read it again */
+    int64_t modified_ns;
+};
 
 struct search {
     struct history *history;
@@ -102,8 +115,16 @@ static bool tracked(struct search *search, const char *path)
     return read_and_report(search, path, there ? &in_head : NULL);
 }
 
+static bool has_tracked(struct history *history, const char *folder)
+{
+    OWNED char *prefix = memory_print("%s/", folder);
+    return git_index_find_prefix(NULL, history->index, prefix) == 0;
+}
+
 static bool ignored(struct search *search, const char *path, bool folder)
 {
+    if (folder && has_tracked(search->history, path))
+        return false;
     git_repository *repository = history_repository(search->history, search->fault);
     int result = 0;
     OWNED char *name = memory_print(folder ? "%s/" : "%s", path);
@@ -114,7 +135,8 @@ static bool ignored(struct search *search, const char *path, bool folder)
 
 static bool walk(struct search *search, const char *path, int depth);
 
-static bool unknown(struct search *search, const char *path, int depth)
+/* *settled becomes false when there is something here that must be looked at next time too. */
+static bool unknown(struct search *search, const char *path, int depth, bool *settled)
 {
     struct history *history = search->history;
     struct stat status;
@@ -123,10 +145,13 @@ static bool unknown(struct search *search, const char *path, int depth)
     if (S_ISDIR(status.st_mode)) {
         bool skills = strcmp(path, TREE_SKILL_FOLDER) == 0 ||
                       strncmp(path, TREE_SKILL_FOLDER "/", sizeof TREE_SKILL_FOLDER) == 0;
-        if ((search->quick && !skills) || ignored(search, path, true))
+        if ((search->quick && !skills) || ignored(search, path, true)) {
+            *settled = false;
             return true;
+        }
         return walk(search, path, depth + 1);
     }
+    *settled = false;
     if (ignored(search, path, false))
         return true;
     if (!S_ISREG(status.st_mode)) {
@@ -146,30 +171,99 @@ static bool has_repository(struct history *history, const char *path)
     return *path && fstatat(history->tree, inner, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool walk(struct search *search, const char *path, int depth)
+static struct folder_look *look_of(struct history *history, const char *path)
+{
+    for (size_t i = 0; i < history->looked_count; i++)
+        if (strcmp(history->looked[i].path, path) == 0)
+            return &history->looked[i];
+    return NULL;
+}
+
+void edits_forget(struct history *history)
+{
+    for (size_t i = 0; i < history->looked_count; i++)
+        free(history->looked[i].path);
+    free(history->looked);
+    history->looked = NULL;
+    history->looked_count = 0;
+}
+
+/* A folder stays in the list even when it isn't settled: its parent finds it there. */
+static void remember(struct history *history, const char *path, const struct file_stamp *stamp, bool settled)
+{
+    struct folder_look *look = look_of(history, path);
+    if (!look && history->looked_count >= LOOKED_MAX)
+        edits_forget(history);
+    if (!look) {
+        history->looked = memory_grow(history->looked, history->looked_count + 1, sizeof *history->looked);
+        look = &history->looked[history->looked_count++];
+        look->path = memory_text(path);
+    }
+    settled = settled && clock_now_ms() * 1000000 - stamp->modified_ns > SETTLED_NS;
+    look->inode = settled ? stamp->inode : 0;
+    look->modified_ns = stamp->modified_ns;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
+}
+
+/* The folder's own names are all known; those of the folders in it may not be. */
+static bool walk_settled(struct search *search, const char *path, int depth)
 {
     struct history *history = search->history;
-    if (depth > DEPTH_MAX || has_repository(history, path)) {
-        history_warn_once(history, path, depth > DEPTH_MAX ? "lies too deep" : "is a repository of its own");
-        return true;
-    }
-    int fd = files_open(history->tree, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!folder) {
-        if (fd >= 0)
-            close(fd);
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES ||
-               fault_errno(search->fault, "cannot look into the folder %s", path);
-    }
+    bool good = true;
+    for (size_t i = 0; good && i < history->looked_count; i++)
+        if (is_below(history->looked[i].path, path)) {
+            OWNED char *inner = memory_text(history->looked[i].path);
+            good = walk(search, inner, depth + 1);
+        }
+    return good;
+}
+
+static bool walk_names(struct search *search, DIR *folder, const char *path, int depth, bool *settled)
+{
+    struct history *history = search->history;
     bool good = true;
     for (const struct dirent *entry; good && (entry = readdir(folder)) != NULL;) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         OWNED char *inner = *path ? memory_print("%s/%s", path, entry->d_name) : memory_text(entry->d_name);
         if (!programs_own(inner) && !git_index_get_bypath(history->index, inner, 0))
-            good = unknown(search, inner, depth);
+            good = unknown(search, inner, depth, settled);
     }
+    return good;
+}
+
+static bool walk(struct search *search, const char *path, int depth)
+{
+    struct history *history = search->history;
+    struct stat status;
+    const struct folder_look *look = look_of(history, path);
+    if (look && look->inode != 0 && fstatat(history->tree, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(status.st_mode) && status.st_ino == look->inode &&
+        files_stamp(&status).modified_ns == look->modified_ns)
+        return walk_settled(search, path, depth);
+    if (depth > DEPTH_MAX || has_repository(history, path)) {
+        history_warn_once(history, path, depth > DEPTH_MAX ? "lies too deep" : "is a repository of its own");
+        return true;
+    }
+    int fd = files_open(history->tree, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0);
+    DIR *folder = fd >= 0 && fstat(fd, &status) == 0 ? fdopendir(fd) : NULL;
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES ||
+               fault_errno(search->fault, "cannot look into the folder %s", path);
+    }
+    struct file_stamp stamp = files_stamp(&status);
+    bool settled = *path != '\0';
+    bool good = walk_names(search, folder, path, depth, &settled);
     closedir(folder);
+    if (good && *path)
+        remember(history, path, &stamp, settled);
     return good;
 }
 

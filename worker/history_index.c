@@ -122,12 +122,14 @@ void index_forget(struct history *history)
     git_index_free(history->index);
     history->index = NULL;
     history->index_known = false;
+    history->index_ours = false;
 }
 
 void index_kept(struct history *history)
 {
     history->index_stamp = files_stamp_at(history->git, "index");
     history->index_known = true;
+    history->index_ours = true;
 }
 
 static bool put(struct history *history, const struct step *step, struct fault *fault)
@@ -176,9 +178,14 @@ bool index_redo(struct history *history, const struct work *work, struct fault *
     return false;
 }
 
-/* git's own rule for a file that was written in the same moment as the index: its stamp proves nothing. */
+/* git's own rule for a file that was written in the same moment as the index: its stamp proves nothing. The stamps
+ * of our own commits were taken from files that nobody else could reach yet; to be mistaken for one, a person's edit
+ * would have to keep inode and size and fall into the same clock tick (4 ms; since Linux 6.13 there is no such tick
+ * for a file that was looked at). */
 static bool racy(const struct history *history, const git_index_entry *entry)
 {
+    if (history->index_ours)
+        return false;
     int64_t modified = (int64_t)entry->mtime.seconds * 1000000000 + entry->mtime.nanoseconds;
     return modified >= history->index_stamp.modified_ns;
 }

@@ -38,17 +38,22 @@ struct object *object_add(struct object_list *list, git_object_t type, char *dat
                           struct fault *fault)
 {
     git_oid id;
-    if (!object_hash(type, data, length, &id, fault)) {
-        if (take)
-            free(data);
-        return NULL;
-    }
+    if (object_hash(type, data, length, &id, fault))
+        return object_add_known(list, type, &id, data, length, take);
+    if (take)
+        free(data);
+    return NULL;
+}
+
+struct object *object_add_known(struct object_list *list, git_object_t type, const git_oid *id, char *data,
+                                size_t length, bool take)
+{
     if (list->count == list->capacity) {
         list->capacity = list->capacity ? list->capacity * 2 : 16;
         list->items = memory_grow(list->items, list->capacity, sizeof *list->items);
     }
     struct object *object = &list->items[list->count++];
-    *object = (struct object){.type = type, .id = id, .data = data, .length = length, .borrowed = !take};
+    *object = (struct object){.type = type, .id = *id, .data = data, .length = length, .borrowed = !take};
     return object;
 }
 

@@ -98,6 +98,8 @@ struct lock_note {
     int64_t modified_ns;
 };
 
+struct folder_look;
+
 struct history {
     int tree;  /* borrowed */
     int git;   /* .git */
@@ -114,6 +116,10 @@ struct history {
     git_index *index;              /* our copy; its own path is .agentos/index.new */
     struct file_stamp index_stamp; /* of .git/index when the copy was made */
     bool index_known;
+    bool index_ours; /* .git/index is as a commit of this process left it */
+    struct folder_look
+        *looked; /* history_edits.c: folders in which everything was known, with their stamps */
+    size_t looked_count;
     struct ledger ledger;
     bool pending;         /* the journal's last record is not brought to its end yet */
     size_t loose;         /* loose objects, about; SIZE_MAX: not counted yet */
@@ -129,6 +135,9 @@ bool object_hash(git_object_t type, const void *data, size_t length, git_oid *id
 /* take: the list owns data from now on, also on a fault; else it is borrowed. */
 struct object *object_add(struct object_list *list, git_object_t type, char *data, size_t length, bool take,
                           struct fault *fault);
+/* The same, when the id is known already. */
+struct object *object_add_known(struct object_list *list, git_object_t type, const git_oid *id, char *data,
+                                size_t length, bool take);
 void object_list_free(struct object_list *list);
 bool object_write_loose(struct history *history, const struct object *object, struct fault *fault);
 /* Is the object there and whole? */
@@ -229,6 +238,10 @@ void ledger_close(struct history *history);
 bool ledger_refresh(struct history *history, struct fault *fault);
 void ledger_add(struct history *history, const git_oid *commit, const char *task, uint64_t task_hash);
 bool ledger_find(struct history *history, const char *task, uint64_t task_hash, git_oid *commit);
+
+/* --- history_edits.c --- */
+
+void edits_forget(struct history *history);
 
 /* --- history_skeleton.c --- */
 

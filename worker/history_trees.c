@@ -276,9 +276,8 @@ static bool do_step(struct history *history, struct work *work, struct tree_set 
             return false;
         if (there && git_oid_equal(&step->after, &step->before) && place.mode == step->mode)
             return true;
-        if (!object_add(&work->objects, GIT_OBJECT_BLOB, (char *)(uintptr_t)step->text, step->length, false,
-                        fault))
-            return false;
+        object_add_known(&work->objects, GIT_OBJECT_BLOB, &step->after, (char *)(uintptr_t)step->text,
+                         step->length, false);
         entry_put(&folder->raw, name, strlen(name), step->mode, &step->after);
     }
     mark(draft, step->path);

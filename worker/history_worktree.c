@@ -238,17 +238,23 @@ static void left_theirs(struct history *history, struct step *step)
 static bool exchange(struct history *history, struct step *step, const struct place *place,
                      const char *number, struct fault *fault)
 {
-    if (renameat2(history->fresh, number, place->folder, place->name, RENAME_NOREPLACE) == 0)
-        return true;
-    if (errno != EEXIST)
-        return fault_errno(fault, "cannot put %s into place", step->path);
-    if (step->current.st_ino == 0 && !ours_alone(step->path)) {
+    unsigned how = step->current.st_ino != 0 ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+    int result = renameat2(history->fresh, number, place->folder, place->name, how);
+    if (result != 0 && errno == ENOENT && how == RENAME_EXCHANGE) { /* deleted in this moment */
+        how = RENAME_NOREPLACE;
+        result = renameat2(history->fresh, number, place->folder, place->name, how);
+    }
+    if (result != 0 && errno == EEXIST && ours_alone(step->path))
+        result = renameat2(history->fresh, number, place->folder, place->name, how = RENAME_EXCHANGE);
+    if (result != 0 && errno == EEXIST) {
         left_theirs(history, step);
         unlinkat(history->fresh, number, 0);
         return true;
     }
-    if (renameat2(history->fresh, number, place->folder, place->name, RENAME_EXCHANGE) != 0)
+    if (result != 0)
         return fault_errno(fault, "cannot put %s into place", step->path);
+    if (how == RENAME_NOREPLACE)
+        return true;
     if (ours_alone(step->path) || came_out_as_seen(history, step, number)) {
         unlinkat(history->fresh, number, 0);
         return true;
