@@ -189,27 +189,33 @@ void entries_shorten(struct entries *entries, size_t first, size_t count, size_t
     cut(entries->preamble, limit);
 }
 
+static const char *behind_blanks(const char *text)
+{
+    while (*text == ' ' || *text == '\t')
+        text++;
+    return text;
+}
+
 /* The line with this field: [start, end) of lines, without the newline. NULL: none. */
 static const char *field(const char *lines, const char *key, size_t *line_length, const char **value)
 {
     size_t key_length = strlen(key);
-    for (const char *line = lines; *line;) {
-        size_t length = strcspn(line, "\n");
-        const char *at = line + strspn(line, " ");
+    for (const char *line = lines, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        const char *at = behind_blanks(line);
         if (*at == '-' || *at == '*') {
-            at++;
-            at += strspn(at, " \t");
-            if (strncasecmp(at, key, key_length) == 0) {
-                at += key_length;
-                at += strspn(at, " \t");
-                if (*at == ':') {
-                    *line_length = length;
-                    *value = at + 1;
-                    return line;
-                }
+            at = behind_blanks(at + 1);
+            if ((*at | 0x20) != *key || strncasecmp(at, key, key_length) != 0)
+                at = "";
+            else
+                at = behind_blanks(at + key_length);
+            if (*at == ':') {
+                *line_length = next ? (size_t)(next - line) : strlen(line);
+                *value = at + 1;
+                return line;
             }
         }
-        line += length + (line[length] == '\n');
+        next = next ? next + 1 : NULL;
     }
     return NULL;
 }

@@ -17,7 +17,7 @@ enum state { STATE_SKILLS, STATE_GOALS, STATE_REWARDS, STATE_REFLECTIONS, STATE_
 struct learning {
     int tree; /* borrowed */
     struct statefile files[STATE_COUNT];
-    struct skills skills;
+    struct skills *skills; /* owned; its texts are read again when they are shown */
     struct goals goals;
     struct entries rewards, reflections;
     bool aside; /* there may be files that were set aside */
@@ -26,7 +26,7 @@ struct learning {
 /* How each file becomes what we know of it, and back. */
 static void parse_skills(struct learning *learning, const char *text, size_t length)
 {
-    skills_parse(&learning->skills, text, length);
+    skills_parse(learning->skills, text, length);
 }
 
 static void parse_goals(struct learning *learning, const char *text, size_t length)
@@ -49,7 +49,7 @@ static void parse_reflections(struct learning *learning, const char *text, size_
 
 static void print_skills(const struct learning *learning, struct buffer *out)
 {
-    entries_print(&learning->skills.entries, out);
+    entries_print(&learning->skills->entries, out);
 }
 
 static void print_goals(const struct learning *learning, struct buffer *out)
@@ -70,9 +70,9 @@ static void print_reflections(const struct learning *learning, struct buffer *ou
 static void shorten_skills(struct learning *learning)
 {
     OWNED_BUFFER struct buffer text = {0};
-    entries_shorten(&learning->skills.entries, 0, SKILLS_MAX, STATE_ENTRY_MAX);
+    entries_shorten(&learning->skills->entries, 0, SKILLS_MAX, STATE_ENTRY_MAX);
     print_skills(learning, &text);
-    skills_parse(&learning->skills, text.data, text.length);
+    skills_parse(learning->skills, text.data, text.length);
 }
 
 static void shorten_goals(struct learning *learning)
@@ -144,7 +144,7 @@ static void report(struct learning *learning, struct buffer *problems)
     for (enum state state = 0; state < STATE_COUNT; state++)
         if (learning->files[state].problem)
             buffer_print(&lines, "%s\n", learning->files[state].problem);
-    skills_report(&learning->skills, clock_now(), &lines);
+    skills_report(learning->skills, clock_now(), &lines);
     size_t active = goals_active(&learning->goals);
     if (active > GOALS_MAX)
         buffer_print(&lines, "%s has %zu active goals; the first %d are pursued\n", TREE_GOALS, active,
@@ -160,6 +160,7 @@ struct learning *learning_open(int tree, struct buffer *problems)
 {
     struct learning *learning = memory_new(1, sizeof *learning);
     learning->tree = tree;
+    learning->skills = memory_new(1, sizeof *learning->skills);
     learning->aside = true;
     for (enum state state = 0; state < STATE_COUNT; state++)
         learning->files[state].path = states[state].path;
@@ -173,7 +174,8 @@ void learning_close(struct learning *learning)
         return;
     for (enum state state = 0; state < STATE_COUNT; state++)
         statefile_free(&learning->files[state]);
-    skills_free(&learning->skills);
+    skills_free(learning->skills);
+    free(learning->skills);
     goals_free(&learning->goals);
     entries_free(&learning->rewards);
     entries_free(&learning->reflections);
@@ -184,7 +186,7 @@ void learning_refresh(struct learning *learning, struct buffer *problems)
 {
     for (enum state state = 0; state < STATE_COUNT; state++)
         look(learning, state);
-    skills_look(&learning->skills, learning->tree, &learning->files[STATE_SKILLS].stamp);
+    skills_look(learning->skills, learning->tree, &learning->files[STATE_SKILLS].stamp);
     report(learning, problems);
 }
 
@@ -250,7 +252,7 @@ static void apply_skill(struct learning *learning, const struct outcome *outcome
                         struct buffer *note)
 {
     const struct reply *reply = outcome->reply;
-    skills_settle(&learning->skills, learning->tree, outcome->now, outcome->decay_halflife_days, changes,
+    skills_settle(learning->skills, learning->tree, outcome->now, outcome->decay_halflife_days, changes,
                   note);
     if (!reply->skill.name)
         return;
@@ -267,7 +269,7 @@ static void apply_skill(struct learning *learning, const struct outcome *outcome
         .halflife_days = outcome->decay_halflife_days,
         .disputed = outcome->audit_score != AUDIT_NONE && outcome->audit_score < reply->reward,
     };
-    skills_succeed(&learning->skills, learning->tree, &success, changes, note);
+    skills_succeed(learning->skills, learning->tree, &success, changes, note);
 }
 
 void learning_apply(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
@@ -332,18 +334,18 @@ int learning_negative_streak(const struct learning *learning)
 
 size_t learning_skill_count(const struct learning *learning)
 {
-    return learning->skills.entries.count;
+    return learning->skills->entries.count;
 }
 
 const char *learning_skill_name(const struct learning *learning, size_t index)
 {
-    return learning->skills.entries.items[index].heading;
+    return learning->skills->entries.items[index].heading;
 }
 
 void learning_prompt_skills(const struct learning *learning, const char *task, size_t budget,
                             struct buffer *out)
 {
-    skills_prompt(&learning->skills, task, budget, out);
+    skills_prompt(learning->skills, learning->tree, task, budget, out);
 }
 
 void learning_prompt_rewards(const struct learning *learning, size_t budget, struct buffer *out)

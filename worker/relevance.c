@@ -58,7 +58,9 @@ void word_set_add(struct word_set *set, const char *text, size_t length)
             capacity = capacity ? capacity * 2 : 32;
             set->words = memory_grow(set->words, capacity, sizeof *set->words);
         }
-        set->words[set->count++] = hash(word, stem(word, size));
+        uint32_t value = hash(word, stem(word, size));
+        set->words[set->count++] = value;
+        set->sieve[value % 16] |= UINT64_C(1) << (value >> 26);
     }
     if (set->count == 0)
         return;
@@ -79,6 +81,8 @@ void word_set_free(struct word_set *set)
 
 bool word_set_has(const struct word_set *set, uint32_t word)
 {
+    if (!(set->sieve[word % 16] & UINT64_C(1) << (word >> 26)))
+        return false;
     size_t low = 0, high = set->count;
     while (low < high) {
         size_t middle = (low + high) / 2;

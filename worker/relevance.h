@@ -14,6 +14,7 @@ enum { RELEVANCE_WORDS_MAX = 1024 /* of one text; what comes later isn't looked 
 struct word_set {
     uint32_t *words; /* ascending, each once; owned */
     size_t count;
+    uint64_t sieve[16]; /* a bit for words like it: says most noes without a search */
 };
 
 void word_set_add(struct word_set *set, const char *text, size_t length);

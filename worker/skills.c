@@ -21,7 +21,12 @@
 const char skills_preamble[] =
     "# Skills\n\nAt most 20, each earned by a task with reward +1; their texts lie under skills/.\n";
 
-enum { SKILL_READ_MAX = SKILL_BODY_MAX + SKILL_BODY_MAX / 2, GRAIN_MS = 20, FOLDER_FILES_MAX = 256 };
+enum {
+    SKILL_READ_MAX = SKILL_BODY_MAX + SKILL_BODY_MAX / 2,
+    GRAIN_MS = 20,
+    FOLDER_FILES_MAX = 256,
+    LOOKS = 3
+};
 
 static void skill_free(struct skill *skill)
 {
@@ -77,6 +82,7 @@ void skills_parse(struct skills *skills, const char *text, size_t length)
     skills->news = (struct buffer){0};
     skills_free(skills);
     skills->news = news;
+    skills->unsettled = true;
     entries_parse(&skills->entries, 3, text, length);
     skills->beside = memory_new(skills->entries.count, sizeof *skills->beside);
     for (size_t i = 0; i < skills->entries.count; i++)
@@ -116,6 +122,15 @@ static void read_body(struct skill *skill, int tree)
     const char *body = markdown_body(clean ? clean : raw, &body_length);
     skill->body = memory_slice(body, body_length);
     word_set_add(&skill->words, body, body_length);
+}
+
+static void look_again(struct skill *skill, int tree)
+{
+    if (!skill->path)
+        return;
+    struct file_stamp stamp = files_stamp_at(tree, skill->path);
+    if (skill->fresh || !files_stamp_equal(&stamp, &skill->stamp))
+        read_body(skill, tree);
 }
 
 /* A person's skill folder: its line in skills.md is made of the front matter. */
@@ -176,14 +191,14 @@ static void look_for_new(struct skills *skills, int tree, const struct file_stam
 void skills_look(struct skills *skills, int tree, const struct file_stamp *list)
 {
     look_for_new(skills, tree, list);
-    for (size_t i = 0; i < skills->entries.count; i++) {
+    size_t count = skills->entries.count;
+    for (size_t i = 0; i < count; i++) {
         struct skill *skill = &skills->beside[i];
-        if (!skill->path)
-            continue;
-        struct file_stamp stamp = files_stamp_at(tree, skill->path);
-        if (skill->fresh || !files_stamp_equal(&stamp, &skill->stamp) || (!skill->body && !skill->trouble))
+        if (skill->path && !skill->body && !skill->trouble)
             read_body(skill, tree);
     }
+    for (size_t i = 0; i < LOOKS && count; i++)
+        look_again(&skills->beside[skills->turn++ % count], tree);
 }
 
 void skills_report(const struct skills *skills, int64_t now, struct buffer *problems)
@@ -394,12 +409,13 @@ void skills_settle(struct skills *skills, int tree, int64_t now, double halflife
 {
     buffer_add(note, skills->news.data, skills->news.length);
     skills->news.length = 0;
-    for (size_t i = 0; i < skills->entries.count; i++) {
+    for (size_t i = 0; skills->unsettled && i < skills->entries.count; i++) {
         struct entry *entry = &skills->entries.items[i];
         int64_t at;
         if (!entry_time(entry, "last_success", &at) && !entry_time(entry, "created", &at))
             set_time(entry, "created", now);
     }
+    skills->unsettled = false;
     prune(skills, tree, SKILLS_MAX, now, halflife_days, changes, note);
 }
 
@@ -438,7 +454,7 @@ static size_t nearest(const struct skills *skills, const double *scores)
     return best;
 }
 
-static void bodies(const struct skills *skills, const char *task, size_t budget, struct buffer *out)
+static void bodies(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out)
 {
     size_t count = skills->entries.count;
     OWNED double *scores = memory_new(count, sizeof *scores);
@@ -451,10 +467,11 @@ static void bodies(const struct skills *skills, const char *task, size_t budget,
     word_set_free(&words);
     size_t shown = 0, best;
     while (shown < SKILL_BODIES_MAX && (best = nearest(skills, scores)) < count) {
+        look_again(&skills->beside[best], tree);
         const char *body = skills->beside[best].body, *name = skills->entries.items[best].heading;
-        size_t length = strlen(body), needed = length + strlen(name) + 32;
+        size_t length = body ? strlen(body) : 0, needed = length + strlen(name) + 32;
         scores[best] = 0;
-        if (needed > budget)
+        if (!body || needed > budget)
             continue;
         budget -= needed;
         shown++;
@@ -464,7 +481,7 @@ static void bodies(const struct skills *skills, const char *task, size_t budget,
     }
 }
 
-void skills_prompt(const struct skills *skills, const char *task, size_t budget, struct buffer *out)
+void skills_prompt(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out)
 {
     size_t before = out->length, count = skills->entries.count;
     /* All summaries come before any body, if need be each with the start of its description only. */
@@ -476,5 +493,5 @@ void skills_prompt(const struct skills *skills, const char *task, size_t budget,
         buffer_text(out, "None yet.\n");
     size_t used = out->length - before;
     if (count && used < budget)
-        bodies(skills, task, budget - used, out);
+        bodies(skills, tree, task, budget - used, out);
 }

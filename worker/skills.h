@@ -36,13 +36,17 @@ struct skills {
     struct skill *beside; /* one for each entry, same order */
     struct file_stamp folder;
     bool folder_fresh;
+    size_t turn;        /* which text is looked at next */
+    bool unsettled;     /* read anew: a line may lack its date */
     struct buffer news; /* what the next commit should say of skills that people added */
 };
 
 void skills_parse(struct skills *skills, const char *text, size_t length);
 void skills_free(struct skills *skills);
 
-/* Read the texts that have changed, and take up skills that people put into skills/ without a line in skills.md:
+/* Read the texts that are new, look at a few of the others in turn (a stat for each of 20 in every cycle would cost
+ * more than all the rest; skills_prompt looks at those that it shows, so only what a text is found by may be a few
+ * cycles old), and take up skills that people put into skills/ without a line in skills.md:
  * those whose SKILL.md is younger than skills.md (an older one was taken out of the list by somebody), and all of
  * them while the list is empty. list: the
  * stamp of skills.md. */
@@ -71,6 +75,6 @@ void skills_succeed(struct skills *skills, int tree, const struct skill_success 
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
                    struct change_list *changes, struct buffer *note);
 
-void skills_prompt(const struct skills *skills, const char *task, size_t budget, struct buffer *out);
+void skills_prompt(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out);
 
 #endif

@@ -119,7 +119,8 @@ static enum statefile_news look_regular(struct statefile *file, int tree, const 
     }
     if (length > STATE_FILE_MAX)
         return salvage(file, tree, status->st_ino, "is too large", text, length);
-    if (length && (memchr(text, '\0', length) || !utf8_valid(text, length)))
+    bool known = file->seen && length == file->known_length && memcmp(text, file->known, length) == 0;
+    if (length && !known && (memchr(text, '\0', length) || !utf8_valid(text, length)))
         return salvage(file, tree, status->st_ino, "is not UTF-8 text", text, length);
     trouble(file, NULL);
     file->blocked = false;

@@ -10,9 +10,9 @@
 #include "common/files.h"
 
 enum {
-    STATE_FILE_MAX = 256 * 1024,          /* bytes; ten times what our own caps can fill */
+    STATE_FILE_MAX = 256 * 1024,         /* bytes; ten times what our own caps can fill */
     STATE_SALVAGE_MAX = 8 * 1024 * 1024, /* bytes of a larger one that are still looked through */
-    STATE_ENTRY_MAX = 8 * 1024,           /* bytes of one entry that survive a salvage */
+    STATE_ENTRY_MAX = 8 * 1024,          /* bytes of one entry that survive a salvage */
 };
 
 /* Zero-initialise but for path. */
