@@ -20,9 +20,11 @@ enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD,
     X(LLM_BASE_URL, "LLM_BASE_URL", TEXT, "https://api.openai.com/v1", 0, 0, true, NULL,                     \
       "server with POST {base}/chat/completions, or 'offline'")                                              \
     X(LLM_MODEL, "LLM_MODEL", TEXT, "gpt-4o", 0, 0, true, NULL, "the model's name there")                    \
-    X(LLM_API_KEY, "LLM_API_KEY", SECRET, NULL, 0, 0, true, NULL, "the key")                                 \
+    X(LLM_API_KEY, "LLM_API_KEY", SECRET, NULL, 0, 0, true, NULL,                                            \
+      "the key; sent only to the base URL that it was given for")                                            \
     X(LLM_API_KEY_FILE, "LLM_API_KEY_FILE", TEXT, NULL, 0, 0, true, NULL, "a file that holds the key")       \
-    X(LLM_MAX_TOKENS, "LLM_MAX_TOKENS", INTEGER, "2048", 1, 10000000, true, NULL, "limit of a reply")        \
+    X(LLM_MAX_TOKENS, "LLM_MAX_TOKENS", INTEGER, "2048", 1, 10000000, true, NULL,                            \
+      "limit of a reply; sent as max_completion_tokens to a model that refuses max_tokens")                  \
     X(LLM_TIMEOUT, "LLM_TIMEOUT", INTEGER, "60", 1, 86400, true, NULL, "seconds for one request")            \
     X(LLM_MAX_RETRIES, "LLM_MAX_RETRIES", INTEGER, "4", 0, 100, true, NULL,                                  \
       "per request, on passing faults")                                                                      \
