@@ -34,8 +34,12 @@ static void edits_subject(const struct change_list *edits, struct buffer *subjec
         buffer_print(subject, " and %zu more", edits->count - 3);
 }
 
-void cycle_record_edits(struct worker *worker, bool quick)
+/* Not as soon as something changes, but before the cycle's commit: a person who edits may be about to commit.
+ * Everything is looked at when the supervisor saw a change in the tree, else only the files that a cycle reads. */
+static void record_edits(struct worker *worker)
 {
+    bool quick = !worker->look_tree;
+    worker->look_tree = false;
     struct change_list edits = {0};
     struct fault fault;
     char commit[COMMIT_TEXT];
@@ -99,7 +103,7 @@ static void ask(struct worker *worker)
 static bool begin(struct worker *worker, const struct block *block)
 {
     struct fault fault;
-    cycle_record_edits(worker, true);
+    record_edits(worker);
     learning_refresh(worker->learning, &worker->problems);
     if (!attempts_begin(worker->attempts, block->id, block->hash, &fault)) {
         worker_wait_for(worker, "storage", fault.text, 0);
@@ -321,7 +325,7 @@ void cycle_finish(struct worker *worker)
     struct fault fault;
     char id[COMMIT_TEXT];
     int64_t now = clock_now();
-    cycle_record_edits(worker, true);
+    record_edits(worker);
     learning_refresh(worker->learning, &worker->problems);
     reply_parse(&reply, worker->answer.text, strlen(worker->answer.text), worker->answer.finish_reason);
     if (commit(worker, &reply, now, id, &fault)) {

@@ -227,11 +227,6 @@ static void look_at_queue(struct worker *worker)
 static void step(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();
-    if (worker->look_tree) {
-        worker->look_tree = false;
-        if (worker->phase == PHASE_NONE)
-            cycle_record_edits(worker, false);
-    }
     if (worker->phase == PHASE_ANSWER && now >= worker->wait_until_ms)
         cycle_finish(worker);
     if (worker->look_queue || worker->phase == PHASE_NONE)

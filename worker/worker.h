@@ -91,7 +91,6 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
 void cycle_finish(struct worker *worker);  /* PHASE_ANSWER: commit it, or say why not and wait */
 void cycle_abandon(struct worker *worker); /* orderly: the task stays in the queue */
-void cycle_record_edits(struct worker *worker, bool quick);
 
 /* endings.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
 bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit);
