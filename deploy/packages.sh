@@ -45,13 +45,13 @@ need() {
     fi
 }
 
-# build PRESET FOLDER LOG [CMAKE-OPTION...]: configures and builds; the end of the log is shown when that fails.
+# build PRESET FOLDER LOG [CMAKE-OPTION...]: configures and builds; what failed is shown.
 build() {
     local preset=$1 folder=$2 log=$3
     shift 3
     if ! { cmake -C "deploy/presets/$preset.cmake" -S . -B "$folder" -G Ninja "$@" && ninja -C "$folder"; } \
         >"$log" 2>&1 </dev/null; then
-        tail -n 40 "$log" >&2
+        grep -A 12 '^FAILED:\|^CMake Error' "$log" >&2 || tail -n 40 "$log" >&2
         say "The build in $folder failed; all of it is in $log"
         return 1
     fi

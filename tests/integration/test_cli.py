@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import threading
 
 import pytest
 from harness import BIN, KEY, PATIENCE
@@ -229,6 +231,69 @@ def test_a_terminal_is_never_steered_by_what_an_agent_wrote(make_system):
         skills.write("\n### evil\n- description: \x1b]0;owned\x07 \x9b31m\n- reward_evidence: 1\n")
     shown = system.cli("skills", "orion").stdout
     assert "evil" in shown and not re.search(r"[\x00-\x09\x0b-\x1f\x7f\x80-\x9f]", shown)
+
+
+# ---- a supervisor that misbehaves ----
+
+
+@pytest.fixture
+def impostor(tmp_path):
+    """Listens where a supervisor would, and answers every request with these bytes."""
+    servers = []
+
+    def listen(answer):
+        run = tmp_path / ".run"
+        run.mkdir()
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(run / "control"))
+        server.listen()
+        servers.append(server)
+
+        def serve():
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client:
+                    client.makefile().readline()
+                    client.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return tmp_path
+
+    yield listen
+    for server in servers:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+@pytest.mark.parametrize(
+    "answer, code",
+    [(b"", 69), (b'{"exit":0', 69), (b"nonsense\n", 70), (b"[]\n", 70), (b'{"exit":"0"}\n', 70), (b'{"exit":0}\n', 70),
+     (b'{"exit":77,"complaint":"not you \\u001b[31m"}\n', 77), (b"\xff\xfe\n", 70), (b"[" * 100000 + b"\n", 70)],
+)
+def test_an_answer_that_makes_no_sense_is_said_and_never_taken_for_success(impostor, answer, code):
+    result = agentos("status", "--data", impostor(answer))
+    assert result.returncode == code
+    assert result.stdout == "" and result.stderr.startswith("agentos: ") and "\x1b" not in result.stderr
+
+
+def test_a_wait_that_is_cut_off_is_no_success(impostor):
+    result = agentos("task", "orion", "x", "--wait", "--data", impostor(b'{"exit":0,"id":"t"}\n'))
+    assert (result.returncode, result.stdout) == (69, "t\n")
+    assert "not known" in result.stderr
+
+
+def test_a_data_directory_of_any_length_has_a_supervisor(make_system):
+    system = make_system(env={"LLM_BASE_URL": "offline"})
+    deep = system.folder / ("d" * 100) / ("e" * 100)
+    deep.parent.mkdir()
+    system.data.rename(deep)
+    system.data = deep
+    system.env["DATA_DIR"] = str(deep)
+    system.start()
+    assert "reward +1" in system.cli("task", "orion", "Do it", "--wait").stdout
 
 
 # ---- verify ----
