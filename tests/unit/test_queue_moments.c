@@ -1,6 +1,7 @@
 /* The queue at every moment: a child takes a block under ptrace, and is stopped before and after each of its system
- * calls (the end of one and the beginning of the next are the same moment). At one of them it is killed, or somebody else writes to the file in one of the ways in which people do.
- * Whatever the moment was: no block is lost, and the one that was taken is gone. */
+ * calls (the end of one and the beginning of the next are the same moment). At one of them it is killed, or somebody
+ * else writes to the file in one of the ways in which people do. Whatever the moment was: no block is lost, and the one
+ * that was taken is gone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
