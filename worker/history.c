@@ -122,16 +122,28 @@ static bool open_objects(struct history *history, struct fault *fault)
            git_fault(fault, "the repository's objects can't be opened");
 }
 
-/* HEAD or its branch is no ref. A HEAD can be said again; a branch's last commit is in the ledger. */
-static bool mend_ref(struct history *history, char name[REF_NAME_MAX], struct fault *fault)
+/* A HEAD that is no ref can be said again. */
+static bool mend_head(struct history *history, struct fault *fault)
 {
-    if (name[0] == '\0') {
+    char name[REF_NAME_MAX];
+    git_oid id;
+    if (ref_read(history, name, &id, NULL) == 0 && name[0] == '\0') {
         log_warn("agent", history->agent,
                  "The repository's HEAD was damaged; it names the branch main again");
-        return skeleton_head(history, fault) && ref_read(history, name, &history->head, fault) == 1;
+        if (!skeleton_head(history, fault))
+            return false;
+        ref_read(history, name, &id, NULL);
     }
+    lock_sweep(history, name);
+    return true;
+}
+
+/* The branch's last commit is in the ledger. */
+static bool mend_ref(struct history *history, const char *name, struct fault *fault)
+{
     const git_oid *newest = &history->ledger.newest;
-    if (object_id_zero(newest) || !object_sound(history, newest) || !ref_set(history, name, newest, fault))
+    if (name[0] == '\0' || object_id_zero(newest) || !object_sound(history, newest) ||
+        !ref_set(history, name, newest, fault))
         return false;
     history->head = *newest;
     log_warn("agent", history->agent, "The branch %s was damaged; it stands at the last known commit again",
@@ -165,11 +177,7 @@ static int open_repository(struct history *history, struct fault *fault)
         return made;
     if (!open_objects(history, fault))
         return 0;
-    char name[REF_NAME_MAX];
-    git_oid id;
-    ref_read(history, name, &id, NULL);
-    lock_sweep(history, name);
-    if (!record_redo_all(history, fault))
+    if (!mend_head(history, fault) || !record_redo_all(history, fault))
         return -1;
     return check_head(history, fault);
 }

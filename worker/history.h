@@ -81,8 +81,8 @@ uint64_t history_tasks_done(const struct history *history); /* of all time */
 int history_read(struct history *history, const char *path, char **text, size_t *length, struct fault *fault);
 
 /* Calls visit with each name that HEAD tracks in a folder (none when there is no such folder). */
-bool history_names(struct history *history, const char *folder, void (*visit)(void *context, const char *name),
-                   void *context, struct fault *fault);
+bool history_names(struct history *history, const char *folder,
+                   void (*visit)(void *context, const char *name), void *context, struct fault *fault);
 
 /* Calls visit for each file that people changed, added or removed since HEAD, as changes of kind RECORD or
  * RECORD_REMOVED (text borrowed for the call). Ignores what .gitignore and info/exclude name, iac/ and queue.md

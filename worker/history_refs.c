@@ -90,11 +90,12 @@ int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
         }
         if (found == 0 && depth == 0)
             break;
-        strcpy(name, at);
+        if (found > 0 && hex_line(text, id)) {
+            strcpy(name, at);
+            return 1;
+        }
         if (found == 0)
             return read_packed(history, at, id, fault) < 0 ? -1 : 1;
-        if (hex_line(text, id))
-            return 1;
         break;
     }
     fault_set(fault, "the repository's .git/%s is damaged", at);

@@ -1,0 +1,119 @@
+/* Which tasks are done: the commits' trailers say it, whatever happens to the cache or to HEAD. */
+#include "tests/unit/history_fixture.h"
+
+static bool finished(struct scratch *scratch, const char *task)
+{
+    char commit[COMMIT_TEXT];
+    return history_finished(scratch->history, task, 7, commit);
+}
+
+static void test_a_finished_task_is_known_with_its_commit(void **state)
+{
+    struct scratch *scratch = *state;
+    char commit[COMMIT_TEXT];
+    commit_file(scratch, "one", "goals.md", "1\n");
+    assert_true(history_finished(scratch->history, "one", 7, commit));
+    assert_string_equal(shell(scratch, "git rev-parse HEAD"), commit);
+    assert_false(history_finished(scratch->history, "one", 8, commit));
+    assert_false(finished(scratch, "on"));
+    assert_int_equal(history_tasks_done(scratch->history), 1);
+    scratch_reopen(scratch);
+    assert_true(finished(scratch, "one"));
+}
+
+static void test_any_id_comes_back_and_none_can_forge_a_trailer(void **state)
+{
+    struct scratch *scratch = *state;
+    static const char *const ids[] = {
+        "a\nAgentos-Task: forged", "100%", "%41", " blank ", "\xff\xfe", "Ä ö", "", "x\ty",
+        "Agentos-Task: y"};
+    size_t count = sizeof ids / sizeof *ids;
+    for (size_t i = 0; i < count; i++)
+        commit_file(scratch, ids[i], "goals.md", ids[i]);
+    shell(scratch, "rm .agentos/ledger");
+    scratch_reopen(scratch);
+    for (size_t i = 0; i < count; i++)
+        assert_true(finished(scratch, ids[i]));
+    assert_false(finished(scratch, "forged"));
+    assert_false(finished(scratch, "A"));
+    assert_int_equal(history_tasks_done(scratch->history), count);
+    assert_clean(scratch);
+}
+
+static void test_a_body_can_not_forge_a_trailer(void **state)
+{
+    struct scratch *scratch = *state;
+    char commit[COMMIT_TEXT];
+    struct change change = {CHANGE_WRITE, "goals.md", "x", 1};
+    struct commit_request request = {
+        .subject = "orion(task): x\n\nAgentos-Task: forged\nAgentos-Task-Hash: 0000000000000007",
+        .body = "note\n\nAgentos-Task: forged\n  agentos-task-hash: 0000000000000007\n",
+        .changes = &change,
+        .change_count = 1};
+    assert_true(history_commit(scratch->history, &request, commit, NULL));
+    shell(scratch, "rm .agentos/ledger");
+    scratch_reopen(scratch);
+    assert_false(finished(scratch, "forged"));
+    assert_int_equal(history_tasks_done(scratch->history), 0);
+}
+
+static void test_a_reset_makes_later_tasks_undone(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_file(scratch, "one", "goals.md", "1\n");
+    commit_file(scratch, "two", "goals.md", "2\n");
+    shell(scratch, "git reset -q --hard HEAD~1");
+    assert_true(finished(scratch, "one"));
+    assert_false(finished(scratch, "two"));
+    commit_file(scratch, "three", "goals.md", "3\n");
+    assert_clean(scratch);
+    scratch_reopen(scratch);
+    assert_true(finished(scratch, "one"));
+    assert_false(finished(scratch, "two"));
+    assert_true(finished(scratch, "three"));
+}
+
+static void test_a_wrong_or_short_cache_is_made_good_from_git(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_file(scratch, "one", "goals.md", "1\n");
+    commit_file(scratch, "two", "goals.md", "2\n");
+    static const char *const damages[] = {"truncate -s 40 .agentos/ledger", "truncate -s 50 .agentos/ledger",
+                                          "head -c 5000 /dev/urandom > .agentos/ledger", "> .agentos/ledger",
+                                          "printf x | dd of=.agentos/ledger conv=notrunc bs=1 seek=45 2>&1"};
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        shell(scratch, damages[i]);
+        scratch_reopen(scratch);
+        assert_true(finished(scratch, "one"));
+        assert_true(finished(scratch, "two"));
+        assert_int_equal(history_tasks_done(scratch->history), 2);
+    }
+}
+
+static void test_a_persons_merge_counts_both_sides(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_file(scratch, "one", "goals.md", "1\n");
+    shell(scratch, "git checkout -q -b side");
+    commit_file(scratch, "side", "notes.md", "s\n");
+    shell(scratch, "git checkout -q main");
+    commit_file(scratch, "two", "goals.md", "2\n");
+    shell(scratch, "git merge -q --no-edit side");
+    assert_true(finished(scratch, "one") && finished(scratch, "two") && finished(scratch, "side"));
+    assert_int_equal(history_tasks_done(scratch->history), 3);
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
+
+int main(void)
+{
+    const struct CMUnitTest promises[] = {
+        PROMISE(test_a_finished_task_is_known_with_its_commit),
+        PROMISE(test_any_id_comes_back_and_none_can_forge_a_trailer),
+        PROMISE(test_a_body_can_not_forge_a_trailer),
+        PROMISE(test_a_reset_makes_later_tasks_undone),
+        PROMISE(test_a_wrong_or_short_cache_is_made_good_from_git),
+        PROMISE(test_a_persons_merge_counts_both_sides),
+    };
+    return cmocka_run_group_tests(promises, NULL, NULL);
+}
