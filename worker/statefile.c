@@ -151,7 +151,7 @@ void statefile_mend(struct statefile *file, int tree, const char *text, size_t l
 {
     struct fault fault = {0};
     know(file, memory_slice(text, length), length);
-    if (!files_write(tree, file->path, text, length, false, &fault)) {
+    if (!files_write(tree, file->path, file->known, length, false, &fault)) {
         trouble(file, memory_print("%s was set aside, but what was saved of it can't be written: %s",
                                    file->path, fault.text));
         return;

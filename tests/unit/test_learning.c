@@ -477,6 +477,21 @@ static void test_the_nearest_bodies_come_within_the_budget(void **state)
     assert_null(strstr(tight.data, "Placeholders"));
 }
 
+static void test_a_body_edited_by_hand_is_shown_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        OWNED char *block =
+            memory_print("reward: 1\nskill: {name: sql-%d, description: d%d, body: Old text.}", i, i);
+        cycle(block, NOW);
+    }
+    look();
+    OWNED_BUFFER struct buffer out = {0};
+    put("skills/sql-0/SKILL.md", "My own words.\n");
+    learning_prompt_skills(learning, "Old text of sql", 60000, &out);
+    assert_non_null(strstr(out.data, "### Skill sql-0\n\nMy own words."));
+}
+
 static void test_nothing_changed_means_nothing_to_write(void **state)
 {
     (void)state;
@@ -511,6 +526,7 @@ int main(void)
         T(test_a_line_taken_out_by_hand_stays_out),
         T(test_odd_entries_are_told_and_contained),
         T(test_the_nearest_bodies_come_within_the_budget),
+        T(test_a_body_edited_by_hand_is_shown_at_once),
         T(test_nothing_changed_means_nothing_to_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

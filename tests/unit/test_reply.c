@@ -130,6 +130,16 @@ static void test_a_fence_inside_the_skills_body_does_not_end_the_block(void **st
     assert_string_equal(reply.reflection, "behind");
 }
 
+static void test_a_fence_two_blanks_deep_does_not_end_it_either(void **state)
+{
+    (void)state;
+    parse("x\n```agentos\nreward: 1\nskill:\n name: a\n body: |\n  ```sh\n  go\n  ```\nreflection: "
+          "behind\n```\n");
+    assert_faultless();
+    assert_string_equal(reply.skill.body, "```sh\ngo\n```");
+    assert_string_equal(reply.reflection, "behind");
+}
+
 static void test_a_whole_json_object_is_a_reply(void **state)
 {
     (void)state;
@@ -262,6 +272,7 @@ static void test_what_is_no_whole_answer_earns_nothing(void **state)
         {"Just text.", "stop", "no agentos block"},
         {"Text that ends in the mid", "length", "cut off at the token limit"},
         {"x\n```agentos\nreward: 1\nskill: {name: a}\nhandoffs: [{to: b, task: half", "length", "cut off"},
+        {"x\n```agentos\nreward: 1\nhandoffs:\n- to: b\n  task: half of a", "length", "cut off"},
         {"x\n```agentos\nreward: 1\nskill: {name: a}\n```\nAnd then", "length", "cut off"},
         {"I cannot help.\n```agentos\nreward: 1\n```", "refusal", "refused"},
         {"x\n```agentos\nreward: 1\n```", "content_filter", "content filter"},
@@ -344,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_an_example_in_a_longer_fence_is_no_block),
         cmocka_unit_test(test_a_code_block_that_was_never_closed_does_not_swallow_the_block),
         cmocka_unit_test(test_a_fence_inside_the_skills_body_does_not_end_the_block),
+        cmocka_unit_test(test_a_fence_two_blanks_deep_does_not_end_it_either),
         cmocka_unit_test(test_a_whole_json_object_is_a_reply),
         cmocka_unit_test(test_an_answer_that_is_json_itself_stays_an_answer),
         cmocka_unit_test(test_rewards_are_read_as_models_write_them),
