@@ -2,8 +2,6 @@
 
 #include <ctype.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -14,6 +12,7 @@
 #include "common/utf8.h"
 #include "worker/markdown.h"
 #include "worker/reply_block.h"
+#include "worker/reply_reading.h"
 
 /* Bytes of each text that are kept; what is longer is cut with a fault. */
 enum {
@@ -21,63 +20,11 @@ enum {
     REFLECTION_MAX = 1000,
     DESCRIPTION_MAX = 1024,
     BODY_MAX = 64 * 1024,
-    GOAL_MAX = 300,
-    GOALS_LISTED_MAX = 20,
-    SEGMENTS_MAX = 16,
-    FAULTS_MAX = 2000
 };
-static const int64_t TTL_MAX = INT64_C(10) * 366 * 86400;
 
 static const char *const block_keys[] = {"answer",   "reward",   "reason",  "skill",    "reflection", "goals",
                                          "handoffs", "messages", "enqueue", "segments", NULL};
 static const char *const skill_keys[] = {"name", "description", "body", NULL};
-static const char *const goals_keys[] = {"add", "done", NULL};
-
-struct reading {
-    struct reply *reply;
-    struct buffer faults;
-};
-
-__attribute__((format(printf, 2, 3))) static void complain(struct reading *reading, const char *format, ...)
-{
-    char sentence[400];
-    if (reading->faults.length > FAULTS_MAX)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(sentence, sizeof sentence, format, arguments);
-    va_end(arguments);
-    OWNED char *clean = utf8_clean(sentence, strlen(sentence)); /* a character may have been cut */
-    for (char *c = clean; *c; c++)
-        if ((unsigned char)*c < 0x20)
-            *c = ' ';
-    buffer_text(&reading->faults, reading->faults.length ? "; " : "");
-    buffer_text(&reading->faults, clean);
-}
-
-/* --- texts --- */
-
-static char *limited(struct reading *reading, const char *what, char *text, size_t limit)
-{
-    size_t length = text ? strlen(text) : 0;
-    if (length > limit) {
-        complain(reading, "%s has %zu bytes and was cut to %zu", what, length, limit);
-        text[utf8_cut(text, length, limit)] = '\0';
-    }
-    if (text && *text == '\0') {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-static char *joined_lines(char *text)
-{
-    for (char *c = text; c && *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    return text;
-}
 
 /* NULL: there is none, or it is no text (then with a fault). */
 static char *text_of(struct reading *reading, const struct parts *parts, const char *key, size_t limit)
@@ -87,13 +34,13 @@ static char *text_of(struct reading *reading, const struct parts *parts, const c
         return NULL;
     char *text = part_text(part);
     if (!text)
-        complain(reading, "%s is no text and was not used", key);
-    return limited(reading, key, text, limit);
+        reading_complain(reading, "%s is no text and was not used", key);
+    return reading_limit(reading, key, text, limit);
 }
 
 static char *line_of(struct reading *reading, const struct parts *parts, const char *key, size_t limit)
 {
-    return joined_lines(text_of(reading, parts, key, limit));
+    return reading_one_line(text_of(reading, parts, key, limit));
 }
 
 /* --- the reward --- */
@@ -118,7 +65,7 @@ static void read_reward(struct reading *reading, const struct parts *parts)
     struct reply *reply = reading->reply;
     OWNED char *text = line_of(reading, parts, "reward", 100);
     if (!text) {
-        complain(reading, "no reward was given, so it is 0");
+        reading_complain(reading, "no reward was given, so it is 0");
         return;
     }
     const char *number = strncmp(text, "\xe2\x88\x92", 3) == 0 ? text + 3 : text; /* the typographic minus */
@@ -132,7 +79,7 @@ static void read_reward(struct reading *reading, const struct parts *parts)
     } else if (reward_word(text, &reply->reward)) {
         reply->reward_given = true;
     } else {
-        complain(reading, "the reward \"%s\" is none of 1, 0 and -1 and counts as 0", text);
+        reading_complain(reading, "the reward \"%s\" is none of 1, 0 and -1 and counts as 0", text);
     }
 }
 
@@ -183,9 +130,10 @@ static void use_skill(struct reading *reading, const struct parts *parts)
     char *name = given ? skill_name(given) : NULL;
     if (!name) {
         if (given)
-            complain(reading, "\"%.80s\" can't be a skill's name (a-z 0-9 -), so no skill was kept", given);
+            reading_complain(reading, "\"%.80s\" can't be a skill's name (a-z 0-9 -), so no skill was kept",
+                             given);
         else
-            complain(reading, "the skill has no name and was not kept");
+            reading_complain(reading, "the skill has no name and was not kept");
         return;
     }
     reply->skill.name = name;
@@ -204,7 +152,7 @@ static void read_skill(struct reading *reading, const struct parts *parts)
     const struct yaml_node *node = part->node;
     if (node && node->kind == YAML_SEQUENCE && node->count > 0) {
         if (node->count > 1)
-            complain(reading, "only one skill can be earned at once; the first was used");
+            reading_complain(reading, "only one skill can be earned at once; the first was used");
         node = node->child;
     }
     if (node && node->kind == YAML_MAPPING) {
@@ -216,7 +164,7 @@ static void read_skill(struct reading *reading, const struct parts *parts)
             return;
         reading->reply->skill.name = skill_name(node->text);
         if (!reading->reply->skill.name)
-            complain(reading, "\"%.80s\" can't be a skill's name (a-z 0-9 -)", node->text);
+            reading_complain(reading, "\"%.80s\" can't be a skill's name (a-z 0-9 -)", node->text);
         return;
     } else if (!node && part->raw) {
         parts_read(&inner, part->raw, strlen(part->raw), skill_keys);
@@ -225,187 +173,14 @@ static void read_skill(struct reading *reading, const struct parts *parts)
     parts_free(&inner);
 }
 
-/* --- lists --- */
-
-/* Items of a list; a single value counts as a list of one. */
-static const struct yaml_node *items(const struct yaml_node *node)
-{
-    return !node ? NULL : node->kind == YAML_SEQUENCE ? node->child : node;
-}
-
-static const struct yaml_node *next_item(const struct yaml_node *list, const struct yaml_node *item)
-{
-    return list->kind == YAML_SEQUENCE ? item->next : NULL;
-}
-
-/* The node of a part that must be YAML to be used. NULL: there is none. */
-static const struct yaml_node *structure_of(struct reading *reading, const struct parts *parts,
-                                            const char *key)
-{
-    const struct part *part = parts_find(parts, key);
-    if (part && !part->node)
-        complain(reading, "%s could not be read and was not used", key);
-    return part ? part->node : NULL;
-}
-
-static void list_goals(struct reading *reading, const struct yaml_node *list, struct text_list *goals)
-{
-    for (const struct yaml_node *item = items(list); item; item = next_item(list, item)) {
-        if (yaml_is_null(item) || (item->kind == YAML_SCALAR && *item->text == '\0'))
-            continue;
-        if (item->kind != YAML_SCALAR || goals->count == GOALS_LISTED_MAX) {
-            complain(reading, item->kind != YAML_SCALAR ? "a goal is no text and was not used"
-                                                        : "there are too many goals; the rest was not used");
-            return;
-        }
-        char *goal = limited(reading, "a goal", joined_lines(memory_text(item->text)), GOAL_MAX);
-        goals->items = memory_grow(goals->items, goals->count + 1, sizeof *goals->items);
-        goals->items[goals->count++] = goal;
-    }
-}
-
-static void read_goals(struct reading *reading, const struct parts *parts)
-{
-    struct reply *reply = reading->reply;
-    const struct part *part = parts_find(parts, "goals");
-    if (!part)
-        return;
-    struct parts inner = {0};
-    if (part->node && part->node->kind != YAML_MAPPING) {
-        list_goals(reading, part->node, &reply->goals_add);
-        return;
-    }
-    if (part->node)
-        parts_from(&inner, part->node);
-    else
-        parts_read(&inner, part->raw, strlen(part->raw), goals_keys);
-    if (!part->node && inner.count == 0)
-        complain(reading, "goals could not be read and were not used");
-    list_goals(reading, structure_of(reading, &inner, "add"), &reply->goals_add);
-    list_goals(reading, structure_of(reading, &inner, "done"), &reply->goals_done);
-    parts_free(&inner);
-}
-
-/* One of several names for the same field, as models mix them up. Caller frees. */
-static char *field(struct reading *reading, const struct yaml_node *item, const char *first,
-                   const char *second)
-{
-    const struct yaml_node *node = yaml_get(item, first);
-    if (!node)
-        node = yaml_get(item, second);
-    if (!node || node->kind != YAML_SCALAR || yaml_is_null(node))
-        return NULL;
-    const char *text = node->text;
-    size_t length = strlen(text);
-    markdown_trim(&text, &length);
-    return limited(reading, first, memory_slice(text, length), REPLY_MAX);
-}
-
-static int64_t count_of(struct reading *reading, const struct yaml_node *item, const char *key, int64_t most)
-{
-    const struct yaml_node *node = yaml_get(item, key);
-    int64_t value;
-    if (!node || yaml_is_null(node))
-        return -1;
-    if (yaml_integer(node, &value) && value >= 0 && value <= most)
-        return value;
-    complain(reading, "%s is no whole number from 0 on and was not used", key);
-    return -1;
-}
-
-static const struct send_kind {
-    const char *key, *to, *text, *text_too;
-    enum envelope_kind kind;
-} send_kinds[] = {
-    {"handoffs", "to", "task", "body", KIND_HANDOFF},
-    {"messages", "to", "body", "text", KIND_MESSAGE},
-    {"enqueue", "queue", "task", "body", KIND_ITEM},
-};
-
-static enum priority priority_of(struct reading *reading, const struct yaml_node *item)
-{
-    const struct yaml_node *node = yaml_get(item, "priority");
-    enum priority priority = PRIORITY_NORMAL;
-    if (node && !yaml_is_null(node) && (node->kind != YAML_SCALAR || !priority_parse(node->text, &priority)))
-        complain(reading, "a priority is none of high, normal and low and counts as normal");
-    return priority;
-}
-
-static void read_send(struct reading *reading, const struct yaml_node *item, const struct send_kind *kind)
-{
-    struct reply *reply = reading->reply;
-    if (item->kind != YAML_MAPPING) {
-        complain(reading, "an entry of %s has no fields and was not sent", kind->key);
-        return;
-    }
-    OWNED char *to = field(reading, item, kind->to, "to");
-    OWNED char *text = field(reading, item, kind->text, kind->text_too);
-    for (char *c = to; c && *c; c++)
-        *c = (char)tolower((unsigned char)*c);
-    if (!to || !text || !names_agent(to)) {
-        complain(reading, "an entry of %s was not sent: %s%.80s", kind->key,
-                 !to     ? "it doesn't say to whom"
-                 : !text ? "it has no text"
-                         : "no such name can exist: ",
-                 to && text ? to : "");
-        return;
-    }
-    if (reply->send_count == REPLY_SENDS_MAX) {
-        complain(reading, "more than %d sends in one reply; %s to %s was not sent", REPLY_SENDS_MAX,
-                 kind->key, to);
-        return;
-    }
-    reply->sends = memory_grow(reply->sends, reply->send_count + 1, sizeof *reply->sends);
-    reply->sends[reply->send_count++] = (struct reply_send){
-        .kind = kind->kind,
-        .to = memory_text(to),
-        .text = memory_text(text),
-        .ttl_seconds = count_of(reading, item, "ttl_seconds", TTL_MAX),
-        .priority = priority_of(reading, item),
-    };
-}
-
-static void read_sends(struct reading *reading, const struct parts *parts)
-{
-    for (size_t i = 0; i < sizeof send_kinds / sizeof *send_kinds; i++) {
-        const struct yaml_node *list = structure_of(reading, parts, send_kinds[i].key);
-        for (const struct yaml_node *item = items(list); item; item = next_item(list, item))
-            read_send(reading, item, &send_kinds[i]);
-    }
-}
-
-static void read_segment(struct reading *reading, const struct yaml_node *item)
-{
-    struct reply *reply = reading->reply;
-    char *name = item->kind == YAML_MAPPING ? field(reading, item, "name", "segment") : NULL;
-    char *body = name ? field(reading, item, "body", "text") : NULL;
-    if (!body || !names_agent(name) || reply->segment_count == SEGMENTS_MAX) {
-        complain(reading,
-                 "an entry of segments was not written: it needs name and body, and %d at most are taken",
-                 SEGMENTS_MAX);
-        free(name);
-        free(body);
-        return;
-    }
-    reply->segments = memory_grow(reply->segments, reply->segment_count + 1, sizeof *reply->segments);
-    reply->segments[reply->segment_count++] = (struct reply_segment){
-        .name = name, .body = body, .base_version = count_of(reading, item, "base_version", INT64_MAX)};
-}
-
-static void read_segments(struct reading *reading, const struct parts *parts)
-{
-    const struct yaml_node *list = structure_of(reading, parts, "segments");
-    for (const struct yaml_node *item = items(list); item; item = next_item(list, item))
-        read_segment(reading, item);
-}
-
 /* --- the whole --- */
 
 static void read_parts(struct reading *reading, const struct parts *parts, bool cut)
 {
     struct reply *reply = reading->reply;
     if (parts->broken)
-        complain(reading, "the block is no valid YAML (%s); what could be read was used", parts->fault.text);
+        reading_complain(reading, "the block is no valid YAML (%s); what could be read was used",
+                         parts->fault.text);
     reply->structured = true;
     read_reward(reading, parts);
     reply->reason = line_of(reading, parts, "reason", REASON_MAX);
@@ -413,9 +188,7 @@ static void read_parts(struct reading *reading, const struct parts *parts, bool 
     if (cut) /* any text may lack its end: a half task must not go to somebody, nor half a skill be kept */
         return;
     read_skill(reading, parts);
-    read_goals(reading, parts);
-    read_sends(reading, parts);
-    read_segments(reading, parts);
+    reply_lists_read(reading, parts);
 }
 
 static char *trimmed(const char *text, size_t length)
@@ -474,7 +247,7 @@ static bool read_object(struct reading *reading, const char *text, size_t length
     char *words = answer ? part_text(answer) : NULL;
     if (words || (answer && parts_find(&parts, "reward"))) {
         if (!words)
-            complain(reading, "the answer is no text");
+            reading_complain(reading, "the answer is no text");
         reading->reply->answer = words ? words : memory_slice(text, length);
         read_parts(reading, &parts, cut);
         parts_free(&parts);
@@ -529,15 +302,15 @@ static void judge(struct reading *reading, const char *finish_reason)
     struct reply *reply = reading->reply;
     bool cut = is_cut(finish_reason);
     if (cut)
-        complain(reading, "the reply was cut off at the token limit");
+        reading_complain(reading, "the reply was cut off at the token limit");
     if (strcasecmp(finish_reason, "content_filter") == 0)
-        complain(reading, "the provider's content filter stopped the reply");
+        reading_complain(reading, "the provider's content filter stopped the reply");
     else if (strcasecmp(finish_reason, "refusal") == 0)
-        complain(reading, "the model refused to answer");
+        reading_complain(reading, "the model refused to answer");
     else if (*reply->answer == '\0')
-        complain(reading, "the reply was empty");
+        reading_complain(reading, "the reply was empty");
     else if (!reply->structured && !cut)
-        complain(reading, "the reply has no agentos block, so it earned nothing");
+        reading_complain(reading, "the reply has no agentos block, so it earned nothing");
     else if (!cut)
         return;
     deny(reading);
@@ -551,7 +324,7 @@ void reply_parse(struct reply *reply, const char *text, size_t length, const cha
         finish_reason = "";
     bool refused = strcasecmp(finish_reason, "refusal") == 0;
     if (length > REPLY_MAX) {
-        complain(&reading, "the reply has %zu bytes; %d were read", length, REPLY_MAX);
+        reading_complain(&reading, "the reply has %zu bytes; %d were read", length, REPLY_MAX);
         length = REPLY_MAX;
     }
     OWNED char *clean = utf8_valid(text, length) && !memchr(text, '\0', length) ? memory_slice(text, length)
