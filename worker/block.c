@@ -65,6 +65,8 @@ static bool line_is_blank(struct slice line)
 /* The known field that a line begins with, and its value; -1: none. `task::spawn()` and `task:= 1` are code. */
 static int field_of(struct slice line, struct slice *value)
 {
+    if (line.length < 5 || line.at[0] < 'c' || line.at[0] > 't')
+        return -1; /* most lines; the shortest is "task:" */
     for (int i = 0; i < FIELD_COUNT; i++) {
         size_t length = fields[i].length;
         if (line.length <= length || line.at[length] != ':' || memcmp(line.at, fields[i].name, length) != 0)
@@ -115,8 +117,8 @@ static size_t glued_header(struct slice line, struct slice *id)
             continue;
         *id = trim((struct slice){hash + 2, line.length - i - 2});
         bool word = id->length > 0;
-        for (size_t k = 0; k < id->length; k++)
-            word = word && !is_blank(id->at[k]);
+        for (size_t k = 0; k < id->length && word; k++)
+            word = !is_blank(id->at[k]);
         if (word)
             return i;
     }
@@ -187,7 +189,7 @@ static uint64_t mix(uint64_t hash, const char *text)
 {
     const uint64_t prime = 0x100000001b3;
     for (const char *at = text ? text : ""; *at;) {
-        size_t blanks = strspn(at, " \t\r\f\v");
+        size_t blanks = is_blank(*at) ? strspn(at, " \t\r\f\v") : 0;
         if (at[blanks] == '\n' || at[blanks] == '\0') {
             at += blanks;
             blanks = *at ? 1 : 0;
@@ -415,7 +417,9 @@ void block_parse_tail(struct block_list *list, size_t keep, const char *text, si
     while (offset < length) {
         size_t next;
         struct slice line = line_at(scan.text, offset, &next);
-        scan_line(&scan, offset, next, line, number++);
+        if (line.length)
+            scan_line(&scan, offset, next, line, number);
+        number++;
         offset = next;
     }
     close_block(&scan, length);
