@@ -39,7 +39,7 @@ static void conclude(struct response *response, enum answer_kind kind, bool retr
 
 /* ---- bytes to JSON ---- */
 
-/* The value of "\\uXXXX" at text; -1: there is no such escape. */
+/* The value of a backslash, u and four hexadecimal digits at text; -1: there is no such escape. */
 static int escape(const char *text)
 {
     if (text[0] != '\\' || text[1] != 'u')
