@@ -72,7 +72,7 @@ static void spawn(void *context)
     agent->said_hello = false;
     agent->signal_due = 0;
     agent->unanswered = agent->messages = 0;
-    if (agent->life.starts > 1)
+    if (agent->last_exit)
         agent->restarts++;
     if (!open_tree(agent, &fault)) {
         fail(agent, fault.text);
@@ -94,8 +94,9 @@ static void spawn(void *context)
 static void ask_stop(void *context, int64_t grace_ms)
 {
     struct agent *agent = context;
+    /* The worker puts its task down in good order a little before it is made to end. */
     if (agent->said_hello)
-        agent_send(agent, MESSAGE_STOP, (uint64_t)grace_ms);
+        agent_send(agent, MESSAGE_STOP, (uint64_t)(grace_ms - grace_ms / 8));
     else if (agent->pid == 0 && agent->spawning && agent->supervisor->zygote.channel.fd < 0) {
         agent->spawning = false;
         life_event(&agent->life, EVENT_EXIT); /* nobody has been asked to make it */

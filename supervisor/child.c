@@ -137,8 +137,8 @@ static void start(void *context)
     child->started_at = clock_monotonic_ms();
     int error = launch(&child->plan, theirs, extra, &child->pid);
     if (error) {
-        log_error("agentos", NULL, "Cannot start the %s, %s: %s; it is tried again", child->plan.name,
-                  child->plan.program, strerror(error));
+        log_error("agentos", NULL, "Cannot start the %s, %s: %s", child->plan.name, child->plan.program,
+                  strerror(error));
         child->pid = 0;
         close(pair[0]);
         retry_later(child);
@@ -150,11 +150,14 @@ static void start(void *context)
     child->plan.started(child->plan.context);
 }
 
-void child_begin(struct child *child, struct loop *loop, const struct child_plan *plan)
+bool child_begin(struct child *child, struct loop *loop, const struct child_plan *plan)
 {
     *child = (struct child){.plan = *plan, .loop = loop, .channel = {.fd = -1}};
     child->timer = (struct timer){.ring = start, .context = child};
     start(child);
+    if (child->pid == 0)
+        child_stop(child);
+    return child->pid > 0;
 }
 
 bool child_reap(struct child *child, pid_t pid, int status)

@@ -40,7 +40,8 @@ struct child {
     bool stopping;
 };
 
-void child_begin(struct child *child, struct loop *loop, const struct child_plan *plan);
+/* False: it could not be started, and won't be tried again: something is wrong with the installation. */
+bool child_begin(struct child *child, struct loop *loop, const struct child_plan *plan);
 /* False: it isn't running, or its channel is broken; it is told again by `started`. */
 bool child_send(struct child *child, const struct buffer *message);
 /* Read what has come so far, as the loop would. */

@@ -34,7 +34,7 @@ static bool on_hello(struct agent *agent, struct reader *reader)
     if (agent->life.paused)
         agent_send(agent, MESSAGE_PAUSE, (uint64_t)1);
     if (agent->life.state == STATE_STOPPING)
-        agent_send(agent, MESSAGE_STOP, (uint64_t)agent->life.grace_ms);
+        agent_send(agent, MESSAGE_STOP, (uint64_t)(agent->life.grace_ms / 2));
     return true;
 }
 

@@ -97,24 +97,24 @@ static char **zygote_environment(char *room)
     return environment;
 }
 
-static void start_zygote(struct supervisor *supervisor)
+static bool start_zygote(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-zygote", "--zygote", "3", NULL};
     static char room[sizeof "AGENTOS_TITLE_ROOM=" + TITLE_ROOM] = "AGENTOS_TITLE_ROOM=";
     memset(room + strlen("AGENTOS_TITLE_ROOM="), ' ', TITLE_ROOM);
     supervisor->zygote_program = memory_print("%s/agentos-worker", supervisor->options->programs);
     supervisor->zygote_environment = zygote_environment(room);
-    child_begin(&supervisor->zygote, supervisor->loop,
-                &(struct child_plan){
-                    .name = "zygote",
-                    .program = supervisor->zygote_program,
-                    .arguments = arguments,
-                    .environment = supervisor->zygote_environment,
-                    .extra = -1,
-                    .message = zygote_says,
-                    .started = zygote_started,
-                    .context = supervisor,
-                });
+    return child_begin(&supervisor->zygote, supervisor->loop,
+                       &(struct child_plan){
+                           .name = "zygote",
+                           .program = supervisor->zygote_program,
+                           .arguments = arguments,
+                           .environment = supervisor->zygote_environment,
+                           .extra = -1,
+                           .message = zygote_says,
+                           .started = zygote_started,
+                           .context = supervisor,
+                       });
 }
 
 /* --- the gateway --- */
@@ -131,21 +131,21 @@ static void gateway_started(void *context)
     relay_gateway_started(supervisor->relay);
 }
 
-static void start_gateway(struct supervisor *supervisor)
+static bool start_gateway(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-gateway", "3", "4", NULL};
     supervisor->gateway_program = memory_print("%s/agentos-gateway", supervisor->options->programs);
-    child_begin(&supervisor->gateway, supervisor->loop,
-                &(struct child_plan){
-                    .name = "gateway",
-                    .program = supervisor->gateway_program,
-                    .arguments = arguments,
-                    .environment = environ,
-                    .extra = supervisor->options->secrets,
-                    .message = gateway_says,
-                    .started = gateway_started,
-                    .context = supervisor,
-                });
+    return child_begin(&supervisor->gateway, supervisor->loop,
+                       &(struct child_plan){
+                           .name = "gateway",
+                           .program = supervisor->gateway_program,
+                           .arguments = arguments,
+                           .environment = environ,
+                           .extra = supervisor->options->secrets,
+                           .message = gateway_says,
+                           .started = gateway_started,
+                           .context = supervisor,
+                       });
 }
 
 static bool to_gateway(void *context, const struct buffer *message)
@@ -368,8 +368,9 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
 {
     supervisor->relay = relay_new(
         &(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = supervisor});
-    start_zygote(supervisor); /* before nng makes threads; it is exec'ed, so later ones do no harm either */
-    start_gateway(supervisor);
+    /* Before nng makes threads; they are exec'ed, so later ones do no harm either. */
+    if (!start_zygote(supervisor) || !start_gateway(supervisor))
+        return fault_set(fault, "The programs in %s can't be started", supervisor->options->programs);
     if (!open_switchboard(supervisor, run, fault))
         return false;
     supervisor->watch = watch_open(supervisor->loop, &(struct watch_owner){.changed = one_changed,

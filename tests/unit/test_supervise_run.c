@@ -250,6 +250,43 @@ static void test_a_reload_touches_only_whom_it_concerns(void **state)
     assert_int_equal(supervised_pid(supervised, "orion"), orion);
 }
 
+static void test_a_stranger_at_a_workers_socket_is_turned_away(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    pid_t worker = supervised_pid(supervised, "orion"), stranger = fork();
+    if (stranger == 0) {
+        OWNED char *url = memory_print("ipc://%s/.run/w/orion.sock", supervised->data);
+        struct link *link = link_open(url, NULL);
+        const void *bytes;
+        size_t length;
+        if (!link)
+            _exit(0);
+        worker_tells(link, MESSAGE_HELLO, "orion", (uint64_t)1);
+        worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "a lie", (uint64_t)0);
+        while (link_receive(link, &bytes, &length) == 0)
+            supervised_nap();
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(stranger, &status, 0), stranger); /* it was cut off */
+    assert_true(supervised_is(supervised, "orion", "idle"));
+    assert_int_equal(supervised_pid(supervised, "orion"), worker);
+}
+
+static void test_programs_that_are_missing_end_it_with_a_sentence(void **state)
+{
+    struct supervised *supervised = *state;
+    OWNED char *worker = memory_print("%s/agentos-worker", supervised->folder);
+    assert_int_equal(unlink(worker), 0);
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    assert_int_equal(supervised_wait(supervised), EX_OSERR);
+    assert_true(supervised_logged(supervised, "No such file or directory"));
+}
+
 static void test_orphans_are_reaped(void **state)
 {
     struct supervised *supervised = *state;
@@ -281,6 +318,8 @@ int main(int count, char **arguments)
         TEST(test_a_path_longer_than_a_sockets_is_no_matter),
         TEST(test_a_folder_that_was_replaced_gets_a_new_worker),
         TEST(test_a_reload_touches_only_whom_it_concerns),
+        TEST(test_a_stranger_at_a_workers_socket_is_turned_away),
+        TEST(test_programs_that_are_missing_end_it_with_a_sentence),
         TEST(test_orphans_are_reaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,209 @@
+/* Questions to the model find their way back, to whom they belong and nobody else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/memory.h"
+#include "supervisor/relay.h"
+
+struct end {
+    struct buffer last; /* the message that came last */
+    unsigned type;
+    int count;
+    bool closed;
+};
+
+struct world {
+    struct relay *relay;
+    struct end gateway, orion, iris;
+};
+
+static void take(struct end *end, const struct buffer *message)
+{
+    struct reader reader;
+    assert_true(message_open(&reader, message->data, message->length, &end->type));
+    buffer_drop(&end->last, end->last.length);
+    buffer_add(&end->last, message->data, message->length);
+    end->count++;
+}
+
+static bool to_gateway(void *context, const struct buffer *message)
+{
+    struct world *world = context;
+    if (world->gateway.closed)
+        return false;
+    take(&world->gateway, message);
+    return true;
+}
+
+static void to_worker(void *asker, const struct buffer *message)
+{
+    take(asker, message);
+}
+
+static int begin(void **state)
+{
+    struct world *world = memory_new(1, sizeof *world);
+    world->relay =
+        relay_new(&(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = world});
+    *state = world;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct world *world = *state;
+    relay_free(world->relay);
+    buffer_free(&world->gateway.last);
+    buffer_free(&world->orion.last);
+    buffer_free(&world->iris.last);
+    free(world);
+    return 0;
+}
+
+static bool ask(struct world *world, struct end *asker, const char *name, uint64_t serial)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    struct reader reader;
+    unsigned type;
+    message_make(&message, MESSAGE_ASK, serial, "whoever", "system", "task");
+    assert_true(message_open(&reader, message.data, message.length, &type));
+    return relay_ask(world->relay, asker, name, &reader);
+}
+
+/* The serial and the name of the ASK or FORGET that the gateway got last. */
+static uint64_t seen(const struct world *world, char **name)
+{
+    struct reader reader;
+    unsigned type;
+    uint64_t serial = 0;
+    OWNED char *copy = NULL;
+    assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
+    message_get_number(&reader, &serial);
+    message_get_text(&reader, &copy, 64);
+    if (name)
+        *name = memory_text(copy);
+    return serial;
+}
+
+static void answer(struct world *world, uint64_t serial)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_ANSWER, serial, "anybody", (uint64_t)ANSWER_OK, "the answer", "stop", "m",
+                 (uint64_t)1, (uint64_t)2, "p", (uint64_t)0);
+    assert_true(relay_gateway_says(world->relay, message.data, message.length));
+}
+
+static uint64_t answered_serial(const struct end *end)
+{
+    struct reader reader;
+    unsigned type;
+    uint64_t serial = 0;
+    assert_true(message_open(&reader, end->last.data, end->last.length, &type));
+    assert_int_equal(type, MESSAGE_ANSWER);
+    message_get_number(&reader, &serial);
+    return serial;
+}
+
+static void test_an_answer_goes_to_whom_asked_under_its_own_serial(void **state)
+{
+    struct world *world = *state;
+    OWNED char *name = NULL;
+    assert_true(ask(world, &world->orion, "orion", 7));
+    uint64_t first = seen(world, &name);
+    assert_string_equal(name, "orion"); /* and not what the message says */
+    assert_true(ask(world, &world->iris, "iris", 7));
+    uint64_t second = seen(world, NULL);
+    assert_int_not_equal(first, second);
+    answer(world, second);
+    assert_int_equal(world->iris.count, 1);
+    assert_int_equal(world->orion.count, 0);
+    assert_int_equal(answered_serial(&world->iris), 7);
+    answer(world, first);
+    answer(world, first); /* a second time it is nobody's */
+    assert_int_equal(world->orion.count, 1);
+    assert_int_equal(relay_under_way(world->relay), 0);
+}
+
+static void test_an_answer_for_a_dead_worker_never_reaches_the_next_one(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    uint64_t old = seen(world, NULL);
+    relay_forget_all(world->relay, &world->orion);
+    assert_int_equal(world->gateway.type, MESSAGE_FORGET);
+    assert_int_equal(seen(world, NULL), old);
+    assert_true(ask(world, &world->orion, "orion", 1));
+    answer(world, old);
+    assert_int_equal(world->orion.count, 0);
+}
+
+static void test_what_was_under_way_is_asked_again_of_the_next_gateway(void **state)
+{
+    struct world *world = *state;
+    world->gateway.closed = true;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    assert_true(ask(world, &world->iris, "iris", 1));
+    assert_int_equal(world->gateway.count, 0);
+    world->gateway.closed = false;
+    relay_gateway_started(world->relay);
+    assert_int_equal(world->gateway.count, 2);
+    relay_gateway_started(world->relay);
+    assert_int_equal(world->gateway.count, 4);
+    answer(world, seen(world, NULL));
+    assert_int_equal(world->iris.count, 1);
+}
+
+static void test_a_question_that_kills_its_gateways_is_given_back(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    relay_gateway_started(world->relay);
+    relay_gateway_started(world->relay);
+    assert_int_equal(world->orion.count, 0);
+    relay_gateway_started(world->relay);
+    assert_int_equal(world->orion.count, 1);
+    assert_int_equal(answered_serial(&world->orion), 1);
+    assert_int_equal(relay_under_way(world->relay), 0);
+}
+
+static void test_nobody_has_more_than_his_share_under_way(void **state)
+{
+    struct world *world = *state;
+    for (uint64_t i = 0; i < RELAY_ASKS_PER_AGENT; i++)
+        assert_true(ask(world, &world->orion, "orion", i));
+    assert_false(ask(world, &world->orion, "orion", 99));
+    assert_true(ask(world, &world->iris, "iris", 1));
+}
+
+static void test_nonsense_from_the_gateway_is_known_as_such(void **state)
+{
+    struct world *world = *state;
+    OWNED_BUFFER struct buffer message = {0};
+    assert_false(relay_gateway_says(world->relay, "x", 1));
+    message_make(&message, MESSAGE_READY);
+    assert_false(relay_gateway_says(world->relay, message.data, message.length));
+    message_make(&message, MESSAGE_WAITING, (uint64_t)1, "a", "provider", (uint64_t)0, "s");
+    assert_true(relay_gateway_says(world->relay, message.data, message.length));
+    assert_false(relay_gateway_says(world->relay, message.data, message.length - 1));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(test_an_answer_goes_to_whom_asked_under_its_own_serial),
+        TEST(test_an_answer_for_a_dead_worker_never_reaches_the_next_one),
+        TEST(test_what_was_under_way_is_asked_again_of_the_next_gateway),
+        TEST(test_a_question_that_kills_its_gateways_is_given_back),
+        TEST(test_nobody_has_more_than_his_share_under_way),
+        TEST(test_nonsense_from_the_gateway_is_known_as_such),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
