@@ -123,6 +123,7 @@ struct history {
     struct ledger ledger;
     bool pending;         /* the journal's last record is not brought to its end yet */
     size_t loose;         /* loose objects, about; SIZE_MAX: not counted yet */
+    size_t old_files;     /* in .agentos/new, replaced by a commit that is done */
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct lock_note noted[2];
     struct buffer warned; /* paths that were complained about, each with a NUL behind it */
@@ -215,7 +216,8 @@ void worktree_discard(struct history *history, const struct work *work);
 /* After the flush. False: something could not be done; redo it later. */
 bool worktree_apply(struct history *history, struct work *work, struct fault *fault);
 /* At open: what lies in .agentos/new and belongs to this half-done commit. A text that neither the commit before nor
- * after has is a person's, and goes back where it was or is kept aside. NULL: all the rest, which nobody needs. */
+ * after has is a person's, and goes back where it was or is kept aside. NULL: all the rest, which nobody needs:
+ * what was prepared and never used, and what was replaced. Not while a commit is half done. */
 void worktree_sweep(struct history *history, const struct work *work);
 /* Hash of the file as a blob, with its stamp. 1, 0 missing, -1 no regular file or unreadable (errno). */
 int worktree_hash(struct history *history, const char *path, git_oid *id, struct stat *status);

@@ -24,6 +24,7 @@ enum {
     JOURNAL_MUCH = 512 * 1024, /* checkpoint at the next idle moment; less than that waits for a longer one */
     QUIET_MS = 2000,
     LOOSE_URGENT = 6000,
+    OLD_FILES_URGENT = 2000,
     PACK_AT = 1500,   /* loose objects */
     PACK_STEP = 500,  /* objects that become a pack in one step: some 50 ms */
     PACKS_MAX = 20,   /* packs; from there on the smallest are joined */
@@ -280,6 +281,10 @@ bool history_tidy(struct history *history, bool urgent)
     size_t journal = journal_size(history->journal);
     if (history->pending)
         return false;
+    if (history->old_files > (urgent ? OLD_FILES_URGENT : 0)) {
+        worktree_sweep(history, NULL);
+        return true;
+    }
     bool quiet = clock_monotonic_ms() - history->committed_ms >= QUIET_MS;
     if (journal > (urgent ? JOURNAL_URGENT : quiet ? 0 : JOURNAL_MUCH))
         return checkpoint(history);

@@ -256,7 +256,7 @@ static bool exchange(struct history *history, struct step *step, const struct pl
     if (how == RENAME_NOREPLACE)
         return true;
     if (ours_alone(step->path) || came_out_as_seen(history, step, number)) {
-        unlinkat(history->fresh, number, 0);
+        history->old_files++; /* it goes in an idle moment: nobody waits for that */
         return true;
     }
     struct stat ours;
@@ -342,7 +342,7 @@ static void sweep_one(struct history *history, const struct work *work, const ch
     const struct step *step = work ? step_of(work, name) : NULL;
     struct place place;
     if (work && !step)
-        return;
+        return; /* of another commit, which the next sweep knows or drops */
     if (!step || !is_theirs(history, step, name)) {
         unlinkat(history->fresh, name, 0);
         return;
@@ -378,4 +378,6 @@ void worktree_sweep(struct history *history, const struct work *work)
         if (entry->d_name[0] != '.')
             sweep_one(history, work, entry->d_name);
     closedir(folder);
+    if (!work)
+        history->old_files = 0;
 }

@@ -209,3 +209,93 @@ def test_a_torn_record_means_that_the_commit_never_happened(tmp_path, cut):
     write(tree, ".agentos/journal", journal[:end - cut] + bytes(len(journal) - end + cut))
     driver(tree, "open", "boot-2")
     look_repaired(tree, 2, 2)
+
+
+MINE = "a person's words\n"
+
+
+def commit_with_a_save_in_its_middle(tree, number, save, *injections):
+    """The flush is held up for a moment; by then the commit has looked at the files. `save` happens there."""
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fdatasync:delay_enter=400000"]
+    for injection in injections:
+        command += ["-e", injection]
+    process = subprocess.Popen([*command, DRIVER, tree, "commit", str(number), "1"], env=ENVIRONMENT,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lock = os.path.join(tree, ".git/index.lock")
+    while not os.path.exists(lock) and process.poll() is None:
+        pass
+    assert process.poll() is None
+    kept = save()
+    output, _ = process.communicate(timeout=60)
+    return output, kept
+
+
+def path_of(tree, name):
+    return os.path.join(tree, name)
+
+
+def save_in_place(tree):
+    with open(path_of(tree, "rewards.md"), "w") as file:
+        file.write(MINE)
+
+
+def save_by_rename(tree):
+    with open(path_of(tree, "saving"), "w") as file:
+        file.write(MINE)
+    os.rename(path_of(tree, "saving"), path_of(tree, "rewards.md"))
+
+
+def save_later(tree):
+    """An editor that has the file open and writes only after the commit."""
+    return open(path_of(tree, "rewards.md"), "r+")
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize("save", [save_in_place, save_by_rename, save_later])
+def test_a_save_in_the_middle_of_a_commit_is_not_lost(tmp_path, save):
+    tree = str(tmp_path)
+    driver(tree, "commit", 1, 2)
+    output, editor = commit_with_a_save_in_its_middle(tree, 3, lambda: save(tree))
+    assert "committed 3" in output
+    if editor:
+        editor.truncate(0)
+        editor.write(MINE)
+        editor.close()
+    assert read(path_of(tree, "rewards.md")) == MINE
+    assert git(tree, "show", "HEAD:rewards.md").stdout == expected(3)["rewards.md"]
+    assert git(tree, "status", "--porcelain").stdout == " M rewards.md\n"
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize("save", [save_in_place, save_by_rename])
+def test_a_save_and_a_kill_in_the_same_commit_lose_neither(tmp_path, save):
+    renames = system_calls_of_commit(tmp_path)
+    # Only the calls behind the flush: ref, three files put in place, one removed, index; and two to put theirs back.
+    for n in range(1, 9):
+        tree = str(tmp_path / str(n))
+        os.mkdir(tree)
+        driver(tree, "commit", 1, 2)
+        commit_with_a_save_in_its_middle(
+            tree, 3, lambda: save(tree), f"inject=renameat2:signal=KILL:when={renames - 6 + n}")
+        driver(tree, "open")
+        texts = [read(path_of(tree, "rewards.md"))]
+        texts += [read(path_of(tree, ".agentos/" + name)) for name in os.listdir(path_of(tree, ".agentos"))
+                  if name.startswith("saved-")]
+        assert MINE in texts
+        assert git(tree, "show", "HEAD:rewards.md").stdout == expected(3)["rewards.md"]
+        look_as_it_lies(tree)
+
+
+def system_calls_of_commit(tmp_path, known={}):
+    """How many renames the third commit makes."""
+    if not known:
+        tree = str(tmp_path / "count")
+        os.mkdir(tree)
+        driver(tree, "commit", 1, 2)
+        known["renames"] = system_calls(tree, "commit", 3, 1)["renameat2"]
+    return known["renames"]
