@@ -250,13 +250,10 @@ static void test_a_reload_touches_only_whom_it_concerns(void **state)
     assert_int_equal(supervised_pid(supervised, "orion"), orion);
 }
 
-static void test_a_stranger_at_a_workers_socket_is_turned_away(void **state)
+/* Connects as another process of the same user, and stays until it is cut off. */
+static void be_a_stranger(const struct supervised *supervised)
 {
-    struct supervised *supervised = *state;
-    supervised_agents(supervised, "orion");
-    supervised_start(supervised);
-    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
-    pid_t worker = supervised_pid(supervised, "orion"), stranger = fork();
+    pid_t stranger = fork();
     if (stranger == 0) {
         OWNED char *url = memory_print("ipc://%s/.run/w/orion.sock", supervised->data);
         struct link *link = link_open(url, NULL);
@@ -270,10 +267,23 @@ static void test_a_stranger_at_a_workers_socket_is_turned_away(void **state)
             supervised_nap();
         _exit(0);
     }
-    int status;
-    assert_int_equal(waitpid(stranger, &status, 0), stranger); /* it was cut off */
+    int status = 0;
+    EVENTUALLY(waitpid(stranger, &status, WNOHANG) == stranger);
+}
+
+static void test_a_stranger_at_a_workers_socket_is_turned_away(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    pid_t worker = supervised_pid(supervised, "orion");
+    be_a_stranger(supervised);
     assert_true(supervised_is(supervised, "orion", "idle"));
     assert_int_equal(supervised_pid(supervised, "orion"), worker);
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"stop\",\"agent\":\"orion\"}"), 0);
+    be_a_stranger(supervised); /* also while the line is nobody's */
+    assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"start\",\"agent\":\"orion\"}"), 0);
 }
 
 static void test_programs_that_are_missing_end_it_with_a_sentence(void **state)
