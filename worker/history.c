@@ -218,7 +218,6 @@ struct history *history_open(int tree, const char *path, const char *agent, char
     history->git = history->notes = history->fresh = history->locks = history->ledger.fd = -1;
     history->path = memory_text(path);
     history->agent = memory_text(agent);
-    history->loose = SIZE_MAX;
     if (open_all(history, damage, fault))
         return history;
     history_close(history);

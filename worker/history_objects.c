@@ -155,7 +155,7 @@ static bool write_loose(struct history *history, const struct object *object, bo
         return false;
     }
     if (renameat2(history->git, temporary, history->git, name, replace ? 0 : RENAME_NOREPLACE) == 0) {
-        history->loose += history->loose != SIZE_MAX;
+        history->loose++;
         return true;
     }
     if (errno == EEXIST) {

@@ -121,8 +121,9 @@ struct history {
         *looked; /* history_edits.c: folders in which everything was known, with their stamps */
     size_t looked_count;
     struct ledger ledger;
-    bool pending;         /* the journal's last record is not brought to its end yet */
-    size_t loose;         /* loose objects, about; SIZE_MAX: not counted yet */
+    bool pending; /* the journal's last record is not brought to its end yet */
+    size_t loose; /* loose objects: those that were there at the last count, and ours since */
+    bool counted;
     size_t old_files;     /* in .agentos/new, replaced by a commit that is done */
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct lock_note noted[2];

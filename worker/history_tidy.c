@@ -288,9 +288,10 @@ bool history_tidy(struct history *history, bool urgent)
     bool quiet = clock_monotonic_ms() - history->committed_ms >= QUIET_MS;
     if (journal > (urgent ? JOURNAL_URGENT : quiet ? 0 : JOURNAL_MUCH))
         return checkpoint(history);
-    if (history->loose == SIZE_MAX) {
+    if (!history->counted && !urgent) {
         struct id_list none = {0};
         history->loose = list_loose(history, &none, 0);
+        history->counted = true;
     }
     if (history->loose >= (urgent ? LOOSE_URGENT : PACK_AT))
         return pack_loose(history);
