@@ -82,18 +82,21 @@ static bool has_secret(const struct check *check, const char *variable)
     return value != NULL && value[0] != '\0';
 }
 
-/* owner: NULL for the general settings. Whether a key is given for this owner, in whichever way. */
+/* owner: NULL for the general settings. A key is sent only to the base URL that it was given for, so whoever has a URL
+ * of its own needs a key of its own. */
 static void check_key(struct check *check, const char *owner)
 {
     OWNED char *variable =
         owner != NULL ? setting_variable(SET_LLM_API_KEY, owner) : memory_text("LLM_API_KEY");
-    bool key = has_secret(check, variable);
-    const char *file = setting_text(SET_LLM_API_KEY_FILE, owner);
-    if (file != NULL && access(file, R_OK) != 0) {
+    bool alone = owner == NULL || setting_own(SET_LLM_BASE_URL, owner) != NULL;
+    const char *file =
+        owner != NULL ? setting_own(SET_LLM_API_KEY_FILE, owner) : setting_text(SET_LLM_API_KEY_FILE, NULL);
+    if (file != NULL && file[0] != '\0' && access(file, R_OK) != 0) {
         buffer_print(&check->faults, "%s_FILE: %s cannot be read: %s\n", variable, file, strerror(errno));
     }
+    bool key = has_secret(check, variable) || (file != NULL && file[0] != '\0');
     const char *url = setting_text(SET_LLM_BASE_URL, owner);
-    if (!key && !has_secret(check, "LLM_API_KEY") && file == NULL && url != NULL && !is_local(url)) {
+    if (alone && !key && url != NULL && !is_local(url)) {
         buffer_print(&check->warnings, "%s is not set, and %s will probably want a key\n", variable, url);
     }
 }

@@ -137,6 +137,14 @@ def test_check_warns_of_a_missing_key_and_never_shows_one(make_system):
     assert result.returncode == 78 and "both set" in result.stderr
 
 
+def test_check_warns_that_another_providers_url_needs_a_key_of_its_own(make_system):
+    other = {"LLM_FALLBACKS": "spare", "LLM_BASE_URL__SPARE": "https://spare.example/v1"}
+    system = make_system(env={"LLM_BASE_URL": "https://models.example/v1", **other})
+    assert "LLM_API_KEY__SPARE is not set, and https://spare.example/v1" in system.cli("check").stdout
+    system.env["LLM_API_KEY__SPARE"] = KEY
+    assert "warning" not in system.cli("check").stdout
+
+
 def test_check_warns_of_a_fallback_that_is_named_like_an_agent(make_system):
     system = make_system(env={"LLM_BASE_URL": "offline", "LLM_FALLBACKS": "orion", "LLM_MODEL__ORION": "m"})
     assert "has the name of an agent" in system.cli("check").stdout
