@@ -21,7 +21,7 @@
 #include "common/tree.h"
 #include "supervisor/supervisor.h"
 
-enum { BACKLOG = 64, READ_SIZE = 64 * 1024 };
+enum { BACKLOG = 64, READ_SIZE = 64 * 1024, REST_MS = 1000 };
 
 struct client {
     struct control *control;
@@ -41,6 +41,7 @@ struct control {
     struct loop_watch *watch;
     struct client *clients;
     size_t count;
+    struct timer rest; /* until it accepts again */
 };
 
 static void end_client(struct client *client)
@@ -192,13 +193,31 @@ static bool is_one_of_us(int fd)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
+static void listen_again(void *context)
+{
+    struct control *control = context;
+    loop_change(control->supervisor->loop, control->watch, EPOLLIN);
+}
+
+/* Out of descriptors: the client that can't be accepted would wake the loop without end. */
+static void rest_a_while(struct control *control, int error)
+{
+    if (error != EMFILE && error != ENFILE && error != ENOMEM && error != ENOBUFS)
+        return;
+    log_warn("agentos", NULL, "Cannot take a client: %s; tried again in a second", strerror(error));
+    loop_change(control->supervisor->loop, control->watch, 0);
+    timer_set(control->supervisor->loop, &control->rest, REST_MS);
+}
+
 static void on_connect(void *context, uint32_t events)
 {
     (void)events;
     struct control *control = context;
     int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
+        rest_a_while(control, errno);
         return;
+    }
     if (!is_one_of_us(fd) || control->count >= CLIENTS_MAX) {
         static const char no[] = "{\"exit\":77,\"complaint\":\"not permitted: another user\"}\n";
         static const char later[] = "{\"exit\":75,\"complaint\":\"too many clients at once; try again\"}\n";
@@ -245,6 +264,7 @@ struct control *control_open(struct supervisor *supervisor, int run_folder, stru
         return NULL;
     struct control *control = memory_new(1, sizeof *control);
     *control = (struct control){.supervisor = supervisor, .fd = fd};
+    control->rest = (struct timer){.ring = listen_again, .context = control};
     control->watch = loop_watch(supervisor->loop, fd, EPOLLIN, on_connect, control);
     return control;
 }
@@ -255,6 +275,7 @@ void control_close(struct control *control)
         return;
     while (control->clients)
         end_client(control->clients);
+    timer_clear(control->supervisor->loop, &control->rest);
     loop_forget(control->supervisor->loop, control->watch);
     close(control->fd);
     free(control);

@@ -35,6 +35,7 @@ enum {
     HEARTBEAT_MS = 10 * 1000,
     RELOAD_SETTLE_MS = 100, /* an editor writes a file in several steps */
     LAST_KILL_MS = 5000,
+    LAST_CLOSE_S = 2,
     /* setproctitle writes over the environment: a worker's whole name needs this much of it. */
     TITLE_ROOM = 160,
 };
@@ -61,6 +62,15 @@ void supervisor_settled(struct supervisor *supervisor)
 
 /* --- the zygote --- */
 
+/* A worker that nobody waits for any more. GO lets the zygote forget it. */
+static void turn_away(struct supervisor *supervisor, pid_t pid)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    kill(pid, SIGKILL);
+    message_make(&message, MESSAGE_GO, (uint64_t)pid);
+    child_send(&supervisor->zygote, &message);
+}
+
 static bool zygote_says(void *context, const void *bytes, size_t length)
 {
     struct supervisor *supervisor = context;
@@ -75,7 +85,7 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
     if (agent && agent->spawning && agent->generation == generation)
         agent_spawned(agent, (pid_t)pid, why);
     else if (pid > 1)
-        kill((pid_t)pid, SIGKILL); /* nobody waits for it any more */
+        turn_away(supervisor, (pid_t)pid);
     return true;
 }
 
@@ -402,10 +412,19 @@ static void start_timers(struct supervisor *supervisor)
     timer_set(supervisor->loop, &supervisor->heartbeat_timer, HEARTBEAT_MS);
 }
 
+/* nng's close has been seen to hang. Everybody is down by then and the files are whole, so nothing is lost. */
+static void end_anyway(int signal)
+{
+    (void)signal;
+    _exit(EX_OK);
+}
+
 /* The zygote and the gateway have nothing to finish: their channels close, and what doesn't end by that is killed. */
 static void end_parts(struct supervisor *supervisor)
 {
     struct child *const children[] = {&supervisor->zygote, &supervisor->gateway};
+    signal(SIGALRM, end_anyway);
+    alarm(LAST_CLOSE_S);
     for (size_t i = 0; i < 2; i++)
         if (children[i]->loop)
             child_stop(children[i]);
@@ -426,6 +445,7 @@ static void end_parts(struct supervisor *supervisor)
     free(supervisor->zygote_program);
     free(supervisor->zygote_environment);
     free(supervisor->gateway_program);
+    alarm(0);
 }
 
 static int load_roster(const struct run_options *options, struct roster **roster)

@@ -113,14 +113,14 @@ static void do_task(struct request *request)
 
 static void do_cancel(struct request *request)
 {
-    static uint64_t serial;
+    uint64_t serial = ++request->supervisor->cancels;
     struct agent *agent = request->agent;
     const char *task = text_of(request, "task");
     if (!task || strlen(task) > ID_MAX) {
         client_complain(request->client, EX_USAGE, "cancel names a task by its id");
         return;
     }
-    if (!life_is_up(&agent->life) || !agent_send(agent, MESSAGE_CANCEL, ++serial, task)) {
+    if (!life_is_up(&agent->life) || !agent_send(agent, MESSAGE_CANCEL, serial, task)) {
         client_complain(request->client, EX_TEMPFAIL,
                         "the worker of '%s' is not running (%s), and only it takes tasks out; the task stays",
                         agent->name, life_state_name(agent->life.state));
