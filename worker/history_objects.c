@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/deflate.h"
+#include "common/log.h"
 #include "common/memory.h"
 
 enum { STORED_MAX = 65535, ADLER_BASE = 65521, ADLER_RUN = 5552 };
@@ -176,8 +178,24 @@ bool object_write_loose(struct history *history, const struct object *object, st
     return write_loose(history, object, false, fault);
 }
 
+/* A loose object that was cut short (a power cut, a full disk) must not reach libgit2, which would read in it for
+ * ever. It is worth nothing: it is renamed to what `git gc` removes, so that a packed copy is found, or the object
+ * is missing and the caller says so. */
+static void drop_torn(struct history *history, const git_oid *id)
+{
+    char text[COMMIT_TEXT], name[64], temporary[64];
+    git_oid_tostr(text, sizeof text, id);
+    if (deflate_object_whole(history->git, text))
+        return;
+    loose_names(id, name, temporary);
+    log_warn("agent", history->agent, "The git object %s is cut short; it is set aside as .git/%s.", text,
+             temporary);
+    renameat(history->git, name, history->git, temporary);
+}
+
 bool object_sound(struct history *history, const git_oid *id)
 {
+    drop_torn(history, id);
     git_odb_object *object = NULL;
     if (git_odb_read(&object, history->odb, id) != 0)
         return false; /* missing, torn, or its content isn't what its name says (libgit2 verifies the hash) */
@@ -201,6 +219,7 @@ bool object_read(struct history *history, const git_oid *id, git_object_t type, 
     *object = NULL;
     char text[COMMIT_TEXT];
     git_oid_tostr(text, sizeof text, id);
+    drop_torn(history, id);
     if (git_odb_read(object, history->odb, id) != 0) {
         const git_error *error = git_error_last();
         return fault_set(fault, "the repository's object %s can't be read: %s", text,

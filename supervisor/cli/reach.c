@@ -1,8 +1,10 @@
 #include "supervisor/cli/reach.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/deflate.h"
 #include "common/memory.h"
 
 struct step {
@@ -13,6 +15,7 @@ struct step {
 struct reach {
     git_repository *repository;
     git_odb *odb; /* owned */
+    int git;      /* its folder */
     const char *where;
     struct buffer *findings;
     size_t bad;
@@ -107,6 +110,11 @@ static void follow_tree(struct reach *reach, const struct step *step)
 static void look(struct reach *reach, const struct step *step)
 {
     git_odb_object *object = NULL;
+    char hex[GIT_OID_HEXSZ + 1];
+    if (!deflate_object_whole(reach->git, git_oid_tostr(hex, sizeof hex, &step->oid))) {
+        find(reach, step, "is cut short");
+        return;
+    }
     int got = git_odb_read(&object, reach->odb, &step->oid);
     if (got != 0) {
         find(reach, step, got == GIT_ENOTFOUND ? "is missing" : "is damaged");
@@ -125,7 +133,8 @@ static void look(struct reach *reach, const struct step *step)
 
 size_t reach_check(git_repository *repository, const char *where, struct buffer *findings)
 {
-    struct reach reach = {.repository = repository, .where = where, .findings = findings};
+    OWNED_FD int git = open(git_repository_path(repository), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct reach reach = {.repository = repository, .git = git, .where = where, .findings = findings};
     git_oid head;
     if (git_reference_name_to_id(&head, repository, "HEAD") != 0 ||
         git_repository_odb(&reach.odb, repository) != 0) {

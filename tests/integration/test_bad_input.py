@@ -232,3 +232,13 @@ def test_one_broken_agent_never_stops_another(make_system, model):
     system.wait_done("healthy")
     wait_until(lambda: system.states()["iris"] in ("failed", "backoff", "starting"), "iris is not well")
     assert "iris" in system.log()
+
+
+def test_verify_names_objects_that_are_cut_short_and_comes_to_an_end(system):
+    system.add("before", "Work before the damage")
+    system.wait_done("before")
+    system.stop()
+    truncated_objects(system.tree() / ".git")
+    result = system.cli("verify", check=False)
+    assert result.returncode == 65
+    assert "orion" in result.stdout + result.stderr
