@@ -62,6 +62,13 @@ static void record_edits(struct worker *worker)
     change_list_free(&edits);
 }
 
+void cycle_refresh(struct worker *worker)
+{
+    buffer_drop(&worker->learning_problems, worker->learning_problems.length);
+    learning_refresh(worker->learning, &worker->learning_problems);
+    report_problems(worker);
+}
+
 /* --- beginning --- */
 
 static bool is_held(void *context, const struct block *block)
@@ -89,12 +96,12 @@ static void forget_task(struct worker *worker)
 
 static void ask(struct worker *worker)
 {
-    OWNED_BUFFER struct buffer prompt = {0}, problems = {0};
+    OWNED_BUFFER struct buffer prompt = {0};
     const struct prompt_input input = {
         .tree = worker->tree, .learning = worker->learning, .task = worker->task.text};
-    prompt_build(&input, &prompt, &problems);
-    if (problems.length)
-        log_warn("agent", worker->name, "%s", problems.data);
+    buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
+    prompt_build(&input, &prompt, &worker->prompt_problems);
+    report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, worker->task.id, 0);
     worker->phase = PHASE_ASKED;
     worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, worker->task.text);
@@ -104,7 +111,7 @@ static bool begin(struct worker *worker, const struct block *block)
 {
     struct fault fault;
     record_edits(worker);
-    learning_refresh(worker->learning, &worker->problems);
+    cycle_refresh(worker);
     if (!attempts_begin(worker->attempts, block->id, block->hash, &fault)) {
         worker_wait_for(worker, "storage", fault.text, 0);
         return false;
@@ -326,7 +333,7 @@ void cycle_finish(struct worker *worker)
     char id[COMMIT_TEXT];
     int64_t now = clock_now();
     record_edits(worker);
-    learning_refresh(worker->learning, &worker->problems);
+    cycle_refresh(worker);
     reply_parse(&reply, worker->answer.text, strlen(worker->answer.text), worker->answer.finish_reason);
     if (commit(worker, &reply, now, id, &fault)) {
         announce(worker, &reply, now, id);

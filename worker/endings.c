@@ -98,7 +98,7 @@ bool ending_dead_letter(struct worker *worker, const struct block *block, const 
     OWNED char *subject = expired ? memory_print("%s(escalation): %s expired", worker->name, id)
                                   : memory_print("%s(escalation): %s failed: %s", worker->name, id, reason);
     uint64_t hash = block->hash;
-    learning_refresh(worker->learning, &worker->problems);
+    cycle_refresh(worker);
     list_changes(worker, block, file, status, reason, now, &changes);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,

@@ -63,17 +63,36 @@ void report_figures(struct worker *worker)
                today ? worker->tokens_today : UINT64_C(0));
 }
 
+/* Each problem is logged once, when it is new. */
+static void log_new_problems(const struct worker *worker, const struct buffer *part)
+{
+    const char *said = worker->problems_said ? worker->problems_said : "";
+    for (const char *line = part->data; line && *line;) {
+        size_t length = strcspn(line, "\n");
+        OWNED char *problem = memory_slice(line, length);
+        if (length > 0 && !strstr(said, problem))
+            log_warn("agent", worker->name, "%s", problem);
+        line += length + (line[length] == '\n');
+    }
+}
+
 void report_problems(struct worker *worker)
 {
+    const struct buffer *const parts[] = {&worker->tree_problems, &worker->learning_problems,
+                                          &worker->prompt_problems, &worker->queue_problem};
     OWNED_BUFFER struct buffer all = {0};
-    buffer_add(&all, worker->problems.data, worker->problems.length);
-    buffer_add(&all, worker->queue_problem.data, worker->queue_problem.length);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        buffer_add(&all, parts[i]->data, parts[i]->length);
     if (worker->trouble)
         buffer_print(&all, "%s\n", worker->trouble);
-    uint64_t hash = names_hash(all.data, all.length);
-    if (hash == worker->problems_hash)
+    buffer_add(&all, "", 0);
+    if (strcmp(all.data, worker->problems_said ? worker->problems_said : "") == 0)
         return;
-    worker->problems_hash = hash;
+    for (size_t i = 1; i < sizeof parts / sizeof parts[0];
+         i++) /* the first were logged where they were found */
+        log_new_problems(worker, parts[i]);
+    free(worker->problems_said);
+    worker->problems_said = memory_text(all.data);
     worker_say(worker, MESSAGE_PROBLEMS, all.data);
 }
 
@@ -90,8 +109,6 @@ void report_queue(struct worker *worker, const char *fault)
     if (now.length == worker->queue_problem.length &&
         (now.length == 0 || memcmp(now.data, worker->queue_problem.data, now.length) == 0))
         return;
-    if (now.length)
-        log_warn("agent", worker->name, "%s", now.data);
     buffer_drop(&worker->queue_problem, worker->queue_problem.length);
     buffer_add(&worker->queue_problem, now.data, now.length);
     report_problems(worker);

@@ -109,9 +109,9 @@ static void on_definition(struct worker *worker, struct reader *reader)
     worker->start->agent = agent;
     worker->name = agent->name;
     struct fault fault;
-    buffer_drop(&worker->problems, worker->problems.length);
-    if (!bootstrap_tree(worker->tree, worker->path, agent, worker->history, &worker->problems, &fault))
-        buffer_print(&worker->problems, "%s\n", fault.text);
+    buffer_drop(&worker->tree_problems, worker->tree_problems.length);
+    if (!bootstrap_tree(worker->tree, worker->path, agent, worker->history, &worker->tree_problems, &fault))
+        buffer_print(&worker->tree_problems, "%s\n", fault.text);
     report_problems(worker);
 }
 
@@ -297,14 +297,14 @@ static bool open_parts(struct worker *worker, struct fault *fault)
         return false;
     if (damage) {
         log_error("agent", worker->name, "%s", damage);
-        buffer_print(&worker->problems, "%s\n", damage);
+        buffer_print(&worker->tree_problems, "%s\n", damage);
     }
-    if (!bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history, &worker->problems,
-                        fault))
+    if (!bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history,
+                        &worker->tree_problems, fault))
         return false;
     worker->queue = queue_open(worker->tree, fault);
     worker->attempts = worker->queue ? attempts_open(worker->tree) : NULL;
-    worker->learning = worker->attempts ? learning_open(worker->tree, &worker->problems) : NULL;
+    worker->learning = worker->attempts ? learning_open(worker->tree, &worker->learning_problems) : NULL;
     return worker->learning != NULL;
 }
 
@@ -327,9 +327,12 @@ static void close_parts(struct worker *worker)
     free(worker->waiting_for);
     free(worker->last_task);
     free(worker->trouble);
+    free(worker->problems_said);
     free(worker->path);
     buffer_free(&worker->message);
-    buffer_free(&worker->problems);
+    buffer_free(&worker->tree_problems);
+    buffer_free(&worker->learning_problems);
+    buffer_free(&worker->prompt_problems);
     buffer_free(&worker->queue_problem);
 }
 

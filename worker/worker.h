@@ -77,7 +77,7 @@ struct worker {
     struct buffer problems;      /* found by the last reading of the tree */
     struct buffer queue_problem; /* of the queue file */
     char *trouble;               /* the present trouble with provider or storage; NULL: none */
-    uint64_t problems_hash;      /* of what was said last */
+    char *problems_said;         /* the problems as the supervisor knows them */
 };
 
 /* worker.c */
@@ -86,6 +86,8 @@ void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);
 
 /* cycle.c: the cycle's steps. */
+void cycle_refresh(
+    struct worker *worker); /* read what people changed in what was learned; problems are reported */
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
