@@ -73,11 +73,13 @@ struct worker {
     char day[16];      /* of tokens_today, "2026-04-29" */
     uint64_t tokens_today;
     char *last_task;
-    unsigned outputs_unknown;    /* so many more tasks until the tracked answers are counted again */
-    struct buffer problems;      /* found by the last reading of the tree */
-    struct buffer queue_problem; /* of the queue file */
-    char *trouble;               /* the present trouble with provider or storage; NULL: none */
-    char *problems_said;         /* the problems as the supervisor knows them */
+    unsigned outputs_unknown;        /* so many more tasks until the tracked answers are counted again */
+    struct buffer tree_problems;     /* found when the tree was opened and bootstrapped */
+    struct buffer learning_problems; /* by the last look at what was learned */
+    struct buffer prompt_problems;   /* by the last prompt */
+    struct buffer queue_problem;     /* of the queue file */
+    char *trouble;                   /* the present trouble with provider or storage; NULL: none */
+    char *problems_said;             /* the problems as the supervisor knows them */
 };
 
 /* worker.c */
