@@ -26,53 +26,53 @@ enum { MESSAGE_VERSION = 1, MESSAGE_MAX = 4 * 1024 * 1024 /* bytes of one messag
 enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
 
 /* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside */
-#define MESSAGE_TABLE(X)                                                                                        \
-    /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid */  \
-    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnn")                                                                   \
-    /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */            \
-    X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                   \
+#define MESSAGE_TABLE(X)                                                                                                    \
+    /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid */              \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnn")                                                                               \
+    /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                        \
+    X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                               \
     /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
-       before it can connect, and the line of the one before it is closed */                                     \
-    X(GO, 3, SUPERVISOR, ZYGOTE, "n")                                                                           \
-    /* worker -> supervisor: agent name, generation */                                                          \
-    X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                      \
-    /* worker -> supervisor: the tree is bootstrapped, work begins */                                           \
-    X(READY, 11, WORKER, SUPERVISOR, "")                                                                        \
-    /* worker -> supervisor: enum agent_activity, what of ("provider", a task's id), until (epoch s, 0) */      \
-    X(ACTIVITY, 12, WORKER, SUPERVISOR, "ntn")                                                                  \
+       before it can connect, and the line of the one before it is closed */ \
+    X(GO, 3, SUPERVISOR, ZYGOTE, "n")                                                                                       \
+    /* worker -> supervisor: agent name, generation */                                                                      \
+    X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                                  \
+    /* worker -> supervisor: the tree is bootstrapped, work begins */                                                       \
+    X(READY, 11, WORKER, SUPERVISOR, "")                                                                                    \
+    /* worker -> supervisor: enum agent_activity, what of ("provider", a task's id), until (epoch s, 0) */                  \
+    X(ACTIVITY, 12, WORKER, SUPERVISOR, "ntn")                                                                              \
     /* worker -> supervisor: queue depth, inbox, handoffs, outbox, dead letters, negative streak,            \
-       tasks done (of all time), tokens today */  \
-    X(FIGURES, 13, WORKER, SUPERVISOR, "nnnnnnnn")                                                              \
-    /* worker -> supervisor: every present problem, a line each (replaces what was said before) */              \
-    X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                    \
+       tasks done (of all time), tokens today */              \
+    X(FIGURES, 13, WORKER, SUPERVISOR, "nnnnnnnn")                                                                          \
+    /* worker -> supervisor: every present problem, a line each (replaces what was said before) */                          \
+    X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                                \
     /* worker -> supervisor: task id, reward + 1 (0, 1, 2), commit, tokens in, tokens out, end: "done",     \
-       "expired", "poison", "cancelled", "duplicate" */   \
-    X(FINISHED, 15, WORKER, SUPERVISOR, "tntnnt")                                                               \
-    /* worker -> supervisor: the serial of the heartbeat that is answered */                                    \
-    X(ALIVE, 16, WORKER, SUPERVISOR, "n")                                                                       \
-    /* supervisor -> worker: serial */                                                                          \
-    X(HEARTBEAT, 20, SUPERVISOR, WORKER, "n")                                                                   \
-    /* supervisor -> worker: bits of enum look */                                                               \
-    X(LOOK, 21, SUPERVISOR, WORKER, "n")                                                                        \
-    /* supervisor -> worker: finish the cycle within so many milliseconds, then exit 0 */                       \
-    X(STOP, 22, SUPERVISOR, WORKER, "n")                                                                        \
-    /* supervisor -> worker: 1 pause (finish the cycle first), 0 go on */                                       \
-    X(PAUSE, 23, SUPERVISOR, WORKER, "n")                                                                       \
-    /* supervisor -> worker: serial, task id; answered by CANCELLED: serial, 0 no such task, 1 done */          \
-    X(CANCEL, 24, SUPERVISOR, WORKER, "nt")                                                                     \
-    X(CANCELLED, 25, WORKER, SUPERVISOR, "nn")                                                                  \
-    /* supervisor -> worker: the agent's definition has changed (roster_encode) */                              \
-    X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                  \
+       "expired", "poison", "cancelled", "duplicate" */               \
+    X(FINISHED, 15, WORKER, SUPERVISOR, "tntnnt")                                                                           \
+    /* worker -> supervisor: the serial of the heartbeat that is answered */                                                \
+    X(ALIVE, 16, WORKER, SUPERVISOR, "n")                                                                                   \
+    /* supervisor -> worker: serial */                                                                                      \
+    X(HEARTBEAT, 20, SUPERVISOR, WORKER, "n")                                                                               \
+    /* supervisor -> worker: bits of enum look */                                                                           \
+    X(LOOK, 21, SUPERVISOR, WORKER, "n")                                                                                    \
+    /* supervisor -> worker: finish the cycle within so many milliseconds, then exit 0 */                                   \
+    X(STOP, 22, SUPERVISOR, WORKER, "n")                                                                                    \
+    /* supervisor -> worker: 1 pause (finish the cycle first), 0 go on */                                                   \
+    X(PAUSE, 23, SUPERVISOR, WORKER, "n")                                                                                   \
+    /* supervisor -> worker: serial, task id; answered by CANCELLED: serial, 0 no such task, 1 done */                      \
+    X(CANCEL, 24, SUPERVISOR, WORKER, "nt")                                                                                 \
+    X(CANCELLED, 25, WORKER, SUPERVISOR, "nn")                                                                              \
+    /* supervisor -> worker: the agent's definition has changed (roster_encode) */                                          \
+    X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                              \
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task.             \
-       The supervisor sets the name from the connection. */  \
-    X(ASK, 30, WORKER, SUPERVISOR, "nttt")                                                                      \
+       The supervisor sets the name from the connection. */              \
+    X(ASK, 30, WORKER, SUPERVISOR, "nttt")                                                                                  \
     /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
-       as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms */ \
-    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntn")                                                            \
+       as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms */             \
+    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntn")                                                                        \
     /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \
-       (epoch s), a sentence */  \
-    X(WAITING, 32, GATEWAY, SUPERVISOR, "nttnt")                                                                \
-    /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                \
+       (epoch s), a sentence */              \
+    X(WAITING, 32, GATEWAY, SUPERVISOR, "nttnt")                                                                            \
+    /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                            \
     X(FORGET, 33, WORKER, SUPERVISOR, "nt")
 
 enum message_type {
