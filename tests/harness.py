@@ -1,7 +1,8 @@
 """Runs the real system on a scratch data directory: start, wait for conditions, look, kill, stop.
 
 The programs come from AGENTOS_BIN (default build/dev/bin). AGENTOS_TEST_PATIENCE multiplies every time limit, for
-slow machines and sanitizers. Nothing here waits for a length of time; everything waits for a condition.
+slow machines and sanitizers; AGENTOS_TEST_FOLDER (default /tmp) is where data directories are made. Nothing here
+waits for a length of time; everything waits for a condition.
 """
 
 import collections
@@ -20,6 +21,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = pathlib.Path(os.environ.get("AGENTOS_BIN", ROOT / "build/dev/bin"))
 PATIENCE = float(os.environ.get("AGENTOS_TEST_PATIENCE", "1"))
+SCRATCH = os.environ.get("AGENTOS_TEST_FOLDER", "/tmp")
 KEY = "sk-test-0123456789abcdefghijklmnopqrstuvwxyz"
 CREATED = "2026-04-29T10:05:00Z"
 
@@ -189,7 +191,7 @@ class System:
     """`agentos run` on a data directory of its own."""
 
     def __init__(self, agents=("orion",), model=None, scenario="plain", env=None, yaml=None, extra=""):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="agentos-", dir="/tmp"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="agentos-", dir=SCRATCH))
         self.data = self.folder / "data"
         self.data.mkdir()
         self.log_path = self.folder / "log"

@@ -16,45 +16,48 @@ TASKS = int(sys.argv[1]) if len(sys.argv) > 1 else 200
 ROUNDS = 3
 
 
-def ours(model):
+def ours(model, kinds):
     system = harness.System(model=model, env={"POLL_INTERVAL": "60", "LOG_LEVEL": "warn"})
     try:
         system.start()
         model.reset()
-        measure.fill_queue(system, TASKS)
+        measure.fill_queue(system, TASKS, kinds=kinds)
         measure.wait_count(system, TASKS)
         return measure.gaps_ms(model.requests())
     finally:
         system.destroy()
 
 
-def baseline(model):
-    with tempfile.TemporaryDirectory(prefix="baseline-", dir="/tmp") as folder:
+def baseline(model, kinds):
+    with tempfile.TemporaryDirectory(prefix="baseline-", dir=harness.SCRATCH) as folder:
         tree = pathlib.Path(folder) / "orion"
         program = pathlib.Path(__file__).parent / "baseline.py"
         subprocess.run([program, "cycle", tree, model.url()], check=True)
-        (tree / "queue.md").write_text(
-            "".join(harness.task_block(f"task-{n}", f"Handle case {n % 40} of the list with care") for n in range(TASKS))
-        )
+        (tree / "queue.md").write_text(measure.blocks(0, TASKS, kinds))
         model.reset()
         subprocess.run([program, "cycle", tree, model.url()], check=True)
         return measure.gaps_ms(model.requests())
 
 
+def compare(model, kinds, what):
+    gaps = {"ours": [], "baseline": []}
+    for _ in range(ROUNDS):
+        gaps["ours"] += ours(model, kinds)
+        gaps["baseline"] += baseline(model, kinds)
+    for who, values in gaps.items():
+        measure.say(f"cycle, {what}, {who}, median", measure.median(values), "ms")
+        measure.say(f"cycle, {what}, {who}, 99 of 100 under", measure.share(values, 0.99), "ms")
+    ratio = measure.median(gaps["baseline"]) / measure.median(gaps["ours"])
+    measure.say(f"cycle, {what}, baseline / ours, medians", ratio, "times")
+    means = [sum(values) / len(values) for values in gaps.values()]
+    measure.say(f"cycle, {what}, baseline / ours, means", means[1] / means[0], "times")
+
+
 def main():
     model = harness.Model()
     try:
-        gaps = {"ours": [], "baseline": []}
-        for _ in range(ROUNDS):
-            gaps["ours"] += ours(model)
-            gaps["baseline"] += baseline(model)
-        for who, values in gaps.items():
-            measure.say(f"cycle, {who}, median", measure.median(values), "ms")
-            measure.say(f"cycle, {who}, mean", sum(values) / len(values), "ms")
-            measure.say(f"cycle, {who}, 99 of 100 under", measure.share(values, 0.99), "ms")
-        measure.say("cycle, baseline / ours, medians", measure.median(gaps["baseline"]) / measure.median(gaps["ours"]), "times")
-        means = [sum(values) / len(values) for values in gaps.values()]
-        measure.say("cycle, baseline / ours, means", means[1] / means[0], "times")
+        compare(model, measure.KINDS, "known skills")
+        compare(model, 10 * TASKS, "a new skill each")
         measure.say("(a request to the model from a bare socket)", measure.model_ms(model), "ms")
     finally:
         model.stop()

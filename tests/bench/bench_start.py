@@ -42,7 +42,7 @@ def ours(model):
 
 
 def baseline():
-    with tempfile.TemporaryDirectory(prefix="baseline-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="baseline-", dir=harness.SCRATCH) as folder:
         begin = time.monotonic()
         subprocess.run([pathlib.Path(__file__).parent / "baseline.py", "start", folder, str(AGENTS)], check=True)
         return time.monotonic() - begin

@@ -49,15 +49,20 @@ def model_ms(model, count=300):
     return median(times)
 
 
-def fill_queue(system, count, name="orion", start=0):
-    """So many blocks in one append."""
-    system.append(
-        "".join(
-            harness.task_block(f"task-{number}", f"Handle case {number % 40} of the list with care")
-            for number in range(start, start + count)
-        ),
-        name,
+KINDS = 12  # of tasks, each with its skill: the library of 20 has room for them, as an agent's at home has
+
+
+def blocks(start, count, kinds=KINDS):
+    """So many task blocks; a kind's tasks all name the same skill."""
+    return "".join(
+        harness.task_block(f"task-{number}", f"Handle case {number % kinds} of the list with care")
+        for number in range(start, start + count)
     )
+
+
+def fill_queue(system, count, name="orion", start=0, kinds=KINDS):
+    """So many blocks in one append."""
+    system.append(blocks(start, count, kinds), name)
 
 
 def wait_count(system, count, name="orion", seconds=600):
