@@ -123,6 +123,10 @@ static bool begin(struct worker *worker, const struct block *block)
         .hash = block->hash,
     };
     log_info("agent", worker->name, "Processing task: %s", block->id);
+    if (block->lock)
+        log_warn("agent", worker->name,
+                 "Task %s asks for the lock %s; this version has no locks, it runs without.", block->id,
+                 block->lock);
     ask(worker);
     return true;
 }
@@ -241,6 +245,22 @@ static void add_envelopes(struct worker *worker, const struct reply *reply, int6
     }
 }
 
+/* What a reply or a block asks for and this version has no way to give is said, not dropped. */
+static void say_what_is_not_done(struct worker *worker, const struct reply *reply, struct buffer *note)
+{
+    for (size_t i = 0; i < reply->segment_count; i++)
+        buffer_print(note, "segment not written, there are no shared segments yet: %s\n",
+                     reply->segments[i].name);
+    if (reply->send_count > 0)
+        buffer_print(note, "%zu envelope(s) wait in %s; nothing delivers them yet\n", reply->send_count,
+                     TREE_OUTBOX);
+    if (reply->segment_count + reply->send_count > 0)
+        log_warn("agent", worker->name,
+                 "Task %s: %zu envelope(s) wait in %s and %zu segment(s) were not written; "
+                 "this version delivers nothing between agents.",
+                 worker->task.id, reply->send_count, TREE_OUTBOX, reply->segment_count);
+}
+
 static void add_file(struct change_list *changes, const char *path, const struct buffer *text)
 {
     change_list_add(changes, CHANGE_WRITE, path, text->data, text->length);
@@ -265,6 +285,7 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
     outputs_print(worker, reply, now, &output);
     add_file(changes, path, &output);
     add_envelopes(worker, reply, now, changes);
+    say_what_is_not_done(worker, reply, note);
     report_card(worker, tokens, now, &card);
     add_file(changes, TREE_CARD, &card);
 }
