@@ -26,6 +26,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/control.h"
 #include "supervisor/ownership.h"
@@ -448,6 +449,46 @@ static void end_parts(struct supervisor *supervisor)
     alarm(0);
 }
 
+/* While this process has one thread, and before anything is touched. */
+static int make_sure_of_sandbox(void)
+{
+    struct fault fault;
+    struct sandbox_facts facts;
+    OWNED_BUFFER struct buffer lacks = {0};
+    enum sandbox_mode mode = sandbox_mode();
+    sandbox_look(&facts);
+    OWNED char *summary = sandbox_summary(mode, &facts);
+    sandbox_harden();
+    if (mode == SANDBOX_OFF) {
+        log_warn(
+            "agentos", NULL,
+            "AGENTOS_SANDBOX is 'off': NOTHING keeps the agents from the files, the network and each other. "
+            "This is for debugging only.");
+        return EX_OK;
+    }
+    bool holds = sandbox_floor(&facts, &fault) && sandbox_prove(mode, &fault);
+    if (!holds && mode == SANDBOX_REQUIRE) {
+        log_error("agentos", NULL,
+                  "%s. Nothing was started; `agentos doctor` says more. AGENTOS_SANDBOX=best-effort would go "
+                  "on with "
+                  "what there is.",
+                  fault.text);
+        return EX_CONFIG;
+    }
+    if (!holds)
+        log_warn("agentos", NULL, "AGENTOS_SANDBOX is 'best-effort', and it is less than a sandbox: %s",
+                 fault.text);
+    sandbox_lacks(&facts, &lacks);
+    if (lacks.length)
+        log_info("agentos", NULL,
+                 "Sandbox: %s. This kernel lacks some of what newer ones add; `agentos doctor` says "
+                 "what.",
+                 summary);
+    else
+        log_debug("agentos", NULL, "Sandbox: %s", summary);
+    return EX_OK;
+}
+
 static int load_roster(const struct run_options *options, struct roster **roster)
 {
     OWNED_BUFFER struct buffer faults = {0};
@@ -499,7 +540,13 @@ int supervisor_run(const struct run_options *options)
         .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000,
         .started_at = clock_monotonic_ms(),
     };
-    int status = ownership_take(&ownership, options->data_dir, options->run_dir, &fault);
+    int status = make_sure_of_sandbox();
+    if (status != EX_OK) {
+        if (options->secrets >= 0)
+            close(options->secrets);
+        return status;
+    }
+    status = ownership_take(&ownership, options->data_dir, options->run_dir, &fault);
     if (status != EX_OK) {
         log_error("agentos", NULL, "%s", fault.text);
         return status;

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/frontmatter.h"
 #include "common/memory.h"
+#include "common/sandbox.h"
 #include "common/tree.h"
 #include "supervisor/control.h"
 #include "supervisor/supervisor.h"
@@ -118,7 +119,10 @@ json_t *status_object(const struct supervisor *supervisor, const struct agent *a
     for (size_t i = 0; i < supervisor->agent_count; i++)
         if (!agent || supervisor->agents[i] == agent)
             json_array_append_new(agents, agent_object(supervisor->agents[i]));
+    struct sandbox_facts facts;
+    sandbox_look(&facts);
+    OWNED char *sandbox = sandbox_summary(sandbox_mode(), &facts);
     return json_pack("{s:{s:i, s:I, s:s, s:s}, s:o}", "supervisor", "pid", (int)getpid(), "uptime_seconds",
                      (json_int_t)((clock_monotonic_ms() - supervisor->started_at) / 1000), "version",
-                     AGENTOS_VERSION, "sandbox", "none", "agents", agents);
+                     AGENTOS_VERSION, "sandbox", sandbox, "agents", agents);
 }

@@ -6,6 +6,8 @@
 #include <sys/types.h>
 
 #include "common/roster.h"
+#include "common/sandbox.h"
+#include "common/threads.h"
 
 struct worker_start {
     struct roster_agent *agent; /* owned */
@@ -14,6 +16,8 @@ struct worker_start {
     char *data_dir;
     int64_t poll_seconds;
     pid_t supervisor;
+    const struct sandbox *sandbox; /* the zygote's; entered by the worker */
+    struct threads_before threads;
 };
 
 /* The whole life of a worker process, after the zygote's fork. Returns the exit status. */

@@ -344,11 +344,18 @@ int worker_live(struct worker_start *start)
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
     worker.signals = take_signals();
+    threads_begin_few(&start->threads);
     worker.link = link_open(start->url, &fault);
+    threads_end_few(&start->threads);
     if (!worker.link) {
         log_error("agent", worker.name, "Cannot reach the supervisor: %s. This worker ends.", fault.text);
         close_parts(&worker);
         return EX_UNAVAILABLE;
+    }
+    if (!sandbox_tighten(start->sandbox, &fault)) {
+        log_error("agent", worker.name, "Not wholly in its sandbox, so this worker ends: %s", fault.text);
+        close_parts(&worker);
+        return EX_CONFIG;
     }
     worker_say(&worker, MESSAGE_HELLO, worker.name, start->generation);
     if (open_parts(&worker, &fault)) {

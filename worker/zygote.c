@@ -31,18 +31,20 @@ struct gate {
 struct zygote {
     struct channel channel;
     struct gate *gates;
+    struct sandbox *sandbox;
 };
 
 /* --- in the worker --- */
 
 enum { GATE = STDERR_FILENO + 1 };
 
-/* Nothing is inherited but standard output and error: not the zygote's channel, not the others' gates. */
+/* Nothing is inherited but standard error: not the zygote's channel, not the others' gates. */
 static void keep_only(int gate)
 {
-    int nothing = open("/dev/null", O_RDONLY);
+    int nothing = open("/dev/null", O_RDWR);
     if (nothing > STDIN_FILENO)
         dup2(nothing, STDIN_FILENO);
+    dup2(STDIN_FILENO, STDOUT_FILENO);
     if (gate != GATE)
         dup2(gate, GATE);
     close_range(GATE + 1, ~0U, 0);
@@ -73,6 +75,21 @@ static void own_tree(const struct worker_start *start)
         ;
 }
 
+/* From here on the worker has its tree, one connection to make, and no more. */
+static bool confine(struct worker_start *start)
+{
+    struct fault fault;
+    OWNED char *tree = memory_print("%s/agents/%s", start->data_dir, start->agent->name);
+    struct sandbox_room room = {.tree = tree,
+                                .memory_bytes = start->agent->limits.memory_mb * 1024 * 1024,
+                                .open_files = start->agent->limits.open_files};
+    threads_look(&start->threads);
+    if (sandbox_enter(start->sandbox, &room, &fault))
+        return true;
+    log_error("agent", start->agent->name, "Not in its sandbox, so this worker ends: %s", fault.text);
+    return false;
+}
+
 _Noreturn static void live(struct worker_start *start, int gate)
 {
     keep_only(gate);
@@ -82,7 +99,7 @@ _Noreturn static void live(struct worker_start *start, int gate)
     if (!belongs_to(start->supervisor))
         _exit(EX_UNAVAILABLE);
     own_tree(start);
-    _exit(worker_live(start));
+    _exit(confine(start) ? worker_live(start) : EX_CONFIG);
 }
 
 /* --- in the zygote --- */
@@ -151,6 +168,7 @@ static bool on_spawn(struct zygote *zygote, struct reader *reader)
     if (understood) {
         start.poll_seconds = (int64_t)poll_seconds;
         start.supervisor = (pid_t)supervisor;
+        start.sandbox = zygote->sandbox;
         start.agent = roster_decode(definition, strlen(definition));
         understood = start.agent != NULL;
     }
@@ -224,6 +242,11 @@ int zygote_run(int fd)
     if (!history_library_start(&fault)) {
         log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);
         return EX_SOFTWARE;
+    }
+    zygote.sandbox = sandbox_prepare(SANDBOX_WORKER, sandbox_mode(), &fault); /* compiled once for all */
+    if (!zygote.sandbox) {
+        log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);
+        return EX_CONFIG;
     }
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, O_NONBLOCK);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/gateway/gateway.h"
 
@@ -36,6 +37,18 @@ static void harden(void)
     signal(SIGHUP, SIG_IGN);
 }
 
+/* The network and nothing else; before the first library makes a thread. */
+static bool confine(struct fault *fault)
+{
+    const char *readable[] = {getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR"), NULL};
+    if (!readable[0])
+        readable[0] = readable[1], readable[1] = NULL;
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_GATEWAY, sandbox_mode(), fault);
+    bool confined = sandbox && sandbox_enter(sandbox, &(struct sandbox_room){.readable = readable}, fault);
+    sandbox_free(sandbox);
+    return confined;
+}
+
 int main(int count, char **arguments)
 {
     harden();
@@ -51,6 +64,10 @@ int main(int count, char **arguments)
     close(handed);
     if (!secrets) {
         log_error("gateway", NULL, "%s", fault.text);
+        return EX_CONFIG;
+    }
+    if (!confine(&fault)) {
+        log_error("gateway", NULL, "not in its sandbox, so it ends: %s", fault.text);
         return EX_CONFIG;
     }
     return gateway_run(channel, secrets);

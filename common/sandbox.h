@@ -1,0 +1,87 @@
+/* The sandbox: what a process of ours is left with (contract section 11).
+ *
+ *   Landlock   which files, TCP ports, abstract sockets and signals (per kernel: sandbox_facts says what it knows)
+ *   seccomp    which system calls, through libseccomp; closes what Landlock leaves open: modes, owners, time stamps,
+ *              extended attributes, sockets, signals
+ *   the rest   no new privileges, no capabilities, not dumpable, no memory both writable and executable, limits
+ *
+ * It is prepared once (the filters are compiled, 0.5 ms) and entered by as many forks as one likes. Enter while the
+ * process has one thread: before Landlock's ABI 8 it binds only the thread that asks, and what that one makes later.
+ *
+ * What it leaves open, because no kernel that we know can close it: stat(2), access(2) and readlink(2) tell of any
+ * path whether it exists and what its metadata are. */
+#ifndef AGENTOS_COMMON_SANDBOX_H
+#define AGENTOS_COMMON_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+
+enum sandbox_mode {
+    SANDBOX_REQUIRE,     /* what is missing of the floor (Landlock ABI 2, seccomp) is a fault */
+    SANDBOX_BEST_EFFORT, /* goes on with what there is */
+    SANDBOX_OFF,         /* only the limits */
+};
+
+enum sandbox_role {
+    SANDBOX_WORKER,  /* its tree; one connection, then none (sandbox_tighten) */
+    SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
+    SANDBOX_COMMAND, /* `agentos exec`: a worker's, and the system's programs can be read and executed */
+    SANDBOX_ROLES
+};
+
+/* What is one process's own. */
+struct sandbox_room {
+    const char *tree;            /* the folder that it may write; NULL: none */
+    const char *const *readable; /* more files and folders to read, NULL at the end; NULL: none. Missing ones
+                                           are passed over */
+    int64_t memory_bytes, open_files; /* 0: no limit of ours */
+};
+
+struct sandbox;
+
+enum sandbox_mode sandbox_mode(void); /* AGENTOS_SANDBOX */
+
+/* Compiles the role's filters. NULL and fault: the mode is SANDBOX_REQUIRE, and the kernel lacks a part of the floor,
+ * or libseccomp failed. With SANDBOX_OFF nothing is asked of the kernel. */
+struct sandbox *sandbox_prepare(enum sandbox_role role, enum sandbox_mode mode, struct fault *fault);
+void sandbox_free(struct sandbox *sandbox); /* NULL is fine */
+
+/* The calling process, which must have one thread, is in the sandbox from here on, for good, with all that it will
+ * fork or execute. False and fault: it is not, or not wholly: it must end without touching anything. */
+bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault);
+
+/* The second step, over all threads: no socket can be made or connected any more, no thread and no process started,
+ * standard error only be written. False and fault as above. */
+bool sandbox_tighten(const struct sandbox *sandbox, struct fault *fault);
+
+/* The supervisor's own part: no new privileges (so nor for anybody below it), no core file, not dumpable. */
+void sandbox_harden(void);
+
+/* --- what holds here (sandbox_report.c) --- */
+
+struct sandbox_facts {
+    int landlock; /* the kernel's ABI; 0: none, and then landlock_error says why (errno) */
+    int landlock_error;
+    bool seccomp;
+    int seccomp_error;
+    bool mdwe;
+};
+
+enum { SANDBOX_LANDLOCK_FLOOR = 2, SANDBOX_LANDLOCK_KNOWN = 7 };
+
+void sandbox_look(struct sandbox_facts *facts);
+/* False and fault: a part of the floor is missing; the sentence names it, and what to do. */
+bool sandbox_floor(const struct sandbox_facts *facts, struct fault *fault);
+/* What a newer kernel would add to the sandbox, a sentence a line; nothing when all is there. */
+void sandbox_lacks(const struct sandbox_facts *facts, struct buffer *lines);
+/* For `status`: "landlock 7, seccomp", "off", "best-effort: seccomp, no landlock". Caller frees. */
+char *sandbox_summary(enum sandbox_mode mode, const struct sandbox_facts *facts);
+
+/* Enters a worker's sandbox in a child process and sees there that what must be refused is refused. False and fault:
+ * it isn't, whatever the kernel says of itself. Only while the calling process has one thread. */
+bool sandbox_prove(enum sandbox_mode mode, struct fault *fault);
+
+#endif

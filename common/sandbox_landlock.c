@@ -1,0 +1,183 @@
+/* Which files a process may open, and what else Landlock scopes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/sandbox_part.h"
+
+/* The kernel's interface. Debian 12's header ends at ABI 2, so all of it is said here. */
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
+#define SYS_landlock_restrict_self  446
+#endif
+
+enum { RULE_PATH_BENEATH = 1, CREATE_RULESET_VERSION = 1 };
+
+struct ruleset {
+    uint64_t files, net, scoped; /* the second since ABI 4, the third since 6 */
+};
+
+struct path_beneath {
+    uint64_t allowed;
+    int32_t parent;
+} __attribute__((packed));
+
+enum {
+    EXECUTE = 1 << 0,
+    WRITE_FILE = 1 << 1,
+    READ_FILE = 1 << 2,
+    READ_DIR = 1 << 3,
+    REMOVE_DIR = 1 << 4,
+    REMOVE_FILE = 1 << 5,
+    MAKE_CHAR = 1 << 6,
+    MAKE_DIR = 1 << 7,
+    MAKE_REG = 1 << 8,
+    MAKE_SOCK = 1 << 9,
+    MAKE_FIFO = 1 << 10,
+    MAKE_BLOCK = 1 << 11,
+    MAKE_SYM = 1 << 12,
+    REFER = 1 << 13,     /* ABI 2 */
+    TRUNCATE = 1 << 14,  /* 3 */
+    IOCTL_DEV = 1 << 15, /* 5 */
+
+    READ = READ_FILE | READ_DIR,
+    OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV,
+    /* No link, socket, FIFO or device is made, and nothing executed: an agent's tree is text. */
+    TREE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE,
+
+    BIND_TCP = 1 << 0,
+    CONNECT_TCP = 1 << 1,
+    SCOPE_ABSTRACT_UNIX = 1 << 0,
+    SCOPE_SIGNAL = 1 << 1,
+};
+
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND))
+
+/* What the kernel can withhold, by its ABI. Whatever is withheld and in no rule is refused. */
+static const struct {
+    int abi;
+    unsigned roles;
+    struct ruleset withheld;
+} steps[] = {
+    {1, EVERYBODY, {.files = REFER - 1}},
+    {2, EVERYBODY, {.files = REFER}},
+    {3, EVERYBODY, {.files = TRUNCATE}},
+    {4, FOR(WORKER) | FOR(COMMAND), {.net = BIND_TCP | CONNECT_TCP}},
+    {4, FOR(GATEWAY), {.net = BIND_TCP}},
+    {5, EVERYBODY, {.files = IOCTL_DEV}},
+    {6, EVERYBODY, {.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL}},
+};
+
+/* A worker needs none of these: whatever it uses of the system was loaded before it was forked. */
+static const struct {
+    unsigned roles;
+    const char *path;
+    uint64_t allowed;
+} places[] = {
+    {FOR(GATEWAY), "/etc/ssl", READ},
+    {FOR(GATEWAY), "/usr/share/ca-certificates", READ}, /* where /etc/ssl's links lead */
+    {FOR(GATEWAY), "/usr/local/share/ca-certificates", READ},
+    {FOR(GATEWAY), "/etc/pki", READ},
+    {FOR(GATEWAY), "/etc/resolv.conf", READ},
+    {FOR(GATEWAY), "/run/systemd/resolve",
+     READ}, /* where a link from there may lead, rewritten as networks come */
+    {FOR(GATEWAY), "/run/resolvconf", READ},
+    {FOR(GATEWAY), "/run/NetworkManager", READ},
+    {FOR(GATEWAY), "/etc/hosts", READ},
+    {FOR(GATEWAY), "/etc/host.conf", READ},
+    {FOR(GATEWAY), "/etc/nsswitch.conf", READ},
+    {FOR(GATEWAY), "/etc/gai.conf", READ},
+    {FOR(GATEWAY), "/etc/services", READ},
+    {FOR(GATEWAY), "/usr/lib", READ}, /* name service modules are loaded when first asked */
+    {FOR(GATEWAY), "/lib", READ},
+    {FOR(GATEWAY), "/lib64", READ},
+    {FOR(COMMAND), "/usr", READ | EXECUTE},
+    {FOR(COMMAND), "/bin", READ | EXECUTE},
+    {FOR(COMMAND), "/sbin", READ | EXECUTE},
+    {FOR(COMMAND), "/lib", READ | EXECUTE},
+    {FOR(COMMAND), "/lib64", READ | EXECUTE},
+    {FOR(COMMAND), "/etc/alternatives", READ},
+    {FOR(GATEWAY) | FOR(COMMAND), "/etc/ld.so.cache", READ},
+    {FOR(GATEWAY) | FOR(COMMAND), "/etc/localtime", READ},
+    {FOR(GATEWAY) | FOR(COMMAND), "/dev/urandom", READ_FILE},
+    {FOR(COMMAND), "/dev/random", READ_FILE},
+    {FOR(COMMAND), "/dev/zero", READ_FILE},
+    {FOR(COMMAND), "/dev/null", READ_FILE | WRITE_FILE | TRUNCATE},
+    {FOR(COMMAND), "/dev/tty", READ_FILE | WRITE_FILE | IOCTL_DEV},
+};
+
+int landlock_abi(void)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+    return abi > 0 ? (int)abi : 0;
+}
+
+static struct ruleset withheld_by(int abi, enum sandbox_role role)
+{
+    struct ruleset all = {0};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i].abi <= abi && (steps[i].roles & 1u << role)) {
+            all.files |= steps[i].withheld.files;
+            all.net |= steps[i].withheld.net;
+            all.scoped |= steps[i].withheld.scoped;
+        }
+    return all;
+}
+
+/* A kernel refuses a structure with bytes behind what it knows, unless they are zero; so each gets its own size. */
+static size_t ruleset_size(int abi)
+{
+    return abi >= 6   ? sizeof(struct ruleset)
+           : abi >= 4 ? offsetof(struct ruleset, scoped)
+                      : offsetof(struct ruleset, net);
+}
+
+/* The rules hold for what lies at the path now, wherever it is renamed to. Missing: nothing is allowed, which is no
+ * fault but for the tree. */
+static bool allow(int rules, const struct ruleset *withheld, const char *path, uint64_t allowed, bool needed,
+                  struct fault *fault)
+{
+    OWNED_FD int at = open(path, O_PATH | O_CLOEXEC);
+    struct stat status;
+    if (at < 0 && !needed)
+        return true;
+    if (at < 0 || fstat(at, &status) != 0)
+        return fault_errno(fault, "cannot open %s for the sandbox", path);
+    if (!S_ISDIR(status.st_mode))
+        allowed &= OF_A_FILE;
+    struct path_beneath rule = {.allowed = allowed & withheld->files, .parent = at};
+    return syscall(SYS_landlock_add_rule, rules, RULE_PATH_BENEATH, &rule, 0) == 0 ||
+           fault_errno(fault, "cannot allow %s in the sandbox", path);
+}
+
+static bool allow_all(const struct sandbox *sandbox, const struct sandbox_room *room, int rules,
+                      const struct ruleset *withheld, struct fault *fault)
+{
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if ((places[i].roles & 1u << sandbox->role) &&
+            !allow(rules, withheld, places[i].path, places[i].allowed, false, fault))
+            return false;
+    for (const char *const *path = room->readable; path && *path; path++)
+        if (!allow(rules, withheld, *path, READ, false, fault))
+            return false;
+    uint64_t tree = sandbox->role == SANDBOX_COMMAND ? TREE | EXECUTE : TREE;
+    return !room->tree || allow(rules, withheld, room->tree, tree, true, fault);
+}
+
+bool landlock_confine(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault)
+{
+    int abi = sandbox->facts.landlock;
+    struct ruleset withheld = withheld_by(abi, sandbox->role);
+    OWNED_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &withheld, ruleset_size(abi), 0);
+    if (rules < 0)
+        return fault_errno(fault, "cannot make the sandbox's rules (Landlock %d)", abi);
+    return allow_all(sandbox, room, rules, &withheld, fault) &&
+           (syscall(SYS_landlock_restrict_self, rules, 0) == 0 ||
+            fault_errno(fault, "cannot enter the sandbox (Landlock %d)", abi));
+}

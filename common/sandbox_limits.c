@@ -1,0 +1,142 @@
+/* Limits, capabilities, and what a process may become. */
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/sandbox_part.h"
+
+/* Debian 12's headers know the kernel before it had this (6.3). */
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE              65
+#define PR_GET_MDWE              66
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+#ifndef SECBIT_NOROOT
+#define SECBIT_NOROOT        (1 << 0)
+#define SECBIT_NOROOT_LOCKED (1 << 1)
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SHADOWED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SHADOWED true
+#endif
+#endif
+#ifndef SHADOWED
+#define SHADOWED false
+#endif
+
+enum { CAPABILITIES_MAX = 64 };
+
+/* The largest file: more than any pack of texts, less than a disk. Standard error may be a long log, and is written
+ * under this limit too. */
+#define FILE_MOST ((rlim_t)16 << 30)
+
+/* There is no RLIMIT_NPROC: it counts all processes of the user, other agents' and other containers' too. That a worker
+ * starts nothing is seccomp's affair. */
+static const struct {
+    unsigned roles;
+    int resource; /* as for setrlimit */
+    rlim_t most;
+    const char *name;
+} limits[] = {
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_CORE, 0, "RLIMIT_CORE"},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_FSIZE, FILE_MOST, "RLIMIT_FSIZE"},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK"},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_MSGQUEUE, 0, "RLIMIT_MSGQUEUE"},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_RTPRIO, 0, "RLIMIT_RTPRIO"},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_NICE, 0, "RLIMIT_NICE"},
+};
+
+/* Never above what the process has. */
+static bool lower(int resource, rlim_t most, const char *name, struct fault *fault)
+{
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) != 0)
+        return fault_errno(fault, "cannot read %s", name);
+    if (limit.rlim_max > most)
+        limit.rlim_max = most;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(resource, &limit) == 0 || fault_errno(fault, "cannot set %s", name);
+}
+
+/* Memory is RLIMIT_DATA: private memory that can be written. Address space says nothing of a process with nng's and
+ * malloc's reservations; those don't count here before they are used. Thread stacks count whole, so they are made
+ * small (common/threads.h). The address sanitizer's shadow would count as well. */
+bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct fault *fault)
+{
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error of that write, not the end */
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if ((limits[i].roles & 1u << role) &&
+            !lower(limits[i].resource, limits[i].most, limits[i].name, fault))
+            return false;
+    if (room->open_files > 0 && !lower(RLIMIT_NOFILE, (rlim_t)room->open_files, "RLIMIT_NOFILE", fault))
+        return false;
+    return room->memory_bytes <= 0 || SHADOWED ||
+           lower(RLIMIT_DATA, (rlim_t)room->memory_bytes, "RLIMIT_DATA", fault);
+}
+
+/* --- privileges --- */
+
+/* Who never had CAP_SETPCAP can't shrink the bounding set, and needn't: without new privileges it gives nothing. */
+static bool drop_bounding(struct fault *fault)
+{
+    for (unsigned long capability = 0; capability < CAPABILITIES_MAX; capability++) {
+        int there = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+        if (there < 0)
+            break;
+        if (there == 1 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EPERM)
+            return fault_errno(fault, "cannot drop capability %lu from the bounding set", capability);
+    }
+    return true;
+}
+
+static bool have_none(struct fault *fault)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (syscall(SYS_capset, &header, data) != 0)
+        return fault_errno(fault, "cannot drop the capabilities");
+    memset(data, 0xff, sizeof data);
+    if (syscall(SYS_capget, &header, data) != 0)
+        return fault_errno(fault, "cannot read the capabilities");
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++)
+        if (data[i].effective || data[i].permitted || data[i].inheritable)
+            return fault_set(fault, "capabilities are left after dropping them all");
+    return true;
+}
+
+bool privileges_drop(struct fault *fault)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return fault_errno(fault, "cannot give up new privileges");
+    prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0,
+          0);                                                 /* root executes with none; belt and braces */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* they go with the permitted ones anyhow */
+    return drop_bounding(fault) && have_none(fault);
+}
+
+/* --- memory and the process itself --- */
+
+bool mdwe_there(void)
+{
+    return prctl(PR_GET_MDWE, 0, 0, 0, 0) >= 0;
+}
+
+bool mdwe_set(struct fault *fault)
+{
+    return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0 ||
+           fault_errno(fault, "cannot refuse memory that is both writable and executable");
+}
+
+bool dumpable_clear(struct fault *fault)
+{
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ||
+           fault_errno(fault, "cannot make the process undumpable");
+}

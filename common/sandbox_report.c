@@ -1,0 +1,133 @@
+/* What holds here, and what a person should know of it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/sandbox_part.h"
+
+/* What a sandbox lacks below each Landlock ABI, and what closes the hole meanwhile. */
+static const struct {
+    int abi;
+    const char *kernel, *lack;
+} gains[] = {
+    {3, "6.2", "truncate(2) outside the tree is refused by the system call filter alone"},
+    {4, "6.7", "TCP is refused by the system call filter alone"},
+    {5, "6.10", "requests to devices (ioctl) are refused by the system call filter alone"},
+    {6, "6.12",
+     "signals and abstract sockets are refused by the system call filter alone; a command of "
+     "`agentos exec` can send signals to other processes of the same user"},
+};
+
+void sandbox_look(struct sandbox_facts *facts)
+{
+    *facts = (struct sandbox_facts){0};
+    facts->landlock = landlock_abi();
+    facts->landlock_error = facts->landlock ? 0 : errno;
+    if (facts->landlock > SANDBOX_LANDLOCK_KNOWN)
+        facts->landlock = SANDBOX_LANDLOCK_KNOWN; /* what a newer one adds, this program can't ask for */
+    facts->seccomp = seccomp_there();
+    facts->seccomp_error = facts->seccomp ? 0 : errno;
+    facts->mdwe = mdwe_there();
+}
+
+static const char *why_no_landlock(int error)
+{
+    return error == ENOSYS       ? "the kernel has none; it came with Linux 5.13"
+           : error == EOPNOTSUPP ? "it is switched off; add landlock to the kernel's lsm= parameter"
+           : error == EPERM
+               ? "the container's own system call filter refuses it; Docker allows it from 20.10.18 on"
+               : strerror(error);
+}
+
+bool sandbox_floor(const struct sandbox_facts *facts, struct fault *fault)
+{
+    if (facts->landlock == 0)
+        return fault_set(fault, "the sandbox needs Landlock, and there is none here: %s",
+                         why_no_landlock(facts->landlock_error));
+    if (facts->landlock < SANDBOX_LANDLOCK_FLOOR)
+        return fault_set(fault, "the sandbox needs Landlock ABI %d (Linux 5.19), and the kernel has ABI %d",
+                         SANDBOX_LANDLOCK_FLOOR, facts->landlock);
+    if (!facts->seccomp)
+        return fault_set(fault, "the sandbox needs seccomp filters, and there are none here: %s",
+                         strerror(facts->seccomp_error));
+    return true;
+}
+
+void sandbox_lacks(const struct sandbox_facts *facts, struct buffer *lines)
+{
+    if (facts->landlock >= SANDBOX_LANDLOCK_FLOOR)
+        for (size_t i = 0; i < sizeof gains / sizeof *gains; i++)
+            if (facts->landlock < gains[i].abi)
+                buffer_print(lines, "before Linux %s (Landlock ABI %d) %s\n", gains[i].kernel, gains[i].abi,
+                             gains[i].lack);
+    if (!facts->mdwe)
+        buffer_text(
+            lines,
+            "before Linux 6.3 memory both writable and executable is refused by the system call filter "
+            "alone\n");
+}
+
+char *sandbox_summary(enum sandbox_mode mode, const struct sandbox_facts *facts)
+{
+    if (mode == SANDBOX_OFF)
+        return memory_text("off");
+    OWNED char *landlock = facts->landlock >= SANDBOX_LANDLOCK_FLOOR
+                               ? memory_print("landlock %d", facts->landlock)
+                               : memory_text("no landlock");
+    const char *seccomp = facts->seccomp ? "seccomp" : "no seccomp";
+    return memory_print("%s%s, %s", sandbox_floor(facts, NULL) ? "" : "best-effort: ", landlock, seccomp);
+}
+
+/* --- the proof --- */
+
+static const char *const findings[] = {
+    NULL,
+    "a process of ours could not enter it",
+    "a folder outside the tree could still be opened",
+    "a network socket could still be made",
+    "a socket could still be made after the connection to the supervisor",
+};
+
+static bool refused(int fd)
+{
+    return fd < 0 && (errno == EACCES || errno == EPERM);
+}
+
+/* Which of the findings; 0: all is refused. */
+static int try_it(const struct sandbox *sandbox)
+{
+    if (!sandbox_enter(sandbox, &(struct sandbox_room){.tree = NULL}, NULL))
+        return 1;
+    if (!refused(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)))
+        return 2;
+    if (!refused(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)))
+        return 3;
+    return !sandbox_tighten(sandbox, NULL)                            ? 1
+           : !refused(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) ? 4
+                                                                      : 0;
+}
+
+bool sandbox_prove(enum sandbox_mode mode, struct fault *fault)
+{
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, mode, fault);
+    if (!sandbox)
+        return false;
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(try_it(sandbox));
+    sandbox_free(sandbox);
+    if (child < 0)
+        return fault_errno(fault, "the sandbox can't be tried");
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return fault_errno(fault, "the sandbox can't be tried");
+    int finding = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    if (finding == 0)
+        return true;
+    return fault_set(fault, "the sandbox does not hold here: %s", findings[finding < 5 ? finding : 1]);
+}

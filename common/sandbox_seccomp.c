@@ -1,0 +1,448 @@
+/* Which system calls a process may make, as tables; libseccomp makes the filter of them.
+ *
+ * What is on no list is refused with EPERM, not by killing: a library that probes for something (a newer call, a
+ * faster way) goes on with what it has, and an attacker learns nothing and gets nothing either way. Killing would turn
+ * each harmless surprise, say of a newer libc, into an agent that never starts again. Nothing is logged by the
+ * kernel: whoever is inside could fill the log of the whole machine. Only another architecture's calls kill, since no
+ * program of ours makes them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/sandbox_part.h"
+
+/* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
+#define OWN_PID   0x5eed1d00u
+
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND))
+
+enum verdict { ALLOW, REFUSE, ABSENT /* ENOSYS */, PRETEND /* answered 0, not done */ };
+
+struct condition {
+    unsigned place;
+    enum scmp_compare how;
+    uint64_t a, b;
+};
+
+struct rule {
+    unsigned roles;
+    enum verdict verdict;
+    const char *call;
+    size_t count;
+    struct condition conditions[2];
+};
+
+#define IS(place, value)                                                                                     \
+    {                                                                                                        \
+        place, SCMP_CMP_EQ, value, 0                                                                         \
+    }
+#define BITS(place, mask, value)                                                                             \
+    {                                                                                                        \
+        place, SCMP_CMP_MASKED_EQ, mask, value                                                               \
+    }
+
+/* --- calls without conditions --- */
+
+static const char *const plain[] = {
+    /* descriptors */
+    "read",
+    "readv",
+    "pread64",
+    "preadv",
+    "write",
+    "writev",
+    "pwrite64",
+    "pwritev",
+    "lseek",
+    "_llseek",
+    "close",
+    "poll",
+    "ppoll",
+    "select",
+    "_newselect",
+    "pselect6",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "epoll_pwait",
+    "eventfd2",
+    "pipe2",
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "sync_file_range",
+    "ftruncate",
+    "fallocate",
+    "fadvise64",
+    "flock",
+    "dup",
+    "signalfd4",
+    "timerfd_create",
+    "timerfd_settime",
+    "copy_file_range",
+    /* files: Landlock says which */
+    "openat",
+    "openat2",
+    "open",
+    "creat",
+    "fstat",
+    "stat",
+    "lstat",
+    "newfstatat",
+    "fstatat64",
+    "statx",
+    "fstatfs",
+    "access",
+    "faccessat",
+    "faccessat2",
+    "readlink",
+    "readlinkat",
+    "getdents64",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "umask",
+    "getcwd",
+    /* memory and threads */
+    "brk",
+    "munmap",
+    "mremap",
+    "madvise",
+    "msync",
+    "mincore",
+    "membarrier",
+    "futex",
+    "futex_waitv",
+    "set_robust_list",
+    "rseq",
+    "set_tid_address",
+    "sched_yield",
+    "sched_getaffinity",
+    "getcpu",
+    "exit",
+    "exit_group",
+    "restart_syscall",
+    /* signals to oneself */
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "rt_sigpending",
+    "rt_sigsuspend",
+    "rt_sigtimedwait",
+    "sigaltstack",
+    "sigreturn",
+    /* time, and who one is */
+    "clock_gettime",
+    "clock_getres",
+    "clock_nanosleep",
+    "nanosleep",
+    "gettimeofday",
+    "time",
+    "times",
+    "getrusage",
+    "getpid",
+    "gettid",
+    "getppid",
+    "getpgid",
+    "getpgrp",
+    "getsid",
+    "getuid",
+    "geteuid",
+    "getgid",
+    "getegid",
+    "getgroups",
+    "getresuid",
+    "getresgid",
+    "getrandom",
+    "uname",
+    "sysinfo",
+    "capget",
+};
+
+static const char *const plain_socket[] = {
+    /* on sockets that are there; making them is another matter */
+    "sendmsg",  "sendto",     "recvmsg",    "recvfrom",    "sendmmsg",    "recvmmsg",
+    "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername",
+};
+
+static const char *const plain_command[] = {
+    "execve",
+    "fork",
+    "vfork",
+    "wait4",
+    "waitid",
+    "dup2",
+    "dup3",
+    "pipe",
+    "chdir",
+    "fchdir",
+    "setsid",
+    "setpgid",
+    "getpriority",
+    "sendfile",
+    "splice",
+    "tee",
+    "alarm",
+    "setitimer",
+    "getitimer",
+    "pause",
+    "epoll_create",
+    "eventfd",
+    "arch_prctl",
+    "close_range",
+    "statfs",
+    "symlink",
+    "symlinkat",
+    "sched_getscheduler",
+    "sched_getparam",
+    "getxattr",
+    "lgetxattr",
+    "fgetxattr",
+    "listxattr",
+    "llistxattr",
+    "flistxattr",
+    "timer_create",
+    "timer_settime",
+    "timer_delete",
+    "get_robust_list",
+    "getrlimit",
+};
+
+/* Modes, owners and time stamps of any path can be changed past Landlock. libgit2 and others set them as a matter of
+ * course and give up when that fails, so they are told that it is done. In the tree nothing depends on it. */
+static const char *const pretended[] = {
+    "chmod",    "fchmod", "fchmodat", "fchmodat2", "chown",     "fchown",           "lchown",
+    "fchownat", "utime",  "utimes",   "futimesat", "utimensat", "utimensat_time64",
+};
+
+/* The libraries know an older way when a call isn't there. Its flags lie in memory, where no filter sees them. */
+static const char *const absent[] = {"clone3"};
+
+/* --- calls with conditions --- */
+
+#define THREAD (CLONE_VM | CLONE_THREAD | CLONE_SIGHAND)
+#define NAMESPACES                                                                                           \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |            \
+     CLONE_NEWNET)
+
+static const struct rule conditional[] = {
+    /* Memory that can be executed comes from files that were loaded before, or, for commands, from files at all. */
+    {FOR(WORKER), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC, 0)}},
+    {FOR(WORKER), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC, 0)}},
+    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, 0)}},
+    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)}},
+    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, PROT_WRITE)}},
+    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC | PROT_WRITE, 0)}},
+    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)}},
+    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC | PROT_WRITE, PROT_WRITE)}},
+    {EVERYBODY, ALLOW, "mprotect", 1, {BITS(2, PROT_EXEC, 0)}},
+
+    {FOR(WORKER) | FOR(GATEWAY), ALLOW, "clone", 1, {BITS(0, THREAD | NAMESPACES, THREAD)}},
+    {FOR(COMMAND), ALLOW, "clone", 1, {BITS(0, NAMESPACES, 0)}},
+
+    /* abort() and the like; a command's children are many, so there Landlock (ABI 6) must do */
+    {FOR(WORKER) | FOR(GATEWAY), ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
+    {FOR(WORKER) | FOR(GATEWAY), ALLOW, "kill", 1, {IS(0, OWN_PID)}},
+
+    {EVERYBODY, ALLOW, "prlimit64", 1, {IS(0, 0)}},
+    {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_SET_NAME)}},
+    {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_GET_NAME)}},
+
+    /* To whom a descriptor's signals go (F_SETOWN) is not theirs to choose, nor which signal a broken lease sends. */
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_DUPFD)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_DUPFD_CLOEXEC)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETFD)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETFD)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETFL)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETFL)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETLK)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETLK)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETLKW)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_OFD_GETLK)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_OFD_SETLK)}},
+    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_OFD_SETLKW)}},
+    {FOR(WORKER), ALLOW, "fcntl", 1, {IS(1, F_GETLEASE)}},
+    {FOR(WORKER), ALLOW, "fcntl", 1, {IS(1, F_SETLEASE)}},
+    {FOR(WORKER), ALLOW, "fcntl", 2, {IS(1, F_SETSIG), IS(2, SIGURG)}},
+
+    /* No TIOCSTI, which types into the terminal of whoever started us. */
+    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIONREAD)}},
+    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIONBIO)}},
+    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIOCLEX)}},
+    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIONCLEX)}},
+    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, TCGETS)}},
+    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, TIOCGWINSZ)}},
+    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETS)}},
+    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETSW)}},
+    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETSF)}},
+    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TIOCGPGRP)}},
+    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TIOCSPGRP)}},
+
+    /* The one connection of a worker's, made before it reads anything of others; then sandbox_tighten. */
+    {FOR(WORKER), ALLOW, "socket", 1, {IS(0, AF_UNIX)}},
+    {FOR(WORKER), ALLOW, "connect", 0, {{0}}},
+    {FOR(WORKER), ALLOW, "sched_setaffinity", 0, {{0}}},
+    {FOR(WORKER), ALLOW, "seccomp", 1, {IS(0, SECCOMP_SET_MODE_FILTER)}},
+
+    /* The network, and the kernel's list of addresses for the resolver. No AF_UNIX: no other process's socket. */
+    {FOR(GATEWAY), ALLOW, "socket", 1, {IS(0, AF_INET)}},
+    {FOR(GATEWAY), ALLOW, "socket", 1, {IS(0, AF_INET6)}},
+    {FOR(GATEWAY), ALLOW, "socket", 2, {IS(0, AF_NETLINK), IS(2, 0)}},
+    {FOR(GATEWAY), ALLOW, "connect", 0, {{0}}},
+    {FOR(GATEWAY), ALLOW, "bind", 0, {{0}}},
+    {EVERYBODY, ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
+};
+
+/* --- the second step of a worker's --- */
+
+/* `start nothing but its auditor`: nothing is started here. An auditor is best started by the zygote on the
+ * supervisor's word, beside the worker; were it the worker's own child, fork and execve would belong to the first list
+ * and a check of what is executed to Landlock's EXECUTE on one file. */
+static const char *const refused_later[] = {
+    "socket", "socketpair", "connect", "clone", "fork", "vfork", "seccomp", "sched_setaffinity",
+};
+
+/* Standard error is the log, shared with all: it may be written and looked at, not cut, moved in, or given another
+ * number under which that would go. A compare of 32 bits: the kernel looks at no more of a descriptor. */
+static const char *const refused_on_log[] = {
+    "ftruncate", "fallocate", "pwrite64",        "pwritev",         "lseek",
+    "dup",       "fcntl",     "sync_file_range", "copy_file_range",
+};
+
+/* --- making the filter --- */
+
+static const uint32_t actions[] = {[ALLOW] = SCMP_ACT_ALLOW,
+                                   [REFUSE] = SCMP_ACT_ERRNO(EPERM),
+                                   [ABSENT] = SCMP_ACT_ERRNO(ENOSYS),
+                                   [PRETEND] = SCMP_ACT_ERRNO(0)};
+
+/* A call that this architecture doesn't have, or this libseccomp doesn't know, can be on no list: then the default
+ * holds. When it was to be refused while all else is allowed, that fails closed in the caller: false. */
+static bool add(scmp_filter_ctx filter, const struct rule *rule)
+{
+    struct scmp_arg_cmp compares[2];
+    int number = seccomp_syscall_resolve_name(rule->call);
+    if (number < 0)
+        return rule->verdict != REFUSE || number != __NR_SCMP_ERROR;
+    for (size_t i = 0; i < rule->count; i++) {
+        const struct condition *condition = &rule->conditions[i];
+        compares[i] = (struct scmp_arg_cmp){condition->place, condition->how, condition->a, condition->b};
+    }
+    return seccomp_rule_add_array(filter, actions[rule->verdict], number, (unsigned)rule->count,
+                                  rule->count ? compares : NULL) == 0;
+}
+
+static bool add_names(scmp_filter_ctx filter, enum verdict verdict, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!add(filter, &(struct rule){.verdict = verdict, .call = names[i]}))
+            return false;
+    return true;
+}
+
+#define ADD(filter, verdict, names) add_names(filter, verdict, names, sizeof(names) / sizeof *(names))
+
+static bool allow_listed(scmp_filter_ctx filter, enum sandbox_role role)
+{
+    bool added = ADD(filter, ALLOW, plain) && ADD(filter, PRETEND, pretended) && ADD(filter, ABSENT, absent);
+    if (role != SANDBOX_COMMAND)
+        added = added && ADD(filter, ALLOW, plain_socket);
+    else
+        added = added && ADD(filter, ALLOW, plain_command);
+    for (size_t i = 0; added && i < sizeof conditional / sizeof *conditional; i++)
+        if (conditional[i].roles & 1u << role)
+            added = add(filter, &conditional[i]);
+    return added;
+}
+
+static bool refuse_listed(scmp_filter_ctx filter)
+{
+    bool added = ADD(filter, REFUSE, refused_later);
+    for (size_t i = 0; added && i < sizeof refused_on_log / sizeof *refused_on_log; i++)
+        added = add(filter, &(struct rule){.verdict = REFUSE,
+                                           .call = refused_on_log[i],
+                                           .count = 1,
+                                           .conditions = {BITS(0, UINT32_MAX, STDERR_FILENO)}});
+    return added && add(filter, &(struct rule){.verdict = REFUSE,
+                                               .call = "mmap",
+                                               .count = 1,
+                                               .conditions = {BITS(4, UINT32_MAX, STDERR_FILENO)}});
+}
+
+/* libseccomp 2.5 writes filters to descriptors only. */
+static bool export(scmp_filter_ctx filter, struct program *program, struct fault *fault)
+{
+    OWNED_FD int file = memfd_create("filter", MFD_CLOEXEC);
+    struct stat status;
+    if (file < 0 || seccomp_export_bpf(filter, file) != 0 || fstat(file, &status) != 0)
+        return fault_errno(fault, "cannot compile the system call filter");
+    size_t size = (size_t)status.st_size;
+    program->length = size / sizeof *program->code;
+    program->code = memory_new(program->length, sizeof *program->code);
+    return (size > 0 && pread(file, program->code, size, 0) == (ssize_t)size) ||
+           fault_set(fault, "the compiled system call filter can't be read back");
+}
+
+bool seccomp_compile(enum sandbox_role role, bool tightening, struct program *program, struct fault *fault)
+{
+    if (tightening && role != SANDBOX_WORKER)
+        return true;
+    scmp_filter_ctx filter = seccomp_init(tightening ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
+    bool made = filter && seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
+                (tightening ? refuse_listed(filter) : allow_listed(filter, role));
+    if (made)
+        seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree; without it only slower */
+    else
+        fault_set(fault, "libseccomp can't make the system call filter");
+    made = made && export(filter, program, fault);
+    seccomp_release(filter);
+    return made;
+}
+
+bool seccomp_there(void)
+{
+    const uint32_t wanted = SECCOMP_RET_ERRNO;
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0;
+}
+
+static struct sock_filter *with_own_pid(const struct program *program)
+{
+    struct sock_filter *code = memory_new(program->length, sizeof *code);
+    memcpy(code, program->code, program->length * sizeof *code);
+    for (size_t i = 0; i < program->length; i++)
+        if (BPF_CLASS(code[i].code) == BPF_JMP && code[i].k == OWN_PID)
+            code[i].k = (uint32_t)getpid();
+    return code;
+}
+
+bool seccomp_install(const struct program *program, bool all_threads, struct fault *fault)
+{
+    OWNED struct sock_filter *code = with_own_pid(program);
+    struct sock_fprog filter = {.len = (unsigned short)program->length, .filter = code};
+    unsigned flags = all_threads ? SECCOMP_FILTER_FLAG_TSYNC : 0;
+    long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+    if (result > 0) /* the thread that could not be brought along */
+        return fault_set(fault, "thread %ld stays outside the system call filter", result);
+    return result == 0 || fault_errno(fault, "cannot install the system call filter");
+}
