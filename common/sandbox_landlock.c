@@ -48,8 +48,10 @@ enum {
 
     READ = READ_FILE | READ_DIR,
     OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV,
-    /* No link, socket, FIFO or device is made, and nothing executed: an agent's tree is text. */
-    TREE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE,
+    /* A link, FIFO or socket that somebody planted is put aside by renaming it, which is to make one for Landlock. That
+     * none is made is seccomp's affair, and nothing is executed here at all: an agent's tree is text. */
+    TREE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO |
+           MAKE_SYM | REFER | TRUNCATE,
 
     BIND_TCP = 1 << 0,
     CONNECT_TCP = 1 << 1,

@@ -85,7 +85,10 @@ static enum statefile_news salvage(struct statefile *file, int tree, uint64_t in
                              "written to it",
                              file->path, why, strerror(errno)));
         file->blocked = true;
-        return STATEFILE_SAME;
+        if (file->seen)
+            return STATEFILE_SAME;
+        know(file, memory_text(""), 0); /* nobody can go on from what was never read as anything */
+        return STATEFILE_CHANGED;
     }
     trouble(file, NULL);
     file->blocked = false;

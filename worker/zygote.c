@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/channel.h"
@@ -243,6 +244,7 @@ int zygote_run(int fd)
         log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);
         return EX_SOFTWARE;
     }
+    tzset(); /* a worker can't read the time zone's file any more */
     zygote.sandbox = sandbox_prepare(SANDBOX_WORKER, sandbox_mode(), &fault); /* compiled once for all */
     if (!zygote.sandbox) {
         log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);

@@ -78,6 +78,9 @@ static bool check_usage(const struct invocation *invocation, struct fault *fault
     if (invocation->word_count < verb->least) {
         return fault_set(fault, "%s needs %s", verb->name, verb->arguments);
     }
+    if ((verb->options & TAKES_COMMAND) != 0 && invocation->command == NULL) {
+        return fault_set(fault, "%s needs a command behind '--'", verb->name);
+    }
     return true;
 }
 
@@ -88,6 +91,10 @@ bool invocation_parse(struct invocation *invocation, int argc, char **argv, stru
         const char *text = argv[i];
         if (!options_end && strcmp(text, "--") == 0) {
             options_end = true;
+            if (invocation->verb != NULL && (invocation->verb->options & TAKES_COMMAND) != 0) {
+                invocation->command = i + 1 < argc ? argv + i + 1 : NULL;
+                break;
+            }
         } else if (!options_end && (strcmp(text, "--version") == 0)) {
             invocation->version = true;
         } else if (!options_end && strcmp(text, "-h") == 0) {

@@ -30,6 +30,9 @@ enum option {
 
 enum { WORDS_MAX = 2 };
 
+/* Among a verb's option bits: behind '--' stands a command with words of its own. */
+#define TAKES_COMMAND (1u << 31)
+
 struct verb;
 
 struct invocation {
@@ -38,6 +41,7 @@ struct invocation {
     const char *options[OPTION_COUNT]; /* the value ("" for a switch), NULL: not given; borrowed from argv */
     const char *words[WORDS_MAX];
     size_t word_count;
+    char **command; /* what stands behind '--', for a verb that takes it; borrowed from argv; NULL: none */
     char *data_dir, *run_dir; /* absolute; owned */
     int secrets;              /* descriptor from secrets_collect, owned; -1: given away */
 };

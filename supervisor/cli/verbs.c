@@ -25,6 +25,16 @@ static const char DEMO_DETAILS[] =
     "it a\n"
     "task, shows what came of it, and clears everything away. Needs no network and no key.\n";
 
+static const char DOCTOR_DETAILS[] =
+    "Exit 0: all that is needed is there. 78: a part of the sandbox or of the file system is missing. 69: "
+    "only "
+    "the\nmodel cannot be reached. It is asked without the key, so any answer counts.\n";
+static const char EXEC_DETAILS[] =
+    "The command gets the agent's folder as working directory and home, an empty environment, the agent's "
+    "limits,\nthis terminal, and the system's programs to read and execute; else it is left what the agent "
+    "is "
+    "left. The exit\ncode is the command's.\n";
+
 static const struct verb VERBS[] = {
     {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS, 0, 0, verb_run,
      "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
@@ -32,6 +42,10 @@ static const struct verb VERBS[] = {
      verb_check, CHECK_DETAILS},
     {"demo", "", "the whole cycle in a scratch directory against a built-in offline model, then exit",
      WITH(HELP) | WITH(KEEP), 0, 0, verb_demo, DEMO_DETAILS},
+    {"doctor", "", "what this machine gives, what is missing, and whether the model can be reached", ALWAYS,
+     0, 0, verb_doctor, DOCTOR_DETAILS},
+    {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
+     ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
     {"verify", "", "offline: every repository and every envelope consistent; says what is not", ALWAYS, 0, 0,
      verb_verify, VERIFY_DETAILS},
     {"status", "[AGENT]", "state, process, queue, rewards, tokens and memory of the agents",
@@ -95,7 +109,8 @@ void verbs_help(struct buffer *out)
     }
     buffer_text(
         out, "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
-             "run, check, demo and verify work by themselves; every other verb asks the supervisor that "
+             "run, check, demo, doctor, exec and verify work by themselves; every other verb asks the "
+             "supervisor that "
              "runs on the\nsame data directory.\n\n"
              "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
              "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "

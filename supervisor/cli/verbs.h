@@ -25,6 +25,8 @@ void verbs_version(struct buffer *out); /* agentos --version */
 int verb_run(struct invocation *invocation);
 int verb_check(struct invocation *invocation);
 int verb_demo(struct invocation *invocation);
+int verb_doctor(struct invocation *invocation);
+int verb_exec(struct invocation *invocation);
 int verb_verify(struct invocation *invocation);
 /* ---- */
 int verb_status(struct invocation *invocation);

@@ -1,0 +1,324 @@
+/* `agentos doctor`: what this machine gives, and what is missing. Each examination is a row of the table; a finding
+ * is one line, and says what to do when something is wrong. Needs no supervisor; what it tries it tries for real. */
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "common/sandbox.h"
+#include "common/settings.h"
+#include "supervisor/cli/screen.h"
+#include "supervisor/cli/verbs.h"
+
+enum { REACH_SECONDS = 5 };
+
+/* How bad a finding is. */
+enum grade { GOOD, WORTH_KNOWING, UNREACHABLE, MISSING };
+
+static const char *const grade_marks[] = {
+    [GOOD] = "ok", [WORTH_KNOWING] = "note", [UNREACHABLE] = "FAIL", [MISSING] = "FAIL"};
+
+struct doctor {
+    const struct invocation *invocation;
+    struct sandbox_facts facts;
+    enum sandbox_mode mode;
+    enum grade worst;
+};
+
+static void find(struct doctor *doctor, enum grade grade, const char *what, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void find(struct doctor *doctor, enum grade grade, const char *what, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (grade > doctor->worst)
+        doctor->worst = grade;
+    printf("%-5s %-20s %s\n", grade_marks[grade], what, text);
+}
+
+/* The first number in a file of the kernel's; -1: it can't be read, or is none ("max"). */
+static int64_t kernel_number(const char *path)
+{
+    int64_t number = -1;
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%" SCNd64, &number) != 1)
+        number = -1;
+    if (file)
+        fclose(file);
+    return number;
+}
+
+/* --- the sandbox --- */
+
+static void examine_landlock(struct doctor *doctor)
+{
+    struct fault fault;
+    if (doctor->facts.landlock >= SANDBOX_LANDLOCK_FLOOR)
+        find(doctor, GOOD, "Landlock", "ABI %d (needed: %d)", doctor->facts.landlock, SANDBOX_LANDLOCK_FLOOR);
+    else if (!sandbox_floor(&doctor->facts, &fault))
+        find(doctor, MISSING, "Landlock", "%s", fault.text);
+}
+
+static void examine_seccomp(struct doctor *doctor)
+{
+    if (doctor->facts.seccomp)
+        find(doctor, GOOD, "seccomp", "system call filters can be set");
+    else
+        find(doctor, MISSING, "seccomp", "there are no system call filters: %s",
+             strerror(doctor->facts.seccomp_error));
+}
+
+static void examine_newer(struct doctor *doctor)
+{
+    OWNED_BUFFER struct buffer lines = {0};
+    sandbox_lacks(&doctor->facts, &lines);
+    for (const char *line = lines.data; line && *line;) {
+        int length = (int)strcspn(line, "\n");
+        find(doctor, WORTH_KNOWING, "newer kernels", "%.*s", length, line);
+        line += length + (line[length] == '\n');
+    }
+    if (doctor->facts.mdwe)
+        find(doctor, GOOD, "memory protection",
+             "memory both writable and executable is refused by the kernel (MDWE)");
+}
+
+static void examine_whole(struct doctor *doctor)
+{
+    struct fault fault;
+    if (doctor->mode == SANDBOX_OFF)
+        find(doctor, WORTH_KNOWING, "AGENTOS_SANDBOX",
+             "'off': agents run WITHOUT a sandbox; for debugging only");
+    else if (doctor->mode == SANDBOX_BEST_EFFORT)
+        find(doctor, WORTH_KNOWING, "AGENTOS_SANDBOX", "'best-effort': agents run with what there is");
+    if (!sandbox_floor(&doctor->facts, NULL))
+        return;
+    if (sandbox_prove(SANDBOX_REQUIRE, &fault))
+        find(doctor, GOOD, "sandbox", "tried with a process of ours: files, network and sockets are refused");
+    else
+        find(doctor, MISSING, "sandbox", "%s", fault.text);
+}
+
+static void examine_memory_limit(struct doctor *doctor)
+{
+    enum { LIMIT = 64 << 20 };
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        setrlimit(RLIMIT_DATA, &(struct rlimit){LIMIT, LIMIT});
+        void *much =
+            mmap(NULL, 2 * (size_t)LIMIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        _exit(much == MAP_FAILED ? 0 : 1);
+    }
+    bool holds = child > 0 && waitpid(child, &status, 0) == child && status == 0;
+    find(doctor, holds ? GOOD : MISSING, "memory limit",
+         holds ? "a process is refused more than its limit"
+               : "RLIMIT_DATA doesn't hold here: limits.memory_mb is void");
+}
+
+/* --- who and where --- */
+
+static void examine_user(struct doctor *doctor)
+{
+    uint64_t capabilities = 0;
+    char line[128];
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "CapEff: %" SCNx64, &capabilities) == 1)
+            break;
+    if (file)
+        fclose(file);
+    if (geteuid() == 0)
+        find(doctor, WORTH_KNOWING, "user",
+             "root; workers and gateway drop all capabilities, but an ordinary user is better");
+    else
+        find(doctor, GOOD, "user", "uid %u", (unsigned)geteuid());
+    if (capabilities)
+        find(doctor, WORTH_KNOWING, "capabilities",
+             "%016" PRIx64 "; none is needed (docker run --cap-drop=ALL)", capabilities);
+    else
+        find(doctor, GOOD, "capabilities", "none, and none is needed");
+}
+
+static void examine_root(struct doctor *doctor)
+{
+    struct statvfs status;
+    bool read_only = statvfs("/", &status) == 0 && (status.f_flag & ST_RDONLY);
+    if (read_only)
+        find(doctor, GOOD, "root file system", "read-only");
+    else
+        find(doctor, WORTH_KNOWING, "root file system",
+             "writable; only the data directory is needed (docker run --read-only)");
+}
+
+static void examine_descriptors(struct doctor *doctor)
+{
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    find(doctor, limit.rlim_max >= 4096 ? GOOD : WORTH_KNOWING, "open files", "at most %llu a process%s",
+         (unsigned long long)limit.rlim_max,
+         limit.rlim_max >= 4096 ? "" : "; a few hundred agents need more (ulimit -Hn)");
+}
+
+static void examine_inotify(struct doctor *doctor)
+{
+    int64_t instances = kernel_number("/proc/sys/fs/inotify/max_user_instances");
+    int64_t watches = kernel_number("/proc/sys/fs/inotify/max_user_watches");
+    if (instances < 0 || watches < 0)
+        find(doctor, WORTH_KNOWING, "inotify",
+             "its limits can't be read; files are looked at every POLL_INTERVAL anyway");
+    else
+        find(doctor, instances > 0 && watches >= 8192 ? GOOD : WORTH_KNOWING, "inotify",
+             "%" PRId64 " instances (one is needed), %" PRId64 " watches (some ten an agent)", instances,
+             watches);
+}
+
+/* --- the data directory --- */
+
+static bool make_file(int folder, const char *name)
+{
+    OWNED_FD int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd >= 0;
+}
+
+static void examine_lease(struct doctor *doctor, int folder)
+{
+    OWNED_FD int fd = openat(folder, "a", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+        find(doctor, GOOD, "leases", "the file system has them");
+    else
+        find(doctor, WORTH_KNOWING, "leases",
+             "none here (%s): queue.md is taken only after it was quiet for a while, so tasks start later",
+             strerror(errno));
+}
+
+static void examine_exchange(struct doctor *doctor, int folder)
+{
+    if (renameat2(folder, "a", folder, "b", RENAME_EXCHANGE) == 0)
+        find(doctor, GOOD, "exchanging files", "the file system can");
+    else
+        find(doctor, MISSING, "exchanging files",
+             "the file system can't (RENAME_EXCHANGE: %s), and people's edits are not safe without; use "
+             "ext4, xfs, "
+             "btrfs or tmpfs",
+             strerror(errno));
+}
+
+static void examine_data(struct doctor *doctor)
+{
+    const char *data = doctor->invocation->data_dir;
+    OWNED char *path = memory_print("%s/.doctor-XXXXXX", data);
+    if (!mkdtemp(path)) {
+        find(doctor, MISSING, "data directory", "%s: nothing can be made in it: %s", data, strerror(errno));
+        return;
+    }
+    OWNED_FD int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0 && make_file(folder, "a") && make_file(folder, "b")) {
+        find(doctor, GOOD, "data directory", "%s can be written", data);
+        examine_lease(doctor, folder);
+        examine_exchange(doctor, folder);
+    } else {
+        find(doctor, MISSING, "data directory", "%s: no files can be made in it: %s", data, strerror(errno));
+    }
+    unlinkat(folder, "a", 0);
+    unlinkat(folder, "b", 0);
+    rmdir(path);
+}
+
+/* --- the model --- */
+
+static size_t drop(char *bytes, size_t size, size_t count, void *context)
+{
+    (void)bytes;
+    (void)context;
+    return size * count;
+}
+
+/* libcurl is loaded for this alone (version.c says why). Any answer at all shows that somebody is there. */
+static void reach(struct doctor *doctor, const char *url)
+{
+    __typeof__(curl_easy_init) *init = NULL;
+    __typeof__(curl_easy_setopt) *set = NULL;
+    __typeof__(curl_easy_perform) *perform = NULL;
+    __typeof__(curl_easy_getinfo) *info = NULL;
+    __typeof__(curl_easy_strerror) *text = NULL;
+    void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
+    if (library) {
+        *(void **)&init = dlsym(library, "curl_easy_init");
+        *(void **)&set = dlsym(library, "curl_easy_setopt");
+        *(void **)&perform = dlsym(library, "curl_easy_perform");
+        *(void **)&info = dlsym(library, "curl_easy_getinfo");
+        *(void **)&text = dlsym(library, "curl_easy_strerror");
+    }
+    CURL *easy = init && set && perform && info && text ? init() : NULL;
+    if (!easy) {
+        find(doctor, MISSING, "model", "libcurl cannot be loaded");
+        return;
+    }
+    const char *authorities = getenv("SSL_CERT_FILE");
+    long status = 0;
+    set(easy, CURLOPT_URL, url);
+    set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    set(easy, CURLOPT_TIMEOUT, (long)REACH_SECONDS);
+    set(easy, CURLOPT_WRITEFUNCTION, drop);
+    set(easy, CURLOPT_NOSIGNAL, 1L);
+    if (authorities && *authorities)
+        set(easy, CURLOPT_CAINFO, authorities);
+    CURLcode code = perform(easy);
+    info(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status > 0)
+        find(doctor, GOOD, "model", "%s answers (HTTP %ld, asked without a key)", url, status);
+    else
+        find(doctor, UNREACHABLE, "model", "%s does not answer within %d s: %s", url, REACH_SECONDS,
+             text(code));
+}
+
+static void examine_model(struct doctor *doctor)
+{
+    const char *base = setting_text(SET_LLM_BASE_URL, NULL);
+    if (strcmp(base, "offline") == 0) {
+        find(doctor, WORTH_KNOWING, "model",
+             "LLM_BASE_URL is 'offline': the built-in model, which is no real one");
+        return;
+    }
+    size_t length = strlen(base);
+    OWNED char *url =
+        memory_print("%.*s/models", (int)(length && base[length - 1] == '/' ? length - 1 : length), base);
+    reach(doctor, url);
+}
+
+static void (*const examinations[])(struct doctor *doctor) = {
+    examine_landlock,     examine_seccomp, examine_newer, examine_whole,
+    examine_memory_limit, examine_user,    examine_root,  examine_data,
+    examine_descriptors,  examine_inotify, examine_model,
+};
+
+int verb_doctor(struct invocation *invocation)
+{
+    struct doctor doctor = {.invocation = invocation, .mode = sandbox_mode()};
+    sandbox_look(&doctor.facts);
+    setvbuf(stdout, NULL, _IOLBF,
+            0); /* a row appears when it is known, and forks have nothing to print again */
+    for (size_t i = 0; i < sizeof examinations / sizeof *examinations; i++)
+        examinations[i](&doctor);
+    return screen_end(doctor.worst == MISSING       ? EX_CONFIG
+                      : doctor.worst == UNREACHABLE ? EX_UNAVAILABLE
+                                                    : EX_OK);
+}
