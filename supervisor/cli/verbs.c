@@ -40,12 +40,10 @@ static const struct verb VERBS[] = {
      "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
     {"check", "", "validate agents.yaml and the environment; says every fault, with its line", ALWAYS, 0, 0,
      verb_check, CHECK_DETAILS},
-    {"demo", "", "the whole cycle in a scratch directory against a built-in offline model, then exit",
-     WITH(HELP) | WITH(KEEP), 0, 0, verb_demo, DEMO_DETAILS},
     {"doctor", "", "what this machine gives, what is missing, and whether the model can be reached", ALWAYS,
      0, 0, verb_doctor, DOCTOR_DETAILS},
-    {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
-     ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
+    {"demo", "", "the whole cycle in a scratch directory against a built-in offline model, then exit",
+     WITH(HELP) | WITH(KEEP), 0, 0, verb_demo, DEMO_DETAILS},
     {"verify", "", "offline: every repository and every envelope consistent; says what is not", ALWAYS, 0, 0,
      verb_verify, VERIFY_DETAILS},
     {"status", "[AGENT]", "state, process, queue, rewards, tokens and memory of the agents",
@@ -72,6 +70,8 @@ static const struct verb VERBS[] = {
      verb_reflections, NULL},
     {"log", "AGENT", "its diary, from the commits of its repository, newest first", ALWAYS | WITH(JSON), 1, 1,
      verb_log, NULL},
+    {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
+     ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
 };
 
 struct option_help {
@@ -108,13 +108,13 @@ void verbs_help(struct buffer *out)
         buffer_print(out, "  %-20s %s\n", call, VERBS[i].summary);
     }
     buffer_text(
-        out, "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
-             "run, check, demo, doctor, exec and verify work by themselves; every other verb asks the "
-             "supervisor that "
-             "runs on the\nsame data directory.\n\n"
-             "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
-             "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
-             "78 bad configuration.\n\nEnvironment:\n");
+        out,
+        "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
+        "run, check, doctor, demo, verify and exec work by themselves; every other verb asks the supervisor\n"
+        "that runs on the same data directory.\n\n"
+        "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
+        "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
+        "78 bad configuration.\n\nEnvironment:\n");
     settings_help(out);
 }
 

@@ -161,13 +161,12 @@ static unsigned concurrency(void)
     return (unsigned)(wanted > 0 && wanted < most ? wanted : most);
 }
 
-int gateway_run(int channel, struct secrets *secrets)
+int gateway_run(int channel, struct keys *keys)
 {
-    struct gateway gateway = {.open = true, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    struct gateway gateway = {.open = true, .keys = keys, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     struct fault fault;
     int status = EX_OK;
     channel_open(&gateway.channel, channel);
-    gateway.keys = keys_load(secrets);
     gateway.desk = desk_open(&(struct desk_setup){
         .keys = gateway.keys, .concurrency = concurrency(), .send = send_message, .context = &gateway});
     gateway.client = client_open(gateway.epoll, desk_done, &fault);

@@ -2,9 +2,9 @@
 #ifndef AGENTOS_GATEWAY_GATEWAY_H
 #define AGENTOS_GATEWAY_GATEWAY_H
 
-#include "common/secrets.h"
+#include "supervisor/gateway/keys.h"
 
-/* Serves until the channel's other end closes. channel and secrets are taken over. Returns the exit status. */
-int gateway_run(int channel, struct secrets *secrets);
+/* Serves until the channel's other end closes. channel and keys are taken over. Returns the exit status. */
+int gateway_run(int channel, struct keys *keys);
 
 #endif

@@ -66,9 +66,10 @@ int main(int count, char **arguments)
         log_error("gateway", NULL, "%s", fault.text);
         return EX_CONFIG;
     }
+    struct keys *keys = keys_load(secrets); /* also from files, which the sandbox will not let us read */
     if (!confine(&fault)) {
         log_error("gateway", NULL, "not in its sandbox, so it ends: %s", fault.text);
         return EX_CONFIG;
     }
-    return gateway_run(channel, secrets);
+    return gateway_run(channel, keys);
 }

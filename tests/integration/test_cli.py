@@ -13,8 +13,8 @@ from harness import BIN, KEY, PATIENCE
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "run check demo verify status task cancel start stop restart kill pause resume reload "
-    "skills rewards goals reflections log"
+    "run check doctor demo verify status task cancel start stop restart kill pause resume reload "
+    "skills rewards goals reflections log exec"
 ).split()
 CLIENTS = {
     "status": [],
