@@ -18,7 +18,10 @@
 #include "supervisor/control.h"
 #include "supervisor/supervisor.h"
 
-enum { HEARTBEATS_MISSED = 3 };
+enum {
+    HEARTBEATS_MISSED = 3,
+    LOOK_PAUSE_MS = 200, /* between two LOOKs to a worker that has something else to do */
+};
 
 static void set_text(char **at, const char *text)
 {
@@ -135,13 +138,28 @@ static void say_ready(struct agent *agent)
     watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
 }
 
+/* A busy worker is told too, for what it finds may expire before it is idle again; but seldom, and not of people's
+ * edits, which concern only its next cycle. */
 static void send_dirty(struct agent *agent)
 {
-    if (!agent->dirty || !agent->said_hello || !line_idle(agent->line))
+    bool idle = agent->life.state == STATE_IDLE;
+    uint64_t look = idle ? agent->dirty : agent->dirty & ~(uint64_t)LOOK_TREE;
+    int64_t wait = idle ? 0 : agent->looked_at + LOOK_PAUSE_MS - clock_monotonic_ms();
+    if (!look || !agent->said_hello || !life_is_up(&agent->life))
         return;
+    if (wait > 0 || !line_idle(agent->line)) {
+        timer_set(agent->supervisor->loop, &agent->look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
+        return;
+    }
     agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
-    if (agent_send(agent, MESSAGE_LOOK, agent->dirty))
-        agent->dirty = 0;
+    agent->looked_at = clock_monotonic_ms();
+    if (agent_send(agent, MESSAGE_LOOK, look))
+        agent->dirty &= ~look;
+}
+
+static void look_timer_rings(void *agent)
+{
+    send_dirty(agent);
 }
 
 static void changed(void *context, enum life_state before)
@@ -253,6 +271,7 @@ static void forget_worker(struct agent *agent)
     line_expect(agent->line, 0);
     relay_forget_all(agent->supervisor->relay, agent);
     timer_clear(agent->supervisor->loop, &agent->task_timer);
+    timer_clear(agent->supervisor->loop, &agent->look_timer);
     agent->pid = 0;
     agent->said_hello = false;
     agent->dirty = 0; /* the next one looks at everything */
@@ -312,8 +331,7 @@ static void life_timer_rings(void *context)
 void agent_look(struct agent *agent, uint64_t look)
 {
     agent->dirty |= look;
-    if (agent->life.state == STATE_IDLE)
-        send_dirty(agent);
+    send_dirty(agent);
 }
 
 /* Whether the folder at its path is still the one that the worker lives in. */
@@ -340,7 +358,7 @@ void agent_scan(struct agent *agent)
     struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
     if (!files_stamp_equal(&now, &agent->queue_stamp))
         agent_look(agent, LOOK_QUEUE);
-    else if (agent->dirty && agent->life.state == STATE_IDLE)
+    else
         send_dirty(agent);
 }
 
@@ -397,6 +415,7 @@ struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent
     agent->path = memory_print("%s/agents/%s", supervisor->options->data_dir, agent->name);
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
+    agent->look_timer = (struct timer){.ring = look_timer_rings, .context = agent};
     life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
     return agent;
 }
@@ -407,6 +426,7 @@ void agent_free(struct agent *agent)
         return;
     timer_clear(agent->supervisor->loop, &agent->life_timer);
     timer_clear(agent->supervisor->loop, &agent->task_timer);
+    timer_clear(agent->supervisor->loop, &agent->look_timer);
     watch_forget(agent->supervisor->watch, &agent->watched);
     relay_forget_all(agent->supervisor->relay, agent);
     line_close(agent->line);

@@ -34,7 +34,7 @@ struct agent {
     char *path;            /* DATA_DIR/agents/NAME */
     int tree;              /* descriptor of it; -1: it can't be opened */
     struct life life;
-    struct timer life_timer, task_timer;
+    struct timer life_timer, task_timer, look_timer;
     struct line *line; /* NULL: couldn't listen */
     struct watched watched;
     struct wanted wanted;
@@ -59,7 +59,8 @@ struct agent {
     uint64_t restarts;
     bool settled; /* ready once, or failed to become so */
 
-    uint64_t dirty; /* bits of enum look: to be told when it is idle */
+    uint64_t dirty;    /* bits of enum look: not told yet */
+    int64_t looked_at; /* clock_monotonic_ms: told last */
     struct file_stamp queue_stamp;
     bool leaving; /* taken out of agents.yaml: freed when its process has ended */
 };
@@ -91,7 +92,8 @@ void agent_free(struct agent *agent);
 void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
 void agent_redefine(struct agent *agent, const struct roster_agent *definition);
 bool agent_send(struct agent *agent, enum message_type type, ...);
-void agent_look(struct agent *agent, uint64_t look); /* tell it, now or when it is idle */
+/* Tell it: at once when it is idle, else a fifth of a second after the last time at the earliest. */
+void agent_look(struct agent *agent, uint64_t look);
 void agent_scan(struct agent *agent);
 void agent_heartbeat(struct agent *agent, uint64_t serial);
 /* An order of the operator's; kept over restarts when remember. */

@@ -161,7 +161,8 @@ void endings_expire(struct worker *worker, int64_t now_ms)
 {
     const struct block *block;
     int64_t next;
-    if (worker->wait_until_ms > now_ms && worker->expires_at_ms > now_ms)
+    /* An end that could not be recorded set both to the same time: before that the storage is left in peace. */
+    if (worker->wait_until_ms > now_ms && worker->expires_at_ms == worker->wait_until_ms)
         return;
     while ((block = next_expired(worker, clock_now(), &next))) {
         char commit[COMMIT_TEXT];

@@ -190,8 +190,8 @@ static int sleep_ms(const struct worker *worker)
     at = earlier(at, worker->stopping ? worker->stop_at_ms : 0);
     if (worker->phase != PHASE_ASKED)
         at = earlier(at, worker->wait_until_ms);
+    at = earlier(at, worker->queue_retry_ms);
     if (worker->phase == PHASE_NONE) {
-        at = earlier(at, worker->queue_retry_ms);
         for (size_t i = 0; i < worker->held_count; i++)
             at = earlier(at, worker->held[i].until_ms);
     }
@@ -229,7 +229,8 @@ static void step(struct worker *worker)
     int64_t now = clock_monotonic_ms();
     if (worker->phase == PHASE_ANSWER && now >= worker->wait_until_ms)
         cycle_finish(worker);
-    if (worker->look_queue || worker->phase == PHASE_NONE)
+    if (worker->look_queue || worker->phase == PHASE_NONE ||
+        (worker->queue_retry_ms && now >= worker->queue_retry_ms))
         look_at_queue(worker);
     endings_expire(worker, now);
     if (worker->phase == PHASE_NONE && !worker->stopping)

@@ -1,0 +1,85 @@
+"""A task's time to live: within a second of its end it is a dead letter, whatever its agent does at that moment."""
+
+import datetime
+import time
+
+from harness import PATIENCE, wait_until
+
+
+def now(offset=0):
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=offset)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def expiry_of(system, task_id, seconds=10):
+    """Waits for the dead letter; how long it came after the end of the task's life, in seconds."""
+    created = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    system.add(task_id, "Too late", created=created.strftime("%Y-%m-%dT%H:%M:%SZ"), ttl_seconds=2)
+    letter = system.tree() / "iac/dead-letter" / f"{task_id}.md"
+    wait_until(letter.exists, f"{task_id} a dead letter", seconds)
+    late = time.time() - created.timestamp() - 2
+    assert late > -0.1, "it expired too early"
+    return late
+
+
+def check_letter(system, task_id):
+    assert "status: expired" in system.read(f"iac/dead-letter/{task_id}.md")
+    wait_until(lambda: f"orion(escalation): {task_id} expired" in system.subjects(), "the commit", 5)
+    assert task_id in system.read("reflections.md")
+    wait_until(lambda: f"## {task_id}\n" not in system.read("queue.md"), "the block gone", 5)
+    assert not (system.tree() / f"outputs/{task_id}.md").exists()
+
+
+def test_a_task_behind_a_request_that_is_out_expires_within_a_second(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.add("long", "Take your time")
+    model.wait_open()
+    system.wait_state("orion", "working")
+    assert expiry_of(system, "late") < 1 * PATIENCE
+    check_letter(system, "late")
+    model.release()
+    system.wait_done("long")
+    assert [request["task"] for request in model.requests()] == ["Take your time"]
+    system.assert_sound()
+
+
+def test_a_second_task_with_less_time_than_the_first_expires_in_its_own_time_while_a_request_is_out(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.add("long", "Take your time")
+    model.wait_open()
+    system.add("patient", "Later", created=now(), ttl_seconds=3000)
+    wait_until(lambda: system.agent_status()["queue_depth"] == 3 or "patient" in system.read("queue.md"), "both there")
+    assert expiry_of(system, "late") < 1 * PATIENCE
+    check_letter(system, "late")
+    assert "## patient" in system.read("queue.md")
+
+
+def test_a_task_of_a_paused_agent_expires_within_a_second(system):
+    system.cli("pause", "orion")
+    assert expiry_of(system, "late") < 1 * PATIENCE
+    check_letter(system, "late")
+    assert system.agent_status()["state"] == "paused"
+
+
+def test_a_task_that_waits_for_a_provider_expires_within_a_second(make_system, model):
+    system = make_system(model=model, scenario="http-503", env={"LLM_MAX_RETRIES": "0"}).start()
+    system.add("first", "Never answered", created=now(), ttl_seconds=3000)
+    system.wait_state("orion", "waiting")
+    assert expiry_of(system, "late") < 1 * PATIENCE
+    check_letter(system, "late")
+    assert "## first" in system.read("queue.md")
+
+
+def test_a_task_that_expired_while_its_agent_was_idle_or_stopped_is_never_asked(make_system, model):
+    system = make_system(model=model).start()
+    system.add("old", "Too late", created="2020-01-01T00:00:00Z", ttl_seconds=60)
+    check = system.tree() / "iac/dead-letter/old.md"
+    wait_until(check.exists, "old a dead letter", 5)
+    check_letter(system, "old")
+    system.cli("stop", "orion")
+    system.add("older", "Too late", created="2020-01-01T00:00:00Z", ttl_seconds=60)
+    system.cli("start", "orion")
+    wait_until((system.tree() / "iac/dead-letter/older.md").exists, "older a dead letter", 5)
+    check_letter(system, "older")
+    assert model.requests() == []
+    system.assert_sound()
