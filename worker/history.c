@@ -2,7 +2,7 @@
  *
  * A commit, step by step, and what is left when the process is killed (K) or the power is cut (P) behind it:
  *
- *   1 objects under objects/        K, P: objects that nothing refers to; git gc drops them one day
+ *   1 pack.new, idx.new             K, P: written over by the next commit
  *   2 new texts in .agentos/new     K, P: swept at the next open
  *   3 index.new, ref.new            K, P: written over by the next commit
  *   4 locks of ref and index        K: known as ours by their inode, removed at open. P: the same, or removed when
@@ -10,6 +10,8 @@
  *     (HEAD and index are looked at again here: what people's git did meanwhile begins the commit anew)
  *   5 the journal's record, flushed K before the write, P before the flush: nothing has happened. K after the write:
  *                                   the record is whole and is redone, though nobody was told. From here on: durable
+ *   6 the pack gets its place       K: its objects are written again from the record. P: the same, when it isn't what
+ *                                   its name says
  *   6 the ref                       K: redone, it stands at the parent. P: redone from the journal, whatever of the
  *                                   objects, the ref, the files and the index did not come to disk
  *   7 the work tree                 K, P: redone; see history_worktree.c
@@ -36,7 +38,8 @@ enum {
     CACHE_BYTES = 128 * 1024,
     WINDOW_BYTES = 1024 * 1024,
     WINDOWS_BYTES = 16 * 1024 * 1024,
-    ATTEMPTS = 16, /* a commit begins anew so often when people's git moves HEAD or the index under it */
+    OPEN_PACKS = 32, /* descriptors that libgit2 keeps open */
+    ATTEMPTS = 16,   /* a commit begins anew so often when people's git moves HEAD or the index under it */
 };
 
 static void learn_boot(void)
@@ -64,7 +67,8 @@ bool history_library_start(struct fault *fault)
     good = good && git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) == 0 &&
            git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_BYTES) == 0 &&
            git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)WINDOW_BYTES) == 0 &&
-           git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_BYTES) == 0;
+           git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_BYTES) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT, (size_t)OPEN_PACKS) == 0;
     if (!good)
         return git_fault(fault, "libgit2 can't be started");
     learn_boot();
@@ -105,13 +109,13 @@ static bool open_notes(struct history *history, struct fault *fault)
     if (history->notes < 0)
         return false;
     history->fresh = files_open_folder(history->notes, "new", true, fault);
-    if (history->fresh < 0)
+    if (history->fresh < 0 || !spares_open(history, fault))
         return false;
     history->locks = files_open(history->notes, "locks", O_RDWR | O_CREAT, 0644);
     return history->locks >= 0 || fault_errno(fault, "cannot open .agentos/locks");
 }
 
-static bool open_objects(struct history *history, struct fault *fault)
+bool history_reopen_objects(struct history *history, struct fault *fault)
 {
     OWNED char *path = memory_print("%s/.git/objects", history->path);
     git_odb_free(history->odb);
@@ -175,7 +179,7 @@ static int open_repository(struct history *history, struct fault *fault)
     int made = skeleton_make(history, fault);
     if (made <= 0)
         return made;
-    if (!open_objects(history, fault))
+    if (!history_reopen_objects(history, fault))
         return 0;
     if (!mend_head(history, fault) || !record_redo_all(history, fault))
         return -1;
@@ -216,6 +220,7 @@ struct history *history_open(int tree, const char *path, const char *agent, char
     struct history *history = memory_new(1, sizeof *history);
     history->tree = tree;
     history->git = history->notes = history->fresh = history->locks = history->ledger.fd = -1;
+    history->spares.folder = -1;
     history->path = memory_text(path);
     history->agent = memory_text(agent);
     if (open_all(history, damage, fault))
@@ -229,6 +234,7 @@ void history_close(struct history *history)
     if (!history)
         return;
     ledger_close(history);
+    spares_close(history);
     index_forget(history);
     edits_forget(history);
     tree_set_free(&history->trees);
@@ -301,14 +307,6 @@ static bool begin(struct history *history, struct work *work, struct fault *faul
     return git_oid_equal(&known, &work->parent) || journal_checkpoint(history->journal, fault);
 }
 
-static bool write_objects(struct history *history, const struct work *work, struct fault *fault)
-{
-    for (size_t i = 0; i < work->objects.count; i++)
-        if (!object_write_loose(history, &work->objects.items[i], fault))
-            return false;
-    return true;
-}
-
 /* Steps 1 to 3 of the table above. */
 static bool prepare(struct history *history, const struct commit_request *request, struct work *work,
                     const git_oid *root, struct fault *fault)
@@ -321,12 +319,12 @@ static bool prepare(struct history *history, const struct commit_request *reques
     if (!commit)
         return false;
     work->commit = commit->id;
-    return write_objects(history, work, fault) && worktree_prepare(history, work, false, fault) &&
+    return pack_prepare(history, work, fault) && worktree_prepare(history, work, false, fault) &&
            index_prepare(history, work, fault) && ref_prepare(history, &work->commit, fault);
 }
 
 /* Step 4. 1 both locks are held and nothing has changed; 0 begin anew; -1 fault. Only 1 keeps the locks. */
-static int lock_both(struct history *history, const struct work *work, struct fault *fault)
+static int lock_both(struct history *history, struct work *work, struct fault *fault)
 {
     char name[REF_NAME_MAX];
     git_oid now;
@@ -336,8 +334,11 @@ static int lock_both(struct history *history, const struct work *work, struct fa
     if (lock_take(history, LOCK_INDEX, "index.new", "index", fault)) {
         result = ref_read(history, name, &now, fault);
         if (result == 1 && strcmp(name, work->ref) == 0 && git_oid_equal(&now, &work->parent) &&
-            index_current(history))
+            index_current(history)) {
+            work->ref_note = history->noted[LOCK_REF];
+            work->index_note = history->noted[LOCK_INDEX];
             return 1;
+        }
         result = result == 1 ? 0 : -1;
         lock_release(history, LOCK_INDEX, "index");
     }
@@ -350,7 +351,7 @@ static void finish(struct history *history, const struct commit_request *request
                    struct tree_set *draft, const git_oid *root)
 {
     struct fault why = {0};
-    bool good = lock_commit(history, LOCK_REF, work->ref, &why);
+    bool good = pack_place(history, work, &why) && lock_commit(history, LOCK_REF, work->ref, &why);
     good = good && worktree_apply(history, work, &why);
     good = good && lock_commit(history, LOCK_INDEX, "index", &why);
     if (!good) {
@@ -364,6 +365,7 @@ static void finish(struct history *history, const struct commit_request *request
         return;
     }
     journal_done(history->journal);
+    history->packs += work->pack[0] != '\0';
     history->committed_ms = clock_monotonic_ms();
     history->head = history->rooted = work->commit;
     history->root = *root;
@@ -377,6 +379,15 @@ static bool mend_only(struct history *history, struct work *work, struct fault *
     bool good = worktree_prepare(history, work, false, fault) && worktree_apply(history, work, fault);
     worktree_discard(history, work);
     return good;
+}
+
+/* A commit that failed may have failed for lack of space: what was kept or prepared for it holds some. */
+static void give_room(struct history *history)
+{
+    static const char *const prepared[] = {PACK_NEW, PACK_INDEX_NEW, "index.new", "ref.new"};
+    for (size_t i = 0; i < sizeof prepared / sizeof *prepared; i++)
+        unlinkat(history->notes, prepared[i], 0);
+    spares_drop(history);
 }
 
 /* 1 done, 0 begin anew, -1 fault */
@@ -404,7 +415,10 @@ static int attempt(struct history *history, const struct commit_request *request
     }
     worktree_discard(history, work);
     index_forget(history);
-    return locked == 0 ? 0 : -1;
+    if (locked == 0)
+        return 0;
+    give_room(history);
+    return -1;
 }
 
 bool history_commit(struct history *history, const struct commit_request *request, char commit[COMMIT_TEXT],

@@ -1,12 +1,13 @@
 /* git's index, so that `git status` is empty after our commits and people's staged changes stay staged.
  *
- * libgit2 holds a copy whose own path is .agentos/index.new: it writes the new index there, without git's lock. Under
- * the lock the file then takes the place of .git/index. The copy is good as long as .git/index has the stamp that it
+ * libgit2 holds a copy in memory. What it should be next is written to .agentos/index.new, without git's lock (and not by
+ * libgit2, which makes a new file each time). Under the lock the file then takes the place of .git/index. The copy is good as long as .git/index has the stamp that it
  * had; people's git replaces that file whenever it changes anything. */
 #include "worker/history_part.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sha1.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,13 +32,10 @@ static void fill(git_index_entry *entry, const struct stat *status)
     entry->file_size = (uint32_t)status->st_size;
 }
 
-static git_index *open_copy(struct history *history, struct fault *fault)
+static git_index *open_copy(struct fault *fault)
 {
-    unlinkat(history->notes, INDEX_NEW, 0);
-    unlinkat(history->notes, INDEX_NEW ".lock", 0);
-    OWNED char *path = memory_print("%s/.agentos/" INDEX_NEW, history->path);
     git_index *copy = NULL;
-    if (git_index_open(&copy, path) != 0)
+    if (git_index_new(&copy) != 0)
         git_fault(fault, "the index can't be made");
     return copy;
 }
@@ -95,7 +93,7 @@ bool index_refresh(struct history *history, struct fault *fault)
     if (index_current(history))
         return true;
     index_forget(history);
-    git_index *copy = open_copy(history, fault);
+    git_index *copy = open_copy(fault);
     if (!copy)
         return false;
     struct file_stamp stamp = files_stamp_at(history->git, "index");
@@ -149,6 +147,69 @@ static bool put(struct history *history, const struct step *step, struct fault *
     return git_fault(fault, "the index can't take a file, the commit was not made");
 }
 
+static void add_word(struct buffer *out, uint32_t number)
+{
+    unsigned char bytes[4] = {(unsigned char)(number >> 24), (unsigned char)(number >> 16),
+                              (unsigned char)(number >> 8), (unsigned char)number};
+    buffer_add(out, bytes, sizeof bytes);
+}
+
+static bool extended(const git_index_entry *entry)
+{
+    return (entry->flags_extended & GIT_INDEX_ENTRY_EXTENDED_FLAGS) != 0;
+}
+
+/* An entry of version 2 or 3 (git's index-format): the numbers, the id, flags, the path, and NULs up to a multiple of
+ * eight, one at least. */
+static void print_entry(const git_index_entry *entry, struct buffer *out)
+{
+    const uint32_t words[] = {(uint32_t)entry->ctime.seconds,
+                              entry->ctime.nanoseconds,
+                              (uint32_t)entry->mtime.seconds,
+                              entry->mtime.nanoseconds,
+                              entry->dev,
+                              entry->ino,
+                              entry->mode,
+                              entry->uid,
+                              entry->gid,
+                              entry->file_size};
+    static const char padding[8];
+    size_t begun = out->length, length = strlen(entry->path);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        add_word(out, words[i]);
+    buffer_add(out, entry->id.id, GIT_OID_RAWSZ);
+    unsigned flags = (entry->flags & ~(unsigned)(GIT_INDEX_ENTRY_NAMEMASK | GIT_INDEX_ENTRY_EXTENDED)) |
+                     (length < GIT_INDEX_ENTRY_NAMEMASK ? (unsigned)length : GIT_INDEX_ENTRY_NAMEMASK) |
+                     (extended(entry) ? GIT_INDEX_ENTRY_EXTENDED : 0);
+    unsigned more = entry->flags_extended & GIT_INDEX_ENTRY_EXTENDED_FLAGS;
+    buffer_add(out, (unsigned char[]){(unsigned char)(flags >> 8), (unsigned char)flags}, 2);
+    if (extended(entry))
+        buffer_add(out, (unsigned char[]){(unsigned char)(more >> 8), (unsigned char)more}, 2);
+    buffer_add(out, entry->path, length);
+    buffer_add(out, padding, 8 - (out->length - begun) % 8);
+}
+
+static void index_print(git_index *index, struct buffer *out)
+{
+    size_t count = git_index_entrycount(index);
+    uint32_t version = 2;
+    unsigned char digest[SHA1_DIGEST_LENGTH];
+    SHA1_CTX context;
+    for (size_t i = 0; i < count; i++)
+        if (extended(git_index_get_byindex(index, i)))
+            version = 3;
+    buffer_room(out, 64 + count * 128);
+    buffer_text(out, "DIRC");
+    add_word(out, version);
+    add_word(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        print_entry(git_index_get_byindex(index, i), out);
+    SHA1Init(&context);
+    SHA1Update(&context, (const unsigned char *)out->data, out->length);
+    SHA1Final(digest, &context);
+    buffer_add(out, digest, sizeof digest);
+}
+
 bool index_prepare(struct history *history, const struct work *work, struct fault *fault)
 {
     for (size_t i = 0; i < work->step_count; i++) {
@@ -159,9 +220,11 @@ bool index_prepare(struct history *history, const struct work *work, struct faul
         } else if (!put(history, step, fault))
             return false;
     }
-    if (git_index_write(history->index) == 0)
-        return true;
-    return git_fault(fault, "the new index can't be written, the commit was not made");
+    OWNED_BUFFER struct buffer text = {0};
+    struct stat status;
+    index_print(history->index, &text);
+    return spare_write(history, history->notes, INDEX_NEW, text.data, text.length, 0644, &status) ||
+           fault_errno(fault, "the new index can't be written, the commit was not made");
 }
 
 bool index_redo(struct history *history, const struct work *work, struct fault *fault)

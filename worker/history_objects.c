@@ -87,7 +87,7 @@ static uint32_t adler32(const char *bytes, size_t length)
 }
 
 /* A zlib stream of stored blocks (RFC 1951, 3.2.4). */
-static void store(const char *bytes, size_t length, struct buffer *out)
+void object_store(const char *bytes, size_t length, struct buffer *out)
 {
     buffer_room(out, length + length / STORED_MAX * 5 + 16);
     buffer_add(out, "\x78\x01", 2);
@@ -147,7 +147,7 @@ static bool write_loose(struct history *history, const struct object *object, bo
     buffer_room(&plain, object->length + 40);
     buffer_add(&plain, header, (size_t)n + 1);
     buffer_add(&plain, object->data, object->length);
-    store(plain.data, plain.length, &stored);
+    object_store(plain.data, plain.length, &stored);
     OWNED_FD int fd = open_temporary(history, temporary);
     if (fd < 0)
         return fault_errno(fault, "cannot write into .git/objects, the commit was not made");

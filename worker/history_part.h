@@ -2,6 +2,8 @@
  *
  *   history.c           open, commit, read
  *   history_objects.c   objects: hashing, writing loose ones, reading
+ *   history_pack.c      the objects of one commit as a pack
+ *   history_spares.c    files that are written again instead of making new ones
  *   history_trees.c     the tree objects of HEAD, and of the commit that is being made
  *   history_message.c   the commit's text: trailers written and read
  *   history_refs.c      HEAD, the branch, the lock files
@@ -28,6 +30,8 @@ enum {
     FILE_MODE = 0100644,
     FOLDER_MODE = 040000,
     LEDGER_RECORD = 40,
+    SPARES_MAX = 64,
+    PACK_BYTES_MAX = 64 * 1024 * 1024,
 };
 
 /* --- objects --- */
@@ -47,6 +51,12 @@ struct object_list {
 
 /* --- one change of a commit, worked out --- */
 
+/* Which file it is and when it was last written: how our own file is known again, whatever its content. */
+struct file_note {
+    uint64_t inode; /* 0: none */
+    int64_t modified_ns;
+};
+
 struct step {
     enum change_kind kind;
     const char *path, *text; /* borrowed from the request or the record */
@@ -54,6 +64,7 @@ struct step {
     git_oid before, after; /* zero: not there */
     uint32_t mode;         /* of after; of before when removed */
     struct stat prepared;  /* WRITE: the new file before it is exchanged; st_ino 0: none prepared */
+    struct file_note note; /* what the journal's record says of `prepared` */
     struct stat current;   /* the file in the work tree when we looked; st_ino 0: there was none */
     bool left;             /* people's own version stays in the work tree */
     bool done;             /* the work tree is already as it should be */
@@ -66,6 +77,8 @@ struct work {
     struct object_list objects;
     struct step *steps;
     size_t step_count;
+    char pack[COMMIT_TEXT];                /* name of the prepared pack; "": the objects are there already */
+    struct file_note ref_note, index_note; /* of what was prepared to become the ref and the index */
 };
 
 /* --- the tree objects that were read lately, by path --- */
@@ -91,11 +104,10 @@ struct ledger {
     uint64_t tasks;
 };
 
-/* A lock file of git's that we hold, or may have held when a former process was killed: its inode and time are noted
- * (.agentos/locks) before it gets its name, so that a later start can tell our leftover from a living git's lock. */
-struct lock_note {
-    uint64_t inode;
-    int64_t modified_ns;
+struct spares {
+    int folder; /* .agentos/spare */
+    unsigned numbers[SPARES_MAX], next;
+    size_t count;
 };
 
 struct folder_look;
@@ -124,11 +136,33 @@ struct history {
     bool pending; /* the journal's last record is not brought to its end yet */
     size_t loose; /* loose objects: those that were there at the last count, and ours since */
     bool counted;
-    size_t old_files;     /* in .agentos/new, replaced by a commit that is done */
+    size_t packs;         /* of one commit each: those that were there at the last count, and ours since */
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
-    struct lock_note noted[2];
+    struct spares spares;
+    bool redoing; /* the journal is being redone: no spares then */
+    struct file_note
+        *ours; /* after a power cut, while redoing: every file that the journal's records prepared */
+    size_t ours_count;
+    /* Lock files of git's that we hold, or may have held when a former process was killed: noted (.agentos/locks)
+     * before they get their names, so that a later start can tell our leftover from a living git's lock. */
+    struct file_note noted[2];
     struct buffer warned; /* paths that were complained about, each with a NUL behind it */
 };
+
+/* --- history_spares.c --- */
+
+bool spares_open(struct history *history, struct fault *fault);
+void spares_close(struct history *history);
+/* folder/name is of no use any more: it becomes a spare, or goes. */
+void spare_give(struct history *history, int folder, const char *name);
+/* A file with this text as folder/name (on the tree's file system), replacing one that lies there; a spare where
+ * there is one. status: of the file when it was written. False and errno. */
+bool spare_write(struct history *history, int folder, const char *name, const char *bytes, size_t length,
+                 mode_t mode, struct stat *status);
+/* All of them go: the disk may be full. */
+void spares_drop(struct history *history);
+/* Makes one when there are few. True: it did. */
+bool spares_stock(struct history *history);
 
 /* --- history_objects.c --- */
 
@@ -142,6 +176,8 @@ struct object *object_add_known(struct object_list *list, git_object_t type, con
                                 size_t length, bool take);
 void object_list_free(struct object_list *list);
 bool object_write_loose(struct history *history, const struct object *object, struct fault *fault);
+/* bytes as a zlib stream that stores them. Appended to out. */
+void object_store(const char *bytes, size_t length, struct buffer *out);
 /* Is the object there and whole? */
 bool object_sound(struct history *history, const git_oid *id);
 bool object_present(struct history *history, const git_oid *id);
@@ -150,6 +186,26 @@ bool object_repair(struct history *history, const struct object *object, struct 
 bool object_read(struct history *history, const git_oid *id, git_object_t type, git_odb_object **object,
                  struct fault *fault);
 bool git_fault(struct fault *fault, const char *what);
+
+/* --- history_pack.c --- */
+
+#define PACK_NEW       "pack.new"
+#define PACK_INDEX_NEW "idx.new"
+
+struct pack_image {
+    struct buffer pack, index;
+    char name[COMMIT_TEXT];
+};
+
+/* The same bytes whenever it is made of the same objects. False: no objects, or too large for a pack. */
+bool pack_image_make(const struct object_list *objects, struct pack_image *image);
+void pack_image_free(struct pack_image *image);
+/* work->objects as files under .agentos/; when they are too large for a pack they go where they belong at once. */
+bool pack_prepare(struct history *history, struct work *work, struct fault *fault);
+/* Where git finds them. */
+bool pack_place(struct history *history, const struct work *work, struct fault *fault);
+/* Redo: a pack under the name of this commit's that is not this commit's whole pack goes. True: one went. */
+bool pack_mend(struct history *history, const struct work *work);
 
 /* --- history_trees.c --- */
 
@@ -229,6 +285,11 @@ void record_encode(const struct work *work, struct buffer *out);
 /* Borrows from record. */
 bool record_decode(const void *record, size_t length, struct work *work);
 void work_free(struct work *work);
+struct file_note record_note(const struct stat *status);
+bool record_wrote(const struct file_note *note, const struct stat *status);
+/* While redoing after a power cut: is this a file that a record prepared and nobody has written to since? What is in
+ * it may be from before all the same. */
+bool record_prepared(const struct history *history, const struct stat *status);
 /* Bring everything in the journal to its end. */
 bool record_redo_all(struct history *history, struct fault *fault);
 
@@ -258,6 +319,8 @@ bool skeleton_head(struct history *history, struct fault *fault);
 
 /* --- history.c --- */
 
+/* Opens what libgit2 knows of the objects anew: packs came or went under it. */
+bool history_reopen_objects(struct history *history, struct fault *fault);
 git_repository *history_repository(struct history *history, struct fault *fault);
 void history_warn_once(struct history *history, const char *path, const char *why);
 /* history->head is what HEAD names now. */

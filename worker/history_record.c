@@ -1,27 +1,38 @@
 /* The journal's records, and bringing them to their end.
  *
- * A record: "AOR1", ref, parent, commit, objects (type, length, bytes), steps (kind, mode, before, after, path).
+ * A record: "AOR2", ref, parent, commit, notes of the prepared ref and index, objects (type, length, bytes), steps
+ * (kind, mode, before, after, note of the prepared file, path).
  *
  * What redoing finds, and what it does:
+ *   pack       not what its name says (power cut)        goes
  *   object     missing, empty, torn (power cut)         written again; one that is whole is left alone
  *   ref        at the record's parent, empty, torn       set to the commit
+ *              one of ours, at any commit (power cut)     set to the commit
  *              at the commit, or at one that has it       done
  *              elsewhere: people moved it                left, and so are work tree and index
  *   file       has the text from before, or is missing   the new text
  *              a piece of the new text (power cut)       the new text
+ *              one of ours, with any text (power cut)     the new text
  *              has the new text                          done
  *              anything else: people's edit              left
- *   index      anything                                  the record's entries put in
+ *   index      one of ours (power cut)                   made again from HEAD
+ *              anything                                  the record's entries put in
+ * One of ours: a spare that was written again (history_spares.c) can come back from a power cut under its new name,
+ * with the content that it had before, which could be taken for people's doing. Inode and time of every file that a
+ * record prepared stand in the record; who has both is as we made it, and nobody has written to it since. (The time is
+ * changed by the write, before the rename; the file system's own journal keeps the two in order.)
  * So redoing a record twice, or all of them after any of them was done, changes nothing. */
 #include "worker/history_part.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/memory.h"
 
-#define RECORD_MAGIC "AOR1"
+#define RECORD_MAGIC "AOR2"
 
 static void add_number(struct buffer *out, uint64_t number)
 {
@@ -35,6 +46,12 @@ static void add_bytes(struct buffer *out, const void *bytes, size_t length)
     buffer_add(out, "\0", 1); /* so that a decoded text ends where it should */
 }
 
+static void add_note(struct buffer *out, const struct file_note *note)
+{
+    add_number(out, note->inode);
+    add_number(out, (uint64_t)note->modified_ns);
+}
+
 void record_encode(const struct work *work, struct buffer *out)
 {
     size_t room = 4096;
@@ -45,6 +62,8 @@ void record_encode(const struct work *work, struct buffer *out)
     add_bytes(out, work->ref, strlen(work->ref));
     buffer_add(out, work->parent.id, GIT_OID_RAWSZ);
     buffer_add(out, work->commit.id, GIT_OID_RAWSZ);
+    add_note(out, &work->ref_note);
+    add_note(out, &work->index_note);
     add_number(out, work->objects.count);
     for (size_t i = 0; i < work->objects.count; i++) {
         add_number(out, (uint64_t)work->objects.items[i].type);
@@ -57,6 +76,7 @@ void record_encode(const struct work *work, struct buffer *out)
         add_number(out, step->mode);
         buffer_add(out, step->before.id, GIT_OID_RAWSZ);
         buffer_add(out, step->after.id, GIT_OID_RAWSZ);
+        add_note(out, &step->note);
         add_bytes(out, step->path, strlen(step->path));
     }
 }
@@ -93,6 +113,12 @@ static void take_id(struct cursor *cursor, git_oid *id)
         git_oid_fromraw(id, (const unsigned char *)bytes);
 }
 
+static void take_note(struct cursor *cursor, struct file_note *note)
+{
+    note->inode = take_number(cursor);
+    note->modified_ns = (int64_t)take_number(cursor);
+}
+
 static const char *take_bytes(struct cursor *cursor, size_t *length)
 {
     uint64_t n = take_number(cursor);
@@ -123,6 +149,7 @@ static bool take_step(struct cursor *cursor, struct work *work, struct step *ste
     step->mode = (uint32_t)take_number(cursor);
     take_id(cursor, &step->before);
     take_id(cursor, &step->after);
+    take_note(cursor, &step->note);
     step->path = take_bytes(cursor, &length);
     if (cursor->bad || kind > CHANGE_UNTRACK)
         return false;
@@ -150,6 +177,8 @@ bool record_decode(const void *record, size_t length, struct work *work)
     memcpy(work->ref, ref, ref_length);
     take_id(&cursor, &work->parent);
     take_id(&cursor, &work->commit);
+    take_note(&cursor, &work->ref_note);
+    take_note(&cursor, &work->index_note);
     for (uint64_t n = take_number(&cursor); n > 0; n--)
         if (!take_object(&cursor, work))
             return false;
@@ -169,6 +198,63 @@ void work_free(struct work *work)
     free(work->steps);
     work->steps = NULL;
     work->step_count = 0;
+}
+
+struct file_note record_note(const struct stat *status)
+{
+    struct file_stamp stamp = files_stamp(status);
+    return (struct file_note){.inode = stamp.inode, .modified_ns = stamp.modified_ns};
+}
+
+bool record_wrote(const struct file_note *note, const struct stat *status)
+{
+    struct file_note now = record_note(status);
+    return note->inode == now.inode && note->modified_ns == now.modified_ns;
+}
+
+bool record_prepared(const struct history *history, const struct stat *status)
+{
+    for (size_t i = 0; i < history->ours_count; i++)
+        if (record_wrote(&history->ours[i], status))
+            return true;
+    return false;
+}
+
+static void add_ours(struct history *history, const struct file_note *note)
+{
+    if (note->inode == 0)
+        return;
+    if ((history->ours_count & (history->ours_count - 1)) == 0)
+        history->ours = memory_grow(history->ours, history->ours_count ? history->ours_count * 2 : 1,
+                                    sizeof *history->ours);
+    history->ours[history->ours_count++] = *note;
+}
+
+static void forget_ours(struct history *history)
+{
+    free(history->ours);
+    history->ours = NULL;
+    history->ours_count = 0;
+    history->redoing = false;
+}
+
+/* Before anything is redone: what the records say that we made, and packs that aren't whole. */
+static void gather(struct history *history, const struct work *work, bool *packs_went)
+{
+    *packs_went = pack_mend(history, work) || *packs_went;
+    if (!journal_power_was_cut(history->journal))
+        return;
+    add_ours(history, &work->ref_note);
+    add_ours(history, &work->index_note);
+    for (size_t i = 0; i < work->step_count; i++)
+        add_ours(history, &work->steps[i].note);
+}
+
+static bool is_ours(struct history *history, const char *name)
+{
+    struct stat status;
+    return history->ours_count > 0 && fstatat(history->git, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           record_prepared(history, &status);
 }
 
 static bool redo_objects(struct history *history, const struct work *work, struct fault *fault)
@@ -200,7 +286,9 @@ static bool redo_ref(struct history *history, const struct work *work, bool *our
     /* Somebody checked out another branch: this one's commit waits there, its files are not ours to touch. */
     if (strcmp(name, work->ref) != 0)
         return true;
-    if (read == 0 || git_oid_equal(&now, &work->parent)) {
+    bool anything = read == 0 || git_oid_equal(&now, &work->parent) ||
+                    (is_ours(history, name) && !contains(history, &now, &work->commit));
+    if (anything) {
         if (!ref_set(history, work->ref, &work->commit, fault))
             return false;
         now = work->commit;
@@ -227,7 +315,8 @@ static bool redo(struct history *history, struct work *work, struct fault *fault
 struct redoing {
     struct history *history;
     struct fault *fault;
-    bool objects; /* the first of two rounds: only the objects */
+    enum { ROUND_GATHER, ROUND_OBJECTS, ROUND_REST } round;
+    bool packs_went;
     size_t count;
 };
 
@@ -238,7 +327,9 @@ static bool redo_record(void *context, const void *record, size_t length)
     bool good = record_decode(record, length, &work);
     if (!good)
         fault_set(redoing->fault, "a record in the journal can't be understood, so it is not redone");
-    else if (redoing->objects)
+    else if (redoing->round == ROUND_GATHER)
+        gather(redoing->history, &work, &redoing->packs_went);
+    else if (redoing->round == ROUND_OBJECTS)
         good = redo_objects(redoing->history, &work, redoing->fault);
     else {
         worktree_sweep(redoing->history, &work);
@@ -249,16 +340,33 @@ static bool redo_record(void *context, const void *record, size_t length)
     return good;
 }
 
+/* All objects first: the branch may stand at the newest commit already while an older one's blob is torn. */
+static bool redo_rounds(struct history *history, struct redoing *redoing)
+{
+    history->redoing = true;
+    if (!journal_replay(history->journal, redo_record, redoing, redoing->fault) ||
+        (redoing->packs_went && !history_reopen_objects(history, redoing->fault)))
+        return false;
+    redoing->round = ROUND_OBJECTS;
+    if (!journal_replay(history->journal, redo_record, redoing, redoing->fault))
+        return false;
+    if (is_ours(history, "index")) {
+        index_forget(history);
+        unlinkat(history->git, "index", 0);
+    }
+    redoing->round = ROUND_REST;
+    return journal_replay(history->journal, redo_record, redoing, redoing->fault);
+}
+
 bool record_redo_all(struct history *history, struct fault *fault)
 {
-    /* All objects first: the branch may stand at the newest commit already while an older one's blob is torn. */
-    struct redoing redoing = {.history = history, .fault = fault, .objects = true};
-    if (!journal_replay(history->journal, redo_record, &redoing, fault))
+    struct redoing redoing = {.history = history, .fault = fault};
+    bool good = redo_rounds(history, &redoing);
+    if (good)
+        worktree_sweep(history, NULL);
+    forget_ours(history);
+    if (!good)
         return false;
-    redoing.objects = false;
-    if (!journal_replay(history->journal, redo_record, &redoing, fault))
-        return false;
-    worktree_sweep(history, NULL);
     if (redoing.count > 0) {
         log_info("agent", history->agent, "%zu commit(s) of the journal were brought to their end",
                  redoing.count);

@@ -138,15 +138,14 @@ static bool note(struct history *history, enum lock_kind kind, const char *prepa
     struct stat status;
     if (fstatat(history->notes, prepared, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
-    struct file_stamp stamp = files_stamp(&status);
-    history->noted[kind] = (struct lock_note){.inode = stamp.inode, .modified_ns = stamp.modified_ns};
+    history->noted[kind] = record_note(&status);
     return write_notes(history);
 }
 
 /* The lock is gone: one that comes later under its name is somebody else's. */
 static void forget(struct history *history, enum lock_kind kind)
 {
-    history->noted[kind] = (struct lock_note){0};
+    history->noted[kind] = (struct file_note){0};
     if (!write_notes(history))
         log_warn("agent", history->agent, "The notes about locks can't be written");
 }
@@ -192,7 +191,7 @@ bool lock_commit(struct history *history, enum lock_kind kind, const char *targe
     if (renameat2(history->git, lock, history->git, target, RENAME_EXCHANGE) == 0) {
         if (kind == LOCK_INDEX)
             index_kept(history); /* its stamp, while nobody else can replace it */
-        unlinkat(history->git, lock, 0);
+        spare_give(history, history->git, lock);
         forget(history, kind);
         return true;
     }
@@ -218,7 +217,7 @@ void lock_release(struct history *history, enum lock_kind kind, const char *targ
 static bool is_noted(struct history *history, enum lock_kind kind, const char *name)
 {
     struct file_stamp stamp = files_stamp_at(history->git, name);
-    const struct lock_note *noted = &history->noted[kind];
+    const struct file_note *noted = &history->noted[kind];
     return stamp.inode != 0 && stamp.inode == noted->inode && stamp.modified_ns == noted->modified_ns;
 }
 
@@ -245,11 +244,9 @@ bool ref_prepare(struct history *history, const git_oid *id, struct fault *fault
     char text[COMMIT_TEXT + 1];
     git_oid_tostr(text, COMMIT_TEXT, id);
     strcat(text, "\n");
-    unlinkat(history->notes, "ref.new", 0);
-    OWNED_FD int fd = openat(history->notes, "ref.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0 || !files_write_all(fd, text, strlen(text)))
-        return fault_errno(fault, "cannot write the branch, the commit was not made");
-    return true;
+    struct stat status;
+    return spare_write(history, history->notes, "ref.new", text, strlen(text), 0644, &status) ||
+           fault_errno(fault, "cannot write the branch, the commit was not made");
 }
 
 bool ref_set(struct history *history, const char *name, const git_oid *id, struct fault *fault)

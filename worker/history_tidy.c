@@ -24,13 +24,17 @@ enum {
     JOURNAL_MUCH = 512 * 1024, /* checkpoint at the next idle moment; less than that waits for a longer one */
     QUIET_MS = 2000,
     LOOSE_URGENT = 6000,
-    OLD_FILES_URGENT = 2000,
-    PACK_AT = 1500,   /* loose objects */
-    PACK_STEP = 500,  /* objects that become a pack in one step: some 50 ms */
-    PACKS_MAX = 20,   /* packs; from there on the smallest are joined */
-    PACKS_MANY = 60,  /* packs; from there on larger ones too, which takes longer */
-    JOIN_STEP = 4000, /* objects of one join: some 0.4 s, once in hundreds of cycles */
+    PACK_AT = 1500,     /* loose objects */
+    PACK_STEP = 500,    /* objects that become a pack in one step: some 50 ms */
+    YOUNG = 64,         /* objects at most in a pack that counts as one commit's */
+    YOUNG_MAX = 32,     /* such packs; from there on they are joined in idle moments */
+    YOUNG_URGENT = 400, /* from there on at once: every git that starts looks into each */
+    JOIN_YOUNG = 1000,  /* objects of one such join: some 0.1 s */
+    PACKS_MAX = 20,     /* larger packs; from there on the smallest of them are joined */
+    PACKS_MANY = 60,    /* from there on larger ones too, which takes longer */
+    JOIN_STEP = 4000,   /* objects of one join: some 0.4 s, once in hundreds of cycles */
     JOIN_LARGE = 20000,
+    PACKS_LOOKED = 1024, /* so many are listed at a time */
 };
 
 struct id_list {
@@ -215,7 +219,7 @@ static void remove_pack(struct history *history, const char *name)
     static const char *const parts[] = {"idx", "rev", "bitmap", "pack"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         OWNED char *path = pack_path(name, parts[i]);
-        unlinkat(history->git, path, 0);
+        spare_give(history, history->git, path);
     }
 }
 
@@ -225,16 +229,11 @@ static int fewest_first(const void *a, const void *b)
     return (one->objects > other->objects) - (one->objects < other->objects);
 }
 
-/* The smallest packs become one, as many as a step may take. */
-static bool join_packs(struct history *history)
+/* The first packs of the list become one, as many as have `most` objects together. */
+static bool join_first(struct history *history, const struct pack *packs, size_t count, size_t most)
 {
-    struct pack packs[256];
-    size_t count = list_packs(history, packs, sizeof packs / sizeof *packs), joined = 0;
-    if (count <= PACKS_MAX)
-        return false;
-    qsort(packs, count, sizeof *packs, fewest_first);
-    size_t most = count > PACKS_MANY ? JOIN_LARGE : JOIN_STEP;
     struct id_list list = {0};
+    size_t joined = 0;
     while (joined < count && list.count + packs[joined].objects <= most &&
            pack_objects(history, packs[joined].name, &list) == packs[joined].objects)
         joined++;
@@ -242,13 +241,40 @@ static bool join_packs(struct history *history)
     struct fault why = {0};
     char name[COMMIT_TEXT] = "";
     bool good = joined > 1 && write_pack(history, &list, name, &why) && list.count == wanted;
-    for (size_t i = 0; good && i < joined; i++)
-        if (strcmp(packs[i].name, name) != 0)
-            remove_pack(history, packs[i].name);
     if (!good && joined > 1)
         log_warn("agent", history->agent, "Packs can't be joined, they stay as they are: %s", why.text);
     free(list.items);
-    return good;
+    if (!good)
+        return false;
+    /* libgit2 lets go of the old ones first: a file that somebody has mapped is no spare. */
+    git_odb_free(history->odb);
+    history->odb = NULL;
+    git_repository_free(history->repository);
+    history->repository = NULL;
+    for (size_t i = 0; i < joined; i++)
+        if (strcmp(packs[i].name, name) != 0)
+            remove_pack(history, packs[i].name);
+    if (!history_reopen_objects(history, &why))
+        log_error("agent", history->agent, "%s", why.text);
+    return true;
+}
+
+static bool join_packs(struct history *history, bool urgent)
+{
+    OWNED struct pack *packs = memory_new(PACKS_LOOKED, sizeof *packs);
+    size_t count = list_packs(history, packs, PACKS_LOOKED), young = 0;
+    qsort(packs, count, sizeof *packs, fewest_first);
+    while (young < count && packs[young].objects <= YOUNG)
+        young++;
+    history->packs = young;
+    if (young > (urgent ? YOUNG_URGENT : YOUNG_MAX)) {
+        history->packs = 0;
+        return join_first(history, packs, young, JOIN_YOUNG);
+    }
+    if (urgent || count - young <= PACKS_MAX)
+        return false;
+    return join_first(history, packs + young, count - young,
+                      count - young > PACKS_MANY ? JOIN_LARGE : JOIN_STEP);
 }
 
 /* A `git gc --prune=now` of somebody's may have dropped objects between their writing and the ref's move. */
@@ -281,10 +307,6 @@ bool history_tidy(struct history *history, bool urgent)
     size_t journal = journal_size(history->journal);
     if (history->pending)
         return false;
-    if (history->old_files > (urgent ? OLD_FILES_URGENT : 0)) {
-        worktree_sweep(history, NULL);
-        return true;
-    }
     bool quiet = clock_monotonic_ms() - history->committed_ms >= QUIET_MS;
     if (journal > (urgent ? JOURNAL_URGENT : quiet ? 0 : JOURNAL_MUCH))
         return checkpoint(history);
@@ -295,5 +317,5 @@ bool history_tidy(struct history *history, bool urgent)
     }
     if (history->loose >= (urgent ? LOOSE_URGENT : PACK_AT))
         return pack_loose(history);
-    return !urgent && join_packs(history);
+    return (!urgent || history->packs > YOUNG_URGENT) && join_packs(history, urgent);
 }

@@ -121,6 +121,9 @@ static void look(struct history *history, struct step *step, const struct place 
         step->done = step->kind == CHANGE_WRITE && git_oid_equal(&step->before, &step->after);
         return;
     }
+    /* Written by this step, and by nobody since. Its own note only: the file may be a later record's, whose turn comes. */
+    if (redo && journal_power_was_cut(history->journal) && record_wrote(&step->note, current))
+        return;
     OWNED char *text = NULL;
     size_t length = 0;
     bool read = hash_at(place->folder, place->name, &id, current, &text, &length) == 1;
@@ -137,14 +140,14 @@ static void look(struct history *history, struct step *step, const struct place 
 
 static bool write_fresh(struct history *history, struct step *step, const char *number, struct fault *fault)
 {
-    int fd = openat(history->fresh, number, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0 && errno == EEXIST && unlinkat(history->fresh, number, 0) == 0)
-        fd = openat(history->fresh, number, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    OWNED_FD int file = fd;
     mode_t mode = step->current.st_ino ? step->current.st_mode & 0777 : step->mode & 0777;
-    if (file < 0 || !files_write_all(file, step->text, step->length) ||
-        (mode != 0644 && fchmod(file, mode) != 0) || fstat(file, &step->prepared) != 0)
-        return fault_errno(fault, "cannot write the new text of %s, the commit was not made", step->path);
+    if (!spare_write(history, history->fresh, number, step->text, step->length, mode, &step->prepared)) {
+        fault_errno(fault, "cannot write the new text of %s, the commit was not made", step->path);
+        unlinkat(history->fresh, number, 0);
+        step->prepared.st_ino = 0;
+        return false;
+    }
+    step->note = record_note(&step->prepared);
     return true;
 }
 
@@ -256,7 +259,7 @@ static bool exchange(struct history *history, struct step *step, const struct pl
     if (how == RENAME_NOREPLACE)
         return true;
     if (ours_alone(step->path) || came_out_as_seen(history, step, number)) {
-        history->old_files++; /* it goes in an idle moment: nobody waits for that */
+        spare_give(history, history->fresh, number);
         return true;
     }
     struct stat ours;
@@ -332,6 +335,8 @@ static bool is_theirs(struct history *history, const struct step *step, const ch
 {
     git_oid id;
     struct stat status;
+    if (fstatat(history->fresh, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && record_prepared(history, &status))
+        return false;
     int found = hash_at(history->fresh, name, &id, &status, NULL, NULL);
     return found < 0 || (found > 0 && status.st_size > 0 && !git_oid_equal(&id, &step->before) &&
                          !git_oid_equal(&id, &step->after));
@@ -378,6 +383,4 @@ void worktree_sweep(struct history *history, const struct work *work)
         if (entry->d_name[0] != '.')
             sweep_one(history, work, entry->d_name);
     closedir(folder);
-    if (!work)
-        history->old_files = 0;
 }

@@ -18,7 +18,7 @@ static void test_a_repository_that_can_not_be_opened_is_set_aside_whole(void **s
 {
     struct scratch *scratch = *state;
     static const char *const damages[] = {
-        "rm -rf .git/objects/??",
+        "rm -rf .git/objects/?? .git/objects/pack/*",
         "rm -rf .git && echo no > .git",
         "rm -rf .git && ln -s /tmp .git",
         "rm -rf .git/refs && echo x > .git/refs",

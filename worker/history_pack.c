@@ -1,0 +1,245 @@
+/* What a commit adds, as one pack with its index (version 2): two files instead of one for each object. Nothing is
+ * compressed or made a delta here, it lives only until the packs are joined. Prepared under .agentos/ before the
+ * journal's flush; it gets its place under .git/objects/pack after it, the pack before the index, since git looks for
+ * indexes.
+ *
+ * Killed before: nothing is there that the journal's record doesn't have. Killed between the two: a pack without an
+ * index, which nobody sees. Power cut: name and content may not belong together; the name says what the content has to
+ * be, so pack_mend takes away what isn't that, and the record's objects are written again. */
+#include "worker/history_part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sha1.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+enum { NAME_MAX_LENGTH = 80 };
+
+struct packed {
+    const struct object *object;
+    uint32_t offset, sum;
+};
+
+/* CRC-32 as zlib has it, eight bytes at a time: table[n] is a byte's sum with n zero bytes behind it. */
+static uint32_t crc32_of(const char *bytes, size_t length)
+{
+    static uint32_t table[8][256];
+    if (table[0][1] == 0) {
+        for (uint32_t i = 0; i < 256; i++) {
+            uint32_t sum = i;
+            for (int bit = 0; bit < 8; bit++)
+                sum = sum & 1 ? sum >> 1 ^ 0xedb88320u : sum >> 1;
+            table[0][i] = sum;
+        }
+        for (int n = 1; n < 8; n++)
+            for (uint32_t i = 0; i < 256; i++)
+                table[n][i] = table[n - 1][i] >> 8 ^ table[0][table[n - 1][i] & 0xff];
+    }
+    const unsigned char *at = (const unsigned char *)bytes;
+    uint32_t sum = ~0u;
+    for (; length >= 8; length -= 8, at += 8) {
+        uint32_t low =
+            sum ^ ((uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
+        sum = table[7][low & 0xff] ^ table[6][low >> 8 & 0xff] ^ table[5][low >> 16 & 0xff] ^
+              table[4][low >> 24] ^ table[3][at[4]] ^ table[2][at[5]] ^ table[1][at[6]] ^ table[0][at[7]];
+    }
+    for (; length > 0; length--)
+        sum = sum >> 8 ^ table[0][(sum ^ *at++) & 0xff];
+    return ~sum;
+}
+
+static void add_big_endian(struct buffer *out, uint32_t number)
+{
+    unsigned char bytes[4] = {(unsigned char)(number >> 24), (unsigned char)(number >> 16),
+                              (unsigned char)(number >> 8), (unsigned char)number};
+    buffer_add(out, bytes, sizeof bytes);
+}
+
+static void add_digest(struct buffer *out)
+{
+    unsigned char digest[SHA1_DIGEST_LENGTH];
+    SHA1_CTX context;
+    SHA1Init(&context);
+    SHA1Update(&context, (const unsigned char *)out->data, out->length);
+    SHA1Final(digest, &context);
+    buffer_add(out, digest, sizeof digest);
+}
+
+/* Three bits of type and the size, four bits and then seven at a time. */
+static void add_header(struct buffer *out, git_object_t type, size_t size)
+{
+    unsigned char byte = (unsigned char)((unsigned)type << 4 | (size & 0xf));
+    for (size >>= 4; size > 0; size >>= 7) {
+        buffer_add(out, &(unsigned char){byte | 0x80}, 1);
+        byte = size & 0x7f;
+    }
+    buffer_add(out, &byte, 1);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct packed *one = a, *other = b;
+    return git_oid_cmp(&one->object->id, &other->object->id);
+}
+
+/* Sorted, each object once: two files may have the same text. */
+static size_t sort(const struct object_list *objects, struct packed *packed)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < objects->count; i++)
+        packed[i] = (struct packed){.object = &objects->items[i]};
+    qsort(packed, objects->count, sizeof *packed, by_id);
+    for (size_t i = 0; i < objects->count; i++)
+        if (count == 0 || !git_oid_equal(&packed[i].object->id, &packed[count - 1].object->id))
+            packed[count++] = packed[i];
+    return count;
+}
+
+static void write_pack(struct packed *packed, size_t count, struct buffer *out)
+{
+    size_t room = 64;
+    for (size_t i = 0; i < count; i++)
+        room += packed[i].object->length + 64 + packed[i].object->length / 8192;
+    buffer_room(out, room);
+    buffer_add(out, "PACK\0\0\0\2", 8);
+    add_big_endian(out, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        const struct object *object = packed[i].object;
+        packed[i].offset = (uint32_t)out->length;
+        add_header(out, object->type, object->length);
+        object_store(object->data, object->length, out);
+        packed[i].sum = crc32_of(out->data + packed[i].offset, out->length - packed[i].offset);
+    }
+    add_digest(out);
+}
+
+static void write_index(const struct packed *packed, size_t count, const struct buffer *pack,
+                        struct buffer *out)
+{
+    size_t at = 0;
+    buffer_room(out, 2048 + count * 28);
+    buffer_add(out, "\377tOc\0\0\0\2", 8);
+    for (unsigned first = 0; first < 256; first++) {
+        while (at < count && packed[at].object->id.id[0] <= first)
+            at++;
+        add_big_endian(out, (uint32_t)at);
+    }
+    for (size_t i = 0; i < count; i++)
+        buffer_add(out, packed[i].object->id.id, GIT_OID_RAWSZ);
+    for (size_t i = 0; i < count; i++)
+        add_big_endian(out, packed[i].sum);
+    for (size_t i = 0; i < count; i++)
+        add_big_endian(out, packed[i].offset);
+    buffer_add(out, pack->data + pack->length - SHA1_DIGEST_LENGTH, SHA1_DIGEST_LENGTH);
+    add_digest(out);
+}
+
+void pack_image_free(struct pack_image *image)
+{
+    buffer_free(&image->pack);
+    buffer_free(&image->index);
+}
+
+bool pack_image_make(const struct object_list *objects, struct pack_image *image)
+{
+    *image = (struct pack_image){0};
+    size_t total = 0;
+    for (size_t i = 0; i < objects->count; i++)
+        total += objects->items[i].length;
+    if (total > PACK_BYTES_MAX || objects->count == 0)
+        return false;
+    OWNED struct packed *packed = memory_new(objects->count, sizeof *packed);
+    size_t count = sort(objects, packed);
+    git_oid digest;
+    write_pack(packed, count, &image->pack);
+    write_index(packed, count, &image->pack, &image->index);
+    git_oid_fromraw(&digest, (const unsigned char *)image->pack.data + image->pack.length - GIT_OID_RAWSZ);
+    git_oid_tostr(image->name, sizeof image->name, &digest);
+    return true;
+}
+
+static void path_of(const char *name, const char *suffix, char path[NAME_MAX_LENGTH])
+{
+    snprintf(path, NAME_MAX_LENGTH, "objects/pack/pack-%s.%s", name, suffix);
+}
+
+bool pack_prepare(struct history *history, struct work *work, struct fault *fault)
+{
+    struct pack_image image;
+    struct stat status;
+    work->pack[0] = '\0';
+    if (!pack_image_make(&work->objects, &image)) { /* too large for one: as files of their own, at once */
+        for (size_t i = 0; i < work->objects.count; i++)
+            if (!object_write_loose(history, &work->objects.items[i], fault))
+                return false;
+        return true;
+    }
+    bool good =
+        spare_write(history, history->notes, PACK_NEW, image.pack.data, image.pack.length, 0644, &status) &&
+        spare_write(history, history->notes, PACK_INDEX_NEW, image.index.data, image.index.length, 0644,
+                    &status);
+    strcpy(work->pack, image.name);
+    pack_image_free(&image);
+    return good || fault_errno(fault, "cannot write the commit's objects, the commit was not made");
+}
+
+static bool put(struct history *history, const char *prepared, const char *name, const char *suffix)
+{
+    char path[NAME_MAX_LENGTH];
+    path_of(name, suffix, path);
+    if (renameat2(history->notes, prepared, history->git, path, RENAME_NOREPLACE) == 0)
+        return true;
+    if (errno == EEXIST) { /* the same objects: it is there already */
+        spare_give(history, history->notes, prepared);
+        return true;
+    }
+    if (errno == ENOENT && mkdirat(history->git, "objects/pack", 0755) == 0)
+        return renameat2(history->notes, prepared, history->git, path, RENAME_NOREPLACE) == 0;
+    return errno == EINVAL && renameat(history->notes, prepared, history->git, path) == 0;
+}
+
+bool pack_place(struct history *history, const struct work *work, struct fault *fault)
+{
+    return work->pack[0] == '\0' ||
+           (put(history, PACK_NEW, work->pack, "pack") && put(history, PACK_INDEX_NEW, work->pack, "idx")) ||
+           fault_errno(fault, "cannot put a pack into .git/objects/pack");
+}
+
+/* 1 it is there as it should be, 0 not there, -1 it is something else */
+static int is_as(struct history *history, const char *path, const struct buffer *content)
+{
+    struct stat status;
+    OWNED_FD int fd = openat(history->git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size != (off_t)content->length)
+        return -1;
+    OWNED char *bytes = memory_new(content->length, 1);
+    return pread(fd, bytes, content->length, 0) == (ssize_t)content->length &&
+                   memcmp(bytes, content->data, content->length) == 0
+               ? 1
+               : -1;
+}
+
+bool pack_mend(struct history *history, const struct work *work)
+{
+    struct pack_image image;
+    char pack[NAME_MAX_LENGTH], index[NAME_MAX_LENGTH];
+    if (!pack_image_make(&work->objects, &image))
+        return false;
+    path_of(image.name, "pack", pack);
+    path_of(image.name, "idx", index);
+    int pack_is = is_as(history, pack, &image.pack), index_is = is_as(history, index, &image.index);
+    pack_image_free(&image);
+    if (pack_is == index_is && pack_is >= 0)
+        return false;
+    unlinkat(history->git, index, 0);
+    unlinkat(history->git, pack, 0);
+    return true;
+}

@@ -1,0 +1,162 @@
+/* Files whose content nobody needs any more, kept in .agentos/spare to be written again.
+ *
+ * Making a file is the dearest thing that a commit does: ext4 walks past every inode that was freed in the last
+ * minutes, ours and everybody else's, and a commit replaces ten files. So what a replacement takes out of use is kept
+ * and is the next replacement. One is written to only while a write lease says that nobody has it open or mapped, and
+ * while it has no other name (a copy made with hard links, a local clone of the repository).
+ *
+ * Killed at any point: a file in the folder is a spare, whatever is in it. Power cut: a spare that was written again may
+ * come back under its new name with a content from before, which looks like somebody's; the journal's record has inode
+ * and time of everything that was prepared, and that tells (history_record.c). */
+#include "worker/history_part.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+enum {
+    SPARE_NAME = 16,
+    SPARE_BYTES_MAX = 128 * 1024, /* larger ones aren't kept */
+    SPARES_AHEAD = 4, /* so many are there before a commit: an answer, a pack and its index are new files */
+};
+
+static void spare_name(unsigned number, char name[SPARE_NAME])
+{
+    snprintf(name, SPARE_NAME, "%u", number);
+}
+
+static bool keep(struct spares *spares, unsigned number)
+{
+    if (spares->count == SPARES_MAX)
+        return false;
+    spares->numbers[spares->count++] = number;
+    if (number >= spares->next)
+        spares->next = number + 1;
+    return true;
+}
+
+bool spares_open(struct history *history, struct fault *fault)
+{
+    struct spares *spares = &history->spares;
+    spares->folder = files_open_folder(history->notes, "spare", true, fault);
+    int copy = spares->folder < 0 ? -1 : openat(spares->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!folder) {
+        if (copy >= 0)
+            close(copy);
+        return spares->folder >= 0;
+    }
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        char *end;
+        unsigned long number = strtoul(entry->d_name, &end, 10);
+        if (entry->d_name[0] == '.')
+            continue;
+        if (end == entry->d_name || *end != '\0' || number > 1000000 || !keep(spares, (unsigned)number))
+            unlinkat(spares->folder, entry->d_name, 0);
+    }
+    closedir(folder);
+    return true;
+}
+
+void spares_close(struct history *history)
+{
+    if (history->spares.folder >= 0)
+        close(history->spares.folder);
+}
+
+void spare_give(struct history *history, int folder, const char *name)
+{
+    struct spares *spares = &history->spares;
+    char spare[SPARE_NAME];
+    struct stat status;
+    spare_name(spares->next, spare);
+    if (spares->count < SPARES_MAX && fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(status.st_mode) && status.st_nlink == 1 && status.st_size <= SPARE_BYTES_MAX &&
+        renameat2(folder, name, spares->folder, spare, RENAME_NOREPLACE) == 0)
+        keep(spares, spares->next);
+    else
+        unlinkat(folder, name, 0);
+}
+
+/* Nobody else has it, under this name or another. The lease ends with the descriptor, or is let go. */
+static bool ours_alone(int fd, struct stat *status)
+{
+    return fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0 &&
+           fstat(fd, status) == 0 && S_ISREG(status->st_mode) && status->st_nlink == 1;
+}
+
+/* A spare under its new name, open for writing; -1: there is none. */
+static int take(struct history *history, int folder, const char *name, struct stat *status)
+{
+    struct spares *spares = &history->spares;
+    while (spares->count > 0) {
+        char spare[SPARE_NAME];
+        spare_name(spares->numbers[--spares->count], spare);
+        int fd = openat(spares->folder, spare, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd >= 0 && ours_alone(fd, status) &&
+            renameat2(spares->folder, spare, folder, name, RENAME_NOREPLACE) == 0)
+            return fd;
+        unlinkat(spares->folder, spare, 0);
+        if (fd >= 0)
+            close(fd);
+    }
+    return -1;
+}
+
+static bool write_over(int fd, const char *bytes, size_t length)
+{
+    for (size_t done = 0; done < length;) {
+        ssize_t n = pwrite(fd, bytes + done, length - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+bool spare_write(struct history *history, int folder, const char *name, const char *bytes, size_t length,
+                 mode_t mode, struct stat *status)
+{
+    struct stat before = {0};
+    unlinkat(folder, name, 0);
+    int fd = history->redoing ? -1 : take(history, folder, name, &before);
+    if (fd < 0) {
+        fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        before = (struct stat){.st_mode = 0644};
+    }
+    OWNED_FD int file = fd;
+    /* The old end is cut off last, and never all of it: the file system flushes a file that was emptied. */
+    return file >= 0 && write_over(file, bytes, length) &&
+           (before.st_size <= (off_t)length || ftruncate(file, (off_t)length) == 0) &&
+           ((before.st_mode & 0777) == mode || fchmod(file, mode) == 0) && fstat(file, status) == 0;
+}
+
+void spares_drop(struct history *history)
+{
+    struct spares *spares = &history->spares;
+    while (spares->count > 0) {
+        char spare[SPARE_NAME];
+        spare_name(spares->numbers[--spares->count], spare);
+        unlinkat(spares->folder, spare, 0);
+    }
+}
+
+bool spares_stock(struct history *history)
+{
+    struct spares *spares = &history->spares;
+    char name[SPARE_NAME];
+    if (spares->count >= SPARES_AHEAD)
+        return false;
+    spare_name(spares->next, name);
+    OWNED_FD int fd =
+        openat(spares->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    return fd >= 0 && keep(spares, spares->next);
+}
