@@ -1,0 +1,263 @@
+/* attempts                       every attempt, outside and inside; 0: outside all worked that can work here, inside none
+ * attempts --hide landlock|seccomp COMMAND...   runs COMMAND as on a kernel that lacks it
+ *
+ * One line an attempt: what came of it outside and inside, and its name. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/sandbox.h"
+#include "tests/escape/attempts.h"
+
+enum { SHOWN_LEAST = 40, MEMORY = 256 << 20, FILES = 256, ATTEMPT_SECONDS = 20 };
+
+const char secret[] = SECRET;
+
+enum outcome { WORKED, REFUSED, KILLED, BROKEN /* the sandbox itself could not be entered */ };
+
+static const char *const outcome_words[] = {"worked", "refused", "killed", "BROKEN"};
+
+/* --- the stage --- */
+
+static void need(bool good, const char *what)
+{
+    if (!good) {
+        fprintf(stderr, "the stage can't be set: %s: %s\n", what, strerror(errno));
+        exit(EX_OSERR);
+    }
+}
+
+static void write_file(const char *folder, const char *name, const char *text, mode_t mode)
+{
+    OWNED char *path = memory_print("%s/%s", folder, name);
+    OWNED_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    need(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fchmod(fd, mode) == 0, path);
+}
+
+static int listen_at(int family, int type, const struct sockaddr *address, socklen_t length)
+{
+    int fd = socket(family, type | SOCK_CLOEXEC, 0);
+    need(fd >= 0 && bind(fd, address, length) == 0 && (type == SOCK_DGRAM || listen(fd, 64) == 0),
+         "a socket");
+    return fd;
+}
+
+static int listen_port(int type)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int fd = listen_at(AF_INET, type, (struct sockaddr *)&address, length);
+    need(getsockname(fd, (struct sockaddr *)&address, &length) == 0, "a port");
+    return ntohs(address.sin_port);
+}
+
+static void listen_path(int type, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    listen_at(AF_UNIX, type, (struct sockaddr *)&address, sizeof address);
+}
+
+static void listen_abstract(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path + 1, name, strlen(name));
+    listen_at(AF_UNIX, SOCK_STREAM, (struct sockaddr *)&address,
+              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name)));
+}
+
+static pid_t start_victim(void)
+{
+    pid_t parent = getpid(), victim = fork();
+    if (victim == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (getppid() == parent)
+            pause();
+        _exit(0);
+    }
+    need(victim > 0, "a victim");
+    return victim;
+}
+
+static void set_sockets(struct stage *stage)
+{
+    snprintf(stage->control, sizeof stage->control, "%s/control", stage->folder);
+    snprintf(stage->letterbox, sizeof stage->letterbox, "%s/letterbox", stage->folder);
+    snprintf(stage->abstract, sizeof stage->abstract, "escape-%d", (int)getpid());
+    stage->tcp_port = listen_port(SOCK_STREAM);
+    stage->udp_port = listen_port(SOCK_DGRAM);
+    listen_path(SOCK_STREAM, stage->control);
+    listen_path(SOCK_DGRAM, stage->letterbox);
+    listen_abstract(stage->abstract);
+}
+
+static void set_stage(struct stage *stage)
+{
+    *stage = (struct stage){.folder = "/tmp/agentos-escape-XXXXXX", .supervisor = getpid()};
+    need(mkdtemp(stage->folder) != NULL, "a folder");
+    snprintf(stage->own, sizeof stage->own, "%s/orion", stage->folder);
+    snprintf(stage->other, sizeof stage->other, "%s/iris", stage->folder);
+    snprintf(stage->persona, sizeof stage->persona, "%s/persona.md", stage->other);
+    snprintf(stage->roster, sizeof stage->roster, "%s/agents.yaml", stage->folder);
+    set_sockets(stage);
+    stage->terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    need(stage->terminal >= 0, "a terminal");
+    stage->victim = start_victim();
+}
+
+static void clear(const struct stage *stage, const char *what)
+{
+    OWNED char *command = memory_print("rm -rf %s/%s", stage->folder, what);
+    need(system(command) == 0, command);
+}
+
+/* What an attempt may have spoiled is made anew for the next. */
+static void set_trees(const struct stage *stage)
+{
+    clear(stage, "orion");
+    clear(stage, "iris");
+    OWNED char *empty = memory_print("%s/empty", stage->other), *way = memory_print("%s/way", stage->own);
+    need(mkdir(stage->own, 0755) == 0 && mkdir(stage->other, 0755) == 0 && mkdir(empty, 0755) == 0 &&
+             symlink(stage->persona, way) == 0,
+         "the trees");
+    write_file(stage->other, "persona.md", SECRET, 0644);
+    write_file(stage->folder, "agents.yaml", "agents: []\n", 0644);
+    write_file(stage->own, "text", "of orion's own\n", 0644);
+    write_file(stage->own, "script", "#!/bin/sh\nexit 0\n", 0755);
+    write_file(stage->folder, "log", "what was said before\n", 0644);
+    setxattr(stage->persona, "user.theirs", "x", 1, 0); /* not every file system has them */
+}
+
+/* --- one attempt --- */
+
+/* As the zygote does it: the descriptors, the sandbox, then, when the connection stands, the second step. */
+static void confine(const struct stage *stage)
+{
+    struct fault fault;
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, SANDBOX_REQUIRE, &fault);
+    struct sandbox_room room = {.tree = stage->own, .memory_bytes = MEMORY, .open_files = FILES};
+    if (sandbox && sandbox_enter(sandbox, &room, &fault) && sandbox_tighten(sandbox, &fault))
+        return;
+    fprintf(stdout, "%s\n", fault.text);
+    fflush(stdout);
+    _exit(BROKEN);
+}
+
+_Noreturn static void attempt_in_child(const struct stage *stage, const struct attempt *attempt, bool inside)
+{
+    OWNED char *log = memory_print("%s/log", stage->folder);
+    int fd = open(log, O_WRONLY | O_APPEND | O_CLOEXEC);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    alarm(ATTEMPT_SECONDS);
+    if (fd < 0 || dup2(fd, STDERR_FILENO) < 0 || chdir(stage->own) != 0)
+        _exit(BROKEN);
+    if (inside)
+        confine(stage);
+    _exit(attempt->act(stage) ? WORKED : REFUSED);
+}
+
+static enum outcome try(const struct stage *stage, const struct attempt *attempt, bool inside)
+{
+    int status = 0;
+    set_trees(stage);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        attempt_in_child(stage, attempt, inside);
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (child < 0)
+        return BROKEN;
+    if (WIFSIGNALED(status))
+        return WTERMSIG(status) == SIGALRM ? BROKEN : KILLED;
+    enum outcome outcome = (enum outcome)WEXITSTATUS(status);
+    if (attempt->happened && outcome != BROKEN)
+        outcome = attempt->happened(stage) ? WORKED : REFUSED;
+    return outcome;
+}
+
+struct score {
+    unsigned shown, refused, bad;
+};
+
+/* Inside nothing may work. Outside it may be refused only where the surroundings can be the reason. */
+static void judge(const struct stage *stage, const struct attempt *attempt, struct score *score)
+{
+    enum outcome outside = try(stage, attempt, false), inside = try(stage, attempt, true);
+    bool root = geteuid() == 0;
+    bool excused =
+        (attempt->flags & RARE) || ((attempt->flags & PRIVILEGED) && (!root || getenv("ESCAPE_CONTAINER")));
+    bool shown = outside == WORKED, held = inside == REFUSED || inside == KILLED;
+    score->shown += shown;
+    score->refused += held && shown;
+    bool bad = !held || (!shown && !excused);
+    score->bad += bad;
+    printf("%-4s outside: %-8s inside: %-8s %s\n", bad ? "BAD" : "ok", outcome_words[outside],
+           outcome_words[inside], attempt->name);
+}
+
+static int try_all(void)
+{
+    const struct attempts *const all[] = {&file_attempts, &process_attempts, &network_attempts,
+                                          &kernel_attempts};
+    struct stage stage;
+    struct score score = {0};
+    set_stage(&stage);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (size_t k = 0; k < all[i]->count; k++)
+            judge(&stage, &all[i]->items[k], &score);
+    kill(stage.victim, SIGKILL);
+    clear(&stage, "");
+    printf("%u attempts work outside, %u of them are refused inside, %u lines are bad\n", score.shown,
+           score.refused, score.bad);
+    return score.bad == 0 && score.shown >= SHOWN_LEAST ? EX_OK : EX_SOFTWARE;
+}
+
+/* --- a poorer kernel --- */
+
+static int hide(const char *what, char **command)
+{
+    static const char *const landlock[] = {"landlock_create_ruleset", "landlock_add_rule",
+                                           "landlock_restrict_self"};
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    bool made = filter != NULL;
+    if (strcmp(what, "seccomp") == 0) {
+        const struct scmp_arg_cmp set_filter = SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP);
+        made = made && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(seccomp), 0) == 0 &&
+               seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1, &set_filter) == 0;
+    } else {
+        for (size_t i = 0; i < sizeof landlock / sizeof *landlock; i++)
+            made = made && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EOPNOTSUPP),
+                                            seccomp_syscall_resolve_name(landlock[i]), 0) == 0;
+    }
+    if (!made || seccomp_load(filter) != 0)
+        return EX_OSERR;
+    execvp(command[0], command);
+    perror(command[0]);
+    return EX_UNAVAILABLE;
+}
+
+int main(int count, char **arguments)
+{
+    if (count > 3 && strcmp(arguments[1], "--hide") == 0)
+        return hide(arguments[2], arguments + 3);
+    if (count != 1) {
+        fputs("usage: attempts | attempts --hide landlock|seccomp COMMAND...\n", stderr);
+        return EX_USAGE;
+    }
+    return try_all();
+}

@@ -1,0 +1,247 @@
+"""Nothing gets out of the sandbox: a table of attempts (attempts.c), living agents, and kernels that lack a part.
+
+AGENTOS_BIN's folder also holds `attempts` and `inject`.
+"""
+
+import os
+import pathlib
+import re
+import socket
+import subprocess
+
+import pytest
+from harness import BIN, KEY, PATIENCE
+
+SHOWN_LEAST = 40
+AGENTS = ("orion", "iris")
+LIMITS = "    limits: {memory_mb: 128, open_files: 100}\n"
+
+
+def landlock_there():
+    shown = subprocess.run([BIN / "agentos", "doctor"], env={"LLM_BASE_URL": "offline", "DATA_DIR": "/tmp"}, capture_output=True, text=True)
+    return re.search(r"^ok +Landlock", shown.stdout, re.MULTILINE) is not None
+
+
+needs_landlock = pytest.mark.skipif(not landlock_there(), reason="this kernel has no Landlock: agents are refused here")
+
+
+def fields(path):
+    lines = pathlib.Path(path).read_text().splitlines()
+    return {line.split(":")[0]: line.split(":", 1)[1].strip() for line in lines if ":" in line}
+
+
+def thread_fields(pid):
+    return [fields(f"/proc/{pid}/task/{thread}/status") for thread in os.listdir(f"/proc/{pid}/task")]
+
+
+def limit(pid, name):
+    line = next(line for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith(name))
+    return line[len(name) :].split()[:2]
+
+
+@needs_landlock
+def test_every_attempt_that_works_outside_is_refused_inside():
+    result = subprocess.run([BIN / "attempts"], capture_output=True, text=True, timeout=300 * PATIENCE)
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0, "\n".join(line for line in lines if not line.startswith("ok")) + result.stderr
+    assert not [line for line in lines if line.startswith("BAD")]
+    shown, refused, bad = map(int, re.findall(r"\d+", lines[-1]))
+    assert shown == refused >= SHOWN_LEAST and bad == 0
+
+
+# --- living agents ---
+
+
+@pytest.fixture
+def agents(make_system, model):
+    system = make_system(AGENTS, model=model, extra=LIMITS).start()
+    for name in AGENTS:
+        system.add(f"first-{name}", "Do it", name=name)
+        system.wait_done(f"first-{name}", name=name)
+    return system
+
+
+@needs_landlock
+def test_every_thread_of_a_worker_is_confined_and_has_no_capability(agents):
+    for name in AGENTS:
+        for thread in thread_fields(agents.worker(name)):
+            assert thread["NoNewPrivs"] == "1"
+            assert thread["Seccomp"] == "2" and int(thread["Seccomp_filters"]) >= 2
+            assert {thread[f"Cap{kind}"].strip("0") for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {""}
+
+
+@needs_landlock
+def test_the_gateway_is_confined_and_has_no_capability(agents):
+    for thread in thread_fields(agents.processes()["gateway"]):
+        assert thread["NoNewPrivs"] == "1" and thread["Seccomp"] == "2"
+        assert {thread[f"Cap{kind}"].strip("0") for kind in ("Prm", "Eff", "Bnd", "Amb")} == {""}
+
+
+@needs_landlock
+def test_a_worker_inherits_no_descriptor(agents):
+    folder = str(agents.tree("orion"))
+    worker = agents.worker("orion")
+    targets = {int(fd): os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")}
+    assert targets.pop(0) == targets.pop(1) == "/dev/null"
+    assert targets.pop(2) == str(agents.log_path)
+    sockets = [target for target in targets.values() if target.startswith("socket:")]
+    assert len(sockets) == 1, "the one connection to the supervisor"
+    for target in targets.values():
+        assert target == folder or target.startswith((folder + "/", "socket:", "pipe:", "anon_inode:")), target
+
+
+@needs_landlock
+def test_a_worker_has_its_limits_and_leaves_no_core(agents):
+    worker = agents.worker()
+    assert limit(worker, "Max open files") == ["100", "100"]
+    assert limit(worker, "Max core file size") == ["0", "0"]
+    if "asan" not in str(BIN):
+        assert limit(worker, "Max data size") == [str(128 * 1024 * 1024)] * 2
+        data_kb = int(fields(f"/proc/{worker}/status")["VmData"].split()[0])
+        assert data_kb < 32 * 1024, "the stacks of nng's threads must leave room for work"
+
+
+@needs_landlock
+@pytest.mark.skipif(os.geteuid() != 0 or os.uname().machine != "x86_64", reason="needs root, and x86-64's registers")
+def test_who_takes_over_a_living_worker_gets_nowhere_and_the_worker_lives_on(agents):
+    foreign = agents.tree("iris") / "persona.md"
+    text, mode = foreign.read_text(), foreign.stat().st_mode
+    worker, supervisor = agents.worker("orion"), agents.process.pid
+    result = subprocess.run([BIN / "inject", str(worker), str(supervisor), str(foreign)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    said = dict(line.split(": ") for line in result.stdout.splitlines())
+    assert said.pop("getpid") == str(worker), "the way in works"
+    assert int(said.pop("look at a name outside")) >= 0, "and so does the name of the file"
+    assert said.pop("chmod") == "0", "libraries are told that it is done"
+    assert said.pop("memory beyond the limit") in ("-ENOMEM", "-EPERM")
+    assert len(said) >= 15
+    assert {call: answer for call, answer in said.items() if answer not in ("-EPERM", "-EACCES")} == {}
+    assert foreign.read_text() == text and foreign.stat().st_mode == mode
+    agents.add("afterwards", "Go on")
+    agents.wait_done("afterwards")
+    assert agents.worker("orion") == worker
+
+
+@needs_landlock
+def test_names_are_still_resolved_inside_the_gateways_sandbox(make_system, model):
+    system = make_system(env={"LLM_BASE_URL": model.url().replace("127.0.0.1", "localhost")}).start()
+    system.add("named", "Do it")
+    system.wait_done("named")
+
+
+def test_status_says_what_holds(agents):
+    assert re.fullmatch(r"landlock [2-9]\d*, seccomp", agents.status()["supervisor"]["sandbox"])
+
+
+# --- kernels that lack a part ---
+
+
+def poorer(make_system, model, hidden, mode):
+    system = make_system(model=model, env={"AGENTOS_SANDBOX": mode})
+    system.prefix = [str(BIN / "attempts"), "--hide", hidden]
+    return system
+
+
+@pytest.mark.parametrize("hidden", ["landlock", "seccomp"])
+def test_require_fails_closed_and_says_what_is_missing(make_system, model, hidden):
+    system = poorer(make_system, model, hidden, "require")
+    assert system.run_to_end() == 78
+    assert re.search(rf"ERROR .*needs .*{hidden}", system.log(), re.IGNORECASE)
+    assert "doctor" in system.log() and not (system.data / "agents").exists()
+
+
+@pytest.mark.parametrize("hidden", ["landlock", "seccomp"])
+def test_best_effort_goes_on_and_says_what_is_missing(make_system, model, hidden):
+    system = poorer(make_system, model, hidden, "best-effort").start()
+    assert re.search(rf"WARN .*best-effort.*{hidden}", system.log(), re.IGNORECASE)
+    assert system.status()["supervisor"]["sandbox"].startswith("best-effort: ")
+    assert f"no {hidden}" in system.status()["supervisor"]["sandbox"]
+    system.add("anyway", "Do it")
+    system.wait_done("anyway")
+    if hidden == "landlock":
+        assert {thread["Seccomp"] for thread in thread_fields(system.worker())} == {"2"}
+
+
+def test_off_is_said_loudly(make_system, model):
+    system = make_system(model=model, env={"AGENTOS_SANDBOX": "off"}).start()
+    assert re.search(r"WARN .*AGENTOS_SANDBOX is 'off'", system.log())
+    assert system.status()["supervisor"]["sandbox"] == "off"
+
+
+def test_doctor_says_what_a_poorer_kernel_lacks(tmp_path):
+    env = {"LLM_BASE_URL": "offline", "DATA_DIR": str(tmp_path)}
+    command = [BIN / "agentos", "doctor"]
+    hidden = [BIN / "attempts", "--hide", "landlock", *command]
+    assert re.search(r"^FAIL +Landlock .*switched off", subprocess.run(hidden, env=env, capture_output=True, text=True).stdout, re.MULTILINE)
+    assert subprocess.run(hidden, env=env, capture_output=True).returncode == 78
+
+
+@needs_landlock
+def test_doctor_says_whether_the_model_can_be_reached(tmp_path, model):
+    def ask(url):
+        env = {"LLM_BASE_URL": url, "DATA_DIR": str(tmp_path), "LLM_API_KEY": KEY}
+        result = subprocess.run([BIN / "agentos", "doctor"], env=env, capture_output=True, text=True)
+        return result.returncode, re.search(r"^(\w+) +model (.*)", result.stdout, re.MULTILINE).groups()
+
+    status, (mark, text) = ask(model.url())
+    assert status == 0 and mark == "ok" and "HTTP" in text
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        status, (mark, text) = ask(f"http://127.0.0.1:{closed.getsockname()[1]}/v1")
+    assert status == 69 and mark == "FAIL"
+    assert ask("offline")[0] == 0
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+# --- agentos exec ---
+
+
+def inside(system, *command, name="orion", check=False):
+    return system.cli("exec", name, "--", *command, check=check)
+
+
+@needs_landlock
+def test_exec_shows_the_agents_own_tree_and_hands_on_the_exit_code(agents):
+    assert inside(agents, "cat", "persona.md", check=True).stdout == agents.read("persona.md")
+    assert inside(agents, "pwd", check=True).stdout.strip() == str(agents.tree())
+    assert "init: agent filesystem" in inside(agents, "git", "log", "--format=%s", check=True).stdout
+    assert inside(agents, "sh", "-c", "exit 23").returncode == 23
+    assert inside(agents, "sh", "-c", "echo new > made && mv made moved && rm moved", check=True).stdout == ""
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat /etc/passwd",
+        "cat ../iris/persona.md",
+        "ls ..",
+        "ls /proc",
+        "echo x >> ../../agents.yaml",
+        "echo x > /tmp/escaped",
+        "ln ../iris/persona.md stolen",
+        "kill -0 $PPID",
+        "mount -t tmpfs none /mnt",
+        "unshare -U true",
+        "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'",
+        "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{control}\")'",
+        "cp /bin/true x && chmod u+s x && test -u x",
+    ],
+)
+def test_exec_refuses_what_the_agent_is_refused(agents, model, command):
+    command = command.replace("{port}", str(model.port)).replace("{control}", str(agents.data / ".run/control.sock"))
+    assert inside(agents, "sh", "-c", command).returncode != 0
+    assert not os.path.exists("/tmp/escaped")
+
+
+@needs_landlock
+def test_exec_hands_on_no_key_and_no_setting(agents):
+    assert KEY not in inside(agents, "env", check=True).stdout
+    assert "LLM_" not in inside(agents, "env", check=True).stdout
+
+
+def test_exec_says_what_is_wrong(agents):
+    assert inside(agents, "true", name="nobody").returncode == 66
+    assert agents.cli("exec", "orion", check=False).returncode == 64
+    assert agents.cli("exec", "orion", "--", check=False).returncode == 64
+    assert inside(agents, "no-such-program").returncode == 66
