@@ -13,6 +13,19 @@
  *                                              {"exit":0,"id","end","reward","commit"}; end as in message.h
  *                                              (exit 0 for "done", 65 otherwise)
  *   {"verb":"cancel","agent","task"}           {"exit":0} or 66
+ *   {"verb":"events"}                          {"exit":0}, and then one line an event for as long as both live:
+ *       {"time":"2026-04-29T10:05:12Z","agent":NAME?,"event":EVENT,…}
+ *       state            from, to
+ *       worker_started   pid
+ *       worker_exited    pid, how: "exit 0", "signal 9"
+ *       finished         task, reward, commit, tokens, end: as in message.h
+ *       waiting          what: "provider" or "storage", until: a time or "", why: a sentence
+ *       problem, problem_cleared   problem: a sentence
+ *       negative_streak  count: so many -1 in a row, as often as the watchdog allows or more
+ *       gateway_started  pid
+ *       reload_applied, reload_refused   said
+ *       supervisor_stopping
+ *       lost             count: this reader was too slow for so many lines (FEED_MAX bytes are kept for it)
  *   {"verb":"start|stop|restart|kill|pause|resume","agent":NAME,"no_wait"?:true}   {"exit":0} when it is so
  */
 #ifndef AGENTOS_COMMON_CONTROL_H

@@ -43,7 +43,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* worker -> supervisor: queue depth, inbox, handoffs, outbox, dead letters, negative streak,            \
        tasks done (of all time), tokens today */              \
     X(FIGURES, 13, WORKER, SUPERVISOR, "nnnnnnnn")                                                                          \
-    /* worker -> supervisor: every present problem, a line each (replaces what was said before) */                          \
+    /* worker -> supervisor: every present problem, a line each (replaces what was said before); last, what it waits for */ \
     X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                                \
     /* worker -> supervisor: task id, reward + 1 (0, 1, 2), commit, tokens in, tokens out, end: "done",     \
        "expired", "poison", "cancelled", "duplicate" */               \

@@ -46,12 +46,23 @@ static bool open_tree(struct agent *agent, struct fault *fault)
     return agent->tree >= 0;
 }
 
+static void set_trouble(struct agent *agent, const char *trouble)
+{
+    struct control *control = agent->supervisor->control;
+    bool same = agent->trouble && trouble && strcmp(agent->trouble, trouble) == 0;
+    if (agent->trouble && !same)
+        control_event(control, agent, "problem_cleared", DETAIL_TEXT("problem", agent->trouble));
+    if (trouble && !same)
+        control_event(control, agent, "problem", DETAIL_TEXT("problem", trouble));
+    set_text(&agent->trouble, trouble);
+}
+
 static void fail(struct agent *agent, const char *why)
 {
     if (!agent->trouble || strcmp(agent->trouble, why) != 0)
         log_error("agentos", NULL, "Agent '%s' cannot be started: %s. It is tried again every minute.",
                   agent->name, why);
-    set_text(&agent->trouble, why);
+    set_trouble(agent, why);
     agent->spawning = false;
     life_event(&agent->life, EVENT_UNABLE);
 }
@@ -134,7 +145,7 @@ static void set_timer(void *context, int64_t in_ms)
 static void say_ready(struct agent *agent)
 {
     log_info("agentos", NULL, "Agent '%s' ready at %s", agent->name, agent->path);
-    set_text(&agent->trouble, NULL);
+    set_trouble(agent, NULL);
     watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
 }
 
@@ -167,6 +178,8 @@ static void changed(void *context, enum life_state before)
     struct agent *agent = context;
     enum life_state state = agent->life.state;
     log_debug("agentos", agent->name, "%s -> %s", life_state_name(before), life_state_name(state));
+    control_event(agent->supervisor->control, agent, "state", DETAIL_TEXT("from", life_state_name(before)),
+                  DETAIL_TEXT("to", life_state_name(state)));
     if (before == STATE_STARTING && state == STATE_IDLE)
         say_ready(agent);
     if (state != STATE_WORKING)
@@ -235,12 +248,13 @@ void agent_spawned(struct agent *agent, pid_t pid, const char *why)
     agent->spawning = false;
     if (pid <= 0) {
         log_error("agentos", NULL, "Agent '%s': %s; it is tried again", agent->name, why);
-        set_text(&agent->trouble, why);
+        set_trouble(agent, why);
         life_event(&agent->life, EVENT_EXIT);
         return;
     }
     agent->pid = pid;
     agent->spawned_at = clock_monotonic_ms();
+    control_event(agent->supervisor->control, agent, "worker_started", DETAIL_NUMBER("pid", pid));
     if (agent->signal_due)
         kill(pid, agent->signal_due);
     line_await_free(agent->line);
@@ -285,6 +299,8 @@ void agent_exited(struct agent *agent, int status)
     pid_t pid = agent->pid;
     bool expected = agent->life.state == STATE_STOPPING;
     set_text(&agent->last_exit, text);
+    control_event(agent->supervisor->control, agent, "worker_exited", DETAIL_NUMBER("pid", pid),
+                  DETAIL_TEXT("how", text));
     forget_worker(agent);
     if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
         const char *why = agent->problems && *agent->problems ? agent->problems : text;

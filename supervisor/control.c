@@ -13,12 +13,15 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "common/control.h"
 #include "common/files.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "common/utf8.h"
+#include "supervisor/feed.h"
 #include "supervisor/supervisor.h"
 
 enum { BACKLOG = 64, READ_SIZE = 64 * 1024, REST_MS = 1000 };
@@ -33,6 +36,7 @@ struct client {
     size_t out_done;
     bool asked; /* the request is whole */
     struct waiter waiter;
+    struct feed feed; /* of one who follows the events, after out */
 };
 
 struct control {
@@ -40,7 +44,7 @@ struct control {
     int fd;
     struct loop_watch *watch;
     struct client *clients;
-    size_t count;
+    size_t count, followers;
     struct timer rest; /* until it accepts again */
 };
 
@@ -53,6 +57,8 @@ static void end_client(struct client *client)
             break;
         }
     control->count--;
+    control->followers -= client->waiter.what == WAIT_EVENTS;
+    feed_free(&client->feed);
     timer_clear(control->supervisor->loop, &client->deadline);
     loop_forget(control->supervisor->loop, client->watch);
     close(client->fd);
@@ -95,12 +101,30 @@ void client_complain(struct client *client, int exit, const char *format, ...)
     client_say(client, exit, json_pack("{s:s}", "complaint", text));
 }
 
+/* What is to be sent next; NULL: nothing. */
+static const char *due(struct client *client, size_t *length)
+{
+    if (client->out_done == client->out.length)
+        return feed_waiting(&client->feed, length);
+    *length = client->out.length - client->out_done;
+    return client->out.data + client->out_done;
+}
+
+static void sent(struct client *client, size_t length)
+{
+    if (client->out_done == client->out.length)
+        feed_read(&client->feed, length);
+    else
+        client->out_done += length;
+}
+
 /* Writes what it takes; ends the client when all is said and nothing is waited for. */
 static void push(struct client *client)
 {
-    while (client->out_done < client->out.length) {
-        ssize_t n = send(client->fd, client->out.data + client->out_done,
-                         client->out.length - client->out_done, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const char *bytes;
+    size_t length;
+    while ((bytes = due(client, &length))) {
+        ssize_t n = send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN) {
@@ -109,16 +133,16 @@ static void push(struct client *client)
         }
         if (n < 0)
             break;
-        client->out_done += (size_t)n;
+        sent(client, (size_t)n);
     }
-    bool more = client->out_done < client->out.length;
+    bool more = bytes != NULL;
     if (!more && client->waiter.what == WAIT_NOTHING) {
         end_client(client);
         return;
     }
     /* While it waits, only its going away is of interest. */
     loop_change(client->control->supervisor->loop, client->watch, EPOLLRDHUP | (more ? EPOLLOUT : 0u));
-    if (more)
+    if (more && client->waiter.what != WAIT_EVENTS)
         timer_set(client->control->supervisor->loop, &client->deadline, ANSWER_MS);
     else
         timer_clear(client->control->supervisor->loop, &client->deadline);
@@ -179,7 +203,7 @@ static void on_client(void *context, uint32_t events)
         /* It has closed its writing side, which a client that waits for the answer may do. */
         if (client->asked)
             loop_change(client->control->supervisor->loop, client->watch,
-                        client->out_done < client->out.length ? EPOLLOUT : 0u);
+                        due(client, &(size_t){0}) ? EPOLLOUT : 0u);
         else
             take_request(client);
     }
@@ -279,6 +303,54 @@ void control_close(struct control *control)
     loop_forget(control->supervisor->loop, control->watch);
     close(control->fd);
     free(control);
+}
+
+/* --- those who follow --- */
+
+bool control_followed(const struct control *control)
+{
+    return control && control->followers > 0;
+}
+
+bool client_follow(struct client *client)
+{
+    if (client->control->followers >= FOLLOWERS_MAX)
+        return false;
+    client->control->followers++;
+    client->waiter = (struct waiter){.what = WAIT_EVENTS};
+    return true;
+}
+
+static char *event_line(const struct agent *agent, const char *event, const struct detail *details)
+{
+    char now[CLOCK_TEXT];
+    json_t *object = json_pack("{s:s}", "time", clock_format(clock_now(), now));
+    if (agent)
+        json_object_set_new(object, "agent", json_string(agent->name));
+    json_object_set_new(object, "event", json_string(event));
+    for (; details->key; details++) {
+        OWNED char *clean = details->text ? utf8_clean(details->text, strlen(details->text)) : NULL;
+        json_object_set_new(object, details->key,
+                            clean ? json_string(clean) : json_integer((json_int_t)details->number));
+    }
+    char *line = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(object);
+    return line;
+}
+
+/* Only put down here and sent from the loop: an event may come while clients are gone through, and one that is lost
+ * while it is sent to would be ended under their feet. */
+void control_tell(struct control *control, const struct agent *agent, const char *event,
+                  const struct detail *details)
+{
+    if (!control_followed(control))
+        return;
+    OWNED char *line = event_line(agent, event, details);
+    for (struct client *client = control->clients; line && client; client = client->next)
+        if (client->waiter.what == WAIT_EVENTS) {
+            feed_line(&client->feed, line);
+            loop_change(control->supervisor->loop, client->watch, EPOLLRDHUP | EPOLLOUT);
+        }
 }
 
 /* --- those who wait --- */

@@ -16,6 +16,7 @@ struct supervisor;
 
 enum {
     CLIENTS_MAX = 128,
+    FOLLOWERS_MAX = 64,     /* of them */
     REQUEST_MS = 10 * 1000, /* for the request to come */
     ANSWER_MS = 30 * 1000,  /* for the answer to be read */
 };
@@ -33,9 +34,30 @@ void control_task_finished(struct control *control, struct agent *agent, const c
                            const char *commit, const char *end);
 void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done);
 
+/* Something has happened: everybody who follows gets a line (common/control.h). agent may be NULL. The details' texts
+ * may be anything; they are cleaned. Costs next to nothing while nobody follows. */
+struct detail {
+    const char *key;  /* NULL ends the list */
+    const char *text; /* NULL: the number */
+    int64_t number;
+};
+void control_tell(struct control *control, const struct agent *agent, const char *event,
+                  const struct detail *details);
+#define control_event(control, agent, event, ...)                                                            \
+    control_tell(control, agent, event, (const struct detail[]){__VA_ARGS__, {.key = NULL}})
+bool control_followed(const struct control *control);
+#define DETAIL_TEXT(name, words)                                                                             \
+    {                                                                                                        \
+        .key = (name), .text = (words)                                                                       \
+    }
+#define DETAIL_NUMBER(name, value)                                                                           \
+    {                                                                                                        \
+        .key = (name), .number = (int64_t)(value)                                                            \
+    }
+
 /* --- for verbs.c --- */
 
-enum waiting_for { WAIT_NOTHING, WAIT_ORDER, WAIT_TASK, WAIT_CANCEL };
+enum waiting_for { WAIT_NOTHING, WAIT_ORDER, WAIT_TASK, WAIT_CANCEL, WAIT_EVENTS };
 
 /* What a client waits for. */
 struct waiter {
@@ -50,6 +72,8 @@ struct waiter {
 struct client;
 
 struct waiter *client_waiter(struct client *client);
+bool client_follow(
+    struct client *client); /* every event from now on; false: there are FOLLOWERS_MAX already */
 /* One line of answer. more: NULL or an object whose keys are added; its reference is taken. */
 void client_say(struct client *client, int exit, json_t *more);
 void client_complain(struct client *client, int exit, const char *format, ...)

@@ -2,13 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "supervisor/control.h"
 #include "supervisor/supervisor.h"
 
-enum { MESSAGES_MAX = 100000, PROBLEMS_MAX = 64 * 1024, DOING_MAX = 1024 };
+enum { MESSAGES_MAX = 100000, PROBLEMS_MAX = 64 * 1024, PROBLEMS_TOLD = 100, DOING_MAX = 1024 };
 
 static void take_text(char **at, char *text)
 {
@@ -46,6 +47,23 @@ static bool on_ready(struct agent *agent, struct reader *reader)
     return true;
 }
 
+/* What it waits for is the last of its problems (message.h). */
+static void tell_waiting(const struct agent *agent)
+{
+    char until[CLOCK_TEXT] = "";
+    const char *problems = agent->problems ? agent->problems : "";
+    size_t end = strlen(problems), start;
+    while (end > 0 && problems[end - 1] == '\n')
+        end--;
+    for (start = end; start > 0 && problems[start - 1] != '\n';)
+        start--;
+    OWNED char *why = memory_slice(problems + start, end - start);
+    if (agent->doing_until > 0)
+        clock_format(agent->doing_until, until);
+    control_event(agent->supervisor->control, agent, "waiting", DETAIL_TEXT("what", agent->doing),
+                  DETAIL_TEXT("until", until), DETAIL_TEXT("why", why));
+}
+
 static bool on_activity(struct agent *agent, struct reader *reader)
 {
     static const enum life_event events[] = {
@@ -63,10 +81,26 @@ static bool on_activity(struct agent *agent, struct reader *reader)
         return false;
     }
     take_text(&agent->doing, what);
-    agent->doing_until = (int64_t)until;
+    agent->doing_until = until > INT64_MAX ? 0 : (int64_t)until;
     life_event(&agent->life, events[activity]);
+    if (activity == ACTIVITY_WAITING)
+        tell_waiting(agent);
     watch_the_clock(agent);
     return true;
+}
+
+/* The watchdog over rewards (contract section 8): told with each failure more than it allows. */
+static void watch_the_streak(struct agent *agent)
+{
+    unsigned long long streak = agent->figures.negative_streak;
+    if (streak < (uint64_t)agent->definition->watchdog.negative_streak)
+        return;
+    bool pause = agent->definition->watchdog.pause && !agent->life.paused;
+    control_event(agent->supervisor->control, agent, "negative_streak", DETAIL_NUMBER("count", streak));
+    log_warn("agentos", agent->name, "The last %llu tasks failed (reward -1)%s", streak,
+             pause ? "; the agent is paused, `agentos resume` lets it go on" : "");
+    if (pause)
+        agent_order(agent, EVENT_PAUSE, true);
 }
 
 static bool on_figures(struct agent *agent, struct reader *reader)
@@ -76,8 +110,36 @@ static bool on_figures(struct agent *agent, struct reader *reader)
                       &figures.outbox, &figures.dead_letters, &figures.negative_streak, &figures.tasks_done,
                       &figures.tokens_today))
         return false;
+    uint64_t before = agent->figures.negative_streak;
+    bool more = agent->counted && figures.negative_streak > before;
     agent->figures = figures;
+    agent->counted = true;
+    if (more)
+        watch_the_streak(agent);
     return true;
+}
+
+static bool has_line(const char *lines, const char *line, size_t length)
+{
+    for (unsigned count = 0; lines && *lines && count < PROBLEMS_TOLD; count++) {
+        size_t here = strcspn(lines, "\n");
+        if (here == length && memcmp(lines, line, length) == 0)
+            return true;
+        lines += here + (lines[here] == '\n');
+    }
+    return false;
+}
+
+/* The lines that aren't among the others. */
+static void tell_lines(const struct agent *agent, const char *lines, const char *others, const char *event)
+{
+    for (unsigned count = 0; lines && *lines && count < PROBLEMS_TOLD; count++) {
+        size_t length = strcspn(lines, "\n");
+        OWNED char *line = memory_slice(lines, length);
+        if (length && !has_line(others, line, length))
+            control_event(agent->supervisor->control, agent, event, DETAIL_TEXT("problem", line));
+        lines += length + (lines[length] == '\n');
+    }
 }
 
 static bool on_problems(struct agent *agent, struct reader *reader)
@@ -88,6 +150,10 @@ static bool on_problems(struct agent *agent, struct reader *reader)
     if (strlen(problems) > PROBLEMS_MAX) {
         free(problems);
         return false;
+    }
+    if (control_followed(agent->supervisor->control)) {
+        tell_lines(agent, problems, agent->problems, "problem");
+        tell_lines(agent, agent->problems, problems, "problem_cleared");
     }
     take_text(&agent->problems, problems);
     return true;
@@ -101,6 +167,9 @@ static bool on_finished(struct agent *agent, struct reader *reader)
         reward > 2)
         return false;
     watch_the_clock(agent);
+    control_event(agent->supervisor->control, agent, "finished", DETAIL_TEXT("task", task),
+                  DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
+                  DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));
     control_task_finished(agent->supervisor->control, agent, task, (int)reward - 1, commit, end);
     return true;
 }

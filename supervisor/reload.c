@@ -75,6 +75,7 @@ bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
     struct roster *roster = roster_load(supervisor->options->data_dir, &faults);
     if (!roster) {
         refuse(&faults, said);
+        control_event(supervisor->control, NULL, "reload_refused", DETAIL_TEXT("said", said->data));
         return false;
     }
     remove_missing(supervisor, roster, said);
@@ -88,5 +89,6 @@ bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
     roster_free(roster);
     if (!said->length)
         buffer_text(said, "agents.yaml says nothing new\n");
+    control_event(supervisor->control, NULL, "reload_applied", DETAIL_TEXT("said", said->data));
     return true;
 }

@@ -140,6 +140,8 @@ static void gateway_started(void *context)
 {
     struct supervisor *supervisor = context;
     relay_gateway_started(supervisor->relay);
+    control_event(supervisor->control, NULL, "gateway_started",
+                  DETAIL_NUMBER("pid", supervisor->gateway.pid));
 }
 
 static bool start_gateway(struct supervisor *supervisor)
@@ -211,6 +213,7 @@ static void begin_ending(struct supervisor *supervisor, const char *why)
         return;
     }
     supervisor->ending = true;
+    control_event(supervisor->control, NULL, "supervisor_stopping", DETAIL_TEXT("why", why));
     log_info("agentos", NULL, "%s: stopping, within %lld s", why, (long long)supervisor->grace_ms / 1000);
     timer_set(supervisor->loop, &supervisor->end_timer, supervisor->grace_ms);
     for (size_t i = supervisor->agent_count; i-- > 0;)

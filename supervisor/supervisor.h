@@ -51,6 +51,7 @@ struct agent {
 
     /* what is known of it */
     struct figures figures;
+    bool counted;        /* figures were told since the supervisor started */
     char *doing;         /* a task's id, or what it waits for; NULL */
     int64_t doing_until; /* epoch seconds; 0: not known */
     char *problems;      /* the worker's, a line each */

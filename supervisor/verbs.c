@@ -226,6 +226,15 @@ static void do_reload(struct request *request)
                json_pack("{s:s}", applied ? "said" : "complaint", text));
 }
 
+static void do_events(struct request *request)
+{
+    if (client_follow(request->client))
+        client_say(request->client, EX_OK, NULL);
+    else
+        client_complain(request->client, EX_TEMPFAIL, "%d clients follow the events already; try again",
+                        FOLLOWERS_MAX);
+}
+
 static const struct {
     const char *name;
     void (*answer)(struct request *);
@@ -234,7 +243,7 @@ static const struct {
     {"status", do_status, false},  {"where", do_where, true},    {"task", do_task, true},
     {"cancel", do_cancel, true},   {"start", do_start, true},    {"stop", do_stop, true},
     {"restart", do_restart, true}, {"kill", do_kill, true},      {"pause", do_pause, true},
-    {"resume", do_resume, true},   {"reload", do_reload, false},
+    {"resume", do_resume, true},   {"reload", do_reload, false}, {"events", do_events, false},
 };
 
 void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)

@@ -44,8 +44,8 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
     worker->trouble = memory_text(trouble);
     log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
              trouble);
-    report_activity(worker, ACTIVITY_WAITING, what, clock_now() + (delay + 999) / 1000);
     report_problems(worker);
+    report_activity(worker, ACTIVITY_WAITING, what, clock_now() + (delay + 999) / 1000);
 }
 
 /* --- what the supervisor says --- */
@@ -143,8 +143,8 @@ static void on_waiting(struct worker *worker, struct reader *reader)
         return;
     free(worker->trouble);
     worker->trouble = memory_text(sentence);
-    report_activity(worker, ACTIVITY_WAITING, why, (int64_t)until);
     report_problems(worker);
+    report_activity(worker, ACTIVITY_WAITING, why, (int64_t)until);
 }
 
 static const struct {

@@ -194,6 +194,22 @@ json_t *client_answer(struct client *client, int patience, int *status)
     return answer;
 }
 
+json_t *client_next(struct client *client)
+{
+    OWNED char *line = NULL;
+    while ((line = take_line(client)) == NULL) {
+        ssize_t got = read(client->fd, buffer_room(&client->in, 65536), 65536);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT) {
+            return NULL;
+        }
+        client->in.length += (size_t)got;
+    }
+    return json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+}
+
 json_t *client_call(const struct invocation *invocation, json_t *request, int patience, int *status)
 {
     struct client *client = client_ask(invocation, request, status);

@@ -35,6 +35,11 @@ static const char EXEC_DETAILS[] =
     "is "
     "left. The exit\ncode is the command's.\n";
 
+static const char EVENTS_DETAILS[] =
+    "Until SIGINT (exit 0) or the supervisor's end (69). With --json one object a line: \"time\", \"event\", "
+    "\"agent\" where\nit concerns one, and what belongs to the event. A reader that is too slow loses events "
+    "and is told how many.\n";
+
 static const struct verb VERBS[] = {
     {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS, 0, 0, verb_run,
      "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
@@ -70,6 +75,7 @@ static const struct verb VERBS[] = {
      verb_reflections, NULL},
     {"log", "AGENT", "its diary, from the commits of its repository, newest first", ALWAYS | WITH(JSON), 1, 1,
      verb_log, NULL},
+    {"events", "", "follow what happens, live", ALWAYS | WITH(JSON), 0, 0, verb_events, EVENTS_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
 };

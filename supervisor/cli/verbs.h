@@ -37,6 +37,7 @@ int verb_skills(struct invocation *invocation);
 int verb_rewards(struct invocation *invocation);
 int verb_goals(struct invocation *invocation);
 int verb_reflections(struct invocation *invocation);
+int verb_events(struct invocation *invocation);
 int verb_log(struct invocation *invocation);
 
 #endif

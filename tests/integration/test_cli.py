@@ -14,7 +14,7 @@ from harness import BIN, KEY, PATIENCE
 AGENTOS = str(BIN / "agentos")
 VERBS = (
     "run check doctor demo verify status task cancel start stop restart kill pause resume reload "
-    "skills rewards goals reflections log exec"
+    "skills rewards goals reflections log events exec"
 ).split()
 CLIENTS = {
     "status": [],

@@ -1,0 +1,94 @@
+/* What waits for a reader of events: bounded, in whole lines, and never silently short. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/memory.h"
+#include "supervisor/feed.h"
+
+static char *read_all(struct feed *feed)
+{
+    struct buffer all = {0};
+    const char *bytes;
+    size_t length;
+    while ((bytes = feed_waiting(feed, &length))) {
+        size_t part = length > 1000 ? 1000 : length;
+        buffer_add(&all, bytes, part);
+        feed_read(feed, part);
+    }
+    return buffer_take(&all);
+}
+
+static void test_what_is_put_in_comes_out_line_by_line(void **state)
+{
+    (void)state;
+    struct feed feed = {0};
+    size_t length;
+    assert_null(feed_waiting(&feed, &length));
+    feed_line(&feed, "{\"a\":1}");
+    feed_line(&feed, "{\"b\":2}");
+    OWNED char *text = read_all(&feed);
+    assert_string_equal(text, "{\"a\":1}\n{\"b\":2}\n");
+    assert_null(feed_waiting(&feed, &length));
+    feed_free(&feed);
+}
+
+static void test_a_reader_that_never_reads_costs_a_quarter_of_a_megabyte(void **state)
+{
+    (void)state;
+    struct feed feed = {0};
+    size_t length;
+    for (int i = 0; i < 100000; i++) {
+        feed_line(&feed, "{\"event\":\"state\",\"from\":\"idle\",\"to\":\"working\"}");
+        feed_waiting(&feed, &length);
+        assert_true(length <= FEED_MAX);
+        assert_true(feed.bytes.capacity <= 4 * FEED_MAX);
+    }
+    feed_free(&feed);
+}
+
+static void test_a_slow_reader_is_told_exactly_how_many_lines_it_lost(void **state)
+{
+    (void)state;
+    struct feed feed = {0};
+    unsigned long long seen = 0, lost = 0;
+    OWNED_BUFFER struct buffer all = {0};
+    for (unsigned i = 0; i < 30000; i++) {
+        const char *bytes;
+        size_t length;
+        feed_line(&feed, "{\"event\":\"state\",\"agent\":\"orion\"}");
+        if (i % 3 == 0 && (bytes = feed_waiting(&feed, &length))) {
+            size_t part = length < 40 ? length : 40;
+            buffer_add(&all, bytes, part);
+            feed_read(&feed, part);
+        }
+    }
+    OWNED char *rest = read_all(&feed);
+    feed_free(&feed);
+    buffer_text(&all, rest);
+    for (char *line = all.data, *end; (end = strchr(line, '\n')); line = end + 1) {
+        const char *count = strstr(line, "\"count\":");
+        if (strncmp(line, "{\"event\":\"state\"", 16) == 0)
+            seen++;
+        else
+            lost += strtoull(count + 8, NULL, 10);
+    }
+    assert_true(lost > 0);
+    assert_int_equal(seen + lost, 30000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_put_in_comes_out_line_by_line),
+        cmocka_unit_test(test_a_reader_that_never_reads_costs_a_quarter_of_a_megabyte),
+        cmocka_unit_test(test_a_slow_reader_is_told_exactly_how_many_lines_it_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
