@@ -29,6 +29,8 @@ static bool on_hello(struct agent *agent, struct reader *reader)
     uint64_t generation;
     if (!message_read(reader, MESSAGE_HELLO, &name, &generation))
         return false;
+    if (generation < agent->generation && !agent->said_hello)
+        return true; /* the last words of the one before */
     if (strcmp(name, agent->name) != 0 || generation != agent->generation || agent->said_hello)
         return false;
     agent->said_hello = true;
@@ -236,8 +238,6 @@ bool agent_hears(void *context, const void *bytes, size_t length)
         return false;
     }
     if (known && handle(agent, &reader, type))
-        return true;
-    if (!agent->said_hello)
         return true;
     OWNED char *why =
         memory_print("its message (%s, %zu bytes) is not as the protocol has it", message_name(type), length);

@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -52,7 +54,8 @@ static void keep_only(int gate)
 }
 
 /* When the supervisor ends, so does its worker: by signal, and if it has ended before the signal was asked for, by
- * the comparison. By now the process between has been reaped, so the parent is the supervisor for good. */
+ * the comparison. A process between, if there was one, has been reaped by now: the parent is the supervisor for
+ * good. */
 static bool belongs_to(pid_t supervisor)
 {
     char go;
@@ -105,8 +108,21 @@ _Noreturn static void live(struct worker_start *start, int gate)
 
 /* --- in the zygote --- */
 
-/* Forks twice: the process between ends at once, so that the supervisor becomes the worker's parent. Returns the
- * worker's pid, -1 and errno. */
+/* One fork, whose child is the supervisor's from its first moment. glibc's fork can't do that, so what it does besides
+ * is done here: this process has one thread, so no lock is held and no handler is due; the place where glibc keeps its
+ * thread's id the kernel tells, and writes the new one there. The last two arguments change places between
+ * architectures; the one that isn't asked for by a flag is ignored. */
+static pid_t fork_for_supervisor(void)
+{
+    int *thread_id = NULL;
+    if (prctl(PR_GET_TID_ADDRESS, &thread_id) != 0 || !thread_id)
+        return -1;
+    return (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL,
+                          NULL, thread_id, thread_id);
+}
+
+/* Where a kernel or a container refuses that: the process between ends at once, so that the supervisor, as subreaper,
+ * becomes the worker's parent. Returns the worker's pid, -1 and errno. */
 static pid_t fork_twice(struct worker_start *start, int gate)
 {
     int report[2];
@@ -134,6 +150,14 @@ static pid_t fork_twice(struct worker_start *start, int gate)
     return answer < 0 ? -1 : answer;
 }
 
+static pid_t fork_worker(struct worker_start *start, int gate)
+{
+    pid_t worker = fork_for_supervisor();
+    if (worker == 0)
+        live(start, gate);
+    return worker > 0 ? worker : fork_twice(start, gate);
+}
+
 static void tell_spawned(struct zygote *zygote, const char *agent, uint64_t generation, pid_t pid,
                          const char *why)
 {
@@ -146,7 +170,7 @@ static void spawn(struct zygote *zygote, struct worker_start *start)
 {
     const char *name = start->agent->name;
     int gate[2];
-    pid_t pid = pipe2(gate, O_CLOEXEC) == 0 ? fork_twice(start, gate[0]) : -1;
+    pid_t pid = pipe2(gate, O_CLOEXEC) == 0 ? fork_worker(start, gate[0]) : -1;
     if (pid < 0) {
         OWNED char *why = memory_print("cannot make a process for it: %s", strerror(errno));
         tell_spawned(zygote, name, start->generation, 0, why);

@@ -1,9 +1,9 @@
 /* The zygote: one single-threaded process with the libraries loaded and started (libgit2), made by the supervisor,
  * which forks each worker on demand (DESIGN.md, "Memory and start").
  *
- * A worker is forked twice, so that the supervisor, as subreaper or PID 1, becomes its parent: it reaps it, and its
- * end is the worker's (PR_SET_PDEATHSIG, set after the reparenting is over). Price: workers share one
- * address-space layout. */
+ * A worker is the supervisor's child from the start (CLONE_PARENT; where that is refused it is forked twice, and the
+ * supervisor, as subreaper or PID 1, becomes its parent): it reaps it, and its end is the worker's (PR_SET_PDEATHSIG).
+ * Price: workers share one address-space layout. */
 #ifndef AGENTOS_WORKER_ZYGOTE_H
 #define AGENTOS_WORKER_ZYGOTE_H
 

@@ -108,17 +108,82 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
     }
 }
 
+static inline void worker_sends_bytes(struct link *link, const void *bytes, size_t length)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    buffer_add(&message, bytes, length);
+    link_send(link, &message);
+}
+
+/* Messages that no worker may send; agents are called after them. */
+static const struct {
+    const char *name, *bytes;
+    size_t length;
+} forbidden[] = {
+#define FORBIDDEN(name, bytes)                                                                               \
+    {                                                                                                        \
+        name, bytes, sizeof bytes - 1                                                                        \
+    }
+    FORBIDDEN("liar", "\x01\x00\x0c\x00 not as it should be"),
+    FORBIDDEN("empty", ""),
+    FORBIDDEN("torn", "\x01\x00"),
+    FORBIDDEN("unknown", "\x01\x00\xe7\x03"),
+    FORBIDDEN("trailing", "\x01\x00\x0b\x00 and more"),
+    FORBIDDEN("version", "\x09\x00\x0b\x00"),
+    FORBIDDEN("beyond", "\x01\x00\x0e\x00\xff\xff\xff\xffproblems"),
+    FORBIDDEN("nul", "\x01\x00\x0e\x00\x03\x00\x00\x00"
+                     "a\x00"
+                     "b"),
+    FORBIDDEN("twice", "\x01\x00\x0a\x00\x05\x00\x00\x00twice\x01\x00\x00\x00\x00\x00\x00\x00"),
+#undef FORBIDDEN
+};
+
+static inline void worker_floods(struct link *link)
+{
+    message_make(&worker_message, MESSAGE_ALIVE, (uint64_t)0);
+    while (link_send(link, &worker_message))
+        ;
+}
+
+/* The same process once more at its socket, with a lie. */
+static inline void worker_connects_again(const struct worker_start *start)
+{
+    struct link *second = link_open(start->url, NULL);
+    if (!second)
+        return;
+    worker_tells(second, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WAITING, "a lie", (uint64_t)0);
+    link_close(second);
+}
+
 static inline void worker_misbehaves(struct link *link, const struct worker_start *start)
 {
-    OWNED_BUFFER struct buffer junk = {0};
-    if (is_called(start, "liar")) {
-        buffer_add(&junk, "\x01\x00\x0c\x00 not as it should be", 24);
-        link_send(link, &junk);
-    } else if (is_called(start, "stranger")) {
+    for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
+        if (is_called(start, forbidden[i].name))
+            worker_sends_bytes(link, forbidden[i].bytes, forbidden[i].length);
+    if (is_called(start, "stranger")) {
         worker_tells(link, MESSAGE_SPAWNED, start->agent->name, start->generation, (uint64_t)1, "");
     } else if (is_called(start, "greedy")) {
         for (uint64_t i = 0; i < 100; i++)
             worker_tells(link, MESSAGE_ASK, i, "x", "y", "z");
+    } else if (is_called(start, "huge")) {
+        OWNED char *much = memory_new(MESSAGE_MAX + 1, 1);
+        worker_sends_bytes(link, much, MESSAGE_MAX + 1);
+    } else if (is_called(start, "wild")) {
+        worker_tells(link, MESSAGE_ACTIVITY, UINT64_MAX, "", (uint64_t)0);
+    } else if (is_called(start, "generous")) {
+        worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)9, "c", (uint64_t)0, (uint64_t)0, "done");
+    } else if (is_called(start, "wordy")) {
+        OWNED char *words = memory_new(1024 * 1024, 1);
+        memset(words, 'w', 1024 * 1024 - 1);
+        worker_tells(link, MESSAGE_PROBLEMS, words);
+    } else if (is_called(start, "flooder")) {
+        worker_floods(link);
+    } else if (is_called(start, "double")) {
+        worker_connects_again(start);
+    } else if (is_called(start, "silent")) {
+        link_close(link); /* and lives on */
+        for (;;)
+            pause();
     }
 }
 
@@ -132,7 +197,8 @@ int worker_live(struct worker_start *start)
     struct link *link = link_open(start->url, &fault);
     if (!link)
         return EX_UNAVAILABLE;
-    worker_tells(link, MESSAGE_HELLO, start->agent->name, start->generation);
+    worker_tells(link, MESSAGE_HELLO, is_called(start, "misnamed") ? "orion" : start->agent->name,
+                 start->generation + is_called(start, "ahead"));
     worker_tells(link, MESSAGE_READY);
     worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_IDLE, "", (uint64_t)0);
     worker_misbehaves(link, start);

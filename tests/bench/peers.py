@@ -1,0 +1,104 @@
+"""supervisord, runit, s6 and daemontools with so many trivial services, for benchmarks beside them.
+
+A service is a script of two lines: it writes "NUMBER PID" into a pipe, and becomes `sleep`.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from harness import SCRATCH, descendants, send_signal
+
+PROGRAMS = {"supervisord": "supervisord", "runit": "runsvdir", "s6": "s6-svscan", "daemontools": "svscan"}
+PACKAGES = ["supervisor", "runit", "s6", "daemontools"]
+
+
+def available():
+    """Those that are here; as root with apt, what is missing is installed first."""
+    missing = [program for program in PROGRAMS.values() if not shutil.which(program)]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
+        )
+    return [kind for kind, program in PROGRAMS.items() if shutil.which(program)]
+
+
+def script(folder, number):
+    return f"#!/bin/sh\necho {number} $$ >>{folder}/pipe\nexec sleep 100000\n"
+
+
+def write_script(path, folder, number):
+    path.write_text(script(folder, number))
+    path.chmod(0o755)
+
+
+def supervisord(folder, count):
+    text = (f"[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={folder}/pid\n"
+            f"childlogdir={folder}\nminfds=4096\n")
+    if os.geteuid() == 0:
+        text += "user=root\n"
+    for number in range(count):
+        path = folder / f"run{number}"
+        write_script(path, folder, number)
+        text += (f"[program:s{number}]\ncommand={path}\nautorestart=true\nstartsecs=0\n"
+                 "stdout_logfile=NONE\nstderr_logfile=NONE\n")
+    (folder / "conf").write_text(text)
+    return ["supervisord", "-c", str(folder / "conf")]
+
+
+def service_folders(folder, count):
+    services = folder / "services"
+    for number in range(count):
+        (services / f"s{number}").mkdir(parents=True)
+        write_script(services / f"s{number}/run", folder, number)
+    return services
+
+
+def runit(folder, count):
+    return ["runsvdir", str(service_folders(folder, count))]
+
+
+def s6(folder, count):
+    # -c: room for that many services, of which 500 is what it has by itself
+    return ["s6-svscan", "-c", str(count + 10), str(service_folders(folder, count))]
+
+
+def daemontools(folder, count):
+    return ["svscan", str(service_folders(folder, count))]
+
+
+COMMANDS = {"supervisord": supervisord, "runit": runit, "s6": s6, "daemontools": daemontools}
+
+
+def end(process):
+    """The supervisor, what it started and what those started; those whom nobody ends by itself are killed."""
+    family = [process.pid, *descendants(process.pid)]
+    for pid in family:
+        send_signal(pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def running(kind, count):
+    """Starts it; gives its process and the pipe's reading end."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="peers-", dir=SCRATCH))
+    os.mkfifo(folder / "pipe")
+    pipe = os.open(folder / "pipe", os.O_RDWR | os.O_CLOEXEC)
+    command = COMMANDS[kind](folder, count)
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process, pipe
+    finally:
+        end(process)
+        os.close(pipe)
+        shutil.rmtree(folder, ignore_errors=True)

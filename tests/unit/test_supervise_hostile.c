@@ -1,0 +1,110 @@
+/* The whole supervisor against workers and clients that mean harm: it goes on, and so does everybody else. */
+#include "supervised.h"
+
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/resource.h>
+
+static int begin(void **state)
+{
+    struct supervised *supervised = memory_new(1, sizeof *supervised);
+    supervised_place(supervised, 0);
+    *state = supervised;
+    return 0;
+}
+
+static int end(void **state)
+{
+    supervised_end(*state);
+    free(*state);
+    return 0;
+}
+
+/* A whole task of an agent that behaves: question, answer, end. */
+static void assert_works(const struct supervised *supervised, const char *agent)
+{
+    OWNED char *request = memory_print(
+        "{\"verb\":\"task\",\"agent\":\"%s\",\"text\":\"t\",\"id\":\"%s\",\"wait\":true}\n", agent, agent);
+    OWNED_FD int fd = supervised_connect(supervised);
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+    json_t *accepted = supervised_hear(fd), *ended = supervised_hear(fd);
+    assert_string_equal(json_string_value(json_object_get(ended, "end")), "done");
+    json_decref(accepted);
+    json_decref(ended);
+}
+
+static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed(void **state)
+{
+    static const char *const kinds[] = {"liar",    "empty",  "torn",     "unknown",  "trailing",
+                                        "version", "beyond", "nul",      "twice",    "stranger",
+                                        "greedy",  "huge",   "wild",     "generous", "wordy",
+                                        "flooder", "silent", "misnamed", "ahead"};
+    struct supervised *supervised = *state;
+    OWNED_BUFFER struct buffer names = {0};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        buffer_print(&names, "%s ", kinds[i]);
+    buffer_text(&names, "orion");
+    supervised_agents(supervised, names.data);
+    supervised_start(supervised);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        OWNED char *end_of_it = memory_print("Worker of agent '%s'", kinds[i]);
+        EVENTUALLY(supervised_logged(supervised, end_of_it));
+    }
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    pid_t orion = supervised_pid(supervised, "orion");
+    assert_works(supervised, "orion");
+    assert_int_equal(supervised_pid(supervised, "orion"), orion);
+    assert_false(supervised_logged(supervised, "Worker of agent 'orion'"));
+}
+
+static void test_a_workers_second_connection_changes_nothing(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "double");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "double", "idle"));
+    assert_works(supervised, "double");
+    EVENTUALLY(supervised_is(supervised, "double", "idle"));
+    assert_false(supervised_logged(supervised, "Worker of agent 'double'"));
+}
+
+/* What a container's seccomp profile may do. */
+static void refuse_clone_parent(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    assert_non_null(filter);
+    assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                                      SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_PARENT, CLONE_PARENT)),
+                     0);
+    assert_int_equal(seccomp_load(filter), 0);
+    seccomp_release(filter);
+}
+
+/* The last: this process keeps the filter. */
+static void test_workers_are_the_supervisors_also_where_a_clone_for_the_parent_is_refused(void **state)
+{
+    struct supervised *supervised = *state;
+    refuse_clone_parent();
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    pid_t before = supervised_pid(supervised, "orion");
+    kill(before, SIGKILL);
+    EVENTUALLY(supervised_pid(supervised, "orion") > 0 && supervised_pid(supervised, "orion") != before);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    OWNED char *is_child = memory_print("test \"$(ps -o ppid= -p %d)\" -eq %d",
+                                        (int)supervised_pid(supervised, "orion"), (int)supervised->pid);
+    assert_int_equal(system(is_child), 0);
+}
+
+int main(int count, char **arguments)
+{
+    supervised_main(count, arguments);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed),
+        TEST(test_a_workers_second_connection_changes_nothing),
+        TEST(test_workers_are_the_supervisors_also_where_a_clone_for_the_parent_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
