@@ -243,6 +243,22 @@ bool agent_send(struct agent *agent, enum message_type type, ...)
 
 /* --- its process --- */
 
+static void close_memory(struct agent *agent)
+{
+    if (agent->memory >= 0)
+        close(agent->memory);
+    agent->memory = -1;
+}
+
+/* The worker stands at its gate. Once in its sandbox it isn't dumpable, and an ordinary user can't open this any more;
+ * what is open stays readable. */
+static void open_memory(struct agent *agent)
+{
+    OWNED char *path = memory_print("/proc/%d/smaps_rollup", (int)agent->pid);
+    close_memory(agent);
+    agent->memory = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 void agent_spawned(struct agent *agent, pid_t pid, const char *why)
 {
     agent->spawning = false;
@@ -253,6 +269,7 @@ void agent_spawned(struct agent *agent, pid_t pid, const char *why)
         return;
     }
     agent->pid = pid;
+    open_memory(agent);
     agent->spawned_at = clock_monotonic_ms();
     control_event(agent->supervisor->control, agent, "worker_started", DETAIL_NUMBER("pid", pid));
     if (agent->signal_due)
@@ -282,6 +299,7 @@ static bool is_hopeless(int status)
 
 static void forget_worker(struct agent *agent)
 {
+    close_memory(agent);
     line_expect(agent->line, 0);
     relay_forget_all(agent->supervisor->relay, agent);
     timer_clear(agent->supervisor->loop, &agent->task_timer);
@@ -427,6 +445,7 @@ struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent
     struct agent *agent = memory_new(1, sizeof *agent);
     agent->supervisor = supervisor;
     agent->tree = -1;
+    agent->memory = -1;
     set_definition(agent, definition);
     agent->path = memory_print("%s/agents/%s", supervisor->options->data_dir, agent->name);
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
@@ -446,6 +465,7 @@ void agent_free(struct agent *agent)
     watch_forget(agent->supervisor->watch, &agent->watched);
     relay_forget_all(agent->supervisor->relay, agent);
     line_close(agent->line);
+    close_memory(agent);
     if (agent->tree >= 0)
         close(agent->tree);
     roster_agent_free(agent->definition);

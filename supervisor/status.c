@@ -14,19 +14,14 @@
 #include "supervisor/supervisor.h"
 
 /* The worker's fair share of memory (Pss): what it has alone, and its part of what it shares with the others. */
-static int64_t memory_bytes(pid_t pid)
+static int64_t memory_bytes(int account)
 {
-    char path[64], line[256];
+    char text[4096];
     long long kilobytes = 0;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-    FILE *file = pid > 0 ? fopen(path, "re") : NULL;
-    if (!file)
-        return 0;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "Pss: %lld kB", &kilobytes) == 1)
-            break;
-    fclose(file);
-    return kilobytes * 1024;
+    ssize_t length = account < 0 ? 0 : pread(account, text, sizeof text - 1, 0);
+    text[length > 0 ? length : 0] = '\0';
+    const char *line = strstr(text, "\nPss:");
+    return line && sscanf(line, "\nPss: %lld kB", &kilobytes) == 1 ? kilobytes * 1024 : 0;
 }
 
 /* agents.yaml's class, else persona.md's front matter, else medium. */
@@ -106,8 +101,8 @@ static json_t *agent_object(const struct agent *agent)
         "outbox_depth", (json_int_t)figures->outbox, "dead_letters", (json_int_t)figures->dead_letters,
         "throughput_class", class_name(class_of(agent)), "negative_streak",
         (json_int_t)figures->negative_streak, "tasks_done", (json_int_t)figures->tasks_done, "tokens_today",
-        (json_int_t)figures->tokens_today, "memory_bytes", (json_int_t)memory_bytes(agent->pid), "problems",
-        problems_of(agent, detail));
+        (json_int_t)figures->tokens_today, "memory_bytes", (json_int_t)memory_bytes(agent->memory),
+        "problems", problems_of(agent, detail));
     json_object_update(object, more);
     json_decref(more);
     return object;

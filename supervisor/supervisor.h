@@ -40,7 +40,8 @@ struct agent {
     struct wanted wanted;
 
     /* the present worker */
-    pid_t pid; /* 0: none, or not known yet */
+    pid_t pid;  /* 0: none, or not known yet */
+    int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
     uint64_t generation;
     bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
     bool said_hello;

@@ -25,6 +25,9 @@ def landlock_there():
 needs_landlock = pytest.mark.skipif(not landlock_there(), reason="this kernel has no Landlock: agents are refused here")
 
 
+without_shadow = pytest.mark.skipif("asan" in str(BIN), reason="the sanitizer's shadow memory is beyond any limit")
+
+
 def fields(path):
     lines = pathlib.Path(path).read_text().splitlines()
     return {line.split(":")[0]: line.split(":", 1)[1].strip() for line in lines if ":" in line}
@@ -40,6 +43,7 @@ def limit(pid, name):
 
 
 @needs_landlock
+@without_shadow
 def test_every_attempt_that_works_outside_is_refused_inside():
     result = subprocess.run([BIN / "attempts"], capture_output=True, text=True, timeout=300 * PATIENCE)
     lines = result.stdout.splitlines()
@@ -102,6 +106,7 @@ def test_a_worker_has_its_limits_and_leaves_no_core(agents):
 
 
 @needs_landlock
+@without_shadow
 @pytest.mark.skipif(os.geteuid() != 0 or os.uname().machine != "x86_64", reason="needs root, and x86-64's registers")
 def test_who_takes_over_a_living_worker_gets_nowhere_and_the_worker_lives_on(agents):
     foreign = agents.tree("iris") / "persona.md"
