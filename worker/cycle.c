@@ -16,7 +16,13 @@
 #include "worker/prompt.h"
 #include "worker/worker.h"
 
-enum { TASK_MAX = 1024 * 1024, LOGGED_ANSWER_MAX = 16 * 1024, TIDY_AFTER_MS = 1000, HELD_MS = 60000 };
+enum {
+    EDITS_FRESH_MS = 500,
+    TASK_MAX = 1024 * 1024,
+    LOGGED_ANSWER_MAX = 16 * 1024,
+    TIDY_AFTER_MS = 1000,
+    HELD_MS = 60000
+};
 
 /* --- people's edits --- */
 
@@ -40,6 +46,7 @@ static void record_edits(struct worker *worker)
 {
     bool quick = !worker->look_tree;
     worker->look_tree = false;
+    worker->edits_ms = clock_monotonic_ms();
     struct change_list edits = {0};
     struct fault fault;
     char commit[COMMIT_TEXT];
@@ -110,7 +117,9 @@ static void ask(struct worker *worker)
 static bool begin(struct worker *worker, const struct block *block)
 {
     struct fault fault;
-    record_edits(worker);
+    /* The commit of a moment ago has looked already, and the next one looks again. */
+    if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
+        record_edits(worker);
     cycle_refresh(worker);
     if (!attempts_begin(worker->attempts, block->id, block->hash, &fault)) {
         worker_wait_for(worker, "storage", fault.text, 0);

@@ -92,6 +92,9 @@ bool history_edits(struct history *history, bool quick,
                    void (*visit)(void *context, const struct change *change), void *context,
                    struct fault *fault);
 
+/* For the moments in which the agent waits for an answer: makes the files ready that the next commit will fill. */
+void history_ready(struct history *history);
+
 /* Housekeeping for idle moments: checkpoint the journal when it has something, pack loose objects when there are
  * many, join packs when there are many. Does one step; true: there was something to do. urgent (in the cycle's
  * way): only what must not wait longer (journal over 8 MiB, over 6,000 loose objects). */

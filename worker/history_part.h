@@ -161,8 +161,6 @@ bool spare_write(struct history *history, int folder, const char *name, const ch
                  mode_t mode, struct stat *status);
 /* All of them go: the disk may be full. */
 void spares_drop(struct history *history);
-/* Makes one when there are few. True: it did. */
-bool spares_stock(struct history *history);
 
 /* --- history_objects.c --- */
 

@@ -23,7 +23,8 @@
 enum {
     SPARE_NAME = 16,
     SPARE_BYTES_MAX = 128 * 1024, /* larger ones aren't kept */
-    SPARES_AHEAD = 4, /* so many are there before a commit: an answer, a pack and its index are new files */
+    SPARES_AHEAD = 12,  /* so many are there before a commit, which takes one for each file that it writes */
+    SPARES_AT_ONCE = 4, /* so many are made in one moment: those that a commit doesn't give back */
 };
 
 static void spare_name(unsigned number, char name[SPARE_NAME])
@@ -149,7 +150,7 @@ void spares_drop(struct history *history)
     }
 }
 
-bool spares_stock(struct history *history)
+static bool make_one(struct history *history)
 {
     struct spares *spares = &history->spares;
     char name[SPARE_NAME];
@@ -159,4 +160,11 @@ bool spares_stock(struct history *history)
     OWNED_FD int fd =
         openat(spares->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     return fd >= 0 && keep(spares, spares->next);
+}
+
+void history_ready(struct history *history)
+{
+    /* An agent that has done nothing yet, one of hundreds perhaps, needs none. */
+    for (int i = 0; history->committed_ms != 0 && i < SPARES_AT_ONCE && make_one(history); i++)
+        ;
 }

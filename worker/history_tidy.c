@@ -23,6 +23,7 @@ enum {
     JOURNAL_URGENT = 8 * 1024 * 1024,
     JOURNAL_MUCH = 512 * 1024, /* checkpoint at the next idle moment; less than that waits for a longer one */
     QUIET_MS = 2000,
+    PAUSE_MS = 200,
     LOOSE_URGENT = 6000,
     PACK_AT = 1500,     /* loose objects */
     PACK_STEP = 500,    /* objects that become a pack in one step: some 50 ms */
@@ -268,8 +269,10 @@ static bool join_packs(struct history *history, bool urgent)
         young++;
     history->packs = young;
     if (young > (urgent ? YOUNG_URGENT : YOUNG_MAX)) {
-        history->packs = 0;
-        return join_first(history, packs, young, JOIN_YOUNG);
+        bool joined = join_first(history, packs, young, JOIN_YOUNG);
+        history->packs =
+            0; /* counted again next time; where joining fails, not before as many new ones have come */
+        return joined;
     }
     if (urgent || count - young <= PACKS_MAX)
         return false;
@@ -317,5 +320,10 @@ bool history_tidy(struct history *history, bool urgent)
     }
     if (history->loose >= (urgent ? LOOSE_URGENT : PACK_AT))
         return pack_loose(history);
-    return (!urgent || history->packs > YOUNG_URGENT) && join_packs(history, urgent);
+    if (urgent)
+        return history->packs > YOUNG_URGENT && join_packs(history, true);
+    /* Joining takes a tenth of a second: not between two cycles of a busy agent. Again in a moment. */
+    if (history->committed_ms != 0 && clock_monotonic_ms() - history->committed_ms < PAUSE_MS)
+        return history->packs > YOUNG_MAX;
+    return join_packs(history, false);
 }

@@ -235,6 +235,8 @@ static void step(struct worker *worker)
     endings_expire(worker, now);
     if (worker->phase == PHASE_NONE && !worker->stopping)
         cycle_next(worker);
+    if (worker->phase == PHASE_ASKED)
+        history_ready(worker->history);
     tidy(worker, now);
     if (worker->figures_at_ms != 0 && (now >= worker->figures_at_ms || worker->phase == PHASE_NONE))
         report_figures(worker);

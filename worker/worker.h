@@ -63,6 +63,7 @@ struct worker {
     int64_t wait_delay_ms;       /* the last backoff */
     int64_t queue_retry_ms;      /* look at the queue again at (a writer holds blocks back); 0: none */
     int64_t tidy_at_ms;          /* 0: nothing to tidy */
+    int64_t edits_ms;            /* when people's edits were looked for last */
     int64_t figures_at_ms;       /* figures are due at; 0: not */
     int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
     bool look_queue, look_tree;
