@@ -20,6 +20,7 @@
 
 enum {
     HEARTBEATS_MISSED = 3,
+    GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
     LOOK_PAUSE_MS = 200, /* between two LOOKs to a worker that has something else to do */
 };
 
@@ -219,6 +220,7 @@ static void line_free(void *context)
     OWNED_BUFFER struct buffer message = {0};
     if (agent->pid <= 0)
         return;
+    timer_clear(agent->supervisor->loop, &agent->gate_timer);
     line_expect(agent->line, agent->pid);
     message_make(&message, MESSAGE_GO, (uint64_t)agent->pid);
     child_send(&agent->supervisor->zygote, &message);
@@ -274,7 +276,23 @@ void agent_spawned(struct agent *agent, pid_t pid, const char *why)
     control_event(agent->supervisor->control, agent, "worker_started", DETAIL_NUMBER("pid", pid));
     if (agent->signal_due)
         kill(pid, agent->signal_due);
+    timer_set(agent->supervisor->loop, &agent->gate_timer, GATE_MS);
     line_await_free(agent->line);
+}
+
+/* The worker before has been reaped, and yet nng doesn't say that its connection has ended. Nobody waits for that:
+ * the line is given up, and this worker too, since it knows the line's place already; the next one gets a new line. */
+static void gate_stays_shut(void *context)
+{
+    struct agent *agent = context;
+    log_warn(
+        "agentos", NULL,
+        "Agent '%s': its former connection does not end; the line is replaced and its worker started again",
+        agent->name);
+    line_abandon(agent->line);
+    agent->line = NULL;
+    if (agent->pid > 0)
+        kill(agent->pid, SIGKILL);
 }
 
 void agent_spawn_again(struct agent *agent)
@@ -304,6 +322,7 @@ static void forget_worker(struct agent *agent)
     relay_forget_all(agent->supervisor->relay, agent);
     timer_clear(agent->supervisor->loop, &agent->task_timer);
     timer_clear(agent->supervisor->loop, &agent->look_timer);
+    timer_clear(agent->supervisor->loop, &agent->gate_timer);
     agent->pid = 0;
     agent->said_hello = false;
     agent->dirty = 0; /* the next one looks at everything */
@@ -450,6 +469,7 @@ struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent
     agent->path = memory_print("%s/agents/%s", supervisor->options->data_dir, agent->name);
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
+    agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
     agent->look_timer = (struct timer){.ring = look_timer_rings, .context = agent};
     life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
     return agent;
@@ -462,6 +482,7 @@ void agent_free(struct agent *agent)
     timer_clear(agent->supervisor->loop, &agent->life_timer);
     timer_clear(agent->supervisor->loop, &agent->task_timer);
     timer_clear(agent->supervisor->loop, &agent->look_timer);
+    timer_clear(agent->supervisor->loop, &agent->gate_timer);
     watch_forget(agent->supervisor->watch, &agent->watched);
     relay_forget_all(agent->supervisor->relay, agent);
     line_close(agent->line);

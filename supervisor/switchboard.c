@@ -39,6 +39,7 @@ struct line {
     _Atomic pid_t expected;
     _Atomic uint32_t pipe; /* the connection that stands; 0: none */
     _Atomic bool ended;    /* a connection that stood has ended: the loop's to handle */
+    _Atomic bool abandoned;
 };
 
 struct switchboard {
@@ -48,6 +49,8 @@ struct switchboard {
     int wake; /* eventfd, written by nng's threads */
     struct loop_watch *wake_watch;
     struct line *lines;
+    bool
+        distrusted; /* a line had to be abandoned: nng is not asked to close anything any more, it might hang */
 };
 
 /* nng's threads call this. */
@@ -74,7 +77,7 @@ static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
     (void)event;
     struct line *line = context;
     uint32_t id = (uint32_t)nng_pipe_id(pipe);
-    if (!atomic_compare_exchange_strong(&line->pipe, &id, 0))
+    if (!atomic_compare_exchange_strong(&line->pipe, &id, 0) || atomic_load(&line->abandoned))
         return;
     atomic_store(&line->ended, true);
     eventfd_write(line->board->wake, 1);
@@ -203,6 +206,8 @@ bool line_idle(const struct line *line)
 void line_drain(struct line *line)
 {
     size_t bytes = 0;
+    if (!line)
+        return;
     for (int count = 0; count < MESSAGES_PER_TURN && bytes < BYTES_PER_TURN && !line->deaf; count++) {
         nng_msg *message;
         if (nng_recvmsg(line->socket, &message, NNG_FLAG_NONBLOCK) != 0)
@@ -280,10 +285,9 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
     return line;
 }
 
-void line_close(struct line *line)
+/* Off the board and out of the loop. */
+static void take_down(struct line *line)
 {
-    if (!line)
-        return;
     for (struct line **at = &line->board->lines; *at; at = &(*at)->next)
         if (*at == line) {
             *at = line->next;
@@ -291,6 +295,27 @@ void line_close(struct line *line)
         }
     drop_waiting(line);
     loop_forget(line->board->loop, line->receive_watch);
+}
+
+void line_abandon(struct line *line)
+{
+    if (!line)
+        return;
+    atomic_store(&line->abandoned, true);
+    atomic_store(&line->expected, 0);
+    line->board->distrusted = true;
+    take_down(line);
+}
+
+void line_close(struct line *line)
+{
+    if (!line)
+        return;
+    if (line->board->distrusted) {
+        line_abandon(line);
+        return;
+    }
+    take_down(line);
     nng_close(line->socket);
     free(line->url);
     free(line);
@@ -303,6 +328,8 @@ const char *line_url(const struct line *line)
 
 void line_expect(struct line *line, pid_t pid)
 {
+    if (!line)
+        return;
     drop_waiting(line);
     atomic_store(&line->expected, pid);
     uint32_t standing = atomic_load(&line->pipe);

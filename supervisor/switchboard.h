@@ -33,17 +33,22 @@ void switchboard_close(struct switchboard *board); /* after its lines */
 struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
                        void *context, struct fault *fault);
 void line_close(struct line *line);
+/* The line's former connection doesn't end, though its process is gone (nng 1.5 can lose the end of a pipe): give the
+ * whole socket up, without touching nng again, which might hang. A new line_open takes its place at the same path.
+ * What is given up stays in memory for the process's life: nng may still call into it. */
+void line_abandon(struct line *line);
 const char *line_url(const struct line *line);
 
+/* In these two a line that is NULL counts for nothing. */
 /* Whose line it is from now on; 0: nobody's (what waited to be sent is dropped, a connection is closed). */
 void line_expect(struct line *line, pid_t pid);
+/* Read what has come so far, as the loop would. */
+void line_drain(struct line *line);
 /* owner.free is called as soon as no connection is left: in the call itself or later. */
 void line_await_free(struct line *line);
 
 /* Sends, or queues until the worker reads. False: more than LINE_QUEUE_MAX would wait; nothing is queued then. */
 bool line_send(struct line *line, const struct buffer *message);
 bool line_idle(const struct line *line); /* nothing waits to be sent */
-/* Read what has come so far, as the loop would. */
-void line_drain(struct line *line);
 
 #endif
