@@ -239,7 +239,9 @@ static char *listen_url(const struct switchboard *board, const char *name)
 static int listen_at(struct line *line, const char *name)
 {
     OWNED char *url = listen_url(line->board, name);
+    OWNED char *file = memory_print("%s.sock", name);
     nng_listener listener;
+    unlinkat(line->board->folder_fd, file, 0); /* a line that was given up listens there still */
     int error = nng_listener_create(&listener, line->socket, url);
     if (error == 0)
         error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, S_IRUSR | S_IWUSR);
