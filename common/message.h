@@ -27,8 +27,9 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
 
 /* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside */
 #define MESSAGE_TABLE(X)                                                                                                    \
-    /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid */              \
-    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnn")                                                                               \
+    /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
+       1: it begins paused */            \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnn")                                                                              \
     /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                        \
     X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                               \
     /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
@@ -63,6 +64,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(CANCELLED, 25, WORKER, SUPERVISOR, "nn")                                                                              \
     /* supervisor -> worker: the agent's definition has changed (roster_encode) */                                          \
     X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                              \
+    /* supervisor -> worker: exit 0 if there is nothing at all to do; else never mind */                                    \
+    X(REST, 27, SUPERVISOR, WORKER, "")                                                                                     \
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task.             \
        The supervisor sets the name from the connection. */              \
     X(ASK, 30, WORKER, SUPERVISOR, "nttt")                                                                                  \

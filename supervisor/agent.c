@@ -73,7 +73,8 @@ static bool send_spawn(struct agent *agent)
     OWNED_BUFFER struct buffer message = {0};
     struct supervisor *supervisor = agent->supervisor;
     message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->generation, line_url(agent->line),
-                 supervisor->options->data_dir, (uint64_t)supervisor->poll_seconds, (uint64_t)getpid());
+                 supervisor->options->data_dir, (uint64_t)supervisor->poll_seconds, (uint64_t)getpid(),
+                 (uint64_t)agent->life.paused);
     return child_send(&supervisor->zygote, &message);
 }
 
@@ -84,11 +85,12 @@ static void spawn(void *context)
     struct agent *agent = context;
     struct fault fault;
     agent->generation++;
-    agent->said_hello = false;
+    agent->said_hello = agent->resting = agent->called = false;
     agent->signal_due = 0;
     agent->unanswered = agent->messages = 0;
-    if (agent->last_exit)
+    if (agent->last_exit && !agent->slept)
         agent->restarts++;
+    agent->slept = false;
     if (!open_tree(agent, &fault)) {
         fail(agent, fault.text);
         return;
@@ -165,6 +167,7 @@ static void send_dirty(struct agent *agent)
     }
     agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     agent->looked_at = clock_monotonic_ms();
+    agent->called = agent->resting;
     if (agent_send(agent, MESSAGE_LOOK, look))
         agent->dirty &= ~look;
 }
@@ -172,6 +175,61 @@ static void send_dirty(struct agent *agent)
 static void look_timer_rings(void *agent)
 {
     send_dirty(agent);
+}
+
+/* --- hibernation ---
+ *
+ * An agent that was idle for idle_exit_seconds is sent REST, and its worker leaves if it finds nothing to do. What comes
+ * while it leaves is not overlooked: what it was told before REST it has read; a LOOK after that is remembered (called),
+ * and whatever changes later is seen by its owner, who compares queue.md with how it was when REST was sent. */
+
+enum { WAKING = LOOK_QUEUE | LOOK_IAC };
+
+static void set_rest_timer(struct agent *agent)
+{
+    int64_t seconds = agent->definition->idle_exit_seconds;
+    if (agent->life.state == STATE_IDLE && seconds > 0)
+        timer_set(agent->supervisor->loop, &agent->rest_timer, seconds * 1000);
+    else
+        timer_clear(agent->supervisor->loop, &agent->rest_timer);
+}
+
+static void rest_timer_rings(void *context)
+{
+    struct agent *agent = context;
+    set_rest_timer(agent); /* it may have something to do after all */
+    if (agent->life.state != STATE_IDLE || agent->dirty & WAKING)
+        return;
+    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    agent->called = false;
+    agent->resting = agent_send(agent, MESSAGE_REST);
+}
+
+void agent_active(struct agent *agent, bool idle)
+{
+    agent->resting = agent->resting && idle;
+}
+
+static bool queue_has_changed(const struct agent *agent)
+{
+    struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
+    return !files_stamp_equal(&now, &agent->queue_stamp);
+}
+
+static void wake_if_called(struct agent *agent, uint64_t look)
+{
+    if (look & LOOK_IAC || (look & LOOK_QUEUE && queue_has_changed(agent)))
+        life_event(&agent->life, EVENT_WAKE);
+}
+
+static void rest(struct agent *agent, bool called)
+{
+    log_info("agentos", NULL, "Agent '%s' hibernates: it had nothing to do for %lld s; work starts it again",
+             agent->name, (long long)agent->definition->idle_exit_seconds);
+    agent->slept = true;
+    life_event(&agent->life, EVENT_REST);
+    if (called)
+        life_event(&agent->life, EVENT_WAKE);
 }
 
 static void changed(void *context, enum life_state before)
@@ -185,6 +243,7 @@ static void changed(void *context, enum life_state before)
         say_ready(agent);
     if (state != STATE_WORKING)
         timer_clear(agent->supervisor->loop, &agent->task_timer);
+    set_rest_timer(agent);
     if (state == STATE_IDLE)
         send_dirty(agent);
     if (state != STATE_STARTING && !agent->settled) {
@@ -209,7 +268,7 @@ static void line_lost(void *context)
 {
     struct agent *agent = context;
     /* A worker that leaves closes its line before it ends; only one that goes on living is at fault. */
-    if (agent->pid > 0 && life_is_up(&agent->life))
+    if (agent->pid > 0 && life_is_up(&agent->life) && !agent->resting)
         kill(agent->pid, SIGKILL);
 }
 
@@ -335,11 +394,15 @@ void agent_exited(struct agent *agent, int status)
     OWNED char *text = child_status_text(status);
     pid_t pid = agent->pid;
     bool expected = agent->life.state == STATE_STOPPING;
+    bool rests = agent->resting && agent->life.state == STATE_IDLE && status == 0;
+    bool called = agent->called || agent->dirty & WAKING;
     set_text(&agent->last_exit, text);
     control_event(agent->supervisor->control, agent, "worker_exited", DETAIL_NUMBER("pid", pid),
                   DETAIL_TEXT("how", text));
     forget_worker(agent);
-    if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
+    if (rests) {
+        rest(agent, called);
+    } else if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
         const char *why = agent->problems && *agent->problems ? agent->problems : text;
         OWNED char *sentence = memory_slice(why, strcspn(why, "\n"));
         fail(agent, sentence);
@@ -383,6 +446,10 @@ static void life_timer_rings(void *context)
 
 void agent_look(struct agent *agent, uint64_t look)
 {
+    if (agent->life.state == STATE_HIBERNATING) {
+        wake_if_called(agent, look);
+        return;
+    }
     agent->dirty |= look;
     send_dirty(agent);
 }
@@ -399,7 +466,7 @@ static bool tree_was_replaced(const struct agent *agent)
 
 void agent_scan(struct agent *agent)
 {
-    if (!life_is_up(&agent->life))
+    if (!life_is_up(&agent->life) && agent->life.state != STATE_HIBERNATING)
         return;
     if (tree_was_replaced(agent)) {
         log_warn("agentos", NULL, "%s is another folder now; the agent's worker is started anew in it",
@@ -408,8 +475,7 @@ void agent_scan(struct agent *agent)
         return;
     }
     watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
-    struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
-    if (!files_stamp_equal(&now, &agent->queue_stamp))
+    if (queue_has_changed(agent))
         agent_look(agent, LOOK_QUEUE);
     else
         send_dirty(agent);
@@ -471,6 +537,7 @@ struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
     agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
     agent->look_timer = (struct timer){.ring = look_timer_rings, .context = agent};
+    agent->rest_timer = (struct timer){.ring = rest_timer_rings, .context = agent};
     life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
     return agent;
 }
@@ -483,6 +550,7 @@ void agent_free(struct agent *agent)
     timer_clear(agent->supervisor->loop, &agent->task_timer);
     timer_clear(agent->supervisor->loop, &agent->look_timer);
     timer_clear(agent->supervisor->loop, &agent->gate_timer);
+    timer_clear(agent->supervisor->loop, &agent->rest_timer);
     watch_forget(agent->supervisor->watch, &agent->watched);
     relay_forget_all(agent->supervisor->relay, agent);
     line_close(agent->line);
@@ -518,4 +586,6 @@ void agent_redefine(struct agent *agent, const struct roster_agent *definition)
     set_definition(agent, definition);
     if (agent->said_hello)
         agent_send(agent, MESSAGE_DEFINITION, agent->encoded.data);
+    set_rest_timer(agent);
+    life_event(&agent->life, EVENT_WAKE); /* its files may have to be written anew */
 }

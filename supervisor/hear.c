@@ -34,8 +34,7 @@ static bool on_hello(struct agent *agent, struct reader *reader)
     if (strcmp(name, agent->name) != 0 || generation != agent->generation || agent->said_hello)
         return false;
     agent->said_hello = true;
-    if (agent->life.paused)
-        agent_send(agent, MESSAGE_PAUSE, (uint64_t)1);
+    agent_send(agent, MESSAGE_PAUSE, (uint64_t)agent->life.paused); /* it may be otherwise than at SPAWN */
     if (agent->life.state == STATE_STOPPING)
         agent_send(agent, MESSAGE_STOP, (uint64_t)(agent->life.grace_ms / 2));
     return true;
@@ -84,6 +83,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     }
     take_text(&agent->doing, what);
     agent->doing_until = until > INT64_MAX ? 0 : (int64_t)until;
+    agent_active(agent, activity == ACTIVITY_IDLE);
     life_event(&agent->life, events[activity]);
     if (activity == ACTIVITY_WAITING)
         tell_waiting(agent);

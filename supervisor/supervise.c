@@ -192,6 +192,13 @@ static void fell(struct life *life)
     become(life, STATE_BACKOFF);
 }
 
+static void hibernate(struct life *life)
+{
+    life->failures = 0;
+    life->ready_at = 0;
+    become(life, STATE_HIBERNATING);
+}
+
 static void unable(struct life *life)
 {
     life->ready_at = 0;
@@ -214,7 +221,7 @@ typedef void action(struct life *);
 
 static action *const table[STATE_COUNT][EVENT_COUNT] = {
     [STATE_STARTING] = {ORDERS_TO_A_LIVING_ONE, ENDS, [EVENT_READY] = ready, [EVENT_TIMER] = kill_now},
-    [STATE_IDLE] = {UP},
+    [STATE_IDLE] = {UP, [EVENT_REST] = hibernate},
     [STATE_WORKING] = {UP},
     [STATE_WAITING] = {UP},
     [STATE_PAUSED] = {UP},
@@ -223,7 +230,7 @@ static action *const table[STATE_COUNT][EVENT_COUNT] = {
                         [EVENT_TIMER] = escalate, [EVENT_EXIT] = left, [EVENT_UNABLE] = left},
     [STATE_STOPPED] = {DOWN},
     [STATE_BACKOFF] = {DOWN, [EVENT_STOP] = settle, [EVENT_TIMER] = spawn},
-    [STATE_HIBERNATING] = {DOWN, [EVENT_STOP] = settle},
+    [STATE_HIBERNATING] = {DOWN, [EVENT_STOP] = settle, [EVENT_WAKE] = fresh_start},
     [STATE_FAILED] = {DOWN, [EVENT_STOP] = settle, [EVENT_TIMER] = spawn},
 };
 

@@ -36,12 +36,14 @@ enum life_state {
     X(KILL)                                                                                                  \
     X(PAUSE)                                                                                                 \
     X(RESUME)                                                                                                \
+    X(WAKE)  /* there is work */                                                                             \
     X(READY) /* news from the worker */                                                                      \
     X(IDLE)                                                                                                  \
     X(WORKING)                                                                                               \
     X(WAITING)                                                                                               \
     X(PAUSED)                                                                                                \
     X(EXIT)   /* its process has ended, or none came to be */                                                \
+    X(REST)   /* likewise: it left because it had nothing to do and was allowed to */                        \
     X(UNABLE) /* likewise, and starting again at once would be of no use */                                  \
     X(TIMER)                                                                                                 \
     X(HUNG) /* no heartbeat, over its time, a broken connection, a message that isn't allowed */

@@ -34,7 +34,7 @@ struct agent {
     char *path;            /* DATA_DIR/agents/NAME */
     int tree;              /* descriptor of it; -1: it can't be opened */
     struct life life;
-    struct timer life_timer, task_timer, look_timer, gate_timer;
+    struct timer life_timer, task_timer, look_timer, gate_timer, rest_timer;
     struct line *line; /* NULL: couldn't listen */
     struct watched watched;
     struct wanted wanted;
@@ -45,6 +45,9 @@ struct agent {
     uint64_t generation;
     bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
     bool said_hello;
+    bool resting;   /* it was sent REST: an exit 0 is no failure then */
+    bool called;    /* there was a LOOK after that, which it may not have read */
+    bool slept;     /* the worker before it hibernated: this one is no restart */
     int signal_due; /* to be sent as soon as the pid is known */
     int64_t spawned_at;
     unsigned unanswered; /* heartbeats */
@@ -97,6 +100,7 @@ bool agent_send(struct agent *agent, enum message_type type, ...);
 /* Tell it: at once when it is idle, else a fifth of a second after the last time at the earliest. */
 void agent_look(struct agent *agent, uint64_t look);
 void agent_scan(struct agent *agent);
+void agent_active(struct agent *agent, bool idle); /* its worker says what it does now */
 void agent_heartbeat(struct agent *agent, uint64_t serial);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);

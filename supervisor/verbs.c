@@ -120,6 +120,11 @@ static void do_cancel(struct request *request)
         client_complain(request->client, EX_USAGE, "cancel names a task by its id");
         return;
     }
+    if (agent->life.state == STATE_HIBERNATING) {
+        client_complain(request->client, EX_NOINPUT, "there is no such task: '%s' has none and hibernates",
+                        agent->name);
+        return;
+    }
     if (!life_is_up(&agent->life) || !agent_send(agent, MESSAGE_CANCEL, serial, task)) {
         client_complain(request->client, EX_TEMPFAIL,
                         "the worker of '%s' is not running (%s), and only it takes tasks out; the task stays",

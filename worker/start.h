@@ -2,6 +2,7 @@
 #ifndef AGENTOS_WORKER_START_H
 #define AGENTOS_WORKER_START_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,6 +16,7 @@ struct worker_start {
     char *url;                  /* of the supervisor's socket for this agent */
     char *data_dir;
     int64_t poll_seconds;
+    bool paused; /* it takes no work before it is told to */
     pid_t supervisor;
     const struct sandbox *sandbox; /* the zygote's; entered by the worker */
     struct threads_before threads;

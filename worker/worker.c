@@ -80,6 +80,11 @@ static void on_stop(struct worker *worker, struct reader *reader)
         stop_within(worker, grace_ms > 86400000 ? 86400000 : (int64_t)grace_ms);
 }
 
+static void on_rest(struct worker *worker, struct reader *reader)
+{
+    worker->may_rest = message_end(reader);
+}
+
 static void on_pause(struct worker *worker, struct reader *reader)
 {
     uint64_t pause;
@@ -153,7 +158,7 @@ static const struct {
 } handlers[] = {
     {MESSAGE_HEARTBEAT, on_heartbeat}, {MESSAGE_LOOK, on_look},       {MESSAGE_STOP, on_stop},
     {MESSAGE_PAUSE, on_pause},         {MESSAGE_CANCEL, on_cancel},   {MESSAGE_DEFINITION, on_definition},
-    {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting},
+    {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting}, {MESSAGE_REST, on_rest},
 };
 
 static void receive(struct worker *worker)
@@ -242,9 +247,19 @@ static void step(struct worker *worker)
         report_figures(worker);
 }
 
+/* Decided right after a look at the queue: what was said before REST is known. */
+static bool rests(struct worker *worker)
+{
+    bool nothing = worker->phase == PHASE_NONE && worker->activity == ACTIVITY_IDLE &&
+                   worker->queue_retry_ms == 0 && queue_depth(worker->queue) == 0;
+    bool leaves = worker->may_rest && nothing;
+    worker->may_rest = false;
+    return leaves;
+}
+
 static bool over(struct worker *worker)
 {
-    if (worker->lost)
+    if (worker->lost || rests(worker))
         return true;
     if (!worker->stopping)
         return false;
@@ -342,8 +357,12 @@ static void close_parts(struct worker *worker)
 int worker_live(struct worker_start *start)
 {
     struct fault fault = {{0}};
-    struct worker worker = {
-        .start = start, .name = start->agent->name, .tree = -1, .look_queue = true, .look_tree = true};
+    struct worker worker = {.start = start,
+                            .name = start->agent->name,
+                            .tree = -1,
+                            .look_queue = true,
+                            .look_tree = true,
+                            .paused = start->paused};
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
     worker.signals = take_signals();

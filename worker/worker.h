@@ -58,6 +58,7 @@ struct worker {
     size_t held_count;
 
     bool paused, stopping, lost; /* lost: the supervisor is gone */
+    bool may_rest;               /* it may leave if there is nothing to do */
     int64_t stop_at_ms;          /* when stopping: abandon the cycle then */
     int64_t wait_until_ms;       /* no cycle before (provider or storage fails); 0: none */
     int64_t wait_delay_ms;       /* the last backoff */

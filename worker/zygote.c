@@ -187,11 +187,12 @@ static bool on_spawn(struct zygote *zygote, struct reader *reader)
 {
     struct worker_start start = {0};
     OWNED char *definition = NULL;
-    uint64_t poll_seconds, supervisor;
+    uint64_t poll_seconds, supervisor, paused;
     bool understood = message_read(reader, MESSAGE_SPAWN, &definition, &start.generation, &start.url,
-                                   &start.data_dir, &poll_seconds, &supervisor);
+                                   &start.data_dir, &poll_seconds, &supervisor, &paused);
     if (understood) {
         start.poll_seconds = (int64_t)poll_seconds;
+        start.paused = paused != 0;
         start.supervisor = (pid_t)supervisor;
         start.sandbox = zygote->sandbox;
         start.agent = roster_decode(definition, strlen(definition));

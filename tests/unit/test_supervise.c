@@ -260,6 +260,49 @@ static void test_a_pause_is_remembered_by_one_that_is_down(void **state)
     assert_int_equal(world.paused, 0);
 }
 
+static void test_one_that_left_for_lack_of_work_hibernates_until_there_is_some(void **state)
+{
+    (void)state;
+    struct world world;
+    begin(&world);
+    life_event(&world.life, EVENT_START);
+    life_event(&world.life, EVENT_REST); /* not ready yet: nobody asked it to */
+    assert_int_equal(world.life.state, STATE_STARTING);
+    life_event(&world.life, EVENT_READY);
+    life_event(&world.life, EVENT_WAKE); /* it is awake */
+    life_event(&world.life, EVENT_REST);
+    assert_int_equal(world.life.state, STATE_HIBERNATING);
+    assert_false(life_has_process(&world.life));
+    assert_int_equal(world.spawns, 1);
+    life_event(&world.life, EVENT_WAKE);
+    assert_int_equal(world.life.state, STATE_STARTING);
+    assert_int_equal(world.spawns, 2);
+}
+
+static void test_a_hibernating_one_obeys_orders(void **state)
+{
+    (void)state;
+    static const enum life_event starting[] = {EVENT_START, EVENT_RESTART, EVENT_WAKE};
+    struct world world;
+    for (size_t i = 0; i < sizeof starting / sizeof starting[0]; i++) {
+        begin(&world);
+        world.life.state = STATE_HIBERNATING;
+        life_event(&world.life, starting[i]);
+        assert_int_equal(world.life.state, STATE_STARTING);
+    }
+    begin(&world);
+    world.life.state = STATE_HIBERNATING;
+    life_event(&world.life, EVENT_PAUSE);
+    life_event(&world.life, EVENT_KILL);
+    assert_int_equal(world.life.state, STATE_HIBERNATING);
+    assert_true(world.life.paused);
+    life_event(&world.life, EVENT_STOP);
+    assert_int_equal(world.life.state, STATE_STOPPED);
+    life_event(&world.life, EVENT_WAKE); /* work does not undo a stop */
+    assert_int_equal(world.life.state, STATE_STOPPED);
+    assert_int_equal(world.spawns, 0);
+}
+
 /* A walk through random events: whatever comes in whatever order, the life stays one of the ten, and a process is
  * never asked for while one is there. */
 static void test_no_order_of_events_asks_for_a_second_process(void **state)
@@ -272,7 +315,8 @@ static void test_no_order_of_events_asks_for_a_second_process(void **state)
     for (int step = 0; step < 200000; step++) {
         random = random * 1103515245u + 12345u;
         enum life_event event = (enum life_event)((random >> 16) % EVENT_COUNT);
-        bool ends = event == EVENT_EXIT || event == EVENT_UNABLE;
+        bool ends = event == EVENT_EXIT || event == EVENT_UNABLE ||
+                    (event == EVENT_REST && world.life.state == STATE_IDLE);
         if (ends && processes == 0)
             continue; /* the owner only says so of a process that was there */
         if (ends)
@@ -312,6 +356,8 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_started_is_failed_and_tried_again_each_minute),
         cmocka_unit_test(test_late_news_of_a_dead_worker_changes_nothing),
         cmocka_unit_test(test_a_pause_is_remembered_by_one_that_is_down),
+        cmocka_unit_test(test_one_that_left_for_lack_of_work_hibernates_until_there_is_some),
+        cmocka_unit_test(test_a_hibernating_one_obeys_orders),
         cmocka_unit_test(test_no_order_of_events_asks_for_a_second_process),
         cmocka_unit_test(test_every_state_and_event_has_its_name),
     };
