@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/control.h"
+#include "supervisor/notify.h"
 #include "supervisor/supervisor.h"
 
 static void report(struct buffer *said, const char *what, const char *name)
@@ -69,7 +70,7 @@ static void remove_missing(struct supervisor *supervisor, const struct roster *r
     }
 }
 
-bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
+static bool apply(struct supervisor *supervisor, struct buffer *said)
 {
     OWNED_BUFFER struct buffer faults = {0};
     struct roster *roster = roster_load(supervisor->options->data_dir, &faults);
@@ -91,4 +92,13 @@ bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
         buffer_text(said, "agents.yaml says nothing new\n");
     control_event(supervisor->control, NULL, "reload_applied", DETAIL_TEXT("said", said->data));
     return true;
+}
+
+bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
+{
+    notify_reloading(supervisor->notify);
+    bool applied = apply(supervisor, said);
+    notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)%s", supervisor->agent_count,
+               applied ? "" : "; agents.yaml has a fault and was refused");
+    return applied;
 }

@@ -29,6 +29,7 @@
 #include "common/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/control.h"
+#include "supervisor/notify.h"
 #include "supervisor/ownership.h"
 #include "supervisor/supervisor.h"
 
@@ -59,6 +60,7 @@ void supervisor_settled(struct supervisor *supervisor)
     supervisor->running = true;
     log_info("agentos", NULL, "AgentOS running with %zu agent(s). Polling every %llds.",
              supervisor->agent_count, (long long)supervisor->poll_seconds);
+    notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)", supervisor->agent_count);
 }
 
 /* --- the zygote --- */
@@ -214,6 +216,7 @@ static void begin_ending(struct supervisor *supervisor, const char *why)
     }
     supervisor->ending = true;
     control_event(supervisor->control, NULL, "supervisor_stopping", DETAIL_TEXT("why", why));
+    notify_say(supervisor->notify, "STOPPING=1\nSTATUS=%s: work is finished or put down", why);
     log_info("agentos", NULL, "%s: stopping, within %lld s", why, (long long)supervisor->grace_ms / 1000);
     timer_set(supervisor->loop, &supervisor->end_timer, supervisor->grace_ms);
     for (size_t i = supervisor->agent_count; i-- > 0;)
@@ -517,6 +520,7 @@ static int supervise(struct supervisor *supervisor, int run, const struct roster
         return EX_OSERR;
     }
     start_timers(supervisor);
+    supervisor->notify = notify_open(supervisor->loop); /* before there are children to inherit it */
     if (start_parts(supervisor, run, &fault)) {
         start_agents(supervisor, roster);
         loop_run(supervisor->loop);
@@ -526,6 +530,7 @@ static int supervise(struct supervisor *supervisor, int run, const struct roster
         status = EX_OSERR;
     }
     end_parts(supervisor);
+    notify_close(supervisor->notify);
     loop_forget(supervisor->loop, supervisor->signal_watch);
     close(supervisor->signals);
     loop_free(supervisor->loop);

@@ -78,6 +78,7 @@ struct supervisor {
     struct relay *relay;
     struct watch *watch;
     struct control *control;
+    struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
     char *zygote_program, *gateway_program, **zygote_environment;
     struct agent **agents; /* in the order of agents.yaml */

@@ -1,0 +1,19 @@
+/* How a service manager hears of us: sd_notify(3) and its watchdog, where NOTIFY_SOCKET is set. Without it every call
+ * does nothing. The watchdog is fed from the event loop, so a loop that hangs is noticed. */
+#ifndef AGENTOS_SUPERVISOR_NOTIFY_H
+#define AGENTOS_SUPERVISOR_NOTIFY_H
+
+#include "supervisor/loop.h"
+
+struct notify;
+
+/* Takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of the environment, so that no child speaks for us. NULL:
+ * there is nobody to tell. */
+struct notify *notify_open(struct loop *loop);
+void notify_close(struct notify *notify); /* before the loop is freed */
+
+/* "READY=1\nSTATUS=…". What can't be sent is lost: the manager decides what that means. */
+void notify_say(struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void notify_reloading(struct notify *notify); /* READY=1 follows when it is done */
+
+#endif

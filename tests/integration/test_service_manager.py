@@ -1,0 +1,58 @@
+"""Under a service manager: sd_notify(3) is answered from the start to the end, and nobody else speaks for us."""
+
+import pathlib
+import re
+import socket
+
+import pytest
+from harness import wait_until
+
+
+@pytest.fixture
+def manager(make_system, model):
+    """A system whose NOTIFY_SOCKET is ours; what is heard is in heard()."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        system = make_system(["orion", "iris"], model=model)
+        path = system.folder / "notify"
+        listener.bind(str(path))
+        listener.settimeout(0.01)
+        said = []
+
+        def heard():
+            while True:
+                try:
+                    said.append(listener.recv(4096).decode())
+                except TimeoutError:
+                    return said
+
+        system.env.update(NOTIFY_SOCKET=str(path), WATCHDOG_USEC="200000")
+        system.heard = heard
+        yield system
+
+
+def test_ready_reloading_and_stopping_are_told_and_the_watchdog_is_fed(manager):
+    system = manager.start()
+    ready = "READY=1\nSTATUS=Supervising 2 agent(s)"
+    wait_until(lambda: ready in system.heard(), "READY=1")
+    fed = system.heard().count("WATCHDOG=1")
+    wait_until(lambda: system.heard().count("WATCHDOG=1") >= fed + 3, "the watchdog is fed")
+    system.cli("reload")
+    reloading = next(text for text in system.heard() if text.startswith("RELOADING=1"))
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+    assert system.heard().index(reloading) < len(system.heard()) - 1 - system.heard()[::-1].index(ready)
+    (system.data / "agents.yaml").write_text("nonsense")
+    assert system.cli("reload", check=False).returncode == 78
+    wait_until(lambda: any("READY=1" in text and "refused" in text for text in system.heard()), "READY=1 after a refusal")
+    assert system.stop() == 0
+    assert any(text.startswith("STOPPING=1\nSTATUS=SIGTERM") for text in system.heard())
+
+
+def test_no_child_inherits_the_managers_socket(manager):
+    system = manager.start()
+    for name, pid in system.processes().items():
+        if name != "supervisor":
+            try:
+                environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            except PermissionError:
+                continue
+            assert b"NOTIFY_SOCKET" not in environment and b"WATCHDOG" not in environment, name
