@@ -107,6 +107,18 @@ def test_a_worker_has_its_limits_and_leaves_no_core(agents):
 
 @needs_landlock
 @without_shadow
+def test_an_agent_that_takes_more_memory_than_its_limit_harms_no_other(make_system, model):
+    system = make_system(AGENTS, model=model, extra="    limits: {memory_mb: 16}\n").start()
+    system.append("\n## big\ntask: " + 12_000_000 * "x" + "\n")
+    system.wait_log("out of memory; this process ends and is started again")
+    system.wait_log("Worker of agent 'orion' .* has ended: exit 71")
+    system.add("other", "Do it", name="iris")
+    system.wait_done("other", name="iris")
+    assert system.agent_status("iris")["restarts"] == 0
+
+
+@needs_landlock
+@without_shadow
 @pytest.mark.skipif(os.geteuid() != 0 or os.uname().machine != "x86_64", reason="needs root, and x86-64's registers")
 def test_who_takes_over_a_living_worker_gets_nowhere_and_the_worker_lives_on(agents):
     foreign = agents.tree("iris") / "persona.md"
