@@ -1,4 +1,5 @@
 /* attempts                       every attempt, outside and inside; 0: outside all worked that can work here, inside none
+ * attempts --floor               inside means what the oldest kernel that counts would give: Landlock ABI 2, no MDWE
  * attempts --hide landlock|seccomp COMMAND...   runs COMMAND as on a kernel that lacks it
  *
  * One line an attempt: what came of it outside and inside, and its name. */
@@ -20,7 +21,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/sandbox.h"
+#include "common/sandbox_part.h"
 #include "tests/escape/attempts.h"
 
 enum { SHOWN_LEAST = 40, MEMORY = 256 << 20, FILES = 256, ATTEMPT_SECONDS = 20 };
@@ -149,6 +150,8 @@ static void confine(const struct stage *stage)
 {
     struct fault fault;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, SANDBOX_REQUIRE, &fault);
+    if (sandbox && stage->floor)
+        sandbox->facts.landlock = SANDBOX_LANDLOCK_FLOOR, sandbox->facts.mdwe = false;
     struct sandbox_room room = {.tree = stage->own, .memory_bytes = MEMORY, .open_files = FILES};
     if (sandbox && sandbox_enter(sandbox, &room, &fault) && sandbox_tighten(sandbox, &fault))
         return;
@@ -210,13 +213,14 @@ static void judge(const struct stage *stage, const struct attempt *attempt, stru
            outcome_words[inside], attempt->name);
 }
 
-static int try_all(void)
+static int try_all(bool floor)
 {
     const struct attempts *const all[] = {&file_attempts, &process_attempts, &network_attempts,
                                           &kernel_attempts};
     struct stage stage;
     struct score score = {0};
     set_stage(&stage);
+    stage.floor = floor;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (size_t k = 0; k < all[i]->count; k++)
             judge(&stage, &all[i]->items[k], &score);
@@ -255,9 +259,10 @@ int main(int count, char **arguments)
 {
     if (count > 3 && strcmp(arguments[1], "--hide") == 0)
         return hide(arguments[2], arguments + 3);
-    if (count != 1) {
-        fputs("usage: attempts | attempts --hide landlock|seccomp COMMAND...\n", stderr);
+    bool floor = count == 2 && strcmp(arguments[1], "--floor") == 0;
+    if (count != 1 && !floor) {
+        fputs("usage: attempts [--floor] | attempts --hide landlock|seccomp COMMAND...\n", stderr);
         return EX_USAGE;
     }
-    return try_all();
+    return try_all(floor);
 }

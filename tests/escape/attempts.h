@@ -21,6 +21,7 @@ struct stage {
     int terminal;           /* descriptor of a terminal that somebody else types at */
     pid_t victim;           /* a process of the same user, with SECRET at the same address as ours */
     pid_t supervisor;
+    bool floor; /* inside is as on the oldest kernel that counts */
 };
 
 #define SECRET "the secret of iris"

@@ -44,8 +44,9 @@ def limit(pid, name):
 
 @needs_landlock
 @without_shadow
-def test_every_attempt_that_works_outside_is_refused_inside():
-    result = subprocess.run([BIN / "attempts"], capture_output=True, text=True, timeout=300 * PATIENCE)
+@pytest.mark.parametrize("kernel", [[], ["--floor"]], ids=["this kernel", "the oldest kernel"])
+def test_every_attempt_that_works_outside_is_refused_inside(kernel):
+    result = subprocess.run([BIN / "attempts", *kernel], capture_output=True, text=True, timeout=300 * PATIENCE)
     lines = result.stdout.splitlines()
     assert result.returncode == 0, "\n".join(line for line in lines if not line.startswith("ok")) + result.stderr
     assert not [line for line in lines if line.startswith("BAD")]
