@@ -42,7 +42,7 @@ enum { CAPABILITIES_MAX = 64 };
  * starts nothing is seccomp's affair. */
 static const struct {
     unsigned roles;
-    int resource; /* as for setrlimit */
+    __rlimit_resource_t resource;
     rlim_t most;
     const char *name;
 } limits[] = {
@@ -55,7 +55,7 @@ static const struct {
 };
 
 /* Never above what the process has. */
-static bool lower(int resource, rlim_t most, const char *name, struct fault *fault)
+static bool lower(__rlimit_resource_t resource, rlim_t most, const char *name, struct fault *fault)
 {
     struct rlimit limit;
     if (getrlimit(resource, &limit) != 0)

@@ -240,7 +240,7 @@ static int hide(const char *what, char **command)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     bool made = filter != NULL;
     if (strcmp(what, "seccomp") == 0) {
-        const struct scmp_arg_cmp set_filter = SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP);
+        const struct scmp_arg_cmp set_filter = {.op = SCMP_CMP_EQ, .datum_a = PR_SET_SECCOMP};
         made = made && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(seccomp), 0) == 0 &&
                seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1, &set_filter) == 0;
     } else {
