@@ -2,16 +2,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/files.h"
 #include "common/memory.h"
+
+enum { DEAD_TRIES = 200, DEAD_PAUSE_NS = 10 * 1000 * 1000 };
 
 static int open_run(const char *run_dir, struct fault *fault)
 {
@@ -40,14 +45,36 @@ static int open_run(const char *run_dir, struct fault *fault)
     return run;
 }
 
-static int already_running(int lock, const char *data_dir, struct fault *fault)
+/* 0: not known. */
+static pid_t holder(int lock)
 {
     char pid[32] = "";
     ssize_t n = lock >= 0 ? pread(lock, pid, sizeof pid - 1, 0) : 0;
     pid[n > 0 ? n : 0] = '\0';
-    pid[strspn(pid, "0123456789")] = '\0';
+    long number = strtol(pid, NULL, 10);
+    return number > 0 && number <= INT_MAX ? (pid_t)number : 0;
+}
+
+/* A supervisor that was killed may have been making a process, which has its descriptors, and so its locks, until it
+ * is another program: a moment of patience with the dead, none with the living. 0, or an errno. */
+static int lock_within_a_moment(int fd, int lock)
+{
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        int error = errno;
+        pid_t pid = holder(lock);
+        bool lives = pid && (kill(pid, 0) == 0 || errno == EPERM);
+        if (error != EWOULDBLOCK || lives || tries >= DEAD_TRIES)
+            return error;
+        nanosleep(&(struct timespec){.tv_nsec = DEAD_PAUSE_NS}, NULL);
+    }
+    return 0;
+}
+
+static int already_running(int lock, const char *data_dir, struct fault *fault)
+{
+    OWNED char *pid = memory_print("%d", (int)holder(lock));
     fault_set(fault, "another supervisor runs on %s already (pid %s); this one ends", data_dir,
-              *pid ? pid : "not known");
+              holder(lock) ? pid : "not known");
     return EX_TEMPFAIL;
 }
 
@@ -58,10 +85,10 @@ static int take_locks(struct ownership *ownership, const char *data_dir, struct 
         fault_errno(fault, "cannot make the lock file in the run directory");
         return EX_CANTCREAT;
     }
-    if (flock(ownership->lock, LOCK_EX | LOCK_NB) != 0)
-        return already_running(errno == EWOULDBLOCK ? ownership->lock : -1, data_dir, fault);
+    if (lock_within_a_moment(ownership->lock, ownership->lock) != 0)
+        return already_running(ownership->lock, data_dir, fault);
     /* Some network file systems have no locks for folders: then the one in the run directory must do. */
-    if (flock(ownership->data, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    if (lock_within_a_moment(ownership->data, ownership->lock) == EWOULDBLOCK)
         return already_running(-1, data_dir, fault);
     char pid[32];
     int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());

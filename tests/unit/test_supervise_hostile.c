@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 
 static int begin(void **state)
@@ -68,6 +69,27 @@ static void test_a_workers_second_connection_changes_nothing(void **state)
     assert_false(supervised_logged(supervised, "Worker of agent 'double'"));
 }
 
+/* A killed supervisor's lock outlives it for a moment in what it was just making. */
+static void test_a_lock_that_a_dead_supervisor_left_behind_is_waited_for(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    OWNED char *path = memory_print("%s/.run/lock", supervised->data);
+    OWNED_FD int lock = open(path, O_RDONLY | O_CLOEXEC);
+    kill(supervised->pid, SIGKILL);
+    supervised_wait(supervised);
+    EVENTUALLY(flock(lock, LOCK_EX | LOCK_NB) == 0);
+    supervised_start(supervised);
+    /* It has opened the lock, and not ended for want of it. */
+    OWNED char *has_it = memory_print("ls -l /proc/%d/fd | grep -q %s", (int)supervised->pid, path);
+    EVENTUALLY(system(has_it) == 0);
+    supervised_nap();
+    flock(lock, LOCK_UN);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+}
+
 /* What a container's seccomp profile may do. */
 static void refuse_clone_parent(void)
 {
@@ -104,6 +126,7 @@ int main(int count, char **arguments)
     const struct CMUnitTest tests[] = {
         TEST(test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed),
         TEST(test_a_workers_second_connection_changes_nothing),
+        TEST(test_a_lock_that_a_dead_supervisor_left_behind_is_waited_for),
         TEST(test_workers_are_the_supervisors_also_where_a_clone_for_the_parent_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
