@@ -40,17 +40,17 @@ class Follower:
 
 
 @pytest.fixture
-def follow(system):
-    """Starts followers that are known to follow."""
+def start_follower():
+    """A function that starts followers of a system, which are known to follow."""
     made = []
 
-    def start(*arguments):
+    def start(system, *arguments):
         follower = Follower(system, *arguments)
         made.append(follower)
-        # Nothing says that it follows but the first event that reaches it.
-        def reached():
+
+        def reached():  # nothing says that it follows but the first event that reaches it
             system.cli("reload")
-            return "agents.yaml" in follower.text() or "reload_applied" in follower.text()
+            return follower.text()
 
         wait_until(reached, "the follower follows", 20, 0.1)
         return follower
@@ -61,6 +61,11 @@ def follow(system):
             follower.process.kill()
         follower.process.wait()
         follower.process.stderr.close()
+
+
+@pytest.fixture
+def follow(system, start_follower):
+    return lambda *arguments: start_follower(system, *arguments)
 
 
 def test_a_task_is_followed_from_its_beginning_to_its_commit(system, follow):
@@ -86,20 +91,17 @@ def test_the_death_of_a_worker_and_of_the_gateway_and_what_follows_are_told(syst
     assert follower.wait(event="gateway_started")["pid"] != gateway
 
 
-def test_trouble_with_the_provider_is_told_with_its_sentence_and_its_end(make_system, model):
+def test_trouble_with_the_provider_is_told_with_its_sentence_and_its_end(make_system, model, start_follower):
     system = make_system(model=model, scenario="http-503", env={"LLM_MAX_RETRIES": "0"}).start()
-    follower = Follower(system, "--json")
-    try:
-        system.add("first", "Do it")
-        waiting = follower.wait(event="waiting", agent="orion", what="provider")
-        assert "503" in waiting["why"] and waiting["until"].endswith("Z")
-        problem = next(e for e in follower.events() if e["event"] == "problem")
-        assert "503" in problem["problem"]
-        model.become("plain")
-        follower.wait(event="finished", task="first")
-        follower.wait(event="problem_cleared", agent="orion")
-    finally:
-        assert follower.end() == 0
+    follower = start_follower(system, "--json")
+    system.add("first", "Do it")
+    waiting = follower.wait(event="waiting", agent="orion", what="provider")
+    assert "503" in waiting["why"] and waiting["until"].endswith("Z")
+    problem = next(e for e in follower.events() if e["event"] == "problem")
+    assert "503" in problem["problem"]
+    model.become("plain")
+    follower.wait(event="finished", task="first")
+    follower.wait(event="problem_cleared", agent="orion")
 
 
 def test_a_reload_is_told_whether_it_was_applied_or_refused(system, follow):
@@ -132,19 +134,16 @@ def test_it_ends_with_0_on_ctrl_c_and_with_69_when_the_supervisor_ends(system, f
     assert [e["event"] for e in follower.events()].count("supervisor_stopping") == 1
 
 
-def test_a_run_of_failures_is_told_and_pauses_the_agent_if_so_configured(make_system, model):
+def test_a_run_of_failures_is_told_and_pauses_the_agent_if_so_configured(make_system, model, start_follower):
     extra = "    watchdog: {negative_streak: 2, action: pause}\n"
     system = make_system(model=model, scenario="minus", extra=extra).start()
-    follower = Follower(system, "--json")
-    try:
-        system.add("one", "Fail")
-        system.wait_done("one")
-        system.add("two", "Fail too")
-        follower.wait(event="negative_streak", agent="orion", count=2)
-        system.wait_state("orion", "paused")
-        system.wait_log(r"WARN \[agentos\] \[orion\] The last 2 tasks failed")
-    finally:
-        assert follower.end() == 0
+    follower = start_follower(system, "--json")
+    system.add("one", "Fail")
+    system.wait_done("one")
+    system.add("two", "Fail too")
+    follower.wait(event="negative_streak", agent="orion", count=2)
+    system.wait_state("orion", "paused")
+    system.wait_log(r"WARN \[agentos\] \[orion\] The last 2 tasks failed")
 
 
 def test_a_reader_that_never_reads_neither_blocks_nor_grows_the_supervisor_and_is_told_what_it_lost(system):
