@@ -49,6 +49,11 @@ void sandbox_free(struct sandbox *sandbox)
     free(sandbox);
 }
 
+bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault)
+{
+    return sandbox->mode == SANDBOX_OFF || privileges_drop(fault) || sandbox->mode == SANDBOX_BEST_EFFORT;
+}
+
 /* The order matters. The limits and the capabilities are given up by calls that the filter will refuse. Landlock and
  * seccomp need "no new privileges" first, as nobody has the capability by then. Landlock opens the folders that it
  * allows, so the filter comes last. A process that isn't dumpable can't look into its own /proc as an ordinary user;

@@ -49,6 +49,10 @@ enum sandbox_mode sandbox_mode(void); /* AGENTOS_SANDBOX */
 struct sandbox *sandbox_prepare(enum sandbox_role role, enum sandbox_mode mode, struct fault *fault);
 void sandbox_free(struct sandbox *sandbox); /* NULL is fine */
 
+/* Gives up privileges and capabilities, and nothing else, for a process that will make others and enter no sandbox
+ * itself. Those then enter theirs faster. False and fault as below. */
+bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault);
+
 /* The calling process, which must have one thread, is in the sandbox from here on, for good, with all that it will
  * fork or execute. False and fault: it is not, or not wholly: it must end without touching anything. */
 bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault);

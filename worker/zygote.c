@@ -271,7 +271,7 @@ int zygote_run(int fd)
     }
     tzset(); /* a worker can't read the time zone's file any more */
     zygote.sandbox = sandbox_prepare(SANDBOX_WORKER, sandbox_mode(), &fault); /* compiled once for all */
-    if (!zygote.sandbox) {
+    if (!zygote.sandbox || !sandbox_shed(zygote.sandbox, &fault)) {
         log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);
         return EX_CONFIG;
     }

@@ -83,6 +83,13 @@ def test_the_gateway_is_confined_and_has_no_capability(agents):
 
 
 @needs_landlock
+def test_the_zygote_has_no_capability_to_hand_on(agents):
+    status = fields(f"/proc/{agents.processes()['zygote']}/status")
+    assert status["NoNewPrivs"] == "1"
+    assert {status[f"Cap{kind}"].strip("0") for kind in ("Prm", "Eff", "Bnd", "Amb")} == {""}
+
+
+@needs_landlock
 def test_a_worker_inherits_no_descriptor(agents):
     folder = str(agents.tree("orion"))
     worker = agents.worker("orion")
