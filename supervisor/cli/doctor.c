@@ -259,6 +259,7 @@ static void reach(struct doctor *doctor, const char *url)
     __typeof__(curl_easy_perform) *perform = NULL;
     __typeof__(curl_easy_getinfo) *info = NULL;
     __typeof__(curl_easy_strerror) *text = NULL;
+    __typeof__(curl_easy_cleanup) *clean = NULL;
     void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
     if (library) {
         *(void **)&init = dlsym(library, "curl_easy_init");
@@ -266,8 +267,9 @@ static void reach(struct doctor *doctor, const char *url)
         *(void **)&perform = dlsym(library, "curl_easy_perform");
         *(void **)&info = dlsym(library, "curl_easy_getinfo");
         *(void **)&text = dlsym(library, "curl_easy_strerror");
+        *(void **)&clean = dlsym(library, "curl_easy_cleanup");
     }
-    CURL *easy = init && set && perform && info && text ? init() : NULL;
+    CURL *easy = init && set && perform && info && text && clean ? init() : NULL;
     if (!easy) {
         find(doctor, MISSING, "model", "libcurl cannot be loaded");
         return;
@@ -283,6 +285,7 @@ static void reach(struct doctor *doctor, const char *url)
         set(easy, CURLOPT_CAINFO, authorities);
     CURLcode code = perform(easy);
     info(easy, CURLINFO_RESPONSE_CODE, &status);
+    clean(easy);
     if (status > 0)
         find(doctor, GOOD, "model", "%s answers (HTTP %ld, asked without a key)", url, status);
     else

@@ -70,7 +70,8 @@ static int run(const struct sandbox *sandbox, const struct sandbox_room *room, c
     execvp(command[0], command);
     int error = errno;
     screen_complain("cannot run %s in the sandbox: %s", command[0], strerror(error));
-    return error == ENOENT ? EX_NOINPUT : EX_NOPERM;
+    _exit(error == ENOENT ? EX_NOINPUT
+                          : EX_NOPERM); /* in the sandbox, where an ordinary exit may be refused something */
 }
 
 int verb_exec(struct invocation *invocation)
