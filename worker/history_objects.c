@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sha1.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,25 @@ bool git_fault(struct fault *fault, const char *what)
                      error && error->message ? error->message : "libgit2 doesn't say why");
 }
 
+/* A tree is made of ids, which nobody can choose to build a collision of, so it needs no SHA-1 that looks for one;
+ * libgit2's does, and takes three times as long. */
+static void hash_tree(const void *data, size_t length, git_oid *id)
+{
+    char header[32];
+    int n = snprintf(header, sizeof header, "tree %zu", length);
+    SHA1_CTX context;
+    SHA1Init(&context);
+    SHA1Update(&context, (const unsigned char *)header, (size_t)n + 1);
+    SHA1Update(&context, data, length);
+    SHA1Final(id->id, &context);
+}
+
 bool object_hash(git_object_t type, const void *data, size_t length, git_oid *id, struct fault *fault)
 {
+    if (type == GIT_OBJECT_TREE) {
+        hash_tree(data, length, id);
+        return true;
+    }
     if (git_odb_hash(id, data, length, type) == 0)
         return true;
     return git_fault(fault, "an object can't be hashed");

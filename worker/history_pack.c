@@ -243,3 +243,16 @@ bool pack_mend(struct history *history, const struct work *work)
     unlinkat(history->git, pack, 0);
     return true;
 }
+
+bool pack_present(struct history *history, const struct work *work)
+{
+    struct pack_image image;
+    char pack[NAME_MAX_LENGTH], index[NAME_MAX_LENGTH];
+    if (!pack_image_make(&work->objects, &image))
+        return false;
+    path_of(image.name, "pack", pack);
+    path_of(image.name, "idx", index);
+    pack_image_free(&image);
+    return faccessat(history->git, pack, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+           faccessat(history->git, index, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}

@@ -202,6 +202,8 @@ void pack_image_free(struct pack_image *image);
 bool pack_prepare(struct history *history, struct work *work, struct fault *fault);
 /* Where git finds them. */
 bool pack_place(struct history *history, const struct work *work, struct fault *fault);
+/* Is the pack of this commit there? Not asking libgit2, which would open it. */
+bool pack_present(struct history *history, const struct work *work);
 /* Redo: a pack under the name of this commit's that is not this commit's whole pack goes. True: one went. */
 bool pack_mend(struct history *history, const struct work *work);
 

@@ -75,11 +75,9 @@ void spare_give(struct history *history, int folder, const char *name)
 {
     struct spares *spares = &history->spares;
     char spare[SPARE_NAME];
-    struct stat status;
     spare_name(spares->next, spare);
-    if (spares->count < SPARES_MAX && fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISREG(status.st_mode) && status.st_nlink == 1 && status.st_size <= SPARE_BYTES_MAX &&
-        renameat2(folder, name, spares->folder, spare, RENAME_NOREPLACE) == 0)
+    /* What it is, and whether it is ours alone, is looked at when it is taken. */
+    if (spares->count < SPARES_MAX && renameat2(folder, name, spares->folder, spare, RENAME_NOREPLACE) == 0)
         keep(spares, spares->next);
     else
         unlinkat(folder, name, 0);
@@ -89,7 +87,15 @@ void spare_give(struct history *history, int folder, const char *name)
 static bool ours_alone(int fd, struct stat *status)
 {
     return fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0 &&
-           fstat(fd, status) == 0 && S_ISREG(status->st_mode) && status->st_nlink == 1;
+           fstat(fd, status) == 0 && S_ISREG(status->st_mode) && status->st_nlink == 1 &&
+           status->st_size <= SPARE_BYTES_MAX;
+}
+
+static bool name_it(int from, const char *spare, int folder, const char *name)
+{
+    return renameat2(from, spare, folder, name, RENAME_NOREPLACE) == 0 ||
+           (errno == EEXIST && unlinkat(folder, name, 0) == 0 &&
+            renameat2(from, spare, folder, name, RENAME_NOREPLACE) == 0);
 }
 
 /* A spare under its new name, open for writing; -1: there is none. */
@@ -100,14 +106,18 @@ static int take(struct history *history, int folder, const char *name, struct st
         char spare[SPARE_NAME];
         spare_name(spares->numbers[--spares->count], spare);
         int fd = openat(spares->folder, spare, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd >= 0 && ours_alone(fd, status) &&
-            renameat2(spares->folder, spare, folder, name, RENAME_NOREPLACE) == 0)
+        if (fd >= 0 && ours_alone(fd, status) && name_it(spares->folder, spare, folder, name))
             return fd;
         unlinkat(spares->folder, spare, 0);
         if (fd >= 0)
             close(fd);
     }
     return -1;
+}
+
+static int make(int folder, const char *name)
+{
+    return openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 }
 
 static bool write_over(int fd, const char *bytes, size_t length)
@@ -127,10 +137,11 @@ bool spare_write(struct history *history, int folder, const char *name, const ch
                  mode_t mode, struct stat *status)
 {
     struct stat before = {0};
-    unlinkat(folder, name, 0);
     int fd = history->redoing ? -1 : take(history, folder, name, &before);
     if (fd < 0) {
-        fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        fd = make(folder, name);
+        if (fd < 0 && errno == EEXIST && unlinkat(folder, name, 0) == 0)
+            fd = make(folder, name);
         before = (struct stat){.st_mode = 0644};
     }
     OWNED_FD int file = fd;
@@ -157,8 +168,7 @@ static bool make_one(struct history *history)
     if (spares->count >= SPARES_AHEAD)
         return false;
     spare_name(spares->next, name);
-    OWNED_FD int fd =
-        openat(spares->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    OWNED_FD int fd = make(spares->folder, name);
     return fd >= 0 && keep(spares, spares->next);
 }
 

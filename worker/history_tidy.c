@@ -25,15 +25,18 @@ enum {
     QUIET_MS = 2000,
     PAUSE_MS = 200,
     LOOSE_URGENT = 6000,
-    PACK_AT = 1500,     /* loose objects */
-    PACK_STEP = 500,    /* objects that become a pack in one step: some 50 ms */
-    YOUNG = 64,         /* objects at most in a pack that counts as one commit's */
-    YOUNG_MAX = 32,     /* such packs; from there on they are joined in idle moments */
-    YOUNG_URGENT = 400, /* from there on at once: every git that starts looks into each */
-    JOIN_YOUNG = 1000,  /* objects of one such join: some 0.1 s */
-    PACKS_MAX = 20,     /* larger packs; from there on the smallest of them are joined */
-    PACKS_MANY = 60,    /* from there on larger ones too, which takes longer */
-    JOIN_STEP = 4000,   /* objects of one join: some 0.4 s, once in hundreds of cycles */
+    PACK_AT = 1500,  /* loose objects */
+    PACK_STEP = 500, /* objects that become a pack in one step: some 50 ms */
+    YOUNG = 64,      /* objects at most in a pack that counts as one commit's */
+    YOUNG_MAX = 32,  /* such packs; from there on they are joined in idle moments */
+    /* From there on at once: every git that starts looks into each, and libgit2 keeps the descriptors of all that it
+     * looked into (its own limit doesn't count those that it only asked), of which a worker has few. */
+    YOUNG_URGENT = 64,
+    JOINED_MAX = 48,   /* packs that become one at a time */
+    JOIN_YOUNG = 1000, /* objects of one such join: some 0.1 s */
+    PACKS_MAX = 20,    /* larger packs; from there on the smallest of them are joined */
+    PACKS_MANY = 60,   /* from there on larger ones too, which takes longer */
+    JOIN_STEP = 4000,  /* objects of one join: some 0.4 s, once in hundreds of cycles */
     JOIN_LARGE = 20000,
     PACKS_LOOKED = 1024, /* so many are listed at a time */
 };
@@ -235,7 +238,7 @@ static bool join_first(struct history *history, const struct pack *packs, size_t
 {
     struct id_list list = {0};
     size_t joined = 0;
-    while (joined < count && list.count + packs[joined].objects <= most &&
+    while (joined < count && joined < JOINED_MAX && list.count + packs[joined].objects <= most &&
            pack_objects(history, packs[joined].name, &list) == packs[joined].objects)
         joined++;
     size_t wanted = list.count;
@@ -287,7 +290,8 @@ static bool keep_objects(void *context, const void *record, size_t length)
     struct work work;
     struct fault why = {0};
     bool good = record_decode(record, length, &work);
-    for (size_t i = 0; good && i < work.objects.count; i++)
+    bool there = good && pack_present(history, &work);
+    for (size_t i = 0; good && !there && i < work.objects.count; i++)
         if (!object_present(history, &work.objects.items[i].id))
             good = object_write_loose(history, &work.objects.items[i], &why);
     work_free(&work);
