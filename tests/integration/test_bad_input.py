@@ -173,7 +173,7 @@ def corrupt_ref(git):
 
 
 def truncated_objects(git):
-    for path in git.glob("objects/??/*"):
+    for path in [*git.glob("objects/??/*"), *git.glob("objects/pack/*.pack")]:
         path.chmod(0o644)
         path.write_bytes(path.read_bytes()[:10])
 
