@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -12,12 +13,19 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/gateway/client.h"
 #include "supervisor/gateway/desk.h"
 #include "supervisor/gateway/keys.h"
 
 enum { EVENTS = 64, DESCRIPTORS_WANTED = 65536, DESCRIPTORS_SPARE = 64, AGENT_NAME_MAX = 256 };
+
+/* What names are resolved with. The sandbox allows the files that were there, not what is put in their places by
+ * renaming, as a network manager does it. */
+static const char *const resolver_files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"};
+
+enum { RESOLVER_FILES = sizeof resolver_files / sizeof *resolver_files, RESOLVER_LOOK_MS = 1000 };
 
 struct gateway {
     int epoll;
@@ -27,6 +35,8 @@ struct gateway {
     struct keys *keys;
     struct client *client;
     struct desk *desk;
+    ino_t resolver[RESOLVER_FILES]; /* 0: there is no such file */
+    int64_t resolver_look_at;
 };
 
 /* Watch for room only while something waits to be written, or epoll would never sleep. */
@@ -114,6 +124,33 @@ static int sleep_time(const struct gateway *gateway)
     return left < 0 ? 0 : left > 3600 * 1000 ? 3600 * 1000 : (int)left;
 }
 
+static ino_t resolver_file(size_t which)
+{
+    struct stat status;
+    return stat(resolver_files[which], &status) == 0 ? status.st_ino : 0;
+}
+
+static void know_resolver(struct gateway *gateway)
+{
+    for (size_t i = 0; i < RESOLVER_FILES; i++)
+        gateway->resolver[i] = resolver_file(i);
+}
+
+/* The next gateway may read the new ones. What is under way is asked again by the supervisor. */
+static void check_resolver(struct gateway *gateway)
+{
+    int64_t now = clock_monotonic_ms();
+    if (now < gateway->resolver_look_at || sandbox_mode() == SANDBOX_OFF)
+        return;
+    gateway->resolver_look_at = now + RESOLVER_LOOK_MS;
+    for (size_t i = 0; i < RESOLVER_FILES && gateway->open; i++)
+        if (gateway->resolver[i] != resolver_file(i)) {
+            log_info("gateway", NULL, "%s is another file now; the gateway is started anew to read it",
+                     resolver_files[i]);
+            gateway->open = false;
+        }
+}
+
 static void expire(struct gateway *gateway)
 {
     int64_t now = clock_monotonic_ms();
@@ -138,6 +175,7 @@ static void loop(struct gateway *gateway)
                 serve_channel(gateway, events[i].events);
             else
                 client_event(gateway->client, events[i].data.fd, events[i].events);
+        check_resolver(gateway);
         expire(gateway);
         if (gateway->open)
             watch_channel(gateway, true);
@@ -167,6 +205,7 @@ int gateway_run(int channel, struct keys *keys)
     struct fault fault;
     int status = EX_OK;
     channel_open(&gateway.channel, channel);
+    know_resolver(&gateway);
     gateway.desk = desk_open(&(struct desk_setup){
         .keys = gateway.keys, .concurrency = concurrency(), .send = send_message, .context = &gateway});
     gateway.client = client_open(gateway.epoll, desk_done, &fault);

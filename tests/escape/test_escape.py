@@ -154,6 +154,24 @@ def test_names_are_still_resolved_inside_the_gateways_sandbox(make_system, model
     system.wait_done("named")
 
 
+@needs_landlock
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have an /etc of its own")
+def test_a_resolver_file_that_is_replaced_is_read_by_the_gateway(make_system, model):
+    """As network managers do it: a new file renamed over the old one, which no rule of the sandbox knows."""
+    system = make_system(model=model, env={"LLM_BASE_URL": model.url().replace("127.0.0.1", "model.test")})
+    etc = system.folder / "etc"
+    subprocess.run(["cp", "-a", "/etc", etc], check=True)
+    (etc / "nsswitch.conf").write_text("hosts: files\n")
+    system.prefix = ["unshare", "-m", "sh", "-c", f'mount --bind {etc} /etc && exec "$@"', "sh"]
+    system.start()
+    system.add("first", "Do it")
+    system.wait_state("orion", "waiting")
+    (etc / "hosts.new").write_text("127.0.0.1 localhost model.test\n")
+    (etc / "hosts.new").rename(etc / "hosts")
+    system.wait_done("first", seconds=60)
+    assert "/etc/hosts is another file now" in system.log()
+
+
 def test_status_says_what_holds(agents):
     assert re.fullmatch(r"landlock [2-9]\d*, seccomp", agents.status()["supervisor"]["sandbox"])
 
