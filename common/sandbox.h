@@ -84,8 +84,9 @@ void sandbox_lacks(const struct sandbox_facts *facts, struct buffer *lines);
 /* For `status`: "landlock 7, seccomp", "off", "best-effort: seccomp, no landlock". Caller frees. */
 char *sandbox_summary(enum sandbox_mode mode, const struct sandbox_facts *facts);
 
-/* Enters a worker's sandbox in a child process and sees there that what must be refused is refused. False and fault:
- * it isn't, whatever the kernel says of itself. Only while the calling process has one thread. */
-bool sandbox_prove(enum sandbox_mode mode, struct fault *fault);
+/* Enters a worker's sandbox in a child process and sees there that what must be refused is refused, and that data (a
+ * folder; NULL: none), which an agent's tree lies below, can still be reached: root's capabilities are gone. False and
+ * fault: it isn't so, whatever the kernel says of itself. Only while the calling process has one thread. */
+bool sandbox_prove(enum sandbox_mode mode, const char *data, struct fault *fault);
 
 #endif

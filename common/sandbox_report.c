@@ -90,7 +90,12 @@ static const char *const findings[] = {
     "a folder outside the tree could still be opened",
     "a network socket could still be made",
     "a socket could still be made after the connection to the supervisor",
+    "the data directory can't be reached from within: root has no capabilities there, and a folder on the "
+    "way to it "
+    "is another user's alone; start agentos as that user, or keep the data elsewhere",
 };
+
+enum { FINDINGS = sizeof findings / sizeof *findings };
 
 static bool refused(int fd)
 {
@@ -98,10 +103,12 @@ static bool refused(int fd)
 }
 
 /* Which of the findings; 0: all is refused. */
-static int try_it(const struct sandbox *sandbox)
+static int try_it(const struct sandbox *sandbox, const char *data)
 {
     if (!sandbox_enter(sandbox, &(struct sandbox_room){.tree = NULL}, NULL))
         return 1;
+    if (data && access(data, X_OK) != 0 && errno == EACCES)
+        return 5;
     if (!refused(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)))
         return 2;
     if (!refused(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)))
@@ -111,7 +118,7 @@ static int try_it(const struct sandbox *sandbox)
                                                                       : 0;
 }
 
-bool sandbox_prove(enum sandbox_mode mode, struct fault *fault)
+bool sandbox_prove(enum sandbox_mode mode, const char *data, struct fault *fault)
 {
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, mode, fault);
     if (!sandbox)
@@ -119,7 +126,7 @@ bool sandbox_prove(enum sandbox_mode mode, struct fault *fault)
     int status = 0;
     pid_t child = fork();
     if (child == 0)
-        _exit(try_it(sandbox));
+        _exit(try_it(sandbox, data));
     sandbox_free(sandbox);
     if (child < 0)
         return fault_errno(fault, "the sandbox can't be tried");
@@ -129,5 +136,5 @@ bool sandbox_prove(enum sandbox_mode mode, struct fault *fault)
     int finding = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
     if (finding == 0)
         return true;
-    return fault_set(fault, "the sandbox does not hold here: %s", findings[finding < 5 ? finding : 1]);
+    return fault_set(fault, "the sandbox does not hold here: %s", findings[finding < FINDINGS ? finding : 1]);
 }

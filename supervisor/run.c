@@ -456,7 +456,7 @@ static void end_parts(struct supervisor *supervisor)
 }
 
 /* While this process has one thread, and before anything is touched. */
-static int make_sure_of_sandbox(void)
+static int make_sure_of_sandbox(const char *data)
 {
     struct fault fault;
     struct sandbox_facts facts;
@@ -472,7 +472,7 @@ static int make_sure_of_sandbox(void)
             "This is for debugging only.");
         return EX_OK;
     }
-    bool holds = sandbox_floor(&facts, &fault) && sandbox_prove(mode, &fault);
+    bool holds = sandbox_floor(&facts, &fault) && sandbox_prove(mode, data, &fault);
     if (!holds && mode == SANDBOX_REQUIRE) {
         log_error("agentos", NULL,
                   "%s. Nothing was started; `agentos doctor` says more. AGENTOS_SANDBOX=best-effort would go "
@@ -548,7 +548,7 @@ int supervisor_run(const struct run_options *options)
         .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000,
         .started_at = clock_monotonic_ms(),
     };
-    int status = make_sure_of_sandbox();
+    int status = make_sure_of_sandbox(options->data_dir);
     if (status != EX_OK) {
         if (options->secrets >= 0)
             close(options->secrets);

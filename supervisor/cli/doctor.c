@@ -110,7 +110,7 @@ static void examine_whole(struct doctor *doctor)
         find(doctor, WORTH_KNOWING, "AGENTOS_SANDBOX", "'best-effort': agents run with what there is");
     if (!sandbox_floor(&doctor->facts, NULL))
         return;
-    if (sandbox_prove(SANDBOX_REQUIRE, &fault))
+    if (sandbox_prove(SANDBOX_REQUIRE, doctor->invocation->data_dir, &fault))
         find(doctor, GOOD, "sandbox", "tried with a process of ours: files, network and sockets are refused");
     else
         find(doctor, MISSING, "sandbox", "%s", fault.text);

@@ -205,6 +205,19 @@ def test_best_effort_goes_on_and_says_what_is_missing(make_system, model, hidden
         assert {thread["Seccomp"] for thread in thread_fields(system.worker())} == {"2"}
 
 
+@needs_landlock
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose capabilities are dropped")
+def test_data_that_root_reaches_only_by_its_capabilities_is_refused_with_a_sentence(make_system, model):
+    system = make_system(model=model)
+    os.chown(system.folder, 12345, 12345)
+    system.folder.chmod(0o700)
+    try:
+        assert system.run_to_end() == 78
+        assert re.search(r"ERROR .*data directory can't be reached.*another user's", system.log())
+    finally:
+        os.chown(system.folder, 0, 0)
+
+
 def test_off_is_said_loudly(make_system, model):
     system = make_system(model=model, env={"AGENTOS_SANDBOX": "off"}).start()
     assert re.search(r"WARN .*AGENTOS_SANDBOX is 'off'", system.log())

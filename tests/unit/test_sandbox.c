@@ -119,7 +119,7 @@ static void test_the_sandbox_holds_here(void **state)
     struct fault fault = {{0}};
     if (!here())
         skip();
-    if (!sandbox_prove(SANDBOX_REQUIRE, &fault))
+    if (!sandbox_prove(SANDBOX_REQUIRE, "/tmp", &fault))
         fail_msg("%s", fault.text);
 }
 
