@@ -10,7 +10,8 @@
  *   {"verb":"task","agent","text","id"?,"priority"?,"ttl_seconds"?,"lock"?,"wait"?:true}
  *                                              {"exit":0,"id":ID}  after the block is in queue.md and fsynced;
  *                                              with wait a second line when it has ended:
- *                                              {"exit":0,"id","end","reward","commit"}; end as in message.h
+ *                                              {"exit":0,"id","end","reward","commit"}; end as in message.h;
+ *                                              reward null: only its commit knows, its worker died
  *                                              (exit 0 for "done", 65 otherwise)
  *   {"verb":"cancel","agent","task"}           {"exit":0} or 66
  *   {"verb":"events"}                          {"exit":0}, and then one line an event for as long as both live:

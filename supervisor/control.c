@@ -24,7 +24,7 @@
 #include "supervisor/feed.h"
 #include "supervisor/supervisor.h"
 
-enum { BACKLOG = 64, READ_SIZE = 64 * 1024, REST_MS = 1000 };
+enum { BACKLOG = 64, READ_SIZE = 64 * 1024, REST_MS = 1000, QUEUE_READ_MAX = 64 * 1024 * 1024 };
 
 struct client {
     struct control *control;
@@ -403,12 +403,23 @@ void control_agent_changed(struct control *control, struct agent *agent)
     each_waiter(control, agent, WAIT_CANCEL, judge_cancel_of_dead, agent);
 }
 
+/* Whether the task stands in queue.md still: somebody who writes there may hold it up. */
+static bool is_queued(const struct agent *agent, const char *task)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    if (files_read(agent->tree, TREE_QUEUE, QUEUE_READ_MAX, &text, &length, NULL, NULL) != 1)
+        return false;
+    OWNED char *head = memory_print("## %s\n", task);
+    return strstr(text, head) != NULL;
+}
+
 /* The worker that would have told the end may have died between its commit and its words. When the next one is idle
  * and the answer lies there, the task was done. */
 static void judge_task_of_idle(struct client *client, void *context)
 {
     const struct agent *agent = context;
-    if (agent->generation == client->waiter.generation)
+    if (agent->generation == client->waiter.generation || is_queued(agent, client->waiter.task))
         return;
     OWNED char *file = names_file(client->waiter.task);
     OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, file);
@@ -454,9 +465,15 @@ static void judge_task(struct client *client, void *context)
     const struct finished *finished = context;
     if (strcmp(client->waiter.task, finished->task) != 0)
         return;
-    bool done = strcmp(finished->end, "done") == 0;
-    json_t *more = json_pack("{s:s, s:s, s:i, s:s}", "id", finished->task, "end", finished->end, "reward",
-                             finished->reward, "commit", finished->commit);
+    /* Its commit may have been its worker's last deed: for the next one it is a duplicate. */
+    bool again = strcmp(finished->end, "duplicate") == 0 &&
+                 client->waiter.agent->generation != client->waiter.generation;
+    bool done = again || strcmp(finished->end, "done") == 0;
+    json_t *more =
+        json_pack("{s:s, s:s, s:i, s:s}", "id", finished->task, "end", done ? "done" : finished->end,
+                  "reward", finished->reward, "commit", finished->commit);
+    if (more && again)
+        json_object_set_new(more, "reward", json_null()); /* its commit has it */
     if (more && !done) {
         OWNED char *complaint = memory_print("task %s ended as %s", finished->task, finished->end);
         json_object_set_new(more, "complaint", json_string(complaint));

@@ -87,6 +87,8 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     life_event(&agent->life, events[activity]);
     if (activity == ACTIVITY_WAITING)
         tell_waiting(agent);
+    if (activity == ACTIVITY_IDLE)
+        control_agent_idle(agent->supervisor->control, agent);
     watch_the_clock(agent);
     return true;
 }

@@ -307,13 +307,18 @@ static void scan(void *context)
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
 }
 
+static int64_t heartbeat_ms(const struct supervisor *supervisor)
+{
+    return supervisor->options->heartbeat_ms ? supervisor->options->heartbeat_ms : HEARTBEAT_MS;
+}
+
 static void beat(void *context)
 {
     struct supervisor *supervisor = context;
     supervisor->heartbeat++;
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_heartbeat(supervisor->agents[i], supervisor->heartbeat);
-    timer_set(supervisor->loop, &supervisor->heartbeat_timer, HEARTBEAT_MS);
+    timer_set(supervisor->loop, &supervisor->heartbeat_timer, heartbeat_ms(supervisor));
 }
 
 static void one_changed(void *subject, uint64_t look)
@@ -416,7 +421,7 @@ static void start_timers(struct supervisor *supervisor)
     supervisor->end_timer = (struct timer){.ring = end_timer_rings, .context = supervisor};
     supervisor->reload_timer = (struct timer){.ring = reload, .context = supervisor};
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
-    timer_set(supervisor->loop, &supervisor->heartbeat_timer, HEARTBEAT_MS);
+    timer_set(supervisor->loop, &supervisor->heartbeat_timer, heartbeat_ms(supervisor));
 }
 
 /* nng's close has been seen to hang. Everybody is down by then and the files are whole, so nothing is lost. */

@@ -146,6 +146,10 @@ static int started(const struct agent *agent, struct fault *fault)
 {
     if (life_is_up(&agent->life))
         return 1;
+    if (agent->life.state == STATE_STOPPED) {
+        fault_set(fault, "agent '%s' was ordered to stop meanwhile", agent->name);
+        return -1;
+    }
     if (agent->life.state != STATE_FAILED && agent->life.state != STATE_BACKOFF)
         return 0;
     fault_set(fault, "agent '%s' did not come up: %s", agent->name,
@@ -165,10 +169,14 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault)
     case EVENT_RESTART:
         return another ? started(agent, fault) : 0;
     case EVENT_STOP:
-        return agent->life.state == STATE_STOPPED;
+        return another || agent->life.state == STATE_STOPPED;
     case EVENT_KILL:
         return another || agent->pid == 0;
     case EVENT_PAUSE:
+        if (!agent->life.paused) {
+            fault_set(fault, "agent '%s' was ordered to go on meanwhile", agent->name);
+            return -1;
+        }
         return agent->life.state == STATE_PAUSED || is_down(agent);
     default:
         return agent->life.state != STATE_PAUSED;

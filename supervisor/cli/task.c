@@ -106,7 +106,7 @@ static void show_end(const json_t *answer)
     const char *commit = json_string_value(json_object_get(answer, "commit"));
     OWNED char *clean_id = screen_clean(id != NULL ? id : "the task", 0);
     printf("%s: %s", clean_id, end != NULL ? end : "ended");
-    if (end != NULL && strcmp(end, "done") == 0) {
+    if (end != NULL && strcmp(end, "done") == 0 && json_is_integer(json_object_get(answer, "reward"))) {
         long long reward = (long long)json_integer_value(json_object_get(answer, "reward"));
         printf(", reward %s%lld", reward > 0 ? "+" : "", reward);
     }

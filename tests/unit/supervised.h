@@ -261,6 +261,7 @@ struct supervised {
     char data[4200];
     pid_t pid; /* 0: not running */
     int log;   /* the supervisor's standard error, at its beginning */
+    int heartbeat_ms;
 };
 
 static inline void supervised_main(int count, char **arguments)
@@ -328,8 +329,11 @@ static inline void supervised_start(struct supervised *supervised)
         setenv("STOP_GRACE", "1", 1);
         setenv("POLL_INTERVAL", "1", 1);
         int secrets = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        const struct run_options options = {
-            .data_dir = supervised->data, .run_dir = run, .programs = supervised->folder, .secrets = secrets};
+        const struct run_options options = {.data_dir = supervised->data,
+                                            .run_dir = run,
+                                            .programs = supervised->folder,
+                                            .secrets = secrets,
+                                            .heartbeat_ms = supervised->heartbeat_ms};
         int status = supervisor_run(&options);
         free(run);
         free(log);

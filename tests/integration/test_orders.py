@@ -1,0 +1,159 @@
+"""stop, start, restart, kill, pause, resume: they return when it is so, and what was ordered holds."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+from harness import BIN, alive, wait_until
+
+ORDERS = ("start", "stop", "restart", "kill", "pause", "resume")
+
+
+@pytest.mark.parametrize("verb", [*ORDERS, "status", "task", "cancel", "log", "skills"])
+def test_an_agent_that_does_not_exist_ends_with_66(system, verb):
+    words = {"task": ["nobody", "Do it"], "cancel": ["nobody", "x"]}.get(verb, ["nobody"])
+    result = system.cli(verb, *words, check=False)
+    assert result.returncode == 66
+    assert "nobody" in result.stderr and result.stdout == ""
+
+
+def test_each_order_returns_when_it_is_so(system):
+    first = system.worker()
+    system.cli("stop", "orion")
+    assert system.agent_status()["state"] == "stopped" and system.worker() is None and not alive(first)
+    system.cli("start", "orion")
+    assert system.agent_status()["state"] == "idle"
+    second = system.worker()
+    system.cli("restart", "orion")
+    third = system.worker()
+    assert third not in (None, second) and not alive(second)
+    system.cli("pause", "orion")
+    assert system.agent_status()["state"] == "paused" and system.worker() == third
+    system.cli("resume", "orion")
+    assert system.agent_status()["state"] in ("idle", "working")
+    system.cli("kill", "orion")
+    assert not alive(third)
+    system.wait_state("orion", "idle")
+
+
+def test_an_order_that_is_fulfilled_already_is_no_fault(system):
+    for verb in ("start", "resume", "pause", "pause", "resume", "stop", "stop", "kill", "start"):
+        assert system.cli(verb, "orion").returncode == 0
+
+
+def test_without_waiting_an_order_returns_while_the_worker_is_still_at_it(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.add("long", "Take your time")
+    model.wait_open()
+    system.wait_state("orion", "working")
+    system.cli("pause", "orion", "--no-wait")
+    assert system.agent_status()["state"] == "working"
+    model.release()
+    system.wait_state("orion", "paused")
+    assert system.done()["long"] == 1
+
+
+def test_a_stop_lets_the_cycle_finish_within_the_grace(make_system, model):
+    system = make_system(model=model, scenario="delay-700+plain", env={"STOP_GRACE": "20"}).start()
+    system.add("under-way", "Do it")
+    model.wait_open()
+    system.cli("stop", "orion")
+    assert system.agent_status()["state"] == "stopped"
+    assert system.done()["under-way"] == 1
+
+
+def test_a_stop_abandons_after_the_grace_what_does_not_end_and_it_is_done_once_later(make_system, model):
+    system = make_system(model=model, scenario="hold", env={"STOP_GRACE": "1"}).start()
+    system.add("long", "Take your time")
+    model.wait_open()
+    system.cli("stop", "orion")
+    assert system.agent_status()["state"] == "stopped"
+    assert "## long" in system.read("queue.md") and not system.done()["long"]
+    model.release()
+    system.cli("start", "orion")
+    system.wait_done("long")
+    system.wait_queue_empty()
+    system.assert_each_once(["long"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stop_and_a_pause_outlive_the_supervisor_however_it_ends(make_system, model, number):
+    system = make_system(["orion", "iris", "nova"], model=model).start()
+    system.cli("stop", "orion")
+    system.cli("pause", "iris")
+    system.stop(number)
+    for name in ("orion", "iris"):
+        system.add("waits", "Do it", name=name)
+    system.start(wait=False)
+    wait_until(lambda: system.states() == {"orion": "stopped", "iris": "paused", "nova": "idle"}, "states as ordered")
+    assert model.requests() == [], "a paused agent begins nothing, not even at its start"
+    system.cli("start", "orion")
+    system.cli("resume", "iris")
+    for name in ("orion", "iris"):
+        system.wait_done("waits", name=name)
+    system.stop()
+    system.start()
+    assert set(system.states().values()) == {"idle"}
+
+
+def test_a_killed_workers_task_is_done_again_once(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.add("long", "Take your time")
+    model.wait_open()
+    pid = system.worker()
+    system.cli("kill", "orion")
+    assert not alive(pid)
+    model.release()
+    system.wait_done("long")
+    system.wait_queue_empty()
+    system.assert_each_once(["long"])
+    assert system.agent_status()["restarts"] == 1 and system.agent_status()["last_exit"] == "signal 9"
+
+
+def test_one_who_waits_for_a_task_hears_of_it_though_its_worker_was_killed(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    waiting = subprocess.Popen(
+        [str(BIN / "agentos"), "task", "orion", "Do it", "--id", "awaited", "--wait"], env=system.env,
+        stdout=subprocess.PIPE, text=True,
+    )
+    try:
+        model.wait_open()
+        os.kill(system.worker(), signal.SIGKILL)
+        model.release()
+        said, _ = waiting.communicate(timeout=60)
+        assert waiting.returncode == 0 and "awaited: done" in said
+    finally:
+        waiting.kill()
+        waiting.wait()
+
+
+def test_opposite_orders_at_once_leave_nobody_waiting(system):
+    """Whoever is overtaken by a contrary order is told so, and does not hang."""
+    results = []
+
+    def order(verb):
+        results.append(system.cli(verb, "orion", check=False, seconds=60).returncode)
+
+    for _ in range(4):
+        threads = [threading.Thread(target=order, args=(verb,)) for verb in ("stop", "start", "pause", "resume", "restart")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert set(results) <= {0, 75} and len(results) == 20
+    system.cli("start", "orion")
+    system.cli("resume", "orion")
+    system.add("after", "Do it")
+    system.wait_done("after")
+
+
+def test_every_verb_that_lists_has_json(system):
+    system.add("first", "Do it")
+    system.wait_done("first")
+    for verb in ("skills", "rewards", "goals", "reflections", "log"):
+        listed = json.loads(system.cli(verb, "orion", "--json").stdout)
+        assert isinstance(listed["items"], list), verb
+    assert json.loads(system.cli("status", "--json").stdout)["agents"][0]["name"] == "orion"
