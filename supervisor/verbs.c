@@ -167,7 +167,7 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault)
     case EVENT_START:
         return started(agent, fault);
     case EVENT_RESTART:
-        return another ? started(agent, fault) : 0;
+        return another || agent->life.state == STATE_STOPPED ? started(agent, fault) : 0;
     case EVENT_STOP:
         return another || agent->life.state == STATE_STOPPED;
     case EVENT_KILL:
@@ -179,7 +179,12 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault)
         }
         return agent->life.state == STATE_PAUSED || is_down(agent);
     default:
-        return agent->life.state != STATE_PAUSED;
+        if (agent->life.state != STATE_PAUSED)
+            return 1;
+        if (!agent->life.paused)
+            return 0;
+        fault_set(fault, "agent '%s' was ordered to pause meanwhile", agent->name);
+        return -1;
     }
 }
 
@@ -191,6 +196,7 @@ static void give_order(struct request *request, enum life_event order)
                             .generation = request->agent->generation};
     struct fault fault;
     agent_order(request->agent, order, true);
+    control_agent_changed(request->supervisor->control, request->agent); /* others wait for the contrary */
     int state = verbs_order_state(&waiter, &fault);
     if (state < 0)
         client_complain(request->client, EX_TEMPFAIL, "%s", fault.text);

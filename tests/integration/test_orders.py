@@ -137,7 +137,7 @@ def test_opposite_orders_at_once_leave_nobody_waiting(system):
     def order(verb):
         results.append(system.cli(verb, "orion", check=False, seconds=60).returncode)
 
-    for _ in range(4):
+    for _ in range(10):
         threads = [threading.Thread(target=order, args=(verb,)) for verb in ("stop", "start", "pause", "resume", "restart")]
         for thread in threads:
             thread.start()
