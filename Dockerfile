@@ -15,6 +15,9 @@ COPY deploy/presets deploy/presets
 COPY common common
 COPY supervisor supervisor
 COPY worker worker
+COPY deploy/man deploy/man
+COPY deploy/completions deploy/completions
+COPY deploy/systemd deploy/systemd
 RUN cmake -C deploy/presets/release.cmake -S . -B /build -G Ninja -DCMAKE_INSTALL_PREFIX=/usr/local \
     && ninja -C /build \
     && DESTDIR=/image cmake --install /build --strip

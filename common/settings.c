@@ -214,8 +214,8 @@ static bool ends_with(const char *text, size_t length, const char *end)
 }
 
 /* A key given twice, directly and as a file: which one is meant is for a person to say. variable is the file's:
- * LLM_API_KEY_FILE, LLM_API_KEY_FILE__NAME or LLM_API_KEY__NAME_FILE. */
-static bool check_secret_file(const char *variable, struct fault *fault)
+ * LLM_API_KEY_FILE, LLM_API_KEY_FILE__NAME or LLM_API_KEY__NAME_FILE. A file that cannot be read is no key at all. */
+static bool check_secret_file(const char *variable, const char *path, struct fault *fault)
 {
     const char *mark = strstr(variable, "_FILE");
     if (ends_with(variable, strlen(variable), "_FILE"))
@@ -224,6 +224,8 @@ static bool check_secret_file(const char *variable, struct fault *fault)
     const char *value = getenv(direct);
     if ((value && *value) || secrets_taken(direct))
         return fault_set(fault, "and %s are both set; keep one of them", direct);
+    if (access(path, R_OK) != 0)
+        return fault_set(fault, "names %s, which cannot be read: %s", path, strerror(errno));
     return true;
 }
 
@@ -257,7 +259,7 @@ static void check_variable(const char *name, size_t length, const char *value, s
     else
         good = check_value(setting, value, &fault);
     if (good && *value && (setting == SET_LLM_API_KEY_FILE || setting == SET_AGENTOS_TOKEN_FILE))
-        good = check_secret_file(variable, &fault);
+        good = check_secret_file(variable, value, &fault);
     if (!good)
         buffer_print(faults, "%s %s\n", variable, fault.text);
 }

@@ -18,11 +18,29 @@
 
 enum { DEAD_TRIES = 200, DEAD_PAUSE_NS = 10 * 1000 * 1000 };
 
+/* Most often it is a mounted directory that belongs to somebody else. */
+static void no_run_dir(const char *run_dir, struct fault *fault)
+{
+    struct stat above;
+    OWNED char *why = memory_text(strerror(errno));
+    OWNED char *parent = memory_text(run_dir);
+    char *slash = strrchr(parent, '/');
+    if (slash && slash != parent)
+        *slash = '\0';
+    if (stat(parent, &above) != 0)
+        fault_set(fault, "cannot make the run directory %s: %s", run_dir, why);
+    else
+        fault_set(fault,
+                  "cannot make the run directory %s: %s. %s belongs to uid %u and must be writable by uid %u "
+                  "(chown); "
+                  "or AGENTOS_RUN_DIR names another place for it",
+                  run_dir, why, parent, (unsigned)above.st_uid, (unsigned)geteuid());
+}
+
 static int open_run(const char *run_dir, struct fault *fault)
 {
     if (mkdir(run_dir, 0700) != 0 && errno != EEXIST) {
-        fault_errno(fault, "cannot make the run directory %s (AGENTOS_RUN_DIR says where else it may be)",
-                    run_dir);
+        no_run_dir(run_dir, fault);
         return -1;
     }
     int run = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -99,13 +117,26 @@ static int take_locks(struct ownership *ownership, const char *data_dir, struct 
     return EX_OK;
 }
 
+/* The data directory is what DATA_DIR or --data names: a wrong one is a matter of configuration. */
+static int no_data_dir(const char *data_dir, struct fault *fault)
+{
+    int error = errno;
+    if (error == ENOENT)
+        fault_set(fault, "there is no directory %s; DATA_DIR or --data names the one with agents.yaml",
+                  data_dir);
+    else
+        fault_set(fault, "the data directory %s cannot be opened by uid %u: %s", data_dir,
+                  (unsigned)geteuid(), strerror(error));
+    return EX_CONFIG;
+}
+
 int ownership_take(struct ownership *ownership, const char *data_dir, const char *run_dir,
                    struct fault *fault)
 {
     *ownership = (struct ownership){.run = -1, .lock = -1};
     ownership->data = files_open_path(data_dir, fault);
     if (ownership->data < 0)
-        return EX_NOINPUT;
+        return no_data_dir(data_dir, fault);
     ownership->run = open_run(run_dir, fault);
     int status = ownership->run < 0 ? EX_CANTCREAT : take_locks(ownership, data_dir, fault);
     if (status != EX_OK)

@@ -177,6 +177,12 @@ static enum priority priority_of(const char *word)
                                           : PRIORITY_NORMAL;
 }
 
+static void doubt(struct block *block, const char *what)
+{
+    if (!block->doubt)
+        block->doubt = what;
+}
+
 static int64_t seconds_of(const char *word)
 {
     char *end;
@@ -249,14 +255,21 @@ static void take_field(struct reading *reading, enum field field, struct slice v
     switch (field) {
     case FIELD_PRIORITY:
         block->priority = priority_of(word);
+        if (*word && block->priority == PRIORITY_NORMAL && strcasecmp(word, "normal") != 0)
+            doubt(block, "its priority is neither high, normal nor low and counts as normal");
         break;
     case FIELD_CREATED:
-        if (!clock_parse(word, &block->created))
+        if (!clock_parse(word, &block->created)) {
             block->created = 0;
+            if (*word)
+                doubt(block, "its created is no time such as 2026-04-29T10:05:00Z and counts as missing");
+        }
         reading->created = word;
         return;
     case FIELD_TTL:
         block->ttl_seconds = seconds_of(word);
+        if (*word && block->ttl_seconds == 0 && strcmp(word, "0") != 0)
+            doubt(block, "its ttl_seconds is no whole number and counts as missing");
         break;
     case FIELD_LOCK:
     case FIELD_FROM:

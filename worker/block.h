@@ -28,6 +28,8 @@ struct block {
         end; /* bytes [start, end) of the text, the header's line first, blank lines behind it included */
     unsigned line; /* of the header, from 1 */
     const char
+        *doubt; /* NULL, or what was written but not understood and is taken as missing: a static text */
+    const char
         *problem; /* NULL: it can be done; else why not, a static text that follows on "the block ..., " */
 };
 

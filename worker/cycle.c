@@ -132,6 +132,8 @@ static bool begin(struct worker *worker, const struct block *block)
         .hash = block->hash,
     };
     log_info("agent", worker->name, "Processing task: %s", block->id);
+    if (block->doubt)
+        log_warn("agent", worker->name, "Task %s: %s.", block->id, block->doubt);
     if (block->lock)
         log_warn("agent", worker->name,
                  "Task %s asks for the lock %s; this version has no locks, it runs without.", block->id,

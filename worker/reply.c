@@ -154,6 +154,10 @@ static void read_skill(struct reading *reading, const struct parts *parts)
         if (node->count > 1)
             reading_complain(reading, "only one skill can be earned at once; the first was used");
         node = node->child;
+        if (node->kind != YAML_MAPPING) { /* a list of words is no skill's name */
+            reading_complain(reading, "the skill has no fields and was not kept");
+            return;
+        }
     }
     if (node && node->kind == YAML_MAPPING) {
         if (node->count == 0)

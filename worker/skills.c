@@ -391,6 +391,11 @@ void skills_succeed(struct skills *skills, int tree, const struct skill_success 
                     struct change_list *changes, struct buffer *note)
 {
     struct entry *known = entries_find(&skills->entries, success->name);
+    if (!known && !success->description && !success->body) {
+        buffer_print(note, "skill not kept: %s (no such skill is known, and it says nothing of a new one)\n",
+                     success->name);
+        return;
+    }
     if (known) {
         strengthen(known, success, note);
         return;

@@ -91,9 +91,6 @@ static void check_key(struct check *check, const char *owner)
     bool alone = owner == NULL || setting_own(SET_LLM_BASE_URL, owner) != NULL;
     const char *file =
         owner != NULL ? setting_own(SET_LLM_API_KEY_FILE, owner) : setting_text(SET_LLM_API_KEY_FILE, NULL);
-    if (file != NULL && file[0] != '\0' && access(file, R_OK) != 0) {
-        buffer_print(&check->faults, "%s_FILE: %s cannot be read: %s\n", variable, file, strerror(errno));
-    }
     bool key = has_secret(check, variable) || (file != NULL && file[0] != '\0');
     const char *url = setting_text(SET_LLM_BASE_URL, owner);
     if (alone && !key && url != NULL && !is_local(url)) {
@@ -147,10 +144,12 @@ static void show_plan(const struct check *check)
         OWNED char *domain = screen_clean(agent->domain, 0);
         OWNED char *url = screen_clean(setting_text(SET_LLM_BASE_URL, agent->name), 0);
         OWNED char *model = screen_clean(setting_text(SET_LLM_MODEL, agent->name), 0);
-        printf("  %s%s%s: %s %s %s\n", agent->name, domain[0] != '\0' ? ", " : "", domain,
-               strcasecmp(url, "offline") == 0 ? "the model" : model,
-               strcasecmp(url, "offline") == 0 ? "" : "at",
-               strcasecmp(url, "offline") == 0 ? "is the built-in offline one" : url);
+        printf("  %s%s%s: ", agent->name, domain[0] != '\0' ? ", " : "", domain);
+        if (strcasecmp(url, "offline") == 0) {
+            printf("the built-in offline model\n");
+        } else {
+            printf("%s at %s\n", model, url);
+        }
     }
 }
 

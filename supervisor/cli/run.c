@@ -1,6 +1,7 @@
 /* `agentos run`. */
 #include "supervisor/run.h"
 
+#include <string.h>
 #include <sysexits.h>
 
 #include "common/buffer.h"
@@ -10,15 +11,30 @@
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
 
+/* A line for each, in the log's own form: whoever reads it by program reads these too. */
+static void log_faults(char *faults)
+{
+    for (char *line = strsep(&faults, "\n"); line != NULL; line = strsep(&faults, "\n")) {
+        if (line[0] != '\0') {
+            log_error("agentos", NULL, "%s", line);
+        }
+    }
+    log_error("agentos", NULL,
+              "The environment is not right, so nothing was started. `agentos check` checks it.");
+}
+
 int verb_run(struct invocation *invocation)
 {
     struct fault fault = {0};
     struct buffer faults OWNED_BUFFER = {0};
-    if (!settings_check(&faults)) {
-        screen_complain("the environment is not right, so nothing was started:\n%s", faults.data);
+    bool right = settings_check(&faults);
+    if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL))) {
+        (void)log_start("info", "text");
+    }
+    if (!right) {
+        log_faults(faults.data);
         return EX_CONFIG;
     }
-    (void)log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
     OWNED char *programs = invocation_programs(&fault);
     if (programs == NULL) {
         screen_complain("%s", fault.text);

@@ -43,7 +43,11 @@ void screen_complain(const char *format, ...)
     char *text = NULL;
     if (vasprintf(&text, format, list) >= 0) {
         OWNED char *clean = screen_clean(text, 1);
-        fprintf(stderr, "agentos: %s\n", clean);
+        size_t length = strlen(clean);
+        while (length > 0 && clean[length - 1] == '\n') {
+            length--;
+        }
+        fprintf(stderr, "agentos: %.*s\n", (int)length, clean);
         free(text);
     }
     va_end(list);
