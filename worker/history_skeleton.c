@@ -26,6 +26,7 @@ static const char config[] = "[core]\n"
 /* Outputs are committed by the agent, each with its task; old ones leave the tree and stay on disk. */
 #define EXCLUDE_NOTES "/.agentos/\n"
 static const char exclude[] = EXCLUDE_NOTES "/outputs/\n"
+                                            "/.git.damaged-*\n" /* a repository that was set aside */
                                             "*.swp\n"
                                             "*~\n"
                                             ".#*\n"

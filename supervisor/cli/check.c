@@ -1,4 +1,5 @@
 /* `agentos check`: would `agentos run` start, and what would run? */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,16 @@ static void check_key(struct check *check, const char *owner)
     bool alone = owner == NULL || setting_own(SET_LLM_BASE_URL, owner) != NULL;
     const char *file =
         owner != NULL ? setting_own(SET_LLM_API_KEY_FILE, owner) : setting_text(SET_LLM_API_KEY_FILE, NULL);
+    const char *value = check->secrets != NULL ? secrets_find(check->secrets, variable) : NULL;
+    for (const char *at = value; at != NULL && *at != '\0'; at++) {
+        if (iscntrl((unsigned char)*at) && at[strspn(at, " \t\r\n")] != '\0') {
+            buffer_print(
+                &check->warnings,
+                "%s holds a line break or another control character, so nothing can be asked with it\n",
+                variable);
+            break;
+        }
+    }
     bool key = has_secret(check, variable) || (file != NULL && file[0] != '\0');
     const char *url = setting_text(SET_LLM_BASE_URL, owner);
     if (alone && !key && url != NULL && !is_local(url)) {

@@ -98,3 +98,22 @@ def test_an_agent_that_was_stopped_and_paused_starts_without_doing_anything(syst
     assert model.requests() == []
     system.cli("resume", "orion")
     system.wait_done("not-yet")
+
+
+def test_a_repository_that_was_set_aside_is_not_committed_into_the_new_one(system):
+    system.add("before", "Before the damage")
+    system.wait_done("before")
+    system.stop()
+    shutil.rmtree(system.tree() / ".git/objects")
+    system.start()
+    assert list(system.tree().glob(".git.damaged-*"))
+    system.add("after", "After the damage")
+    system.wait_done("after")
+    assert ".git.damaged" not in system.git("log", "--name-only", "--format=%s")
+    system.assert_sound()
+
+
+def test_check_says_that_a_key_with_a_line_break_cannot_be_used(make_system):
+    system = make_system(env={"LLM_API_KEY": "sk-one\nsk-two", "LLM_BASE_URL": "http://127.0.0.1:9/v1"})
+    result = system.cli("check")
+    assert "LLM_API_KEY holds a line break" in result.stdout and "sk-one" not in result.stdout + result.stderr

@@ -120,7 +120,17 @@ static void test_a_key_given_twice_is_an_error_in_each_spelling(void **state)
         assert_non_null(strstr(faults.data, pairs[i][0]));
         assert_null(strstr(faults.data, "value-one"));
     }
-    assert_fine("LLM_API_KEY_FILE", "/run/secrets/key");
+    assert_fine("LLM_API_KEY_FILE", "/dev/null");
+}
+
+static void test_a_key_file_that_cannot_be_read_is_an_error(void **state)
+{
+    (void)state;
+    clearenv();
+    setenv("LLM_API_KEY__NOVA_FILE", "/nowhere/key", 1);
+    OWNED_BUFFER struct buffer faults = {0};
+    assert_false(settings_check(&faults));
+    assert_non_null(strstr(faults.data, "LLM_API_KEY__NOVA_FILE names /nowhere/key, which cannot be read: "));
 }
 
 static void test_a_key_file_is_found_in_both_spellings(void **state)
