@@ -186,6 +186,7 @@ int main(void)
         TEST(test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is_refused),
         TEST(test_good_values_pass_and_other_peoples_variables_are_none_of_ours),
         TEST(test_a_key_given_twice_is_an_error_in_each_spelling),
+        TEST(test_a_key_file_that_cannot_be_read_is_an_error),
         TEST(test_a_key_file_is_found_in_both_spellings),
         TEST(test_a_fallback_that_nothing_describes_is_refused),
         TEST(test_a_number_out_of_range_is_read_as_the_default),
