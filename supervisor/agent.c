@@ -21,7 +21,6 @@
 enum {
     HEARTBEATS_MISSED = 3,
     GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
-    LOOK_PAUSE_MS = 200, /* between two LOOKs to a worker that has something else to do */
 };
 
 static void set_text(char **at, const char *text)
@@ -152,86 +151,6 @@ static void say_ready(struct agent *agent)
     watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
 }
 
-/* A busy worker is told too, for what it finds may expire before it is idle again; but seldom, and not of people's
- * edits, which concern only its next cycle. */
-static void send_dirty(struct agent *agent)
-{
-    bool idle = agent->life.state == STATE_IDLE;
-    uint64_t look = idle ? agent->dirty : agent->dirty & ~(uint64_t)LOOK_TREE;
-    int64_t wait = idle ? 0 : agent->looked_at + LOOK_PAUSE_MS - clock_monotonic_ms();
-    if (!look || !agent->said_hello || !life_is_up(&agent->life))
-        return;
-    if (wait > 0 || !line_idle(agent->line)) {
-        timer_set(agent->supervisor->loop, &agent->look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
-        return;
-    }
-    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
-    agent->looked_at = clock_monotonic_ms();
-    agent->called = agent->resting;
-    if (agent_send(agent, MESSAGE_LOOK, look))
-        agent->dirty &= ~look;
-}
-
-static void look_timer_rings(void *agent)
-{
-    send_dirty(agent);
-}
-
-/* --- hibernation ---
- *
- * An agent that was idle for idle_exit_seconds is sent REST, and its worker leaves if it finds nothing to do. What comes
- * while it leaves is not overlooked: what it was told before REST it has read; a LOOK after that is remembered (called),
- * and whatever changes later is seen by its owner, who compares queue.md with how it was when REST was sent. */
-
-enum { WAKING = LOOK_QUEUE | LOOK_IAC };
-
-static void set_rest_timer(struct agent *agent)
-{
-    int64_t seconds = agent->definition->idle_exit_seconds;
-    if (agent->life.state == STATE_IDLE && seconds > 0)
-        timer_set(agent->supervisor->loop, &agent->rest_timer, seconds * 1000);
-    else
-        timer_clear(agent->supervisor->loop, &agent->rest_timer);
-}
-
-static void rest_timer_rings(void *context)
-{
-    struct agent *agent = context;
-    set_rest_timer(agent); /* it may have something to do after all */
-    if (agent->life.state != STATE_IDLE || agent->dirty & WAKING)
-        return;
-    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
-    agent->called = false;
-    agent->resting = agent_send(agent, MESSAGE_REST);
-}
-
-void agent_active(struct agent *agent, bool idle)
-{
-    agent->resting = agent->resting && idle;
-}
-
-static bool queue_has_changed(const struct agent *agent)
-{
-    struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
-    return !files_stamp_equal(&now, &agent->queue_stamp);
-}
-
-static void wake_if_called(struct agent *agent, uint64_t look)
-{
-    if (look & LOOK_IAC || (look & LOOK_QUEUE && queue_has_changed(agent)))
-        life_event(&agent->life, EVENT_WAKE);
-}
-
-static void rest(struct agent *agent, bool called)
-{
-    log_info("agentos", NULL, "Agent '%s' hibernates: it had nothing to do for %lld s; work starts it again",
-             agent->name, (long long)agent->definition->idle_exit_seconds);
-    agent->slept = true;
-    life_event(&agent->life, EVENT_REST);
-    if (called)
-        life_event(&agent->life, EVENT_WAKE);
-}
-
 static void changed(void *context, enum life_state before)
 {
     struct agent *agent = context;
@@ -243,9 +162,7 @@ static void changed(void *context, enum life_state before)
         say_ready(agent);
     if (state != STATE_WORKING)
         timer_clear(agent->supervisor->loop, &agent->task_timer);
-    set_rest_timer(agent);
-    if (state == STATE_IDLE)
-        send_dirty(agent);
+    look_state_changed(agent);
     if (state != STATE_STARTING && !agent->settled) {
         agent->settled = true;
         supervisor_settled(agent->supervisor);
@@ -395,13 +312,13 @@ void agent_exited(struct agent *agent, int status)
     pid_t pid = agent->pid;
     bool expected = agent->life.state == STATE_STOPPING;
     bool rests = agent->resting && agent->life.state == STATE_IDLE && status == 0;
-    bool called = agent->called || agent->dirty & WAKING;
+    bool called = look_is_due(agent);
     set_text(&agent->last_exit, text);
     control_event(agent->supervisor->control, agent, "worker_exited", DETAIL_NUMBER("pid", pid),
                   DETAIL_TEXT("how", text));
     forget_worker(agent);
     if (rests) {
-        rest(agent, called);
+        look_rest(agent, called);
     } else if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
         const char *why = agent->problems && *agent->problems ? agent->problems : text;
         OWNED char *sentence = memory_slice(why, strcspn(why, "\n"));
@@ -442,44 +359,7 @@ static void life_timer_rings(void *context)
     life_event(&agent->life, EVENT_TIMER);
 }
 
-/* --- looking, beating, ordering --- */
-
-void agent_look(struct agent *agent, uint64_t look)
-{
-    if (agent->life.state == STATE_HIBERNATING) {
-        wake_if_called(agent, look);
-        return;
-    }
-    agent->dirty |= look;
-    send_dirty(agent);
-}
-
-/* Whether the folder at its path is still the one that the worker lives in. */
-static bool tree_was_replaced(const struct agent *agent)
-{
-    struct stat ours, there;
-    OWNED char *below = memory_print("agents/%s", agent->name);
-    return fstat(agent->tree, &ours) == 0 &&
-           (fstatat(agent->supervisor->data, below, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
-            ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
-}
-
-void agent_scan(struct agent *agent)
-{
-    if (!life_is_up(&agent->life) && agent->life.state != STATE_HIBERNATING)
-        return;
-    if (tree_was_replaced(agent)) {
-        log_warn("agentos", NULL, "%s is another folder now; the agent's worker is started anew in it",
-                 agent->path);
-        life_event(&agent->life, EVENT_RESTART);
-        return;
-    }
-    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
-    if (queue_has_changed(agent))
-        agent_look(agent, LOOK_QUEUE);
-    else
-        send_dirty(agent);
-}
+/* --- beating, ordering --- */
 
 void agent_heartbeat(struct agent *agent, uint64_t serial)
 {
@@ -536,8 +416,7 @@ struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
     agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
-    agent->look_timer = (struct timer){.ring = look_timer_rings, .context = agent};
-    agent->rest_timer = (struct timer){.ring = rest_timer_rings, .context = agent};
+    look_begin(agent);
     life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
     return agent;
 }
@@ -586,6 +465,6 @@ void agent_redefine(struct agent *agent, const struct roster_agent *definition)
     set_definition(agent, definition);
     if (agent->said_hello)
         agent_send(agent, MESSAGE_DEFINITION, agent->encoded.data);
-    set_rest_timer(agent);
+    look_state_changed(agent);
     life_event(&agent->life, EVENT_WAKE); /* its files may have to be written anew */
 }

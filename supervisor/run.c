@@ -32,6 +32,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/ownership.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/wallclock.h"
 
 enum {
     HEARTBEAT_MS = 10 * 1000,
@@ -333,6 +334,13 @@ static void all_changed(void *context)
         agent_look(supervisor->agents[i], LOOK_ALL);
 }
 
+static void clock_was_set(void *context)
+{
+    struct supervisor *supervisor = context;
+    for (size_t i = 0; i < supervisor->agent_count; i++)
+        agent_look(supervisor->agents[i], LOOK_QUEUE);
+}
+
 static void roster_changed(void *context)
 {
     struct supervisor *supervisor = context;
@@ -400,6 +408,7 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
                                                                            .roster_changed = roster_changed,
                                                                            .context = supervisor});
     watch_roster(supervisor->watch, supervisor->data);
+    supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = control_open(supervisor, run, fault);
     return supervisor->control != NULL;
 }
@@ -453,6 +462,7 @@ static void end_parts(struct supervisor *supervisor)
         }
     switchboard_close(supervisor->switchboard);
     watch_close(supervisor->watch);
+    wallclock_close(supervisor->wallclock);
     relay_free(supervisor->relay);
     free(supervisor->zygote_program);
     free(supervisor->zygote_environment);

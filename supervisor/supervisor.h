@@ -78,6 +78,7 @@ struct supervisor {
     struct relay *relay;
     struct watch *watch;
     struct control *control;
+    struct wallclock *wallclock;
     struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
     char *zygote_program, *gateway_program, **zygote_environment;
@@ -98,10 +99,6 @@ void agent_free(struct agent *agent);
 void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
 void agent_redefine(struct agent *agent, const struct roster_agent *definition);
 bool agent_send(struct agent *agent, enum message_type type, ...);
-/* Tell it: at once when it is idle, else a fifth of a second after the last time at the earliest. */
-void agent_look(struct agent *agent, uint64_t look);
-void agent_scan(struct agent *agent);
-void agent_active(struct agent *agent, bool idle); /* its worker says what it does now */
 void agent_heartbeat(struct agent *agent, uint64_t serial);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);
@@ -109,6 +106,17 @@ void agent_spawned(struct agent *agent, pid_t pid, const char *why);
 void agent_spawn_again(struct agent *agent); /* the zygote is another one: what was due is asked for again */
 void agent_exited(struct agent *agent, int status);
 void agent_distrust(struct agent *agent, const char *why); /* its worker is killed, and started again */
+
+/* look.c: what a worker is told of changes in its tree, and how it sleeps while there are none */
+/* Tell it: at once when it is idle, else a fifth of a second after the last time at the earliest. */
+void agent_look(struct agent *agent, uint64_t look);
+void agent_scan(struct agent *agent);
+void agent_active(struct agent *agent, bool idle); /* its worker says what it does now */
+void look_begin(struct agent *agent);
+void look_state_changed(struct agent *agent); /* or its definition has */
+bool look_is_due(const struct agent *agent);  /* there may be work that its worker hasn't seen */
+void look_rest(struct agent *agent,
+               bool called); /* its worker has left for lack of work; called: back with it */
 
 /* hear.c: what workers say */
 bool agent_hears(void *agent, const void *bytes, size_t length);

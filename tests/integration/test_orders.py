@@ -143,7 +143,7 @@ def test_opposite_orders_at_once_leave_nobody_waiting(system):
             thread.start()
         for thread in threads:
             thread.join()
-    assert set(results) <= {0, 75} and len(results) == 20
+    assert set(results) <= {0, 75} and len(results) == 50
     system.cli("start", "orion")
     system.cli("resume", "orion")
     system.add("after", "Do it")

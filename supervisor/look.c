@@ -1,0 +1,149 @@
+/* What a worker is told of changes in its tree, and how it sleeps while there are none. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/tree.h"
+#include "supervisor/supervisor.h"
+
+enum { LOOK_PAUSE_MS = 200 /* between two LOOKs to a worker that has something else to do */ };
+
+/* A busy worker is told too, for what it finds may expire before it is idle again; but seldom, and not of people's
+ * edits, which concern only its next cycle. */
+static void send_dirty(struct agent *agent)
+{
+    bool idle = agent->life.state == STATE_IDLE;
+    uint64_t look = idle ? agent->dirty : agent->dirty & ~(uint64_t)LOOK_TREE;
+    int64_t wait = idle ? 0 : agent->looked_at + LOOK_PAUSE_MS - clock_monotonic_ms();
+    if (!look || !agent->said_hello || !life_is_up(&agent->life))
+        return;
+    if (wait > 0 || !line_idle(agent->line)) {
+        timer_set(agent->supervisor->loop, &agent->look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
+        return;
+    }
+    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    agent->looked_at = clock_monotonic_ms();
+    agent->called = agent->resting;
+    if (agent_send(agent, MESSAGE_LOOK, look))
+        agent->dirty &= ~look;
+}
+
+static void look_timer_rings(void *agent)
+{
+    send_dirty(agent);
+}
+
+/* --- hibernation ---
+ *
+ * An agent that was idle for idle_exit_seconds is sent REST, and its worker leaves if it finds nothing to do. What comes
+ * while it leaves is not overlooked: what it was told before REST it has read; a LOOK after that is remembered (called),
+ * and whatever changes later is seen by its owner, who compares queue.md with how it was when REST was sent. */
+
+enum { WAKING = LOOK_QUEUE | LOOK_IAC };
+
+static void set_rest_timer(struct agent *agent)
+{
+    int64_t seconds = agent->definition->idle_exit_seconds;
+    if (agent->life.state == STATE_IDLE && seconds > 0)
+        timer_set(agent->supervisor->loop, &agent->rest_timer, seconds * 1000);
+    else
+        timer_clear(agent->supervisor->loop, &agent->rest_timer);
+}
+
+static void rest_timer_rings(void *context)
+{
+    struct agent *agent = context;
+    set_rest_timer(agent); /* it may have something to do after all */
+    if (agent->life.state != STATE_IDLE || agent->dirty & WAKING)
+        return;
+    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    agent->called = false;
+    agent->resting = agent_send(agent, MESSAGE_REST);
+}
+
+void agent_active(struct agent *agent, bool idle)
+{
+    agent->resting = agent->resting && idle;
+}
+
+static bool queue_has_changed(const struct agent *agent)
+{
+    struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
+    return !files_stamp_equal(&now, &agent->queue_stamp);
+}
+
+static void wake_if_called(struct agent *agent, uint64_t look)
+{
+    if (look & LOOK_IAC || (look & LOOK_QUEUE && queue_has_changed(agent)))
+        life_event(&agent->life, EVENT_WAKE);
+}
+
+void look_rest(struct agent *agent, bool called)
+{
+    log_info("agentos", NULL, "Agent '%s' hibernates: it had nothing to do for %lld s; work starts it again",
+             agent->name, (long long)agent->definition->idle_exit_seconds);
+    agent->slept = true;
+    life_event(&agent->life, EVENT_REST);
+    if (called)
+        life_event(&agent->life, EVENT_WAKE);
+}
+
+bool look_is_due(const struct agent *agent)
+{
+    return agent->called || agent->dirty & WAKING;
+}
+
+void look_state_changed(struct agent *agent)
+{
+    set_rest_timer(agent);
+    if (agent->life.state == STATE_IDLE)
+        send_dirty(agent);
+}
+
+void look_begin(struct agent *agent)
+{
+    agent->look_timer = (struct timer){.ring = look_timer_rings, .context = agent};
+    agent->rest_timer = (struct timer){.ring = rest_timer_rings, .context = agent};
+}
+
+/* --- changes --- */
+
+void agent_look(struct agent *agent, uint64_t look)
+{
+    if (agent->life.state == STATE_HIBERNATING) {
+        wake_if_called(agent, look);
+        return;
+    }
+    agent->dirty |= look;
+    send_dirty(agent);
+}
+
+/* Whether the folder at its path is still the one that the worker lives in. */
+static bool tree_was_replaced(const struct agent *agent)
+{
+    struct stat ours, there;
+    OWNED char *below = memory_print("agents/%s", agent->name);
+    return fstat(agent->tree, &ours) == 0 &&
+           (fstatat(agent->supervisor->data, below, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+            ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
+}
+
+void agent_scan(struct agent *agent)
+{
+    if (!life_is_up(&agent->life) && agent->life.state != STATE_HIBERNATING)
+        return;
+    if (tree_was_replaced(agent)) {
+        log_warn("agentos", NULL, "%s is another folder now; the agent's worker is started anew in it",
+                 agent->path);
+        life_event(&agent->life, EVENT_RESTART);
+        return;
+    }
+    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
+    if (queue_has_changed(agent))
+        agent_look(agent, LOOK_QUEUE);
+    else
+        send_dirty(agent);
+}

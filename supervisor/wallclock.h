@@ -1,0 +1,14 @@
+/* The wall clock, when somebody sets it: whatever expires by it is to be looked at anew. (Everything that waits does so
+ * by the monotonic clock, which nobody sets.) */
+#ifndef AGENTOS_SUPERVISOR_WALLCLOCK_H
+#define AGENTOS_SUPERVISOR_WALLCLOCK_H
+
+#include "supervisor/loop.h"
+
+struct wallclock;
+
+/* Never NULL: where the kernel doesn't tell, changed is never called, and workers look again each minute. */
+struct wallclock *wallclock_open(struct loop *loop, void (*changed)(void *context), void *context);
+void wallclock_close(struct wallclock *wallclock); /* NULL is fine */
+
+#endif
