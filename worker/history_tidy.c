@@ -273,8 +273,8 @@ static bool join_packs(struct history *history, bool urgent)
     history->packs = young;
     if (young > (urgent ? YOUNG_URGENT : YOUNG_MAX)) {
         bool joined = join_first(history, packs, young, JOIN_YOUNG);
-        history->packs =
-            0; /* counted again next time; where joining fails, not before as many new ones have come */
+        /* Where joining fails it is not tried again before as many new ones have come. */
+        history->packs = joined && young > JOINED_MAX ? young - JOINED_MAX : 0;
         return joined;
     }
     if (urgent || count - young <= PACKS_MAX)
