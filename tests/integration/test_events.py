@@ -169,7 +169,8 @@ def test_a_reader_that_never_reads_neither_blocks_nor_grows_the_supervisor_and_i
         before = resident()
         for _ in range(60):
             assert system.cli("reload", check=False).returncode == 78
-        assert resident() - before < 4096, "kB grown"
+        if "asan" not in str(BIN):  # the sanitizer keeps what was freed
+            assert resident() - before < 4096, "kB grown"
         data = b""
         while b'"event":"lost"' not in data:
             data += slow.recv(1 << 20)
