@@ -217,9 +217,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
     attempts_end(worker->attempts, worker->task.id, worker->task.hash);
     if (kind == ANSWER_REQUEST) {
         hold(worker, text);
-    } else {
-        if (kind != ANSWER_PASSING)
-            log_error("agent", worker->name, "%s", text);
+    } else { /* the gateway has logged the fault itself, as an error when it won't pass by itself */
         worker_wait_for(worker, "provider", text, retry_after_ms);
     }
     forget_task(worker);

@@ -117,3 +117,12 @@ def test_check_says_that_a_key_with_a_line_break_cannot_be_used(make_system):
     system = make_system(env={"LLM_API_KEY": "sk-one\nsk-two", "LLM_BASE_URL": "http://127.0.0.1:9/v1"})
     result = system.cli("check")
     assert "LLM_API_KEY holds a line break" in result.stdout and "sk-one" not in result.stdout + result.stderr
+
+
+def test_a_refused_key_is_an_error_in_the_log_once_a_try(make_system, model):
+    model.become("auth")
+    system = make_system(model=model).start()
+    system.add("locked-out", "Nobody lets me in")
+    system.wait_log(r"WARN \[agent\] \[orion\] Waiting for the provider, next try in 2\.")
+    assert len(re.findall(r"ERROR .* answered 401", system.log())) == 2
+    assert "waiting: provider" in " ".join(system.agent_status()["problems"] + [system.cli("status").stdout])
