@@ -123,9 +123,14 @@ static bool break_stale(struct history *history, const char *lock)
     if (llabs(clock_now() - (long long)status.st_mtime) <= LOCK_STALE_SECONDS ||
         open_for_writing(history->git, lock))
         return false;
-    log_warn("agent", history->agent, "The lock .git/%s was left behind (it is over %d s old); it is removed",
-             lock, LOCK_STALE_SECONDS);
-    return unlinkat(history->git, lock, 0) == 0 || errno == ENOENT;
+    /* A folder: one that stood where the ref belongs was exchanged with the lock. */
+    bool gone = unlinkat(history->git, lock, 0) == 0 || errno == ENOENT ||
+                (errno == EISDIR && unlinkat(history->git, lock, AT_REMOVEDIR) == 0);
+    if (gone)
+        log_warn("agent", history->agent,
+                 "The lock .git/%s was left behind (it is over %d s old); it is removed", lock,
+                 LOCK_STALE_SECONDS);
+    return gone;
 }
 
 static bool write_notes(struct history *history)

@@ -10,9 +10,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
-from harness import SCRATCH, descendants, send_signal
+from harness import SCRATCH, alive, descendants, program_of, send_signal, wait_until
 
 PROGRAMS = {"supervisord": "supervisord", "runit": "runsvdir", "s6": "s6-svscan", "daemontools": "svscan"}
 PACKAGES = ["supervisor", "runit", "s6", "daemontools"]
@@ -75,6 +74,26 @@ def daemontools(folder, count):
 
 
 COMMANDS = {"supervisord": supervisord, "runit": runit, "s6": s6, "daemontools": daemontools}
+
+
+# What ends them with all their services; svscan has no such signal, so its family is told by hand.
+STOPS = {"supervisord": signal.SIGTERM, "runit": signal.SIGHUP, "s6": signal.SIGTERM}
+
+
+def stop(kind, process):
+    """Until none of its processes is left."""
+    family = [process.pid, *descendants(process.pid)]
+    if kind in STOPS:
+        process.send_signal(STOPS[kind])
+    else:
+        process.kill()
+        supervisors = [pid for pid in family if program_of(pid) == "supervise"]
+        for pid in supervisors:
+            send_signal(pid, signal.SIGKILL)
+        for pid in set(family) - set(supervisors):
+            send_signal(pid, signal.SIGTERM)
+    process.wait()
+    wait_until(lambda: not any(alive(pid) for pid in family), "all services ended", 60, 0.005)
 
 
 def end(process):

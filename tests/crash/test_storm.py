@@ -111,17 +111,34 @@ class People:
             ["sh", "-c", command, str(self.system.folder / self.name), str(self.system.tree(self.name) / "queue.md")],
             check=True,
         )
+        self.added[task_id] = text
 
     def by_command(self, task_id, text):
         """When the supervisor dies in the middle of it, nobody knows whether the task was added: it may be, once."""
-        if self.system.cli("task", self.name, text, "--id", task_id, check=False).returncode != 0:
-            del self.added[task_id]
-            self.unsure[task_id] = text
+        sure = self.system.cli("task", self.name, text, "--id", task_id, check=False).returncode == 0
+        (self.added if sure else self.unsure)[task_id] = text
+
+    def unseen(self, text):
+        """Tasks that are neither in this text nor at an end: the worker is just bringing them back into the file."""
+        tree = self.system.tree(self.name)
+        return [
+            task_id for task_id in self.added
+            if f"## {task_id}\n" not in text and not (tree / f"outputs/{task_id}.md").exists()
+            and not (tree / f"iac/dead-letter/{task_id}.md").exists()
+        ]
 
     def by_editor(self, task_id, text):
+        """Opened while all is in the file; who opens it while a block is on its way back takes that away on saving."""
         queue = self.system.tree(self.name) / "queue.md"
         copy = queue.with_name("queue.md~")
-        copy.write_text(self.system.read("queue.md", self.name) + task_block(task_id, text))
+        while True:
+            before = self.system.read("queue.md", self.name)
+            if not self.unseen(before):
+                break
+            if self.ended.wait(0.01):
+                return
+        self.added[task_id] = text
+        copy.write_text(before + task_block(task_id, text))
         copy.rename(queue)
 
     def run(self):
@@ -132,8 +149,7 @@ class People:
                     self.ended.wait(0.01)
                     continue
                 task_id = f"{self.name}-{len(self.added) + len(self.unsure)}"
-                self.added[task_id] = f"Do {task_id}"
-                self.chance.choice(ways)(task_id, self.added[task_id])
+                self.chance.choice(ways)(task_id, f"Do {task_id}")
         except Exception as fault:  # shown by stop(), in the test's own thread
             self.fault = fault
 
@@ -146,14 +162,14 @@ class People:
     def give_back(self):
         """When the queue is empty: the third death in one task set it aside, and a person gives it back under a new id.
         How many there were."""
-        self.system.wait_queue_empty(self.name, seconds=120)
+        # A worker whose word does not come through is killed after 120 s.
+        self.system.wait_queue_empty(self.name, seconds=200)
         self.system.wait_state(self.name, "idle", seconds=60)
         letters = list((self.system.tree(self.name) / "iac/dead-letter").glob("*.md"))
         for letter in letters:
             text = letter.read_text().rstrip()
             assert "reason: poison" in text and text.endswith(f"\nDo {letter.stem}"), text
             self.added.pop(letter.stem, None) or self.unsure.pop(letter.stem)
-            self.added[f"{letter.stem}-again"] = f"Do {letter.stem}"
             self.by_shell(f"{letter.stem}-again", f"Do {letter.stem}")
         return len(letters)
 
