@@ -370,7 +370,9 @@ static void finish(struct history *history, const struct commit_request *request
     history->head = history->rooted = work->commit;
     history->root = *root;
     tree_keep(history, draft);
-    ledger_add(history, &work->commit, request->trailers.task, request->trailers.task_hash);
+    const char *end = request->trailers.end;
+    ledger_add(history, &work->commit, request->trailers.task, request->trailers.task_hash,
+               !end || strcmp(end, "done") == 0);
 }
 
 /* Nothing to commit; still a file that should have this text and is missing gets it. */

@@ -75,7 +75,8 @@ bool history_commit(struct history *history, const struct commit_request *reques
 /* The ledger of what was done: was a task with this id and content hash finished? Then its commit. */
 bool history_finished(struct history *history, const char *task, uint64_t task_hash,
                       char commit[COMMIT_TEXT]);
-uint64_t history_tasks_done(const struct history *history); /* of all time */
+/* Of all time, those with an answer: what expired or was set aside is over, but not done. */
+uint64_t history_tasks_done(const struct history *history);
 
 /* The text of a tracked file at HEAD. 1, 0 not there, -1 fault. Caller frees. */
 int history_read(struct history *history, const char *path, char **text, size_t *length, struct fault *fault);

@@ -20,7 +20,7 @@
 struct ledger_record {
     uint64_t mark; /* 0: a commit that finishes no task */
     unsigned char commit[GIT_OID_RAWSZ];
-    uint32_t zero;
+    uint32_t unanswered; /* 1: the task ended without an answer (expired, poison): over, but not done */
     uint64_t sum;
 };
 _Static_assert(sizeof(struct ledger_record) == LEDGER_RECORD, "a record has the size that the file's has");
@@ -84,7 +84,7 @@ static void count(struct ledger *ledger, const struct ledger_record *record)
     if (record->mark != 0) {
         make_room(ledger, ledger->used + 1);
         insert(ledger, record->mark, ledger->records);
-        ledger->tasks++;
+        ledger->tasks += record->unanswered == 0;
     }
     ledger->records++;
     git_oid_fromraw(&ledger->newest, record->commit);
@@ -122,10 +122,11 @@ static void read_cache(struct ledger *ledger)
 
 /* A record that can't be written now (disk full) only lacks in the cache: it is in git, and in our memory as a gap,
  * so forget the newest, and the next look reads it from git again. */
-void ledger_add(struct history *history, const git_oid *commit, const char *task, uint64_t task_hash)
+void ledger_add(struct history *history, const git_oid *commit, const char *task, uint64_t task_hash,
+                bool answered)
 {
     struct ledger *ledger = &history->ledger;
-    struct ledger_record record = {.mark = task ? mark_of(task, task_hash) : 0};
+    struct ledger_record record = {.mark = task ? mark_of(task, task_hash) : 0, .unanswered = !answered};
     memcpy(record.commit, commit->id, GIT_OID_RAWSZ);
     record.sum = sum_of(&record);
     if (pwrite(ledger->fd, &record, sizeof record, (off_t)(ledger->records * sizeof record)) !=
@@ -145,9 +146,11 @@ static bool add_from_git(struct history *history, const git_oid *id, struct faul
     OWNED char *task = NULL;
     uint64_t task_hash = 0;
     size_t before = history->ledger.records;
-    bool done = message_task(git_odb_object_data(object), git_odb_object_size(object), &task, &task_hash);
+    bool answered = true;
+    bool over =
+        message_task(git_odb_object_data(object), git_odb_object_size(object), &task, &task_hash, &answered);
     git_odb_object_free(object);
-    ledger_add(history, id, done ? task : NULL, task_hash);
+    ledger_add(history, id, over ? task : NULL, task_hash, answered);
     return history->ledger.records > before || fault_set(fault, "the ledger can't be written");
 }
 

@@ -14,6 +14,7 @@
 #define TRAILER_PREFIX "Agentos-"
 #define TRAILER_TASK   TRAILER_PREFIX "Task: "
 #define TRAILER_HASH   TRAILER_PREFIX "Task-Hash: "
+#define TRAILER_END    TRAILER_PREFIX "End: "
 
 /* Control characters and '%' as %XX, blanks at the ends too, so that the value stays on its line and comes back
  * byte for byte. */
@@ -82,7 +83,7 @@ static void add_trailers(struct buffer *out, const struct task_trailers *trailer
     buffer_print(out, TRAILER_PREFIX "Reward: %s%d\n", trailers->reward > 0 ? "+" : "", trailers->reward);
     buffer_print(out, TRAILER_PREFIX "Tokens: %llu %llu\n", (unsigned long long)trailers->tokens_in,
                  (unsigned long long)trailers->tokens_out);
-    buffer_text(out, TRAILER_PREFIX "End: ");
+    buffer_text(out, TRAILER_END);
     add_encoded(out, trailers->end ? trailers->end : "done");
     buffer_text(out, "\n" TRAILER_PREFIX "Source: ");
     add_encoded(out, trailers->source ? trailers->source : "queue");
@@ -170,9 +171,10 @@ static const char *line_value(const char *text, const char *end, const char *pre
     return NULL;
 }
 
-bool message_task(const char *text, size_t length, char **task, uint64_t *task_hash)
+bool message_task(const char *text, size_t length, char **task, uint64_t *task_hash, bool *answered)
 {
     *task = NULL;
+    *answered = true;
     const char *end = text + length, *message = memmem(text, length, "\n\n", 2);
     if (!message)
         return false;
@@ -193,6 +195,9 @@ bool message_task(const char *text, size_t length, char **task, uint64_t *task_h
     char digits[17] = {0};
     memcpy(digits, hash, 16);
     *task_hash = strtoull(digits, NULL, 16);
+    size_t how_length;
+    const char *how = line_value(last, end, TRAILER_END, &how_length);
+    *answered = !how || (how_length == 4 && memcmp(how, "done", 4) == 0);
     *task = decode(value, task_length);
     return true;
 }

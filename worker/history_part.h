@@ -226,8 +226,9 @@ void tree_keep(struct history *history, struct tree_set *draft);
 /* The commit object's text. Appended to out. */
 void message_commit(const struct history *history, const struct commit_request *request, const git_oid *tree,
                     const git_oid *parent, struct buffer *out);
-/* The task that a commit's text says is done; false: none. *task is owned by the caller. */
-bool message_task(const char *text, size_t length, char **task, uint64_t *task_hash);
+/* The task that a commit's text says is over; false: none. *task is owned by the caller. answered: it was done, and
+ * did not expire or the like. */
+bool message_task(const char *text, size_t length, char **task, uint64_t *task_hash, bool *answered);
 
 /* --- history_refs.c --- */
 
@@ -300,7 +301,8 @@ bool ledger_open(struct history *history, struct fault *fault);
 void ledger_close(struct history *history);
 /* HEAD is another commit than the newest known: find out which tasks that means. */
 bool ledger_refresh(struct history *history, struct fault *fault);
-void ledger_add(struct history *history, const git_oid *commit, const char *task, uint64_t task_hash);
+void ledger_add(struct history *history, const git_oid *commit, const char *task, uint64_t task_hash,
+                bool answered);
 bool ledger_find(struct history *history, const char *task, uint64_t task_hash, git_oid *commit);
 
 /* --- history_edits.c --- */

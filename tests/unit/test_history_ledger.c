@@ -57,6 +57,28 @@ static void test_a_body_can_not_forge_a_trailer(void **state)
     assert_int_equal(history_tasks_done(scratch->history), 0);
 }
 
+static void test_a_task_that_expired_is_over_but_does_not_count_as_done(void **state)
+{
+    struct scratch *scratch = *state;
+    char commit[COMMIT_TEXT];
+    struct change change = {CHANGE_WRITE, "reflections.md", "late", 4};
+    struct commit_request request = {
+        .subject = "orion(escalation): late expired",
+        .trailers = {.task = "late", .task_hash = 7, .end = "expired", .source = "queue"},
+        .changes = &change,
+        .change_count = 1};
+    commit_file(scratch, "one", "goals.md", "1\n");
+    assert_true(history_commit(scratch->history, &request, commit, NULL));
+    for (int i = 0; i < 2; i++) {
+        assert_true(finished(scratch, "late"));
+        assert_int_equal(history_tasks_done(scratch->history), 1);
+        scratch_reopen(scratch); /* once from the cache … */
+        assert_int_equal(history_tasks_done(scratch->history), 1);
+        shell(scratch, "rm .agentos/ledger"); /* … and once from git */
+        scratch_reopen(scratch);
+    }
+}
+
 static void test_a_reset_makes_later_tasks_undone(void **state)
 {
     struct scratch *scratch = *state;
@@ -111,6 +133,7 @@ int main(void)
         PROMISE(test_a_finished_task_is_known_with_its_commit),
         PROMISE(test_any_id_comes_back_and_none_can_forge_a_trailer),
         PROMISE(test_a_body_can_not_forge_a_trailer),
+        PROMISE(test_a_task_that_expired_is_over_but_does_not_count_as_done),
         PROMISE(test_a_reset_makes_later_tasks_undone),
         PROMISE(test_a_wrong_or_short_cache_is_made_good_from_git),
         PROMISE(test_a_persons_merge_counts_both_sides),
