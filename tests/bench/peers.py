@@ -9,9 +9,13 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 
 from harness import SCRATCH, alive, descendants, program_of, send_signal, wait_until
+
+# An end by SIGTERM cleans up too.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
 
 PROGRAMS = {"supervisord": "supervisord", "runit": "runsvdir", "s6": "s6-svscan", "daemontools": "svscan"}
 PACKAGES = ["supervisor", "runit", "s6", "daemontools"]
