@@ -86,7 +86,7 @@ static void spawn(void *context)
     agent->generation++;
     agent->said_hello = agent->resting = agent->called = false;
     agent->signal_due = 0;
-    agent->unanswered = agent->messages = 0;
+    agent->unanswered = agent->messages = agent->strays = 0;
     if (agent->last_exit && !agent->slept)
         agent->restarts++;
     agent->slept = false;

@@ -9,7 +9,13 @@
 #include "supervisor/control.h"
 #include "supervisor/supervisor.h"
 
-enum { MESSAGES_MAX = 100000, PROBLEMS_MAX = 64 * 1024, PROBLEMS_TOLD = 100, DOING_MAX = 1024 };
+enum {
+    MESSAGES_MAX = 100000,
+    PROBLEMS_MAX = 64 * 1024,
+    PROBLEMS_TOLD = 100,
+    DOING_MAX = 1024,
+    STRAYS_MAX = 2
+};
 
 static void take_text(char **at, char *text)
 {
@@ -225,6 +231,16 @@ static bool handle(struct agent *agent, struct reader *reader, unsigned type)
     return false;
 }
 
+/* A few messages may be left of the worker before. More of them mean that this one's HELLO was lost on the way (a send
+ * that nng takes is no delivery): it would work unheard until its time to start is over. */
+static bool is_no_stray(struct agent *agent)
+{
+    if (agent->pid <= 0 || ++agent->strays <= STRAYS_MAX)
+        return true;
+    agent_distrust(agent, "its greeting was lost");
+    return false;
+}
+
 /* Before HELLO with the right generation, what comes may still be the last words of the worker before: it counts for
  * nothing. */
 bool agent_hears(void *context, const void *bytes, size_t length)
@@ -234,7 +250,7 @@ bool agent_hears(void *context, const void *bytes, size_t length)
     unsigned type = 0;
     bool known = message_open(&reader, bytes, length, &type);
     if (!agent->said_hello && !(known && type == MESSAGE_HELLO))
-        return true;
+        return is_no_stray(agent);
     if (++agent->messages > MESSAGES_MAX) {
         agent_distrust(agent, "it floods its supervisor with messages");
         return false;

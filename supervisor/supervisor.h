@@ -52,6 +52,7 @@ struct agent {
     int64_t spawned_at;
     unsigned unanswered; /* heartbeats */
     unsigned messages;   /* since the last heartbeat */
+    unsigned strays;     /* of this worker, before it said HELLO */
 
     /* what is known of it */
     struct figures figures;

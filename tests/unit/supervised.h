@@ -197,10 +197,13 @@ int worker_live(struct worker_start *start)
     struct link *link = link_open(start->url, &fault);
     if (!link)
         return EX_UNAVAILABLE;
-    worker_tells(link, MESSAGE_HELLO, is_called(start, "misnamed") ? "orion" : start->agent->name,
-                 start->generation + is_called(start, "ahead"));
+    if (!is_called(start, "ungreeted"))
+        worker_tells(link, MESSAGE_HELLO, is_called(start, "misnamed") ? "orion" : start->agent->name,
+                     start->generation + is_called(start, "ahead"));
     worker_tells(link, MESSAGE_READY);
     worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_IDLE, "", (uint64_t)0);
+    for (int i = 0; is_called(start, "ungreeted") && i < 1; i++)
+        worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "", (uint64_t)0);
     worker_misbehaves(link, start);
     for (;;) {
         struct pollfd ready = {.fd = link_fd(link), .events = POLLIN};
