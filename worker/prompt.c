@@ -85,8 +85,8 @@ static const struct {
 
 enum { TEMPLATE_MAX = 16 * 1024 };
 
-/* "{{name}}" at text: which piece, and how long the placeholder is. */
-static bool placeholder(const char *text, enum piece *piece, size_t *length)
+/* "{{name}}" at text: which piece, and how long the slot is. */
+static bool slot(const char *text, enum piece *piece, size_t *length)
 {
     const char *start = text + 2 + strspn(text + 2, " ");
     for (*piece = 0; *piece < PIECE_COUNT; ++*piece) {
@@ -200,7 +200,7 @@ static void uses(const char *template, size_t used[PIECE_COUNT])
     enum piece piece;
     size_t length;
     for (const char *at = template; (at = strstr(at, "{{")); at += 2)
-        if (placeholder(at, &piece, &length))
+        if (slot(at, &piece, &length))
             used[piece]++;
 }
 
@@ -230,7 +230,7 @@ void prompt_build(const struct prompt_input *input, struct buffer *out, struct b
     fill_all(input, used, PROMPT_BUDGET - length, filled, problems);
     const char *from = template;
     for (const char *at = template; (at = strstr(at, "{{"));) {
-        if (!placeholder(at, &piece, &placeholder_length)) {
+        if (!slot(at, &piece, &placeholder_length)) {
             at += 2;
             continue;
         }

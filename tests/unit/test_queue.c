@@ -330,7 +330,7 @@ static void test_what_a_writer_with_the_old_file_open_appends_is_not_lost(void *
     int writer = openat(place->tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
     look(place);
     assert_string_equal(queue_next(place->queue, NULL, NULL)->id, "a");
-    take(place, "a"); /* b may be half-written: it stays with the writer's file for now */
+    take(place, "a"); /* b may be half-written: it stays with the writer's file */
     assert_true(files_write_all(writer, "## c\ntask: z\n## d\ntask: par", 28));
     int64_t retry = 0, until = clock_monotonic_ms() + 20000;
     while (!block_named(place, "c") && clock_monotonic_ms() < until)
