@@ -2,7 +2,8 @@
  *
  * Durable means: history_commit returned true. What a crash left half done is brought to its end by history_open.
  * The work tree is written by exchange (renameat2 RENAME_EXCHANGE), so that a person's save in the same moment is
- * not lost: what came out of the exchange and isn't what we knew is put back and reported by `met`.
+ * not lost: a file that somebody changed since HEAD stays as they left it, with a warning; our text is in the commit, and
+ * the next history_edits reports theirs.
  * git status, log, fsck, commit and gc by people work at any moment: the ref and index are changed under git's own
  * lock files; a lock that is older than 10 s and held by no living process is stale and is broken with a warning. */
 #ifndef AGENTOS_WORKER_HISTORY_H
