@@ -14,12 +14,13 @@
 static const char *const kinds[] = {
     [KIND_HANDOFF] = "handoff", [KIND_MESSAGE] = "message", [KIND_RESULT] = "result",
     [KIND_BOUNCE] = "bounce",   [KIND_ITEM] = "item",       [KIND_TASK] = "task",
+    [KIND_SEGMENT] = "segment",
 };
 static const char *const priorities[] = {
     [PRIORITY_HIGH] = "high", [PRIORITY_NORMAL] = "normal", [PRIORITY_LOW] = "low"};
 
 enum { KINDS = sizeof kinds / sizeof *kinds, PRIORITIES = sizeof priorities / sizeof *priorities };
-enum form { FORM_ID, FORM_KIND, FORM_ADDRESS, FORM_TIME, FORM_COUNT, FORM_PRIORITY, FORM_TEXT };
+enum form { FORM_ID, FORM_KIND, FORM_ADDRESS, FORM_TIME, FORM_COUNT, FORM_VERSION, FORM_PRIORITY, FORM_TEXT };
 
 /* The front matter, in the order in which it is written. A text or time that is not yet true is not written. */
 static const struct field {
@@ -45,6 +46,8 @@ static const struct field {
     {"read", FORM_TIME, false, offsetof(struct envelope, read), 0},
     {"finished", FORM_TIME, false, offsetof(struct envelope, finished), 0},
     {"reason", FORM_TEXT, false, offsetof(struct envelope, reason), 0},
+    {"consumer", FORM_ADDRESS, false, offsetof(struct envelope, consumer), 0},
+    {"base_version", FORM_VERSION, false, offsetof(struct envelope, base_version), 0},
 };
 
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -84,8 +87,11 @@ static bool kind_parse(const char *text, enum envelope_kind *kind)
 
 static bool is_address(const char *text)
 {
-    static const char queue[] = "queue:";
-    return names_agent(strncmp(text, queue, sizeof queue - 1) == 0 ? text + sizeof queue - 1 : text);
+    static const char *const prefixes[] = {"queue:", "segment:"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
+            return names_agent(text + strlen(prefixes[i]));
+    return names_agent(text);
 }
 
 /* Only a task's own id and sender may be any text: they are what a person wrote in queue.md, and no path is
@@ -119,6 +125,7 @@ static bool set_field(struct envelope *envelope, const struct field *field, cons
     case FORM_TIME:
         return clock_parse(node->text, place);
     case FORM_COUNT:
+    case FORM_VERSION:
         if (!yaml_integer(node, &count) || count < 0 || count > count_max)
             return false;
         *(int64_t *)place = count;
@@ -130,10 +137,11 @@ static bool set_field(struct envelope *envelope, const struct field *field, cons
 
 static const char *const forms[] = {
     [FORM_ID] = "1 to 128 of letters, digits, '-', '_' and '.'",
-    [FORM_KIND] = "handoff, message, result, bounce, item or task",
-    [FORM_ADDRESS] = "an agent's name or queue:NAME",
+    [FORM_KIND] = "handoff, message, result, bounce, item, task or segment",
+    [FORM_ADDRESS] = "an agent's name, queue:NAME or segment:NAME",
     [FORM_TIME] = "a time such as 2026-04-29T10:05:00Z",
     [FORM_COUNT] = "a whole number from 0",
+    [FORM_VERSION] = "a whole number from 0",
     [FORM_PRIORITY] = "high, normal or low",
     [FORM_TEXT] = "text",
 };
@@ -204,6 +212,10 @@ static void print_field(struct buffer *out, const struct envelope *envelope, con
         return;
     case FORM_COUNT:
         buffer_print(out, "%s: %" PRId64 "\n", field->key, *(const int64_t *)place);
+        return;
+    case FORM_VERSION:
+        if (envelope->kind == KIND_SEGMENT)
+            buffer_print(out, "%s: %" PRId64 "\n", field->key, *(const int64_t *)place);
         return;
     case FORM_KIND:
         text = envelope_kind_name(envelope->kind);

@@ -11,15 +11,24 @@
 
 enum { ENVELOPE_MAX = 256 * 1024 /* bytes, whole file */, HOPS_MAX = 16 };
 
-enum envelope_kind { KIND_HANDOFF, KIND_MESSAGE, KIND_RESULT, KIND_BOUNCE, KIND_ITEM, KIND_TASK };
+enum envelope_kind {
+    KIND_HANDOFF,
+    KIND_MESSAGE,
+    KIND_RESULT,
+    KIND_BOUNCE,
+    KIND_ITEM,
+    KIND_TASK,
+    KIND_SEGMENT
+};
 enum priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
 
 /* KIND_TASK: a task of the agent's own queue that became a dead letter; it never travels.
+ * KIND_SEGMENT: a write to a shared segment, on its way through the writer's outbox like everything that leaves a tree.
  * status: pending (outbox), deferred, delivered, reading, finished, read, expired, refused, failed. */
 struct envelope {
     char *id;
     enum envelope_kind kind;
-    char *from, *to;     /* agent names; "operator" for people; "queue:NAME" for items */
+    char *from, *to;     /* agent names; "operator" for people; "queue:NAME" for items, "segment:NAME" */
     int64_t created;     /* epoch seconds */
     int64_t ttl_seconds; /* 0: never expires */
     enum priority priority;
@@ -28,6 +37,8 @@ struct envelope {
     char *trace;
     char *in_reply_to, *reason;        /* NULL: not yet true */
     int64_t delivered, read, finished; /* 0: not yet true */
+    char *consumer;                    /* an item: who has it now; NULL: nobody */
+    int64_t base_version;              /* KIND_SEGMENT: what the writer saw; 0: nothing, or another kind */
     char *body;
 };
 

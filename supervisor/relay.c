@@ -9,6 +9,7 @@ struct question {
     void *asker;
     char *name, *system, *task;
     uint64_t theirs, ours; /* serials */
+    uint64_t peers_at, segments_at;
     unsigned askings;
     struct question *next;
 };
@@ -63,7 +64,7 @@ static void give_up(struct relay *relay, struct question **at)
 static bool send_out(struct relay *relay, struct question *question)
 {
     message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, question->system,
-                 question->task);
+                 question->task, MESSAGE_NOWHERE, MESSAGE_NOWHERE);
     if (!relay->owner.to_gateway(relay->owner.context, &relay->message))
         return false;
     question->askings++;
@@ -82,8 +83,8 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
 {
     struct question *question = memory_new(1, sizeof *question);
     OWNED char *claimed = NULL;
-    bool read =
-        message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task);
+    bool read = message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system,
+                             &question->task, &question->peers_at, &question->segments_at);
     if (!read || count_of(relay, asker) >= RELAY_ASKS_PER_AGENT) {
         free(question->system);
         free(question->task);

@@ -111,7 +111,8 @@ static void ask(struct worker *worker)
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, worker->task.id, 0);
     worker->phase = PHASE_ASKED;
-    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, worker->task.text);
+    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, worker->task.text,
+               MESSAGE_NOWHERE, MESSAGE_NOWHERE);
 }
 
 static bool begin(struct worker *worker, const struct block *block)

@@ -61,9 +61,9 @@ static void send_message(void *context, const struct buffer *message)
 
 static bool read_ask(struct gateway *gateway, struct reader *reader)
 {
-    uint64_t serial;
+    uint64_t serial, peers, segments; /* the last two: filled in already */
     char *agent, *system, *task;
-    if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task))
+    if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments))
         return false;
     desk_ask(gateway->desk, serial, agent, system, task);
     return true;

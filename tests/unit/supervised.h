@@ -63,7 +63,8 @@ static inline void worker_works(struct link *link, const struct worker_start *st
 {
     worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "task", (uint64_t)0);
     if (!is_called(start, "slow"))
-        worker_tells(link, MESSAGE_ASK, (uint64_t)7, "somebody-else", "system", "task");
+        worker_tells(link, MESSAGE_ASK, (uint64_t)7, "somebody-else", "system", "task", MESSAGE_NOWHERE,
+                     MESSAGE_NOWHERE);
 }
 
 /* False: it ends. */
@@ -164,7 +165,7 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         worker_tells(link, MESSAGE_SPAWNED, start->agent->name, start->generation, (uint64_t)1, "");
     } else if (is_called(start, "greedy")) {
         for (uint64_t i = 0; i < 100; i++)
-            worker_tells(link, MESSAGE_ASK, i, "x", "y", "z");
+            worker_tells(link, MESSAGE_ASK, i, "x", "y", "z", MESSAGE_NOWHERE, MESSAGE_NOWHERE);
     } else if (is_called(start, "huge")) {
         OWNED char *much = memory_new(MESSAGE_MAX + 1, 1);
         worker_sends_bytes(link, much, MESSAGE_MAX + 1);
@@ -240,10 +241,10 @@ static inline int gateway_live(int fd)
         while (channel_next(&channel, &bytes, &length)) {
             struct reader reader;
             unsigned type = 0;
-            uint64_t serial;
+            uint64_t serial, peers, segments;
             OWNED char *agent = NULL, *system = NULL, *task = NULL;
             if (!message_open(&reader, bytes, length, &type) || type != MESSAGE_ASK ||
-                !message_read(&reader, MESSAGE_ASK, &serial, &agent, &system, &task))
+                !message_read(&reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments))
                 continue;
             if (access("gateway-dies", F_OK) == 0 && unlink("gateway-dies") == 0)
                 abort();

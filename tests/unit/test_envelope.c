@@ -103,7 +103,7 @@ static void test_every_field_comes_back_whatever_its_text_looks_like(void **stat
     (void)state;
     static const char *const reasons[] = {NULL,          "poison",      "5",     "null", "a: b # c",
                                           "line\nbreak", "- \"x\" 'y'", "tail ", "---",  "\xe2\x80\xa9"};
-    for (int kind = KIND_HANDOFF; kind <= KIND_TASK; kind++)
+    for (int kind = KIND_HANDOFF; kind <= KIND_SEGMENT; kind++)
         for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
             char *reason = memory_text(reasons[i]);
             struct envelope sent = {.id = (char[]){"12345"},

@@ -72,7 +72,8 @@ static bool ask(struct world *world, struct end *asker, const char *name, uint64
     OWNED_BUFFER struct buffer message = {0};
     struct reader reader;
     unsigned type;
-    message_make(&message, MESSAGE_ASK, serial, "whoever", "system", "task");
+    message_make(&message, MESSAGE_ASK, serial, "whoever", "system", "task", MESSAGE_NOWHERE,
+                 MESSAGE_NOWHERE);
     assert_true(message_open(&reader, message.data, message.length, &type));
     return relay_ask(world->relay, asker, name, &reader);
 }
