@@ -87,7 +87,8 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
         else
             add_agent(supervisor, &roster->agents[i], said);
     }
-    roster_free(roster);
+    roster_free(supervisor->roster);
+    supervisor->roster = roster;
     if (!said->length)
         buffer_text(said, "agents.yaml says nothing new\n");
     control_event(supervisor->control, NULL, "reload_applied", DETAIL_TEXT("said", said->data));

@@ -413,8 +413,9 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
     return supervisor->control != NULL;
 }
 
-static void start_agents(struct supervisor *supervisor, const struct roster *roster)
+static void start_agents(struct supervisor *supervisor)
 {
+    const struct roster *roster = supervisor->roster;
     supervisor->agents = memory_new(roster->agent_count, sizeof *supervisor->agents);
     for (size_t i = 0; i < roster->agent_count; i++)
         supervisor->agents[supervisor->agent_count++] = agent_new(supervisor, &roster->agents[i]);
@@ -525,7 +526,7 @@ static int load_roster(const struct run_options *options, struct roster **roster
     return EX_CONFIG;
 }
 
-static int supervise(struct supervisor *supervisor, int run, const struct roster *roster)
+static int supervise(struct supervisor *supervisor, int run)
 {
     struct fault fault;
     int status = EX_OK;
@@ -537,7 +538,7 @@ static int supervise(struct supervisor *supervisor, int run, const struct roster
     start_timers(supervisor);
     supervisor->notify = notify_open(supervisor->loop); /* before there are children to inherit it */
     if (start_parts(supervisor, run, &fault)) {
-        start_agents(supervisor, roster);
+        start_agents(supervisor);
         loop_run(supervisor->loop);
         log_info("agentos", NULL, "AgentOS has stopped");
     } else {
@@ -556,7 +557,6 @@ int supervisor_run(const struct run_options *options)
 {
     struct fault fault;
     struct ownership ownership;
-    struct roster *roster;
     struct supervisor supervisor = {
         .options = options,
         .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
@@ -574,14 +574,14 @@ int supervisor_run(const struct run_options *options)
         log_error("agentos", NULL, "%s", fault.text);
         return status;
     }
-    status = load_roster(options, &roster);
+    status = load_roster(options, &supervisor.roster);
     if (status == EX_OK) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         raise_file_limit();
         say_where_answers_come_from();
         supervisor.data = ownership.data;
-        status = supervise(&supervisor, ownership.run, roster);
-        roster_free(roster);
+        status = supervise(&supervisor, ownership.run);
+        roster_free(supervisor.roster);
     }
     ownership_end(&ownership);
     if (options->secrets >= 0)

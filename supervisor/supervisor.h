@@ -73,6 +73,7 @@ struct agent {
 
 struct supervisor {
     const struct run_options *options;
+    struct roster *roster; /* agents.yaml as it was applied last; owned, another one after a reload */
     struct loop *loop;
     int data; /* descriptor of DATA_DIR */
     struct switchboard *switchboard;
