@@ -17,7 +17,7 @@
 #ifndef AGENTOS_WORKER_QUEUE_H
 #define AGENTOS_WORKER_QUEUE_H
 
-#include "worker/block.h"
+#include "common/block.h"
 
 struct queue;
 

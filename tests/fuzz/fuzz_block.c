@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/block.h"
 #include "common/buffer.h"
 #include "common/utf8.h"
-#include "worker/block.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/block.h"
 #include "common/buffer.h"
 #include "common/memory.h"
-#include "worker/block.h"
 
 static struct block_list parse(const char *text)
 {

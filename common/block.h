@@ -5,8 +5,8 @@
  * belongs to the task's text, wherever it stands, so nothing that a person wrote is dropped. Code fences mean
  * nothing here, closed or not. A header that was appended behind a line without newline ("task: x## b") starts a block
  * too when the next line repeats a field. */
-#ifndef AGENTOS_WORKER_BLOCK_H
-#define AGENTOS_WORKER_BLOCK_H
+#ifndef AGENTOS_COMMON_BLOCK_H
+#define AGENTOS_COMMON_BLOCK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "worker/block.h"
+#include "common/block.h"
 
 #include <limits.h>
 #include <stdlib.h>
