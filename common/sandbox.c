@@ -58,7 +58,8 @@ bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault)
  * seccomp need "no new privileges" first, as nobody has the capability by then. Landlock opens the folders that it
  * allows, so the filter comes last. A process that isn't dumpable can't look into its own /proc as an ordinary user;
  * nothing does from here on. */
-bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault)
+static bool enter(const struct sandbox *sandbox, const struct sandbox_room *room, int *listener,
+                  struct fault *fault)
 {
     if (!limits_set(sandbox->role, room, fault))
         return false;
@@ -74,12 +75,25 @@ bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *roo
         return false;
     if (facts->landlock >= SANDBOX_LANDLOCK_FLOOR && !landlock_confine(sandbox, room, fault) && strict)
         return false;
-    return sandbox->filter.length == 0 || seccomp_install(&sandbox->filter, false, fault) || !strict;
+    return sandbox->filter.length == 0 || seccomp_install(&sandbox->filter, false, listener, fault) ||
+           !strict;
+}
+
+bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault)
+{
+    return enter(sandbox, room, NULL, fault);
+}
+
+bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_room *room, int *listener,
+                           struct fault *fault)
+{
+    *listener = -1;
+    return enter(sandbox, room, seccomp_can_ask() ? listener : NULL, fault);
 }
 
 bool sandbox_tighten(const struct sandbox *sandbox, struct fault *fault)
 {
-    return sandbox->tightening.length == 0 || seccomp_install(&sandbox->tightening, true, fault) ||
+    return sandbox->tightening.length == 0 || seccomp_install(&sandbox->tightening, true, NULL, fault) ||
            sandbox->mode != SANDBOX_REQUIRE;
 }
 

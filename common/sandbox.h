@@ -29,6 +29,9 @@ enum sandbox_role {
     SANDBOX_WORKER,  /* its tree; one connection, then none (sandbox_tighten) */
     SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
     SANDBOX_COMMAND, /* `agentos exec`: a worker's, and the system's programs can be read and executed */
+    SANDBOX_AUDITOR, /* agentos-audit: what was open before, and not one file more */
+    SANDBOX_CHECKER, /* the operator's checker: the system's programs, and what the room names; nothing is written.
+                        It may fork, but each fork is asked of whoever has the listener (sandbox_enter_watched) */
     SANDBOX_ROLES
 };
 
@@ -37,6 +40,7 @@ struct sandbox_room {
     const char *tree;            /* the folder that it may write; NULL: none */
     const char *const *readable; /* more files and folders to read, NULL at the end; NULL: none. Missing ones
                                            are passed over */
+    const char *const *executable;    /* likewise, and to execute */
     int64_t memory_bytes, open_files; /* 0: no limit of ours */
 };
 
@@ -56,6 +60,12 @@ bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault);
 /* The calling process, which must have one thread, is in the sandbox from here on, for good, with all that it will
  * fork or execute. False and fault: it is not, or not wholly: it must end without touching anything. */
 bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault);
+
+/* For SANDBOX_CHECKER: the same, and *listener is a new descriptor (closed by exec), which the kernel asks at every
+ * fork (seccomp_unotify(2)); when nobody holds it any more, each fork is refused. -1: there is none, as this kernel or
+ * mode has no such thing; then with a filter no fork is allowed at all. */
+bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_room *room, int *listener,
+                           struct fault *fault);
 
 /* The second step, over all threads: no socket can be made or connected any more, no thread and no process started,
  * standard error only be written. False and fault as above. */

@@ -59,7 +59,7 @@ enum {
     SCOPE_SIGNAL = 1 << 1,
 };
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND))
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER))
 
 /* What the kernel can withhold, by its ABI. Whatever is withheld and in no rule is refused. */
 static const struct {
@@ -70,7 +70,7 @@ static const struct {
     {1, EVERYBODY, {.files = REFER - 1}},
     {2, EVERYBODY, {.files = REFER}},
     {3, EVERYBODY, {.files = TRUNCATE}},
-    {4, FOR(WORKER) | FOR(COMMAND), {.net = BIND_TCP | CONNECT_TCP}},
+    {4, EVERYBODY & ~FOR(GATEWAY), {.net = BIND_TCP | CONNECT_TCP}},
     {4, FOR(GATEWAY), {.net = BIND_TCP}},
     {5, EVERYBODY, {.files = IOCTL_DEV}},
     {6, EVERYBODY, {.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL}},
@@ -99,18 +99,18 @@ static const struct {
     {FOR(GATEWAY), "/usr/lib", READ}, /* name service modules are loaded when first asked */
     {FOR(GATEWAY), "/lib", READ},
     {FOR(GATEWAY), "/lib64", READ},
-    {FOR(COMMAND), "/usr", READ | EXECUTE},
-    {FOR(COMMAND), "/bin", READ | EXECUTE},
-    {FOR(COMMAND), "/sbin", READ | EXECUTE},
-    {FOR(COMMAND), "/lib", READ | EXECUTE},
-    {FOR(COMMAND), "/lib64", READ | EXECUTE},
-    {FOR(COMMAND), "/etc/alternatives", READ},
-    {FOR(GATEWAY) | FOR(COMMAND), "/etc/ld.so.cache", READ},
-    {FOR(GATEWAY) | FOR(COMMAND), "/etc/localtime", READ},
-    {FOR(GATEWAY) | FOR(COMMAND), "/dev/urandom", READ_FILE},
-    {FOR(COMMAND), "/dev/random", READ_FILE},
-    {FOR(COMMAND), "/dev/zero", READ_FILE},
-    {FOR(COMMAND), "/dev/null", READ_FILE | WRITE_FILE | TRUNCATE},
+    {FOR(COMMAND) | FOR(CHECKER), "/usr", READ | EXECUTE},
+    {FOR(COMMAND) | FOR(CHECKER), "/bin", READ | EXECUTE},
+    {FOR(COMMAND) | FOR(CHECKER), "/sbin", READ | EXECUTE},
+    {FOR(COMMAND) | FOR(CHECKER), "/lib", READ | EXECUTE},
+    {FOR(COMMAND) | FOR(CHECKER), "/lib64", READ | EXECUTE},
+    {FOR(COMMAND) | FOR(CHECKER), "/etc/alternatives", READ},
+    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), "/etc/ld.so.cache", READ},
+    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), "/etc/localtime", READ},
+    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), "/dev/urandom", READ_FILE},
+    {FOR(COMMAND) | FOR(CHECKER), "/dev/random", READ_FILE},
+    {FOR(COMMAND) | FOR(CHECKER), "/dev/zero", READ_FILE},
+    {FOR(COMMAND) | FOR(CHECKER), "/dev/null", READ_FILE | WRITE_FILE | TRUNCATE},
     {FOR(COMMAND), "/dev/tty", READ_FILE | WRITE_FILE | IOCTL_DEV},
 };
 
@@ -167,6 +167,9 @@ static bool allow_all(const struct sandbox *sandbox, const struct sandbox_room *
             return false;
     for (const char *const *path = room->readable; path && *path; path++)
         if (!allow(rules, withheld, *path, READ, false, fault))
+            return false;
+    for (const char *const *path = room->executable; path && *path; path++)
+        if (!allow(rules, withheld, *path, READ | EXECUTE, false, fault))
             return false;
     uint64_t tree = sandbox->role == SANDBOX_COMMAND ? TREE | EXECUTE : TREE;
     return !room->tree || allow(rules, withheld, room->tree, tree, true, fault);

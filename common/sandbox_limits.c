@@ -38,20 +38,30 @@ enum { CAPABILITIES_MAX = 64 };
  * under this limit too. */
 #define FILE_MOST ((rlim_t)16 << 30)
 
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER))
+#define AUDITS    (FOR(AUDITOR) | FOR(CHECKER))
+
+/* An auditor's: seconds of CPU for one process, and address space, for memory that it shares with its own children
+ * doesn't count as data. */
+enum { AUDIT_CPU_SECONDS = 10 };
+#define AUDIT_SPACE ((rlim_t)1 << 30)
+
 /* There is no RLIMIT_NPROC: it counts all processes of the user, other agents' and other containers' too. That a worker
- * starts nothing is seccomp's affair. */
+ * starts nothing is seccomp's affair; that a checker starts only so many, its launcher's (worker/audit/launch.h). */
 static const struct {
     unsigned roles;
     __rlimit_resource_t resource;
     rlim_t most;
     const char *name;
 } limits[] = {
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_CORE, 0, "RLIMIT_CORE"},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_FSIZE, FILE_MOST, "RLIMIT_FSIZE"},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK"},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_MSGQUEUE, 0, "RLIMIT_MSGQUEUE"},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_RTPRIO, 0, "RLIMIT_RTPRIO"},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), RLIMIT_NICE, 0, "RLIMIT_NICE"},
+    {EVERYBODY, RLIMIT_CORE, 0, "RLIMIT_CORE"},
+    {EVERYBODY & ~AUDITS, RLIMIT_FSIZE, FILE_MOST, "RLIMIT_FSIZE"},
+    {AUDITS, RLIMIT_FSIZE, 0, "RLIMIT_FSIZE"},
+    {AUDITS, RLIMIT_CPU, AUDIT_CPU_SECONDS, "RLIMIT_CPU"},
+    {EVERYBODY, RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK"},
+    {EVERYBODY, RLIMIT_MSGQUEUE, 0, "RLIMIT_MSGQUEUE"},
+    {EVERYBODY, RLIMIT_RTPRIO, 0, "RLIMIT_RTPRIO"},
+    {EVERYBODY, RLIMIT_NICE, 0, "RLIMIT_NICE"},
 };
 
 /* Never above what the process has. */
@@ -78,8 +88,11 @@ bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct 
             return false;
     if (room->open_files > 0 && !lower(RLIMIT_NOFILE, (rlim_t)room->open_files, "RLIMIT_NOFILE", fault))
         return false;
-    return room->memory_bytes <= 0 || SHADOWED ||
-           lower(RLIMIT_DATA, (rlim_t)room->memory_bytes, "RLIMIT_DATA", fault);
+    if (SHADOWED)
+        return true;
+    if ((AUDITS & 1u << role) && !lower(RLIMIT_AS, AUDIT_SPACE, "RLIMIT_AS", fault))
+        return false;
+    return room->memory_bytes <= 0 || lower(RLIMIT_DATA, (rlim_t)room->memory_bytes, "RLIMIT_DATA", fault);
 }
 
 /* --- privileges --- */

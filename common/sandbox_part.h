@@ -30,8 +30,9 @@ bool landlock_confine(const struct sandbox *sandbox, const struct sandbox_room *
 /* sandbox_seccomp.c */
 bool seccomp_there(void); /* false and errno */
 bool seccomp_compile(enum sandbox_role role, bool tightening, struct program *program, struct fault *fault);
-/* all_threads: those that run already too. */
-bool seccomp_install(const struct program *program, bool all_threads, struct fault *fault);
+/* all_threads: those that run already too. listener: NULL, or it gets the descriptor that the filter asks. */
+bool seccomp_install(const struct program *program, bool all_threads, int *listener, struct fault *fault);
+bool seccomp_can_ask(void); /* a filter can ask a listener */
 
 /* sandbox_limits.c */
 bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct fault *fault);

@@ -28,9 +28,15 @@
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
 #define OWN_PID   0x5eed1d00u
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND))
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER))
 
-enum verdict { ALLOW, REFUSE, ABSENT /* ENOSYS */, PRETEND /* answered 0, not done */ };
+enum verdict {
+    ALLOW,
+    REFUSE,
+    ABSENT /* ENOSYS */,
+    PRETEND /* answered 0, not done */,
+    ASK /* the listener */
+};
 
 struct condition {
     unsigned place;
@@ -186,47 +192,30 @@ static const char *const plain_socket[] = {
     "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername",
 };
 
+/* All that a program needs which reads its input, thinks and prints: descriptors that it has, memory, its end. */
+static const char *const plain_auditor[] = {
+    "read",           "readv",        "write",      "writev",       "close",
+    "lseek",          "fstat",        "newfstatat", "brk",          "munmap",
+    "mremap",         "madvise",      "futex",      "rt_sigaction", "rt_sigreturn",
+    "rt_sigprocmask", "exit",         "exit_group", "getpid",       "gettid",
+    "clock_gettime",  "gettimeofday", "time",       "getrandom",    "restart_syscall",
+    "sched_yield",
+};
+
+/* A command of the operator's may be moved between sessions and groups; a checker stays in its own, by which it is
+ * killed with all that it started. */
+static const char *const plain_job[] = {"fork", "vfork", "setsid", "setpgid"};
+
 static const char *const plain_command[] = {
-    "execve",
-    "fork",
-    "vfork",
-    "wait4",
-    "waitid",
-    "dup2",
-    "dup3",
-    "pipe",
-    "chdir",
-    "fchdir",
-    "setsid",
-    "setpgid",
-    "getpriority",
-    "sendfile",
-    "splice",
-    "tee",
-    "alarm",
-    "setitimer",
-    "getitimer",
-    "pause",
-    "epoll_create",
-    "eventfd",
-    "arch_prctl",
-    "close_range",
-    "statfs",
-    "symlink",
-    "symlinkat",
-    "sched_getscheduler",
-    "sched_getparam",
-    "getxattr",
-    "lgetxattr",
-    "fgetxattr",
-    "listxattr",
-    "llistxattr",
-    "flistxattr",
-    "timer_create",
-    "timer_settime",
-    "timer_delete",
-    "get_robust_list",
-    "getrlimit",
+    "execve",         "wait4",        "waitid",          "dup2",
+    "dup3",           "pipe",         "chdir",           "fchdir",
+    "getpriority",    "sendfile",     "splice",          "tee",
+    "alarm",          "setitimer",    "getitimer",       "pause",
+    "epoll_create",   "eventfd",      "arch_prctl",      "close_range",
+    "statfs",         "symlink",      "symlinkat",       "sched_getscheduler",
+    "sched_getparam", "getxattr",     "lgetxattr",       "fgetxattr",
+    "listxattr",      "llistxattr",   "flistxattr",      "timer_create",
+    "timer_settime",  "timer_delete", "get_robust_list", "getrlimit",
 };
 
 /* Modes, owners and time stamps of any path can be changed past Landlock. libgit2 and others set them as a matter of
@@ -248,8 +237,8 @@ static const char *const absent[] = {"clone3"};
 
 static const struct rule conditional[] = {
     /* Memory that can be executed comes from files that were loaded before, or, for commands, from files at all. */
-    {FOR(WORKER), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC, 0)}},
-    {FOR(WORKER), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC, 0)}},
+    {FOR(WORKER) | FOR(AUDITOR), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC, 0)}},
+    {FOR(WORKER) | FOR(AUDITOR), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC, 0)}},
     {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, 0)}},
     {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)}},
     {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, PROT_WRITE)}},
@@ -260,10 +249,13 @@ static const struct rule conditional[] = {
 
     {FOR(WORKER) | FOR(GATEWAY), ALLOW, "clone", 1, {BITS(0, THREAD | NAMESPACES, THREAD)}},
     {FOR(COMMAND), ALLOW, "clone", 1, {BITS(0, NAMESPACES, 0)}},
+    {FOR(CHECKER), ASK, "clone", 1, {BITS(0, NAMESPACES, 0)}},
+    {FOR(CHECKER), ASK, "fork", 0, {{0}}},
+    {FOR(CHECKER), ASK, "vfork", 0, {{0}}},
 
     /* abort() and the like; a command's children are many, so there Landlock (ABI 6) must do */
-    {FOR(WORKER) | FOR(GATEWAY), ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
-    {FOR(WORKER) | FOR(GATEWAY), ALLOW, "kill", 1, {IS(0, OWN_PID)}},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR), ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR), ALLOW, "kill", 1, {IS(0, OWN_PID)}},
 
     {EVERYBODY, ALLOW, "prlimit64", 1, {IS(0, 0)}},
     {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_SET_NAME)}},
@@ -311,14 +303,13 @@ static const struct rule conditional[] = {
     {FOR(GATEWAY), ALLOW, "socket", 2, {IS(0, AF_NETLINK), IS(2, 0)}},
     {FOR(GATEWAY), ALLOW, "connect", 0, {{0}}},
     {FOR(GATEWAY), ALLOW, "bind", 0, {{0}}},
-    {EVERYBODY, ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
 };
 
 /* --- the second step of a worker's --- */
 
-/* `start nothing but its auditor`: nothing is started here. An auditor is best started by the zygote on the
- * supervisor's word, beside the worker; were it the worker's own child, fork and execve would belong to the first list
- * and a check of what is executed to Landlock's EXECUTE on one file. */
+/* `start nothing but its auditor`: nothing is started here. The auditor is started by the supervisor on the worker's
+ * word (supervisor/audit.h), beside it and in a sandbox of its own. */
 static const char *const refused_later[] = {
     "socket", "socketpair", "connect", "clone", "fork", "vfork", "seccomp", "sched_setaffinity",
 };
@@ -335,7 +326,8 @@ static const char *const refused_on_log[] = {
 static const uint32_t actions[] = {[ALLOW] = SCMP_ACT_ALLOW,
                                    [REFUSE] = SCMP_ACT_ERRNO(EPERM),
                                    [ABSENT] = SCMP_ACT_ERRNO(ENOSYS),
-                                   [PRETEND] = SCMP_ACT_ERRNO(0)};
+                                   [PRETEND] = SCMP_ACT_ERRNO(0),
+                                   [ASK] = SCMP_ACT_NOTIFY};
 
 /* A call that this architecture doesn't have, or this libseccomp doesn't know, can be on no list: then the default
  * holds. When it was to be refused while all else is allowed, that fails closed in the caller: false. */
@@ -361,24 +353,41 @@ static bool add_names(scmp_filter_ctx filter, enum verdict verdict, const char *
     return true;
 }
 
-#define ADD(filter, verdict, names) add_names(filter, verdict, names, sizeof(names) / sizeof *(names))
+static const struct {
+    unsigned roles;
+    enum verdict verdict;
+    const char *const *names;
+    size_t count;
+} lists[] = {
+#define LIST(roles, verdict, names)                                                                          \
+    {                                                                                                        \
+        roles, verdict, names, sizeof(names) / sizeof *(names)                                               \
+    }
+    LIST(EVERYBODY & ~FOR(AUDITOR), ALLOW, plain),
+    LIST(EVERYBODY & ~FOR(AUDITOR), PRETEND, pretended),
+    LIST(FOR(AUDITOR), ALLOW, plain_auditor),
+    LIST(EVERYBODY, ABSENT, absent),
+    LIST(FOR(WORKER) | FOR(GATEWAY), ALLOW, plain_socket),
+    LIST(FOR(COMMAND) | FOR(CHECKER), ALLOW, plain_command),
+    LIST(FOR(COMMAND), ALLOW, plain_job),
+#undef LIST
+};
 
 static bool allow_listed(scmp_filter_ctx filter, enum sandbox_role role)
 {
-    bool added = ADD(filter, ALLOW, plain) && ADD(filter, PRETEND, pretended) && ADD(filter, ABSENT, absent);
-    if (role != SANDBOX_COMMAND)
-        added = added && ADD(filter, ALLOW, plain_socket);
-    else
-        added = added && ADD(filter, ALLOW, plain_command);
+    bool added = true, can_ask = seccomp_can_ask();
+    for (size_t i = 0; added && i < sizeof lists / sizeof *lists; i++)
+        if (lists[i].roles & 1u << role)
+            added = add_names(filter, lists[i].verdict, lists[i].names, lists[i].count);
     for (size_t i = 0; added && i < sizeof conditional / sizeof *conditional; i++)
-        if (conditional[i].roles & 1u << role)
+        if ((conditional[i].roles & 1u << role) && (can_ask || conditional[i].verdict != ASK))
             added = add(filter, &conditional[i]);
     return added;
 }
 
 static bool refuse_listed(scmp_filter_ctx filter)
 {
-    bool added = ADD(filter, REFUSE, refused_later);
+    bool added = add_names(filter, REFUSE, refused_later, sizeof refused_later / sizeof *refused_later);
     for (size_t i = 0; added && i < sizeof refused_on_log / sizeof *refused_on_log; i++)
         added = add(filter, &(struct rule){.verdict = REFUSE,
                                            .call = refused_on_log[i],
@@ -426,6 +435,12 @@ bool seccomp_there(void)
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0;
 }
 
+bool seccomp_can_ask(void)
+{
+    const uint32_t wanted = SECCOMP_RET_USER_NOTIF;
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0;
+}
+
 static struct sock_filter *with_own_pid(const struct program *program)
 {
     struct sock_filter *code = memory_new(program->length, sizeof *code);
@@ -436,12 +451,18 @@ static struct sock_filter *with_own_pid(const struct program *program)
     return code;
 }
 
-bool seccomp_install(const struct program *program, bool all_threads, struct fault *fault)
+bool seccomp_install(const struct program *program, bool all_threads, int *listener, struct fault *fault)
 {
     OWNED struct sock_filter *code = with_own_pid(program);
     struct sock_fprog filter = {.len = (unsigned short)program->length, .filter = code};
-    unsigned flags = all_threads ? SECCOMP_FILTER_FLAG_TSYNC : 0;
+    unsigned flags = all_threads ? SECCOMP_FILTER_FLAG_TSYNC
+                     : listener  ? SECCOMP_FILTER_FLAG_NEW_LISTENER
+                                 : 0;
     long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+    if (listener && result >= 0) {
+        *listener = (int)result;
+        return true;
+    }
     if (result > 0) /* the thread that could not be brought along */
         return fault_set(fault, "thread %ld stays outside the system call filter", result);
     return result == 0 || fault_errno(fault, "cannot install the system call filter");
