@@ -18,8 +18,9 @@
 enum { COMMIT_TEXT = 41 /* 40 hex digits and a NUL */ };
 
 enum change_kind {
-    CHANGE_WRITE,          /* tree and work tree get this text */
-    CHANGE_REMOVE,         /* removed from tree and work tree */
+    CHANGE_WRITE, /* tree and work tree get this text */
+    CHANGE_REMOVE, /* removed from tree and work tree; a file that git doesn't know (a delivered envelope) goes only
+                      while it still has this text, so that a redo never takes one that came later under its name */
     CHANGE_RECORD,         /* the tree gets this text; the work tree has it already (people's edits) */
     CHANGE_RECORD_REMOVED, /* removed from the tree; it is gone from the work tree already */
     CHANGE_UNTRACK,        /* removed from the tree, stays in the work tree (.git/info/exclude covers it) */
@@ -28,7 +29,7 @@ enum change_kind {
 struct change {
     enum change_kind kind;
     const char *path; /* relative to the tree, no "..", parents are made */
-    const char *text; /* for WRITE and RECORD */
+    const char *text; /* for WRITE and RECORD; for REMOVE see there */
     size_t length;
 };
 

@@ -23,14 +23,16 @@ static const char config[] = "[core]\n"
                              "\tlogallrefupdates = false\n"
                              "\ttrustctime = false\n";
 
-/* Outputs are committed by the agent, each with its task; old ones leave the tree and stay on disk. */
+/* Outputs are committed by the agent, each with its task; old ones leave the tree and stay on disk, and so do archived
+ * envelopes. What is delivered is not the agent's yet, and is never committed where it lies. */
 #define EXCLUDE_NOTES "/.agentos/\n"
-static const char exclude[] = EXCLUDE_NOTES "/outputs/\n"
-                                            "/.git.damaged-*\n" /* a repository that was set aside */
-                                            "*.swp\n"
-                                            "*~\n"
-                                            ".#*\n"
-                                            ".*.new-*\n";
+#define EXCLUDE_POST  "/iac/*/\n"
+static const char exclude[] =
+    EXCLUDE_NOTES "/outputs/\n" EXCLUDE_POST "/.git.damaged-*\n" /* a repository that was set aside */
+                  "*.swp\n"
+                  "*~\n"
+                  ".#*\n"
+                  ".*.new-*\n";
 
 static const char head[] = "ref: refs/heads/main\n";
 
@@ -66,17 +68,23 @@ static bool make_parts(int folder, struct fault *fault)
     return true;
 }
 
-/* The worker's notes must not show in people's `git status`, in a repository that came from elsewhere as well. */
-static void exclude_notes(struct history *history)
+/* The worker's notes and the post must not show in people's `git status`, in a repository that came from elsewhere or
+ * from a version before as well. */
+static void exclude_own(struct history *history)
 {
+    static const char *const wanted[] = {EXCLUDE_NOTES, EXCLUDE_POST};
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(history->git, "info/exclude", 1024 * 1024, &text, &length, NULL, NULL) == 1 &&
-        !strstr(text, EXCLUDE_NOTES)) {
+    if (files_read(history->git, "info/exclude", 1024 * 1024, &text, &length, NULL, NULL) != 1)
+        return;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (strstr(text, wanted[i]))
+            continue;
+        OWNED char *line = memory_print("\n%s", wanted[i]);
         OWNED_FD int fd = openat(history->git, "info/exclude", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0 || !files_write_all(fd, "\n" EXCLUDE_NOTES, strlen(EXCLUDE_NOTES) + 1))
+        if (fd < 0 || !files_write_all(fd, line, strlen(line)))
             log_warn("agent", history->agent,
-                     "git will show .agentos/, since .git/info/exclude can't be written");
+                     "git will show files of the worker's, since .git/info/exclude can't be written");
     }
 }
 
@@ -108,7 +116,7 @@ int skeleton_make(struct history *history, struct fault *fault)
     }
     if (!make_parts(history->git, fault))
         return errno == ENOTDIR || errno == EEXIST || errno == ELOOP ? 0 : -1;
-    exclude_notes(history);
+    exclude_own(history);
     return 1;
 }
 

@@ -269,7 +269,8 @@ static bool do_step(struct history *history, struct work *work, struct tree_set 
         step->mode = FILE_MODE;
     if (removes(step->kind)) {
         if (!there)
-            return true;
+            return step->length == 0 ||
+                   object_hash(GIT_OBJECT_BLOB, step->text, step->length, &step->before, fault);
         entry_remove(&folder->raw, name, strlen(name));
     } else {
         if (!object_hash(GIT_OBJECT_BLOB, step->text, step->length, &step->after, fault))

@@ -53,9 +53,13 @@ static void place_close(struct place *place)
         close(place->folder);
 }
 
-/* What only programs write: the caller is the authority, whatever stands there. */
+/* What only this program writes: the caller is the authority, whatever stands there. What the supervisor delivers is
+ * not: an envelope may have come back under its name (a dead letter that was put on its way again). */
 static bool ours_alone(const char *path)
 {
+    if (strncmp(path, TREE_INBOX "/", sizeof TREE_INBOX) == 0 ||
+        strncmp(path, TREE_HANDOFFS "/", sizeof TREE_HANDOFFS) == 0)
+        return false;
     return strncmp(path, "iac/", 4) == 0 || strcmp(path, TREE_CARD) == 0 || strcmp(path, TREE_QUEUE) == 0;
 }
 

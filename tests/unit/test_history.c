@@ -1,6 +1,8 @@
 /* What a commit promises, looked at with the real git. */
 #include "tests/unit/history_fixture.h"
 
+#include "worker/journal.h"
+
 static void test_a_commit_leaves_a_repository_that_git_finds_clean(void **state)
 {
     struct scratch *scratch = *state;
@@ -188,6 +190,37 @@ static void test_a_folder_becomes_a_file_and_back(void **state)
     assert_clean(scratch);
 }
 
+static const struct change delivered_is_done[] = {{CHANGE_WRITE, "iac/archive/a.md", "done\n", 5},
+                                                  {CHANGE_REMOVE, "iac/handoffs/a.md", "work\n", 5}};
+
+static void test_a_delivered_file_goes_with_the_commit_and_never_shows_in_git(void **state)
+{
+    struct scratch *scratch = *state;
+    shell(scratch, "mkdir -p iac/handoffs; echo work > iac/handoffs/a.md; echo other > iac/handoffs/b.md");
+    assert_true(commit_changes(scratch, "a", delivered_is_done, 2, NULL));
+    assert_clean(scratch);
+    assert_string_equal(shell(scratch, "git ls-files; ls iac/handoffs"), "iac/archive/a.md\nb.md");
+}
+
+static void test_a_delivered_file_that_somebody_changed_stays(void **state)
+{
+    struct scratch *scratch = *state;
+    shell(scratch, "mkdir -p iac/handoffs; echo edited > iac/handoffs/a.md");
+    assert_true(commit_changes(scratch, "a", delivered_is_done, 2, NULL));
+    assert_string_equal(shell(scratch, "cat iac/handoffs/a.md iac/archive/a.md"), "edited\ndone");
+}
+
+static void test_a_redo_after_a_power_cut_takes_no_file_that_came_later_under_the_same_name(void **state)
+{
+    struct scratch *scratch = *state;
+    shell(scratch, "mkdir -p iac/handoffs; echo work > iac/handoffs/a.md");
+    assert_true(commit_changes(scratch, "a", delivered_is_done, 2, NULL));
+    shell(scratch, "echo again > iac/handoffs/a.md; rm iac/archive/a.md");
+    journal_boot_is("");
+    scratch_reopen(scratch);
+    assert_string_equal(shell(scratch, "cat iac/handoffs/a.md iac/archive/a.md"), "again\ndone");
+}
+
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
 
 int main(void)
@@ -206,6 +239,9 @@ int main(void)
         PROMISE(test_a_planted_link_is_never_written_through),
         PROMISE(test_reading_gives_what_head_has),
         PROMISE(test_a_folder_becomes_a_file_and_back),
+        PROMISE(test_a_delivered_file_goes_with_the_commit_and_never_shows_in_git),
+        PROMISE(test_a_delivered_file_that_somebody_changed_stays),
+        PROMISE(test_a_redo_after_a_power_cut_takes_no_file_that_came_later_under_the_same_name),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }
