@@ -1,9 +1,13 @@
 #include "supervisor/relay.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/utf8.h"
+
+enum { ASK_REST = 1024 /* bytes of an ASK without its two texts: more than enough */ };
 
 struct question {
     void *asker;
@@ -61,10 +65,53 @@ static void give_up(struct relay *relay, struct question **at)
     drop(relay, at);
 }
 
+static void add_piece(struct buffer *prompt, const struct buffer *piece, size_t limit)
+{
+    static const char cut[] = "\n[… cut here: there is no room for more]";
+    if (piece->length == 0)
+        buffer_text(prompt, "None.");
+    else if (piece->length <= limit)
+        buffer_add(prompt, piece->data, piece->length);
+    else {
+        buffer_add(prompt, piece->data, utf8_cut(piece->data, piece->length, limit - sizeof cut));
+        buffer_text(prompt, cut);
+    }
+}
+
+/* Peers and segments go into the prompt only here, made anew each time the question goes out. A worker that gives
+ * places outside its prompt gets nothing put in. */
+static void complete(struct relay *relay, const struct question *question, struct buffer *prompt)
+{
+    OWNED_BUFFER struct buffer peers = {0}, segments = {0};
+    size_t length = strlen(question->system), at = 0;
+    const struct piece {
+        uint64_t place;
+        const struct buffer *text;
+        size_t limit;
+    } both[] = {{question->peers_at, &peers, RELAY_PEERS_MAX},
+                {question->segments_at, &segments, RELAY_SEGMENTS_MAX}};
+    size_t first = question->segments_at < question->peers_at;
+    if (relay->owner.surroundings)
+        relay->owner.surroundings(question->asker, &peers, &segments);
+    bool room =
+        length + strlen(question->task) + RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX + ASK_REST < MESSAGE_MAX;
+    for (size_t i = 0; i < 2 && room; i++) {
+        const struct piece *piece = &both[i ^ first];
+        if (piece->place > length)
+            continue;
+        buffer_add(prompt, question->system + at, (size_t)piece->place - at);
+        add_piece(prompt, piece->text, piece->limit);
+        at = (size_t)piece->place;
+    }
+    buffer_text(prompt, question->system + at);
+}
+
 static bool send_out(struct relay *relay, struct question *question)
 {
-    message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, question->system,
-                 question->task, MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+    OWNED_BUFFER struct buffer prompt = {0};
+    complete(relay, question, &prompt);
+    message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, prompt.data, question->task,
+                 MESSAGE_NOWHERE, MESSAGE_NOWHERE);
     if (!relay->owner.to_gateway(relay->owner.context, &relay->message))
         return false;
     question->askings++;

@@ -15,11 +15,19 @@
 
 struct relay;
 
-enum { RELAY_ASKS_PER_AGENT = 64, RELAY_ASKINGS = 3 };
+enum {
+    RELAY_ASKS_PER_AGENT = 64,
+    RELAY_ASKINGS = 3,
+    RELAY_PEERS_MAX = 8 * 1024, /* the worker's budget leaves so much room (worker/prompt.c) */
+    RELAY_SEGMENTS_MAX = 16 * 1024,
+};
 
 struct relay_owner {
     bool (*to_gateway)(void *context, const struct buffer *message); /* false: it isn't there now */
     void (*to_worker)(void *asker, const struct buffer *message);
+    /* The texts for {{peers}} and {{segments}} of this asker's prompt, as things stand now, added to two empty buffers;
+     * what is over RELAY_PEERS_MAX and RELAY_SEGMENTS_MAX is cut off. NULL: there is nothing to tell. */
+    void (*surroundings)(void *asker, struct buffer *peers, struct buffer *segments);
     void *context;
 };
 

@@ -107,12 +107,13 @@ static void ask(struct worker *worker)
     const struct prompt_input input = {
         .tree = worker->tree, .learning = worker->learning, .task = worker->task.text};
     buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
-    prompt_build(&input, &prompt, &worker->prompt_problems);
+    struct prompt_places places;
+    prompt_build(&input, &prompt, &places, &worker->prompt_problems);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, worker->task.id, 0);
     worker->phase = PHASE_ASKED;
     worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, worker->task.text,
-               MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+               places.peers, places.segments);
 }
 
 static bool begin(struct worker *worker, const struct block *block)

@@ -5,6 +5,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/message.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "worker/markdown.h"
@@ -54,7 +55,8 @@ const char prompt_default_template[] =
 /* The budget. What the agent is comes first and whole, as far as it is of a sane size; then what it wants, has
  * lived through and is told, each with a share; the skills' summaries and the nearest bodies get all that is left,
  * so that a young agent with little else has room for them. Shares in bytes; a piece that the template doesn't ask
- * for costs nothing. 64 KiB in all; without skills the shares sum up to 44. */
+ * for costs nothing. 80 KiB in all; without skills the shares sum up to 60. Peers and segments are put in by the
+ * supervisor, who alone knows them: their shares are kept free. */
 enum piece {
     PIECE_PERSONA,
     PIECE_CONSTRAINTS,
@@ -77,9 +79,9 @@ static const struct {
     [PIECE_GOALS] = {"goals", 4 * 1024},
     [PIECE_REWARDS] = {"rewards", 5 * 1024},
     [PIECE_REFLECTIONS] = {"reflections", 5 * 1024},
-    [PIECE_SEGMENTS] = {"segments", 6 * 1024},
-    [PIECE_MESSAGES] = {"messages", 6 * 1024},
-    [PIECE_PEERS] = {"peers", 4 * 1024},
+    [PIECE_SEGMENTS] = {"segments", PROMPT_SEGMENTS},
+    [PIECE_MESSAGES] = {"messages", PROMPT_MESSAGES},
+    [PIECE_PEERS] = {"peers", PROMPT_PEERS},
     [PIECE_SKILLS] = {"skills", PROMPT_BUDGET},
 };
 
@@ -157,18 +159,14 @@ static void fill(enum piece piece, const struct prompt_input *input, size_t budg
     case PIECE_REFLECTIONS:
         learning_prompt_reflections(input->learning, budget, out);
         break;
-    case PIECE_SEGMENTS:
-        add_text(input->segments, out);
-        break;
     case PIECE_MESSAGES:
         add_text(input->messages, out);
-        break;
-    case PIECE_PEERS:
-        add_text(input->peers, out);
         break;
     case PIECE_SKILLS:
         learning_prompt_skills(input->learning, input->task, budget, out);
         break;
+    case PIECE_SEGMENTS:
+    case PIECE_PEERS:
     case PIECE_COUNT:
         break;
     }
@@ -214,13 +212,26 @@ static void fill_all(const struct prompt_input *input, const size_t used[PIECE_C
         if (piece != PIECE_SKILLS && budget > pieces[piece].share)
             budget = pieces[piece].share;
         fill(piece, input, budget, &filled[piece], problems);
-        size_t cost = filled[piece].length * used[piece];
+        bool elsewhere = piece == PIECE_SEGMENTS || piece == PIECE_PEERS;
+        size_t cost = elsewhere ? pieces[piece].share : filled[piece].length * used[piece];
         left = cost < left ? left - cost : 0;
     }
 }
 
-void prompt_build(const struct prompt_input *input, struct buffer *out, struct buffer *problems)
+/* Where the supervisor puts its text: at the first place that asks for it. */
+static void note_place(enum piece piece, const struct buffer *out, struct prompt_places *places)
 {
+    uint64_t *place = piece == PIECE_PEERS      ? &places->peers
+                      : piece == PIECE_SEGMENTS ? &places->segments
+                                                : NULL;
+    if (place && *place == MESSAGE_NOWHERE)
+        *place = out->length;
+}
+
+void prompt_build(const struct prompt_input *input, struct buffer *out, struct prompt_places *places,
+                  struct buffer *problems)
+{
+    *places = (struct prompt_places){MESSAGE_NOWHERE, MESSAGE_NOWHERE};
     OWNED char *owned = NULL;
     const char *template = template_text(input, &owned, problems);
     struct buffer filled[PIECE_COUNT] = {0};
@@ -235,6 +246,7 @@ void prompt_build(const struct prompt_input *input, struct buffer *out, struct b
             continue;
         }
         buffer_add(out, from, (size_t)(at - from));
+        note_place(piece, out, places);
         buffer_add(out, filled[piece].data, filled[piece].length);
         from = at += placeholder_length;
     }

@@ -2,22 +2,36 @@
 #ifndef AGENTOS_WORKER_PROMPT_H
 #define AGENTOS_WORKER_PROMPT_H
 
+#include <stdint.h>
+
 #include "common/buffer.h"
 #include "worker/learning.h"
 
-enum { PROMPT_BUDGET = 64 * 1024 /* bytes of the filled template; the task comes on top */ };
+enum {
+    PROMPT_BUDGET =
+        80 * 1024 /* bytes of the filled template with peers and segments; the task comes on top */
+};
 
 struct prompt_input {
     int tree;
     const struct learning *learning;
-    const char *task;                        /* what relevance is measured against */
-    const char *segments, *messages, *peers; /* ready-made texts, NULL or "" for none */
+    const char *task;     /* what relevance is measured against */
+    const char *messages; /* ready-made text, NULL or "" for none */
 };
+
+/* Where in the filled text {{peers}} and {{segments}} belong, as byte offsets; MESSAGE_NOWHERE: the template doesn't
+ * ask for it. The supervisor puts the texts in; the budget leaves PROMPT_PEERS and PROMPT_SEGMENTS bytes for them. */
+struct prompt_places {
+    uint64_t peers, segments;
+};
+
+enum { PROMPT_PEERS = 8 * 1024, PROMPT_SEGMENTS = 16 * 1024, PROMPT_MESSAGES = 8 * 1024 };
 
 /* Fills `out`. A template that is missing, empty or unreadable is replaced by the built-in one, with a line in
  * problems. An unknown {{name}} stays as it stands. What is filled in is never looked at for placeholders again.
- * persona.md's and constraints.md's front matter is left out. */
-void prompt_build(const struct prompt_input *input, struct buffer *out, struct buffer *problems);
+ * persona.md's and constraints.md's front matter is left out. Of several {{peers}} or {{segments}} the first counts. */
+void prompt_build(const struct prompt_input *input, struct buffer *out, struct prompt_places *places,
+                  struct buffer *problems);
 
 /* Text from somebody else, fenced with a fence longer than any in it, and labelled as data. */
 void prompt_quote(struct buffer *out, const char *label, const char *text);

@@ -11,11 +11,13 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/message.h"
 #include "common/tree.h"
 #include "worker/prompt.h"
 
 static char folder[64];
 static struct prompt_input input;
+static struct prompt_places places;
 static struct learning *learning;
 static struct buffer out, problems;
 
@@ -51,7 +53,7 @@ static const char *build(void)
         learning = learning_open(input.tree, &problems);
     buffer_drop(&out, out.length);
     input.learning = learning;
-    prompt_build(&input, &out, &problems);
+    prompt_build(&input, &out, &places, &problems);
     return out.data;
 }
 
@@ -64,10 +66,21 @@ static void test_every_placeholder_is_filled(void **state)
     put(TREE_PERSONA, "---\nname: orion\n---\n\nI am.\n");
     put(TREE_CONSTRAINTS, "Never.\n");
     put(TREE_GOALS, "- [ ] grow\n");
-    input.segments = "S";
     input.messages = "M";
-    assert_string_equal(build(), "1I am.2Never.3None yet.4- grow5None yet.6None yet.7S8M9None.0");
+    assert_string_equal(build(), "1I am.2Never.3None yet.4- grow5None yet.6None yet.78M90");
     assert_int_equal(problems.length, 0);
+}
+
+static void test_peers_and_segments_are_left_out_and_their_first_places_are_told(void **state)
+{
+    (void)state;
+    put(TREE_SYSTEM_PROMPT, "Ä {{segments}}a{{goals}}{{ peers }}b{{segments}}{{peers}}");
+    assert_string_equal(build(), "Ä aNone.b");
+    assert_int_equal(places.segments, strlen("Ä "));
+    assert_int_equal(places.peers, strlen("Ä aNone."));
+    put(TREE_SYSTEM_PROMPT, "nothing of that");
+    build();
+    assert_true(places.peers == MESSAGE_NOWHERE && places.segments == MESSAGE_NOWHERE);
 }
 
 static void test_an_unknown_placeholder_stays(void **state)
@@ -145,8 +158,8 @@ static void test_nothing_makes_it_larger_than_its_budget(void **state)
     put(TREE_REWARDS, rewards.data);
     put(TREE_PERSONA, large);
     put(TREE_CONSTRAINTS, large);
-    input.segments = input.messages = input.peers = large;
-    assert_true(strlen(build()) <= PROMPT_BUDGET);
+    input.messages = large;
+    assert_true(strlen(build()) <= PROMPT_BUDGET - PROMPT_PEERS - PROMPT_SEGMENTS);
     assert_non_null(strstr(out.data, "- skill-19"));
     assert_non_null(strstr(out.data, "- t29: +1"));
     assert_non_null(strstr(out.data, "cut here"));
@@ -177,6 +190,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
     const struct CMUnitTest tests[] = {
         T(test_every_placeholder_is_filled),
+        T(test_peers_and_segments_are_left_out_and_their_first_places_are_told),
         T(test_an_unknown_placeholder_stays),
         T(test_what_is_filled_in_is_no_template),
         T(test_without_a_usable_template_the_built_in_one_counts),

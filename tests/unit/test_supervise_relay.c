@@ -67,6 +67,68 @@ static int end(void **state)
     return 0;
 }
 
+static const char *peers_text = "P", *segments_text = "S";
+
+static void surroundings(void *asker, struct buffer *peers, struct buffer *segments)
+{
+    assert_non_null(asker);
+    buffer_text(peers, peers_text);
+    buffer_text(segments, segments_text);
+}
+
+/* What the gateway is asked when a worker asks so. */
+static char *prompt_at(struct world *world, uint64_t peers_at, uint64_t segments_at)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    struct reader reader;
+    unsigned type;
+    uint64_t serial, a, b;
+    OWNED char *name = NULL, *task = NULL;
+    char *prompt = NULL;
+    message_make(&message, MESSAGE_ASK, UINT64_C(1), "orion", "system", "task", peers_at, segments_at);
+    assert_true(message_open(&reader, message.data, message.length, &type));
+    assert_true(relay_ask(world->relay, &world->orion, "orion", &reader));
+    assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
+    assert_true(message_read(&reader, MESSAGE_ASK, &serial, &name, &prompt, &task, &a, &b));
+    assert_string_equal(task, "task");
+    return prompt;
+}
+
+static void assert_prompt(struct world *world, uint64_t peers_at, uint64_t segments_at, const char *expected)
+{
+    OWNED char *prompt = prompt_at(world, peers_at, segments_at);
+    assert_string_equal(prompt, expected);
+}
+
+static void test_peers_and_segments_are_put_in_where_the_worker_says(void **state)
+{
+    struct world *world = *state;
+    assert_prompt(world, 2, 4, "syNone.stNone.em");
+    relay_free(world->relay);
+    world->relay = relay_new(&(struct relay_owner){
+        .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
+    assert_prompt(world, 2, 4, "syPstSem");
+    assert_prompt(world, 6, 0, "SsystemP");
+    assert_prompt(world, 3, 3, "sysPStem");
+    assert_prompt(world, MESSAGE_NOWHERE, MESSAGE_NOWHERE, "system");
+    assert_prompt(world, 7, 6, "systemS");
+}
+
+static void test_what_is_too_much_of_peers_and_segments_is_cut(void **state)
+{
+    struct world *world = *state;
+    OWNED char *large = memory_new(RELAY_SEGMENTS_MAX + 100, 1);
+    memset(large, 'x', RELAY_SEGMENTS_MAX + 99);
+    relay_free(world->relay);
+    world->relay = relay_new(&(struct relay_owner){
+        .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
+    peers_text = segments_text = large;
+    OWNED char *prompt = prompt_at(world, 0, 6);
+    peers_text = "P", segments_text = "S";
+    assert_in_range(strlen(prompt), RELAY_SEGMENTS_MAX, RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX + 6);
+    assert_non_null(strstr(prompt, "cut here"));
+}
+
 static bool ask(struct world *world, struct end *asker, const char *name, uint64_t serial)
 {
     OWNED_BUFFER struct buffer message = {0};
@@ -205,6 +267,8 @@ int main(void)
         TEST(test_a_question_that_kills_its_gateways_is_given_back),
         TEST(test_nobody_has_more_than_his_share_under_way),
         TEST(test_nonsense_from_the_gateway_is_known_as_such),
+        TEST(test_peers_and_segments_are_put_in_where_the_worker_says),
+        TEST(test_what_is_too_much_of_peers_and_segments_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
