@@ -14,6 +14,8 @@
  *                                              reward null: only its commit knows, its worker died
  *                                              (exit 0 for "done", 65 otherwise)
  *   {"verb":"cancel","agent","task"}           {"exit":0} or 66
+ *   {"verb":"rollback","agent","commit"}       {"exit":0,"said"} what was undone; waits for the end of the task in
+ *                                              hand; 65, 66, 75
  *   {"verb":"events"}                          {"exit":0}, and then one line an event for as long as both live:
  *       {"time":"2026-04-29T10:05:12Z","agent":NAME?,"event":EVENT,…}
  *       state            from, to
@@ -23,6 +25,7 @@
  *       waiting          what: "provider" or "storage", until: a time or "", why: a sentence
  *       problem, problem_cleared   problem: a sentence
  *       negative_streak  count: so many -1 in a row, as often as the watchdog allows or more
+ *       rolled_back      said: "COMMIT NAME(rollback): to COMMIT"
  *       gateway_started  pid
  *       reload_applied, reload_refused   said
  *       supervisor_stopping

@@ -83,6 +83,10 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                                 \
     /* supervisor -> worker: exit 0 if there is nothing at all to do; else never mind */                                       \
     X(REST, 27, SUPERVISOR, WORKER, "")                                                                                        \
+    /* supervisor -> worker: serial, a commit as a person names it: what was learned since is undone between two cycles;  \
+       answered by ROLLED: serial, exit code (sysexits.h), what was undone or why not */    \
+    X(ROLLBACK, 28, SUPERVISOR, WORKER, "nt")                                                                                  \
+    X(ROLLED, 29, WORKER, SUPERVISOR, "nnt")                                                                                   \
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task, where in the prompt (byte  \
        offsets) the supervisor puts in {{peers}} and {{segments}} (MESSAGE_NOWHERE: not at all).             \
        The supervisor sets the name from the connection. */  \

@@ -397,8 +397,20 @@ static void judge_cancel_of_dead(struct client *client, void *context)
     stop_waiting(client);
 }
 
+static void judge_rollback(struct client *client, void *context)
+{
+    struct fault fault;
+    if (client->waiter.serial != 0)
+        judge_cancel_of_dead(client, context);
+    else if (verbs_send_rollback(&client->waiter, &fault) < 0) {
+        client_complain(client, EX_TEMPFAIL, "%s", fault.text);
+        stop_waiting(client);
+    }
+}
+
 void control_agent_changed(struct control *control, struct agent *agent)
 {
+    each_waiter(control, agent, WAIT_ROLLBACK, judge_rollback, agent);
     each_waiter(control, agent, WAIT_ORDER, judge_order, NULL);
     each_waiter(control, agent, WAIT_CANCEL, judge_cancel_of_dead, agent);
 }
@@ -453,6 +465,7 @@ void control_agent_gone(struct control *control, struct agent *agent)
     each_waiter(control, agent, WAIT_ORDER, judge_gone, NULL);
     each_waiter(control, agent, WAIT_TASK, judge_gone, NULL);
     each_waiter(control, agent, WAIT_CANCEL, judge_gone, NULL);
+    each_waiter(control, agent, WAIT_ROLLBACK, judge_gone, NULL);
 }
 
 struct finished {
@@ -510,4 +523,27 @@ void control_task_cancelled(struct control *control, struct agent *agent, uint64
 {
     struct cancelled cancelled = {.serial = serial, .done = done};
     each_waiter(control, agent, WAIT_CANCEL, judge_cancel, &cancelled);
+}
+
+struct rolled_back {
+    uint64_t serial;
+    int exit;
+    const char *text;
+};
+
+static void judge_rolled_back(struct client *client, void *context)
+{
+    const struct rolled_back *rolled = context;
+    if (client->waiter.serial != rolled->serial)
+        return;
+    OWNED char *text = utf8_clean(rolled->text, strlen(rolled->text));
+    client_say(client, rolled->exit, json_pack("{s:s}", rolled->exit == EX_OK ? "said" : "complaint", text));
+    stop_waiting(client);
+}
+
+void control_rolled_back(struct control *control, struct agent *agent, uint64_t serial, int exit,
+                         const char *text)
+{
+    struct rolled_back rolled = {.serial = serial, .exit = exit, .text = text};
+    each_waiter(control, agent, WAIT_ROLLBACK, judge_rolled_back, &rolled);
 }

@@ -33,6 +33,8 @@ void control_agent_gone(struct control *control, struct agent *agent); /* it is 
 void control_task_finished(struct control *control, struct agent *agent, const char *task, int reward,
                            const char *commit, const char *end);
 void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done);
+void control_rolled_back(struct control *control, struct agent *agent, uint64_t serial, int exit,
+                         const char *text);
 
 /* Something has happened: everybody who follows gets a line (common/control.h). agent may be NULL. The details' texts
  * may be anything; they are cleaned. Costs next to nothing while nobody follows. */
@@ -57,7 +59,7 @@ bool control_followed(const struct control *control);
 
 /* --- for verbs.c --- */
 
-enum waiting_for { WAIT_NOTHING, WAIT_ORDER, WAIT_TASK, WAIT_CANCEL, WAIT_EVENTS };
+enum waiting_for { WAIT_NOTHING, WAIT_ORDER, WAIT_TASK, WAIT_CANCEL, WAIT_ROLLBACK, WAIT_EVENTS };
 
 /* What a client waits for. */
 struct waiter {
@@ -65,8 +67,8 @@ struct waiter {
     struct agent *agent;
     enum life_event order;
     uint64_t generation; /* of the agent when it began to wait */
-    uint64_t serial;     /* of CANCEL */
-    char *task;          /* owned */
+    uint64_t serial;     /* of CANCEL or ROLLBACK; 0: not sent yet, its worker is on its way */
+    char *task;          /* or, for ROLLBACK, the commit; owned */
 };
 
 struct client;
@@ -81,6 +83,8 @@ void client_complain(struct client *client, int exit, const char *format, ...)
 
 /* verbs.c: answers, or sets the waiter. */
 void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *request);
+/* Ask the worker to roll back when it is up. 1 asked, 0 not yet, -1 it won't come up by itself (why: in fault). */
+int verbs_send_rollback(struct waiter *waiter, struct fault *fault);
 /* Whether an order is carried out: 1 yes, 0 not yet, -1 it won't be (why: a sentence in fault). */
 int verbs_order_state(const struct waiter *waiter, struct fault *fault);
 

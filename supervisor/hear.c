@@ -202,6 +202,20 @@ static bool on_cancelled(struct agent *agent, struct reader *reader)
     return true;
 }
 
+static bool on_rolled(struct agent *agent, struct reader *reader)
+{
+    uint64_t serial, exit;
+    OWNED char *text = NULL;
+    if (!message_read(reader, MESSAGE_ROLLED, &serial, &exit, &text) || exit > 255)
+        return false;
+    if (exit == 0) {
+        OWNED char *first = memory_slice(text, strcspn(text, "\n"));
+        control_event(agent->supervisor->control, agent, "rolled_back", DETAIL_TEXT("said", first));
+    }
+    control_rolled_back(agent->supervisor->control, agent, serial, (int)exit, text);
+    return true;
+}
+
 static bool on_ask(struct agent *agent, struct reader *reader)
 {
     watch_the_clock(agent);
@@ -220,7 +234,7 @@ static const struct {
     {MESSAGE_HELLO, on_hello},     {MESSAGE_READY, on_ready},         {MESSAGE_ACTIVITY, on_activity},
     {MESSAGE_FIGURES, on_figures}, {MESSAGE_PROBLEMS, on_problems},   {MESSAGE_FINISHED, on_finished},
     {MESSAGE_ALIVE, on_alive},     {MESSAGE_CANCELLED, on_cancelled}, {MESSAGE_ASK, on_ask},
-    {MESSAGE_FORGET, on_forget},
+    {MESSAGE_FORGET, on_forget},   {MESSAGE_ROLLED, on_rolled},
 };
 
 static bool handle(struct agent *agent, struct reader *reader, unsigned type)

@@ -135,6 +135,51 @@ static void do_cancel(struct request *request)
         .what = WAIT_CANCEL, .agent = agent, .generation = agent->generation, .serial = serial};
 }
 
+/* --- rollback --- */
+
+/* Only the worker writes its tree; one that hibernates is woken for it. */
+int verbs_send_rollback(struct waiter *waiter, struct fault *fault)
+{
+    struct agent *agent = waiter->agent;
+    if (life_is_up(&agent->life)) {
+        uint64_t serial = ++agent->supervisor->cancels;
+        if (!agent_send(agent, MESSAGE_ROLLBACK, serial, waiter->task))
+            return 0;
+        waiter->serial = serial;
+        waiter->generation = agent->generation;
+        return 1;
+    }
+    if (agent->life.state != STATE_STOPPED && agent->life.state != STATE_FAILED &&
+        agent->life.state != STATE_BACKOFF)
+        return 0;
+    fault_set(fault,
+              "the worker of '%s' is not running (%s), and only it writes there; nothing was undone. "
+              "`agentos start %s`, then try again",
+              agent->name, life_state_name(agent->life.state), agent->name);
+    return -1;
+}
+
+static void do_rollback(struct request *request)
+{
+    const char *commit = text_of(request, "commit");
+    struct fault fault;
+    if (!commit || !*commit || strlen(commit) > ID_MAX) {
+        client_complain(request->client, EX_USAGE, "rollback names a commit");
+        return;
+    }
+    struct waiter waiter = {
+        .what = WAIT_ROLLBACK, .agent = request->agent, .generation = request->agent->generation};
+    waiter.task = memory_text(commit);
+    if (verbs_send_rollback(&waiter, &fault) < 0) {
+        client_complain(request->client, EX_TEMPFAIL, "%s", fault.text);
+        free(waiter.task);
+        return;
+    }
+    *client_waiter(request->client) = waiter;
+    if (request->agent->life.state == STATE_HIBERNATING)
+        life_event(&request->agent->life, EVENT_WAKE);
+}
+
 /* --- orders --- */
 
 static bool is_down(const struct agent *agent)
@@ -259,10 +304,11 @@ static const struct {
     void (*answer)(struct request *);
     bool needs_agent;
 } verbs[] = {
-    {"status", do_status, false},  {"where", do_where, true},    {"task", do_task, true},
-    {"cancel", do_cancel, true},   {"start", do_start, true},    {"stop", do_stop, true},
-    {"restart", do_restart, true}, {"kill", do_kill, true},      {"pause", do_pause, true},
-    {"resume", do_resume, true},   {"reload", do_reload, false}, {"events", do_events, false},
+    {"status", do_status, false},    {"where", do_where, true},    {"task", do_task, true},
+    {"cancel", do_cancel, true},     {"start", do_start, true},    {"stop", do_stop, true},
+    {"restart", do_restart, true},   {"kill", do_kill, true},      {"pause", do_pause, true},
+    {"resume", do_resume, true},     {"reload", do_reload, false}, {"events", do_events, false},
+    {"rollback", do_rollback, true},
 };
 
 void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)

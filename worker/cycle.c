@@ -42,7 +42,7 @@ static void edits_subject(const struct change_list *edits, struct buffer *subjec
 
 /* Not as soon as something changes, but before the cycle's commit: a person who edits may be about to commit.
  * Everything is looked at when the supervisor saw a change in the tree, else only the files that a cycle reads. */
-static void record_edits(struct worker *worker)
+bool cycle_record_edits(struct worker *worker)
 {
     bool quick = !worker->look_tree;
     worker->look_tree = false;
@@ -51,7 +51,8 @@ static void record_edits(struct worker *worker)
     struct fault fault;
     char commit[COMMIT_TEXT];
     OWNED_BUFFER struct buffer subject = {0};
-    if (!history_edits(worker->history, quick, collect, &edits, &fault)) {
+    bool recorded = history_edits(worker->history, quick, collect, &edits, &fault);
+    if (!recorded) {
         log_warn("agent", worker->name, "Cannot tell what people edited: %s. It is looked at again later.",
                  fault.text);
     } else if (edits.count > 0) {
@@ -60,13 +61,15 @@ static void record_edits(struct worker *worker)
                                                .subject = subject.data,
                                                .changes = edits.items,
                                                .change_count = edits.count};
-        if (history_commit(worker->history, &request, commit, &fault))
+        recorded = history_commit(worker->history, &request, commit, &fault);
+        if (recorded)
             log_info("agent", worker->name, "Recorded people's edits: %s", subject.data + strlen("people: "));
         else
             log_warn("agent", worker->name, "Cannot record people's edits: %s. They stay in the files.",
                      fault.text);
     }
     change_list_free(&edits);
+    return recorded;
 }
 
 void cycle_refresh(struct worker *worker)
@@ -121,7 +124,7 @@ static bool begin(struct worker *worker, const struct block *block)
     struct fault fault;
     /* The commit of a moment ago has looked already, and the next one looks again. */
     if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
-        record_edits(worker);
+        cycle_record_edits(worker);
     cycle_refresh(worker);
     if (!attempts_begin(worker->attempts, block->id, block->hash, &fault)) {
         worker_wait_for(worker, "storage", fault.text, 0);
@@ -364,7 +367,7 @@ void cycle_finish(struct worker *worker)
     struct fault fault;
     char id[COMMIT_TEXT];
     int64_t now = clock_now();
-    record_edits(worker);
+    cycle_record_edits(worker);
     cycle_refresh(worker);
     reply_parse(&reply, worker->answer.text, strlen(worker->answer.text), worker->answer.finish_reason);
     if (commit(worker, &reply, now, id, &fault)) {

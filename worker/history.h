@@ -87,6 +87,28 @@ int history_read(struct history *history, const char *path, char **text, size_t 
 bool history_names(struct history *history, const char *folder,
                    void (*visit)(void *context, const char *name), void *context, struct fault *fault);
 
+/* --- the past (history_past.c) --- */
+
+enum past {
+    PAST_FOUND,
+    PAST_UNKNOWN,   /* no commit is called so */
+    PAST_UNCLEAR,   /* more than one is */
+    PAST_ELSEWHERE, /* it is not HEAD and not an ancestor of it */
+    PAST_FAULT,     /* the repository can't be read */
+};
+
+/* The commit that a person names: by its first digits (4 at least), a branch, HEAD, HEAD~3. Only PAST_FOUND sets
+ * commit; else fault says why. */
+enum past history_past(struct history *history, const char *name, char commit[COMMIT_TEXT],
+                       struct fault *fault);
+/* When it was made (epoch seconds, 0: it can't be read) and its subject, which the caller frees. */
+int64_t history_past_time(struct history *history, const char *commit, char **subject);
+/* Calls visit with each file that the commit has at path, or below it when it is a folder; text is borrowed for the
+ * call. None is no fault. */
+bool history_past_files(struct history *history, const char *commit, const char *path,
+                        void (*visit)(void *context, const char *path, const char *text, size_t length),
+                        void *context, struct fault *fault);
+
 /* Calls visit for each file that people changed, added or removed since HEAD, as changes of kind RECORD or
  * RECORD_REMOVED (text borrowed for the call). Ignores what .gitignore and info/exclude name, iac/ and queue.md
  * and .agent. Compares stamps first, contents only when they differ. quick: only the files in the tree's top and

@@ -12,6 +12,7 @@
  *   history_record.c    the journal's records, and redoing them
  *   history_ledger.c    which tasks are done
  *   history_edits.c     what people changed
+ *   history_past.c      commits that people name, and the files as they were
  *   history_tidy.c      checkpoints and packs */
 #ifndef AGENTOS_WORKER_HISTORY_PART_H
 #define AGENTOS_WORKER_HISTORY_PART_H

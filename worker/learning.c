@@ -293,6 +293,23 @@ void learning_reflect(struct learning *learning, const char *task_id, const char
     propose(learning, changes);
 }
 
+void learning_restore(struct learning *learning, const char *skills, const char *goals,
+                      const char *reflections, struct change_list *changes)
+{
+    const char *const texts[STATE_COUNT] = {
+        [STATE_SKILLS] = skills, [STATE_GOALS] = goals, [STATE_REFLECTIONS] = reflections};
+    for (enum state state = 0; state < STATE_COUNT; state++) {
+        OWNED_BUFFER struct buffer text = {0};
+        struct statefile *file = &learning->files[state];
+        if (state == STATE_REWARDS)
+            continue;
+        buffer_text(&text, texts[state] ? texts[state] : states[state].preamble);
+        states[state].parse(learning, text.data, text.length);
+        if (statefile_propose(file, &text))
+            change_list_add(changes, CHANGE_WRITE, file->path, file->pending, file->pending_length);
+    }
+}
+
 void learning_kept(struct learning *learning)
 {
     for (enum state state = 0; state < STATE_COUNT; state++)

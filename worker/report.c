@@ -114,7 +114,7 @@ void report_queue(struct worker *worker, const char *fault)
     report_problems(worker);
 }
 
-/* --- tokens of today, kept in the card --- */
+/* --- tokens of today and the last task, kept in the card --- */
 
 void report_tokens_load(struct worker *worker)
 {
@@ -131,6 +131,9 @@ void report_tokens_load(struct worker *worker)
         strlcpy(worker->day, day->text, sizeof worker->day);
         worker->tokens_today = (uint64_t)count;
     }
+    const struct yaml_node *last = card ? yaml_get(card, "last_task") : NULL;
+    if (last && last->text && !worker->last_task)
+        worker->last_task = memory_text(last->text);
     yaml_free(card);
 }
 
@@ -155,10 +158,10 @@ void report_card(const struct worker *worker, uint64_t tokens, int64_t now, stru
     today[10] = '\0';
     const struct card_figures figures = {
         .state = "idle",
-        .tasks_done = history_tasks_done(worker->history) + 1,
+        .tasks_done = history_tasks_done(worker->history) + (worker->task.id != NULL),
         .tokens_today = tokens_with(worker, tokens, today),
         .day = today,
-        .last_task = worker->task.id,
+        .last_task = worker->task.id ? worker->task.id : worker->last_task,
     };
     card_print(worker->start->agent, bootstrap_class(worker->tree, worker->start->agent), worker->learning,
                &figures, out);

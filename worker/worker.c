@@ -100,6 +100,22 @@ static void on_cancel(struct worker *worker, struct reader *reader)
         worker_say(worker, MESSAGE_CANCELLED, serial, (uint64_t)ending_cancel(worker, task));
 }
 
+static void on_rollback(struct worker *worker, struct reader *reader)
+{
+    uint64_t serial;
+    char *commit = NULL;
+    if (!message_read(reader, MESSAGE_ROLLBACK, &serial, &commit))
+        return;
+    if (worker->rollback) {
+        free(commit);
+        worker_say(worker, MESSAGE_ROLLED, serial, (uint64_t)EX_TEMPFAIL,
+                   "another rollback of this agent waits for the end of its task; try again");
+        return;
+    }
+    worker->rollback = commit;
+    worker->rollback_serial = serial;
+}
+
 static void on_definition(struct worker *worker, struct reader *reader)
 {
     OWNED char *text = NULL;
@@ -159,6 +175,7 @@ static const struct {
     {MESSAGE_HEARTBEAT, on_heartbeat}, {MESSAGE_LOOK, on_look},       {MESSAGE_STOP, on_stop},
     {MESSAGE_PAUSE, on_pause},         {MESSAGE_CANCEL, on_cancel},   {MESSAGE_DEFINITION, on_definition},
     {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting}, {MESSAGE_REST, on_rest},
+    {MESSAGE_ROLLBACK, on_rollback},
 };
 
 static void receive(struct worker *worker)
@@ -229,6 +246,16 @@ static void look_at_queue(struct worker *worker)
     report_queue(worker, read ? NULL : fault.text);
 }
 
+/* The skills of a prompt that is out are those that its answer will speak of, so it is only done between cycles. */
+static void roll_back(struct worker *worker)
+{
+    OWNED_BUFFER struct buffer said = {0};
+    OWNED char *commit = worker->rollback;
+    worker->rollback = NULL;
+    int status = rollback_to(worker, commit, &said);
+    worker_say(worker, MESSAGE_ROLLED, worker->rollback_serial, (uint64_t)status, said.data);
+}
+
 static void step(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();
@@ -238,6 +265,8 @@ static void step(struct worker *worker)
         (worker->queue_retry_ms && now >= worker->queue_retry_ms))
         look_at_queue(worker);
     endings_expire(worker, now);
+    if (worker->phase == PHASE_NONE && worker->rollback)
+        roll_back(worker);
     if (worker->phase == PHASE_NONE && !worker->stopping)
         cycle_next(worker);
     if (worker->phase == PHASE_ASKED)
@@ -343,6 +372,7 @@ static void close_parts(struct worker *worker)
     free(worker->task.from);
     free(worker->held);
     free(worker->waiting_for);
+    free(worker->rollback);
     free(worker->last_task);
     free(worker->trouble);
     free(worker->problems_said);

@@ -59,6 +59,8 @@ struct worker {
 
     bool paused, stopping, lost; /* lost: the supervisor is gone */
     bool may_rest;               /* it may leave if there is nothing to do */
+    char *rollback;              /* the commit to go back to before the next cycle; NULL: none */
+    uint64_t rollback_serial;    /* of who asked */
     int64_t stop_at_ms;          /* when stopping: abandon the cycle then */
     int64_t wait_until_ms;       /* no cycle before (provider or storage fails); 0: none */
     int64_t wait_delay_ms;       /* the last backoff */
@@ -92,6 +94,9 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
 /* cycle.c: the cycle's steps. */
 void cycle_refresh(
     struct worker *worker); /* read what people changed in what was learned; problems are reported */
+/* What people changed in the tree since HEAD becomes a commit of theirs. False: it could not be recorded now, has been
+ * logged, and stays in the files. */
+bool cycle_record_edits(struct worker *worker);
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
@@ -106,6 +111,10 @@ bool ending_cancel(struct worker *worker, const char *id);
 void endings_expire(struct worker *worker,
                     int64_t now_ms); /* every task whose TTL is over; sets expires_at_ms */
 
+/* rollback.c: undo what was learned since the commit that name means (between two cycles). Returns the exit code
+ * (sysexits.h); said gets what was undone, or why nothing was. */
+int rollback_to(struct worker *worker, const char *name, struct buffer *said);
+
 /* outputs.c: outputs/TASK.md. */
 void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out);
 void outputs_tidy(struct worker *worker); /* keep the tracked ones few */
@@ -118,7 +127,7 @@ void report_queue(struct worker *worker,
                   const char *fault);           /* malformed blocks, or why the file can't be read */
 void report_tokens_load(struct worker *worker); /* from the card, at start */
 void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now);
-/* The card as it is after the task in hand, which took so many tokens. */
+/* The card as it is after the task in hand (if there is one), which took so many tokens. */
 void report_card(const struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out);
 
 #endif

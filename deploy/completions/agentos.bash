@@ -3,14 +3,14 @@
 #
 # Installed as /usr/share/bash-completion/completions/agentos; `source` does too. A test holds it against `agentos --help`.
 
-_agentos_verbs="run check doctor demo verify status task cancel start stop restart kill pause resume reload skills rewards goals reflections log events exec"
+_agentos_verbs="run check doctor demo verify status task cancel start stop restart kill pause resume reload skills rewards goals reflections log rollback events exec"
 
 # Those whose first word is an agent's name.
-_agentos_of_agents=" status task cancel start stop restart kill pause resume skills rewards goals reflections log exec "
+_agentos_of_agents=" status task cancel start stop restart kill pause resume skills rewards goals reflections log rollback exec "
 
 _agentos_options() {
     case $1 in
-    run|check|doctor|verify|cancel|reload|exec) echo "--data --help" ;;
+    run|check|doctor|verify|cancel|reload|rollback|exec) echo "--data --help" ;;
     demo) echo "--help --keep" ;;
     status|skills|rewards|goals|reflections|log|events) echo "--data --help --json" ;;
     task) echo "--data --help --id --priority --ttl --lock --wait" ;;

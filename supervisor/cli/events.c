@@ -23,6 +23,7 @@ static const struct {
     {"problem", "WARN", "problem: {problem}"},
     {"problem_cleared", "INFO", "no problem any more: {problem}"},
     {"negative_streak", "WARN", "the last {count} tasks failed"},
+    {"rolled_back", "INFO", "learning undone: {said}"},
     {"gateway_started", "WARN", "gateway started again (pid {pid})"},
     {"reload_applied", "INFO", "agents.yaml applied: {said}"},
     {"reload_refused", "ERROR", "agents.yaml refused: {said}"},

@@ -40,6 +40,16 @@ static const char EVENTS_DETAILS[] =
     "\"agent\" where\nit concerns one, and what belongs to the event. A reader that is too slow loses events "
     "and is told how many.\n";
 
+static const char ROLLBACK_DETAILS[] =
+    "skills.md, skills/, goals.md and reflections.md become what they were at COMMIT, whoever changed them "
+    "since, by a\nnew commit that says what was undone; it is printed too. History is never rewritten, so a "
+    "rollback can be rolled\nback. Answers, rewards, envelopes and the queue stay, and so do persona.md, "
+    "constraints.md and system_prompt.md.\nCOMMIT is named by its first digits (`agentos log`), or as "
+    "HEAD~3. "
+    "A task in hand is finished first. Exit 66: no such\nagent or commit; 65: COMMIT is not in what led to "
+    "the "
+    "present state; 75: the agent is stopped.\n";
+
 static const struct verb VERBS[] = {
     {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS, 0, 0, verb_run,
      "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
@@ -75,6 +85,8 @@ static const struct verb VERBS[] = {
      verb_reflections, NULL},
     {"log", "AGENT", "its diary, from the commits of its repository, newest first", ALWAYS | WITH(JSON), 1, 1,
      verb_log, NULL},
+    {"rollback", "AGENT COMMIT", "undo what was learned since COMMIT, by a new commit", ALWAYS, 2, 2,
+     verb_rollback, ROLLBACK_DETAILS},
     {"events", "", "follow what happens, live", ALWAYS | WITH(JSON), 0, 0, verb_events, EVENTS_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},

@@ -39,5 +39,6 @@ int verb_goals(struct invocation *invocation);
 int verb_reflections(struct invocation *invocation);
 int verb_events(struct invocation *invocation);
 int verb_log(struct invocation *invocation);
+int verb_rollback(struct invocation *invocation);
 
 #endif

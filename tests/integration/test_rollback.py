@@ -1,0 +1,208 @@
+"""`agentos rollback`: what was learned since a commit is undone by a new one; the record of what happened stays."""
+
+import re
+import time
+
+import pytest
+
+from harness import wait_until
+
+LEARNED = ["skills.md", "goals.md", "reflections.md"]
+
+
+def learn(system, *task_ids):
+    for task_id in task_ids:
+        system.add(task_id, f"Work {task_id} with care")
+        system.wait_done(task_id)
+    wait_until(lambda: system.agent_status()["state"] in ("idle", "paused"), "idle")
+
+
+def head(system, revision="HEAD"):
+    return system.git("rev-parse", revision).strip()
+
+
+def state_at(system, revision):
+    """Every file of learning, by path."""
+    paths = system.git("ls-tree", "-r", "--name-only", revision, "--", *LEARNED, "skills/").split()
+    return {path: system.git("show", f"{revision}:{path}") for path in paths}
+
+
+def rollback(system, commit, **more):
+    return system.cli("rollback", "orion", commit, **more)
+
+
+def test_what_was_learned_since_goes_back_and_the_record_stays(system):
+    learn(system, "one")
+    then, before = head(system), None
+    learn(system, "two", "three")
+    before = head(system)
+    said = rollback(system, then[:7]).stdout
+    new = head(system)
+    assert system.git("rev-list", "--parents", "-1", "HEAD").split() == [new, before]
+    assert system.subjects()[0] == f"orion(rollback): to {then[:7]}"
+    assert state_at(system, "HEAD") == state_at(system, then)
+    for path, text in state_at(system, then).items():
+        assert system.read(path) == text
+    changed = system.git("diff", "--name-only", before, "HEAD").split()
+    assert all(path in LEARNED + [".agent"] or path.startswith("skills/") for path in changed)
+    assert (system.tree() / "outputs/three.md").exists()
+    assert system.read("rewards.md").count("\n## ") == 3
+    assert said.startswith(f"{new[:7]} orion(rollback): to {then[:7]}\n")
+    assert "skill gone: work-two-with-care (evidence 1, last success " in said
+    assert "skill gone: work-three-with-care" in said
+    assert "reflection gone: two" in said and "work-one" not in said
+    assert said.split("\n", 1)[1].strip() == system.git("log", "-1", "--format=%b").strip()
+    assert "work-two" not in system.read(".agent")
+    assert [skill for skill in system.cli("skills", "orion").stdout.split() if skill.startswith("work-")] == [
+        "work-one-with-care"
+    ]
+    system.assert_sound()
+
+
+def test_a_rollback_is_rolled_back_and_no_task_is_done_again(system, model):
+    learn(system, "one", "two")
+    full = head(system)
+    rollback(system, "HEAD~2")
+    assert system.read("skills.md").count("### ") == 0
+    said = rollback(system, full).stdout
+    assert "skill restored: work-one-with-care (evidence 1" in said
+    assert state_at(system, "HEAD") == state_at(system, full)
+    learn(system, "three")
+    assert system.read("skills.md").count("### ") == 3
+    assert set(system.done().values()) == {1} and max(model.asked().values()) == 1
+    prompt = model.requests(prompts=True)[-1]["prompt"]
+    assert "work-one-with-care" in prompt
+    system.assert_sound()
+
+
+def test_a_goal_that_was_done_since_is_open_again_and_evidence_goes_back(system):
+    goals = system.tree() / "goals.md"
+    goals.write_text(goals.read_text() + "- [ ] Know the tests\n")
+    learn(system, "one")
+    then = head(system)
+    goals.write_text(goals.read_text().replace("- [ ] Know the tests", "- [x] Know the tests\n- [ ] Another"))
+    skills = system.tree() / "skills.md"
+    skills.write_text(skills.read_text().replace("reward_evidence: 1", "reward_evidence: 7"))
+    said = rollback(system, then).stdout
+    assert "goal open again: Know the tests" in said and "goal gone: Another" in said
+    assert "skill put back: work-one-with-care (evidence 7 becomes 1)" in said
+    assert "- [ ] Know the tests" in system.read("goals.md")
+    # What people had not committed is in the history as theirs before it is undone.
+    author, subject = system.git("show", "-s", "--format=%an%n%s", "HEAD~1").splitlines()
+    assert author != "orion" and subject.startswith("people: ")
+    assert "- [ ] Another" in system.git("show", "HEAD~1:goals.md")
+
+
+def test_what_people_wrote_into_the_definition_files_stays(system):
+    learn(system, "one")
+    for name in ("persona.md", "constraints.md", "system_prompt.md"):
+        path = system.tree() / name
+        path.write_text(path.read_text() + "\nA person's line.\n")
+    learn(system, "two")
+    rollback(system, "HEAD~2")
+    for name in ("persona.md", "constraints.md", "system_prompt.md"):
+        assert "A person's line." in system.read(name)
+    system.assert_sound()
+
+
+def test_a_task_in_hand_is_finished_first(system, model):
+    learn(system, "one")
+    then = head(system)
+    model.become("hold")
+    system.add("two", "Work two while someone rolls back")
+    model.wait_open(1)
+    import subprocess
+
+    from harness import BIN
+
+    client = subprocess.Popen([str(BIN / "agentos"), "rollback", "orion", then], env=system.env, stdout=subprocess.PIPE, text=True)
+    second = rollback_refused_while_one_waits(system, then)
+    assert second.returncode == 75 and "another rollback" in second.stderr
+    model.release()
+    said, _ = client.communicate(timeout=60)
+    assert client.returncode == 0 and "skill gone: work-two" in said
+    assert system.subjects()[:2] == [f"orion(rollback): to {then[:7]}", "orion(task): two"]
+    system.assert_sound()
+
+
+def rollback_refused_while_one_waits(system, then):
+    """Until the first one has arrived the second may be the one that waits."""
+    import subprocess
+
+    from harness import BIN
+
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            return subprocess.run([str(BIN / "agentos"), "rollback", "orion", then], env=system.env, capture_output=True, text=True, timeout=2)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("no second rollback was refused")
+
+
+@pytest.mark.parametrize(
+    "name,code,reason",
+    [
+        ("0123abc", 66, "no commit '0123abc'"),
+        ("HEAD:skills.md", 66, "names no commit"),
+        ("--help-me", 64, ""),
+        ("../../etc/passwd", 66, "no commit"),
+        ("x" * 500, 64, "names a commit"),
+    ],
+)
+def test_what_names_no_commit_is_refused_and_changes_nothing(system, name, code, reason):
+    before = head(system)
+    result = rollback(system, name, check=False)
+    assert (result.returncode, reason in result.stderr) == (code, True), result.stderr
+    assert head(system) == before
+
+
+def test_a_commit_beside_the_history_is_refused(system):
+    learn(system, "one")
+    tree = system.git("rev-parse", "HEAD^{tree}").strip()
+    stray = system.git("-c", "user.name=x", "-c", "user.email=x@y", "commit-tree", "-m", "stray", tree).strip()
+    before = head(system)
+    result = rollback(system, stray, check=False)
+    assert result.returncode == 65 and "is no part of what led to the present one" in result.stderr
+    assert head(system) == before
+
+
+def test_nothing_learned_since_is_said_and_makes_no_commit(system):
+    learn(system, "one")
+    before = head(system)
+    result = rollback(system, "HEAD")
+    assert result.stdout.startswith("nothing to undo: nothing was learned since")
+    assert head(system) == before
+
+
+def test_agents_that_cannot_do_it_now(system):
+    assert system.cli("rollback", "nobody", "HEAD", check=False).returncode == 66
+    system.cli("pause", "orion")
+    assert rollback(system, "HEAD").returncode == 0
+    system.cli("stop", "orion")
+    stopped = rollback(system, "HEAD", check=False)
+    assert stopped.returncode == 75 and "agentos start orion" in stopped.stderr
+    system.stop()
+    assert rollback(system, "HEAD", check=False).returncode == 69
+
+
+def test_one_that_hibernates_is_woken(make_system, model):
+    system = make_system(model=model, extra="    idle_exit_seconds: 1\n").start()
+    learn(system, "one")
+    system.wait_state("orion", "hibernating")
+    assert "skill gone" in rollback(system, "HEAD~1").stdout
+    system.assert_sound()
+
+
+def test_a_pruned_skill_comes_back_with_its_evidence(system):
+    skills = system.tree() / "skills.md"
+    lines = "".join(
+        f"\n### old-{n:02}\n- description: An old one.\n- reward_evidence: {n + 2}\n- last_success: 2026-11-01T00:00:00Z\n"
+        for n in range(20)
+    )
+    skills.write_text(skills.read_text() + lines)
+    learn(system, "one")
+    assert re.search(r"skill pruned: old-00 ", system.git("log", "-1", "--format=%b"))
+    said = rollback(system, "HEAD~1").stdout
+    assert "skill restored: old-00 (evidence 2, last success 2026-11-01T00:00:00Z)" in said
+    assert system.read("skills.md").count("### ") == 20

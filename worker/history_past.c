@@ -1,0 +1,141 @@
+/* Looking back: the commit that somebody names, and the files as they were then. Read-only. */
+#include "worker/history_part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+enum { NAME_MAX_BYTES = 255, DEPTH_MAX = 16 };
+
+/* What people name commits by, and nothing that means more to git (paths, dates, searches). */
+static bool is_name(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 0 && length <= NAME_MAX_BYTES && name[0] != '-' &&
+           strspn(name, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/._-~^") == length;
+}
+
+static enum past resolve(git_repository *repository, const char *name, git_oid *id, struct fault *fault)
+{
+    git_object *found = NULL, *commit = NULL;
+    int got = git_revparse_single(&found, repository, name);
+    if (got == GIT_EAMBIGUOUS) {
+        fault_set(fault, "more than one commit begins with '%s'; give more of its digits", name);
+        return PAST_UNCLEAR;
+    }
+    got = got == 0 ? git_object_peel(&commit, found, GIT_OBJECT_COMMIT) : got;
+    git_object_free(found);
+    if (got != 0) {
+        fault_set(fault, "the history has no commit '%s'; `agentos log` lists them", name);
+        return PAST_UNKNOWN;
+    }
+    *id = *git_object_id(commit);
+    git_object_free(commit);
+    return PAST_FOUND;
+}
+
+enum past history_past(struct history *history, const char *name, char commit[COMMIT_TEXT],
+                       struct fault *fault)
+{
+    git_oid id;
+    commit[0] = '\0';
+    if (!is_name(name)) {
+        fault_set(fault, "'%s' names no commit; `agentos log` lists them", name);
+        return PAST_UNKNOWN;
+    }
+    if (!history_look(history, fault))
+        return PAST_FAULT;
+    git_repository *repository = history_repository(history, fault);
+    if (!repository)
+        return PAST_FAULT;
+    enum past past = resolve(repository, name, &id, fault);
+    if (past != PAST_FOUND)
+        return past;
+    if (!git_oid_equal(&id, &history->head) &&
+        git_graph_descendant_of(repository, &history->head, &id) != 1) {
+        fault_set(fault,
+                  "commit %.7s is no part of what led to the present one, so nothing was learned since it",
+                  git_oid_tostr_s(&id));
+        return PAST_ELSEWHERE;
+    }
+    git_oid_tostr(commit, COMMIT_TEXT, &id);
+    return PAST_FOUND;
+}
+
+int64_t history_past_time(struct history *history, const char *commit, char **subject)
+{
+    git_oid id;
+    git_commit *found = NULL;
+    git_repository *repository = history_repository(history, NULL);
+    *subject = NULL;
+    if (!repository || git_oid_fromstr(&id, commit) != 0 || git_commit_lookup(&found, repository, &id) != 0)
+        return 0;
+    const char *summary = git_commit_summary(found);
+    *subject = memory_text(summary ? summary : "");
+    int64_t time = git_commit_time(found);
+    git_commit_free(found);
+    return time;
+}
+
+struct visit {
+    git_repository *repository;
+    void (*visit)(void *context, const char *path, const char *text, size_t length);
+    void *context;
+    struct fault *fault;
+};
+
+static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const char *path, int depth);
+
+static bool visit_tree(struct visit *visit, const git_oid *id, const char *path, int depth)
+{
+    git_tree *tree = NULL;
+    if (git_tree_lookup(&tree, visit->repository, id) != 0)
+        return git_fault(visit->fault, "a folder of that commit can't be read");
+    bool good = true;
+    for (size_t i = 0; good && i < git_tree_entrycount(tree); i++) {
+        const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
+        OWNED char *below = memory_print("%s/%s", path, git_tree_entry_name(entry));
+        good = visit_entry(visit, entry, below, depth + 1);
+    }
+    git_tree_free(tree);
+    return good;
+}
+
+/* Links and submodules, which only people can have committed, are passed over. */
+static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const char *path, int depth)
+{
+    git_filemode_t mode = git_tree_entry_filemode(entry);
+    if (mode == GIT_FILEMODE_TREE)
+        return depth >= DEPTH_MAX || visit_tree(visit, git_tree_entry_id(entry), path, depth);
+    if (mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE)
+        return true;
+    git_blob *blob = NULL;
+    if (git_blob_lookup(&blob, visit->repository, git_tree_entry_id(entry)) != 0)
+        return git_fault(visit->fault, "a file of that commit can't be read");
+    visit->visit(visit->context, path, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
+    git_blob_free(blob);
+    return true;
+}
+
+bool history_past_files(struct history *history, const char *commit, const char *path,
+                        void (*visit)(void *context, const char *path, const char *text, size_t length),
+                        void *context, struct fault *fault)
+{
+    git_oid id, root;
+    git_tree *tree = NULL;
+    git_tree_entry *entry = NULL;
+    git_repository *repository = history_repository(history, fault);
+    if (!repository || git_oid_fromstr(&id, commit) != 0 || !tree_of_commit(history, &id, &root, fault))
+        return false;
+    if (git_tree_lookup(&tree, repository, &root) != 0)
+        return git_fault(fault, "that commit's tree can't be read");
+    int got = git_tree_entry_bypath(&entry, tree, path);
+    struct visit all = {.repository = repository, .visit = visit, .context = context, .fault = fault};
+    bool good = got == 0               ? visit_entry(&all, entry, path, 0)
+                : got == GIT_ENOTFOUND ? true
+                                       : git_fault(fault, "that commit's tree can't be read");
+    git_tree_entry_free(entry);
+    git_tree_free(tree);
+    return good;
+}

@@ -1,0 +1,19 @@
+/* What a rollback takes back, as sentences: the difference between two states of what was learned. Pure. */
+#ifndef AGENTOS_WORKER_UNDONE_H
+#define AGENTOS_WORKER_UNDONE_H
+
+#include <stddef.h>
+
+#include "common/buffer.h"
+
+/* The files of learning as texts; NULL: there was no such file. */
+struct learned_texts {
+    char *skills, *goals, *reflections; /* owned by who made them */
+};
+
+/* A line for each thing that differs, now against what it becomes: "skill gone: x (evidence 3, last success …)",
+ * "skill restored: y (evidence 2)", "skill put back: z (evidence 5 becomes 2)", "goal gone: …", "goal open again: …",
+ * "reflection gone: TASK". What is there twice counts by its first. */
+void undone_tell(const struct learned_texts *now, const struct learned_texts *becomes, struct buffer *out);
+
+#endif
