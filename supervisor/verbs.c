@@ -13,17 +13,11 @@
 #include "supervisor/control.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/task_block.h"
+#include "supervisor/verbs_part.h"
 
 enum { APPEND_TRIES = 50, APPEND_PAUSE_NS = 200 * 1000 };
 
-struct request {
-    struct supervisor *supervisor;
-    struct client *client;
-    const json_t *json;
-    struct agent *agent; /* NULL: none was named */
-};
-
-static const char *text_of(const struct request *request, const char *key)
+const char *request_text(const struct request *request, const char *key)
 {
     return json_string_value(json_object_get(request->json, key));
 }
@@ -44,9 +38,9 @@ static void do_where(struct request *request)
 static bool read_task(const struct request *request, struct task_block *block, struct fault *fault)
 {
     const json_t *ttl = json_object_get(request->json, "ttl_seconds");
-    const char *priority = text_of(request, "priority");
-    block->text = text_of(request, "text");
-    block->lock = text_of(request, "lock");
+    const char *priority = request_text(request, "priority");
+    block->text = request_text(request, "text");
+    block->lock = request_text(request, "lock");
     block->created = clock_now();
     block->priority = PRIORITY_NORMAL;
     if (!block->text)
@@ -90,7 +84,7 @@ static void do_task(struct request *request)
     struct task_block block = {0};
     struct fault fault;
     OWNED char *new_id = NULL;
-    block.id = text_of(request, "id");
+    block.id = request_text(request, "id");
     if (!block.id)
         block.id = new_id = names_new_id();
     if (!read_task(request, &block, &fault)) {
@@ -115,7 +109,7 @@ static void do_cancel(struct request *request)
 {
     uint64_t serial = ++request->supervisor->cancels;
     struct agent *agent = request->agent;
-    const char *task = text_of(request, "task");
+    const char *task = request_text(request, "task");
     if (!task || strlen(task) > ID_MAX) {
         client_complain(request->client, EX_USAGE, "cancel names a task by its id");
         return;
@@ -161,7 +155,7 @@ int verbs_send_rollback(struct waiter *waiter, struct fault *fault)
 
 static void do_rollback(struct request *request)
 {
-    const char *commit = text_of(request, "commit");
+    const char *commit = request_text(request, "commit");
     struct fault fault;
     if (!commit || !*commit || strlen(commit) > ID_MAX) {
         client_complain(request->client, EX_USAGE, "rollback names a commit");
@@ -314,7 +308,7 @@ static const struct {
 void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)
 {
     struct request request = {.supervisor = supervisor, .client = client, .json = json};
-    const char *verb = text_of(&request, "verb"), *name = text_of(&request, "agent");
+    const char *verb = request_text(&request, "verb"), *name = request_text(&request, "agent");
     if (name && !(request.agent = supervisor_find(supervisor, name))) {
         client_complain(client, EX_NOINPUT, "there is no agent '%s' in agents.yaml", name);
         return;

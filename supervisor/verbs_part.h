@@ -1,0 +1,19 @@
+/* What the files of the control server's verbs share. Each verb is a function that answers one request; the table of all
+ * of them is in verbs.c. */
+#ifndef AGENTOS_SUPERVISOR_VERBS_PART_H
+#define AGENTOS_SUPERVISOR_VERBS_PART_H
+
+#include <jansson.h>
+
+#include "supervisor/control.h"
+
+struct request {
+    struct supervisor *supervisor;
+    struct client *client;
+    const json_t *json;
+    struct agent *agent; /* NULL: none was named */
+};
+
+const char *request_text(const struct request *request, const char *key); /* NULL: not there, or no text */
+
+#endif
