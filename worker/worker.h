@@ -94,14 +94,18 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
 /* cycle.c: the cycle's steps. */
 void cycle_refresh(
     struct worker *worker); /* read what people changed in what was learned; problems are reported */
-/* What people changed in the tree since HEAD becomes a commit of theirs. False: it could not be recorded now, has been
- * logged, and stays in the files. */
-bool cycle_record_edits(struct worker *worker);
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
-void cycle_finish(struct worker *worker);  /* PHASE_ANSWER: commit it, or say why not and wait */
 void cycle_abandon(struct worker *worker); /* orderly: the task stays in the queue */
+void cycle_forget(struct worker *worker);  /* nothing is in hand any more */
+
+/* finish.c: PHASE_ANSWER: commit it, or say why not and wait. */
+void cycle_finish(struct worker *worker);
+
+/* edits.c: what people changed in the tree since HEAD becomes a commit of theirs. False: it could not be recorded now,
+ * has been logged, and stays in the files. */
+bool cycle_record_edits(struct worker *worker);
 
 /* endings.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
 bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit);

@@ -1,0 +1,53 @@
+/* What people changed in the tree since the last commit, as a commit of theirs. */
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/worker.h"
+
+static void collect(void *context, const struct change *change)
+{
+    change_list_add(context, change->kind, change->path, change->text, change->length);
+}
+
+static void edits_subject(const struct change_list *edits, struct buffer *subject)
+{
+    buffer_text(subject, "people: ");
+    for (size_t i = 0; i < edits->count && i < 3; i++)
+        buffer_print(subject, "%s%s", i ? ", " : "", edits->items[i].path);
+    if (edits->count > 3)
+        buffer_print(subject, " and %zu more", edits->count - 3);
+}
+
+/* Not as soon as something changes, but before the cycle's commit: a person who edits may be about to commit.
+ * Everything is looked at when the supervisor saw a change in the tree, else only the files that a cycle reads. */
+bool cycle_record_edits(struct worker *worker)
+{
+    bool quick = !worker->look_tree;
+    worker->look_tree = false;
+    worker->edits_ms = clock_monotonic_ms();
+    struct change_list edits = {0};
+    struct fault fault;
+    char commit[COMMIT_TEXT];
+    OWNED_BUFFER struct buffer subject = {0};
+    bool recorded = history_edits(worker->history, quick, collect, &edits, &fault);
+    if (!recorded) {
+        log_warn("agent", worker->name, "Cannot tell what people edited: %s. It is looked at again later.",
+                 fault.text);
+    } else if (edits.count > 0) {
+        edits_subject(&edits, &subject);
+        const struct commit_request request = {.author = AUTHOR_PEOPLE,
+                                               .subject = subject.data,
+                                               .changes = edits.items,
+                                               .change_count = edits.count};
+        recorded = history_commit(worker->history, &request, commit, &fault);
+        if (recorded)
+            log_info("agent", worker->name, "Recorded people's edits: %s", subject.data + strlen("people: "));
+        else
+            log_warn("agent", worker->name, "Cannot record people's edits: %s. They stay in the files.",
+                     fault.text);
+    }
+    change_list_free(&edits);
+    return recorded;
+}
