@@ -1,146 +1,302 @@
 #include "supervisor/cli/letters.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/envelope.h"
 #include "common/files.h"
+#include "common/frontmatter.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "supervisor/cli/census.h"
 
-static const char *const FOLDERS[] = {TREE_INBOX, TREE_HANDOFFS, TREE_OUTBOX, TREE_ARCHIVE,
-                                      TREE_DEAD_LETTERS};
-enum { FOLDER_COUNT = sizeof(FOLDERS) / sizeof(FOLDERS[0]) };
-
-/* What has an agent as sender and receiver lies with it twice, once on either side. */
-struct place {
-    char *id; /* owned */
-    const char *folder;
-    bool to_itself;
+/* What may stand as status in a folder. A verdict finds the sender's copy in its archive with what became of it. */
+static const char *const STATUSES[PLACE_COUNT] = {
+    [PLACE_OPERATOR] = " pending deferred ",
+    [PLACE_OUTBOX] = " pending deferred ",
+    [PLACE_QUEUE] = " pending delivered ",
+    [PLACE_INBOX] = " pending delivered reading ",
+    [PLACE_HANDOFFS] = " pending delivered reading ",
+    [PLACE_ARCHIVE] = " delivered finished read expired ",
+    [PLACE_DEAD_LETTERS] = " expired failed refused ",
 };
 
-struct letters {
-    const char *where;
-    struct buffer *findings;
-    struct place *places;
-    size_t count;
-};
-
-static void read_letter(struct letters *letters, int folder, const char *folder_name, const char *file)
+/* "agents/orion: iac/inbox/ID.md" */
+static void name_copy(const struct copy *copy, struct buffer *findings)
 {
-    struct fault fault = {0};
-    struct envelope envelope = {0};
+    static const char AGENTS[] = "agents/";
+    size_t above = strlen(place_folder(copy->place));
+    if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE) {
+        above = strlen(AGENTS) + strlen(copy->owner);
+    }
+    buffer_print(findings, "%.*s: %s", (int)above, copy->path,
+                 copy->path[above] != '\0' ? copy->path + above + 1 : "");
+}
+
+static bool fits(const struct copy *copy)
+{
+    OWNED char *word = memory_print(" %s ", copy->envelope.status);
+    return strstr(STATUSES[copy->place], word) != NULL;
+}
+
+static void check_copy(const struct copy *copy, struct buffer *findings, struct buffer *notes)
+{
+    if (copy->fault != NULL) {
+        name_copy(copy, copy->set_aside ? notes : findings);
+        buffer_print(copy->set_aside ? notes : findings, " %s\n",
+                     copy->set_aside ? "was set aside, because it is no envelope" : copy->fault);
+    } else if (!fits(copy)) {
+        name_copy(copy, findings);
+        buffer_print(findings, " has status: %s, which doesn't belong there%s\n", copy->envelope.status,
+                     copy->place == PLACE_DEAD_LETTERS ? "; the next start of the supervisor finishes its end"
+                                                       : "");
+    }
+}
+
+static bool is_ended(const struct copy *copy)
+{
+    return copy->place == PLACE_DEAD_LETTERS || (copy->place == PLACE_ARCHIVE && !copy_is_senders(copy));
+}
+
+static bool is_queued(const struct copy *copy)
+{
+    return copy->place == PLACE_QUEUE;
+}
+
+static bool is_live(const struct copy *copy)
+{
+    return copy_is_live(copy);
+}
+
+static bool is_sent(const struct copy *copy)
+{
+    return copy->place == PLACE_OUTBOX || copy->place == PLACE_OPERATOR;
+}
+
+static bool is_sent_off(const struct copy *copy)
+{
+    return copy->place == PLACE_ARCHIVE && !is_ended(copy);
+}
+
+/* Of the copies of one envelope, the one that is so, and another one after it (both may be NULL). */
+static const struct copy *pick(const struct copy *copies, size_t count, bool (*is)(const struct copy *),
+                               const struct copy **another)
+{
+    const struct copy *found = NULL;
+    *another = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (is(&copies[i])) {
+            *(found == NULL ? &found : another) = &copies[i];
+        }
+    }
+    return found;
+}
+
+/* Two states that one envelope can't be in at once. */
+static const struct contradiction {
+    bool (*one)(const struct copy *), (*other)(const struct copy *);
+    bool same_owner; /* it is one only within one tree */
+    const char *sentence;
+} CONTRADICTIONS[] = {
+    {is_live, is_live, false, "lies unfinished in two places"},
+    {is_ended, is_ended, false, "has ended twice"},
+    {is_queued, is_queued, false, "lies in two queues"},
+    {is_live, is_ended, false, "lies unfinished and has ended; the next start removes what is left over"},
+    {is_queued, is_ended, false, "has ended, yet lies in its queue; the next start removes it there"},
+    {is_sent, is_sent_off, true,
+     "lies on its way and was sent off; the next start removes what is left over"},
+};
+
+static void check_contradictions(const struct copy *copies, size_t count, struct buffer *findings)
+{
+    for (size_t i = 0; i < sizeof(CONTRADICTIONS) / sizeof(CONTRADICTIONS[0]); i++) {
+        const struct contradiction *rule = &CONTRADICTIONS[i];
+        const struct copy *another = NULL;
+        const struct copy *one = pick(copies, count, rule->one, &another);
+        const struct copy *other =
+            rule->one == rule->other ? another : pick(copies, count, rule->other, &another);
+        if (one != NULL && other != NULL && (!rule->same_owner || strcmp(one->owner, other->owner) == 0)) {
+            name_copy(one, findings);
+            buffer_print(findings, " %s: %s\n", rule->sentence, other->path);
+        }
+    }
+}
+
+/* An item's place in its queue and its consumer's copy go together. */
+static void check_item(const struct copy *copies, size_t count, struct buffer *findings)
+{
+    const struct copy *another = NULL;
+    const struct copy *queued = pick(copies, count, is_queued, &another);
+    const struct copy *live = pick(copies, count, is_live, &another);
+    const struct copy *ended = pick(copies, count, is_ended, &another);
+    const char *consumer = queued != NULL ? queued->envelope.consumer : NULL;
+    if (queued == NULL && live != NULL && live->envelope.kind == KIND_ITEM) {
+        name_copy(live, findings);
+        buffer_print(findings, " is an item of %s, where it isn't any more\n", live->envelope.to);
+    } else if (queued != NULL && live != NULL && (consumer == NULL || strcmp(consumer, live->owner) != 0)) {
+        name_copy(queued, findings);
+        buffer_print(findings, " is not given to %s, where it lies unfinished: %s\n", live->owner,
+                     live->path);
+    } else if (live == NULL && ended == NULL && consumer != NULL) {
+        name_copy(queued, findings);
+        buffer_print(findings, " is given to %s, who has no copy of it; the next start gives it out again\n",
+                     consumer);
+    }
+}
+
+/* --- windows --- */
+
+/* What agents.yaml leaves open stands in persona.md. */
+static enum throughput_class class_of(const char *data_dir, const struct roster_agent *agent)
+{
+    enum throughput_class class = CLASS_MEDIUM;
+    OWNED char *path = memory_print("%s/agents/%s", data_dir, agent->name);
+    OWNED_FD int folder = files_open_path(path, NULL);
     OWNED char *text = NULL;
     size_t length = 0;
-    int got = files_read(folder, file, ENVELOPE_MAX, &text, &length, NULL, &fault);
-    if (got == 0) {
-        return; /* moved on since the folder was read */
+    struct frontmatter matter;
+    if (agent->throughput_class != CLASS_UNSET) {
+        return agent->throughput_class;
     }
-    if (got < 0 || !envelope_parse(&envelope, text, length, file, &fault)) {
-        buffer_print(letters->findings, "%s: %s/%s is no valid envelope: %s\n", letters->where, folder_name,
-                     file, fault.text);
-        return;
-    }
-    OWNED char *name = names_file(envelope.id);
-    if (strlen(file) != strlen(name) + 3 || strncmp(file, name, strlen(name)) != 0) {
-        buffer_print(letters->findings, "%s: %s/%s holds the envelope %s\n", letters->where, folder_name,
-                     file, envelope.id);
-    }
-    letters->places = memory_grow(letters->places, letters->count + 1, sizeof(*letters->places));
-    letters->places[letters->count++] = (struct place){.id = memory_text(envelope.id),
-                                                       .folder = folder_name,
-                                                       .to_itself = strcmp(envelope.from, envelope.to) == 0};
-    envelope_free(&envelope);
-}
-
-static bool is_letter(const char *name)
-{
-    size_t length = strlen(name);
-    return name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0;
-}
-
-static void read_folder(struct letters *letters, int above, const char *folder_name)
-{
-    int folder = files_open(above, folder_name, O_RDONLY | O_DIRECTORY, 0);
-    DIR *directory = folder >= 0 ? fdopendir(folder) : NULL;
-    if (directory == NULL) {
-        if (errno != ENOENT) {
-            buffer_print(letters->findings, "%s: %s cannot be read: %s\n", letters->where, folder_name,
-                         strerror(errno));
+    if (folder >= 0 && files_read(folder, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
+        frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL)) {
+        const char *word = frontmatter_text(&matter, "throughput_class");
+        if (word == NULL || !class_parse(word, &class)) {
+            class = CLASS_MEDIUM;
         }
-        memory_close_at(&folder);
-        return;
+        frontmatter_free(&matter);
     }
-    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-        if (is_letter(entry->d_name)) {
-            read_letter(letters, folder, folder_name, entry->d_name);
-        } else if (entry->d_name[0] != '.') {
-            buffer_print(letters->findings, "%s: %s/%s is no envelope\n", letters->where, folder_name,
-                         entry->d_name);
+    return class;
+}
+
+/* What people put there themselves was never delivered, and results and bounces always find room. */
+static bool fills_window(const struct copy *copy, const char *agent)
+{
+    enum envelope_kind kind = copy->envelope.kind;
+    return copy_is_live(copy) && strcmp(copy->owner, agent) == 0 && copy->envelope.delivered != 0 &&
+           (kind == KIND_HANDOFF || kind == KIND_MESSAGE || kind == KIND_ITEM);
+}
+
+static void check_window(const struct census *census, const char *data_dir, const struct roster *roster,
+                         const struct roster_agent *agent, struct buffer *findings)
+{
+    enum throughput_class class = class_of(data_dir, agent);
+    int64_t window = roster->classes[class].window;
+    int64_t count = 0;
+    for (size_t i = 0; i < census->count; i++) {
+        count += fills_window(&census->copies[i], agent->name);
+    }
+    if (count > window) {
+        buffer_print(findings, "agents/%s: %lld envelopes lie there unfinished, its class %s takes %lld\n",
+                     agent->name, (long long)count, class_name(class), (long long)window);
+    }
+}
+
+void letters_check(const char *data_dir, const struct roster *roster, struct buffer *findings,
+                   struct buffer *notes)
+{
+    struct census census;
+    census_take(&census, data_dir, false);
+    census_group(&census);
+    for (size_t i = 0; i < census.count; i++) {
+        check_copy(&census.copies[i], findings, notes);
+    }
+    for (size_t i = 0, same = 0; i < census.count && census.copies[i].fault == NULL; i += same) {
+        same = census_same(&census, i);
+        check_contradictions(&census.copies[i], same, findings);
+        check_item(&census.copies[i], same, findings);
+    }
+    for (size_t i = 0; roster != NULL && i < roster->agent_count; i++) {
+        check_window(&census, data_dir, roster, &roster->agents[i], findings);
+    }
+    census_free(&census);
+}
+
+/* --- locks and segments --- */
+
+struct notice {
+    const char *path;
+    const struct frontmatter *matter;
+    struct buffer *findings;
+};
+
+static bool holds_number(const struct notice *notice, const char *key, int64_t least)
+{
+    const struct yaml_node *node = yaml_get(notice->matter->head, key);
+    int64_t number = 0;
+    if (node != NULL && yaml_integer(node, &number) && number >= least) {
+        return true;
+    }
+    buffer_print(notice->findings, "%s: '%s' must be a whole number from %lld\n", notice->path, key,
+                 (long long)least);
+    return false;
+}
+
+static bool is_said(const struct notice *notice, const char *key)
+{
+    const struct yaml_node *node = yaml_get(notice->matter->head, key);
+    return node != NULL && !yaml_is_null(node) && node->kind == YAML_SCALAR && node->text[0] != '\0';
+}
+
+static void check_lock(const struct notice *notice)
+{
+    if (holds_number(notice, "token", 0) && is_said(notice, "holder") &&
+        !(is_said(notice, "task") && is_said(notice, "lease_until"))) {
+        buffer_print(notice->findings, "%s: it has a holder, but no task or no lease\n", notice->path);
+    }
+}
+
+static void check_segment(const struct notice *notice)
+{
+    (void)holds_number(notice, "version", 0);
+}
+
+static void check_notice(int folder, const char *where, const char *file,
+                         void (*check)(const struct notice *), struct buffer *findings)
+{
+    struct fault fault = {0};
+    struct frontmatter matter;
+    OWNED char *text = NULL;
+    OWNED char *path = memory_print("%s/%s", where, file);
+    size_t length = 0;
+    int got = files_read(folder, file, TREE_FILE_MAX, &text, &length, NULL, &fault);
+    if (got < 0 || (got > 0 && !frontmatter_parse(&matter, text, length, path, &fault))) {
+        buffer_print(findings, "%s cannot be read: %s\n", path, fault.text);
+    } else if (got > 0) {
+        const char *name = frontmatter_text(&matter, "name");
+        if (name == NULL || strncmp(name, file, strlen(file) - 3) != 0 || strlen(name) != strlen(file) - 3) {
+            buffer_print(findings, "%s is not named after what it holds: '%s'\n", path,
+                         name != NULL ? name : "");
         }
-    }
-    closedir(directory);
-}
-
-static int by_id(const void *a, const void *b)
-{
-    return strcmp(((const struct place *)a)->id, ((const struct place *)b)->id);
-}
-
-static void find_doubles(struct letters *letters)
-{
-    if (letters->count > 0) {
-        qsort(letters->places, letters->count, sizeof(*letters->places), by_id);
-    }
-    for (size_t i = 1; i < letters->count; i++) {
-        const struct place *a = &letters->places[i - 1];
-        const struct place *b = &letters->places[i];
-        if (strcmp(a->id, b->id) == 0 && !a->to_itself) {
-            buffer_print(letters->findings, "%s: the envelope %s lies in %s and in %s\n", letters->where,
-                         a->id, a->folder, b->folder);
-        }
+        check(&(struct notice){path, &matter, findings});
+        frontmatter_free(&matter);
     }
 }
 
-static void letters_free(struct letters *letters)
+static void check_board(const char *data_dir, const char *where, void (*check)(const struct notice *),
+                        struct buffer *findings, struct buffer *notes)
 {
-    for (size_t i = 0; i < letters->count; i++) {
-        free(letters->places[i].id);
-    }
-    free(letters->places);
-}
-
-void letters_check(int agent_folder, const char *where, struct buffer *findings)
-{
-    struct letters letters = {.where = where, .findings = findings};
-    for (size_t i = 0; i < FOLDER_COUNT; i++) {
-        read_folder(&letters, agent_folder, FOLDERS[i]);
-    }
-    find_doubles(&letters);
-    letters_free(&letters);
-}
-
-void letters_check_shared(const char *data_dir, struct buffer *findings)
-{
-    struct dirent **queues = NULL;
-    OWNED char *path = memory_print("%s/shared/queues", data_dir);
+    struct dirent **files = NULL;
+    OWNED char *path = memory_print("%s/%s", data_dir, where);
     OWNED_FD int folder = files_open_path(path, NULL);
-    int count = folder >= 0 ? scandir(path, &queues, NULL, alphasort) : -1;
-    struct letters letters = {.where = "shared/queues", .findings = findings};
+    int count = folder >= 0 ? scandir(path, &files, NULL, alphasort) : -1;
     for (int i = 0; i < count; i++) {
-        if (queues[i]->d_name[0] != '.') {
-            read_folder(&letters, folder, queues[i]->d_name);
+        const char *name = files[i]->d_name;
+        size_t length = strlen(name);
+        if (name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0) {
+            check_notice(folder, where, name, check, findings);
+        } else if (name[0] != '.') {
+            buffer_print(notes, "%s/%s was set aside, or is no file of ours\n", where, name);
         }
+        free(files[i]);
     }
-    find_doubles(&letters);
-    letters_free(&letters);
-    for (int i = 0; i < count; i++) {
-        free(queues[i]); /* only now: places name their folders by these */
-    }
-    free(queues);
+    free(files);
+}
+
+void letters_check_shared(const char *data_dir, struct buffer *findings, struct buffer *notes)
+{
+    check_board(data_dir, "shared/locks", check_lock, findings, notes);
+    check_board(data_dir, "shared/segments", check_segment, findings, notes);
 }

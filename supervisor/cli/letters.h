@@ -1,12 +1,17 @@
-/* The envelopes in a data directory, checked where they lie. */
+/* The envelopes in a data directory, checked where they lie: offline, so what a crash left half done is found too, and
+ * it is said when the next start mends it. */
 #ifndef AGENTOS_CLI_LETTERS_H
 #define AGENTOS_CLI_LETTERS_H
 
 #include "common/buffer.h"
+#include "common/roster.h"
 
-/* An agent's iac/: every envelope reads as one, its file is named after its id, and it lies in one folder only. */
-void letters_check(int agent_folder, const char *where, struct buffer *findings);
-/* The same for the items in DATA_DIR/shared/queues. */
-void letters_check_shared(const char *data_dir, struct buffer *findings);
+/* A sentence and a line end for each envelope that can't be read, has another's name, a status that doesn't belong to
+ * its folder, lies in two places that contradict each other, or beyond its receiver's window. Files that a worker has
+ * set aside are notes. roster NULL: nothing is said about windows. */
+void letters_check(const char *data_dir, const struct roster *roster, struct buffer *findings,
+                   struct buffer *notes);
+/* The locks and segments of DATA_DIR/shared. */
+void letters_check_shared(const char *data_dir, struct buffer *findings, struct buffer *notes);
 
 #endif

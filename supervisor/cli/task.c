@@ -1,90 +1,18 @@
 /* `agentos task` and `agentos cancel`. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
-#include "common/buffer.h"
-#include "common/control.h"
-#include "common/envelope.h"
 #include "common/memory.h"
 #include "supervisor/cli/client.h"
+#include "supervisor/cli/input.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
 
-/* All of standard input, up to what a request may hold. */
-static char *read_input(struct fault *fault)
-{
-    struct buffer text = {0};
-    for (;;) {
-        ssize_t got = read(STDIN_FILENO, buffer_room(&text, 65536), 65536);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            fault_errno(fault, "standard input cannot be read; nothing was done");
-            buffer_free(&text);
-            return NULL;
-        }
-        if (got == 0) {
-            return buffer_take(&text);
-        }
-        text.length += (size_t)got;
-        if (text.length > CONTROL_MAX) {
-            fault_set(fault, "the text on standard input is longer than %d bytes; nothing was done",
-                      CONTROL_MAX);
-            buffer_free(&text);
-            return NULL;
-        }
-    }
-}
-
-/* The task's text; NULL: it has been said, *status is set. Caller frees. */
-static char *task_text(const struct invocation *invocation, int *status)
-{
-    const char *given = invocation->words[1];
-    struct fault fault = {0};
-    if (given == NULL && isatty(STDIN_FILENO)) {
-        screen_complain("what is the task? Give its text, or '-' and the text on standard input");
-        *status = EX_USAGE;
-        return NULL;
-    }
-    char *text = given != NULL && strcmp(given, "-") != 0 ? memory_text(given) : read_input(&fault);
-    if (text == NULL) {
-        screen_complain("%s", fault.text);
-        *status = EX_DATAERR;
-        return NULL;
-    }
-    if (text[strspn(text, " \t\r\n")] == '\0') {
-        screen_complain("the task's text is empty; nothing was done");
-        *status = EX_USAGE;
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
 static bool add_options(const struct invocation *invocation, json_t *request, struct fault *fault)
 {
-    const char *priority = invocation->options[OPTION_PRIORITY];
-    const char *ttl = invocation->options[OPTION_TTL];
-    enum priority known;
-    if (priority != NULL && !priority_parse(priority, &known)) {
-        return fault_set(fault, "--priority is high, normal or low, not '%s'", priority);
-    }
-    if (priority != NULL) {
-        json_object_set_new(request, "priority", json_string(priority_name(known)));
-    }
-    if (ttl != NULL) {
-        char *end = NULL;
-        errno = 0;
-        long long seconds = strtoll(ttl, &end, 10);
-        if (errno != 0 || end == ttl || *end != '\0' || seconds < 1) {
-            return fault_set(fault, "--ttl is a number of seconds from 1, not '%s'", ttl);
-        }
-        json_object_set_new(request, "ttl_seconds", json_integer(seconds));
+    if (!input_life(invocation, request, fault)) {
+        return false;
     }
     if (invocation->options[OPTION_ID] != NULL) {
         json_object_set_new(request, "id", json_string(invocation->options[OPTION_ID]));
@@ -142,7 +70,7 @@ int verb_task(struct invocation *invocation)
 {
     int status = 0;
     struct fault fault = {0};
-    OWNED char *text = task_text(invocation, &status);
+    OWNED char *text = input_text(invocation, "task", &status);
     if (text == NULL) {
         return status;
     }

@@ -49,6 +49,12 @@ static const char ROLLBACK_DETAILS[] =
     "A task in hand is finished first. Exit 66: no such\nagent or commit; 65: COMMIT is not in what led to "
     "the "
     "present state; 75: the agent is stopped.\n";
+static const char LETTERS_DETAILS[] =
+    "One line for each, from the copy that knows most: its receiver's, else its sender's. With AGENT: those "
+    "from\nit or to it.\n";
+static const char SHOW_DETAILS[] =
+    "Every hand that it went through, with times and commits; where its copies lie; what answers it, and "
+    "what\nelse came of the same trace; its text.\n";
 
 static const struct verb VERBS[] = {
     {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS, 0, 0, verb_run,
@@ -67,6 +73,19 @@ static const struct verb VERBS[] = {
      ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL) | WITH(LOCK) | WITH(WAIT), 1, 2, verb_task, TASK_DETAILS},
     {"cancel", "AGENT TASK", "take back a pending task, or the one in progress", ALWAYS, 2, 2, verb_cancel,
      NULL},
+    {"handoffs", "[AGENT]", "what agents gave each other to do, wherever it lies now, oldest first",
+     ALWAYS | WITH(JSON), 0, 1, verb_handoffs, LETTERS_DETAILS},
+    {"messages", "[AGENT]", "messages, results and bounces, wherever they lie now, oldest first",
+     ALWAYS | WITH(JSON), 0, 1, verb_messages, LETTERS_DETAILS},
+    {"dead-letters", "[AGENT]", "what expired, failed or was refused, and why", ALWAYS | WITH(JSON), 0, 1,
+     verb_dead_letters, NULL},
+    {"show", "ID", "one envelope, with its whole route through the system", ALWAYS | WITH(JSON), 1, 1,
+     verb_show, SHOW_DETAILS},
+    {"locks", "", "every lock: who holds it, until when, who waits", ALWAYS | WITH(JSON), 0, 0, verb_locks,
+     NULL},
+    {"queues", "", "what the work queues hold, and who has it", ALWAYS | WITH(JSON), 0, 0, verb_queues, NULL},
+    {"segments", "", "the texts that agents share, with their versions", ALWAYS | WITH(JSON), 0, 0,
+     verb_segments, NULL},
     {"start", "AGENT", "start a stopped agent", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
     {"stop", "AGENT", "let the agent finish its cycle, then stop it", ALWAYS | WITH(NO_WAIT), 1, 1,
      verb_order, NULL},
@@ -123,7 +142,7 @@ void verbs_help(struct buffer *out)
         (void)strncpy(call, line.data, sizeof(call) - 1);
         call[sizeof(call) - 1] = '\0';
         buffer_free(&line);
-        buffer_print(out, "  %-20s %s\n", call, VERBS[i].summary);
+        buffer_print(out, "  %-24s %s\n", call, VERBS[i].summary);
     }
     buffer_text(
         out,

@@ -33,6 +33,13 @@ int verb_status(struct invocation *invocation);
 int verb_order(struct invocation *invocation); /* start stop restart kill pause resume reload */
 int verb_task(struct invocation *invocation);
 int verb_cancel(struct invocation *invocation);
+int verb_handoffs(struct invocation *invocation);
+int verb_messages(struct invocation *invocation);
+int verb_dead_letters(struct invocation *invocation);
+int verb_show(struct invocation *invocation);
+int verb_locks(struct invocation *invocation);
+int verb_queues(struct invocation *invocation);
+int verb_segments(struct invocation *invocation);
 int verb_skills(struct invocation *invocation);
 int verb_rewards(struct invocation *invocation);
 int verb_goals(struct invocation *invocation);

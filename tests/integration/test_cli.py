@@ -13,14 +13,16 @@ from harness import BIN, KEY, PATIENCE
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "run check doctor demo verify status task cancel start stop restart kill pause resume reload "
-    "skills rewards goals reflections log events exec"
+    "run check doctor demo verify status task cancel handoffs messages dead-letters show locks "
+    "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback events exec"
 ).split()
 CLIENTS = {
     "status": [],
     "task": ["orion", "Do it"],
     "cancel": ["orion", "x"],
     "reload": [],
+    "show": ["x"],
+    **{verb: [] for verb in "handoffs messages dead-letters locks queues segments".split()},
     **{verb: ["orion"] for verb in "start stop restart kill pause resume skills rewards goals reflections log".split()},
 }
 
@@ -69,7 +71,7 @@ def test_wrong_usage_ends_with_64_and_a_sentence(words):
 def test_help_lists_every_verb_and_each_has_a_page_of_its_own():
     page = agentos("--help")
     assert page.returncode == 0 and page.stderr == ""
-    listed = re.findall(r"^  ([a-z]+)\b", page.stdout, re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+) ", page.stdout, re.MULTILINE)
     assert [verb for verb in listed if verb in VERBS] == listed == VERBS
     for verb in VERBS:
         own = agentos(verb, "--help")
@@ -169,7 +171,8 @@ def test_status_shows_people_a_table_and_programs_the_contract(make_system):
 
 
 @pytest.mark.parametrize("words", [["status", "nobody"], ["task", "nobody", "x"], ["log", "nobody"],
-                                   ["skills", "nobody"], ["stop", "nobody"], ["cancel", "orion", "no-such-task"]])
+                                   ["skills", "nobody"], ["handoffs", "nobody"], ["messages", "nobody"], ["dead-letters", "nobody"],
+                                   ["show", "no-such-id"], ["stop", "nobody"], ["cancel", "orion", "no-such-task"]])
 def test_what_nobody_knows_ends_with_66(make_system, words):
     system = make_system(env={"LLM_BASE_URL": "offline"}).start()
     result = system.cli(*words, check=False)
@@ -420,7 +423,7 @@ def damage_double(system):
         path = system.tree() / "iac" / folder
         path.mkdir(parents=True, exist_ok=True)
         (path / "a.md").write_text(ENVELOPE.format("a"))
-    return "lies in"
+    return "iac/inbox/a.md lies unfinished and has ended"
 
 
 DAMAGES = [value for name, value in list(globals().items()) if name.startswith("damage_")]

@@ -19,7 +19,7 @@ def page(*words):
 
 def verbs():
     """Each verb with its arguments and summary, as --help lists them."""
-    listed = re.findall(r"^  ([a-z]+)((?: [\[A-Z-]\S*)*) +([a-z].*)$", page().split("\n\n")[1], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+)((?: [\[A-Z-]\S*)*) +([a-z].*)$", page().split("\n\n")[1], re.MULTILINE)
     assert len(listed) > 15
     return {verb: (arguments.strip(), summary) for verb, arguments, summary in listed}
 
@@ -138,7 +138,7 @@ def test_bash_offers_the_agents_where_one_belongs(tmp_path):
 
 def zsh_table():
     text = ZSH.read_text()
-    return dict(re.findall(r"^    '([a-z]+):((?:[^']|'\\'')*)'$", text, re.MULTILINE)), text
+    return dict(re.findall(r"^    '([a-z-]+):((?:[^']|'\\'')*)'$", text, re.MULTILINE)), text
 
 
 def test_zsh_offers_every_verb_with_its_summary_and_its_options():
@@ -147,7 +147,7 @@ def test_zsh_offers_every_verb_with_its_summary_and_its_options():
         verb: summary for verb, (_, summary) in verbs().items()
     }
     cases = {}
-    for names, words in re.findall(r'^    ([a-z|]+)\) echo "([^"]*)" ;;$', text, re.MULTILINE):
+    for names, words in re.findall(r'^    ([a-z|-]+)\) echo "([^"]*)" ;;$', text, re.MULTILINE):
         cases.update({name: words.split() for name in names.split("|")})
     assert cases == {verb: options(verb) for verb in verbs()}
     for option in {option for verb in verbs() for option in options(verb)}:

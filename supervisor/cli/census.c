@@ -1,0 +1,284 @@
+#include "supervisor/cli/census.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+
+#define SET_ASIDE ".md.unreadable-" /* what a worker puts behind an envelope's name that is none */
+
+/* Where the folders of each place lie: one for all, or one for each entry of another folder. */
+static const struct {
+    const char *above; /* its entries are the owners; NULL: the owner is the operator */
+    const char *folder;
+} PLACES[PLACE_COUNT] = {
+    [PLACE_OPERATOR] = {NULL, "shared/outbox"},
+    [PLACE_OUTBOX] = {"agents", TREE_OUTBOX},
+    [PLACE_QUEUE] = {"shared/queues", ""},
+    [PLACE_INBOX] = {"agents", TREE_INBOX},
+    [PLACE_HANDOFFS] = {"agents", TREE_HANDOFFS},
+    [PLACE_ARCHIVE] = {"agents", TREE_ARCHIVE},
+    [PLACE_DEAD_LETTERS] = {"agents", TREE_DEAD_LETTERS},
+};
+
+const char *place_folder(enum place place)
+{
+    return place == PLACE_QUEUE ? PLACES[place].above : PLACES[place].folder;
+}
+
+static struct copy *add_copy(struct census *census, enum place place, const char *owner, const char *path)
+{
+    if ((census->count & (census->count - 1)) == 0) {
+        size_t room = census->count == 0 ? 1 : census->count * 2;
+        census->copies = memory_grow(census->copies, room, sizeof(*census->copies));
+    }
+    struct copy *copy = &census->copies[census->count++];
+    *copy = (struct copy){.place = place, .owner = memory_text(owner), .path = memory_text(path)};
+    return copy;
+}
+
+static bool is_letter(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 3 && strcmp(name + length - 3, ".md") == 0;
+}
+
+/* The path without its ".md" is what an envelope's id makes. */
+static bool is_named_after(const char *file, const char *id)
+{
+    OWNED char *name = names_file(id);
+    return strlen(file) == strlen(name) + 3 && strncmp(file, name, strlen(name)) == 0;
+}
+
+static void read_copy(struct copy *copy, const char *text, size_t length, const char *file, bool bodies)
+{
+    struct fault fault = {0};
+    if (!envelope_parse(&copy->envelope, text, length, file, &fault)) {
+        copy->fault = memory_print("is no valid envelope: %s", fault.text);
+    } else if (!is_named_after(file, copy->envelope.id)) {
+        copy->fault = memory_print("holds the envelope %s", copy->envelope.id);
+    } else if (!bodies) {
+        free(copy->envelope.body);
+        copy->envelope.body = NULL;
+    }
+}
+
+struct reading {
+    struct census *census;
+    int folder;
+    enum place place;
+    const char *owner, *path; /* of the folder */
+    bool bodies;
+};
+
+static void read_entry(const struct reading *reading, const char *file)
+{
+    struct fault fault = {0};
+    OWNED char *text = NULL;
+    OWNED char *path = memory_print("%s/%s", reading->path, file);
+    size_t length = 0;
+    int got =
+        is_letter(file) ? files_read(reading->folder, file, ENVELOPE_MAX, &text, &length, NULL, &fault) : 1;
+    if (got == 0) {
+        return; /* moved on since the folder was read */
+    }
+    struct copy *copy = add_copy(reading->census, reading->place, reading->owner, path);
+    if (!is_letter(file)) {
+        copy->set_aside = strstr(file, SET_ASIDE) != NULL;
+        copy->fault = memory_text("is no envelope");
+    } else if (got < 0) {
+        copy->fault = memory_print("is no valid envelope: %s", fault.text);
+    } else {
+        read_copy(copy, text, length, file, reading->bodies);
+    }
+}
+
+static void read_folder(struct census *census, int data, enum place place, const char *owner,
+                        const char *path, bool bodies)
+{
+    int folder = files_open(data, path, O_RDONLY | O_DIRECTORY, 0);
+    DIR *directory = folder >= 0 ? fdopendir(folder) : NULL;
+    if (directory == NULL) {
+        if (errno != ENOENT) {
+            add_copy(census, place, owner, path)->fault = memory_print("cannot be read: %s", strerror(errno));
+        }
+        memory_close_at(&folder);
+        return;
+    }
+    struct reading reading = {census, folder, place, owner, path, bodies};
+    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        if (entry->d_name[0] != '.') {
+            read_entry(&reading, entry->d_name);
+        }
+    }
+    closedir(directory);
+}
+
+static void read_place(struct census *census, int data, enum place place, const char *data_dir, bool bodies)
+{
+    struct dirent **owners = NULL;
+    if (PLACES[place].above == NULL) {
+        read_folder(census, data, place, "operator", PLACES[place].folder, bodies);
+        return;
+    }
+    OWNED char *above = memory_print("%s/%s", data_dir, PLACES[place].above);
+    int count = scandir(above, &owners, NULL, alphasort);
+    for (int i = 0; i < count; i++) {
+        const char *name = owners[i]->d_name;
+        if (name[0] != '.' && (place == PLACE_QUEUE || names_agent(name))) {
+            OWNED char *path = memory_print("%s/%s%s%s", PLACES[place].above, name,
+                                            place == PLACE_QUEUE ? "" : "/", PLACES[place].folder);
+            read_folder(census, data, place, name, path, bodies);
+        }
+        free(owners[i]);
+    }
+    free(owners);
+}
+
+void census_take(struct census *census, const char *data_dir, bool bodies)
+{
+    *census = (struct census){0};
+    OWNED_FD int data = files_open_path(data_dir, NULL);
+    for (int place = 0; data >= 0 && place < PLACE_COUNT; place++) {
+        read_place(census, data, (enum place)place, data_dir, bodies);
+    }
+}
+
+void census_free(struct census *census)
+{
+    for (size_t i = 0; i < census->count; i++) {
+        struct copy *copy = &census->copies[i];
+        free(copy->path);
+        free(copy->owner);
+        free(copy->fault);
+        envelope_free(&copy->envelope);
+    }
+    free(census->copies);
+    *census = (struct census){0};
+}
+
+/* --- copies of one envelope --- */
+
+const char *copy_receiver(const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    if (envelope->kind == KIND_TASK) {
+        return copy->owner; /* it never travels */
+    }
+    if (strncmp(envelope->to, "queue:", 6) == 0) {
+        return envelope->consumer != NULL ? envelope->consumer : "";
+    }
+    return envelope->to;
+}
+
+bool copy_is_live(const struct copy *copy)
+{
+    return copy->fault == NULL && (copy->place == PLACE_INBOX || copy->place == PLACE_HANDOFFS);
+}
+
+/* What somebody sends to himself comes to its end in the archive where the sender's copy lies. */
+bool copy_is_senders(const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    return copy->place == PLACE_ARCHIVE && strcmp(copy->owner, envelope->from) == 0 &&
+           strcmp(envelope->status, "finished") != 0 && strcmp(envelope->status, "read") != 0;
+}
+
+/* How little a copy knows of its envelope's end. */
+static int ignorance(const struct copy *copy)
+{
+    static const int OF_PLACE[PLACE_COUNT] = {
+        [PLACE_ARCHIVE] = 0, [PLACE_DEAD_LETTERS] = 1, [PLACE_INBOX] = 2,    [PLACE_HANDOFFS] = 2,
+        [PLACE_QUEUE] = 3,   [PLACE_OUTBOX] = 4,       [PLACE_OPERATOR] = 4,
+    };
+    if (copy->fault != NULL) {
+        return 6;
+    }
+    return copy_is_senders(copy) ? 5 : OF_PLACE[copy->place];
+}
+
+/* A task's id is its agent's own affair: two agents may have the same. */
+static int compare_identity(const struct copy *a, const struct copy *b)
+{
+    bool task_a = a->envelope.kind == KIND_TASK;
+    bool task_b = b->envelope.kind == KIND_TASK;
+    int by_id = strcmp(a->envelope.id, b->envelope.id);
+    if (by_id != 0 || task_a != task_b) {
+        return by_id != 0 ? by_id : task_a - task_b;
+    }
+    return task_a ? strcmp(a->owner, b->owner) : 0;
+}
+
+static int compare_copies(const void *left, const void *right)
+{
+    const struct copy *a = left;
+    const struct copy *b = right;
+    if (a->fault != NULL || b->fault != NULL) {
+        int order = (a->fault != NULL) - (b->fault != NULL);
+        return order != 0 ? order : strcmp(a->path, b->path);
+    }
+    int order = compare_identity(a, b);
+    order = order != 0 ? order : ignorance(a) - ignorance(b);
+    return order != 0 ? order : strcmp(a->path, b->path);
+}
+
+void census_group(struct census *census)
+{
+    if (census->count > 0) {
+        qsort(census->copies, census->count, sizeof(*census->copies), compare_copies);
+    }
+}
+
+size_t census_same(const struct census *census, size_t first)
+{
+    size_t count = 1;
+    while (census->copies[first].fault == NULL && first + count < census->count &&
+           census->copies[first + count].fault == NULL &&
+           compare_identity(&census->copies[first], &census->copies[first + count]) == 0) {
+        count++;
+    }
+    return count;
+}
+
+/* --- for programs --- */
+
+static json_t *text_or_null(const char *text)
+{
+    OWNED char *clean = text != NULL ? utf8_clean(text, strlen(text)) : NULL;
+    return clean != NULL ? json_string(clean) : json_null();
+}
+
+static json_t *time_or_null(int64_t seconds)
+{
+    char text[CLOCK_TEXT];
+    return seconds != 0 ? json_string(clock_format(seconds, text)) : json_null();
+}
+
+json_t *copy_json(const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    char created[CLOCK_TEXT];
+    bool segment = envelope->kind == KIND_SEGMENT;
+    return json_pack("{s:o, s:s, s:o, s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+                     "s:o, s:o, s:o}",
+                     "id", text_or_null(envelope->id), "kind", envelope_kind_name(envelope->kind), "from",
+                     text_or_null(envelope->from), "to", text_or_null(envelope->to), "created",
+                     clock_format(envelope->created, created), "ttl_seconds",
+                     (json_int_t)envelope->ttl_seconds, "priority", priority_name(envelope->priority),
+                     "status", text_or_null(envelope->status), "attempts", (json_int_t)envelope->attempts,
+                     "hops", (json_int_t)envelope->hops, "trace", text_or_null(envelope->trace),
+                     "in_reply_to", text_or_null(envelope->in_reply_to), "delivered",
+                     time_or_null(envelope->delivered), "read", time_or_null(envelope->read), "finished",
+                     time_or_null(envelope->finished), "reason", text_or_null(envelope->reason), "consumer",
+                     text_or_null(envelope->consumer), "base_version",
+                     segment ? json_integer((json_int_t)envelope->base_version) : json_null(), "body",
+                     text_or_null(envelope->body), "path", text_or_null(copy->path));
+}

@@ -1,0 +1,61 @@
+/* Every envelope of a data directory, read where it lies: in the agents' iac/, in shared/outbox and shared/queues.
+ *
+ * The folders are read in the order of an envelope's life over all agents, so that one which moves on meanwhile is
+ * met twice rather than never. */
+#ifndef AGENTOS_CLI_CENSUS_H
+#define AGENTOS_CLI_CENSUS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/envelope.h"
+
+enum place {
+    PLACE_OPERATOR, /* shared/outbox: what people send and nobody has room for yet */
+    PLACE_OUTBOX,
+    PLACE_QUEUE, /* shared/queues/NAME */
+    PLACE_INBOX,
+    PLACE_HANDOFFS,
+    PLACE_ARCHIVE,
+    PLACE_DEAD_LETTERS,
+    PLACE_COUNT
+};
+
+/* One file. */
+struct copy {
+    char *path;  /* below DATA_DIR; owned */
+    char *owner; /* the agent, "operator", or the queue's name; owned */
+    enum place place;
+    char *fault;              /* owned; NULL: the envelope below is one; else why it is none */
+    bool set_aside;           /* by a worker that could make nothing of it */
+    struct envelope envelope; /* owned; body NULL when the census was asked to leave them out */
+};
+
+struct census {
+    struct copy
+        *copies; /* in the order of places, owners, names; after census_group by id, the best copy first */
+    size_t count;
+};
+
+/* Folders that are not there hold nothing; one that cannot be read is a copy with a fault. */
+void census_take(struct census *census, const char *data_dir, bool bodies);
+void census_free(struct census *census);
+
+/* Brings the copies of one envelope together, the one that knows most in front: the receiver's, else the sender's.
+ * Those with a fault come last. */
+void census_group(struct census *census);
+/* The number of copies, from `first` on, that are the same envelope's. */
+size_t census_same(const struct census *census, size_t first);
+
+const char *place_folder(enum place place);         /* "iac/inbox" */
+const char *copy_receiver(const struct copy *copy); /* an item's is its consumer; "" nobody yet */
+bool copy_is_live(const struct copy *copy);         /* with its receiver, and unfinished there */
+
+/* In the archive of whoever sent it, which says only what became of it, as far as that was known then. */
+bool copy_is_senders(const struct copy *copy);
+
+/* The front matter's keys, body and path. New reference. */
+json_t *copy_json(const struct copy *copy);
+
+#endif

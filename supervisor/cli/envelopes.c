@@ -1,0 +1,237 @@
+/* `agentos handoffs`, `messages`, `dead-letters` and `queues`: envelopes, wherever they lie. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "supervisor/cli/census.h"
+#include "supervisor/cli/client.h"
+#include "supervisor/cli/screen.h"
+#include "supervisor/cli/verbs.h"
+
+enum { GIST_CHARACTERS = 60 };
+
+/* One listing: which copies it is about, and what people see of them. */
+struct catalogue {
+    const char *const *heads;
+    size_t columns;
+    void (*row)(struct table *table, const struct copy *copy);
+    bool (*lists)(const struct copy *copy);
+    bool every_copy; /* else one row for each envelope: the copy that knows most */
+    bool of_owner;   /* with an agent named: what lies with it; else what is from or to it */
+    const char *nothing;
+};
+
+/* The body's first line with text, cut. */
+static void cell_gist(struct table *table, const char *body)
+{
+    const char *line = body != NULL ? body + strspn(body, " \t\r\n") : "";
+    size_t length = strcspn(line, "\r\n");
+    size_t cut = 0;
+    for (size_t characters = 0; cut < length; cut++) {
+        characters += ((unsigned char)line[cut] & 0xC0) != 0x80;
+        if (characters > GIST_CHARACTERS) {
+            break;
+        }
+    }
+    OWNED char *text = memory_slice(line, cut);
+    table_cellf(table, "%s%s", text, cut < length ? "…" : "");
+}
+
+static void cell_time(struct table *table, int64_t seconds)
+{
+    char text[CLOCK_TEXT];
+    table_cell(table, clock_format(seconds, text));
+}
+
+static void row_letter(struct table *table, const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    cell_time(table, envelope->created);
+    table_cell(table, envelope->id);
+    table_cell(table, envelope->from);
+    table_cell(table, envelope->to);
+    table_cell(table, envelope->status);
+    table_cell(table, priority_name(envelope->priority));
+    cell_gist(table, envelope->body);
+}
+
+static void row_message(struct table *table, const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    cell_time(table, envelope->created);
+    table_cell(table, envelope->id);
+    table_cell(table, envelope_kind_name(envelope->kind));
+    table_cell(table, envelope->from);
+    table_cell(table, envelope->to);
+    table_cell(table, envelope->status);
+    cell_gist(table, envelope->body);
+}
+
+static void row_dead(struct table *table, const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    cell_time(table, envelope->created);
+    table_cell(table, copy->owner);
+    table_cell(table, envelope->id);
+    table_cell(table, envelope_kind_name(envelope->kind));
+    table_cell(table, envelope->from);
+    table_cell(table, envelope->status);
+    table_cell(table, envelope->reason);
+}
+
+static void row_item(struct table *table, const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    table_cell(table, copy->owner);
+    cell_time(table, envelope->created);
+    table_cell(table, envelope->id);
+    table_cell(table, envelope->status);
+    table_cell(table, envelope->consumer);
+    table_cellf(table, "%lld", (long long)envelope->attempts);
+    cell_gist(table, envelope->body);
+}
+
+static bool is_handoff(const struct copy *copy)
+{
+    return copy->envelope.kind == KIND_HANDOFF;
+}
+
+static bool is_message(const struct copy *copy)
+{
+    return copy->envelope.kind == KIND_MESSAGE || copy->envelope.kind == KIND_RESULT ||
+           copy->envelope.kind == KIND_BOUNCE;
+}
+
+static bool is_dead(const struct copy *copy)
+{
+    return copy->place == PLACE_DEAD_LETTERS;
+}
+
+static bool is_queued(const struct copy *copy)
+{
+    return copy->place == PLACE_QUEUE;
+}
+
+static bool concerns(const struct catalogue *catalogue, const struct copy *copy, const char *agent)
+{
+    if (agent == NULL || strcmp(copy->owner, agent) == 0) {
+        return true;
+    }
+    return !catalogue->of_owner &&
+           (strcmp(copy->envelope.from, agent) == 0 || strcmp(copy_receiver(copy), agent) == 0);
+}
+
+static int by_age(const void *left, const void *right)
+{
+    const struct envelope *a = &(*(struct copy *const *)left)->envelope;
+    const struct envelope *b = &(*(struct copy *const *)right)->envelope;
+    return a->created != b->created ? (a->created > b->created) - (a->created < b->created)
+                                    : strcmp(a->id, b->id);
+}
+
+/* Borrowed from the census, oldest first; the caller frees the list. */
+static const struct copy **choose(const struct catalogue *catalogue, const struct census *census,
+                                  const char *agent, size_t *count)
+{
+    const struct copy **chosen = memory_new(census->count + 1, sizeof(const struct copy *));
+    *count = 0;
+    for (size_t i = 0; i < census->count; i += catalogue->every_copy ? 1 : census_same(census, i)) {
+        const struct copy *copy = &census->copies[i];
+        if (copy->fault == NULL && catalogue->lists(copy) && concerns(catalogue, copy, agent)) {
+            chosen[(*count)++] = copy;
+        }
+    }
+    qsort(chosen, *count, sizeof(const struct copy *), by_age);
+    return chosen;
+}
+
+static void show_json(const struct copy *const *chosen, size_t count)
+{
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(items, copy_json(chosen[i]));
+    }
+    screen_items(items);
+}
+
+static void show_table(const struct catalogue *catalogue, const struct copy *const *chosen, size_t count)
+{
+    struct table table;
+    if (count == 0) {
+        puts(catalogue->nothing);
+        return;
+    }
+    table_begin(&table, catalogue->heads, catalogue->columns);
+    for (size_t i = 0; i < count; i++) {
+        catalogue->row(&table, chosen[i]);
+    }
+    table_show(&table);
+}
+
+/* The supervisor is asked although the files say all: it knows which agents there are, and that it is the data
+ * directory that was meant. */
+static bool is_there(const struct invocation *invocation, const char *agent, int *status)
+{
+    json_t *request = agent != NULL ? json_pack("{s:s, s:s}", "verb", "where", "agent", agent)
+                                    : json_pack("{s:s}", "verb", "status");
+    json_decref(client_call(invocation, request, CLIENT_PATIENCE, status));
+    return *status == 0;
+}
+
+static int list(const struct invocation *invocation, const struct catalogue *catalogue)
+{
+    int status = 0;
+    size_t count = 0;
+    const char *agent = invocation->word_count > 0 ? invocation->words[0] : NULL;
+    if (!is_there(invocation, agent, &status)) {
+        return status;
+    }
+    struct census census;
+    census_take(&census, invocation->data_dir, true);
+    census_group(&census);
+    const struct copy **chosen = choose(catalogue, &census, agent, &count);
+    if (invocation_has(invocation, OPTION_JSON)) {
+        show_json(chosen, count);
+    } else {
+        show_table(catalogue, chosen, count);
+    }
+    free(chosen);
+    census_free(&census);
+    return screen_end(status);
+}
+
+int verb_handoffs(struct invocation *invocation)
+{
+    static const char *const HEADS[] = {"CREATED", "ID", "FROM", "TO", "STATUS", "PRIORITY", "TASK"};
+    static const struct catalogue CATALOGUE = {
+        HEADS, 7, row_letter, is_handoff, false, false, "Nothing has been handed over."};
+    return list(invocation, &CATALOGUE);
+}
+
+int verb_messages(struct invocation *invocation)
+{
+    static const char *const HEADS[] = {"CREATED", "ID", "KIND", "FROM", "TO", "STATUS", "TEXT"};
+    static const struct catalogue CATALOGUE = {
+        HEADS, 7, row_message, is_message, false, false, "There are no messages."};
+    return list(invocation, &CATALOGUE);
+}
+
+int verb_dead_letters(struct invocation *invocation)
+{
+    static const char *const HEADS[] = {"CREATED", "AGENT", "ID", "KIND", "FROM", "STATUS", "REASON"};
+    static const struct catalogue CATALOGUE = {
+        HEADS, 7, row_dead, is_dead, true, true, "There are no dead letters."};
+    return list(invocation, &CATALOGUE);
+}
+
+int verb_queues(struct invocation *invocation)
+{
+    static const char *const HEADS[] = {"QUEUE", "CREATED", "ID", "STATUS", "CONSUMER", ">ATTEMPTS", "TASK"};
+    static const struct catalogue CATALOGUE = {
+        HEADS, 7, row_item, is_queued, true, true, "No work queue holds anything."};
+    return list(invocation, &CATALOGUE);
+}

@@ -1,0 +1,15 @@
+/* What people give with a verb: a text, and how long and how urgently it lives. */
+#ifndef AGENTOS_CLI_INPUT_H
+#define AGENTOS_CLI_INPUT_H
+
+#include <jansson.h>
+
+#include "supervisor/cli/invocation.h"
+
+/* The text behind the receiver's name: the second word, or standard input when that is "-" or absent and no terminal
+ * is there. what: "task", for what is said. NULL: it has been said, *status is set. Caller frees. */
+char *input_text(const struct invocation *invocation, const char *what, int *status);
+/* --priority and --ttl into a request. False and fault: wrong usage. */
+bool input_life(const struct invocation *invocation, json_t *request, struct fault *fault);
+
+#endif

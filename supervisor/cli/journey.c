@@ -1,0 +1,206 @@
+#include "supervisor/cli/journey.h"
+
+#include <git2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/envelope.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+
+#define SOURCE_TRAILER "Agentos-Source"
+
+static const char *const FOLDERS[] = {TREE_OUTBOX, TREE_INBOX, TREE_HANDOFFS, TREE_ARCHIVE,
+                                      TREE_DEAD_LETTERS};
+enum { FOLDER_COUNT = sizeof(FOLDERS) / sizeof(FOLDERS[0]) };
+
+/* Where an envelope lies in one commit: its blobs; all zero: not in this folder. */
+struct spot {
+    git_oid blobs[FOLDER_COUNT];
+};
+
+struct tracker {
+    git_repository *repository;
+    struct journey *journey;
+    const char *agent, *id;
+    char *paths[FOLDER_COUNT]; /* owned */
+};
+
+void journey_add(struct journey *journey, int64_t time, const char *agent, const char *what,
+                 const char *commit, const char *subject)
+{
+    journey->steps = memory_grow(journey->steps, journey->count + 1, sizeof(*journey->steps));
+    struct step *step = &journey->steps[journey->count++];
+    *step = (struct step){.time = time,
+                          .agent = memory_text(agent),
+                          .what = memory_text(what),
+                          .subject = memory_text(subject)};
+    if (commit != NULL) {
+        strncpy(step->commit, commit, sizeof(step->commit) - 1);
+    }
+}
+
+/* A copy of sort's array would not keep the order of equals. */
+void journey_sort(struct journey *journey)
+{
+    for (size_t i = 1; i < journey->count; i++) {
+        struct step step = journey->steps[i];
+        size_t at = i;
+        for (; at > 0 && journey->steps[at - 1].time > step.time; at--) {
+            journey->steps[at] = journey->steps[at - 1];
+        }
+        journey->steps[at] = step;
+    }
+}
+
+void journey_free(struct journey *journey)
+{
+    for (size_t i = 0; i < journey->count; i++) {
+        free(journey->steps[i].agent);
+        free(journey->steps[i].what);
+        free(journey->steps[i].subject);
+    }
+    free(journey->steps);
+    *journey = (struct journey){0};
+}
+
+/* The envelope's status as this commit has it; NULL: it can't be read. Caller frees. */
+static char *status_in(const struct tracker *tracker, const git_oid *blob)
+{
+    git_blob *content = NULL;
+    struct envelope envelope = {0};
+    char *status = NULL;
+    if (git_blob_lookup(&content, tracker->repository, blob) == 0 &&
+        envelope_parse(&envelope, git_blob_rawcontent(content), (size_t)git_blob_rawsize(content), "",
+                       NULL)) {
+        status = memory_text(envelope.status);
+        envelope_free(&envelope);
+    }
+    git_blob_free(content);
+    return status;
+}
+
+static void look_up(const struct tracker *tracker, const git_commit *commit, struct spot *spot)
+{
+    git_tree *tree = NULL;
+    *spot = (struct spot){0};
+    if (commit == NULL || git_commit_tree(&tree, commit) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+        git_tree_entry *entry = NULL;
+        if (git_tree_entry_bypath(&entry, tree, tracker->paths[i]) == 0) {
+            spot->blobs[i] = *git_tree_entry_id(entry);
+            git_tree_entry_free(entry);
+        }
+    }
+    git_tree_free(tree);
+}
+
+/* "iac/outbox → iac/archive (delivered)"; "" when nothing was written: older letters of the archive leave the
+ * repository, which says nothing about them. */
+static void describe_change(const struct tracker *tracker, const struct spot *before,
+                            const struct spot *after, struct buffer *what)
+{
+    const char *left = NULL;
+    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+        if (!git_oid_is_zero(&before->blobs[i]) && git_oid_is_zero(&after->blobs[i])) {
+            left = FOLDERS[i];
+        }
+    }
+    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+        if (git_oid_is_zero(&after->blobs[i]) || git_oid_equal(&before->blobs[i], &after->blobs[i])) {
+            continue;
+        }
+        OWNED char *status = status_in(tracker, &after->blobs[i]);
+        buffer_print(what, "%s%s%s%s (%s)", what->length > 0 ? ", " : "", left != NULL ? left : "",
+                     left != NULL ? " → " : "", FOLDERS[i], status != NULL ? status : "unreadable");
+        left = NULL;
+    }
+}
+
+/* "orion(task): ID", "orion(escalation): ID expired", or a trailer that names it as the cause. */
+static bool is_about(const struct tracker *tracker, const git_commit *commit)
+{
+    const char *subject = git_commit_summary((git_commit *)commit);
+    const char *rest = subject != NULL ? strstr(subject, "): ") : NULL;
+    size_t length = strlen(tracker->id);
+    if (rest != NULL && strncmp(rest + 3, tracker->id, length) == 0 &&
+        (rest[3 + length] == '\0' || rest[3 + length] == ' ')) {
+        return true;
+    }
+    git_message_trailer_array trailers = {0};
+    bool about = false;
+    if (git_message_trailers(&trailers, git_commit_message(commit)) == 0) {
+        for (size_t i = 0; i < trailers.count; i++) {
+            about = about || (strcmp(trailers.trailers[i].key, SOURCE_TRAILER) == 0 &&
+                              strcmp(trailers.trailers[i].value, tracker->id) == 0);
+        }
+    }
+    git_message_trailer_array_free(&trailers);
+    return about;
+}
+
+static void visit(const struct tracker *tracker, const git_commit *commit)
+{
+    git_commit *parent = NULL;
+    struct spot before;
+    struct spot after;
+    char hex[GIT_OID_HEXSZ + 1];
+    struct buffer what OWNED_BUFFER = {0};
+    (void)(git_commit_parentcount(commit) > 0 && git_commit_parent(&parent, commit, 0) == 0);
+    look_up(tracker, parent, &before);
+    look_up(tracker, commit, &after);
+    git_commit_free(parent);
+    describe_change(tracker, &before, &after, &what);
+    if (what.length > 0 || is_about(tracker, commit)) {
+        const char *subject = git_commit_summary((git_commit *)commit);
+        journey_add(tracker->journey, git_commit_time(commit), tracker->agent,
+                    what.length > 0 ? what.data : "", git_oid_tostr(hex, sizeof(hex), git_commit_id(commit)),
+                    subject != NULL ? subject : "");
+    }
+}
+
+static bool walk(const struct tracker *tracker, struct fault *fault)
+{
+    git_revwalk *walker = NULL;
+    git_oid oid;
+    int got = git_revwalk_new(&walker, tracker->repository);
+    if (got == 0) {
+        (void)git_revwalk_sorting(walker, GIT_SORT_TOPOLOGICAL | GIT_SORT_REVERSE);
+        got = git_repository_head_unborn(tracker->repository) == 1 ? GIT_ITEROVER
+                                                                   : git_revwalk_push_head(walker);
+    }
+    while (got == 0 && (got = git_revwalk_next(&oid, walker)) == 0) {
+        git_commit *commit = NULL;
+        got = git_commit_lookup(&commit, tracker->repository, &oid);
+        if (got == 0) {
+            visit(tracker, commit);
+        }
+        git_commit_free(commit);
+    }
+    git_revwalk_free(walker);
+    return got == GIT_ITEROVER ||
+           fault_set(fault, "%s: the history cannot be read to its beginning", tracker->agent);
+}
+
+bool journey_read(struct journey *journey, const char *agent, const char *path, const char *id,
+                  struct fault *fault)
+{
+    struct tracker tracker = {.journey = journey, .agent = agent, .id = id};
+    if (git_repository_open_ext(&tracker.repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+        return fault_set(fault, "%s: the repository cannot be opened", agent);
+    }
+    OWNED char *file = names_file(id);
+    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+        tracker.paths[i] = memory_print("%s/%s.md", FOLDERS[i], file);
+    }
+    bool read = walk(&tracker, fault);
+    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+        free(tracker.paths[i]);
+    }
+    git_repository_free(tracker.repository);
+    return read;
+}

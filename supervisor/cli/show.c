@@ -1,0 +1,332 @@
+/* `agentos show`: one envelope, and its whole way through the system. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/utf8.h"
+#include "supervisor/cli/census.h"
+#include "supervisor/cli/client.h"
+#include "supervisor/cli/journey.h"
+#include "supervisor/cli/screen.h"
+#include "supervisor/cli/verbs.h"
+#include "worker/history.h"
+
+struct view {
+    const struct invocation *invocation;
+    struct census census; /* grouped */
+    size_t first, count;  /* the envelope's copies */
+    struct journey journey;
+};
+
+static const struct copy *best(const struct view *view)
+{
+    return &view->census.copies[view->first];
+}
+
+/* Two agents may have a dead letter of the same task id; then the first is shown. */
+static bool find(struct view *view, const char *id)
+{
+    for (size_t i = 0; i < view->census.count; i += view->count) {
+        view->first = i;
+        view->count = census_same(&view->census, i);
+        if (view->census.copies[i].fault == NULL && strcmp(view->census.copies[i].envelope.id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- the route --- */
+
+/* What the files know beside the commits: the supervisor's steps are in no repository. */
+static void add_times(struct view *view)
+{
+    const struct copy *copy = best(view);
+    const struct envelope *envelope = &copy->envelope;
+    const char *receiver = copy_receiver(copy);
+    bool ended_unread = envelope->read == 0 && envelope->finished != 0;
+    struct buffer what OWNED_BUFFER = {0};
+    buffer_print(&what, "%s%s%s", ended_unread ? envelope->status : "finished",
+                 envelope->reason != NULL ? ": " : "", envelope->reason != NULL ? envelope->reason : "");
+    const struct {
+        int64_t time;
+        const char *who, *what;
+    } TIMES[] = {
+        {envelope->created, envelope->from, "created"},
+        {envelope->delivered, receiver, "delivered"},
+        {envelope->read, receiver, "read"},
+        {envelope->finished, ended_unread && copy->place == PLACE_DEAD_LETTERS ? copy->owner : receiver,
+         what.data},
+    };
+    for (size_t i = 0; i < sizeof(TIMES) / sizeof(TIMES[0]); i++) {
+        if (TIMES[i].time != 0) {
+            journey_add(&view->journey, TIMES[i].time, TIMES[i].who, TIMES[i].what, NULL, NULL);
+        }
+    }
+}
+
+static bool is_tree_of(const struct view *view, const char *name, size_t until)
+{
+    for (size_t i = 0; i < until; i++) {
+        if (strcmp(view->census.copies[view->first + i].owner, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_repository(struct view *view, const char *agent)
+{
+    struct fault fault = {0};
+    OWNED char *path = memory_print("%s/agents/%s", view->invocation->data_dir, agent);
+    if (!journey_read(&view->journey, agent, path, best(view)->envelope.id, &fault)) {
+        screen_complain("%s; its part of the route may be missing", fault.text);
+    }
+}
+
+/* The trees in which a copy lies, and the sender's and the receiver's when none does any more. */
+static void add_commits(struct view *view)
+{
+    const struct envelope *envelope = &best(view)->envelope;
+    for (size_t i = 0; i < view->count; i++) {
+        const struct copy *copy = &view->census.copies[view->first + i];
+        if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE &&
+            !is_tree_of(view, copy->owner, i)) {
+            add_repository(view, copy->owner);
+        }
+    }
+    const char *ends[] = {envelope->from, copy_receiver(best(view))};
+    for (size_t i = 0; i < 2; i++) {
+        bool again = i == 1 && strcmp(ends[0], ends[1]) == 0;
+        OWNED char *path = memory_print("%s/agents/%s/.git", view->invocation->data_dir, ends[i]);
+        struct stat status;
+        if (!again && ends[i][0] != '\0' && strchr(ends[i], ':') == NULL &&
+            !is_tree_of(view, ends[i], view->count) && stat(path, &status) == 0) {
+            add_repository(view, ends[i]);
+        }
+    }
+}
+
+/* --- what belongs to it --- */
+
+static bool is_answer(const struct view *view, const struct copy *copy)
+{
+    return copy->envelope.in_reply_to != NULL &&
+           strcmp(copy->envelope.in_reply_to, best(view)->envelope.id) == 0;
+}
+
+static bool is_of_trace(const struct view *view, const struct copy *copy)
+{
+    return strcmp(copy->envelope.trace, best(view)->envelope.trace) == 0 && !is_answer(view, copy);
+}
+
+static int by_age(const void *left, const void *right)
+{
+    const struct envelope *a = &(*(const struct copy *const *)left)->envelope;
+    const struct envelope *b = &(*(const struct copy *const *)right)->envelope;
+    return a->created != b->created ? (a->created > b->created) - (a->created < b->created)
+                                    : strcmp(a->id, b->id);
+}
+
+/* The others that belong, oldest first; borrowed, the caller frees the list. */
+static const struct copy **relatives(const struct view *view,
+                                     bool (*belongs)(const struct view *, const struct copy *), size_t *count)
+{
+    const struct copy **found = memory_new(view->census.count + 1, sizeof(const struct copy *));
+    *count = 0;
+    for (size_t i = 0; i < view->census.count; i += census_same(&view->census, i)) {
+        const struct copy *copy = &view->census.copies[i];
+        if (copy->fault == NULL && i != view->first && belongs(view, copy)) {
+            found[(*count)++] = copy;
+        }
+    }
+    qsort(found, *count, sizeof(const struct copy *), by_age);
+    return found;
+}
+
+/* --- for people --- */
+
+static void show_head(const struct view *view)
+{
+    const struct copy *copy = best(view);
+    const struct envelope *envelope = &copy->envelope;
+    char expires[CLOCK_TEXT];
+    OWNED char *status = screen_clean(envelope->status, 0);
+    OWNED char *trace = screen_clean(envelope->trace, 0);
+    OWNED char *id = screen_clean(envelope->id, 0);
+    printf("%s %s\n", envelope_kind_name(envelope->kind), id);
+    printf("  from %s to %s%s%s: %s\n", envelope->from, envelope->to,
+           envelope->consumer != NULL ? ", given to " : "",
+           envelope->consumer != NULL ? envelope->consumer : "", status);
+    printf("  priority %s, attempts %lld, hops %lld, trace %s, ", priority_name(envelope->priority),
+           (long long)envelope->attempts, (long long)envelope->hops, trace);
+    if (envelope->ttl_seconds > 0) {
+        printf("expires %s\n", clock_format(envelope->created + envelope->ttl_seconds, expires));
+    } else {
+        puts("never expires");
+    }
+    if (envelope->in_reply_to != NULL) {
+        OWNED char *original = screen_clean(envelope->in_reply_to, 0);
+        printf("  in reply to %s\n", original);
+    }
+    if (envelope->reason != NULL) {
+        OWNED char *reason = screen_clean(envelope->reason, 0);
+        printf("  reason: %s\n", reason);
+    }
+}
+
+static void show_route(const struct view *view)
+{
+    static const char *const HEADS[] = {"WHEN", "WHERE", "COMMIT", "WHAT"};
+    struct table table;
+    puts("\nroute");
+    table_begin(&table, HEADS, 4);
+    for (size_t i = 0; i < view->journey.count; i++) {
+        const struct step *step = &view->journey.steps[i];
+        char text[CLOCK_TEXT];
+        table_cell(&table, clock_format(step->time, text));
+        table_cell(&table, step->agent);
+        table_cellf(&table, "%.7s", step->commit[0] != '\0' ? step->commit : "-");
+        table_cellf(&table, "%s%s%s", step->subject != NULL ? step->subject : "",
+                    step->subject != NULL && step->what[0] != '\0' ? ": " : "", step->what);
+    }
+    table_show(&table);
+}
+
+static void show_copies(const struct view *view)
+{
+    puts("\nlies in");
+    for (size_t i = 0; i < view->count; i++) {
+        const struct copy *copy = &view->census.copies[view->first + i];
+        OWNED char *path = screen_clean(copy->path, 0);
+        OWNED char *status = screen_clean(copy->envelope.status, 0);
+        printf("  %s (%s)\n", path, status);
+    }
+}
+
+static void show_relatives(const struct view *view, const char *title,
+                           bool (*belongs)(const struct view *, const struct copy *))
+{
+    static const char *const HEADS[] = {"CREATED", "ID", "KIND", "FROM", "TO", "STATUS"};
+    size_t count = 0;
+    struct table table;
+    char text[CLOCK_TEXT];
+    const struct copy **found = relatives(view, belongs, &count);
+    if (count > 0) {
+        printf("\n%s\n", title);
+        table_begin(&table, HEADS, 6);
+        for (size_t i = 0; i < count; i++) {
+            const struct envelope *envelope = &found[i]->envelope;
+            table_cell(&table, clock_format(envelope->created, text));
+            table_cell(&table, envelope->id);
+            table_cell(&table, envelope_kind_name(envelope->kind));
+            table_cell(&table, envelope->from);
+            table_cell(&table, envelope->to);
+            table_cell(&table, envelope->status);
+        }
+        table_show(&table);
+    }
+    free(found);
+}
+
+static void show_people(const struct view *view)
+{
+    const char *body = best(view)->envelope.body;
+    OWNED char *text = screen_clean(body != NULL ? body : "", 1);
+    size_t length = strlen(text);
+    show_head(view);
+    show_route(view);
+    show_copies(view);
+    show_relatives(view, "answers", is_answer);
+    show_relatives(view, "of the same trace", is_of_trace);
+    printf("\ntext\n%s%s", text, length > 0 && text[length - 1] == '\n' ? "" : "\n");
+}
+
+/* --- for programs --- */
+
+static json_t *relatives_json(const struct view *view,
+                              bool (*belongs)(const struct view *, const struct copy *))
+{
+    size_t count = 0;
+    json_t *list = json_array();
+    const struct copy **found = relatives(view, belongs, &count);
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(list, copy_json(found[i]));
+    }
+    free(found);
+    return list;
+}
+
+static json_t *route_json(const struct view *view)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < view->journey.count; i++) {
+        const struct step *step = &view->journey.steps[i];
+        char text[CLOCK_TEXT];
+        OWNED char *subject = step->subject != NULL ? utf8_clean(step->subject, strlen(step->subject)) : NULL;
+        OWNED char *what = utf8_clean(step->what, strlen(step->what));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "time", clock_format(step->time, text),
+                                        "agent", step->agent, "what", what, "commit",
+                                        step->commit[0] != '\0' ? step->commit : NULL, "subject", subject));
+    }
+    return list;
+}
+
+static void show_json(const struct view *view)
+{
+    json_t *item = copy_json(best(view));
+    json_t *copies = json_array();
+    for (size_t i = 0; i < view->count; i++) {
+        const struct copy *copy = &view->census.copies[view->first + i];
+        OWNED char *path = utf8_clean(copy->path, strlen(copy->path));
+        json_array_append_new(copies, json_pack("{s:s, s:s}", "path", path, "status", copy->envelope.status));
+    }
+    json_object_set_new(item, "copies", copies);
+    json_object_set_new(item, "route", route_json(view));
+    json_object_set_new(item, "answers", relatives_json(view, is_answer));
+    json_object_set_new(item, "of_trace", relatives_json(view, is_of_trace));
+    screen_json(item);
+}
+
+static int show(struct view *view)
+{
+    struct fault fault = {0};
+    const char *id = view->invocation->words[0];
+    if (!find(view, id)) {
+        screen_complain("there is no envelope '%s' below %s", id, view->invocation->data_dir);
+        return EX_NOINPUT;
+    }
+    add_times(view);
+    if (history_library_start(&fault)) {
+        add_commits(view);
+    } else {
+        screen_complain("%s; the commits are missing from the route", fault.text);
+    }
+    journey_sort(&view->journey);
+    if (invocation_has(view->invocation, OPTION_JSON)) {
+        show_json(view);
+    } else {
+        show_people(view);
+    }
+    return EX_OK;
+}
+
+int verb_show(struct invocation *invocation)
+{
+    int status = 0;
+    struct view view = {.invocation = invocation};
+    json_decref(client_call(invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status));
+    if (status != 0) {
+        return status;
+    }
+    census_take(&view.census, invocation->data_dir, true);
+    census_group(&view.census);
+    status = show(&view);
+    census_free(&view.census);
+    journey_free(&view.journey);
+    return screen_end(status);
+}
