@@ -110,7 +110,13 @@ enum message_type {
 enum agent_activity { ACTIVITY_IDLE, ACTIVITY_WORKING, ACTIVITY_WAITING, ACTIVITY_PAUSED };
 
 /* What may have changed in an agent's tree. */
-enum look { LOOK_QUEUE = 1, LOOK_TREE = 2, LOOK_IAC = 4, LOOK_ALL = 7 };
+enum look {
+    LOOK_QUEUE = 1,
+    LOOK_TREE = 2,
+    LOOK_IAC = 4,
+    LOOK_ALL = 7,
+    LOOK_BUDGET = 8 /* not the tree: whoever waits for its budget may go on */
+};
 
 /* How a question to the model ended. Only OK carries a reply; every other kind leaves the task where it is. */
 enum answer_kind {
@@ -119,6 +125,7 @@ enum answer_kind {
     ANSWER_AUTH,    /* 401, 403: the key is wrong; ask again with a backoff, somebody must mend it */
     ANSWER_QUOTA,   /* 402, or a 429 that says the quota or the money is used up */
     ANSWER_REQUEST, /* 400, 404, 413, 422 …: this request as it is will never be answered */
+    ANSWER_BUDGET, /* the supervisor's: it was not asked, no budget allows it before retry_after_ms, or LOOK_BUDGET */
 };
 
 const char *message_name(unsigned type); /* "ASK"; "unknown" for a number that is none */

@@ -302,6 +302,7 @@ static void forget_worker(struct agent *agent)
     agent->pid = 0;
     agent->said_hello = false;
     agent->dirty = 0; /* the next one looks at everything */
+    agent->spends.waits = false;
     set_text(&agent->doing, NULL);
 }
 
@@ -443,6 +444,7 @@ void agent_free(struct agent *agent)
     free(agent->problems);
     free(agent->trouble);
     free(agent->last_exit);
+    free(agent->spends.task);
     free(agent);
 }
 

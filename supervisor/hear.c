@@ -88,6 +88,8 @@ static bool on_activity(struct agent *agent, struct reader *reader)
         return false;
     }
     take_text(&agent->doing, what);
+    if (activity == ACTIVITY_WORKING)
+        spending_task_began(agent, what);
     agent->doing_until = until > INT64_MAX ? 0 : (int64_t)until;
     agent_active(agent, activity == ACTIVITY_IDLE);
     life_event(&agent->life, events[activity]);
@@ -177,6 +179,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
         reward > 2)
         return false;
     watch_the_clock(agent);
+    spending_task_ended(agent, task);
     control_event(agent->supervisor->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));

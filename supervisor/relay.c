@@ -33,6 +33,21 @@ struct relay *relay_new(const struct relay_owner *owner)
     return relay;
 }
 
+enum sending { SENT, NOT_NOW, REFUSED };
+
+static void settle(const struct relay *relay, const struct question *question, uint64_t tokens, size_t bytes)
+{
+    if (relay->owner.budget)
+        relay->owner.budget->settle(question->asker, question->ours, tokens, bytes);
+}
+
+/* It went out, and what it costs won't be known. */
+static void keep(const struct relay *relay, const struct question *question)
+{
+    if (relay->owner.budget)
+        relay->owner.budget->keep(question->asker, question->ours);
+}
+
 static void drop(struct relay *relay, struct question **at)
 {
     struct question *question = *at;
@@ -55,12 +70,13 @@ void relay_free(struct relay *relay)
     free(relay);
 }
 
-static void give_up(struct relay *relay, struct question **at)
+/* An answer of the relay's own. */
+static void answer(struct relay *relay, struct question **at, enum answer_kind kind, const char *why,
+                   int64_t retry_ms)
 {
     struct question *question = *at;
-    message_make(&relay->message, MESSAGE_ANSWER, question->theirs, question->name, (uint64_t)ANSWER_PASSING,
-                 "the gateway died three times with this question; it is asked again later", "", "",
-                 (uint64_t)0, (uint64_t)0, "", (uint64_t)0);
+    message_make(&relay->message, MESSAGE_ANSWER, question->theirs, question->name, (uint64_t)kind, why, "",
+                 "", (uint64_t)0, (uint64_t)0, "", (uint64_t)retry_ms);
     relay->owner.to_worker(question->asker, &relay->message);
     drop(relay, at);
 }
@@ -106,16 +122,34 @@ static void complete(struct relay *relay, const struct question *question, struc
     buffer_text(prompt, question->system + at);
 }
 
-static bool send_out(struct relay *relay, struct question *question)
+static void give_up(struct relay *relay, struct question **at)
 {
+    keep(relay, *at);
+    answer(relay, at, ANSWER_PASSING,
+           "the gateway died three times with this question; it is asked again later", 0);
+}
+
+/* REFUSED: it has been answered and is gone. */
+static enum sending send_out(struct relay *relay, struct question **at)
+{
+    struct question *question = *at;
+    struct fault why;
+    int64_t retry_ms;
     OWNED_BUFFER struct buffer prompt = {0};
     complete(relay, question, &prompt);
     message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, prompt.data, question->task,
                  MESSAGE_NOWHERE, MESSAGE_NOWHERE);
-    if (!relay->owner.to_gateway(relay->owner.context, &relay->message))
-        return false;
+    if (relay->owner.budget && !relay->owner.budget->reserve(question->asker, question->ours,
+                                                             relay->message.length, &retry_ms, &why)) {
+        answer(relay, at, ANSWER_BUDGET, why.text, retry_ms);
+        return REFUSED;
+    }
+    if (!relay->owner.to_gateway(relay->owner.context, &relay->message)) {
+        settle(relay, question, 0, 0);
+        return NOT_NOW;
+    }
     question->askings++;
-    return true;
+    return SENT;
 }
 
 static size_t count_of(const struct relay *relay, const void *asker)
@@ -141,17 +175,20 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
     question->asker = asker;
     question->name = memory_text(name);
     question->ours = ++relay->serial;
-    *relay->last = question;
+    struct question **place = relay->last;
+    *place = question;
     relay->last = &question->next;
-    send_out(relay, question);
+    send_out(relay, place);
     return true;
 }
 
 static void forget(struct relay *relay, struct question **at)
 {
     message_make(&relay->message, MESSAGE_FORGET, (*at)->ours, (*at)->name);
-    if ((*at)->askings)
+    if ((*at)->askings) {
         relay->owner.to_gateway(relay->owner.context, &relay->message);
+        keep(relay, *at);
+    }
     drop(relay, at);
 }
 
@@ -196,6 +233,8 @@ static bool on_answer(struct relay *relay, struct reader *reader)
     struct question **at = find(relay, serial);
     if (!at)
         return true;
+    settle(relay, *at, tokens_in + tokens_out,
+           kind == ANSWER_OK ? strlen((*at)->system) + strlen((*at)->task) + strlen(text) : 0);
     message_make(&relay->message, MESSAGE_ANSWER, (*at)->theirs, (*at)->name, kind, text, finish, model,
                  tokens_in, tokens_out, provider, retry_after_ms);
     relay->owner.to_worker((*at)->asker, &relay->message);
@@ -236,9 +275,11 @@ void relay_gateway_started(struct relay *relay)
             give_up(relay, at);
             continue;
         }
-        if (!send_out(relay, question))
+        enum sending sending = send_out(relay, at);
+        if (sending == NOT_NOW)
             return;
-        at = &question->next;
+        if (sending == SENT)
+            at = &question->next;
     }
 }
 

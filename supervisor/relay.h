@@ -2,7 +2,8 @@
  *
  * Each question gets a serial of the supervisor's own on its way out, so that an answer meant for a worker that has
  * died never reaches the next one of that agent. When the gateway dies, what was under way is asked again of the next
- * one; a question that three gateways have died with is answered as a passing fault. */
+ * one; a question that three gateways have died with is answered as a passing fault. One that no budget allows now is
+ * answered as ANSWER_BUDGET. */
 #ifndef AGENTOS_SUPERVISOR_RELAY_H
 #define AGENTOS_SUPERVISOR_RELAY_H
 
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "common/fault.h"
 #include "common/message.h"
 
 struct relay;
@@ -29,6 +31,15 @@ struct relay_owner {
      * what is over RELAY_PEERS_MAX and RELAY_SEGMENTS_MAX is cut off. NULL: there is nothing to tell. */
     void (*surroundings)(void *asker, struct buffer *peers, struct buffer *segments);
     void *context;
+    const struct relay_budget *budget; /* NULL: everybody may ask always */
+};
+
+/* Whether a question may go out, and what became of it; by the relay's own serials. Each reserve that gave true is
+ * followed by one of the others, or by another reserve: it is asked again since the gateway died with it. */
+struct relay_budget {
+    bool (*reserve)(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why);
+    void (*settle)(void *asker, uint64_t serial, uint64_t tokens, size_t bytes); /* 0, 0: it cost nothing */
+    void (*keep)(void *asker, uint64_t serial); /* what it cost won't be known */
 };
 
 struct relay *relay_new(const struct relay_owner *owner);

@@ -164,19 +164,6 @@ static bool start_gateway(struct supervisor *supervisor)
                        });
 }
 
-static bool to_gateway(void *context, const struct buffer *message)
-{
-    struct supervisor *supervisor = context;
-    return child_send(&supervisor->gateway, message);
-}
-
-static void to_worker(void *asker, const struct buffer *message)
-{
-    struct agent *agent = asker;
-    if (agent->pid > 0 && agent->line && !line_send(agent->line, message))
-        agent_distrust(agent, "it does not read what it is sent");
-}
-
 /* --- ending --- */
 
 static bool all_down(const struct supervisor *supervisor)
@@ -305,6 +292,7 @@ static void scan(void *context)
     struct supervisor *supervisor = context;
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_scan(supervisor->agents[i]);
+    spending_look(supervisor->spending);
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
 }
 
@@ -339,6 +327,7 @@ static void clock_was_set(void *context)
     struct supervisor *supervisor = context;
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_look(supervisor->agents[i], LOOK_QUEUE);
+    spending_look(supervisor->spending);
 }
 
 static void roster_changed(void *context)
@@ -396,8 +385,7 @@ static void say_where_answers_come_from(void)
 
 static bool start_parts(struct supervisor *supervisor, int run, struct fault *fault)
 {
-    supervisor->relay = relay_new(
-        &(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = supervisor});
+    supervisor_begin_asking(supervisor);
     /* Before nng makes threads; they are exec'ed, so later ones do no harm either. */
     if (!start_zygote(supervisor) || !start_gateway(supervisor))
         return fault_set(fault, "The programs in %s can't be started", supervisor->options->programs);
@@ -464,7 +452,7 @@ static void end_parts(struct supervisor *supervisor)
     switchboard_close(supervisor->switchboard);
     watch_close(supervisor->watch);
     wallclock_close(supervisor->wallclock);
-    relay_free(supervisor->relay);
+    supervisor_end_asking(supervisor);
     free(supervisor->zygote_program);
     free(supervisor->zygote_environment);
     free(supervisor->gateway_program);

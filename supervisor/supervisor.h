@@ -14,6 +14,7 @@
 #include "supervisor/loop.h"
 #include "supervisor/relay.h"
 #include "supervisor/run.h"
+#include "supervisor/spending.h"
 #include "supervisor/supervise.h"
 #include "supervisor/switchboard.h"
 #include "supervisor/wanted.h"
@@ -64,6 +65,12 @@ struct agent {
     char *last_exit;     /* NULL: none yet */
     uint64_t restarts;
     bool settled; /* ready once, or failed to become so */
+    struct {
+        char *task;   /* begun last; NULL: none */
+        bool counted; /* a reservation has counted it */
+        bool waits;
+        uint64_t wanted; /* tokens, while it waits */
+    } spends;            /* spending.c's */
 
     uint64_t dirty;    /* bits of enum look: not told yet */
     int64_t looked_at; /* clock_monotonic_ms: told last */
@@ -81,6 +88,7 @@ struct supervisor {
     struct watch *watch;
     struct control *control;
     struct wallclock *wallclock;
+    struct spending *spending;
     struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
     char *zygote_program, *gateway_program, **zygote_environment;
@@ -122,6 +130,10 @@ void look_rest(struct agent *agent,
 
 /* hear.c: what workers say */
 bool agent_hears(void *agent, const void *bytes, size_t length);
+
+/* asking.c: the relay and the budgets, begun and ended */
+void supervisor_begin_asking(struct supervisor *supervisor);
+void supervisor_end_asking(struct supervisor *supervisor);
 
 /* run.c */
 struct agent *supervisor_find(const struct supervisor *supervisor, const char *name);

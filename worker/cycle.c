@@ -114,6 +114,7 @@ void cycle_next(struct worker *worker)
         if (worker->wait_until_ms > clock_monotonic_ms())
             return;
         worker->wait_until_ms = 0;
+        worker->waits_for_budget = false;
         const struct block *block = queue_next(worker->queue, is_held, worker);
         if (!block) {
             report_activity(worker, ACTIVITY_IDLE, "", 0);
@@ -165,6 +166,8 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
     attempts_end(worker->attempts, worker->task.id, worker->task.hash);
     if (kind == ANSWER_REQUEST) {
         hold(worker, text);
+    } else if (kind == ANSWER_BUDGET) {
+        worker_wait_for_budget(worker, text, retry_after_ms);
     } else { /* the gateway has logged the fault itself, as an error when it won't pass by itself */
         worker_wait_for(worker, "provider", text, retry_after_ms);
     }

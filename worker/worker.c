@@ -48,6 +48,18 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
     report_activity(worker, ACTIVITY_WAITING, what, clock_now() + (delay + 999) / 1000);
 }
 
+void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms)
+{
+    if (!worker->trouble || strcmp(worker->trouble, why) != 0)
+        log_warn("agent", worker->name, "Waiting for the budget: %s", why);
+    free(worker->trouble);
+    worker->trouble = memory_text(why);
+    worker->waits_for_budget = true;
+    worker->wait_until_ms = clock_monotonic_ms() + in_ms;
+    report_problems(worker);
+    report_activity(worker, ACTIVITY_WAITING, "budget", (clock_now_ms() + in_ms) / 1000);
+}
+
 /* --- what the supervisor says --- */
 
 static void on_heartbeat(struct worker *worker, struct reader *reader)
@@ -64,6 +76,8 @@ static void on_look(struct worker *worker, struct reader *reader)
         return;
     worker->look_queue = worker->look_queue || (what & LOOK_QUEUE);
     worker->look_tree = worker->look_tree || (what & LOOK_TREE);
+    if (what & LOOK_BUDGET && worker->waits_for_budget)
+        worker->wait_until_ms = 0;
     worker->figures_at_ms = clock_monotonic_ms();
 }
 
@@ -371,8 +385,8 @@ static void close_parts(struct worker *worker)
     free(worker->task.text);
     free(worker->task.from);
     free(worker->held);
-    free(worker->waiting_for);
     free(worker->rollback);
+    free(worker->activity_detail);
     free(worker->last_task);
     free(worker->trouble);
     free(worker->problems_said);

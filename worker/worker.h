@@ -73,8 +73,9 @@ struct worker {
 
     enum agent_activity activity;
     bool activity_said;
-    char *waiting_for; /* "provider", "storage" while ACTIVITY_WAITING */
-    char day[16];      /* of tokens_today, "2026-04-29" */
+    bool waits_for_budget; /* until wait_until_ms, or LOOK_BUDGET */
+    char *activity_detail; /* as it was said */
+    char day[16];          /* of tokens_today, "2026-04-29" */
     uint64_t tokens_today;
     char *last_task;
     unsigned outputs_unknown;        /* so many more tasks until the tracked answers are counted again */
@@ -90,6 +91,8 @@ struct worker {
 void worker_say(struct worker *worker, enum message_type type, ...);
 /* Storage fails: say so and do nothing until a backoff is over (1 s doubling to 60 s). */
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);
+/* No budget allows a request before that; the supervisor says when it does earlier. */
+void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms);
 
 /* cycle.c: the cycle's steps. */
 void cycle_refresh(

@@ -257,6 +257,123 @@ static void test_nonsense_from_the_gateway_is_known_as_such(void **state)
     assert_false(relay_gateway_says(world->relay, message.data, message.length - 1));
 }
 
+/* --- the budget --- */
+
+static struct {
+    int reserved, settled, kept; /* calls */
+    uint64_t tokens;
+    size_t bytes;
+    bool closed;
+} purse;
+
+static bool reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
+{
+    (void)asker;
+    assert_true(serial > 0 && bytes > strlen("systemtask"));
+    *retry_ms = 5000;
+    if (purse.closed)
+        return fault_set(why, "no more money");
+    purse.reserved++;
+    return true;
+}
+
+static void settle(void *asker, uint64_t serial, uint64_t tokens, size_t bytes)
+{
+    (void)asker, (void)serial;
+    purse.settled++;
+    purse.tokens = tokens;
+    purse.bytes = bytes;
+}
+
+static void keep(void *asker, uint64_t serial)
+{
+    (void)asker, (void)serial;
+    purse.kept++;
+}
+
+static int begin_with_budget(void **state)
+{
+    static const struct relay_budget budget = {.reserve = reserve, .settle = settle, .keep = keep};
+    struct world *world = memory_new(1, sizeof *world);
+    memset(&purse, 0, sizeof purse);
+    world->relay = relay_new(&(struct relay_owner){
+        .to_gateway = to_gateway, .to_worker = to_worker, .context = world, .budget = &budget});
+    *state = world;
+    return 0;
+}
+
+static void assert_purse(int reserved, int settled, int kept)
+{
+    assert_int_equal(purse.reserved, reserved);
+    assert_int_equal(purse.settled, settled);
+    assert_int_equal(purse.kept, kept);
+}
+
+static void test_tokens_are_reserved_before_a_question_goes_out_and_settled_by_its_answer(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    assert_purse(1, 0, 0);
+    answer(world, seen(world, NULL));
+    assert_purse(1, 1, 0);
+    assert_int_equal(purse.tokens, 3);
+    assert_int_equal(purse.bytes, strlen("systemtaskthe answer"));
+}
+
+static void test_what_no_budget_allows_never_goes_out_and_its_worker_is_told(void **state)
+{
+    struct world *world = *state;
+    OWNED char *name = NULL, *text = NULL;
+    struct reader reader;
+    unsigned type;
+    uint64_t serial, kind;
+    purse.closed = true;
+    assert_true(ask(world, &world->orion, "orion", 7));
+    assert_int_equal(world->gateway.count, 0);
+    assert_int_equal(relay_under_way(world->relay), 0);
+    assert_true(message_open(&reader, world->orion.last.data, world->orion.last.length, &type));
+    assert_int_equal(type, MESSAGE_ANSWER);
+    message_get_number(&reader, &serial);
+    message_get_text(&reader, &name, 64);
+    message_get_number(&reader, &kind);
+    message_get_text(&reader, &text, 64);
+    assert_int_equal(serial, 7);
+    assert_int_equal(kind, ANSWER_BUDGET);
+    assert_string_equal(text, "no more money");
+    purse.closed = false;
+    assert_true(ask(world, &world->orion, "orion", 8)); /* the list is whole after that */
+    answer(world, seen(world, NULL));
+    assert_int_equal(answered_serial(&world->orion), 8);
+}
+
+static void test_what_is_taken_back_stays_spent_if_it_went_out(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    relay_forget_all(world->relay, &world->orion);
+    assert_purse(1, 0, 1);
+    world->gateway.closed = true;
+    assert_true(ask(world, &world->orion, "orion", 2));
+    assert_purse(2, 1, 1);
+    assert_int_equal(purse.tokens + purse.bytes, 0);
+    relay_forget_all(world->relay, &world->orion);
+    assert_purse(2, 1, 1);
+}
+
+static void test_each_gateway_that_dies_with_a_question_is_paid_for(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    assert_true(ask(world, &world->iris, "iris", 1));
+    relay_gateway_started(world->relay);
+    assert_purse(4, 0, 0);
+    purse.closed = true;
+    relay_gateway_started(world->relay); /* there is nothing left for a third time */
+    assert_purse(4, 0, 0);
+    assert_int_equal(world->orion.count + world->iris.count, 2);
+    assert_int_equal(relay_under_way(world->relay), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -269,6 +386,11 @@ int main(void)
         TEST(test_nonsense_from_the_gateway_is_known_as_such),
         TEST(test_peers_and_segments_are_put_in_where_the_worker_says),
         TEST(test_what_is_too_much_of_peers_and_segments_is_cut),
+#define BUDGET(name) cmocka_unit_test_setup_teardown(name, begin_with_budget, end)
+        BUDGET(test_tokens_are_reserved_before_a_question_goes_out_and_settled_by_its_answer),
+        BUDGET(test_what_no_budget_allows_never_goes_out_and_its_worker_is_told),
+        BUDGET(test_what_is_taken_back_stays_spent_if_it_went_out),
+        BUDGET(test_each_gateway_that_dies_with_a_question_is_paid_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,32 @@
+/* A small file of the supervisor's own below shared/ that outlives it and that a person can read and edit: prose, and
+ * under headings "## SECTION" lines "- key: value". The supervisor keeps what it means in memory, reads it again when
+ * somebody else changed it, and writes it whole. */
+#ifndef AGENTOS_SUPERVISOR_NOTEBOOK_H
+#define AGENTOS_SUPERVISOR_NOTEBOOK_H
+
+#include <stdbool.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+#include "common/files.h"
+
+enum { NOTEBOOK_MAX = 16 * 1024 * 1024 };
+
+struct notebook {
+    int data;         /* borrowed: descriptor of DATA_DIR */
+    const char *name; /* borrowed: "budget.md" */
+    struct file_stamp stamp;
+};
+
+/* One line; false: it means nothing to its reader. The texts are borrowed. */
+typedef bool notebook_line(void *context, const char *section, const char *key, const char *value);
+
+/* Somebody has changed, made or removed the file since it was read or written here. */
+bool notebook_changed(const struct notebook *notebook);
+/* Reads the file; none is like an empty one. What means nothing is told in the log, and the file as it was is kept
+ * beside as NAME.unreadable-TIME; so is what isn't text, or no regular file. */
+void notebook_read(struct notebook *notebook, notebook_line *line, void *context);
+/* False and fault: the old one stays. Durable: it is on disk when this returns. */
+bool notebook_write(struct notebook *notebook, const struct buffer *text, bool durable, struct fault *fault);
+
+#endif
