@@ -68,6 +68,12 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* supervisor -> worker: what became of an envelope of its outbox: id, status ("delivered", "deferred", "refused",      \
        "finished" for a segment that was written), reason ("" none), epoch s */  \
     X(VERDICT, 43, SUPERVISOR, WORKER, "tttn")                                                                                 \
+    /* worker -> supervisor: serial, task id, the case as JSON (contract section 8): let this agent's auditor judge it.   \
+       Answered by AUDITED: serial, enum audit_end, task id, what it printed, or why there is nothing */    \
+    X(AUDIT, 50, WORKER, SUPERVISOR, "ntt")                                                                                    \
+    X(AUDITED, 51, SUPERVISOR, WORKER, "nntt")                                                                                 \
+    /* worker -> supervisor: an audit stands in rewards.md: task id, reward + 1, audit score + 1, reasons, its commit */       \
+    X(JUDGED, 52, WORKER, SUPERVISOR, "tnntt")                                                                                 \
     /* supervisor -> worker: serial */                                                                                         \
     X(HEARTBEAT, 20, SUPERVISOR, WORKER, "n")                                                                                  \
     /* supervisor -> worker: bits of enum look */                                                                              \
@@ -126,6 +132,13 @@ enum answer_kind {
     ANSWER_QUOTA,   /* 402, or a 429 that says the quota or the money is used up */
     ANSWER_REQUEST, /* 400, 404, 413, 422 …: this request as it is will never be answered */
     ANSWER_BUDGET, /* the supervisor's: it was not asked, no budget allows it before retry_after_ms, or LOOK_BUDGET */
+};
+
+/* What came of an audit. */
+enum audit_end {
+    AUDIT_PRINTED, /* the auditor has ended well; what it printed is anything at all, no NUL in it */
+    AUDIT_FAILED,  /* there will be no score; a sentence says why */
+    AUDIT_LATER,   /* too many wait: ask again */
 };
 
 const char *message_name(unsigned type); /* "ASK"; "unknown" for a number that is none */

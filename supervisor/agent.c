@@ -296,6 +296,7 @@ static void forget_worker(struct agent *agent)
     close_memory(agent);
     line_expect(agent->line, 0);
     relay_forget_all(agent->supervisor->relay, agent);
+    audits_forget_all(agent->supervisor->audits, agent);
     timer_clear(agent->supervisor->loop, &agent->task_timer);
     timer_clear(agent->supervisor->loop, &agent->look_timer);
     timer_clear(agent->supervisor->loop, &agent->gate_timer);
@@ -433,6 +434,7 @@ void agent_free(struct agent *agent)
     timer_clear(agent->supervisor->loop, &agent->rest_timer);
     watch_forget(agent->supervisor->watch, &agent->watched);
     relay_forget_all(agent->supervisor->relay, agent);
+    audits_forget_all(agent->supervisor->audits, agent);
     line_close(agent->line);
     close_memory(agent);
     if (agent->tree >= 0)

@@ -1,4 +1,7 @@
 /* Where the relay meets the supervisor's other parts: the gateway, the workers, the budgets. */
+#include <stdlib.h>
+
+#include "common/memory.h"
 #include "supervisor/spending.h"
 #include "supervisor/supervisor.h"
 
@@ -36,10 +39,17 @@ void supervisor_begin_asking(struct supervisor *supervisor)
     supervisor->spending = spending_open(supervisor);
     supervisor->relay = relay_new(&(struct relay_owner){
         .to_gateway = to_gateway, .to_worker = to_worker, .context = supervisor, .budget = &budget});
+    supervisor->audit_program = memory_print("%s/agentos-audit", supervisor->options->programs);
+    supervisor->audits = audits_new(&(struct audits_owner){.loop = supervisor->loop,
+                                                           .program = supervisor->audit_program,
+                                                           .data_dir = supervisor->options->data_dir,
+                                                           .to_worker = to_worker});
 }
 
 void supervisor_end_asking(struct supervisor *supervisor)
 {
     relay_free(supervisor->relay);
+    audits_free(supervisor->audits);
+    free(supervisor->audit_program);
     spending_close(supervisor->spending);
 }

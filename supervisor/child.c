@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -82,27 +81,34 @@ bool child_send(struct child *child, const struct buffer *message)
     return sent;
 }
 
-/* The actions and attributes of its start. Everything above the last place is closed, whoever opened it. */
-static int launch(const struct child_plan *plan, int channel, int extra, pid_t *pid)
+int child_spawn(const char *program, char *const *arguments, char *const *environment,
+                const posix_spawn_file_actions_t *actions, pid_t *pid)
 {
-    posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    int error = posix_spawn(pid, program, actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+    return error;
+}
+
+/* Everything above the last place is closed, whoever opened it. */
+static int launch(const struct child_plan *plan, int channel, int extra, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, channel, CHILD_CHANNEL);
     if (extra >= 0)
         posix_spawn_file_actions_adddup2(&actions, extra, CHILD_EXTRA);
     posix_spawn_file_actions_addclosefrom_np(&actions, extra >= 0 ? CHILD_EXTRA + 1 : CHILD_CHANNEL + 1);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    int error = posix_spawn(pid, plan->program, &actions, &attributes, plan->arguments, plan->environment);
-    posix_spawnattr_destroy(&attributes);
+    int error = child_spawn(plan->program, plan->arguments, plan->environment, &actions, pid);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }

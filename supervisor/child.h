@@ -7,6 +7,7 @@
 #ifndef AGENTOS_SUPERVISOR_CHILD_H
 #define AGENTOS_SUPERVISOR_CHILD_H
 
+#include <spawn.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -51,6 +52,11 @@ bool child_reap(struct child *child, pid_t pid, int status);
 /* Closes the channel, which tells it to end, and starts it no more. */
 void child_stop(struct child *child);
 void child_kill(struct child *child);
+
+/* posix_spawn in a session of its own, with every signal as at the beginning. actions: the descriptors. 0, or the error's
+ * number. */
+int child_spawn(const char *program, char *const *arguments, char *const *environment,
+                const posix_spawn_file_actions_t *actions, pid_t *pid);
 
 /* "exit 0", "signal 9": a wait status as text. Caller frees. */
 char *child_status_text(int status);

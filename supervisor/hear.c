@@ -225,6 +225,27 @@ static bool on_ask(struct agent *agent, struct reader *reader)
     return relay_ask(agent->supervisor->relay, agent, agent->name, reader);
 }
 
+static bool on_audit(struct agent *agent, struct reader *reader)
+{
+    return audits_ask(agent->supervisor->audits, agent, agent->definition, reader);
+}
+
+static bool on_judged(struct agent *agent, struct reader *reader)
+{
+    uint64_t reward, score;
+    OWNED char *task = NULL, *reasons = NULL, *commit = NULL;
+    if (!message_read(reader, MESSAGE_JUDGED, &task, &reward, &score, &reasons, &commit) || reward > 2 ||
+        score > 2)
+        return false;
+    agent->audits++;
+    agent->divergences += reward != score;
+    control_event(agent->supervisor->control, agent, reward == score ? "audit" : "audit_divergence",
+                  DETAIL_TEXT("task", task), DETAIL_NUMBER("reward", (int)reward - 1),
+                  DETAIL_NUMBER("audit_score", (int)score - 1), DETAIL_TEXT("reasons", reasons),
+                  DETAIL_TEXT("commit", commit));
+    return true;
+}
+
 static bool on_forget(struct agent *agent, struct reader *reader)
 {
     return relay_forget(agent->supervisor->relay, agent, reader);
@@ -237,7 +258,8 @@ static const struct {
     {MESSAGE_HELLO, on_hello},     {MESSAGE_READY, on_ready},         {MESSAGE_ACTIVITY, on_activity},
     {MESSAGE_FIGURES, on_figures}, {MESSAGE_PROBLEMS, on_problems},   {MESSAGE_FINISHED, on_finished},
     {MESSAGE_ALIVE, on_alive},     {MESSAGE_CANCELLED, on_cancelled}, {MESSAGE_ASK, on_ask},
-    {MESSAGE_FORGET, on_forget},   {MESSAGE_ROLLED, on_rolled},
+    {MESSAGE_FORGET, on_forget},   {MESSAGE_AUDIT, on_audit},         {MESSAGE_JUDGED, on_judged},
+    {MESSAGE_ROLLED, on_rolled},
 };
 
 static bool handle(struct agent *agent, struct reader *reader, unsigned type)

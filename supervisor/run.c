@@ -246,15 +246,20 @@ static struct agent *agent_of(const struct supervisor *supervisor, pid_t pid)
 static void reap(struct supervisor *supervisor)
 {
     int status;
-    pid_t pid;
+    siginfo_t ended = {0};
     /* A worker may have been made and have ended since the last turn: first hear of it, then see it end. */
     child_drain(&supervisor->zygote);
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {
+        pid_t pid = ended.si_pid;
+        audits_ended(supervisor->audits, pid);
+        if (waitpid(pid, &status, WNOHANG) != pid)
+            break;
         struct agent *agent = agent_of(supervisor, pid);
         if (agent)
             agent_exited(agent, status);
         else if (!child_reap(&supervisor->zygote, pid, status) &&
-                 !child_reap(&supervisor->gateway, pid, status))
+                 !child_reap(&supervisor->gateway, pid, status) &&
+                 !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
 }

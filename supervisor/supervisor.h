@@ -10,6 +10,7 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/roster.h"
+#include "supervisor/audit.h"
 #include "supervisor/child.h"
 #include "supervisor/loop.h"
 #include "supervisor/relay.h"
@@ -64,7 +65,8 @@ struct agent {
     char *trouble;       /* the supervisor's own, one sentence; NULL: none */
     char *last_exit;     /* NULL: none yet */
     uint64_t restarts;
-    bool settled; /* ready once, or failed to become so */
+    uint64_t audits, divergences; /* recorded since the supervisor started; those that gave another score */
+    bool settled;                 /* ready once, or failed to become so */
     struct {
         char *task;   /* begun last; NULL: none */
         bool counted; /* a reservation has counted it */
@@ -85,13 +87,14 @@ struct supervisor {
     int data; /* descriptor of DATA_DIR */
     struct switchboard *switchboard;
     struct relay *relay;
+    struct audits *audits;
     struct watch *watch;
     struct control *control;
     struct wallclock *wallclock;
     struct spending *spending;
     struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
-    char *zygote_program, *gateway_program, **zygote_environment;
+    char *zygote_program, *gateway_program, *audit_program, **zygote_environment;
     struct agent **agents; /* in the order of agents.yaml */
     size_t agent_count;
     int signals; /* signalfd */
