@@ -115,15 +115,20 @@ static bool open_notes(struct history *history, struct fault *fault)
     return history->locks >= 0 || fault_errno(fault, "cannot open .agentos/locks");
 }
 
-bool history_reopen_objects(struct history *history, struct fault *fault)
+void history_close_objects(struct history *history)
 {
-    OWNED char *path = memory_print("%s/.git/objects", history->path);
     git_odb_free(history->odb);
     history->odb = NULL;
     git_repository_free(history->repository);
     history->repository = NULL;
-    return git_odb_open(&history->odb, path) == 0 ||
-           git_fault(fault, "the repository's objects can't be opened");
+}
+
+git_odb *history_objects(struct history *history, struct fault *fault)
+{
+    OWNED char *path = memory_print("%s/.git/objects", history->path);
+    if (!history->odb && git_odb_open(&history->odb, path) != 0)
+        git_fault(fault, "the repository's objects can't be opened");
+    return history->odb;
 }
 
 /* A HEAD that is no ref can be said again. */
@@ -179,7 +184,8 @@ static int open_repository(struct history *history, struct fault *fault)
     int made = skeleton_make(history, fault);
     if (made <= 0)
         return made;
-    if (!history_reopen_objects(history, fault))
+    history_close_objects(history);
+    if (!history_objects(history, fault))
         return 0;
     if (!mend_head(history, fault) || !record_redo_all(history, fault))
         return -1;
@@ -238,14 +244,15 @@ void history_close(struct history *history)
     index_forget(history);
     edits_forget(history);
     tree_set_free(&history->trees);
-    git_odb_free(history->odb);
-    git_repository_free(history->repository);
+    history_close_objects(history);
+    free(history->retired);
     journal_close(history->journal);
     int descriptors[] = {history->git, history->notes, history->fresh, history->locks};
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         if (descriptors[i] >= 0)
             close(descriptors[i]);
     buffer_free(&history->warned);
+    buffer_free(&history->unjoined);
     free(history->path);
     free(history->agent);
     free(history);

@@ -215,7 +215,8 @@ bool object_sound(struct history *history, const git_oid *id)
 {
     drop_torn(history, id);
     git_odb_object *object = NULL;
-    if (git_odb_read(&object, history->odb, id) != 0)
+    git_odb *objects = history_objects(history, NULL);
+    if (!objects || git_odb_read(&object, objects, id) != 0)
         return false; /* missing, torn, or its content isn't what its name says (libgit2 verifies the hash) */
     git_odb_object_free(object);
     return true;
@@ -223,7 +224,8 @@ bool object_sound(struct history *history, const git_oid *id)
 
 bool object_present(struct history *history, const git_oid *id)
 {
-    return git_odb_exists(history->odb, id) == 1;
+    git_odb *objects = history_objects(history, NULL);
+    return objects && git_odb_exists(objects, id) == 1;
 }
 
 bool object_repair(struct history *history, const struct object *object, struct fault *fault)
@@ -237,8 +239,11 @@ bool object_read(struct history *history, const git_oid *id, git_object_t type, 
     *object = NULL;
     char text[COMMIT_TEXT];
     git_oid_tostr(text, sizeof text, id);
+    git_odb *objects = history_objects(history, fault);
+    if (!objects)
+        return false;
     drop_torn(history, id);
-    if (git_odb_read(object, history->odb, id) != 0) {
+    if (git_odb_read(object, objects, id) != 0) {
         const git_error *error = git_error_last();
         return fault_set(fault, "the repository's object %s can't be read: %s", text,
                          error && error->message ? error->message : "unknown");

@@ -21,13 +21,8 @@
 
 enum { NAME_MAX_LENGTH = 80 };
 
-struct packed {
-    const struct object *object;
-    uint32_t offset, sum;
-};
-
 /* CRC-32 as zlib has it, eight bytes at a time: table[n] is a byte's sum with n zero bytes behind it. */
-static uint32_t crc32_of(const char *bytes, size_t length)
+uint32_t pack_sum(const char *bytes, size_t length)
 {
     static uint32_t table[8][256];
     if (table[0][1] == 0) {
@@ -72,7 +67,7 @@ static void add_digest(struct buffer *out)
 }
 
 /* Three bits of type and the size, four bits and then seven at a time. */
-static void add_header(struct buffer *out, git_object_t type, size_t size)
+void pack_entry_head(struct buffer *out, git_object_t type, size_t size)
 {
     unsigned char byte = (unsigned char)((unsigned)type << 4 | (size & 0xf));
     for (size >>= 4; size > 0; size >>= 7) {
@@ -82,41 +77,16 @@ static void add_header(struct buffer *out, git_object_t type, size_t size)
     buffer_add(out, &byte, 1);
 }
 
+void pack_begin(struct buffer *out, size_t count)
+{
+    buffer_add(out, "PACK\0\0\0\2", 8);
+    add_big_endian(out, (uint32_t)count);
+}
+
 static int by_id(const void *a, const void *b)
 {
     const struct packed *one = a, *other = b;
-    return git_oid_cmp(&one->object->id, &other->object->id);
-}
-
-/* Sorted, each object once: two files may have the same text. */
-static size_t sort(const struct object_list *objects, struct packed *packed)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < objects->count; i++)
-        packed[i] = (struct packed){.object = &objects->items[i]};
-    qsort(packed, objects->count, sizeof *packed, by_id);
-    for (size_t i = 0; i < objects->count; i++)
-        if (count == 0 || !git_oid_equal(&packed[i].object->id, &packed[count - 1].object->id))
-            packed[count++] = packed[i];
-    return count;
-}
-
-static void write_pack(struct packed *packed, size_t count, struct buffer *out)
-{
-    size_t room = 64;
-    for (size_t i = 0; i < count; i++)
-        room += packed[i].object->length + 64 + packed[i].object->length / 8192;
-    buffer_room(out, room);
-    buffer_add(out, "PACK\0\0\0\2", 8);
-    add_big_endian(out, (uint32_t)count);
-    for (size_t i = 0; i < count; i++) {
-        const struct object *object = packed[i].object;
-        packed[i].offset = (uint32_t)out->length;
-        add_header(out, object->type, object->length);
-        object_store(object->data, object->length, out);
-        packed[i].sum = crc32_of(out->data + packed[i].offset, out->length - packed[i].offset);
-    }
-    add_digest(out);
+    return git_oid_cmp(&one->id, &other->id);
 }
 
 static void write_index(const struct packed *packed, size_t count, const struct buffer *pack,
@@ -126,18 +96,47 @@ static void write_index(const struct packed *packed, size_t count, const struct 
     buffer_room(out, 2048 + count * 28);
     buffer_add(out, "\377tOc\0\0\0\2", 8);
     for (unsigned first = 0; first < 256; first++) {
-        while (at < count && packed[at].object->id.id[0] <= first)
+        while (at < count && packed[at].id.id[0] <= first)
             at++;
         add_big_endian(out, (uint32_t)at);
     }
     for (size_t i = 0; i < count; i++)
-        buffer_add(out, packed[i].object->id.id, GIT_OID_RAWSZ);
+        buffer_add(out, packed[i].id.id, GIT_OID_RAWSZ);
     for (size_t i = 0; i < count; i++)
         add_big_endian(out, packed[i].sum);
     for (size_t i = 0; i < count; i++)
         add_big_endian(out, packed[i].offset);
     buffer_add(out, pack->data + pack->length - SHA1_DIGEST_LENGTH, SHA1_DIGEST_LENGTH);
     add_digest(out);
+}
+
+void pack_end(struct pack_image *image, struct packed *packed, size_t count)
+{
+    git_oid digest;
+    add_digest(&image->pack);
+    qsort(packed, count, sizeof *packed, by_id);
+    write_index(packed, count, &image->pack, &image->index);
+    git_oid_fromraw(&digest, (const unsigned char *)image->pack.data + image->pack.length - GIT_OID_RAWSZ);
+    git_oid_tostr(image->name, sizeof image->name, &digest);
+}
+
+static int object_by_id(const void *a, const void *b)
+{
+    const struct object *const *one = a, *const *other = b;
+    return git_oid_cmp(&(*one)->id, &(*other)->id);
+}
+
+/* Sorted, each object once: two files may have the same text. */
+static size_t sort(const struct object_list *objects, const struct object **sorted)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < objects->count; i++)
+        sorted[i] = &objects->items[i];
+    qsort(sorted, objects->count, sizeof(struct object *), object_by_id);
+    for (size_t i = 0; i < objects->count; i++)
+        if (count == 0 || !git_oid_equal(&sorted[i]->id, &sorted[count - 1]->id))
+            sorted[count++] = sorted[i];
+    return count;
 }
 
 void pack_image_free(struct pack_image *image)
@@ -149,18 +148,24 @@ void pack_image_free(struct pack_image *image)
 bool pack_image_make(const struct object_list *objects, struct pack_image *image)
 {
     *image = (struct pack_image){0};
-    size_t total = 0;
+    size_t room = 64;
     for (size_t i = 0; i < objects->count; i++)
-        total += objects->items[i].length;
-    if (total > PACK_BYTES_MAX || objects->count == 0)
+        room += objects->items[i].length + 64 + objects->items[i].length / 8192;
+    if (room > PACK_BYTES_MAX || objects->count == 0)
         return false;
+    OWNED const struct object **sorted = memory_new(objects->count, sizeof *sorted);
     OWNED struct packed *packed = memory_new(objects->count, sizeof *packed);
-    size_t count = sort(objects, packed);
-    git_oid digest;
-    write_pack(packed, count, &image->pack);
-    write_index(packed, count, &image->pack, &image->index);
-    git_oid_fromraw(&digest, (const unsigned char *)image->pack.data + image->pack.length - GIT_OID_RAWSZ);
-    git_oid_tostr(image->name, sizeof image->name, &digest);
+    size_t count = sort(objects, sorted);
+    struct buffer *out = &image->pack;
+    buffer_room(out, room);
+    pack_begin(out, count);
+    for (size_t i = 0; i < count; i++) {
+        packed[i] = (struct packed){.id = sorted[i]->id, .offset = (uint32_t)out->length};
+        pack_entry_head(out, sorted[i]->type, sorted[i]->length);
+        object_store(sorted[i]->data, sorted[i]->length, out);
+        packed[i].sum = pack_sum(out->data + packed[i].offset, out->length - packed[i].offset);
+    }
+    pack_end(image, packed, count);
     return true;
 }
 

@@ -2,7 +2,9 @@
  *
  *   history.c           open, commit, read
  *   history_objects.c   objects: hashing, writing loose ones, reading
- *   history_pack.c      the objects of one commit as a pack
+ *   history_pack.c      packs and their indexes; the objects of one commit as a pack
+ *   history_join.c      several packs as one
+ *   history_delta.c     a text as what another one lacks
  *   history_spares.c    files that are written again instead of making new ones
  *   history_trees.c     the tree objects of HEAD, and of the commit that is being made
  *   history_message.c   the commit's text: trailers written and read
@@ -111,6 +113,12 @@ struct spares {
     size_t count;
 };
 
+/* What is in this pack is in another one too; it stays until every git that listed it is done. */
+struct retired_pack {
+    char name[COMMIT_TEXT];
+    int64_t since_ms; /* monotonic */
+};
+
 struct folder_look;
 
 struct history {
@@ -137,7 +145,9 @@ struct history {
     bool pending; /* the journal's last record is not brought to its end yet */
     size_t loose; /* loose objects: those that were there at the last count, and ours since */
     bool counted;
-    size_t packs;         /* of one commit each: those that were there at the last count, and ours since */
+    size_t packs; /* of one commit each: those that were there at the last count, and ours since */
+    struct retired_pack *retired; /* the eldest first */
+    size_t retired_count;
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct spares spares;
     bool redoing; /* the journal is being redone: no spares then */
@@ -147,7 +157,8 @@ struct history {
     /* Lock files of git's that we hold, or may have held when a former process was killed: noted (.agentos/locks)
      * before they get their names, so that a later start can tell our leftover from a living git's lock. */
     struct file_note noted[2];
-    struct buffer warned; /* paths that were complained about, each with a NUL behind it */
+    struct buffer unjoined; /* names of packs that can't be joined */
+    struct buffer warned;   /* paths that were complained about, each with a NUL behind it */
 };
 
 /* --- history_spares.c --- */
@@ -196,6 +207,18 @@ struct pack_image {
     char name[COMMIT_TEXT];
 };
 
+/* An object in a pack: where it begins, and the sum over its entry. */
+struct packed {
+    git_oid id;
+    uint32_t offset, sum;
+};
+
+uint32_t pack_sum(const char *bytes, size_t length);
+/* What a pack begins with, and each of its entries. */
+void pack_begin(struct buffer *out, size_t count);
+void pack_entry_head(struct buffer *out, git_object_t type, size_t size);
+/* The pack's end, its index and name. packed gets sorted. */
+void pack_end(struct pack_image *image, struct packed *packed, size_t count);
 /* The same bytes whenever it is made of the same objects. False: no objects, or too large for a pack. */
 bool pack_image_make(const struct object_list *objects, struct pack_image *image);
 void pack_image_free(struct pack_image *image);
@@ -207,6 +230,24 @@ bool pack_place(struct history *history, const struct work *work, struct fault *
 bool pack_present(struct history *history, const struct work *work);
 /* Redo: a pack under the name of this commit's that is not this commit's whole pack goes. True: one went. */
 bool pack_mend(struct history *history, const struct work *work);
+
+/* --- history_join.c --- */
+
+/* What all these packs hold, each object once; entries are copied as they lie, but where a commit's pack has a file
+ * whole that a later commit's has too, the older becomes a delta. Nothing is read but the packs and their indexes.
+ * False and fault: *bad is the name of the one that isn't what its index says, or is too large. */
+bool pack_image_join(struct history *history, const char (*names)[COMMIT_TEXT], size_t count,
+                     struct pack_image *image, const char **bad, struct fault *fault);
+
+/* --- history_delta.c --- */
+
+struct text {
+    const char *bytes;
+    size_t length;
+};
+
+/* target as a delta against base, of at most `most` bytes, appended to out. False: it takes more, nothing was added. */
+bool delta_make(struct text base, struct text target, size_t most, struct buffer *out);
 
 /* --- history_trees.c --- */
 
@@ -322,8 +363,10 @@ bool skeleton_head(struct history *history, struct fault *fault);
 
 /* --- history.c --- */
 
-/* Opens what libgit2 knows of the objects anew: packs came or went under it. */
-bool history_reopen_objects(struct history *history, struct fault *fault);
+/* What libgit2 knows of the objects, opened when it is needed; NULL and fault. */
+git_odb *history_objects(struct history *history, struct fault *fault);
+/* Packs went: libgit2 forgets what it knows. */
+void history_close_objects(struct history *history);
 git_repository *history_repository(struct history *history, struct fault *fault);
 void history_warn_once(struct history *history, const char *path, const char *why);
 /* history->head is what HEAD names now. */

@@ -344,9 +344,10 @@ static bool redo_record(void *context, const void *record, size_t length)
 static bool redo_rounds(struct history *history, struct redoing *redoing)
 {
     history->redoing = true;
-    if (!journal_replay(history->journal, redo_record, redoing, redoing->fault) ||
-        (redoing->packs_went && !history_reopen_objects(history, redoing->fault)))
+    if (!journal_replay(history->journal, redo_record, redoing, redoing->fault))
         return false;
+    if (redoing->packs_went)
+        history_close_objects(history);
     redoing->round = ROUND_OBJECTS;
     if (!journal_replay(history->journal, redo_record, redoing, redoing->fault))
         return false;

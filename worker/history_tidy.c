@@ -2,7 +2,9 @@
  *
  * Packing: the pack and its index are durable before the first loose file goes, and only those go that are in it, so
  * nothing that a stash, a reflog or nobody refers to is ever lost by us; killed in between there are objects twice.
- * Joining: the same, with small packs instead of loose files. */
+ * Joining: the same, with small packs instead of loose files; what was joined stays a while longer, since a git that
+ * lists the packs, as fsck does, opens them later and complains about one that is gone. Killed before they go: they
+ * are joined once more, which finds nothing new in them. */
 #include "worker/history_part.h"
 
 #include <ctype.h>
@@ -28,17 +30,16 @@ enum {
     PACK_AT = 1500,  /* loose objects */
     PACK_STEP = 500, /* objects that become a pack in one step: some 50 ms */
     YOUNG = 64,      /* objects at most in a pack that counts as one commit's */
-    YOUNG_MAX = 32,  /* such packs; from there on they are joined in idle moments */
-    /* From there on at once: every git that starts looks into each, and libgit2 keeps the descriptors of all that it
-     * looked into (its own limit doesn't count those that it only asked), of which a worker has few. */
-    YOUNG_URGENT = 64,
-    JOINED_MAX = 48,   /* packs that become one at a time */
-    JOIN_YOUNG = 1000, /* objects of one such join: some 0.1 s */
-    PACKS_MAX = 20,    /* larger packs; from there on the smallest of them are joined */
-    PACKS_MANY = 60,   /* from there on larger ones too, which takes longer */
-    JOIN_STEP = 4000,  /* objects of one join: some 0.4 s, once in hundreds of cycles */
-    JOIN_LARGE = 20000,
-    PACKS_LOOKED = 1024, /* so many are listed at a time */
+    YOUNG_MAX = 16,  /* such packs; from there on they are joined in idle moments */
+    /* From there on at once: every git that starts looks into each. */
+    YOUNG_URGENT = 48,
+    JOINED_MAX = 32,        /* packs that become one at a time: some 3 ms */
+    MIDDLE = 4000,          /* objects at most in a pack that was joined once */
+    LATER_MAX = 20,         /* packs of that size, and larger ones, before some of them are joined again */
+    LATER_BYTES = 16 << 20, /* at most so many at a time */
+    RETIRED_MS = 5000,      /* packs that were joined stay so long */
+    RETIRED_MAX = 64,       /* but only so many of them */
+    PACKS_LOOKED = 1024,    /* so many are listed at a time */
 };
 
 struct id_list {
@@ -156,6 +157,8 @@ static bool pack_loose(struct history *history)
 struct pack {
     char name[COMMIT_TEXT];
     uint32_t objects;
+    size_t bytes;
+    int64_t modified_ns;
 };
 
 static uint32_t big_endian(const unsigned char *bytes)
@@ -163,30 +166,17 @@ static uint32_t big_endian(const unsigned char *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-enum { IDX_FANOUT = 8, IDX_IDS = IDX_FANOUT + 256 * 4 };
-
 /* How many objects a pack holds by its index (version 2); 0: no such index. */
-static uint32_t pack_objects(struct history *history, const char *name, struct id_list *list)
+static uint32_t pack_objects(struct history *history, const char *name)
 {
     OWNED char *path = pack_path(name, "idx");
-    OWNED_FD int fd = openat(history->git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    unsigned char head[IDX_IDS];
-    if (fd < 0 || pread(fd, head, sizeof head, 0) != sizeof head ||
-        memcmp(head, "\377tOc\0\0\0\2", IDX_FANOUT) != 0)
+    OWNED_FD int fd = openat(history->git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    unsigned char magic[8], count[4];
+    if (fd < 0 || pread(fd, magic, sizeof magic, 0) != sizeof magic ||
+        memcmp(magic, "\377tOc\0\0\0\2", sizeof magic) != 0 ||
+        pread(fd, count, sizeof count, 8 + 255 * 4) != sizeof count)
         return 0;
-    uint32_t count = big_endian(head + IDX_IDS - 4);
-    if (!list)
-        return count;
-    OWNED unsigned char *ids = memory_new((size_t)count + 1, GIT_OID_RAWSZ);
-    ssize_t length = (ssize_t)count * GIT_OID_RAWSZ;
-    if (pread(fd, ids, (size_t)length, IDX_IDS) != length)
-        return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        git_oid id;
-        git_oid_fromraw(&id, ids + (size_t)i * GIT_OID_RAWSZ);
-        add_id(list, &id);
-    }
-    return count;
+    return big_endian(count);
 }
 
 static bool has_file(struct history *history, const char *name, const char *suffix)
@@ -195,7 +185,34 @@ static bool has_file(struct history *history, const char *name, const char *suff
     return faccessat(history->git, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Packs that nobody asked to keep. */
+static bool is_retired(const struct history *history, const char *name)
+{
+    for (size_t i = 0; i < history->retired_count; i++)
+        if (strcmp(history->retired[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_unjoined(const struct history *history, const char *name)
+{
+    const struct buffer *names = &history->unjoined;
+    return names->length > 0 && memmem(names->data, names->length, name, COMMIT_TEXT);
+}
+
+/* May it be joined? Nobody asked to keep it, and it could be read when that was tried. */
+static bool describe(struct history *history, const char *name, struct pack *pack)
+{
+    snprintf(pack->name, sizeof pack->name, "%s", name);
+    OWNED char *path = pack_path(name, "pack");
+    struct file_stamp stamp = files_stamp_at(history->git, path);
+    if (stamp.inode == 0 || is_retired(history, name) || is_unjoined(history, name))
+        return false;
+    pack->bytes = stamp.size;
+    pack->modified_ns = stamp.modified_ns;
+    pack->objects = pack_objects(history, name);
+    return pack->objects > 0 && !has_file(history, name, "keep") && !has_file(history, name, "promisor");
+}
+
 static size_t list_packs(struct history *history, struct pack *packs, size_t most)
 {
     size_t count = 0;
@@ -203,15 +220,13 @@ static size_t list_packs(struct history *history, struct pack *packs, size_t mos
     if (!folder)
         return 0;
     for (const struct dirent *entry; count < most && (entry = readdir(folder)) != NULL;) {
-        struct pack *pack = &packs[count];
         size_t length = strlen(entry->d_name);
+        char name[COMMIT_TEXT];
         if (length != strlen("pack-.idx") + GIT_OID_HEXSZ || strncmp(entry->d_name, "pack-", 5) != 0 ||
             strcmp(entry->d_name + length - 4, ".idx") != 0)
             continue;
-        snprintf(pack->name, sizeof pack->name, "%.40s", entry->d_name + 5);
-        pack->objects = pack_objects(history, pack->name, NULL);
-        count += pack->objects > 0 && !has_file(history, pack->name, "keep") &&
-                 !has_file(history, pack->name, "promisor");
+        snprintf(name, sizeof name, "%.40s", entry->d_name + 5);
+        count += describe(history, name, &packs[count]);
     }
     closedir(folder);
     return count;
@@ -227,60 +242,119 @@ static void remove_pack(struct history *history, const char *name)
     }
 }
 
-static int fewest_first(const void *a, const void *b)
+/* The eldest that were joined go, when it is time or there are too many. */
+static bool remove_retired(struct history *history)
 {
-    const struct pack *one = a, *other = b;
-    return (one->objects > other->objects) - (one->objects < other->objects);
+    int64_t now = clock_monotonic_ms();
+    size_t gone = 0;
+    while (gone < history->retired_count && gone < JOINED_MAX &&
+           (history->retired_count > RETIRED_MAX || now - history->retired[gone].since_ms >= RETIRED_MS))
+        gone++;
+    if (gone == 0)
+        return false;
+    /* libgit2 lets go of them first: a file that somebody has mapped is no spare. */
+    history_close_objects(history);
+    for (size_t i = 0; i < gone; i++)
+        remove_pack(history, history->retired[i].name);
+    history->retired_count -= gone;
+    memmove(history->retired, history->retired + gone, history->retired_count * sizeof *history->retired);
+    return true;
 }
 
-/* The first packs of the list become one, as many as have `most` objects together. */
-static bool join_first(struct history *history, const struct pack *packs, size_t count, size_t most)
+static void retire(struct history *history, const char *name)
 {
-    struct id_list list = {0};
-    size_t joined = 0;
-    while (joined < count && joined < JOINED_MAX && list.count + packs[joined].objects <= most &&
-           pack_objects(history, packs[joined].name, &list) == packs[joined].objects)
-        joined++;
-    size_t wanted = list.count;
+    history->retired = memory_grow(history->retired, history->retired_count + 1, sizeof *history->retired);
+    struct retired_pack *retired = &history->retired[history->retired_count++];
+    snprintf(retired->name, sizeof retired->name, "%s", name);
+    retired->since_ms = clock_monotonic_ms();
+}
+
+/* A file below .git, durable before it has its name. */
+static bool put_durable(struct history *history, const struct buffer *content, const char *path)
+{
+    static const char temporary[] =
+        "objects/pack/tmp_pack_agentos"; /* git's own prefix for what gc may remove */
+    unlinkat(history->git, temporary, 0);
+    OWNED_FD int fd =
+        openat(history->git, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+    return fd >= 0 && files_write_all(fd, content->data, content->length) && fsync(fd) == 0 &&
+           renameat(history->git, temporary, history->git, path) == 0;
+}
+
+/* The first packs of the list become one. */
+static bool join_first(struct history *history, const struct pack *packs, size_t count)
+{
     struct fault why = {0};
-    char name[COMMIT_TEXT] = "";
-    bool good = joined > 1 && write_pack(history, &list, name, &why) && list.count == wanted;
-    if (!good && joined > 1)
-        log_warn("agent", history->agent, "Packs can't be joined, they stay as they are: %s", why.text);
-    free(list.items);
-    if (!good)
+    struct pack_image image;
+    const char *bad = NULL;
+    OWNED char(*names)[COMMIT_TEXT] = memory_new(count, sizeof *names);
+    for (size_t i = 0; i < count; i++)
+        memcpy(names[i], packs[i].name, COMMIT_TEXT);
+    if (!pack_image_join(history, (const char(*)[COMMIT_TEXT])names, count, &image, &bad, &why)) {
+        log_warn("agent", history->agent, "Packs can't be joined: %s. It stays as it is.", why.text);
+        buffer_add(&history->unjoined, bad, COMMIT_TEXT);
         return false;
-    /* libgit2 lets go of the old ones first: a file that somebody has mapped is no spare. */
-    git_odb_free(history->odb);
-    history->odb = NULL;
-    git_repository_free(history->repository);
-    history->repository = NULL;
-    for (size_t i = 0; i < joined; i++)
-        if (strcmp(packs[i].name, name) != 0)
-            remove_pack(history, packs[i].name);
-    if (!history_reopen_objects(history, &why))
-        log_error("agent", history->agent, "%s", why.text);
-    return true;
+    }
+    OWNED char *pack = pack_path(image.name, "pack"), *index = pack_path(image.name, "idx");
+    bool good = put_durable(history, &image.pack, pack) && put_durable(history, &image.index, index) &&
+                flush(history, "objects/pack");
+    if (!good)
+        log_warn("agent", history->agent, "Packs can't be joined, they stay as they are: %s",
+                 strerror(errno));
+    for (size_t i = 0; good && i < count; i++)
+        if (strcmp(names[i], image.name) != 0)
+            retire(history, names[i]);
+    pack_image_free(&image);
+    return good;
+}
+
+/* Small ones in front, and the eldest of them. */
+static int small_and_old_first(const void *a, const void *b)
+{
+    const struct pack *one = a, *other = b;
+    bool one_young = one->objects <= YOUNG, other_young = other->objects <= YOUNG;
+    if (one_young != other_young)
+        return one_young ? -1 : 1;
+    if (!one_young && one->objects != other->objects)
+        return one->objects < other->objects ? -1 : 1;
+    return (one->modified_ns > other->modified_ns) - (one->modified_ns < other->modified_ns);
+}
+
+static size_t that_fit(const struct pack *packs, size_t count)
+{
+    size_t fit = 0, bytes = 0;
+    while (fit < count && fit < JOINED_MAX && (bytes += packs[fit].bytes) <= LATER_BYTES)
+        fit++;
+    return fit;
 }
 
 static bool join_packs(struct history *history, bool urgent)
 {
     OWNED struct pack *packs = memory_new(PACKS_LOOKED, sizeof *packs);
-    size_t count = list_packs(history, packs, PACKS_LOOKED), young = 0;
-    qsort(packs, count, sizeof *packs, fewest_first);
+    size_t count = list_packs(history, packs, PACKS_LOOKED), young = 0, middle = 0;
+    qsort(packs, count, sizeof *packs, small_and_old_first);
     while (young < count && packs[young].objects <= YOUNG)
         young++;
+    while (young + middle < count && packs[young + middle].objects <= MIDDLE)
+        middle++;
     history->packs = young;
-    if (young > (urgent ? YOUNG_URGENT : YOUNG_MAX)) {
-        bool joined = join_first(history, packs, young, JOIN_YOUNG);
-        /* Where joining fails it is not tried again before as many new ones have come. */
-        history->packs = joined && young > JOINED_MAX ? young - JOINED_MAX : 0;
-        return joined;
+    size_t first = 0, some = young;
+    if (young <= (urgent ? YOUNG_URGENT : YOUNG_MAX)) {
+        first = young;
+        some = middle;
+        if (middle <= LATER_MAX && !urgent) {
+            first += middle;
+            some = count - first;
+        }
+        some = some > LATER_MAX ? some : 0;
     }
-    if (urgent || count - young <= PACKS_MAX)
+    size_t fit = that_fit(packs + first, some);
+    if (fit < 2 || !join_first(history, packs + first, fit)) {
+        history->packs = 0; /* where joining fails it is not tried again before as many new ones have come */
         return false;
-    return join_first(history, packs + young, count - young,
-                      count - young > PACKS_MANY ? JOIN_LARGE : JOIN_STEP);
+    }
+    history->packs -= first == 0 ? fit : 0;
+    return true;
 }
 
 /* A `git gc --prune=now` of somebody's may have dropped objects between their writing and the ref's move. */
@@ -325,9 +399,16 @@ bool history_tidy(struct history *history, bool urgent)
     if (history->loose >= (urgent ? LOOSE_URGENT : PACK_AT))
         return pack_loose(history);
     if (urgent)
-        return history->packs > YOUNG_URGENT && join_packs(history, true);
-    /* Joining takes a tenth of a second: not between two cycles of a busy agent. Again in a moment. */
-    if (history->committed_ms != 0 && clock_monotonic_ms() - history->committed_ms < PAUSE_MS)
-        return history->packs > YOUNG_MAX;
-    return join_packs(history, false);
+        return (history->packs > YOUNG_URGENT && join_packs(history, true)) || remove_retired(history);
+    if (remove_retired(history))
+        return true;
+    /* Not between two cycles of a busy agent. */
+    return clock_monotonic_ms() - history->committed_ms >= PAUSE_MS && join_packs(history, false);
+}
+
+int64_t history_tidy_at(const struct history *history)
+{
+    if (history->packs > YOUNG_MAX)
+        return history->committed_ms + PAUSE_MS;
+    return history->retired_count > 0 ? history->retired[0].since_ms + RETIRED_MS : 0;
 }

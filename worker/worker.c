@@ -247,7 +247,7 @@ static void tidy(struct worker *worker, int64_t now)
     bool more = history_tidy(worker->history, false);
     if (worker->phase == PHASE_NONE)
         more = queue_tidy(worker->queue) || more;
-    worker->tidy_at_ms = more ? now + TIDY_AGAIN_MS : 0;
+    worker->tidy_at_ms = more ? now + TIDY_AGAIN_MS : history_tidy_at(worker->history);
 }
 
 static void look_at_queue(struct worker *worker)

@@ -134,6 +134,33 @@ def test_a_commit_killed_before_any_system_call_is_whole_or_not_there(tmp_path, 
     assert set(outcomes) == {before, before + 1}, "both outcomes must have been met"
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_housekeeping_killed_before_any_system_call_loses_nothing(tmp_path):
+    commits_made = 20
+    full = str(tmp_path / "full")
+    os.mkdir(full)
+    driver(full, "commit", 1, commits_made)
+
+    def prepared(name):
+        tree = str(tmp_path / name)
+        shutil.copytree(full, tree, symlinks=True)
+        return tree
+
+    tidied = prepared("count")
+    counts = system_calls(tidied, "tidy")
+    packs = [name for name in os.listdir(os.path.join(tidied, ".git/objects/pack")) if name.endswith(".pack")]
+    assert len(packs) == commits_made + 1, "they must have been joined"
+    points = [(call, n) for call, count in sorted(counts.items()) if call not in HARMLESS
+              for n in range(1, count + 1)]
+    assert any(call == "fsync" for call, _ in points)
+    for call, n in points[::5] + [(call, n) for call, n in points if call in ("rename", "renameat", "fsync")]:
+        tree = prepared(f"{call}-{n}")
+        run("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={n}", DRIVER, tree, "tidy")
+        look_as_it_lies(tree)
+        look_repaired(tree, commits_made, commits_made)
+        shutil.rmtree(tree, ignore_errors=True)
+
+
 def files_below(tree):
     found = {}
     for folder, _, names in os.walk(tree):

@@ -1,0 +1,166 @@
+/* Packs become one: every object stays what it was, whoever made the packs, and a damaged one harms nobody. */
+#include "tests/unit/history_fixture.h"
+#include "worker/history_part.h"
+
+/* Joining waits until the agent has done nothing for a moment; who has just begun has done nothing. */
+static void tidy_all(struct scratch *scratch)
+{
+    scratch_reopen(scratch);
+    while (history_tidy(scratch->history, false))
+        ;
+}
+
+static void commit_many(struct scratch *scratch, int first, int count)
+{
+    OWNED_BUFFER struct buffer rewards = {0};
+    for (int i = 0; i < 30; i++)
+        buffer_print(&rewards, "## task-%d\nreward: +1, and why it was so in the time before\n", i);
+    for (int i = first; i < first + count; i++) {
+        char output[200], path[40], blob[256];
+        buffer_drop(&rewards, 66);
+        buffer_print(&rewards, "## task-%d\nreward: +1, and why it was so in the time after \n", i);
+        snprintf(path, sizeof path, "outputs/task-%d.md", i);
+        snprintf(output, sizeof output, "---\ntask: task-%d\nreward: +1\n---\nThe answer, number %d.\n", i,
+                 i * i);
+        for (size_t at = 0; at < sizeof blob; at++)
+            blob[at] = (char)(at * (size_t)i);
+        struct change changes[] = {{CHANGE_WRITE, "rewards.md", rewards.data, rewards.length},
+                                   {CHANGE_WRITE, path, output, strlen(output)},
+                                   {CHANGE_WRITE, "notes/bytes", blob, sizeof blob},
+                                   {CHANGE_WRITE, "notes/same", i % 2 ? "odd" : "", i % 2 ? 3 : 0}};
+        assert_true(commit_changes(scratch, "t", changes, 4, NULL));
+    }
+}
+
+/* Everything that the repository holds, in the order of the ids. */
+static char *contents(struct scratch *scratch)
+{
+    return memory_text(shell(scratch,
+                             "git cat-file --batch-all-objects --batch-check='%(objectname)' | sort -u | "
+                             "git cat-file --batch | sha1sum"));
+}
+
+static int packs(struct scratch *scratch)
+{
+    return atoi(shell(scratch, "ls .git/objects/pack/*.idx | wc -l"));
+}
+
+static long pack_bytes(struct scratch *scratch)
+{
+    return atol(shell(scratch, "cat .git/objects/pack/*.pack | wc -c"));
+}
+
+static void test_joined_packs_hold_every_object_and_are_small(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 40);
+    OWNED char *before = contents(scratch);
+    long many = pack_bytes(scratch);
+    tidy_all(scratch);
+    OWNED char *after = contents(scratch);
+    assert_string_equal(after, before);
+    assert_clean(scratch);
+    long joined = atol(shell(scratch, "cat $(ls -t .git/objects/pack/*.pack | head -1) | wc -c"));
+    assert_true(joined * 4 < many);
+    commit_many(scratch, 40, 2);
+    assert_clean(scratch);
+}
+
+static void test_packs_of_a_join_stay_for_those_who_listed_them(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 20);
+    int before = packs(scratch);
+    tidy_all(scratch);
+    assert_int_equal(packs(scratch), before + 1);
+    assert_clean(scratch);
+    /* Whoever is killed before they go joins them again, and nothing comes of it. */
+    tidy_all(scratch);
+    assert_clean(scratch);
+}
+
+static void test_a_busy_agent_has_few_packs_and_a_sound_repository_all_the_time(void **state)
+{
+    struct scratch *scratch = *state;
+    for (int i = 0; i < 300; i++) {
+        commit_many(scratch, i, 1);
+        history_tidy(scratch->history, true);
+        if (i % 75 == 74) {
+            assert_clean(scratch);
+            assert_true(packs(scratch) < 160);
+        }
+    }
+    assert_int_equal(atoi(shell(scratch, "git log --oneline | wc -l")), 300);
+    scratch_reopen(scratch);
+    assert_int_equal(history_tasks_done(scratch->history), 300);
+}
+
+static void test_packs_that_git_made_are_joined_as_they_are(void **state)
+{
+    struct scratch *scratch = *state;
+    for (int i = 0; i < 24; i++) {
+        commit_many(scratch, i * 2, 2);
+        if (i % 3 == 0)
+            shell(scratch, "git repack -q -d");
+        if (i == 12)
+            shell(scratch, "git gc -q");
+    }
+    assert_true(packs(scratch) > 16);
+    OWNED char *before = contents(scratch);
+    tidy_all(scratch);
+    OWNED char *after = contents(scratch);
+    assert_string_equal(after, before);
+    assert_clean(scratch);
+    assert_int_equal(atoi(shell(scratch, "for p in .git/objects/pack/*.idx; do "
+                                         "git verify-pack $p || echo bad; done | grep -c bad")),
+                     0);
+}
+
+static void test_a_damaged_pack_is_left_and_the_others_are_joined(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 24);
+    shell(scratch,
+          "p=$(ls -tr .git/objects/pack/*.pack | head -3 | tail -1); echo $p > .agentos/bad; chmod u+w $p; "
+          "printf 'XXXX' | dd of=$p bs=1 seek=60 conv=notrunc status=none");
+    OWNED char *bad = memory_text(shell(scratch, "sha1sum $(cat .agentos/bad)"));
+    int before = packs(scratch);
+    tidy_all(scratch);
+    while (history_tidy(scratch->history, false))
+        ;
+    history_tidy(scratch->history, false);
+    assert_string_equal(shell(scratch, "sha1sum $(cat .agentos/bad)"), bad);
+    assert_true(packs(scratch) == before + 1);
+    commit_many(scratch, 30, 1);
+}
+
+static void test_a_delta_is_smaller_or_there_is_none(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer out = {0};
+    static const char base[] = "one two three four five six seven eight nine ten eleven";
+    static const char other[] = "ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE TEN ELEVEN";
+    struct text old = {base, sizeof base - 1}, none = {"", 0};
+    assert_true(delta_make(old, old, 10, &out));
+    assert_true(out.length <= 6);
+    buffer_drop(&out, out.length);
+    assert_false(delta_make(old, (struct text){other, sizeof other - 1}, 20, &out));
+    assert_false(delta_make(none, old, 1000, &out));
+    assert_false(delta_make(old, none, 1000, &out));
+    assert_int_equal(out.length, 0);
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
+
+int main(void)
+{
+    const struct CMUnitTest promises[] = {
+        PROMISE(test_joined_packs_hold_every_object_and_are_small),
+        PROMISE(test_packs_of_a_join_stay_for_those_who_listed_them),
+        PROMISE(test_a_busy_agent_has_few_packs_and_a_sound_repository_all_the_time),
+        PROMISE(test_packs_that_git_made_are_joined_as_they_are),
+        PROMISE(test_a_damaged_pack_is_left_and_the_others_are_joined),
+        PROMISE(test_a_delta_is_smaller_or_there_is_none),
+    };
+    return cmocka_run_group_tests(promises, NULL, NULL);
+}
