@@ -1,0 +1,327 @@
+/* What lies in iac/inbox and iac/handoffs, as of the last look. */
+#include "worker/mail_part.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+
+#define ASIDE ".md.unreadable-"
+enum { PROBLEMS_MAX = 20 /* lines about one folder */ };
+
+const char *const mail_folders[MAIL_PLACES] = {[MAIL_INBOX] = TREE_INBOX, [MAIL_HANDOFFS] = TREE_HANDOFFS};
+
+struct mail *mail_open(int tree, const char *agent, struct history *history)
+{
+    struct mail *mail = memory_new(1, sizeof *mail);
+    *mail = (struct mail){.tree = tree, .agent = agent, .history = history};
+    return mail;
+}
+
+static void letter_free(struct letter *letter)
+{
+    envelope_free(&letter->head);
+}
+
+static void letters_free(struct letter *letters, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        letter_free(&letters[i]);
+    free(letters);
+}
+
+void mail_close(struct mail *mail)
+{
+    if (!mail)
+        return;
+    letters_free(mail->letters, mail->count);
+    mail_verdicts_kept(mail);
+    while (mail->telling_count)
+        mail_untell(mail, mail->tellings[0].id);
+    free(mail->verdicts);
+    free(mail->tellings);
+    free(mail);
+}
+
+bool mail_final(const char *status)
+{
+    static const char *const finals[] = {"finished", "read", "expired", "refused", "failed"};
+    for (size_t i = 0; i < sizeof finals / sizeof *finals; i++)
+        if (strcmp(status, finals[i]) == 0)
+            return true;
+    return false;
+}
+
+uint64_t mail_hash(const struct envelope *envelope)
+{
+    OWNED char *all = memory_print("%s\n%" PRId64 "\n%s", envelope->id, envelope->created,
+                                   envelope->body ? envelope->body : "");
+    return names_hash(all, strlen(all));
+}
+
+/* --- reading --- */
+
+/* What will never be an envelope, whatever is waited for. */
+static bool is_none(int folder, const char *name, struct fault *fault)
+{
+    struct stat status;
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    if (S_ISREG(status.st_mode) && status.st_size > ENVELOPE_MAX)
+        fault_set(fault, "it has %lld bytes, an envelope at most %d", (long long)status.st_size,
+                  ENVELOPE_MAX);
+    else if (!S_ISREG(status.st_mode))
+        fault_set(fault, "it is no regular file");
+    else
+        return false;
+    return true;
+}
+
+int mail_load(int folder, const char *id, const char *path, struct envelope *envelope, char **text,
+              size_t *length, struct file_stamp *stamp, struct fault *fault)
+{
+    OWNED char *name = memory_print("%s.md", id);
+    *envelope = (struct envelope){0};
+    int found = files_read(folder, name, ENVELOPE_MAX, text, length, stamp, fault);
+    if (found < 0)
+        return is_none(folder, name, fault) ? -2 : -1;
+    if (found == 0)
+        return 0;
+    bool good = envelope_parse(envelope, *text, *length, path, fault);
+    if (good && strcmp(envelope->id, id) != 0)
+        good = fault_set(fault, "%s has the id %s, which is not its name", path, envelope->id);
+    if (good && (envelope->kind == KIND_TASK || envelope->kind == KIND_SEGMENT))
+        good = fault_set(fault, "%s is of kind %s, which is not sent to anybody", path,
+                         envelope_kind_name(envelope->kind));
+    if (good)
+        return 1;
+    envelope_free(envelope);
+    free(*text);
+    *text = NULL;
+    return -2;
+}
+
+bool mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope)
+{
+    OWNED char *path = memory_print("%s/%s.md", folder, id);
+    OWNED char *text = NULL;
+    size_t length;
+    return names_id(id) && files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) == 1 &&
+           envelope_parse(envelope, text, length, path, NULL);
+}
+
+/* --- looking --- */
+
+struct look {
+    struct mail *mail;
+    enum mail_place place;
+    int folder;
+    struct letter *known; /* of the look before */
+    size_t known_count, problem_count;
+    struct buffer *problems;
+    mail_over over;
+    void *context;
+};
+
+static void say(struct look *look, const char *name, const char *what)
+{
+    if (++look->problem_count <= PROBLEMS_MAX)
+        buffer_print(look->problems, "%s/%s %s\n", mail_folders[look->place], name, what);
+}
+
+static void set_aside(struct look *look, const char *name, const char *why)
+{
+    OWNED char *aside = memory_print("%s.unreadable-%lld", name, (long long)clock_now_ms());
+    const char *folder = mail_folders[look->place];
+    if (renameat2(look->folder, name, look->folder, aside, RENAME_NOREPLACE) == 0) {
+        log_warn("agent", look->mail->agent, "%s/%s is no envelope and is set aside as %s: %s", folder, name,
+                 aside, why);
+        say(look, aside, "was set aside because it is no envelope; take from it what you need and remove it");
+    } else if (errno != ENOENT) {
+        OWNED char *what =
+            memory_print("is no envelope and can't be set aside (%s): %s", strerror(errno), why);
+        say(look, name, what);
+    }
+}
+
+/* Its end is known: this is another delivery of it, or somebody's copy. */
+static bool is_over(struct look *look, const struct envelope *envelope, uint64_t hash)
+{
+    char commit[COMMIT_TEXT] = "";
+    struct envelope archived;
+    struct mail *mail = look->mail;
+    const char *status = envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM ? "finished" : "read";
+    bool over = history_finished(mail->history, envelope->id, hash, commit);
+    if (!over && mail_own(mail, TREE_ARCHIVE, envelope->id, &archived)) {
+        over = mail_final(archived.status) && archived.created == envelope->created;
+        envelope_free(&archived);
+    }
+    OWNED char *name = over ? memory_print("%s.md", envelope->id) : NULL;
+    if (!over || (unlinkat(look->folder, name, 0) != 0 && errno != ENOENT))
+        return over;
+    log_warn("agent", mail->agent, "%s/%s is over already%s%s; it is removed and not done again.",
+             mail_folders[look->place], name, *commit ? ", in commit " : "", commit);
+    if (look->over)
+        look->over(look->context, envelope->id, status, commit);
+    return true;
+}
+
+static void add(struct mail *mail, const struct letter *letter)
+{
+    mail->letters = memory_grow(mail->letters, mail->count + 1, sizeof *mail->letters);
+    mail->letters[mail->count++] = *letter;
+}
+
+static bool keep_known(struct look *look, const char *id, const struct file_stamp *stamp)
+{
+    for (size_t i = 0; i < look->known_count; i++) {
+        struct letter *letter = &look->known[i];
+        if (letter->place != look->place || !letter->head.id || strcmp(letter->head.id, id) != 0)
+            continue;
+        if (!files_stamp_equal(&letter->stamp, stamp))
+            return false;
+        add(look->mail, letter);
+        letter->head = (struct envelope){0};
+        return true;
+    }
+    return false;
+}
+
+static void look_at(struct look *look, const char *name)
+{
+    size_t length = strlen(name);
+    if (strstr(name, ASIDE)) {
+        say(look, name, "was set aside because it is no envelope; take from it what you need and remove it");
+        return;
+    }
+    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
+        return;
+    OWNED char *id = memory_slice(name, length - 3);
+    struct file_stamp stamp = files_stamp_at(look->folder, name);
+    if (stamp.inode != 0 && keep_known(look, id, &stamp))
+        return;
+    OWNED char *text = NULL;
+    OWNED char *path = memory_print("%s/%s", mail_folders[look->place], name);
+    struct fault fault = {{0}};
+    struct letter letter = {.place = look->place};
+    int found = mail_load(look->folder, id, path, &letter.head, &text, &length, &letter.stamp, &fault);
+    if (found == -2)
+        set_aside(look, name, fault.text);
+    else if (found == -1)
+        say(look, name, fault.text);
+    if (found != 1)
+        return;
+    letter.hash = mail_hash(&letter.head);
+    if (is_over(look, &letter.head, letter.hash)) {
+        letter_free(&letter);
+        return;
+    }
+    free(letter.head.body);
+    letter.head.body = NULL;
+    add(look->mail, &letter);
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct letter *first = a, *second = b;
+    if (first->head.created != second->head.created)
+        return first->head.created < second->head.created ? -1 : 1;
+    return strcmp(first->head.id, second->head.id);
+}
+
+static void look_into(struct look *look)
+{
+    struct fault fault = {{0}};
+    int fd = files_open_folder(look->mail->tree, mail_folders[look->place], true, &fault);
+    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!stream) {
+        if (fd >= 0)
+            close(fd);
+        buffer_print(look->problems, "%s: %s\n", mail_folders[look->place], fault.text);
+        return;
+    }
+    look->folder = fd;
+    look->problem_count = 0;
+    for (struct dirent *entry; (entry = readdir(stream));)
+        look_at(look, entry->d_name);
+    closedir(stream);
+    if (look->problem_count > PROBLEMS_MAX)
+        buffer_print(look->problems, "%s: and %zu more\n", mail_folders[look->place],
+                     look->problem_count - PROBLEMS_MAX);
+}
+
+void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context)
+{
+    struct look look = {.mail = mail,
+                        .known = mail->letters,
+                        .known_count = mail->count,
+                        .problems = problems,
+                        .over = over,
+                        .context = context};
+    mail->letters = NULL;
+    mail->count = 0;
+    for (look.place = 0; look.place < MAIL_PLACES; look.place++)
+        look_into(&look);
+    letters_free(look.known, look.known_count);
+    if (mail->count)
+        qsort(mail->letters, mail->count, sizeof *mail->letters, by_age);
+}
+
+/* --- asking --- */
+
+size_t mail_count(const struct mail *mail, enum mail_place place)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < mail->count; i++)
+        count += mail->letters[i].place == place;
+    return count;
+}
+
+const struct letter *mail_letters(const struct mail *mail, size_t *count)
+{
+    *count = mail->count;
+    return mail->letters;
+}
+
+bool mail_expired(const struct envelope *envelope, int64_t now)
+{
+    return envelope->ttl_seconds > 0 && strcmp(envelope->status, "reading") != 0 &&
+           envelope->created <= now - envelope->ttl_seconds;
+}
+
+static bool is_work(const struct envelope *envelope)
+{
+    return envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM || envelope->kind == KIND_MESSAGE;
+}
+
+const struct letter *mail_next(const struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
+                               void *context)
+{
+    const struct letter *best = NULL;
+    for (size_t i = 0; i < mail->count; i++) {
+        const struct letter *letter = &mail->letters[i];
+        if (is_work(&letter->head) && !mail_expired(&letter->head, now) &&
+            (!best || letter->head.priority < best->head.priority) && !skip(context, letter->hash))
+            best = letter;
+    }
+    return best;
+}
+
+const struct letter *mail_find(const struct mail *mail, const char *id)
+{
+    for (size_t i = 0; i < mail->count; i++)
+        if (strcmp(mail->letters[i].head.id, id) == 0)
+            return &mail->letters[i];
+    return NULL;
+}

@@ -1,0 +1,129 @@
+/* The post in an agent's tree (contract section 9): what lies in iac/inbox and iac/handoffs to be done and read, and what
+ * the supervisor says of what lies in iac/outbox. Knows files and the ledger, not the model and not the supervisor.
+ *
+ * Who writes what: the supervisor adds files to inbox and handoffs and takes away what expires there; people may do
+ * anything; the rest is ours. So nothing that was seen a moment ago is relied on: every step either finds the file as it
+ * was, or it isn't our work any more. */
+#ifndef AGENTOS_WORKER_MAIL_H
+#define AGENTOS_WORKER_MAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/files.h"
+#include "worker/history.h"
+#include "worker/learning.h" /* struct change_list */
+
+enum mail_place { MAIL_INBOX, MAIL_HANDOFFS, MAIL_PLACES };
+
+/* An envelope that waits, as of the last look. */
+struct letter {
+    struct envelope head; /* without its body */
+    uint64_t hash;        /* over id, created and body: what the ledger knows it by */
+    enum mail_place place;
+    struct file_stamp stamp;
+};
+
+struct mail;
+
+/* tree and history are borrowed. Reads nothing yet. Never NULL. */
+struct mail *mail_open(int tree, const char *agent, struct history *history);
+void mail_close(struct mail *mail); /* NULL is fine */
+
+/* An envelope that has come to its end here already (the ledger or the archive knows it) and lay there again; it was
+ * removed. status: "finished", "read" or "failed"; commit: "" not known. */
+typedef void (*mail_over)(void *context, const char *id, const char *status, const char *commit);
+
+/* What lies in both folders now. A file that is no valid envelope, or isn't named after its id, is renamed to
+ * NAME.md.unreadable-TIME in its folder; problems gets a line for each of those, as long as they lie there. */
+void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context);
+size_t mail_count(const struct mail *mail, enum mail_place place);
+/* As of the last look, oldest first; borrowed until the next one. */
+const struct letter *mail_letters(const struct mail *mail, size_t *count);
+/* The next to be worked at: handoffs, items and messages by priority, then by age. Not what has expired: that is the
+ * supervisor's; but what was begun in time and left by a crash. skip(context, hash) true: not this one. */
+const struct letter *mail_next(const struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
+                               void *context);
+const struct letter *mail_find(const struct mail *mail, const char *id);
+bool mail_expired(const struct envelope *envelope, int64_t now); /* and wasn't begun in time */
+uint64_t mail_hash(const struct envelope *envelope);             /* with its body */
+
+/* --- mail_parcel.c: what is in hand --- */
+
+/* An envelope that is being worked at or read. */
+struct parcel {
+    struct envelope envelope; /* whole */
+    uint64_t hash;
+    enum mail_place place;
+    char *text; /* the file as it is, so that nothing else is ever removed in its stead */
+    size_t length;
+    bool marked;  /* the file says `reading` */
+    bool counted; /* and one attempt more */
+};
+void parcel_free(struct parcel *parcel);
+
+/* Takes it in hand: status `reading`, `read` is now, and with `attempt` one attempt more, durable before this returns 1.
+ * From then on it doesn't expire. 0: it isn't there any more, or was changed into something else: look again.
+ * -1 and fault: it couldn't be written; it lies there as before. */
+int mail_begin(struct mail *mail, const struct letter *letter, int64_t now, bool attempt,
+               struct parcel *parcel, struct fault *fault);
+/* The file as it is, not marked: for what never expires. */
+int mail_read(struct mail *mail, const struct letter *letter, struct parcel *parcel, struct fault *fault);
+/* Orderly: as if it had not been begun. */
+void mail_put_back(struct mail *mail, struct parcel *parcel);
+/* False: somebody took it away meanwhile. */
+bool mail_is_there(struct mail *mail, const struct parcel *parcel);
+
+/* --- mail_ends.c: what a commit changes; the archive's file first, then the removal, so that an envelope is always in
+ * at least one place --- */
+
+/* The story of a finished one: the task and, when there is one, the answer to it. section: "" for none. */
+void mail_archive(const struct mail *mail, const struct parcel *parcel, const char *status, int64_t now,
+                  const char *section, struct change_list *changes);
+void mail_bury(const struct mail *mail, const struct parcel *parcel, const char *reason, int64_t now,
+               struct change_list *changes);
+/* Appends an envelope as a file; one that is too large gets its body cut, with a note at its end. */
+void mail_print(const struct envelope *envelope, struct buffer *out);
+
+/* Dead letters that the supervisor laid there, final, of which the ledger knows nothing: calls visit for each with the
+ * file's text. visit false: it could not be recorded now, stop. */
+bool mail_escalations(struct mail *mail,
+                      bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash,
+                                    const char *path, const char *text, size_t length),
+                      void *context);
+/* Dead letters that git tracks and that are gone from their folder: put on their way again or thrown away. */
+void mail_gone_letters(struct mail *mail, struct change_list *changes);
+
+/* --- mail_verdicts.c: what became of what we sent --- */
+
+/* Takes note of a VERDICT; the next commit carries it out. */
+void mail_verdict(struct mail *mail, const char *id, const char *status, const char *reason, int64_t at);
+size_t mail_verdicts(const struct mail *mail); /* how many wait for a commit */
+/* The changes of all that wait. refused gets a line for each that was refused (for the reflection), note a line for each
+ * (for the commit's body). */
+void mail_verdict_changes(struct mail *mail, int64_t now, struct change_list *changes, struct buffer *refused,
+                          struct buffer *note);
+void mail_verdicts_kept(struct mail *mail); /* the commit is durable */
+/* Something that we refused ourselves: told like a verdict. */
+void mail_refused(struct mail *mail, const struct envelope *envelope, const char *reason);
+
+/* --- mail_prompt.c --- */
+
+/* The user's message for a piece of work: the operator's words as they are, other agents' fenced and labelled. */
+void mail_task_text(const struct parcel *parcel, struct buffer *out);
+
+/* What is read along with a piece of work. */
+struct bundle {
+    struct parcel *items;
+    size_t count;
+};
+/* {{messages}}: unread messages, results and bounces, oldest first, within budget bytes; what has become of our own. The
+ * work itself (id, may be NULL) is left out. What can expire is marked as being read. What doesn't fit stays unread. */
+void mail_gather(struct mail *mail, const char *work, int64_t now, size_t budget, struct bundle *bundle,
+                 struct buffer *out);
+void bundle_free(struct bundle *bundle);
+void mail_told(struct mail *mail); /* the refusals that the last gather showed are committed as told */
+
+#endif

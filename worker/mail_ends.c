@@ -1,0 +1,192 @@
+/* How envelopes end here, as changes of a commit, and the dead letters that the supervisor laid into our tree. */
+#include "worker/mail_part.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+
+enum { SECTION_LEAST = 16 * 1024 /* bytes that an answer gets in the archive, however long the task is */ };
+
+static const char cut_note[] = "\n\n[… cut here: an envelope holds 256 KiB]\n";
+
+void mail_print(const struct envelope *envelope, struct buffer *out)
+{
+    size_t before = out->length;
+    envelope_print(envelope, out);
+    size_t length = out->length - before;
+    if (length <= ENVELOPE_MAX)
+        return;
+    size_t body = strlen(envelope->body), over = length - ENVELOPE_MAX + sizeof cut_note;
+    size_t kept = body > over ? utf8_cut(envelope->body, body, body - over) : 0;
+    out->length -= body - kept;
+    out->data[out->length] = '\0';
+    buffer_text(out, cut_note);
+}
+
+static void add_file(struct change_list *changes, const char *folder, const char *id,
+                     const struct buffer *text)
+{
+    OWNED char *path = memory_print("%s/%s.md", folder, id);
+    change_list_add(changes, CHANGE_WRITE, path, text->data, text->length);
+}
+
+static void add_removal(const struct parcel *parcel, struct change_list *changes)
+{
+    OWNED char *path = memory_print("%s/%s.md", mail_folders[parcel->place], parcel->envelope.id);
+    change_list_add(changes, CHANGE_REMOVE, path, parcel->text, parcel->length);
+}
+
+/* The task as it was given, then what came of it; the task gives way only to an answer's first 16 KiB. */
+static char *story(const struct envelope *envelope, const char *section)
+{
+    struct buffer body = {0};
+    size_t task = strlen(envelope->body), answer = strlen(section), room = ENVELOPE_MAX - 4096;
+    size_t least = answer < SECTION_LEAST ? answer : SECTION_LEAST;
+    bool whole = task + least <= room;
+    buffer_add(&body, envelope->body, whole ? task : utf8_cut(envelope->body, task, room - least));
+    buffer_text(&body, whole ? "" : cut_note);
+    if (body.length && body.data[body.length - 1] != '\n')
+        buffer_text(&body, "\n");
+    buffer_text(&body, section);
+    return buffer_take(&body);
+}
+
+void mail_archive(const struct mail *mail, const struct parcel *parcel, const char *status, int64_t now,
+                  const char *section, struct change_list *changes)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *body = story(&parcel->envelope, section);
+    struct envelope archived = parcel->envelope;
+    archived.status = (char *)(uintptr_t)status;
+    archived.read = archived.read ? archived.read : now;
+    archived.finished = now;
+    archived.body = body;
+    if (archived.kind == KIND_ITEM && !archived.consumer)
+        archived.consumer = (char *)(uintptr_t)mail->agent;
+    mail_print(&archived, &text);
+    add_file(changes, TREE_ARCHIVE, archived.id, &text);
+    add_removal(parcel, changes);
+}
+
+void mail_bury(const struct mail *mail, const struct parcel *parcel, const char *reason, int64_t now,
+               struct change_list *changes)
+{
+    (void)mail;
+    OWNED_BUFFER struct buffer text = {0};
+    struct envelope dead = parcel->envelope;
+    dead.status = "failed";
+    dead.reason = (char *)(uintptr_t)reason;
+    dead.finished = now;
+    mail_print(&dead, &text);
+    add_file(changes, TREE_DEAD_LETTERS, dead.id, &text);
+    add_removal(parcel, changes);
+}
+
+/* --- the supervisor's dead letters --- */
+
+/* Of our queue's tasks and of what we sent ourselves the commit that laid them there has told already. */
+static bool is_the_supervisors(const struct envelope *envelope)
+{
+    return envelope->kind != KIND_TASK &&
+           (strcmp(envelope->status, "expired") == 0 || strcmp(envelope->status, "failed") == 0);
+}
+
+struct escalation {
+    struct mail *mail;
+    bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
+                  const char *text, size_t length);
+    void *context;
+    bool all; /* every one is known now */
+};
+
+/* False: it could not be recorded now. */
+static bool escalate(struct escalation *escalation, const char *name)
+{
+    struct mail *mail = escalation->mail;
+    size_t length = strlen(name);
+    char commit[COMMIT_TEXT];
+    struct envelope envelope;
+    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
+        return true;
+    OWNED char *text = NULL;
+    OWNED char *path = memory_print("%s/%s", TREE_DEAD_LETTERS, name);
+    if (files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) != 1 ||
+        !envelope_parse(&envelope, text, length, path, NULL))
+        return true;
+    OWNED char *expected = memory_print("%s.md", envelope.id);
+    uint64_t hash = mail_hash(&envelope);
+    bool good = true;
+    if (!mail_final(envelope.status) && envelope.kind != KIND_TASK)
+        escalation->all = false; /* the supervisor is still at it, and rings when it is done */
+    else if (strcmp(name, expected) == 0 && is_the_supervisors(&envelope) &&
+             !history_finished(mail->history, envelope.id, hash, commit))
+        good = escalation->visit(escalation->context, &envelope, hash, path, text, length);
+    envelope_free(&envelope);
+    return good;
+}
+
+/* The folder's own stamp, of a moment ago at the latest: what changes within its resolution is looked at again. */
+static struct file_stamp folder_stamp(int folder)
+{
+    struct stat status;
+    struct file_stamp stamp = {0};
+    if (fstat(folder, &status) == 0)
+        stamp = files_stamp(&status);
+    return clock_now_ms() - stamp.modified_ns / 1000000 < 50 ? (struct file_stamp){0} : stamp;
+}
+
+bool mail_escalations(struct mail *mail,
+                      bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash,
+                                    const char *path, const char *text, size_t length),
+                      void *context)
+{
+    struct escalation escalation = {.mail = mail, .visit = visit, .context = context, .all = true};
+    int fd = files_open(mail->tree, TREE_DEAD_LETTERS, O_RDONLY | O_DIRECTORY, 0);
+    struct file_stamp stamp = fd >= 0 ? folder_stamp(fd) : (struct file_stamp){0};
+    bool same = stamp.inode && files_stamp_equal(&stamp, &mail->dead);
+    DIR *stream = fd >= 0 && !same ? fdopendir(fd) : NULL;
+    if (!stream) {
+        if (fd >= 0)
+            close(fd);
+        return true;
+    }
+    bool good = true;
+    mail->dead_changed = true;
+    for (struct dirent *entry; good && (entry = readdir(stream));)
+        good = escalate(&escalation, entry->d_name);
+    closedir(stream);
+    mail->dead = good && escalation.all ? stamp : (struct file_stamp){0};
+    return good;
+}
+
+struct gone {
+    struct mail *mail;
+    struct change_list *changes;
+};
+
+static void note_gone(void *context, const char *name)
+{
+    struct gone *gone = context;
+    struct stat status;
+    OWNED char *path = memory_print("%s/%s", TREE_DEAD_LETTERS, name);
+    if (fstatat(gone->mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        change_list_add(gone->changes, CHANGE_RECORD_REMOVED, path, NULL, 0);
+}
+
+void mail_gone_letters(struct mail *mail, struct change_list *changes)
+{
+    struct gone gone = {mail, changes};
+    if (mail->dead_changed)
+        history_names(mail->history, TREE_DEAD_LETTERS, note_gone, &gone, NULL);
+    mail->dead_changed = false;
+}

@@ -1,0 +1,173 @@
+/* Taking an envelope in hand.
+ *
+ * The supervisor ends what expires by a rename out of our folder and looks at the status afterwards; we begin by
+ * exchanging the file for one that says `reading`. Both are single renames of the same name, so one of them comes first:
+ * - ours: the supervisor finds `reading` in what it took, and puts it back. It was read in time.
+ * - theirs: the exchange finds nothing (ENOENT). It isn't our work.
+ * The new file is flushed before the exchange: after a power cut there is either of the two, whole. The attempt is
+ * counted in it, before the attempt. What came out of the exchange is looked at: a person may have saved in that moment,
+ * and then it is their text that is taken in hand. */
+#include "worker/mail_part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+
+enum { SAVES_MAX = 8 /* people's saves in the moment of an exchange, one after the other */ };
+
+void parcel_free(struct parcel *parcel)
+{
+    envelope_free(&parcel->envelope);
+    free(parcel->text);
+    *parcel = (struct parcel){0};
+}
+
+static char *path_of(enum mail_place place, const char *id)
+{
+    return memory_print("%s/%s.md", mail_folders[place], id);
+}
+
+/* *stamp: of the file that was read. */
+static int load(struct mail *mail, enum mail_place place, const char *id, struct parcel *parcel,
+                struct file_stamp *stamp, struct fault *fault)
+{
+    OWNED char *path = path_of(place, id);
+    OWNED_FD int folder = files_open(mail->tree, mail_folders[place], O_RDONLY | O_DIRECTORY, 0);
+    *parcel = (struct parcel){.place = place};
+    if (folder < 0)
+        return errno == ENOENT ? 0 : (fault_errno(fault, "cannot open %s", mail_folders[place]), -1);
+    int found = mail_load(folder, id, path, &parcel->envelope, &parcel->text, &parcel->length, stamp, fault);
+    if (found == 1)
+        parcel->hash = mail_hash(&parcel->envelope);
+    return found == -2 ? 0 : found; /* the next look sets it aside */
+}
+
+int mail_read(struct mail *mail, const struct letter *letter, struct parcel *parcel, struct fault *fault)
+{
+    struct file_stamp stamp;
+    int found = load(mail, letter->place, letter->head.id, parcel, &stamp, fault);
+    if (found == 1)
+        parcel->marked = strcmp(parcel->envelope.status, "reading") == 0;
+    return found;
+}
+
+/* The text as a flushed file .agentos/name. */
+static bool prepare(struct mail *mail, const char *name, const struct buffer *text, struct fault *fault)
+{
+    OWNED_FD int fd = files_open(mail->tree, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 && errno == ENOENT) { /* somebody removed the folder */
+        OWNED_FD int notes = files_open_folder(mail->tree, TREE_NOTES, true, fault);
+        if (notes >= 0)
+            fd = files_open(mail->tree, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    }
+    return (fd >= 0 && files_write_all(fd, text->data, text->length) && fsync(fd) == 0) ||
+           fault_errno(fault, "cannot write %s; the envelope stays as it is", name);
+}
+
+static bool same_file(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
+}
+
+static void set_text(struct parcel *parcel, struct buffer *text)
+{
+    free(parcel->text);
+    parcel->length = text->length;
+    parcel->text = buffer_take(text);
+}
+
+/* The file changes from what was read (seen) to parcel's envelope. 1 done, 0 it has gone, -1 fault, 2 somebody saved
+ * in that moment: theirs is in its place again. */
+static int exchange(struct mail *mail, struct parcel *parcel, const struct file_stamp *seen,
+                    struct fault *fault)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *name = memory_print("%s/reading-%u", TREE_NOTES, mail->marks++ % 16);
+    OWNED char *path = path_of(parcel->place, parcel->envelope.id);
+    envelope_print(&parcel->envelope, &text);
+    if (!prepare(mail, name, &text, fault)) {
+        unlinkat(mail->tree, name, 0);
+        return -1;
+    }
+    OWNED_FD int notes = files_open(mail->tree, TREE_NOTES, O_RDONLY | O_DIRECTORY, 0);
+    OWNED_FD int folder = files_open(mail->tree, mail_folders[parcel->place], O_RDONLY | O_DIRECTORY, 0);
+    const char *from = strchr(name, '/') + 1, *to = strrchr(path, '/') + 1;
+    if (notes < 0 || folder < 0 || renameat2(notes, from, folder, to, RENAME_EXCHANGE) != 0) {
+        int result = errno == ENOENT ? 0 : (fault_errno(fault, "cannot mark %s as being read", path), -1);
+        unlinkat(mail->tree, name, 0);
+        return result;
+    }
+    struct file_stamp out = files_stamp_at(notes, from);
+    if (same_file(&out, seen)) {
+        unlinkat(notes, from, 0);
+        set_text(parcel, &text);
+        return 1;
+    }
+    if (renameat2(notes, from, folder, to, RENAME_EXCHANGE) == 0)
+        unlinkat(notes, from, 0);
+    else if (renameat2(notes, from, folder, to, RENAME_NOREPLACE) != 0) {
+        OWNED char *aside = memory_print("saved-%s", to);
+        renameat(notes, from, notes, aside);
+    }
+    return 2;
+}
+
+int mail_begin(struct mail *mail, const struct letter *letter, int64_t now, bool attempt,
+               struct parcel *parcel, struct fault *fault)
+{
+    for (int saves = 0; saves < SAVES_MAX; saves++) {
+        struct file_stamp seen;
+        int found = load(mail, letter->place, letter->head.id, parcel, &seen, fault);
+        if (found == 1 && mail_expired(&parcel->envelope, now))
+            found = 0;
+        if (found == 1) {
+            struct envelope *envelope = &parcel->envelope;
+            free(envelope->status);
+            envelope->status = memory_text("reading");
+            envelope->read = now;
+            envelope->attempts += attempt;
+            found = exchange(mail, parcel, &seen, fault);
+            parcel->marked = found == 1;
+            parcel->counted = attempt;
+        }
+        if (found == 1)
+            return 1;
+        parcel_free(parcel);
+        if (found != 2)
+            return found;
+    }
+    return 0;
+}
+
+void mail_put_back(struct mail *mail, struct parcel *parcel)
+{
+    struct parcel there;
+    struct file_stamp seen;
+    struct fault fault = {{0}};
+    if (!parcel->marked || load(mail, parcel->place, parcel->envelope.id, &there, &seen, &fault) != 1)
+        return;
+    if (strcmp(there.envelope.status, "reading") == 0) {
+        free(there.envelope.status);
+        there.envelope.status = memory_text("delivered");
+        there.envelope.read = 0;
+        there.envelope.attempts -= parcel->counted && there.envelope.attempts > 0;
+        if (exchange(mail, &there, &seen, &fault) < 0)
+            log_warn("agent", mail->agent, "%s; its attempt counts although it was put down.", fault.text);
+    }
+    parcel_free(&there);
+}
+
+bool mail_is_there(struct mail *mail, const struct parcel *parcel)
+{
+    OWNED char *path = path_of(parcel->place, parcel->envelope.id);
+    struct stat status;
+    return fstatat(mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
+}

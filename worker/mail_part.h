@@ -1,0 +1,47 @@
+/* What the files of the post share; nobody else needs it. */
+#ifndef AGENTOS_WORKER_MAIL_PART_H
+#define AGENTOS_WORKER_MAIL_PART_H
+
+#include "worker/mail.h"
+
+extern const char *const mail_folders[MAIL_PLACES];
+
+/* A decision about an envelope of ours, or about one that waits in our outbox. */
+struct verdict {
+    char *id, *status, *reason;
+    int64_t at;
+};
+
+/* An envelope of ours of which the next prompt tells: refused, or held back for now. */
+struct telling {
+    char *id, *text;
+    bool refused; /* else deferred */
+    bool shown;   /* the prompt that is out tells of it */
+};
+
+struct mail {
+    int tree; /* borrowed */
+    const char *agent;
+    struct history *history; /* borrowed */
+    struct letter *letters;
+    size_t count;
+    struct verdict *verdicts;
+    size_t verdict_count;
+    struct telling *tellings;
+    size_t telling_count;
+    unsigned marks;         /* files prepared for an exchange so far */
+    struct file_stamp dead; /* of iac/dead-letter when every letter in it was known */
+    bool dead_changed;      /* it has changed since git was asked which of them it tracks */
+};
+
+/* 1 read, 0 not there, -1 and fault: it can't be read now, -2 and fault: it is no envelope of that name. */
+int mail_load(int folder, const char *id, const char *path, struct envelope *envelope, char **text,
+              size_t *length, struct file_stamp *stamp, struct fault *fault);
+/* One of our own folders' envelopes: iac/archive, outbox, dead-letter. False: not there, or none. */
+bool mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope);
+/* A status in which nothing more happens to an envelope. */
+bool mail_final(const char *status);
+void mail_tell(struct mail *mail, const char *id, bool refused, const char *text);
+void mail_untell(struct mail *mail, const char *id);
+
+#endif

@@ -1,0 +1,163 @@
+/* Envelopes as a model gets to see them. What other agents wrote is fenced and labelled; only the operator's words
+ * stand for themselves. */
+#include "worker/mail_part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+#include "worker/prompt.h"
+
+enum {
+    BUNDLE_MAX = 64,
+    LABELS = 1024 /* bytes around a text: label, fence, what was asked */,
+    ASKED_SHOWN = 240
+};
+
+static bool from_operator(const struct envelope *envelope)
+{
+    return strcmp(envelope->from, "operator") == 0;
+}
+
+void mail_task_text(const struct parcel *parcel, struct buffer *out)
+{
+    const struct envelope *envelope = &parcel->envelope;
+    if (from_operator(envelope)) {
+        buffer_text(out, envelope->body);
+        return;
+    }
+    bool message = envelope->kind == KIND_MESSAGE;
+    OWNED char *label =
+        memory_print("%s from the agent %s", envelope_kind_name(envelope->kind), envelope->from);
+    buffer_print(
+        out, "%s\n\n",
+        message
+            ? "Another agent has sent you a message. Take note of it, and answer it if it needs an answer."
+            : "Another agent gives you this piece of work. Do it as far as your mandate and your "
+              "constraints allow; your answer goes back to it as the result.");
+    prompt_quote(out, label, envelope->body);
+}
+
+/* --- what is read along --- */
+
+void bundle_free(struct bundle *bundle)
+{
+    for (size_t i = 0; i < bundle->count; i++)
+        parcel_free(&bundle->items[i]);
+    free(bundle->items);
+    *bundle = (struct bundle){0};
+}
+
+/* Of a result or bounce: which work of ours it is about, in its first words. */
+static void add_asked(const struct mail *mail, const struct envelope *envelope, struct buffer *out)
+{
+    struct envelope asked;
+    if (!envelope->in_reply_to || !mail_own(mail, TREE_ARCHIVE, envelope->in_reply_to, &asked))
+        return;
+    size_t line = strcspn(asked.body, "\r\n"), shown = utf8_cut(asked.body, line, ASKED_SHOWN);
+    if (strcmp(asked.from, mail->agent) == 0)
+        buffer_print(out, "You had asked %s: %.*s%s\n", asked.to, (int)shown, asked.body,
+                     asked.body[shown] ? " …" : "");
+    envelope_free(&asked);
+}
+
+static void add_letter(const struct mail *mail, const struct envelope *envelope, const char *body,
+                       struct buffer *out)
+{
+    char at[CLOCK_TEXT];
+    buffer_text(out, out->length ? "\n" : "");
+    if (from_operator(envelope)) {
+        buffer_print(out, "%s from the operator, %s:\n\n%s\n", envelope_kind_name(envelope->kind),
+                     clock_format(envelope->created, at), body);
+        return;
+    }
+    OWNED char *label = memory_print("%s from %s, %s", envelope_kind_name(envelope->kind), envelope->from,
+                                     clock_format(envelope->created, at));
+    add_asked(mail, envelope, out);
+    if (envelope->reason && *envelope->reason)
+        buffer_print(out, "It ended so: %s\n", envelope->reason);
+    prompt_quote(out, label, body);
+}
+
+static bool joins(const struct letter *letter, const char *work, int64_t now)
+{
+    enum envelope_kind kind = letter->head.kind;
+    return (kind == KIND_MESSAGE || kind == KIND_RESULT || kind == KIND_BOUNCE) &&
+           !(work && strcmp(letter->head.id, work) == 0) && !mail_expired(&letter->head, now);
+}
+
+/* 1 in hand, 0 not there or not now */
+static int take(struct mail *mail, const struct letter *letter, int64_t now, struct parcel *parcel)
+{
+    struct fault fault;
+    int taken = letter->head.ttl_seconds > 0 ? mail_begin(mail, letter, now, false, parcel, &fault)
+                                             : mail_read(mail, letter, parcel, &fault);
+    if (taken < 0)
+        log_warn("agent", mail->agent, "%s is not read now: %s", letter->head.id, fault.text);
+    return taken > 0;
+}
+
+/* Within left bytes: whole, or its beginning when nothing else came before it. */
+static void show(const struct mail *mail, const struct parcel *parcel, size_t left, struct buffer *out)
+{
+    const char *body = parcel->envelope.body;
+    size_t length = strlen(body), room = left > LABELS + 200 ? left - LABELS - 200 : 0;
+    if (length + LABELS <= left) {
+        add_letter(mail, &parcel->envelope, body, out);
+        return;
+    }
+    size_t kept = utf8_cut(body, length, room);
+    OWNED char *shown = memory_print("%.*s\n[… cut here: %zu bytes more are kept in %s/%s.md]\n", (int)kept,
+                                     body, length - kept, TREE_ARCHIVE, parcel->envelope.id);
+    add_letter(mail, &parcel->envelope, shown, out);
+}
+
+static void gather_letters(struct mail *mail, const char *work, int64_t now, size_t budget,
+                           struct bundle *bundle, struct buffer *out)
+{
+    size_t left = budget > out->length ? budget - out->length : 0;
+    bool full[KIND_SEGMENT + 1] = {
+        false}; /* one of this kind had no room: those after it wait, the order is kept */
+    for (size_t i = 0; i < mail->count && bundle->count < BUNDLE_MAX; i++) {
+        const struct letter *letter = &mail->letters[i];
+        struct parcel parcel;
+        enum envelope_kind kind = letter->head.kind;
+        bool fits = letter->stamp.size + LABELS <= left;
+        bool cut = !fits && kind != KIND_MESSAGE && bundle->count == 0 && left > 2 * LABELS;
+        if (!joins(letter, work, now) || full[kind])
+            continue;
+        if (!fits && !cut) {
+            full[kind] = true;
+            continue;
+        }
+        if (!take(mail, letter, now, &parcel))
+            continue;
+        size_t before = out->length;
+        show(mail, &parcel, left, out);
+        left -= out->length - before < left ? out->length - before : left;
+        bundle->items = memory_grow(bundle->items, bundle->count + 1, sizeof *bundle->items);
+        bundle->items[bundle->count++] = parcel;
+    }
+}
+
+static void gather_tellings(struct mail *mail, size_t budget, struct buffer *out)
+{
+    for (size_t i = 0; i < mail->telling_count; i++) {
+        struct telling *telling = &mail->tellings[i];
+        telling->shown = out->length + strlen(telling->text) + 16 <= budget;
+        if (telling->shown)
+            buffer_print(out, "- Your %s\n", telling->text);
+    }
+}
+
+void mail_gather(struct mail *mail, const char *work, int64_t now, size_t budget, struct bundle *bundle,
+                 struct buffer *out)
+{
+    *bundle = (struct bundle){0};
+    gather_tellings(mail, budget / 2, out);
+    gather_letters(mail, work, now, budget, bundle, out);
+}

@@ -1,0 +1,227 @@
+/* What the supervisor decided about our outbox: noted when it is said, carried out by the next commit.
+ *
+ * A verdict that is lost on the way, or with this process before its commit, is said again: the envelope lies in the
+ * outbox still, and at its next start the worker asks for all of it. Carried out twice it changes nothing. */
+#include "worker/mail_part.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+
+enum { VERDICTS_MAX = 4096, TELLINGS_MAX = 64, SHOWN_BODY = 160 };
+
+static void verdict_clear(struct verdict *verdict)
+{
+    free(verdict->id);
+    free(verdict->status);
+    free(verdict->reason);
+}
+
+void mail_verdict(struct mail *mail, const char *id, const char *status, const char *reason, int64_t at)
+{
+    if (!names_id(id))
+        return;
+    size_t i = 0;
+    while (i < mail->verdict_count && strcmp(mail->verdicts[i].id, id) != 0)
+        i++;
+    if (i == VERDICTS_MAX)
+        return; /* said again at the next start */
+    if (i == mail->verdict_count) {
+        mail->verdicts = memory_grow(mail->verdicts, i + 1, sizeof *mail->verdicts);
+        mail->verdict_count++;
+    } else {
+        verdict_clear(&mail->verdicts[i]);
+    }
+    mail->verdicts[i] =
+        (struct verdict){memory_text(id), memory_text(status), memory_text(reason ? reason : ""), at};
+}
+
+size_t mail_verdicts(const struct mail *mail)
+{
+    return mail->verdict_count;
+}
+
+void mail_verdicts_kept(struct mail *mail)
+{
+    for (size_t i = 0; i < mail->verdict_count; i++)
+        verdict_clear(&mail->verdicts[i]);
+    mail->verdict_count = 0;
+}
+
+/* --- what the next prompt tells --- */
+
+void mail_untell(struct mail *mail, const char *id)
+{
+    for (size_t i = 0; i < mail->telling_count; i++)
+        if (strcmp(mail->tellings[i].id, id) == 0) {
+            free(mail->tellings[i].id);
+            free(mail->tellings[i].text);
+            memmove(&mail->tellings[i], &mail->tellings[i + 1],
+                    (mail->telling_count - i - 1) * sizeof *mail->tellings);
+            mail->telling_count--;
+            return;
+        }
+}
+
+void mail_tell(struct mail *mail, const char *id, bool refused, const char *text)
+{
+    mail_untell(mail, id);
+    if (mail->telling_count == TELLINGS_MAX)
+        mail_untell(mail, mail->tellings[0].id);
+    mail->tellings = memory_grow(mail->tellings, mail->telling_count + 1, sizeof *mail->tellings);
+    mail->tellings[mail->telling_count++] =
+        (struct telling){.id = memory_text(id), .text = memory_text(text), .refused = refused};
+}
+
+void mail_told(struct mail *mail)
+{
+    for (size_t i = mail->telling_count; i-- > 0;)
+        if (mail->tellings[i].refused && mail->tellings[i].shown)
+            mail_untell(mail, mail->tellings[i].id);
+}
+
+/* "handoff to iris (ID: the first words …)" */
+static char *describe(const struct envelope *envelope)
+{
+    const char *body = envelope->body ? envelope->body : "";
+    size_t line = strcspn(body, "\r\n"), shown = utf8_cut(body, line, SHOWN_BODY);
+    return memory_print("%s to %s (%s: %.*s%s)", envelope_kind_name(envelope->kind), envelope->to,
+                        envelope->id, (int)shown, body, body[shown] ? " …" : "");
+}
+
+void mail_refused(struct mail *mail, const struct envelope *envelope, const char *reason)
+{
+    OWNED char *what = describe(envelope);
+    OWNED char *text = memory_print("%s was refused: %s", what, reason);
+    mail_tell(mail, envelope->id, true, text);
+}
+
+/* --- carrying out --- */
+
+/* status: where the envelope goes, what the prompt tells. A status that isn't here is a kind of end: to the archive. */
+enum destination { TO_ARCHIVE, TO_DEAD_LETTERS, STAYS };
+
+static enum destination destination(const char *status)
+{
+    return strcmp(status, "refused") == 0    ? TO_DEAD_LETTERS
+           : strcmp(status, "deferred") == 0 ? STAYS
+                                             : TO_ARCHIVE;
+}
+
+static void write_to(const char *folder, const struct envelope *envelope, struct change_list *changes)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *path = memory_print("%s/%s.md", folder, envelope->id);
+    mail_print(envelope, &text);
+    change_list_add(changes, CHANGE_WRITE, path, text.data, text.length);
+}
+
+static void apply(struct envelope *envelope, const struct verdict *verdict, int64_t now)
+{
+    free(envelope->status);
+    envelope->status = memory_text(verdict->status);
+    if (*verdict->reason) {
+        free(envelope->reason);
+        envelope->reason = memory_text(verdict->reason);
+    }
+    int64_t at = verdict->at > 0 ? verdict->at : now;
+    if (strcmp(verdict->status, "delivered") == 0)
+        envelope->delivered = at;
+    else if (mail_final(verdict->status))
+        envelope->finished = at;
+}
+
+/* The verdict comes for one that has left the outbox: only an end is news, and only to one that has none. */
+static void update_archive(struct mail *mail, const struct verdict *verdict, int64_t now,
+                           struct change_list *changes)
+{
+    struct envelope envelope;
+    if (!mail_final(verdict->status) || !mail_own(mail, TREE_ARCHIVE, verdict->id, &envelope))
+        return;
+    if (!mail_final(envelope.status) && strcmp(envelope.from, mail->agent) == 0) {
+        apply(&envelope, verdict, now);
+        write_to(TREE_ARCHIVE, &envelope, changes);
+    }
+    envelope_free(&envelope);
+}
+
+/* Refused because it is no envelope: somebody put it there. */
+static void set_aside(const struct mail *mail, const struct verdict *verdict)
+{
+    OWNED char *path = memory_print("%s/%s.md", TREE_OUTBOX, verdict->id);
+    OWNED char *aside = memory_print("%s.unreadable-%lld", path, (long long)clock_now_ms());
+    if (renameat2(mail->tree, path, mail->tree, aside, RENAME_NOREPLACE) == 0)
+        log_warn("agent", mail->agent, "%s is not sent and is set aside as %s: %s", path, aside,
+                 verdict->reason);
+}
+
+/* An agent that sends to itself: the archive has the receiver's story of it already, which says more. */
+static bool has_story(struct mail *mail, const struct envelope *sent)
+{
+    struct envelope archived;
+    if (!mail_own(mail, TREE_ARCHIVE, sent->id, &archived))
+        return false;
+    bool story = mail_final(archived.status) && archived.created == sent->created;
+    envelope_free(&archived);
+    return story;
+}
+
+static void settle(struct mail *mail, const struct verdict *verdict, struct envelope *envelope, int64_t now,
+                   struct change_list *changes)
+{
+    enum destination to = destination(verdict->status);
+    OWNED char *path = memory_print("%s/%s.md", TREE_OUTBOX, verdict->id);
+    bool known = strcmp(envelope->status, verdict->status) == 0;
+    apply(envelope, verdict, now);
+    if (to == STAYS) {
+        if (!known)
+            write_to(TREE_OUTBOX, envelope, changes);
+        return;
+    }
+    if (to == TO_DEAD_LETTERS || !has_story(mail, envelope))
+        write_to(to == TO_ARCHIVE ? TREE_ARCHIVE : TREE_DEAD_LETTERS, envelope, changes);
+    change_list_add(changes, CHANGE_REMOVE, path, NULL, 0);
+}
+
+static void tell(struct mail *mail, const struct verdict *verdict, const struct envelope *envelope,
+                 struct buffer *refused)
+{
+    OWNED char *what = describe(envelope);
+    mail_untell(mail, verdict->id);
+    if (destination(verdict->status) == TO_DEAD_LETTERS) {
+        mail_refused(mail, envelope, verdict->reason);
+        buffer_print(refused, "The %s was refused: %s\n", what, verdict->reason);
+    } else if (destination(verdict->status) == STAYS) {
+        OWNED char *text = memory_print("%s waits until its receiver has room%s%s", what,
+                                        *verdict->reason ? ": " : "", verdict->reason);
+        mail_tell(mail, verdict->id, false, text);
+    }
+}
+
+void mail_verdict_changes(struct mail *mail, int64_t now, struct change_list *changes, struct buffer *refused,
+                          struct buffer *note)
+{
+    for (size_t i = 0; i < mail->verdict_count; i++) {
+        const struct verdict *verdict = &mail->verdicts[i];
+        struct envelope envelope;
+        if (!mail_own(mail, TREE_OUTBOX, verdict->id, &envelope)) {
+            if (destination(verdict->status) == TO_DEAD_LETTERS)
+                set_aside(mail, verdict);
+            update_archive(mail, verdict, now, changes);
+            continue;
+        }
+        tell(mail, verdict, &envelope, refused);
+        settle(mail, verdict, &envelope, now, changes);
+        buffer_print(note, "%s to %s %s%s%s: %s\n", envelope_kind_name(envelope.kind), envelope.to,
+                     verdict->status, *verdict->reason ? ", " : "", verdict->reason, verdict->id);
+        envelope_free(&envelope);
+    }
+}
