@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,15 @@ static bool keep_known(struct look *look, const char *id, const struct file_stam
     return false;
 }
 
+/* Somebody has it open for writing: what can be read now may be half of it. Where the kernel gives no leases, nobody
+ * can tell. */
+static bool is_being_written(int folder, const char *name)
+{
+    OWNED_FD int fd = files_open(folder, name, O_RDONLY, 0);
+    return fd >= 0 && fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_RDLCK) != 0 &&
+           errno == EAGAIN;
+}
+
 static void look_at(struct look *look, const char *name)
 {
     size_t length = strlen(name);
@@ -211,6 +221,10 @@ static void look_at(struct look *look, const char *name)
     struct file_stamp stamp = files_stamp_at(look->folder, name);
     if (stamp.inode != 0 && keep_known(look, id, &stamp))
         return;
+    if (stamp.inode != 0 && is_being_written(look->folder, name)) {
+        look->mail->unsettled = true;
+        return;
+    }
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", mail_folders[look->place], name);
     struct fault fault = {{0}};
@@ -271,6 +285,7 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
                         .context = context};
     mail->letters = NULL;
     mail->count = 0;
+    mail->unsettled = false;
     for (look.place = 0; look.place < MAIL_PLACES; look.place++)
         look_into(&look);
     letters_free(look.known, look.known_count);
@@ -279,6 +294,11 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
 }
 
 /* --- asking --- */
+
+bool mail_unsettled(const struct mail *mail)
+{
+    return mail->unsettled;
+}
 
 size_t mail_count(const struct mail *mail, enum mail_place place)
 {

@@ -109,12 +109,23 @@ struct escalation {
     bool all; /* every one is known now */
 };
 
+/* The ledger knows it, or the last commit has it as it stands. */
+static bool is_known(struct mail *mail, const struct envelope *envelope, uint64_t hash, const char *path,
+                     const char *text, size_t length)
+{
+    char commit[COMMIT_TEXT];
+    OWNED char *committed = NULL;
+    size_t committed_length;
+    return history_finished(mail->history, envelope->id, hash, commit) ||
+           (history_read(mail->history, path, &committed, &committed_length, NULL) == 1 &&
+            committed_length == length && memcmp(committed, text, length) == 0);
+}
+
 /* False: it could not be recorded now. */
 static bool escalate(struct escalation *escalation, const char *name)
 {
     struct mail *mail = escalation->mail;
     size_t length = strlen(name);
-    char commit[COMMIT_TEXT];
     struct envelope envelope;
     if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
         return true;
@@ -129,7 +140,7 @@ static bool escalate(struct escalation *escalation, const char *name)
     if (!mail_final(envelope.status) && envelope.kind != KIND_TASK)
         escalation->all = false; /* the supervisor is still at it, and rings when it is done */
     else if (strcmp(name, expected) == 0 && is_the_supervisors(&envelope) &&
-             !history_finished(mail->history, envelope.id, hash, commit))
+             !is_known(mail, &envelope, hash, path, text, length))
         good = escalation->visit(escalation->context, &envelope, hash, path, text, length);
     envelope_free(&envelope);
     return good;

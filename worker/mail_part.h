@@ -25,6 +25,7 @@ struct mail {
     struct history *history; /* borrowed */
     struct letter *letters;
     size_t count;
+    bool unsettled; /* somebody was writing to one of them at the last look */
     struct verdict *verdicts;
     size_t verdict_count;
     struct telling *tellings;

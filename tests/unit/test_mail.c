@@ -1,0 +1,404 @@
+/* What lies in iac/inbox and iac/handoffs: taken in hand, put back, ended; people and the supervisor interfere. */
+#include "tests/unit/history_fixture.h"
+
+#include <inttypes.h>
+
+#include "common/files.h"
+#include "common/tree.h"
+#include "worker/mail.h"
+
+static const int64_t then = 1800000000;
+
+struct desk {
+    struct scratch *scratch;
+    struct mail *mail;
+    struct buffer problems, over;
+};
+
+static int begin(void **state)
+{
+    struct desk *desk = memory_new(1, sizeof *desk);
+    void *scratch = NULL;
+    scratch_begin(&scratch);
+    desk->scratch = scratch;
+    shell(desk->scratch, "mkdir -p iac/inbox iac/handoffs iac/outbox iac/archive iac/dead-letter");
+    desk->mail = mail_open(desk->scratch->tree, "orion", desk->scratch->history);
+    *state = desk;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct desk *desk = *state;
+    void *scratch = desk->scratch;
+    mail_close(desk->mail);
+    buffer_free(&desk->problems);
+    buffer_free(&desk->over);
+    free(desk);
+    return scratch_end(&scratch);
+}
+
+static struct envelope sample(const char *id, enum envelope_kind kind)
+{
+    return (struct envelope){.id = (char *)(uintptr_t)id,
+                             .kind = kind,
+                             .from = "iris",
+                             .to = "orion",
+                             .created = then,
+                             .priority = PRIORITY_NORMAL,
+                             .status = "delivered",
+                             .hops = 1,
+                             .trace = "t",
+                             .body = "Do it.\n"};
+}
+
+static void put_in(struct desk *desk, const char *folder, const struct envelope *envelope)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *path = memory_print("%s/%s.md", folder, envelope->id);
+    envelope_print(envelope, &text);
+    assert_true(files_write(desk->scratch->tree, path, text.data, text.length, false, NULL));
+}
+
+static void put(struct desk *desk, const struct envelope *envelope)
+{
+    bool handoff = envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM;
+    put_in(desk, handoff ? TREE_HANDOFFS : TREE_INBOX, envelope);
+}
+
+static void note_over(void *context, const char *id, const char *status, const char *commit)
+{
+    struct desk *desk = context;
+    buffer_print(&desk->over, "%s %s%s;", id, status, *commit ? " in a commit" : "");
+}
+
+static void look(struct desk *desk)
+{
+    buffer_drop(&desk->problems, desk->problems.length);
+    buffer_drop(&desk->over, desk->over.length);
+    mail_look(desk->mail, &desk->problems, note_over, desk);
+}
+
+static bool skips(void *context, uint64_t hash)
+{
+    return context && *(const uint64_t *)context == hash;
+}
+
+static const char *next(struct desk *desk, int64_t now)
+{
+    const struct letter *letter = mail_next(desk->mail, now, skips, NULL);
+    return letter ? letter->head.id : "";
+}
+
+static void commit_all(struct desk *desk, const char *task, uint64_t hash, struct change_list *changes)
+{
+    char commit[COMMIT_TEXT];
+    struct fault fault = {{0}};
+    const struct commit_request request = {
+        .subject = "orion(task): x",
+        .trailers = {.task = task, .task_hash = hash, .end = "done", .source = task},
+        .changes = changes->items,
+        .change_count = changes->count};
+    if (!history_commit(desk->scratch->history, &request, commit, &fault))
+        fail_msg("%s", fault.text);
+    change_list_free(changes);
+}
+
+static struct parcel take(struct desk *desk, const char *id)
+{
+    struct parcel parcel;
+    const struct letter *letter = mail_find(desk->mail, id);
+    assert_non_null(letter);
+    assert_int_equal(mail_begin(desk->mail, letter, then + 5, true, &parcel, NULL), 1);
+    return parcel;
+}
+
+/* --- choosing --- */
+
+static void test_priority_comes_before_age_and_age_before_the_id(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope a = sample("a", KIND_HANDOFF), b = sample("b", KIND_MESSAGE), c = sample("c", KIND_ITEM);
+    struct envelope d = sample("d", KIND_RESULT), e = sample("e", KIND_HANDOFF);
+    a.created += 10;
+    c.priority = PRIORITY_HIGH;
+    d.priority = PRIORITY_HIGH;
+    e.priority = PRIORITY_LOW;
+    e.created -= 100;
+    put(desk, &a), put(desk, &b), put(desk, &c), put(desk, &d), put(desk, &e);
+    static const char *const order[] = {"c", "b", "a", "e", ""};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        look(desk);
+        assert_string_equal(next(desk, then), order[i]);
+        OWNED char *command = memory_print("rm -f iac/*/%s.md", *order[i] ? order[i] : "none");
+        shell(desk->scratch, command);
+    }
+    assert_int_equal(mail_count(desk->mail, MAIL_INBOX), 1);
+}
+
+static void test_what_has_expired_is_left_alone_but_what_was_begun_in_time_is_done(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope late = sample("late", KIND_HANDOFF), begun = sample("begun", KIND_HANDOFF);
+    late.ttl_seconds = begun.ttl_seconds = 10;
+    begun.status = "reading";
+    put(desk, &late), put(desk, &begun);
+    look(desk);
+    assert_string_equal(next(desk, then + 9), "begun");
+    assert_string_equal(next(desk, then + 10), "begun");
+    uint64_t skipped = mail_find(desk->mail, "begun")->hash;
+    assert_null(mail_next(desk->mail, then + 10, skips, &skipped));
+    assert_non_null(mail_next(desk->mail, then + 9, skips, &skipped));
+    struct parcel parcel;
+    assert_int_equal(mail_begin(desk->mail, mail_find(desk->mail, "late"), then + 10, true, &parcel, NULL),
+                     0);
+}
+
+/* --- what is no envelope --- */
+
+static void test_what_is_no_envelope_is_set_aside_said_and_stops_nothing(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope good = sample("good", KIND_HANDOFF), other = sample("other", KIND_HANDOFF);
+    put(desk, &good), put(desk, &other);
+    shell(desk->scratch, "cd iac/handoffs; mv other.md renamed.md; echo prose > prose.md; mkfifo pipe.md; "
+                         "ln -s /etc/passwd link.md; mkdir folder.md; truncate -s 300K large.md; "
+                         "printf '\\377\\376' > binary.md; touch .hidden.md note.txt draft.md~");
+    look(desk);
+    assert_string_equal(next(desk, then), "good");
+    assert_int_equal(mail_count(desk->mail, MAIL_HANDOFFS), 1);
+    assert_string_equal(
+        shell(desk->scratch, "cd iac/handoffs; ls -A | sed 's/unreadable-.*/unreadable/' | sort"),
+        ".hidden.md\nbinary.md.unreadable\ndraft.md~\nfolder.md.unreadable\ngood.md\nlarge.md."
+        "unreadable\nlink.md.unreadable\nnote.txt\npipe.md.unreadable\nprose.md.unreadable\nrenamed."
+        "md.unreadable");
+    OWNED char *first = memory_text(desk->problems.data);
+    assert_non_null(strstr(first, "iac/handoffs/prose.md.unreadable-"));
+    look(desk); /* still said while they lie there */
+    assert_non_null(strstr(desk->problems.data, "iac/handoffs/pipe.md.unreadable-"));
+    shell(desk->scratch, "rm -r iac/handoffs/*.unreadable-*");
+    look(desk);
+    assert_int_equal(desk->problems.length, 0);
+}
+
+static void test_a_file_that_somebody_still_writes_is_waited_for(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope letter = sample("a", KIND_HANDOFF);
+    put(desk, &letter);
+    int writer = openat(desk->scratch->tree, "iac/handoffs/a.md", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(writer, "no", 2), 2);
+    look(desk);
+    assert_true(mail_unsettled(desk->mail));
+    assert_string_equal(next(desk, then), "");
+    assert_int_equal(pwrite(writer, "--", 2, 0), 2);
+    close(writer);
+    look(desk);
+    assert_false(mail_unsettled(desk->mail));
+    assert_string_equal(next(desk, then), "a");
+}
+
+static void test_folders_that_are_gone_or_links_are_no_way_out(void **state)
+{
+    struct desk *desk = *state;
+    shell(desk->scratch, "rmdir iac/inbox iac/handoffs; ln -s /tmp iac/handoffs");
+    look(desk);
+    assert_string_equal(next(desk, then), "");
+    assert_non_null(strstr(desk->problems.data, "iac/handoffs"));
+    assert_string_equal(shell(desk->scratch, "test -d iac/inbox && echo made"), "made");
+}
+
+/* --- in hand --- */
+
+static void test_the_attempt_stands_in_the_file_before_it_begins_and_is_taken_back(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope letter = sample("a", KIND_HANDOFF);
+    put(desk, &letter);
+    look(desk);
+    struct parcel parcel = take(desk, "a");
+    assert_string_equal(
+        shell(desk->scratch, "grep -E '^(status|attempts|read):' iac/handoffs/a.md | tr '\\n' ' '"),
+        "status: reading attempts: 1 read: 2027-01-15T08:00:05Z ");
+    mail_put_back(desk->mail, &parcel);
+    assert_string_equal(
+        shell(desk->scratch, "grep -E '^(status|attempts|read):' iac/handoffs/a.md | tr '\\n' ' '"),
+        "status: delivered attempts: 0 ");
+    assert_string_equal(shell(desk->scratch, "ls .agentos | grep reading"), "");
+    parcel_free(&parcel);
+}
+
+static void test_what_the_supervisor_took_away_first_is_not_our_work(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope letter = sample("a", KIND_HANDOFF);
+    struct parcel parcel;
+    put(desk, &letter);
+    look(desk);
+    shell(desk->scratch, "mv iac/handoffs/a.md iac/dead-letter/");
+    assert_int_equal(mail_begin(desk->mail, mail_find(desk->mail, "a"), then, true, &parcel, NULL), 0);
+    assert_string_equal(shell(desk->scratch, "ls iac/handoffs .agentos | grep -E 'a.md|reading'"), "");
+}
+
+static void test_an_edit_before_reading_is_honoured(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope letter = sample("a", KIND_HANDOFF);
+    put(desk, &letter);
+    look(desk);
+    shell(desk->scratch, "sed -i 's/Do it/Do it well/' iac/handoffs/a.md");
+    struct parcel parcel = take(desk, "a");
+    assert_string_equal(parcel.envelope.body, "Do it well.\n");
+    assert_true(mail_is_there(desk->mail, &parcel));
+    shell(desk->scratch, "rm iac/handoffs/a.md");
+    assert_false(mail_is_there(desk->mail, &parcel));
+    mail_put_back(desk->mail, &parcel); /* nothing to put back, nothing made */
+    assert_string_equal(shell(desk->scratch, "ls iac/handoffs"), "");
+    parcel_free(&parcel);
+}
+
+/* --- ends --- */
+
+static void test_the_archive_tells_the_whole_story_and_the_file_is_gone(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope letter = sample("a", KIND_HANDOFF);
+    struct change_list changes = {0};
+    put(desk, &letter);
+    look(desk);
+    struct parcel parcel = take(desk, "a");
+    mail_archive(desk->mail, &parcel, "finished", then + 9, "\n# Answer\n\nDone.\n", &changes);
+    commit_all(desk, "a", parcel.hash, &changes);
+    assert_string_equal(
+        shell(desk->scratch, "cat iac/archive/a.md; ls iac/handoffs"),
+        "---\nid: a\nkind: handoff\nfrom: iris\nto: orion\ncreated: 2027-01-15T08:00:00Z\nttl_seconds: "
+        "0\npriority: normal\nstatus: finished\nattempts: 1\nhops: 1\ntrace: t\nread: "
+        "2027-01-15T08:00:05Z\nfinished: 2027-01-15T08:00:09Z\n---\nDo it.\n\n# Answer\n\nDone.");
+    assert_string_equal(shell(desk->scratch, "git status --porcelain; git ls-files"), "iac/archive/a.md");
+    parcel_free(&parcel);
+}
+
+static void test_a_second_delivery_of_what_is_done_is_removed_and_said(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope work = sample("a", KIND_HANDOFF), message = sample("m", KIND_MESSAGE);
+    struct change_list changes = {0};
+    put(desk, &work), put(desk, &message);
+    look(desk);
+    struct parcel parcel = take(desk, "a"), other;
+    assert_int_equal(mail_read(desk->mail, mail_find(desk->mail, "m"), &other, NULL), 1);
+    mail_archive(desk->mail, &parcel, "finished", then, "", &changes);
+    mail_archive(desk->mail, &other, "read", then, "", &changes);
+    commit_all(desk, "a", parcel.hash, &changes);
+    put(desk, &work), put(desk, &message);
+    shell(desk->scratch, "rm iac/archive/a.md"); /* the ledger alone knows it then */
+    look(desk);
+    assert_string_equal(next(desk, then), "");
+    assert_string_equal(desk->over.data, "m read;a finished in a commit;");
+    assert_string_equal(shell(desk->scratch, "ls iac/handoffs iac/inbox"), "iac/handoffs:\n\niac/inbox:");
+    work.created++; /* put on its way again: another life */
+    put(desk, &work);
+    look(desk);
+    assert_string_equal(next(desk, then + 1), "a");
+    parcel_free(&parcel);
+    parcel_free(&other);
+}
+
+static void test_a_story_too_long_for_an_envelope_is_cut_and_says_so(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope letter = sample("a", KIND_HANDOFF);
+    struct change_list changes = {0};
+    struct envelope back;
+    OWNED char *large = memory_new(ENVELOPE_MAX, 1);
+    memset(large, 'x', 200 * 1024);
+    letter.body = large;
+    put(desk, &letter);
+    look(desk);
+    struct parcel parcel = take(desk, "a");
+    mail_archive(desk->mail, &parcel, "finished", then, large, &changes);
+    assert_in_range(changes.items[0].length, ENVELOPE_MAX - 64, ENVELOPE_MAX);
+    assert_true(envelope_parse(&back, changes.items[0].text, changes.items[0].length, "a", NULL));
+    assert_non_null(strstr(back.body, "cut here"));
+    assert_int_equal(back.body[200 * 1024], '\n');
+    envelope_free(&back);
+    change_list_free(&changes);
+    parcel_free(&parcel);
+}
+
+/* --- dead letters of the supervisor's --- */
+
+static bool note_letter(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
+                        const char *text, size_t length)
+{
+    struct desk *desk = context;
+    struct change_list changes = {0};
+    buffer_print(&desk->over, "%s;", envelope->id);
+    change_list_add(&changes, CHANGE_RECORD, path, text, length);
+    commit_all(desk, envelope->id, hash, &changes);
+    return true;
+}
+
+static void test_a_dead_letter_is_told_of_once_and_only_when_it_is_final(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope expired = sample("a", KIND_HANDOFF), half = sample("b", KIND_HANDOFF);
+    struct envelope task = sample("c", KIND_TASK), refused = sample("d", KIND_MESSAGE);
+    expired.status = task.status = "expired";
+    refused.status = "refused";
+    put_in(desk, TREE_DEAD_LETTERS, &expired), put_in(desk, TREE_DEAD_LETTERS, &half);
+    put_in(desk, TREE_DEAD_LETTERS, &task), put_in(desk, TREE_DEAD_LETTERS, &refused);
+    assert_true(mail_escalations(desk->mail, note_letter, desk));
+    assert_string_equal(desk->over.data, "a;");
+    half.status = "failed";
+    put_in(desk, TREE_DEAD_LETTERS, &half);
+    assert_true(mail_escalations(desk->mail, note_letter, desk));
+    assert_true(mail_escalations(desk->mail, note_letter, desk));
+    assert_string_equal(desk->over.data, "a;b;");
+    mail_close(desk->mail); /* and not again at the next start */
+    desk->mail = mail_open(desk->scratch->tree, "orion", desk->scratch->history);
+    assert_true(mail_escalations(desk->mail, note_letter, desk));
+    assert_string_equal(desk->over.data, "a;b;");
+    expired.created++; /* it expires in its second life */
+    put_in(desk, TREE_DEAD_LETTERS, &expired);
+    assert_true(mail_escalations(desk->mail, note_letter, desk));
+    assert_string_equal(desk->over.data, "a;b;a;");
+}
+
+static void test_a_dead_letter_that_people_took_away_leaves_git_too(void **state)
+{
+    struct desk *desk = *state;
+    struct envelope expired = sample("a", KIND_HANDOFF);
+    struct change_list changes = {0};
+    expired.status = "expired";
+    put_in(desk, TREE_DEAD_LETTERS, &expired);
+    assert_true(mail_escalations(desk->mail, note_letter, desk));
+    shell(desk->scratch, "rm iac/dead-letter/a.md");
+    assert_true(mail_escalations(desk->mail, note_letter, desk));
+    mail_gone_letters(desk->mail, &changes);
+    assert_int_equal(changes.count, 1);
+    commit_all(desk, NULL, 0, &changes);
+    assert_string_equal(shell(desk->scratch, "git status --porcelain; git ls-files"), "");
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest promises[] = {
+        PROMISE(test_priority_comes_before_age_and_age_before_the_id),
+        PROMISE(test_what_has_expired_is_left_alone_but_what_was_begun_in_time_is_done),
+        PROMISE(test_what_is_no_envelope_is_set_aside_said_and_stops_nothing),
+        PROMISE(test_a_file_that_somebody_still_writes_is_waited_for),
+        PROMISE(test_folders_that_are_gone_or_links_are_no_way_out),
+        PROMISE(test_the_attempt_stands_in_the_file_before_it_begins_and_is_taken_back),
+        PROMISE(test_what_the_supervisor_took_away_first_is_not_our_work),
+        PROMISE(test_an_edit_before_reading_is_honoured),
+        PROMISE(test_the_archive_tells_the_whole_story_and_the_file_is_gone),
+        PROMISE(test_a_second_delivery_of_what_is_done_is_removed_and_said),
+        PROMISE(test_a_story_too_long_for_an_envelope_is_cut_and_says_so),
+        PROMISE(test_a_dead_letter_is_told_of_once_and_only_when_it_is_final),
+        PROMISE(test_a_dead_letter_that_people_took_away_leaves_git_too),
+    };
+    return cmocka_run_group_tests(promises, NULL, NULL);
+}
