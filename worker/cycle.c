@@ -18,7 +18,10 @@ enum { EDITS_FRESH_MS = 500, TASK_MAX = 1024 * 1024, HELD_MS = 60000 };
 void cycle_refresh(struct worker *worker)
 {
     buffer_drop(&worker->learning_problems, worker->learning_problems.length);
+    if (auditing_has_results(worker))
+        learning_forget(worker->learning);
     learning_refresh(worker->learning, &worker->learning_problems);
+    auditing_apply(worker);
     report_problems(worker);
 }
 
@@ -120,6 +123,8 @@ void cycle_next(struct worker *worker)
             report_activity(worker, ACTIVITY_IDLE, "", 0);
             return;
         }
+        if (auditing_holds(worker)) /* its score belongs into the next prompt */
+            return;
         int ended = ends_at_once(worker, block);
         if (ended < 0 || (ended == 0 && !begin(worker, block)))
             return;

@@ -283,6 +283,16 @@ static size_t behind_fields(const char *lines)
     return behind;
 }
 
+void entry_drop(struct entry *entry, const char *key)
+{
+    size_t length;
+    const char *value, *line = field(entry->lines, key, &length, &value);
+    if (!line)
+        return;
+    char *start = entry->lines + (line - entry->lines), *rest = start + length + (start[length] == '\n');
+    memmove(start, rest, strlen(rest) + 1);
+}
+
 void entry_set(struct entry *entry, const char *key, const char *value)
 {
     OWNED char *text = one_line(value);

@@ -43,5 +43,6 @@ bool entry_integer(const struct entry *entry, const char *key, int64_t *value);
 bool entry_time(const struct entry *entry, const char *key, int64_t *seconds);
 /* Replace or add the line; line breaks in value become blanks. */
 void entry_set(struct entry *entry, const char *key, const char *value);
+void entry_drop(struct entry *entry, const char *key); /* the line, if there is one */
 
 #endif

@@ -74,7 +74,7 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
         .now = now,
         .tokens = tokens,
         .decay_halflife_days = worker->start->agent->decay_halflife_days,
-        .audit_score = AUDIT_NONE,
+        .audit_score = auditing_score(worker),
     };
     learning_apply(worker->learning, &outcome, changes, note);
     outputs_print(worker, reply, now, &output);
@@ -94,6 +94,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
     if (reply->reason)
         buffer_print(&body, "%s\n", reply->reason);
     gather(worker, reply, now, &changes, &body);
+    auditing_note(worker, &body);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
@@ -109,9 +110,10 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
         .change_count = changes.count,
     };
     bool done = history_commit(worker->history, &request, id, fault);
-    if (done)
+    if (done) {
         learning_kept(worker->learning);
-    else
+        auditing_kept(worker, id);
+    } else
         learning_forget(worker->learning);
     change_list_free(&changes);
     return done;

@@ -190,7 +190,7 @@ void learning_refresh(struct learning *learning, struct buffer *problems)
     report(learning, problems);
 }
 
-static void propose(struct learning *learning, struct change_list *changes)
+void learning_propose(struct learning *learning, struct change_list *changes)
 {
     for (enum state state = 0; state < STATE_COUNT; state++) {
         OWNED_BUFFER struct buffer text = {0};
@@ -261,6 +261,7 @@ static void apply_skill(struct learning *learning, const struct outcome *outcome
                      reply->reward != 1 ? "only +1 earns a skill" : TREE_SKILLS " can't be written");
         return;
     }
+    OWNED char *before = skills_last_success(learning->skills, reply->skill.name);
     struct skill_success success = {
         .name = reply->skill.name,
         .description = reply->skill.description,
@@ -270,6 +271,8 @@ static void apply_skill(struct learning *learning, const struct outcome *outcome
         .disputed = outcome->audit_score != AUDIT_NONE && outcome->audit_score < reply->reward,
     };
     skills_succeed(learning->skills, learning->tree, &success, changes, note);
+    if (outcome->audit_score == AUDIT_PENDING && entries_find(&learning->skills->entries, success.name))
+        rewards_credit(&learning->rewards, success.name, before);
 }
 
 void learning_apply(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
@@ -283,14 +286,60 @@ void learning_apply(struct learning *learning, const struct outcome *outcome, st
     apply_goals(learning, outcome->reply, note, &faults);
     reflections_add(&learning->reflections, outcome->task_id, outcome->now, outcome->reply->reflection,
                     faults.data);
-    propose(learning, changes);
+    learning_propose(learning, changes);
+}
+
+bool learning_audit_wanted(const struct learning *learning, struct audit_wanted *wanted)
+{
+    const struct entry *entry = rewards_pending(&learning->rewards, NULL);
+    *wanted = (struct audit_wanted){0};
+    if (!entry)
+        return false;
+    wanted->task_id = memory_text(entry->heading);
+    wanted->skill = entry_get(entry, "skill");
+    rewards_value(entry, &wanted->reward);
+    return true;
+}
+
+void audit_wanted_free(struct audit_wanted *wanted)
+{
+    free(wanted->task_id);
+    free(wanted->skill);
+}
+
+static void take_back(struct learning *learning, const struct entry *entry, struct buffer *note)
+{
+    OWNED char *skill = entry_get(entry, "skill"), *before = entry_get(entry, "skill_before");
+    OWNED char *at = entry_get(entry, "at");
+    if (!skill || !before || !at)
+        return;
+    skills_take_back(learning->skills, skill, at, before, note);
+    rewards_move_credit(&learning->rewards, skill, at, before);
+}
+
+bool learning_audited(struct learning *learning, const struct audit_result *result, int *reward,
+                      struct buffer *note)
+{
+    OWNED_BUFFER struct buffer faults = {0};
+    struct entry *entry = rewards_pending(&learning->rewards, result->task_id);
+    if (!entry)
+        return false;
+    if (!rewards_value(entry, reward))
+        *reward = result->score == AUDIT_NONE ? 0 : result->score;
+    if (*reward > 0 && result->score < *reward)
+        take_back(learning, entry, note);
+    rewards_judge(entry, result->score, result->reasons);
+    OWNED char *goal = rewards_call_for_honesty(&learning->rewards, entry);
+    if (goal)
+        add_goal(learning, goal, note, &faults);
+    return true;
 }
 
 void learning_reflect(struct learning *learning, const char *task_id, const char *text, int64_t now,
                       struct change_list *changes)
 {
     reflections_add(&learning->reflections, task_id, now, text, NULL);
-    propose(learning, changes);
+    learning_propose(learning, changes);
 }
 
 void learning_restore(struct learning *learning, const char *skills, const char *goals,

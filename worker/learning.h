@@ -21,7 +21,10 @@ void learning_close(struct learning *learning);
 void learning_refresh(struct learning *learning, struct buffer *problems);
 
 /* A finished task. now: epoch seconds. audit_score: AUDIT_NONE when there is none. */
-enum { AUDIT_NONE = 2 };
+enum {
+    AUDIT_NONE = 2,    /* there is none */
+    AUDIT_PENDING = 3, /* it is to come: learning_audited */
+};
 struct outcome {
     const char *task_id;
     const struct reply *reply;
@@ -41,6 +44,28 @@ struct change_list {
 };
 void learning_apply(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
                     struct buffer *note);
+/* --- audits, which come when their task has long been committed --- */
+
+/* The oldest entry of rewards.md that waits for its audit. */
+struct audit_wanted {
+    char *task_id, *skill; /* owned; skill NULL: it claimed none */
+    int reward;
+};
+bool learning_audit_wanted(const struct learning *learning, struct audit_wanted *wanted);
+void audit_wanted_free(struct audit_wanted *wanted);
+
+struct audit_result {
+    const char *task_id;
+    int score;           /* -1, 0, 1 or AUDIT_NONE */
+    const char *reasons; /* one line, or why there is no score; NULL: none */
+};
+/* What came of it, in memory; the next learning_apply or learning_propose lists the files that change, as above.
+ * Evidence for a skill that the audit disputes (a lower score than the agent's +1) is taken back; a run of divergence
+ * adds a goal. reward: the agent's own score. False: no entry waits for it. */
+bool learning_audited(struct learning *learning, const struct audit_result *result, int *reward,
+                      struct buffer *note);
+void learning_propose(struct learning *learning, struct change_list *changes);
+
 /* Only a reflection (an expired task, a poison task). */
 void learning_reflect(struct learning *learning, const char *task_id, const char *text, int64_t now,
                       struct change_list *changes);

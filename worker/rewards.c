@@ -15,11 +15,24 @@
 const char rewards_preamble[] = "# Rewards\n\nHow the last 30 tasks went, the newest at the end: +1 reusable "
                                 "success, 0 partial, -1 failure.\n";
 
-enum { WINDOW = 10, FAILURES = 3, DIVERGENCES = 3, GOAL_REASON_MAX = 200 };
+enum {
+    WINDOW = 10,
+    FAILURES = 3,
+    DIVERGENCES = 3,
+    GOAL_REASON_MAX = 200,
+    SHOWN_REASONS = 200 /* bytes, in a prompt */
+};
+
+static const char pending[] = "pending";
 
 static const char *sign(int value)
 {
     return value > 0 ? "+1" : value < 0 ? "-1" : "0";
+}
+
+static const char *audit_text(int score)
+{
+    return score == AUDIT_NONE ? "none" : score == AUDIT_PENDING ? pending : sign(score);
 }
 
 void rewards_add(struct entries *rewards, const struct reward_note *note)
@@ -27,7 +40,7 @@ void rewards_add(struct entries *rewards, const struct reward_note *note)
     char number[32], at[CLOCK_TEXT];
     struct entry *entry = entries_append(rewards, note->task_id);
     entry_set(entry, "reward", sign(note->reward));
-    entry_set(entry, "audit_score", note->audit_score == AUDIT_NONE ? "none" : sign(note->audit_score));
+    entry_set(entry, "audit_score", audit_text(note->audit_score));
     entry_set(entry, "at", clock_format(note->at, at));
     entry_set(entry, "reason", note->reason && *note->reason ? note->reason : "none given");
     snprintf(number, sizeof number, "%" PRIu64, note->tokens);
@@ -53,6 +66,47 @@ bool rewards_value(const struct entry *entry, int *reward)
 bool rewards_audit(const struct entry *entry, int *audit)
 {
     return score(entry, "audit_score", audit);
+}
+
+static bool is_pending(const struct entry *entry)
+{
+    size_t length;
+    const char *value = entry_value(entry, "audit_score", &length);
+    return value && length == strlen(pending) && memcmp(value, pending, length) == 0;
+}
+
+struct entry *rewards_pending(const struct entries *rewards, const char *task_id)
+{
+    for (size_t i = 0; i < rewards->count; i++)
+        if (is_pending(&rewards->items[i]) && (!task_id || strcmp(rewards->items[i].heading, task_id) == 0))
+            return &rewards->items[i];
+    return NULL;
+}
+
+void rewards_credit(struct entries *rewards, const char *skill, const char *before)
+{
+    struct entry *entry = &rewards->items[rewards->count - 1];
+    entry_set(entry, "skill", skill);
+    entry_set(entry, "skill_before", before);
+}
+
+void rewards_move_credit(struct entries *rewards, const char *skill, const char *at, const char *before)
+{
+    for (size_t i = 0; i < rewards->count; i++) {
+        struct entry *entry = &rewards->items[i];
+        OWNED char *its_skill = entry_get(entry, "skill"), *its_before = entry_get(entry, "skill_before");
+        if (its_skill && its_before && strcmp(its_skill, skill) == 0 && strcmp(its_before, at) == 0)
+            entry_set(entry, "skill_before", before);
+    }
+}
+
+void rewards_judge(struct entry *entry, int audit_score, const char *reasons)
+{
+    entry_set(entry, "audit_score", audit_text(audit_score));
+    if (reasons && *reasons)
+        entry_set(entry, "audit_reasons", reasons);
+    entry_drop(entry, "skill");
+    entry_drop(entry, "skill_before");
 }
 
 static bool failed(const struct entry *entry)
@@ -109,17 +163,26 @@ static bool diverged(const struct entry *entry)
     return rewards_value(entry, &reward) && rewards_audit(entry, &audit) && reward != audit;
 }
 
+char *rewards_call_for_honesty(const struct entries *rewards, const struct entry *entry)
+{
+    int run = 0, value;
+    for (size_t i = rewards->count; i > 0 && run < DIVERGENCES; i--) {
+        const struct entry *other = &rewards->items[i - 1];
+        if (!rewards_audit(other, &value))
+            continue;
+        if (!diverged(other) || (run == 0 && other != entry))
+            return NULL;
+        run++;
+    }
+    return run == DIVERGENCES ? memory_text("Score my own work as the audit would") : NULL;
+}
+
 char *rewards_call_for_goal(const struct entries *rewards)
 {
     if (rewards->count == 0)
         return NULL;
     char *goal = repeated_failure(rewards);
-    if (goal || rewards->count < DIVERGENCES)
-        return goal;
-    for (size_t i = rewards->count - DIVERGENCES; i < rewards->count; i++)
-        if (!diverged(&rewards->items[i]))
-            return NULL;
-    return memory_text("Score my own work as the audit would");
+    return goal ? goal : rewards_call_for_honesty(rewards, &rewards->items[rewards->count - 1]);
 }
 
 static void print_line(const struct entry *entry, struct buffer *out)
@@ -135,8 +198,12 @@ static void print_line(const struct entry *entry, struct buffer *out)
     buffer_text(out, ": ");
     buffer_text(out, rewards_value(entry, &reward) ? sign(reward) : "?");
     if (rewards_audit(entry, &audit)) {
+        size_t length;
+        const char *why = entry_value(entry, "audit_reasons", &length);
         buffer_text(out, " (audit ");
         buffer_text(out, sign(audit));
+        buffer_text(out, why ? ": " : "");
+        buffer_add(out, why ? why : "", why ? utf8_cut(why, length, SHOWN_REASONS) : 0);
         buffer_text(out, ")");
     }
     buffer_text(out, reason ? ", " : "");

@@ -13,7 +13,7 @@ extern const char rewards_preamble[]; /* the file as it begins */
 struct reward_note {
     const char *task_id;
     int reward;      /* -1, 0, 1 */
-    int audit_score; /* -1, 0, 1 or AUDIT_NONE */
+    int audit_score; /* -1, 0, 1, AUDIT_NONE or AUDIT_PENDING */
     int64_t at;
     const char *reason; /* NULL: none */
     uint64_t tokens;
@@ -26,6 +26,15 @@ void rewards_add(struct entries *rewards, const struct reward_note *note);
 bool rewards_value(const struct entry *entry, int *reward);
 bool rewards_audit(const struct entry *entry, int *score); /* likewise; false also when there was no audit */
 
+/* The audit of an entry that waits for it. While it waits, the entry remembers what its success was evidence for, and
+ * what that skill's last success had been before:  - skill: NAME  - skill_before: TIME. */
+struct entry *rewards_pending(const struct entries *rewards,
+                              const char *task_id); /* the oldest; NULL: of any task */
+void rewards_credit(struct entries *rewards, const char *skill, const char *before); /* of the newest entry */
+/* Entries that remember `at` as the success before theirs remember `before` instead. */
+void rewards_move_credit(struct entries *rewards, const char *skill, const char *at, const char *before);
+void rewards_judge(struct entry *entry, int audit_score, const char *reasons); /* it waits no more */
+
 int rewards_negative_streak(
     const struct entries *rewards); /* -1s at the end, without one that isn't -1 between */
 
@@ -33,9 +42,11 @@ int rewards_negative_streak(
  * twice by a task that has nothing to do with it:
  * - repeated failure: the newest is -1, and at least 3 of the last 10 are -1 for a reason of the same kind
  *   (relevance_same_kind: half of the words of the shorter one);
- * - the audit disagreed with the agent's own score in each of the last 3.
+ * - the audit disagreed with the agent's own score in each of the last 3 that were audited.
  * Caller frees. */
 char *rewards_call_for_goal(const struct entries *rewards);
+/* Only the second, for an entry whose audit has come late: NULL also when a later one was audited before it. */
+char *rewards_call_for_honesty(const struct entries *rewards, const struct entry *entry);
 
 /* The newest that fit in budget bytes, oldest first, a line each. */
 void rewards_prompt(const struct entries *rewards, size_t budget, struct buffer *out);

@@ -409,6 +409,29 @@ void skills_succeed(struct skills *skills, int tree, const struct skill_success 
     earn(skills, success, changes, note);
 }
 
+char *skills_last_success(struct skills *skills, const char *name)
+{
+    const struct entry *entry = entries_find(&skills->entries, name);
+    char *at = entry ? entry_get(entry, "last_success") : NULL;
+    return at ? at : memory_text("none");
+}
+
+void skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
+                      struct buffer *note)
+{
+    struct entry *entry = entries_find(&skills->entries, name);
+    if (!entry)
+        return;
+    int64_t evidence = 1;
+    if (!entry_integer(entry, "reward_evidence", &evidence) || evidence < 1)
+        evidence = 1;
+    OWNED char *number = memory_print("%" PRId64, evidence - 1), *last = entry_get(entry, "last_success");
+    entry_set(entry, "reward_evidence", number);
+    if (last && strcmp(last, at) == 0)
+        entry_set(entry, "last_success", before);
+    buffer_print(note, "skill weakened: %s (%s; the audit disputes a reward)\n", name, number);
+}
+
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
                    struct change_list *changes, struct buffer *note)
 {

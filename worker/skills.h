@@ -71,6 +71,12 @@ struct change_list;
  * another's place. */
 void skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
                     struct change_list *changes, struct buffer *note);
+/* The skill's last_success as it stands; "none": it has had none, or isn't known. Caller frees. */
+char *skills_last_success(struct skills *skills, const char *name);
+/* The audit disputes the success of `at`: one evidence less, and the last success is `before` again, unless another
+ * has come since. */
+void skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
+                      struct buffer *note);
 /* People may have added more than 20: the lowest scores go. Also gives `created` to those without any date. */
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
                    struct change_list *changes, struct buffer *note);

@@ -158,7 +158,11 @@ static void on_answer(struct worker *worker, struct reader *reader)
     if (!message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish_reason, &model,
                       &tokens_in, &tokens_out, &provider, &retry_after_ms))
         return;
-    if (worker->phase == PHASE_ASKED && serial == worker->serial) {
+    if (serial & AUDITING_SERIAL) {
+        report_count_tokens(worker, tokens_in + tokens_out, clock_now());
+        auditing_answer(worker, serial, (enum answer_kind)kind, text, (int64_t)retry_after_ms);
+        text = NULL;
+    } else if (worker->phase == PHASE_ASKED && serial == worker->serial) {
         cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, tokens_in, tokens_out,
                      (int64_t)retry_after_ms);
         return;
@@ -166,6 +170,15 @@ static void on_answer(struct worker *worker, struct reader *reader)
     free(text);
     free(finish_reason);
     free(model);
+}
+
+static void on_audited(struct worker *worker, struct reader *reader)
+{
+    uint64_t serial, end;
+    char *text = NULL;
+    OWNED char *task = NULL;
+    if (message_read(reader, MESSAGE_AUDITED, &serial, &end, &task, &text))
+        auditing_result(worker, serial, (enum audit_end)end, text);
 }
 
 static void on_waiting(struct worker *worker, struct reader *reader)
@@ -186,10 +199,10 @@ static const struct {
     unsigned type;
     void (*handle)(struct worker *, struct reader *);
 } handlers[] = {
-    {MESSAGE_HEARTBEAT, on_heartbeat}, {MESSAGE_LOOK, on_look},       {MESSAGE_STOP, on_stop},
-    {MESSAGE_PAUSE, on_pause},         {MESSAGE_CANCEL, on_cancel},   {MESSAGE_DEFINITION, on_definition},
-    {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting}, {MESSAGE_REST, on_rest},
-    {MESSAGE_ROLLBACK, on_rollback},
+    {MESSAGE_HEARTBEAT, on_heartbeat}, {MESSAGE_LOOK, on_look},         {MESSAGE_STOP, on_stop},
+    {MESSAGE_PAUSE, on_pause},         {MESSAGE_CANCEL, on_cancel},     {MESSAGE_DEFINITION, on_definition},
+    {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting},   {MESSAGE_REST, on_rest},
+    {MESSAGE_AUDITED, on_audited},     {MESSAGE_ROLLBACK, on_rollback},
 };
 
 static void receive(struct worker *worker)
@@ -234,6 +247,7 @@ static int sleep_ms(const struct worker *worker)
     at = earlier(at, worker->tidy_at_ms);
     at = earlier(at, worker->figures_at_ms);
     at = earlier(at, worker->expires_at_ms);
+    at = earlier(at, auditing_due(worker));
     if (at == 0)
         return -1;
     int64_t left = at - clock_monotonic_ms();
@@ -281,6 +295,7 @@ static void step(struct worker *worker)
     endings_expire(worker, now);
     if (worker->phase == PHASE_NONE && worker->rollback)
         roll_back(worker);
+    auditing_step(worker, now);
     if (worker->phase == PHASE_NONE && !worker->stopping)
         cycle_next(worker);
     if (worker->phase == PHASE_ASKED)
@@ -294,7 +309,7 @@ static void step(struct worker *worker)
 static bool rests(struct worker *worker)
 {
     bool nothing = worker->phase == PHASE_NONE && worker->activity == ACTIVITY_IDLE &&
-                   worker->queue_retry_ms == 0 && queue_depth(worker->queue) == 0;
+                   worker->queue_retry_ms == 0 && queue_depth(worker->queue) == 0 && !auditing_busy(worker);
     bool leaves = worker->may_rest && nothing;
     worker->may_rest = false;
     return leaves;
@@ -328,6 +343,7 @@ static void work(struct worker *worker)
         receive(worker);
     }
     cycle_abandon(worker);
+    auditing_flush(worker);
     if (!worker->lost)
         for (int steps = 0; steps < 4 && history_tidy(worker->history, true); steps++)
             ;
@@ -371,6 +387,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
 
 static void close_parts(struct worker *worker)
 {
+    auditing_free(worker->auditing);
     if (worker->learning)
         learning_close(worker->learning);
     if (worker->attempts)
@@ -409,6 +426,7 @@ int worker_live(struct worker_start *start)
                             .paused = start->paused};
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
+    worker.auditing = auditing_new();
     worker.signals = take_signals();
     threads_begin_few(&start->threads);
     worker.link = link_open(start->url, &fault);

@@ -7,6 +7,7 @@
 
 #include "common/message.h"
 #include "worker/attempts.h"
+#include "worker/auditing.h"
 #include "worker/history.h"
 #include "worker/learning.h"
 #include "worker/link.h"
@@ -45,6 +46,7 @@ struct worker {
     struct queue *queue;
     struct learning *learning;
     struct attempts *attempts;
+    struct auditing *auditing;
     struct buffer message; /* scratch for what is sent */
 
     enum phase phase;

@@ -1,0 +1,48 @@
+/* The audit of finished tasks (contract section 8), beside the cycle and never in its way.
+ *
+ * A cycle's commit writes `- audit_score: pending`. That line is the whole memory of what is due: whatever is killed,
+ * the next start finds it and asks again, from outputs/TASK.md. One audit is under way at a time. Its result waits in
+ * memory for the next commit of what was learned, which takes it along, or gets one of its own when none comes; until
+ * then rewards.md on disk still says pending, so a crash costs another audit and nothing else.
+ *
+ * The next cycle's prompt should show both scores, so a cycle waits for an auditor that is a process, a quarter of a
+ * second at most; for a model's opinion it doesn't. */
+#ifndef AGENTOS_WORKER_AUDITING_H
+#define AGENTOS_WORKER_AUDITING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/message.h"
+
+struct worker;
+struct auditing;
+
+struct auditing *auditing_new(void);
+void auditing_free(struct auditing *auditing); /* NULL is fine */
+
+/* The audit score of a task that ends now: AUDIT_PENDING, or AUDIT_NONE when this agent isn't audited. */
+int auditing_score(const struct worker *worker);
+
+/* Results that no commit has taken: before what was learned is looked at again, all of it must be forgotten, and
+ * afterwards the results put in anew. So it never matters which of the files a person changed meanwhile. */
+bool auditing_has_results(const struct worker *worker);
+void auditing_apply(struct worker *worker);
+/* A commit with everything that was learned: what it says of the results, and that it is durable. */
+void auditing_note(const struct worker *worker, struct buffer *body);
+void auditing_kept(struct worker *worker, const char *commit);
+
+void auditing_step(struct worker *worker, int64_t now_ms); /* asks, and records when that is due */
+int64_t auditing_due(const struct worker *worker);         /* monotonic ms of the next step; 0: none */
+bool auditing_holds(const struct worker *worker);          /* the next cycle waits a moment */
+bool auditing_busy(const struct worker *worker);           /* the worker should not leave now */
+void auditing_flush(struct worker *worker);                /* it leaves: record what there is */
+
+/* AUDITED, and an ANSWER whose serial is one of ours (AUDITING_SERIAL is set in it). Takes the text. */
+#define AUDITING_SERIAL (UINT64_C(1) << 63)
+void auditing_result(struct worker *worker, uint64_t serial, enum audit_end end, char *text);
+void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind kind, char *text,
+                     int64_t retry_after_ms);
+
+#endif

@@ -1,0 +1,13 @@
+/* The case that an auditor gets on its standard input, made from what the tree has of a finished task. */
+#ifndef AGENTOS_WORKER_AUDITING_CASE_H
+#define AGENTOS_WORKER_AUDITING_CASE_H
+
+#include "common/fault.h"
+#include "worker/learning.h"
+
+/* {"agent", "id", "task", "answer", "reward", "skill": {"name", "description", "body"} or null, "cut": bool}; texts past
+ * a limit are cut, so that the whole is no larger than a message may be. NULL and fault: outputs/TASK.md can't be read.
+ * Caller frees. */
+char *audit_case_json(int tree, const char *agent, const struct audit_wanted *wanted, struct fault *fault);
+
+#endif

@@ -1,0 +1,26 @@
+/* What an auditor says: {"audit_score": -1|0|1, "reasons": ["…"]} (contract section 8), read with suspicion. */
+#ifndef AGENTOS_WORKER_VERDICT_H
+#define AGENTOS_WORKER_VERDICT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/fault.h"
+
+enum {
+    VERDICT_MAX = 64 * 1024, /* bytes that are looked at */
+    VERDICT_REASONS = 5,
+    VERDICT_REASON_MAX = 300, /* bytes of one */
+};
+
+struct verdict {
+    int score;
+    char *reasons; /* owned; one line, "; " between; "" when it gives none */
+};
+
+/* loose: a model's reply, in which the object may stand anywhere, and its keys may lack quotes' finer points; the last one
+ * text is the object and nothing else. False and fault: there is no score. */
+bool verdict_parse(struct verdict *verdict, const char *text, size_t length, bool loose, struct fault *fault);
+void verdict_free(struct verdict *verdict);
+
+#endif
