@@ -9,6 +9,10 @@ How a request is answered is decided, in this order, by a scenario set for every
 of steps joined by `+`, each a name with arguments behind dashes: `delay-1000+minus`, `http-503-times-2`. Steps with
 `-times-N` apply to the first N requests that meet them.
 
+What the plain reply hands on is said in the task's text too: `[[with:BASE64]]` puts the keys of a JSON object into the
+reply's block (handoffs, messages, enqueue, segments, …); `[[pass:NAME,NAME]]` hands the same on to whoever of the two
+is not being asked.
+
     GET  /log            {"requests": [...], "peak": most requests at once, "connections": count}
     GET  /log?prompts    the same with each request's system prompt
     POST /reset          forget the log, the counters and what /become said
@@ -19,6 +23,7 @@ Nothing but the standard library; a plain request costs less than 0.1 ms.
 """
 
 import argparse
+import base64
 import gc
 import heapq
 import itertools
@@ -34,6 +39,8 @@ PROMPTS_KEPT = 2000
 
 AGENT = re.compile(r"Persona of ([a-z][a-z0-9_-]*)")
 DIRECTIVE = re.compile(r"\[\[model:([^\]]+)\]\]")
+WITH = re.compile(r"\[\[with:([A-Za-z0-9+/=]+)\]\]")
+PASS = re.compile(r"\[\[pass:([a-z0-9_-]+),([a-z0-9_-]+)\]\]")
 WORDS = re.compile(r"[a-z0-9]+")
 
 
@@ -56,8 +63,21 @@ def skill_lines(task):
     )
 
 
+def handed_on(request):
+    """Lines of the block for what the task's text wants handed on."""
+    more = {}
+    for found in WITH.findall(request.task)[:1]:
+        more.update(json.loads(base64.b64decode(found)))
+    for found in PASS.finditer(request.task):
+        other = found[2] if request.agent() == found[1] else found[1]
+        more["handoffs"] = [{"to": other, "task": f"Go on. {found[0]}"}]
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in more.items())
+
+
 def plain(request):
     lines = f"reward: 1\nreason: it worked\n{skill_lines(request.task)}reflection: Small steps helped.\n"
+    if "[[" in request.task:
+        lines += handed_on(request)
     return f"The answer to: {request.task[:200]}\n\n" + block(lines), "stop"
 
 
