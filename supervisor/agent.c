@@ -16,6 +16,7 @@
 #include "common/message.h"
 #include "common/tree.h"
 #include "supervisor/control.h"
+#include "supervisor/post.h"
 #include "supervisor/supervisor.h"
 
 enum {
@@ -90,6 +91,7 @@ static void spawn(void *context)
     if (agent->last_exit && !agent->slept)
         agent->restarts++;
     agent->slept = false;
+    post_worker_starts(agent->supervisor->post, agent->name);
     if (!open_tree(agent, &fault)) {
         fail(agent, fault.text);
         return;
@@ -305,6 +307,7 @@ static void forget_worker(struct agent *agent)
     agent->dirty = 0; /* the next one looks at everything */
     agent->spends.waits = false;
     set_text(&agent->doing, NULL);
+    post_worker_down(agent->supervisor->post, agent->name);
 }
 
 void agent_exited(struct agent *agent, int status)
@@ -405,6 +408,7 @@ static void set_definition(struct agent *agent, const struct roster_agent *defin
     roster_agent_free(agent->definition);
     agent->definition = roster_decode(agent->encoded.data, agent->encoded.length);
     agent->name = agent->definition->name;
+    post_agent(agent->supervisor->post, agent->name, agent, agent->definition);
 }
 
 struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent *definition)
@@ -460,6 +464,7 @@ void agent_begin(struct agent *agent)
     }
     log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
              agent->name, agent->name);
+    post_worker_down(agent->supervisor->post, agent->name);
     agent->settled = true;
     supervisor_settled(agent->supervisor);
 }

@@ -7,6 +7,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "supervisor/control.h"
+#include "supervisor/post.h"
 #include "supervisor/supervisor.h"
 
 enum {
@@ -51,6 +52,7 @@ static bool on_ready(struct agent *agent, struct reader *reader)
     if (!message_end(reader))
         return false;
     life_event(&agent->life, EVENT_READY);
+    post_worker_ready(agent->supervisor->post, agent->name);
     return true;
 }
 
@@ -251,6 +253,35 @@ static bool on_forget(struct agent *agent, struct reader *reader)
     return relay_forget(agent->supervisor->relay, agent, reader);
 }
 
+/* --- the post office --- */
+
+static bool on_post(struct agent *agent, struct reader *reader)
+{
+    OWNED char *ids = NULL;
+    return message_read(reader, MESSAGE_POST, &ids) && post_rings(agent->supervisor->post, agent->name, ids);
+}
+
+static bool on_settled(struct agent *agent, struct reader *reader)
+{
+    OWNED char *id = NULL, *status = NULL, *commit = NULL;
+    return message_read(reader, MESSAGE_SETTLED, &id, &status, &commit) &&
+           post_settled(agent->supervisor->post, agent->name, id, status, commit);
+}
+
+static bool on_lock(struct agent *agent, struct reader *reader)
+{
+    OWNED char *task = NULL, *name = NULL;
+    return message_read(reader, MESSAGE_LOCK, &task, &name) &&
+           post_lock(agent->supervisor->post, agent->name, task, name);
+}
+
+static bool on_unlock(struct agent *agent, struct reader *reader)
+{
+    OWNED char *task = NULL, *name = NULL;
+    return message_read(reader, MESSAGE_UNLOCK, &task, &name) &&
+           post_unlock(agent->supervisor->post, agent->name, task, name);
+}
+
 static const struct {
     unsigned type;
     bool (*handle)(struct agent *, struct reader *);
@@ -259,7 +290,8 @@ static const struct {
     {MESSAGE_FIGURES, on_figures}, {MESSAGE_PROBLEMS, on_problems},   {MESSAGE_FINISHED, on_finished},
     {MESSAGE_ALIVE, on_alive},     {MESSAGE_CANCELLED, on_cancelled}, {MESSAGE_ASK, on_ask},
     {MESSAGE_FORGET, on_forget},   {MESSAGE_AUDIT, on_audit},         {MESSAGE_JUDGED, on_judged},
-    {MESSAGE_ROLLED, on_rolled},
+    {MESSAGE_ROLLED, on_rolled},   {MESSAGE_POST, on_post},           {MESSAGE_SETTLED, on_settled},
+    {MESSAGE_LOCK, on_lock},       {MESSAGE_UNLOCK, on_unlock},
 };
 
 static bool handle(struct agent *agent, struct reader *reader, unsigned type)

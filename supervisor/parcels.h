@@ -34,7 +34,7 @@ struct parcel {
     bool bad;              /* no envelope: it only counts for the depth */
     bool reading;          /* its receiver has begun with it: it expires no more */
     bool fresh;            /* waits, and its sender was told nothing yet */
-    bool due;              /* its time is over; the next turn ends it */
+    bool leaving;          /* it is being delivered in this turn */
     int64_t held_until_ms; /* clock_monotonic_ms: what was to be done with it failed */
     int64_t missing_at_ms; /* its file was not seen; 0: it was */
     uint64_t seen;         /* the pass of a look that saw it */

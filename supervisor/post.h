@@ -62,8 +62,10 @@ void post_agent_gone(struct post *post, const char *name);
  * repairs what a crash left. Agents that come later are taken up in the turn after post_agent. */
 void post_start(struct post *post);
 
-void post_worker_ready(struct post *post, const char *name); /* READY: its own recovery is done */
-void post_worker_down(struct post *post, const char *name);  /* its process has ended */
+void post_worker_starts(struct post *post, const char *name); /* a process is asked for */
+void post_worker_ready(struct post *post, const char *name);  /* READY: its own recovery is done */
+void post_worker_down(struct post *post,
+                      const char *name); /* its process has ended, or it stays without one */
 /* Something has changed in its iac/ (inotify), or may have. */
 void post_changed(struct post *post, const char *name);
 /* Its queue.md has changed: of interest only while it has no process. */
@@ -123,6 +125,8 @@ struct post_hooks {
     /* An item for queue:NAME, `from` set and checked. Repeated after a crash: an id that lies in the queue, or with a
      * consumer in any folder (post_lies), is POST_DONE without another effect. */
     enum post_verdict (*item)(void *context, const struct envelope *envelope, struct fault *why);
+    /* A dead letter of this kind is requeued: it goes back to its queue, created and attempts are as they are to be. */
+    enum post_verdict (*item_again)(void *context, const struct envelope *envelope, struct fault *why);
     /* A write to segment:NAME, likewise. */
     enum post_verdict (*segment)(void *context, const struct envelope *envelope, struct fault *why);
     /* An item that lay with an agent isn't there any more: status "finished", "failed", "expired" (its dead letter lies

@@ -7,6 +7,7 @@
 #include "common/memory.h"
 #include "supervisor/control.h"
 #include "supervisor/notify.h"
+#include "supervisor/post.h"
 #include "supervisor/supervisor.h"
 
 static void report(struct buffer *said, const char *what, const char *name)
@@ -31,6 +32,7 @@ static void remove_agent(struct agent *agent, struct buffer *said)
 {
     report(said, "was taken out; it is drained and stopped, its directory stays", agent->name);
     agent->leaving = true;
+    post_agent_leaves(agent->supervisor->post, agent->name);
     agent_order(agent, EVENT_STOP, false);
 }
 
@@ -45,6 +47,7 @@ static void apply_to(struct agent *agent, const struct roster_agent *definition,
         report(said, "was redefined", agent->name);
     }
     if (was_leaving) {
+        post_agent(agent->supervisor->post, agent->name, agent, agent->definition);
         report(said, "is back; it is started again", agent->name);
         agent_order(agent, EVENT_START, false);
     }
@@ -87,6 +90,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
         else
             add_agent(supervisor, &roster->agents[i], said);
     }
+    post_roster(supervisor->post, roster);
     roster_free(supervisor->roster);
     supervisor->roster = roster;
     spending_look(supervisor->spending);

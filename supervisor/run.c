@@ -28,9 +28,11 @@
 #include "common/message.h"
 #include "common/sandbox.h"
 #include "common/settings.h"
+#include "supervisor/conditions.h"
 #include "supervisor/control.h"
 #include "supervisor/notify.h"
 #include "supervisor/ownership.h"
+#include "supervisor/postmaster.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/wallclock.h"
 
@@ -222,6 +224,7 @@ static void drop_agent(struct supervisor *supervisor, struct agent *agent)
             (supervisor->agent_count - i - 1) * sizeof *supervisor->agents);
     supervisor->agent_count--;
     control_agent_gone(supervisor->control, agent);
+    post_agent_gone(supervisor->post, agent->name);
     agent_free(agent);
 }
 
@@ -297,6 +300,7 @@ static void scan(void *context)
     struct supervisor *supervisor = context;
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_scan(supervisor->agents[i]);
+    post_scan(supervisor->post);
     spending_look(supervisor->spending);
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
 }
@@ -317,14 +321,14 @@ static void beat(void *context)
 
 static void one_changed(void *subject, uint64_t look)
 {
-    agent_look(subject, look);
+    postmaster_tree_changed(subject, look);
 }
 
 static void all_changed(void *context)
 {
     struct supervisor *supervisor = context;
     for (size_t i = 0; i < supervisor->agent_count; i++)
-        agent_look(supervisor->agents[i], LOOK_ALL);
+        postmaster_tree_changed(supervisor->agents[i], LOOK_ALL);
 }
 
 static void clock_was_set(void *context)
@@ -332,6 +336,7 @@ static void clock_was_set(void *context)
     struct supervisor *supervisor = context;
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_look(supervisor->agents[i], LOOK_QUEUE);
+    post_clock_was_set(supervisor->post);
     spending_look(supervisor->spending);
 }
 
@@ -378,16 +383,6 @@ static bool open_switchboard(struct supervisor *supervisor, int run, struct faul
     return supervisor->switchboard != NULL;
 }
 
-static void say_where_answers_come_from(void)
-{
-    const char *base = setting_text(SET_LLM_BASE_URL, NULL);
-    if (base && strcmp(base, "offline") == 0)
-        log_warn(
-            "agentos", NULL,
-            "LLM_BASE_URL is 'offline': a built-in model without network answers, and says that it is one. "
-            "Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY for a real one.");
-}
-
 static bool start_parts(struct supervisor *supervisor, int run, struct fault *fault)
 {
     supervisor_begin_asking(supervisor);
@@ -401,6 +396,7 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
                                                                            .roster_changed = roster_changed,
                                                                            .context = supervisor});
     watch_roster(supervisor->watch, supervisor->data);
+    supervisor->post = postmaster_open(supervisor);
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = control_open(supervisor, run, fault);
     return supervisor->control != NULL;
@@ -412,6 +408,7 @@ static void start_agents(struct supervisor *supervisor)
     supervisor->agents = memory_new(roster->agent_count, sizeof *supervisor->agents);
     for (size_t i = 0; i < roster->agent_count; i++)
         supervisor->agents[supervisor->agent_count++] = agent_new(supervisor, &roster->agents[i]);
+    post_start(supervisor->post);
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_begin(supervisor->agents[i]);
     supervisor_settled(supervisor);
@@ -445,6 +442,7 @@ static void end_parts(struct supervisor *supervisor)
             child_stop(children[i]);
     control_close(supervisor->control);
     supervisor->control = NULL;
+    post_close(supervisor->post);
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_free(supervisor->agents[i]);
     free(supervisor->agents);
@@ -462,61 +460,6 @@ static void end_parts(struct supervisor *supervisor)
     free(supervisor->zygote_environment);
     free(supervisor->gateway_program);
     alarm(0);
-}
-
-/* While this process has one thread, and before anything is touched. */
-static int make_sure_of_sandbox(const char *data)
-{
-    struct fault fault;
-    struct sandbox_facts facts;
-    OWNED_BUFFER struct buffer lacks = {0};
-    enum sandbox_mode mode = sandbox_mode();
-    sandbox_look(&facts);
-    OWNED char *summary = sandbox_summary(mode, &facts);
-    sandbox_harden();
-    if (mode == SANDBOX_OFF) {
-        log_warn(
-            "agentos", NULL,
-            "AGENTOS_SANDBOX is 'off': NOTHING keeps the agents from the files, the network and each other. "
-            "This is for debugging only.");
-        return EX_OK;
-    }
-    bool holds = sandbox_floor(&facts, &fault) && sandbox_prove(mode, data, &fault);
-    if (!holds && mode == SANDBOX_REQUIRE) {
-        log_error("agentos", NULL,
-                  "%s. Nothing was started; `agentos doctor` says more. AGENTOS_SANDBOX=best-effort would go "
-                  "on with "
-                  "what there is.",
-                  fault.text);
-        return EX_CONFIG;
-    }
-    if (!holds)
-        log_warn("agentos", NULL, "AGENTOS_SANDBOX is 'best-effort', and it is less than a sandbox: %s",
-                 fault.text);
-    sandbox_lacks(&facts, &lacks);
-    if (lacks.length)
-        log_info("agentos", NULL,
-                 "Sandbox: %s. This kernel lacks some of what newer ones add; `agentos doctor` says "
-                 "what.",
-                 summary);
-    else
-        log_debug("agentos", NULL, "Sandbox: %s", summary);
-    return EX_OK;
-}
-
-static int load_roster(const struct run_options *options, struct roster **roster)
-{
-    OWNED_BUFFER struct buffer faults = {0};
-    *roster = roster_load(options->data_dir, &faults);
-    if (*roster)
-        return EX_OK;
-    for (const char *line = faults.data; line && *line;) {
-        int length = (int)strcspn(line, "\n");
-        log_error("agentos", NULL, "%.*s", length, line);
-        line += length + (line[length] == '\n');
-    }
-    log_error("agentos", NULL, "Nothing was started. `agentos check` checks the file.");
-    return EX_CONFIG;
 }
 
 static int supervise(struct supervisor *supervisor, int run)
@@ -556,7 +499,7 @@ int supervisor_run(const struct run_options *options)
         .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000,
         .started_at = clock_monotonic_ms(),
     };
-    int status = make_sure_of_sandbox(options->data_dir);
+    int status = conditions_sandbox(options->data_dir);
     if (status != EX_OK) {
         if (options->secrets >= 0)
             close(options->secrets);
@@ -567,11 +510,11 @@ int supervisor_run(const struct run_options *options)
         log_error("agentos", NULL, "%s", fault.text);
         return status;
     }
-    status = load_roster(options, &supervisor.roster);
+    status = conditions_roster(options->data_dir, &supervisor.roster);
     if (status == EX_OK) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         raise_file_limit();
-        say_where_answers_come_from();
+        conditions_say_model();
         supervisor.data = ownership.data;
         status = supervise(&supervisor, ownership.run);
         roster_free(supervisor.roster);

@@ -1,16 +1,14 @@
 /* The object of `status` (contract section 1). */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/frontmatter.h"
 #include "common/memory.h"
 #include "common/sandbox.h"
-#include "common/tree.h"
 #include "supervisor/control.h"
+#include "supervisor/post.h"
 #include "supervisor/supervisor.h"
 
 /* The worker's fair share of memory (Pss): what it has alone, and its part of what it shares with the others. */
@@ -22,27 +20,6 @@ static int64_t memory_bytes(int account)
     text[length > 0 ? length : 0] = '\0';
     const char *line = strstr(text, "\nPss:");
     return line && sscanf(line, "\nPss: %lld kB", &kilobytes) == 1 ? kilobytes * 1024 : 0;
-}
-
-/* agents.yaml's class, else persona.md's front matter, else medium. */
-static enum throughput_class class_of(const struct agent *agent)
-{
-    enum throughput_class class = agent->definition->throughput_class;
-    OWNED char *text = NULL;
-    size_t length;
-    struct frontmatter matter;
-    if (class != CLASS_UNSET)
-        return class;
-    class = CLASS_MEDIUM;
-    if (agent->tree < 0 ||
-        files_read(agent->tree, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
-        !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
-        return class;
-    const char *said = frontmatter_text(&matter, "throughput_class");
-    if (said)
-        class_parse(said, &class);
-    frontmatter_free(&matter);
-    return class;
 }
 
 static void add_lines(json_t *list, const char *lines)
@@ -88,6 +65,10 @@ static json_t *text_or_null(const char *text)
 static json_t *agent_object(const struct agent *agent)
 {
     const struct figures *figures = &agent->figures;
+    struct post_depths depths;
+    struct post_pressure pressure;
+    post_depths(agent->supervisor->post, agent->name, &depths);
+    post_pressure(agent->supervisor->post, agent->name, &pressure);
     OWNED char *detail = detail_of(agent);
     json_t *object =
         json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
@@ -97,12 +78,11 @@ static json_t *agent_object(const struct agent *agent)
                   "restarts", (json_int_t)agent->restarts, "last_exit", text_or_null(agent->last_exit));
     json_t *more = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o}", "queue_depth", (json_int_t)figures->queue,
-        "inbox_depth", (json_int_t)figures->inbox, "handoff_depth", (json_int_t)figures->handoffs,
-        "outbox_depth", (json_int_t)figures->outbox, "dead_letters", (json_int_t)figures->dead_letters,
-        "throughput_class", class_name(class_of(agent)), "negative_streak",
-        (json_int_t)figures->negative_streak, "tasks_done", (json_int_t)figures->tasks_done, "tokens_today",
-        (json_int_t)figures->tokens_today, "memory_bytes", (json_int_t)memory_bytes(agent->memory),
-        "problems", problems_of(agent, detail));
+        "inbox_depth", (json_int_t)depths.inbox, "handoff_depth", (json_int_t)depths.handoffs, "outbox_depth",
+        (json_int_t)depths.outbox, "dead_letters", (json_int_t)depths.dead_letters, "throughput_class",
+        class_name(pressure.throughput_class), "negative_streak", (json_int_t)figures->negative_streak,
+        "tasks_done", (json_int_t)figures->tasks_done, "tokens_today", (json_int_t)figures->tokens_today,
+        "memory_bytes", (json_int_t)memory_bytes(agent->memory), "problems", problems_of(agent, detail));
     json_object_update(object, more);
     json_decref(more);
     return object;

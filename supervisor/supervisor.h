@@ -22,6 +22,7 @@
 #include "supervisor/watch.h"
 
 struct control;
+struct post;
 
 /* What a worker said of itself last. */
 struct figures {
@@ -90,6 +91,7 @@ struct supervisor {
     struct audits *audits;
     struct watch *watch;
     struct control *control;
+    struct post *post;
     struct wallclock *wallclock;
     struct spending *spending;
     struct notify *notify; /* NULL: no service manager listens */

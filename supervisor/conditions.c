@@ -1,0 +1,74 @@
+#include "supervisor/conditions.h"
+
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/buffer.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/sandbox.h"
+#include "common/settings.h"
+
+void conditions_say_model(void)
+{
+    const char *base = setting_text(SET_LLM_BASE_URL, NULL);
+    if (base && strcmp(base, "offline") == 0)
+        log_warn(
+            "agentos", NULL,
+            "LLM_BASE_URL is 'offline': a built-in model without network answers, and says that it is one. "
+            "Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY for a real one.");
+}
+
+int conditions_sandbox(const char *data)
+{
+    struct fault fault;
+    struct sandbox_facts facts;
+    OWNED_BUFFER struct buffer lacks = {0};
+    enum sandbox_mode mode = sandbox_mode();
+    sandbox_look(&facts);
+    OWNED char *summary = sandbox_summary(mode, &facts);
+    sandbox_harden();
+    if (mode == SANDBOX_OFF) {
+        log_warn(
+            "agentos", NULL,
+            "AGENTOS_SANDBOX is 'off': NOTHING keeps the agents from the files, the network and each other. "
+            "This is for debugging only.");
+        return EX_OK;
+    }
+    bool holds = sandbox_floor(&facts, &fault) && sandbox_prove(mode, data, &fault);
+    if (!holds && mode == SANDBOX_REQUIRE) {
+        log_error("agentos", NULL,
+                  "%s. Nothing was started; `agentos doctor` says more. AGENTOS_SANDBOX=best-effort would go "
+                  "on with "
+                  "what there is.",
+                  fault.text);
+        return EX_CONFIG;
+    }
+    if (!holds)
+        log_warn("agentos", NULL, "AGENTOS_SANDBOX is 'best-effort', and it is less than a sandbox: %s",
+                 fault.text);
+    sandbox_lacks(&facts, &lacks);
+    if (lacks.length)
+        log_info("agentos", NULL,
+                 "Sandbox: %s. This kernel lacks some of what newer ones add; `agentos doctor` says "
+                 "what.",
+                 summary);
+    else
+        log_debug("agentos", NULL, "Sandbox: %s", summary);
+    return EX_OK;
+}
+
+int conditions_roster(const char *data_dir, struct roster **roster)
+{
+    OWNED_BUFFER struct buffer faults = {0};
+    *roster = roster_load(data_dir, &faults);
+    if (*roster)
+        return EX_OK;
+    for (const char *line = faults.data; line && *line;) {
+        int length = (int)strcspn(line, "\n");
+        log_error("agentos", NULL, "%.*s", length, line);
+        line += length + (line[length] == '\n');
+    }
+    log_error("agentos", NULL, "Nothing was started. `agentos check` checks the file.");
+    return EX_CONFIG;
+}

@@ -1,0 +1,14 @@
+/* What must hold before the supervisor starts anything: the sandbox, and an agents.yaml without a fault. */
+#ifndef AGENTOS_SUPERVISOR_CONDITIONS_H
+#define AGENTOS_SUPERVISOR_CONDITIONS_H
+
+#include "common/roster.h"
+
+/* Both: EX_OK, or EX_CONFIG with everything said in the log. */
+int conditions_sandbox(const char *data); /* while this process has one thread, before anything is touched */
+int conditions_roster(const char *data_dir, struct roster **roster); /* the caller frees it */
+
+/* Says so when no real model answers. */
+void conditions_say_model(void);
+
+#endif

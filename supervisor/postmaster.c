@@ -1,0 +1,86 @@
+#include "supervisor/postmaster.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/message.h"
+#include "supervisor/control.h"
+
+static void verdict(void *subject, const char *id, const char *status, const char *reason, int64_t at)
+{
+    struct agent *agent = subject;
+    if (agent->said_hello)
+        agent_send(agent, MESSAGE_VERDICT, id, status, reason, (uint64_t)at);
+}
+
+static void look(void *subject, bool wake)
+{
+    struct agent *agent = subject;
+    if (wake || agent->life.state != STATE_HIBERNATING)
+        agent_look(agent, LOOK_IAC);
+}
+
+/* X(event, level, words behind "handoff ID from A to B") */
+#define TOLD_TABLE(X)                                                                                        \
+    X("envelope_accepted", LOG_LEVEL_DEBUG, "is accepted")                                                   \
+    X("envelope_delivered", LOG_LEVEL_INFO, "is delivered")                                                  \
+    X("envelope_deferred", LOG_LEVEL_INFO, "is deferred: its receiver has no room now")                      \
+    X("envelope_refused", LOG_LEVEL_WARN, "is refused")                                                      \
+    X("envelope_expired", LOG_LEVEL_WARN, "has expired")                                                     \
+    X("envelope_bounced", LOG_LEVEL_INFO, "came to nothing, its sender is told")                             \
+    X("envelope_finished", LOG_LEVEL_INFO, "is finished")                                                    \
+    X("envelope_read", LOG_LEVEL_INFO, "was read")                                                           \
+    X("envelope_failed", LOG_LEVEL_WARN, "has failed")                                                       \
+    X("envelope_set_aside", LOG_LEVEL_WARN, "is no envelope and is set aside")                               \
+    X("envelope_removed", LOG_LEVEL_WARN, "was removed by hand")                                             \
+    X("envelope_requeued", LOG_LEVEL_INFO, "lives again")                                                    \
+    X("envelope_purged", LOG_LEVEL_INFO, "is purged")
+
+static const struct {
+    const char *event;
+    enum log_level level;
+    const char *words;
+} told_table[] = {
+#define X(event, level, words) {event, level, words},
+    TOLD_TABLE(X)
+#undef X
+};
+
+static void told(void *context, void *subject, const char *event, const struct envelope *envelope,
+                 const char *reason)
+{
+    struct supervisor *supervisor = context;
+    const struct agent *agent = subject;
+    const char *words = event, *kind = envelope_kind_name(envelope->kind);
+    enum log_level level = LOG_LEVEL_INFO;
+    for (size_t i = 0; i < sizeof told_table / sizeof told_table[0]; i++)
+        if (strcmp(told_table[i].event, event) == 0) {
+            words = told_table[i].words;
+            level = told_table[i].level;
+        }
+    log_event(level, "post", agent ? agent->name : NULL, "%s %s from %s to %s %s%s%s", kind, envelope->id,
+              envelope->from, envelope->to, words, *reason ? ": " : "", reason);
+    control_event(supervisor->control, agent, event, DETAIL_TEXT("id", envelope->id),
+                  DETAIL_TEXT("kind", kind), DETAIL_TEXT("from", envelope->from),
+                  DETAIL_TEXT("to", envelope->to), DETAIL_TEXT("reason", reason));
+}
+
+struct post *postmaster_open(struct supervisor *supervisor)
+{
+    struct post *post = post_open(
+        supervisor->loop, supervisor->data,
+        &(struct post_owner){.verdict = verdict, .look = look, .told = told, .context = supervisor});
+    post_roster(post, supervisor->roster);
+    return post;
+}
+
+/* What changes in iac/ the post office looks at first: its own writing and the worker's ring nobody. */
+void postmaster_tree_changed(struct agent *agent, uint64_t changed)
+{
+    if (changed & LOOK_IAC)
+        post_changed(agent->supervisor->post, agent->name);
+    if (changed & LOOK_QUEUE)
+        post_queue_changed(agent->supervisor->post, agent->name);
+    if (changed & ~(uint64_t)LOOK_IAC)
+        agent_look(agent, changed & ~(uint64_t)LOOK_IAC);
+}

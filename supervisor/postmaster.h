@@ -1,0 +1,12 @@
+/* The post office's owner: what it decides becomes messages to workers, lines in the log and events. */
+#ifndef AGENTOS_SUPERVISOR_POSTMASTER_H
+#define AGENTOS_SUPERVISOR_POSTMASTER_H
+
+#include "supervisor/post.h"
+#include "supervisor/supervisor.h"
+
+struct post *postmaster_open(struct supervisor *supervisor);
+/* inotify tells of changes in the agent's tree; what concerns its worker alone goes on to it. */
+void postmaster_tree_changed(struct agent *agent, uint64_t look);
+
+#endif
