@@ -24,8 +24,9 @@
  *       finished         task, reward, commit, tokens, end: as in message.h
  *       audit, audit_divergence   task, reward, audit_score, reasons, commit: the audit stands in rewards.md; the
  *                        second when it gave another score than the agent
- *       waiting          what: "provider" or "storage", until: a time or "", why: a sentence
+ *       waiting          what: "provider", "storage" or "budget", until: a time or "", why: a sentence
  *       problem, problem_cleared   problem: a sentence
+ *       scheduled        task: its schedule has put it into its queue
  *       negative_streak  count: so many -1 in a row, as often as the watchdog allows or more
  *       rolled_back      said: "COMMIT NAME(rollback): to COMMIT"
  *       gateway_started  pid

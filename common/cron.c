@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun",
                                      "jul", "aug", "sep", "oct", "nov", "dec"};
@@ -133,4 +134,52 @@ bool cron_parse(struct cron *cron, const char *line, struct fault *fault)
     if (cron->every_weekday && !day_exists(cron))
         return fault_set(fault, "'%.60s' means a day that no month has", line);
     return true;
+}
+
+/* --- times --- */
+
+enum { MINUTE = 60, DAY = 86400, DAY_MINUTES = 1440, DAYS_AHEAD = 50 * 366 };
+
+static int64_t floor_divide(int64_t a, int64_t b)
+{
+    return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+static bool means_day(const struct cron *cron, int64_t day)
+{
+    struct tm date;
+    time_t time = day * DAY;
+    if (!gmtime_r(&time, &date) || !(cron->months >> (date.tm_mon + 1) & 1))
+        return false;
+    bool by_date = cron->days >> date.tm_mday & 1, by_weekday = cron->weekdays >> date.tm_wday & 1;
+    return cron->every_day || cron->every_weekday ? by_date && by_weekday : by_date || by_weekday;
+}
+
+static bool means_minute(const struct cron *cron, int64_t minute)
+{
+    return (cron->hours >> (minute / 60) & 1) && (cron->minutes >> (minute % 60) & 1);
+}
+
+int64_t cron_next(const struct cron *cron, int64_t after)
+{
+    int64_t start = floor_divide(after, MINUTE) + 1, first_day = floor_divide(start, DAY_MINUTES);
+    int64_t minute = start - first_day * DAY_MINUTES;
+    for (int64_t day = first_day; day <= first_day + DAYS_AHEAD; day++, minute = 0)
+        for (bool meant = means_day(cron, day); meant && minute < DAY_MINUTES; minute++)
+            if (means_minute(cron, minute))
+                return day * DAY + minute * MINUTE;
+    return INT64_MAX;
+}
+
+bool cron_latest(const struct cron *cron, int64_t after, int64_t until, int64_t *time)
+{
+    int64_t end = floor_divide(until, MINUTE), last_day = floor_divide(end, DAY_MINUTES);
+    int64_t minute = end - last_day * DAY_MINUTES;
+    for (int64_t day = last_day; (day + 1) * DAY > after; day--, minute = DAY_MINUTES - 1)
+        for (bool meant = means_day(cron, day); meant && minute >= 0; minute--)
+            if (means_minute(cron, minute)) {
+                *time = day * DAY + minute * MINUTE;
+                return *time > after;
+            }
+    return false;
 }

@@ -13,18 +13,24 @@
 #include "common/utf8.h"
 
 #define FOLDER "shared"
-enum { COMPLAINTS_MAX = 5 };
+enum { COMPLAINTS_MAX = 5, FILLED_MS = 1000 };
 
 static char *path_of(const struct notebook *notebook)
 {
     return memory_print("%s/%s", FOLDER, notebook->name);
 }
 
+/* Somebody who writes over the file has emptied it and is about to fill it. */
+static bool is_half_written(const struct file_stamp *stamp)
+{
+    return stamp->inode != 0 && stamp->size == 0 && stamp->modified_ns / 1000000 + FILLED_MS > clock_now_ms();
+}
+
 bool notebook_changed(const struct notebook *notebook)
 {
     OWNED char *path = path_of(notebook);
     struct file_stamp now = files_stamp_at(notebook->data, path);
-    return !files_stamp_equal(&now, &notebook->stamp);
+    return !files_stamp_equal(&now, &notebook->stamp) && !is_half_written(&now);
 }
 
 /* The file as it is, out of the way of what is written next. */
@@ -103,6 +109,17 @@ static void remove_leftovers(int folder, const char *name)
     closedir(stream);
 }
 
+/* The stamp of what was written, unless somebody has changed it since. */
+static struct file_stamp stamp_of(int folder, const char *name, const struct buffer *text)
+{
+    struct file_stamp stamp;
+    OWNED char *now = NULL;
+    size_t length;
+    bool ours = files_read(folder, name, NOTEBOOK_MAX, &now, &length, &stamp, NULL) == 1 &&
+                length == text->length && memcmp(now, text->data, length) == 0;
+    return ours ? stamp : (struct file_stamp){.inode = 1};
+}
+
 bool notebook_write(struct notebook *notebook, const struct buffer *text, bool durable, struct fault *fault)
 {
     bool first = notebook->stamp.inode == 0;
@@ -113,6 +130,6 @@ bool notebook_write(struct notebook *notebook, const struct buffer *text, bool d
         remove_leftovers(folder, notebook->name);
     if (!files_write(folder, notebook->name, text->data, text->length, durable, fault))
         return false;
-    notebook->stamp = files_stamp_at(folder, notebook->name);
+    notebook->stamp = stamp_of(folder, notebook->name, text);
     return true;
 }

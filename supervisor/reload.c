@@ -94,6 +94,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
     roster_free(supervisor->roster);
     supervisor->roster = roster;
     spending_look(supervisor->spending);
+    schedule_apply(supervisor->schedule);
     if (!said->length)
         buffer_text(said, "agents.yaml says nothing new\n");
     control_event(supervisor->control, NULL, "reload_applied", DETAIL_TEXT("said", said->data));

@@ -302,6 +302,7 @@ static void scan(void *context)
         agent_scan(supervisor->agents[i]);
     post_scan(supervisor->post);
     spending_look(supervisor->spending);
+    schedule_look(supervisor->schedule);
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
 }
 
@@ -338,6 +339,7 @@ static void clock_was_set(void *context)
         agent_look(supervisor->agents[i], LOOK_QUEUE);
     post_clock_was_set(supervisor->post);
     spending_look(supervisor->spending);
+    schedule_look(supervisor->schedule);
 }
 
 static void roster_changed(void *context)
@@ -411,6 +413,8 @@ static void start_agents(struct supervisor *supervisor)
     post_start(supervisor->post);
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_begin(supervisor->agents[i]);
+    supervisor->schedule = schedule_open(supervisor);
+    schedule_apply(supervisor->schedule);
     supervisor_settled(supervisor);
 }
 
@@ -456,6 +460,7 @@ static void end_parts(struct supervisor *supervisor)
     watch_close(supervisor->watch);
     wallclock_close(supervisor->wallclock);
     supervisor_end_asking(supervisor);
+    schedule_close(supervisor->schedule);
     free(supervisor->zygote_program);
     free(supervisor->zygote_environment);
     free(supervisor->gateway_program);

@@ -15,6 +15,7 @@
 #include "supervisor/loop.h"
 #include "supervisor/relay.h"
 #include "supervisor/run.h"
+#include "supervisor/schedule.h"
 #include "supervisor/spending.h"
 #include "supervisor/supervise.h"
 #include "supervisor/switchboard.h"
@@ -94,6 +95,7 @@ struct supervisor {
     struct post *post;
     struct wallclock *wallclock;
     struct spending *spending;
+    struct schedule *schedule;
     struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
     char *zygote_program, *gateway_program, *audit_program, **zygote_environment;

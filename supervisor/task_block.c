@@ -1,11 +1,18 @@
 #include "supervisor/task_block.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sysexits.h>
+#include <time.h>
 
 #include "common/clock.h"
+#include "common/files.h"
+#include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+
+enum { APPEND_TRIES = 50, APPEND_PAUSE_NS = 200 * 1000 };
 
 static bool is_blank(char c)
 {
@@ -97,4 +104,30 @@ void task_block_print(const struct task_block *block, struct buffer *out)
         buffer_print(out, "ttl_seconds: %" PRId64 "\n", block->ttl_seconds);
     if (block->lock)
         buffer_print(out, "lock: %s\n", block->lock);
+}
+
+/* The worker holds a lease on the file for microseconds at a time, in which it can't be opened for writing. */
+static bool append(int tree, const struct buffer *text, struct fault *fault)
+{
+    for (int tries = 0;; tries++) {
+        errno = 0;
+        if (files_append(tree, TREE_QUEUE, text->data, text->length, fault))
+            return true;
+        if (errno != EAGAIN || tries >= APPEND_TRIES)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = APPEND_PAUSE_NS}, NULL);
+    }
+}
+
+int task_block_append(int data, const char *agent, const struct task_block *block, struct fault *fault)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    task_block_print(block, &text);
+    OWNED char *below = memory_print("agents/%s", agent);
+    OWNED_FD int tree = files_open_folder(data, below, true, fault);
+    if (tree < 0)
+        return EX_CANTCREAT;
+    if (append(tree, &text, fault))
+        return EX_OK;
+    return errno == EAGAIN ? EX_TEMPFAIL : EX_IOERR;
 }

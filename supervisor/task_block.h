@@ -23,5 +23,8 @@ struct task_block {
 bool task_block_check(const struct task_block *block, struct fault *fault);
 /* Appends it, a blank line first, so that a last line without its end above does no harm. */
 void task_block_print(const struct task_block *block, struct buffer *out);
+/* Appends it to the agent's queue.md, on disk when this returns. data: descriptor of DATA_DIR. EX_OK, or another of
+ * sysexits.h and fault. */
+int task_block_append(int data, const char *agent, const struct task_block *block, struct fault *fault);
 
 #endif

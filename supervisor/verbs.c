@@ -1,9 +1,7 @@
 /* What clients can ask for: a table of verbs. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
@@ -14,8 +12,6 @@
 #include "supervisor/supervisor.h"
 #include "supervisor/task_block.h"
 #include "supervisor/verbs_part.h"
-
-enum { APPEND_TRIES = 50, APPEND_PAUSE_NS = 200 * 1000 };
 
 const char *request_text(const struct request *request, const char *key)
 {
@@ -53,32 +49,6 @@ static bool read_task(const struct request *request, struct task_block *block, s
     return task_block_check(block, fault);
 }
 
-/* The worker holds a lease on the file for microseconds at a time, in which it can't be opened for writing. */
-static bool append(int tree, const struct buffer *text, struct fault *fault)
-{
-    for (int tries = 0;; tries++) {
-        errno = 0;
-        if (files_append(tree, TREE_QUEUE, text->data, text->length, fault))
-            return true;
-        if (errno != EAGAIN || tries >= APPEND_TRIES)
-            return false;
-        nanosleep(&(struct timespec){.tv_nsec = APPEND_PAUSE_NS}, NULL);
-    }
-}
-
-static int add_block(const struct request *request, const struct task_block *block, struct fault *fault)
-{
-    OWNED_BUFFER struct buffer text = {0};
-    task_block_print(block, &text);
-    OWNED char *below = memory_print("agents/%s", request->agent->name);
-    OWNED_FD int tree = files_open_folder(request->supervisor->data, below, true, fault);
-    if (tree < 0)
-        return EX_CANTCREAT;
-    if (append(tree, &text, fault))
-        return EX_OK;
-    return errno == EAGAIN ? EX_TEMPFAIL : EX_IOERR;
-}
-
 static void do_task(struct request *request)
 {
     struct task_block block = {0};
@@ -91,7 +61,7 @@ static void do_task(struct request *request)
         client_complain(request->client, EX_DATAERR, "%s", fault.text);
         return;
     }
-    int exit = add_block(request, &block, &fault);
+    int exit = task_block_append(request->supervisor->data, request->agent->name, &block, &fault);
     if (exit != EX_OK) {
         client_complain(request->client, exit, "the task was not added: %s", fault.text);
         return;

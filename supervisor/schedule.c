@@ -1,0 +1,373 @@
+/* The crash, step by step. First the block goes into queue.md, on disk, then its time into shared/schedule.md, on disk.
+ * Before the first, nothing has happened: the next start finds the time missed and gives it. Between them the block is
+ * given and not remembered: the next start gives the same time again, that is the same id and content. If the first
+ * block is still in the queue it is found there; if it was done, the ledger of the agent's history knows it, and its
+ * worker takes the second one out without doing it. If the next time has come meanwhile, that one is given: it is
+ * another. An entry's number is on disk before the entry gives anything, so the id can't come out otherwise. */
+#include "supervisor/schedule.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/cron.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+#include "supervisor/control.h"
+#include "supervisor/notebook.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/task_block.h"
+
+enum {
+    RETRY_MS = 5000,
+    LATE_S = 90,         /* a time given later than that was missed */
+    JUMP_BACK_S = 86400, /* what was given further ahead than that was given by a wrong clock */
+    SHOWN = 100,
+};
+
+struct entry {
+    char *agent;
+    uint64_t key;
+    unsigned number; /* of the agent's, for ids */
+    int64_t last;    /* the latest time that was given or left out */
+    /* as agents.yaml has it; of an entry that was only read from the file: NULL */
+    char *line, *task;
+    struct cron cron;
+    int64_t next;
+};
+
+struct entries {
+    struct entry *items;
+    size_t count;
+};
+
+struct schedule {
+    struct supervisor *supervisor;
+    struct notebook notebook;
+    struct entries entries;
+    struct timer timer;
+    int64_t next; /* the earliest of all; INT64_MAX: none */
+    bool dirty;   /* the file is older than what is known here */
+    bool failed;  /* something couldn't be written at the last look */
+    bool said;    /* that */
+};
+
+static struct entry *add(struct entries *entries, const struct entry *entry)
+{
+    entries->items = memory_grow(entries->items, entries->count + 1, sizeof *entries->items);
+    entries->items[entries->count] = *entry;
+    return &entries->items[entries->count++];
+}
+
+static void free_entries(struct entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++) {
+        free(entries->items[i].agent);
+        free(entries->items[i].line);
+        free(entries->items[i].task);
+    }
+    free(entries->items);
+    *entries = (struct entries){0};
+}
+
+static struct entry *find(const struct entries *entries, const char *agent, uint64_t key)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        if (entries->items[i].key == key && strcmp(entries->items[i].agent, agent) == 0)
+            return &entries->items[i];
+    return NULL;
+}
+
+/* --- the file --- */
+
+static bool read_line(void *context, const char *section, const char *key, const char *value)
+{
+    struct entries *entries = context;
+    struct entry *last = entries->count ? &entries->items[entries->count - 1] : NULL;
+    const char *blank = strrchr(section, ' ');
+    char *end;
+    if (!blank || blank == section)
+        return false;
+    if (strcmp(key, "entry") == 0) {
+        struct entry entry = {.number = (unsigned)strtoul(blank + 1, NULL, 10),
+                              .key = strtoull(value, &end, 16)};
+        if (entry.number == 0 || *end)
+            return false;
+        entry.agent = memory_slice(section, (size_t)(blank - section));
+        add(entries, &entry);
+        return true;
+    }
+    if (strcmp(key, "last") == 0)
+        return last && clock_parse(value, &last->last);
+    return strcmp(key, "cron") == 0 || strcmp(key, "task") == 0; /* for people */
+}
+
+static void print_entry(const struct entry *entry, struct buffer *out)
+{
+    char last[CLOCK_TEXT];
+    size_t shown = utf8_cut(entry->task, strcspn(entry->task, "\n"), SHOWN);
+    buffer_print(out, "\n## %s %u\n- entry: %016" PRIx64 "\n- cron: %s\n- task: %.*s%s\n- last: %s\n",
+                 entry->agent, entry->number, entry->key, entry->line, (int)shown, entry->task,
+                 entry->task[shown] ? " …" : "", clock_format(entry->last, last));
+}
+
+static void say_failure(struct schedule *schedule, const char *fault)
+{
+    if (!schedule->said)
+        log_error("agentos", NULL, "Schedule: %s. It is tried again every %d s; nothing is left out.", fault,
+                  RETRY_MS / 1000);
+    schedule->failed = schedule->said = true;
+}
+
+static bool save(struct schedule *schedule)
+{
+    struct fault fault;
+    OWNED_BUFFER struct buffer text = {0};
+    buffer_text(&text,
+                "# Schedule\n\nWhich time each line of the schedules in agents.yaml gave last. AgentOS "
+                "writes this file, and takes\n`last` as it is when somebody edits it.\n");
+    for (size_t i = 0; i < schedule->entries.count; i++)
+        print_entry(&schedule->entries.items[i], &text);
+    schedule->dirty = !notebook_write(&schedule->notebook, &text, true, &fault);
+    if (schedule->dirty)
+        say_failure(schedule, fault.text);
+    return !schedule->dirty;
+}
+
+/* What somebody wrote into the file counts for entries that it names; others go on as they are known. */
+static void read_if_changed(struct schedule *schedule)
+{
+    struct entries read = {0};
+    if (!notebook_changed(&schedule->notebook))
+        return;
+    notebook_read(&schedule->notebook, read_line, &read);
+    schedule->dirty = schedule->entries.count > 0;
+    for (size_t i = 0; i < read.count; i++) {
+        struct entry *entry = find(&schedule->entries, read.items[i].agent, read.items[i].key);
+        if (entry) {
+            entry->last = read.items[i].last;
+            entry->next = cron_next(&entry->cron, entry->last);
+        }
+    }
+    free_entries(&read);
+}
+
+/* --- the entries --- */
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+    for (const unsigned char *at = bytes; length-- > 0; at++)
+        hash = (hash ^ *at) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* Two lines that say the same are told apart by which of them it is. */
+static uint64_t key_of(const struct schedule_entry *defined, uint64_t twin)
+{
+    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), defined->cron, strlen(defined->cron) + 1);
+    hash = mix(hash, defined->task, strlen(defined->task) + 1);
+    return mix(hash, &twin, sizeof twin);
+}
+
+static unsigned free_number(const struct entries *entries, const struct entries *before, const char *agent)
+{
+    const struct entries *both[] = {entries, before};
+    for (unsigned number = 1;; number++) {
+        bool taken = false;
+        for (size_t k = 0; k < 2 && !taken; k++)
+            for (size_t i = 0; i < both[k]->count && !taken; i++)
+                taken = both[k]->items[i].number == number && strcmp(both[k]->items[i].agent, agent) == 0;
+        if (!taken)
+            return number;
+    }
+}
+
+static void define(struct schedule *schedule, const struct entries *before, const struct agent *agent,
+                   const struct schedule_entry *defined)
+{
+    uint64_t twin = 0;
+    while (find(&schedule->entries, agent->name, key_of(defined, twin)))
+        twin++;
+    uint64_t key = key_of(defined, twin);
+    const struct entry *known = find(before, agent->name, key);
+    struct cron cron;
+    if (!cron_parse(&cron, defined->cron, NULL)) /* agents.yaml was checked: it can't be */
+        return;
+    struct entry entry = {
+        .agent = memory_text(agent->name),
+        .key = key,
+        .number = known ? known->number : free_number(&schedule->entries, before, agent->name),
+        .last = known ? known->last : clock_now(),
+        .line = memory_text(defined->cron),
+        .task = memory_text(defined->task),
+        .cron = cron,
+    };
+    entry.next = cron_next(&cron, entry.last);
+    schedule->dirty = schedule->dirty || !known;
+    add(&schedule->entries, &entry);
+}
+
+static void set_timer(struct schedule *schedule)
+{
+    struct loop *loop = schedule->supervisor->loop;
+    schedule->next = INT64_MAX;
+    for (size_t i = 0; i < schedule->entries.count; i++)
+        if (schedule->entries.items[i].next < schedule->next)
+            schedule->next = schedule->entries.items[i].next;
+    int64_t left = schedule->next < INT64_MAX / 1000 ? schedule->next * 1000 - clock_now_ms() : INT64_MAX;
+    if (schedule->dirty || schedule->failed)
+        timer_set(loop, &schedule->timer, RETRY_MS);
+    else if (left < INT64_MAX)
+        timer_set(loop, &schedule->timer, left > 0 ? left : 0);
+    else
+        timer_clear(loop, &schedule->timer);
+}
+
+void schedule_apply(struct schedule *schedule)
+{
+    struct supervisor *supervisor = schedule->supervisor;
+    read_if_changed(schedule);
+    struct entries before = schedule->entries;
+    schedule->entries = (struct entries){0};
+    for (size_t i = 0; i < supervisor->agent_count; i++) {
+        const struct agent *agent = supervisor->agents[i];
+        for (size_t k = 0; !agent->leaving && k < agent->definition->schedule_count; k++)
+            define(schedule, &before, agent, &agent->definition->schedule[k]);
+    }
+    schedule->dirty = schedule->dirty || schedule->entries.count != before.count;
+    free_entries(&before);
+    schedule_look(schedule);
+}
+
+/* --- giving --- */
+
+/* "schedule-20260429T0700-1" */
+static char *id_of(const struct entry *entry, int64_t due)
+{
+    char time[CLOCK_TEXT];
+    clock_format(due, time);
+    return memory_print("schedule-%.4s%.2s%.2sT%.2s%.2s-%u", time, time + 5, time + 8, time + 11, time + 14,
+                        entry->number);
+}
+
+/* A block of this entry, of whatever time, in the queue. */
+static bool is_waiting(const struct schedule *schedule, const struct entry *entry)
+{
+    OWNED char *path = memory_print("agents/%s/%s", entry->agent, TREE_QUEUE), *text = NULL;
+    size_t length;
+    int shape = -1;
+    unsigned number;
+    if (files_read(schedule->supervisor->data, path, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
+        return false;
+    for (const char *at = text; (at = strstr(at, "## schedule-")) != NULL; at += 3)
+        if ((at == text || at[-1] == '\n') &&
+            sscanf(at, "## schedule-%*8[0-9]T%*4[0-9]-%u%n", &number, &shape) == 1 && number == entry->number)
+            return true;
+    return false;
+}
+
+static bool give(struct schedule *schedule, struct agent *agent, const struct entry *entry, int64_t due,
+                 int64_t now)
+{
+    struct fault fault;
+    char time[CLOCK_TEXT];
+    OWNED char *id = id_of(entry, due);
+    const struct task_block block = {
+        .id = id, .text = entry->task, .priority = PRIORITY_NORMAL, .created = due};
+    if (is_waiting(schedule, entry)) {
+        log_info("agentos", NULL, "Agent '%s': %s is left out, the one before it is still in the queue",
+                 agent->name, id);
+        return true;
+    }
+    if (!task_block_check(&block, &fault)) {
+        log_error("agentos", NULL, "Agent '%s': scheduled task %s: %s", agent->name, id, fault.text);
+        return true;
+    }
+    if (task_block_append(schedule->supervisor->data, agent->name, &block, &fault) != 0) {
+        OWNED char *what = memory_print("%s's task %s can't be added: %s", agent->name, id, fault.text);
+        say_failure(schedule, what);
+        return false;
+    }
+    log_info("agentos", NULL, "Agent '%s': scheduled task %s is in its queue%s%s", agent->name, id,
+             now - due > LATE_S ? "; it was missed at " : "",
+             now - due > LATE_S ? clock_format(due, time) : "");
+    control_event(schedule->supervisor->control, agent, "scheduled", DETAIL_TEXT("task", id));
+    agent_look(agent, LOOK_QUEUE);
+    return true;
+}
+
+/* A clock that was set back does nothing again; but what a clock far ahead has given holds nothing up. */
+static void mind_the_clock(struct schedule *schedule, struct entry *entry, int64_t now)
+{
+    if (entry->last <= now + JUMP_BACK_S)
+        return;
+    log_warn("agentos", NULL,
+             "Agent '%s': schedule entry %u was given by a clock far ahead; it goes on from now",
+             entry->agent, entry->number);
+    entry->last = now;
+    entry->next = cron_next(&entry->cron, now);
+    schedule->dirty = true;
+}
+
+static void look_at(struct schedule *schedule, struct entry *entry, int64_t now)
+{
+    int64_t due;
+    struct agent *agent = supervisor_find(schedule->supervisor, entry->agent);
+    mind_the_clock(schedule, entry, now);
+    if (!agent || entry->next > now || !cron_latest(&entry->cron, entry->last, now, &due) ||
+        !give(schedule, agent, entry, due, now))
+        return;
+    entry->last = due;
+    entry->next = cron_next(&entry->cron, due);
+    schedule->dirty = true;
+}
+
+void schedule_look(struct schedule *schedule)
+{
+    int64_t now = clock_now();
+    if (schedule->supervisor->ending || (schedule->entries.count == 0 && !schedule->dirty))
+        return;
+    read_if_changed(schedule);
+    schedule->failed = false;
+    /* Numbers and new entries are on disk before anything is given under them. */
+    if (!schedule->dirty || save(schedule)) {
+        for (size_t i = 0; i < schedule->entries.count; i++)
+            look_at(schedule, &schedule->entries.items[i], now);
+        if (schedule->dirty)
+            save(schedule);
+    }
+    if (schedule->said && !schedule->failed)
+        log_info("agentos", NULL, "Schedule: what could not be written is written");
+    schedule->said = schedule->failed;
+    set_timer(schedule);
+}
+
+static void timer_rings(void *schedule)
+{
+    schedule_look(schedule);
+}
+
+struct schedule *schedule_open(struct supervisor *supervisor)
+{
+    struct schedule *schedule = memory_new(1, sizeof *schedule);
+    schedule->supervisor = supervisor;
+    schedule->notebook = (struct notebook){.data = supervisor->data, .name = "schedule.md"};
+    schedule->timer = (struct timer){.ring = timer_rings, .context = schedule};
+    schedule->next = INT64_MAX;
+    if (notebook_changed(&schedule->notebook))
+        notebook_read(&schedule->notebook, read_line, &schedule->entries);
+    return schedule;
+}
+
+void schedule_close(struct schedule *schedule)
+{
+    if (!schedule)
+        return;
+    timer_clear(schedule->supervisor->loop, &schedule->timer);
+    free_entries(&schedule->entries);
+    free(schedule);
+}

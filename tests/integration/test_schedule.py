@@ -1,0 +1,216 @@
+"""Schedules: each time once, missed ones once, whatever is killed and wherever the clock goes."""
+
+import datetime
+import os
+import random
+import re
+import time
+
+from harness import agents_yaml, wait_until
+
+YEARLY = "0 0 1 1 *"
+THIS_YEAR = f"schedule-{datetime.datetime.now(datetime.timezone.utc).year}0101T0000-1"
+
+
+def schedule(*entries):
+    lines = "".join(f'      - {{cron: "{cron}", task: "{task}"}}\n' for cron, task in entries)
+    return f"    schedule:\n{lines}"
+
+
+def book(system):
+    path = system.data / "shared/schedule.md"
+    return path.read_text() if path.exists() else ""
+
+
+def set_last(system, last, count=0):
+    """As if the entry had been given then last: the supervisor was down, or died before it noted more."""
+    path = system.data / "shared/schedule.md"
+    path.write_text(re.sub(r"^- last: .*$", f"- last: {last}", path.read_text(), count=count, flags=re.MULTILINE))
+
+
+def kill(system):
+    system.process.kill()
+    system.process.wait()
+
+
+def last_of(system):
+    return re.findall(r"^- last: (\S+)$", book(system), re.MULTILINE)
+
+
+def new_year():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-01-01T00:00:00Z")
+
+
+def begin(make_system, model, *entries, **options):
+    system = make_system(model=model, extra=schedule(*entries), **options).start()
+    wait_until(lambda: book(system).count("- entry:") == len(entries), "the entries noted")
+    return system
+
+
+def test_of_many_missed_times_the_latest_is_given_once(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back on the year"))
+    assert system.stop() == 0
+    set_last(system, "2019-06-01T00:00:00Z")
+    system.start()
+    system.wait_done(THIS_YEAR)
+    assert "missed" in system.log()
+    assert system.done() == {THIS_YEAR: 1}
+    wait_until(lambda: last_of(system) == [new_year()], "noted")
+    for _ in range(2):
+        kill(system)
+        system.start()
+    system.add("after", "Something else")
+    system.wait_done("after")
+    system.assert_each_once([THIS_YEAR, "after"])
+    assert model.asked()["Look back on the year"] == 1
+
+
+def test_a_new_entry_begins_with_its_next_time(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    system.add("first", "Something")
+    system.wait_done("first")
+    assert system.done() == {"first": 1}
+
+
+def test_what_a_person_writes_into_the_book_is_taken_while_it_runs(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    set_last(system, "2020-01-01T00:00:00Z")
+    system.wait_done(THIS_YEAR)
+
+
+def test_a_crash_before_it_is_remembered_gives_no_second_one(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    for _ in range(4):
+        kill(system)
+        set_last(system, "2020-01-01T00:00:00Z")
+        system.start()
+        system.wait_done(THIS_YEAR)
+        system.wait_queue_empty()
+    assert system.done() == {THIS_YEAR: 1}
+    assert sum(model.asked().values()) == 1
+    assert "was done already" in system.log()
+
+
+def test_kills_at_any_moment_give_it_once(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"), (YEARLY, "Look ahead"))
+    chance = random.Random(7)
+    for _ in range(15):
+        kill(system)
+        set_last(system, "2020-01-01T00:00:00Z")
+        system.start(wait=False)
+        time.sleep(chance.random() * 0.15)  # not to wait for something, but to be killed anywhere
+    kill(system)
+    system.start()
+    both = [THIS_YEAR, THIS_YEAR[:-1] + "2"]
+    system.wait_done(*both)
+    system.wait_queue_empty()
+    system.assert_each_once(both)
+    system.assert_sound()
+
+
+def test_entries_that_change_places_keep_their_numbers(make_system, model):
+    a, b = (YEARLY, "Task A"), (YEARLY, "Task B")
+    system = begin(make_system, model, a, b)
+    kill(system)
+    set_last(system, "2020-01-01T00:00:00Z")
+    (system.data / "agents.yaml").write_text(agents_yaml(["orion"], schedule(b, a)))
+    system.start()
+    system.wait_queue_empty()
+    system.wait_done(THIS_YEAR)
+    assert "Task A" in system.read(f"outputs/{THIS_YEAR}.md")
+
+
+def test_a_reload_takes_entries_in_and_out(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Old"))
+    (system.data / "agents.yaml").write_text(agents_yaml(["orion"], schedule((YEARLY, "New"), ("@daily", "More"))))
+    wait_until(lambda: book(system).count("- entry:") == 2 and "Old" not in book(system), "the entries noted")
+    set_last(system, "2020-01-01T00:00:00Z", count=1)
+    wait_until(lambda: sum(system.done().values()) == 1, "the new one given")
+    assert model.asked() == {"New": 1}
+
+
+def test_while_the_one_before_waits_another_is_left_out(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    system.cli("pause", "orion")
+    system.append("\n## schedule-20200101T0000-1\ntask: Look back\npriority: normal\ncreated: 2020-01-01T00:00:00Z\n")
+    set_last(system, "2020-01-01T00:00:00Z")
+    system.wait_log("left out")
+    assert system.read("queue.md").count("## ") == 1
+    assert last_of(system) == [new_year()]
+
+
+def test_a_stopped_agent_finds_it_when_it_is_started(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    system.cli("stop", "orion")
+    set_last(system, "2020-01-01T00:00:00Z")
+    wait_until(lambda: f"## {THIS_YEAR}" in system.read("queue.md"), "the block")
+    system.cli("start", "orion")
+    system.wait_done(THIS_YEAR)
+
+
+def test_it_wakes_an_agent_that_hibernates(make_system, model):
+    extra = schedule((YEARLY, "Look back")) + "    idle_exit_seconds: 1\n"
+    system = make_system(model=model, extra=extra).start()
+    system.wait_state("orion", "hibernating")
+    set_last(system, "2020-01-01T00:00:00Z")
+    system.wait_done(THIS_YEAR)
+
+
+def test_a_clock_that_was_far_ahead_holds_nothing_up(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    set_last(system, "2099-01-01T00:00:00Z")
+    system.wait_log("clock far ahead")
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
+    wait_until(lambda: last_of(system)[0].startswith(now), "it goes on from now")
+    assert not system.done()
+
+
+def test_where_it_cannot_be_noted_nothing_is_given_until_it_can(make_system, model):
+    system = make_system(model=model, extra=schedule((YEARLY, "Look back")))
+    (system.data / "shared").write_text("in the way")
+    system.start()
+    system.wait_log("ERROR .*Schedule: ")
+    assert len(re.findall("ERROR .*Schedule: ", system.log())) == 1
+    (system.data / "shared").unlink()
+    wait_until(lambda: "- entry:" in book(system), "noted", 30)
+    set_last(system, "2020-01-01T00:00:00Z")
+    system.wait_done(THIS_YEAR)
+
+
+def test_a_queue_that_cannot_be_written_gets_it_later(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    system.cli("stop", "orion")
+    queue = system.tree() / "queue.md"
+    queue.unlink()
+    queue.mkdir()
+    set_last(system, "2020-01-01T00:00:00Z")
+    system.wait_log("ERROR .*can't be added")
+    assert last_of(system) == ["2020-01-01T00:00:00Z"]
+    os.rmdir(queue)
+    wait_until(lambda: f"## {THIS_YEAR}" in system.read("queue.md"), "the block", 30)
+
+
+def test_damage_in_the_book_is_set_aside_and_stops_nobody(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    assert system.stop() == 0
+    (system.data / "shared/schedule.md").write_text("## orion 1\n- entry: nonsense\n- last: never\n")
+    system.start()
+    system.add("first", "Something")
+    system.wait_done("first")
+    assert list((system.data / "shared").glob("schedule.md.unreadable-*"))
+    assert system.done() == {"first": 1}
+
+
+def test_every_minute_is_every_minute(make_system, model):
+    system = begin(make_system, model, ("* * * * *", "Look around"))
+    wait_until(lambda: sum(system.done().values()) >= 1, "the next minute", 90)
+    [task] = list(system.done())[:1]
+    assert re.fullmatch(r"schedule-\d{8}T\d{4}-1", task)
+    given = datetime.datetime.strptime(task[9:22], "%Y%m%dT%H%M").replace(tzinfo=datetime.timezone.utc)
+    assert abs(given - datetime.datetime.now(datetime.timezone.utc)) < datetime.timedelta(minutes=2)
+
+
+def test_without_schedules_nothing_is_written(system):
+    system.add("first", "Do it")
+    system.wait_done("first")
+    assert not (system.data / "shared/schedule.md").exists()
