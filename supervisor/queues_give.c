@@ -21,7 +21,7 @@
  * archive, when it is a consumer too, isn't finished and counts as nothing.
  *
  * When a consumer's worker dies, its folders may say less than is true: the end of the item may stand in its journal,
- * durable, and not yet in the work tree (worker/journal.h); its successor redoes it before it is READY. So nothing is taken
+ * durable, and not yet in the work tree (common/journal.h); its successor redoes it before it is READY. So nothing is taken
  * back while the journal has a record that isn't done: the item stays in doubt until READY, and then stays with the
  * successor, if it has not ended. Without such a record the folders are the truth, and since the call comes before the
  * successor is asked for, nobody can take the copy up while it is taken back. The same holds at start, where a worker of

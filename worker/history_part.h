@@ -23,8 +23,8 @@
 
 #include "common/buffer.h"
 #include "common/files.h"
+#include "common/journal.h"
 #include "worker/history.h"
-#include "worker/journal.h"
 
 enum {
     REF_NAME_MAX = 256,

@@ -14,6 +14,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/journal.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/roster.h"
@@ -26,7 +27,6 @@
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"
 #include "worker/history.h"
-#include "worker/journal.h"
 
 enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
 

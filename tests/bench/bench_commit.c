@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/journal.h"
 #include "common/memory.h"
 #include "worker/history.h"
-#include "worker/journal.h"
 
 enum {
     REWARDS = 4096,

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/journal.h"
 #include "common/memory.h"
 #include "worker/history.h"
-#include "worker/journal.h"
 
 static char *repeated(const char *word, unsigned number, unsigned times, size_t *length)
 {

@@ -1,7 +1,7 @@
 /* What a commit promises, looked at with the real git. */
 #include "tests/unit/history_fixture.h"
 
-#include "worker/journal.h"
+#include "common/journal.h"
 
 static void test_a_commit_leaves_a_repository_that_git_finds_clean(void **state)
 {

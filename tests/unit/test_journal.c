@@ -1,7 +1,7 @@
 /* What the journal promises: what was appended comes back, what was torn doesn't. */
 #include "common/buffer.h"
+#include "common/journal.h"
 #include "tests/unit/history_fixture.h"
-#include "worker/journal.h"
 
 static bool collect(void *context, const void *record, size_t length)
 {

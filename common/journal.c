@@ -1,4 +1,4 @@
-#include "worker/journal.h"
+#include "common/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

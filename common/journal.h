@@ -12,8 +12,8 @@
  *
  * The region is overwritten, not truncated, after a checkpoint: flushing an overwrite takes half of the time that
  * flushing an append takes, because the file system has nothing to note down. */
-#ifndef AGENTOS_WORKER_JOURNAL_H
-#define AGENTOS_WORKER_JOURNAL_H
+#ifndef AGENTOS_COMMON_JOURNAL_H
+#define AGENTOS_COMMON_JOURNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
