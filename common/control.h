@@ -16,6 +16,9 @@
  *   {"verb":"cancel","agent","task"}           {"exit":0} or 66
  *   {"verb":"rollback","agent","commit"}       {"exit":0,"said"} what was undone; waits for the end of the task in
  *                                              hand; 65, 66, 75
+ *   {"verb":"send","agent","text","priority"?,"ttl_seconds"?}
+ *                                              {"exit":0,"id":ID}  after it is durable; 75: backpressure
+ *   {"verb":"requeue|purge","id":ID}           {"exit":0,"said"} or 66
  *   {"verb":"events"}                          {"exit":0}, and then one line an event for as long as both live:
  *       {"time":"2026-04-29T10:05:12Z","agent":NAME?,"event":EVENT,…}
  *       state            from, to

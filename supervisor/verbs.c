@@ -272,7 +272,8 @@ static const struct {
     {"cancel", do_cancel, true},     {"start", do_start, true},    {"stop", do_stop, true},
     {"restart", do_restart, true},   {"kill", do_kill, true},      {"pause", do_pause, true},
     {"resume", do_resume, true},     {"reload", do_reload, false}, {"events", do_events, false},
-    {"rollback", do_rollback, true},
+    {"rollback", do_rollback, true}, {"send", answer_send, true},  {"requeue", answer_requeue, false},
+    {"purge", answer_purge, false},
 };
 
 void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)

@@ -16,4 +16,9 @@ struct request {
 
 const char *request_text(const struct request *request, const char *key); /* NULL: not there, or no text */
 
+/* verbs_post.c */
+void answer_send(struct request *request);
+void answer_requeue(struct request *request);
+void answer_purge(struct request *request);
+
 #endif

@@ -3,16 +3,17 @@
 #
 # Installed as /usr/share/bash-completion/completions/agentos; `source` does too. A test holds it against `agentos --help`.
 
-_agentos_verbs="run check doctor demo verify status task cancel handoffs messages dead-letters show locks queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback events exec"
+_agentos_verbs="run check doctor demo verify status task cancel send handoffs messages dead-letters show requeue purge locks queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback events exec"
 
 # Those whose first word is an agent's name.
-_agentos_of_agents=" status task cancel handoffs messages dead-letters start stop restart kill pause resume skills rewards goals reflections log rollback exec "
+_agentos_of_agents=" status task cancel send handoffs messages dead-letters start stop restart kill pause resume skills rewards goals reflections log rollback exec "
 
 _agentos_options() {
     case $1 in
-    run|check|doctor|verify|cancel|reload|rollback|exec) echo "--data --help" ;;
+    run|check|doctor|verify|cancel|requeue|purge|reload|rollback|exec) echo "--data --help" ;;
     demo) echo "--help --keep" ;;
     status|handoffs|messages|dead-letters|show|locks|queues|segments|skills|rewards|goals|reflections|log|events) echo "--data --help --json" ;;
+    send) echo "--data --help --priority --ttl" ;;
     task) echo "--data --help --id --priority --ttl --lock --wait" ;;
     start|stop|restart|kill|pause|resume) echo "--data --help --no-wait" ;;
     esac

@@ -49,6 +49,11 @@ static const char ROLLBACK_DETAILS[] =
     "A task in hand is finished first. Exit 66: no such\nagent or commit; 65: COMMIT is not in what led to "
     "the "
     "present state; 75: the agent is stopped.\n";
+static const char SEND_DETAILS[] =
+    "The text is the argument, or standard input when the argument is '-' or absent and standard input is "
+    "no\n"
+    "terminal. Prints the message's id once it is on disk: in the agent's iac/inbox, or, while that has no "
+    "room,\nin shared/outbox. 75: so many wait there already that it was refused (backpressure).\n";
 static const char LETTERS_DETAILS[] =
     "One line for each, from the copy that knows most: its receiver's, else its sender's. With AGENT: those "
     "from\nit or to it.\n";
@@ -73,6 +78,8 @@ static const struct verb VERBS[] = {
      ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL) | WITH(LOCK) | WITH(WAIT), 1, 2, verb_task, TASK_DETAILS},
     {"cancel", "AGENT TASK", "take back a pending task, or the one in progress", ALWAYS, 2, 2, verb_cancel,
      NULL},
+    {"send", "AGENT [TEXT|-]", "send an agent a message; it is read in the next cycle",
+     ALWAYS | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_send, SEND_DETAILS},
     {"handoffs", "[AGENT]", "what agents gave each other to do, wherever it lies now, oldest first",
      ALWAYS | WITH(JSON), 0, 1, verb_handoffs, LETTERS_DETAILS},
     {"messages", "[AGENT]", "messages, results and bounces, wherever they lie now, oldest first",
@@ -81,6 +88,8 @@ static const struct verb VERBS[] = {
      verb_dead_letters, NULL},
     {"show", "ID", "one envelope, with its whole route through the system", ALWAYS | WITH(JSON), 1, 1,
      verb_show, SHOW_DETAILS},
+    {"requeue", "ID", "give a dead letter a fresh life", ALWAYS, 1, 1, verb_dead_letter, NULL},
+    {"purge", "ID", "remove a dead letter", ALWAYS, 1, 1, verb_dead_letter, NULL},
     {"locks", "", "every lock: who holds it, until when, who waits", ALWAYS | WITH(JSON), 0, 0, verb_locks,
      NULL},
     {"queues", "", "what the work queues hold, and who has it", ALWAYS | WITH(JSON), 0, 0, verb_queues, NULL},

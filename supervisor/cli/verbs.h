@@ -33,10 +33,12 @@ int verb_status(struct invocation *invocation);
 int verb_order(struct invocation *invocation); /* start stop restart kill pause resume reload */
 int verb_task(struct invocation *invocation);
 int verb_cancel(struct invocation *invocation);
+int verb_send(struct invocation *invocation);
 int verb_handoffs(struct invocation *invocation);
 int verb_messages(struct invocation *invocation);
 int verb_dead_letters(struct invocation *invocation);
 int verb_show(struct invocation *invocation);
+int verb_dead_letter(struct invocation *invocation); /* requeue purge */
 int verb_locks(struct invocation *invocation);
 int verb_queues(struct invocation *invocation);
 int verb_segments(struct invocation *invocation);

@@ -13,7 +13,7 @@ from harness import BIN, KEY, PATIENCE
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "run check doctor demo verify status task cancel handoffs messages dead-letters show locks "
+    "run check doctor demo verify status task cancel send handoffs messages dead-letters show requeue purge locks "
     "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback events exec"
 ).split()
 CLIENTS = {
@@ -21,7 +21,10 @@ CLIENTS = {
     "task": ["orion", "Do it"],
     "cancel": ["orion", "x"],
     "reload": [],
+    "send": ["orion", "Hello"],
     "show": ["x"],
+    "requeue": ["x"],
+    "purge": ["x"],
     **{verb: [] for verb in "handoffs messages dead-letters locks queues segments".split()},
     **{verb: ["orion"] for verb in "start stop restart kill pause resume skills rewards goals reflections log".split()},
 }
@@ -172,7 +175,8 @@ def test_status_shows_people_a_table_and_programs_the_contract(make_system):
 
 @pytest.mark.parametrize("words", [["status", "nobody"], ["task", "nobody", "x"], ["log", "nobody"],
                                    ["skills", "nobody"], ["handoffs", "nobody"], ["messages", "nobody"], ["dead-letters", "nobody"],
-                                   ["show", "no-such-id"], ["stop", "nobody"], ["cancel", "orion", "no-such-task"]])
+                                   ["show", "no-such-id"], ["send", "nobody", "x"],
+                                   ["requeue", "no-such-id"], ["purge", "no-such-id"], ["stop", "nobody"], ["cancel", "orion", "no-such-task"]])
 def test_what_nobody_knows_ends_with_66(make_system, words):
     system = make_system(env={"LLM_BASE_URL": "offline"}).start()
     result = system.cli(*words, check=False)

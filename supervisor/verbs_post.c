@@ -1,0 +1,76 @@
+/* What clients ask of the post office: messages from people, dead letters that live again or go. */
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "common/memory.h"
+#include "supervisor/post.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/verbs_part.h"
+
+/* What every envelope of the operator's has. */
+struct parcel_of_people {
+    const char *text;
+    int64_t ttl_seconds;
+    enum priority priority;
+};
+
+static bool read_parcel(const struct request *request, struct parcel_of_people *parcel, struct fault *fault)
+{
+    const json_t *ttl = json_object_get(request->json, "ttl_seconds");
+    const char *priority = request_text(request, "priority");
+    *parcel = (struct parcel_of_people){.text = request_text(request, "text"), .priority = PRIORITY_NORMAL};
+    if (!parcel->text)
+        return fault_set(fault, "there is no text; nothing was sent");
+    if (priority && !priority_parse(priority, &parcel->priority))
+        return fault_set(fault, "the priority is high, normal or low, not '%s'; nothing was sent", priority);
+    if (ttl && (!json_is_integer(ttl) || json_integer_value(ttl) < 0))
+        return fault_set(fault, "ttl_seconds is a whole number from 0; nothing was sent");
+    parcel->ttl_seconds = json_integer_value(ttl);
+    return true;
+}
+
+static void say(struct request *request, int exit, const char *key, const char *text,
+                const struct fault *fault)
+{
+    if (exit == EX_OK)
+        client_say(request->client, EX_OK, json_pack("{s:s}", key, text));
+    else
+        client_complain(request->client, exit, "%s", fault->text);
+}
+
+void answer_send(struct request *request)
+{
+    struct parcel_of_people parcel;
+    struct fault fault = {0};
+    OWNED char *id = NULL;
+    int exit = EX_DATAERR;
+    if (read_parcel(request, &parcel, &fault))
+        exit = post_send(request->supervisor->post, request->agent->name, parcel.text, parcel.ttl_seconds,
+                         parcel.priority, &id, &fault);
+    say(request, exit, "id", id, &fault);
+}
+
+/* A dead letter, by its id. */
+static void end_death(struct request *request, const char *done,
+                      int (*act)(struct post *, const char *, const char **, struct fault *))
+{
+    const char *id = request_text(request, "id"), *agent = "";
+    struct fault fault = {0};
+    if (!id) {
+        client_complain(request->client, EX_USAGE, "a dead letter is named by its id");
+        return;
+    }
+    int exit = act(request->supervisor->post, id, &agent, &fault);
+    OWNED char *said = memory_print("%s %s (%s)", id, done, agent);
+    say(request, exit, "said", said, &fault);
+}
+
+void answer_requeue(struct request *request)
+{
+    end_death(request, "is given a fresh life", post_requeue);
+}
+
+void answer_purge(struct request *request)
+{
+    end_death(request, "is removed", post_purge);
+}
