@@ -1,0 +1,332 @@
+/* The post office: time to live, dead letters, bounces, and what start makes of what a crash left. Promise 5 of
+ * contract section 9, and the table of post_start.c row by row. */
+#include "post_office.h"
+
+/* Expires within two seconds. */
+static struct envelope brief(const char *id, enum envelope_kind kind)
+{
+    struct envelope letter = office_letter(id, kind, "orion", "iris");
+    letter.created = clock_now() - 100;
+    letter.ttl_seconds = 102;
+    letter.status = "delivered";
+    return letter;
+}
+
+/* It lies with iris, and orion's archive knows it. */
+static void give(struct office *office, const struct envelope *letter, enum folder folder)
+{
+    office_put(office, "iris", folder, letter);
+    office_put(office, "orion", FOLDER_ARCHIVE, letter);
+}
+
+static void assert_bounced(struct office *office, const char *id, const char *reason)
+{
+    OWNED char *name = memory_print("%s-bounce", id);
+    struct envelope bounce = office_read(office, "orion", FOLDER_INBOX, name);
+    assert_int_equal(bounce.kind, KIND_BOUNCE);
+    assert_string_equal(bounce.from, "iris");
+    assert_string_equal(bounce.in_reply_to, id);
+    assert_int_equal(bounce.ttl_seconds, 0);
+    assert_non_null(strstr(bounce.reason, reason));
+    envelope_free(&bounce);
+}
+
+static void assert_on_time(const struct envelope *letter)
+{
+    int64_t late_ms = clock_now_ms() - (letter->created + letter->ttl_seconds) * 1000;
+    assert_in_range(late_ms, 0, 1000);
+}
+
+static void test_an_unread_envelope_is_a_dead_letter_within_a_second_of_its_time(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = brief("h1", KIND_HANDOFF), message = brief("m1", KIND_MESSAGE);
+    give(office, &letter, FOLDER_HANDOFFS);
+    give(office, &message, FOLDER_INBOX);
+    office_again(office);
+    UNTIL(office, office_said(office, "iris event expired h1: it was not read within 102 s"));
+    assert_on_time(&letter);
+    assert_status(office, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
+    assert_int_equal(mailbox_lies(office->data, "iris", "h1"), 1u << FOLDER_DEAD_LETTERS);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "m1"));
+    assert_bounced(office, "h1", "not read within 102 s");
+    UNTIL(office, office_said(office, "iris look and wake"));
+    assert_true(office_said(office, "orion look"));
+    assert_int_equal(post_room(office->post, "iris"), 1);
+}
+
+static void test_one_that_is_being_read_expires_no_more(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = brief("h1", KIND_HANDOFF), other = brief("h2", KIND_HANDOFF);
+    give(office, &letter, FOLDER_HANDOFFS);
+    give(office, &other, FOLDER_HANDOFFS);
+    office_again(office);
+    letter.status = "reading";
+    letter.attempts = 1;
+    office_put(office, "iris", FOLDER_HANDOFFS, &letter); /* nobody says so: its file does */
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h2"));
+    office_settle(office);
+    assert_status(office, "iris", FOLDER_HANDOFFS, "h1", "reading");
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h1"));
+}
+
+static void test_a_deferred_one_expires_at_its_sender_too(void **state)
+{
+    struct office *office = *state;
+    struct envelope first = office_letter("h0", KIND_HANDOFF, "orion", "iris"),
+                    letter = brief("h1", KIND_HANDOFF);
+    office_send(office, &first, "orion");
+    UNTIL(office, office_said(office, "orion verdict h0 delivered"));
+    letter.status = "pending";
+    office_send(office, &letter, "orion");
+    UNTIL(office, office_said(office, "orion verdict h1 expired: it was not read within 102 s") ||
+                      office_said(office, "orion verdict h1 delivered"));
+    assert_false(office_said(office, "orion verdict h1 delivered"));
+    assert_on_time(&letter);
+    assert_status(office, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
+    assert_bounced(office, "h1", "not read within");
+    office_again(office); /* the verdict was lost with everything else */
+    UNTIL(office, office_said(office, "orion verdict h1 expired"));
+}
+
+static void test_one_that_is_over_when_it_comes_is_never_delivered(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = office_letter("h1", KIND_HANDOFF, "orion", "iris");
+    letter.created -= 1000;
+    letter.ttl_seconds = 10;
+    office_send(office, &letter, "orion");
+    UNTIL(office, office_said(office, "orion verdict h1 expired: it was not read within 10 s"));
+    assert_false(office_said(office, "orion verdict h1 deferred"));
+    assert_status(office, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
+}
+
+static void test_a_thousand_that_expire_together_are_dead_within_a_second(void **state)
+{
+    struct office *office = *state;
+    int64_t created = clock_now() - 100;
+    for (int i = 0; i < 1000; i++) {
+        OWNED char *id = memory_print("h%04d", i);
+        struct envelope letter = brief(id, KIND_HANDOFF);
+        OWNED char *there = memory_print("%s/agents/iris/iac/handoffs", office->folder);
+        OWNED char *archive = memory_print("%s/agents/orion/iac/archive", office->folder);
+        OWNED char *file = memory_print("%s.md", id);
+        OWNED_FD int at = open(there, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        OWNED_FD int known = open(archive, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        OWNED_BUFFER struct buffer text = {0};
+        letter.created = created;
+        letter.ttl_seconds = 105;
+        envelope_print(&letter, &text);
+        assert_true(files_write(at, file, text.data, text.length, false, NULL));
+        assert_true(files_write(known, file, text.data, text.length, false, NULL));
+    }
+    office_again(office);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h0000"));
+    struct mailbox_names names;
+    UNTIL(office, (mailbox_list(office->data, "orion", FOLDER_INBOX, &names),
+                   post_depths(office->post, "iris", &(struct post_depths){0}),
+                   names.count == 1000 || (mailbox_names_free(&names), false)));
+    int64_t late_ms = clock_now_ms() - (created + 105) * 1000;
+    mailbox_names_free(&names);
+    print_message("a thousand expired together: the last one %lld ms late\n", (long long)late_ms);
+    assert_true(mailbox_list(office->data, "iris", FOLDER_HANDOFFS, &names));
+    assert_int_equal(names.count, 0);
+    mailbox_names_free(&names);
+}
+
+static void test_nobody_gets_a_bounce_for_what_it_never_sent(void **state)
+{
+    struct office *office = *state;
+    struct envelope forged = brief("h1", KIND_HANDOFF);
+    office_put(office, "iris", FOLDER_HANDOFFS, &forged); /* iris's worker wrote it itself */
+    office_again(office);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h1"));
+    office_settle(office);
+    assert_false(office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));
+}
+
+static void test_results_and_bounces_never_expire(void **state)
+{
+    struct office *office = *state;
+    struct envelope bounce = office_letter("b1", KIND_BOUNCE, "orion", "iris"),
+                    letter = brief("h1", KIND_HANDOFF);
+    give(office, &bounce, FOLDER_INBOX);
+    give(office, &letter, FOLDER_HANDOFFS);
+    office_again(office);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h1"));
+    assert_true(office_lies(office, "iris", FOLDER_INBOX, "b1"));
+}
+
+static void test_what_failed_at_its_receiver_is_told_to_its_sender_once(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = brief("h1", KIND_HANDOFF);
+    letter.ttl_seconds = 0;
+    give(office, &letter, FOLDER_HANDOFFS);
+    office_again(office);
+    letter.status = "failed";
+    letter.reason = "poison";
+    letter.finished = clock_now();
+    office_put(office, "iris", FOLDER_DEAD_LETTERS, &letter);
+    assert_true(mailbox_remove(office->data, "iris", FOLDER_HANDOFFS, "h1"));
+    post_settled(office->post, "iris", "h1", "failed", "0123abc");
+    UNTIL(office, office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));
+    assert_bounced(office, "h1", "poison");
+    office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, "h1-bounce"); /* it has read it */
+    office_again(office);
+    office_settle(office);
+    assert_false(office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));
+}
+
+/* --- the table of post_start.c --- */
+
+static void test_start_goes_on_with_one_that_was_taken_away(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = brief("h1", KIND_HANDOFF);
+    letter.ttl_seconds = 10;
+    give(office, &letter, FOLDER_DEAD_LETTERS); /* after (a) */
+    office_again(office);
+    UNTIL(office, office_said(office, "iris event expired h1: it was not read within 10 s"));
+    assert_status(office, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
+    assert_bounced(office, "h1", "not read within 10 s");
+}
+
+static void test_start_after_the_bounce_makes_no_second_one(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = brief("h1", KIND_HANDOFF),
+                    bounce = office_letter("h1-bounce", KIND_BOUNCE, "iris", "orion");
+    letter.ttl_seconds = 10;
+    give(office, &letter, FOLDER_DEAD_LETTERS);
+    office_put(office, "orion", FOLDER_ARCHIVE, &bounce); /* after (c), and it was read */
+    office_again(office);
+    UNTIL(office, office_said(office, "iris event expired h1: it was not read within 10 s"));
+    assert_status(office, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
+    assert_false(office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));
+}
+
+static void test_start_puts_back_what_its_worker_had_begun(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = brief("h1", KIND_HANDOFF), message = brief("m1", KIND_MESSAGE);
+    letter.status = message.status = "reading";
+    give(office, &letter, FOLDER_DEAD_LETTERS);
+    give(office, &message, FOLDER_DEAD_LETTERS);
+    office_again(office);
+    UNTIL(office, office_lies(office, "iris", FOLDER_HANDOFFS, "h1") &&
+                      office_lies(office, "iris", FOLDER_INBOX, "m1"));
+    assert_status(office, "iris", FOLDER_HANDOFFS, "h1", "reading");
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h1"));
+}
+
+static void test_start_says_delivered_again_and_fills_the_window_with_what_lies_there(void **state)
+{
+    struct office *office = *state;
+    struct envelope there = office_letter("h1", KIND_HANDOFF, "orion", "iris"),
+                    next = office_letter("h2", KIND_HANDOFF, "orion", "iris");
+    office_put(office, "orion", FOLDER_OUTBOX, &there);
+    office_put(office, "iris", FOLDER_HANDOFFS, &there);
+    next.status = "deferred";
+    office_put(office, "orion", FOLDER_OUTBOX, &next);
+    office_again(office);
+    UNTIL(office, office_said(office, "orion verdict h1 delivered"));
+    office_settle(office);
+    assert_false(office_lies(office, "iris", FOLDER_HANDOFFS, "h2"));
+    office_move(office, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
+    post_settled(office->post, "iris", "h1", "finished", "");
+    UNTIL(office, office_said(office, "orion verdict h2 delivered"));
+}
+
+static void test_what_was_deferred_keeps_its_place_over_a_restart(void **state)
+{
+    struct office *office = *state;
+    struct envelope full = office_letter("h0", KIND_HANDOFF, "orion", "iris");
+    office_put(office, "iris", FOLDER_HANDOFFS, &full);
+    for (int i = 1; i <= 5; i++) { /* more than the backlog of 2, as it was when they came */
+        OWNED char *id = memory_print("h%d", i);
+        struct envelope letter = office_letter(id, KIND_HANDOFF, "orion", "iris");
+        letter.status = i < 5 ? "deferred" : "pending";
+        office_put(office, "orion", FOLDER_OUTBOX, &letter);
+    }
+    office_again(office);
+    UNTIL(office, office_said(office, "orion verdict h5 refused: backpressure"));
+    struct post_pressure pressure;
+    post_pressure(office->post, "iris", &pressure);
+    assert_int_equal(pressure.deferred, 4);
+}
+
+static void test_a_cut_requeue_leaves_the_living_one(void **state)
+{
+    struct office *office = *state;
+    struct envelope dead = brief("h1", KIND_HANDOFF),
+                    live = office_letter("h1", KIND_HANDOFF, "orion", "iris");
+    dead.status = "expired";
+    dead.finished = clock_now() - 50;
+    live.status = "delivered";
+    give(office, &dead, FOLDER_DEAD_LETTERS);
+    office_put(office, "iris", FOLDER_HANDOFFS, &live);
+    office_again(office);
+    UNTIL(office, !office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h1"));
+    assert_status(office, "iris", FOLDER_HANDOFFS, "h1", "delivered");
+}
+
+static void test_unfinished_files_of_a_crash_are_removed(void **state)
+{
+    struct office *office = *state;
+    office_command("cd %s/agents/iris/iac && echo torn > inbox/.m1.md.post-1-1 && echo torn > "
+                   "dead-letter/.h1.md.post-1-2 && echo mine > inbox/.hidden.md",
+                   office->folder);
+    office_again(office);
+    office_settle(office);
+    office_command("cd %s/agents/iris/iac && test \"$(ls -A inbox dead-letter | grep post)\" = '' && "
+                   "test -e inbox/.hidden.md",
+                   office->folder);
+}
+
+static void test_a_task_expires_in_queue_md_while_its_agent_has_no_process(void **state)
+{
+    struct office *office = *state;
+    char created[CLOCK_TEXT];
+    clock_format(clock_now() - 10, created);
+    office_command("printf '## t1\\ntask: late\\ncreated: %s\\nttl_seconds: 12\\n\\n## t2\\ntask: never\\n' "
+                   "> %s/agents/iris/queue.md",
+                   created, office->folder);
+    post_worker_down(office->post, "iris");
+    int64_t due = clock_now() + 2;
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    assert_in_range(clock_now_ms() - (due - 1) * 1000, 0, 3000); /* due was said up to a second late */
+    assert_status(office, "iris", FOLDER_DEAD_LETTERS, "t1", "expired");
+    office_command("grep -q t1 %s/agents/iris/queue.md", office->folder); /* its worker takes it out */
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t2"));
+    office_command("rm %s/agents/iris/iac/dead-letter/t1.md", office->folder);
+    post_worker_starts(office->post, "iris"); /* from now on it is its worker's */
+    post_queue_changed(office->post, "iris");
+    office_settle(office);
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, office_setup, office_teardown)
+        TEST(test_an_unread_envelope_is_a_dead_letter_within_a_second_of_its_time),
+        TEST(test_one_that_is_being_read_expires_no_more),
+        TEST(test_a_deferred_one_expires_at_its_sender_too),
+        TEST(test_one_that_is_over_when_it_comes_is_never_delivered),
+        TEST(test_a_thousand_that_expire_together_are_dead_within_a_second),
+        TEST(test_nobody_gets_a_bounce_for_what_it_never_sent),
+        TEST(test_results_and_bounces_never_expire),
+        TEST(test_what_failed_at_its_receiver_is_told_to_its_sender_once),
+        TEST(test_start_goes_on_with_one_that_was_taken_away),
+        TEST(test_start_after_the_bounce_makes_no_second_one),
+        TEST(test_start_puts_back_what_its_worker_had_begun),
+        TEST(test_start_says_delivered_again_and_fills_the_window_with_what_lies_there),
+        TEST(test_what_was_deferred_keeps_its_place_over_a_restart),
+        TEST(test_a_cut_requeue_leaves_the_living_one),
+        TEST(test_unfinished_files_of_a_crash_are_removed),
+        TEST(test_a_task_expires_in_queue_md_while_its_agent_has_no_process),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
