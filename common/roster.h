@@ -91,6 +91,13 @@ const struct roster_agent *roster_find(const struct roster *roster, const char *
 const char *class_name(enum throughput_class throughput_class); /* "slow" … */
 bool class_parse(const char *text, enum throughput_class *throughput_class);
 
+/* One agent's definition as agents.yaml has it, for people: a list's item, its "- " behind `indent` blanks, or a
+ * mapping on one line for a list in brackets. whole: every key is there, whatever `defaults:` may say where it will
+ * stand; else only what isn't as it is by itself. */
+enum roster_form { ROSTER_ITEM, ROSTER_FLOW };
+void roster_write(const struct roster_agent *agent, enum roster_form form, unsigned indent, bool whole,
+                  struct buffer *out);
+
 /* One agent's definition as text for another process of ours, and back; the caller frees the copy with
  * roster_agent_free. The place in agents.yaml is no part of it (line is 0 in the copy): two definitions are the same when their texts are. */
 void roster_encode(const struct roster_agent *agent, struct buffer *out);

@@ -3,10 +3,10 @@
 #
 # Installed as /usr/share/bash-completion/completions/agentos; `source` does too. A test holds it against `agentos --help`.
 
-_agentos_verbs="run check doctor demo verify status task cancel send handoffs messages dead-letters show requeue purge locks queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback events exec"
+_agentos_verbs="run check doctor demo verify status task cancel send handoffs messages dead-letters show requeue purge locks queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback export import events exec"
 
 # Those whose first word is an agent's name.
-_agentos_of_agents=" status task cancel send handoffs messages dead-letters start stop restart kill pause resume skills rewards goals reflections log rollback exec "
+_agentos_of_agents=" status task cancel send handoffs messages dead-letters start stop restart kill pause resume skills rewards goals reflections log rollback export exec "
 
 _agentos_options() {
     case $1 in

@@ -1,8 +1,10 @@
 #include "supervisor/cli/reach.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/deflate.h"
 #include "common/memory.h"
@@ -16,6 +18,7 @@ struct reach {
     git_repository *repository;
     git_odb *odb; /* owned */
     int git;      /* its folder */
+    bool foreign;
     const char *where;
     struct buffer *findings;
     size_t bad;
@@ -90,6 +93,28 @@ static void follow_commit(struct reach *reach, const struct step *step)
     git_commit_free(commit);
 }
 
+static void follow_tag(struct reach *reach, const struct step *step)
+{
+    git_tag *tag = NULL;
+    if (git_tag_lookup(&tag, reach->repository, &step->oid) != 0) {
+        find(reach, step, "is no valid tag");
+        return;
+    }
+    add_step(reach, git_tag_target_id(tag), git_tag_target_type(tag));
+    git_tag_free(tag);
+}
+
+/* What may become a file or a folder on our disk. */
+static bool is_harmless(const git_tree_entry *entry)
+{
+    const char *name = git_tree_entry_name(entry);
+    git_filemode_t mode = git_tree_entry_filemode_raw(entry);
+    bool kind =
+        mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE || mode == GIT_FILEMODE_TREE;
+    return kind && name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+           strchr(name, '/') == NULL && strcasecmp(name, ".git") != 0 && strlen(name) <= NAME_MAX;
+}
+
 static void follow_tree(struct reach *reach, const struct step *step)
 {
     git_tree *tree = NULL;
@@ -99,6 +124,10 @@ static void follow_tree(struct reach *reach, const struct step *step)
     }
     for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
         const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
+        if (reach->foreign && !is_harmless(entry)) {
+            find(reach, step, "holds a link, a submodule or a name that no agent's tree may have");
+            continue;
+        }
         if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT) { /* a submodule's commit lies elsewhere */
             add_step(reach, git_tree_entry_id(entry), git_tree_entry_type(entry));
         }
@@ -110,9 +139,16 @@ static void follow_tree(struct reach *reach, const struct step *step)
 static void look(struct reach *reach, const struct step *step)
 {
     git_odb_object *object = NULL;
+    git_object_t type;
+    size_t length;
     char hex[GIT_OID_HEXSZ + 1];
     if (!deflate_object_whole(reach->git, git_oid_tostr(hex, sizeof hex, &step->oid))) {
         find(reach, step, "is cut short");
+        return;
+    }
+    if (reach->foreign && git_odb_read_header(&length, &type, reach->odb, &step->oid) == 0 &&
+        length > REACH_OBJECT_MAX) {
+        find(reach, step, "is larger than 64 MiB");
         return;
     }
     int got = git_odb_read(&object, reach->odb, &step->oid);
@@ -128,20 +164,35 @@ static void look(struct reach *reach, const struct step *step)
         follow_commit(reach, step);
     } else if (kind == GIT_OBJECT_TREE) {
         follow_tree(reach, step);
+    } else if (kind == GIT_OBJECT_TAG) {
+        follow_tag(reach, step);
     }
 }
 
-size_t reach_check(git_repository *repository, const char *where, struct buffer *findings)
+/* A ref may name anything; one that leads nowhere is looked for as a commit. */
+static git_object_t kind_of(const struct reach *reach, const git_oid *oid)
+{
+    size_t length;
+    git_object_t kind;
+    char hex[GIT_OID_HEXSZ + 1];
+    bool known = deflate_object_whole(reach->git, git_oid_tostr(hex, sizeof hex, oid)) &&
+                 git_odb_read_header(&length, &kind, reach->odb, oid) == 0;
+    return known ? kind : GIT_OBJECT_COMMIT;
+}
+
+size_t reach_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
+                        const char *where, struct buffer *findings)
 {
     OWNED_FD int git = open(git_repository_path(repository), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct reach reach = {.repository = repository, .git = git, .where = where, .findings = findings};
-    git_oid head;
-    if (git_reference_name_to_id(&head, repository, "HEAD") != 0 ||
-        git_repository_odb(&reach.odb, repository) != 0) {
-        buffer_print(findings, "%s: HEAD leads to no commit\n", where);
+    struct reach reach = {
+        .repository = repository, .git = git, .foreign = foreign, .where = where, .findings = findings};
+    if (git_repository_odb(&reach.odb, repository) != 0) {
+        buffer_print(findings, "%s: its objects cannot be read\n", where);
         return 0;
     }
-    add_step(&reach, &head, GIT_OBJECT_COMMIT);
+    for (size_t i = 0; i < count; i++) {
+        add_step(&reach, &tips[i], kind_of(&reach, &tips[i]));
+    }
     while (reach.step_count > 0) {
         struct step step = reach.steps[--reach.step_count];
         look(&reach, &step);
@@ -155,4 +206,14 @@ size_t reach_check(git_repository *repository, const char *where, struct buffer 
     free(reach.steps);
     free(reach.seen);
     return looked;
+}
+
+size_t reach_check(git_repository *repository, const char *where, struct buffer *findings)
+{
+    git_oid head;
+    if (git_reference_name_to_id(&head, repository, "HEAD") != 0) {
+        buffer_print(findings, "%s: HEAD leads to no commit\n", where);
+        return 0;
+    }
+    return reach_check_from(repository, &head, 1, false, where, findings);
 }

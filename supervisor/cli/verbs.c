@@ -61,6 +61,20 @@ static const char SHOW_DETAILS[] =
     "Every hand that it went through, with times and commits; where its copies lie; what answers it, and "
     "what\nelse came of the same trace; its text.\n";
 
+static const char EXPORT_DETAILS[] =
+    "FILE is a git bundle (`git clone FILE` takes the history out of it) with the agent's definition and its "
+    "files as\nthey are now: what is pending in queue.md and iac/ too, what people have not committed, and "
+    "answers that left the\ngit tree. Not in it: .agentos/ (made anew), .git's configuration and hooks, "
+    "links "
+    "and other files that are none,\nand no key: agents have none. Works while the agent runs and when "
+    "nothing "
+    "does. A FILE that is there stays: 73.\n";
+static const char IMPORT_DETAILS[] =
+    "Makes DATA_DIR/agents/NAME and puts its definition at the end of the agents of agents.yaml, whose other "
+    "lines stay\nas they are; a running supervisor starts it at once. What was pending is done here too, so "
+    "stop the agent that was\nexported if it is not to be done twice. A FILE that is damaged or was made to "
+    "harm changes nothing (65), and so does\na name that is taken, in agents.yaml or as a folder (73).\n";
+
 static const struct verb VERBS[] = {
     {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS, 0, 0, verb_run,
      "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
@@ -115,6 +129,9 @@ static const struct verb VERBS[] = {
      verb_log, NULL},
     {"rollback", "AGENT COMMIT", "undo what was learned since COMMIT, by a new commit", ALWAYS, 2, 2,
      verb_rollback, ROLLBACK_DETAILS},
+    {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS, 2, 2, verb_export,
+     EXPORT_DETAILS},
+    {"import", "FILE", "an agent out of a file that export made", ALWAYS, 1, 1, verb_import, IMPORT_DETAILS},
     {"events", "", "follow what happens, live", ALWAYS | WITH(JSON), 0, 0, verb_events, EVENTS_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
@@ -154,13 +171,13 @@ void verbs_help(struct buffer *out)
         buffer_print(out, "  %-24s %s\n", call, VERBS[i].summary);
     }
     buffer_text(
-        out,
-        "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
-        "run, check, doctor, demo, verify and exec work by themselves; every other verb asks the supervisor\n"
-        "that runs on the same data directory.\n\n"
-        "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
-        "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
-        "78 bad configuration.\n\nEnvironment:\n");
+        out, "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
+             "run, check, doctor, demo, verify, export, import and exec work by themselves; every other verb "
+             "asks the supervisor\n"
+             "that runs on the same data directory.\n\n"
+             "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
+             "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
+             "78 bad configuration.\n\nEnvironment:\n");
     settings_help(out);
 }
 

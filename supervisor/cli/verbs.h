@@ -27,6 +27,8 @@ int verb_check(struct invocation *invocation);
 int verb_demo(struct invocation *invocation);
 int verb_doctor(struct invocation *invocation);
 int verb_exec(struct invocation *invocation);
+int verb_export(struct invocation *invocation);
+int verb_import(struct invocation *invocation);
 int verb_verify(struct invocation *invocation);
 /* ---- */
 int verb_status(struct invocation *invocation);

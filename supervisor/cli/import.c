@@ -1,0 +1,278 @@
+/* `agentos import`: an agent out of a file that `agentos export` made, here or elsewhere.
+ *
+ * In this order, under a lock that one import at a time holds:
+ *   1. agents/.import-XXXXXX  unpacked there, checked, flushed (unpack.c)
+ *   2. agents/NAME            by a rename that replaces nothing
+ *   3. agents.yaml            with the definition behind the others, by rename
+ *   4. the mark goes          .agentos/import, which says whose folder this is
+ * Ended before 2: the next import removes what lies there. Before 3: the folder stands whole, nobody runs it, and the
+ * same import again goes on from there, known by the mark. Before 4: all is done; the mark means nothing any more. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/gitbundle.h"
+#include "common/memory.h"
+#include "common/roster.h"
+#include "common/tree.h"
+#include "supervisor/cli/client.h"
+#include "supervisor/cli/definition.h"
+#include "supervisor/cli/parcel.h"
+#include "supervisor/cli/screen.h"
+#include "supervisor/cli/unpack.h"
+#include "supervisor/cli/verbs.h"
+
+#define SCRATCH "agents/.import-"
+#define MARK    TREE_NOTES "/import"
+
+enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 50 * 1000 * 1000, HEAD_DIGITS = 7 };
+
+struct import {
+    const char *data_dir, *file;
+    int agents; /* DATA_DIR/agents, locked; -1: not yet */
+    int input;  /* the file */
+    struct gitbundle bundle;
+    char *scratch; /* absolute; NULL: none */
+    struct definition definition;
+    struct fault fault;
+};
+
+/* --- the file --- */
+
+static int open_file(struct import *import)
+{
+    struct stat status;
+    import->input = open(import->file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (import->input < 0) {
+        fault_errno(&import->fault, "it cannot be opened");
+        return errno == ENOENT ? EX_NOINPUT : EX_NOPERM;
+    }
+    if (fstat(import->input, &status) != 0 || !S_ISREG(status.st_mode)) {
+        fault_set(&import->fault, "it is no regular file");
+        return EX_DATAERR;
+    }
+    if ((uint64_t)status.st_size > UNPACK_PACK_MAX) {
+        fault_set(&import->fault, "it is larger than 2 GiB");
+        return EX_DATAERR;
+    }
+    OWNED char *head = memory_new(GITBUNDLE_HEADER_MAX, 1);
+    ssize_t got = pread(import->input, head, GITBUNDLE_HEADER_MAX, 0);
+    if (got < 0) {
+        fault_errno(&import->fault, "it cannot be read");
+        return EX_IOERR;
+    }
+    return gitbundle_parse(&import->bundle, head, (size_t)got, &import->fault) ? EX_OK : EX_DATAERR;
+}
+
+/* --- the data directory --- */
+
+static void remove_folder(char *path)
+{
+    char *const paths[] = {path, NULL};
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+    for (FTSENT *entry; walk && (entry = fts_read(walk)) != NULL;)
+        if (entry->fts_info != FTS_D)
+            (void)remove(entry->fts_accpath);
+    if (walk)
+        fts_close(walk);
+}
+
+/* Nobody else imports now, so what lies there is of one that was ended. */
+static void sweep(struct import *import)
+{
+    int copy = openat(import->agents, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
+    const char *name = strrchr(SCRATCH, '/') + 1;
+    for (const struct dirent *entry; stream && (entry = readdir(stream)) != NULL;)
+        if (strncmp(entry->d_name, name, strlen(name)) == 0) {
+            OWNED char *path = memory_print("%s/agents/%s", import->data_dir, entry->d_name);
+            remove_folder(path);
+        }
+    if (stream)
+        closedir(stream);
+}
+
+static int take_lock(struct import *import)
+{
+    OWNED_FD int data = files_open_path(import->data_dir, &import->fault);
+    if (data < 0)
+        return EX_NOINPUT;
+    import->agents = files_open_folder(data, "agents", true, &import->fault);
+    if (import->agents < 0)
+        return EX_CANTCREAT;
+    for (int tries = 0; flock(import->agents, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            fault_errno(&import->fault, "%s/agents cannot be locked", import->data_dir);
+            return EX_CANTCREAT;
+        }
+        if (tries >= LOCK_TRIES) {
+            fault_set(&import->fault, "another import is under way; try again");
+            return EX_TEMPFAIL;
+        }
+        (void)nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
+    }
+    sweep(import);
+    return EX_OK;
+}
+
+static int make_scratch(struct import *import)
+{
+    import->scratch = memory_print("%s/" SCRATCH "XXXXXX", import->data_dir);
+    if (mkdtemp(import->scratch))
+        return chmod(import->scratch, 0755) == 0 ? EX_OK : EX_CANTCREAT;
+    fault_errno(&import->fault, "%s/agents cannot be written to", import->data_dir);
+    free(import->scratch);
+    import->scratch = NULL;
+    return EX_CANTCREAT;
+}
+
+/* --- putting it in place --- */
+
+/* What root unpacks belongs to whom the other agents belong to: else that one's supervisor could not write it. */
+static int give_away(struct import *import)
+{
+    struct stat owner;
+    char *const paths[] = {import->scratch, NULL};
+    if (geteuid() != 0 || fstat(import->agents, &owner) != 0 || owner.st_uid == 0)
+        return EX_OK;
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    bool good = walk != NULL;
+    for (FTSENT *entry; good && (entry = fts_read(walk)) != NULL;)
+        good = entry->fts_info == FTS_D || lchown(entry->fts_accpath, owner.st_uid, owner.st_gid) == 0;
+    if (!good)
+        fault_errno(&import->fault, "its files cannot be given to the owner of %s/agents", import->data_dir);
+    if (walk)
+        fts_close(walk);
+    return good ? EX_OK : EX_CANTCREAT;
+}
+
+static const char *mark_of(const struct import *import)
+{
+    return gitbundle_find(&import->bundle, PARCEL_REF)->id;
+}
+
+/* A folder of this name that this very import left, before agents.yaml had its agent. */
+static bool is_ours(const struct import *import)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    OWNED char *path = memory_print("%s/" MARK, import->definition.agent->name);
+    return files_read(import->agents, path, 64, &text, &length, NULL, NULL) == 1 &&
+           strcmp(text, mark_of(import)) == 0;
+}
+
+static int put_in_place(struct import *import)
+{
+    const char *name = import->definition.agent->name, *id = mark_of(import);
+    OWNED_FD int folder = files_open_path(import->scratch, &import->fault);
+    if (folder < 0 || !files_write(folder, MARK, id, strlen(id), true, &import->fault))
+        return EX_IOERR;
+    int status = give_away(import);
+    if (status != EX_OK)
+        return status;
+    const char *scratch = strrchr(import->scratch, '/') + 1;
+    if (renameat2(import->agents, scratch, import->agents, name, RENAME_NOREPLACE) != 0) {
+        bool there = errno == EEXIST || errno == ENOTEMPTY;
+        if (there && is_ours(import))
+            return EX_OK;
+        if (there)
+            fault_set(&import->fault, "%s/agents/%s is there already", import->data_dir, name);
+        else
+            fault_errno(&import->fault, "it cannot be put to %s/agents/%s", import->data_dir, name);
+        return EX_CANTCREAT;
+    }
+    free(import->scratch);
+    import->scratch = NULL;
+    if (fsync(import->agents) == 0)
+        return EX_OK;
+    fault_errno(&import->fault, "%s/agents cannot be flushed", import->data_dir);
+    return EX_IOERR;
+}
+
+static void remove_mark(struct import *import)
+{
+    OWNED char *path = memory_print("%s/" MARK, import->definition.agent->name);
+    (void)unlinkat(import->agents, path, 0);
+}
+
+/* --- telling --- */
+
+static int tell_supervisor(const struct invocation *invocation)
+{
+    int status = EX_OK;
+    if (!client_reaches(invocation))
+        return EX_OK;
+    json_t *answer = client_call(invocation, json_pack("{s:s}", "verb", "reload"), CLIENT_PATIENCE, &status);
+    const char *said = json_string_value(json_object_get(answer, "said"));
+    if (said && *said) {
+        OWNED char *clean = screen_clean(said, 1);
+        fputs(clean, stdout);
+        putchar('\n');
+    }
+    json_decref(answer);
+    return status;
+}
+
+static void tell(const struct import *import)
+{
+    OWNED char *notes = screen_clean(import->definition.notes.data ? import->definition.notes.data : "", 1);
+    printf("%s: imported at %.*s; its definition stands at the end of the agents in agents.yaml\n",
+           import->definition.agent->name, HEAD_DIGITS, gitbundle_find(&import->bundle, "HEAD")->id);
+    fputs(notes, stdout);
+}
+
+/* --- --- */
+
+static int run(struct import *import)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    int status = open_file(import);
+    status = status ? status : take_lock(import);
+    status = status ? status : make_scratch(import);
+    status = status ? status
+                    : unpack_bundle(import->scratch, import->input, &import->bundle, &text, &import->fault);
+    status = status ? status
+                    : definition_read(&import->definition, import->data_dir, text.data, text.length,
+                                      &import->fault);
+    status = status ? status : put_in_place(import);
+    status = status ? status : definition_add(&import->definition, &import->fault);
+    if (status == EX_OK)
+        remove_mark(import);
+    return status;
+}
+
+int verb_import(struct invocation *invocation)
+{
+    struct import import = {
+        .data_dir = invocation->data_dir, .file = invocation->words[0], .agents = -1, .input = -1};
+    int status = run(&import);
+    if (import.scratch)
+        remove_folder(import.scratch);
+    if (status == EX_OK) {
+        tell(&import);
+        status = tell_supervisor(invocation);
+    } else {
+        OWNED char *file = screen_clean(import.file, 0);
+        OWNED char *why = screen_clean(import.fault.text, 1);
+        screen_complain("%s was not imported: %s", file, why);
+    }
+    definition_free(&import.definition);
+    gitbundle_free(&import.bundle);
+    free(import.scratch);
+    if (import.input >= 0)
+        close(import.input);
+    if (import.agents >= 0)
+        close(import.agents);
+    return screen_end(status);
+}

@@ -1,0 +1,11 @@
+/* What stands in an exported agent's bundle beside its history: where export puts it and import finds it. */
+#ifndef AGENTOS_CLI_PARCEL_H
+#define AGENTOS_CLI_PARCEL_H
+
+#define PARCEL_REF        "refs/agentos/export" /* a commit behind HEAD, with: */
+#define PARCEL_DEFINITION "definition.yaml"     /* the agent's item of agents.yaml, whole */
+#define PARCEL_FILES      "tree"                /* its files as they were */
+
+enum { PARCEL_DEFINITION_MAX = 1024 * 1024 };
+
+#endif
