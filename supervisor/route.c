@@ -60,7 +60,7 @@ static bool is_addressed_as_its_kind(const struct case_of *it)
     const struct envelope *envelope = it->envelope;
     bool to_queue = route_queue(envelope) != NULL, to_segment = route_segment(envelope) != NULL;
     return (to_queue == (envelope->kind == KIND_ITEM) && to_segment == (envelope->kind == KIND_SEGMENT)) ||
-           fault_set(it->why, "a %s cannot go to %s", envelope_kind_name(envelope->kind), envelope->to);
+           fault_set(it->why, "%s takes no %s", envelope->to, envelope_kind_name(envelope->kind));
 }
 
 static bool has_a_receiver(const struct case_of *it)

@@ -143,7 +143,7 @@ static void test_what_may_not_travel_is_refused_with_its_reason(void **state)
     letter = office_letter("a5", KIND_SEGMENT, "orion", "segment:glossary");
     refused(office, letter, "there are no segments here");
     letter = office_letter("a6", KIND_HANDOFF, "orion", "queue:reviews");
-    refused(office, letter, "a handoff cannot go to queue:reviews");
+    refused(office, letter, "queue:reviews takes no handoff");
     letter = office_letter("a7", KIND_MESSAGE, "orion", "operator");
     refused(office, letter, "there is no agent 'operator'");
     assert_false(office_lies(office, "iris", FOLDER_HANDOFFS, "a2"));
