@@ -47,10 +47,24 @@ static char *detail_of(const struct agent *agent)
     return memory_print("waiting: %s (until %s)", agent->doing, clock_format(agent->doing_until, until));
 }
 
+static void add_watchdog(json_t *problems, const struct agent *agent)
+{
+    unsigned long long streak = agent->figures.negative_streak;
+    if (!agent->life.paused || !agent->definition->watchdog.pause ||
+        streak < (uint64_t)agent->definition->watchdog.negative_streak)
+        return;
+    OWNED char *line =
+        memory_print("paused by its watchdog, the last %llu tasks failed (reward -1); `agentos "
+                     "resume %s` lets it go on",
+                     streak, agent->name);
+    add_lines(problems, line);
+}
+
 static json_t *problems_of(const struct agent *agent, const char *detail)
 {
     json_t *problems = json_array();
     add_lines(problems, agent->trouble);
+    add_watchdog(problems, agent);
     if (agent->life.state == STATE_WAITING)
         add_lines(problems, detail);
     add_lines(problems, agent->problems);

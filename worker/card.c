@@ -23,7 +23,7 @@ void card_print(const struct roster_agent *agent, enum throughput_class throughp
     buffer_print(out, "tasks_done: %" PRIu64 "\n", figures->tasks_done);
     if (figures->last_task && *figures->last_task)
         yaml_write_text(out, "last_task", figures->last_task);
-    buffer_print(out, "negative_streak: %d\n", learning ? learning_negative_streak(learning) : 0);
+    buffer_print(out, "negative_streak: %" PRIu64 "\n", figures->negative_streak);
     buffer_text(out, "budget:\n  day: ");
     yaml_write_scalar(out, figures->day ? figures->day : "");
     buffer_print(out, "\n  tokens_today: %" PRIu64 "\n  tokens_per_day: %" PRId64 "\n", figures->tokens_today,

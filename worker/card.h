@@ -8,7 +8,7 @@
 
 struct card_figures {
     const char *state; /* "idle", "working" … as of this writing */
-    uint64_t tasks_done, tokens_today;
+    uint64_t tasks_done, tokens_today, negative_streak;
     const char *day; /* "2026-04-29", of tokens_today */
     const char *last_task;
 };

@@ -10,7 +10,7 @@
 #include "common/utf8.h"
 #include "worker/worker.h"
 
-enum { LOGGED_ANSWER_MAX = 16 * 1024, TIDY_AFTER_MS = 1000 };
+enum { LOGGED_ANSWER_MAX = 16 * 1024, TIDY_AFTER_MS = 1000, WATCHDOG_MS = 500 };
 
 /* What the reply sends goes into the outbox, in the same commit; the post office takes it from there. */
 static void add_envelopes(struct worker *worker, const struct reply *reply, int64_t now,
@@ -127,6 +127,7 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
     log_info("agent", worker->name, "Response:\n%.*s%s", (int)shown, reply->answer,
              reply->answer[shown] ? "\n… (the whole answer is in outputs/)" : "");
     report_count_tokens(worker, worker->answer.tokens_in + worker->answer.tokens_out, now);
+    worker->negative_streak = report_negative_streak(worker, 1);
     free(worker->last_task);
     worker->last_task = memory_text(worker->task.id);
     if (!queue_take(worker->queue, worker->task.id, worker->task.hash, &fault))
@@ -142,6 +143,16 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
         worker->tidy_at_ms = soon + TIDY_AFTER_MS;
     if (worker->figures_at_ms == 0)
         worker->figures_at_ms = soon + 100;
+}
+
+/* The supervisor counts failures too, and its order to pause shall come before another task is begun. */
+static void await_watchdog(struct worker *worker)
+{
+    const struct roster_agent *agent = worker->start->agent;
+    if (!agent->watchdog.pause || worker->negative_streak < (uint64_t)agent->watchdog.negative_streak)
+        return;
+    report_figures(worker);
+    worker->wait_until_ms = clock_monotonic_ms() + WATCHDOG_MS;
 }
 
 void cycle_finish(struct worker *worker)
@@ -161,6 +172,7 @@ void cycle_finish(struct worker *worker)
             report_problems(worker);
         }
         worker->wait_until_ms = worker->wait_delay_ms = 0;
+        await_watchdog(worker);
         cycle_forget(worker);
         history_tidy(worker->history, true);
         outputs_tidy(worker);

@@ -62,7 +62,7 @@ void report_figures(struct worker *worker)
     worker_say(worker, MESSAGE_FIGURES, (uint64_t)queue_depth(worker->queue),
                count_letters(worker, TREE_INBOX), count_letters(worker, TREE_HANDOFFS),
                count_letters(worker, TREE_OUTBOX), count_letters(worker, TREE_DEAD_LETTERS),
-               (uint64_t)learning_negative_streak(worker->learning), history_tasks_done(worker->history),
+               report_negative_streak(worker, 0), history_tasks_done(worker->history),
                today ? worker->tokens_today : UINT64_C(0));
 }
 
@@ -117,7 +117,15 @@ void report_queue(struct worker *worker, const char *fault)
     report_problems(worker);
 }
 
-/* --- tokens of today and the last task, kept in the card --- */
+/* --- tokens of today, the run of failures and the last task, kept in the card --- */
+
+/* A list that is full of failures doesn't show how long the run is. */
+uint64_t report_negative_streak(const struct worker *worker, unsigned more)
+{
+    uint64_t listed = (uint64_t)learning_negative_streak(worker->learning);
+    uint64_t counted = worker->negative_streak + more;
+    return listed < REWARDS_MAX || counted < listed ? listed : counted;
+}
 
 void report_tokens_load(struct worker *worker)
 {
@@ -134,6 +142,9 @@ void report_tokens_load(struct worker *worker)
         strlcpy(worker->day, day->text, sizeof worker->day);
         worker->tokens_today = (uint64_t)count;
     }
+    const struct yaml_node *streak = card ? yaml_get(card, "negative_streak") : NULL;
+    if (streak && yaml_integer(streak, &count) && count >= 0)
+        worker->negative_streak = (uint64_t)count;
     const struct yaml_node *last = card ? yaml_get(card, "last_task") : NULL;
     if (last && last->text && !worker->last_task)
         worker->last_task = memory_text(last->text);
@@ -163,6 +174,7 @@ void report_card(const struct worker *worker, uint64_t tokens, int64_t now, stru
         .state = "idle",
         .tasks_done = history_tasks_done(worker->history) + (worker->task.id != NULL),
         .tokens_today = tokens_with(worker, tokens, today),
+        .negative_streak = report_negative_streak(worker, worker->task.id != NULL),
         .day = today,
         .last_task = worker->task.id ? worker->task.id : worker->last_task,
     };

@@ -79,6 +79,7 @@ struct worker {
     char *activity_detail; /* as it was said */
     char day[16];          /* of tokens_today, "2026-04-29" */
     uint64_t tokens_today;
+    uint64_t negative_streak; /* as of the last commit */
     char *last_task;
     unsigned outputs_unknown;        /* so many more tasks until the tracked answers are counted again */
     struct buffer tree_problems;     /* found when the tree was opened and bootstrapped */
@@ -136,6 +137,8 @@ void report_queue(struct worker *worker,
                   const char *fault);           /* malformed blocks, or why the file can't be read */
 void report_tokens_load(struct worker *worker); /* from the card, at start */
 void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now);
+/* The run of failures, also where it is longer than rewards.md; more: tasks that were added since the last commit. */
+uint64_t report_negative_streak(const struct worker *worker, unsigned more);
 /* The card as it is after the task in hand (if there is one), which took so many tokens. */
 void report_card(const struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out);
 
