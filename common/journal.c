@@ -54,6 +54,15 @@ void journal_boot_is(const char *id)
     memcpy(this_boot, id, strnlen(id, BOOT_ID - 1));
 }
 
+void journal_learn_boot(void)
+{
+    char id[64] = "";
+    OWNED_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, id, sizeof id - 1) : 0;
+    id[n > 0 ? n : 0] = '\0';
+    journal_boot_is(id);
+}
+
 /* Tells a torn record from a whole one; no defence against intent. Eight bytes a step. */
 static uint64_t sum_of(uint64_t sum, const void *bytes, size_t length)
 {

@@ -27,6 +27,7 @@ struct journal;
  * most 36 characters are kept. Told once before the sandbox closes /proc. Never told, or "": every open counts as
  * one after a power cut, which is slower but always right. */
 void journal_boot_is(const char *id);
+void journal_learn_boot(void); /* the same, read from there */
 
 /* tree: the agent's tree; .agentos must be there. One process at a time: waits up to 2 s for a former one to end.
  * NULL and fault. A damaged journal is set aside (.agentos/journal.damaged-TIME), told by *damage (caller frees),

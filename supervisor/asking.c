@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/memory.h"
+#include "supervisor/commons.h"
 #include "supervisor/spending.h"
 #include "supervisor/supervisor.h"
 
@@ -37,8 +38,11 @@ void supervisor_begin_asking(struct supervisor *supervisor)
 {
     static const struct relay_budget budget = {.reserve = reserve, .settle = settle, .keep = keep};
     supervisor->spending = spending_open(supervisor);
-    supervisor->relay = relay_new(&(struct relay_owner){
-        .to_gateway = to_gateway, .to_worker = to_worker, .context = supervisor, .budget = &budget});
+    supervisor->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
+                                                        .to_worker = to_worker,
+                                                        .surroundings = commons_surroundings,
+                                                        .context = supervisor,
+                                                        .budget = &budget});
     supervisor->audit_program = memory_print("%s/agentos-audit", supervisor->options->programs);
     supervisor->audits = audits_new(&(struct audits_owner){.loop = supervisor->loop,
                                                            .program = supervisor->audit_program,

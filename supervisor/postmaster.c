@@ -31,6 +31,7 @@ static void look(void *subject, bool wake)
     X("envelope_finished", LOG_LEVEL_INFO, "is finished")                                                    \
     X("envelope_read", LOG_LEVEL_INFO, "was read")                                                           \
     X("envelope_failed", LOG_LEVEL_WARN, "has failed")                                                       \
+    X("envelope_given_back", LOG_LEVEL_WARN, "waits in its queue again")                                     \
     X("envelope_set_aside", LOG_LEVEL_WARN, "is no envelope and is set aside")                               \
     X("envelope_removed", LOG_LEVEL_WARN, "was removed by hand")                                             \
     X("envelope_requeued", LOG_LEVEL_INFO, "lives again")                                                    \

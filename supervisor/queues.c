@@ -65,12 +65,25 @@ struct work_queue *queues_find(const struct queues *queues, const char *name)
     return NULL;
 }
 
+/* Where it stands among the items, which are in the order of their ids, or would stand. */
+static size_t place_of(const struct work_queue *queue, const char *id)
+{
+    size_t from = 0, to = queue->count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (strcmp(queue->items[middle]->envelope.id, id) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
 struct item *queue_find(const struct work_queue *queue, const char *id)
 {
-    for (size_t i = 0; i < queue->count; i++)
-        if (strcmp(queue->items[i]->envelope.id, id) == 0)
-            return queue->items[i];
-    return NULL;
+    size_t place = place_of(queue, id);
+    bool found = place < queue->count && strcmp(queue->items[place]->envelope.id, id) == 0;
+    return found ? queue->items[place] : NULL;
 }
 
 void item_set_envelope(struct item *item, const struct envelope *envelope)
@@ -121,7 +134,10 @@ struct item *queue_insert(struct work_queue *queue, const struct envelope *envel
     item_set_envelope(item, envelope);
     item_set_state(item, ITEM_WAITS);
     queue->items = memory_grow(queue->items, queue->count + 1, sizeof *queue->items);
-    queue->items[queue->count++] = item;
+    size_t place = place_of(queue, envelope->id);
+    memmove(&queue->items[place + 1], &queue->items[place], (queue->count - place) * sizeof *queue->items);
+    queue->items[place] = item;
+    queue->count++;
     queue->queues->operations->timer(queue->queues->context, 0);
     return item;
 }
@@ -129,11 +145,9 @@ struct item *queue_insert(struct work_queue *queue, const struct envelope *envel
 static void forget(struct item *item)
 {
     struct work_queue *queue = item->queue;
-    for (size_t i = 0; i < queue->count; i++)
-        if (queue->items[i] == item) {
-            queue->items[i] = queue->items[--queue->count];
-            break;
-        }
+    size_t place = place_of(queue, item->envelope.id);
+    queue->count--;
+    memmove(&queue->items[place], &queue->items[place + 1], (queue->count - place) * sizeof *queue->items);
     free_item(item);
 }
 

@@ -76,6 +76,8 @@ void queues_room(struct queues *queues);
 void queues_turn(struct queues *queues);
 void queues_scan(struct queues *queues); /* what people did in the folders */
 
+/* Calls visit with the descriptor of each queue's folder, made when missing. */
+void queues_each_folder(struct queues *queues, void (*visit)(void *context, int folder), void *context);
 void queues_count(const struct queues *queues, const char *queue, size_t *waiting, size_t *under_way);
 
 #endif

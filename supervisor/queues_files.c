@@ -351,3 +351,12 @@ void queue_look(struct work_queue *queue, bool at_start)
         if (!queue->items[i]->seen)
             miss(queue->items[i]);
 }
+
+void queues_each_folder(struct queues *queues, void (*visit)(void *context, int folder), void *context)
+{
+    for (size_t i = 0; i < queues->count; i++) {
+        OWNED_FD int folder = queues->all[i]->definition ? queue_open(queues->all[i], NULL) : -1;
+        if (folder >= 0)
+            visit(context, folder);
+    }
+}

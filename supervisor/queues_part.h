@@ -29,7 +29,7 @@ struct work_queue {
     struct queues *queues;
     char *name, *folder;                   /* "shared/queues/NAME" */
     const struct roster_queue *definition; /* NULL: it isn't in agents.yaml any more */
-    struct item **items;
+    struct item **items;                   /* in the order of their ids */
     size_t count;
     size_t next; /* the consumer that is looked at first, so that equals take turns */
     bool full_said, trouble_said;

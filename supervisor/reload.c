@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "supervisor/commons.h"
 #include "supervisor/control.h"
 #include "supervisor/notify.h"
 #include "supervisor/post.h"
@@ -91,6 +92,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
             add_agent(supervisor, &roster->agents[i], said);
     }
     post_roster(supervisor->post, roster);
+    commons_roster(supervisor->commons, roster);
     roster_free(supervisor->roster);
     supervisor->roster = roster;
     spending_look(supervisor->spending);

@@ -28,6 +28,7 @@
 #include "common/message.h"
 #include "common/sandbox.h"
 #include "common/settings.h"
+#include "supervisor/commons.h"
 #include "supervisor/conditions.h"
 #include "supervisor/control.h"
 #include "supervisor/notify.h"
@@ -301,6 +302,7 @@ static void scan(void *context)
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_scan(supervisor->agents[i]);
     post_scan(supervisor->post);
+    commons_scan(supervisor->commons);
     spending_look(supervisor->spending);
     schedule_look(supervisor->schedule);
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
@@ -346,6 +348,12 @@ static void roster_changed(void *context)
 {
     struct supervisor *supervisor = context;
     timer_set(supervisor->loop, &supervisor->reload_timer, RELOAD_SETTLE_MS);
+}
+
+static void shared_changed(void *context)
+{
+    struct supervisor *supervisor = context;
+    commons_changed(supervisor->commons);
 }
 
 /* --- the start --- */
@@ -396,9 +404,11 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
     supervisor->watch = watch_open(supervisor->loop, &(struct watch_owner){.changed = one_changed,
                                                                            .all_changed = all_changed,
                                                                            .roster_changed = roster_changed,
+                                                                           .shared_changed = shared_changed,
                                                                            .context = supervisor});
     watch_roster(supervisor->watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);
+    supervisor->commons = commons_open(supervisor);
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = control_open(supervisor, run, fault);
     return supervisor->control != NULL;
@@ -411,6 +421,7 @@ static void start_agents(struct supervisor *supervisor)
     for (size_t i = 0; i < roster->agent_count; i++)
         supervisor->agents[supervisor->agent_count++] = agent_new(supervisor, &roster->agents[i]);
     post_start(supervisor->post);
+    commons_start(supervisor->commons);
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_begin(supervisor->agents[i]);
     supervisor->schedule = schedule_open(supervisor);
@@ -446,6 +457,7 @@ static void end_parts(struct supervisor *supervisor)
             child_stop(children[i]);
     control_close(supervisor->control);
     supervisor->control = NULL;
+    commons_close(supervisor->commons);
     post_close(supervisor->post);
     for (size_t i = 0; i < supervisor->agent_count; i++)
         agent_free(supervisor->agents[i]);

@@ -22,6 +22,7 @@
 #include "supervisor/wanted.h"
 #include "supervisor/watch.h"
 
+struct commons;
 struct control;
 struct post;
 
@@ -93,6 +94,7 @@ struct supervisor {
     struct watch *watch;
     struct control *control;
     struct post *post;
+    struct commons *commons;
     struct wallclock *wallclock;
     struct spending *spending;
     struct schedule *schedule;

@@ -35,6 +35,8 @@ struct watch {
     struct watch_owner owner;
     int fd;
     int roster; /* descriptor of the data folder's watch */
+    int *shared;
+    size_t shared_count;
     struct loop_watch *loop_watch;
     struct place *places;
     size_t capacity, used; /* used: also those that were */
@@ -112,6 +114,20 @@ static void folder_has_gone(struct watch *watch, const struct inotify_event *eve
         inotify_rm_watch(watch->fd, event->wd);
 }
 
+static bool take_shared(struct watch *watch, const struct inotify_event *event)
+{
+    for (size_t i = 0; i < watch->shared_count; i++) {
+        if (watch->shared[i] != event->wd)
+            continue;
+        if (event->mask & IN_IGNORED)
+            watch->shared[i] = watch->shared[--watch->shared_count];
+        else if (event->len && event->name[0] != '.')
+            watch->owner.shared_changed(watch->owner.context);
+        return true;
+    }
+    return false;
+}
+
 static void take_event(struct watch *watch, const struct inotify_event *event)
 {
     if (event->mask & IN_Q_OVERFLOW) {
@@ -123,6 +139,8 @@ static void take_event(struct watch *watch, const struct inotify_event *event)
             watch->owner.roster_changed(watch->owner.context);
         return;
     }
+    if (take_shared(watch, event))
+        return;
     if (event->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) {
         folder_has_gone(watch, event);
         return;
@@ -182,6 +200,7 @@ void watch_close(struct watch *watch)
     if (watch->fd >= 0)
         close(watch->fd);
     free(watch->places);
+    free(watch->shared);
     free(watch);
 }
 
@@ -199,6 +218,21 @@ void watch_roster(struct watch *watch, int data_folder)
     watch->roster = add(watch, data_folder, IN_CLOSE_WRITE | IN_MOVED_TO);
     if (watch->roster < 0)
         complain(watch, "agents.yaml");
+}
+
+/* The kernel gives the same descriptor for a folder that is watched already. */
+void watch_shared(struct watch *watch, int folder)
+{
+    int descriptor = watch->fd >= 0 ? add(watch, folder, CHANGES) : 0;
+    if (descriptor < 0)
+        complain(watch, "the queues' folders");
+    for (size_t i = 0; i < watch->shared_count; i++)
+        if (watch->shared[i] == descriptor)
+            return;
+    if (descriptor <= 0)
+        return;
+    watch->shared = memory_grow(watch->shared, watch->shared_count + 1, sizeof *watch->shared);
+    watch->shared[watch->shared_count++] = descriptor;
 }
 
 void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject)

@@ -25,6 +25,7 @@ struct watch_owner {
     void (*changed)(void *subject, uint64_t look); /* bits of enum look (message.h) */
     void (*all_changed)(void *context);            /* events were lost: anything may have changed */
     void (*roster_changed)(void *context);         /* DATA_DIR/agents.yaml */
+    void (*shared_changed)(void *context);         /* a folder of watch_shared */
     void *context;
 };
 
@@ -34,6 +35,8 @@ void watch_close(struct watch *watch);
 
 /* Watch for changes of agents.yaml in the folder. */
 void watch_roster(struct watch *watch, int data_folder);
+/* Watch for changes of files in the folder, a queue's in shared/; again is cheap and fine. */
+void watch_shared(struct watch *watch, int folder);
 /* Add what is missing of the tree's watches; cheap when nothing is. tree: its descriptor. */
 void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject);
 void watch_forget(struct watch *watch, struct watched *watched);

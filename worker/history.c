@@ -42,15 +42,6 @@ enum {
     ATTEMPTS = 16,   /* a commit begins anew so often when people's git moves HEAD or the index under it */
 };
 
-static void learn_boot(void)
-{
-    char id[64] = "";
-    OWNED_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, id, sizeof id - 1) : 0;
-    id[n > 0 ? n : 0] = '\0';
-    journal_boot_is(id);
-}
-
 bool history_library_start(struct fault *fault)
 {
     static bool started;
@@ -71,7 +62,7 @@ bool history_library_start(struct fault *fault)
            git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT, (size_t)OPEN_PACKS) == 0;
     if (!good)
         return git_fault(fault, "libgit2 can't be started");
-    learn_boot();
+    journal_learn_boot();
     started = true;
     return true;
 }

@@ -1,0 +1,494 @@
+#include "supervisor/commons.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/journal.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "supervisor/control.h"
+#include "supervisor/locks.h"
+#include "supervisor/mailbox.h"
+#include "supervisor/peers.h"
+#include "supervisor/post.h"
+#include "supervisor/segments.h"
+#include "supervisor/shared.h"
+
+#define TOKEN_FOLDER ".run"
+#define TOKEN_FILE   "lock-token"
+
+enum { TOKEN_MAX = 64, SETTLE_MS = 100 /* from a change in a queue's folder to a look at it */ };
+
+struct commons {
+    struct supervisor *supervisor;
+    const struct roster *roster;
+    struct locks *locks;
+    struct segments *segments;
+    struct queues *queues;
+    struct timer lock_timer, queue_timer, look_timer;
+    bool started;
+};
+
+/* --- locks --- */
+
+static bool save_lock(void *context, const char *file, const struct buffer *text, bool durable,
+                      struct fault *fault)
+{
+    struct commons *commons = context;
+    return shared_write(commons->supervisor->data, SHARED_LOCKS, file, text, durable, fault);
+}
+
+/* Beside the locks' folder, where nobody tidies up: what the tokens have come to, also when a lock's file is deleted
+ * while no supervisor runs. */
+static bool save_token(void *context, uint64_t token, struct fault *fault)
+{
+    struct commons *commons = context;
+    OWNED char *text = memory_print("%" PRIu64 "\n", token);
+    OWNED_FD int folder = files_open_folder(commons->supervisor->data, TOKEN_FOLDER, true, fault);
+    return folder >= 0 && files_write(folder, TOKEN_FILE, text, strlen(text), true, fault);
+}
+
+static void load_token(struct commons *commons)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    struct fault fault;
+    int found = files_read(commons->supervisor->data, TOKEN_FOLDER "/" TOKEN_FILE, TOKEN_MAX, &text, &length,
+                           NULL, &fault);
+    if (found < 0)
+        log_warn("agentos", NULL, "The locks' counter can't be read, the locks' files have to do: %s",
+                 fault.text);
+    if (found > 0)
+        locks_load_token(commons->locks, strtoull(text, NULL, 10));
+}
+
+static uint64_t look_at_lock(void *context, const char *file)
+{
+    struct commons *commons = context;
+    struct file_stamp stamp = shared_stamp(commons->supervisor->data, SHARED_LOCKS, file);
+    return stamp.inode ? names_hash(&stamp, sizeof stamp) | 1 : 0;
+}
+
+static void tell_locked(void *context, const char *name, const char *task, const char *lock, uint64_t token,
+                        int64_t lease_until, const char *holder)
+{
+    struct commons *commons = context;
+    struct agent *agent = supervisor_find(commons->supervisor, name);
+    if (agent && agent->said_hello)
+        agent_send(agent, MESSAGE_LOCKED, task, lock, token, (uint64_t)lease_until, holder);
+}
+
+static void lock_happened(void *context, const char *name, const char *event, const char *lock,
+                          const char *task, uint64_t token)
+{
+    struct commons *commons = context;
+    control_event(commons->supervisor->control, supervisor_find(commons->supervisor, name), event,
+                  DETAIL_TEXT("lock", lock), DETAIL_TEXT("task", task), DETAIL_NUMBER("token", token));
+}
+
+static void set_lock_timer(void *context, int64_t in_ms)
+{
+    struct commons *commons = context;
+    if (in_ms < 0)
+        timer_clear(commons->supervisor->loop, &commons->lock_timer);
+    else
+        timer_set(commons->supervisor->loop, &commons->lock_timer, in_ms);
+}
+
+static int64_t now_ms(void *context)
+{
+    (void)context;
+    return clock_monotonic_ms();
+}
+
+static const struct locks_operations lock_operations = {
+    .save = save_lock,
+    .save_token = save_token,
+    .look = look_at_lock,
+    .tell = tell_locked,
+    .happened = lock_happened,
+    .timer = set_lock_timer,
+    .now_ms = now_ms,
+};
+
+static void lock_timer_rings(void *context)
+{
+    struct commons *commons = context;
+    locks_turn(commons->locks);
+}
+
+static void load_lock(void *context, const char *file)
+{
+    struct commons *commons = context;
+    int data = commons->supervisor->data;
+    OWNED char *text = NULL, *aside = NULL;
+    size_t length = strlen(file);
+    struct fault fault, other;
+    if (length < 4 || strcmp(file + length - 3, ".md") != 0)
+        return;
+    OWNED char *name = memory_slice(file, length - 3);
+    int found = shared_read(data, SHARED_LOCKS, name, LOCK_FILE_MAX, &text, &length, NULL, &fault);
+    if (found == 0 || (found > 0 && locks_load(commons->locks, name, text, length, &fault)))
+        return;
+    if (shared_set_aside(data, SHARED_LOCKS, file, &aside, &other))
+        log_warn("agentos", NULL, "%s/%s is no lock: %s. It was set aside as %s.", SHARED_LOCKS, file,
+                 fault.text, aside);
+    else
+        log_warn("agentos", NULL, "%s/%s is no lock: %s; and %s", SHARED_LOCKS, file, fault.text, other.text);
+}
+
+static void open_locks(struct commons *commons)
+{
+    struct fault fault;
+    int data = commons->supervisor->data;
+    commons->locks = locks_new(&lock_operations, commons);
+    shared_tidy(data, SHARED_LOCKS);
+    load_token(commons);
+    if (!shared_each(data, SHARED_LOCKS, load_lock, commons, &fault))
+        log_warn("agentos", NULL, "The locks' files can't be read: %s", fault.text);
+}
+
+/* A lease is as long as the task may take. What no lock can be called is a person's slip in queue.md, not its worker's. */
+static bool ask_lock(void *context, const char *name, const char *task, const char *lock)
+{
+    struct commons *commons = context;
+    struct agent *agent = supervisor_find(commons->supervisor, name);
+    if (!agent || strlen(task) > ID_MAX)
+        return false;
+    if (!locks_ask(commons->locks, name, task, lock, agent->definition->limits.task_seconds)) {
+        log_warn("agentos", name, "Task %s waits for a lock whose name is none: one line of at most %d bytes",
+                 task, NAME_LENGTH_MAX);
+        tell_locked(commons, name, task, lock, 0, 0, "nobody: no lock can be called that");
+    }
+    return true;
+}
+
+static bool give_up_lock(void *context, const char *name, const char *task, const char *lock)
+{
+    struct commons *commons = context;
+    locks_give_up(commons->locks, name, task, lock);
+    return true;
+}
+
+/* --- queues: what they ask of the post office and of the processes --- */
+
+static bool takes_work(const struct agent *agent)
+{
+    enum life_state state = agent->life.state;
+    return !agent->leaving && !agent->life.paused && !agent->supervisor->ending &&
+           (state == STATE_IDLE || state == STATE_WORKING || state == STATE_WAITING ||
+            state == STATE_HIBERNATING);
+}
+
+static int64_t room(void *context, const char *name)
+{
+    struct commons *commons = context;
+    const struct agent *agent = supervisor_find(commons->supervisor, name);
+    return agent && takes_work(agent) ? post_room(commons->supervisor->post, name) : 0;
+}
+
+static unsigned lies(void *context, const char *agent, const char *id)
+{
+    struct commons *commons = context;
+    return post_lies(commons->supervisor->post, agent, id);
+}
+
+static bool put(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
+{
+    struct commons *commons = context;
+    return post_put(commons->supervisor->post, agent, envelope, fault);
+}
+
+static int take(void *context, const char *agent, const char *id, int folder, const char *name,
+                struct envelope *copy, struct fault *fault)
+{
+    struct commons *commons = context;
+    return post_take(commons->supervisor->post, agent, id, folder, name, copy, fault);
+}
+
+static bool bounce(void *context, const struct envelope *about, const char *from, const char *reason,
+                   struct fault *fault)
+{
+    struct commons *commons = context;
+    return post_bounce(commons->supervisor->post, about, from, reason, fault);
+}
+
+static bool bury(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
+{
+    struct commons *commons = context;
+    return post_bury(commons->supervisor->post, agent, envelope, fault);
+}
+
+static void tell(void *context, const char *agent, const char *event, const struct envelope *envelope,
+                 const char *reason)
+{
+    struct commons *commons = context;
+    post_tell(commons->supervisor->post, agent, event, envelope, reason);
+}
+
+static int read_copy(void *context, const char *agent, unsigned place, const char *id, struct envelope *copy)
+{
+    struct commons *commons = context;
+    enum folder folder = place == POST_ARCHIVE       ? FOLDER_ARCHIVE
+                         : place == POST_DEAD_LETTER ? FOLDER_DEAD_LETTERS
+                                                     : FOLDER_HANDOFFS;
+    switch (mailbox_read(commons->supervisor->data, agent, folder, id, copy, NULL, NULL)) {
+    case MAILBOX_READ:
+        return 1;
+    case MAILBOX_GONE:
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+/* Before the first start an agent counts by its order. Afterwards by its process, not by its state: this is asked at its
+ * end too, when the state doesn't know yet. */
+static enum queue_worker worker(void *context, const char *name)
+{
+    struct commons *commons = context;
+    const struct agent *agent = supervisor_find(commons->supervisor, name);
+    if (!agent)
+        return QUEUE_WORKER_NONE;
+    if (!commons->started)
+        return wanted_load(commons->supervisor->data, name).stopped ? QUEUE_WORKER_NONE : QUEUE_WORKER_COMING;
+    if (agent->pid <= 0)
+        return agent->spawning ? QUEUE_WORKER_COMING : QUEUE_WORKER_NONE;
+    return agent->life.ready_at ? QUEUE_WORKER_READY : QUEUE_WORKER_COMING;
+}
+
+static bool unfinished(void *context, const char *agent)
+{
+    struct commons *commons = context;
+    OWNED char *path = memory_print("agents/%s", agent);
+    OWNED_FD int tree = files_open_folder(commons->supervisor->data, path, false, NULL);
+    return tree >= 0 && journal_unfinished(tree, NULL) != 0;
+}
+
+static void set_queue_timer(void *context, int64_t in_ms)
+{
+    struct commons *commons = context;
+    struct timer *timer = &commons->queue_timer;
+    if (!timer->place || timer->at > clock_monotonic_ms() + in_ms)
+        timer_set(commons->supervisor->loop, timer, in_ms);
+}
+
+static const struct queues_operations queue_operations = {
+    .room = room,
+    .lies = lies,
+    .put = put,
+    .take = take,
+    .bounce = bounce,
+    .bury = bury,
+    .tell = tell,
+    .read = read_copy,
+    .worker = worker,
+    .unfinished = unfinished,
+    .timer = set_queue_timer,
+};
+
+static void queue_timer_rings(void *context)
+{
+    struct commons *commons = context;
+    if (commons->started)
+        queues_turn(commons->queues);
+}
+
+/* --- the post office's hooks --- */
+
+static enum post_verdict verdict_of(enum queue_verdict verdict)
+{
+    return verdict == QUEUE_TAKEN ? POST_DONE : verdict == QUEUE_REFUSED ? POST_REFUSED : POST_LATER;
+}
+
+static enum post_verdict take_item(void *context, const struct envelope *envelope, struct fault *why)
+{
+    struct commons *commons = context;
+    return verdict_of(queues_add(commons->queues, envelope, false, why));
+}
+
+static enum post_verdict take_item_again(void *context, const struct envelope *envelope, struct fault *why)
+{
+    struct commons *commons = context;
+    return verdict_of(queues_add(commons->queues, envelope, true, why));
+}
+
+static enum post_verdict take_write(void *context, const struct envelope *envelope, struct fault *why)
+{
+    struct commons *commons = context;
+    enum segment_verdict verdict = segments_write(commons->segments, envelope, why);
+    return verdict == SEGMENT_WRITTEN ? POST_DONE : verdict == SEGMENT_REFUSED ? POST_REFUSED : POST_LATER;
+}
+
+static void item_ended(void *context, const char *agent, const char *id, const char *status)
+{
+    struct commons *commons = context;
+    queues_item_ended(commons->queues, agent, id, status);
+}
+
+static void worker_ready(void *context, const char *agent)
+{
+    struct commons *commons = context;
+    queues_worker_ready(commons->queues, agent);
+}
+
+/* At the end of all, items stay with whom they are: the next start finds them there. */
+static void worker_down(void *context, const char *agent)
+{
+    struct commons *commons = context;
+    locks_agent_gone(commons->locks, agent);
+    if (!commons->supervisor->ending)
+        queues_worker_down(commons->queues, agent);
+}
+
+static void has_room(void *context)
+{
+    struct commons *commons = context;
+    queues_room(commons->queues);
+}
+
+static const struct post_hooks hooks = {
+    .item = take_item,
+    .item_again = take_item_again,
+    .segment = take_write,
+    .item_ended = item_ended,
+    .worker_ready = worker_ready,
+    .worker_down = worker_down,
+    .room = has_room,
+    .lock = ask_lock,
+    .unlock = give_up_lock,
+};
+
+/* --- opening --- */
+
+static void look_timer_rings(void *context)
+{
+    struct commons *commons = context;
+    queues_scan(commons->queues);
+}
+
+struct commons *commons_open(struct supervisor *supervisor)
+{
+    struct commons *commons = memory_new(1, sizeof *commons);
+    struct post_hooks ours = hooks;
+    commons->supervisor = supervisor;
+    commons->lock_timer = (struct timer){.ring = lock_timer_rings, .context = commons};
+    commons->queue_timer = (struct timer){.ring = queue_timer_rings, .context = commons};
+    commons->look_timer = (struct timer){.ring = look_timer_rings, .context = commons};
+    journal_learn_boot(); /* for journal_unfinished */
+    open_locks(commons);
+    shared_tidy(supervisor->data, SHARED_SEGMENTS);
+    commons->segments = segments_open(supervisor->data);
+    commons->queues =
+        queues_open(supervisor->data, post_expiry(supervisor->post), &queue_operations, commons);
+    commons_roster(commons, supervisor->roster);
+    ours.context = commons;
+    post_hooks(supervisor->post, &ours);
+    return commons;
+}
+
+void commons_close(struct commons *commons)
+{
+    if (!commons)
+        return;
+    post_hooks(commons->supervisor->post, &(struct post_hooks){.item = NULL});
+    timer_clear(commons->supervisor->loop, &commons->lock_timer);
+    timer_clear(commons->supervisor->loop, &commons->queue_timer);
+    timer_clear(commons->supervisor->loop, &commons->look_timer);
+    queues_close(commons->queues);
+    segments_close(commons->segments);
+    locks_free(commons->locks);
+    free(commons);
+}
+
+static void watch_one(void *context, int folder)
+{
+    struct commons *commons = context;
+    watch_shared(commons->supervisor->watch, folder);
+}
+
+void commons_roster(struct commons *commons, const struct roster *roster)
+{
+    commons->roster = roster;
+    segments_roster(commons->segments, roster);
+    queues_roster(commons->queues, roster);
+    if (commons->started)
+        queues_each_folder(commons->queues, watch_one, commons);
+}
+
+void commons_start(struct commons *commons)
+{
+    queues_start(commons->queues);
+    queues_each_folder(commons->queues, watch_one, commons);
+    commons->started = true;
+}
+
+void commons_scan(struct commons *commons)
+{
+    locks_scan(commons->locks);
+    segments_scan(commons->segments);
+    queues_scan(commons->queues);
+    queues_each_folder(commons->queues, watch_one, commons); /* new ones, and those made anew */
+}
+
+void commons_changed(struct commons *commons)
+{
+    if (!commons->look_timer.place)
+        timer_set(commons->supervisor->loop, &commons->look_timer, SETTLE_MS);
+}
+
+struct queues *commons_queues(struct commons *commons)
+{
+    return commons->queues;
+}
+
+/* --- what an agent is told of the others --- */
+
+static bool may_send(const struct roster_agent *definition, const char *name)
+{
+    const struct text_list *list = &definition->may_send_to;
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return definition->may_send_to_all;
+}
+
+static struct peer peer_of(const struct agent *agent)
+{
+    struct post_pressure pressure = {0};
+    bool known = post_pressure(agent->supervisor->post, agent->name, &pressure);
+    return (struct peer){.name = agent->name,
+                         .domain = agent->definition->domain,
+                         .class_name = class_name(pressure.throughput_class),
+                         .pressure = known ? post_pressure_word(&pressure) : "full",
+                         .unfinished = pressure.unfinished,
+                         .window = pressure.window,
+                         .deferred = pressure.deferred,
+                         .backlog = pressure.backlog};
+}
+
+void commons_surroundings(void *asker, struct buffer *peers, struct buffer *segments)
+{
+    const struct agent *agent = asker;
+    struct supervisor *supervisor = agent->supervisor;
+    struct commons *commons = supervisor->commons;
+    const struct roster *roster = commons->roster;
+    OWNED struct peer *list = memory_new(supervisor->agent_count, sizeof *list);
+    OWNED struct peer_queue *queues = memory_new(roster->queue_count, sizeof *queues);
+    size_t count = 0;
+    for (size_t i = 0; i < supervisor->agent_count; i++) {
+        const struct agent *other = supervisor->agents[i];
+        if (other != agent && !other->leaving && may_send(agent->definition, other->name))
+            list[count++] = peer_of(other);
+    }
+    for (size_t i = 0; i < roster->queue_count; i++) {
+        queues[i].name = roster->queues[i].name;
+        queues_count(commons->queues, queues[i].name, &queues[i].waiting, &queues[i].under_way);
+    }
+    peers_print(list, count, queues, roster->queue_count, peers);
+    peers_print_segments(commons->segments, agent->name, segments);
+}
