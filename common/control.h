@@ -18,6 +18,8 @@
  *                                              hand; 65, 66, 75
  *   {"verb":"send","agent","text","priority"?,"ttl_seconds"?}
  *                                              {"exit":0,"id":ID}  after it is durable; 75: backpressure
+ *   {"verb":"enqueue","queue","text","priority"?,"ttl_seconds"?}
+ *                                              likewise; 66: no such queue
  *   {"verb":"requeue|purge","id":ID}           {"exit":0,"said"} or 66
  *   {"verb":"events"}                          {"exit":0}, and then one line an event for as long as both live:
  *       {"time":"2026-04-29T10:05:12Z","agent":NAME?,"event":EVENT,…}

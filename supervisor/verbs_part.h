@@ -18,6 +18,7 @@ const char *request_text(const struct request *request, const char *key); /* NUL
 
 /* verbs_post.c */
 void answer_send(struct request *request);
+void answer_enqueue(struct request *request);
 void answer_requeue(struct request *request);
 void answer_purge(struct request *request);
 

@@ -3,6 +3,7 @@
 #include <sysexits.h>
 
 #include "common/memory.h"
+#include "supervisor/commons.h"
 #include "supervisor/post.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/verbs_part.h"
@@ -47,6 +48,21 @@ void answer_send(struct request *request)
     if (read_parcel(request, &parcel, &fault))
         exit = post_send(request->supervisor->post, request->agent->name, parcel.text, parcel.ttl_seconds,
                          parcel.priority, &id, &fault);
+    say(request, exit, "id", id, &fault);
+}
+
+void answer_enqueue(struct request *request)
+{
+    struct parcel_of_people parcel;
+    struct fault fault = {0};
+    OWNED char *id = NULL;
+    const char *queue = request_text(request, "queue");
+    int exit = EX_DATAERR;
+    if (!queue)
+        fault_set(&fault, "enqueue names a queue; nothing was sent");
+    else if (read_parcel(request, &parcel, &fault))
+        exit = queues_enqueue(commons_queues(request->supervisor->commons), queue, parcel.text,
+                              parcel.ttl_seconds, parcel.priority, &id, &fault);
     say(request, exit, "id", id, &fault);
 }
 
