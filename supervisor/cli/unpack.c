@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -351,6 +352,7 @@ static bool keep_two(int *file, int *out)
 static void child(struct unpacking *unpacking, const struct sandbox *sandbox, int out)
 {
     OWNED_BUFFER struct buffer definition = {0};
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     int status = keep_two(&unpacking->file, &out) ? enter(unpacking, sandbox) : EX_OSERR;
     status = status ? status : unpack(unpacking, &definition);
     const char *text = status ? unpacking->fault->text : definition.data;

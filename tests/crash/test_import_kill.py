@@ -1,0 +1,100 @@
+"""An import that is killed before any of its system calls leaves the data directory as it was, or with the whole agent;
+and the same import again comes to its end."""
+
+import collections
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness import BIN
+
+pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+# Those before which a kill leaves what the call before them left.
+HARMLESS = {"execve", "brk", "mmap", "munmap", "mprotect", "read", "pread64", "close", "fstat", "newfstatat", "lseek",
+            "getrandom", "futex", "prlimit64", "rseq", "set_robust_list", "set_tid_address", "arch_prctl", "madvise",
+            "rt_sigaction", "rt_sigprocmask", "getuid", "geteuid", "getgid", "getegid", "sysinfo", "exit_group", "stat",
+            "readlink", "getdents64", "access", "getcwd", "getpid", "gettid", "fcntl", "prctl", "statfs", "lstat",
+            "clock_gettime", "sched_getaffinity", "sched_yield", "fchdir", "fstatfs", "landlock_add_rule", "ioctl", "poll"}
+BEFORE = "# Ours.\nagents:\n  - name: iris\n    persona: x\n"
+
+
+def files_below(tree):
+    skip = (".git", ".agentos")
+    return {
+        str(path.relative_to(tree)): path.read_bytes()
+        for path in tree.rglob("*")
+        if path.is_file() and path.relative_to(tree).parts[0] not in skip
+    }
+
+
+@pytest.fixture
+def exported(system):
+    for task_id in ("one", "two"):
+        system.add(task_id, f"Work {task_id} with care")
+        system.wait_done(task_id)
+    path = system.folder / "orion.bundle"
+    system.cli("export", "orion", path)
+    system.stop()
+    return path, files_below(system.tree()), system.git("rev-parse", "HEAD").strip()
+
+
+class Target:
+    """A data directory to import into."""
+
+    def __init__(self, folder, bundle):
+        self.data, self.bundle = folder / "data", bundle
+        self.log = folder / "strace"
+
+    def clear(self):
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.data.mkdir()
+        (self.data / "agents.yaml").write_text(BEFORE)
+
+    def run(self, *prefix):
+        command = [*prefix, str(BIN / "agentos"), "import", "--data", str(self.data), str(self.bundle)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    def look(self, files, head):
+        """Is the agent there? Then wholly."""
+        text = (self.data / "agents.yaml").read_text()
+        tree = self.data / "agents/orion"
+        if tree.exists():
+            assert files_below(tree) == files
+            git = ["git", "-c", "safe.directory=*", "-C", str(tree)]
+            assert subprocess.run([*git, "fsck", "--strict"], capture_output=True).returncode == 0
+            assert subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip() == head
+        if text == BEFORE:
+            return False
+        assert text == BEFORE + text[len(BEFORE):] and text.count("name: orion") == 1 and tree.exists()
+        return True
+
+
+def points(target):
+    """Every call of the import and of its child that may leave something behind, and which one of its kind it is."""
+    target.clear()
+    done = target.run("strace", "-f", "-qq", "-o", str(target.log))
+    assert done.returncode == 0, done.stderr
+    most = collections.Counter()
+    for (_, call), count in collections.Counter(re.findall(r"^(\d+) +(\w+)\(", target.log.read_text(), re.M)).items():
+        most[call] = max(most[call], count)
+    return [(call, n) for call, count in sorted(most.items()) if call not in HARMLESS for n in range(1, count + 1)]
+
+
+def test_an_import_killed_before_any_system_call_is_whole_or_not_there(exported, tmp_path):
+    bundle, files, head = exported
+    target = Target(tmp_path, bundle)
+    outcomes = collections.Counter()
+    for call, n in points(target):
+        target.clear()
+        target.run("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={n}")
+        there = target.look(files, head)
+        outcomes[there] += 1
+        again = target.run()
+        assert again.returncode == (73 if there else 0), (call, n, again.stderr)
+        assert target.look(files, head)
+        assert [path.name for path in (target.data / "agents").iterdir()] == ["orion"], (call, n)
+        assert {path.name for path in target.data.iterdir()} == {"agents", "agents.yaml"}, (call, n)
+    assert outcomes[True] and outcomes[False] > 20
