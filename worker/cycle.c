@@ -1,9 +1,10 @@
-/* One cycle (contract section 6): take the next task, ask, and put everything that follows into one commit.
+/* One cycle (contract section 6): take the next work, ask, and put everything that follows into one commit (finish.c).
  *
  * The crash, step by step. The block stays in queue.md until the commit is durable, so up to then a crash leaves the
  * task as it was, to be done again (its attempt counted, so that a task which takes its worker down every time is set
  * aside). history_commit is the one instant: after it the ledger knows id and hash. A crash before the block is
- * taken out leaves a block that the ledger knows: the next start takes it out and does not do it again. */
+ * taken out leaves a block that the ledger knows: the next start takes it out and does not do it again. An envelope is
+ * marked in its file when it is begun (mail_parcel.c) and taken away by the commit itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,18 +28,22 @@ void cycle_refresh(struct worker *worker)
 
 /* --- beginning --- */
 
-static bool is_held(void *context, const struct block *block)
+bool cycle_held(const struct worker *worker, uint64_t hash)
 {
-    const struct worker *worker = context;
     int64_t now = clock_monotonic_ms();
     for (size_t i = 0; i < worker->held_count; i++)
-        if (worker->held[i].hash == block->hash && worker->held[i].until_ms > now)
+        if (worker->held[i].hash == hash && worker->held[i].until_ms > now)
             return true;
     return false;
 }
 
 void cycle_forget(struct worker *worker)
 {
+    if (worker->task.lock)
+        leases_release(worker, worker->task.id);
+    parcel_free(&worker->task.parcel);
+    bundle_free(&worker->task.bundle);
+    free(worker->task.lock);
     free(worker->task.id);
     free(worker->task.text);
     free(worker->task.from);
@@ -50,28 +55,38 @@ void cycle_forget(struct worker *worker)
     worker->phase = PHASE_NONE;
 }
 
-static void ask(struct worker *worker)
+void cycle_ask(struct worker *worker)
 {
-    OWNED_BUFFER struct buffer prompt = {0};
-    const struct prompt_input input = {
-        .tree = worker->tree, .learning = worker->learning, .task = worker->task.text};
+    OWNED_BUFFER struct buffer prompt = {0}, messages = {0};
+    struct task *task = &worker->task;
+    mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
+                &messages);
+    const struct prompt_input input = {.tree = worker->tree,
+                                       .learning = worker->learning,
+                                       .task = task->by_post ? task->parcel.envelope.body : task->text,
+                                       .messages = messages.data};
     buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
     struct prompt_places places;
     prompt_build(&input, &prompt, &places, &worker->prompt_problems);
     report_problems(worker);
-    report_activity(worker, ACTIVITY_WORKING, worker->task.id, 0);
+    report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;
-    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, worker->task.text,
-               places.peers, places.segments);
+    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
+               places.segments);
+}
+
+void cycle_prepare(struct worker *worker)
+{
+    /* The commit of a moment ago has looked already, and the next one looks again. */
+    if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
+        cycle_record_edits(worker);
+    cycle_refresh(worker);
 }
 
 static bool begin(struct worker *worker, const struct block *block)
 {
     struct fault fault;
-    /* The commit of a moment ago has looked already, and the next one looks again. */
-    if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
-        cycle_record_edits(worker);
-    cycle_refresh(worker);
+    cycle_prepare(worker);
     if (!attempts_begin(worker->attempts, block->id, block->hash, &fault)) {
         worker_wait_for(worker, "storage", fault.text, 0);
         return false;
@@ -82,14 +97,11 @@ static bool begin(struct worker *worker, const struct block *block)
         .from = memory_text(block->from),
         .hash = block->hash,
     };
+    leases_take(worker, block);
     log_info("agent", worker->name, "Processing task: %s", block->id);
     if (block->doubt)
         log_warn("agent", worker->name, "Task %s: %s.", block->id, block->doubt);
-    if (block->lock)
-        log_warn("agent", worker->name,
-                 "Task %s asks for the lock %s; this version has no locks, it runs without.", block->id,
-                 block->lock);
-    ask(worker);
+    cycle_ask(worker);
     return true;
 }
 
@@ -104,7 +116,81 @@ static int ends_at_once(struct worker *worker, const struct block *block)
         return ending_dead_letter(worker, block, "failed", "poison") ? 1 : -1;
     if (strlen(block->task) > TASK_MAX)
         return ending_dead_letter(worker, block, "failed", "too large") ? 1 : -1;
+    if (block->lock && !leases_name(block->lock))
+        return ending_dead_letter(worker, block, "failed", "no lock can have this name") ? 1 : -1;
     return 0;
+}
+
+/* --- choosing --- */
+
+static bool is_not_held_by_lock(void *context, const struct block *block)
+{
+    struct worker *worker = context;
+    return cycle_held(worker, block->hash) || leases_state(worker, block) != LEASE_HELD;
+}
+
+static bool is_not_now(void *context, const struct block *block)
+{
+    struct worker *worker = context;
+    return cycle_held(worker, block->hash) || leases_state(worker, block) == LEASE_WAITS;
+}
+
+static bool is_letter_held(void *context, uint64_t hash)
+{
+    return cycle_held(context, hash);
+}
+
+/* By priority over all kinds of work, then by age; among the queue's blocks, as they stand. */
+static bool letter_first(struct worker *worker, const struct letter *letter, const struct block *block)
+{
+    if (!block || letter->head.priority != block->priority)
+        return !block || letter->head.priority < block->priority;
+    int64_t since = block->created ? block->created : queue_first_seen(worker->queue, block);
+    return letter->head.created < since;
+}
+
+/* Exactly one of both, or none. */
+static void choose(struct worker *worker, const struct block **block, const struct letter **letter)
+{
+    *letter = NULL;
+    *block = worker->lock_count ? queue_next(worker->queue, is_not_held_by_lock, worker) : NULL;
+    if (*block)
+        return; /* its lease runs, and others wait for it */
+    *block = queue_next(worker->queue, is_not_now, worker);
+    *letter = mail_next(worker->mail, clock_now(), is_letter_held, worker);
+    if (*letter && letter_first(worker, *letter, *block))
+        *block = NULL;
+    else
+        *letter = NULL;
+}
+
+/* False: nothing more can be begun or ended now. */
+static bool take_letter(struct worker *worker, const struct letter *letter)
+{
+    /* An item's attempts are its queue's affair, which has a max_attempts of its own. */
+    if (letter->head.attempts >= ATTEMPTS_MAX && letter->head.kind != KIND_ITEM)
+        return ending_letter(worker, letter, "poison");
+    return post_begin(worker, letter);
+}
+
+static bool take_block(struct worker *worker, const struct block *block)
+{
+    int ended = ends_at_once(worker, block);
+    if (ended != 0)
+        return ended > 0;
+    enum lease_state lease = leases_state(worker, block);
+    if (lease == LEASE_UNASKED)
+        leases_ask(worker, block);
+    if (lease == LEASE_UNASKED || lease == LEASE_ASKED)
+        return false; /* the answer comes in a moment */
+    return begin(worker, block);
+}
+
+static void report_nothing(struct worker *worker)
+{
+    const char *lock = leases_waited_for(worker);
+    OWNED char *what = memory_print("lock %s", lock ? lock : "");
+    report_activity(worker, lock ? ACTIVITY_WAITING : ACTIVITY_IDLE, lock ? what : "", 0);
 }
 
 void cycle_next(struct worker *worker)
@@ -118,20 +204,30 @@ void cycle_next(struct worker *worker)
             return;
         worker->wait_until_ms = 0;
         worker->waits_for_budget = false;
-        const struct block *block = queue_next(worker->queue, is_held, worker);
-        if (!block) {
-            report_activity(worker, ACTIVITY_IDLE, "", 0);
+        const struct block *block;
+        const struct letter *letter;
+        choose(worker, &block, &letter);
+        if (!block && !letter) {
+            report_nothing(worker);
             return;
         }
         if (auditing_holds(worker)) /* its score belongs into the next prompt */
             return;
-        int ended = ends_at_once(worker, block);
-        if (ended < 0 || (ended == 0 && !begin(worker, block)))
+        if (letter ? !take_letter(worker, letter) : !take_block(worker, block))
             return;
     }
 }
 
 /* --- the answer --- */
+
+/* Orderly: the attempt doesn't count, and an envelope may expire again. */
+static void put_down(struct worker *worker)
+{
+    if (!worker->task.by_post)
+        attempts_end(worker->attempts, worker->task.id, worker->task.hash);
+    post_put_back(worker);
+    cycle_forget(worker);
+}
 
 /* The provider won't answer this task as it is. The task stays; others go on meanwhile. */
 static void hold(struct worker *worker, const char *why)
@@ -168,7 +264,6 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
         cycle_finish(worker);
         return;
     }
-    attempts_end(worker->attempts, worker->task.id, worker->task.hash);
     if (kind == ANSWER_REQUEST) {
         hold(worker, text);
     } else if (kind == ANSWER_BUDGET) {
@@ -176,7 +271,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
     } else { /* the gateway has logged the fault itself, as an error when it won't pass by itself */
         worker_wait_for(worker, "provider", text, retry_after_ms);
     }
-    cycle_forget(worker);
+    put_down(worker);
     free(text);
     free(finish_reason);
     free(model);
@@ -188,7 +283,7 @@ void cycle_abandon(struct worker *worker)
         return;
     if (worker->phase == PHASE_ASKED)
         worker_say(worker, MESSAGE_FORGET, worker->serial, worker->name);
-    log_info("agent", worker->name, "Task %s is put down; it stays in the queue.", worker->task.id);
-    attempts_end(worker->attempts, worker->task.id, worker->task.hash);
-    cycle_forget(worker);
+    log_info("agent", worker->name, "Task %s is put down; it stays in the %s.", worker->task.id,
+             worker->task.by_post ? "post" : "queue");
+    put_down(worker);
 }

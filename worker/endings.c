@@ -38,13 +38,13 @@ bool ending_duplicate(struct worker *worker, const struct block *block, const ch
     return true;
 }
 
-/* The dead letter tells the task's whole story: it is a handoff that a person (or whom `from` names) gave. */
+/* The dead letter tells the task's whole story. */
 static void print_dead_letter(const struct worker *worker, const struct block *block, const char *id,
                               const char *status, const char *reason, int64_t now, struct buffer *out)
 {
     const struct envelope envelope = {
         .id = (char *)id,
-        .kind = KIND_HANDOFF,
+        .kind = KIND_TASK,
         .from = block->from ? block->from : "operator",
         .to = (char *)worker->name,
         .created = block->created ? block->created : queue_first_seen(worker->queue, block),
@@ -186,8 +186,11 @@ bool ending_cancel(struct worker *worker, const char *id)
     bool found = false;
     if (worker->phase != PHASE_NONE && strcmp(worker->task.id, id) == 0) {
         uint64_t hash = worker->task.hash;
+        bool by_post = worker->task.by_post;
         cycle_abandon(worker);
-        found = queue_take(worker->queue, id, hash, &fault);
+        found = by_post ? ending_cancel_letter(worker, id) : queue_take(worker->queue, id, hash, &fault);
+        if (by_post)
+            return found;
     } else if (queue_look(worker->queue, &retry_ms, &fault)) {
         const struct block_list *blocks = queue_blocks(worker->queue);
         for (size_t i = 0; i < blocks->count && !found; i++)
@@ -195,7 +198,7 @@ bool ending_cancel(struct worker *worker, const char *id)
                 found = queue_take(worker->queue, id, blocks->items[i].hash, &fault);
     }
     if (!found)
-        return false;
+        return ending_cancel_letter(worker, id);
     /* A cancelled task that comes back after a power cut would cost money: flush before it is said. */
     OWNED_FD int fd = files_open(worker->tree, TREE_QUEUE, O_RDONLY, 0);
     if (fd >= 0)

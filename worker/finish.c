@@ -10,59 +10,51 @@
 #include "common/utf8.h"
 #include "worker/worker.h"
 
-enum { LOGGED_ANSWER_MAX = 16 * 1024, TIDY_AFTER_MS = 1000, WATCHDOG_MS = 500 };
-
-/* What the reply sends goes into the outbox, in the same commit; the post office takes it from there. */
-static void add_envelopes(struct worker *worker, const struct reply *reply, int64_t now,
-                          struct change_list *changes)
-{
-    for (size_t i = 0; i < reply->send_count; i++) {
-        const struct reply_send *send = &reply->sends[i];
-        OWNED char *id = names_new_id();
-        OWNED char *path = memory_print("%s/%s.md", TREE_OUTBOX, id);
-        OWNED char *queue = memory_print("queue:%s", send->to);
-        struct envelope envelope = {
-            .id = id,
-            .kind = send->kind,
-            .from = (char *)worker->name,
-            .to = send->kind == KIND_ITEM ? queue : send->to,
-            .created = now,
-            .ttl_seconds = send->ttl_seconds >= 0 ? send->ttl_seconds : worker->start->agent->ttl_seconds,
-            .priority = send->priority,
-            .status = "pending",
-            .hops = 1,
-            .trace = worker->task.id,
-            .body = send->text,
-        };
-        OWNED_BUFFER struct buffer text = {0};
-        envelope_print(&envelope, &text);
-        change_list_add(changes, CHANGE_WRITE, path, text.data, text.length);
-    }
-}
-
-/* What a reply or a block asks for and this version has no way to give is said, not dropped. */
-static void say_what_is_not_done(struct worker *worker, const struct reply *reply, struct buffer *note)
-{
-    for (size_t i = 0; i < reply->segment_count; i++)
-        buffer_print(note, "segment not written, there are no shared segments yet: %s\n",
-                     reply->segments[i].name);
-    if (reply->send_count > 0)
-        buffer_print(note, "%zu envelope(s) wait in %s; nothing delivers them yet\n", reply->send_count,
-                     TREE_OUTBOX);
-    if (reply->segment_count + reply->send_count > 0)
-        log_warn("agent", worker->name,
-                 "Task %s: %zu envelope(s) wait in %s and %zu segment(s) were not written; "
-                 "this version delivers nothing between agents.",
-                 worker->task.id, reply->send_count, TREE_OUTBOX, reply->segment_count);
-}
+enum {
+    LOGGED_ANSWER_MAX = 16 * 1024,
+    TIDY_AFTER_MS = 1000,
+    WATCHDOG_MS = 500,
+    REFUSED_MAX = 1000, /* bytes in a reflection */
+};
 
 static void add_file(struct change_list *changes, const char *path, const struct buffer *text)
 {
     change_list_add(changes, CHANGE_WRITE, path, text->data, text->length);
 }
 
-static void gather(struct worker *worker, const struct reply *reply, int64_t now, struct change_list *changes,
-                   struct buffer *note)
+/* The envelope in hand and what was read along with it come to their end; what somebody took away meanwhile is left. */
+static void add_letters(struct worker *worker, const struct reply *reply, int64_t now,
+                        struct change_list *changes)
+{
+    const struct task *task = &worker->task;
+    if (task->by_post) {
+        bool message = task->parcel.envelope.kind == KIND_MESSAGE;
+        OWNED char *section = memory_print(
+            "\n---\n\n# Answer\n\n- by: %s\n- reward: %s%d\n%s%s%s- commit: %s(task): %s\n\n%s\n",
+            worker->name, reply->reward > 0 ? "+" : "", reply->reward, reply->reason ? "- reason: " : "",
+            reply->reason ? reply->reason : "", reply->reason ? "\n" : "", worker->name, task->id,
+            reply->answer);
+        mail_archive(worker->mail, &task->parcel, message ? "read" : "finished", now, section, changes);
+    }
+    for (size_t i = 0; i < task->bundle.count; i++) {
+        OWNED char *section = memory_print("\n---\n\nRead in %s(task): %s\n", worker->name, task->id);
+        if (mail_is_there(worker->mail, &task->bundle.items[i]))
+            mail_archive(worker->mail, &task->bundle.items[i], "read", now, section, changes);
+    }
+}
+
+/* What was refused stands in a reflection too: the next prompt tells it once, the reflections for a while. */
+static void reflect_on_refusals(struct worker *worker, const struct buffer *refused, int64_t now,
+                                struct change_list *changes)
+{
+    if (refused->length == 0)
+        return;
+    OWNED char *text = memory_slice(refused->data, utf8_cut(refused->data, refused->length, REFUSED_MAX));
+    learning_reflect(worker->learning, worker->task.id, text, now, changes);
+}
+
+static void gather(struct worker *worker, const struct reply *reply, int64_t now, struct sending *sending,
+                   struct change_list *changes, struct buffer *note)
 {
     OWNED_BUFFER struct buffer output = {0}, card = {0};
     OWNED char *file = names_file(worker->task.id);
@@ -76,24 +68,29 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
         .decay_halflife_days = worker->start->agent->decay_halflife_days,
         .audit_score = auditing_score(worker),
     };
+    sending_gather(worker, reply, now, sending, changes);
+    mail_verdict_changes(worker->mail, now, changes, &sending->refused, note);
+    reflect_on_refusals(worker, &sending->refused, now, changes);
     learning_apply(worker->learning, &outcome, changes, note);
     outputs_print(worker, reply, now, &output);
     add_file(changes, path, &output);
-    add_envelopes(worker, reply, now, changes);
-    say_what_is_not_done(worker, reply, note);
+    add_letters(worker, reply, now, changes);
+    if (worker->task.lock)
+        buffer_print(note, "under the lock %s, token %llu\n", worker->task.lock,
+                     (unsigned long long)worker->task.token);
     report_card(worker, tokens, now, &card);
     add_file(changes, TREE_CARD, &card);
 }
 
-static bool commit(struct worker *worker, const struct reply *reply, int64_t now, char id[COMMIT_TEXT],
-                   struct fault *fault)
+static bool commit(struct worker *worker, const struct reply *reply, int64_t now, struct sending *sending,
+                   char id[COMMIT_TEXT], struct fault *fault)
 {
     struct change_list changes = {0};
     OWNED_BUFFER struct buffer body = {0};
     OWNED char *subject = memory_print("%s(task): %s", worker->name, worker->task.id);
     if (reply->reason)
         buffer_print(&body, "%s\n", reply->reason);
-    gather(worker, reply, now, &changes, &body);
+    gather(worker, reply, now, sending, &changes, &body);
     auditing_note(worker, &body);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
@@ -105,7 +102,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
                      .tokens_in = worker->answer.tokens_in,
                      .tokens_out = worker->answer.tokens_out,
                      .end = "done",
-                     .source = "queue"},
+                     .source = worker->task.by_post ? worker->task.id : "queue"},
         .changes = changes.items,
         .change_count = changes.count,
     };
@@ -119,10 +116,33 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
     return done;
 }
 
+/* The block, or the envelope and what was read with it, is over: the commit knows it from now on. */
+static void end_work(struct worker *worker, const char *commit)
+{
+    struct fault fault;
+    const struct task *task = &worker->task;
+    if (task->by_post) {
+        worker_say(worker, MESSAGE_SETTLED, task->id,
+                   task->parcel.envelope.kind == KIND_MESSAGE ? "read" : "finished", commit);
+    } else {
+        if (!queue_take(worker->queue, task->id, task->hash, &fault))
+            log_warn("agent", worker->name,
+                     "Task %s is done (%.7s) but its block could not be taken out of queue.md: %s. It is not "
+                     "done again.",
+                     task->id, commit, fault.text);
+        attempts_end(worker->attempts, task->id, task->hash);
+    }
+    for (size_t i = 0; i < task->bundle.count; i++)
+        worker_say(worker, MESSAGE_SETTLED, task->bundle.items[i].envelope.id, "read", commit);
+    if (task->by_post || task->bundle.count)
+        worker->look_mail = true;
+    mail_told(worker->mail);
+    mail_verdicts_kept(worker->mail);
+}
+
 /* The commit is durable: now it may be told. */
 static void announce(struct worker *worker, const struct reply *reply, int64_t now, const char *id)
 {
-    struct fault fault;
     size_t shown = utf8_cut(reply->answer, strlen(reply->answer), LOGGED_ANSWER_MAX);
     log_info("agent", worker->name, "Response:\n%.*s%s", (int)shown, reply->answer,
              reply->answer[shown] ? "\n… (the whole answer is in outputs/)" : "");
@@ -130,12 +150,6 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
     worker->negative_streak = report_negative_streak(worker, 1);
     free(worker->last_task);
     worker->last_task = memory_text(worker->task.id);
-    if (!queue_take(worker->queue, worker->task.id, worker->task.hash, &fault))
-        log_warn("agent", worker->name,
-                 "Task %s is done (%.7s) but its block could not be taken out of queue.md: %s. It is not "
-                 "done again.",
-                 worker->task.id, id, fault.text);
-    attempts_end(worker->attempts, worker->task.id, worker->task.hash);
     worker_say(worker, MESSAGE_FINISHED, worker->task.id, (uint64_t)(reply->reward + 1), id,
                worker->answer.tokens_in, worker->answer.tokens_out, "done");
     int64_t soon = clock_monotonic_ms();
@@ -155,23 +169,46 @@ static void await_watchdog(struct worker *worker)
     worker->wait_until_ms = clock_monotonic_ms() + WATCHDOG_MS;
 }
 
+/* What came back is worth nothing any more: somebody took the envelope away, or the lock has another holder. */
+static bool is_void(struct worker *worker)
+{
+    const char *why = !post_is_there(worker) ? "it was taken away meanwhile"
+                      : leases_lost(worker)  ? "the lease of its lock is over"
+                                             : NULL;
+    if (why)
+        log_warn("agent", worker->name, "The answer to %s is not used: %s.", worker->task.id, why);
+    return why != NULL;
+}
+
+static void relieved(struct worker *worker)
+{
+    if (worker->trouble) {
+        free(worker->trouble);
+        worker->trouble = NULL;
+        report_problems(worker);
+    }
+    worker->wait_until_ms = worker->wait_delay_ms = 0;
+}
+
 void cycle_finish(struct worker *worker)
 {
     struct reply reply;
     struct fault fault;
     char id[COMMIT_TEXT];
+    struct sending sending = {0};
     int64_t now = clock_now();
+    if (is_void(worker)) {
+        cycle_abandon(worker);
+        return;
+    }
     cycle_record_edits(worker);
     cycle_refresh(worker);
     reply_parse(&reply, worker->answer.text, strlen(worker->answer.text), worker->answer.finish_reason);
-    if (commit(worker, &reply, now, id, &fault)) {
+    if (commit(worker, &reply, now, &sending, id, &fault)) {
+        end_work(worker, id);
         announce(worker, &reply, now, id);
-        if (worker->trouble) {
-            free(worker->trouble);
-            worker->trouble = NULL;
-            report_problems(worker);
-        }
-        worker->wait_until_ms = worker->wait_delay_ms = 0;
+        sending_told(worker, &sending);
+        relieved(worker);
         await_watchdog(worker);
         cycle_forget(worker);
         history_tidy(worker->history, true);
@@ -179,5 +216,6 @@ void cycle_finish(struct worker *worker)
     } else {
         worker_wait_for(worker, "storage", fault.text, 0);
     }
+    sending_free(&sending);
     reply_free(&reply);
 }

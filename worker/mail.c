@@ -26,7 +26,7 @@ const char *const mail_folders[MAIL_PLACES] = {[MAIL_INBOX] = TREE_INBOX, [MAIL_
 struct mail *mail_open(int tree, const char *agent, struct history *history)
 {
     struct mail *mail = memory_new(1, sizeof *mail);
-    *mail = (struct mail){.tree = tree, .agent = agent, .history = history};
+    *mail = (struct mail){.tree = tree, .agent = memory_text(agent), .history = history};
     return mail;
 }
 
@@ -51,6 +51,7 @@ void mail_close(struct mail *mail)
     while (mail->telling_count)
         mail_untell(mail, mail->tellings[0].id);
     free(mail->verdicts);
+    free(mail->agent);
     free(mail->tellings);
     free(mail);
 }

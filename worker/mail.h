@@ -102,7 +102,7 @@ void mail_gone_letters(struct mail *mail, struct change_list *changes);
 /* Takes note of a VERDICT; the next commit carries it out. */
 void mail_verdict(struct mail *mail, const char *id, const char *status, const char *reason, int64_t at);
 size_t mail_verdicts(const struct mail *mail); /* how many wait for a commit */
-/* The changes of all that wait. refused gets a line for each that was refused (for the reflection), note a line for each
+/* The changes of all that wait. refused gets a sentence for each that was refused (for the reflection), note a line for each
  * (for the commit's body). */
 void mail_verdict_changes(struct mail *mail, int64_t now, struct change_list *changes, struct buffer *refused,
                           struct buffer *note);

@@ -72,7 +72,7 @@ void mail_archive(const struct mail *mail, const struct parcel *parcel, const ch
     archived.finished = now;
     archived.body = body;
     if (archived.kind == KIND_ITEM && !archived.consumer)
-        archived.consumer = (char *)(uintptr_t)mail->agent;
+        archived.consumer = mail->agent;
     mail_print(&archived, &text);
     add_file(changes, TREE_ARCHIVE, archived.id, &text);
     add_removal(parcel, changes);

@@ -21,7 +21,7 @@ struct telling {
 
 struct mail {
     int tree; /* borrowed */
-    const char *agent;
+    char *agent;
     struct history *history; /* borrowed */
     struct letter *letters;
     size_t count;

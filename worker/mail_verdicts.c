@@ -198,7 +198,7 @@ static void tell(struct mail *mail, const struct verdict *verdict, const struct 
     mail_untell(mail, verdict->id);
     if (destination(verdict->status) == TO_DEAD_LETTERS) {
         mail_refused(mail, envelope, verdict->reason);
-        buffer_print(refused, "The %s was refused: %s\n", what, verdict->reason);
+        buffer_print(refused, "The %s was refused: %s. ", what, verdict->reason);
     } else if (destination(verdict->status) == STAYS) {
         OWNED char *text = memory_print("%s waits until its receiver has room%s%s", what,
                                         *verdict->reason ? ": " : "", verdict->reason);

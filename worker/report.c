@@ -82,7 +82,8 @@ static void log_new_problems(const struct worker *worker, const struct buffer *p
 void report_problems(struct worker *worker)
 {
     const struct buffer *const parts[] = {&worker->tree_problems, &worker->learning_problems,
-                                          &worker->prompt_problems, &worker->queue_problem};
+                                          &worker->prompt_problems, &worker->queue_problem,
+                                          &worker->mail_problems};
     OWNED_BUFFER struct buffer all = {0};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         buffer_add(&all, parts[i]->data, parts[i]->length);

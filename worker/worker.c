@@ -76,6 +76,7 @@ static void on_look(struct worker *worker, struct reader *reader)
         return;
     worker->look_queue = worker->look_queue || (what & LOOK_QUEUE);
     worker->look_tree = worker->look_tree || (what & LOOK_TREE);
+    worker->look_mail = worker->look_mail || (what & LOOK_IAC);
     if (what & LOOK_BUDGET && worker->waits_for_budget)
         worker->wait_until_ms = 0;
     worker->figures_at_ms = clock_monotonic_ms();
@@ -195,6 +196,22 @@ static void on_waiting(struct worker *worker, struct reader *reader)
     report_activity(worker, ACTIVITY_WAITING, why, (int64_t)until);
 }
 
+static void on_verdict(struct worker *worker, struct reader *reader)
+{
+    uint64_t at;
+    OWNED char *id = NULL, *status = NULL, *reason = NULL;
+    if (message_read(reader, MESSAGE_VERDICT, &id, &status, &reason, &at))
+        post_verdict(worker, id, status, reason, (int64_t)at);
+}
+
+static void on_locked(struct worker *worker, struct reader *reader)
+{
+    uint64_t token, lease_until;
+    OWNED char *task = NULL, *name = NULL, *holder = NULL;
+    if (message_read(reader, MESSAGE_LOCKED, &task, &name, &token, &lease_until, &holder))
+        leases_said(worker, task, name, token, (int64_t)lease_until, holder);
+}
+
 static const struct {
     unsigned type;
     void (*handle)(struct worker *, struct reader *);
@@ -202,7 +219,8 @@ static const struct {
     {MESSAGE_HEARTBEAT, on_heartbeat}, {MESSAGE_LOOK, on_look},         {MESSAGE_STOP, on_stop},
     {MESSAGE_PAUSE, on_pause},         {MESSAGE_CANCEL, on_cancel},     {MESSAGE_DEFINITION, on_definition},
     {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting},   {MESSAGE_REST, on_rest},
-    {MESSAGE_AUDITED, on_audited},     {MESSAGE_ROLLBACK, on_rollback},
+    {MESSAGE_AUDITED, on_audited},     {MESSAGE_ROLLBACK, on_rollback}, {MESSAGE_VERDICT, on_verdict},
+    {MESSAGE_LOCKED, on_locked},
 };
 
 static void receive(struct worker *worker)
@@ -248,6 +266,9 @@ static int sleep_ms(const struct worker *worker)
     at = earlier(at, worker->figures_at_ms);
     at = earlier(at, worker->expires_at_ms);
     at = earlier(at, auditing_due(worker));
+    at = earlier(at, worker->mail_at_ms);
+    at = earlier(at, worker->post_at_ms);
+    at = earlier(at, worker->phase == PHASE_NONE ? leases_look_at_ms(worker) : 0);
     if (at == 0)
         return -1;
     int64_t left = at - clock_monotonic_ms();
@@ -309,7 +330,8 @@ static void step(struct worker *worker)
 static bool rests(struct worker *worker)
 {
     bool nothing = worker->phase == PHASE_NONE && worker->activity == ACTIVITY_IDLE &&
-                   worker->queue_retry_ms == 0 && queue_depth(worker->queue) == 0 && !auditing_busy(worker);
+                   worker->queue_retry_ms == 0 && queue_depth(worker->queue) == 0 && !post_has_work(worker) &&
+                   !auditing_busy(worker);
     bool leaves = worker->may_rest && nothing;
     worker->may_rest = false;
     return leaves;
@@ -380,6 +402,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
                         &worker->tree_problems, fault))
         return false;
     worker->queue = queue_open(worker->tree, fault);
+    worker->mail = mail_open(worker->tree, worker->name, worker->history);
     worker->attempts = worker->queue ? attempts_open(worker->tree) : NULL;
     worker->learning = worker->attempts ? learning_open(worker->tree, &worker->learning_problems) : NULL;
     return worker->learning != NULL;
@@ -394,6 +417,8 @@ static void close_parts(struct worker *worker)
         attempts_close(worker->attempts);
     if (worker->queue)
         queue_close(worker->queue);
+    mail_close(worker->mail);
+    leases_free(worker);
     if (worker->history)
         history_close(worker->history);
     if (worker->link)
@@ -413,6 +438,7 @@ static void close_parts(struct worker *worker)
     buffer_free(&worker->learning_problems);
     buffer_free(&worker->prompt_problems);
     buffer_free(&worker->queue_problem);
+    buffer_free(&worker->mail_problems);
 }
 
 int worker_live(struct worker_start *start)
@@ -423,6 +449,7 @@ int worker_live(struct worker_start *start)
                             .tree = -1,
                             .look_queue = true,
                             .look_tree = true,
+                            .look_mail = true,
                             .paused = start->paused};
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
@@ -446,6 +473,7 @@ int worker_live(struct worker_start *start)
         report_tokens_load(&worker);
         worker.tidy_at_ms = clock_monotonic_ms() + TIDY_AFTER_MS;
         worker_say(&worker, MESSAGE_READY);
+        worker_say(&worker, MESSAGE_POST, "");
         report_problems(&worker);
         report_figures(&worker);
         work(&worker);

@@ -11,6 +11,7 @@
 #include "worker/history.h"
 #include "worker/learning.h"
 #include "worker/link.h"
+#include "worker/mail.h"
 #include "worker/queue.h"
 #include "worker/reply.h"
 #include "worker/start.h"
@@ -33,6 +34,11 @@ struct held {
 struct task {
     char *id, *text, *from;
     uint64_t hash;
+    bool by_post;         /* it is an envelope: */
+    struct parcel parcel; /* this one */
+    struct bundle bundle; /* what is read along with it */
+    char *lock;           /* the lock that it holds; NULL: none */
+    uint64_t token;       /* the lock's fencing token */
 };
 
 struct worker {
@@ -47,6 +53,7 @@ struct worker {
     struct learning *learning;
     struct attempts *attempts;
     struct auditing *auditing;
+    struct mail *mail;
     struct buffer message; /* scratch for what is sent */
 
     enum phase phase;
@@ -58,6 +65,8 @@ struct worker {
     } answer;
     struct held *held;
     size_t held_count;
+    struct lock_wait *locks; /* asked for, or granted (leases.c) */
+    size_t lock_count;
 
     bool paused, stopping, lost; /* lost: the supervisor is gone */
     bool may_rest;               /* it may leave if there is nothing to do */
@@ -71,7 +80,9 @@ struct worker {
     int64_t edits_ms;            /* when people's edits were looked for last */
     int64_t figures_at_ms;       /* figures are due at; 0: not */
     int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
-    bool look_queue, look_tree;
+    int64_t post_at_ms;          /* verdicts are to be recorded at; 0: none */
+    int64_t mail_at_ms;          /* look at the post again at; 0: when told */
+    bool look_queue, look_tree, look_mail;
 
     enum agent_activity activity;
     bool activity_said;
@@ -86,6 +97,7 @@ struct worker {
     struct buffer learning_problems; /* by the last look at what was learned */
     struct buffer prompt_problems;   /* by the last prompt */
     struct buffer queue_problem;     /* of the queue file */
+    struct buffer mail_problems;     /* by the last look at the post */
     char *trouble;                   /* the present trouble with provider or storage; NULL: none */
     char *problems_said;             /* the problems as the supervisor knows them */
 };
@@ -103,8 +115,13 @@ void cycle_refresh(
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
-void cycle_abandon(struct worker *worker); /* orderly: the task stays in the queue */
-void cycle_forget(struct worker *worker);  /* nothing is in hand any more */
+void cycle_abandon(struct worker *worker); /* orderly: the task stays where it is */
+void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its lock is given back */
+bool cycle_held(const struct worker *worker, uint64_t hash); /* the provider doesn't take it for now */
+/* Before something is begun: people's edits are recorded, what was learned is read again. */
+void cycle_prepare(struct worker *worker);
+/* The question goes out; worker->task says what. */
+void cycle_ask(struct worker *worker);
 
 /* finish.c: PHASE_ANSWER: commit it, or say why not and wait. */
 void cycle_finish(struct worker *worker);
@@ -120,6 +137,59 @@ bool ending_dead_letter(struct worker *worker, const struct block *block, const 
 bool ending_cancel(struct worker *worker, const char *id);
 void endings_expire(struct worker *worker,
                     int64_t now_ms); /* every task whose TTL is over; sets expires_at_ms */
+
+/* endings_post.c: the same for envelopes. A letter that isn't there any more has ended, too. */
+bool ending_letter(struct worker *worker, const struct letter *letter, const char *reason);
+bool ending_cancel_letter(struct worker *worker, const char *id); /* false: no such letter, or not now */
+/* What the supervisor set aside: one commit and one reflection each. False: not all of it could be recorded now. */
+bool endings_escalate(struct worker *worker);
+
+/* post.c: the worker's half of the post office. */
+void post_look(struct worker *worker, int64_t now_ms); /* when something changed there, or it is time */
+/* Take this envelope in hand and ask. False: the storage fails, nothing more can begin now. */
+bool post_begin(struct worker *worker, const struct letter *letter);
+bool post_has_work(const struct worker *worker);
+/* False: what is in hand was taken away meanwhile. */
+bool post_is_there(const struct worker *worker);
+void post_put_back(struct worker *worker); /* what is in hand, orderly */
+void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at);
+void post_record(struct worker *worker,
+                 int64_t now_ms); /* verdicts that no cycle's commit took along in time */
+
+/* sending.c: what leaves with a cycle's commit. */
+struct sending {
+    struct buffer ids; /* of what goes into the outbox, a line each */
+    struct buffer
+        refused; /* what is too large to be sent, and what others refused: sentences for the reflection */
+    struct envelope *kept; /* the same, to be told of in the next prompt */
+    size_t kept_count;
+};
+void sending_gather(struct worker *worker, const struct reply *reply, int64_t now, struct sending *sending,
+                    struct change_list *changes);
+void sending_told(struct worker *worker, struct sending *sending); /* the commit is durable */
+void sending_free(struct sending *sending);
+
+/* leases.c: one task holds one lock. */
+enum lease_state {
+    LEASE_NEEDLESS, /* the block asks for no lock */
+    LEASE_UNASKED,
+    LEASE_ASKED, /* the answer is on its way */
+    LEASE_WAITS,
+    LEASE_HELD
+};
+enum lease_state leases_state(struct worker *worker, const struct block *block);
+bool leases_name(const char *name); /* can a lock have this name? */
+void leases_ask(struct worker *worker, const struct block *block);
+void leases_take(struct worker *worker, const struct block *block); /* into worker->task */
+void leases_release(struct worker *worker, const char *task);       /* also when it has none */
+void leases_reconcile(
+    struct worker *worker); /* those of blocks that have gone from the queue are given back */
+bool leases_lost(const struct worker *worker);              /* the lease of the task in hand is over */
+const char *leases_waited_for(const struct worker *worker); /* a lock's name; NULL: none is */
+int64_t leases_look_at_ms(const struct worker *worker);     /* an answer that doesn't come counts as no; 0 */
+void leases_said(struct worker *worker, const char *task, const char *name, uint64_t token,
+                 int64_t lease_until, const char *holder);
+void leases_free(struct worker *worker);
 
 /* rollback.c: undo what was learned since the commit that name means (between two cycles). Returns the exit code
  * (sysexits.h); said gets what was undone, or why nothing was. */

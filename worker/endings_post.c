@@ -1,0 +1,100 @@
+/* Envelopes that end without an answer: those that took their worker down, those that were cancelled, and those that the
+ * supervisor set aside in our tree, of which it is our part to keep the memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "worker/worker.h"
+
+/* One commit with a reflection about the envelope: its end. */
+static bool commit_end(struct worker *worker, const struct envelope *envelope, uint64_t hash, const char *end,
+                       const char *why, struct change_list *changes, char commit[COMMIT_TEXT])
+{
+    struct fault fault;
+    bool expired = strcmp(end, "expired") == 0;
+    OWNED char *subject =
+        expired ? memory_print("%s(escalation): %s expired", worker->name, envelope->id)
+                : memory_print("%s(escalation): %s failed: %s", worker->name, envelope->id, why);
+    OWNED char *text = memory_print("The %s from %s was not done: %s (%s). It lies in %s/%s.md.",
+                                    envelope_kind_name(envelope->kind), envelope->from,
+                                    expired ? "expired" : "failed", why, TREE_DEAD_LETTERS, envelope->id);
+    cycle_refresh(worker);
+    learning_reflect(worker->learning, envelope->id, text, clock_now(), changes);
+    const struct commit_request request = {
+        .author = AUTHOR_AGENT,
+        .subject = subject,
+        .trailers = {.task = envelope->id, .task_hash = hash, .end = end, .source = envelope->id},
+        .changes = changes->items,
+        .change_count = changes->count,
+    };
+    bool done = history_commit(worker->history, &request, commit, &fault);
+    if (done)
+        learning_kept(worker->learning);
+    else
+        learning_forget(worker->learning);
+    if (done)
+        log_warn("agent", worker->name, "%s", text);
+    else
+        worker_wait_for(worker, "storage", fault.text, 0);
+    worker->tidy_at_ms = worker->tidy_at_ms ? worker->tidy_at_ms : clock_monotonic_ms() + 1000;
+    return done;
+}
+
+bool ending_letter(struct worker *worker, const struct letter *letter, const char *reason)
+{
+    struct parcel parcel;
+    struct fault fault;
+    struct change_list changes = {0};
+    char commit[COMMIT_TEXT];
+    int found = mail_read(worker->mail, letter, &parcel, &fault);
+    if (found < 0)
+        worker_wait_for(worker, "storage", fault.text, 0);
+    bool done = found >= 0;
+    if (found > 0) {
+        mail_bury(worker->mail, &parcel, reason, clock_now(), &changes);
+        done = commit_end(worker, &parcel.envelope, parcel.hash, "poison", reason, &changes, commit);
+        if (done)
+            worker_say(worker, MESSAGE_SETTLED, parcel.envelope.id, "failed", commit);
+    }
+    if (done) {
+        OWNED_BUFFER struct buffer problems = {0};
+        mail_look(worker->mail, &problems, NULL, NULL);
+        worker->look_mail = true;
+    }
+    change_list_free(&changes);
+    parcel_free(&parcel);
+    return done;
+}
+
+bool ending_cancel_letter(struct worker *worker, const char *id)
+{
+    OWNED_BUFFER struct buffer problems = {0};
+    mail_look(worker->mail, &problems, NULL, NULL);
+    worker->look_mail = true; /* what this look found is told by the next */
+    const struct letter *letter = mail_find(worker->mail, id);
+    return letter && !mail_expired(&letter->head, clock_now()) && ending_letter(worker, letter, "cancelled");
+}
+
+static bool escalate(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
+                     const char *text, size_t length)
+{
+    struct worker *worker = context;
+    struct change_list changes = {0};
+    char commit[COMMIT_TEXT];
+    bool expired = strcmp(envelope->status, "expired") == 0;
+    const char *why = envelope->reason && *envelope->reason ? envelope->reason
+                      : expired                             ? "its time to live was over"
+                                                            : "no reason was given";
+    change_list_add(&changes, CHANGE_RECORD, path, text, length);
+    bool done = commit_end(worker, envelope, hash, expired ? "expired" : "failed", why, &changes, commit);
+    change_list_free(&changes);
+    return done;
+}
+
+bool endings_escalate(struct worker *worker)
+{
+    return worker->phase == PHASE_ANSWER || mail_escalations(worker->mail, escalate, worker);
+}

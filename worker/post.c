@@ -1,0 +1,183 @@
+/* The worker's half of the post office: when it looks, takes envelopes in hand, puts them back, and records what the
+ * supervisor said of those that it sent. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/utf8.h"
+#include "worker/prompt.h"
+#include "worker/worker.h"
+
+enum {
+    AGAIN_MS = 200 /* somebody is still writing to an envelope */,
+    RECORD_AFTER_MS = 100,
+    REFUSED_MAX = 1000
+};
+
+/* --- looking --- */
+
+static void is_over(void *context, const char *id, const char *status, const char *commit)
+{
+    worker_say(context, MESSAGE_SETTLED, id, status, commit);
+}
+
+/* Dead letters that people took away, or that are on their way again. */
+static void record_gone(struct worker *worker)
+{
+    struct change_list changes = {0};
+    struct fault fault;
+    char commit[COMMIT_TEXT];
+    mail_gone_letters(worker->mail, &changes);
+    OWNED char *subject = memory_print("%s(post): %zu dead letter(s) gone", worker->name, changes.count);
+    const struct commit_request request = {
+        .author = AUTHOR_AGENT, .subject = subject, .changes = changes.items, .change_count = changes.count};
+    if (changes.count && !history_commit(worker->history, &request, commit, &fault))
+        log_warn("agent", worker->name, "Git still has dead letters that are gone: %s.", fault.text);
+    change_list_free(&changes);
+}
+
+static void look_at_files(struct worker *worker, int64_t now_ms)
+{
+    OWNED_BUFFER struct buffer problems = {0};
+    worker->look_mail = false;
+    worker->mail_at_ms = 0;
+    mail_look(worker->mail, &problems, is_over, worker);
+    if (mail_unsettled(worker->mail))
+        worker->mail_at_ms = now_ms + AGAIN_MS;
+    buffer_add(&problems, "", 0);
+    const char *before = worker->mail_problems.data ? worker->mail_problems.data : "";
+    if (strcmp(problems.data, before) == 0)
+        return;
+    buffer_drop(&worker->mail_problems, worker->mail_problems.length);
+    buffer_text(&worker->mail_problems, problems.data);
+    report_problems(worker);
+}
+
+void post_look(struct worker *worker, int64_t now_ms)
+{
+    if (!worker->look_mail && !(worker->mail_at_ms && now_ms >= worker->mail_at_ms))
+        return;
+    look_at_files(worker, now_ms);
+    if (!endings_escalate(worker))
+        worker->mail_at_ms = worker->wait_until_ms;
+    record_gone(worker);
+    worker->figures_at_ms = worker->figures_at_ms ? worker->figures_at_ms : now_ms;
+    if (worker->phase == PHASE_ASKED && !post_is_there(worker)) {
+        log_warn("agent", worker->name, "%s was taken away while it was worked at.", worker->task.id);
+        cycle_abandon(worker);
+    }
+}
+
+static bool skip_none(void *context, uint64_t hash)
+{
+    (void)context;
+    (void)hash;
+    return false;
+}
+
+bool post_has_work(const struct worker *worker)
+{
+    return mail_verdicts(worker->mail) > 0 || worker->mail_at_ms != 0 ||
+           mail_next(worker->mail, clock_now(), skip_none, NULL) != NULL;
+}
+
+/* --- in hand --- */
+
+bool post_begin(struct worker *worker, const struct letter *letter)
+{
+    struct fault fault;
+    struct parcel parcel;
+    cycle_prepare(worker);
+    int begun = mail_begin(worker->mail, letter, clock_now(), true, &parcel, &fault);
+    if (begun < 0)
+        worker_wait_for(worker, "storage", fault.text, 0);
+    if (begun <= 0) {
+        worker->look_mail = true; /* it isn't as it was */
+        look_at_files(worker, clock_monotonic_ms());
+        return begun == 0;
+    }
+    OWNED_BUFFER struct buffer text = {0};
+    mail_task_text(&parcel, &text);
+    buffer_add(&text, "", 0);
+    worker->task = (struct task){.id = memory_text(parcel.envelope.id),
+                                 .from = memory_text(parcel.envelope.from),
+                                 .hash = parcel.hash,
+                                 .by_post = true,
+                                 .parcel = parcel};
+    worker->task.text = buffer_take(&text);
+    log_info("agent", worker->name, "Processing %s from %s: %s", envelope_kind_name(parcel.envelope.kind),
+             parcel.envelope.from, parcel.envelope.id);
+    cycle_ask(worker);
+    return true;
+}
+
+bool post_is_there(const struct worker *worker)
+{
+    return worker->phase == PHASE_NONE || !worker->task.by_post ||
+           mail_is_there(worker->mail, &worker->task.parcel);
+}
+
+void post_put_back(struct worker *worker)
+{
+    if (worker->task.by_post)
+        mail_put_back(worker->mail, &worker->task.parcel);
+    for (size_t i = 0; i < worker->task.bundle.count; i++)
+        mail_put_back(worker->mail, &worker->task.bundle.items[i]);
+    if (worker->task.by_post || worker->task.bundle.count)
+        worker->look_mail = true;
+}
+
+/* --- what became of ours --- */
+
+void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at)
+{
+    mail_verdict(worker->mail, id, status, reason, at);
+    if (worker->post_at_ms == 0)
+        worker->post_at_ms = clock_monotonic_ms() + RECORD_AFTER_MS;
+}
+
+static bool commit_verdicts(struct worker *worker, struct change_list *changes, const struct buffer *note,
+                            size_t count, struct fault *fault)
+{
+    char commit[COMMIT_TEXT];
+    OWNED char *subject = memory_print("%s(post): %zu envelope(s) on their way", worker->name, count);
+    const struct commit_request request = {.author = AUTHOR_AGENT,
+                                           .subject = subject,
+                                           .body = note->data,
+                                           .changes = changes->items,
+                                           .change_count = changes->count};
+    return history_commit(worker->history, &request, commit, fault);
+}
+
+void post_record(struct worker *worker, int64_t now_ms)
+{
+    if (worker->post_at_ms == 0 || now_ms < worker->post_at_ms || worker->phase == PHASE_ANSWER)
+        return;
+    worker->post_at_ms = 0;
+    size_t count = mail_verdicts(worker->mail);
+    if (count == 0)
+        return;
+    int64_t now = clock_now();
+    struct fault fault;
+    struct change_list changes = {0};
+    OWNED_BUFFER struct buffer refused = {0}, note = {0};
+    mail_verdict_changes(worker->mail, now, &changes, &refused, &note);
+    if (refused.length) {
+        cycle_refresh(worker);
+        OWNED char *text = memory_slice(refused.data, utf8_cut(refused.data, refused.length, REFUSED_MAX));
+        learning_reflect(worker->learning, "post", text, now, &changes);
+    }
+    bool done = changes.count == 0 || commit_verdicts(worker, &changes, &note, count, &fault);
+    if (done) {
+        mail_verdicts_kept(worker->mail);
+        learning_kept(worker->learning);
+    } else {
+        learning_forget(worker->learning);
+        worker_wait_for(worker, "storage", fault.text, 0);
+        worker->post_at_ms = worker->wait_until_ms;
+    }
+    worker->figures_at_ms = worker->figures_at_ms ? worker->figures_at_ms : now_ms;
+    change_list_free(&changes);
+}
