@@ -46,6 +46,8 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
     mail_look(worker->mail, &problems, is_over, worker);
     if (mail_unsettled(worker->mail))
         worker->mail_at_ms = now_ms + AGAIN_MS;
+    else if (problems.length) /* nobody rings when people take away what was set aside */
+        worker->mail_at_ms = now_ms + worker->start->poll_seconds * 1000;
     buffer_add(&problems, "", 0);
     const char *before = worker->mail_problems.data ? worker->mail_problems.data : "";
     if (strcmp(problems.data, before) == 0)
@@ -79,7 +81,7 @@ static bool skip_none(void *context, uint64_t hash)
 
 bool post_has_work(const struct worker *worker)
 {
-    return mail_verdicts(worker->mail) > 0 || worker->mail_at_ms != 0 ||
+    return mail_verdicts(worker->mail) > 0 || mail_unsettled(worker->mail) ||
            mail_next(worker->mail, clock_now(), skip_none, NULL) != NULL;
 }
 

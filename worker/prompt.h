@@ -35,6 +35,8 @@ void prompt_build(const struct prompt_input *input, struct buffer *out, struct p
 
 /* Text from somebody else, fenced with a fence longer than any in it, and labelled as data. */
 void prompt_quote(struct buffer *out, const char *label, const char *text);
+/* The same under a heading of the caller's own, which says what the text is. */
+void prompt_fence(struct buffer *out, const char *heading, const char *text);
 
 extern const char prompt_default_template[]; /* bootstrap writes it */
 

@@ -313,12 +313,16 @@ static void step(struct worker *worker)
     if (worker->look_queue || worker->phase == PHASE_NONE ||
         (worker->queue_retry_ms && now >= worker->queue_retry_ms))
         look_at_queue(worker);
+    post_look(worker, now);
+    if (worker->lock_count)
+        leases_reconcile(worker);
     endings_expire(worker, now);
     if (worker->phase == PHASE_NONE && worker->rollback)
         roll_back(worker);
     auditing_step(worker, now);
     if (worker->phase == PHASE_NONE && !worker->stopping)
         cycle_next(worker);
+    post_record(worker, now);
     if (worker->phase == PHASE_ASKED)
         history_ready(worker->history);
     tidy(worker, now);
