@@ -152,6 +152,7 @@ static bool letter_first(struct worker *worker, const struct letter *letter, con
 /* Exactly one of both, or none. */
 static void choose(struct worker *worker, const struct block **block, const struct letter **letter)
 {
+    post_catch_up(worker);
     *letter = NULL;
     *block = worker->lock_count ? queue_next(worker->queue, is_not_held_by_lock, worker) : NULL;
     if (*block)

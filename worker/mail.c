@@ -266,6 +266,8 @@ static void look_into(struct look *look)
         buffer_print(look->problems, "%s: %s\n", mail_folders[look->place], fault.text);
         return;
     }
+    struct stat status;
+    look->mail->looked[look->place] = fstat(fd, &status) == 0 ? files_stamp(&status) : (struct file_stamp){0};
     look->folder = fd;
     look->problem_count = 0;
     for (struct dirent *entry; (entry = readdir(stream));)
@@ -274,6 +276,19 @@ static void look_into(struct look *look)
     if (look->problem_count > PROBLEMS_MAX)
         buffer_print(look->problems, "%s: and %zu more\n", mail_folders[look->place],
                      look->problem_count - PROBLEMS_MAX);
+}
+
+bool mail_changed(const struct mail *mail)
+{
+    for (enum mail_place place = 0; place < MAIL_PLACES; place++) {
+        struct stat status;
+        struct file_stamp stamp = {0};
+        if (fstatat(mail->tree, mail_folders[place], &status, AT_SYMLINK_NOFOLLOW) == 0)
+            stamp = files_stamp(&status);
+        if (!files_stamp_equal(&stamp, &mail->looked[place]))
+            return true;
+    }
+    return false;
 }
 
 void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context)

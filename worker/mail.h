@@ -39,6 +39,8 @@ typedef void (*mail_over)(void *context, const char *id, const char *status, con
 /* What lies in both folders now. A file that is no valid envelope, or isn't named after its id, is renamed to
  * NAME.md.unreadable-TIME in its folder; problems gets a line for each of those, as long as they lie there. */
 void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context);
+/* Files came or went since: cheap (two stats). One that came within the clock's tick of the look is not seen. */
+bool mail_changed(const struct mail *mail);
 bool mail_unsettled(const struct mail *mail); /* somebody was still writing to a file: look again soon */
 size_t mail_count(const struct mail *mail, enum mail_place place);
 /* As of the last look, oldest first; borrowed until the next one. */

@@ -25,7 +25,8 @@ struct mail {
     struct history *history; /* borrowed */
     struct letter *letters;
     size_t count;
-    bool unsettled; /* somebody was writing to one of them at the last look */
+    struct file_stamp looked[MAIL_PLACES]; /* the folders' own, as of the last look */
+    bool unsettled;                        /* somebody was writing to one of them at the last look */
     struct verdict *verdicts;
     size_t verdict_count;
     struct telling *tellings;

@@ -41,7 +41,6 @@ static void record_gone(struct worker *worker)
 static void look_at_files(struct worker *worker, int64_t now_ms)
 {
     OWNED_BUFFER struct buffer problems = {0};
-    worker->look_mail = false;
     worker->mail_at_ms = 0;
     mail_look(worker->mail, &problems, is_over, worker);
     if (mail_unsettled(worker->mail))
@@ -61,6 +60,7 @@ void post_look(struct worker *worker, int64_t now_ms)
 {
     if (!worker->look_mail && !(worker->mail_at_ms && now_ms >= worker->mail_at_ms))
         return;
+    worker->look_mail = false;
     look_at_files(worker, now_ms);
     if (!endings_escalate(worker))
         worker->mail_at_ms = worker->wait_until_ms;
@@ -70,6 +70,12 @@ void post_look(struct worker *worker, int64_t now_ms)
         log_warn("agent", worker->name, "%s was taken away while it was worked at.", worker->task.id);
         cycle_abandon(worker);
     }
+}
+
+void post_catch_up(struct worker *worker)
+{
+    if (mail_changed(worker->mail))
+        look_at_files(worker, clock_monotonic_ms());
 }
 
 static bool skip_none(void *context, uint64_t hash)
@@ -96,7 +102,7 @@ bool post_begin(struct worker *worker, const struct letter *letter)
     if (begun < 0)
         worker_wait_for(worker, "storage", fault.text, 0);
     if (begun <= 0) {
-        worker->look_mail = true; /* it isn't as it was */
+        /* It isn't as it was. */
         look_at_files(worker, clock_monotonic_ms());
         return begun == 0;
     }

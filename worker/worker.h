@@ -146,6 +146,7 @@ bool endings_escalate(struct worker *worker);
 
 /* post.c: the worker's half of the post office. */
 void post_look(struct worker *worker, int64_t now_ms); /* when something changed there, or it is time */
+void post_catch_up(struct worker *worker);             /* what came and wasn't told of yet */
 /* Take this envelope in hand and ask. False: the storage fails, nothing more can begin now. */
 bool post_begin(struct worker *worker, const struct letter *letter);
 bool post_has_work(const struct worker *worker);
