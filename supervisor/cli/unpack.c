@@ -230,14 +230,18 @@ static int write_entry(struct unpacking *unpacking, const git_tree_entry *entry,
                : write_tree(unpacking, git_tree_entry_id(entry), path, depth + 1);
 }
 
+/* Folders before files: a skill's text that is younger than skills.md would count as one that somebody just added. */
 static int write_tree(struct unpacking *unpacking, const git_oid *id, const char *path, int depth)
 {
     git_tree *tree = NULL;
     if (git_tree_lookup(&tree, unpacking->repository, id) != 0)
         return git_says(unpacking, "one of its folders cannot be read");
     int status = EX_OK;
-    for (size_t i = 0; status == EX_OK && i < git_tree_entrycount(tree); i++) {
-        const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
+    size_t count = git_tree_entrycount(tree);
+    for (size_t i = 0; status == EX_OK && i < 2 * count; i++) {
+        const git_tree_entry *entry = git_tree_entry_byindex(tree, i % count);
+        if ((git_tree_entry_type(entry) == GIT_OBJECT_TREE) != (i < count))
+            continue;
         const char *name = git_tree_entry_name(entry);
         OWNED char *inner = *path ? memory_print("%s/%s", path, name) : memory_text(name);
         status = write_entry(unpacking, entry, inner, depth);

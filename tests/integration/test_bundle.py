@@ -192,6 +192,21 @@ def test_branches_and_tags_come_along(system, bundle, elsewhere):
     assert elsewhere.git("status", "--porcelain") == ""
 
 
+def test_a_skill_that_was_taken_out_of_the_list_stays_out(system, elsewhere):
+    learn(system, "one", "two")
+    skills = system.tree() / "skills.md"
+    skills.write_text(skills.read_text().split("### work-two")[0])
+    learn(system, "three")
+    path = system.folder / "orion.bundle"
+    system.cli("export", "orion", path)
+    elsewhere.cli("import", path)
+    elsewhere.names.append("orion")
+    elsewhere.start()
+    learn(elsewhere, "four")
+    assert (elsewhere.tree() / "skills/work-two-with-care/SKILL.md").exists()
+    assert "### work-two" not in elsewhere.read("skills.md")
+
+
 # ---- agents.yaml ----
 
 
