@@ -89,7 +89,8 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
     OWNED_BUFFER struct buffer body = {0};
     OWNED char *subject = memory_print("%s(task): %s", worker->name, worker->task.id);
     if (reply->reason)
-        buffer_print(&body, "%s\n", reply->reason);
+        buffer_print(&body, "%s%s\n", /* it must not pass for a line of ours, which `agentos log` reads */
+                     strncmp(reply->reason, "audit of ", 9) == 0 ? "reason: " : "", reply->reason);
     gather(worker, reply, now, sending, &changes, &body);
     auditing_note(worker, &body);
     const struct commit_request request = {

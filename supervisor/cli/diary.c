@@ -118,6 +118,66 @@ static bool walk(struct diary *diary, git_repository *repository, const char *pa
            git_fault(fault, "has a history that cannot be read to its beginning", path);
 }
 
+/* --- audits: "audit of TASK: …" stands in the commit that followed when the result came --- */
+
+struct audit {
+    char *task, *text; /* owned */
+    const char *commit;
+};
+
+struct audits {
+    struct audit *items;
+    size_t count;
+};
+
+static void take_audits(struct audits *audits, const struct diary_page *page)
+{
+    static const char start[] = "audit of ";
+    for (const char *line = page->notes; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        const char *colon = memmem(line, length, ": ", 2);
+        if (colon != NULL && strncmp(line, start, sizeof(start) - 1) == 0) {
+            const char *task = line + sizeof(start) - 1;
+            audits->items = memory_grow(audits->items, audits->count + 1, sizeof(*audits->items));
+            audits->items[audits->count++] =
+                (struct audit){.task = memory_slice(task, (size_t)(colon - task)),
+                               .text = memory_slice(colon + 2, length - (size_t)(colon + 2 - line)),
+                               .commit = page->commit};
+        }
+        line += length + (line[length] == '\n');
+    }
+}
+
+static void give_audit(struct audits *audits, struct diary_page *page)
+{
+    for (size_t i = 0; page->task != NULL && i < audits->count; i++) {
+        struct audit *audit = &audits->items[i];
+        if (strcmp(audit->task, page->task) == 0) {
+            page->audit = audit->text;
+            memcpy(page->audit_commit, audit->commit, sizeof(page->audit_commit));
+            free(audit->task);
+            *audit = audits->items[--audits->count];
+            return;
+        }
+    }
+}
+
+/* A result comes after its task, so it is met first. The same id may have been done twice: the newer one's is met
+ * before the older one's. */
+static void join_audits(struct diary *diary)
+{
+    struct audits audits = {0};
+    for (size_t i = 0; i < diary->count; i++) {
+        give_audit(&audits, &diary->pages[i]);
+        take_audits(&audits, &diary->pages[i]);
+    }
+    for (size_t i = 0; i < audits.count; i++) {
+        free(audits.items[i].task);
+        free(audits.items[i].text);
+    }
+    free(audits.items);
+}
+
 bool diary_read(struct diary *diary, const char *path, struct fault *fault)
 {
     git_repository *repository = NULL;
@@ -126,6 +186,7 @@ bool diary_read(struct diary *diary, const char *path, struct fault *fault)
         return git_fault(fault, "has no repository that can be opened", path);
     }
     bool read = walk(diary, repository, path, fault);
+    join_audits(diary);
     git_repository_free(repository);
     return read;
 }
@@ -139,6 +200,7 @@ void diary_free(struct diary *diary)
         free(page->notes);
         free(page->task);
         free(page->end);
+        free(page->audit);
     }
     free(diary->pages);
     *diary = (struct diary){0};

@@ -17,6 +17,8 @@ struct diary_page {
     char *end;
     int reward;
     uint64_t tokens;
+    char *audit; /* what the audit of the task said: "-1, the agent said +1: why"; NULL: none is recorded */
+    char audit_commit[41];
 };
 
 struct diary {

@@ -30,6 +30,8 @@ static json_t *page_item(const struct diary_page *page)
                              "end", clean(page->end));
     json_object_set_new(item, "reward", task ? json_integer(page->reward) : json_null());
     json_object_set_new(item, "tokens", task ? json_integer((json_int_t)page->tokens) : json_null());
+    json_object_set_new(item, "audit", clean(page->audit));
+    json_object_set_new(item, "audit_commit", clean(page->audit != NULL ? page->audit_commit : NULL));
     return item;
 }
 
@@ -66,6 +68,10 @@ static void show_page(const struct diary_page *page)
     }
     putchar('\n');
     show_notes(page->notes);
+    if (page->audit != NULL) {
+        OWNED char *audit = screen_clean(page->audit, 0);
+        printf("    audit: %s (in %.7s)\n", audit, page->audit_commit);
+    }
 }
 
 static void show_diary(const struct diary *diary, bool json)

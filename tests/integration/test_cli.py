@@ -14,7 +14,8 @@ from harness import BIN, KEY, PATIENCE
 AGENTOS = str(BIN / "agentos")
 VERBS = (
     "run check doctor demo verify status task cancel send handoffs messages dead-letters show requeue purge locks "
-    "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback events exec"
+    "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback "
+    "export import events exec"
 ).split()
 CLIENTS = {
     "status": [],
@@ -25,6 +26,7 @@ CLIENTS = {
     "show": ["x"],
     "requeue": ["x"],
     "purge": ["x"],
+    "rollback": ["orion", "HEAD"],
     **{verb: [] for verb in "handoffs messages dead-letters locks queues segments".split()},
     **{verb: ["orion"] for verb in "start stop restart kill pause resume skills rewards goals reflections log".split()},
 }
