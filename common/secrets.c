@@ -115,10 +115,18 @@ void secrets_wipe(void)
     take(NULL);
 }
 
+const char *secrets_next_taken(size_t *at)
+{
+    const char *name = *at < taken.length ? taken.data + *at : NULL;
+    *at += name ? strlen(name) + 1 : 0;
+    return name;
+}
+
 bool secrets_taken(const char *variable)
 {
-    for (size_t at = 0; at < taken.length; at += strlen(taken.data + at) + 1)
-        if (strcmp(taken.data + at, variable) == 0)
+    size_t at = 0;
+    for (const char *name; (name = secrets_next_taken(&at));)
+        if (strcmp(name, variable) == 0)
             return true;
     return false;
 }

@@ -21,6 +21,8 @@ void secrets_wipe(void);
 /* Whether collect or wipe took a value from this variable: the names, not the values, are remembered for the
  * process, so that settings_check can say that a key is given twice. */
 bool secrets_taken(const char *variable);
+/* Each of these names in turn; *at starts at 0; NULL: no more. Borrowed. */
+const char *secrets_next_taken(size_t *at);
 
 /* In the gateway: read the descriptor into memory. */
 struct secrets;

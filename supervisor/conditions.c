@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "common/buffer.h"
+#include "common/doubts.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/sandbox.h"
@@ -58,17 +59,25 @@ int conditions_sandbox(const char *data)
     return EX_OK;
 }
 
-int conditions_roster(const char *data_dir, struct roster **roster)
+static void log_lines(enum log_level level, const struct buffer *lines)
 {
-    OWNED_BUFFER struct buffer faults = {0};
-    *roster = roster_load(data_dir, &faults);
-    if (*roster)
-        return EX_OK;
-    for (const char *line = faults.data; line && *line;) {
+    for (const char *line = lines->data; line && *line;) {
         int length = (int)strcspn(line, "\n");
-        log_error("agentos", NULL, "%.*s", length, line);
+        log_event(level, "agentos", NULL, "%.*s", length, line);
         line += length + (line[length] == '\n');
     }
+}
+
+int conditions_roster(const char *data_dir, struct roster **roster)
+{
+    OWNED_BUFFER struct buffer faults = {0}, doubts = {0};
+    *roster = roster_load(data_dir, &faults);
+    if (*roster) {
+        doubts_list(*roster, &doubts);
+        log_lines(LOG_LEVEL_WARN, &doubts);
+        return EX_OK;
+    }
+    log_lines(LOG_LEVEL_ERROR, &faults);
     log_error("agentos", NULL, "Nothing was started. `agentos check` checks the file.");
     return EX_CONFIG;
 }

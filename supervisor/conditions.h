@@ -6,7 +6,8 @@
 
 /* Both: EX_OK, or EX_CONFIG with everything said in the log. */
 int conditions_sandbox(const char *data); /* while this process has one thread, before anything is touched */
-int conditions_roster(const char *data_dir, struct roster **roster); /* the caller frees it */
+/* What is probably not meant (common/doubts.h) is said too. The caller frees it. */
+int conditions_roster(const char *data_dir, struct roster **roster);
 
 /* Says so when no real model answers. */
 void conditions_say_model(void);

@@ -502,6 +502,29 @@ void control_task_finished(struct control *control, struct agent *agent, const c
     each_waiter(control, agent, WAIT_TASK, judge_task, &finished);
 }
 
+struct refused {
+    const char *task, *why;
+};
+
+/* Whoever waits would wait until somebody changes the task or the provider. */
+static void judge_held(struct client *client, void *context)
+{
+    const struct refused *held = context;
+    if (strcmp(client->waiter.task, held->task) != 0)
+        return;
+    client_complain(client, EX_TEMPFAIL,
+                    "the provider refuses the task as it is: %s. It stays in the queue and is tried again; "
+                    "`agentos cancel` takes it out",
+                    held->why);
+    stop_waiting(client);
+}
+
+void control_task_held(struct control *control, struct agent *agent, const char *task, const char *why)
+{
+    struct refused held = {.task = task, .why = why};
+    each_waiter(control, agent, WAIT_TASK, judge_held, &held);
+}
+
 struct cancelled {
     uint64_t serial;
     bool done;

@@ -249,6 +249,7 @@ static void hold(struct worker *worker, const char *why)
     free(worker->trouble);
     worker->trouble = memory_print("task %s: %s", worker->task.id, why);
     report_problems(worker);
+    worker_say(worker, MESSAGE_HELD, worker->task.id, why);
 }
 
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,

@@ -11,6 +11,7 @@
 
 #include "common/buffer.h"
 #include "common/control.h"
+#include "common/doubts.h"
 #include "common/memory.h"
 #include "common/roster.h"
 #include "common/secrets.h"
@@ -187,6 +188,9 @@ static void check_all(struct check *check)
     check_key(check, NULL);
     check_fallbacks(check);
     check_agents(check);
+    if (check->roster != NULL) {
+        doubts_list(check->roster, &check->warnings);
+    }
 }
 
 int verb_check(struct invocation *invocation)

@@ -187,3 +187,22 @@ def test_an_agents_own_settings_are_used_for_it_alone(make_system, model):
     assert iris["headers"]["authorization"] == "Bearer sk-the-key-of-iris-only-000000"
     assert nova["headers"]["authorization"] == f"Bearer {harness.KEY}"
     assert iris["path"] == "/zero/v1/chat/completions"
+
+
+def test_who_waits_for_a_task_that_is_refused_is_told_and_the_task_stays(system):
+    result = system.cli("task", "orion", "Too odd [[model:http-400]]", "--id", "odd", "--wait", check=False)
+    assert result.returncode == 75
+    assert "refuses the task as it is" in result.stderr and "agentos cancel" in result.stderr
+    assert "## odd" in system.read("queue.md")
+    system.cli("cancel", "orion", "odd")
+    system.wait_queue_empty()
+
+
+def test_settings_for_nobody_and_of_no_use_yet_are_said_by_check_and_at_the_start(make_system, model):
+    odd = {"LLM_MODEL__GHOST": "m", "AGENTOS_LISTEN": "127.0.0.1:1", "AGENTOS_TOKEN": "t0ken-t0ken"}
+    system = make_system(model=model, env=odd)
+    said = system.cli("check").stdout
+    system.start()
+    for text in (said, system.log()):
+        assert all(f"{name} is set, but" in text for name in odd)
+        assert "t0ken-t0ken" not in text

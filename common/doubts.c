@@ -1,0 +1,118 @@
+#include "common/doubts.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/secrets.h"
+#include "common/settings.h"
+
+static const struct {
+    enum setting setting;
+    const char *lacks;
+} unused[] = {
+    {SET_AGENTOS_LISTEN, "this version has no HTTP interface, so nothing listens there"},
+    {SET_AGENTOS_TOKEN, "this version has no HTTP interface that would ask for it"},
+    {SET_AGENTOS_TOKEN_FILE, "this version has no HTTP interface that would ask for it"},
+    {SET_AGENTOS_BUS, "this version has no bus: agents elsewhere are not reached"},
+};
+
+static void doubt_unused(struct buffer *out)
+{
+    for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++) {
+        const char *name = setting_name(unused[i].setting), *value = getenv(name);
+        if ((value && *value) || secrets_taken(name))
+            buffer_print(out, "%s is set, but %s\n", name, unused[i].lacks);
+    }
+}
+
+/* --- settings with an owner --- */
+
+static bool is_for(const char *variable, enum setting setting, const char *owner)
+{
+    OWNED char *his = setting_variable(setting, owner);
+    size_t length = strlen(his);
+    return strncmp(variable, his, length) == 0 &&
+           (variable[length] == '\0' ||
+            (setting == SET_LLM_API_KEY && strcmp(variable + length, "_FILE") == 0));
+}
+
+static bool is_for_a_fallback(const char *variable, enum setting setting, const char *agent)
+{
+    const char *list = setting_text(SET_LLM_FALLBACKS, agent);
+    OWNED char *names = memory_text(list ? list : "");
+    char *rest = names;
+    for (char *name; (name = strsep(&rest, ", \t"));)
+        if (*name && is_for(variable, setting, name))
+            return true;
+    return false;
+}
+
+static bool is_for_somebody(const char *variable, enum setting setting, const struct roster *roster)
+{
+    bool found = is_for_a_fallback(variable, setting, NULL);
+    for (size_t i = 0; i < roster->agent_count && !found; i++)
+        found = is_for(variable, setting, roster->agents[i].name) ||
+                is_for_a_fallback(variable, setting, roster->agents[i].name);
+    return found;
+}
+
+static void doubt_owner(const char *variable, const struct roster *roster, struct buffer *out)
+{
+    for (unsigned i = 0; i < SETTING_COUNT; i++) {
+        const char *name = setting_name((enum setting)i);
+        size_t length = strlen(name);
+        if (strncmp(variable, name, length) != 0 || strncmp(variable + length, "__", 2) != 0)
+            continue;
+        if (!is_for_somebody(variable, (enum setting)i, roster))
+            buffer_print(
+                out,
+                "%s is set, but no agent and no fallback of LLM_FALLBACKS has the name behind it, so "
+                "nobody uses it\n",
+                variable);
+        return;
+    }
+}
+
+static void doubt_owners(const struct roster *roster, struct buffer *out)
+{
+    size_t at = 0;
+    for (char **entry = environ; entry && *entry; entry++) {
+        OWNED char *variable = memory_slice(*entry, strcspn(*entry, "="));
+        doubt_owner(variable, roster, out);
+    }
+    for (const char *taken; (taken = secrets_next_taken(&at));)
+        doubt_owner(taken, roster, out);
+}
+
+/* --- budgets --- */
+
+static void doubt_limit(int64_t limit, int64_t reply, const char *what, struct buffer *out)
+{
+    if (limit > 0 && limit <= reply)
+        buffer_print(out,
+                     "%s is %" PRId64 ", and one reply alone may take %" PRId64
+                     " (LLM_MAX_TOKENS), so no request can ever be made\n",
+                     what, limit, reply);
+}
+
+static void doubt_limits(const struct roster *roster, struct buffer *out)
+{
+    doubt_limit(roster->tokens_per_day, setting_integer(SET_LLM_MAX_TOKENS, NULL), "budget.tokens_per_day",
+                out);
+    for (size_t i = 0; i < roster->agent_count; i++) {
+        const struct roster_agent *agent = &roster->agents[i];
+        OWNED char *what = memory_print("limits.tokens_per_day of agent '%s'", agent->name);
+        doubt_limit(agent->limits.tokens_per_day, setting_integer(SET_LLM_MAX_TOKENS, agent->name), what,
+                    out);
+    }
+}
+
+void doubts_list(const struct roster *roster, struct buffer *out)
+{
+    doubt_unused(out);
+    doubt_owners(roster, out);
+    doubt_limits(roster, out);
+}

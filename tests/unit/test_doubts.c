@@ -1,0 +1,126 @@
+/* What is right and yet probably not meant. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/doubts.h"
+#include "common/memory.h"
+#include "common/secrets.h"
+
+static const char *const variables[] = {"LLM_MODEL__GHOST",
+                                        "LLM_MODEL__ORION",
+                                        "LLM_MODEL__BACK_UP",
+                                        "LLM_FALLBACKS",
+                                        "AGENTOS_LISTEN",
+                                        "AGENTOS_TOKEN",
+                                        "AGENTOS_BUS",
+                                        "LLM_MAX_TOKENS",
+                                        "LLM_API_KEY__GHOST",
+                                        "LLM_API_KEY__ORION_FILE",
+                                        "LLM_API_KEY_FILE__GHOST",
+                                        "LLM_FALLBACKS__ORION"};
+
+static int clear(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        unsetenv(variables[i]);
+    return 0;
+}
+
+static char *doubts(const char *yaml)
+{
+    OWNED_BUFFER struct buffer faults = {0};
+    struct buffer out = {0};
+    struct roster *roster = roster_parse(yaml, strlen(yaml), "agents.yaml", &faults);
+    if (!roster)
+        fail_msg("%s", faults.data);
+    doubts_list(roster, &out);
+    roster_free(roster);
+    return buffer_take(&out);
+}
+
+#define ORION "agents:\n- name: orion\n  persona: P\n"
+
+static void test_nothing_odd_is_nothing_said(void **state)
+{
+    (void)state;
+    setenv("LLM_MODEL__ORION", "m", 1);
+    setenv("LLM_FALLBACKS", "back-up, other", 1);
+    setenv("LLM_MODEL__BACK_UP", "m", 1);
+    setenv("LLM_API_KEY__ORION_FILE", "/f", 1);
+    setenv("AGENTOS_LISTEN", "", 1);
+    OWNED char *said = doubts(ORION "  limits: {tokens_per_day: 100000}\n");
+    assert_string_equal(said, "");
+}
+
+static void test_a_setting_for_nobody_is_doubted(void **state)
+{
+    (void)state;
+    setenv("LLM_MODEL__GHOST", "m", 1);
+    setenv("LLM_API_KEY_FILE__GHOST", "/f", 1);
+    OWNED char *said = doubts(ORION);
+    assert_non_null(strstr(said, "LLM_MODEL__GHOST is set, but no agent"));
+    assert_non_null(strstr(said, "LLM_API_KEY_FILE__GHOST is set, but no agent"));
+}
+
+static void test_an_agents_own_fallback_is_somebody(void **state)
+{
+    (void)state;
+    setenv("LLM_MODEL__GHOST", "m", 1);
+    setenv("LLM_FALLBACKS__ORION", "ghost", 1);
+    OWNED char *said = doubts(ORION);
+    assert_string_equal(said, "");
+}
+
+static void test_what_does_nothing_yet_says_so(void **state)
+{
+    (void)state;
+    setenv("AGENTOS_LISTEN", "127.0.0.1:9000", 1);
+    setenv("AGENTOS_BUS", "nats://bus", 1);
+    OWNED char *said = doubts(ORION);
+    assert_non_null(strstr(said, "AGENTOS_LISTEN is set, but"));
+    assert_non_null(strstr(said, "AGENTOS_BUS is set, but"));
+}
+
+static void test_a_limit_that_allows_nothing_is_doubted(void **state)
+{
+    (void)state;
+    setenv("LLM_MAX_TOKENS", "500", 1);
+    OWNED char *said = doubts(ORION "  limits: {tokens_per_day: 500}\nbudget: {tokens_per_day: 400}\n");
+    assert_non_null(strstr(said, "limits.tokens_per_day of agent 'orion' is 500"));
+    assert_non_null(strstr(said, "budget.tokens_per_day is 400"));
+}
+
+static void test_keys_are_doubted_by_their_names(void **state)
+{
+    (void)state;
+    setenv("LLM_API_KEY__GHOST", "sk-secret", 1);
+    setenv("AGENTOS_TOKEN", "secret", 1);
+    secrets_wipe();
+    OWNED char *said = doubts(ORION);
+    assert_non_null(strstr(said, "LLM_API_KEY__GHOST is set, but no agent"));
+    assert_non_null(strstr(said, "AGENTOS_TOKEN is set, but"));
+    assert_null(strstr(said, "secret"));
+}
+
+int main(void)
+{
+    clear(NULL);
+#define TEST(name) cmocka_unit_test_teardown(name, clear)
+    const struct CMUnitTest tests[] = {
+        TEST(test_nothing_odd_is_nothing_said),
+        TEST(test_a_setting_for_nobody_is_doubted),
+        TEST(test_an_agents_own_fallback_is_somebody),
+        TEST(test_what_does_nothing_yet_says_so),
+        TEST(test_a_limit_that_allows_nothing_is_doubted),
+        TEST(test_keys_are_doubted_by_their_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
