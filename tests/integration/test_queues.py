@@ -1,0 +1,204 @@
+"""Work queues with real processes: each item is done once, whoever dies; people may drop files."""
+
+import base64
+import collections
+import json
+import signal
+import threading
+
+import pytest
+
+from harness import agents_yaml, send_signal, wait_until
+
+
+def yaml(names, consumers, max_attempts=50, extra=""):
+    listed = ", ".join(consumers)
+    return agents_yaml(names, extra) + f"queues:\n  - {{name: reviews, consumers: [{listed}], max_attempts: {max_attempts}}}\n"
+
+
+def handing_on(**keys):
+    """The directive that makes the model's reply hand things on."""
+    return "[[with:" + base64.b64encode(json.dumps(keys).encode()).decode() + "]]"
+
+
+def items(system):
+    return json.loads(system.cli("queues", "--json").stdout)["items"]
+
+
+def done_by(system, names):
+    """How often each id was finished, over all consumers."""
+    total = collections.Counter()
+    for name in names:
+        total.update(system.done(name))
+    return total
+
+
+def wait_all_done(system, ids, names, seconds=60):
+    wait_until(lambda: all(done_by(system, names)[i] for i in ids), f"{len(ids)} items done", seconds, 0.1)
+    wait_until(lambda: not items(system), "the queue empty", 20, 0.1)
+    done = done_by(system, names)
+    assert {i: done[i] for i in ids if done[i] != 1} == {}
+
+
+def enqueue(system, count, text="Review number {}"):
+    return [system.cli("enqueue", "reviews", text.format(number)).stdout.strip() for number in range(count)]
+
+
+class Killer:
+    """Kills an agent's worker whenever it asks the model something."""
+
+    def __init__(self, system, model, name):
+        self.system, self.model, self.name, self.kills = system, model, name, 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        killed = set()
+        while not self.over.wait(0.02):
+            asks = [r for r in self.model.requests() if r["agent"] == self.name and r["end"] == "open"]
+            worker = (self.system.agent_status(self.name) or {}).get("pid")
+            if asks and worker and worker not in killed:
+                killed.add(worker)
+                self.kills += send_signal(worker, signal.SIGKILL)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def test_an_agents_item_is_done_by_one_consumer_and_the_result_comes_back(make_system, model):
+    system = make_system(("nova", "orion", "iris"), model=model, yaml=yaml(("nova", "orion", "iris"), ("orion", "iris"))).start()
+    system.add("ask", "Pass it on " + handing_on(enqueue=[{"queue": "reviews", "task": "Review this"}]), name="nova")
+    wait_until(lambda: done_by(system, ("orion", "iris")).total() == 1, "the item done")
+    [item] = done_by(system, ("orion", "iris"))
+    wait_until(lambda: not items(system), "the queue empty")
+    answers = wait_until(lambda: list((system.tree("nova") / "iac/inbox").glob("*.md")), "the result")
+    assert "kind: result" in answers[0].read_text() and f"in_reply_to: {item}" in answers[0].read_text()
+    system.add("next", "What came of it", name="nova")
+    system.wait_done("next", name="nova")
+    [prompt] = [r["prompt"] for r in model.requests(prompts=True) if r["task"].startswith("What came of it")]
+    assert "The answer to: Review this" in prompt
+
+
+def test_one_of_two_consumers_keeps_dying_and_each_item_is_done_once(make_system, model):
+    names = ("orion", "iris")
+    system = make_system(names, model=model, yaml=yaml(names, names), env={"LLM_BASE_URL__ORION": model.url("hold")}).start()
+    with Killer(system, model, "orion") as killer:
+        ids = enqueue(system, 12)
+        wait_all_done(system, ids, names, 90)
+    assert killer.kills > 0
+    assert set(ids) <= set(system.done("iris"))
+    assert "waits in its queue again" in system.log()
+    for name in names:
+        system.wait_state(name, "idle", "backoff")
+    assert system.stop() == 0
+    for name in names:
+        system.assert_sound(name)
+
+
+def test_after_max_attempts_an_item_is_a_dead_letter_and_the_sender_learns_it(make_system, model):
+    names = ("nova", "orion")
+    system = make_system(
+        names, model=model, yaml=yaml(names, ("orion",), max_attempts=2), env={"LLM_BASE_URL__ORION": model.url("hold")}
+    ).start()
+    with Killer(system, model, "orion") as killer:
+        system.add("ask", "Pass it on " + handing_on(enqueue=[{"queue": "reviews", "task": "Deadly"}]), name="nova")
+        dead = system.tree("orion") / "iac/dead-letter"
+        [letter] = wait_until(lambda: list(dead.glob("*.md")), "the dead letter", 60)
+        bounce = system.tree("nova") / f"iac/inbox/{letter.stem}-bounce.md"
+        wait_until(bounce.exists, "the bounce")
+    assert killer.kills == 2
+    text = letter.read_text()
+    assert "status: failed" in text and "attempts: 2" in text and "reason: max_attempts" in text
+    assert "kind: bounce" in bounce.read_text() and f"in_reply_to: {letter.stem}" in bounce.read_text()
+    assert not items(system)
+    system.add("next", "What came of it", name="nova")
+    system.wait_done("next", name="nova")
+    [prompt] = [r["prompt"] for r in model.requests(prompts=True) if r["task"].startswith("What came of it")]
+    assert "max_attempts" in prompt
+
+
+def test_files_that_people_drop_are_noticed_at_once_and_done(make_system, model):
+    names = ("orion", "iris")
+    system = make_system(names, model=model, yaml=yaml(names, names), env={"POLL_INTERVAL": "3600"}).start()
+    queue = system.data / "shared/queues/reviews"
+    (queue / "plain.md").write_text("Look at the plain one\n")
+    (queue / "with blanks.txt").write_text("---\npriority: high\n---\nLook at the other one\n")
+    (queue / "whole.md").write_text(
+        "---\nid: whole\nkind: item\nfrom: operator\nto: queue:reviews\ncreated: 2026-04-29T10:05:00Z\n---\nLook at the whole one\n"
+    )
+    wait_until(lambda: done_by(system, names).total() == 3, "three items done")
+    assert done_by(system, names)["plain"] == done_by(system, names)["whole"] == 1
+    wait_until(lambda: not items(system), "the queue empty")
+    assert not list(queue.iterdir())
+
+
+def test_what_is_no_item_is_set_aside_and_stops_nothing(make_system, model):
+    names = ("orion", "iris")
+    system = make_system(names, model=model, yaml=yaml(names, names)).start()
+    queue = system.data / "shared/queues/reviews"
+    (queue / "torn.md").write_text("---\nid: torn\nkind: item\n")
+    (queue / "binary.md").write_bytes(b"\xff\xfe\x00")
+    (queue / "link.md").symlink_to("/etc/passwd")
+    ids = enqueue(system, 1)
+    wait_all_done(system, ids, names)
+    wait_until(lambda: len(list(queue.glob("*.unreadable-*"))) == 3, "three set aside")
+    assert system.log().count("is no item") == 3
+
+
+def test_without_a_consumer_that_runs_items_wait_and_the_urgent_one_goes_first(make_system, model):
+    system = make_system(
+        ("orion",), model=model, yaml=yaml(("orion",), ("orion",), extra="    throughput_class: slow\n")
+    ).start()
+    system.cli("stop", "orion")
+    first = system.cli("enqueue", "reviews", "The first").stdout.strip()
+    urgent = system.cli("enqueue", "reviews", "--priority", "high", "The urgent one").stdout.strip()
+    assert [item["status"] for item in items(system)] == ["pending", "pending"]
+    system.cli("start", "orion")
+    wait_all_done(system, [first, urgent], ("orion",))
+    order = [r["task"] for r in model.requests()]
+    assert order.index("The urgent one") < order.index("The first")
+
+
+def test_an_item_that_nobody_takes_in_time_is_a_dead_letter(make_system, model):
+    system = make_system(("orion",), model=model, yaml=yaml(("orion",), ("orion",))).start()
+    system.cli("stop", "orion")
+    late = system.cli("enqueue", "reviews", "--ttl", "1", "Too late").stdout.strip()
+    letter = system.tree() / f"iac/dead-letter/{late}.md"
+    wait_until(letter.exists, "the dead letter", 10)
+    assert "status: expired" in letter.read_text()
+    assert not items(system)
+    system.cli("start", "orion")
+    wait_until(lambda: f"orion(escalation): {late} expired" in system.subjects(), "the escalation commit")
+    assert "Too late" not in model.asked()
+
+
+@pytest.mark.parametrize("kills", [4])
+def test_the_supervisor_dies_again_and_again_and_each_item_is_done_once(make_system, model, kills):
+    names = ("orion", "iris")
+    system = make_system(names, model=model, scenario="delay-30", yaml=yaml(names, names)).start()
+    ids = []
+    for _ in range(kills):
+        ids += enqueue(system, 8)
+        wait_until(lambda: done_by(system, names).total() >= len(ids) - 6, "some done", 60)
+        system.process.kill()
+        system.process.wait()
+        system.start()
+    wait_all_done(system, ids, names, 60)
+    for name in names:
+        system.assert_sound(name)
+
+
+def test_unknown_queues_and_empty_texts_are_refused(make_system, model):
+    system = make_system(("orion",), model=model, yaml=yaml(("orion",), ("orion",))).start()
+    assert system.cli("enqueue", "nowhere", "x", check=False).returncode == 66
+    assert system.cli("enqueue", "reviews", " ", check=False).returncode == 65
+    system.add("ask", "Pass it on " + handing_on(enqueue=[{"queue": "nowhere", "task": "x"}]))
+    system.wait_done("ask")
+    wait_until(lambda: list((system.tree() / "iac/dead-letter").glob("*.md")), "the refusal")
+    [letter] = (system.tree() / "iac/dead-letter").glob("*.md")
+    assert "status: refused" in letter.read_text() and "no queue 'nowhere'" in letter.read_text()
