@@ -3,7 +3,7 @@
 #
 # Installed as /usr/share/bash-completion/completions/agentos; `source` does too. A test holds it against `agentos --help`.
 
-_agentos_verbs="run check doctor demo verify status task cancel send handoffs messages dead-letters show requeue purge locks queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback export import events exec"
+_agentos_verbs="run check doctor demo verify status task cancel send enqueue handoffs messages dead-letters show requeue purge locks queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback export import events exec"
 
 # Those whose first word is an agent's name.
 _agentos_of_agents=" status task cancel send handoffs messages dead-letters start stop restart kill pause resume skills rewards goals reflections log rollback export exec "
@@ -13,7 +13,7 @@ _agentos_options() {
     run|check|doctor|verify|cancel|requeue|purge|reload|rollback|export|import|exec) echo "--data --help" ;;
     demo) echo "--help --keep" ;;
     status|handoffs|messages|dead-letters|show|locks|queues|segments|skills|rewards|goals|reflections|log|events) echo "--data --help --json" ;;
-    send) echo "--data --help --priority --ttl" ;;
+    send|enqueue) echo "--data --help --priority --ttl" ;;
     task) echo "--data --help --id --priority --ttl --lock --wait" ;;
     start|stop|restart|kill|pause|resume) echo "--data --help --no-wait" ;;
     esac

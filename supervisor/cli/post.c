@@ -49,6 +49,11 @@ int verb_send(struct invocation *invocation)
     return hand_in(invocation, "message", "agent");
 }
 
+int verb_enqueue(struct invocation *invocation)
+{
+    return hand_in(invocation, "item", "queue");
+}
+
 int verb_dead_letter(struct invocation *invocation)
 {
     int status = 0;

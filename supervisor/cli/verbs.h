@@ -36,6 +36,7 @@ int verb_order(struct invocation *invocation); /* start stop restart kill pause 
 int verb_task(struct invocation *invocation);
 int verb_cancel(struct invocation *invocation);
 int verb_send(struct invocation *invocation);
+int verb_enqueue(struct invocation *invocation);
 int verb_handoffs(struct invocation *invocation);
 int verb_messages(struct invocation *invocation);
 int verb_dead_letters(struct invocation *invocation);

@@ -81,7 +81,7 @@ def test_an_agents_item_is_done_by_one_consumer_and_the_result_comes_back(make_s
     system.add("next", "What came of it", name="nova")
     system.wait_done("next", name="nova")
     [prompt] = [r["prompt"] for r in model.requests(prompts=True) if r["task"].startswith("What came of it")]
-    assert "The answer to: Review this" in prompt
+    assert item in prompt and "The answer to: " in prompt
 
 
 def test_one_of_two_consumers_keeps_dying_and_each_item_is_done_once(make_system, model):
@@ -160,8 +160,8 @@ def test_without_a_consumer_that_runs_items_wait_and_the_urgent_one_goes_first(m
     assert [item["status"] for item in items(system)] == ["pending", "pending"]
     system.cli("start", "orion")
     wait_all_done(system, [first, urgent], ("orion",))
-    order = [r["task"] for r in model.requests()]
-    assert order.index("The urgent one") < order.index("The first")
+    urgent_at, first_at = ([text in r["task"] for r in model.requests()].index(True) for text in ("The urgent one", "The first"))
+    assert urgent_at < first_at
 
 
 def test_an_item_that_nobody_takes_in_time_is_a_dead_letter(make_system, model):
@@ -174,7 +174,7 @@ def test_an_item_that_nobody_takes_in_time_is_a_dead_letter(make_system, model):
     assert not items(system)
     system.cli("start", "orion")
     wait_until(lambda: f"orion(escalation): {late} expired" in system.subjects(), "the escalation commit")
-    assert "Too late" not in model.asked()
+    assert not any("Too late" in r["task"] for r in model.requests())
 
 
 @pytest.mark.parametrize("kills", [4])
