@@ -34,7 +34,8 @@
  *       scheduled        task: its schedule has put it into its queue
  *       negative_streak  count: so many -1 in a row, as often as the watchdog allows or more
  *       rolled_back      said: "COMMIT NAME(rollback): to COMMIT"
- *       lock_granted, lock_released, lock_expired   lock, task, token
+ *       lock_granted, lock_released   lock, task, token
+ *       lock_expired     the same: its lease was over
  *       gateway_started  pid
  *       reload_applied, reload_refused   said
  *       supervisor_stopping

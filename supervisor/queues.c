@@ -319,7 +319,7 @@ int queues_enqueue(struct queues *queues, const char *queue, const char *text, i
                                   .body = body};
     if (put_in(target, &item, fault) != QUEUE_TAKEN)
         return EX_IOERR;
-    queues->operations->tell(queues->context, NULL, "envelope_accepted", &item, "");
+    queues->operations->tell(queues->context, OPERATOR, "envelope_accepted", &item, "");
     *id = memory_text(new_id);
     return EX_OK;
 }

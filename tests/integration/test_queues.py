@@ -81,7 +81,7 @@ def test_an_agents_item_is_done_by_one_consumer_and_the_result_comes_back(make_s
     system.add("next", "What came of it", name="nova")
     system.wait_done("next", name="nova")
     [prompt] = [r["prompt"] for r in model.requests(prompts=True) if r["task"].startswith("What came of it")]
-    assert item in prompt and "The answer to: " in prompt
+    assert "You had asked queue:reviews: Review this" in prompt and "The answer to: " in prompt
 
 
 def test_one_of_two_consumers_keeps_dying_and_each_item_is_done_once(make_system, model):
@@ -196,7 +196,8 @@ def test_the_supervisor_dies_again_and_again_and_each_item_is_done_once(make_sys
 def test_unknown_queues_and_empty_texts_are_refused(make_system, model):
     system = make_system(("orion",), model=model, yaml=yaml(("orion",), ("orion",))).start()
     assert system.cli("enqueue", "nowhere", "x", check=False).returncode == 66
-    assert system.cli("enqueue", "reviews", " ", check=False).returncode == 65
+    assert system.cli("enqueue", "reviews", " ", check=False).returncode == 64
+    assert system.cli("enqueue", "reviews", "-", stdin="x" * 300000, check=False).returncode == 65
     system.add("ask", "Pass it on " + handing_on(enqueue=[{"queue": "nowhere", "task": "x"}]))
     system.wait_done("ask")
     wait_until(lambda: list((system.tree() / "iac/dead-letter").glob("*.md")), "the refusal")

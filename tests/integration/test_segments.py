@@ -80,7 +80,7 @@ def test_a_persons_edit_counts_and_makes_older_writes_stale(make_system, model):
     prompt = prompt_of(system, model, "orion", "look")
     assert "Segment glossary, version 2, by operator" in prompt and "By hand" in prompt
     system.add("stale", writing("Two\n", 1), name="nova")
-    system.wait_done("stale", name="nova")
+    wait_until(lambda: list((system.tree("nova") / "iac/dead-letter").glob("*.md")), "the refusal in nova's dead letters")
     assert "stale: you saw version 1, it is 2 now" in prompt_of(system, model, "nova", "next")
     assert segment(system)["body"] == "By hand"
 

@@ -167,7 +167,9 @@ static bool bury(void *context, const char *agent, const struct envelope *envelo
 static void tell(void *context, const char *agent, const char *event, const struct envelope *envelope,
                  const char *reason)
 {
-    (void)context, (void)agent, (void)event, (void)envelope, (void)reason;
+    (void)context, (void)event, (void)reason;
+    assert_non_null(agent);
+    assert_non_null(envelope->id);
 }
 
 static enum queue_worker worker(void *context, const char *agent)
