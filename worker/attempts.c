@@ -26,6 +26,7 @@ struct slot {
 
 struct attempts {
     int tree; /* borrowed */
+    int fd;   /* of the file; -1: not open */
     struct slot *slots;
     size_t count;
 };
@@ -52,6 +53,7 @@ struct attempts *attempts_open(int tree)
 {
     struct attempts *attempts = memory_new(1, sizeof *attempts);
     attempts->tree = tree;
+    attempts->fd = -1;
     load(attempts);
     return attempts;
 }
@@ -60,6 +62,8 @@ void attempts_close(struct attempts *attempts)
 {
     if (!attempts)
         return;
+    if (attempts->fd >= 0)
+        close(attempts->fd);
     free(attempts->slots);
     free(attempts);
 }
@@ -90,7 +94,25 @@ static struct slot *free_slot(struct attempts *attempts)
     return &attempts->slots[attempts->count++];
 }
 
-static bool write_slot(const struct attempts *attempts, const struct slot *slot, struct fault *fault)
+/* It stays open; unless somebody removed it. */
+static bool open_file(struct attempts *attempts, struct fault *fault)
+{
+    struct stat status;
+    if (attempts->fd >= 0 && fstat(attempts->fd, &status) == 0 && status.st_nlink > 0)
+        return true;
+    if (attempts->fd >= 0)
+        close(attempts->fd);
+    attempts->fd = files_open(attempts->tree, attempts_name, O_WRONLY | O_CREAT, 0644);
+    if (attempts->fd < 0 && errno == ENOENT) { /* the folder, too */
+        OWNED_FD int notes = files_open_folder(attempts->tree, TREE_NOTES, true, fault);
+        if (notes < 0)
+            return false;
+        attempts->fd = files_open(attempts->tree, attempts_name, O_WRONLY | O_CREAT, 0644);
+    }
+    return true;
+}
+
+static bool write_slot(struct attempts *attempts, const struct slot *slot, struct fault *fault)
 {
     char line[SLOT + 1];
     if (slot->used)
@@ -98,15 +120,10 @@ static bool write_slot(const struct attempts *attempts, const struct slot *slot,
                  (slot->failed + 1) % 10000);
     else
         snprintf(line, sizeof line, "%*s\n", SLOT - 1, "");
-    OWNED_FD int fd = files_open(attempts->tree, attempts_name, O_WRONLY | O_CREAT, 0644);
-    if (fd < 0 && errno == ENOENT) { /* somebody removed the folder */
-        OWNED_FD int notes = files_open_folder(attempts->tree, TREE_NOTES, true, fault);
-        if (notes < 0)
-            return false;
-        fd = files_open(attempts->tree, attempts_name, O_WRONLY | O_CREAT, 0644);
-    }
+    if (!open_file(attempts, fault))
+        return false;
     off_t offset = (off_t)(slot - attempts->slots) * SLOT;
-    if (fd < 0 || pwrite(fd, line, SLOT, offset) != SLOT)
+    if (attempts->fd < 0 || pwrite(attempts->fd, line, SLOT, offset) != SLOT)
         return fault_errno(fault, "cannot note the attempt in %s; the task isn't begun", attempts_name);
     return true;
 }

@@ -62,6 +62,7 @@ void cycle_ask(struct worker *worker)
     mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
                 &messages);
     const struct prompt_input input = {.tree = worker->tree,
+                                       .texts = worker->texts,
                                        .learning = worker->learning,
                                        .task = task->by_post ? task->parcel.envelope.body : task->text,
                                        .messages = messages.data};

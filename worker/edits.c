@@ -6,6 +6,8 @@
 #include "common/memory.h"
 #include "worker/worker.h"
 
+enum { NAMES_FRESH_MS = 100 /* new files are looked for ten times a second at most */ };
+
 static void collect(void *context, const struct change *change)
 {
     change_list_add(context, change->kind, change->path, change->text, change->length);
@@ -24,14 +26,19 @@ static void edits_subject(const struct change_list *edits, struct buffer *subjec
  * Everything is looked at when the supervisor saw a change in the tree, else only the files that a cycle reads. */
 bool cycle_record_edits(struct worker *worker)
 {
-    bool quick = !worker->look_tree;
+    int64_t now = clock_monotonic_ms();
+    enum edits_look look = worker->look_tree                         ? EDITS_ALL
+                           : now - worker->names_ms < NAMES_FRESH_MS ? EDITS_KNOWN
+                                                                     : EDITS_QUICK;
     worker->look_tree = false;
-    worker->edits_ms = clock_monotonic_ms();
+    worker->edits_ms = now;
+    if (look != EDITS_KNOWN)
+        worker->names_ms = now;
     struct change_list edits = {0};
     struct fault fault;
     char commit[COMMIT_TEXT];
     OWNED_BUFFER struct buffer subject = {0};
-    bool recorded = history_edits(worker->history, quick, collect, &edits, &fault);
+    bool recorded = history_edits(worker->history, look, collect, &edits, &fault);
     if (!recorded) {
         log_warn("agent", worker->name, "Cannot tell what people edited: %s. It is looked at again later.",
                  fault.text);

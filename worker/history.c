@@ -89,7 +89,7 @@ void history_warn_once(struct history *history, const char *path, const char *wh
 bool history_look(struct history *history, struct fault *fault)
 {
     char name[REF_NAME_MAX];
-    return ref_read(history, name, &history->head, fault) == 1;
+    return ref_look(history, name, &history->head, fault) == 1;
 }
 
 /* --- open --- */
@@ -299,7 +299,7 @@ static bool take_steps(struct work *work, const struct commit_request *request, 
 static bool begin(struct history *history, struct work *work, struct fault *fault)
 {
     git_oid known = history->head;
-    if (ref_read(history, work->ref, &work->parent, fault) != 1)
+    if (ref_look(history, work->ref, &work->parent, fault) != 1)
         return false;
     history->head = work->parent;
     return git_oid_equal(&known, &work->parent) || journal_checkpoint(history->journal, fault);

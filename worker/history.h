@@ -111,9 +111,13 @@ bool history_past_files(struct history *history, const char *commit, const char 
 
 /* Calls visit for each file that people changed, added or removed since HEAD, as changes of kind RECORD or
  * RECORD_REMOVED (text borrowed for the call). Ignores what .gitignore and info/exclude name, iac/ and queue.md
- * and .agent. Compares stamps first, contents only when they differ. quick: only the files in the tree's top and
- * the skills; else everything. */
-bool history_edits(struct history *history, bool quick,
+ * and .agent. Compares stamps first, contents only when they differ. */
+enum edits_look {
+    EDITS_ALL,
+    EDITS_QUICK, /* only the files in the tree's top and the skills */
+    EDITS_KNOWN, /* of those only the ones that HEAD has: nothing new is looked for */
+};
+bool history_edits(struct history *history, enum edits_look look,
                    void (*visit)(void *context, const struct change *change), void *context,
                    struct fault *fault);
 

@@ -267,12 +267,12 @@ static bool walk(struct search *search, const char *path, int depth)
     return good;
 }
 
-bool history_edits(struct history *history, bool quick,
+bool history_edits(struct history *history, enum edits_look look,
                    void (*visit)(void *context, const struct change *change), void *context,
                    struct fault *fault)
 {
     struct search search = {
-        .history = history, .quick = quick, .visit = visit, .context = context, .fault = fault};
+        .history = history, .quick = look != EDITS_ALL, .visit = visit, .context = context, .fault = fault};
     if ((history->pending && !record_redo_all(history, fault)) || !history_look(history, fault) ||
         !index_refresh(history, fault) || !tree_of_commit(history, &history->head, &search.root, fault))
         return false;
@@ -284,5 +284,5 @@ bool history_edits(struct history *history, bool quick,
                 return false;
         }
     }
-    return walk(&search, "", 0);
+    return look == EDITS_KNOWN || walk(&search, "", 0);
 }

@@ -119,6 +119,13 @@ struct retired_pack {
     int64_t since_ms; /* monotonic */
 };
 
+/* HEAD and its branch, as they were read last. */
+struct head_seen {
+    char ref[REF_NAME_MAX]; /* "": not yet */
+    git_oid id;
+    struct file_stamp head_stamp, ref_stamp;
+};
+
 struct folder_look;
 
 struct history {
@@ -131,6 +138,8 @@ struct history {
     git_odb *odb;
     git_repository *repository; /* opened when first needed */
     struct journal *journal;
+    struct head_seen seen;
+    git_oid ref_next;     /* what was prepared to become the branch */
     git_oid head;         /* the commit that HEAD named when we looked last; zero: none yet */
     git_oid rooted, root; /* the tree of the commit that was asked for last */
     struct tree_set trees;
@@ -277,6 +286,8 @@ bool message_task(const char *text, size_t length, char **task, uint64_t *task_h
 /* Which ref HEAD stands for and what it names (zero: unborn). 1; 0 and fault: what stands there is no ref;
  * -1 and fault: it can't be read now. name is set whenever HEAD itself is good, else it is "". */
 int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
+/* The same, without reading when both files have the stamps that they had; under the lock read it is read. */
+int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
 enum lock_kind { LOCK_REF, LOCK_INDEX };
 /* Gives the prepared file .agentos/`prepared` the name `target`.lock (target relative to .git). */
 bool lock_take(struct history *history, enum lock_kind kind, const char *prepared, const char *target,

@@ -102,6 +102,42 @@ int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
     return 0;
 }
 
+int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault)
+{
+    struct head_seen *seen = &history->seen, now = {.head_stamp = files_stamp_at(history->git, "HEAD")};
+    struct file_stamp ref_stamp = {0};
+    if (seen->ref[0] != '\0')
+        ref_stamp = files_stamp_at(history->git, seen->ref);
+    if (ref_stamp.inode != 0 && files_stamp_equal(&ref_stamp, &seen->ref_stamp) &&
+        files_stamp_equal(&now.head_stamp, &seen->head_stamp)) {
+        strcpy(name, seen->ref);
+        *id = seen->id;
+        return 1;
+    }
+    seen->ref[0] = '\0';
+    int read = ref_read(history, now.ref, &now.id, fault);
+    if (read == 1) {
+        now.ref_stamp = files_stamp_at(history->git, now.ref);
+        read = ref_read(history, name, id, fault); /* between the two the stamp was taken */
+        if (read == 1 && strcmp(name, now.ref) == 0 && git_oid_equal(id, &now.id))
+            *seen = now;
+        return read;
+    }
+    strcpy(name, now.ref);
+    *id = now.id;
+    return read;
+}
+
+/* The branch is what was prepared; the lock is held still, so nobody else can have changed it. */
+static void ref_kept(struct history *history, const char *ref)
+{
+    struct head_seen *seen = &history->seen;
+    if (strcmp(seen->ref, ref) != 0)
+        return;
+    seen->ref_stamp = files_stamp_at(history->git, ref);
+    seen->id = history->ref_next;
+}
+
 /* Does anybody have the file open for writing? (A lease isn't given then.) */
 static bool open_for_writing(int folder, const char *name)
 {
@@ -196,6 +232,8 @@ bool lock_commit(struct history *history, enum lock_kind kind, const char *targe
     if (renameat2(history->git, lock, history->git, target, RENAME_EXCHANGE) == 0) {
         if (kind == LOCK_INDEX)
             index_kept(history); /* its stamp, while nobody else can replace it */
+        else
+            ref_kept(history, target);
         spare_give(history, history->git, lock);
         forget(history, kind);
         return true;
@@ -205,6 +243,8 @@ bool lock_commit(struct history *history, enum lock_kind kind, const char *targe
         return fault_errno(fault, "cannot replace .git/%s", target);
     if (kind == LOCK_INDEX)
         index_kept(history);
+    else
+        history->seen.ref[0] = '\0';
     forget(history, kind);
     return true;
 }
@@ -247,6 +287,7 @@ void lock_sweep(struct history *history, const char *ref)
 bool ref_prepare(struct history *history, const git_oid *id, struct fault *fault)
 {
     char text[COMMIT_TEXT + 1];
+    history->ref_next = *id;
     git_oid_tostr(text, COMMIT_TEXT, id);
     strcat(text, "\n");
     struct stat status;

@@ -114,13 +114,26 @@ static void cut_to(struct buffer *text, size_t limit)
     buffer_text(text, mark);
 }
 
-/* A state file without its front matter. */
-static void add_file(int tree, const char *path, struct buffer *out, struct buffer *problems)
+/* As files_read; *owned is what the caller frees. */
+static int read_text(const struct prompt_input *input, const char *path, size_t limit, const char **text,
+                     char **owned, size_t *length, struct fault *fault)
 {
-    OWNED char *text = NULL;
+    if (input->texts)
+        return texts_read(input->texts, path, limit, text, length, fault);
+    int read = files_read(input->tree, path, limit, owned, length, NULL, fault);
+    *text = *owned;
+    return read;
+}
+
+/* A state file without its front matter. */
+static void add_file(const struct prompt_input *input, const char *path, struct buffer *out,
+                     struct buffer *problems)
+{
+    OWNED char *owned = NULL;
+    const char *text = NULL;
     size_t length;
     struct fault fault;
-    if (files_read(tree, path, TREE_FILE_MAX, &text, &length, NULL, &fault) < 0) {
+    if (read_text(input, path, TREE_FILE_MAX, &text, &owned, &length, &fault) < 0) {
         buffer_print(problems, "%s; the prompt goes without it\n", fault.text);
         return;
     }
@@ -145,10 +158,10 @@ static void fill(enum piece piece, const struct prompt_input *input, size_t budg
 {
     switch (piece) {
     case PIECE_PERSONA:
-        add_file(input->tree, TREE_PERSONA, out, problems);
+        add_file(input, TREE_PERSONA, out, problems);
         break;
     case PIECE_CONSTRAINTS:
-        add_file(input->tree, TREE_CONSTRAINTS, out, problems);
+        add_file(input, TREE_CONSTRAINTS, out, problems);
         break;
     case PIECE_GOALS:
         learning_prompt_goals(input->learning, out);
@@ -178,17 +191,18 @@ static void fill(enum piece piece, const struct prompt_input *input, size_t budg
 /* The template that counts; *owned is what the caller frees. */
 static const char *template_text(const struct prompt_input *input, char **owned, struct buffer *problems)
 {
+    const char *text = NULL;
     size_t length = 0;
     struct fault fault = {0};
-    int read = files_read(input->tree, TREE_SYSTEM_PROMPT, TEMPLATE_MAX, owned, &length, NULL, &fault);
+    int read = read_text(input, TREE_SYSTEM_PROMPT, TEMPLATE_MAX, &text, owned, &length, &fault);
     const char *why = read < 0    ? fault.text
                       : read == 0 ? TREE_SYSTEM_PROMPT " is missing"
-                      : !utf8_valid(*owned, length) || memchr(*owned, '\0', length) ? TREE_SYSTEM_PROMPT
+                      : !utf8_valid(text, length) || memchr(text, '\0', length) ? TREE_SYSTEM_PROMPT
                           " is not UTF-8 text"
-                      : strspn(*owned, " \t\r\n") == length ? TREE_SYSTEM_PROMPT " is empty"
-                                                            : NULL;
+                      : strspn(text, " \t\r\n") == length ? TREE_SYSTEM_PROMPT " is empty"
+                                                          : NULL;
     if (!why)
-        return *owned;
+        return text;
     buffer_print(problems, "%s; the built-in template is used\n", why);
     return prompt_default_template;
 }

@@ -6,6 +6,7 @@
 
 #include "common/buffer.h"
 #include "worker/learning.h"
+#include "worker/texts.h"
 
 enum {
     PROMPT_BUDGET =
@@ -14,6 +15,7 @@ enum {
 
 struct prompt_input {
     int tree;
+    struct texts *texts; /* who knows the tree's texts; NULL: they are read */
     const struct learning *learning;
     const char *task;     /* what relevance is measured against */
     const char *messages; /* ready-made text, NULL or "" for none */

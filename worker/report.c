@@ -15,6 +15,8 @@
 #include "worker/card.h"
 #include "worker/worker.h"
 
+enum { STAMP_GRAIN_MS = 20 /* a younger stamp may stay the same over another change */ };
+
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until)
 {
     bool same = worker->activity_said && worker->activity == activity && activity != ACTIVITY_WAITING &&
@@ -166,7 +168,21 @@ void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now)
     strlcpy(worker->day, today, 11);
 }
 
-void report_card(const struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out)
+/* persona.md may name it; that is read again when its stamp has changed. */
+static enum throughput_class class_in_force(struct worker *worker)
+{
+    if (worker->start->agent->throughput_class != CLASS_UNSET)
+        return worker->start->agent->throughput_class;
+    struct file_stamp now = files_stamp_at(worker->tree, TREE_PERSONA);
+    if (now.inode == 0 || !files_stamp_equal(&now, &worker->persona)) {
+        worker->throughput_class = bootstrap_class(worker->tree, worker->start->agent);
+        bool young = clock_now_ms() - now.changed_ns / 1000000 < STAMP_GRAIN_MS;
+        worker->persona = young ? (struct file_stamp){0} : now;
+    }
+    return worker->throughput_class;
+}
+
+void report_card(struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out)
 {
     char today[CLOCK_TEXT];
     clock_format(now, today);
@@ -179,6 +195,5 @@ void report_card(const struct worker *worker, uint64_t tokens, int64_t now, stru
         .day = today,
         .last_task = worker->task.id ? worker->task.id : worker->last_task,
     };
-    card_print(worker->start->agent, bootstrap_class(worker->tree, worker->start->agent), worker->learning,
-               &figures, out);
+    card_print(worker->start->agent, class_in_force(worker), worker->learning, &figures, out);
 }

@@ -408,6 +408,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
     worker->queue = queue_open(worker->tree, fault);
     worker->mail = mail_open(worker->tree, worker->name, worker->history);
     worker->attempts = worker->queue ? attempts_open(worker->tree) : NULL;
+    worker->texts = texts_open(worker->tree);
     worker->learning = worker->attempts ? learning_open(worker->tree, &worker->learning_problems) : NULL;
     return worker->learning != NULL;
 }
@@ -419,6 +420,7 @@ static void close_parts(struct worker *worker)
         learning_close(worker->learning);
     if (worker->attempts)
         attempts_close(worker->attempts);
+    texts_close(worker->texts);
     if (worker->queue)
         queue_close(worker->queue);
     mail_close(worker->mail);

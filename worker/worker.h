@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/files.h"
 #include "common/message.h"
 #include "worker/attempts.h"
 #include "worker/auditing.h"
@@ -15,6 +16,7 @@
 #include "worker/queue.h"
 #include "worker/reply.h"
 #include "worker/start.h"
+#include "worker/texts.h"
 
 /* Where the one cycle stands. */
 enum phase {
@@ -54,6 +56,7 @@ struct worker {
     struct attempts *attempts;
     struct auditing *auditing;
     struct mail *mail;
+    struct texts *texts;
     struct buffer message; /* scratch for what is sent */
 
     enum phase phase;
@@ -78,6 +81,7 @@ struct worker {
     int64_t queue_retry_ms;      /* look at the queue again at (a writer holds blocks back); 0: none */
     int64_t tidy_at_ms;          /* 0: nothing to tidy */
     int64_t edits_ms;            /* when people's edits were looked for last */
+    int64_t names_ms;            /* and new files among them */
     int64_t figures_at_ms;       /* figures are due at; 0: not */
     int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
     int64_t post_at_ms;          /* verdicts are to be recorded at; 0: none */
@@ -92,6 +96,8 @@ struct worker {
     uint64_t tokens_today;
     uint64_t negative_streak; /* as of the last commit */
     char *last_task;
+    struct file_stamp persona; /* of the persona.md that throughput_class was read from; zero: none */
+    enum throughput_class throughput_class;
     unsigned outputs_unknown;        /* so many more tasks until the tracked answers are counted again */
     struct buffer tree_problems;     /* found when the tree was opened and bootstrapped */
     struct buffer learning_problems; /* by the last look at what was learned */
@@ -211,6 +217,6 @@ void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now);
 /* The run of failures, also where it is longer than rewards.md; more: tasks that were added since the last commit. */
 uint64_t report_negative_streak(const struct worker *worker, unsigned more);
 /* The card as it is after the task in hand (if there is one), which took so many tokens. */
-void report_card(const struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out);
+void report_card(struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out);
 
 #endif
