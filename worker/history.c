@@ -338,6 +338,7 @@ static int lock_both(struct history *history, struct work *work, struct fault *f
             return 1;
         }
         result = result == 1 ? 0 : -1;
+        history->seen.ref[0] = '\0'; /* no stamp is trusted that just deceived */
         lock_release(history, LOCK_INDEX, "index");
     }
     lock_release(history, LOCK_REF, work->ref);
