@@ -131,6 +131,7 @@ static int take_in(struct end *end)
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     end->bytes.length += (size_t)n;
+    buffer_add(&end->bytes, "", 0); /* its NUL */
     if (end->bytes.length > AUDIT_OUTPUT_MAX)
         stop(end->audit, "it printed more than 64 KiB");
     return n > 0 && !end->audit->fault ? 1 : -1;

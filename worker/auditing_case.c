@@ -40,6 +40,7 @@ static json_t *skill_of(int tree, const char *name)
     bool parsed = frontmatter_parse(&matter, text, length, path, NULL);
     const char *description = parsed ? frontmatter_text(&matter, "description") : NULL;
     const char *body = parsed ? matter.body : below_front_matter(text);
+    body += strspn(body, "\r\n");
     json_t *skill =
         json_pack("{s:s, s:o, s:o}", "name", name, "description",
                   text_of(description, description ? strlen(description) : 0, DESCRIPTION_MAX, &cut), "body",

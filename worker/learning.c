@@ -313,7 +313,8 @@ static void take_back(struct learning *learning, const struct entry *entry, stru
     OWNED char *at = entry_get(entry, "at");
     if (!skill || !before || !at)
         return;
-    skills_take_back(learning->skills, skill, at, before, note);
+    OWNED char *other = rewards_other_success(&learning->rewards, skill, entry);
+    skills_take_back(learning->skills, skill, at, other ? other : before, note);
     rewards_move_credit(&learning->rewards, skill, at, before);
 }
 

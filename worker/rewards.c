@@ -100,12 +100,30 @@ void rewards_move_credit(struct entries *rewards, const char *skill, const char 
     }
 }
 
+char *rewards_other_success(const struct entries *rewards, const char *skill, const struct entry *without)
+{
+    char *latest = NULL;
+    for (size_t i = 0; i < rewards->count; i++) {
+        const struct entry *entry = &rewards->items[i];
+        OWNED char *its_skill = entry_get(entry, "skill");
+        int reward, audit;
+        bool disputed = rewards_audit(entry, &audit) && audit < 1;
+        if (entry == without || !its_skill || strcmp(its_skill, skill) != 0 ||
+            !rewards_value(entry, &reward) || reward < 1 || disputed)
+            continue;
+        char *at = entry_get(entry, "at");
+        bool later = at && (!latest || strcmp(at, latest) > 0);
+        free(later ? latest : at);
+        latest = later ? at : latest;
+    }
+    return latest;
+}
+
 void rewards_judge(struct entry *entry, int audit_score, const char *reasons)
 {
     entry_set(entry, "audit_score", audit_text(audit_score));
     if (reasons && *reasons)
         entry_set(entry, "audit_reasons", reasons);
-    entry_drop(entry, "skill");
     entry_drop(entry, "skill_before");
 }
 

@@ -26,11 +26,14 @@ void rewards_add(struct entries *rewards, const struct reward_note *note);
 bool rewards_value(const struct entry *entry, int *reward);
 bool rewards_audit(const struct entry *entry, int *score); /* likewise; false also when there was no audit */
 
-/* The audit of an entry that waits for it. While it waits, the entry remembers what its success was evidence for, and
- * what that skill's last success had been before:  - skill: NAME  - skill_before: TIME. */
+/* An entry that waits for its audit. An audited one says which skill its success is evidence for (- skill: NAME), and
+ * while it waits, when that skill's last success had been before (- skill_before: TIME). */
 struct entry *rewards_pending(const struct entries *rewards,
                               const char *task_id); /* the oldest; NULL: of any task */
 void rewards_credit(struct entries *rewards, const char *skill, const char *before); /* of the newest entry */
+/* When the skill had its last success that no audit disputes, of those that stand here, without the entry itself. NULL:
+ * none of them had one. Caller frees. */
+char *rewards_other_success(const struct entries *rewards, const char *skill, const struct entry *without);
 /* Entries that remember `at` as the success before theirs remember `before` instead. */
 void rewards_move_credit(struct entries *rewards, const char *skill, const char *at, const char *before);
 void rewards_judge(struct entry *entry, int audit_score, const char *reasons); /* it waits no more */

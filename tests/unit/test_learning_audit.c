@@ -1,0 +1,285 @@
+/* What an audit that comes late changes in what an agent has learned. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "worker/learning.h"
+
+static char folder[64];
+static int tree;
+static struct learning *learning;
+static struct buffer problems, note;
+static const int64_t NOW = 1777456800; /* 2026-04-29T10:00:00Z */
+
+static int start(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/agentos-learning-audit-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    tree = files_open_path(folder, NULL);
+    learning = learning_open(tree, &problems);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    learning_close(learning);
+    buffer_free(&problems);
+    buffer_free(&note);
+    close(tree);
+    OWNED char *command = memory_print("rm -rf %s", folder);
+    return system(command);
+}
+
+static void write_changes(struct change_list *changes)
+{
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct change *change = &changes->items[i];
+        OWNED char *above = memory_print("%s/%s", folder, change->path);
+        *strrchr(above, '/') = '\0';
+        OWNED char *command = memory_print("mkdir -p %s", above);
+        assert_int_equal(system(command), 0);
+        assert_true(files_write(tree, change->path, change->text, change->length, false, NULL));
+    }
+    learning_kept(learning);
+    change_list_free(changes);
+}
+
+/* A cycle that claims +1 for the skill, to be audited. */
+static void claim(const char *task, const char *skill, int64_t at)
+{
+    struct reply reply;
+    struct change_list changes = {0};
+    OWNED char *text = memory_print(
+        "An answer.\n\n```agentos\nreward: 1\nskill: {name: %s, description: d, body: b}\n```\n", skill);
+    reply_parse(&reply, text, strlen(text), "stop");
+    const struct outcome outcome = {
+        .task_id = task, .reply = &reply, .now = at, .decay_halflife_days = 30, .audit_score = AUDIT_PENDING};
+    learning_refresh(learning, &problems);
+    learning_apply(learning, &outcome, &changes, &note);
+    write_changes(&changes);
+    reply_free(&reply);
+}
+
+static void audit(const char *task, int score, const char *reasons)
+{
+    struct change_list changes = {0};
+    int reward;
+    const struct audit_result result = {.task_id = task, .score = score, .reasons = reasons};
+    buffer_drop(&note, note.length);
+    learning_forget(learning);
+    learning_refresh(learning, &problems);
+    assert_true(learning_audited(learning, &result, &reward, &note));
+    assert_int_equal(reward, 1);
+    learning_propose(learning, &changes);
+    write_changes(&changes);
+}
+
+static void assert_has(const char *path, const char *part)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    assert_int_equal(files_read(tree, path, 1 << 20, &text, &length, NULL, NULL), 1);
+    if (!strstr(text, part))
+        fail_msg("%s lacks \"%s\":\n%s", path, part, text);
+}
+
+static void assert_lacks(const char *path, const char *part)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    if (files_read(tree, path, 1 << 20, &text, &length, NULL, NULL) == 1 && strstr(text, part))
+        fail_msg("%s has \"%s\":\n%s", path, part, text);
+}
+
+static void test_a_task_waits_for_its_audit_in_the_file_itself(void **state)
+{
+    (void)state;
+    struct audit_wanted wanted;
+    assert_false(learning_audit_wanted(learning, &wanted));
+    claim("first", "fetch", NOW);
+    claim("second", "fetch", NOW + 60);
+    assert_has(TREE_REWARDS, "## first\n- reward: +1\n- audit_score: pending\n");
+    assert_true(learning_audit_wanted(learning, &wanted));
+    assert_string_equal(wanted.task_id, "first");
+    assert_string_equal(wanted.skill, "fetch");
+    assert_int_equal(wanted.reward, 1);
+    audit_wanted_free(&wanted);
+    audit("first", 1, "");
+    assert_true(learning_audit_wanted(learning, &wanted));
+    assert_string_equal(wanted.task_id, "second");
+    audit_wanted_free(&wanted);
+}
+
+static void test_agreement_leaves_everything_and_stands_beside_the_score(void **state)
+{
+    (void)state;
+    claim("first", "fetch", NOW);
+    audit("first", 1, "looks right");
+    assert_has(TREE_REWARDS, "- reward: +1\n- audit_score: +1\n");
+    assert_has(TREE_REWARDS, "- audit_reasons: looks right\n");
+    assert_lacks(TREE_REWARDS, "skill_before");
+    assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
+}
+
+static void test_disputed_evidence_of_a_new_skill_is_taken_back(void **state)
+{
+    (void)state;
+    claim("first", "fetch", NOW);
+    audit("first", -1, "the answer is empty");
+    assert_has(TREE_REWARDS, "- reward: +1\n- audit_score: -1\n");
+    assert_has(TREE_SKILLS, "- reward_evidence: 0\n- last_success: none\n");
+    assert_non_null(strstr(note.data, "skill weakened: fetch (0; the audit disputes a reward)"));
+}
+
+static void test_a_doubt_is_a_dispute_too(void **state)
+{
+    (void)state;
+    claim("first", "fetch", NOW);
+    audit("first", 0, NULL);
+    assert_has(TREE_SKILLS, "- reward_evidence: 0\n");
+}
+
+static void test_no_result_disputes_nothing(void **state)
+{
+    (void)state;
+    claim("first", "fetch", NOW);
+    audit("first", AUDIT_NONE, "no result: it took longer than 10 s");
+    assert_has(TREE_REWARDS, "- audit_score: none\n");
+    assert_has(TREE_REWARDS, "- audit_reasons: no result: it took longer than 10 s\n");
+    assert_has(TREE_SKILLS, "- reward_evidence: 1\n");
+}
+
+static void test_only_the_disputed_success_goes_and_the_one_before_counts_again(void **state)
+{
+    (void)state;
+    claim("first", "fetch", NOW);
+    claim("second", "fetch", NOW + 86400);
+    audit("first", 1, NULL);
+    audit("second", -1, NULL);
+    assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
+}
+
+static void test_a_later_success_stays_the_last(void **state)
+{
+    (void)state;
+    claim("first", "fetch", NOW);
+    claim("second", "fetch", NOW + 86400);
+    audit("first", -1, NULL);
+    assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-30T10:00:00Z\n");
+    audit("second", -1, NULL);
+    assert_has(TREE_SKILLS, "- reward_evidence: 0\n- last_success: none\n");
+}
+
+static void test_successes_of_one_second_are_kept_apart(void **state)
+{
+    (void)state;
+    claim("first", "fetch", NOW);
+    claim("second", "fetch", NOW);
+    audit("first", -1, NULL);
+    assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
+    audit("second", 1, NULL);
+    assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
+}
+
+static void test_disputed_skills_are_the_first_to_be_pruned(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SKILLS_MAX; i++) {
+        OWNED char *skill = memory_print("skill-%02d", i), *task = memory_print("task-%02d", i);
+        claim(task, skill, NOW + i);
+        audit(task, i == 13 ? -1 : 1, NULL);
+    }
+    claim("last", "newcomer", NOW + 100);
+    assert_has(TREE_SKILLS, "### newcomer\n");
+    assert_lacks(TREE_SKILLS, "### skill-13\n");
+    assert_has(TREE_SKILLS, "### skill-00\n");
+}
+
+static void test_three_divergences_in_a_row_make_a_goal_however_late_they_come(void **state)
+{
+    (void)state;
+    static const char *const tasks[] = {"a", "b", "c", "d"};
+    for (int i = 0; i < 4; i++)
+        claim(tasks[i], "fetch", NOW + i);
+    audit("a", -1, NULL);
+    audit("b", 0, NULL);
+    assert_lacks(TREE_GOALS, "Score my own work");
+    audit("c", -1, NULL);
+    assert_has(TREE_GOALS, "- [ ] Score my own work as the audit would\n");
+    assert_non_null(strstr(note.data, "goal added"));
+}
+
+static void test_agreement_or_silence_between_breaks_or_keeps_the_run(void **state)
+{
+    (void)state;
+    static const char *const tasks[] = {"a", "b", "c", "d", "e"};
+    static const int scores[] = {-1, -1, 1, -1, -1};
+    for (int i = 0; i < 5; i++)
+        claim(tasks[i], "fetch", NOW + i);
+    for (int i = 0; i < 5; i++)
+        audit(tasks[i], scores[i], NULL);
+    assert_lacks(TREE_GOALS, "Score my own work");
+    claim("f", "fetch", NOW + 6);
+    audit("f", AUDIT_NONE, NULL);
+    claim("g", "fetch", NOW + 7);
+    audit("g", -1, NULL);
+    assert_has(TREE_GOALS, "Score my own work");
+}
+
+static void test_a_result_that_nobody_waits_for_changes_nothing(void **state)
+{
+    (void)state;
+    struct change_list changes = {0};
+    int reward;
+    const struct audit_result result = {.task_id = "first", .score = -1};
+    claim("first", "fetch", NOW);
+    audit("first", 1, NULL);
+    assert_false(learning_audited(learning, &result, &reward, &note));
+    learning_propose(learning, &changes);
+    assert_int_equal(changes.count, 0);
+    change_list_free(&changes);
+}
+
+static void test_the_prompt_shows_both_scores_and_why(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer prompt = {0};
+    claim("first", "fetch", NOW);
+    audit("first", -1, "the answer is empty");
+    learning_prompt_rewards(learning, 10000, &prompt);
+    assert_non_null(strstr(prompt.data, "first: +1 (audit -1: the answer is empty)"));
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, start, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_a_task_waits_for_its_audit_in_the_file_itself),
+        T(test_agreement_leaves_everything_and_stands_beside_the_score),
+        T(test_disputed_evidence_of_a_new_skill_is_taken_back),
+        T(test_a_doubt_is_a_dispute_too),
+        T(test_no_result_disputes_nothing),
+        T(test_only_the_disputed_success_goes_and_the_one_before_counts_again),
+        T(test_a_later_success_stays_the_last),
+        T(test_successes_of_one_second_are_kept_apart),
+        T(test_disputed_skills_are_the_first_to_be_pruned),
+        T(test_three_divergences_in_a_row_make_a_goal_however_late_they_come),
+        T(test_agreement_or_silence_between_breaks_or_keeps_the_run),
+        T(test_a_result_that_nobody_waits_for_changes_nothing),
+        T(test_the_prompt_shows_both_scores_and_why),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
