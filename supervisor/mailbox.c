@@ -75,30 +75,10 @@ enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder,
     OWNED char *above = path_of(agent, folder);
     OWNED char *path = memory_print("%s/%s.md", above, id);
     OWNED char *text = NULL;
-    struct stat status;
     size_t length;
     *envelope = (struct envelope){0};
-    /* Looked at first: to open some things is to do something. What it is when it is opened is checked again. */
-    OWNED_FD int folder_fd = files_open(data, above, O_RDONLY | O_DIRECTORY, 0);
-    OWNED char *file = file_of(id);
-    if (folder_fd < 0 || fstatat(folder_fd, file, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT)
-            return MAILBOX_GONE;
-        int error = errno;
-        fault_errno(fault, "%s cannot be read", path);
-        return will_never_be_read(error) ? MAILBOX_NONE : MAILBOX_LATER;
-    }
-    if (!S_ISREG(status.st_mode)) {
-        fault_set(fault, "%s is %s", path, S_ISLNK(status.st_mode) ? "a link" : "no regular file");
-        return MAILBOX_NONE;
-    }
-    if (status.st_size > ENVELOPE_MAX) {
-        fault_set(fault, "%s has %lld bytes; an envelope has at most %d", path, (long long)status.st_size,
-                  ENVELOPE_MAX);
-        return MAILBOX_NONE;
-    }
     errno = 0;
-    int found = files_read(folder_fd, file, ENVELOPE_MAX, &text, &length, stamp, fault);
+    int found = files_read(data, path, ENVELOPE_MAX, &text, &length, stamp, fault);
     if (found == 0)
         return MAILBOX_GONE;
     if (found < 0)
@@ -106,17 +86,33 @@ enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder,
     return parse(text, length, path, id, envelope, fault);
 }
 
-unsigned mailbox_lies(int data, const char *agent, const char *id)
+/* What can't be told counts as lying there: nothing is concluded from a fault that may pass. */
+static bool is_there(int data, const char *path)
+{
+    OWNED_FD int fd = files_open(data, path, O_RDONLY, 0);
+    struct stat status;
+    if (fd < 0)
+        return errno != ENOENT && !will_never_be_read(errno);
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+unsigned mailbox_lies_in(int data, const char *agent, const char *id, unsigned folders)
 {
     unsigned lies = 0;
-    OWNED char *file = file_of(id);
     for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
-        OWNED_FD int fd = mailbox_open(data, agent, folder, false);
-        struct stat status;
-        if (fd >= 0 && fstatat(fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
+        if (!(folders & 1u << folder))
+            continue;
+        OWNED char *above = path_of(agent, folder);
+        OWNED char *path = memory_print("%s/%s.md", above, id);
+        if (is_there(data, path))
             lies |= 1u << folder;
     }
     return lies;
+}
+
+unsigned mailbox_lies(int data, const char *agent, const char *id)
+{
+    return mailbox_lies_in(data, agent, id, (1u << FOLDER_COUNT) - 1);
 }
 
 static int by_name(const void *a, const void *b)
@@ -236,7 +232,10 @@ struct batch_entry {
     char *path, *file, *temporary; /* owned */
     struct buffer text;
     bool replace, written;
-    int folder; /* descriptor while it is flushed; -1 */
+    int folder;  /* descriptor while it is flushed; -1 */
+    bool opened; /* this entry has opened it, others use it too */
+    bool apart;  /* it is on a file system of its own, which a flush of DATA_DIR's doesn't reach */
+    struct file_stamp stamp;
     enum write_result result;
     int error;
 };
@@ -262,13 +261,35 @@ size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
     return batch->count++;
 }
 
-static bool write_bytes(int data, struct batch_entry *entry, bool flush)
+/* The entry before it that writes into the same folder; NULL: none does. */
+static const struct batch_entry *neighbour(const struct batch *batch, const struct batch_entry *entry)
 {
+    for (const struct batch_entry *other = entry; other-- > batch->entries;)
+        if (other->folder >= 0 && strcmp(other->path, entry->path) == 0)
+            return other;
+    return NULL;
+}
+
+static bool open_folder(int data, const struct batch *batch, struct batch_entry *entry)
+{
+    const struct batch_entry *other = neighbour(batch, entry);
+    struct stat here, there;
+    if (other) {
+        entry->folder = other->folder;
+        entry->apart = other->apart;
+        return true;
+    }
     entry->folder = files_open(data, entry->path, O_RDONLY | O_DIRECTORY, 0);
     if (entry->folder < 0 && errno == ENOENT)
         entry->folder = files_open_folder(data, entry->path, true, NULL);
-    if (entry->folder < 0)
-        return false;
+    entry->opened = entry->folder >= 0;
+    entry->apart = entry->opened && (fstat(data, &here) != 0 || fstat(entry->folder, &there) != 0 ||
+                                     here.st_dev != there.st_dev);
+    return entry->opened;
+}
+
+static bool write_bytes(struct batch_entry *entry, bool flush)
+{
     OWNED_FD int fd = files_open(entry->folder, entry->temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (fd < 0)
         return false;
@@ -282,6 +303,7 @@ static bool give_name(struct batch_entry *entry)
     if (renameat2(entry->folder, entry->temporary, entry->folder, entry->file, flags) != 0)
         return false;
     entry->written = false;
+    entry->stamp = files_stamp_at(entry->folder, entry->file);
     return true;
 }
 
@@ -294,63 +316,65 @@ static void fail(struct batch_entry *entry)
     entry->written = false;
 }
 
-/* A tree may be a file system of its own, which a flush of DATA_DIR's doesn't reach. */
-static bool on_one_system(int data, const struct batch_entry *entry)
-{
-    struct stat here, there;
-    return fstat(data, &here) == 0 && fstat(entry->folder, &there) == 0 && here.st_dev == there.st_dev;
-}
-
 static void write_all(int data, struct batch *batch)
 {
     bool together = batch->count > FLUSHED_SINGLY;
     for (size_t i = 0; i < batch->count; i++) {
         struct batch_entry *entry = &batch->entries[i];
-        if (!write_bytes(data, entry, !together))
+        if (!open_folder(data, batch, entry) || !write_bytes(entry, !together || entry->apart))
             fail(entry);
-        else if (together && !on_one_system(data, entry)) {
-            OWNED_FD int fd = files_open(entry->folder, entry->temporary, O_RDONLY, 0);
-            if (fd < 0 || fsync(fd) != 0)
-                fail(entry);
-        }
     }
     if (!together || syncfs(data) == 0)
         return;
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->entries[i].written)
+        if (batch->entries[i].written && !batch->entries[i].apart)
             fail(&batch->entries[i]);
 }
 
-static bool first_of_its_folder(const struct batch *batch, size_t number)
+static size_t folders_of(const struct batch *batch)
 {
-    for (size_t i = 0; i < number; i++)
-        if (batch->entries[i].result == WRITE_DONE &&
-            strcmp(batch->entries[i].path, batch->entries[number].path) == 0)
-            return false;
-    return true;
+    size_t folders = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        folders += batch->entries[i].opened;
+    return folders;
+}
+
+/* It has its name, perhaps not for ever: whoever asks again finds it there. */
+static void lose(struct batch *batch, int folder, int error)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct batch_entry *entry = &batch->entries[i];
+        if (entry->result == WRITE_DONE && entry->folder == folder) {
+            entry->result = WRITE_FAILED;
+            entry->error = error;
+        }
+    }
 }
 
 static void flush_names(int data, struct batch *batch)
 {
-    size_t folders = 0;
-    bool together = true;
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->entries[i].result == WRITE_DONE && first_of_its_folder(batch, i)) {
-            folders++;
-            together = together && on_one_system(data, &batch->entries[i]);
-        }
-    together = together && folders > FLUSHED_SINGLY;
+    bool together = folders_of(batch) > FLUSHED_SINGLY;
     bool flushed = together && syncfs(data) == 0;
     int error = errno;
     for (size_t i = 0; i < batch->count; i++) {
-        struct batch_entry *entry = &batch->entries[i];
-        if (entry->result != WRITE_DONE || flushed)
+        const struct batch_entry *entry = &batch->entries[i];
+        if (!entry->opened)
             continue;
-        if (!together && (!first_of_its_folder(batch, i) || fsync(entry->folder) == 0))
-            continue;
-        entry->error = together ? error : errno;
-        entry->result =
-            WRITE_FAILED; /* it has its name, perhaps not for ever: whoever asks again finds it there */
+        if (together && !entry->apart) {
+            if (!flushed)
+                lose(batch, entry->folder, error);
+        } else if (fsync(entry->folder) != 0) {
+            lose(batch, entry->folder, errno);
+        }
+    }
+}
+
+static void close_folders(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->entries[i].opened)
+            close(batch->entries[i].folder);
+        batch->entries[i].folder = -1;
     }
 }
 
@@ -367,11 +391,12 @@ void mailbox_flush(int data, struct batch *batch)
             fail(entry);
     }
     flush_names(data, batch);
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->entries[i].folder >= 0) {
-            close(batch->entries[i].folder);
-            batch->entries[i].folder = -1;
-        }
+    close_folders(batch);
+}
+
+struct file_stamp mailbox_written(const struct batch *batch, size_t number)
+{
+    return batch->entries[number].stamp;
 }
 
 enum write_result mailbox_result(const struct batch *batch, size_t number, struct fault *fault)

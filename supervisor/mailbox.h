@@ -41,6 +41,7 @@ enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder,
                                 struct envelope *envelope, struct file_stamp *stamp, struct fault *fault);
 /* In which of the folders a regular file ID.md lies: bits 1 << folder. */
 unsigned mailbox_lies(int data, const char *agent, const char *id);
+unsigned mailbox_lies_in(int data, const char *agent, const char *id, unsigned folders); /* only these */
 
 struct mailbox_names { /* zeroed at first; mailbox_names_free it */
     char **ids;        /* sorted; names that end in .md and could be an id, without the .md */
@@ -74,6 +75,8 @@ size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
  * WRITE_DONE is on disk. Empties nothing: ask for the results, then free. */
 void mailbox_flush(int data, struct batch *batch);
 enum write_result mailbox_result(const struct batch *batch, size_t number, struct fault *fault);
+/* Of one that is WRITE_DONE: how it stands there. */
+struct file_stamp mailbox_written(const struct batch *batch, size_t number);
 void mailbox_batch_free(struct batch *batch);
 /* One of them by itself. */
 enum write_result mailbox_write(int data, const char *agent, enum folder folder,

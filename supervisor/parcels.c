@@ -19,8 +19,17 @@ struct parcels *parcels_new(void)
     return parcels;
 }
 
+void parcels_keep(struct parcel *parcel, struct envelope *letter)
+{
+    if (parcel->letter)
+        envelope_free(parcel->letter);
+    free(parcel->letter);
+    parcel->letter = letter;
+}
+
 static void free_parcel(struct parcel *parcel)
 {
+    parcels_keep(parcel, NULL);
     free(parcel->id);
     free(parcel->from);
     free(parcel);

@@ -39,6 +39,7 @@ struct parcel {
     int64_t missing_at_ms; /* its file was not seen; 0: it was */
     uint64_t seen;         /* the pass of a look that saw it */
     struct file_stamp stamp;
+    struct envelope *letter; /* of a fresh one: as it was read in this turn; owned; NULL: read it again */
     struct expiry_entry expiry;
 
     struct shelf *shelf;
@@ -64,6 +65,8 @@ size_t parcels_count(const struct parcels *parcels);
 
 /* What the envelope says of itself; the shelf's numbers follow. */
 void parcels_describe(struct parcel *parcel, const struct envelope *envelope);
+/* The parcel's own copy of the whole envelope, taken over; NULL: none any more. */
+void parcels_keep(struct parcel *parcel, struct envelope *letter);
 void parcels_spoil(struct parcel *parcel); /* it is no envelope */
 
 /* A window counts handoffs, messages and items, and what is not known; not results and bounces. */

@@ -182,13 +182,16 @@ const char *post_pressure_word(const struct post_pressure *pressure)
 
 /* --- deciding --- */
 
+static const unsigned delivered_to =
+    1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_ARCHIVE | 1u << FOLDER_DEAD_LETTERS;
+
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope)
 {
     struct post *post = sender->post;
-    unsigned lies = mailbox_lies(post->data, receiver->name, envelope->id);
+    unsigned lies = mailbox_lies_in(post->data, receiver->name, envelope->id, delivered_to);
     for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
         struct envelope there;
-        if (!(lies & 1u << folder) || folder == FOLDER_OUTBOX)
+        if (!(lies & 1u << folder))
             continue;
         bool read = mailbox_read(post->data, receiver->name, folder, envelope->id, &there, NULL, NULL) ==
                     MAILBOX_READ;
@@ -238,7 +241,8 @@ static void ask_hook(struct box *sender, const struct envelope *envelope,
     }
 }
 
-static void let_wait(struct box *sender, struct box *receiver, const struct envelope *envelope)
+/* *envelope may be empty afterwards. */
+static void let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)
 {
     struct post *post = sender->post;
     struct parcel *parcel = parcels_add(post->parcels, &receiver->waits, sender, FOLDER_OUTBOX, envelope->id);
@@ -247,6 +251,12 @@ static void let_wait(struct box *sender, struct box *receiver, const struct enve
     parcel->reading = false;
     parcel->fresh = !(sender->ids_from_start && strcmp(envelope->status, "deferred") == 0);
     post_mind(post, parcel);
+    if (strlen(envelope->body) <= KEPT_MAX) {
+        struct envelope *letter = memory_new(1, sizeof *letter);
+        *letter = *envelope;
+        *envelope = (struct envelope){0};
+        parcels_keep(parcel, letter);
+    }
     receiver->pump = true;
     post_wake(receiver);
 }
@@ -348,6 +358,7 @@ static void add_delivery(struct post *post, struct parcel *parcel, struct envelo
     free(envelope->reason);
     envelope->reason = NULL;
     parcel->leaving = true;
+    post->delivery_bytes += strlen(envelope->body);
     if ((post->delivery_count & (post->delivery_count - 1)) == 0)
         post->deliveries = memory_grow(post->deliveries, post->delivery_count ? post->delivery_count * 2 : 1,
                                        sizeof *post->deliveries);
@@ -359,38 +370,55 @@ static void add_delivery(struct post *post, struct parcel *parcel, struct envelo
     };
 }
 
-/* Reads it again: people may have altered it while it waited, and then it counts as it is now. False: it doesn't go now. */
-static bool prepare(struct parcel *parcel)
+static void was_taken_out(struct parcel *parcel)
 {
-    struct box *sender = parcel->box, *receiver = parcel->to;
-    struct post *post = receiver->post;
-    struct envelope envelope;
+    struct envelope gone = light(parcel);
+    post_note(parcel->box, "envelope_removed", &gone, "it was taken out of the outbox while it waited");
+    post_forget(parcel->box->post, parcel);
+}
+
+/* As it is in its outbox now: people may have altered it while it waited, and then that counts. False: it doesn't go
+ * now. */
+static bool read_again(struct parcel *parcel, struct envelope *envelope)
+{
+    struct box *sender = parcel->box;
+    struct post *post = sender->post;
     struct fault fault;
     OWNED char *id = memory_text(parcel->id);
-    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, &envelope, NULL, &fault)) {
+    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, envelope, NULL, &fault)) {
     case MAILBOX_LATER:
         parcel->held_until_ms = clock_monotonic_ms() + RETRY_MS;
+        parcel->to->pump_after_ms = parcel->held_until_ms;
         return false;
     case MAILBOX_NONE:
         post_forget(post, parcel);
         not_an_envelope(sender, id, &fault);
         return false;
-    case MAILBOX_GONE: {
-        struct envelope gone = light(parcel);
-        post_note(sender, "envelope_removed", &gone, "it was taken out of the outbox while it waited");
-        post_forget(post, parcel);
+    case MAILBOX_GONE:
+        was_taken_out(parcel);
         return false;
-    }
     case MAILBOX_READ:
         break;
     }
-    if (strcmp(envelope.to, receiver->name) != 0 || envelope.kind != parcel->kind) {
-        post_forget(post, parcel); /* somebody gave it another receiver: decided on anew */
-        post_outbox_ids(sender, id);
-        envelope_free(&envelope);
+    if (strcmp(envelope->to, parcel->to->name) == 0 && envelope->kind == parcel->kind)
+        return true;
+    envelope_free(envelope); /* somebody gave it another receiver: decided on anew */
+    post_forget(post, parcel);
+    post_outbox_ids(sender, id);
+    return false;
+}
+
+static bool prepare(struct parcel *parcel)
+{
+    struct envelope envelope;
+    if (parcel->letter) {
+        envelope = *parcel->letter;
+        *parcel->letter = (struct envelope){0};
+        parcels_keep(parcel, NULL);
+    } else if (!read_again(parcel, &envelope)) {
         return false;
     }
-    add_delivery(post, parcel, &envelope);
+    add_delivery(parcel->box->post, parcel, &envelope);
     return true;
 }
 
@@ -427,6 +455,7 @@ static void defer_rest(struct box *receiver)
     while ((parcel = fresh_one(receiver, now, false))) {
         struct envelope envelope = light(parcel);
         parcel->fresh = false;
+        parcels_keep(parcel, NULL);
         post_verdict(parcel->box, parcel->id, "deferred", "");
         post_note(parcel->box, "envelope_deferred", &envelope, "");
     }
@@ -441,7 +470,7 @@ void post_pump(struct box *receiver)
         return;
     int64_t room = post_window(receiver, NULL) - unfinished(receiver);
     while ((parcel = next_to_go(receiver, room > 0, now, now_ms))) {
-        if (post->delivery_count >= BATCH_MAX) {
+        if (post->delivery_count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
             receiver->pump = true;
             return;
         }
@@ -455,14 +484,14 @@ void post_pump(struct box *receiver)
 
 /* --- delivering --- */
 
-static void delivered(struct delivery *delivery)
+static void delivered(struct delivery *delivery, const struct file_stamp *stamp)
 {
     struct parcel *parcel = delivery->parcel;
     struct box *sender = parcel->box, *receiver = parcel->to;
     bool accepted = parcel->fresh;
     receiver->complained = false;
     post_forget(receiver->post, parcel);
-    post_lies_there(receiver, delivery->folder, &delivery->envelope);
+    post_lies_there(receiver, delivery->folder, &delivery->envelope, stamp);
     if (accepted)
         post_note(sender, "envelope_accepted", &delivery->envelope, "");
     post_note(receiver, "envelope_delivered", &delivery->envelope, "");
@@ -502,15 +531,16 @@ void post_deliver(struct post *post)
         struct delivery *delivery = &post->deliveries[i];
         struct fault fault = {""};
         enum write_result result = mailbox_result(&post->batch, delivery->number, &fault);
+        struct file_stamp stamp = mailbox_written(&post->batch, delivery->number);
         if (result == WRITE_DONE)
-            delivered(delivery);
+            delivered(delivery, &stamp);
         else
             not_delivered(delivery, result, &fault);
         envelope_free(&delivery->envelope);
     }
     free(post->deliveries);
     post->deliveries = NULL;
-    post->delivery_count = 0;
+    post->delivery_count = post->delivery_bytes = 0;
     mailbox_batch_free(&post->batch);
 }
 

@@ -21,13 +21,13 @@ static const unsigned arrived = 1u << FOLDER_INBOX | 1u << FOLDER_ARCHIVE;
 bool post_did_send(struct post *post, const char *sender, const char *id)
 {
     struct box *box = post_box(post, sender);
-    return box && box != post->people && mailbox_lies(post->data, sender, id) & known_to_sender;
+    return box && box != post->people && mailbox_lies_in(post->data, sender, id, known_to_sender);
 }
 
 /* When the bounce that lies there already was made; -1: there is none. */
 static int64_t made_at(struct post *post, const char *sender, const char *id)
 {
-    unsigned lies = mailbox_lies(post->data, sender, id) & arrived;
+    unsigned lies = mailbox_lies_in(post->data, sender, id, arrived);
     struct envelope envelope;
     if (!lies)
         return -1;

@@ -156,7 +156,7 @@ static void put_back(struct box *box, const struct envelope *envelope)
     if (lies & 1u << FOLDER_ARCHIVE) { /* its worker has come to the end of it meanwhile */
         mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, envelope->id);
     } else if (mailbox_move(post->data, box->name, FOLDER_DEAD_LETTERS, folder, envelope->id)) {
-        post_lies_there(box, folder, envelope);
+        post_lies_there(box, folder, envelope, NULL);
     } else if (errno != ENOENT) {
         log_warn("post", box->name,
                  "Envelope %s, which is being read, cannot be put back into %s; it is tried again: %s",

@@ -38,7 +38,7 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
         box->look_wanted = true; /* it may be otherwise by now: as its file says */
         break;
     case WRITE_DONE:
-        post_lies_there(box, FOLDER_HANDOFFS, envelope);
+        post_lies_there(box, FOLDER_HANDOFFS, envelope, NULL);
         post_note(box, "envelope_delivered", envelope, "");
         break;
     }

@@ -50,11 +50,12 @@ static struct file_stamp stamp_of(struct box *box, enum folder folder, const cha
     return fd < 0 ? (struct file_stamp){0} : files_stamp_at(fd, path);
 }
 
-void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope)
+void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
+                     const struct file_stamp *stamp)
 {
     struct parcel *parcel = parcel_at(box, folder, envelope->id);
     parcels_describe(parcel, envelope);
-    parcel->stamp = stamp_of(box, folder, envelope->id);
+    parcel->stamp = stamp ? *stamp : stamp_of(box, folder, envelope->id);
     parcel->missing_at_ms = 0;
     post_mind(box->post, parcel);
 }

@@ -7,9 +7,11 @@
 #include "supervisor/post.h"
 
 enum {
-    TURN_MAX = 64,   /* envelopes that one turn decides on */
+    TURN_MAX = 256,  /* envelopes that one turn decides on */
     BATCH_MAX = 256, /* deliveries under one flush */
-    RETRY_MS = 1000, /* after a write or a read that failed */
+    BATCH_BYTES_MAX = 8 * 1024 * 1024,
+    KEPT_MAX = 16 * 1024, /* bytes of a body that is kept from the decision to the delivery */
+    RETRY_MS = 1000,      /* after a write or a read that failed */
     MISSING_MS =
         1000, /* how long a file may be away before it counts as removed: editors save by several renames */
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
@@ -87,7 +89,7 @@ struct post {
     bool started, in_turn, room;
     struct batch batch;
     struct delivery *deliveries;
-    size_t delivery_count;
+    size_t delivery_count, delivery_bytes;
     struct parcel *ringing[TURN_MAX]; /* due in this turn */
     size_t ringing_count;
     struct count {
@@ -128,9 +130,10 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
 
 /* post_look.c: what lies in inbox/ and handoffs/, and what people did there */
 void post_look_into(struct box *box, bool at_start);
-void post_lies_there(struct box *box, enum folder folder,
-                     const struct envelope *envelope); /* we put it there */
-void post_is_gone(struct parcel *parcel);              /* it isn't where it lay: what has become of it? */
+/* We put it there; stamp: as it stands there, NULL: to be looked at. */
+void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
+                     const struct file_stamp *stamp);
+void post_is_gone(struct parcel *parcel); /* it isn't where it lay: what has become of it? */
 
 /* post_expire.c: the end of envelopes without an answer */
 void post_expire(struct post *post);

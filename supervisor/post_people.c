@@ -59,7 +59,7 @@ static int deliver_now(struct post *post, struct box *receiver, struct envelope 
     envelope->delivered = clock_now();
     if (mailbox_write(post->data, receiver->name, FOLDER_INBOX, envelope, false, fault) != WRITE_DONE)
         return EX_IOERR;
-    post_lies_there(receiver, FOLDER_INBOX, envelope);
+    post_lies_there(receiver, FOLDER_INBOX, envelope, NULL);
     post_note(post->people, "envelope_accepted", envelope, "");
     post_note(receiver, "envelope_delivered", envelope, "");
     post_look_due(receiver, WAKE_UP);
@@ -198,7 +198,7 @@ static int live_again(struct box *box, struct envelope *envelope, struct fault *
     if (exit == EX_OK && refused)
         post_outbox_ids(box, envelope->id);
     else if (exit == EX_OK)
-        post_lies_there(box, work ? FOLDER_HANDOFFS : FOLDER_INBOX, envelope);
+        post_lies_there(box, work ? FOLDER_HANDOFFS : FOLDER_INBOX, envelope, NULL);
     return exit;
 }
 
