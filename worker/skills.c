@@ -215,9 +215,10 @@ void skills_report(const struct skills *skills, int64_t now, struct buffer *prob
         else if (skill->trouble)
             buffer_print(problems, "%s %s; the skill is known by its line in %s alone\n", skill->path,
                          skill->trouble, TREE_SKILLS);
-        if (entry_time(entry, "last_success", &last) && last > now + 60)
-            buffer_print(problems, "%s: last_success of \"%.80s\" lies in the future and counts as now\n",
-                         TREE_SKILLS, entry->heading);
+        const char *date = entry_time(entry, "last_success", &last) ? "last_success" : "created";
+        if (entry_time(entry, date, &last) && last > now + 60)
+            buffer_print(problems, "%s: %s of \"%.80s\" lies in the future and counts as now\n", TREE_SKILLS,
+                         date, entry->heading);
         for (size_t j = 0; j < i; j++)
             if (strcmp(entries->items[j].heading, entry->heading) == 0) {
                 buffer_print(problems, "%s has \"%.80s\" twice; successes count for the first\n", TREE_SKILLS,
