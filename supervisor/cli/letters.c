@@ -242,7 +242,9 @@ static bool is_said(const struct notice *notice, const char *key)
 
 static void check_lock(const struct notice *notice)
 {
-    if (holds_number(notice, "token", 0) && is_said(notice, "holder") &&
+    const char *holder = frontmatter_text(notice->matter, "holder");
+    bool held = holder != NULL && strcmp(holder, "none") != 0;
+    if (holds_number(notice, "token", 0) && held &&
         !(is_said(notice, "task") && is_said(notice, "lease_until"))) {
         buffer_print(notice->findings, "%s: it has a holder, but no task or no lease\n", notice->path);
     }
@@ -266,7 +268,9 @@ static void check_notice(int folder, const char *where, const char *file,
         buffer_print(findings, "%s cannot be read: %s\n", path, fault.text);
     } else if (got > 0) {
         const char *name = frontmatter_text(&matter, "name");
-        if (name == NULL || strncmp(name, file, strlen(file) - 3) != 0 || strlen(name) != strlen(file) - 3) {
+        OWNED char *expected = name != NULL ? names_file(name) : NULL;
+        if (name == NULL || strncmp(expected, file, strlen(file) - 3) != 0 ||
+            strlen(expected) != strlen(file) - 3) {
             buffer_print(findings, "%s is not named after what it holds: '%s'\n", path,
                          name != NULL ? name : "");
         }
