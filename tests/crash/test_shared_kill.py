@@ -102,7 +102,7 @@ def walk(system, who, again):
     call, survived, numbers, tokens = FIRST, 0, [], 0
     while survived < 2:
         for name in NAMES:
-            system.cli("restart", name)
+            wait_until(lambda: system.cli("restart", name, check=False).returncode == 0, f"{name} restarted")
             system.wait_state(name, "idle")
         pid = system.processes()[who]
         tracer = kill_at(pid, call)
