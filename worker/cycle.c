@@ -55,6 +55,18 @@ void cycle_forget(struct worker *worker)
     worker->phase = PHASE_NONE;
 }
 
+/* Nobody would see them: people took {{messages}} out of the template. */
+static void leave_unread(struct worker *worker)
+{
+    struct bundle *bundle = &worker->task.bundle;
+    if (bundle->count)
+        buffer_print(&worker->prompt_problems,
+                     "the template has no {{messages}}; messages, results and bounces stay unread\n");
+    for (size_t i = 0; i < bundle->count; i++)
+        mail_put_back(worker->mail, &bundle->items[i]);
+    bundle_free(bundle);
+}
+
 void cycle_ask(struct worker *worker)
 {
     OWNED_BUFFER struct buffer prompt = {0}, messages = {0};
@@ -69,6 +81,8 @@ void cycle_ask(struct worker *worker)
     buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
     struct prompt_places places;
     prompt_build(&input, &prompt, &places, &worker->prompt_problems);
+    if (!places.messages)
+        leave_unread(worker);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;
@@ -199,6 +213,7 @@ void cycle_next(struct worker *worker)
 {
     while (worker->phase == PHASE_NONE) {
         if (worker->paused) {
+            leases_release_others(worker); /* others shall not wait for it */
             report_activity(worker, ACTIVITY_PAUSED, "", 0);
             return;
         }
@@ -275,6 +290,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
         worker_wait_for(worker, "provider", text, retry_after_ms);
     }
     put_down(worker);
+    leases_release_others(worker);
     free(text);
     free(finish_reason);
     free(model);

@@ -205,15 +205,18 @@ void cycle_finish(struct worker *worker)
     cycle_record_edits(worker);
     cycle_refresh(worker);
     reply_parse(&reply, worker->answer.text, strlen(worker->answer.text), worker->answer.finish_reason);
+    size_t verdicts = mail_verdicts(worker->mail);
     if (commit(worker, &reply, now, &sending, id, &fault)) {
         end_work(worker, id);
         announce(worker, &reply, now, id);
         sending_told(worker, &sending);
         relieved(worker);
         await_watchdog(worker);
+        size_t letters = worker->task.bundle.count + worker->task.by_post;
         cycle_forget(worker);
         history_tidy(worker->history, true);
-        outputs_tidy(worker);
+        outputs_tidy(worker, KEPT_OUTPUTS, 1);
+        outputs_tidy(worker, KEPT_ARCHIVE, letters + verdicts);
     } else {
         worker_wait_for(worker, "storage", fault.text, 0);
     }

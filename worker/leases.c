@@ -116,6 +116,13 @@ void leases_reconcile(struct worker *worker)
     }
 }
 
+void leases_release_others(struct worker *worker)
+{
+    for (size_t i = worker->lock_count; i-- > 0;)
+        if (worker->phase == PHASE_NONE || strcmp(worker->task.id, worker->locks[i].task) != 0)
+            leases_release(worker, worker->locks[i].task);
+}
+
 bool leases_lost(const struct worker *worker)
 {
     if (worker->phase == PHASE_NONE || !worker->task.lock)

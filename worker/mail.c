@@ -38,7 +38,8 @@ static void letter_free(struct letter *letter)
 static void letters_free(struct letter *letters, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        letter_free(&letters[i]);
+        if (!letters[i].kept)
+            letter_free(&letters[i]);
     free(letters);
 }
 
@@ -52,6 +53,7 @@ void mail_close(struct mail *mail)
         mail_untell(mail, mail->tellings[0].id);
     free(mail->verdicts);
     free(mail->agent);
+    free(mail->known);
     free(mail->tellings);
     free(mail);
 }
@@ -185,19 +187,25 @@ static void add(struct mail *mail, const struct letter *letter)
     mail->letters[mail->count++] = *letter;
 }
 
-static bool keep_known(struct look *look, const char *id, const struct file_stamp *stamp)
+static int by_place_and_id(const void *a, const void *b)
 {
-    for (size_t i = 0; i < look->known_count; i++) {
-        struct letter *letter = &look->known[i];
-        if (letter->place != look->place || !letter->head.id || strcmp(letter->head.id, id) != 0)
-            continue;
-        if (!files_stamp_equal(&letter->stamp, stamp))
-            return false;
-        add(look->mail, letter);
-        letter->head = (struct envelope){0};
-        return true;
-    }
-    return false;
+    const struct letter *first = a, *second = b;
+    if (first->place != second->place)
+        return first->place < second->place ? -1 : 1;
+    return strcmp(first->head.id, second->head.id);
+}
+
+/* What was known and hasn't changed needs no reading. Its texts are the new list's then; the id stays for the search. */
+static bool keep_known(struct look *look, char *id, const struct file_stamp *stamp)
+{
+    const struct letter key = {.place = look->place, .head = {.id = id}};
+    struct letter *letter =
+        look->known_count ? bsearch(&key, look->known, look->known_count, sizeof key, by_place_and_id) : NULL;
+    if (!letter || letter->kept || !files_stamp_equal(&letter->stamp, stamp))
+        return false;
+    add(look->mail, letter);
+    letter->kept = true;
+    return true;
 }
 
 /* Somebody has it open for writing: what can be read now may be half of it. Where the kernel gives no leases, nobody
@@ -302,6 +310,8 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
     mail->letters = NULL;
     mail->count = 0;
     mail->unsettled = false;
+    if (look.known_count)
+        qsort(look.known, look.known_count, sizeof *look.known, by_place_and_id);
     for (look.place = 0; look.place < MAIL_PLACES; look.place++)
         look_into(&look);
     letters_free(look.known, look.known_count);

@@ -24,6 +24,7 @@ struct letter {
     uint64_t hash;        /* over id, created and body: what the ledger knows it by */
     enum mail_place place;
     struct file_stamp stamp;
+    bool kept; /* only while looking: it is in the new list */
 };
 
 struct mail;

@@ -15,7 +15,10 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-enum { SECTION_LEAST = 16 * 1024 /* bytes that an answer gets in the archive, however long the task is */ };
+enum {
+    SECTION_LEAST = 16 * 1024, /* bytes that an answer gets in the archive, however long the task is */
+    SETTLED_MS = 50
+};
 
 static const char cut_note[] = "\n\n[… cut here: an envelope holds 256 KiB]\n";
 
@@ -106,12 +109,26 @@ struct escalation {
     bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
                   const char *text, size_t length);
     void *context;
-    bool all; /* every one is known now */
+    struct known_letter *known; /* of this pass: what needs no reading next time */
+    size_t known_count;
 };
 
+static int by_name(const void *a, const void *b)
+{
+    const struct known_letter *first = a, *second = b;
+    return first->name < second->name ? -1 : first->name > second->name;
+}
+
+static bool was_known(const struct mail *mail, const struct known_letter *letter)
+{
+    const struct known_letter *found =
+        mail->known_count ? bsearch(letter, mail->known, mail->known_count, sizeof *letter, by_name) : NULL;
+    return found && files_stamp_equal(&found->stamp, &letter->stamp);
+}
+
 /* The ledger knows it, or the last commit has it as it stands. */
-static bool is_known(struct mail *mail, const struct envelope *envelope, uint64_t hash, const char *path,
-                     const char *text, size_t length)
+static bool is_told(struct mail *mail, const struct envelope *envelope, uint64_t hash, const char *path,
+                    const char *text, size_t length)
 {
     char commit[COMMIT_TEXT];
     OWNED char *committed = NULL;
@@ -121,39 +138,55 @@ static bool is_known(struct mail *mail, const struct envelope *envelope, uint64_
             committed_length == length && memcmp(committed, text, length) == 0);
 }
 
-/* False: it could not be recorded now. */
-static bool escalate(struct escalation *escalation, const char *name)
+/* 1 nothing more is to be done about it, 0 not yet, -1 it could not be recorded now. */
+static int escalate(struct escalation *escalation, const char *path, const char *name)
 {
     struct mail *mail = escalation->mail;
-    size_t length = strlen(name);
     struct envelope envelope;
-    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
-        return true;
     OWNED char *text = NULL;
-    OWNED char *path = memory_print("%s/%s", TREE_DEAD_LETTERS, name);
+    size_t length;
     if (files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) != 1 ||
         !envelope_parse(&envelope, text, length, path, NULL))
-        return true;
+        return 1;
     OWNED char *expected = memory_print("%s.md", envelope.id);
     uint64_t hash = mail_hash(&envelope);
-    bool good = true;
+    int done = 1;
     if (!mail_final(envelope.status) && envelope.kind != KIND_TASK)
-        escalation->all = false; /* the supervisor is still at it, and rings when it is done */
+        done = 0; /* the supervisor is still at it, and rings when it is done */
     else if (strcmp(name, expected) == 0 && is_the_supervisors(&envelope) &&
-             !is_known(mail, &envelope, hash, path, text, length))
-        good = escalation->visit(escalation->context, &envelope, hash, path, text, length);
+             !is_told(mail, &envelope, hash, path, text, length) &&
+             !escalation->visit(escalation->context, &envelope, hash, path, text, length))
+        done = -1;
     envelope_free(&envelope);
-    return good;
+    return done;
 }
 
-/* The folder's own stamp, of a moment ago at the latest: what changes within its resolution is looked at again. */
-static struct file_stamp folder_stamp(int folder)
+/* False: stop here. */
+static bool look_at(struct escalation *escalation, const char *name)
 {
-    struct stat status;
-    struct file_stamp stamp = {0};
-    if (fstat(folder, &status) == 0)
-        stamp = files_stamp(&status);
-    return clock_now_ms() - stamp.modified_ns / 1000000 < 50 ? (struct file_stamp){0} : stamp;
+    size_t length = strlen(name);
+    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
+        return true;
+    OWNED char *path = memory_print("%s/%s", TREE_DEAD_LETTERS, name);
+    const struct known_letter letter = {names_hash(name, length),
+                                        files_stamp_at(escalation->mail->tree, path)};
+    int done = was_known(escalation->mail, &letter) ? 1 : escalate(escalation, path, name);
+    if (done == 1) {
+        escalation->known =
+            memory_grow(escalation->known, escalation->known_count + 1, sizeof *escalation->known);
+        escalation->known[escalation->known_count++] = letter;
+    }
+    return done >= 0;
+}
+
+static void keep_known(struct escalation *escalation)
+{
+    struct mail *mail = escalation->mail;
+    if (escalation->known_count)
+        qsort(escalation->known, escalation->known_count, sizeof *escalation->known, by_name);
+    free(mail->known);
+    mail->known = escalation->known;
+    mail->known_count = escalation->known_count;
 }
 
 bool mail_escalations(struct mail *mail,
@@ -161,9 +194,12 @@ bool mail_escalations(struct mail *mail,
                                     const char *path, const char *text, size_t length),
                       void *context)
 {
-    struct escalation escalation = {.mail = mail, .visit = visit, .context = context, .all = true};
+    struct escalation escalation = {.mail = mail, .visit = visit, .context = context};
+    struct stat status;
     int fd = files_open(mail->tree, TREE_DEAD_LETTERS, O_RDONLY | O_DIRECTORY, 0);
-    struct file_stamp stamp = fd >= 0 ? folder_stamp(fd) : (struct file_stamp){0};
+    struct file_stamp stamp = {0};
+    if (fd >= 0 && fstat(fd, &status) == 0)
+        stamp = files_stamp(&status);
     bool same = stamp.inode && files_stamp_equal(&stamp, &mail->dead);
     DIR *stream = fd >= 0 && !same ? fdopendir(fd) : NULL;
     if (!stream) {
@@ -174,9 +210,15 @@ bool mail_escalations(struct mail *mail,
     bool good = true;
     mail->dead_changed = true;
     for (struct dirent *entry; good && (entry = readdir(stream));)
-        good = escalate(&escalation, entry->d_name);
+        good = look_at(&escalation, entry->d_name);
     closedir(stream);
-    mail->dead = good && escalation.all ? stamp : (struct file_stamp){0};
+    if (good)
+        keep_known(&escalation);
+    else
+        free(escalation.known);
+    /* What changes within the clock's tick keeps the folder's stamp: a young one is looked into again. */
+    bool old = clock_now_ms() - stamp.modified_ns / 1000000 > SETTLED_MS;
+    mail->dead = good && old ? stamp : (struct file_stamp){0};
     return good;
 }
 

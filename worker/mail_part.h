@@ -19,6 +19,12 @@ struct telling {
     bool shown;   /* the prompt that is out tells of it */
 };
 
+/* A dead letter about which nothing more is to be done. */
+struct known_letter {
+    uint64_t name; /* its hash */
+    struct file_stamp stamp;
+};
+
 struct mail {
     int tree; /* borrowed */
     char *agent;
@@ -31,8 +37,10 @@ struct mail {
     size_t verdict_count;
     struct telling *tellings;
     size_t telling_count;
-    unsigned marks;         /* files prepared for an exchange so far */
-    struct file_stamp dead; /* of iac/dead-letter when every letter in it was known */
+    unsigned marks;             /* files prepared for an exchange so far */
+    struct known_letter *known; /* sorted */
+    size_t known_count;
+    struct file_stamp dead; /* of iac/dead-letter at the last pass; zero: look again */
     bool dead_changed;      /* it has changed since git was asked which of them it tracks */
 };
 
@@ -43,6 +51,8 @@ int mail_load(int folder, const char *id, const char *path, struct envelope *env
 bool mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope);
 /* A status in which nothing more happens to an envelope. */
 bool mail_final(const char *status);
+/* Of the first line, with "…" when there is more. Caller frees. */
+char *mail_first_words(const char *body, size_t limit);
 void mail_tell(struct mail *mail, const char *id, bool refused, const char *text);
 void mail_untell(struct mail *mail, const char *id);
 

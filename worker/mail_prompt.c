@@ -65,10 +65,9 @@ static void add_asked(const struct mail *mail, const struct envelope *envelope, 
     if (!envelope->in_reply_to || !(mail_own(mail, TREE_ARCHIVE, envelope->in_reply_to, &asked) ||
                                     mail_own(mail, TREE_OUTBOX, envelope->in_reply_to, &asked)))
         return;
-    size_t line = strcspn(asked.body, "\r\n"), shown = utf8_cut(asked.body, line, ASKED_SHOWN);
+    OWNED char *words = mail_first_words(asked.body, ASKED_SHOWN);
     if (strcmp(asked.from, mail->agent) == 0)
-        buffer_print(out, "You had asked %s: %.*s%s\n", asked.to, (int)shown, asked.body,
-                     asked.body[shown] ? " …" : "");
+        buffer_print(out, "You had asked %s: %s\n", asked.to, words);
     envelope_free(&asked);
 }
 

@@ -88,13 +88,19 @@ void mail_told(struct mail *mail)
             mail_untell(mail, mail->tellings[i].id);
 }
 
+char *mail_first_words(const char *body, size_t limit)
+{
+    size_t shown = utf8_cut(body, strcspn(body, "\r\n"), limit);
+    bool more = body[shown + strspn(body + shown, " \t\r\n")] != '\0';
+    return memory_print("%.*s%s", (int)shown, body, more ? " …" : "");
+}
+
 /* "handoff to iris (ID: the first words …)" */
 static char *describe(const struct envelope *envelope)
 {
-    const char *body = envelope->body ? envelope->body : "";
-    size_t line = strcspn(body, "\r\n"), shown = utf8_cut(body, line, SHOWN_BODY);
-    return memory_print("%s to %s (%s: %.*s%s)", envelope_kind_name(envelope->kind), envelope->to,
-                        envelope->id, (int)shown, body, body[shown] ? " …" : "");
+    OWNED char *words = mail_first_words(envelope->body ? envelope->body : "", SHOWN_BODY);
+    return memory_print("%s to %s (%s: %s)", envelope_kind_name(envelope->kind), envelope->to, envelope->id,
+                        words);
 }
 
 void mail_refused(struct mail *mail, const struct envelope *envelope, const char *reason)

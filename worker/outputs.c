@@ -33,9 +33,16 @@ void outputs_print(const struct worker *worker, const struct reply *reply, int64
 }
 
 /* The tree of a commit is written anew whenever an answer is added to it, so the tracked answers are kept few: past
- * OUTPUTS_TRACKED_MAX the older half leaves the tree. They stay on disk (.git/info/exclude covers them) and in the
- * history; without this each task would cost more than the one before. */
-enum { OUTPUTS_TRACKED_MAX = 128, OUTPUTS_TRACKED_LEAST = 64 };
+ * TRACKED_MAX the older half leaves the tree. They stay on disk (.git/info/exclude covers them) and in the history;
+ * without this each task would cost more than the one before. Envelopes that are over likewise. */
+enum { TRACKED_MAX = 128, TRACKED_LEAST = 64 };
+
+static const struct kept_few {
+    const char *folder, *what;
+} kept_few[KEPT_FEW] = {
+    [KEPT_OUTPUTS] = {TREE_OUTPUTS, "answers"},
+    [KEPT_ARCHIVE] = {TREE_ARCHIVE, "envelopes"},
+};
 
 struct tracked {
     struct output {
@@ -44,12 +51,13 @@ struct tracked {
     } * items;
     size_t count;
     int tree;
+    const char *folder;
 };
 
 static void note_tracked(void *context, const char *name)
 {
     struct tracked *tracked = context;
-    char *path = memory_print("%s/%s", TREE_OUTPUTS, name);
+    char *path = memory_print("%s/%s", tracked->folder, name);
     struct file_stamp stamp = files_stamp_at(tracked->tree, path);
     tracked->items = memory_grow(tracked->items, tracked->count + 1, sizeof *tracked->items);
     tracked->items[tracked->count++] = (struct output){.path = path, .modified_ns = stamp.modified_ns};
@@ -63,40 +71,49 @@ static int by_age(const void *a, const void *b)
     return strcmp(first->path, second->path);
 }
 
-static void untrack_oldest(struct worker *worker, struct tracked *tracked)
+static void untrack_oldest(struct worker *worker, struct tracked *tracked, const struct kept_few *few)
 {
     struct fault fault;
     char commit[COMMIT_TEXT];
     struct change_list changes = {0};
     qsort(tracked->items, tracked->count, sizeof *tracked->items, by_age);
-    for (size_t i = 0; i + OUTPUTS_TRACKED_LEAST < tracked->count; i++)
+    for (size_t i = 0; i + TRACKED_LEAST < tracked->count; i++)
         change_list_add(&changes, CHANGE_UNTRACK, tracked->items[i].path, NULL, 0);
-    OWNED char *subject =
-        memory_print("%s(outputs): %zu older answers leave the tree", worker->name, changes.count);
+    OWNED char *subject = memory_print(
+        "%s(%s): %zu older %s leave the tree", worker->name,
+        strrchr(few->folder, '/') ? strrchr(few->folder, '/') + 1 : few->folder, changes.count, few->what);
+    OWNED char *body = memory_print("They stay in %s/ on disk and in this history.", few->folder);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
-        .body = "They stay in outputs/ on disk and in this history.",
+        .body = body,
         .changes = changes.items,
         .change_count = changes.count,
     };
     if (!history_commit(worker->history, &request, commit, &fault))
-        log_warn("agent", worker->name,
-                 "Older answers could not leave the tree: %s. It is tried again later.", fault.text);
+        log_warn("agent", worker->name, "Older %s could not leave the tree: %s. It is tried again later.",
+                 few->what, fault.text);
     change_list_free(&changes);
 }
 
-void outputs_tidy(struct worker *worker)
+void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added)
 {
-    if (worker->outputs_unknown == 0) {
-        worker->outputs_unknown = OUTPUTS_TRACKED_MAX - OUTPUTS_TRACKED_LEAST;
-        struct tracked tracked = {.tree = worker->tree};
-        if (history_names(worker->history, TREE_OUTPUTS, note_tracked, &tracked, NULL) &&
-            tracked.count > OUTPUTS_TRACKED_MAX)
-            untrack_oldest(worker, &tracked);
-        for (size_t i = 0; i < tracked.count; i++)
-            free(tracked.items[i].path);
-        free(tracked.items);
+    size_t *unknown = &worker->tracked_unknown[kind];
+    if (*unknown > added) {
+        *unknown -= added;
+        return;
     }
-    worker->outputs_unknown--;
+    if (added == 0)
+        return;
+    struct tracked tracked = {.tree = worker->tree, .folder = kept_few[kind].folder};
+    if (history_names(worker->history, tracked.folder, note_tracked, &tracked, NULL) &&
+        tracked.count > TRACKED_MAX) {
+        untrack_oldest(worker, &tracked, &kept_few[kind]);
+        *unknown = TRACKED_MAX - TRACKED_LEAST;
+    } else {
+        *unknown = TRACKED_MAX + 1 - (tracked.count < TRACKED_MAX ? tracked.count : TRACKED_MAX);
+    }
+    for (size_t i = 0; i < tracked.count; i++)
+        free(tracked.items[i].path);
+    free(tracked.items);
 }

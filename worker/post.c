@@ -181,6 +181,7 @@ void post_record(struct worker *worker, int64_t now_ms)
     if (done) {
         mail_verdicts_kept(worker->mail);
         learning_kept(worker->learning);
+        outputs_tidy(worker, KEPT_ARCHIVE, count);
     } else {
         learning_forget(worker->learning);
         worker_wait_for(worker, "storage", fault.text, 0);

@@ -245,13 +245,14 @@ static void note_place(enum piece piece, const struct buffer *out, struct prompt
 void prompt_build(const struct prompt_input *input, struct buffer *out, struct prompt_places *places,
                   struct buffer *problems)
 {
-    *places = (struct prompt_places){MESSAGE_NOWHERE, MESSAGE_NOWHERE};
+    *places = (struct prompt_places){.peers = MESSAGE_NOWHERE, .segments = MESSAGE_NOWHERE};
     OWNED char *owned = NULL;
     const char *template = template_text(input, &owned, problems);
     struct buffer filled[PIECE_COUNT] = {0};
     size_t used[PIECE_COUNT] = {0}, length = strlen(template), placeholder_length;
     enum piece piece;
     uses(template, used);
+    places->messages = used[PIECE_MESSAGES] > 0;
     fill_all(input, used, PROMPT_BUDGET - length, filled, problems);
     const char *from = template;
     for (const char *at = template; (at = strstr(at, "{{"));) {

@@ -25,6 +25,7 @@ struct prompt_input {
  * ask for it. The supervisor puts the texts in; the budget leaves PROMPT_PEERS and PROMPT_SEGMENTS bytes for them. */
 struct prompt_places {
     uint64_t peers, segments;
+    bool messages; /* the template asks for them */
 };
 
 enum { PROMPT_PEERS = 8 * 1024, PROMPT_SEGMENTS = 16 * 1024, PROMPT_MESSAGES = 8 * 1024 };

@@ -33,6 +33,9 @@ struct held {
     int64_t delay_ms;
 };
 
+/* Folders of which git tracks only the youngest files (outputs.c). */
+enum kept_few_kind { KEPT_OUTPUTS, KEPT_ARCHIVE, KEPT_FEW };
+
 struct task {
     char *id, *text, *from;
     uint64_t hash;
@@ -98,14 +101,14 @@ struct worker {
     char *last_task;
     struct file_stamp persona; /* of the persona.md that throughput_class was read from; zero: none */
     enum throughput_class throughput_class;
-    unsigned outputs_unknown;        /* so many more tasks until the tracked answers are counted again */
-    struct buffer tree_problems;     /* found when the tree was opened and bootstrapped */
-    struct buffer learning_problems; /* by the last look at what was learned */
-    struct buffer prompt_problems;   /* by the last prompt */
-    struct buffer queue_problem;     /* of the queue file */
-    struct buffer mail_problems;     /* by the last look at the post */
-    char *trouble;                   /* the present trouble with provider or storage; NULL: none */
-    char *problems_said;             /* the problems as the supervisor knows them */
+    size_t tracked_unknown[KEPT_FEW]; /* so many more files until the tracked ones are counted again */
+    struct buffer tree_problems;      /* found when the tree was opened and bootstrapped */
+    struct buffer learning_problems;  /* by the last look at what was learned */
+    struct buffer prompt_problems;    /* by the last prompt */
+    struct buffer queue_problem;      /* of the queue file */
+    struct buffer mail_problems;      /* by the last look at the post */
+    char *trouble;                    /* the present trouble with provider or storage; NULL: none */
+    char *problems_said;              /* the problems as the supervisor knows them */
 };
 
 /* worker.c */
@@ -196,6 +199,8 @@ const char *leases_waited_for(const struct worker *worker); /* a lock's name; NU
 int64_t leases_look_at_ms(const struct worker *worker);     /* an answer that doesn't come counts as no; 0 */
 void leases_said(struct worker *worker, const char *task, const char *name, uint64_t token,
                  int64_t lease_until, const char *holder);
+void leases_release_others(
+    struct worker *worker); /* nothing can begin now: all but that of the task in hand */
 void leases_free(struct worker *worker);
 
 /* rollback.c: undo what was learned since the commit that name means (between two cycles). Returns the exit code
@@ -204,7 +209,8 @@ int rollback_to(struct worker *worker, const char *name, struct buffer *said);
 
 /* outputs.c: outputs/TASK.md. */
 void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out);
-void outputs_tidy(struct worker *worker); /* keep the tracked ones few */
+/* So many files were committed there: those that git tracks are kept few. */
+void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added);
 
 /* report.c: what the supervisor is told. */
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until);

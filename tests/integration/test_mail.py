@@ -249,3 +249,36 @@ def test_cancelling_a_handoff_ends_it(make_system, model):
     letter = wait_letter(system, "orion", "dead-letter", lambda e: e["id"] == "work", "the letter")
     assert (letter["status"], letter["reason"]) == ("failed", "cancelled")
     assert in_folder(system, "orion", "handoffs") == {}
+
+
+def test_work_handed_to_oneself_comes_back_as_a_result(system, model):
+    system.add("first", "Later. " + handing("orion", "My own work."))
+    done = archived(system, "orion", lambda e: e["kind"] == "handoff" and e["status"] == "finished", "the handoff")
+    assert done["trace"] == "first" and "# Answer" in done["body"]
+    wait_letter(system, "orion", "inbox", lambda e: e["kind"] == "result", "the result")
+    wait_until(lambda: not in_folder(system, "orion", "outbox"), "the outbox empty")
+    assert "# Answer" in in_folder(system, "orion", "archive")[done["id"]]["body"]
+    system.assert_sound()
+
+
+def test_what_a_template_without_messages_would_hide_stays_unread(system, model):
+    template = system.read("system_prompt.md").replace("{{messages}}", "")
+    (system.tree() / "system_prompt.md").write_text(template)
+    drop(system, "orion", "inbox", "r", envelope("r", "result", "iris", body="It is done.\n"))
+    drop(system, "orion", "inbox", "m", envelope("m", "message", "iris", body="A note.\n"))
+    system.wait_done("m")
+    assert "A note." in model.requests()[0]["task"]
+    assert in_folder(system, "orion", "inbox").keys() == {"r"}
+    wait_until(lambda: any("{{messages}}" in p for p in system.agent_status()["problems"]), "the problem")
+
+
+def test_git_tracks_only_the_youngest_envelopes_and_all_stay_on_disk(system, model):
+    for i in range(150):
+        drop(system, "orion", "inbox", f"m{i:03}", envelope(f"m{i:03}", "message", body="Note.\n"))
+    wait_until(lambda: len(in_folder(system, "orion", "archive")) == 150, "all read", 60, 0.2)
+    system.add("after", "Go on")
+    system.wait_done("after")
+    tracked = [path for path in system.git("ls-files").splitlines() if path.startswith("iac/archive/")]
+    assert len(tracked) <= 130
+    assert len(in_folder(system, "orion", "archive")) == 150
+    system.assert_sound()

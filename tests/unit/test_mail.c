@@ -1,83 +1,5 @@
 /* What lies in iac/inbox and iac/handoffs: taken in hand, put back, ended; people and the supervisor interfere. */
-#include "tests/unit/history_fixture.h"
-
-#include <inttypes.h>
-
-#include "common/files.h"
-#include "common/tree.h"
-#include "worker/mail.h"
-
-static const int64_t then = 1800000000;
-
-struct desk {
-    struct scratch *scratch;
-    struct mail *mail;
-    struct buffer problems, over;
-};
-
-static int begin(void **state)
-{
-    struct desk *desk = memory_new(1, sizeof *desk);
-    void *scratch = NULL;
-    scratch_begin(&scratch);
-    desk->scratch = scratch;
-    shell(desk->scratch, "mkdir -p iac/inbox iac/handoffs iac/outbox iac/archive iac/dead-letter");
-    desk->mail = mail_open(desk->scratch->tree, "orion", desk->scratch->history);
-    *state = desk;
-    return 0;
-}
-
-static int end(void **state)
-{
-    struct desk *desk = *state;
-    void *scratch = desk->scratch;
-    mail_close(desk->mail);
-    buffer_free(&desk->problems);
-    buffer_free(&desk->over);
-    free(desk);
-    return scratch_end(&scratch);
-}
-
-static struct envelope sample(const char *id, enum envelope_kind kind)
-{
-    return (struct envelope){.id = (char *)(uintptr_t)id,
-                             .kind = kind,
-                             .from = "iris",
-                             .to = "orion",
-                             .created = then,
-                             .priority = PRIORITY_NORMAL,
-                             .status = "delivered",
-                             .hops = 1,
-                             .trace = "t",
-                             .body = "Do it.\n"};
-}
-
-static void put_in(struct desk *desk, const char *folder, const struct envelope *envelope)
-{
-    OWNED_BUFFER struct buffer text = {0};
-    OWNED char *path = memory_print("%s/%s.md", folder, envelope->id);
-    envelope_print(envelope, &text);
-    assert_true(files_write(desk->scratch->tree, path, text.data, text.length, false, NULL));
-}
-
-static void put(struct desk *desk, const struct envelope *envelope)
-{
-    bool handoff = envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM;
-    put_in(desk, handoff ? TREE_HANDOFFS : TREE_INBOX, envelope);
-}
-
-static void note_over(void *context, const char *id, const char *status, const char *commit)
-{
-    struct desk *desk = context;
-    buffer_print(&desk->over, "%s %s%s;", id, status, *commit ? " in a commit" : "");
-}
-
-static void look(struct desk *desk)
-{
-    buffer_drop(&desk->problems, desk->problems.length);
-    buffer_drop(&desk->over, desk->over.length);
-    mail_look(desk->mail, &desk->problems, note_over, desk);
-}
+#include "tests/unit/mail_fixture.h"
 
 static bool skips(void *context, uint64_t hash)
 {
@@ -88,20 +10,6 @@ static const char *next(struct desk *desk, int64_t now)
 {
     const struct letter *letter = mail_next(desk->mail, now, skips, NULL);
     return letter ? letter->head.id : "";
-}
-
-static void commit_all(struct desk *desk, const char *task, uint64_t hash, struct change_list *changes)
-{
-    char commit[COMMIT_TEXT];
-    struct fault fault = {{0}};
-    const struct commit_request request = {
-        .subject = "orion(task): x",
-        .trailers = {.task = task, .task_hash = hash, .end = "done", .source = task},
-        .changes = changes->items,
-        .change_count = changes->count};
-    if (!history_commit(desk->scratch->history, &request, commit, &fault))
-        fail_msg("%s", fault.text);
-    change_list_free(changes);
 }
 
 static struct parcel take(struct desk *desk, const char *id)
@@ -381,7 +289,7 @@ static void test_a_dead_letter_that_people_took_away_leaves_git_too(void **state
     assert_string_equal(shell(desk->scratch, "git status --porcelain; git ls-files"), "");
 }
 
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, desk_begin, desk_end)
 
 int main(void)
 {
