@@ -130,6 +130,7 @@ bool mail_own(const struct mail *mail, const char *folder, const char *id, struc
 struct look {
     struct mail *mail;
     enum mail_place place;
+    const char *where; /* the folder's name */
     int folder;
     struct letter *known; /* of the look before */
     size_t known_count, problem_count;
@@ -141,7 +142,7 @@ struct look {
 static void say(struct look *look, const char *name, const char *what)
 {
     if (++look->problem_count <= PROBLEMS_MAX)
-        buffer_print(look->problems, "%s/%s %s\n", mail_folders[look->place], name, what);
+        buffer_print(look->problems, "%s/%s %s\n", look->where, name, what);
 }
 
 static void set_aside(struct look *look, const char *name, const char *why)
@@ -217,13 +218,19 @@ static bool is_being_written(int folder, const char *name)
            errno == EAGAIN;
 }
 
+static bool is_aside(struct look *look, const char *name)
+{
+    bool aside = strstr(name, ASIDE) != NULL;
+    if (aside)
+        say(look, name, "was set aside because it is no envelope; take from it what you need and remove it");
+    return aside;
+}
+
 static void look_at(struct look *look, const char *name)
 {
     size_t length = strlen(name);
-    if (strstr(name, ASIDE)) {
-        say(look, name, "was set aside because it is no envelope; take from it what you need and remove it");
+    if (is_aside(look, name))
         return;
-    }
     if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
         return;
     OWNED char *id = memory_slice(name, length - 3);
@@ -263,27 +270,53 @@ static int by_age(const void *a, const void *b)
     return strcmp(first->head.id, second->head.id);
 }
 
-static void look_into(struct look *look)
+/* NULL: it has been said. */
+static DIR *open_where(struct look *look)
 {
     struct fault fault = {{0}};
-    int fd = files_open_folder(look->mail->tree, mail_folders[look->place], true, &fault);
+    int fd = files_open_folder(look->mail->tree, look->where, true, &fault);
     DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+    look->folder = fd;
+    look->problem_count = 0;
     if (!stream) {
         if (fd >= 0)
             close(fd);
-        buffer_print(look->problems, "%s: %s\n", mail_folders[look->place], fault.text);
-        return;
+        buffer_print(look->problems, "%s: %s\n", look->where, fault.text);
     }
-    struct stat status;
-    look->mail->looked[look->place] = fstat(fd, &status) == 0 ? files_stamp(&status) : (struct file_stamp){0};
-    look->folder = fd;
-    look->problem_count = 0;
-    for (struct dirent *entry; (entry = readdir(stream));)
-        look_at(look, entry->d_name);
+    return stream;
+}
+
+static void close_where(struct look *look, DIR *stream)
+{
     closedir(stream);
     if (look->problem_count > PROBLEMS_MAX)
-        buffer_print(look->problems, "%s: and %zu more\n", mail_folders[look->place],
-                     look->problem_count - PROBLEMS_MAX);
+        buffer_print(look->problems, "%s: and %zu more\n", look->where, look->problem_count - PROBLEMS_MAX);
+}
+
+/* What goes out is the supervisor's to read; what could not be sent stays there under another name, and is told. */
+static void look_out(struct look *look)
+{
+    look->where = TREE_OUTBOX;
+    DIR *stream = open_where(look);
+    if (!stream)
+        return;
+    for (struct dirent *entry; (entry = readdir(stream));)
+        (void)is_aside(look, entry->d_name);
+    close_where(look, stream);
+}
+
+static void look_into(struct look *look)
+{
+    look->where = mail_folders[look->place];
+    DIR *stream = open_where(look);
+    if (!stream)
+        return;
+    struct stat status;
+    look->mail->looked[look->place] =
+        fstat(look->folder, &status) == 0 ? files_stamp(&status) : (struct file_stamp){0};
+    for (struct dirent *entry; (entry = readdir(stream));)
+        look_at(look, entry->d_name);
+    close_where(look, stream);
 }
 
 bool mail_changed(const struct mail *mail)
@@ -314,6 +347,7 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
         qsort(look.known, look.known_count, sizeof *look.known, by_place_and_id);
     for (look.place = 0; look.place < MAIL_PLACES; look.place++)
         look_into(&look);
+    look_out(&look);
     letters_free(look.known, look.known_count);
     if (mail->count)
         qsort(mail->letters, mail->count, sizeof *mail->letters, by_age);

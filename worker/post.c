@@ -180,6 +180,7 @@ void post_record(struct worker *worker, int64_t now_ms)
     bool done = changes.count == 0 || commit_verdicts(worker, &changes, &note, count, &fault);
     if (done) {
         mail_verdicts_kept(worker->mail);
+        worker->look_mail = true; /* what was set aside is a problem from now on */
         learning_kept(worker->learning);
         outputs_tidy(worker, KEPT_ARCHIVE, count);
     } else {
