@@ -202,20 +202,42 @@ static const char *const plain_auditor[] = {
     "sched_yield",
 };
 
-/* A command of the operator's may be moved between sessions and groups; a checker stays in its own, by which it is
- * killed with all that it started. */
-static const char *const plain_job[] = {"fork", "vfork", "setsid", "setpgid"};
+/* A command of `agentos exec` may be moved between sessions and groups; a checker stays in its own, by which it is
+ * killed with all that it started. Extended attributes can be read past Landlock. */
+static const char *const plain_job[] = {"fork",      "vfork",     "setsid",    "setpgid",    "getxattr",
+                                        "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr"};
 
 static const char *const plain_command[] = {
-    "execve",         "wait4",        "waitid",          "dup2",
-    "dup3",           "pipe",         "chdir",           "fchdir",
-    "getpriority",    "sendfile",     "splice",          "tee",
-    "alarm",          "setitimer",    "getitimer",       "pause",
-    "epoll_create",   "eventfd",      "arch_prctl",      "close_range",
-    "statfs",         "symlink",      "symlinkat",       "sched_getscheduler",
-    "sched_getparam", "getxattr",     "lgetxattr",       "fgetxattr",
-    "listxattr",      "llistxattr",   "flistxattr",      "timer_create",
-    "timer_settime",  "timer_delete", "get_robust_list", "getrlimit",
+    "execve",
+    "wait4",
+    "waitid",
+    "dup2",
+    "dup3",
+    "pipe",
+    "chdir",
+    "fchdir",
+    "getpriority",
+    "sendfile",
+    "splice",
+    "tee",
+    "alarm",
+    "setitimer",
+    "getitimer",
+    "pause",
+    "epoll_create",
+    "eventfd",
+    "arch_prctl",
+    "close_range",
+    "statfs",
+    "symlink",
+    "symlinkat",
+    "sched_getscheduler",
+    "sched_getparam",
+    "timer_create",
+    "timer_settime",
+    "timer_delete",
+    "get_robust_list",
+    "getrlimit",
 };
 
 /* Modes, owners and time stamps of any path can be changed past Landlock. libgit2 and others set them as a matter of

@@ -1,5 +1,6 @@
 /* attempts                       every attempt, outside and inside; 0: outside all worked that can work here, inside none
  * attempts --floor               inside means what the oldest kernel that counts would give: Landlock ABI 2, no MDWE
+ * attempts --as auditor|checker  inside means the sandbox of agentos-audit, or of the operator's checker
  * attempts --hide landlock|seccomp COMMAND...   runs COMMAND as on a kernel that lacks it
  *
  * One line an attempt: what came of it outside and inside, and its name. */
@@ -145,14 +146,19 @@ static void set_trees(const struct stage *stage)
 
 /* --- one attempt --- */
 
-/* As the zygote does it: the descriptors, the sandbox, then, when the connection stands, the second step. */
+/* As the zygote does it: the descriptors, the sandbox, then, when the connection stands, the second step. An auditor has
+ * no tree; a checker may read and execute its own folder, and nobody answers here when it wants to fork. */
 static void confine(const struct stage *stage)
 {
     struct fault fault;
-    struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, SANDBOX_REQUIRE, &fault);
+    const char *const executable[] = {stage->role == SANDBOX_CHECKER ? stage->own : NULL, NULL};
+    struct sandbox *sandbox = sandbox_prepare(stage->role, SANDBOX_REQUIRE, &fault);
     if (sandbox && stage->floor)
         sandbox->facts.landlock = SANDBOX_LANDLOCK_FLOOR, sandbox->facts.mdwe = false;
-    struct sandbox_room room = {.tree = stage->own, .memory_bytes = MEMORY, .open_files = FILES};
+    struct sandbox_room room = {.tree = stage->role == SANDBOX_WORKER ? stage->own : NULL,
+                                .executable = executable,
+                                .memory_bytes = MEMORY,
+                                .open_files = FILES};
     if (sandbox && sandbox_enter(sandbox, &room, &fault) && sandbox_tighten(sandbox, &fault))
         return;
     fprintf(stdout, "%s\n", fault.text);
@@ -197,6 +203,27 @@ struct score {
     unsigned shown, refused, bad;
 };
 
+/* What a checker is allowed: it is a program of the operator's and has its own folder, here orion's. Its standard error
+ * is a pipe, not the log. */
+static bool is_granted(const struct stage *stage, const struct attempt *attempt)
+{
+    static const char *const names[] = {"execute a program",
+                                        "execute a shell",
+                                        "execute a script in one's tree",
+                                        "execute a file of one's tree by mmap",
+                                        "read the loader's cache",
+                                        "chdir",
+                                        "truncate the log",
+                                        "truncate the log by dup",
+                                        "truncate the log by F_DUPFD",
+                                        "truncate the log by a wide descriptor",
+                                        "overwrite the log"};
+    for (size_t i = 0; stage->role == SANDBOX_CHECKER && i < sizeof names / sizeof *names; i++)
+        if (strcmp(attempt->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Inside nothing may work. Outside it may be refused only where the surroundings can be the reason. */
 static void judge(const struct stage *stage, const struct attempt *attempt, struct score *score)
 {
@@ -213,7 +240,7 @@ static void judge(const struct stage *stage, const struct attempt *attempt, stru
            outcome_words[inside], attempt->name);
 }
 
-static int try_all(bool floor)
+static int try_all(enum sandbox_role role, bool floor)
 {
     const struct attempts *const all[] = {&file_attempts, &process_attempts, &network_attempts,
                                           &kernel_attempts};
@@ -221,9 +248,11 @@ static int try_all(bool floor)
     struct score score = {0};
     set_stage(&stage);
     stage.floor = floor;
+    stage.role = role;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (size_t k = 0; k < all[i]->count; k++)
-            judge(&stage, &all[i]->items[k], &score);
+            if (!is_granted(&stage, &all[i]->items[k]))
+                judge(&stage, &all[i]->items[k], &score);
     kill(stage.victim, SIGKILL);
     clear(&stage, "");
     printf("%u attempts work outside, %u of them are refused inside, %u lines are bad\n", score.shown,
@@ -260,9 +289,15 @@ int main(int count, char **arguments)
     if (count > 3 && strcmp(arguments[1], "--hide") == 0)
         return hide(arguments[2], arguments + 3);
     bool floor = count == 2 && strcmp(arguments[1], "--floor") == 0;
-    if (count != 1 && !floor) {
-        fputs("usage: attempts [--floor] | attempts --hide landlock|seccomp COMMAND...\n", stderr);
+    bool as = count == 3 && strcmp(arguments[1], "--as") == 0;
+    enum sandbox_role role = !as                                    ? SANDBOX_WORKER
+                             : strcmp(arguments[2], "checker") == 0 ? SANDBOX_CHECKER
+                                                                    : SANDBOX_AUDITOR;
+    if (count != 1 && !floor && !as) {
+        fputs("usage: attempts [--floor | --as auditor|checker] | attempts --hide landlock|seccomp "
+              "COMMAND...\n",
+              stderr);
         return EX_USAGE;
     }
-    return try_all(floor);
+    return try_all(role, floor);
 }

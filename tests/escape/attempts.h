@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "common/sandbox.h"
+
 /* What lies around the agent orion while it tries. Paths are absolute. */
 struct stage {
     char folder[64];        /* all of it lies here */
@@ -22,6 +24,7 @@ struct stage {
     pid_t victim;           /* a process of the same user, with SECRET at the same address as ours */
     pid_t supervisor;
     bool floor; /* inside is as on the oldest kernel that counts */
+    enum sandbox_role role;
 };
 
 #define SECRET "the secret of iris"

@@ -3,6 +3,7 @@
 AGENTOS_BIN's folder also holds `attempts` and `inject`.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -10,7 +11,7 @@ import socket
 import subprocess
 
 import pytest
-from harness import BIN, KEY, PATIENCE
+from harness import BIN, KEY, PATIENCE, wait_until
 
 SHOWN_LEAST = 40
 AGENTS = ("orion", "iris")
@@ -52,6 +53,96 @@ def test_every_attempt_that_works_outside_is_refused_inside(kernel):
     assert not [line for line in lines if line.startswith("BAD")]
     shown, refused, bad = map(int, re.findall(r"\d+", lines[-1]))
     assert shown == refused >= SHOWN_LEAST and bad == 0
+
+
+@needs_landlock
+@without_shadow
+@pytest.mark.parametrize("role, least", [("auditor", 100), ("checker", 90)])
+def test_an_auditor_gets_out_no_more_than_a_worker(role, least):
+    """A checker is granted what it is for: to execute programs, and to read its own folder."""
+    result = subprocess.run([BIN / "attempts", "--as", role], capture_output=True, text=True, timeout=300 * PATIENCE)
+    assert result.returncode == 0, "\n".join(line for line in result.stdout.splitlines() if not line.startswith("ok")) + result.stderr
+    shown, refused, bad = map(int, re.findall(r"\d+", result.stdout.splitlines()[-1]))
+    assert shown == refused >= least and bad == 0
+
+
+# --- the operator's checker, as it runs ---
+
+CHECKER = """#!/usr/bin/python3
+import json, os, resource, signal, socket, subprocess, sys
+def attempt(name, act):
+    try:
+        act()
+        print(name, file=found)
+    except (OSError, KeyError, MemoryError, ValueError, subprocess.SubprocessError):
+        pass
+import io
+found = io.StringIO()
+ppid, data = os.getppid(), {data!r}
+attempt("positive", lambda: open("beside").read())
+attempt("read-tree", lambda: open(data + "/agents/orion/persona.md").read())
+attempt("read-roster", lambda: open(data + "/agents.yaml").read())
+attempt("list", lambda: os.listdir(data))
+attempt("passwd", lambda: open("/etc/passwd").read())
+attempt("environ", lambda: open("/proc/%d/environ" % ppid).read())
+attempt("write-tmp", lambda: open("/tmp/agentos-escaped", "w"))
+attempt("write-beside", lambda: open("new", "w"))
+attempt("change-beside", lambda: open("beside", "a"))
+attempt("write-dev", lambda: open("/dev/shm/agentos-escaped", "w"))
+attempt("tcp", lambda: socket.create_connection(("127.0.0.1", {port}), 1))
+attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+attempt("unix", lambda: socket.socket(socket.AF_UNIX))
+attempt("pair", lambda: socket.socketpair())
+attempt("signal-launcher", lambda: os.kill(ppid, 0))
+attempt("signal-group", lambda: os.kill(0, 0))
+attempt("signal-all", lambda: os.kill(-1, 0))
+attempt("session", os.setsid)
+attempt("group", lambda: os.setpgid(0, 0))
+attempt("memory", lambda: bytearray(200 << 20))
+attempt("limits", lambda: resource.setrlimit(resource.RLIMIT_DATA, (1 << 40, 1 << 40)))
+attempt("many-files", lambda: [open("beside") for _ in range(100)])
+attempt("child-writes", lambda: subprocess.run(["sh", "-c", "echo x > /tmp/agentos-escaped"], check=True, stderr=2))
+attempt("children", lambda: [subprocess.Popen(["sleep", "1"]) for _ in range(100)])
+attempt("secret", lambda: [os.environ["LLM_API_KEY"]])
+print(json.dumps({{"audit_score": 0, "reasons": [" ".join(found.getvalue().split()) + " " + ",".join(sorted(os.environ))]}}))
+"""
+
+
+@needs_landlock
+@without_shadow
+def test_a_checker_reaches_nothing_writes_nothing_and_signals_nobody(make_system, model, tmp_path):
+    program = tmp_path / "check"
+    yaml = f"    reward_audit: {{method: command, command: [{program}]}}\n"
+    system = make_system(model=model, extra=yaml)
+    program.write_text(CHECKER.format(data=str(system.data), port=model.port))
+    program.chmod(0o755)
+    (tmp_path / "beside").write_text("what lies beside it\n")
+    outside = subprocess.run([str(program)], cwd=tmp_path, env={"LLM_API_KEY": "x"}, capture_output=True, text=True)
+    worked = set(json.loads(outside.stdout)["reasons"][0].split()[:-1])
+    os.unlink("/tmp/agentos-escaped")
+    pathlib.Path("/dev/shm/agentos-escaped").unlink(missing_ok=True)
+    (tmp_path / "new").unlink()
+    (tmp_path / "beside").write_text("what lies beside it\n")
+    assert len(worked) >= 12, worked
+    system.start()
+    system.add("judged", "Explain leases")
+    said = wait_until(lambda: re.search(r"^- audit_reasons: (.*)$", system.read("rewards.md"), re.MULTILINE), "the audit").group(1)
+    assert said == "positive HOME,LANG,PATH", said
+    assert not os.path.exists("/tmp/agentos-escaped") and not (tmp_path / "new").exists()
+
+
+def test_a_checker_in_an_agents_own_tree_is_not_run(make_system, model):
+    system = make_system(model=model)
+    program = system.tree() / "outputs" / "check"
+    (system.data / "agents.yaml").write_text(
+        (system.data / "agents.yaml").read_text() + f"    reward_audit: {{method: command, command: [{program}]}}\n"
+    )
+    system.start()
+    program.write_text("#!/bin/sh\necho '{\"audit_score\": 1}'\n")
+    program.chmod(0o755)
+    system.add("judged", "Explain leases")
+    wait_until(lambda: "rewrite its own judge" in system.read("rewards.md"), "the refusal")
+    assert "- audit_score: none" in system.read("rewards.md")
 
 
 # --- living agents ---
