@@ -16,6 +16,7 @@
 #include "common/message.h"
 #include "common/tree.h"
 #include "supervisor/control.h"
+#include "supervisor/descriptors.h"
 #include "supervisor/post.h"
 #include "supervisor/supervisor.h"
 
@@ -80,6 +81,16 @@ static bool send_spawn(struct agent *agent)
 
 static const struct line_owner line_owner;
 
+static size_t count_connecting(const struct supervisor *supervisor)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < supervisor->agent_count; i++) {
+        const struct agent *agent = supervisor->agents[i];
+        count += (agent->pid > 0 || agent->spawning) && !agent->said_hello;
+    }
+    return count;
+}
+
 static void spawn(void *context)
 {
     struct agent *agent = context;
@@ -92,7 +103,8 @@ static void spawn(void *context)
         agent->restarts++;
     agent->slept = false;
     post_worker_starts(agent->supervisor->post, agent->name);
-    if (!open_tree(agent, &fault)) {
+    if (!descriptors_for_agent(agent->supervisor->agent_count, count_connecting(agent->supervisor), &fault) ||
+        !open_tree(agent, &fault)) {
         fail(agent, fault.text);
         return;
     }

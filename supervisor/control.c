@@ -21,6 +21,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/descriptors.h"
 #include "supervisor/feed.h"
 #include "supervisor/supervisor.h"
 
@@ -46,6 +47,7 @@ struct control {
     struct client *clients;
     size_t count, followers;
     struct timer rest; /* until it accepts again */
+    bool starved;      /* the last client was turned away for lack of descriptors */
 };
 
 static void end_client(struct client *client)
@@ -233,6 +235,17 @@ static void rest_a_while(struct control *control, int error)
     timer_set(control->supervisor->loop, &control->rest, REST_MS);
 }
 
+/* What is left is for the agents' own work. */
+static bool is_starved(struct control *control, int fd)
+{
+    bool starved = !descriptors_for_client(fd);
+    if (starved && !control->starved)
+        log_warn("agentos", NULL,
+                 "Almost every descriptor is taken (ulimit -n): clients are turned away until some are free");
+    control->starved = starved;
+    return starved;
+}
+
 static void on_connect(void *context, uint32_t events)
 {
     (void)events;
@@ -242,10 +255,10 @@ static void on_connect(void *context, uint32_t events)
         rest_a_while(control, errno);
         return;
     }
-    if (!is_one_of_us(fd) || control->count >= CLIENTS_MAX) {
+    bool full = control->count >= CLIENTS_MAX || is_starved(control, fd);
+    if (!is_one_of_us(fd) || full) {
         static const char no[] = "{\"exit\":77,\"complaint\":\"not permitted: another user\"}\n";
         static const char later[] = "{\"exit\":75,\"complaint\":\"too many clients at once; try again\"}\n";
-        bool full = control->count >= CLIENTS_MAX;
         ssize_t ignored =
             send(fd, full ? later : no, full ? sizeof later - 1 : sizeof no - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)ignored;

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -31,6 +30,7 @@
 #include "supervisor/commons.h"
 #include "supervisor/conditions.h"
 #include "supervisor/control.h"
+#include "supervisor/descriptors.h"
 #include "supervisor/notify.h"
 #include "supervisor/ownership.h"
 #include "supervisor/postmaster.h"
@@ -358,15 +358,6 @@ static void shared_changed(void *context)
 
 /* --- the start --- */
 
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static bool take_signals(struct supervisor *supervisor)
 {
     sigset_t set;
@@ -530,7 +521,7 @@ int supervisor_run(const struct run_options *options)
     status = conditions_roster(options->data_dir, &supervisor.roster);
     if (status == EX_OK) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
-        raise_file_limit();
+        descriptors_raise_limit();
         conditions_say_model();
         supervisor.data = ownership.data;
         status = supervise(&supervisor, ownership.run);

@@ -113,7 +113,8 @@ struct client *client_ask(const struct invocation *invocation, json_t *request, 
     text[length] = '\n'; /* where the NUL stood */
     struct client *client = memory_new(1, sizeof(*client));
     client->fd = fd;
-    if (!send_all(fd, text, length + 1)) {
+    /* Whoever hangs up before it has heard us has said why. */
+    if (!send_all(fd, text, length + 1) && errno != EPIPE && errno != ECONNRESET) {
         *status = say_unreachable(invocation, errno);
         client_close(client);
         return NULL;
