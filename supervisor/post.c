@@ -50,6 +50,7 @@ static void free_box(struct box *box)
     for (size_t i = box->id_done; i < box->id_count; i++)
         free(box->ids[i]);
     free(box->ids);
+    free(box->dead_from);
     free(box->name);
     free(box);
 }

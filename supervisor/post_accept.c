@@ -69,10 +69,27 @@ void post_outbox_look(struct box *box)
 
 /* --- what is said --- */
 
+/* A worker that sends rubbish, or the same again and again, must not fill the log: past a number it is only counted. */
+static void note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
+                         const char *reason)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - sender->said_ms >= SAID_MS) {
+        if (sender->said > SAID_MAX)
+            log_warn("post", sender->name, "%zu more of its envelopes were refused", sender->said - SAID_MAX);
+        sender->said_ms = now_ms;
+        sender->said = 0;
+    }
+    if (sender->said++ < SAID_MAX)
+        post_note(sender, event, envelope, reason);
+    else if (sender->said == SAID_MAX + 1)
+        log_warn("post", sender->name, "Many of its envelopes are refused; the next ones are only counted");
+}
+
 static void refuse(struct box *sender, const struct envelope *envelope, const char *reason)
 {
     post_verdict(sender, envelope->id, "refused", reason);
-    post_note(sender, "envelope_refused", envelope, reason);
+    note_refusal(sender, "envelope_refused", envelope, reason);
 }
 
 /* A light one of what the index knows. Borrows. */
@@ -91,7 +108,7 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
 {
     struct post *post = sender->post;
     struct envelope what = {.id = (char *)id, .kind = KIND_MESSAGE, .from = sender->name, .to = "nobody"};
-    post_note(sender, "envelope_set_aside", &what, fault->text);
+    note_refusal(sender, "envelope_set_aside", &what, fault->text);
     if (sender != post->people) {
         post_verdict(sender, id, "refused", fault->text); /* its worker sets it aside */
         return;

@@ -244,34 +244,59 @@ static bool is_requeued(struct box *box, const char *id)
     return requeued;
 }
 
+static void go_through(struct box *box, const char *id, struct endings *endings)
+{
+    if (is_requeued(box, id))
+        mailbox_remove(box->post->data, box->name, FOLDER_DEAD_LETTERS, id);
+    else
+        go_on_with(box, id, endings);
+    if (endings->count == TURN_MAX)
+        finish(box->post, endings);
+}
+
+/* From where the former look stopped; false: it stopped again, for others to have their turn. */
+static bool look_through(struct box *box, const struct mailbox_names *names, int fd, struct endings *endings)
+{
+    size_t looked_at = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        if (box->dead_from && strcmp(names->ids[i], box->dead_from) <= 0)
+            continue;
+        OWNED char *file = memory_print("%s.md", names->ids[i]);
+        struct file_stamp letter = files_stamp_at(fd, file);
+        if (letter.inode == 0 || letter.changed_ns < box->dead_looked_ns - INT64_C(10000000000))
+            continue;
+        go_through(box, names->ids[i], endings);
+        if (++looked_at == TURN_MAX) {
+            set_text(&box->dead_from, names->ids[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 void post_dead_letters(struct box *box)
 {
     struct post *post = box->post;
     struct endings endings = {.count = 0};
     struct mailbox_names names;
-    int64_t known = box->dead_looked_ns, now_ns = clock_now_ms() * 1000000;
-    box->dead_after_ms = 0;
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, FOLDER_DEAD_LETTERS);
-    post_looked(box, FOLDER_DEAD_LETTERS, &stamp);
+    box->dead_after_ms = 0;
+    if (!box->dead_from)
+        box->dead_began_ns = clock_now_ms() * 1000000;
     OWNED_FD int fd = mailbox_open(post->data, box->name, FOLDER_DEAD_LETTERS, false);
     if (!mailbox_list(post->data, box->name, FOLDER_DEAD_LETTERS, &names))
         return;
-    for (size_t i = 0; i < names.count; i++) {
-        OWNED char *file = memory_print("%s.md", names.ids[i]);
-        struct file_stamp letter = files_stamp_at(fd, file);
-        if (letter.inode == 0 || letter.changed_ns < known - INT64_C(10000000000))
-            continue;
-        if (is_requeued(box, names.ids[i]))
-            mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, names.ids[i]);
-        else
-            go_on_with(box, names.ids[i], &endings);
-        if (endings.count == TURN_MAX)
-            finish(post, &endings);
-    }
+    bool whole = look_through(box, &names, fd, &endings);
     finish(post, &endings);
-    if (!box->dead_after_ms)
-        box->dead_looked_ns = now_ns;
     mailbox_names_free(&names);
+    if (!whole) {
+        box->dead_wanted = true;
+        return;
+    }
+    post_looked(box, FOLDER_DEAD_LETTERS, &stamp);
+    if (!box->dead_after_ms)
+        box->dead_looked_ns = box->dead_began_ns;
+    set_text(&box->dead_from, NULL);
 }
 
 /* --- (a): what is due --- */

@@ -188,15 +188,32 @@ void post_is_gone(struct parcel *parcel)
 
 /* --- the look --- */
 
-static enum waking look_at(struct box *box, enum folder folder, const struct mailbox_names *names, int fd,
-                           bool at_start)
+/* How much one look may still read: what an agent's folders hold must not hold up the others. */
+struct budget {
+    size_t files, bytes;
+};
+
+static bool afford(struct budget *budget, const struct file_stamp *stamp)
+{
+    if (!budget->files || budget->bytes < stamp->size)
+        return false;
+    budget->files--;
+    budget->bytes -= stamp->size;
+    return true;
+}
+
+static enum waking look_at(struct box *box, struct budget *budget, enum folder folder,
+                           const struct mailbox_names *names, int fd, bool at_start)
 {
     enum waking news = WAKE_NOBODY, one = WAKE_NOBODY;
     for (size_t i = 0; i < names->count; i++) {
         OWNED char *file = memory_print("%s.md", names->ids[i]);
         struct file_stamp stamp = files_stamp_at(fd, file);
         struct parcel *parcel = parcels_find(box->post->parcels, box, folder, names->ids[i]);
-        if (!parcel || !files_stamp_equal(&stamp, &parcel->stamp))
+        bool is_other = !parcel || !files_stamp_equal(&stamp, &parcel->stamp);
+        if (is_other && !afford(budget, &stamp))
+            box->look_wanted = true;
+        else if (is_other)
             one = take_in(box, folder, names->ids[i], &stamp, at_start);
         news = one > news ? one : news;
         parcel = parcels_find(box->post->parcels, box, folder, names->ids[i]);
@@ -218,7 +235,8 @@ static void look_for_missing(struct box *box, enum folder folder)
     }
 }
 
-static enum waking look_into_folder(struct box *box, enum folder folder, bool at_start, size_t *count)
+static enum waking look_into_folder(struct box *box, struct budget *budget, enum folder folder, bool at_start,
+                                    size_t *count)
 {
     struct post *post = box->post;
     struct mailbox_names names;
@@ -226,7 +244,7 @@ static enum waking look_into_folder(struct box *box, enum folder folder, bool at
     OWNED_FD int fd = mailbox_open(post->data, box->name, folder, false);
     if (!mailbox_list(post->data, box->name, folder, &names))
         return WAKE_NOBODY; /* a link or a file in the folder's place: what was known stays known */
-    enum waking news = look_at(box, folder, &names, fd, at_start);
+    enum waking news = look_at(box, budget, folder, &names, fd, at_start);
     if (names.whole)
         look_for_missing(box, folder);
     post_looked(box, folder, &stamp);
@@ -237,6 +255,7 @@ static enum waking look_into_folder(struct box *box, enum folder folder, bool at
 
 void post_look_into(struct box *box, bool at_start)
 {
+    struct budget budget = {at_start ? MAILBOX_NAMES_MAX : LOOK_FILES_MAX, LOOK_BYTES_MAX};
     size_t count = 0;
     enum waking news = WAKE_NOBODY;
     int64_t now_ms = clock_monotonic_ms();
@@ -245,7 +264,7 @@ void post_look_into(struct box *box, bool at_start)
     box->pass++;
     box->look_after_ms = 0;
     for (enum folder folder = FOLDER_INBOX; folder <= FOLDER_HANDOFFS; folder++) {
-        enum waking one = look_into_folder(box, folder, at_start, &count);
+        enum waking one = look_into_folder(box, &budget, folder, at_start, &count);
         news = one > news ? one : news;
     }
     int64_t rest_ms = (int64_t)count * LOOK_REST_US / 1000;

@@ -10,8 +10,12 @@ enum {
     TURN_MAX = 256,  /* envelopes that one turn decides on */
     BATCH_MAX = 256, /* deliveries under one flush */
     BATCH_BYTES_MAX = 8 * 1024 * 1024,
-    KEPT_MAX = 16 * 1024, /* bytes of a body that is kept from the decision to the delivery */
-    RETRY_MS = 1000,      /* after a write or a read that failed */
+    KEPT_MAX = 16 * 1024,              /* bytes of a body that is kept from the decision to the delivery */
+    RETRY_MS = 1000,                   /* after a write or a read that failed */
+    LOOK_FILES_MAX = 2048,             /* that one look at an agent's folders reads */
+    LOOK_BYTES_MAX = 32 * 1024 * 1024, /* likewise */
+    SAID_MAX = 256,                    /* refusals of one sender in SAID_MS that are put in the log */
+    SAID_MS = 10 * 1000,
     MISSING_MS =
         1000, /* how long a file may be away before it counts as removed: editors save by several renames */
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
@@ -48,8 +52,10 @@ struct box {
     int64_t outbox_after_ms;
     bool look_wanted; /* inbox and handoffs are to be looked at */
     int64_t look_after_ms;
-    bool dead_wanted;       /* dead letters likewise */
-    int64_t dead_after_ms;  /* and again then, after a fault; 0: not */
+    bool dead_wanted;      /* dead letters likewise */
+    int64_t dead_after_ms; /* and again then, after a fault; 0: not */
+    char *dead_from;       /* the look at them goes on behind this id; owned; NULL: from the first one */
+    int64_t dead_began_ns;
     int64_t dead_looked_ns; /* wall clock: those that changed before are known */
     bool pump;              /* somebody waits, or there is room */
     int64_t pump_after_ms;  /* what could not be delivered is tried again then; 0: nothing */
@@ -60,6 +66,8 @@ struct box {
 
     enum throughput_class persona_class; /* what persona.md says */
     struct file_stamp persona;
+    int64_t said_ms; /* since when refusals are counted */
+    size_t said;
     bool complained; /* that it can't be delivered to */
     struct tasks *tasks;
 };

@@ -297,6 +297,64 @@ static void test_a_worker_that_lies_about_an_end_gains_nothing(void **state)
     office_settle(office);
 }
 
+static void put_many(struct office *office, const char *agent, enum folder folder, int count,
+                     const char *status)
+{
+    OWNED char *path = memory_print("%s/agents/%s/%s", office->folder, agent, mailbox_folder_name(folder));
+    OWNED_FD int there = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < count; i++) {
+        OWNED char *id = memory_print("x%05d", i);
+        OWNED char *file = memory_print("%s.md", id);
+        OWNED_BUFFER struct buffer text = {0};
+        struct envelope letter = office_letter(id, KIND_HANDOFF, "orion", "iris");
+        letter.status = (char *)status;
+        envelope_print(&letter, &text);
+        OWNED_FD int fd = openat(there, file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_true(files_write_all(fd, text.data, text.length));
+    }
+}
+
+static void test_an_inbox_with_thousands_is_taken_in_bit_by_bit(void **state)
+{
+    struct office *office = *state;
+    struct post_pressure pressure;
+    put_many(office, "iris", FOLDER_HANDOFFS, 5000, "delivered");
+    post_changed(office->post, "iris");
+    for (pressure.unfinished = 0; pressure.unfinished == 0;) {
+        loop_turn(office->loop, 20);
+        post_pressure(office->post, "iris", &pressure);
+    }
+    assert_true(pressure.unfinished < 5000);
+    UNTIL(office, post_pressure(office->post, "iris", &pressure) && pressure.unfinished == 5000);
+}
+
+static void test_hundreds_of_dead_letters_are_each_told_once(void **state)
+{
+    struct office *office = *state;
+    struct post_depths depths;
+    put_many(office, "iris", FOLDER_DEAD_LETTERS, 600, "failed");
+    put_many(office, "orion", FOLDER_ARCHIVE, 600, "delivered");
+    office_again(office);
+    UNTIL(office, post_depths(office->post, "orion", &depths) && depths.inbox == 600);
+    office_settle(office);
+    office_forget(office);
+    post_scan(office->post);
+    office_settle(office);
+    assert_null(strstr(office->said.data ? office->said.data : "", "bounced"));
+}
+
+static void test_a_worker_that_sends_rubbish_without_end_fills_no_log(void **state)
+{
+    struct office *office = *state;
+    office_command("cd %s/agents/iris/iac/outbox && seq -f 'x%%05g.md' 1 2000 | xargs touch", office->folder);
+    post_rings(office->post, "iris", "");
+    UNTIL(office, strstr(office->said.data ? office->said.data : "", "verdict x02000 refused"));
+    size_t lines = 0;
+    for (const char *at = office->said.data; (at = strstr(at, "event set_aside")); at++)
+        lines++;
+    assert_in_range(lines, 1, 600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +376,9 @@ int main(void)
         TEST(test_a_task_that_is_requeued_stands_in_queue_md_again),
         TEST(test_purge_takes_a_dead_letter_out_also_an_unreadable_one),
         TEST(test_a_worker_that_lies_about_an_end_gains_nothing),
+        TEST(test_an_inbox_with_thousands_is_taken_in_bit_by_bit),
+        TEST(test_hundreds_of_dead_letters_are_each_told_once),
+        TEST(test_a_worker_that_sends_rubbish_without_end_fills_no_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
