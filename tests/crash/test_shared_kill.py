@@ -139,6 +139,39 @@ def test_a_kill_of_a_worker_at_any_system_call_doubles_no_item(make_system, mode
     check(system, numbers)
 
 
+def test_a_kill_of_the_supervisor_while_an_item_is_taken_back_leaves_it_with_one(make_system, model):
+    """Its consumer dies, and at every system call of what follows the supervisor does too."""
+    system = make_system(CONSUMERS, model=model, yaml=YAML.replace("  - name: nova", "  - name: spare", 1).replace(
+        "writers: [nova]", "writers: [orion]")).start()
+    call, survived, ids = FIRST, 0, []
+    while survived < 2:
+        system.cli("stop", "iris")
+        wait_until(lambda: system.cli("restart", "orion", check=False).returncode == 0, "orion restarted")
+        model.become("hold")
+        ids.append(system.cli("enqueue", "reviews", f"Review number {call}").stdout.strip())
+        model.wait_open(1)
+        model.become("plain")
+        system.cli("start", "iris")
+        system.wait_state("iris", "idle")
+        orion, supervisor = system.worker("orion"), system.process.pid
+        tracer = kill_at(supervisor, call)
+        send_signal(orion, signal.SIGKILL)
+        wait_until(lambda: done_items(system)[ids[-1]] or not alive(supervisor), "done again, or killed", 60, 0.01)
+        survived += alive(supervisor)
+        release(tracer)
+        model.reset()
+        if not alive(supervisor):
+            system.process.wait(20)
+            system.start()
+        wait_until(lambda: done_items(system)[ids[-1]] and not queue_files(system), f"item {call} done", 60, 0.02)
+        call += STEP
+    assert {i: n for i, n in done_items(system).items() if n != 1} == {}
+    assert set(done_items(system)) == set(ids)
+    assert system.stop() == 0
+    verify = system.cli("verify", check=False)
+    assert verify.returncode == 0, verify.stdout
+
+
 def test_a_storm_of_kills_loses_no_item_and_does_none_twice(make_system, model):
     seed = os.environ.get("AGENTOS_STORM_SEED") or str(int.from_bytes(os.urandom(4), "little"))
     print(f"AGENTOS_STORM_SEED={seed}")
