@@ -2,9 +2,9 @@
  *
  * A commit, step by step, and what is left when the process is killed (K) or the power is cut (P) behind it:
  *
- *   1 pack.new, idx.new             K, P: written over by the next commit
+ *   1 the pack, as spares           K, P: spares
  *   2 new texts in .agentos/new     K, P: swept at the next open
- *   3 index.new, ref.new            K, P: written over by the next commit
+ *   3 index and ref, as spares      K, P: spares
  *   4 locks of ref and index        K: known as ours by their inode, removed at open. P: the same, or removed when
  *                                   they are 10 s old
  *     (HEAD and index are looked at again here: what people's git did meanwhile begins the commit anew)
@@ -326,10 +326,10 @@ static int lock_both(struct history *history, struct work *work, struct fault *f
 {
     char name[REF_NAME_MAX];
     git_oid now;
-    if (!lock_take(history, LOCK_REF, "ref.new", work->ref, fault))
+    if (!lock_take(history, LOCK_REF, work->ref, fault))
         return -1;
     int result = -1;
-    if (lock_take(history, LOCK_INDEX, "index.new", "index", fault)) {
+    if (lock_take(history, LOCK_INDEX, "index", fault)) {
         result = ref_read(history, name, &now, fault);
         if (result == 1 && strcmp(name, work->ref) == 0 && git_oid_equal(&now, &work->parent) &&
             index_current(history)) {
@@ -382,15 +382,6 @@ static bool mend_only(struct history *history, struct work *work, struct fault *
     return good;
 }
 
-/* A commit that failed may have failed for lack of space: what was kept or prepared for it holds some. */
-static void give_room(struct history *history)
-{
-    static const char *const prepared[] = {PACK_NEW, PACK_INDEX_NEW, "index.new", "ref.new"};
-    for (size_t i = 0; i < sizeof prepared / sizeof *prepared; i++)
-        unlinkat(history->notes, prepared[i], 0);
-    spares_drop(history);
-}
-
 /* 1 done, 0 begin anew, -1 fault */
 static int attempt(struct history *history, const struct commit_request *request, struct work *work,
                    struct tree_set *draft, struct fault *fault)
@@ -418,7 +409,7 @@ static int attempt(struct history *history, const struct commit_request *request
     index_forget(history);
     if (locked == 0)
         return 0;
-    give_room(history);
+    spares_drop(history); /* it may have failed for lack of space, and they hold some */
     return -1;
 }
 

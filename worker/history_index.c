@@ -1,6 +1,6 @@
 /* git's index, so that `git status` is empty after our commits and people's staged changes stay staged.
  *
- * libgit2 holds a copy in memory. What it should be next is written to .agentos/index.new, without git's lock (and not by
+ * libgit2 holds a copy in memory. What it should be next is written to a spare, without git's lock (and not by
  * libgit2, which makes a new file each time). Under the lock the file then takes the place of .git/index. The copy is good as long as .git/index has the stamp that it
  * had; people's git replaces that file whenever it changes anything. */
 #include "worker/history_part.h"
@@ -16,8 +16,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-
-#define INDEX_NEW "index.new"
 
 static void fill(git_index_entry *entry, const struct stat *status)
 {
@@ -221,16 +219,15 @@ bool index_prepare(struct history *history, const struct work *work, struct faul
             return false;
     }
     OWNED_BUFFER struct buffer text = {0};
-    struct stat status;
     index_print(history->index, &text);
-    return spare_write(history, history->notes, INDEX_NEW, text.data, text.length, 0644, &status) ||
+    return spare_fill(history, ROLE_INDEX, text.data, text.length) ||
            fault_errno(fault, "the new index can't be written, the commit was not made");
 }
 
 bool index_redo(struct history *history, const struct work *work, struct fault *fault)
 {
     if (!index_refresh(history, fault) || !index_prepare(history, work, fault) ||
-        !lock_take(history, LOCK_INDEX, INDEX_NEW, "index", fault)) {
+        !lock_take(history, LOCK_INDEX, "index", fault)) {
         index_forget(history);
         return false;
     }

@@ -1,5 +1,5 @@
 /* What a commit adds, as one pack with its index (version 2): two files instead of one for each object. Nothing is
- * compressed or made a delta here, it lives only until the packs are joined. Prepared under .agentos/ before the
+ * compressed or made a delta here, it lives only until the packs are joined. Prepared as spares before the
  * journal's flush; it gets its place under .git/objects/pack after it, the pack before the index, since git looks for
  * indexes.
  *
@@ -177,7 +177,6 @@ static void path_of(const char *name, const char *suffix, char path[NAME_MAX_LEN
 bool pack_prepare(struct history *history, struct work *work, struct fault *fault)
 {
     struct pack_image image;
-    struct stat status;
     work->pack[0] = '\0';
     if (!pack_image_make(&work->objects, &image)) { /* too large for one: as files of their own, at once */
         for (size_t i = 0; i < work->objects.count; i++)
@@ -185,34 +184,29 @@ bool pack_prepare(struct history *history, struct work *work, struct fault *faul
                 return false;
         return true;
     }
-    bool good =
-        spare_write(history, history->notes, PACK_NEW, image.pack.data, image.pack.length, 0644, &status) &&
-        spare_write(history, history->notes, PACK_INDEX_NEW, image.index.data, image.index.length, 0644,
-                    &status);
+    bool good = spare_fill(history, ROLE_PACK, image.pack.data, image.pack.length) &&
+                spare_fill(history, ROLE_PACK_INDEX, image.index.data, image.index.length);
     strcpy(work->pack, image.name);
     pack_image_free(&image);
     return good || fault_errno(fault, "cannot write the commit's objects, the commit was not made");
 }
 
-static bool put(struct history *history, const char *prepared, const char *name, const char *suffix)
+static bool put(struct history *history, enum role role, const char *name, const char *suffix)
 {
     char path[NAME_MAX_LENGTH];
     path_of(name, suffix, path);
-    if (renameat2(history->notes, prepared, history->git, path, RENAME_NOREPLACE) == 0)
+    if (spare_place(history, role, history->git, path) ||
+        errno == EEXIST) /* the same objects: it is there already */
         return true;
-    if (errno == EEXIST) { /* the same objects: it is there already */
-        spare_give(history, history->notes, prepared);
-        return true;
-    }
-    if (errno == ENOENT && mkdirat(history->git, "objects/pack", 0755) == 0)
-        return renameat2(history->notes, prepared, history->git, path, RENAME_NOREPLACE) == 0;
-    return errno == EINVAL && renameat(history->notes, prepared, history->git, path) == 0;
+    return errno == ENOENT && mkdirat(history->git, "objects/pack", 0755) == 0 &&
+           spare_place(history, role, history->git, path);
 }
 
 bool pack_place(struct history *history, const struct work *work, struct fault *fault)
 {
     return work->pack[0] == '\0' ||
-           (put(history, PACK_NEW, work->pack, "pack") && put(history, PACK_INDEX_NEW, work->pack, "idx")) ||
+           (put(history, ROLE_PACK, work->pack, "pack") &&
+            put(history, ROLE_PACK_INDEX, work->pack, "idx")) ||
            fault_errno(fault, "cannot put a pack into .git/objects/pack");
 }
 

@@ -33,7 +33,9 @@ enum {
     FILE_MODE = 0100644,
     FOLDER_MODE = 040000,
     LEDGER_RECORD = 40,
-    SPARES_MAX = 64,
+    SPARES_MAX = 80,
+    FRESH_MAX = 12,
+    FRESH_NAME = 40, /* of a file in .agentos/new */
     PACK_BYTES_MAX = 64 * 1024 * 1024,
 };
 
@@ -107,10 +109,20 @@ struct ledger {
     uint64_t tasks;
 };
 
+/* What a commit prepares beside the files that people see. */
+enum role { ROLE_PACK, ROLE_PACK_INDEX, ROLE_INDEX, ROLE_REF, ROLE_COUNT };
+
 struct spares {
     int folder; /* .agentos/spare */
     unsigned numbers[SPARES_MAX], next;
     size_t count;
+    struct {
+        bool filled;
+        unsigned number;
+        struct stat status; /* when it was written */
+    } roles[ROLE_COUNT];
+    char fresh[FRESH_MAX][FRESH_NAME]; /* names in .agentos/new: what came out of the work tree */
+    size_t fresh_count;
 };
 
 /* What is in this pack is in another one too; it stays until every git that listed it is done. */
@@ -143,7 +155,7 @@ struct history {
     git_oid head;         /* the commit that HEAD named when we looked last; zero: none yet */
     git_oid rooted, root; /* the tree of the commit that was asked for last */
     struct tree_set trees;
-    git_index *index;              /* our copy; its own path is .agentos/index.new */
+    git_index *index;              /* our copy */
     struct file_stamp index_stamp; /* of .git/index when the copy was made */
     bool index_known;
     bool index_ours; /* .git/index is as a commit of this process left it */
@@ -180,6 +192,12 @@ void spare_give(struct history *history, int folder, const char *name);
  * there is one. status: of the file when it was written. False and errno. */
 bool spare_write(struct history *history, int folder, const char *name, const char *bytes, size_t length,
                  mode_t mode, struct stat *status);
+/* .agentos/new/NAME, which came out of the work tree, is of no use any more: a spare that stays where it is. */
+void spare_keep(struct history *history, const char *name);
+/* A spare gets this text, and waits under .agentos/spare for its place; what waited for this role is written over. */
+bool spare_fill(struct history *history, enum role role, const char *bytes, size_t length);
+/* What was filled becomes folder/name, unless something lies there (EEXIST). False and errno. */
+bool spare_place(struct history *history, enum role role, int folder, const char *name);
 /* All of them go: the disk may be full. */
 void spares_drop(struct history *history);
 
@@ -208,9 +226,6 @@ bool git_fault(struct fault *fault, const char *what);
 
 /* --- history_pack.c --- */
 
-#define PACK_NEW       "pack.new"
-#define PACK_INDEX_NEW "idx.new"
-
 struct pack_image {
     struct buffer pack, index;
     char name[COMMIT_TEXT];
@@ -231,7 +246,7 @@ void pack_end(struct pack_image *image, struct packed *packed, size_t count);
 /* The same bytes whenever it is made of the same objects. False: no objects, or too large for a pack. */
 bool pack_image_make(const struct object_list *objects, struct pack_image *image);
 void pack_image_free(struct pack_image *image);
-/* work->objects as files under .agentos/; when they are too large for a pack they go where they belong at once. */
+/* work->objects as files under .agentos/spare; when they are too large for a pack they go where they belong at once. */
 bool pack_prepare(struct history *history, struct work *work, struct fault *fault);
 /* Where git finds them. */
 bool pack_place(struct history *history, const struct work *work, struct fault *fault);
@@ -289,9 +304,8 @@ int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
 /* The same, without reading when both files have the stamps that they had; under the lock read it is read. */
 int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
 enum lock_kind { LOCK_REF, LOCK_INDEX };
-/* Gives the prepared file .agentos/`prepared` the name `target`.lock (target relative to .git). */
-bool lock_take(struct history *history, enum lock_kind kind, const char *prepared, const char *target,
-               struct fault *fault);
+/* What was prepared for the ref or the index gets the name `target`.lock (target relative to .git). */
+bool lock_take(struct history *history, enum lock_kind kind, const char *target, struct fault *fault);
 /* What stands under the lock's name becomes the target. */
 bool lock_commit(struct history *history, enum lock_kind kind, const char *target, struct fault *fault);
 void lock_release(struct history *history, enum lock_kind kind, const char *target);
@@ -305,11 +319,11 @@ bool ref_set(struct history *history, const char *name, const git_oid *id, struc
 /* Our copy is as .git/index is now. A broken index is made again from HEAD. */
 bool index_refresh(struct history *history, struct fault *fault);
 bool index_current(struct history *history);
-/* The steps in the copy, and the copy in .agentos/index.new. After a fault, or when the commit doesn't come about,
+/* The steps in the copy, and the copy prepared. After a fault, or when the commit doesn't come about,
  * call index_forget. */
 bool index_prepare(struct history *history, const struct work *work, struct fault *fault);
 void index_forget(struct history *history);
-/* .agentos/index.new has become .git/index. */
+/* What was prepared has become .git/index. */
 void index_kept(struct history *history);
 /* Redo: entries of steps whose file is there as it should be. Takes the lock itself. */
 bool index_redo(struct history *history, const struct work *work, struct fault *fault);

@@ -1,11 +1,11 @@
 /* HEAD, its branch, and git's lock files.
  *
- * A lock is git's own: NAME.lock beside NAME, made so that only one can. What it will become is written first, under
- * .agentos/, and gets the lock's name by a rename that replaces nothing. The target is then replaced by exchanging
+ * A lock is git's own: NAME.lock beside NAME, made so that only one can. What it will become is written first, as a
+ * spare, and gets the lock's name by a rename that replaces nothing. The target is then replaced by exchanging
  * the two names: atomic for every reader as a rename would be, but the file system doesn't flush for it.
  *
  * Killed here, by step:
- * - before the rename: a file in .agentos/ that nobody looks at;
+ * - before the rename: a spare;
  * - lock held: its inode and time are in .agentos/locks (written before the rename), lock_sweep removes it;
  * - exchanged: the noted inode stands under the target's name, so the lock is its old self; lock_sweep removes it.
  * Power cut: the lock may be there or not, with or without content; the note as well. A lock that no note explains
@@ -174,12 +174,14 @@ static bool write_notes(struct history *history)
     return pwrite(history->locks, history->noted, sizeof history->noted, 0) == sizeof history->noted;
 }
 
-static bool note(struct history *history, enum lock_kind kind, const char *prepared)
+static enum role role_of(enum lock_kind kind)
 {
-    struct stat status;
-    if (fstatat(history->notes, prepared, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return false;
-    history->noted[kind] = record_note(&status);
+    return kind == LOCK_REF ? ROLE_REF : ROLE_INDEX;
+}
+
+static bool note(struct history *history, enum lock_kind kind)
+{
+    history->noted[kind] = record_note(&history->spares.roles[role_of(kind)].status);
     return write_notes(history);
 }
 
@@ -201,15 +203,14 @@ static bool make_parent(struct history *history, const char *target)
     return fd >= 0;
 }
 
-bool lock_take(struct history *history, enum lock_kind kind, const char *prepared, const char *target,
-               struct fault *fault)
+bool lock_take(struct history *history, enum lock_kind kind, const char *target, struct fault *fault)
 {
     OWNED char *lock = memory_print("%s.lock", target);
-    if (!note(history, kind, prepared))
+    if (!note(history, kind))
         return fault_errno(fault, "cannot note the lock of .git/%s, the commit was not made", target);
     bool made_parent = false;
     for (int64_t begun = clock_monotonic_ms();;) {
-        if (renameat2(history->notes, prepared, history->git, lock, RENAME_NOREPLACE) == 0)
+        if (spare_place(history, role_of(kind), history->git, lock))
             return true;
         if (errno == ENOENT && !made_parent && make_parent(history, target)) {
             made_parent = true;
@@ -290,14 +291,13 @@ bool ref_prepare(struct history *history, const git_oid *id, struct fault *fault
     history->ref_next = *id;
     git_oid_tostr(text, COMMIT_TEXT, id);
     strcat(text, "\n");
-    struct stat status;
-    return spare_write(history, history->notes, "ref.new", text, strlen(text), 0644, &status) ||
+    return spare_fill(history, ROLE_REF, text, strlen(text)) ||
            fault_errno(fault, "cannot write the branch, the commit was not made");
 }
 
 bool ref_set(struct history *history, const char *name, const git_oid *id, struct fault *fault)
 {
-    if (!ref_prepare(history, id, fault) || !lock_take(history, LOCK_REF, "ref.new", name, fault))
+    if (!ref_prepare(history, id, fault) || !lock_take(history, LOCK_REF, name, fault))
         return false;
     if (lock_commit(history, LOCK_REF, name, fault))
         return true;

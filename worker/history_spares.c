@@ -5,6 +5,9 @@
  * and is the next replacement. One is written to only while a write lease says that nobody has it open or mapped, and
  * while it has no other name (a copy made with hard links, a local clone of the repository).
  *
+ * What is prepared for .git is filled here and goes to its place from here. What comes out of the work tree lies in
+ * .agentos/new, where it stays until it is the next file's turn.
+ *
  * Killed at any point: a file in the folder is a spare, whatever is in it. Power cut: a spare that was written again may
  * come back under its new name with a content from before, which looks like somebody's; the journal's record has inode
  * and time of everything that was prepared, and that tells (history_record.c). */
@@ -98,20 +101,51 @@ static bool name_it(int from, const char *spare, int folder, const char *name)
             renameat2(from, spare, folder, name, RENAME_NOREPLACE) == 0);
 }
 
+/* Open for writing; -1: it is none, and goes. */
+static int open_spare(int folder, const char *spare, struct stat *status)
+{
+    int fd = openat(folder, spare, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && ours_alone(fd, status))
+        return fd;
+    unlinkat(folder, spare, 0);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* One of those that have a number; -1: there is none. */
+static int take_numbered(struct history *history, unsigned *number, struct stat *status)
+{
+    struct spares *spares = &history->spares;
+    int fd = -1;
+    while (fd < 0 && spares->count > 0) {
+        char spare[SPARE_NAME];
+        *number = spares->numbers[--spares->count];
+        spare_name(*number, spare);
+        fd = open_spare(spares->folder, spare, status);
+    }
+    return fd;
+}
+
 /* A spare under its new name, open for writing; -1: there is none. */
 static int take(struct history *history, int folder, const char *name, struct stat *status)
 {
     struct spares *spares = &history->spares;
-    while (spares->count > 0) {
-        char spare[SPARE_NAME];
-        spare_name(spares->numbers[--spares->count], spare);
-        int fd = openat(spares->folder, spare, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd >= 0 && ours_alone(fd, status) && name_it(spares->folder, spare, folder, name))
-            return fd;
-        unlinkat(spares->folder, spare, 0);
-        if (fd >= 0)
-            close(fd);
+    char spare[SPARE_NAME];
+    unsigned number;
+    int from = history->fresh, fd = -1;
+    const char *old = NULL;
+    while (fd < 0 && spares->fresh_count > 0)
+        fd = open_spare(from, old = spares->fresh[--spares->fresh_count], status);
+    if (fd < 0 && (fd = take_numbered(history, &number, status)) >= 0) {
+        spare_name(number, spare);
+        from = spares->folder;
+        old = spare;
     }
+    if (fd < 0 || name_it(from, old, folder, name))
+        return fd;
+    unlinkat(from, old, 0);
+    close(fd);
     return -1;
 }
 
@@ -133,6 +167,15 @@ static bool write_over(int fd, const char *bytes, size_t length)
     return true;
 }
 
+/* The old end is cut off last, and never all of it: the file system flushes a file that was emptied. */
+static bool fill(int fd, const struct stat *before, const char *bytes, size_t length, mode_t mode,
+                 struct stat *status)
+{
+    return write_over(fd, bytes, length) &&
+           (before->st_size <= (off_t)length || ftruncate(fd, (off_t)length) == 0) &&
+           ((before->st_mode & 0777) == mode || fchmod(fd, mode) == 0) && fstat(fd, status) == 0;
+}
+
 bool spare_write(struct history *history, int folder, const char *name, const char *bytes, size_t length,
                  mode_t mode, struct stat *status)
 {
@@ -145,15 +188,71 @@ bool spare_write(struct history *history, int folder, const char *name, const ch
         before = (struct stat){.st_mode = 0644};
     }
     OWNED_FD int file = fd;
-    /* The old end is cut off last, and never all of it: the file system flushes a file that was emptied. */
-    return file >= 0 && write_over(file, bytes, length) &&
-           (before.st_size <= (off_t)length || ftruncate(file, (off_t)length) == 0) &&
-           ((before.st_mode & 0777) == mode || fchmod(file, mode) == 0) && fstat(file, status) == 0;
+    return file >= 0 && fill(file, &before, bytes, length, mode, status);
+}
+
+void spare_keep(struct history *history, const char *name)
+{
+    struct spares *spares = &history->spares;
+    if (spares->fresh_count < FRESH_MAX)
+        snprintf(spares->fresh[spares->fresh_count++], FRESH_NAME, "%s", name);
+    else
+        spare_give(history, history->fresh, name);
+}
+
+bool spare_fill(struct history *history, enum role role, const char *bytes, size_t length)
+{
+    struct spares *spares = &history->spares;
+    struct stat before = {0};
+    char name[SPARE_NAME];
+    unsigned number = spares->roles[role].number;
+    int fd = -1;
+    if (spares->roles[role].filled && !history->redoing) {
+        spare_name(number, name);
+        fd = open_spare(spares->folder, name, &before);
+    }
+    spares->roles[role].filled = false;
+    if (fd < 0 && !history->redoing)
+        fd = take_numbered(history, &number, &before);
+    if (fd < 0) {
+        spare_name(number = spares->next++, name);
+        fd = make(spares->folder, name);
+        if (fd < 0 && errno == ENOENT) { /* somebody removed the folder */
+            close(spares->folder);
+            spares->folder = files_open_folder(history->notes, "spare", true, NULL);
+            fd = make(spares->folder, name);
+        }
+        before = (struct stat){.st_mode = 0644};
+    }
+    OWNED_FD int file = fd;
+    spares->roles[role].number = number;
+    spares->roles[role].filled = file >= 0;
+    return file >= 0 && fill(file, &before, bytes, length, 0644, &spares->roles[role].status);
+}
+
+bool spare_place(struct history *history, enum role role, int folder, const char *name)
+{
+    struct spares *spares = &history->spares;
+    char spare[SPARE_NAME];
+    spare_name(spares->roles[role].number, spare);
+    if (renameat2(spares->folder, spare, folder, name, RENAME_NOREPLACE) != 0)
+        return false;
+    spares->roles[role].filled = false;
+    return true;
 }
 
 void spares_drop(struct history *history)
 {
     struct spares *spares = &history->spares;
+    while (spares->fresh_count > 0)
+        unlinkat(history->fresh, spares->fresh[--spares->fresh_count], 0);
+    for (size_t i = 0; i < ROLE_COUNT; i++) {
+        char filled[SPARE_NAME];
+        spare_name(spares->roles[i].number, filled);
+        if (spares->roles[i].filled)
+            unlinkat(spares->folder, filled, 0);
+        spares->roles[i].filled = false;
+    }
     while (spares->count > 0) {
         char spare[SPARE_NAME];
         spare_name(spares->numbers[--spares->count], spare);

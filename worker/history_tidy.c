@@ -402,6 +402,8 @@ bool history_tidy(struct history *history, bool urgent)
         return (history->packs > YOUNG_URGENT && join_packs(history, true)) || remove_retired(history);
     if (remove_retired(history))
         return true;
+    if (quiet)
+        history_close_objects(history); /* what libgit2 has mapped is memory of an agent that does nothing */
     /* Not between two cycles of a busy agent. */
     return clock_monotonic_ms() - history->committed_ms >= PAUSE_MS && join_packs(history, false);
 }
@@ -410,5 +412,7 @@ int64_t history_tidy_at(const struct history *history)
 {
     if (history->packs > YOUNG_MAX)
         return history->committed_ms + PAUSE_MS;
-    return history->retired_count > 0 ? history->retired[0].since_ms + RETIRED_MS : 0;
+    int64_t retired = history->retired_count > 0 ? history->retired[0].since_ms + RETIRED_MS : 0;
+    int64_t quiet = history->odb ? history->committed_ms + QUIET_MS : 0;
+    return retired == 0 || (quiet != 0 && quiet < retired) ? quiet : retired;
 }

@@ -24,7 +24,7 @@
 #include "common/memory.h"
 #include "common/tree.h"
 
-enum { FRESH_ID = 16, FRESH_NAME = 40 };
+enum { FRESH_ID = 16 };
 
 /* A file's folder, opened beneath the tree without following links, and its name there. */
 struct place {
@@ -263,7 +263,7 @@ static bool exchange(struct history *history, struct step *step, const struct pl
     if (how == RENAME_NOREPLACE)
         return true;
     if (ours_alone(step->path) || came_out_as_seen(history, step, number)) {
-        spare_give(history, history->fresh, number);
+        spare_keep(history, number);
         return true;
     }
     struct stat ours;
@@ -290,7 +290,7 @@ static bool take_away(struct history *history, struct step *step, const struct p
             keep_aside(history, number, step->path);
         return true;
     }
-    unlinkat(history->fresh, number, 0);
+    spare_keep(history, number);
     /* A skill's folder goes with its last file; the tree's own folders stay. */
     if (strncmp(step->path, TREE_SKILL_FOLDER "/", sizeof TREE_SKILL_FOLDER) == 0) {
         OWNED char *parent = memory_slice(step->path, (size_t)(place->name - 1 - step->path));
@@ -383,6 +383,8 @@ void worktree_sweep(struct history *history, const struct work *work)
             close(copy);
         return;
     }
+    if (!work)
+        history->spares.fresh_count = 0; /* they go, too */
     for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
         if (entry->d_name[0] != '.')
             sweep_one(history, work, entry->d_name);

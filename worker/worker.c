@@ -2,6 +2,7 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -283,6 +284,8 @@ static void tidy(struct worker *worker, int64_t now)
     if (worker->phase == PHASE_NONE)
         more = queue_tidy(worker->queue) || more;
     worker->tidy_at_ms = more ? now + TIDY_AGAIN_MS : history_tidy_at(worker->history);
+    if (!more && worker->phase == PHASE_NONE)
+        malloc_trim(0); /* what the work took; there may be hundreds who do nothing */
 }
 
 static void look_at_queue(struct worker *worker)
