@@ -410,9 +410,12 @@ bool history_tidy(struct history *history, bool urgent)
 
 int64_t history_tidy_at(const struct history *history)
 {
+    int64_t soon = clock_monotonic_ms() + PAUSE_MS, at = 0;
     if (history->packs > YOUNG_MAX)
-        return history->committed_ms + PAUSE_MS;
-    int64_t retired = history->retired_count > 0 ? history->retired[0].since_ms + RETIRED_MS : 0;
-    int64_t quiet = history->odb ? history->committed_ms + QUIET_MS : 0;
-    return retired == 0 || (quiet != 0 && quiet < retired) ? quiet : retired;
+        return soon;
+    if (history->odb)
+        at = history->committed_ms + QUIET_MS;
+    if (history->retired_count > 0 && (at == 0 || history->retired[0].since_ms + RETIRED_MS < at))
+        at = history->retired[0].since_ms + RETIRED_MS;
+    return at != 0 && at < soon ? soon : at;
 }
