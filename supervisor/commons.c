@@ -10,6 +10,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "supervisor/asides.h"
 #include "supervisor/control.h"
 #include "supervisor/locks.h"
 #include "supervisor/mailbox.h"
@@ -29,6 +30,7 @@ struct commons {
     struct locks *locks;
     struct segments *segments;
     struct queues *queues;
+    struct asides *asides;
     struct timer lock_timer, queue_timer, look_timer;
     bool started;
 };
@@ -369,6 +371,7 @@ static void look_timer_rings(void *context)
 {
     struct commons *commons = context;
     queues_scan(commons->queues);
+    asides_look(commons->asides, commons->supervisor->data, commons->roster);
 }
 
 struct commons *commons_open(struct supervisor *supervisor)
@@ -382,6 +385,7 @@ struct commons *commons_open(struct supervisor *supervisor)
     journal_learn_boot(); /* for journal_unfinished */
     open_locks(commons);
     shared_tidy(supervisor->data, SHARED_SEGMENTS);
+    commons->asides = asides_new();
     commons->segments = segments_open(supervisor->data);
     commons->queues =
         queues_open(supervisor->data, post_expiry(supervisor->post), &queue_operations, commons);
@@ -401,6 +405,7 @@ void commons_close(struct commons *commons)
     timer_clear(commons->supervisor->loop, &commons->look_timer);
     queues_close(commons->queues);
     segments_close(commons->segments);
+    asides_free(commons->asides);
     locks_free(commons->locks);
     free(commons);
 }
@@ -432,6 +437,7 @@ void commons_scan(struct commons *commons)
     locks_scan(commons->locks);
     segments_scan(commons->segments);
     queues_scan(commons->queues);
+    asides_look(commons->asides, commons->supervisor->data, commons->roster);
     queues_each_folder(commons->queues, watch_one, commons); /* new ones, and those made anew */
 }
 
@@ -439,6 +445,11 @@ void commons_changed(struct commons *commons)
 {
     if (!commons->look_timer.place)
         timer_set(commons->supervisor->loop, &commons->look_timer, SETTLE_MS);
+}
+
+void commons_problems(struct commons *commons, const char *agent, struct buffer *out)
+{
+    asides_print(commons->asides, commons->roster, agent, out);
 }
 
 struct queues *commons_queues(struct commons *commons)

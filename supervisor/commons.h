@@ -22,6 +22,9 @@ void commons_changed(struct commons *commons); /* something has changed in a que
 /* The relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
 void commons_surroundings(void *agent, struct buffer *peers, struct buffer *segments);
 
+/* What lies set aside in shared/ and concerns the agent, a line each. */
+void commons_problems(struct commons *commons, const char *agent, struct buffer *out);
+
 struct queues *commons_queues(struct commons *commons);
 
 #endif

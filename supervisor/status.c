@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/sandbox.h"
+#include "supervisor/commons.h"
 #include "supervisor/control.h"
 #include "supervisor/post.h"
 #include "supervisor/supervisor.h"
@@ -62,12 +63,15 @@ static void add_watchdog(json_t *problems, const struct agent *agent)
 
 static json_t *problems_of(const struct agent *agent, const char *detail)
 {
+    OWNED_BUFFER struct buffer shared = {0};
     json_t *problems = json_array();
     add_lines(problems, agent->trouble);
     add_watchdog(problems, agent);
     if (agent->life.state == STATE_WAITING)
         add_lines(problems, detail);
     add_lines(problems, agent->problems);
+    commons_problems(agent->supervisor->commons, agent->name, &shared);
+    add_lines(problems, shared.data);
     return problems;
 }
 

@@ -149,6 +149,14 @@ def test_what_is_no_item_is_set_aside_and_stops_nothing(make_system, model):
     wait_until(lambda: len(list(queue.glob("*.unreadable-*"))) == 3, "three set aside")
     assert system.log().count("is no item") == 3
 
+    def problems():
+        return [line for line in system.agent_status("iris")["problems"] if "was set aside" in line]
+
+    wait_until(lambda: len(problems()) == 3, "three problems in status")
+    for path in queue.glob("*.unreadable-*"):
+        path.unlink()
+    wait_until(lambda: not problems(), "no problem left")
+
 
 def test_without_a_consumer_that_runs_items_wait_and_the_urgent_one_goes_first(make_system, model):
     system = make_system(
@@ -162,6 +170,30 @@ def test_without_a_consumer_that_runs_items_wait_and_the_urgent_one_goes_first(m
     wait_all_done(system, [first, urgent], ("orion",))
     urgent_at, first_at = ([text in r["task"] for r in model.requests()].index(True) for text in ("The urgent one", "The first"))
     assert urgent_at < first_at
+
+
+def test_a_stopped_consumers_items_go_to_another_one(make_system, model):
+    names = ("orion", "iris")
+    system = make_system(names, model=model, yaml=yaml(names, names), env={"LLM_BASE_URL__ORION": model.url("hold"), "STOP_GRACE": "1"})
+    system.start()
+    system.cli("stop", "iris")
+    ids = enqueue(system, 3)
+    model.wait_open(1)
+    system.cli("start", "iris")
+    system.cli("stop", "orion", seconds=30)
+    wait_all_done(system, ids, ("iris",))
+
+
+def test_a_reload_adds_a_queue_and_takes_a_consumer_out(make_system, model):
+    names = ("orion", "iris")
+    system = make_system(names, model=model, yaml=yaml(names, ("orion",)), env={"LLM_BASE_URL__ORION": model.url("hold")}).start()
+    ids = enqueue(system, 1)
+    model.wait_open(1)
+    (system.data / "agents.yaml").write_text(yaml(("iris",), ("iris",)) + "  - {name: more, consumers: [iris]}\n")
+    assert system.cli("reload").returncode == 0
+    ids.append(system.cli("enqueue", "more", "In the new queue").stdout.strip())
+    wait_all_done(system, ids, ("iris",))
+    assert (system.data / "shared/queues/more").is_dir()
 
 
 def test_an_item_that_nobody_takes_in_time_is_a_dead_letter(make_system, model):
