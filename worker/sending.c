@@ -87,7 +87,6 @@ static void add_result(struct worker *worker, const struct reply *reply, const s
     const struct envelope *work = &task->parcel.envelope;
     if (!task->by_post || work->kind == KIND_MESSAGE || strcmp(work->from, "operator") == 0)
         return;
-    OWNED_BUFFER struct buffer text = {0};
     struct envelope result = {.kind = KIND_RESULT,
                               .to = work->from,
                               .priority = work->priority,

@@ -58,8 +58,10 @@ static char *read_reasons(const json_t *reasons)
 
 static bool read_object(struct verdict *verdict, const json_t *object)
 {
-    if (!read_score(json_object_get(object, "audit_score"), &verdict->score))
+    int score;
+    if (!read_score(json_object_get(object, "audit_score"), &score))
         return false;
+    verdict->score = score;
     free(verdict->reasons);
     verdict->reasons = read_reasons(json_object_get(object, "reasons"));
     return true;

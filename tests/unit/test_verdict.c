@@ -80,6 +80,7 @@ static void test_a_model_may_talk_around_its_verdict(void **state)
         score_of("Here it is:\n```json\n{\"audit_score\": -1, \"reasons\": []}\n```\nBye.", true), -1);
     assert_int_equal(score_of("A {brace} and {\"audit_score\": 0}", true), 0);
     assert_int_equal(score_of("{\"audit_score\": 1} on second thought {\"audit_score\": -1}", true), -1);
+    assert_int_equal(score_of("{\"audit_score\": 1}, not {\"audit_score\": 12}", true), 1);
     assert_int_equal(score_of("I would say 1", true), NO_SCORE);
 }
 
