@@ -28,18 +28,24 @@ struct tracker {
     char *paths[FOLDER_COUNT]; /* owned */
 };
 
-void journey_add(struct journey *journey, int64_t time, const char *agent, const char *what,
-                 const char *commit, const char *subject)
+static struct step *new_step(struct journey *journey, int64_t time, const char *agent, const char *what,
+                             enum step_rank rank)
 {
     journey->steps = memory_grow(journey->steps, journey->count + 1, sizeof(*journey->steps));
     struct step *step = &journey->steps[journey->count++];
-    *step = (struct step){.time = time,
-                          .agent = memory_text(agent),
-                          .what = memory_text(what),
-                          .subject = memory_text(subject)};
-    if (commit != NULL) {
-        strncpy(step->commit, commit, sizeof(step->commit) - 1);
-    }
+    *step = (struct step){.time = time, .agent = memory_text(agent), .what = memory_text(what), .rank = rank};
+    return step;
+}
+
+void journey_add(struct journey *journey, int64_t time, const char *agent, const char *what,
+                 enum step_rank rank)
+{
+    (void)new_step(journey, time, agent, what, rank);
+}
+
+static bool is_later(const struct step *a, const struct step *b)
+{
+    return a->time != b->time ? a->time > b->time : a->rank > b->rank;
 }
 
 /* A copy of sort's array would not keep the order of equals. */
@@ -48,7 +54,7 @@ void journey_sort(struct journey *journey)
     for (size_t i = 1; i < journey->count; i++) {
         struct step step = journey->steps[i];
         size_t at = i;
-        for (; at > 0 && journey->steps[at - 1].time > step.time; at--) {
+        for (; at > 0 && is_later(&journey->steps[at - 1], &step); at--) {
             journey->steps[at] = journey->steps[at - 1];
         }
         journey->steps[at] = step;
@@ -148,7 +154,6 @@ static void visit(const struct tracker *tracker, const git_commit *commit)
     git_commit *parent = NULL;
     struct spot before;
     struct spot after;
-    char hex[GIT_OID_HEXSZ + 1];
     struct buffer what OWNED_BUFFER = {0};
     (void)(git_commit_parentcount(commit) > 0 && git_commit_parent(&parent, commit, 0) == 0);
     look_up(tracker, parent, &before);
@@ -157,9 +162,11 @@ static void visit(const struct tracker *tracker, const git_commit *commit)
     describe_change(tracker, &before, &after, &what);
     if (what.length > 0 || is_about(tracker, commit)) {
         const char *subject = git_commit_summary((git_commit *)commit);
-        journey_add(tracker->journey, git_commit_time(commit), tracker->agent,
-                    what.length > 0 ? what.data : "", git_oid_tostr(hex, sizeof(hex), git_commit_id(commit)),
-                    subject != NULL ? subject : "");
+        bool sent = what.length > 0 && strncmp(what.data, TREE_OUTBOX " (", strlen(TREE_OUTBOX " (")) == 0;
+        struct step *step = new_step(tracker->journey, git_commit_time(commit), tracker->agent,
+                                     what.length > 0 ? what.data : "", sent ? RANK_SENT : RANK_RECORDED);
+        step->subject = memory_text(subject != NULL ? subject : "");
+        git_oid_tostr(step->commit, sizeof(step->commit), git_commit_id(commit));
     }
 }
 

@@ -8,12 +8,16 @@
 
 #include "common/fault.h"
 
+/* In the order in which an envelope goes through them. */
+enum step_rank { RANK_CREATED, RANK_SENT, RANK_DELIVERED, RANK_READ, RANK_ENDED, RANK_RECORDED };
+
 struct step {
     int64_t time; /* epoch seconds */
     char *agent;  /* owned; in whose tree */
     char *what;   /* owned; "written to iac/outbox (pending)" */
     char commit[41];
-    char *subject; /* owned; NULL with commit "": a step that its file tells of */
+    char *subject;       /* owned; NULL with commit "": a step that its file tells of */
+    enum step_rank rank; /* what comes first of the steps of one second */
 };
 
 struct journey {
@@ -21,15 +25,15 @@ struct journey {
     size_t count;
 };
 
-/* what is printed; subject and commit may be NULL. */
+/* A step that no commit tells of. */
 void journey_add(struct journey *journey, int64_t time, const char *agent, const char *what,
-                 const char *commit, const char *subject);
+                 enum step_rank rank);
 /* Adds a step for each commit of the agent's that changed where ID.md lies in its iac/, or that says of itself that it
  * is about this id. After history_library_start. False and fault: the repository can't be read (to its beginning);
  * what was found is there. */
 bool journey_read(struct journey *journey, const char *agent, const char *path, const char *id,
                   struct fault *fault);
-void journey_sort(struct journey *journey); /* by time; what happened in one second as it was added */
+void journey_sort(struct journey *journey); /* by time and rank */
 void journey_free(struct journey *journey);
 
 #endif

@@ -54,16 +54,17 @@ static void add_times(struct view *view)
     const struct {
         int64_t time;
         const char *who, *what;
+        enum step_rank rank;
     } TIMES[] = {
-        {envelope->created, envelope->from, "created"},
-        {envelope->delivered, receiver, "delivered"},
-        {envelope->read, receiver, "read"},
+        {envelope->created, envelope->from, "created", RANK_CREATED},
+        {envelope->delivered, receiver, "delivered", RANK_DELIVERED},
+        {envelope->read, receiver, "read", RANK_READ},
         {envelope->finished, ended_unread && copy->place == PLACE_DEAD_LETTERS ? copy->owner : receiver,
-         what.data},
+         what.data, RANK_ENDED},
     };
     for (size_t i = 0; i < sizeof(TIMES) / sizeof(TIMES[0]); i++) {
         if (TIMES[i].time != 0) {
-            journey_add(&view->journey, TIMES[i].time, TIMES[i].who, TIMES[i].what, NULL, NULL);
+            journey_add(&view->journey, TIMES[i].time, TIMES[i].who, TIMES[i].what, TIMES[i].rank);
         }
     }
 }
