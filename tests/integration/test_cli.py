@@ -13,7 +13,7 @@ from harness import BIN, KEY, PATIENCE
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "run check doctor demo verify status task cancel send handoffs messages dead-letters show requeue purge locks "
+    "run check doctor demo verify status task cancel send enqueue handoffs messages dead-letters show requeue purge locks "
     "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback "
     "export import events exec"
 ).split()
@@ -23,6 +23,7 @@ CLIENTS = {
     "cancel": ["orion", "x"],
     "reload": [],
     "send": ["orion", "Hello"],
+    "enqueue": ["reviews", "Look at it"],
     "show": ["x"],
     "requeue": ["x"],
     "purge": ["x"],
@@ -177,7 +178,7 @@ def test_status_shows_people_a_table_and_programs_the_contract(make_system):
 
 @pytest.mark.parametrize("words", [["status", "nobody"], ["task", "nobody", "x"], ["log", "nobody"],
                                    ["skills", "nobody"], ["handoffs", "nobody"], ["messages", "nobody"], ["dead-letters", "nobody"],
-                                   ["show", "no-such-id"], ["send", "nobody", "x"],
+                                   ["show", "no-such-id"], ["send", "nobody", "x"], ["enqueue", "nothing", "x"],
                                    ["requeue", "no-such-id"], ["purge", "no-such-id"], ["stop", "nobody"], ["cancel", "orion", "no-such-task"]])
 def test_what_nobody_knows_ends_with_66(make_system, words):
     system = make_system(env={"LLM_BASE_URL": "offline"}).start()
