@@ -11,6 +11,7 @@
  * Where an item can be found at start, and what is made of it (item_recover):
  *   the file says    .ID.taken   with the consumer         then
  *   nobody           -           nowhere                   it waits
+ *   nobody           yes         nowhere                   behind (d): it waits; .ID.taken goes before it is given out
  *   nobody           -           somewhere                 (a) was lost or undone by a person; who has it has it
  *   a consumer       yes         anything                  between (c) and (d): go on with (d)
  *   a consumer       no          archive, finished         it has ended: the file goes
@@ -36,6 +37,7 @@
 #include "common/memory.h"
 #include "supervisor/post.h"
 #include "supervisor/queues_part.h"
+#include "supervisor/shared.h"
 
 enum { GIVEN_AT_ONCE = 64, ATTEMPTS_TRUSTED = 1000 };
 
@@ -152,6 +154,19 @@ static void lose(struct item *item, enum item_found found, const struct fault *f
     }
 }
 
+/* No .ID.taken of an earlier time is left: it would be believed when the item is taken back again. A crash behind (d)
+ * leaves one, and a worker that planted a folder in its copy's place one that can't be unlinked. */
+static bool clear_taken(const struct work_queue *queue, const char *id, struct fault *fault)
+{
+    OWNED char *taken = queue_taken_name(id);
+    OWNED_FD int folder = queue_open(queue, fault);
+    if (folder < 0)
+        return false;
+    if (unlinkat(folder, taken, 0) == 0 || errno == ENOENT)
+        return true;
+    return shared_set_aside(queue->queues->data, queue->folder, taken, NULL, fault);
+}
+
 static void give(struct item *item, const char *consumer)
 {
     struct work_queue *queue = item->queue;
@@ -168,7 +183,7 @@ static void give(struct item *item, const char *consumer)
     text_set(&envelope.consumer, consumer);
     text_set(&envelope.reason, NULL);
     envelope.delivered = clock_now();
-    bool written = queue_write(queue, &envelope, &fault);
+    bool written = clear_taken(queue, envelope.id, &fault) && queue_write(queue, &envelope, &fault);
     if (written)
         item_set_envelope(item, &envelope);
     if (!written) {
@@ -215,14 +230,6 @@ static bool bury(struct item *item, struct envelope *envelope, const char *statu
     return true;
 }
 
-static void unlink_taken(const struct work_queue *queue, const char *id)
-{
-    OWNED char *taken = queue_taken_name(id);
-    OWNED_FD int folder = queue_open(queue, NULL);
-    if (folder >= 0)
-        unlinkat(folder, taken, 0);
-}
-
 /* (d): the copy was taken out of its consumer's tree; attempts: what it told. */
 static void come_back(struct item *item, int64_t attempts)
 {
@@ -232,7 +239,7 @@ static void come_back(struct item *item, int64_t attempts)
     OWNED char *consumer = memory_text(item->envelope.consumer);
     enum item_found found = queue_read(queue, item->envelope.id, &envelope, &fault);
     if (found != ITEM_READ) {
-        unlink_taken(queue, item->envelope.id);
+        clear_taken(queue, item->envelope.id, NULL);
         lose(item, found, &fault);
         return;
     }
@@ -241,7 +248,7 @@ static void come_back(struct item *item, int64_t attempts)
     int64_t most = queue->definition ? queue->definition->max_attempts : INT64_MAX;
     if (envelope.attempts >= most) {
         if (bury(item, &envelope, "failed", "max_attempts")) /* which frees the item */
-            unlink_taken(queue, envelope.id);
+            clear_taken(queue, envelope.id, NULL);
         envelope_free(&envelope);
         return;
     }
@@ -251,7 +258,7 @@ static void come_back(struct item *item, int64_t attempts)
     text_set(&envelope.consumer, NULL);
     envelope.delivered = envelope.read = 0;
     if (queue_write(queue, &envelope, &fault)) {
-        unlink_taken(queue, item->envelope.id);
+        clear_taken(queue, item->envelope.id, NULL); /* or when it is given out again */
         item_set_envelope(item, &envelope);
         text_set(&item->envelope.consumer, consumer); /* of the former one: others come first */
         item_set_state(item, ITEM_WAITS);

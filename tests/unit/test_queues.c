@@ -504,6 +504,44 @@ static void test_an_item_in_doubt_that_had_not_ended_stays_with_the_successor(vo
     assert_string_equal(holder(world, "a"), other_than(first));
 }
 
+/* A supervisor that was killed right behind the last step of taking back leaves the copy that it took. */
+static void test_a_copy_taken_at_an_earlier_death_is_not_believed_at_the_next(void **state)
+{
+    struct world *world = *state;
+    struct envelope old = item("a");
+    world->window[1] = 0;
+    add(world, "a");
+    begin(world, "orion", "a");
+    die(world, "orion");
+    old.attempts = 1;
+    assert_true(write_at(world, "shared/queues/reviews/.a.taken", &old));
+    restart(world);
+    assert_string_equal(holder(world, "a"), "orion");
+    world->window[1] = 4;
+    die(world, "orion");
+    turn(world);
+    assert_string_equal(holder(world, "a"), "iris");
+}
+
+static void test_a_folder_planted_in_a_copys_place_is_taken_away_once(void **state)
+{
+    struct world *world = *state;
+    add(world, "a");
+    const char *first = holder(world, "a"), *second = other_than(first);
+    OWNED char *path = path_of(first, POST_HANDOFFS, "a"), *inner = memory_print("%s/file", path);
+    assert_int_equal(unlinkat(world->data, path, 0), 0);
+    assert_int_equal(mkdirat(world->data, path, 0755), 0);
+    assert_true(files_write(world->data, inner, "x", 1, false, NULL));
+    die(world, first);
+    turn(world);
+    assert_string_equal(holder(world, "a"), second);
+    OWNED char *text = queue_text(world, "a");
+    assert_non_null(strstr(text, "\nattempts: 1\n"));
+    die(world, second);
+    ready(world, first);
+    assert_string_equal(holder(world, "a"), first);
+}
+
 static void test_a_finished_one_whose_end_was_not_told_is_not_done_again(void **state)
 {
     struct world *world = *state;
@@ -901,6 +939,8 @@ int main(void)
         TEST(test_after_max_attempts_it_is_a_dead_letter_and_the_sender_is_told),
         TEST(test_while_the_journal_is_not_done_nothing_is_taken_back),
         TEST(test_an_item_in_doubt_that_had_not_ended_stays_with_the_successor),
+        TEST(test_a_copy_taken_at_an_earlier_death_is_not_believed_at_the_next),
+        TEST(test_a_folder_planted_in_a_copys_place_is_taken_away_once),
         TEST(test_a_finished_one_whose_end_was_not_told_is_not_done_again),
         TEST(test_a_consumer_that_sent_it_itself_has_a_copy_that_ends_nothing),
         TEST(test_an_id_is_taken_once_also_when_its_end_lies_behind_it),
