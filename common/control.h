@@ -34,6 +34,13 @@
  *       scheduled        task: its schedule has put it into its queue
  *       negative_streak  count: so many -1 in a row, as often as the watchdog allows or more
  *       rolled_back      said: "COMMIT NAME(rollback): to COMMIT"
+ *       envelope_accepted, envelope_delivered   id, kind, from, to, reason
+ *       envelope_deferred, envelope_refused   id, kind, from, to, reason
+ *       envelope_read, envelope_finished   id, kind, from, to, reason
+ *       envelope_expired, envelope_failed   id, kind, from, to, reason
+ *       envelope_bounced, envelope_set_aside   id, kind, from, to, reason
+ *       envelope_removed, envelope_given_back   id, kind, from, to, reason
+ *       envelope_requeued, envelope_purged   id, kind, from, to, reason
  *       lock_granted, lock_released   lock, task, token
  *       lock_expired     the same: its lease was over
  *       gateway_started  pid
