@@ -256,6 +256,16 @@ def test_the_definition_comes_as_it_held_there(make_system, model, elsewhere):
         assert line in text, text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_imports_belongs_to_the_owner_of_the_other_agents(bundle, elsewhere):
+    (elsewhere.data / "agents").mkdir()
+    for path in (elsewhere.data / "agents", elsewhere.data / "agents.yaml"):
+        os.chown(path, 65534, 65534)
+    elsewhere.cli("import", bundle)
+    everything = [elsewhere.data / "agents.yaml", elsewhere.tree(), *elsewhere.tree().rglob("*")]
+    assert {path.stat().st_uid for path in everything} == {65534}
+
+
 # ---- what is refused, and changes nothing ----
 
 
