@@ -198,15 +198,16 @@ static int check_history(struct export *export, struct fault *fault)
     OWNED git_oid *tips = memory_new(export->bundle.count, sizeof *tips);
     for (size_t i = 0; i < export->bundle.count; i++)
         (void)git_oid_fromstr(&tips[i], export->bundle.refs[i].id);
+    (void)reach_check_from(export->repository, tips, export->bundle.count, true, export->agent, &foreign);
+    if (foreign.length == 0)
+        return EX_OK;
     (void)reach_check_from(export->repository, tips, export->bundle.count, false, export->agent, &findings);
     if (findings.length > 0) {
         fault_set(fault, "its repository is damaged (`agentos verify` says more):\n%s", findings.data);
         return EX_DATAERR;
     }
-    (void)reach_check_from(export->repository, tips, export->bundle.count, true, export->agent, &foreign);
-    if (foreign.length > 0)
-        buffer_print(&export->notes, "`agentos import` will refuse this file, `git clone` takes it:\n%s",
-                     foreign.data);
+    buffer_print(&export->notes, "`agentos import` will refuse this file, `git clone` takes it:\n%s",
+                 foreign.data);
     return EX_OK;
 }
 

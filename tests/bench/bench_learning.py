@@ -10,7 +10,9 @@ library of 20 has room for what is needed and no more. Of the tasks, BAD in a hu
 agent scores them 0; one that inflates calls each a +1 and learns a trick of its own from it. The audit is the built-in
 one. The model takes PERIOD seconds for a task, and the half-life is HALFLIFE of these: time itself is scaled down.
 
-A task counts when its topic was taught before; its skill is carried when its text stands in the prompt.
+A task counts when its topic was taught before; its skill is carried when its text stands in the prompt. What a cycle
+costs is the worker's CPU time, in the first and in the last tenth of the tasks: eight agents share the machine, so the
+time that goes by says little.
 """
 
 import asyncio
@@ -19,7 +21,6 @@ import json
 import pathlib
 import random
 import re
-import statistics
 import subprocess
 import sys
 import threading
@@ -59,7 +60,7 @@ class Agent:
         self.decay, self.audit, self.inflated = decay, audit, inflated
         self.name = f"{'decay' if decay else 'still'}-{'audit' if audit else 'trust'}-{'inflated' if inflated else 'honest'}"
         self.asked, self.taught, self.counted, self.carried = 0, set(), 0, 0
-        self.costs, self.answered = [], None
+        self.pid, self.marks = 0, []
 
     def yaml(self):
         halflife = HALFLIFE * PERIOD / 86400 if self.decay else 1e9
@@ -67,6 +68,17 @@ class Agent:
             f"  - name: {self.name}\n    persona: Persona of {self.name}. Careful.\n    decay_halflife_days: {halflife:.9f}\n"
             f"    reward_audit: {{enabled: {str(self.audit).lower()}, method: rule_based}}\n"
         )
+
+    def look(self):
+        """Note what the worker has used so far, at the ends of the first and of the last tenth."""
+        due = (TASKS // 20, TASKS // 20 + TASKS // 10, TASKS - TASKS // 10, TASKS)
+        if len(self.marks) < len(due) and self.asked >= due[len(self.marks)]:
+            self.marks.append((self.asked, harness.cpu_ns(self.pid) / 1e6))
+
+    def cost(self, mark):
+        """CPU milliseconds a task between this mark and the next."""
+        (asked, used), (later, more) = self.marks[mark : mark + 2]
+        return (more - used) / max(1, later - asked)
 
     def meet(self, topic, bad, prompt):
         """A task of this topic was asked; does its prompt carry the topic's skill?"""
@@ -118,18 +130,14 @@ class Server:
             writer.close()
 
     async def answer(self, request):
-        now = time.monotonic()
         prompt, task = (next(m["content"] for m in request["messages"] if m["role"] in roles) for roles in (("system", "developer"), ("user",)))
         agent = self.agents[re.search(r"Persona of ([a-z-]+)", prompt)[1]]
         number = int(re.search(r"case (\d+)", task)[1])
         topic, bad = self.tasks[number]
-        if agent.answered:
-            agent.costs.append((now - agent.answered) * 1e3)
         agent.meet(topic, bad, prompt)
         agent.asked += 1
         await asyncio.sleep(PERIOD)
         content = agent.reply(number, topic, bad)
-        agent.answered = time.monotonic()
         choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
         usage = {"prompt_tokens": len(prompt) // 4, "completion_tokens": len(content) // 4, "total_tokens": (len(prompt) + len(content)) // 4}
         return json.dumps({"id": "x", "object": "chat.completion", "model": "scheme", "choices": [choice], "usage": usage}).encode()
@@ -147,8 +155,11 @@ def feed(system, agent, tasks, given):
 
 def run(system, agents, tasks):
     given = {agent.name: 0 for agent in agents}
-    while any(agent.asked < TASKS for agent in agents):
+    for agent in agents:
+        agent.pid = system.worker(agent.name)
+    while any(len(agent.marks) < 4 for agent in agents):
         for agent in agents:
+            agent.look()
             given[agent.name] = feed(system, agent, tasks, given[agent.name])
         time.sleep(0.1)
     for agent in agents:
@@ -164,14 +175,12 @@ def entries(system, agent, kind):
 def show(system, agent):
     git = system.tree(agent.name) / ".git"
     size = int(subprocess.run(["du", "-sk", git], capture_output=True, text=True).stdout.split()[0]) / 1024
-    part = max(1, len(agent.costs) // 10)
-    first, last = statistics.median(agent.costs[:part]), statistics.median(agent.costs[-part:])
     tricks = sum("trick-" in line for line in entries(system, agent, "skills"))
     counts = "/".join(str(len(entries(system, agent, kind))) for kind in CAPS)
     words = {True: "on", False: "off"}
     print(
         f"{words[agent.decay]:<6} {words[agent.audit]:<6} {words[agent.inflated]:<9} {100 * agent.carried / max(1, agent.counted):>7.1f} % "
-        f"{tricks:>7} {first:>9.2f} {last:>9.2f} {size:>8.1f}   {counts}",
+        f"{tricks:>7} {agent.cost(0):>9.2f} {agent.cost(2):>9.2f} {size:>8.1f}   {counts}",
         flush=True,
     )
     for kind, (_, _, most) in CAPS.items():

@@ -33,7 +33,7 @@ def rollback(system, commit, **more):
 
 def test_what_was_learned_since_goes_back_and_the_record_stays(system):
     learn(system, "one")
-    then, before = head(system), None
+    then = head(system)
     learn(system, "two", "three")
     before = head(system)
     said = rollback(system, then[:7]).stdout
@@ -53,6 +53,7 @@ def test_what_was_learned_since_goes_back_and_the_record_stays(system):
     assert "reflection gone: two" in said and "work-one" not in said
     assert said.split("\n", 1)[1].strip() == system.git("log", "-1", "--format=%b").strip()
     assert "work-two" not in system.read(".agent")
+    assert [path.name for path in (system.tree() / "skills").iterdir()] == ["work-one-with-care"]
     assert [skill for skill in system.cli("skills", "orion").stdout.split() if skill.startswith("work-")] == [
         "work-one-with-care"
     ]
