@@ -40,6 +40,15 @@ static void drop(struct worker *worker, struct lock_wait *lock)
     *lock = worker->locks[--worker->lock_count];
 }
 
+/* By another task of ours: one at a time does, since we work at one at a time. */
+static bool is_asked_for(const struct worker *worker, const char *name)
+{
+    for (size_t i = 0; i < worker->lock_count; i++)
+        if (strcmp(worker->locks[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 enum lease_state leases_state(struct worker *worker, const struct block *block)
 {
     if (!block->lock)
@@ -50,7 +59,7 @@ enum lease_state leases_state(struct worker *worker, const struct block *block)
         lock = NULL;
     }
     if (!lock)
-        return LEASE_UNASKED;
+        return is_asked_for(worker, block->lock) ? LEASE_WAITS : LEASE_UNASKED;
     if (lock->hash != block->hash)
         return LEASE_WAITS; /* another block of that id has asked */
     if (lock->token)

@@ -191,3 +191,11 @@ void post_record(struct worker *worker, int64_t now_ms)
     worker->figures_at_ms = worker->figures_at_ms ? worker->figures_at_ms : now_ms;
     change_list_free(&changes);
 }
+
+void post_end(struct worker *worker)
+{
+    if (worker->lost || mail_verdicts(worker->mail) == 0)
+        return;
+    worker->post_at_ms = clock_monotonic_ms();
+    post_record(worker, worker->post_at_ms);
+}

@@ -163,8 +163,9 @@ bool post_has_work(const struct worker *worker);
 bool post_is_there(const struct worker *worker);
 void post_put_back(struct worker *worker); /* what is in hand, orderly */
 void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at);
-void post_record(struct worker *worker,
-                 int64_t now_ms); /* verdicts that no cycle's commit took along in time */
+/* Verdicts that no cycle's commit took along in time. */
+void post_record(struct worker *worker, int64_t now_ms);
+void post_end(struct worker *worker); /* before this process ends: the same, at once */
 
 /* sending.c: what leaves with a cycle's commit. */
 struct sending {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import send_signal, wait_until
+from harness import send_signal, task_block, wait_until
 from post_office import drop, envelope, handing, in_folder, moment, prompts_of, reply, wait_letter
 
 
@@ -282,3 +282,27 @@ def test_git_tracks_only_the_youngest_envelopes_and_all_stay_on_disk(system, mod
     assert len(tracked) <= 130
     assert len(in_folder(system, "orion", "archive")) == 150
     system.assert_sound()
+
+
+def test_many_tasks_of_one_agent_under_one_lock_wait_for_it_once(make_system, model):
+    system = make_system(("orion", "iris"), model=model, scenario="hold").start()
+    system.add("holder", "Hold the press", name="iris", lock="press")
+    model.wait_open(1)
+    system.append("".join(task_block(f"t{i}", f"Task {i}", lock="press") for i in range(300)))
+    system.add("free", "Without a lock")
+    model.wait_open(2)
+    assert {request["task"] for request in model.requests()} == {"Hold the press", "Without a lock"}
+    model.become("plain")
+    model.release()
+    system.wait_done("holder", name="iris")
+    system.wait_queue_empty(seconds=120)
+    assert len(system.done()) == 301 and set(system.done().values()) == {1}
+
+
+def test_a_lock_whose_name_can_not_be_is_said_and_nothing_runs_without_it(system, model):
+    system.add("odd", "Under an odd lock", lock="x" * 100)
+    letter = wait_letter(system, "orion", "dead-letter", lambda e: e["id"] == "odd", "the letter")
+    assert letter["reason"] == "no lock can have this name"
+    system.add("after", "Go on")
+    system.wait_done("after")
+    assert [request["task"] for request in model.requests()] == ["Go on"]
