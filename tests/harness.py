@@ -156,6 +156,8 @@ def program_of(pid):
     """The program's file name, or '' when it is gone."""
     try:
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
+    except PermissionError:  # without CAP_SYS_PTRACE; its name is shown to everybody
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
 

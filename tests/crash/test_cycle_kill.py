@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import needs
 from harness import alive, send_signal, wait_until
 
 STEP = int(os.environ.get("AGENTOS_KILL_STEP", "7"))
@@ -27,6 +28,7 @@ def traced(pid):
 
 def kill_at(pid, call):
     """strace that will kill the process at its `call`th system call from now on."""
+    needs.attach_or_skip()
     tracer = subprocess.Popen(
         ["strace", "-qq", "-p", str(pid), "-o", "/dev/null", "-e", "trace=all", "-e", f"inject=all:signal=KILL:when={call}"],
         stderr=subprocess.DEVNULL,

@@ -12,6 +12,8 @@ import subprocess
 
 import pytest
 
+import needs
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DRIVER = os.environ.get("HISTORY_DRIVER") or os.path.join(TOP, "build/dev/bin/history_driver")
 ENVIRONMENT = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent", "LOG_LEVEL": "error"}
@@ -104,7 +106,7 @@ HARMLESS = {"execve", "brk", "mmap", "munmap", "mprotect", "read", "pread64", "c
             "readlink", "getdents64", "access", "getcwd", "getpid", "gettid", "fcntl", "prctl", "statfs"}
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@needs.tracing
 @pytest.mark.parametrize("before", [0, 3])
 def test_a_commit_killed_before_any_system_call_is_whole_or_not_there(tmp_path, before):
     def prepared(name):
@@ -134,7 +136,7 @@ def test_a_commit_killed_before_any_system_call_is_whole_or_not_there(tmp_path, 
     assert set(outcomes) == {before, before + 1}, "both outcomes must have been met"
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@needs.tracing
 def test_housekeeping_killed_before_any_system_call_loses_nothing(tmp_path):
     commits_made = 20
     full = str(tmp_path / "full")
@@ -282,7 +284,7 @@ def read(path):
         return file.read()
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@needs.tracing
 @pytest.mark.parametrize("save", [save_in_place, save_by_rename, save_later])
 def test_a_save_in_the_middle_of_a_commit_is_not_lost(tmp_path, save):
     tree = str(tmp_path)
@@ -298,7 +300,7 @@ def test_a_save_in_the_middle_of_a_commit_is_not_lost(tmp_path, save):
     assert git(tree, "status", "--porcelain").stdout == " M rewards.md\n"
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@needs.tracing
 @pytest.mark.parametrize("save", [save_in_place, save_by_rename])
 def test_a_save_and_a_kill_in_the_same_commit_lose_neither(tmp_path, save):
     renames = system_calls_of_commit(tmp_path)

@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
+import needs
 from harness import BIN
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+pytestmark = needs.tracing
 
 # Those before which a kill leaves what the call before them left.
 HARMLESS = {"execve", "brk", "mmap", "munmap", "mprotect", "read", "pread64", "close", "fstat", "newfstatat", "lseek",

@@ -1,14 +1,12 @@
 """A rollback whose worker is killed at any of its system calls is done wholly or not at all."""
 
-import shutil
 import signal
 import subprocess
 
-import pytest
-
+import needs
 from harness import BIN, PATIENCE, alive, send_signal, wait_until
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+pytestmark = needs.attaching
 
 FIRST, STEP = 1, 3
 LEARNED = ("skills.md", "goals.md", "reflections.md")

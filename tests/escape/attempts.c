@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -224,13 +225,25 @@ static bool is_granted(const struct stage *stage, const struct attempt *attempt)
     return false;
 }
 
+/* The capabilities of a bare machine's root; a container's root mostly lacks this one. */
+static bool has_administration(void)
+{
+    unsigned long long effective = 0;
+    char line[256];
+    FILE *status = fopen("/proc/self/status", "re");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "CapEff: %llx", &effective) == 1)
+            break;
+    if (status)
+        (void)fclose(status);
+    return effective >> CAP_SYS_ADMIN & 1;
+}
+
 /* Inside nothing may work. Outside it may be refused only where the surroundings can be the reason. */
 static void judge(const struct stage *stage, const struct attempt *attempt, struct score *score)
 {
     enum outcome outside = try(stage, attempt, false), inside = try(stage, attempt, true);
-    bool root = geteuid() == 0;
-    bool excused =
-        (attempt->flags & RARE) || ((attempt->flags & PRIVILEGED) && (!root || getenv("ESCAPE_CONTAINER")));
+    bool excused = (attempt->flags & RARE) || ((attempt->flags & PRIVILEGED) && !has_administration());
     bool shown = outside == WORKED, held = inside == REFUSED || inside == KILLED;
     score->shown += shown;
     score->refused += held && shown;

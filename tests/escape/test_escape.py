@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 
+import needs
 import pytest
 from harness import BIN, KEY, PATIENCE, wait_until
 
@@ -181,6 +182,7 @@ def test_the_zygote_has_no_capability_to_hand_on(agents):
 
 
 @needs_landlock
+@needs.prying
 def test_a_worker_inherits_no_descriptor(agents):
     folder = str(agents.tree("orion"))
     worker = agents.worker("orion")
@@ -219,6 +221,7 @@ def test_an_agent_that_takes_more_memory_than_its_limit_harms_no_other(make_syst
 @needs_landlock
 @without_shadow
 @pytest.mark.skipif(os.geteuid() != 0 or os.uname().machine != "x86_64", reason="needs root, and x86-64's registers")
+@needs.attaching
 def test_who_takes_over_a_living_worker_gets_nowhere_and_the_worker_lives_on(agents):
     foreign = agents.tree("iris") / "persona.md"
     text, mode = foreign.read_text(), foreign.stat().st_mode
@@ -246,7 +249,7 @@ def test_names_are_still_resolved_inside_the_gateways_sandbox(make_system, model
 
 
 @needs_landlock
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have an /etc of its own")
+@needs.mounting
 def test_a_resolver_file_that_is_replaced_is_read_by_the_gateway(make_system, model):
     """As network managers do it: a new file renamed over the old one, which no rule of the sandbox knows."""
     system = make_system(model=model, env={"LLM_BASE_URL": model.url().replace("127.0.0.1", "model.test")})

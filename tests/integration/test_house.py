@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import harness
+import needs
 from harness import alive, descendants, program_of, wait_until
 
 
@@ -117,6 +118,7 @@ def test_a_status_asked_for_while_nobody_runs_says_so(make_system):
     assert result.stderr.strip()
 
 
+@needs.prying
 def test_only_the_gateway_has_connections(system):
     """Only the gateway has a socket of an internet family, and only once it has asked."""
     system.add("once", "Ask once")

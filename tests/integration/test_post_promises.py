@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+import needs
 import pytest
 from harness import PATIENCE, alive, agents_yaml, send_signal, wait_until
 from post_office import (
@@ -77,6 +78,7 @@ def system_calls(pid, path, act):
     return path.read_text(errors="replace").splitlines()
 
 
+@needs.attaching
 def test_promise_1_an_envelope_is_durable_on_disk_before_anyone_is_told_that_it_was_accepted(team):
     said = []
     lines = system_calls(team.process.pid, team.folder / "trace",

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 import harness
+import needs
 
 
 def places_with(secret, system):
@@ -22,7 +23,13 @@ def places_with(secret, system):
             found.append(f"objects of {name}")
     for pid in [system.process.pid, *system.family()]:
         for picture in ("environ", "cmdline", "comm"):
-            if needle in pathlib.Path(f"/proc/{pid}/{picture}").read_bytes():
+            try:
+                content = pathlib.Path(f"/proc/{pid}/{picture}").read_bytes()
+            except PermissionError:  # then nobody reads a key there
+                if needs.pries():
+                    raise
+                continue
+            if needle in content:
                 found.append(f"/proc/{pid}/{picture} ({harness.program_of(pid)})")
     return found
 
@@ -65,6 +72,7 @@ def test_a_key_and_a_key_file_at_once_are_an_error(make_system, model):
     assert harness.KEY not in system.log()
 
 
+@needs.prying
 def test_the_worker_holds_neither_the_key_nor_a_network_connection(system):
     worker = system.worker()
     memory = pathlib.Path(f"/proc/{worker}/environ").read_bytes()

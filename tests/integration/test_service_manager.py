@@ -39,7 +39,8 @@ def test_ready_reloading_and_stopping_are_told_and_the_watchdog_is_fed(manager):
     system.cli("reload")
     reloading = next(text for text in system.heard() if text.startswith("RELOADING=1"))
     assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
-    assert system.heard().index(reloading) < len(system.heard()) - 1 - system.heard()[::-1].index(ready)
+    heard = system.heard()
+    assert ready in heard[heard.index(reloading) :]
     (system.data / "agents.yaml").write_text("nonsense")
     assert system.cli("reload", check=False).returncode == 78
     wait_until(lambda: any("READY=1" in text and "refused" in text for text in system.heard()), "READY=1 after a refusal")

@@ -1,0 +1,56 @@
+"""What some tests need of the machine, found out once: marks that skip them, with the reason, where it is missing.
+
+Each is tried on a process of the tests' own, never on AgentOS, so a test is skipped only where it could not pass; where
+the machine allows it, what goes wrong is a failure. An ordinary container lacks CAP_SYS_PTRACE: there nobody looks into
+a process that isn't dumpable, which ours are not.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+HIDDEN = "import ctypes, sys; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print('hidden', flush=True); sys.stdin.read()"
+
+
+@functools.cache
+def traces():
+    """strace works on a program that it starts."""
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "true"]
+    return bool(shutil.which("strace")) and subprocess.run(command, capture_output=True).returncode == 0
+
+
+@functools.cache
+def pries():
+    """The descriptors of a process that isn't dumpable can be read, and strace attaches to it."""
+    hidden = subprocess.Popen([sys.executable, "-c", HIDDEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        hidden.stdout.readline()
+        os.readlink(f"/proc/{hidden.pid}/fd/0")
+        return True
+    except PermissionError:
+        return False
+    finally:
+        hidden.communicate()
+
+
+@functools.cache
+def mounts():
+    """A mount namespace of one's own can be made."""
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+mounting = pytest.mark.skipif(not mounts(), reason="needs root with CAP_SYS_ADMIN, to have an /etc of its own")
+tracing = pytest.mark.skipif(not traces(), reason="strace can't trace here, or is not installed")
+prying = pytest.mark.skipif(not pries(), reason="CAP_SYS_PTRACE is missing: nobody looks into other processes here")
+CANNOT_ATTACH = "strace is not installed, or can't attach here (CAP_SYS_PTRACE is missing)"
+attaching = pytest.mark.skipif(not (traces() and pries()), reason=CANNOT_ATTACH)
+
+
+def attach_or_skip():
+    """For helpers that attach strace, wherever they are called from."""
+    if not (traces() and pries()):
+        pytest.skip(CANNOT_ATTACH)
