@@ -201,8 +201,12 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
     OWNED_FD int fd = files_open(parent, temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (fd < 0)
         return fault_errno(fault, "cannot write %s", path);
-    if (!files_write_all(fd, bytes, length) || (durable && fsync(fd) != 0) ||
-        renameat(parent, temporary, parent, name) != 0 || (durable && fsync(parent) != 0)) {
+    bool written = files_write_all(fd, bytes, length) && (!durable || fsync(fd) == 0);
+    int why = errno;
+    close(fd); /* before it has its name: who watches the folder hears of one change, not of two */
+    fd = -1;
+    errno = why;
+    if (!written || renameat(parent, temporary, parent, name) != 0 || (durable && fsync(parent) != 0)) {
         fault_errno(fault, "cannot write %s, the old one stays", path);
         unlinkat(parent, temporary, 0);
         return false;

@@ -243,8 +243,10 @@ static int read_copy(void *context, const char *agent, unsigned place, const cha
         return 1;
     case MAILBOX_GONE:
         return 0;
+    case MAILBOX_NONE:
+        return QUEUE_READ_NONE;
     default:
-        return -1;
+        return QUEUE_READ_LATER;
     }
 }
 

@@ -276,8 +276,13 @@ enum queue_verdict queues_add(struct queues *queues, const struct envelope *item
     struct work_queue *queue = queue_of(queues, item->to, why);
     if (!queue)
         return QUEUE_REFUSED;
-    if (queue_find(queue, item->id) || (!again && item_whose(queue, item)))
+    bool may_be = false;
+    if (queue_find(queue, item->id) || (!again && item_whose(queue, item, &may_be) && !may_be))
         return QUEUE_TAKEN;
+    if (may_be) {
+        fault_set(why, "the consumers' folders can't be read now");
+        return QUEUE_LATER;
+    }
     return put_in(queue, item, why);
 }
 
@@ -365,9 +370,9 @@ void queues_item_ended(struct queues *queues, const char *agent, const char *id,
             strcmp(item->envelope.consumer, agent) != 0)
             continue;
         /* Its folders say how it has ended, or who has it now; the one who tells may have been overtaken. */
-        bool removed = strcmp(status, "removed") == 0;
+        bool may_be, removed = strcmp(status, "removed") == 0;
         const char *other =
-            removed && item->queue->definition ? item_whose(item->queue, &item->envelope) : NULL;
+            removed && item->queue->definition ? item_whose(item->queue, &item->envelope, &may_be) : NULL;
         if (other) {
             text_set(&item->envelope.consumer, other);
             doubt(item);

@@ -29,6 +29,8 @@ enum queue_worker {
     QUEUE_WORKER_READY
 };
 
+enum { QUEUE_READ_LATER = -2, QUEUE_READ_NONE = -1 };
+
 /* The first seven as post.h promises of post_… of the same name. */
 struct queues_operations {
     int64_t (*room)(void *context, const char *agent); /* 0 too while it would not take work up */
@@ -42,7 +44,7 @@ struct queues_operations {
     void (*tell)(void *context, const char *agent, const char *event, const struct envelope *envelope,
                  const char *reason);
     /* ID.md of the agent's folder `place` (one bit of enum post_place): 1 (the copy is the caller's to free), 0 it isn't
-     * there, -1 it can't be read, or is no envelope. */
+     * there, QUEUE_READ_LATER it can't be read now, QUEUE_READ_NONE it is no envelope. */
     int (*read)(void *context, const char *agent, unsigned place, const char *id, struct envelope *copy);
     enum queue_worker (*worker)(void *context, const char *agent);
     /* Its last worker may have committed more than its folders show (journal.h: journal_unfinished is not 0). */

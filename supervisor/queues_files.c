@@ -196,7 +196,8 @@ static void take_envelope(const struct dropped *dropped, struct envelope *envelo
     struct fault fault;
     make_item(queue, dropped->base, envelope);
     bool is_out = envelope->consumer && strcmp(envelope->status, "delivered") == 0;
-    const char *whose = item_whose(queue, envelope);
+    bool may_be;
+    const char *whose = item_whose(queue, envelope, &may_be);
     if (whose && !dropped->at_start) {
         OWNED char *why = memory_print("its id was given out before, to %s", whose);
         refuse(queue, dropped->file, why);

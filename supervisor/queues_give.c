@@ -43,45 +43,52 @@ enum { GIVEN_AT_ONCE = 64, ATTEMPTS_TRUSTED = 1000 };
 
 /* --- where it lies --- */
 
-/* The copy in the folder, if it belongs to this life of the item. */
-static bool read_end(const struct work_queue *queue, const struct envelope *item, const char *agent,
-                     unsigned place, struct envelope *copy)
+static const char unsure[] = "unsure"; /* its folders can't be read now */
+
+/* How it ended, by the copy in the folder; NULL: not there, or not in this life of the item. A copy that is no envelope
+ * any more is an end all the same: people's hands have been there, and nothing is done twice for that; but not when it
+ * may be the sender's own. */
+static const char *end_in(const struct work_queue *queue, const struct envelope *item, const char *agent,
+                          unsigned place)
 {
     const struct queues *queues = queue->queues;
-    if (queues->operations->read(queues->context, agent, place, item->id, copy) != 1)
-        return false;
-    if (copy->kind == KIND_ITEM && copy->created == item->created)
-        return true;
-    envelope_free(copy);
-    return false;
-}
-
-/* How it has ended with the agent: "finished", "failed", "expired"; NULL: it hasn't. A dead letter that doesn't say yet
- * is one that the post office is making of what has expired. */
-static const char *end_of(const struct work_queue *queue, const struct envelope *item, const char *agent,
-                          unsigned lies)
-{
     struct envelope copy;
+    int found = queues->operations->read(queues->context, agent, place, item->id, &copy);
     const char *end = NULL;
-    if (lies & POST_ARCHIVE && read_end(queue, item, agent, POST_ARCHIVE, &copy)) {
-        end = strcmp(copy.status, "finished") == 0 ? "finished" : NULL;
-        envelope_free(&copy);
+    if (found < 0)
+        return found == QUEUE_READ_LATER ? unsure : strcmp(agent, item->from) == 0 ? NULL : "finished";
+    if (found == 0)
+        return NULL;
+    if (copy.kind == KIND_ITEM && copy.created == item->created) {
+        bool finished = strcmp(copy.status, "finished") == 0, failed = strcmp(copy.status, "failed") == 0;
+        if (place == POST_ARCHIVE)
+            end = finished ? "finished" : NULL;
+        else /* one that doesn't say yet is a dead letter that the post office is making of what has expired */
+            end = failed ? "failed" : "expired";
     }
-    if (!end && lies & POST_DEAD_LETTER && read_end(queue, item, agent, POST_DEAD_LETTER, &copy)) {
-        end = strcmp(copy.status, "failed") == 0 ? "failed" : "expired";
-        envelope_free(&copy);
-    }
+    envelope_free(&copy);
     return end;
 }
 
-const char *item_whose(const struct work_queue *queue, const struct envelope *envelope)
+/* How it has ended with the agent: "finished", "failed", "expired", unsure; NULL: it hasn't. */
+static const char *end_of(const struct work_queue *queue, const struct envelope *item, const char *agent,
+                          unsigned lies)
+{
+    const char *end = lies & POST_ARCHIVE ? end_in(queue, item, agent, POST_ARCHIVE) : NULL;
+    return end || !(lies & POST_DEAD_LETTER) ? end : end_in(queue, item, agent, POST_DEAD_LETTER);
+}
+
+const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be)
 {
     const struct queues *queues = queue->queues;
     const struct text_list *consumers = &queue->definition->consumers;
+    *may_be = false;
     for (size_t i = 0; i < consumers->count; i++) {
         const char *agent = consumers->items[i];
         unsigned lies = queues->operations->lies(queues->context, agent, envelope->id);
-        if (lies & POST_HANDOFFS || end_of(queue, envelope, agent, lies))
+        const char *end = end_of(queue, envelope, agent, lies);
+        *may_be = end == unsure;
+        if (lies & POST_HANDOFFS || end)
             return agent;
     }
     return NULL;
@@ -289,10 +296,11 @@ static bool read_taken(const struct item *item, int64_t *attempts)
     size_t length;
     OWNED char *name = queue_taken_name(item->envelope.id), *text = NULL;
     OWNED_FD int folder = queue_open(item->queue, &fault);
-    int found = folder >= 0 ? files_read(folder, name, ENVELOPE_MAX, &text, &length, NULL, &fault) : 0;
-    if (found == 0)
+    struct stat status;
+    if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
     *attempts = item->envelope.attempts + 1;
+    int found = files_read(folder, name, ENVELOPE_MAX, &text, &length, NULL, &fault);
     if (found > 0 && envelope_parse(&copy, text, length, name, &fault)) {
         *attempts = attempts_of(item, &copy);
         envelope_free(&copy);
@@ -332,6 +340,7 @@ void item_find_out(struct item *item)
     const struct queues_operations *operations = queues->operations;
     const char *agent = item->envelope.consumer;
     enum queue_worker worker = operations->worker(queues->context, agent);
+    struct fault fault;
     int64_t attempts;
     if (read_taken(item, &attempts)) {
         come_back(item, attempts);
@@ -342,14 +351,18 @@ void item_find_out(struct item *item)
         return; /* its recovery may bring the end; READY asks again */
     unsigned lies = operations->lies(queues->context, agent, item->envelope.id);
     const char *end = end_of(item->queue, &item->envelope, agent, lies);
-    if (end)
+    if (end == unsure) {
+        fault_set(&fault, "the folders of '%s' can't be read", agent);
+        item_later(item, "can't be accounted for", &fault);
+    } else if (end) {
         item_end(item, strcmp(end, "failed") == 0 ? "failed" : NULL);
-    else if (lies & POST_HANDOFFS && worker == QUEUE_WORKER_READY)
+    } else if (lies & POST_HANDOFFS && worker == QUEUE_WORKER_READY) {
         item_set_state(item, ITEM_OUT);
-    else if (lies & POST_HANDOFFS)
+    } else if (lies & POST_HANDOFFS) {
         take_back(item);
-    else
+    } else {
         come_back(item, item->envelope.attempts);
+    }
 }
 
 void item_recover(struct item *item)

@@ -76,7 +76,7 @@ void queue_give_out(struct work_queue *queue);
 void item_find_out(struct item *item); /* ITEM_DOUBT */
 void item_recover(struct item *item);  /* at start */
 void item_expire(struct item *item);   /* ITEM_EXPIRED */
-/* An agent that has it, or has ended it, by its folders; NULL: nobody does. */
-const char *item_whose(const struct work_queue *queue, const struct envelope *envelope);
+/* An agent that has it, or has ended it, by its folders; NULL: nobody does. may_be: its folders can't be read now. */
+const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be);
 
 #endif

@@ -37,6 +37,7 @@ struct watch {
     int roster; /* descriptor of the data folder's watch */
     int *shared;
     size_t shared_count;
+    uint32_t own_rename; /* cookie of a rename that the supervisor makes there itself; 0: none */
     struct loop_watch *loop_watch;
     struct place *places;
     size_t capacity, used; /* used: also those that were */
@@ -114,6 +115,13 @@ static void folder_has_gone(struct watch *watch, const struct inotify_event *eve
         inotify_rm_watch(watch->fd, event->wd);
 }
 
+/* As files_write names what it is writing. */
+static bool is_temporary(const char *name)
+{
+    return name[0] == '.' && strstr(name, ".md.new-");
+}
+
+/* The supervisor's own writing there rings nobody. */
 static bool take_shared(struct watch *watch, const struct inotify_event *event)
 {
     for (size_t i = 0; i < watch->shared_count; i++) {
@@ -121,7 +129,10 @@ static bool take_shared(struct watch *watch, const struct inotify_event *event)
             continue;
         if (event->mask & IN_IGNORED)
             watch->shared[i] = watch->shared[--watch->shared_count];
-        else if (event->len && event->name[0] != '.')
+        else if (event->mask & IN_MOVED_FROM)
+            watch->own_rename = event->len && is_temporary(event->name) ? event->cookie : 0;
+        else if (event->len && event->name[0] != '.' &&
+                 !(event->cookie && event->cookie == watch->own_rename))
             watch->owner.shared_changed(watch->owner.context);
         return true;
     }
@@ -220,10 +231,10 @@ void watch_roster(struct watch *watch, int data_folder)
         complain(watch, "agents.yaml");
 }
 
-/* The kernel gives the same descriptor for a folder that is watched already. */
+/* The kernel gives the same descriptor for a folder that is watched already. What is deleted is found by the scan. */
 void watch_shared(struct watch *watch, int folder)
 {
-    int descriptor = watch->fd >= 0 ? add(watch, folder, CHANGES) : 0;
+    int descriptor = watch->fd >= 0 ? add(watch, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM) : 0;
     if (descriptor < 0)
         complain(watch, "the queues' folders");
     for (size_t i = 0; i < watch->shared_count; i++)

@@ -24,7 +24,7 @@ struct place {
     struct watch *watch;
     struct watched watched;
     uint64_t looks;
-    int rings, roster_rings;
+    int rings, roster_rings, shared_rings;
 };
 
 static void changed(void *subject, uint64_t look)
@@ -44,6 +44,11 @@ static void roster_changed(void *context)
     ((struct place *)context)->roster_rings++;
 }
 
+static void shared_changed(void *context)
+{
+    ((struct place *)context)->shared_rings++;
+}
+
 static int begin(void **state)
 {
     struct place *place = memory_new(1, sizeof *place);
@@ -56,6 +61,7 @@ static int begin(void **state)
     place->watch = watch_open(place->loop, &(struct watch_owner){.changed = changed,
                                                                  .all_changed = all_changed,
                                                                  .roster_changed = roster_changed,
+                                                                 .shared_changed = shared_changed,
                                                                  .context = place});
     watch_roster(place->watch, place->folder);
     watch_tree(place->watch, &place->watched, place->tree, place);
@@ -217,6 +223,30 @@ static void test_a_thousand_trees_come_and_go(void **state)
     free(many);
 }
 
+static void test_what_people_put_into_a_queues_folder_rings_and_our_own_writing_does_not(void **state)
+{
+    struct place *place = *state;
+    OWNED_FD int queue = files_open_folder(place->folder, "queue", true, NULL);
+    watch_shared(place->watch, queue);
+    watch_shared(place->watch, queue); /* once is enough */
+    assert_true(files_write(queue, "item.md", "x", 1, true, NULL));
+    assert_int_equal(unlinkat(queue, "item.md", 0), 0);
+    turn(place);
+    assert_int_equal(place->shared_rings, 0);
+    put(place, "queue/written.md", "x", 0);
+    turn(place);
+    assert_int_equal(place->shared_rings, 1);
+    put(place, "outside.md", "x", 0);
+    assert_int_equal(renameat(place->folder, "outside.md", queue, "moved.md"), 0);
+    turn(place);
+    assert_int_equal(place->shared_rings, 2);
+    put(place, "queue/.editor", "x", 0);
+    assert_int_equal(renameat(queue, ".editor", queue, "saved.md"), 0);
+    turn(place);
+    assert_int_equal(place->shared_rings, 3);
+    assert_int_equal(place->rings, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +263,8 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(test_a_link_in_a_tree_leads_the_watch_nowhere, begin, end),
         cmocka_unit_test_setup_teardown(test_a_thousand_trees_come_and_go, begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_what_people_put_into_a_queues_folder_rings_and_our_own_writing_does_not, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
