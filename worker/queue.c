@@ -259,6 +259,8 @@ bool queue_look(struct queue *queue, int64_t *retry_ms, struct fault *fault)
         queue_settle(queue, retry_ms);
     if (!queue_refresh(queue, fault))
         return false;
+    if (queue_brought_lost(queue) && queue_settle(queue, retry_ms) && !queue_refresh(queue, fault))
+        return false;
     pay_owed(queue);
     if (queue->known && !queue->whole)
         queue_retry(retry_ms, QUEUE_QUIET_MS - (clock_monotonic_ms() - queue->quiet_ms));

@@ -44,7 +44,7 @@ struct mark queue_mark(const struct block *block)
     return (struct mark){queue_hash(block->id, strlen(block->id)), block->hash};
 }
 
-static void sort_marks(struct marks *marks)
+void queue_marks_sort(struct marks *marks)
 {
     if (marks->count == 0)
         return;
@@ -61,7 +61,7 @@ struct marks queue_marks(const struct block_list *list, size_t count)
     struct marks marks = {memory_new(count + 1, sizeof *marks.items), count};
     for (size_t i = 0; i < count; i++)
         marks.items[i] = queue_mark(&list->items[i]);
-    sort_marks(&marks);
+    queue_marks_sort(&marks);
     return marks;
 }
 
@@ -70,7 +70,7 @@ bool queue_marks_have(const struct marks *marks, struct mark mark)
     return marks->count && bsearch(&mark, marks->items, marks->count, sizeof mark, compare_marks);
 }
 
-static bool marks_have_id(const struct marks *marks, uint64_t id)
+bool queue_marks_have_id(const struct marks *marks, uint64_t id)
 {
     size_t low = 0, high = marks->count;
     while (low < high) {
@@ -94,7 +94,7 @@ static bool taken_out(const struct leftover *leftover, const struct theirs *thei
     if (!leftover->based || !queue_marks_have(&leftover->base, mark) ||
         queue_marks_have(&theirs->marks, mark))
         return false;
-    return theirs->final || marks_have_id(&theirs->marks, mark.id);
+    return theirs->final || queue_marks_have_id(&theirs->marks, mark.id);
 }
 
 void queue_end_line(struct buffer *out)
@@ -166,6 +166,7 @@ static void rebase(struct queue *queue, size_t index, struct theirs *theirs)
 {
     struct leftover *leftover = &queue->leftovers[index];
     struct marks old = leftover->base;
+    queue_brought_note(leftover, &old, &theirs->marks);
     leftover->base = theirs->marks;
     theirs->marks = (struct marks){0};
     if (!theirs->final && leftover->based) {
@@ -173,7 +174,7 @@ static void rebase(struct queue *queue, size_t index, struct theirs *theirs)
         base->items = memory_grow(base->items, base->count + old.count + 1, sizeof *base->items);
         memcpy(base->items + base->count, old.items, old.count * sizeof *old.items);
         base->count += old.count;
-        sort_marks(base);
+        queue_marks_sort(base);
     }
     free(old.items);
     if (theirs->final || !leftover->based)
@@ -214,6 +215,8 @@ static void remove_leftover(struct queue *queue, size_t index, bool files)
         unlinkat(queue->notes, base, 0);
     }
     free(leftover->base.items);
+    free(leftover->brought.items);
+    free(leftover->again.items);
     memmove(leftover, leftover + 1, (queue->leftover_count - index - 1) * sizeof *leftover);
     queue->leftover_count--;
 }
@@ -238,7 +241,7 @@ static void note_stamp(struct leftover *leftover, const struct file_stamp *stamp
 static bool is_over(const struct leftover *leftover, enum lease lease, int fd)
 {
     int64_t now = clock_monotonic_ms();
-    if (!leftover->merged || now - leftover->since_ms < QUEUE_GRACE_MS)
+    if (!leftover->merged || now - leftover->since_ms < QUEUE_GRACE_MS || !queue_brought_over(leftover, now))
         return false;
     if (lease == LEASE_UNKNOWN)
         return now - leftover->quiet_ms >= QUEUE_GRACE_MS;
@@ -256,8 +259,9 @@ static bool settle_one(struct queue *queue, size_t index, int64_t *retry_ms)
         return true;
     }
     note_stamp(leftover, &stamp);
-    if (leftover->merged && age < QUEUE_GRACE_MS) {
-        queue_retry(retry_ms, QUEUE_GRACE_MS - age);
+    if (leftover->merged && (age < QUEUE_GRACE_MS || !queue_brought_over(leftover, now))) {
+        queue_retry(retry_ms, age < QUEUE_GRACE_MS ? QUEUE_GRACE_MS - age
+                                                   : leftover->brought_ms + QUEUE_BROUGHT_MS - now);
         return false;
     }
     OWNED_FD int fd = files_open(queue->notes, leftover->name, O_RDONLY, 0);
@@ -306,12 +310,18 @@ static const char first_line[] = "queue-base 1 %" SCNu64 " %" SCNx64 " %zu\n%n";
 bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
                       struct fault *fault)
 {
-    OWNED_BUFFER struct buffer out = {0};
+    OWNED_BUFFER struct buffer out = {0}, lines = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < leftover->base.count; i++) {
+        struct mark mark = leftover->base.items[i];
+        if (queue_marks_have(&leftover->brought, mark))
+            continue; /* after a crash it is looked for once more */
+        buffer_print(&lines, "%016" PRIx64 " %016" PRIx64 "\n", mark.id, mark.hash);
+        count++;
+    }
     buffer_print(&out, "queue-base 1 %" PRIu64 " %016" PRIx64 " %zu\n", rest_inode, leftover->preamble,
-                 leftover->base.count);
-    for (size_t i = 0; i < leftover->base.count; i++)
-        buffer_print(&out, "%016" PRIx64 " %016" PRIx64 "\n", leftover->base.items[i].id,
-                     leftover->base.items[i].hash);
+                 count);
+    buffer_add(&out, lines.data, lines.length);
     char name[QUEUE_NAME + 8];
     snprintf(name, sizeof name, "%s.base", leftover->name);
     return files_write(queue->notes, name, out.data, out.length, false, fault);
@@ -336,7 +346,7 @@ static bool base_read(struct queue *queue, struct leftover *leftover, uint64_t *
         const char *line = text + start + i * LINE;
         marks.items[i] = (struct mark){strtoull(line, NULL, 16), strtoull(line + DIGITS, NULL, 16)};
     }
-    sort_marks(&marks);
+    queue_marks_sort(&marks);
     leftover->base = marks;
     return leftover->based = true;
 }

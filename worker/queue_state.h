@@ -1,6 +1,6 @@
 /* What the files of the queue share; nobody else includes this. queue.c owns the snapshot and looks, queue_lease.c
  * asks the kernel, queue_take.c takes blocks out, queue_exchange.c replaces the file, queue_merge.c brings home what
- * was written to a file that came out, queue_seen.c remembers when blocks were seen first. */
+ * was written to a file that came out, queue_brought.c sees to it that it stays there, queue_seen.c remembers when blocks were seen first. */
 #ifndef AGENTOS_WORKER_QUEUE_STATE_H
 #define AGENTOS_WORKER_QUEUE_STATE_H
 
@@ -11,6 +11,7 @@
 enum {
     QUEUE_QUIET_MS = 1000, /* so long unchanged, a file counts as whole although somebody may have it open */
     QUEUE_GRACE_MS = 2000, /* so long a file that came out is kept at least */
+    QUEUE_BROUGHT_MS = 10000, /* so long what was brought home from it is kept an eye on */
     QUEUE_NAME = 64,
     QUEUE_PAGE = 4096, /* bytes that the kernel copies in one go, whatever kills the process */
     QUEUE_TRIES = 64,  /* to meet the file in one state, before the fault says that it never rests */
@@ -32,10 +33,13 @@ struct marks {
 struct leftover {
     char name[QUEUE_NAME];
     struct marks base;       /* the blocks in it that queue.md has, had, or must not get back */
+    struct marks brought;    /* those of them that a merge put there, still to be kept an eye on */
+    struct marks again;      /* those that were put there for the second time, which is the last */
     uint64_t preamble;       /* hash of the preamble that queue.md took over from it */
     struct file_stamp stamp; /* as of the last look that found nothing or merged */
     int64_t since_ms;        /* monotonic, when it came out or was met */
     int64_t quiet_ms;        /* monotonic, since when stamp is what it is */
+    int64_t brought_ms;      /* monotonic, when something was brought last */
     bool based;              /* false: the base was lost in a crash; what is missing proves nothing */
     bool merged;             /* all that stamp stands for is in queue.md */
     bool warned;             /* that it can't be merged */
@@ -118,6 +122,8 @@ void queue_end_line(struct buffer *out); /* a newline, unless it ends in one */
 struct mark queue_mark(const struct block *block);
 struct marks queue_marks(const struct block_list *list, size_t count);
 bool queue_marks_have(const struct marks *marks, struct mark mark);
+bool queue_marks_have_id(const struct marks *marks, uint64_t id);
+void queue_marks_sort(struct marks *marks); /* and without duplicates */
 uint64_t queue_preamble_hash(const char *text, size_t preamble);
 void queue_leftovers_load(struct queue *queue);
 void queue_leftovers_free(struct queue *queue);
@@ -127,6 +133,13 @@ bool queue_settle(struct queue *queue, int64_t *retry_ms);
 bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
                       struct fault *fault);
 void queue_retry(int64_t *retry_ms, int64_t after_ms); /* the sooner of both */
+
+/* queue_brought.c: see there. */
+void queue_brought_note(struct leftover *leftover, const struct marks *old, const struct marks *now);
+void queue_brought_taken(struct queue *queue, struct mark mark);
+bool queue_brought_over(const struct leftover *leftover, int64_t now_ms);
+/* True: something that was brought home is gone again, and is to be merged once more. */
+bool queue_brought_lost(struct queue *queue);
 
 /* queue_seen.c */
 void queue_seen_load(struct queue *queue);

@@ -164,6 +164,7 @@ static void owe(struct queue *queue, struct mark mark)
 
 bool queue_take_mark(struct queue *queue, struct mark mark, struct fault *fault)
 {
+    queue_brought_taken(queue, mark);
     for (int tries = 0; tries < QUEUE_TRIES; tries++) {
         size_t index = queue->known ? queue_find(queue, mark) : SIZE_MAX;
         if (index == SIZE_MAX) {

@@ -118,25 +118,11 @@ class People:
         sure = self.system.cli("task", self.name, text, "--id", task_id, check=False).returncode == 0
         (self.added if sure else self.unsure)[task_id] = text
 
-    def unseen(self, text):
-        """Tasks that are neither in this text nor at an end: the worker is just bringing them back into the file."""
-        tree = self.system.tree(self.name)
-        return [
-            task_id for task_id in self.added
-            if f"## {task_id}\n" not in text and not (tree / f"outputs/{task_id}.md").exists()
-            and not (tree / f"iac/dead-letter/{task_id}.md").exists()
-        ]
-
     def by_editor(self, task_id, text):
-        """Opened while all is in the file; who opens it while a block is on its way back takes that away on saving."""
+        """Opened at any moment, also while a block is just on its way back into the file."""
         queue = self.system.tree(self.name) / "queue.md"
         copy = queue.with_name("queue.md~")
-        while True:
-            before = self.system.read("queue.md", self.name)
-            if not self.unseen(before):
-                break
-            if self.ended.wait(0.01):
-                return
+        before = self.system.read("queue.md", self.name)
         self.added[task_id] = text
         copy.write_text(before + task_block(task_id, text))
         copy.rename(queue)

@@ -1,0 +1,187 @@
+/* A block that came to the file behind the worker's back, was brought home, and is taken away again by an editor that
+ * has never seen it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/memory.h"
+#include "worker/queue.h"
+
+static char path[64];
+static int tree = -1;
+static struct queue *queue;
+
+#define OLD  "## a\ntask: x\n\n## t\ntask: y\n\n## c\ntask: z\n"
+#define NEWS "\n## n\ntask: news\n"
+#define MINE "\n## m\ntask: mine\n"
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(path, "/tmp/agentos-brought-XXXXXX");
+    if (!mkdtemp(path))
+        return -1;
+    tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    queue = queue_open(tree, NULL);
+    return !queue;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    queue_close(queue);
+    close(tree);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    return system(command);
+}
+
+static void look(void)
+{
+    struct fault fault = {{0}};
+    if (!queue_look(queue, NULL, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static const struct block *named(const char *id)
+{
+    const struct block_list *list = queue_blocks(queue);
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].id, id) == 0)
+            return &list->items[i];
+    return NULL;
+}
+
+static void take(const char *id)
+{
+    assert_non_null(named(id));
+    assert_true(queue_take(queue, id, named(id)->hash, NULL));
+}
+
+static char *text_now(void)
+{
+    char *text = NULL;
+    size_t length;
+    assert_int_equal(files_read(tree, "queue.md", 1 << 20, &text, &length, NULL, NULL), 1);
+    return text;
+}
+
+/* As editors save: a new file in the old one's place. */
+static void save(const char *before, const char *added)
+{
+    OWNED char *text = memory_print("%s%s", before, added);
+    assert_true(files_write(tree, "queue.md", text, strlen(text), false, NULL));
+}
+
+/* An append that lands on the file which the taking of a block has just exchanged. Returns what an editor that opens
+ * queue.md now has on its screen: it doesn't have that block. */
+static char *append_behind_an_exchange(void)
+{
+    save(OLD, "");
+    look();
+    int writer = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
+    take("t");
+    assert_true(files_write_all(writer, NEWS, strlen(NEWS)));
+    close(writer);
+    char *screen = text_now();
+    assert_null(strstr(screen, "news"));
+    look();
+    assert_non_null(named("n"));
+    return screen;
+}
+
+static void test_a_save_that_never_saw_what_was_brought_home_does_not_lose_it(void **state)
+{
+    (void)state;
+    OWNED char *screen = append_behind_an_exchange();
+    save(screen, MINE);
+    look();
+    assert_non_null(named("n"));
+    assert_non_null(named("m"));
+    assert_null(named("t"));
+}
+
+static void test_who_takes_it_out_again_means_it(void **state)
+{
+    (void)state;
+    OWNED char *screen = append_behind_an_exchange();
+    save(screen, MINE);
+    look();
+    save(screen, MINE);
+    look();
+    assert_null(named("n"));
+    assert_non_null(named("m"));
+}
+
+static void test_what_was_taken_is_not_brought_home_again(void **state)
+{
+    (void)state;
+    OWNED char *screen = append_behind_an_exchange();
+    take("n");
+    save(screen, MINE);
+    look();
+    assert_null(named("n"));
+    assert_non_null(named("m"));
+    queue_close(queue);
+    queue = queue_open(tree, NULL);
+    look();
+    assert_null(named("n"));
+}
+
+static void test_it_is_not_lost_to_a_save_before_or_behind_a_restart(void **state)
+{
+    (void)state;
+    OWNED char *screen = append_behind_an_exchange();
+    queue_close(queue);
+    queue = queue_open(tree, NULL);
+    look();
+    save(screen, MINE);
+    look();
+    assert_non_null(named("n"));
+    assert_non_null(named("m"));
+}
+
+static void test_a_save_while_nobody_looks_does_not_lose_it(void **state)
+{
+    (void)state;
+    OWNED char *screen = append_behind_an_exchange();
+    queue_close(queue);
+    save(screen, MINE);
+    queue = queue_open(tree, NULL);
+    look();
+    assert_non_null(named("n"));
+    assert_non_null(named("m"));
+}
+
+static void test_an_edit_of_what_was_brought_home_counts(void **state)
+{
+    (void)state;
+    OWNED char *screen = append_behind_an_exchange();
+    save(screen, "\n## n\ntask: other news\n");
+    look();
+    assert_string_equal(named("n")->task, "other news");
+    assert_int_equal(queue_blocks(queue)->count, 3);
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest promises[] = {
+        PROMISE(test_a_save_that_never_saw_what_was_brought_home_does_not_lose_it),
+        PROMISE(test_who_takes_it_out_again_means_it),
+        PROMISE(test_what_was_taken_is_not_brought_home_again),
+        PROMISE(test_it_is_not_lost_to_a_save_before_or_behind_a_restart),
+        PROMISE(test_a_save_while_nobody_looks_does_not_lose_it),
+        PROMISE(test_an_edit_of_what_was_brought_home_counts),
+    };
+    return cmocka_run_group_tests(promises, NULL, NULL);
+}
