@@ -44,7 +44,7 @@ enum { CAPABILITIES_MAX = 64 };
 /* An auditor's: seconds of CPU for one process, and address space, for memory that it shares with its own children
  * doesn't count as data. */
 enum { AUDIT_CPU_SECONDS = 10 };
-#define AUDIT_SPACE ((rlim_t)1 << 30)
+#define AUDIT_SPACE ((rlim_t)512 << 20)
 
 /* There is no RLIMIT_NPROC: it counts all processes of the user, other agents' and other containers' too. That a worker
  * starts nothing is seccomp's affair; that a checker starts only so many, its launcher's (worker/audit/launch.h). */

@@ -100,6 +100,13 @@ def whole_object(request):
     return json.dumps(reply), "stop"
 
 
+def judging(request):
+    """Also answers when it is asked to audit what it answered before: the audit's case is JSON."""
+    if not request.task.startswith("{"):
+        return plain(request)
+    return 'I see. ```json\n{"audit_score": -1, "reasons": ["says nothing", "twice"]}\n```', "stop"
+
+
 def partly_malformed(request):
     lines = (
         "reward: 1\nreason: the rest is fine\nskill: [this, is, no, skill]\n"
@@ -131,6 +138,7 @@ CONTENTS = {
     "minus": scored(-1),
     "zero": scored(0),
     "json": whole_object,
+    "judging": judging,
     "partial": partly_malformed,
     "secret": key_echoed,
     "nostructure": lambda request: ("Just some prose without any block.", "stop"),

@@ -423,7 +423,10 @@ void skills_take_back(struct skills *skills, const char *name, const char *at, c
     struct entry *entry = entries_find(&skills->entries, name);
     if (!entry)
         return;
-    int64_t evidence = 1;
+    int64_t evidence = 1, then, last_time;
+    /* Gone already: rolled back, or taken out by a person. */
+    if (!clock_parse(at, &then) || !entry_time(entry, "last_success", &last_time) || last_time < then)
+        return;
     if (!entry_integer(entry, "reward_evidence", &evidence) || evidence < 1)
         evidence = 1;
     OWNED char *number = memory_print("%" PRId64, evidence - 1), *last = entry_get(entry, "last_success");

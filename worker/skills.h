@@ -74,7 +74,7 @@ void skills_succeed(struct skills *skills, int tree, const struct skill_success 
 /* The skill's last_success as it stands; "none": it has had none, or isn't known. Caller frees. */
 char *skills_last_success(struct skills *skills, const char *name);
 /* The audit disputes the success of `at`: one evidence less, and the last success is `before` again, unless another
- * has come since. */
+ * has come since. Nothing, if the skill doesn't know of that success any more (a rollback). */
 void skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
                       struct buffer *note);
 /* People may have added more than 20: the lowest scores go. Also gives `created` to those without any date. */

@@ -143,6 +143,31 @@ def test_the_model_may_be_the_auditor(make_system, model):
     assert asked[0]["answer"].startswith("The answer to: Explain leases")
 
 
+def test_a_models_verdict_counts_though_it_talks_around_it_and_costs_tokens(make_system, model):
+    system = make_system(model=model, scenario="judging", yaml=agents_yaml(["orion"], MODEL)).start()
+    system.add("judged", "Explain leases")
+    entry = wait_score(system, "judged", "-1")
+    assert entry["audit_reasons"] == "says nothing; twice" and entry["reward"] == "+1"
+    wait_until(lambda: system.agent_status()["tokens_today"] > int(entry["tokens"]), "both answers counted")
+
+
+def test_a_provider_that_fails_leaves_the_audit_due(make_system, model):
+    system = make_system(model=model, scenario="judging", yaml=agents_yaml(["orion"], MODEL), env={"LLM_MAX_RETRIES": "0"}).start()
+    system.add("first", "Explain leases")
+    wait_score(system, "first", "-1")
+    model.become("hold")
+    system.add("second", "Explain tokens")
+    model.wait_open(1)
+    model.become("judging")
+    model.release()
+    wait_score(system, "second", "-1")
+    model.become("http-503")
+    system.add("third", "Explain locks")
+    system.wait_state("orion", "waiting")
+    model.become("judging")
+    wait_score(system, "third", "-1", seconds=90)
+
+
 # --- the operator's checker ---
 
 

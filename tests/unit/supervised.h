@@ -173,6 +173,11 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         worker_tells(link, MESSAGE_ACTIVITY, UINT64_MAX, "", (uint64_t)0);
     } else if (is_called(start, "generous")) {
         worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)9, "c", (uint64_t)0, (uint64_t)0, "done");
+    } else if (is_called(start, "accuser")) {
+        for (uint64_t i = 0; i < 100; i++)
+            worker_tells(link, MESSAGE_AUDIT, i, "t", "{}");
+    } else if (is_called(start, "judge")) {
+        worker_tells(link, MESSAGE_JUDGED, "t", (uint64_t)3, (uint64_t)0, "", "c");
     } else if (is_called(start, "wordy")) {
         OWNED char *words = memory_new(1024 * 1024, 1);
         memset(words, 'w', 1024 * 1024 - 1);
@@ -278,6 +283,8 @@ static inline void supervised_main(int count, char **arguments)
     }
     if (count == 3 && strcmp(arguments[0], "agentos-gateway") == 0)
         _exit(gateway_live(atoi(arguments[1])));
+    while (strcmp(arguments[0], "agentos-audit") == 0) /* one that hangs */
+        pause();
 }
 
 static inline void supervised_yaml(const struct supervised *supervised, const char *text)
@@ -311,8 +318,8 @@ static inline void supervised_place(struct supervised *supervised, size_t data_l
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     assert_true(length > 0);
     self[length] = '\0';
-    static const char *const programs[] = {"agentos-worker", "agentos-gateway"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const programs[] = {"agentos-worker", "agentos-gateway", "agentos-audit"};
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
         OWNED char *path = memory_print("%s/%s", supervised->folder, programs[i]);
         assert_int_equal(symlink(self, path), 0);
     }

@@ -193,6 +193,21 @@ static void test_successes_of_one_second_are_kept_apart(void **state)
     assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
 }
 
+/* As `agentos rollback` leaves it: the skill as it was before the success that is disputed afterwards. */
+static void test_what_was_rolled_back_is_not_taken_back_twice(void **state)
+{
+    (void)state;
+    OWNED char *skills = NULL;
+    size_t length;
+    claim("first", "fetch", NOW);
+    audit("first", 1, NULL);
+    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &skills, &length, NULL, NULL), 1);
+    claim("second", "fetch", NOW + 60);
+    assert_true(files_write(tree, TREE_SKILLS, skills, length, false, NULL));
+    audit("second", -1, NULL);
+    assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
+}
+
 static void test_disputed_skills_are_the_first_to_be_pruned(void **state)
 {
     (void)state;
@@ -275,6 +290,7 @@ int main(void)
         T(test_only_the_disputed_success_goes_and_the_one_before_counts_again),
         T(test_a_later_success_stays_the_last),
         T(test_successes_of_one_second_are_kept_apart),
+        T(test_what_was_rolled_back_is_not_taken_back_twice),
         T(test_disputed_skills_are_the_first_to_be_pruned),
         T(test_three_divergences_in_a_row_make_a_goal_however_late_they_come),
         T(test_agreement_or_silence_between_breaks_or_keeps_the_run),
