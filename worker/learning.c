@@ -343,8 +343,8 @@ void learning_reflect(struct learning *learning, const char *task_id, const char
     learning_propose(learning, changes);
 }
 
-void learning_restore(struct learning *learning, const char *skills, const char *goals,
-                      const char *reflections, struct change_list *changes)
+const char *learning_restore(struct learning *learning, const char *skills, const char *goals,
+                             const char *reflections, struct change_list *changes)
 {
     const char *const texts[STATE_COUNT] = {
         [STATE_SKILLS] = skills, [STATE_GOALS] = goals, [STATE_REFLECTIONS] = reflections};
@@ -353,11 +353,14 @@ void learning_restore(struct learning *learning, const char *skills, const char 
         struct statefile *file = &learning->files[state];
         if (state == STATE_REWARDS)
             continue;
+        if (file->blocked)
+            return file->path;
         buffer_text(&text, texts[state] ? texts[state] : states[state].preamble);
         states[state].parse(learning, text.data, text.length);
         if (statefile_propose(file, &text))
             change_list_add(changes, CHANGE_WRITE, file->path, file->pending, file->pending_length);
     }
+    return NULL;
 }
 
 void learning_kept(struct learning *learning)

@@ -70,9 +70,10 @@ void learning_propose(struct learning *learning, struct change_list *changes);
 void learning_reflect(struct learning *learning, const char *task_id, const char *text, int64_t now,
                       struct change_list *changes);
 /* What was learned becomes these texts again (NULL: there was no such file); lists the files that change thereby, as
- * learning_apply does. One that can be neither read nor set aside stays as it is. */
-void learning_restore(struct learning *learning, const char *skills, const char *goals,
-                      const char *reflections, struct change_list *changes);
+ * learning_apply does. The path of one that can now be neither read nor set aside, and so not be written either; NULL:
+ * all is well. Call learning_forget after it in any case. */
+const char *learning_restore(struct learning *learning, const char *skills, const char *goals,
+                             const char *reflections, struct change_list *changes);
 void learning_kept(struct learning *learning);   /* the changes are committed and in the work tree */
 void learning_forget(struct learning *learning); /* they are not: read the files again at the next refresh */
 void change_list_free(struct change_list *changes);

@@ -99,8 +99,8 @@ static void change_skill_files(struct rollback *rollback)
 }
 
 /* The lists come behind the files that they name: a skill's text that is younger than the list counts as one that
- * somebody has just put there. */
-static void work_out(struct rollback *rollback, int64_t now, struct buffer *since)
+ * somebody has just put there. Returns the path of a file that can't be written; NULL: all can. */
+static const char *work_out(struct rollback *rollback, int64_t now, struct buffer *since)
 {
     char text[CLOCK_TEXT];
     OWNED char *subject = NULL;
@@ -109,13 +109,15 @@ static void work_out(struct rollback *rollback, int64_t now, struct buffer *sinc
     buffer_print(since, "%.7s (%s, %s)", rollback->commit, clock_format(then, text), subject ? subject : "");
     undone_tell(&rollback->now, &rollback->becomes, &rollback->body);
     change_skill_files(rollback);
-    learning_restore(worker->learning, rollback->becomes.skills, rollback->becomes.goals,
-                     rollback->becomes.reflections, &rollback->changes);
-    if (rollback->changes.count == 0)
-        return;
+    const char *blocked =
+        learning_restore(worker->learning, rollback->becomes.skills, rollback->becomes.goals,
+                         rollback->becomes.reflections, &rollback->changes);
+    if (blocked || rollback->changes.count == 0)
+        return blocked;
     OWNED_BUFFER struct buffer card = {0};
     report_card(worker, 0, now, &card);
     change_list_add(&rollback->changes, CHANGE_WRITE, TREE_CARD, card.data, card.length);
+    return NULL;
 }
 
 /* --- doing --- */
@@ -157,9 +159,13 @@ static int roll_back(struct rollback *rollback, struct buffer *said)
         buffer_print(said, "nothing was undone: %s", fault.text);
         return EX_IOERR;
     }
-    work_out(rollback, now, &since);
+    const char *blocked = work_out(rollback, now, &since);
     int status = EX_OK;
-    if (rollback->changes.count == 0)
+    if (blocked) {
+        buffer_print(said, "nothing was undone: %s can't be read or written now (see `agentos status`)",
+                     blocked);
+        status = EX_TEMPFAIL;
+    } else if (rollback->changes.count == 0)
         buffer_print(said, "nothing to undo: nothing was learned since %s\n", since.data);
     else
         status = commit_it(rollback, &since, id, said);
