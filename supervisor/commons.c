@@ -490,18 +490,22 @@ void commons_surroundings(void *asker, struct buffer *peers, struct buffer *segm
     struct supervisor *supervisor = agent->supervisor;
     struct commons *commons = supervisor->commons;
     const struct roster *roster = commons->roster;
-    OWNED struct peer *list = memory_new(supervisor->agent_count, sizeof *list);
+    struct peer list[PEERS_LISTED];
     OWNED struct peer_queue *queues = memory_new(roster->queue_count, sizeof *queues);
-    size_t count = 0;
+    size_t count = 0, more = 0;
     for (size_t i = 0; i < supervisor->agent_count; i++) {
         const struct agent *other = supervisor->agents[i];
-        if (other != agent && !other->leaving && may_send(agent->definition, other->name))
+        if (other == agent || other->leaving || !may_send(agent->definition, other->name))
+            continue;
+        if (count < PEERS_LISTED)
             list[count++] = peer_of(other);
+        else
+            more++;
     }
     for (size_t i = 0; i < roster->queue_count; i++) {
         queues[i].name = roster->queues[i].name;
         queues_count(commons->queues, queues[i].name, &queues[i].waiting, &queues[i].under_way);
     }
-    peers_print(list, count, queues, roster->queue_count, peers);
+    peers_print(list, count, more, queues, roster->queue_count, peers);
     peers_print_segments(commons->segments, agent->name, segments);
 }

@@ -50,7 +50,7 @@ static bool add_line(struct buffer *out, struct buffer *line, size_t limit)
     return fits;
 }
 
-void peers_print(const struct peer *peers, size_t peer_count, const struct peer_queue *queues,
+void peers_print(const struct peer *peers, size_t peer_count, size_t more, const struct peer_queue *queues,
                  size_t queue_count, struct buffer *out)
 {
     struct buffer text = {0}, line = {0};
@@ -62,8 +62,8 @@ void peers_print(const struct peer *peers, size_t peer_count, const struct peer_
         if (!add_line(&text, &line, for_peers))
             break;
     }
-    if (shown < peer_count)
-        buffer_print(&text, "- and %zu more agents, whose names are not listed\n", peer_count - shown);
+    if (shown < peer_count + more)
+        buffer_print(&text, "- and %zu more agents, whose names are not listed\n", peer_count + more - shown);
     if (!peer_count)
         buffer_text(&text, "There is nobody you may send to.\n");
     for (shown = 0; shown < queue_count; shown++) {

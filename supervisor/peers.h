@@ -11,7 +11,11 @@
 #include "supervisor/relay.h"
 #include "supervisor/segments.h"
 
-enum { PEERS_MAX = RELAY_PEERS_MAX, SEGMENTS_TEXT_MAX = RELAY_SEGMENTS_MAX /* bytes */ };
+enum {
+    PEERS_LISTED = 160, /* a line has fifty bytes at least */
+    PEERS_MAX = RELAY_PEERS_MAX,
+    SEGMENTS_TEXT_MAX = RELAY_SEGMENTS_MAX /* bytes */
+};
 
 struct peer {
     const char *name, *domain, *class_name, *pressure;
@@ -23,8 +27,9 @@ struct peer_queue {
     size_t waiting, under_way;
 };
 
-/* Agents and queues that it may send to, a line each; of more than fit, how many are left out is said. */
-void peers_print(const struct peer *peers, size_t peer_count, const struct peer_queue *queues,
+/* Agents and queues that it may send to, a line each; of more than fit, how many are left out is said. more: agents
+ * beyond the ones that are handed in, of which PEERS_LISTED are always enough. */
+void peers_print(const struct peer *peers, size_t peer_count, size_t more, const struct peer_queue *queues,
                  size_t queue_count, struct buffer *out);
 
 /* The segments that it may read, fenced as data with their versions, and the names and versions of those that it may

@@ -38,7 +38,7 @@ static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
          .backlog = 32},
     };
     const struct peer_queue queues[] = {{.name = "reviews", .waiting = 2, .under_way = 1}};
-    peers_print(peers, 2, queues, 1, &out);
+    peers_print(peers, 2, 0, queues, 1, &out);
     assert_string_equal(out.data,
                         "- iris (weather and # more): slow, 1 of 1 in hand, 3 of 8 waiting, pressure high\n"
                         "- nova: medium, 0 of 4 in hand, 0 of 32 waiting, pressure none\n"
@@ -49,7 +49,7 @@ static void test_who_may_send_to_nobody_is_told_so(void **state)
 {
     (void)state;
     OWNED_BUFFER struct buffer out = {0};
-    peers_print(NULL, 0, NULL, 0, &out);
+    peers_print(NULL, 0, 0, NULL, 0, &out);
     assert_string_equal(out.data, "There is nobody you may send to.\n");
 }
 
@@ -58,12 +58,11 @@ static void test_ten_thousand_peers_stay_within_the_cap_and_hide_no_queue(void *
     (void)state;
     enum { COUNT = 10000 };
     OWNED_BUFFER struct buffer out = {0};
-    struct peer *peers = memory_new(COUNT, sizeof *peers);
+    struct peer *peers = memory_new(PEERS_LISTED, sizeof *peers);
     const struct peer_queue queue = {.name = "reviews"};
-    for (size_t i = 0; i < COUNT; i++)
-        peers[i] =
-            (struct peer){.name = "an-agent", .domain = "domain", .class_name = "fast", .pressure = "low"};
-    peers_print(peers, COUNT, &queue, 1, &out);
+    for (size_t i = 0; i < PEERS_LISTED; i++)
+        peers[i] = (struct peer){.name = "a", .domain = "", .class_name = "fast", .pressure = "low"};
+    peers_print(peers, PEERS_LISTED, COUNT - PEERS_LISTED, &queue, 1, &out);
     assert_true(out.length <= PEERS_MAX);
     assert_non_null(strstr(out.data, " more agents, whose names are not listed\n"));
     assert_non_null(strstr(out.data, "- queue reviews: "));
@@ -78,7 +77,7 @@ static void test_a_long_domain_is_cut_between_two_characters(void **state)
         buffer_text(&domain, "ü");
     const struct peer peer = {
         .name = "iris", .domain = domain.data, .class_name = "slow", .pressure = "none"};
-    peers_print(&peer, 1, NULL, 0, &out);
+    peers_print(&peer, 1, 0, NULL, 0, &out);
     assert_true(utf8_valid(out.data, out.length));
     assert_true(out.length < 400);
 }
