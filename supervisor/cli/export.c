@@ -62,6 +62,30 @@ static bool git_says(struct fault *fault, const char *what)
 
 /* --- opening --- */
 
+/* An agent that was taken over could make its repository one that reads another's. What isn't there is fine. */
+static bool stands_alone(const struct export *export, struct fault *fault)
+{
+    static const struct {
+        const char *path;
+        mode_t kind; /* 0: must not be there */
+    } parts[] = {{".git", S_IFDIR},
+                 {".git/HEAD", S_IFREG},
+                 {".git/refs", S_IFDIR},
+                 {".git/packed-refs", S_IFREG},
+                 {".git/objects", S_IFDIR},
+                 {".git/objects/pack", S_IFDIR},
+                 {".git/objects/info/alternates", 0},
+                 {".git/commondir", 0}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct stat status;
+        if (fstatat(export->folder, parts[i].path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            (status.st_mode & S_IFMT) != parts[i].kind)
+            return fault_set(fault, "%s leads out of its folder, so its history may be another's",
+                             parts[i].path);
+    }
+    return true;
+}
+
 /* 0, or the exit status and fault. */
 static int open_agent(struct export *export, const char *data_dir, struct fault *fault)
 {
@@ -70,6 +94,8 @@ static int open_agent(struct export *export, const char *data_dir, struct fault 
     export->folder = files_open_path(path, fault);
     if (export->folder < 0)
         return EX_NOINPUT;
+    if (!stands_alone(export, fault))
+        return EX_DATAERR;
     if (!history_library_start(fault))
         return EX_SOFTWARE;
     if (git_repository_open_ext(&export->repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {

@@ -111,6 +111,23 @@ def test_what_cannot_be_exported_is_said(system):
     assert result.returncode == 65 and not target.exists()
 
 
+@pytest.mark.parametrize("part", [".git", ".git/objects", ".git/refs", ".git/objects/info/alternates", ".git/commondir"])
+def test_a_repository_that_reads_anothers_is_not_exported(system, part):
+    """As an agent that was taken over could make its own."""
+    learn(system, "one")
+    system.stop()
+    path = system.tree() / part
+    if path.exists():
+        path.rename(system.folder / "moved")
+        path.symlink_to(system.folder / "moved")
+    else:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(system.folder) + "\n")
+    result = system.cli("export", "orion", system.folder / "x.bundle", check=False)
+    assert result.returncode == 65 and f"{part} leads out of its folder" in result.stderr
+    assert not (system.folder / "x.bundle").exists()
+
+
 # ---- there and back ----
 
 
