@@ -214,7 +214,6 @@ void cycle_finish(struct worker *worker)
         await_watchdog(worker);
         size_t letters = worker->task.bundle.count + worker->task.by_post;
         cycle_forget(worker);
-        history_tidy(worker->history, true);
         outputs_tidy(worker, KEPT_OUTPUTS, 1);
         outputs_tidy(worker, KEPT_ARCHIVE, letters + verdicts);
     } else {

@@ -33,9 +33,9 @@ void outputs_print(const struct worker *worker, const struct reply *reply, int64
 }
 
 /* The tree of a commit is written anew whenever an answer is added to it, so the tracked answers are kept few: past
- * TRACKED_MAX the older half leaves the tree. They stay on disk (.git/info/exclude covers them) and in the history;
+ * TRACKED_MAX the older ones leave the tree. They stay on disk (.git/info/exclude covers them) and in the history;
  * without this each task would cost more than the one before. Envelopes that are over likewise. */
-enum { TRACKED_MAX = 128, TRACKED_LEAST = 64 };
+enum { TRACKED_MAX = 64, TRACKED_LEAST = 16 };
 
 static const struct kept_few {
     const char *folder, *what;

@@ -327,8 +327,10 @@ static void step(struct worker *worker)
     if (worker->phase == PHASE_NONE && !worker->stopping)
         cycle_next(worker);
     post_record(worker, now);
-    if (worker->phase == PHASE_ASKED)
+    if (worker->phase == PHASE_ASKED) { /* while the model thinks */
         history_ready(worker->history);
+        history_tidy(worker->history, true);
+    }
     tidy(worker, now);
     if (worker->figures_at_ms != 0 && (now >= worker->figures_at_ms || worker->phase == PHASE_NONE))
         report_figures(worker);
