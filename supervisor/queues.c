@@ -322,8 +322,12 @@ int queues_enqueue(struct queues *queues, const char *queue, const char *text, i
                                   .hops = 1,
                                   .trace = new_id,
                                   .body = body};
-    if (put_in(target, &item, fault) != QUEUE_TAKEN)
-        return EX_IOERR;
+    struct fault why;
+    enum queue_verdict verdict = put_in(target, &item, &why);
+    if (verdict != QUEUE_TAKEN) {
+        fault_set(fault, "the item was not added: %s", why.text);
+        return verdict == QUEUE_REFUSED ? EX_DATAERR : EX_IOERR;
+    }
     queues->operations->tell(queues->context, OPERATOR, "envelope_accepted", &item, "");
     *id = memory_text(new_id);
     return EX_OK;

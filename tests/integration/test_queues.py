@@ -4,11 +4,13 @@ import base64
 import collections
 import json
 import signal
+import subprocess
 import threading
 
 import pytest
 
 from harness import agents_yaml, send_signal, wait_until
+from test_house import fill
 
 
 def yaml(names, consumers, max_attempts=50, extra=""):
@@ -207,6 +209,38 @@ def test_an_item_that_nobody_takes_in_time_is_a_dead_letter(make_system, model):
     system.cli("start", "orion")
     wait_until(lambda: f"orion(escalation): {late} expired" in system.subjects(), "the escalation commit")
     assert not any("Too late" in r["task"] for r in model.requests())
+
+
+@pytest.fixture
+def small_disk(make_system, model):
+    """Two consumers on a disk of 24 MiB."""
+    names = ("orion", "iris")
+    system = make_system(names, model=model, yaml=yaml(names, names))
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(system.data)], capture_output=True).returncode:
+        pytest.skip("cannot mount a small disk")
+    (system.data / "agents.yaml").write_text(yaml(names, names))
+    yield system.start()
+    system.stop()
+    subprocess.run(["umount", "-l", str(system.data)], check=True)
+
+
+def test_on_a_full_disk_no_item_is_accepted_and_none_is_lost(small_disk, model):
+    system = small_disk
+    system.cli("stop", "iris")
+    model.become("hold")
+    ids = enqueue(system, 1, "In hand while the disk fills")
+    model.wait_open(1)
+    fill(system.data / "filler")
+    refused = system.cli("enqueue", "reviews", "Too much", check=False)
+    assert refused.returncode == 74 and "No space left" in refused.stderr
+    send_signal(system.worker("orion"), signal.SIGKILL)
+    system.wait_log("can't be (given|taken) back")
+    model.become("plain")
+    model.release()
+    (system.data / "filler").unlink()
+    system.cli("start", "iris")
+    wait_all_done(system, ids, ("orion", "iris"), 90)
+    assert not any("Too much" in r["task"] for r in model.requests())
 
 
 @pytest.mark.parametrize("kills", [4])
