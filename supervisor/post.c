@@ -248,7 +248,8 @@ static void pump_all(struct post *post)
     for (size_t i = 0; i < post->active_count; i++)
         if (is_to_be_pumped(post->active[i], now_ms)) {
             post->active[i]->pump = false;
-            post->active[i]->pump_after_ms = 0;
+            if (post->active[i]->pump_after_ms <= now_ms)
+                post->active[i]->pump_after_ms = 0;
             post_pump(post->active[i]);
         }
     post_deliver(post);
