@@ -434,6 +434,16 @@ bool history_commit(struct history *history, const struct commit_request *reques
                      "other git commands keep changing the repository; the commit was not made, try again");
 }
 
+bool history_unsettled(const struct history *history)
+{
+    return history->pending;
+}
+
+bool history_settle(struct history *history, struct fault *fault)
+{
+    return !history->pending || record_redo_all(history, fault);
+}
+
 /* --- read --- */
 
 bool history_finished(struct history *history, const char *task, uint64_t task_hash, char commit[COMMIT_TEXT])

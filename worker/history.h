@@ -74,6 +74,11 @@ bool history_empty(const struct history *history);
 bool history_commit(struct history *history, const struct commit_request *request, char commit[COMMIT_TEXT],
                     struct fault *fault);
 
+/* The last commit is durable, but the storage failed before all its files were in place. Every call that looks at the
+ * repository tries to bring it to its end; history_settle does nothing else. */
+bool history_unsettled(const struct history *history);
+bool history_settle(struct history *history, struct fault *fault);
+
 /* The ledger of what was done: was a task with this id and content hash finished? Then its commit. */
 bool history_finished(struct history *history, const char *task, uint64_t task_hash,
                       char commit[COMMIT_TEXT]);

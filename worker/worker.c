@@ -18,7 +18,7 @@
 #include "common/memory.h"
 #include "worker/bootstrap.h"
 
-enum { TIDY_AFTER_MS = 1000, TIDY_AGAIN_MS = 20, TERM_GRACE_MS = 8000 };
+enum { TIDY_AFTER_MS = 1000, TIDY_AGAIN_MS = 20, SETTLE_AFTER_MS = 200, TERM_GRACE_MS = 8000 };
 
 void worker_say(struct worker *worker, enum message_type type, ...)
 {
@@ -270,6 +270,7 @@ static int sleep_ms(const struct worker *worker)
     at = earlier(at, auditing_due(worker));
     at = earlier(at, worker->mail_at_ms);
     at = earlier(at, worker->post_at_ms);
+    at = earlier(at, worker->settle_at_ms);
     at = earlier(at, worker->phase == PHASE_NONE ? leases_look_at_ms(worker) : 0);
     if (at == 0)
         return -1;
@@ -309,6 +310,23 @@ static void roll_back(struct worker *worker)
     worker_say(worker, MESSAGE_ROLLED, worker->rollback_serial, (uint64_t)status, said.data);
 }
 
+/* What a commit sends lies in the outbox only when its files are in place: then the supervisor is told once more. */
+static void settle(struct worker *worker, int64_t now)
+{
+    struct fault fault;
+    if (worker->settle_at_ms == 0 && history_unsettled(worker->history))
+        worker->settle_at_ms = now + SETTLE_AFTER_MS;
+    if (worker->settle_at_ms == 0 || now < worker->settle_at_ms)
+        return;
+    if (!history_settle(worker->history, &fault)) {
+        worker->settle_at_ms = now + SETTLE_AFTER_MS;
+        return;
+    }
+    worker->settle_at_ms = 0;
+    worker->mail_at_ms = now;
+    worker_say(worker, MESSAGE_POST, "");
+}
+
 static void step(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();
@@ -334,6 +352,7 @@ static void step(struct worker *worker)
     tidy(worker, now);
     if (worker->figures_at_ms != 0 && (now >= worker->figures_at_ms || worker->phase == PHASE_NONE))
         report_figures(worker);
+    settle(worker, now);
 }
 
 /* Decided right after a look at the queue: what was said before REST is known. */

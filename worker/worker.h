@@ -87,8 +87,9 @@ struct worker {
     int64_t names_ms;            /* and new files among them */
     int64_t figures_at_ms;       /* figures are due at; 0: not */
     int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
-    int64_t post_at_ms;          /* verdicts are to be recorded at; 0: none */
-    int64_t mail_at_ms;          /* look at the post again at; 0: when told */
+    int64_t settle_at_ms; /* bring a commit to its end whose files aren't in place, at; 0: none is so */
+    int64_t post_at_ms;   /* verdicts are to be recorded at; 0: none */
+    int64_t mail_at_ms;   /* look at the post again at; 0: when told */
     bool look_queue, look_tree, look_mail;
 
     enum agent_activity activity;
