@@ -1,5 +1,21 @@
 /* The worker's half of the post office: when it looks, takes envelopes in hand, puts them back, and records what the
- * supervisor said of those that it sent. */
+ * supervisor said of those that it sent.
+ *
+ * Where the worker's death (or the machine's) may leave an envelope, and what the next start makes of it:
+ *
+ *   handoffs|inbox, delivered                  it was never begun: it is work as before, and may expire
+ *   handoffs|inbox, reading                    it was begun in time: it doesn't expire; done again, its attempt counted,
+ *                                              and after three of them set aside (an item: its queue decides)
+ *   .agentos/reading-N beside either           the file for an exchange, or what came out of one: written over
+ *   handoffs|inbox, and the commit's record    the journal is redone: archive's file first, then this one goes
+ *     is in the journal                          (only if it still is what was read)
+ *   handoffs|inbox and archive (finished,      delivered twice, or somebody's copy: it goes, the supervisor is told
+ *     read), or the ledger knows it              again
+ *   outbox, pending                            committed, perhaps never rung for: POST "" asks about all of them
+ *   outbox, a verdict was on its way           the supervisor says it again, it knows by its index or by the receiver
+ *   dead-letter (expired, failed), unknown     the supervisor laid it there: commit and reflection are made now
+ *     to the ledger and to HEAD
+ *   dead-letter, status not final              the supervisor's own start goes on with it; it rings */
 #include <stdlib.h>
 #include <string.h>
 
