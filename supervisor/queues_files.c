@@ -315,18 +315,41 @@ static void see(void *context, const char *file)
     queue->full_said = true;
 }
 
+static bool lies_in_another_queue(const struct item *item)
+{
+    const struct queues *queues = item->queue->queues;
+    for (size_t i = 0; i < queues->count; i++)
+        if (queues->all[i] != item->queue && queue_find(queues->all[i], item->envelope.id))
+            return true;
+    return false;
+}
+
+/* A person has moved it, to another queue or to an agent's handoffs, or has deleted it. */
+void item_was_taken_out(struct item *item)
+{
+    bool may_be;
+    const char *id = item->envelope.id, *name = item->queue->name,
+               *whose = item->queue->definition ? item_whose(item->queue, &item->envelope, &may_be) : NULL;
+    if (whose) {
+        log_info("post", whose, "Item %s was moved by hand out of the queue %s", id, name);
+        text_set(&item->envelope.consumer, whose);
+        item_set_state(item, ITEM_OUT);
+    } else if (lies_in_another_queue(item)) {
+        log_info("post", NULL, "Item %s was moved by hand out of the queue %s into another one", id, name);
+        item_end(item, NULL);
+    } else {
+        log_info("post", NULL, "Item %s was taken out of the queue %s by hand", id, name);
+        item_end(item, "removed by hand");
+    }
+}
+
 /* Editors save by several renames: only what is away at two looks was deleted. What is with a consumer goes on. */
 static void miss(struct item *item)
 {
-    if (item->state != ITEM_WAITS)
-        return;
-    if (!item->missing) {
+    if (item->state == ITEM_WAITS && item->missing)
+        item_was_taken_out(item);
+    else if (item->state == ITEM_WAITS)
         item->missing = true;
-        return;
-    }
-    log_info("post", NULL, "Item %s was taken out of the queue %s by hand", item->envelope.id,
-             item->queue->name);
-    item_end(item, "removed by hand");
 }
 
 void queue_look(struct work_queue *queue, bool at_start)

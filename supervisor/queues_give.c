@@ -155,7 +155,7 @@ static void lose(struct item *item, enum item_found found, const struct fault *f
         item->missing = true; /* an editor may be saving it */
         item_later(item, "can't be given out", &why);
     } else if (found == ITEM_MISSING) {
-        item_end(item, "removed by hand");
+        item_was_taken_out(item);
     } else {
         item_later(item, "can't be given out", fault);
     }

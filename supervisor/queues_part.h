@@ -68,6 +68,7 @@ bool queue_write(const struct work_queue *queue, const struct envelope *envelope
 void queue_look(struct work_queue *queue, bool at_start);
 /* Where an item that was taken back lies until its file says so: in the queue's folder, hidden. */
 char *queue_taken_name(const char *id);
+void item_was_taken_out(struct item *item);
 int queue_open(const struct work_queue *queue, struct fault *fault);
 void item_set_aside(struct item *item, const char *why); /* its file; it ends, and its sender is told */
 

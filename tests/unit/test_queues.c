@@ -805,6 +805,24 @@ static void test_a_waiting_item_that_people_delete_is_gone_and_its_sender_told(v
     assert_string_equal(holder(world, "a"), "nobody");
 }
 
+static void test_a_waiting_item_that_people_move_to_an_agent_is_its_own_and_nobody_elses(void **state)
+{
+    struct world *world = *state;
+    OWNED char *path = path_of("iris", POST_HANDOFFS, "a");
+    world->window[0] = world->window[1] = 0;
+    add(world, "a");
+    assert_int_equal(renameat(world->data, "shared/queues/reviews/a.md", world->data, path), 0);
+    queues_scan(world->queues);
+    queues_scan(world->queues);
+    world->window[0] = 4;
+    turn(world);
+    assert_int_equal(world->bounces.length, 0);
+    assert_string_equal(holder(world, "a"), "iris");
+    finish(world, "iris", "a");
+    queues_item_ended(world->queues, "iris", "a", "finished");
+    assert_int_equal(world->bounces.length, 0);
+}
+
 static void test_an_edited_body_is_what_the_consumer_gets(void **state)
 {
     struct world *world = *state;
@@ -955,6 +973,7 @@ int main(void)
         TEST(test_what_is_no_item_is_set_aside_and_stops_nothing),
         TEST(test_a_file_that_is_being_written_is_left_until_it_is_closed),
         TEST(test_a_waiting_item_that_people_delete_is_gone_and_its_sender_told),
+        TEST(test_a_waiting_item_that_people_move_to_an_agent_is_its_own_and_nobody_elses),
         TEST(test_an_edited_body_is_what_the_consumer_gets),
         TEST(test_while_storage_fails_items_wait_and_then_go_on),
         TEST(test_the_operators_items_are_checked),
