@@ -214,6 +214,37 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
     return true;
 }
 
+/* What was written of an append that could not be finished goes again, unless somebody has written behind it: half a
+ * task would be taken for a whole one. */
+static void take_back(int fd, size_t written)
+{
+    int error = errno;
+    struct stat status;
+    off_t end = lseek(fd, 0, SEEK_CUR);
+    if (written > 0 && end >= (off_t)written && fstat(fd, &status) == 0 && status.st_size == end) {
+        int ignored = ftruncate(fd, end - (off_t)written); /* the caller tells of the append itself */
+        (void)ignored;
+    }
+    errno = error;
+}
+
+/* In one write(2) as a rule, so that nobody's append comes between. */
+static bool append_all(int fd, const char *bytes, size_t length)
+{
+    for (size_t written = 0; written < length;) {
+        ssize_t n = write(fd, bytes + written, length - written);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n == 0 ? EIO : errno;
+            take_back(fd, written);
+            return false;
+        }
+        written += (size_t)n;
+    }
+    return true;
+}
+
 bool files_append(int folder, const char *path, const void *bytes, size_t length, struct fault *fault)
 {
     OWNED_FD int fd = files_open(folder, path, O_WRONLY | O_APPEND | O_CREAT, 0644);
@@ -222,12 +253,8 @@ bool files_append(int folder, const char *path, const void *bytes, size_t length
         return fault_errno(fault, "cannot append to %s", path);
     if (!S_ISREG(status.st_mode))
         return fault_set(fault, "cannot append to %s, it is no regular file", path);
-    ssize_t n = write(fd, bytes, length);
-    if (n < 0 || (size_t)n < length) {
-        /* A short append leaves a torn piece behind what others wrote; finish it rather than leave it torn. */
-        if (n < 0 || !files_write_all(fd, (const char *)bytes + n, length - (size_t)n))
-            return fault_errno(fault, "cannot append to %s", path);
-    }
+    if (!append_all(fd, bytes, length))
+        return fault_errno(fault, "cannot append to %s", path);
     if (fsync(fd) != 0)
         return fault_errno(fault, "what was appended to %s may not be on disk", path);
     return true;

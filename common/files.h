@@ -40,7 +40,7 @@ int files_read(int folder, const char *path, size_t limit, char **text, size_t *
 bool files_write(int folder, const char *path, const void *bytes, size_t length, bool durable,
                  struct fault *fault);
 
-/* Append in one write(2), fsynced; the file is created when missing. */
+/* Append in one write(2), fsynced; the file is created when missing. What doesn't fit on the disk isn't left in pieces. */
 bool files_append(int folder, const char *path, const void *bytes, size_t length, struct fault *fault);
 
 /* All of bytes, over short writes and EINTR. False and errno. */

@@ -12,6 +12,9 @@
 #include "supervisor/post.h"
 #include "supervisor/supervisor.h"
 
+#define OUT_OF_MEMORY "exit 71" /* EX_OSERR, as memory.h ends a process */
+enum { FAILURES_TOLD = 3 };
+
 /* The worker's fair share of memory (Pss): what it has alone, and its part of what it shares with the others. */
 static int64_t memory_bytes(int account)
 {
@@ -61,12 +64,32 @@ static void add_watchdog(json_t *problems, const struct agent *agent)
     add_lines(problems, line);
 }
 
+/* A worker that keeps ending says nothing of it itself. */
+static void add_endings(json_t *problems, const struct agent *agent)
+{
+    bool waits = agent->life.state == STATE_BACKOFF;
+    int64_t left = waits ? agent->life_timer.at - clock_monotonic_ms() : 0;
+    if (!agent->last_exit || (!waits && agent->life.failures < FAILURES_TOLD))
+        return;
+    OWNED char *why = strcmp(agent->last_exit, OUT_OF_MEMORY) == 0
+                          ? memory_print(", which means out of memory (limits.memory_mb is %lld)",
+                                         (long long)agent->definition->limits.memory_mb)
+                          : memory_text("");
+    OWNED char *next =
+        waits ? memory_print("; it is started again in %.1f s", left > 0 ? (double)left / 1000 : 0.0)
+              : memory_text("");
+    OWNED char *line = memory_print("its worker has ended %u time(s) in a row, the last time with %s%s%s",
+                                    agent->life.failures, agent->last_exit, why, next);
+    add_lines(problems, line);
+}
+
 static json_t *problems_of(const struct agent *agent, const char *detail)
 {
     OWNED_BUFFER struct buffer shared = {0};
     json_t *problems = json_array();
     add_lines(problems, agent->trouble);
     add_watchdog(problems, agent);
+    add_endings(problems, agent);
     if (agent->life.state == STATE_WAITING)
         add_lines(problems, detail);
     add_lines(problems, agent->problems);

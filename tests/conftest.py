@@ -1,6 +1,7 @@
 """Fixtures: `model` is a model server of the test's own, `system` makes a scratch system (several if asked)."""
 
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -45,3 +46,17 @@ def make_system(request):
 def system(make_system, model):
     """One agent, orion, with the plain model, running."""
     return make_system(model=model).start()
+
+
+@pytest.fixture
+def small_disk(request, make_system, model):
+    """A system whose data directory is a disk of 24 MiB; a parameter is more of its agent in agents.yaml."""
+    system = make_system(model=model, extra=getattr(request, "param", ""))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(system.data)]
+    yaml = (system.data / "agents.yaml").read_text()
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount a small disk")
+    (system.data / "agents.yaml").write_text(yaml)
+    yield system.start()
+    system.stop()
+    subprocess.run(["umount", "-l", str(system.data)], check=True)

@@ -213,6 +213,8 @@ def test_an_agent_that_takes_more_memory_than_its_limit_harms_no_other(make_syst
     system.append("\n## big\ntask: " + 12_000_000 * "x" + "\n")
     system.wait_log("out of memory; this process ends and is started again")
     system.wait_log("Worker of agent 'orion' .* has ended: exit 71")
+    meant = "exit 71, which means out of memory (limits.memory_mb is 16)"
+    wait_until(lambda: any(meant in problem for problem in system.agent_status()["problems"]), "the problem in status")
     system.add("other", "Do it", name="iris")
     system.wait_done("other", name="iris")
     assert system.agent_status("iris")["restarts"] == 0

@@ -64,53 +64,6 @@ def test_as_pid_1_it_works_reaps_orphans_and_ends_on_sigterm(make_system, model)
     assert not any(alive(pid) for pid in family)
 
 
-@pytest.fixture
-def small_disk(make_system, model):
-    """A system whose data directory is a disk of 24 MiB."""
-    system = make_system(model=model)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(system.data)]
-    yaml = (system.data / "agents.yaml").read_text()
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("cannot mount a small disk")
-    (system.data / "agents.yaml").write_text(yaml)
-    yield system.start()
-    system.stop()
-    subprocess.run(["umount", "-l", str(system.data)], check=True)
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(65536))
-        except OSError:
-            pass
-        try:
-            while True:
-                filler.write(b"x")
-        except OSError:
-            pass
-
-
-def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room(small_disk, model):
-    system = small_disk
-    system.add("before", "Before the flood")
-    system.wait_done("before")
-    model.become("hold")
-    system.add("flooded", "In the flood")
-    model.wait_open(1)
-    fill(system.data / "filler")
-    model.release()
-    system.wait_log(r"(?i)(WARN|ERROR) .*(space|disk|full)")
-    assert system.done() == {"before": 1}
-    assert "## flooded" in system.read("queue.md")
-    (system.data / "filler").unlink()
-    system.wait_done("flooded", seconds=90)
-    system.wait_queue_empty()
-    system.assert_each_once(["before", "flooded"])
-    system.assert_sound()
-
-
 def test_a_status_asked_for_while_nobody_runs_says_so(make_system):
     system = make_system()
     result = system.cli("status", check=False)

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 
-from harness import wait_until
+from harness import alive, send_signal, wait_until
 
 
 def watchdog(streak, action):
@@ -95,3 +95,18 @@ def test_a_task_that_outlives_task_seconds_three_times_is_poison(make_system, mo
     assert system.log().count("task slow took more than task_seconds") == 3
     system.wait_queue_empty()
     system.assert_sound()
+
+
+def test_a_worker_that_waits_to_be_started_again_is_a_problem_until_it_is_up_for_good(make_system, model):
+    system = make_system(model=model).start()
+
+    def backing_off():
+        status = system.agent_status()
+        if status["pid"] and alive(status["pid"]):
+            send_signal(status["pid"], signal.SIGKILL)
+        found = [p for p in status["problems"] if "in a row, the last time with signal 9" in p]
+        return status["state"] == "backoff" and found
+
+    [problem] = wait_until(backing_off, "a backoff and its reason", pause=0.001)
+    assert re.search(r"it is started again in \d+\.\d s", problem)
+    system.wait_state("orion", "idle")

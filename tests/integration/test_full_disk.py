@@ -1,0 +1,65 @@
+"""A disk that is full: everybody says so, nothing is lost, and work goes on when there is room."""
+
+import pytest
+
+from harness import wait_until
+
+
+def fill(path):
+    with open(path, "wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(65536))
+        except OSError:
+            pass
+        try:
+            while True:
+                filler.write(b"x")
+        except OSError:
+            pass
+
+
+def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room(small_disk, model):
+    system = small_disk
+    system.add("before", "Before the flood")
+    system.wait_done("before")
+    model.become("hold")
+    system.add("flooded", "In the flood")
+    model.wait_open(1)
+    fill(system.data / "filler")
+    model.release()
+    system.wait_log(r"(?i)(WARN|ERROR) .*(space|disk|full)")
+    assert system.done() == {"before": 1}
+    assert "## flooded" in system.read("queue.md")
+    (system.data / "filler").unlink()
+    system.wait_done("flooded", seconds=90)
+    system.wait_queue_empty()
+    system.assert_each_once(["before", "flooded"])
+    system.assert_sound()
+
+
+@pytest.mark.parametrize("small_disk", ["    limits: {tokens_per_day: 100000}\n"], indirect=True)
+def test_what_the_supervisor_cannot_write_down_it_says_and_does_not_do_or_does_for_now(small_disk, model):
+    system = small_disk
+    system.add("before", "Before the flood")
+    system.wait_done("before")
+    system.add("kept", "In the queue already")
+    system.wait_done("kept")
+    fill(system.data / "filler")
+    refused = system.cli("task", "orion", "No room for this. " * 5000, "--id", "refused", check=False)
+    assert refused.returncode in (73, 74) and "not added" in refused.stderr
+    assert "No room" not in system.read("queue.md")
+    system.cli("pause", "orion")
+    system.wait_log("the order holds only until the supervisor ends")
+    system.wait_state("orion", "paused")
+    (system.data / "filler").unlink()
+    system.add("after", "After the flood")
+    fill(system.data / "filler")
+    system.cli("resume", "orion")
+    wait_until(lambda: "waiting" in system.states().values(), "no request without room for its tokens")
+    assert model.asked()["After the flood"] == 0
+    (system.data / "filler").unlink()
+    system.wait_done("after", seconds=90)
+    system.wait_queue_empty()
+    system.assert_each_once(["before", "kept", "after"])
+    system.assert_sound()
