@@ -199,7 +199,7 @@ static const char *const plain_auditor[] = {
     "mremap",         "madvise",      "futex",      "rt_sigaction", "rt_sigreturn",
     "rt_sigprocmask", "exit",         "exit_group", "getpid",       "gettid",
     "clock_gettime",  "gettimeofday", "time",       "getrandom",    "restart_syscall",
-    "sched_yield",
+    "sched_yield",    "sigaltstack",
 };
 
 /* A command of `agentos exec` may be moved between sessions and groups; a checker stays in its own, by which it is

@@ -68,6 +68,7 @@ static int judge(void)
     OWNED_BUFFER struct buffer json = {0};
     OWNED const struct audit_rule **broken = memory_new(audit_rule_count, sizeof *broken);
     size_t count;
+    json_object_seed(0); /* from a file that can't be opened later */
     if (!confine(&fault))
         return complain(fault.text, EX_CONFIG);
     if (!read_all(&json))
