@@ -39,7 +39,7 @@ def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room(small_dis
 
 
 @pytest.mark.parametrize("small_disk", ["    limits: {tokens_per_day: 100000}\n"], indirect=True)
-def test_what_the_supervisor_cannot_write_down_it_says_and_does_not_do_or_does_for_now(small_disk, model):
+def test_what_the_supervisor_cannot_write_down_it_says_and_does_not_do_or_holds_only_in_memory(small_disk, model):
     system = small_disk
     system.add("before", "Before the flood")
     system.wait_done("before")
