@@ -334,6 +334,7 @@ static void decide_on(struct box *sender, const char *id)
     case MAILBOX_READ:
         break;
     }
+    sender->complained = false;
     free(envelope.from);
     envelope.from = memory_text(sender->name); /* never what it says itself */
     decide(sender, &envelope);

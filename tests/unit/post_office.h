@@ -61,7 +61,7 @@ static inline void office_told(void *context, void *subject, const char *event,
                  event + strlen("envelope_"), envelope->id, *reason ? ": " : "", reason);
 }
 
-static inline void office_command(const char *format, ...)
+static inline void __attribute__((format(printf, 1, 2))) office_command(const char *format, ...)
 {
     va_list arguments;
     char command[4096];
