@@ -34,8 +34,9 @@ struct auditing {
     char *task; /* of the one that is under way */
     uint64_t serial;
     int64_t asked_ms, retry_ms;
-    struct result *results; /* that no commit has taken, in the order in which they came */
-    size_t count;
+    struct result *results;     /* that no commit has taken, in the order in which they came */
+    size_t count, applied;      /* applied: in memory */
+    uint64_t readings;          /* when they were applied */
     struct buffer note;         /* what they changed beside the scores */
     int64_t came_ms, record_ms; /* the first of them; not before (the storage fails) */
 };
@@ -55,7 +56,7 @@ static void drop_results(struct auditing *auditing)
     }
     free(auditing->results);
     auditing->results = NULL;
-    auditing->count = 0;
+    auditing->count = auditing->applied = 0;
     buffer_drop(&auditing->note, auditing->note.length);
 }
 
@@ -76,23 +77,24 @@ int auditing_score(const struct worker *worker)
 
 /* --- results --- */
 
-bool auditing_has_results(const struct worker *worker)
-{
-    return worker->auditing->count > 0;
-}
-
 void auditing_apply(struct worker *worker)
 {
     struct auditing *auditing = worker->auditing;
     auditing->look = true;
-    buffer_drop(&auditing->note, auditing->note.length);
-    for (size_t i = 0; i < auditing->count; i++) {
-        struct result *result = &auditing->results[i];
+    if (auditing->applied > 0 && auditing->readings != learning_readings(worker->learning)) {
+        learning_forget(worker->learning);
+        learning_refresh(worker->learning, &worker->learning_problems);
+        buffer_drop(&auditing->note, auditing->note.length);
+        auditing->applied = 0;
+    }
+    for (; auditing->applied < auditing->count; auditing->applied++) {
+        struct result *result = &auditing->results[auditing->applied];
         const struct audit_result one = {
             .task_id = result->task, .score = result->score, .reasons = result->reasons};
         if (learning_audited(worker->learning, &one, &result->reward, &auditing->note))
             result->found = true;
     }
+    auditing->readings = learning_readings(worker->learning);
 }
 
 static void keep_result(struct worker *worker, int score, const char *reasons)

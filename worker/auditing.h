@@ -25,9 +25,9 @@ void auditing_free(struct auditing *auditing); /* NULL is fine */
 /* The audit score of a task that ends now: AUDIT_PENDING, or AUDIT_NONE when this agent isn't audited. */
 int auditing_score(const struct worker *worker);
 
-/* Results that no commit has taken: before what was learned is looked at again, all of it must be forgotten, and
- * afterwards the results put in anew. So it never matters which of the files a person changed meanwhile. */
-bool auditing_has_results(const struct worker *worker);
+/* To be called after each look at what was learned: puts in the results that no commit has taken. When a file was read
+ * anew since the last time, all are read anew and all results put in again, so it never matters which of them a person
+ * changed meanwhile. */
 void auditing_apply(struct worker *worker);
 /* A commit with everything that was learned: what it says of the results, and that it is durable. */
 void auditing_note(const struct worker *worker, struct buffer *body);

@@ -19,8 +19,6 @@ enum { EDITS_FRESH_MS = 500, TASK_MAX = 1024 * 1024, HELD_MS = 60000 };
 void cycle_refresh(struct worker *worker)
 {
     buffer_drop(&worker->learning_problems, worker->learning_problems.length);
-    if (auditing_has_results(worker))
-        learning_forget(worker->learning);
     learning_refresh(worker->learning, &worker->learning_problems);
     auditing_apply(worker);
     report_problems(worker);

@@ -21,6 +21,7 @@ struct learning {
     struct goals goals;
     struct entries rewards, reflections;
     bool aside; /* there may be files that were set aside */
+    uint64_t readings;
 };
 
 /* How each file becomes what we know of it, and back. */
@@ -114,6 +115,7 @@ static void look(struct learning *learning, enum state state)
     enum statefile_news news = statefile_look(file, learning->tree);
     if (news == STATEFILE_SAME)
         return;
+    learning->readings++;
     if (file->known_length)
         states[state].parse(learning, file->known, file->known_length);
     else /* missing or empty: what is written next begins as bootstrap would have it */
@@ -287,6 +289,11 @@ void learning_apply(struct learning *learning, const struct outcome *outcome, st
     reflections_add(&learning->reflections, outcome->task_id, outcome->now, outcome->reply->reflection,
                     faults.data);
     learning_propose(learning, changes);
+}
+
+uint64_t learning_readings(const struct learning *learning)
+{
+    return learning->readings;
 }
 
 bool learning_audit_wanted(const struct learning *learning, struct audit_wanted *wanted)

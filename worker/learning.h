@@ -65,6 +65,8 @@ struct audit_result {
 bool learning_audited(struct learning *learning, const struct audit_result *result, int *reward,
                       struct buffer *note);
 void learning_propose(struct learning *learning, struct change_list *changes);
+/* How often a file was read anew: what is only in memory of it was lost with that. */
+uint64_t learning_readings(const struct learning *learning);
 
 /* Only a reflection (an expired task, a poison task). */
 void learning_reflect(struct learning *learning, const char *task_id, const char *text, int64_t now,
