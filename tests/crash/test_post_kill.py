@@ -2,7 +2,7 @@
 storm of kills. Whatever is left, each envelope comes to exactly one end, once, and its sender is told.
 
 AGENTOS_KILL_STEP walks faster (see test_cycle_kill.py). AGENTOS_STORM_ENVELOPES is how many envelopes the storm is about
-(ten thousand take a quarter of an hour), AGENTOS_STORM_SEED repeats its choices.
+(ten thousand take the better part of an hour), AGENTOS_STORM_SEED repeats its choices.
 """
 
 import collections
