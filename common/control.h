@@ -28,7 +28,8 @@
  *       worker_exited    pid, how: "exit 0", "signal 9"
  *       finished         task, reward, commit, tokens, end: as in message.h
  *       audit, audit_divergence   task, reward, audit_score, reasons, commit: the audit stands in rewards.md; the
- *                        second when it gave another score than the agent
+ *                        second when it gave another score than the agent; divergences: how often that was, since
+ *                        the supervisor started
  *       waiting          what: "provider", "storage" or "budget", until: a time or "", why: a sentence
  *       problem, problem_cleared   problem: a sentence
  *       scheduled        task: its schedule has put it into its queue

@@ -248,12 +248,11 @@ static bool on_judged(struct agent *agent, struct reader *reader)
     if (!message_read(reader, MESSAGE_JUDGED, &task, &reward, &score, &reasons, &commit) || reward > 2 ||
         score > 2)
         return false;
-    agent->audits++;
     agent->divergences += reward != score;
     control_event(agent->supervisor->control, agent, reward == score ? "audit" : "audit_divergence",
                   DETAIL_TEXT("task", task), DETAIL_NUMBER("reward", (int)reward - 1),
                   DETAIL_NUMBER("audit_score", (int)score - 1), DETAIL_TEXT("reasons", reasons),
-                  DETAIL_TEXT("commit", commit));
+                  DETAIL_TEXT("commit", commit), DETAIL_NUMBER("divergences", agent->divergences));
     return true;
 }
 

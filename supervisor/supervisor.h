@@ -68,8 +68,8 @@ struct agent {
     char *trouble;       /* the supervisor's own, one sentence; NULL: none */
     char *last_exit;     /* NULL: none yet */
     uint64_t restarts;
-    uint64_t audits, divergences; /* recorded since the supervisor started; those that gave another score */
-    bool settled;                 /* ready once, or failed to become so */
+    uint64_t divergences; /* audits that gave another score, since the supervisor started */
+    bool settled;         /* ready once, or failed to become so */
     struct {
         char *task;   /* begun last; NULL: none */
         bool counted; /* a reservation has counted it */

@@ -90,6 +90,7 @@ def test_a_dishonest_score_is_disputed_told_and_costs_the_evidence(make_system, 
         events.wait()
     [event] = [json.loads(line) for line in told.read_text().splitlines() if "audit_divergence" in line]
     assert (event["agent"], event["task"], event["reward"], event["audit_score"]) == ("orion", "claims", 1, -1)
+    assert event["divergences"] == 1
     assert entry["reward"] == "+1", "the audit never overrides"
     assert "its opposite" in entry["audit_reasons"]
     system.wait_log(r"WARN .*\[orion\] The audit of task claims says -1, the agent said \+1")
