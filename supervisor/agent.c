@@ -17,7 +17,7 @@
 #include "common/tree.h"
 #include "supervisor/control.h"
 #include "supervisor/descriptors.h"
-#include "supervisor/post.h"
+#include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
 enum {

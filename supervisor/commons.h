@@ -4,7 +4,7 @@
 
 #include "common/buffer.h"
 #include "common/roster.h"
-#include "supervisor/queues.h"
+#include "supervisor/post/queues.h"
 #include "supervisor/supervisor.h"
 
 struct commons;

@@ -7,7 +7,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "supervisor/control.h"
-#include "supervisor/post.h"
+#include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
 enum {

@@ -2,7 +2,7 @@
 #ifndef AGENTOS_SUPERVISOR_POSTMASTER_H
 #define AGENTOS_SUPERVISOR_POSTMASTER_H
 
-#include "supervisor/post.h"
+#include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
 struct post *postmaster_open(struct supervisor *supervisor);

@@ -8,7 +8,7 @@
 #include "supervisor/commons.h"
 #include "supervisor/control.h"
 #include "supervisor/notify.h"
-#include "supervisor/post.h"
+#include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
 static void report(struct buffer *said, const char *what, const char *name)

@@ -9,7 +9,7 @@
 #include "common/sandbox.h"
 #include "supervisor/commons.h"
 #include "supervisor/control.h"
-#include "supervisor/post.h"
+#include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
 #define OUT_OF_MEMORY "exit 71" /* EX_OSERR, as memory.h ends a process */

@@ -4,7 +4,7 @@
 
 #include "common/memory.h"
 #include "supervisor/commons.h"
-#include "supervisor/post.h"
+#include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/verbs_part.h"
 

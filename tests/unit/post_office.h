@@ -21,8 +21,8 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/loop.h"
-#include "supervisor/mailbox.h"
-#include "supervisor/post.h"
+#include "supervisor/post/mailbox.h"
+#include "supervisor/post/post.h"
 
 struct office {
     char folder[64];

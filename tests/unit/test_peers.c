@@ -14,8 +14,8 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "supervisor/peers.h"
-#include "supervisor/shared.h"
+#include "supervisor/post/peers.h"
+#include "supervisor/post/shared.h"
 
 static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
 {

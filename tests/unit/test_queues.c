@@ -17,8 +17,8 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "supervisor/post.h"
-#include "supervisor/queues.h"
+#include "supervisor/post/post.h"
+#include "supervisor/post/queues.h"
 
 enum { AGENTS = 2 };
 

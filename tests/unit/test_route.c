@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/route.h"
+#include "supervisor/post/route.h"
 
 static const char yaml[] = "agents:\n"
                            "  - {name: orion, persona: p, may_send_to: [iris]}\n"

@@ -14,8 +14,8 @@
 
 #include "common/files.h"
 #include "common/memory.h"
-#include "supervisor/segments.h"
-#include "supervisor/shared.h"
+#include "supervisor/post/segments.h"
+#include "supervisor/post/shared.h"
 
 #define FILE_PATH "shared/segments/glossary.md"
 

@@ -1,0 +1,111 @@
+#include "supervisor/post/asides.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "supervisor/post/shared.h"
+
+#define MARK ".unreadable-"
+
+struct aside {
+    bool of_queue; /* else of a segment */
+    char *name, *path;
+};
+
+struct asides {
+    struct aside *items;
+    size_t count;
+};
+
+/* While one folder is looked at. */
+struct looking {
+    struct asides *asides;
+    const char *folder, *queue; /* queue NULL: the segments' folder */
+    size_t left;
+};
+
+struct asides *asides_new(void)
+{
+    return memory_new(1, sizeof(struct asides));
+}
+
+static void forget(struct asides *asides)
+{
+    for (size_t i = 0; i < asides->count; i++) {
+        free(asides->items[i].name);
+        free(asides->items[i].path);
+    }
+    free(asides->items);
+    *asides = (struct asides){0};
+}
+
+void asides_free(struct asides *asides)
+{
+    if (!asides)
+        return;
+    forget(asides);
+    free(asides);
+}
+
+static void see(void *context, const char *file)
+{
+    struct looking *looking = context;
+    struct asides *asides = looking->asides;
+    const char *mark = strstr(file, MARK);
+    if (!mark || looking->left == 0)
+        return;
+    size_t length = (size_t)(mark - file);
+    if (length > 3 && strncmp(mark - 3, ".md", 3) == 0)
+        length -= 3;
+    looking->left--;
+    asides->items = memory_grow(asides->items, asides->count + 1, sizeof *asides->items);
+    asides->items[asides->count++] =
+        (struct aside){.of_queue = looking->queue != NULL,
+                       .name = looking->queue ? memory_text(looking->queue) : memory_slice(file, length),
+                       .path = memory_print("%s/%s", looking->folder, file)};
+}
+
+void asides_look(struct asides *asides, int data, const struct roster *roster)
+{
+    forget(asides);
+    for (size_t i = 0; i < roster->queue_count; i++) {
+        OWNED char *folder = memory_print(SHARED_QUEUES "/%s", roster->queues[i].name);
+        struct looking looking = {
+            .asides = asides, .folder = folder, .queue = roster->queues[i].name, .left = ASIDES_SHOWN};
+        shared_each(data, folder, see, &looking, NULL);
+    }
+    struct looking looking = {.asides = asides, .folder = SHARED_SEGMENTS, .left = ASIDES_SHOWN};
+    if (roster->segment_count)
+        shared_each(data, SHARED_SEGMENTS, see, &looking, NULL);
+}
+
+static bool has(const struct text_list *list, const char *agent)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], agent) == 0)
+            return true;
+    return false;
+}
+
+static bool concerns(const struct aside *aside, const struct roster *roster, const char *agent)
+{
+    for (size_t i = 0; aside->of_queue && i < roster->queue_count; i++)
+        if (strcmp(roster->queues[i].name, aside->name) == 0)
+            return has(&roster->queues[i].consumers, agent);
+    for (size_t i = 0; !aside->of_queue && i < roster->segment_count; i++) {
+        const struct roster_segment *segment = &roster->segments[i];
+        if (strcmp(segment->name, aside->name) == 0)
+            return has(&segment->readers, agent) || has(&segment->writers, agent);
+    }
+    return false;
+}
+
+void asides_print(const struct asides *asides, const struct roster *roster, const char *agent,
+                  struct buffer *out)
+{
+    for (size_t i = 0; i < asides->count; i++)
+        if (concerns(&asides->items[i], roster, agent))
+            buffer_print(out, "%s was set aside: it is not what it should be there; the log says why\n",
+                         asides->items[i].path);
+}

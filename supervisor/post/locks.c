@@ -1,0 +1,523 @@
+/* Why no cycle of waiters can exist, so that none has to be found: a task has at most one lock, held or waited for (one
+ * field of its block; asking for another one leaves the former, here in locks_ask). Who waits holds nothing, so nobody
+ * ever waits for one who waits. A worker may hold a lock for a task that it has not begun while another one is in its
+ * hands; that other one doesn't wait for anything here, and ends. And every lease ends by itself, whatever is held. */
+#include "supervisor/post/locks.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/frontmatter.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+
+enum { RETRY_MS = 1000, RETRY_MAX_MS = 60 * 1000 };
+
+/* More tokens than a disk can be told of; above it a file doesn't say a token. */
+static const int64_t token_max = INT64_MAX / 2;
+
+struct claim {
+    char *agent, *task;
+    int64_t lease_seconds;
+    struct claim *next;
+};
+
+struct lock {
+    char *name, *file;
+    uint64_t token;       /* given last; 0: none yet */
+    struct claim *holder; /* NULL: free */
+    int64_t since;        /* epoch s */
+    int64_t lease_until;  /* epoch s, for people */
+    int64_t ends_ms;      /* monotonic: that counts */
+    struct claim *waiters, **last;
+    uint64_t look; /* the file as it was written last */
+    bool behind;   /* the file doesn't show how it is */
+};
+
+struct locks {
+    const struct locks_operations *operations;
+    void *context;
+    struct lock **all;
+    size_t count, waiting;
+    uint64_t token;
+    int64_t retry_ms;   /* storage failed: no grant, and no file, before; 0: it doesn't */
+    int64_t retry_wait; /* the last pause */
+    bool full_said;
+};
+
+struct locks *locks_new(const struct locks_operations *operations, void *context)
+{
+    struct locks *locks = memory_new(1, sizeof *locks);
+    locks->operations = operations;
+    locks->context = context;
+    return locks;
+}
+
+static void claim_free(struct claim *claim)
+{
+    if (!claim)
+        return;
+    free(claim->agent);
+    free(claim->task);
+    free(claim);
+}
+
+static void lock_free(struct lock *lock)
+{
+    claim_free(lock->holder);
+    while (lock->waiters) {
+        struct claim *claim = lock->waiters;
+        lock->waiters = claim->next;
+        claim_free(claim);
+    }
+    free(lock->name);
+    free(lock->file);
+    free(lock);
+}
+
+void locks_free(struct locks *locks)
+{
+    if (!locks)
+        return;
+    for (size_t i = 0; i < locks->count; i++)
+        lock_free(locks->all[i]);
+    free(locks->all);
+    free(locks);
+}
+
+static bool is_claim(const struct claim *claim, const char *agent, const char *task)
+{
+    return claim && strcmp(claim->task, task) == 0 && strcmp(claim->agent, agent) == 0;
+}
+
+static struct lock *find(const struct locks *locks, const char *name)
+{
+    for (size_t i = 0; i < locks->count; i++)
+        if (strcmp(locks->all[i]->name, name) == 0)
+            return locks->all[i];
+    return NULL;
+}
+
+static struct lock *add(struct locks *locks, const char *name)
+{
+    struct lock *lock = memory_new(1, sizeof *lock);
+    lock->name = memory_text(name);
+    lock->file = names_file(name);
+    lock->last = &lock->waiters;
+    locks->all = memory_grow(locks->all, locks->count + 1, sizeof *locks->all);
+    return locks->all[locks->count++] = lock;
+}
+
+/* As queue.md allows it: one line. */
+static bool is_name(const char *name)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > NAME_LENGTH_MAX || !utf8_valid(name, length))
+        return false;
+    for (; *name; name++)
+        if ((unsigned char)*name < 0x20 || *name == 0x7f)
+            return false;
+    return true;
+}
+
+/* --- the file --- */
+
+static void print_time(struct buffer *out, const char *key, int64_t seconds)
+{
+    char text[CLOCK_TEXT];
+    buffer_print(out, "%s: %s\n", key, clock_format(seconds, text));
+}
+
+static void print_claim(struct buffer *out, const struct claim *claim)
+{
+    OWNED char *who = memory_print("%s: %s", claim->agent, claim->task);
+    yaml_write_scalar(out, who);
+}
+
+static size_t print_waiters(const struct lock *lock, struct buffer *out)
+{
+    size_t count = 0;
+    buffer_text(out, lock->waiters ? "waiters:\n" : "waiters: []\n");
+    for (const struct claim *claim = lock->waiters; claim; claim = claim->next) {
+        if (count++ >= LOCK_WAITERS_SHOWN)
+            continue;
+        buffer_text(out, "  - ");
+        print_claim(out, claim);
+        buffer_text(out, "\n");
+    }
+    return count;
+}
+
+static void print_body(const struct lock *lock, size_t waiting, struct buffer *out)
+{
+    char since[CLOCK_TEXT], until[CLOCK_TEXT];
+    if (lock->holder)
+        buffer_print(
+            out,
+            "Held by %s for its task %s since %s, until %s at the latest. What it does carries the token "
+            "%" PRIu64 "; whoever is told a lower one must refuse it.\n",
+            lock->holder->agent, lock->holder->task, clock_format(lock->since, since),
+            clock_format(lock->lease_until, until), lock->token);
+    else
+        buffer_text(out, "Free. The next holder's token is higher than the one above.\n");
+    if (waiting > LOCK_WAITERS_SHOWN)
+        buffer_print(out, "%zu tasks wait for it; the first %d are listed.\n", waiting, LOCK_WAITERS_SHOWN);
+}
+
+static void print_lock(const struct lock *lock, struct buffer *out)
+{
+    buffer_text(out, "---\n");
+    yaml_write_text(out, "name", lock->name);
+    buffer_text(out, "holder: ");
+    if (lock->holder)
+        print_claim(out, lock->holder);
+    else
+        buffer_text(out, "none");
+    buffer_text(out, "\n");
+    if (lock->holder) {
+        yaml_write_text(out, "agent", lock->holder->agent);
+        yaml_write_text(out, "task", lock->holder->task);
+    }
+    buffer_print(out, "token: %" PRIu64 "\n", lock->token);
+    if (lock->holder) {
+        print_time(out, "since", lock->since);
+        print_time(out, "lease_until", lock->lease_until);
+    }
+    size_t waiting = print_waiters(lock, out);
+    buffer_text(out, "---\n");
+    print_body(lock, waiting, out);
+}
+
+static void storage_failed(struct locks *locks, const struct fault *fault)
+{
+    if (!locks->retry_wait)
+        log_warn("agentos", NULL,
+                 "Locks: %s. Nobody is given a lock that can't be written down; it is tried again.",
+                 fault->text);
+    locks->retry_wait = locks->retry_wait ? locks->retry_wait * 2 : RETRY_MS;
+    if (locks->retry_wait > RETRY_MAX_MS)
+        locks->retry_wait = RETRY_MAX_MS;
+    locks->retry_ms = locks->operations->now_ms(locks->context) + locks->retry_wait;
+}
+
+static bool save(struct locks *locks, struct lock *lock, bool durable)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    struct fault fault;
+    print_lock(lock, &text);
+    lock->behind = !locks->operations->save(locks->context, lock->file, &text, durable, &fault);
+    if (lock->behind)
+        storage_failed(locks, &fault);
+    else
+        lock->look = locks->operations->look(locks->context, lock->file);
+    return !lock->behind;
+}
+
+void locks_load_token(struct locks *locks, uint64_t token)
+{
+    if (token > locks->token && token <= (uint64_t)token_max)
+        locks->token = token;
+}
+
+static bool load_head(struct locks *locks, const char *file, const struct yaml_node *head,
+                      struct fault *fault)
+{
+    const struct yaml_node *name = yaml_get(head, "name"), *token = yaml_get(head, "token");
+    int64_t number;
+    if (!name || name->kind != YAML_SCALAR || !is_name(name->text))
+        return fault_set(fault, "%s.md does not say the lock's name", file);
+    OWNED char *expected = names_file(name->text);
+    if (strcmp(expected, file) != 0)
+        return fault_set(fault, "%s.md is not the file of the lock '%s'", file, name->text);
+    if (!token || !yaml_integer(token, &number) || number < 0 || number > token_max)
+        return fault_set(fault, "%s.md does not say the lock's token", file);
+    struct lock *lock = find(locks, name->text);
+    if (!lock)
+        lock = add(locks, name->text);
+    lock->token = (uint64_t)number;
+    lock->behind = true; /* it may name a holder */
+    locks_load_token(locks, lock->token);
+    return true;
+}
+
+bool locks_load(struct locks *locks, const char *file, const char *text, size_t length, struct fault *fault)
+{
+    struct frontmatter matter;
+    if (locks->count >= LOCKS_MAX)
+        return fault_set(fault, "there are more than %d locks", LOCKS_MAX);
+    if (!frontmatter_parse(&matter, text, length, file, fault))
+        return false;
+    bool good = load_head(locks, file, matter.head, fault);
+    frontmatter_free(&matter);
+    if (good)
+        locks->operations->timer(locks->context, 0);
+    return good;
+}
+
+/* --- holding and waiting --- */
+
+static void tell(struct locks *locks, const struct lock *lock, const struct claim *claim)
+{
+    bool held = lock->holder == claim;
+    OWNED char *holder =
+        lock->holder && !held ? memory_print("%s: %s", lock->holder->agent, lock->holder->task) : NULL;
+    locks->operations->tell(locks->context, claim->agent, claim->task, lock->name, held ? lock->token : 0,
+                            held ? lock->lease_until : 0, holder ? holder : "");
+}
+
+static void tell_happened(struct locks *locks, const struct lock *lock, const char *event)
+{
+    locks->operations->happened(locks->context, lock->holder->agent, event, lock->name, lock->holder->task,
+                                lock->token);
+}
+
+static void hold(struct locks *locks, struct lock *lock)
+{
+    struct claim *claim = lock->waiters;
+    lock->waiters = claim->next;
+    if (!lock->waiters)
+        lock->last = &lock->waiters;
+    claim->next = NULL;
+    lock->holder = claim;
+    lock->since = clock_now();
+    lock->lease_until = lock->since + claim->lease_seconds;
+    lock->ends_ms = locks->operations->now_ms(locks->context) + claim->lease_seconds * 1000;
+    locks->waiting--;
+}
+
+static void unhold(struct locks *locks, struct lock *lock)
+{
+    struct claim *claim = lock->holder;
+    lock->holder = NULL;
+    claim->next = lock->waiters;
+    if (!lock->waiters)
+        lock->last = &claim->next;
+    lock->waiters = claim;
+    locks->waiting++;
+}
+
+/* Gives a free lock to the first of its waiters. The order, and what a crash between leaves:
+ *   1. the counter is on disk: this token counts as given. Killed here: a gap, and tokens still grow.
+ *   2. the lock's file is on disk, with token and holder. Killed here: the holder's worker dies with the supervisor, was
+ *      never told, and begins anew; the next start frees the lock and keeps the token.
+ *   3. the holder is told.
+ * When 1 or 2 fails the lock stays free and the waiters keep their places; the token, if it was counted, isn't used
+ * again, for the file that failed may be on disk all the same. */
+static void grant(struct locks *locks, struct lock *lock)
+{
+    struct fault fault;
+    if (lock->holder || !lock->waiters || locks->retry_ms)
+        return;
+    if (!locks->operations->save_token(locks->context, locks->token + 1, &fault)) {
+        storage_failed(locks, &fault);
+        return;
+    }
+    lock->token = ++locks->token;
+    hold(locks, lock);
+    if (!save(locks, lock, true)) {
+        unhold(locks, lock);
+        return;
+    }
+    locks->retry_wait = 0;
+    tell(locks, lock, lock->holder);
+    tell_happened(locks, lock, "lock_granted");
+}
+
+/* The file follows with the next grant, or soon: until then it shows a holder too many, and a crash frees it anyway. */
+static void release(struct locks *locks, struct lock *lock, const char *event)
+{
+    tell_happened(locks, lock, event);
+    claim_free(lock->holder);
+    lock->holder = NULL;
+    lock->behind = true;
+}
+
+static int64_t sooner(int64_t at, int64_t other)
+{
+    return at < 0 || other < at ? other : at;
+}
+
+/* When the next lease ends, or storage is tried again, or files are to be brought up to date (at once). */
+static void set_timer(struct locks *locks)
+{
+    int64_t now = locks->operations->now_ms(locks->context), due = -1;
+    for (size_t i = 0; i < locks->count; i++) {
+        const struct lock *lock = locks->all[i];
+        if (lock->holder)
+            due = sooner(due, lock->ends_ms > now ? lock->ends_ms - now : 0);
+        if (lock->behind || (!lock->holder && lock->waiters))
+            due = sooner(due, locks->retry_ms > now ? locks->retry_ms - now : 0);
+    }
+    locks->operations->timer(locks->context, due);
+}
+
+static void drop_waiter(struct locks *locks, struct lock *lock, struct claim **at)
+{
+    struct claim *claim = *at;
+    *at = claim->next;
+    if (lock->last == &claim->next)
+        lock->last = at;
+    claim_free(claim);
+    locks->waiting--;
+    lock->behind = true;
+}
+
+/* Its place among the waiters of the lock; NULL: it doesn't wait there. */
+static struct claim **place_of(struct lock *lock, const char *agent, const char *task)
+{
+    for (struct claim **at = &lock->waiters; *at; at = &(*at)->next)
+        if (is_claim(*at, agent, task))
+            return at;
+    return NULL;
+}
+
+static void leave(struct locks *locks, struct lock *lock, const char *agent, const char *task)
+{
+    struct claim **at = place_of(lock, agent, task);
+    if (at)
+        drop_waiter(locks, lock, at);
+    if (!is_claim(lock->holder, agent, task))
+        return;
+    release(locks, lock, "lock_released");
+    grant(locks, lock);
+}
+
+/* Every other lock: a task that wants this one has no other. */
+static void leave_others(struct locks *locks, const struct lock *but, const char *agent, const char *task)
+{
+    for (size_t i = 0; i < locks->count; i++)
+        if (locks->all[i] != but)
+            leave(locks, locks->all[i], agent, task);
+}
+
+static void wait_for(struct locks *locks, struct lock *lock, const char *agent, const char *task,
+                     int64_t lease_seconds)
+{
+    struct claim *claim = memory_new(1, sizeof *claim);
+    claim->agent = memory_text(agent);
+    claim->task = memory_text(task);
+    claim->lease_seconds = lease_seconds > 0 ? lease_seconds : 1;
+    *lock->last = claim;
+    lock->last = &claim->next;
+    locks->waiting++;
+    lock->behind = true;
+    grant(locks, lock);
+    if (lock->holder != claim)
+        tell(locks, lock, claim);
+}
+
+/* Too many locks or waiters: said, to the asker as well, which asks again when it looks for work the next time. */
+static void turn_away(struct locks *locks, const char *agent, const char *task, const char *name)
+{
+    if (!locks->full_said)
+        log_warn("agentos", agent,
+                 "Task %s must wait for the lock %s without a place: there are %zu locks and %zu waiters",
+                 task, name, locks->count, locks->waiting);
+    locks->full_said = true;
+    locks->operations->tell(locks->context, agent, task, name, 0, 0, "too many others who wait");
+}
+
+bool locks_ask(struct locks *locks, const char *agent, const char *task, const char *name,
+               int64_t lease_seconds)
+{
+    if (!is_name(name))
+        return false;
+    struct lock *lock = find(locks, name);
+    leave_others(locks, lock, agent, task);
+    struct claim **at = lock ? place_of(lock, agent, task) : NULL;
+    if ((!lock && locks->count >= LOCKS_MAX) || (!at && locks->waiting >= LOCK_WAITERS_MAX))
+        turn_away(locks, agent, task, name);
+    else if (at)
+        tell(locks, lock, *at);
+    else if (lock && is_claim(lock->holder, agent, task))
+        tell(locks, lock, lock->holder);
+    else
+        wait_for(locks, lock ? lock : add(locks, name), agent, task, lease_seconds);
+    set_timer(locks);
+    return true;
+}
+
+void locks_give_up(struct locks *locks, const char *agent, const char *task, const char *name)
+{
+    struct lock *lock = find(locks, name);
+    if (lock)
+        leave(locks, lock, agent, task);
+    set_timer(locks);
+}
+
+/* First all of its waiting, then its holding: nothing is granted to a worker that isn't there any more. */
+void locks_agent_gone(struct locks *locks, const char *agent)
+{
+    for (size_t i = 0; i < locks->count; i++)
+        for (struct claim **at = &locks->all[i]->waiters; *at;)
+            if (strcmp((*at)->agent, agent) == 0)
+                drop_waiter(locks, locks->all[i], at);
+            else
+                at = &(*at)->next;
+    for (size_t i = 0; i < locks->count; i++) {
+        struct lock *lock = locks->all[i];
+        if (!lock->holder || strcmp(lock->holder->agent, agent) != 0)
+            continue;
+        log_info("agentos", agent, "Its worker has ended: the lock %s (task %s, token %" PRIu64 ") is free",
+                 lock->name, lock->holder->task, lock->token);
+        release(locks, lock, "lock_released");
+        grant(locks, lock);
+    }
+    set_timer(locks);
+}
+
+/* --- time and people --- */
+
+static void end_lease(struct locks *locks, struct lock *lock)
+{
+    struct claim *former = lock->holder;
+    log_warn("agentos", former->agent,
+             "Its lease of the lock %s is over (%" PRId64 " s): task %s loses it and is put off", lock->name,
+             former->lease_seconds, former->task);
+    locks->operations->tell(locks->context, former->agent, former->task, lock->name, 0, 0, "");
+    release(locks, lock, "lock_expired");
+}
+
+void locks_turn(struct locks *locks)
+{
+    int64_t now = locks->operations->now_ms(locks->context);
+    if (now >= locks->retry_ms)
+        locks->retry_ms = 0;
+    for (size_t i = 0; i < locks->count; i++) {
+        struct lock *lock = locks->all[i];
+        if (lock->holder && now >= lock->ends_ms)
+            end_lease(locks, lock);
+        grant(locks, lock);
+        if (lock->behind && !locks->retry_ms)
+            save(locks, lock, false);
+    }
+    set_timer(locks);
+}
+
+void locks_scan(struct locks *locks)
+{
+    for (size_t i = locks->count; i-- > 0;) {
+        struct lock *lock = locks->all[i];
+        uint64_t look = locks->operations->look(locks->context, lock->file);
+        if (lock->behind || look == lock->look)
+            continue;
+        if (!look && !lock->holder && !lock->waiters) {
+            lock_free(lock);
+            memmove(&locks->all[i], &locks->all[i + 1], (locks->count - i - 1) * sizeof *locks->all);
+            locks->count--;
+            continue;
+        }
+        log_warn(
+            "agentos", NULL,
+            "shared/locks/%s.md was changed by hand; it shows again how it is (who waits or holds is not "
+            "decided there)",
+            lock->file);
+        lock->behind = true;
+    }
+    set_timer(locks);
+}

@@ -1,0 +1,431 @@
+#include "supervisor/post/mailbox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "supervisor/post/post.h"
+
+#define OUR_MARK ".md.post-" /* in the names of files that are not whole yet: .ID.md.post-N */
+enum { FLUSHED_SINGLY = 2 };
+
+static const char *const folder_names[FOLDER_COUNT] = {
+    [FOLDER_INBOX] = TREE_INBOX,     [FOLDER_HANDOFFS] = TREE_HANDOFFS,         [FOLDER_OUTBOX] = TREE_OUTBOX,
+    [FOLDER_ARCHIVE] = TREE_ARCHIVE, [FOLDER_DEAD_LETTERS] = TREE_DEAD_LETTERS,
+};
+
+const char *mailbox_folder_name(enum folder folder)
+{
+    return folder_names[folder];
+}
+
+static char *path_of(const char *agent, enum folder folder)
+{
+    if (strcmp(agent, POST_OPERATOR) == 0)
+        return memory_text("shared/outbox");
+    return memory_print("agents/%s/%s", agent, folder_names[folder]);
+}
+
+int mailbox_open(int data, const char *agent, enum folder folder, bool create)
+{
+    OWNED char *path = path_of(agent, folder);
+    int fd = files_open(data, path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd >= 0 || errno != ENOENT || !create)
+        return fd;
+    return files_open_folder(data, path, true, NULL);
+}
+
+static char *file_of(const char *id)
+{
+    return memory_print("%s.md", id);
+}
+
+/* --- reading --- */
+
+static bool will_never_be_read(int error)
+{
+    return error == ELOOP || error == ENXIO || error == ENOTDIR || error == ENODEV || error == EXDEV ||
+           error == ENAMETOOLONG || error == EINVAL;
+}
+
+static enum mailbox_found parse(const char *text, size_t length, const char *path, const char *id,
+                                struct envelope *envelope, struct fault *fault)
+{
+    if (!envelope_parse(envelope, text, length, path, fault))
+        return MAILBOX_NONE;
+    if (envelope->kind != KIND_TASK && strcmp(envelope->id, id) != 0) {
+        fault_set(fault, "%s: its id is '%s' and not its file's name", path, envelope->id);
+        envelope_free(envelope);
+        return MAILBOX_NONE;
+    }
+    return MAILBOX_READ;
+}
+
+enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder, const char *id,
+                                struct envelope *envelope, struct file_stamp *stamp, struct fault *fault)
+{
+    OWNED char *above = path_of(agent, folder);
+    OWNED char *path = memory_print("%s/%s.md", above, id);
+    OWNED char *text = NULL;
+    size_t length;
+    *envelope = (struct envelope){0};
+    errno = 0;
+    int found = files_read(data, path, ENVELOPE_MAX, &text, &length, stamp, fault);
+    if (found == 0)
+        return MAILBOX_GONE;
+    if (found < 0)
+        return errno == 0 || will_never_be_read(errno) ? MAILBOX_NONE : MAILBOX_LATER;
+    return parse(text, length, path, id, envelope, fault);
+}
+
+/* What can't be told counts as lying there: nothing is concluded from a fault that may pass. */
+static bool is_there(int data, const char *path)
+{
+    OWNED_FD int fd = files_open(data, path, O_RDONLY, 0);
+    struct stat status;
+    if (fd < 0)
+        return errno != ENOENT && !will_never_be_read(errno);
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+unsigned mailbox_lies_in(int data, const char *agent, const char *id, unsigned folders)
+{
+    unsigned lies = 0;
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
+        if (!(folders & 1u << folder))
+            continue;
+        OWNED char *above = path_of(agent, folder);
+        OWNED char *path = memory_print("%s/%s.md", above, id);
+        if (is_there(data, path))
+            lies |= 1u << folder;
+    }
+    return lies;
+}
+
+unsigned mailbox_lies(int data, const char *agent, const char *id)
+{
+    return mailbox_lies_in(data, agent, id, (1u << FOLDER_COUNT) - 1);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *id_in(const char *name)
+{
+    size_t length = strlen(name);
+    if (length <= 3 || strcmp(name + length - 3, ".md") != 0)
+        return NULL;
+    char *id = memory_slice(name, length - 3);
+    if (names_id(id))
+        return id;
+    free(id);
+    return NULL;
+}
+
+static DIR *open_listing(int data, const char *agent, enum folder folder)
+{
+    int fd = mailbox_open(data, agent, folder, false);
+    DIR *listing = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!listing && fd >= 0)
+        close(fd);
+    return listing;
+}
+
+bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbox_names *names)
+{
+    *names = (struct mailbox_names){0};
+    DIR *listing = open_listing(data, agent, folder);
+    if (!listing) {
+        names->whole = errno == ENOENT;
+        return names->whole;
+    }
+    const struct dirent *entry;
+    size_t capacity = 0, looked_at = 0;
+    for (errno = 0; looked_at <= MAILBOX_NAMES_MAX && (entry = readdir(listing)); errno = 0, looked_at++) {
+        char *id = id_in(entry->d_name);
+        if (!id)
+            continue;
+        if (names->count == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            names->ids = memory_grow(names->ids, capacity, sizeof *names->ids);
+        }
+        names->ids[names->count++] = id;
+    }
+    names->whole = errno == 0 && looked_at <= MAILBOX_NAMES_MAX;
+    closedir(listing);
+    if (names->count)
+        qsort(names->ids, names->count, sizeof *names->ids, by_name);
+    return true;
+}
+
+void mailbox_names_free(struct mailbox_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->ids[i]);
+    free(names->ids);
+    *names = (struct mailbox_names){0};
+}
+
+struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder)
+{
+    OWNED_FD int fd = mailbox_open(data, agent, folder, false);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return (struct file_stamp){0};
+    return files_stamp(&status);
+}
+
+void mailbox_tidy(int data, const char *agent, enum folder folder)
+{
+    DIR *listing = open_listing(data, agent, folder);
+    const struct dirent *entry;
+    size_t looked_at = 0;
+    while (listing && looked_at++ <= MAILBOX_NAMES_MAX && (entry = readdir(listing)))
+        if (entry->d_name[0] == '.' && strstr(entry->d_name, OUR_MARK))
+            unlinkat(dirfd(listing), entry->d_name, 0);
+    if (listing)
+        closedir(listing);
+}
+
+/* --- moving --- */
+
+bool mailbox_move(int data, const char *agent, enum folder from, enum folder to, const char *id)
+{
+    OWNED char *file = file_of(id);
+    OWNED_FD int source = mailbox_open(data, agent, from, false);
+    if (source < 0)
+        return false;
+    OWNED_FD int target = mailbox_open(data, agent, to, true);
+    return target >= 0 && renameat2(source, file, target, file, RENAME_NOREPLACE) == 0;
+}
+
+bool mailbox_remove(int data, const char *agent, enum folder folder, const char *id)
+{
+    OWNED char *file = file_of(id);
+    OWNED_FD int fd = mailbox_open(data, agent, folder, false);
+    return fd >= 0 && unlinkat(fd, file, 0) == 0;
+}
+
+bool mailbox_sync(int data, const char *agent, enum folder folder, const char *id)
+{
+    OWNED char *file = file_of(id);
+    OWNED_FD int fd = mailbox_open(data, agent, folder, false);
+    if (fd < 0)
+        return false;
+    OWNED_FD int letter = files_open(fd, file, O_RDONLY, 0);
+    return letter >= 0 && fsync(letter) == 0 && fsync(fd) == 0;
+}
+
+/* --- writing --- */
+
+struct batch_entry {
+    char *path, *file, *temporary; /* owned */
+    struct buffer text;
+    bool replace, written;
+    int folder;  /* descriptor while it is flushed; -1 */
+    bool opened; /* this entry has opened it, others use it too */
+    bool apart;  /* it is on a file system of its own, which a flush of DATA_DIR's doesn't reach */
+    struct file_stamp stamp;
+    enum write_result result;
+    int error;
+};
+
+size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
+                   const struct envelope *envelope, bool replace)
+{
+    static _Atomic unsigned serial;
+    if ((batch->count & (batch->count - 1)) == 0)
+        batch->entries =
+            memory_grow(batch->entries, batch->count ? batch->count * 2 : 1, sizeof *batch->entries);
+    struct batch_entry *entry = &batch->entries[batch->count];
+    OWNED char *name = names_file(envelope->id); /* a task's id may be any text */
+    *entry = (struct batch_entry){.path = path_of(agent, folder),
+                                  .file = file_of(name),
+                                  .replace = replace,
+                                  .folder = -1,
+                                  .result = WRITE_FAILED};
+    /* A name has at most 255 bytes: '.', the id, the mark and the number fit. */
+    entry->temporary =
+        memory_print(".%s" OUR_MARK "%d-%u", name, (int)getpid(), atomic_fetch_add(&serial, 1));
+    envelope_print(envelope, &entry->text);
+    return batch->count++;
+}
+
+/* The entry before it that writes into the same folder; NULL: none does. */
+static const struct batch_entry *neighbour(const struct batch *batch, const struct batch_entry *entry)
+{
+    for (const struct batch_entry *other = entry; other-- > batch->entries;)
+        if (other->folder >= 0 && strcmp(other->path, entry->path) == 0)
+            return other;
+    return NULL;
+}
+
+static bool open_folder(int data, const struct batch *batch, struct batch_entry *entry)
+{
+    const struct batch_entry *other = neighbour(batch, entry);
+    struct stat here, there;
+    if (other) {
+        entry->folder = other->folder;
+        entry->apart = other->apart;
+        return true;
+    }
+    entry->folder = files_open(data, entry->path, O_RDONLY | O_DIRECTORY, 0);
+    if (entry->folder < 0 && errno == ENOENT)
+        entry->folder = files_open_folder(data, entry->path, true, NULL);
+    entry->opened = entry->folder >= 0;
+    entry->apart = entry->opened && (fstat(data, &here) != 0 || fstat(entry->folder, &there) != 0 ||
+                                     here.st_dev != there.st_dev);
+    return entry->opened;
+}
+
+static bool write_bytes(struct batch_entry *entry, bool flush)
+{
+    OWNED_FD int fd = files_open(entry->folder, entry->temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    if (fd < 0)
+        return false;
+    entry->written = true;
+    return files_write_all(fd, entry->text.data, entry->text.length) && (!flush || fsync(fd) == 0);
+}
+
+static bool give_name(struct batch_entry *entry)
+{
+    unsigned flags = entry->replace ? 0 : RENAME_NOREPLACE;
+    if (renameat2(entry->folder, entry->temporary, entry->folder, entry->file, flags) != 0)
+        return false;
+    entry->written = false;
+    entry->stamp = files_stamp_at(entry->folder, entry->file);
+    return true;
+}
+
+static void fail(struct batch_entry *entry)
+{
+    entry->error = errno;
+    entry->result = errno == EEXIST && !entry->replace ? WRITE_EXISTS : WRITE_FAILED;
+    if (entry->written)
+        unlinkat(entry->folder, entry->temporary, 0);
+    entry->written = false;
+}
+
+static void write_all(int data, struct batch *batch)
+{
+    bool together = batch->count > FLUSHED_SINGLY;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct batch_entry *entry = &batch->entries[i];
+        if (!open_folder(data, batch, entry) || !write_bytes(entry, !together || entry->apart))
+            fail(entry);
+    }
+    if (!together || syncfs(data) == 0)
+        return;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->entries[i].written && !batch->entries[i].apart)
+            fail(&batch->entries[i]);
+}
+
+static size_t folders_of(const struct batch *batch)
+{
+    size_t folders = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        folders += batch->entries[i].opened;
+    return folders;
+}
+
+/* It has its name, perhaps not for ever: whoever asks again finds it there. */
+static void lose(struct batch *batch, int folder, int error)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct batch_entry *entry = &batch->entries[i];
+        if (entry->result == WRITE_DONE && entry->folder == folder) {
+            entry->result = WRITE_FAILED;
+            entry->error = error;
+        }
+    }
+}
+
+static void flush_names(int data, struct batch *batch)
+{
+    bool together = folders_of(batch) > FLUSHED_SINGLY;
+    bool flushed = together && syncfs(data) == 0;
+    int error = errno;
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct batch_entry *entry = &batch->entries[i];
+        if (!entry->opened)
+            continue;
+        if (together && !entry->apart) {
+            if (!flushed)
+                lose(batch, entry->folder, error);
+        } else if (fsync(entry->folder) != 0) {
+            lose(batch, entry->folder, errno);
+        }
+    }
+}
+
+static void close_folders(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->entries[i].opened)
+            close(batch->entries[i].folder);
+        batch->entries[i].folder = -1;
+    }
+}
+
+void mailbox_flush(int data, struct batch *batch)
+{
+    write_all(data, batch);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct batch_entry *entry = &batch->entries[i];
+        if (!entry->written)
+            continue;
+        if (give_name(entry))
+            entry->result = WRITE_DONE;
+        else
+            fail(entry);
+    }
+    flush_names(data, batch);
+    close_folders(batch);
+}
+
+struct file_stamp mailbox_written(const struct batch *batch, size_t number)
+{
+    return batch->entries[number].stamp;
+}
+
+enum write_result mailbox_result(const struct batch *batch, size_t number, struct fault *fault)
+{
+    const struct batch_entry *entry = &batch->entries[number];
+    if (entry->result != WRITE_DONE)
+        fault_set(fault, "%s/%s cannot be written: %s", entry->path, entry->file, strerror(entry->error));
+    return entry->result;
+}
+
+void mailbox_batch_free(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        free(batch->entries[i].path);
+        free(batch->entries[i].file);
+        free(batch->entries[i].temporary);
+        buffer_free(&batch->entries[i].text);
+    }
+    free(batch->entries);
+    *batch = (struct batch){0};
+}
+
+enum write_result mailbox_write(int data, const char *agent, enum folder folder,
+                                const struct envelope *envelope, bool replace, struct fault *fault)
+{
+    struct batch batch = {0};
+    mailbox_add(&batch, agent, folder, envelope, replace);
+    mailbox_flush(data, &batch);
+    enum write_result result = mailbox_result(&batch, 0, fault);
+    mailbox_batch_free(&batch);
+    return result;
+}

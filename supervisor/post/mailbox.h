@@ -1,0 +1,87 @@
+/* The files of an agent's iac/ as the supervisor touches them: always by the path from DATA_DIR, beneath it, following
+ * no link, so that a tree that was moved away or planted with links leads nowhere; reading capped and never blocking.
+ *
+ * The agent called "operator" has one folder: FOLDER_OUTBOX, shared/outbox/. */
+#ifndef AGENTOS_POST_MAILBOX_H
+#define AGENTOS_POST_MAILBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/envelope.h"
+#include "common/fault.h"
+#include "common/files.h"
+
+enum folder {
+    FOLDER_INBOX,
+    FOLDER_HANDOFFS,
+    FOLDER_OUTBOX,
+    FOLDER_ARCHIVE,
+    FOLDER_DEAD_LETTERS,
+    FOLDER_COUNT
+};
+
+enum { MAILBOX_NAMES_MAX = 16384 /* files of one folder that are looked at in one go */ };
+
+const char *mailbox_folder_name(enum folder folder); /* "iac/inbox" */
+
+/* The folder's descriptor; create: it and what is above it is made when missing. -1 and errno. */
+int mailbox_open(int data, const char *agent, enum folder folder, bool create);
+
+enum mailbox_found {
+    MAILBOX_READ,
+    MAILBOX_GONE,
+    MAILBOX_NONE, /* it is no envelope of this id, and never will be as it is: fault says why */
+    MAILBOX_LATER /* it can't be read now: fault */
+};
+/* ID.md. With MAILBOX_READ the envelope is the caller's to free, and its id is the file's name. stamp may be NULL. */
+enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder, const char *id,
+                                struct envelope *envelope, struct file_stamp *stamp, struct fault *fault);
+/* In which of the folders a regular file ID.md lies: bits 1 << folder. */
+unsigned mailbox_lies(int data, const char *agent, const char *id);
+unsigned mailbox_lies_in(int data, const char *agent, const char *id, unsigned folders); /* only these */
+
+struct mailbox_names { /* zeroed at first; mailbox_names_free it */
+    char **ids;        /* sorted; names that end in .md and could be an id, without the .md */
+    size_t count;
+    bool whole; /* nothing was left out: not too many, and the folder could be read */
+};
+/* False: the folder can't be read (errno); one that is missing is empty. */
+bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbox_names *names);
+void mailbox_names_free(struct mailbox_names *names);
+/* How the folder itself stands; all zero: it isn't there. */
+struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder);
+/* Removes what mailbox_flush left unfinished at a crash. */
+void mailbox_tidy(int data, const char *agent, enum folder folder);
+
+/* ID.md from one folder of the agent to another; what lies there stays and is EEXIST. Not durable. False and errno. */
+bool mailbox_move(int data, const char *agent, enum folder from, enum folder to, const char *id);
+bool mailbox_remove(int data, const char *agent, enum folder folder, const char *id); /* false and errno */
+
+/* --- durable writes, many under few flushes --- */
+
+enum write_result { WRITE_DONE, WRITE_EXISTS, WRITE_FAILED };
+
+struct batch { /* zeroed at first; mailbox_batch_free it */
+    struct batch_entry *entries;
+    size_t count;
+};
+/* The envelope as it is now is to become ID.md in the folder; replace: over what lies there. Returns its number. */
+size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
+                   const struct envelope *envelope, bool replace);
+/* Writes all of them: the bytes, one flush, the names, one flush (a flush each while they are few). After it, what is
+ * WRITE_DONE is on disk. Empties nothing: ask for the results, then free. */
+void mailbox_flush(int data, struct batch *batch);
+enum write_result mailbox_result(const struct batch *batch, size_t number, struct fault *fault);
+/* Of one that is WRITE_DONE: how it stands there. */
+struct file_stamp mailbox_written(const struct batch *batch, size_t number);
+void mailbox_batch_free(struct batch *batch);
+/* One of them by itself. */
+enum write_result mailbox_write(int data, const char *agent, enum folder folder,
+                                const struct envelope *envelope, bool replace, struct fault *fault);
+/* What lies there already is on disk when this is true: for one that an earlier, failed flush may have left. */
+bool mailbox_sync(int data, const char *agent, enum folder folder, const char *id);
+
+#endif

@@ -1,0 +1,39 @@
+/* What an agent is told of the others in its prompt: the texts for {{peers}} and {{segments}} (contract sections 6, 9).
+ * Pure: made from what is handed in, each within its cap, whole lines and whole characters. */
+#ifndef AGENTOS_POST_PEERS_H
+#define AGENTOS_POST_PEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "supervisor/post/segments.h"
+#include "supervisor/relay.h"
+
+enum {
+    PEERS_LISTED = 160, /* a line has fifty bytes at least */
+    PEERS_MAX = RELAY_PEERS_MAX,
+    SEGMENTS_TEXT_MAX = RELAY_SEGMENTS_MAX /* bytes */
+};
+
+struct peer {
+    const char *name, *domain, *class_name, *pressure;
+    int64_t unfinished, window, deferred, backlog;
+};
+
+struct peer_queue {
+    const char *name;
+    size_t waiting, under_way;
+};
+
+/* Agents and queues that it may send to, a line each; of more than fit, how many are left out is said. more: agents
+ * beyond the ones that are handed in, of which PEERS_LISTED are always enough. */
+void peers_print(const struct peer *peers, size_t peer_count, size_t more, const struct peer_queue *queues,
+                 size_t queue_count, struct buffer *out);
+
+/* The segments that it may read, fenced as data with their versions, and the names and versions of those that it may
+ * only write. A text that doesn't fit is cut, and says so. */
+void peers_print_segments(struct segments *segments, const char *agent, struct buffer *out);
+
+#endif

@@ -1,0 +1,551 @@
+#include "supervisor/post/post.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/post/post_part.h"
+
+enum { COMMIT_LENGTH_MAX = 64, COARSE_MS = 100 };
+
+/* --- boxes --- */
+
+static struct box **chain_of(const struct post *post, const char *name)
+{
+    return &post->table[names_hash(name, strlen(name)) & (post->capacity - 1)];
+}
+
+struct box *post_box(const struct post *post, const char *name)
+{
+    struct box *box = *chain_of(post, name);
+    while (box && strcmp(box->name, name) != 0)
+        box = box->chain;
+    return box;
+}
+
+static struct box *add_box(struct post *post, const char *name)
+{
+    struct box *box = memory_new(1, sizeof *box), **chain = chain_of(post, name);
+    *box = (struct box){.post = post, .chain = *chain, .name = memory_text(name), .fresh = true};
+    *chain = box;
+    post->box_count++;
+    return box;
+}
+
+void post_each(struct post *post, void (*visit)(struct box *box))
+{
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i]; box; box = box->chain)
+            visit(box);
+}
+
+static void free_box(struct box *box)
+{
+    post_tasks_forget(box);
+    for (size_t i = box->id_done; i < box->id_count; i++)
+        free(box->ids[i]);
+    free(box->ids);
+    free(box->dead_from);
+    free(box->name);
+    free(box);
+}
+
+static void set_turn(struct post *post, int64_t in_ms)
+{
+    if (!post->started || post->in_turn)
+        return;
+    if (!post->turn.place || post->turn.at > clock_monotonic_ms() + in_ms)
+        timer_set(post->loop, &post->turn, in_ms);
+}
+
+void post_wake(struct box *box)
+{
+    struct post *post = box->post;
+    if (!box->active) {
+        if (post->active_count == post->active_capacity) {
+            post->active_capacity = post->active_capacity ? post->active_capacity * 2 : 16;
+            post->active = memory_grow(post->active, post->active_capacity, sizeof *post->active);
+        }
+        post->active[post->active_count++] = box;
+        box->active = true;
+    }
+    set_turn(post, 0);
+}
+
+static void deactivate(struct box *box)
+{
+    struct post *post = box->post;
+    for (size_t i = 0; box->active && i < post->active_count; i++)
+        if (post->active[i] == box) {
+            post->active[i] = post->active[--post->active_count];
+            box->active = false;
+        }
+}
+
+/* --- parcels --- */
+
+void post_mind(struct post *post, struct parcel *parcel)
+{
+    int64_t at = parcel->reading || parcel->bad ? -1 : expiry_of(parcel->created, parcel->ttl_seconds);
+    parcel->expiry.due = post_parcel_due;
+    parcel->expiry.context = parcel;
+    if (at >= 0)
+        expiry_set(post->expiry, &parcel->expiry, at);
+    else
+        expiry_clear(post->expiry, &parcel->expiry);
+}
+
+bool post_is_over(const struct parcel *parcel, int64_t now)
+{
+    int64_t at = expiry_of(parcel->created, parcel->ttl_seconds);
+    return at >= 0 && at <= now;
+}
+
+void post_forget(struct post *post, struct parcel *parcel)
+{
+    expiry_clear(post->expiry, &parcel->expiry);
+    for (size_t i = 0; i < post->ringing_count; i++)
+        if (post->ringing[i] == parcel)
+            post->ringing[i] = NULL;
+    parcels_drop(post->parcels, parcel);
+}
+
+/* --- telling --- */
+
+void post_look_due(struct box *box, enum waking waking)
+{
+    if (waking > box->waking)
+        box->waking = waking;
+    post_wake(box);
+}
+
+void post_verdict(struct box *sender, const char *id, const char *status, const char *reason)
+{
+    struct post *post = sender->post;
+    if (sender != post->people)
+        post->owner.verdict(sender->subject, id, status, reason, clock_now());
+    else if (strcmp(status, "deferred") != 0)
+        mailbox_remove(post->data, POST_OPERATOR, FOLDER_OUTBOX, id);
+}
+
+static const char *short_event(const char *event)
+{
+    static const char prefix[] = "envelope_";
+    return strncmp(event, prefix, sizeof prefix - 1) == 0 ? event + sizeof prefix - 1 : event;
+}
+
+static struct count *count_of(const struct post *post, const char *event)
+{
+    for (size_t i = 0; i < post->count_count; i++)
+        if (strcmp(post->counts[i].event, short_event(event)) == 0)
+            return &post->counts[i];
+    return NULL;
+}
+
+void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason)
+{
+    struct post *post = box->post;
+    struct count *count = count_of(post, event);
+    if (!count) {
+        post->counts = memory_grow(post->counts, post->count_count + 1, sizeof *post->counts);
+        count = &post->counts[post->count_count++];
+        *count = (struct count){0};
+        snprintf(count->event, sizeof count->event, "%s", short_event(event));
+    }
+    count->kinds[envelope->kind]++;
+    post->owner.told(post->owner.context, box->subject, event, envelope, reason ? reason : "");
+}
+
+void post_tell(struct post *post, const char *agent, const char *event, const struct envelope *envelope,
+               const char *reason)
+{
+    struct box *box = post_box(post, agent);
+    post_note(box ? box : post->people, event, envelope, reason);
+}
+
+uint64_t post_count(const struct post *post, enum envelope_kind kind, const char *event)
+{
+    const struct count *count = count_of(post, event);
+    return count ? count->kinds[kind] : 0;
+}
+
+/* --- the wall clock --- */
+
+static void clock_rings(void *context)
+{
+    set_turn(context, 0); /* which arms it again */
+}
+
+static void arm_clock(void *context)
+{
+    struct post *post = context;
+    int64_t next = expiry_next(post->expiry);
+    if (!post->started || next < 0) {
+        timer_clear(post->loop, &post->clock);
+        return;
+    }
+    int64_t left_s = next - clock_now() > 86400 ? 86400 : next - clock_now();
+    int64_t left_ms = left_s < 86400 ? next * 1000 - clock_now_ms() : left_s * 1000;
+    timer_set(post->loop, &post->clock, left_ms > 0 ? left_ms : 0);
+}
+
+void post_clock_was_set(struct post *post)
+{
+    arm_clock(post);
+}
+
+struct expiry *post_expiry(struct post *post)
+{
+    return post->expiry;
+}
+
+/* --- the turn --- */
+
+static void look_where_due(struct post *post, int64_t now_ms)
+{
+    for (size_t i = 0; i < post->active_count; i++) {
+        struct box *box = post->active[i];
+        if (box->fresh) {
+            post_take_up(box);
+        } else if (box->look_wanted && box->look_after_ms <= now_ms) {
+            box->look_wanted = false;
+            post_look_into(box, false);
+        }
+        if (box->dead_wanted || (box->dead_after_ms && box->dead_after_ms <= now_ms)) {
+            box->dead_wanted = false;
+            post_dead_letters(box);
+        }
+    }
+}
+
+/* By turns, so that a full outbox holds up nobody else's. */
+static void decide_on_outboxes(struct post *post, int64_t now_ms)
+{
+    size_t decided = 0, idle = 0;
+    while (decided < TURN_MAX && idle < post->active_count) {
+        struct box *box = post->active[post->next_outbox++ % post->active_count];
+        if (box->outbox_wanted && box->id_done == box->id_count && box->outbox_after_ms <= now_ms)
+            post_outbox_look(box);
+        bool did = post_outbox_next(box);
+        idle = did ? 0 : idle + 1;
+        decided += did;
+    }
+}
+
+static bool is_to_be_pumped(const struct box *box, int64_t now_ms)
+{
+    return box->pump || (box->pump_after_ms && box->pump_after_ms <= now_ms);
+}
+
+static void pump_all(struct post *post)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < post->active_count; i++)
+        if (is_to_be_pumped(post->active[i], now_ms)) {
+            post->active[i]->pump = false;
+            if (post->active[i]->pump_after_ms <= now_ms)
+                post->active[i]->pump_after_ms = 0;
+            post_pump(post->active[i]);
+        }
+    post_deliver(post);
+}
+
+static void tell_workers(struct post *post)
+{
+    for (size_t i = 0; i < post->active_count; i++) {
+        struct box *box = post->active[i];
+        enum waking waking = box->waking;
+        box->waking = WAKE_NOBODY;
+        if (waking != WAKE_NOBODY && box != post->people)
+            post->owner.look(box->subject, waking == WAKE_UP);
+    }
+}
+
+/* When it has something to do again; -1: not before somebody says so. */
+static int64_t wanted_at(const struct box *box)
+{
+    if (box->id_done < box->id_count || box->pump || box->fresh || box->dead_wanted ||
+        box->waking != WAKE_NOBODY)
+        return 0;
+    const int64_t times[] = {
+        box->look_wanted ? box->look_after_ms : -1, box->outbox_wanted ? box->outbox_after_ms : -1,
+        box->pump_after_ms ? box->pump_after_ms : -1, box->dead_after_ms ? box->dead_after_ms : -1};
+    int64_t first = -1;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        if (times[i] >= 0 && (first < 0 || times[i] < first))
+            first = times[i];
+    return first;
+}
+
+static void rest(struct post *post)
+{
+    int64_t next = -1;
+    for (size_t i = post->active_count; i-- > 0;) {
+        int64_t at = wanted_at(post->active[i]);
+        if (at < 0)
+            deactivate(post->active[i]);
+        else if (next < 0 || at < next)
+            next = at;
+    }
+    arm_clock(post);
+    if (next < 0)
+        return;
+    int64_t left = next - clock_monotonic_ms();
+    set_turn(post, left > 0 ? left : 0);
+}
+
+static void turn(void *context)
+{
+    struct post *post = context;
+    int64_t now_ms = clock_monotonic_ms();
+    post->in_turn = true;
+    look_where_due(post, now_ms);
+    post_expire(post);
+    decide_on_outboxes(post, now_ms);
+    pump_all(post);
+    if (post->room && post->hooks.room)
+        post->hooks.room(post->hooks.context);
+    post->room = false;
+    tell_workers(post);
+    post->in_turn = false;
+    rest(post);
+}
+
+/* --- opening --- */
+
+struct post *post_open(struct loop *loop, int data, const struct post_owner *owner)
+{
+    struct post *post = memory_new(1, sizeof *post);
+    *post = (struct post){.loop = loop, .data = data, .owner = *owner, .capacity = 1024};
+    post->turn = (struct timer){.ring = turn, .context = post};
+    post->clock = (struct timer){.ring = clock_rings, .context = post};
+    post->table = memory_new(post->capacity, sizeof(struct box *));
+    post->parcels = parcels_new();
+    post->expiry = expiry_new(arm_clock, post);
+    post->people = add_box(post, POST_OPERATOR);
+    return post;
+}
+
+void post_close(struct post *post)
+{
+    if (!post)
+        return;
+    timer_clear(post->loop, &post->turn);
+    timer_clear(post->loop, &post->clock);
+    post->started = false;
+    parcels_free(post->parcels);
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i], *next; box; box = next) {
+            next = box->chain;
+            free_box(box);
+        }
+    expiry_free(post->expiry);
+    free(post->table);
+    free(post->active);
+    free(post->counts);
+    free(post);
+}
+
+void post_hooks(struct post *post, const struct post_hooks *hooks)
+{
+    post->hooks = *hooks;
+}
+
+void post_roster(struct post *post, const struct roster *roster)
+{
+    post->roster = roster;
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i]; box; box = box->chain) {
+            box->pump = true; /* a window may be another */
+            post_wake(box);
+        }
+}
+
+static void wake_box(struct box *box)
+{
+    post_wake(box);
+}
+
+void post_start(struct post *post)
+{
+    post->started = true;
+    post_each(post, wake_box);
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i]; box; box = box->chain)
+            post_take_up(box);
+    arm_clock(post);
+}
+
+/* --- agents --- */
+
+void post_agent(struct post *post, const char *name, void *subject, const struct roster_agent *definition)
+{
+    struct box *box = post_box(post, name);
+    if (!box)
+        box = add_box(post, name);
+    box->subject = subject;
+    box->definition = definition;
+    box->leaving = false;
+    box->pump = true;
+    post_wake(box);
+}
+
+void post_agent_leaves(struct post *post, const char *name)
+{
+    struct box *box = post_box(post, name);
+    if (!box || box == post->people)
+        return;
+    box->leaving = true;
+    OWNED char *reason = memory_print("there is no agent '%s' any more", name);
+    post_give_up_waiting(box, reason);
+}
+
+static void drop_shelf(struct post *post, struct shelf *shelf)
+{
+    while (shelf->first)
+        post_forget(post, shelf->first);
+}
+
+void post_agent_gone(struct post *post, const char *name)
+{
+    struct box *box = post_box(post, name);
+    if (!box || box == post->people)
+        return;
+    post_agent_leaves(post, name);
+    post_drop_waiting_of(box);
+    drop_shelf(post, &box->shelves[FOLDER_INBOX]);
+    drop_shelf(post, &box->shelves[FOLDER_HANDOFFS]);
+    deactivate(box);
+    struct box **at = chain_of(post, name);
+    while (*at != box)
+        at = &(*at)->chain;
+    *at = box->chain;
+    post->box_count--;
+    free_box(box);
+}
+
+void post_changed(struct post *post, const char *name)
+{
+    struct box *box = post_box(post, name);
+    if (!box)
+        return;
+    box->look_wanted = true;
+    post_wake(box);
+}
+
+void post_worker_starts(struct post *post, const char *name)
+{
+    struct box *box = post_box(post, name);
+    if (!box)
+        return;
+    box->down = false;
+    post_tasks_forget(box); /* the worker ends them itself */
+}
+
+void post_worker_ready(struct post *post, const char *name)
+{
+    struct box *box = post_box(post, name);
+    if (!box)
+        return;
+    box->look_wanted = box->dead_wanted = true; /* it may have ended in the middle of things */
+    post_wake(box);
+    if (post->hooks.worker_ready)
+        post->hooks.worker_ready(post->hooks.context, name);
+}
+
+void post_worker_down(struct post *post, const char *name)
+{
+    struct box *box = post_box(post, name);
+    if (!box)
+        return;
+    box->down = true;
+    box->look_wanted = true;
+    post_tasks_look(box);
+    post_wake(box);
+    if (post->hooks.worker_down)
+        post->hooks.worker_down(post->hooks.context, name);
+}
+
+void post_queue_changed(struct post *post, const char *name)
+{
+    struct box *box = post_box(post, name);
+    if (box && box->down)
+        post_tasks_look(box);
+}
+
+static bool has_changed(struct box *box, enum folder folder)
+{
+    struct file_stamp now = mailbox_stamp(box->post->data, box->name, folder);
+    return now.inode && !files_stamp_equal(&now, &box->looked[folder]);
+}
+
+/* The kernel's times are coarse: what changes right after a look may not show in them. So the look of a folder that has
+ * just changed doesn't count, and the next scan looks again. */
+void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp)
+{
+    bool just_now = clock_now_ms() - stamp->modified_ns / 1000000 < COARSE_MS;
+    box->looked[folder] = just_now ? (struct file_stamp){0} : *stamp;
+}
+
+static void scan(struct box *box)
+{
+    bool people = box == box->post->people;
+    if (!people && (has_changed(box, FOLDER_INBOX) || has_changed(box, FOLDER_HANDOFFS)))
+        box->look_wanted = true;
+    if (has_changed(box, FOLDER_OUTBOX))
+        box->outbox_wanted = true;
+    if (!people && has_changed(box, FOLDER_DEAD_LETTERS))
+        box->dead_wanted = true;
+    if (!people && box->down)
+        post_tasks_look(box);
+    if (box->look_wanted || box->outbox_wanted || box->dead_wanted)
+        post_wake(box);
+}
+
+void post_scan(struct post *post)
+{
+    post_each(post, scan);
+}
+
+/* --- what workers say --- */
+
+bool post_rings(struct post *post, const char *name, const char *ids)
+{
+    struct box *box = post_box(post, name);
+    if (box)
+        post_outbox_ids(box, ids);
+    return true;
+}
+
+bool post_settled(struct post *post, const char *name, const char *id, const char *status, const char *commit)
+{
+    static const char *const ends[] = {"finished", "read", "failed"};
+    struct box *box = post_box(post, name);
+    bool known = false;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        known = known || strcmp(status, ends[i]) == 0;
+    if (!known || !names_id(id) || strlen(commit) > COMMIT_LENGTH_MAX)
+        return false;
+    /* Its files say what has become of it; the worker only says when to look. */
+    for (enum folder folder = FOLDER_INBOX; box && folder <= FOLDER_HANDOFFS; folder++) {
+        struct parcel *parcel = parcels_find(post->parcels, box, folder, id);
+        if (parcel)
+            post_is_gone(parcel);
+    }
+    return true;
+}
+
+bool post_lock(struct post *post, const char *name, const char *task, const char *lock)
+{
+    return !post->hooks.lock || post->hooks.lock(post->hooks.context, name, task, lock);
+}
+
+bool post_unlock(struct post *post, const char *name, const char *task, const char *lock)
+{
+    return !post->hooks.unlock || post->hooks.unlock(post->hooks.context, name, task, lock);
+}

@@ -1,0 +1,181 @@
+/* The post office (contract section 9): it takes envelopes out of outboxes into inboxes and handoffs, holds them back
+ * while a receiver has no room, ends those whose time is over, and tells every sender what became of them.
+ *
+ * Files are the truth. What is kept in memory is an index of what lies unfinished in the agents' iac/ folders and waits
+ * in outboxes; it is made anew from the files at start, and every step may be repeated after any crash (post_start.c
+ * has the table). Nothing here blocks, follows a link or ends the process because of what lies in a tree; a write that
+ * fails leaves the envelope where it was, is said, and is tried again.
+ *
+ * It knows agents by their names, and of processes only what it is told; what it wants done goes to its owner. All
+ * calls come from the loop's thread. Decisions are made in a turn of their own, right after the call (loop timer 0 ms),
+ * so the owner's functions are never called from within a post_… call except where it is said. */
+#ifndef AGENTOS_POST_POST_H
+#define AGENTOS_POST_POST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/fault.h"
+#include "common/roster.h"
+#include "supervisor/loop.h"
+#include "supervisor/post/expiry.h"
+
+struct post;
+
+/* The name of people as senders; roster.c allows no agent of that name. */
+#define POST_OPERATOR "operator"
+
+struct post_owner {
+    /* VERDICT for the worker of the agent; one that isn't there asks again when it is (POST ""). */
+    void (*verdict)(void *subject, const char *id, const char *status, const char *reason, int64_t at);
+    /* The agent's iac/ has changed, by the post office or by people: LOOK_IAC; wake: there is work or something to
+     * commit, so that it isn't left asleep (a result or a bounce wakes nobody). */
+    void (*look)(void *subject, bool wake);
+    /* Something was decided: for the log, followers and metrics. subject: whom it concerns, NULL nobody's. event: one of
+     * envelope_accepted, envelope_delivered, envelope_deferred, envelope_refused, envelope_expired, envelope_bounced,
+     * envelope_finished, envelope_read, envelope_failed, envelope_set_aside, envelope_removed, envelope_requeued,
+     * envelope_purged. reason: "" none. Called within post_… calls too. */
+    void (*told)(void *context, void *subject, const char *event, const struct envelope *envelope,
+                 const char *reason);
+    void *context;
+};
+
+/* data: descriptor of DATA_DIR, borrowed. Never NULL; touches no file yet. */
+struct post *post_open(struct loop *loop, int data, const struct post_owner *owner);
+void post_close(struct post *post); /* NULL is fine */
+
+/* The classes, queues and segments that hold now; borrowed until the next call. Before anything else. */
+void post_roster(struct post *post, const struct roster *roster);
+
+/* --- agents --- */
+
+/* The agent is in agents.yaml (also: is back, or is otherwise defined). definition is borrowed until the next call or
+ * post_agent_gone. Its tree may not exist yet. */
+void post_agent(struct post *post, const char *name, void *subject, const struct roster_agent *definition);
+/* It was taken out of agents.yaml and is drained: nothing is delivered to it any more, what waits for it is refused. */
+void post_agent_leaves(struct post *post, const char *name);
+/* It is forgotten; its files stay as they are. subject and definition are not used any more. */
+void post_agent_gone(struct post *post, const char *name);
+/* Once, when every agent of agents.yaml is known and before a worker is started: takes up what the files say, and
+ * repairs what a crash left. Agents that come later are taken up in the turn after post_agent. */
+void post_start(struct post *post);
+
+void post_worker_starts(struct post *post, const char *name); /* a process is asked for */
+void post_worker_ready(struct post *post, const char *name);  /* READY: its own recovery is done */
+void post_worker_down(struct post *post,
+                      const char *name); /* its process has ended, or it stays without one */
+/* Something has changed in its iac/ (inotify), or may have. */
+void post_changed(struct post *post, const char *name);
+/* Its queue.md has changed: of interest only while it has no process. */
+void post_queue_changed(struct post *post, const char *name);
+void post_scan(struct post *post);          /* every POLL_INTERVAL: what no notice told of */
+void post_clock_was_set(struct post *post); /* the wall clock jumped */
+
+/* --- what workers say (hear.c). False: it is malformed, its worker isn't to be trusted --- */
+
+bool post_rings(struct post *post, const char *name, const char *ids); /* POST */
+bool post_settled(struct post *post, const char *name, const char *id, const char *status,
+                  const char *commit); /* SETTLED */
+
+/* LOCK and UNLOCK: for the hooks; without them nobody ever gets a lock. */
+bool post_lock(struct post *post, const char *name, const char *task, const char *lock);
+bool post_unlock(struct post *post, const char *name, const char *task, const char *lock);
+
+/* --- what people ask for. The exit code of sysexits.h, EX_OK or one with a sentence in fault --- */
+
+/* A message from the operator, durable when this returns EX_OK: in the inbox, or deferred in shared/outbox/. Then *id
+ * is the caller's to free. EX_TEMPFAIL: backpressure; EX_NOINPUT: no such agent; EX_DATAERR; EX_IOERR. */
+int post_send(struct post *post, const char *to, const char *text, int64_t ttl_seconds,
+              enum priority priority, char **id, struct fault *fault);
+/* A dead letter gets a fresh life: it lies where it was to be read (or was sent from, if it was refused), created now,
+ * attempts 0; or is taken out. *agent: in whose dead-letter/ it lay (borrowed until the agent is gone). EX_NOINPUT: there
+ * is no such dead letter. */
+int post_requeue(struct post *post, const char *id, const char **agent, struct fault *fault);
+int post_purge(struct post *post, const char *id, const char **agent, struct fault *fault);
+
+/* --- numbers, at any time, from the index and the folders, whatever the worker's state is --- */
+
+struct post_depths {
+    size_t inbox, handoffs, outbox, dead_letters;
+};
+struct post_pressure {
+    enum throughput_class throughput_class;
+    int64_t window, unfinished; /* handoffs, messages and items that lie there; not results and bounces */
+    int64_t backlog, deferred;
+};
+bool post_depths(struct post *post, const char *name, struct post_depths *depths); /* false: no such agent */
+bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure);
+/* "none", "low" (the window is in use), "high" (it is full, others wait), "full" (the next one would be refused). */
+const char *post_pressure_word(const struct post_pressure *pressure);
+/* How many envelopes of this kind came to this event since the start; event as told, without "envelope_". */
+uint64_t post_count(const struct post *post, enum envelope_kind kind, const char *event);
+
+/* --- for queues.c, segments.c, peers.c --- */
+
+/* What the others decide. A hook that is NULL: envelopes of its kind are refused ("there are no queues here"). Called in
+ * the post office's turn; they may call everything in this part. */
+enum post_verdict {
+    POST_DONE,    /* durable where it belongs: VERDICT delivered (item) or finished (segment) */
+    POST_REFUSED, /* why: the reason */
+    POST_LATER,   /* it can't be decided now (a write failed): said, and asked again */
+};
+struct post_hooks {
+    /* An item for queue:NAME, `from` set and checked. Repeated after a crash: an id that lies in the queue, or with a
+     * consumer in any folder (post_lies), is POST_DONE without another effect. */
+    enum post_verdict (*item)(void *context, const struct envelope *envelope, struct fault *why);
+    /* A dead letter of this kind is requeued: it goes back to its queue, created and attempts are as they are to be. */
+    enum post_verdict (*item_again)(void *context, const struct envelope *envelope, struct fault *why);
+    /* A write to segment:NAME, likewise. */
+    enum post_verdict (*segment)(void *context, const struct envelope *envelope, struct fault *why);
+    /* An item that lay with an agent isn't there any more: status "finished", "failed", "expired" (its dead letter lies
+     * there), "removed" (by hand). Its worker has said so, or its folders do. May come more than once. */
+    void (*item_ended)(void *context, const char *agent, const char *id, const char *status);
+    void (*worker_ready)(void *context, const char *agent);
+    void (*worker_down)(void *context, const char *agent);
+    void (*room)(void *context); /* somebody's window got room, or an agent came: items may be given out */
+    /* LOCK and UNLOCK of a worker; called at once, not in a turn. False: what it says is malformed. */
+    bool (*lock)(void *context, const char *agent, const char *task, const char *name);
+    bool (*unlock)(void *context, const char *agent, const char *task, const char *name);
+    void *context;
+};
+void post_hooks(struct post *post, const struct post_hooks *hooks); /* copied */
+
+/* How many more envelopes the agent's window takes, 0 also for one that leaves or isn't known. */
+int64_t post_room(struct post *post, const char *agent);
+
+/* Where ID.md lies in an agent's iac/, as bits; 0: nowhere. By name only, nothing is read. */
+enum post_place {
+    POST_INBOX = 1,
+    POST_HANDOFFS = 2,
+    POST_OUTBOX = 4,
+    POST_ARCHIVE = 8,
+    POST_DEAD_LETTER = 16
+};
+unsigned post_lies(struct post *post, const char *agent, const char *id);
+
+/* A copy of an item into the agent's iac/handoffs/, durable when true; counted, its TTL minded, the worker told. One
+ * that lies there already with this id is true too. */
+bool post_put(struct post *post, const char *agent, const struct envelope *envelope, struct fault *fault);
+/* Takes ID.md out of the agent's iac/handoffs/ by a rename to name in folder (of the same file system; what has that
+ * name stays and is a fault), then reads it there. 1: taken, *copy is the caller's to free (envelope_free); a file that
+ * is no envelope is a fault though it was moved (-1). 0: it isn't there. Whoever takes decides by copy->status
+ * ("reading": a worker had begun it). Not durable: the caller's next durable step in folder is. */
+int post_take(struct post *post, const char *agent, const char *id, int folder, const char *name,
+              struct envelope *copy, struct fault *fault);
+/* The sender learns that it has failed: a bounce in its iac/inbox/, durable when true. True too when the sender has it
+ * already, is the operator (logged), isn't known any more (logged), or never sent it: a bounce goes only to one whose
+ * outbox/ or archive/ has the id, so that nobody can make the post office write to others by a forged `from`.
+ * from: who didn't do it, an agent or queue:NAME. */
+bool post_bounce(struct post *post, const struct envelope *about, const char *from, const char *reason,
+                 struct fault *fault);
+/* The envelope, as it is, into the agent's iac/dead-letter/, durable when true; the worker is told. */
+bool post_bury(struct post *post, const char *agent, const struct envelope *envelope, struct fault *fault);
+/* One line in the log, an event, a count. */
+void post_tell(struct post *post, const char *agent, const char *event, const struct envelope *envelope,
+               const char *reason);
+/* The heap of everything that expires by the wall clock; entries live in their owners (expiry.h). */
+struct expiry *post_expiry(struct post *post);
+
+#endif

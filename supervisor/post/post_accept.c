@@ -1,0 +1,592 @@
+/* Envelopes in outboxes: whether each may go where it wants to, whether there is room, and its way into the other tree.
+ *
+ * An envelope for an agent first becomes one that waits for its receiver; then the receiver's window is filled with
+ * those that wait, in their order; of the rest, as many as the backlog takes are deferred, the others refused. So no
+ * newcomer overtakes one that was deferred, and order is kept.
+ *
+ * The file that waits stays in its sender's outbox until its sender has a verdict; the copy in the receiver's tree is on
+ * disk before the verdict is said. A crash between leaves both, and the sender's next POST finds the copy by its name
+ * (post_repeated), also when it was read, answered or has expired meanwhile. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/frontmatter.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "supervisor/post/post_part.h"
+#include "supervisor/post/route.h"
+
+/* --- which ones --- */
+
+static void add_id(struct box *box, char *id)
+{
+    if (box->id_done == box->id_count)
+        box->id_done = box->id_count = 0;
+    if ((box->id_count & (box->id_count - 1)) == 0)
+        box->ids = memory_grow(box->ids, box->id_count ? box->id_count * 2 : 1, sizeof *box->ids);
+    box->ids[box->id_count++] = id;
+}
+
+void post_outbox_ids(struct box *box, const char *ids)
+{
+    bool all = *ids == '\0';
+    while (*ids && !all) {
+        size_t length = strcspn(ids, "\n");
+        OWNED char *id = memory_slice(ids, length);
+        all = box->id_count - box->id_done >= IDS_MAX;
+        if (!all && names_id(id)) {
+            add_id(box, id);
+            id = NULL;
+        }
+        ids += length + (ids[length] == '\n');
+    }
+    if (all)
+        box->outbox_wanted = true;
+    post_wake(box);
+}
+
+void post_outbox_look(struct box *box)
+{
+    struct mailbox_names names;
+    struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
+    box->outbox_after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
+    box->outbox_wanted = false;
+    if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names)) {
+        box->outbox_wanted = true;
+        box->outbox_after_ms += RETRY_MS;
+        return;
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        add_id(box, names.ids[i]);
+        names.ids[i] = NULL;
+    }
+    post_looked(box, FOLDER_OUTBOX, &stamp);
+    mailbox_names_free(&names);
+}
+
+/* --- what is said --- */
+
+/* A worker that sends rubbish, or the same again and again, must not fill the log: past a number it is only counted. */
+static void note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
+                         const char *reason)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - sender->said_ms >= SAID_MS) {
+        if (sender->said > SAID_MAX)
+            log_warn("post", sender->name, "%zu more of its envelopes were refused", sender->said - SAID_MAX);
+        sender->said_ms = now_ms;
+        sender->said = 0;
+    }
+    if (sender->said++ < SAID_MAX)
+        post_note(sender, event, envelope, reason);
+    else if (sender->said == SAID_MAX + 1)
+        log_warn("post", sender->name, "Many of its envelopes are refused; the next ones are only counted");
+}
+
+static void refuse(struct box *sender, const struct envelope *envelope, const char *reason)
+{
+    post_verdict(sender, envelope->id, "refused", reason);
+    note_refusal(sender, "envelope_refused", envelope, reason);
+}
+
+/* A light one of what the index knows. Borrows. */
+static struct envelope light(const struct parcel *parcel)
+{
+    return (struct envelope){.id = parcel->id,
+                             .kind = parcel->kind,
+                             .from = parcel->from,
+                             .to = parcel->to ? parcel->to->name : parcel->box->name,
+                             .created = parcel->created,
+                             .ttl_seconds = parcel->ttl_seconds,
+                             .priority = parcel->priority};
+}
+
+static void not_an_envelope(struct box *sender, const char *id, const struct fault *fault)
+{
+    struct post *post = sender->post;
+    struct envelope what = {.id = (char *)id, .kind = KIND_MESSAGE, .from = sender->name, .to = "nobody"};
+    note_refusal(sender, "envelope_set_aside", &what, fault->text);
+    if (sender != post->people) {
+        post_verdict(sender, id, "refused", fault->text); /* its worker sets it aside */
+        return;
+    }
+    OWNED_FD int folder = mailbox_open(post->data, POST_OPERATOR, FOLDER_OUTBOX, false);
+    OWNED char *file = memory_print("%s.md", id);
+    OWNED char *aside = memory_print("%s.md.unreadable-%lld", id, (long long)clock_now());
+    if (folder >= 0)
+        renameat2(folder, file, folder, aside, RENAME_NOREPLACE);
+}
+
+static void try_later(struct box *sender, const char *id, const char *why)
+{
+    if (!sender->complained)
+        log_warn("post", sender->name, "Envelope %s stays in the outbox and is tried again: %s", id, why);
+    sender->complained = true;
+    sender->outbox_wanted = true;
+    sender->outbox_after_ms = clock_monotonic_ms() + RETRY_MS;
+    post_wake(sender);
+}
+
+/* --- windows --- */
+
+/* agents.yaml's class, else what persona.md says, else medium. */
+static enum throughput_class class_of(struct box *box)
+{
+    if (box->definition && box->definition->throughput_class != CLASS_UNSET)
+        return box->definition->throughput_class;
+    OWNED char *path = memory_print("agents/%s/%s", box->name, TREE_PERSONA), *text = NULL;
+    struct file_stamp stamp = files_stamp_at(box->post->data, path);
+    struct frontmatter matter;
+    size_t length;
+    if (box->persona.inode && files_stamp_equal(&stamp, &box->persona))
+        return box->persona_class;
+    box->persona = stamp;
+    box->persona_class = CLASS_MEDIUM;
+    if (files_read(box->post->data, path, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
+        !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
+        return CLASS_MEDIUM;
+    const char *said = frontmatter_text(&matter, "throughput_class");
+    if (said)
+        class_parse(said, &box->persona_class);
+    frontmatter_free(&matter);
+    return box->persona_class;
+}
+
+int64_t post_window(struct box *box, int64_t *backlog)
+{
+    const struct class_limits *limits = &box->post->roster->classes[class_of(box)];
+    if (backlog)
+        *backlog = limits->backlog;
+    return limits->window;
+}
+
+static int64_t unfinished(const struct box *box)
+{
+    return (int64_t)(box->shelves[FOLDER_INBOX].unfinished + box->shelves[FOLDER_HANDOFFS].unfinished);
+}
+
+int64_t post_room(struct post *post, const char *agent)
+{
+    struct box *box = post_box(post, agent);
+    if (!box || !box->definition || box->leaving || box->fresh)
+        return 0;
+    int64_t room = post_window(box, NULL) - unfinished(box);
+    return room > 0 ? room : 0;
+}
+
+bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
+{
+    struct box *box = post_box(post, name);
+    *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
+    if (!box || !box->definition)
+        return false;
+    pressure->throughput_class = class_of(box);
+    pressure->window = post_window(box, &pressure->backlog);
+    pressure->unfinished = unfinished(box);
+    pressure->deferred = (int64_t)box->waits.count;
+    return true;
+}
+
+const char *post_pressure_word(const struct post_pressure *pressure)
+{
+    if (pressure->unfinished < pressure->window)
+        return pressure->unfinished ? "low" : "none";
+    return pressure->deferred < pressure->backlog ? "high" : "full";
+}
+
+/* --- deciding --- */
+
+static const unsigned delivered_to =
+    1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_ARCHIVE | 1u << FOLDER_DEAD_LETTERS;
+
+bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope)
+{
+    struct post *post = sender->post;
+    unsigned lies = mailbox_lies_in(post->data, receiver->name, envelope->id, delivered_to);
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
+        struct envelope there;
+        if (!(lies & 1u << folder))
+            continue;
+        bool read = mailbox_read(post->data, receiver->name, folder, envelope->id, &there, NULL, NULL) ==
+                    MAILBOX_READ;
+        bool same = !read || strcmp(there.from, sender->name) == 0;
+        bool expired = read && folder == FOLDER_DEAD_LETTERS && there.delivered == 0 &&
+                       strcmp(there.status, "expired") == 0;
+        envelope_free(&there);
+        if (!same)
+            refuse(sender, envelope, "another envelope has this id already");
+        else if (!mailbox_sync(post->data, receiver->name, folder, envelope->id))
+            try_later(sender, envelope->id, "what lies with its receiver cannot be flushed to disk");
+        else
+            post_verdict(sender, envelope->id, expired ? "expired" : "delivered", "");
+        return true;
+    }
+    return false;
+}
+
+static void take_verdict(struct box *sender, const struct envelope *envelope, enum post_verdict verdict,
+                         const struct fault *why)
+{
+    const char *done = envelope->kind == KIND_SEGMENT ? "finished" : "delivered";
+    if (verdict == POST_LATER) {
+        try_later(sender, envelope->id, why->text);
+    } else if (verdict == POST_REFUSED) {
+        refuse(sender, envelope, why->text);
+    } else {
+        post_verdict(sender, envelope->id, done, "");
+        post_note(sender, "envelope_accepted", envelope, "");
+    }
+}
+
+static void ask_hook(struct box *sender, const struct envelope *envelope,
+                     enum post_verdict (*hook)(void *, const struct envelope *, struct fault *),
+                     const char *what)
+{
+    struct fault why = {""};
+    int64_t at = expiry_of(envelope->created, envelope->ttl_seconds);
+    if (!hook) {
+        fault_set(&why, "there are no %s here", what);
+        take_verdict(sender, envelope, POST_REFUSED, &why);
+    } else if (at >= 0 && at <= clock_now()) {
+        post_verdict(sender, envelope->id, "expired", "its time to live was over before it was accepted");
+        post_note(sender, "envelope_expired", envelope, "");
+    } else {
+        take_verdict(sender, envelope, hook(sender->post->hooks.context, envelope, &why), &why);
+    }
+}
+
+/* *envelope may be empty afterwards. */
+static void let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)
+{
+    struct post *post = sender->post;
+    struct parcel *parcel = parcels_add(post->parcels, &receiver->waits, sender, FOLDER_OUTBOX, envelope->id);
+    parcels_describe(parcel, envelope);
+    parcel->to = receiver;
+    parcel->reading = false;
+    parcel->fresh = !(sender->ids_from_start && strcmp(envelope->status, "deferred") == 0);
+    post_mind(post, parcel);
+    if (strlen(envelope->body) <= KEPT_MAX) {
+        struct envelope *letter = memory_new(1, sizeof *letter);
+        *letter = *envelope;
+        *envelope = (struct envelope){0};
+        parcels_keep(parcel, letter);
+    }
+    receiver->pump = true;
+    post_wake(receiver);
+}
+
+/* Its receiver did send what it answers: by the receiver's own files. */
+static bool does_answer(struct post *post, const struct envelope *envelope)
+{
+    return envelope->kind == KIND_RESULT && envelope->in_reply_to && names_id(envelope->in_reply_to) &&
+           post_did_send(post, envelope->to, envelope->in_reply_to);
+}
+
+static void decide(struct box *sender, struct envelope *envelope)
+{
+    struct post *post = sender->post;
+    struct fault why = {""};
+    enum route route =
+        route_of(envelope, sender->definition, post->roster, does_answer(post, envelope), &why);
+    struct box *receiver =
+        route == ROUTE_INBOX || route == ROUTE_HANDOFFS ? post_box(post, envelope->to) : NULL;
+    switch (route) {
+    case ROUTE_REFUSED:
+        refuse(sender, envelope, why.text);
+        return;
+    case ROUTE_QUEUE:
+        ask_hook(sender, envelope, post->hooks.item, "queues");
+        return;
+    case ROUTE_SEGMENT:
+        ask_hook(sender, envelope, post->hooks.segment, "segments");
+        return;
+    default:
+        if (!receiver || receiver->leaving || receiver == post->people)
+            refuse(sender, envelope, "there is no such agent");
+        else if (!post_repeated(sender, receiver, envelope))
+            let_wait(sender, receiver, envelope);
+    }
+}
+
+static void decide_on(struct box *sender, const char *id)
+{
+    struct post *post = sender->post;
+    struct envelope envelope;
+    struct fault fault;
+    struct parcel *known = parcels_find(post->parcels, sender, FOLDER_OUTBOX, id);
+    if (known) {
+        if (!known->fresh)
+            post_verdict(sender, id, "deferred", "");
+        return;
+    }
+    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, &envelope, NULL, &fault)) {
+    case MAILBOX_GONE:
+        return;
+    case MAILBOX_LATER:
+        try_later(sender, id, fault.text);
+        return;
+    case MAILBOX_NONE:
+        not_an_envelope(sender, id, &fault);
+        return;
+    case MAILBOX_READ:
+        break;
+    }
+    sender->complained = false;
+    free(envelope.from);
+    envelope.from = memory_text(sender->name); /* never what it says itself */
+    decide(sender, &envelope);
+    envelope_free(&envelope);
+}
+
+bool post_outbox_next(struct box *box)
+{
+    if (box->id_done == box->id_count)
+        return false;
+    OWNED char *id = box->ids[box->id_done++];
+    decide_on(box, id);
+    if (box->id_done == box->id_count)
+        box->ids_from_start = false;
+    return true;
+}
+
+/* --- filling the window --- */
+
+static struct parcel *next_to_go(const struct box *receiver, bool room, int64_t now, int64_t now_ms)
+{
+    struct parcel *best = NULL;
+    for (struct parcel *parcel = receiver->waits.first; parcel; parcel = parcel->next)
+        if (!parcel->leaving && (room || !parcels_counts(parcel->kind)) && parcel->held_until_ms <= now_ms &&
+            !post_is_over(parcel, now) && (!best || parcels_before(parcel, best)))
+            best = parcel;
+    return best;
+}
+
+static void add_delivery(struct post *post, struct parcel *parcel, struct envelope *envelope)
+{
+    enum folder folder = envelope->kind == KIND_HANDOFF ? FOLDER_HANDOFFS : FOLDER_INBOX;
+    free(envelope->from);
+    free(envelope->status);
+    envelope->from = memory_text(parcel->box->name);
+    envelope->status = memory_text("delivered");
+    envelope->delivered = clock_now();
+    envelope->read = envelope->finished = envelope->attempts = 0;
+    free(envelope->reason);
+    envelope->reason = NULL;
+    parcel->leaving = true;
+    post->delivery_bytes += strlen(envelope->body);
+    if ((post->delivery_count & (post->delivery_count - 1)) == 0)
+        post->deliveries = memory_grow(post->deliveries, post->delivery_count ? post->delivery_count * 2 : 1,
+                                       sizeof *post->deliveries);
+    post->deliveries[post->delivery_count++] = (struct delivery){
+        .parcel = parcel,
+        .envelope = *envelope,
+        .folder = folder,
+        .number = mailbox_add(&post->batch, parcel->to->name, folder, envelope, false),
+    };
+}
+
+static void was_taken_out(struct parcel *parcel)
+{
+    struct envelope gone = light(parcel);
+    post_note(parcel->box, "envelope_removed", &gone, "it was taken out of the outbox while it waited");
+    post_forget(parcel->box->post, parcel);
+}
+
+/* As it is in its outbox now: people may have altered it while it waited, and then that counts. False: it doesn't go
+ * now. */
+static bool read_again(struct parcel *parcel, struct envelope *envelope)
+{
+    struct box *sender = parcel->box;
+    struct post *post = sender->post;
+    struct fault fault;
+    OWNED char *id = memory_text(parcel->id);
+    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, envelope, NULL, &fault)) {
+    case MAILBOX_LATER:
+        parcel->held_until_ms = clock_monotonic_ms() + RETRY_MS;
+        parcel->to->pump_after_ms = parcel->held_until_ms;
+        return false;
+    case MAILBOX_NONE:
+        post_forget(post, parcel);
+        not_an_envelope(sender, id, &fault);
+        return false;
+    case MAILBOX_GONE:
+        was_taken_out(parcel);
+        return false;
+    case MAILBOX_READ:
+        break;
+    }
+    if (strcmp(envelope->to, parcel->to->name) == 0 && envelope->kind == parcel->kind)
+        return true;
+    envelope_free(envelope); /* somebody gave it another receiver: decided on anew */
+    post_forget(post, parcel);
+    post_outbox_ids(sender, id);
+    return false;
+}
+
+static bool prepare(struct parcel *parcel)
+{
+    struct envelope envelope;
+    if (parcel->letter) {
+        envelope = *parcel->letter;
+        *parcel->letter = (struct envelope){0};
+        parcels_keep(parcel, NULL);
+    } else if (!read_again(parcel, &envelope)) {
+        return false;
+    }
+    add_delivery(parcel->box->post, parcel, &envelope);
+    return true;
+}
+
+static bool is_held(const struct parcel *parcel, int64_t now)
+{
+    return !parcel->leaving && parcels_counts(parcel->kind) && !post_is_over(parcel, now);
+}
+
+/* Of those whose senders were told nothing yet, the first or the last in their order; NULL: there is none. */
+static struct parcel *fresh_one(const struct box *receiver, int64_t now, bool last)
+{
+    struct parcel *found = NULL;
+    for (struct parcel *parcel = receiver->waits.first; parcel; parcel = parcel->next)
+        if (parcel->fresh && is_held(parcel, now) &&
+            (!found || parcels_before(last ? found : parcel, last ? parcel : found)))
+            found = parcel;
+    return found;
+}
+
+/* What got no room: the last ones are refused when there are more than the backlog takes. What is over by now is for
+ * post_expire. */
+static void defer_rest(struct box *receiver)
+{
+    int64_t backlog, held = 0, now = clock_now();
+    struct parcel *parcel;
+    post_window(receiver, &backlog);
+    for (parcel = receiver->waits.first; parcel; parcel = parcel->next)
+        held += is_held(parcel, now);
+    for (; held > backlog && (parcel = fresh_one(receiver, now, true)); held--) {
+        struct envelope envelope = light(parcel);
+        refuse(parcel->box, &envelope, "backpressure");
+        post_forget(receiver->post, parcel);
+    }
+    while ((parcel = fresh_one(receiver, now, false))) {
+        struct envelope envelope = light(parcel);
+        parcel->fresh = false;
+        parcels_keep(parcel, NULL);
+        post_verdict(parcel->box, parcel->id, "deferred", "");
+        post_note(parcel->box, "envelope_deferred", &envelope, "");
+    }
+}
+
+void post_pump(struct box *receiver)
+{
+    struct post *post = receiver->post;
+    struct parcel *parcel;
+    int64_t now = clock_now(), now_ms = clock_monotonic_ms();
+    if (!receiver->definition || receiver->leaving || receiver->fresh)
+        return;
+    int64_t room = post_window(receiver, NULL) - unfinished(receiver);
+    while ((parcel = next_to_go(receiver, room > 0, now, now_ms))) {
+        if (post->delivery_count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
+            receiver->pump = true;
+            return;
+        }
+        bool counts = parcels_counts(parcel->kind);
+        room -= prepare(parcel) && counts;
+    }
+    if (room > 0)
+        post->room = true;
+    defer_rest(receiver);
+}
+
+/* --- delivering --- */
+
+static void delivered(struct delivery *delivery, const struct file_stamp *stamp)
+{
+    struct parcel *parcel = delivery->parcel;
+    struct box *sender = parcel->box, *receiver = parcel->to;
+    bool accepted = parcel->fresh;
+    receiver->complained = false;
+    post_forget(receiver->post, parcel);
+    post_lies_there(receiver, delivery->folder, &delivery->envelope, stamp);
+    if (accepted)
+        post_note(sender, "envelope_accepted", &delivery->envelope, "");
+    post_note(receiver, "envelope_delivered", &delivery->envelope, "");
+    post_verdict(sender, delivery->envelope.id, "delivered", "");
+    post_look_due(receiver, parcels_counts(delivery->envelope.kind) ? WAKE_UP : WAKE_LOOK);
+}
+
+static void not_delivered(struct delivery *delivery, enum write_result result, const struct fault *fault)
+{
+    struct parcel *parcel = delivery->parcel;
+    struct box *sender = parcel->box, *receiver = parcel->to;
+    parcel->leaving = false;
+    if (result == WRITE_EXISTS) { /* somebody was faster, or an earlier flush had failed */
+        post_forget(receiver->post, parcel);
+        post_repeated(sender, receiver, &delivery->envelope);
+        return;
+    }
+    if (!receiver->complained)
+        log_warn("post", receiver->name,
+                 "Envelope %s from %s cannot be delivered and stays with its sender; it is tried again: %s",
+                 parcel->id, sender->name, fault->text);
+    receiver->complained = true;
+    parcel->held_until_ms = clock_monotonic_ms() + RETRY_MS;
+    if (parcel->fresh)
+        post_verdict(sender, parcel->id, "deferred", fault->text);
+    parcel->fresh = false;
+    receiver->pump_after_ms = parcel->held_until_ms;
+    post_wake(receiver);
+}
+
+void post_deliver(struct post *post)
+{
+    if (!post->delivery_count)
+        return;
+    mailbox_flush(post->data, &post->batch);
+    for (size_t i = 0; i < post->delivery_count; i++) {
+        struct delivery *delivery = &post->deliveries[i];
+        struct fault fault = {""};
+        enum write_result result = mailbox_result(&post->batch, delivery->number, &fault);
+        struct file_stamp stamp = mailbox_written(&post->batch, delivery->number);
+        if (result == WRITE_DONE)
+            delivered(delivery, &stamp);
+        else
+            not_delivered(delivery, result, &fault);
+        envelope_free(&delivery->envelope);
+    }
+    free(post->deliveries);
+    post->deliveries = NULL;
+    post->delivery_count = post->delivery_bytes = 0;
+    mailbox_batch_free(&post->batch);
+}
+
+/* --- those who go --- */
+
+void post_give_up_waiting(struct box *receiver, const char *reason)
+{
+    while (receiver->waits.first) {
+        struct parcel *parcel = receiver->waits.first;
+        struct envelope envelope = light(parcel);
+        refuse(parcel->box, &envelope, reason);
+        post_forget(receiver->post, parcel);
+    }
+}
+
+static void drop_from(struct box *receiver, const struct box *sender)
+{
+    for (struct parcel *parcel = receiver->waits.first, *next; parcel; parcel = next) {
+        next = parcel->next;
+        if (parcel->box == sender)
+            post_forget(receiver->post, parcel);
+    }
+}
+
+void post_drop_waiting_of(struct box *sender)
+{
+    struct post *post = sender->post;
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i]; box; box = box->chain)
+            drop_from(box, sender);
+}

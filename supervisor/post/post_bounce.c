@@ -1,0 +1,126 @@
+/* Telling a sender that its envelope has come to nothing.
+ *
+ * A bounce is named after what it is about, so that telling twice is telling once. It goes only to one whose own tree
+ * knows the envelope (its outbox or archive): what a receiver's tree says of who sent something proves nothing, for its
+ * worker writes there. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/post/post_part.h"
+
+enum { QUOTED_MAX = 4096 /* bytes of the original in a bounce */ };
+
+static const unsigned known_to_sender = 1u << FOLDER_OUTBOX | 1u << FOLDER_ARCHIVE;
+static const unsigned arrived = 1u << FOLDER_INBOX | 1u << FOLDER_ARCHIVE;
+
+bool post_did_send(struct post *post, const char *sender, const char *id)
+{
+    struct box *box = post_box(post, sender);
+    return box && box != post->people && mailbox_lies_in(post->data, sender, id, known_to_sender);
+}
+
+/* When the bounce that lies there already was made; -1: there is none. */
+static int64_t made_at(struct post *post, const char *sender, const char *id)
+{
+    unsigned lies = mailbox_lies_in(post->data, sender, id, arrived);
+    struct envelope envelope;
+    if (!lies)
+        return -1;
+    enum folder folder = lies & 1u << FOLDER_INBOX ? FOLDER_INBOX : FOLDER_ARCHIVE;
+    if (mailbox_read(post->data, sender, folder, id, &envelope, NULL, NULL) != MAILBOX_READ)
+        return INT64_MAX;
+    int64_t at = envelope.created;
+    envelope_free(&envelope);
+    return at;
+}
+
+/* The id that its bounce is to have; NULL: it has been told. A requeued envelope lives again under its id, created
+ * later: what was told of its former life doesn't count. */
+static char *bounce_id(struct post *post, const struct envelope *about)
+{
+    OWNED char *plain = memory_print("%s-bounce", about->id);
+    char *id = names_file(plain);
+    int64_t before = made_at(post, about->from, id);
+    if (before < 0)
+        return id;
+    free(id);
+    if (before >= about->created)
+        return NULL;
+    OWNED char *again = memory_print("%s-bounce-%" PRId64, about->id, about->created);
+    id = names_file(again);
+    if (made_at(post, about->from, id) < 0)
+        return id;
+    free(id);
+    return NULL;
+}
+
+static char *body_of(const struct envelope *about, const char *from, const char *reason)
+{
+    size_t length = about->body ? strlen(about->body) : 0, cut = length < QUOTED_MAX ? length : QUOTED_MAX;
+    while (cut < length && cut > 0 && ((unsigned char)about->body[cut] & 0xc0) == 0x80)
+        cut--; /* not in the middle of a character */
+    return memory_print("Your %s %s to %s came to nothing: %s.\n\nIt said:\n\n%.*s%s\n",
+                        envelope_kind_name(about->kind), about->id, from, reason, (int)cut,
+                        about->body ? about->body : "", cut < length ? "\n[…]" : "");
+}
+
+bool post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about, const char *from,
+                     const char *reason, size_t *number)
+{
+    if (!parcels_counts(about->kind) || !post_did_send(post, about->from, about->id))
+        return false;
+    OWNED char *id = bounce_id(post, about);
+    if (!id)
+        return false;
+    OWNED char *body = body_of(about, from, reason);
+    const struct envelope bounce = {
+        .id = id,
+        .kind = KIND_BOUNCE,
+        .from = (char *)from,
+        .to = about->from,
+        .created = clock_now(),
+        .priority = about->priority,
+        .status = "delivered",
+        .hops = about->hops,
+        .trace = about->trace,
+        .in_reply_to = about->id,
+        .delivered = clock_now(),
+        .reason = (char *)reason,
+        .body = body,
+    };
+    *number = mailbox_add(batch, about->from, FOLDER_INBOX, &bounce, false);
+    return true;
+}
+
+void post_bounced(struct post *post, const struct envelope *about, const char *reason)
+{
+    struct box *sender = post_box(post, about->from);
+    if (!sender || !parcels_counts(about->kind))
+        return;
+    post_note(sender, "envelope_bounced", about, reason);
+    if (sender != post->people) {
+        sender->look_wanted = true; /* it counts for the depth */
+        post_look_due(sender, WAKE_LOOK);
+    }
+}
+
+bool post_bounce(struct post *post, const struct envelope *about, const char *from, const char *reason,
+                 struct fault *fault)
+{
+    struct batch batch = {0};
+    size_t number;
+    bool added = post_add_bounce(post, &batch, about, from, reason, &number), told = true;
+    if (added) {
+        mailbox_flush(post->data, &batch);
+        told = mailbox_result(&batch, number, fault) != WRITE_FAILED;
+    }
+    if (told && (added || strcmp(about->from, POST_OPERATOR) == 0))
+        post_bounced(post, about, reason);
+    mailbox_batch_free(&batch);
+    return told;
+}

@@ -1,0 +1,406 @@
+/* The end of envelopes that nobody answered: their time is over, or they failed.
+ *
+ * One that lies with its receiver:  (a) handoffs|inbox/ID.md is renamed to dead-letter/ID.md, so that from this moment
+ * its worker, which takes work by exchanging that very name, can't have it; (b) it is read there: if its worker was
+ * faster (`reading`), it is put back; (c) the bounce is written into its sender's inbox; (d) the dead letter is written
+ * anew with its final status. A crash after (a), (b) or (c) leaves a dead letter without a final status, with which
+ * start goes on (post_dead_letter); after (d) everything is done but for the worker's commit, which it makes when it
+ * finds a dead letter that its ledger doesn't know.
+ *
+ * One that still waits at its sender:  (c) the bounce, (d) the dead letter into its receiver's tree, (e) the verdict.
+ * Until (e) has been acted on, its file in the outbox says that it is to be sent; post_repeated finds the dead letter.
+ *
+ * A turn ends up to TURN_MAX of them under shared flushes: first all bounces, then all dead letters. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/post/post_part.h"
+
+enum { RINGS_MAX = 4 * TURN_MAX /* in one turn, others' entries too */ };
+
+struct ending {
+    struct box *holder;    /* in whose dead-letter/ it is to lie */
+    struct parcel *parcel; /* that waits; NULL: it lies in dead-letter/ already */
+    struct envelope envelope;
+    const char *status;
+    char *reason; /* owned */
+    bool bounces, failed;
+    size_t bounce, letter; /* numbers in the batches */
+};
+
+struct endings {
+    struct ending items[TURN_MAX];
+    size_t count;
+};
+
+static void add(struct endings *endings, struct box *holder, struct parcel *parcel, struct envelope *envelope,
+                const char *status, char *reason)
+{
+    endings->items[endings->count++] = (struct ending){
+        .holder = holder, .parcel = parcel, .envelope = *envelope, .status = status, .reason = reason};
+}
+
+static void set_text(char **at, const char *text)
+{
+    char *copy = memory_text(text);
+    free(*at);
+    *at = copy;
+}
+
+/* --- (c) and (d) for all of them --- */
+
+static void write_bounces(struct post *post, struct endings *endings)
+{
+    struct batch batch = {0};
+    for (size_t i = 0; i < endings->count; i++) {
+        struct ending *ending = &endings->items[i];
+        ending->bounces = post_add_bounce(post, &batch, &ending->envelope, ending->holder->name,
+                                          ending->reason, &ending->bounce);
+    }
+    if (batch.count)
+        mailbox_flush(post->data, &batch);
+    for (size_t i = 0; i < endings->count; i++) {
+        struct ending *ending = &endings->items[i];
+        struct fault fault = {""};
+        if (!ending->bounces || mailbox_result(&batch, ending->bounce, &fault) != WRITE_FAILED)
+            continue;
+        log_warn("post", ending->holder->name, "Envelope %s has %s; its sender is told later: %s",
+                 ending->envelope.id, ending->status, fault.text);
+        ending->failed = true;
+    }
+    mailbox_batch_free(&batch);
+}
+
+static void write_letters(struct post *post, struct endings *endings)
+{
+    struct batch batch = {0};
+    for (size_t i = 0; i < endings->count; i++) {
+        struct ending *ending = &endings->items[i];
+        if (ending->failed)
+            continue;
+        ending->envelope.finished = clock_now();
+        set_text(&ending->envelope.status, ending->status);
+        set_text(&ending->envelope.reason, ending->reason);
+        ending->letter = mailbox_add(&batch, ending->holder->name, FOLDER_DEAD_LETTERS, &ending->envelope,
+                                     ending->parcel == NULL);
+    }
+    if (batch.count)
+        mailbox_flush(post->data, &batch);
+    for (size_t i = 0; i < endings->count; i++) {
+        struct ending *ending = &endings->items[i];
+        struct fault fault = {""};
+        if (ending->failed || mailbox_result(&batch, ending->letter, &fault) != WRITE_FAILED)
+            continue;
+        log_warn("post", ending->holder->name, "Envelope %s has %s; it is tried again: %s",
+                 ending->envelope.id, ending->status, fault.text);
+        ending->failed = true;
+    }
+    mailbox_batch_free(&batch);
+}
+
+static void tell(struct post *post, struct ending *ending)
+{
+    struct box *holder = ending->holder;
+    bool expired = strcmp(ending->status, "expired") == 0;
+    post_note(holder, expired ? "envelope_expired" : "envelope_failed", &ending->envelope, ending->reason);
+    if (ending->bounces || strcmp(ending->envelope.from, POST_OPERATOR) == 0)
+        post_bounced(post, &ending->envelope, ending->reason);
+    if (ending->parcel) {
+        post_verdict(ending->parcel->box, ending->envelope.id, ending->status, ending->reason);
+        post_forget(post, ending->parcel);
+    } else if (ending->envelope.kind == KIND_ITEM && post->hooks.item_ended) {
+        post->hooks.item_ended(post->hooks.context, holder->name, ending->envelope.id, ending->status);
+    }
+    post_look_due(holder, WAKE_UP);
+}
+
+static void try_again(struct post *post, struct ending *ending)
+{
+    if (ending->parcel)
+        expiry_set(post->expiry, &ending->parcel->expiry, clock_now() + 1);
+    else
+        ending->holder->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+    post_wake(ending->holder);
+}
+
+static void finish(struct post *post, struct endings *endings)
+{
+    write_bounces(post, endings);
+    write_letters(post, endings);
+    for (size_t i = 0; i < endings->count; i++) {
+        struct ending *ending = &endings->items[i];
+        if (ending->failed)
+            try_again(post, ending);
+        else
+            tell(post, ending);
+        envelope_free(&ending->envelope);
+        free(ending->reason);
+    }
+    endings->count = 0;
+}
+
+/* --- (b): what lies in dead-letter/ --- */
+
+static void put_back(struct box *box, const struct envelope *envelope)
+{
+    struct post *post = box->post;
+    enum folder folder =
+        envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM ? FOLDER_HANDOFFS : FOLDER_INBOX;
+    unsigned lies = mailbox_lies(post->data, box->name, envelope->id);
+    box->look_wanted = true;
+    if (lies & 1u << FOLDER_ARCHIVE) { /* its worker has come to the end of it meanwhile */
+        mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, envelope->id);
+    } else if (mailbox_move(post->data, box->name, FOLDER_DEAD_LETTERS, folder, envelope->id)) {
+        post_lies_there(box, folder, envelope, NULL);
+    } else if (errno != ENOENT) {
+        log_warn("post", box->name,
+                 "Envelope %s, which is being read, cannot be put back into %s; it is tried again: %s",
+                 envelope->id, mailbox_folder_name(folder), strerror(errno));
+        box->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+    }
+    post_wake(box);
+}
+
+static bool is_final(const char *status)
+{
+    static const char *const final[] = {"expired", "failed", "refused", "finished", "read"};
+    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
+        if (strcmp(status, final[i]) == 0)
+            return true;
+    return false;
+}
+
+static void tell_again(struct box *box, const struct envelope *envelope)
+{
+    struct fault fault;
+    bool failed = strcmp(envelope->status, "failed") == 0;
+    if ((!failed && strcmp(envelope->status, "expired") != 0) || strcmp(envelope->from, POST_OPERATOR) == 0 ||
+        envelope->kind == KIND_TASK)
+        return;
+    if (!post_bounce(box->post, envelope, box->name, envelope->reason ? envelope->reason : envelope->status,
+                     &fault)) {
+        log_warn("post", box->name, "The sender of %s is told later that it has %s: %s", envelope->id,
+                 envelope->status, fault.text);
+        box->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+        post_wake(box);
+    }
+}
+
+static char *why_it_expired(const struct envelope *envelope)
+{
+    return memory_print("it was not read within %" PRId64 " s", envelope->ttl_seconds);
+}
+
+static void go_on_with(struct box *box, const char *id, struct endings *endings)
+{
+    struct post *post = box->post;
+    struct envelope envelope;
+    unsigned live = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS;
+    if (mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &envelope, NULL, NULL) != MAILBOX_READ)
+        return;
+    int64_t at = expiry_of(envelope.created, envelope.ttl_seconds);
+    if (is_final(envelope.status)) {
+        tell_again(box, &envelope);
+    } else if (strcmp(envelope.status, "reading") == 0) {
+        put_back(box, &envelope);
+    } else if (!(mailbox_lies(post->data, box->name, id) & live)) { /* else it is a copy that a person made */
+        if (at >= 0 && at <= clock_now())
+            add(endings, box, NULL, &envelope, "expired", why_it_expired(&envelope));
+        else
+            add(endings, box, NULL, &envelope, "failed", memory_text("it was made a dead letter by hand"));
+        return;
+    }
+    envelope_free(&envelope);
+}
+
+void post_dead_letter(struct box *box, const char *id)
+{
+    struct endings endings = {.count = 0};
+    go_on_with(box, id, &endings);
+    finish(box->post, &endings);
+}
+
+/* What a cut requeue left: the envelope lives again, and is created later than its dead letter. */
+static bool is_requeued(struct box *box, const char *id)
+{
+    struct post *post = box->post;
+    struct envelope dead, live;
+    bool requeued = false;
+    unsigned lies = mailbox_lies(post->data, box->name, id);
+    for (enum folder folder = FOLDER_INBOX; folder <= FOLDER_HANDOFFS; folder++) {
+        if (!(lies & 1u << folder) ||
+            mailbox_read(post->data, box->name, folder, id, &live, NULL, NULL) != MAILBOX_READ)
+            continue;
+        if (mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &dead, NULL, NULL) == MAILBOX_READ)
+            requeued = requeued || (is_final(dead.status) && live.created >= dead.finished);
+        envelope_free(&dead);
+        envelope_free(&live);
+    }
+    return requeued;
+}
+
+static void go_through(struct box *box, const char *id, struct endings *endings)
+{
+    if (is_requeued(box, id))
+        mailbox_remove(box->post->data, box->name, FOLDER_DEAD_LETTERS, id);
+    else
+        go_on_with(box, id, endings);
+    if (endings->count == TURN_MAX)
+        finish(box->post, endings);
+}
+
+/* From where the former look stopped; false: it stopped again, for others to have their turn. */
+static bool look_through(struct box *box, const struct mailbox_names *names, int fd, struct endings *endings)
+{
+    size_t looked_at = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        if (box->dead_from && strcmp(names->ids[i], box->dead_from) <= 0)
+            continue;
+        OWNED char *file = memory_print("%s.md", names->ids[i]);
+        struct file_stamp letter = files_stamp_at(fd, file);
+        if (letter.inode == 0 || letter.changed_ns < box->dead_looked_ns - INT64_C(10000000000))
+            continue;
+        go_through(box, names->ids[i], endings);
+        if (++looked_at == TURN_MAX) {
+            set_text(&box->dead_from, names->ids[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+void post_dead_letters(struct box *box)
+{
+    struct post *post = box->post;
+    struct endings endings = {.count = 0};
+    struct mailbox_names names;
+    struct file_stamp stamp = mailbox_stamp(post->data, box->name, FOLDER_DEAD_LETTERS);
+    box->dead_after_ms = 0;
+    if (!box->dead_from)
+        box->dead_began_ns = clock_now_ms() * 1000000;
+    OWNED_FD int fd = mailbox_open(post->data, box->name, FOLDER_DEAD_LETTERS, false);
+    if (!mailbox_list(post->data, box->name, FOLDER_DEAD_LETTERS, &names))
+        return;
+    bool whole = look_through(box, &names, fd, &endings);
+    finish(post, &endings);
+    mailbox_names_free(&names);
+    if (!whole) {
+        box->dead_wanted = true;
+        return;
+    }
+    post_looked(box, FOLDER_DEAD_LETTERS, &stamp);
+    if (!box->dead_after_ms)
+        box->dead_looked_ns = box->dead_began_ns;
+    set_text(&box->dead_from, NULL);
+}
+
+/* --- (a): what is due --- */
+
+void post_parcel_due(void *context)
+{
+    struct parcel *parcel = context;
+    struct post *post = parcel->box->post;
+    post->ringing[post->ringing_count++] = parcel;
+}
+
+static void take_away(struct parcel *parcel, struct endings *endings)
+{
+    struct box *box = parcel->box;
+    struct post *post = box->post;
+    OWNED char *id = memory_text(parcel->id);
+    bool moved = mailbox_move(post->data, box->name, parcel->folder, FOLDER_DEAD_LETTERS, id);
+    if (!moved &&
+        errno ==
+            EEXIST) { /* what of this id is dead already: its former life, or what this one is a copy of */
+        bool newer = is_requeued(box, id);
+        mailbox_remove(post->data, box->name, newer ? FOLDER_DEAD_LETTERS : parcel->folder, id);
+        moved = newer && mailbox_move(post->data, box->name, parcel->folder, FOLDER_DEAD_LETTERS, id);
+        errno = newer ? errno : ENOENT;
+    }
+    if (moved) {
+        post_forget(post, parcel);
+        box->pump = true;
+        post_wake(box);
+        go_on_with(box, id, endings);
+        return;
+    }
+    if (errno != ENOENT) {
+        log_warn("post", box->name,
+                 "Envelope %s has expired, but cannot be made a dead letter; tried again: %s", id,
+                 strerror(errno));
+        expiry_set(post->expiry, &parcel->expiry, clock_now() + 1);
+        return;
+    }
+    box->look_wanted = true; /* somebody was faster */
+    post_wake(box);
+}
+
+static void end_with_receiver(struct parcel *parcel, struct endings *endings)
+{
+    struct box *box = parcel->box;
+    struct post *post = box->post;
+    struct envelope envelope;
+    enum mailbox_found found =
+        mailbox_read(post->data, box->name, parcel->folder, parcel->id, &envelope, &parcel->stamp, NULL);
+    if (found == MAILBOX_READ) {
+        parcels_describe(parcel, &envelope);
+        post_mind(post, parcel); /* people may have given it more time, or its worker has begun with it */
+        if (!parcel->reading && post_is_over(parcel, clock_now())) {
+            expiry_clear(post->expiry, &parcel->expiry);
+            take_away(parcel, endings);
+        }
+    } else {
+        box->look_wanted = true;
+        post_wake(box);
+    }
+    envelope_free(&envelope);
+}
+
+static void end_while_waiting(struct parcel *parcel, struct endings *endings)
+{
+    struct box *sender = parcel->box, *receiver = parcel->to;
+    struct post *post = sender->post;
+    struct envelope envelope;
+    enum mailbox_found found =
+        mailbox_read(post->data, sender->name, FOLDER_OUTBOX, parcel->id, &envelope, NULL, NULL);
+    if (found == MAILBOX_LATER) {
+        expiry_set(post->expiry, &parcel->expiry, clock_now() + 1);
+        return;
+    }
+    if (found != MAILBOX_READ) {
+        post_forget(post, parcel);
+        return;
+    }
+    if (post_repeated(sender, receiver, &envelope)) {
+        post_forget(post, parcel);
+        envelope_free(&envelope);
+        return;
+    }
+    set_text(&envelope.from, sender->name);
+    add(endings, receiver, parcel, &envelope, "expired", why_it_expired(&envelope));
+}
+
+void post_expire(struct post *post)
+{
+    struct endings endings = {.count = 0};
+    int64_t now = clock_now();
+    post->ringing_count = 0;
+    for (size_t rings = 0; rings < RINGS_MAX && post->ringing_count < TURN_MAX; rings++)
+        if (!expiry_ring(post->expiry, now))
+            break;
+    for (size_t i = 0; i < post->ringing_count; i++) {
+        struct parcel *parcel = post->ringing[i];
+        post->ringing[i] = NULL;
+        if (parcel && parcel->to)
+            end_while_waiting(parcel, &endings);
+        else if (parcel)
+            end_with_receiver(parcel, &endings);
+    }
+    post->ringing_count = 0;
+    finish(post, &endings);
+}

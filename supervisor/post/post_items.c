@@ -1,0 +1,86 @@
+/* What queues.c asks of the post office: items that come to lie with a consumer, and that are taken back. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/post/post_part.h"
+
+unsigned post_lies(struct post *post, const char *agent, const char *id)
+{
+    static const unsigned places[FOLDER_COUNT] = {
+        [FOLDER_INBOX] = POST_INBOX,
+        [FOLDER_HANDOFFS] = POST_HANDOFFS,
+        [FOLDER_OUTBOX] = POST_OUTBOX,
+        [FOLDER_ARCHIVE] = POST_ARCHIVE,
+        [FOLDER_DEAD_LETTERS] = POST_DEAD_LETTER,
+    };
+    unsigned lies = mailbox_lies(post->data, agent, id), found = 0;
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++)
+        if (lies & 1u << folder)
+            found |= places[folder];
+    return found;
+}
+
+bool post_put(struct post *post, const char *agent, const struct envelope *envelope, struct fault *fault)
+{
+    struct box *box = post_box(post, agent);
+    if (!box || !box->definition)
+        return fault_set(fault, "there is no agent '%s'", agent);
+    switch (mailbox_write(post->data, agent, FOLDER_HANDOFFS, envelope, false, fault)) {
+    case WRITE_FAILED:
+        return false;
+    case WRITE_EXISTS: /* an earlier flush may have failed behind its name */
+        if (!mailbox_sync(post->data, agent, FOLDER_HANDOFFS, envelope->id))
+            return fault_set(fault, "%s lies in %s of '%s', but cannot be flushed to disk", envelope->id,
+                             mailbox_folder_name(FOLDER_HANDOFFS), agent);
+        box->look_wanted = true; /* it may be otherwise by now: as its file says */
+        break;
+    case WRITE_DONE:
+        post_lies_there(box, FOLDER_HANDOFFS, envelope, NULL);
+        post_note(box, "envelope_delivered", envelope, "");
+        break;
+    }
+    post_look_due(box, WAKE_UP);
+    return true;
+}
+
+int post_take(struct post *post, const char *agent, const char *id, int folder, const char *name,
+              struct envelope *copy, struct fault *fault)
+{
+    struct box *box = post_box(post, agent);
+    OWNED char *file = memory_print("%s.md", id), *text = NULL;
+    OWNED_FD int source = mailbox_open(post->data, agent, FOLDER_HANDOFFS, false);
+    size_t length;
+    *copy = (struct envelope){0};
+    if (source < 0 || renameat2(source, file, folder, name, RENAME_NOREPLACE) != 0) {
+        if (errno == ENOENT)
+            return 0;
+        fault_errno(fault, "%s of '%s' cannot be taken back", file, agent);
+        return -1;
+    }
+    struct parcel *parcel = box ? parcels_find(post->parcels, box, FOLDER_HANDOFFS, id) : NULL;
+    if (parcel) {
+        post_forget(post, parcel);
+        box->pump = true;
+        post_wake(box);
+    }
+    if (files_read(folder, name, ENVELOPE_MAX, &text, &length, NULL, fault) != 1 ||
+        !envelope_parse(copy, text, length, name, fault))
+        return -1;
+    return 1;
+}
+
+bool post_bury(struct post *post, const char *agent, const struct envelope *envelope, struct fault *fault)
+{
+    struct box *box = post_box(post, agent);
+    if (mailbox_write(post->data, agent, FOLDER_DEAD_LETTERS, envelope, true, fault) == WRITE_FAILED)
+        return false;
+    if (box) {
+        post_note(box, strcmp(envelope->status, "expired") == 0 ? "envelope_expired" : "envelope_failed",
+                  envelope, envelope->reason);
+        post_look_due(box, WAKE_UP);
+    }
+    return true;
+}

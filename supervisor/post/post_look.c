@@ -1,0 +1,278 @@
+/* What lies in the agents' inbox/ and handoffs/: what the index knows is compared with the folders, and what people,
+ * workers and crashes did there is taken as it is.
+ *
+ *   a file that is new     somebody put it there by hand: it counts and expires like any other
+ *   another stamp          edited, or its worker has begun to read it: read anew
+ *   no envelope            its worker sets it aside; here it only counts for the depth
+ *   gone, in archive/      its worker has finished with it
+ *   gone, in dead-letter/  it failed there, or a person gave it up: its sender gets a bounce
+ *   gone, lies elsewhere   a person moved it
+ *   gone for a second      removed by hand: its sender gets a bounce */
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/post/post_part.h"
+
+enum { LOOK_REST_US = 20 /* for each file that a look finds, before the next look */ };
+
+static struct envelope light(const struct parcel *parcel)
+{
+    return (struct envelope){.id = parcel->id,
+                             .kind = parcel->kind,
+                             .from = parcel->from ? parcel->from : "nobody",
+                             .to = parcel->box->name,
+                             .created = parcel->created,
+                             .ttl_seconds = parcel->ttl_seconds,
+                             .priority = parcel->priority};
+}
+
+static void room_again(struct box *box)
+{
+    box->pump = true;
+    post_wake(box);
+}
+
+/* --- what is new or otherwise --- */
+
+static struct parcel *parcel_at(struct box *box, enum folder folder, const char *id)
+{
+    struct post *post = box->post;
+    struct parcel *parcel = parcels_find(post->parcels, box, folder, id);
+    return parcel ? parcel : parcels_add(post->parcels, &box->shelves[folder], box, folder, id);
+}
+
+static struct file_stamp stamp_of(struct box *box, enum folder folder, const char *id)
+{
+    OWNED char *path = memory_print("%s.md", id);
+    OWNED_FD int fd = mailbox_open(box->post->data, box->name, folder, false);
+    return fd < 0 ? (struct file_stamp){0} : files_stamp_at(fd, path);
+}
+
+void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
+                     const struct file_stamp *stamp)
+{
+    struct parcel *parcel = parcel_at(box, folder, envelope->id);
+    parcels_describe(parcel, envelope);
+    parcel->stamp = stamp ? *stamp : stamp_of(box, folder, envelope->id);
+    parcel->missing_at_ms = 0;
+    post_mind(box->post, parcel);
+}
+
+/* What its worker is to hear of it. */
+static enum waking take_in(struct box *box, enum folder folder, const char *id,
+                           const struct file_stamp *stamp, bool at_start)
+{
+    struct post *post = box->post;
+    struct envelope envelope;
+    struct fault fault;
+    bool is_new = !parcels_find(post->parcels, box, folder, id);
+    enum mailbox_found found = mailbox_read(post->data, box->name, folder, id, &envelope, NULL, &fault);
+    if (found == MAILBOX_GONE || found == MAILBOX_LATER) {
+        box->look_wanted = true;
+        return WAKE_NOBODY;
+    }
+    struct parcel *parcel = parcel_at(box, folder, id);
+    bool was_reading = parcel->reading;
+    parcel->stamp = *stamp;
+    parcel->missing_at_ms = 0;
+    if (found == MAILBOX_NONE)
+        parcels_spoil(parcel);
+    else
+        parcels_describe(parcel, &envelope);
+    post_mind(post, parcel);
+    bool work = parcels_counts(parcel->kind);
+    if (is_new && !at_start && found == MAILBOX_READ && work)
+        log_info("post", box->name, "Envelope %s was put into %s by hand", id, mailbox_folder_name(folder));
+    envelope_free(&envelope);
+    if (!is_new && parcel->reading != was_reading)
+        return WAKE_NOBODY; /* its worker knows what it has begun itself */
+    return work ? WAKE_UP : WAKE_LOOK;
+}
+
+/* --- what is gone --- */
+
+/* Its sender's own copy, for the bounce. */
+static bool read_original(struct post *post, const struct parcel *parcel, struct envelope *envelope)
+{
+    static const enum folder folders[] = {FOLDER_ARCHIVE, FOLDER_OUTBOX};
+    if (!parcel->from || !post_box(post, parcel->from))
+        return false;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        if (mailbox_read(post->data, parcel->from, folders[i], parcel->id, envelope, NULL, NULL) ==
+            MAILBOX_READ)
+            return true;
+    return false;
+}
+
+static void end_of_item(struct parcel *parcel, const char *status)
+{
+    struct post *post = parcel->box->post;
+    if (parcel->kind == KIND_ITEM && post->hooks.item_ended)
+        post->hooks.item_ended(post->hooks.context, parcel->box->name, parcel->id, status);
+}
+
+static void removed(struct parcel *parcel)
+{
+    struct box *box = parcel->box;
+    struct post *post = box->post;
+    struct envelope what = light(parcel), original;
+    struct fault fault;
+    const struct parcel *other = parcels_elsewhere(post->parcels, parcel);
+    if (other) {
+        log_info("post", box->name, "Envelope %s was moved by hand: it lies with %s now", parcel->id,
+                 other->box->name);
+    } else {
+        post_note(box, "envelope_removed", &what, "removed by hand");
+        bool sent = parcel->kind != KIND_ITEM && parcels_counts(parcel->kind) &&
+                    read_original(post, parcel, &original);
+        if (sent && !post_bounce(post, &original, box->name, "removed by hand", &fault))
+            log_warn("post", box->name, "The sender of %s is not told that it was removed: %s", parcel->id,
+                     fault.text);
+        if (sent)
+            envelope_free(&original);
+    }
+    end_of_item(parcel, "removed");
+    post_forget(post, parcel);
+    room_again(box);
+}
+
+static void finished(struct parcel *parcel)
+{
+    struct box *box = parcel->box;
+    struct envelope what = light(parcel);
+    bool work = parcel->kind == KIND_HANDOFF || parcel->kind == KIND_ITEM;
+    post_note(box, work ? "envelope_finished" : "envelope_read", &what, "");
+    end_of_item(parcel, "finished");
+    post_forget(box->post, parcel);
+    room_again(box);
+}
+
+static void is_dead(struct parcel *parcel)
+{
+    struct box *box = parcel->box;
+    OWNED char *id = memory_text(parcel->id);
+    end_of_item(parcel, "failed");
+    post_forget(box->post, parcel);
+    room_again(box);
+    post_dead_letter(box, id);
+}
+
+void post_is_gone(struct parcel *parcel)
+{
+    struct box *box = parcel->box;
+    int64_t now_ms = clock_monotonic_ms();
+    unsigned lies = mailbox_lies(box->post->data, box->name, parcel->id);
+    unsigned live = lies & (1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS);
+    if (lies & 1u << parcel->folder)
+        return; /* it isn't gone at all, or is back */
+    if (parcel->bad || live) {
+        post_forget(box->post, parcel); /* set aside, or moved to the other folder */
+        room_again(box);
+    } else if (lies & 1u << FOLDER_DEAD_LETTERS) {
+        is_dead(parcel);
+    } else if (lies & 1u << FOLDER_ARCHIVE) {
+        finished(parcel);
+    } else if (parcel->missing_at_ms && now_ms - parcel->missing_at_ms >= MISSING_MS) {
+        removed(parcel);
+    } else {
+        if (!parcel->missing_at_ms)
+            parcel->missing_at_ms = now_ms;
+        box->look_wanted = true;
+        if (box->look_after_ms < now_ms + MISSING_MS)
+            box->look_after_ms = now_ms + MISSING_MS;
+        post_wake(box);
+    }
+}
+
+/* --- the look --- */
+
+/* How much one look may still read: what an agent's folders hold must not hold up the others. */
+struct budget {
+    size_t files, bytes;
+};
+
+static bool afford(struct budget *budget, const struct file_stamp *stamp)
+{
+    if (!budget->files || budget->bytes < stamp->size)
+        return false;
+    budget->files--;
+    budget->bytes -= stamp->size;
+    return true;
+}
+
+static enum waking look_at(struct box *box, struct budget *budget, enum folder folder,
+                           const struct mailbox_names *names, int fd, bool at_start)
+{
+    enum waking news = WAKE_NOBODY, one = WAKE_NOBODY;
+    for (size_t i = 0; i < names->count; i++) {
+        OWNED char *file = memory_print("%s.md", names->ids[i]);
+        struct file_stamp stamp = files_stamp_at(fd, file);
+        struct parcel *parcel = parcels_find(box->post->parcels, box, folder, names->ids[i]);
+        bool is_other = !parcel || !files_stamp_equal(&stamp, &parcel->stamp);
+        if (is_other && !afford(budget, &stamp))
+            box->look_wanted = true;
+        else if (is_other)
+            one = take_in(box, folder, names->ids[i], &stamp, at_start);
+        news = one > news ? one : news;
+        parcel = parcels_find(box->post->parcels, box, folder, names->ids[i]);
+        if (parcel) {
+            parcel->seen = box->pass;
+            parcel->missing_at_ms = 0;
+        }
+    }
+    return news;
+}
+
+static void look_for_missing(struct box *box, enum folder folder)
+{
+    struct parcel *next;
+    for (struct parcel *parcel = box->shelves[folder].first; parcel; parcel = next) {
+        next = parcel->next;
+        if (parcel->seen != box->pass)
+            post_is_gone(parcel);
+    }
+}
+
+static enum waking look_into_folder(struct box *box, struct budget *budget, enum folder folder, bool at_start,
+                                    size_t *count)
+{
+    struct post *post = box->post;
+    struct mailbox_names names;
+    struct file_stamp stamp = mailbox_stamp(post->data, box->name, folder);
+    OWNED_FD int fd = mailbox_open(post->data, box->name, folder, false);
+    if (!mailbox_list(post->data, box->name, folder, &names))
+        return WAKE_NOBODY; /* a link or a file in the folder's place: what was known stays known */
+    enum waking news = look_at(box, budget, folder, &names, fd, at_start);
+    if (names.whole)
+        look_for_missing(box, folder);
+    post_looked(box, folder, &stamp);
+    *count += names.count;
+    mailbox_names_free(&names);
+    return news;
+}
+
+void post_look_into(struct box *box, bool at_start)
+{
+    struct budget budget = {at_start ? MAILBOX_NAMES_MAX : LOOK_FILES_MAX, LOOK_BYTES_MAX};
+    size_t count = 0;
+    enum waking news = WAKE_NOBODY;
+    int64_t now_ms = clock_monotonic_ms();
+    if (box == box->post->people)
+        return;
+    box->pass++;
+    box->look_after_ms = 0;
+    for (enum folder folder = FOLDER_INBOX; folder <= FOLDER_HANDOFFS; folder++) {
+        enum waking one = look_into_folder(box, &budget, folder, at_start, &count);
+        news = one > news ? one : news;
+    }
+    int64_t rest_ms = (int64_t)count * LOOK_REST_US / 1000;
+    if (box->look_after_ms < now_ms + rest_ms)
+        box->look_after_ms = now_ms + rest_ms;
+    if (box->look_wanted)
+        post_wake(box);
+    box->pump = true;
+    if (!at_start)
+        post_look_due(box, news);
+}

@@ -1,0 +1,168 @@
+/* The post office from within: what its files share. Nobody else includes this. */
+#ifndef AGENTOS_POST_POST_PART_H
+#define AGENTOS_POST_POST_PART_H
+
+#include "supervisor/post/mailbox.h"
+#include "supervisor/post/parcels.h"
+#include "supervisor/post/post.h"
+
+enum {
+    TURN_MAX = 256,  /* envelopes that one turn decides on */
+    BATCH_MAX = 256, /* deliveries under one flush */
+    BATCH_BYTES_MAX = 8 * 1024 * 1024,
+    KEPT_MAX = 16 * 1024,              /* bytes of a body that is kept from the decision to the delivery */
+    RETRY_MS = 1000,                   /* after a write or a read that failed */
+    LOOK_FILES_MAX = 2048,             /* that one look at an agent's folders reads */
+    LOOK_BYTES_MAX = 32 * 1024 * 1024, /* likewise */
+    SAID_MAX = 256,                    /* refusals of one sender in SAID_MS that are put in the log */
+    SAID_MS = 10 * 1000,
+    MISSING_MS =
+        1000, /* how long a file may be away before it counts as removed: editors save by several renames */
+    OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
+    IDS_MAX = 1024,       /* of one outbox in memory; when more are rung, the folder is looked at instead */
+};
+
+enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP };
+
+/* How many files a folder has, counted anew when it has changed. */
+struct folder_count {
+    struct file_stamp stamp;
+    size_t count;
+};
+
+/* An agent's place; or the operator's, who has an outbox only. */
+struct box {
+    struct post *post;
+    struct box *chain; /* in the table */
+    char *name;
+    void *subject;
+    const struct roster_agent *definition; /* NULL: the operator */
+    bool leaving;
+    bool fresh;  /* what its files say isn't known yet */
+    bool down;   /* it has no process */
+    bool active; /* it stands in post->active */
+
+    struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
+    struct shelf waits;      /* envelopes for it that lie in outboxes */
+
+    char **ids; /* of its outbox, to be decided on, in their order; owned, from id_done on */
+    size_t id_count, id_done;
+    bool ids_from_start; /* they were found at start: what is deferred was promised its place */
+    bool outbox_wanted;  /* the whole folder is to be looked at */
+    int64_t outbox_after_ms;
+    bool look_wanted; /* inbox and handoffs are to be looked at */
+    int64_t look_after_ms;
+    bool dead_wanted;      /* dead letters likewise */
+    int64_t dead_after_ms; /* and again then, after a fault; 0: not */
+    char *dead_from;       /* the look at them goes on behind this id; owned; NULL: from the first one */
+    int64_t dead_began_ns;
+    int64_t dead_looked_ns; /* wall clock: those that changed before are known */
+    bool pump;              /* somebody waits, or there is room */
+    int64_t pump_after_ms;  /* what could not be delivered is tried again then; 0: nothing */
+    enum waking waking;
+    uint64_t pass;
+    struct file_stamp looked[FOLDER_COUNT]; /* the folders as they were looked at; zero: look again */
+    struct folder_count counts[FOLDER_COUNT];
+
+    enum throughput_class persona_class; /* what persona.md says */
+    struct file_stamp persona;
+    int64_t said_ms; /* since when refusals are counted */
+    size_t said;
+    bool complained; /* that it can't be delivered to */
+    struct tasks *tasks;
+};
+
+/* One envelope on its way into a tree, in this turn. */
+struct delivery {
+    struct parcel *parcel; /* that waits */
+    struct envelope envelope;
+    enum folder folder;
+    size_t number; /* in the batch */
+};
+
+struct post {
+    struct loop *loop;
+    int data;
+    struct post_owner owner;
+    struct post_hooks hooks;
+    const struct roster *roster;
+    struct parcels *parcels;
+    struct expiry *expiry;
+    struct timer turn, clock;
+    struct box **table; /* by name */
+    size_t capacity, box_count;
+    struct box *people;
+    struct box **active;
+    size_t active_count, active_capacity, next_outbox;
+    bool started, in_turn, room;
+    struct batch batch;
+    struct delivery *deliveries;
+    size_t delivery_count, delivery_bytes;
+    struct parcel *ringing[TURN_MAX]; /* due in this turn */
+    size_t ringing_count;
+    struct count {
+        char event[32];
+        uint64_t kinds[KIND_SEGMENT + 1];
+    } * counts;
+    size_t count_count;
+};
+
+/* post.c */
+struct box *post_box(const struct post *post, const char *name); /* NULL: not known */
+void post_wake(struct box *box);                                 /* it has something for the next turn */
+void post_look_due(struct box *box, enum waking waking); /* its worker is to look, when the turn ends */
+void post_verdict(struct box *sender, const char *id, const char *status, const char *reason);
+void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason);
+/* The parcel is forgotten, with its time. */
+void post_forget(struct post *post, struct parcel *parcel);
+/* Its time is minded from now on, by what its envelope says. */
+void post_mind(struct post *post, struct parcel *parcel);
+bool post_is_over(const struct parcel *parcel, int64_t now);
+/* The folder was looked at after it stood so. */
+void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp);
+void post_each(struct post *post, void (*visit)(struct box *box));
+
+/* post_accept.c: outboxes, windows, delivery */
+void post_outbox_ids(struct box *box, const char *ids);
+void post_outbox_look(struct box *box);
+/* Decides on the next envelope of the outbox. False: there is none. */
+bool post_outbox_next(struct box *box);
+void post_pump(struct box *receiver);
+void post_deliver(struct post *post); /* the turn's batch */
+int64_t post_window(struct box *box, int64_t *backlog);
+void post_give_up_waiting(struct box *receiver,
+                          const char *reason); /* everybody who waits for it is refused */
+void post_drop_waiting_of(struct box *sender);
+/* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
+bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
+
+/* post_look.c: what lies in inbox/ and handoffs/, and what people did there */
+void post_look_into(struct box *box, bool at_start);
+/* We put it there; stamp: as it stands there, NULL: to be looked at. */
+void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
+                     const struct file_stamp *stamp);
+void post_is_gone(struct parcel *parcel); /* it isn't where it lay: what has become of it? */
+
+/* post_expire.c: the end of envelopes without an answer */
+void post_expire(struct post *post);
+void post_parcel_due(void *parcel);
+/* Goes on with what lies in dead-letter/ID.md, wherever a crash interrupted it. */
+void post_dead_letter(struct box *box, const char *id);
+void post_dead_letters(struct box *box);
+
+/* post_bounce.c */
+/* Adds the bounce to the batch when the sender is to have one: *number there. False: it isn't. */
+bool post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about, const char *from,
+                     const char *reason, size_t *number);
+void post_bounced(struct post *post, const struct envelope *about, const char *reason); /* is said */
+/* Whether the agent has sent it, by its own files. */
+bool post_did_send(struct post *post, const char *sender, const char *id);
+
+/* post_start.c */
+void post_take_up(struct box *box);
+
+/* post_tasks.c: tasks of queue.md that expire while their agent has no process */
+void post_tasks_look(struct box *box);
+void post_tasks_forget(struct box *box);
+
+#endif

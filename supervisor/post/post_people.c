@@ -1,0 +1,277 @@
+/* What the operator asks for: messages, dead letters that live again or go; and how much lies where. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+#include "supervisor/post/post_part.h"
+#include "supervisor/task_block.h"
+
+enum { HEAD_MAX = 4096 /* bytes of front matter */ };
+
+/* --- send --- */
+
+static bool check_text(const char *text, struct fault *fault)
+{
+    size_t length = strlen(text);
+    if (text[strspn(text, " \t\r\n")] == '\0')
+        return fault_set(fault, "the message has no text; nothing was sent");
+    if (length > ENVELOPE_MAX - HEAD_MAX)
+        return fault_set(fault, "the message has %zu bytes, at most %d are allowed; nothing was sent", length,
+                         ENVELOPE_MAX - HEAD_MAX);
+    return utf8_valid(text, length) || fault_set(fault, "the message is not UTF-8; nothing was sent");
+}
+
+static int defer(struct post *post, struct box *receiver, struct envelope *envelope, struct fault *fault)
+{
+    int64_t backlog;
+    post_window(receiver, &backlog);
+    if ((int64_t)receiver->waits.count >= backlog) {
+        post_note(post->people, "envelope_refused", envelope, "backpressure");
+        fault_set(fault,
+                  "backpressure: %s has a full window, and %zu envelopes wait for it already; try again",
+                  receiver->name, receiver->waits.count);
+        return EX_TEMPFAIL;
+    }
+    envelope->status = "deferred";
+    if (mailbox_write(post->data, POST_OPERATOR, FOLDER_OUTBOX, envelope, false, fault) != WRITE_DONE)
+        return EX_IOERR;
+    struct parcel *parcel =
+        parcels_add(post->parcels, &receiver->waits, post->people, FOLDER_OUTBOX, envelope->id);
+    parcels_describe(parcel, envelope);
+    parcel->to = receiver;
+    post_mind(post, parcel);
+    post_note(post->people, "envelope_accepted", envelope, "");
+    post_note(post->people, "envelope_deferred", envelope, "");
+    return EX_OK;
+}
+
+static int deliver_now(struct post *post, struct box *receiver, struct envelope *envelope,
+                       struct fault *fault)
+{
+    envelope->status = "delivered";
+    envelope->delivered = clock_now();
+    if (mailbox_write(post->data, receiver->name, FOLDER_INBOX, envelope, false, fault) != WRITE_DONE)
+        return EX_IOERR;
+    post_lies_there(receiver, FOLDER_INBOX, envelope, NULL);
+    post_note(post->people, "envelope_accepted", envelope, "");
+    post_note(receiver, "envelope_delivered", envelope, "");
+    post_look_due(receiver, WAKE_UP);
+    return EX_OK;
+}
+
+int post_send(struct post *post, const char *to, const char *text, int64_t ttl_seconds,
+              enum priority priority, char **id, struct fault *fault)
+{
+    struct box *receiver = post_box(post, to);
+    *id = NULL;
+    if (!receiver || !receiver->definition || receiver->leaving) {
+        fault_set(fault, "there is no agent '%s' in agents.yaml", to);
+        return EX_NOINPUT;
+    }
+    if (ttl_seconds < 0 || !check_text(text, fault)) {
+        if (ttl_seconds < 0)
+            fault_set(fault, "ttl_seconds can't be below 0; nothing was sent");
+        return EX_DATAERR;
+    }
+    OWNED char *new_id = names_new_id();
+    struct envelope envelope = {
+        .id = new_id,
+        .kind = KIND_MESSAGE,
+        .from = POST_OPERATOR,
+        .to = receiver->name,
+        .created = clock_now(),
+        .ttl_seconds = ttl_seconds,
+        .priority = priority,
+        .status = "pending",
+        .trace = new_id,
+        .hops = 1,
+        .body = (char *)text,
+    };
+    bool room = post_room(post, to) > 0 && receiver->waits.count == 0;
+    int exit = room ? deliver_now(post, receiver, &envelope, fault) : defer(post, receiver, &envelope, fault);
+    if (exit == EX_OK) {
+        *id = new_id;
+        new_id = NULL;
+    }
+    return exit;
+}
+
+/* --- dead letters --- */
+
+static struct box *holder_of(struct post *post, const char *id)
+{
+    OWNED char *file = names_file(id);
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i]; box; box = box->chain)
+            if (box != post->people && mailbox_lies(post->data, box->name, file) & 1u << FOLDER_DEAD_LETTERS)
+                return box;
+    return NULL;
+}
+
+static int find_dead(struct post *post, const char *id, struct box **holder, struct envelope *envelope,
+                     struct fault *fault)
+{
+    OWNED char *file = names_file(id);
+    *holder = *id ? holder_of(post, id) : NULL;
+    if (!*holder) {
+        fault_set(fault, "there is no dead letter '%s'", id);
+        return EX_NOINPUT;
+    }
+    if (mailbox_read(post->data, (*holder)->name, FOLDER_DEAD_LETTERS, file, envelope, NULL, fault) !=
+        MAILBOX_READ)
+        return EX_DATAERR;
+    return EX_OK;
+}
+
+static void renew(struct envelope *envelope, const char *status)
+{
+    char *copy = memory_text(status);
+    free(envelope->status);
+    envelope->status = copy;
+    free(envelope->reason);
+    envelope->reason = NULL;
+    envelope->created = clock_now();
+    envelope->read = envelope->finished = envelope->attempts = 0;
+    envelope->delivered = strcmp(status, "delivered") == 0 ? envelope->created : 0;
+}
+
+/* A task goes back to its queue as a block like one that was just given. */
+static int requeue_task(struct box *box, const struct envelope *envelope, struct fault *fault)
+{
+    const struct task_block block = {.id = envelope->id,
+                                     .text = envelope->body,
+                                     .priority = envelope->priority,
+                                     .created = clock_now(),
+                                     .ttl_seconds = envelope->ttl_seconds};
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *path = memory_print("agents/%s", box->name);
+    OWNED_FD int tree = files_open_folder(box->post->data, path, false, fault);
+    if (!task_block_check(&block, fault))
+        return EX_DATAERR;
+    task_block_print(&block, &text);
+    if (tree < 0 || !files_append(tree, TREE_QUEUE, text.data, text.length, fault))
+        return errno == EAGAIN ? EX_TEMPFAIL : EX_IOERR;
+    return EX_OK;
+}
+
+/* First it lives, then it is dead no more: a cut leaves both, which start recognises (post_start.c). */
+static int requeue_to(struct box *box, enum folder folder, struct envelope *envelope, struct fault *fault)
+{
+    enum write_result result = mailbox_write(box->post->data, box->name, folder, envelope, false, fault);
+    if (result == WRITE_DONE)
+        return EX_OK;
+    if (result == WRITE_EXISTS)
+        fault_set(fault, "%s lies in %s of '%s' already; the dead letter stays", envelope->id,
+                  mailbox_folder_name(folder), box->name);
+    return result == WRITE_EXISTS ? EX_DATAERR : EX_IOERR;
+}
+
+static int requeue_item(struct post *post, const struct envelope *envelope, struct fault *fault)
+{
+    fault_set(fault, "there are no queues here");
+    enum post_verdict verdict =
+        post->hooks.item_again ? post->hooks.item_again(post->hooks.context, envelope, fault) : POST_REFUSED;
+    return verdict == POST_DONE ? EX_OK : verdict == POST_LATER ? EX_IOERR : EX_DATAERR;
+}
+
+static int live_again(struct box *box, struct envelope *envelope, struct fault *fault)
+{
+    bool refused = strcmp(envelope->status, "refused") == 0;
+    bool work = envelope->kind == KIND_HANDOFF;
+    if (envelope->kind == KIND_TASK)
+        return requeue_task(box, envelope, fault);
+    renew(envelope, refused ? "pending" : "delivered");
+    if (envelope->kind == KIND_ITEM && !refused)
+        return requeue_item(box->post, envelope, fault);
+    int exit = requeue_to(box,
+                          refused ? FOLDER_OUTBOX
+                          : work  ? FOLDER_HANDOFFS
+                                  : FOLDER_INBOX,
+                          envelope, fault);
+    if (exit == EX_OK && refused)
+        post_outbox_ids(box, envelope->id);
+    else if (exit == EX_OK)
+        post_lies_there(box, work ? FOLDER_HANDOFFS : FOLDER_INBOX, envelope, NULL);
+    return exit;
+}
+
+int post_requeue(struct post *post, const char *id, const char **agent, struct fault *fault)
+{
+    struct box *box;
+    struct envelope envelope;
+    int exit = find_dead(post, id, &box, &envelope, fault);
+    if (exit != EX_OK)
+        return exit;
+    *agent = box->name;
+    exit = live_again(box, &envelope, fault);
+    if (exit == EX_OK) {
+        OWNED char *file = names_file(id);
+        post_note(box, "envelope_requeued", &envelope, "");
+        if (!mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, file))
+            log_warn("post", box->name, "The dead letter %s lives again, but stays in dead-letter/ too: %s",
+                     id, strerror(errno));
+        post_look_due(box, WAKE_UP);
+    }
+    envelope_free(&envelope);
+    return exit;
+}
+
+int post_purge(struct post *post, const char *id, const char **agent, struct fault *fault)
+{
+    struct box *box;
+    struct envelope envelope;
+    OWNED char *file = names_file(id);
+    int exit = find_dead(post, id, &box, &envelope, fault);
+    if (exit == EX_NOINPUT)
+        return exit;
+    *agent = box->name;
+    if (mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, file)) {
+        struct envelope bad = {.id = (char *)id, .kind = KIND_MESSAGE, .from = "nobody", .to = box->name};
+        post_note(box, "envelope_purged", exit == EX_OK ? &envelope : &bad, "");
+        post_look_due(box, WAKE_LOOK);
+        exit = EX_OK;
+    } else {
+        fault_errno(fault, "the dead letter %s of '%s' cannot be removed", id, box->name);
+        exit = EX_IOERR;
+    }
+    envelope_free(&envelope);
+    return exit;
+}
+
+/* --- numbers --- */
+
+static size_t count_of(struct box *box, enum folder folder)
+{
+    struct post *post = box->post;
+    struct folder_count *count = &box->counts[folder];
+    struct file_stamp stamp = mailbox_stamp(post->data, box->name, folder);
+    int64_t age_ms = clock_now_ms() - stamp.modified_ns / 1000000;
+    if (stamp.inode && files_stamp_equal(&stamp, &count->stamp) && age_ms > 100)
+        return count->count;
+    struct mailbox_names names;
+    mailbox_list(post->data, box->name, folder, &names);
+    *count =
+        (struct folder_count){.stamp = age_ms > 100 ? stamp : (struct file_stamp){0}, .count = names.count};
+    mailbox_names_free(&names);
+    return count->count;
+}
+
+bool post_depths(struct post *post, const char *name, struct post_depths *depths)
+{
+    struct box *box = post_box(post, name);
+    *depths = (struct post_depths){0};
+    if (!box || box == post->people)
+        return false;
+    depths->inbox = count_of(box, FOLDER_INBOX);
+    depths->handoffs = count_of(box, FOLDER_HANDOFFS);
+    depths->outbox = count_of(box, FOLDER_OUTBOX);
+    depths->dead_letters = count_of(box, FOLDER_DEAD_LETTERS);
+    return true;
+}

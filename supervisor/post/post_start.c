@@ -1,0 +1,51 @@
+/* What the files say at start, and after an agent has come.
+ *
+ * Every set of places in which an envelope ID may be found after a crash of supervisor, sender, receiver or all of them
+ * (S sender's tree, R receiver's; a temporary file .ID.md.post-… is nowhere and is removed), and what becomes of it:
+ *
+ *   S/outbox                                    not accepted, or deferred, or its verdict "refused" was lost: decided on
+ *   S/outbox, R/inbox|handoffs                  delivered, verdict lost: "delivered" is said again (post_repeated)
+ *   S/outbox, R/archive                         and read or done already: the same
+ *   S/outbox, R/dead-letter expired             expired while it waited, or after delivery: "expired" or "delivered"
+ *   S/outbox, R/dead-letter not final           taken away in (a): (b) goes on, the verdict is said
+ *   S/outbox, S/archive                         its worker was archiving it; it removes the first itself at its start;
+ *                                               meanwhile it may be said to it again that it is delivered
+ *   S/archive, R/inbox|handoffs                 delivered: the index knows it again, its time is minded again
+ *   S/archive, R/handoffs `reading`             its worker had begun: expires no more; the worker goes on or counts it
+ *   S/archive, R/handoffs, R/archive            its worker was ending it: it removes the first itself at its start;
+ *                                               until then it fills the window
+ *   S/archive, R/archive                        done. Nothing
+ *   S/archive, R/dead-letter not final          (a) but not (d): put back if `reading`, else bounced and made final
+ *   S/archive, R/dead-letter final              (d): the bounce is there, or (failed by its worker) is made now
+ *   S/archive, R/handoffs, R/dead-letter final  a requeue was cut: created later than it ended, so the dead one goes;
+ *                                               else it is a copy that a person made, and both stay
+ *   R/inbox|handoffs alone                      a person put it there: work like any other
+ *   R/dead-letter alone                         a task, or a person's: nobody is told
+ *   shared/outbox                               the operator's, deferred: waits again; delivered meanwhile: removed
+ *   shared/queues, with a consumer              queues.c has that table
+ *
+ * So at start: temporaries go; inbox and handoffs are indexed; dead letters are gone on with; the outbox is decided on
+ * like one that was rung, except that what is marked deferred keeps its place whatever the backlog is now. Senders'
+ * verdicts reach nobody yet; each worker asks for all of them when it is ready (POST ""). */
+#include "common/clock.h"
+#include "supervisor/post/post_part.h"
+
+void post_take_up(struct box *box)
+{
+    static const enum folder written[] = {FOLDER_INBOX, FOLDER_HANDOFFS, FOLDER_DEAD_LETTERS};
+    struct post *post = box->post;
+    if (!box->fresh)
+        return;
+    box->fresh = false;
+    box->outbox_wanted = box->ids_from_start = true;
+    box->pump = true;
+    post_wake(box);
+    if (box == post->people) {
+        mailbox_tidy(post->data, box->name, FOLDER_OUTBOX);
+        return;
+    }
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+        mailbox_tidy(post->data, box->name, written[i]);
+    post_look_into(box, true);
+    box->dead_wanted = true; /* when every box is known: bounces go to others */
+}

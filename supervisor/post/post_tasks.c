@@ -1,0 +1,157 @@
+/* Tasks of queue.md with a time to live, while their agent has no process: its worker would end them, but only at its
+ * next start, and the contract wants their dead letter within a second. It is written here from what queue.md says; the
+ * block stays where it stands, and the worker ends it as ever when it starts (commit, reflection, the same dead letter).
+ *
+ * Minded are the next one that is due of each agent, and the file's stamp. A block without a `created` of its own counts
+ * from when its worker first saw it, by the worker's notes, or else from when it was seen here. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/block.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "supervisor/post/post_part.h"
+
+enum { SEEN_MAX = 8 * 1024 * 1024, RETRY_S = 1 };
+
+struct tasks {
+    struct box *box;
+    struct expiry_entry entry;
+    struct file_stamp stamp; /* of queue.md as it was read */
+    int64_t seen_at;         /* epoch seconds: since when this agent has no process */
+};
+
+static char *path_in(const struct box *box, const char *name)
+{
+    return memory_print("agents/%s/%s", box->name, name);
+}
+
+/* .agentos/seen has lines "ID HASH TIME" (worker/queue_seen.c). */
+static int64_t first_seen(const char *seen, const struct block *block, int64_t otherwise)
+{
+    uint64_t id = names_hash(block->id, strlen(block->id)), line_id, line_hash;
+    int64_t time;
+    for (const char *line = seen; line && *line; line = strchr(line, '\n'), line += line != NULL)
+        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64, &line_id, &line_hash, &time) == 3 &&
+            line_id == id && line_hash == block->hash)
+            return time;
+    return otherwise;
+}
+
+static bool lies_dead(struct box *box, const char *file, int64_t created)
+{
+    struct envelope envelope;
+    if (mailbox_read(box->post->data, box->name, FOLDER_DEAD_LETTERS, file, &envelope, NULL, NULL) !=
+        MAILBOX_READ)
+        return false;
+    bool same = envelope.finished >= created; /* else it is of another block that had this id */
+    envelope_free(&envelope);
+    return same;
+}
+
+static bool bury(struct box *box, const struct block *block, int64_t created)
+{
+    struct post *post = box->post;
+    OWNED char *file = names_file(block->id);
+    OWNED char *reason = memory_text("its time to live was over");
+    struct fault fault;
+    if (lies_dead(box, file, created))
+        return true;
+    struct envelope envelope = {
+        .id = file,
+        .kind = KIND_TASK,
+        .from = block->from ? block->from : POST_OPERATOR,
+        .to = box->name,
+        .created = created,
+        .ttl_seconds = block->ttl_seconds,
+        .priority = block->priority,
+        .status = "expired",
+        .trace = block->id,
+        .reason = reason,
+        .finished = clock_now(),
+        .body = strlen(block->task) + 4096 > ENVELOPE_MAX ? "The task's text is in queue.md.\n" : block->task,
+    };
+    if (mailbox_write(post->data, box->name, FOLDER_DEAD_LETTERS, &envelope, true, &fault) != WRITE_DONE) {
+        log_warn("post", box->name, "Task %s has expired; its dead letter is tried again: %s", block->id,
+                 fault.text);
+        return false;
+    }
+    post_note(box, "envelope_expired", &envelope, reason);
+    return true;
+}
+
+/* Buries what is over; *next: when the next one will be, -1 never. */
+static void go_through(struct tasks *tasks, const struct block_list *blocks, const char *seen, int64_t *next)
+{
+    int64_t now = clock_now();
+    *next = -1;
+    for (size_t i = 0; i < blocks->count; i++) {
+        const struct block *block = &blocks->items[i];
+        if (block->ttl_seconds <= 0 || block->problem || !block->task)
+            continue;
+        int64_t created = block->created ? block->created : first_seen(seen, block, tasks->seen_at);
+        int64_t at = expiry_of(created, block->ttl_seconds);
+        if (at >= 0 && at <= now)
+            at = bury(tasks->box, block, created) ? -1 : now + RETRY_S;
+        if (at >= 0 && (*next < 0 || at < *next))
+            *next = at;
+    }
+}
+
+static void read_queue(struct tasks *tasks)
+{
+    struct box *box = tasks->box;
+    struct post *post = box->post;
+    OWNED char *path = path_in(box, TREE_QUEUE), *notes = path_in(box, TREE_NOTES "/seen"), *text = NULL,
+               *seen = NULL;
+    struct block_list blocks;
+    size_t length, seen_length;
+    int64_t next;
+    if (files_read(post->data, path, QUEUE_FILE_MAX, &text, &length, &tasks->stamp, NULL) != 1) {
+        expiry_clear(post->expiry, &tasks->entry);
+        return;
+    }
+    files_read(post->data, notes, SEEN_MAX, &seen, &seen_length, NULL, NULL);
+    block_parse(&blocks, text, length);
+    go_through(tasks, &blocks, seen, &next);
+    block_list_free(&blocks);
+    if (next >= 0)
+        expiry_set(post->expiry, &tasks->entry, next);
+    else
+        expiry_clear(post->expiry, &tasks->entry);
+}
+
+static void task_due(void *tasks)
+{
+    read_queue(tasks);
+}
+
+void post_tasks_look(struct box *box)
+{
+    OWNED char *path = path_in(box, TREE_QUEUE);
+    if (box == box->post->people)
+        return;
+    struct file_stamp stamp = files_stamp_at(box->post->data, path);
+    if (!box->tasks) {
+        box->tasks = memory_new(1, sizeof *box->tasks);
+        *box->tasks = (struct tasks){.box = box, .seen_at = clock_now()};
+        box->tasks->entry = (struct expiry_entry){.due = task_due, .context = box->tasks};
+    } else if (files_stamp_equal(&stamp, &box->tasks->stamp)) {
+        return;
+    }
+    read_queue(box->tasks);
+}
+
+void post_tasks_forget(struct box *box)
+{
+    if (!box->tasks)
+        return;
+    expiry_clear(box->post->expiry, &box->tasks->entry);
+    free(box->tasks);
+    box->tasks = NULL;
+}

@@ -1,0 +1,439 @@
+#include "supervisor/post/queues_part.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/utf8.h"
+#include "supervisor/post/shared.h"
+
+#define OPERATOR "operator"
+#define PREFIX   "queue:"
+
+enum { RETRY_MS = 1000, HEAD_GROWS = 512 };
+
+void text_set(char **at, const char *text)
+{
+    char *copy = memory_text(text);
+    free(*at);
+    *at = copy;
+}
+
+/* --- queues and items --- */
+
+struct queues *queues_open(int data, struct expiry *expiry, const struct queues_operations *operations,
+                           void *context)
+{
+    struct queues *queues = memory_new(1, sizeof *queues);
+    *queues = (struct queues){.data = data, .expiry = expiry, .operations = operations, .context = context};
+    return queues;
+}
+
+static void free_item(struct item *item)
+{
+    expiry_clear(item->queue->queues->expiry, &item->expiry);
+    envelope_free(&item->envelope);
+    free(item);
+}
+
+void queues_close(struct queues *queues)
+{
+    if (!queues)
+        return;
+    for (size_t i = 0; i < queues->count; i++) {
+        struct work_queue *queue = queues->all[i];
+        for (size_t j = 0; j < queue->count; j++)
+            free_item(queue->items[j]);
+        free(queue->items);
+        free(queue->name);
+        free(queue->folder);
+        free(queue);
+    }
+    free(queues->all);
+    free(queues);
+}
+
+struct work_queue *queues_find(const struct queues *queues, const char *name)
+{
+    for (size_t i = 0; i < queues->count; i++)
+        if (strcmp(queues->all[i]->name, name) == 0)
+            return queues->all[i];
+    return NULL;
+}
+
+/* Where it stands among the items, which are in the order of their ids, or would stand. */
+static size_t place_of(const struct work_queue *queue, const char *id)
+{
+    size_t from = 0, to = queue->count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (strcmp(queue->items[middle]->envelope.id, id) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+struct item *queue_find(const struct work_queue *queue, const char *id)
+{
+    size_t place = place_of(queue, id);
+    bool found = place < queue->count && strcmp(queue->items[place]->envelope.id, id) == 0;
+    return found ? queue->items[place] : NULL;
+}
+
+void item_set_envelope(struct item *item, const struct envelope *envelope)
+{
+    struct envelope *ours = &item->envelope;
+    text_set(&ours->id, envelope->id);
+    text_set(&ours->from, envelope->from);
+    text_set(&ours->to, envelope->to);
+    text_set(&ours->status, envelope->status);
+    text_set(&ours->trace, envelope->trace);
+    text_set(&ours->consumer, envelope->consumer);
+    ours->kind = KIND_ITEM;
+    ours->created = envelope->created;
+    ours->ttl_seconds = envelope->ttl_seconds;
+    ours->priority = envelope->priority;
+    ours->attempts = envelope->attempts;
+    ours->hops = envelope->hops;
+}
+
+static void due(void *context)
+{
+    struct item *item = context;
+    struct queues *queues = item->queue->queues;
+    if (item->state == ITEM_WAITS)
+        item_set_state(item, ITEM_EXPIRED);
+    queues->operations->timer(queues->context, 0);
+}
+
+/* The post office minds the time of what lies with a consumer. */
+void item_set_state(struct item *item, enum item_state state)
+{
+    struct expiry *expiry = item->queue->queues->expiry;
+    int64_t at = expiry_of(item->envelope.created, item->envelope.ttl_seconds);
+    item->state = state;
+    item->again_ms = 0;
+    if (state == ITEM_WAITS && at >= 0)
+        expiry_set(expiry, &item->expiry, at);
+    else
+        expiry_clear(expiry, &item->expiry);
+}
+
+struct item *queue_insert(struct work_queue *queue, const struct envelope *envelope)
+{
+    struct item *item = memory_new(1, sizeof *item);
+    item->queue = queue;
+    item->seen = true;
+    item->expiry = (struct expiry_entry){.due = due, .context = item};
+    item_set_envelope(item, envelope);
+    item_set_state(item, ITEM_WAITS);
+    queue->items = memory_grow(queue->items, queue->count + 1, sizeof *queue->items);
+    size_t place = place_of(queue, envelope->id);
+    memmove(&queue->items[place + 1], &queue->items[place], (queue->count - place) * sizeof *queue->items);
+    queue->items[place] = item;
+    queue->count++;
+    queue->queues->operations->timer(queue->queues->context, 0);
+    return item;
+}
+
+static void forget(struct item *item)
+{
+    struct work_queue *queue = item->queue;
+    size_t place = place_of(queue, item->envelope.id);
+    queue->count--;
+    memmove(&queue->items[place], &queue->items[place + 1], (queue->count - place) * sizeof *queue->items);
+    free_item(item);
+}
+
+void item_later(struct item *item, const char *what, const struct fault *fault)
+{
+    struct queues *queues = item->queue->queues;
+    log_warn("post", NULL, "Item %s of the queue %s %s; it is tried again: %s", item->envelope.id,
+             item->queue->name, what, fault->text);
+    item->again_ms = clock_monotonic_ms() + RETRY_MS;
+    queues->operations->timer(queues->context, RETRY_MS);
+}
+
+bool item_is_over(const struct item *item, int64_t now)
+{
+    int64_t at = expiry_of(item->envelope.created, item->envelope.ttl_seconds);
+    return at >= 0 && at <= now;
+}
+
+/* First the sender is told, then the file goes: cut between, the next start finds the item with its end (item_recover),
+ * and the bounce, which has an id of its own, isn't made twice. The removal needs no flush for the same reason. */
+void item_end(struct item *item, const char *owed)
+{
+    struct queues *queues = item->queue->queues;
+    struct fault fault;
+    item_set_state(item, ITEM_GONE);
+    item->owed = owed;
+    OWNED char *from = memory_print(PREFIX "%s", item->queue->name);
+    if (owed && !queues->operations->bounce(queues->context, &item->envelope, from, owed, &fault)) {
+        item_later(item, "has ended, and its sender can't be told", &fault);
+        return;
+    }
+    item->owed = NULL;
+    if (shared_remove(queues->data, item->queue->folder, item->envelope.id, &fault))
+        forget(item);
+    else
+        item_later(item, "has ended, and its file can't be removed", &fault);
+}
+
+static void add_queue(struct queues *queues, const struct roster_queue *definition)
+{
+    struct work_queue *queue = memory_new(1, sizeof *queue);
+    queue->queues = queues;
+    queue->name = memory_text(definition->name);
+    queue->folder = memory_print(SHARED_QUEUES "/%s", definition->name);
+    queue->definition = definition;
+    queues->all = memory_grow(queues->all, queues->count + 1, sizeof *queues->all);
+    queues->all[queues->count++] = queue;
+    if (queues->started)
+        queue_look(queue, true);
+}
+
+void queues_roster(struct queues *queues, const struct roster *roster)
+{
+    for (size_t i = 0; i < queues->count; i++)
+        queues->all[i]->definition = NULL;
+    for (size_t i = 0; i < roster->queue_count; i++) {
+        struct work_queue *queue = queues_find(queues, roster->queues[i].name);
+        if (queue)
+            queue->definition = &roster->queues[i];
+        else
+            add_queue(queues, &roster->queues[i]);
+    }
+    queues->operations->timer(queues->context, 0);
+}
+
+void queues_start(struct queues *queues)
+{
+    queues->started = true;
+    for (size_t i = 0; i < queues->count; i++) {
+        shared_tidy(queues->data, queues->all[i]->folder);
+        queue_look(queues->all[i], true);
+    }
+    queues->operations->timer(queues->context, 0);
+}
+
+/* --- new items --- */
+
+static struct work_queue *queue_of(const struct queues *queues, const char *to, struct fault *why)
+{
+    size_t skipped = strncmp(to, PREFIX, strlen(PREFIX)) == 0 ? strlen(PREFIX) : 0;
+    struct work_queue *queue = queues_find(queues, to + skipped);
+    if (queue && queue->definition)
+        return queue;
+    fault_set(why, "there is no queue '%s' in agents.yaml", to + skipped);
+    return NULL;
+}
+
+static bool has_room(struct work_queue *queue, struct fault *why)
+{
+    if (queue->count < QUEUE_ITEMS_MAX)
+        return true;
+    return fault_set(why, "backpressure: the queue %s has %zu items already", queue->name, queue->count);
+}
+
+/* What becomes true of it is written into its head. */
+static bool has_head_room(const struct envelope *item, struct fault *why)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    envelope_print(item, &text);
+    if (text.length + HEAD_GROWS <= ENVELOPE_MAX)
+        return true;
+    return fault_set(why, "it has %zu bytes; an item has at most %d", text.length, ENVELOPE_MAX - HEAD_GROWS);
+}
+
+/* Its file is on disk before it counts; then nothing is left to be said but that it was taken. */
+static enum queue_verdict put_in(struct work_queue *queue, const struct envelope *item, struct fault *why)
+{
+    struct envelope fresh = *item;
+    if (!has_room(queue, why))
+        return QUEUE_REFUSED;
+    fresh.kind = KIND_ITEM;
+    fresh.status = (char[]){"pending"};
+    fresh.consumer = fresh.reason = NULL;
+    fresh.delivered = fresh.read = fresh.finished = 0;
+    if (!has_head_room(&fresh, why))
+        return QUEUE_REFUSED;
+    if (!queue_write(queue, &fresh, why))
+        return QUEUE_LATER;
+    queue_insert(queue, &fresh);
+    return QUEUE_TAKEN;
+}
+
+enum queue_verdict queues_add(struct queues *queues, const struct envelope *item, bool again,
+                              struct fault *why)
+{
+    struct work_queue *queue = queue_of(queues, item->to, why);
+    if (!queue)
+        return QUEUE_REFUSED;
+    bool may_be = false;
+    if (queue_find(queue, item->id) || (!again && item_whose(queue, item, &may_be) && !may_be))
+        return QUEUE_TAKEN;
+    if (may_be) {
+        fault_set(why, "the consumers' folders can't be read now");
+        return QUEUE_LATER;
+    }
+    return put_in(queue, item, why);
+}
+
+static int check_text(const char *text, int64_t ttl_seconds, struct fault *fault)
+{
+    if (!utf8_valid(text, strlen(text)) || text[strspn(text, " \t\r\n")] == '\0')
+        fault_set(fault, "an item's text is UTF-8, and more than blanks; nothing was added");
+    else if (strlen(text) > ENVELOPE_MAX - 4096)
+        fault_set(fault, "an item's text has at most %d bytes, this one has %zu; nothing was added",
+                  ENVELOPE_MAX - 4096, strlen(text));
+    else if (ttl_seconds < 0)
+        fault_set(fault, "ttl_seconds can't be below 0; nothing was added");
+    else
+        return EX_OK;
+    return EX_DATAERR;
+}
+
+int queues_enqueue(struct queues *queues, const char *queue, const char *text, int64_t ttl_seconds,
+                   enum priority priority, char **id, struct fault *fault)
+{
+    struct work_queue *target = queue_of(queues, queue, fault);
+    if (!target)
+        return EX_NOINPUT;
+    if (check_text(text, ttl_seconds, fault) != EX_OK)
+        return EX_DATAERR;
+    if (!has_room(target, fault))
+        return EX_TEMPFAIL;
+    OWNED char *to = memory_print(PREFIX "%s", target->name), *new_id = names_new_id(),
+               *body = memory_text(text);
+    const struct envelope item = {.id = new_id,
+                                  .kind = KIND_ITEM,
+                                  .from = (char[]){OPERATOR},
+                                  .to = to,
+                                  .created = clock_now(),
+                                  .ttl_seconds = ttl_seconds,
+                                  .priority = priority,
+                                  .hops = 1,
+                                  .trace = new_id,
+                                  .body = body};
+    struct fault why;
+    enum queue_verdict verdict = put_in(target, &item, &why);
+    if (verdict != QUEUE_TAKEN) {
+        fault_set(fault, "the item was not added: %s", why.text);
+        return verdict == QUEUE_REFUSED ? EX_DATAERR : EX_IOERR;
+    }
+    queues->operations->tell(queues->context, OPERATOR, "envelope_accepted", &item, "");
+    *id = memory_text(new_id);
+    return EX_OK;
+}
+
+void queues_count(const struct queues *queues, const char *name, size_t *waiting, size_t *under_way)
+{
+    const struct work_queue *queue = queues_find(queues, name);
+    *waiting = *under_way = 0;
+    for (size_t i = 0; queue && i < queue->count; i++) {
+        enum item_state state = queue->items[i]->state;
+        *waiting += state == ITEM_WAITS;
+        *under_way += state == ITEM_OUT || state == ITEM_DOUBT;
+    }
+}
+
+/* --- what happens --- */
+
+/* Visits may end the item. */
+static void each_of(struct queues *queues, const char *agent, void (*visit)(struct item *item))
+{
+    for (size_t i = 0; i < queues->count; i++) {
+        struct work_queue *queue = queues->all[i];
+        for (size_t j = queue->count; j-- > 0;) {
+            struct item *item = queue->items[j];
+            bool has_it = item->state == ITEM_OUT || item->state == ITEM_DOUBT;
+            if (has_it && strcmp(item->envelope.consumer, agent) == 0)
+                visit(item);
+        }
+    }
+}
+
+static void doubt(struct item *item)
+{
+    item_set_state(item, ITEM_DOUBT);
+    item_find_out(item);
+}
+
+void queues_item_ended(struct queues *queues, const char *agent, const char *id, const char *status)
+{
+    for (size_t i = 0; i < queues->count; i++) {
+        struct item *item = queue_find(queues->all[i], id);
+        if (!item || item->state == ITEM_WAITS || item->state == ITEM_GONE || !item->envelope.consumer ||
+            strcmp(item->envelope.consumer, agent) != 0)
+            continue;
+        /* Its folders say how it has ended, or who has it now; the one who tells may have been overtaken. */
+        bool may_be, removed = strcmp(status, "removed") == 0;
+        const char *other =
+            removed && item->queue->definition ? item_whose(item->queue, &item->envelope, &may_be) : NULL;
+        if (other) {
+            text_set(&item->envelope.consumer, other);
+            doubt(item);
+        } else {
+            item_end(item, removed ? "removed by hand" : strcmp(status, "failed") == 0 ? "failed" : NULL);
+        }
+        return;
+    }
+}
+
+void queues_worker_ready(struct queues *queues, const char *agent)
+{
+    each_of(queues, agent, doubt);
+    queues->operations->timer(queues->context, 0);
+}
+
+void queues_worker_down(struct queues *queues, const char *agent)
+{
+    each_of(queues, agent, doubt);
+    queues->operations->timer(queues->context, 0);
+}
+
+void queues_room(struct queues *queues)
+{
+    queues->operations->timer(queues->context, 0);
+}
+
+static void go_on(struct item *item, int64_t now_ms)
+{
+    struct queues *queues = item->queue->queues;
+    if (item->again_ms > now_ms) {
+        queues->operations->timer(queues->context, item->again_ms - now_ms);
+        return;
+    }
+    if (item->state == ITEM_DOUBT)
+        item_find_out(item);
+    else if (item->state == ITEM_EXPIRED)
+        item_expire(item);
+    else if (item->state == ITEM_GONE)
+        item_end(item, item->owed);
+}
+
+void queues_turn(struct queues *queues)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < queues->count; i++)
+        for (size_t j = queues->all[i]->count; j-- > 0;)
+            if (j < queues->all[i]->count)
+                go_on(queues->all[i]->items[j], now_ms);
+    for (size_t i = 0; i < queues->count; i++)
+        if (queues->all[i]->definition)
+            queue_give_out(queues->all[i]);
+}
+
+void queues_scan(struct queues *queues)
+{
+    for (size_t i = 0; i < queues->count; i++)
+        queue_look(queues->all[i], false);
+    queues->operations->timer(queues->context, 0);
+}

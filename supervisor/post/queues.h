@@ -1,0 +1,85 @@
+/* Work queues (contract section 9): shared/queues/QUEUE/ID.md, items of which each goes to exactly one consumer at a time.
+ *
+ * An item's file lies in its queue's folder until the item has ended, whoever has it; consumer and status say who. The
+ * consumer works on a copy in its own iac/handoffs/. What is kept here is an index of the files, made anew at start.
+ *
+ * The post office, the processes and the clock of retries are operations that the owner hands in; the queue's own
+ * folders are written through shared.h. Nothing is given out and nothing is ended within a call, but in queues_turn. */
+#ifndef AGENTOS_POST_QUEUES_H
+#define AGENTOS_POST_QUEUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/fault.h"
+#include "common/roster.h"
+#include "supervisor/post/expiry.h"
+
+struct queues;
+
+enum { QUEUE_ITEMS_MAX = 10000 /* of one queue; one more is refused: backpressure */ };
+
+enum queue_verdict { QUEUE_TAKEN, QUEUE_REFUSED, QUEUE_LATER };
+
+enum queue_worker {
+    QUEUE_WORKER_NONE,   /* no process, and none is on its way */
+    QUEUE_WORKER_COMING, /* its own recovery isn't done */
+    QUEUE_WORKER_READY
+};
+
+enum { QUEUE_READ_LATER = -2, QUEUE_READ_NONE = -1 };
+
+/* The first seven as post.h promises of post_… of the same name. */
+struct queues_operations {
+    int64_t (*room)(void *context, const char *agent); /* 0 too while it would not take work up */
+    unsigned (*lies)(void *context, const char *agent, const char *id); /* bits of enum post_place */
+    bool (*put)(void *context, const char *agent, const struct envelope *envelope, struct fault *fault);
+    int (*take)(void *context, const char *agent, const char *id, int folder, const char *name,
+                struct envelope *copy, struct fault *fault);
+    bool (*bounce)(void *context, const struct envelope *about, const char *from, const char *reason,
+                   struct fault *fault);
+    bool (*bury)(void *context, const char *agent, const struct envelope *envelope, struct fault *fault);
+    void (*tell)(void *context, const char *agent, const char *event, const struct envelope *envelope,
+                 const char *reason);
+    /* ID.md of the agent's folder `place` (one bit of enum post_place): 1 (the copy is the caller's to free), 0 it isn't
+     * there, QUEUE_READ_LATER it can't be read now, QUEUE_READ_NONE it is no envelope. */
+    int (*read)(void *context, const char *agent, unsigned place, const char *id, struct envelope *copy);
+    enum queue_worker (*worker)(void *context, const char *agent);
+    /* Its last worker may have committed more than its folders show (journal.h: journal_unfinished is not 0). */
+    bool (*unfinished)(void *context, const char *agent);
+    void (*timer)(void *context, int64_t in_ms); /* queues_turn then, or earlier */
+};
+
+/* data: descriptor of DATA_DIR, borrowed; expiry: where pending items mind their time, borrowed. */
+struct queues *queues_open(int data, struct expiry *expiry, const struct queues_operations *operations,
+                           void *context);
+void queues_close(struct queues *queues); /* NULL is fine; before the expiry */
+/* The queues that there are now; borrowed until the next call. Items of one that is none any more stay where they are. */
+void queues_roster(struct queues *queues, const struct roster *roster);
+/* Once, before a worker is started: what the files say. */
+void queues_start(struct queues *queues);
+
+/* An item for queue:NAME is to be durable in its folder. QUEUE_TAKEN too when this very item (its id) was taken before.
+ * again: it was a dead letter and is to live once more, whatever lies with its former consumers. */
+enum queue_verdict queues_add(struct queues *queues, const struct envelope *item, bool again,
+                              struct fault *why);
+/* From the operator. The exit code of sysexits.h; with EX_OK *id is the caller's to free. */
+int queues_enqueue(struct queues *queues, const char *queue, const char *text, int64_t ttl_seconds,
+                   enum priority priority, char **id, struct fault *fault);
+
+/* What the post office tells (post.h, struct post_hooks). */
+void queues_item_ended(struct queues *queues, const char *agent, const char *id, const char *status);
+void queues_worker_ready(struct queues *queues, const char *agent);
+void queues_worker_down(struct queues *queues, const char *agent);
+void queues_room(struct queues *queues);
+
+void queues_turn(struct queues *queues);
+void queues_scan(struct queues *queues); /* what people did in the folders */
+
+/* Calls visit with the descriptor of each queue's folder, made when missing. */
+void queues_each_folder(struct queues *queues, void (*visit)(void *context, int folder), void *context);
+void queues_count(const struct queues *queues, const char *queue, size_t *waiting, size_t *under_way);
+
+#endif

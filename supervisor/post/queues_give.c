@@ -1,0 +1,398 @@
+/* Who gets an item, and who loses it again.
+ *
+ * Exactly one consumer at a time, whatever is killed. An item is given out in two steps, each durable before the next:
+ *   (a) its file in the queue says the consumer, status delivered;
+ *   (b) a copy lies in the consumer's iac/handoffs/.
+ * It is taken back in two, while the consumer has no process:
+ *   (c) the copy is renamed into the queue's folder as .ID.taken: from now on it can't be found by a worker;
+ *   (d) the file says pending again, with the attempts that the copy tells of; .ID.taken goes. The flush of (d) covers (c):
+ *       both are in the same folder.
+ *
+ * Where an item can be found at start, and what is made of it (item_recover):
+ *   the file says    .ID.taken   with the consumer         then
+ *   nobody           -           nowhere                   it waits
+ *   nobody           yes         nowhere                   behind (d): it waits; .ID.taken goes before it is given out
+ *   nobody           -           somewhere                 (a) was lost or undone by a person; who has it has it
+ *   a consumer       yes         anything                  between (c) and (d): go on with (d)
+ *   a consumer       no          archive, finished         it has ended: the file goes
+ *   a consumer       no          dead-letter               likewise; the sender of a failed one gets its bounce, if it hasn't
+ *   a consumer       no          handoffs                  it stays there: the worker that comes goes on with it
+ *   a consumer       no          nowhere                   between (a) and (b): it waits
+ * An end counts only when it is of this life of the item: a requeued one is created anew. The sender's own copy in its
+ * archive, when it is a consumer too, isn't finished and counts as nothing.
+ *
+ * When a consumer's worker dies, its folders may say less than is true: the end of the item may stand in its journal,
+ * durable, and not yet in the work tree (common/journal.h); its successor redoes it before it is READY. So nothing is taken
+ * back while the journal has a record that isn't done: the item stays in doubt until READY, and then stays with the
+ * successor, if it has not ended. Without such a record the folders are the truth, and since the call comes before the
+ * successor is asked for, nobody can take the copy up while it is taken back. The same holds at start, where a worker of
+ * the supervisor before may be a moment from its end: then nothing is taken from an agent that is going to run. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/post/post.h"
+#include "supervisor/post/queues_part.h"
+#include "supervisor/post/shared.h"
+
+enum { GIVEN_AT_ONCE = 64, ATTEMPTS_TRUSTED = 1000 };
+
+/* --- where it lies --- */
+
+static const char unsure[] = "unsure"; /* its folders can't be read now */
+
+/* How it ended, by the copy in the folder; NULL: not there, or not in this life of the item. A copy that is no envelope
+ * any more is an end all the same: people's hands have been there, and nothing is done twice for that; but not when it
+ * may be the sender's own. */
+static const char *end_in(const struct work_queue *queue, const struct envelope *item, const char *agent,
+                          unsigned place)
+{
+    const struct queues *queues = queue->queues;
+    struct envelope copy;
+    int found = queues->operations->read(queues->context, agent, place, item->id, &copy);
+    const char *end = NULL;
+    if (found < 0)
+        return found == QUEUE_READ_LATER ? unsure : strcmp(agent, item->from) == 0 ? NULL : "finished";
+    if (found == 0)
+        return NULL;
+    if (copy.kind == KIND_ITEM && copy.created == item->created) {
+        bool finished = strcmp(copy.status, "finished") == 0, failed = strcmp(copy.status, "failed") == 0;
+        if (place == POST_ARCHIVE)
+            end = finished ? "finished" : NULL;
+        else /* one that doesn't say yet is a dead letter that the post office is making of what has expired */
+            end = failed ? "failed" : "expired";
+    }
+    envelope_free(&copy);
+    return end;
+}
+
+/* How it has ended with the agent: "finished", "failed", "expired", unsure; NULL: it hasn't. */
+static const char *end_of(const struct work_queue *queue, const struct envelope *item, const char *agent,
+                          unsigned lies)
+{
+    const char *end = lies & POST_ARCHIVE ? end_in(queue, item, agent, POST_ARCHIVE) : NULL;
+    return end || !(lies & POST_DEAD_LETTER) ? end : end_in(queue, item, agent, POST_DEAD_LETTER);
+}
+
+const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be)
+{
+    const struct queues *queues = queue->queues;
+    const struct text_list *consumers = &queue->definition->consumers;
+    *may_be = false;
+    for (size_t i = 0; i < consumers->count; i++) {
+        const char *agent = consumers->items[i];
+        unsigned lies = queues->operations->lies(queues->context, agent, envelope->id);
+        const char *end = end_of(queue, envelope, agent, lies);
+        *may_be = end == unsure;
+        if (lies & POST_HANDOFFS || end)
+            return agent;
+    }
+    return NULL;
+}
+
+/* --- giving --- */
+
+/* By class and load: the one with the most room in its window; of equals the next in turn. The one that had it last and
+ * lost it comes after everybody else who has room. */
+static const char *choose(struct work_queue *queue, const struct item *item)
+{
+    const struct queues *queues = queue->queues;
+    const struct text_list *consumers = &queue->definition->consumers;
+    const char *best = NULL;
+    size_t best_at = 0;
+    int64_t best_room = 0;
+    bool best_had = false;
+    for (size_t i = 0; i < consumers->count; i++) {
+        size_t at = (queue->next + i) % consumers->count;
+        const char *agent = consumers->items[at];
+        int64_t room = queues->operations->room(queues->context, agent);
+        bool had = item->envelope.consumer && strcmp(item->envelope.consumer, agent) == 0;
+        if (room <= 0 || (best && had && !best_had) || (best && had == best_had && room <= best_room))
+            continue;
+        best = agent;
+        best_at = at;
+        best_room = room;
+        best_had = had;
+    }
+    if (best)
+        queue->next = best_at + 1;
+    return best;
+}
+
+static bool comes_before(const struct item *a, const struct item *b)
+{
+    if (a->envelope.priority != b->envelope.priority)
+        return a->envelope.priority < b->envelope.priority;
+    if (a->envelope.created != b->envelope.created)
+        return a->envelope.created < b->envelope.created;
+    return strcmp(a->envelope.id, b->envelope.id) < 0;
+}
+
+static struct item *next_item(const struct work_queue *queue, int64_t now, int64_t now_ms)
+{
+    struct item *next = NULL;
+    for (size_t i = 0; i < queue->count; i++) {
+        struct item *item = queue->items[i];
+        if (item->state == ITEM_WAITS && item->again_ms <= now_ms && !item_is_over(item, now) &&
+            (!next || comes_before(item, next)))
+            next = item;
+    }
+    return next;
+}
+
+/* Its file can't be used as it is. */
+static void lose(struct item *item, enum item_found found, const struct fault *fault)
+{
+    if (found == ITEM_UNREADABLE) {
+        item_set_aside(item, fault->text);
+    } else if (found == ITEM_MISSING && !item->missing) {
+        struct fault why;
+        fault_set(&why, "its file isn't there");
+        item->missing = true; /* an editor may be saving it */
+        item_later(item, "can't be given out", &why);
+    } else if (found == ITEM_MISSING) {
+        item_was_taken_out(item);
+    } else {
+        item_later(item, "can't be given out", fault);
+    }
+}
+
+/* No .ID.taken of an earlier time is left: it would be believed when the item is taken back again. A crash behind (d)
+ * leaves one, and a worker that planted a folder in its copy's place one that can't be unlinked. */
+static bool clear_taken(const struct work_queue *queue, const char *id, struct fault *fault)
+{
+    OWNED char *taken = queue_taken_name(id);
+    OWNED_FD int folder = queue_open(queue, fault);
+    if (folder < 0)
+        return false;
+    if (unlinkat(folder, taken, 0) == 0 || errno == ENOENT)
+        return true;
+    return shared_set_aside(queue->queues->data, queue->folder, taken, NULL, fault);
+}
+
+static void give(struct item *item, const char *consumer)
+{
+    struct work_queue *queue = item->queue;
+    struct queues *queues = queue->queues;
+    struct envelope envelope;
+    struct fault fault;
+    enum item_found found = queue_read(queue, item->envelope.id, &envelope, &fault);
+    if (found != ITEM_READ) {
+        lose(item, found, &fault);
+        return;
+    }
+    item->missing = false;
+    text_set(&envelope.status, "delivered");
+    text_set(&envelope.consumer, consumer);
+    text_set(&envelope.reason, NULL);
+    envelope.delivered = clock_now();
+    bool written = clear_taken(queue, envelope.id, &fault) && queue_write(queue, &envelope, &fault);
+    if (written)
+        item_set_envelope(item, &envelope);
+    if (!written) {
+        item_later(item, "can't be given out", &fault);
+    } else if (queues->operations->put(queues->context, consumer, &envelope, &fault)) {
+        item_set_state(item, ITEM_OUT);
+    } else { /* the copy may lie there all the same: who has it is found out before it is given to anybody else */
+        item_set_state(item, ITEM_DOUBT);
+        item_later(item, "can't be delivered", &fault);
+    }
+    envelope_free(&envelope);
+}
+
+void queue_give_out(struct work_queue *queue)
+{
+    int64_t now = clock_now(), now_ms = clock_monotonic_ms();
+    for (int given = 0; given < GIVEN_AT_ONCE; given++) {
+        struct item *item = next_item(queue, now, now_ms);
+        const char *consumer = item ? choose(queue, item) : NULL;
+        if (!consumer)
+            return;
+        give(item, consumer);
+    }
+    queue->queues->operations->timer(queue->queues->context, 0);
+}
+
+/* --- taking back --- */
+
+static bool bury(struct item *item, struct envelope *envelope, const char *status, const char *reason)
+{
+    struct work_queue *queue = item->queue;
+    struct queues *queues = queue->queues;
+    struct fault fault;
+    const char *agent =
+        item->envelope.consumer ? item->envelope.consumer : queue->definition->consumers.items[0];
+    text_set(&envelope->status, status);
+    text_set(&envelope->reason, reason);
+    envelope->finished = clock_now();
+    if (!queues->operations->bury(queues->context, agent, envelope, &fault)) {
+        item_later(item, "can't be put into the dead letters", &fault);
+        return false;
+    }
+    item_end(item, reason);
+    return true;
+}
+
+/* (d): the copy was taken out of its consumer's tree; attempts: what it told. */
+static void come_back(struct item *item, int64_t attempts)
+{
+    struct work_queue *queue = item->queue;
+    struct envelope envelope;
+    struct fault fault;
+    OWNED char *consumer = memory_text(item->envelope.consumer);
+    enum item_found found = queue_read(queue, item->envelope.id, &envelope, &fault);
+    if (found != ITEM_READ) {
+        clear_taken(queue, item->envelope.id, NULL);
+        lose(item, found, &fault);
+        return;
+    }
+    if (attempts > envelope.attempts)
+        envelope.attempts = attempts;
+    int64_t most = queue->definition ? queue->definition->max_attempts : INT64_MAX;
+    if (envelope.attempts >= most) {
+        if (bury(item, &envelope, "failed", "max_attempts")) /* which frees the item */
+            clear_taken(queue, envelope.id, NULL);
+        envelope_free(&envelope);
+        return;
+    }
+    OWNED char *reason = memory_print("given back: the worker of %s has ended", consumer);
+    text_set(&envelope.status, "pending");
+    text_set(&envelope.reason, reason);
+    text_set(&envelope.consumer, NULL);
+    envelope.delivered = envelope.read = 0;
+    if (queue_write(queue, &envelope, &fault)) {
+        clear_taken(queue, item->envelope.id, NULL); /* or when it is given out again */
+        item_set_envelope(item, &envelope);
+        text_set(&item->envelope.consumer, consumer); /* of the former one: others come first */
+        item_set_state(item, ITEM_WAITS);
+        queue->queues->operations->tell(queue->queues->context, consumer, "envelope_given_back", &envelope,
+                                        reason);
+    } else {
+        item_later(item, "can't be given back", &fault);
+    }
+    envelope_free(&envelope);
+}
+
+/* What the copy tells of attempts: the worker counts one when it begins. It owns the file, so it is believed only within
+ * bounds; and that it was begun counts as an attempt at least. */
+static int64_t attempts_of(const struct item *item, const struct envelope *copy)
+{
+    int64_t before = item->envelope.attempts;
+    bool begun = strcmp(copy->status, "reading") == 0 || copy->attempts > before;
+    if (!begun)
+        return before;
+    return copy->attempts > before && copy->attempts < ATTEMPTS_TRUSTED ? copy->attempts : before + 1;
+}
+
+/* True: .ID.taken lies there, and *attempts is what it tells; unreadable, it counts as begun. */
+static bool read_taken(const struct item *item, int64_t *attempts)
+{
+    struct fault fault;
+    struct envelope copy;
+    size_t length;
+    OWNED char *name = queue_taken_name(item->envelope.id), *text = NULL;
+    OWNED_FD int folder = queue_open(item->queue, &fault);
+    struct stat status;
+    if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    *attempts = item->envelope.attempts + 1;
+    int found = files_read(folder, name, ENVELOPE_MAX, &text, &length, NULL, &fault);
+    if (found > 0 && envelope_parse(&copy, text, length, name, &fault)) {
+        *attempts = attempts_of(item, &copy);
+        envelope_free(&copy);
+    }
+    return true;
+}
+
+/* (c). */
+static void take_back(struct item *item)
+{
+    struct queues *queues = item->queue->queues;
+    struct fault fault;
+    struct envelope copy = {0};
+    int64_t attempts;
+    const char *id = item->envelope.id;
+    OWNED char *taken = queue_taken_name(id);
+    OWNED_FD int folder = queue_open(item->queue, &fault);
+    if (folder < 0) {
+        item_later(item, "can't be taken back", &fault);
+        return;
+    }
+    int found =
+        queues->operations->take(queues->context, item->envelope.consumer, id, folder, taken, &copy, &fault);
+    if (found == 1)
+        envelope_free(&copy);
+    if (read_taken(item, &attempts))
+        come_back(item, attempts);
+    else if (found < 0)
+        item_later(item, "can't be taken back", &fault);
+    else
+        queues->operations->timer(queues->context, 0); /* it went while we looked */
+}
+
+void item_find_out(struct item *item)
+{
+    struct queues *queues = item->queue->queues;
+    const struct queues_operations *operations = queues->operations;
+    const char *agent = item->envelope.consumer;
+    enum queue_worker worker = operations->worker(queues->context, agent);
+    struct fault fault;
+    int64_t attempts;
+    if (read_taken(item, &attempts)) {
+        come_back(item, attempts);
+        return;
+    }
+    if (worker == QUEUE_WORKER_COMING ||
+        (worker == QUEUE_WORKER_NONE && operations->unfinished(queues->context, agent)))
+        return; /* its recovery may bring the end; READY asks again */
+    unsigned lies = operations->lies(queues->context, agent, item->envelope.id);
+    const char *end = end_of(item->queue, &item->envelope, agent, lies);
+    if (end == unsure) {
+        fault_set(&fault, "the folders of '%s' can't be read", agent);
+        item_later(item, "can't be accounted for", &fault);
+    } else if (end) {
+        item_end(item, strcmp(end, "failed") == 0 ? "failed" : NULL);
+    } else if (lies & POST_HANDOFFS && worker == QUEUE_WORKER_READY) {
+        item_set_state(item, ITEM_OUT);
+    } else if (lies & POST_HANDOFFS) {
+        take_back(item);
+    } else {
+        come_back(item, item->envelope.attempts);
+    }
+}
+
+void item_recover(struct item *item)
+{
+    struct queues *queues = item->queue->queues;
+    const struct queues_operations *operations = queues->operations;
+    bool will_run = operations->worker(queues->context, item->envelope.consumer) != QUEUE_WORKER_NONE;
+    unsigned lies = operations->lies(queues->context, item->envelope.consumer, item->envelope.id);
+    item_set_state(item, ITEM_DOUBT);
+    if (will_run && lies & POST_HANDOFFS)
+        item_set_state(item, ITEM_OUT);
+    else
+        item_find_out(item);
+}
+
+/* --- its time is over --- */
+
+/* In the queue nobody has received it: its dead letter lies with the one that had it last, or would have been the first.
+ * Cut behind any of the steps, it is found there at start, and its file is in the queue still. */
+void item_expire(struct item *item)
+{
+    struct envelope envelope;
+    struct fault fault;
+    enum item_found found = queue_read(item->queue, item->envelope.id, &envelope, &fault);
+    if (!item->queue->definition)
+        return; /* nobody to tell: when the queue is back in agents.yaml */
+    if (found != ITEM_READ) {
+        lose(item, found, &fault);
+        return;
+    }
+    bury(item, &envelope, "expired", "expired");
+    envelope_free(&envelope);
+}

@@ -1,0 +1,118 @@
+#include "supervisor/post/route.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "supervisor/post/post.h"
+
+struct case_of {
+    const struct envelope *envelope;
+    const struct roster_agent *sender;
+    const struct roster *roster;
+    bool answers;
+    struct fault *why;
+};
+
+static const char *behind(const char *text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(text, prefix, length) == 0 ? text + length : NULL;
+}
+
+const char *route_queue(const struct envelope *envelope)
+{
+    return behind(envelope->to, "queue:");
+}
+
+const char *route_segment(const struct envelope *envelope)
+{
+    return behind(envelope->to, "segment:");
+}
+
+static const struct roster_queue *find_queue(const struct case_of *it)
+{
+    const char *name = route_queue(it->envelope);
+    for (size_t i = 0; name && i < it->roster->queue_count; i++)
+        if (strcmp(it->roster->queues[i].name, name) == 0)
+            return &it->roster->queues[i];
+    return NULL;
+}
+
+static bool has(const struct text_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* --- the checks: false and why --- */
+
+static bool is_a_kind_that_travels(const struct case_of *it)
+{
+    enum envelope_kind kind = it->envelope->kind;
+    return (kind != KIND_BOUNCE && kind != KIND_TASK) ||
+           fault_set(it->why, "a %s is not sent by agents", envelope_kind_name(kind));
+}
+
+static bool is_addressed_as_its_kind(const struct case_of *it)
+{
+    const struct envelope *envelope = it->envelope;
+    bool to_queue = route_queue(envelope) != NULL, to_segment = route_segment(envelope) != NULL;
+    return (to_queue == (envelope->kind == KIND_ITEM) && to_segment == (envelope->kind == KIND_SEGMENT)) ||
+           fault_set(it->why, "%s takes no %s", envelope->to, envelope_kind_name(envelope->kind));
+}
+
+static bool has_a_receiver(const struct case_of *it)
+{
+    const char *to = it->envelope->to;
+    if (it->envelope->kind == KIND_ITEM)
+        return find_queue(it) || fault_set(it->why, "there is no queue '%s'", route_queue(it->envelope));
+    if (it->envelope->kind == KIND_SEGMENT)
+        return true; /* whose they are is the segments' own affair */
+    return roster_find(it->roster, to) || fault_set(it->why, "there is no agent '%s'", to);
+}
+
+static bool may_send(const struct case_of *it)
+{
+    const struct roster_agent *sender = it->sender;
+    const struct roster_queue *queue = find_queue(it);
+    if (!sender || sender->may_send_to_all || it->answers || it->envelope->kind == KIND_SEGMENT)
+        return true;
+    if (!queue)
+        return has(&sender->may_send_to, it->envelope->to) ||
+               fault_set(it->why, "%s may not send to %s (may_send_to in agents.yaml)", sender->name,
+                         it->envelope->to);
+    /* Nobody knows beforehand who gets an item: it may be any of them. */
+    for (size_t i = 0; i < queue->consumers.count; i++)
+        if (!has(&sender->may_send_to, queue->consumers.items[i]))
+            return fault_set(it->why, "%s may not send to %s, a consumer of %s (may_send_to in agents.yaml)",
+                             sender->name, queue->consumers.items[i], it->envelope->to);
+    return true;
+}
+
+static bool has_hops_left(const struct case_of *it)
+{
+    return it->answers || it->envelope->hops <= HOPS_MAX ||
+           fault_set(it->why, "it has gone through %" PRId64 " hops; at most %d are allowed",
+                     it->envelope->hops, HOPS_MAX);
+}
+
+static bool (*const checks[])(const struct case_of *) = {
+    is_a_kind_that_travels, is_addressed_as_its_kind, has_a_receiver, may_send, has_hops_left,
+};
+
+enum route route_of(const struct envelope *envelope, const struct roster_agent *sender,
+                    const struct roster *roster, bool answers, struct fault *why)
+{
+    static const enum route routes[] = {
+        [KIND_HANDOFF] = ROUTE_HANDOFFS, [KIND_MESSAGE] = ROUTE_INBOX, [KIND_RESULT] = ROUTE_INBOX,
+        [KIND_BOUNCE] = ROUTE_REFUSED,   [KIND_ITEM] = ROUTE_QUEUE,    [KIND_TASK] = ROUTE_REFUSED,
+        [KIND_SEGMENT] = ROUTE_SEGMENT,
+    };
+    const struct case_of it = {envelope, sender, roster, answers, why};
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
+        if (!checks[i](&it))
+            return ROUTE_REFUSED;
+    return routes[envelope->kind];
+}

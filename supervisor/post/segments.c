@@ -1,0 +1,459 @@
+#include "supervisor/post/segments.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/frontmatter.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/utf8.h"
+#include "supervisor/post/shared.h"
+
+#define OPERATOR "operator"
+
+static const int64_t version_max = INT64_MAX / 2;
+
+struct segment {
+    char *name;
+    struct text_list writers, readers;
+    bool wanted; /* it is in agents.yaml */
+
+    bool known; /* the rest was read once */
+    int64_t version, updated;
+    char *by, *text;
+    char *writes[SEGMENT_WRITES_KEPT]; /* ids, newest first */
+    struct file_stamp stamp;           /* of the file as it was read last; zero: read it */
+    char *trouble;                     /* said last, NULL: none */
+};
+
+struct segments {
+    int data;
+    struct segment **all; /* those of agents.yaml in its order, then former ones */
+    size_t count;
+};
+
+struct segments *segments_open(int data)
+{
+    struct segments *segments = memory_new(1, sizeof *segments);
+    segments->data = data;
+    return segments;
+}
+
+static void list_free(struct text_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (struct text_list){0};
+}
+
+static void list_copy(struct text_list *to, const struct text_list *from)
+{
+    list_free(to);
+    to->items = memory_new(from->count, sizeof *to->items);
+    for (to->count = 0; to->count < from->count; to->count++)
+        to->items[to->count] = memory_text(from->items[to->count]);
+}
+
+static bool list_has(const struct text_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void forget_state(struct segment *segment)
+{
+    free(segment->by);
+    free(segment->text);
+    segment->by = segment->text = NULL;
+    for (size_t i = 0; i < SEGMENT_WRITES_KEPT; i++) {
+        free(segment->writes[i]);
+        segment->writes[i] = NULL;
+    }
+}
+
+void segments_close(struct segments *segments)
+{
+    if (!segments)
+        return;
+    for (size_t i = 0; i < segments->count; i++) {
+        struct segment *segment = segments->all[i];
+        forget_state(segment);
+        list_free(&segment->writers);
+        list_free(&segment->readers);
+        free(segment->trouble);
+        free(segment->name);
+        free(segment);
+    }
+    free(segments->all);
+    free(segments);
+}
+
+static struct segment *find(const struct segments *segments, const char *name)
+{
+    for (size_t i = 0; i < segments->count; i++)
+        if (strcmp(segments->all[i]->name, name) == 0)
+            return segments->all[i];
+    return NULL;
+}
+
+static void move_to(struct segments *segments, struct segment *segment, size_t place)
+{
+    size_t from = place;
+    while (segments->all[from] != segment)
+        from++;
+    memmove(&segments->all[place + 1], &segments->all[place], (from - place) * sizeof *segments->all);
+    segments->all[place] = segment;
+}
+
+void segments_roster(struct segments *segments, const struct roster *roster)
+{
+    for (size_t i = 0; i < segments->count; i++)
+        segments->all[i]->wanted = false;
+    for (size_t i = 0; i < roster->segment_count; i++) {
+        const struct roster_segment *definition = &roster->segments[i];
+        struct segment *segment = find(segments, definition->name);
+        if (!segment) {
+            segment = memory_new(1, sizeof *segment);
+            segment->name = memory_text(definition->name);
+            segments->all = memory_grow(segments->all, segments->count + 1, sizeof *segments->all);
+            segments->all[segments->count++] = segment;
+        }
+        move_to(segments, segment, i);
+        segment->wanted = true;
+        list_copy(&segment->writers, &definition->writers);
+        list_copy(&segment->readers, &definition->readers);
+    }
+}
+
+/* --- the file --- */
+
+/* What ties a text to its version: an edit of either is found also when nobody ran while it was made. */
+static uint64_t mark_of(int64_t version, const char *text)
+{
+    OWNED char *both = memory_print("%" PRId64 "\n%s", version, text);
+    return names_hash(both, strlen(both));
+}
+
+static void print_segment(const struct segment *segment, struct buffer *out)
+{
+    char updated[CLOCK_TEXT];
+    buffer_text(out, "---\n");
+    yaml_write_text(out, "name", segment->name);
+    buffer_print(out, "version: %" PRId64 "\n", segment->version);
+    buffer_print(out, "updated: %s\n", clock_format(segment->updated, updated));
+    yaml_write_text(out, "by", segment->by);
+    buffer_text(out, segment->writes[0] ? "writes:\n" : "writes: []\n");
+    for (size_t i = 0; i < SEGMENT_WRITES_KEPT && segment->writes[i]; i++) {
+        buffer_text(out, "  - ");
+        yaml_write_scalar(out, segment->writes[i]);
+        buffer_text(out, "\n");
+    }
+    buffer_print(out, "mark: x%016" PRIx64 "\n---\n", mark_of(segment->version, segment->text));
+    buffer_text(out, segment->text);
+}
+
+static void say(struct segment *segment, const char *sentence)
+{
+    if (segment->trouble && sentence && strcmp(segment->trouble, sentence) == 0)
+        return;
+    if (sentence)
+        log_warn("agentos", NULL, "Segment %s: %s", segment->name, sentence);
+    free(segment->trouble);
+    segment->trouble = memory_text(sentence);
+}
+
+/* The stamp isn't taken from what was written: somebody may have saved over it in the same moment. The next look reads
+ * the file again, once, and finds either what is known or a person's text. */
+static bool save(struct segments *segments, struct segment *segment, struct fault *fault)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    print_segment(segment, &text);
+    segment->stamp = (struct file_stamp){0};
+    return shared_write(segments->data, SHARED_SEGMENTS, segment->name, &text, true, fault);
+}
+
+static void set_text(struct segment *segment, const char *text, size_t length, const char *by,
+                     int64_t updated)
+{
+    char *copy = memory_slice(text, length), *author = memory_text(by);
+    free(segment->text);
+    free(segment->by);
+    segment->text = copy;
+    segment->by = author;
+    segment->updated = updated;
+}
+
+static void remember_write(struct segment *segment, const char *id)
+{
+    free(segment->writes[SEGMENT_WRITES_KEPT - 1]);
+    memmove(&segment->writes[1], &segment->writes[0], (SEGMENT_WRITES_KEPT - 1) * sizeof *segment->writes);
+    segment->writes[0] = memory_text(id);
+}
+
+static void read_writes(struct segment *segment, const struct yaml_node *list)
+{
+    size_t count = 0;
+    const struct yaml_node *item = list && list->kind == YAML_SEQUENCE ? list->child : NULL;
+    for (size_t i = 0; i < SEGMENT_WRITES_KEPT; i++) {
+        free(segment->writes[i]);
+        segment->writes[i] = NULL;
+    }
+    for (; item && count < SEGMENT_WRITES_KEPT; item = item->next)
+        if (item->kind == YAML_SCALAR && names_id(item->text))
+            segment->writes[count++] = memory_text(item->text);
+}
+
+/* A person's text: one version above all that anybody may have seen. */
+static void take_edit(struct segment *segment, const char *text, int64_t version, const char *how)
+{
+    segment->version = (version > segment->version ? version : segment->version) + 1;
+    set_text(segment, text, strlen(text), OPERATOR, clock_now());
+    log_info("agentos", NULL, "Segment %s was %s by hand: it has version %" PRId64 " now", segment->name, how,
+             segment->version);
+}
+
+static void take_state(struct segment *segment, const struct yaml_node *head, int64_t version,
+                       const char *text)
+{
+    const struct yaml_node *by = yaml_get(head, "by"), *updated = yaml_get(head, "updated");
+    int64_t at = 0;
+    if (updated && updated->kind == YAML_SCALAR)
+        clock_parse(updated->text, &at);
+    read_writes(segment, yaml_get(head, "writes"));
+    segment->version = version;
+    set_text(segment, text, strlen(text), by && by->kind == YAML_SCALAR ? by->text : OPERATOR, at);
+}
+
+/* What the file says, against what is known. Its mark tells whether version and text were written here, together:
+ *   known        file                        then
+ *   nothing      marked                      it is as it says
+ *   nothing      not marked                  edited while nobody ran: a version more
+ *   some         marked, a higher version    a write of ours whose rename came to be though its flush failed: it holds,
+ *                                            and is flushed again; the write comes again and is known by its id
+ *   some         the same text               nothing new; what else was altered in the file is put right
+ *   some         another text                edited: a version more
+ * True: the file is to be written. */
+static bool take_file(struct segment *segment, const struct frontmatter *matter)
+{
+    const struct yaml_node *said = yaml_get(matter->head, "version");
+    const char *mark = frontmatter_text(matter, "mark");
+    OWNED char *text = memory_slice(matter->body, matter->body_length);
+    int64_t version = 0;
+    if (!said || !yaml_integer(said, &version) || version < 0 || version > version_max)
+        version = 0;
+    OWNED char *expected = memory_print("x%016" PRIx64, mark_of(version, text));
+    bool marked = version > 0 && mark && strcmp(mark, expected) == 0;
+    bool first = !segment->known, higher = version > segment->version;
+    segment->known = true;
+    if (marked && (first || higher)) {
+        take_state(segment, matter->head, version, text);
+        return !first;
+    }
+    if (first)
+        read_writes(segment, yaml_get(matter->head, "writes"));
+    if (segment->version == 0 || strcmp(text, segment->text) != 0) {
+        take_edit(segment, text, version, "edited");
+        return true;
+    }
+    return !marked || version != segment->version;
+}
+
+/* Deleted by a person, a segment is empty, with a version more; its file is written again, for it keeps the version. */
+static bool take_nothing(struct segment *segment)
+{
+    segment->known = true;
+    if (segment->version > 0 && *segment->text)
+        take_edit(segment, "", 0, "deleted");
+    return segment->version > 0;
+}
+
+static bool set_aside(struct segments *segments, struct segment *segment, const char *why)
+{
+    struct fault fault;
+    OWNED char *file = memory_print("%s.md", segment->name), *aside = NULL;
+    bool moved = shared_set_aside(segments->data, SHARED_SEGMENTS, file, &aside, &fault);
+    OWNED char *sentence = moved ? memory_print("%s; it was set aside as %s/%s", why, SHARED_SEGMENTS, aside)
+                                 : memory_print("%s; %s", why, fault.text);
+    say(segment, sentence);
+    return moved;
+}
+
+static bool is_text(const char *text, size_t length)
+{
+    return !memchr(text, '\0', length) && utf8_valid(text, length);
+}
+
+/* False: the file can't be read, nor be set aside, now. *write: it is not as it should be.
+ * A regular file of a sane size that can't be read (no memory, an I/O error) is not set aside: that may pass. */
+static bool read_file(struct segments *segments, struct segment *segment, bool *write)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    struct fault fault;
+    struct frontmatter matter;
+    struct file_stamp stamp = shared_stamp(segments->data, SHARED_SEGMENTS, segment->name);
+    int found = shared_read(segments->data, SHARED_SEGMENTS, segment->name, SEGMENT_FILE_MAX, &text, &length,
+                            &segment->stamp, &fault);
+    if (found < 0 && stamp.inode && stamp.size <= SEGMENT_FILE_MAX) {
+        say(segment, fault.text);
+        return false;
+    }
+    if (found > 0 && !is_text(text, length)) {
+        fault_set(&fault, "its file is no UTF-8 text");
+        found = -1;
+    }
+    if (found > 0 && !frontmatter_parse(&matter, text, length, segment->name, &fault))
+        found = -1;
+    if (found > 0) {
+        *write = take_file(segment, &matter);
+        frontmatter_free(&matter);
+    } else if (found == 0) {
+        *write = take_nothing(segment);
+    } else if (set_aside(segments, segment, fault.text)) {
+        *write = segment->version > 0;
+        segment->known = true;
+        segment->stamp = (struct file_stamp){0};
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Brings what is known up to the file, and the file up to what is known. False: they can't be brought together now;
+ * segment->known says whether there is something to go by. */
+static bool refresh(struct segments *segments, struct segment *segment)
+{
+    struct fault fault;
+    bool write = false;
+    struct file_stamp stamp = shared_stamp(segments->data, SHARED_SEGMENTS, segment->name);
+    if (segment->known && segment->stamp.inode && files_stamp_equal(&stamp, &segment->stamp))
+        return true;
+    bool current = read_file(segments, segment, &write);
+    if (current && write && !save(segments, segment, &fault)) {
+        say(segment, fault.text);
+        current = false;
+    }
+    if (!segment->text)
+        set_text(segment, "", 0, "", 0);
+    return current;
+}
+
+/* --- writing --- */
+
+static bool was_written(const struct segment *segment, const char *id)
+{
+    for (size_t i = 0; i < SEGMENT_WRITES_KEPT && segment->writes[i]; i++)
+        if (strcmp(segment->writes[i], id) == 0)
+            return true;
+    return false;
+}
+
+/* The state as it was, when the file could not be written. */
+struct former {
+    int64_t version, updated;
+    char *by, *text, *oldest;
+};
+
+static void put_back(struct segment *segment, struct former *former)
+{
+    free(segment->by);
+    free(segment->text);
+    free(segment->writes[0]);
+    memmove(&segment->writes[0], &segment->writes[1], (SEGMENT_WRITES_KEPT - 1) * sizeof *segment->writes);
+    segment->writes[SEGMENT_WRITES_KEPT - 1] = former->oldest;
+    segment->version = former->version;
+    segment->updated = former->updated;
+    segment->by = former->by;
+    segment->text = former->text;
+}
+
+/* One rename makes the text, its version and the id of the write that brought it true in one moment, and the verdict
+ * follows it. A crash before: nothing was written, the writer's outbox still has it and it comes again with the version
+ * it saw. A crash after: it comes again too, is known by its id, and is answered as written.
+ * When the write fails its rename may have happened all the same (the flush of the folder failed): the next look takes
+ * the file for what it is (take_file), and the write, which is asked for again, is found in it. */
+static enum segment_verdict write_text(struct segments *segments, struct segment *segment,
+                                       const struct envelope *write, struct fault *why)
+{
+    struct former former = {segment->version, segment->updated, memory_text(segment->by),
+                            memory_text(segment->text),
+                            memory_text(segment->writes[SEGMENT_WRITES_KEPT - 1])};
+    segment->version++;
+    set_text(segment, write->body, strlen(write->body), write->from, clock_now());
+    remember_write(segment, write->id);
+    if (!save(segments, segment, why)) {
+        put_back(segment, &former);
+        say(segment, why->text);
+        return SEGMENT_LATER;
+    }
+    free(former.by);
+    free(former.text);
+    free(former.oldest);
+    say(segment, NULL);
+    return SEGMENT_WRITTEN;
+}
+
+enum segment_verdict segments_write(struct segments *segments, const struct envelope *write,
+                                    struct fault *why)
+{
+    static const char prefix[] = "segment:";
+    const char *name =
+        strncmp(write->to, prefix, sizeof prefix - 1) == 0 ? write->to + sizeof prefix - 1 : write->to;
+    struct segment *segment = find(segments, name);
+    if (!segment || !segment->wanted) {
+        fault_set(why, "there is no segment '%s' in agents.yaml", name);
+        return SEGMENT_REFUSED;
+    }
+    if (!list_has(&segment->writers, write->from)) {
+        fault_set(why, "%s is no writer of the segment '%s'", write->from, name);
+        return SEGMENT_REFUSED;
+    }
+    if (!refresh(segments, segment)) {
+        fault_set(why, "the segment '%s' can't be read now", name);
+        return SEGMENT_LATER;
+    }
+    if (was_written(segment, write->id))
+        return SEGMENT_WRITTEN;
+    if (write->base_version != segment->version) {
+        fault_set(why, "stale: you saw version %" PRId64 ", it is %" PRId64 " now", write->base_version,
+                  segment->version);
+        return SEGMENT_REFUSED;
+    }
+    return write_text(segments, segment, write, why);
+}
+
+/* --- reading --- */
+
+void segments_each(struct segments *segments, const char *agent,
+                   void (*visit)(void *context, const struct segment_view *view), void *context)
+{
+    for (size_t i = 0; i < segments->count; i++) {
+        struct segment *segment = segments->all[i];
+        struct segment_view view = {.name = segment->name,
+                                    .writable = list_has(&segment->writers, agent),
+                                    .readable = list_has(&segment->readers, agent)};
+        if (!segment->wanted || (!view.writable && !view.readable))
+            continue;
+        refresh(segments, segment);
+        if (!segment->known)
+            continue;
+        view.text = segment->text;
+        view.by = segment->by;
+        view.version = segment->version;
+        view.updated = segment->updated;
+        visit(context, &view);
+    }
+}
+
+void segments_scan(struct segments *segments)
+{
+    for (size_t i = 0; i < segments->count; i++)
+        if (segments->all[i]->wanted)
+            refresh(segments, segments->all[i]);
+}

@@ -1,0 +1,44 @@
+/* The files below DATA_DIR/shared, which the supervisor alone writes and people may read, edit, drop and delete: the one
+ * place that writes them.
+ *
+ * data is the descriptor of DATA_DIR, folder one of the three below (a queue has a folder of its own in the last), name a
+ * file's name without ".md". No link is followed on the way (files.h): what somebody planted is a fault, or is set aside
+ * where a file is to be written. What is missing is made anew, folders too. */
+#ifndef AGENTOS_POST_SHARED_H
+#define AGENTOS_POST_SHARED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+#include "common/files.h"
+
+#define SHARED_LOCKS    "shared/locks"
+#define SHARED_SEGMENTS "shared/segments"
+#define SHARED_QUEUES   "shared/queues"
+
+enum { SHARED_FILES_MAX = 100000 /* of one folder that are looked at */ };
+
+/* The file whole in place of the former one. True and durable: it is on disk under its name, and so are the folders.
+ * False: the former one is as it was, unless the fault came from the last flush; either may be there then. */
+bool shared_write(int data, const char *folder, const char *name, const struct buffer *text, bool durable,
+                  struct fault *fault);
+/* As files_read. */
+int shared_read(int data, const char *folder, const char *name, size_t limit, char **text, size_t *length,
+                struct file_stamp *stamp, struct fault *fault);
+/* Zero: missing, or no regular file. */
+struct file_stamp shared_stamp(int data, const char *folder, const char *name);
+/* Durably gone; gone already is fine. */
+bool shared_remove(int data, const char *folder, const char *name, struct fault *fault);
+/* Whatever lies at file (with its ending) is renamed to FILE.unreadable-TIME beside it. *aside: that name, the caller
+ * frees it; may be NULL. */
+bool shared_set_aside(int data, const char *folder, const char *file, char **aside, struct fault *fault);
+/* visit for each entry whose name doesn't begin with a dot, whatever it is, in the order of the names. No such folder:
+ * none, and true. */
+bool shared_each(int data, const char *folder, void (*visit)(void *context, const char *file), void *context,
+                 struct fault *fault);
+/* Temporary files that a killed supervisor left behind are removed. Only while no other one runs. */
+void shared_tidy(int data, const char *folder);
+
+#endif
