@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/memory.h"
@@ -134,9 +135,14 @@ static int take(struct history *history, int folder, const char *name, struct st
     char spare[SPARE_NAME];
     unsigned number;
     int from = history->fresh, fd = -1;
-    const char *old = NULL;
-    while (fd < 0 && spares->fresh_count > 0)
-        fd = open_spare(from, old = spares->fresh[--spares->fresh_count], status);
+    char eldest[FRESH_NAME];
+    const char *old = eldest;
+    /* The eldest first: it was the same file's in the last commit, and has its size. */
+    while (fd < 0 && spares->fresh_count > 0) {
+        memcpy(eldest, spares->fresh[0], FRESH_NAME);
+        memmove(spares->fresh[0], spares->fresh[1], --spares->fresh_count * sizeof *spares->fresh);
+        fd = open_spare(from, eldest, status);
+    }
     if (fd < 0 && (fd = take_numbered(history, &number, status)) >= 0) {
         spare_name(number, spare);
         from = spares->folder;
