@@ -122,21 +122,31 @@ bool message_get_number(struct reader *reader, uint64_t *number)
     return true;
 }
 
-bool message_get_text(struct reader *reader, char **text, size_t limit)
+bool message_get_part(struct reader *reader, const void **bytes, size_t *length)
 {
-    *text = NULL;
     if (!has(reader, 4))
         return false;
-    size_t length = (size_t)from_little_endian(reader->at, 4);
+    *length = (size_t)from_little_endian(reader->at, 4);
     reader->at += 4;
-    if (!has(reader, length))
+    if (!has(reader, *length))
         return false;
-    if (length > limit || (length && memchr(reader->at, 0, length))) {
+    *bytes = reader->at;
+    reader->at += *length;
+    return true;
+}
+
+bool message_get_text(struct reader *reader, char **text, size_t limit)
+{
+    const void *bytes;
+    size_t length;
+    *text = NULL;
+    if (!message_get_part(reader, &bytes, &length))
+        return false;
+    if (length > limit || memchr(bytes, 0, length)) {
         reader->failed = true;
         return false;
     }
-    *text = memory_slice((const char *)reader->at, length);
-    reader->at += length;
+    *text = memory_slice(bytes, length);
     return true;
 }
 

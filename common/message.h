@@ -61,6 +61,9 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* worker -> supervisor: an envelope that lay in iac/inbox/ or iac/handoffs/ has come to its end there: id, status       \
        ("finished", "read", "failed"), its commit */ \
     X(SETTLED, 18, WORKER, SUPERVISOR, "ttt")                                                                                  \
+    /* worker -> supervisor: several messages at once, for each one costs both sides a wake-up: each with 4 bytes of length
+       before it; no SEVERAL within */    \
+    X(SEVERAL, 19, WORKER, SUPERVISOR, "")                                                                                     \
     /* worker -> supervisor: task id, lock's name: it waits for LOCKED. Asked again by the same task: the same place */        \
     X(LOCK, 40, WORKER, SUPERVISOR, "tt")                                                                                      \
     /* worker -> supervisor: task id, lock's name: not wanted any more, or the task is over */                                 \
@@ -168,6 +171,8 @@ bool message_open(struct reader *reader, const void *bytes, size_t length, unsig
 bool message_get_number(struct reader *reader, uint64_t *number);
 bool message_get_text(struct reader *reader, char **text, size_t limit); /* limit in bytes; longer is a fault;
                                                                             a NUL inside is a fault */
+/* The next message of SEVERAL, borrowed. */
+bool message_get_part(struct reader *reader, const void **bytes, size_t *length);
 bool message_end(const struct reader *reader); /* everything was read, nothing failed */
 
 /* All fields at once, after the table: uint64_t * for n, char ** for t (all freed and NULL when it fails).

@@ -320,6 +320,24 @@ static bool is_no_stray(struct agent *agent)
     return false;
 }
 
+/* *distrusted: one of them may not be sent, and that has been said; the rest isn't heard. */
+static bool hear_several(struct agent *agent, struct reader *reader, bool *distrusted)
+{
+    const void *part;
+    size_t length;
+    while (!message_end(reader)) {
+        struct reader within;
+        unsigned type = 0;
+        if (!message_get_part(reader, &part, &length) ||
+            (message_open(&within, part, length, &type) && type == MESSAGE_SEVERAL))
+            return false;
+        *distrusted = !agent_hears(agent, part, length);
+        if (*distrusted)
+            return false;
+    }
+    return true;
+}
+
 /* Before HELLO with the right generation, what comes may still be the last words of the worker before: it counts for
  * nothing. */
 bool agent_hears(void *context, const void *bytes, size_t length)
@@ -334,8 +352,11 @@ bool agent_hears(void *context, const void *bytes, size_t length)
         agent_distrust(agent, "it floods its supervisor with messages");
         return false;
     }
-    if (known && handle(agent, &reader, type))
+    bool several = known && type == MESSAGE_SEVERAL, distrusted = false;
+    if (several ? hear_several(agent, &reader, &distrusted) : known && handle(agent, &reader, type))
         return true;
+    if (distrusted)
+        return false;
     OWNED char *why =
         memory_print("its message (%s, %zu bytes) is not as the protocol has it", message_name(type), length);
     agent_distrust(agent, why);

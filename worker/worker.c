@@ -18,7 +18,13 @@
 #include "common/memory.h"
 #include "worker/bootstrap.h"
 
-enum { TIDY_AFTER_MS = 1000, TIDY_AGAIN_MS = 20, SETTLE_AFTER_MS = 200, TERM_GRACE_MS = 8000 };
+enum {
+    TIDY_AFTER_MS = 1000,
+    TIDY_AGAIN_MS = 20,
+    SETTLE_AFTER_MS = 200,
+    TERM_GRACE_MS = 8000,
+    SAID_MAX = 1024 * 1024
+};
 
 void worker_say(struct worker *worker, enum message_type type, ...)
 {
@@ -26,11 +32,28 @@ void worker_say(struct worker *worker, enum message_type type, ...)
     va_start(fields, type);
     message_make_list(&worker->message, type, fields);
     va_end(fields);
-    if (!worker->lost && !link_send(worker->link, &worker->message)) {
+    if (worker->said.length + worker->message.length > SAID_MAX)
+        worker_send(worker);
+    if (worker->said_count++ == 0)
+        message_begin(&worker->said, MESSAGE_SEVERAL);
+    message_bytes(&worker->said, worker->message.data, worker->message.length);
+}
+
+void worker_send(struct worker *worker)
+{
+    enum { ALONE = 8 /* the header of SEVERAL and the length: one message goes as it is */ };
+    struct buffer *said = &worker->said;
+    if (worker->said_count == 0)
+        return;
+    if (worker->said_count == 1)
+        buffer_drop(said, ALONE);
+    if (!worker->lost && !link_send(worker->link, said)) {
         log_warn("agent", worker->name,
                  "The supervisor is gone; this worker ends, its task stays in the queue.");
         worker->lost = true;
     }
+    buffer_free(said);
+    worker->said_count = 0;
 }
 
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms)
@@ -346,6 +369,7 @@ static void step(struct worker *worker)
         cycle_next(worker);
     post_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */
+        worker_send(worker);
         history_ready(worker->history);
         history_tidy(worker->history, true);
     }
@@ -384,6 +408,7 @@ static void work(struct worker *worker)
         step(worker);
         if (over(worker))
             break;
+        worker_send(worker);
         if (poll(fds, 2, sleep_ms(worker)) < 0 && errno != EINTR)
             break;
         if (fds[1].revents & POLLIN) {
@@ -395,6 +420,7 @@ static void work(struct worker *worker)
     }
     cycle_abandon(worker);
     auditing_flush(worker);
+    worker_send(worker);
     if (!worker->lost)
         for (int steps = 0; steps < 4 && history_tidy(worker->history, true); steps++)
             ;
@@ -465,6 +491,7 @@ static void close_parts(struct worker *worker)
     free(worker->problems_said);
     free(worker->path);
     buffer_free(&worker->message);
+    buffer_free(&worker->said);
     buffer_free(&worker->tree_problems);
     buffer_free(&worker->learning_problems);
     buffer_free(&worker->prompt_problems);
@@ -500,6 +527,7 @@ int worker_live(struct worker_start *start)
         return EX_CONFIG;
     }
     worker_say(&worker, MESSAGE_HELLO, worker.name, start->generation);
+    worker_send(&worker);
     if (open_parts(&worker, &fault)) {
         report_tokens_load(&worker);
         worker.tidy_at_ms = clock_monotonic_ms() + TIDY_AFTER_MS;
@@ -515,6 +543,7 @@ int worker_live(struct worker_start *start)
         worker_say(&worker, MESSAGE_PROBLEMS, fault.text);
         status = EX_CANTCREAT;
     }
+    worker_send(&worker);
     close_parts(&worker);
     return status;
 }

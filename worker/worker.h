@@ -60,7 +60,9 @@ struct worker {
     struct auditing *auditing;
     struct mail *mail;
     struct texts *texts;
-    struct buffer message; /* scratch for what is sent */
+    struct buffer message; /* scratch for what is said */
+    struct buffer said;    /* SEVERAL: what was said and isn't sent yet */
+    unsigned said_count;
 
     enum phase phase;
     struct task task;
@@ -113,7 +115,10 @@ struct worker {
 };
 
 /* worker.c */
+/* Sent with what else is said in this turn, before the worker waits for anything; worker_send: now. What is said tells of
+ * what is durable already, or asks for something, so a death between loses time only. */
 void worker_say(struct worker *worker, enum message_type type, ...);
+void worker_send(struct worker *worker);
 /* Storage fails: say so and do nothing until a backoff is over (1 s doubling to 60 s). */
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);
 /* No budget allows a request before that; the supervisor says when it does earlier. */

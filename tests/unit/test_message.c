@@ -76,12 +76,41 @@ static void test_bytes_left_over_a_nul_inside_and_another_version_are_refused(vo
     assert_false(message_open(&reader, message.data, message.length, &type));
 }
 
+static void test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends_them(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer one = {0}, several = {0};
+    struct reader reader;
+    unsigned type;
+    const void *part;
+    size_t length;
+    message_make(&one, MESSAGE_ALIVE, UINT64_C(3));
+    message_begin(&several, MESSAGE_SEVERAL);
+    message_bytes(&several, one.data, one.length);
+    message_bytes(&several, one.data, one.length);
+    assert_true(message_open(&reader, several.data, several.length, &type));
+    assert_int_equal(type, MESSAGE_SEVERAL);
+    for (int i = 0; i < 2; i++) {
+        assert_false(message_end(&reader));
+        assert_true(message_get_part(&reader, &part, &length));
+        assert_int_equal(length, one.length);
+        assert_memory_equal(part, one.data, length);
+    }
+    assert_true(message_end(&reader));
+
+    assert_true(message_open(&reader, several.data, several.length - 1, &type));
+    assert_true(message_get_part(&reader, &part, &length));
+    assert_false(message_get_part(&reader, &part, &length));
+    assert_false(message_end(&reader));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_message_reads_back_as_it_was_made),
         cmocka_unit_test(test_a_message_cut_anywhere_is_refused_whole),
         cmocka_unit_test(test_bytes_left_over_a_nul_inside_and_another_version_are_refused),
+        cmocka_unit_test(test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,10 +36,10 @@ static void assert_works(const struct supervised *supervised, const char *agent)
 
 static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed(void **state)
 {
-    static const char *const kinds[] = {"liar",   "empty",     "torn",    "unknown",  "trailing", "version",
-                                        "beyond", "nul",       "twice",   "stranger", "greedy",   "huge",
-                                        "wild",   "generous",  "wordy",   "flooder",  "silent",   "misnamed",
-                                        "ahead",  "ungreeted", "accuser", "judge"};
+    static const char *const kinds[] = {
+        "liar",     "empty",     "torn",    "unknown", "trailing", "version", "beyond",  "nul",    "twice",
+        "stranger", "greedy",    "huge",    "wild",    "generous", "wordy",   "flooder", "silent", "misnamed",
+        "ahead",    "ungreeted", "accuser", "judge",   "nested",   "hidden",  "cut"};
     struct supervised *supervised = *state;
     OWNED_BUFFER struct buffer names = {0};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)

@@ -9,11 +9,11 @@
 
 #include <cmocka.h>
 
+#include "common/block.h"
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/task_block.h"
-#include "common/block.h"
 
 static const int64_t created = 1777457100; /* 2026-04-29T10:05:00Z */
 
