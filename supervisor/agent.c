@@ -23,6 +23,7 @@
 enum {
     HEARTBEATS_MISSED = 3,
     GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
+    GATE_DISTRUSTED_MS = 50, /* once nng has lost one end, it loses those that follow too */
 };
 
 static void set_text(char **at, const char *text)
@@ -266,23 +267,27 @@ void agent_spawned(struct agent *agent, pid_t pid, const char *why)
     control_event(agent->supervisor->control, agent, "worker_started", DETAIL_NUMBER("pid", pid));
     if (agent->signal_due)
         kill(pid, agent->signal_due);
-    timer_set(agent->supervisor->loop, &agent->gate_timer, GATE_MS);
+    timer_set(agent->supervisor->loop, &agent->gate_timer,
+              switchboard_distrusted(agent->supervisor->switchboard) ? GATE_DISTRUSTED_MS : GATE_MS);
     line_await_free(agent->line);
 }
 
-/* The worker before has been reaped, and yet nng doesn't say that its connection has ended. Nobody waits for that:
- * the line is given up, and this worker too, since it knows the line's place already; the next one gets a new line. */
+/* The worker before has been reaped, and yet nng doesn't say that its connection has ended. Nobody waits for that: the
+ * line is given up, and the worker at the gate, which hasn't connected yet, gets a new one at the same place. */
 static void gate_stays_shut(void *context)
 {
     struct agent *agent = context;
-    log_warn(
-        "agentos", NULL,
-        "Agent '%s': its former connection does not end; the line is replaced and its worker started again",
-        agent->name);
+    struct fault fault;
+    log_warn("agentos", NULL, "Agent '%s': its former connection does not end; the line is replaced",
+             agent->name);
     line_abandon(agent->line);
-    agent->line = NULL;
-    if (agent->pid > 0)
+    agent->line = line_open(agent->supervisor->switchboard, agent->name, &line_owner, agent, &fault);
+    if (agent->line) {
+        line_await_free(agent->line);
+    } else if (agent->pid > 0) {
+        log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault.text);
         kill(agent->pid, SIGKILL);
+    }
 }
 
 void agent_spawn_again(struct agent *agent)

@@ -137,6 +137,11 @@ void switchboard_close(struct switchboard *board)
     free(board);
 }
 
+bool switchboard_distrusted(const struct switchboard *board)
+{
+    return board->distrusted;
+}
+
 static void drop_waiting(struct line *line)
 {
     while (line->first) {

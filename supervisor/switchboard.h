@@ -28,7 +28,8 @@ enum { LINE_QUEUE_MAX = 64 * 1024 * 1024 /* bytes that wait for one worker to re
 
 /* folder: absolute path, 0700, exists. NULL and fault. */
 struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault);
-void switchboard_close(struct switchboard *board); /* after its lines */
+void switchboard_close(struct switchboard *board);            /* after its lines */
+bool switchboard_distrusted(const struct switchboard *board); /* a line of it was abandoned: nng loses ends */
 
 struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
                        void *context, struct fault *fault);

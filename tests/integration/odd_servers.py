@@ -19,6 +19,7 @@ import harness
 PATIENCE = 20 * harness.PATIENCE
 
 ASK, ANSWER, WAITING, FORGET = 30, 31, 32, 33
+NOWHERE = 2**64 - 1
 OK, PASSING, AUTH, QUOTA, REQUEST = range(5)
 
 
@@ -220,7 +221,7 @@ class Gateway:
 
     def ask(self, task="Say hello.", agent="orion", serial=None, system="You are a test."):
         self.serial = serial or self.serial + 1
-        self.socket.sendall(pack(ASK, self.serial, agent, system, task))
+        self.socket.sendall(pack(ASK, self.serial, agent, system, task, NOWHERE, NOWHERE))
         return self.serial
 
     def forget(self, serial, agent="orion"):

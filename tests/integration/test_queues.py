@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from harness import agents_yaml, send_signal, wait_until
-from test_house import fill
+from test_full_disk import fill
 
 
 def yaml(names, consumers, max_attempts=50, extra=""):
