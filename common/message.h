@@ -63,7 +63,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(SETTLED, 18, WORKER, SUPERVISOR, "ttt")                                                                                  \
     /* worker -> supervisor: several messages at once, for each one costs both sides a wake-up: each with 4 bytes of length
        before it; no SEVERAL within */    \
-    X(SEVERAL, 19, WORKER, SUPERVISOR, "")                                                                                     \
+    X(SEVERAL, 60, WORKER, SUPERVISOR, "")                                                                                     \
     /* worker -> supervisor: task id, lock's name: it waits for LOCKED. Asked again by the same task: the same place */        \
     X(LOCK, 40, WORKER, SUPERVISOR, "tt")                                                                                      \
     /* worker -> supervisor: task id, lock's name: not wanted any more, or the task is over */                                 \

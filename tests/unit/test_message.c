@@ -104,12 +104,26 @@ static void test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends
     assert_false(message_end(&reader));
 }
 
+static void test_no_two_messages_have_one_number(void **state)
+{
+    (void)state;
+    static const unsigned numbers[] = {
+#define X(name, number, from, to, fields) number,
+        MESSAGE_TABLE(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(numbers[i], numbers[j]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_message_reads_back_as_it_was_made),
         cmocka_unit_test(test_a_message_cut_anywhere_is_refused_whole),
         cmocka_unit_test(test_bytes_left_over_a_nul_inside_and_another_version_are_refused),
+        cmocka_unit_test(test_no_two_messages_have_one_number),
         cmocka_unit_test(test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
