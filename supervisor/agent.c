@@ -99,6 +99,7 @@ static void spawn(void *context)
     agent->generation++;
     agent->said_hello = agent->resting = agent->called = false;
     agent->signal_due = 0;
+    agent->answered = agent->asked;
     agent->unanswered = agent->messages = agent->strays = 0;
     if (agent->last_exit && !agent->slept)
         agent->restarts++;
@@ -394,6 +395,7 @@ void agent_heartbeat(struct agent *agent, uint64_t serial)
         return;
     }
     agent->unanswered++;
+    agent->asked = serial;
     agent_send(agent, MESSAGE_HEARTBEAT, serial);
 }
 

@@ -203,6 +203,10 @@ static bool on_alive(struct agent *agent, struct reader *reader)
     uint64_t serial;
     if (!message_read(reader, MESSAGE_ALIVE, &serial))
         return false;
+    /* Only the answer to a heartbeat that was sent is one: who floods with it doesn't live by it. */
+    if (serial <= agent->answered || serial > agent->asked)
+        return true;
+    agent->answered = serial;
     agent->unanswered = 0;
     return true;
 }

@@ -55,9 +55,10 @@ struct agent {
     bool slept;     /* the worker before it hibernated: this one is no restart */
     int signal_due; /* to be sent as soon as the pid is known */
     int64_t spawned_at;
-    unsigned unanswered; /* heartbeats */
-    unsigned messages;   /* since the last heartbeat */
-    unsigned strays;     /* of this worker, before it said HELLO */
+    uint64_t asked, answered; /* the heartbeats' serials, the last of each */
+    unsigned unanswered;      /* heartbeats */
+    unsigned messages;        /* since the last heartbeat */
+    unsigned strays;          /* of this worker, before it said HELLO */
 
     /* what is known of it */
     struct figures figures;

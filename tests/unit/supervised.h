@@ -78,7 +78,7 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         return is_called(start, "stubborn");
     case MESSAGE_HEARTBEAT:
         message_read(reader, MESSAGE_HEARTBEAT, &number);
-        worker_tells(link, MESSAGE_ALIVE, number);
+        worker_tells(link, MESSAGE_ALIVE, is_called(start, "parrot") ? (uint64_t)0 : number);
         return true;
     case MESSAGE_PAUSE:
         message_read(reader, MESSAGE_PAUSE, &number);
@@ -192,7 +192,7 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
     } else if (is_called(start, "silent")) {
         link_close(link); /* and lives on */
         for (;;)
-            pause();
+            poll(NULL, 0, -1); /* pause() is refused here */
     }
 }
 
@@ -328,6 +328,14 @@ static inline void supervised_place(struct supervised *supervised, size_t data_l
     }
 }
 
+/* cmocka catches these and goes on with the next test: in a child that would be a second run of all that follows. */
+static inline void supervised_crashes_for_real(void)
+{
+    static const int signals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        signal(signals[i], SIG_DFL);
+}
+
 static inline void supervised_start(struct supervised *supervised)
 {
     OWNED char *run = memory_print("%s/.run", supervised->data);
@@ -335,6 +343,7 @@ static inline void supervised_start(struct supervised *supervised)
     int standard_error = open(log, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     supervised->pid = fork();
     if (supervised->pid == 0) {
+        supervised_crashes_for_real();
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (chdir(supervised->folder) != 0)
             _exit(1);
@@ -466,8 +475,21 @@ static inline int supervised_wait(struct supervised *supervised)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+/* What a supervisor said before it crashed would be gone with its folder. */
+static inline void supervised_tell_crash(const struct supervised *supervised)
+{
+    siginfo_t end = {0};
+    if (supervised->pid <= 0 ||
+        waitid(P_PID, (id_t)supervised->pid, &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid == 0 ||
+        end.si_code == CLD_EXITED)
+        return;
+    OWNED char *log = supervised_log(supervised);
+    fprintf(stderr, "%s\nThe supervisor was ended by signal %d.\n", log, end.si_status);
+}
+
 static inline void supervised_end(struct supervised *supervised)
 {
+    supervised_tell_crash(supervised);
     if (supervised->pid > 0) {
         kill(supervised->pid, SIGKILL);
         supervised_wait(supervised);

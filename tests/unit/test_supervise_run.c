@@ -212,7 +212,7 @@ static void test_a_task_that_outlives_task_seconds_has_its_worker_killed(void **
 static void test_a_worker_that_does_not_answer_its_heartbeats_is_killed_and_replaced(void **state)
 {
     struct supervised *supervised = *state;
-    supervised->heartbeat_ms = 100;
+    supervised->heartbeat_ms = 700;
     supervised_agents(supervised, "orion iris");
     supervised_start(supervised);
     EVENTUALLY(supervised_is(supervised, "orion", "idle") && supervised_is(supervised, "iris", "idle"));
@@ -224,17 +224,27 @@ static void test_a_worker_that_does_not_answer_its_heartbeats_is_killed_and_repl
     assert_int_equal(supervised_pid(supervised, "iris"), other);
 }
 
+/* It talks without end, but never answers what it was asked. */
+static void test_a_worker_that_answers_a_heartbeat_that_was_not_sent_has_answered_none(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised->heartbeat_ms = 100;
+    supervised_agents(supervised, "parrot");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_logged(supervised, "is killed: it does not answer"));
+}
+
 static void test_a_worker_that_waits_for_a_model_answers_its_heartbeats(void **state)
 {
     struct supervised *supervised = *state;
-    supervised->heartbeat_ms = 20;
+    supervised->heartbeat_ms = 500;
     supervised_yaml(supervised, "agents: [{name: slow, persona: p}]\n");
     supervised_start(supervised);
     EVENTUALLY(supervised_is(supervised, "slow", "idle"));
     pid_t before = supervised_pid(supervised, "slow");
     supervised_exit_of(supervised, "{\"verb\":\"task\",\"agent\":\"slow\",\"text\":\"t\"}");
     EVENTUALLY(supervised_is(supervised, "slow", "working"));
-    for (int64_t until = clock_monotonic_ms() + 500; clock_monotonic_ms() < until;)
+    for (int64_t until = clock_monotonic_ms() + 2500; clock_monotonic_ms() < until;)
         supervised_nap();
     assert_int_equal(supervised_pid(supervised, "slow"), before);
     assert_true(supervised_is(supervised, "slow", "working"));
@@ -358,6 +368,7 @@ int main(int count, char **arguments)
         TEST(test_a_worker_that_ignores_its_stop_is_ended_after_the_grace),
         TEST(test_a_task_that_outlives_task_seconds_has_its_worker_killed),
         TEST(test_a_worker_that_does_not_answer_its_heartbeats_is_killed_and_replaced),
+        TEST(test_a_worker_that_answers_a_heartbeat_that_was_not_sent_has_answered_none),
         TEST(test_a_worker_that_waits_for_a_model_answers_its_heartbeats),
         TEST(test_a_path_longer_than_a_sockets_is_no_matter),
         TEST(test_a_folder_that_was_replaced_gets_a_new_worker),
