@@ -172,25 +172,29 @@ static bool stand_guard(const struct sandbox *sandbox, struct fault *fault)
     return sandbox_shed(sandbox, fault);
 }
 
-int launch(const char *data_dir, char *const *command)
+static int run(const struct sandbox *sandbox, const struct room *room, char *const *command)
 {
     struct fault fault;
-    struct room room;
-    struct sandbox *sandbox = sandbox_prepare(SANDBOX_CHECKER, sandbox_mode(), &fault);
-    if (!sandbox || !stand_guard(sandbox, &fault))
-        return complain(&fault, EX_CONFIG);
-    if (!room_find(&room, data_dir, command, &fault))
-        return complain(&fault, EX_CONFIG);
-    pid_t checker = start(sandbox, &room, command);
+    pid_t checker = start(sandbox, room, command);
     if (checker < 0) {
-        fault_errno(&fault, "cannot make a process for %s", room.program);
+        fault_errno(&fault, "cannot make a process for %s", room->program);
         return complain(&fault, EX_OSERR);
     }
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
     int status = watch(checker);
     kill_the_rest();
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int launch(const char *data_dir, char *const *command)
+{
+    struct fault fault;
+    struct room room = {0};
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_CHECKER, sandbox_mode(), &fault);
+    bool ready = sandbox && stand_guard(sandbox, &fault) && room_find(&room, data_dir, command, &fault);
+    int status = ready ? run(sandbox, &room, command) : complain(&fault, EX_CONFIG);
     room_free(&room);
     sandbox_free(sandbox);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return status;
 }
