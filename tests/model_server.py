@@ -175,6 +175,7 @@ def completion(request, steps):
     message, finish = message_for(request, steps)
     text = message["content"] if isinstance(message["content"], str) else ""
     usage = {"prompt_tokens": request.size // 4, "completion_tokens": len(text) // 4 + 1}
+    request.usage = [usage["prompt_tokens"], usage["completion_tokens"]]
     usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
     return json.dumps(
         {
@@ -358,13 +359,14 @@ class Request:
         self.task = "\n".join(str(m.get("content")) for m in messages if m.get("role") == "user")
         self.options = {key: value for key, value in asked.items() if key != "messages"}
         self.end, self.end_ns = "open", 0
+        self.usage = None
 
     def agent(self):
         found = AGENT.search(self.prompt or "")
         return found[1] if found else None
 
     def as_json(self, with_prompt):
-        names = ("serial", "connection", "at_ns", "end_ns", "end", "path", "headers", "task", "model", "options")
+        names = ("serial", "connection", "at_ns", "end_ns", "end", "path", "headers", "task", "model", "options", "usage")
         entry = {name: getattr(self, name) for name in names}
         entry["agent"] = self.agent()
         if with_prompt:

@@ -24,7 +24,8 @@ struct result {
     char *task;
     int score, reward; /* score: AUDIT_NONE when there is none */
     char *reasons;
-    bool found; /* its entry waited for it */
+    bool found;                     /* its entry waited for it */
+    uint64_t tokens_in, tokens_out; /* of the model that was asked; 0: none was */
 };
 
 struct auditing {
@@ -34,11 +35,12 @@ struct auditing {
     char *task; /* of the one that is under way */
     uint64_t serial;
     int64_t asked_ms, retry_ms;
-    struct result *results;     /* that no commit has taken, in the order in which they came */
-    size_t count, applied;      /* applied: in memory */
-    uint64_t readings;          /* when they were applied */
-    struct buffer note;         /* what they changed beside the scores */
-    int64_t came_ms, record_ms; /* the first of them; not before (the storage fails) */
+    uint64_t tokens_in, tokens_out; /* that the model took for it */
+    struct result *results;         /* that no commit has taken, in the order in which they came */
+    size_t count, applied;          /* applied: in memory */
+    uint64_t readings;              /* when they were applied */
+    struct buffer note;             /* what they changed beside the scores */
+    int64_t came_ms, record_ms;     /* the first of them; not before (the storage fails) */
 };
 
 struct auditing *auditing_new(void)
@@ -102,8 +104,13 @@ static void keep_result(struct worker *worker, int score, const char *reasons)
     struct auditing *auditing = worker->auditing;
     auditing->results = memory_grow(auditing->results, auditing->count + 1, sizeof *auditing->results);
     struct result *result = &auditing->results[auditing->count++];
-    *result = (struct result){.task = auditing->task, .score = score, .reasons = memory_text(reasons)};
+    *result = (struct result){.task = auditing->task,
+                              .score = score,
+                              .reasons = memory_text(reasons),
+                              .tokens_in = auditing->tokens_in,
+                              .tokens_out = auditing->tokens_out};
     auditing->task = NULL;
+    auditing->tokens_in = auditing->tokens_out = 0;
     auditing->asked = false;
     auditing->retry_ms = 0;
     if (auditing->count == 1)
@@ -122,6 +129,7 @@ static void ask_later(struct auditing *auditing, int64_t in_ms)
     free(auditing->task);
     auditing->task = NULL;
     auditing->asked = false;
+    auditing->tokens_in = auditing->tokens_out = 0;
     auditing->retry_ms = clock_monotonic_ms() + in_ms;
 }
 
@@ -155,12 +163,14 @@ void auditing_result(struct worker *worker, uint64_t serial, enum audit_end end,
 }
 
 void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind kind, char *text,
-                     int64_t retry_after_ms)
+                     uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms)
 {
     OWNED char *said = text;
     struct auditing *auditing = worker->auditing;
     if (!auditing->asked || !auditing->of_model || serial != auditing->serial)
         return;
+    auditing->tokens_in = tokens_in;
+    auditing->tokens_out = tokens_out;
     if (kind == ANSWER_OK)
         read_verdict(worker, said, true);
     else if (kind == ANSWER_REQUEST)
@@ -180,13 +190,16 @@ void auditing_note(const struct worker *worker, struct buffer *body)
 {
     for (size_t i = 0; i < worker->auditing->count; i++) {
         const struct result *result = &worker->auditing->results[i];
-        const char *why = result->reasons && *result->reasons ? result->reasons : NULL;
-        buffer_print(
-            body, "audit of %s: %s%s%s%s%s\n", result->task,
-            result->score == AUDIT_NONE ? "none" : sign(result->score),
-            result->score == AUDIT_NONE || result->score == result->reward ? "" : ", the agent said ",
-            result->score == AUDIT_NONE || result->score == result->reward ? "" : sign(result->reward),
-            why ? ": " : "", why ? why : "");
+        buffer_print(body, "audit of %s: %s", result->task,
+                     result->score == AUDIT_NONE ? "none" : sign(result->score));
+        if (result->score != AUDIT_NONE && result->score != result->reward)
+            buffer_print(body, ", the agent said %s", sign(result->reward));
+        if (result->tokens_in + result->tokens_out > 0)
+            buffer_print(body, ", %llu tokens in, %llu out", (unsigned long long)result->tokens_in,
+                         (unsigned long long)result->tokens_out);
+        if (result->reasons && *result->reasons)
+            buffer_print(body, ": %s", result->reasons);
+        buffer_text(body, "\n");
     }
     buffer_add(body, worker->auditing->note.data, worker->auditing->note.length);
 }

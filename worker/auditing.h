@@ -43,6 +43,6 @@ void auditing_flush(struct worker *worker);                /* it leaves: record 
 #define AUDITING_SERIAL (UINT64_C(1) << 63)
 void auditing_result(struct worker *worker, uint64_t serial, enum audit_end end, char *text);
 void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind kind, char *text,
-                     int64_t retry_after_ms);
+                     uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms);
 
 #endif

@@ -30,10 +30,13 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
     if (task->by_post) {
         bool message = task->parcel.envelope.kind == KIND_MESSAGE;
         OWNED char *section = memory_print(
-            "\n---\n\n# Answer\n\n- by: %s\n- reward: %s%d\n%s%s%s- commit: %s(task): %s\n\n%s\n",
+            "\n---\n\n# Answer\n\n- by: %s\n- reward: %s%d\n%s%s%s- tokens: %llu in, %llu out\n- commit: "
+            "%s(task): "
+            "%s\n\n%s\n",
             worker->name, reply->reward > 0 ? "+" : "", reply->reward, reply->reason ? "- reason: " : "",
-            reply->reason ? reply->reason : "", reply->reason ? "\n" : "", worker->name, task->id,
-            reply->answer);
+            reply->reason ? reply->reason : "", reply->reason ? "\n" : "",
+            (unsigned long long)worker->answer.tokens_in, (unsigned long long)worker->answer.tokens_out,
+            worker->name, task->id, reply->answer);
         mail_archive(worker->mail, &task->parcel, message ? "read" : "finished", now, section, changes);
     }
     for (size_t i = 0; i < task->bundle.count; i++) {

@@ -186,7 +186,8 @@ static void on_answer(struct worker *worker, struct reader *reader)
     if (serial & AUDITING_SERIAL) {
         report_count_tokens(worker, tokens_in + tokens_out, clock_now());
         worker->figures_at_ms = clock_monotonic_ms();
-        auditing_answer(worker, serial, (enum answer_kind)kind, text, (int64_t)retry_after_ms);
+        auditing_answer(worker, serial, (enum answer_kind)kind, text, tokens_in, tokens_out,
+                        (int64_t)retry_after_ms);
         text = NULL;
     } else if (worker->phase == PHASE_ASKED && serial == worker->serial) {
         cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, tokens_in, tokens_out,

@@ -13,20 +13,13 @@ static bool git_fault(struct fault *fault, const char *what, const char *path)
     return fault_set(fault, "%s %s: %s", path, what, error != NULL ? error->message : "unknown fault");
 }
 
-/* "120 34", "120 in, 34 out": the sum of what numbers there are. */
-static uint64_t sum_of_numbers(const char *text)
+/* "120 34" */
+static void read_tokens(struct diary_page *page, const char *value)
 {
-    uint64_t sum = 0;
-    while (*text != '\0') {
-        if (!isdigit((unsigned char)*text)) {
-            text++;
-            continue;
-        }
-        char *end = NULL;
-        sum += strtoull(text, &end, 10);
-        text = end;
-    }
-    return sum;
+    char *end = NULL;
+    page->tokens_in = strtoull(value, &end, 10);
+    page->tokens_out = strtoull(end, NULL, 10);
+    page->tokens = page->tokens_in + page->tokens_out;
 }
 
 /* What could not stand in a trailer's line was written as %XX. */
@@ -58,7 +51,7 @@ static void read_trailer(struct diary_page *page, const char *key, const char *v
     } else if (strcmp(key, "Agentos-Reward") == 0) {
         page->reward = (int)strtol(value, NULL, 10);
     } else if (strcmp(key, "Agentos-Tokens") == 0) {
-        page->tokens = sum_of_numbers(value);
+        read_tokens(page, value);
     }
 }
 
@@ -123,12 +116,28 @@ static bool walk(struct diary *diary, git_repository *repository, const char *pa
 struct audit {
     char *task, *text; /* owned */
     const char *commit;
+    uint64_t tokens_in, tokens_out;
 };
 
 struct audits {
     struct audit *items;
     size_t count;
 };
+
+/* "-1, the agent said +1, 120 tokens in, 34 out": what stands before the reasons is the worker's own. */
+static void read_audit_tokens(struct audit *audit, const char *score, size_t length)
+{
+    OWNED char *text = memory_slice(score, length);
+    const char *at = strstr(text, " tokens in, ");
+    if (at != NULL) {
+        const char *number = at;
+        while (number > text && isdigit((unsigned char)number[-1])) {
+            number--;
+        }
+        audit->tokens_in = strtoull(number, NULL, 10);
+        audit->tokens_out = strtoull(at + strlen(" tokens in, "), NULL, 10);
+    }
+}
 
 static void take_audits(struct audits *audits, const struct diary_page *page)
 {
@@ -143,6 +152,10 @@ static void take_audits(struct audits *audits, const struct diary_page *page)
                 (struct audit){.task = memory_slice(task, (size_t)(colon - task)),
                                .text = memory_slice(colon + 2, length - (size_t)(colon + 2 - line)),
                                .commit = page->commit};
+            struct audit *audit = &audits->items[audits->count - 1];
+            const char *end = strstr(audit->text, ": ");
+            read_audit_tokens(audit, audit->text,
+                              end != NULL ? (size_t)(end - audit->text) : strlen(audit->text));
         }
         line += length + (line[length] == '\n');
     }
@@ -154,6 +167,8 @@ static void give_audit(struct audits *audits, struct diary_page *page)
         struct audit *audit = &audits->items[i];
         if (strcmp(audit->task, page->task) == 0) {
             page->audit = audit->text;
+            page->audit_tokens_in = audit->tokens_in;
+            page->audit_tokens_out = audit->tokens_out;
             memcpy(page->audit_commit, audit->commit, sizeof(page->audit_commit));
             free(audit->task);
             *audit = audits->items[--audits->count];

@@ -16,9 +16,11 @@ struct diary_page {
     char *task;  /* NULL: this commit finished no task; then the next four say nothing */
     char *end;
     int reward;
-    uint64_t tokens;
+    uint64_t tokens, tokens_in, tokens_out; /* tokens: their sum */
     char *audit; /* what the audit of the task said: "-1, the agent said +1: why"; NULL: none is recorded */
     char audit_commit[41];
+    uint64_t audit_tokens_in,
+        audit_tokens_out; /* of a model that audited it; 0: none, or it is not recorded */
 };
 
 struct diary {

@@ -9,6 +9,7 @@
 #include "common/utf8.h"
 #include "supervisor/cli/census.h"
 #include "supervisor/cli/client.h"
+#include "supervisor/cli/cost.h"
 #include "supervisor/cli/journey.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
@@ -19,6 +20,7 @@ struct view {
     struct census census; /* grouped */
     size_t first, count;  /* the envelope's copies */
     struct journey journey;
+    struct cost cost; /* of the whole trace */
 };
 
 static const struct copy *best(const struct view *view)
@@ -243,6 +245,7 @@ static void show_people(const struct view *view)
     show_copies(view);
     show_relatives(view, "answers", is_answer);
     show_relatives(view, "of the same trace", is_of_trace);
+    cost_show(&view->cost);
     printf("\ntext\n%s%s", text, length > 0 && text[length - 1] == '\n' ? "" : "\n");
 }
 
@@ -290,6 +293,7 @@ static void show_json(const struct view *view)
     json_object_set_new(item, "route", route_json(view));
     json_object_set_new(item, "answers", relatives_json(view, is_answer));
     json_object_set_new(item, "of_trace", relatives_json(view, is_of_trace));
+    json_object_set_new(item, "cost", view->cost.trace != NULL ? cost_json(&view->cost) : json_null());
     screen_json(item);
 }
 
@@ -304,8 +308,9 @@ static int show(struct view *view)
     add_times(view);
     if (history_library_start(&fault)) {
         add_commits(view);
+        cost_read(&view->cost, &view->census, view->invocation->data_dir, best(view)->envelope.trace);
     } else {
-        screen_complain("%s; the commits are missing from the route", fault.text);
+        screen_complain("%s; the commits are missing from the route, and what it cost", fault.text);
     }
     journey_sort(&view->journey);
     if (invocation_has(view->invocation, OPTION_JSON)) {
@@ -327,6 +332,7 @@ int verb_show(struct invocation *invocation)
     census_take(&view.census, invocation->data_dir, true);
     census_group(&view.census);
     status = show(&view);
+    cost_free(&view.cost);
     census_free(&view.census);
     journey_free(&view.journey);
     return screen_end(status);

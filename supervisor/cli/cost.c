@@ -1,0 +1,293 @@
+#include "supervisor/cli/cost.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/utf8.h"
+#include "supervisor/cli/diary.h"
+#include "supervisor/cli/screen.h"
+
+static const char *const STATES[] = {
+    [HAND_KNOWN] = "known", [HAND_OPEN] = "not yet", [HAND_UNKNOWN] = "unknown"};
+
+/* --- which hands --- */
+
+static bool is_there(const struct cost *cost, const char *agent, const char *id)
+{
+    for (size_t i = 0; i < cost->count; i++) {
+        if (strcmp(cost->hands[i].agent, agent) == 0 && strcmp(cost->hands[i].id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_hand(struct cost *cost, const char *agent, const char *id, enum hand_state state,
+                     bool optional)
+{
+    if (is_there(cost, agent, id)) {
+        return;
+    }
+    cost->hands = memory_grow(cost->hands, cost->count + 1, sizeof(*cost->hands));
+    cost->hands[cost->count++] = (struct hand){
+        .agent = memory_text(agent), .id = memory_text(id), .state = state, .optional = optional};
+}
+
+static bool is_one_of(const char *word, const char *const words[])
+{
+    while (*words != NULL && strcmp(*words, word) != 0) {
+        words++;
+    }
+    return *words != NULL;
+}
+
+/* Answers and bounces are nobody's work, and what expired or was refused never came before a model. */
+static void add_work(struct cost *cost, const struct copy *copy)
+{
+    static const char *const ENDED[] = {"finished", "read", "failed", NULL};
+    static const char *const NEVER_ASKED[] = {"expired", "refused", NULL};
+    const struct envelope *envelope = &copy->envelope;
+    bool work = envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM || envelope->kind == KIND_TASK;
+    bool message = envelope->kind == KIND_MESSAGE;
+    if ((work || message) && !is_one_of(envelope->status, NEVER_ASKED)) {
+        add_hand(cost, copy_receiver(copy), envelope->id,
+                 is_one_of(envelope->status, ENDED) ? HAND_UNKNOWN : HAND_OPEN, message);
+    }
+}
+
+/* What grew out of a task of a queue has one hop, and the task's id as its trace. */
+static void add_root(struct cost *cost, const struct copy *copy)
+{
+    const struct envelope *envelope = &copy->envelope;
+    bool grew =
+        envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM || envelope->kind == KIND_MESSAGE;
+    if (grew && envelope->hops == 1 && strcmp(envelope->id, envelope->trace) != 0 &&
+        strcmp(envelope->from, "operator") != 0) {
+        add_hand(cost, envelope->from, envelope->trace, HAND_UNKNOWN, false);
+    }
+}
+
+/* Within a second the hops tell what came first. */
+static int by_age(const void *left, const void *right)
+{
+    const struct envelope *a = &(*(const struct copy *const *)left)->envelope;
+    const struct envelope *b = &(*(const struct copy *const *)right)->envelope;
+    int order = (a->created > b->created) - (a->created < b->created);
+    order = order != 0 ? order : (a->hops > b->hops) - (a->hops < b->hops);
+    return order != 0 ? order : strcmp(a->id, b->id);
+}
+
+static void add_hands(struct cost *cost, const struct census *census)
+{
+    const struct copy **found = memory_new(census->count + 1, sizeof(*found));
+    size_t count = 0;
+    for (size_t i = 0; i < census->count; i += census_same(census, i)) {
+        const struct copy *copy = &census->copies[i];
+        if (copy->fault == NULL && strcmp(copy->envelope.trace, cost->trace) == 0) {
+            found[count++] = copy;
+        }
+    }
+    qsort(found, count, sizeof(*found), by_age);
+    for (size_t i = 0; i < count; i++) {
+        add_root(cost, found[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        add_work(cost, found[i]);
+    }
+    free(found);
+}
+
+/* --- what they took --- */
+
+static void add_page(struct cost *cost, const char *agent, const struct diary_page *page)
+{
+    if (page->task == NULL || page->end == NULL || strcmp(page->end, "done") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < cost->count; i++) {
+        struct hand *hand = &cost->hands[i];
+        if (strcmp(hand->agent, agent) == 0 && strcmp(hand->id, page->task) == 0) {
+            hand->state = HAND_KNOWN;
+            hand->answers++;
+            hand->tokens_in += page->tokens_in + page->audit_tokens_in;
+            hand->tokens_out += page->tokens_out + page->audit_tokens_out;
+            hand->audit_tokens += page->audit_tokens_in + page->audit_tokens_out;
+        }
+    }
+}
+
+static void read_agent(struct cost *cost, const char *data_dir, const char *agent)
+{
+    struct fault fault = {0};
+    struct diary diary = {0};
+    struct stat status;
+    OWNED char *path = memory_print("%s/agents/%s", data_dir, agent);
+    if (!names_agent(agent) || stat(path, &status) != 0) {
+        return;
+    }
+    if (!diary_read(&diary, path, &fault)) {
+        screen_complain("%s; a part of the cost may be missing", fault.text);
+    }
+    for (size_t i = 0; i < diary.count; i++) {
+        add_page(cost, agent, &diary.pages[i]);
+    }
+    diary_free(&diary);
+}
+
+static bool was_met(const struct cost *cost, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(cost->hands[i].agent, cost->hands[index].agent) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void free_hand(struct hand *hand)
+{
+    free(hand->agent);
+    free(hand->id);
+}
+
+static void drop_needless(struct cost *cost)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < cost->count; i++) {
+        if (cost->hands[i].optional && cost->hands[i].state == HAND_UNKNOWN) {
+            free_hand(&cost->hands[i]);
+        } else {
+            cost->hands[kept++] = cost->hands[i];
+        }
+    }
+    cost->count = kept;
+}
+
+void cost_read(struct cost *cost, const struct census *census, const char *data_dir, const char *trace)
+{
+    *cost = (struct cost){.trace = trace};
+    add_hands(cost, census);
+    for (size_t i = 0; i < cost->count; i++) {
+        if (!was_met(cost, i)) {
+            read_agent(cost, data_dir, cost->hands[i].agent);
+        }
+    }
+    drop_needless(cost);
+}
+
+void cost_free(struct cost *cost)
+{
+    for (size_t i = 0; i < cost->count; i++) {
+        free_hand(&cost->hands[i]);
+    }
+    free(cost->hands);
+    *cost = (struct cost){0};
+}
+
+/* --- shown --- */
+
+struct total {
+    uint64_t tokens_in, tokens_out, audit_tokens;
+    bool complete; /* nothing is unknown; what isn't done yet is no gap */
+};
+
+static struct total total_of(const struct cost *cost)
+{
+    struct total total = {.complete = true};
+    for (size_t i = 0; i < cost->count; i++) {
+        total.tokens_in += cost->hands[i].tokens_in;
+        total.tokens_out += cost->hands[i].tokens_out;
+        total.audit_tokens += cost->hands[i].audit_tokens;
+        total.complete = total.complete && cost->hands[i].state != HAND_UNKNOWN;
+    }
+    return total;
+}
+
+static void add_numbers(struct table *table, uint64_t tokens_in, uint64_t tokens_out)
+{
+    table_cellf(table, "%llu", (unsigned long long)tokens_in);
+    table_cellf(table, "%llu", (unsigned long long)tokens_out);
+    table_cellf(table, "%llu", (unsigned long long)(tokens_in + tokens_out));
+}
+
+static void add_row(struct table *table, const struct hand *hand)
+{
+    table_cell(table, hand->agent);
+    table_cell(table, hand->id);
+    if (hand->state == HAND_KNOWN) {
+        add_numbers(table, hand->tokens_in, hand->tokens_out);
+    } else {
+        table_cell(table, "-");
+        table_cell(table, "-");
+        table_cell(table, STATES[hand->state]);
+    }
+    struct buffer note OWNED_BUFFER = {0};
+    if (hand->answers > 1) {
+        buffer_print(&note, "done %zu times", hand->answers);
+    }
+    if (hand->audit_tokens > 0) {
+        buffer_print(&note, "%s%llu of them for its audit", note.length > 0 ? ", " : "",
+                     (unsigned long long)hand->audit_tokens);
+    }
+    table_cell(table, note.length > 0 ? note.data : NULL);
+}
+
+void cost_show(const struct cost *cost)
+{
+    static const char *const HEADS[] = {"AGENT", "TASK", ">TOKENS IN", ">OUT", ">SUM", "NOTE"};
+    struct total total = total_of(cost);
+    OWNED char *trace = screen_clean(cost->trace, 0);
+    struct table table;
+    if (cost->count == 0) {
+        return;
+    }
+    printf("\nwhat the trace %s cost\n", trace);
+    table_begin(&table, HEADS, 6);
+    for (size_t i = 0; i < cost->count; i++) {
+        add_row(&table, &cost->hands[i]);
+    }
+    table_cell(&table, "all");
+    table_cell(&table, NULL);
+    add_numbers(&table, total.tokens_in, total.tokens_out);
+    table_cell(&table, total.complete ? NULL : "at least: what is unknown is not in it");
+    table_show(&table);
+}
+
+static void set_numbers(json_t *object, bool known, uint64_t tokens_in, uint64_t tokens_out,
+                        uint64_t audit_tokens)
+{
+    const struct {
+        const char *key;
+        uint64_t value;
+    } NUMBERS[] = {{"tokens", tokens_in + tokens_out},
+                   {"tokens_in", tokens_in},
+                   {"tokens_out", tokens_out},
+                   {"audit_tokens", audit_tokens}};
+    for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(NUMBERS[0]); i++) {
+        json_object_set_new(object, NUMBERS[i].key,
+                            known ? json_integer((json_int_t)NUMBERS[i].value) : json_null());
+    }
+}
+
+json_t *cost_json(const struct cost *cost)
+{
+    struct total total = total_of(cost);
+    OWNED char *trace = utf8_clean(cost->trace, strlen(cost->trace));
+    json_t *hands = json_array();
+    for (size_t i = 0; i < cost->count; i++) {
+        const struct hand *hand = &cost->hands[i];
+        OWNED char *agent = utf8_clean(hand->agent, strlen(hand->agent));
+        OWNED char *id = utf8_clean(hand->id, strlen(hand->id));
+        json_t *item = json_pack("{s:s, s:s, s:s, s:I}", "agent", agent, "id", id, "state",
+                                 STATES[hand->state], "answers", (json_int_t)hand->answers);
+        set_numbers(item, hand->state == HAND_KNOWN, hand->tokens_in, hand->tokens_out, hand->audit_tokens);
+        json_array_append_new(hands, item);
+    }
+    json_t *object = json_pack("{s:s, s:b, s:o}", "trace", trace, "complete", total.complete, "hands", hands);
+    set_numbers(object, true, total.tokens_in, total.tokens_out, total.audit_tokens);
+    return object;
+}

@@ -1,0 +1,46 @@
+/* What all the work of one trace cost: the tokens of each hand that it went through, from the trailers of the commits
+ * with their answers (libgit2, read-only). Nothing that an agent or a model wrote can look like one of those. */
+#ifndef AGENTOS_CLI_COST_H
+#define AGENTOS_CLI_COST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "supervisor/cli/census.h"
+
+enum hand_state {
+    HAND_KNOWN,
+    HAND_OPEN,   /* not done yet */
+    HAND_UNKNOWN /* it was worked at, and no history that can be read here tells what it took */
+};
+
+/* One agent's part in the trace: a task of its queue, or an envelope that it had as work. */
+struct hand {
+    char *agent, *id; /* owned */
+    enum hand_state state;
+    bool optional;  /* a message: may have been read in another task's cycle, and then it cost nothing */
+    size_t answers; /* how often it was done: a requeued one more than once */
+    uint64_t tokens_in, tokens_out; /* of all its answers; of audits by a model too */
+    uint64_t audit_tokens;          /* how many of those are audits' */
+};
+
+struct cost {
+    const char *trace; /* borrowed from the census */
+    struct hand *hands;
+    size_t count;
+};
+
+/* After history_library_start. census: grouped, and it must outlive the cost. What can't be read has been said on
+ * standard error, and is unknown here. */
+void cost_read(struct cost *cost, const struct census *census, const char *data_dir, const char *trace);
+void cost_free(struct cost *cost);
+
+void cost_show(const struct cost *cost); /* a table; nothing when there are no hands */
+
+/* {"trace", "tokens", "tokens_in", "tokens_out", "audit_tokens", "complete", "hands": [{"agent", "id", "state",
+ * "answers", and the same numbers, null where they are unknown}]}. New reference. */
+json_t *cost_json(const struct cost *cost);
+
+#endif
