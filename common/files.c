@@ -138,12 +138,14 @@ int files_read(int folder, const char *path, size_t limit, char **text, size_t *
     }
     if (!S_ISREG(status.st_mode)) {
         fault_set(fault, "%s is no regular file", path);
+        errno = EINVAL;
         return -1;
     }
     if ((uint64_t)status.st_size > limit || !read_all(fd, (size_t)status.st_size, limit, text, length)) {
         if ((uint64_t)status.st_size > limit)
             fault_set(fault, "%s has %lld bytes; at most %zu are read", path, (long long)status.st_size,
-                      limit);
+                      limit),
+                errno = EFBIG;
         else
             fault_errno(fault, "cannot read %s", path);
         return -1;
@@ -152,11 +154,18 @@ int files_read(int folder, const char *path, size_t limit, char **text, size_t *
         free(*text);
         *text = NULL;
         fault_set(fault, "%s has more than %zu bytes", path, limit);
+        errno = EFBIG;
         return -1;
     }
     if (stamp)
         *stamp = files_stamp(&status);
     return 1;
+}
+
+bool files_lasting(int error)
+{
+    return error == ELOOP || error == ENXIO || error == ENOTDIR || error == ENODEV || error == EXDEV ||
+           error == ENAMETOOLONG || error == EINVAL || error == EFBIG || error == EISDIR;
 }
 
 bool files_write_all(int fd, const void *bytes, size_t length)

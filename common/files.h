@@ -30,8 +30,8 @@ int files_open_folder(int folder, const char *path, bool create, struct fault *f
 /* The folder at an absolute or relative path of the user's (links are the user's own affair here). */
 int files_open_path(const char *path, struct fault *fault);
 
-/* The whole file as text with a NUL behind it. Returns 1 read, 0 no such file (no fault), -1 fault (also when
- * larger than limit, or no regular file). stamp may be NULL. Caller frees *text. */
+/* The whole file as text with a NUL behind it. Returns 1 read, 0 no such file (no fault), -1 errno and fault (also
+ * when larger than limit: EFBIG, or no regular file: EINVAL). stamp may be NULL. Caller frees *text. */
 int files_read(int folder, const char *path, size_t limit, char **text, size_t *length,
                struct file_stamp *stamp, struct fault *fault);
 
@@ -42,6 +42,9 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
 
 /* Append in one write(2), fsynced; the file is created when missing. What doesn't fit on the disk isn't left in pieces. */
 bool files_append(int folder, const char *path, const void *bytes, size_t length, struct fault *fault);
+
+/* An errno of files_open or files_read that waiting doesn't mend: what lies there is a link, no regular file, too large. */
+bool files_lasting(int error);
 
 /* All of bytes, over short writes and EINTR. False and errno. */
 bool files_write_all(int fd, const void *bytes, size_t length);

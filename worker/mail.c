@@ -1,7 +1,6 @@
 /* What lies in iac/inbox and iac/handoffs, as of the last look. */
 #include "worker/mail_part.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,13 +12,19 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
 
 #define ASIDE ".md.unreadable-"
-enum { PROBLEMS_MAX = 20 /* lines about one folder */ };
+enum {
+    PROBLEMS_MAX = 20, /* lines about one folder */
+    HELD_MS = 10 * 1000,
+    AGAIN_MS = 200, /* also while somebody is still writing to an envelope */
+    AGAIN_LATE_MS = 2000
+};
 
 const char *const mail_folders[MAIL_PLACES] = {[MAIL_INBOX] = TREE_INBOX, [MAIL_HANDOFFS] = TREE_HANDOFFS};
 
@@ -48,6 +53,8 @@ void mail_close(struct mail *mail)
     if (!mail)
         return;
     letters_free(mail->letters, mail->count);
+    for (size_t i = 0; i < mail->verdict_count; i++)
+        mail->verdicts[i].later = false;
     mail_verdicts_kept(mail);
     while (mail->telling_count)
         mail_untell(mail, mail->tellings[0].id);
@@ -116,13 +123,15 @@ int mail_load(int folder, const char *id, const char *path, struct envelope *env
     return -2;
 }
 
-bool mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope)
+int mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope)
 {
     OWNED char *path = memory_print("%s/%s.md", folder, id);
     OWNED char *text = NULL;
     size_t length;
-    return names_id(id) && files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) == 1 &&
-           envelope_parse(envelope, text, length, path, NULL);
+    int found = names_id(id) ? files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) : 0;
+    if (found < 0)
+        return files_lasting(errno) ? 0 : -1;
+    return found == 1 && envelope_parse(envelope, text, length, path, NULL);
 }
 
 /* --- looking --- */
@@ -134,6 +143,7 @@ struct look {
     int folder;
     struct letter *known; /* of the look before */
     size_t known_count, problem_count;
+    bool failed; /* not everything could be seen */
     struct buffer *problems;
     mail_over over;
     void *context;
@@ -160,15 +170,26 @@ static void set_aside(struct look *look, const char *name, const char *why)
     }
 }
 
-/* Its end is known: this is another delivery of it, or somebody's copy. */
-static bool is_over(struct look *look, const struct envelope *envelope, uint64_t hash)
+/* Whether this one is there can't be told, or what it is. */
+static void fail(struct look *look, const char *name, const char *why)
+{
+    OWNED char *what = memory_print("is tried again: %s", why);
+    say(look, name, what);
+    look->failed = true;
+}
+
+/* 1: its end is known: this is another delivery of it, or somebody's copy. -1: that can't be told now. */
+static int is_over(struct look *look, const struct envelope *envelope, uint64_t hash)
 {
     char commit[COMMIT_TEXT] = "";
     struct envelope archived;
     struct mail *mail = look->mail;
     const char *status = envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM ? "finished" : "read";
     bool over = history_finished(mail->history, envelope->id, hash, commit);
-    if (!over && mail_own(mail, TREE_ARCHIVE, envelope->id, &archived)) {
+    int stored = over ? 0 : mail_own(mail, TREE_ARCHIVE, envelope->id, &archived);
+    if (stored < 0)
+        return -1;
+    if (stored > 0) {
         over = mail_final(archived.status) && archived.created == envelope->created;
         envelope_free(&archived);
     }
@@ -196,13 +217,14 @@ static int by_place_and_id(const void *a, const void *b)
     return strcmp(first->head.id, second->head.id);
 }
 
-/* What was known and hasn't changed needs no reading. Its texts are the new list's then; the id stays for the search. */
+/* What was known and hasn't changed (stamp; NULL: that can't be told) needs no reading. Its texts are the new list's
+ * then; the id stays for the search. */
 static bool keep_known(struct look *look, char *id, const struct file_stamp *stamp)
 {
     const struct letter key = {.place = look->place, .head = {.id = id}};
     struct letter *letter =
         look->known_count ? bsearch(&key, look->known, look->known_count, sizeof key, by_place_and_id) : NULL;
-    if (!letter || letter->kept || !files_stamp_equal(&letter->stamp, stamp))
+    if (!letter || letter->kept || (stamp && !files_stamp_equal(&letter->stamp, stamp)))
         return false;
     add(look->mail, letter);
     letter->kept = true;
@@ -244,16 +266,19 @@ static void look_at(struct look *look, const char *name)
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", mail_folders[look->place], name);
     struct fault fault = {{0}};
-    struct letter letter = {.place = look->place};
+    struct letter letter = {.place = look->place, .held = true};
     int found = mail_load(look->folder, id, path, &letter.head, &text, &length, &letter.stamp, &fault);
     if (found == -2)
         set_aside(look, name, fault.text);
-    else if (found == -1)
-        say(look, name, fault.text);
+    else if (found == -1 && (keep_known(look, id, NULL) || true))
+        fail(look, name, fault.text);
     if (found != 1)
         return;
     letter.hash = mail_hash(&letter.head);
-    if (is_over(look, &letter.head, letter.hash)) {
+    int over = is_over(look, &letter.head, letter.hash);
+    if (over < 0)
+        fail(look, name, "whether it is over can't be read in " TREE_ARCHIVE);
+    if (over != 0) {
         letter_free(&letter);
         return;
     }
@@ -271,24 +296,24 @@ static int by_age(const void *a, const void *b)
 }
 
 /* NULL: it has been said. */
-static DIR *open_where(struct look *look)
+static struct listing *open_where(struct look *look, const char *where)
 {
     struct fault fault = {{0}};
-    int fd = files_open_folder(look->mail->tree, look->where, true, &fault);
-    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
-    look->folder = fd;
+    int fd = files_open_folder(look->mail->tree, where, true, &fault);
+    struct listing *listing = fd >= 0 ? listing_take(fd, where, &fault) : NULL;
+    look->where = where;
+    look->folder = listing ? listing_folder(listing) : -1;
     look->problem_count = 0;
-    if (!stream) {
-        if (fd >= 0)
-            close(fd);
-        buffer_print(look->problems, "%s: %s\n", look->where, fault.text);
-    }
-    return stream;
+    if (!listing)
+        buffer_print(look->problems, "%s: %s\n", where, fault.text);
+    return listing;
 }
 
-static void close_where(struct look *look, DIR *stream)
+static void close_where(struct look *look, struct listing *listing)
 {
-    closedir(stream);
+    struct fault fault = {{0}};
+    if (!listing_close(listing, &fault))
+        buffer_print(look->problems, "%s: %s; it is tried again\n", look->where, fault.text);
     if (look->problem_count > PROBLEMS_MAX)
         buffer_print(look->problems, "%s: and %zu more\n", look->where, look->problem_count - PROBLEMS_MAX);
 }
@@ -296,27 +321,60 @@ static void close_where(struct look *look, DIR *stream)
 /* What goes out is the supervisor's to read; what could not be sent stays there under another name, and is told. */
 static void look_out(struct look *look)
 {
-    look->where = TREE_OUTBOX;
-    DIR *stream = open_where(look);
-    if (!stream)
+    struct listing *listing = open_where(look, TREE_OUTBOX);
+    if (!listing)
         return;
-    for (struct dirent *entry; (entry = readdir(stream));)
-        (void)is_aside(look, entry->d_name);
-    close_where(look, stream);
+    for (const char *name; (name = listing_next(listing));)
+        (void)is_aside(look, name);
+    close_where(look, listing);
 }
 
-static void look_into(struct look *look)
+static bool is_found(const struct mail *mail, enum mail_place place, const char *id)
 {
-    look->where = mail_folders[look->place];
-    DIR *stream = open_where(look);
-    if (!stream)
-        return;
+    for (size_t i = 0; i < mail->count; i++)
+        if (mail->letters[i].place == place && strcmp(mail->letters[i].head.id, id) == 0)
+            return true;
+    return false;
+}
+
+/* What has gone can't be told from the names that were met: what was known is asked for by its own, and stays where not
+ * even that can be. */
+static void look_at_known(struct look *look)
+{
+    look->failed = true;
+    for (size_t i = 0; i < look->known_count; i++) {
+        char *id = look->known[i].head.id;
+        if (look->known[i].place != look->place || is_found(look->mail, look->place, id))
+            continue;
+        OWNED char *name = memory_print("%s.md", id);
+        if (look->folder >= 0)
+            look_at(look, name);
+        else
+            keep_known(look, id, NULL);
+    }
+}
+
+/* The folder's stamp, by which the next change is noticed: zero, which it never has, as long as it can't be seen whole. */
+static struct file_stamp look_into(struct look *look)
+{
     struct stat status;
-    look->mail->looked[look->place] =
-        fstat(look->folder, &status) == 0 ? files_stamp(&status) : (struct file_stamp){0};
-    for (struct dirent *entry; (entry = readdir(stream));)
-        look_at(look, entry->d_name);
-    close_where(look, stream);
+    struct file_stamp stamp = {0};
+    struct listing *listing = open_where(look, mail_folders[look->place]);
+    if (!listing) {
+        if (!files_lasting(errno))
+            look_at_known(look);
+        return stamp;
+    }
+    if (fstat(look->folder, &status) == 0)
+        stamp = files_stamp(&status);
+    for (const char *name; (name = listing_next(listing));)
+        look_at(look, name);
+    if (listing_failed(listing)) {
+        look_at_known(look);
+        stamp = (struct file_stamp){0};
+    }
+    close_where(look, listing);
+    return stamp;
 }
 
 bool mail_changed(const struct mail *mail)
@@ -330,6 +388,21 @@ bool mail_changed(const struct mail *mail)
             return true;
     }
     return false;
+}
+
+/* What came is work when everything could be seen, or when that can't be waited for any longer: a file that can never be
+ * read shall not stop the others for ever. */
+static void release(struct mail *mail, bool failed)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!failed)
+        mail->failing_ms = 0;
+    else if (mail->failing_ms == 0)
+        mail->failing_ms = now;
+    if (failed && now - mail->failing_ms < HELD_MS)
+        return;
+    for (size_t i = 0; i < mail->count; i++)
+        mail->letters[i].held = false;
 }
 
 void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context)
@@ -346,9 +419,10 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
     if (look.known_count)
         qsort(look.known, look.known_count, sizeof *look.known, by_place_and_id);
     for (look.place = 0; look.place < MAIL_PLACES; look.place++)
-        look_into(&look);
+        mail->looked[look.place] = look_into(&look);
     look_out(&look);
     letters_free(look.known, look.known_count);
+    release(mail, look.failed);
     if (mail->count)
         qsort(mail->letters, mail->count, sizeof *mail->letters, by_age);
 }
@@ -357,7 +431,13 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
 
 bool mail_unsettled(const struct mail *mail)
 {
-    return mail->unsettled;
+    return mail->unsettled || mail->failing_ms != 0 || mail->dead_failing;
+}
+
+int64_t mail_again_ms(const struct mail *mail)
+{
+    bool soon = mail->unsettled || (mail->failing_ms && clock_monotonic_ms() - mail->failing_ms < HELD_MS);
+    return !mail_unsettled(mail) ? 0 : soon ? AGAIN_MS : AGAIN_LATE_MS;
 }
 
 size_t mail_count(const struct mail *mail, enum mail_place place)
@@ -391,7 +471,7 @@ const struct letter *mail_next(const struct mail *mail, int64_t now, bool (*skip
     const struct letter *best = NULL;
     for (size_t i = 0; i < mail->count; i++) {
         const struct letter *letter = &mail->letters[i];
-        if (is_work(&letter->head) && !mail_expired(&letter->head, now) &&
+        if (!letter->held && is_work(&letter->head) && !mail_expired(&letter->head, now) &&
             (!best || letter->head.priority < best->head.priority) && !skip(context, letter->hash))
             best = letter;
     }

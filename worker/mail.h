@@ -24,6 +24,7 @@ struct letter {
     uint64_t hash;        /* over id, created and body: what the ledger knows it by */
     enum mail_place place;
     struct file_stamp stamp;
+    bool held; /* what came before it may be unseen: it is no work yet */
     bool kept; /* only while looking: it is in the new list */
 };
 
@@ -38,16 +39,22 @@ void mail_close(struct mail *mail); /* NULL is fine */
 typedef void (*mail_over)(void *context, const char *id, const char *status, const char *commit);
 
 /* What lies in both folders now. A file that is no valid envelope, or isn't named after its id, is renamed to
- * NAME.md.unreadable-TIME in its folder; problems gets a line for each of those, as long as they lie there. */
+ * NAME.md.unreadable-TIME in its folder; problems gets a line for each of those, as long as they lie there.
+ *
+ * Where the storage fails: problems gets a line, what was known before stays as long as nothing else is learnt about it,
+ * and mail_next offers nothing new, because something older may be unseen; but after ten seconds of looks that fail, what
+ * could be read is work. */
 void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context);
 /* Files came or went since: cheap (two stats). One that came within the clock's tick of the look is not seen. */
 bool mail_changed(const struct mail *mail);
-bool mail_unsettled(const struct mail *mail); /* somebody was still writing to a file: look again soon */
+/* Somebody was still writing to a file, or not everything could be seen: there may be more than was found. */
+bool mail_unsettled(const struct mail *mail);
+int64_t mail_again_ms(const struct mail *mail); /* then the next look is due after this; else 0 */
 size_t mail_count(const struct mail *mail, enum mail_place place);
 /* As of the last look, oldest first; borrowed until the next one. */
 const struct letter *mail_letters(const struct mail *mail, size_t *count);
 /* The next to be worked at: handoffs, items and messages by priority, then by age. Not what has expired: that is the
- * supervisor's; but what was begun in time and left by a crash. skip(context, hash) true: not this one. */
+ * supervisor's; but what was begun in time and left by a crash. Not what is held. skip(context, hash) true: not this one. */
 const struct letter *mail_next(const struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
                                void *context);
 const struct letter *mail_find(const struct mail *mail, const char *id);
@@ -92,7 +99,7 @@ void mail_bury(const struct mail *mail, const struct parcel *parcel, const char 
 void mail_print(const struct envelope *envelope, struct buffer *out);
 
 /* Dead letters that the supervisor laid there, final, of which the ledger knows nothing: calls visit for each with the
- * file's text. visit false: it could not be recorded now, stop. */
+ * file's text. visit false: it could not be recorded now, stop. What can't be read now is unsettled (mail_again_ms). */
 bool mail_escalations(struct mail *mail,
                       bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash,
                                     const char *path, const char *text, size_t length),
@@ -109,7 +116,8 @@ size_t mail_verdicts(const struct mail *mail); /* how many wait for a commit */
  * (for the commit's body). */
 void mail_verdict_changes(struct mail *mail, int64_t now, struct change_list *changes, struct buffer *refused,
                           struct buffer *note);
-void mail_verdicts_kept(struct mail *mail); /* the commit is durable */
+/* The commit is durable. What could not be read for it waits for the next. */
+void mail_verdicts_kept(struct mail *mail);
 /* Something that we refused ourselves: told like a verdict. */
 void mail_refused(struct mail *mail, const struct envelope *envelope, const char *reason);
 

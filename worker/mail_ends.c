@@ -1,7 +1,7 @@
 /* How envelopes end here, as changes of a commit, and the dead letters that the supervisor laid into our tree. */
 #include "worker/mail_part.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -111,6 +112,7 @@ struct escalation {
     void *context;
     struct known_letter *known; /* of this pass: what needs no reading next time */
     size_t known_count;
+    bool failed; /* not all could be read */
 };
 
 static int by_name(const void *a, const void *b)
@@ -126,16 +128,29 @@ static bool was_known(const struct mail *mail, const struct known_letter *letter
     return found && files_stamp_equal(&found->stamp, &letter->stamp);
 }
 
-/* The ledger knows it, or the last commit has it as it stands. */
-static bool is_told(struct mail *mail, const struct envelope *envelope, uint64_t hash, const char *path,
-                    const char *text, size_t length)
+/* 1: the ledger knows it, or the last commit has it as it stands. -1: that can't be told now. */
+static int is_told(struct mail *mail, const struct envelope *envelope, uint64_t hash, const char *path,
+                   const char *text, size_t length)
 {
     char commit[COMMIT_TEXT];
     OWNED char *committed = NULL;
     size_t committed_length;
-    return history_finished(mail->history, envelope->id, hash, commit) ||
-           (history_read(mail->history, path, &committed, &committed_length, NULL) == 1 &&
-            committed_length == length && memcmp(committed, text, length) == 0);
+    if (history_finished(mail->history, envelope->id, hash, commit))
+        return 1;
+    int found = history_read(mail->history, path, &committed, &committed_length, NULL);
+    return found == 1 ? committed_length == length && memcmp(committed, text, length) == 0 : found;
+}
+
+/* A final one that the supervisor laid there: 1 nothing more is to be done, 0 not yet, -1 not now. */
+static int tell(struct escalation *escalation, const struct envelope *envelope, const char *path,
+                const char *text, size_t length)
+{
+    uint64_t hash = mail_hash(envelope);
+    int told = is_told(escalation->mail, envelope, hash, path, text, length);
+    escalation->failed = escalation->failed || told < 0;
+    if (told != 0)
+        return told > 0;
+    return escalation->visit(escalation->context, envelope, hash, path, text, length) ? 1 : -1;
 }
 
 /* 1 nothing more is to be done about it, 0 not yet, -1 it could not be recorded now. */
@@ -145,18 +160,19 @@ static int escalate(struct escalation *escalation, const char *path, const char 
     struct envelope envelope;
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) != 1 ||
-        !envelope_parse(&envelope, text, length, path, NULL))
+    int found = files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL);
+    if (found < 0 && !files_lasting(errno)) {
+        escalation->failed = true;
+        return 0;
+    }
+    if (found != 1 || !envelope_parse(&envelope, text, length, path, NULL))
         return 1;
     OWNED char *expected = memory_print("%s.md", envelope.id);
-    uint64_t hash = mail_hash(&envelope);
     int done = 1;
     if (!mail_final(envelope.status) && envelope.kind != KIND_TASK)
         done = 0; /* the supervisor is still at it, and rings when it is done */
-    else if (strcmp(name, expected) == 0 && is_the_supervisors(&envelope) &&
-             !is_told(mail, &envelope, hash, path, text, length) &&
-             !escalation->visit(escalation->context, &envelope, hash, path, text, length))
-        done = -1;
+    else if (strcmp(name, expected) == 0 && is_the_supervisors(&envelope))
+        done = tell(escalation, &envelope, path, text, length);
     envelope_free(&envelope);
     return done;
 }
@@ -189,36 +205,57 @@ static void keep_known(struct escalation *escalation)
     mail->known_count = escalation->known_count;
 }
 
+static void note_failing(struct mail *mail, bool failing, const char *why)
+{
+    if (failing && !mail->dead_failing)
+        log_warn("agent", mail->agent, "%s can't be read whole, it is tried again: %s", TREE_DEAD_LETTERS,
+                 why);
+    mail->dead_failing = failing;
+}
+
+/* NULL: it is as at the last pass, or can't be listed now. */
+static struct listing *open_dead(struct mail *mail, struct file_stamp *stamp)
+{
+    struct stat status;
+    struct fault fault = {{0}};
+    int fd = files_open(mail->tree, TREE_DEAD_LETTERS, O_RDONLY | O_DIRECTORY, 0);
+    if (fd >= 0 && fstat(fd, &status) == 0)
+        *stamp = files_stamp(&status);
+    if (fd >= 0 && stamp->inode && files_stamp_equal(stamp, &mail->dead)) {
+        close(fd);
+        return NULL;
+    }
+    struct listing *listing = listing_take(fd, TREE_DEAD_LETTERS, &fault);
+    if (!listing)
+        note_failing(mail, errno != ENOENT && !files_lasting(errno), fault.text);
+    return listing;
+}
+
 bool mail_escalations(struct mail *mail,
                       bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash,
                                     const char *path, const char *text, size_t length),
                       void *context)
 {
     struct escalation escalation = {.mail = mail, .visit = visit, .context = context};
-    struct stat status;
-    int fd = files_open(mail->tree, TREE_DEAD_LETTERS, O_RDONLY | O_DIRECTORY, 0);
     struct file_stamp stamp = {0};
-    if (fd >= 0 && fstat(fd, &status) == 0)
-        stamp = files_stamp(&status);
-    bool same = stamp.inode && files_stamp_equal(&stamp, &mail->dead);
-    DIR *stream = fd >= 0 && !same ? fdopendir(fd) : NULL;
-    if (!stream) {
-        if (fd >= 0)
-            close(fd);
+    struct fault fault = {.text = "a letter or its history"};
+    struct listing *listing = open_dead(mail, &stamp);
+    if (!listing)
         return true;
-    }
     bool good = true;
     mail->dead_changed = true;
-    for (struct dirent *entry; good && (entry = readdir(stream));)
-        good = look_at(&escalation, entry->d_name);
-    closedir(stream);
-    if (good)
+    for (const char *name; good && (name = listing_next(listing));)
+        good = look_at(&escalation, name);
+    bool whole = listing_close(listing, &fault);
+    escalation.failed = !whole || escalation.failed;
+    if (good && whole)
         keep_known(&escalation);
     else
         free(escalation.known);
+    note_failing(mail, escalation.failed, fault.text);
     /* What changes within the clock's tick keeps the folder's stamp: a young one is looked into again. */
     bool old = clock_now_ms() - stamp.modified_ns / 1000000 > SETTLED_MS;
-    mail->dead = good && old ? stamp : (struct file_stamp){0};
+    mail->dead = good && old && !escalation.failed ? stamp : (struct file_stamp){0};
     return good;
 }
 
@@ -232,7 +269,7 @@ static void note_gone(void *context, const char *name)
     struct gone *gone = context;
     struct stat status;
     OWNED char *path = memory_print("%s/%s", TREE_DEAD_LETTERS, name);
-    if (fstatat(gone->mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(gone->mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
         change_list_add(gone->changes, CHANGE_RECORD_REMOVED, path, NULL, 0);
 }
 
@@ -240,6 +277,5 @@ void mail_gone_letters(struct mail *mail, struct change_list *changes)
 {
     struct gone gone = {mail, changes};
     if (mail->dead_changed)
-        history_names(mail->history, TREE_DEAD_LETTERS, note_gone, &gone, NULL);
-    mail->dead_changed = false;
+        mail->dead_changed = !history_names(mail->history, TREE_DEAD_LETTERS, note_gone, &gone, NULL);
 }

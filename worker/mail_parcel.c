@@ -169,5 +169,7 @@ bool mail_is_there(struct mail *mail, const struct parcel *parcel)
 {
     OWNED char *path = path_of(parcel->place, parcel->envelope.id);
     struct stat status;
-    return fstatat(mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode);
+    if (fstatat(mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return S_ISREG(status.st_mode);
+    return errno != ENOENT && !files_lasting(errno); /* what can't be seen has not gone */
 }

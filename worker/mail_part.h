@@ -10,6 +10,7 @@ extern const char *const mail_folders[MAIL_PLACES];
 struct verdict {
     char *id, *status, *reason;
     int64_t at;
+    bool later; /* what it is about can't be read now: the next commit tries again */
 };
 
 /* An envelope of ours of which the next prompt tells: refused, or held back for now. */
@@ -33,6 +34,7 @@ struct mail {
     size_t count;
     struct file_stamp looked[MAIL_PLACES]; /* the folders' own, as of the last look */
     bool unsettled;                        /* somebody was writing to one of them at the last look */
+    int64_t failing_ms; /* since when looks have failed, by the monotonic clock; 0: they don't */
     struct verdict *verdicts;
     size_t verdict_count;
     struct telling *tellings;
@@ -41,14 +43,16 @@ struct mail {
     struct known_letter *known; /* sorted */
     size_t known_count;
     struct file_stamp dead; /* of iac/dead-letter at the last pass; zero: look again */
+    bool dead_failing;      /* not all of it could be read then: it is looked into again */
     bool dead_changed;      /* it has changed since git was asked which of them it tracks */
 };
 
 /* 1 read, 0 not there, -1 and fault: it can't be read now, -2 and fault: it is no envelope of that name. */
 int mail_load(int folder, const char *id, const char *path, struct envelope *envelope, char **text,
               size_t *length, struct file_stamp *stamp, struct fault *fault);
-/* One of our own folders' envelopes: iac/archive, outbox, dead-letter. False: not there, or none. */
-bool mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope);
+/* One of our own folders' envelopes: iac/archive, outbox, dead-letter. 1 read, 0 not there or none, -1 it can't be told
+ * now. */
+int mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope);
 /* A status in which nothing more happens to an envelope. */
 bool mail_final(const char *status);
 /* Of the first line, with "…" when there is more. Caller frees. */

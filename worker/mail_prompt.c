@@ -62,8 +62,8 @@ void bundle_free(struct bundle *bundle)
 static void add_asked(const struct mail *mail, const struct envelope *envelope, struct buffer *out)
 {
     struct envelope asked;
-    if (!envelope->in_reply_to || !(mail_own(mail, TREE_ARCHIVE, envelope->in_reply_to, &asked) ||
-                                    mail_own(mail, TREE_OUTBOX, envelope->in_reply_to, &asked)))
+    if (!envelope->in_reply_to || !(mail_own(mail, TREE_ARCHIVE, envelope->in_reply_to, &asked) == 1 ||
+                                    mail_own(mail, TREE_OUTBOX, envelope->in_reply_to, &asked) == 1))
         return;
     OWNED char *words = mail_first_words(asked.body, ASKED_SHOWN);
     if (strcmp(asked.from, mail->agent) == 0)
@@ -92,11 +92,11 @@ static void add_letter(const struct mail *mail, const struct envelope *envelope,
 static bool joins(const struct letter *letter, const char *work, int64_t now)
 {
     enum envelope_kind kind = letter->head.kind;
-    return (kind == KIND_MESSAGE || kind == KIND_RESULT || kind == KIND_BOUNCE) &&
+    return (kind == KIND_MESSAGE || kind == KIND_RESULT || kind == KIND_BOUNCE) && !letter->held &&
            !(work && strcmp(letter->head.id, work) == 0) && !mail_expired(&letter->head, now);
 }
 
-/* 1 in hand, 0 not there or not now */
+/* 1 in hand, 0 not there, -1 not now */
 static int take(struct mail *mail, const struct letter *letter, int64_t now, struct parcel *parcel)
 {
     struct fault fault;
@@ -104,7 +104,7 @@ static int take(struct mail *mail, const struct letter *letter, int64_t now, str
                                              : mail_read(mail, letter, parcel, &fault);
     if (taken < 0)
         log_warn("agent", mail->agent, "%s is not read now: %s", letter->head.id, fault.text);
-    return taken > 0;
+    return taken;
 }
 
 /* Within left bytes: whole, or its beginning when nothing else came before it. */
@@ -126,8 +126,8 @@ static void gather_letters(struct mail *mail, const char *work, int64_t now, siz
                            struct bundle *bundle, struct buffer *out)
 {
     size_t left = budget > out->length ? budget - out->length : 0;
-    bool full[KIND_SEGMENT + 1] = {
-        false}; /* one of this kind had no room: those after it wait, the order is kept */
+    /* One of this kind had no room or can't be read now: those after it wait, the order is kept. */
+    bool full[KIND_SEGMENT + 1] = {false};
     for (size_t i = 0; i < mail->count && bundle->count < BUNDLE_MAX; i++) {
         const struct letter *letter = &mail->letters[i];
         struct parcel parcel;
@@ -140,7 +140,9 @@ static void gather_letters(struct mail *mail, const char *work, int64_t now, siz
             full[kind] = true;
             continue;
         }
-        if (!take(mail, letter, now, &parcel))
+        int taken = take(mail, letter, now, &parcel);
+        full[kind] = taken < 0;
+        if (taken != 1)
             continue;
         size_t before = out->length;
         show(mail, &parcel, left, out);

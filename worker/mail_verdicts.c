@@ -41,7 +41,7 @@ void mail_verdict(struct mail *mail, const char *id, const char *status, const c
         verdict_clear(&mail->verdicts[i]);
     }
     mail->verdicts[i] =
-        (struct verdict){memory_text(id), memory_text(status), memory_text(reason ? reason : ""), at};
+        (struct verdict){memory_text(id), memory_text(status), memory_text(reason ? reason : ""), at, false};
 }
 
 size_t mail_verdicts(const struct mail *mail)
@@ -51,9 +51,13 @@ size_t mail_verdicts(const struct mail *mail)
 
 void mail_verdicts_kept(struct mail *mail)
 {
+    size_t kept = 0;
     for (size_t i = 0; i < mail->verdict_count; i++)
-        verdict_clear(&mail->verdicts[i]);
-    mail->verdict_count = 0;
+        if (mail->verdicts[i].later)
+            mail->verdicts[kept++] = mail->verdicts[i];
+        else
+            verdict_clear(&mail->verdicts[i]);
+    mail->verdict_count = kept;
 }
 
 /* --- what the next prompt tells --- */
@@ -145,18 +149,21 @@ static void apply(struct envelope *envelope, const struct verdict *verdict, int6
         envelope->finished = at;
 }
 
-/* The verdict comes for one that has left the outbox: only an end is news, and only to one that has none. */
-static void update_archive(struct mail *mail, const struct verdict *verdict, int64_t now,
+/* The verdict comes for one that has left the outbox: only an end is news, and only to one that has none. False: it can't
+ * be told now. */
+static bool update_archive(struct mail *mail, const struct verdict *verdict, int64_t now,
                            struct change_list *changes)
 {
     struct envelope envelope;
-    if (!mail_final(verdict->status) || !mail_own(mail, TREE_ARCHIVE, verdict->id, &envelope))
-        return;
+    int found = mail_final(verdict->status) ? mail_own(mail, TREE_ARCHIVE, verdict->id, &envelope) : 0;
+    if (found != 1)
+        return found == 0;
     if (!mail_final(envelope.status) && strcmp(envelope.from, mail->agent) == 0) {
         apply(&envelope, verdict, now);
         write_to(TREE_ARCHIVE, &envelope, changes);
     }
     envelope_free(&envelope);
+    return true;
 }
 
 /* Refused because it is no envelope: somebody put it there. */
@@ -169,18 +176,20 @@ static void set_aside(const struct mail *mail, const struct verdict *verdict)
                  verdict->reason);
 }
 
-/* An agent that sends to itself: the archive has the receiver's story of it already, which says more. */
-static bool has_story(struct mail *mail, const struct envelope *sent)
+/* An agent that sends to itself: the archive has the receiver's story of it already, which says more. -1: it
+ * can't be told now. */
+static int has_story(struct mail *mail, const struct envelope *sent)
 {
     struct envelope archived;
-    if (!mail_own(mail, TREE_ARCHIVE, sent->id, &archived))
-        return false;
+    int found = mail_own(mail, TREE_ARCHIVE, sent->id, &archived);
+    if (found != 1)
+        return found;
     bool story = mail_final(archived.status) && archived.created == sent->created;
     envelope_free(&archived);
     return story;
 }
 
-static void settle(struct mail *mail, const struct verdict *verdict, struct envelope *envelope, int64_t now,
+static void settle(const struct verdict *verdict, struct envelope *envelope, bool story, int64_t now,
                    struct change_list *changes)
 {
     enum destination to = destination(verdict->status);
@@ -192,7 +201,7 @@ static void settle(struct mail *mail, const struct verdict *verdict, struct enve
             write_to(TREE_OUTBOX, envelope, changes);
         return;
     }
-    if (to == TO_DEAD_LETTERS || !has_story(mail, envelope))
+    if (!story)
         write_to(to == TO_ARCHIVE ? TREE_ARCHIVE : TREE_DEAD_LETTERS, envelope, changes);
     change_list_add(changes, CHANGE_REMOVE, path, NULL, 0);
 }
@@ -212,22 +221,34 @@ static void tell(struct mail *mail, const struct verdict *verdict, const struct 
     }
 }
 
+/* False: it can't be carried out now. */
+static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t now,
+                      struct change_list *changes, struct buffer *refused, struct buffer *note)
+{
+    struct envelope envelope;
+    enum destination to = destination(verdict->status);
+    int found = mail_own(mail, TREE_OUTBOX, verdict->id, &envelope);
+    if (found < 0)
+        return false;
+    if (found == 0) {
+        if (to == TO_DEAD_LETTERS)
+            set_aside(mail, verdict);
+        return update_archive(mail, verdict, now, changes);
+    }
+    int story = to == TO_ARCHIVE ? has_story(mail, &envelope) : 0;
+    if (story >= 0) {
+        tell(mail, verdict, &envelope, refused);
+        settle(verdict, &envelope, story == 1, now, changes);
+        buffer_print(note, "%s to %s %s%s%s: %s\n", envelope_kind_name(envelope.kind), envelope.to,
+                     verdict->status, *verdict->reason ? ", " : "", verdict->reason, verdict->id);
+    }
+    envelope_free(&envelope);
+    return story >= 0;
+}
+
 void mail_verdict_changes(struct mail *mail, int64_t now, struct change_list *changes, struct buffer *refused,
                           struct buffer *note)
 {
-    for (size_t i = 0; i < mail->verdict_count; i++) {
-        const struct verdict *verdict = &mail->verdicts[i];
-        struct envelope envelope;
-        if (!mail_own(mail, TREE_OUTBOX, verdict->id, &envelope)) {
-            if (destination(verdict->status) == TO_DEAD_LETTERS)
-                set_aside(mail, verdict);
-            update_archive(mail, verdict, now, changes);
-            continue;
-        }
-        tell(mail, verdict, &envelope, refused);
-        settle(mail, verdict, &envelope, now, changes);
-        buffer_print(note, "%s to %s %s%s%s: %s\n", envelope_kind_name(envelope.kind), envelope.to,
-                     verdict->status, *verdict->reason ? ", " : "", verdict->reason, verdict->id);
-        envelope_free(&envelope);
-    }
+    for (size_t i = 0; i < mail->verdict_count; i++)
+        mail->verdicts[i].later = !carry_out(mail, &mail->verdicts[i], now, changes, refused, note);
 }

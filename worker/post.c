@@ -27,8 +27,8 @@
 #include "worker/worker.h"
 
 enum {
-    AGAIN_MS = 200 /* somebody is still writing to an envelope */,
     RECORD_AFTER_MS = 100,
+    RECORD_LATER_MS = 1000, /* what can't be read now */
     REFUSED_MAX = 1000
 };
 
@@ -60,7 +60,7 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
     worker->mail_at_ms = 0;
     mail_look(worker->mail, &problems, is_over, worker);
     if (mail_unsettled(worker->mail))
-        worker->mail_at_ms = now_ms + AGAIN_MS;
+        worker->mail_at_ms = now_ms + mail_again_ms(worker->mail);
     else if (problems.length) /* nobody rings when people take away what was set aside */
         worker->mail_at_ms = now_ms + worker->start->poll_seconds * 1000;
     buffer_add(&problems, "", 0);
@@ -80,6 +80,8 @@ void post_look(struct worker *worker, int64_t now_ms)
     look_at_files(worker, now_ms);
     if (!endings_escalate(worker))
         worker->mail_at_ms = worker->wait_until_ms;
+    else if (worker->mail_at_ms == 0 && mail_unsettled(worker->mail))
+        worker->mail_at_ms = now_ms + mail_again_ms(worker->mail);
     record_gone(worker);
     worker->figures_at_ms = worker->figures_at_ms ? worker->figures_at_ms : now_ms;
     if (worker->phase == PHASE_ASKED && !post_is_there(worker)) {
@@ -196,6 +198,8 @@ void post_record(struct worker *worker, int64_t now_ms)
     bool done = changes.count == 0 || commit_verdicts(worker, &changes, &note, count, &fault);
     if (done) {
         mail_verdicts_kept(worker->mail);
+        if (mail_verdicts(worker->mail) > 0)
+            worker->post_at_ms = now_ms + RECORD_LATER_MS;
         worker->look_mail = true; /* what was set aside is a problem from now on */
         learning_kept(worker->learning);
         outputs_tidy(worker, KEPT_ARCHIVE, count);

@@ -50,12 +50,6 @@ static char *file_of(const char *id)
 
 /* --- reading --- */
 
-static bool will_never_be_read(int error)
-{
-    return error == ELOOP || error == ENXIO || error == ENOTDIR || error == ENODEV || error == EXDEV ||
-           error == ENAMETOOLONG || error == EINVAL;
-}
-
 static enum mailbox_found parse(const char *text, size_t length, const char *path, const char *id,
                                 struct envelope *envelope, struct fault *fault)
 {
@@ -77,12 +71,11 @@ enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder,
     OWNED char *text = NULL;
     size_t length;
     *envelope = (struct envelope){0};
-    errno = 0;
     int found = files_read(data, path, ENVELOPE_MAX, &text, &length, stamp, fault);
     if (found == 0)
         return MAILBOX_GONE;
     if (found < 0)
-        return errno == 0 || will_never_be_read(errno) ? MAILBOX_NONE : MAILBOX_LATER;
+        return files_lasting(errno) ? MAILBOX_NONE : MAILBOX_LATER;
     return parse(text, length, path, id, envelope, fault);
 }
 
@@ -92,7 +85,7 @@ static bool is_there(int data, const char *path)
     OWNED_FD int fd = files_open(data, path, O_RDONLY, 0);
     struct stat status;
     if (fd < 0)
-        return errno != ENOENT && !will_never_be_read(errno);
+        return errno != ENOENT && !files_lasting(errno);
     return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
 }
 

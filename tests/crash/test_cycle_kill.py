@@ -1,7 +1,8 @@
 """A kill at every system call of a cycle: whatever is left, the task is done exactly once.
 
 strace counts the system calls of a process from the moment a task is given and kills it at the Nth; N walks until
-a whole cycle passes without reaching it. AGENTOS_KILL_STEP walks faster (CI takes every 7th, another phase each time).
+a whole cycle passes without reaching it. AGENTOS_KILL_STEP walks faster (CI takes every 7th, another phase each time), AGENTOS_KILL_FIRST begins
+at that one: so a phase that failed is walked again.
 """
 
 import os
@@ -15,7 +16,7 @@ import needs
 from harness import alive, send_signal, wait_until
 
 STEP = int(os.environ.get("AGENTOS_KILL_STEP", "7"))
-FIRST = 1 + int(time.time()) % STEP
+FIRST = int(os.environ.get("AGENTOS_KILL_FIRST") or 1 + int(time.time()) % STEP)
 
 
 def traced(pid):

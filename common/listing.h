@@ -1,0 +1,27 @@
+/* The names in a folder, one after the other. A folder that can't be read to its end is a fault and not a shorter
+ * folder: who asks learns of it when they close the listing, and concludes nothing from a name that was not met. */
+#ifndef AGENTOS_COMMON_LISTING_H
+#define AGENTOS_COMMON_LISTING_H
+
+#include <stdbool.h>
+
+#include "common/fault.h"
+
+struct listing;
+
+/* The folder at path beneath `folder`, resolved as common/files.h says. NULL: errno, and fault. */
+struct listing *listing_open(int folder, const char *path, struct fault *fault);
+/* Of a descriptor of the caller's, which is the listing's from now on and is closed with it (at once when this fails);
+ * it is read from where it stands. path: for sentences only. NULL: errno, and fault; also for a descriptor below 0, which
+ * leaves errno as it is. */
+struct listing *listing_take(int fd, const char *path, struct fault *fault);
+
+int listing_folder(const struct listing *listing); /* its descriptor, borrowed */
+/* Neither "." nor "..". NULL: there is no more, or it could not be read on; then it stays at that. Valid until the next
+ * call. What is made or taken away meanwhile is met or not. */
+const char *listing_next(struct listing *listing);
+bool listing_failed(const struct listing *listing); /* the last NULL was no end */
+/* True: nothing failed so far; who stopped early has asked for no more. False: errno, and fault. */
+bool listing_close(struct listing *listing, struct fault *fault);
+
+#endif
