@@ -36,6 +36,8 @@ void control_task_held(struct control *control, struct agent *agent, const char 
 void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done);
 void control_rolled_back(struct control *control, struct agent *agent, uint64_t serial, int exit,
                          const char *text);
+/* What somebody sent or enqueued with this ticket is durable, and has this id; or it isn't: why. */
+void control_posted(struct control *control, uint64_t ticket, int exit, const char *id, const char *why);
 
 /* Something has happened: everybody who follows gets a line (common/control.h). agent may be NULL. The details' texts
  * may be anything; they are cleaned. Costs next to nothing while nobody follows. */
@@ -60,7 +62,15 @@ bool control_followed(const struct control *control);
 
 /* --- for verbs.c --- */
 
-enum waiting_for { WAIT_NOTHING, WAIT_ORDER, WAIT_TASK, WAIT_CANCEL, WAIT_ROLLBACK, WAIT_EVENTS };
+enum waiting_for {
+    WAIT_NOTHING,
+    WAIT_ORDER,
+    WAIT_TASK,
+    WAIT_CANCEL,
+    WAIT_ROLLBACK,
+    WAIT_POSTED,
+    WAIT_EVENTS
+};
 
 /* What a client waits for. */
 struct waiter {
@@ -68,8 +78,9 @@ struct waiter {
     struct agent *agent;
     enum life_event order;
     uint64_t generation; /* of the agent when it began to wait */
-    uint64_t serial;     /* of CANCEL or ROLLBACK; 0: not sent yet, its worker is on its way */
-    char *task;          /* or, for ROLLBACK, the commit; owned */
+    uint64_t
+        serial; /* of CANCEL or ROLLBACK; 0: not sent yet, its worker is on its way; POSTED: the ticket */
+    char *task; /* or, for ROLLBACK, the commit; owned */
 };
 
 struct client;

@@ -66,11 +66,18 @@ static void told(void *context, void *subject, const char *event, const struct e
                   DETAIL_TEXT("to", envelope->to), DETAIL_TEXT("reason", reason));
 }
 
+static void sent(void *context, uint64_t ticket, int exit, const char *id, const struct fault *why)
+{
+    struct supervisor *supervisor = context;
+    control_posted(supervisor->control, ticket, exit, id, why->text);
+}
+
 struct post *postmaster_open(struct supervisor *supervisor)
 {
-    struct post *post = post_open(
-        supervisor->loop, supervisor->data,
-        &(struct post_owner){.verdict = verdict, .look = look, .told = told, .context = supervisor});
+    struct post *post =
+        post_open(supervisor->loop, supervisor->data,
+                  &(struct post_owner){
+                      .verdict = verdict, .look = look, .told = told, .sent = sent, .context = supervisor});
     post_roster(post, supervisor->roster);
     return post;
 }

@@ -108,8 +108,8 @@ struct supervisor {
     struct loop_watch *signal_watch;
     struct timer scan_timer, heartbeat_timer, end_timer, reload_timer;
     int64_t poll_seconds, grace_ms, started_at;
-    uint64_t heartbeat, cancels; /* serials */
-    bool running;                /* "AgentOS running …" was said */
+    uint64_t heartbeat, cancels, tickets; /* serials */
+    bool running;                         /* "AgentOS running …" was said */
     bool ending, ending_now;
 };
 

@@ -39,16 +39,25 @@ static void say(struct request *request, int exit, const char *key, const char *
         client_complain(request->client, exit, "%s", fault->text);
 }
 
+/* Answered when it is durable (control_posted). */
+static void wait_or_say(struct request *request, int exit, uint64_t ticket, const struct fault *fault)
+{
+    if (exit == EX_OK)
+        *client_waiter(request->client) = (struct waiter){.what = WAIT_POSTED, .serial = ticket};
+    else
+        client_complain(request->client, exit, "%s", fault->text);
+}
+
 void answer_send(struct request *request)
 {
     struct parcel_of_people parcel;
     struct fault fault = {0};
-    OWNED char *id = NULL;
+    uint64_t ticket = ++request->supervisor->tickets;
     int exit = EX_DATAERR;
     if (read_parcel(request, &parcel, &fault))
         exit = post_send(request->supervisor->post, request->agent->name, parcel.text, parcel.ttl_seconds,
-                         parcel.priority, &id, &fault);
-    say(request, exit, "id", id, &fault);
+                         parcel.priority, ticket, &fault);
+    wait_or_say(request, exit, ticket, &fault);
 }
 
 void answer_enqueue(struct request *request)

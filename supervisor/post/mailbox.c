@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,6 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "supervisor/post/post.h"
-
-#define OUR_MARK ".md.post-" /* in the names of files that are not whole yet: .ID.md.post-N */
-enum { FLUSHED_SINGLY = 2 };
 
 static const char *const folder_names[FOLDER_COUNT] = {
     [FOLDER_INBOX] = TREE_INBOX,     [FOLDER_HANDOFFS] = TREE_HANDOFFS,         [FOLDER_OUTBOX] = TREE_OUTBOX,
@@ -184,7 +180,7 @@ void mailbox_tidy(int data, const char *agent, enum folder folder)
     const struct dirent *entry;
     size_t looked_at = 0;
     while (listing && looked_at++ <= MAILBOX_NAMES_MAX && (entry = readdir(listing)))
-        if (entry->d_name[0] == '.' && strstr(entry->d_name, OUR_MARK))
+        if (entry->d_name[0] == '.' && strstr(entry->d_name, BATCH_MARK))
             unlinkat(dirfd(listing), entry->d_name, 0);
     if (listing)
         closedir(listing);
@@ -221,195 +217,14 @@ bool mailbox_sync(int data, const char *agent, enum folder folder, const char *i
 
 /* --- writing --- */
 
-struct batch_entry {
-    char *path, *file, *temporary; /* owned */
-    struct buffer text;
-    bool replace, written;
-    int folder;  /* descriptor while it is flushed; -1 */
-    bool opened; /* this entry has opened it, others use it too */
-    bool apart;  /* it is on a file system of its own, which a flush of DATA_DIR's doesn't reach */
-    struct file_stamp stamp;
-    enum write_result result;
-    int error;
-};
-
 size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
                    const struct envelope *envelope, bool replace)
 {
-    static _Atomic unsigned serial;
-    if ((batch->count & (batch->count - 1)) == 0)
-        batch->entries =
-            memory_grow(batch->entries, batch->count ? batch->count * 2 : 1, sizeof *batch->entries);
-    struct batch_entry *entry = &batch->entries[batch->count];
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *path = path_of(agent, folder);
     OWNED char *name = names_file(envelope->id); /* a task's id may be any text */
-    *entry = (struct batch_entry){.path = path_of(agent, folder),
-                                  .file = file_of(name),
-                                  .replace = replace,
-                                  .folder = -1,
-                                  .result = WRITE_FAILED};
-    /* A name has at most 255 bytes: '.', the id, the mark and the number fit. */
-    entry->temporary =
-        memory_print(".%s" OUR_MARK "%d-%u", name, (int)getpid(), atomic_fetch_add(&serial, 1));
-    envelope_print(envelope, &entry->text);
-    return batch->count++;
-}
-
-/* The entry before it that writes into the same folder; NULL: none does. */
-static const struct batch_entry *neighbour(const struct batch *batch, const struct batch_entry *entry)
-{
-    for (const struct batch_entry *other = entry; other-- > batch->entries;)
-        if (other->folder >= 0 && strcmp(other->path, entry->path) == 0)
-            return other;
-    return NULL;
-}
-
-static bool open_folder(int data, const struct batch *batch, struct batch_entry *entry)
-{
-    const struct batch_entry *other = neighbour(batch, entry);
-    struct stat here, there;
-    if (other) {
-        entry->folder = other->folder;
-        entry->apart = other->apart;
-        return true;
-    }
-    entry->folder = files_open(data, entry->path, O_RDONLY | O_DIRECTORY, 0);
-    if (entry->folder < 0 && errno == ENOENT)
-        entry->folder = files_open_folder(data, entry->path, true, NULL);
-    entry->opened = entry->folder >= 0;
-    entry->apart = entry->opened && (fstat(data, &here) != 0 || fstat(entry->folder, &there) != 0 ||
-                                     here.st_dev != there.st_dev);
-    return entry->opened;
-}
-
-static bool write_bytes(struct batch_entry *entry, bool flush)
-{
-    OWNED_FD int fd = files_open(entry->folder, entry->temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
-    if (fd < 0)
-        return false;
-    entry->written = true;
-    return files_write_all(fd, entry->text.data, entry->text.length) && (!flush || fsync(fd) == 0);
-}
-
-static bool give_name(struct batch_entry *entry)
-{
-    unsigned flags = entry->replace ? 0 : RENAME_NOREPLACE;
-    if (renameat2(entry->folder, entry->temporary, entry->folder, entry->file, flags) != 0)
-        return false;
-    entry->written = false;
-    entry->stamp = files_stamp_at(entry->folder, entry->file);
-    return true;
-}
-
-static void fail(struct batch_entry *entry)
-{
-    entry->error = errno;
-    entry->result = errno == EEXIST && !entry->replace ? WRITE_EXISTS : WRITE_FAILED;
-    if (entry->written)
-        unlinkat(entry->folder, entry->temporary, 0);
-    entry->written = false;
-}
-
-static void write_all(int data, struct batch *batch)
-{
-    bool together = batch->count > FLUSHED_SINGLY;
-    for (size_t i = 0; i < batch->count; i++) {
-        struct batch_entry *entry = &batch->entries[i];
-        if (!open_folder(data, batch, entry) || !write_bytes(entry, !together || entry->apart))
-            fail(entry);
-    }
-    if (!together || syncfs(data) == 0)
-        return;
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->entries[i].written && !batch->entries[i].apart)
-            fail(&batch->entries[i]);
-}
-
-static size_t folders_of(const struct batch *batch)
-{
-    size_t folders = 0;
-    for (size_t i = 0; i < batch->count; i++)
-        folders += batch->entries[i].opened;
-    return folders;
-}
-
-/* It has its name, perhaps not for ever: whoever asks again finds it there. */
-static void lose(struct batch *batch, int folder, int error)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        struct batch_entry *entry = &batch->entries[i];
-        if (entry->result == WRITE_DONE && entry->folder == folder) {
-            entry->result = WRITE_FAILED;
-            entry->error = error;
-        }
-    }
-}
-
-static void flush_names(int data, struct batch *batch)
-{
-    bool together = folders_of(batch) > FLUSHED_SINGLY;
-    bool flushed = together && syncfs(data) == 0;
-    int error = errno;
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct batch_entry *entry = &batch->entries[i];
-        if (!entry->opened)
-            continue;
-        if (together && !entry->apart) {
-            if (!flushed)
-                lose(batch, entry->folder, error);
-        } else if (fsync(entry->folder) != 0) {
-            lose(batch, entry->folder, errno);
-        }
-    }
-}
-
-static void close_folders(struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        if (batch->entries[i].opened)
-            close(batch->entries[i].folder);
-        batch->entries[i].folder = -1;
-    }
-}
-
-void mailbox_flush(int data, struct batch *batch)
-{
-    write_all(data, batch);
-    for (size_t i = 0; i < batch->count; i++) {
-        struct batch_entry *entry = &batch->entries[i];
-        if (!entry->written)
-            continue;
-        if (give_name(entry))
-            entry->result = WRITE_DONE;
-        else
-            fail(entry);
-    }
-    flush_names(data, batch);
-    close_folders(batch);
-}
-
-struct file_stamp mailbox_written(const struct batch *batch, size_t number)
-{
-    return batch->entries[number].stamp;
-}
-
-enum write_result mailbox_result(const struct batch *batch, size_t number, struct fault *fault)
-{
-    const struct batch_entry *entry = &batch->entries[number];
-    if (entry->result != WRITE_DONE)
-        fault_set(fault, "%s/%s cannot be written: %s", entry->path, entry->file, strerror(entry->error));
-    return entry->result;
-}
-
-void mailbox_batch_free(struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        free(batch->entries[i].path);
-        free(batch->entries[i].file);
-        free(batch->entries[i].temporary);
-        buffer_free(&batch->entries[i].text);
-    }
-    free(batch->entries);
-    *batch = (struct batch){0};
+    envelope_print(envelope, &text);
+    return batch_add(batch, path, name, &text, replace);
 }
 
 enum write_result mailbox_write(int data, const char *agent, enum folder folder,
@@ -417,8 +232,8 @@ enum write_result mailbox_write(int data, const char *agent, enum folder folder,
 {
     struct batch batch = {0};
     mailbox_add(&batch, agent, folder, envelope, replace);
-    mailbox_flush(data, &batch);
-    enum write_result result = mailbox_result(&batch, 0, fault);
-    mailbox_batch_free(&batch);
+    batch_flush(data, &batch);
+    enum write_result result = batch_result(&batch, 0, fault);
+    batch_free(&batch);
     return result;
 }

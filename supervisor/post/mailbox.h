@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/buffer.h"
 #include "common/envelope.h"
 #include "common/fault.h"
 #include "common/files.h"
+#include "supervisor/post/batch.h"
 
 enum folder {
     FOLDER_INBOX,
@@ -53,31 +53,18 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
 void mailbox_names_free(struct mailbox_names *names);
 /* How the folder itself stands; all zero: it isn't there. */
 struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder);
-/* Removes what mailbox_flush left unfinished at a crash. */
+/* Removes what batch_flush left unfinished at a crash. */
 void mailbox_tidy(int data, const char *agent, enum folder folder);
 
 /* ID.md from one folder of the agent to another; what lies there stays and is EEXIST. Not durable. False and errno. */
 bool mailbox_move(int data, const char *agent, enum folder from, enum folder to, const char *id);
 bool mailbox_remove(int data, const char *agent, enum folder folder, const char *id); /* false and errno */
 
-/* --- durable writes, many under few flushes --- */
+/* --- durable writes --- */
 
-enum write_result { WRITE_DONE, WRITE_EXISTS, WRITE_FAILED };
-
-struct batch { /* zeroed at first; mailbox_batch_free it */
-    struct batch_entry *entries;
-    size_t count;
-};
-/* The envelope as it is now is to become ID.md in the folder; replace: over what lies there. Returns its number. */
+/* The envelope as it is now is to become ID.md in the folder: batch_add. */
 size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
                    const struct envelope *envelope, bool replace);
-/* Writes all of them: the bytes, one flush, the names, one flush (a flush each while they are few). After it, what is
- * WRITE_DONE is on disk. Empties nothing: ask for the results, then free. */
-void mailbox_flush(int data, struct batch *batch);
-enum write_result mailbox_result(const struct batch *batch, size_t number, struct fault *fault);
-/* Of one that is WRITE_DONE: how it stands there. */
-struct file_stamp mailbox_written(const struct batch *batch, size_t number);
-void mailbox_batch_free(struct batch *batch);
 /* One of them by itself. */
 enum write_result mailbox_write(int data, const char *agent, enum folder folder,
                                 const struct envelope *envelope, bool replace, struct fault *fault);

@@ -306,6 +306,7 @@ static void turn(void *context)
     post->in_turn = true;
     look_where_due(post, now_ms);
     post_expire(post);
+    post_letters_join(post);
     decide_on_outboxes(post, now_ms);
     pump_all(post);
     if (post->room && post->hooks.room)
@@ -338,6 +339,7 @@ void post_close(struct post *post)
     timer_clear(post->loop, &post->turn);
     timer_clear(post->loop, &post->clock);
     post->started = false;
+    post_letters_forget(post);
     parcels_free(post->parcels);
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i], *next; box; box = next) {

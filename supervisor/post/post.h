@@ -39,6 +39,9 @@ struct post_owner {
      * envelope_purged. reason: "" none. Called within post_… calls too. */
     void (*told)(void *context, void *subject, const char *event, const struct envelope *envelope,
                  const char *reason);
+    /* What has become of the post_send with this ticket: EX_OK, and the envelope's id; else why not, and EX_NOINPUT: no
+     * such agent; EX_TEMPFAIL: backpressure; EX_IOERR. */
+    void (*sent)(void *context, uint64_t ticket, int exit, const char *id, const struct fault *why);
     void *context;
 };
 
@@ -85,10 +88,11 @@ bool post_unlock(struct post *post, const char *name, const char *task, const ch
 
 /* --- what people ask for. The exit code of sysexits.h, EX_OK or one with a sentence in fault --- */
 
-/* A message from the operator, durable when this returns EX_OK: in the inbox, or deferred in shared/outbox/. Then *id
- * is the caller's to free. EX_TEMPFAIL: backpressure; EX_NOINPUT: no such agent; EX_DATAERR; EX_IOERR. */
+/* A message from the operator. EX_OK: it goes with the turn, whose flush it shares, and the owner is told with the ticket
+ * (any number of the caller's) when it is durable: in the inbox, or deferred in shared/outbox/; never within the call.
+ * EX_NOINPUT: no such agent; EX_DATAERR: then it isn't told of any more. */
 int post_send(struct post *post, const char *to, const char *text, int64_t ttl_seconds,
-              enum priority priority, char **id, struct fault *fault);
+              enum priority priority, uint64_t ticket, struct fault *fault);
 /* A dead letter gets a fresh life: it lies where it was to be read (or was sent from, if it was refused), created now,
  * attempts 0; or is taken out. *agent: in whose dead-letter/ it lay (borrowed until the agent is gone). EX_NOINPUT: there
  * is no such dead letter. */

@@ -486,9 +486,9 @@ void post_pump(struct box *receiver)
     int64_t now = clock_now(), now_ms = clock_monotonic_ms();
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
-    int64_t room = post_window(receiver, NULL) - unfinished(receiver);
+    int64_t room = post_window(receiver, NULL) - unfinished(receiver) - post_letters_arriving(receiver);
     while ((parcel = next_to_go(receiver, room > 0, now, now_ms))) {
-        if (post->delivery_count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
+        if (post->batch.count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
             receiver->pump = true;
             return;
         }
@@ -542,24 +542,24 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
 
 void post_deliver(struct post *post)
 {
-    if (!post->delivery_count)
-        return;
-    mailbox_flush(post->data, &post->batch);
+    if (post->batch.count)
+        batch_flush(post->data, &post->batch);
     for (size_t i = 0; i < post->delivery_count; i++) {
         struct delivery *delivery = &post->deliveries[i];
         struct fault fault = {""};
-        enum write_result result = mailbox_result(&post->batch, delivery->number, &fault);
-        struct file_stamp stamp = mailbox_written(&post->batch, delivery->number);
+        enum write_result result = batch_result(&post->batch, delivery->number, &fault);
+        struct file_stamp stamp = batch_written(&post->batch, delivery->number);
         if (result == WRITE_DONE)
             delivered(delivery, &stamp);
         else
             not_delivered(delivery, result, &fault);
         envelope_free(&delivery->envelope);
     }
+    post_letters_answer(post);
     free(post->deliveries);
     post->deliveries = NULL;
     post->delivery_count = post->delivery_bytes = 0;
-    mailbox_batch_free(&post->batch);
+    batch_free(&post->batch);
 }
 
 /* --- those who go --- */

@@ -116,11 +116,11 @@ bool post_bounce(struct post *post, const struct envelope *about, const char *fr
     size_t number;
     bool added = post_add_bounce(post, &batch, about, from, reason, &number), told = true;
     if (added) {
-        mailbox_flush(post->data, &batch);
-        told = mailbox_result(&batch, number, fault) != WRITE_FAILED;
+        batch_flush(post->data, &batch);
+        told = batch_result(&batch, number, fault) != WRITE_FAILED;
     }
     if (told && (added || strcmp(about->from, POST_OPERATOR) == 0))
         post_bounced(post, about, reason);
-    mailbox_batch_free(&batch);
+    batch_free(&batch);
     return told;
 }

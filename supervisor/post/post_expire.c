@@ -63,17 +63,17 @@ static void write_bounces(struct post *post, struct endings *endings)
                                           ending->reason, &ending->bounce);
     }
     if (batch.count)
-        mailbox_flush(post->data, &batch);
+        batch_flush(post->data, &batch);
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
         struct fault fault = {""};
-        if (!ending->bounces || mailbox_result(&batch, ending->bounce, &fault) != WRITE_FAILED)
+        if (!ending->bounces || batch_result(&batch, ending->bounce, &fault) != WRITE_FAILED)
             continue;
         log_warn("post", ending->holder->name, "Envelope %s has %s; its sender is told later: %s",
                  ending->envelope.id, ending->status, fault.text);
         ending->failed = true;
     }
-    mailbox_batch_free(&batch);
+    batch_free(&batch);
 }
 
 static void write_letters(struct post *post, struct endings *endings)
@@ -90,17 +90,17 @@ static void write_letters(struct post *post, struct endings *endings)
                                      ending->parcel == NULL);
     }
     if (batch.count)
-        mailbox_flush(post->data, &batch);
+        batch_flush(post->data, &batch);
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
         struct fault fault = {""};
-        if (ending->failed || mailbox_result(&batch, ending->letter, &fault) != WRITE_FAILED)
+        if (ending->failed || batch_result(&batch, ending->letter, &fault) != WRITE_FAILED)
             continue;
         log_warn("post", ending->holder->name, "Envelope %s has %s; it is tried again: %s",
                  ending->envelope.id, ending->status, fault.text);
         ending->failed = true;
     }
-    mailbox_batch_free(&batch);
+    batch_free(&batch);
 }
 
 static void tell(struct post *post, struct ending *ending)

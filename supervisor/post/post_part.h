@@ -22,6 +22,12 @@ enum {
     IDS_MAX = 1024,       /* of one outbox in memory; when more are rung, the folder is looked at instead */
 };
 
+/* What the operator sends in this turn (post_letters.c). */
+struct letters {
+    struct letter *all;
+    size_t count, joined;
+};
+
 enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP };
 
 /* How many files a folder has, counted anew when it has changed. */
@@ -97,7 +103,8 @@ struct post {
     bool started, in_turn, room;
     struct batch batch;
     struct delivery *deliveries;
-    size_t delivery_count, delivery_bytes;
+    size_t delivery_count, delivery_bytes; /* bytes: letters' too */
+    struct letters letters;
     struct parcel *ringing[TURN_MAX]; /* due in this turn */
     size_t ringing_count;
     struct count {
@@ -135,6 +142,13 @@ void post_give_up_waiting(struct box *receiver,
 void post_drop_waiting_of(struct box *sender);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
+
+/* post_letters.c: what the operator sends */
+void post_letters_join(struct post *post);   /* the turn's batch */
+void post_letters_answer(struct post *post); /* those that joined, after its flush */
+void post_letters_forget(struct post *post);
+/* Those that joined and will lie in its inbox. */
+int64_t post_letters_arriving(const struct box *receiver);
 
 /* post_look.c: what lies in inbox/ and handoffs/, and what people did there */
 void post_look_into(struct box *box, bool at_start);

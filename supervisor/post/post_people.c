@@ -1,4 +1,4 @@
-/* What the operator asks for: messages, dead letters that live again or go; and how much lies where. */
+/* What the operator asks for: dead letters that live again or go; and how much lies where. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,99 +9,8 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "common/utf8.h"
 #include "supervisor/post/post_part.h"
 #include "supervisor/task_block.h"
-
-enum { HEAD_MAX = 4096 /* bytes of front matter */ };
-
-/* --- send --- */
-
-static bool check_text(const char *text, struct fault *fault)
-{
-    size_t length = strlen(text);
-    if (text[strspn(text, " \t\r\n")] == '\0')
-        return fault_set(fault, "the message has no text; nothing was sent");
-    if (length > ENVELOPE_MAX - HEAD_MAX)
-        return fault_set(fault, "the message has %zu bytes, at most %d are allowed; nothing was sent", length,
-                         ENVELOPE_MAX - HEAD_MAX);
-    return utf8_valid(text, length) || fault_set(fault, "the message is not UTF-8; nothing was sent");
-}
-
-static int defer(struct post *post, struct box *receiver, struct envelope *envelope, struct fault *fault)
-{
-    int64_t backlog;
-    post_window(receiver, &backlog);
-    if ((int64_t)receiver->waits.count >= backlog) {
-        post_note(post->people, "envelope_refused", envelope, "backpressure");
-        fault_set(fault,
-                  "backpressure: %s has a full window, and %zu envelopes wait for it already; try again",
-                  receiver->name, receiver->waits.count);
-        return EX_TEMPFAIL;
-    }
-    envelope->status = "deferred";
-    if (mailbox_write(post->data, POST_OPERATOR, FOLDER_OUTBOX, envelope, false, fault) != WRITE_DONE)
-        return EX_IOERR;
-    struct parcel *parcel =
-        parcels_add(post->parcels, &receiver->waits, post->people, FOLDER_OUTBOX, envelope->id);
-    parcels_describe(parcel, envelope);
-    parcel->to = receiver;
-    post_mind(post, parcel);
-    post_note(post->people, "envelope_accepted", envelope, "");
-    post_note(post->people, "envelope_deferred", envelope, "");
-    return EX_OK;
-}
-
-static int deliver_now(struct post *post, struct box *receiver, struct envelope *envelope,
-                       struct fault *fault)
-{
-    envelope->status = "delivered";
-    envelope->delivered = clock_now();
-    if (mailbox_write(post->data, receiver->name, FOLDER_INBOX, envelope, false, fault) != WRITE_DONE)
-        return EX_IOERR;
-    post_lies_there(receiver, FOLDER_INBOX, envelope, NULL);
-    post_note(post->people, "envelope_accepted", envelope, "");
-    post_note(receiver, "envelope_delivered", envelope, "");
-    post_look_due(receiver, WAKE_UP);
-    return EX_OK;
-}
-
-int post_send(struct post *post, const char *to, const char *text, int64_t ttl_seconds,
-              enum priority priority, char **id, struct fault *fault)
-{
-    struct box *receiver = post_box(post, to);
-    *id = NULL;
-    if (!receiver || !receiver->definition || receiver->leaving) {
-        fault_set(fault, "there is no agent '%s' in agents.yaml", to);
-        return EX_NOINPUT;
-    }
-    if (ttl_seconds < 0 || !check_text(text, fault)) {
-        if (ttl_seconds < 0)
-            fault_set(fault, "ttl_seconds can't be below 0; nothing was sent");
-        return EX_DATAERR;
-    }
-    OWNED char *new_id = names_new_id();
-    struct envelope envelope = {
-        .id = new_id,
-        .kind = KIND_MESSAGE,
-        .from = POST_OPERATOR,
-        .to = receiver->name,
-        .created = clock_now(),
-        .ttl_seconds = ttl_seconds,
-        .priority = priority,
-        .status = "pending",
-        .trace = new_id,
-        .hops = 1,
-        .body = (char *)text,
-    };
-    bool room = post_room(post, to) > 0 && receiver->waits.count == 0;
-    int exit = room ? deliver_now(post, receiver, &envelope, fault) : defer(post, receiver, &envelope, fault);
-    if (exit == EX_OK) {
-        *id = new_id;
-        new_id = NULL;
-    }
-    return exit;
-}
 
 /* --- dead letters --- */
 

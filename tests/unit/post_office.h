@@ -61,6 +61,22 @@ static inline void office_told(void *context, void *subject, const char *event,
                  event + strlen("envelope_"), envelope->id, *reason ? ": " : "", reason);
 }
 
+/* The last one that was answered; ticket 0: none since it was looked at. */
+static struct office_sent {
+    uint64_t ticket;
+    int exit;
+    char id[256];
+    struct fault why;
+} office_answer;
+
+static inline void office_sent(void *context, uint64_t ticket, int exit, const char *id,
+                               const struct fault *why)
+{
+    (void)context;
+    office_answer = (struct office_sent){.ticket = ticket, .exit = exit, .why = *why};
+    snprintf(office_answer.id, sizeof office_answer.id, "%s", id);
+}
+
 static inline void __attribute__((format(printf, 1, 2))) office_command(const char *format, ...)
 {
     va_list arguments;
@@ -73,10 +89,12 @@ static inline void __attribute__((format(printf, 1, 2))) office_command(const ch
 
 static inline void office_open(struct office *office)
 {
-    office->post = post_open(
-        office->loop, office->data,
-        &(struct post_owner){
-            .verdict = office_verdict, .look = office_look, .told = office_told, .context = office});
+    office->post = post_open(office->loop, office->data,
+                             &(struct post_owner){.verdict = office_verdict,
+                                                  .look = office_look,
+                                                  .told = office_told,
+                                                  .sent = office_sent,
+                                                  .context = office});
     post_roster(office->post, office->roster);
     for (size_t i = 0; i < office->roster->agent_count; i++)
         post_agent(office->post, office->roster->agents[i].name, office->roster->agents[i].name,

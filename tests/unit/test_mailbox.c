@@ -89,17 +89,17 @@ static void write_many(struct office *office, int count, const char *broken)
                                          : "orion",
                                  FOLDER_INBOX, &letter, false);
     }
-    mailbox_flush(office->data, &batch);
+    batch_flush(office->data, &batch);
     for (int i = 0; i < count; i++) {
         struct fault fault;
         const char *agent = i % 2 ? "iris" : i % 4 ? "nova" : "orion";
-        enum write_result result = mailbox_result(&batch, numbers[i], &fault);
+        enum write_result result = batch_result(&batch, numbers[i], &fault);
         OWNED char *id = memory_print("w%d-%d", count, i);
         bool harmed = broken && strcmp(agent, broken) == 0;
         assert_int_equal(result, harmed ? WRITE_FAILED : WRITE_DONE);
         assert_int_equal(office_lies(office, agent, FOLDER_INBOX, id), !harmed);
     }
-    mailbox_batch_free(&batch);
+    batch_free(&batch);
 }
 
 static void test_one_that_cannot_be_written_harms_none_of_its_batch(void **state)

@@ -1,0 +1,247 @@
+/* Clients whose answer comes later: when an order is carried out, a task has ended, a letter is durable. */
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "common/utf8.h"
+#include "supervisor/control_part.h"
+
+enum { QUEUE_READ_MAX = 64 * 1024 * 1024 };
+
+/* Calls judge for each client that waits for this of this agent; it may end the client. */
+static void each_waiter(struct control *control, const struct agent *agent, enum waiting_for what,
+                        void (*judge)(struct client *, void *), void *context)
+{
+    if (!control)
+        return;
+    for (struct client *client = control->clients, *next; client; client = next) {
+        next = client->next;
+        if (client->waiter.what == what && (!agent || client->waiter.agent == agent))
+            judge(client, context);
+    }
+}
+
+static void judge_order(struct client *client, void *context)
+{
+    (void)context;
+    struct fault fault;
+    int state = verbs_order_state(&client->waiter, &fault);
+    if (state == 0)
+        return;
+    if (state > 0)
+        client_say(client, EX_OK, NULL);
+    else
+        client_complain(client, EX_TEMPFAIL, "%s", fault.text);
+    client_stop_waiting(client);
+}
+
+static void judge_cancel_of_dead(struct client *client, void *context)
+{
+    const struct agent *agent = context;
+    if (agent->generation == client->waiter.generation && agent->pid > 0)
+        return;
+    client_complain(client, EX_TEMPFAIL, "the agent's worker has ended meanwhile; try again");
+    client_stop_waiting(client);
+}
+
+static void judge_rollback(struct client *client, void *context)
+{
+    struct fault fault;
+    if (client->waiter.serial != 0)
+        judge_cancel_of_dead(client, context);
+    else if (verbs_send_rollback(&client->waiter, &fault) < 0) {
+        client_complain(client, EX_TEMPFAIL, "%s", fault.text);
+        client_stop_waiting(client);
+    }
+}
+
+void control_agent_changed(struct control *control, struct agent *agent)
+{
+    each_waiter(control, agent, WAIT_ROLLBACK, judge_rollback, agent);
+    each_waiter(control, agent, WAIT_ORDER, judge_order, NULL);
+    each_waiter(control, agent, WAIT_CANCEL, judge_cancel_of_dead, agent);
+}
+
+/* Whether the task stands in queue.md still: somebody who writes there may hold it up. */
+static bool is_queued(const struct agent *agent, const char *task)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    if (files_read(agent->tree, TREE_QUEUE, QUEUE_READ_MAX, &text, &length, NULL, NULL) != 1)
+        return false;
+    OWNED char *head = memory_print("## %s\n", task);
+    return strstr(text, head) != NULL;
+}
+
+/* The worker that would have told the end may have died between its commit and its words. When the next one is idle
+ * and the answer lies there, the task was done. */
+static void judge_task_of_idle(struct client *client, void *context)
+{
+    const struct agent *agent = context;
+    if (agent->generation == client->waiter.generation || is_queued(agent, client->waiter.task))
+        return;
+    OWNED char *file = names_file(client->waiter.task);
+    OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, file);
+    struct file_stamp stamp = files_stamp_at(agent->tree, path);
+    if (stamp.inode)
+        client_say(
+            client, EX_OK,
+            json_pack("{s:s, s:s, s:n, s:n}", "id", client->waiter.task, "end", "done", "reward", "commit"));
+    else
+        client_complain(
+            client, EX_DATAERR,
+            "the worker was started again meanwhile and nothing is left to do; see `agentos log %s`",
+            agent->name);
+    client_stop_waiting(client);
+}
+
+void control_agent_idle(struct control *control, struct agent *agent)
+{
+    each_waiter(control, agent, WAIT_TASK, judge_task_of_idle, agent);
+}
+
+static void judge_gone(struct client *client, void *context)
+{
+    (void)context;
+    client_complain(client, EX_NOINPUT, "the agent was taken out of agents.yaml meanwhile");
+    client_stop_waiting(client);
+}
+
+void control_agent_gone(struct control *control, struct agent *agent)
+{
+    each_waiter(control, agent, WAIT_ORDER, judge_gone, NULL);
+    each_waiter(control, agent, WAIT_TASK, judge_gone, NULL);
+    each_waiter(control, agent, WAIT_CANCEL, judge_gone, NULL);
+    each_waiter(control, agent, WAIT_ROLLBACK, judge_gone, NULL);
+}
+
+struct finished {
+    const char *task, *commit, *end;
+    int reward;
+};
+
+static void judge_task(struct client *client, void *context)
+{
+    const struct finished *finished = context;
+    if (strcmp(client->waiter.task, finished->task) != 0)
+        return;
+    /* Its commit may have been its worker's last deed: for the next one it is a duplicate. */
+    bool again = strcmp(finished->end, "duplicate") == 0 &&
+                 client->waiter.agent->generation != client->waiter.generation;
+    bool done = again || strcmp(finished->end, "done") == 0;
+    json_t *more =
+        json_pack("{s:s, s:s, s:i, s:s}", "id", finished->task, "end", done ? "done" : finished->end,
+                  "reward", finished->reward, "commit", finished->commit);
+    if (more && again)
+        json_object_set_new(more, "reward", json_null()); /* its commit has it */
+    if (more && !done) {
+        OWNED char *complaint = memory_print("task %s ended as %s", finished->task, finished->end);
+        json_object_set_new(more, "complaint", json_string(complaint));
+    }
+    client_say(client, done ? EX_OK : EX_DATAERR, more);
+    client_stop_waiting(client);
+}
+
+void control_task_finished(struct control *control, struct agent *agent, const char *task, int reward,
+                           const char *commit, const char *end)
+{
+    struct finished finished = {.task = task, .commit = commit, .end = end, .reward = reward};
+    each_waiter(control, agent, WAIT_TASK, judge_task, &finished);
+}
+
+struct posted {
+    uint64_t ticket;
+    int exit;
+    const char *id, *why;
+};
+
+static void judge_posted(struct client *client, void *context)
+{
+    const struct posted *posted = context;
+    if (client->waiter.serial != posted->ticket)
+        return;
+    if (posted->exit == EX_OK)
+        client_say(client, EX_OK, json_pack("{s:s}", "id", posted->id));
+    else
+        client_complain(client, posted->exit, "%s", posted->why);
+    client_stop_waiting(client);
+}
+
+void control_posted(struct control *control, uint64_t ticket, int exit, const char *id, const char *why)
+{
+    struct posted posted = {.ticket = ticket, .exit = exit, .id = id, .why = why};
+    each_waiter(control, NULL, WAIT_POSTED, judge_posted, &posted);
+}
+
+struct refused {
+    const char *task, *why;
+};
+
+/* Whoever waits would wait until somebody changes the task or the provider. */
+static void judge_held(struct client *client, void *context)
+{
+    const struct refused *held = context;
+    if (strcmp(client->waiter.task, held->task) != 0)
+        return;
+    client_complain(client, EX_TEMPFAIL,
+                    "the provider refuses the task as it is: %s. It stays in the queue and is tried again; "
+                    "`agentos cancel` takes it out",
+                    held->why);
+    client_stop_waiting(client);
+}
+
+void control_task_held(struct control *control, struct agent *agent, const char *task, const char *why)
+{
+    struct refused held = {.task = task, .why = why};
+    each_waiter(control, agent, WAIT_TASK, judge_held, &held);
+}
+
+struct cancelled {
+    uint64_t serial;
+    bool done;
+};
+
+static void judge_cancel(struct client *client, void *context)
+{
+    const struct cancelled *cancelled = context;
+    if (client->waiter.serial != cancelled->serial)
+        return;
+    if (cancelled->done)
+        client_say(client, EX_OK, NULL);
+    else
+        client_complain(client, EX_NOINPUT, "there is no such task: it may be done already");
+    client_stop_waiting(client);
+}
+
+void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done)
+{
+    struct cancelled cancelled = {.serial = serial, .done = done};
+    each_waiter(control, agent, WAIT_CANCEL, judge_cancel, &cancelled);
+}
+
+struct rolled_back {
+    uint64_t serial;
+    int exit;
+    const char *text;
+};
+
+static void judge_rolled_back(struct client *client, void *context)
+{
+    const struct rolled_back *rolled = context;
+    if (client->waiter.serial != rolled->serial)
+        return;
+    OWNED char *text = utf8_clean(rolled->text, strlen(rolled->text));
+    client_say(client, rolled->exit, json_pack("{s:s}", rolled->exit == EX_OK ? "said" : "complaint", text));
+    client_stop_waiting(client);
+}
+
+void control_rolled_back(struct control *control, struct agent *agent, uint64_t serial, int exit,
+                         const char *text)
+{
+    struct rolled_back rolled = {.serial = serial, .exit = exit, .text = text};
+    each_waiter(control, agent, WAIT_ROLLBACK, judge_rolled_back, &rolled);
+}
