@@ -126,7 +126,8 @@ bool history_edits(struct history *history, enum edits_look look,
                    void (*visit)(void *context, const struct change *change), void *context,
                    struct fault *fault);
 
-/* For the moments in which the agent waits for an answer: makes the files ready that the next commit will fill. */
+/* For the moments in which the agent waits for an answer: makes the files ready that the next commit will fill, and lets go
+ * of the folders that the last one removed. */
 void history_ready(struct history *history);
 
 /* Housekeeping for idle moments: checkpoint the journal when it has something, pack loose objects when there are

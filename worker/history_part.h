@@ -35,6 +35,7 @@ enum {
     LEDGER_RECORD = 40,
     SPARES_MAX = 80,
     FRESH_MAX = 12,
+    REMOVED_MAX = 4,
     FRESH_NAME = 40, /* of a file in .agentos/new */
     PACK_BYTES_MAX = 64 * 1024 * 1024,
 };
@@ -123,6 +124,9 @@ struct spares {
     } roles[ROLE_COUNT];
     char fresh[FRESH_MAX][FRESH_NAME]; /* names in .agentos/new: what came out of the work tree */
     size_t fresh_count;
+    int removed
+        [REMOVED_MAX]; /* folders that have no name any more: the file system frees them at their closing */
+    size_t removed_count;
 };
 
 /* What is in this pack is in another one too; it stays until every git that listed it is done. */
@@ -184,6 +188,9 @@ struct history {
 
 /* --- history_spares.c --- */
 
+/* A removed folder's descriptor, which is closed by history_ready() or spares_close(): that frees the folder, which takes
+ * longer than all else that the commit does beside its flush, and nobody waits for it. */
+void spares_outlast(struct history *history, int removed);
 bool spares_open(struct history *history, struct fault *fault);
 void spares_close(struct history *history);
 /* folder/name is of no use any more: it becomes a spare, or goes. */

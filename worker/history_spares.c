@@ -69,8 +69,23 @@ bool spares_open(struct history *history, struct fault *fault)
     return true;
 }
 
+static void close_removed(struct spares *spares)
+{
+    while (spares->removed_count > 0)
+        close(spares->removed[--spares->removed_count]);
+}
+
+void spares_outlast(struct history *history, int removed)
+{
+    struct spares *spares = &history->spares;
+    if (spares->removed_count == REMOVED_MAX)
+        close_removed(spares);
+    spares->removed[spares->removed_count++] = removed;
+}
+
 void spares_close(struct history *history)
 {
+    close_removed(&history->spares);
     if (history->spares.folder >= 0)
         close(history->spares.folder);
 }
@@ -279,6 +294,7 @@ static bool make_one(struct history *history)
 
 void history_ready(struct history *history)
 {
+    close_removed(&history->spares);
     /* An agent that has done nothing yet, one of hundreds perhaps, needs none. */
     for (int i = 0; history->committed_ms != 0 && i < SPARES_AT_ONCE && make_one(history); i++)
         ;

@@ -278,8 +278,8 @@ static bool exchange(struct history *history, struct step *step, const struct pl
     return true;
 }
 
-static bool take_away(struct history *history, struct step *step, const struct place *place,
-                      const char *number, struct fault *fault)
+static bool take_away(struct history *history, struct step *step, struct place *place, const char *number,
+                      struct fault *fault)
 {
     unlinkat(history->fresh, number, 0);
     if (renameat2(place->folder, place->name, history->fresh, number, RENAME_NOREPLACE) != 0)
@@ -294,8 +294,10 @@ static bool take_away(struct history *history, struct step *step, const struct p
     /* A skill's folder goes with its last file; the tree's own folders stay. */
     if (strncmp(step->path, TREE_SKILL_FOLDER "/", sizeof TREE_SKILL_FOLDER) == 0) {
         OWNED char *parent = memory_slice(step->path, (size_t)(place->name - 1 - step->path));
-        if (strchr(parent, '/'))
-            unlinkat(history->tree, parent, AT_REMOVEDIR);
+        if (strchr(parent, '/') && unlinkat(history->tree, parent, AT_REMOVEDIR) == 0) {
+            spares_outlast(history, place->folder);
+            place->own = false;
+        }
     }
     return true;
 }
