@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "worker/auditing_case.h"
+#include "worker/displaced.h"
 #include "worker/verdict.h"
 #include "worker/worker.h"
 
@@ -26,6 +27,9 @@ struct result {
     char *reasons;
     bool found;                     /* its entry waited for it */
     uint64_t tokens_in, tokens_out; /* of the model that was asked; 0: none was */
+    char *displaced;       /* the skill that made room for the one it disputes; NULL: none, or not sought */
+    struct displaced past; /* what the history has of it, if it has */
+    bool has_past;
 };
 
 struct auditing {
@@ -55,6 +59,8 @@ static void drop_results(struct auditing *auditing)
     for (size_t i = 0; i < auditing->count; i++) {
         free(auditing->results[i].task);
         free(auditing->results[i].reasons);
+        free(auditing->results[i].displaced);
+        displaced_free(&auditing->results[i].past);
     }
     free(auditing->results);
     auditing->results = NULL;
@@ -79,6 +85,21 @@ int auditing_score(const struct worker *worker)
 
 /* --- results --- */
 
+static void look_back(struct worker *worker, struct result *result)
+{
+    struct fault fault;
+    OWNED char *displaced = result->score < 1 ? learning_displaced(worker->learning, result->task) : NULL;
+    if (!displaced || (result->displaced && strcmp(result->displaced, displaced) == 0))
+        return;
+    if (result->has_past)
+        displaced_free(&result->past);
+    free(result->displaced);
+    result->displaced = memory_text(displaced);
+    result->has_past = displaced_read(worker->history, displaced, &result->past, &fault);
+    if (!result->has_past)
+        log_warn("agent", worker->name, "The skill %s can't come back: %s", displaced, fault.text);
+}
+
 void auditing_apply(struct worker *worker)
 {
     struct auditing *auditing = worker->auditing;
@@ -91,8 +112,13 @@ void auditing_apply(struct worker *worker)
     }
     for (; auditing->applied < auditing->count; auditing->applied++) {
         struct result *result = &auditing->results[auditing->applied];
-        const struct audit_result one = {
-            .task_id = result->task, .score = result->score, .reasons = result->reasons};
+        look_back(worker, result);
+        const struct audit_result one = {.task_id = result->task,
+                                         .score = result->score,
+                                         .reasons = result->reasons,
+                                         .now = clock_now(),
+                                         .decay_halflife_days = worker->start->agent->decay_halflife_days,
+                                         .displaced = result->has_past ? &result->past : NULL};
         if (learning_audited(worker->learning, &one, &result->reward, &auditing->note))
             result->found = true;
     }

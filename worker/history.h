@@ -114,6 +114,12 @@ bool history_past_files(struct history *history, const char *commit, const char 
                         void (*visit)(void *context, const char *path, const char *text, size_t length),
                         void *context, struct fault *fault);
 
+/* The newest commit, HEAD first, whose file at path is_it takes for the one; false and fault: none of the last few
+ * hundred is, or they can't be read. */
+bool history_past_search(struct history *history, const char *path,
+                         bool (*is_it)(void *context, const char *text, size_t length), void *context,
+                         char commit[COMMIT_TEXT], struct fault *fault);
+
 /* Calls visit for each file that people changed, added or removed since HEAD, as changes of kind RECORD or
  * RECORD_REMOVED (text borrowed for the call). Ignores what .gitignore and info/exclude name, iac/ and queue.md
  * and .agent. Compares stamps first, contents only when they differ. */

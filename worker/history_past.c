@@ -6,7 +6,7 @@
 
 #include "common/memory.h"
 
-enum { NAME_MAX_BYTES = 255, DEPTH_MAX = 16 };
+enum { NAME_MAX_BYTES = 255, DEPTH_MAX = 16, SEARCH_MAX = 512 /* commits */ };
 
 /* What people name commits by, and nothing that means more to git (paths, dates, searches). */
 static bool is_name(const char *name)
@@ -138,4 +138,55 @@ bool history_past_files(struct history *history, const char *commit, const char 
     git_tree_entry_free(entry);
     git_tree_free(tree);
     return good;
+}
+
+struct search {
+    git_repository *repository;
+    const char *path;
+    bool (*is_it)(void *context, const char *text, size_t length);
+    void *context;
+    git_oid seen; /* the file that was looked at last: most commits leave it as it is */
+};
+
+static bool is_here(struct search *search, const git_commit *commit)
+{
+    git_tree *tree = NULL;
+    git_tree_entry *entry = NULL;
+    git_blob *blob = NULL;
+    bool found = false;
+    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, search->path) == 0 &&
+        !git_oid_equal(&search->seen, git_tree_entry_id(entry)) &&
+        git_blob_lookup(&blob, search->repository, git_tree_entry_id(entry)) == 0) {
+        search->seen = *git_tree_entry_id(entry);
+        found = search->is_it(search->context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
+    }
+    git_blob_free(blob);
+    git_tree_entry_free(entry);
+    git_tree_free(tree);
+    return found;
+}
+
+bool history_past_search(struct history *history, const char *path,
+                         bool (*is_it)(void *context, const char *text, size_t length), void *context,
+                         char commit[COMMIT_TEXT], struct fault *fault)
+{
+    git_commit *at = NULL;
+    if (!history_look(history, fault))
+        return false;
+    struct search search = {
+        .repository = history_repository(history, fault), .path = path, .is_it = is_it, .context = context};
+    if (!search.repository || git_commit_lookup(&at, search.repository, &history->head) != 0)
+        return fault_set(fault, "the last commit can't be read");
+    bool found = is_here(&search, at);
+    for (int looked = 1; !found && looked < SEARCH_MAX; looked++) {
+        git_commit *parent = NULL;
+        if (git_commit_parent(&parent, at, 0) != 0)
+            break;
+        git_commit_free(at);
+        at = parent;
+        found = is_here(&search, at);
+    }
+    git_oid_tostr(commit, COMMIT_TEXT, git_commit_id(at));
+    git_commit_free(at);
+    return found || fault_set(fault, "none of the last %d commits has it", SEARCH_MAX);
 }

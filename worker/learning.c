@@ -5,7 +5,9 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/tree.h"
+#include "worker/displaced.h"
 #include "worker/goals.h"
 #include "worker/reflections.h"
 #include "worker/rewards.h"
@@ -22,6 +24,7 @@ struct learning {
     struct entries rewards, reflections;
     bool aside; /* there may be files that were set aside */
     uint64_t readings;
+    struct change_list texts; /* of skills that an audit brought back or took, until they are committed */
 };
 
 /* How each file becomes what we know of it, and back. */
@@ -181,6 +184,7 @@ void learning_close(struct learning *learning)
     goals_free(&learning->goals);
     entries_free(&learning->rewards);
     entries_free(&learning->reflections);
+    change_list_free(&learning->texts);
     free(learning);
 }
 
@@ -194,6 +198,11 @@ void learning_refresh(struct learning *learning, struct buffer *problems)
 
 void learning_propose(struct learning *learning, struct change_list *changes)
 {
+    /* Before the list: a text that is younger than it counts as one that somebody has just put there. */
+    for (size_t i = 0; i < learning->texts.count; i++) {
+        const struct change *text = &learning->texts.items[i];
+        change_list_add(changes, text->kind, text->path, text->text, text->length);
+    }
     for (enum state state = 0; state < STATE_COUNT; state++) {
         OWNED_BUFFER struct buffer text = {0};
         struct statefile *file = &learning->files[state];
@@ -272,9 +281,12 @@ static void apply_skill(struct learning *learning, const struct outcome *outcome
         .halflife_days = outcome->decay_halflife_days,
         .disputed = outcome->audit_score != AUDIT_NONE && outcome->audit_score < reply->reward,
     };
-    skills_succeed(learning->skills, learning->tree, &success, changes, note);
-    if (outcome->audit_score == AUDIT_PENDING && entries_find(&learning->skills->entries, success.name))
-        rewards_credit(&learning->rewards, success.name, before);
+    OWNED char *displaced = skills_succeed(learning->skills, learning->tree, &success, changes, note);
+    if (outcome->audit_score != AUDIT_PENDING || !entries_find(&learning->skills->entries, success.name))
+        return;
+    rewards_credit(&learning->rewards, success.name, before);
+    if (displaced)
+        rewards_displaced(&learning->rewards, displaced);
 }
 
 void learning_apply(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
@@ -314,15 +326,61 @@ void audit_wanted_free(struct audit_wanted *wanted)
     free(wanted->skill);
 }
 
-static void take_back(struct learning *learning, const struct entry *entry, struct buffer *note)
+char *learning_displaced(const struct learning *learning, const char *task_id)
+{
+    const struct entry *entry = rewards_pending(&learning->rewards, task_id);
+    char *name = entry ? entry_get(entry, "skill_displaced") : NULL;
+    if (name && names_skill(name))
+        return name;
+    free(name);
+    return NULL;
+}
+
+static void bring_back(struct learning *learning, const struct audit_result *result, const char *name,
+                       const char *instead, struct buffer *note)
+{
+    struct displaced *displaced = (struct displaced *)(uintptr_t)result->displaced;
+    const struct entry *past = displaced ? entries_find(&displaced->list, name) : NULL;
+    if (!past) {
+        buffer_print(note, "skill not brought back: %s (it can't be read from the history)\n", name);
+        return;
+    }
+    if (!skills_bring_back(learning->skills, learning->tree, past, instead, result->now,
+                           result->decay_halflife_days, &learning->texts, note))
+        return;
+    for (size_t i = 0; i < displaced->files.count; i++) {
+        const struct change *file = &displaced->files.items[i];
+        if (!files_stamp_at(learning->tree, file->path).inode)
+            change_list_add(&learning->texts, CHANGE_WRITE, file->path, file->text, file->length);
+    }
+}
+
+/* A skill whose place was not earned gives it back; other successes that still wait for their audit may earn it. */
+static void make_good(struct learning *learning, const struct entry *entry, const char *skill,
+                      enum skill_left left, const struct audit_result *result, struct buffer *note)
+{
+    OWNED char *displaced = learning_displaced(learning, result->task_id);
+    if (!displaced)
+        return;
+    if (left == SKILL_WEAKENED)
+        rewards_pass_displaced(&learning->rewards, entry, skill, displaced);
+    else if (left == SKILL_GONE)
+        rewards_move_displaced(&learning->rewards, skill, displaced);
+    else if (left == SKILL_UNPROVEN)
+        bring_back(learning, result, displaced, skill, note);
+}
+
+static void take_back(struct learning *learning, const struct entry *entry, const struct audit_result *result,
+                      struct buffer *note)
 {
     OWNED char *skill = entry_get(entry, "skill"), *before = entry_get(entry, "skill_before");
     OWNED char *at = entry_get(entry, "at");
     if (!skill || !before || !at)
         return;
     OWNED char *other = rewards_other_success(&learning->rewards, skill, entry);
-    skills_take_back(learning->skills, skill, at, other ? other : before, note);
+    enum skill_left left = skills_take_back(learning->skills, skill, at, other ? other : before, note);
     rewards_move_credit(&learning->rewards, skill, at, before);
+    make_good(learning, entry, skill, left, result, note);
 }
 
 bool learning_audited(struct learning *learning, const struct audit_result *result, int *reward,
@@ -335,7 +393,7 @@ bool learning_audited(struct learning *learning, const struct audit_result *resu
     if (!rewards_value(entry, reward))
         *reward = result->score == AUDIT_NONE ? 0 : result->score;
     if (*reward > 0 && result->score < *reward)
-        take_back(learning, entry, note);
+        take_back(learning, entry, result, note);
     rewards_judge(entry, result->score, result->reasons);
     OWNED char *goal = rewards_call_for_honesty(&learning->rewards, entry);
     if (goal)
@@ -374,12 +432,15 @@ void learning_kept(struct learning *learning)
 {
     for (enum state state = 0; state < STATE_COUNT; state++)
         statefile_kept(&learning->files[state], learning->tree);
+    change_list_free(&learning->texts);
+    skills_arrived(learning->skills);
 }
 
 void learning_forget(struct learning *learning)
 {
     for (enum state state = 0; state < STATE_COUNT; state++)
         statefile_forget(&learning->files[state]);
+    change_list_free(&learning->texts);
 }
 
 void change_list_add(struct change_list *changes, enum change_kind kind, const char *path, const char *text,

@@ -58,10 +58,17 @@ struct audit_result {
     const char *task_id;
     int score;           /* -1, 0, 1 or AUDIT_NONE */
     const char *reasons; /* one line, or why there is no score; NULL: none */
+    int64_t now;
+    double decay_halflife_days;
+    const struct displaced
+        *displaced; /* the skill of learning_displaced, from the history; NULL: it can't be had */
 };
+/* The skill that made room for the one that this task earned, as long as the task waits for its audit. NULL: none did.
+ * Caller frees. */
+char *learning_displaced(const struct learning *learning, const char *task_id);
 /* What came of it, in memory; the next learning_apply or learning_propose lists the files that change, as above.
- * Evidence for a skill that the audit disputes (a lower score than the agent's +1) is taken back; a run of divergence
- * adds a goal. reward: the agent's own score. False: no entry waits for it. */
+ * Evidence for a skill that the audit disputes (a lower score than the agent's +1) is taken back, and with none left, what
+ * had made room for it comes back; a run of divergence adds a goal. reward: the agent's own score. False: no entry waits for it. */
 bool learning_audited(struct learning *learning, const struct audit_result *result, int *reward,
                       struct buffer *note);
 void learning_propose(struct learning *learning, struct change_list *changes);

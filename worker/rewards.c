@@ -119,12 +119,43 @@ char *rewards_other_success(const struct entries *rewards, const char *skill, co
     return latest;
 }
 
+void rewards_displaced(struct entries *rewards, const char *skill)
+{
+    entry_set(&rewards->items[rewards->count - 1], "skill_displaced", skill);
+}
+
+static bool has_text(const struct entry *entry, const char *key, const char *wanted)
+{
+    OWNED char *text = entry_get(entry, key);
+    return text && strcmp(text, wanted) == 0;
+}
+
+void rewards_pass_displaced(struct entries *rewards, const struct entry *from, const char *skill,
+                            const char *displaced)
+{
+    for (size_t i = 0; i < rewards->count; i++) {
+        struct entry *entry = &rewards->items[i];
+        if (entry != from && is_pending(entry) && has_text(entry, "skill", skill)) {
+            entry_set(entry, "skill_displaced", displaced);
+            return;
+        }
+    }
+}
+
+void rewards_move_displaced(struct entries *rewards, const char *gone, const char *displaced)
+{
+    for (size_t i = 0; i < rewards->count; i++)
+        if (is_pending(&rewards->items[i]) && has_text(&rewards->items[i], "skill_displaced", gone))
+            entry_set(&rewards->items[i], "skill_displaced", displaced);
+}
+
 void rewards_judge(struct entry *entry, int audit_score, const char *reasons)
 {
     entry_set(entry, "audit_score", audit_text(audit_score));
     if (reasons && *reasons)
         entry_set(entry, "audit_reasons", reasons);
     entry_drop(entry, "skill_before");
+    entry_drop(entry, "skill_displaced");
 }
 
 static bool failed(const struct entry *entry)

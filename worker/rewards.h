@@ -36,6 +36,13 @@ void rewards_credit(struct entries *rewards, const char *skill, const char *befo
 char *rewards_other_success(const struct entries *rewards, const char *skill, const struct entry *without);
 /* Entries that remember `at` as the success before theirs remember `before` instead. */
 void rewards_move_credit(struct entries *rewards, const char *skill, const char *at, const char *before);
+/* Which skill had to go when the newest entry's was earned (- skill_displaced: NAME), while that entry waits. */
+void rewards_displaced(struct entries *rewards, const char *skill);
+/* Another entry that waits and claims the same skill remembers it from now on, if there is one. */
+void rewards_pass_displaced(struct entries *rewards, const struct entry *from, const char *skill,
+                            const char *displaced);
+/* What made room for a skill that has gone itself made room for the one that came in its place. */
+void rewards_move_displaced(struct entries *rewards, const char *gone, const char *displaced);
 void rewards_judge(struct entry *entry, int audit_score, const char *reasons); /* it waits no more */
 
 int rewards_negative_streak(

@@ -126,7 +126,7 @@ static void read_body(struct skill *skill, int tree)
 
 static void look_again(struct skill *skill, int tree)
 {
-    if (!skill->path)
+    if (!skill->path || skill->coming)
         return;
     struct file_stamp stamp = files_stamp_at(tree, skill->path);
     if (skill->fresh || !files_stamp_equal(&stamp, &skill->stamp))
@@ -194,7 +194,7 @@ void skills_look(struct skills *skills, int tree, const struct file_stamp *list)
     size_t count = skills->entries.count;
     for (size_t i = 0; i < count; i++) {
         struct skill *skill = &skills->beside[i];
-        if (skill->path && !skill->body && !skill->trouble)
+        if (skill->path && !skill->body && !skill->trouble && !skill->coming)
             read_body(skill, tree);
     }
     for (size_t i = 0; i < LOOKS && count; i++)
@@ -317,9 +317,11 @@ static size_t lowest(const struct skills *skills, int64_t now, double halflife_d
     return worst;
 }
 
-static void prune(struct skills *skills, int tree, size_t limit, int64_t now, double halflife_days,
-                  struct change_list *changes, struct buffer *note)
+/* The name of the last that went; NULL: none had to. Caller frees. */
+static char *prune(struct skills *skills, int tree, size_t limit, int64_t now, double halflife_days,
+                   struct change_list *changes, struct buffer *note)
 {
+    char *gone = NULL;
     while (skills->entries.count > limit) {
         size_t index = lowest(skills, now, halflife_days);
         struct skill_standing standing = skills_standing(&skills->entries.items[index], now, halflife_days);
@@ -329,8 +331,11 @@ static void prune(struct skills *skills, int tree, size_t limit, int64_t now, do
                      skills->entries.items[index].heading, standing.score, standing.evidence, standing.days,
                      halflife_days);
         remove_text(skills, index, tree, changes);
+        free(gone);
+        gone = memory_text(skills->entries.items[index].heading);
         drop(skills, index);
     }
+    return gone;
 }
 
 static void strengthen(struct entry *entry, const struct skill_success *success, struct buffer *note)
@@ -388,26 +393,27 @@ static void earn(struct skills *skills, const struct skill_success *success, str
                  success->disputed ? " (without evidence: the audit disputes the reward)" : "");
 }
 
-void skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
-                    struct change_list *changes, struct buffer *note)
+char *skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
+                     struct change_list *changes, struct buffer *note)
 {
     struct entry *known = entries_find(&skills->entries, success->name);
     if (!known && !success->description && !success->body) {
         buffer_print(note, "skill not kept: %s (no such skill is known, and it says nothing of a new one)\n",
                      success->name);
-        return;
+        return NULL;
     }
     if (known) {
         strengthen(known, success, note);
-        return;
+        return NULL;
     }
     if (success->disputed && skills->entries.count >= SKILLS_MAX) {
         buffer_print(note, "skill not kept: %s (the audit disputes the reward, and all places are taken)\n",
                      success->name);
-        return;
+        return NULL;
     }
-    prune(skills, tree, SKILLS_MAX - 1, success->now, success->halflife_days, changes, note);
+    char *gone = prune(skills, tree, SKILLS_MAX - 1, success->now, success->halflife_days, changes, note);
     earn(skills, success, changes, note);
+    return gone;
 }
 
 char *skills_last_success(struct skills *skills, const char *name)
@@ -417,16 +423,16 @@ char *skills_last_success(struct skills *skills, const char *name)
     return at ? at : memory_text("none");
 }
 
-void skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
-                      struct buffer *note)
+enum skill_left skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
+                                 struct buffer *note)
 {
     struct entry *entry = entries_find(&skills->entries, name);
     if (!entry)
-        return;
+        return SKILL_GONE;
     int64_t evidence = 1, then, last_time;
     /* Gone already: rolled back, or taken out by a person. */
     if (!clock_parse(at, &then) || !entry_time(entry, "last_success", &last_time) || last_time < then)
-        return;
+        return SKILL_UNTOUCHED;
     if (!entry_integer(entry, "reward_evidence", &evidence) || evidence < 1)
         evidence = 1;
     OWNED char *number = memory_print("%" PRId64, evidence - 1), *last = entry_get(entry, "last_success");
@@ -434,6 +440,36 @@ void skills_take_back(struct skills *skills, const char *name, const char *at, c
     if (last && strcmp(last, at) == 0)
         entry_set(entry, "last_success", before);
     buffer_print(note, "skill weakened: %s (%s; the audit disputes a reward)\n", name, number);
+    return evidence > 1 ? SKILL_WEAKENED : SKILL_UNPROVEN;
+}
+
+bool skills_bring_back(struct skills *skills, int tree, const struct entry *past, const char *instead,
+                       int64_t now, double halflife_days, struct change_list *changes, struct buffer *note)
+{
+    if (entries_find(&skills->entries, past->heading))
+        return false;
+    struct entry *entry = append(skills, past->heading);
+    size_t last = skills->entries.count - 1;
+    free(entry->lines);
+    entry->lines = memory_text(past->lines);
+    describe(&skills->beside[last], entry);
+    skills->beside[last].coming = true;
+    if (skills->entries.count > SKILLS_MAX && lowest(skills, now, halflife_days) == last) {
+        buffer_print(note, "skill not brought back: %s (its score would be the lowest)\n", past->heading);
+        drop(skills, last);
+        return false;
+    }
+    OWNED char *evidence = entry_get(entry, "reward_evidence");
+    buffer_print(note, "skill brought back: %s (evidence %s; it had made room for %s)\n", past->heading,
+                 evidence ? evidence : "not noted", instead);
+    free(prune(skills, tree, SKILLS_MAX, now, halflife_days, changes, note));
+    return true;
+}
+
+void skills_arrived(struct skills *skills)
+{
+    for (size_t i = 0; i < skills->entries.count; i++)
+        skills->beside[i].coming = false;
 }
 
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
@@ -448,7 +484,7 @@ void skills_settle(struct skills *skills, int tree, int64_t now, double halflife
             set_time(entry, "created", now);
     }
     skills->unsettled = false;
-    prune(skills, tree, SKILLS_MAX, now, halflife_days, changes, note);
+    free(prune(skills, tree, SKILLS_MAX, now, halflife_days, changes, note));
 }
 
 static void summary(const struct entry *entry, size_t limit, struct buffer *out)

@@ -27,6 +27,7 @@ struct skill {
     struct file_stamp stamp;
     bool fresh;                  /* read so soon after a change that the stamp may hide a later one */
     char *body;                  /* without front matter; NULL: there is none */
+    bool coming;                 /* the text lies in a commit that is still to be made */
     const char *trouble;         /* NULL: none; static */
     struct word_set head, words; /* of name and description; of the body */
 };
@@ -68,15 +69,27 @@ struct skill_success {
 struct change_list;
 /* A success that names a skill: one that is known gets stronger, another is added, and the lowest score makes room
  * where there are 20. The new one never makes room for itself, unless the audit disputes it: then it isn't worth
- * another's place. */
-void skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
-                    struct change_list *changes, struct buffer *note);
+ * another's place. Returns which skill made room for a new one (caller frees); NULL: none had to. */
+char *skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
+                     struct change_list *changes, struct buffer *note);
 /* The skill's last_success as it stands; "none": it has had none, or isn't known. Caller frees. */
 char *skills_last_success(struct skills *skills, const char *name);
 /* The audit disputes the success of `at`: one evidence less, and the last success is `before` again, unless another
  * has come since. Nothing, if the skill doesn't know of that success any more (a rollback). */
-void skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
-                      struct buffer *note);
+enum skill_left {
+    SKILL_GONE,      /* there is no such skill any more */
+    SKILL_UNTOUCHED, /* it doesn't know of that success */
+    SKILL_WEAKENED,
+    SKILL_UNPROVEN /* weakened, and no evidence is left */
+};
+enum skill_left skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
+                                 struct buffer *note);
+/* A skill that made room for `instead`, whose success is disputed, has its line again (past), and the lowest score makes
+ * room where there are 20. Its texts are the caller's to write. False: it is there already, or it is itself what scores
+ * lowest. */
+bool skills_bring_back(struct skills *skills, int tree, const struct entry *past, const char *instead,
+                       int64_t now, double halflife_days, struct change_list *changes, struct buffer *note);
+void skills_arrived(struct skills *skills); /* the commit with their texts is made */
 /* People may have added more than 20: the lowest scores go. Also gives `created` to those without any date. */
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
                    struct change_list *changes, struct buffer *note);

@@ -378,3 +378,33 @@ def test_the_program_says_what_is_wrong_with_its_input(text):
     result = audit(text)
     assert result.returncode == 65 and result.stdout == ""
     assert result.stderr.startswith("agentos-audit: what is to be audited")
+
+
+def test_what_made_room_for_a_disputed_skill_comes_back_from_the_history(make_system, model):
+    system = make_system(model=model, yaml=agents_yaml(["orion"], RULES)).start()
+    skills = system.tree() / "skills.md"
+    line = "\n### old-{0:02}\n- description: x\n- reward_evidence: 3\n- last_success: 2026-01-{0:02}T00:00:00Z\n- file: skills/old-{0:02}/SKILL.md\n"
+    for number in range(1, 21):
+        body = system.tree() / f"skills/old-{number:02}/SKILL.md"
+        body.parent.mkdir(parents=True)
+        body.write_text(f"---\nname: old-{number:02}\ndescription: x\n---\n\nBody {number}.\n")
+    skills.write_text(skills.read_text() + "".join(line.format(number) for number in range(1, 21)))
+    old = line.format(1).split("\n", 2)[2].strip()
+    system.add("claims", CLAIM.format(1))
+    wait_score(system, "claims", "-1")
+    wait_until(lambda: "### old-01\n" in skills.read_text(), "the displaced skill")
+    assert old in skills.read_text() and skills.read_text().count("### ") == 20
+    assert (system.tree() / "skills/old-01/SKILL.md").read_text().endswith("Body 1.\n")
+    [earned] = [text for text in commits(system) if text.startswith("orion(task): claims")]
+    assert "skill pruned: old-01 (score" in earned
+    name = re.search(r"skill earned: (\S+)", earned)[1]
+    [back] = [text for text in commits(system) if "skill brought back" in text]
+    assert back.startswith("orion(audit): claims -1")
+    assert f"skill brought back: old-01 (evidence 3; it had made room for {name})" in back and f"skill pruned: {name} (score 0.00" in back
+    assert not (system.tree() / f"skills/{name}").exists() or not any((system.tree() / f"skills/{name}").iterdir())
+    wait_until(lambda: not system.agent_status()["problems"], "no problem")
+    system.assert_sound()
+    system.add("next", "Body 1 once more")
+    system.wait_done("next")
+    prompt = next(request["prompt"] for request in model.requests(prompts=True) if request["task"] == "Body 1 once more")
+    assert "old-01" in prompt and "Body 1." in prompt

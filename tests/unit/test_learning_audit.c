@@ -13,12 +13,14 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "worker/displaced.h"
 #include "worker/learning.h"
 
 static char folder[64];
 static int tree;
 static struct learning *learning;
 static struct buffer problems, note;
+static struct displaced displaced;     /* what the history has, as far as a test says so */
 static const int64_t NOW = 1777456800; /* 2026-04-29T10:00:00Z */
 
 static int start(void **state)
@@ -28,6 +30,7 @@ static int start(void **state)
     assert_non_null(mkdtemp(folder));
     tree = files_open_path(folder, NULL);
     learning = learning_open(tree, &problems);
+    displaced = (struct displaced){0};
     return 0;
 }
 
@@ -35,6 +38,7 @@ static int end(void **state)
 {
     (void)state;
     learning_close(learning);
+    displaced_free(&displaced);
     buffer_free(&problems);
     buffer_free(&note);
     close(tree);
@@ -46,6 +50,10 @@ static void write_changes(struct change_list *changes)
 {
     for (size_t i = 0; i < changes->count; i++) {
         const struct change *change = &changes->items[i];
+        if (change->kind == CHANGE_REMOVE) {
+            assert_int_equal(unlinkat(tree, change->path, 0), 0);
+            continue;
+        }
         OWNED char *above = memory_print("%s/%s", folder, change->path);
         *strrchr(above, '/') = '\0';
         OWNED char *command = memory_print("mkdir -p %s", above);
@@ -76,7 +84,12 @@ static void audit(const char *task, int score, const char *reasons)
 {
     struct change_list changes = {0};
     int reward;
-    const struct audit_result result = {.task_id = task, .score = score, .reasons = reasons};
+    const struct audit_result result = {.task_id = task,
+                                        .score = score,
+                                        .reasons = reasons,
+                                        .now = NOW + 1000,
+                                        .decay_halflife_days = 30,
+                                        .displaced = displaced.list.count ? &displaced : NULL};
     buffer_drop(&note, note.length);
     learning_forget(learning);
     learning_refresh(learning, &problems);
@@ -222,6 +235,126 @@ static void test_disputed_skills_are_the_first_to_be_pruned(void **state)
     assert_has(TREE_SKILLS, "### skill-00\n");
 }
 
+/* Twenty skills, agreed upon; the eldest of them has to go for a newcomer's sake. */
+static void displace(void)
+{
+    for (int i = 0; i < SKILLS_MAX; i++) {
+        OWNED char *skill = memory_print("skill-%02d", i), *task = memory_print("task-%02d", i);
+        claim(task, skill, NOW + i);
+        audit(task, 1, NULL);
+    }
+    OWNED char *text = NULL;
+    size_t length;
+    const char *body = "---\nname: skill-00\n---\nBody.\n";
+    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
+    claim("last", "newcomer", NOW + 100);
+    assert_lacks(TREE_SKILLS, "### skill-00\n");
+    assert_int_equal(faccessat(tree, "skills/skill-00/SKILL.md", F_OK, 0), -1);
+    entries_parse(&displaced.list, 3, text, length);
+    change_list_add(&displaced.files, CHANGE_WRITE, "skills/skill-00/SKILL.md", body, strlen(body));
+    OWNED char *name = learning_displaced(learning, "last");
+    assert_string_equal(name, "skill-00");
+}
+
+static void test_what_made_room_for_a_disputed_skill_comes_back_with_its_evidence(void **state)
+{
+    (void)state;
+    displace();
+    audit("last", -1, NULL);
+    assert_has(
+        TREE_SKILLS,
+        "### skill-00\n- description: d\n- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
+    assert_lacks(TREE_SKILLS, "### newcomer\n");
+    assert_has("skills/skill-00/SKILL.md", "Body.");
+    assert_int_equal(faccessat(tree, "skills/newcomer/SKILL.md", F_OK, 0), -1);
+    assert_int_equal(learning_skill_count(learning), SKILLS_MAX);
+    assert_non_null(
+        strstr(note.data, "skill brought back: skill-00 (evidence 1; it had made room for newcomer)\n"));
+    assert_non_null(strstr(note.data, "skill pruned: newcomer (score 0.00"));
+    assert_lacks(TREE_REWARDS, "skill_displaced");
+}
+
+static void test_an_agreed_skill_keeps_the_place_and_the_other_stays_away(void **state)
+{
+    (void)state;
+    displace();
+    audit("last", 1, NULL);
+    assert_has(TREE_SKILLS, "### newcomer\n");
+    assert_lacks(TREE_SKILLS, "### skill-00\n");
+    assert_lacks(TREE_REWARDS, "skill_displaced");
+}
+
+static void test_a_place_is_given_back_only_when_no_success_is_left_that_earned_it(void **state)
+{
+    (void)state;
+    displace();
+    claim("later", "newcomer", NOW + 200);
+    audit("last", -1, NULL);
+    assert_has(TREE_SKILLS, "### newcomer\n");
+    assert_lacks(TREE_SKILLS, "### skill-00\n");
+    audit("later", -1, NULL);
+    assert_lacks(TREE_SKILLS, "### newcomer\n");
+    assert_has(TREE_SKILLS, "### skill-00\n");
+}
+
+static void test_what_was_earned_anew_meanwhile_is_left_as_it_is(void **state)
+{
+    (void)state;
+    displace();
+    claim("again", "skill-00", NOW + 200);
+    audit("last", -1, NULL);
+    assert_has(TREE_SKILLS, "- last_success: 2026-04-29T10:03:20Z\n");
+    assert_null(strstr(note.data, "brought back"));
+}
+
+static void test_with_room_for_both_both_stay(void **state)
+{
+    (void)state;
+    OWNED char *text = NULL;
+    size_t length;
+    displace();
+    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
+    char *gone = strstr(text, "### skill-07"), *next = strstr(text, "### skill-08");
+    memmove(gone, next, strlen(next) + 1);
+    assert_true(files_write(tree, TREE_SKILLS, text, strlen(text), false, NULL));
+    audit("last", -1, NULL);
+    assert_has(TREE_SKILLS, "### skill-00\n");
+    assert_has(TREE_SKILLS, "### newcomer\n");
+}
+
+static void test_what_the_history_does_not_tell_is_said_and_harms_nothing(void **state)
+{
+    (void)state;
+    displace();
+    displaced_free(&displaced);
+    audit("last", -1, NULL);
+    assert_has(TREE_SKILLS, "### newcomer\n");
+    assert_non_null(
+        strstr(note.data, "skill not brought back: skill-00 (it can't be read from the history)\n"));
+}
+
+/* The newcomer is itself displaced before its audit comes: what it had displaced is owed by the one in its place. */
+static void test_a_debt_goes_on_to_whoever_has_the_place_now(void **state)
+{
+    (void)state;
+    displace();
+    OWNED char *text = NULL;
+    size_t length;
+    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
+    for (char *at = text; (at = strstr(at, "- reward_evidence: 1")); at++)
+        if (strstr(at, "### ")) /* all but the last, which is the newcomer */
+            at[strlen("- reward_evidence: ")] = '2';
+    assert_true(files_write(tree, TREE_SKILLS, text, strlen(text), false, NULL));
+    claim("third", "another", NOW + 300);
+    assert_lacks(TREE_SKILLS, "### newcomer\n");
+    audit("last", -1, NULL);
+    OWNED char *name = learning_displaced(learning, "third");
+    assert_string_equal(name, "skill-00");
+    audit("third", -1, NULL);
+    assert_has(TREE_SKILLS, "### skill-00\n");
+    assert_lacks(TREE_SKILLS, "### another\n");
+}
+
 static void test_three_divergences_in_a_row_make_a_goal_however_late_they_come(void **state)
 {
     (void)state;
@@ -292,6 +425,13 @@ int main(void)
         T(test_successes_of_one_second_are_kept_apart),
         T(test_what_was_rolled_back_is_not_taken_back_twice),
         T(test_disputed_skills_are_the_first_to_be_pruned),
+        T(test_what_made_room_for_a_disputed_skill_comes_back_with_its_evidence),
+        T(test_an_agreed_skill_keeps_the_place_and_the_other_stays_away),
+        T(test_a_place_is_given_back_only_when_no_success_is_left_that_earned_it),
+        T(test_what_was_earned_anew_meanwhile_is_left_as_it_is),
+        T(test_with_room_for_both_both_stay),
+        T(test_what_the_history_does_not_tell_is_said_and_harms_nothing),
+        T(test_a_debt_goes_on_to_whoever_has_the_place_now),
         T(test_three_divergences_in_a_row_make_a_goal_however_late_they_come),
         T(test_agreement_or_silence_between_breaks_or_keeps_the_run),
         T(test_a_result_that_nobody_waits_for_changes_nothing),
