@@ -233,6 +233,7 @@ void history_close(struct history *history)
     ledger_close(history);
     spares_close(history);
     index_forget(history);
+    entered_forget(history);
     edits_forget(history);
     tree_set_free(&history->trees);
     history_close_objects(history);
@@ -364,6 +365,7 @@ static void finish(struct history *history, const struct commit_request *request
         return;
     }
     journal_done(history->journal);
+    entered_keep(history, work);
     history->packs += work->pack[0] != '\0';
     history->committed_ms = clock_monotonic_ms();
     history->head = history->rooted = work->commit;

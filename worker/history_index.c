@@ -86,6 +86,25 @@ bool index_current(struct history *history)
     return history->index_known && files_stamp_equal(&now, &history->index_stamp);
 }
 
+/* Where git holds the lock, or this fails, the next commit writes it: our copy has it. */
+static void enter_again(struct history *history)
+{
+    struct work lost;
+    struct fault why;
+    if (!entered_overtaken(history, history->index, &lost))
+        return;
+    log_info(
+        "agent", history->agent,
+        "A git command wrote the index back as it had read it before the last commit; what that entered is "
+        "entered again");
+    if (index_prepare(history, &lost, &why) &&
+        faccessat(history->git, "index.lock", F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
+        lock_take(history, LOCK_INDEX, "index", &why) &&
+        (!index_current(history) || !lock_commit(history, LOCK_INDEX, "index", &why)))
+        lock_release(history, LOCK_INDEX, "index");
+    free(lost.steps);
+}
+
 bool index_refresh(struct history *history, struct fault *fault)
 {
     if (index_current(history))
@@ -110,6 +129,7 @@ bool index_refresh(struct history *history, struct fault *fault)
     history->index = copy;
     history->index_stamp = stamp;
     history->index_known = true;
+    enter_again(history);
     return true;
 }
 

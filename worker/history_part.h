@@ -10,6 +10,7 @@
  *   history_message.c   the commit's text: trailers written and read
  *   history_refs.c      HEAD, the branch, the lock files
  *   history_index.c     git's index
+ *   history_overtaken.c an index that git wrote back as it was before our last commits
  *   history_worktree.c  the files that people see
  *   history_record.c    the journal's records, and redoing them
  *   history_ledger.c    which tasks are done
@@ -35,6 +36,7 @@ enum {
     LEDGER_RECORD = 40,
     SPARES_MAX = 80,
     FRESH_MAX = 12,
+    ENTERED_MAX = 8, /* commits of ours that one git command may overtake */
     REMOVED_MAX = 4,
     FRESH_NAME = 40, /* of a file in .agentos/new */
     PACK_BYTES_MAX = 64 * 1024 * 1024,
@@ -85,6 +87,13 @@ struct work {
     size_t step_count;
     char pack[COMMIT_TEXT];                /* name of the prepared pack; "": the objects are there already */
     struct file_note ref_note, index_note; /* of what was prepared to become the ref and the index */
+};
+
+/* What one of our commits put into the index. */
+struct entered {
+    git_oid commit;
+    struct step *steps; /* with paths of their own; kind CHANGE_RECORD */
+    size_t count;
 };
 
 /* --- the tree objects that were read lately, by path --- */
@@ -163,6 +172,9 @@ struct history {
     struct file_stamp index_stamp; /* of .git/index when the copy was made */
     bool index_known;
     bool index_ours; /* .git/index is as a commit of this process left it */
+    struct entered
+        entered[ENTERED_MAX]; /* by our last commits, each the child of the one before; the newest last */
+    size_t entered_count;
     struct folder_look
         *looked; /* history_edits.c: folders in which everything was known, with their stamps */
     size_t looked_count;
@@ -334,6 +346,14 @@ void index_forget(struct history *history);
 void index_kept(struct history *history);
 /* Redo: entries of steps whose file is there as it should be. Takes the lock itself. */
 bool index_redo(struct history *history, const struct work *work, struct fault *fault);
+/* --- history_overtaken.c --- */
+
+void entered_keep(struct history *history, const struct work *work);
+void entered_forget(struct history *history);
+/* Is this index, which somebody else wrote, as it was before our last commits, and HEAD still the last of them? Then true,
+ * and lost->steps is what they put there (free that array; its paths are the history's, until the next commit). */
+bool entered_overtaken(const struct history *history, git_index *index, struct work *lost);
+
 /* Does the work tree's file have the stamp that the index notes, and which blob? */
 bool index_matches(struct history *history, const char *path, const struct stat *status, git_oid *id);
 /* The file was read and found to have the blob that the index says, under another stamp: note it (in memory). */

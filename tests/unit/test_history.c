@@ -92,6 +92,58 @@ static void test_what_a_person_staged_stays_staged(void **state)
     assert_string_equal(shell(scratch, "git status --porcelain"), "A  notes.md");
 }
 
+static void commit_two(struct scratch *scratch, const char *task, const char *path)
+{
+    struct fault fault = {0};
+    const struct change changes[] = {{CHANGE_WRITE, "rewards.md", task, strlen(task)},
+                                     {CHANGE_WRITE, path, task, strlen(task)}};
+    if (!commit_changes(scratch, task, changes, 2, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void ignore_edit(void *context, const struct change *change)
+{
+    (void)context;
+    (void)change;
+}
+
+static void look_for_edits(struct scratch *scratch)
+{
+    struct fault fault = {0};
+    if (!history_edits(scratch->history, EDITS_ALL, ignore_edit, NULL, &fault))
+        fail_msg("%s", fault.text);
+}
+
+/* git reads the index, we commit, git locks the index and writes what it read. */
+static void test_an_index_that_git_wrote_back_over_our_commits_is_entered_again(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_two(scratch, "one", "outputs/one.md");
+    for (int commits = 1; commits <= 4; commits++) {
+        shell(scratch, "cp .git/index .git/read");
+        for (int i = 0; i < commits; i++) {
+            OWNED char *task = memory_print("t%d%d", commits, i);
+            OWNED char *path = memory_print("outputs/%s.md", task);
+            commit_two(scratch, task, path);
+        }
+        assert_string_not_equal(shell(scratch, "mv .git/read .git/index; git status --porcelain"), "");
+        if (commits % 2)
+            commit_two(scratch, "next", "outputs/next.md");
+        else
+            look_for_edits(scratch);
+        assert_clean(scratch);
+    }
+}
+
+static void test_one_file_that_a_person_took_out_of_the_index_stays_out(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_two(scratch, "one", "outputs/one.md");
+    shell(scratch, "git rm -q --cached outputs/one.md");
+    look_for_edits(scratch);
+    assert_string_equal(shell(scratch, "git status --porcelain"), "D  outputs/one.md");
+}
+
 static void test_gc_checkout_and_packed_refs_are_coped_with(void **state)
 {
     struct scratch *scratch = *state;
@@ -233,6 +285,8 @@ int main(void)
         PROMISE(test_a_persons_unrecorded_edit_is_not_overwritten),
         PROMISE(test_a_persons_commit_in_between_is_kept),
         PROMISE(test_what_a_person_staged_stays_staged),
+        PROMISE(test_an_index_that_git_wrote_back_over_our_commits_is_entered_again),
+        PROMISE(test_one_file_that_a_person_took_out_of_the_index_stays_out),
         PROMISE(test_gc_checkout_and_packed_refs_are_coped_with),
         PROMISE(test_a_foreign_lock_that_is_old_is_broken_and_a_young_one_is_waited_for),
         PROMISE(test_paths_that_lead_elsewhere_are_refused),

@@ -1,0 +1,100 @@
+/* An index that git wrote back as it was before our last commits.
+ *
+ * `git commit` and `git add` read the index first and lock it afterwards. What we put there in between is gone with
+ * theirs: a file that HEAD has and the work tree has is no longer in the index, for ever. Their commit itself fails, for
+ * HEAD has moved on. We know such an index by this: every path that our last commits touched is in it as it was before
+ * them, although HEAD is still ours. A person who took one file out again (`git rm --cached`) is not mistaken for it;
+ * one who took out all of a commit's files, and more than one, is. */
+#include "worker/history_part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+static void drop(struct entered *entered)
+{
+    for (size_t i = 0; i < entered->count; i++)
+        free((char *)(uintptr_t)entered->steps[i].path);
+    free(entered->steps);
+    *entered = (struct entered){0};
+}
+
+void entered_forget(struct history *history)
+{
+    while (history->entered_count > 0)
+        drop(&history->entered[--history->entered_count]);
+}
+
+void entered_keep(struct history *history, const struct work *work)
+{
+    struct entered *all = history->entered;
+    size_t count = history->entered_count;
+    if (count > 0 && !git_oid_equal(&all[count - 1].commit, &work->parent))
+        entered_forget(history);
+    else if (count == ENTERED_MAX) {
+        drop(&all[0]);
+        memmove(all, all + 1, (ENTERED_MAX - 1) * sizeof *all);
+        history->entered_count--;
+    }
+    struct entered *entered = &all[history->entered_count++];
+    *entered = (struct entered){.commit = work->commit,
+                                .steps = memory_new(work->step_count + 1, sizeof *entered->steps),
+                                .count = work->step_count};
+    for (size_t i = 0; i < work->step_count; i++)
+        entered->steps[i] = (struct step){.kind = CHANGE_RECORD,
+                                          .path = memory_text(work->steps[i].path),
+                                          .before = work->steps[i].before,
+                                          .after = work->steps[i].after,
+                                          .mode = work->steps[i].mode};
+}
+
+static bool is_as_before(git_index *index, const struct step *step)
+{
+    const git_index_entry *entry = git_index_get_bypath(index, step->path, 0);
+    return entry ? git_oid_equal(&entry->id, &step->before) : object_id_zero(&step->before);
+}
+
+/* An older commit's steps join those of the newer ones: what was before is then what was before the older. */
+static void join(struct work *work, const struct entered *older)
+{
+    for (size_t i = 0; i < older->count; i++) {
+        size_t at = 0;
+        while (at < work->step_count && strcmp(work->steps[at].path, older->steps[i].path) != 0)
+            at++;
+        if (at < work->step_count)
+            work->steps[at].before = older->steps[i].before;
+        else
+            work->steps[work->step_count++] = older->steps[i];
+    }
+}
+
+static bool all_as_before(git_index *index, const struct work *work)
+{
+    size_t changed = 0;
+    for (size_t i = 0; i < work->step_count; i++) {
+        changed += !git_oid_equal(&work->steps[i].before, &work->steps[i].after);
+        if (!is_as_before(index, &work->steps[i]))
+            return false;
+    }
+    return changed > 1;
+}
+
+bool entered_overtaken(const struct history *history, git_index *index, struct work *lost)
+{
+    size_t count = history->entered_count, total = 0;
+    *lost = (struct work){0};
+    if (count == 0 || !git_oid_equal(&history->entered[count - 1].commit, &history->head))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        total += history->entered[i].count;
+    lost->steps = memory_new(total + 1, sizeof *lost->steps);
+    while (count-- > 0) {
+        join(lost, &history->entered[count]);
+        if (all_as_before(index, lost))
+            return true;
+    }
+    free(lost->steps);
+    *lost = (struct work){0};
+    return false;
+}
