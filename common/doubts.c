@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "common/room.h"
 #include "common/secrets.h"
 #include "common/settings.h"
 
@@ -110,9 +111,52 @@ static void doubt_limits(const struct roster *roster, struct buffer *out)
     }
 }
 
-void doubts_list(const struct roster *roster, struct buffer *out)
+/* --- checkers --- */
+
+static bool has_checker(const struct roster_agent *agent)
+{
+    return agent->reward_audit.enabled && agent->reward_audit.method == AUDIT_COMMAND &&
+           agent->reward_audit.command.count > 0;
+}
+
+/* What stands under `defaults:` is said once, not for each agent. */
+static bool was_met(const struct roster *roster, size_t index)
+{
+    const struct roster_agent *agent = &roster->agents[index];
+    for (size_t i = 0; i < index; i++)
+        if (has_checker(&roster->agents[i]) &&
+            roster->agents[i].reward_audit.line == agent->reward_audit.line &&
+            roster->agents[i].reward_audit.column == agent->reward_audit.column)
+            return true;
+    return false;
+}
+
+static void doubt_checker(const struct roster_agent *agent, const char *data_dir, struct buffer *out)
+{
+    struct fault fault;
+    struct room room;
+    const struct text_list *command = &agent->reward_audit.command;
+    OWNED char **words = memory_new(command->count + 1, sizeof *words); /* NULL at the end */
+    for (size_t i = 0; i < command->count; i++)
+        words[i] = command->items[i];
+    if (room_find(&room, data_dir, words, &fault))
+        room_free(&room);
+    else
+        buffer_print(out, "agents.yaml:%u:%u: %s; until that changes, its audits have no result\n",
+                     agent->reward_audit.line, agent->reward_audit.column, fault.text);
+}
+
+void doubts_checkers(const struct roster *roster, const char *data_dir, struct buffer *out)
+{
+    for (size_t i = 0; i < roster->agent_count; i++)
+        if (has_checker(&roster->agents[i]) && !was_met(roster, i))
+            doubt_checker(&roster->agents[i], data_dir, out);
+}
+
+void doubts_list(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
     doubt_unused(out);
     doubt_owners(roster, out);
     doubt_limits(roster, out);
+    doubts_checkers(roster, data_dir, out);
 }

@@ -1,12 +1,15 @@
 /* What is right in the environment and in agents.yaml and yet probably not meant: settings for nobody, settings that
- * this version has no use for, limits that allow nothing. Said by `agentos check`, and at the start. */
+ * this version has no use for, limits that allow nothing, checkers that are not there. Said by `agentos check`, and at the start. */
 #ifndef AGENTOS_COMMON_DOUBTS_H
 #define AGENTOS_COMMON_DOUBTS_H
 
 #include "common/buffer.h"
 #include "common/roster.h"
 
-/* A sentence a line is added to out. After secrets_collect or secrets_wipe: of keys only the names are looked at. */
-void doubts_list(const struct roster *roster, struct buffer *out);
+/* Checkers (reward_audit with method: command) that can't run as things are now, each with its place in agents.yaml; a
+ * sentence a line is added to out. */
+void doubts_checkers(const struct roster *roster, const char *data_dir, struct buffer *out);
+/* All of them, those among them; likewise. After secrets_collect or secrets_wipe: of keys only the names are looked at. */
+void doubts_list(const struct roster *roster, const char *data_dir, struct buffer *out);
 
 #endif

@@ -34,6 +34,7 @@ struct roster_agent {
         bool enabled; /* when it isn't said: true if a method is named */
         enum audit_method method;
         struct text_list command;
+        unsigned line, column; /* of the command in agents.yaml */
     } reward_audit;
     struct {
         int64_t memory_mb, open_files, task_seconds, tokens_per_day,

@@ -236,6 +236,9 @@ static void settle_audit(struct roster_reader *reader, struct roster_agent *agen
     if (!audit_node(reader, node, "enabled"))
         agent->reward_audit.enabled = true;
     const struct text_list *command = &agent->reward_audit.command;
+    const struct yaml_node *place = audit_node(reader, node, "command");
+    agent->reward_audit.line = place ? place->line : 0;
+    agent->reward_audit.column = place ? place->column : 0;
     if (agent->reward_audit.method == AUDIT_COMMAND && (command->count == 0 || *command->items[0] == '\0'))
         FAULT(reader, method,
               "method 'command' needs a command, such as command: [/data/tools/check, --strict]");

@@ -73,7 +73,7 @@ int conditions_roster(const char *data_dir, struct roster **roster)
     OWNED_BUFFER struct buffer faults = {0}, doubts = {0};
     *roster = roster_load(data_dir, &faults);
     if (*roster) {
-        doubts_list(*roster, &doubts);
+        doubts_list(*roster, data_dir, &doubts);
         log_lines(LOG_LEVEL_WARN, &doubts);
         return EX_OK;
     }

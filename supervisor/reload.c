@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/doubts.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/commons.h"
@@ -74,6 +75,19 @@ static void remove_missing(struct supervisor *supervisor, const struct roster *r
     }
 }
 
+/* Applied, and yet probably not meant. */
+static void warn(const struct supervisor *supervisor, struct buffer *said)
+{
+    OWNED_BUFFER struct buffer doubts = {0};
+    doubts_checkers(supervisor->roster, supervisor->options->data_dir, &doubts);
+    for (const char *line = doubts.data; line && *line;) {
+        int length = (int)strcspn(line, "\n");
+        log_warn("agentos", NULL, "%.*s", length, line);
+        buffer_print(said, "warning: %.*s\n", length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
 static bool apply(struct supervisor *supervisor, struct buffer *said)
 {
     OWNED_BUFFER struct buffer faults = {0};
@@ -99,6 +113,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
     schedule_apply(supervisor->schedule);
     if (!said->length)
         buffer_text(said, "agents.yaml says nothing new\n");
+    warn(supervisor, said);
     control_event(supervisor->control, NULL, "reload_applied", DETAIL_TEXT("said", said->data));
     return true;
 }

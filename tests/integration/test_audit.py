@@ -408,3 +408,19 @@ def test_what_made_room_for_a_disputed_skill_comes_back_from_the_history(make_sy
     system.wait_done("next")
     prompt = next(request["prompt"] for request in model.requests(prompts=True) if request["task"] == "Body 1 once more")
     assert "old-01" in prompt and "Body 1." in prompt
+
+
+def test_a_checker_that_cannot_run_is_a_warning_at_the_check_the_start_and_a_reload(checked, tmp_path):
+    system = checked(GOOD, start=False)
+    program = tmp_path / "tools" / "check"
+    program.chmod(0o644)
+    place = r"agents\.yaml:5:\d+: there is no program \S+/tools/check that can be executed"
+    result = system.cli("check")
+    assert re.search("warning: " + place, result.stdout) and "orion" in result.stdout
+    system.start()
+    system.wait_log("WARN .*" + place)
+    assert re.search("warning: " + place, system.cli("reload").stdout)
+    program.chmod(0o755)
+    assert "warning" not in system.cli("reload").stdout
+    system.add("judged", "Explain leases")
+    wait_score(system, "judged", "+1")

@@ -41,7 +41,7 @@ static char *doubts(const char *yaml)
     struct roster *roster = roster_parse(yaml, strlen(yaml), "agents.yaml", &faults);
     if (!roster)
         fail_msg("%s", faults.data);
-    doubts_list(roster, &out);
+    doubts_list(roster, "/tmp", &out);
     roster_free(roster);
     return buffer_take(&out);
 }
@@ -110,6 +110,40 @@ static void test_keys_are_doubted_by_their_names(void **state)
     assert_null(strstr(said, "secret"));
 }
 
+static void test_a_checker_that_is_not_there_is_doubted_where_it_stands(void **state)
+{
+    (void)state;
+    OWNED char *said =
+        doubts(ORION "  reward_audit: {method: command, command: [/nowhere/check, --strict]}\n");
+    assert_non_null(
+        strstr(said, "agents.yaml:4:44: there is no program /nowhere/check that can be executed"));
+    OWNED char *file = doubts(ORION "  reward_audit: {method: command, command: [/etc/passwd]}\n");
+    assert_non_null(strstr(file, "no program /etc/passwd that can be executed"));
+    OWNED char *relative = doubts(ORION "  reward_audit: {method: command, command: [tools/check]}\n");
+    assert_non_null(strstr(relative, "no program tools/check"));
+}
+
+static void test_a_checker_that_is_there_or_switched_off_is_not_doubted(void **state)
+{
+    (void)state;
+    OWNED char *there = doubts(ORION "  reward_audit: {method: command, command: [sh, -c, 'true']}\n");
+    assert_null(strstr(there, "program"));
+    OWNED char *off =
+        doubts(ORION "  reward_audit: {enabled: false, method: command, command: [/nowhere/check]}\n");
+    assert_null(strstr(off, "program"));
+}
+
+static void test_a_checker_for_all_is_doubted_once(void **state)
+{
+    (void)state;
+    OWNED char *said =
+        doubts("defaults:\n  reward_audit: {method: command, command: [/nowhere/check]}\n" ORION
+               "- name: iris\n  persona: P\n");
+    char *first = strstr(said, "/nowhere/check");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "/nowhere/check"));
+}
+
 int main(void)
 {
     clear(NULL);
@@ -121,6 +155,9 @@ int main(void)
         TEST(test_what_does_nothing_yet_says_so),
         TEST(test_a_limit_that_allows_nothing_is_doubted),
         TEST(test_keys_are_doubted_by_their_names),
+        TEST(test_a_checker_that_is_not_there_is_doubted_where_it_stands),
+        TEST(test_a_checker_that_is_there_or_switched_off_is_not_doubted),
+        TEST(test_a_checker_for_all_is_doubted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "worker/audit/room.h"
+#include "common/room.h"
 
 #include <stdint.h>
 #include <stdlib.h>

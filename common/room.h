@@ -1,6 +1,6 @@
 /* What a checker may read and execute beside the system's programs: decided from its command alone. */
-#ifndef AGENTOS_WORKER_AUDIT_ROOM_H
-#define AGENTOS_WORKER_AUDIT_ROOM_H
+#ifndef AGENTOS_COMMON_ROOM_H
+#define AGENTOS_COMMON_ROOM_H
 
 #include <stdbool.h>
 
