@@ -14,6 +14,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
+#include "supervisor/post/batch.h"
 
 enum {
     CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE,
@@ -115,13 +116,20 @@ static void folder_has_gone(struct watch *watch, const struct inotify_event *eve
         inotify_rm_watch(watch->fd, event->wd);
 }
 
-/* As files_write names what it is writing. */
-static bool is_temporary(const char *name)
+/* As files_write and batch.c name what they are writing. */
+#define FILES_MARK ".md.new-"
+
+/* The supervisor gives a name to what it has written: it knows that itself, and rings nobody. */
+static bool is_own(struct watch *watch, const struct inotify_event *event, bool shared)
 {
-    return name[0] == '.' && strstr(name, ".md.new-");
+    if (event->mask & IN_MOVED_FROM) {
+        bool ours = event->len && event->name[0] == '.' &&
+                    (strstr(event->name, BATCH_MARK) || (shared && strstr(event->name, FILES_MARK)));
+        watch->own_rename = ours ? event->cookie : 0;
+    }
+    return event->cookie && event->cookie == watch->own_rename;
 }
 
-/* The supervisor's own writing there rings nobody. */
 static bool take_shared(struct watch *watch, const struct inotify_event *event)
 {
     for (size_t i = 0; i < watch->shared_count; i++) {
@@ -129,10 +137,8 @@ static bool take_shared(struct watch *watch, const struct inotify_event *event)
             continue;
         if (event->mask & IN_IGNORED)
             watch->shared[i] = watch->shared[--watch->shared_count];
-        else if (event->mask & IN_MOVED_FROM)
-            watch->own_rename = event->len && is_temporary(event->name) ? event->cookie : 0;
-        else if (event->len && event->name[0] != '.' &&
-                 !(event->cookie && event->cookie == watch->own_rename))
+        else if (!is_own(watch, event, true) && !(event->mask & IN_MOVED_FROM) && event->len &&
+                 event->name[0] != '.')
             watch->owner.shared_changed(watch->owner.context);
         return true;
     }
@@ -157,7 +163,7 @@ static void take_event(struct watch *watch, const struct inotify_event *event)
         return;
     }
     struct place *place = find_place(watch, event->wd);
-    if (!place || !event->len)
+    if (!place || !event->len || is_own(watch, event, false))
         return;
     for (size_t i = 0; i < WATCHED_FOLDERS; i++)
         if (place->watched->descriptors[i] == event->wd) {

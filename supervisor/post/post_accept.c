@@ -522,6 +522,8 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
     struct parcel *parcel = delivery->parcel;
     struct box *sender = parcel->box, *receiver = parcel->to;
     parcel->leaving = false;
+    receiver->look_wanted = true; /* it may have its name all the same */
+    post_wake(receiver);
     if (result == WRITE_EXISTS) { /* somebody was faster, or an earlier flush had failed */
         post_forget(receiver->post, parcel);
         post_repeated(sender, receiver, &delivery->envelope);

@@ -174,10 +174,21 @@ static void lies_there(struct letter *letter)
     post_look_due(receiver, WAKE_UP);
 }
 
+/* It failed, but may have its name all the same. */
+static void may_lie_there(struct letter *letter)
+{
+    struct box *box = letter->deferred ? letter->receiver->post->people : letter->receiver;
+    letter->exit = EX_IOERR;
+    box->look_wanted |= !letter->deferred;
+    box->outbox_wanted |= letter->deferred;
+    post_wake(box);
+}
+
 static void answer(struct post *post, struct letter *letter)
 {
-    if (letter->receiver && batch_result(&post->batch, letter->number, &letter->why) != WRITE_DONE)
-        letter->exit = EX_IOERR;
+    bool failed = letter->receiver && batch_result(&post->batch, letter->number, &letter->why) != WRITE_DONE;
+    if (failed)
+        may_lie_there(letter);
     else if (letter->receiver && letter->deferred)
         waits(letter);
     else if (letter->receiver)

@@ -15,6 +15,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "supervisor/post/batch.h"
 #include "supervisor/watch.h"
 
 struct place {
@@ -247,6 +248,25 @@ static void test_what_people_put_into_a_queues_folder_rings_and_our_own_writing_
     assert_int_equal(place->rings, 0);
 }
 
+static void test_what_the_post_office_delivers_rings_nobody_and_what_people_put_there_does(void **state)
+{
+    struct place *place = *state;
+    OWNED_BUFFER struct buffer text = {0};
+    struct batch batch = {0};
+    buffer_text(&text, "x");
+    size_t number = batch_add(&batch, "orion/iac/inbox", "letter", &text, false);
+    batch_flush(place->folder, &batch);
+    assert_int_equal(batch_result(&batch, number, NULL), WRITE_DONE);
+    batch_free(&batch);
+    turn(place);
+    assert_int_equal(place->rings, 0);
+    put(place, "orion/iac/inbox/.saved", "x", 0);
+    assert_int_equal(
+        renameat(place->folder, "orion/iac/inbox/.saved", place->folder, "orion/iac/inbox/letter.md"), 0);
+    turn(place);
+    assert_int_equal(place->looks, LOOK_IAC);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +285,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_thousand_trees_come_and_go, begin, end),
         cmocka_unit_test_setup_teardown(
             test_what_people_put_into_a_queues_folder_rings_and_our_own_writing_does_not, begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_what_the_post_office_delivers_rings_nobody_and_what_people_put_there_does, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
