@@ -162,8 +162,9 @@ unsigned post_lies(struct post *post, const char *agent, const char *id);
 /* A copy of an item into the agent's iac/handoffs/, durable when true; counted, its TTL minded, the worker told. One
  * that lies there already with this id is true too. */
 bool post_put(struct post *post, const char *agent, const struct envelope *envelope, struct fault *fault);
-/* Takes ID.md out of the agent's iac/handoffs/ by a rename to name in folder (of the same file system; what has that
- * name stays and is a fault), then reads it there. 1: taken, *copy is the caller's to free (envelope_free); a file that
+/* Takes ID.md out of the agent's iac/handoffs/ by a rename to name in folder (what has that name stays and is a fault),
+ * then reads it there. Between two file systems it is copied, and both lie there if that is cut; so only while the agent
+ * has no process. 1: taken, *copy is the caller's to free (envelope_free); a file that
  * is no envelope is a fault though it was moved (-1). 0: it isn't there. Whoever takes decides by copy->status
  * ("reading": a worker had begun it). Not durable: the caller's next durable step in folder is. */
 int post_take(struct post *post, const char *agent, const char *id, int folder, const char *name,

@@ -1,8 +1,12 @@
 /* What queues.c asks of the post office: items that come to lie with a consumer, and that are taken back. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/post/post_part.h"
@@ -46,6 +50,58 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
     return true;
 }
 
+/* The text of what lies there; what isn't to be read whole, whatever it is, is said to be so instead. */
+static bool read_any(int source, const char *file, char **text, size_t *length, bool *whole,
+                     struct fault *fault)
+{
+    struct stat status;
+    int found = files_read(source, file, ENVELOPE_MAX, text, length, NULL, fault);
+    *whole = found == 1;
+    if (*whole)
+        return true;
+    if (found == 0 || fstatat(source, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    if (S_ISREG(status.st_mode) && status.st_size <= ENVELOPE_MAX)
+        return false; /* it can't be read now */
+    *text = memory_text("This was no file that could be read.\n");
+    *length = strlen(*text);
+    return true;
+}
+
+/* Between file systems (shared/ or agents/ is a volume of its own) nothing can be renamed. The copy is durable in folder
+ * before the original goes, and the original's going is durable before anything is built on it:
+ *   cut before the copy has its name   the original lies where it lay; the next attempt begins anew
+ *   cut before the original is gone    both lie there: whoever finds both takes the original once more (queues_give.c)
+ *   cut behind that                    as behind a rename
+ * No worker is there to read the original meanwhile (post.h). What couldn't be read isn't thrown away, but steps aside. */
+static bool take_across(int source, const char *file, int folder, const char *name, struct fault *fault)
+{
+    OWNED char *text = NULL, *aside = memory_print("%s.unreadable-%lld", file, (long long)clock_now());
+    size_t length;
+    bool whole;
+    struct stat status;
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return fault_errno(fault, "%s cannot be taken back", file);
+    }
+    if (!read_any(source, file, &text, &length, &whole, fault) ||
+        !files_write(folder, name, text, length, true, fault))
+        return false;
+    bool gone = whole ? unlinkat(source, file, 0) == 0
+                      : renameat2(source, file, source, aside, RENAME_NOREPLACE) == 0;
+    return (gone && fsync(source) == 0) ||
+           fault_errno(fault, "%s was copied, but does not go from where it lay", file);
+}
+
+static bool move_out(int source, const char *file, int folder, const char *name, struct fault *fault)
+{
+    if (renameat2(source, file, folder, name, RENAME_NOREPLACE) == 0)
+        return true;
+    if (errno == EXDEV)
+        return take_across(source, file, folder, name, fault);
+    return fault_errno(fault, "%s cannot be taken back", file);
+}
+
 int post_take(struct post *post, const char *agent, const char *id, int folder, const char *name,
               struct envelope *copy, struct fault *fault)
 {
@@ -54,12 +110,14 @@ int post_take(struct post *post, const char *agent, const char *id, int folder, 
     OWNED_FD int source = mailbox_open(post->data, agent, FOLDER_HANDOFFS, false);
     size_t length;
     *copy = (struct envelope){0};
-    if (source < 0 || renameat2(source, file, folder, name, RENAME_NOREPLACE) != 0) {
-        if (errno == ENOENT)
-            return 0;
+    if (source < 0 && errno != ENOENT)
         fault_errno(fault, "%s of '%s' cannot be taken back", file, agent);
+    if (source < 0)
+        return errno == ENOENT ? 0 : -1;
+    if (faccessat(source, file, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+        return 0;
+    if (!move_out(source, file, folder, name, fault))
         return -1;
-    }
     struct parcel *parcel = box ? parcels_find(post->parcels, box, FOLDER_HANDOFFS, id) : NULL;
     if (parcel) {
         post_forget(post, parcel);

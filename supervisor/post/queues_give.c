@@ -13,7 +13,9 @@
  *   nobody           -           nowhere                   it waits
  *   nobody           yes         nowhere                   behind (d): it waits; .ID.taken goes before it is given out
  *   nobody           -           somewhere                 (a) was lost or undone by a person; who has it has it
- *   a consumer       yes         anything                  between (c) and (d): go on with (d)
+ *   a consumer       yes         handoffs                  (c), between two file systems, was cut: .ID.taken goes, and
+ *                                                          it is as if it had never been
+ *   a consumer       yes         anything else             between (c) and (d): go on with (d)
  *   a consumer       no          archive, finished         it has ended: the file goes
  *   a consumer       no          dead-letter               likewise; the sender of a failed one gets its bounce, if it hasn't
  *   a consumer       no          handoffs                  it stays there: the worker that comes goes on with it
@@ -326,7 +328,11 @@ static void take_back(struct item *item)
         queues->operations->take(queues->context, item->envelope.consumer, id, folder, taken, &copy, &fault);
     if (found == 1)
         envelope_free(&copy);
-    if (read_taken(item, &attempts))
+    bool stays =
+        found < 0 && queues->operations->lies(queues->context, item->envelope.consumer, id) & POST_HANDOFFS;
+    if (stays)
+        item_later(item, "can't be taken back", &fault);
+    else if (read_taken(item, &attempts))
         come_back(item, attempts);
     else if (found < 0)
         item_later(item, "can't be taken back", &fault);
@@ -342,7 +348,12 @@ void item_find_out(struct item *item)
     enum queue_worker worker = operations->worker(queues->context, agent);
     struct fault fault;
     int64_t attempts;
-    if (read_taken(item, &attempts)) {
+    bool cut = operations->lies(queues->context, agent, item->envelope.id) & POST_HANDOFFS;
+    if (cut && !clear_taken(item->queue, item->envelope.id, &fault)) {
+        item_later(item, "can't be accounted for", &fault);
+        return;
+    }
+    if (!cut && read_taken(item, &attempts)) {
         come_back(item, attempts);
         return;
     }

@@ -38,7 +38,7 @@ bool shared_set_aside(int data, const char *folder, const char *file, char **asi
  * none, and true. */
 bool shared_each(int data, const char *folder, void (*visit)(void *context, const char *file), void *context,
                  struct fault *fault);
-/* Temporary files that a killed supervisor left behind are removed. Only while no other one runs. */
+/* Temporary files (of files_write) that a killed supervisor left behind are removed. Only while no other one runs. */
 void shared_tidy(int data, const char *folder);
 
 #endif

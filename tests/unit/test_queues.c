@@ -523,6 +523,27 @@ static void test_a_copy_taken_at_an_earlier_death_is_not_believed_at_the_next(vo
     assert_string_equal(holder(world, "a"), "iris");
 }
 
+/* Between two file systems taking is copying; cut behind it, both lie there. */
+static void test_a_copy_beside_what_it_was_taken_from_counts_for_nothing(void **state)
+{
+    struct world *world = *state;
+    struct envelope old = item("a");
+    world->window[1] = 0;
+    add(world, "a");
+    begin(world, "orion", "a");
+    assert_true(write_at(world, "shared/queues/reviews/.a.taken", &old));
+    restart(world);
+    assert_string_equal(holder(world, "a"), "orion");
+    assert_true(write_at(world, "shared/queues/reviews/.a.taken", &old));
+    world->window[1] = 4;
+    die(world, "orion");
+    turn(world);
+    assert_string_equal(holder(world, "a"), "iris"); /* and not both */
+    OWNED char *text = queue_text(world, "a");
+    assert_non_null(strstr(text, "\nattempts: 1\n"));
+    assert_int_equal(faccessat(world->data, "shared/queues/reviews/.a.taken", F_OK, 0), -1);
+}
+
 static void test_a_folder_planted_in_a_copys_place_is_taken_away_once(void **state)
 {
     struct world *world = *state;
@@ -958,6 +979,7 @@ int main(void)
         TEST(test_while_the_journal_is_not_done_nothing_is_taken_back),
         TEST(test_an_item_in_doubt_that_had_not_ended_stays_with_the_successor),
         TEST(test_a_copy_taken_at_an_earlier_death_is_not_believed_at_the_next),
+        TEST(test_a_copy_beside_what_it_was_taken_from_counts_for_nothing),
         TEST(test_a_folder_planted_in_a_copys_place_is_taken_away_once),
         TEST(test_a_finished_one_whose_end_was_not_told_is_not_done_again),
         TEST(test_a_consumer_that_sent_it_itself_has_a_copy_that_ends_nothing),
