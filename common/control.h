@@ -1,11 +1,19 @@
-/* The control socket: how the CLI (and later the HTTP process) speaks with a running supervisor.
+/* The control socket: how the CLI and the HTTP process speak with a running supervisor.
  *
  * RUN_DIR/control is a UNIX stream socket, mode 0600 in a 0700 folder; only processes of the same user (or root) are
- * answered (SO_PEERCRED). One request a connection: a JSON object on one line, at most CONTROL_MAX bytes. The answer
+ * answered (SO_PEERCRED). The HTTP process, which can make no socket, is given connections by the supervisor (door.h).
+ * One request a connection: a JSON object on one line, at most CONTROL_MAX bytes. The answer
  * is one JSON object a line: {"exit": N, …}, N being the exit code that the CLI ends with; with N != 0 also
  * "complaint", a sentence for standard error.
  *
  *   {"verb":"status","agent":NAME?}            {"exit":0,"status":{…}}   the object of contract section 1
+ *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  what the HTTP process tells, counted since the
+ *                                              supervisor started; histograms are {"counts":[…],"sum"}, a count for each
+ *                                              bound and one for what is above them all:
+ *       {"ending": bool, "bounds": {"cycle_ms":[…],"operation_ms":[…],"tokens":[…]}, "items_refused", "envelopes":
+ *       [{"kind","status","count"}], "agents": [{"name","state","up","wanted","restarts","inbox","negative_streak",
+ *       "divergences","pressure","window","unfinished","backlog","deferred","tasks":[of -1, of 0, of 1],"backpressure",
+ *       "cycle_ms":HISTOGRAM,"models":[{"model","provider","error"?,"ms":HISTOGRAM,"tokens_in"?,"tokens_out"?}]}]}
  *   {"verb":"where","agent":NAME}              {"exit":0,"path":"/data/agents/NAME"}   66: no such agent
  *   {"verb":"task","agent","text","id"?,"priority"?,"ttl_seconds"?,"lock"?,"wait"?:true}
  *                                              {"exit":0,"id":ID}  after the block is in queue.md and fsynced;
@@ -44,7 +52,7 @@
  *       envelope_requeued, envelope_purged   id, kind, from, to, reason
  *       lock_granted, lock_released   lock, task, token
  *       lock_expired     the same: its lease was over
- *       gateway_started  pid
+ *       gateway_started, http_started   pid
  *       reload_applied, reload_refused   said
  *       supervisor_stopping
  *       lost             count: this reader was too slow for so many lines (FEED_MAX bytes are kept for it)

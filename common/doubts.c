@@ -5,28 +5,43 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/memory.h"
 #include "common/room.h"
 #include "common/secrets.h"
 #include "common/settings.h"
 
-static const struct {
-    enum setting setting;
-    const char *lacks;
-} unused[] = {
-    {SET_AGENTOS_LISTEN, "this version has no HTTP interface, so nothing listens there"},
-    {SET_AGENTOS_TOKEN, "this version has no HTTP interface that would ask for it"},
-    {SET_AGENTOS_TOKEN_FILE, "this version has no HTTP interface that would ask for it"},
-    {SET_AGENTOS_BUS, "this version has no bus: agents elsewhere are not reached"},
-};
-
-static void doubt_unused(struct buffer *out)
+static bool is_given(enum setting setting)
 {
-    for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++) {
-        const char *name = setting_name(unused[i].setting), *value = getenv(name);
-        if ((value && *value) || secrets_taken(name))
-            buffer_print(out, "%s is set, but %s\n", name, unused[i].lacks);
+    const char *name = setting_name(setting), *value = getenv(name);
+    return (value && *value) || secrets_taken(name);
+}
+
+static void doubt_bus(struct buffer *out)
+{
+    if (is_given(SET_AGENTOS_BUS))
+        buffer_text(out,
+                    "AGENTOS_BUS is set, but this version has no bus: agents elsewhere are not reached\n");
+}
+
+/* What door.c refuses or does without. */
+static void doubt_listening(struct buffer *out)
+{
+    static const enum setting tokens[] = {SET_AGENTOS_TOKEN, SET_AGENTOS_TOKEN_FILE};
+    const char *listen = setting_text(SET_AGENTOS_LISTEN, NULL);
+    bool any = false;
+    struct address address;
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        any = any || is_given(tokens[i]);
+        if (is_given(tokens[i]) && !*listen)
+            buffer_print(out, "%s is set, but AGENTOS_LISTEN is empty, so there is nobody to ask for it\n",
+                         setting_name(tokens[i]));
     }
+    if (*listen && !any && address_parse(listen, &address, NULL) && !address_is_loopback(&address))
+        buffer_print(out,
+                     "AGENTOS_LISTEN is %s, which others than this machine can reach, and there is no "
+                     "AGENTOS_TOKEN, so nothing will listen there\n",
+                     listen);
 }
 
 /* --- settings with an owner --- */
@@ -155,7 +170,8 @@ void doubts_checkers(const struct roster *roster, const char *data_dir, struct b
 
 void doubts_list(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
-    doubt_unused(out);
+    doubt_bus(out);
+    doubt_listening(out);
     doubt_owners(roster, out);
     doubt_limits(roster, out);
     doubts_checkers(roster, data_dir, out);

@@ -59,7 +59,7 @@ enum {
     SCOPE_SIGNAL = 1 << 1,
 };
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER))
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
 
 /* What the kernel can withhold, by its ABI. Whatever is withheld and in no rule is refused. */
 static const struct {

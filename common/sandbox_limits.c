@@ -38,7 +38,7 @@ enum { CAPABILITIES_MAX = 64 };
  * under this limit too. */
 #define FILE_MOST ((rlim_t)16 << 30)
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER))
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
 #define AUDITS    (FOR(AUDITOR) | FOR(CHECKER))
 
 /* An auditor's: seconds of CPU for one process, and address space, for memory that it shares with its own children

@@ -28,7 +28,7 @@
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
 #define OWN_PID   0x5eed1d00u
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER))
+#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
 
 enum verdict {
     ALLOW,
@@ -202,6 +202,12 @@ static const char *const plain_auditor[] = {
     "sched_yield",    "sigaltstack",
 };
 
+/* The HTTP process, beyond that: it waits for many at once. It takes connections and makes none. */
+static const char *const plain_http[] = {
+    "accept4",  "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
+    "eventfd2", "clock_getres",  "getrusage", "poll",
+};
+
 /* A command of `agentos exec` may be moved between sessions and groups; a checker stays in its own, by which it is
  * killed with all that it started. Extended attributes can be read past Landlock. */
 static const char *const plain_job[] = {"fork",      "vfork",     "setsid",    "setpgid",    "getxattr",
@@ -259,8 +265,8 @@ static const char *const absent[] = {"clone3"};
 
 static const struct rule conditional[] = {
     /* Memory that can be executed comes from files that were loaded before, or, for commands, from files at all. */
-    {FOR(WORKER) | FOR(AUDITOR), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC, 0)}},
-    {FOR(WORKER) | FOR(AUDITOR), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC, 0)}},
+    {FOR(WORKER) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC, 0)}},
+    {FOR(WORKER) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC, 0)}},
     {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, 0)}},
     {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER),
      ALLOW,
@@ -292,8 +298,8 @@ static const struct rule conditional[] = {
     {FOR(CHECKER), ASK, "vfork", 0, {{0}}},
 
     /* abort() and the like; a command's children are many, so there Landlock (ABI 6) must do */
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR), ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR), ALLOW, "kill", 1, {IS(0, OWN_PID)}},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
+    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "kill", 1, {IS(0, OWN_PID)}},
 
     {EVERYBODY, ALLOW, "prlimit64", 1, {IS(0, 0)}},
     {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_SET_NAME)}},
@@ -401,11 +407,12 @@ static const struct {
     {                                                                                                        \
         roles, verdict, names, sizeof(names) / sizeof *(names)                                               \
     }
-    LIST(EVERYBODY & ~FOR(AUDITOR), ALLOW, plain),
-    LIST(EVERYBODY & ~FOR(AUDITOR), PRETEND, pretended),
-    LIST(FOR(AUDITOR), ALLOW, plain_auditor),
+    LIST(EVERYBODY & ~(FOR(AUDITOR) | FOR(HTTP)), ALLOW, plain),
+    LIST(EVERYBODY & ~(FOR(AUDITOR) | FOR(HTTP)), PRETEND, pretended),
+    LIST(FOR(AUDITOR) | FOR(HTTP), ALLOW, plain_auditor),
     LIST(EVERYBODY, ABSENT, absent),
-    LIST(FOR(WORKER) | FOR(GATEWAY), ALLOW, plain_socket),
+    LIST(FOR(WORKER) | FOR(GATEWAY) | FOR(HTTP), ALLOW, plain_socket),
+    LIST(FOR(HTTP), ALLOW, plain_http),
     LIST(FOR(COMMAND) | FOR(CHECKER), ALLOW, plain_command),
     LIST(FOR(COMMAND), ALLOW, plain_job),
 #undef LIST

@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "common/settings.h"
 
-enum { SECRETS_MAX = 1024 * 1024 };
+enum { SECRETS_MAX = 1024 * 1024, FILE_MOST = 64 * 1024 };
 
 struct secrets {
     char *bytes; /* its own pages, kept out of core files and, where allowed, out of swap */
@@ -88,26 +88,29 @@ static size_t size_of_all(void)
     return size;
 }
 
-int secrets_collect(struct fault *fault)
+/* A sealed file of memory that holds them; -1 and fault. */
+static int put(const struct buffer *kept, struct fault *fault)
 {
     OWNED_FD int fd = memfd_create("agentos-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0) {
-        fault_errno(fault, "the keys can't be moved out of the environment (memfd_create)");
-        return -1;
-    }
-    struct buffer kept = {0};
-    buffer_room(&kept, size_of_all());
-    take(&kept);
-    bool written = files_write_all(fd, kept.data, kept.length) &&
-                   fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
-    forget(&kept);
-    if (!written) {
-        fault_errno(fault, "the keys can't be moved out of the environment");
+    if (fd < 0 || !files_write_all(fd, kept->data, kept->length) ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+        fault_errno(fault, "the keys can't be kept in memory (memfd_create)");
         return -1;
     }
     int result = fd;
     fd = -1;
     return result;
+}
+
+int secrets_collect(struct fault *fault)
+{
+    struct buffer kept = {0};
+    int fd;
+    buffer_room(&kept, size_of_all());
+    take(&kept);
+    fd = put(&kept, fault);
+    forget(&kept);
+    return fd;
 }
 
 void secrets_wipe(void)
@@ -184,6 +187,53 @@ const char *secrets_find(const struct secrets *secrets, const char *variable)
             return entry + length + 1;
     }
     return NULL;
+}
+
+int secrets_pick(int fd, const char *variable, struct fault *fault)
+{
+    struct secrets *all = secrets_read(fd, fault);
+    const char *value = all ? secrets_find(all, variable) : NULL;
+    struct buffer picked = {0};
+    if (value && *value) {
+        size_t name = strlen(variable), length = strlen(value);
+        buffer_room(&picked, name + length + 2); /* no copy stays behind, as above */
+        buffer_add(&picked, variable, name);
+        buffer_add(&picked, "=", 1);
+        buffer_add(&picked, value, length + 1);
+    }
+    int result = all ? put(&picked, fault) : -1;
+    forget(&picked);
+    secrets_free(all);
+    return result;
+}
+
+/* A FIFO would hold up everybody. */
+char *secrets_read_file(const char *path, const char *what, struct fault *fault)
+{
+    OWNED_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return fault_errno(fault, "the %s file %s can't be read", what, path), NULL;
+    if (!S_ISREG(status.st_mode))
+        return fault_set(fault, "the %s file %s is no regular file", what, path), NULL;
+    char *text = memory_new(FILE_MOST + 1, 1);
+    ssize_t length = 0, n;
+    while ((n = read(fd, text + length, (size_t)(FILE_MOST + 1 - length))) > 0)
+        if ((length += n) > FILE_MOST)
+            break;
+    bool good = true;
+    if (n < 0)
+        good = fault_errno(fault, "the %s file %s can't be read", what, path);
+    else if (length > FILE_MOST || memchr(text, '\0', (size_t)length))
+        good = fault_set(fault, "the %s file %s holds none: it is binary or larger than 64 KiB", what, path);
+    while (good && length > 0 && strchr(" \t\r\n", text[length - 1]))
+        length--;
+    if (good && length == 0)
+        good = fault_set(fault, "the %s file %s is empty", what, path);
+    char *key = good ? memory_slice(text, (size_t)length) : NULL;
+    explicit_bzero(text, FILE_MOST);
+    free(text);
+    return key;
 }
 
 const char *secrets_each(const struct secrets *secrets, size_t *at)

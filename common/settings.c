@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/fault.h"
 #include "common/memory.h"
 #include "common/secrets.h"
@@ -150,16 +151,6 @@ static bool check_url(const char *value, struct fault *fault)
     return true;
 }
 
-static bool check_listen(const char *value, struct fault *fault)
-{
-    const char *colon = strrchr(value, ':');
-    char *end = NULL;
-    unsigned long port = colon && isdigit((unsigned char)colon[1]) ? strtoul(colon + 1, &end, 10) : 65536;
-    if (!*value || (colon && colon != value && end && !*end && port <= 65535))
-        return true;
-    return fault_set(fault, "must be ADDRESS:PORT, or empty for none, not '%s'", value);
-}
-
 /* Each fallback is named once and described by a variable of its own; else it would only be the first again. */
 static bool check_fallbacks(const char *value, struct fault *fault)
 {
@@ -186,7 +177,7 @@ static bool check_value(enum setting setting, const char *value, struct fault *f
 {
     const struct row *row = &table[setting];
     if (setting == SET_AGENTOS_LISTEN)
-        return check_listen(value, fault);
+        return !*value || address_parse(value, &(struct address){0}, fault);
     if (!*value)
         return true;
     if (setting == SET_LLM_BASE_URL)

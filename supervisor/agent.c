@@ -470,6 +470,7 @@ void agent_free(struct agent *agent)
     free(agent->trouble);
     free(agent->last_exit);
     free(agent->spends.task);
+    tally_free(&agent->tally);
     free(agent);
 }
 

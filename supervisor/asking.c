@@ -1,7 +1,9 @@
 /* Where the relay meets the supervisor's other parts: the gateway, the workers, the budgets. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/memory.h"
+#include "common/settings.h"
 #include "supervisor/commons.h"
 #include "supervisor/spending.h"
 #include "supervisor/supervisor.h"
@@ -34,6 +36,32 @@ static void keep(void *asker, uint64_t serial)
     spending_keep(asker, serial);
 }
 
+/* What was asked for, not what the provider says that it is: that would be a number of a stranger's. */
+static const char *model_asked(const struct agent *agent, const char *provider)
+{
+    if (strcmp(provider, "offline") == 0)
+        return provider;
+    bool fallback = setting_own(SET_LLM_MODEL, provider) || setting_own(SET_LLM_BASE_URL, provider);
+    return setting_text(SET_LLM_MODEL, fallback ? provider : agent->name);
+}
+
+static void answered(void *asker, const struct relay_answer *answer)
+{
+    static const char *const errors[] = {[ANSWER_PASSING] = "passing",
+                                         [ANSWER_AUTH] = "authentication",
+                                         [ANSWER_QUOTA] = "quota",
+                                         [ANSWER_REQUEST] = "request",
+                                         [ANSWER_BUDGET] = "budget"};
+    struct agent *agent = asker;
+    bool known = answer->kind < sizeof errors / sizeof errors[0];
+    tally_asked(&agent->tally, &(struct operation){.model = model_asked(agent, answer->provider),
+                                                   .provider = answer->provider,
+                                                   .error = known ? errors[answer->kind] : "unknown",
+                                                   .ms = answer->ms,
+                                                   .tokens_in = answer->tokens_in,
+                                                   .tokens_out = answer->tokens_out});
+}
+
 void supervisor_begin_asking(struct supervisor *supervisor)
 {
     static const struct relay_budget budget = {.reserve = reserve, .settle = settle, .keep = keep};
@@ -41,6 +69,7 @@ void supervisor_begin_asking(struct supervisor *supervisor)
     supervisor->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
                                                         .to_worker = to_worker,
                                                         .surroundings = commons_surroundings,
+                                                        .answered = answered,
                                                         .context = supervisor,
                                                         .budget = &budget});
     supervisor->audit_program = memory_print("%s/agentos-audit", supervisor->options->programs);

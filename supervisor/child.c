@@ -46,7 +46,8 @@ void child_drain(struct child *child)
 {
     if (child->channel.fd < 0)
         return;
-    bool open = channel_fill(&child->channel);
+    bool open = child->plan.readable ? child->plan.readable(child->plan.context, child->channel.fd)
+                                     : channel_fill(&child->channel);
     const void *bytes;
     size_t length;
     while (child->channel.fd >= 0 && channel_next(&child->channel, &bytes, &length))
@@ -99,15 +100,16 @@ int child_spawn(const char *program, char *const *arguments, char *const *enviro
 }
 
 /* Everything above the last place is closed, whoever opened it. */
-static int launch(const struct child_plan *plan, int channel, int extra, pid_t *pid)
+static int launch(const struct child_plan *plan, int channel, const int extras[CHILD_EXTRAS], pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, channel, CHILD_CHANNEL);
-    if (extra >= 0)
-        posix_spawn_file_actions_adddup2(&actions, extra, CHILD_EXTRA);
-    posix_spawn_file_actions_addclosefrom_np(&actions, extra >= 0 ? CHILD_EXTRA + 1 : CHILD_CHANNEL + 1);
+    int count = 0;
+    for (; count < CHILD_EXTRAS && extras[count] >= 0; count++)
+        posix_spawn_file_actions_adddup2(&actions, extras[count], CHILD_EXTRA + count);
+    posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_EXTRA + count);
     int error = child_spawn(plan->program, plan->arguments, plan->environment, &actions, pid);
     posix_spawn_file_actions_destroy(&actions);
     return error;
@@ -138,10 +140,15 @@ static void start(void *context)
         retry_later(child);
         return;
     }
-    OWNED_FD int theirs = out_of_the_way(pair[1]), extra = out_of_the_way(child->plan.extra);
+    OWNED_FD int theirs = out_of_the_way(pair[1]);
+    int extras[CHILD_EXTRAS];
+    for (size_t i = 0; i < CHILD_EXTRAS; i++)
+        extras[i] = out_of_the_way(child->plan.extras[i]);
     close(pair[1]);
     child->started_at = clock_monotonic_ms();
-    int error = launch(&child->plan, theirs, extra, &child->pid);
+    int error = launch(&child->plan, theirs, extras, &child->pid);
+    for (size_t i = 0; i < CHILD_EXTRAS; i++)
+        memory_close_at(&extras[i]);
     if (error) {
         log_error("agentos", NULL, "Cannot start the %s, %s: %s", child->plan.name, child->plan.program,
                   strerror(error));

@@ -1,7 +1,7 @@
-/* A program of ours that the supervisor keeps running, with a channel to it: the zygote, the gateway.
+/* A program of ours that the supervisor keeps running, with a channel to it: the zygote, the gateway, the HTTP process.
  *
  * It is started by posix_spawn (so nng's threads don't matter), in a session of its own, with standard input from
- * /dev/null, the channel as descriptor 3 and one more descriptor, if any, as 4; nothing else is inherited but
+ * /dev/null, the channel as descriptor 3 and those of the plan from 4 on; nothing else is inherited but
  * standard output and error. When it ends it is started again: at once, then after 0.1 s doubling to 60 s; a minute
  * of health forgets it. */
 #ifndef AGENTOS_SUPERVISOR_CHILD_H
@@ -14,14 +14,17 @@
 #include "common/channel.h"
 #include "supervisor/loop.h"
 
-enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4 };
+enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 2 };
 
 struct child_plan {
     const char *name;    /* for the log */
     const char *program; /* path */
     char *const *arguments;
     char *const *environment;
-    int extra; /* descriptor, borrowed; -1: none */
+    int extras[CHILD_EXTRAS]; /* descriptors, borrowed; -1: none, and none behind it */
+    /* NULL: framed messages come. Else the child speaks otherwise: its end of the channel (not blocking) can be read.
+     * False: it is over with it, as below. */
+    bool (*readable)(void *context, int channel);
     /* False: it isn't a message that may be sent; the child is killed (and started again). */
     bool (*message)(void *context, const void *bytes, size_t length);
     void (*started)(void *context); /* it runs (again), its channel is open */

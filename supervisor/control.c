@@ -241,6 +241,23 @@ static void admit(struct control *control, int fd)
         take_request(client);
 }
 
+static void turn_away(int fd, const char *answer)
+{
+    ssize_t ignored = send(fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)ignored;
+    close(fd);
+}
+
+bool control_adopt(struct control *control, int fd)
+{
+    if (control->count >= CLIENTS_MAX || is_starved(control, fd)) {
+        turn_away(fd, "{\"exit\":75,\"complaint\":\"too many clients at once; try again\"}\n");
+        return false;
+    }
+    admit(control, fd);
+    return true;
+}
+
 /* False: nobody else is there now. */
 static bool accept_one(struct control *control)
 {
@@ -249,17 +266,10 @@ static bool accept_one(struct control *control)
         rest_a_while(control, errno);
         return false;
     }
-    bool full = control->count >= CLIENTS_MAX || is_starved(control, fd);
-    if (is_one_of_us(fd) && !full) {
-        admit(control, fd);
-        return true;
-    }
-    static const char no[] = "{\"exit\":77,\"complaint\":\"not permitted: another user\"}\n";
-    static const char later[] = "{\"exit\":75,\"complaint\":\"too many clients at once; try again\"}\n";
-    ssize_t ignored =
-        send(fd, full ? later : no, full ? sizeof later - 1 : sizeof no - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)ignored;
-    close(fd);
+    if (is_one_of_us(fd))
+        control_adopt(control, fd);
+    else
+        turn_away(fd, "{\"exit\":77,\"complaint\":\"not permitted: another user\"}\n");
     return true;
 }
 

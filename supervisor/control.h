@@ -25,6 +25,9 @@ enum {
 struct control *control_open(struct supervisor *supervisor, int run_folder, struct fault *fault);
 void control_close(struct control *control); /* NULL is fine */
 
+/* One more client: its end of a stream socket (taken over), as if it had connected. False: there are too many. */
+bool control_adopt(struct control *control, int fd);
+
 /* News for those who wait; control may be NULL. */
 void control_agent_changed(struct control *control, struct agent *agent);
 void control_agent_idle(struct control *control,
@@ -102,5 +105,7 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault);
 
 /* status.c: the object of contract section 1; agent NULL: all. */
 json_t *status_object(const struct supervisor *supervisor, const struct agent *agent);
+/* metrics.c: the object of `metrics` (common/control.h). */
+json_t *metrics_object(const struct supervisor *supervisor);
 
 #endif

@@ -90,8 +90,10 @@ static bool on_activity(struct agent *agent, struct reader *reader)
         return false;
     }
     take_text(&agent->doing, what);
-    if (activity == ACTIVITY_WORKING)
+    if (activity == ACTIVITY_WORKING) {
         spending_task_began(agent, what);
+        tally_began(&agent->tally, what, clock_monotonic_ms());
+    }
     agent->doing_until = until > INT64_MAX ? 0 : (int64_t)until;
     agent_active(agent, activity == ACTIVITY_IDLE);
     life_event(&agent->life, events[activity]);
@@ -182,6 +184,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
         return false;
     watch_the_clock(agent);
     spending_task_ended(agent, task);
+    tally_ended(&agent->tally, task, strcmp(end, "done") == 0, (int)reward - 1, clock_monotonic_ms());
     control_event(agent->supervisor->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));

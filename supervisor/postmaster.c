@@ -47,6 +47,18 @@ static const struct {
 #undef X
 };
 
+/* A full queue says more than the one word. */
+static void count_refusal(struct supervisor *supervisor, const struct envelope *envelope, const char *reason)
+{
+    struct agent *receiver = supervisor_find(supervisor, envelope->to);
+    if (strncmp(reason, "backpressure", strlen("backpressure")) != 0)
+        return;
+    if (receiver)
+        receiver->tally.backpressure++;
+    else
+        supervisor->items_refused++;
+}
+
 static void told(void *context, void *subject, const char *event, const struct envelope *envelope,
                  const char *reason)
 {
@@ -59,6 +71,8 @@ static void told(void *context, void *subject, const char *event, const struct e
             words = told_table[i].words;
             level = told_table[i].level;
         }
+    if (strcmp(event, "envelope_refused") == 0)
+        count_refusal(supervisor, envelope, reason);
     log_event(level, "post", agent ? agent->name : NULL, "%s %s from %s to %s %s%s%s", kind, envelope->id,
               envelope->from, envelope->to, words, *reason ? ": " : "", reason);
     control_event(supervisor->control, agent, event, DETAIL_TEXT("id", envelope->id),

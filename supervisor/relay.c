@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
@@ -15,6 +16,7 @@ struct question {
     uint64_t theirs, ours; /* serials */
     uint64_t peers_at, segments_at;
     unsigned askings;
+    int64_t asked_at; /* clock_monotonic_ms: went out first */
     struct question *next;
 };
 
@@ -148,7 +150,8 @@ static enum sending send_out(struct relay *relay, struct question **at)
         settle(relay, question, 0, 0);
         return NOT_NOW;
     }
-    question->askings++;
+    if (question->askings++ == 0)
+        question->asked_at = clock_monotonic_ms();
     return SENT;
 }
 
@@ -235,6 +238,13 @@ static bool on_answer(struct relay *relay, struct reader *reader)
         return true;
     settle(relay, *at, tokens_in + tokens_out,
            kind == ANSWER_OK ? strlen((*at)->system) + strlen((*at)->task) + strlen(text) : 0);
+    if (relay->owner.answered)
+        relay->owner.answered((*at)->asker,
+                              &(struct relay_answer){.kind = (enum answer_kind)kind,
+                                                     .provider = provider,
+                                                     .ms = (uint64_t)(clock_monotonic_ms() - (*at)->asked_at),
+                                                     .tokens_in = tokens_in,
+                                                     .tokens_out = tokens_out});
     message_make(&relay->message, MESSAGE_ANSWER, (*at)->theirs, (*at)->name, kind, text, finish, model,
                  tokens_in, tokens_out, provider, retry_after_ms);
     relay->owner.to_worker((*at)->asker, &relay->message);

@@ -24,12 +24,20 @@ enum {
     RELAY_SEGMENTS_MAX = 16 * 1024,
 };
 
+struct relay_answer {
+    enum answer_kind kind;
+    const char *provider;
+    uint64_t ms, tokens_in, tokens_out;
+};
+
 struct relay_owner {
     bool (*to_gateway)(void *context, const struct buffer *message); /* false: it isn't there now */
     void (*to_worker)(void *asker, const struct buffer *message);
     /* The texts for {{peers}} and {{segments}} of this asker's prompt, as things stand now, added to two empty buffers;
      * what is over RELAY_PEERS_MAX and RELAY_SEGMENTS_MAX is cut off. NULL: there is nothing to tell. */
     void (*surroundings)(void *asker, struct buffer *peers, struct buffer *segments);
+    /* An answer has come of the gateway, ms after the question first went out. NULL: nobody counts them. */
+    void (*answered)(void *asker, const struct relay_answer *answer);
     void *context;
     const struct relay_budget *budget; /* NULL: everybody may ask always */
 };

@@ -3,6 +3,7 @@
  *   agentos run                 one thread and nng's; epoll over signals, sockets, timers
  *    |- agentos-zygote          forks the workers; started before nng makes threads
  *    |- agentos-gateway         asks the model
+ *    |- agentos-http            HTTP, by way of door.c
  *    |- agentos-worker NAME …   our children, by way of the zygote (we are their subreaper)
  */
 #include "supervisor/run.h"
@@ -31,6 +32,7 @@
 #include "supervisor/conditions.h"
 #include "supervisor/control.h"
 #include "supervisor/descriptors.h"
+#include "supervisor/door.h"
 #include "supervisor/notify.h"
 #include "supervisor/ownership.h"
 #include "supervisor/postmaster.h"
@@ -127,7 +129,7 @@ static bool start_zygote(struct supervisor *supervisor)
                            .program = supervisor->zygote_program,
                            .arguments = arguments,
                            .environment = supervisor->zygote_environment,
-                           .extra = -1,
+                           .extras = {-1, -1},
                            .message = zygote_says,
                            .started = zygote_started,
                            .context = supervisor,
@@ -160,7 +162,7 @@ static bool start_gateway(struct supervisor *supervisor)
                            .program = supervisor->gateway_program,
                            .arguments = arguments,
                            .environment = environ,
-                           .extra = supervisor->options->secrets,
+                           .extras = {supervisor->options->secrets, -1},
                            .message = gateway_says,
                            .started = gateway_started,
                            .context = supervisor,
@@ -263,7 +265,7 @@ static void reap(struct supervisor *supervisor)
             agent_exited(agent, status);
         else if (!child_reap(&supervisor->zygote, pid, status) &&
                  !child_reap(&supervisor->gateway, pid, status) &&
-                 !audits_reap(supervisor->audits, pid, status))
+                 !door_reap(supervisor->door, pid, status) && !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
 }
@@ -402,6 +404,8 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
     supervisor->commons = commons_open(supervisor);
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = control_open(supervisor, run, fault);
+    if (supervisor->control)
+        supervisor->door = door_open(supervisor);
     return supervisor->control != NULL;
 }
 
@@ -446,6 +450,8 @@ static void end_parts(struct supervisor *supervisor)
     for (size_t i = 0; i < 2; i++)
         if (children[i]->loop)
             child_stop(children[i]);
+    door_close(supervisor->door);
+    supervisor->door = NULL;
     control_close(supervisor->control);
     supervisor->control = NULL;
     commons_close(supervisor->commons);

@@ -19,11 +19,13 @@
 #include "supervisor/spending.h"
 #include "supervisor/supervise.h"
 #include "supervisor/switchboard.h"
+#include "supervisor/tally.h"
 #include "supervisor/wanted.h"
 #include "supervisor/watch.h"
 
 struct commons;
 struct control;
+struct door;
 struct post;
 
 /* What a worker said of itself last. */
@@ -70,6 +72,7 @@ struct agent {
     char *last_exit;     /* NULL: none yet */
     uint64_t restarts;
     uint64_t divergences; /* audits that gave another score, since the supervisor started */
+    struct tally tally;   /* likewise */
     bool settled;         /* ready once, or failed to become so */
     struct {
         char *task;   /* begun last; NULL: none */
@@ -99,6 +102,7 @@ struct supervisor {
     struct wallclock *wallclock;
     struct spending *spending;
     struct schedule *schedule;
+    struct door *door;     /* NULL: there is no HTTP interface */
     struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
     char *zygote_program, *gateway_program, *audit_program, **zygote_environment;
@@ -109,6 +113,7 @@ struct supervisor {
     struct timer scan_timer, heartbeat_timer, end_timer, reload_timer;
     int64_t poll_seconds, grace_ms, started_at;
     uint64_t heartbeat, cancels, tickets; /* serials */
+    uint64_t items_refused;               /* by queues that were full */
     bool running;                         /* "AgentOS running …" was said */
     bool ending, ending_now;
 };

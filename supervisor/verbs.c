@@ -24,6 +24,11 @@ static void do_status(struct request *request)
     client_say(request->client, EX_OK, json_pack("{s:o}", "status", status));
 }
 
+static void do_metrics(struct request *request)
+{
+    client_say(request->client, EX_OK, json_pack("{s:o}", "metrics", metrics_object(request->supervisor)));
+}
+
 static void do_where(struct request *request)
 {
     client_say(request->client, EX_OK, json_pack("{s:s}", "path", request->agent->path));
@@ -268,23 +273,15 @@ static const struct {
     void (*answer)(struct request *);
     bool needs_agent;
 } verbs[] = {
-    {"status", do_status, false},
-    {"where", do_where, true},
-    {"task", do_task, true},
-    {"cancel", do_cancel, true},
-    {"start", do_start, true},
-    {"stop", do_stop, true},
-    {"restart", do_restart, true},
-    {"kill", do_kill, true},
-    {"pause", do_pause, true},
-    {"resume", do_resume, true},
-    {"reload", do_reload, false},
-    {"events", do_events, false},
-    {"rollback", do_rollback, true},
-    {"send", answer_send, true},
-    {"requeue", answer_requeue, false},
-    {"purge", answer_purge, false},
-    {"enqueue", answer_enqueue, false},
+    {"status", do_status, false},   {"metrics", do_metrics, false},
+    {"where", do_where, true},      {"task", do_task, true},
+    {"cancel", do_cancel, true},    {"start", do_start, true},
+    {"stop", do_stop, true},        {"restart", do_restart, true},
+    {"kill", do_kill, true},        {"pause", do_pause, true},
+    {"resume", do_resume, true},    {"reload", do_reload, false},
+    {"events", do_events, false},   {"rollback", do_rollback, true},
+    {"send", answer_send, true},    {"requeue", answer_requeue, false},
+    {"purge", answer_purge, false}, {"enqueue", answer_enqueue, false},
 };
 
 void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)

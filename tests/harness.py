@@ -201,6 +201,7 @@ class System:
         self.names = list(agents)
         self.process = None
         self.prefix = []  # a command that runs the supervisor by exec
+        self.options = []  # of `agentos run`
         (self.data / "agents.yaml").write_text(yaml if yaml is not None else agents_yaml(agents, extra))
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(("LLM_", "AGENTOS_"))}
         self.env.update(DATA_DIR=str(self.data), POLL_INTERVAL="1", LLM_API_KEY=KEY, AGENTOS_LISTEN="", LLM_MODEL="test-model")
@@ -212,7 +213,7 @@ class System:
 
     def start(self, wait=True):
         log = open(self.log_path, "ab")
-        command = [*self.prefix, str(BIN / "agentos"), "run", "--data", str(self.data)]
+        command = [*self.prefix, str(BIN / "agentos"), "run", "--data", str(self.data), *self.options]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, start_new_session=True
         )
@@ -310,6 +311,8 @@ class System:
             program = program_of(pid)
             if program == "agentos-gateway":
                 found["gateway"] = pid
+            elif program == "agentos-http":
+                found["http"] = pid
             elif program == "agentos-worker" and pid not in workers.values():
                 found["zygote"] = pid
         return found

@@ -10,7 +10,8 @@ _agentos_of_agents=" status task cancel send handoffs messages dead-letters star
 
 _agentos_options() {
     case $1 in
-    run|check|doctor|verify|cancel|requeue|purge|reload|rollback|export|import|exec) echo "--data --help" ;;
+    run) echo "--data --listen --help" ;;
+    check|doctor|verify|cancel|requeue|purge|reload|rollback|export|import|exec) echo "--data --help" ;;
     demo) echo "--help --keep" ;;
     status|handoffs|messages|dead-letters|show|locks|queues|segments|skills|rewards|goals|reflections|log|events) echo "--data --help --json" ;;
     send|enqueue) echo "--data --help --priority --ttl" ;;

@@ -11,6 +11,7 @@
 /* X(ENUM, name, value's name or NULL for a switch, help) */
 #define OPTIONS_TABLE(X)                                                                                     \
     X(DATA, "--data", "DIR", "the data directory (else DATA_DIR, else /data)")                               \
+    X(LISTEN, "--listen", "ADDR:PORT", "where the HTTP interface listens (else AGENTOS_LISTEN)")             \
     X(HELP, "--help", NULL, "this page")                                                                     \
     X(JSON, "--json", NULL, "for programs: one JSON object")                                                 \
     X(ID, "--id", "ID", "the task's id (else one is made)")                                                  \

@@ -1,6 +1,7 @@
 /* `agentos run`. */
 #include "supervisor/run.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -27,6 +28,11 @@ int verb_run(struct invocation *invocation)
 {
     struct fault fault = {0};
     struct buffer faults OWNED_BUFFER = {0};
+    const char *listen = invocation->options[OPTION_LISTEN];
+    if (listen != NULL && setenv(setting_name(SET_AGENTOS_LISTEN), listen, 1) != 0) {
+        screen_complain("out of memory");
+        return EX_OSERR;
+    }
     bool right = settings_check(&faults);
     if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL))) {
         (void)log_start("info", "text");

@@ -79,8 +79,8 @@ static const char IMPORT_DETAILS[] =
     "harm changes nothing (65), and so does\na name that is taken, in agents.yaml or as a folder (73).\n";
 
 static const struct verb VERBS[] = {
-    {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS, 0, 0, verb_run,
-     "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
+    {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS | WITH(LISTEN), 0, 0,
+     verb_run, "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
     {"check", "", "validate agents.yaml and the environment; says every fault, with its line", ALWAYS, 0, 0,
      verb_check, CHECK_DETAILS},
     {"doctor", "", "what this machine gives, what is missing, and whether the model can be reached", ALWAYS,

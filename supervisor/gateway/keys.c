@@ -1,17 +1,12 @@
 #include "supervisor/gateway/keys.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "common/settings.h"
-
-enum { KEY_FILE_MAX = 64 * 1024 };
 
 struct key {
     char *variable; /* LLM_API_KEY or LLM_API_KEY__OWNER, whatever it came from */
@@ -74,36 +69,6 @@ static void add(struct keys *keys, char *variable, char *value, const struct fau
     *known = key;
 }
 
-/* The file's text without the blanks and line ends behind it; NULL and fault. Only a regular file is read: a FIFO
- * would hold up every agent. */
-static char *read_file(const char *path, struct fault *fault)
-{
-    OWNED_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) != 0)
-        return fault_errno(fault, "the key file %s can't be read", path), NULL;
-    if (!S_ISREG(status.st_mode))
-        return fault_set(fault, "the key file %s is no regular file", path), NULL;
-    char *text = memory_new(KEY_FILE_MAX + 1, 1);
-    ssize_t length = 0, n;
-    while ((n = read(fd, text + length, (size_t)(KEY_FILE_MAX + 1 - length))) > 0)
-        if ((length += n) > KEY_FILE_MAX)
-            break;
-    bool good = true;
-    if (n < 0)
-        good = fault_errno(fault, "the key file %s can't be read", path);
-    else if (length > KEY_FILE_MAX || memchr(text, '\0', (size_t)length))
-        good = fault_set(fault, "the key file %s holds no key: it is binary or larger than 64 KiB", path);
-    while (good && length > 0 && strchr(" \t\r\n", text[length - 1]))
-        length--;
-    if (good && length == 0)
-        good = fault_set(fault, "the key file %s is empty", path);
-    char *key = good ? memory_slice(text, (size_t)length) : NULL;
-    explicit_bzero(text, KEY_FILE_MAX);
-    free(text);
-    return key;
-}
-
 /* LLM_API_KEY_FILE, LLM_API_KEY_FILE__OWNER or LLM_API_KEY__OWNER_FILE: the variable that would hold the key itself;
  * NULL: it is none of these. */
 static char *key_variable(const char *name, size_t length)
@@ -130,7 +95,7 @@ static void add_files(struct keys *keys)
         if (!variable)
             continue;
         struct fault fault;
-        char *value = read_file(equals + 1, &fault);
+        char *value = secrets_read_file(equals + 1, "key", &fault);
         add(keys, variable, value, &fault, equals + 1);
     }
 }

@@ -1,6 +1,7 @@
 /* attempts                       every attempt, outside and inside; 0: outside all worked that can work here, inside none
  * attempts --floor               inside means what the oldest kernel that counts would give: Landlock ABI 2, no MDWE
- * attempts --as auditor|checker  inside means the sandbox of agentos-audit, or of the operator's checker
+ * attempts --as auditor|checker|http   inside means the sandbox of agentos-audit, of the operator's checker, or of
+ *                                agentos-http
  * attempts --hide landlock|seccomp COMMAND...   runs COMMAND as on a kernel that lacks it
  *
  * One line an attempt: what came of it outside and inside, and its name. */
@@ -305,9 +306,10 @@ int main(int count, char **arguments)
     bool as = count == 3 && strcmp(arguments[1], "--as") == 0;
     enum sandbox_role role = !as                                    ? SANDBOX_WORKER
                              : strcmp(arguments[2], "checker") == 0 ? SANDBOX_CHECKER
+                             : strcmp(arguments[2], "http") == 0    ? SANDBOX_HTTP
                                                                     : SANDBOX_AUDITOR;
     if (count != 1 && !floor && !as) {
-        fputs("usage: attempts [--floor | --as auditor|checker] | attempts --hide landlock|seccomp "
+        fputs("usage: attempts [--floor | --as auditor|checker|http] | attempts --hide landlock|seccomp "
               "COMMAND...\n",
               stderr);
         return EX_USAGE;

@@ -58,8 +58,8 @@ def test_every_attempt_that_works_outside_is_refused_inside(kernel):
 
 @needs_landlock
 @without_shadow
-@pytest.mark.parametrize("role, least", [("auditor", 100), ("checker", 90)])
-def test_an_auditor_gets_out_no_more_than_a_worker(role, least):
+@pytest.mark.parametrize("role, least", [("auditor", 100), ("checker", 90), ("http", 100)])
+def test_an_auditor_and_the_http_process_get_out_no_more_than_a_worker(role, least):
     """A checker is granted what it is for: to execute programs, and to read its own folder."""
     result = subprocess.run([BIN / "attempts", "--as", role], capture_output=True, text=True, timeout=300 * PATIENCE)
     assert result.returncode == 0, "\n".join(line for line in result.stdout.splitlines() if not line.startswith("ok")) + result.stderr

@@ -351,6 +351,7 @@ static inline void supervised_start(struct supervised *supervised)
         log_start("info", "text");
         setenv("STOP_GRACE", "1", 1);
         setenv("POLL_INTERVAL", "1", 1);
+        setenv("AGENTOS_LISTEN", "", 1);
         int secrets = open("/dev/null", O_RDONLY | O_CLOEXEC);
         const struct run_options options = {.data_dir = supervised->data,
                                             .run_dir = run,

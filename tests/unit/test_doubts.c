@@ -13,18 +13,11 @@
 #include "common/memory.h"
 #include "common/secrets.h"
 
-static const char *const variables[] = {"LLM_MODEL__GHOST",
-                                        "LLM_MODEL__ORION",
-                                        "LLM_MODEL__BACK_UP",
-                                        "LLM_FALLBACKS",
-                                        "AGENTOS_LISTEN",
-                                        "AGENTOS_TOKEN",
-                                        "AGENTOS_BUS",
-                                        "LLM_MAX_TOKENS",
-                                        "LLM_API_KEY__GHOST",
-                                        "LLM_API_KEY__ORION_FILE",
-                                        "LLM_API_KEY_FILE__GHOST",
-                                        "LLM_FALLBACKS__ORION"};
+static const char *const variables[] = {
+    "LLM_MODEL__GHOST",    "LLM_MODEL__ORION",   "LLM_MODEL__BACK_UP",      "LLM_FALLBACKS",
+    "AGENTOS_LISTEN",      "AGENTOS_TOKEN",      "AGENTOS_TOKEN_FILE",      "AGENTOS_BUS",
+    "LLM_MAX_TOKENS",      "LLM_API_KEY__GHOST", "LLM_API_KEY__ORION_FILE", "LLM_API_KEY_FILE__GHOST",
+    "LLM_FALLBACKS__ORION"};
 
 static int clear(void **state)
 {
@@ -82,11 +75,30 @@ static void test_an_agents_own_fallback_is_somebody(void **state)
 static void test_what_does_nothing_yet_says_so(void **state)
 {
     (void)state;
-    setenv("AGENTOS_LISTEN", "127.0.0.1:9000", 1);
     setenv("AGENTOS_BUS", "nats://bus", 1);
     OWNED char *said = doubts(ORION);
-    assert_non_null(strstr(said, "AGENTOS_LISTEN is set, but"));
     assert_non_null(strstr(said, "AGENTOS_BUS is set, but"));
+}
+
+static void test_listening_beyond_this_machine_without_a_token_is_doubted(void **state)
+{
+    (void)state;
+    static const char *const beyond[] = {"0.0.0.0:8080", "[::]:8080", "192.0.2.7:8080"};
+    static const char *const within[] = {"127.0.0.1:9000", "localhost:0", "[::1]:9000", "127.9.9.9:1"};
+    for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
+        setenv("AGENTOS_LISTEN", beyond[i], 1);
+        OWNED char *said = doubts(ORION);
+        assert_non_null(strstr(said, "nothing will listen there"));
+    }
+    for (size_t i = 0; i < sizeof within / sizeof within[0]; i++) {
+        setenv("AGENTOS_LISTEN", within[i], 1);
+        OWNED char *said = doubts(ORION);
+        assert_string_equal(said, "");
+    }
+    setenv("AGENTOS_LISTEN", beyond[0], 1);
+    setenv("AGENTOS_TOKEN_FILE", "/token", 1);
+    OWNED char *said = doubts(ORION);
+    assert_string_equal(said, "");
 }
 
 static void test_a_limit_that_allows_nothing_is_doubted(void **state)
@@ -103,6 +115,7 @@ static void test_keys_are_doubted_by_their_names(void **state)
     (void)state;
     setenv("LLM_API_KEY__GHOST", "sk-secret", 1);
     setenv("AGENTOS_TOKEN", "secret", 1);
+    setenv("AGENTOS_LISTEN", "", 1);
     secrets_wipe();
     OWNED char *said = doubts(ORION);
     assert_non_null(strstr(said, "LLM_API_KEY__GHOST is set, but no agent"));
@@ -153,6 +166,7 @@ int main(void)
         TEST(test_a_setting_for_nobody_is_doubted),
         TEST(test_an_agents_own_fallback_is_somebody),
         TEST(test_what_does_nothing_yet_says_so),
+        TEST(test_listening_beyond_this_machine_without_a_token_is_doubted),
         TEST(test_a_limit_that_allows_nothing_is_doubted),
         TEST(test_keys_are_doubted_by_their_names),
         TEST(test_a_checker_that_is_not_there_is_doubted_where_it_stands),

@@ -78,6 +78,8 @@ static void test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed(vo
     assert_fault("LLM_MAX_CONCURRENCY__ORION", "2", "one agent");
     assert_fault("AGENTOS_LISTEN", "8080", "ADDRESS:PORT");
     assert_fault("AGENTOS_LISTEN", "::1:99999", "ADDRESS:PORT");
+    assert_fault("AGENTOS_LISTEN", "::1:9999", "number as");
+    assert_fault("AGENTOS_LISTEN", "example.org:8080", "number as");
 }
 
 static void test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is_refused(void **state)
@@ -100,6 +102,7 @@ static void test_good_values_pass_and_other_peoples_variables_are_none_of_ours(v
     assert_fine("LLM_TEMPERATURE", "0.7");
     assert_fine("LOG_LEVEL", "WARNING");
     assert_fine("AGENTOS_LISTEN", "[::]:0");
+    assert_fine("AGENTOS_LISTEN", "localhost:8080");
     assert_fine("POLL_INTERVALS", "x");
     assert_fine("LLM_RESPONSE_FORMAT__IRIS", "json_schema");
 }

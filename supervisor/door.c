@@ -1,0 +1,199 @@
+#include "supervisor/door.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/address.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/secrets.h"
+#include "common/settings.h"
+#include "supervisor/control.h"
+#include "supervisor/supervisor.h"
+
+enum {
+    BACKLOG = 128,
+    RETRY_MS = 1000,
+    RETRY_MAX_MS = 60 * 1000,
+    ASKED_AT_ONCE = 8 /* connections in one turn: the rest in the next, so that nobody else waits for it */
+};
+
+struct door {
+    struct supervisor *supervisor;
+    const char *where; /* AGENTOS_LISTEN */
+    struct address address;
+    int listener, token; /* descriptors; -1: not yet */
+    int64_t pause_ms;
+    struct timer retry;
+    char *program;
+    bool started; /* child_begin has been called with success */
+    struct child child;
+};
+
+/* --- connections to the control server --- */
+
+/* NULL or a descriptor goes with the byte. */
+static bool hand_over(int channel, const int *fd)
+{
+    char byte = 'c';
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec bytes = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+    if (fd) {
+        message.msg_control = control.room;
+        message.msg_controllen = sizeof control.room;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        *header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        memcpy(CMSG_DATA(header), fd, sizeof *fd);
+    }
+    return sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+}
+
+/* False: the process doesn't read what it asked for. */
+static bool connect_it(struct door *door, int channel)
+{
+    int pair[2];
+    struct control *control = door->supervisor->control;
+    if (!control || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+        return hand_over(channel, NULL);
+    OWNED_FD int theirs = pair[1];
+    bool adopted = control_adopt(control, pair[0]);
+    return hand_over(channel, adopted ? &theirs : NULL);
+}
+
+static bool is_asked(void *context, int channel)
+{
+    struct door *door = context;
+    char bytes[ASKED_AT_ONCE];
+    ssize_t count = recv(channel, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (count < 0)
+        return errno == EAGAIN || errno == EINTR;
+    for (ssize_t i = 0; i < count; i++)
+        if (!connect_it(door, channel))
+            return false;
+    return count > 0;
+}
+
+static void has_started(void *context)
+{
+    const struct door *door = context;
+    control_event(door->supervisor->control, NULL, "http_started", DETAIL_NUMBER("pid", door->child.pid));
+}
+
+static void begin_process(struct door *door)
+{
+    static char *arguments[] = {"agentos-http", "3", "4", "5", NULL};
+    door->started = child_begin(&door->child, door->supervisor->loop,
+                                &(struct child_plan){.name = "HTTP process",
+                                                     .program = door->program,
+                                                     .arguments = arguments,
+                                                     .environment = environ,
+                                                     .extras = {door->listener, door->token},
+                                                     .readable = is_asked,
+                                                     .started = has_started,
+                                                     .context = door});
+    if (door->started)
+        return;
+    log_warn("agentos", NULL, "There is no HTTP interface; all else goes on");
+    memory_close_at(&door->listener); /* nobody would answer those who connect */
+    door->listener = -1;
+}
+
+/* --- listening --- */
+
+static bool listen_there(struct door *door)
+{
+    char text[ADDRESS_TEXT];
+    struct address bound = {.length = sizeof bound.socket};
+    OWNED_FD int fd = socket(door->address.socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
+        bind(fd, (const struct sockaddr *)&door->address.socket, door->address.length) != 0 ||
+        listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)&bound.socket, &bound.length) != 0)
+        return false;
+    door->listener = fd;
+    fd = -1;
+    log_info("agentos", NULL, "HTTP interface at http://%s", address_text(&bound, text));
+    return true;
+}
+
+static void try_to_listen(void *context)
+{
+    struct door *door = context;
+    if (listen_there(door)) {
+        begin_process(door);
+        return;
+    }
+    log_event(door->pause_ms ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "agentos", NULL,
+              "Cannot listen at %s (AGENTOS_LISTEN): %s. All else goes on, and it is tried again until it "
+              "can be done",
+              door->where, strerror(errno));
+    door->pause_ms = door->pause_ms ? door->pause_ms * 2 : RETRY_MS;
+    if (door->pause_ms > RETRY_MAX_MS)
+        door->pause_ms = RETRY_MAX_MS;
+    timer_set(door->supervisor->loop, &door->retry, door->pause_ms);
+}
+
+/* A token of the environment goes to that process by a file of memory that holds nothing else; of a token file, only its
+ * name is in the environment, and the process reads it. */
+static bool take_token(struct door *door, struct fault *fault)
+{
+    const char *file = setting_text(SET_AGENTOS_TOKEN_FILE, NULL);
+    bool any = file || secrets_taken(setting_name(SET_AGENTOS_TOKEN));
+    if (!any && !address_is_loopback(&door->address))
+        return fault_set(fault,
+                         "others than this machine can reach it, and there is no AGENTOS_TOKEN for them to "
+                         "show; set one, or listen at 127.0.0.1");
+    door->token = secrets_pick(door->supervisor->options->secrets, setting_name(SET_AGENTOS_TOKEN), fault);
+    return door->token >= 0;
+}
+
+struct door *door_open(struct supervisor *supervisor)
+{
+    struct fault fault;
+    const char *where = setting_text(SET_AGENTOS_LISTEN, NULL);
+    if (!*where)
+        return NULL;
+    struct door *door = memory_new(1, sizeof *door);
+    *door = (struct door){.supervisor = supervisor, .where = where, .listener = -1, .token = -1};
+    door->retry = (struct timer){.ring = try_to_listen, .context = door};
+    door->program = memory_print("%s/agentos-http", supervisor->options->programs);
+    if (address_parse(where, &door->address, &fault) && take_token(door, &fault)) {
+        try_to_listen(door);
+        return door;
+    }
+    log_error("agentos", NULL, "Nothing listens at %s (AGENTOS_LISTEN): %s. All else goes on.", where,
+              fault.text);
+    door_close(door);
+    return NULL;
+}
+
+void door_close(struct door *door)
+{
+    if (!door)
+        return;
+    timer_clear(door->supervisor->loop, &door->retry);
+    if (door->started) {
+        child_stop(&door->child);
+        child_kill(&door->child);
+        while (door->child.pid > 0 && waitpid(door->child.pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    memory_close_at(&door->listener);
+    memory_close_at(&door->token);
+    free(door->program);
+    free(door);
+}
+
+bool door_reap(struct door *door, pid_t pid, int status)
+{
+    return door && door->started && child_reap(&door->child, pid, status);
+}

@@ -1,0 +1,25 @@
+/* The door: where the HTTP interface listens, and agentos-http behind it.
+ *
+ * The supervisor binds the socket of AGENTOS_LISTEN and keeps it, so that a process which dies loses no connection that
+ * waits, and its successor needs no right to make sockets. A port that is taken harms nobody: it is said and tried again,
+ * after a second doubling to a minute. Without a token it listens only where nobody from beyond this machine comes.
+ *
+ * The process speaks by its channel: each byte that it sends asks for one connection to the control server, and gets a
+ * byte back with a descriptor (SCM_RIGHTS), or alone when there can be none now. */
+#ifndef AGENTOS_SUPERVISOR_DOOR_H
+#define AGENTOS_SUPERVISOR_DOOR_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct door;
+struct supervisor;
+
+/* NULL: AGENTOS_LISTEN is empty, or it may not listen there, which has been said. */
+struct door *door_open(struct supervisor *supervisor);
+/* Ends the process and waits for it; NULL is fine. */
+void door_close(struct door *door);
+/* True: it was the process's pid; it has ended with this wait status. NULL is fine. */
+bool door_reap(struct door *door, pid_t pid, int status);
+
+#endif

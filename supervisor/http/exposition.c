@@ -1,0 +1,264 @@
+#include "supervisor/http/exposition.h"
+
+#include <string.h>
+
+#include "common/memory.h"
+
+static const char *const states[] = {"starting", "idle",    "working", "waiting",     "paused",
+                                     "stopping", "stopped", "backoff", "hibernating", "failed"};
+static const char *const pressures[] = {"none", "low", "high", "full"};
+static const char *const rewards[] = {"-1", "0", "1"}; /* as `tasks` has them */
+
+static json_int_t number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "";
+}
+
+static void head(struct buffer *out, const char *name, const char *type, const char *help)
+{
+    buffer_print(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* label="value", with what the format wants to be escaped. */
+static void label(struct buffer *out, const char *name, const char *value)
+{
+    buffer_print(out, "%s=\"", name);
+    for (const char *c = value; *c; c++)
+        if (*c == '\n')
+            buffer_text(out, "\\n");
+        else if (*c == '"' || *c == '\\')
+            buffer_print(out, "\\%c", *c);
+        else
+            buffer_add(out, c, 1);
+    buffer_text(out, "\"");
+}
+
+/* --- a number for each agent --- */
+
+static const struct {
+    const char *name, *type, *help, *key;
+} plain[] = {
+    {"agentos_agent_up", "gauge", "1: the agent's worker runs and is ready.", "up"},
+    {"agentos_worker_restarts_total", "counter", "Workers that were started after another one had ended.",
+     "restarts"},
+    {"agentos_inbox_depth", "gauge", "Envelopes in the agent's inbox.", "inbox"},
+    {"agentos_window_used", "gauge", "Envelopes that lie unfinished with the agent.", "unfinished"},
+    {"agentos_window_limit", "gauge", "How many may, after its throughput class.", "window"},
+    {"agentos_backlog_used", "gauge", "Envelopes for the agent that wait at their senders.", "deferred"},
+    {"agentos_backlog_limit", "gauge", "How many may, before more are refused.", "backlog"},
+    {"agentos_audit_divergence_total", "counter", "Audits that gave another score than the agent itself.",
+     "divergences"},
+    {"agentos_negative_streak", "gauge", "Rewards of -1 in a row, up to now.", "negative_streak"},
+};
+
+static void print_plain(const json_t *agents, struct buffer *out)
+{
+    size_t index;
+    const json_t *agent;
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        head(out, plain[i].name, plain[i].type, plain[i].help);
+        json_array_foreach(agents, index, agent)
+        {
+            const json_t *value = json_object_get(agent, plain[i].key);
+            buffer_print(out, "%s{", plain[i].name);
+            label(out, "agent", text(agent, "name"));
+            buffer_print(
+                out, "} %lld\n",
+                (long long)(json_is_boolean(value) ? json_is_true(value) : json_integer_value(value)));
+        }
+    }
+}
+
+/* --- one of several for each agent --- */
+
+static void print_state(const json_t *agents, struct buffer *out)
+{
+    size_t index;
+    const json_t *agent;
+    head(out, "agentos_agent_state", "gauge", "1 for the state that the agent is in, 0 for the others.");
+    json_array_foreach(agents, index, agent) for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+    {
+        buffer_text(out, "agentos_agent_state{");
+        label(out, "agent", text(agent, "name"));
+        buffer_print(out, ",state=\"%s\"} %d\n", states[i], strcmp(states[i], text(agent, "state")) == 0);
+    }
+}
+
+static void print_pressure(const json_t *agents, struct buffer *out)
+{
+    size_t index;
+    const json_t *agent;
+    head(out, "agentos_pressure", "gauge",
+         "0: the window is free, 1: in use, 2: full and others wait, 3: the next envelope is refused.");
+    json_array_foreach(agents, index, agent)
+    {
+        int level = 0;
+        for (int i = 0; i < (int)(sizeof pressures / sizeof pressures[0]); i++)
+            level = strcmp(pressures[i], text(agent, "pressure")) == 0 ? i : level;
+        buffer_text(out, "agentos_pressure{");
+        label(out, "agent", text(agent, "name"));
+        buffer_print(out, "} %d\n", level);
+    }
+}
+
+static void print_tasks(const json_t *agents, struct buffer *out)
+{
+    size_t index;
+    const json_t *agent;
+    head(out, "agentos_tasks_total", "counter", "Finished tasks, by their reward.");
+    json_array_foreach(agents, index, agent) for (size_t i = 0; i < sizeof rewards / sizeof rewards[0]; i++)
+    {
+        const json_t *tasks = json_object_get(agent, "tasks");
+        buffer_text(out, "agentos_tasks_total{");
+        label(out, "agent", text(agent, "name"));
+        buffer_print(out, ",reward=\"%s\"} %lld\n", rewards[i],
+                     (long long)json_integer_value(json_array_get(tasks, i)));
+    }
+}
+
+/* --- the post office --- */
+
+static void print_post(const json_t *metrics, const json_t *agents, struct buffer *out)
+{
+    size_t index;
+    const json_t *item;
+    head(out, "agentos_envelopes_total", "counter", "Envelopes that have come to a status, by their kind.");
+    json_array_foreach(json_object_get(metrics, "envelopes"), index, item)
+    {
+        buffer_text(out, "agentos_envelopes_total{");
+        label(out, "kind", text(item, "kind"));
+        buffer_text(out, ",");
+        label(out, "status", text(item, "status"));
+        buffer_print(out, "} %lld\n", (long long)number(item, "count"));
+    }
+    head(out, "agentos_backpressure_total", "counter",
+         "Envelopes that were refused since their receiver's backlog was full; without agent: by work "
+         "queues.");
+    json_array_foreach(agents, index, item)
+    {
+        buffer_text(out, "agentos_backpressure_total{");
+        label(out, "agent", text(item, "name"));
+        buffer_print(out, "} %lld\n", (long long)number(item, "backpressure"));
+    }
+    buffer_print(out, "agentos_backpressure_total %lld\n", (long long)number(metrics, "items_refused"));
+}
+
+/* --- histograms --- */
+
+struct series {
+    const char *name;
+    const json_t *bounds;
+    const char *labels; /* those of this series, without braces */
+    double unit;        /* what the numbers are divided by */
+};
+
+static void print_histogram(const struct series *series, const json_t *histogram, struct buffer *out)
+{
+    const json_t *counts = json_object_get(histogram, "counts");
+    long long sum = 0;
+    size_t bounds = json_array_size(series->bounds);
+    for (size_t i = 0; i <= bounds; i++) {
+        sum += json_integer_value(json_array_get(counts, i));
+        buffer_print(out, "%s_bucket{%s,le=\"", series->name, series->labels);
+        if (i < bounds)
+            buffer_print(out, "%.10g",
+                         (double)json_integer_value(json_array_get(series->bounds, i)) / series->unit);
+        else
+            buffer_text(out, "+Inf");
+        buffer_print(out, "\"} %lld\n", sum);
+    }
+    buffer_print(out, "%s_sum{%s} %.17g\n", series->name, series->labels,
+                 (double)number(histogram, "sum") / series->unit);
+    buffer_print(out, "%s_count{%s} %lld\n", series->name, series->labels, sum);
+}
+
+static void print_cycles(const json_t *agents, const json_t *bounds, struct buffer *out)
+{
+    size_t index;
+    const json_t *agent;
+    head(out, "agentos_cycle_seconds", "histogram", "From the beginning of a task to its commit.");
+    json_array_foreach(agents, index, agent)
+    {
+        OWNED_BUFFER struct buffer labels = {0};
+        label(&labels, "agent", text(agent, "name"));
+        print_histogram(&(struct series){.name = "agentos_cycle_seconds",
+                                         .bounds = json_object_get(bounds, "cycle_ms"),
+                                         .labels = labels.data,
+                                         .unit = 1000},
+                        json_object_get(agent, "cycle_ms"), out);
+    }
+}
+
+/* After OpenTelemetry's conventions for generative AI. */
+static void print_labels(const json_t *agent, const json_t *model, struct buffer *out)
+{
+    label(out, "agent", text(agent, "name"));
+    buffer_text(out, ",gen_ai_operation_name=\"chat\",");
+    label(out, "gen_ai_provider_name", text(model, "provider"));
+    buffer_text(out, ",");
+    label(out, "gen_ai_request_model", text(model, "model"));
+}
+
+static void print_tokens(const json_t *agents, const json_t *bounds, struct buffer *out)
+{
+    static const char *const sides[][2] = {{"tokens_in", "input"}, {"tokens_out", "output"}};
+    size_t index, k;
+    const json_t *agent, *model;
+    head(out, "gen_ai_client_token_usage", "histogram", "Tokens of one request to a model.");
+    json_array_foreach(agents, index, agent)
+        json_array_foreach(json_object_get(agent, "models"), k, model) for (size_t i = 0; i < 2; i++)
+    {
+        const json_t *histogram = json_object_get(model, sides[i][0]);
+        OWNED_BUFFER struct buffer labels = {0};
+        print_labels(agent, model, &labels);
+        buffer_text(&labels, ",");
+        label(&labels, "gen_ai_token_type", sides[i][1]);
+        if (histogram)
+            print_histogram(&(struct series){.name = "gen_ai_client_token_usage",
+                                             .bounds = json_object_get(bounds, "tokens"),
+                                             .labels = labels.data,
+                                             .unit = 1},
+                            histogram, out);
+    }
+}
+
+static void print_operations(const json_t *agents, const json_t *bounds, struct buffer *out)
+{
+    size_t index, k;
+    const json_t *agent, *model;
+    head(out, "gen_ai_client_operation_duration_seconds", "histogram",
+         "From a question to the model to its answer, with every attempt that it took.");
+    json_array_foreach(agents, index, agent) json_array_foreach(json_object_get(agent, "models"), k, model)
+    {
+        OWNED_BUFFER struct buffer labels = {0};
+        print_labels(agent, model, &labels);
+        if (json_object_get(model, "error")) {
+            buffer_text(&labels, ",");
+            label(&labels, "error_type", text(model, "error"));
+        }
+        print_histogram(&(struct series){.name = "gen_ai_client_operation_duration_seconds",
+                                         .bounds = json_object_get(bounds, "operation_ms"),
+                                         .labels = labels.data,
+                                         .unit = 1000},
+                        json_object_get(model, "ms"), out);
+    }
+}
+
+void exposition_print(const json_t *metrics, struct buffer *out)
+{
+    const json_t *agents = json_object_get(metrics, "agents"), *bounds = json_object_get(metrics, "bounds");
+    print_plain(agents, out);
+    print_state(agents, out);
+    print_pressure(agents, out);
+    print_tasks(agents, out);
+    print_cycles(agents, bounds, out);
+    print_post(metrics, agents, out);
+    print_tokens(agents, bounds, out);
+    print_operations(agents, bounds, out);
+}

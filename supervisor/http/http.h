@@ -1,0 +1,12 @@
+/* The HTTP process's loop: libmicrohttpd's sockets, the channel to the supervisor and the deadlines, on one epoll in one
+ * thread. It sleeps until something happens. */
+#ifndef AGENTOS_HTTP_HTTP_H
+#define AGENTOS_HTTP_HTTP_H
+
+#include "supervisor/http/token.h"
+
+/* Serves those who connect to the listening socket, until the channel's other end closes. All are taken over. Returns the
+ * exit status. */
+int http_run(int channel, int listener, struct token *token);
+
+#endif

@@ -1,0 +1,128 @@
+/* The metrics' text: escapes, families that stand together, histograms that add up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/memory.h"
+#include "supervisor/http/exposition.h"
+#include "supervisor/tally.h"
+
+static char *print(json_t *metrics)
+{
+    struct buffer out = {0};
+    exposition_print(metrics, &out);
+    json_decref(metrics);
+    return buffer_take(&out);
+}
+
+static json_t *one_agent(const char *name, const struct tally *tally)
+{
+    json_t *agent = json_pack("{s:s, s:s, s:b, s:i, s:s}", "name", name, "state", "idle", "up", 1, "inbox", 3,
+                              "pressure", "high");
+    tally_describe(tally, agent);
+    return json_pack("{s:o, s:[o], s:[{s:s, s:s, s:i}], s:i}", "bounds", tally_bounds(), "agents", agent,
+                     "envelopes", "kind", "message", "status", "read", "count", 7, "items_refused", 2);
+}
+
+#define HAS(text, line) assert_non_null(strstr(text, line "\n"))
+
+static void test_every_name_of_the_contract_is_there(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "agentos_agent_up",        "agentos_agent_state",        "agentos_worker_restarts_total",
+        "agentos_tasks_total",     "agentos_cycle_seconds",      "agentos_envelopes_total",
+        "agentos_inbox_depth",     "agentos_backpressure_total", "agentos_audit_divergence_total",
+        "agentos_negative_streak", "gen_ai_client_token_usage",  "gen_ai_client_operation_duration_seconds"};
+    OWNED char *text = print(one_agent("orion", &(struct tally){0}));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        OWNED char *head = memory_print("# TYPE %s ", names[i]);
+        assert_non_null(strstr(text, head));
+    }
+    HAS(text, "agentos_agent_up{agent=\"orion\"} 1");
+    HAS(text, "agentos_agent_state{agent=\"orion\",state=\"idle\"} 1");
+    HAS(text, "agentos_agent_state{agent=\"orion\",state=\"failed\"} 0");
+    HAS(text, "agentos_inbox_depth{agent=\"orion\"} 3");
+    HAS(text, "agentos_pressure{agent=\"orion\"} 2");
+    HAS(text, "agentos_envelopes_total{kind=\"message\",status=\"read\"} 7");
+    HAS(text, "agentos_backpressure_total 2");
+}
+
+static void test_a_label_cannot_break_out_of_its_line(void **state)
+{
+    (void)state;
+    struct tally tally = {0};
+    tally_asked(&tally, &(struct operation){.model = "a\"b\\c\nd} 1", .provider = "p"});
+    OWNED char *text = print(one_agent("orion", &tally));
+    assert_non_null(strstr(text, "gen_ai_request_model=\"a\\\"b\\\\c\\nd} 1\""));
+    assert_null(strstr(text, "\nd} 1"));
+    tally_free(&tally);
+}
+
+static void test_a_histogram_adds_up_and_ends_with_its_count(void **state)
+{
+    (void)state;
+    struct tally tally = {0};
+    for (int i = 0; i < 3; i++) {
+        static const int64_t ms[] = {50, 51, 9000000};
+        tally_began(&tally, "t", 1000);
+        tally_ended(&tally, "t", true, 1, 1000 + ms[i]);
+    }
+    OWNED char *text = print(one_agent("orion", &tally));
+    HAS(text, "agentos_cycle_seconds_bucket{agent=\"orion\",le=\"0.05\"} 1");
+    HAS(text, "agentos_cycle_seconds_bucket{agent=\"orion\",le=\"0.1\"} 2");
+    HAS(text, "agentos_cycle_seconds_bucket{agent=\"orion\",le=\"1800\"} 2");
+    HAS(text, "agentos_cycle_seconds_bucket{agent=\"orion\",le=\"+Inf\"} 3");
+    HAS(text, "agentos_cycle_seconds_count{agent=\"orion\"} 3");
+    assert_non_null(strstr(text, "agentos_cycle_seconds_sum{agent=\"orion\"} 9000.1"));
+    HAS(text, "agentos_tasks_total{agent=\"orion\",reward=\"1\"} 3");
+    HAS(text, "agentos_tasks_total{agent=\"orion\",reward=\"-1\"} 0");
+    tally_free(&tally);
+}
+
+static void test_tokens_stand_by_their_type_and_faults_by_theirs(void **state)
+{
+    (void)state;
+    struct tally tally = {0};
+    tally_asked(&tally, &(struct operation){
+                            .model = "m", .provider = "p", .ms = 15, .tokens_in = 100, .tokens_out = 5});
+    tally_asked(&tally, &(struct operation){.model = "m", .provider = "p", .ms = 90000, .error = "quota"});
+    OWNED char *text = print(one_agent("orion", &tally));
+#define OF                                                                                                   \
+    "agent=\"orion\",gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"p\",gen_ai_request_model=\"m\""
+    HAS(text, "gen_ai_client_token_usage_sum{" OF ",gen_ai_token_type=\"input\"} 100");
+    HAS(text, "gen_ai_client_token_usage_bucket{" OF ",gen_ai_token_type=\"output\",le=\"16\"} 1");
+    HAS(text, "gen_ai_client_operation_duration_seconds_bucket{" OF ",le=\"0.02\"} 1");
+    HAS(text, "gen_ai_client_operation_duration_seconds_count{" OF "} 1");
+    HAS(text, "gen_ai_client_operation_duration_seconds_count{" OF ",error_type=\"quota\"} 1");
+    assert_null(strstr(text, "error_type=\"quota\",gen_ai_token_type"));
+    tally_free(&tally);
+}
+
+static void test_what_is_missing_or_of_another_type_counts_as_zero(void **state)
+{
+    (void)state;
+    OWNED char *none = print(json_object());
+    assert_non_null(strstr(none, "# TYPE agentos_agent_up gauge\n"));
+    OWNED char *odd = print(json_pack("{s:[s, i, n, {s:i, s:s, s:[s]}]}", "agents", "x", 1, "name", 7,
+                                      "tasks", "y", "models", "z"));
+    HAS(odd, "agentos_agent_up{agent=\"\"} 0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_name_of_the_contract_is_there),
+        cmocka_unit_test(test_a_label_cannot_break_out_of_its_line),
+        cmocka_unit_test(test_a_histogram_adds_up_and_ends_with_its_count),
+        cmocka_unit_test(test_tokens_stand_by_their_type_and_faults_by_theirs),
+        cmocka_unit_test(test_what_is_missing_or_of_another_type_counts_as_zero),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
