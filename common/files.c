@@ -33,12 +33,23 @@ bool files_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
            a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
 }
 
-struct file_stamp files_stamp_at(int folder, const char *path)
+int files_look(int folder, const char *path, struct file_stamp *stamp)
 {
     struct stat status;
-    if (fstatat(folder, path, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
-        return (struct file_stamp){0};
-    return files_stamp(&status);
+    *stamp = (struct file_stamp){0};
+    if (fstatat(folder, path, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT || files_lasting(errno) ? 0 : -1;
+    if (!S_ISREG(status.st_mode))
+        return 0;
+    *stamp = files_stamp(&status);
+    return 1;
+}
+
+struct file_stamp files_stamp_at(int folder, const char *path)
+{
+    struct file_stamp stamp;
+    files_look(folder, path, &stamp);
+    return stamp;
 }
 
 int files_open(int folder, const char *path, int flags, unsigned mode)

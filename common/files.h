@@ -22,6 +22,8 @@ struct file_stamp {
 struct file_stamp files_stamp(const struct stat *status);
 bool files_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 struct file_stamp files_stamp_at(int folder, const char *path); /* zero when missing or no regular file */
+/* The same where it matters: 1 there, 0 missing or no regular file, -1 and errno: that can't be told now. */
+int files_look(int folder, const char *path, struct file_stamp *stamp);
 
 /* openat2 as said above; flags as for open(2), O_CLOEXEC | O_NOCTTY | O_NONBLOCK added. -1 and errno. */
 int files_open(int folder, const char *path, int flags, unsigned mode);

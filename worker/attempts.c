@@ -31,12 +31,14 @@ struct attempts {
     size_t count;
 };
 
-static void load(struct attempts *attempts)
+static bool load(struct attempts *attempts, struct fault *fault)
 {
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(attempts->tree, attempts_name, (size_t)SLOT * SLOTS_MAX, &text, &length, NULL, NULL) != 1)
-        return;
+    int found =
+        files_read(attempts->tree, attempts_name, (size_t)SLOT * SLOTS_MAX, &text, &length, NULL, fault);
+    if (found != 1)
+        return found == 0 || files_lasting(errno);
     attempts->count = length / SLOT;
     attempts->slots = memory_new(attempts->count + 1, sizeof *attempts->slots);
     for (size_t i = 0; i < attempts->count; i++) {
@@ -47,15 +49,18 @@ static void load(struct attempts *attempts)
         slot->used =
             sscanf(line, "%16" SCNx64 " %16" SCNx64 " %4u", &slot->id, &slot->hash, &slot->failed) == 3;
     }
+    return true;
 }
 
-struct attempts *attempts_open(int tree)
+struct attempts *attempts_open(int tree, struct fault *fault)
 {
     struct attempts *attempts = memory_new(1, sizeof *attempts);
     attempts->tree = tree;
     attempts->fd = -1;
-    load(attempts);
-    return attempts;
+    if (load(attempts, fault))
+        return attempts;
+    attempts_close(attempts);
+    return NULL;
 }
 
 void attempts_close(struct attempts *attempts)

@@ -13,8 +13,9 @@
 enum { ATTEMPTS_MAX = 3 };
 
 struct attempts;
-/* tree: descriptor of the agent's folder; borrowed. A damaged file, or a line of it, counts as empty. Never NULL. */
-struct attempts *attempts_open(int tree);
+/* tree: descriptor of the agent's folder; borrowed. A damaged file, or a line of it, counts as empty. NULL and
+ * fault: it can't be read now. */
+struct attempts *attempts_open(int tree, struct fault *fault);
 void attempts_close(struct attempts *attempts); /* NULL is fine */
 /* How many attempts of this task ended with the worker's death, as of attempts_open: one that this process has begun
  * doesn't count yet. */

@@ -1,7 +1,6 @@
 /* What people changed since HEAD: first every file that git knows, by stamp, then what it doesn't know yet. */
 #include "worker/history_part.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/tree.h"
 
@@ -223,14 +223,13 @@ static bool walk_settled(struct search *search, const char *path, int depth)
     return good;
 }
 
-static bool walk_names(struct search *search, DIR *folder, const char *path, int depth, bool *settled)
+static bool walk_names(struct search *search, struct listing *names, const char *path, int depth,
+                       bool *settled)
 {
     struct history *history = search->history;
     bool good = true;
-    for (const struct dirent *entry; good && (entry = readdir(folder)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        OWNED char *inner = *path ? memory_print("%s/%s", path, entry->d_name) : memory_text(entry->d_name);
+    for (const char *name; good && (name = listing_next(names)) != NULL;) {
+        OWNED char *inner = *path ? memory_print("%s/%s", path, name) : memory_text(name);
         if (!programs_own(inner) && !git_index_get_bypath(history->index, inner, 0))
             good = unknown(search, inner, depth, settled);
     }
@@ -250,18 +249,14 @@ static bool walk(struct search *search, const char *path, int depth)
         history_warn_once(history, path, depth > DEPTH_MAX ? "lies too deep" : "is a repository of its own");
         return true;
     }
-    int fd = files_open(history->tree, *path ? path : ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *folder = fd >= 0 && fstat(fd, &status) == 0 ? fdopendir(fd) : NULL;
-    if (!folder) {
-        if (fd >= 0)
-            close(fd);
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES ||
-               fault_errno(search->fault, "cannot look into the folder %s", path);
-    }
-    struct file_stamp stamp = files_stamp(&status);
+    struct listing *names = listing_open(history->tree, *path ? path : ".", search->fault);
+    if (!names)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES;
+    struct file_stamp stamp =
+        fstat(listing_folder(names), &status) == 0 ? files_stamp(&status) : (struct file_stamp){0};
     bool settled = *path != '\0';
-    bool good = walk_names(search, folder, path, depth, &settled);
-    closedir(folder);
+    bool good = walk_names(search, names, path, depth, &settled);
+    good = listing_close(names, search->fault) && good;
     if (good && *path)
         remember(history, path, &stamp, settled);
     return good;

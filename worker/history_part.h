@@ -370,7 +370,7 @@ bool worktree_apply(struct history *history, struct work *work, struct fault *fa
 /* At open: what lies in .agentos/new and belongs to this half-done commit. A text that neither the commit before nor
  * after has is a person's, and goes back where it was or is kept aside. NULL: all the rest, which nobody needs:
  * what was prepared and never used, and what was replaced. Not while a commit is half done. */
-void worktree_sweep(struct history *history, const struct work *work);
+bool worktree_sweep(struct history *history, const struct work *work, struct fault *fault);
 /* Hash of the file as a blob, with its stamp. 1, 0 missing, -1 no regular file or unreadable (errno). */
 int worktree_hash(struct history *history, const char *path, git_oid *id, struct stat *status);
 

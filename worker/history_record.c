@@ -332,8 +332,8 @@ static bool redo_record(void *context, const void *record, size_t length)
     else if (redoing->round == ROUND_OBJECTS)
         good = redo_objects(redoing->history, &work, redoing->fault);
     else {
-        worktree_sweep(redoing->history, &work);
-        good = redo(redoing->history, &work, redoing->fault);
+        good = worktree_sweep(redoing->history, &work, redoing->fault) &&
+               redo(redoing->history, &work, redoing->fault);
         redoing->count++;
     }
     work_free(&work);
@@ -364,7 +364,7 @@ bool record_redo_all(struct history *history, struct fault *fault)
     struct redoing redoing = {.history = history, .fault = fault};
     bool good = redo_rounds(history, &redoing);
     if (good)
-        worktree_sweep(history, NULL);
+        (void)worktree_sweep(history, NULL, NULL); /* what is left over is dropped the next time */
     forget_ours(history);
     if (!good)
         return false;

@@ -13,7 +13,6 @@
  * and time of everything that was prepared, and that tells (history_record.c). */
 #include "worker/history_part.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -22,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/listing.h"
 #include "common/memory.h"
 
 enum {
@@ -50,22 +50,18 @@ bool spares_open(struct history *history, struct fault *fault)
 {
     struct spares *spares = &history->spares;
     spares->folder = files_open_folder(history->notes, "spare", true, fault);
-    int copy = spares->folder < 0 ? -1 : openat(spares->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!folder) {
-        if (copy >= 0)
-            close(copy);
+    struct listing *names = spares->folder < 0 ? NULL : listing_open(spares->folder, ".", NULL);
+    if (!names)
         return spares->folder >= 0;
-    }
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    for (const char *name; (name = listing_next(names)) != NULL;) {
         char *end;
-        unsigned long number = strtoul(entry->d_name, &end, 10);
-        if (entry->d_name[0] == '.')
+        unsigned long number = strtoul(name, &end, 10);
+        if (name[0] == '.')
             continue;
-        if (end == entry->d_name || *end != '\0' || number > 1000000 || !keep(spares, (unsigned)number))
-            unlinkat(spares->folder, entry->d_name, 0);
+        if (end == name || *end != '\0' || number > 1000000 || !keep(spares, (unsigned)number))
+            unlinkat(spares->folder, name, 0);
     }
-    closedir(folder);
+    (void)listing_close(names, NULL); /* a spare that wasn't met is one less; its name is not taken twice */
     return true;
 }
 

@@ -8,7 +8,6 @@
 #include "worker/history_part.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 
@@ -56,16 +56,7 @@ static void add_id(struct id_list *list, const git_oid *id)
     list->items[list->count++] = *id;
 }
 
-static DIR *open_folder(struct history *history, const char *name)
-{
-    int fd = openat(history->git, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!folder && fd >= 0)
-        close(fd);
-    return folder;
-}
-
-/* Loose objects: counted, and the first `limit` of them listed. */
+/* Loose objects: counted, and the first `limit` of them listed. What can't be listed now is tidied later. */
 static size_t list_loose(struct history *history, struct id_list *list, size_t limit)
 {
     size_t total = 0;
@@ -73,20 +64,19 @@ static size_t list_loose(struct history *history, struct id_list *list, size_t l
         char name[32], text[COMMIT_TEXT];
         git_oid id;
         snprintf(name, sizeof name, "objects/%02x", first);
-        DIR *folder = open_folder(history, name);
-        if (!folder)
-            continue;
-        for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-            if (strlen(entry->d_name) != GIT_OID_HEXSZ - 2)
+        struct listing *names = listing_open(history->git, name, NULL);
+        for (const char *rest; names && (rest = listing_next(names)) != NULL;) {
+            if (strlen(rest) != GIT_OID_HEXSZ - 2)
                 continue;
-            snprintf(text, sizeof text, "%02x%.38s", first, entry->d_name);
+            snprintf(text, sizeof text, "%02x%.38s", first, rest);
             if (git_oid_fromstr(&id, text) != 0)
                 continue;
             total++;
             if (list->count < limit)
                 add_id(list, &id);
         }
-        closedir(folder);
+        if (names)
+            (void)listing_close(names, NULL);
     }
     return total;
 }
@@ -216,19 +206,19 @@ static bool describe(struct history *history, const char *name, struct pack *pac
 static size_t list_packs(struct history *history, struct pack *packs, size_t most)
 {
     size_t count = 0;
-    DIR *folder = open_folder(history, "objects/pack");
-    if (!folder)
+    struct listing *files = listing_open(history->git, "objects/pack", NULL);
+    if (!files)
         return 0;
-    for (const struct dirent *entry; count < most && (entry = readdir(folder)) != NULL;) {
-        size_t length = strlen(entry->d_name);
+    for (const char *file; count < most && (file = listing_next(files)) != NULL;) {
+        size_t length = strlen(file);
         char name[COMMIT_TEXT];
-        if (length != strlen("pack-.idx") + GIT_OID_HEXSZ || strncmp(entry->d_name, "pack-", 5) != 0 ||
-            strcmp(entry->d_name + length - 4, ".idx") != 0)
+        if (length != strlen("pack-.idx") + GIT_OID_HEXSZ || strncmp(file, "pack-", 5) != 0 ||
+            strcmp(file + length - 4, ".idx") != 0)
             continue;
-        snprintf(name, sizeof name, "%.40s", entry->d_name + 5);
+        snprintf(name, sizeof name, "%.40s", file + 5);
         count += describe(history, name, &packs[count]);
     }
-    closedir(folder);
+    (void)listing_close(files, NULL); /* those that weren't met are joined another time */
     return count;
 }
 

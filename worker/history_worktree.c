@@ -9,7 +9,6 @@
  * Killed between an exchange and the look at what came out: worktree_sweep looks at it. */
 #include "worker/history_part.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
@@ -376,19 +376,15 @@ static void sweep_one(struct history *history, const struct work *work, const ch
     place_close(&place);
 }
 
-void worktree_sweep(struct history *history, const struct work *work)
+bool worktree_sweep(struct history *history, const struct work *work, struct fault *fault)
 {
-    int copy = openat(history->fresh, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!folder) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
+    struct listing *names = listing_open(history->fresh, ".", fault);
+    if (!names)
+        return false;
     if (!work)
         history->spares.fresh_count = 0; /* they go, too */
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        if (entry->d_name[0] != '.')
-            sweep_one(history, work, entry->d_name);
-    closedir(folder);
+    for (const char *name; (name = listing_next(names)) != NULL;)
+        if (name[0] != '.')
+            sweep_one(history, work, name);
+    return listing_close(names, fault);
 }

@@ -21,9 +21,10 @@ struct queue *queue_open(int tree, struct fault *fault)
         free(queue);
         return NULL;
     }
-    queue_seen_load(queue);
-    queue_leftovers_load(queue);
-    return queue;
+    if (queue_seen_load(queue, fault) && queue_leftovers_load(queue, fault))
+        return queue;
+    queue_close(queue);
+    return NULL;
 }
 
 void queue_close(struct queue *queue)

@@ -21,7 +21,8 @@
 
 struct queue;
 
-/* tree: descriptor of the agent's folder; borrowed. Merges what a crash left aside. */
+/* tree: descriptor of the agent's folder; borrowed. Merges what a crash left aside. NULL and fault: that can't be
+ * read now; everything lies as it did. */
 struct queue *queue_open(int tree, struct fault *fault);
 void queue_close(struct queue *queue);
 

@@ -1,6 +1,5 @@
 #include "worker/queue_state.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
@@ -253,11 +253,14 @@ static bool settle_one(struct queue *queue, size_t index, int64_t *retry_ms)
 {
     struct leftover *leftover = &queue->leftovers[index];
     int64_t now = clock_monotonic_ms(), age = now - leftover->since_ms;
-    struct file_stamp stamp = files_stamp_at(queue->notes, leftover->name);
-    if (stamp.inode == 0) {
+    struct file_stamp stamp;
+    int there = files_look(queue->notes, leftover->name, &stamp);
+    if (there < 0)
+        queue_retry(retry_ms, QUEUE_QUIET_MS);
+    else if (there == 0)
         remove_leftover(queue, index, true);
-        return true;
-    }
+    if (there != 1)
+        return there == 0;
     note_stamp(leftover, &stamp);
     if (leftover->merged && (age < QUEUE_GRACE_MS || !queue_brought_over(leftover, now))) {
         queue_retry(retry_ms, age < QUEUE_GRACE_MS ? QUEUE_GRACE_MS - age
@@ -327,8 +330,9 @@ bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint
     return files_write(queue->notes, name, out.data, out.length, false, fault);
 }
 
-/* False: there is none, or a damaged one. */
-static bool base_read(struct queue *queue, struct leftover *leftover, uint64_t *rest_inode)
+/* 0: there is none, or a damaged one. -1 and fault: it can't be read now. */
+static int base_read(struct queue *queue, struct leftover *leftover, uint64_t *rest_inode,
+                     struct fault *fault)
 {
     enum { LINE = 34, DIGITS = 16 };
     OWNED char *text = NULL;
@@ -336,11 +340,12 @@ static bool base_read(struct queue *queue, struct leftover *leftover, uint64_t *
     int start = 0;
     char name[QUEUE_NAME + 8];
     snprintf(name, sizeof name, "%s.base", leftover->name);
-    if (files_read(queue->notes, name, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
-        return false;
+    int found = files_read(queue->notes, name, QUEUE_FILE_MAX, &text, &length, NULL, fault);
+    if (found != 1)
+        return found == 0 || files_lasting(errno) ? 0 : -1;
     if (sscanf(text, first_line, rest_inode, &leftover->preamble, &count, &start) != 3 || start == 0 ||
         (length - (size_t)start) % LINE != 0 || (length - (size_t)start) / LINE != count)
-        return false;
+        return 0;
     struct marks marks = {memory_new(count + 1, sizeof *marks.items), count};
     for (size_t i = 0; i < count; i++) {
         const char *line = text + start + i * LINE;
@@ -348,51 +353,58 @@ static bool base_read(struct queue *queue, struct leftover *leftover, uint64_t *
     }
     queue_marks_sort(&marks);
     leftover->base = marks;
-    return leftover->based = true;
+    leftover->based = true;
+    return 1;
 }
 
-static void load_one(struct queue *queue, const char *name)
+static bool load_one(struct queue *queue, const char *name, struct fault *fault)
 {
     struct leftover leftover = {.since_ms = clock_monotonic_ms(), .quiet_ms = clock_monotonic_ms()};
     snprintf(leftover.name, sizeof leftover.name, "%s", name);
-    struct file_stamp stamp = files_stamp_at(queue->notes, name);
+    struct file_stamp stamp;
     uint64_t rest_inode = 0;
-    bool based = base_read(queue, &leftover, &rest_inode);
+    if (files_look(queue->notes, name, &stamp) < 0)
+        return fault_errno(fault, "cannot look at %s/%s", TREE_NOTES, name);
+    int based = base_read(queue, &leftover, &rest_inode, fault);
+    if (based < 0)
+        return false;
     queue->leftovers = memory_grow(queue->leftovers, queue->leftover_count + 1, sizeof *queue->leftovers);
     queue->leftovers[queue->leftover_count++] = leftover;
     if ((based && stamp.inode == rest_inode) || (!based && stamp.size == 0))
         remove_leftover(queue, queue->leftover_count - 1, true); /* the exchange wasn't made */
+    return true;
 }
 
-/* What an earlier process left: files that came out, or were to go in. A base without its file is nothing. */
-void queue_leftovers_load(struct queue *queue)
+static bool load_name(struct queue *queue, const char *found, struct fault *fault)
 {
-    int fd = files_open(queue->notes, ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    if (!folder) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        if (strncmp(entry->d_name, "new.", 4) == 0 || strncmp(entry->d_name, ".queue.", 7) == 0 ||
-            strncmp(entry->d_name, ".seen.", 6) == 0)
-            unlinkat(queue->notes, entry->d_name, 0); /* a writing that a kill ended */
-        unsigned number;
-        int end = 0;
-        if (sscanf(entry->d_name, "queue.%u%n", &number, &end) != 1 ||
-            strlen(entry->d_name) >= QUEUE_NAME - 8)
-            continue;
-        if (number >= queue->next_number)
-            queue->next_number = number + 1;
-        char name[QUEUE_NAME];
-        snprintf(name, sizeof name, "queue.%u", number);
-        if (entry->d_name[end] == '\0' && strcmp(entry->d_name, name) == 0)
-            load_one(queue, name);
-        else if (strcmp(entry->d_name + end, ".base") == 0 && files_stamp_at(queue->notes, name).inode == 0)
-            unlinkat(queue->notes, entry->d_name, 0);
-    }
-    closedir(folder);
+    if (strncmp(found, "new.", 4) == 0 || strncmp(found, ".queue.", 7) == 0 ||
+        strncmp(found, ".seen.", 6) == 0)
+        unlinkat(queue->notes, found, 0); /* a writing that a kill ended */
+    unsigned number;
+    int end = 0;
+    if (sscanf(found, "queue.%u%n", &number, &end) != 1 || strlen(found) >= QUEUE_NAME - 8)
+        return true;
+    if (number >= queue->next_number)
+        queue->next_number = number + 1;
+    char name[QUEUE_NAME];
+    struct file_stamp stamp;
+    snprintf(name, sizeof name, "queue.%u", number);
+    if (found[end] == '\0' && strcmp(found, name) == 0)
+        return load_one(queue, name, fault);
+    if (strcmp(found + end, ".base") == 0 && files_look(queue->notes, name, &stamp) == 0 && stamp.inode == 0)
+        unlinkat(queue->notes, found, 0);
+    return true;
+}
+
+/* What an earlier process left: files that came out, or were to go in. A base without its file is nothing. One that
+ * isn't met would be written over by the next that comes out, with the tasks that only it has. */
+bool queue_leftovers_load(struct queue *queue, struct fault *fault)
+{
+    struct listing *names = listing_open(queue->notes, ".", fault);
+    bool good = names != NULL;
+    for (const char *name; good && (name = listing_next(names));)
+        good = load_name(queue, name, fault);
+    return names && listing_close(names, good ? fault : NULL) && good;
 }
 
 void queue_leftovers_free(struct queue *queue)

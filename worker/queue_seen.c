@@ -1,5 +1,6 @@
 #include "worker/queue_state.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -50,12 +51,13 @@ static void add(struct queue *queue, struct seen seen)
     queue->seen_count++;
 }
 
-void queue_seen_load(struct queue *queue)
+bool queue_seen_load(struct queue *queue, struct fault *fault)
 {
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(queue->notes, seen_name, SEEN_LIMIT, &text, &length, NULL, NULL) != 1)
-        return;
+    int found = files_read(queue->notes, seen_name, SEEN_LIMIT, &text, &length, NULL, fault);
+    if (found != 1)
+        return found == 0 || files_lasting(errno);
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
         struct seen seen;
         queue->seen_lines++;
@@ -63,6 +65,7 @@ void queue_seen_load(struct queue *queue)
             !find(queue, (struct mark){seen.id, seen.hash}))
             add(queue, seen);
     }
+    return true;
 }
 
 static int64_t remember(struct queue *queue, struct mark mark)

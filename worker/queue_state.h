@@ -125,7 +125,7 @@ bool queue_marks_have(const struct marks *marks, struct mark mark);
 bool queue_marks_have_id(const struct marks *marks, uint64_t id);
 void queue_marks_sort(struct marks *marks); /* and without duplicates */
 uint64_t queue_preamble_hash(const char *text, size_t preamble);
-void queue_leftovers_load(struct queue *queue);
+bool queue_leftovers_load(struct queue *queue, struct fault *fault); /* false: one may lie there unseen */
 void queue_leftovers_free(struct queue *queue);
 /* One pass over what came out; *retry_ms as for queue_look. True: something was merged or removed. What can't be
  * merged now stays, with a warning in the log. */
@@ -142,7 +142,7 @@ bool queue_brought_over(const struct leftover *leftover, int64_t now_ms);
 bool queue_brought_lost(struct queue *queue);
 
 /* queue_seen.c */
-void queue_seen_load(struct queue *queue);
+bool queue_seen_load(struct queue *queue, struct fault *fault);
 void queue_seen_note(struct queue *queue); /* every block that will need it */
 void queue_seen_drop(struct queue *queue, struct mark mark);
 void queue_seen_tidy(struct queue *queue);

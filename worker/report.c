@@ -1,11 +1,12 @@
 /* What the supervisor is told of this agent: activity, figures, problems; and the card. */
-#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -15,7 +16,10 @@
 #include "worker/card.h"
 #include "worker/worker.h"
 
-enum { STAMP_GRAIN_MS = 20 /* a younger stamp may stay the same over another change */ };
+enum {
+    STAMP_GRAIN_MS = 20, /* a younger stamp may stay the same over another change */
+    COUNT_AGAIN_MS = 1000
+};
 
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until)
 {
@@ -35,24 +39,24 @@ void report_activity(struct worker *worker, enum agent_activity activity, const 
     worker_say(worker, MESSAGE_ACTIVITY, (uint64_t)activity, detail, (uint64_t)until);
 }
 
-/* Envelopes in one of the iac folders: names that end in .md. */
-static uint64_t count_letters(const struct worker *worker, const char *folder)
+/* Envelopes in the iac folders: names that end in .md. Where they can't be counted now the last number stands, and they
+ * are counted again soon. */
+static void count_letters(struct worker *worker)
 {
-    int fd = files_open_folder(worker->tree, folder, false, NULL);
-    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
-    uint64_t count = 0;
-    if (!stream) {
-        if (fd >= 0)
-            close(fd);
-        return 0;
+    static const char *const folders[REPORTED] = {TREE_INBOX, TREE_HANDOFFS, TREE_OUTBOX, TREE_DEAD_LETTERS};
+    for (size_t i = 0; i < REPORTED; i++) {
+        uint64_t count = 0;
+        struct listing *names = listing_open(worker->tree, folders[i], NULL);
+        bool whole = names || errno == ENOENT || files_lasting(errno);
+        for (const char *name; names && (name = listing_next(names));) {
+            size_t length = strlen(name);
+            count += name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0;
+        }
+        if ((!names || listing_close(names, NULL)) && whole)
+            worker->letters[i] = count;
+        else
+            worker->figures_at_ms = clock_monotonic_ms() + COUNT_AGAIN_MS;
     }
-    for (struct dirent *entry; (entry = readdir(stream));) {
-        size_t length = strlen(entry->d_name);
-        if (entry->d_name[0] != '.' && length > 3 && strcmp(entry->d_name + length - 3, ".md") == 0)
-            count++;
-    }
-    closedir(stream);
-    return count;
 }
 
 void report_figures(struct worker *worker)
@@ -61,11 +65,10 @@ void report_figures(struct worker *worker)
     char day[CLOCK_TEXT];
     clock_format(clock_now(), day);
     bool today = strncmp(day, worker->day, 10) == 0;
-    worker_say(worker, MESSAGE_FIGURES, (uint64_t)queue_depth(worker->queue),
-               count_letters(worker, TREE_INBOX), count_letters(worker, TREE_HANDOFFS),
-               count_letters(worker, TREE_OUTBOX), count_letters(worker, TREE_DEAD_LETTERS),
-               report_negative_streak(worker, 0), history_tasks_done(worker->history),
-               today ? worker->tokens_today : UINT64_C(0));
+    count_letters(worker);
+    worker_say(worker, MESSAGE_FIGURES, (uint64_t)queue_depth(worker->queue), worker->letters[0],
+               worker->letters[1], worker->letters[2], worker->letters[3], report_negative_streak(worker, 0),
+               history_tasks_done(worker->history), today ? worker->tokens_today : UINT64_C(0));
 }
 
 /* Each problem is logged once, when it is new. */

@@ -1,6 +1,6 @@
 #include "worker/skills.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/frontmatter.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
@@ -139,7 +140,10 @@ static void adopt(struct skills *skills, int tree, const char *name)
     char *text;
     size_t length;
     OWNED char *path = memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", name);
-    if (files_read(tree, path, SKILL_READ_MAX, &text, &length, NULL, NULL) <= 0)
+    int read = files_read(tree, path, SKILL_READ_MAX, &text, &length, NULL, NULL);
+    if (read < 0 && !files_lasting(errno))
+        skills->folder_fresh = true;
+    if (read <= 0)
         return;
     OWNED char *raw = text;
     struct frontmatter matter;
@@ -168,24 +172,20 @@ static void look_for_new(struct skills *skills, int tree, const struct file_stam
         return;
     skills->folder = folder;
     skills->folder_fresh = clock_now_ms() - folder.changed_ns / 1000000 < GRAIN_MS;
-    int fd = files_open(tree, TREE_SKILL_FOLDER, O_RDONLY | O_DIRECTORY, 0);
-    DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!names && fd >= 0)
-        close(fd);
-    struct dirent *item;
+    struct listing *names = listing_open(tree, TREE_SKILL_FOLDER, NULL);
+    const char *name;
     bool none = skills->entries.count ==
                 0; /* an empty list is as bootstrap makes it beside skills that came before */
-    for (int seen = 0; names && (item = readdir(names)) && seen < 10000; seen++) {
-        if (!names_skill(item->d_name) || entries_find(&skills->entries, item->d_name) ||
-            skills->entries.count >= SKILLS_MAX)
+    for (int seen = 0; names && (name = listing_next(names)) && seen < 10000; seen++) {
+        if (!names_skill(name) || entries_find(&skills->entries, name) || skills->entries.count >= SKILLS_MAX)
             continue;
-        OWNED char *path = memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", item->d_name);
+        OWNED char *path = memory_print(TREE_SKILL_FOLDER "/%s/SKILL.md", name);
         struct file_stamp stamp = files_stamp_at(tree, path);
         if (stamp.inode && (none || stamp.changed_ns > list->changed_ns))
-            adopt(skills, tree, item->d_name);
+            adopt(skills, tree, name);
     }
-    if (names)
-        closedir(names);
+    if (!names || !listing_close(names, NULL))
+        skills->folder_fresh = true; /* looked into again */
 }
 
 void skills_look(struct skills *skills, int tree, const struct file_stamp *list)
@@ -245,29 +245,36 @@ struct skill_standing skills_standing(const struct entry *entry, int64_t now, do
     return standing;
 }
 
-/* Everything below the folder goes, in files; git keeps no folders. */
-static void remove_folder(int tree, const char *path, unsigned depth, size_t *left,
+/* Everything below the folder goes, in files; git keeps no folders. False: more of it may lie there. */
+static bool remove_folder(int tree, const char *path, unsigned depth, size_t *left,
                           struct change_list *changes)
 {
-    int fd = files_open(tree, path, O_RDONLY | O_DIRECTORY, 0);
-    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!folder && fd >= 0)
-        close(fd);
-    struct dirent *item;
-    while (folder && *left && (item = readdir(folder))) {
+    struct listing *names = listing_open(tree, path, NULL);
+    if (!names)
+        return errno == ENOENT || files_lasting(errno);
+    bool whole = true;
+    for (const char *name; *left && (name = listing_next(names));) {
         struct stat status;
-        if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0 ||
-            fstatat(dirfd(folder), item->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        if (fstatat(listing_folder(names), name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+            whole = whole && errno == ENOENT;
             continue;
-        OWNED char *below = memory_print("%s/%s", path, item->d_name);
+        }
+        OWNED char *below = memory_print("%s/%s", path, name);
         --*left;
         if (S_ISREG(status.st_mode))
             change_list_add(changes, CHANGE_REMOVE, below, NULL, 0);
         else if (S_ISDIR(status.st_mode) && depth < 8)
-            remove_folder(tree, below, depth + 1, left, changes);
+            whole = remove_folder(tree, below, depth + 1, left, changes) && whole;
     }
-    if (folder)
-        closedir(folder);
+    return listing_close(names, NULL) && whole;
+}
+
+static bool is_removed(const struct change_list *changes, const char *path)
+{
+    for (size_t i = 0; i < changes->count; i++)
+        if (strcmp(changes->items[i].path, path) == 0)
+            return true;
+    return false;
 }
 
 static void remove_text(const struct skills *skills, size_t index, int tree, struct change_list *changes)
@@ -282,7 +289,8 @@ static void remove_text(const struct skills *skills, size_t index, int tree, str
     size_t left = FOLDER_FILES_MAX;
     if (strcmp(own, path) == 0) {
         own[strlen(own) - strlen("/SKILL.md")] = '\0';
-        remove_folder(tree, own, 0, &left, changes);
+        if (!remove_folder(tree, own, 0, &left, changes) && !is_removed(changes, path))
+            change_list_add(changes, CHANGE_REMOVE, path, NULL, 0); /* the rest of it is nobody's skill */
     } else if (files_stamp_at(tree, path).inode) {
         change_list_add(changes, CHANGE_REMOVE, path, NULL, 0);
     }

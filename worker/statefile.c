@@ -1,6 +1,5 @@
 #include "worker/statefile.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/utf8.h"
 
@@ -204,18 +204,15 @@ void statefile_free(struct statefile *file)
 
 void statefile_report_aside(int tree, struct buffer *problems)
 {
-    int fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!folder && fd >= 0)
-        close(fd);
-    struct dirent *item;
-    while (folder && (item = readdir(folder)))
-        if (strstr(item->d_name, ASIDE))
+    struct fault fault;
+    struct listing *names = listing_open(tree, ".", &fault);
+    for (const char *name; names && (name = listing_next(names));)
+        if (strstr(name, ASIDE))
             buffer_print(
                 problems,
                 "%s was set aside because it couldn't be read as what it should be; take from it what "
                 "you need and remove it\n",
-                item->d_name);
-    if (folder)
-        closedir(folder);
+                name);
+    if (!names || !listing_close(names, &fault))
+        buffer_print(problems, "what was set aside can't be told: %s\n", fault.text);
 }

@@ -459,7 +459,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
         return false;
     worker->queue = queue_open(worker->tree, fault);
     worker->mail = mail_open(worker->tree, worker->name, worker->history);
-    worker->attempts = worker->queue ? attempts_open(worker->tree) : NULL;
+    worker->attempts = worker->queue ? attempts_open(worker->tree, fault) : NULL;
     worker->texts = texts_open(worker->tree);
     worker->learning = worker->attempts ? learning_open(worker->tree, &worker->learning_problems) : NULL;
     return worker->learning != NULL;

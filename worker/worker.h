@@ -34,6 +34,8 @@ struct held {
 };
 
 /* Folders of which git tracks only the youngest files (outputs.c). */
+enum { REPORTED = 4 /* of the iac folders: inbox, handoffs, outbox, dead-letter */ };
+
 enum kept_few_kind { KEPT_OUTPUTS, KEPT_ARCHIVE, KEPT_FEW };
 
 struct task {
@@ -88,6 +90,7 @@ struct worker {
     int64_t edits_ms;            /* when people's edits were looked for last */
     int64_t names_ms;            /* and new files among them */
     int64_t figures_at_ms;       /* figures are due at; 0: not */
+    uint64_t letters[REPORTED];  /* as they were counted last */
     int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
     int64_t settle_at_ms; /* bring a commit to its end whose files aren't in place, at; 0: none is so */
     int64_t post_at_ms;   /* verdicts are to be recorded at; 0: none */

@@ -40,7 +40,7 @@ static int end(void **state)
 
 static unsigned failed(const char *id, uint64_t hash)
 {
-    struct attempts *attempts = attempts_open(tree);
+    struct attempts *attempts = attempts_open(tree, NULL);
     unsigned count = attempts_failed(attempts, id, hash);
     attempts_close(attempts);
     return count;
@@ -51,7 +51,7 @@ static void die_in(const char *id, uint64_t hash)
 {
     pid_t child = fork();
     if (child == 0) {
-        struct attempts *attempts = attempts_open(tree);
+        struct attempts *attempts = attempts_open(tree, NULL);
         attempts_begin(attempts, id, hash, NULL);
         attempts_begin(attempts, id, hash, NULL);
         kill(getpid(), SIGKILL);
@@ -78,7 +78,7 @@ static void test_each_death_in_a_task_counts_once(void **state)
 static void test_an_attempt_under_way_is_no_failed_one(void **state)
 {
     (void)state;
-    struct attempts *attempts = attempts_open(tree);
+    struct attempts *attempts = attempts_open(tree, NULL);
     assert_true(attempts_begin(attempts, "a", 1, NULL));
     assert_int_equal(attempts_failed(attempts, "a", 1), 0);
     attempts_close(attempts);
@@ -88,7 +88,7 @@ static void test_an_orderly_end_forgets_and_the_file_does_not_grow(void **state)
 {
     (void)state;
     die_in("a", 1);
-    struct attempts *attempts = attempts_open(tree);
+    struct attempts *attempts = attempts_open(tree, NULL);
     for (uint64_t i = 0; i < 100; i++) {
         assert_true(attempts_begin(attempts, "t", i, NULL));
         attempts_end(attempts, "t", i);
@@ -114,7 +114,7 @@ static void test_an_attempt_that_cannot_be_noted_is_a_fault(void **state)
 {
     (void)state;
     assert_int_equal(mkfifoat(tree, ".agentos", 0644), 0);
-    struct attempts *attempts = attempts_open(tree);
+    struct attempts *attempts = attempts_open(tree, NULL);
     struct fault fault = {{0}};
     assert_false(attempts_begin(attempts, "a", 1, &fault));
     assert_non_null(strstr(fault.text, "attempt"));

@@ -1,12 +1,10 @@
-/* A folder's names, all of them or a fault: here by a readdir of the test's own, which fails when it is told to. */
+/* A folder's names, all of them or a fault; also where reading the folder fails. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,22 +16,12 @@
 #include "common/files.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "tests/unit/failing.h"
 
 enum { NAMES = 40 };
 
 static char folder_name[64];
-static int folder, entries_left; /* until readdir fails once; below 0: it doesn't */
-
-struct dirent *readdir(DIR *stream)
-{
-    static struct dirent *(*real)(DIR *);
-    if (!real)
-        *(void **)&real = dlsym(RTLD_NEXT, "readdir64");
-    if (entries_left-- != 0)
-        return real(stream);
-    errno = EIO;
-    return NULL;
-}
+static int folder;
 
 static int setup(void **state)
 {
@@ -41,7 +29,7 @@ static int setup(void **state)
     strcpy(folder_name, "/tmp/agentos-listing-XXXXXX");
     assert_non_null(mkdtemp(folder_name));
     folder = files_open_path(folder_name, NULL);
-    entries_left = -1;
+    names_left = -1;
     assert_int_equal(mkdirat(folder, "box", 0755), 0);
     for (int i = 0; i < NAMES; i++) {
         OWNED char *name = memory_print("box/name-%d", i);
@@ -88,11 +76,11 @@ static void test_a_fault_at_any_name_is_never_taken_for_the_end(void **state)
     (void)state;
     for (int at = 0; at <= NAMES + 2; at++) { /* two dots, and the end */
         struct fault fault = {{0}};
-        entries_left = at;
+        names_left = at;
         assert_int_equal(count(&fault), -1);
         assert_string_equal(fault.text, "cannot list the folder box to its end: Input/output error");
     }
-    entries_left = -1;
+    names_left = -1;
     assert_int_equal(count(NULL), NAMES);
 }
 
@@ -100,7 +88,7 @@ static void test_after_a_fault_no_more_names_come(void **state)
 {
     (void)state;
     struct listing *listing = listing_open(folder, "box", NULL);
-    entries_left = 5;
+    names_left = 5;
     while (listing_next(listing))
         ;
     assert_null(listing_next(listing));

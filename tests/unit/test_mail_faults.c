@@ -1,38 +1,10 @@
-/* The post in an agent's tree when its storage fails while it is read: a readdir and a read of the test's own fail when
- * they are told to. Nothing that can't be seen is taken for gone, and nothing new is done before what may be older. */
-#include <dirent.h>
-#include <dlfcn.h>
-#include <errno.h>
-#include <sys/syscall.h>
+/* The post in an agent's tree when its storage fails while it is read. Nothing that can't be seen is taken for gone, and nothing new is done before what may be older. */
 #include <time.h>
 
+#include "tests/unit/failing.h"
 #include "tests/unit/mail_fixture.h"
 
-static int names_left = -1, reads_left = -1; /* until the next one fails; below 0: it doesn't */
-static bool for_long;                        /* and all after it */
-static int64_t seconds_ahead;                /* of the monotonic clock */
-
-static bool fails(int *left)
-{
-    if (*left < 0 || (*left)-- > 0)
-        return false;
-    *left = for_long ? 0 : -1;
-    errno = EIO;
-    return true;
-}
-
-struct dirent *readdir(DIR *stream)
-{
-    static struct dirent *(*real)(DIR *);
-    if (!real)
-        *(void **)&real = dlsym(RTLD_NEXT, "readdir64");
-    return fails(&names_left) ? NULL : real(stream);
-}
-
-ssize_t read(int fd, void *bytes, size_t length)
-{
-    return fails(&reads_left) ? -1 : syscall(SYS_read, fd, bytes, length);
-}
+static int64_t seconds_ahead; /* of the monotonic clock */
 
 int clock_gettime(clockid_t clock, struct timespec *time)
 {

@@ -1,0 +1,120 @@
+/* What an earlier worker left in .agentos, when it can't be read at start: the next start finds it as it was. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "tests/unit/failing.h"
+#include "worker/attempts.h"
+#include "worker/queue.h"
+
+static char tree_name[64];
+static int tree;
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(tree_name, "/tmp/agentos-notes-XXXXXX");
+    assert_non_null(mkdtemp(tree_name));
+    tree = files_open_path(tree_name, NULL);
+    close(files_open_folder(tree, ".agentos", true, NULL));
+    return tree < 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    close(tree);
+    OWNED char *command = memory_print("rm -rf %s", tree_name);
+    return system(command);
+}
+
+static void put(const char *path, const char *text)
+{
+    assert_true(files_write(tree, path, text, strlen(text), false, NULL));
+}
+
+static void assert_comes_home(struct queue *queue)
+{
+    int64_t retry;
+    assert_true(queue_look(queue, &retry, NULL)); /* which merges */
+    assert_true(queue_look(queue, &retry, NULL));
+    const struct block_list *blocks = queue_blocks(queue);
+    assert_int_equal(blocks->count, 2);
+    assert_string_equal(blocks->items[0].id, "stays");
+    assert_string_equal(blocks->items[1].id, "came-out");
+}
+
+/* Whatever call fails: either it was no matter, or the queue isn't opened and nothing of it is gone. */
+static void walk_faults(int *left)
+{
+    int nth = 0, refused = 0;
+    for (bool failed = true; failed; nth++) {
+        struct fault fault = {{0}};
+        put("queue.md", "## stays\ntask: a\n");
+        put(".agentos/queue.7", "## came-out\ntask: b\n");
+        put(".agentos/seen", "0000000000000001 0000000000000002 3\n");
+        *left = nth;
+        struct queue *queue = queue_open(tree, &fault);
+        failed = *left == -1;
+        *left = -1;
+        if (!queue) {
+            assert_true(failed);
+            assert_non_null(strstr(fault.text, "Input/output error"));
+            refused++;
+            queue = queue_open(tree, &fault);
+        }
+        assert_non_null(queue);
+        assert_comes_home(queue);
+        queue_close(queue);
+        OWNED char *command = memory_print("rm %s/.agentos/*", tree_name); /* a merge leaves some */
+        assert_int_equal(system(command), 0);
+    }
+    assert_true(refused >= 1);
+}
+
+static void test_a_queue_that_came_out_is_met_or_the_worker_does_not_start(void **state)
+{
+    (void)state;
+    walk_faults(&names_left);
+}
+
+static void test_notes_that_can_not_be_read_are_not_taken_for_none(void **state)
+{
+    (void)state;
+    walk_faults(&reads_left);
+}
+
+static void test_attempts_that_can_not_be_read_are_not_forgotten(void **state)
+{
+    (void)state;
+    struct fault fault = {{0}};
+    struct attempts *attempts = attempts_open(tree, NULL);
+    assert_true(attempts_begin(attempts, "poison", 7, NULL));
+    attempts_close(attempts); /* as by a kill */
+    reads_left = 0;
+    assert_null(attempts_open(tree, &fault));
+    assert_non_null(strstr(fault.text, "Input/output error"));
+    attempts = attempts_open(tree, NULL);
+    assert_int_equal(attempts_failed(attempts, "poison", 7), 1);
+    attempts_close(attempts);
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest promises[] = {
+        PROMISE(test_a_queue_that_came_out_is_met_or_the_worker_does_not_start),
+        PROMISE(test_notes_that_can_not_be_read_are_not_taken_for_none),
+        PROMISE(test_attempts_that_can_not_be_read_are_not_forgotten),
+    };
+    return cmocka_run_group_tests(promises, NULL, NULL);
+}
