@@ -33,7 +33,7 @@
 #include "supervisor/cli/unpack.h"
 #include "supervisor/cli/verbs.h"
 
-#define SCRATCH "agents/.import-"
+#define SCRATCH "agents/" PARCEL_SCRATCH
 #define MARK    TREE_NOTES "/import"
 
 enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 50 * 1000 * 1000, HEAD_DIGITS = 7 };
@@ -93,7 +93,7 @@ static void sweep(struct import *import)
 {
     int copy = openat(import->agents, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    const char *name = strrchr(SCRATCH, '/') + 1;
+    const char *name = PARCEL_SCRATCH;
     for (const struct dirent *entry; stream && (entry = readdir(stream)) != NULL;)
         if (strncmp(entry->d_name, name, strlen(name)) == 0) {
             OWNED char *path = memory_print("%s/agents/%s", import->data_dir, entry->d_name);

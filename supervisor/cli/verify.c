@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
@@ -22,6 +23,7 @@
 #include "common/utf8.h"
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/letters.h"
+#include "supervisor/cli/parcel.h"
 #include "supervisor/cli/reach.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
@@ -222,6 +224,18 @@ static void verify_twice(void (*look)(const char *data_dir, const char *name, st
     buffer_add(findings, first.data, first.length);
 }
 
+/* An import holds a lock on the folder; what lies there without one belongs to nobody any more. */
+static void verify_import(const char *agents, const char *name, struct buffer *notes)
+{
+    OWNED_FD int folder = files_open_path(agents, NULL);
+    bool left = folder >= 0 && flock(folder, LOCK_SH | LOCK_NB) == 0;
+    buffer_print(notes,
+                 left ? "agents/%s: was left by an import that did not come to its end; it is no agent, and "
+                        "the next import removes it, as you may\n"
+                      : "agents/%s: an import is under way\n",
+                 name);
+}
+
 /* The agents' folders, in the order of their names. Returns the number looked at; -1: there is no such folder. */
 static int verify_agents(const char *data_dir, bool running, struct buffer *findings, struct buffer *notes)
 {
@@ -233,6 +247,8 @@ static int verify_agents(const char *data_dir, bool running, struct buffer *find
         if (names_agent(entries[i]->d_name)) {
             verify_twice(verify_agent, data_dir, entries[i]->d_name, running, findings, notes);
             looked++;
+        } else if (strncmp(entries[i]->d_name, PARCEL_SCRATCH, strlen(PARCEL_SCRATCH)) == 0) {
+            verify_import(path, entries[i]->d_name, notes);
         } else if (entries[i]->d_name[0] != '.') {
             buffer_print(notes, "agents/%s: is no agent's folder\n", entries[i]->d_name);
         }

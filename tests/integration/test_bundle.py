@@ -1,6 +1,7 @@
 """`agentos export` and `agentos import`: the whole agent as one file, and no file that harms."""
 
 import hashlib
+import fcntl
 import os
 import random
 import shutil
@@ -528,3 +529,17 @@ def test_two_imports_at_once_end_in_one_agent(bundle, elsewhere):
         process.stderr.close()
     assert codes == [0, 73]
     assert (elsewhere.data / "agents.yaml").read_text().count("name: orion") == 1
+
+
+def test_what_a_killed_import_left_is_told_by_verify_and_removed_by_the_next(bundle, elsewhere):
+    left = elsewhere.data / "agents" / ".import-a1b2c3"
+    (left / "skills").mkdir(parents=True)
+    (left / "skills.md").write_text("half of it")
+    folder = os.open(elsewhere.data / "agents", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert "note: agents/.import-a1b2c3: an import is under way\n" in elsewhere.cli("verify").stdout
+    os.close(folder)
+    assert "note: agents/.import-a1b2c3: was left by an import" in elsewhere.cli("verify").stdout
+    assert left.exists()
+    elsewhere.cli("import", bundle)
+    assert not left.exists() and ".import-" not in elsewhere.cli("verify").stdout
