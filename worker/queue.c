@@ -273,6 +273,15 @@ const struct block_list *queue_blocks(const struct queue *queue)
     return &queue->blocks;
 }
 
+bool queue_hints(const struct queue *queue, struct buffer *out)
+{
+    if (!queue->known || !queue->whole)
+        return false;
+    if (queue->text)
+        block_hints(&queue->blocks, queue->text, queue->length, TREE_QUEUE, out);
+    return true;
+}
+
 const struct block *queue_next(const struct queue *queue, bool (*skip)(void *, const struct block *),
                                void *context)
 {

@@ -71,6 +71,15 @@ void report_figures(struct worker *worker)
                history_tasks_done(worker->history), today ? worker->tokens_today : UINT64_C(0));
 }
 
+/* In queue.md the lines move up as tasks are done: it is the same problem at another number. */
+static const char *behind_line_number(const char *problem)
+{
+    static const char start[] = TREE_QUEUE ":";
+    size_t length = strlen(start);
+    return strncmp(problem, start, length) == 0 ? problem + length + strspn(problem + length, "0123456789")
+                                                : problem;
+}
+
 /* Each problem is logged once, when it is new. */
 static void log_new_problems(const struct worker *worker, const struct buffer *part)
 {
@@ -78,7 +87,7 @@ static void log_new_problems(const struct worker *worker, const struct buffer *p
     for (const char *line = part->data; line && *line;) {
         size_t length = strcspn(line, "\n");
         OWNED char *problem = memory_slice(line, length);
-        if (length > 0 && !strstr(said, problem))
+        if (length > 0 && !strstr(said, behind_line_number(problem)))
             log_warn("agent", worker->name, "%s", problem);
         line += length + (line[length] == '\n');
     }
@@ -115,6 +124,12 @@ void report_queue(struct worker *worker, const char *fault)
         if (blocks->items[i].problem)
             buffer_print(&now, "queue.md:%u: block '%s' stays where it is: %s\n", blocks->items[i].line,
                          blocks->items[i].id, blocks->items[i].problem);
+    OWNED_BUFFER struct buffer hints = {0};
+    if (queue_hints(worker->queue, &hints)) {
+        buffer_drop(&worker->queue_hints, worker->queue_hints.length);
+        buffer_add(&worker->queue_hints, hints.data, hints.length);
+    }
+    buffer_add(&now, worker->queue_hints.data, worker->queue_hints.length);
     if (now.length == worker->queue_problem.length &&
         (now.length == 0 || memcmp(now.data, worker->queue_problem.data, now.length) == 0))
         return;

@@ -112,6 +112,7 @@ struct worker {
     struct buffer learning_problems;  /* by the last look at what was learned */
     struct buffer prompt_problems;    /* by the last prompt */
     struct buffer queue_problem;      /* of the queue file */
+    struct buffer queue_hints;        /* those of them that only a file at rest gives */
     struct buffer mail_problems;      /* by the last look at the post */
     char *trouble;                    /* the present trouble with provider or storage; NULL: none */
     char *problems_said;              /* the problems as the supervisor knows them */

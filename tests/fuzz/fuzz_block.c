@@ -57,6 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     check(at == size);
     if (list.count)
         check_tail(&list, text, size, list.count / 2);
+    struct buffer hints = {0};
+    block_hints(&list, text, size, "queue.md", &hints);
+    check(utf8_valid(hints.data ? hints.data : "", hints.length));
+    buffer_free(&hints);
     block_list_free(&list);
     return 0;
 }

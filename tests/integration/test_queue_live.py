@@ -170,3 +170,29 @@ def test_noise_in_a_queue_file_stops_neither_its_agent_nor_another(make_system, 
         "iris works on or says what hinders her",
     )
     assert harness.alive(system.worker("iris"))
+
+
+def replace(queue, old, new):
+    """As an editor that renames over the file."""
+    aside = queue.with_name("queue.md.new")
+    aside.write_text(queue.read_text().replace(old, new))
+    os.rename(aside, queue)
+
+
+def test_what_was_meant_as_a_block_is_told_once_with_its_line_and_done_when_it_is_mended(system):
+    system.append("\n### meant\nTask: Do it\n")
+    line = system.read("queue.md").split("\n").index("### meant") + 1
+
+    def told():
+        return [text for text in system.agent_status()["problems"] if "look like a block" in text]
+
+    [problem] = wait_until(told, "the hint")
+    assert problem.startswith(f"queue.md:{line}: '### meant' and 'Task: Do it'") and "nothing is done with it" in problem
+    queue = system.tree() / "queue.md"
+    for number in range(3):  # its line number changes
+        replace(queue, "\n### meant", "\n\n### meant")
+        wait_until(lambda: told() and told()[0].startswith(f"queue.md:{line + 1 + number}:"), "its new line")
+    assert len([text for text in system.log().splitlines() if "look like a block" in text]) == 1
+    replace(queue, "### meant\nTask:", "## meant\ntask:")
+    system.wait_done("meant")
+    wait_until(lambda: not told(), "no hint any more")

@@ -297,6 +297,84 @@ static void test_reading_on_from_a_kept_block_gives_what_reading_all_gives(void 
     block_list_free(&whole);
 }
 
+static char *hints(const char *text)
+{
+    struct block_list list;
+    struct buffer out = {0};
+    block_parse(&list, text, strlen(text));
+    block_hints(&list, text, strlen(text), "queue.md", &out);
+    block_list_free(&list);
+    buffer_add(&out, "", 0);
+    return buffer_take(&out);
+}
+
+static void test_what_was_meant_as_a_block_is_told_with_its_line(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "# Queue\n\n## b\nTask: do it\n",   "# Queue\n\n## b\n- task: do it\n",
+        "# Queue\n\n### b\ntask: do it\n",  "# Queue\n\n##b\ntask: do it\n",
+        "# Queue\n\n# b\n\ntask: do it\n",  "# Queue\n\n## b\n**Task:** do it\n",
+        "# Queue\n\n## b\n  task: do it\n", "# Queue\n\n ## b\r\ntask: do it\r\n",
+        "# Queue\n\n## b\ntask : do it\n",  "# Queue\n\n## b\n- Priority: high\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        OWNED char *said = hints(texts[i]);
+        if (strncmp(said, "queue.md:3: '", 13) != 0 || !strstr(said, "nothing is done with it\n") ||
+            strchr(said, '\n')[1])
+            fail_msg("%s gives: %s", texts[i], said);
+    }
+}
+
+static void test_a_task_without_a_heading_is_told_of_too(void **state)
+{
+    (void)state;
+    OWNED char *said = hints("Queue\n\ntask: do it\n\n## a\ntask: one\n\ntask: a text of a\n");
+    assert_int_equal(strncmp(said, "queue.md:3: 'task: do it' alone looks like a block and is none", 60), 0);
+    assert_string_equal(strchr(said, '\n'), "\n"); /* and of nothing else */
+}
+
+static void test_what_a_block_swallows_is_told_with_the_blocks_id(void **state)
+{
+    (void)state;
+    OWNED char *said = hints("## a\ntask: one\n\n### b\ntask: two\n");
+    assert_non_null(strstr(said, "queue.md:4: '### b' and 'task: two' look like a block"));
+    assert_non_null(strstr(said, "it counts as text of block 'a'\n"));
+}
+
+static void test_blocks_and_ordinary_texts_give_no_hint(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "# Queue\n\nAppend a task.\n    ## ID\n    task: an example\n",
+        "## a\ntask: one\n## b\npriority: high\ntask: two\n",
+        "## a\ntask: one\npriority: high\n## Steps\n- tasks are many\n## Code\ntask::new();\n# Task: "
+        "none\ntext\n",
+        "## a\ntask: |\n  ### Shape\n  - task: indented texts are as they are\n",
+        "## a\npriority: high\n## b\ntask: one\n",
+        "#",
+        "##",
+        "# Queue\n### x",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        OWNED char *said = hints(texts[i]);
+        assert_string_equal(said, "");
+    }
+}
+
+static void test_many_of_them_are_three_and_a_number(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer text = {0};
+    for (int i = 0; i < 50; i++)
+        buffer_print(&text, "### b%d\ntask: do it\n", i);
+    OWNED char *said = hints(text.data);
+    assert_non_null(strstr(said, "queue.md:5: '### b2'"));
+    assert_null(strstr(said, "'### b3'"));
+    assert_non_null(strstr(said, "queue.md: 47 more lines look like blocks and are none\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +395,11 @@ int main(void)
         cmocka_unit_test(test_the_same_block_hashes_the_same_and_another_does_not),
         cmocka_unit_test(test_a_printed_block_reads_back_as_the_same),
         cmocka_unit_test(test_reading_on_from_a_kept_block_gives_what_reading_all_gives),
+        cmocka_unit_test(test_what_was_meant_as_a_block_is_told_with_its_line),
+        cmocka_unit_test(test_a_task_without_a_heading_is_told_of_too),
+        cmocka_unit_test(test_what_a_block_swallows_is_told_with_the_blocks_id),
+        cmocka_unit_test(test_blocks_and_ordinary_texts_give_no_hint),
+        cmocka_unit_test(test_many_of_them_are_three_and_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
