@@ -248,14 +248,19 @@ static void turn_away(int fd, const char *answer)
     close(fd);
 }
 
-bool control_adopt(struct control *control, int fd)
+static bool admit_below(struct control *control, int fd, size_t most)
 {
-    if (control->count >= CLIENTS_MAX || is_starved(control, fd)) {
+    if (control->count >= most || is_starved(control, fd)) {
         turn_away(fd, "{\"exit\":75,\"complaint\":\"too many clients at once; try again\"}\n");
         return false;
     }
     admit(control, fd);
     return true;
+}
+
+bool control_adopt(struct control *control, int fd)
+{
+    return admit_below(control, fd, CLIENTS_ADOPTED);
 }
 
 /* False: nobody else is there now. */
@@ -267,7 +272,7 @@ static bool accept_one(struct control *control)
         return false;
     }
     if (is_one_of_us(fd))
-        control_adopt(control, fd);
+        admit_below(control, fd, CLIENTS_MAX);
     else
         turn_away(fd, "{\"exit\":77,\"complaint\":\"not permitted: another user\"}\n");
     return true;

@@ -16,6 +16,7 @@ struct supervisor;
 
 enum {
     CLIENTS_MAX = 128,
+    CLIENTS_ADOPTED = 96,
     FOLLOWERS_MAX = 64,     /* of them */
     REQUEST_MS = 10 * 1000, /* for the request to come */
     ANSWER_MS = 30 * 1000,  /* for the answer to be read */
@@ -25,7 +26,8 @@ enum {
 struct control *control_open(struct supervisor *supervisor, int run_folder, struct fault *fault);
 void control_close(struct control *control); /* NULL is fine */
 
-/* One more client: its end of a stream socket (taken over), as if it had connected. False: there are too many. */
+/* One more client: its end of a stream socket (taken over), as if it had connected. False: there are CLIENTS_ADOPTED
+ * already, of any sort: the process that strangers speak to can't take the place of those at the socket. */
 bool control_adopt(struct control *control, int fd);
 
 /* News for those who wait; control may be NULL. */

@@ -173,7 +173,7 @@ static void print_histogram(const struct series *series, const json_t *histogram
             buffer_text(out, "+Inf");
         buffer_print(out, "\"} %lld\n", sum);
     }
-    buffer_print(out, "%s_sum{%s} %.17g\n", series->name, series->labels,
+    buffer_print(out, "%s_sum{%s} %.*f\n", series->name, series->labels, series->unit > 1 ? 3 : 0,
                  (double)number(histogram, "sum") / series->unit);
     buffer_print(out, "%s_count{%s} %lld\n", series->name, series->labels, sum);
 }

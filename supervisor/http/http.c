@@ -18,7 +18,10 @@
 #include "supervisor/http/inquiry.h"
 #include "supervisor/http/routes.h"
 
-enum { EVENTS = 16, HEAD_MAX = 16 * 1024 /* bytes of a request's line and headers, and of the reply's */ };
+enum {
+    EVENTS = 16,
+    HEAD_MAX = 16 * 1024 /* bytes of a request's line and headers, and of what goes before a document */
+};
 
 /* One request that was let in. */
 struct visit {
@@ -43,25 +46,25 @@ struct http {
     uint64_t page_serial;
 };
 
-/* --- replies --- */
+/* --- documents --- */
 
 /* The body is the response's from here on. */
-static struct MHD_Response *make_response(struct reply *reply)
+static struct MHD_Response *make_response(struct document *document)
 {
     char seconds[16];
-    size_t length = reply->body.length;
+    size_t length = document->body.length;
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(length, buffer_take(&reply->body), MHD_RESPMEM_MUST_FREE);
+        MHD_create_response_from_buffer(length, buffer_take(&document->body), MHD_RESPMEM_MUST_FREE);
     if (!response)
         return NULL;
-    snprintf(seconds, sizeof seconds, "%u", reply->retry_after);
+    snprintf(seconds, sizeof seconds, "%u", document->retry_after);
     const char *const headers[][2] = {
-        {MHD_HTTP_HEADER_CONTENT_TYPE, reply->type},
+        {MHD_HTTP_HEADER_CONTENT_TYPE, document->type},
         {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
         {"X-Content-Type-Options", "nosniff"},
-        {MHD_HTTP_HEADER_ALLOW, reply->allow},
-        {MHD_HTTP_HEADER_WWW_AUTHENTICATE, reply->challenge},
-        {MHD_HTTP_HEADER_RETRY_AFTER, reply->retry_after ? seconds : NULL},
+        {MHD_HTTP_HEADER_ALLOW, document->allow},
+        {MHD_HTTP_HEADER_WWW_AUTHENTICATE, document->challenge},
+        {MHD_HTTP_HEADER_RETRY_AFTER, document->retry_after ? seconds : NULL},
     };
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
         if (headers[i][1])
@@ -69,12 +72,12 @@ static struct MHD_Response *make_response(struct reply *reply)
     return response;
 }
 
-static enum MHD_Result send_reply(struct MHD_Connection *connection, struct reply *reply)
+static enum MHD_Result send_document(struct MHD_Connection *connection, struct document *document)
 {
-    struct MHD_Response *response = make_response(reply);
+    struct MHD_Response *response = make_response(document);
     if (!response)
         return MHD_NO; /* the connection ends */
-    enum MHD_Result queued = MHD_queue_response(connection, reply->status, response);
+    enum MHD_Result queued = MHD_queue_response(connection, document->status, response);
     MHD_destroy_response(response);
     return queued;
 }
@@ -90,14 +93,14 @@ static void drop_page(struct http *http)
 static enum MHD_Result answer(struct http *http, const struct route *route, struct MHD_Connection *connection)
 {
     uint64_t serial = inquiry_serial(http->inquiry);
-    struct reply reply;
+    struct document document;
     if (http->page && http->page_route == route && http->page_serial == serial)
         return MHD_queue_response(connection, MHD_HTTP_OK, http->page);
-    route->answer(inquiry_metrics(http->inquiry), &reply);
-    if (reply.status != MHD_HTTP_OK)
-        return send_reply(connection, &reply);
+    route->answer(inquiry_metrics(http->inquiry), &document);
+    if (document.status != MHD_HTTP_OK)
+        return send_document(connection, &document);
     drop_page(http);
-    http->page = make_response(&reply);
+    http->page = make_response(&document);
     http->page_route = route;
     http->page_serial = serial;
     return http->page ? MHD_queue_response(connection, MHD_HTTP_OK, http->page) : MHD_NO;
@@ -127,7 +130,7 @@ static bool has_body(struct MHD_Connection *connection)
 static enum MHD_Result admit(struct http *http, struct MHD_Connection *connection, const char *url,
                              const char *method, struct visit **visit)
 {
-    struct reply reply;
+    struct document document;
     if (guest_of(connection))
         guests_ask(guest_of(connection), clock_monotonic_ms());
     const struct route *route =
@@ -136,9 +139,9 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
                                        .host = header(connection, MHD_HTTP_HEADER_HOST),
                                        .authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
                                        .has_body = has_body(connection)},
-                     http->token, &reply);
+                     http->token, &document);
     if (!route)
-        return send_reply(connection, &reply);
+        return send_document(connection, &document);
     *visit = memory_new(1, sizeof **visit);
     **visit = (struct visit){.connection = connection, .route = route};
     return MHD_YES;

@@ -1,6 +1,7 @@
 #include "supervisor/http/inquiry.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -48,6 +49,13 @@ static void hang_up(struct inquiry *inquiry)
     inquiry->connection = -1;
     buffer_free(&inquiry->in);
     inquiry->in = (struct buffer){0};
+}
+
+void inquiry_free(struct inquiry *inquiry)
+{
+    hang_up(inquiry);
+    json_decref(inquiry->answer);
+    free(inquiry);
 }
 
 /* answer: taken; NULL: there was none. */

@@ -18,6 +18,7 @@ enum inquiry_state { INQUIRY_KNOWN, INQUIRY_UNDER_WAY, INQUIRY_FAILED };
 
 /* channel is borrowed; epoll (borrowed) gets the connection's descriptor. settled: what was under way is not any more. */
 struct inquiry *inquiry_new(int channel, int epoll, void (*settled)(void *context), void *context);
+void inquiry_free(struct inquiry *inquiry);
 
 /* Begins to ask when what it knows is old. */
 enum inquiry_state inquiry_look(struct inquiry *inquiry, int64_t now);

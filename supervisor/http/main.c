@@ -4,6 +4,7 @@
  * (supervisor/door.h), the socket that it takes connections from, and the memory file of the token
  * (common/secrets.h). It ends when the supervisor does. */
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +43,8 @@ static int descriptor(const char *text)
 static bool confine(struct fault *fault)
 {
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_HTTP, sandbox_mode(), fault);
-    tzset(); /* the one file that a library would open later */
+    tzset(); /* what libraries would open files for later: the time zone, and jansson's random numbers */
+    json_object_seed(0);
     bool confined =
         sandbox &&
         sandbox_enter(sandbox, &(struct sandbox_room){.memory_bytes = MEMORY, .open_files = FILES}, fault);

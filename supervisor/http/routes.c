@@ -9,18 +9,18 @@
 
 enum { RETRY_SECONDS = 1 };
 
-static void no_supervisor(struct reply *reply)
+static void no_supervisor(struct document *document)
 {
-    reply_problem(reply, 503, "the supervisor does not answer in time");
-    reply->retry_after = RETRY_SECONDS;
+    document_problem(document, 503, "the supervisor does not answer in time");
+    document->retry_after = RETRY_SECONDS;
 }
 
-static void healthz(const json_t *metrics, struct reply *reply)
+static void healthz(const json_t *metrics, struct document *document)
 {
     if (metrics)
-        reply_json(reply, 200, json_pack("{s:s}", "status", "ok"));
+        document_json(document, 200, json_pack("{s:s}", "status", "ok"));
     else
-        no_supervisor(reply);
+        no_supervisor(document);
 }
 
 /* One that hibernates is ready: any work starts it. */
@@ -31,13 +31,13 @@ static bool is_ready(const json_t *agent)
 }
 
 /* Everybody may ask, so it gives numbers and no names. */
-static void readyz(const json_t *metrics, struct reply *reply)
+static void readyz(const json_t *metrics, struct document *document)
 {
     size_t index;
     int wanted = 0, ready = 0;
     const json_t *agent;
     if (!metrics) {
-        no_supervisor(reply);
+        no_supervisor(document);
         return;
     }
     json_array_foreach(json_object_get(metrics, "agents"), index, agent)
@@ -47,21 +47,22 @@ static void readyz(const json_t *metrics, struct reply *reply)
         ready += counts && is_ready(agent);
     }
     if (json_is_true(json_object_get(metrics, "ending")))
-        reply_problem(reply, 503, "the supervisor is stopping");
+        document_problem(document, 503, "the supervisor is stopping");
     else if (ready < wanted)
-        reply_problem(reply, 503, "%d of %d agents are ready; `agentos status` says more", ready, wanted);
+        document_problem(document, 503, "%d of %d agents are ready; `agentos status` says more", ready,
+                         wanted);
     else
-        reply_json(reply, 200, json_pack("{s:s, s:i}", "status", "ready", "agents", ready));
+        document_json(document, 200, json_pack("{s:s, s:i}", "status", "ready", "agents", ready));
 }
 
-static void metrics_page(const json_t *metrics, struct reply *reply)
+static void metrics_page(const json_t *metrics, struct document *document)
 {
     if (!metrics) {
-        no_supervisor(reply);
+        no_supervisor(document);
         return;
     }
-    *reply = (struct reply){.status = 200, .type = EXPOSITION_TYPE};
-    exposition_print(metrics, &reply->body);
+    *document = (struct document){.status = 200, .type = EXPOSITION_TYPE};
+    exposition_print(metrics, &document->body);
 }
 
 static const struct route routes[] = {
@@ -104,22 +105,22 @@ static const struct route *find(const char *path)
 }
 
 const struct route *routes_admit(const struct request *request, const struct token *token,
-                                 struct reply *reply)
+                                 struct document *document)
 {
     const struct route *route = find(request->path);
     if (!token && !is_meant(request->host)) {
-        reply_problem(reply, 421,
-                      "without AGENTOS_TOKEN this interface is asked by its address or as localhost only");
+        document_problem(document, 421,
+                         "without AGENTOS_TOKEN this interface is asked by its address or as localhost only");
     } else if (!route) {
-        reply_problem(reply, 404, "there is nothing at this path");
+        document_problem(document, 404, "there is nothing at this path");
     } else if (!allows(route, request->method)) {
-        reply_problem(reply, 405, "this path takes %s", route->allow);
-        reply->allow = route->allow;
+        document_problem(document, 405, "this path takes %s", route->allow);
+        document->allow = route->allow;
     } else if (!route->open && !token_matches(token, request->authorization)) {
-        reply_problem(reply, 401, "the bearer token of AGENTOS_TOKEN is needed");
-        reply->challenge = "Bearer realm=\"agentos\"";
+        document_problem(document, 401, "the bearer token of AGENTOS_TOKEN is needed");
+        document->challenge = "Bearer realm=\"agentos\"";
     } else if (request->has_body) {
-        reply_problem(reply, 400, "a request for this path has no body");
+        document_problem(document, 400, "a request for this path has no body");
     } else {
         return route;
     }

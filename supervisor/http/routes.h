@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "supervisor/http/reply.h"
+#include "supervisor/http/document.h"
 #include "supervisor/http/token.h"
 
 struct request {
@@ -19,11 +19,11 @@ struct route {
     const char *allow; /* the methods, as the header of that name has them */
     bool open;         /* to everybody, without a token */
     /* metrics: of the control server (common/control.h); NULL: the supervisor does not answer now. */
-    void (*answer)(const json_t *metrics, struct reply *reply);
+    void (*answer)(const json_t *metrics, struct document *document);
 };
 
-/* The route that the request may take; NULL: none, and the reply says why. */
+/* The route that the request may take; NULL: none, and the document says why. */
 const struct route *routes_admit(const struct request *request, const struct token *token,
-                                 struct reply *reply);
+                                 struct document *document);
 
 #endif

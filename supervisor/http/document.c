@@ -1,4 +1,4 @@
-#include "supervisor/http/reply.h"
+#include "supervisor/http/document.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,33 +22,33 @@ static const char *title_of(unsigned status)
     return "Error";
 }
 
-static void set(struct reply *reply, unsigned status, const char *type, json_t *object)
+static void set(struct document *document, unsigned status, const char *type, json_t *object)
 {
     OWNED char *text = json_dumps(object, JSON_PRESERVE_ORDER);
     json_decref(object);
-    *reply = (struct reply){.status = status, .type = type};
-    buffer_text(&reply->body, text ? text : "{}");
-    buffer_text(&reply->body, "\n");
+    *document = (struct document){.status = status, .type = type};
+    buffer_text(&document->body, text ? text : "{}");
+    buffer_text(&document->body, "\n");
 }
 
-void reply_json(struct reply *reply, unsigned status, json_t *object)
+void document_json(struct document *document, unsigned status, json_t *object)
 {
-    set(reply, status, "application/json", object);
+    set(document, status, "application/json", object);
 }
 
-void reply_problem(struct reply *reply, unsigned status, const char *detail, ...)
+void document_problem(struct document *document, unsigned status, const char *detail, ...)
 {
     char text[FAULT_TEXT];
     va_list arguments;
     va_start(arguments, detail);
     vsnprintf(text, sizeof text, detail, arguments);
     va_end(arguments);
-    set(reply, status, "application/problem+json",
+    set(document, status, "application/problem+json",
         json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title_of(status), "status",
                   (int)status, "detail", text));
 }
 
-void reply_free(struct reply *reply)
+void document_free(struct document *document)
 {
-    buffer_free(&reply->body);
+    buffer_free(&document->body);
 }

@@ -1,0 +1,223 @@
+/* Asking the supervisor: once for all who want to know, and never waiting for one that doesn't answer. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/http/inquiry.h"
+
+struct scene {
+    struct inquiry *inquiry;
+    int channel, supervisor, epoll;
+    int connection; /* the supervisor's end of the last one; -1: none */
+    unsigned settled;
+};
+
+static void on_settled(void *context)
+{
+    struct scene *scene = context;
+    scene->settled++;
+}
+
+static void begin(struct scene *scene)
+{
+    int pair[2];
+    log_start("error", "text");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    *scene = (struct scene){.channel = pair[0], .supervisor = pair[1], .connection = -1};
+    scene->epoll = epoll_create1(EPOLL_CLOEXEC);
+    scene->inquiry = inquiry_new(scene->channel, scene->epoll, on_settled, scene);
+}
+
+static void end(struct scene *scene)
+{
+    if (scene->supervisor >= 0)
+        close(scene->supervisor);
+    memory_close_at(&scene->connection);
+    close(scene->channel);
+    close(scene->epoll);
+    inquiry_free(scene->inquiry);
+}
+
+static ssize_t bytes_asked(const struct scene *scene)
+{
+    char bytes[64];
+    return recv(scene->supervisor, bytes, sizeof bytes, MSG_DONTWAIT);
+}
+
+/* As supervisor/door.c does it. */
+static void hand_over(struct scene *scene, bool with_connection)
+{
+    int pair[2];
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec bytes = {.iov_base = "c", .iov_len = 1};
+    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    if (with_connection) {
+        message.msg_control = control.room;
+        message.msg_controllen = sizeof control.room;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        *header = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        memcpy(CMSG_DATA(header), &pair[1], sizeof pair[1]);
+    }
+    assert_int_equal(sendmsg(scene->supervisor, &message, 0), 1);
+    close(pair[1]);
+    memory_close_at(&scene->connection);
+    scene->connection = pair[0];
+    assert_true(inquiry_event(scene->inquiry, scene->channel));
+}
+
+/* Whatever the connection is called on the other side. */
+static void let_it_read(struct scene *scene)
+{
+    struct epoll_event event;
+    while (epoll_wait(scene->epoll, &event, 1, 0) == 1)
+        inquiry_event(scene->inquiry, event.data.fd);
+}
+
+static void answer(struct scene *scene, const char *text)
+{
+    char request[64];
+    assert_true(recv(scene->connection, request, sizeof request, 0) > 0);
+    assert_true(strncmp(request, "{\"verb\":\"metrics\"}\n", 19) == 0);
+    assert_int_equal(send(scene->connection, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+    let_it_read(scene);
+}
+
+static void test_many_who_want_to_know_make_one_question(void **state)
+{
+    (void)state;
+    struct scene scene;
+    begin(&scene);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(inquiry_look(scene.inquiry, clock_monotonic_ms()), INQUIRY_UNDER_WAY);
+    assert_int_equal(bytes_asked(&scene), 1);
+    int64_t before = clock_monotonic_ms();
+    hand_over(&scene, true);
+    answer(&scene, "{\"exit\":0,\"metrics\":{\"agents\":[]}}\n");
+    assert_int_equal(scene.settled, 1);
+    assert_int_equal(inquiry_look(scene.inquiry, before), INQUIRY_KNOWN);
+    assert_non_null(inquiry_metrics(scene.inquiry));
+    int64_t later = clock_monotonic_ms() + INQUIRY_FRESH_MS;
+    assert_int_equal(inquiry_look(scene.inquiry, later), INQUIRY_UNDER_WAY);
+    assert_int_equal(bytes_asked(&scene), 1);
+    end(&scene);
+}
+
+static void test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again(void **state)
+{
+    (void)state;
+    struct scene scene;
+    begin(&scene);
+    int64_t before = clock_monotonic_ms(), now = before;
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(inquiry_look(scene.inquiry, now), INQUIRY_UNDER_WAY);
+        inquiry_expire(scene.inquiry, inquiry_deadline(scene.inquiry) - 1);
+        assert_int_equal(scene.settled, i);
+        inquiry_expire(scene.inquiry, inquiry_deadline(scene.inquiry));
+        assert_int_equal(scene.settled, i + 1);
+        assert_int_equal(inquiry_look(scene.inquiry, before), INQUIRY_FAILED);
+        assert_null(inquiry_metrics(scene.inquiry));
+        now = clock_monotonic_ms() + INQUIRY_FRESH_MS;
+    }
+    assert_int_equal(bytes_asked(&scene), 1);
+    hand_over(&scene, true); /* too late: nobody waits now */
+    assert_int_equal(recv(scene.connection, &(char){0}, 1, 0), 0);
+    assert_int_equal(inquiry_look(scene.inquiry, now), INQUIRY_UNDER_WAY);
+    assert_int_equal(bytes_asked(&scene), 1);
+    end(&scene);
+}
+
+static void test_a_connection_that_is_late_serves_the_next_question(void **state)
+{
+    (void)state;
+    struct scene scene;
+    begin(&scene);
+    inquiry_look(scene.inquiry, clock_monotonic_ms());
+    inquiry_expire(scene.inquiry, inquiry_deadline(scene.inquiry));
+    inquiry_look(scene.inquiry, clock_monotonic_ms() + INQUIRY_FRESH_MS);
+    hand_over(&scene, true);
+    int64_t before = clock_monotonic_ms();
+    answer(&scene, "{\"exit\":0,\"metrics\":{}}\n");
+    assert_int_equal(inquiry_look(scene.inquiry, before), INQUIRY_KNOWN);
+    end(&scene);
+}
+
+static void test_what_is_no_answer_is_none(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "\n",   "nonsense\n", "{\"exit\":75,\"complaint\":\"too many\"}\n", "{\"exit\":0,\"metrics\":7}\n",
+        "[]\n", NULL};
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct scene scene;
+        begin(&scene);
+        int64_t before = clock_monotonic_ms();
+        inquiry_look(scene.inquiry, before);
+        hand_over(&scene, true);
+        if (answers[i]) {
+            answer(&scene, answers[i]);
+        } else {
+            memory_close_at(&scene.connection);
+            scene.connection = -1;
+            let_it_read(&scene);
+        }
+        assert_int_equal(scene.settled, 1);
+        assert_int_equal(inquiry_look(scene.inquiry, before), INQUIRY_FAILED);
+        end(&scene);
+    }
+}
+
+static void test_a_byte_without_a_connection_means_not_now(void **state)
+{
+    (void)state;
+    struct scene scene;
+    begin(&scene);
+    int64_t before = clock_monotonic_ms();
+    inquiry_look(scene.inquiry, before);
+    hand_over(&scene, false);
+    assert_int_equal(scene.settled, 1);
+    assert_int_equal(inquiry_look(scene.inquiry, before), INQUIRY_FAILED);
+    end(&scene);
+}
+
+static void test_a_supervisor_that_is_gone_is_the_end(void **state)
+{
+    (void)state;
+    struct scene scene;
+    begin(&scene);
+    assert_true(inquiry_event(scene.inquiry, scene.channel));
+    close(scene.supervisor);
+    scene.supervisor = -1;
+    assert_false(inquiry_event(scene.inquiry, scene.channel));
+    end(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_who_want_to_know_make_one_question),
+        cmocka_unit_test(test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again),
+        cmocka_unit_test(test_a_connection_that_is_late_serves_the_next_question),
+        cmocka_unit_test(test_what_is_no_answer_is_none),
+        cmocka_unit_test(test_a_byte_without_a_connection_means_not_now),
+        cmocka_unit_test(test_a_supervisor_that_is_gone_is_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
