@@ -1,10 +1,11 @@
 #include "common/threads.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "common/listing.h"
 
 void threads_look(struct threads_before *before)
 {
@@ -33,16 +34,14 @@ void threads_begin_few(const struct threads_before *before)
 /* A thread that misses this, or a kernel that refuses it, costs speed only. */
 void threads_end_few(struct threads_before *before)
 {
-    DIR *tasks = before->tasks < 0 ? NULL : fdopendir(before->tasks);
-    if (!tasks && before->tasks >= 0)
-        close(before->tasks);
+    struct listing *tasks = listing_take(before->tasks, "/proc/self/task", NULL);
     before->tasks = -1;
     if (!tasks)
         return;
-    for (struct dirent *entry; (entry = readdir(tasks));) {
-        pid_t thread = (pid_t)atoi(entry->d_name);
+    for (const char *name; (name = listing_next(tasks));) {
+        pid_t thread = (pid_t)atoi(name);
         if (thread > 0)
             sched_setaffinity(thread, sizeof before->cpus, &before->cpus);
     }
-    closedir(tasks);
+    (void)listing_close(tasks, NULL);
 }

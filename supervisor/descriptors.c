@@ -1,8 +1,10 @@
 #include "supervisor/descriptors.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/resource.h>
+
+#include "common/listing.h"
 
 enum { BASE = 64 /* more than the supervisor has without agents */ };
 
@@ -25,14 +27,14 @@ void descriptors_raise_limit(void)
 /* Without /proc, or with no descriptor to read it by: as many as there can be. */
 static size_t count_open(size_t agents)
 {
-    DIR *stream = opendir("/proc/self/fd");
+    struct listing *names =
+        listing_take(open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "/proc/self/fd", NULL);
     size_t count = 0;
-    if (!stream)
+    while (names && listing_next(names))
+        count++;
+    if (!names || !listing_close(names, NULL))
         return BASE + agents * DESCRIPTORS_OF_AGENT;
-    for (const struct dirent *entry; (entry = readdir(stream));)
-        count += entry->d_name[0] != '.';
-    closedir(stream);
-    return count - 1; /* the stream's own */
+    return count - 1; /* the listing's own */
 }
 
 bool descriptors_for_agent(size_t agents, size_t connecting, struct fault *fault)

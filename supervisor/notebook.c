@@ -1,6 +1,5 @@
 #include "supervisor/notebook.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
@@ -75,12 +75,28 @@ static unsigned read_lines(const struct notebook *notebook, char *text, notebook
     return faults;
 }
 
-void notebook_read(struct notebook *notebook, notebook_line *line, void *context)
+/* False: it can't be read now. */
+static bool is_readable(struct notebook *notebook, int got, const char *why)
+{
+    bool failed = got < 0 && !files_lasting(errno);
+    if (failed && !notebook->unread)
+        log_error("agentos", NULL, "%s/%s: %s. It is tried again, and not written meanwhile", FOLDER,
+                  notebook->name, why);
+    notebook->unread = failed;
+    return !failed;
+}
+
+void notebook_read(struct notebook *notebook, void (*forget)(void *context), notebook_line *line,
+                   void *context)
 {
     struct fault fault;
     OWNED char *path = path_of(notebook), *text = NULL;
     size_t length;
     int got = files_read(notebook->data, path, NOTEBOOK_MAX, &text, &length, &notebook->stamp, &fault);
+    if (!is_readable(notebook, got, fault.text))
+        return;
+    if (forget)
+        forget(context);
     if (got < 0)
         set_aside(notebook, fault.text);
     if (got <= 0)
@@ -96,17 +112,12 @@ void notebook_read(struct notebook *notebook, notebook_line *line, void *context
 static void remove_leftovers(int folder, const char *name)
 {
     OWNED char *start = memory_print(".%s.new-", name);
-    int copy = dup(folder);
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!stream) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(stream));)
-        if (strncmp(entry->d_name, start, strlen(start)) == 0)
-            unlinkat(folder, entry->d_name, 0);
-    closedir(stream);
+    struct listing *names = listing_open(folder, ".", NULL);
+    for (const char *file; names && (file = listing_next(names));)
+        if (strncmp(file, start, strlen(start)) == 0)
+            unlinkat(folder, file, 0);
+    if (names)
+        (void)listing_close(names, NULL); /* what wasn't met is of no harm */
 }
 
 /* The stamp of what was written, unless somebody has changed it since. */
@@ -122,6 +133,8 @@ static struct file_stamp stamp_of(int folder, const char *name, const struct buf
 
 bool notebook_write(struct notebook *notebook, const struct buffer *text, bool durable, struct fault *fault)
 {
+    if (notebook->unread)
+        return fault_set(fault, "%s/%s could not be read, so it is not written over", FOLDER, notebook->name);
     bool first = notebook->stamp.inode == 0;
     OWNED_FD int folder = files_open_folder(notebook->data, FOLDER, true, fault);
     if (folder < 0)

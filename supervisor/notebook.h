@@ -16,6 +16,7 @@ struct notebook {
     int data;         /* borrowed: descriptor of DATA_DIR */
     const char *name; /* borrowed: "budget.md" */
     struct file_stamp stamp;
+    bool unread; /* what it holds could not be read, so it isn't written over */
 };
 
 /* One line; false: it means nothing to its reader. The texts are borrowed. */
@@ -24,9 +25,11 @@ typedef bool notebook_line(void *context, const char *section, const char *key, 
 /* Somebody has changed, made or removed the file since it was read or written here. */
 bool notebook_changed(const struct notebook *notebook);
 /* Reads the file; none is like an empty one. What means nothing is told in the log, and the file as it was is kept
- * beside as NAME.unreadable-TIME; so is what isn't text, or no regular file. */
-void notebook_read(struct notebook *notebook, notebook_line *line, void *context);
-/* False and fault: the old one stays. Durable: it is on disk when this returns. */
+ * beside as NAME.unreadable-TIME; so is what isn't text, or no regular file. forget (may be NULL) is called before the
+ * first line. Where the storage fails nothing is called: what is known stays, and notebook_changed is true. */
+void notebook_read(struct notebook *notebook, void (*forget)(void *context), notebook_line *line,
+                   void *context);
+/* False and fault: the old one stays; also one that could not be read. Durable: it is on disk when this returns. */
 bool notebook_write(struct notebook *notebook, const struct buffer *text, bool durable, struct fault *fault);
 
 #endif

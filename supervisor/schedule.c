@@ -144,7 +144,7 @@ static void read_if_changed(struct schedule *schedule)
     struct entries read = {0};
     if (!notebook_changed(&schedule->notebook))
         return;
-    notebook_read(&schedule->notebook, read_line, &read);
+    notebook_read(&schedule->notebook, NULL, read_line, &read);
     schedule->dirty = schedule->entries.count > 0;
     for (size_t i = 0; i < read.count; i++) {
         struct entry *entry = find(&schedule->entries, read.items[i].agent, read.items[i].key);
@@ -359,7 +359,7 @@ struct schedule *schedule_open(struct supervisor *supervisor)
     schedule->timer = (struct timer){.ring = timer_rings, .context = schedule};
     schedule->next = INT64_MAX;
     if (notebook_changed(&schedule->notebook))
-        notebook_read(&schedule->notebook, read_line, &schedule->entries);
+        notebook_read(&schedule->notebook, NULL, read_line, &schedule->entries);
     return schedule;
 }
 

@@ -66,10 +66,14 @@ static bool save(struct spending *spending, bool durable, struct fault *fault)
     return saved;
 }
 
+static void forget(void *budget)
+{
+    budget_clear(budget);
+}
+
 static void read_again(struct spending *spending)
 {
-    budget_clear(spending->budget);
-    notebook_read(&spending->notebook, budget_line, spending->budget);
+    notebook_read(&spending->notebook, forget, budget_line, spending->budget);
 }
 
 static void read_if_changed(struct spending *spending)

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
@@ -101,25 +102,30 @@ static void read_entry(const struct reading *reading, const char *file)
     }
 }
 
+static void cannot_read(struct census *census, enum place place, const char *owner, const char *path)
+{
+    add_copy(census, place, owner, path)->fault = memory_print("cannot be read: %s", strerror(errno));
+}
+
 static void read_folder(struct census *census, int data, enum place place, const char *owner,
                         const char *path, bool bodies)
 {
-    int folder = files_open(data, path, O_RDONLY | O_DIRECTORY, 0);
-    DIR *directory = folder >= 0 ? fdopendir(folder) : NULL;
-    if (directory == NULL) {
+    struct listing *names = listing_open(data, path, NULL);
+    if (names == NULL) {
         if (errno != ENOENT) {
-            add_copy(census, place, owner, path)->fault = memory_print("cannot be read: %s", strerror(errno));
+            cannot_read(census, place, owner, path);
         }
-        memory_close_at(&folder);
         return;
     }
-    struct reading reading = {census, folder, place, owner, path, bodies};
-    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-        if (entry->d_name[0] != '.') {
-            read_entry(&reading, entry->d_name);
+    struct reading reading = {census, listing_folder(names), place, owner, path, bodies};
+    for (const char *name = listing_next(names); name != NULL; name = listing_next(names)) {
+        if (name[0] != '.') {
+            read_entry(&reading, name);
         }
     }
-    closedir(directory);
+    if (!listing_close(names, NULL)) {
+        cannot_read(census, place, owner, path);
+    }
 }
 
 static void read_place(struct census *census, int data, enum place place, const char *data_dir, bool bodies)
@@ -131,6 +137,9 @@ static void read_place(struct census *census, int data, enum place place, const 
     }
     OWNED char *above = memory_print("%s/%s", data_dir, PLACES[place].above);
     int count = scandir(above, &owners, NULL, alphasort);
+    if (count < 0 && errno != ENOENT) {
+        cannot_read(census, place, "", PLACES[place].above);
+    }
     for (int i = 0; i < count; i++) {
         const char *name = owners[i]->d_name;
         if (name[0] != '.' && (place == PLACE_QUEUE || names_agent(name))) {

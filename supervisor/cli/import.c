@@ -7,7 +7,6 @@
  *   4. the mark goes          .agentos/import, which says whose folder this is
  * Ended before 2: the next import removes what lies there. Before 3: the folder stands whole, nobody runs it, and the
  * same import again goes on from there, known by the mark. Before 4: all is done; the mark means nothing any more. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -23,6 +22,7 @@
 
 #include "common/files.h"
 #include "common/gitbundle.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/roster.h"
 #include "common/tree.h"
@@ -91,16 +91,15 @@ static void remove_folder(char *path)
 /* Nobody else imports now, so what lies there is of one that was ended. */
 static void sweep(struct import *import)
 {
-    int copy = openat(import->agents, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    const char *name = PARCEL_SCRATCH;
-    for (const struct dirent *entry; stream && (entry = readdir(stream)) != NULL;)
-        if (strncmp(entry->d_name, name, strlen(name)) == 0) {
-            OWNED char *path = memory_print("%s/agents/%s", import->data_dir, entry->d_name);
+    struct listing *names = listing_open(import->agents, ".", NULL);
+    const char *start = PARCEL_SCRATCH;
+    for (const char *name; names && (name = listing_next(names)) != NULL;)
+        if (strncmp(name, start, strlen(start)) == 0) {
+            OWNED char *path = memory_print("%s/agents/%s", import->data_dir, name);
             remove_folder(path);
         }
-    if (stream)
-        closedir(stream);
+    if (names)
+        (void)listing_close(names, NULL); /* what wasn't met goes with the next import */
 }
 
 static int take_lock(struct import *import)

@@ -1,6 +1,7 @@
 #include "supervisor/cli/letters.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -286,6 +287,8 @@ static void check_board(const char *data_dir, const char *where, void (*check)(c
     OWNED char *path = memory_print("%s/%s", data_dir, where);
     OWNED_FD int folder = files_open_path(path, NULL);
     int count = folder >= 0 ? scandir(path, &files, NULL, alphasort) : -1;
+    if (count < 0 && errno != ENOENT)
+        buffer_print(findings, "%s: cannot be read: %s\n", where, strerror(errno));
     for (int i = 0; i < count; i++) {
         const char *name = files[i]->d_name;
         size_t length = strlen(name);

@@ -1,5 +1,6 @@
 /* `agentos locks` and `agentos segments`: what hangs out in shared/ for everybody to read. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,8 @@ static json_t *read_board(const char *data_dir, const struct board *board)
     OWNED char *path = memory_print("%s/%s", data_dir, board->folder);
     OWNED_FD int folder = files_open_path(path, NULL);
     int count = folder >= 0 ? scandir(path, &files, NULL, alphasort) : -1;
+    if (count < 0 && errno != ENOENT)
+        screen_complain("%s cannot be read: %s", path, strerror(errno));
     for (int i = 0; i < count; i++) {
         const char *name = files[i]->d_name;
         size_t length = strlen(name);

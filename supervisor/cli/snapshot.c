@@ -2,7 +2,6 @@
  * already, and whoever looks must not write. */
 #include "supervisor/cli/snapshot.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/files.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/tree.h"
 
@@ -134,16 +134,15 @@ static int take_item(struct snapshot *snapshot, int folder, const char *path, in
     return take_folder(snapshot, inner, path, depth + 1, &item->id);
 }
 
-static bool take_items(struct snapshot *snapshot, DIR *stream, const char *path, int depth,
+static bool take_items(struct snapshot *snapshot, struct listing *names, const char *path, int depth,
                        struct items *items)
 {
-    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            is_own(entry->d_name, depth))
+    for (const char *name; (name = listing_next(names)) != NULL;) {
+        if (is_own(name, depth))
             continue;
-        struct item item = {.name = memory_text(entry->d_name)};
+        struct item item = {.name = memory_text(name)};
         OWNED char *inner = *path ? memory_print("%s/%s", path, item.name) : memory_text(item.name);
-        int got = take_item(snapshot, dirfd(stream), inner, depth, &item);
+        int got = take_item(snapshot, listing_folder(names), inner, depth, &item);
         if (got != 1) {
             free(item.name);
             if (got < 0)
@@ -160,16 +159,13 @@ static bool take_items(struct snapshot *snapshot, DIR *stream, const char *path,
 static int take_folder(struct snapshot *snapshot, int folder, const char *path, int depth, git_oid *id)
 {
     struct items items = {0};
-    int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-    if (!stream) {
-        if (copy >= 0)
-            close(copy);
-        fault_errno(snapshot->fault, "the folder %s cannot be read", *path ? path : "of the agent");
+    const char *where = *path ? path : "of the agent";
+    struct listing *names =
+        listing_take(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), where, snapshot->fault);
+    if (!names)
         return -1;
-    }
-    bool good = take_items(snapshot, stream, path, depth, &items);
-    closedir(stream);
+    bool good = take_items(snapshot, names, path, depth, &items);
+    good = listing_close(names, good ? snapshot->fault : NULL) && good;
     int result = !good ? -1 : items.count == 0 && depth > 0 ? 0 : write_tree(snapshot, &items, id) ? 1 : -1;
     free_items(&items);
     return result;

@@ -1,6 +1,5 @@
 #include "supervisor/post/mailbox.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
@@ -121,27 +121,23 @@ static char *id_in(const char *name)
     return NULL;
 }
 
-static DIR *open_listing(int data, const char *agent, enum folder folder)
+static struct listing *open_listing(int data, const char *agent, enum folder folder)
 {
-    int fd = mailbox_open(data, agent, folder, false);
-    DIR *listing = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!listing && fd >= 0)
-        close(fd);
-    return listing;
+    OWNED char *path = path_of(agent, folder);
+    return listing_open(data, path, NULL);
 }
 
 bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbox_names *names)
 {
     *names = (struct mailbox_names){0};
-    DIR *listing = open_listing(data, agent, folder);
+    struct listing *listing = open_listing(data, agent, folder);
     if (!listing) {
         names->whole = errno == ENOENT;
         return names->whole;
     }
-    const struct dirent *entry;
     size_t capacity = 0, looked_at = 0;
-    for (errno = 0; looked_at <= MAILBOX_NAMES_MAX && (entry = readdir(listing)); errno = 0, looked_at++) {
-        char *id = id_in(entry->d_name);
+    for (const char *name; looked_at <= MAILBOX_NAMES_MAX && (name = listing_next(listing)); looked_at++) {
+        char *id = id_in(name);
         if (!id)
             continue;
         if (names->count == capacity) {
@@ -150,8 +146,8 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
         }
         names->ids[names->count++] = id;
     }
-    names->whole = errno == 0 && looked_at <= MAILBOX_NAMES_MAX;
-    closedir(listing);
+    names->failed = !listing_close(listing, NULL);
+    names->whole = !names->failed && looked_at <= MAILBOX_NAMES_MAX;
     if (names->count)
         qsort(names->ids, names->count, sizeof *names->ids, by_name);
     return true;
@@ -176,14 +172,14 @@ struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder)
 
 void mailbox_tidy(int data, const char *agent, enum folder folder)
 {
-    DIR *listing = open_listing(data, agent, folder);
-    const struct dirent *entry;
+    struct listing *listing = open_listing(data, agent, folder);
+    const char *name;
     size_t looked_at = 0;
-    while (listing && looked_at++ <= MAILBOX_NAMES_MAX && (entry = readdir(listing)))
-        if (entry->d_name[0] == '.' && strstr(entry->d_name, BATCH_MARK))
-            unlinkat(dirfd(listing), entry->d_name, 0);
+    while (listing && looked_at++ <= MAILBOX_NAMES_MAX && (name = listing_next(listing)))
+        if (name[0] == '.' && strstr(name, BATCH_MARK))
+            unlinkat(listing_folder(listing), name, 0);
     if (listing)
-        closedir(listing);
+        (void)listing_close(listing, NULL); /* what wasn't met goes at the next start */
 }
 
 /* --- moving --- */

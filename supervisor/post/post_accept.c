@@ -63,7 +63,9 @@ void post_outbox_look(struct box *box)
         add_id(box, names.ids[i]);
         names.ids[i] = NULL;
     }
-    post_looked(box, FOLDER_OUTBOX, &stamp);
+    box->outbox_wanted = names.failed;
+    box->outbox_after_ms += names.failed ? RETRY_MS : 0;
+    post_looked(box, FOLDER_OUTBOX, names.failed ? &(struct file_stamp){0} : &stamp);
     mailbox_names_free(&names);
 }
 

@@ -287,10 +287,16 @@ void post_dead_letters(struct box *box)
     if (!mailbox_list(post->data, box->name, FOLDER_DEAD_LETTERS, &names))
         return;
     bool whole = look_through(box, &names, fd, &endings);
+    bool failed = names.failed;
     finish(post, &endings);
     mailbox_names_free(&names);
     if (!whole) {
         box->dead_wanted = true;
+        return;
+    }
+    if (failed) { /* the next scan finds it changed */
+        post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0});
+        set_text(&box->dead_from, NULL);
         return;
     }
     post_looked(box, FOLDER_DEAD_LETTERS, &stamp);

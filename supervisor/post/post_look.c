@@ -247,7 +247,7 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
     enum waking news = look_at(box, budget, folder, &names, fd, at_start);
     if (names.whole)
         look_for_missing(box, folder);
-    post_looked(box, folder, &stamp);
+    post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp);
     *count += names.count;
     mailbox_names_free(&names);
     return news;

@@ -165,9 +165,10 @@ static size_t count_of(struct box *box, enum folder folder)
     if (stamp.inode && files_stamp_equal(&stamp, &count->stamp) && age_ms > 100)
         return count->count;
     struct mailbox_names names;
-    mailbox_list(post->data, box->name, folder, &names);
-    *count =
-        (struct folder_count){.stamp = age_ms > 100 ? stamp : (struct file_stamp){0}, .count = names.count};
+    bool listed = mailbox_list(post->data, box->name, folder, &names) && !names.failed;
+    if (listed)
+        *count = (struct folder_count){.stamp = age_ms > 100 ? stamp : (struct file_stamp){0},
+                                       .count = names.count};
     mailbox_names_free(&names);
     return count->count;
 }

@@ -1,6 +1,5 @@
 #include "supervisor/post/shared.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/memory.h"
 
 enum { ASIDE_TRIES = 100 };
@@ -115,30 +115,22 @@ static bool read_names(int data, const char *folder, bool hidden, char ***names,
 {
     *names = NULL;
     *count = 0;
-    int fd = files_open(data, folder, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return errno == ENOENT || fault_errno(fault, "cannot open the folder %s", folder);
-    DIR *directory = fdopendir(fd);
-    if (!directory) {
-        close(fd);
-        return fault_errno(fault, "cannot read the folder %s", folder);
-    }
-    errno = 0;
-    for (struct dirent *entry; *count < SHARED_FILES_MAX && (entry = readdir(directory));) {
-        if ((entry->d_name[0] == '.') != hidden)
+    struct listing *listing = listing_open(data, folder, fault);
+    if (!listing)
+        return errno == ENOENT;
+    for (const char *name; *count < SHARED_FILES_MAX && (name = listing_next(listing));) {
+        if ((name[0] == '.') != hidden)
             continue;
         *names = memory_grow(*names, *count + 1, sizeof **names);
-        (*names)[(*count)++] = memory_text(entry->d_name);
+        (*names)[(*count)++] = memory_text(name);
     }
-    int why = errno;
-    closedir(directory);
-    errno = why;
+    bool whole = listing_close(listing, fault);
     if (*count)
         qsort(*names, *count, sizeof **names, compare_names);
     if (*count == SHARED_FILES_MAX)
         return fault_set(fault, "the folder %s has more than %d files; the rest waits until these are gone",
                          folder, SHARED_FILES_MAX);
-    return why == 0 || fault_errno(fault, "the folder %s could not be read to its end", folder);
+    return whole;
 }
 
 static void free_names(char **names, size_t count)

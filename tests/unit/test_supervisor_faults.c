@@ -1,0 +1,134 @@
+/* The supervisor's reading when its storage fails: what can't be seen has not gone, and is not written over. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "supervisor/notebook.h"
+#include "supervisor/post/mailbox.h"
+#include "supervisor/post/shared.h"
+#include "tests/unit/failing.h"
+
+static char data_name[64];
+static int data;
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(data_name, "/tmp/agentos-supervisor-XXXXXX");
+    assert_non_null(mkdtemp(data_name));
+    data = files_open_path(data_name, NULL);
+    return data < 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    close(data);
+    OWNED char *command = memory_print("rm -rf %s", data_name);
+    return system(command);
+}
+
+static void put(const char *folder, const char *name, const char *text)
+{
+    OWNED_FD int fd = files_open_folder(data, folder, true, NULL);
+    assert_true(files_write(fd, name, text, strlen(text), false, NULL));
+}
+
+static void test_a_mailbox_that_is_listed_in_part_says_so(void **state)
+{
+    (void)state;
+    struct mailbox_names names;
+    put("agents/orion/iac/outbox", "a.md", "x");
+    put("agents/orion/iac/outbox", "b.md", "x");
+    int nth = 0;
+    for (bool failed = true; failed; nth++) {
+        names_left = nth;
+        assert_true(mailbox_list(data, "orion", FOLDER_OUTBOX, &names));
+        failed = names_left == -1;
+        names_left = -1;
+        assert_int_equal(names.failed, failed);
+        assert_int_equal(names.whole, !failed);
+        mailbox_names_free(&names);
+    }
+    assert_int_equal(nth, 2 + 2 + 1 + 1); /* two dots, two names, the end; and once whole */
+}
+
+static void ignore(void *context, const char *file)
+{
+    (void)file;
+    ++*(int *)context;
+}
+
+static void test_a_shared_folder_that_is_listed_in_part_is_a_fault(void **state)
+{
+    (void)state;
+    int visits = 0;
+    struct fault fault = {{0}};
+    put("shared/locks", "a.md", "x");
+    for (int nth = 0; nth < 4; nth++) {
+        names_left = nth;
+        assert_false(shared_each(data, "shared/locks", ignore, &visits, &fault));
+        assert_non_null(strstr(fault.text, "shared/locks"));
+    }
+    visits = 0;
+    assert_true(shared_each(data, "shared/locks", ignore, &visits, &fault));
+    assert_int_equal(visits, 1);
+}
+
+struct memory_of_lines {
+    int forgotten, lines;
+};
+
+static void forget(void *context)
+{
+    ((struct memory_of_lines *)context)->forgotten++;
+}
+
+static bool take_line(void *context, const char *section, const char *key, const char *value)
+{
+    (void)section;
+    (void)key;
+    (void)value;
+    ((struct memory_of_lines *)context)->lines++;
+    return true;
+}
+
+static void test_a_notebook_that_can_not_be_read_is_kept_and_not_written_over(void **state)
+{
+    (void)state;
+    struct fault fault = {{0}};
+    struct memory_of_lines memory = {0};
+    struct notebook notebook = {.data = data, .name = "budget.md"};
+    OWNED_BUFFER struct buffer text = {0};
+    put("shared", "budget.md", "## orion\n- spent: 7\n");
+    buffer_text(&text, "## orion\n- spent: 0\n");
+    reads_left = 0;
+    notebook_read(&notebook, forget, take_line, &memory);
+    assert_int_equal(memory.forgotten, 0);
+    assert_false(notebook_write(&notebook, &text, true, &fault));
+    assert_non_null(strstr(fault.text, "shared/budget.md could not be read"));
+    assert_true(notebook_changed(&notebook));
+    notebook_read(&notebook, forget, take_line, &memory);
+    assert_int_equal(memory.forgotten, 1);
+    assert_int_equal(memory.lines, 1);
+    assert_true(notebook_write(&notebook, &text, true, &fault));
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest promises[] = {
+        PROMISE(test_a_mailbox_that_is_listed_in_part_says_so),
+        PROMISE(test_a_shared_folder_that_is_listed_in_part_is_a_fault),
+        PROMISE(test_a_notebook_that_can_not_be_read_is_kept_and_not_written_over),
+    };
+    return cmocka_run_group_tests(promises, NULL, NULL);
+}
