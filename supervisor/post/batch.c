@@ -177,6 +177,11 @@ void batch_flush(int data, struct batch *batch)
     close_folders(batch);
 }
 
+const char *batch_file(const struct batch *batch, size_t number)
+{
+    return batch->entries[number].file;
+}
+
 struct file_stamp batch_written(const struct batch *batch, size_t number)
 {
     return batch->entries[number].stamp;

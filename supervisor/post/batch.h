@@ -26,6 +26,7 @@ size_t batch_add(struct batch *batch, const char *folder, const char *name, stru
  * WRITE_DONE is on disk. Empties nothing: ask for the results, then free. data: DATA_DIR. */
 void batch_flush(int data, struct batch *batch);
 enum write_result batch_result(const struct batch *batch, size_t number, struct fault *fault);
+const char *batch_file(const struct batch *batch, size_t number); /* "NAME.md" */
 /* Of one that is WRITE_DONE: how it stands there. */
 struct file_stamp batch_written(const struct batch *batch, size_t number);
 void batch_free(struct batch *batch);

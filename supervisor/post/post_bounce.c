@@ -97,16 +97,40 @@ bool post_add_bounce(struct post *post, struct batch *batch, const struct envelo
     return true;
 }
 
+bool post_bounce_written(struct post *post, const struct batch *batch, size_t number,
+                         const struct envelope *about, const char *from, struct fault *fault)
+{
+    enum write_result result = batch_result(batch, number, fault);
+    struct box *sender = post_box(post, about->from);
+    if (result == WRITE_FAILED || !sender || sender == post->people)
+        return result != WRITE_FAILED;
+    if (result == WRITE_EXISTS) { /* as its file says */
+        sender->look_wanted = true;
+        post_wake(sender);
+        return true;
+    }
+    const char *file = batch_file(batch, number);
+    OWNED char *id = memory_slice(file, strlen(file) - strlen(".md"));
+    struct file_stamp stamp = batch_written(batch, number);
+    const struct envelope bounce = {.id = id,
+                                    .kind = KIND_BOUNCE,
+                                    .from = (char *)from,
+                                    .to = about->from,
+                                    .created = clock_now(),
+                                    .priority = about->priority,
+                                    .status = (char[]){"delivered"}};
+    post_lies_there(sender, FOLDER_INBOX, &bounce, &stamp);
+    return true;
+}
+
 void post_bounced(struct post *post, const struct envelope *about, const char *reason)
 {
     struct box *sender = post_box(post, about->from);
     if (!sender || !parcels_counts(about->kind))
         return;
     post_note(sender, "envelope_bounced", about, reason);
-    if (sender != post->people) {
-        sender->look_wanted = true; /* it counts for the depth */
+    if (sender != post->people)
         post_look_due(sender, WAKE_LOOK);
-    }
 }
 
 bool post_bounce(struct post *post, const struct envelope *about, const char *from, const char *reason,
@@ -117,7 +141,7 @@ bool post_bounce(struct post *post, const struct envelope *about, const char *fr
     bool added = post_add_bounce(post, &batch, about, from, reason, &number), told = true;
     if (added) {
         batch_flush(post->data, &batch);
-        told = batch_result(&batch, number, fault) != WRITE_FAILED;
+        told = post_bounce_written(post, &batch, number, about, from, fault);
     }
     if (told && (added || strcmp(about->from, POST_OPERATOR) == 0))
         post_bounced(post, about, reason);

@@ -67,7 +67,8 @@ static void write_bounces(struct post *post, struct endings *endings)
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
         struct fault fault = {""};
-        if (!ending->bounces || batch_result(&batch, ending->bounce, &fault) != WRITE_FAILED)
+        if (!ending->bounces || post_bounce_written(post, &batch, ending->bounce, &ending->envelope,
+                                                    ending->holder->name, &fault))
             continue;
         log_warn("post", ending->holder->name, "Envelope %s has %s; its sender is told later: %s",
                  ending->envelope.id, ending->status, fault.text);
@@ -208,7 +209,7 @@ static void go_on_with(struct box *box, const char *id, struct endings *endings)
         tell_again(box, &envelope);
     } else if (strcmp(envelope.status, "reading") == 0) {
         put_back(box, &envelope);
-    } else if (!(mailbox_lies(post->data, box->name, id) & live)) { /* else it is a copy that a person made */
+    } else if (!mailbox_lies_in(post->data, box->name, id, live)) { /* else it is a copy that a person made */
         if (at >= 0 && at <= clock_now())
             add(endings, box, NULL, &envelope, "expired", why_it_expired(&envelope));
         else
@@ -351,6 +352,12 @@ static void end_with_receiver(struct parcel *parcel, struct endings *endings)
     struct box *box = parcel->box;
     struct post *post = box->post;
     struct envelope envelope;
+    struct file_stamp stamp = post_stamp_of(box, parcel->folder, parcel->id);
+    if (stamp.inode && files_stamp_equal(&stamp, &parcel->stamp) && !parcel->reading &&
+        post_is_over(parcel, clock_now())) { /* nobody has touched it: what is known of it holds */
+        take_away(parcel, endings);
+        return;
+    }
     enum mailbox_found found =
         mailbox_read(post->data, box->name, parcel->folder, parcel->id, &envelope, &parcel->stamp, NULL);
     if (found == MAILBOX_READ) {

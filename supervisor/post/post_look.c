@@ -43,7 +43,7 @@ static struct parcel *parcel_at(struct box *box, enum folder folder, const char 
     return parcel ? parcel : parcels_add(post->parcels, &box->shelves[folder], box, folder, id);
 }
 
-static struct file_stamp stamp_of(struct box *box, enum folder folder, const char *id)
+struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id)
 {
     OWNED char *path = memory_print("%s.md", id);
     OWNED_FD int fd = mailbox_open(box->post->data, box->name, folder, false);
@@ -55,7 +55,7 @@ void post_lies_there(struct box *box, enum folder folder, const struct envelope 
 {
     struct parcel *parcel = parcel_at(box, folder, envelope->id);
     parcels_describe(parcel, envelope);
-    parcel->stamp = stamp ? *stamp : stamp_of(box, folder, envelope->id);
+    parcel->stamp = stamp ? *stamp : post_stamp_of(box, folder, envelope->id);
     parcel->missing_at_ms = 0;
     post_mind(box->post, parcel);
 }

@@ -155,6 +155,7 @@ void post_look_into(struct box *box, bool at_start);
 /* We put it there; stamp: as it stands there, NULL: to be looked at. */
 void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
                      const struct file_stamp *stamp);
+struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id); /* now */
 void post_is_gone(struct parcel *parcel); /* it isn't where it lay: what has become of it? */
 
 /* post_expire.c: the end of envelopes without an answer */
@@ -168,6 +169,9 @@ void post_dead_letters(struct box *box);
 /* Adds the bounce to the batch when the sender is to have one: *number there. False: it isn't. */
 bool post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about, const char *from,
                      const char *reason, size_t *number);
+/* It was flushed: its place in the index. False: it isn't there, fault says why. */
+bool post_bounce_written(struct post *post, const struct batch *batch, size_t number,
+                         const struct envelope *about, const char *from, struct fault *fault);
 void post_bounced(struct post *post, const struct envelope *about, const char *reason); /* is said */
 /* Whether the agent has sent it, by its own files. */
 bool post_did_send(struct post *post, const char *sender, const char *id);
