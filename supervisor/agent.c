@@ -484,6 +484,7 @@ void agent_begin(struct agent *agent)
     }
     log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
              agent->name, agent->name);
+    agent_scan(agent);
     post_worker_down(agent->supervisor->post, agent->name);
     agent->settled = true;
     supervisor_settled(agent->supervisor);

@@ -131,10 +131,21 @@ static bool tree_was_replaced(const struct agent *agent)
             ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
 }
 
+/* Its folders are watched also while it has no process: what people put there expires all the same. */
+static void watch_resting(struct agent *agent)
+{
+    OWNED char *below = memory_print("agents/%s", agent->name);
+    OWNED_FD int tree = files_open(agent->supervisor->data, below, O_RDONLY | O_DIRECTORY, 0);
+    if (tree >= 0)
+        watch_tree(agent->supervisor->watch, &agent->watched, tree, agent);
+}
+
 void agent_scan(struct agent *agent)
 {
-    if (!life_is_up(&agent->life) && agent->life.state != STATE_HIBERNATING)
+    if (!life_is_up(&agent->life) && agent->life.state != STATE_HIBERNATING) {
+        watch_resting(agent);
         return;
+    }
     if (tree_was_replaced(agent)) {
         log_warn("agentos", NULL, "%s is another folder now; the agent's worker is started anew in it",
                  agent->path);

@@ -4,6 +4,7 @@ import datetime
 import time
 
 from harness import PATIENCE, wait_until
+from post_office import drop, envelope, in_folder
 
 
 def now(offset=0):
@@ -68,6 +69,21 @@ def test_a_task_that_waits_for_a_provider_expires_within_a_second(make_system, m
     assert expiry_of(system, "late") < 1 * PATIENCE
     check_letter(system, "late")
     assert "## first" in system.read("queue.md")
+
+
+def test_what_is_put_by_hand_to_an_agent_that_is_stopped_from_the_start_expires_long_before_a_scan(make_system, model):
+    system = make_system(model=model, env={"POLL_INTERVAL": "600"}).start()
+    system.cli("stop", "orion")
+    system.stop()
+    system.start(wait=False)
+    wait_until(lambda: system.states().get("orion") == "stopped", "the agent stopped")
+    for folder in ("inbox", "handoffs"):
+        kind = "message" if folder == "inbox" else "handoff"
+        drop(system, "orion", folder, f"late-{folder}",
+             envelope(f"late-{folder}", kind=kind, to="orion", body="Too late\n", created=now(), ttl_seconds=2))
+    wait_until(lambda: [e.get("status") for e in in_folder(system, "orion", "dead-letter").values()] == ["expired"] * 2,
+               "both dead letters", 60)
+    expiry_of(system, "late", 60)
 
 
 def test_a_task_that_expired_while_its_agent_was_idle_or_stopped_is_never_asked(make_system, model):
