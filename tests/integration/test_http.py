@@ -249,7 +249,6 @@ def test_an_agent_that_is_not_ready_is_seen_until_it_is_stopped_by_order(make_ht
     system.cli("stop", "orion")
     assert http.wait_status("/readyz", 200)
     system.cli("start", "orion")
-    (system.data / "agents" / "iris" / ".git" / "HEAD").write_text("nonsense")
     tree = system.data / "agents" / "iris"
     system.cli("stop", "iris")
     tree.rename(tree.with_name("elsewhere"))
@@ -327,6 +326,17 @@ def test_a_port_that_is_taken_is_said_and_taken_up_when_it_is_free(make_system, 
         system.wait_done("anyway")
     assert Http(system).ask("/healthz")[0] == 200
     assert system.log().count("Cannot listen at") == 1
+
+
+@pytest.mark.parametrize("where", ["localhost:0", "[::1]:0"])
+def test_other_addresses_of_this_machine_are_listened_at(make_system, model, where):
+    try:
+        with socket.socket(socket.AF_INET6 if "[" in where else socket.AF_INET) as probe:
+            probe.bind(("::1" if "[" in where else "127.0.0.1", 0))
+    except OSError as error:
+        pytest.skip(f"not here: {error}")
+    http = Http(make_system(model=model, env={"AGENTOS_LISTEN": where}).start())
+    assert http.ask("/healthz")[0] == 200
 
 
 def test_an_empty_address_means_no_interface(system):
