@@ -54,7 +54,9 @@ void post_outbox_look(struct box *box)
     struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
     box->outbox_after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
     box->outbox_wanted = false;
-    if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names)) {
+    /* Of a list that is cut off none is taken: one that it lacks may be older than those that it has. */
+    if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names) || names.failed) {
+        mailbox_names_free(&names);
         box->outbox_wanted = true;
         box->outbox_after_ms += RETRY_MS;
         return;
@@ -63,9 +65,7 @@ void post_outbox_look(struct box *box)
         add_id(box, names.ids[i]);
         names.ids[i] = NULL;
     }
-    box->outbox_wanted = names.failed;
-    box->outbox_after_ms += names.failed ? RETRY_MS : 0;
-    post_looked(box, FOLDER_OUTBOX, names.failed ? &(struct file_stamp){0} : &stamp);
+    post_looked(box, FOLDER_OUTBOX, &stamp);
     mailbox_names_free(&names);
 }
 

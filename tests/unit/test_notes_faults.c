@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "tests/unit/failing.h"
 #include "worker/attempts.h"
-#include "worker/queue.h"
+#include "worker/queue_state.h"
 
 static char tree_name[64];
 static int tree;
@@ -52,6 +52,23 @@ static void assert_comes_home(struct queue *queue)
     assert_string_equal(blocks->items[1].id, "came-out");
 }
 
+/* A file that came out with two blocks, of which queue.md had one already, and it was taken: its base says so. */
+static void put_leftover(void)
+{
+    static const char text[] = "## taken\ntask: c\n\n## came-out\ntask: b\n";
+    struct block_list list;
+    struct queue queue = {.notes = files_open_folder(tree, ".agentos", false, NULL)};
+    block_parse(&list, text, strlen(text));
+    struct leftover leftover = {.name = "queue.7",
+                                .base = queue_marks(&list, 1),
+                                .preamble = queue_preamble_hash(text, list.preamble)};
+    assert_true(queue_base_write(&queue, &leftover, 0, NULL));
+    put(".agentos/queue.7", text);
+    free(leftover.base.items);
+    block_list_free(&list);
+    close(queue.notes);
+}
+
 /* Whatever call fails: either it was no matter, or the queue isn't opened and nothing of it is gone. */
 static void walk_faults(int *left)
 {
@@ -59,7 +76,7 @@ static void walk_faults(int *left)
     for (bool failed = true; failed; nth++) {
         struct fault fault = {{0}};
         put("queue.md", "## stays\ntask: a\n");
-        put(".agentos/queue.7", "## came-out\ntask: b\n");
+        put_leftover();
         put(".agentos/seen", "0000000000000001 0000000000000002 3\n");
         *left = nth;
         struct queue *queue = queue_open(tree, &fault);
@@ -92,6 +109,17 @@ static void test_notes_that_can_not_be_read_are_not_taken_for_none(void **state)
     walk_faults(&reads_left);
 }
 
+static void test_times_of_first_sight_that_can_not_be_read_are_not_begun_anew(void **state)
+{
+    (void)state;
+    struct fault fault = {{0}};
+    put(".agentos/seen", "0000000000000001 0000000000000002 3\n");
+    reads_left = 0;
+    assert_null(queue_open(tree, &fault));
+    assert_non_null(strstr(fault.text, "seen"));
+    queue_close(queue_open(tree, &fault));
+}
+
 static void test_attempts_that_can_not_be_read_are_not_forgotten(void **state)
 {
     (void)state;
@@ -114,6 +142,7 @@ int main(void)
     const struct CMUnitTest promises[] = {
         PROMISE(test_a_queue_that_came_out_is_met_or_the_worker_does_not_start),
         PROMISE(test_notes_that_can_not_be_read_are_not_taken_for_none),
+        PROMISE(test_times_of_first_sight_that_can_not_be_read_are_not_begun_anew),
         PROMISE(test_attempts_that_can_not_be_read_are_not_forgotten),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
