@@ -3,39 +3,16 @@
  * The one process with the network and the keys: it asks the model for every agent. Started by the supervisor only,
  * with a socket pair to it (common/channel.h, common/message.h: ASK and FORGET in, ANSWER and WAITING out) and the
  * memory file of the keys (common/secrets.h). It ends when the supervisor does. */
-#include <errno.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/sandbox.h"
 #include "common/settings.h"
+#include "common/started.h"
 #include "supervisor/gateway/gateway.h"
-
-static int descriptor(const char *text)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    return end != text && !*end && !errno && value >= 0 && value <= INT_MAX ? (int)value : -1;
-}
-
-/* No core file, no debugger of the same user, no /proc/PID/mem: the keys stand in this memory. A Ctrl-C on the
- * terminal reaches the whole group: the supervisor decides when the gateway ends, so that work can drain. */
-static void harden(void)
-{
-    prctl(PR_SET_DUMPABLE, 0);
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-}
 
 /* The network and nothing else; before the first library makes a thread. */
 static bool confine(struct fault *fault)
@@ -51,10 +28,10 @@ static bool confine(struct fault *fault)
 
 int main(int count, char **arguments)
 {
-    harden();
+    started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
-    int channel = count == 3 ? descriptor(arguments[1]) : -1;
-    int handed = count == 3 ? descriptor(arguments[2]) : -1;
+    int channel = count == 3 ? started_descriptor(arguments[1]) : -1;
+    int handed = count == 3 ? started_descriptor(arguments[2]) : -1;
     if (channel < 0 || handed < 0) {
         fprintf(stderr, "agentos-gateway is started by `agentos run`, with two descriptors\n");
         return EX_USAGE;

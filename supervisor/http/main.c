@@ -3,14 +3,9 @@
  * The HTTP interface (contract section 12). Started by the supervisor only, with its end of a socket pair
  * (supervisor/door.h), the socket that it takes connections from, and the memory file of the token
  * (common/secrets.h). It ends when the supervisor does. */
-#include <errno.h>
 #include <jansson.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,27 +13,10 @@
 #include "common/log.h"
 #include "common/sandbox.h"
 #include "common/settings.h"
+#include "common/started.h"
 #include "supervisor/http/http.h"
 
 enum { ARGUMENTS = 4, MEMORY = 512 << 20, FILES = 256 };
-
-/* The token stands in this memory. As for Ctrl-C, the supervisor decides when this process ends. */
-static void harden(void)
-{
-    prctl(PR_SET_DUMPABLE, 0);
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-}
-
-static int descriptor(const char *text)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    return end != text && !*end && !errno && value >= 0 && value <= INT_MAX ? (int)value : -1;
-}
 
 static bool confine(struct fault *fault)
 {
@@ -55,10 +33,10 @@ static bool confine(struct fault *fault)
 int main(int count, char **arguments)
 {
     int handed[ARGUMENTS - 1] = {-1, -1, -1};
-    harden();
+    started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
     for (int i = 1; count == ARGUMENTS && i < count; i++)
-        handed[i - 1] = descriptor(arguments[i]);
+        handed[i - 1] = started_descriptor(arguments[i]);
     if (handed[0] < 0 || handed[1] < 0 || handed[2] < 0) {
         fprintf(stderr, "agentos-http is started by `agentos run`, with three descriptors\n");
         return EX_USAGE;
