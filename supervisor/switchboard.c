@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -36,6 +37,11 @@ struct line {
     struct waiting_message *first, **last;
     size_t waiting_bytes;
     bool deaf, awaiting_free;
+    bool quiet; /* no connection stands: nothing is received, and the loop doesn't look */
+    /* nng 1.5's pair crashes where a message is asked for that a callback has left just after its connection was taken
+     * off the socket (pair0_pipe_stop, then pair0_pipe_recv_cb). Before it is taken off the end is told: whoever
+     * receives holds this, and does so only while a connection stands. */
+    pthread_mutex_t receiving;
     _Atomic pid_t expected;
     _Atomic uint32_t pipe; /* the connection that stands; 0: none */
     _Atomic bool ended;    /* a connection that stood has ended: the loop's to handle */
@@ -70,6 +76,7 @@ static void note_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
     (void)event;
     struct line *line = context;
     atomic_store(&line->pipe, (uint32_t)nng_pipe_id(pipe));
+    eventfd_write(line->board->wake, 1);
 }
 
 static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
@@ -77,7 +84,10 @@ static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
     (void)event;
     struct line *line = context;
     uint32_t id = (uint32_t)nng_pipe_id(pipe);
-    if (!atomic_compare_exchange_strong(&line->pipe, &id, 0) || atomic_load(&line->abandoned))
+    pthread_mutex_lock(&line->receiving);
+    bool stood = atomic_compare_exchange_strong(&line->pipe, &id, 0);
+    pthread_mutex_unlock(&line->receiving);
+    if (!stood || atomic_load(&line->abandoned))
         return;
     atomic_store(&line->ended, true);
     eventfd_write(line->board->wake, 1);
@@ -91,6 +101,20 @@ static void tell_free(struct line *line)
     line->owner->free(line->context);
 }
 
+static void watch_receiving(struct line *line)
+{
+    if (line->receive_watch)
+        loop_change(line->board->loop, line->receive_watch, line->deaf || line->quiet ? 0 : EPOLLIN);
+}
+
+static void listen_again(struct line *line)
+{
+    if (!line->quiet || atomic_load(&line->pipe) == 0)
+        return;
+    line->quiet = false;
+    watch_receiving(line);
+}
+
 static void on_wake(void *context, uint32_t events)
 {
     (void)events;
@@ -99,6 +123,7 @@ static void on_wake(void *context, uint32_t events)
     eventfd_read(board->wake, &count);
     for (struct line *line = board->lines, *next; line; line = next) {
         next = line->next;
+        listen_again(line);
         if (!atomic_exchange(&line->ended, false))
             continue;
         /* Awaiting: it is the one before that has ended, and that one is no news any more. */
@@ -208,22 +233,36 @@ bool line_idle(const struct line *line)
     return !line->first;
 }
 
+/* NULL: there is none. */
+static nng_msg *receive(struct line *line)
+{
+    nng_msg *message = NULL;
+    pthread_mutex_lock(&line->receiving);
+    line->quiet = atomic_load(&line->pipe) == 0;
+    if (!line->quiet && nng_recvmsg(line->socket, &message, NNG_FLAG_NONBLOCK) != 0)
+        message = NULL;
+    pthread_mutex_unlock(&line->receiving);
+    if (line->quiet)
+        watch_receiving(line);
+    return message;
+}
+
 void line_drain(struct line *line)
 {
     size_t bytes = 0;
     if (!line)
         return;
     for (int count = 0; count < MESSAGES_PER_TURN && bytes < BYTES_PER_TURN && !line->deaf; count++) {
-        nng_msg *message;
-        if (nng_recvmsg(line->socket, &message, NNG_FLAG_NONBLOCK) != 0)
+        nng_msg *message = receive(line);
+        if (!message)
             return;
         bytes += nng_msg_len(message);
         if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message)))
             line->deaf = true;
         nng_msg_free(message);
     }
-    if (line->deaf && line->receive_watch)
-        loop_change(line->board->loop, line->receive_watch, 0);
+    if (line->deaf)
+        watch_receiving(line);
 }
 
 static void on_readable(void *context, uint32_t events)
@@ -273,6 +312,7 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
     struct line *line = memory_new(1, sizeof *line);
     *line = (struct line){.board = board, .owner = owner, .context = context};
     line->last = &line->first;
+    pthread_mutex_init(&line->receiving, NULL);
     int error = nng_pair0_open(&line->socket);
     bool opened = error == 0;
     error = error ? error : set_up(line, name);
@@ -283,6 +323,7 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
                   error ? nng_strerror(error) : strerror(errno));
         if (opened)
             nng_close(line->socket);
+        pthread_mutex_destroy(&line->receiving);
         free(line);
         return NULL;
     }
@@ -324,6 +365,7 @@ void line_close(struct line *line)
     }
     take_down(line);
     nng_close(line->socket);
+    pthread_mutex_destroy(&line->receiving);
     free(line->url);
     free(line);
 }
@@ -346,7 +388,7 @@ void line_expect(struct line *line, pid_t pid)
     }
     if (pid > 0 && line->deaf) {
         line->deaf = false;
-        loop_change(line->board->loop, line->receive_watch, EPOLLIN);
+        watch_receiving(line);
     }
 }
 
