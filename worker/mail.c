@@ -131,7 +131,12 @@ int mail_own(const struct mail *mail, const char *folder, const char *id, struct
     int found = names_id(id) ? files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) : 0;
     if (found < 0)
         return files_lasting(errno) ? 0 : -1;
-    return found == 1 && envelope_parse(envelope, text, length, path, NULL);
+    if (found != 1 || !envelope_parse(envelope, text, length, path, NULL))
+        return 0;
+    if (strcmp(envelope->id, id) == 0)
+        return 1;
+    envelope_free(envelope); /* another's, under this name: it is no envelope here */
+    return 0;
 }
 
 /* --- looking --- */
@@ -158,10 +163,9 @@ static void say(struct look *look, const char *name, const char *what)
 static void set_aside(struct look *look, const char *name, const char *why)
 {
     OWNED char *aside = memory_print("%s.unreadable-%lld", name, (long long)clock_now_ms());
-    const char *folder = mail_folders[look->place];
     if (renameat2(look->folder, name, look->folder, aside, RENAME_NOREPLACE) == 0) {
-        log_warn("agent", look->mail->agent, "%s/%s is no envelope and is set aside as %s: %s", folder, name,
-                 aside, why);
+        log_warn("agent", look->mail->agent, "%s/%s is no envelope and is set aside as %s: %s", look->where,
+                 name, aside, why);
         say(look, aside, "was set aside because it is no envelope; take from it what you need and remove it");
     } else if (errno != ENOENT) {
         OWNED char *what =
@@ -318,6 +322,16 @@ static void close_where(struct look *look, struct listing *listing)
         buffer_print(look->problems, "%s: and %zu more\n", look->where, look->problem_count - PROBLEMS_MAX);
 }
 
+/* Of the files NAME.md, which an envelope's id makes; others mean nothing in these folders. */
+static bool could_be_envelope(const char *name)
+{
+    size_t length = strlen(name);
+    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
+        return true;
+    OWNED char *id = memory_slice(name, length - 3);
+    return names_id(id);
+}
+
 /* What goes out is the supervisor's to read; what could not be sent stays there under another name, and is told. */
 static void look_out(struct look *look)
 {
@@ -325,7 +339,8 @@ static void look_out(struct look *look)
     if (!listing)
         return;
     for (const char *name; (name = listing_next(listing));)
-        (void)is_aside(look, name);
+        if (!is_aside(look, name) && !could_be_envelope(name) && !is_being_written(look->folder, name))
+            set_aside(look, name, "no envelope has such a name");
     close_where(look, listing);
 }
 

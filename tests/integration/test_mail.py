@@ -306,3 +306,21 @@ def test_a_lock_whose_name_can_not_be_is_said_and_nothing_runs_without_it(system
     system.add("after", "Go on")
     system.wait_done("after")
     assert [request["task"] for request in model.requests()] == ["Go on"]
+
+
+@pytest.mark.parametrize("name", ["misnamed", "my note"])
+def test_a_file_of_the_outbox_whose_name_is_not_its_id_is_set_aside_and_told(three, name):
+    outbox, dead = three.tree("orion") / "iac/outbox", three.tree("orion") / "iac/dead-letter"
+    text = envelope("other", sender="orion", to="iris", body="Whatever this is.\n", status="pending")
+    earlier = envelope("other", sender="orion", to="iris", body="Refused once.\n", status="refused")
+    (dead / "other.md").write_text(earlier)
+    aside = outbox / f".{name}"
+    aside.write_text(text)
+    aside.rename(outbox / f"{name}.md")
+    three.cli("send", "orion", "Anything")  # the worker looks at its post when something comes
+    [kept] = wait_until(lambda: list(outbox.glob(f"{name}.md.unreadable-*")), "set aside")
+    assert kept.read_text() == text and (dead / "other.md").read_text() == earlier
+    assert not (outbox / f"{name}.md").exists()
+    wait_until(lambda: any(kept.name in told for told in three.agent_status("orion")["problems"]), "told in status")
+    assert in_folder(three, "iris", "handoffs") == {} and three.done("iris") == {}
+    three.assert_sound("orion")
