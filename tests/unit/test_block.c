@@ -349,8 +349,8 @@ static void test_blocks_and_ordinary_texts_give_no_hint(void **state)
         "",
         "# Queue\n\nAppend a task.\n    ## ID\n    task: an example\n",
         "## a\ntask: one\n## b\npriority: high\ntask: two\n",
-        "## a\ntask: one\npriority: high\n## Steps\n- tasks are many\n## Code\ntask::new();\n# Task: "
-        "none\ntext\n",
+        "## a\ntask: one\npriority: high\n## Steps\n- tasks are many\n",
+        "## a\ntask: one\npriority: high\n## Code\ntask::new();\n# Task: none\ntext\n",
         "## a\ntask: |\n  ### Shape\n  - task: indented texts are as they are\n",
         "## a\npriority: high\n## b\ntask: one\n",
         "#",
