@@ -89,7 +89,7 @@ def test_a_storm_of_kills_loses_nothing_and_doubles_nothing(make_system, model):
 CROWD = [f"agent{number}" for number in range(10)]
 LONG = float(os.environ.get("AGENTOS_STORM_SECONDS", "20"))  # of kills
 BACKLOG = 12  # blocks that wait at an agent before its people hold back
-WEIGHTS = {"worker": 80, "gateway": 8, "zygote": 8, "supervisor": 4}
+WEIGHTS = {"http": 8, "worker": 80, "gateway": 8, "zygote": 8, "supervisor": 4}
 
 
 class People:
@@ -240,7 +240,7 @@ def temporary_files(system, name):
 
 def test_after_thousands_of_kills_every_task_is_done_once_and_every_repository_is_sound(make_system, model):
     seed = os.environ.get("AGENTOS_STORM_SEED") or str(int.from_bytes(os.urandom(4), "little"))
-    system = make_system(CROWD, model=model, scenario="slow-5").start()
+    system = make_system(CROWD, model=model, scenario="slow-5", env={"AGENTOS_LISTEN": "127.0.0.1:0"}).start()
     people = {name: People(system, name, seed) for name in CROWD}
     storm = Storm(system, seed)
     storm.rage(LONG)
