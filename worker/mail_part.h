@@ -13,7 +13,7 @@ struct verdict {
     bool later; /* what it is about can't be read now: the next commit tries again */
 };
 
-/* An envelope of ours of which the next prompt tells: refused, or held back for now. */
+/* An envelope of ours of which the next prompt tells: refused, or held back until there is room. */
 struct telling {
     char *id, *text;
     bool refused; /* else deferred */

@@ -136,7 +136,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
 void cycle_abandon(struct worker *worker); /* orderly: the task stays where it is */
 void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its lock is given back */
-bool cycle_held(const struct worker *worker, uint64_t hash); /* the provider doesn't take it for now */
+bool cycle_held(const struct worker *worker, uint64_t hash); /* the provider takes it later */
 /* Before something is begun: people's edits are recorded, what was learned is read again. */
 void cycle_prepare(struct worker *worker);
 /* The question goes out; worker->task says what. */

@@ -96,4 +96,16 @@ static inline void commit_all(struct desk *desk, const char *task, uint64_t hash
     change_list_free(changes);
 }
 
+/* For mail_escalations: commits the letter and notes its id. */
+static inline bool note_letter(void *context, const struct envelope *envelope, uint64_t hash,
+                               const char *path, const char *text, size_t length)
+{
+    struct desk *desk = context;
+    struct change_list changes = {0};
+    buffer_print(&desk->over, "%s;", envelope->id);
+    change_list_add(&changes, CHANGE_RECORD, path, text, length);
+    commit_all(desk, envelope->id, hash, &changes);
+    return true;
+}
+
 #endif

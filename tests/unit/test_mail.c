@@ -236,17 +236,6 @@ static void test_a_story_too_long_for_an_envelope_is_cut_and_says_so(void **stat
 
 /* --- dead letters of the supervisor's --- */
 
-static bool note_letter(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
-                        const char *text, size_t length)
-{
-    struct desk *desk = context;
-    struct change_list changes = {0};
-    buffer_print(&desk->over, "%s;", envelope->id);
-    change_list_add(&changes, CHANGE_RECORD, path, text, length);
-    commit_all(desk, envelope->id, hash, &changes);
-    return true;
-}
-
 static void test_a_dead_letter_is_told_of_once_and_only_when_it_is_final(void **state)
 {
     struct desk *desk = *state;

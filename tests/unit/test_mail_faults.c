@@ -161,17 +161,6 @@ static void test_what_can_not_be_told_to_be_over_is_not_done(void **state)
     assert_string_equal(shell(desk->scratch, "ls iac/handoffs"), "");
 }
 
-static bool note_letter(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
-                        const char *text, size_t length)
-{
-    struct desk *desk = context;
-    struct change_list changes = {0};
-    buffer_print(&desk->over, "%s;", envelope->id);
-    change_list_add(&changes, CHANGE_RECORD, path, text, length);
-    commit_all(desk, envelope->id, hash, &changes);
-    return true;
-}
-
 static void test_a_dead_letter_that_can_not_be_read_is_told_of_later(void **state)
 {
     struct desk *desk = *state;
