@@ -43,27 +43,28 @@ static void pad_to_page(struct buffer *rest, size_t length)
     rest->length += room;
 }
 
+/* Behind the text that `before` blocks and the preamble make. When the last block goes, the file ends with the text above
+ * it, without the empty line that stood between them: as it was before the block came. */
+static unsigned lines_behind(size_t before, size_t skip, size_t copied)
+{
+    return before == skip && skip + 1 == copied ? 1 : 2;
+}
+
 struct span *queue_compact(const struct queue *queue, size_t skip, size_t copied, struct buffer *rest)
 {
     const struct block_list *list = &queue->blocks;
     struct span *spans = memory_new(list->count + 1, sizeof *spans), *before = NULL;
     bool padded = queue->length > PADDED_FILE;
-    size_t last =
-        skip + 1 == copied ? skip - 1 : SIZE_MAX; /* what the file ends with has no empty line behind it */
     unsigned line = 1;
     size_t counted = 0;
-    buffer_add(rest, queue->text,
-               list->preamble && queue_text_end(queue->text, 0, list->preamble)
-                   ? kept_end(queue->text, 0, list->preamble,
-                              last == SIZE_MAX ? 2
-                              : copied == 1    ? 1
-                                               : 2)
-                   : 0);
+    if (list->preamble && queue_text_end(queue->text, 0, list->preamble))
+        buffer_add(rest, queue->text,
+                   kept_end(queue->text, 0, list->preamble, lines_behind(0, skip, copied)));
     for (size_t i = 0; i < copied; i++) {
         const struct block *block = &list->items[i];
         if (i == skip)
             continue;
-        size_t end = kept_end(queue->text, block->start, block->end, i == last ? 1 : 2);
+        size_t end = kept_end(queue->text, block->start, block->end, lines_behind(i + 1, skip, copied));
         queue_end_line(rest); /* a block that stood behind a line without newline */
         if (padded)
             pad_to_page(rest, end - block->start);

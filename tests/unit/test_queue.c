@@ -307,6 +307,27 @@ static void test_a_reader_that_keeps_the_file_open_gets_in_no_way(void **state)
     assert_ids(place, "a c");
 }
 
+static void test_a_queue_whose_last_block_goes_is_what_it_was_before_the_block_came(void **state)
+{
+    static const char *const files[][2] = {
+        {"# Queue\n\nHow it works.\n", "\n## a\ntask: x\n"},
+        {"# Queue\n\nHow it works.\n", "## a\ntask: x\n"},
+        {"# Queue\n", "\n\n\n## a\ntask: x\n\n\n"},
+        {"", "\n## a\ntask: x\n"},
+        {"# Queue\n\n## b\ntask: y\n", "\n## a\ntask: x\n"},
+    };
+    struct place *place = *state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        for (int read = 0; read < 2; read++) {
+            OWNED char *text = memory_print("%s%s", files[i][0], files[i][1]);
+            write_file(place, text);
+            OWNED_FD int reader = read ? openat(place->tree, "queue.md", O_RDONLY | O_CLOEXEC) : -1;
+            look(place);
+            take(place, "a");
+            assert_file(place, files[i][0]);
+        }
+}
+
 static void test_a_block_over_two_pages_goes_whole(void **state)
 {
     struct place *place = *state;
@@ -556,6 +577,7 @@ int main(void)
         TEST(test_an_edited_block_is_another_and_stays),
         TEST(test_only_the_first_of_two_equal_blocks_is_taken),
         TEST(test_a_reader_that_keeps_the_file_open_gets_in_no_way),
+        TEST(test_a_queue_whose_last_block_goes_is_what_it_was_before_the_block_came),
         TEST(test_a_block_over_two_pages_goes_whole),
         TEST(test_what_a_writer_with_the_old_file_open_appends_is_not_lost),
         TEST(test_blocks_before_the_last_are_whole_while_a_writer_is_at_it),
