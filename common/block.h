@@ -48,7 +48,8 @@ void block_list_free(struct block_list *list);
 void block_clear(struct block *block); /* frees what it owns, not the block itself */
 /* A sentence a line, with name and line in front, on each of the first few places where somebody seems to have meant a
  * block: `### a` or `##a` with a field below, `## a` with `Task: x` or `- task: x`. list is what block_parse made of
- * text; only its first 256 KiB are looked at. */
+ * text; only its first BLOCK_HINTS_SPAN bytes are looked at: what comes later moves up. */
+enum { BLOCK_HINTS_SPAN = 256 * 1024 };
 void block_hints(const struct block_list *list, const char *text, size_t length, const char *name,
                  struct buffer *out);
 /* A block as text that block_parse reads back as the same: for `agentos task`. Begins with a blank line. */

@@ -8,7 +8,6 @@
 #include "common/utf8.h"
 
 enum {
-    SCAN_MAX = 256 * 1024, /* bytes: it is done at every look, and what comes later moves up */
     HINTS_MAX = 3,
     QUOTE_MAX = 60,
 };
@@ -164,7 +163,7 @@ void block_hints(const struct block_list *list, const char *text, size_t length,
 {
     struct scan scan = {.list = list,
                         .text = text,
-                        .end = text + (length < SCAN_MAX ? length : SCAN_MAX),
+                        .end = text + (length < BLOCK_HINTS_SPAN ? length : BLOCK_HINTS_SPAN),
                         .name = name,
                         .line = 1,
                         .out = out};

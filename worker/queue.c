@@ -90,6 +90,8 @@ void queue_adopt(struct queue *queue, char *text, size_t length, const struct fi
     if (!queue->known || !files_stamp_equal(stamp, &queue->stamp))
         queue->quiet_ms = clock_monotonic_ms();
     size_t keep = queue->known && queue->text && !spans ? unchanged(queue, text, length) : SIZE_MAX;
+    if (!spans)
+        queue->plain = NOT_LOOKED_THROUGH;
     if (spans)
         move_blocks(&queue->blocks, spans, length);
     else
@@ -273,12 +275,16 @@ const struct block_list *queue_blocks(const struct queue *queue)
     return &queue->blocks;
 }
 
-bool queue_hints(const struct queue *queue, struct buffer *out)
+bool queue_hints(struct queue *queue, struct buffer *out)
 {
     if (!queue->known || !queue->whole)
         return false;
-    if (queue->text)
-        block_hints(&queue->blocks, queue->text, queue->length, TREE_QUEUE, out);
+    bool all = queue->length <= BLOCK_HINTS_SPAN;
+    if (!queue->text || queue->plain == PLAIN || (queue->plain == PLAIN_AT_THE_START && !all))
+        return true;
+    size_t before = out->length;
+    block_hints(&queue->blocks, queue->text, queue->length, TREE_QUEUE, out);
+    queue->plain = out->length > before ? NOT_LOOKED_THROUGH : all ? PLAIN : PLAIN_AT_THE_START;
     return true;
 }
 

@@ -37,7 +37,7 @@ bool queue_look(struct queue *queue, int64_t *retry_ms, struct fault *fault);
 const struct block_list *queue_blocks(const struct queue *queue);
 /* What in the file looks like a block and is none (block_hints), as of the last look. False: somebody is writing, it
  * can't be told now. */
-bool queue_hints(const struct queue *queue, struct buffer *out);
+bool queue_hints(struct queue *queue, struct buffer *out);
 /* The next to do: by priority, then as they stand; without those that have a problem. skip(context, block) true:
  * not this one. NULL: none. */
 const struct block *queue_next(const struct queue *queue, bool (*skip)(void *, const struct block *),

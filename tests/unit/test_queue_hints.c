@@ -1,0 +1,99 @@
+/* What in queue.md looks like a block and is none is told as the file is now, however seldom it is looked through. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/memory.h"
+#include "worker/queue.h"
+
+#define BLOCK "## %s\ntask: x\n\n"
+#define MEANT "### n\ntask: y\n"
+
+static void put(int tree, const char *text, int flags)
+{
+    OWNED_FD int fd = openat(tree, "queue.md", O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
+    assert_true(fd >= 0 && files_write_all(fd, text, strlen(text)));
+}
+
+static void assert_hint(struct queue *queue, const char *start)
+{
+    OWNED_BUFFER struct buffer hints = {0};
+    assert_true(queue_look(queue, NULL, NULL));
+    assert_true(queue_hints(queue, &hints));
+    if (start)
+        assert_non_null(strstr(hints.data ? hints.data : "", start));
+    else
+        assert_int_equal(hints.length, 0);
+}
+
+static void take(struct queue *queue, const char *id)
+{
+    assert_true(queue_look(queue, NULL, NULL));
+    const struct block_list *list = queue_blocks(queue);
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].id, id) == 0) {
+            assert_true(queue_take(queue, id, list->items[i].hash, NULL));
+            return;
+        }
+    fail_msg("no block %s", id);
+}
+
+static void test_a_hint_comes_with_what_it_is_about_and_goes_with_it(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/agentos-hints-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct queue *queue = queue_open(tree, NULL);
+    put(tree, "## a\ntask: x\n\n## b\ntask: x\n\n", O_TRUNC);
+    assert_hint(queue, NULL);
+    take(queue, "a");
+    assert_hint(queue, NULL);
+    put(tree, MEANT, O_APPEND);
+    assert_hint(queue, "it counts as text of block 'b'");
+    assert_hint(queue, "it counts as text of block 'b'");
+    take(queue, "b");
+    assert_hint(queue, NULL);
+    queue_close(queue);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    assert_int_equal(system(command), 0);
+}
+
+/* Beyond the stretch that is looked through, it is told when the tasks before it are done. */
+static void test_a_hint_far_down_comes_when_it_has_moved_up(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/agentos-hints-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct queue *queue = queue_open(tree, NULL);
+    OWNED_BUFFER struct buffer text = {0};
+    buffer_print(&text, BLOCK, "a");
+    memset(buffer_room(&text, BLOCK_HINTS_SPAN), '-', BLOCK_HINTS_SPAN);
+    text.length += BLOCK_HINTS_SPAN;
+    buffer_print(&text, "\n" BLOCK MEANT, "b");
+    put(tree, text.data, O_TRUNC);
+    assert_hint(queue, NULL);
+    take(queue, "a");
+    assert_hint(queue, "it counts as text of block 'b'");
+    queue_close(queue);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_hint_comes_with_what_it_is_about_and_goes_with_it),
+        cmocka_unit_test(test_a_hint_far_down_comes_when_it_has_moved_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
