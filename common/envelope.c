@@ -78,7 +78,7 @@ bool priority_parse(const char *text, enum priority *priority)
 static bool kind_parse(const char *text, enum envelope_kind *kind)
 {
     for (int i = 0; i < KINDS; i++)
-        if (strcmp(text, kinds[i]) == 0) {
+        if (strcasecmp(text, kinds[i]) == 0) {
             *kind = (enum envelope_kind)i;
             return true;
         }
@@ -111,6 +111,14 @@ static bool set_text(struct envelope *envelope, const struct field *field, const
     return true;
 }
 
+/* Quoted, too: what other programs write often is. */
+static bool parse_count(const struct yaml_node *node, int64_t *count)
+{
+    struct yaml_node bare = *node;
+    bare.quoted = false;
+    return yaml_integer(&bare, count) && *count >= 0 && *count <= count_max;
+}
+
 static bool set_field(struct envelope *envelope, const struct field *field, const struct yaml_node *node)
 {
     void *place = (char *)envelope + field->offset;
@@ -126,7 +134,7 @@ static bool set_field(struct envelope *envelope, const struct field *field, cons
         return clock_parse(node->text, place);
     case FORM_COUNT:
     case FORM_VERSION:
-        if (!yaml_integer(node, &count) || count < 0 || count > count_max)
+        if (!parse_count(node, &count))
             return false;
         *(int64_t *)place = count;
         return true;
@@ -178,7 +186,7 @@ bool envelope_parse(struct envelope *envelope, const char *text, size_t length, 
                     struct fault *fault)
 {
     *envelope = (struct envelope){0};
-    if (length > ENVELOPE_MAX)
+    if (length > ENVELOPE_FILE_MAX)
         return fault_set(fault, "%s: %zu bytes are too many for an envelope; at most %d are allowed", name,
                          length, ENVELOPE_MAX);
     if (memchr(text, '\0', length) || !utf8_valid(text, length))
@@ -193,6 +201,11 @@ bool envelope_parse(struct envelope *envelope, const char *text, size_t length, 
         envelope_free(envelope);
     frontmatter_free(&matter);
     return good;
+}
+
+bool envelope_fits(const struct envelope *envelope, size_t size)
+{
+    return size <= (envelope->delivered || envelope->read ? ENVELOPE_FILE_MAX : ENVELOPE_MAX);
 }
 
 static void print_time(struct buffer *out, const char *key, int64_t seconds)

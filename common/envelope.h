@@ -9,7 +9,11 @@
 #include "common/buffer.h"
 #include "common/fault.h"
 
-enum { ENVELOPE_MAX = 256 * 1024 /* bytes, whole file */, HOPS_MAX = 16 };
+enum {
+    ENVELOPE_MAX = 256 * 1024, /* bytes: the whole file as it is sent, or put somewhere by hand */
+    ENVELOPE_FILE_MAX = ENVELOPE_MAX + 4096, /* and with what its head has been told of its way since */
+    HOPS_MAX = 16
+};
 
 enum envelope_kind {
     KIND_HANDOFF,
@@ -47,9 +51,12 @@ const char *priority_name(enum priority priority);
 bool priority_parse(const char *text, enum priority *priority); /* high, normal, low in any case */
 
 /* Fields that are missing get their defaults (priority normal, ttl 0, attempts 0, hops 1); id, kind, from, to
- * and created must be there. Unknown keys are kept out. Text over ENVELOPE_MAX is a fault that names its size. */
+ * and created must be there. Unknown keys are kept out. Numbers
+ * may be quoted. Text over ENVELOPE_FILE_MAX is a fault that names its size. */
 bool envelope_parse(struct envelope *envelope, const char *text, size_t length, const char *name,
                     struct fault *fault);
+/* Whether a file of so many bytes may be this envelope: at most ENVELOPE_MAX, until it was delivered or taken in hand. */
+bool envelope_fits(const struct envelope *envelope, size_t size);
 void envelope_print(const struct envelope *envelope, struct buffer *out); /* appends the whole file */
 void envelope_free(struct envelope *envelope);
 

@@ -89,9 +89,8 @@ static bool is_none(int folder, const char *name, struct fault *fault)
     struct stat status;
     if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
-    if (S_ISREG(status.st_mode) && status.st_size > ENVELOPE_MAX)
-        fault_set(fault, "it has %lld bytes, an envelope at most %d", (long long)status.st_size,
-                  ENVELOPE_MAX);
+    if (S_ISREG(status.st_mode) && status.st_size > ENVELOPE_FILE_MAX)
+        mail_too_large(fault, (size_t)status.st_size);
     else if (!S_ISREG(status.st_mode))
         fault_set(fault, "it is no regular file");
     else
@@ -99,23 +98,34 @@ static bool is_none(int folder, const char *name, struct fault *fault)
     return true;
 }
 
+bool mail_too_large(struct fault *fault, size_t size)
+{
+    return fault_set(fault, "it has %zu bytes, an envelope at most %d", size, ENVELOPE_MAX);
+}
+
+static bool check(const struct envelope *envelope, const char *id, const char *path, size_t length,
+                  struct fault *fault)
+{
+    if (!envelope_fits(envelope, length))
+        return mail_too_large(fault, length);
+    if (strcmp(envelope->id, id) != 0)
+        return fault_set(fault, "%s has the id %s, which is not its name", path, envelope->id);
+    return (envelope->kind != KIND_TASK && envelope->kind != KIND_SEGMENT) ||
+           fault_set(fault, "%s is of kind %s, which is not sent to anybody", path,
+                     envelope_kind_name(envelope->kind));
+}
+
 int mail_load(int folder, const char *id, const char *path, struct envelope *envelope, char **text,
               size_t *length, struct file_stamp *stamp, struct fault *fault)
 {
     OWNED char *name = memory_print("%s.md", id);
     *envelope = (struct envelope){0};
-    int found = files_read(folder, name, ENVELOPE_MAX, text, length, stamp, fault);
+    int found = files_read(folder, name, ENVELOPE_FILE_MAX, text, length, stamp, fault);
     if (found < 0)
         return is_none(folder, name, fault) ? -2 : -1;
     if (found == 0)
         return 0;
-    bool good = envelope_parse(envelope, *text, *length, path, fault);
-    if (good && strcmp(envelope->id, id) != 0)
-        good = fault_set(fault, "%s has the id %s, which is not its name", path, envelope->id);
-    if (good && (envelope->kind == KIND_TASK || envelope->kind == KIND_SEGMENT))
-        good = fault_set(fault, "%s is of kind %s, which is not sent to anybody", path,
-                         envelope_kind_name(envelope->kind));
-    if (good)
+    if (envelope_parse(envelope, *text, *length, path, fault) && check(envelope, id, path, *length, fault))
         return 1;
     envelope_free(envelope);
     free(*text);
@@ -128,7 +138,8 @@ int mail_own(const struct mail *mail, const char *folder, const char *id, struct
     OWNED char *path = memory_print("%s/%s.md", folder, id);
     OWNED char *text = NULL;
     size_t length;
-    int found = names_id(id) ? files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL) : 0;
+    int found =
+        names_id(id) ? files_read(mail->tree, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL) : 0;
     if (found < 0)
         return files_lasting(errno) ? 0 : -1;
     if (found != 1 || !envelope_parse(envelope, text, length, path, NULL))

@@ -95,7 +95,7 @@ void mail_archive(const struct mail *mail, const struct parcel *parcel, const ch
                   const char *section, struct change_list *changes);
 void mail_bury(const struct mail *mail, const struct parcel *parcel, const char *reason, int64_t now,
                struct change_list *changes);
-/* Appends an envelope as a file; one that is too large gets its body cut, with a note at its end. */
+/* Appends an envelope as a file; one over ENVELOPE_FILE_MAX gets its body cut, with a note at its end. */
 void mail_print(const struct envelope *envelope, struct buffer *out);
 
 /* Dead letters that the supervisor laid there, final, of which the ledger knows nothing: calls visit for each with the

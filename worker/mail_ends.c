@@ -28,7 +28,7 @@ void mail_print(const struct envelope *envelope, struct buffer *out)
     size_t before = out->length;
     envelope_print(envelope, out);
     size_t length = out->length - before;
-    if (length <= ENVELOPE_MAX)
+    if (length <= ENVELOPE_FILE_MAX)
         return;
     size_t body = strlen(envelope->body), over = length - ENVELOPE_MAX + sizeof cut_note;
     size_t kept = body > over ? utf8_cut(envelope->body, body, body - over) : 0;
@@ -54,7 +54,7 @@ static void add_removal(const struct parcel *parcel, struct change_list *changes
 static char *story(const struct envelope *envelope, const char *section)
 {
     struct buffer body = {0};
-    size_t task = strlen(envelope->body), answer = strlen(section), room = ENVELOPE_MAX - 4096;
+    size_t task = strlen(envelope->body), answer = strlen(section), room = ENVELOPE_FILE_MAX - 2048;
     size_t least = answer < SECTION_LEAST ? answer : SECTION_LEAST;
     bool whole = task + least <= room;
     buffer_add(&body, envelope->body, whole ? task : utf8_cut(envelope->body, task, room - least));
@@ -160,7 +160,7 @@ static int escalate(struct escalation *escalation, const char *path, const char 
     struct envelope envelope;
     OWNED char *text = NULL;
     size_t length;
-    int found = files_read(mail->tree, path, ENVELOPE_MAX, &text, &length, NULL, NULL);
+    int found = files_read(mail->tree, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL);
     if (found < 0 && !files_lasting(errno)) {
         escalation->failed = true;
         return 0;

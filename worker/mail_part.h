@@ -50,6 +50,7 @@ struct mail {
 /* 1 read, 0 not there, -1 and fault: it can't be read now, -2 and fault: it is no envelope of that name. */
 int mail_load(int folder, const char *id, const char *path, struct envelope *envelope, char **text,
               size_t *length, struct file_stamp *stamp, struct fault *fault);
+bool mail_too_large(struct fault *fault, size_t size); /* always false */
 /* One of our own folders' envelopes: iac/archive, outbox, dead-letter. 1 read, 0 not there or none, -1 it can't be told
  * now. */
 int mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope);

@@ -4,6 +4,7 @@
  * outbox still, and at its next start the worker asks for all of it. Carried out twice it changes nothing. */
 #include "worker/mail_part.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,12 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-enum { VERDICTS_MAX = 4096, TELLINGS_MAX = 64, SHOWN_BODY = 160 };
+enum {
+    VERDICTS_MAX = 4096,
+    TELLINGS_MAX = 64,
+    SHOWN_BODY = 160,
+    LARGE_MAX = 16 * 1024 * 1024 /* bytes: what is larger isn't read, but set aside */
+};
 
 static void verdict_clear(struct verdict *verdict)
 {
@@ -189,6 +195,37 @@ static int has_story(struct mail *mail, const struct envelope *sent)
     return story;
 }
 
+/* Refused for its size: what can be read of it as an envelope, its body cut, and in rest the body as it was. 1 read, 0 it
+ * is none, -1 it can't be told now. */
+static int read_large(const struct mail *mail, const char *id, struct envelope *envelope, struct buffer *rest)
+{
+    OWNED char *path = memory_print("%s/%s.md", TREE_OUTBOX, id), *text = NULL;
+    size_t length;
+    int found = files_read(mail->tree, path, LARGE_MAX, &text, &length, NULL, NULL);
+    if (found < 0 && !files_lasting(errno))
+        return -1;
+    size_t kept = found == 1 ? utf8_cut(text, length, ENVELOPE_MAX - 4096) : 0;
+    if (length <= ENVELOPE_FILE_MAX || !utf8_valid(text, length) ||
+        !envelope_parse(envelope, text, kept, path, NULL))
+        return 0;
+    if (strcmp(envelope->id, id) != 0) {
+        envelope_free(envelope);
+        return 0;
+    }
+    size_t head = kept - strlen(envelope->body);
+    buffer_add(rest, text + head, length - head);
+    OWNED char *begun = envelope->body;
+    envelope->body =
+        memory_print("%s\n\n[… cut here: %s/%s.md has the whole text]\n", begun, TREE_OUTPUTS, id);
+    return 1;
+}
+
+static void add_whole(const char *id, const struct buffer *body, struct change_list *changes)
+{
+    OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, id);
+    change_list_add(changes, CHANGE_WRITE, path, body->data, body->length);
+}
+
 static void settle(const struct verdict *verdict, struct envelope *envelope, bool story, int64_t now,
                    struct change_list *changes)
 {
@@ -226,8 +263,11 @@ static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t 
                       struct change_list *changes, struct buffer *refused, struct buffer *note)
 {
     struct envelope envelope;
+    OWNED_BUFFER struct buffer whole = {0};
     enum destination to = destination(verdict->status);
     int found = mail_own(mail, TREE_OUTBOX, verdict->id, &envelope);
+    if (found == 0 && to == TO_DEAD_LETTERS)
+        found = read_large(mail, verdict->id, &envelope, &whole);
     if (found < 0)
         return false;
     if (found == 0) {
@@ -239,6 +279,8 @@ static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t 
     if (story >= 0) {
         tell(mail, verdict, &envelope, refused);
         settle(verdict, &envelope, story == 1, now, changes);
+        if (whole.length)
+            add_whole(verdict->id, &whole, changes);
         buffer_print(note, "%s to %s %s%s%s: %s\n", envelope_kind_name(envelope.kind), envelope.to,
                      verdict->status, *verdict->reason ? ", " : "", verdict->reason, verdict->id);
     }

@@ -87,7 +87,7 @@ static void read_entry(const struct reading *reading, const char *file)
     OWNED char *path = memory_print("%s/%s", reading->path, file);
     size_t length = 0;
     int got =
-        is_letter(file) ? files_read(reading->folder, file, ENVELOPE_MAX, &text, &length, NULL, &fault) : 1;
+        is_letter(file) ? files_read(reading->folder, file, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault) : 1;
     if (got == 0) {
         return; /* moved on since the folder was read */
     }

@@ -67,7 +67,7 @@ enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder,
     OWNED char *text = NULL;
     size_t length;
     *envelope = (struct envelope){0};
-    int found = files_read(data, path, ENVELOPE_MAX, &text, &length, stamp, fault);
+    int found = files_read(data, path, ENVELOPE_FILE_MAX, &text, &length, stamp, fault);
     if (found == 0)
         return MAILBOX_GONE;
     if (found < 0)

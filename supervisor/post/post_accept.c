@@ -11,11 +11,9 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/frontmatter.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "common/tree.h"
 #include "supervisor/post/post_part.h"
 #include "supervisor/post/route.h"
 
@@ -132,73 +130,6 @@ static void try_later(struct box *sender, const char *id, const char *why)
     post_wake(sender);
 }
 
-/* --- windows --- */
-
-/* agents.yaml's class, else what persona.md says, else medium. */
-static enum throughput_class class_of(struct box *box)
-{
-    if (box->definition && box->definition->throughput_class != CLASS_UNSET)
-        return box->definition->throughput_class;
-    OWNED char *path = memory_print("agents/%s/%s", box->name, TREE_PERSONA), *text = NULL;
-    struct file_stamp stamp = files_stamp_at(box->post->data, path);
-    struct frontmatter matter;
-    size_t length;
-    if (box->persona.inode && files_stamp_equal(&stamp, &box->persona))
-        return box->persona_class;
-    box->persona = stamp;
-    box->persona_class = CLASS_MEDIUM;
-    if (files_read(box->post->data, path, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
-        !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
-        return CLASS_MEDIUM;
-    const char *said = frontmatter_text(&matter, "throughput_class");
-    if (said)
-        class_parse(said, &box->persona_class);
-    frontmatter_free(&matter);
-    return box->persona_class;
-}
-
-int64_t post_window(struct box *box, int64_t *backlog)
-{
-    const struct class_limits *limits = &box->post->roster->classes[class_of(box)];
-    if (backlog)
-        *backlog = limits->backlog;
-    return limits->window;
-}
-
-static int64_t unfinished(const struct box *box)
-{
-    return (int64_t)(box->shelves[FOLDER_INBOX].unfinished + box->shelves[FOLDER_HANDOFFS].unfinished);
-}
-
-int64_t post_room(struct post *post, const char *agent)
-{
-    struct box *box = post_box(post, agent);
-    if (!box || !box->definition || box->leaving || box->fresh)
-        return 0;
-    int64_t room = post_window(box, NULL) - unfinished(box);
-    return room > 0 ? room : 0;
-}
-
-bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
-{
-    struct box *box = post_box(post, name);
-    *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
-    if (!box || !box->definition)
-        return false;
-    pressure->throughput_class = class_of(box);
-    pressure->window = post_window(box, &pressure->backlog);
-    pressure->unfinished = unfinished(box);
-    pressure->deferred = (int64_t)box->waits.count;
-    return true;
-}
-
-const char *post_pressure_word(const struct post_pressure *pressure)
-{
-    if (pressure->unfinished < pressure->window)
-        return pressure->unfinished ? "low" : "none";
-    return pressure->deferred < pressure->backlog ? "high" : "full";
-}
-
 /* --- deciding --- */
 
 static const unsigned delivered_to =
@@ -313,10 +244,34 @@ static void decide(struct box *sender, struct envelope *envelope)
     }
 }
 
+/* One that waits was small enough when it came: its worker has written its status into it since. */
+static bool is_too_large(const struct envelope *envelope, size_t size)
+{
+    return size > ENVELOPE_MAX && (!envelope || strcmp(envelope->status, "deferred") != 0);
+}
+
+static void refuse_large(struct box *sender, const struct envelope *envelope, size_t size)
+{
+    OWNED char *reason = memory_print("it has %zu bytes, an envelope at most %d", size, ENVELOPE_MAX);
+    refuse(sender, envelope, reason);
+}
+
+static void cannot_be_read(struct box *sender, const char *id, const struct fault *fault)
+{
+    struct file_stamp stamp = post_stamp_of(sender, FOLDER_OUTBOX, id);
+    const struct envelope what = {
+        .id = (char *)id, .kind = KIND_MESSAGE, .from = sender->name, .to = "somebody"};
+    if (sender != sender->post->people && is_too_large(NULL, stamp.size))
+        refuse_large(sender, &what, stamp.size);
+    else
+        not_an_envelope(sender, id, fault);
+}
+
 static void decide_on(struct box *sender, const char *id)
 {
     struct post *post = sender->post;
     struct envelope envelope;
+    struct file_stamp stamp;
     struct fault fault;
     struct parcel *known = parcels_find(post->parcels, sender, FOLDER_OUTBOX, id);
     if (known) {
@@ -324,14 +279,14 @@ static void decide_on(struct box *sender, const char *id)
             post_verdict(sender, id, "deferred", "");
         return;
     }
-    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, &envelope, NULL, &fault)) {
+    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, &envelope, &stamp, &fault)) {
     case MAILBOX_GONE:
         return;
     case MAILBOX_LATER:
         try_later(sender, id, fault.text);
         return;
     case MAILBOX_NONE:
-        not_an_envelope(sender, id, &fault);
+        cannot_be_read(sender, id, &fault);
         return;
     case MAILBOX_READ:
         break;
@@ -339,7 +294,10 @@ static void decide_on(struct box *sender, const char *id)
     sender->complained = false;
     free(envelope.from);
     envelope.from = memory_text(sender->name); /* never what it says itself */
-    decide(sender, &envelope);
+    if (is_too_large(&envelope, stamp.size))
+        refuse_large(sender, &envelope, stamp.size);
+    else
+        decide(sender, &envelope);
     envelope_free(&envelope);
 }
 
@@ -488,7 +446,7 @@ void post_pump(struct box *receiver)
     int64_t now = clock_now(), now_ms = clock_monotonic_ms();
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
-    int64_t room = post_window(receiver, NULL) - unfinished(receiver) - post_letters_arriving(receiver);
+    int64_t room = post_window(receiver, NULL) - post_unfinished(receiver) - post_letters_arriving(receiver);
     while ((parcel = next_to_go(receiver, room > 0, now, now_ms))) {
         if (post->batch.count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
             receiver->pump = true;

@@ -55,13 +55,13 @@ static bool read_any(int source, const char *file, char **text, size_t *length, 
                      struct fault *fault)
 {
     struct stat status;
-    int found = files_read(source, file, ENVELOPE_MAX, text, length, NULL, fault);
+    int found = files_read(source, file, ENVELOPE_FILE_MAX, text, length, NULL, fault);
     *whole = found == 1;
     if (*whole)
         return true;
     if (found == 0 || fstatat(source, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
-    if (S_ISREG(status.st_mode) && status.st_size <= ENVELOPE_MAX)
+    if (S_ISREG(status.st_mode) && status.st_size <= ENVELOPE_FILE_MAX)
         return false; /* it can't be read now */
     *text = memory_text("This was no file that could be read.\n");
     *length = strlen(*text);
@@ -124,7 +124,7 @@ int post_take(struct post *post, const char *agent, const char *id, int folder, 
         box->pump = true;
         post_wake(box);
     }
-    if (files_read(folder, name, ENVELOPE_MAX, &text, &length, NULL, fault) != 1 ||
+    if (files_read(folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, fault) != 1 ||
         !envelope_parse(copy, text, length, name, fault))
         return -1;
     return 1;

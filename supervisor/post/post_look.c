@@ -73,6 +73,8 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
         box->look_wanted = true;
         return WAKE_NOBODY;
     }
+    if (found == MAILBOX_READ && !envelope_fits(&envelope, stamp->size))
+        found = MAILBOX_NONE;
     struct parcel *parcel = parcel_at(box, folder, id);
     bool was_reading = parcel->reading;
     parcel->stamp = *stamp;

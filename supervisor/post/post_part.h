@@ -136,12 +136,15 @@ void post_outbox_look(struct box *box);
 bool post_outbox_next(struct box *box);
 void post_pump(struct box *receiver);
 void post_deliver(struct post *post); /* the turn's batch */
-int64_t post_window(struct box *box, int64_t *backlog);
 void post_give_up_waiting(struct box *receiver,
                           const char *reason); /* everybody who waits for it is refused */
 void post_drop_waiting_of(struct box *sender);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
+
+/* post_windows.c */
+int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */
+int64_t post_unfinished(const struct box *box);
 
 /* post_letters.c: what the operator sends */
 void post_letters_join(struct post *post);   /* the turn's batch */

@@ -247,9 +247,9 @@ static bool has_head_room(const struct envelope *item, struct fault *why)
 {
     OWNED_BUFFER struct buffer text = {0};
     envelope_print(item, &text);
-    if (text.length + HEAD_GROWS <= ENVELOPE_MAX)
+    if (text.length + HEAD_GROWS <= ENVELOPE_FILE_MAX)
         return true;
-    return fault_set(why, "it has %zu bytes; an item has at most %d", text.length, ENVELOPE_MAX - HEAD_GROWS);
+    return fault_set(why, "it has %zu bytes; an item has at most %d", text.length, ENVELOPE_MAX);
 }
 
 /* Its file is on disk before it counts; then nothing is left to be said but that it was taken. */

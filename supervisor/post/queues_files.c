@@ -18,10 +18,7 @@
 
 #define OPERATOR "operator"
 
-enum {
-    QUIET_MS = 1000,  /* where leases don't work: as long as nobody has written */
-    HEAD_ROOM = 2048, /* bytes that an envelope's head may add to a plain text */
-};
+enum { QUIET_MS = 1000 /* where leases don't work: as long as nobody has written */ };
 
 char *queue_taken_name(const char *id)
 {
@@ -49,11 +46,11 @@ enum item_found queue_read(const struct work_queue *queue, const char *id, struc
     size_t length;
     int data = queue->queues->data;
     struct file_stamp stamp = shared_stamp(data, queue->folder, id);
-    int found = shared_read(data, queue->folder, id, ENVELOPE_MAX, &text, &length, NULL, fault);
+    int found = shared_read(data, queue->folder, id, ENVELOPE_FILE_MAX, &text, &length, NULL, fault);
     if (found == 0)
         return ITEM_MISSING;
     if (found < 0) /* what fails on a regular file of a sane size may pass */
-        return stamp.inode && stamp.size <= ENVELOPE_MAX ? ITEM_LATER : ITEM_UNREADABLE;
+        return stamp.inode && stamp.size <= ENVELOPE_FILE_MAX ? ITEM_LATER : ITEM_UNREADABLE;
     if (!envelope_parse(envelope, text, length, id, fault))
         return ITEM_UNREADABLE;
     make_item(queue, id, envelope);
@@ -64,9 +61,9 @@ bool queue_write(const struct work_queue *queue, const struct envelope *envelope
 {
     OWNED_BUFFER struct buffer text = {0};
     envelope_print(envelope, &text);
-    if (text.length > ENVELOPE_MAX)
+    if (text.length > ENVELOPE_FILE_MAX)
         return fault_set(fault, "%s would have %zu bytes; at most %d are allowed", envelope->id, text.length,
-                         ENVELOPE_MAX);
+                         ENVELOPE_FILE_MAX);
     return shared_write(queue->queues->data, queue->folder, envelope->id, &text, true, fault);
 }
 
@@ -243,7 +240,7 @@ static void take_up(struct dropped *dropped)
         refuse(dropped->queue, dropped->file, fault.text);
         return;
     }
-    if (!is_meant_as_envelope(&matter) && dropped->length > ENVELOPE_MAX - HEAD_ROOM)
+    if (!is_meant_as_envelope(&matter) && dropped->length > ENVELOPE_MAX)
         refuse(dropped->queue, dropped->file, "it is too large to become an envelope");
     else if (!is_meant_as_envelope(&matter))
         take_text(dropped, &matter);
@@ -262,6 +259,7 @@ static void adopt(struct work_queue *queue, int folder, const char *file, bool a
 {
     struct fault fault;
     struct stat status;
+    int limit = at_start ? ENVELOPE_FILE_MAX : ENVELOPE_MAX; /* what lies there from before has grown */
     OWNED char *base = base_of(file), *text = NULL;
     struct dropped dropped = {.queue = queue, .file = file, .base = base, .at_start = at_start};
     if (is_no_business_of_ours(file) || fstatat(folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
@@ -272,13 +270,13 @@ static void adopt(struct work_queue *queue, int folder, const char *file, bool a
     }
     if (status.st_size == 0 || is_being_written(folder, file, &status))
         return; /* not now: the next scan sees it again */
-    if (status.st_size > ENVELOPE_MAX) {
+    if (status.st_size > limit) {
         fault_set(&fault, "it has %lld bytes; an item has at most %d", (long long)status.st_size,
                   ENVELOPE_MAX);
         refuse(queue, file, fault.text);
         return;
     }
-    if (files_read(folder, file, ENVELOPE_MAX, &text, &dropped.length, NULL, &fault) != 1)
+    if (files_read(folder, file, (size_t)limit, &text, &dropped.length, NULL, &fault) != 1)
         return;
     dropped.text = text;
     take_up(&dropped);

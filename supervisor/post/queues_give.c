@@ -302,7 +302,7 @@ static bool read_taken(const struct item *item, int64_t *attempts)
     if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
     *attempts = item->envelope.attempts + 1;
-    int found = files_read(folder, name, ENVELOPE_MAX, &text, &length, NULL, &fault);
+    int found = files_read(folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
     if (found > 0 && envelope_parse(&copy, text, length, name, &fault)) {
         *attempts = attempts_of(item, &copy);
         envelope_free(&copy);

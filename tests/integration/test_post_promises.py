@@ -429,6 +429,40 @@ def test_promise_7_an_envelope_over_256_kib_is_refused_with_its_size_and_its_sen
     wait_finished(team, "iris", "Small enough")
 
 
+def sized(identity, size, **fields):
+    """An envelope of so many bytes."""
+    head = envelope(identity, body="", **fields)
+    return head + "x" * (size - len(head))
+
+
+def test_promise_7_an_envelope_of_256_kib_is_delivered_and_done_and_one_byte_more_is_refused(team, model):
+    limit = 256 << 10
+    for identity, size in {"exact": limit, "over": limit + 1, "far": 300 << 10}.items():
+        drop(team, "orion", "outbox", identity, sized(identity, size, sender="orion", to="iris"))
+    done = wait_letter(team, "iris", "archive", lambda e: e["id"] == "exact", "the one of 256 KiB")
+    assert done["status"] == "finished" and done["body"].count("x") > limit - 1024
+    for identity, size in {"over": limit + 1, "far": 300 << 10}.items():
+        letter = wait_letter(team, "orion", "dead-letter", lambda e: e["id"] == identity, identity)
+        assert letter["status"] == "refused" and f"{size} bytes" in letter["reason"]
+    assert team.read("outputs/far.md").count("x") > (300 << 10) - 1024, "its whole text is kept"
+    team.add("next", "Another task")
+    team.wait_done("next")
+    told = [prompt for prompt, task in prompts_of(model, "orion") if "Another task" in task]
+    assert "over" in told[0] and f"{limit + 1} bytes" in told[0]
+    assert team.cli("verify", check=False).returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["handoffs", "inbox"])
+def test_promise_7_what_people_put_into_a_tree_has_256_kib_too_and_no_byte_more(team, folder):
+    kind = "handoff" if folder == "handoffs" else "message"
+    for identity, size in {"exact": 256 << 10, "over": (256 << 10) + 1}.items():
+        drop(team, "iris", folder, identity, sized(identity, size, to="iris", kind=kind))
+    wait_letter(team, "iris", "archive", lambda e: e["id"] == "exact", "the one of 256 KiB")
+    iac = team.tree("iris") / "iac" / folder
+    wait_until(lambda: list(iac.glob("over.md.unreadable-*")), "the larger one set aside")
+    wait_until(lambda: any("over.md" in line for line in team.agent_status("iris")["problems"]), "told in status")
+
+
 @pytest.mark.parametrize("folder", ["handoffs", "inbox", "outbox"])
 def test_promise_7_a_file_that_is_no_valid_envelope_is_set_aside_reported_and_stops_nothing(team, folder):
     iac = team.tree("iris") / "iac" / folder

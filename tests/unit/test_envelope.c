@@ -183,10 +183,25 @@ static void test_what_is_no_envelope_says_why(void **state)
     assert_fault(HEAD "---\na\0b", sizeof HEAD + 6, "e1.md: the envelope is no UTF-8 text");
 }
 
+static void test_numbers_may_be_quoted_and_kinds_written_large(void **state)
+{
+    (void)state;
+    struct envelope envelope;
+    const char text[] = "---\nid: x\nkind: Handoff\nfrom: a\nto: b\ncreated: '2026-04-29T10:05:00Z'\n"
+                        "ttl_seconds: \"600\"\nhops: '3'\n---\n";
+    assert_true(envelope_parse(&envelope, text, sizeof text - 1, "e", NULL));
+    assert_int_equal(envelope.kind, KIND_HANDOFF);
+    assert_int_equal(envelope.ttl_seconds, 600);
+    assert_int_equal(envelope.hops, 3);
+    envelope_free(&envelope);
+    assert_fault(HEAD "ttl_seconds: '-1'\n---\n", strlen(HEAD "ttl_seconds: '-1'\n---\n"),
+                 "e1.md:7:14: 'ttl_seconds' must be a whole number");
+}
+
 static void test_a_larger_one_is_refused_with_its_size(void **state)
 {
     (void)state;
-    size_t length = ENVELOPE_MAX + 1;
+    size_t length = ENVELOPE_FILE_MAX + 1;
     OWNED char *text = memory_new(length + 1, 1);
     memset(text, 'x', length);
     memcpy(text, HEAD "---\n", sizeof HEAD + 3);
@@ -194,7 +209,7 @@ static void test_a_larger_one_is_refused_with_its_size(void **state)
     assert_true(envelope_parse(&envelope, text, length - 1, "e", NULL));
     envelope_free(&envelope);
     assert_fault(text, length,
-                 "e1.md: 262145 bytes are too many for an envelope; at most 262144 are allowed");
+                 "e1.md: 266241 bytes are too many for an envelope; at most 262144 are allowed");
 }
 
 static void test_a_task_keeps_the_id_that_a_person_gave_it(void **state)
@@ -220,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_every_field_comes_back_whatever_its_text_looks_like),
         cmocka_unit_test(test_missing_fields_get_their_defaults_and_unknown_ones_are_left_out),
         cmocka_unit_test(test_what_is_no_envelope_says_why),
+        cmocka_unit_test(test_numbers_may_be_quoted_and_kinds_written_large),
         cmocka_unit_test(test_a_larger_one_is_refused_with_its_size),
         cmocka_unit_test(test_a_task_keeps_the_id_that_a_person_gave_it),
     };

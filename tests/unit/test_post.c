@@ -171,7 +171,7 @@ static void test_what_is_no_envelope_is_said_and_stops_nothing(void **state)
     assert_non_null(strstr(office->said.data, "verdict fifo refused"));
     assert_non_null(strstr(office->said.data, "verdict link refused"));
     assert_non_null(strstr(office->said.data, "verdict folder refused"));
-    assert_non_null(strstr(office->said.data, "300000 bytes; at most 262144 are read"));
+    assert_non_null(strstr(office->said.data, "300000 bytes, an envelope at most 262144"));
     assert_non_null(strstr(office->said.data, "its id is 'other' and not its file's name"));
 }
 

@@ -1,0 +1,73 @@
+/* How much may lie unfinished with an agent, and how much does: by its throughput class (contract section 9). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/frontmatter.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "supervisor/post/post_part.h"
+
+/* agents.yaml's class, else what persona.md says, else medium. */
+static enum throughput_class class_of(struct box *box)
+{
+    if (box->definition && box->definition->throughput_class != CLASS_UNSET)
+        return box->definition->throughput_class;
+    OWNED char *path = memory_print("agents/%s/%s", box->name, TREE_PERSONA), *text = NULL;
+    struct file_stamp stamp = files_stamp_at(box->post->data, path);
+    struct frontmatter matter;
+    size_t length;
+    if (box->persona.inode && files_stamp_equal(&stamp, &box->persona))
+        return box->persona_class;
+    box->persona = stamp;
+    box->persona_class = CLASS_MEDIUM;
+    if (files_read(box->post->data, path, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
+        !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
+        return CLASS_MEDIUM;
+    const char *said = frontmatter_text(&matter, "throughput_class");
+    if (said)
+        class_parse(said, &box->persona_class);
+    frontmatter_free(&matter);
+    return box->persona_class;
+}
+
+int64_t post_window(struct box *box, int64_t *backlog)
+{
+    const struct class_limits *limits = &box->post->roster->classes[class_of(box)];
+    if (backlog)
+        *backlog = limits->backlog;
+    return limits->window;
+}
+
+int64_t post_unfinished(const struct box *box)
+{
+    return (int64_t)(box->shelves[FOLDER_INBOX].unfinished + box->shelves[FOLDER_HANDOFFS].unfinished);
+}
+
+int64_t post_room(struct post *post, const char *agent)
+{
+    struct box *box = post_box(post, agent);
+    if (!box || !box->definition || box->leaving || box->fresh)
+        return 0;
+    int64_t room = post_window(box, NULL) - post_unfinished(box);
+    return room > 0 ? room : 0;
+}
+
+bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
+{
+    struct box *box = post_box(post, name);
+    *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
+    if (!box || !box->definition)
+        return false;
+    pressure->throughput_class = class_of(box);
+    pressure->window = post_window(box, &pressure->backlog);
+    pressure->unfinished = post_unfinished(box);
+    pressure->deferred = (int64_t)box->waits.count;
+    return true;
+}
+
+const char *post_pressure_word(const struct post_pressure *pressure)
+{
+    if (pressure->unfinished < pressure->window)
+        return pressure->unfinished ? "low" : "none";
+    return pressure->deferred < pressure->backlog ? "high" : "full";
+}
