@@ -122,16 +122,27 @@ struct ledger {
 /* What a commit prepares beside the files that people see. */
 enum role { ROLE_PACK, ROLE_PACK_INDEX, ROLE_INDEX, ROLE_REF, ROLE_COUNT };
 
+/* A file that nobody needs any more. pages: of its content, for what has the same size is the best to write over. */
+struct numbered_spare {
+    unsigned number; /* its name in .agentos/spare */
+    unsigned pages;
+};
+struct fresh_spare {
+    char name[FRESH_NAME]; /* in .agentos/new: it came out of the work tree */
+    unsigned pages;
+};
+
 struct spares {
     int folder; /* .agentos/spare */
-    unsigned numbers[SPARES_MAX], next;
+    struct numbered_spare numbered[SPARES_MAX];
     size_t count;
+    unsigned next; /* the number of the next one */
     struct {
         bool filled;
         unsigned number;
         struct stat status; /* when it was written */
     } roles[ROLE_COUNT];
-    char fresh[FRESH_MAX][FRESH_NAME]; /* names in .agentos/new: what came out of the work tree */
+    struct fresh_spare fresh[FRESH_MAX];
     size_t fresh_count;
     int removed
         [REMOVED_MAX]; /* folders that have no name any more: the file system frees them at their closing */
@@ -211,8 +222,9 @@ void spare_give(struct history *history, int folder, const char *name);
  * there is one. status: of the file when it was written. False and errno. */
 bool spare_write(struct history *history, int folder, const char *name, const char *bytes, size_t length,
                  mode_t mode, struct stat *status);
-/* .agentos/new/NAME, which came out of the work tree, is of no use any more: a spare that stays where it is. */
-void spare_keep(struct history *history, const char *name);
+/* .agentos/new/NAME, which came out of the work tree, is of no use any more: a spare that stays where it is.
+ * length: about its bytes. */
+void spare_keep(struct history *history, const char *name, size_t length);
 /* A spare gets this text, and waits under .agentos/spare for its place; what waited for this role is written over. */
 bool spare_fill(struct history *history, enum role role, const char *bytes, size_t length);
 /* What was filled becomes folder/name, unless something lies there (EEXIST). False and errno. */

@@ -27,6 +27,7 @@
 enum {
     SPARE_NAME = 16,
     SPARE_BYTES_MAX = 128 * 1024, /* larger ones aren't kept */
+    PAGE = 4096,
     SPARES_AHEAD = 12,  /* so many are there before a commit, which takes one for each file that it writes */
     SPARES_AT_ONCE = 4, /* so many are made in one moment: those that a commit doesn't give back */
 };
@@ -36,11 +37,18 @@ static void spare_name(unsigned number, char name[SPARE_NAME])
     snprintf(name, SPARE_NAME, "%u", number);
 }
 
-static bool keep(struct spares *spares, unsigned number)
+static unsigned pages_of(uint64_t bytes)
 {
-    if (spares->count == SPARES_MAX)
+    return (unsigned)((bytes < SPARE_BYTES_MAX ? bytes : SPARE_BYTES_MAX) + PAGE - 1) / PAGE;
+}
+
+static bool keep(struct spares *spares, unsigned number, const char *name)
+{
+    struct stat status;
+    if (spares->count == SPARES_MAX || fstatat(spares->folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
-    spares->numbers[spares->count++] = number;
+    spares->numbered[spares->count++] =
+        (struct numbered_spare){.number = number, .pages = pages_of((uint64_t)status.st_size)};
     if (number >= spares->next)
         spares->next = number + 1;
     return true;
@@ -58,7 +66,7 @@ bool spares_open(struct history *history, struct fault *fault)
         unsigned long number = strtoul(name, &end, 10);
         if (name[0] == '.')
             continue;
-        if (end == name || *end != '\0' || number > 1000000 || !keep(spares, (unsigned)number))
+        if (end == name || *end != '\0' || number > 1000000 || !keep(spares, (unsigned)number, name))
             unlinkat(spares->folder, name, 0);
     }
     (void)listing_close(names, NULL); /* a spare that wasn't met is one less; its name is not taken twice */
@@ -93,7 +101,7 @@ void spare_give(struct history *history, int folder, const char *name)
     spare_name(spares->next, spare);
     /* What it is, and whether it is ours alone, is looked at when it is taken. */
     if (spares->count < SPARES_MAX && renameat2(folder, name, spares->folder, spare, RENAME_NOREPLACE) == 0)
-        keep(spares, spares->next);
+        keep(spares, spares->next, spare);
     else
         unlinkat(folder, name, 0);
 }
@@ -125,36 +133,75 @@ static int open_spare(int folder, const char *spare, struct stat *status)
     return -1;
 }
 
+/* How ill a spare of so many pages suits a text of so many: cutting pages off is dear, where the file system gives each
+ * back to the disk at once; adding some is cheap. */
+static unsigned misfit(unsigned pages, unsigned wanted)
+{
+    return pages <= wanted ? wanted - pages : pages - wanted + SPARE_BYTES_MAX / PAGE;
+}
+
+/* The index of the fitting one, of equal ones the last. */
+static size_t best_numbered(const struct spares *spares, unsigned wanted)
+{
+    size_t best = spares->count - 1;
+    for (size_t i = best; i-- > 0;)
+        if (misfit(spares->numbered[i].pages, wanted) < misfit(spares->numbered[best].pages, wanted))
+            best = i;
+    return best;
+}
+
 /* One of those that have a number; -1: there is none. */
-static int take_numbered(struct history *history, unsigned *number, struct stat *status)
+static int take_numbered(struct history *history, size_t length, unsigned *number, struct stat *status)
 {
     struct spares *spares = &history->spares;
     int fd = -1;
     while (fd < 0 && spares->count > 0) {
         char spare[SPARE_NAME];
-        *number = spares->numbers[--spares->count];
+        size_t best = best_numbered(spares, pages_of(length));
+        *number = spares->numbered[best].number;
+        spares->numbered[best] = spares->numbered[--spares->count];
         spare_name(*number, spare);
         fd = open_spare(spares->folder, spare, status);
     }
     return fd;
 }
 
+/* The index of the fitting one, of equal ones the eldest: it was the same file's in the last commit. */
+static size_t best_fresh(const struct spares *spares, unsigned wanted)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < spares->fresh_count; i++)
+        if (misfit(spares->fresh[i].pages, wanted) < misfit(spares->fresh[best].pages, wanted))
+            best = i;
+    return best;
+}
+
+static bool fresh_suits(const struct spares *spares, unsigned wanted)
+{
+    if (spares->fresh_count == 0 || spares->count == 0)
+        return spares->fresh_count > 0;
+    return misfit(spares->fresh[best_fresh(spares, wanted)].pages, wanted) <=
+           misfit(spares->numbered[best_numbered(spares, wanted)].pages, wanted);
+}
+
 /* A spare under its new name, open for writing; -1: there is none. */
-static int take(struct history *history, int folder, const char *name, struct stat *status)
+static int take(struct history *history, int folder, const char *name, size_t length, struct stat *status)
 {
     struct spares *spares = &history->spares;
     char spare[SPARE_NAME];
     unsigned number;
     int from = history->fresh, fd = -1;
-    char eldest[FRESH_NAME];
-    const char *old = eldest;
-    /* The eldest first: it was the same file's in the last commit, and has its size. */
-    while (fd < 0 && spares->fresh_count > 0) {
-        memcpy(eldest, spares->fresh[0], FRESH_NAME);
-        memmove(spares->fresh[0], spares->fresh[1], --spares->fresh_count * sizeof *spares->fresh);
-        fd = open_spare(from, eldest, status);
+    char fresh[FRESH_NAME];
+    const char *old = fresh;
+    unsigned wanted = pages_of(length);
+    while (fd < 0 && fresh_suits(spares, wanted)) {
+        size_t best = best_fresh(spares, wanted);
+        memcpy(fresh, spares->fresh[best].name, FRESH_NAME);
+        memmove(&spares->fresh[best], &spares->fresh[best + 1],
+                (--spares->fresh_count - best) * sizeof *spares->fresh);
+        fd = open_spare(from, fresh, status);
     }
-    if (fd < 0 && (fd = take_numbered(history, &number, status)) >= 0) {
+    if (fd < 0 && (fd = take_numbered(history, length, &number, status)) >= 0) {
         spare_name(number, spare);
         from = spares->folder;
         old = spare;
@@ -197,7 +244,7 @@ bool spare_write(struct history *history, int folder, const char *name, const ch
                  mode_t mode, struct stat *status)
 {
     struct stat before = {0};
-    int fd = history->redoing ? -1 : take(history, folder, name, &before);
+    int fd = history->redoing ? -1 : take(history, folder, name, length, &before);
     if (fd < 0) {
         fd = make(folder, name);
         if (fd < 0 && errno == EEXIST && unlinkat(folder, name, 0) == 0)
@@ -208,13 +255,16 @@ bool spare_write(struct history *history, int folder, const char *name, const ch
     return file >= 0 && fill(file, &before, bytes, length, mode, status);
 }
 
-void spare_keep(struct history *history, const char *name)
+void spare_keep(struct history *history, const char *name, size_t length)
 {
     struct spares *spares = &history->spares;
-    if (spares->fresh_count < FRESH_MAX)
-        snprintf(spares->fresh[spares->fresh_count++], FRESH_NAME, "%s", name);
-    else
+    if (spares->fresh_count == FRESH_MAX) {
         spare_give(history, history->fresh, name);
+        return;
+    }
+    struct fresh_spare *fresh = &spares->fresh[spares->fresh_count++];
+    fresh->pages = pages_of(length);
+    snprintf(fresh->name, FRESH_NAME, "%s", name);
 }
 
 bool spare_fill(struct history *history, enum role role, const char *bytes, size_t length)
@@ -230,7 +280,7 @@ bool spare_fill(struct history *history, enum role role, const char *bytes, size
     }
     spares->roles[role].filled = false;
     if (fd < 0 && !history->redoing)
-        fd = take_numbered(history, &number, &before);
+        fd = take_numbered(history, length, &number, &before);
     if (fd < 0) {
         spare_name(number = spares->next++, name);
         fd = make(spares->folder, name);
@@ -262,7 +312,7 @@ void spares_drop(struct history *history)
 {
     struct spares *spares = &history->spares;
     while (spares->fresh_count > 0)
-        unlinkat(history->fresh, spares->fresh[--spares->fresh_count], 0);
+        unlinkat(history->fresh, spares->fresh[--spares->fresh_count].name, 0);
     for (size_t i = 0; i < ROLE_COUNT; i++) {
         char filled[SPARE_NAME];
         spare_name(spares->roles[i].number, filled);
@@ -272,7 +322,7 @@ void spares_drop(struct history *history)
     }
     while (spares->count > 0) {
         char spare[SPARE_NAME];
-        spare_name(spares->numbers[--spares->count], spare);
+        spare_name(spares->numbered[--spares->count].number, spare);
         unlinkat(spares->folder, spare, 0);
     }
 }
@@ -285,7 +335,7 @@ static bool make_one(struct history *history)
         return false;
     spare_name(spares->next, name);
     OWNED_FD int fd = make(spares->folder, name);
-    return fd >= 0 && keep(spares, spares->next);
+    return fd >= 0 && keep(spares, spares->next, name);
 }
 
 void history_ready(struct history *history)

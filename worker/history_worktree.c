@@ -263,7 +263,7 @@ static bool exchange(struct history *history, struct step *step, const struct pl
     if (how == RENAME_NOREPLACE)
         return true;
     if (ours_alone(step->path) || came_out_as_seen(history, step, number)) {
-        spare_keep(history, number);
+        spare_keep(history, number, (size_t)step->current.st_size);
         return true;
     }
     struct stat ours;
@@ -290,7 +290,7 @@ static bool take_away(struct history *history, struct step *step, struct place *
             keep_aside(history, number, step->path);
         return true;
     }
-    spare_keep(history, number);
+    spare_keep(history, number, (size_t)step->current.st_size);
     /* A skill's folder goes with its last file; the tree's own folders stay. */
     if (strncmp(step->path, TREE_SKILL_FOLDER "/", sizeof TREE_SKILL_FOLDER) == 0) {
         OWNED char *parent = memory_slice(step->path, (size_t)(place->name - 1 - step->path));
