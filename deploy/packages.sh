@@ -30,7 +30,8 @@ need() {
     [ ${#packages[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || {
-            say "These packages are missing, and only root can install them: ${packages[*]}"
+            say "Packages are missing, only root can install them, and there is no sudo. As root, do this, then try again:"
+            say "  apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
             return 1
         }
         sudo=(sudo)
@@ -49,8 +50,10 @@ need() {
 build() {
     local preset=$1 folder=$2 log=$3
     shift 3
-    if ! { cmake -C "deploy/presets/$preset.cmake" -S . -B "$folder" -G Ninja "$@" && ninja -C "$folder"; } \
-        >"$log" 2>&1 </dev/null; then
+    mkdir -p "$folder" || return 1
+    # One at a time: deploy/run and deploy/test share a folder.
+    if ! { flock 9 && cmake -C "deploy/presets/$preset.cmake" -S . -B "$folder" -G Ninja "$@" && ninja -C "$folder"; } \
+        9<"$folder" >"$log" 2>&1 </dev/null; then
         grep -A 12 '^FAILED:\|^CMake Error' "$log" >&2 || tail -n 40 "$log" >&2
         say "The build in $folder failed; all of it is in $log"
         return 1
