@@ -322,6 +322,7 @@ static void test_a_queue_whose_last_block_goes_is_what_it_was_before_the_block_c
             OWNED char *text = memory_print("%s%s", files[i][0], files[i][1]);
             write_file(place, text);
             OWNED_FD int reader = read ? openat(place->tree, "queue.md", O_RDONLY | O_CLOEXEC) : -1;
+            assert_int_equal(reader >= 0, read);
             look(place);
             take(place, "a");
             assert_file(place, files[i][0]);
