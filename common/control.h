@@ -2,9 +2,16 @@
  *
  * RUN_DIR/control is a UNIX stream socket, mode 0600 in a 0700 folder; only processes of the same user (or root) are
  * answered (SO_PEERCRED). The HTTP process, which can make no socket, is given connections by the supervisor (door.h).
- * One request a connection: a JSON object on one line, at most CONTROL_MAX bytes. The answer
+ * A request is a JSON object on one line, at most CONTROL_MAX bytes. The answer
  * is one JSON object a line: {"exit": N, …}, N being the exit code that the CLI ends with; with N != 0 also
  * "complaint", a sentence for standard error.
+ *
+ * A connection may carry many requests, or one: they are answered one after the other in their order, and the next one is
+ * read when the answer to the one before has been sent whole. So who doesn't read its answers isn't read either. Who has
+ * closed its writing side gets all that it has asked for before; of who has closed altogether, what it asked for last may
+ * or may not be done. Half a request is never done. Between an answer and the next request, as before the first one, are
+ * at most REQUEST_MS (supervisor/control.h), then the connection is ended; so it is behind a request that is too long.
+ * Whoever asked for events gets nothing else on that connection.
  *
  *   {"verb":"status","agent":NAME?}            {"exit":0,"status":{…}}   the object of contract section 1
  *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  what the HTTP process tells, counted since the

@@ -21,7 +21,7 @@
 #include "supervisor/control_part.h"
 #include "supervisor/descriptors.h"
 
-enum { BACKLOG = CLIENTS_MAX, ACCEPTED_AT_ONCE = 32, READ_SIZE = 64 * 1024, REST_MS = 1000 };
+enum { BACKLOG = CLIENTS_MAX, ACCEPTED_AT_ONCE = 32, REST_MS = 1000, KEPT_MAX = 64 * 1024 };
 
 static void end_client(struct client *client)
 {
@@ -93,7 +93,44 @@ static void sent(struct client *client, size_t length)
         client->out_done += length;
 }
 
-/* Writes what it takes; ends the client when all is said and nothing is waited for. */
+static bool has_request(const struct client *client)
+{
+    return client->in.length > 0 && memchr(client->in.data, '\n', client->in.length);
+}
+
+/* While a request is answered the next one may come and isn't read: that is asked for only when it has been noticed, so
+ * that one who asks again and again costs no call for it. A socket is writable nearly always: what lies read already is
+ * answered in the next turn of the loop, after everybody else's. */
+static void watch_as_due(struct client *client)
+{
+    bool next = !client->busy && has_request(client);
+    bool out = client->busy ? due(client, &(size_t){0}) != NULL : next;
+    uint32_t events =
+        (client->deaf || next ? 0u : EPOLLIN) | (client->half ? 0u : EPOLLRDHUP) | (out ? EPOLLOUT : 0u);
+    if (events != client->events)
+        loop_change(client->control->supervisor->loop, client->watch, events);
+    client->events = events;
+}
+
+/* What a long request or answer took isn't kept for the next one. */
+static void empty(struct buffer *buffer)
+{
+    buffer->length = 0;
+    if (buffer->capacity > KEPT_MAX)
+        buffer_free(buffer);
+}
+
+/* It may ask again. */
+static void await_request(struct client *client)
+{
+    client->busy = client->deaf = false;
+    empty(&client->out);
+    client->out_done = 0;
+    timer_set(client->control->supervisor->loop, &client->deadline, REQUEST_MS);
+    watch_as_due(client);
+}
+
+/* Writes what it takes; when all is said and nothing is waited for, it is the next request's turn. */
 static void push(struct client *client)
 {
     const char *bytes;
@@ -110,83 +147,95 @@ static void push(struct client *client)
             break;
         sent(client, (size_t)n);
     }
-    bool more = bytes != NULL;
-    if (!more && client->waiter.what == WAIT_NOTHING) {
+    bool more = bytes != NULL, waits = client->waiter.what != WAIT_NOTHING;
+    if (!more && !waits && client->ends) {
         end_client(client);
-        return;
+    } else if (!more && !waits) {
+        await_request(client);
+    } else {
+        watch_as_due(client);
+        if (more && client->waiter.what != WAIT_EVENTS)
+            timer_set(client->control->supervisor->loop, &client->deadline, ANSWER_MS);
+        else
+            timer_clear(client->control->supervisor->loop, &client->deadline);
     }
-    /* While it waits, only its going away is of interest. */
-    loop_change(client->control->supervisor->loop, client->watch, EPOLLRDHUP | (more ? EPOLLOUT : 0u));
-    if (more && client->waiter.what != WAIT_EVENTS)
-        timer_set(client->control->supervisor->loop, &client->deadline, ANSWER_MS);
-    else
-        timer_clear(client->control->supervisor->loop, &client->deadline);
 }
 
 void client_stop_waiting(struct client *client)
 {
-    client->waiter.what = WAIT_NOTHING;
+    free(client->waiter.task);
+    client->waiter = (struct waiter){.what = WAIT_NOTHING};
     push(client);
 }
 
+/* The first of what lies there. */
 static void answer(struct client *client)
 {
     json_error_t error;
-    client->asked = true;
-    json_t *request =
-        json_loadb(client->in.data ? client->in.data : "", client->in.length, JSON_REJECT_DUPLICATES, &error);
+    size_t length = (size_t)((char *)memchr(client->in.data, '\n', client->in.length) - client->in.data);
+    client->busy = true;
+    json_t *request = json_loadb(client->in.data, length, JSON_REJECT_DUPLICATES, &error);
+    buffer_drop(&client->in, length + 1);
+    if (!client->in.length)
+        empty(&client->in);
     if (!json_is_object(request))
         client_complain(client, EX_USAGE, "the request is no JSON object: %s",
                         request ? "it is something else" : error.text);
     else
         verbs_answer(client->control->supervisor, client, request);
     json_decref(request);
-    buffer_free(&client->in);
-    client->in = (struct buffer){0};
     push(client);
 }
 
+/* Where the next request begins can't be known without its end. */
+static void refuse_length(struct client *client)
+{
+    client->busy = client->ends = true;
+    client->deaf = true;
+    buffer_free(&client->in);
+    client_complain(client, EX_DATAERR, "a request has at most %d bytes", CONTROL_MAX);
+    push(client);
+}
+
+/* No whole request lies there. */
 static void take_request(struct client *client)
 {
-    char *room = buffer_room(&client->in, READ_SIZE);
-    ssize_t n = recv(client->fd, room, READ_SIZE, MSG_DONTWAIT);
+    char *bytes = client->control->bytes;
+    ssize_t n = recv(client->fd, bytes, READ_SIZE, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n < 0) {
-        end_client(client);
+    if (n <= 0) {
+        end_client(client); /* torn, perhaps: what wasn't asked to the end isn't done */
         return;
     }
-    const char *end = n > 0 ? memchr(room, '\n', (size_t)n) : NULL;
-    client->in.length += (size_t)n;
-    if (end)
-        client->in.length = (size_t)(end - client->in.data);
-    if (client->in.length > CONTROL_MAX) {
-        client->asked = true;
-        client_complain(client, EX_DATAERR, "a request has at most %d bytes", CONTROL_MAX);
-        push(client);
-    } else if (end) {
-        answer(client);
-    } else if (n == 0) {
-        end_client(client); /* torn: what wasn't asked to the end isn't done */
+    const char *end = memchr(bytes, '\n', (size_t)n);
+    if (client->in.length + (size_t)(end ? end - bytes : n) > CONTROL_MAX) {
+        refuse_length(client);
+        return;
     }
+    buffer_add(&client->in, bytes, (size_t)n);
+    if (end)
+        answer(client);
 }
 
 static void on_client(void *context, uint32_t events)
 {
     struct client *client = context;
-    if (!client->asked && (events & EPOLLIN))
+    bool gone = events & (EPOLLHUP | EPOLLERR);
+    if (!client->busy && !gone && (events & EPOLLOUT) && has_request(client)) {
+        answer(client);
+    } else if (!client->busy && (events & EPOLLIN)) {
         take_request(client);
-    else if (events & (EPOLLHUP | EPOLLERR))
+    } else if (gone) {
         end_client(client);
-    else if (client->asked && (events & EPOLLOUT))
-        push(client);
-    else if (events & EPOLLRDHUP) {
-        /* It has closed its writing side, which a client that waits for the answer may do. */
-        if (client->asked)
-            loop_change(client->control->supervisor->loop, client->watch,
-                        due(client, &(size_t){0}) ? EPOLLOUT : 0u);
+    } else {
+        /* It may close its writing side and wait for the answer. */
+        client->deaf |= (events & EPOLLIN) != 0;
+        client->half |= (events & EPOLLRDHUP) != 0;
+        if (events & EPOLLOUT)
+            push(client);
         else
-            take_request(client);
+            watch_as_due(client);
     }
 }
 
@@ -229,9 +278,10 @@ static bool is_starved(struct control *control, int fd)
 static void admit(struct control *control, int fd)
 {
     struct client *client = memory_new(1, sizeof *client);
-    *client = (struct client){.control = control, .fd = fd, .next = control->clients};
+    *client = (struct client){
+        .control = control, .fd = fd, .events = EPOLLIN | EPOLLRDHUP, .next = control->clients};
     client->deadline = (struct timer){.ring = deadline_rings, .context = client};
-    client->watch = loop_watch(control->supervisor->loop, fd, EPOLLIN, on_client, client);
+    client->watch = loop_watch(control->supervisor->loop, fd, client->events, on_client, client);
     control->clients = client;
     control->count++;
     timer_set(control->supervisor->loop, &client->deadline, REQUEST_MS);
@@ -372,6 +422,6 @@ void control_tell(struct control *control, const struct agent *agent, const char
     for (struct client *client = control->clients; line && client; client = client->next)
         if (client->waiter.what == WAIT_EVENTS) {
             feed_line(&client->feed, line);
-            loop_change(control->supervisor->loop, client->watch, EPOLLRDHUP | EPOLLOUT);
+            watch_as_due(client);
         }
 }

@@ -18,7 +18,7 @@ enum {
     CLIENTS_MAX = 128,
     CLIENTS_ADOPTED = 96,
     FOLLOWERS_MAX = 64,     /* of them */
-    REQUEST_MS = 10 * 1000, /* for the request to come */
+    REQUEST_MS = 10 * 1000, /* for a request to come, the first or the next one */
     ANSWER_MS = 30 * 1000,  /* for the answer to be read */
 };
 

@@ -7,15 +7,22 @@
 #include "supervisor/feed.h"
 #include "supervisor/supervisor.h"
 
+enum { READ_SIZE = 64 * 1024 };
+
 struct client {
     struct control *control;
     struct client *next;
     int fd;
     struct loop_watch *watch;
     struct timer deadline;
-    struct buffer in, out;
+    uint32_t events;  /* that are watched for */
+    struct buffer in; /* of requests that aren't answered yet: one that isn't whole, or several */
+    struct buffer out;
     size_t out_done;
-    bool asked; /* the request is whole */
+    bool busy; /* a request is being answered, or is waited for */
+    bool deaf; /* it has sent more meanwhile, which is not read before the answer is */
+    bool half; /* it has closed its writing side */
+    bool ends; /* nothing more is read of it */
     struct waiter waiter;
     struct feed feed; /* of one who follows the events, after out */
 };
@@ -26,8 +33,9 @@ struct control {
     struct loop_watch *watch;
     struct client *clients;
     size_t count, followers;
-    struct timer rest; /* until it accepts again */
-    bool starved;      /* the last client was turned away for lack of descriptors */
+    struct timer rest;     /* until it accepts again */
+    char bytes[READ_SIZE]; /* as they come in */
+    bool starved;          /* the last client was turned away for lack of descriptors */
 };
 
 void client_stop_waiting(struct client *client); /* all is said; it may be freed within */

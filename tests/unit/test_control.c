@@ -261,6 +261,161 @@ static void test_a_client_that_waits_may_close_its_writing_side_or_leave(void **
     assert_true(supervised_pid(&place, "orion") > 0);
 }
 
+/* --- several requests on one connection --- */
+
+static const char STATUS[] = "{\"verb\":\"status\"}\n";
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static int exit_heard(int fd)
+{
+    json_t *answer = supervised_hear(fd);
+    int exit = answer ? (int)json_integer_value(json_object_get(answer, "exit")) : -1;
+    json_decref(answer);
+    return exit;
+}
+
+static void test_requests_on_one_connection_are_answered_each_and_in_their_order(void **state)
+{
+    (void)state;
+    OWNED_FD int fd = supervised_connect(&place);
+    say(fd, STATUS);
+    assert_int_equal(exit_heard(fd), EX_OK);
+    say(fd, "{\"verb\":\"status\"}\n{\"verb\":\"dance\"}\n[]\n{\"verb\":\"where\",\"agent\":\"nobody\"}\n{"
+            "\"verb\"");
+    assert_int_equal(exit_heard(fd), EX_OK);
+    assert_int_equal(exit_heard(fd), EX_USAGE);
+    assert_int_equal(exit_heard(fd), EX_USAGE);
+    assert_int_equal(exit_heard(fd), EX_NOINPUT);
+    say(fd, ":\"where\",\"agent\":\"orion\"}\n");
+    assert_int_equal(exit_heard(fd), EX_OK);
+}
+
+static void test_what_is_asked_behind_a_wait_is_answered_when_the_wait_is_over(void **state)
+{
+    (void)state;
+    OWNED_FD int fd = supervised_connect(&place);
+    say(fd, "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n");
+    say(fd, STATUS);
+    json_t *accepted = supervised_hear(fd), *ended = supervised_hear(fd), *status = supervised_hear(fd);
+    assert_non_null(json_object_get(accepted, "id"));
+    assert_non_null(json_object_get(ended, "end"));
+    assert_non_null(json_object_get(status, "status"));
+    json_decref(accepted);
+    json_decref(ended);
+    json_decref(status);
+}
+
+static void test_half_a_request_behind_a_whole_one_is_not_done(void **state)
+{
+    (void)state;
+    OWNED_FD int fd = supervised_connect(&place);
+    say(fd, STATUS);
+    say(fd, "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"torn\"}");
+    shutdown(fd, SHUT_WR);
+    assert_int_equal(exit_heard(fd), EX_OK);
+    assert_null(supervised_hear(fd)); /* its end */
+    OWNED char *text = queue();
+    assert_null(strstr(text, "## torn"));
+}
+
+static void test_what_was_asked_before_the_writing_side_was_closed_is_answered_to_the_last(void **state)
+{
+    (void)state;
+    enum { MANY = 50 };
+    OWNED_FD int fd = supervised_connect(&place);
+    for (int i = 0; i < MANY; i++)
+        say(fd, STATUS);
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(exit_heard(fd), EX_OK);
+    assert_null(supervised_hear(fd));
+}
+
+/* What the supervisor takes of it is bounded by the sockets' buffers: it reads no further than it is read. */
+static void test_who_floods_and_reads_no_answer_is_not_read_any_further_and_holds_up_nobody(void **state)
+{
+    (void)state;
+    enum { BOUND = 64 * 1024 * 1024 };
+    OWNED_FD int fd = supervised_connect(&place);
+    size_t sent = 0, length = sizeof STATUS - 1;
+    /* Others are served in between: when that has been so often enough and nothing more is taken, it is stuck. */
+    for (int stuck = 0; stuck < 20 && sent < BOUND; stuck++) {
+        ssize_t n;
+        while ((n = send(fd, STATUS + sent % length, length - sent % length, MSG_NOSIGNAL | MSG_DONTWAIT)) >
+               0) {
+            sent += (size_t)n;
+            stuck = 0;
+        }
+        assert_int_equal(errno, EAGAIN);
+        assert_true(supervised_is(&place, "orion", "idle"));
+    }
+    assert_true(sent < BOUND);
+    for (size_t i = 0; i < sent / length; i++)
+        assert_int_equal(exit_heard(fd), EX_OK);
+    assert_true(supervised_is(&place, "orion", "idle"));
+}
+
+static void test_behind_a_request_that_is_too_long_nothing_more_is_read(void **state)
+{
+    (void)state;
+    OWNED_FD int fd = supervised_connect(&place);
+    OWNED char *long_one = memory_new(CONTROL_MAX + 2, 1);
+    memset(long_one, 'x', CONTROL_MAX + 1);
+    say(fd, STATUS);
+    assert_int_equal(exit_heard(fd), EX_OK);
+    for (size_t sent = 0; sent < CONTROL_MAX + 1;) {
+        ssize_t n = send(fd, long_one + sent, CONTROL_MAX + 1 - sent, MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    (void)!send(fd, "\n{\"verb\":\"status\"}\n", 21, MSG_NOSIGNAL); /* it may have hung up */
+    assert_int_equal(exit_heard(fd), EX_DATAERR);
+    assert_null(supervised_hear(fd));
+}
+
+static void test_who_follows_the_events_is_answered_nothing_else(void **state)
+{
+    (void)state;
+    OWNED_FD int fd = supervised_connect(&place);
+    say(fd, "{\"verb\":\"events\"}\n");
+    assert_int_equal(exit_heard(fd), EX_OK);
+    say(fd, STATUS);
+    assert_int_equal(ask("{\"verb\":\"pause\",\"agent\":\"orion\"}"), 0);
+    assert_int_equal(ask("{\"verb\":\"resume\",\"agent\":\"orion\"}"), 0);
+    for (int paused = 0; !paused;) {
+        json_t *line = supervised_hear(fd);
+        assert_non_null(json_object_get(line, "event"));
+        const char *to = json_string_value(json_object_get(line, "to"));
+        paused = to && strcmp(to, "paused") == 0;
+        json_decref(line);
+    }
+}
+
+/* All of them at once, for it takes REQUEST_MS. */
+static void test_who_says_nothing_or_half_is_cut_off_before_a_request_and_behind_one(void **state)
+{
+    (void)state;
+    static const char *const said[] = {"", "{\"verb\":\"st", "{\"verb\":\"status\"}\n",
+                                       "{\"verb\":\"status\"}\n{\"verb\":\"st"};
+    enum { MANY = sizeof said / sizeof *said };
+    int fds[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        fds[i] = supervised_connect(&place);
+        say(fds[i], said[i]);
+        if (i >= 2)
+            assert_int_equal(exit_heard(fds[i]), EX_OK);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        assert_null(supervised_hear(fds[i]));
+        close(fds[i]);
+    }
+}
+
 int main(int count, char **arguments)
 {
     supervised_main(count, arguments);
@@ -277,6 +432,14 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_clients_that_say_nothing_or_half_hold_up_nobody),
         cmocka_unit_test(test_past_the_limit_of_clients_one_is_told_to_try_again),
         cmocka_unit_test(test_a_client_that_waits_may_close_its_writing_side_or_leave),
+        cmocka_unit_test(test_requests_on_one_connection_are_answered_each_and_in_their_order),
+        cmocka_unit_test(test_what_is_asked_behind_a_wait_is_answered_when_the_wait_is_over),
+        cmocka_unit_test(test_half_a_request_behind_a_whole_one_is_not_done),
+        cmocka_unit_test(test_what_was_asked_before_the_writing_side_was_closed_is_answered_to_the_last),
+        cmocka_unit_test(test_who_floods_and_reads_no_answer_is_not_read_any_further_and_holds_up_nobody),
+        cmocka_unit_test(test_behind_a_request_that_is_too_long_nothing_more_is_read),
+        cmocka_unit_test(test_who_follows_the_events_is_answered_nothing_else),
+        cmocka_unit_test(test_who_says_nothing_or_half_is_cut_off_before_a_request_and_behind_one),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
