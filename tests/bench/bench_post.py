@@ -3,10 +3,12 @@
 same disk (the floor), redis-server (streams, appendfsync always) and beanstalkd (binlog, a flush each); then handoffs
 end to end: accepted, delivered, done by their receiver's cycle, the result back.
 
+All servers are asked by the same program (load.c), over connections that stay; Maildir has no server, so its deliveries
+are written by threads of one program, each its own, with a flush for each file and one for each name.
+
     bench_post.py [ENVELOPES]
 """
 
-import concurrent.futures
 import contextlib
 import json
 import os
@@ -16,7 +18,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import measure
@@ -25,55 +26,46 @@ from post_office import drop, envelope, handing, in_folder
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 MANY = 50  # under way at once
+MANY_TIMES = 3  # as many of them as of those that go one after the other; a queue holds 10,000
+FLOOR, OURS = "Maildir, fsynced (the floor)", "agentos send"
 BODY = "Look at the third chapter, and say what is missing there.\n" * 4
-PACKAGES = ["redis-server", "redis-tools", "beanstalkd"]
+PACKAGES = ["redis-server", "beanstalkd"]
 
 
 def install():
-    missing = [program for program in ("redis-server", "redis-benchmark", "beanstalkd") if not shutil.which(program)]
+    missing = [program for program in ("redis-server", "beanstalkd") if not shutil.which(program)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES], stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, env=environment)
 
 
-def each_ms(act, count):
-    """How long each of so many took, in milliseconds, one after the other."""
-    taken = []
-    for number in range(count):
-        begin = time.perf_counter()
-        act(number)
-        taken.append((time.perf_counter() - begin) * 1e3)
-    return taken
+def program(name):
+    """One of the benchmarks' own programs: they are built with the tests, which the release build leaves out."""
+    places = [harness.BIN / name, harness.ROOT / "build/dev/bin" / name]
+    return str(next((place for place in places if place.exists()), name))
 
 
-def rate_of(act, count, workers=MANY):
-    """How many a second, with so many under way at once."""
-    begin = time.perf_counter()
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        list(pool.map(act, range(count)))
-    return count / (time.perf_counter() - begin)
+def load(where, request, answer, lines, connections, count):
+    """(a second, median ms, 99 of 100 under) of so many requests, of which so many are under way at once."""
+    words = [program("load"), str(where), answer, str(lines), str(connections), str(count)]
+    said = subprocess.run(words, input=request, stdout=subprocess.PIPE, check=True).stdout.split()
+    return [float(word) for word in said[:3]]
+
+
+def one_and_many(*what):
+    return load(*what, 1, COUNT), load(*what, MANY, COUNT * MANY_TIMES)
 
 
 # ---- the floor ----
 
 
 def maildir(folder):
-    for name in ("tmp", "new"):
-        (folder / name).mkdir(parents=True)
+    def deliver(threads, count):
+        words = [program("maildir"), str(folder), str(threads), str(count), str(len(BODY))]
+        return [float(word) for word in subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout.split()[:3]]
 
-    def deliver(number):
-        name = f"{threading.get_ident()}.{number}"
-        fd = os.open(folder / "tmp" / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        os.write(fd, BODY.encode())
-        os.fsync(fd)
-        os.close(fd)
-        os.rename(folder / "tmp" / name, folder / "new" / name)
-        fd = os.open(folder / "new", os.O_RDONLY)
-        os.fsync(fd)
-        os.close(fd)
-
-    return deliver
+    return deliver(1, COUNT), deliver(MANY, COUNT * MANY_TIMES)
 
 
 # ---- the peers ----
@@ -96,23 +88,6 @@ def server(command, port):
         process.wait()
 
 
-class Line:
-    """A connection for each thread; says something and takes the answer's line."""
-
-    def __init__(self, port):
-        self.port, self.local = port, threading.local()
-
-    def ask(self, words):
-        if not hasattr(self.local, "link"):
-            self.local.link = socket.create_connection(("127.0.0.1", self.port))
-            self.local.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.local.link.sendall(words)
-        answer = b""
-        while not answer.endswith(b"\n"):
-            answer += self.local.link.recv(4096)
-        return answer
-
-
 def redis(folder):
     port = harness.free_port()
     command = ["redis-server", "--port", str(port), "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "always",
@@ -120,11 +95,7 @@ def redis(folder):
     body = BODY.encode()
     words = b"*5\r\n$4\r\nXADD\r\n$4\r\npost\r\n$1\r\n*\r\n$4\r\nbody\r\n$%d\r\n%s\r\n" % (len(body), body)
     with server(command, port):
-        line = Line(port)
-        taken = each_ms(lambda _: line.ask(words), COUNT)
-        said = subprocess.run(["redis-benchmark", "-p", str(port), "-c", str(MANY), "-n", str(COUNT * 10), "-q", "--csv",
-                               "XADD", "post", "*", "body", BODY], capture_output=True, text=True, check=True).stdout
-    return taken, float(said.strip().splitlines()[-1].split('","')[1].strip('"'))
+        return one_and_many(port, words, "$", 2)
 
 
 def beanstalkd(folder):
@@ -132,10 +103,7 @@ def beanstalkd(folder):
     body = BODY.encode()
     words = b"put 1 0 60 %d\r\n%s\r\n" % (len(body), body)
     with server(["beanstalkd", "-l", "127.0.0.1", "-p", str(port), "-b", str(folder), "-f", "0"], port):
-        line = Line(port)
-        taken = each_ms(lambda _: line.ask(words), COUNT)
-        rate = rate_of(lambda _: line.ask(words), COUNT * 2)
-    return taken, rate
+        return one_and_many(port, words, "INSERTED ", 1)
 
 
 PEERS = {"redis, appendfsync always": ("redis-server", redis), "beanstalkd, flush each": ("beanstalkd", beanstalkd)}
@@ -144,29 +112,21 @@ PEERS = {"redis, appendfsync always": ("redis-server", redis), "beanstalkd, flus
 # ---- ours ----
 
 YAML = "throughput_classes:\n  fast: {window: 10000, backlog: 1000000}\n"
+QUEUES = "queues:\n  - {name: work, consumers: [orion]}\n"
 
 
-def system_of(names, model, **options):
-    yaml = YAML + harness.agents_yaml(names, "    throughput_class: fast\n")
+def system_of(names, model, more="", **options):
+    yaml = YAML + harness.agents_yaml(names, "    throughput_class: fast\n") + more
     return harness.System(names, model=model, yaml=yaml, env={"POLL_INTERVAL": "60", "LOG_LEVEL": "warn"}, **options)
 
 
-def ask(system, request):
-    with socket.socket(socket.AF_UNIX) as link:
-        link.connect(str(system.data / ".run/control"))
-        link.sendall(json.dumps(request).encode() + b"\n")
-        answer = json.loads(link.makefile().readline())
-        assert answer["exit"] == 0, answer
-
-
-def messages(model):
-    """Into an inbox whose owner sleeps: what the post office itself takes."""
-    system = system_of(["orion"], model).start()
+def asked(model, request):
+    """For an agent that sleeps: what the post office itself takes."""
+    system = system_of(["orion"], model, QUEUES).start()
     try:
         system.cli("stop", "orion")
-        request = {"verb": "send", "agent": "orion", "text": BODY}
-        taken = each_ms(lambda _: ask(system, request), COUNT)
-        return taken, rate_of(lambda _: ask(system, request), COUNT * 2)
+        words = json.dumps({**request, "text": BODY}).encode() + b"\n"
+        return one_and_many(system.data / ".run/control", words, '{"exit":0,', 1)
     finally:
         system.destroy()
 
@@ -244,22 +204,25 @@ def main():
     model = harness.Model()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-post-", dir=harness.SCRATCH))
     try:
-        deliver = maildir(folder / "maildir")
-        floor = each_ms(deliver, COUNT), rate_of(deliver, COUNT * 2)
-        rows = {"Maildir, fsynced (the floor)": floor, "agentos send": messages(model)}
-        for name, (program, run) in PEERS.items():
-            (folder / program).mkdir()
-            if shutil.which(program):
-                rows[name] = run(folder / program)
-        for name, (taken, rate) in rows.items():
-            measure.say(f"{name}, one, median", measure.median(taken), "ms")
-            measure.say(f"{name}, one, 99 of 100 under", measure.share(taken, 0.99), "ms")
-            measure.say(f"{name}, {MANY} under way", rate, "/s")
-        ours = rows["agentos send"]
-        for name, (taken, rate) in rows.items():
-            if name != "agentos send":
-                measure.say(f"agentos / {name}, one", measure.median(ours[0]) / measure.median(taken), "times")
-                measure.say(f"agentos / {name}, many", ours[1] / rate, "times")
+        rows = {
+            FLOOR: maildir(folder / "maildir"),
+            OURS: asked(model, {"verb": "send", "agent": "orion"}),
+            "agentos enqueue": asked(model, {"verb": "enqueue", "queue": "work"}),
+        }
+        for name, (needed, run) in PEERS.items():
+            (folder / needed).mkdir()
+            if shutil.which(needed):
+                rows[name] = run(folder / needed)
+        for name, (one, many) in rows.items():
+            measure.say(f"{name}, one, median", one[1], "ms")
+            measure.say(f"{name}, one, 99 of 100", one[2], "ms")
+            measure.say(f"{name}, {MANY} under way", many[0], "/s")
+            measure.say(f"{name}, {MANY} under way, 99 of 100", many[2], "ms")
+        ours = rows[OURS]
+        for name, (one, many) in rows.items():
+            if name != OURS:
+                measure.say(f"{OURS} / {name}, one", ours[0][1] / one[1], "times")
+                measure.say(f"{OURS} / {name}, many", ours[1][0] / many[0], "times")
         measure.say("handoffs out of one outbox, delivered", out_of_an_outbox(model, COUNT), "/s")
         measure.say("task, handoff, answer, result back, median", measure.median(whole_way_ms(model)), "ms")
         measure.say("handoffs done, results back, one pair", end_to_end(model, 1, 60), "/s")
