@@ -144,6 +144,8 @@ struct spares {
     } roles[ROLE_COUNT];
     struct fresh_spare fresh[FRESH_MAX];
     size_t fresh_count;
+    bool folder_wanted; /* a commit has made one: the next one's is made ahead */
+    bool folder_ready;  /* it lies there, empty */
     int removed
         [REMOVED_MAX]; /* folders that have no name any more: the file system frees them at their closing */
     size_t removed_count;
@@ -214,6 +216,9 @@ struct history {
 /* A removed folder's descriptor, which is closed by history_ready() or spares_close(): that frees the folder, which takes
  * longer than all else that the commit does beside its flush, and nobody waits for it. */
 void spares_outlast(struct history *history, int removed);
+/* The work tree gets the folder `path`, which isn't there: one that was made ahead, while nobody waited. False: there is
+ * none, or it could not be put there; the caller makes one. */
+bool spare_folder(struct history *history, const char *path);
 bool spares_open(struct history *history, struct fault *fault);
 void spares_close(struct history *history);
 /* folder/name is of no use any more: it becomes a spare, or goes. */

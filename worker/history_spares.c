@@ -32,6 +32,8 @@ enum {
     SPARES_AT_ONCE = 4, /* so many are made in one moment: those that a commit doesn't give back */
 };
 
+static const char FOLDER_AHEAD[] = "folder";
+
 static void spare_name(unsigned number, char name[SPARE_NAME])
 {
     snprintf(name, SPARE_NAME, "%u", number);
@@ -67,7 +69,7 @@ bool spares_open(struct history *history, struct fault *fault)
         if (name[0] == '.')
             continue;
         if (end == name || *end != '\0' || number > 1000000 || !keep(spares, (unsigned)number, name))
-            unlinkat(spares->folder, name, 0);
+            unlinkat(spares->folder, name, strcmp(name, FOLDER_AHEAD) == 0 ? AT_REMOVEDIR : 0);
     }
     (void)listing_close(names, NULL); /* a spare that wasn't met is one less; its name is not taken twice */
     return true;
@@ -85,6 +87,35 @@ void spares_outlast(struct history *history, int removed)
     if (spares->removed_count == REMOVED_MAX)
         close_removed(spares);
     spares->removed[spares->removed_count++] = removed;
+}
+
+static void drop_folder(struct spares *spares)
+{
+    unlinkat(spares->folder, FOLDER_AHEAD, AT_REMOVEDIR);
+    spares->folder_ready = false;
+}
+
+bool spare_folder(struct history *history, const char *path)
+{
+    struct spares *spares = &history->spares;
+    spares->folder_wanted = true;
+    const char *slash = strrchr(path, '/');
+    if (!slash || !spares->folder_ready || history->redoing)
+        return false;
+    OWNED char *parent = memory_slice(path, (size_t)(slash - path));
+    OWNED_FD int above = files_open(history->tree, parent, O_RDONLY | O_DIRECTORY, 0);
+    bool placed =
+        above >= 0 && renameat2(spares->folder, FOLDER_AHEAD, above, slash + 1, RENAME_NOREPLACE) == 0;
+    if (!placed)
+        drop_folder(spares);
+    spares->folder_ready = false;
+    return placed;
+}
+
+static void make_folder(struct spares *spares)
+{
+    if (spares->folder_wanted && !spares->folder_ready)
+        spares->folder_ready = mkdirat(spares->folder, FOLDER_AHEAD, 0755) == 0;
 }
 
 void spares_close(struct history *history)
@@ -311,6 +342,7 @@ bool spare_place(struct history *history, enum role role, int folder, const char
 void spares_drop(struct history *history)
 {
     struct spares *spares = &history->spares;
+    drop_folder(spares);
     while (spares->fresh_count > 0)
         unlinkat(history->fresh, spares->fresh[--spares->fresh_count].name, 0);
     for (size_t i = 0; i < ROLE_COUNT; i++) {
@@ -341,6 +373,7 @@ static bool make_one(struct history *history)
 void history_ready(struct history *history)
 {
     close_removed(&history->spares);
+    make_folder(&history->spares);
     /* An agent that has done nothing yet, one of hundreds perhaps, needs none. */
     for (int i = 0; history->committed_ms != 0 && i < SPARES_AT_ONCE && make_one(history); i++)
         ;

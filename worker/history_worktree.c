@@ -41,8 +41,12 @@ static bool place_open(struct history *history, const char *path, bool create, s
     if (!slash)
         return true;
     OWNED char *parent = memory_slice(path, (size_t)(slash - path));
-    place->folder = create ? files_open_folder(history->tree, parent, true, fault)
-                           : files_open(history->tree, parent, O_RDONLY | O_DIRECTORY, 0);
+    place->folder = files_open(history->tree, parent, O_RDONLY | O_DIRECTORY, 0);
+    if (place->folder < 0 && create) {
+        if (errno == ENOENT)
+            (void)spare_folder(history, parent);
+        place->folder = files_open_folder(history->tree, parent, true, fault);
+    }
     place->own = place->folder >= 0;
     return place->own;
 }
