@@ -16,12 +16,17 @@
 
 enum { EDITS_FRESH_MS = 500, TASK_MAX = 1024 * 1024, HELD_MS = 60000 };
 
-void cycle_refresh(struct worker *worker)
+static void refresh(struct worker *worker, void (*read)(struct learning *learning, struct buffer *problems))
 {
     buffer_drop(&worker->learning_problems, worker->learning_problems.length);
-    learning_refresh(worker->learning, &worker->learning_problems);
+    read(worker->learning, &worker->learning_problems);
     auditing_apply(worker);
     report_problems(worker);
+}
+
+void cycle_refresh(struct worker *worker)
+{
+    refresh(worker, learning_refresh);
 }
 
 /* --- beginning --- */
@@ -93,7 +98,7 @@ void cycle_prepare(struct worker *worker)
     /* The commit of a moment ago has looked already, and the next one looks again. */
     if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
         cycle_record_edits(worker);
-    cycle_refresh(worker);
+    refresh(worker, learning_glance);
 }
 
 static bool begin(struct worker *worker, const struct block *block)

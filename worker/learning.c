@@ -112,10 +112,11 @@ static const struct {
                            shorten_reflections},
 };
 
-static void look(struct learning *learning, enum state state)
+static void look(struct learning *learning, enum state state, bool exactly)
 {
     struct statefile *file = &learning->files[state];
-    enum statefile_news news = statefile_look(file, learning->tree);
+    enum statefile_news news =
+        exactly ? statefile_look(file, learning->tree) : statefile_glance(file, learning->tree);
     if (news == STATEFILE_SAME)
         return;
     learning->readings++;
@@ -188,12 +189,22 @@ void learning_close(struct learning *learning)
     free(learning);
 }
 
-void learning_refresh(struct learning *learning, struct buffer *problems)
+static void refresh(struct learning *learning, bool exactly, struct buffer *problems)
 {
     for (enum state state = 0; state < STATE_COUNT; state++)
-        look(learning, state);
+        look(learning, state, exactly);
     skills_look(learning->skills, learning->tree, &learning->files[STATE_SKILLS].stamp);
     report(learning, problems);
+}
+
+void learning_refresh(struct learning *learning, struct buffer *problems)
+{
+    refresh(learning, true, problems);
+}
+
+void learning_glance(struct learning *learning, struct buffer *problems)
+{
+    refresh(learning, false, problems);
 }
 
 void learning_propose(struct learning *learning, struct change_list *changes)

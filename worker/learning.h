@@ -19,6 +19,8 @@ struct learning *learning_open(int tree, struct buffer *problems);
 void learning_close(struct learning *learning);
 /* Read again what has changed on disk (stamps), and say again what is wrong. */
 void learning_refresh(struct learning *learning, struct buffer *problems);
+/* The same for a prompt, which may be a moment behind (statefile_glance): nothing is written after it. */
+void learning_glance(struct learning *learning, struct buffer *problems);
 
 /* A finished task. now: epoch seconds. audit_score: AUDIT_NONE when there is none. */
 enum {

@@ -150,6 +150,16 @@ enum statefile_news statefile_look(struct statefile *file, int tree)
     return look_regular(file, tree, &status);
 }
 
+enum statefile_news statefile_glance(struct statefile *file, int tree)
+{
+    if (file->seen && file->fresh && !file->blocked && young(&file->stamp)) {
+        struct file_stamp now = files_stamp_at(tree, file->path);
+        if (files_stamp_equal(&now, &file->stamp))
+            return STATEFILE_SAME;
+    }
+    return statefile_look(file, tree);
+}
+
 void statefile_mend(struct statefile *file, int tree, const char *text, size_t length)
 {
     struct fault fault = {0};

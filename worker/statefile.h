@@ -39,6 +39,9 @@ enum statefile_news {
  * be made out of it counts, else what was known before. A passing fault (too many open files …) leaves it where
  * it is, blocked, to be tried again at the next look. */
 enum statefile_news statefile_look(struct statefile *file, int tree);
+/* The same for somebody who only reads: a file that has the stamp of our own write of this very moment counts as that.
+ * What no stamp tells from it is met by the next look, at the latest before the file is written. */
+enum statefile_news statefile_glance(struct statefile *file, int tree);
 /* Put a whole file in the place of the one that was set aside. */
 void statefile_mend(struct statefile *file, int tree, const char *text, size_t length);
 

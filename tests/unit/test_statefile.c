@@ -77,6 +77,19 @@ static void test_a_save_that_no_stamp_can_tell_from_ours_is_seen(void **state)
     assert_string_equal(file.known, "them");
 }
 
+/* Likewise, by somebody who has only a prompt to write; whoever writes the file looks. */
+static void test_a_glance_takes_our_own_stamp_for_our_text_and_no_other(void **state)
+{
+    (void)state;
+    propose("ours");
+    put("ours");
+    statefile_kept(&file, tree);
+    assert_int_equal(statefile_glance(&file, tree), STATEFILE_SAME);
+    put("theirs");
+    assert_int_equal(statefile_glance(&file, tree), STATEFILE_CHANGED);
+    assert_string_equal(file.known, "theirs");
+}
+
 static void test_what_stands_there_already_is_not_written(void **state)
 {
     (void)state;
@@ -132,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_a_change_is_seen_once),
         T(test_a_save_that_no_stamp_can_tell_from_ours_is_seen),
+        T(test_a_glance_takes_our_own_stamp_for_our_text_and_no_other),
         T(test_what_stands_there_already_is_not_written),
         T(test_after_forgetting_the_file_counts_again),
         T(test_what_is_set_aside_is_never_lost_and_known_things_stay),
