@@ -24,6 +24,7 @@ enum {
     HEARTBEATS_MISSED = 3,
     GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
     GATE_DISTRUSTED_MS = 50, /* once nng has lost one end, it loses those that follow too */
+    ORDER_AGAIN_MS = 1000,
 };
 
 static void set_text(char **at, const char *text)
@@ -382,6 +383,66 @@ static void life_timer_rings(void *context)
     life_event(&agent->life, EVENT_TIMER);
 }
 
+/* --- what was ordered --- */
+
+/* An agent that was stopped must not run because its order could not be read, and one that wasn't must not stay down. */
+static bool learn_order(struct agent *agent)
+{
+    struct fault fault;
+    bool known = wanted_load(agent->supervisor->data, agent->name, &agent->wanted, &fault);
+    if (!known && !agent->order_unknown)
+        log_warn("agentos", NULL,
+                 "Agent '%s' is not started: what was ordered for it can't be read, which is tried again; "
+                 "`agentos start %s` starts it: %s",
+                 agent->name, agent->name, fault.text);
+    if (!known)
+        timer_set(agent->supervisor->loop, &agent->order_timer, ORDER_AGAIN_MS);
+    if (!known || agent->order_unknown)
+        set_trouble(agent, known ? NULL : fault.text);
+    agent->order_unknown = !known;
+    return known;
+}
+
+static void follow_order(struct agent *agent)
+{
+    agent->life.paused = agent->wanted.paused;
+    if (!agent->wanted.stopped)
+        life_event(&agent->life, EVENT_START);
+    else
+        log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
+                 agent->name, agent->name);
+}
+
+static void order_is_due(void *context)
+{
+    struct agent *agent = context;
+    if (learn_order(agent))
+        follow_order(agent);
+}
+
+/* Of an order that can't be read only what this one says over is known from now on. */
+static bool is_ordered_anew(struct agent *agent, enum life_event order)
+{
+    if (!agent->order_unknown || (order != EVENT_START && order != EVENT_STOP && order != EVENT_RESTART))
+        return false;
+    agent->order_unknown = false;
+    timer_clear(agent->supervisor->loop, &agent->order_timer);
+    set_trouble(agent, NULL);
+    return true;
+}
+
+static void remember_order(struct agent *agent, struct wanted wanted)
+{
+    struct fault fault;
+    agent->wanted = wanted;
+    if (agent->order_unknown)
+        fault_set(&fault, "what was ordered before can't be read and is not written over");
+    else if (wanted_save(agent->supervisor->data, agent->name, wanted, &fault))
+        return;
+    log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s", agent->name,
+             fault.text);
+}
+
 /* --- beating, ordering --- */
 
 void agent_heartbeat(struct agent *agent, uint64_t serial)
@@ -402,16 +463,13 @@ void agent_heartbeat(struct agent *agent, uint64_t serial)
 void agent_order(struct agent *agent, enum life_event order, bool remember)
 {
     struct wanted wanted = agent->wanted;
-    struct fault fault;
+    bool anew = is_ordered_anew(agent, order);
     wanted.stopped =
         order == EVENT_STOP || (wanted.stopped && order != EVENT_START && order != EVENT_RESTART);
     wanted.paused = order == EVENT_PAUSE || (wanted.paused && order != EVENT_RESUME);
-    if (remember && (wanted.stopped != agent->wanted.stopped || wanted.paused != agent->wanted.paused)) {
-        agent->wanted = wanted;
-        if (!wanted_save(agent->supervisor->data, agent->name, wanted, &fault))
-            log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s",
-                     agent->name, fault.text);
-    }
+    if (remember &&
+        (anew || wanted.stopped != agent->wanted.stopped || wanted.paused != agent->wanted.paused))
+        remember_order(agent, wanted);
     life_event(&agent->life, order);
     if (!life_has_process(&agent->life))
         supervisor_agent_down(agent->supervisor, agent);
@@ -441,6 +499,7 @@ struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
     agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
+    agent->order_timer = (struct timer){.ring = order_is_due, .context = agent};
     look_begin(agent);
     life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
     return agent;
@@ -455,6 +514,7 @@ void agent_free(struct agent *agent)
     timer_clear(agent->supervisor->loop, &agent->look_timer);
     timer_clear(agent->supervisor->loop, &agent->gate_timer);
     timer_clear(agent->supervisor->loop, &agent->rest_timer);
+    timer_clear(agent->supervisor->loop, &agent->order_timer);
     watch_forget(agent->supervisor->watch, &agent->watched);
     relay_forget_all(agent->supervisor->relay, agent);
     audits_forget_all(agent->supervisor->audits, agent);
@@ -476,14 +536,10 @@ void agent_free(struct agent *agent)
 
 void agent_begin(struct agent *agent)
 {
-    agent->wanted = wanted_load(agent->supervisor->data, agent->name);
-    agent->life.paused = agent->wanted.paused;
-    if (!agent->wanted.stopped) {
-        life_event(&agent->life, EVENT_START);
+    if (learn_order(agent))
+        follow_order(agent);
+    if (!agent->order_unknown && !agent->wanted.stopped)
         return;
-    }
-    log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
-             agent->name, agent->name);
     agent_scan(agent);
     post_worker_down(agent->supervisor->post, agent->name);
     agent->settled = true;

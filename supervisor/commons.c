@@ -256,10 +256,13 @@ static enum queue_worker worker(void *context, const char *name)
 {
     struct commons *commons = context;
     const struct agent *agent = supervisor_find(commons->supervisor, name);
+    struct wanted wanted;
     if (!agent)
         return QUEUE_WORKER_NONE;
     if (!commons->started)
-        return wanted_load(commons->supervisor->data, name).stopped ? QUEUE_WORKER_NONE : QUEUE_WORKER_COMING;
+        return wanted_load(commons->supervisor->data, name, &wanted, NULL) && wanted.stopped
+                   ? QUEUE_WORKER_NONE
+                   : QUEUE_WORKER_COMING;
     if (agent->pid <= 0)
         return agent->spawning ? QUEUE_WORKER_COMING : QUEUE_WORKER_NONE;
     return agent->life.ready_at ? QUEUE_WORKER_READY : QUEUE_WORKER_COMING;

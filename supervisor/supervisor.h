@@ -41,10 +41,12 @@ struct agent {
     char *path;            /* DATA_DIR/agents/NAME */
     int tree;              /* descriptor of it; -1: it can't be opened */
     struct life life;
-    struct timer life_timer, task_timer, look_timer, gate_timer, rest_timer;
+    struct timer life_timer, task_timer, look_timer, gate_timer, rest_timer, order_timer;
     struct line *line; /* NULL: couldn't listen */
     struct watched watched;
     struct wanted wanted;
+    bool
+        order_unknown; /* what wanted is can't be read: it waits, stopped, until it can or somebody orders anew */
 
     /* the present worker */
     pid_t pid;  /* 0: none, or not known yet */

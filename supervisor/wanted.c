@@ -11,17 +11,18 @@
 #define FOLDER ".run/wanted"
 enum { WANTED_MAX = 256 };
 
-struct wanted wanted_load(int data, const char *agent)
+bool wanted_load(int data, const char *agent, struct wanted *wanted, struct fault *fault)
 {
-    struct wanted wanted = {0};
     OWNED char *path = memory_print("%s/%s", FOLDER, agent);
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(data, path, WANTED_MAX, &text, &length, NULL, NULL) == 1) {
-        wanted.stopped = strstr(text, "stopped") != NULL;
-        wanted.paused = strstr(text, "paused") != NULL;
+    *wanted = (struct wanted){0};
+    int found = files_read(data, path, WANTED_MAX, &text, &length, NULL, fault);
+    if (found == 1) {
+        wanted->stopped = strstr(text, "stopped") != NULL;
+        wanted->paused = strstr(text, "paused") != NULL;
     }
-    return wanted;
+    return found >= 0;
 }
 
 bool wanted_save(int data, const char *agent, struct wanted wanted, struct fault *fault)

@@ -13,8 +13,8 @@ struct wanted {
     bool stopped, paused;
 };
 
-/* data: descriptor of DATA_DIR. What can't be read counts as no order. */
-struct wanted wanted_load(int data, const char *agent);
+/* data: descriptor of DATA_DIR. False and fault: there may be an order, but it can't be read now. */
+bool wanted_load(int data, const char *agent, struct wanted *wanted, struct fault *fault);
 /* False and fault: the order holds only until the supervisor ends. */
 bool wanted_save(int data, const char *agent, struct wanted wanted, struct fault *fault);
 

@@ -99,6 +99,32 @@ def test_a_stop_and_a_pause_outlive_the_supervisor_however_it_ends(make_system, 
     assert set(system.states().values()) == {"idle"}
 
 
+def test_an_order_that_can_not_be_read_is_waited_for_and_then_kept(make_system, model):
+    """No agent runs that was stopped, and none stays down that wasn't, because a file could not be read once."""
+    names = ("orion", "iris", "nova")
+    system = make_system(names, model=model).start()
+    system.cli("stop", "orion")
+    system.stop()
+    orders = system.data / ".run/wanted"
+    for name in names:
+        order = orders / name
+        if order.exists():
+            order.rename(system.folder / name)
+        order.symlink_to(order)
+    system.start(wait=False)
+    wait_until(lambda: system.states() == dict.fromkeys(names, "stopped"), "all three wait")
+    for name in names:
+        assert any(f".run/wanted/{name}" in line for line in system.agent_status(name)["problems"])
+    system.cli("start", "nova")
+    assert system.states()["nova"] == "idle" and not (orders / "nova").is_symlink()
+    os.replace(system.folder / "orion", orders / "orion")
+    (orders / "iris").unlink()
+    system.wait_state("iris", "idle")
+    system.wait_log("Agent 'orion' stays stopped, as it was ordered")
+    assert system.states()["orion"] == "stopped"
+    assert not any(system.agent_status(name)["problems"] for name in names)
+
+
 def test_a_killed_workers_task_is_done_again_once(make_system, model):
     system = make_system(model=model, scenario="hold").start()
     system.add("long", "Take your time")

@@ -13,6 +13,7 @@
 #include "supervisor/notebook.h"
 #include "supervisor/post/mailbox.h"
 #include "supervisor/post/shared.h"
+#include "supervisor/wanted.h"
 #include "tests/unit/failing.h"
 
 static char data_name[64];
@@ -121,6 +122,21 @@ static void test_a_notebook_that_can_not_be_read_is_kept_and_not_written_over(vo
     assert_true(notebook_write(&notebook, &text, true, &fault));
 }
 
+static void test_an_order_that_can_not_be_read_is_not_taken_for_none(void **state)
+{
+    (void)state;
+    struct fault fault = {{0}};
+    struct wanted wanted;
+    assert_true(wanted_load(data, "orion", &wanted, &fault));
+    assert_false(wanted.stopped || wanted.paused);
+    assert_true(wanted_save(data, "orion", (struct wanted){.stopped = true}, &fault));
+    reads_left = 0;
+    assert_false(wanted_load(data, "orion", &wanted, &fault));
+    assert_non_null(strstr(fault.text, ".run/wanted/orion"));
+    assert_true(wanted_load(data, "orion", &wanted, &fault));
+    assert_true(wanted.stopped);
+}
+
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -128,6 +144,7 @@ int main(void)
     const struct CMUnitTest promises[] = {
         PROMISE(test_a_mailbox_that_is_listed_in_part_says_so),
         PROMISE(test_a_shared_folder_that_is_listed_in_part_is_a_fault),
+        PROMISE(test_an_order_that_can_not_be_read_is_not_taken_for_none),
         PROMISE(test_a_notebook_that_can_not_be_read_is_kept_and_not_written_over),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
