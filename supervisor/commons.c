@@ -1,5 +1,6 @@
 #include "supervisor/commons.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,11 @@
 #define TOKEN_FOLDER ".run"
 #define TOKEN_FILE   "lock-token"
 
-enum { TOKEN_MAX = 64, SETTLE_MS = 100 /* from a change in a queue's folder to a look at it */ };
+enum {
+    TOKEN_MAX = 64,
+    SETTLE_MS = 100, /* from a change in a queue's folder to a look at it */
+    LOCKS_AGAIN_MS = 1000
+};
 
 struct commons {
     struct supervisor *supervisor;
@@ -31,7 +36,9 @@ struct commons {
     struct segments *segments;
     struct queues *queues;
     struct asides *asides;
-    struct timer lock_timer, queue_timer, look_timer;
+    struct timer lock_timer, load_timer, queue_timer, look_timer;
+    size_t locks_unread; /* files, the counter's too, that could not be read the last time */
+    bool locks_unread_said;
     bool started;
 };
 
@@ -54,18 +61,31 @@ static bool save_token(void *context, uint64_t token, struct fault *fault)
     return folder >= 0 && files_write(folder, TOKEN_FILE, text, strlen(text), true, fault);
 }
 
-static void load_token(struct commons *commons)
+static void cannot_load(struct commons *commons, const struct fault *fault)
+{
+    if (commons->locks_unread++ == 0 && !commons->locks_unread_said)
+        log_warn("agentos", NULL, "What is known of the locks can't be read whole, which is tried again: %s",
+                 fault->text);
+}
+
+/* 1 read, 0 there is none, -1 not now. */
+static int load_token(struct commons *commons)
 {
     OWNED char *text = NULL;
     size_t length;
     struct fault fault;
     int found = files_read(commons->supervisor->data, TOKEN_FOLDER "/" TOKEN_FILE, TOKEN_MAX, &text, &length,
                            NULL, &fault);
+    if (found < 0 && !files_lasting(errno)) {
+        cannot_load(commons, &fault);
+        return -1;
+    }
     if (found < 0)
         log_warn("agentos", NULL, "The locks' counter can't be read, the locks' files have to do: %s",
                  fault.text);
     if (found > 0)
         locks_load_token(commons->locks, strtoull(text, NULL, 10));
+    return found > 0;
 }
 
 static uint64_t look_at_lock(void *context, const char *file)
@@ -134,6 +154,10 @@ static void load_lock(void *context, const char *file)
         return;
     OWNED char *name = memory_slice(file, length - 3);
     int found = shared_read(data, SHARED_LOCKS, name, LOCK_FILE_MAX, &text, &length, NULL, &fault);
+    if (found < 0 && !files_lasting(errno)) {
+        cannot_load(commons, &fault);
+        return;
+    }
     if (found == 0 || (found > 0 && locks_load(commons->locks, name, text, length, &fault)))
         return;
     if (shared_set_aside(data, SHARED_LOCKS, file, &aside, &other))
@@ -143,15 +167,27 @@ static void load_lock(void *context, const char *file)
         log_warn("agentos", NULL, "%s/%s is no lock: %s; and %s", SHARED_LOCKS, file, fault.text, other.text);
 }
 
+/* The counter is above every token of a file; where there is none, the files say what the tokens have come to, all of
+ * them. What can't be read now is read again until it can. */
+static void load_locks(void *context)
+{
+    struct commons *commons = context;
+    struct fault fault;
+    commons->locks_unread = 0;
+    int token = load_token(commons);
+    if (!shared_each(commons->supervisor->data, SHARED_LOCKS, load_lock, commons, &fault))
+        cannot_load(commons, &fault);
+    locks_hold(commons->locks, token < 0 || (token == 0 && commons->locks_unread > 0));
+    if (commons->locks_unread > 0)
+        timer_set(commons->supervisor->loop, &commons->load_timer, LOCKS_AGAIN_MS);
+    commons->locks_unread_said = commons->locks_unread > 0;
+}
+
 static void open_locks(struct commons *commons)
 {
-    struct fault fault;
-    int data = commons->supervisor->data;
     commons->locks = locks_new(&lock_operations, commons);
-    shared_tidy(data, SHARED_LOCKS);
-    load_token(commons);
-    if (!shared_each(data, SHARED_LOCKS, load_lock, commons, &fault))
-        log_warn("agentos", NULL, "The locks' files can't be read: %s", fault.text);
+    shared_tidy(commons->supervisor->data, SHARED_LOCKS);
+    load_locks(commons);
 }
 
 /* A lease is as long as the task may take. What no lock can be called is a person's slip in queue.md, not its worker's. */
@@ -385,6 +421,7 @@ struct commons *commons_open(struct supervisor *supervisor)
     struct post_hooks ours = hooks;
     commons->supervisor = supervisor;
     commons->lock_timer = (struct timer){.ring = lock_timer_rings, .context = commons};
+    commons->load_timer = (struct timer){.ring = load_locks, .context = commons};
     commons->queue_timer = (struct timer){.ring = queue_timer_rings, .context = commons};
     commons->look_timer = (struct timer){.ring = look_timer_rings, .context = commons};
     journal_learn_boot(); /* for journal_unfinished */
@@ -406,6 +443,7 @@ void commons_close(struct commons *commons)
         return;
     post_hooks(commons->supervisor->post, &(struct post_hooks){.item = NULL});
     timer_clear(commons->supervisor->loop, &commons->lock_timer);
+    timer_clear(commons->supervisor->loop, &commons->load_timer);
     timer_clear(commons->supervisor->loop, &commons->queue_timer);
     timer_clear(commons->supervisor->loop, &commons->look_timer);
     queues_close(commons->queues);

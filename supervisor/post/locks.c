@@ -47,6 +47,7 @@ struct locks {
     uint64_t token;
     int64_t retry_ms;   /* storage failed: no grant, and no file, before; 0: it doesn't */
     int64_t retry_wait; /* the last pause */
+    bool held;          /* nothing is given out, and no file written over that may not have been read */
     bool full_said;
 };
 
@@ -236,12 +237,12 @@ static bool load_head(struct locks *locks, const char *file, const struct yaml_n
         return fault_set(fault, "%s.md is not the file of the lock '%s'", file, name->text);
     if (!token || !yaml_integer(token, &number) || number < 0 || number > token_max)
         return fault_set(fault, "%s.md does not say the lock's token", file);
-    struct lock *lock = find(locks, name->text);
-    if (!lock)
-        lock = add(locks, name->text);
+    locks_load_token(locks, (uint64_t)number);
+    if (find(locks, name->text))
+        return true; /* asked for before its file could be read */
+    struct lock *lock = add(locks, name->text);
     lock->token = (uint64_t)number;
     lock->behind = true; /* it may name a holder */
-    locks_load_token(locks, lock->token);
     return true;
 }
 
@@ -257,6 +258,12 @@ bool locks_load(struct locks *locks, const char *file, const char *text, size_t 
     if (good)
         locks->operations->timer(locks->context, 0);
     return good;
+}
+
+void locks_hold(struct locks *locks, bool held)
+{
+    locks->held = held;
+    locks->operations->timer(locks->context, 0);
 }
 
 /* --- holding and waiting --- */
@@ -311,7 +318,7 @@ static void unhold(struct locks *locks, struct lock *lock)
 static void grant(struct locks *locks, struct lock *lock)
 {
     struct fault fault;
-    if (lock->holder || !lock->waiters || locks->retry_ms)
+    if (lock->holder || !lock->waiters || locks->retry_ms || locks->held)
         return;
     if (!locks->operations->save_token(locks->context, locks->token + 1, &fault)) {
         storage_failed(locks, &fault);
@@ -350,7 +357,7 @@ static void set_timer(struct locks *locks)
         const struct lock *lock = locks->all[i];
         if (lock->holder)
             due = sooner(due, lock->ends_ms > now ? lock->ends_ms - now : 0);
-        if (lock->behind || (!lock->holder && lock->waiters))
+        if (!locks->held && (lock->behind || (!lock->holder && lock->waiters)))
             due = sooner(due, locks->retry_ms > now ? locks->retry_ms - now : 0);
     }
     locks->operations->timer(locks->context, due);
@@ -493,7 +500,7 @@ void locks_turn(struct locks *locks)
         if (lock->holder && now >= lock->ends_ms)
             end_lease(locks, lock);
         grant(locks, lock);
-        if (lock->behind && !locks->retry_ms)
+        if (lock->behind && !locks->retry_ms && !locks->held)
             save(locks, lock, false);
     }
     set_timer(locks);

@@ -46,9 +46,13 @@ struct locks *locks_new(const struct locks_operations *operations, void *context
 void locks_free(struct locks *locks);
 
 /* At start: the counter as it was saved, and each file of the folder; the lock is free now. False and fault: it can't be
- * read as a lock; the owner sets it aside. */
+ * read as a lock; the owner sets it aside. Of a lock that is known already
+ * only the token counts. */
 void locks_load_token(struct locks *locks, uint64_t token);
 bool locks_load(struct locks *locks, const char *file, const char *text, size_t length, struct fault *fault);
+
+/* Nobody is given a lock while it isn't known what the tokens have come to, for what says so can't be read. */
+void locks_hold(struct locks *locks, bool held);
 
 /* LOCK: told at once, either that it is held, or who holds it; then again when it is granted. Asked again, a task keeps
  * its place; asked for another lock, it leaves the former one. False: no lock has such a name. */

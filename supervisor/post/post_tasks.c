@@ -4,6 +4,7 @@
  *
  * Minded are the next one that is due of each agent, and the file's stamp. A block without a `created` of its own counts
  * from when its worker first saw it, by the worker's notes, or else from when it was seen here. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,20 +104,34 @@ static void go_through(struct tasks *tasks, const struct block_list *blocks, con
     }
 }
 
+/* 1 both read, 0 there is no queue, -1 not now: without either it can't be told what is over. */
+static int read_files(struct tasks *tasks, char **text, size_t *length, char **seen)
+{
+    int data = tasks->box->post->data;
+    OWNED char *path = path_in(tasks->box, TREE_QUEUE), *notes = path_in(tasks->box, TREE_NOTES "/seen");
+    size_t seen_length;
+    int found = files_read(data, path, QUEUE_FILE_MAX, text, length, &tasks->stamp, NULL);
+    if (found != 1)
+        return found == 0 || files_lasting(errno) ? 0 : -1;
+    found = files_read(data, notes, SEEN_MAX, seen, &seen_length, NULL, NULL);
+    return found >= 0 || files_lasting(errno) ? 1 : -1;
+}
+
 static void read_queue(struct tasks *tasks)
 {
     struct box *box = tasks->box;
     struct post *post = box->post;
-    OWNED char *path = path_in(box, TREE_QUEUE), *notes = path_in(box, TREE_NOTES "/seen"), *text = NULL,
-               *seen = NULL;
+    OWNED char *text = NULL, *seen = NULL;
     struct block_list blocks;
-    size_t length, seen_length;
+    size_t length;
     int64_t next;
-    if (files_read(post->data, path, QUEUE_FILE_MAX, &text, &length, &tasks->stamp, NULL) != 1) {
+    int found = read_files(tasks, &text, &length, &seen);
+    if (found == 0)
         expiry_clear(post->expiry, &tasks->entry);
+    else if (found < 0)
+        expiry_set(post->expiry, &tasks->entry, clock_now() + RETRY_S);
+    if (found <= 0)
         return;
-    }
-    files_read(post->data, notes, SEEN_MAX, &seen, &seen_length, NULL, NULL);
     block_parse(&blocks, text, length);
     go_through(tasks, &blocks, seen, &next);
     block_list_free(&blocks);

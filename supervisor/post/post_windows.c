@@ -1,4 +1,5 @@
 /* How much may lie unfinished with an agent, and how much does: by its throughput class (contract section 9). */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,10 +19,12 @@ static enum throughput_class class_of(struct box *box)
     size_t length;
     if (box->persona.inode && files_stamp_equal(&stamp, &box->persona))
         return box->persona_class;
+    int found = files_read(box->post->data, path, TREE_FILE_MAX, &text, &length, NULL, NULL);
+    if (found < 0 && !files_lasting(errno)) /* as it was, until it can be read */
+        return box->persona.inode ? box->persona_class : CLASS_MEDIUM;
     box->persona = stamp;
     box->persona_class = CLASS_MEDIUM;
-    if (files_read(box->post->data, path, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
-        !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
+    if (found != 1 || !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
         return CLASS_MEDIUM;
     const char *said = frontmatter_text(&matter, "throughput_class");
     if (said)

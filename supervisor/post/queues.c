@@ -196,7 +196,7 @@ static void add_queue(struct queues *queues, const struct roster_queue *definiti
     queues->all = memory_grow(queues->all, queues->count + 1, sizeof *queues->all);
     queues->all[queues->count++] = queue;
     if (queues->started)
-        queue_look(queue, true);
+        queue_look(queue);
 }
 
 void queues_roster(struct queues *queues, const struct roster *roster)
@@ -218,7 +218,7 @@ void queues_start(struct queues *queues)
     queues->started = true;
     for (size_t i = 0; i < queues->count; i++) {
         shared_tidy(queues->data, queues->all[i]->folder);
-        queue_look(queues->all[i], true);
+        queue_look(queues->all[i]);
     }
     queues->operations->timer(queues->context, 0);
 }
@@ -434,6 +434,6 @@ void queues_turn(struct queues *queues)
 void queues_scan(struct queues *queues)
 {
     for (size_t i = 0; i < queues->count; i++)
-        queue_look(queues->all[i], false);
+        queue_look(queues->all[i]);
     queues->operations->timer(queues->context, 0);
 }

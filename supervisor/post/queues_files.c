@@ -255,40 +255,52 @@ static void take_up(struct dropped *dropped)
     frontmatter_free(&matter);
 }
 
-static void adopt(struct work_queue *queue, int folder, const char *file, bool at_start)
+struct look {
+    struct work_queue *queue;
+    int folder;
+    bool at_start, failed;
+};
+
+static void adopt(struct look *look, const char *file)
 {
     struct fault fault;
     struct stat status;
-    int limit = at_start ? ENVELOPE_FILE_MAX : ENVELOPE_MAX; /* what lies there from before has grown */
+    struct work_queue *queue = look->queue;
+    int folder = look->folder;
+    int limit = look->at_start ? ENVELOPE_FILE_MAX : ENVELOPE_MAX; /* what lies there from before has grown */
     OWNED char *base = base_of(file), *text = NULL;
-    struct dropped dropped = {.queue = queue, .file = file, .base = base, .at_start = at_start};
-    if (is_no_business_of_ours(file) || fstatat(folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    struct dropped dropped = {.queue = queue, .file = file, .base = base, .at_start = look->at_start};
+    if (is_no_business_of_ours(file))
         return;
+    if (fstatat(folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        look->failed = look->failed || errno != ENOENT;
+        return;
+    }
     if (!S_ISREG(status.st_mode)) {
         refuse(queue, file, "it is no regular file");
         return;
     }
-    if (status.st_size == 0 || is_being_written(folder, file, &status))
+    if (status.st_size == 0)
         return; /* not now: the next scan sees it again */
+    if (is_being_written(folder, file, &status)) {
+        look->failed = true;
+        return;
+    }
     if (status.st_size > limit) {
         fault_set(&fault, "it has %lld bytes; an item has at most %d", (long long)status.st_size,
                   ENVELOPE_MAX);
         refuse(queue, file, fault.text);
         return;
     }
-    if (files_read(folder, file, (size_t)limit, &text, &dropped.length, NULL, &fault) != 1)
+    int found = files_read(folder, file, (size_t)limit, &text, &dropped.length, NULL, &fault);
+    look->failed = look->failed || found < 0;
+    if (found != 1)
         return;
     dropped.text = text;
     take_up(&dropped);
 }
 
 /* --- looking --- */
-
-struct look {
-    struct work_queue *queue;
-    int folder;
-    bool at_start;
-};
 
 static void see(void *context, const char *file)
 {
@@ -304,9 +316,10 @@ static void see(void *context, const char *file)
         return;
     }
     if (queue->count < QUEUE_ITEMS_MAX) {
-        adopt(queue, look->folder, file, look->at_start);
+        adopt(look, file);
         return;
     }
+    look->failed = true;
     if (!queue->full_said)
         log_warn("post", NULL, "The queue %s has %d items; what else lies in %s waits until there are fewer",
                  queue->name, QUEUE_ITEMS_MAX, queue->folder);
@@ -350,11 +363,11 @@ static void miss(struct item *item)
         item->missing = true;
 }
 
-void queue_look(struct work_queue *queue, bool at_start)
+void queue_look(struct work_queue *queue)
 {
     struct fault fault;
     OWNED_FD int folder = files_open(queue->queues->data, queue->folder, O_RDONLY | O_DIRECTORY, 0);
-    struct look look = {.queue = queue, .folder = folder, .at_start = at_start};
+    struct look look = {.queue = queue, .folder = folder, .at_start = !queue->met};
     if (!queue->definition)
         return;
     if (folder < 0 && errno == ENOENT) { /* people are to find a place to drop things into */
@@ -369,6 +382,7 @@ void queue_look(struct work_queue *queue, bool at_start)
         log_warn("post", NULL, "The queue %s can't be looked at: %s", queue->name,
                  folder < 0 ? strerror(errno) : fault.text);
     queue->trouble_said = !whole;
+    queue->met = queue->met || (whole && !look.failed);
     for (size_t i = queue->count; whole && i-- > 0;)
         if (!queue->items[i]->seen)
             miss(queue->items[i]);

@@ -32,6 +32,7 @@ struct work_queue {
     struct item **items;                   /* in the order of their ids */
     size_t count;
     size_t next; /* the consumer that is looked at first, so that equals take turns */
+    bool met;    /* all that lay there at start was read: what is new since was dropped by somebody */
     bool full_said, trouble_said;
 };
 
@@ -64,8 +65,9 @@ enum item_found { ITEM_READ, ITEM_MISSING, ITEM_UNREADABLE, ITEM_LATER };
 enum item_found queue_read(const struct work_queue *queue, const char *id, struct envelope *envelope,
                            struct fault *fault);
 bool queue_write(const struct work_queue *queue, const struct envelope *envelope, struct fault *fault);
-/* What lies in the folder: new files are taken up, items whose file was deleted are given up. */
-void queue_look(struct work_queue *queue, bool at_start);
+/* What lies in the folder: new files are taken up, items whose file was deleted are given up. The first look is the start's,
+ * and so are those after it as long as one of the files could not be read. */
+void queue_look(struct work_queue *queue);
 /* Where an item that was taken back lies until its file says so: in the queue's folder, hidden. */
 char *queue_taken_name(const char *id);
 void item_was_taken_out(struct item *item);

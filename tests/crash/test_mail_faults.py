@@ -1,5 +1,6 @@
 """A fault from any write, flush or rename of a worker while it works at a handoff: said, tried again, done once."""
 
+import re
 import signal
 import subprocess
 
@@ -51,4 +52,29 @@ def test_a_fault_of_the_storage_while_a_handoff_is_done_neither_loses_nor_double
         assert system.done()[identity] == 1
         results = [e for name, _, e in everywhere(system) if name == "iris" and e.get("in_reply_to") == identity]
         assert len(results) == 1
+    system.assert_sound()
+
+
+@pytest.mark.parametrize("path", ["shared/locks/press.md", ".run/lock-token"])
+@pytest.mark.parametrize("fault", ["EIO", "EMFILE"])
+def test_what_says_a_locks_token_and_can_not_be_read_at_start_is_neither_set_aside_nor_taken_for_absent(
+    make_system, model, path, fault
+):
+    system = make_system(model=model).start()
+    system.add("first", "Print it", lock="press")
+    system.wait_done("first")
+    shown = system.data / "shared/locks/press.md"
+    token = int(wait_until(lambda: re.search(r"^holder: none\n(?:.*\n)*?token: (\d+)", shown.read_text(), re.M), "free again")[1])
+    system.stop()
+    if path == "shared/locks/press.md":
+        (system.data / ".run/lock-token").unlink()  # then the locks' files alone say what the tokens have come to
+    # -D: what is started keeps its pid, and strace is its grandchild.
+    system.prefix = ["strace", "-D", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=openat2",
+                     "-e", f"inject=openat2:error={fault}:when=1..2"]
+    system.start()
+    system.wait_log(f"can't be read whole, which is tried again: cannot read {re.escape(path)}")
+    system.add("second", "Print it again", lock="press")
+    system.wait_done("second")
+    assert not list(shown.parent.glob("*.unreadable-*"))
+    assert int(re.search(r"^token: (\d+)", shown.read_text(), re.M)[1]) > token
     system.assert_sound()

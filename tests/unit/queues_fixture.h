@@ -126,7 +126,9 @@ static inline int read_copy(void *context, const char *agent, unsigned place, co
     OWNED char *path = path_of(agent, place, id), *text = NULL;
     size_t length;
     int found = files_read(world->data, path, ENVELOPE_MAX, &text, &length, NULL, NULL);
-    return found == 1 && !envelope_parse(copy, text, length, id, NULL) ? -1 : found;
+    if (found < 0)
+        return files_lasting(errno) ? QUEUE_READ_NONE : QUEUE_READ_LATER;
+    return found == 1 && !envelope_parse(copy, text, length, id, NULL) ? QUEUE_READ_NONE : found;
 }
 
 static inline int take(void *context, const char *agent, const char *id, int folder, const char *name,
@@ -316,7 +318,7 @@ static inline void add(struct world *world, const char *id)
 }
 
 /* Who has it: an agent's name, "both", or "nobody". */
-static const char *holder(struct world *world, const char *id)
+static inline const char *holder(struct world *world, const char *id)
 {
     bool has[AGENTS];
     for (size_t i = 0; i < AGENTS; i++)
@@ -324,7 +326,7 @@ static const char *holder(struct world *world, const char *id)
     return has[0] && has[1] ? "both" : has[0] ? names[0] : has[1] ? names[1] : "nobody";
 }
 
-static const char *other_than(const char *agent)
+static inline const char *other_than(const char *agent)
 {
     return names[1 - agent_of(agent)];
 }

@@ -369,6 +369,27 @@ static void test_a_free_locks_file_may_be_deleted_and_its_token_still_grows(void
     expect(world, "orion a db 2 ");
 }
 
+static void test_nobody_is_given_a_lock_while_it_is_not_known_what_the_tokens_have_come_to(void **state)
+{
+    struct world *world = *state;
+    struct fault fault;
+    static const char text[] = "---\nname: db\nholder: none\ntoken: 41\nwaiters: []\n---\n";
+    locks_hold(world->locks, true);
+    ask(world, "orion", "a");
+    expect(world, "orion a db 0 ");
+    pass(world, 10000);
+    expect_silence(world);
+    assert_string_equal(text_of(world, "db"), ""); /* nothing is written over what could not be read */
+    assert_true(locks_load(world->locks, "db", text, sizeof text - 1, &fault)); /* it is known by now */
+    locks_hold(world->locks, false);
+    pass(world, 0);
+    expect(world, "orion a db 42 ");
+    assert_true(locks_load(world->locks, "db", text, sizeof text - 1, &fault));
+    pass(world, 0);
+    ask(world, "orion", "a");
+    expect(world, "orion a db 42 ");
+}
+
 static void test_a_file_that_is_no_lock_is_refused_at_start(void **state)
 {
     static const char *const texts[] = {
@@ -434,6 +455,7 @@ int main(void)
         TEST(test_on_a_full_disk_nobody_is_granted_a_lock_and_all_are_when_there_is_room),
         TEST(test_what_people_do_to_the_file_decides_nothing_and_is_mended),
         TEST(test_a_free_locks_file_may_be_deleted_and_its_token_still_grows),
+        TEST(test_nobody_is_given_a_lock_while_it_is_not_known_what_the_tokens_have_come_to),
         TEST(test_a_file_that_is_no_lock_is_refused_at_start),
         TEST(test_names_are_one_line_and_become_files_of_their_own),
         TEST(test_many_waiters_are_served_in_order_and_shown_in_part),

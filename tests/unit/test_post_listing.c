@@ -1,4 +1,4 @@
-/* The post office when an outbox can't be listed to its end: what lies there is sent, and in its order. */
+/* The post office when its storage fails to read: what lies in an outbox is sent, and in its order; what expires does. */
 #include "tests/unit/failing.h"
 
 #include "post_office.h"
@@ -30,11 +30,65 @@ static void test_an_outbox_that_is_listed_in_part_is_sent_whole_and_in_order(voi
     }
 }
 
+/* Two reads for a file: what it has, and that there is no more. */
+static void test_a_task_expires_in_queue_md_though_a_file_could_not_be_read_once(void **state)
+{
+    struct office *office = *state;
+    char created[CLOCK_TEXT];
+    clock_format(clock_now() - 10, created);
+    for (int nth = 0; nth < 4; nth++) {
+        office_command("cd %s/agents/iris && rm -f iac/dead-letter/* && mkdir -p .agentos && echo none > "
+                       ".agentos/seen && "
+                       "printf '## t%d\\ntask: late\\ncreated: %s\\nttl_seconds: 5\\n' > queue.md",
+                       office->folder, nth, created);
+        OWNED char *id = memory_print("t%d", nth);
+        reads_left = nth;
+        post_worker_down(office->post, "iris");
+        assert_int_equal(reads_left, -1);
+        UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, id));
+        post_worker_starts(office->post, "iris");
+    }
+}
+
+static int64_t window_of(struct office *office, const char *agent)
+{
+    struct post_pressure pressure;
+    assert_true(post_pressure(office->post, agent, &pressure));
+    return pressure.window;
+}
+
+static int64_t window_when_unreadable(struct office *office, const char *agent)
+{
+    for_long = true;
+    reads_left = 0;
+    int64_t window = window_of(office, agent);
+    for_long = false;
+    reads_left = -1;
+    return window;
+}
+
+static void test_a_class_that_can_not_be_read_stays_what_it_was(void **state)
+{
+    struct office *office = *state;
+    office_command("printf -- '---\\nthroughput_class: fast\\n---\\n' > %s/agents/orion/persona.md",
+                   office->folder);
+    assert_int_equal(window_when_unreadable(office, "orion"), 4);
+    assert_int_equal(window_of(office, "orion"), 16);
+    office_command("printf -- '---\\nthroughput_class: slow\\n---\\n' > %s/agents/orion/persona.md",
+                   office->folder);
+    assert_int_equal(window_when_unreadable(office, "orion"), 16);
+    assert_int_equal(window_of(office, "orion"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest promises[] = {
         cmocka_unit_test_setup_teardown(test_an_outbox_that_is_listed_in_part_is_sent_whole_and_in_order,
                                         office_setup, office_teardown),
+        cmocka_unit_test_setup_teardown(test_a_task_expires_in_queue_md_though_a_file_could_not_be_read_once,
+                                        office_setup, office_teardown),
+        cmocka_unit_test_setup_teardown(test_a_class_that_can_not_be_read_stays_what_it_was, office_setup,
+                                        office_teardown),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }
