@@ -38,6 +38,18 @@ bool names_id(const char *id)
     return length >= 1 && length <= ID_MAX && id[length] == '\0' && *id != '.';
 }
 
+bool names_stray(const char *file)
+{
+    size_t length = strlen(file);
+    if (file[0] == '.' || file[0] == '#' || file[length - 1] == '~' || strstr(file, ".unreadable-"))
+        return false;
+    if (length <= 3 || length > 3 + ID_MAX || strcmp(file + length - 3, ".md") != 0)
+        return true;
+    char id[ID_MAX + 1] = "";
+    memcpy(id, file, length - 3);
+    return !names_id(id);
+}
+
 unsigned long long names_hash(const void *bytes, size_t length)
 {
     unsigned long long hash = 0xcbf29ce484222325ULL;

@@ -13,6 +13,10 @@ bool names_skill(const char *name);
  * names_file gives it back unchanged. Every envelope's id is one. */
 bool names_id(const char *id);
 
+/* A file of a folder of envelopes whose name is none's, ID.md: it is somebody's mistake, for it is not hidden, no
+ * editor's backup, and not what was set aside. */
+bool names_stray(const char *file);
+
 /* A task's id as people write it, made into a file's name of at most ID_MAX bytes: letters, digits, '-', '_', '.'
  * stay, the rest becomes '-'; never empty, never starting with '.'; a long or changed id gets '-' and 8 hex
  * digits of its hash behind it, so that two ids never share a name. Caller frees. */

@@ -26,6 +26,7 @@ enum {
     AGAIN_LATE_MS = 2000
 };
 
+static const char no_envelope[] = "is no envelope, for its name doesn't end in .md; it is left as it is";
 const char *const mail_folders[MAIL_PLACES] = {[MAIL_INBOX] = TREE_INBOX, [MAIL_HANDOFFS] = TREE_HANDOFFS};
 
 struct mail *mail_open(int tree, const char *agent, struct history *history)
@@ -263,13 +264,22 @@ static bool is_aside(struct look *look, const char *name)
     return aside;
 }
 
+static bool ends_in_md(const char *name)
+{
+    size_t length = strlen(name);
+    return name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0;
+}
+
 static void look_at(struct look *look, const char *name)
 {
     size_t length = strlen(name);
     if (is_aside(look, name))
         return;
-    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
+    if (!ends_in_md(name)) {
+        if (names_stray(name))
+            say(look, name, no_envelope);
         return;
+    }
     OWNED char *id = memory_slice(name, length - 3);
     struct file_stamp stamp = files_stamp_at(look->folder, name);
     if (stamp.inode != 0 && keep_known(look, id, &stamp))
@@ -333,25 +343,22 @@ static void close_where(struct look *look, struct listing *listing)
         buffer_print(look->problems, "%s: and %zu more\n", look->where, look->problem_count - PROBLEMS_MAX);
 }
 
-/* Of the files NAME.md, which an envelope's id makes; others mean nothing in these folders. */
-static bool could_be_envelope(const char *name)
-{
-    size_t length = strlen(name);
-    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
-        return true;
-    OWNED char *id = memory_slice(name, length - 3);
-    return names_id(id);
-}
-
 /* What goes out is the supervisor's to read; what could not be sent stays there under another name, and is told. */
 static void look_out(struct look *look)
 {
     struct listing *listing = open_where(look, TREE_OUTBOX);
     if (!listing)
         return;
-    for (const char *name; (name = listing_next(listing));)
-        if (!is_aside(look, name) && !could_be_envelope(name) && !is_being_written(look->folder, name))
+    for (const char *name; (name = listing_next(listing));) {
+        if (is_aside(look, name) || !names_stray(name))
+            continue;
+        if (!ends_in_md(name))
+            say(look, name, no_envelope);
+        else if (is_being_written(look->folder, name))
+            look->mail->unsettled = true;
+        else
             set_aside(look, name, "no envelope has such a name");
+    }
     close_where(look, listing);
 }
 

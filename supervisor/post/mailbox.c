@@ -138,6 +138,7 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
     size_t capacity = 0, looked_at = 0;
     for (const char *name; looked_at <= MAILBOX_NAMES_MAX && (name = listing_next(listing)); looked_at++) {
         char *id = id_in(name);
+        names->strays = names->strays || (!id && names_stray(name));
         if (!id)
             continue;
         if (names->count == capacity) {

@@ -47,6 +47,7 @@ struct mailbox_names { /* zeroed at first; mailbox_names_free it */
     char **ids;        /* sorted; names that end in .md and could be an id, without the .md */
     size_t count;
     bool whole;  /* nothing was left out: not too many, and the folder could be read */
+    bool strays; /* there are names that could be no envelope's (names_stray) */
     bool failed; /* it could not be read to its end: to be looked at again though nothing has changed */
 };
 /* False: the folder can't be read (errno); one that is missing is empty. */

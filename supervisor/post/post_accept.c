@@ -63,6 +63,8 @@ void post_outbox_look(struct box *box)
         add_id(box, names.ids[i]);
         names.ids[i] = NULL;
     }
+    if (names.strays && box != box->post->people)
+        post_look_due(box, WAKE_LOOK); /* its worker says what becomes of them */
     post_looked(box, FOLDER_OUTBOX, &stamp);
     mailbox_names_free(&names);
 }

@@ -247,6 +247,8 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
     if (!mailbox_list(post->data, box->name, folder, &names))
         return WAKE_NOBODY; /* a link or a file in the folder's place: what was known stays known */
     enum waking news = look_at(box, budget, folder, &names, fd, at_start);
+    if (names.strays && news == WAKE_NOBODY)
+        news = WAKE_LOOK;
     if (names.whole)
         look_for_missing(box, folder);
     post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp);

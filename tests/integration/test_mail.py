@@ -317,10 +317,23 @@ def test_a_file_of_the_outbox_whose_name_is_not_its_id_is_set_aside_and_told(thr
     aside = outbox / f".{name}"
     aside.write_text(text)
     aside.rename(outbox / f"{name}.md")
-    three.cli("send", "orion", "Anything")  # the worker looks at its post when something comes
     [kept] = wait_until(lambda: list(outbox.glob(f"{name}.md.unreadable-*")), "set aside")
     assert kept.read_text() == text and (dead / "other.md").read_text() == earlier
     assert not (outbox / f"{name}.md").exists()
     wait_until(lambda: any(kept.name in told for told in three.agent_status("orion")["problems"]), "told in status")
     assert in_folder(three, "iris", "handoffs") == {} and three.done("iris") == {}
     three.assert_sound("orion")
+
+
+@pytest.mark.parametrize("folder", ["inbox", "handoffs", "outbox"])
+def test_a_file_among_the_post_that_can_be_no_envelope_is_told_and_left(three, folder):
+    stray = three.tree("iris") / "iac" / folder / "note.txt"
+    stray.write_text("What is this?\n")
+    for other in (".swap", "note.md~", "#note.md#"):
+        stray.with_name(other).write_text("An editor's.\n")
+    told = wait_until(lambda: three.agent_status("iris")["problems"], "told in status")
+    assert len(told) == 1 and f"iac/{folder}/note.txt is no envelope" in told[0]
+    assert stray.read_text() == "What is this?\n"
+    stray.unlink()
+    wait_until(lambda: not three.agent_status("iris")["problems"], "told no more")
+    three.assert_sound("iris")

@@ -82,9 +82,10 @@ static void test_what_is_no_envelope_is_set_aside_said_and_stops_nothing(void **
         "md.unreadable");
     OWNED char *first = memory_text(desk->problems.data);
     assert_non_null(strstr(first, "iac/handoffs/prose.md.unreadable-"));
+    assert_non_null(strstr(first, "iac/handoffs/note.txt is no envelope"));
     look(desk); /* still said while they lie there */
     assert_non_null(strstr(desk->problems.data, "iac/handoffs/pipe.md.unreadable-"));
-    shell(desk->scratch, "rm -r iac/handoffs/*.unreadable-*");
+    shell(desk->scratch, "rm -r iac/handoffs/*.unreadable-* iac/handoffs/note.txt");
     look(desk);
     assert_int_equal(desk->problems.length, 0);
 }

@@ -30,6 +30,21 @@ static void test_names_are_what_the_contract_allows(void **state)
     assert_false(names_skill("a_b") || names_skill("") || names_skill("A"));
 }
 
+static void test_a_name_that_no_envelope_has_is_somebodys_mistake(void **state)
+{
+    (void)state;
+    static const char *const strays[] = {"note.txt", "my note.md", "note", "a/b.md", "\xc3\xa4.md"};
+    static const char *const others[] = {
+        "a.md", ".hidden", "note.md~", "#note.md#", "x.md.unreadable-12", ".a.md.new-1", ".md"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(names_stray(others[i]));
+    for (size_t i = 0; i < sizeof strays / sizeof *strays; i++)
+        assert_true(names_stray(strays[i]));
+    OWNED char *longest = memory_print("%0128d.md", 1), *longer = memory_print("%0129d.md", 1);
+    assert_false(names_stray(longest));
+    assert_true(names_stray(longer));
+}
+
 static void assert_file(const char *id, const char *start)
 {
     OWNED char *name = names_file(id);
@@ -111,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_what_the_contract_allows),
+        cmocka_unit_test(test_a_name_that_no_envelope_has_is_somebodys_mistake),
         cmocka_unit_test(test_an_id_becomes_a_safe_file_name_that_a_person_recognises),
         cmocka_unit_test(test_two_ids_never_share_a_file),
         cmocka_unit_test(test_new_ids_grow_and_differ_also_from_several_threads_and_beyond_the_sequence),
