@@ -1,11 +1,17 @@
 /* `agentos show`: one envelope, and its whole way through the system. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/files.h"
+#include "common/listing.h"
 #include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/census.h"
 #include "supervisor/cli/client.h"
@@ -297,12 +303,37 @@ static void show_json(const struct view *view)
     screen_json(item);
 }
 
+/* A queue's task is no envelope, but somebody who has just given one may ask for it in this way. */
+static void complain_unknown(const struct invocation *invocation, const char *id)
+{
+    OWNED char *agents = memory_print("%s/agents", invocation->data_dir);
+    OWNED char *file = names_file(id);
+    OWNED_FD int folder = files_open_path(agents, NULL);
+    struct listing *names = folder < 0 ? NULL : listing_open(folder, ".", NULL);
+    bool known = false;
+    for (const char *name; names != NULL && !known && (name = listing_next(names)) != NULL;) {
+        OWNED char *path = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, file);
+        known = faccessat(folder, path, F_OK, 0) == 0;
+        if (known) {
+            screen_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
+                            "%s/%s, and `agentos log %s` tells what came of it",
+                            id, name, agents, path, name);
+        }
+    }
+    if (names != NULL) {
+        (void)listing_close(names, NULL);
+    }
+    if (!known) {
+        screen_complain("there is no envelope '%s' below %s", id, invocation->data_dir);
+    }
+}
+
 static int show(struct view *view)
 {
     struct fault fault = {0};
     const char *id = view->invocation->words[0];
     if (!find(view, id)) {
-        screen_complain("there is no envelope '%s' below %s", id, view->invocation->data_dir);
+        complain_unknown(view->invocation, id);
         return EX_NOINPUT;
     }
     add_times(view);

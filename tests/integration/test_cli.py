@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import socket
@@ -467,3 +468,13 @@ def test_demo_keeps_its_directory_when_asked(tmp_path):
     [scratch] = tmp_path.iterdir()
     assert (scratch / "agents/orion/outputs/first-task.md").is_file()
     assert agentos("verify", "--data", scratch).returncode == 0
+
+
+def test_who_asks_for_a_task_as_if_it_were_an_envelope_is_told_where_it_is(system):
+    system.add("my task/1", "Do it")
+    system.wait_done("my task/1")
+    result = system.cli("show", "my task/1", check=False)
+    assert result.returncode == 66 and "no envelope but a task from orion's queue" in result.stderr
+    path = re.search(r"its answer is (\S+\.md),", result.stderr)[1]
+    assert "task: my task/1" in pathlib.Path(path).read_text()
+    assert "there is no envelope" in system.cli("show", "your-task", check=False).stderr
