@@ -237,7 +237,7 @@ void history_close(struct history *history)
     edits_forget(history);
     tree_set_free(&history->trees);
     history_close_objects(history);
-    free(history->retired);
+    retired_close(history);
     journal_close(history->journal);
     int descriptors[] = {history->git, history->notes, history->fresh, history->locks};
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)

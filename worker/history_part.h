@@ -4,6 +4,7 @@
  *   history_objects.c   objects: hashing, writing loose ones, reading
  *   history_pack.c      packs and their indexes; the objects of one commit as a pack
  *   history_join.c      several packs as one
+ *   history_retired.c   packs that were joined, until they go
  *   history_delta.c     a text as what another one lacks
  *   history_spares.c    files that are written again instead of making new ones
  *   history_trees.c     the tree objects of HEAD, and of the commit that is being made
@@ -25,6 +26,7 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/journal.h"
+#include "common/listing.h"
 #include "worker/history.h"
 
 enum {
@@ -151,10 +153,19 @@ struct spares {
     size_t removed_count;
 };
 
-/* What is in this pack is in another one too; it stays until every git that listed it is done. */
+/* What is in this pack is in its heir too; it stays until every git that listed it is done. */
 struct retired_pack {
-    char name[COMMIT_TEXT];
+    char name[COMMIT_TEXT], heir[COMMIT_TEXT];
+    size_t bytes;
     int64_t since_ms; /* monotonic */
+};
+
+struct retired {
+    struct retired_pack *packs; /* the eldest first */
+    size_t count, bytes;
+    int64_t not_before_ms;
+    bool opened;
+    int aside; /* .agentos/retired */
 };
 
 /* HEAD and its branch, as they were read last. */
@@ -196,8 +207,7 @@ struct history {
     size_t loose; /* loose objects: those that were there at the last count, and ours since */
     bool counted;
     size_t packs; /* of one commit each: those that were there at the last count, and ours since */
-    struct retired_pack *retired; /* the eldest first */
-    size_t retired_count;
+    struct retired retired;
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct spares spares;
     bool redoing; /* the journal is being redone: no spares then */
@@ -298,6 +308,23 @@ bool pack_mend(struct history *history, const struct work *work);
  * False and fault: *bad is the name of the one that isn't what its index says, or is too large. */
 bool pack_image_join(struct history *history, const char (*names)[COMMIT_TEXT], size_t count,
                      struct pack_image *image, const char **bad, struct fault *fault);
+
+/* --- history_retired.c --- */
+
+/* The folder of the packs, without leaving the time of this listing on it. NULL: errno. */
+struct listing *packs_list(struct history *history);
+/* Is it an index? Then which pack's. */
+bool pack_of_index(const char *file, char name[COMMIT_TEXT]);
+/* A pack whose objects are all in `heir` now, which is durable. */
+void retired_add(struct history *history, const char *name, const char *heir, size_t bytes);
+/* Their names in order, for retired_among; the caller frees them. */
+char (*retired_names(const struct history *history))[COMMIT_TEXT];
+bool retired_among(const struct history *history, char (*names)[COMMIT_TEXT], const char name[COMMIT_TEXT]);
+/* Some of those that it is time for go, unless somebody reads. False: none went. */
+bool retired_remove(struct history *history);
+/* When it is time for the next one (monotonic); 0: there is none. */
+int64_t retired_at(const struct history *history);
+void retired_close(struct history *history);
 
 /* --- history_delta.c --- */
 

@@ -2,9 +2,7 @@
  *
  * Packing: the pack and its index are durable before the first loose file goes, and only those go that are in it, so
  * nothing that a stash, a reflog or nobody refers to is ever lost by us; killed in between there are objects twice.
- * Joining: the same, with small packs instead of loose files; what was joined stays a while longer, since a git that
- * lists the packs, as fsck does, opens them later and complains about one that is gone. Killed before they go: they
- * are joined once more, which finds nothing new in them. */
+ * Joining: the same, with small packs instead of loose files; what was joined retires (history_retired.c). */
 #include "worker/history_part.h"
 
 #include <ctype.h>
@@ -37,8 +35,6 @@ enum {
     MIDDLE = 4000,          /* objects at most in a pack that was joined once */
     LATER_MAX = 20,         /* packs of that size, and larger ones, before some of them are joined again */
     LATER_BYTES = 16 << 20, /* at most so many at a time */
-    RETIRED_MS = 5000,      /* packs that were joined stay so long */
-    RETIRED_MAX = 64,       /* but only so many of them */
     PACKS_LOOKED = 1024,    /* so many are listed at a time */
 };
 
@@ -175,14 +171,6 @@ static bool has_file(struct history *history, const char *name, const char *suff
     return faccessat(history->git, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool is_retired(const struct history *history, const char *name)
-{
-    for (size_t i = 0; i < history->retired_count; i++)
-        if (strcmp(history->retired[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 static bool is_unjoined(const struct history *history, const char *name)
 {
     const struct buffer *names = &history->unjoined;
@@ -195,7 +183,7 @@ static bool describe(struct history *history, const char *name, struct pack *pac
     snprintf(pack->name, sizeof pack->name, "%s", name);
     OWNED char *path = pack_path(name, "pack");
     struct file_stamp stamp = files_stamp_at(history->git, path);
-    if (stamp.inode == 0 || is_retired(history, name) || is_unjoined(history, name))
+    if (stamp.inode == 0 || is_unjoined(history, name))
         return false;
     pack->bytes = stamp.size;
     pack->modified_ns = stamp.modified_ns;
@@ -206,57 +194,16 @@ static bool describe(struct history *history, const char *name, struct pack *pac
 static size_t list_packs(struct history *history, struct pack *packs, size_t most)
 {
     size_t count = 0;
-    struct listing *files = listing_open(history->git, "objects/pack", NULL);
+    struct listing *files = packs_list(history);
     if (!files)
         return 0;
-    for (const char *file; count < most && (file = listing_next(files)) != NULL;) {
-        size_t length = strlen(file);
-        char name[COMMIT_TEXT];
-        if (length != strlen("pack-.idx") + GIT_OID_HEXSZ || strncmp(file, "pack-", 5) != 0 ||
-            strcmp(file + length - 4, ".idx") != 0)
-            continue;
-        snprintf(name, sizeof name, "%.40s", file + 5);
-        count += describe(history, name, &packs[count]);
-    }
+    char name[COMMIT_TEXT] = "";
+    OWNED char(*retired)[COMMIT_TEXT] = retired_names(history);
+    for (const char *file; count < most && (file = listing_next(files)) != NULL;)
+        if (pack_of_index(file, name) && !retired_among(history, retired, name))
+            count += describe(history, name, &packs[count]);
     (void)listing_close(files, NULL); /* those that weren't met are joined another time */
     return count;
-}
-
-static void remove_pack(struct history *history, const char *name)
-{
-    /* The index first: without it nobody looks for the pack. */
-    static const char *const parts[] = {"idx", "rev", "bitmap", "pack"};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        OWNED char *path = pack_path(name, parts[i]);
-        spare_give(history, history->git, path);
-    }
-}
-
-/* The eldest that were joined go, when it is time or there are too many. */
-static bool remove_retired(struct history *history)
-{
-    int64_t now = clock_monotonic_ms();
-    size_t gone = 0;
-    while (gone < history->retired_count && gone < JOINED_MAX &&
-           (history->retired_count > RETIRED_MAX || now - history->retired[gone].since_ms >= RETIRED_MS))
-        gone++;
-    if (gone == 0)
-        return false;
-    /* libgit2 lets go of them first: a file that somebody has mapped is no spare. */
-    history_close_objects(history);
-    for (size_t i = 0; i < gone; i++)
-        remove_pack(history, history->retired[i].name);
-    history->retired_count -= gone;
-    memmove(history->retired, history->retired + gone, history->retired_count * sizeof *history->retired);
-    return true;
-}
-
-static void retire(struct history *history, const char *name)
-{
-    history->retired = memory_grow(history->retired, history->retired_count + 1, sizeof *history->retired);
-    struct retired_pack *retired = &history->retired[history->retired_count++];
-    snprintf(retired->name, sizeof retired->name, "%s", name);
-    retired->since_ms = clock_monotonic_ms();
 }
 
 /* A file below .git, durable before it has its name. */
@@ -293,7 +240,7 @@ static bool join_first(struct history *history, const struct pack *packs, size_t
                  strerror(errno));
     for (size_t i = 0; good && i < count; i++)
         if (strcmp(names[i], image.name) != 0)
-            retire(history, names[i]);
+            retired_add(history, names[i], image.name, packs[i].bytes);
     pack_image_free(&image);
     return good;
 }
@@ -389,8 +336,8 @@ bool history_tidy(struct history *history, bool urgent)
     if (history->loose >= (urgent ? LOOSE_URGENT : PACK_AT))
         return pack_loose(history);
     if (urgent)
-        return (history->packs > YOUNG_URGENT && join_packs(history, true)) || remove_retired(history);
-    if (remove_retired(history))
+        return (history->packs > YOUNG_URGENT && join_packs(history, true)) || retired_remove(history);
+    if (retired_remove(history))
         return true;
     if (quiet)
         history_close_objects(history); /* what libgit2 has mapped is memory of an agent that does nothing */
@@ -405,7 +352,8 @@ int64_t history_tidy_at(const struct history *history)
         return soon;
     if (history->odb)
         at = history->committed_ms + QUIET_MS;
-    if (history->retired_count > 0 && (at == 0 || history->retired[0].since_ms + RETIRED_MS < at))
-        at = history->retired[0].since_ms + RETIRED_MS;
+    int64_t retire_at = retired_at(history);
+    if (retire_at != 0 && (at == 0 || retire_at < at))
+        at = retire_at;
     return at != 0 && at < soon ? soon : at;
 }

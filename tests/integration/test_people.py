@@ -1,10 +1,11 @@
 """People work in an agent's repository while the agent does."""
 
+import os
 import subprocess
 
 import pytest
 
-from harness import wait_until
+from harness import task_block, wait_until
 
 
 def commit_of(system, revision):
@@ -73,6 +74,21 @@ def test_a_persons_commit_and_gc_in_between_are_part_of_the_history(system):
         "orion(task): last", "orion(task): afterwards", "Ada: be patient", "orion(task): before",
         "init: agent filesystem",
     ]
+    system.assert_sound()
+
+
+def test_fsck_finds_every_pack_that_it_listed_while_hundreds_of_tasks_are_done(system):
+    """The index is left out: it may name objects of a commit that is younger than what fsck has listed, whoever commits."""
+    names = [f"task-{number}" for number in range(400)]
+    system.append("".join(task_block(name, f"Do the work of {name}") for name in names))
+    environment = {**os.environ, "GIT_INDEX_FILE": str(system.folder / "none")}
+    runs = 0
+    while runs < 3 or len(system.done()) < len(names):
+        command = ["git", "-c", "safe.directory=*", "-C", str(system.tree()), "fsck", "--strict", "--no-dangling"]
+        result = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert (result.returncode, result.stdout + result.stderr) == (0, ""), f"run {runs}"
+        runs += 1
+    system.wait_queue_empty()
     system.assert_sound()
 
 

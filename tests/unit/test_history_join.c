@@ -79,6 +79,73 @@ static void test_packs_of_a_join_stay_for_those_who_listed_them(void **state)
     assert_clean(scratch);
 }
 
+/* They go as soon as nobody has listed them for a moment. */
+static void wait_for_few_packs(struct scratch *scratch)
+{
+    for (int tries = 0; packs(scratch) >= 160; tries++) {
+        assert_true(tries < 1000);
+        history_tidy(scratch->history, true);
+        usleep(10000);
+    }
+}
+
+static void test_a_pack_stays_as_long_as_somebody_reads_any_of_those_that_were_there_with_it(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 1);
+    OWNED char *index =
+        memory_print("%s/%s", scratch->path, shell(scratch, "ls .git/objects/pack/*.idx | head -1"));
+    int reader = open(index, O_RDONLY | O_CLOEXEC);
+    assert_true(reader >= 0);
+    for (int i = 1; i < 250; i++) {
+        commit_many(scratch, i, 1);
+        history_tidy(scratch->history, true);
+    }
+    assert_true(packs(scratch) >= 250);
+    close(reader);
+    wait_for_few_packs(scratch);
+    assert_int_not_equal(access(index, F_OK), 0);
+    assert_clean(scratch);
+}
+
+/* Its heir is gone, so it has what nobody else has. */
+static void test_a_pack_whose_heir_somebody_removed_stays(void **state)
+{
+    struct scratch *scratch = *state;
+    for (int i = 0; i < 60; i++) {
+        commit_many(scratch, i, 1);
+        history_tidy(scratch->history, true);
+    }
+    const char *heir = shell(scratch, "for i in .git/objects/pack/*.idx; do echo "
+                                      "$(git show-index < $i | wc -l) $i; done | sort -n | tail -1");
+    assert_true(atoi(heir) > 64);
+    OWNED char *index = memory_print("%s/%s", scratch->path, strchr(heir, ' ') + 1);
+    OWNED char *pack = memory_print("%.*s.pack", (int)strlen(index) - 4, index);
+    assert_int_equal(unlink(index), 0);
+    assert_int_equal(unlink(pack), 0);
+    for (int i = 60; i < 130; i++) {
+        commit_many(scratch, i, 1);
+        history_tidy(scratch->history, true);
+    }
+    wait_for_few_packs(scratch);
+    assert_clean(scratch);
+}
+
+static void test_an_index_that_was_aside_when_its_agent_was_killed_comes_back(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 1);
+    shell(scratch, "mkdir -p .agentos/retired; for i in .git/objects/pack/*.idx; do "
+                   "n=${i##*pack-}; mv $i .agentos/retired/${n%.idx}; done");
+    history_close_objects(scratch->history);
+    for (int i = 1; i < 130; i++) {
+        commit_many(scratch, i, 1);
+        history_tidy(scratch->history, true);
+    }
+    wait_for_few_packs(scratch);
+    assert_clean(scratch);
+}
+
 static void test_a_busy_agent_has_few_packs_and_a_sound_repository_all_the_time(void **state)
 {
     struct scratch *scratch = *state;
@@ -87,7 +154,7 @@ static void test_a_busy_agent_has_few_packs_and_a_sound_repository_all_the_time(
         history_tidy(scratch->history, true);
         if (i % 75 == 74) {
             assert_clean(scratch);
-            assert_true(packs(scratch) < 160);
+            wait_for_few_packs(scratch);
         }
     }
     assert_int_equal(atoi(shell(scratch, "git log --oneline | wc -l")), 300);
@@ -157,6 +224,9 @@ int main(void)
     const struct CMUnitTest promises[] = {
         PROMISE(test_joined_packs_hold_every_object_and_are_small),
         PROMISE(test_packs_of_a_join_stay_for_those_who_listed_them),
+        PROMISE(test_a_pack_stays_as_long_as_somebody_reads_any_of_those_that_were_there_with_it),
+        PROMISE(test_a_pack_whose_heir_somebody_removed_stays),
+        PROMISE(test_an_index_that_was_aside_when_its_agent_was_killed_comes_back),
         PROMISE(test_a_busy_agent_has_few_packs_and_a_sound_repository_all_the_time),
         PROMISE(test_packs_that_git_made_are_joined_as_they_are),
         PROMISE(test_a_damaged_pack_is_left_and_the_others_are_joined),
