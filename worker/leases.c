@@ -3,6 +3,7 @@
  * A task asks when it would be begun, and others go on while it waits. One that was granted begins before everything
  * else, since its lease runs and others wait for it. A task holds one lock and asks for no other while it runs, so there
  * can be no cycle of waiters. A lease that ends takes the task out of hand: the block stays in the queue and asks again.
+ * Where that came to pass while another task was in hand, the lease is asked to run from when the task begins.
  * The worker's own clock ends it too, since the supervisor's word may be on its way while a commit is made. */
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,8 @@ void leases_take(struct worker *worker, const struct block *block)
         return;
     worker->task.lock = memory_text(lock->name);
     worker->task.token = lock->token;
+    if (lock->lease_until < clock_now() + worker->start->agent->limits.task_seconds - 1)
+        worker_say(worker, MESSAGE_LOCK, lock->task, lock->name);
 }
 
 void leases_release(struct worker *worker, const char *task)

@@ -24,6 +24,7 @@ static const int64_t token_max = INT64_MAX / 2;
 struct claim {
     char *agent, *task;
     int64_t lease_seconds;
+    bool begun; /* its lease runs from when its worker began with it */
     struct claim *next;
 };
 
@@ -283,6 +284,12 @@ static void tell_happened(struct locks *locks, const struct lock *lock, const ch
                                 lock->token);
 }
 
+static void begin_lease(struct locks *locks, struct lock *lock)
+{
+    lock->lease_until = clock_now() + lock->holder->lease_seconds;
+    lock->ends_ms = locks->operations->now_ms(locks->context) + lock->holder->lease_seconds * 1000;
+}
+
 static void hold(struct locks *locks, struct lock *lock)
 {
     struct claim *claim = lock->waiters;
@@ -292,8 +299,7 @@ static void hold(struct locks *locks, struct lock *lock)
     claim->next = NULL;
     lock->holder = claim;
     lock->since = clock_now();
-    lock->lease_until = lock->since + claim->lease_seconds;
-    lock->ends_ms = locks->operations->now_ms(locks->context) + claim->lease_seconds * 1000;
+    begin_lease(locks, lock);
     locks->waiting--;
 }
 
@@ -418,6 +424,18 @@ static void wait_for(struct locks *locks, struct lock *lock, const char *agent, 
         tell(locks, lock, claim);
 }
 
+/* It was given out while the worker had another task in hand, and that time is not the holder's. Once, so that a lease
+ * ends whatever the worker says. */
+static void renew(struct locks *locks, struct lock *lock)
+{
+    if (!lock->holder->begun) {
+        begin_lease(locks, lock);
+        lock->behind = true;
+    }
+    lock->holder->begun = true;
+    tell(locks, lock, lock->holder);
+}
+
 /* Too many locks or waiters: said, to the asker as well, which asks again when it looks for work the next time. */
 static void turn_away(struct locks *locks, const char *agent, const char *task, const char *name)
 {
@@ -442,7 +460,7 @@ bool locks_ask(struct locks *locks, const char *agent, const char *task, const c
     else if (at)
         tell(locks, lock, *at);
     else if (lock && is_claim(lock->holder, agent, task))
-        tell(locks, lock, lock->holder);
+        renew(locks, lock);
     else
         wait_for(locks, lock ? lock : add(locks, name), agent, task, lease_seconds);
     set_timer(locks);

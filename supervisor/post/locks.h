@@ -55,7 +55,7 @@ bool locks_load(struct locks *locks, const char *file, const char *text, size_t 
 void locks_hold(struct locks *locks, bool held);
 
 /* LOCK: told at once, either that it is held, or who holds it; then again when it is granted. Asked again, a task keeps
- * its place; asked for another lock, it leaves the former one. False: no lock has such a name. */
+ * its place, and what it holds it holds from now on as long as a lease is: once. Asked for another lock, it leaves the former one. False: no lock has such a name. */
 bool locks_ask(struct locks *locks, const char *agent, const char *task, const char *name,
                int64_t lease_seconds);
 /* UNLOCK: held or waited for, it is given up. */

@@ -3,8 +3,10 @@
 import json
 import re
 import signal
+import time
 
 from harness import agents_yaml, send_signal, wait_until
+from post_office import seconds_of
 
 NAMES = ("orion", "iris")
 
@@ -101,6 +103,30 @@ def test_a_holder_that_outlives_its_lease_loses_the_lock(make_system, model):
     system.add("waits", "Wait for it", name="iris", lock="db")
     system.wait_done("waits", name="iris")
     assert "## held" in system.read("queue.md")
+
+
+def lease_until(system):
+    return seconds_of(re.search(r"^lease_until: (\S+)$", lock_file(system), re.MULTILINE)[1])
+
+
+def test_a_lease_that_was_given_to_a_busy_agent_runs_from_when_its_task_begins(make_system, model):
+    system = make_system(NAMES, model=model).start()
+    system.add("held", "Hold it [[model:hold]]", name="iris", lock="db")
+    wait_holder(system, '"iris: held"')
+    system.add("locked", "Wait for it [[model:delay-600000]]", name="orion", lock="db")
+    wait_until(lambda: "orion: locked" in lock_file(system), "orion waits")
+    system.add("other", "Something else [[model:hold]]", name="orion")
+    model.wait_open(2)
+    system.cli("cancel", "iris", "held")
+    wait_holder(system, '"orion: locked"')
+    given = lease_until(system)
+    wait_until(lambda: time.time() > given - 900 + 3, "a part of the lease has gone by")
+    assert lease_until(system) == given
+    model.release()
+    wait_until(lambda: lease_until(system) >= given + 2, "the lease runs from now")
+    system.cli("cancel", "orion", "locked")
+    wait_holder(system, "none")
+    assert system.done() == {"other": 1} and token(system) == 2
 
 
 def test_tokens_grow_over_restarts_and_what_people_do_to_the_file_decides_nothing(make_system, model):

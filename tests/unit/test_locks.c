@@ -248,6 +248,27 @@ static void test_a_lease_ends_and_its_holder_is_told(void **state)
     assert_int_equal(world->timer_ms, -1);
 }
 
+static void test_a_lease_runs_from_when_its_worker_begins_and_only_once(void **state)
+{
+    struct world *world = *state;
+    ask(world, "orion", "a");
+    expect(world, "orion a db 1 ");
+    pass(world, 50 * 1000);
+    ask(world, "orion", "a"); /* it begins */
+    pass(world, 0);
+    world->durable_yet = true;
+    expect(world, "orion a db 1 ");
+    pass(world, 50 * 1000);
+    expect_silence(world);
+    world->durable_yet = true;
+    ask(world, "orion", "a");
+    expect(world, "orion a db 1 ");
+    pass(world, 9 * 1000);
+    expect_silence(world);
+    pass(world, 1000);
+    expect(world, "orion a db 0 ");
+}
+
 static void test_an_unlock_of_somebody_else_or_of_a_former_holder_frees_nothing(void **state)
 {
     struct world *world = *state;
@@ -448,6 +469,7 @@ int main(void)
         TEST(test_a_holder_who_asks_again_is_told_the_same_token),
         TEST(test_the_death_of_the_holders_worker_frees_it_and_drops_its_waiting),
         TEST(test_a_lease_ends_and_its_holder_is_told),
+        TEST(test_a_lease_runs_from_when_its_worker_begins_and_only_once),
         TEST(test_an_unlock_of_somebody_else_or_of_a_former_holder_frees_nothing),
         TEST(test_a_task_that_asks_for_another_lock_leaves_the_former_one),
         TEST(test_the_token_only_grows_over_restarts_deletions_and_edits),
