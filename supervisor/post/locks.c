@@ -18,8 +18,8 @@
 
 enum { RETRY_MS = 1000, RETRY_MAX_MS = 60 * 1000 };
 
-/* More tokens than a disk can be told of; above it a file doesn't say a token. */
-static const int64_t token_max = INT64_MAX / 2;
+/* The last token that a file can say. None is given after it, for it would begin anew at the next start. */
+static const int64_t token_max = INT64_MAX;
 
 struct claim {
     char *agent, *task;
@@ -236,7 +236,7 @@ static bool load_head(struct locks *locks, const char *file, const struct yaml_n
     OWNED char *expected = names_file(name->text);
     if (strcmp(expected, file) != 0)
         return fault_set(fault, "%s.md is not the file of the lock '%s'", file, name->text);
-    if (!token || !yaml_integer(token, &number) || number < 0 || number > token_max)
+    if (!token || !yaml_integer(token, &number) || number < 0)
         return fault_set(fault, "%s.md does not say the lock's token", file);
     locks_load_token(locks, (uint64_t)number);
     if (find(locks, name->text))
@@ -326,6 +326,13 @@ static void grant(struct locks *locks, struct lock *lock)
     struct fault fault;
     if (lock->holder || !lock->waiters || locks->retry_ms || locks->held)
         return;
+    if (locks->token >= (uint64_t)token_max) {
+        fault_set(&fault,
+                  "the tokens have come to %" PRIu64 ", the last one; who wrote that into a lock's file?",
+                  locks->token);
+        storage_failed(locks, &fault);
+        return;
+    }
     if (!locks->operations->save_token(locks->context, locks->token + 1, &fault)) {
         storage_failed(locks, &fault);
         return;

@@ -390,6 +390,22 @@ static void test_a_free_locks_file_may_be_deleted_and_its_token_still_grows(void
     expect(world, "orion a db 2 ");
 }
 
+static void test_after_the_last_token_nobody_is_given_a_lock(void **state)
+{
+    struct world *world = *state;
+    struct fault fault;
+    static const char text[] = "---\nname: db\ntoken: 9223372036854775806\n---\n";
+    assert_true(locks_load(world->locks, "db", text, sizeof text - 1, &fault));
+    ask(world, "orion", "a");
+    expect(world, "orion a db 9223372036854775807 ");
+    restart(world); /* its own file is read, and is the last */
+    ask(world, "orion", "a");
+    expect(world, "orion a db 0 ");
+    world->now_ms += 100 * 1000;
+    locks_turn(world->locks);
+    expect_silence(world);
+}
+
 static void test_nobody_is_given_a_lock_while_it_is_not_known_what_the_tokens_have_come_to(void **state)
 {
     struct world *world = *state;
@@ -477,6 +493,7 @@ int main(void)
         TEST(test_on_a_full_disk_nobody_is_granted_a_lock_and_all_are_when_there_is_room),
         TEST(test_what_people_do_to_the_file_decides_nothing_and_is_mended),
         TEST(test_a_free_locks_file_may_be_deleted_and_its_token_still_grows),
+        TEST(test_after_the_last_token_nobody_is_given_a_lock),
         TEST(test_nobody_is_given_a_lock_while_it_is_not_known_what_the_tokens_have_come_to),
         TEST(test_a_file_that_is_no_lock_is_refused_at_start),
         TEST(test_names_are_one_line_and_become_files_of_their_own),

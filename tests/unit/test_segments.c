@@ -255,6 +255,14 @@ static void test_a_version_changed_by_hand_never_goes_back(void **state)
     expect(place, 2, "two", "nova");
 }
 
+static void test_a_version_that_no_write_could_name_is_not_believed(void **state)
+{
+    struct place *place = *state;
+    static const char text[] = "---\nname: glossary\nversion: 4611686018427387903\n---\nLarge.\n";
+    put_file(place, text, sizeof text - 1);
+    expect(place, 1, "Large.\n", "operator");
+}
+
 static void test_an_older_copy_that_is_put_back_is_an_edit(void **state)
 {
     struct place *place = *state;
@@ -416,6 +424,7 @@ int main(void)
         TEST(test_a_persons_edit_counts_as_a_version_more),
         TEST(test_an_edit_made_while_nobody_ran_counts_too),
         TEST(test_a_version_changed_by_hand_never_goes_back),
+        TEST(test_a_version_that_no_write_could_name_is_not_believed),
         TEST(test_an_older_copy_that_is_put_back_is_an_edit),
         TEST(test_plain_text_without_front_matter_becomes_the_segment),
         TEST(test_a_deleted_file_is_an_empty_text_with_a_version_more),
