@@ -202,6 +202,7 @@ static void forget_first(struct retired *retired, size_t count)
         retired->bytes -= retired->packs[i].bytes;
     retired->count -= count;
     memmove(retired->packs, retired->packs + count, retired->count * sizeof *retired->packs);
+    retired->packs = memory_grow(retired->packs, retired->count, sizeof *retired->packs);
 }
 
 /* False: somebody has listed them meanwhile, and they are back. */

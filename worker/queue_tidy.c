@@ -104,11 +104,22 @@ static bool drop_blanks(struct queue *queue)
     return queue_replace(queue, &rest, list->count, spans, NULL) == REPLACED;
 }
 
+/* What hundreds of blocks took is given back when they are gone. */
+static void shrink(struct queue *queue)
+{
+    struct block_list *blocks = &queue->blocks;
+    if (queue->text)
+        queue->text = memory_grow(queue->text, queue->length + 1, 1);
+    if (blocks->items)
+        blocks->items = memory_grow(blocks->items, blocks->count, sizeof *blocks->items);
+}
+
 bool queue_tidy(struct queue *queue)
 {
     bool did = queue->leftover_count && queue_settle(queue, NULL);
     if (drop_blanks(queue))
         did = true;
     queue_seen_tidy(queue);
+    shrink(queue);
     return did;
 }
