@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/address.h"
@@ -125,6 +126,18 @@ static bool check_word(const struct row *row, const char *value, struct fault *f
     return fault_set(fault, "must be one of: %s; not '%s'", row->words, value);
 }
 
+/* host: up to the path. What stands behind its last colon, unless that is a part of an address in brackets. */
+static bool good_port(const char *host, size_t length)
+{
+    size_t at = length;
+    while (at > 0 && isdigit((unsigned char)host[at - 1]))
+        at--;
+    if (at == 0 || host[at - 1] != ':')
+        return !memchr(host, ':', length) || host[length - 1] == ']';
+    long port = at < length && length - at < 6 ? strtol(host + at, NULL, 10) : 0;
+    return port > 0 && port < 65536;
+}
+
 /* A base URL is joined with "/chat/completions": a query or fragment would swallow that, and a password in it
  * would stand in logs and errors, where a key never does. */
 static bool check_url(const char *value, struct fault *fault)
@@ -148,6 +161,8 @@ static bool check_url(const char *value, struct fault *fault)
     for (const char *c = value; *c; c++)
         if ((unsigned char)*c <= ' ' || *c == 0x7f)
             return fault_set(fault, "must not hold blanks or control characters");
+    if (!good_port(host, length))
+        return fault_set(fault, "has a port that is no number from 1 to 65535");
     return true;
 }
 
@@ -215,8 +230,13 @@ static bool check_secret_file(const char *variable, const char *path, struct fau
     const char *value = getenv(direct);
     if ((value && *value) || secrets_taken(direct))
         return fault_set(fault, "and %s are both set; keep one of them", direct);
-    if (access(path, R_OK) != 0)
+    struct stat status;
+    if (access(path, R_OK) != 0 || stat(path, &status) != 0)
         return fault_set(fault, "names %s, which cannot be read: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return fault_set(fault, "names %s, which is no regular file", path);
+    if (status.st_size == 0)
+        return fault_set(fault, "names %s, which is empty", path);
     return true;
 }
 

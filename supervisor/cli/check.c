@@ -105,7 +105,8 @@ static void check_key(struct check *check, const char *owner)
     }
     bool key = has_secret(check, variable) || (file != NULL && file[0] != '\0');
     const char *url = setting_text(SET_LLM_BASE_URL, owner);
-    if (alone && !key && url != NULL && !is_local(url)) {
+    /* One with a password in it is a fault, and isn't shown. */
+    if (alone && !key && url != NULL && strchr(url, '@') == NULL && !is_local(url)) {
         buffer_print(&check->warnings, "%s is not set, and %s will probably want a key\n", variable, url);
     }
 }

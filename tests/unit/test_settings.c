@@ -91,6 +91,11 @@ static void test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is
     assert_fault("LLM_BASE_URL__ORION", "https://host/v1?x=1", "query");
     assert_fault("LLM_BASE_URL", "https://user:pass@host/v1", "password");
     assert_fault("LLM_BASE_URL", "https://host/v 1", "blanks");
+    assert_fault("LLM_BASE_URL", "https://host:99999/v1", "port");
+    assert_fault("LLM_BASE_URL", "http://host:port/v1", "port");
+    assert_fault("LLM_BASE_URL", "http://[::1]:0/v1", "port");
+    assert_fine("LLM_BASE_URL", "http://[::1]/v1");
+    assert_fine("LLM_BASE_URL", "http://host:65535");
     assert_fine("LLM_BASE_URL", "offline");
     assert_fine("LLM_BASE_URL", "http://127.0.0.1:11434/v1/");
     assert_fine("LLM_BASE_URL", "https://[::1]:8443/a@b");
@@ -123,7 +128,7 @@ static void test_a_key_given_twice_is_an_error_in_each_spelling(void **state)
         assert_non_null(strstr(faults.data, pairs[i][0]));
         assert_null(strstr(faults.data, "value-one"));
     }
-    assert_fine("LLM_API_KEY_FILE", "/dev/null");
+    assert_fine("LLM_API_KEY_FILE", "/etc/passwd");
 }
 
 static void test_a_key_file_that_cannot_be_read_is_an_error(void **state)
@@ -134,6 +139,7 @@ static void test_a_key_file_that_cannot_be_read_is_an_error(void **state)
     OWNED_BUFFER struct buffer faults = {0};
     assert_false(settings_check(&faults));
     assert_non_null(strstr(faults.data, "LLM_API_KEY__NOVA_FILE names /nowhere/key, which cannot be read: "));
+    assert_fault("LLM_API_KEY_FILE", "/tmp", "names /tmp, which is no regular file");
 }
 
 static void test_a_key_file_is_found_in_both_spellings(void **state)
