@@ -86,8 +86,9 @@ static void read_entry(const struct reading *reading, const char *file)
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", reading->path, file);
     size_t length = 0;
-    int got =
-        is_letter(file) ? files_read(reading->folder, file, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault) : 1;
+    int got = is_letter(file)
+                  ? files_read(reading->folder, file, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault)
+                  : 1;
     if (got == 0) {
         return; /* moved on since the folder was read */
     }
@@ -185,7 +186,9 @@ const char *copy_receiver(const struct copy *copy)
     if (strncmp(envelope->to, "queue:", 6) == 0) {
         return envelope->consumer != NULL ? envelope->consumer : "";
     }
-    return envelope->to;
+    /* Whoever has it or had it to its end: people move envelopes, too. */
+    bool has_it = copy_is_live(copy) || (copy->place == PLACE_ARCHIVE && !copy_is_senders(copy));
+    return has_it ? copy->owner : envelope->to;
 }
 
 bool copy_is_live(const struct copy *copy)

@@ -60,6 +60,22 @@ void post_lies_there(struct box *box, enum folder folder, const struct envelope 
     post_mind(box->post, parcel);
 }
 
+/* A copy is work of its own for whoever got it; one that was moved has left the other place. */
+static void say_put_in(const struct parcel *parcel)
+{
+    struct post *post = parcel->box->post;
+    const char *name = parcel->box->name, *folder = mailbox_folder_name(parcel->folder);
+    const struct parcel *other = parcels_elsewhere(post->parcels, parcel);
+    if (other && mailbox_lies_in(post->data, other->box->name, other->id, 1u << other->folder))
+        log_warn(
+            "post", name,
+            "Envelope %s was copied into %s by hand: it lies with %s too, and each of them does it. A copy "
+            "needs an id and a name of its own.",
+            parcel->id, folder, other->box->name);
+    else
+        log_info("post", name, "Envelope %s was put into %s by hand", parcel->id, folder);
+}
+
 /* What its worker is to hear of it. */
 static enum waking take_in(struct box *box, enum folder folder, const char *id,
                            const struct file_stamp *stamp, bool at_start)
@@ -86,7 +102,7 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     post_mind(post, parcel);
     bool work = parcels_counts(parcel->kind);
     if (is_new && !at_start && found == MAILBOX_READ && work)
-        log_info("post", box->name, "Envelope %s was put into %s by hand", id, mailbox_folder_name(folder));
+        say_put_in(parcel);
     envelope_free(&envelope);
     if (!is_new && parcel->reading != was_reading)
         return WAKE_NOBODY; /* its worker knows what it has begun itself */

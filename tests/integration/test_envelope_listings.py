@@ -98,6 +98,12 @@ def test_show_tells_the_route_with_the_commits_that_know_of_it(idle):
         assert part in text, part
 
 
+def test_show_tells_who_did_what_people_moved(idle):
+    put(idle, "agents/orion/iac/archive/b.md", envelope("b", sender="iris", to="iris", status="finished", read="2026-04-29T10:00:02Z"))
+    told = json.loads(idle.cli("show", "b", "--json").stdout)
+    assert [(step["what"], step["agent"]) for step in told["route"]] == [("created", "iris"), ("read", "orion")]
+
+
 def ended_twice(system):
     put(system, "agents/iris/iac/archive/a.md", envelope("a", status="finished"))
     put(system, "agents/orion/iac/dead-letter/a.md", envelope("a", status="refused"))

@@ -546,6 +546,24 @@ def test_people_may_drop_edit_and_delete_envelopes(team, model):
     assert shown_in_prompts(model, "To be deleted") == 0
 
 
+def test_who_copies_an_envelope_is_told_that_it_is_work_twice_and_who_moves_it_is_not(team):
+    for name in ("iris", "nova"):
+        team.cli("pause", name)
+    for identity in ("moved", "copied"):
+        drop(team, "iris", "handoffs", identity, envelope(identity, to="iris"))
+        team.wait_log(rf"\[iris\] Envelope {identity} was put into iac/handoffs by hand")
+    (team.tree("iris") / "iac/handoffs/moved.md").rename(team.tree("nova") / "iac/handoffs/moved.md")
+    team.wait_log(r"\[nova\] Envelope moved was put into iac/handoffs by hand")
+    drop(team, "nova", "handoffs", "copied", envelope("copied", to="iris"))
+    team.wait_log(r"WARN .*\[nova\] Envelope copied was copied into iac/handoffs by hand: it lies with iris too")
+    for name in ("iris", "nova"):
+        team.cli("resume", name)
+    for name in ("iris", "nova"):
+        wait_letter(team, name, "archive", lambda e: e["id"] == "copied" and e["status"] == "finished", "done by both")
+    wait_letter(team, "nova", "archive", lambda e: e["id"] == "moved" and e["status"] == "finished", "done by one")
+    assert "moved" not in in_folder(team, "iris", "archive")
+
+
 def test_status_and_listings_agree_with_the_files(team):
     team.cli("stop", "iris")
     team.add("start", "Begin. " + handing("iris", "One", "Two"))
