@@ -277,6 +277,8 @@ static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t 
     }
     int story = to == TO_ARCHIVE ? has_story(mail, &envelope) : 0;
     if (story >= 0) {
+        free(envelope.from);
+        envelope.from = memory_text(mail->agent); /* whatever somebody wrote there: it was sent from here */
         tell(mail, verdict, &envelope, refused);
         settle(verdict, &envelope, story == 1, now, changes);
         if (whole.length)

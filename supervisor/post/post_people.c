@@ -39,16 +39,18 @@ static int find_dead(struct post *post, const char *id, struct box **holder, str
     return EX_OK;
 }
 
+/* Created after its former life has ended, also within one second: by that its next bounce is told from its last. */
 static void renew(struct envelope *envelope, const char *status)
 {
     char *copy = memory_text(status);
+    int64_t now = clock_now();
     free(envelope->status);
     envelope->status = copy;
     free(envelope->reason);
     envelope->reason = NULL;
-    envelope->created = clock_now();
+    envelope->created = now + (envelope->finished == now);
     envelope->read = envelope->finished = envelope->attempts = 0;
-    envelope->delivered = strcmp(status, "delivered") == 0 ? envelope->created : 0;
+    envelope->delivered = strcmp(status, "delivered") == 0 ? now : 0;
 }
 
 /* A task goes back to its queue as a block like one that was just given. */

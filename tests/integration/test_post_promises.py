@@ -501,6 +501,11 @@ def test_from_is_set_by_the_supervisor_never_by_what_stands_in_the_file(team):
     fields = wait_finished(team, "iris", "Who am I")
     assert fields["from"] == "orion"
     wait_until(lambda: any(e["kind"] == "result" and n == "orion" for n, f, e in everywhere(team)), "the result goes to orion")
+    own = wait_letter(team, "orion", "archive", lambda e: e["id"] == "forged", "its sender's own copy")
+    assert own["from"] == "orion"
+    drop(team, "orion", "outbox", "refused", envelope("refused", sender="nova", to="nobody", status="pending"))
+    assert wait_letter(team, "orion", "dead-letter", lambda e: e["id"] == "refused", "the refused one")["from"] == "orion"
+    assert team.cli("verify", check=False).returncode == 0
 
 
 # ---- the whole way ----

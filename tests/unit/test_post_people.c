@@ -242,6 +242,27 @@ static void test_requeue_gives_a_fresh_life_and_a_second_end_is_told_again(void 
     UNTIL(office, office_lies(office, "orion", FOLDER_INBOX, again));
 }
 
+static void test_one_that_is_requeued_within_the_second_of_its_end_is_told_again(void **state)
+{
+    struct office *office = *state;
+    struct fault fault;
+    const char *agent = NULL;
+    struct envelope sent = office_letter("h1", KIND_HANDOFF, "orion", "iris");
+    sent.created = clock_now() - 10;
+    sent.ttl_seconds = 1;
+    office_put(office, "orion", FOLDER_ARCHIVE, &sent);
+    office_put(office, "iris", FOLDER_HANDOFFS, &sent);
+    post_changed(office->post, "iris");
+    UNTIL(office, office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));
+    UNTIL(office, office_said(office, "iris event expired h1: it was not read within 1 s"));
+    assert_int_equal(post_requeue(office->post, "h1", &agent, &fault), EX_OK);
+    struct envelope live = office_read(office, "iris", FOLDER_HANDOFFS, "h1");
+    OWNED char *again = memory_print("h1-bounce-%lld", (long long)live.created);
+    envelope_free(&live);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h1"));
+    UNTIL(office, office_lies(office, "orion", FOLDER_INBOX, again));
+}
+
 static void test_a_refused_one_that_is_requeued_is_sent_again(void **state)
 {
     struct office *office = *state;
@@ -377,6 +398,7 @@ int main(void)
         TEST(test_the_operator_is_deferred_then_refused_and_goes_in_turn),
         TEST(test_what_cannot_be_sent_is_said_and_leaves_nothing),
         TEST(test_requeue_gives_a_fresh_life_and_a_second_end_is_told_again),
+        TEST(test_one_that_is_requeued_within_the_second_of_its_end_is_told_again),
         TEST(test_a_refused_one_that_is_requeued_is_sent_again),
         TEST(test_a_task_that_is_requeued_stands_in_queue_md_again),
         TEST(test_purge_takes_a_dead_letter_out_also_an_unreadable_one),
