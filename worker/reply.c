@@ -60,6 +60,12 @@ static bool reward_word(const char *text, int *reward)
     return false;
 }
 
+/* Behind the number may stand what it means, as in "-1 (failure)", but no other number. */
+static bool only_words(const char *text)
+{
+    return *text == '\0' || (strchr(" (,;:!", *text) && !strpbrk(text, "0123456789"));
+}
+
 static void read_reward(struct reading *reading, const struct parts *parts)
 {
     struct reply *reply = reading->reply;
@@ -73,7 +79,7 @@ static void read_reward(struct reading *reading, const struct parts *parts)
     double value = strtod(number, &end);
     if (number != text)
         value = -value;
-    if (end != number && *end == '\0' && (fabs(value) <= 0 || fabs(fabs(value) - 1) <= 0)) {
+    if (end != number && only_words(end) && (fabs(value) <= 0 || fabs(fabs(value) - 1) <= 0)) {
         reply->reward = value > 0 ? 1 : value < 0 ? -1 : 0;
         reply->reward_given = true;
     } else if (reward_word(text, &reply->reward)) {
@@ -193,6 +199,9 @@ static void read_parts(struct reading *reading, const struct parts *parts, bool 
         return;
     read_skill(reading, parts);
     reply_lists_read(reading, parts);
+    const char *stranger = parts_stranger(parts, block_keys);
+    if (stranger)
+        reading_complain(reading, "the key \"%.80s\" is unknown and was not used", stranger);
 }
 
 static char *trimmed(const char *text, size_t length)

@@ -44,6 +44,19 @@ static struct reply_block block_from(const char *text, size_t length, size_t at,
     return block;
 }
 
+/* "Reward" and "**reward**" mean what they say. */
+static bool means(const char *given, size_t length, const char *key)
+{
+    static const char around[] = " \t*_`\"'";
+    while (length && strchr(around, *given)) {
+        given++;
+        length--;
+    }
+    while (length && strchr(around, given[length - 1]))
+        length--;
+    return length == strlen(key) && strncasecmp(given, key, length) == 0;
+}
+
 /* A line with the key, and no fence: what holds fences of its own is an example of something. */
 static bool has_reward(const char *text, size_t length)
 {
@@ -53,13 +66,10 @@ static bool has_reward(const char *text, size_t length)
         next = markdown_line(text, length, at, &end);
         if (markdown_fence(text + at, end - at, &fence))
             return false;
-        const char *line = text + at;
-        size_t size = end - at;
-        while (size && strchr(" \t{\"'", *line)) {
-            line++;
-            size--;
-        }
-        found = found || (size > 6 && strncmp(line, "reward", 6) == 0 && strchr("\"': ", line[6]));
+        const char *line = text + at, *colon = memchr(line, ':', end - at);
+        size_t blank = strspn(line, " \t{");
+        found = found || (colon && line + blank < colon &&
+                          means(line + blank, (size_t)(colon - line) - blank, "reward"));
     }
     return found;
 }
@@ -145,22 +155,17 @@ static struct yaml_node *json_mapping(const char *text, size_t length)
     return plain ? mapping(plain, strlen(plain), NULL) : NULL;
 }
 
-/* The known key at the start of a line, which may be quoted; *behind is what follows the colon. */
+/* The known key at the start of a line, also in quotes or bold; *behind is what follows the colon. */
 static const char *known_key(const char *line, size_t length, const char *const *keys, size_t *behind)
 {
-    size_t quote = length && (*line == '"' || *line == '\'');
-    for (; *keys; keys++) {
-        size_t size = strlen(*keys), at = quote + size;
-        if (at + quote >= length || strncmp(line + quote, *keys, size) != 0 || (quote && line[at] != *line))
-            continue;
-        at += quote;
-        while (at < length && line[at] == ' ')
-            at++;
-        if (at < length && line[at] == ':') {
-            *behind = at + 1;
+    const char *colon = memchr(line, ':', length);
+    for (; colon && *keys; keys++)
+        if (means(line, (size_t)(colon - line), *keys)) {
+            *behind = (size_t)(colon - line) + 1;
+            while (*line == '*' && *behind < length && line[*behind] == '*') /* **key:** */
+                ++*behind;
             return *keys;
         }
-    }
     return NULL;
 }
 
@@ -268,9 +273,21 @@ void parts_free(struct parts *parts)
 const struct part *parts_find(const struct parts *parts, const char *key)
 {
     for (size_t i = 0; i < parts->count; i++)
-        if (strcmp(parts->items[i].key, key) == 0 &&
+        if (means(parts->items[i].key, strlen(parts->items[i].key), key) &&
             (!parts->items[i].node || !yaml_is_null(parts->items[i].node)))
             return &parts->items[i];
+    return NULL;
+}
+
+const char *parts_stranger(const struct parts *parts, const char *const *keys)
+{
+    for (size_t i = 0; i < parts->count; i++) {
+        const char *const *known = keys;
+        while (*known && !means(parts->items[i].key, strlen(parts->items[i].key), *known))
+            known++;
+        if (!*known)
+            return parts->items[i].key;
+    }
     return NULL;
 }
 

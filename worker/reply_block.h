@@ -41,7 +41,10 @@ struct parts {
 void parts_read(struct parts *parts, const char *text, size_t length, const char *const *keys);
 void parts_from(struct parts *parts, const struct yaml_node *mapping); /* borrows the nodes */
 void parts_free(struct parts *parts);
-const struct part *parts_find(const struct parts *parts, const char *key); /* null values count as absent */
+/* Whatever its case, also with quotes or asterisks around it. Null values count as absent. */
+const struct part *parts_find(const struct parts *parts, const char *key);
+/* The first that is none of keys; NULL: all are. Borrowed. */
+const char *parts_stranger(const struct parts *parts, const char *const *keys);
 
 /* A scalar as text, or a raw part without quotes around it; trimmed. NULL: it is a list or a mapping. Caller frees. */
 char *part_text(const struct part *part);

@@ -180,6 +180,11 @@ static void test_rewards_are_read_as_models_write_them(void **state)
                  {"Failure", -1, false},
                  {"0", 0, false},
                  {"-0", 0, false},
+                 {"+1.", 1, false},
+                 {"-1 (failure)", -1, false},
+                 {"1 - reusable", 1, false},
+                 {"1 or -1", 0, true},
+                 {"1/2", 0, true},
                  {"5", 0, true},
                  {"0.5", 0, true},
                  {"[1]", 0, true},
@@ -192,6 +197,30 @@ static void test_rewards_are_read_as_models_write_them(void **state)
         if (reply.reward != cases[i].reward || (reply.faults != NULL) != cases[i].fault)
             fail_msg("%s gave %d, %s", cases[i].text, reply.reward, reply.faults ? reply.faults : "no fault");
     }
+}
+
+static void test_keys_are_known_in_any_case_and_in_bold(void **state)
+{
+    (void)state;
+    static const char *const blocks[] = {
+        "Reward: 1\nReason: it worked\nSkill: {Name: a, Description: d, Body: b}\n",
+        "**reward**: 1\n**reason**: it worked\n**skill**: {name: a, description: d, body: b}\n",
+        "**Reward:** 1\n**Reason:** it worked\nSKILL:\n  Name: a\n  Body: b: c\n"};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        OWNED char *text = memory_print("x\n```agentos\n%s```\n", blocks[i]);
+        parse(text);
+        assert_int_equal(reply.reward, 1);
+        assert_string_equal(reply.reason, "it worked");
+        assert_string_equal(reply.skill.name, "a");
+    }
+}
+
+static void test_a_key_that_is_unknown_is_told(void **state)
+{
+    (void)state;
+    parse("x\n```agentos\nreward: 1\nreason: r\nhandoff: [{to: iris, task: t}]\n```\n");
+    assert_int_equal(reply.reward, 1);
+    assert_faults("the key \"handoff\" is unknown and was not used");
 }
 
 static void test_a_malformed_part_harms_only_itself(void **state)
@@ -359,6 +388,8 @@ int main(void)
         cmocka_unit_test(test_a_whole_json_object_is_a_reply),
         cmocka_unit_test(test_an_answer_that_is_json_itself_stays_an_answer),
         cmocka_unit_test(test_rewards_are_read_as_models_write_them),
+        cmocka_unit_test(test_keys_are_known_in_any_case_and_in_bold),
+        cmocka_unit_test(test_a_key_that_is_unknown_is_told),
         cmocka_unit_test(test_a_malformed_part_harms_only_itself),
         cmocka_unit_test(test_a_known_key_inside_a_body_does_not_cut_it),
         cmocka_unit_test(test_wrong_kinds_are_told_and_the_rest_is_used),
