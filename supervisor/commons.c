@@ -345,13 +345,28 @@ static void queue_timer_rings(void *context)
 
 static enum post_verdict verdict_of(enum queue_verdict verdict)
 {
-    return verdict == QUEUE_TAKEN ? POST_DONE : verdict == QUEUE_REFUSED ? POST_REFUSED : POST_LATER;
+    static const enum post_verdict verdicts[] = {
+        [QUEUE_TAKEN] = POST_DONE,
+        [QUEUE_REFUSED] = POST_REFUSED,
+        [QUEUE_LATER] = POST_LATER,
+        [QUEUE_GOES] = POST_GOES,
+    };
+    return verdicts[verdict];
 }
 
-static enum post_verdict take_item(void *context, const struct envelope *envelope, struct fault *why)
+static enum post_verdict take_item(void *context, const struct envelope *envelope,
+                                   struct post_place_of_item *place, struct fault *why)
 {
     struct commons *commons = context;
-    return verdict_of(queues_add(commons->queues, envelope, false, why));
+    return verdict_of(
+        queues_offer(commons->queues, envelope, place->is_new, place->text, &place->folder, why));
+}
+
+static enum post_verdict item_written(void *context, const struct envelope *envelope,
+                                      enum write_result result, struct fault *why)
+{
+    struct commons *commons = context;
+    return verdict_of(queues_offered(commons->queues, envelope, result, why));
 }
 
 static enum post_verdict take_item_again(void *context, const struct envelope *envelope, struct fault *why)
@@ -396,6 +411,7 @@ static void has_room(void *context)
 
 static const struct post_hooks hooks = {
     .item = take_item,
+    .item_written = item_written,
     .item_again = take_item_again,
     .segment = take_write,
     .item_ended = item_ended,

@@ -64,15 +64,18 @@ void answer_enqueue(struct request *request)
 {
     struct parcel_of_people parcel;
     struct fault fault = {0};
-    OWNED char *id = NULL;
+    struct supervisor *supervisor = request->supervisor;
+    uint64_t ticket = ++supervisor->tickets;
     const char *queue = request_text(request, "queue");
     int exit = EX_DATAERR;
     if (!queue)
         fault_set(&fault, "enqueue names a queue; nothing was sent");
     else if (read_parcel(request, &parcel, &fault))
-        exit = queues_enqueue(commons_queues(request->supervisor->commons), queue, parcel.text,
-                              parcel.ttl_seconds, parcel.priority, &id, &fault);
-    say(request, exit, "id", id, &fault);
+        exit =
+            queues_check(commons_queues(supervisor->commons), queue, parcel.text, parcel.ttl_seconds, &fault);
+    if (exit == EX_OK)
+        post_enqueue(supervisor->post, queue, parcel.text, parcel.ttl_seconds, parcel.priority, ticket);
+    wait_or_say(request, exit, ticket, &fault);
 }
 
 /* A dead letter, by its id. */

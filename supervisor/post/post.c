@@ -293,6 +293,8 @@ static void rest(struct post *post)
             next = at;
     }
     arm_clock(post);
+    if (post->letters.count || post->offers.count) /* that found no place in this turn's batch */
+        next = 0;
     if (next < 0)
         return;
     int64_t left = next - clock_monotonic_ms();
@@ -308,6 +310,7 @@ static void turn(void *context)
     post_expire(post);
     post_letters_join(post);
     decide_on_outboxes(post, now_ms);
+    post_offers_join(post);
     pump_all(post);
     if (post->room && post->hooks.room)
         post->hooks.room(post->hooks.context);
@@ -340,6 +343,7 @@ void post_close(struct post *post)
     timer_clear(post->loop, &post->clock);
     post->started = false;
     post_letters_forget(post);
+    post_offers_forget(post);
     parcels_free(post->parcels);
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i], *next; box; box = next) {

@@ -20,6 +20,7 @@
 #include "common/fault.h"
 #include "common/roster.h"
 #include "supervisor/loop.h"
+#include "supervisor/post/batch.h"
 #include "supervisor/post/expiry.h"
 
 struct post;
@@ -39,7 +40,7 @@ struct post_owner {
      * envelope_purged. reason: "" none. Called within post_… calls too. */
     void (*told)(void *context, void *subject, const char *event, const struct envelope *envelope,
                  const char *reason);
-    /* What has become of the post_send with this ticket: EX_OK, and the envelope's id; else why not, and EX_NOINPUT: no
+    /* What has become of the post_send or post_enqueue with this ticket: EX_OK, and the envelope's id; else why not, and EX_NOINPUT: no
      * such agent; EX_TEMPFAIL: backpressure; EX_IOERR. */
     void (*sent)(void *context, uint64_t ticket, int exit, const char *id, const struct fault *why);
     void *context;
@@ -93,6 +94,10 @@ bool post_unlock(struct post *post, const char *name, const char *task, const ch
  * EX_NOINPUT: no such agent; EX_DATAERR: then it isn't told of any more. */
 int post_send(struct post *post, const char *to, const char *text, int64_t ttl_seconds,
               enum priority priority, uint64_t ticket, struct fault *fault);
+/* An item from the operator for a queue, whose text was found good (queues_check): it goes with the turn, likewise, and the
+ * owner is told when it is durable in the queue's folder. EX_TEMPFAIL: the queue is full. */
+void post_enqueue(struct post *post, const char *queue, const char *text, int64_t ttl_seconds,
+                  enum priority priority, uint64_t ticket);
 /* A dead letter gets a fresh life: it lies where it was to be read (or was sent from, if it was refused), created now,
  * attempts 0; or is taken out. *agent: in whose dead-letter/ it lay (borrowed until the agent is gone). EX_NOINPUT: there
  * is no such dead letter. */
@@ -124,11 +129,22 @@ enum post_verdict {
     POST_DONE,    /* durable where it belongs: VERDICT delivered (item) or finished (segment) */
     POST_REFUSED, /* why: the reason */
     POST_LATER,   /* it can't be decided now (a write failed): said, and asked again */
+    POST_GOES,    /* an item: it is to be written where the hook says */
+};
+/* As what an item is to be written, and where. */
+struct post_place_of_item {
+    bool is_new;         /* nobody can know its id yet, so it lies nowhere */
+    struct buffer *text; /* empty at first */
+    const char *folder;  /* a path from DATA_DIR; there is no ID.md in it */
 };
 struct post_hooks {
     /* An item for queue:NAME, `from` set and checked. Repeated after a crash: an id that lies in the queue, or with a
-     * consumer in any folder (post_lies), is POST_DONE without another effect. */
-    enum post_verdict (*item)(void *context, const struct envelope *envelope, struct fault *why);
+     * consumer in any folder (post_lies), is POST_DONE without another effect. After each POST_GOES comes, in the same
+     * turn, what has become of the write, which is the last word: POST_DONE, POST_REFUSED or POST_LATER. */
+    enum post_verdict (*item)(void *context, const struct envelope *envelope,
+                              struct post_place_of_item *place, struct fault *why);
+    enum post_verdict (*item_written)(void *context, const struct envelope *envelope,
+                                      enum write_result result, struct fault *why);
     /* A dead letter of this kind is requeued: it goes back to its queue, created and attempts are as they are to be. */
     enum post_verdict (*item_again)(void *context, const struct envelope *envelope, struct fault *why);
     /* A write to segment:NAME, likewise. */

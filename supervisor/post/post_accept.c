@@ -88,7 +88,7 @@ static void note_refusal(struct box *sender, const char *event, const struct env
         log_warn("post", sender->name, "Many of its envelopes are refused; the next ones are only counted");
 }
 
-static void refuse(struct box *sender, const struct envelope *envelope, const char *reason)
+void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason)
 {
     post_verdict(sender, envelope->id, "refused", reason);
     note_refusal(sender, "envelope_refused", envelope, reason);
@@ -122,7 +122,7 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
         renameat2(folder, file, folder, aside, RENAME_NOREPLACE);
 }
 
-static void try_later(struct box *sender, const char *id, const char *why)
+void post_try_later(struct box *sender, const char *id, const char *why)
 {
     if (!sender->complained)
         log_warn("post", sender->name, "Envelope %s stays in the outbox and is tried again: %s", id, why);
@@ -152,45 +152,14 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
                        strcmp(there.status, "expired") == 0;
         envelope_free(&there);
         if (!same)
-            refuse(sender, envelope, "another envelope has this id already");
+            post_refuse(sender, envelope, "another envelope has this id already");
         else if (!mailbox_sync(post->data, receiver->name, folder, envelope->id))
-            try_later(sender, envelope->id, "what lies with its receiver cannot be flushed to disk");
+            post_try_later(sender, envelope->id, "what lies with its receiver cannot be flushed to disk");
         else
             post_verdict(sender, envelope->id, expired ? "expired" : "delivered", "");
         return true;
     }
     return false;
-}
-
-static void take_verdict(struct box *sender, const struct envelope *envelope, enum post_verdict verdict,
-                         const struct fault *why)
-{
-    const char *done = envelope->kind == KIND_SEGMENT ? "finished" : "delivered";
-    if (verdict == POST_LATER) {
-        try_later(sender, envelope->id, why->text);
-    } else if (verdict == POST_REFUSED) {
-        refuse(sender, envelope, why->text);
-    } else {
-        post_verdict(sender, envelope->id, done, "");
-        post_note(sender, "envelope_accepted", envelope, "");
-    }
-}
-
-static void ask_hook(struct box *sender, const struct envelope *envelope,
-                     enum post_verdict (*hook)(void *, const struct envelope *, struct fault *),
-                     const char *what)
-{
-    struct fault why = {""};
-    int64_t at = expiry_of(envelope->created, envelope->ttl_seconds);
-    if (!hook) {
-        fault_set(&why, "there are no %s here", what);
-        take_verdict(sender, envelope, POST_REFUSED, &why);
-    } else if (at >= 0 && at <= clock_now()) {
-        post_verdict(sender, envelope->id, "expired", "its time to live was over before it was accepted");
-        post_note(sender, "envelope_expired", envelope, "");
-    } else {
-        take_verdict(sender, envelope, hook(sender->post->hooks.context, envelope, &why), &why);
-    }
 }
 
 /* *envelope may be empty afterwards. */
@@ -230,17 +199,17 @@ static void decide(struct box *sender, struct envelope *envelope)
         route == ROUTE_INBOX || route == ROUTE_HANDOFFS ? post_box(post, envelope->to) : NULL;
     switch (route) {
     case ROUTE_REFUSED:
-        refuse(sender, envelope, why.text);
+        post_refuse(sender, envelope, why.text);
         return;
     case ROUTE_QUEUE:
-        ask_hook(sender, envelope, post->hooks.item, "queues");
+        post_offer_item(sender, envelope);
         return;
     case ROUTE_SEGMENT:
-        ask_hook(sender, envelope, post->hooks.segment, "segments");
+        post_offer_write(sender, envelope);
         return;
     default:
         if (!receiver || receiver->leaving || receiver == post->people)
-            refuse(sender, envelope, "there is no such agent");
+            post_refuse(sender, envelope, "there is no such agent");
         else if (!post_repeated(sender, receiver, envelope))
             let_wait(sender, receiver, envelope);
     }
@@ -255,7 +224,7 @@ static bool is_too_large(const struct envelope *envelope, size_t size)
 static void refuse_large(struct box *sender, const struct envelope *envelope, size_t size)
 {
     OWNED char *reason = memory_print("it has %zu bytes, an envelope at most %d", size, ENVELOPE_MAX);
-    refuse(sender, envelope, reason);
+    post_refuse(sender, envelope, reason);
 }
 
 static void cannot_be_read(struct box *sender, const char *id, const struct fault *fault)
@@ -285,7 +254,7 @@ static void decide_on(struct box *sender, const char *id)
     case MAILBOX_GONE:
         return;
     case MAILBOX_LATER:
-        try_later(sender, id, fault.text);
+        post_try_later(sender, id, fault.text);
         return;
     case MAILBOX_NONE:
         cannot_be_read(sender, id, &fault);
@@ -429,7 +398,7 @@ static void defer_rest(struct box *receiver)
         held += is_held(parcel, now);
     for (; held > backlog && (parcel = fresh_one(receiver, now, true)); held--) {
         struct envelope envelope = light(parcel);
-        refuse(parcel->box, &envelope, "backpressure");
+        post_refuse(parcel->box, &envelope, "backpressure");
         post_forget(receiver->post, parcel);
     }
     while ((parcel = fresh_one(receiver, now, false))) {
@@ -520,6 +489,7 @@ void post_deliver(struct post *post)
         envelope_free(&delivery->envelope);
     }
     post_letters_answer(post);
+    post_offers_answer(post);
     free(post->deliveries);
     post->deliveries = NULL;
     post->delivery_count = post->delivery_bytes = 0;
@@ -533,7 +503,7 @@ void post_give_up_waiting(struct box *receiver, const char *reason)
     while (receiver->waits.first) {
         struct parcel *parcel = receiver->waits.first;
         struct envelope envelope = light(parcel);
-        refuse(parcel->box, &envelope, reason);
+        post_refuse(parcel->box, &envelope, reason);
         post_forget(receiver->post, parcel);
     }
 }
@@ -550,6 +520,7 @@ static void drop_from(struct box *receiver, const struct box *sender)
 void post_drop_waiting_of(struct box *sender)
 {
     struct post *post = sender->post;
+    post_offers_drop(sender);
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i]; box; box = box->chain)
             drop_from(box, sender);

@@ -142,10 +142,6 @@ void post_letters_join(struct post *post)
         join(post, &letters->all[letters->joined]);
         letters->joined++;
     }
-    if (letters->joined < letters->count) {
-        post->people->pump = true; /* the rest with the next turn */
-        post_wake(post->people);
-    }
 }
 
 /* --- after the flush --- */

@@ -28,6 +28,12 @@ struct letters {
     size_t count, joined;
 };
 
+/* Items on their way into the queues' folders (post_offers.c). */
+struct offers {
+    struct offer *all;
+    size_t count, joined;
+};
+
 enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP };
 
 /* How many files a folder has, counted anew when it has changed. */
@@ -103,8 +109,9 @@ struct post {
     bool started, in_turn, room;
     struct batch batch;
     struct delivery *deliveries;
-    size_t delivery_count, delivery_bytes; /* bytes: letters' too */
+    size_t delivery_count, delivery_bytes; /* bytes: letters' and items' too */
     struct letters letters;
+    struct offers offers;
     struct parcel *ringing[TURN_MAX]; /* due in this turn */
     size_t ringing_count;
     struct count {
@@ -136,6 +143,9 @@ void post_outbox_look(struct box *box);
 bool post_outbox_next(struct box *box);
 void post_pump(struct box *receiver);
 void post_deliver(struct post *post); /* the turn's batch */
+void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason);
+/* It stays in the outbox, which is looked at again in a while. */
+void post_try_later(struct box *sender, const char *id, const char *why);
 void post_give_up_waiting(struct box *receiver,
                           const char *reason); /* everybody who waits for it is refused */
 void post_drop_waiting_of(struct box *sender);
@@ -152,6 +162,14 @@ void post_letters_answer(struct post *post); /* those that joined, after its flu
 void post_letters_forget(struct post *post);
 /* Those that joined and will lie in its inbox. */
 int64_t post_letters_arriving(const struct box *receiver);
+
+/* post_offers.c: what goes to queues and segments; as post_letters… */
+void post_offer_item(struct box *sender, struct envelope *envelope); /* which may be empty afterwards */
+void post_offer_write(struct box *sender, const struct envelope *envelope);
+void post_offers_join(struct post *post);
+void post_offers_answer(struct post *post);
+void post_offers_drop(struct box *sender); /* in no turn */
+void post_offers_forget(struct post *post);
 
 /* post_look.c: what lies in inbox/ and handoffs/, and what people did there */
 void post_look_into(struct box *box, bool at_start);

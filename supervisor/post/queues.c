@@ -11,8 +11,7 @@
 #include "common/utf8.h"
 #include "supervisor/post/shared.h"
 
-#define OPERATOR "operator"
-#define PREFIX   "queue:"
+#define PREFIX "queue:"
 
 enum { RETRY_MS = 1000, HEAD_GROWS = 512 };
 
@@ -237,32 +236,37 @@ static struct work_queue *queue_of(const struct queues *queues, const char *to, 
 
 static bool has_room(struct work_queue *queue, struct fault *why)
 {
-    if (queue->count < QUEUE_ITEMS_MAX)
-        return true;
-    return fault_set(why, "backpressure: the queue %s has %zu items already", queue->name, queue->count);
+    size_t count = queue->count + queue->arriving;
+    return count < QUEUE_ITEMS_MAX ||
+           fault_set(why, "backpressure: the queue %s has %zu items already", queue->name, count);
+}
+
+/* As its file begins. Borrows. */
+static struct envelope as_new(const struct envelope *item)
+{
+    static char pending[] = "pending";
+    struct envelope fresh = *item;
+    fresh.kind = KIND_ITEM;
+    fresh.status = pending;
+    fresh.consumer = fresh.reason = NULL;
+    fresh.delivered = fresh.read = fresh.finished = 0;
+    return fresh;
 }
 
 /* What becomes true of it is written into its head. */
-static bool has_head_room(const struct envelope *item, struct fault *why)
+static bool print_new(const struct envelope *fresh, struct buffer *text, struct fault *why)
 {
-    OWNED_BUFFER struct buffer text = {0};
-    envelope_print(item, &text);
-    if (text.length + HEAD_GROWS <= ENVELOPE_FILE_MAX)
-        return true;
-    return fault_set(why, "it has %zu bytes; an item has at most %d", text.length, ENVELOPE_MAX);
+    envelope_print(fresh, text);
+    return text->length + HEAD_GROWS <= ENVELOPE_FILE_MAX ||
+           fault_set(why, "it has %zu bytes; an item has at most %d", text->length, ENVELOPE_MAX);
 }
 
 /* Its file is on disk before it counts; then nothing is left to be said but that it was taken. */
 static enum queue_verdict put_in(struct work_queue *queue, const struct envelope *item, struct fault *why)
 {
-    struct envelope fresh = *item;
-    if (!has_room(queue, why))
-        return QUEUE_REFUSED;
-    fresh.kind = KIND_ITEM;
-    fresh.status = (char[]){"pending"};
-    fresh.consumer = fresh.reason = NULL;
-    fresh.delivered = fresh.read = fresh.finished = 0;
-    if (!has_head_room(&fresh, why))
+    struct envelope fresh = as_new(item);
+    OWNED_BUFFER struct buffer text = {0};
+    if (!has_room(queue, why) || !print_new(&fresh, &text, why))
         return QUEUE_REFUSED;
     if (!queue_write(queue, &fresh, why))
         return QUEUE_LATER;
@@ -270,20 +274,60 @@ static enum queue_verdict put_in(struct work_queue *queue, const struct envelope
     return QUEUE_TAKEN;
 }
 
+/* One that lies in the queue may have come there by a write whose flush failed, or was cut by a kill. */
+static enum queue_verdict look_up(struct work_queue *queue, const struct envelope *item, bool again,
+                                  struct fault *why)
+{
+    bool may_be = false;
+    if (queue_find(queue, item->id))
+        return shared_sync(queue->queues->data, queue->folder, item->id, why) ? QUEUE_TAKEN : QUEUE_LATER;
+    if (!again && item_whose(queue, item, &may_be) && !may_be)
+        return QUEUE_TAKEN;
+    if (!may_be)
+        return QUEUE_GOES;
+    fault_set(why, "the consumers' folders can't be read now");
+    return QUEUE_LATER;
+}
+
 enum queue_verdict queues_add(struct queues *queues, const struct envelope *item, bool again,
                               struct fault *why)
 {
     struct work_queue *queue = queue_of(queues, item->to, why);
-    if (!queue)
+    enum queue_verdict verdict = queue ? look_up(queue, item, again, why) : QUEUE_REFUSED;
+    return verdict == QUEUE_GOES ? put_in(queue, item, why) : verdict;
+}
+
+enum queue_verdict queues_offer(struct queues *queues, const struct envelope *item, bool is_new,
+                                struct buffer *text, const char **folder, struct fault *why)
+{
+    struct work_queue *queue = queue_of(queues, item->to, why);
+    enum queue_verdict verdict = !queue   ? QUEUE_REFUSED
+                                 : is_new ? QUEUE_GOES
+                                          : look_up(queue, item, false, why);
+    if (verdict != QUEUE_GOES)
+        return verdict;
+    struct envelope fresh = as_new(item);
+    if (!has_room(queue, why) || !print_new(&fresh, text, why))
         return QUEUE_REFUSED;
-    bool may_be = false;
-    if (queue_find(queue, item->id) || (!again && item_whose(queue, item, &may_be) && !may_be))
-        return QUEUE_TAKEN;
-    if (may_be) {
-        fault_set(why, "the consumers' folders can't be read now");
+    *folder = queue->folder;
+    queue->arriving++;
+    return QUEUE_GOES;
+}
+
+enum queue_verdict queues_offered(struct queues *queues, const struct envelope *item,
+                                  enum write_result result, struct fault *why)
+{
+    struct work_queue *queue = queues_find(queues, item->to + strlen(PREFIX));
+    struct envelope fresh = as_new(item);
+    queue->arriving--;
+    if (result == WRITE_FAILED)
         return QUEUE_LATER;
-    }
-    return put_in(queue, item, why);
+    if (result == WRITE_DONE)
+        queue_insert(queue, &fresh);
+    else if (!queue_find(queue,
+                         item->id)) /* of an earlier write, or nobody's: it goes the way of a single one */
+        return put_in(queue, item, why);
+    return QUEUE_TAKEN;
 }
 
 static int check_text(const char *text, int64_t ttl_seconds, struct fault *fault)
@@ -300,37 +344,10 @@ static int check_text(const char *text, int64_t ttl_seconds, struct fault *fault
     return EX_DATAERR;
 }
 
-int queues_enqueue(struct queues *queues, const char *queue, const char *text, int64_t ttl_seconds,
-                   enum priority priority, char **id, struct fault *fault)
+int queues_check(const struct queues *queues, const char *queue, const char *text, int64_t ttl_seconds,
+                 struct fault *fault)
 {
-    struct work_queue *target = queue_of(queues, queue, fault);
-    if (!target)
-        return EX_NOINPUT;
-    if (check_text(text, ttl_seconds, fault) != EX_OK)
-        return EX_DATAERR;
-    if (!has_room(target, fault))
-        return EX_TEMPFAIL;
-    OWNED char *to = memory_print(PREFIX "%s", target->name), *new_id = names_new_id(),
-               *body = memory_text(text);
-    const struct envelope item = {.id = new_id,
-                                  .kind = KIND_ITEM,
-                                  .from = (char[]){OPERATOR},
-                                  .to = to,
-                                  .created = clock_now(),
-                                  .ttl_seconds = ttl_seconds,
-                                  .priority = priority,
-                                  .hops = 1,
-                                  .trace = new_id,
-                                  .body = body};
-    struct fault why;
-    enum queue_verdict verdict = put_in(target, &item, &why);
-    if (verdict != QUEUE_TAKEN) {
-        fault_set(fault, "the item was not added: %s", why.text);
-        return verdict == QUEUE_REFUSED ? EX_DATAERR : EX_IOERR;
-    }
-    queues->operations->tell(queues->context, OPERATOR, "envelope_accepted", &item, "");
-    *id = memory_text(new_id);
-    return EX_OK;
+    return queue_of(queues, queue, fault) ? check_text(text, ttl_seconds, fault) : EX_NOINPUT;
 }
 
 void queues_count(const struct queues *queues, const char *name, size_t *waiting, size_t *under_way)

@@ -15,13 +15,19 @@
 #include "common/envelope.h"
 #include "common/fault.h"
 #include "common/roster.h"
+#include "supervisor/post/batch.h"
 #include "supervisor/post/expiry.h"
 
 struct queues;
 
 enum { QUEUE_ITEMS_MAX = 10000 /* of one queue; one more is refused: backpressure */ };
 
-enum queue_verdict { QUEUE_TAKEN, QUEUE_REFUSED, QUEUE_LATER };
+enum queue_verdict {
+    QUEUE_TAKEN,
+    QUEUE_REFUSED,
+    QUEUE_LATER,
+    QUEUE_GOES /* the caller writes it */
+};
 
 enum queue_worker {
     QUEUE_WORKER_NONE,   /* no process, and none is on its way */
@@ -65,9 +71,17 @@ void queues_start(struct queues *queues);
  * again: it was a dead letter and is to live once more, whatever lies with its former consumers. */
 enum queue_verdict queues_add(struct queues *queues, const struct envelope *item, bool again,
                               struct fault *why);
-/* From the operator. The exit code of sysexits.h; with EX_OK *id is the caller's to free. */
-int queues_enqueue(struct queues *queues, const char *queue, const char *text, int64_t ttl_seconds,
-                   enum priority priority, char **id, struct fault *fault);
+/* The same when the caller writes the file together with others: QUEUE_GOES says that text is to become ID.md in *folder (a
+ * path from DATA_DIR, borrowed), where nothing has that name, and is followed by queues_offered within the same turn.
+ * is_new: nobody can know its id yet. */
+enum queue_verdict queues_offer(struct queues *queues, const struct envelope *item, bool is_new,
+                                struct buffer *text, const char **folder, struct fault *why);
+/* WRITE_DONE: it is durable there, and counts from now on. Anything else: what it comes to. */
+enum queue_verdict queues_offered(struct queues *queues, const struct envelope *item,
+                                  enum write_result result, struct fault *why);
+/* Whether this can be an item from the operator: EX_OK, or what of sysexits.h it is refused with. */
+int queues_check(const struct queues *queues, const char *queue, const char *text, int64_t ttl_seconds,
+                 struct fault *fault);
 
 /* What the post office tells (post.h, struct post_hooks). */
 void queues_item_ended(struct queues *queues, const char *agent, const char *id, const char *status);

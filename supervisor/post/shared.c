@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "supervisor/post/batch.h"
 
 enum { ASIDE_TRIES = 100 };
 
@@ -92,6 +93,15 @@ struct file_stamp shared_stamp(int data, const char *folder, const char *name)
     return fd >= 0 ? files_stamp_at(fd, file) : (struct file_stamp){0};
 }
 
+bool shared_sync(int data, const char *folder, const char *name, struct fault *fault)
+{
+    OWNED char *file = memory_print("%s.md", name);
+    OWNED_FD int fd = files_open(data, folder, O_RDONLY | O_DIRECTORY, 0);
+    OWNED_FD int inner = fd >= 0 ? files_open(fd, file, O_RDONLY, 0) : -1;
+    return (inner >= 0 && fsync(inner) == 0 && fsync(fd) == 0) ||
+           fault_errno(fault, "%s/%s cannot be flushed to disk", folder, file);
+}
+
 bool shared_remove(int data, const char *folder, const char *name, struct fault *fault)
 {
     OWNED char *file = memory_print("%s.md", name);
@@ -100,7 +110,7 @@ bool shared_remove(int data, const char *folder, const char *name, struct fault 
         return errno == ENOENT || fault_errno(fault, "cannot open the folder %s", folder);
     if (unlinkat(fd, file, 0) != 0)
         return errno == ENOENT || fault_errno(fault, "cannot remove %s/%s", folder, file);
-    return fsync(fd) == 0 || fault_errno(fault, "%s/%s was removed, which may not be on disk", folder, file);
+    return true;
 }
 
 /* --- all files of a folder --- */
@@ -161,7 +171,7 @@ void shared_tidy(int data, const char *folder)
         return;
     read_names(data, folder, true, &names, &count, NULL);
     for (size_t i = 0; i < count; i++)
-        if (strstr(names[i], ".md.new-") || strstr(names[i], ".taken.new-"))
+        if (strstr(names[i], ".md.new-") || strstr(names[i], ".taken.new-") || strstr(names[i], BATCH_MARK))
             unlinkat(fd, names[i], 0);
     free_names(names, count);
 }

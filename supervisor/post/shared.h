@@ -29,7 +29,9 @@ int shared_read(int data, const char *folder, const char *name, size_t limit, ch
                 struct file_stamp *stamp, struct fault *fault);
 /* Zero: missing, or no regular file. */
 struct file_stamp shared_stamp(int data, const char *folder, const char *name);
-/* Durably gone; gone already is fine. */
+/* What lies there is on disk when this is true: for one that an earlier flush, which failed or was cut, may have left. */
+bool shared_sync(int data, const char *folder, const char *name, struct fault *fault);
+/* Gone, also already; not flushed, so it may be there again when the power goes. */
 bool shared_remove(int data, const char *folder, const char *name, struct fault *fault);
 /* Whatever lies at file (with its ending) is renamed to FILE.unreadable-TIME beside it. *aside: that name, the caller
  * frees it; may be NULL. */
@@ -38,7 +40,7 @@ bool shared_set_aside(int data, const char *folder, const char *file, char **asi
  * none, and true. */
 bool shared_each(int data, const char *folder, void (*visit)(void *context, const char *file), void *context,
                  struct fault *fault);
-/* Temporary files (of files_write) that a killed supervisor left behind are removed. Only while no other one runs. */
+/* Temporary files (of files_write and batch_flush) that a killed supervisor left behind are removed. Only while no other one runs. */
 void shared_tidy(int data, const char *folder);
 
 #endif

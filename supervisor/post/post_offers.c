@@ -1,0 +1,209 @@
+/* What goes to the commons, on which the hooks decide: writes to segments, and items for queues. An item waits in memory for
+ * the turn, goes to disk with everything else that the turn writes, and is answered for after the flush that all of them
+ * share.
+ *
+ * A crash finds an item in one of these states, and nobody is told of it before the last one:
+ *   in memory                 an agent's lies in its outbox as before, and is offered again at the next POST; a person's
+ *                             is none yet, and its client's connection ends without an answer
+ *   .ID.md.post-…             likewise; the file is removed at start (queues_start)
+ *   ID.md, not flushed        it lies in the queue, or not when the power went too; an agent's is offered again, and is
+ *                             flushed where it lies before it is taken for one that was there already (queues_offer)
+ *   ID.md, flushed            accepted */
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/post/post_part.h"
+
+struct offer {
+    struct box *sender;
+    uint64_t ticket; /* 0: not from a client, but out of an outbox */
+    struct envelope envelope;
+    size_t number; /* in the batch */
+};
+
+/* --- verdicts --- */
+
+static void tell_client(struct offer *offer, enum post_verdict verdict, const struct fault *why)
+{
+    struct post *post = offer->sender->post;
+    struct fault fault = *why;
+    bool full = strncmp(why->text, "backpressure", strlen("backpressure")) == 0;
+    int exit = verdict == POST_DONE    ? EX_OK
+               : verdict == POST_LATER ? EX_IOERR
+               : full                  ? EX_TEMPFAIL
+                                       : EX_DATAERR;
+    if (verdict == POST_DONE)
+        post_note(post->people, "envelope_accepted", &offer->envelope, "");
+    else if (verdict == POST_REFUSED)
+        post_note(post->people, "envelope_refused", &offer->envelope, why->text);
+    if (exit == EX_IOERR || exit == EX_DATAERR)
+        fault_set(&fault, "the item was not added: %s", why->text);
+    post->owner.sent(post->owner.context, offer->ticket, exit, offer->envelope.id, &fault);
+}
+
+static void tell_sender(struct box *sender, const struct envelope *envelope, enum post_verdict verdict,
+                        const struct fault *why)
+{
+    const char *done = envelope->kind == KIND_SEGMENT ? "finished" : "delivered";
+    if (verdict == POST_LATER) {
+        post_try_later(sender, envelope->id, why->text);
+    } else if (verdict == POST_REFUSED) {
+        post_refuse(sender, envelope, why->text);
+    } else {
+        post_verdict(sender, envelope->id, done, "");
+        post_note(sender, "envelope_accepted", envelope, "");
+    }
+}
+
+static void settle(struct offer *offer, enum post_verdict verdict, const struct fault *why)
+{
+    if (offer->ticket)
+        tell_client(offer, verdict, why);
+    else
+        tell_sender(offer->sender, &offer->envelope, verdict, why);
+    envelope_free(&offer->envelope);
+}
+
+/* True: it is too late for it, and that is said. */
+static bool is_over(struct box *sender, const struct envelope *envelope)
+{
+    int64_t at = expiry_of(envelope->created, envelope->ttl_seconds);
+    if (at < 0 || at > clock_now())
+        return false;
+    post_verdict(sender, envelope->id, "expired", "its time to live was over before it was accepted");
+    post_note(sender, "envelope_expired", envelope, "");
+    return true;
+}
+
+void post_offer_write(struct box *sender, const struct envelope *envelope)
+{
+    const struct post_hooks *hooks = &sender->post->hooks;
+    struct fault why = {"there are no segments here"};
+    if (!hooks->segment)
+        tell_sender(sender, envelope, POST_REFUSED, &why);
+    else if (!is_over(sender, envelope))
+        tell_sender(sender, envelope, hooks->segment(hooks->context, envelope, &why), &why);
+}
+
+/* --- items --- */
+
+static void add(struct box *sender, uint64_t ticket, struct envelope *envelope)
+{
+    struct offers *offers = &sender->post->offers;
+    if ((offers->count & (offers->count - 1)) == 0)
+        offers->all = memory_grow(offers->all, offers->count ? offers->count * 2 : 1, sizeof *offers->all);
+    offers->all[offers->count++] = (struct offer){.sender = sender, .ticket = ticket, .envelope = *envelope};
+    *envelope = (struct envelope){0};
+}
+
+void post_offer_item(struct box *sender, struct envelope *envelope)
+{
+    const struct offers *offers = &sender->post->offers;
+    struct fault why = {"there are no queues here"};
+    for (size_t i = 0; i < offers->count; i++)
+        if (offers->all[i].sender == sender && strcmp(offers->all[i].envelope.id, envelope->id) == 0)
+            return; /* told of twice: its verdict is on its way */
+    if (!sender->post->hooks.item)
+        tell_sender(sender, envelope, POST_REFUSED, &why);
+    else if (!is_over(sender, envelope))
+        add(sender, 0, envelope);
+}
+
+void post_enqueue(struct post *post, const char *queue, const char *text, int64_t ttl_seconds,
+                  enum priority priority, uint64_t ticket)
+{
+    struct envelope item = {
+        .id = names_new_id(),
+        .kind = KIND_ITEM,
+        .from = memory_text(POST_OPERATOR),
+        .to = memory_print("queue:%s", queue + (strncmp(queue, "queue:", 6) == 0 ? 6 : 0)),
+        .created = clock_now(),
+        .ttl_seconds = ttl_seconds,
+        .priority = priority,
+        .hops = 1,
+        .body = memory_text(text),
+    };
+    item.trace = memory_text(item.id);
+    add(post->people, ticket, &item);
+    post_wake(post->people);
+}
+
+/* False: it has its verdict. */
+static bool join(struct post *post, struct offer *offer)
+{
+    struct fault why = {"there are no queues here"};
+    OWNED_BUFFER struct buffer text = {0};
+    struct post_place_of_item place = {.text = &text, .is_new = offer->ticket != 0};
+    enum post_verdict verdict = post->hooks.item
+                                    ? post->hooks.item(post->hooks.context, &offer->envelope, &place, &why)
+                                    : POST_REFUSED;
+    if (verdict != POST_GOES) {
+        settle(offer, verdict, &why);
+        return false;
+    }
+    post->delivery_bytes += text.length;
+    offer->number = batch_add(&post->batch, place.folder, offer->envelope.id, &text, false);
+    return true;
+}
+
+void post_offers_join(struct post *post)
+{
+    struct offers *offers = &post->offers;
+    size_t looked_at = 0;
+    if (!offers->count)
+        return;
+    for (;
+         looked_at < offers->count && post->batch.count < BATCH_MAX && post->delivery_bytes < BATCH_BYTES_MAX;
+         looked_at++)
+        if (join(post, &offers->all[looked_at]))
+            offers->all[offers->joined++] = offers->all[looked_at];
+    memmove(&offers->all[offers->joined], &offers->all[looked_at],
+            (offers->count - looked_at) * sizeof *offers->all);
+    offers->count -= looked_at - offers->joined;
+}
+
+void post_offers_answer(struct post *post)
+{
+    struct offers *offers = &post->offers;
+    size_t answered = offers->joined;
+    if (!offers->count)
+        return;
+    for (size_t i = 0; i < answered; i++) {
+        struct offer *offer = &offers->all[i];
+        struct fault why = {""};
+        enum write_result result = batch_result(&post->batch, offer->number, &why);
+        settle(offer, post->hooks.item_written(post->hooks.context, &offer->envelope, result, &why), &why);
+    }
+    offers->joined = 0;
+    offers->count -= answered;
+    memmove(offers->all, &offers->all[answered], offers->count * sizeof *offers->all);
+    if (!offers->count) {
+        free(offers->all);
+        offers->all = NULL;
+    }
+}
+
+void post_offers_drop(struct box *sender)
+{
+    struct offers *offers = &sender->post->offers;
+    size_t kept = 0;
+    for (size_t i = 0; i < offers->count; i++) {
+        if (offers->all[i].sender == sender)
+            envelope_free(&offers->all[i].envelope);
+        else
+            offers->all[kept++] = offers->all[i];
+    }
+    offers->count = kept;
+}
+
+void post_offers_forget(struct post *post)
+{
+    for (size_t i = 0; i < post->offers.count; i++)
+        envelope_free(&post->offers.all[i].envelope);
+    free(post->offers.all);
+    post->offers = (struct offers){.all = NULL};
+}
