@@ -351,12 +351,11 @@ static void test_who_floods_and_reads_no_answer_is_not_read_any_further_and_hold
             stuck = 0;
         }
         assert_int_equal(errno, EAGAIN);
-        assert_true(supervised_is(&place, "orion", "idle"));
+        assert_int_equal(ask("{\"verb\":\"status\"}"), EX_OK);
     }
     assert_true(sent < BOUND);
     for (size_t i = 0; i < sent / length; i++)
         assert_int_equal(exit_heard(fd), EX_OK);
-    assert_true(supervised_is(&place, "orion", "idle"));
 }
 
 static void test_behind_a_request_that_is_too_long_nothing_more_is_read(void **state)
@@ -373,7 +372,7 @@ static void test_behind_a_request_that_is_too_long_nothing_more_is_read(void **s
             break;
         sent += (size_t)n;
     }
-    (void)!send(fd, "\n{\"verb\":\"status\"}\n", 21, MSG_NOSIGNAL); /* it may have hung up */
+    (void)!send(fd, "\n{}\n", 4, MSG_NOSIGNAL); /* it may have hung up */
     assert_int_equal(exit_heard(fd), EX_DATAERR);
     assert_null(supervised_hear(fd));
 }
