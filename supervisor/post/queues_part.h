@@ -32,8 +32,8 @@ struct work_queue {
     struct item **items;                   /* in the order of their ids */
     size_t count;
     size_t arriving; /* that are being written, in this turn */
-    size_t next; /* the consumer that is looked at first, so that equals take turns */
-    bool met;    /* all that lay there at start was read: what is new since was dropped by somebody */
+    size_t next;     /* the consumer that is looked at first, so that equals take turns */
+    bool met;        /* all that lay there at start was read: what is new since was dropped by somebody */
     bool full_said, trouble_said;
 };
 
