@@ -17,6 +17,8 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
+#define LARGE_END "-refused.md" /* an answer may have the id itself */
+
 enum {
     VERDICTS_MAX = 4096,
     TELLINGS_MAX = 64,
@@ -216,13 +218,13 @@ static int read_large(const struct mail *mail, const char *id, struct envelope *
     buffer_add(rest, text + head, length - head);
     OWNED char *begun = envelope->body;
     envelope->body =
-        memory_print("%s\n\n[… cut here: %s/%s.md has the whole text]\n", begun, TREE_OUTPUTS, id);
+        memory_print("%s\n\n[… cut here: %s/%s" LARGE_END " has the whole text]\n", begun, TREE_OUTPUTS, id);
     return 1;
 }
 
 static void add_whole(const char *id, const struct buffer *body, struct change_list *changes)
 {
-    OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, id);
+    OWNED char *path = memory_print("%s/%s" LARGE_END, TREE_OUTPUTS, id);
     change_list_add(changes, CHANGE_WRITE, path, body->data, body->length);
 }
 

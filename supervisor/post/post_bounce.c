@@ -24,39 +24,42 @@ bool post_did_send(struct post *post, const char *sender, const char *id)
     return box && box != post->people && mailbox_lies_in(post->data, sender, id, known_to_sender);
 }
 
-/* When the bounce that lies there already was made; -1: there is none. */
+enum { MADE_NEVER = -1, MADE_UNKNOWN = -2 /* what lies there can't be read now */ };
+
+/* When the bounce that lies there already was made. */
 static int64_t made_at(struct post *post, const char *sender, const char *id)
 {
     unsigned lies = mailbox_lies_in(post->data, sender, id, arrived);
     struct envelope envelope;
     if (!lies)
-        return -1;
+        return MADE_NEVER;
     enum folder folder = lies & 1u << FOLDER_INBOX ? FOLDER_INBOX : FOLDER_ARCHIVE;
-    if (mailbox_read(post->data, sender, folder, id, &envelope, NULL, NULL) != MAILBOX_READ)
-        return INT64_MAX;
+    enum mailbox_found found = mailbox_read(post->data, sender, folder, id, &envelope, NULL, NULL);
+    if (found != MAILBOX_READ)
+        return found == MAILBOX_NONE ? INT64_MAX : MADE_UNKNOWN;
     int64_t at = envelope.created;
     envelope_free(&envelope);
     return at;
 }
 
-/* The id that its bounce is to have; NULL: it has been told. A requeued envelope lives again under its id, created
+/* *id: the one that its bounce is to have, the caller's to free. A requeued envelope lives again under its id, created
  * later: what was told of its former life doesn't count. */
-static char *bounce_id(struct post *post, const struct envelope *about)
+static enum bounce find_id(struct post *post, const struct envelope *about, char **id)
 {
     OWNED char *plain = memory_print("%s-bounce", about->id);
-    char *id = names_file(plain);
-    int64_t before = made_at(post, about->from, id);
-    if (before < 0)
-        return id;
-    free(id);
-    if (before >= about->created)
-        return NULL;
-    OWNED char *again = memory_print("%s-bounce-%" PRId64, about->id, about->created);
-    id = names_file(again);
-    if (made_at(post, about->from, id) < 0)
-        return id;
-    free(id);
-    return NULL;
+    *id = names_file(plain);
+    int64_t before = made_at(post, about->from, *id);
+    if (before >= 0 && before < about->created) {
+        OWNED char *again = memory_print("%s-bounce-%" PRId64, about->id, about->created);
+        free(*id);
+        *id = names_file(again);
+        before = made_at(post, about->from, *id);
+    }
+    if (before == MADE_NEVER)
+        return BOUNCE_ADDED;
+    free(*id);
+    *id = NULL;
+    return before == MADE_UNKNOWN ? BOUNCE_LATER : BOUNCE_NEEDLESS;
 }
 
 static char *body_of(const struct envelope *about, const char *from, const char *reason)
@@ -69,14 +72,15 @@ static char *body_of(const struct envelope *about, const char *from, const char 
                         about->body ? about->body : "", cut < length ? "\n[…]" : "");
 }
 
-bool post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about, const char *from,
-                     const char *reason, size_t *number)
+enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about,
+                            const char *from, const char *reason, size_t *number)
 {
     if (!parcels_counts(about->kind) || !post_did_send(post, about->from, about->id))
-        return false;
-    OWNED char *id = bounce_id(post, about);
-    if (!id)
-        return false;
+        return BOUNCE_NEEDLESS;
+    OWNED char *id = NULL;
+    enum bounce bounce_is = find_id(post, about, &id);
+    if (bounce_is != BOUNCE_ADDED)
+        return bounce_is;
     OWNED char *body = body_of(about, from, reason);
     const struct envelope bounce = {
         .id = id,
@@ -94,7 +98,7 @@ bool post_add_bounce(struct post *post, struct batch *batch, const struct envelo
         .body = body,
     };
     *number = mailbox_add(batch, about->from, FOLDER_INBOX, &bounce, false);
-    return true;
+    return BOUNCE_ADDED;
 }
 
 bool post_bounce_written(struct post *post, const struct batch *batch, size_t number,
@@ -138,7 +142,10 @@ bool post_bounce(struct post *post, const struct envelope *about, const char *fr
 {
     struct batch batch = {0};
     size_t number;
-    bool added = post_add_bounce(post, &batch, about, from, reason, &number), told = true;
+    enum bounce bounce = post_add_bounce(post, &batch, about, from, reason, &number);
+    bool added = bounce == BOUNCE_ADDED, told = bounce != BOUNCE_LATER;
+    if (!told)
+        fault_set(fault, "whether '%s' was told already can't be read now", about->from);
     if (added) {
         batch_flush(post->data, &batch);
         told = post_bounce_written(post, &batch, number, about, from, fault);

@@ -59,8 +59,15 @@ static void write_bounces(struct post *post, struct endings *endings)
     struct batch batch = {0};
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
-        ending->bounces = post_add_bounce(post, &batch, &ending->envelope, ending->holder->name,
-                                          ending->reason, &ending->bounce);
+        enum bounce bounce = post_add_bounce(post, &batch, &ending->envelope, ending->holder->name,
+                                             ending->reason, &ending->bounce);
+        ending->bounces = bounce == BOUNCE_ADDED;
+        ending->failed = bounce == BOUNCE_LATER;
+        if (ending->failed)
+            log_warn("post", ending->holder->name,
+                     "Envelope %s has %s; whether its sender was told already can't be read now, it is tried "
+                     "again",
+                     ending->envelope.id, ending->status);
     }
     if (batch.count)
         batch_flush(post->data, &batch);
@@ -197,12 +204,23 @@ static char *why_it_expired(const struct envelope *envelope)
     return memory_print("it was not read within %" PRId64 " s", envelope->ttl_seconds);
 }
 
+/* At its dead letters, for one can't be read now. */
+static void look_later(struct box *box)
+{
+    box->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+    post_wake(box);
+}
+
 static void go_on_with(struct box *box, const char *id, struct endings *endings)
 {
     struct post *post = box->post;
     struct envelope envelope;
     unsigned live = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS;
-    if (mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &envelope, NULL, NULL) != MAILBOX_READ)
+    enum mailbox_found found =
+        mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &envelope, NULL, NULL);
+    if (found == MAILBOX_LATER)
+        look_later(box);
+    if (found != MAILBOX_READ)
         return;
     int64_t at = expiry_of(envelope.created, envelope.ttl_seconds);
     if (is_final(envelope.status)) {
@@ -226,29 +244,36 @@ void post_dead_letter(struct box *box, const char *id)
     finish(box->post, &endings);
 }
 
-/* What a cut requeue left: the envelope lives again, and is created later than its dead letter. */
-static bool is_requeued(struct box *box, const char *id)
+/* What a cut requeue left: the envelope lives again, and is created later than its dead letter. -1: that can't be told
+ * now. */
+static int is_requeued(struct box *box, const char *id)
 {
     struct post *post = box->post;
     struct envelope dead, live;
-    bool requeued = false;
+    bool requeued = false, unread = false;
     unsigned lies = mailbox_lies(post->data, box->name, id);
     for (enum folder folder = FOLDER_INBOX; folder <= FOLDER_HANDOFFS; folder++) {
-        if (!(lies & 1u << folder) ||
-            mailbox_read(post->data, box->name, folder, id, &live, NULL, NULL) != MAILBOX_READ)
+        if (!(lies & 1u << folder))
             continue;
-        if (mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &dead, NULL, NULL) == MAILBOX_READ)
+        enum mailbox_found lives = mailbox_read(post->data, box->name, folder, id, &live, NULL, NULL);
+        enum mailbox_found lay =
+            mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &dead, NULL, NULL);
+        if (lives == MAILBOX_READ && lay == MAILBOX_READ)
             requeued = requeued || (is_final(dead.status) && live.created >= dead.finished);
+        unread = unread || lives == MAILBOX_LATER || lay == MAILBOX_LATER;
         envelope_free(&dead);
         envelope_free(&live);
     }
-    return requeued;
+    return requeued ? 1 : unread ? -1 : 0;
 }
 
 static void go_through(struct box *box, const char *id, struct endings *endings)
 {
-    if (is_requeued(box, id))
+    int requeued = is_requeued(box, id);
+    if (requeued > 0)
         mailbox_remove(box->post->data, box->name, FOLDER_DEAD_LETTERS, id);
+    else if (requeued < 0)
+        look_later(box);
     else
         go_on_with(box, id, endings);
     if (endings->count == TURN_MAX)
@@ -315,20 +340,31 @@ void post_parcel_due(void *context)
     post->ringing[post->ringing_count++] = parcel;
 }
 
+/* Over one of its id that is dead already. False and errno; ENOENT: it was the copy of one that is dead, and has gone. */
+static bool take_away_over(struct parcel *parcel, const char *id)
+{
+    struct box *box = parcel->box;
+    struct post *post = box->post;
+    int newer = is_requeued(box, id);
+    if (newer < 0) {
+        errno = EIO;
+        return false;
+    }
+    mailbox_remove(post->data, box->name, newer ? FOLDER_DEAD_LETTERS : parcel->folder, id);
+    if (newer)
+        return mailbox_move(post->data, box->name, parcel->folder, FOLDER_DEAD_LETTERS, id);
+    errno = ENOENT;
+    return false;
+}
+
 static void take_away(struct parcel *parcel, struct endings *endings)
 {
     struct box *box = parcel->box;
     struct post *post = box->post;
     OWNED char *id = memory_text(parcel->id);
     bool moved = mailbox_move(post->data, box->name, parcel->folder, FOLDER_DEAD_LETTERS, id);
-    if (!moved &&
-        errno ==
-            EEXIST) { /* what of this id is dead already: its former life, or what this one is a copy of */
-        bool newer = is_requeued(box, id);
-        mailbox_remove(post->data, box->name, newer ? FOLDER_DEAD_LETTERS : parcel->folder, id);
-        moved = newer && mailbox_move(post->data, box->name, parcel->folder, FOLDER_DEAD_LETTERS, id);
-        errno = newer ? errno : ENOENT;
-    }
+    if (!moved && errno == EEXIST) /* its former life is dead already, or what this one is a copy of */
+        moved = take_away_over(parcel, id);
     if (moved) {
         post_forget(post, parcel);
         box->pump = true;

@@ -187,9 +187,14 @@ void post_dead_letter(struct box *box, const char *id);
 void post_dead_letters(struct box *box);
 
 /* post_bounce.c */
-/* Adds the bounce to the batch when the sender is to have one: *number there. False: it isn't. */
-bool post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about, const char *from,
-                     const char *reason, size_t *number);
+enum bounce {
+    BOUNCE_NEEDLESS, /* it sent no such thing, or has been told */
+    BOUNCE_ADDED,
+    BOUNCE_LATER /* whether it has been told can't be read now */
+};
+/* Adds the bounce to the batch when the sender is to have one: *number there. */
+enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about,
+                            const char *from, const char *reason, size_t *number);
 /* It was flushed: its place in the index. False: it isn't there, fault says why. */
 bool post_bounce_written(struct post *post, const struct batch *batch, size_t number,
                          const struct envelope *about, const char *from, struct fault *fault);

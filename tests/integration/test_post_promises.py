@@ -444,7 +444,7 @@ def test_promise_7_an_envelope_of_256_kib_is_delivered_and_done_and_one_byte_mor
     for identity, size in {"over": limit + 1, "far": 300 << 10}.items():
         letter = wait_letter(team, "orion", "dead-letter", lambda e: e["id"] == identity, identity)
         assert letter["status"] == "refused" and f"{size} bytes" in letter["reason"]
-    assert team.read("outputs/far.md").count("x") > (300 << 10) - 1024, "its whole text is kept"
+    assert team.read("outputs/far-refused.md").count("x") > (300 << 10) - 1024, "its whole text is kept"
     team.add("next", "Another task")
     team.wait_done("next")
     told = [prompt for prompt, task in prompts_of(model, "orion") if "Another task" in task]

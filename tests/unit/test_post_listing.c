@@ -50,6 +50,35 @@ static void test_a_task_expires_in_queue_md_though_a_file_could_not_be_read_once
     }
 }
 
+/* It has lived before, and its sender was told of that end: so that is read, too. */
+static void test_an_envelope_expires_and_its_sender_is_told_though_reads_fail(void **state)
+{
+    struct office *office = *state;
+    for (int nth = 0; nth < 8; nth++) {
+        OWNED char *id = memory_print("h%d", nth), *former = memory_print("%s-bounce", id);
+        struct envelope sent = office_letter(id, KIND_HANDOFF, "orion", "nova"),
+                        told = office_letter(former, KIND_BOUNCE, "nova", "orion");
+        sent.ttl_seconds = 10;
+        sent.created = clock_now() - 9;
+        told.created = clock_now() - 50;
+        office_put(office, "orion", FOLDER_ARCHIVE, &sent);
+        office_put(office, "orion", FOLDER_ARCHIVE, &told);
+        office_put(office, "nova", FOLDER_HANDOFFS, &sent);
+        OWNED char *bounce = memory_print("%s-%lld", former, (long long)sent.created);
+        post_changed(office->post, "nova");
+        office_settle(office);
+        reads_left = nth;
+        UNTIL(office, office_lies(office, "orion", FOLDER_INBOX, bounce));
+        reads_left = -1;
+        OWNED char *said = memory_print("nova event expired %s: it was not read within 10 s", id);
+        UNTIL(office, office_said(office, said));
+        struct envelope dead = office_read(office, "nova", FOLDER_DEAD_LETTERS, id);
+        assert_string_equal(dead.status, "expired");
+        envelope_free(&dead);
+        assert_false(office_lies(office, "nova", FOLDER_HANDOFFS, id));
+    }
+}
+
 static int64_t window_of(struct office *office, const char *agent)
 {
     struct post_pressure pressure;
@@ -86,6 +115,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_outbox_that_is_listed_in_part_is_sent_whole_and_in_order,
                                         office_setup, office_teardown),
         cmocka_unit_test_setup_teardown(test_a_task_expires_in_queue_md_though_a_file_could_not_be_read_once,
+                                        office_setup, office_teardown),
+        cmocka_unit_test_setup_teardown(test_an_envelope_expires_and_its_sender_is_told_though_reads_fail,
                                         office_setup, office_teardown),
         cmocka_unit_test_setup_teardown(test_a_class_that_can_not_be_read_stays_what_it_was, office_setup,
                                         office_teardown),
