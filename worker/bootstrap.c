@@ -249,20 +249,26 @@ bool bootstrap_tree(int tree, const char *path, const struct roster_agent *agent
     return good;
 }
 
-enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent)
+enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent, struct buffer *problems)
 {
-    if (agent->throughput_class != CLASS_UNSET)
-        return agent->throughput_class;
     enum throughput_class found = CLASS_MEDIUM;
     OWNED char *text = NULL;
     size_t length;
+    struct fault fault;
     struct frontmatter matter;
-    if (files_read(tree, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
-        !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))
-        return found;
-    const char *name = frontmatter_text(&matter, "throughput_class");
-    if (name && !class_parse(name, &found))
-        found = CLASS_MEDIUM;
-    frontmatter_free(&matter);
-    return found;
+    if (files_read(tree, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1) {
+        if (frontmatter_parse(&matter, text, length, TREE_PERSONA, &fault)) {
+            const char *name = frontmatter_text(&matter, "throughput_class");
+            if (name && !class_parse(name, &found)) {
+                buffer_print(
+                    problems,
+                    "%s: its throughput_class is neither slow, medium nor fast and counts as medium\n",
+                    TREE_PERSONA);
+                found = CLASS_MEDIUM;
+            }
+            frontmatter_free(&matter);
+        } else
+            buffer_print(problems, "%s; it counts as having no front matter\n", fault.text);
+    }
+    return agent->throughput_class != CLASS_UNSET ? agent->throughput_class : found;
 }

@@ -16,7 +16,8 @@
 bool bootstrap_tree(int tree, const char *path, const struct roster_agent *agent, struct history *history,
                     struct buffer *problems, struct fault *fault);
 
-/* The class in force: the definition's, else persona.md's front matter's, else medium. */
-enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent);
+/* The class in force: the definition's, else persona.md's front matter's, else medium. problems: a line for a front
+ * matter that can't be read, or names a class that there is not. */
+enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent, struct buffer *problems);
 
 #endif

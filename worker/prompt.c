@@ -125,8 +125,8 @@ static int read_text(const struct prompt_input *input, const char *path, size_t 
     return read;
 }
 
-/* A state file without its front matter. */
-static void add_file(const struct prompt_input *input, const char *path, struct buffer *out,
+/* A state file without its front matter; what is longer than budget is told and the caller's to cut. */
+static void add_file(const struct prompt_input *input, const char *path, size_t budget, struct buffer *out,
                      struct buffer *problems)
 {
     OWNED char *owned = NULL;
@@ -137,14 +137,22 @@ static void add_file(const struct prompt_input *input, const char *path, struct 
         buffer_print(problems, "%s; the prompt goes without it\n", fault.text);
         return;
     }
-    if (!text)
+    if (!text) {
+        buffer_print(problems, "%s is missing; the prompt goes without it\n", path);
         return;
+    }
     OWNED char *clean =
         utf8_valid(text, length) && !memchr(text, '\0', length) ? NULL : utf8_clean(text, length);
-    if (clean)
+    if (clean) {
         length = strlen(clean);
+        buffer_print(problems, "%s is not UTF-8 text; what is none is replaced in the prompt\n", path);
+    }
     const char *body = markdown_body(clean ? clean : text, &length);
     markdown_trim(&body, &length);
+    if (length > budget)
+        buffer_print(problems,
+                     "%s has %zu bytes of text, of which the prompt has room for %zu; the rest is cut\n",
+                     path, length, budget);
     buffer_add(out, body, length);
 }
 
@@ -158,10 +166,10 @@ static void fill(enum piece piece, const struct prompt_input *input, size_t budg
 {
     switch (piece) {
     case PIECE_PERSONA:
-        add_file(input, TREE_PERSONA, out, problems);
+        add_file(input, TREE_PERSONA, budget, out, problems);
         break;
     case PIECE_CONSTRAINTS:
-        add_file(input, TREE_CONSTRAINTS, out, problems);
+        add_file(input, TREE_CONSTRAINTS, budget, out, problems);
         break;
     case PIECE_GOALS:
         learning_prompt_goals(input->learning, out);

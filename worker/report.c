@@ -95,9 +95,9 @@ static void log_new_problems(const struct worker *worker, const struct buffer *p
 
 void report_problems(struct worker *worker)
 {
-    const struct buffer *const parts[] = {&worker->tree_problems, &worker->learning_problems,
-                                          &worker->prompt_problems, &worker->queue_problem,
-                                          &worker->mail_problems};
+    const struct buffer *const parts[] = {&worker->tree_problems,   &worker->learning_problems,
+                                          &worker->prompt_problems, &worker->persona_problem,
+                                          &worker->queue_problem,   &worker->mail_problems};
     OWNED_BUFFER struct buffer all = {0};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         buffer_add(&all, parts[i]->data, parts[i]->length);
@@ -189,15 +189,18 @@ void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now)
 /* persona.md may name it; that is read again when its stamp has changed. */
 static enum throughput_class class_in_force(struct worker *worker)
 {
-    if (worker->start->agent->throughput_class != CLASS_UNSET)
-        return worker->start->agent->throughput_class;
+    const struct roster_agent *agent = worker->start->agent;
     struct file_stamp now = files_stamp_at(worker->tree, TREE_PERSONA);
     if (now.inode == 0 || !files_stamp_equal(&now, &worker->persona)) {
-        worker->throughput_class = bootstrap_class(worker->tree, worker->start->agent);
+        struct roster_agent undecided = *agent;
+        undecided.throughput_class = CLASS_UNSET;
+        buffer_drop(&worker->persona_problem, worker->persona_problem.length);
+        worker->throughput_class = bootstrap_class(worker->tree, &undecided, &worker->persona_problem);
+        report_problems(worker);
         bool young = clock_now_ms() - now.changed_ns / 1000000 < STAMP_GRAIN_MS;
         worker->persona = young ? (struct file_stamp){0} : now;
     }
-    return worker->throughput_class;
+    return agent->throughput_class != CLASS_UNSET ? agent->throughput_class : worker->throughput_class;
 }
 
 void report_card(struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out)

@@ -496,6 +496,7 @@ static void close_parts(struct worker *worker)
     buffer_free(&worker->tree_problems);
     buffer_free(&worker->learning_problems);
     buffer_free(&worker->prompt_problems);
+    buffer_free(&worker->persona_problem);
     buffer_free(&worker->queue_problem);
     buffer_free(&worker->queue_hints);
     buffer_free(&worker->mail_problems);

@@ -111,6 +111,7 @@ struct worker {
     struct buffer tree_problems;      /* found when the tree was opened and bootstrapped */
     struct buffer learning_problems;  /* by the last look at what was learned */
     struct buffer prompt_problems;    /* by the last prompt */
+    struct buffer persona_problem;    /* when persona.md was read last for its class */
     struct buffer queue_problem;      /* of the queue file */
     struct buffer queue_hints;        /* those of them that only a file at rest gives */
     struct buffer mail_problems;      /* by the last look at the post */

@@ -232,14 +232,22 @@ static void test_an_edited_file_is_left_with_a_warning(void **state)
 static void test_the_class_comes_from_the_definition_then_from_the_persona(void **state)
 {
     (void)state;
+    OWNED_BUFFER struct buffer told = {0};
     bootstrap();
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0]), CLASS_MEDIUM);
+    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
     put(TREE_PERSONA, "---\nthroughput_class: slow\n---\nI.\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0]), CLASS_SLOW);
+    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_SLOW);
+    put(TREE_PERSONA, "No front matter at all.\n");
+    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
+    assert_int_equal(told.length, 0);
     put(TREE_PERSONA, "---\nthroughput_class: [\n---\nI.\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0]), CLASS_MEDIUM);
+    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
+    assert_non_null(strstr(told.data, "it counts as having no front matter"));
+    put(TREE_PERSONA, "---\nthroughput_class: quick\n---\nI.\n");
+    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
+    assert_non_null(strstr(told.data, "neither slow, medium nor fast"));
     define("agents:\n- name: orion\n  persona: P.\n  throughput_class: fast\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0]), CLASS_FAST);
+    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_FAST);
 }
 
 static void test_the_card_is_small_yaml(void **state)

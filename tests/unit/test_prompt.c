@@ -165,6 +165,23 @@ static void test_nothing_makes_it_larger_than_its_budget(void **state)
     assert_non_null(strstr(out.data, "cut here"));
 }
 
+static void test_what_the_prompt_lacks_of_a_persons_file_is_told(void **state)
+{
+    (void)state;
+    OWNED char *long_text = many("Never, never do that. ", 20000);
+    put(TREE_SYSTEM_PROMPT, "{{persona}} {{constraints}}");
+    put(TREE_PERSONA, "I \xff am");
+    put(TREE_CONSTRAINTS, long_text);
+    assert_non_null(strstr(build(), "I \xef\xbf\xbd am Never, never"));
+    assert_non_null(strstr(problems.data, "persona.md is not UTF-8 text"));
+    assert_non_null(strstr(problems.data, "constraints.md has 20"));
+    unlinkat(input.tree, TREE_PERSONA, 0);
+    put(TREE_CONSTRAINTS, "Never.");
+    buffer_drop(&problems, problems.length);
+    assert_string_equal(build(), " Never.");
+    assert_string_equal(problems.data, "persona.md is missing; the prompt goes without it\n");
+}
+
 static void test_a_template_that_repeats_itself_stays_within_the_budget(void **state)
 {
     (void)state;
@@ -196,6 +213,7 @@ int main(void)
         T(test_without_a_usable_template_the_built_in_one_counts),
         T(test_the_built_in_template_shows_a_block_that_can_be_read),
         T(test_nothing_makes_it_larger_than_its_budget),
+        T(test_what_the_prompt_lacks_of_a_persons_file_is_told),
         T(test_a_template_that_repeats_itself_stays_within_the_budget),
         T(test_text_from_others_cannot_leave_its_fence),
     };
