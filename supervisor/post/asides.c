@@ -8,8 +8,10 @@
 
 #define MARK ".unreadable-"
 
+enum origin { OF_QUEUE, OF_SEGMENT, OF_LOCK };
+
 struct aside {
-    bool of_queue; /* else of a segment */
+    enum origin of;
     char *name, *path;
 };
 
@@ -21,7 +23,8 @@ struct asides {
 /* While one folder is looked at. */
 struct looking {
     struct asides *asides;
-    const char *folder, *queue; /* queue NULL: the segments' folder */
+    const char *folder, *queue; /* queue: whose folder it is; NULL: the segments' or the locks' */
+    enum origin of;
     size_t left;
 };
 
@@ -61,7 +64,7 @@ static void see(void *context, const char *file)
     looking->left--;
     asides->items = memory_grow(asides->items, asides->count + 1, sizeof *asides->items);
     asides->items[asides->count++] =
-        (struct aside){.of_queue = looking->queue != NULL,
+        (struct aside){.of = looking->of,
                        .name = looking->queue ? memory_text(looking->queue) : memory_slice(file, length),
                        .path = memory_print("%s/%s", looking->folder, file)};
 }
@@ -71,13 +74,19 @@ void asides_look(struct asides *asides, int data, const struct roster *roster)
     forget(asides);
     for (size_t i = 0; i < roster->queue_count; i++) {
         OWNED char *folder = memory_print(SHARED_QUEUES "/%s", roster->queues[i].name);
-        struct looking looking = {
-            .asides = asides, .folder = folder, .queue = roster->queues[i].name, .left = ASIDES_SHOWN};
+        struct looking looking = {.asides = asides,
+                                  .folder = folder,
+                                  .queue = roster->queues[i].name,
+                                  .of = OF_QUEUE,
+                                  .left = ASIDES_SHOWN};
         shared_each(data, folder, see, &looking, NULL);
     }
-    struct looking looking = {.asides = asides, .folder = SHARED_SEGMENTS, .left = ASIDES_SHOWN};
+    struct looking segments = {
+        .asides = asides, .folder = SHARED_SEGMENTS, .of = OF_SEGMENT, .left = ASIDES_SHOWN};
     if (roster->segment_count)
-        shared_each(data, SHARED_SEGMENTS, see, &looking, NULL);
+        shared_each(data, SHARED_SEGMENTS, see, &segments, NULL);
+    struct looking locks = {.asides = asides, .folder = SHARED_LOCKS, .of = OF_LOCK, .left = ASIDES_SHOWN};
+    shared_each(data, SHARED_LOCKS, see, &locks, NULL);
 }
 
 static bool has(const struct text_list *list, const char *agent)
@@ -90,10 +99,12 @@ static bool has(const struct text_list *list, const char *agent)
 
 static bool concerns(const struct aside *aside, const struct roster *roster, const char *agent)
 {
-    for (size_t i = 0; aside->of_queue && i < roster->queue_count; i++)
+    if (aside->of == OF_LOCK)
+        return true; /* any agent's task may ask for it */
+    for (size_t i = 0; aside->of == OF_QUEUE && i < roster->queue_count; i++)
         if (strcmp(roster->queues[i].name, aside->name) == 0)
             return has(&roster->queues[i].consumers, agent);
-    for (size_t i = 0; !aside->of_queue && i < roster->segment_count; i++) {
+    for (size_t i = 0; aside->of == OF_SEGMENT && i < roster->segment_count; i++) {
         const struct roster_segment *segment = &roster->segments[i];
         if (strcmp(segment->name, aside->name) == 0)
             return has(&segment->readers, agent) || has(&segment->writers, agent);

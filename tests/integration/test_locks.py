@@ -160,3 +160,19 @@ def test_names_of_locks_that_people_write_harm_nobody(make_system, model):
     system.add("after", "After it")
     system.wait_done("after")
     assert system.worker() == worker
+
+
+def test_a_file_that_is_no_lock_is_set_aside_and_told_in_status(make_system, model):
+    system = make_system(NAMES, model=model)
+    folder = system.data / "shared/locks"
+    folder.mkdir(parents=True)
+    (folder / "db.md").write_text("No lock at all.\n")
+    system.start()
+    [kept] = folder.glob("db.md.unreadable-*")
+    assert kept.read_text() == "No lock at all.\n"
+    for name in NAMES:
+        wait_until(lambda: any(kept.name in line for line in system.agent_status(name)["problems"]), f"told of to {name}")
+    system.add("first", "One", lock="db")
+    system.wait_done("first")
+    kept.unlink()
+    wait_until(lambda: not system.agent_status()["problems"], "told no more")
