@@ -37,6 +37,8 @@ static bool needs_escape(const char *text, size_t size)
 static bool is_word(const char *value)
 {
     static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
+    if (!*value || !strchr("nNtTfFyYoO", *value))
+        return false;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcasecmp(value, words[i]) == 0)
             return true;

@@ -66,6 +66,11 @@ void client_say(struct client *client, int exit, json_t *more)
     json_decref(more);
 }
 
+void client_say_id(struct client *client, const char *id)
+{
+    buffer_print(&client->out, "{\"exit\":%d,\"id\":\"%s\"}\n", EX_OK, id);
+}
+
 void client_complain(struct client *client, int exit, const char *format, ...)
 {
     char text[FAULT_TEXT * 2];

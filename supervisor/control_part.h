@@ -38,6 +38,8 @@ struct control {
     bool starved;          /* the last client was turned away for lack of descriptors */
 };
 
+/* That all is well, and the id, which names_new_id has made: it needs no quoting. Said so often that it is said cheaply. */
+void client_say_id(struct client *client, const char *id);
 void client_stop_waiting(struct client *client); /* all is said; it may be freed within */
 
 #endif

@@ -165,7 +165,7 @@ static void judge_posted(struct client *client, void *context)
     if (client->waiter.serial != posted->ticket)
         return;
     if (posted->exit == EX_OK)
-        client_say(client, EX_OK, json_pack("{s:s}", "id", posted->id));
+        client_say_id(client, posted->id);
     else
         client_complain(client, posted->exit, "%s", posted->why);
     client_stop_waiting(client);
