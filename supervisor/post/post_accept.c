@@ -17,6 +17,8 @@
 #include "supervisor/post/post_part.h"
 #include "supervisor/post/route.h"
 
+enum { DEFERRED_GROWS = 1024 /* bytes */ };
+
 /* --- which ones --- */
 
 static void add_id(struct box *box, char *id)
@@ -215,10 +217,11 @@ static void decide(struct box *sender, struct envelope *envelope)
     }
 }
 
-/* One that waits was small enough when it came: its worker has written its status into it since. */
+/* One that waits was small enough when it came: its worker has written its status and why into it since. */
 static bool is_too_large(const struct envelope *envelope, size_t size)
 {
-    return size > ENVELOPE_MAX && (!envelope || strcmp(envelope->status, "deferred") != 0);
+    bool waits = envelope && strcmp(envelope->status, "deferred") == 0;
+    return size > ENVELOPE_MAX + (waits ? DEFERRED_GROWS : 0);
 }
 
 static void refuse_large(struct box *sender, const struct envelope *envelope, size_t size)
@@ -333,8 +336,9 @@ static bool read_again(struct parcel *parcel, struct envelope *envelope)
     struct box *sender = parcel->box;
     struct post *post = sender->post;
     struct fault fault;
+    struct file_stamp stamp;
     OWNED char *id = memory_text(parcel->id);
-    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, envelope, NULL, &fault)) {
+    switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, envelope, &stamp, &fault)) {
     case MAILBOX_LATER:
         parcel->held_until_ms = clock_monotonic_ms() + RETRY_MS;
         parcel->to->pump_after_ms = parcel->held_until_ms;
@@ -349,9 +353,10 @@ static bool read_again(struct parcel *parcel, struct envelope *envelope)
     case MAILBOX_READ:
         break;
     }
-    if (strcmp(envelope->to, parcel->to->name) == 0 && envelope->kind == parcel->kind)
+    if (strcmp(envelope->to, parcel->to->name) == 0 && envelope->kind == parcel->kind &&
+        !is_too_large(envelope, stamp.size))
         return true;
-    envelope_free(envelope); /* somebody gave it another receiver: decided on anew */
+    envelope_free(envelope); /* somebody gave it another receiver, or too long a text: decided on anew */
     post_forget(post, parcel);
     post_outbox_ids(sender, id);
     return false;

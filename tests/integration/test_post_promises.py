@@ -452,6 +452,22 @@ def test_promise_7_an_envelope_of_256_kib_is_delivered_and_done_and_one_byte_mor
     assert team.cli("verify", check=False).returncode == 0
 
 
+def test_promise_7_one_that_waits_and_is_made_too_large_meanwhile_is_refused(slow, model):
+    slow.cli("pause", "iris")
+    limit = 256 << 10
+    for identity in ("first", "exact", "grows"):
+        size = limit if identity == "exact" else 1000
+        drop(slow, "orion", "outbox", identity, sized(identity, size, sender="orion", to="iris"))
+        folder, name = ("handoffs", "iris") if identity == "first" else ("outbox", "orion")
+        status = "delivered" if identity == "first" else "deferred"
+        wait_letter(slow, name, folder, lambda e: e["id"] == identity and e.get("status") == status, identity)
+    drop(slow, "orion", "outbox", "grows", sized("grows", limit + 2000, sender="orion", to="iris", status="deferred"))
+    slow.cli("resume", "iris")
+    wait_letter(slow, "iris", "archive", lambda e: e["id"] == "exact" and e["status"] == "finished", "the one of 256 KiB")
+    letter = wait_letter(slow, "orion", "dead-letter", lambda e: e["id"] == "grows", "the refused one")
+    assert letter["status"] == "refused" and f"{limit + 2000} bytes" in letter["reason"]
+
+
 @pytest.mark.parametrize("folder", ["handoffs", "inbox"])
 def test_promise_7_what_people_put_into_a_tree_has_256_kib_too_and_no_byte_more(team, folder):
     kind = "handoff" if folder == "handoffs" else "message"
