@@ -25,6 +25,7 @@ enum {
     GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
     GATE_DISTRUSTED_MS = 50, /* once nng has lost one end, it loses those that follow too */
     ORDER_AGAIN_MS = 1000,
+    ALONE_MS = 1000, /* from the end of a worker's connection to its own: it has nothing left to wait for */
 };
 
 static void set_text(char **at, const char *text)
@@ -198,12 +199,23 @@ static const struct life_operations operations = {
 
 /* --- the line --- */
 
+/* A worker that leaves closes its line before it ends, and says by its exit why. Only one that goes on living is at fault. */
 static void line_lost(void *context)
 {
     struct agent *agent = context;
-    /* A worker that leaves closes its line before it ends; only one that goes on living is at fault. */
-    if (agent->pid > 0 && life_is_up(&agent->life) && !agent->resting)
-        kill(agent->pid, SIGKILL);
+    if (agent->pid > 0 && !agent->resting && agent->life.state != STATE_STOPPING)
+        timer_set(agent->supervisor->loop, &agent->alone_timer, ALONE_MS);
+}
+
+static void lives_on(void *context)
+{
+    agent_distrust(context, "it has closed its connection and lives on");
+}
+
+static void not_let_in(struct agent *agent, const struct fault *fault)
+{
+    log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault->text);
+    kill(agent->pid, SIGKILL);
 }
 
 /* The one before has left the line: the worker at the gate may come in. */
@@ -211,10 +223,14 @@ static void line_free(void *context)
 {
     struct agent *agent = context;
     OWNED_BUFFER struct buffer message = {0};
+    struct fault fault;
     if (agent->pid <= 0)
         return;
     timer_clear(agent->supervisor->loop, &agent->gate_timer);
-    line_expect(agent->line, agent->pid);
+    if (!line_expect(agent->line, agent->pid, &fault)) {
+        not_let_in(agent, &fault);
+        return;
+    }
     message_make(&message, MESSAGE_GO, (uint64_t)agent->pid);
     child_send(&agent->supervisor->zygote, &message);
 }
@@ -284,12 +300,10 @@ static void gate_stays_shut(void *context)
              agent->name);
     line_abandon(agent->line);
     agent->line = line_open(agent->supervisor->switchboard, agent->name, &line_owner, agent, &fault);
-    if (agent->line) {
+    if (agent->line)
         line_await_free(agent->line);
-    } else if (agent->pid > 0) {
-        log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault.text);
-        kill(agent->pid, SIGKILL);
-    }
+    else if (agent->pid > 0)
+        not_let_in(agent, &fault);
 }
 
 void agent_spawn_again(struct agent *agent)
@@ -315,12 +329,13 @@ static bool is_hopeless(int status)
 static void forget_worker(struct agent *agent)
 {
     close_memory(agent);
-    line_expect(agent->line, 0);
+    line_leave(agent->line);
     relay_forget_all(agent->supervisor->relay, agent);
     audits_forget_all(agent->supervisor->audits, agent);
     timer_clear(agent->supervisor->loop, &agent->task_timer);
     timer_clear(agent->supervisor->loop, &agent->look_timer);
     timer_clear(agent->supervisor->loop, &agent->gate_timer);
+    timer_clear(agent->supervisor->loop, &agent->alone_timer);
     agent->pid = 0;
     agent->said_hello = false;
     agent->dirty = 0; /* the next one looks at everything */
@@ -500,6 +515,7 @@ struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
     agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
     agent->order_timer = (struct timer){.ring = order_is_due, .context = agent};
+    agent->alone_timer = (struct timer){.ring = lives_on, .context = agent};
     look_begin(agent);
     life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
     return agent;
@@ -513,6 +529,7 @@ void agent_free(struct agent *agent)
     timer_clear(agent->supervisor->loop, &agent->task_timer);
     timer_clear(agent->supervisor->loop, &agent->look_timer);
     timer_clear(agent->supervisor->loop, &agent->gate_timer);
+    timer_clear(agent->supervisor->loop, &agent->alone_timer);
     timer_clear(agent->supervisor->loop, &agent->rest_timer);
     timer_clear(agent->supervisor->loop, &agent->order_timer);
     watch_forget(agent->supervisor->watch, &agent->watched);

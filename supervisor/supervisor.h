@@ -41,7 +41,7 @@ struct agent {
     char *path;            /* DATA_DIR/agents/NAME */
     int tree;              /* descriptor of it; -1: it can't be opened */
     struct life life;
-    struct timer life_timer, task_timer, look_timer, gate_timer, rest_timer, order_timer;
+    struct timer life_timer, task_timer, look_timer, gate_timer, alone_timer, rest_timer, order_timer;
     struct line *line; /* NULL: couldn't listen */
     struct watched watched;
     struct wanted wanted;

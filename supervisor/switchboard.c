@@ -25,26 +25,31 @@ struct waiting_message {
     struct waiting_message *next;
 };
 
+/* A line, and so its socket, is used for one worker of the agent after the other. A fresh socket for each would cost four
+ * descriptors for ever: nng 1.5's pair0_sock_fini frees neither of the two pipes that RECVFD and SENDFD are ends of. */
 struct line {
     struct switchboard *board;
     struct line *next;
     const struct line_owner *owner;
     void *context;
     nng_socket socket;
+    nng_listener listener;
+    char *file; /* its socket's name in the folder */
     char *url;
     int receive_fd, send_fd; /* nng's */
     struct loop_watch *receive_watch, *send_watch;
     struct waiting_message *first, **last;
     size_t waiting_bytes;
-    bool deaf, awaiting_free;
+    bool deaf, awaiting_free, used;
     bool quiet; /* no connection stands: nothing is received, and the loop doesn't look */
     /* nng 1.5's pair crashes where a message is asked for that a callback has left just after its connection was taken
      * off the socket (pair0_pipe_stop, then pair0_pipe_recv_cb). Before it is taken off the end is told: whoever
      * receives holds this, and does so only while a connection stands. */
     pthread_mutex_t receiving;
     _Atomic pid_t expected;
-    _Atomic uint32_t pipe; /* the connection that stands; 0: none */
-    _Atomic bool ended;    /* a connection that stood has ended: the loop's to handle */
+    _Atomic uint32_t coming; /* the connection that was let in and doesn't stand yet; 0: none */
+    _Atomic uint32_t pipe;   /* the connection that stands; 0: none */
+    _Atomic bool ended;      /* one that came or stood has ended: the loop's to handle */
     _Atomic bool abandoned;
 };
 
@@ -59,15 +64,18 @@ struct switchboard {
         distrusted; /* a line had to be abandoned: nng is not asked to close anything any more, it might hang */
 };
 
-/* nng's threads call this. */
+/* These three are called by nng's threads. Of one line's connections only one at a time comes through the first two,
+ * but its end may be told at any moment, also before it stands: then it never does. */
 static void judge_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
     struct line *line = context;
     uint64_t peer = 0;
     pid_t expected = atomic_load(&line->expected);
-    if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &peer) != 0 || expected <= 0 ||
-        peer != (uint64_t)expected)
+    if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &peer) == 0 && expected > 0 &&
+        peer == (uint64_t)expected)
+        atomic_store(&line->coming, (uint32_t)nng_pipe_id(pipe));
+    else
         nng_pipe_close(pipe);
 }
 
@@ -75,17 +83,25 @@ static void note_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
     struct line *line = context;
-    atomic_store(&line->pipe, (uint32_t)nng_pipe_id(pipe));
+    uint32_t id = (uint32_t)nng_pipe_id(pipe), coming = id;
+    pthread_mutex_lock(&line->receiving);
+    if (atomic_compare_exchange_strong(&line->coming, &coming, 0))
+        atomic_store(&line->pipe, id);
+    else
+        atomic_store(&line->ended, true);
+    pthread_mutex_unlock(&line->receiving);
     eventfd_write(line->board->wake, 1);
 }
 
+/* Told of connections that were not let in, too, and of a second one beside that which stands. */
 static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
     struct line *line = context;
-    uint32_t id = (uint32_t)nng_pipe_id(pipe);
+    uint32_t standing = (uint32_t)nng_pipe_id(pipe), coming = standing;
     pthread_mutex_lock(&line->receiving);
-    bool stood = atomic_compare_exchange_strong(&line->pipe, &id, 0);
+    bool stood = atomic_compare_exchange_strong(&line->pipe, &standing, 0);
+    atomic_compare_exchange_strong(&line->coming, &coming, 0);
     pthread_mutex_unlock(&line->receiving);
     if (!stood || atomic_load(&line->abandoned))
         return;
@@ -257,7 +273,8 @@ void line_drain(struct line *line)
         if (!message)
             return;
         bytes += nng_msg_len(message);
-        if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message)))
+        if (atomic_load(&line->expected) > 0 &&
+            !line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message)))
             line->deaf = true;
         nng_msg_free(message);
     }
@@ -273,26 +290,36 @@ static void on_readable(void *context, uint32_t events)
 
 /* sun_path is short, and nng gives up at about 100 bytes: a long path is shortened through the folder's descriptor,
  * which names the same place in this process. */
-static char *listen_url(const struct switchboard *board, const char *name)
+static char *listen_url(const struct switchboard *board, const char *file)
 {
-    if (strlen(board->folder) + strlen(name) + 6 <= PATH_SAFE)
-        return memory_print("ipc://%s/%s.sock", board->folder, name);
-    return memory_print("ipc:///proc/self/fd/%d/%s.sock", board->folder_fd, name);
+    if (strlen(board->folder) + strlen(file) + 1 <= PATH_SAFE)
+        return memory_print("ipc://%s/%s", board->folder, file);
+    return memory_print("ipc:///proc/self/fd/%d/%s", board->folder_fd, file);
 }
 
-static int listen_at(struct line *line, const char *name)
+static int start_listening(struct line *line)
 {
-    OWNED char *url = listen_url(line->board, name);
-    OWNED char *file = memory_print("%s.sock", name);
-    nng_listener listener;
-    unlinkat(line->board->folder_fd, file, 0); /* a line that was given up listens there still */
-    int error = nng_listener_create(&listener, line->socket, url);
-    if (error == 0)
-        error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, S_IRUSR | S_IWUSR);
-    return error ? error : nng_listener_start(listener, 0);
+    OWNED char *url = listen_url(line->board, line->file);
+    unlinkat(line->board->folder_fd, line->file, 0); /* a line that was given up listens there still */
+    int error = nng_listener_create(&line->listener, line->socket, url);
+    if (error)
+        return error;
+    error = nng_listener_set_int(line->listener, NNG_OPT_IPC_PERMISSIONS, S_IRUSR | S_IWUSR);
+    error = error ? error : nng_listener_start(line->listener, 0);
+    if (error)
+        nng_listener_close(line->listener);
+    return error;
 }
 
-static int set_up(struct line *line, const char *name)
+/* For nng 1.5, whoever connects and has gone before he is greeted (EPIPE, so NNG_ECLOSED, in listener_accept_cb) closes the
+ * listener: it never accepts anybody again. So no worker depends on what came before it. */
+static int listen_anew(struct line *line)
+{
+    nng_listener_close(line->listener);
+    return start_listening(line);
+}
+
+static int set_up(struct line *line)
 {
     nng_socket socket = line->socket;
     int error = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MESSAGE_MAX);
@@ -303,7 +330,15 @@ static int set_up(struct line *line, const char *name)
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, note_end, line);
     error = error ? error : nng_socket_get_int(socket, NNG_OPT_RECVFD, &line->receive_fd);
     error = error ? error : nng_socket_get_int(socket, NNG_OPT_SENDFD, &line->send_fd);
-    return error ? error : listen_at(line, name);
+    return error ? error : start_listening(line);
+}
+
+static void free_line(struct line *line)
+{
+    pthread_mutex_destroy(&line->receiving);
+    free(line->file);
+    free(line->url);
+    free(line);
 }
 
 struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
@@ -312,10 +347,12 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
     struct line *line = memory_new(1, sizeof *line);
     *line = (struct line){.board = board, .owner = owner, .context = context};
     line->last = &line->first;
+    line->file = memory_print("%s.sock", name);
+    line->url = memory_print("ipc://%s/%s", board->folder, line->file);
     pthread_mutex_init(&line->receiving, NULL);
     int error = nng_pair0_open(&line->socket);
     bool opened = error == 0;
-    error = error ? error : set_up(line, name);
+    error = error ? error : set_up(line);
     if (error == 0)
         line->receive_watch = loop_watch(board->loop, line->receive_fd, EPOLLIN, on_readable, line);
     if (!line->receive_watch) {
@@ -323,11 +360,9 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
                   error ? nng_strerror(error) : strerror(errno));
         if (opened)
             nng_close(line->socket);
-        pthread_mutex_destroy(&line->receiving);
-        free(line);
+        free_line(line);
         return NULL;
     }
-    line->url = memory_print("ipc://%s/%s.sock", board->folder, name);
     line->next = board->lines;
     board->lines = line;
     return line;
@@ -365,9 +400,7 @@ void line_close(struct line *line)
     }
     take_down(line);
     nng_close(line->socket);
-    pthread_mutex_destroy(&line->receiving);
-    free(line->url);
-    free(line);
+    free_line(line);
 }
 
 const char *line_url(const struct line *line)
@@ -375,21 +408,27 @@ const char *line_url(const struct line *line)
     return line->url;
 }
 
-void line_expect(struct line *line, pid_t pid)
+bool line_expect(struct line *line, pid_t pid, struct fault *fault)
+{
+    int error = line->used ? listen_anew(line) : 0;
+    line->used = true;
+    if (error)
+        return fault_set(fault, "cannot listen for a worker at %s: %s", line->url, nng_strerror(error));
+    atomic_store(&line->expected, pid);
+    return true;
+}
+
+/* Its connection is read on until it ends by itself. nng 1.5 must not close it in the middle of a message: the reading that
+ * ipc_pipe_recv_cb goes on with on a stopped aio never ends, and the thread that takes down all connections of the process
+ * (nng:reap2) waits for that. */
+void line_leave(struct line *line)
 {
     if (!line)
         return;
     drop_waiting(line);
-    atomic_store(&line->expected, pid);
-    uint32_t standing = atomic_load(&line->pipe);
-    if (pid == 0 && standing) {
-        nng_pipe pipe = {.id = standing};
-        nng_pipe_close(pipe);
-    }
-    if (pid > 0 && line->deaf) {
-        line->deaf = false;
-        watch_receiving(line);
-    }
+    atomic_store(&line->expected, 0);
+    line->deaf = false;
+    watch_receiving(line);
 }
 
 void line_await_free(struct line *line)

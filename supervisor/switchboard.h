@@ -18,7 +18,7 @@ struct switchboard;
 struct line;
 
 struct line_owner {
-    /* A message has come. False: it isn't one that may be sent; the line stops reading until line_expect. */
+    /* A message has come. False: it isn't one that may be sent; the line stops reading until line_leave. */
     bool (*message)(void *context, const void *bytes, size_t length);
     void (*lost)(void *context); /* the connection of the expected process has ended */
     void (*free)(void *context); /* the line is free for the next process, as line_await_free asked */
@@ -40,9 +40,11 @@ void line_close(struct line *line);
 void line_abandon(struct line *line);
 const char *line_url(const struct line *line);
 
+/* Whose line it is from now on, after line_await_free: only this process is let in. False and fault: nobody is. */
+bool line_expect(struct line *line, pid_t pid, struct fault *fault);
 /* In these two a line that is NULL counts for nothing. */
-/* Whose line it is from now on; 0: nobody's (what waited to be sent is dropped, a connection is closed). */
-void line_expect(struct line *line, pid_t pid);
+/* It is nobody's, for its process has ended: what waited to be sent is dropped, and so is what still comes. */
+void line_leave(struct line *line);
 /* Read what has come so far, as the loop would. */
 void line_drain(struct line *line);
 /* owner.free is called as soon as no connection is left: in the call itself or later. */

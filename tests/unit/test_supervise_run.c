@@ -328,6 +328,30 @@ static void test_a_stranger_at_a_workers_socket_is_turned_away(void **state)
     assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"start\",\"agent\":\"orion\"}"), 0);
 }
 
+/* Connects and is gone again, greeted or not. */
+static void look_in(const struct supervised *supervised)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    OWNED char *path = memory_print("%s/.run/w/orion.sock", supervised->data);
+    OWNED_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(strlen(path) < sizeof address.sun_path);
+    strcpy(address.sun_path, path);
+    connect(fd, (const struct sockaddr *)&address, sizeof address);
+}
+
+static void test_strangers_that_come_and_go_keep_no_worker_away(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
+    for (int i = 0; i < 50; i++)
+        look_in(supervised);
+    pid_t before = supervised_pid(supervised, "orion");
+    kill(before, SIGKILL);
+    EVENTUALLY(supervised_pid(supervised, "orion") != before && supervised_is(supervised, "orion", "idle"));
+}
+
 static void test_programs_that_are_missing_end_it_with_a_sentence(void **state)
 {
     struct supervised *supervised = *state;
@@ -374,6 +398,7 @@ int main(int count, char **arguments)
         TEST(test_a_folder_that_was_replaced_gets_a_new_worker),
         TEST(test_a_reload_touches_only_whom_it_concerns),
         TEST(test_a_stranger_at_a_workers_socket_is_turned_away),
+        TEST(test_strangers_that_come_and_go_keep_no_worker_away),
         TEST(test_programs_that_are_missing_end_it_with_a_sentence),
         TEST(test_orphans_are_reaped),
     };

@@ -8,6 +8,8 @@
 #include <nng/protocol/pair0/pair.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -58,45 +60,129 @@ static void say_until_heard(struct line *line, nng_socket socket, const struct h
     assert_true(heard->messages > before);
 }
 
+struct place {
+    char folder[32];
+    struct loop *loop;
+    struct switchboard *board;
+    struct heard heard;
+    struct line *line;
+};
+
+static int begin(void **state)
+{
+    struct fault fault;
+    struct place *place = calloc(1, sizeof *place);
+    strcpy(place->folder, "/tmp/agentos-board-XXXXXX");
+    assert_non_null(mkdtemp(place->folder));
+    place->loop = loop_new();
+    place->board = switchboard_open(place->loop, place->folder, &fault);
+    place->line = line_open(place->board, "orion", &owner, &place->heard, &fault);
+    assert_non_null(place->line);
+    assert_true(line_expect(place->line, getpid(), &fault));
+    *state = place;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct place *place = *state;
+    char path[64];
+    line_close(place->line);
+    switchboard_close(place->board);
+    loop_free(place->loop);
+    snprintf(path, sizeof path, "%s/orion.sock", place->folder);
+    unlink(path);
+    assert_int_equal(rmdir(place->folder), 0);
+    free(place);
+    return 0;
+}
+
+static void await_free(struct place *place)
+{
+    int64_t over = clock_monotonic_ms() + 20000;
+    place->heard.free = 0;
+    line_await_free(place->line);
+    while (!place->heard.free && clock_monotonic_ms() < over)
+        loop_turn(place->loop, 1);
+    assert_int_equal(place->heard.free, 1);
+}
+
 static void test_a_line_whose_connection_never_ends_is_given_up_and_the_next_one_works(void **state)
 {
-    (void)state;
-    char folder[] = "/tmp/agentos-board-XXXXXX";
-    assert_non_null(mkdtemp(folder));
+    struct place *place = *state;
     struct fault fault;
-    struct heard first = {0}, second = {0};
-    struct loop *loop = loop_new();
-    struct switchboard *board = switchboard_open(loop, folder, &fault);
-    struct line *stuck = line_open(board, "orion", &owner, &first, &fault);
-    line_expect(stuck, getpid());
-    nng_socket former = dial(line_url(stuck));
-    say_until_heard(stuck, former, &first);
+    struct heard second = {0};
+    nng_socket former = dial(line_url(place->line));
+    say_until_heard(place->line, former, &place->heard);
 
-    line_abandon(stuck);
-    struct line *line = line_open(board, "orion", &owner, &second, &fault);
-    assert_non_null(line);
-    line_expect(line, getpid());
-    nng_socket next = dial(line_url(line));
-    say_until_heard(line, next, &second);
-    line_await_free(line);
+    line_abandon(place->line);
+    place->line = line_open(place->board, "orion", &owner, &second, &fault);
+    assert_non_null(place->line);
+    assert_true(line_expect(place->line, getpid(), &fault));
+    nng_socket next = dial(line_url(place->line));
+    say_until_heard(place->line, next, &second);
+    line_await_free(place->line);
     assert_int_equal(second.free, 0);
-    assert_int_equal(first.lost + first.free, 0);
-
+    assert_int_equal(place->heard.lost + place->heard.free, 0);
     nng_close(former);
     nng_close(next);
-    line_close(line);
-    switchboard_close(board);
-    loop_free(loop);
-    char path[64];
-    snprintf(path, sizeof path, "%s/orion.sock", folder);
-    unlink(path);
-    rmdir(folder);
+}
+
+static void test_what_a_connection_says_when_the_line_is_nobodys_is_told_to_nobody(void **state)
+{
+    struct place *place = *state;
+    nng_socket former = dial(line_url(place->line));
+    say_until_heard(place->line, former, &place->heard);
+    int messages = place->heard.messages;
+    line_leave(place->line);
+    line_await_free(place->line);
+    for (int i = 0; i < 100; i++) {
+        nng_send(former, "x", 1, NNG_FLAG_NONBLOCK);
+        loop_turn(place->loop, 1);
+    }
+    assert_int_equal(place->heard.messages, messages);
+    assert_int_equal(place->heard.free, 0);
+    nng_close(former);
+    await_free(place);
+    assert_int_equal(place->heard.lost, 0);
+}
+
+/* As a worker does that is killed just when it has connected. */
+static void connect_and_leave(const struct place *place)
+{
+    static const char greeting[] = {0, 'S', 'P', 0, 0, 16 /* pair */, 0, 0};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/orion.sock", place->folder);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(write(fd, greeting, sizeof greeting), sizeof greeting);
+    close(fd);
+}
+
+static void test_whoever_connects_and_leaves_at_once_keeps_no_worker_from_its_line(void **state)
+{
+    struct place *place = *state;
+    struct fault fault;
+    for (int i = 0; i < 100; i++) {
+        connect_and_leave(place);
+        if (i % 4)
+            loop_turn(place->loop, 0);
+        line_leave(place->line);
+        await_free(place);
+        assert_true(line_expect(place->line, getpid(), &fault));
+    }
+    nng_socket next = dial(line_url(place->line));
+    say_until_heard(place->line, next, &place->heard);
+    nng_close(next);
 }
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_line_whose_connection_never_ends_is_given_up_and_the_next_one_works),
+        TEST(test_a_line_whose_connection_never_ends_is_given_up_and_the_next_one_works),
+        TEST(test_what_a_connection_says_when_the_line_is_nobodys_is_told_to_nobody),
+        TEST(test_whoever_connects_and_leaves_at_once_keeps_no_worker_from_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
