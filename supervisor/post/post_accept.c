@@ -139,6 +139,24 @@ void post_try_later(struct box *sender, const char *id, const char *why)
 static const unsigned delivered_to =
     1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_ARCHIVE | 1u << FOLDER_DEAD_LETTERS;
 
+/* It was delivered, and a person has removed it from its receiver's tree, while its sender's copy still lies where it lay:
+ * it is not delivered again. In the first second it may only have been moved; the index still has it then. */
+static bool was_removed(struct box *sender, struct box *receiver, const struct envelope *envelope)
+{
+    struct parcels *parcels = sender->post->parcels;
+    const struct parcel *known = parcels_find(parcels, receiver, FOLDER_HANDOFFS, envelope->id);
+    if (!known)
+        known = parcels_find(parcels, receiver, FOLDER_INBOX, envelope->id);
+    int removed = known && known->from && strcmp(known->from, sender->name) == 0 ? 1
+                  : sender == sender->post->people                               ? 0
+                                                   : post_removal_told(sender->post, envelope);
+    if (removed > 0)
+        post_verdict(sender, envelope->id, "delivered", "");
+    else if (removed < 0)
+        post_try_later(sender, envelope->id, "whether it was delivered already can't be read now");
+    return removed != 0;
+}
+
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope)
 {
     struct post *post = sender->post;
@@ -161,7 +179,7 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
             post_verdict(sender, envelope->id, expired ? "expired" : "delivered", "");
         return true;
     }
-    return false;
+    return was_removed(sender, receiver, envelope);
 }
 
 /* *envelope may be empty afterwards. */

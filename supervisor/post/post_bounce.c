@@ -13,6 +13,8 @@
 #include "common/names.h"
 #include "supervisor/post/post_part.h"
 
+const char post_removed_by_hand[] = "removed by hand";
+
 enum { QUOTED_MAX = 4096 /* bytes of the original in a bounce */ };
 
 static const unsigned known_to_sender = 1u << FOLDER_OUTBOX | 1u << FOLDER_ARCHIVE;
@@ -60,6 +62,32 @@ static enum bounce find_id(struct post *post, const struct envelope *about, char
     free(*id);
     *id = NULL;
     return before == MADE_UNKNOWN ? BOUNCE_LATER : BOUNCE_NEEDLESS;
+}
+
+static int tells_of_removal(struct post *post, const struct envelope *about, const char *id)
+{
+    unsigned lies = mailbox_lies_in(post->data, about->from, id, arrived);
+    struct envelope bounce;
+    if (!lies)
+        return 0;
+    enum folder folder = lies & 1u << FOLDER_INBOX ? FOLDER_INBOX : FOLDER_ARCHIVE;
+    enum mailbox_found found = mailbox_read(post->data, about->from, folder, id, &bounce, NULL, NULL);
+    if (found != MAILBOX_READ)
+        return found == MAILBOX_LATER ? -1 : 0;
+    bool told = bounce.created >= about->created && bounce.reason &&
+                strcmp(bounce.reason, post_removed_by_hand) == 0 && bounce.in_reply_to &&
+                strcmp(bounce.in_reply_to, about->id) == 0;
+    envelope_free(&bounce);
+    return told;
+}
+
+int post_removal_told(struct post *post, const struct envelope *about)
+{
+    OWNED char *plain = memory_print("%s-bounce", about->id), *first = names_file(plain);
+    OWNED char *later = memory_print("%s-bounce-%" PRId64, about->id, about->created),
+               *again = names_file(later);
+    int told = tells_of_removal(post, about, first);
+    return told != 0 ? told : tells_of_removal(post, about, again);
 }
 
 static char *body_of(const struct envelope *about, const char *from, const char *reason)

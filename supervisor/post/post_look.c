@@ -142,10 +142,10 @@ static void removed(struct parcel *parcel)
         log_info("post", box->name, "Envelope %s was moved by hand: it lies with %s now", parcel->id,
                  other->box->name);
     } else {
-        post_note(box, "envelope_removed", &what, "removed by hand");
+        post_note(box, "envelope_removed", &what, post_removed_by_hand);
         bool sent = parcel->kind != KIND_ITEM && parcels_counts(parcel->kind) &&
                     read_original(post, parcel, &original);
-        if (sent && !post_bounce(post, &original, box->name, "removed by hand", &fault))
+        if (sent && !post_bounce(post, &original, box->name, post_removed_by_hand, &fault))
             log_warn("post", box->name, "The sender of %s is not told that it was removed: %s", parcel->id,
                      fault.text);
         if (sent)

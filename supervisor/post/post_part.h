@@ -187,6 +187,7 @@ void post_dead_letter(struct box *box, const char *id);
 void post_dead_letters(struct box *box);
 
 /* post_bounce.c */
+extern const char post_removed_by_hand[]; /* the reason */
 enum bounce {
     BOUNCE_NEEDLESS, /* it sent no such thing, or has been told */
     BOUNCE_ADDED,
@@ -199,6 +200,8 @@ enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct
 bool post_bounce_written(struct post *post, const struct batch *batch, size_t number,
                          const struct envelope *about, const char *from, struct fault *fault);
 void post_bounced(struct post *post, const struct envelope *about, const char *reason); /* is said */
+/* Its sender has had the bounce that tells of its removal by hand: 1, or not: 0; -1: that can't be read now. */
+int post_removal_told(struct post *post, const struct envelope *about);
 /* Whether the agent has sent it, by its own files. */
 bool post_did_send(struct post *post, const char *sender, const char *id);
 

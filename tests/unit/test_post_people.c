@@ -42,6 +42,33 @@ static void test_one_that_a_person_removes_frees_its_place_and_its_sender_is_tol
     envelope_free(&bounce);
 }
 
+/* Its sender still has it in its outbox, for it archives its copies when it commits next. */
+static void test_one_that_a_person_removes_does_not_come_back_out_of_its_senders_outbox(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = office_letter("h1", KIND_HANDOFF, "orion", "iris");
+    office_send(office, &letter, "orion");
+    UNTIL(office, office_said(office, "orion verdict h1 delivered"));
+    for (int told = 0; told < 3; told++) { /* just removed; when its sender was told; after a new start */
+        if (told == 0)
+            assert_true(mailbox_remove(office->data, "iris", FOLDER_HANDOFFS, "h1"));
+        if (told == 1) {
+            post_changed(office->post, "iris");
+            UNTIL(office, office_said(office, "iris event removed h1: removed by hand"));
+        }
+        if (told == 2)
+            office_again(office);
+        office_forget(office);
+        post_rings(office->post, "orion", "h1");
+        UNTIL(office, office_said(office, "orion verdict h1 delivered"));
+        assert_false(office_lies(office, "iris", FOLDER_HANDOFFS, "h1"));
+    }
+    letter.created = clock_now() + 1; /* somebody sends it anew */
+    office_put(office, "orion", FOLDER_OUTBOX, &letter);
+    post_rings(office->post, "orion", "h1");
+    UNTIL(office, office_lies(office, "iris", FOLDER_HANDOFFS, "h1"));
+}
+
 static void test_an_editor_that_saves_by_renaming_removes_nothing(void **state)
 {
     struct office *office = *state;
@@ -387,6 +414,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, office_setup, office_teardown)
         TEST(test_a_file_that_a_person_puts_there_counts_and_expires_like_any_other),
         TEST(test_one_that_a_person_removes_frees_its_place_and_its_sender_is_told),
+        TEST(test_one_that_a_person_removes_does_not_come_back_out_of_its_senders_outbox),
         TEST(test_an_editor_that_saves_by_renaming_removes_nothing),
         TEST(test_one_that_a_person_moves_to_another_agent_is_that_ones_work),
         TEST(test_an_edit_of_its_time_is_honoured),
