@@ -147,7 +147,7 @@ struct spares {
     struct fresh_spare fresh[FRESH_MAX];
     size_t fresh_count;
     bool folder_wanted; /* a commit has made one: the next one's is made ahead */
-    bool folder_ready;  /* it lies there, empty */
+    ino_t folder_ahead; /* its inode; 0: it isn't there */
     int removed
         [REMOVED_MAX]; /* folders that have no name any more: the file system frees them at their closing */
     size_t removed_count;

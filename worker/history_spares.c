@@ -92,7 +92,16 @@ void spares_outlast(struct history *history, int removed)
 static void drop_folder(struct spares *spares)
 {
     unlinkat(spares->folder, FOLDER_AHEAD, AT_REMOVEDIR);
-    spares->folder_ready = false;
+    spares->folder_ahead = 0;
+}
+
+/* Still what was made: not what somebody put in its place. */
+static bool folder_is_ours(const struct spares *spares)
+{
+    struct stat status;
+    return spares->folder_ahead != 0 &&
+           fstatat(spares->folder, FOLDER_AHEAD, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode) && status.st_ino == spares->folder_ahead;
 }
 
 bool spare_folder(struct history *history, const char *path)
@@ -100,22 +109,27 @@ bool spare_folder(struct history *history, const char *path)
     struct spares *spares = &history->spares;
     spares->folder_wanted = true;
     const char *slash = strrchr(path, '/');
-    if (!slash || !spares->folder_ready || history->redoing)
+    if (!slash || history->redoing || !folder_is_ours(spares)) {
+        spares->folder_ahead = 0;
         return false;
+    }
     OWNED char *parent = memory_slice(path, (size_t)(slash - path));
     OWNED_FD int above = files_open(history->tree, parent, O_RDONLY | O_DIRECTORY, 0);
     bool placed =
         above >= 0 && renameat2(spares->folder, FOLDER_AHEAD, above, slash + 1, RENAME_NOREPLACE) == 0;
     if (!placed)
         drop_folder(spares);
-    spares->folder_ready = false;
+    spares->folder_ahead = 0;
     return placed;
 }
 
 static void make_folder(struct spares *spares)
 {
-    if (spares->folder_wanted && !spares->folder_ready)
-        spares->folder_ready = mkdirat(spares->folder, FOLDER_AHEAD, 0755) == 0;
+    struct stat status;
+    if (spares->folder_wanted && spares->folder_ahead == 0 &&
+        mkdirat(spares->folder, FOLDER_AHEAD, 0755) == 0 &&
+        fstatat(spares->folder, FOLDER_AHEAD, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        spares->folder_ahead = status.st_ino;
 }
 
 void spares_close(struct history *history)
