@@ -144,8 +144,10 @@ static const struct {
 
 static inline void worker_floods(struct link *link)
 {
+    const void *bytes;
+    size_t length;
     message_make(&worker_message, MESSAGE_ALIVE, (uint64_t)0);
-    while (link_send(link, &worker_message))
+    while (link_send(link, &worker_message) || link_receive(link, &bytes, &length) >= 0)
         ;
 }
 
