@@ -14,11 +14,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/message.h"
 
 /* One turn reads this much of one line at most, so that a worker that floods can't hold up the others. */
 enum { MESSAGES_PER_TURN = 64, BYTES_PER_TURN = 8 * 1024 * 1024, PATH_SAFE = 96 };
+
+/* A listener that is closed while somebody is being greeted costs a descriptor and its memory for ever: nng 1.5 stops the
+ * greeting (ipc_ep_close), and where one step of it is done just then, the next begins on what was stopped, so that its
+ * callback never comes and nobody frees the connection (ipc_pipe_neg_cb, nni_aio_begin). The kernel and nng's threads
+ * may also still have the connection of a process that is gone. So a listener loses its name first, which lets nobody in
+ * any more, and is closed when whoever came has been greeted or refused: nng waits 10 seconds for a greeting, and its own
+ * fits into any socket's buffer. What is kept open for that is limited, though. */
+enum { FORMER_MS = 15000, FORMERS_MAX = 256 };
+
+struct former {
+    struct former *next;
+    int64_t until; /* clock_monotonic_ms */
+    struct line *line;
+    nng_listener listener; /* its id is 0: the whole line is closed */
+};
 
 struct waiting_message {
     nng_msg *message; /* owned */
@@ -46,7 +62,9 @@ struct line {
      * off the socket (pair0_pipe_stop, then pair0_pipe_recv_cb). Before it is taken off the end is told: whoever
      * receives holds this, and does so only while a connection stands. */
     pthread_mutex_t receiving;
+    /* Both are set while that is held: who has been let in is known to whoever asks whether the line is free. */
     _Atomic pid_t expected;
+    int expected_at;         /* the id of the listener that was made for it: no other lets it in */
     _Atomic uint32_t coming; /* the connection that was let in and doesn't stand yet; 0: none */
     _Atomic uint32_t pipe;   /* the connection that stands; 0: none */
     _Atomic bool ended;      /* one that came or stood has ended: the loop's to handle */
@@ -60,23 +78,39 @@ struct switchboard {
     int wake; /* eventfd, written by nng's threads */
     struct loop_watch *wake_watch;
     struct line *lines;
+    struct former *first, **last; /* what is to be closed, the oldest first */
+    size_t formers;
+    struct timer former_timer;
+    unsigned listeners; /* made so far */
     bool
         distrusted; /* a line had to be abandoned: nng is not asked to close anything any more, it might hang */
 };
 
 /* These three are called by nng's threads. Of one line's connections only one at a time comes through the first two,
- * but its end may be told at any moment, also before it stands: then it never does. */
+ * for a listener has one at a time and only the latest lets in. But its end may be told at any moment, also before it
+ * stands: then it never does. */
 static void judge_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
     struct line *line = context;
     uint64_t peer = 0;
+    bool known = nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &peer) == 0;
+    int listener = nng_listener_id(nng_pipe_listener(pipe));
+    pthread_mutex_lock(&line->receiving);
     pid_t expected = atomic_load(&line->expected);
-    if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &peer) == 0 && expected > 0 &&
-        peer == (uint64_t)expected)
+    bool welcome = known && expected > 0 && peer == (uint64_t)expected && listener == line->expected_at;
+    if (welcome)
         atomic_store(&line->coming, (uint32_t)nng_pipe_id(pipe));
-    else
+    pthread_mutex_unlock(&line->receiving);
+    if (!welcome)
         nng_pipe_close(pipe);
+}
+
+/* With `receiving` held, as by whoever gives the line up: the board may go then. */
+static void wake_loop(const struct line *line)
+{
+    if (!atomic_load(&line->abandoned))
+        eventfd_write(line->board->wake, 1);
 }
 
 static void note_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
@@ -85,12 +119,11 @@ static void note_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
     struct line *line = context;
     uint32_t id = (uint32_t)nng_pipe_id(pipe), coming = id;
     pthread_mutex_lock(&line->receiving);
-    if (atomic_compare_exchange_strong(&line->coming, &coming, 0))
+    if (atomic_compare_exchange_strong(&line->coming, &coming, 0)) {
         atomic_store(&line->pipe, id);
-    else
-        atomic_store(&line->ended, true);
+        wake_loop(line);
+    }
     pthread_mutex_unlock(&line->receiving);
-    eventfd_write(line->board->wake, 1);
 }
 
 /* Told of connections that were not let in, too, and of a second one beside that which stands. */
@@ -101,17 +134,25 @@ static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
     uint32_t standing = (uint32_t)nng_pipe_id(pipe), coming = standing;
     pthread_mutex_lock(&line->receiving);
     bool stood = atomic_compare_exchange_strong(&line->pipe, &standing, 0);
-    atomic_compare_exchange_strong(&line->coming, &coming, 0);
+    bool came = atomic_compare_exchange_strong(&line->coming, &coming, 0);
+    if (stood || (came && atomic_load(&line->pipe) == 0)) {
+        atomic_store(&line->ended, true);
+        wake_loop(line);
+    }
     pthread_mutex_unlock(&line->receiving);
-    if (!stood || atomic_load(&line->abandoned))
-        return;
-    atomic_store(&line->ended, true);
-    eventfd_write(line->board->wake, 1);
+}
+
+static void expect(struct line *line, pid_t pid)
+{
+    pthread_mutex_lock(&line->receiving);
+    atomic_store(&line->expected, pid);
+    line->expected_at = nng_listener_id(line->listener);
+    pthread_mutex_unlock(&line->receiving);
 }
 
 static void tell_free(struct line *line)
 {
-    if (!line->awaiting_free || atomic_load(&line->pipe) != 0)
+    if (!line->awaiting_free || atomic_load(&line->pipe) != 0 || atomic_load(&line->coming) != 0)
         return;
     line->awaiting_free = false;
     line->owner->free(line->context);
@@ -150,39 +191,6 @@ static void on_wake(void *context, uint32_t events)
     }
 }
 
-struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault)
-{
-    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int wake = folder_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (wake < 0) {
-        fault_errno(fault, "cannot open %s for the workers' sockets", folder);
-        if (folder_fd >= 0)
-            close(folder_fd);
-        return NULL;
-    }
-    struct switchboard *board = memory_new(1, sizeof *board);
-    *board = (struct switchboard){
-        .loop = loop, .folder = memory_text(folder), .folder_fd = folder_fd, .wake = wake};
-    board->wake_watch = loop_watch(loop, wake, EPOLLIN, on_wake, board);
-    return board;
-}
-
-void switchboard_close(struct switchboard *board)
-{
-    if (!board)
-        return;
-    loop_forget(board->loop, board->wake_watch);
-    close(board->wake);
-    close(board->folder_fd);
-    free(board->folder);
-    free(board);
-}
-
-bool switchboard_distrusted(const struct switchboard *board)
-{
-    return board->distrusted;
-}
-
 static void drop_waiting(struct line *line)
 {
     while (line->first) {
@@ -196,6 +204,127 @@ static void drop_waiting(struct line *line)
     if (line->send_watch)
         loop_forget(line->board->loop, line->send_watch);
     line->send_watch = NULL;
+}
+
+static void free_line(struct line *line)
+{
+    pthread_mutex_destroy(&line->receiving);
+    free(line->file);
+    free(line->url);
+    free(line);
+}
+
+/* Off the board and out of the loop. */
+static void take_down(struct line *line)
+{
+    for (struct line **at = &line->board->lines; *at; at = &(*at)->next)
+        if (*at == line) {
+            *at = line->next;
+            break;
+        }
+    drop_waiting(line);
+    loop_forget(line->board->loop, line->receive_watch);
+}
+
+/* Neither the board nor nng is asked for anything any more; nng may still call. */
+static void give_up(struct line *line)
+{
+    atomic_store(&line->abandoned, true);
+    expect(line, 0); /* waits for a call that has not seen it */
+    take_down(line);
+}
+
+static void end_line(struct line *line)
+{
+    if (line->board->distrusted) {
+        give_up(line);
+        return;
+    }
+    take_down(line);
+    nng_close(line->socket);
+    free_line(line);
+}
+
+static struct former next_former(struct switchboard *board)
+{
+    OWNED struct former *first = board->first;
+    board->first = first->next;
+    if (!board->first)
+        board->last = &board->first;
+    board->formers--;
+    return *first;
+}
+
+static void close_formers(void *context)
+{
+    struct switchboard *board = context;
+    int64_t now = clock_monotonic_ms();
+    while (board->first && (board->first->until <= now || board->formers > FORMERS_MAX)) {
+        struct former former = next_former(board);
+        if (nng_listener_id(former.listener) <= 0)
+            end_line(former.line);
+        else if (!atomic_load(&former.line->abandoned))
+            nng_listener_close(former.listener);
+    }
+    if (board->first)
+        timer_set(board->loop, &board->former_timer, board->first->until - now);
+}
+
+/* Not in the call itself, which may come from a walk along the lines. A line is closed after its listeners, for it comes
+ * after them. */
+static void close_later(struct line *line, nng_listener listener)
+{
+    struct switchboard *board = line->board;
+    int64_t now = clock_monotonic_ms();
+    struct former *former = memory_new(1, sizeof *former);
+    *former = (struct former){.until = now + FORMER_MS, .line = line, .listener = listener};
+    *board->last = former;
+    board->last = &former->next;
+    board->formers++;
+    timer_set(board->loop, &board->former_timer,
+              board->formers > FORMERS_MAX ? 0 : board->first->until - now);
+}
+
+struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault)
+{
+    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int wake = folder_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake < 0) {
+        fault_errno(fault, "cannot open %s for the workers' sockets", folder);
+        if (folder_fd >= 0)
+            close(folder_fd);
+        return NULL;
+    }
+    struct switchboard *board = memory_new(1, sizeof *board);
+    *board = (struct switchboard){
+        .loop = loop, .folder = memory_text(folder), .folder_fd = folder_fd, .wake = wake};
+    board->last = &board->first;
+    board->former_timer = (struct timer){.ring = close_formers, .context = board};
+    board->wake_watch = loop_watch(loop, wake, EPOLLIN, on_wake, board);
+    return board;
+}
+
+/* What is still to be closed is left open, for its time has not come. */
+void switchboard_close(struct switchboard *board)
+{
+    if (!board)
+        return;
+    while (board->first) {
+        struct former former = next_former(board);
+        if (nng_listener_id(former.listener) <= 0)
+            give_up(former.line);
+    }
+    timer_clear(board->loop, &board->former_timer);
+    loop_forget(board->loop, board->wake_watch);
+    close(board->wake);
+    close(board->folder_fd);
+    free(board->folder);
+    free(board);
+}
+
+bool switchboard_distrusted(const struct switchboard *board)
+{
+    return board->distrusted;
 }
 
 static void on_writable(void *context, uint32_t events)
@@ -297,17 +426,25 @@ static char *listen_url(const struct switchboard *board, const char *file)
     return memory_print("ipc:///proc/self/fd/%d/%s", board->folder_fd, file);
 }
 
+/* It is made under another name: what a listener of nng's finds under its own when it is closed, it removes. */
 static int start_listening(struct line *line)
 {
-    OWNED char *url = listen_url(line->board, line->file);
-    unlinkat(line->board->folder_fd, line->file, 0); /* a line that was given up listens there still */
-    int error = nng_listener_create(&line->listener, line->socket, url);
+    struct switchboard *board = line->board;
+    OWNED char *name = memory_print(".%u", ++board->listeners);
+    OWNED char *url = listen_url(board, name);
+    nng_listener listener;
+    unlinkat(board->folder_fd, name, 0);
+    int error = nng_listener_create(&listener, line->socket, url);
     if (error)
         return error;
-    error = nng_listener_set_int(line->listener, NNG_OPT_IPC_PERMISSIONS, S_IRUSR | S_IWUSR);
-    error = error ? error : nng_listener_start(line->listener, 0);
+    error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, S_IRUSR | S_IWUSR);
+    error = error ? error : nng_listener_start(listener, 0);
+    if (error == 0 && renameat(board->folder_fd, name, board->folder_fd, line->file) != 0)
+        error = NNG_ESYSERR + errno;
     if (error)
-        nng_listener_close(line->listener);
+        nng_listener_close(listener);
+    else
+        line->listener = listener;
     return error;
 }
 
@@ -315,8 +452,11 @@ static int start_listening(struct line *line)
  * listener: it never accepts anybody again. So no worker depends on what came before it. */
 static int listen_anew(struct line *line)
 {
-    nng_listener_close(line->listener);
-    return start_listening(line);
+    nng_listener former = line->listener;
+    int error = start_listening(line);
+    if (error == 0)
+        close_later(line, former);
+    return error;
 }
 
 static int set_up(struct line *line)
@@ -329,16 +469,7 @@ static int set_up(struct line *line)
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, note_connection, line);
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, note_end, line);
     error = error ? error : nng_socket_get_int(socket, NNG_OPT_RECVFD, &line->receive_fd);
-    error = error ? error : nng_socket_get_int(socket, NNG_OPT_SENDFD, &line->send_fd);
-    return error ? error : start_listening(line);
-}
-
-static void free_line(struct line *line)
-{
-    pthread_mutex_destroy(&line->receiving);
-    free(line->file);
-    free(line->url);
-    free(line);
+    return error ? error : nng_socket_get_int(socket, NNG_OPT_SENDFD, &line->send_fd);
 }
 
 struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
@@ -353,11 +484,13 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
     int error = nng_pair0_open(&line->socket);
     bool opened = error == 0;
     error = error ? error : set_up(line);
-    if (error == 0)
-        line->receive_watch = loop_watch(board->loop, line->receive_fd, EPOLLIN, on_readable, line);
-    if (!line->receive_watch) {
-        fault_set(fault, "cannot listen for worker %s in %s: %s", name, board->folder,
-                  error ? nng_strerror(error) : strerror(errno));
+    if (error == 0 &&
+        !(line->receive_watch = loop_watch(board->loop, line->receive_fd, EPOLLIN, on_readable, line)))
+        error = NNG_ESYSERR + errno;
+    error = error ? error : start_listening(line); /* last: what nobody can have come to is closed at once */
+    if (error) {
+        fault_set(fault, "cannot listen for worker %s in %s: %s", name, board->folder, nng_strerror(error));
+        loop_forget(board->loop, line->receive_watch);
         if (opened)
             nng_close(line->socket);
         free_line(line);
@@ -368,39 +501,23 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
     return line;
 }
 
-/* Off the board and out of the loop. */
-static void take_down(struct line *line)
-{
-    for (struct line **at = &line->board->lines; *at; at = &(*at)->next)
-        if (*at == line) {
-            *at = line->next;
-            break;
-        }
-    drop_waiting(line);
-    loop_forget(line->board->loop, line->receive_watch);
-}
-
 void line_abandon(struct line *line)
 {
     if (!line)
         return;
-    atomic_store(&line->abandoned, true);
-    atomic_store(&line->expected, 0);
     line->board->distrusted = true;
-    take_down(line);
+    give_up(line);
 }
 
+/* Until then it stays in the loop, and what still comes is dropped there. */
 void line_close(struct line *line)
 {
     if (!line)
         return;
-    if (line->board->distrusted) {
-        line_abandon(line);
-        return;
-    }
-    take_down(line);
-    nng_close(line->socket);
-    free_line(line);
+    unlinkat(line->board->folder_fd, line->file, 0);
+    line_leave(line);
+    line->awaiting_free = false;
+    close_later(line, (nng_listener)NNG_LISTENER_INITIALIZER);
 }
 
 const char *line_url(const struct line *line)
@@ -414,7 +531,7 @@ bool line_expect(struct line *line, pid_t pid, struct fault *fault)
     line->used = true;
     if (error)
         return fault_set(fault, "cannot listen for a worker at %s: %s", line->url, nng_strerror(error));
-    atomic_store(&line->expected, pid);
+    expect(line, pid);
     return true;
 }
 
@@ -426,7 +543,7 @@ void line_leave(struct line *line)
     if (!line)
         return;
     drop_waiting(line);
-    atomic_store(&line->expected, 0);
+    expect(line, 0);
     line->deaf = false;
     watch_receiving(line);
 }

@@ -33,6 +33,8 @@ bool switchboard_distrusted(const struct switchboard *board); /* a line of it wa
 
 struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
                        void *context, struct fault *fault);
+/* Nobody comes in any more, and its owner is called no more. What is open for it is closed some seconds later, when nng can
+ * close it without losing any of it; at the end of the board it is left open. */
 void line_close(struct line *line);
 /* The line's former connection doesn't end, though its process is gone (nng 1.5 can lose the end of a pipe): give the
  * whole socket up, without touching nng again, which might hang. A new line_open takes its place at the same path.

@@ -9,11 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "supervisor/switchboard.h"
+
+enum { TURNS = 20000 /* of a millisecond at least: none is waited for longer */ };
+
+/* In the loop's thread time passes only when the test says so; nng's threads have the true time. */
+static _Thread_local int64_t stands_at; /* seconds; 0: it doesn't stand */
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    if (clock != CLOCK_MONOTONIC || stands_at == 0)
+        return (int)syscall(SYS_clock_gettime, clock, time);
+    *time = (struct timespec){.tv_sec = stands_at};
+    return 0;
+}
 
 struct heard {
     int messages, lost, free;
@@ -51,8 +65,7 @@ static nng_socket dial(const char *url)
 static void say_until_heard(struct line *line, nng_socket socket, const struct heard *heard)
 {
     int before = heard->messages;
-    int64_t end = clock_monotonic_ms() + 20000;
-    while (heard->messages == before && clock_monotonic_ms() < end) {
+    for (int turns = 0; heard->messages == before && turns < TURNS; turns++) {
         nng_send(socket, "x", 1, NNG_FLAG_NONBLOCK);
         usleep(1000);
         line_drain(line);
@@ -72,6 +85,7 @@ static int begin(void **state)
 {
     struct fault fault;
     struct place *place = calloc(1, sizeof *place);
+    stands_at = 1000;
     strcpy(place->folder, "/tmp/agentos-board-XXXXXX");
     assert_non_null(mkdtemp(place->folder));
     place->loop = loop_new();
@@ -99,10 +113,9 @@ static int end(void **state)
 
 static void await_free(struct place *place)
 {
-    int64_t over = clock_monotonic_ms() + 20000;
     place->heard.free = 0;
     line_await_free(place->line);
-    while (!place->heard.free && clock_monotonic_ms() < over)
+    for (int turns = 0; !place->heard.free && turns < TURNS; turns++)
         loop_turn(place->loop, 1);
     assert_int_equal(place->heard.free, 1);
 }
@@ -148,14 +161,25 @@ static void test_what_a_connection_says_when_the_line_is_nobodys_is_told_to_nobo
 }
 
 /* As a worker does that is killed just when it has connected. */
-static void connect_and_leave(const struct place *place)
+static int connect_to(const struct place *place)
 {
-    static const char greeting[] = {0, 'S', 'P', 0, 0, 16 /* pair */, 0, 0};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s/orion.sock", place->folder);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void greet(int fd)
+{
+    static const char greeting[] = {0, 'S', 'P', 0, 0, 16 /* pair */, 0, 0};
     assert_int_equal(write(fd, greeting, sizeof greeting), sizeof greeting);
+}
+
+static void connect_and_leave(const struct place *place)
+{
+    int fd = connect_to(place);
+    greet(fd);
     close(fd);
 }
 
@@ -176,6 +200,96 @@ static void test_whoever_connects_and_leaves_at_once_keeps_no_worker_from_its_li
     nng_close(next);
 }
 
+static void test_who_came_for_the_worker_before_is_not_taken_for_the_next(void **state)
+{
+    struct place *place = *state;
+    struct fault fault;
+    char bytes[16];
+    int late = connect_to(place);
+    setsockopt(late, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 60}, sizeof(struct timeval));
+    line_leave(place->line);
+    await_free(place);
+    assert_true(line_expect(place->line, getpid(), &fault));
+    greet(late);
+    assert_int_equal(recv(late, bytes, 8, MSG_WAITALL), 8);
+    assert_int_equal(read(late, bytes, sizeof bytes), 0);
+    nng_socket next = dial(line_url(place->line));
+    say_until_heard(place->line, next, &place->heard);
+    loop_turn(place->loop, 0);
+    assert_int_equal(place->heard.lost, 0);
+    nng_close(next);
+    close(late);
+}
+
+/* The board's own: those it listens at and those of connections to them. */
+static int count_sockets(const struct place *place)
+{
+    int count = 0;
+    for (int fd = 0; fd < 2048; fd++) {
+        struct sockaddr_un address = {0};
+        socklen_t size = sizeof address;
+        count += getsockname(fd, (struct sockaddr *)&address, &size) == 0 && address.sun_family == AF_UNIX &&
+                 strncmp(address.sun_path, place->folder, strlen(place->folder)) == 0;
+    }
+    return count;
+}
+
+static void await_sockets(struct place *place, int count)
+{
+    for (int turns = 0; count_sockets(place) != count && turns < TURNS; turns++)
+        loop_turn(place->loop, 1);
+    assert_int_equal(count_sockets(place), count);
+}
+
+/* A worker that is heard and leaves: nng has nothing to do for its connection any more. */
+static void live_and_leave(struct place *place)
+{
+    nng_socket worker = dial(line_url(place->line));
+    say_until_heard(place->line, worker, &place->heard);
+    line_leave(place->line);
+    nng_close(worker);
+    await_free(place);
+}
+
+static void test_what_was_open_for_former_workers_is_closed_after_a_while(void **state)
+{
+    struct place *place = *state;
+    struct fault fault;
+    live_and_leave(place);
+    for (int i = 0; i < 20; i++) {
+        assert_true(line_expect(place->line, getpid(), &fault));
+        live_and_leave(place);
+    }
+    await_sockets(place, 1 + 20);
+    stands_at += 16;
+    await_sockets(place, 1);
+}
+
+static void test_however_fast_workers_follow_each_other_not_all_that_was_open_for_them_is_kept(void **state)
+{
+    struct place *place = *state;
+    struct fault fault;
+    for (int i = 0; i < 300; i++)
+        assert_true(line_expect(place->line, getpid(), &fault));
+    await_sockets(place, 1 + 256);
+}
+
+static void test_a_line_that_is_closed_at_last_takes_nothing_from_the_next_at_its_place(void **state)
+{
+    struct place *place = *state;
+    struct fault fault;
+    line_close(place->line);
+    place->line = line_open(place->board, "orion", &owner, &place->heard, &fault);
+    assert_non_null(place->line);
+    await_sockets(place, 2);
+    stands_at += 16;
+    await_sockets(place, 1);
+    assert_true(line_expect(place->line, getpid(), &fault));
+    nng_socket next = dial(line_url(place->line));
+    say_until_heard(place->line, next, &place->heard);
+    nng_close(next);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -183,6 +297,10 @@ int main(void)
         TEST(test_a_line_whose_connection_never_ends_is_given_up_and_the_next_one_works),
         TEST(test_what_a_connection_says_when_the_line_is_nobodys_is_told_to_nobody),
         TEST(test_whoever_connects_and_leaves_at_once_keeps_no_worker_from_its_line),
+        TEST(test_who_came_for_the_worker_before_is_not_taken_for_the_next),
+        TEST(test_what_was_open_for_former_workers_is_closed_after_a_while),
+        TEST(test_however_fast_workers_follow_each_other_not_all_that_was_open_for_them_is_kept),
+        TEST(test_a_line_that_is_closed_at_last_takes_nothing_from_the_next_at_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
