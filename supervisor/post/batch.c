@@ -99,15 +99,15 @@ static void fail(struct batch_entry *entry)
     entry->written = false;
 }
 
-static void write_all(int data, struct batch *batch)
+static void write_all(int data, struct batch *batch, bool journaled)
 {
-    bool together = batch->count > FLUSHED_SINGLY;
+    bool together = journaled || batch->count > FLUSHED_SINGLY;
     for (size_t i = 0; i < batch->count; i++) {
         struct batch_entry *entry = &batch->entries[i];
         if (!open_folder(data, batch, entry) || !write_bytes(entry, !together || entry->apart))
             fail(entry);
     }
-    if (!together || syncfs(data) == 0)
+    if (journaled || !together || syncfs(data) == 0)
         return;
     for (size_t i = 0; i < batch->count; i++)
         if (batch->entries[i].written && !batch->entries[i].apart)
@@ -134,10 +134,10 @@ static void lose(struct batch *batch, int folder, int error)
     }
 }
 
-static void flush_names(int data, struct batch *batch)
+static void flush_names(int data, struct batch *batch, bool journaled)
 {
-    bool together = folders_of(batch) > FLUSHED_SINGLY;
-    bool flushed = together && syncfs(data) == 0;
+    bool together = journaled || folders_of(batch) > FLUSHED_SINGLY;
+    bool flushed = journaled || (together && syncfs(data) == 0);
     int error = errno;
     for (size_t i = 0; i < batch->count; i++) {
         const struct batch_entry *entry = &batch->entries[i];
@@ -161,9 +161,9 @@ static void close_folders(struct batch *batch)
     }
 }
 
-void batch_flush(int data, struct batch *batch)
+static void write_and_name(int data, struct batch *batch, bool journaled)
 {
-    write_all(data, batch);
+    write_all(data, batch, journaled);
     for (size_t i = 0; i < batch->count; i++) {
         struct batch_entry *entry = &batch->entries[i];
         if (!entry->written)
@@ -173,8 +173,52 @@ void batch_flush(int data, struct batch *batch)
         else
             fail(entry);
     }
-    flush_names(data, batch);
+    flush_names(data, batch, journaled);
     close_folders(batch);
+}
+
+void batch_flush(int data, struct batch *batch)
+{
+    write_and_name(data, batch, false);
+}
+
+void batch_place(int data, struct batch *batch)
+{
+    write_and_name(data, batch, true);
+}
+
+/* --- as a record of a journal: for each entry a line with the length, the folder and the name, then the text --- */
+
+bool batch_print(const struct batch *batch, struct buffer *record)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct batch_entry *entry = &batch->entries[i];
+        if (entry->replace)
+            return false;
+        buffer_print(record, "%zu %s/%s\n", entry->text.length, entry->path, entry->file);
+        buffer_add(record, entry->text.data, entry->text.length);
+    }
+    return batch->count > FLUSHED_SINGLY;
+}
+
+bool batch_each(const void *record, size_t length, batch_visit *visit, void *context)
+{
+    for (const char *at = record, *end = at + length; at < end;) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        if (!line_end)
+            return false;
+        OWNED char *line = memory_slice(at, (size_t)(line_end - at));
+        char *folder, *name;
+        size_t bytes = strtoul(line, &folder, 10), named = strlen(line);
+        if (*folder != ' ' || !(name = strrchr(folder, '/')) || named < 4 ||
+            bytes > (size_t)(end - line_end - 1))
+            return false;
+        *name++ = '\0';
+        line[named - strlen(".md")] = '\0';
+        visit(context, folder + 1, name, line_end + 1, bytes);
+        at = line_end + 1 + bytes;
+    }
+    return true;
 }
 
 const char *batch_file(const struct batch *batch, size_t number)

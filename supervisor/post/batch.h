@@ -25,6 +25,17 @@ size_t batch_add(struct batch *batch, const char *folder, const char *name, stru
 /* Writes all of them: the bytes, one flush, the names, one flush (a flush each while they are few). After it, what is
  * WRITE_DONE is on disk. Empties nothing: ask for the results, then free. data: DATA_DIR. */
 void batch_flush(int data, struct batch *batch);
+/* The same without a flush, for one that a journal has by batch_print: after it, what is WRITE_DONE has its name and its
+ * bytes for everybody who looks, and comes to disk with the journal's next checkpoint. What lies on another file system
+ * than DATA_DIR, which that doesn't reach, is flushed all the same. */
+void batch_place(int data, struct batch *batch);
+/* Adds what is to be written to a journal's record. False: it isn't worth a journal, or replaces what lies there, which can't
+ * be done again. */
+bool batch_print(const struct batch *batch, struct buffer *record);
+typedef void batch_visit(void *context, const char *folder, const char *name, const char *text,
+                         size_t length);
+/* What such a record says, in its order. False: that isn't one; what was read until there was visited. */
+bool batch_each(const void *record, size_t length, batch_visit *visit, void *context);
 enum write_result batch_result(const struct batch *batch, size_t number, struct fault *fault);
 const char *batch_file(const struct batch *batch, size_t number); /* "NAME.md" */
 /* Of one that is WRITE_DONE: how it stands there. */

@@ -342,6 +342,7 @@ void post_close(struct post *post)
     timer_clear(post->loop, &post->turn);
     timer_clear(post->loop, &post->clock);
     post->started = false;
+    post_journal_close(post);
     post_letters_forget(post);
     post_offers_forget(post);
     parcels_free(post->parcels);
@@ -380,6 +381,7 @@ static void wake_box(struct box *box)
 void post_start(struct post *post)
 {
     post->started = true;
+    post_journal_start(post);
     post_each(post, wake_box);
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i]; box; box = box->chain)

@@ -499,7 +499,7 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
 void post_deliver(struct post *post)
 {
     if (post->batch.count)
-        batch_flush(post->data, &post->batch);
+        post_journal_flush(post, &post->batch);
     for (size_t i = 0; i < post->delivery_count; i++) {
         struct delivery *delivery = &post->deliveries[i];
         struct fault fault = {""};

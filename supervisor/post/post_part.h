@@ -108,6 +108,13 @@ struct post {
     size_t active_count, active_capacity, next_outbox;
     bool started, in_turn, room;
     struct batch batch;
+    struct journal *journal; /* NULL: there is none */
+    int journal_place;       /* its folder, while there is one */
+    bool journal_redone;     /* what it says is done: it may be written to */
+    bool journal_doubtful;   /* a checkpoint has failed */
+    bool journal_complained;
+    int64_t journal_again_ms; /* it is not opened before that */
+    struct timer checkpoint;
     struct delivery *deliveries;
     size_t delivery_count, delivery_bytes; /* bytes: letters' and items' too */
     struct letters letters;
@@ -151,6 +158,11 @@ void post_give_up_waiting(struct box *receiver,
 void post_drop_waiting_of(struct box *sender);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
+
+/* post_journal.c: durable with one flush */
+void post_journal_start(struct post *post); /* before anybody looks at what lies where */
+void post_journal_close(struct post *post);
+void post_journal_flush(struct post *post, struct batch *batch); /* as batch_flush */
 
 /* post_windows.c */
 int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */

@@ -2,8 +2,10 @@
  * an expiry and a bounce. Each attempt is a process of its own with a folder of its own; they run side by side. */
 #include <errno.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "common/journal.h"
 #include "post_office.h"
 
 enum {
@@ -41,6 +43,21 @@ ssize_t write(int fd, const void *bytes, size_t length)
 int fsync(int fd)
 {
     return step_fails(EIO) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at)
+{
+    return step_fails(ENOSPC) ? -1 : syscall(SYS_pwrite64, fd, bytes, length, at);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at)
+{
+    return step_fails(ENOSPC) ? -1 : syscall(SYS_pwritev, fd, parts, count, at, 0);
+}
+
+int fdatasync(int fd)
+{
+    return step_fails(EIO) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
 int syncfs(int fd)
@@ -175,13 +192,15 @@ static int end_of(pid_t child)
     return WEXITSTATUS(status);
 }
 
-static void at_every_step(int kind)
+/* boot: of the machine, when what was killed is taken up. */
+static void at_every_step(int kind, const char *boot)
 {
     char folder[] = "/tmp/test-post-steps-XXXXXX";
     pid_t children[POINTS_MAX + 1];
     bool killed[POINTS_MAX + 1] = {false};
     unsigned reached = 0;
     assert_non_null(mkdtemp(folder));
+    journal_boot_is("first");
     for (int step = 1; step <= POINTS_MAX; step++)
         if ((children[step] = fork()) == 0)
             _exit(attempt(folder, kind, step));
@@ -192,6 +211,7 @@ static void at_every_step(int kind)
         killed[step] = end == KILLED;
         reached += end != 2;
     }
+    journal_boot_is(boot);
     for (int step = 1; step <= POINTS_MAX; step++)
         if (killed[step] && (children[step] = fork()) == 0)
             _exit(goes_on(folder, step) ? 0 : 1);
@@ -205,19 +225,25 @@ static void at_every_step(int kind)
 static void test_one_write_flush_or_rename_that_fails_delays_and_loses_nothing(void **state)
 {
     (void)state;
-    at_every_step(DAMAGE_FAIL);
+    at_every_step(DAMAGE_FAIL, "first");
 }
 
 static void test_storage_that_fails_for_a_while_delays_and_loses_nothing(void **state)
 {
     (void)state;
-    at_every_step(DAMAGE_FAIL_FOR_LONG);
+    at_every_step(DAMAGE_FAIL_FOR_LONG, "first");
 }
 
 static void test_a_kill_at_any_of_them_leaves_what_start_goes_on_with(void **state)
 {
     (void)state;
-    at_every_step(DAMAGE_KILL);
+    at_every_step(DAMAGE_KILL, "first");
+}
+
+static void test_the_machines_end_at_any_of_them_leaves_what_start_goes_on_with(void **state)
+{
+    (void)state;
+    at_every_step(DAMAGE_KILL, "second");
 }
 
 int main(void)
@@ -226,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_one_write_flush_or_rename_that_fails_delays_and_loses_nothing),
         cmocka_unit_test(test_storage_that_fails_for_a_while_delays_and_loses_nothing),
         cmocka_unit_test(test_a_kill_at_any_of_them_leaves_what_start_goes_on_with),
+        cmocka_unit_test(test_the_machines_end_at_any_of_them_leaves_what_start_goes_on_with),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,302 @@
+/* What a turn accepts becomes durable in one place and with one flush: a record of the journal .run/.agentos/journal. Then the
+ * envelopes are given to their folders without a flush of their own, and only then is anybody told. A second after it, or when
+ * the journal is full, a checkpoint (syncfs) makes the files durable and empties it. One or two envelopes are flushed where
+ * they lie, which is as fast.
+ *
+ * What a crash finds, and what the next start makes of it:
+ *   no whole record                      nobody was told; what waits in memory or in an outbox is as it was
+ *   a record, its files not all there    (killed within the turn) nobody was told; what is missing is written, as the record
+ *                                        says: accepted, like what was flushed for a client that had gone
+ *   a record that is marked as done      (killed later; the machine went on) the files are there, whatever became of them:
+ *                                        nothing is done again. So what people removed since stays removed
+ *   a record, and power was cut          the files may be missing, empty or cut, at the place where they were put or where
+ *                                        they were moved since. Missing everywhere: written again, unless its sender was
+ *                                        told that it was removed. Torn: written anew where it lies. Anything else is what
+ *                                        worker, supervisor or people made of it, flushed by them, and stays
+ *   checkpoint made, journal not emptied the same, and all of it is there
+ * In the trees: what a worker has ended lies in its archive, flushed with its commit; what has expired is a dead letter; an
+ * item lies with a consumer, in one of its folders. So nothing that has ended comes back.
+ *
+ * What can't be written at the start, or a checkpoint that fails, is tried again each second; the journal is not written to
+ * before it is whole, and the turns flush what they write where it lies (batch_flush). After a failed checkpoint the kernel
+ * takes pages for clean that never came to disk, so files that lie there as the journal says get their bytes once more. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/journal.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/post/post_part.h"
+
+#define PLACE         ".run"
+#define FILE_IN_PLACE ".agentos/journal"
+
+enum {
+    RECORD_LARGE = 256 * 1024, /* bytes of envelopes that are not written twice */
+    JOURNAL_FULL = 768 * 1024, /* bytes that call for a checkpoint */
+    CHECKPOINT_MS = 1000,
+    OPEN_AGAIN_MS = 60 * 1000, /* journal_open may wait for a former holder */
+};
+
+struct redoing {
+    struct post *post;
+    struct batch missing, torn;
+};
+
+/* --- the journal --- */
+
+static bool on_one_file_system(int a, int b)
+{
+    struct stat one, other;
+    return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev;
+}
+
+static void complain(struct post *post, const char *what, const struct fault *fault)
+{
+    if (!post->journal_complained)
+        log_warn("post", NULL, "%s; what is accepted is flushed where it lies until then: %s", what,
+                 fault->text);
+    post->journal_complained = true;
+}
+
+static int open_place(const struct post *post, bool create)
+{
+    OWNED_FD int inner = create ? files_open_folder(post->data, PLACE "/.agentos", true, NULL) : -1;
+    if (create && (inner < 0 || fsync(post->data) != 0))
+        return -1;
+    return files_open(post->data, PLACE, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static bool open_journal(struct post *post, bool create)
+{
+    struct fault fault = {""};
+    OWNED char *damage = NULL;
+    OWNED_FD int place = open_place(post, create);
+    if (place < 0 || !on_one_file_system(place, post->data) ||
+        (!create && faccessat(place, FILE_IN_PLACE, F_OK, AT_SYMLINK_NOFOLLOW) != 0))
+        return false;
+    post->journal = journal_open(place, &damage, &fault);
+    if (!post->journal) {
+        post->journal_again_ms = clock_monotonic_ms() + OPEN_AGAIN_MS;
+        complain(post, "The post office's journal cannot be opened; it is tried again", &fault);
+        return false;
+    }
+    post->journal_place = place;
+    place = -1;
+    if (damage)
+        log_warn("post", NULL, "In " PLACE ": %s", damage);
+    return true;
+}
+
+/* --- doing again what the records say --- */
+
+static bool is_torn(const char *found, size_t found_length, const char *text, size_t length)
+{
+    return memchr(found, '\0', found_length) ||
+           (found_length < length && memcmp(found, text, found_length) == 0);
+}
+
+/* True: something lies there, whatever it is. A torn one is written anew. */
+static bool lies_at(struct redoing *redoing, const char *folder, const char *name, const char *text,
+                    size_t length)
+{
+    OWNED char *path = memory_print("%s/%s.md", folder, name), *found = NULL;
+    size_t found_length;
+    int there = files_read(redoing->post->data, path, ENVELOPE_FILE_MAX, &found, &found_length, NULL, NULL);
+    if (there == 1 && is_torn(found, found_length, text, length)) {
+        OWNED_BUFFER struct buffer again = {0};
+        buffer_add(&again, text, length);
+        batch_add(&redoing->torn, folder, name, &again, true);
+    }
+    return there != 0;
+}
+
+static bool lies_with(struct redoing *redoing, const char *agent, const char *name, const char *text,
+                      size_t length)
+{
+    bool lies = false;
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
+        if (folder == FOLDER_OUTBOX)
+            continue;
+        OWNED char *path = memory_print("agents/%s/%s", agent, mailbox_folder_name(folder));
+        lies = lies_at(redoing, path, name, text, length) || lies;
+    }
+    return lies;
+}
+
+/* An item may have been given to anybody. */
+static bool lies_with_anybody(struct redoing *redoing, const char *name, const char *text, size_t length)
+{
+    const struct post *post = redoing->post;
+    for (size_t i = 0; i < post->capacity; i++)
+        for (const struct box *box = post->table[i]; box; box = box->chain)
+            if (box != post->people && lies_with(redoing, box->name, name, text, length))
+                return true;
+    return false;
+}
+
+static bool has_gone_its_way(struct redoing *redoing, const char *folder, const struct envelope *envelope,
+                             const char *name, const char *text, size_t length)
+{
+    struct post *post = redoing->post;
+    if (lies_at(redoing, folder, name, text, length) || post_removal_told(post, envelope) == 1)
+        return true;
+    if (envelope->kind == KIND_ITEM)
+        return lies_with_anybody(redoing, name, text, length);
+    return !post_box(post, envelope->to) || lies_with(redoing, envelope->to, name, text, length);
+}
+
+static void redo_one(void *context, const char *folder, const char *name, const char *text, size_t length)
+{
+    struct redoing *redoing = context;
+    struct envelope envelope;
+    OWNED_BUFFER struct buffer again = {0};
+    if (!envelope_parse(&envelope, text, length, name, NULL))
+        return;
+    buffer_add(&again, text, length);
+    if (!has_gone_its_way(redoing, folder, &envelope, name, text, length))
+        batch_add(&redoing->missing, folder, name, &again, false);
+    envelope_free(&envelope);
+}
+
+static bool redo(void *context, const void *record, size_t length)
+{
+    batch_each(record, length, redo_one, context);
+    return true;
+}
+
+static bool write_batch(struct post *post, struct batch *batch, struct fault *fault)
+{
+    bool done = true;
+    if (batch->count)
+        batch_flush(post->data, batch);
+    for (size_t i = 0; i < batch->count; i++)
+        done = batch_result(batch, i, fault) != WRITE_FAILED && done;
+    batch_free(batch);
+    return done;
+}
+
+static bool redo_all(struct post *post)
+{
+    struct redoing redoing = {.post = post};
+    struct fault fault = {""};
+    bool read = journal_replay(post->journal, redo, &redoing, &fault);
+    size_t count = redoing.missing.count + redoing.torn.count;
+    bool missing = write_batch(post, &redoing.missing, &fault),
+         torn = write_batch(post, &redoing.torn, &fault);
+    if (count)
+        log_warn("post", NULL,
+                 "%zu envelopes that were accepted had not come to disk and are written from the journal",
+                 count);
+    if (read && missing && torn)
+        return true;
+    complain(post, "Envelopes that were accepted cannot be written from the journal; it is tried again",
+             &fault);
+    return false;
+}
+
+/* --- checkpoints --- */
+
+static void write_once_more(void *context, const char *folder, const char *name, const char *text,
+                            size_t length)
+{
+    const struct post *post = context;
+    OWNED char *path = memory_print("%s/%s.md", folder, name), *found = memory_new(length + 1, 1);
+    OWNED_FD int fd = files_open(post->data, path, O_RDWR, 0);
+    if (fd < 0 || pread(fd, found, length + 1, 0) != (ssize_t)length || memcmp(found, text, length) != 0)
+        return;
+    if (pwrite(fd, text, length, 0) != (ssize_t)length)
+        log_warn("post", NULL, "%s cannot be written once more: %s", path, strerror(errno));
+}
+
+static bool refresh(void *context, const void *record, size_t length)
+{
+    batch_each(record, length, write_once_more, context);
+    return true;
+}
+
+static void try_again(struct post *post)
+{
+    timer_set(post->loop, &post->checkpoint, CHECKPOINT_MS);
+}
+
+static void checkpoint(struct post *post)
+{
+    struct fault fault = {""};
+    bool read = !post->journal_doubtful || journal_each(post->journal, refresh, post, &fault);
+    timer_clear(post->loop, &post->checkpoint);
+    post->journal_doubtful = !read || !journal_checkpoint(post->journal, &fault);
+    if (post->journal_doubtful) {
+        complain(post, "The disk does not take what was accepted; it is tried again", &fault);
+        try_again(post);
+    } else {
+        post->journal_complained = false;
+    }
+}
+
+static void checkpoint_is_due(void *context)
+{
+    struct post *post = context;
+    if (!post->journal_redone)
+        post->journal_redone = redo_all(post);
+    if (post->journal_redone)
+        checkpoint(post);
+    else
+        try_again(post);
+}
+
+/* --- for post.c --- */
+
+void post_journal_start(struct post *post)
+{
+    post->checkpoint = (struct timer){.ring = checkpoint_is_due, .context = post};
+    if (open_journal(post, false))
+        checkpoint_is_due(post);
+}
+
+void post_journal_close(struct post *post)
+{
+    if (!post->journal)
+        return;
+    if (post->journal_redone)
+        checkpoint(post);
+    timer_clear(post->loop, &post->checkpoint);
+    journal_close(post->journal);
+    close(post->journal_place);
+    post->journal = NULL;
+}
+
+static bool is_ready(struct post *post)
+{
+    if (!post->journal && post->journal_again_ms <= clock_monotonic_ms() && open_journal(post, true))
+        checkpoint_is_due(post);
+    return post->journal && post->journal_redone && !post->journal_doubtful;
+}
+
+/* What failed in its place is told as failed: no start is to find it in the journal. */
+static void place(struct post *post, struct batch *batch)
+{
+    bool failed = false;
+    batch_place(post->data, batch);
+    journal_done(post->journal);
+    for (size_t i = 0; i < batch->count; i++)
+        failed = failed || batch_result(batch, i, NULL) == WRITE_FAILED;
+    if (failed || journal_size(post->journal) > JOURNAL_FULL)
+        checkpoint(post);
+    else if (!post->checkpoint.place)
+        try_again(post);
+}
+
+void post_journal_flush(struct post *post, struct batch *batch)
+{
+    OWNED_BUFFER struct buffer record = {0};
+    if (post->delivery_bytes <= RECORD_LARGE && batch_print(batch, &record) && is_ready(post) &&
+        journal_append(post->journal, record.data, record.length, NULL))
+        place(post, batch);
+    else
+        batch_flush(post->data, batch);
+}
