@@ -27,11 +27,11 @@ def traced(pid):
         return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status)
 
 
-def kill_at(pid, call):
-    """strace that will kill the process at its `call`th system call from now on."""
+def kill_at(pid, call, name="all"):
+    """strace that will kill the process at its `call`th system call of one name from now on; all: whichever comes to it first."""
     needs.attach_or_skip()
     tracer = subprocess.Popen(
-        ["strace", "-qq", "-p", str(pid), "-o", "/dev/null", "-e", "trace=all", "-e", f"inject=all:signal=KILL:when={call}"],
+        ["strace", "-qq", "-p", str(pid), "-o", "/dev/null", "-e", "trace=all", "-e", f"inject={name}:signal=KILL:when={call}"],
         stderr=subprocess.DEVNULL,
     )
     wait_until(lambda: traced(pid), "strace attached", 20, 0.002)
