@@ -22,6 +22,8 @@
  * takes pages for clean that never came to disk, so files that lie there as the journal says get their bytes once more. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@
 #include "common/journal.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/threads.h"
 #include "supervisor/post/post_part.h"
 
 #define PLACE         ".run"
@@ -37,9 +40,16 @@
 
 enum {
     RECORD_LARGE = 256 * 1024, /* bytes of envelopes that are not written twice */
+    JOURNAL_HALF = 256 * 1024, /* bytes from which on a thread does what a checkpoint would wait for */
     JOURNAL_FULL = 768 * 1024, /* bytes that call for a checkpoint */
     CHECKPOINT_MS = 1000,
     OPEN_AGAIN_MS = 60 * 1000, /* journal_open may wait for a former holder */
+};
+
+struct ahead {
+    pthread_t thread;
+    int folder;
+    _Atomic bool over;
 };
 
 struct redoing {
@@ -199,6 +209,44 @@ static bool redo_all(struct post *post)
     return false;
 }
 
+/* --- writing ahead of a checkpoint --- */
+
+/* Whether it works is for the checkpoint to say: a fault is told to each descriptor once, and this one is its own. */
+static void *write_ahead(void *context)
+{
+    struct ahead *ahead = context;
+    (void)!syncfs(ahead->folder);
+    ahead->over = true;
+    return NULL;
+}
+
+static void begin_ahead(struct post *post)
+{
+    struct ahead *ahead = memory_new(1, sizeof *ahead);
+    pthread_attr_t attributes;
+    ahead->folder = files_open(post->data, ".", O_RDONLY | O_DIRECTORY, 0);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREADS_STACK);
+    if (ahead->folder >= 0 && pthread_create(&ahead->thread, &attributes, write_ahead, ahead) == 0) {
+        post->ahead = ahead;
+    } else {
+        if (ahead->folder >= 0)
+            close(ahead->folder);
+        free(ahead);
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+static void end_ahead(struct post *post)
+{
+    if (!post->ahead)
+        return;
+    pthread_join(post->ahead->thread, NULL);
+    close(post->ahead->folder);
+    free(post->ahead);
+    post->ahead = NULL;
+}
+
 /* --- checkpoints --- */
 
 static void write_once_more(void *context, const char *folder, const char *name, const char *text,
@@ -229,6 +277,7 @@ static void checkpoint(struct post *post)
     struct fault fault = {""};
     bool read = !post->journal_doubtful || journal_each(post->journal, refresh, post, &fault);
     timer_clear(post->loop, &post->checkpoint);
+    end_ahead(post);
     post->journal_doubtful = !read || !journal_checkpoint(post->journal, &fault);
     if (post->journal_doubtful) {
         complain(post, "The disk does not take what was accepted; it is tried again", &fault);
@@ -265,6 +314,7 @@ void post_journal_close(struct post *post)
     if (post->journal_redone)
         checkpoint(post);
     timer_clear(post->loop, &post->checkpoint);
+    end_ahead(post);
     journal_close(post->journal);
     close(post->journal_place);
     post->journal = NULL;
@@ -277,6 +327,17 @@ static bool is_ready(struct post *post)
     return post->journal && post->journal_redone && !post->journal_doubtful;
 }
 
+static void keep_small(struct post *post)
+{
+    size_t size = journal_size(post->journal);
+    if (size > JOURNAL_FULL || (post->ahead && post->ahead->over))
+        checkpoint(post);
+    else if (size > JOURNAL_HALF && !post->ahead)
+        begin_ahead(post);
+    if (journal_size(post->journal) && !post->checkpoint.place)
+        try_again(post);
+}
+
 /* What failed in its place is told as failed: no start is to find it in the journal. */
 static void place(struct post *post, struct batch *batch)
 {
@@ -285,10 +346,10 @@ static void place(struct post *post, struct batch *batch)
     journal_done(post->journal);
     for (size_t i = 0; i < batch->count; i++)
         failed = failed || batch_result(batch, i, NULL) == WRITE_FAILED;
-    if (failed || journal_size(post->journal) > JOURNAL_FULL)
+    if (failed)
         checkpoint(post);
-    else if (!post->checkpoint.place)
-        try_again(post);
+    else
+        keep_small(post);
 }
 
 void post_journal_flush(struct post *post, struct batch *batch)

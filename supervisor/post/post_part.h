@@ -115,6 +115,7 @@ struct post {
     bool journal_complained;
     int64_t journal_again_ms; /* it is not opened before that */
     struct timer checkpoint;
+    struct ahead *ahead; /* what a checkpoint would write is being written; NULL: not now */
     struct delivery *deliveries;
     size_t delivery_count, delivery_bytes; /* bytes: letters' and items' too */
     struct letters letters;
