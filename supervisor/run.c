@@ -329,6 +329,12 @@ static void one_changed(void *subject, uint64_t look)
     postmaster_tree_changed(subject, look);
 }
 
+static bool put_there(void *subject, const char *folder, const char *name)
+{
+    const struct agent *agent = subject;
+    return post_knows(agent->supervisor->post, agent->name, folder, name);
+}
+
 static void all_changed(void *context)
 {
     struct supervisor *supervisor = context;
@@ -398,6 +404,7 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
                                                                            .all_changed = all_changed,
                                                                            .roster_changed = roster_changed,
                                                                            .shared_changed = shared_changed,
+                                                                           .put_there = put_there,
                                                                            .context = supervisor});
     watch_roster(supervisor->watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);

@@ -168,7 +168,9 @@ static void take_event(struct watch *watch, const struct inotify_event *event)
     for (size_t i = 0; i < WATCHED_FOLDERS; i++)
         if (place->watched->descriptors[i] == event->wd) {
             uint64_t look = what_to_look_at(i, event->name);
-            if (look)
+            bool known = look == LOOK_IAC && event->mask & IN_CREATE && watch->owner.put_there &&
+                         watch->owner.put_there(place->watched->subject, folders[i], event->name);
+            if (look && !known)
                 watch->owner.changed(place->watched->subject, look);
             return;
         }

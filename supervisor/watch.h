@@ -26,6 +26,8 @@ struct watch_owner {
     void (*all_changed)(void *context);            /* events were lost: anything may have changed */
     void (*roster_changed)(void *context);         /* DATA_DIR/agents.yaml */
     void (*shared_changed)(void *context);         /* a folder of watch_shared */
+    /* Whether it has put this file of iac/inbox or iac/handoffs there itself; NULL: nobody knows of any. */
+    bool (*put_there)(void *subject, const char *folder, const char *name);
     void *context;
 };
 

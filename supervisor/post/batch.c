@@ -99,19 +99,29 @@ static void fail(struct batch_entry *entry)
     entry->written = false;
 }
 
-static void write_all(int data, struct batch *batch, bool journaled)
+static void write_all(int data, struct batch *batch)
 {
-    bool together = journaled || batch->count > FLUSHED_SINGLY;
+    bool together = batch->count > FLUSHED_SINGLY;
     for (size_t i = 0; i < batch->count; i++) {
         struct batch_entry *entry = &batch->entries[i];
         if (!open_folder(data, batch, entry) || !write_bytes(entry, !together || entry->apart))
             fail(entry);
     }
-    if (journaled || !together || syncfs(data) == 0)
+    if (!together || syncfs(data) == 0)
         return;
     for (size_t i = 0; i < batch->count; i++)
         if (batch->entries[i].written && !batch->entries[i].apart)
             fail(&batch->entries[i]);
+}
+
+static void name_one(struct batch_entry *entry)
+{
+    if (!entry->written)
+        return;
+    if (give_name(entry))
+        entry->result = WRITE_DONE;
+    else
+        fail(entry);
 }
 
 static size_t folders_of(const struct batch *batch)
@@ -134,10 +144,10 @@ static void lose(struct batch *batch, int folder, int error)
     }
 }
 
-static void flush_names(int data, struct batch *batch, bool journaled)
+static void flush_names(int data, struct batch *batch)
 {
-    bool together = journaled || folders_of(batch) > FLUSHED_SINGLY;
-    bool flushed = journaled || (together && syncfs(data) == 0);
+    bool together = folders_of(batch) > FLUSHED_SINGLY;
+    bool flushed = together && syncfs(data) == 0;
     int error = errno;
     for (size_t i = 0; i < batch->count; i++) {
         const struct batch_entry *entry = &batch->entries[i];
@@ -161,30 +171,66 @@ static void close_folders(struct batch *batch)
     }
 }
 
-static void write_and_name(int data, struct batch *batch, bool journaled)
+void batch_flush(int data, struct batch *batch)
 {
-    write_all(data, batch, journaled);
-    for (size_t i = 0; i < batch->count; i++) {
-        struct batch_entry *entry = &batch->entries[i];
-        if (!entry->written)
-            continue;
-        if (give_name(entry))
-            entry->result = WRITE_DONE;
-        else
-            fail(entry);
-    }
-    flush_names(data, batch, journaled);
+    write_all(data, batch);
+    for (size_t i = 0; i < batch->count; i++)
+        name_one(&batch->entries[i]);
+    flush_names(data, batch);
     close_folders(batch);
 }
 
-void batch_flush(int data, struct batch *batch)
+/* --- for a journal's --- */
+
+/* Not every kernel lets everybody link what has no name, and nothing is linked between mounts. */
+static bool links_are_refused(int error)
 {
-    write_and_name(data, batch, false);
+    return error == EOPNOTSUPP || error == EISDIR || error == EINVAL || error == ENOENT || error == EPERM ||
+           error == EXDEV;
 }
 
-void batch_place(int data, struct batch *batch)
+/* Its first name is its last: the folder changes once, where a temporary name changes it three times. False and errno: it has
+ * none. */
+static bool link_in(int nowhere, struct batch_entry *entry)
 {
-    write_and_name(data, batch, true);
+    OWNED_FD int fd = files_open(nowhere, ".", O_WRONLY | O_TMPFILE, 0644);
+    struct stat status;
+    if (fd < 0 || !files_write_all(fd, entry->text.data, entry->text.length) ||
+        linkat(fd, "", entry->folder, entry->file, AT_EMPTY_PATH) != 0)
+        return false;
+    entry->stamp = fstat(fd, &status) == 0 ? files_stamp(&status) : (struct file_stamp){0};
+    entry->result = WRITE_DONE;
+    return true;
+}
+
+static void place_one(int nowhere, struct batch_entry *entry, bool *links)
+{
+    if (*links && !entry->apart) {
+        if (link_in(nowhere, entry))
+            return;
+        *links = !links_are_refused(errno);
+    }
+    if ((*links && !entry->apart) || !write_bytes(entry, entry->apart))
+        fail(entry);
+    else
+        name_one(entry);
+}
+
+void batch_place(int data, int nowhere, struct batch *batch)
+{
+    bool links = true;
+    for (size_t i = 0; i < batch->count; i++) {
+        if (open_folder(data, batch, &batch->entries[i]))
+            place_one(nowhere, &batch->entries[i], &links);
+        else
+            fail(&batch->entries[i]);
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct batch_entry *entry = &batch->entries[i];
+        if (entry->opened && entry->apart && fsync(entry->folder) != 0)
+            lose(batch, entry->folder, errno);
+    }
+    close_folders(batch);
 }
 
 /* --- as a record of a journal: for each entry a line with the length, the folder and the name, then the text --- */

@@ -27,8 +27,9 @@ size_t batch_add(struct batch *batch, const char *folder, const char *name, stru
 void batch_flush(int data, struct batch *batch);
 /* The same without a flush, for one that a journal has by batch_print: after it, what is WRITE_DONE has its name and its
  * bytes for everybody who looks, and comes to disk with the journal's next checkpoint. What lies on another file system
- * than DATA_DIR, which that doesn't reach, is flushed all the same. */
-void batch_place(int data, struct batch *batch);
+ * than DATA_DIR, which that doesn't reach, is flushed all the same. nowhere: a folder on DATA_DIR's where nobody sees what begins there
+ * without a name. */
+void batch_place(int data, int nowhere, struct batch *batch);
 /* Adds what is to be written to a journal's record. False: it isn't worth a journal, or replaces what lies there, which can't
  * be done again. */
 bool batch_print(const struct batch *batch, struct buffer *record);

@@ -342,7 +342,7 @@ static void keep_small(struct post *post)
 static void place(struct post *post, struct batch *batch)
 {
     bool failed = false;
-    batch_place(post->data, batch);
+    batch_place(post->data, post->journal_place, batch);
     journal_done(post->journal);
     for (size_t i = 0; i < batch->count; i++)
         failed = failed || batch_result(batch, i, NULL) == WRITE_FAILED;

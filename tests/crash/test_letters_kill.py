@@ -16,7 +16,7 @@ from test_cycle_kill import FIRST, STEP, kill_at, release
 
 AT_ONCE = 8
 # By name and number: what each letter needs, and what all of them share.
-EACH = ["recvfrom", "openat2", "write", "close", "renameat2", "sendto"]
+EACH = ["recvfrom", "openat2", "write", "close", "linkat,renameat2", "sendto"]
 SHARED = ["pwritev", "fdatasync", "pwrite64"]
 CALLS = [(name, number) for name in EACH for number in range(1, AT_ONCE + 1)] + [(name, 1) for name in SHARED]
 

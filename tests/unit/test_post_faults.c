@@ -70,6 +70,11 @@ int renameat2(int from, const char *old, int to, const char *new, unsigned flags
     return step_fails(EIO) ? -1 : (int)syscall(SYS_renameat2, from, old, to, new, flags);
 }
 
+int linkat(int from, const char *old, int to, const char *new, int flags)
+{
+    return step_fails(EIO) ? -1 : (int)syscall(SYS_linkat, from, old, to, new, flags);
+}
+
 int unlinkat(int folder, const char *name, int flags)
 {
     return step_fails(EIO) ? -1 : (int)syscall(SYS_unlinkat, folder, name, flags);

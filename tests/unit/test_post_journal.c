@@ -11,16 +11,28 @@
 
 enum { COUNT = 4 };
 
-static int renames_left = -1; /* the next one kills; -1: none does */
-static bool syncfs_fails;
+static int names_left = -1; /* the next one kills; -1: none does */
+static bool syncfs_fails, links_are_refused;
+
+static void give_name(void)
+{
+    if (names_left == 0)
+        _exit(0);
+    names_left -= names_left > 0;
+}
 
 /* In place of the C library's: the linker takes these first. */
 int renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 {
-    if (renames_left == 0)
-        _exit(0);
-    renames_left -= renames_left > 0;
+    give_name();
     return (int)syscall(SYS_renameat2, from, old, to, new, flags);
+}
+
+int linkat(int from, const char *old, int to, const char *new, int flags)
+{
+    give_name();
+    errno = ENOENT;
+    return links_are_refused ? -1 : (int)syscall(SYS_linkat, from, old, to, new, flags);
 }
 
 int syncfs(int fd)
@@ -97,8 +109,8 @@ static void send_items(struct office *office)
     assert_int_equal(office_answer.exit, 0);
 }
 
-/* A supervisor that is killed behind this, or in the midst of it: after so many renames; -1: none of them. */
-static void killed(struct office *office, void (*deed)(struct office *), int renames)
+/* A supervisor that is killed behind this, or in the midst of it: after so many names were given; -1: not before. */
+static void killed(struct office *office, void (*deed)(struct office *), int names)
 {
     int status;
     pid_t child = fork();
@@ -109,7 +121,7 @@ static void killed(struct office *office, void (*deed)(struct office *), int ren
         post_start(office->post);
         syncfs_fails =
             deed != send_letters_in_vain; /* however slow it is, no checkpoint overtakes the kill */
-        renames_left = renames;
+        names_left = names;
         deed(office);
         _exit(0);
     }
@@ -129,7 +141,7 @@ static int begin_apart(void **state)
 {
     static struct office office;
     journal_boot_is("first");
-    syncfs_fails = false;
+    syncfs_fails = links_are_refused = false;
     office_answer = (struct office_sent){0};
     office_begin(&office, ORION_AND_IRIS);
     *state = &office;
@@ -209,6 +221,25 @@ static void test_a_kill_between_the_record_and_the_names_leaves_nothing_half_don
     start_again(office, "first");
     assert_true(lie_in(office, "agents/nova/iac/inbox"));
     office_command("test -z \"$(find %s -name '.*post-*')\"", office->folder);
+}
+
+static void test_where_nothing_can_be_linked_a_kill_does_no_more_harm(void **state)
+{
+    links_are_refused = true;
+    test_a_kill_between_the_record_and_the_names_leaves_nothing_half_done(state);
+}
+
+static void test_what_lies_there_already_is_not_written_over(void **state)
+{
+    struct office *office = *state;
+    struct envelope other = office_letter("m1", KIND_MESSAGE, "orion", "nova");
+    other.body = "It was here before.\n";
+    office_put(office, "nova", FOLDER_INBOX, &other);
+    killed(office, send_messages, -1);
+    start_again(office, "second");
+    struct envelope found = office_read(office, "nova", FOLDER_INBOX, "m1");
+    assert_string_equal(found.body, other.body);
+    envelope_free(&found);
 }
 
 static void test_what_has_ended_does_not_come_back_with_the_power(void **state)
@@ -336,6 +367,8 @@ int main(void)
         APART(test_an_item_that_a_consumer_has_or_has_ended_does_not_come_back),
         APART(test_what_people_removed_after_a_kill_stays_removed),
         APART(test_a_kill_between_the_record_and_the_names_leaves_nothing_half_done),
+        APART(test_where_nothing_can_be_linked_a_kill_does_no_more_harm),
+        APART(test_what_lies_there_already_is_not_written_over),
         APART(test_what_has_ended_does_not_come_back_with_the_power),
         APART(test_what_was_torn_behind_a_move_is_mended_where_it_lies),
         APART(test_what_worker_or_people_made_of_it_stays),

@@ -15,6 +15,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/tree.h"
 #include "supervisor/post/batch.h"
 #include "supervisor/watch.h"
 
@@ -50,6 +51,12 @@ static void shared_changed(void *context)
     ((struct place *)context)->shared_rings++;
 }
 
+static bool put_there(void *subject, const char *folder, const char *name)
+{
+    (void)subject;
+    return strcmp(folder, TREE_INBOX) == 0 && strcmp(name, "linked.md") == 0;
+}
+
 static int begin(void **state)
 {
     struct place *place = memory_new(1, sizeof *place);
@@ -63,6 +70,7 @@ static int begin(void **state)
                                                                  .all_changed = all_changed,
                                                                  .roster_changed = roster_changed,
                                                                  .shared_changed = shared_changed,
+                                                                 .put_there = put_there,
                                                                  .context = place});
     watch_roster(place->watch, place->folder);
     watch_tree(place->watch, &place->watched, place->tree, place);
@@ -267,6 +275,22 @@ static void test_what_the_post_office_delivers_rings_nobody_and_what_people_put_
     assert_int_equal(place->looks, LOOK_IAC);
 }
 
+static void test_what_the_post_office_links_into_a_folder_rings_nobody_and_what_people_link_does(void **state)
+{
+    struct place *place = *state;
+    put(place, "outside", "x", 0);
+    assert_int_equal(linkat(place->folder, "outside", place->folder, "orion/iac/inbox/linked.md", 0), 0);
+    turn(place);
+    assert_int_equal(place->rings, 0);
+    assert_int_equal(linkat(place->folder, "outside", place->folder, "orion/iac/inbox/other.md", 0), 0);
+    turn(place);
+    assert_int_equal(place->looks, LOOK_IAC);
+    assert_int_equal(place->rings, 1);
+    put(place, "orion/iac/inbox/linked.md", "edited", 0);
+    turn(place);
+    assert_int_equal(place->rings, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +311,8 @@ int main(void)
             test_what_people_put_into_a_queues_folder_rings_and_our_own_writing_does_not, begin, end),
         cmocka_unit_test_setup_teardown(
             test_what_the_post_office_delivers_rings_nobody_and_what_people_put_there_does, begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_what_the_post_office_links_into_a_folder_rings_nobody_and_what_people_link_does, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
