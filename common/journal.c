@@ -41,6 +41,7 @@ struct journal {
     int fd;
     struct journal_header header;
     off_t end, last, allocated; /* end of the records, start of the last one, size of the file */
+    off_t written;              /* where they end when what is written is flushed */
     bool power_was_cut;
     bool named;  /* the folder's entry is durable */
     bool broken; /* a flush failed: begin a new file before the next record */
@@ -343,7 +344,7 @@ static void take_back(struct journal *journal)
     errno = error;
 }
 
-bool journal_append(struct journal *journal, const void *record, size_t length, struct fault *fault)
+bool journal_write(struct journal *journal, const void *record, size_t length, struct fault *fault)
 {
     if (length > RECORD_MAX)
         return fault_set(fault, "a commit of %zu bytes is too large for the journal, it was not made",
@@ -356,6 +357,14 @@ bool journal_append(struct journal *journal, const void *record, size_t length, 
         take_back(journal);
         return fault_errno(fault, "cannot write " JOURNAL_NAME ", the commit was not made");
     }
+    journal->written = after_record(journal->end, &header);
+    /* Only to save time: the flush waits for whatever is not written by then, and tells what went wrong. */
+    (void)sync_file_range(journal->fd, journal->end, journal->written - journal->end, SYNC_FILE_RANGE_WRITE);
+    return true;
+}
+
+bool journal_flush(struct journal *journal, struct fault *fault)
+{
     if (fdatasync(journal->fd) != 0 || (!journal->named && !name_durable(journal))) {
         take_back(journal);
         journal->broken = true;
@@ -363,7 +372,7 @@ bool journal_append(struct journal *journal, const void *record, size_t length, 
     }
     journal->named = true;
     journal->last = journal->end;
-    journal->end = after_record(journal->end, &header);
+    journal->end = journal->written;
     return true;
 }
 

@@ -44,9 +44,11 @@ bool journal_replay(struct journal *journal, bool (*redo)(void *context, const v
 /* Every whole record since the last checkpoint, redone or not. */
 bool journal_each(struct journal *journal, bool (*visit)(void *context, const void *record, size_t length),
                   void *context, struct fault *fault);
-/* Append and flush: durable when it returns true. On false the record will not be redone. After a failed flush the
- * file is given up and a new one begun at the next append, since a second fsync of the same file would lie. */
-bool journal_append(struct journal *journal, const void *record, size_t length, struct fault *fault);
+/* Write one record and have the disk begin with it; then flush it: durable when both return true. Between the two only
+ * things may be done that nobody can see. On false the record will not be redone. After a failed flush the file is given
+ * up and a new one begun at the next write, since a second fsync of the same file would lie. */
+bool journal_write(struct journal *journal, const void *record, size_t length, struct fault *fault);
+bool journal_flush(struct journal *journal, struct fault *fault);
 /* All that the last record says has been done. */
 void journal_done(struct journal *journal);
 /* Everything that the records say has been done: make that durable (syncfs on the tree) and begin anew. */

@@ -237,6 +237,16 @@ static bool on_rolled(struct agent *agent, struct reader *reader)
     return true;
 }
 
+/* Its question counts as this task's; whatever else belongs to a beginning comes with ACTIVITY. */
+static bool on_ahead(struct agent *agent, struct reader *reader)
+{
+    OWNED char *task = NULL;
+    if (!message_read(reader, MESSAGE_AHEAD, &task))
+        return false;
+    spending_task_began(agent, task);
+    return true;
+}
+
 static bool on_ask(struct agent *agent, struct reader *reader)
 {
     watch_the_clock(agent);
@@ -307,6 +317,7 @@ static const struct {
     {MESSAGE_ASK, on_ask},         {MESSAGE_FORGET, on_forget},     {MESSAGE_AUDIT, on_audit},
     {MESSAGE_JUDGED, on_judged},   {MESSAGE_ROLLED, on_rolled},     {MESSAGE_POST, on_post},
     {MESSAGE_SETTLED, on_settled}, {MESSAGE_LOCK, on_lock},         {MESSAGE_UNLOCK, on_unlock},
+    {MESSAGE_AHEAD, on_ahead},
 };
 
 static bool handle(struct agent *agent, struct reader *reader, unsigned type)

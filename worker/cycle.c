@@ -89,6 +89,8 @@ void cycle_ask(struct worker *worker)
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;
+    if (ahead_counts(worker, &prompt, &places))
+        return;
     worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
                places.segments);
 }

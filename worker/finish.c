@@ -96,6 +96,8 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
                      strncmp(reply->reason, "audit of ", 9) == 0 ? "reason: " : "", reply->reason);
     gather(worker, reply, now, sending, &changes, &body);
     auditing_note(worker, &body);
+    ahead_allow(worker, reply, sending);
+    const struct commit_watch watch = ahead_watch(worker);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
@@ -109,6 +111,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
                      .source = worker->task.by_post ? worker->task.id : "queue"},
         .changes = changes.items,
         .change_count = changes.count,
+        .watch = &watch,
     };
     bool done = history_commit(worker->history, &request, id, fault);
     if (done) {

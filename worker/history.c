@@ -376,6 +376,23 @@ static void finish(struct history *history, const struct commit_request *request
                !end || strcmp(end, "done") == 0);
 }
 
+/* Step 5. */
+static bool record(struct history *history, const struct commit_request *request, const struct work *work,
+                   struct fault *fault)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    record_encode(work, &text);
+    if (!journal_write(history->journal, text.data, text.length, fault))
+        return false;
+    if (request->watch)
+        request->watch->written(request->watch->context);
+    if (!journal_flush(history->journal, fault))
+        return false;
+    if (request->watch)
+        request->watch->durable(request->watch->context);
+    return true;
+}
+
 /* Nothing to commit; still a file that should have this text and is missing gets it. */
 static bool mend_only(struct history *history, struct work *work, struct fault *fault)
 {
@@ -396,11 +413,9 @@ static int attempt(struct history *history, const struct commit_request *request
         return -1;
     if (!effective && !request->trailers.task)
         return mend_only(history, work, fault) ? 1 : -1;
-    OWNED_BUFFER struct buffer record = {0};
     int locked = prepare(history, request, work, &root, fault) ? lock_both(history, work, fault) : -1;
     if (locked == 1) {
-        record_encode(work, &record);
-        if (journal_append(history->journal, record.data, record.length, fault)) {
+        if (record(history, request, work, fault)) {
             finish(history, request, work, draft, &root);
             return 1;
         }
@@ -460,6 +475,12 @@ bool history_finished(struct history *history, const char *task, uint64_t task_h
         return false;
     git_oid_tostr(commit, COMMIT_TEXT, &id);
     return true;
+}
+
+bool history_known(struct history *history, const char *task, uint64_t task_hash)
+{
+    git_oid id;
+    return ledger_find(history, task, task_hash, &id);
 }
 
 uint64_t history_tasks_done(const struct history *history)

@@ -45,6 +45,14 @@ struct task_trailers {
     const char *source; /* "queue", or an envelope's id */
 };
 
+/* Who is told while a commit is made. None of these may use the history, but for history_known. */
+struct commit_watch {
+    void (*written)(
+        void *context); /* the disk is at work on the record: it may still fail, nobody may hear of it */
+    void (*durable)(void *context); /* it counts; its files are not in place yet */
+    void *context;
+};
+
 struct commit_request {
     enum author author;
     const char *subject; /* "orion(task): first-task" */
@@ -52,6 +60,7 @@ struct commit_request {
     struct task_trailers trailers;
     const struct change *changes;
     size_t change_count;
+    const struct commit_watch *watch; /* NULL: nobody */
 };
 
 struct history;
@@ -82,6 +91,8 @@ bool history_settle(struct history *history, struct fault *fault);
 /* The ledger of what was done: was a task with this id and content hash finished? Then its commit. */
 bool history_finished(struct history *history, const char *task, uint64_t task_hash,
                       char commit[COMMIT_TEXT]);
+/* The same as far as this process knows: whoever moved HEAD since the last look is not noticed. */
+bool history_known(struct history *history, const char *task, uint64_t task_hash);
 /* Of all time, those with an answer: what expired or was set aside is over, but not done. */
 uint64_t history_tasks_done(const struct history *history);
 

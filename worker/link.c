@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,12 @@ bool link_send(struct link *link, const struct buffer *message)
         return true;
     nng_msg_free(copy);
     return false;
+}
+
+bool link_has(const struct link *link)
+{
+    struct pollfd fd = {.fd = link->both, .events = POLLIN};
+    return poll(&fd, 1, 0) != 0;
 }
 
 int link_receive(struct link *link, const void **bytes, size_t *length)

@@ -15,6 +15,7 @@ struct link *link_open(const char *url, struct fault *fault);
 int link_fd(const struct link *link); /* readable when a message waits: for poll */
 /* Never blocks for long: a supervisor that takes no message for 5 s is gone. False: the connection is lost. */
 bool link_send(struct link *link, const struct buffer *message);
+bool link_has(const struct link *link); /* a message waits, or the connection is lost */
 /* 1: *bytes, *length are the message, borrowed until the next call; 0: none waits; -1: the connection is lost. */
 int link_receive(struct link *link, const void **bytes, size_t *length);
 void link_close(struct link *link);

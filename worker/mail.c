@@ -481,6 +481,12 @@ size_t mail_count(const struct mail *mail, enum mail_place place)
     return count;
 }
 
+bool mail_silent(const struct mail *mail)
+{
+    return mail->count == 0 && mail->verdict_count == 0 && mail->telling_count == 0 && !mail->unsettled &&
+           !mail_changed(mail);
+}
+
 const struct letter *mail_letters(const struct mail *mail, size_t *count)
 {
     *count = mail->count;

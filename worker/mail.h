@@ -51,6 +51,8 @@ bool mail_changed(const struct mail *mail);
 bool mail_unsettled(const struct mail *mail);
 int64_t mail_again_ms(const struct mail *mail); /* then the next look is due after this; else 0 */
 size_t mail_count(const struct mail *mail, enum mail_place place);
+/* Nothing to be done, read, told or recorded. */
+bool mail_silent(const struct mail *mail);
 /* As of the last look, oldest first; borrowed until the next one. */
 const struct letter *mail_letters(const struct mail *mail, size_t *count);
 /* The next to be worked at: handoffs, items and messages by priority, then by age. Not what has expired: that is the

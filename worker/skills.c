@@ -104,6 +104,17 @@ static void set_time(struct entry *entry, const char *key, int64_t seconds)
     entry_set(entry, key, clock_format(seconds, text));
 }
 
+/* What stands in its file. */
+static void take_text(struct skill *skill, const char *text, size_t length)
+{
+    OWNED char *clean =
+        utf8_valid(text, length) && !memchr(text, '\0', length) ? NULL : utf8_clean(text, length);
+    size_t body_length = clean ? strlen(clean) : length;
+    const char *body = markdown_body(clean ? clean : text, &body_length);
+    skill->body = memory_slice(body, body_length);
+    word_set_add(&skill->words, body, body_length);
+}
+
 static void read_body(struct skill *skill, int tree)
 {
     char *text;
@@ -117,12 +128,7 @@ static void read_body(struct skill *skill, int tree)
     if (read <= 0)
         return;
     OWNED char *raw = text;
-    OWNED char *clean =
-        utf8_valid(raw, length) && !memchr(raw, '\0', length) ? NULL : utf8_clean(raw, length);
-    size_t body_length = clean ? strlen(clean) : length;
-    const char *body = markdown_body(clean ? clean : raw, &body_length);
-    skill->body = memory_slice(body, body_length);
-    word_set_add(&skill->words, body, body_length);
+    take_text(skill, raw, length);
 }
 
 static void look_again(struct skill *skill, int tree)
@@ -361,7 +367,8 @@ static void strengthen(struct entry *entry, const struct skill_success *success,
     buffer_print(note, "skill strengthened: %s (%s)\n", success->name, number);
 }
 
-static void write_text(const struct skill_success *success, const char *description, const char *path,
+/* The next prompt may show it before its file is in place. */
+static void write_text(struct skill *skill, const struct skill_success *success, const char *description,
                        struct change_list *changes)
 {
     OWNED_BUFFER struct buffer text = {0};
@@ -374,7 +381,9 @@ static void write_text(const struct skill_success *success, const char *descript
     markdown_trim(&body, &length);
     buffer_add(&text, body, utf8_cut(body, length, SKILL_BODY_MAX));
     buffer_add(&text, "\n", 1);
-    change_list_add(changes, CHANGE_WRITE, path, text.data, text.length);
+    change_list_add(changes, CHANGE_WRITE, skill->path, text.data, text.length);
+    take_text(skill, text.data, text.length);
+    skill->coming = true;
 }
 
 static void earn(struct skills *skills, const struct skill_success *success, struct change_list *changes,
@@ -395,8 +404,9 @@ static void earn(struct skills *skills, const struct skill_success *success, str
         set_time(entry, "last_success", success->now);
     set_time(entry, "created", success->now);
     entry_set(entry, "file", path);
-    describe(&skills->beside[skills->entries.count - 1], entry);
-    write_text(success, description, path, changes);
+    struct skill *skill = &skills->beside[skills->entries.count - 1];
+    describe(skill, entry);
+    write_text(skill, success, description, changes);
     buffer_print(note, "skill earned: %s%s\n", success->name,
                  success->disputed ? " (without evidence: the audit disputes the reward)" : "");
 }

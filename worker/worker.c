@@ -254,7 +254,9 @@ static void receive(struct worker *worker)
     const void *bytes;
     size_t length;
     int got;
-    while (!worker->lost && (got = link_receive(worker->link, &bytes, &length)) != 0) {
+    /* What was asked ahead has its turn first: only then an answer to it is known as one. */
+    while (!worker->lost && !ahead_is_out(worker) &&
+           (got = link_receive(worker->link, &bytes, &length)) != 0) {
         if (got < 0) {
             worker->lost = true;
             return;
@@ -368,6 +370,7 @@ static void step(struct worker *worker)
     auditing_step(worker, now);
     if (worker->phase == PHASE_NONE && !worker->stopping)
         cycle_next(worker);
+    ahead_take_back(worker);
     post_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */
         worker_send(worker);

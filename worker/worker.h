@@ -13,6 +13,7 @@
 #include "worker/learning.h"
 #include "worker/link.h"
 #include "worker/mail.h"
+#include "worker/prompt.h"
 #include "worker/queue.h"
 #include "worker/reply.h"
 #include "worker/start.h"
@@ -31,6 +32,17 @@ struct held {
     uint64_t hash;
     int64_t until_ms; /* monotonic */
     int64_t delay_ms;
+};
+
+/* The question that is out although its task isn't begun yet (ahead.c). */
+struct ahead {
+    bool allowed;    /* while this commit is made */
+    char *id, *task; /* of the block; NULL: there is none */
+    uint64_t hash;
+    struct buffer prompt;
+    struct prompt_places places;
+    uint64_t serial;       /* 0: it isn't out */
+    int64_t not_before_ms; /* a guess was wrong: none before */
 };
 
 /* Folders of which git tracks only the youngest files (outputs.c). */
@@ -73,6 +85,7 @@ struct worker {
         char *text, *finish_reason, *model;
         uint64_t tokens_in, tokens_out;
     } answer;
+    struct ahead ahead;
     struct held *held;
     size_t held_count;
     struct lock_wait *locks; /* asked for, or granted (leases.c) */
@@ -145,6 +158,17 @@ void cycle_ask(struct worker *worker);
 
 /* finish.c: PHASE_ANSWER: commit it, or say why not and wait. */
 void cycle_finish(struct worker *worker);
+
+struct sending;
+/* ahead.c: the next question, asked before its task's turn. */
+/* To be called before the commit that ends the task in hand, with what it says and sends: may the next be asked ahead? */
+void ahead_allow(struct worker *worker, const struct reply *reply, const struct sending *sending);
+struct commit_watch ahead_watch(struct worker *worker); /* asks, when that commit is durable */
+bool ahead_is_out(const struct worker *worker);
+/* Is worker->task what was asked about, and is this its question? Then the one that is out counts for it; if it isn't, it
+ * is taken back. */
+bool ahead_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places);
+void ahead_take_back(struct worker *worker); /* nothing if none is out */
 
 /* edits.c: what people changed in the tree since HEAD becomes a commit of theirs. False: it could not be recorded now,
  * has been logged, and stays in the files. */

@@ -1,0 +1,145 @@
+/* The next question, asked while the files of the last commit are put in place.
+ *
+ * From the moment in which a commit counts until its files are in place, its block is out of queue.md and everybody has
+ * been told, the model could be thinking already. So when a task has ended as most do, the block that will be next is
+ * asked about as soon as the commit is durable. When its turn has come, the question is made again, like every other: if
+ * it is the same, byte for byte, the one that is out counts for it; else that is taken back, the right one is asked, and
+ * nothing is asked ahead for an hour, since every wrong guess may cost money.
+ *
+ * The crash: before the commit is durable nothing is asked. Nothing on the disk says that something was asked ahead; the
+ * task is begun, its attempt counted, when its turn comes. Until then a crash leaves it as it was, and the tokens of its
+ * question are spent in vain, as with every question that a crash meets. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "worker/worker.h"
+
+enum { TASK_AHEAD_MAX = 64 * 1024, WRONG_GUESS_MS = 60 * 60 * 1000 };
+
+/* The supervisor has said something, or it waits to be told something, that could change what is next. */
+static bool is_quiet(const struct worker *worker, const struct sending *sending)
+{
+    return !worker->paused && !worker->stopping && !worker->lost && !worker->rollback && !worker->look_tree &&
+           !worker->look_mail && worker->lock_count == 0 && !link_has(worker->link) &&
+           sending->ids.length == 0 && sending->refused.length == 0;
+}
+
+static bool is_from_queue(const struct worker *worker)
+{
+    return !worker->task.by_post && worker->task.bundle.count == 0 && mail_silent(worker->mail);
+}
+
+void ahead_allow(struct worker *worker, const struct reply *reply, const struct sending *sending)
+{
+    struct ahead *ahead = &worker->ahead;
+    /* A failure may be the watchdog's affair, and an audit's score belongs into the next prompt. */
+    ahead->allowed = reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE && !auditing_busy(worker) &&
+                     is_from_queue(worker) && is_quiet(worker, sending) &&
+                     clock_monotonic_ms() >= ahead->not_before_ms;
+}
+
+static bool is_in_hand_or_not_now(void *context, const struct block *block)
+{
+    const struct worker *worker = context;
+    const struct task *task = &worker->task;
+    return cycle_held(worker, block->hash) || (block->hash == task->hash && strcmp(block->id, task->id) == 0);
+}
+
+/* What ends without a question, or may, is no guess. */
+static const struct block *guess(struct worker *worker)
+{
+    struct fault fault;
+    if (!queue_look(worker->queue, NULL, &fault))
+        return NULL;
+    const struct block *block = queue_next(worker->queue, is_in_hand_or_not_now, worker);
+    bool plain = block && !block->lock && block->ttl_seconds == 0 && strlen(block->task) <= TASK_AHEAD_MAX &&
+                 attempts_failed(worker->attempts, block->id, block->hash) == 0 &&
+                 !history_known(worker->history, block->id, block->hash);
+    return plain ? block : NULL;
+}
+
+static void drop(struct ahead *ahead)
+{
+    free(ahead->id);
+    free(ahead->task);
+    buffer_free(&ahead->prompt);
+    *ahead = (struct ahead){.not_before_ms = ahead->not_before_ms};
+}
+
+static void prepare(struct worker *worker)
+{
+    struct ahead *ahead = &worker->ahead;
+    OWNED_BUFFER struct buffer problems = {0};
+    const struct block *block = guess(worker);
+    if (!block)
+        return;
+    const struct prompt_input input = {
+        .tree = worker->tree, .texts = worker->texts, .learning = worker->learning, .task = block->task};
+    prompt_build(&input, &ahead->prompt, &ahead->places, &problems);
+    ahead->id = memory_text(block->id);
+    ahead->task = memory_text(block->task);
+    ahead->hash = block->hash;
+}
+
+static void ask(struct worker *worker)
+{
+    struct ahead *ahead = &worker->ahead;
+    if (!ahead->id)
+        return;
+    ahead->serial = ++worker->serial;
+    worker_say(worker, MESSAGE_AHEAD, ahead->id);
+    worker_say(worker, MESSAGE_ASK, ahead->serial, worker->name, ahead->prompt.data, ahead->task,
+               ahead->places.peers, ahead->places.segments);
+    worker_send(worker);
+}
+
+static void on_written(void *context)
+{
+    struct worker *worker = context;
+    if (worker->ahead.allowed)
+        prepare(worker);
+}
+
+static void on_durable(void *context)
+{
+    ask(context);
+}
+
+struct commit_watch ahead_watch(struct worker *worker)
+{
+    return (struct commit_watch){.written = on_written, .durable = on_durable, .context = worker};
+}
+
+bool ahead_is_out(const struct worker *worker)
+{
+    return worker->ahead.serial != 0;
+}
+
+bool ahead_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places)
+{
+    struct ahead *ahead = &worker->ahead;
+    const struct task *task = &worker->task;
+    if (!ahead_is_out(worker))
+        return false;
+    bool same = !task->by_post && task->hash == ahead->hash && strcmp(task->id, ahead->id) == 0 &&
+                strcmp(task->text, ahead->task) == 0 && prompt->length == ahead->prompt.length &&
+                memcmp(prompt->data, ahead->prompt.data, prompt->length) == 0 &&
+                places->peers == ahead->places.peers && places->segments == ahead->places.segments;
+    if (same)
+        drop(ahead);
+    else
+        ahead_take_back(worker);
+    return same;
+}
+
+void ahead_take_back(struct worker *worker)
+{
+    struct ahead *ahead = &worker->ahead;
+    if (ahead_is_out(worker)) {
+        worker_say(worker, MESSAGE_FORGET, ahead->serial, worker->name);
+        ahead->not_before_ms = clock_monotonic_ms() + WRONG_GUESS_MS;
+    }
+    drop(ahead);
+}
