@@ -200,7 +200,8 @@ void skills_look(struct skills *skills, int tree, const struct file_stamp *list)
     size_t count = skills->entries.count;
     for (size_t i = 0; i < count; i++) {
         struct skill *skill = &skills->beside[i];
-        if (skill->path && !skill->body && !skill->trouble && !skill->coming)
+        bool read = skill->body && skill->stamp.inode;
+        if (skill->path && !read && !skill->trouble && !skill->coming)
             read_body(skill, tree);
     }
     for (size_t i = 0; i < LOOKS && count; i++)
