@@ -13,7 +13,7 @@ import time
 import pytest
 
 import needs
-from harness import alive, send_signal, wait_until
+from harness import alive, send_signal, task_block, wait_until
 
 STEP = int(os.environ.get("AGENTOS_KILL_STEP", "7"))
 FIRST = int(os.environ.get("AGENTOS_KILL_FIRST") or 1 + int(time.time()) % STEP)
@@ -44,7 +44,7 @@ def release(tracer):
     tracer.wait(20)
 
 
-def walk(system, model, who, again):
+def walk(system, model, who, again, at_once=1):
     """Kill `who` at one system call after another; again() brings the system back when it must be done by hand."""
     call, survived, given = FIRST, 0, []
     while survived < 2:
@@ -52,16 +52,17 @@ def walk(system, model, who, again):
         system.wait_state("orion", "idle")
         pid = system.processes()[who]
         tracer = kill_at(pid, call)
-        task_id = f"kill-{who}-{call}"
-        given.append(task_id)
-        system.add(task_id, f"Do {task_id}")
-        over = lambda: system.done()[task_id] and "## " not in system.read("queue.md")  # noqa: E731
-        wait_until(lambda: over() or not alive(pid), f"{task_id} done or {who} killed", 30, 0.005)
+        tasks = [f"kill-{who}-{call}-{number}" for number in range(at_once)]
+        given += tasks
+        system.append("".join(task_block(task_id, f"Do {task_id}") for task_id in tasks))
+        over = lambda: system.done()[tasks[-1]] and "## " not in system.read("queue.md")  # noqa: E731
+        wait_until(lambda: over() or not alive(pid), f"{tasks} done or {who} killed", 30, 0.005)
         survived += alive(pid)
         release(tracer)
         if not alive(pid):
             again()
-        system.wait_done(task_id)
+        for task_id in tasks:
+            system.wait_done(task_id)
         system.wait_queue_empty()
         call += STEP
     asked = model.asked()
@@ -78,6 +79,12 @@ def test_a_kill_at_any_system_call_of_a_cycle_neither_loses_nor_doubles_its_task
     system = make_system(model=model).start()
     last = walk(system, model, who, lambda: None)
     assert last > 2 * STEP, "the walk ended before it met a system call"
+
+
+def test_a_kill_at_any_system_call_between_two_tasks_costs_none_of_them_more_than_one_question(make_system, model):
+    system = make_system(model=model).start()
+    last = walk(system, model, "orion", lambda: None, at_once=2)
+    assert last > 4 * STEP, "the walk ended before the second task"
 
 
 def test_a_kill_of_the_supervisor_at_any_system_call_neither_loses_nor_doubles_the_task(make_system, model):
