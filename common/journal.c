@@ -376,6 +376,11 @@ bool journal_flush(struct journal *journal, struct fault *fault)
     return true;
 }
 
+bool journal_append(struct journal *journal, const void *record, size_t length, struct fault *fault)
+{
+    return journal_write(journal, record, length, fault) && journal_flush(journal, fault);
+}
+
 void journal_done(struct journal *journal)
 {
     /* Lost with the power, which is fine: then everything is redone. Failing is fine too: redoing changes nothing. */

@@ -51,7 +51,7 @@ static struct journal *opened(struct folder *folder, bool damaged)
 
 static void append(struct journal *journal, const char *text)
 {
-    assert_true(journal_write(journal, text, strlen(text), NULL) && journal_flush(journal, NULL));
+    assert_true(journal_append(journal, text, strlen(text), NULL));
 }
 
 static void assert_replays(struct journal *journal, const char *expected)
