@@ -67,6 +67,16 @@ static inline void worker_works(struct link *link, const struct worker_start *st
                      MESSAGE_NOWHERE);
 }
 
+/* The same process once more at its socket, with a lie. */
+static inline void worker_connects_again(const struct worker_start *start)
+{
+    struct link *second = link_open(start->url, NULL);
+    if (!second)
+        return;
+    worker_tells(second, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WAITING, "a lie", (uint64_t)0);
+    link_close(second);
+}
+
 /* False: it ends. */
 static inline bool worker_hears(struct link *link, const struct worker_start *start, unsigned type,
                                 struct reader *reader)
@@ -82,6 +92,8 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         return true;
     case MESSAGE_PAUSE:
         message_read(reader, MESSAGE_PAUSE, &number);
+        if (is_called(start, "double")) /* the answer to HELLO: the first connection is the one that stands */
+            worker_connects_again(start);
         worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)(number ? ACTIVITY_PAUSED : ACTIVITY_IDLE), "",
                      (uint64_t)0);
         return true;
@@ -151,16 +163,6 @@ static inline void worker_floods(struct link *link)
         ;
 }
 
-/* The same process once more at its socket, with a lie. */
-static inline void worker_connects_again(const struct worker_start *start)
-{
-    struct link *second = link_open(start->url, NULL);
-    if (!second)
-        return;
-    worker_tells(second, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WAITING, "a lie", (uint64_t)0);
-    link_close(second);
-}
-
 static inline void worker_misbehaves(struct link *link, const struct worker_start *start)
 {
     for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
@@ -189,8 +191,6 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         worker_tells(link, MESSAGE_PROBLEMS, words);
     } else if (is_called(start, "flooder")) {
         worker_floods(link);
-    } else if (is_called(start, "double")) {
-        worker_connects_again(start);
     } else if (is_called(start, "silent")) {
         link_close(link); /* and lives on */
         for (;;)
