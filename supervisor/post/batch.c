@@ -237,6 +237,8 @@ void batch_place(int data, int nowhere, struct batch *batch)
 
 bool batch_print(const struct batch *batch, struct buffer *record)
 {
+    if (batch->count <= FLUSHED_SINGLY)
+        return false;
     for (size_t i = 0; i < batch->count; i++) {
         const struct batch_entry *entry = &batch->entries[i];
         if (entry->replace)
@@ -244,7 +246,7 @@ bool batch_print(const struct batch *batch, struct buffer *record)
         buffer_print(record, "%zu %s/%s\n", entry->text.length, entry->path, entry->file);
         buffer_add(record, entry->text.data, entry->text.length);
     }
-    return batch->count > FLUSHED_SINGLY;
+    return true;
 }
 
 bool batch_each(const void *record, size_t length, batch_visit *visit, void *context)
