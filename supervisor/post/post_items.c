@@ -32,6 +32,8 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
     struct box *box = post_box(post, agent);
     if (!box || !box->definition)
         return fault_set(fault, "there is no agent '%s'", agent);
+    if (!post_journal_settle(post, fault))
+        return false;
     switch (mailbox_write(post->data, agent, FOLDER_HANDOFFS, envelope, false, fault)) {
     case WRITE_FAILED:
         return false;

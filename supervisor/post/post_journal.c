@@ -13,9 +13,11 @@
  *                                        they were moved since. Missing everywhere: written again, unless its sender was
  *                                        told that it was removed. Torn: written anew where it lies. Anything else is what
  *                                        worker, supervisor or people made of it, flushed by them, and stays
- *   checkpoint made, journal not emptied the same, and all of it is there
- * In the trees: what a worker has ended lies in its archive, flushed with its commit; what has expired is a dead letter; an
- * item lies with a consumer, in one of its folders. So nothing that has ended comes back.
+ *   checkpoint made, journal not emptied the same, and all of it is there: nobody was given anything of it meanwhile
+ * So nothing that has ended comes back: what a worker has ended is in its own journal, or in its archive, and when it lies in
+ * inbox/ or handoffs/ once more its worker takes it out at its start (which also mends its archive: no file there is touched
+ * here); what has expired is a dead letter; and no item is given out before a checkpoint has taken it out of this journal
+ * (post_journal_settle), since another consumer wouldn't know it.
  *
  * What can't be written at the start, or a checkpoint that fails, is tried again each second; the journal is not written to
  * before it is whole, and the turns flush what they write where it lies (batch_flush). After a failed checkpoint the kernel
@@ -128,11 +130,10 @@ static bool lies_at(struct redoing *redoing, const char *folder, const char *nam
 static bool lies_with(struct redoing *redoing, const char *agent, const char *name, const char *text,
                       size_t length)
 {
-    bool lies = false;
-    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
-        if (folder == FOLDER_OUTBOX)
-            continue;
-        OWNED char *path = memory_print("agents/%s/%s", agent, mailbox_folder_name(folder));
+    static const enum folder folders[] = {FOLDER_INBOX, FOLDER_HANDOFFS, FOLDER_DEAD_LETTERS};
+    bool lies = mailbox_lies_in(redoing->post->data, agent, name, 1u << FOLDER_ARCHIVE) != 0;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        OWNED char *path = memory_print("agents/%s/%s", agent, mailbox_folder_name(folders[i]));
         lies = lies_at(redoing, path, name, text, length) || lies;
     }
     return lies;
@@ -272,13 +273,22 @@ static void try_again(struct post *post)
     timer_set(post->loop, &post->checkpoint, CHECKPOINT_MS);
 }
 
+/* That it is empty is made durable too: what was given out or ended since is not to come back from what was in it. */
+static bool empty_journal(struct post *post, struct fault *fault)
+{
+    if (!journal_checkpoint(post->journal, fault))
+        return false;
+    OWNED_FD int fd = files_open(post->journal_place, FILE_IN_PLACE, O_RDONLY, 0);
+    return (fd >= 0 && fdatasync(fd) == 0) || fault_errno(fault, "the journal cannot be emptied");
+}
+
 static void checkpoint(struct post *post)
 {
     struct fault fault = {""};
     bool read = !post->journal_doubtful || journal_each(post->journal, refresh, post, &fault);
     timer_clear(post->loop, &post->checkpoint);
     end_ahead(post);
-    post->journal_doubtful = !read || !journal_checkpoint(post->journal, &fault);
+    post->journal_doubtful = !read || !empty_journal(post, &fault);
     if (post->journal_doubtful) {
         complain(post, "The disk does not take what was accepted; it is tried again", &fault);
         try_again(post);
@@ -318,6 +328,14 @@ void post_journal_close(struct post *post)
     journal_close(post->journal);
     close(post->journal_place);
     post->journal = NULL;
+}
+
+bool post_journal_settle(struct post *post, struct fault *fault)
+{
+    if (post->journal && post->journal_redone && (journal_size(post->journal) || post->journal_doubtful))
+        checkpoint(post);
+    return !post->journal || (post->journal_redone && !post->journal_doubtful) ||
+           fault_set(fault, "what was accepted last is not on disk yet");
 }
 
 static bool is_ready(struct post *post)

@@ -8,7 +8,9 @@
  *   .ID.md.post-…             likewise; the file is removed at start (queues_start)
  *   ID.md, not flushed        it lies in the queue, or not when the power went too; an agent's is offered again, and is
  *                             flushed where it lies before it is taken for one that was there already (queues_offer)
- *   ID.md, flushed            accepted */
+ *   ID.md, flushed            accepted
+ * or, when many are on their way, a record in the journal, flushed: accepted, and its file comes to lie there at the next start
+ * at the latest (post_journal.c). */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>

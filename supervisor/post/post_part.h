@@ -164,6 +164,8 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
 void post_journal_start(struct post *post); /* before anybody looks at what lies where */
 void post_journal_close(struct post *post);
 void post_journal_flush(struct post *post, struct batch *batch); /* as batch_flush */
+/* What was accepted is on disk where it lies, and nothing of it comes back from the journal. */
+bool post_journal_settle(struct post *post, struct fault *fault);
 
 /* post_windows.c */
 int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */

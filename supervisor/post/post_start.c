@@ -24,9 +24,10 @@
  *   shared/outbox                               the operator's, deferred: waits again; delivered meanwhile: removed
  *   shared/queues, with a consumer              queues.c has that table
  *
- * So at start: temporaries go; inbox and handoffs are indexed; dead letters are gone on with; the outbox is decided on
- * like one that was rung, except that what is marked deferred keeps its place whatever the backlog is now. Senders'
- * verdicts reach nobody yet; each worker asks for all of them when it is ready (POST ""). */
+ * So at start: what the journal says was accepted lies there (post_journal.c); temporaries go; inbox and handoffs are
+ * indexed; dead letters are gone on with; the outbox is decided on like one that was rung, except that what is marked deferred
+ * keeps its place whatever the backlog is now. Senders' verdicts reach nobody yet; each worker asks for all of them when it is
+ * ready (POST ""). */
 #include "common/clock.h"
 #include "supervisor/post/post_part.h"
 

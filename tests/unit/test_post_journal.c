@@ -262,11 +262,45 @@ static void test_what_was_torn_behind_a_move_is_mended_where_it_lies(void **stat
 {
     struct office *office = *state;
     killed(office, send_messages, -1);
+    office_move(office, "nova", FOLDER_INBOX, FOLDER_HANDOFFS, "m0");
+    office_command(": > %s/agents/nova/iac/handoffs/m0.md", office->folder);
+    start_again(office, "second");
+    assert_false(office_lies(office, "nova", FOLDER_INBOX, "m0"));
+    assert_status(office, "nova", FOLDER_HANDOFFS, "m0", "delivered");
+}
+
+static void test_a_workers_archive_is_for_its_own_journal_to_mend(void **state)
+{
+    struct office *office = *state;
+    killed(office, send_messages, -1);
     office_move(office, "nova", FOLDER_INBOX, FOLDER_ARCHIVE, "m0");
     office_command(": > %s/agents/nova/iac/archive/m0.md", office->folder);
     start_again(office, "second");
     assert_false(office_lies(office, "nova", FOLDER_INBOX, "m0"));
-    assert_status(office, "nova", FOLDER_ARCHIVE, "m0", "delivered");
+    office_command("test ! -s %s/agents/nova/iac/archive/m0.md", office->folder);
+}
+
+/* Whoever has it may end it, and then nothing in a tree but its own journal may know that. */
+static void give_one_out(struct office *office)
+{
+    struct fault fault = {""};
+    struct envelope item = office_letter("given", KIND_ITEM, "operator", "queue:work");
+    send_items(office);
+    syncfs_fails = true;
+    assert_false(post_put(office->post, "iris", &item, &fault));
+    assert_false(office_lies(office, "iris", FOLDER_HANDOFFS, "given"));
+    syncfs_fails = false;
+    assert_true(post_put(office->post, "iris", &item, &fault));
+    syncfs_fails = true;
+}
+
+static void test_what_is_given_out_has_left_the_journal(void **state)
+{
+    struct office *office = *state;
+    killed(office, give_one_out, -1);
+    office_command("rm %s/shared/queues/work/*", office->folder);
+    start_again(office, "second");
+    office_command("test -z \"$(ls %s/shared/queues/work)\"", office->folder);
 }
 
 static void test_what_worker_or_people_made_of_it_stays(void **state)
@@ -371,6 +405,8 @@ int main(void)
         APART(test_what_lies_there_already_is_not_written_over),
         APART(test_what_has_ended_does_not_come_back_with_the_power),
         APART(test_what_was_torn_behind_a_move_is_mended_where_it_lies),
+        APART(test_a_workers_archive_is_for_its_own_journal_to_mend),
+        APART(test_what_is_given_out_has_left_the_journal),
         APART(test_what_worker_or_people_made_of_it_stays),
         APART(test_nothing_comes_to_an_agent_that_is_no_more),
         APART(test_a_checkpoint_empties_the_journal_and_an_end_makes_one),
