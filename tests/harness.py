@@ -163,6 +163,8 @@ def program_of(pid):
 
 
 def send_signal(pid, number):
+    """Whether there was such a process. Never to a whole group, which would be the tests' own."""
+    assert pid > 0, pid
     try:
         os.kill(pid, number)
         return True

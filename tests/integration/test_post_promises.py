@@ -173,7 +173,9 @@ def test_promise_2_a_receiver_killed_after_its_answer_does_the_work_once(team, m
     team.add("start", "Begin. " + handing("iris", *[f"Piece {n}" for n in range(4)]))
     for n in range(4):
         wait_finished(team, "iris", f"Piece {n}")
-        send_signal(team.worker("iris") or 0, signal.SIGKILL) if team.worker("iris") else None
+        worker = team.worker("iris")
+        if worker:
+            send_signal(worker, signal.SIGKILL)
     wait_nothing_unfinished(team, 60)
     subjects = [s for s in team.subjects("iris") if s.startswith("iris(task): ")]
     assert len(subjects) == len(set(subjects)) == 4
