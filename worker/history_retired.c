@@ -32,7 +32,7 @@ enum {
     AT_ONCE = 256,
     MOST = 3000, /* from here on, or so many bytes, they go whoever reads */
     MOST_BYTES = 64 << 20,
-    LISTED_MS = 100, /* from listing the folder to having opened an index */
+    LISTED_MS = 200, /* from listing the folder to having opened an index */
     PUT_OFF_MS = 20,
 };
 
