@@ -2,7 +2,7 @@
  *
  * A commit, step by step, and what is left when the process is killed (K) or the power is cut (P) behind it:
  *
- *   1 the pack, as spares           K, P: spares
+ *   1 objects too large for a pack  K, P: objects that nothing names yet
  *   2 new texts in .agentos/new     K, P: swept at the next open
  *   3 index and ref, as spares      K, P: spares
  *   4 locks of ref and index        K: known as ours by their inode, removed at open. P: the same, or removed when
@@ -10,7 +10,7 @@
  *     (HEAD and index are looked at again here: what people's git did meanwhile begins the commit anew)
  *   5 the journal's record, flushed K before the write, P before the flush: nothing has happened. K after the write:
  *                                   the record is whole and is redone, though nobody was told. From here on: durable
- *   6 the pack gets its place       K: its objects are written again from the record. P: the same, when it isn't what
+ *   6 the pack                      K: its objects are written again from the record. P: the same, when it isn't what
  *                                   its name says
  *   6 the ref                       K: redone, it stands at the parent. P: redone from the journal, whatever of the
  *                                   objects, the ref, the files and the index did not come to disk
@@ -18,8 +18,9 @@
  *   8 the index                     K, P: redone
  *   9 the record is marked done     K: done. P: redone, which changes nothing
  *
- * What can fail for lack of space lies before 5; behind it there are only renames. Should one fail all the same, the
- * commit counts (it is durable), the log says so, and it is brought to its end before anything else is committed. */
+ * What can fail for lack of space lies before 5, but for the pack: behind it there are only renames. Should one of them
+ * fail, the commit counts (it is durable), the log says so, and it is brought to its end before anything else is
+ * committed. */
 #include "worker/history_part.h"
 
 #include <errno.h>
@@ -318,7 +319,7 @@ static bool prepare(struct history *history, const struct commit_request *reques
     if (!commit)
         return false;
     work->commit = commit->id;
-    return pack_prepare(history, work, fault) && worktree_prepare(history, work, false, fault) &&
+    return pack_needless(history, work, fault) && worktree_prepare(history, work, false, fault) &&
            index_prepare(history, work, fault) && ref_prepare(history, &work->commit, fault);
 }
 
@@ -359,6 +360,7 @@ static void finish(struct history *history, const struct commit_request *request
         index_forget(history);
         lock_release(history, LOCK_INDEX, "index");
         lock_release(history, LOCK_REF, work->ref);
+        spares_drop(history); /* it may be space that was lacking */
         log_error("agent", history->agent,
                   "%s; the commit is safe in the journal and will be brought to its end before the next one",
                   why.text);
@@ -366,7 +368,6 @@ static void finish(struct history *history, const struct commit_request *request
     }
     journal_done(history->journal);
     entered_keep(history, work);
-    history->packs += work->pack[0] != '\0';
     history->committed_ms = clock_monotonic_ms();
     history->head = history->rooted = work->commit;
     history->root = *root;

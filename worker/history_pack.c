@@ -1,10 +1,10 @@
 /* What a commit adds, as one pack with its index (version 2): two files instead of one for each object. Nothing is
- * compressed or made a delta here, it lives only until the packs are joined. Prepared as spares before the
- * journal's flush; it gets its place under .git/objects/pack after it, the pack before the index, since git looks for
+ * compressed or made a delta here, it lives only until the packs are joined. Made of spares when the journal's record of
+ * the same objects is durable; it gets its place under .git/objects/pack, the pack before the index, since git looks for
  * indexes.
  *
- * Killed before: nothing is there that the journal's record doesn't have. Killed between the two: a pack without an
- * index, which nobody sees. Power cut: name and content may not belong together; the name says what the content has to
+ * Killed before, or no room for it: nothing is missing that the record doesn't have. Killed between the two: a pack
+ * without an index, which nobody sees. Power cut: name and content may not belong together; the name says what the content has to
  * be, so pack_mend takes away what isn't that, and the record's objects are written again. */
 #include "worker/history_part.h"
 
@@ -145,12 +145,19 @@ void pack_image_free(struct pack_image *image)
     buffer_free(&image->index);
 }
 
-bool pack_image_make(const struct object_list *objects, struct pack_image *image)
+/* What a pack of these may take at most. */
+static size_t room_for(const struct object_list *objects)
 {
-    *image = (struct pack_image){0};
     size_t room = 64;
     for (size_t i = 0; i < objects->count; i++)
         room += objects->items[i].length + 64 + objects->items[i].length / 8192;
+    return room;
+}
+
+bool pack_image_make(const struct object_list *objects, struct pack_image *image)
+{
+    *image = (struct pack_image){0};
+    size_t room = room_for(objects);
     if (room > PACK_BYTES_MAX || objects->count == 0)
         return false;
     OWNED const struct object **sorted = memory_new(objects->count, sizeof *sorted);
@@ -174,21 +181,12 @@ static void path_of(const char *name, const char *suffix, char path[NAME_MAX_LEN
     snprintf(path, NAME_MAX_LENGTH, "objects/pack/pack-%s.%s", name, suffix);
 }
 
-bool pack_prepare(struct history *history, struct work *work, struct fault *fault)
+bool pack_needless(struct history *history, const struct work *work, struct fault *fault)
 {
-    struct pack_image image;
-    work->pack[0] = '\0';
-    if (!pack_image_make(&work->objects, &image)) { /* too large for one: as files of their own, at once */
-        for (size_t i = 0; i < work->objects.count; i++)
-            if (!object_write_loose(history, &work->objects.items[i], fault))
-                return false;
-        return true;
-    }
-    bool good = spare_fill(history, ROLE_PACK, image.pack.data, image.pack.length) &&
-                spare_fill(history, ROLE_PACK_INDEX, image.index.data, image.index.length);
-    strcpy(work->pack, image.name);
-    pack_image_free(&image);
-    return good || fault_errno(fault, "cannot write the commit's objects, the commit was not made");
+    for (size_t i = 0; room_for(&work->objects) > PACK_BYTES_MAX && i < work->objects.count; i++)
+        if (!object_write_loose(history, &work->objects.items[i], fault))
+            return false;
+    return true;
 }
 
 static bool put(struct history *history, enum role role, const char *name, const char *suffix)
@@ -204,10 +202,18 @@ static bool put(struct history *history, enum role role, const char *name, const
 
 bool pack_place(struct history *history, const struct work *work, struct fault *fault)
 {
-    return work->pack[0] == '\0' ||
-           (put(history, ROLE_PACK, work->pack, "pack") &&
-            put(history, ROLE_PACK_INDEX, work->pack, "idx")) ||
-           fault_errno(fault, "cannot put a pack into .git/objects/pack");
+    struct pack_image image;
+    if (!pack_image_make(&work->objects, &image))
+        return true;
+    bool good = spare_fill(history, ROLE_PACK, image.pack.data, image.pack.length) &&
+                spare_fill(history, ROLE_PACK_INDEX, image.index.data, image.index.length) &&
+                put(history, ROLE_PACK, image.name, "pack") &&
+                put(history, ROLE_PACK_INDEX, image.name, "idx");
+    history->packs += good;
+    if (!good)
+        fault_errno(fault, "cannot put a pack into .git/objects/pack");
+    pack_image_free(&image);
+    return good;
 }
 
 /* 1 it is there as it should be, 0 not there, -1 it is something else */

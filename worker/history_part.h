@@ -87,7 +87,6 @@ struct work {
     struct object_list objects;
     struct step *steps;
     size_t step_count;
-    char pack[COMMIT_TEXT];                /* name of the prepared pack; "": the objects are there already */
     struct file_note ref_note, index_note; /* of what was prepared to become the ref and the index */
 };
 
@@ -292,9 +291,9 @@ void pack_end(struct pack_image *image, struct packed *packed, size_t count);
 /* The same bytes whenever it is made of the same objects. False: no objects, or too large for a pack. */
 bool pack_image_make(const struct object_list *objects, struct pack_image *image);
 void pack_image_free(struct pack_image *image);
-/* work->objects as files under .agentos/spare; when they are too large for a pack they go where they belong at once. */
-bool pack_prepare(struct history *history, struct work *work, struct fault *fault);
-/* Where git finds them. */
+/* Objects that are too large for a pack go where they belong at once, each a file of its own. */
+bool pack_needless(struct history *history, const struct work *work, struct fault *fault);
+/* The others, as a pack, where git finds it. */
 bool pack_place(struct history *history, const struct work *work, struct fault *fault);
 /* Is the pack of this commit there? Not asking libgit2, which would open it. */
 bool pack_present(struct history *history, const struct work *work);
