@@ -16,6 +16,7 @@ import needs
 from harness import alive, send_signal, task_block, wait_until
 
 STEP = int(os.environ.get("AGENTOS_KILL_STEP", "7"))
+KILLS = 20  # on one system: what a worker looks at when it begins grows with each task, and the walk shall get ahead of it
 FIRST = int(os.environ.get("AGENTOS_KILL_FIRST") or 1 + int(time.time()) % STEP)
 
 
@@ -44,10 +45,19 @@ def release(tracer):
     tracer.wait(20)
 
 
-def walk(system, model, who, again, at_once=1):
-    """Kill `who` at one system call after another; again() brings the system back when it must be done by hand."""
-    call, survived, given = FIRST, 0, []
-    while survived < 2:
+def judge(system, model, given):
+    asked = model.asked()
+    for task_id in given:
+        assert system.done()[task_id] == 1, task_id
+        assert asked[f"Do {task_id}"] <= 2, f"{task_id}: one kill explains one more question"
+    system.assert_each_once(given)
+    system.assert_sound()
+
+
+def stretch(system, model, who, again, call, at_once):
+    """Kills on one system, from this call on: the call after the last, and how many times nothing was met before the end."""
+    survived, given = 0, []
+    for call in range(call, call + KILLS * STEP, STEP):
         system.cli("restart", "orion")  # forgets the ends before, which would make each restart wait longer
         system.wait_state("orion", "idle")
         pid = system.processes()[who]
@@ -60,38 +70,44 @@ def walk(system, model, who, again, at_once=1):
         survived += alive(pid)
         release(tracer)
         if not alive(pid):
-            again()
+            again(system)
         for task_id in tasks:
             system.wait_done(task_id)
         system.wait_queue_empty()
-        call += STEP
-    asked = model.asked()
-    for task_id in given:
-        assert system.done()[task_id] == 1, task_id
-        assert asked[f"Do {task_id}"] <= 2, f"{task_id}: one kill explains one more question"
-    system.assert_each_once(given)
-    system.assert_sound()
+        if survived == 2:
+            break
+    judge(system, model, given)
+    return call + STEP, survived
+
+
+def walk(make_system, model, who, again, at_once=1):
+    """Kill `who` at one system call after another; again(system) brings it back when it must be done by hand."""
+    call, survived = FIRST, 0
+    while survived < 2:
+        system = make_system(model=model).start()
+        call, survived = stretch(system, model, who, again, call, at_once)
+        system.stop()
     return call
+
+
+def by_itself(system):
+    assert system.process.poll() is None
 
 
 @pytest.mark.parametrize("who", ["orion", "gateway"])
 def test_a_kill_at_any_system_call_of_a_cycle_neither_loses_nor_doubles_its_task(make_system, model, who):
-    system = make_system(model=model).start()
-    last = walk(system, model, who, lambda: None)
+    last = walk(make_system, model, who, by_itself)
     assert last > 2 * STEP, "the walk ended before it met a system call"
 
 
 def test_a_kill_at_any_system_call_between_two_tasks_costs_none_of_them_more_than_one_question(make_system, model):
-    system = make_system(model=model).start()
-    last = walk(system, model, "orion", lambda: None, at_once=2)
+    last = walk(make_system, model, "orion", by_itself, at_once=2)
     assert last > 4 * STEP, "the walk ended before the second task"
 
 
 def test_a_kill_of_the_supervisor_at_any_system_call_neither_loses_nor_doubles_the_task(make_system, model):
-    system = make_system(model=model).start()
-
-    def again():
+    def again(system):
         system.process.wait(20)
         system.start()
 
-    walk(system, model, "supervisor", again)
+    walk(make_system, model, "supervisor", again)
