@@ -18,7 +18,7 @@
 
 enum { TASK_AHEAD_MAX = 64 * 1024, WRONG_GUESS_MS = 60 * 60 * 1000 };
 
-/* The supervisor has said something, or it waits to be told something, that could change what is next. */
+/* Nothing is known to come that would change what is next, or what its question says. */
 static bool is_quiet(const struct worker *worker, const struct sending *sending)
 {
     return !worker->paused && !worker->stopping && !worker->lost && !worker->rollback && !worker->look_tree &&
