@@ -50,6 +50,7 @@ static void free_box(struct box *box)
     for (size_t i = box->id_done; i < box->id_count; i++)
         free(box->ids[i]);
     free(box->ids);
+    post_refusals_free(box);
     free(box->dead_from);
     free(box->name);
     free(box);
@@ -229,8 +230,12 @@ static void decide_on_outboxes(struct post *post, int64_t now_ms)
     size_t decided = 0, idle = 0;
     while (decided < TURN_MAX && idle < post->active_count) {
         struct box *box = post->active[post->next_outbox++ % post->active_count];
-        if (box->outbox_wanted && box->id_done == box->id_count && box->outbox_after_ms <= now_ms)
-            post_outbox_look(box);
+        if (box->outbox_wanted && box->id_done == box->id_count && box->outbox_after_ms <= now_ms) {
+            if (post_outbox_settled(box))
+                post_outbox_look(box);
+            else
+                box->outbox_after_ms = now_ms + RETRY_MS;
+        }
         bool did = post_outbox_next(box);
         idle = did ? 0 : idle + 1;
         decided += did;
@@ -451,7 +456,7 @@ void post_worker_starts(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->down = false;
+    box->down = box->ready = false;
     post_tasks_forget(box); /* the worker ends them itself */
 }
 
@@ -461,6 +466,8 @@ void post_worker_ready(struct post *post, const char *name)
     if (!box)
         return;
     box->look_wanted = box->dead_wanted = true; /* it may have ended in the middle of things */
+    box->ready = true;
+    box->outbox_after_ms = 0;
     post_wake(box);
     if (post->hooks.worker_ready)
         post->hooks.worker_ready(post->hooks.context, name);
@@ -471,8 +478,8 @@ void post_worker_down(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->down = true;
-    box->look_wanted = true;
+    box->down = box->look_wanted = true;
+    box->ready = false;
     post_tasks_look(box);
     post_wake(box);
     if (post->hooks.worker_down)

@@ -54,6 +54,7 @@ void post_outbox_look(struct box *box)
     struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
     box->outbox_after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
     box->outbox_wanted = false;
+    post_refusals_tidy(box);
     /* Of a list that is cut off none is taken: one that it lacks may be older than those that it has. */
     if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names) || names.failed) {
         mailbox_names_free(&names);
@@ -94,6 +95,7 @@ void post_refuse(struct box *sender, const struct envelope *envelope, const char
 {
     post_verdict(sender, envelope->id, "refused", reason);
     note_refusal(sender, "envelope_refused", envelope, reason);
+    post_refusal_keep(sender, envelope->id, reason);
 }
 
 /* A light one of what the index knows. Borrows. */
@@ -269,6 +271,11 @@ static void decide_on(struct box *sender, const char *id)
     if (known) {
         if (!known->fresh)
             post_verdict(sender, id, "deferred", "");
+        return;
+    }
+    const char *refused = post_refusal_of(sender, id);
+    if (refused) {
+        post_verdict(sender, id, "refused", refused);
         return;
     }
     switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, &envelope, &stamp, &fault)) {

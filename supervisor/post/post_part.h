@@ -34,6 +34,12 @@ struct offers {
     size_t count, joined;
 };
 
+/* Of one sender (post_refusals.c). */
+struct refusals {
+    struct refusal *all;
+    size_t count;
+};
+
 enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP };
 
 /* How many files a folder has, counted anew when it has changed. */
@@ -52,6 +58,7 @@ struct box {
     bool leaving;
     bool fresh;  /* what its files say isn't known yet */
     bool down;   /* it has no process */
+    bool ready;  /* its process has brought its own commits to their end */
     bool active; /* it stands in post->active */
 
     struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
@@ -78,6 +85,7 @@ struct box {
 
     enum throughput_class persona_class; /* what persona.md says */
     struct file_stamp persona;
+    struct refusals refusals;
     int64_t said_ms; /* since when refusals are counted */
     size_t said;
     bool complained; /* that it can't be delivered to */
@@ -159,6 +167,16 @@ void post_give_up_waiting(struct box *receiver,
 void post_drop_waiting_of(struct box *sender);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
+
+/* post_refusals.c: what was refused and lies in the outbox still */
+void post_refusal_keep(struct box *sender, const char *id, const char *reason);
+const char *post_refusal_of(struct box *sender,
+                            const char *id); /* why it was; NULL: it wasn't, or isn't the same any more */
+void post_refusals_tidy(struct box *sender); /* what has gone or been altered is forgotten */
+void post_refusals_free(struct box *sender);
+/* False: its last worker has committed more than its folders show, and what lies in the outbox may have been refused by that
+ * commit. The next one says when it is ready. */
+bool post_outbox_settled(struct box *sender);
 
 /* post_journal.c: durable with one flush */
 void post_journal_start(struct post *post); /* before anybody looks at what lies where */

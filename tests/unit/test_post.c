@@ -1,6 +1,8 @@
 /* The post office: acceptance, windows, order, refusals. Promises 1 to 4, 6 and 7 of contract section 9. */
 #include "post_office.h"
 
+#include "common/journal.h"
+
 static void test_an_envelope_is_on_disk_at_its_receiver_before_its_sender_is_told(void **state)
 {
     struct office *office = *state;
@@ -61,6 +63,52 @@ static void finish(struct office *office, const char *id)
 {
     office_move(office, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, id);
     assert_true(post_settled(office->post, "iris", id, "finished", "0123abc"));
+}
+
+/* Its worker may be committing the refusal at that moment: let in now, it would end twice. */
+static void test_what_was_refused_stays_so_whatever_room_there_is_when_it_is_asked_about_again(void **state)
+{
+    struct office *office = *state;
+    send_many(office, "h", 4);
+    UNTIL(office, office_said(office, "orion verdict h3 refused: backpressure"));
+    for (int i = 0; i < 3; i++) {
+        OWNED char *id = memory_print("h%d", i);
+        UNTIL(office, office_lies(office, "iris", FOLDER_HANDOFFS, id));
+        finish(office, id);
+    }
+    office_forget(office);
+    post_rings(office->post, "orion", "");
+    UNTIL(office, office_said(office, "orion verdict h3 refused: backpressure"));
+    post_rings(office->post, "orion", "h3");
+    office_settle(office);
+    assert_false(office_lies(office, "iris", FOLDER_HANDOFFS, "h3"));
+
+    struct envelope altered = office_letter("h3", KIND_HANDOFF, "orion", "iris");
+    altered.body = "Do it another way.\n";
+    office_put(office, "orion", FOLDER_OUTBOX, &altered);
+    post_rings(office->post, "orion", "h3");
+    UNTIL(office, office_said(office, "orion verdict h3 delivered"));
+}
+
+/* What lies there may have been refused by that very commit. */
+static void test_an_outbox_is_decided_on_when_its_agents_commits_are_at_their_end(void **state)
+{
+    struct office *office = *state;
+    OWNED char *path = memory_print("agents/orion");
+    OWNED_FD int tree = files_open(office->data, path, O_RDONLY | O_DIRECTORY, 0);
+    assert_int_equal(mkdirat(tree, ".agentos", 0755), 0);
+    struct journal *journal = journal_open(tree, NULL, NULL);
+    assert_true(journal_append(journal, "a commit", 8, NULL));
+    journal_close(journal);
+    struct envelope letter = office_letter("h1", KIND_HANDOFF, "orion", "iris");
+    office_put(office, "orion", FOLDER_OUTBOX, &letter);
+    office_again(office);
+    office_settle(office);
+    assert_false(office_lies(office, "iris", FOLDER_HANDOFFS, "h1"));
+
+    assert_int_equal(unlinkat(tree, ".agentos/journal", 0), 0);
+    post_worker_ready(office->post, "orion");
+    UNTIL(office, office_said(office, "orion verdict h1 delivered"));
 }
 
 static void test_what_was_deferred_goes_in_its_order_as_soon_as_there_is_room(void **state)
@@ -294,6 +342,8 @@ int main(void)
         TEST(test_an_envelope_is_on_disk_at_its_receiver_before_its_sender_is_told),
         TEST(test_from_is_who_sends_whatever_the_file_says),
         TEST(test_past_the_window_they_are_deferred_and_past_the_backlog_refused),
+        TEST(test_what_was_refused_stays_so_whatever_room_there_is_when_it_is_asked_about_again),
+        TEST(test_an_outbox_is_decided_on_when_its_agents_commits_are_at_their_end),
         TEST(test_what_was_deferred_goes_in_its_order_as_soon_as_there_is_room),
         TEST(test_a_newcomer_never_overtakes_one_that_waits),
         TEST(test_results_need_no_room_and_no_permission),

@@ -1,0 +1,89 @@
+/* What was refused and lies in its outbox still, until its worker's commit takes it away: whoever looks there meanwhile, or
+ * asks again, hears the same. Decided on anew it might be let in, for there may be room by then, while its worker is
+ * already committing that it was refused; then it would end twice.
+ *
+ * Known by the file's stamp: what somebody has altered since is decided on anew. All this is memory: whoever comes after a
+ * killed supervisor decides anew too, but not before the sender's own commits are at their end (post_outbox_settled). */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/journal.h"
+#include "common/memory.h"
+#include "supervisor/post/post_part.h"
+
+enum { REFUSALS_MAX = 4096 }; /* beyond, the eldest are forgotten */
+
+struct refusal {
+    char *id, *reason;
+    struct file_stamp stamp;
+};
+
+static void forget(struct refusals *refusals, size_t i)
+{
+    free(refusals->all[i].id);
+    free(refusals->all[i].reason);
+    refusals->count--;
+    memmove(&refusals->all[i], &refusals->all[i + 1], (refusals->count - i) * sizeof *refusals->all);
+}
+
+static bool stands(struct box *sender, const struct refusal *refusal)
+{
+    struct file_stamp now = post_stamp_of(sender, FOLDER_OUTBOX, refusal->id);
+    return files_stamp_equal(&now, &refusal->stamp);
+}
+
+void post_refusal_keep(struct box *sender, const char *id, const char *reason)
+{
+    struct refusals *refusals = &sender->refusals;
+    struct file_stamp stamp = post_stamp_of(sender, FOLDER_OUTBOX, id);
+    if (sender == sender->post->people || stamp.inode == 0)
+        return;
+    for (size_t i = refusals->count; i-- > 0;)
+        if (strcmp(refusals->all[i].id, id) == 0)
+            forget(refusals, i);
+    if (refusals->count == REFUSALS_MAX)
+        forget(refusals, 0);
+    refusals->all = memory_grow(refusals->all, refusals->count + 1, sizeof *refusals->all);
+    refusals->all[refusals->count++] =
+        (struct refusal){.id = memory_text(id), .reason = memory_text(reason), .stamp = stamp};
+}
+
+const char *post_refusal_of(struct box *sender, const char *id)
+{
+    struct refusals *refusals = &sender->refusals;
+    for (size_t i = 0; i < refusals->count; i++) {
+        if (strcmp(refusals->all[i].id, id) != 0)
+            continue;
+        if (stands(sender, &refusals->all[i]))
+            return refusals->all[i].reason;
+        forget(refusals, i);
+        return NULL;
+    }
+    return NULL;
+}
+
+void post_refusals_tidy(struct box *sender)
+{
+    struct refusals *refusals = &sender->refusals;
+    for (size_t i = refusals->count; i-- > 0;)
+        if (!stands(sender, &refusals->all[i]))
+            forget(refusals, i);
+}
+
+void post_refusals_free(struct box *sender)
+{
+    while (sender->refusals.count)
+        forget(&sender->refusals, sender->refusals.count - 1);
+    free(sender->refusals.all);
+    sender->refusals.all = NULL;
+}
+
+bool post_outbox_settled(struct box *sender)
+{
+    if (sender == sender->post->people || sender->ready)
+        return true;
+    OWNED char *path = memory_print("agents/%s", sender->name);
+    OWNED_FD int tree = files_open(sender->post->data, path, O_RDONLY | O_DIRECTORY, 0);
+    return tree < 0 || journal_unfinished(tree, NULL) <= 0;
+}
