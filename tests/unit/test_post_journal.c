@@ -57,7 +57,7 @@ static enum post_verdict take_item(void *context, const struct envelope *envelop
     (void)why;
     item.status = "pending";
     envelope_print(&item, place->text);
-    place->folder = "shared/queues/work";
+    place->folder = "shared/queues/jobs";
     return POST_GOES;
 }
 
@@ -104,7 +104,7 @@ static void send_items(struct office *office)
 {
     post_hooks(office->post, &(struct post_hooks){.item = take_item, .item_written = has_item});
     for (uint64_t ticket = 1; ticket <= COUNT; ticket++)
-        post_enqueue(office->post, "work", "Do it.", 0, PRIORITY_NORMAL, ticket);
+        post_enqueue(office->post, "jobs", "Do it.", 0, PRIORITY_NORMAL, ticket);
     UNTIL(office, office_answer.ticket == COUNT);
     assert_int_equal(office_answer.exit, 0);
 }
@@ -186,22 +186,22 @@ static void test_what_was_put_into_a_queue_is_written_from_the_journal(void **st
 {
     struct office *office = *state;
     killed(office, send_items, -1);
-    assert_true(lie_in(office, "shared/queues/work"));
+    assert_true(lie_in(office, "shared/queues/jobs"));
     office_command("rm -r %s/shared/queues", office->folder);
     start_again(office, "second");
-    assert_true(lie_in(office, "shared/queues/work"));
+    assert_true(lie_in(office, "shared/queues/jobs"));
 }
 
 static void test_an_item_that_a_consumer_has_or_has_ended_does_not_come_back(void **state)
 {
     struct office *office = *state;
     killed(office, send_items, -1);
-    office_command("cd %s && set -- shared/queues/work/* && mv $1 agents/iris/iac/handoffs/ && "
+    office_command("cd %s && set -- shared/queues/jobs/* && mv $1 agents/iris/iac/handoffs/ && "
                    "mv $2 agents/iris/iac/archive/ && mv $3 agents/orion/iac/dead-letter/ && "
                    "mv $4 agents/nova/iac/inbox/",
                    office->folder);
     start_again(office, "second");
-    office_command("test -z \"$(ls %s/shared/queues/work)\"", office->folder);
+    office_command("test -z \"$(ls %s/shared/queues/jobs)\"", office->folder);
 }
 
 static void test_what_people_removed_after_a_kill_stays_removed(void **state)
@@ -284,7 +284,7 @@ static void test_a_workers_archive_is_for_its_own_journal_to_mend(void **state)
 static void give_one_out(struct office *office)
 {
     struct fault fault = {""};
-    struct envelope item = office_letter("given", KIND_ITEM, "operator", "queue:work");
+    struct envelope item = office_letter("given", KIND_ITEM, "operator", "queue:jobs");
     send_items(office);
     syncfs_fails = true;
     assert_false(post_put(office->post, "iris", &item, &fault));
@@ -298,9 +298,9 @@ static void test_what_is_given_out_has_left_the_journal(void **state)
 {
     struct office *office = *state;
     killed(office, give_one_out, -1);
-    office_command("rm %s/shared/queues/work/*", office->folder);
+    office_command("rm %s/shared/queues/jobs/*", office->folder);
     start_again(office, "second");
-    office_command("test -z \"$(ls %s/shared/queues/work)\"", office->folder);
+    office_command("test -z \"$(ls %s/shared/queues/jobs)\"", office->folder);
 }
 
 static void test_what_worker_or_people_made_of_it_stays(void **state)
