@@ -241,7 +241,7 @@ static bool on_rolled(struct agent *agent, struct reader *reader)
 static bool on_ahead(struct agent *agent, struct reader *reader)
 {
     OWNED char *task = NULL;
-    if (!message_read(reader, MESSAGE_AHEAD, &task))
+    if (!message_read(reader, MESSAGE_AHEAD, &task) || strlen(task) > DOING_MAX)
         return false;
     spending_task_began(agent, task);
     return true;

@@ -72,7 +72,7 @@ void post_worker_down(struct post *post,
                       const char *name); /* its process has ended, or it stays without one */
 /* Something has changed in its iac/ (inotify), or may have. */
 void post_changed(struct post *post, const char *name);
-/* Whether the file of the agent's folder (iac/inbox, iac/handoffs) is an envelope that is known to lie there. */
+/* Whether the file, ID.md, of the agent's folder (iac/inbox, iac/handoffs) is an envelope that is known to lie there. */
 bool post_knows(const struct post *post, const char *name, const char *folder, const char *file);
 /* Its queue.md has changed: of interest only while it has no process. */
 void post_queue_changed(struct post *post, const char *name);

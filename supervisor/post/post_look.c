@@ -207,7 +207,8 @@ void post_is_gone(struct parcel *parcel)
 bool post_knows(const struct post *post, const char *name, const char *folder, const char *file)
 {
     const struct box *box = post_box(post, name);
-    OWNED char *id = memory_slice(file, strlen(file) - strlen(".md"));
+    size_t length = strlen(file), suffix = strlen(".md");
+    OWNED char *id = memory_slice(file, length > suffix ? length - suffix : 0);
     for (enum folder which = FOLDER_INBOX; box && which <= FOLDER_HANDOFFS; which++)
         if (strcmp(folder, mailbox_folder_name(which)) == 0)
             return parcels_find(post->parcels, box, which, id) != NULL;

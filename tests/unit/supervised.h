@@ -178,6 +178,10 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         worker_sends_bytes(link, much, MESSAGE_MAX + 1);
     } else if (is_called(start, "wild")) {
         worker_tells(link, MESSAGE_ACTIVITY, UINT64_MAX, "", (uint64_t)0);
+    } else if (is_called(start, "hasty")) {
+        OWNED char *task = memory_new(1024 * 1024, 1);
+        memset(task, 't', 1024 * 1024 - 1);
+        worker_tells(link, MESSAGE_AHEAD, task);
     } else if (is_called(start, "generous")) {
         worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)9, "c", (uint64_t)0, (uint64_t)0, "done");
     } else if (is_called(start, "accuser")) {

@@ -39,7 +39,7 @@ static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is
     static const char *const kinds[] = {
         "liar",     "empty",     "torn",    "unknown", "trailing", "version", "beyond",  "nul",    "twice",
         "stranger", "greedy",    "huge",    "wild",    "generous", "wordy",   "flooder", "silent", "misnamed",
-        "ahead",    "ungreeted", "accuser", "judge",   "nested",   "hidden",  "cut"};
+        "ahead",    "ungreeted", "accuser", "judge",   "nested",   "hidden",  "cut",     "hasty"};
     struct supervised *supervised = *state;
     OWNED_BUFFER struct buffer names = {0};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
