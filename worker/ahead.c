@@ -1,14 +1,15 @@
-/* The next question, asked while the files of the last commit are put in place.
+/* The next question, asked while the last answer is being committed.
  *
- * From the moment in which a commit counts until its files are in place, its block is out of queue.md and everybody has
- * been told, the model could be thinking already. So when a task has ended as most do, the block that will be next is
- * asked about as soon as the commit is durable. When its turn has come, the question is made again, like every other: if
- * it is the same, byte for byte, the one that is out counts for it; else that is taken back, the right one is asked, and
- * nothing is asked ahead for an hour, since every wrong guess may cost money.
+ * From the moment in which an answer's consequences are decided until they are durable, in place, and told, the model
+ * could be thinking already. So when a task has ended as most do, the block that will be next is asked about before the
+ * commit begins, with a prompt that knows what was just learned. When its turn has come, the question is made again, like
+ * every other: if it is the same, byte for byte, the one that is out counts for it; else that is taken back, the right one
+ * is asked, and nothing is asked ahead for an hour, since every wrong guess may cost money.
  *
- * The crash: before the commit is durable nothing is asked. Nothing on the disk says that something was asked ahead; the
- * task is begun, its attempt counted, when its turn comes. Until then a crash leaves it as it was, and the tokens of its
- * question are spent in vain, as with every question that a crash meets. */
+ * The crash: nothing is asked ahead before the answer in hand is kept (kept.h), so a kill costs the question that is out,
+ * as it always does, and never the answer before it: the next worker commits that one without asking again. Power cut: it
+ * costs both, for what is kept isn't flushed. Nothing on the disk says that something was asked ahead; the task is begun,
+ * its attempt counted, when its turn comes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,18 +27,12 @@ static bool is_quiet(const struct worker *worker, const struct sending *sending)
            sending->ids.length == 0 && sending->refused.length == 0;
 }
 
-static bool is_from_queue(const struct worker *worker)
+/* A failure may be the watchdog's affair, and an audit's score belongs into the next prompt. */
+static bool allowed(const struct worker *worker, const struct reply *reply, const struct sending *sending)
 {
-    return !worker->task.by_post && worker->task.bundle.count == 0 && mail_silent(worker->mail);
-}
-
-void ahead_allow(struct worker *worker, const struct reply *reply, const struct sending *sending)
-{
-    struct ahead *ahead = &worker->ahead;
-    /* A failure may be the watchdog's affair, and an audit's score belongs into the next prompt. */
-    ahead->allowed = reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE && !auditing_busy(worker) &&
-                     is_from_queue(worker) && is_quiet(worker, sending) &&
-                     clock_monotonic_ms() >= ahead->not_before_ms;
+    return worker->answer.kept && reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE &&
+           !auditing_busy(worker) && mail_silent(worker->mail) && is_quiet(worker, sending) &&
+           clock_monotonic_ms() >= worker->ahead.not_before_ms;
 }
 
 static bool is_in_hand_or_not_now(void *context, const struct block *block)
@@ -68,13 +63,10 @@ static void drop(struct ahead *ahead)
     *ahead = (struct ahead){.not_before_ms = ahead->not_before_ms};
 }
 
-static void prepare(struct worker *worker)
+static void make_prompt(struct worker *worker, const struct block *block)
 {
     struct ahead *ahead = &worker->ahead;
-    OWNED_BUFFER struct buffer problems = {0};
-    const struct block *block = guess(worker);
-    if (!block)
-        return;
+    OWNED_BUFFER struct buffer problems = {0}; /* told when its turn comes */
     const struct prompt_input input = {
         .tree = worker->tree, .texts = worker->texts, .learning = worker->learning, .task = block->task};
     prompt_build(&input, &ahead->prompt, &ahead->places, &problems);
@@ -83,33 +75,18 @@ static void prepare(struct worker *worker)
     ahead->hash = block->hash;
 }
 
-static void ask(struct worker *worker)
+void ahead_ask(struct worker *worker, const struct reply *reply, const struct sending *sending)
 {
     struct ahead *ahead = &worker->ahead;
-    if (!ahead->id)
+    const struct block *block = allowed(worker, reply, sending) ? guess(worker) : NULL;
+    if (!block)
         return;
+    make_prompt(worker, block);
     ahead->serial = ++worker->serial;
     worker_say(worker, MESSAGE_AHEAD, ahead->id);
     worker_say(worker, MESSAGE_ASK, ahead->serial, worker->name, ahead->prompt.data, ahead->task,
                ahead->places.peers, ahead->places.segments);
     worker_send(worker);
-}
-
-static void on_written(void *context)
-{
-    struct worker *worker = context;
-    if (worker->ahead.allowed)
-        prepare(worker);
-}
-
-static void on_durable(void *context)
-{
-    ask(context);
-}
-
-struct commit_watch ahead_watch(struct worker *worker)
-{
-    return (struct commit_watch){.written = on_written, .durable = on_durable, .context = worker};
 }
 
 bool ahead_is_out(const struct worker *worker)

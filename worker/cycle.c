@@ -53,6 +53,8 @@ void cycle_forget(struct worker *worker)
     free(worker->answer.text);
     free(worker->answer.finish_reason);
     free(worker->answer.model);
+    if (!worker->stopping && !worker->lost) /* else the next worker goes on from the answer */
+        kept_end(worker->kept);
     memset(&worker->task, 0, sizeof worker->task);
     memset(&worker->answer, 0, sizeof worker->answer);
     worker->phase = PHASE_NONE;
@@ -103,6 +105,24 @@ void cycle_prepare(struct worker *worker)
     refresh(worker, learning_glance);
 }
 
+/* The answer came, and its worker ended before the commit. Where two have died it may be the answer that kills: then the
+ * model is asked again. */
+static bool resume(struct worker *worker)
+{
+    const struct task *task = &worker->task;
+    struct kept_answer answer;
+    if (ahead_is_out(worker) || attempts_failed(worker->attempts, task->id, task->hash) > 1 ||
+        !kept_take(worker->kept, task->id, task->hash, &answer))
+        return false;
+    log_info("agent", worker->name,
+             "Task %s was answered before the last worker's end; it goes on from that answer.", task->id);
+    report_activity(worker, ACTIVITY_WORKING, task->id, 0);
+    free(answer.task);
+    cycle_answer(worker, ANSWER_OK, answer.text, answer.finish_reason, answer.model, answer.tokens_in,
+                 answer.tokens_out, 0);
+    return true;
+}
+
 static bool begin(struct worker *worker, const struct block *block)
 {
     struct fault fault;
@@ -121,7 +141,8 @@ static bool begin(struct worker *worker, const struct block *block)
     log_info("agent", worker->name, "Processing task: %s", block->id);
     if (block->doubt)
         log_warn("agent", worker->name, "Task %s: %s.", block->id, block->doubt);
-    cycle_ask(worker);
+    if (!resume(worker))
+        cycle_ask(worker);
     return true;
 }
 
@@ -273,6 +294,20 @@ static void hold(struct worker *worker, const char *why)
     worker_say(worker, MESSAGE_HELD, worker->task.id, why);
 }
 
+/* What was read along with a question is gathered anew by whoever takes the task up again, so then its answer isn't kept. */
+static bool keep(struct worker *worker)
+{
+    const struct task *task = &worker->task;
+    const struct kept_answer answer = {.task = task->id,
+                                       .hash = task->hash,
+                                       .text = worker->answer.text,
+                                       .finish_reason = worker->answer.finish_reason,
+                                       .model = worker->answer.model,
+                                       .tokens_in = worker->answer.tokens_in,
+                                       .tokens_out = worker->answer.tokens_out};
+    return !task->by_post && task->bundle.count == 0 && kept_write(worker->kept, &answer);
+}
+
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms)
 {
@@ -282,6 +317,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
         worker->answer.model = model;
         worker->answer.tokens_in = tokens_in;
         worker->answer.tokens_out = tokens_out;
+        worker->answer.kept = keep(worker);
         worker->phase = PHASE_ANSWER;
         worker->wait_until_ms = worker->wait_delay_ms = 0;
         cycle_finish(worker);

@@ -75,6 +75,7 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
     mail_verdict_changes(worker->mail, now, changes, &sending->refused, note);
     reflect_on_refusals(worker, &sending->refused, now, changes);
     learning_apply(worker->learning, &outcome, changes, note);
+    ahead_ask(worker, reply, sending);
     outputs_print(worker, reply, now, &output);
     add_file(changes, path, &output);
     add_letters(worker, reply, now, changes);
@@ -96,8 +97,6 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
                      strncmp(reply->reason, "audit of ", 9) == 0 ? "reason: " : "", reply->reason);
     gather(worker, reply, now, sending, &changes, &body);
     auditing_note(worker, &body);
-    ahead_allow(worker, reply, sending);
-    const struct commit_watch watch = ahead_watch(worker);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
@@ -111,7 +110,6 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
                      .source = worker->task.by_post ? worker->task.id : "queue"},
         .changes = changes.items,
         .change_count = changes.count,
-        .watch = &watch,
     };
     bool done = history_commit(worker->history, &request, id, fault);
     if (done) {

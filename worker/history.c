@@ -10,7 +10,8 @@
  *     (HEAD and index are looked at again here: what people's git did meanwhile begins the commit anew)
  *   5 the journal's record, flushed K before the write, P before the flush: nothing has happened. K after the write:
  *                                   the record is whole and is redone, though nobody was told. From here on: durable
- *   6 the pack                      K: its objects are written again from the record. P: the same, when it isn't what
+ *     (the pack's two files are written, as spares, while the disk is at work on the record)
+ *   6 the pack gets its name        K: its objects are written again from the record. P: the same, when it isn't what
  *                                   its name says
  *   6 the ref                       K: redone, it stands at the parent. P: redone from the journal, whatever of the
  *                                   objects, the ref, the files and the index did not come to disk
@@ -378,20 +379,14 @@ static void finish(struct history *history, const struct commit_request *request
 }
 
 /* Step 5. */
-static bool record(struct history *history, const struct commit_request *request, const struct work *work,
-                   struct fault *fault)
+static bool record(struct history *history, struct work *work, struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};
     record_encode(work, &text);
     if (!journal_write(history->journal, text.data, text.length, fault))
         return false;
-    if (request->watch)
-        request->watch->written(request->watch->context);
-    if (!journal_flush(history->journal, fault))
-        return false;
-    if (request->watch)
-        request->watch->durable(request->watch->context);
-    return true;
+    pack_make(history, work);
+    return journal_flush(history->journal, fault);
 }
 
 /* Nothing to commit; still a file that should have this text and is missing gets it. */
@@ -416,7 +411,7 @@ static int attempt(struct history *history, const struct commit_request *request
         return mend_only(history, work, fault) ? 1 : -1;
     int locked = prepare(history, request, work, &root, fault) ? lock_both(history, work, fault) : -1;
     if (locked == 1) {
-        if (record(history, request, work, fault)) {
+        if (record(history, work, fault)) {
             finish(history, request, work, draft, &root);
             return 1;
         }

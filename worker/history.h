@@ -45,14 +45,6 @@ struct task_trailers {
     const char *source; /* "queue", or an envelope's id */
 };
 
-/* Who is told while a commit is made. None of these may use the history, but for history_known. */
-struct commit_watch {
-    void (*written)(
-        void *context); /* the disk is at work on the record: it may still fail, nobody may hear of it */
-    void (*durable)(void *context); /* it counts; its files are not in place yet */
-    void *context;
-};
-
 struct commit_request {
     enum author author;
     const char *subject; /* "orion(task): first-task" */
@@ -60,7 +52,6 @@ struct commit_request {
     struct task_trailers trailers;
     const struct change *changes;
     size_t change_count;
-    const struct commit_watch *watch; /* NULL: nobody */
 };
 
 struct history;

@@ -1,7 +1,7 @@
 /* What a commit adds, as one pack with its index (version 2): two files instead of one for each object. Nothing is
- * compressed or made a delta here, it lives only until the packs are joined. Made of spares when the journal's record of
- * the same objects is durable; it gets its place under .git/objects/pack, the pack before the index, since git looks for
- * indexes.
+ * compressed or made a delta here, it lives only until the packs are joined. Made of spares while the journal's record of
+ * the same objects is flushed; when that is durable it gets its place under .git/objects/pack, the pack before the index,
+ * since git looks for indexes.
  *
  * Killed before, or no room for it: nothing is missing that the record doesn't have. Killed between the two: a pack
  * without an index, which nobody sees. Power cut: name and content may not belong together; the name says what the
@@ -200,20 +200,28 @@ static bool put(struct history *history, enum role role, const char *name, const
            spare_place(history, role, history->git, path);
 }
 
-bool pack_place(struct history *history, const struct work *work, struct fault *fault)
+void pack_make(struct history *history, struct work *work)
 {
     struct pack_image image;
     if (!pack_image_make(&work->objects, &image))
-        return true;
+        return;
     bool good = spare_fill(history, ROLE_PACK, image.pack.data, image.pack.length) &&
-                spare_fill(history, ROLE_PACK_INDEX, image.index.data, image.index.length) &&
-                put(history, ROLE_PACK, image.name, "pack") &&
-                put(history, ROLE_PACK_INDEX, image.name, "idx");
-    history->packs += good;
-    if (!good)
-        fault_errno(fault, "cannot put a pack into .git/objects/pack");
+                spare_fill(history, ROLE_PACK_INDEX, image.index.data, image.index.length);
+    work->pack_error = good ? 0 : errno;
+    memcpy(work->pack, image.name, sizeof work->pack);
     pack_image_free(&image);
-    return good;
+}
+
+bool pack_place(struct history *history, const struct work *work, struct fault *fault)
+{
+    if (work->pack[0] == '\0')
+        return true;
+    errno = work->pack_error;
+    if (errno != 0 || !put(history, ROLE_PACK, work->pack, "pack") ||
+        !put(history, ROLE_PACK_INDEX, work->pack, "idx"))
+        return fault_errno(fault, "cannot put a pack into .git/objects/pack");
+    history->packs++;
+    return true;
 }
 
 /* 1 it is there as it should be, 0 not there, -1 it is something else */

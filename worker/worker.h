@@ -10,6 +10,7 @@
 #include "worker/attempts.h"
 #include "worker/auditing.h"
 #include "worker/history.h"
+#include "worker/kept.h"
 #include "worker/learning.h"
 #include "worker/link.h"
 #include "worker/mail.h"
@@ -36,7 +37,6 @@ struct held {
 
 /* The question that is out although its task isn't begun yet (ahead.c). */
 struct ahead {
-    bool allowed;    /* while this commit is made */
     char *id, *task; /* of the block; NULL: there is none */
     uint64_t hash;
     struct buffer prompt;
@@ -71,6 +71,7 @@ struct worker {
     struct queue *queue;
     struct learning *learning;
     struct attempts *attempts;
+    struct kept *kept;
     struct auditing *auditing;
     struct mail *mail;
     struct texts *texts;
@@ -84,6 +85,7 @@ struct worker {
     struct {
         char *text, *finish_reason, *model;
         uint64_t tokens_in, tokens_out;
+        bool kept; /* where no kill can take it */
     } answer;
     struct ahead ahead;
     struct held *held;
@@ -161,9 +163,8 @@ void cycle_finish(struct worker *worker);
 
 struct sending;
 /* ahead.c: the next question, asked before its task's turn. */
-/* To be called before the commit that ends the task in hand, with what it says and sends: may the next be asked ahead? */
-void ahead_allow(struct worker *worker, const struct reply *reply, const struct sending *sending);
-struct commit_watch ahead_watch(struct worker *worker); /* asks, when that commit is durable */
+/* To be called before the commit that ends the task in hand, when all that it says, sends and teaches is known. */
+void ahead_ask(struct worker *worker, const struct reply *reply, const struct sending *sending);
 bool ahead_is_out(const struct worker *worker);
 /* Is worker->task what was asked about, and is this its question? Then the one that is out counts for it; if it isn't, it
  * is taken back. */

@@ -1,4 +1,4 @@
-"""The next task's question, which goes out as soon as the last one's commit is durable (worker/ahead.c)."""
+"""The next task's question, which goes out while the last one is committed (worker/ahead.c, worker/kept.h)."""
 
 import pathlib
 import platform
@@ -50,17 +50,52 @@ def test_each_of_many_tasks_is_asked_about_once_whatever_the_one_before_it_taugh
 
 
 @attaching
-def test_the_next_question_is_on_its_way_before_the_last_answers_files_are_in_place(make_system, model, tmp_path):
+def test_the_next_question_is_asked_when_the_last_answer_is_kept_and_before_it_is_committed(make_system, model, tmp_path):
     system = make_system(model=model).start()
-    log = tmp_path / "calls"
-    tracer = trace(system.worker("orion"), "-o", str(log), "-e", "trace=fdatasync,renameat2,sendmsg")
+    log, pid = tmp_path / "calls", system.worker("orion")
+    tracer = trace(pid, "-y", "-o", str(log), "-e", "trace=pwritev,fdatasync,sendmsg")
     identities = [f"next-{number}" for number in range(8)]
     system.append(blocks(identities))
     for identity in identities:
         system.wait_done(identity)
     release(tracer)
-    calls = re.findall(r"^\d+\s+(?:<\.\.\. )?(fdatasync|renameat2|sendmsg)\b.* = ", log.read_text(), re.M)
-    assert ("fdatasync", "sendmsg") in zip(calls, calls[1:]), calls
+    lines = re.findall(rf"^{pid}\s+(\w+)\((?:\d+<(\S+?)>)?", log.read_text(), re.M)
+    calls = " ".join(call if call == "sendmsg" else pathlib.Path(path).name for call, path in lines)
+    assert calls.count("answer") == len(identities)
+    # sendmsg may be nng's other threads' too, so not every question is seen here
+    assert re.search(r"answer sendmsg (sendmsg )*journal journal", calls), calls
+
+
+@attaching
+def test_an_answer_whose_worker_is_killed_before_its_commit_is_committed_by_the_next_and_not_asked_for_again(make_system, model):
+    system = make_system(model=model).start()
+    pid = system.worker("orion")
+    # The first is the answer's, the second the commit's record.
+    tracer = trace(pid, "-o", "/dev/null", "-e", "trace=pwritev", "-e", "inject=pwritev:signal=KILL:when=2")
+    system.append(blocks(["paid", "next"]))
+    for identity in ("paid", "next"):
+        system.wait_done(identity)
+    tracer.wait(20)
+    assert system.worker("orion") != pid
+    assert asked(model, "paid") == 1 and asked(model, "next") <= 2
+    assert "Task paid was answered before the last worker's end" in system.log()
+    assert "The answer to: Handle the matter paid with care" in system.read("outputs/paid.md")
+    system.assert_each_once(["paid", "next"])
+    system.assert_sound()
+
+
+@attaching
+def test_an_answer_that_its_worker_could_not_commit_before_a_restart_is_not_asked_for_again(make_system, model):
+    system = make_system(model=model, env={"STOP_GRACE": "1"}).start()
+    tracer = trace(system.worker("orion"), "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO")
+    system.append(blocks(["paid"]))
+    wait_until(lambda: "Waiting for the storage" in system.log(), "the commit to fail", 20, 0.01)
+    system.cli("restart", "orion")
+    release(tracer)
+    system.wait_done("paid")
+    assert asked(model, "paid") == 1
+    system.assert_each_once(["paid"])
+    system.assert_sound()
 
 
 @attaching

@@ -43,48 +43,6 @@ static void test_removing_and_untracking_differ_in_the_work_tree(void **state)
                         "goals.md\na.md\nls: cannot access 'skills/x': No such file or directory");
 }
 
-struct watched {
-    struct scratch *scratch;
-    char at_written[64], at_durable[64];
-    bool known_at_durable;
-};
-
-static void note_written(void *context)
-{
-    struct watched *watched = context;
-    snprintf(watched->at_written, sizeof watched->at_written, "%s", shell(watched->scratch, "cat goals.md"));
-}
-
-static void note_durable(void *context)
-{
-    struct watched *watched = context;
-    snprintf(watched->at_durable, sizeof watched->at_durable, "%d: %s",
-             journal_unfinished(watched->scratch->tree, NULL), shell(watched->scratch, "cat goals.md"));
-    watched->known_at_durable = history_known(watched->scratch->history, "next", 7);
-}
-
-/* What is asked ahead relies on it: killed now, the next start brings the commit to its end. */
-static void test_who_watches_a_commit_is_told_that_it_counts_before_its_files_are_in_place(void **state)
-{
-    struct watched watched = {.scratch = *state};
-    const struct commit_watch watch = {.written = note_written, .durable = note_durable, .context = &watched};
-    commit_file(watched.scratch, "first", "goals.md", "before\n");
-    const struct change change = {CHANGE_WRITE, "goals.md", "after\n", 6};
-    const struct commit_request request = {.subject = "orion(task): second",
-                                           .trailers = {.task = "second", .task_hash = 7, .end = "done"},
-                                           .changes = &change,
-                                           .change_count = 1,
-                                           .watch = &watch};
-    char commit[COMMIT_TEXT];
-    assert_true(history_commit(watched.scratch->history, &request, commit, NULL));
-    assert_string_equal(watched.at_written, "before");
-    assert_string_equal(watched.at_durable, "1: before");
-    assert_false(watched.known_at_durable);
-    assert_true(history_known(watched.scratch->history, "second", 7));
-    assert_string_equal(shell(watched.scratch, "cat goals.md"), "after");
-    assert_clean(watched.scratch);
-}
-
 static void test_without_a_change_there_is_a_commit_only_for_a_task(void **state)
 {
     struct scratch *scratch = *state;
@@ -322,7 +280,6 @@ int main(void)
     const struct CMUnitTest promises[] = {
         PROMISE(test_a_commit_leaves_a_repository_that_git_finds_clean),
         PROMISE(test_removing_and_untracking_differ_in_the_work_tree),
-        PROMISE(test_who_watches_a_commit_is_told_that_it_counts_before_its_files_are_in_place),
         PROMISE(test_without_a_change_there_is_a_commit_only_for_a_task),
         PROMISE(test_a_file_that_somebody_deleted_is_written_again),
         PROMISE(test_a_persons_unrecorded_edit_is_not_overwritten),

@@ -1,0 +1,210 @@
+/* An answer was paid for: it outlives its worker, whole or not at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "worker/kept.h"
+
+#define ANSWER TREE_NOTES "/answer"
+
+static char path[64];
+static int tree = -1;
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(path, "/tmp/agentos-kept-XXXXXX");
+    if (!mkdtemp(path))
+        return -1;
+    tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return tree < 0 || mkdirat(tree, TREE_NOTES, 0755) != 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    close(tree);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    return system(command);
+}
+
+static bool keep(struct kept *kept, const char *task, uint64_t hash, const char *text)
+{
+    OWNED char *id = memory_text(task), *words = memory_text(text), *reason = memory_text("stop"),
+               *model = memory_text("gpt-4o");
+    const struct kept_answer answer = {id, hash, words, reason, model, 120, 34};
+    return kept_write(kept, &answer);
+}
+
+static void keep_and_end(const char *task, uint64_t hash, const char *text)
+{
+    struct kept *kept = kept_open(tree);
+    assert_true(keep(kept, task, hash, text));
+    kept_close(kept);
+}
+
+/* What the next worker finds; caller frees. NULL: nothing. */
+static char *found(const char *task, uint64_t hash)
+{
+    struct kept *kept = kept_open(tree);
+    struct kept_answer answer = {0};
+    char *text = kept_take(kept, task, hash, &answer) ? memory_text(answer.text) : NULL;
+    kept_answer_free(&answer);
+    kept_close(kept);
+    return text;
+}
+
+static void assert_found(const char *task, uint64_t hash, const char *expected)
+{
+    OWNED char *text = found(task, hash);
+    assert_non_null(text);
+    assert_string_equal(text, expected);
+}
+
+static void assert_nothing(const char *task, uint64_t hash)
+{
+    OWNED char *text = found(task, hash);
+    assert_null(text);
+}
+
+static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(void **state)
+{
+    (void)state;
+    keep_and_end("first", 7, "# Done\n\nwith care\n");
+    struct kept *kept = kept_open(tree);
+    struct kept_answer answer;
+    assert_true(kept_take(kept, "first", 7, &answer));
+    assert_string_equal(answer.text, "# Done\n\nwith care\n");
+    assert_string_equal(answer.finish_reason, "stop");
+    assert_string_equal(answer.model, "gpt-4o");
+    assert_int_equal(answer.tokens_in, 120);
+    assert_int_equal(answer.tokens_out, 34);
+    kept_answer_free(&answer);
+    assert_false(kept_take(kept, "first", 7, &answer)); /* once */
+    kept_close(kept);
+}
+
+static void test_it_is_that_tasks_with_that_content_and_no_others(void **state)
+{
+    (void)state;
+    keep_and_end("first", 7, "yes");
+    assert_nothing("second", 7);
+    assert_nothing("first", 8);
+    assert_found("first", 7, "yes");
+}
+
+static void test_a_shorter_answer_takes_the_place_of_a_longer_one(void **state)
+{
+    (void)state;
+    keep_and_end("long", 1, "a long answer, of which the end stays in the file");
+    keep_and_end("short", 2, "");
+    assert_nothing("long", 1);
+    assert_found("short", 2, "");
+}
+
+static void test_after_its_end_it_is_gone(void **state)
+{
+    (void)state;
+    struct kept *kept = kept_open(tree);
+    kept_end(kept); /* nothing was kept: nothing is written */
+    assert_int_equal(faccessat(tree, ANSWER, F_OK, 0), -1);
+    assert_true(keep(kept, "first", 7, "yes"));
+    kept_end(kept);
+    kept_close(kept);
+    assert_nothing("first", 7);
+    keep_and_end("second", 7, "no");
+    kept = kept_open(tree); /* also when a former worker wrote it */
+    kept_end(kept);
+    kept_close(kept);
+    assert_nothing("second", 7);
+}
+
+/* Killed in the middle of the write, or the power was cut. */
+static void test_an_answer_that_was_written_in_part_is_none(void **state)
+{
+    (void)state;
+    keep_and_end("before", 1, "what an answer before it left behind, longer than the one that follows");
+    keep_and_end("first", 7, "the whole answer");
+    OWNED char *whole = NULL;
+    size_t length;
+    assert_int_equal(files_read(tree, ANSWER, KEPT_BYTES_MAX, &whole, &length, NULL, NULL), 1);
+    size_t last = 0; /* byte of it that says anything */
+    for (size_t cut = 0; cut < length; cut++) {
+        OWNED char *torn = memory_slice(whole, length);
+        torn[cut] = (char)~torn[cut];
+        assert_true(files_write(tree, ANSWER, torn, length, false, NULL));
+        OWNED char *text = found("first", 7);
+        assert_true(text == NULL || strcmp(text, "the whole answer") == 0);
+        last = text == NULL ? cut : last;
+        assert_true(files_write(tree, ANSWER, whole, cut, false, NULL));
+        OWNED char *start = found("first", 7);
+        assert_true(start == NULL || cut > last);
+    }
+    assert_true(last > strlen("the whole answer"));
+}
+
+static void test_what_is_no_answer_is_none_and_makes_room_for_one(void **state)
+{
+    (void)state;
+    static const char nonsense[] = "AGOSANS1 is how it begins\xff\xff\xff\xff\xff\xff\xff\xff\xff";
+    assert_true(files_write(tree, ANSWER, nonsense, sizeof nonsense, false, NULL));
+    assert_nothing("first", 7);
+    keep_and_end("first", 7, "yes");
+    assert_found("first", 7, "yes");
+}
+
+static void test_an_answer_that_is_too_long_is_not_kept_and_says_so(void **state)
+{
+    (void)state;
+    OWNED char *text = memory_new(KEPT_BYTES_MAX + 1, 1);
+    memset(text, 'x', KEPT_BYTES_MAX);
+    struct kept *kept = kept_open(tree);
+    assert_false(keep(kept, "first", 7, text));
+    text[KEPT_BYTES_MAX - 200] = '\0';
+    assert_true(keep(kept, "first", 7, text));
+    kept_close(kept);
+    assert_found("first", 7, text);
+}
+
+static void test_a_file_that_somebody_removes_is_made_again_and_a_link_is_not_followed(void **state)
+{
+    (void)state;
+    struct kept *kept = kept_open(tree);
+    assert_true(keep(kept, "first", 7, "one"));
+    assert_int_equal(unlinkat(tree, ANSWER, 0), 0);
+    assert_true(keep(kept, "first", 7, "two"));
+    assert_found("first", 7, "two");
+    assert_int_equal(unlinkat(tree, ANSWER, 0), 0);
+    assert_int_equal(symlinkat("../elsewhere", tree, ANSWER), 0);
+    assert_false(keep(kept, "first", 7, "three"));
+    kept_close(kept);
+    assert_int_equal(faccessat(tree, "elsewhere", F_OK, 0), -1);
+    assert_nothing("first", 7);
+}
+
+int main(void)
+{
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        PROMISE(test_the_next_worker_finds_the_answer_with_all_that_came_with_it),
+        PROMISE(test_it_is_that_tasks_with_that_content_and_no_others),
+        PROMISE(test_a_shorter_answer_takes_the_place_of_a_longer_one),
+        PROMISE(test_after_its_end_it_is_gone),
+        PROMISE(test_an_answer_that_was_written_in_part_is_none),
+        PROMISE(test_what_is_no_answer_is_none_and_makes_room_for_one),
+        PROMISE(test_an_answer_that_is_too_long_is_not_kept_and_says_so),
+        PROMISE(test_a_file_that_somebody_removes_is_made_again_and_a_link_is_not_followed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
