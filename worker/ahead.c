@@ -2,9 +2,10 @@
  *
  * From the moment in which an answer's consequences are decided until they are durable, in place, and told, the model
  * could be thinking already. So when a task has ended as most do, the block that will be next is asked about before the
- * commit begins, with a prompt that knows what was just learned. When its turn has come, the question is made again, like
- * every other: if it is the same, byte for byte, the one that is out counts for it; else that is taken back, the right one
- * is asked, and nothing is asked ahead for an hour, since every wrong guess may cost money.
+ * commit begins, with a prompt that knows what was just learned. When its turn has come within some milliseconds, that
+ * is its question: a prompt may be so much behind what people edit. Later, or when something was read anew since, the
+ * question is made again, like every other: if it is the same, byte for byte, the one that is out counts for it; else that
+ * is taken back, the right one is asked, and nothing is asked ahead for an hour, since every wrong guess may cost money.
  *
  * The crash: nothing is asked ahead before the answer in hand is kept (kept.h), so a kill costs the question that is out,
  * as it always does, and never the answer before it: the next worker commits that one without asking again. Power cut: it
@@ -60,16 +61,18 @@ static void drop(struct ahead *ahead)
     free(ahead->id);
     free(ahead->task);
     buffer_free(&ahead->prompt);
+    buffer_free(&ahead->problems);
     *ahead = (struct ahead){.not_before_ms = ahead->not_before_ms};
 }
 
 static void make_prompt(struct worker *worker, const struct block *block)
 {
     struct ahead *ahead = &worker->ahead;
-    OWNED_BUFFER struct buffer problems = {0}; /* told when its turn comes */
     const struct prompt_input input = {
         .tree = worker->tree, .texts = worker->texts, .learning = worker->learning, .task = block->task};
-    prompt_build(&input, &ahead->prompt, &ahead->places, &problems);
+    prompt_build(&input, &ahead->prompt, &ahead->places, &ahead->problems);
+    ahead->at_ms = clock_monotonic_ms();
+    ahead->readings = learning_readings(worker->learning);
     ahead->id = memory_text(block->id);
     ahead->task = memory_text(block->task);
     ahead->hash = block->hash;
@@ -94,14 +97,32 @@ bool ahead_is_out(const struct worker *worker)
     return worker->ahead.serial != 0;
 }
 
+static bool is_about_this(const struct ahead *ahead, const struct task *task)
+{
+    return !task->by_post && task->hash == ahead->hash && strcmp(task->id, ahead->id) == 0 &&
+           strcmp(task->text, ahead->task) == 0;
+}
+
+bool ahead_stands(struct worker *worker)
+{
+    struct ahead *ahead = &worker->ahead;
+    if (!ahead_is_out(worker) || !is_about_this(ahead, &worker->task) || worker->task.bundle.count > 0 ||
+        ahead->readings != learning_readings(worker->learning) ||
+        clock_monotonic_ms() - ahead->at_ms > CYCLE_FRESH_MS)
+        return false;
+    buffer_free(&worker->prompt_problems);
+    worker->prompt_problems = ahead->problems;
+    ahead->problems = (struct buffer){0};
+    drop(ahead);
+    return true;
+}
+
 bool ahead_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places)
 {
     struct ahead *ahead = &worker->ahead;
-    const struct task *task = &worker->task;
     if (!ahead_is_out(worker))
         return false;
-    bool same = !task->by_post && task->hash == ahead->hash && strcmp(task->id, ahead->id) == 0 &&
-                strcmp(task->text, ahead->task) == 0 && prompt->length == ahead->prompt.length &&
+    bool same = is_about_this(ahead, &worker->task) && prompt->length == ahead->prompt.length &&
                 memcmp(prompt->data, ahead->prompt.data, prompt->length) == 0 &&
                 places->peers == ahead->places.peers && places->segments == ahead->places.segments;
     if (same)

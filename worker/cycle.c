@@ -20,6 +20,7 @@ static void refresh(struct worker *worker, void (*read)(struct learning *learnin
 {
     buffer_drop(&worker->learning_problems, worker->learning_problems.length);
     read(worker->learning, &worker->learning_problems);
+    worker->learning_ms = clock_monotonic_ms();
     auditing_apply(worker);
     report_problems(worker);
 }
@@ -72,29 +73,39 @@ static void leave_unread(struct worker *worker)
     bundle_free(bundle);
 }
 
-void cycle_ask(struct worker *worker)
+/* True: the gateway has it already. */
+static bool asked_ahead(struct worker *worker, const char *messages, struct buffer *prompt,
+                        struct prompt_places *places)
 {
-    OWNED_BUFFER struct buffer prompt = {0}, messages = {0};
-    struct task *task = &worker->task;
-    mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
-                &messages);
+    const struct task *task = &worker->task;
+    if (ahead_stands(worker))
+        return true;
     const struct prompt_input input = {.tree = worker->tree,
                                        .texts = worker->texts,
                                        .learning = worker->learning,
                                        .task = task->by_post ? task->parcel.envelope.body : task->text,
-                                       .messages = messages.data};
+                                       .messages = messages};
     buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
-    struct prompt_places places;
-    prompt_build(&input, &prompt, &places, &worker->prompt_problems);
-    if (!places.messages)
+    prompt_build(&input, prompt, places, &worker->prompt_problems);
+    if (!places->messages)
         leave_unread(worker);
+    return ahead_counts(worker, prompt, places);
+}
+
+void cycle_ask(struct worker *worker)
+{
+    OWNED_BUFFER struct buffer prompt = {0}, messages = {0};
+    struct task *task = &worker->task;
+    struct prompt_places places;
+    mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
+                &messages);
+    bool asked = asked_ahead(worker, messages.data, &prompt, &places);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;
-    if (ahead_counts(worker, &prompt, &places))
-        return;
-    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
-               places.segments);
+    if (!asked)
+        worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
+                   places.segments);
 }
 
 void cycle_prepare(struct worker *worker)
@@ -102,7 +113,8 @@ void cycle_prepare(struct worker *worker)
     /* The commit of a moment ago has looked already, and the next one looks again. */
     if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
         cycle_record_edits(worker);
-    refresh(worker, learning_glance);
+    if (clock_monotonic_ms() - worker->learning_ms > CYCLE_FRESH_MS)
+        refresh(worker, learning_glance);
 }
 
 /* The answer came, and its worker ended before the commit. Where two have died it may be the answer that kills: then the

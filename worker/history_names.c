@@ -6,17 +6,11 @@
 bool history_names(struct history *history, const char *folder,
                    void (*visit)(void *context, const char *name), void *context, struct fault *fault)
 {
-    git_oid root, id;
-    uint32_t mode;
-    git_odb_object *object;
-    if (!tree_of_commit(history, &history->head, &root, fault))
-        return false;
-    int found = tree_find(history, &root, folder, &id, &mode, fault);
-    if (found <= 0 || mode != FOLDER_MODE)
-        return found >= 0;
-    if (!object_read(history, &id, GIT_OBJECT_TREE, &object, fault))
-        return false;
-    const char *at = git_odb_object_data(object), *end = at + git_odb_object_size(object);
+    const struct buffer *raw;
+    int found = tree_of_folder(history, folder, &raw, fault);
+    if (found <= 0)
+        return found == 0;
+    const char *at = raw->data, *end = at + raw->length;
     while (at < end) {
         const char *blank = memchr(at, ' ', (size_t)(end - at));
         const char *nul = blank ? memchr(blank, '\0', (size_t)(end - blank)) : NULL;
@@ -25,6 +19,5 @@ bool history_names(struct history *history, const char *folder,
         visit(context, blank + 1);
         at = nul + 1 + GIT_OID_RAWSZ;
     }
-    git_odb_object_free(object);
     return true;
 }

@@ -344,6 +344,8 @@ void tree_set_free(struct tree_set *set);
 /* 1 found, 0 not there, -1 fault */
 int tree_find(struct history *history, const git_oid *root, const char *path, git_oid *id, uint32_t *mode,
               struct fault *fault);
+/* The tree object of HEAD's folder, borrowed until the next call that reads trees. 1 found, 0 no such folder, -1 fault */
+int tree_of_folder(struct history *history, const char *path, const struct buffer **raw, struct fault *fault);
 /* The root tree of a commit; zero for a zero commit. */
 bool tree_of_commit(struct history *history, const git_oid *commit, git_oid *root, struct fault *fault);
 /* The tree of work->parent with work's steps done; fills each step's before and mode; adds blobs and trees to

@@ -208,6 +208,20 @@ int tree_find(struct history *history, const git_oid *root, const char *path, gi
     }
 }
 
+int tree_of_folder(struct history *history, const char *path, const struct buffer **raw, struct fault *fault)
+{
+    git_oid root, id;
+    uint32_t mode;
+    if (!tree_of_commit(history, &history->head, &root, fault))
+        return -1;
+    int found = tree_find(history, &root, path, &id, &mode, fault);
+    if (found <= 0 || mode != FOLDER_MODE)
+        return found < 0 ? -1 : 0;
+    const struct tree_copy *copy = load(history, path, strlen(path), &id, fault);
+    *raw = copy ? &copy->raw : NULL;
+    return copy ? 1 : -1;
+}
+
 /* The draft of a folder: a copy of what HEAD has there, or empty. */
 static struct tree_copy *draft_get(struct history *history, struct tree_set *draft, const char *path,
                                    size_t length, const git_oid *id, struct fault *fault)

@@ -374,7 +374,8 @@ static void step(struct worker *worker)
     post_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */
         worker_send(worker);
-        history_ready(worker->history);
+        if (!link_has(worker->link))
+            history_ready(worker->history);
         history_tidy(worker->history, true);
     }
     tidy(worker, now);

@@ -39,8 +39,10 @@ struct held {
 struct ahead {
     char *id, *task; /* of the block; NULL: there is none */
     uint64_t hash;
-    struct buffer prompt;
+    struct buffer prompt, problems; /* problems: of the prompt; told when its turn comes */
     struct prompt_places places;
+    int64_t at_ms;         /* monotonic: made at */
+    uint64_t readings;     /* learning_readings at that time */
     uint64_t serial;       /* 0: it isn't out */
     int64_t not_before_ms; /* a guess was wrong: none before */
 };
@@ -104,6 +106,7 @@ struct worker {
     int64_t tidy_at_ms;          /* 0: nothing to tidy */
     int64_t edits_ms;            /* when people's edits were looked for last */
     int64_t names_ms;            /* and new files among them */
+    int64_t learning_ms;         /* when the files of what was learned were looked at last */
     int64_t figures_at_ms;       /* figures are due at; 0: not */
     uint64_t letters[REPORTED];  /* as they were counted last */
     int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
@@ -145,6 +148,7 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
 void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms);
 
 /* cycle.c: the cycle's steps. */
+enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
 void cycle_refresh(
     struct worker *worker); /* read what people changed in what was learned; problems are reported */
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
@@ -166,6 +170,8 @@ struct sending;
 /* To be called before the commit that ends the task in hand, when all that it says, sends and teaches is known. */
 void ahead_ask(struct worker *worker, const struct reply *reply, const struct sending *sending);
 bool ahead_is_out(const struct worker *worker);
+/* Is worker->task what was asked about a moment ago, with nothing to read along? Then that question counts for it. */
+bool ahead_stands(struct worker *worker);
 /* Is worker->task what was asked about, and is this its question? Then the one that is out counts for it; if it isn't, it
  * is taken back. */
 bool ahead_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places);
