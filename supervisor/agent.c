@@ -19,6 +19,7 @@
 #include "supervisor/descriptors.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/trees.h"
 
 enum {
     HEARTBEATS_MISSED = 3,
@@ -39,10 +40,9 @@ static void set_text(char **at, const char *text)
 
 static bool open_tree(struct agent *agent, struct fault *fault)
 {
-    OWNED char *below = memory_print("agents/%s", agent->name);
     if (agent->tree >= 0)
         close(agent->tree);
-    agent->tree = files_open_folder(agent->supervisor->data, below, true, fault);
+    agent->tree = trees_open(agent->supervisor->data, agent->name, fault);
     if (agent->tree >= 0 && faccessat(agent->tree, ".", W_OK | X_OK, AT_EACCESS) != 0) {
         fault_errno(fault, "cannot write in %s", agent->path);
         close(agent->tree);

@@ -37,6 +37,7 @@
 #include "supervisor/ownership.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/trees.h"
 #include "supervisor/wallclock.h"
 
 enum {
@@ -537,6 +538,7 @@ int supervisor_run(const struct run_options *options)
         descriptors_raise_limit();
         conditions_say_model();
         supervisor.data = ownership.data;
+        trees_sweep(supervisor.data);
         status = supervise(&supervisor, ownership.run);
         roster_free(supervisor.roster);
     }

@@ -103,9 +103,11 @@ void cycle_ask(struct worker *worker)
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;
-    if (!asked)
-        worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
-                   places.segments);
+    if (asked)
+        return;
+    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
+               places.segments);
+    worker_send(worker);
 }
 
 void cycle_prepare(struct worker *worker)

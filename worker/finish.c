@@ -111,6 +111,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
         .changes = changes.items,
         .change_count = changes.count,
     };
+    worker_send(worker); /* the disk may take its time */
     bool done = history_commit(worker->history, &request, id, fault);
     if (done) {
         learning_kept(worker->learning);

@@ -214,13 +214,16 @@ void pack_make(struct history *history, struct work *work)
 
 bool pack_place(struct history *history, const struct work *work, struct fault *fault)
 {
-    if (work->pack[0] == '\0')
+    if (work->pack[0] == '\0') {
+        held_elsewhere(history);
         return true;
+    }
     errno = work->pack_error;
     if (errno != 0 || !put(history, ROLE_PACK, work->pack, "pack") ||
         !put(history, ROLE_PACK_INDEX, work->pack, "idx"))
         return fault_errno(fault, "cannot put a pack into .git/objects/pack");
     history->packs++;
+    held_add(history, work->pack);
     return true;
 }
 

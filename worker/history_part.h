@@ -39,7 +39,7 @@ enum {
     SPARES_MAX = 80,
     FRESH_MAX = 12,
     ENTERED_MAX = 8, /* commits of ours that one git command may overtake */
-    REMOVED_MAX = 4,
+    REMOVED_MAX = 24,
     FRESH_NAME = 40, /* of a file in .agentos/new */
     PACK_BYTES_MAX = 64 * 1024 * 1024,
 };
@@ -103,7 +103,9 @@ struct entered {
 
 struct tree_copy {
     char *path; /* "" is the root */
-    git_oid id; /* of raw */
+    size_t path_length;
+    uint64_t used; /* the set's clock when it was asked for last */
+    git_oid id;    /* of raw */
     struct buffer raw;
     bool changed; /* in a draft */
 };
@@ -111,6 +113,7 @@ struct tree_copy {
 struct tree_set {
     struct tree_copy *items;
     size_t count, capacity, bytes;
+    uint64_t clock; /* counts what was asked for */
 };
 
 struct ledger {
@@ -169,6 +172,13 @@ struct retired {
     int aside; /* .agentos/retired */
 };
 
+/* history_held.c */
+struct held_packs {
+    char (*names)[COMMIT_TEXT];
+    size_t count;
+    bool unsure; /* some record's objects lie elsewhere */
+};
+
 /* HEAD and its branch, as they were read last. */
 struct head_seen {
     char ref[REF_NAME_MAX]; /* "": not yet */
@@ -209,6 +219,7 @@ struct history {
     bool counted;
     size_t packs; /* of one commit each: those that were there at the last count, and ours since */
     struct retired retired;
+    struct held_packs held;
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct spares spares;
     bool redoing; /* the journal is being redone: no spares then */
@@ -310,6 +321,18 @@ bool pack_mend(struct history *history, const struct work *work);
  * False and fault: *bad is the name of the one that isn't what its index says, or is too large. */
 bool pack_image_join(struct history *history, const char (*names)[COMMIT_TEXT], size_t count,
                      struct pack_image *image, const char **bad, struct fault *fault);
+
+/* --- history_held.c --- */
+
+/* A record's objects are in this pack; held_elsewhere: they are in none, or nobody knows. */
+void held_add(struct history *history, const char name[COMMIT_TEXT]);
+void held_elsewhere(struct history *history);
+/* These packs became one, which has all that is in them. */
+void held_joined(struct history *history, char (*names)[COMMIT_TEXT], size_t count,
+                 const char heir[COMMIT_TEXT]);
+/* Are all of them there, so that no object of the journal's records is missing? */
+bool held_all(struct history *history);
+void held_forget(struct history *history); /* after a checkpoint, and at the end */
 
 /* --- history_retired.c --- */
 

@@ -238,6 +238,8 @@ static bool join_first(struct history *history, const struct pack *packs, size_t
     if (!good)
         log_warn("agent", history->agent, "Packs can't be joined, they stay as they are: %s",
                  strerror(errno));
+    if (good)
+        held_joined(history, names, count, image.name);
     for (size_t i = 0; good && i < count; i++)
         if (strcmp(names[i], image.name) != 0)
             retired_add(history, names[i], image.name, packs[i].bytes);
@@ -312,9 +314,11 @@ static bool keep_objects(void *context, const void *record, size_t length)
 static bool checkpoint(struct history *history)
 {
     struct fault why = {0};
-    if (journal_each(history->journal, keep_objects, history, &why) &&
-        journal_checkpoint(history->journal, &why))
+    if ((held_all(history) || journal_each(history->journal, keep_objects, history, &why)) &&
+        journal_checkpoint(history->journal, &why)) {
+        held_forget(history);
         return true;
+    }
     log_warn("agent", history->agent, "The journal is kept: %s",
              why.text[0] ? why.text : "an object is missing");
     return false;

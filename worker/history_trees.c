@@ -19,9 +19,13 @@ struct entry_place {
 
 static struct tree_copy *set_find(struct tree_set *set, const char *path, size_t length)
 {
-    for (size_t i = 0; i < set->count; i++)
-        if (strncmp(set->items[i].path, path, length) == 0 && set->items[i].path[length] == '\0')
-            return &set->items[i];
+    for (size_t i = 0; i < set->count; i++) {
+        struct tree_copy *copy = &set->items[i];
+        if (copy->path_length == length && memcmp(copy->path, path, length) == 0) {
+            copy->used = ++set->clock;
+            return copy;
+        }
+    }
     return NULL;
 }
 
@@ -32,7 +36,8 @@ static struct tree_copy *set_add(struct tree_set *set, const char *path, size_t 
         set->items = memory_grow(set->items, set->capacity, sizeof *set->items);
     }
     struct tree_copy *copy = &set->items[set->count++];
-    *copy = (struct tree_copy){.path = memory_slice(path, length)};
+    *copy =
+        (struct tree_copy){.path = memory_slice(path, length), .path_length = length, .used = ++set->clock};
     return copy;
 }
 
@@ -46,6 +51,27 @@ void tree_set_free(struct tree_set *set)
     *set = (struct tree_set){0};
 }
 
+/* Those that nobody has asked for lately, for they may be of folders that are long gone; all, where that isn't enough. */
+static void set_trim(struct tree_set *set)
+{
+    size_t kept = 0;
+    if (set->count < COPIES_MAX && set->bytes <= COPIES_BYTES_MAX)
+        return;
+    for (size_t i = 0; i < set->count; i++) {
+        struct tree_copy *copy = &set->items[i];
+        if (set->clock - copy->used < 2 * COPIES_MAX) {
+            set->items[kept++] = *copy;
+            continue;
+        }
+        set->bytes -= copy->raw.length;
+        free(copy->path);
+        buffer_free(&copy->raw);
+    }
+    set->count = kept;
+    if (kept > COPIES_MAX / 2 || set->bytes > COPIES_BYTES_MAX / 2)
+        tree_set_free(set);
+}
+
 /* Reads one entry; false at the end, or where the bytes are no entry (then the rest can't be understood). */
 static bool entry_at(const struct buffer *raw, size_t at, const char **name, size_t *name_length,
                      struct entry_place *place)
@@ -55,8 +81,10 @@ static bool entry_at(const struct buffer *raw, size_t at, const char **name, siz
     const char *nul = memchr(raw->data + at, '\0', raw->length - at);
     if (!nul || (size_t)(raw->data + raw->length - nul) < 1 + GIT_OID_RAWSZ)
         return false;
-    char *blank;
-    place->mode = (uint32_t)strtoul(raw->data + at, &blank, 8);
+    const char *blank = raw->data + at;
+    place->mode = 0;
+    while (*blank >= '0' && *blank <= '7')
+        place->mode = place->mode << 3 | (uint32_t)(*blank++ - '0');
     if (*blank != ' ')
         return false;
     *name = blank + 1;
@@ -164,11 +192,8 @@ static struct tree_copy *load(struct history *history, const char *path, size_t 
     git_odb_object *object;
     if (!object_read(history, id, GIT_OBJECT_TREE, &object, fault))
         return NULL;
-    if (history->trees.count >= COPIES_MAX || history->trees.bytes > COPIES_BYTES_MAX) {
-        tree_set_free(&history->trees);
-        copy = NULL;
-    }
-    if (!copy)
+    set_trim(&history->trees);
+    if (!(copy = set_find(&history->trees, path, length)))
         copy = set_add(&history->trees, path, length);
     copy->id = *id;
     history->trees.bytes -= copy->raw.length;
@@ -377,6 +402,5 @@ void tree_keep(struct history *history, struct tree_set *draft)
         copy->raw = fresh->raw;
         fresh->raw = (struct buffer){0};
     }
-    if (history->trees.count > COPIES_MAX || history->trees.bytes > COPIES_BYTES_MAX)
-        tree_set_free(&history->trees);
+    set_trim(&history->trees);
 }

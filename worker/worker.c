@@ -373,9 +373,10 @@ static void step(struct worker *worker)
     ahead_take_back(worker);
     post_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */
-        worker_send(worker);
-        if (!link_has(worker->link))
+        if (!link_has(worker->link)) {
+            worker_send(worker);
             history_ready(worker->history);
+        }
         history_tidy(worker->history, true);
     }
     tidy(worker, now);
@@ -405,6 +406,15 @@ static bool over(struct worker *worker)
            clock_monotonic_ms() >= worker->stop_at_ms;
 }
 
+/* When something has come already, what was said waits for what follows from that, one turn at most: each sending costs
+ * both sides a wake-up. */
+static void send_unless_more_comes(struct worker *worker)
+{
+    worker->sending_waits = !worker->sending_waits && link_has(worker->link);
+    if (!worker->sending_waits)
+        worker_send(worker);
+}
+
 static void work(struct worker *worker)
 {
     struct pollfd fds[] = {{.fd = link_fd(worker->link), .events = POLLIN},
@@ -413,7 +423,7 @@ static void work(struct worker *worker)
         step(worker);
         if (over(worker))
             break;
-        worker_send(worker);
+        send_unless_more_comes(worker);
         if (poll(fds, 2, sleep_ms(worker)) < 0 && errno != EINTR)
             break;
         if (fds[1].revents & POLLIN) {

@@ -80,6 +80,7 @@ struct worker {
     struct buffer message; /* scratch for what is said */
     struct buffer said;    /* SEVERAL: what was said and isn't sent yet */
     unsigned said_count;
+    bool sending_waits; /* for what the next turn says */
 
     enum phase phase;
     struct task task;

@@ -219,6 +219,64 @@ static void test_a_delta_is_smaller_or_there_is_none(void **state)
 
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
 
+/* The agent has long been quiet: the journal is brought to its checkpoint. */
+static void checkpoint(struct scratch *scratch)
+{
+    scratch->history->committed_ms = 1;
+    assert_true(journal_size(scratch->history->journal) > 0);
+    for (int steps = 0; journal_size(scratch->history->journal) > 0; steps++) {
+        assert_true(steps < 100);
+        history_tidy(scratch->history, false);
+    }
+}
+
+/* A gc of somebody's in a bad moment; the journal is the only one that has them. */
+static void test_what_somebody_dropped_before_a_checkpoint_is_written_again(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 5);
+    checkpoint(scratch);
+    commit_many(scratch, 5, 5);
+    OWNED char *before = contents(scratch);
+    shell(scratch, "rm -f $(ls -t .git/objects/pack/*.pack | head -3 | tail -1)");
+    checkpoint(scratch);
+    OWNED char *after = contents(scratch);
+    assert_string_equal(before, after);
+    assert_clean(scratch);
+}
+
+static void test_what_somebody_dropped_with_the_heir_of_joined_packs_is_written_again(void **state)
+{
+    struct scratch *scratch = *state;
+    for (int i = 0; i < 60; i++) {
+        commit_many(scratch, i, 1);
+        history_tidy(scratch->history, true);
+    }
+    assert_true(scratch->history->held.count < 60);
+    assert_true(held_all(scratch->history));
+    OWNED char *before = contents(scratch);
+    shell(scratch, "rm -f $(ls -S .git/objects/pack/*.pack | head -1) .agentos/retired/*");
+    shell(scratch, "for i in $(ls -tr .git/objects/pack/*.idx | head -40); do rm -f $i ${i%idx}pack; done");
+    checkpoint(scratch);
+    OWNED char *after = contents(scratch);
+    assert_string_equal(before, after);
+    assert_clean(scratch);
+}
+
+static void test_what_a_former_process_committed_is_looked_for_too(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 5);
+    scratch_reopen(scratch);
+    commit_many(scratch, 5, 5);
+    OWNED char *before = contents(scratch);
+    shell(scratch, "rm -f $(ls -t .git/objects/pack/*.pack | tail -1)");
+    checkpoint(scratch);
+    OWNED char *after = contents(scratch);
+    assert_string_equal(before, after);
+    assert_clean(scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest promises[] = {
@@ -231,6 +289,9 @@ int main(void)
         PROMISE(test_packs_that_git_made_are_joined_as_they_are),
         PROMISE(test_a_damaged_pack_is_left_and_the_others_are_joined),
         PROMISE(test_a_delta_is_smaller_or_there_is_none),
+        PROMISE(test_what_somebody_dropped_before_a_checkpoint_is_written_again),
+        PROMISE(test_what_somebody_dropped_with_the_heir_of_joined_packs_is_written_again),
+        PROMISE(test_what_a_former_process_committed_is_looked_for_too),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }

@@ -1,0 +1,150 @@
+/* The agents' folders are made whole or not at all, each in a place of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "supervisor/trees.h"
+
+static char path[64];
+static int data = -1;
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(path, "/tmp/agentos-trees-XXXXXX");
+    if (!mkdtemp(path))
+        return -1;
+    data = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return data < 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    close(data);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    return system(command);
+}
+
+static ino_t inode_at(const char *name)
+{
+    struct stat status;
+    return fstatat(data, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
+}
+
+static ino_t opened(const char *name)
+{
+    struct fault fault = {0};
+    struct stat status = {0};
+    OWNED_FD int tree = trees_open(data, name, &fault);
+    if (tree < 0)
+        fail_msg("%s", fault.text);
+    assert_int_equal(fstat(tree, &status), 0);
+    assert_true(S_ISDIR(status.st_mode));
+    return status.st_ino;
+}
+
+static void test_a_folder_is_made_once_and_is_the_same_ever_after(void **state)
+{
+    (void)state;
+    ino_t first = opened("orion");
+    assert_int_equal(inode_at("agents/orion"), first);
+    assert_int_equal(opened("orion"), first);
+    assert_int_not_equal(opened("iris"), first);
+    OWNED char *command = memory_print("test \"$(ls -A %s/agents)\" = \"iris\norion\"", path);
+    assert_int_equal(system(command), 0); /* and nothing else lies there */
+}
+
+static void test_the_folder_that_somebody_made_is_taken_as_it_is(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdirat(data, "agents", 0700), 0);
+    assert_int_equal(mkdirat(data, "agents/orion", 0700), 0);
+    assert_int_equal(opened("orion"), inode_at("agents/orion"));
+    opened("iris");
+    struct stat status;
+    assert_int_equal(fstatat(data, "agents", &status, 0), 0);
+    assert_int_equal(status.st_mode & 0777, 0700);
+}
+
+static void test_what_is_no_folder_is_a_fault_and_stays(void **state)
+{
+    (void)state;
+    struct fault fault = {0};
+    assert_int_equal(mkdirat(data, "agents", 0755), 0);
+    assert_int_equal(symlinkat("/tmp", data, "agents/orion"), 0);
+    assert_int_equal(trees_open(data, "orion", &fault), -1);
+    assert_non_null(strstr(fault.text, "agents/orion"));
+    assert_int_not_equal(inode_at("agents/orion"), 0);
+    assert_int_equal(renameat(data, "agents", data, "elsewhere"), 0);
+    assert_int_equal(symlinkat("elsewhere", data, "agents"), 0);
+    assert_int_equal(trees_open(data, "iris", &fault), -1);
+    assert_int_equal(inode_at("elsewhere/iris"), 0);
+}
+
+static void test_what_a_killed_supervisor_left_unfinished_goes_and_what_has_files_stays(void **state)
+{
+    (void)state;
+    trees_sweep(data); /* nothing there yet */
+    opened("orion");
+    assert_int_equal(mkdirat(data, "agents/.new-1", 0755), 0);
+    assert_int_equal(mkdirat(data, "agents/.new-2", 0755), 0);
+    assert_int_equal(mkdirat(data, "agents/.new-2/file", 0755), 0);
+    trees_sweep(data);
+    assert_int_equal(inode_at("agents/.new-1"), 0);
+    assert_int_not_equal(inode_at("agents/.new-2/file"), 0);
+    assert_int_not_equal(inode_at("agents/orion"), 0);
+}
+
+static int flags_of(const char *name)
+{
+    int flags = 0;
+    OWNED_FD int folder = openat(data, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return folder >= 0 && ioctl(folder, FS_IOC_GETFLAGS, &flags) == 0 ? flags & FS_TOPDIR_FL : -1;
+}
+
+static bool file_system_knows_the_mark(void)
+{
+    int flags = FS_TOPDIR_FL;
+    assert_int_equal(mkdirat(data, "trial", 0755), 0);
+    OWNED_FD int trial = openat(data, "trial", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return ioctl(trial, FS_IOC_SETFLAGS, &flags) == 0 && flags_of("trial") == FS_TOPDIR_FL;
+}
+
+static void test_whose_folder_it_made_lie_apart_on_the_disk_and_a_persons_is_left_as_it_is(void **state)
+{
+    (void)state;
+    if (!file_system_knows_the_mark())
+        skip();
+    opened("orion");
+    assert_int_equal(flags_of("agents"), FS_TOPDIR_FL);
+    assert_int_equal(flags_of("agents/orion"), 0);
+    assert_int_equal(renameat(data, "agents", data, "before"), 0);
+    assert_int_equal(mkdirat(data, "agents", 0755), 0);
+    opened("orion");
+    assert_int_equal(flags_of("agents"), 0);
+}
+
+int main(void)
+{
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        PROMISE(test_a_folder_is_made_once_and_is_the_same_ever_after),
+        PROMISE(test_the_folder_that_somebody_made_is_taken_as_it_is),
+        PROMISE(test_what_is_no_folder_is_a_fault_and_stays),
+        PROMISE(test_what_a_killed_supervisor_left_unfinished_goes_and_what_has_files_stays),
+        PROMISE(test_whose_folder_it_made_lie_apart_on_the_disk_and_a_persons_is_left_as_it_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
