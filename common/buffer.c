@@ -39,11 +39,14 @@ void buffer_print(struct buffer *buffer, const char *format, ...)
     va_list arguments, again;
     va_start(arguments, format);
     va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
-    if (length > 0) {
+    char *end = buffer_room(buffer, 0);
+    size_t room = buffer->capacity - buffer->length;
+    int length = vsnprintf(end, room, format, arguments);
+    if (length > 0 && (size_t)length >= room)
         vsnprintf(buffer_room(buffer, (size_t)length), (size_t)length + 1, format, again);
+    if (length > 0)
         buffer->length += (size_t)length;
-    }
+    buffer->data[buffer->length] = '\0';
     va_end(again);
     va_end(arguments);
 }

@@ -42,12 +42,19 @@ char *memory_slice(const char *text, size_t length)
 
 char *memory_print(const char *format, ...)
 {
-    char *text = NULL;
-    va_list arguments;
+    char most[256]; /* fit in here, and need no second look at the format */
+    va_list arguments, again;
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    va_copy(again, arguments);
+    int length = vsnprintf(most, sizeof most, format, arguments);
+    char *text = or_end(length < 0 ? NULL : malloc((size_t)length + 1));
+    if ((size_t)length < sizeof most)
+        memcpy(text, most, (size_t)length + 1);
+    else
+        vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
     va_end(arguments);
-    return or_end(length < 0 ? NULL : text);
+    return text;
 }
 
 void memory_free_at(void *pointer_to_pointer)

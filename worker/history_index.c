@@ -5,6 +5,7 @@
  * had; people's git replaces that file whenever it changes anything. */
 #include "worker/history_part.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sha1.h>
@@ -167,9 +168,8 @@ static bool put(struct history *history, const struct step *step, struct fault *
 
 static void add_word(struct buffer *out, uint32_t number)
 {
-    unsigned char bytes[4] = {(unsigned char)(number >> 24), (unsigned char)(number >> 16),
-                              (unsigned char)(number >> 8), (unsigned char)number};
-    buffer_add(out, bytes, sizeof bytes);
+    number = htobe32(number);
+    buffer_add(out, &number, sizeof number);
 }
 
 static bool extended(const git_index_entry *entry)
@@ -193,8 +193,10 @@ static void print_entry(const git_index_entry *entry, struct buffer *out)
                               entry->file_size};
     static const char padding[8];
     size_t begun = out->length, length = strlen(entry->path);
+    uint32_t numbers[sizeof words / sizeof *words];
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        add_word(out, words[i]);
+        numbers[i] = htobe32(words[i]);
+    buffer_add(out, numbers, sizeof numbers);
     buffer_add(out, entry->id.id, GIT_OID_RAWSZ);
     unsigned flags = (entry->flags & ~(unsigned)(GIT_INDEX_ENTRY_NAMEMASK | GIT_INDEX_ENTRY_EXTENDED)) |
                      (length < GIT_INDEX_ENTRY_NAMEMASK ? (unsigned)length : GIT_INDEX_ENTRY_NAMEMASK) |

@@ -8,6 +8,7 @@
  * content has to be, so pack_mend takes away what isn't that, and the record's objects are written again. */
 #include "worker/history_part.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sha1.h>
@@ -51,9 +52,8 @@ uint32_t pack_sum(const char *bytes, size_t length)
 
 static void add_big_endian(struct buffer *out, uint32_t number)
 {
-    unsigned char bytes[4] = {(unsigned char)(number >> 24), (unsigned char)(number >> 16),
-                              (unsigned char)(number >> 8), (unsigned char)number};
-    buffer_add(out, bytes, sizeof bytes);
+    number = htobe32(number);
+    buffer_add(out, &number, sizeof number);
 }
 
 static void add_digest(struct buffer *out)
@@ -92,14 +92,16 @@ static int by_id(const void *a, const void *b)
 static void write_index(const struct packed *packed, size_t count, const struct buffer *pack,
                         struct buffer *out)
 {
+    uint32_t fan_out[256];
     size_t at = 0;
     buffer_room(out, 2048 + count * 28);
     buffer_add(out, "\377tOc\0\0\0\2", 8);
     for (unsigned first = 0; first < 256; first++) {
         while (at < count && packed[at].id.id[0] <= first)
             at++;
-        add_big_endian(out, (uint32_t)at);
+        fan_out[first] = htobe32((uint32_t)at);
     }
+    buffer_add(out, fan_out, sizeof fan_out);
     for (size_t i = 0; i < count; i++)
         buffer_add(out, packed[i].id.id, GIT_OID_RAWSZ);
     for (size_t i = 0; i < count; i++)
