@@ -35,10 +35,14 @@ static void spread(int folder)
 /* DATA_DIR/agents; only who makes it marks it, for later it is people's. */
 static int open_all(int data, struct fault *fault)
 {
-    bool made = mkdirat(data, all, 0755) == 0;
-    int folder = files_open_folder(data, all, false, fault);
-    if (made && folder >= 0)
-        spread(folder);
+    int folder = files_open(data, all, O_RDONLY | O_DIRECTORY, 0);
+    if (folder < 0 && errno == ENOENT && mkdirat(data, all, 0755) == 0) {
+        folder = files_open(data, all, O_RDONLY | O_DIRECTORY, 0);
+        if (folder >= 0)
+            spread(folder);
+    }
+    if (folder < 0)
+        fault_errno(fault, "cannot open the folder %s", all);
     return folder;
 }
 

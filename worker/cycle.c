@@ -2,9 +2,10 @@
  *
  * The crash, step by step. The block stays in queue.md until the commit is durable, so up to then a crash leaves the
  * task as it was, to be done again (its attempt counted, so that a task which takes its worker down every time is set
- * aside). history_commit is the one instant: after it the ledger knows id and hash. A crash before the block is
- * taken out leaves a block that the ledger knows: the next start takes it out and does not do it again. An envelope is
- * marked in its file when it is begun (mail_parcel.c) and taken away by the commit itself. */
+ * aside); when its answer was here it is kept, and whoever takes the task up goes on from it (kept.h). history_commit
+ * is the one instant: after it the ledger knows id and hash. A crash before the block is taken out leaves a block that
+ * the ledger knows: the next start takes it out and does not do it again. An envelope is marked in its file when it is
+ * begun (mail_parcel.c) and taken away by the commit itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@ static bool asked_ahead(struct worker *worker, const char *messages, struct buff
                         struct prompt_places *places)
 {
     const struct task *task = &worker->task;
-    if (ahead_stands(worker))
+    if (!messages && ahead_stands(worker))
         return true;
     const struct prompt_input input = {.tree = worker->tree,
                                        .texts = worker->texts,
@@ -99,7 +100,7 @@ void cycle_ask(struct worker *worker)
     struct prompt_places places;
     mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
                 &messages);
-    bool asked = asked_ahead(worker, messages.data, &prompt, &places);
+    bool asked = asked_ahead(worker, messages.length ? messages.data : NULL, &prompt, &places);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;

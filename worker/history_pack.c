@@ -209,7 +209,7 @@ void pack_make(struct history *history, struct work *work)
         return;
     bool good = spare_fill(history, ROLE_PACK, image.pack.data, image.pack.length) &&
                 spare_fill(history, ROLE_PACK_INDEX, image.index.data, image.index.length);
-    work->pack_error = good ? 0 : errno;
+    work->pack_error = good ? 0 : errno ? errno : EIO;
     memcpy(work->pack, image.name, sizeof work->pack);
     pack_image_free(&image);
 }

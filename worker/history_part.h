@@ -39,7 +39,7 @@ enum {
     SPARES_MAX = 80,
     FRESH_MAX = 12,
     ENTERED_MAX = 8, /* commits of ours that one git command may overtake */
-    REMOVED_MAX = 24,
+    REMOVED_MAX = 6, /* a descriptor each */
     FRESH_NAME = 40, /* of a file in .agentos/new */
     PACK_BYTES_MAX = 64 * 1024 * 1024,
 };
@@ -238,6 +238,7 @@ struct history {
 /* A removed folder's descriptor, which is closed by history_ready() or spares_close(): that frees the folder, which takes
  * longer than all else that the commit does beside its flush, and nobody waits for it. */
 void spares_outlast(struct history *history, int removed);
+void spares_let_go(struct history *history); /* of these descriptors */
 /* The work tree gets the folder `path`, which isn't there: one that was made ahead, while nobody waited. False: there is
  * none, or it could not be put there; the caller makes one. */
 bool spare_folder(struct history *history, const char *path);

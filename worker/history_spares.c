@@ -75,8 +75,9 @@ bool spares_open(struct history *history, struct fault *fault)
     return true;
 }
 
-static void close_removed(struct spares *spares)
+void spares_let_go(struct history *history)
 {
+    struct spares *spares = &history->spares;
     while (spares->removed_count > 0)
         close(spares->removed[--spares->removed_count]);
 }
@@ -85,7 +86,7 @@ void spares_outlast(struct history *history, int removed)
 {
     struct spares *spares = &history->spares;
     if (spares->removed_count == REMOVED_MAX)
-        close_removed(spares);
+        spares_let_go(history);
     spares->removed[spares->removed_count++] = removed;
 }
 
@@ -134,7 +135,7 @@ static void make_folder(struct spares *spares)
 
 void spares_close(struct history *history)
 {
-    close_removed(&history->spares);
+    spares_let_go(history);
     if (history->spares.folder >= 0)
         close(history->spares.folder);
 }
@@ -386,7 +387,7 @@ static bool make_one(struct history *history)
 
 void history_ready(struct history *history)
 {
-    close_removed(&history->spares);
+    spares_let_go(history);
     make_folder(&history->spares);
     /* An agent that has done nothing yet, one of hundreds perhaps, needs none. */
     for (int i = 0; history->committed_ms != 0 && i < SPARES_AT_ONCE && make_one(history); i++)

@@ -343,8 +343,10 @@ bool history_tidy(struct history *history, bool urgent)
         return (history->packs > YOUNG_URGENT && join_packs(history, true)) || retired_remove(history);
     if (retired_remove(history))
         return true;
-    if (quiet)
+    if (quiet) {
         history_close_objects(history); /* what libgit2 has mapped is memory of an agent that does nothing */
+        spares_let_go(history);
+    }
     /* Not between two cycles of a busy agent. */
     return clock_monotonic_ms() - history->committed_ms >= PAUSE_MS && join_packs(history, false);
 }

@@ -68,7 +68,7 @@ static void set_trim(struct tree_set *set)
         buffer_free(&copy->raw);
     }
     set->count = kept;
-    if (kept > COPIES_MAX / 2 || set->bytes > COPIES_BYTES_MAX / 2)
+    if (kept > COPIES_MAX * 3 / 4 || set->bytes > COPIES_BYTES_MAX * 3 / 4)
         tree_set_free(set);
 }
 

@@ -84,6 +84,55 @@ def test_an_answer_whose_worker_is_killed_before_its_commit_is_committed_by_the_
     system.assert_sound()
 
 
+COMMIT_KILLS = ["-e", "trace=pwritev", "-e", "inject=pwritev:signal=KILL:when=2"]  # the first is the answer's
+
+
+@attaching
+def test_an_answer_that_two_workers_have_died_of_is_not_used_a_third_time(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    first = system.worker("orion")
+    system.append(blocks(["deadly"]))
+    model.wait_open()
+    system.cli("pause", "orion", "--no-wait")
+    tracer = trace(first, "-o", "/dev/null", *COMMIT_KILLS)
+    model.release()
+    tracer.wait(20)
+    wait_until(lambda: system.worker("orion") not in (None, first), "the next worker", 20)
+    system.wait_state("orion", "paused")
+    tracer = trace(system.worker("orion"), "-o", "/dev/null", *COMMIT_KILLS)
+    system.cli("resume", "orion")
+    tracer.wait(20)
+    assert asked(model, "deadly") == 1
+    system.wait_done("deadly")
+    assert asked(model, "deadly") == 2
+    system.assert_each_once(["deadly"])
+    system.assert_sound()
+
+
+def cancelled_with_an_answer(system):
+    """A task that was cancelled while its answer could not be committed."""
+    for number in range(20):  # the storage is tried again after a second, and may be faster than the cancel
+        identity, told = f"again-{number}", system.log().count("Waiting for the storage")
+        tracer = trace(system.worker("orion"), "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO")
+        system.append(blocks([identity]))
+        wait_until(lambda: system.log().count("Waiting for the storage") > told, "the commit to fail", 20, 0.01)
+        release(tracer)
+        taken_out = system.cli("cancel", "orion", identity, check=False).returncode == 0
+        if taken_out and not system.done()[identity]:
+            return identity
+    pytest.fail("the storage was always faster")
+
+
+@attaching
+def test_the_answer_to_a_task_that_was_cancelled_is_not_used_for_one_that_is_given_anew(make_system, model):
+    system = make_system(model=model).start()
+    identity = cancelled_with_an_answer(system)
+    assert asked(model, identity) == 1
+    system.cli("restart", "orion")
+    system.append(blocks([identity]))
+    wait_until(lambda: asked(model, identity) == 2, "the question", 20)
+
+
 @attaching
 def test_an_answer_that_its_worker_could_not_commit_before_a_restart_is_not_asked_for_again(make_system, model):
     system = make_system(model=model, env={"STOP_GRACE": "1"}).start()
