@@ -122,8 +122,8 @@ static void test_a_loop_with_nothing_due_sleeps(void **state)
     static struct timer timer;
     int64_t value = 0;
     timer = (struct timer){.ring = note, .context = &value};
-    timer_set(loop, &timer, 50);
     int64_t start = clock_monotonic_ms();
+    timer_set(loop, &timer, 50);
     int turns = 0;
     while (!rung) {
         loop_turn(loop, -1);
