@@ -15,7 +15,7 @@ import time
 import pytest
 from harness import agents_yaml, alive, send_signal, wait_until
 from post_office import ends, everywhere, handing, in_folder, reply, with_text
-from test_cycle_kill import FIRST, STEP, kill_at, release
+from test_cycle_kill import STEP, kill_at, places_met, release, there
 from test_storm import ask, children, role_of
 
 # ---- at every Nth system call ----
@@ -32,29 +32,39 @@ def over(system, text):
     return told and not in_folder(system, "orion", "outbox") and not in_folder(system, "iris", "outbox")
 
 
-def walk(system, who, again):
-    call, survived, given = FIRST, 0, []
-    while survived < 2:
-        for name in ("orion", "iris"):
-            system.cli("restart", name)
-            system.wait_state(name, "idle")
-        pid = system.processes()[who]
-        tracer = kill_at(pid, call)
-        text = f"Piece {who} {call}."
-        given.append((f"give-{who}-{call}", text))
+def walk(system, who, again, tmp_path):
+    given, killed = [], 0
+
+    def give(what):
+        text = f"Piece {who} {what}."
+        given.append((f"give-{who}-{what}", text))
         system.add(given[-1][0], "Begin. " + handing("iris", text))
+        return text
+
+    def act():
+        text = give("first")
+        wait_until(lambda: over(system, text), f"{text} over", 60, 0.01)
+
+    # A worker's calls are many more.
+    places = places_met(there(system, who), tmp_path / "calls", act, STEP if who == "supervisor" else 4 * STEP + 3)
+    for name, call in places:
+        for agent in ("orion", "iris"):
+            system.cli("restart", agent)
+            system.wait_state(agent, "idle")
+        pid = there(system, who)
+        tracer = kill_at(pid, call, name)
+        text = give(f"{name} {call}")
         wait_until(lambda: over(system, text) or not alive(pid), f"{text} over or {who} killed", 60, 0.01)
-        survived += alive(pid)
         release(tracer)
         if not alive(pid):
+            killed += 1
             again()
         try:
             wait_until(lambda: over(system, text), f"{text} over after the kill", 60, 0.02)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{[(n, f, e['id'], e['status']) for n, f, e in everywhere(system)][-8:]}") from None
-        # A worker's calls are many more, and their number grows with what lies in its folders.
-        call += STEP if who == "supervisor" else 4 * STEP + 3
-    return call, given
+    assert killed > len(places) / 2, f"{killed} kills at {len(places)} places"
+    return given
 
 
 def check(system, given):
@@ -79,23 +89,19 @@ def check(system, given):
 
 
 @pytest.mark.parametrize("who", ["orion", "iris"], ids=["sender", "receiver"])
-def test_a_kill_of_a_worker_at_any_system_call_of_a_handoffs_life_neither_loses_nor_doubles_it(make_system, model, who):
+def test_a_kill_of_a_worker_at_any_system_call_of_a_handoffs_life_neither_loses_nor_doubles_it(make_system, model, tmp_path, who):
     system = make_system(["orion", "iris"], model=model).start()
-    last, given = walk(system, who, lambda: None)
-    assert last > 2 * STEP, "the walk ended before it met a system call"
-    check(system, given)
+    check(system, walk(system, who, lambda: None, tmp_path))
 
 
-def test_a_kill_of_the_supervisor_at_any_system_call_of_a_handoffs_life_neither_loses_nor_doubles_it(make_system, model):
+def test_a_kill_of_the_supervisor_at_any_system_call_of_a_handoffs_life_neither_loses_nor_doubles_it(make_system, model, tmp_path):
     system = make_system(["orion", "iris"], model=model).start()
 
     def again():
         system.process.wait(20)
         system.start()
 
-    last, given = walk(system, "supervisor", again)
-    assert last > 2 * STEP, "the walk ended before it met a system call"
-    check(system, given)
+    check(system, walk(system, "supervisor", again, tmp_path))
 
 
 # ---- a storm ----

@@ -15,7 +15,7 @@ import signal
 import pytest
 
 from harness import agents_yaml, alive, send_signal, wait_until
-from test_cycle_kill import FIRST, STEP, kill_at, release
+from test_cycle_kill import STEP, kill_at, places_met, release, there
 
 NAMES = ("nova", "orion", "iris")
 CONSUMERS = ("orion", "iris")
@@ -98,74 +98,93 @@ def check(system, numbers):
     assert verify.returncode == 0, verify.stdout
 
 
-def walk(system, who, again):
-    call, survived, numbers, tokens = FIRST, 0, [], 0
-    while survived < 2:
+def walk(system, who, again, tmp_path):
+    numbers, killed, tokens = ["first"], 0, 0
+
+    def act():
+        give(system, "first")
+        wait_until(lambda: over(system, "first"), "the first piece over", 60, 0.01)
+
+    # A worker's calls are many more.
+    places = places_met(there(system, who), tmp_path / "calls", act, STEP if who == "supervisor" else 4 * STEP + 3)
+    for call, count in places:
         for name in NAMES:
             wait_until(lambda: system.cli("restart", name, check=False).returncode == 0, f"{name} restarted")
             system.wait_state(name, "idle")
-        pid = system.processes()[who]
-        tracer = kill_at(pid, call)
-        numbers.append(call)
-        give(system, call)
-        wait_until(lambda: over(system, call) or not alive(pid), f"piece {call} over or {who} killed", 60, 0.01)
-        survived += alive(pid)
+        pid, number = there(system, who), f"{call}-{count}"
+        tracer = kill_at(pid, count, call)
+        numbers.append(number)
+        give(system, number)
+        wait_until(lambda: over(system, number) or not alive(pid), f"piece {number} over or {who} killed", 60, 0.01)
         release(tracer)
         if not alive(pid):
+            killed += 1
             again()
-        wait_until(lambda: over(system, call), f"piece {call} over after the kill", 60, 0.02)
+        wait_until(lambda: over(system, number), f"piece {number} over after the kill", 60, 0.02)
         assert token(system) > tokens
         tokens = token(system)
-        # A worker's calls are many more, and their number grows with what lies in its folders.
-        call += STEP if who == "supervisor" else 4 * STEP + 3
+    assert killed > len(places) / 2, f"{killed} kills at {len(places)} places"
     return numbers
 
 
-def test_a_kill_of_the_supervisor_at_any_system_call_doubles_no_item_and_takes_no_token_back(make_system, model):
+def test_a_kill_of_the_supervisor_at_any_system_call_doubles_no_item_and_takes_no_token_back(make_system, model, tmp_path):
     system = make_system(NAMES, model=model, yaml=YAML).start()
 
     def again():
         system.process.wait(20)
         system.start()
 
-    numbers = walk(system, "supervisor", again)
-    assert len(numbers) > 2
-    check(system, numbers)
+    check(system, walk(system, "supervisor", again, tmp_path))
 
 
 @pytest.mark.parametrize("who", ["nova", "orion"], ids=["sender", "consumer"])
-def test_a_kill_of_a_worker_at_any_system_call_doubles_no_item(make_system, model, who):
+def test_a_kill_of_a_worker_at_any_system_call_doubles_no_item(make_system, model, tmp_path, who):
     system = make_system(NAMES, model=model, yaml=YAML).start()
-    numbers = walk(system, who, lambda: None)
-    check(system, numbers)
+    check(system, walk(system, who, lambda: None, tmp_path))
 
 
-def test_a_kill_of_the_supervisor_while_an_item_is_taken_back_leaves_it_with_one(make_system, model):
+def test_a_kill_of_the_supervisor_while_an_item_is_taken_back_leaves_it_with_one(make_system, model, tmp_path):
     """Its consumer dies, and at every system call of what follows the supervisor does too."""
     system = make_system(CONSUMERS, model=model, yaml=YAML.replace("  - name: nova", "  - name: spare", 1).replace(
         "writers: [nova]", "writers: [orion]")).start()
-    call, survived, ids = FIRST, 0, []
-    while survived < 2:
+    ids = []
+
+    def orion_has_one():
+        """And iris has nothing to do; orion's pid."""
         system.cli("stop", "iris")
         wait_until(lambda: system.cli("restart", "orion", check=False).returncode == 0, "orion restarted")
         model.become("hold")
-        ids.append(system.cli("enqueue", "reviews", f"Review number {call}").stdout.strip())
+        ids.append(system.cli("enqueue", "reviews", f"Review number {len(ids)}").stdout.strip())
         model.wait_open(1)
         model.become("plain")
         system.cli("start", "iris")
         system.wait_state("iris", "idle")
-        orion, supervisor = system.worker("orion"), system.process.pid
-        tracer = kill_at(supervisor, call)
+        return system.worker("orion")
+
+    def is_over():
+        return done_items(system)[ids[-1]] and not queue_files(system)
+
+    orion, killed = orion_has_one(), 0
+
+    def act():
+        send_signal(orion, signal.SIGKILL)
+        wait_until(is_over, "the first item done", 60, 0.01)
+
+    places = places_met(system.process.pid, tmp_path / "calls", act)
+    model.reset()
+    for name, call in places:
+        orion, supervisor = orion_has_one(), system.process.pid
+        tracer = kill_at(supervisor, call, name)
         send_signal(orion, signal.SIGKILL)
         wait_until(lambda: done_items(system)[ids[-1]] or not alive(supervisor), "done again, or killed", 60, 0.01)
-        survived += alive(supervisor)
         release(tracer)
         model.reset()
         if not alive(supervisor):
+            killed += 1
             system.process.wait(20)
             system.start()
-        wait_until(lambda: done_items(system)[ids[-1]] and not queue_files(system), f"item {call} done", 60, 0.02)
-        call += STEP
+        wait_until(is_over, f"item {len(ids)} done", 60, 0.02)
+    assert killed > len(places) / 2, f"{killed} kills at {len(places)} places"
     assert {i: n for i, n in done_items(system).items() if n != 1} == {}
     assert set(done_items(system)) == set(ids)
     assert system.stop() == 0
