@@ -12,6 +12,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "worker/notefile.h"
 
 /* The file is an array of lines of one size, "ID HASH COUNT\n", a slot for each task; a slot of blanks is free. So a
  * count is written by one pwrite of one line, which a kill can't tear. */
@@ -99,24 +100,6 @@ static struct slot *free_slot(struct attempts *attempts)
     return &attempts->slots[attempts->count++];
 }
 
-/* It stays open; unless somebody removed it. */
-static bool open_file(struct attempts *attempts, struct fault *fault)
-{
-    struct stat status;
-    if (attempts->fd >= 0 && fstat(attempts->fd, &status) == 0 && status.st_nlink > 0)
-        return true;
-    if (attempts->fd >= 0)
-        close(attempts->fd);
-    attempts->fd = files_open(attempts->tree, attempts_name, O_WRONLY | O_CREAT, 0644);
-    if (attempts->fd < 0 && errno == ENOENT) { /* the folder, too */
-        OWNED_FD int notes = files_open_folder(attempts->tree, TREE_NOTES, true, fault);
-        if (notes < 0)
-            return false;
-        attempts->fd = files_open(attempts->tree, attempts_name, O_WRONLY | O_CREAT, 0644);
-    }
-    return true;
-}
-
 static bool write_slot(struct attempts *attempts, const struct slot *slot, struct fault *fault)
 {
     char line[SLOT + 1];
@@ -125,10 +108,9 @@ static bool write_slot(struct attempts *attempts, const struct slot *slot, struc
                  (slot->failed + 1) % 10000);
     else
         snprintf(line, sizeof line, "%*s\n", SLOT - 1, "");
-    if (!open_file(attempts, fault))
-        return false;
     off_t offset = (off_t)(slot - attempts->slots) * SLOT;
-    if (attempts->fd < 0 || pwrite(attempts->fd, line, SLOT, offset) != SLOT)
+    if (!notefile_open(attempts->tree, attempts_name, &attempts->fd) ||
+        pwrite(attempts->fd, line, SLOT, offset) != SLOT)
         return fault_errno(fault, "cannot note the attempt in %s; the task isn't begun", attempts_name);
     return true;
 }

@@ -1,7 +1,5 @@
 #include "worker/kept.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -12,6 +10,7 @@
 #include "common/message.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "worker/notefile.h"
 
 /* The file: the header, and then the answer's fields as messages have theirs (common/message.h). What lies behind them
  * is of longer answers before. */
@@ -86,18 +85,6 @@ void kept_close(struct kept *kept)
     free(kept);
 }
 
-/* It stays open; unless somebody removed it. */
-static bool open_file(struct kept *kept)
-{
-    struct stat status;
-    if (kept->fd >= 0 && fstat(kept->fd, &status) == 0 && status.st_nlink > 0)
-        return true;
-    if (kept->fd >= 0)
-        close(kept->fd);
-    kept->fd = files_open(kept->tree, kept_name, O_WRONLY | O_CREAT, 0644);
-    return kept->fd >= 0;
-}
-
 static void encode(const struct kept_answer *answer, struct buffer *out)
 {
     message_number(out, answer->hash);
@@ -113,7 +100,7 @@ bool kept_write(struct kept *kept, const struct kept_answer *answer)
 {
     OWNED_BUFFER struct buffer fields = {0};
     encode(answer, &fields);
-    if (fields.length > KEPT_BYTES_MAX || !open_file(kept))
+    if (fields.length > KEPT_BYTES_MAX || !notefile_open(kept->tree, kept_name, &kept->fd))
         return false;
     struct kept_header header = {MAGIC, fields.length, names_hash(fields.data, fields.length)};
     struct iovec parts[] = {{&header, sizeof header}, {fields.data, fields.length}};
@@ -125,7 +112,7 @@ bool kept_write(struct kept *kept, const struct kept_answer *answer)
 void kept_end(struct kept *kept)
 {
     static const struct kept_header nothing;
-    if (kept->written && open_file(kept))
+    if (kept->written && notefile_open(kept->tree, kept_name, &kept->fd))
         kept->written = pwrite(kept->fd, &nothing, sizeof nothing, 0) != sizeof nothing;
 }
 

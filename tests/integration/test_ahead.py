@@ -54,7 +54,7 @@ def test_the_next_question_is_asked_when_the_last_answer_is_kept_and_before_it_i
     system = make_system(model=model).start()
     log, pid = tmp_path / "calls", system.worker("orion")
     tracer = trace(pid, "-y", "-o", str(log), "-e", "trace=pwritev,fdatasync,sendmsg")
-    identities = [f"next-{number}" for number in range(8)]
+    identities = [f"next-{number}" for number in range(16)]
     system.append(blocks(identities))
     for identity in identities:
         system.wait_done(identity)

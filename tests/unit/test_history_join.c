@@ -230,19 +230,24 @@ static void checkpoint(struct scratch *scratch)
     }
 }
 
-/* A gc of somebody's in a bad moment; the journal is the only one that has them. */
+/* A gc of somebody's in a bad moment; the journal is the only one that has what they drop. */
+static void assert_written_again(struct scratch *scratch, const char *drop)
+{
+    OWNED char *before = contents(scratch);
+    shell(scratch, drop);
+    checkpoint(scratch);
+    OWNED char *after = contents(scratch);
+    assert_string_equal(before, after);
+    assert_clean(scratch);
+}
+
 static void test_what_somebody_dropped_before_a_checkpoint_is_written_again(void **state)
 {
     struct scratch *scratch = *state;
     commit_many(scratch, 0, 5);
     checkpoint(scratch);
     commit_many(scratch, 5, 5);
-    OWNED char *before = contents(scratch);
-    shell(scratch, "rm -f $(ls -t .git/objects/pack/*.pack | head -3 | tail -1)");
-    checkpoint(scratch);
-    OWNED char *after = contents(scratch);
-    assert_string_equal(before, after);
-    assert_clean(scratch);
+    assert_written_again(scratch, "rm -f $(ls -t .git/objects/pack/*.pack | head -3 | tail -1)");
 }
 
 static void test_what_somebody_dropped_with_the_heir_of_joined_packs_is_written_again(void **state)
@@ -254,13 +259,9 @@ static void test_what_somebody_dropped_with_the_heir_of_joined_packs_is_written_
     }
     assert_true(scratch->history->held.count < 60);
     assert_true(held_all(scratch->history));
-    OWNED char *before = contents(scratch);
-    shell(scratch, "rm -f $(ls -S .git/objects/pack/*.pack | head -1) .agentos/retired/*");
-    shell(scratch, "for i in $(ls -tr .git/objects/pack/*.idx | head -40); do rm -f $i ${i%idx}pack; done");
-    checkpoint(scratch);
-    OWNED char *after = contents(scratch);
-    assert_string_equal(before, after);
-    assert_clean(scratch);
+    assert_written_again(
+        scratch, "rm -f $(ls -S .git/objects/pack/*.pack | head -1) .agentos/retired/*; "
+                 "for i in $(ls -tr .git/objects/pack/*.idx | head -40); do rm -f $i ${i%idx}pack; done");
 }
 
 static void test_what_a_former_process_committed_is_looked_for_too(void **state)
@@ -269,12 +270,7 @@ static void test_what_a_former_process_committed_is_looked_for_too(void **state)
     commit_many(scratch, 0, 5);
     scratch_reopen(scratch);
     commit_many(scratch, 5, 5);
-    OWNED char *before = contents(scratch);
-    shell(scratch, "rm -f $(ls -t .git/objects/pack/*.pack | tail -1)");
-    checkpoint(scratch);
-    OWNED char *after = contents(scratch);
-    assert_string_equal(before, after);
-    assert_clean(scratch);
+    assert_written_again(scratch, "rm -f $(ls -t .git/objects/pack/*.pack | tail -1)");
 }
 
 int main(void)

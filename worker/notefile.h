@@ -1,0 +1,12 @@
+/* A file of the worker's own notes (.agentos), open for writing as long as it has its name. */
+#ifndef AGENTOS_WORKER_NOTEFILE_H
+#define AGENTOS_WORKER_NOTEFILE_H
+
+#include <stdbool.h>
+
+/* tree: descriptor of the agent's folder; path: beneath it. *fd is as the last call left it, -1 at first, and the caller's to
+ * close; where somebody has removed the file, or its folder, it is made anew. False and errno: it can't be opened, *fd
+ * is -1. */
+bool notefile_open(int tree, const char *path, int *fd);
+
+#endif
