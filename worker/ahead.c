@@ -2,10 +2,13 @@
  *
  * From the moment in which an answer's consequences are decided until they are durable, in place, and told, the model
  * could be thinking already. So when a task has ended as most do, the block that will be next is asked about before the
- * commit begins, with a prompt that knows what was just learned. When its turn has come within some milliseconds, that
- * is its question: a prompt may be so much behind what people edit. Later, or when something was read anew since, the
- * question is made again, like every other: if it is the same, byte for byte, the one that is out counts for it; else that
- * is taken back, the right one is asked, and nothing is asked ahead for an hour, since every wrong guess may cost money.
+ * commit begins, with a prompt that knows what was just learned. That takes it in hand: it is next, whatever more urgent
+ * comes until then, unless somebody takes it out of the queue or changes it.
+ *
+ * When its turn has come within some milliseconds, that is its question: a prompt may be so much behind what people edit.
+ * Later, or when something was read anew since, the question is made again, like every other: if it is the same, byte for
+ * byte, the one that is out counts for it; else that is taken back, the right one is asked, and nothing is asked ahead for
+ * an hour, since every wrong guess may cost money.
  *
  * The crash: nothing is asked ahead before the answer in hand is kept (kept.h), so a kill costs the question that is out,
  * as it always does, and never the answer before it: the next worker commits that one without asking again. Power cut: it
@@ -95,6 +98,12 @@ void ahead_ask(struct worker *worker, const struct reply *reply, const struct se
 bool ahead_is_out(const struct worker *worker)
 {
     return worker->ahead.serial != 0;
+}
+
+bool ahead_is_about(const struct worker *worker, const struct block *block)
+{
+    const struct ahead *ahead = &worker->ahead;
+    return ahead_is_out(worker) && block->hash == ahead->hash && strcmp(block->id, ahead->id) == 0;
 }
 
 static bool is_about_this(const struct ahead *ahead, const struct task *task)

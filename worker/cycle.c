@@ -191,6 +191,11 @@ static bool is_not_now(void *context, const struct block *block)
     return cycle_held(worker, block->hash) || leases_state(worker, block) == LEASE_WAITS;
 }
 
+static bool is_not_asked_about(void *context, const struct block *block)
+{
+    return !ahead_is_about(context, block) || is_not_now(context, block);
+}
+
 static bool is_letter_held(void *context, uint64_t hash)
 {
     return cycle_held(context, hash);
@@ -210,6 +215,8 @@ static void choose(struct worker *worker, const struct block **block, const stru
 {
     post_catch_up(worker);
     *letter = NULL;
+    if (ahead_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, worker)) != NULL)
+        return; /* it was next when it was asked about */
     *block = worker->lock_count ? queue_next(worker->queue, is_not_held_by_lock, worker) : NULL;
     if (*block)
         return; /* its lease runs, and others wait for it */

@@ -171,6 +171,7 @@ struct sending;
 /* To be called before the commit that ends the task in hand, when all that it says, sends and teaches is known. */
 void ahead_ask(struct worker *worker, const struct reply *reply, const struct sending *sending);
 bool ahead_is_out(const struct worker *worker);
+bool ahead_is_about(const struct worker *worker, const struct block *block); /* what is out is this block's */
 /* Is worker->task what was asked about a moment ago, with nothing to read along? Then that question counts for it. */
 bool ahead_stands(struct worker *worker);
 /* Is worker->task what was asked about, and is this its question? Then the one that is out counts for it; if it isn't, it
