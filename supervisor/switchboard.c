@@ -142,9 +142,12 @@ static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
     pthread_mutex_unlock(&line->receiving);
 }
 
+/* pid 0: nobody. A line is free when somebody is expected on it, so an end that wasn't handled yet is the one before's. */
 static void expect(struct line *line, pid_t pid)
 {
     pthread_mutex_lock(&line->receiving);
+    if (pid > 0)
+        atomic_store(&line->ended, false);
     atomic_store(&line->expected, pid);
     line->expected_at = nng_listener_id(line->listener);
     pthread_mutex_unlock(&line->receiving);

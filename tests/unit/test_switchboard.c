@@ -251,6 +251,32 @@ static void live_and_leave(struct place *place)
     await_free(place);
 }
 
+/* It ends between its worker's end and the next one's turn, and the loop looks at the line before it hears of that. */
+static void test_the_end_of_the_connection_before_is_not_taken_for_the_next_ones(void **state)
+{
+    struct place *place = *state;
+    struct fault fault;
+    nng_socket former = dial(line_url(place->line));
+    say_until_heard(place->line, former, &place->heard);
+    line_leave(place->line);
+    nng_close(former);
+    for (int turns = 0; !place->heard.free && turns < TURNS; turns++) {
+        line_await_free(place->line);
+        usleep(1000);
+    }
+    assert_int_equal(place->heard.free, 1);
+    assert_true(line_expect(place->line, getpid(), &fault));
+    loop_turn(place->loop, 0);
+    assert_int_equal(place->heard.lost, 0);
+    nng_socket next = dial(line_url(place->line));
+    say_until_heard(place->line, next, &place->heard);
+    assert_int_equal(place->heard.lost, 0);
+    nng_close(next);
+    for (int turns = 0; !place->heard.lost && turns < TURNS; turns++)
+        loop_turn(place->loop, 1);
+    assert_int_equal(place->heard.lost, 1); /* its own is */
+}
+
 static void test_what_was_open_for_former_workers_is_closed_after_a_while(void **state)
 {
     struct place *place = *state;
@@ -298,6 +324,7 @@ int main(void)
         TEST(test_what_a_connection_says_when_the_line_is_nobodys_is_told_to_nobody),
         TEST(test_whoever_connects_and_leaves_at_once_keeps_no_worker_from_its_line),
         TEST(test_who_came_for_the_worker_before_is_not_taken_for_the_next),
+        TEST(test_the_end_of_the_connection_before_is_not_taken_for_the_next_ones),
         TEST(test_what_was_open_for_former_workers_is_closed_after_a_while),
         TEST(test_however_fast_workers_follow_each_other_not_all_that_was_open_for_them_is_kept),
         TEST(test_a_line_that_is_closed_at_last_takes_nothing_from_the_next_at_its_place),
