@@ -376,6 +376,11 @@ bool journal_flush(struct journal *journal, struct fault *fault)
     return true;
 }
 
+void journal_drop(struct journal *journal)
+{
+    take_back(journal);
+}
+
 bool journal_append(struct journal *journal, const void *record, size_t length, struct fault *fault)
 {
     return journal_write(journal, record, length, fault) && journal_flush(journal, fault);

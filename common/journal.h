@@ -49,6 +49,8 @@ bool journal_each(struct journal *journal, bool (*visit)(void *context, const vo
  * up and a new one begun at the next write, since a second fsync of the same file would lie. */
 bool journal_write(struct journal *journal, const void *record, size_t length, struct fault *fault);
 bool journal_flush(struct journal *journal, struct fault *fault);
+/* Instead of the flush: what was written never happened. */
+void journal_drop(struct journal *journal);
 /* Both at once. */
 bool journal_append(struct journal *journal, const void *record, size_t length, struct fault *fault);
 /* All that the last record says has been done. */

@@ -10,7 +10,8 @@
  *     (HEAD and index are looked at again here: what people's git did meanwhile begins the commit anew)
  *   5 the journal's record, flushed K before the write, P before the flush: nothing has happened. K after the write:
  *                                   the record is whole and is redone, though nobody was told. From here on: durable
- *     (the pack's two files are written, as spares, while the disk is at work on the record)
+ *     (the pack's two files are written, as spares, while the disk is at work on the record; where there is no room for
+ *     them the record is taken back)
  *   6 the pack gets its name        K: its objects are written again from the record. P: the same, when it isn't what
  *                                   its name says
  *   6 the ref                       K: redone, it stands at the parent. P: redone from the journal, whatever of the
@@ -19,7 +20,7 @@
  *   8 the index                     K, P: redone
  *   9 the record is marked done     K: done. P: redone, which changes nothing
  *
- * What can fail for lack of space lies before 5, but for the pack: behind it there are only renames. Should one of them
+ * What can fail for lack of space lies before the flush: behind it there are only renames. Should one of them
  * fail, the commit counts (it is durable), the log says so, and it is brought to its end before anything else is
  * committed. */
 #include "worker/history_part.h"
@@ -389,8 +390,10 @@ static bool record(struct history *history, struct work *work, struct fault *fau
     record_encode(work, &text);
     if (!journal_write(history->journal, text.data, text.length, fault))
         return false;
-    pack_make(history, work);
-    return journal_flush(history->journal, fault);
+    if (pack_make(history, work, fault))
+        return journal_flush(history->journal, fault);
+    journal_drop(history->journal);
+    return false;
 }
 
 /* Nothing to commit; still a file that should have this text and is missing gets it. */

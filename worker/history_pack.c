@@ -202,16 +202,18 @@ static bool put(struct history *history, enum role role, const char *name, const
            spare_place(history, role, history->git, path);
 }
 
-void pack_make(struct history *history, struct work *work)
+bool pack_make(struct history *history, struct work *work, struct fault *fault)
 {
     struct pack_image image;
     if (!pack_image_make(&work->objects, &image))
-        return;
+        return true;
     bool good = spare_fill(history, ROLE_PACK, image.pack.data, image.pack.length) &&
                 spare_fill(history, ROLE_PACK_INDEX, image.index.data, image.index.length);
-    work->pack_error = good ? 0 : errno ? errno : EIO;
+    if (!good)
+        fault_errno(fault, "cannot write the commit's pack, the commit was not made");
     memcpy(work->pack, image.name, sizeof work->pack);
     pack_image_free(&image);
+    return good;
 }
 
 bool pack_place(struct history *history, const struct work *work, struct fault *fault)
@@ -220,9 +222,7 @@ bool pack_place(struct history *history, const struct work *work, struct fault *
         held_elsewhere(history);
         return true;
     }
-    errno = work->pack_error;
-    if (errno != 0 || !put(history, ROLE_PACK, work->pack, "pack") ||
-        !put(history, ROLE_PACK_INDEX, work->pack, "idx"))
+    if (!put(history, ROLE_PACK, work->pack, "pack") || !put(history, ROLE_PACK_INDEX, work->pack, "idx"))
         return fault_errno(fault, "cannot put a pack into .git/objects/pack");
     history->packs++;
     held_add(history, work->pack);

@@ -89,7 +89,6 @@ struct work {
     size_t step_count;
     struct file_note ref_note, index_note; /* of what was prepared to become the ref and the index */
     char pack[COMMIT_TEXT];                /* the name of the pack that was made; "": there is none */
-    int pack_error;                        /* it could not be made: errno */
 };
 
 /* What one of our commits put into the index. */
@@ -308,7 +307,7 @@ void pack_image_free(struct pack_image *image);
 /* Objects that are too large for a pack go where they belong at once, each a file of its own. */
 bool pack_needless(struct history *history, const struct work *work, struct fault *fault);
 /* The others are written as a pack that nobody sees yet; pack_place: it is where git finds it, or fault says why not. */
-void pack_make(struct history *history, struct work *work);
+bool pack_make(struct history *history, struct work *work, struct fault *fault);
 bool pack_place(struct history *history, const struct work *work, struct fault *fault);
 /* Is the pack of this commit there? Not asking libgit2, which would open it. */
 bool pack_present(struct history *history, const struct work *work);

@@ -7,6 +7,7 @@ again.
 """
 
 import collections
+import contextlib
 import os
 import re
 import signal
@@ -43,10 +44,24 @@ def kill_at(pid, call, name):
     return trace(pid, "-o", "/dev/null", "-e", "trace=all", "-e", f"inject={name}:signal=KILL:when={call}")
 
 
+def dying(pid):
+    """Killed, and not gone yet."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open(f"/proc/{pid}/stat") as stat:
+            state, *_, flags = stat.read().rsplit(")", 1)[1].split()[:7]
+        with open(f"/proc/{pid}/status") as status:
+            pending = re.findall(r"^(?:SigPnd|ShdPnd):\s+(\w+)$", status.read(), re.M)
+        killed = any(int(mask, 16) & 1 << signal.SIGKILL - 1 for mask in pending)
+        return state not in "ZX" and (killed or int(flags) & 4 != 0)
+    return False
+
+
 def release(tracer):
     """Nothing is asked of the system while the counting goes on: that would count too."""
     send_signal(tracer.pid, signal.SIGINT)
     tracer.wait(20)
+    pid = tracer.args[tracer.args.index("-p") + 1]
+    wait_until(lambda: not dying(pid), "whoever was killed to be gone")
 
 
 def judge(system, model, given_at_once):
