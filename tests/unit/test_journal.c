@@ -134,6 +134,21 @@ static void test_a_torn_record_ends_the_journal_and_is_overwritten(void **state)
     journal_close(journal);
 }
 
+static void test_what_was_dropped_instead_of_flushed_never_happened(void **state)
+{
+    struct journal *journal = opened(*state, false);
+    append(journal, "one");
+    assert_true(journal_write(journal, "dropped", 7, NULL));
+    journal_drop(journal);
+    journal_close(journal);
+    journal = opened(*state, false);
+    assert_replays(journal, "one;");
+    journal_done(journal);
+    append(journal, "two");
+    assert_replays(journal, "two;");
+    journal_close(journal);
+}
+
 static void test_a_damaged_header_is_set_aside(void **state)
 {
     struct folder *folder = *state;
@@ -189,6 +204,7 @@ int main(void)
         PROMISE(test_after_a_power_cut_everything_since_the_checkpoint_is_redone),
         PROMISE(test_a_boot_that_nobody_knows_counts_as_a_power_cut),
         PROMISE(test_a_torn_record_ends_the_journal_and_is_overwritten),
+        PROMISE(test_what_was_dropped_instead_of_flushed_never_happened),
         PROMISE(test_a_damaged_header_is_set_aside),
         PROMISE(test_only_one_process_writes),
         PROMISE(test_large_records_and_many_of_them_come_back),
