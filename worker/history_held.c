@@ -36,7 +36,6 @@ static bool is_among(char (*names)[COMMIT_TEXT], size_t count, const char name[C
     for (size_t i = 0; i < count; i++)
         if (memcmp(names[i], name, COMMIT_TEXT) == 0)
             return true;
-
     return false;
 }
 
