@@ -11,8 +11,8 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/note_file.h"
 #include "common/tree.h"
-#include "worker/notefile.h"
 
 /* The file is an array of lines of one size, "ID HASH COUNT\n", a slot for each task; a slot of blanks is free. So a
  * count is written by one pwrite of one line, which a kill can't tear. */

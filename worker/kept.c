@@ -9,8 +9,8 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/names.h"
+#include "common/note_file.h"
 #include "common/tree.h"
-#include "worker/notefile.h"
 
 /* The file: the header, and then the answer's fields as messages have theirs (common/message.h). What lies behind them
  * is of longer answers before. */

@@ -1,4 +1,4 @@
-#include "worker/notefile.h"
+#include "common/note_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* A file of the worker's own notes (.agentos), open for writing as long as it has its name. */
-#ifndef AGENTOS_WORKER_NOTEFILE_H
-#define AGENTOS_WORKER_NOTEFILE_H
+#ifndef AGENTOS_COMMON_NOTE_FILE_H
+#define AGENTOS_COMMON_NOTE_FILE_H
 
 #include <stdbool.h>
 
