@@ -7,7 +7,7 @@
 
 #include "common/address.h"
 #include "common/memory.h"
-#include "common/room.h"
+#include "common/sandbox/checker_access.h"
 #include "common/secrets.h"
 #include "common/settings.h"
 

@@ -1,7 +1,7 @@
 /* How many threads a library makes, and how large their stacks are.
  *
  * nng makes threads by the number of CPUs, 13 at two and 87 at 64, and would take 8 MiB of address space for each
- * stack, which counts against the memory limit (common/sandbox.h). Between threads_begin_few and threads_end_few the
+ * stack, which counts against the memory limit (common/sandbox/sandbox.h). Between threads_begin_few and threads_end_few the
  * process is bound to one CPU and new threads get small stacks; nng then makes ten, if it can't look the number up in
  * /sys or /proc (in a sandbox it can't). */
 #ifndef AGENTOS_COMMON_THREADS_H

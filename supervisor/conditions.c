@@ -7,7 +7,7 @@
 #include "common/doubts.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 
 void conditions_say_model(void)

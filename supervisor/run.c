@@ -26,7 +26,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/commons.h"
 #include "supervisor/conditions.h"

@@ -6,7 +6,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "supervisor/commons.h"
 #include "supervisor/control.h"
 #include "supervisor/post/post.h"

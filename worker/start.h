@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "common/roster.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/threads.h"
 
 struct worker_start {

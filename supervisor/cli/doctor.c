@@ -19,7 +19,7 @@
 
 #include "common/buffer.h"
 #include "common/memory.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"

@@ -8,7 +8,7 @@
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "common/roster.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"
 

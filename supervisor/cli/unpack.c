@@ -16,7 +16,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/tree.h"
 #include "supervisor/cli/parcel.h"
 #include "supervisor/cli/reach.h"

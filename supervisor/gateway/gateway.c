@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/gateway/client.h"
 #include "supervisor/gateway/desk.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "common/started.h"
 #include "supervisor/http/http.h"

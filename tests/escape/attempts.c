@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/sandbox_part.h"
+#include "common/sandbox/part.h"
 #include "tests/escape/attempts.h"
 
 enum { SHOWN_LEAST = 40, MEMORY = 256 << 20, FILES = 256, ATTEMPT_SECONDS = 20 };

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 
 /* What lies around the agent orion while it tries. Paths are absolute. */
 struct stage {

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/threads.h"
 
 static const struct sandbox_facts good = {.landlock = SANDBOX_LANDLOCK_KNOWN, .seccomp = true, .mdwe = true};

@@ -17,8 +17,8 @@
 
 #include "common/fault.h"
 #include "common/memory.h"
-#include "common/room.h"
-#include "common/sandbox.h"
+#include "common/sandbox/checker_access.h"
+#include "common/sandbox/sandbox.h"
 
 /* Where the child leaves the listener for us, below its limit of descriptors; and when we end by ourselves, should the
  * supervisor not end us. */

@@ -14,7 +14,7 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 #include "common/secrets.h"
 #include "worker/audit/launch.h"
 #include "worker/audit/rules.h"

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/sandbox_part.h"
+#include "common/sandbox/part.h"
 
 /* Debian 12's headers know the kernel before it had this (6.3). */
 #ifndef PR_SET_MDWE

@@ -10,8 +10,8 @@
  *
  * What it leaves open, because no kernel that we know can close it: stat(2), access(2) and readlink(2) tell of any
  * path whether it exists and what its metadata are. */
-#ifndef AGENTOS_COMMON_SANDBOX_H
-#define AGENTOS_COMMON_SANDBOX_H
+#ifndef AGENTOS_COMMON_SANDBOX_SANDBOX_H
+#define AGENTOS_COMMON_SANDBOX_SANDBOX_H
 
 #include <stdbool.h>
 #include <stdint.h>

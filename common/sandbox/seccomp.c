@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/sandbox_part.h"
+#include "common/sandbox/part.h"
 
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
 #define OWN_PID   0x5eed1d00u

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/sandbox_part.h"
+#include "common/sandbox/part.h"
 
 /* The kernel's interface. Debian 12's header ends at ABI 2, so all of it is said here. */
 #ifndef SYS_landlock_create_ruleset

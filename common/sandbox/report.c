@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/sandbox_part.h"
+#include "common/sandbox/part.h"
 
 /* What a sandbox lacks below each Landlock ABI, and what closes the hole meanwhile. */
 static const struct {

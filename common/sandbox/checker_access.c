@@ -1,4 +1,4 @@
-#include "common/room.h"
+#include "common/sandbox/checker_access.h"
 
 #include <stdint.h>
 #include <stdlib.h>

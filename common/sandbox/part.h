@@ -5,7 +5,7 @@
 #include <linux/filter.h>
 #include <stddef.h>
 
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 
 /* Which roles a row of a table is for. */
 #define FOR(role) (1u << SANDBOX_##role)

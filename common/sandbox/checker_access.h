@@ -1,6 +1,6 @@
 /* What a checker may read and execute beside the system's programs: decided from its command alone. */
-#ifndef AGENTOS_COMMON_ROOM_H
-#define AGENTOS_COMMON_ROOM_H
+#ifndef AGENTOS_COMMON_SANDBOX_CHECKER_ACCESS_H
+#define AGENTOS_COMMON_SANDBOX_CHECKER_ACCESS_H
 
 #include <stdbool.h>
 

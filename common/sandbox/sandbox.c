@@ -1,4 +1,4 @@
-#include "common/sandbox.h"
+#include "common/sandbox/sandbox.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/sandbox_part.h"
+#include "common/sandbox/part.h"
 #include "common/settings.h"
 
 enum sandbox_mode sandbox_mode(void)
