@@ -14,8 +14,8 @@
 #include <sys/types.h>
 
 #include "common/buffer.h"
+#include "common/format/roster.h"
 #include "common/message.h"
-#include "common/roster.h"
 #include "supervisor/loop.h"
 
 struct audits;

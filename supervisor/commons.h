@@ -3,7 +3,7 @@
 #define AGENTOS_SUPERVISOR_COMMONS_H
 
 #include "common/buffer.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 #include "supervisor/post/queues.h"
 #include "supervisor/supervisor.h"
 

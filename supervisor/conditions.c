@@ -4,7 +4,7 @@
 #include <sysexits.h>
 
 #include "common/buffer.h"
-#include "common/doubts.h"
+#include "common/format/config_warnings.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"

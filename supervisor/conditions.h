@@ -2,11 +2,11 @@
 #ifndef AGENTOS_SUPERVISOR_CONDITIONS_H
 #define AGENTOS_SUPERVISOR_CONDITIONS_H
 
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 /* Both: EX_OK, or EX_CONFIG with everything said in the log. */
 int conditions_sandbox(const char *data); /* while this process has one thread, before anything is touched */
-/* What is probably not meant (common/doubts.h) is said too. The caller frees it. */
+/* What is probably not meant (common/format/config_warnings.h) is said too. The caller frees it. */
 int conditions_roster(const char *data_dir, struct roster **roster);
 
 /* Says so when no real model answers. */

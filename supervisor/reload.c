@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/doubts.h"
+#include "common/format/config_warnings.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/commons.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/cron.h"
+#include "common/format/cron.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"

@@ -9,7 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/files.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 #include "supervisor/audit.h"
 #include "supervisor/child.h"
 #include "supervisor/loop.h"

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "common/envelope.h" /* enum priority */
 #include "common/fault.h"
+#include "common/format/envelope.h" /* enum priority */
 
 enum { TASK_TEXT_MAX = 256 * 1024 };
 

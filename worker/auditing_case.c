@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/files.h"
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "common/buffer.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 #include "worker/history.h"
 
 /* Makes the folders and files, commits `init: agent filesystem` in an empty repository, and when the definition has

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/format/yamldoc.h"
 #include "common/tree.h"
-#include "common/yamldoc.h"
 #include "worker/card.h"
 #include "worker/goals.h"
 #include "worker/prompt.h"

@@ -3,7 +3,7 @@
 #define AGENTOS_WORKER_BOOTSTRAP_TEXTS_H
 
 #include "common/buffer.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 void bootstrap_persona(const struct roster_agent *agent, struct buffer *out);
 void bootstrap_constraints(const struct roster_agent *agent, struct buffer *out);

@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "common/yamldoc.h"
+#include "common/format/yamldoc.h"
 
 enum { CAPABILITIES_MAX = 20 };
 

@@ -3,7 +3,7 @@
 #define AGENTOS_WORKER_CARD_H
 
 #include "common/buffer.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 #include "worker/learning.h"
 
 struct card_figures {

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "worker/markdown.h"
 
 /* The heading of this level in the line, trimmed; false: it is none. */
 static bool heading(int level, const char *line, size_t length, const char **text, size_t *text_length)

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/markdown.h"
 
 const char goals_preamble[] =
     "# Goals\n\nAt most 5 active ones (`- [ ]`); a finished one (`- [x]`) goes with the next cycle.\n";

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/envelope.h"
 #include "common/files.h"
+#include "common/format/envelope.h"
 #include "worker/history.h"
 #include "worker/learning.h" /* struct change_list */
 

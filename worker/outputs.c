@@ -4,10 +4,10 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/yamldoc.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "common/yamldoc.h"
 #include "worker/worker.h"
 
 void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out)

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "common/files.h"
+#include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/markdown.h"
 
 const char prompt_default_template[] =
     "You are an agent of AgentOS. You live in a folder of text files under git: what you learn there stays, "

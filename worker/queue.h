@@ -17,7 +17,7 @@
 #ifndef AGENTOS_WORKER_QUEUE_H
 #define AGENTOS_WORKER_QUEUE_H
 
-#include "common/block.h"
+#include "common/format/block.h"
 
 struct queue;
 

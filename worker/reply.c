@@ -6,11 +6,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/markdown.h"
 #include "worker/reply_block.h"
 #include "worker/reply_reading.h"
 

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "common/envelope.h"
-#include "common/roster.h"
+#include "common/format/envelope.h"
+#include "common/format/roster.h"
 
 struct reply_send {
     enum envelope_kind kind; /* KIND_HANDOFF, KIND_MESSAGE, KIND_ITEM */

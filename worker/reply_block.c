@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/format/markdown.h"
 #include "common/memory.h"
-#include "worker/markdown.h"
 
 /* --- finding --- */
 

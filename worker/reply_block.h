@@ -8,7 +8,7 @@
 
 #include "common/buffer.h"
 #include "common/fault.h"
-#include "common/yamldoc.h"
+#include "common/format/yamldoc.h"
 
 /* Offsets into the reply: [start, end) with its fences, [inner, inner + inner_length) without. */
 struct reply_block {

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "worker/markdown.h"
 #include "worker/reply_reading.h"
 
 /* What more there is than that is left out, with a fault. */

@@ -6,12 +6,12 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/yamldoc.h"
 #include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "common/yamldoc.h"
 #include "worker/bootstrap.h"
 #include "worker/card.h"
 #include "worker/worker.h"

@@ -10,14 +10,14 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
+#include "common/format/markdown.h"
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "worker/learning.h"
-#include "worker/markdown.h"
 
 const char skills_preamble[] =
     "# Skills\n\nAt most 20, each earned by a task with reward +1; their texts lie under skills/.\n";

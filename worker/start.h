@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/roster.h"
+#include "common/format/roster.h"
 #include "common/sandbox/sandbox.h"
 #include "common/threads.h"
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/envelope.h"
+#include "common/format/envelope.h"
 
 enum place {
     PLACE_OPERATOR, /* shared/outbox: what people send and nobody has room for yet */

@@ -11,9 +11,9 @@
 
 #include "common/buffer.h"
 #include "common/control.h"
-#include "common/doubts.h"
+#include "common/format/config_warnings.h"
+#include "common/format/roster.h"
 #include "common/memory.h"
-#include "common/roster.h"
 #include "common/secrets.h"
 #include "common/settings.h"
 #include "supervisor/cli/screen.h"

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "common/files.h"
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "common/yamldoc.h"
 #include "supervisor/cli/roster_append.h"
 
 void definition_free(struct definition *definition)

@@ -6,7 +6,7 @@
 
 #include "common/buffer.h"
 #include "common/fault.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 struct definition {
     struct roster_agent *agent; /* owned */

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/format/roster.h"
 #include "common/memory.h"
-#include "common/roster.h"
 #include "common/sandbox/sandbox.h"
 #include "supervisor/cli/screen.h"
 #include "supervisor/cli/verbs.h"

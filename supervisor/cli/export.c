@@ -19,9 +19,9 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/roster.h"
 #include "common/gitbundle.h"
 #include "common/memory.h"
-#include "common/roster.h"
 #include "supervisor/cli/parcel.h"
 #include "supervisor/cli/reach.h"
 #include "supervisor/cli/screen.h"

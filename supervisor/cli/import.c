@@ -21,10 +21,10 @@
 #include <unistd.h>
 
 #include "common/files.h"
+#include "common/format/roster.h"
 #include "common/gitbundle.h"
 #include "common/listing.h"
 #include "common/memory.h"
-#include "common/roster.h"
 #include "common/tree.h"
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/definition.h"

@@ -8,7 +8,7 @@
 
 #include "common/buffer.h"
 #include "common/control.h"
-#include "common/envelope.h"
+#include "common/format/envelope.h"
 #include "common/memory.h"
 #include "supervisor/cli/screen.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
-#include "common/envelope.h"
+#include "common/format/envelope.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/envelope.h"
 #include "common/files.h"
-#include "common/frontmatter.h"
+#include "common/format/envelope.h"
+#include "common/format/frontmatter.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"

@@ -4,7 +4,7 @@
 #define AGENTOS_CLI_LETTERS_H
 
 #include "common/buffer.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 /* A sentence and a line end for each envelope that can't be read, has another's name, a status that doesn't belong to
  * its folder, lies in two places that contradict each other, or beyond its receiver's window. Files that a worker has

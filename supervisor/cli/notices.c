@@ -8,7 +8,7 @@
 
 #include "common/buffer.h"
 #include "common/files.h"
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"

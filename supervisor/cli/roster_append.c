@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
-#include "common/yamldoc.h"
 
 enum { BRACKETS_MAX = 64 };
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "common/fault.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 /* The text with the agent at the end of its list, behind the last one. What comes out is read again before it is
  * given: it has the agents of before, unchanged, and this one. *differs: this one is not wholly as it was given, since

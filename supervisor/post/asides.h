@@ -3,7 +3,7 @@
 #define AGENTOS_POST_ASIDES_H
 
 #include "common/buffer.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 struct asides;
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"

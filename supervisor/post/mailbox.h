@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/envelope.h"
 #include "common/fault.h"
 #include "common/files.h"
+#include "common/format/envelope.h"
 #include "supervisor/post/batch.h"
 
 enum folder {

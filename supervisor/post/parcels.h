@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/envelope.h"
 #include "common/files.h"
+#include "common/format/envelope.h"
 #include "supervisor/post/expiry.h"
 #include "supervisor/post/mailbox.h"
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/block.h"
 #include "common/clock.h"
+#include "common/format/block.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"

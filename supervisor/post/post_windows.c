@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/post/post_part.h"

@@ -2,9 +2,9 @@
 #ifndef AGENTOS_POST_ROUTE_H
 #define AGENTOS_POST_ROUTE_H
 
-#include "common/envelope.h"
 #include "common/fault.h"
-#include "common/roster.h"
+#include "common/format/envelope.h"
+#include "common/format/roster.h"
 
 enum route { ROUTE_REFUSED, ROUTE_INBOX, ROUTE_HANDOFFS, ROUTE_QUEUE, ROUTE_SEGMENT };
 

@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/envelope.h"
 #include "common/fault.h"
-#include "common/roster.h"
+#include "common/format/envelope.h"
+#include "common/format/roster.h"
 
 struct segments;
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"

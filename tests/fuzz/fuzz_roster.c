@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/roster.h"
 #include "common/names.h"
-#include "common/roster.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

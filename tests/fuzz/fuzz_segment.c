@@ -2,8 +2,8 @@
  * write that names another is refused, and the file then says just that to whoever starts anew. */
 #include "scratch.h"
 
+#include "common/format/roster.h"
 #include "common/names.h"
-#include "common/roster.h"
 #include "common/utf8.h"
 #include "supervisor/post/segments.h"
 #include "supervisor/post/shared.h"

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "common/yamldoc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -80,7 +80,7 @@ def test_the_manual_names_every_event():
 
 
 def test_the_manual_names_every_key_of_agents_yaml_with_its_range():
-    manual, schema = YAML.read_text(), (ROOT / "common/roster_schema.c").read_text()
+    manual, schema = YAML.read_text(), (ROOT / "common/format/roster_schema.c").read_text()
     named = set(re.findall(r"[a-z_]+", "".join(re.findall(r"\bCm (.*\n)", manual))))
     keys = set(re.findall(r'\{"([a-z_]+)", FIELD_', schema))
     counts = re.findall(r'COUNT\("([a-z_]+)", [^\n]*?, (\d+), (\d+)\),', schema)

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/block.h"
 #include "common/buffer.h"
+#include "common/format/block.h"
 #include "common/memory.h"
 
 static struct block_list parse(const char *text)

@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/block.h"
 #include "common/files.h"
+#include "common/format/block.h"
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "common/yamldoc.h"
 #include "worker/bootstrap.h"
 #include "worker/card.h"
 #include "worker/learning.h"

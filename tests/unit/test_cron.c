@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
-#include "common/cron.h"
+#include "common/format/cron.h"
 
 static int64_t at(const char *time)
 {

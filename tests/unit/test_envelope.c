@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "common/envelope.h"
+#include "common/format/envelope.h"
 #include "common/memory.h"
 
 #define HEAD "---\nid: e1\nkind: message\nfrom: orion\nto: iris\ncreated: 2026-04-29T10:05:00Z\n"

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 #include "common/memory.h"
 
 static void assert_parts(const char *text, const char *key, const char *value, const char *body)

@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/cron.h"
+#include "common/format/cron.h"
+#include "common/format/roster.h"
 #include "common/memory.h"
-#include "common/roster.h"
 
 static struct roster *parse(const char *text)
 {

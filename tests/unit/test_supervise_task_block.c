@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/block.h"
 #include "common/buffer.h"
+#include "common/format/block.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/task_block.h"

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
-#include "common/yamldoc.h"
 
 static struct yaml_node *parse(const char *text)
 {

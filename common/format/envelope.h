@@ -1,6 +1,6 @@
 /* An envelope (contract section 9): Markdown with YAML front matter, one piece of IAC. */
-#ifndef AGENTOS_COMMON_ENVELOPE_H
-#define AGENTOS_COMMON_ENVELOPE_H
+#ifndef AGENTOS_COMMON_FORMAT_ENVELOPE_H
+#define AGENTOS_COMMON_FORMAT_ENVELOPE_H
 
 #include <stdbool.h>
 #include <stddef.h>

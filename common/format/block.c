@@ -1,4 +1,4 @@
-#include "common/block.h"
+#include "common/format/block.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "common/yamldoc.h"
+#include "common/format/yamldoc.h"
 
 #include <errno.h>
 #include <math.h>

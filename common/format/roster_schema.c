@@ -1,4 +1,4 @@
-#include "common/roster_schema.h"
+#include "common/format/roster_schema.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* "Did you mean …?": the known word nearest to one that was mistyped. */
-#ifndef AGENTOS_COMMON_NEAREST_H
-#define AGENTOS_COMMON_NEAREST_H
+#ifndef AGENTOS_COMMON_FORMAT_DID_YOU_MEAN_H
+#define AGENTOS_COMMON_FORMAT_DID_YOU_MEAN_H
 
 #include <stddef.h>
 

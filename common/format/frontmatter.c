@@ -1,4 +1,4 @@
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "common/nearest.h"
+#include "common/format/did_you_mean.h"
 
 #include <stdlib.h>
 #include <string.h>

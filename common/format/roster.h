@@ -1,6 +1,6 @@
 /* agents.yaml (contract section 3): who works here, and under which limits. */
-#ifndef AGENTOS_COMMON_ROSTER_H
-#define AGENTOS_COMMON_ROSTER_H
+#ifndef AGENTOS_COMMON_FORMAT_ROSTER_H
+#define AGENTOS_COMMON_FORMAT_ROSTER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "common/envelope.h"
+#include "common/format/envelope.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "common/clock.h"
-#include "common/frontmatter.h"
+#include "common/format/frontmatter.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"

@@ -5,14 +5,14 @@
  * belongs to the task's text, wherever it stands, so nothing that a person wrote is dropped. Code fences mean
  * nothing here, closed or not. A header that was appended behind a line without newline ("task: x## b") starts a block
  * too when the next line repeats a field. */
-#ifndef AGENTOS_COMMON_BLOCK_H
-#define AGENTOS_COMMON_BLOCK_H
+#ifndef AGENTOS_COMMON_FORMAT_BLOCK_H
+#define AGENTOS_COMMON_FORMAT_BLOCK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/envelope.h" /* enum priority */
+#include "common/format/envelope.h" /* enum priority */
 
 struct block {
     char *id;   /* as written, trimmed; valid UTF-8 */

@@ -1,4 +1,4 @@
-#include "worker/markdown.h"
+#include "common/format/markdown.h"
 
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* What is right in the environment and in agents.yaml and yet probably not meant: settings for nobody, settings that
  * this version has no use for, limits that allow nothing, checkers that are not there. Said by `agentos check`, and at the start. */
-#ifndef AGENTOS_COMMON_DOUBTS_H
-#define AGENTOS_COMMON_DOUBTS_H
+#ifndef AGENTOS_COMMON_FORMAT_CONFIG_WARNINGS_H
+#define AGENTOS_COMMON_FORMAT_CONFIG_WARNINGS_H
 
 #include "common/buffer.h"
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 /* Checkers (reward_audit with method: command) that can't run as things are now, each with its place in agents.yaml; a
  * sentence a line is added to out. */

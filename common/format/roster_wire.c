@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/roster_schema.h"
 #include "common/memory.h"
-#include "common/roster_schema.h"
 
 static json_t *encode_record(const struct schema *schema, const void *record);
 

@@ -1,7 +1,7 @@
 /* A cron line: five fields (minute, hour, day of month, month, day of week) of numbers, names, ranges, lists and
  * steps, or @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually. Times are UTC. */
-#ifndef AGENTOS_COMMON_CRON_H
-#define AGENTOS_COMMON_CRON_H
+#ifndef AGENTOS_COMMON_FORMAT_CRON_H
+#define AGENTOS_COMMON_FORMAT_CRON_H
 
 #include <stdbool.h>
 #include <stdint.h>

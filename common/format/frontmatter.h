@@ -1,9 +1,9 @@
 /* Markdown with YAML front matter: "---\n", YAML, "---\n", body. CRLF, a byte-order mark and a missing last
  * newline are fine. */
-#ifndef AGENTOS_COMMON_FRONTMATTER_H
-#define AGENTOS_COMMON_FRONTMATTER_H
+#ifndef AGENTOS_COMMON_FORMAT_FRONTMATTER_H
+#define AGENTOS_COMMON_FORMAT_FRONTMATTER_H
 
-#include "common/yamldoc.h"
+#include "common/format/yamldoc.h"
 
 struct frontmatter {
     struct yaml_node *head; /* a mapping; empty when there is no front matter; owned */

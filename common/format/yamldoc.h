@@ -2,8 +2,8 @@
  * model's reply block. Untrusted input: size, depth and node count are capped; aliases, anchors and tags of
  * one's own are faults, so nothing can grow ("YAML bombs"); only the first document counts, a second is a
  * fault. A duplicate key in a mapping is a fault. JSON is read too, surrogate pairs included. */
-#ifndef AGENTOS_COMMON_YAMLDOC_H
-#define AGENTOS_COMMON_YAMLDOC_H
+#ifndef AGENTOS_COMMON_FORMAT_YAMLDOC_H
+#define AGENTOS_COMMON_FORMAT_YAMLDOC_H
 
 #include <stdbool.h>
 #include <stddef.h>

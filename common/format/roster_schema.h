@@ -1,9 +1,9 @@
 /* agents.yaml as tables: one row for each key says what it is, what it may be and where it is stored. Reading,
  * faults, freeing and the wire all go by them. For roster*.c only. */
-#ifndef AGENTOS_COMMON_ROSTER_SCHEMA_H
-#define AGENTOS_COMMON_ROSTER_SCHEMA_H
+#ifndef AGENTOS_COMMON_FORMAT_ROSTER_SCHEMA_H
+#define AGENTOS_COMMON_FORMAT_ROSTER_SCHEMA_H
 
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 enum field_kind {
     FIELD_TEXT,      /* char * */

@@ -1,7 +1,7 @@
 /* What state files, replies and prompts need of Markdown: lines, code fences, front matter. Pure; no files.
  * Every text has a NUL behind its length. */
-#ifndef AGENTOS_WORKER_MARKDOWN_H
-#define AGENTOS_WORKER_MARKDOWN_H
+#ifndef AGENTOS_COMMON_FORMAT_MARKDOWN_H
+#define AGENTOS_COMMON_FORMAT_MARKDOWN_H
 
 #include <stdbool.h>
 #include <stddef.h>

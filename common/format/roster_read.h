@@ -1,9 +1,9 @@
 /* From YAML nodes to records by the tables of roster_schema.h, with every fault at its place. For roster*.c only. */
-#ifndef AGENTOS_COMMON_ROSTER_READ_H
-#define AGENTOS_COMMON_ROSTER_READ_H
+#ifndef AGENTOS_COMMON_FORMAT_ROSTER_READ_H
+#define AGENTOS_COMMON_FORMAT_ROSTER_READ_H
 
-#include "common/roster_schema.h"
-#include "common/yamldoc.h"
+#include "common/format/roster_schema.h"
+#include "common/format/yamldoc.h"
 
 enum { ROSTER_FAULTS_MAX = 200 /* lines; then one more says how many there are besides */ };
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/roster_schema.h"
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
-#include "common/roster_schema.h"
-#include "common/yamldoc.h"
 
 static void write_number(double number, struct buffer *out)
 {

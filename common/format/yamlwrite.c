@@ -3,9 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "common/yamldoc.h"
 
 /* Characters that libyaml or another reader refuses, or takes for a line break, when they stand bare. */
 static const struct {

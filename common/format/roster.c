@@ -1,4 +1,4 @@
-#include "common/roster.h"
+#include "common/format/roster.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/format/roster_read.h"
 #include "common/memory.h"
-#include "common/roster_read.h"
 #include "common/tree.h"
 
 /* The names that a list of records gives itself, and where. */

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/doubts.h"
+#include "common/format/config_warnings.h"
 #include "common/memory.h"
 #include "common/secrets.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/block.h"
+#include "common/format/block.h"
 #include "common/memory.h"
 #include "common/utf8.h"
 

@@ -1,4 +1,4 @@
-#include "common/cron.h"
+#include "common/format/cron.h"
 
 #include <stddef.h>
 #include <stdlib.h>

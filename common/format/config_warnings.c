@@ -1,4 +1,4 @@
-#include "common/doubts.h"
+#include "common/format/config_warnings.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

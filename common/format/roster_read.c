@@ -1,4 +1,4 @@
-#include "common/roster_read.h"
+#include "common/format/roster_read.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cron.h"
+#include "common/format/cron.h"
+#include "common/format/did_you_mean.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "common/nearest.h"
 #include "common/utf8.h"
 
 /* One line of valid text, whatever was quoted in it. */
