@@ -16,8 +16,8 @@
 #include "common/message.h"
 #include "common/tree.h"
 #include "supervisor/control.h"
-#include "supervisor/descriptors.h"
 #include "supervisor/post/post.h"
+#include "supervisor/process/descriptors.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/trees.h"
 

@@ -12,7 +12,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "supervisor/child.h"
+#include "supervisor/process/child.h"
 
 /* Standard input, output and error of an auditor, by their numbers. */
 enum { IN, OUT, ERR, PIPES };

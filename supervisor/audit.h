@@ -16,7 +16,7 @@
 #include "common/buffer.h"
 #include "common/format/roster.h"
 #include "common/message.h"
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 struct audits;
 

@@ -19,7 +19,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/control_part.h"
-#include "supervisor/descriptors.h"
+#include "supervisor/process/descriptors.h"
 
 enum { BACKLOG = CLIENTS_MAX, ACCEPTED_AT_ONCE = 32, REST_MS = 1000, KEPT_MAX = 64 * 1024 };
 

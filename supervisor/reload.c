@@ -8,8 +8,8 @@
 #include "common/memory.h"
 #include "supervisor/commons.h"
 #include "supervisor/control.h"
-#include "supervisor/notify.h"
 #include "supervisor/post/post.h"
+#include "supervisor/process/service_manager.h"
 #include "supervisor/supervisor.h"
 
 static void report(struct buffer *said, const char *what, const char *name)

@@ -29,16 +29,16 @@
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/commons.h"
-#include "supervisor/conditions.h"
 #include "supervisor/control.h"
-#include "supervisor/descriptors.h"
 #include "supervisor/door.h"
-#include "supervisor/notify.h"
-#include "supervisor/ownership.h"
 #include "supervisor/postmaster.h"
+#include "supervisor/process/clock_jumps.h"
+#include "supervisor/process/descriptors.h"
+#include "supervisor/process/ownership.h"
+#include "supervisor/process/preflight.h"
+#include "supervisor/process/service_manager.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/trees.h"
-#include "supervisor/wallclock.h"
 
 enum {
     HEARTBEAT_MS = 10 * 1000,

@@ -18,7 +18,7 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/control.h"
-#include "supervisor/notebook.h"
+#include "supervisor/process/state_file.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/task_block.h"
 

@@ -9,7 +9,7 @@
 #include "common/message.h"
 #include "common/settings.h"
 #include "supervisor/budget.h"
-#include "supervisor/notebook.h"
+#include "supervisor/process/state_file.h"
 #include "supervisor/supervisor.h"
 
 enum {

@@ -11,17 +11,17 @@
 #include "common/files.h"
 #include "common/format/roster.h"
 #include "supervisor/audit.h"
-#include "supervisor/child.h"
-#include "supervisor/loop.h"
+#include "supervisor/process/child.h"
+#include "supervisor/process/loop.h"
+#include "supervisor/process/switchboard.h"
+#include "supervisor/process/watch.h"
 #include "supervisor/relay.h"
 #include "supervisor/run.h"
 #include "supervisor/schedule.h"
 #include "supervisor/spending.h"
 #include "supervisor/supervise.h"
-#include "supervisor/switchboard.h"
 #include "supervisor/tally.h"
 #include "supervisor/wanted.h"
-#include "supervisor/watch.h"
 
 struct commons;
 struct control;

@@ -15,9 +15,9 @@
 
 #include "common/clock.h"
 #include "common/names.h"
-#include "supervisor/loop.h"
+#include "supervisor/process/clock_jumps.h"
+#include "supervisor/process/loop.h"
 #include "supervisor/supervise.h"
-#include "supervisor/wallclock.h"
 
 enum { YEAR = 365 * 86400 };
 

@@ -13,7 +13,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 enum { TIMERS = 500 };
 

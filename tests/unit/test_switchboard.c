@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "supervisor/switchboard.h"
+#include "supervisor/process/switchboard.h"
 
 enum { TURNS = 20000 /* of a millisecond at least: none is waited for longer */ };
 

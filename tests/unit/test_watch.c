@@ -17,7 +17,7 @@
 #include "common/message.h"
 #include "common/tree.h"
 #include "supervisor/post/batch.h"
-#include "supervisor/watch.h"
+#include "supervisor/process/watch.h"
 
 struct place {
     char path[64];

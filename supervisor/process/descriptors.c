@@ -1,4 +1,4 @@
-#include "supervisor/descriptors.h"
+#include "supervisor/process/descriptors.h"
 
 #include <fcntl.h>
 #include <stdint.h>

@@ -15,7 +15,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "supervisor/notify.h"
+#include "supervisor/process/service_manager.h"
 
 /* Listens at the address that NOTIFY_SOCKET then names. */
 static int listen_at(const char *name)

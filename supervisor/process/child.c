@@ -1,4 +1,4 @@
-#include "supervisor/child.h"
+#include "supervisor/process/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,4 +1,4 @@
-#include "supervisor/ownership.h"
+#include "supervisor/process/ownership.h"
 
 #include <errno.h>
 #include <fcntl.h>

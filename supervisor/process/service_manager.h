@@ -1,9 +1,9 @@
 /* How a service manager hears of us: sd_notify(3) and its watchdog, where NOTIFY_SOCKET is set. Without it every call
  * does nothing. The watchdog is fed from the event loop, so a loop that hangs is noticed. */
-#ifndef AGENTOS_SUPERVISOR_NOTIFY_H
-#define AGENTOS_SUPERVISOR_NOTIFY_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_SERVICE_MANAGER_H
+#define AGENTOS_SUPERVISOR_PROCESS_SERVICE_MANAGER_H
 
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 struct notify;
 

@@ -1,8 +1,8 @@
 /* A small file of the supervisor's own below shared/ that outlives it and that a person can read and edit: prose, and
  * under headings "## SECTION" lines "- key: value". The supervisor keeps what it means in memory, reads it again when
  * somebody else changed it, and writes it whole. */
-#ifndef AGENTOS_SUPERVISOR_NOTEBOOK_H
-#define AGENTOS_SUPERVISOR_NOTEBOOK_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_STATE_FILE_H
+#define AGENTOS_SUPERVISOR_PROCESS_STATE_FILE_H
 
 #include <stdbool.h>
 

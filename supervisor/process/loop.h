@@ -1,7 +1,7 @@
 /* The supervisor's event loop: descriptors (epoll) and timers (a heap). It sleeps until something happens, so an
  * idle system costs nothing. One thread; every callback runs to its end before the next. */
-#ifndef AGENTOS_SUPERVISOR_LOOP_H
-#define AGENTOS_SUPERVISOR_LOOP_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_LOOP_H
+#define AGENTOS_SUPERVISOR_PROCESS_LOOP_H
 
 #include <stdbool.h>
 #include <stddef.h>

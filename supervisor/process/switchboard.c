@@ -1,4 +1,4 @@
-#include "supervisor/switchboard.h"
+#include "supervisor/process/switchboard.h"
 
 #include <errno.h>
 #include <fcntl.h>

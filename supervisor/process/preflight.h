@@ -1,6 +1,6 @@
 /* What must hold before the supervisor starts anything: the sandbox, and an agents.yaml without a fault. */
-#ifndef AGENTOS_SUPERVISOR_CONDITIONS_H
-#define AGENTOS_SUPERVISOR_CONDITIONS_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_PREFLIGHT_H
+#define AGENTOS_SUPERVISOR_PROCESS_PREFLIGHT_H
 
 #include "common/format/roster.h"
 

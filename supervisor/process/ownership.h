@@ -1,6 +1,6 @@
 /* One supervisor for one data directory, and the folder of its sockets. */
-#ifndef AGENTOS_SUPERVISOR_OWNERSHIP_H
-#define AGENTOS_SUPERVISOR_OWNERSHIP_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_OWNERSHIP_H
+#define AGENTOS_SUPERVISOR_PROCESS_OWNERSHIP_H
 
 #include <stdbool.h>
 

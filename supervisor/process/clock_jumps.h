@@ -1,9 +1,9 @@
 /* The wall clock, when somebody sets it: whatever expires by it is to be looked at anew. (Everything that waits does so
  * by the monotonic clock, which nobody sets.) */
-#ifndef AGENTOS_SUPERVISOR_WALLCLOCK_H
-#define AGENTOS_SUPERVISOR_WALLCLOCK_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_CLOCK_JUMPS_H
+#define AGENTOS_SUPERVISOR_PROCESS_CLOCK_JUMPS_H
 
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 struct wallclock;
 

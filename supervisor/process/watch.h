@@ -3,13 +3,13 @@
  * Looked at are the files in a tree's top and in iac/inbox and iac/handoffs. Only whole changes count (a file that was
  * written and closed, moved in, made, removed). Where the kernel refuses a watch it is said once; the safety scan
  * then finds the changes. */
-#ifndef AGENTOS_SUPERVISOR_WATCH_H
-#define AGENTOS_SUPERVISOR_WATCH_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_WATCH_H
+#define AGENTOS_SUPERVISOR_PROCESS_WATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 struct watch;
 

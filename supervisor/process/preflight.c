@@ -1,4 +1,4 @@
-#include "supervisor/conditions.h"
+#include "supervisor/process/preflight.h"
 
 #include <string.h>
 #include <sysexits.h>

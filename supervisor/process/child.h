@@ -4,15 +4,15 @@
  * /dev/null, the channel as descriptor 3 and those of the plan from 4 on; nothing else is inherited but
  * standard output and error. When it ends it is started again: at once, then after 0.1 s doubling to 60 s; a minute
  * of health forgets it. */
-#ifndef AGENTOS_SUPERVISOR_CHILD_H
-#define AGENTOS_SUPERVISOR_CHILD_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_CHILD_H
+#define AGENTOS_SUPERVISOR_PROCESS_CHILD_H
 
 #include <spawn.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 #include "common/channel.h"
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 2 };
 

@@ -1,4 +1,4 @@
-#include "supervisor/notify.h"
+#include "supervisor/process/service_manager.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "supervisor/watch.h"
+#include "supervisor/process/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>

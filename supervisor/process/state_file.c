@@ -1,4 +1,4 @@
-#include "supervisor/notebook.h"
+#include "supervisor/process/state_file.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "supervisor/wallclock.h"
+#include "supervisor/process/clock_jumps.h"
 
 #include <errno.h>
 #include <stdint.h>

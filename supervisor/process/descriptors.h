@@ -1,7 +1,7 @@
 /* How many descriptors are left to this process. An agent takes some for as long as it has a worker, so agents and
  * clients leave a reserve alone: without it nobody could be served, and no file be opened any more. */
-#ifndef AGENTOS_SUPERVISOR_DESCRIPTORS_H
-#define AGENTOS_SUPERVISOR_DESCRIPTORS_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_DESCRIPTORS_H
+#define AGENTOS_SUPERVISOR_PROCESS_DESCRIPTORS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * A line belongs to one process at a time: a connection from any other pid is refused when it comes (the kernel
  * says whose it is). A worker that is not connected gets nothing: what was to be sent to one never reaches the next.
  * nng's threads only set flags and wake the loop; everything else happens in the loop's thread. */
-#ifndef AGENTOS_SUPERVISOR_SWITCHBOARD_H
-#define AGENTOS_SUPERVISOR_SWITCHBOARD_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_SWITCHBOARD_H
+#define AGENTOS_SUPERVISOR_PROCESS_SWITCHBOARD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 #include "common/fault.h"
-#include "supervisor/loop.h"
+#include "supervisor/process/loop.h"
 
 struct switchboard;
 struct line;
