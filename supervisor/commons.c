@@ -14,11 +14,11 @@
 #include "supervisor/control.h"
 #include "supervisor/post/asides.h"
 #include "supervisor/post/locks.h"
-#include "supervisor/post/mailbox.h"
 #include "supervisor/post/peers.h"
 #include "supervisor/post/post.h"
 #include "supervisor/post/segments.h"
-#include "supervisor/post/shared.h"
+#include "supervisor/store/mailbox.h"
+#include "supervisor/store/shared_files.h"
 
 #define TOKEN_FOLDER ".run"
 #define TOKEN_FILE   "lock-token"

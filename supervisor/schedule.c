@@ -19,8 +19,8 @@
 #include "common/utf8.h"
 #include "supervisor/control.h"
 #include "supervisor/process/state_file.h"
+#include "supervisor/store/task_block.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/task_block.h"
 
 enum {
     RETRY_MS = 5000,

@@ -9,8 +9,8 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "supervisor/control.h"
+#include "supervisor/store/task_block.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/task_block.h"
 #include "supervisor/verbs_part.h"
 
 const char *request_text(const struct request *request, const char *key)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "supervisor/post/shared.h"
+#include "supervisor/store/shared_files.h"
 
 #define MARK ".unreadable-"
 

@@ -12,8 +12,8 @@
 
 #include "common/files.h"
 #include "common/format/envelope.h"
-#include "supervisor/post/expiry.h"
-#include "supervisor/post/mailbox.h"
+#include "supervisor/store/expiry.h"
+#include "supervisor/store/mailbox.h"
 
 struct box; /* an agent's place in the post office */
 

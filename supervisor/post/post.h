@@ -19,9 +19,9 @@
 #include "common/fault.h"
 #include "common/format/envelope.h"
 #include "common/format/roster.h"
-#include "supervisor/post/batch.h"
-#include "supervisor/post/expiry.h"
 #include "supervisor/process/loop.h"
+#include "supervisor/store/batch.h"
+#include "supervisor/store/expiry.h"
 
 struct post;
 

@@ -15,7 +15,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/post/post_part.h"
-#include "supervisor/post/route.h"
+#include "supervisor/store/route.h"
 
 enum { DEFERRED_GROWS = 1024 /* bytes */ };
 

@@ -2,9 +2,9 @@
 #ifndef AGENTOS_POST_POST_PART_H
 #define AGENTOS_POST_POST_PART_H
 
-#include "supervisor/post/mailbox.h"
 #include "supervisor/post/parcels.h"
 #include "supervisor/post/post.h"
+#include "supervisor/store/mailbox.h"
 
 enum {
     TURN_MAX = 256,  /* envelopes that one turn decides on */

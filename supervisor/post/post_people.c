@@ -10,7 +10,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "supervisor/post/post_part.h"
-#include "supervisor/task_block.h"
+#include "supervisor/store/task_block.h"
 
 /* --- dead letters --- */
 

@@ -15,8 +15,8 @@
 #include "common/fault.h"
 #include "common/format/envelope.h"
 #include "common/format/roster.h"
-#include "supervisor/post/batch.h"
-#include "supervisor/post/expiry.h"
+#include "supervisor/store/batch.h"
+#include "supervisor/store/expiry.h"
 
 struct queues;
 

@@ -14,7 +14,7 @@
 #include "common/names.h"
 #include "common/utf8.h"
 #include "supervisor/post/queues_part.h"
-#include "supervisor/post/shared.h"
+#include "supervisor/store/shared_files.h"
 
 #define OPERATOR "operator"
 

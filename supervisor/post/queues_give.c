@@ -39,7 +39,7 @@
 #include "common/memory.h"
 #include "supervisor/post/post.h"
 #include "supervisor/post/queues_part.h"
-#include "supervisor/post/shared.h"
+#include "supervisor/store/shared_files.h"
 
 enum { GIVEN_AT_ONCE = 64, ATTEMPTS_TRUSTED = 1000 };
 

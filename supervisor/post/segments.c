@@ -10,7 +10,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"
-#include "supervisor/post/shared.h"
+#include "supervisor/store/shared_files.h"
 
 #define OPERATOR "operator"
 

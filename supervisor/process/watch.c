@@ -14,7 +14,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
-#include "supervisor/post/batch.h"
+#include "supervisor/store/batch.h"
 
 enum {
     CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE,

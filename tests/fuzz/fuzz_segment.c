@@ -6,7 +6,7 @@
 #include "common/names.h"
 #include "common/utf8.h"
 #include "supervisor/post/segments.h"
-#include "supervisor/post/shared.h"
+#include "supervisor/store/shared_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

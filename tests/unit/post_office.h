@@ -20,9 +20,9 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/post/mailbox.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/loop.h"
+#include "supervisor/store/mailbox.h"
 
 struct office {
     char folder[64];

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/post/expiry.h"
+#include "supervisor/store/expiry.h"
 
 static int64_t rung[2000];
 static size_t rung_count;

@@ -15,7 +15,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/post/peers.h"
-#include "supervisor/post/shared.h"
+#include "supervisor/store/shared_files.h"
 
 static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
 {

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/post/route.h"
+#include "supervisor/store/route.h"
 
 static const char yaml[] = "agents:\n"
                            "  - {name: orion, persona: p, may_send_to: [iris]}\n"

@@ -13,7 +13,7 @@
 #include "common/format/block.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "supervisor/task_block.h"
+#include "supervisor/store/task_block.h"
 
 static const int64_t created = 1777457100; /* 2026-04-29T10:05:00Z */
 

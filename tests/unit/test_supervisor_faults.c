@@ -10,9 +10,9 @@
 
 #include "common/buffer.h"
 #include "common/memory.h"
-#include "supervisor/post/mailbox.h"
-#include "supervisor/post/shared.h"
 #include "supervisor/process/state_file.h"
+#include "supervisor/store/mailbox.h"
+#include "supervisor/store/shared_files.h"
 #include "supervisor/wanted.h"
 #include "tests/unit/failing.h"
 

@@ -16,8 +16,8 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
-#include "supervisor/post/batch.h"
 #include "supervisor/process/watch.h"
+#include "supervisor/store/batch.h"
 
 struct place {
     char path[64];

@@ -1,4 +1,4 @@
-#include "supervisor/post/route.h"
+#include "supervisor/store/route.h"
 
 #include <inttypes.h>
 #include <string.h>

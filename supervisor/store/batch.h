@@ -1,7 +1,7 @@
 /* Durable writes of many files below DATA_DIR under few flushes. As everywhere in the post office: beneath it, following no
  * link, folders made when missing. */
-#ifndef AGENTOS_POST_BATCH_H
-#define AGENTOS_POST_BATCH_H
+#ifndef AGENTOS_SUPERVISOR_STORE_BATCH_H
+#define AGENTOS_SUPERVISOR_STORE_BATCH_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* A task as a block of queue.md (contract section 5), as the worker reads it back. */
-#ifndef AGENTOS_SUPERVISOR_TASK_BLOCK_H
-#define AGENTOS_SUPERVISOR_TASK_BLOCK_H
+#ifndef AGENTOS_SUPERVISOR_STORE_TASK_BLOCK_H
+#define AGENTOS_SUPERVISOR_STORE_TASK_BLOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  * data is the descriptor of DATA_DIR, folder one of the three below (a queue has a folder of its own in the last), name a
  * file's name without ".md". No link is followed on the way (files.h): what somebody planted is a fault, or is set aside
  * where a file is to be written. What is missing is made anew, folders too. */
-#ifndef AGENTOS_POST_SHARED_H
-#define AGENTOS_POST_SHARED_H
+#ifndef AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
+#define AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>

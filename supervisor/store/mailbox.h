@@ -2,8 +2,8 @@
  * no link, so that a tree that was moved away or planted with links leads nowhere; reading capped and never blocking.
  *
  * The agent called "operator" has one folder: FOLDER_OUTBOX, shared/outbox/. */
-#ifndef AGENTOS_POST_MAILBOX_H
-#define AGENTOS_POST_MAILBOX_H
+#ifndef AGENTOS_SUPERVISOR_STORE_MAILBOX_H
+#define AGENTOS_SUPERVISOR_STORE_MAILBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "common/fault.h"
 #include "common/files.h"
 #include "common/format/envelope.h"
-#include "supervisor/post/batch.h"
+#include "supervisor/store/batch.h"
 
 enum folder {
     FOLDER_INBOX,

@@ -1,4 +1,4 @@
-#include "supervisor/post/expiry.h"
+#include "supervisor/store/expiry.h"
 
 #include <stdlib.h>
 

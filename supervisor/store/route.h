@@ -1,6 +1,6 @@
 /* Where an envelope may go: the table of checks that every one from an outbox passes (contract section 9). Pure. */
-#ifndef AGENTOS_POST_ROUTE_H
-#define AGENTOS_POST_ROUTE_H
+#ifndef AGENTOS_SUPERVISOR_STORE_ROUTE_H
+#define AGENTOS_SUPERVISOR_STORE_ROUTE_H
 
 #include "common/fault.h"
 #include "common/format/envelope.h"

@@ -1,7 +1,7 @@
 /* What is due by the wall clock: a min-heap of entries that live in their owners. Pure; whoever keeps a timer asks when
  * the next one is due. */
-#ifndef AGENTOS_POST_EXPIRY_H
-#define AGENTOS_POST_EXPIRY_H
+#ifndef AGENTOS_SUPERVISOR_STORE_EXPIRY_H
+#define AGENTOS_SUPERVISOR_STORE_EXPIRY_H
 
 #include <stdbool.h>
 #include <stddef.h>

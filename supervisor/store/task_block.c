@@ -1,4 +1,4 @@
-#include "supervisor/task_block.h"
+#include "supervisor/store/task_block.h"
 
 #include <errno.h>
 #include <inttypes.h>

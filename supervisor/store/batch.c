@@ -1,4 +1,4 @@
-#include "supervisor/post/batch.h"
+#include "supervisor/store/batch.h"
 
 #include <errno.h>
 #include <fcntl.h>

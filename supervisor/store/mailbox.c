@@ -1,4 +1,4 @@
-#include "supervisor/post/mailbox.h"
+#include "supervisor/store/mailbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "supervisor/post/shared.h"
+#include "supervisor/store/shared_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "common/listing.h"
 #include "common/memory.h"
-#include "supervisor/post/batch.h"
+#include "supervisor/store/batch.h"
 
 enum { ASIDE_TRIES = 100 };
 
