@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "common/fault.h"
-#include "supervisor/supervise.h"
+#include "supervisor/agent/lifecycle.h"
 
 struct agent;
 struct control;

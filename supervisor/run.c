@@ -28,6 +28,7 @@
 #include "common/message.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
+#include "supervisor/agent/folders.h"
 #include "supervisor/commons.h"
 #include "supervisor/control.h"
 #include "supervisor/door.h"
@@ -38,7 +39,6 @@
 #include "supervisor/process/preflight.h"
 #include "supervisor/process/service_manager.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/trees.h"
 
 enum {
     HEARTBEAT_MS = 10 * 1000,

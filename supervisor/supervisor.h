@@ -10,6 +10,9 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/format/roster.h"
+#include "supervisor/agent/counters.h"
+#include "supervisor/agent/desired_state.h"
+#include "supervisor/agent/lifecycle.h"
 #include "supervisor/audit.h"
 #include "supervisor/process/child.h"
 #include "supervisor/process/loop.h"
@@ -19,9 +22,6 @@
 #include "supervisor/run.h"
 #include "supervisor/schedule.h"
 #include "supervisor/spending.h"
-#include "supervisor/supervise.h"
-#include "supervisor/tally.h"
-#include "supervisor/wanted.h"
 
 struct commons;
 struct control;

@@ -12,7 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/supervise.h"
+#include "supervisor/agent/lifecycle.h"
 
 enum { ABOVE_ALL_PLACES = 10 };
 

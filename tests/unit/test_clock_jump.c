@@ -15,9 +15,9 @@
 
 #include "common/clock.h"
 #include "common/names.h"
+#include "supervisor/agent/lifecycle.h"
 #include "supervisor/process/clock_jumps.h"
 #include "supervisor/process/loop.h"
-#include "supervisor/supervise.h"
 
 enum { YEAR = 365 * 86400 };
 

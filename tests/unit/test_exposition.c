@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
+#include "supervisor/agent/counters.h"
 #include "supervisor/http/exposition.h"
-#include "supervisor/tally.h"
 
 static char *print(json_t *metrics)
 {

@@ -10,10 +10,10 @@
 
 #include "common/buffer.h"
 #include "common/memory.h"
+#include "supervisor/agent/desired_state.h"
 #include "supervisor/process/state_file.h"
 #include "supervisor/store/mailbox.h"
 #include "supervisor/store/shared_files.h"
-#include "supervisor/wanted.h"
 #include "tests/unit/failing.h"
 
 static char data_name[64];

@@ -1,4 +1,4 @@
-#include "supervisor/tally.h"
+#include "supervisor/agent/counters.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  *
  * Pure: its owner hands in what happened and when. What models and providers are called comes from the operator's own
  * settings; past TALLY_MODELS of them, the rest counts as "other". */
-#ifndef AGENTOS_SUPERVISOR_TALLY_H
-#define AGENTOS_SUPERVISOR_TALLY_H
+#ifndef AGENTOS_SUPERVISOR_AGENT_COUNTERS_H
+#define AGENTOS_SUPERVISOR_AGENT_COUNTERS_H
 
 #include <jansson.h>
 #include <stdbool.h>

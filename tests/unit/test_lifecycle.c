@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
-#include "supervisor/supervise.h"
+#include "supervisor/agent/lifecycle.h"
 
 /* A world that only writes down what the table asks for. */
 struct world {

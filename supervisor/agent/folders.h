@@ -1,6 +1,6 @@
 /* The agents' folders, DATA_DIR/agents/NAME. */
-#ifndef AGENTOS_SUPERVISOR_TREES_H
-#define AGENTOS_SUPERVISOR_TREES_H
+#ifndef AGENTOS_SUPERVISOR_AGENT_FOLDERS_H
+#define AGENTOS_SUPERVISOR_AGENT_FOLDERS_H
 
 #include "common/fault.h"
 

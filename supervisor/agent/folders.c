@@ -5,7 +5,7 @@
  * no other data directory has had. Other file systems know no such mark, and nothing is lost.
  *
  * Killed before the folder has its name: it is empty, and goes at the next start. */
-#include "supervisor/trees.h"
+#include "supervisor/agent/folders.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
  *
  * It lies in DATA_DIR/.run/wanted/NAME, also when AGENTOS_RUN_DIR is elsewhere: that is often a tmpfs, and an order
  * must last as long as the data does. Not in the agent's tree, which its worker alone writes. No file: run. */
-#ifndef AGENTOS_SUPERVISOR_WANTED_H
-#define AGENTOS_SUPERVISOR_WANTED_H
+#ifndef AGENTOS_SUPERVISOR_AGENT_DESIRED_STATE_H
+#define AGENTOS_SUPERVISOR_AGENT_DESIRED_STATE_H
 
 #include <stdbool.h>
 

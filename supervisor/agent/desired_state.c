@@ -1,4 +1,4 @@
-#include "supervisor/wanted.h"
+#include "supervisor/agent/desired_state.h"
 
 #include <errno.h>
 #include <stdlib.h>

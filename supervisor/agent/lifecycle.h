@@ -2,8 +2,8 @@
  *
  * Pure: it decides, and acts on the world only through the operations that its owner hands in. So every row can be
  * tested without a process. */
-#ifndef AGENTOS_SUPERVISOR_SUPERVISE_H
-#define AGENTOS_SUPERVISOR_SUPERVISE_H
+#ifndef AGENTOS_SUPERVISOR_AGENT_LIFECYCLE_H
+#define AGENTOS_SUPERVISOR_AGENT_LIFECYCLE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "supervisor/trees.h"
+#include "supervisor/agent/folders.h"
 
 static char path[64];
 static int data = -1;

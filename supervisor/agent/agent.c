@@ -15,11 +15,11 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
+#include "supervisor/agent/folders.h"
 #include "supervisor/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/descriptors.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/trees.h"
 
 enum {
     HEARTBEATS_MISSED = 3,

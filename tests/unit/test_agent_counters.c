@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/tally.h"
+#include "supervisor/agent/counters.h"
 
 static void test_only_what_was_done_has_a_reward_and_a_length(void **state)
 {

@@ -1,4 +1,4 @@
-#include "supervisor/supervise.h"
+#include "supervisor/agent/lifecycle.h"
 
 #include <signal.h>
 #include <stdlib.h>
