@@ -8,7 +8,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/settings.h"
-#include "supervisor/budget.h"
+#include "supervisor/model/budget.h"
 #include "supervisor/process/state_file.h"
 #include "supervisor/supervisor.h"
 

@@ -353,7 +353,7 @@ static const struct rule conditional[] = {
 /* --- the second step of a worker's --- */
 
 /* `start nothing but its auditor`: nothing is started here. The auditor is started by the supervisor on the worker's
- * word (supervisor/audit.h), beside it and in a sandbox of its own. */
+ * word (supervisor/model/audit.h), beside it and in a sandbox of its own. */
 static const char *const refused_later[] = {
     "socket", "socketpair", "connect", "clone", "fork", "vfork", "seccomp", "sched_setaffinity",
 };

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "supervisor/model/relay.h"
 #include "supervisor/post/segments.h"
-#include "supervisor/relay.h"
 
 enum {
     PEERS_LISTED = 160, /* a line has fifty bytes at least */

@@ -11,7 +11,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "supervisor/budget.h"
+#include "supervisor/model/budget.h"
 
 enum { HOUR = 3600, DAY = 24 * HOUR };
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/relay.h"
+#include "supervisor/model/relay.h"
 
 struct end {
     struct buffer last; /* the message that came last */

@@ -4,8 +4,8 @@
  * died never reaches the next one of that agent. When the gateway dies, what was under way is asked again of the next
  * one; a question that three gateways have died with is answered as a passing fault. One that no budget allows now is
  * answered as ANSWER_BUDGET. */
-#ifndef AGENTOS_SUPERVISOR_RELAY_H
-#define AGENTOS_SUPERVISOR_RELAY_H
+#ifndef AGENTOS_SUPERVISOR_MODEL_RELAY_H
+#define AGENTOS_SUPERVISOR_MODEL_RELAY_H
 
 #include <stdbool.h>
 #include <stddef.h>

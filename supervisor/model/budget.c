@@ -1,4 +1,4 @@
-#include "supervisor/budget.h"
+#include "supervisor/model/budget.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "supervisor/relay.h"
+#include "supervisor/model/relay.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,8 +8,8 @@
  *
  * A clock that jumps harms nothing: three days are kept for each agent, so that one which comes back after a jump finds
  * what was spent on it; what was begun in the future counts as begun now. */
-#ifndef AGENTOS_SUPERVISOR_BUDGET_H
-#define AGENTOS_SUPERVISOR_BUDGET_H
+#ifndef AGENTOS_SUPERVISOR_MODEL_BUDGET_H
+#define AGENTOS_SUPERVISOR_MODEL_BUDGET_H
 
 #include <stdbool.h>
 #include <stdint.h>

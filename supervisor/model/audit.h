@@ -6,8 +6,8 @@
  *
  * An auditor may hang, fork, print without end, print nonsense or die: each costs only its own result. After
  * AUDIT_WALL_MS, past AUDIT_OUTPUT_MAX bytes, or when its worker is gone, all that it started is killed with it. */
-#ifndef AGENTOS_SUPERVISOR_AUDIT_H
-#define AGENTOS_SUPERVISOR_AUDIT_H
+#ifndef AGENTOS_SUPERVISOR_MODEL_AUDIT_H
+#define AGENTOS_SUPERVISOR_MODEL_AUDIT_H
 
 #include <stdbool.h>
 #include <stddef.h>

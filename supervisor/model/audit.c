@@ -1,4 +1,4 @@
-#include "supervisor/audit.h"
+#include "supervisor/model/audit.h"
 
 #include <errno.h>
 #include <fcntl.h>
