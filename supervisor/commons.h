@@ -4,7 +4,7 @@
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
-#include "supervisor/post/queues.h"
+#include "supervisor/shared/work_queues.h"
 #include "supervisor/supervisor.h"
 
 struct commons;

@@ -4,7 +4,7 @@
 
 #include "common/clock.h"
 #include "supervisor/post/post.h"
-#include "supervisor/post/queues.h"
+#include "supervisor/shared/work_queues.h"
 #include "supervisor/store/shared_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

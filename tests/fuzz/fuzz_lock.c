@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/post/locks.h"
+#include "supervisor/shared/locks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

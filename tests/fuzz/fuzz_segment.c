@@ -5,7 +5,7 @@
 #include "common/format/roster.h"
 #include "common/names.h"
 #include "common/utf8.h"
-#include "supervisor/post/segments.h"
+#include "supervisor/shared/segments.h"
 #include "supervisor/store/shared_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

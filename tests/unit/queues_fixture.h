@@ -21,7 +21,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/post/post.h"
-#include "supervisor/post/queues.h"
+#include "supervisor/shared/work_queues.h"
 
 enum { AGENTS = 2 };
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/post/locks.h"
+#include "supervisor/shared/locks.h"
 
 enum { SAID_MAX = 256 };
 

@@ -4,7 +4,7 @@
 #include <sysexits.h>
 
 #include "post_office.h"
-#include "supervisor/post/queues.h"
+#include "supervisor/shared/work_queues.h"
 
 enum { MANY = 40 };
 

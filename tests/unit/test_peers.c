@@ -14,7 +14,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "supervisor/post/peers.h"
+#include "supervisor/shared/peers.h"
 #include "supervisor/store/shared_files.h"
 
 static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)

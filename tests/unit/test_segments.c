@@ -14,7 +14,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
-#include "supervisor/post/segments.h"
+#include "supervisor/shared/segments.h"
 #include "supervisor/store/shared_files.h"
 
 #define FILE_PATH "shared/segments/glossary.md"

@@ -1,4 +1,4 @@
-#include "supervisor/post/asides.h"
+#include "supervisor/shared/quarantine.h"
 
 #include <stdlib.h>
 #include <string.h>

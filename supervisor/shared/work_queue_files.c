@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"
-#include "supervisor/post/queues_part.h"
+#include "supervisor/shared/work_queue_part.h"
 #include "supervisor/store/shared_files.h"
 
 #define OPERATOR "operator"

@@ -1,6 +1,6 @@
 /* What was set aside in shared/ and lies there still: problems of the agents that it concerns, for status. */
-#ifndef AGENTOS_POST_ASIDES_H
-#define AGENTOS_POST_ASIDES_H
+#ifndef AGENTOS_SUPERVISOR_SHARED_QUARANTINE_H
+#define AGENTOS_SUPERVISOR_SHARED_QUARANTINE_H
 
 #include "common/buffer.h"
 #include "common/format/roster.h"

@@ -5,8 +5,8 @@
  *
  * The post office, the processes and the clock of retries are operations that the owner hands in; the queue's own
  * folders are written through shared.h. Nothing is given out and nothing is ended within a call, but in queues_turn. */
-#ifndef AGENTOS_POST_QUEUES_H
-#define AGENTOS_POST_QUEUES_H
+#ifndef AGENTOS_SUPERVISOR_SHARED_WORK_QUEUES_H
+#define AGENTOS_SUPERVISOR_SHARED_WORK_QUEUES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * The files are the truth, and people may edit them while all this runs: whenever a segment is looked at, a text that
  * differs from the one its version stands for counts, as a version more, by the operator. What can't be read is set
  * aside, and the text that was known last takes its place. */
-#ifndef AGENTOS_POST_SEGMENTS_H
-#define AGENTOS_POST_SEGMENTS_H
+#ifndef AGENTOS_SUPERVISOR_SHARED_SEGMENTS_H
+#define AGENTOS_SUPERVISOR_SHARED_SEGMENTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * was deleted or altered meanwhile. After a restart every lock is free, for workers end with their supervisor.
  *
  * Pure but for the log: files, clock and messages are operations that the owner hands in. */
-#ifndef AGENTOS_POST_LOCKS_H
-#define AGENTOS_POST_LOCKS_H
+#ifndef AGENTOS_SUPERVISOR_SHARED_LOCKS_H
+#define AGENTOS_SUPERVISOR_SHARED_LOCKS_H
 
 #include <stdbool.h>
 #include <stddef.h>

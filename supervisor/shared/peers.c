@@ -1,4 +1,4 @@
-#include "supervisor/post/peers.h"
+#include "supervisor/shared/peers.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "supervisor/post/queues_part.h"
+#include "supervisor/shared/work_queue_part.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "supervisor/post/segments.h"
+#include "supervisor/shared/segments.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* What an agent is told of the others in its prompt: the texts for {{peers}} and {{segments}} (contract sections 6, 9).
  * Pure: made from what is handed in, each within its cap, whole lines and whole characters. */
-#ifndef AGENTOS_POST_PEERS_H
-#define AGENTOS_POST_PEERS_H
+#ifndef AGENTOS_SUPERVISOR_SHARED_PEERS_H
+#define AGENTOS_SUPERVISOR_SHARED_PEERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include "common/buffer.h"
 #include "supervisor/model/relay.h"
-#include "supervisor/post/segments.h"
+#include "supervisor/shared/segments.h"
 
 enum {
     PEERS_LISTED = 160, /* a line has fifty bytes at least */

@@ -1,9 +1,9 @@
 /* The work queues from within: what queues*.c share. Nobody else includes this. */
-#ifndef AGENTOS_POST_QUEUES_PART_H
-#define AGENTOS_POST_QUEUES_PART_H
+#ifndef AGENTOS_SUPERVISOR_SHARED_WORK_QUEUE_PART_H
+#define AGENTOS_SUPERVISOR_SHARED_WORK_QUEUE_PART_H
 
 #include "common/files.h"
-#include "supervisor/post/queues.h"
+#include "supervisor/shared/work_queues.h"
 
 enum item_state {
     ITEM_WAITS,   /* nobody has it */

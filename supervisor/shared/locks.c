@@ -2,7 +2,7 @@
  * field of its block; asking for another one leaves the former, here in locks_ask). Who waits holds nothing, so nobody
  * ever waits for one who waits. A worker may hold a lock for a task that it has not begun while another one is in its
  * hands; that other one doesn't wait for anything here, and ends. And every lease ends by itself, whatever is held. */
-#include "supervisor/post/locks.h"
+#include "supervisor/shared/locks.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
