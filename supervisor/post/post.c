@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 enum { COMMIT_LENGTH_MAX = 64, COARSE_MS = 100 };
 

@@ -1,4 +1,4 @@
-"""A kill of the supervisor at every system call of a turn that accepts many letters at once (supervisor/post/post_journal.c):
+"""A kill of the supervisor at every system call of a turn that accepts many letters at once (supervisor/post/journal.c):
 whoever was told that its letter is accepted finds it with its receiver, once.
 
 AGENTOS_KILL_STEP and AGENTOS_KILL_FIRST as in test_cycle_kill.py.

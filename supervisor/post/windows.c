@@ -6,7 +6,7 @@
 #include "common/format/frontmatter.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 /* agents.yaml's class, else what persona.md says, else medium. */
 static enum throughput_class class_of(struct box *box)

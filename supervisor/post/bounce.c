@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 const char post_removed_by_hand[] = "removed by hand";
 

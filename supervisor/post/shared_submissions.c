@@ -18,7 +18,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 struct offer {
     struct box *sender;

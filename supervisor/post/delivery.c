@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 #include "supervisor/store/route.h"
 
 enum { DEFERRED_GROWS = 1024 /* bytes */ };

@@ -35,7 +35,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/threads.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 #define PLACE         ".run"
 #define FILE_IN_PLACE ".agentos/journal"

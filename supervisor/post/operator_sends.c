@@ -17,7 +17,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 enum { HEAD_MAX = 4096 /* bytes of front matter */ };
 

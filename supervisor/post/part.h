@@ -1,8 +1,8 @@
 /* The post office from within: what its files share. Nobody else includes this. */
-#ifndef AGENTOS_POST_POST_PART_H
-#define AGENTOS_POST_POST_PART_H
+#ifndef AGENTOS_SUPERVISOR_POST_PART_H
+#define AGENTOS_SUPERVISOR_POST_PART_H
 
-#include "supervisor/post/parcels.h"
+#include "supervisor/post/envelope_index.h"
 #include "supervisor/post/post.h"
 #include "supervisor/store/mailbox.h"
 

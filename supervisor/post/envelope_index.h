@@ -3,8 +3,8 @@
  * A parcel is one file. The same id may lie in several places at once (a copy that a person made, a sender's file
  * whose verdict is under way): each is a parcel of its own, found by place and id. A parcel stands on one shelf: that
  * of the folder where it lies, or that of the receiver for whom it waits. */
-#ifndef AGENTOS_POST_PARCELS_H
-#define AGENTOS_POST_PARCELS_H
+#ifndef AGENTOS_SUPERVISOR_POST_ENVELOPE_INDEX_H
+#define AGENTOS_SUPERVISOR_POST_ENVELOPE_INDEX_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -19,7 +19,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 enum { RINGS_MAX = 4 * TURN_MAX /* in one turn, others' entries too */ };
 

@@ -10,7 +10,7 @@
 
 #include "common/journal.h"
 #include "common/memory.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 enum { REFUSALS_MAX = 4096 }; /* beyond, the eldest are forgotten */
 

@@ -9,7 +9,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 #include "supervisor/store/task_block.h"
 
 /* --- dead letters --- */

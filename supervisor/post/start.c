@@ -29,7 +29,7 @@
  * keeps its place whatever the backlog is now. Senders' verdicts reach nobody yet; each worker asks for all of them when it is
  * ready (POST ""). */
 #include "common/clock.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 void post_take_up(struct box *box)
 {

@@ -16,7 +16,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 enum { SEEN_MAX = 8 * 1024 * 1024, RETRY_S = 1 };
 

@@ -1,4 +1,4 @@
-#include "supervisor/post/parcels.h"
+#include "supervisor/post/envelope_index.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/post/parcels.h"
+#include "supervisor/post/envelope_index.h"
 
 /* The index only compares boxes: any addresses will do. */
 static char places[2];

@@ -9,7 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 unsigned post_lies(struct post *post, const char *agent, const char *id)
 {

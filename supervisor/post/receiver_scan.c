@@ -13,7 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/post/post_part.h"
+#include "supervisor/post/part.h"
 
 enum { LOOK_REST_US = 20 /* for each file that a look finds, before the next look */ };
 
