@@ -10,7 +10,7 @@
  * read when the answer to the one before has been sent whole. So who doesn't read its answers isn't read either. Who has
  * closed its writing side gets all that it has asked for before; of who has closed altogether, what it asked for last may
  * or may not be done. Half a request is never done. Between an answer and the next request, as before the first one, are
- * at most REQUEST_MS (supervisor/control.h), then the connection is ended; so it is behind a request that is too long.
+ * at most REQUEST_MS (supervisor/control/control.h), then the connection is ended; so it is behind a request that is too long.
  * Whoever asked for events gets nothing else on that connection.
  *
  *   {"verb":"status","agent":NAME?}            {"exit":0,"status":{…}}   the object of contract section 1

@@ -11,7 +11,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/locks.h"
 #include "supervisor/shared/peers.h"

@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "common/secrets.h"
 #include "common/settings.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/supervisor.h"
 
 enum {

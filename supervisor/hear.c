@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 

@@ -4,7 +4,7 @@
 
 #include "common/log.h"
 #include "common/message.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 
 static void verdict(void *subject, const char *id, const char *status, const char *reason, int64_t at)
 {

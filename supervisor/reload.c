@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/commons.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"
 #include "supervisor/supervisor.h"

@@ -30,7 +30,7 @@
 #include "common/settings.h"
 #include "supervisor/agent/folders.h"
 #include "supervisor/commons.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/door.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"

@@ -17,7 +17,7 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/process/state_file.h"
 #include "supervisor/store/task_block.h"
 #include "supervisor/supervisor.h"

@@ -16,7 +16,7 @@
 #include "common/message.h"
 #include "common/tree.h"
 #include "supervisor/agent/folders.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/descriptors.h"
 #include "supervisor/supervisor.h"

@@ -8,10 +8,10 @@
 #include "common/message.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
+#include "supervisor/control/verbs_part.h"
 #include "supervisor/store/task_block.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/verbs_part.h"
 
 const char *request_text(const struct request *request, const char *key)
 {

@@ -1,4 +1,4 @@
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "supervisor/control_part.h"
+#include "supervisor/control/part.h"
 #include "supervisor/process/descriptors.h"
 
 enum { BACKLOG = CLIENTS_MAX, ACCEPTED_AT_ONCE = 32, REST_MS = 1000, KEPT_MAX = 64 * 1024 };

@@ -1,7 +1,7 @@
 /* The control server (common/control.h): every client has a deadline and caps, so that a slow, torn or hostile one
  * holds up nobody. */
-#ifndef AGENTOS_SUPERVISOR_CONTROL_H
-#define AGENTOS_SUPERVISOR_CONTROL_H
+#ifndef AGENTOS_SUPERVISOR_CONTROL_CONTROL_H
+#define AGENTOS_SUPERVISOR_CONTROL_CONTROL_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -4,9 +4,9 @@
 
 #include "common/memory.h"
 #include "supervisor/commons.h"
+#include "supervisor/control/verbs_part.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/verbs_part.h"
 
 /* What every envelope of the operator's has. */
 struct parcel_of_people {

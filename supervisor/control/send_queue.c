@@ -1,4 +1,4 @@
-#include "supervisor/feed.h"
+#include "supervisor/control/send_queue.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "supervisor/commons.h"
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 

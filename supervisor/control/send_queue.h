@@ -1,7 +1,7 @@
 /* What waits for one reader: whole lines, at most FEED_MAX bytes. A reader that is too slow loses lines, and is told how
  * many as soon as there is room again; whoever writes never waits. */
-#ifndef AGENTOS_SUPERVISOR_FEED_H
-#define AGENTOS_SUPERVISOR_FEED_H
+#ifndef AGENTOS_SUPERVISOR_CONTROL_SEND_QUEUE_H
+#define AGENTOS_SUPERVISOR_CONTROL_SEND_QUEUE_H
 
 #include <stddef.h>
 #include <stdint.h>

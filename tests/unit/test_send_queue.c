@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/feed.h"
+#include "supervisor/control/send_queue.h"
 
 static char *read_all(struct feed *feed)
 {

@@ -3,8 +3,8 @@
 #define AGENTOS_SUPERVISOR_CONTROL_PART_H
 
 #include "common/buffer.h"
-#include "supervisor/control.h"
-#include "supervisor/feed.h"
+#include "supervisor/control/control.h"
+#include "supervisor/control/send_queue.h"
 #include "supervisor/supervisor.h"
 
 enum { READ_SIZE = 64 * 1024 };

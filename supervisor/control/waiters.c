@@ -8,7 +8,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "supervisor/control_part.h"
+#include "supervisor/control/part.h"
 
 enum { QUEUE_READ_MAX = 64 * 1024 * 1024 };
 

@@ -1,11 +1,11 @@
 /* What the files of the control server's verbs share. Each verb is a function that answers one request; the table of all
  * of them is in verbs.c. */
-#ifndef AGENTOS_SUPERVISOR_VERBS_PART_H
-#define AGENTOS_SUPERVISOR_VERBS_PART_H
+#ifndef AGENTOS_SUPERVISOR_CONTROL_VERBS_PART_H
+#define AGENTOS_SUPERVISOR_CONTROL_VERBS_PART_H
 
 #include <jansson.h>
 
-#include "supervisor/control.h"
+#include "supervisor/control/control.h"
 
 struct request {
     struct supervisor *supervisor;
