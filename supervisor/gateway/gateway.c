@@ -16,8 +16,8 @@
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/gateway/client.h"
-#include "supervisor/gateway/desk.h"
 #include "supervisor/gateway/keys.h"
+#include "supervisor/gateway/scheduler.h"
 
 enum { EVENTS = 64, DESCRIPTORS_WANTED = 65536, DESCRIPTORS_SPARE = 64, AGENT_NAME_MAX = 256 };
 

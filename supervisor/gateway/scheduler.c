@@ -1,4 +1,4 @@
-#include "supervisor/gateway/desk.h"
+#include "supervisor/gateway/scheduler.h"
 
 #include <search.h>
 #include <stdlib.h>

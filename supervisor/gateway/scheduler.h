@@ -3,8 +3,8 @@
  * Each ASK gets exactly one ANSWER, unless it is forgotten. Agents take turns, and one agent's questions are asked in
  * order, so nobody holds up the others. A question that waits (for a retry, or because its provider limits everybody)
  * takes no place among those under way. */
-#ifndef AGENTOS_GATEWAY_DESK_H
-#define AGENTOS_GATEWAY_DESK_H
+#ifndef AGENTOS_SUPERVISOR_GATEWAY_SCHEDULER_H
+#define AGENTOS_SUPERVISOR_GATEWAY_SCHEDULER_H
 
 #include <stdint.h>
 
