@@ -14,9 +14,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/http/guests.h"
-#include "supervisor/http/inquiry.h"
+#include "supervisor/http/connections.h"
 #include "supervisor/http/routes.h"
+#include "supervisor/http/supervisor_client.h"
 
 enum {
     EVENTS = 16,

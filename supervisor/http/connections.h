@@ -2,8 +2,8 @@
  * spreads its bytes. When many have come that time is short, so that those who wait at the door get in.
  *
  * Nobody is closed here: the socket is shut down, and its owner sees its end. */
-#ifndef AGENTOS_HTTP_GUESTS_H
-#define AGENTOS_HTTP_GUESTS_H
+#ifndef AGENTOS_SUPERVISOR_HTTP_CONNECTIONS_H
+#define AGENTOS_SUPERVISOR_HTTP_CONNECTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

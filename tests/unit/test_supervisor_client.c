@@ -16,7 +16,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/http/inquiry.h"
+#include "supervisor/http/supervisor_client.h"
 
 struct scene {
     struct inquiry *inquiry;

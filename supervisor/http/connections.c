@@ -1,4 +1,4 @@
-#include "supervisor/http/guests.h"
+#include "supervisor/http/connections.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>

@@ -3,8 +3,8 @@
  *
  * This process can make no socket. It asks for each connection to the control server by one byte on its channel, and gets
  * it as a descriptor (supervisor/door.h). */
-#ifndef AGENTOS_HTTP_INQUIRY_H
-#define AGENTOS_HTTP_INQUIRY_H
+#ifndef AGENTOS_SUPERVISOR_HTTP_SUPERVISOR_CLIENT_H
+#define AGENTOS_SUPERVISOR_HTTP_SUPERVISOR_CLIENT_H
 
 #include <jansson.h>
 #include <stdbool.h>

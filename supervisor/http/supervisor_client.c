@@ -1,4 +1,4 @@
-#include "supervisor/http/inquiry.h"
+#include "supervisor/http/supervisor_client.h"
 
 #include <errno.h>
 #include <stdlib.h>

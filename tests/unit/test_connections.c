@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/http/guests.h"
+#include "supervisor/http/connections.h"
 
 struct party {
     struct guests guests;
