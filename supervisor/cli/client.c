@@ -15,7 +15,7 @@
 #include "common/control.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 
 struct client {
     int fd; /* owned */

@@ -9,7 +9,7 @@
 #include "common/memory.h"
 #include "supervisor/cli/census.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 
 enum { GIST_CHARACTERS = 60 };

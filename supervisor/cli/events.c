@@ -8,7 +8,7 @@
 
 #include "common/memory.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 
 /* How an event reads in the log's form: {key} stands for what the event says of it. */

@@ -28,8 +28,8 @@
 #include "common/tree.h"
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/definition.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/parcel.h"
-#include "supervisor/cli/screen.h"
 #include "supervisor/cli/unpack.h"
 #include "supervisor/cli/verbs.h"
 

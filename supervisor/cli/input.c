@@ -10,7 +10,7 @@
 #include "common/control.h"
 #include "common/format/envelope.h"
 #include "common/memory.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 
 /* All of standard input, up to what a request may hold. */
 static char *read_input(struct fault *fault)

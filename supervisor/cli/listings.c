@@ -10,7 +10,7 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"
 

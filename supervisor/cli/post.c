@@ -5,7 +5,7 @@
 #include "common/memory.h"
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/input.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 
 /* Prints one text of the answer, if it is there. */

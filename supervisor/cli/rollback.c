@@ -3,7 +3,7 @@
 
 #include "common/memory.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 
 int verb_rollback(struct invocation *invocation)

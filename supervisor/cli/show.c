@@ -17,7 +17,7 @@
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/cost.h"
 #include "supervisor/cli/journey.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/history.h"
 

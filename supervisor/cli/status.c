@@ -5,7 +5,7 @@
 
 #include "common/memory.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 
 static const char *text_of(const json_t *object, const char *key)

@@ -6,7 +6,7 @@
 #include "common/memory.h"
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/input.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 
 static bool add_options(const struct invocation *invocation, json_t *request, struct fault *fault)

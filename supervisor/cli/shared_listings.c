@@ -13,7 +13,7 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 
 /* One kind of notice: where it hangs, and which of its keys people see. */

@@ -1,4 +1,4 @@
-#include "supervisor/cli/screen.h"
+#include "supervisor/cli/output.h"
 
 #include <errno.h>
 #include <stdarg.h>

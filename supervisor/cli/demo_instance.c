@@ -1,4 +1,4 @@
-#include "supervisor/cli/scratch.h"
+#include "supervisor/cli/demo_instance.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* A data directory for one demonstration, with a supervisor of its own on the built-in offline model. */
-#ifndef AGENTOS_CLI_SCRATCH_H
-#define AGENTOS_CLI_SCRATCH_H
+#ifndef AGENTOS_SUPERVISOR_CLI_DEMO_INSTANCE_H
+#define AGENTOS_SUPERVISOR_CLI_DEMO_INSTANCE_H
 
 #include <stdbool.h>
 #include <sys/types.h>
