@@ -15,7 +15,7 @@
 #include "common/tree.h"
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/demo_instance.h"
-#include "supervisor/cli/diary.h"
+#include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"

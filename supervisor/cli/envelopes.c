@@ -7,8 +7,8 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "supervisor/cli/census.h"
 #include "supervisor/cli/client.h"
+#include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 

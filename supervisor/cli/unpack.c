@@ -18,8 +18,8 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/tree.h"
+#include "supervisor/cli/inspect/object_walk.h"
 #include "supervisor/cli/parcel.h"
-#include "supervisor/cli/reach.h"
 #include "worker/history.h"
 
 enum { PIECE = 256 * 1024, OPEN_FILES = 256, DEPTH_MAX = 16, KEPT_DESCRIPTORS = 5 };

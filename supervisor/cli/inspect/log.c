@@ -9,7 +9,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/diary.h"
+#include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/history.h"

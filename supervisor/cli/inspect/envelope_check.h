@@ -1,7 +1,7 @@
 /* The envelopes in a data directory, checked where they lie: offline, so what a crash left half done is found too, and
  * it is said when the next start mends it. */
-#ifndef AGENTOS_CLI_LETTERS_H
-#define AGENTOS_CLI_LETTERS_H
+#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_CHECK_H
+#define AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_CHECK_H
 
 #include "common/buffer.h"
 #include "common/format/roster.h"

@@ -1,4 +1,4 @@
-#include "supervisor/cli/cost.h"
+#include "supervisor/cli/inspect/cost.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"
-#include "supervisor/cli/diary.h"
+#include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/output.h"
 
 static const char *const STATES[] = {

@@ -1,14 +1,14 @@
 /* What all the work of one trace cost: the tokens of each hand that it went through, from the trailers of the commits
  * with their answers (libgit2, read-only). Nothing that an agent or a model wrote can look like one of those. */
-#ifndef AGENTOS_CLI_COST_H
-#define AGENTOS_CLI_COST_H
+#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_COST_H
+#define AGENTOS_SUPERVISOR_CLI_INSPECT_COST_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "supervisor/cli/census.h"
+#include "supervisor/cli/inspect/envelope_scan.h"
 
 enum hand_state {
     HAND_KNOWN,

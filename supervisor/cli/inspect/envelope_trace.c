@@ -1,4 +1,4 @@
-#include "supervisor/cli/journey.h"
+#include "supervisor/cli/inspect/envelope_trace.h"
 
 #include <git2.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "supervisor/cli/diary.h"
+#include "supervisor/cli/inspect/commit_log.h"
 
 #include <ctype.h>
 #include <git2.h>

@@ -1,4 +1,4 @@
-#include "supervisor/cli/census.h"
+#include "supervisor/cli/inspect/envelope_scan.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
  *
  * The folders are read in the order of an envelope's life over all agents, so that one which moves on meanwhile is
  * met twice rather than never. */
-#ifndef AGENTOS_CLI_CENSUS_H
-#define AGENTOS_CLI_CENSUS_H
+#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_SCAN_H
+#define AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_SCAN_H
 
 #include <jansson.h>
 #include <stdbool.h>
