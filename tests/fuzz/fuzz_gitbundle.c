@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/gitbundle.h"
+#include "supervisor/cli/transfer/gitbundle.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/gitbundle.h"
 #include "common/memory.h"
+#include "supervisor/cli/transfer/gitbundle.h"
 
 #define ID  "0123456789abcdef0123456789abcdef01234567"
 #define TOP "# v2 git bundle\n"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "supervisor/cli/roster_append.h"
+#include "supervisor/cli/transfer/roster_append.h"
 
 /* The first agent of an agents.yaml; the roster is kept by the caller. */
 static struct roster *read_roster(const char *text)

@@ -25,7 +25,7 @@
 #include "supervisor/cli/inspect/envelope_check.h"
 #include "supervisor/cli/inspect/object_walk.h"
 #include "supervisor/cli/output.h"
-#include "supervisor/cli/parcel.h"
+#include "supervisor/cli/transfer/bundle_layout.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"
 #include "worker/history.h"

@@ -2,12 +2,12 @@
  *
  * The file may come from anybody. So everything that reads its pack is done in a child that is in a worker's sandbox
  * (its folder, no network, so much memory and time), and nothing of it counts before all is checked. */
-#ifndef AGENTOS_CLI_UNPACK_H
-#define AGENTOS_CLI_UNPACK_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_UNPACK_H
+#define AGENTOS_SUPERVISOR_CLI_TRANSFER_UNPACK_H
 
 #include "common/buffer.h"
 #include "common/fault.h"
-#include "common/gitbundle.h"
+#include "supervisor/cli/transfer/gitbundle.h"
 
 enum {
     UNPACK_FILES_MAX = 200000,

@@ -1,6 +1,6 @@
 /* Where the list ends is guessed from the places of its items, more than one way; what counts is that the result reads
  * as it should. So a guess that a strange layout misleads costs nothing. */
-#include "supervisor/cli/roster_append.h"
+#include "supervisor/cli/transfer/roster_append.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -22,15 +22,15 @@
 
 #include "common/files.h"
 #include "common/format/roster.h"
-#include "common/gitbundle.h"
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/cli/client.h"
-#include "supervisor/cli/definition.h"
 #include "supervisor/cli/output.h"
-#include "supervisor/cli/parcel.h"
-#include "supervisor/cli/unpack.h"
+#include "supervisor/cli/transfer/bundle_layout.h"
+#include "supervisor/cli/transfer/definition.h"
+#include "supervisor/cli/transfer/gitbundle.h"
+#include "supervisor/cli/transfer/unpack.h"
 #include "supervisor/cli/verbs.h"
 
 #define SCRATCH "agents/" PARCEL_SCRATCH

@@ -1,4 +1,4 @@
-#include "common/gitbundle.h"
+#include "supervisor/cli/transfer/gitbundle.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,8 +8,8 @@
  *
  * Only version 2, and only bundles that stand alone: a line with '-' (a commit that whoever reads must have) is a
  * fault. Untrusted input: every name is one that git allows, and none comes twice. */
-#ifndef AGENTOS_COMMON_GITBUNDLE_H
-#define AGENTOS_COMMON_GITBUNDLE_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_GITBUNDLE_H
+#define AGENTOS_SUPERVISOR_CLI_TRANSFER_GITBUNDLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

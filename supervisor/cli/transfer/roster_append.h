@@ -1,6 +1,6 @@
 /* One more agent in agents.yaml as text: everything else, comments too, stays as it is byte for byte. */
-#ifndef AGENTOS_CLI_ROSTER_APPEND_H
-#define AGENTOS_CLI_ROSTER_APPEND_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_ROSTER_APPEND_H
+#define AGENTOS_SUPERVISOR_CLI_TRANSFER_ROSTER_APPEND_H
 
 #include <stdbool.h>
 #include <stddef.h>

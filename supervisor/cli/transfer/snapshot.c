@@ -1,6 +1,6 @@
 /* Tree objects are written by hand: libgit2's builder would touch the time stamps of objects that the repository has
  * already, and whoever looks must not write. */
-#include "supervisor/cli/snapshot.h"
+#include "supervisor/cli/transfer/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* An agent's definition that comes from elsewhere, on its way into agents.yaml. */
-#ifndef AGENTOS_CLI_DEFINITION_H
-#define AGENTOS_CLI_DEFINITION_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_DEFINITION_H
+#define AGENTOS_SUPERVISOR_CLI_TRANSFER_DEFINITION_H
 
 #include <sys/stat.h>
 

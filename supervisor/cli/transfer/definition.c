@@ -1,4 +1,4 @@
-#include "supervisor/cli/definition.h"
+#include "supervisor/cli/transfer/definition.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/cli/roster_append.h"
+#include "supervisor/cli/transfer/roster_append.h"
 
 void definition_free(struct definition *definition)
 {

@@ -1,6 +1,6 @@
 /* What stands in an exported agent's bundle beside its history: where export puts it and import finds it. */
-#ifndef AGENTOS_CLI_PARCEL_H
-#define AGENTOS_CLI_PARCEL_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_BUNDLE_LAYOUT_H
+#define AGENTOS_SUPERVISOR_CLI_TRANSFER_BUNDLE_LAYOUT_H
 
 #define PARCEL_REF        "refs/agentos/export" /* a commit behind HEAD, with: */
 #define PARCEL_DEFINITION "definition.yaml"     /* the agent's item of agents.yaml, whole */

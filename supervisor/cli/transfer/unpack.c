@@ -1,4 +1,4 @@
-#include "supervisor/cli/unpack.h"
+#include "supervisor/cli/transfer/unpack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include "common/sandbox/sandbox.h"
 #include "common/tree.h"
 #include "supervisor/cli/inspect/object_walk.h"
-#include "supervisor/cli/parcel.h"
+#include "supervisor/cli/transfer/bundle_layout.h"
 #include "worker/history.h"
 
 enum { PIECE = 256 * 1024, OPEN_FILES = 256, DEPTH_MAX = 16, KEPT_DESCRIPTORS = 5 };

@@ -1,6 +1,6 @@
 /* An agent's work tree as it stands, as a git tree that is in memory only. */
-#ifndef AGENTOS_CLI_SNAPSHOT_H
-#define AGENTOS_CLI_SNAPSHOT_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_SNAPSHOT_H
+#define AGENTOS_SUPERVISOR_CLI_TRANSFER_SNAPSHOT_H
 
 #include <git2.h>
 #include <stdbool.h>
