@@ -6,10 +6,10 @@
 #include "common/format/config_warnings.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/commons.h"
 #include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 static void report(struct buffer *said, const char *what, const char *name)

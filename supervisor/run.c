@@ -29,15 +29,15 @@
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/agent/folders.h"
-#include "supervisor/commons.h"
 #include "supervisor/control/control.h"
-#include "supervisor/door.h"
+#include "supervisor/http_listener.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"
 #include "supervisor/process/descriptors.h"
 #include "supervisor/process/ownership.h"
 #include "supervisor/process/preflight.h"
 #include "supervisor/process/service_manager.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 enum {

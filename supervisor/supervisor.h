@@ -13,6 +13,7 @@
 #include "supervisor/agent/counters.h"
 #include "supervisor/agent/desired_state.h"
 #include "supervisor/agent/lifecycle.h"
+#include "supervisor/budget_gate.h"
 #include "supervisor/model/audit.h"
 #include "supervisor/model/relay.h"
 #include "supervisor/process/child.h"
@@ -21,7 +22,6 @@
 #include "supervisor/process/watch.h"
 #include "supervisor/run.h"
 #include "supervisor/schedule.h"
-#include "supervisor/spending.h"
 
 struct commons;
 struct control;

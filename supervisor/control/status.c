@@ -7,9 +7,9 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
-#include "supervisor/commons.h"
 #include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 #define OUT_OF_MEMORY "exit 71" /* EX_OSERR, as memory.h ends a process */

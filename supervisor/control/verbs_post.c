@@ -3,9 +3,9 @@
 #include <sysexits.h>
 
 #include "common/memory.h"
-#include "supervisor/commons.h"
 #include "supervisor/control/verbs_part.h"
 #include "supervisor/post/post.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 /* What every envelope of the operator's has. */

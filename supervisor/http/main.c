@@ -1,7 +1,7 @@
 /* agentos-http CHANNEL_FD LISTENER_FD TOKEN_FD
  *
  * The HTTP interface (contract section 12). Started by the supervisor only, with its end of a socket pair
- * (supervisor/door.h), the socket that it takes connections from, and the memory file of the token
+ * (supervisor/http_listener.h), the socket that it takes connections from, and the memory file of the token
  * (common/secrets.h). It ends when the supervisor does. */
 #include <jansson.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * many want it, and waited for INQUIRY_WAIT_MS at most.
  *
  * This process can make no socket. It asks for each connection to the control server by one byte on its channel, and gets
- * it as a descriptor (supervisor/door.h). */
+ * it as a descriptor (supervisor/http_listener.h). */
 #ifndef AGENTOS_SUPERVISOR_HTTP_SUPERVISOR_CLIENT_H
 #define AGENTOS_SUPERVISOR_HTTP_SUPERVISOR_CLIENT_H
 

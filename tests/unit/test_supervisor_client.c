@@ -57,7 +57,7 @@ static ssize_t bytes_asked(const struct scene *scene)
     return recv(scene->supervisor, bytes, sizeof bytes, MSG_DONTWAIT);
 }
 
-/* As supervisor/door.c does it. */
+/* As supervisor/http_listener.c does it. */
 static void hand_over(struct scene *scene, bool with_connection)
 {
     int pair[2];

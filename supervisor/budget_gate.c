@@ -1,4 +1,4 @@
-#include "supervisor/spending.h"
+#include "supervisor/budget_gate.h"
 
 #include <stdlib.h>
 #include <string.h>

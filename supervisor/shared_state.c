@@ -1,4 +1,4 @@
-#include "supervisor/commons.h"
+#include "supervisor/shared_state.h"
 
 #include <errno.h>
 #include <inttypes.h>

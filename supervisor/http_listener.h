@@ -6,8 +6,8 @@
  *
  * The process speaks by its channel: each byte that it sends asks for one connection to the control server, and gets a
  * byte back with a descriptor (SCM_RIGHTS), or alone when there can be none now. */
-#ifndef AGENTOS_SUPERVISOR_DOOR_H
-#define AGENTOS_SUPERVISOR_DOOR_H
+#ifndef AGENTOS_SUPERVISOR_HTTP_LISTENER_H
+#define AGENTOS_SUPERVISOR_HTTP_LISTENER_H
 
 #include <stdbool.h>
 #include <sys/types.h>

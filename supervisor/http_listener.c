@@ -1,4 +1,4 @@
-#include "supervisor/door.h"
+#include "supervisor/http_listener.h"
 
 #include <errno.h>
 #include <netinet/in.h>

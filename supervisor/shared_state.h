@@ -1,6 +1,6 @@
 /* What all agents share, put to work: locks, segments and queues, between the post office, the workers and people. */
-#ifndef AGENTOS_SUPERVISOR_COMMONS_H
-#define AGENTOS_SUPERVISOR_COMMONS_H
+#ifndef AGENTOS_SUPERVISOR_SHARED_STATE_H
+#define AGENTOS_SUPERVISOR_SHARED_STATE_H
 
 #include "common/buffer.h"
 #include "common/format/roster.h"

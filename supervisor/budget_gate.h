@@ -7,8 +7,8 @@
  * the question was taken back, the supervisor was killed); a fault costs what its provider said, so mostly nothing.
  *
  * While no limit is set nothing is written, and nobody waits for a disk. */
-#ifndef AGENTOS_SUPERVISOR_SPENDING_H
-#define AGENTOS_SUPERVISOR_SPENDING_H
+#ifndef AGENTOS_SUPERVISOR_BUDGET_GATE_H
+#define AGENTOS_SUPERVISOR_BUDGET_GATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

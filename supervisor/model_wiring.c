@@ -4,8 +4,8 @@
 
 #include "common/memory.h"
 #include "common/settings.h"
-#include "supervisor/commons.h"
-#include "supervisor/spending.h"
+#include "supervisor/budget_gate.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 static bool to_gateway(void *context, const struct buffer *message)
