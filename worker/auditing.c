@@ -7,9 +7,9 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
+#include "worker/audit/verdict.h"
 #include "worker/auditing_case.h"
 #include "worker/displaced.h"
-#include "worker/verdict.h"
 #include "worker/worker.h"
 
 enum {

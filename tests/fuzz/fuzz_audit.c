@@ -9,7 +9,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "worker/audit/rules.h"
-#include "worker/verdict.h"
+#include "worker/audit/verdict.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/memory.h"
-#include "worker/verdict.h"
+#include "worker/audit/verdict.h"
 
 enum { NO_SCORE = 7 };
 

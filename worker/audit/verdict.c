@@ -1,4 +1,4 @@
-#include "worker/verdict.h"
+#include "worker/audit/verdict.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* What an auditor says: {"audit_score": -1|0|1, "reasons": ["…"]} (contract section 8), read with suspicion. */
-#ifndef AGENTOS_WORKER_VERDICT_H
-#define AGENTOS_WORKER_VERDICT_H
+#ifndef AGENTOS_WORKER_AUDIT_VERDICT_H
+#define AGENTOS_WORKER_AUDIT_VERDICT_H
 
 #include <stdbool.h>
 #include <stddef.h>
