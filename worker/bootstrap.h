@@ -6,7 +6,7 @@
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 /* Makes the folders and files, commits `init: agent filesystem` in an empty repository, and when the definition has
  * changed rewrites what is still as bootstrap wrote it (its hash stands in .agentos/bootstrapped) with a commit

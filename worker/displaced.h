@@ -4,7 +4,7 @@
 
 #include "common/fault.h"
 #include "worker/entries.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 #include "worker/learning.h"
 
 struct displaced {

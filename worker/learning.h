@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/history.h" /* struct change */
+#include "worker/history/history.h" /* struct change */
 #include "worker/reply.h"
 
 struct learning;

@@ -9,7 +9,7 @@
 #include "common/message.h"
 #include "worker/attempts.h"
 #include "worker/auditing.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 #include "worker/kept.h"
 #include "worker/learning.h"
 #include "worker/link.h"

@@ -21,7 +21,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 
-#include "worker/history.h"
+#include "worker/history/history.h"
 #include "worker/start.h"
 
 /* A worker that stands at its gate until the supervisor says GO. */

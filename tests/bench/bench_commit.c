@@ -10,7 +10,7 @@
 
 #include "common/journal.h"
 #include "common/memory.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 enum {
     REWARDS = 4096,

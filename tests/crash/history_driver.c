@@ -15,7 +15,7 @@
 #include "common/buffer.h"
 #include "common/journal.h"
 #include "common/memory.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 static char *repeated(const char *word, unsigned number, unsigned times, size_t *length)
 {

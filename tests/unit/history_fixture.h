@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 struct scratch {
     char path[64];

@@ -1,6 +1,6 @@
 /* Packs become one: every object stays what it was, whoever made the packs, and a damaged one harms nobody. */
 #include "tests/unit/history_fixture.h"
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 /* Joining waits until the agent has done nothing for a moment; who has just begun has done nothing. */
 static void tidy_all(struct scratch *scratch)

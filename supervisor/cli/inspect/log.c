@@ -12,7 +12,7 @@
 #include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 static json_t *clean(const char *text)
 {

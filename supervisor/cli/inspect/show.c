@@ -19,7 +19,7 @@
 #include "supervisor/cli/inspect/envelope_trace.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 struct view {
     const struct invocation *invocation;

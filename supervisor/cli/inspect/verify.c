@@ -28,7 +28,7 @@
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/entries.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
 

@@ -20,7 +20,7 @@
 #include "common/tree.h"
 #include "supervisor/cli/inspect/object_walk.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 enum { PIECE = 256 * 1024, OPEN_FILES = 256, DEPTH_MAX = 16, KEPT_DESCRIPTORS = 5 };
 

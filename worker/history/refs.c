@@ -10,7 +10,7 @@
  * - exchanged: the noted inode stands under the target's name, so the lock is its old self; lock_sweep removes it.
  * Power cut: the lock may be there or not, with or without content; the note as well. A lock that no note explains
  * is removed when it is LOCK_STALE_SECONDS old, as somebody else's would be. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

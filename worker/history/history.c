@@ -23,7 +23,7 @@
  * What can fail for lack of space lies before the flush: behind it there are only renames. Should one of them
  * fail, the commit counts (it is durable), the log says so, and it is brought to its end before anything else is
  * committed. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

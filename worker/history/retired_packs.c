@@ -9,7 +9,7 @@
  * One goes only while its heir is there, which retired later, if at all: where somebody else has packed anew, it stays
  * and is joined like any other. Killed before they go: they are joined once more, which finds nothing new in them; killed
  * while their indexes are aside: these come back before the next ones leave. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
  *
  * Killed between two exchanges: the journal's record is redone; a file that has the new text already is passed by.
  * Killed between an exchange and the look at what came out: worktree_sweep looks at it. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

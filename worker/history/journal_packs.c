@@ -1,7 +1,7 @@
 /* The packs in which the objects of the journal's records lie: since the last checkpoint each commit puts its pack there,
  * and what was joined lies in its heir. While they are all there, nothing that a record says is missing, and a checkpoint
  * needs no look into the records themselves. Somebody's `git gc` takes them away; then each object is looked for. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <fcntl.h>
 #include <stdio.h>

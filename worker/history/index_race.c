@@ -5,7 +5,7 @@
  * HEAD has moved on. We know such an index by this: every path that our last commits touched is in it as it was before
  * them, although HEAD is still ours. A person who took one file out again (`git rm --cached`) is not mistaken for it;
  * one who took out all of a commit's files, and more than one, is. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * believed only up to its last whole record, and only when that one's commit is HEAD or behind it; what lacks is read
  * from git, and everything when HEAD was moved elsewhere (people's reset), so that a task that is no longer in the
  * history counts as not done. In memory there is one table of record numbers. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* What is made ahead, while the model thinks, becomes part of the next commit, and is in nobody's way. */
 #include "tests/unit/history_fixture.h"
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 static void earn(struct scratch *scratch, const char *path)
 {

@@ -3,7 +3,7 @@
  * libgit2 holds a copy in memory. What it should be next is written to a spare, without git's lock (and not by
  * libgit2, which makes a new file each time). Under the lock the file then takes the place of .git/index. The copy is good as long as .git/index has the stamp that it
  * had; people's git replaces that file whenever it changes anything. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <endian.h>
 #include <errno.h>

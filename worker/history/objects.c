@@ -1,6 +1,6 @@
 /* Objects of the repository. Loose ones are written here, not by libgit2: as stored (uncompressed) zlib streams,
  * which every git reads, since they live only until the next pack and compressing costs more than a cycle's flush. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -27,7 +27,7 @@
 #include "common/files.h"
 #include "common/journal.h"
 #include "common/listing.h"
-#include "worker/history.h"
+#include "worker/history/history.h"
 
 enum {
     REF_NAME_MAX = 256,

@@ -1,6 +1,6 @@
 /* What makes a folder a git repository, as a table: made by hand in .agentos/ and named .git when it is whole, since
  * a hundred agents may begin at once. The same table mends what a power cut left empty. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
  * Killed before, or no room for it: nothing is missing that the record doesn't have. Killed between the two: a pack
  * without an index, which nobody sees. Power cut: name and content may not belong together; the name says what the
  * content has to be, so pack_mend takes away what isn't that, and the record's objects are written again. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <endian.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Looking back: the commit that somebody names, and the files as they were then. Read-only. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The text of a commit. What the ledger is made of stands in trailers of ours, the last paragraph; nothing that comes
  * from outside can look like one. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <ctype.h>
 #include <stdlib.h>

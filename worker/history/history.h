@@ -6,8 +6,8 @@
  * the next history_edits reports theirs.
  * git status, log, fsck, commit and gc by people work at any moment: the ref and index are changed under git's own
  * lock files; a lock that is older than 10 s and held by no living process is stale and is broken with a warning. */
-#ifndef AGENTOS_WORKER_HISTORY_H
-#define AGENTOS_WORKER_HISTORY_H
+#ifndef AGENTOS_WORKER_HISTORY_HISTORY_H
+#define AGENTOS_WORKER_HISTORY_HISTORY_H
 
 #include <stdbool.h>
 #include <stddef.h>

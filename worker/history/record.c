@@ -22,7 +22,7 @@
  * record prepared stand in the record; who has both is as we made it, and nobody has written to it since. (The time is
  * changed by the write, before the rename; the file system's own journal keeps the two in order.)
  * So redoing a record twice, or all of them after any of them was done, changes nothing. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Tree objects, edited as the bytes they are: "MODE NAME\0" and twenty bytes of id, sorted. Those of HEAD that were
  * needed lately are kept by path; a copy is good while its id is the one that its parent names, so nothing has to be
  * told when people move HEAD. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* git's delta of one text against another: copies of what the base has too, and what is new in between. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The names that HEAD tracks in a folder. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <string.h>
 

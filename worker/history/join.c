@@ -8,7 +8,7 @@
  *
  * A commit's own pack (history_pack.c) has its objects whole, which would be ten times as much as what has changed.
  * Its trees tell which object is which file's, and the newer text of that file, in front, makes the older a delta. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <stdio.h>
 #include <stdlib.h>

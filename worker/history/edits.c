@@ -1,5 +1,5 @@
 /* What people changed since HEAD: first every file that git knows, by stamp, then what it doesn't know yet. */
-#include "worker/history_part.h"
+#include "worker/history/part.h"
 
 #include <errno.h>
 #include <fcntl.h>
