@@ -7,7 +7,6 @@
 
 #include "common/files.h"
 #include "common/message.h"
-#include "worker/attempts.h"
 #include "worker/auditing.h"
 #include "worker/history/history.h"
 #include "worker/kept.h"
@@ -15,7 +14,8 @@
 #include "worker/link.h"
 #include "worker/mail.h"
 #include "worker/prompt.h"
-#include "worker/queue.h"
+#include "worker/queue/attempts.h"
+#include "worker/queue/queue.h"
 #include "worker/reply.h"
 #include "worker/start.h"
 #include "worker/texts.h"

@@ -32,7 +32,7 @@ static char *path_in(const struct box *box, const char *name)
     return memory_print("agents/%s/%s", box->name, name);
 }
 
-/* .agentos/seen has lines "ID HASH TIME" (worker/queue_seen.c). */
+/* .agentos/seen has lines "ID HASH TIME" (worker/queue/first_seen.c). */
 static int64_t first_seen(const char *seen, const struct block *block, int64_t otherwise)
 {
     uint64_t id = names_hash(block->id, strlen(block->id)), line_id, line_hash;

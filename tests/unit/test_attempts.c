@@ -15,7 +15,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
-#include "worker/attempts.h"
+#include "worker/queue/attempts.h"
 
 static char path[64];
 static int tree = -1;

@@ -12,8 +12,8 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "tests/unit/failing.h"
-#include "worker/attempts.h"
-#include "worker/queue_state.h"
+#include "worker/queue/attempts.h"
+#include "worker/queue/part.h"
 
 static char tree_name[64];
 static int tree;

@@ -18,7 +18,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "worker/queue.h"
+#include "worker/queue/queue.h"
 
 struct place {
     char path[64];

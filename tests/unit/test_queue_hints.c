@@ -12,7 +12,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
-#include "worker/queue.h"
+#include "worker/queue/queue.h"
 
 #define BLOCK "## %s\ntask: x\n\n"
 #define MEANT "### n\ntask: y\n"

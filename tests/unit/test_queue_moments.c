@@ -26,7 +26,7 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "worker/queue.h"
+#include "worker/queue/queue.h"
 
 #define NEWS "\n## n\ntask: news\n"
 

@@ -14,7 +14,7 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "worker/queue.h"
+#include "worker/queue/queue.h"
 
 static void put(int tree, const char *text, int flags)
 {

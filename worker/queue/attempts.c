@@ -1,4 +1,4 @@
-#include "worker/attempts.h"
+#include "worker/queue/attempts.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -14,8 +14,8 @@
  * The process needs fcntl(F_SETSIG, F_SETLEASE, F_GETLEASE), pread64, pwrite64, ftruncate, fsync, renameat2, unlinkat and
  * getdents64 on its tree. It needs no signal handling: a lease's signal is set to SIGURG, which is ignored by default;
  * so SIGURG must not be caught for anything else. No function here waits longer than the disk does. */
-#ifndef AGENTOS_WORKER_QUEUE_H
-#define AGENTOS_WORKER_QUEUE_H
+#ifndef AGENTOS_WORKER_QUEUE_QUEUE_H
+#define AGENTOS_WORKER_QUEUE_QUEUE_H
 
 #include "common/format/block.h"
 

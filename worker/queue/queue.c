@@ -1,4 +1,4 @@
-#include "worker/queue_state.h"
+#include "worker/queue/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

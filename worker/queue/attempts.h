@@ -2,8 +2,8 @@
  *
  * The count is written before the attempt (one pwrite of a line; it must outlive a kill, not a power cut, so it isn't
  * flushed) and taken back when the attempt ends in any orderly way. */
-#ifndef AGENTOS_WORKER_ATTEMPTS_H
-#define AGENTOS_WORKER_ATTEMPTS_H
+#ifndef AGENTOS_WORKER_QUEUE_ATTEMPTS_H
+#define AGENTOS_WORKER_QUEUE_ATTEMPTS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@
  *
  * Killed in this time: the base on disk doesn't have these blocks, so the next start merges the file anew. What
  * queue.md has is not added, what was done meanwhile the ledger knows. */
-#include "worker/queue_state.h"
+#include "worker/queue/part.h"
 
 #include <stdlib.h>
 #include <string.h>

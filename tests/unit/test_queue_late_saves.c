@@ -14,7 +14,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
-#include "worker/queue.h"
+#include "worker/queue/queue.h"
 
 static char path[64];
 static int tree = -1;

@@ -1,12 +1,12 @@
 /* What the files of the queue share; nobody else includes this. queue.c owns the snapshot and looks, queue_lease.c
  * asks the kernel, queue_take.c takes blocks out, queue_exchange.c replaces the file, queue_merge.c brings home what
  * was written to a file that came out, queue_brought.c sees to it that it stays there, queue_seen.c remembers when blocks were seen first. */
-#ifndef AGENTOS_WORKER_QUEUE_STATE_H
-#define AGENTOS_WORKER_QUEUE_STATE_H
+#ifndef AGENTOS_WORKER_QUEUE_PART_H
+#define AGENTOS_WORKER_QUEUE_PART_H
 
 #include "common/buffer.h"
 #include "common/files.h"
-#include "worker/queue.h"
+#include "worker/queue/queue.h"
 
 enum {
     QUEUE_QUIET_MS = 1000, /* so long unchanged, a file counts as whole although somebody may have it open */
