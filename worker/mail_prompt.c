@@ -1,6 +1,6 @@
 /* Envelopes as a model gets to see them. What other agents wrote is fenced and labelled; only the operator's words
  * stand for themselves. */
-#include "worker/mail_part.h"
+#include "worker/mail/part.h"
 
 #include <stdlib.h>
 #include <string.h>

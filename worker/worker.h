@@ -12,7 +12,7 @@
 #include "worker/kept.h"
 #include "worker/learning.h"
 #include "worker/link.h"
-#include "worker/mail.h"
+#include "worker/mail/mail.h"
 #include "worker/prompt.h"
 #include "worker/queue/attempts.h"
 #include "worker/queue/queue.h"

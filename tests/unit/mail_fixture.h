@@ -8,7 +8,7 @@
 
 #include "common/files.h"
 #include "common/tree.h"
-#include "worker/mail.h"
+#include "worker/mail/mail.h"
 
 static const int64_t then = 1800000000;
 

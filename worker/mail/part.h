@@ -2,7 +2,7 @@
 #ifndef AGENTOS_WORKER_MAIL_PART_H
 #define AGENTOS_WORKER_MAIL_PART_H
 
-#include "worker/mail.h"
+#include "worker/mail/mail.h"
 
 extern const char *const mail_folders[MAIL_PLACES];
 

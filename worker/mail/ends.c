@@ -1,5 +1,5 @@
 /* How envelopes end here, as changes of a commit, and the dead letters that the supervisor laid into our tree. */
-#include "worker/mail_part.h"
+#include "worker/mail/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  *
  * A verdict that is lost on the way, or with this process before its commit, is said again: the envelope lies in the
  * outbox still, and at its next start the worker asks for all of it. Carried out twice it changes nothing. */
-#include "worker/mail_part.h"
+#include "worker/mail/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
  * The new file is flushed before the exchange: after a power cut there is either of the two, whole. The attempt is
  * counted in it, before the attempt. What came out of the exchange is looked at: a person may have saved in that moment,
  * and then it is their text that is taken in hand. */
-#include "worker/mail_part.h"
+#include "worker/mail/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* What lies in iac/inbox and iac/handoffs, as of the last look. */
-#include "worker/mail_part.h"
+#include "worker/mail/part.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
  * Who writes what: the supervisor adds files to inbox and handoffs and takes away what expires there; people may do
  * anything; the rest is ours. So nothing that was seen a moment ago is relied on: every step either finds the file as it
  * was, or it isn't our work any more. */
-#ifndef AGENTOS_WORKER_MAIL_H
-#define AGENTOS_WORKER_MAIL_H
+#ifndef AGENTOS_WORKER_MAIL_MAIL_H
+#define AGENTOS_WORKER_MAIL_MAIL_H
 
 #include <stdbool.h>
 #include <stddef.h>
