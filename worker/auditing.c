@@ -9,7 +9,7 @@
 #include "common/utf8.h"
 #include "worker/audit/verdict.h"
 #include "worker/auditing_case.h"
-#include "worker/displaced.h"
+#include "worker/memory/evicted_skill.h"
 #include "worker/worker.h"
 
 enum {

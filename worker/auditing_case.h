@@ -3,7 +3,7 @@
 #define AGENTOS_WORKER_AUDITING_CASE_H
 
 #include "common/fault.h"
-#include "worker/learning.h"
+#include "worker/memory/learning.h"
 
 /* {"agent", "id", "task", "answer", "reward", "skill": {"name", "description", "body"} or null, "cut": bool}; texts past
  * a limit are cut, so that the whole is no larger than a message may be. NULL and fault: outputs/TASK.md can't be read.

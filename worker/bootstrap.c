@@ -15,7 +15,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "worker/bootstrap_texts.h"
-#include "worker/learning.h"
+#include "worker/memory/learning.h"
 
 #define NOTES TREE_NOTES "/bootstrapped"
 

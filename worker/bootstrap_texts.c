@@ -5,12 +5,12 @@
 #include "common/clock.h"
 #include "common/format/yamldoc.h"
 #include "common/tree.h"
-#include "worker/card.h"
-#include "worker/goals.h"
+#include "worker/memory/card.h"
+#include "worker/memory/goals.h"
+#include "worker/memory/reflections.h"
+#include "worker/memory/rewards.h"
+#include "worker/memory/skills.h"
 #include "worker/prompt.h"
-#include "worker/reflections.h"
-#include "worker/rewards.h"
-#include "worker/skills.h"
 
 static void add_line(const char *text, struct buffer *out)
 {

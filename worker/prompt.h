@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/learning.h"
-#include "worker/texts.h"
+#include "worker/memory/file_cache.h"
+#include "worker/memory/learning.h"
 
 enum {
     PROMPT_BUDGET =

@@ -13,7 +13,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "worker/bootstrap.h"
-#include "worker/card.h"
+#include "worker/memory/card.h"
 #include "worker/worker.h"
 
 enum {

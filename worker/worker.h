@@ -10,15 +10,15 @@
 #include "worker/auditing.h"
 #include "worker/history/history.h"
 #include "worker/kept.h"
-#include "worker/learning.h"
 #include "worker/link.h"
 #include "worker/mail/mail.h"
+#include "worker/memory/file_cache.h"
+#include "worker/memory/learning.h"
 #include "worker/prompt.h"
 #include "worker/queue/attempts.h"
 #include "worker/queue/queue.h"
 #include "worker/reply.h"
 #include "worker/start.h"
-#include "worker/texts.h"
 
 /* Where the one cycle stands. */
 enum phase {

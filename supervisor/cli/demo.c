@@ -18,8 +18,8 @@
 #include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
-#include "worker/entries.h"
 #include "worker/history/history.h"
+#include "worker/memory/entries.h"
 
 enum { DEMO_PATIENCE_MS = 60 * 1000, DEMO_STEP_NS = 50 * 1000 * 1000, ANSWER_LINES = 12, LOG_LINES = 30 };
 

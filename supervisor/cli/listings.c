@@ -12,7 +12,7 @@
 #include "supervisor/cli/client.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verbs.h"
-#include "worker/entries.h"
+#include "worker/memory/entries.h"
 
 /* One state file of an agent: asked where it is, read, taken apart. */
 struct listing {

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "worker/entries.h"
-#include "worker/goals.h"
+#include "worker/memory/entries.h"
+#include "worker/memory/goals.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -19,8 +19,8 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "worker/bootstrap.h"
-#include "worker/card.h"
-#include "worker/learning.h"
+#include "worker/memory/card.h"
+#include "worker/memory/learning.h"
 
 static char folder[64];
 static int tree;

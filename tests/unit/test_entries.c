@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "worker/entries.h"
+#include "worker/memory/entries.h"
 
 static struct entries parse(int level, const char *text)
 {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "worker/goals.h"
+#include "worker/memory/goals.h"
 
 static struct goals parse(const char *text)
 {

@@ -16,8 +16,8 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "worker/learning.h"
-#include "worker/skills.h"
+#include "worker/memory/learning.h"
+#include "worker/memory/skills.h"
 
 /* Each test has a tree of its own; cycle() is what the worker does, with writing files in the place of a commit. */
 static char folder[64];

@@ -13,8 +13,8 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "worker/displaced.h"
-#include "worker/learning.h"
+#include "worker/memory/evicted_skill.h"
+#include "worker/memory/learning.h"
 
 static char folder[64];
 static int tree;

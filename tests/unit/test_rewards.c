@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "worker/learning.h"
-#include "worker/rewards.h"
+#include "worker/memory/learning.h"
+#include "worker/memory/rewards.h"
 
 static struct entries parse(const char *text)
 {

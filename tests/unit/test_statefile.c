@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "worker/statefile.h"
+#include "worker/memory/statefile.h"
 
 static char folder[64];
 static int tree;

@@ -14,7 +14,7 @@
 #include "common/files.h"
 #include "common/format/envelope.h"
 #include "worker/history/history.h"
-#include "worker/learning.h" /* struct change_list */
+#include "worker/memory/learning.h" /* struct change_list */
 
 enum mail_place { MAIL_INBOX, MAIL_HANDOFFS, MAIL_PLACES };
 

@@ -27,8 +27,8 @@
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "supervisor/cli/verbs.h"
-#include "worker/entries.h"
 #include "worker/history/history.h"
+#include "worker/memory/entries.h"
 
 enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
 

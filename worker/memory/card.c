@@ -1,4 +1,4 @@
-#include "worker/card.h"
+#include "worker/memory/card.h"
 
 #include <inttypes.h>
 

@@ -1,4 +1,4 @@
-#include "worker/goals.h"
+#include "worker/memory/goals.h"
 
 #include <ctype.h>
 #include <stdlib.h>

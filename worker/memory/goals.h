@@ -1,7 +1,7 @@
 /* goals.md (contract section 8): a list of "- [ ] text", at most 5 active; "- [x] text" is done and goes with the
  * next cycle. Every other line stays as a person wrote it. */
-#ifndef AGENTOS_WORKER_GOALS_H
-#define AGENTOS_WORKER_GOALS_H
+#ifndef AGENTOS_WORKER_MEMORY_GOALS_H
+#define AGENTOS_WORKER_MEMORY_GOALS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "worker/texts.h"
+#include "worker/memory/file_cache.h"
 
 #include <stdlib.h>
 #include <string.h>

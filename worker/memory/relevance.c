@@ -1,4 +1,4 @@
-#include "worker/relevance.h"
+#include "worker/memory/relevance.h"
 
 #include <math.h>
 #include <stdlib.h>

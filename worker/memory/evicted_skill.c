@@ -1,4 +1,4 @@
-#include "worker/displaced.h"
+#include "worker/memory/evicted_skill.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "worker/learning.h"
+#include "worker/memory/learning.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +7,12 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "worker/displaced.h"
-#include "worker/goals.h"
-#include "worker/reflections.h"
-#include "worker/rewards.h"
-#include "worker/skills.h"
-#include "worker/statefile.h"
+#include "worker/memory/evicted_skill.h"
+#include "worker/memory/goals.h"
+#include "worker/memory/reflections.h"
+#include "worker/memory/rewards.h"
+#include "worker/memory/skills.h"
+#include "worker/memory/statefile.h"
 
 enum state { STATE_SKILLS, STATE_GOALS, STATE_REWARDS, STATE_REFLECTIONS, STATE_COUNT };
 

@@ -3,16 +3,16 @@
  * skills.md is the list; a skill's text lies in the agentskills.io format in its own folder. Both may be edited by
  * people. A field that is missing counts so: no reward_evidence as 1 (somebody put the skill there), no last_success
  * as `created`, and without either the skill gets `created` with the next change. A date in the future counts as now. */
-#ifndef AGENTOS_WORKER_SKILLS_H
-#define AGENTOS_WORKER_SKILLS_H
+#ifndef AGENTOS_WORKER_MEMORY_SKILLS_H
+#define AGENTOS_WORKER_MEMORY_SKILLS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/buffer.h"
 #include "common/files.h"
-#include "worker/entries.h"
-#include "worker/relevance.h"
+#include "worker/memory/entries.h"
+#include "worker/memory/relevance.h"
 
 extern const char skills_preamble[]; /* the file as it begins */
 

@@ -1,4 +1,4 @@
-#include "worker/statefile.h"
+#include "worker/memory/statefile.h"
 
 #include <errno.h>
 #include <fcntl.h>

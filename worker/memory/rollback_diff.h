@@ -1,6 +1,6 @@
 /* What a rollback takes back, as sentences: the difference between two states of what was learned. Pure. */
-#ifndef AGENTOS_WORKER_UNDONE_H
-#define AGENTOS_WORKER_UNDONE_H
+#ifndef AGENTOS_WORKER_MEMORY_ROLLBACK_DIFF_H
+#define AGENTOS_WORKER_MEMORY_ROLLBACK_DIFF_H
 
 #include <stddef.h>
 

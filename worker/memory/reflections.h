@@ -1,12 +1,12 @@
 /* reflections.md (contract section 8): what the agent noted about its last 15 tasks worth noting; oldest first. */
-#ifndef AGENTOS_WORKER_REFLECTIONS_H
-#define AGENTOS_WORKER_REFLECTIONS_H
+#ifndef AGENTOS_WORKER_MEMORY_REFLECTIONS_H
+#define AGENTOS_WORKER_MEMORY_REFLECTIONS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/entries.h"
+#include "worker/memory/entries.h"
 
 extern const char reflections_preamble[]; /* the file as it begins */
 

@@ -1,11 +1,11 @@
-#include "worker/undone.h"
+#include "worker/memory/rollback_diff.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "worker/entries.h"
-#include "worker/goals.h"
+#include "worker/memory/entries.h"
+#include "worker/memory/goals.h"
 
 static void parse(struct entries *entries, int level, const char *text)
 {

@@ -1,4 +1,4 @@
-#include "worker/rewards.h"
+#include "worker/memory/rewards.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/learning.h"
-#include "worker/relevance.h"
+#include "worker/memory/learning.h"
+#include "worker/memory/relevance.h"
 
 const char rewards_preamble[] = "# Rewards\n\nHow the last 30 tasks went, the newest at the end: +1 reusable "
                                 "success, 0 partial, -1 failure.\n";

@@ -1,7 +1,7 @@
 /* What an agent has learned: skills, rewards, goals, reflections (contract section 8), as the files say, and what one
  * finished task changes in them. No git here: the caller commits the changes that come out. */
-#ifndef AGENTOS_WORKER_LEARNING_H
-#define AGENTOS_WORKER_LEARNING_H
+#ifndef AGENTOS_WORKER_MEMORY_LEARNING_H
+#define AGENTOS_WORKER_MEMORY_LEARNING_H
 
 #include <stdbool.h>
 #include <stdint.h>

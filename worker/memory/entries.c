@@ -1,4 +1,4 @@
-#include "worker/entries.h"
+#include "worker/memory/entries.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  *
  * A word is a run of letters and digits, folded to small ASCII letters, of three bytes or more, without the endings
  * -ing, -ed, -es, -s, -e, so that "fetches pages" meets "fetch page". Words stand as 32-bit hashes. */
-#ifndef AGENTOS_WORKER_RELEVANCE_H
-#define AGENTOS_WORKER_RELEVANCE_H
+#ifndef AGENTOS_WORKER_MEMORY_RELEVANCE_H
+#define AGENTOS_WORKER_MEMORY_RELEVANCE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "worker/skills.h"
+#include "worker/memory/skills.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/learning.h"
+#include "worker/memory/learning.h"
 
 const char skills_preamble[] =
     "# Skills\n\nAt most 20, each earned by a task with reward +1; their texts lie under skills/.\n";

@@ -1,11 +1,11 @@
 /* A skill that had to make room for another, as the history remembers it. */
-#ifndef AGENTOS_WORKER_DISPLACED_H
-#define AGENTOS_WORKER_DISPLACED_H
+#ifndef AGENTOS_WORKER_MEMORY_EVICTED_SKILL_H
+#define AGENTOS_WORKER_MEMORY_EVICTED_SKILL_H
 
 #include "common/fault.h"
-#include "worker/entries.h"
 #include "worker/history/history.h"
-#include "worker/learning.h"
+#include "worker/memory/entries.h"
+#include "worker/memory/learning.h"
 
 struct displaced {
     struct entries list;      /* skills.md, as it had the skill last */

@@ -1,12 +1,12 @@
 /* rewards.md (contract section 8): how the last 30 tasks went. The oldest stands first. */
-#ifndef AGENTOS_WORKER_REWARDS_H
-#define AGENTOS_WORKER_REWARDS_H
+#ifndef AGENTOS_WORKER_MEMORY_REWARDS_H
+#define AGENTOS_WORKER_MEMORY_REWARDS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/entries.h"
+#include "worker/memory/entries.h"
 
 extern const char rewards_preamble[]; /* the file as it begins */
 

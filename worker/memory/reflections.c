@@ -1,4 +1,4 @@
-#include "worker/reflections.h"
+#include "worker/memory/reflections.h"
 
 #include <string.h>
 

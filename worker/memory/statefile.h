@@ -1,7 +1,7 @@
 /* One of the files that an agent's learning lies in (skills.md, goals.md …), as it was last seen on disk. People edit
  * it while we run, so every look compares stamps first, and contents where a stamp can't tell. */
-#ifndef AGENTOS_WORKER_STATEFILE_H
-#define AGENTOS_WORKER_STATEFILE_H
+#ifndef AGENTOS_WORKER_MEMORY_STATEFILE_H
+#define AGENTOS_WORKER_MEMORY_STATEFILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

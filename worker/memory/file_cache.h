@@ -1,6 +1,6 @@
 /* Small files of the tree that every cycle reads and hardly anybody ever changes: read again when their stamp has. */
-#ifndef AGENTOS_WORKER_TEXTS_H
-#define AGENTOS_WORKER_TEXTS_H
+#ifndef AGENTOS_WORKER_MEMORY_FILE_CACHE_H
+#define AGENTOS_WORKER_MEMORY_FILE_CACHE_H
 
 #include <stddef.h>
 

@@ -1,10 +1,10 @@
 /* The agent's card `.agent` (contract section 4): YAML, small enough to scan by the hundred. */
-#ifndef AGENTOS_WORKER_CARD_H
-#define AGENTOS_WORKER_CARD_H
+#ifndef AGENTOS_WORKER_MEMORY_CARD_H
+#define AGENTOS_WORKER_MEMORY_CARD_H
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
-#include "worker/learning.h"
+#include "worker/memory/learning.h"
 
 struct card_figures {
     const char *state; /* "idle", "working" … as of this writing */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "worker/undone.h"
+#include "worker/memory/rollback_diff.h"
 
 static void check(const struct learned_texts *now, const struct learned_texts *becomes, const char *expected)
 {
