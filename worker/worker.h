@@ -17,7 +17,7 @@
 #include "worker/prompt.h"
 #include "worker/queue/attempts.h"
 #include "worker/queue/queue.h"
-#include "worker/reply.h"
+#include "worker/reply/reply.h"
 #include "worker/start.h"
 
 /* Where the one cycle stands. */

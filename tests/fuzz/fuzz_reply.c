@@ -7,7 +7,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"
-#include "worker/reply.h"
+#include "worker/reply/reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,7 +14,7 @@
 #include "supervisor/gateway/offline.h"
 #include "supervisor/gateway/request.h"
 #include "supervisor/gateway/response.h"
-#include "worker/reply.h"
+#include "worker/reply/reply.h"
 
 static json_t *body_of(const struct request *request)
 {

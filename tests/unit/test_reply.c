@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "worker/reply.h"
+#include "worker/reply/reply.h"
 
 static struct reply reply;
 

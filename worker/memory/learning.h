@@ -8,7 +8,7 @@
 
 #include "common/buffer.h"
 #include "worker/history/history.h" /* struct change */
-#include "worker/reply.h"
+#include "worker/reply/reply.h"
 
 struct learning;
 

@@ -1,4 +1,4 @@
-#include "worker/reply_reading.h"
+#include "worker/reply/reading.h"
 
 #include <stdarg.h>
 #include <stdio.h>

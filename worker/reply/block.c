@@ -1,4 +1,4 @@
-#include "worker/reply_block.h"
+#include "worker/reply/block.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "worker/reply.h"
+#include "worker/reply/reply.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -11,8 +11,8 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/reply_block.h"
-#include "worker/reply_reading.h"
+#include "worker/reply/block.h"
+#include "worker/reply/reading.h"
 
 /* Bytes of each text that are kept; what is longer is cut with a fault. */
 enum {

@@ -1,7 +1,7 @@
 /* A model's reply (contract section 7), read tolerantly: free text, then a last fenced block `agentos` in YAML; or
  * one JSON object with `answer`. Whatever is malformed harms only its own part and is named in `faults`. */
-#ifndef AGENTOS_WORKER_REPLY_H
-#define AGENTOS_WORKER_REPLY_H
+#ifndef AGENTOS_WORKER_REPLY_REPLY_H
+#define AGENTOS_WORKER_REPLY_REPLY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,7 +5,7 @@
 #include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "worker/reply_reading.h"
+#include "worker/reply/reading.h"
 
 /* What more there is than that is left out, with a fault. */
 enum { GOAL_MAX = 300 /* bytes */, GOALS_LISTED_MAX = 20, SEGMENTS_MAX = 16 };

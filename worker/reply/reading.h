@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 #include "common/buffer.h"
-#include "worker/reply.h"
-#include "worker/reply_block.h"
+#include "worker/reply/block.h"
+#include "worker/reply/reply.h"
 
 /* A reply while it is read, and what was wrong with it so far. */
 struct reading {
