@@ -21,8 +21,8 @@
 #include "common/memory.h"
 #include "common/message.h"
 
+#include "worker/cycle/start.h"
 #include "worker/history/history.h"
-#include "worker/start.h"
 
 /* A worker that stands at its gate until the supervisor says GO. */
 struct gate {

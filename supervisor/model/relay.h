@@ -20,7 +20,7 @@ struct relay;
 enum {
     RELAY_ASKS_PER_AGENT = 64,
     RELAY_ASKINGS = 3,
-    RELAY_PEERS_MAX = 8 * 1024, /* the worker's budget leaves so much room (worker/prompt.c) */
+    RELAY_PEERS_MAX = 8 * 1024, /* the worker's budget leaves so much room (worker/cycle/prompt.c) */
     RELAY_SEGMENTS_MAX = 16 * 1024,
 };
 

@@ -1,4 +1,4 @@
-"""The next task's question, which goes out while the last one is committed (worker/ahead.c, worker/kept.h)."""
+"""The next task's question, which goes out while the last one is committed (worker/cycle/prefetch.c, worker/cycle/answer_store.h)."""
 
 import pathlib
 import platform

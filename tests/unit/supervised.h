@@ -37,8 +37,8 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "supervisor/run.h"
-#include "worker/link.h"
-#include "worker/start.h"
+#include "worker/cycle/start.h"
+#include "worker/cycle/supervisor_link.h"
 #include "worker/zygote.h"
 
 /* --- the worker: what it does is in its agent's name --- */

@@ -18,7 +18,7 @@
 #include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "worker/bootstrap.h"
+#include "worker/cycle/bootstrap.h"
 #include "worker/memory/card.h"
 #include "worker/memory/learning.h"
 

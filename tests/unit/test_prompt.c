@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
-#include "worker/prompt.h"
+#include "worker/cycle/prompt.h"
 
 static char folder[64];
 static struct prompt_input input;

@@ -4,8 +4,8 @@
  * whoever comes after a worker that was killed goes on from the answer and asks no second time. One pwrite into a file of
  * the page cache, not flushed: it must outlive a kill, not a power cut, after which the task is asked about again. One
  * answer at a time, that of the task in hand. A torn or damaged file counts as none. */
-#ifndef AGENTOS_WORKER_KEPT_H
-#define AGENTOS_WORKER_KEPT_H
+#ifndef AGENTOS_WORKER_CYCLE_ANSWER_STORE_H
+#define AGENTOS_WORKER_CYCLE_ANSWER_STORE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -12,9 +12,9 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "worker/bootstrap.h"
+#include "worker/cycle/bootstrap.h"
+#include "worker/cycle/worker.h"
 #include "worker/memory/card.h"
-#include "worker/worker.h"
 
 enum {
     STAMP_GRAIN_MS = 20, /* a younger stamp may stay the same over another change */

@@ -10,7 +10,7 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/prompt.h"
+#include "worker/cycle/prompt.h"
 
 enum {
     BUNDLE_MAX = 64,

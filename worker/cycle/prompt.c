@@ -1,4 +1,4 @@
-#include "worker/prompt.h"
+#include "worker/cycle/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* What a worker is born with: filled by the zygote from the supervisor's SPAWN message. */
-#ifndef AGENTOS_WORKER_START_H
-#define AGENTOS_WORKER_START_H
+#ifndef AGENTOS_WORKER_CYCLE_START_H
+#define AGENTOS_WORKER_CYCLE_START_H
 
 #include <stdbool.h>
 #include <stdint.h>

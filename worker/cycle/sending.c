@@ -8,7 +8,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 /* What every envelope of this cycle has in common. */
 struct origin {

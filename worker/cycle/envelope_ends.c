@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 /* One commit with a reflection about the envelope: its end. */
 static bool commit_end(struct worker *worker, const struct envelope *envelope, uint64_t hash, const char *end,

@@ -1,4 +1,4 @@
-#include "worker/auditing.h"
+#include "worker/cycle/auditing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "worker/audit/verdict.h"
-#include "worker/auditing_case.h"
+#include "worker/cycle/audit_case.h"
+#include "worker/cycle/worker.h"
 #include "worker/memory/evicted_skill.h"
-#include "worker/worker.h"
 
 enum {
     HOLD_MS = 250,

@@ -1,4 +1,4 @@
-#include "worker/kept.h"
+#include "worker/cycle/answer_store.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -23,8 +23,8 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "worker/prompt.h"
-#include "worker/worker.h"
+#include "worker/cycle/prompt.h"
+#include "worker/cycle/worker.h"
 
 enum {
     RECORD_AFTER_MS = 100,

@@ -7,8 +7,8 @@
  *
  * The next cycle's prompt should show both scores, so a cycle waits for an auditor that is a process, a quarter of a
  * second at most; for a model's opinion it doesn't. */
-#ifndef AGENTOS_WORKER_AUDITING_H
-#define AGENTOS_WORKER_AUDITING_H
+#ifndef AGENTOS_WORKER_CYCLE_AUDITING_H
+#define AGENTOS_WORKER_CYCLE_AUDITING_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -14,7 +14,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "worker/kept.h"
+#include "worker/cycle/answer_store.h"
 
 #define ANSWER TREE_NOTES "/answer"
 

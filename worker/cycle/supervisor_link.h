@@ -1,6 +1,6 @@
 /* The worker's one connection: an nng pair socket to the supervisor. */
-#ifndef AGENTOS_WORKER_LINK_H
-#define AGENTOS_WORKER_LINK_H
+#ifndef AGENTOS_WORKER_CYCLE_SUPERVISOR_LINK_H
+#define AGENTOS_WORKER_CYCLE_SUPERVISOR_LINK_H
 
 #include <stdbool.h>
 #include <stddef.h>

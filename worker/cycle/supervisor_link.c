@@ -1,4 +1,4 @@
-#include "worker/link.h"
+#include "worker/cycle/supervisor_link.h"
 
 #include <errno.h>
 #include <fcntl.h>

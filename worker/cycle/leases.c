@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 enum { ANSWER_MS = 1000 /* the supervisor answers at once; after that the lock counts as taken by others */ };
 

@@ -1,16 +1,16 @@
-#include "worker/bootstrap_texts.h"
+#include "worker/cycle/bootstrap_texts.h"
 
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/format/yamldoc.h"
 #include "common/tree.h"
+#include "worker/cycle/prompt.h"
 #include "worker/memory/card.h"
 #include "worker/memory/goals.h"
 #include "worker/memory/reflections.h"
 #include "worker/memory/rewards.h"
 #include "worker/memory/skills.h"
-#include "worker/prompt.h"
 
 static void add_line(const char *text, struct buffer *out)
 {

@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out)
 {

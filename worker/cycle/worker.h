@@ -1,24 +1,24 @@
 /* One worker's parts and what it is doing; shared by the files of the cycle, owned by worker.c. */
-#ifndef AGENTOS_WORKER_WORKER_H
-#define AGENTOS_WORKER_WORKER_H
+#ifndef AGENTOS_WORKER_CYCLE_WORKER_H
+#define AGENTOS_WORKER_CYCLE_WORKER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/files.h"
 #include "common/message.h"
-#include "worker/auditing.h"
+#include "worker/cycle/answer_store.h"
+#include "worker/cycle/auditing.h"
+#include "worker/cycle/prompt.h"
+#include "worker/cycle/start.h"
+#include "worker/cycle/supervisor_link.h"
 #include "worker/history/history.h"
-#include "worker/kept.h"
-#include "worker/link.h"
 #include "worker/mail/mail.h"
 #include "worker/memory/file_cache.h"
 #include "worker/memory/learning.h"
-#include "worker/prompt.h"
 #include "worker/queue/attempts.h"
 #include "worker/queue/queue.h"
 #include "worker/reply/reply.h"
-#include "worker/start.h"
 
 /* Where the one cycle stands. */
 enum phase {

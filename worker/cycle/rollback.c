@@ -11,8 +11,8 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "worker/cycle/worker.h"
 #include "worker/memory/rollback_diff.h"
-#include "worker/worker.h"
 
 enum { TOLD_MAX = 256 * 1024 };
 

@@ -1,4 +1,4 @@
-#include "worker/bootstrap.h"
+#include "worker/cycle/bootstrap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "worker/bootstrap_texts.h"
+#include "worker/cycle/bootstrap_texts.h"
 #include "worker/memory/learning.h"
 
 #define NOTES TREE_NOTES "/bootstrapped"

@@ -8,7 +8,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 enum {
     LOGGED_ANSWER_MAX = 16 * 1024,

@@ -1,6 +1,6 @@
 /* The agent's tree as it begins (contract section 4): what is missing is made, nothing that is there is changed. */
-#ifndef AGENTOS_WORKER_BOOTSTRAP_H
-#define AGENTOS_WORKER_BOOTSTRAP_H
+#ifndef AGENTOS_WORKER_CYCLE_BOOTSTRAP_H
+#define AGENTOS_WORKER_CYCLE_BOOTSTRAP_H
 
 #include <stdbool.h>
 

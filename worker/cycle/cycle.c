@@ -12,8 +12,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "worker/prompt.h"
-#include "worker/worker.h"
+#include "worker/cycle/prompt.h"
+#include "worker/cycle/worker.h"
 
 enum { EDITS_FRESH_MS = 500, TASK_MAX = 1024 * 1024, HELD_MS = 60000 };
 

@@ -1,6 +1,6 @@
 /* What each file of a new agent says. */
-#ifndef AGENTOS_WORKER_BOOTSTRAP_TEXTS_H
-#define AGENTOS_WORKER_BOOTSTRAP_TEXTS_H
+#ifndef AGENTOS_WORKER_CYCLE_BOOTSTRAP_TEXTS_H
+#define AGENTOS_WORKER_CYCLE_BOOTSTRAP_TEXTS_H
 
 #include "common/buffer.h"
 #include "common/format/roster.h"

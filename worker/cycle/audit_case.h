@@ -1,6 +1,6 @@
 /* The case that an auditor gets on its standard input, made from what the tree has of a finished task. */
-#ifndef AGENTOS_WORKER_AUDITING_CASE_H
-#define AGENTOS_WORKER_AUDITING_CASE_H
+#ifndef AGENTOS_WORKER_CYCLE_AUDIT_CASE_H
+#define AGENTOS_WORKER_CYCLE_AUDIT_CASE_H
 
 #include "common/fault.h"
 #include "worker/memory/learning.h"

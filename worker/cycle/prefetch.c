@@ -19,7 +19,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 enum { TASK_AHEAD_MAX = 64 * 1024, WRONG_GUESS_MS = 60 * 60 * 1000 };
 

@@ -1,5 +1,5 @@
 /* One worker's life: connect, bring the tree to order, then work until told to stop. */
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -16,7 +16,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "worker/bootstrap.h"
+#include "worker/cycle/bootstrap.h"
 
 enum {
     TIDY_AFTER_MS = 1000,

@@ -1,4 +1,4 @@
-#include "worker/auditing_case.h"
+#include "worker/cycle/audit_case.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The prompt of one cycle (contract section 6): system_prompt.md with its {{placeholders}} filled, within a budget. */
-#ifndef AGENTOS_WORKER_PROMPT_H
-#define AGENTOS_WORKER_PROMPT_H
+#ifndef AGENTOS_WORKER_CYCLE_PROMPT_H
+#define AGENTOS_WORKER_CYCLE_PROMPT_H
 
 #include <stdint.h>
 

@@ -11,7 +11,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 static bool take(struct worker *worker, const char *id, uint64_t hash)
 {

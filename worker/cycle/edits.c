@@ -4,7 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "worker/worker.h"
+#include "worker/cycle/worker.h"
 
 enum { NAMES_FRESH_MS = 100 /* new files are looked for ten times a second at most */ };
 
