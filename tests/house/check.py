@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Holds the sources against the plan of rooms.
+
+    tests/house/check.py BUILD_FOLDER [ROOM...]    the whole house, or the faults of some rooms alone
+
+Arrows only go down: a file uses the rooms that rooms.txt lists for its own room, in its includes and in the symbols of
+its object, and no files use each other in a circle. The objects are read with nm, so a circle through a header that is
+never called does not count, and a call without an include does. Exit code 0: the plan holds; 1: each fault was printed.
+"""
+
+import collections
+import pathlib
+import re
+import subprocess
+import sys
+
+HOUSE = pathlib.Path(__file__).resolve().parent
+ROOT = HOUSE.parents[1]
+LARGEST_ROOM = 30  # sources
+LONGEST_FILE = 600  # lines
+
+# The state machine of the work queues is one thing in three files: giving out, taking back and the files call each other.
+CIRCLES_ALLOWED = [
+    {
+        "supervisor/shared/work_queues.c",
+        "supervisor/shared/work_queue_files.c",
+        "supervisor/shared/work_queue_assign.c",
+    }
+]
+
+
+def plan():
+    rooms = {}
+    for line in (HOUSE / "rooms.txt").read_text().splitlines():
+        line = line.partition("#")[0].strip()
+        if line:
+            room, _, below = line.partition(":")
+            rooms[room] = set(below.split())
+    return rooms
+
+
+def sources():
+    for side in ("common", "supervisor", "worker"):
+        yield from sorted(str(path.relative_to(ROOT)) for path in (ROOT / side).rglob("*.[ch]"))
+
+
+def room_of(path):
+    return str(pathlib.PurePosixPath(path).parent)
+
+
+def includes(path):
+    return re.findall(r'^#include "([^"]+)"', (ROOT / path).read_text(), re.MULTILINE)
+
+
+def objects(build):
+    """Each source of ours with its object and the library that it lies in."""
+    for path in sorted(pathlib.Path(build).glob("CMakeFiles/*.dir/**/*.c.o")):
+        library, source = str(path.relative_to(build))[len("CMakeFiles/") : -len(".o")].split(".dir/", 1)
+        if (ROOT / source).exists():
+            yield source, path, library
+
+
+def symbols(path):
+    defined, wanted = set(), set()
+    listing = subprocess.run(["nm", "--format=posix", str(path)], capture_output=True, text=True, check=True).stdout
+    for line in listing.splitlines():
+        name, kind = line.split()[:2]
+        if kind == "U":
+            wanted.add(name)
+        elif kind.isupper():
+            defined.add(name)
+    return defined, wanted
+
+
+def nearest(owners, source, library):
+    """Who defines a name for source: its own library first, then its own side (two programs may use one name)."""
+    same = [other for other, of in owners if of == library]
+    side = [other for other, _ in owners if other.split("/")[0] in (source.split("/")[0], "common")]
+    return (same or side or [other for other, _ in owners])[0]
+
+
+def calls(build):
+    """{source: {source that it calls: names}}"""
+    owners, wants, library_of = collections.defaultdict(list), {}, {}
+    for source, path, library in objects(build):
+        defined, wants[source] = symbols(path)
+        library_of[source] = library
+        if not source.endswith("/main.c"):
+            for name in defined:
+                owners[name].append((source, library))
+    graph = {}
+    for source, names in wants.items():
+        graph[source] = collections.defaultdict(set)
+        for name in names:
+            if name in owners:
+                graph[source][nearest(owners[name], source, library_of[source])].add(name)
+        graph[source].pop(source, None)
+    return graph
+
+
+def circles(graph):
+    """Tarjan's strongly connected components of more than one node."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph.get(node, ()):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            component = set()
+            while not component or node not in component:
+                component.add(stack.pop())
+            if len(component) > 1:
+                found.append(component)
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def faults_of_rooms(rooms):
+    count = collections.Counter()
+    for path in sources():
+        count[room_of(path)] += path.endswith(".c")
+        lines = len((ROOT / path).read_text().splitlines())
+        if lines > LONGEST_FILE:
+            yield room_of(path), f"{path} has {lines} lines; {LONGEST_FILE} are the most"
+        if room_of(path) not in rooms:
+            yield room_of(path), f"{path} lies in a room that rooms.txt does not list"
+    for room, number in count.items():
+        if number > LARGEST_ROOM:
+            yield room, f"{room}/ has {number} sources; {LARGEST_ROOM} are the most"
+
+
+def faults_of_arrows(rooms, graph):
+    for path in sources():
+        for other in includes(path):
+            if room_of(other) != room_of(path) and room_of(other) not in rooms.get(room_of(path), ()):
+                yield room_of(path), f"{path} includes {other}, of a room that {room_of(path)} may not use"
+    for path, below in graph.items():
+        for other, names in below.items():
+            if room_of(other) != room_of(path) and room_of(other) not in rooms.get(room_of(path), ()):
+                yield room_of(path), f"{path} calls {', '.join(sorted(names))} of {other}, a room that it may not use"
+
+
+def faults_of_circles(graph):
+    for circle in circles(graph):
+        if not any(circle <= allowed for allowed in CIRCLES_ALLOWED):
+            ties = [
+                f"    {path} -> {other}: {', '.join(sorted(graph[path][other]))}"
+                for path in sorted(circle)
+                for other in sorted(circle & set(graph[path]))
+            ]
+            for room in {room_of(path) for path in circle}:
+                yield room, "\n".join([f"a circle of {len(circle)} files: {', '.join(sorted(circle))}", *ties])
+
+
+def main(build, wanted):
+    rooms, graph = plan(), calls(build)
+    if not graph:
+        sys.exit(f"{build} has no objects of ours: build it first")
+    found = [*faults_of_rooms(rooms), *faults_of_arrows(rooms, graph), *faults_of_circles(graph)]
+    told = dict.fromkeys(text for room, text in found if not wanted or room in wanted)
+    print("\n".join(told))
+    print(f"{len(graph)} units, {len(told)} faults")
+    return 1 if told else 0
+
+
+if __name__ == "__main__":
+    sys.setrecursionlimit(10000)
+    sys.exit(main(sys.argv[1], set(sys.argv[2:])))
