@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import harness  # noqa: E402
+from progress import pytest_configure  # noqa: E402,F401
 
 
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)
