@@ -9,7 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/secrets.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 static int show(struct buffer *page)

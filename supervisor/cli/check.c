@@ -16,7 +16,7 @@
 #include "common/memory.h"
 #include "common/secrets.h"
 #include "common/settings.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 struct check {

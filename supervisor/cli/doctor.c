@@ -21,7 +21,7 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 enum { REACH_SECONDS = 5 };

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "supervisor/cli/client.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 /* How an event reads in the log's form: {key} stands for what the event says of it. */

@@ -9,7 +9,7 @@
 #include "common/format/roster.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 enum { KEPT_DESCRIPTORS = 3 };

@@ -3,9 +3,9 @@
 #include <sysexits.h>
 
 #include "common/memory.h"
-#include "supervisor/cli/client.h"
-#include "supervisor/cli/input.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/input.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 /* Prints one text of the answer, if it is there. */

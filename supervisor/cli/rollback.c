@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "common/memory.h"
-#include "supervisor/cli/client.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 int verb_rollback(struct invocation *invocation)

@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/settings.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 /* A line for each, in the log's own form: whoever reads it by program reads these too. */

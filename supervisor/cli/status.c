@@ -4,8 +4,8 @@
 #include <sysexits.h>
 
 #include "common/memory.h"
-#include "supervisor/cli/client.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 static const char *text_of(const json_t *object, const char *key)

@@ -4,9 +4,9 @@
 #include <sysexits.h>
 
 #include "common/memory.h"
-#include "supervisor/cli/client.h"
-#include "supervisor/cli/input.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/input.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 static bool add_options(const struct invocation *invocation, json_t *request, struct fault *fault)

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "common/buffer.h"
-#include "supervisor/cli/invocation.h"
+#include "supervisor/cli/terminal/invocation.h"
 
 struct verb {
     const char *name, *arguments, *summary;

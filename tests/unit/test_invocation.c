@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
 static bool parse(struct invocation *invocation, struct fault *fault, char **argv)

@@ -9,7 +9,7 @@
 #include "common/names.h"
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/commit_log.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 
 static const char *const STATES[] = {
     [HAND_KNOWN] = "known", [HAND_OPEN] = "not yet", [HAND_UNKNOWN] = "unknown"};

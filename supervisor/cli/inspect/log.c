@@ -8,9 +8,9 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "supervisor/cli/client.h"
 #include "supervisor/cli/inspect/commit_log.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/history/history.h"
 

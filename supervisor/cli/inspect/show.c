@@ -13,11 +13,11 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "supervisor/cli/client.h"
 #include "supervisor/cli/inspect/cost.h"
 #include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/inspect/envelope_trace.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/history/history.h"
 

@@ -18,7 +18,7 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/tree.h"
-#include "supervisor/cli/inspect/object_walk.h"
+#include "common/repository/object_walk.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "worker/history/history.h"
 

@@ -1,4 +1,4 @@
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 
 #include <errno.h>
 #include <stdarg.h>

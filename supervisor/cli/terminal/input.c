@@ -1,4 +1,4 @@
-#include "supervisor/cli/input.h"
+#include "supervisor/cli/terminal/input.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "common/control.h"
 #include "common/format/envelope.h"
 #include "common/memory.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 
 /* All of standard input, up to what a request may hold. */
 static char *read_input(struct fault *fault)

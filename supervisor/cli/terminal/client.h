@@ -1,10 +1,10 @@
 /* The client's side of the control socket (common/control.h). */
-#ifndef AGENTOS_CLI_CLIENT_H
-#define AGENTOS_CLI_CLIENT_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_CLIENT_H
+#define AGENTOS_SUPERVISOR_CLI_TERMINAL_CLIENT_H
 
 #include <jansson.h>
 
-#include "supervisor/cli/invocation.h"
+#include "supervisor/cli/terminal/invocation.h"
 
 struct client;
 

@@ -1,6 +1,6 @@
 /* Everything that a repository's history reaches, read and hashed again. */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_OBJECT_WALK_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_OBJECT_WALK_H
+#ifndef AGENTOS_COMMON_REPOSITORY_OBJECT_WALK_H
+#define AGENTOS_COMMON_REPOSITORY_OBJECT_WALK_H
 
 #include <git2.h>
 #include <stdbool.h>

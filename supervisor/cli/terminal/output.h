@@ -1,7 +1,7 @@
 /* What people see: complaints on standard error, tables and texts on standard output. Texts come from models and
  * other people, so what could steer a terminal is shown as '?'. */
-#ifndef AGENTOS_SUPERVISOR_CLI_OUTPUT_H
-#define AGENTOS_SUPERVISOR_CLI_OUTPUT_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_OUTPUT_H
+#define AGENTOS_SUPERVISOR_CLI_TERMINAL_OUTPUT_H
 
 #include <jansson.h>
 #include <stddef.h>

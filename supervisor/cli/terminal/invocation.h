@@ -1,6 +1,6 @@
 /* One command line of `agentos`, taken apart after the table of verbs (verbs.c). */
-#ifndef AGENTOS_CLI_INVOCATION_H
-#define AGENTOS_CLI_INVOCATION_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_INVOCATION_H
+#define AGENTOS_SUPERVISOR_CLI_TERMINAL_INVOCATION_H
 
 #include <stdbool.h>
 #include <stddef.h>

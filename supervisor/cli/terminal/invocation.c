@@ -1,4 +1,4 @@
-#include "supervisor/cli/invocation.h"
+#include "supervisor/cli/terminal/invocation.h"
 
 #include <errno.h>
 #include <limits.h>

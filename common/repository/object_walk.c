@@ -1,4 +1,4 @@
-#include "supervisor/cli/inspect/object_walk.h"
+#include "common/repository/object_walk.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -1,10 +1,10 @@
 /* What people give with a verb: a text, and how long and how urgently it lives. */
-#ifndef AGENTOS_CLI_INPUT_H
-#define AGENTOS_CLI_INPUT_H
+#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_INPUT_H
+#define AGENTOS_SUPERVISOR_CLI_TERMINAL_INPUT_H
 
 #include <jansson.h>
 
-#include "supervisor/cli/invocation.h"
+#include "supervisor/cli/terminal/invocation.h"
 
 /* The text behind the receiver's name: the second word, or standard input when that is "-" or absent and no terminal
  * is there. what: "task", for what is said. NULL: it has been said, *status is set. Caller frees. */

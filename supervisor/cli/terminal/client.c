@@ -1,4 +1,4 @@
-#include "supervisor/cli/client.h"
+#include "supervisor/cli/terminal/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "common/control.h"
 #include "common/files.h"
 #include "common/memory.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/output.h"
 
 struct client {
     int fd; /* owned */

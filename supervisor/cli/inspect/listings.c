@@ -9,8 +9,8 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "supervisor/cli/client.h"
-#include "supervisor/cli/output.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 #include "worker/memory/entries.h"
 
