@@ -20,6 +20,9 @@
 #define TREE_DEAD_LETTERS  "iac/dead-letter"
 #define TREE_NOTES         ".agentos" /* the worker's own, not in git */
 
+/* In DATA_DIR/agents, beside the agents: the folder that an import unpacks, until it is renamed to the agent's name. */
+#define TREE_IMPORT_PREFIX ".import-"
+
 enum {
     TREE_FILE_MAX = 4 * 1024 * 1024, /* bytes of a state file that are read; a larger one is a fault */
     QUEUE_FILE_MAX = 64 * 1024 * 1024,

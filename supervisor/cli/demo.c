@@ -15,11 +15,10 @@
 #include "common/tree.h"
 #include "supervisor/cli/demo_instance.h"
 #include "supervisor/cli/inspect/commit_log.h"
+#include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
-#include "worker/history/history.h"
-#include "worker/memory/entries.h"
 
 enum { DEMO_PATIENCE_MS = 60 * 1000, DEMO_STEP_NS = 50 * 1000 * 1000, ANSWER_LINES = 12, LOG_LINES = 30 };
 
@@ -142,17 +141,8 @@ static void show_tree(const char *scratch, const char *agent_path)
 static bool is_earned(const struct diary *diary, const char *agent_path)
 {
     OWNED_FD int folder = files_open_path(agent_path, NULL);
-    OWNED char *text = NULL;
-    size_t length = 0;
-    if (folder < 0 || diary->count == 0 || diary->pages[0].task == NULL || diary->pages[0].reward != 1 ||
-        files_read(folder, TREE_SKILLS, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
-        return false;
-    }
-    struct entries entries = {0};
-    entries_parse(&entries, 3, text, strlen(text));
-    bool earned = entries.count > 0;
-    entries_free(&entries);
-    return earned;
+    return folder >= 0 && diary->count > 0 && diary->pages[0].task != NULL && diary->pages[0].reward == 1 &&
+           listings_has_skill(folder);
 }
 
 static bool show_outcome(const char *scratch, const char *agent_path, struct fault *fault)
@@ -170,7 +160,7 @@ static bool show_outcome(const char *scratch, const char *agent_path, struct fau
 
 static bool demonstrate(struct scratch *scratch, char **agent_path, struct fault *fault)
 {
-    if (!history_library_start(fault) || !scratch_start(scratch, AGENTS_YAML, fault)) {
+    if (!scratch_start(scratch, AGENTS_YAML, fault)) {
         return false;
     }
     *agent_path = memory_print("%s/agents/orion", scratch->path);

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "common/settings.h"
+#include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/transfer/transfer.h"
 
 #define ALWAYS     ((1u << OPTION_DATA) | (1u << OPTION_HELP))
 #define WITH(name) (1u << OPTION_##name)
@@ -78,7 +80,13 @@ static const char IMPORT_DETAILS[] =
     "stop the agent that was\nexported if it is not to be done twice. A FILE that is damaged or was made to "
     "harm changes nothing (65), and so does\na name that is taken, in agents.yaml or as a folder (73).\n";
 
-static const struct verb VERBS[] = {
+/* The supervisor lies above this room. */
+static int verb_run(struct invocation *invocation)
+{
+    return invocation->run(invocation);
+}
+
+const struct verb VERBS[] = {
     {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS | WITH(LISTEN), 0, 0,
      verb_run, "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
     {"check", "", "validate agents.yaml and the environment; says every fault, with its line", ALWAYS, 0, 0,
@@ -140,6 +148,7 @@ static const struct verb VERBS[] = {
     {"events", "", "follow what happens, live", ALWAYS | WITH(JSON), 0, 0, verb_events, EVENTS_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
+    {.name = NULL},
 };
 
 struct option_help {
@@ -152,28 +161,17 @@ static const struct option_help OPTION_HELPS[OPTION_COUNT] = {
 #undef X
 };
 
-const struct verb *verbs_find(const char *name)
-{
-    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
-        if (strcmp(VERBS[i].name, name) == 0) {
-            return &VERBS[i];
-        }
-    }
-    return NULL;
-}
-
 void verbs_help(struct buffer *out)
 {
     buffer_text(out, "usage: agentos VERB [--data DIR] …\n\n");
-    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
+    for (const struct verb *verb = VERBS; verb->name != NULL; verb++) {
         char call[64];
         struct buffer line = {0};
-        buffer_print(&line, "%s%s%s", VERBS[i].name, VERBS[i].arguments[0] != '\0' ? " " : "",
-                     VERBS[i].arguments);
+        buffer_print(&line, "%s%s%s", verb->name, verb->arguments[0] != '\0' ? " " : "", verb->arguments);
         (void)strncpy(call, line.data, sizeof(call) - 1);
         call[sizeof(call) - 1] = '\0';
         buffer_free(&line);
-        buffer_print(out, "  %-24s %s\n", call, VERBS[i].summary);
+        buffer_print(out, "  %-24s %s\n", call, verb->summary);
     }
     buffer_text(
         out, "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"

@@ -20,7 +20,7 @@ static bool parse(struct invocation *invocation, struct fault *fault, char **arg
         argc++;
     }
     *invocation = (struct invocation){.secrets = -1};
-    return invocation_parse(invocation, argc, argv, fault);
+    return invocation_parse(invocation, VERBS, argc, argv, fault);
 }
 
 #define PARSE(invocation, fault, ...) parse(invocation, fault, (char *[]){"agentos", __VA_ARGS__, NULL})
@@ -92,12 +92,12 @@ static void test_every_verb_has_what_its_page_needs(void **state)
             break;
         }
         memcpy(name, line + 3, length < sizeof(name) ? length : 0);
-        const struct verb *verb = verbs_find(name);
+        const struct verb *verb = invocation_find_verb(VERBS, name);
         assert_non_null(verb);
         assert_true(verb->least <= verb->most && verb->most <= WORDS_MAX);
         assert_non_null(verb->act);
     }
-    assert_null(verbs_find("frobnicate"));
+    assert_null(invocation_find_verb(VERBS, "frobnicate"));
 }
 
 static void test_what_could_steer_a_terminal_is_shown_as_a_question_mark(void **state)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "worker/history/history.h"
 
 static bool git_fault(struct fault *fault, const char *what, const char *path)
 {
@@ -197,6 +198,9 @@ bool diary_read(struct diary *diary, const char *path, struct fault *fault)
 {
     git_repository *repository = NULL;
     *diary = (struct diary){0};
+    if (!history_library_start(fault)) {
+        return false;
+    }
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         return git_fault(fault, "has no repository that can be opened", path);
     }

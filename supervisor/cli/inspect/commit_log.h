@@ -28,7 +28,7 @@ struct diary {
     size_t count;
 };
 
-/* After history_library_start. path: the agent's folder. An empty repository is an empty diary. False and fault. */
+/* path: the agent's folder. Starts libgit2 when nobody has. An empty repository is an empty diary. False and fault. */
 bool diary_read(struct diary *diary, const char *path, struct fault *fault);
 void diary_free(struct diary *diary);
 

@@ -9,9 +9,9 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
-#include "supervisor/cli/verbs.h"
 #include "worker/memory/entries.h"
 
 /* One state file of an agent: asked where it is, read, taken apart. */
@@ -212,6 +212,20 @@ static int list_entries(const struct invocation *invocation, const struct listin
     }
     listing_close(&listing);
     return screen_end(status);
+}
+
+bool listings_has_skill(int folder)
+{
+    OWNED char *text = NULL;
+    size_t length = 0;
+    if (files_read(folder, TREE_SKILLS, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
+        return false;
+    }
+    struct entries entries = {0};
+    entries_parse(&entries, 3, text, strlen(text));
+    bool has = entries.count > 0;
+    entries_free(&entries);
+    return has;
 }
 
 int verb_skills(struct invocation *invocation)

@@ -9,10 +9,9 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/commit_log.h"
+#include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
-#include "supervisor/cli/verbs.h"
-#include "worker/history/history.h"
 
 static json_t *clean(const char *text)
 {
@@ -99,7 +98,7 @@ int verb_log(struct invocation *invocation)
     if (folder < 0) {
         return status;
     }
-    if (!history_library_start(&fault) || !diary_read(&diary, path, &fault)) {
+    if (!diary_read(&diary, path, &fault)) {
         screen_complain("%s", fault.text);
         status = EX_DATAERR;
     }

@@ -12,9 +12,9 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
-#include "supervisor/cli/verbs.h"
 
 /* One kind of notice: where it hangs, and which of its keys people see. */
 struct board {

@@ -16,9 +16,9 @@
 #include "supervisor/cli/inspect/cost.h"
 #include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/inspect/envelope_trace.h"
+#include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
-#include "supervisor/cli/verbs.h"
 #include "worker/history/history.h"
 
 struct view {

@@ -19,14 +19,13 @@
 #include "common/journal.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/repository/object_walk.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/envelope_check.h"
-#include "common/repository/object_walk.h"
+#include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
-#include "supervisor/cli/transfer/bundle_layout.h"
-#include "supervisor/cli/verbs.h"
 #include "worker/history/history.h"
 #include "worker/memory/entries.h"
 
@@ -247,7 +246,7 @@ static int verify_agents(const char *data_dir, bool running, struct buffer *find
         if (names_agent(entries[i]->d_name)) {
             verify_twice(verify_agent, data_dir, entries[i]->d_name, running, findings, notes);
             looked++;
-        } else if (strncmp(entries[i]->d_name, PARCEL_SCRATCH, strlen(PARCEL_SCRATCH)) == 0) {
+        } else if (strncmp(entries[i]->d_name, TREE_IMPORT_PREFIX, strlen(TREE_IMPORT_PREFIX)) == 0) {
             verify_import(path, entries[i]->d_name, notes);
         } else if (entries[i]->d_name[0] != '.') {
             buffer_print(notes, "agents/%s: is no agent's folder\n", entries[i]->d_name);

@@ -8,7 +8,6 @@
 
 #include "common/memory.h"
 #include "common/settings.h"
-#include "supervisor/cli/verbs.h"
 
 struct option_row {
     const char *name;
@@ -46,10 +45,19 @@ static bool take_option(struct invocation *invocation, char **argv, int *at, str
     return fault_set(fault, "there is no option %s (text that begins with '-' goes behind '--')", text);
 }
 
-static bool take_word(struct invocation *invocation, const char *word, struct fault *fault)
+const struct verb *invocation_find_verb(const struct verb *verbs, const char *name)
+{
+    while (verbs->name != NULL && strcmp(verbs->name, name) != 0) {
+        verbs++;
+    }
+    return verbs->name != NULL ? verbs : NULL;
+}
+
+static bool take_word(struct invocation *invocation, const struct verb *verbs, const char *word,
+                      struct fault *fault)
 {
     if (invocation->verb == NULL) {
-        invocation->verb = verbs_find(word);
+        invocation->verb = invocation_find_verb(verbs, word);
         return invocation->verb != NULL || fault_set(fault, "there is no verb '%s'", word);
     }
     if (invocation->word_count == invocation->verb->most) {
@@ -84,7 +92,8 @@ static bool check_usage(const struct invocation *invocation, struct fault *fault
     return true;
 }
 
-bool invocation_parse(struct invocation *invocation, int argc, char **argv, struct fault *fault)
+bool invocation_parse(struct invocation *invocation, const struct verb *verbs, int argc, char **argv,
+                      struct fault *fault)
 {
     bool options_end = false;
     for (int i = 1; i < argc; i++) {
@@ -103,7 +112,7 @@ bool invocation_parse(struct invocation *invocation, int argc, char **argv, stru
             if (!take_option(invocation, argv, &i, fault)) {
                 return false;
             }
-        } else if (!take_word(invocation, text, fault)) {
+        } else if (!take_word(invocation, verbs, text, fault)) {
             return false;
         }
     }

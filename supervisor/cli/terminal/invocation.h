@@ -1,4 +1,4 @@
-/* One command line of `agentos`, taken apart after the table of verbs (verbs.c). */
+/* One command line of `agentos`, taken apart after a table of verbs. */
 #ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_INVOCATION_H
 #define AGENTOS_SUPERVISOR_CLI_TERMINAL_INVOCATION_H
 
@@ -34,12 +34,23 @@ enum { WORDS_MAX = 2 };
 /* Among a verb's option bits: behind '--' stands a command with words of its own. */
 #define TAKES_COMMAND (1u << 31)
 
-struct verb;
+struct invocation;
+
+/* A row of the table of verbs. */
+struct verb {
+    const char *name, *arguments, *summary;
+    unsigned options;   /* bits 1u << enum option */
+    size_t least, most; /* words behind the verb */
+    int (*act)(struct invocation *invocation);
+    const char *details; /* NULL: the summary says all */
+};
 
 struct invocation {
-    const struct verb *verb;           /* NULL: --help or --version of the program itself */
-    bool version;                      /* --version */
-    const char *options[OPTION_COUNT]; /* the value ("" for a switch), NULL: not given; borrowed from argv */
+    const struct verb *verb; /* NULL: --help or --version of the program itself */
+    int (*run)(
+        struct invocation *invocation); /* the supervisor itself: the verb run; the program hands it in */
+    bool version;                       /* --version */
+    const char *options[OPTION_COUNT];  /* the value ("" for a switch), NULL: not given; borrowed from argv */
     const char *words[WORDS_MAX];
     size_t word_count;
     char **command; /* what stands behind '--', for a verb that takes it; borrowed from argv; NULL: none */
@@ -47,8 +58,11 @@ struct invocation {
     int secrets;              /* descriptor from secrets_collect, owned; -1: given away */
 };
 
-/* Taken apart; no files are touched. False and fault: wrong usage. */
-bool invocation_parse(struct invocation *invocation, int argc, char **argv, struct fault *fault);
+/* The verb of this name in a table whose last row has no name; NULL: the table has no such verb. */
+const struct verb *invocation_find_verb(const struct verb *verbs, const char *name);
+/* Takes the command line apart after the table of verbs; touches no file. False and fault: wrong usage. */
+bool invocation_parse(struct invocation *invocation, const struct verb *verbs, int argc, char **argv,
+                      struct fault *fault);
 /* data_dir and run_dir, from --data, the environment and the working directory. DATA_DIR is set to the result, so
  * that everything that reads the setting agrees with --data. */
 bool invocation_locate(struct invocation *invocation, struct fault *fault);

@@ -6,9 +6,6 @@
 #define PARCEL_DEFINITION "definition.yaml"     /* the agent's item of agents.yaml, whole */
 #define PARCEL_FILES      "tree"                /* its files as they were */
 
-#define PARCEL_SCRATCH                                                                                       \
-    ".import-" /* in agents/: what an import unpacks, until it is renamed to the agent's name */
-
 enum { PARCEL_DEFINITION_MAX = 1024 * 1024 };
 
 #endif

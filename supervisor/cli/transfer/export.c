@@ -26,7 +26,7 @@
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "supervisor/cli/transfer/gitbundle.h"
 #include "supervisor/cli/transfer/snapshot.h"
-#include "supervisor/cli/verbs.h"
+#include "supervisor/cli/transfer/transfer.h"
 #include "worker/history/history.h"
 
 enum { MEMORY_FIRST = 1000, TRIES = 100, PAUSE_NS = 50 * 1000 * 1000 };

@@ -30,10 +30,10 @@
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "supervisor/cli/transfer/definition.h"
 #include "supervisor/cli/transfer/gitbundle.h"
+#include "supervisor/cli/transfer/transfer.h"
 #include "supervisor/cli/transfer/unpack.h"
-#include "supervisor/cli/verbs.h"
 
-#define SCRATCH "agents/" PARCEL_SCRATCH
+#define SCRATCH "agents/" TREE_IMPORT_PREFIX
 #define MARK    TREE_NOTES "/import"
 
 enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 50 * 1000 * 1000, HEAD_DIGITS = 7 };
@@ -92,7 +92,7 @@ static void remove_folder(char *path)
 static void sweep(struct import *import)
 {
     struct listing *names = listing_open(import->agents, ".", NULL);
-    const char *start = PARCEL_SCRATCH;
+    const char *start = TREE_IMPORT_PREFIX;
     for (const char *name; names && (name = listing_next(names)) != NULL;)
         if (strncmp(name, start, strlen(start)) == 0) {
             OWNED char *path = memory_print("%s/agents/%s", import->data_dir, name);

@@ -16,9 +16,9 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/repository/object_walk.h"
 #include "common/sandbox/sandbox.h"
 #include "common/tree.h"
-#include "common/repository/object_walk.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "worker/history/history.h"
 
