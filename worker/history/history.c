@@ -70,31 +70,6 @@ bool history_library_start(struct fault *fault)
     return true;
 }
 
-git_repository *history_repository(struct history *history, struct fault *fault)
-{
-    if (!history->repository && git_repository_open_ext(&history->repository, history->path,
-                                                        GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0)
-        git_fault(fault, "the repository can't be opened");
-    return history->repository;
-}
-
-void history_warn_once(struct history *history, const char *path, const char *why)
-{
-    struct buffer *warned = &history->warned;
-    for (size_t at = 0; at < warned->length; at += strlen(warned->data + at) + 1)
-        if (strcmp(warned->data + at, path) == 0)
-            return;
-    if (warned->length < 64 * 1024)
-        buffer_add(warned, path, strlen(path) + 1);
-    log_warn("agent", history->agent, "%s %s, so it is not committed", path, why);
-}
-
-bool history_look(struct history *history, struct fault *fault)
-{
-    char name[REF_NAME_MAX];
-    return ref_look(history, name, &history->head, fault) == 1;
-}
-
 /* --- open --- */
 
 static bool open_notes(struct history *history, struct fault *fault)
@@ -107,22 +82,6 @@ static bool open_notes(struct history *history, struct fault *fault)
         return false;
     history->locks = files_open(history->notes, "locks", O_RDWR | O_CREAT, 0644);
     return history->locks >= 0 || fault_errno(fault, "cannot open .agentos/locks");
-}
-
-void history_close_objects(struct history *history)
-{
-    git_odb_free(history->odb);
-    history->odb = NULL;
-    git_repository_free(history->repository);
-    history->repository = NULL;
-}
-
-git_odb *history_objects(struct history *history, struct fault *fault)
-{
-    OWNED char *path = memory_print("%s/.git/objects", history->path);
-    if (!history->odb && git_odb_open(&history->odb, path) != 0)
-        git_fault(fault, "the repository's objects can't be opened");
-    return history->odb;
 }
 
 /* A HEAD that is no ref can be said again. */

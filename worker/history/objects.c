@@ -17,19 +17,6 @@
 
 enum { STORED_MAX = 65535, ADLER_BASE = 65521, ADLER_RUN = 5552 };
 
-bool object_id_zero(const git_oid *id)
-{
-    static const git_oid zero;
-    return git_oid_equal(id, &zero);
-}
-
-bool git_fault(struct fault *fault, const char *what)
-{
-    const git_error *error = git_error_last();
-    return fault_set(fault, "%s: %s", what,
-                     error && error->message ? error->message : "libgit2 doesn't say why");
-}
-
 /* A tree is made of ids, which nobody can choose to build a collision of, so it needs no SHA-1 that looks for one;
  * libgit2's does, and takes three times as long. */
 static void hash_tree(const void *data, size_t length, git_oid *id)

@@ -259,9 +259,13 @@ bool spare_place(struct history *history, enum role role, int folder, const char
 /* All of them go: the disk may be full. */
 void spares_drop(struct history *history);
 
-/* --- history_objects.c --- */
+/* --- oid.c --- */
 
 bool object_id_zero(const git_oid *id);
+bool git_fault(struct fault *fault, const char *what);
+
+/* --- history_objects.c --- */
+
 bool object_hash(git_object_t type, const void *data, size_t length, git_oid *id, struct fault *fault);
 /* take: the list owns data from now on, also on a fault; else it is borrowed. */
 struct object *object_add(struct object_list *list, git_object_t type, char *data, size_t length, bool take,
@@ -280,7 +284,6 @@ bool object_present(struct history *history, const git_oid *id);
 bool object_repair(struct history *history, const struct object *object, struct fault *fault);
 bool object_read(struct history *history, const git_oid *id, git_object_t type, git_odb_object **object,
                  struct fault *fault);
-bool git_fault(struct fault *fault, const char *what);
 
 /* --- history_pack.c --- */
 
@@ -393,6 +396,8 @@ bool message_task(const char *text, size_t length, char **task, uint64_t *task_h
 int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
 /* The same, without reading when both files have the stamps that they had; under the lock read it is read. */
 int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
+/* history->head is what HEAD names now. */
+bool history_look(struct history *history, struct fault *fault);
 enum lock_kind { LOCK_REF, LOCK_INDEX };
 /* What was prepared for the ref or the index gets the name `target`.lock (target relative to .git). */
 bool lock_take(struct history *history, enum lock_kind kind, const char *target, struct fault *fault);
@@ -442,8 +447,30 @@ bool worktree_apply(struct history *history, struct work *work, struct fault *fa
  * after has is a person's, and goes back where it was or is kept aside. NULL: all the rest, which nobody needs:
  * what was prepared and never used, and what was replaced. Not while a commit is half done. */
 bool worktree_sweep(struct history *history, const struct work *work, struct fault *fault);
-/* Hash of the file as a blob, with its stamp. 1, 0 missing, -1 no regular file or unreadable (errno). */
+/* --- file_hash.c --- */
+
+/* A file's folder, opened beneath the tree without following links, and its name there. */
+struct place {
+    int folder;
+    bool own;
+    const char *name;
+};
+
+bool place_open(struct history *history, const char *path, bool create, struct place *place,
+                struct fault *fault);
+void place_close(struct place *place);
+/* Hash of the file as a blob, with its stamp. 1, 0 missing, -1 no regular file or unreadable (errno). text: NULL, or
+ * gets its content, which the caller frees. */
+int hash_at(int folder, const char *name, git_oid *id, struct stat *status, char **text, size_t *length);
 int worktree_hash(struct history *history, const char *path, git_oid *id, struct stat *status);
+
+/* --- file_note.c --- */
+
+struct file_note record_note(const struct stat *status);
+bool record_wrote(const struct file_note *note, const struct stat *status);
+/* While redoing after a power cut: is this a file that a record prepared and nobody has written to since? What is in
+ * it may be from before all the same. */
+bool record_prepared(const struct history *history, const struct stat *status);
 
 /* --- history_record.c --- */
 
@@ -451,11 +478,6 @@ void record_encode(const struct work *work, struct buffer *out);
 /* Borrows from record. */
 bool record_decode(const void *record, size_t length, struct work *work);
 void work_free(struct work *work);
-struct file_note record_note(const struct stat *status);
-bool record_wrote(const struct file_note *note, const struct stat *status);
-/* While redoing after a power cut: is this a file that a record prepared and nobody has written to since? What is in
- * it may be from before all the same. */
-bool record_prepared(const struct history *history, const struct stat *status);
 /* Bring everything in the journal to its end. */
 bool record_redo_all(struct history *history, struct fault *fault);
 
@@ -484,7 +506,7 @@ bool skeleton_set_aside(struct history *history, const char *why, char **damage,
 /* HEAD names the branch main again. */
 bool skeleton_head(struct history *history, struct fault *fault);
 
-/* --- history.c --- */
+/* --- repository.c --- */
 
 /* What libgit2 knows of the objects, opened when it is needed; NULL and fault. */
 git_odb *history_objects(struct history *history, struct fault *fault);
@@ -492,7 +514,5 @@ git_odb *history_objects(struct history *history, struct fault *fault);
 void history_close_objects(struct history *history);
 git_repository *history_repository(struct history *history, struct fault *fault);
 void history_warn_once(struct history *history, const char *path, const char *why);
-/* history->head is what HEAD names now. */
-bool history_look(struct history *history, struct fault *fault);
 
 #endif

@@ -200,26 +200,6 @@ void work_free(struct work *work)
     work->step_count = 0;
 }
 
-struct file_note record_note(const struct stat *status)
-{
-    struct file_stamp stamp = files_stamp(status);
-    return (struct file_note){.inode = stamp.inode, .modified_ns = stamp.modified_ns};
-}
-
-bool record_wrote(const struct file_note *note, const struct stat *status)
-{
-    struct file_note now = record_note(status);
-    return note->inode == now.inode && note->modified_ns == now.modified_ns;
-}
-
-bool record_prepared(const struct history *history, const struct stat *status)
-{
-    for (size_t i = 0; i < history->ours_count; i++)
-        if (record_wrote(&history->ours[i], status))
-            return true;
-    return false;
-}
-
 static void add_ours(struct history *history, const struct file_note *note)
 {
     if (note->inode == 0)

@@ -128,6 +128,12 @@ int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
     return read;
 }
 
+bool history_look(struct history *history, struct fault *fault)
+{
+    char name[REF_NAME_MAX];
+    return ref_look(history, name, &history->head, fault) == 1;
+}
+
 /* The branch is what was prepared; the lock is held still, so nobody else can have changed it. */
 static void ref_kept(struct history *history, const char *ref)
 {
