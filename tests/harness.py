@@ -6,12 +6,14 @@ waits for a length of time; everything waits for a condition.
 """
 
 import collections
+import datetime
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -104,6 +106,29 @@ class Model:
             return found if len(found) >= count else None
 
         return wait_until(open_ones, f"{count} requests under way", seconds)
+
+
+class Clock:
+    """The clocks of a system that a test can move (common/test_clock.h): the wall clock alone, or both."""
+
+    def __init__(self, path, at=None):
+        """at: an ISO time that the wall clock shows now."""
+        self.path, self.wall, self.monotonic = path, 0, 0
+        self.path.write_bytes(bytes(16))
+        if at is not None:
+            self.set(at)
+
+    def now(self):
+        return datetime.datetime.fromtimestamp(time.time() + self.wall / 1000, datetime.timezone.utc)
+
+    def move(self, seconds, monotonic=0):
+        self.wall += int(seconds * 1000)
+        self.monotonic += int(monotonic * 1000)
+        with open(self.path, "r+b", buffering=0) as page:
+            page.write(struct.pack("<qq", self.wall, self.monotonic))
+
+    def set(self, at):
+        self.move((datetime.datetime.fromisoformat(at.replace("Z", "+00:00")) - self.now()).total_seconds())
 
 
 def task_block(task_id, text, priority="normal", created=CREATED, **fields):
@@ -210,6 +235,12 @@ class System:
         if model is not None:
             self.env["LLM_BASE_URL"] = model.url(scenario)
         self.env.update(env or {})
+
+    def movable_clock(self, at=None):
+        """Before the start: a clock that the test moves."""
+        clock = Clock(self.folder / "clock", at)
+        self.env["AGENTOS_TEST_CLOCK"] = str(clock.path)
+        return clock
 
     # -- life --
 

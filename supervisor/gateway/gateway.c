@@ -164,7 +164,7 @@ static void loop(struct gateway *gateway)
 {
     struct epoll_event events[EVENTS];
     while (gateway->open) {
-        int count = epoll_wait(gateway->epoll, events, EVENTS, sleep_time(gateway));
+        int count = epoll_wait(gateway->epoll, events, EVENTS, clock_wait_ms(sleep_time(gateway)));
         if (count < 0 && errno != EINTR) {
             log_error("gateway", NULL, "epoll_wait failed (%d); the gateway ends and is started again",
                       errno);

@@ -271,7 +271,7 @@ static void loop(struct http *http, int daemon)
 {
     struct epoll_event events[EVENTS];
     while (http->open) {
-        int count = epoll_wait(http->epoll, events, EVENTS, sleep_time(http));
+        int count = epoll_wait(http->epoll, events, EVENTS, clock_wait_ms(sleep_time(http)));
         if (count < 0 && errno != EINTR) {
             log_error("http", NULL, "epoll_wait failed (%d); this process ends and is started again", errno);
             return;

@@ -165,7 +165,8 @@ static void ring_due(struct loop *loop)
 void loop_turn(struct loop *loop, int wait_ms)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int count = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, until_next_timer(loop, wait_ms));
+    int count =
+        epoll_wait(loop->epoll, events, EVENTS_PER_TURN, clock_wait_ms(until_next_timer(loop, wait_ms)));
     for (int i = 0; i < count; i++) {
         struct loop_watch *watch = events[i].data.ptr;
         if (watch->ready)

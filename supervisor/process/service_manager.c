@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 
@@ -116,8 +116,5 @@ void notify_say(struct notify *notify, const char *format, ...)
 
 void notify_reloading(struct notify *notify)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    notify_say(notify, "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
-               (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    notify_say(notify, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_kernel_monotonic_us());
 }

@@ -202,12 +202,47 @@ def test_damage_in_the_book_is_set_aside_and_stops_nobody(make_system, model):
 
 
 def test_every_minute_is_every_minute(make_system, model):
-    system = begin(make_system, model, ("* * * * *", "Look around"))
-    wait_until(lambda: sum(system.done().values()) >= 1, "the next minute", 90)
-    [task] = list(system.done())[:1]
-    assert re.fullmatch(r"schedule-\d{8}T\d{4}-1", task)
-    given = datetime.datetime.strptime(task[9:22], "%Y%m%dT%H%M").replace(tzinfo=datetime.timezone.utc)
-    assert abs(given - datetime.datetime.now(datetime.timezone.utc)) < datetime.timedelta(minutes=2)
+    system = make_system(model=model, extra=schedule(("* * * * *", "Look around")))
+    clock = system.movable_clock("2028-02-28T23:57:30Z")
+    system.start()
+    wait_until(lambda: book(system).count("- entry:") == 1, "the entry noted")
+    expected = ["20280228T2358", "20280228T2359", "20280229T0000", "20280229T0001"]
+    clock.set("2028-02-28T23:57:59Z")  # a second before the minute, which comes by itself
+    for count, minute in enumerate(expected, 1):
+        system.wait_done(f"schedule-{minute}-1")
+        assert sum(system.done().values()) == count
+        clock.move(60)
+
+
+def test_weeks_of_a_schedule_have_every_end_of_a_month_and_the_leap_day(make_system, model):
+    system = make_system(model=model, extra=schedule(("30 7 29-31 * *", "Close the month")))
+    clock = system.movable_clock("2028-01-28T12:00:00Z")
+    system.start()
+    wait_until(lambda: book(system).count("- entry:") == 1, "the entry noted")
+    expected = []
+    for _ in range(64):  # to 1 April, a day at a time
+        clock.move(86400)
+        day = clock.now()
+        if day.day >= 29:
+            expected.append(f"schedule-{day:%Y%m%d}T0730-1")
+            system.wait_done(expected[-1])
+    assert [task[9:17] for task in expected] == [
+        "20280129", "20280130", "20280131", "20280229", "20280329", "20280330", "20280331"]
+    system.wait_queue_empty()
+    system.assert_each_once(expected)
+
+
+def test_a_week_of_downtime_gives_the_latest_time_once(make_system, model):
+    system = make_system(model=model, extra=schedule(("0 7 * * *", "Look around")))
+    clock = system.movable_clock("2026-12-28T12:00:00Z")
+    system.start()
+    wait_until(lambda: book(system).count("- entry:") == 1, "the entry noted")
+    assert system.stop() == 0
+    clock.move(7 * 86400)
+    system.start()
+    system.wait_done("schedule-20270104T0700-1")
+    assert system.done() == {"schedule-20270104T0700-1": 1}
+    assert "missed" in system.log()
 
 
 def test_without_schedules_nothing_is_written(system):

@@ -1,4 +1,4 @@
-/* A wall clock that is set back or forth by years, here by a clock_gettime of the test's own: what waits is not held up
+/* A wall clock that is set back or forth by years, here the test clock: what waits is not held up
  * and not let go early. The monotonic clock runs on, faster when the test says so. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,27 +7,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
 #include "common/names.h"
+#include "common/test_clock.h"
 #include "supervisor/agent/lifecycle.h"
 #include "supervisor/process/clock_jumps.h"
 #include "supervisor/process/loop.h"
 
 enum { YEAR = 365 * 86400 };
 
-static int64_t wall_offset, monotonic_offset; /* seconds */
+static int64_t wall_offset; /* seconds: so far the test has moved the wall clock */
 
-int clock_gettime(clockid_t clock, struct timespec *time)
+static void set_wall(int64_t offset)
 {
-    long result = syscall(SYS_clock_gettime, clock, time);
-    time->tv_sec += clock == CLOCK_REALTIME ? wall_offset : clock == CLOCK_MONOTONIC ? monotonic_offset : 0;
-    return (int)result;
+    test_clock_move((offset - wall_offset) * 1000, 0);
+    wall_offset = offset;
 }
 
 static const int64_t jumps[] = {-30LL * YEAR, -3600, 3600, 200LL * YEAR};
@@ -36,7 +33,7 @@ enum { JUMPS = sizeof jumps / sizeof jumps[0] };
 static int begin(void **state)
 {
     (void)state;
-    wall_offset = monotonic_offset = 0;
+    set_wall(0);
     return 0;
 }
 
@@ -54,7 +51,7 @@ static void test_a_timer_rings_in_its_time_whatever_the_wall_clock_does(void **s
         struct timer first = {.ring = ring, .context = &soon}, second = {.ring = ring, .context = &later};
         timer_set(loop, &first, 20);
         timer_set(loop, &second, 3600 * 1000);
-        wall_offset = jumps[i];
+        set_wall(jumps[i]);
         for (int turns = 0; !soon && turns < 1000; turns++)
             loop_turn(loop, 1000);
         assert_int_equal(soon, 1);
@@ -125,12 +122,12 @@ static void test_a_jump_of_the_wall_clock_is_no_minute_of_health(void **state)
         fall(&life);
         life_event(&life, EVENT_TIMER);
         life_event(&life, EVENT_READY);
-        wall_offset = jumps[i];
+        set_wall(jumps[i]);
         life_event(&life, EVENT_EXIT);
         assert_true(timer >= 120); /* the third failure in a row: 0.2 s, less the jitter */
         life_event(&life, EVENT_TIMER);
         life_event(&life, EVENT_READY);
-        monotonic_offset = 61;
+        test_clock_move(0, 61 * 1000);
         life_event(&life, EVENT_EXIT);
         assert_int_equal(timer, 0); /* a real minute is one */
     }
@@ -141,7 +138,7 @@ static void test_ids_stay_different_while_the_clock_is_set_back_and_forth(void *
     (void)state;
     char *ids[400];
     for (size_t i = 0; i < 400; i++) {
-        wall_offset = jumps[i % JUMPS];
+        set_wall(jumps[i % JUMPS]);
         ids[i] = names_new_id();
         for (size_t j = 0; j < i; j++)
             assert_string_not_equal(ids[i], ids[j]);
@@ -156,7 +153,7 @@ static void test_times_of_any_year_are_written_in_twenty_characters(void **state
     for (size_t i = 0; i < JUMPS; i++) {
         char text[CLOCK_TEXT];
         int64_t back;
-        wall_offset = jumps[i];
+        set_wall(jumps[i]);
         int64_t now = clock_now();
         assert_int_equal(strlen(clock_format(now, text)), 20);
         assert_true(clock_parse(text, &back));

@@ -424,7 +424,7 @@ static void work(struct worker *worker)
         if (over(worker))
             break;
         send_unless_more_comes(worker);
-        if (poll(fds, 2, sleep_ms(worker)) < 0 && errno != EINTR)
+        if (poll(fds, 2, clock_wait_ms(sleep_ms(worker))) < 0 && errno != EINTR)
             break;
         if (fds[1].revents & POLLIN) {
             struct signalfd_siginfo info;

@@ -162,7 +162,7 @@ static bool break_stale(struct history *history, const char *lock)
     struct stat status;
     if (fstatat(history->git, lock, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT;
-    if (llabs(clock_now() - (long long)status.st_mtime) <= LOCK_STALE_SECONDS ||
+    if (llabs(clock_kernel_ns() / 1000000000 - (long long)status.st_mtime) <= LOCK_STALE_SECONDS ||
         open_for_writing(history->git, lock))
         return false;
     /* A folder: one that stood where the ref belongs was exchanged with the lock. */

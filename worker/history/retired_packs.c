@@ -102,9 +102,7 @@ static int64_t listed_ns(struct history *history)
 /* Also by libgit2 for us, which may hide that somebody did so right after it. */
 static bool listed_lately(int64_t at_ns)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t ago = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - at_ns;
+    int64_t ago = clock_kernel_ns() - at_ns;
     return ago >= 0 && ago < (int64_t)LISTED_MS * 1000000;
 }
 

@@ -42,7 +42,7 @@ static void verify_lock(struct verify *verify, const char *path)
 {
     struct stat status;
     if (fstatat(verify->folder, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        clock_now() - status.st_mtime > LOCK_STALE_S) {
+        clock_kernel_ns() / 1000000000 - status.st_mtime > LOCK_STALE_S) {
         buffer_print(verify->findings,
                      "%s: %s was left by a process that is gone; the next start breaks it\n", verify->where,
                      path);
