@@ -21,7 +21,7 @@ static int show(struct buffer *page)
 {
     fputs(page->data, stdout);
     buffer_free(page);
-    return screen_end(EX_OK);
+    return output_end(EX_OK);
 }
 
 /* A line for each, in the log's own form: whoever reads it by program reads these too. */
@@ -42,7 +42,7 @@ static int run(struct invocation *invocation)
     struct buffer faults OWNED_BUFFER = {0};
     const char *listen = invocation->options[OPTION_LISTEN];
     if (listen != NULL && setenv(setting_name(SET_AGENTOS_LISTEN), listen, 1) != 0) {
-        screen_complain("out of memory");
+        output_complain("out of memory");
         return EX_OSERR;
     }
     bool right = settings_check(&faults);
@@ -55,7 +55,7 @@ static int run(struct invocation *invocation)
     }
     OWNED char *programs = invocation_programs(&fault);
     if (programs == NULL) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         return EX_OSERR;
     }
     struct run_options options = {.data_dir = invocation->data_dir,
@@ -83,7 +83,7 @@ static int act(struct invocation *invocation)
         return show(&page);
     }
     if (!invocation_locate(invocation, &fault)) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         return EX_CONFIG;
     }
     return invocation->verb->act(invocation);
@@ -94,14 +94,14 @@ int main(int argc, char **argv)
     struct fault fault = {0};
     struct invocation invocation = {.secrets = secrets_collect(&fault), .run = run};
     if (invocation.secrets < 0) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         return EX_OSERR;
     }
     int status = EX_USAGE;
     if (invocation_parse(&invocation, VERBS, argc, argv, &fault)) {
         status = act(&invocation);
     } else {
-        screen_complain("%s; `agentos%s%s --help` tells more", fault.text, invocation.verb != NULL ? " " : "",
+        output_complain("%s; `agentos%s%s --help` tells more", fault.text, invocation.verb != NULL ? " " : "",
                         invocation.verb != NULL ? invocation.verb->name : "");
     }
     invocation_free(&invocation);

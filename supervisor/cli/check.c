@@ -154,9 +154,9 @@ static void show_plan(const struct check *check)
     printf("%s: %zu agent(s)\n", check->invocation->data_dir, check->roster->agent_count);
     for (size_t i = 0; i < check->roster->agent_count; i++) {
         const struct roster_agent *agent = &check->roster->agents[i];
-        OWNED char *domain = screen_clean(agent->domain, 0);
-        OWNED char *url = screen_clean(setting_text(SET_LLM_BASE_URL, agent->name), 0);
-        OWNED char *model = screen_clean(setting_text(SET_LLM_MODEL, agent->name), 0);
+        OWNED char *domain = output_clean(agent->domain, 0);
+        OWNED char *url = output_clean(setting_text(SET_LLM_BASE_URL, agent->name), 0);
+        OWNED char *model = output_clean(setting_text(SET_LLM_MODEL, agent->name), 0);
         printf("  %s%s%s: ", agent->name, domain[0] != '\0' ? ", " : "", domain);
         if (strcasecmp(url, "offline") == 0) {
             printf("the built-in offline model\n");
@@ -170,7 +170,7 @@ static void show_plan(const struct check *check)
 static size_t show_lines(FILE *to, const char *kind, const struct buffer *lines)
 {
     size_t count = 0;
-    OWNED char *text = screen_clean(lines->data != NULL ? lines->data : "", 1);
+    OWNED char *text = output_clean(lines->data != NULL ? lines->data : "", 1);
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         if (line[0] != '\0') {
@@ -216,5 +216,5 @@ int verb_check(struct invocation *invocation)
     secrets_free(check.secrets);
     buffer_free(&check.faults);
     buffer_free(&check.warnings);
-    return screen_end(right ? EX_OK : EX_CONFIG);
+    return output_end(right ? EX_OK : EX_CONFIG);
 }

@@ -106,7 +106,7 @@ static void show_file(const char *path, size_t most_lines)
         printf("(there is no such file)\n\n");
         return;
     }
-    OWNED char *clean = screen_clean(text, 1);
+    OWNED char *clean = output_clean(text, 1);
     char *rest = clean;
     for (char *line = strsep(&rest, "\n"); line != NULL && most_lines-- > 0; line = strsep(&rest, "\n")) {
         if (rest != NULL || line[0] != '\0') {
@@ -120,7 +120,7 @@ static void show_commits(const struct diary *diary, const char *agent_path)
 {
     printf("$ git -C %s log --oneline\n", agent_path);
     for (size_t i = 0; i < diary->count; i++) {
-        OWNED char *subject = screen_clean(diary->pages[i].subject, 0);
+        OWNED char *subject = output_clean(diary->pages[i].subject, 0);
         printf("%.7s %s\n", diary->pages[i].commit, subject);
     }
     putchar('\n');
@@ -200,7 +200,7 @@ int verb_demo(struct invocation *invocation)
     }
     clear_away(&scratch, invocation_has(invocation, OPTION_KEEP) || (!done && !interrupted));
     if (!done) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
     }
-    return screen_end(done ? EX_OK : EX_SOFTWARE);
+    return output_end(done ? EX_OK : EX_SOFTWARE);
 }

@@ -321,7 +321,7 @@ int verb_doctor(struct invocation *invocation)
             0); /* a row appears when it is known, and forks have nothing to print again */
     for (size_t i = 0; i < sizeof examinations / sizeof *examinations; i++)
         examinations[i](&doctor);
-    return screen_end(doctor.worst == MISSING       ? EX_CONFIG
+    return output_end(doctor.worst == MISSING       ? EX_CONFIG
                       : doctor.worst == UNREACHABLE ? EX_UNAVAILABLE
                                                     : EX_OK);
 }

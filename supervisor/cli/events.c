@@ -38,7 +38,7 @@ static void show_value(const json_t *event, const char *key, size_t length)
     if (json_is_integer(value)) {
         printf("%lld", (long long)json_integer_value(value));
     } else if (json_is_string(value)) {
-        OWNED char *text = screen_clean(json_string_value(value), 0);
+        OWNED char *text = output_clean(json_string_value(value), 0);
         size_t end = strlen(text);
         while (end > 0 && text[end - 1] == ' ') {
             end--;
@@ -110,7 +110,7 @@ int verb_events(struct invocation *invocation)
     while (status == 0) {
         json_t *event = client_next(client);
         if (event == NULL) {
-            screen_complain("the supervisor has ended");
+            output_complain("the supervisor has ended");
             status = EX_UNAVAILABLE;
             break;
         }
@@ -119,5 +119,5 @@ int verb_events(struct invocation *invocation)
         status = fflush(stdout) == 0 ? 0 : EX_IOERR;
     }
     client_close(client);
-    return screen_end(status);
+    return output_end(status);
 }

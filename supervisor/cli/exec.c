@@ -25,9 +25,9 @@ static bool find_room(const struct invocation *invocation, struct sandbox_room *
         *room = (struct sandbox_room){.memory_bytes = agent->limits.memory_mb * 1024 * 1024,
                                       .open_files = agent->limits.open_files};
     else if (roster)
-        screen_complain("there is no agent '%s' in %s/agents.yaml", name, invocation->data_dir);
+        output_complain("there is no agent '%s' in %s/agents.yaml", name, invocation->data_dir);
     else
-        screen_complain("without agents.yaml the agent's limits are not known, so nothing was run:\n%s",
+        output_complain("without agents.yaml the agent's limits are not known, so nothing was run:\n%s",
                         faults.data);
     *status = agent ? EX_OK : roster ? EX_NOINPUT : EX_CONFIG;
     roster_free(roster);
@@ -58,18 +58,18 @@ static int run(const struct sandbox *sandbox, const struct sandbox_room *room, c
 {
     struct fault fault;
     if (chdir(room->tree) != 0) {
-        screen_complain("cannot go to %s: %s; has the agent been started yet?", room->tree, strerror(errno));
+        output_complain("cannot go to %s: %s; has the agent been started yet?", room->tree, strerror(errno));
         return EX_NOINPUT;
     }
     clean_environment(room->tree);
     close_range(KEPT_DESCRIPTORS, ~0U, 0);
     if (!sandbox_enter(sandbox, room, &fault)) {
-        screen_complain("%s; the command was not run", fault.text);
+        output_complain("%s; the command was not run", fault.text);
         return EX_CONFIG;
     }
     execvp(command[0], command);
     int error = errno;
-    screen_complain("cannot run %s in the sandbox: %s", command[0], strerror(error));
+    output_complain("cannot run %s in the sandbox: %s", command[0], strerror(error));
     _exit(error == ENOENT ? EX_NOINPUT
                           : EX_NOPERM); /* in the sandbox, where an ordinary exit may be refused something */
 }
@@ -81,7 +81,7 @@ int verb_exec(struct invocation *invocation)
     int status;
     enum sandbox_mode mode = sandbox_mode();
     if (mode == SANDBOX_OFF) {
-        screen_complain("AGENTOS_SANDBOX is 'off': there is no sandbox to run the command in");
+        output_complain("AGENTOS_SANDBOX is 'off': there is no sandbox to run the command in");
         return EX_CONFIG;
     }
     if (!find_room(invocation, &room, &status))
@@ -90,7 +90,7 @@ int verb_exec(struct invocation *invocation)
     room.tree = tree;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_COMMAND, mode, &fault);
     if (!sandbox) {
-        screen_complain("%s; the command was not run", fault.text);
+        output_complain("%s; the command was not run", fault.text);
         return EX_CONFIG;
     }
     status = run(sandbox, &room, invocation->command);

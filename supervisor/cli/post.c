@@ -13,7 +13,7 @@ static void show_text(const json_t *answer, const char *key)
 {
     const char *text = json_string_value(json_object_get(answer, key));
     if (text != NULL) {
-        OWNED char *clean = screen_clean(text, 0);
+        OWNED char *clean = output_clean(text, 0);
         puts(clean);
     }
 }
@@ -28,20 +28,20 @@ static int hand_in(struct invocation *invocation, const char *what, const char *
     }
     json_t *words = json_string(text);
     if (words == NULL) {
-        screen_complain("the %s's text is not valid UTF-8; nothing was done", what);
+        output_complain("the %s's text is not valid UTF-8; nothing was done", what);
         return EX_DATAERR;
     }
     json_t *request = json_pack("{s:s, s:s, s:o}", "verb", invocation->verb->name, receiver,
                                 invocation->words[0], "text", words);
     if (request == NULL || !input_life(invocation, request, &fault)) {
-        screen_complain("%s", request != NULL ? fault.text : "the receiver's name is not valid UTF-8");
+        output_complain("%s", request != NULL ? fault.text : "the receiver's name is not valid UTF-8");
         json_decref(request);
         return EX_USAGE;
     }
     json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     show_text(answer, "id");
     json_decref(answer);
-    return screen_end(status);
+    return output_end(status);
 }
 
 int verb_send(struct invocation *invocation)
@@ -61,5 +61,5 @@ int verb_dead_letter(struct invocation *invocation)
     json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     show_text(answer, "said");
     json_decref(answer);
-    return screen_end(status);
+    return output_end(status);
 }

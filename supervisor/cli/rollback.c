@@ -15,9 +15,9 @@ int verb_rollback(struct invocation *invocation)
     json_t *answer = client_call(invocation, request, 0, &status);
     const char *said = json_string_value(json_object_get(answer, "said"));
     if (said != NULL) {
-        OWNED char *clean = screen_clean(said, 1);
+        OWNED char *clean = output_clean(said, 1);
         fputs(clean, stdout);
     }
     json_decref(answer);
-    return screen_end(status);
+    return output_end(status);
 }

@@ -32,7 +32,7 @@ static void add_agent(struct table *table, const json_t *agent)
     table_cell(table, json_is_string(detail) ? json_string_value(detail) : text_of(agent, "state"));
     if (json_is_integer(pid)) {
         table_cellf(table, "%lld", (long long)json_integer_value(pid));
-        table_cell(table, screen_duration(number_of(agent, "uptime_seconds"), text));
+        table_cell(table, output_duration(number_of(agent, "uptime_seconds"), text));
     } else {
         table_cell(table, NULL);
         table_cell(table, NULL);
@@ -44,7 +44,7 @@ static void add_agent(struct table *table, const json_t *agent)
     table_cellf(table, "%lld", number_of(agent, "tasks_done"));
     table_cellf(table, "%lld", number_of(agent, "negative_streak"));
     table_cellf(table, "%lld", number_of(agent, "tokens_today"));
-    table_cell(table, screen_bytes(number_of(agent, "memory_bytes"), text));
+    table_cell(table, output_bytes(number_of(agent, "memory_bytes"), text));
     table_cell(table, text_of(agent, "last_exit"));
 }
 
@@ -55,7 +55,7 @@ static void show_problems(const json_t *agent)
     json_array_foreach(json_object_get(agent, "problems"), index, problem)
     {
         if (json_is_string(problem)) {
-            OWNED char *clean = screen_clean(json_string_value(problem), 0);
+            OWNED char *clean = output_clean(json_string_value(problem), 0);
             printf("! %s: %s\n", text_of(agent, "name"), clean);
         }
     }
@@ -66,9 +66,9 @@ static void show_status(const json_t *status)
     char text[32];
     const json_t *supervisor = json_object_get(status, "supervisor");
     const json_t *agents = json_object_get(status, "agents");
-    OWNED char *sandbox = screen_clean(text_of(supervisor, "sandbox"), 0);
+    OWNED char *sandbox = output_clean(text_of(supervisor, "sandbox"), 0);
     printf("agentos %s, pid %lld, up %s, sandbox: %s\n\n", text_of(supervisor, "version"),
-           number_of(supervisor, "pid"), screen_duration(number_of(supervisor, "uptime_seconds"), text),
+           number_of(supervisor, "pid"), output_duration(number_of(supervisor, "uptime_seconds"), text),
            sandbox);
     struct table table;
     table_begin(&table, STATUS_HEADS, sizeof(STATUS_HEADS) / sizeof(STATUS_HEADS[0]));
@@ -94,7 +94,7 @@ static void show_json(json_t *status)
     {
         json_object_del(agent, "detail");
     }
-    screen_json(json_incref(status));
+    output_json(json_incref(status));
 }
 
 int verb_status(struct invocation *invocation)
@@ -104,7 +104,7 @@ int verb_status(struct invocation *invocation)
     json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     json_t *object = json_object_get(answer, "status");
     if (status == 0 && !json_is_object(object)) {
-        screen_complain("the supervisor's answer holds no status (is it another version?)");
+        output_complain("the supervisor's answer holds no status (is it another version?)");
         status = EX_SOFTWARE;
     } else if (status == 0 && invocation_has(invocation, OPTION_JSON)) {
         show_json(object);
@@ -112,7 +112,7 @@ int verb_status(struct invocation *invocation)
         show_status(object);
     }
     json_decref(answer);
-    return screen_end(status);
+    return output_end(status);
 }
 
 /* A text of several lines, if there is one. */
@@ -120,7 +120,7 @@ static void show_said(const json_t *answer)
 {
     const char *said = json_string_value(json_object_get(answer, "said"));
     if (said != NULL && said[0] != '\0') {
-        OWNED char *clean = screen_clean(said, 1);
+        OWNED char *clean = output_clean(said, 1);
         printf("%s%s", clean, clean[strlen(clean) - 1] == '\n' ? "" : "\n");
     }
 }
@@ -135,5 +135,5 @@ int verb_order(struct invocation *invocation)
     json_t *answer = client_call(invocation, request, 0, &status);
     show_said(answer);
     json_decref(answer);
-    return screen_end(status);
+    return output_end(status);
 }

@@ -32,7 +32,7 @@ static void show_end(const json_t *answer)
     const char *end = json_string_value(json_object_get(answer, "end"));
     const char *id = json_string_value(json_object_get(answer, "id"));
     const char *commit = json_string_value(json_object_get(answer, "commit"));
-    OWNED char *clean_id = screen_clean(id != NULL ? id : "the task", 0);
+    OWNED char *clean_id = output_clean(id != NULL ? id : "the task", 0);
     printf("%s: %s", clean_id, end != NULL ? end : "ended");
     if (end != NULL && strcmp(end, "done") == 0 && json_is_integer(json_object_get(answer, "reward"))) {
         long long reward = (long long)json_integer_value(json_object_get(answer, "reward"));
@@ -50,20 +50,20 @@ static int follow_task(struct client *client, bool wait)
     json_t *answer = client_answer(client, CLIENT_PATIENCE, &status);
     const char *id = json_string_value(json_object_get(answer, "id"));
     if (status == 0 && id != NULL) {
-        OWNED char *clean = screen_clean(id, 0);
+        OWNED char *clean = output_clean(id, 0);
         puts(clean);
         (void)fflush(stdout);
     }
     json_decref(answer);
     if (status != 0 || !wait) {
-        return screen_end(status);
+        return output_end(status);
     }
     answer = client_answer(client, 0, &status);
     if (json_object_get(answer, "end") != NULL) {
         show_end(answer);
     }
     json_decref(answer);
-    return screen_end(status);
+    return output_end(status);
 }
 
 int verb_task(struct invocation *invocation)
@@ -76,13 +76,13 @@ int verb_task(struct invocation *invocation)
     }
     json_t *words = json_string(text);
     if (words == NULL) {
-        screen_complain("the task's text is not valid UTF-8; nothing was done");
+        output_complain("the task's text is not valid UTF-8; nothing was done");
         return EX_DATAERR;
     }
     json_t *request =
         json_pack("{s:s, s:s, s:o}", "verb", "task", "agent", invocation->words[0], "text", words);
     if (request == NULL || !add_options(invocation, request, &fault)) {
-        screen_complain("%s", request != NULL ? fault.text : "the agent's name is not valid UTF-8");
+        output_complain("%s", request != NULL ? fault.text : "the agent's name is not valid UTF-8");
         json_decref(request);
         return EX_USAGE;
     }
@@ -100,5 +100,5 @@ int verb_cancel(struct invocation *invocation)
     json_t *request = json_pack("{s:s, s:s, s:s}", "verb", "cancel", "agent", invocation->words[0], "task",
                                 invocation->words[1]);
     json_decref(client_call(invocation, request, CLIENT_PATIENCE, &status));
-    return screen_end(status);
+    return output_end(status);
 }

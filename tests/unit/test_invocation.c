@@ -103,9 +103,9 @@ static void test_every_verb_has_what_its_page_needs(void **state)
 static void test_what_could_steer_a_terminal_is_shown_as_a_question_mark(void **state)
 {
     (void)state;
-    OWNED char *line = screen_clean("a\x1b[31mb\nc\td\x7f \xc2\x9b \xff ä", 0);
+    OWNED char *line = output_clean("a\x1b[31mb\nc\td\x7f \xc2\x9b \xff ä", 0);
     assert_string_equal(line, "a?[31mb c d? ? \xef\xbf\xbd ä");
-    OWNED char *lines = screen_clean("a\n\tb\x07", 1);
+    OWNED char *lines = output_clean("a\n\tb\x07", 1);
     assert_string_equal(lines, "a\n\tb?");
 }
 
@@ -113,12 +113,12 @@ static void test_durations_and_sizes_read_well(void **state)
 {
     (void)state;
     char text[32];
-    assert_string_equal(screen_duration(12, text), "12s");
-    assert_string_equal(screen_duration(423, text), "7m 3s");
-    assert_string_equal(screen_duration(7500, text), "2h 5m");
-    assert_string_equal(screen_duration(273600, text), "3d 4h");
-    assert_string_equal(screen_bytes(1025, text), "2 kB");
-    assert_string_equal(screen_bytes(1572864, text), "1.5 MB");
+    assert_string_equal(output_duration(12, text), "12s");
+    assert_string_equal(output_duration(423, text), "7m 3s");
+    assert_string_equal(output_duration(7500, text), "2h 5m");
+    assert_string_equal(output_duration(273600, text), "3d 4h");
+    assert_string_equal(output_bytes(1025, text), "2 kB");
+    assert_string_equal(output_bytes(1572864, text), "1.5 MB");
 }
 
 int main(void)

@@ -130,7 +130,7 @@ static void read_agent(struct cost *cost, const char *data_dir, const char *agen
         return;
     }
     if (!diary_read(&diary, path, &fault)) {
-        screen_complain("%s; a part of the cost may be missing", fault.text);
+        output_complain("%s; a part of the cost may be missing", fault.text);
     }
     for (size_t i = 0; i < diary.count; i++) {
         add_page(cost, agent, &diary.pages[i]);
@@ -240,7 +240,7 @@ void cost_show(const struct cost *cost)
 {
     static const char *const HEADS[] = {"AGENT", "TASK", ">TOKENS IN", ">OUT", ">SUM", "NOTE"};
     struct total total = total_of(cost);
-    OWNED char *trace = screen_clean(cost->trace, 0);
+    OWNED char *trace = output_clean(cost->trace, 0);
     struct table table;
     if (cost->count == 0) {
         return;

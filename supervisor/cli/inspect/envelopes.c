@@ -155,7 +155,7 @@ static void show_json(const struct copy *const *chosen, size_t count)
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(items, copy_json(chosen[i]));
     }
-    screen_items(items);
+    output_items(items);
 }
 
 static void show_table(const struct catalogue *catalogue, const struct copy *const *chosen, size_t count)
@@ -201,7 +201,7 @@ static int list(const struct invocation *invocation, const struct catalogue *cat
     }
     free(chosen);
     census_free(&census);
-    return screen_end(status);
+    return output_end(status);
 }
 
 int verb_handoffs(struct invocation *invocation)

@@ -36,7 +36,7 @@ static bool listing_open(struct listing *listing, const struct invocation *invoc
     size_t length = 0;
     int got = files_read(listing->folder, file, TREE_FILE_MAX, &text, &length, NULL, &fault);
     if (got < 0) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         *status = EX_DATAERR;
         return false;
     }
@@ -170,8 +170,8 @@ static void show_reflections(const struct listing *listing, const struct entries
         printf("%s has noted nothing yet.\n", listing->invocation->words[0]);
     }
     for (size_t i = entries->count; i-- > 0;) {
-        OWNED char *heading = screen_clean(entries->items[i].heading, 0);
-        OWNED char *lines = screen_clean(entries->items[i].lines, 1);
+        OWNED char *heading = output_clean(entries->items[i].heading, 0);
+        OWNED char *lines = output_clean(entries->items[i].lines, 1);
         printf("%s\n%s", heading, lines);
     }
 }
@@ -193,7 +193,7 @@ static void list_json(const struct listing_kind *kind, const struct listing *lis
         size_t at = kind->newest_first ? entries->count - 1 - i : i;
         json_array_append_new(items, kind->item(listing, &entries->items[at]));
     }
-    screen_items(items);
+    output_items(items);
 }
 
 static int list_entries(const struct invocation *invocation, const struct listing_kind *kind)
@@ -211,7 +211,7 @@ static int list_entries(const struct invocation *invocation, const struct listin
         entries_free(&entries);
     }
     listing_close(&listing);
-    return screen_end(status);
+    return output_end(status);
 }
 
 bool listings_has_skill(int folder)
@@ -266,7 +266,7 @@ static void list_goal(const struct listing *listing, const char *text, bool done
                                                "path", path_below(listing, listing->file)));
         return;
     }
-    OWNED char *clean = screen_clean(text, 0);
+    OWNED char *clean = output_clean(text, 0);
     printf("%s  %s\n", done ? "done" : "open", clean);
 }
 
@@ -295,9 +295,9 @@ int verb_goals(struct invocation *invocation)
         json_t *items = invocation_has(invocation, OPTION_JSON) ? json_array() : NULL;
         list_goals(&listing, items);
         if (items != NULL) {
-            screen_items(items);
+            output_items(items);
         }
     }
     listing_close(&listing);
-    return screen_end(status);
+    return output_end(status);
 }

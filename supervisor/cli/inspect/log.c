@@ -36,7 +36,7 @@ static json_t *page_item(const struct diary_page *page)
 
 static void show_notes(const char *notes)
 {
-    OWNED char *text = screen_clean(notes, 1);
+    OWNED char *text = output_clean(notes, 1);
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         if (line[0] != '\0') {
@@ -49,7 +49,7 @@ static void show_notes(const char *notes)
 static void show_page(const struct diary_page *page)
 {
     char text[CLOCK_TEXT];
-    OWNED char *subject = screen_clean(page->subject, 0);
+    OWNED char *subject = output_clean(page->subject, 0);
     printf("%s  %.7s  ", clock_format(page->time, text), page->commit);
     if (page->task != NULL) {
         printf("%s%d %6llu tokens  %s",
@@ -58,17 +58,17 @@ static void show_page(const struct diary_page *page)
                                    : "",
                page->reward, (unsigned long long)page->tokens, subject);
     } else {
-        OWNED char *author = screen_clean(page->author, 0);
+        OWNED char *author = output_clean(page->author, 0);
         printf("%-16s  %s", author, subject);
     }
     if (page->end != NULL && strcmp(page->end, "done") != 0) {
-        OWNED char *end = screen_clean(page->end, 0);
+        OWNED char *end = output_clean(page->end, 0);
         printf(" (%s)", end);
     }
     putchar('\n');
     show_notes(page->notes);
     if (page->audit != NULL) {
-        OWNED char *audit = screen_clean(page->audit, 0);
+        OWNED char *audit = output_clean(page->audit, 0);
         printf("    audit: %s (in %.7s)\n", audit, page->audit_commit);
     }
 }
@@ -84,7 +84,7 @@ static void show_diary(const struct diary *diary, bool json)
         }
     }
     if (json) {
-        screen_items(items);
+        output_items(items);
     }
 }
 
@@ -99,10 +99,10 @@ int verb_log(struct invocation *invocation)
         return status;
     }
     if (!diary_read(&diary, path, &fault)) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         status = EX_DATAERR;
     }
     show_diary(&diary, invocation_has(invocation, OPTION_JSON));
     diary_free(&diary);
-    return screen_end(status);
+    return output_end(status);
 }

@@ -55,7 +55,7 @@ static json_t *notice_json(const char *text, size_t length, const char *path)
     OWNED char *clean = utf8_clean(text, length);
     OWNED char *clean_path = utf8_clean(path, strlen(path));
     if (!frontmatter_parse(&matter, clean, strlen(clean), clean_path, &fault)) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         return NULL;
     }
     json_t *item = node_json(matter.head);
@@ -74,7 +74,7 @@ static void add_notice(json_t *items, int folder, const struct board *board, con
     size_t length = 0;
     int got = files_read(folder, file, TREE_FILE_MAX, &text, &length, NULL, &fault);
     if (got < 0) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
     } else if (got > 0) {
         json_t *item = notice_json(text, length, path);
         if (item != NULL) {
@@ -91,7 +91,7 @@ static json_t *read_board(const char *data_dir, const struct board *board)
     OWNED_FD int folder = files_open_path(path, NULL);
     int count = folder >= 0 ? scandir(path, &files, NULL, alphasort) : -1;
     if (count < 0 && errno != ENOENT)
-        screen_complain("%s cannot be read: %s", path, strerror(errno));
+        output_complain("%s cannot be read: %s", path, strerror(errno));
     for (int i = 0; i < count; i++) {
         const char *name = files[i]->d_name;
         size_t length = strlen(name);
@@ -151,12 +151,12 @@ static int list(const struct invocation *invocation, const struct board *board)
     }
     json_t *items = read_board(invocation->data_dir, board);
     if (invocation_has(invocation, OPTION_JSON)) {
-        screen_items(items);
+        output_items(items);
     } else {
         show_board(board, items);
         json_decref(items);
     }
-    return screen_end(status);
+    return output_end(status);
 }
 
 int verb_locks(struct invocation *invocation)

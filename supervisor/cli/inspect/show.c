@@ -92,7 +92,7 @@ static void add_repository(struct view *view, const char *agent)
     struct fault fault = {0};
     OWNED char *path = memory_print("%s/agents/%s", view->invocation->data_dir, agent);
     if (!journey_read(&view->journey, agent, path, best(view)->envelope.id, &fault)) {
-        screen_complain("%s; its part of the route may be missing", fault.text);
+        output_complain("%s; its part of the route may be missing", fault.text);
     }
 }
 
@@ -163,9 +163,9 @@ static void show_head(const struct view *view)
     const struct copy *copy = best(view);
     const struct envelope *envelope = &copy->envelope;
     char expires[CLOCK_TEXT];
-    OWNED char *status = screen_clean(envelope->status, 0);
-    OWNED char *trace = screen_clean(envelope->trace, 0);
-    OWNED char *id = screen_clean(envelope->id, 0);
+    OWNED char *status = output_clean(envelope->status, 0);
+    OWNED char *trace = output_clean(envelope->trace, 0);
+    OWNED char *id = output_clean(envelope->id, 0);
     printf("%s %s\n", envelope_kind_name(envelope->kind), id);
     printf("  from %s to %s%s%s: %s\n", envelope->from, envelope->to,
            envelope->consumer != NULL ? ", given to " : "",
@@ -178,11 +178,11 @@ static void show_head(const struct view *view)
         puts("never expires");
     }
     if (envelope->in_reply_to != NULL) {
-        OWNED char *original = screen_clean(envelope->in_reply_to, 0);
+        OWNED char *original = output_clean(envelope->in_reply_to, 0);
         printf("  in reply to %s\n", original);
     }
     if (envelope->reason != NULL) {
-        OWNED char *reason = screen_clean(envelope->reason, 0);
+        OWNED char *reason = output_clean(envelope->reason, 0);
         printf("  reason: %s\n", reason);
     }
 }
@@ -210,8 +210,8 @@ static void show_copies(const struct view *view)
     puts("\nlies in");
     for (size_t i = 0; i < view->count; i++) {
         const struct copy *copy = &view->census.copies[view->first + i];
-        OWNED char *path = screen_clean(copy->path, 0);
-        OWNED char *status = screen_clean(copy->envelope.status, 0);
+        OWNED char *path = output_clean(copy->path, 0);
+        OWNED char *status = output_clean(copy->envelope.status, 0);
         printf("  %s (%s)\n", path, status);
     }
 }
@@ -244,7 +244,7 @@ static void show_relatives(const struct view *view, const char *title,
 static void show_people(const struct view *view)
 {
     const char *body = best(view)->envelope.body;
-    OWNED char *text = screen_clean(body != NULL ? body : "", 1);
+    OWNED char *text = output_clean(body != NULL ? body : "", 1);
     size_t length = strlen(text);
     show_head(view);
     show_route(view);
@@ -300,7 +300,7 @@ static void show_json(const struct view *view)
     json_object_set_new(item, "answers", relatives_json(view, is_answer));
     json_object_set_new(item, "of_trace", relatives_json(view, is_of_trace));
     json_object_set_new(item, "cost", view->cost.trace != NULL ? cost_json(&view->cost) : json_null());
-    screen_json(item);
+    output_json(item);
 }
 
 /* A queue's task is no envelope, but somebody who has just given one may ask for it in this way. */
@@ -315,7 +315,7 @@ static void complain_unknown(const struct invocation *invocation, const char *id
         OWNED char *path = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, file);
         known = faccessat(folder, path, F_OK, 0) == 0;
         if (known) {
-            screen_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
+            output_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
                             "%s/%s, and `agentos log %s` tells what came of it",
                             id, name, agents, path, name);
         }
@@ -324,7 +324,7 @@ static void complain_unknown(const struct invocation *invocation, const char *id
         (void)listing_close(names, NULL);
     }
     if (!known) {
-        screen_complain("there is no envelope '%s' below %s", id, invocation->data_dir);
+        output_complain("there is no envelope '%s' below %s", id, invocation->data_dir);
     }
 }
 
@@ -341,7 +341,7 @@ static int show(struct view *view)
         add_commits(view);
         cost_read(&view->cost, &view->census, view->invocation->data_dir, best(view)->envelope.trace);
     } else {
-        screen_complain("%s; the commits are missing from the route, and what it cost", fault.text);
+        output_complain("%s; the commits are missing from the route, and what it cost", fault.text);
     }
     journey_sort(&view->journey);
     if (invocation_has(view->invocation, OPTION_JSON)) {
@@ -366,5 +366,5 @@ int verb_show(struct invocation *invocation)
     cost_free(&view.cost);
     census_free(&view.census);
     journey_free(&view.journey);
-    return screen_end(status);
+    return output_end(status);
 }

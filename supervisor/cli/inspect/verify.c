@@ -259,7 +259,7 @@ static int verify_agents(const char *data_dir, bool running, struct buffer *find
 
 static void show(const struct buffer *lines, const char *kind)
 {
-    OWNED char *text = screen_clean(lines->data != NULL ? lines->data : "", 1);
+    OWNED char *text = output_clean(lines->data != NULL ? lines->data : "", 1);
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         if (line[0] != '\0') {
@@ -275,7 +275,7 @@ int verb_verify(struct invocation *invocation)
     struct buffer notes OWNED_BUFFER = {0};
     bool running = client_reaches(invocation);
     if (!history_library_start(&fault)) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         return EX_SOFTWARE;
     }
     if (running) {
@@ -284,7 +284,7 @@ int verb_verify(struct invocation *invocation)
     }
     int looked = verify_agents(invocation->data_dir, running, &findings, &notes);
     if (looked < 0) {
-        screen_complain("%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
+        output_complain("%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
         return EX_NOINPUT;
     }
     verify_twice(verify_letters, invocation->data_dir, "", running, &findings, &notes);
@@ -293,5 +293,5 @@ int verb_verify(struct invocation *invocation)
     if (findings.length == 0) {
         printf("%d agent(s) verified: every object, state file and envelope is as it should be\n", looked);
     }
-    return screen_end(findings.length == 0 ? EX_OK : EX_DATAERR);
+    return output_end(findings.length == 0 ? EX_OK : EX_DATAERR);
 }

@@ -58,15 +58,15 @@ bool client_reaches(const struct invocation *invocation)
 static int say_unreachable(const struct invocation *invocation, int error)
 {
     if (error == EACCES || error == EPERM) {
-        screen_complain("the supervisor of %s belongs to another user; ask as that user",
+        output_complain("the supervisor of %s belongs to another user; ask as that user",
                         invocation->data_dir);
         return EX_NOPERM;
     }
     if (error == EAGAIN) {
-        screen_complain("the supervisor of %s is too busy to answer; try again", invocation->data_dir);
+        output_complain("the supervisor of %s is too busy to answer; try again", invocation->data_dir);
         return EX_TEMPFAIL;
     }
-    screen_complain("no supervisor is running on %s; start one with `agentos run --data %s` (check, demo and "
+    output_complain("no supervisor is running on %s; start one with `agentos run --data %s` (check, demo and "
                     "verify work without)",
                     invocation->data_dir, invocation->data_dir);
     return EX_UNAVAILABLE;
@@ -94,13 +94,13 @@ struct client *client_ask(const struct invocation *invocation, json_t *request, 
     OWNED char *text = json_dumps(request, JSON_COMPACT);
     json_decref(request);
     if (text == NULL) {
-        screen_complain("the text is not valid UTF-8; nothing was done");
+        output_complain("the text is not valid UTF-8; nothing was done");
         *status = EX_DATAERR;
         return NULL;
     }
     size_t length = strlen(text);
     if (length + 1 > CONTROL_MAX) {
-        screen_complain("the text is too long (%zu bytes; at most about %d); nothing was done", length,
+        output_complain("the text is too long (%zu bytes; at most about %d); nothing was done", length,
                         CONTROL_MAX);
         *status = EX_DATAERR;
         return NULL;
@@ -154,7 +154,7 @@ static int read_more(struct client *client, int64_t until)
         return 0;
     }
     if (ready == 0) {
-        screen_complain("the supervisor did not answer in time; try again");
+        output_complain("the supervisor did not answer in time; try again");
         return EX_TEMPFAIL;
     }
     ssize_t got = read(client->fd, buffer_room(&client->in, 65536), 65536);
@@ -162,7 +162,7 @@ static int read_more(struct client *client, int64_t until)
         return 0;
     }
     if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT) {
-        screen_complain("the supervisor ended before it answered; whether it was done is not known");
+        output_complain("the supervisor ended before it answered; whether it was done is not known");
         return EX_UNAVAILABLE;
     }
     client->in.length += (size_t)got;
@@ -182,7 +182,7 @@ json_t *client_answer(struct client *client, int patience, int *status)
     json_t *answer = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
     const json_t *code = json_object_get(answer, "exit");
     if (!json_is_integer(code)) {
-        screen_complain("the supervisor's answer is not understood (is it another version?)");
+        output_complain("the supervisor's answer is not understood (is it another version?)");
         json_decref(answer);
         *status = EX_SOFTWARE;
         return NULL;
@@ -190,7 +190,7 @@ json_t *client_answer(struct client *client, int patience, int *status)
     *status = (int)json_integer_value(code);
     const char *complaint = json_string_value(json_object_get(answer, "complaint"));
     if (complaint != NULL) {
-        screen_complain("%s", complaint);
+        output_complain("%s", complaint);
     }
     return answer;
 }
@@ -229,7 +229,7 @@ int client_agent_folder(const struct invocation *invocation, const char *agent, 
         struct fault fault = {0};
         folder = where != NULL ? files_open_path(where, &fault) : -1;
         if (folder < 0) {
-            screen_complain("%s",
+            output_complain("%s",
                             where != NULL ? fault.text : "the supervisor did not say where the agent is");
             *status = EX_NOINPUT;
         } else {

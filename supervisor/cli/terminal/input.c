@@ -44,18 +44,18 @@ char *input_text(const struct invocation *invocation, const char *what, int *sta
     const char *given = invocation->words[1];
     struct fault fault = {0};
     if (given == NULL && isatty(STDIN_FILENO)) {
-        screen_complain("what is the %s? Give its text, or '-' and the text on standard input", what);
+        output_complain("what is the %s? Give its text, or '-' and the text on standard input", what);
         *status = EX_USAGE;
         return NULL;
     }
     char *text = given != NULL && strcmp(given, "-") != 0 ? memory_text(given) : read_input(&fault);
     if (text == NULL) {
-        screen_complain("%s", fault.text);
+        output_complain("%s", fault.text);
         *status = EX_DATAERR;
         return NULL;
     }
     if (text[strspn(text, " \t\r\n")] == '\0') {
-        screen_complain("the %s's text is empty; nothing was done", what);
+        output_complain("the %s's text is empty; nothing was done", what);
         *status = EX_USAGE;
         free(text);
         return NULL;

@@ -18,7 +18,7 @@ static bool is_c1(const unsigned char *at)
     return at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F;
 }
 
-char *screen_clean(const char *text, int lines)
+char *output_clean(const char *text, int lines)
 {
     char *clean = utf8_clean(text, strlen(text));
     char *to = clean;
@@ -36,13 +36,13 @@ char *screen_clean(const char *text, int lines)
     return clean;
 }
 
-void screen_complain(const char *format, ...)
+void output_complain(const char *format, ...)
 {
     va_list list;
     va_start(list, format);
     char *text = NULL;
     if (vasprintf(&text, format, list) >= 0) {
-        OWNED char *clean = screen_clean(text, 1);
+        OWNED char *clean = output_clean(text, 1);
         size_t length = strlen(clean);
         while (length > 0 && clean[length - 1] == '\n') {
             length--;
@@ -53,16 +53,16 @@ void screen_complain(const char *format, ...)
     va_end(list);
 }
 
-void screen_json(json_t *object)
+void output_json(json_t *object)
 {
     OWNED char *text = json_dumps(object, JSON_INDENT(2));
     puts(text != NULL ? text : "{}");
     json_decref(object);
 }
 
-void screen_items(json_t *list)
+void output_items(json_t *list)
 {
-    screen_json(json_pack("{s:o}", "items", list));
+    output_json(json_pack("{s:o}", "items", list));
 }
 
 void table_begin(struct table *table, const char *const *heads, size_t columns)
@@ -73,7 +73,7 @@ void table_begin(struct table *table, const char *const *heads, size_t columns)
 void table_cell(struct table *table, const char *text)
 {
     table->cells = memory_grow(table->cells, table->count + 1, sizeof(*table->cells));
-    table->cells[table->count++] = screen_clean(text != NULL ? text : "-", 0);
+    table->cells[table->count++] = output_clean(text != NULL ? text : "-", 0);
 }
 
 void table_cellf(struct table *table, const char *format, ...)
@@ -138,7 +138,7 @@ void table_show(struct table *table)
     *table = (struct table){0};
 }
 
-const char *screen_duration(int64_t seconds, char text[32])
+const char *output_duration(int64_t seconds, char text[32])
 {
     static const struct {
         int64_t size, part;
@@ -155,7 +155,7 @@ const char *screen_duration(int64_t seconds, char text[32])
     return text;
 }
 
-const char *screen_bytes(int64_t bytes, char text[32])
+const char *output_bytes(int64_t bytes, char text[32])
 {
     if (bytes < 1024 * 1024) {
         (void)snprintf(text, 32, "%lld kB", (long long)((bytes + 1023) / 1024));
@@ -165,10 +165,10 @@ const char *screen_bytes(int64_t bytes, char text[32])
     return text;
 }
 
-int screen_end(int status)
+int output_end(int status)
 {
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
-        screen_complain("the result could not be written: %s", strerror(errno));
+        output_complain("the result could not be written: %s", strerror(errno));
         return EX_IOERR;
     }
     return status;

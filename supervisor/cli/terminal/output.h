@@ -8,16 +8,16 @@
 #include <stdint.h>
 
 /* "agentos: sentence\n" */
-void screen_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void output_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Text without anything that steers a terminal; line ends and tabs stay when `lines`, else become blanks. Caller
  * frees. */
-char *screen_clean(const char *text, int lines);
+char *output_clean(const char *text, int lines);
 
 /* The object and a newline; the object is stolen. */
-void screen_json(json_t *object);
+void output_json(json_t *object);
 /* {"items": list}; the list is stolen. */
-void screen_items(json_t *list);
+void output_items(json_t *list);
 
 /* A table with aligned columns; the last column may be of any width. */
 enum { TABLE_COLUMNS_MAX = 16 };
@@ -33,11 +33,11 @@ void table_cellf(struct table *table, const char *format, ...) __attribute__((fo
 void table_show(struct table *table); /* printed and freed */
 
 /* "3d 4h", "2h 5m", "7m 3s", "12s". Text is at least 32 bytes. */
-const char *screen_duration(int64_t seconds, char text[32]);
+const char *output_duration(int64_t seconds, char text[32]);
 /* "1.5 MB" */
-const char *screen_bytes(int64_t bytes, char text[32]);
+const char *output_bytes(int64_t bytes, char text[32]);
 
 /* Standard output reached its reader: the given status, else 74 when that is 0. */
-int screen_end(int status);
+int output_end(int status);
 
 #endif

@@ -331,17 +331,17 @@ static int open_target(const char *file, const char **name, int *status)
     *name = slash ? slash + 1 : file;
     *status = EX_CANTCREAT;
     if (**name == '\0' || strlen(*name) > 200) {
-        screen_complain("'%s' is no name for a file; nothing was exported", file);
+        output_complain("'%s' is no name for a file; nothing was exported", file);
         *status = EX_USAGE;
         return -1;
     }
     if (lstat(file, &there) == 0) {
-        screen_complain("%s is there already; nothing was exported", file);
+        output_complain("%s is there already; nothing was exported", file);
         return -1;
     }
     int fd = files_open_path(folder, &fault);
     if (fd < 0)
-        screen_complain("%s; nothing was exported", fault.text);
+        output_complain("%s; nothing was exported", fault.text);
     return fd;
 }
 
@@ -364,14 +364,14 @@ static void tell(const struct export *export, int folder, const char *name, cons
     struct stat status;
     char size[32];
     if (export->notes.length > 0) {
-        OWNED char *notes = screen_clean(export->notes.data, 1);
+        OWNED char *notes = output_clean(export->notes.data, 1);
         fprintf(stderr, "%s", notes);
     }
     if (fstatat(folder, name, &status, 0) != 0)
         status.st_size = 0;
-    OWNED char *clean = screen_clean(file, 0);
+    OWNED char *clean = output_clean(file, 0);
     printf("%s: agent %s at %.7s, %zu commits, %s\n", clean, export->agent, export->bundle.refs[0].id,
-           export->commits, screen_bytes(status.st_size, size));
+           export->commits, output_bytes(status.st_size, size));
 }
 
 int verb_export(struct invocation *invocation)
@@ -382,23 +382,23 @@ int verb_export(struct invocation *invocation)
     const char *name, *agent = invocation->words[0], *file = invocation->words[1];
     struct roster *roster = roster_load(invocation->data_dir, &faults);
     if (!roster) {
-        screen_complain("without agents.yaml the agent's definition is not known; nothing was exported:\n%s",
+        output_complain("without agents.yaml the agent's definition is not known; nothing was exported:\n%s",
                         faults.data);
         return EX_CONFIG;
     }
     struct export export = {.agent = agent, .definition = roster_find(roster, agent), .folder = -1};
     OWNED_FD int folder = -1;
     if (!export.definition) {
-        screen_complain("there is no agent '%s' in %s/agents.yaml", agent, invocation->data_dir);
+        output_complain("there is no agent '%s' in %s/agents.yaml", agent, invocation->data_dir);
         status = EX_NOINPUT;
     } else if ((folder = open_target(file, &name, &status)) >= 0) {
         status = export_agent(&export, invocation->data_dir, folder, name, &fault);
         if (status == EX_OK)
             tell(&export, folder, name, file);
         else
-            screen_complain("agent '%s' was not exported: %s", agent, fault.text);
+            output_complain("agent '%s' was not exported: %s", agent, fault.text);
     }
     export_free(&export);
     roster_free(roster);
-    return screen_end(status);
+    return output_end(status);
 }

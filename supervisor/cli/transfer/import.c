@@ -215,7 +215,7 @@ static int tell_supervisor(const struct invocation *invocation)
     json_t *answer = client_call(invocation, json_pack("{s:s}", "verb", "reload"), CLIENT_PATIENCE, &status);
     const char *said = json_string_value(json_object_get(answer, "said"));
     if (said && *said) {
-        OWNED char *clean = screen_clean(said, 1);
+        OWNED char *clean = output_clean(said, 1);
         fputs(clean, stdout);
         putchar('\n');
     }
@@ -225,7 +225,7 @@ static int tell_supervisor(const struct invocation *invocation)
 
 static void tell(const struct import *import)
 {
-    OWNED char *notes = screen_clean(import->definition.notes.data ? import->definition.notes.data : "", 1);
+    OWNED char *notes = output_clean(import->definition.notes.data ? import->definition.notes.data : "", 1);
     printf("%s: imported at %.*s; its definition stands at the end of the agents in agents.yaml\n",
            import->definition.agent->name, HEAD_DIGITS, gitbundle_find(&import->bundle, "HEAD")->id);
     fputs(notes, stdout);
@@ -262,9 +262,9 @@ int verb_import(struct invocation *invocation)
         tell(&import);
         status = tell_supervisor(invocation);
     } else {
-        OWNED char *file = screen_clean(import.file, 0);
-        OWNED char *why = screen_clean(import.fault.text, 1);
-        screen_complain("%s was not imported: %s", file, why);
+        OWNED char *file = output_clean(import.file, 0);
+        OWNED char *why = output_clean(import.fault.text, 1);
+        output_complain("%s was not imported: %s", file, why);
     }
     definition_free(&import.definition);
     gitbundle_free(&import.bundle);
@@ -273,5 +273,5 @@ int verb_import(struct invocation *invocation)
         close(import.input);
     if (import.agents >= 0)
         close(import.agents);
-    return screen_end(status);
+    return output_end(status);
 }
