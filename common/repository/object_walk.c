@@ -14,7 +14,7 @@ struct step {
     git_object_t kind;
 };
 
-struct reach {
+struct object_walk {
     git_repository *repository;
     git_odb *odb; /* owned */
     int git;      /* its folder */
@@ -39,68 +39,68 @@ static git_oid *place(git_oid *seen, size_t room, const git_oid *oid)
     return &seen[at];
 }
 
-static void grow_seen(struct reach *reach)
+static void grow_seen(struct object_walk *walk)
 {
-    size_t room = reach->seen_room == 0 ? 1024 : reach->seen_room * 2;
+    size_t room = walk->seen_room == 0 ? 1024 : walk->seen_room * 2;
     git_oid *seen = memory_new(room, sizeof(*seen));
-    for (size_t i = 0; i < reach->seen_room; i++) {
-        if (!git_oid_is_zero(&reach->seen[i])) {
-            *place(seen, room, &reach->seen[i]) = reach->seen[i];
+    for (size_t i = 0; i < walk->seen_room; i++) {
+        if (!git_oid_is_zero(&walk->seen[i])) {
+            *place(seen, room, &walk->seen[i]) = walk->seen[i];
         }
     }
-    free(reach->seen);
-    reach->seen = seen;
-    reach->seen_room = room;
+    free(walk->seen);
+    walk->seen = seen;
+    walk->seen_room = room;
 }
 
-static void add_step(struct reach *reach, const git_oid *oid, git_object_t kind)
+static void add_step(struct object_walk *walk, const git_oid *oid, git_object_t kind)
 {
-    if ((reach->seen_count + 1) * 2 > reach->seen_room) {
-        grow_seen(reach);
+    if ((walk->seen_count + 1) * 2 > walk->seen_room) {
+        grow_seen(walk);
     }
-    git_oid *spot = place(reach->seen, reach->seen_room, oid);
+    git_oid *spot = place(walk->seen, walk->seen_room, oid);
     if (!git_oid_is_zero(spot)) {
         return;
     }
     *spot = *oid;
-    reach->seen_count++;
-    if (reach->step_count == reach->step_room) {
-        reach->step_room = reach->step_room == 0 ? 256 : reach->step_room * 2;
-        reach->steps = memory_grow(reach->steps, reach->step_room, sizeof(*reach->steps));
+    walk->seen_count++;
+    if (walk->step_count == walk->step_room) {
+        walk->step_room = walk->step_room == 0 ? 256 : walk->step_room * 2;
+        walk->steps = memory_grow(walk->steps, walk->step_room, sizeof(*walk->steps));
     }
-    reach->steps[reach->step_count++] = (struct step){.oid = *oid, .kind = kind};
+    walk->steps[walk->step_count++] = (struct step){.oid = *oid, .kind = kind};
 }
 
-static void find(struct reach *reach, const struct step *step, const char *what)
+static void find(struct object_walk *walk, const struct step *step, const char *what)
 {
-    if (reach->bad++ < REACH_FINDINGS_MAX) {
-        buffer_print(reach->findings, "%s: %s %s %s\n", reach->where, git_object_type2string(step->kind),
+    if (walk->bad++ < OBJECT_WALK_FINDINGS_MAX) {
+        buffer_print(walk->findings, "%s: %s %s %s\n", walk->where, git_object_type2string(step->kind),
                      git_oid_tostr_s(&step->oid), what);
     }
 }
 
-static void follow_commit(struct reach *reach, const struct step *step)
+static void follow_commit(struct object_walk *walk, const struct step *step)
 {
     git_commit *commit = NULL;
-    if (git_commit_lookup(&commit, reach->repository, &step->oid) != 0) {
-        find(reach, step, "is no valid commit");
+    if (git_commit_lookup(&commit, walk->repository, &step->oid) != 0) {
+        find(walk, step, "is no valid commit");
         return;
     }
-    add_step(reach, git_commit_tree_id(commit), GIT_OBJECT_TREE);
+    add_step(walk, git_commit_tree_id(commit), GIT_OBJECT_TREE);
     for (unsigned i = 0; i < git_commit_parentcount(commit); i++) {
-        add_step(reach, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
+        add_step(walk, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
     }
     git_commit_free(commit);
 }
 
-static void follow_tag(struct reach *reach, const struct step *step)
+static void follow_tag(struct object_walk *walk, const struct step *step)
 {
     git_tag *tag = NULL;
-    if (git_tag_lookup(&tag, reach->repository, &step->oid) != 0) {
-        find(reach, step, "is no valid tag");
+    if (git_tag_lookup(&tag, walk->repository, &step->oid) != 0) {
+        find(walk, step, "is no valid tag");
         return;
     }
-    add_step(reach, git_tag_target_id(tag), git_tag_target_type(tag));
+    add_step(walk, git_tag_target_id(tag), git_tag_target_type(tag));
     git_tag_free(tag);
 }
 
@@ -115,105 +115,105 @@ static bool is_harmless(const git_tree_entry *entry)
            strchr(name, '/') == NULL && strcasecmp(name, ".git") != 0 && strlen(name) <= NAME_MAX;
 }
 
-static void follow_tree(struct reach *reach, const struct step *step)
+static void follow_tree(struct object_walk *walk, const struct step *step)
 {
     git_tree *tree = NULL;
-    if (git_tree_lookup(&tree, reach->repository, &step->oid) != 0) {
-        find(reach, step, "is no valid tree");
+    if (git_tree_lookup(&tree, walk->repository, &step->oid) != 0) {
+        find(walk, step, "is no valid tree");
         return;
     }
     for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
         const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
-        if (reach->foreign && !is_harmless(entry)) {
-            find(reach, step, "holds a link, a submodule or a name that no agent's tree may have");
+        if (walk->foreign && !is_harmless(entry)) {
+            find(walk, step, "holds a link, a submodule or a name that no agent's tree may have");
             continue;
         }
         if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT) { /* a submodule's commit lies elsewhere */
-            add_step(reach, git_tree_entry_id(entry), git_tree_entry_type(entry));
+            add_step(walk, git_tree_entry_id(entry), git_tree_entry_type(entry));
         }
     }
     git_tree_free(tree);
 }
 
 /* git_odb_read hashes what it read and compares (strict hash verification is libgit2's default). */
-static void look(struct reach *reach, const struct step *step)
+static void look(struct object_walk *walk, const struct step *step)
 {
     git_odb_object *object = NULL;
     git_object_t type;
     size_t length;
     char hex[GIT_OID_HEXSZ + 1];
-    if (!deflate_object_whole(reach->git, git_oid_tostr(hex, sizeof hex, &step->oid))) {
-        find(reach, step, "is cut short");
+    if (!deflate_object_whole(walk->git, git_oid_tostr(hex, sizeof hex, &step->oid))) {
+        find(walk, step, "is cut short");
         return;
     }
-    if (reach->foreign && git_odb_read_header(&length, &type, reach->odb, &step->oid) == 0 &&
-        length > REACH_OBJECT_MAX) {
-        find(reach, step, "is larger than 64 MiB");
+    if (walk->foreign && git_odb_read_header(&length, &type, walk->odb, &step->oid) == 0 &&
+        length > OBJECT_WALK_OBJECT_MAX) {
+        find(walk, step, "is larger than 64 MiB");
         return;
     }
-    int got = git_odb_read(&object, reach->odb, &step->oid);
+    int got = git_odb_read(&object, walk->odb, &step->oid);
     if (got != 0) {
-        find(reach, step, got == GIT_ENOTFOUND ? "is missing" : "is damaged");
+        find(walk, step, got == GIT_ENOTFOUND ? "is missing" : "is damaged");
         return;
     }
     git_object_t kind = git_odb_object_type(object);
     git_odb_object_free(object);
     if (kind != step->kind) {
-        find(reach, step, "is of another kind");
+        find(walk, step, "is of another kind");
     } else if (kind == GIT_OBJECT_COMMIT) {
-        follow_commit(reach, step);
+        follow_commit(walk, step);
     } else if (kind == GIT_OBJECT_TREE) {
-        follow_tree(reach, step);
+        follow_tree(walk, step);
     } else if (kind == GIT_OBJECT_TAG) {
-        follow_tag(reach, step);
+        follow_tag(walk, step);
     }
 }
 
 /* A ref may name anything; one that leads nowhere is looked for as a commit. */
-static git_object_t kind_of(const struct reach *reach, const git_oid *oid)
+static git_object_t kind_of(const struct object_walk *walk, const git_oid *oid)
 {
     size_t length;
     git_object_t kind;
     char hex[GIT_OID_HEXSZ + 1];
-    bool known = deflate_object_whole(reach->git, git_oid_tostr(hex, sizeof hex, oid)) &&
-                 git_odb_read_header(&length, &kind, reach->odb, oid) == 0;
+    bool known = deflate_object_whole(walk->git, git_oid_tostr(hex, sizeof hex, oid)) &&
+                 git_odb_read_header(&length, &kind, walk->odb, oid) == 0;
     return known ? kind : GIT_OBJECT_COMMIT;
 }
 
-size_t reach_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
-                        const char *where, struct buffer *findings)
+size_t object_walk_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
+                              const char *where, struct buffer *findings)
 {
     OWNED_FD int git = open(git_repository_path(repository), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct reach reach = {
+    struct object_walk walk = {
         .repository = repository, .git = git, .foreign = foreign, .where = where, .findings = findings};
-    if (git_repository_odb(&reach.odb, repository) != 0) {
+    if (git_repository_odb(&walk.odb, repository) != 0) {
         buffer_print(findings, "%s: its objects cannot be read\n", where);
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
-        add_step(&reach, &tips[i], kind_of(&reach, &tips[i]));
+        add_step(&walk, &tips[i], kind_of(&walk, &tips[i]));
     }
-    while (reach.step_count > 0) {
-        struct step step = reach.steps[--reach.step_count];
-        look(&reach, &step);
+    while (walk.step_count > 0) {
+        struct step step = walk.steps[--walk.step_count];
+        look(&walk, &step);
     }
-    if (reach.bad > REACH_FINDINGS_MAX) {
+    if (walk.bad > OBJECT_WALK_FINDINGS_MAX) {
         buffer_print(findings, "%s: %zu more objects are missing or damaged\n", where,
-                     reach.bad - REACH_FINDINGS_MAX);
+                     walk.bad - OBJECT_WALK_FINDINGS_MAX);
     }
-    size_t looked = reach.seen_count;
-    git_odb_free(reach.odb);
-    free(reach.steps);
-    free(reach.seen);
+    size_t looked = walk.seen_count;
+    git_odb_free(walk.odb);
+    free(walk.steps);
+    free(walk.seen);
     return looked;
 }
 
-size_t reach_check(git_repository *repository, const char *where, struct buffer *findings)
+size_t object_walk_check(git_repository *repository, const char *where, struct buffer *findings)
 {
     git_oid head;
     if (git_reference_name_to_id(&head, repository, "HEAD") != 0) {
         buffer_print(findings, "%s: HEAD leads to no commit\n", where);
         return 0;
     }
-    return reach_check_from(repository, &head, 1, false, where, findings);
+    return object_walk_check_from(repository, &head, 1, false, where, findings);
 }

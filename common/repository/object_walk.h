@@ -8,18 +8,18 @@
 #include "common/buffer.h"
 
 enum {
-    REACH_FINDINGS_MAX = 10,             /* lines; the rest is counted in one more */
-    REACH_OBJECT_MAX = 64 * 1024 * 1024, /* bytes of an object that comes from elsewhere */
+    OBJECT_WALK_FINDINGS_MAX = 10,             /* lines; the rest is counted in one more */
+    OBJECT_WALK_OBJECT_MAX = 64 * 1024 * 1024, /* bytes of an object that comes from elsewhere */
 };
 
 /* Adds a line to findings, with where in front, for each object that is missing, damaged, or of the wrong kind.
  * Returns the number of objects that were looked at. */
-size_t reach_check(git_repository *repository, const char *where, struct buffer *findings);
+size_t object_walk_check(git_repository *repository, const char *where, struct buffer *findings);
 
 /* The same from these commits and tags on, which needn't be HEAD's. foreign: what no agent's history has is a finding
- * too: names that lead out of a folder or into .git, links, submodules, objects over REACH_OBJECT_MAX (which are not
+ * too: names that lead out of a folder or into .git, links, submodules, objects over OBJECT_WALK_OBJECT_MAX (which are not
  * read). */
-size_t reach_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
-                        const char *where, struct buffer *findings);
+size_t object_walk_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
+                              const char *where, struct buffer *findings);
 
 #endif

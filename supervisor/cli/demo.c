@@ -49,12 +49,12 @@ static void interrupt(int signal)
 }
 
 /* One look every 50 ms until it is so; false: it took too long, somebody pressed ^C, or the supervisor ended. */
-static bool wait_until(struct scratch *scratch, bool (*so)(const char *path), const char *path,
+static bool wait_until(struct demo_instance *instance, bool (*so)(const char *path), const char *path,
                        const char *what, struct fault *fault)
 {
     int64_t until = clock_monotonic_ms() + DEMO_PATIENCE_MS;
     while (!so(path)) {
-        if (scratch_ended(scratch, fault)) {
+        if (demo_instance_ended(instance, fault)) {
             return false;
         }
         if (interrupted || clock_monotonic_ms() > until) {
@@ -76,10 +76,10 @@ static bool has_queue(const char *agent_path)
 /* The commit that finished the task is in HEAD's history. */
 static bool has_finished(const char *agent_path)
 {
-    struct diary diary = {0};
-    bool finished = diary_read(&diary, agent_path, NULL);
-    finished = finished && diary.count > 0 && diary.pages[0].task != NULL;
-    diary_free(&diary);
+    struct commit_log history = {0};
+    bool finished = commit_log_read(&history, agent_path, NULL);
+    finished = finished && history.count > 0 && history.entries[0].task != NULL;
+    commit_log_free(&history);
     return finished;
 }
 
@@ -116,20 +116,20 @@ static void show_file(const char *path, size_t most_lines)
     putchar('\n');
 }
 
-static void show_commits(const struct diary *diary, const char *agent_path)
+static void show_commits(const struct commit_log *history, const char *agent_path)
 {
     printf("$ git -C %s log --oneline\n", agent_path);
-    for (size_t i = 0; i < diary->count; i++) {
-        OWNED char *subject = output_clean(diary->pages[i].subject, 0);
-        printf("%.7s %s\n", diary->pages[i].commit, subject);
+    for (size_t i = 0; i < history->count; i++) {
+        OWNED char *subject = output_clean(history->entries[i].subject, 0);
+        printf("%.7s %s\n", history->entries[i].commit, subject);
     }
     putchar('\n');
 }
 
-static void show_tree(const char *scratch, const char *agent_path)
+static void show_tree(const char *instance, const char *agent_path)
 {
     static const char *const SHOWN[] = {"outputs/first-task.md", TREE_REWARDS, TREE_SKILLS};
-    OWNED char *log = memory_print("%s/log", scratch);
+    OWNED char *log = memory_print("%s/log", instance);
     show_file(log, LOG_LINES);
     for (size_t i = 0; i < sizeof(SHOWN) / sizeof(SHOWN[0]); i++) {
         OWNED char *path = memory_print("%s/%s", agent_path, SHOWN[i]);
@@ -138,47 +138,47 @@ static void show_tree(const char *scratch, const char *agent_path)
 }
 
 /* What the demonstration promises: a +1 and a skill, committed. */
-static bool is_earned(const struct diary *diary, const char *agent_path)
+static bool is_earned(const struct commit_log *history, const char *agent_path)
 {
     OWNED_FD int folder = files_open_path(agent_path, NULL);
-    return folder >= 0 && diary->count > 0 && diary->pages[0].task != NULL && diary->pages[0].reward == 1 &&
-           listings_has_skill(folder);
+    return folder >= 0 && history->count > 0 && history->entries[0].task != NULL &&
+           history->entries[0].reward == 1 && listings_has_skill(folder);
 }
 
-static bool show_outcome(const char *scratch, const char *agent_path, struct fault *fault)
+static bool show_outcome(const char *instance, const char *agent_path, struct fault *fault)
 {
-    struct diary diary = {0};
-    bool earned = diary_read(&diary, agent_path, fault);
-    show_tree(scratch, agent_path);
-    show_commits(&diary, agent_path);
-    if (earned && !is_earned(&diary, agent_path)) {
+    struct commit_log history = {0};
+    bool earned = commit_log_read(&history, agent_path, fault);
+    show_tree(instance, agent_path);
+    show_commits(&history, agent_path);
+    if (earned && !is_earned(&history, agent_path)) {
         earned = fault_set(fault, "the task ended without a reward of +1 and a skill");
     }
-    diary_free(&diary);
+    commit_log_free(&history);
     return earned;
 }
 
-static bool demonstrate(struct scratch *scratch, char **agent_path, struct fault *fault)
+static bool demonstrate(struct demo_instance *instance, char **agent_path, struct fault *fault)
 {
-    if (!scratch_start(scratch, AGENTS_YAML, fault)) {
+    if (!demo_instance_start(instance, AGENTS_YAML, fault)) {
         return false;
     }
-    *agent_path = memory_print("%s/agents/orion", scratch->path);
-    printf("The data directory is %s; the model is the built-in offline one.\n\n", scratch->path);
-    return wait_until(scratch, has_queue, *agent_path, "orion did not get ready", fault) &&
+    *agent_path = memory_print("%s/agents/orion", instance->path);
+    printf("The data directory is %s; the model is the built-in offline one.\n\n", instance->path);
+    return wait_until(instance, has_queue, *agent_path, "orion did not get ready", fault) &&
            append_task(*agent_path, fault) &&
-           wait_until(scratch, has_finished, *agent_path, "the task did not end", fault);
+           wait_until(instance, has_finished, *agent_path, "the task did not end", fault);
 }
 
 /* What is left when it ends: nothing, or with --keep or after a failure all that there is to look at. */
-static void clear_away(struct scratch *scratch, bool keep)
+static void clear_away(struct demo_instance *instance, bool keep)
 {
-    if (keep && scratch->path != NULL) {
-        printf("Everything is left in %s; `agentos run --data %s` goes on from there.\n", scratch->path,
-               scratch->path);
-        free(scratch->path);
+    if (keep && instance->path != NULL) {
+        printf("Everything is left in %s; `agentos run --data %s` goes on from there.\n", instance->path,
+               instance->path);
+        free(instance->path);
     } else {
-        scratch_remove(scratch);
+        demo_instance_remove(instance);
         printf("The supervisor has ended and the directory is removed; `agentos demo --keep` leaves it.\n");
     }
 }
@@ -186,19 +186,19 @@ static void clear_away(struct scratch *scratch, bool keep)
 int verb_demo(struct invocation *invocation)
 {
     struct fault fault = {0};
-    struct scratch scratch = {.supervisor = -1};
+    struct demo_instance instance = {.supervisor = -1};
     OWNED char *agent_path = NULL;
     (void)signal(SIGINT, interrupt);
     (void)signal(SIGTERM, interrupt);
-    bool done = demonstrate(&scratch, &agent_path, &fault);
-    bool stopped = scratch_stop(&scratch);
+    bool done = demonstrate(&instance, &agent_path, &fault);
+    bool stopped = demo_instance_stop(&instance);
     if (agent_path != NULL) {
-        done = show_outcome(scratch.path, agent_path, done ? &fault : NULL) && done;
+        done = show_outcome(instance.path, agent_path, done ? &fault : NULL) && done;
     }
     if (done && !stopped) {
         done = fault_set(&fault, "the supervisor did not stop in order");
     }
-    clear_away(&scratch, invocation_has(invocation, OPTION_KEEP) || (!done && !interrupted));
+    clear_away(&instance, invocation_has(invocation, OPTION_KEEP) || (!done && !interrupted));
     if (!done) {
         output_complain("%s", fault.text);
     }

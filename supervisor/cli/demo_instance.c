@@ -59,69 +59,70 @@ static _Noreturn void become_supervisor(int log, char **arguments, char **enviro
     _exit(127);
 }
 
-static bool start_supervisor(struct scratch *scratch, struct fault *fault)
+static bool start_supervisor(struct demo_instance *instance, struct fault *fault)
 {
-    OWNED char *log_path = memory_print("%s/log", scratch->path);
+    OWNED char *log_path = memory_print("%s/log", instance->path);
     OWNED_FD int log = open(log_path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
     if (log < 0) {
         return fault_errno(fault, "%s cannot be made", log_path);
     }
-    char *arguments[] = {"agentos", "run", "--data", scratch->path, NULL};
+    char *arguments[] = {"agentos", "run", "--data", instance->path, NULL};
     char **environment = plain_environment();
     pid_t parent = getpid();
-    scratch->supervisor = fork();
-    if (scratch->supervisor == 0) {
+    instance->supervisor = fork();
+    if (instance->supervisor == 0) {
         become_supervisor(log, arguments, environment, parent);
     }
     free(environment);
-    return scratch->supervisor > 0 || fault_errno(fault, "the supervisor cannot be started");
+    return instance->supervisor > 0 || fault_errno(fault, "the supervisor cannot be started");
 }
 
-bool scratch_start(struct scratch *scratch, const char *agents_yaml, struct fault *fault)
+bool demo_instance_start(struct demo_instance *instance, const char *agents_yaml, struct fault *fault)
 {
     const char *above = getenv("TMPDIR");
-    *scratch = (struct scratch){.supervisor = -1};
-    scratch->path = memory_print("%s/agentos-demo-XXXXXX", above != NULL && above[0] == '/' ? above : "/tmp");
-    if (mkdtemp(scratch->path) == NULL) {
-        fault_errno(fault, "no scratch directory can be made at %s", scratch->path);
-        free(scratch->path);
-        scratch->path = NULL;
+    *instance = (struct demo_instance){.supervisor = -1};
+    instance->path =
+        memory_print("%s/agentos-demo-XXXXXX", above != NULL && above[0] == '/' ? above : "/tmp");
+    if (mkdtemp(instance->path) == NULL) {
+        fault_errno(fault, "no scratch directory can be made at %s", instance->path);
+        free(instance->path);
+        instance->path = NULL;
         return false;
     }
-    OWNED_FD int folder = files_open_path(scratch->path, fault);
+    OWNED_FD int folder = files_open_path(instance->path, fault);
     return folder >= 0 &&
            files_write(folder, "agents.yaml", agents_yaml, strlen(agents_yaml), false, fault) &&
-           start_supervisor(scratch, fault);
+           start_supervisor(instance, fault);
 }
 
-bool scratch_ended(struct scratch *scratch, struct fault *fault)
+bool demo_instance_ended(struct demo_instance *instance, struct fault *fault)
 {
     int status = 0;
-    if (scratch->supervisor > 0 && waitpid(scratch->supervisor, &status, WNOHANG) == 0) {
+    if (instance->supervisor > 0 && waitpid(instance->supervisor, &status, WNOHANG) == 0) {
         return false;
     }
-    scratch->supervisor = -1;
+    instance->supervisor = -1;
     fault_set(fault, "the supervisor ended by itself with %s %d; its log says why",
               WIFSIGNALED(status) ? "signal" : "exit code",
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     return true;
 }
 
-bool scratch_stop(struct scratch *scratch)
+bool demo_instance_stop(struct demo_instance *instance)
 {
-    if (scratch->supervisor <= 0) {
+    if (instance->supervisor <= 0) {
         return false;
     }
     int status = 0;
     int64_t until = clock_monotonic_ms() + STOP_PATIENCE_MS;
-    (void)kill(scratch->supervisor, SIGTERM);
-    while (waitpid(scratch->supervisor, &status, WNOHANG) == 0) {
+    (void)kill(instance->supervisor, SIGTERM);
+    while (waitpid(instance->supervisor, &status, WNOHANG) == 0) {
         if (clock_monotonic_ms() > until) {
-            (void)kill(scratch->supervisor, SIGKILL);
+            (void)kill(instance->supervisor, SIGKILL);
         }
         (void)nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
     }
-    scratch->supervisor = -1;
+    instance->supervisor = -1;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -133,11 +134,11 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path) == 0 || errno == ENOENT ? 0 : -1;
 }
 
-void scratch_remove(struct scratch *scratch)
+void demo_instance_remove(struct demo_instance *instance)
 {
-    if (scratch->path != NULL) {
-        (void)nftw(scratch->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (instance->path != NULL) {
+        (void)nftw(instance->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     }
-    free(scratch->path);
-    scratch->path = NULL;
+    free(instance->path);
+    instance->path = NULL;
 }

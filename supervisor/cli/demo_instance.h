@@ -7,18 +7,18 @@
 
 #include "common/fault.h"
 
-struct scratch {
+struct demo_instance {
     char *path; /* owned; the data directory */
     pid_t supervisor;
 };
 
 /* Makes the directory with this agents.yaml, and starts `agentos run` on it; its log goes to PATH/log. */
-bool scratch_start(struct scratch *scratch, const char *agents_yaml, struct fault *fault);
+bool demo_instance_start(struct demo_instance *instance, const char *agents_yaml, struct fault *fault);
 /* Has the supervisor ended by itself? Then the fault names its exit. */
-bool scratch_ended(struct scratch *scratch, struct fault *fault);
+bool demo_instance_ended(struct demo_instance *instance, struct fault *fault);
 /* Ends the supervisor as an operator would. False: it had to be killed, or ended with a fault. */
-bool scratch_stop(struct scratch *scratch);
+bool demo_instance_stop(struct demo_instance *instance);
 /* Removes the directory with all that is in it, and frees. */
-void scratch_remove(struct scratch *scratch);
+void demo_instance_remove(struct demo_instance *instance);
 
 #endif

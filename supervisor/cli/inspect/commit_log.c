@@ -15,12 +15,12 @@ static bool git_fault(struct fault *fault, const char *what, const char *path)
 }
 
 /* "120 34" */
-static void read_tokens(struct diary_page *page, const char *value)
+static void read_tokens(struct logged_commit *entry, const char *value)
 {
     char *end = NULL;
-    page->tokens_in = strtoull(value, &end, 10);
-    page->tokens_out = strtoull(end, NULL, 10);
-    page->tokens = page->tokens_in + page->tokens_out;
+    entry->tokens_in = strtoull(value, &end, 10);
+    entry->tokens_out = strtoull(end, NULL, 10);
+    entry->tokens = entry->tokens_in + entry->tokens_out;
 }
 
 /* What could not stand in a trailer's line was written as %XX. */
@@ -41,18 +41,18 @@ static char *decode(const char *value)
     return plain;
 }
 
-static void read_trailer(struct diary_page *page, const char *key, const char *value)
+static void read_trailer(struct logged_commit *entry, const char *key, const char *value)
 {
     if (strcmp(key, "Agentos-Task") == 0) {
-        free(page->task);
-        page->task = decode(value);
+        free(entry->task);
+        entry->task = decode(value);
     } else if (strcmp(key, "Agentos-End") == 0) {
-        free(page->end);
-        page->end = memory_text(value);
+        free(entry->end);
+        entry->end = memory_text(value);
     } else if (strcmp(key, "Agentos-Reward") == 0) {
-        page->reward = (int)strtol(value, NULL, 10);
+        entry->reward = (int)strtol(value, NULL, 10);
     } else if (strcmp(key, "Agentos-Tokens") == 0) {
-        read_tokens(page, value);
+        read_tokens(entry, value);
     }
 }
 
@@ -70,25 +70,26 @@ static char *notes_of(const char *body, size_t trailers)
     return notes;
 }
 
-static void read_page(struct diary_page *page, const git_commit *commit)
+static void read_entry(struct logged_commit *entry, const git_commit *commit)
 {
     git_message_trailer_array trailers = {0};
     const git_signature *author = git_commit_author(commit);
     const char *subject = git_commit_summary((git_commit *)commit);
-    git_oid_tostr(page->commit, sizeof(page->commit), git_commit_id(commit));
-    page->time = git_commit_time(commit);
-    page->author = memory_text(author != NULL && author->name != NULL ? author->name : "");
-    page->subject = memory_text(subject != NULL ? subject : "");
+    git_oid_tostr(entry->commit, sizeof(entry->commit), git_commit_id(commit));
+    entry->time = git_commit_time(commit);
+    entry->author = memory_text(author != NULL && author->name != NULL ? author->name : "");
+    entry->subject = memory_text(subject != NULL ? subject : "");
     if (git_message_trailers(&trailers, git_commit_message(commit)) == 0) {
         for (size_t i = 0; i < trailers.count; i++) {
-            read_trailer(page, trailers.trailers[i].key, trailers.trailers[i].value);
+            read_trailer(entry, trailers.trailers[i].key, trailers.trailers[i].value);
         }
     }
-    page->notes = notes_of(git_commit_body((git_commit *)commit), trailers.count);
+    entry->notes = notes_of(git_commit_body((git_commit *)commit), trailers.count);
     git_message_trailer_array_free(&trailers);
 }
 
-static bool walk(struct diary *diary, git_repository *repository, const char *path, struct fault *fault)
+static bool walk(struct commit_log *history, git_repository *repository, const char *path,
+                 struct fault *fault)
 {
     git_revwalk *walker = NULL;
     git_oid oid;
@@ -101,9 +102,9 @@ static bool walk(struct diary *diary, git_repository *repository, const char *pa
         git_commit *commit = NULL;
         got = git_commit_lookup(&commit, repository, &oid);
         if (got == 0) {
-            diary->pages = memory_grow(diary->pages, diary->count + 1, sizeof(*diary->pages));
-            diary->pages[diary->count] = (struct diary_page){0};
-            read_page(&diary->pages[diary->count++], commit);
+            history->entries = memory_grow(history->entries, history->count + 1, sizeof(*history->entries));
+            history->entries[history->count] = (struct logged_commit){0};
+            read_entry(&history->entries[history->count++], commit);
         }
         git_commit_free(commit);
     }
@@ -140,10 +141,10 @@ static void read_audit_tokens(struct audit *audit, const char *score, size_t len
     }
 }
 
-static void take_audits(struct audits *audits, const struct diary_page *page)
+static void take_audits(struct audits *audits, const struct logged_commit *entry)
 {
     static const char start[] = "audit of ";
-    for (const char *line = page->notes; *line != '\0';) {
+    for (const char *line = entry->notes; *line != '\0';) {
         size_t length = strcspn(line, "\n");
         const char *colon = memmem(line, length, ": ", 2);
         if (colon != NULL && strncmp(line, start, sizeof(start) - 1) == 0) {
@@ -152,7 +153,7 @@ static void take_audits(struct audits *audits, const struct diary_page *page)
             audits->items[audits->count++] =
                 (struct audit){.task = memory_slice(task, (size_t)(colon - task)),
                                .text = memory_slice(colon + 2, length - (size_t)(colon + 2 - line)),
-                               .commit = page->commit};
+                               .commit = entry->commit};
             struct audit *audit = &audits->items[audits->count - 1];
             const char *end = strstr(audit->text, ": ");
             read_audit_tokens(audit, audit->text,
@@ -162,15 +163,15 @@ static void take_audits(struct audits *audits, const struct diary_page *page)
     }
 }
 
-static void give_audit(struct audits *audits, struct diary_page *page)
+static void give_audit(struct audits *audits, struct logged_commit *entry)
 {
-    for (size_t i = 0; page->task != NULL && i < audits->count; i++) {
+    for (size_t i = 0; entry->task != NULL && i < audits->count; i++) {
         struct audit *audit = &audits->items[i];
-        if (strcmp(audit->task, page->task) == 0) {
-            page->audit = audit->text;
-            page->audit_tokens_in = audit->tokens_in;
-            page->audit_tokens_out = audit->tokens_out;
-            memcpy(page->audit_commit, audit->commit, sizeof(page->audit_commit));
+        if (strcmp(audit->task, entry->task) == 0) {
+            entry->audit = audit->text;
+            entry->audit_tokens_in = audit->tokens_in;
+            entry->audit_tokens_out = audit->tokens_out;
+            memcpy(entry->audit_commit, audit->commit, sizeof(entry->audit_commit));
             free(audit->task);
             *audit = audits->items[--audits->count];
             return;
@@ -180,12 +181,12 @@ static void give_audit(struct audits *audits, struct diary_page *page)
 
 /* A result comes after its task, so it is met first. The same id may have been done twice: the newer one's is met
  * before the older one's. */
-static void join_audits(struct diary *diary)
+static void join_audits(struct commit_log *history)
 {
     struct audits audits = {0};
-    for (size_t i = 0; i < diary->count; i++) {
-        give_audit(&audits, &diary->pages[i]);
-        take_audits(&audits, &diary->pages[i]);
+    for (size_t i = 0; i < history->count; i++) {
+        give_audit(&audits, &history->entries[i]);
+        take_audits(&audits, &history->entries[i]);
     }
     for (size_t i = 0; i < audits.count; i++) {
         free(audits.items[i].task);
@@ -194,33 +195,33 @@ static void join_audits(struct diary *diary)
     free(audits.items);
 }
 
-bool diary_read(struct diary *diary, const char *path, struct fault *fault)
+bool commit_log_read(struct commit_log *history, const char *path, struct fault *fault)
 {
     git_repository *repository = NULL;
-    *diary = (struct diary){0};
+    *history = (struct commit_log){0};
     if (!history_library_start(fault)) {
         return false;
     }
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         return git_fault(fault, "has no repository that can be opened", path);
     }
-    bool read = walk(diary, repository, path, fault);
-    join_audits(diary);
+    bool read = walk(history, repository, path, fault);
+    join_audits(history);
     git_repository_free(repository);
     return read;
 }
 
-void diary_free(struct diary *diary)
+void commit_log_free(struct commit_log *history)
 {
-    for (size_t i = 0; i < diary->count; i++) {
-        struct diary_page *page = &diary->pages[i];
-        free(page->author);
-        free(page->subject);
-        free(page->notes);
-        free(page->task);
-        free(page->end);
-        free(page->audit);
+    for (size_t i = 0; i < history->count; i++) {
+        struct logged_commit *entry = &history->entries[i];
+        free(entry->author);
+        free(entry->subject);
+        free(entry->notes);
+        free(entry->task);
+        free(entry->end);
+        free(entry->audit);
     }
-    free(diary->pages);
-    *diary = (struct diary){0};
+    free(history->entries);
+    *history = (struct commit_log){0};
 }

@@ -8,7 +8,7 @@
 
 #include "common/fault.h"
 
-struct diary_page {
+struct logged_commit {
     char commit[41];
     int64_t time; /* epoch seconds */
     char *author, *subject;
@@ -23,13 +23,13 @@ struct diary_page {
         audit_tokens_out; /* of a model that audited it; 0: none, or it is not recorded */
 };
 
-struct diary {
-    struct diary_page *pages; /* newest first */
+struct commit_log {
+    struct logged_commit *entries; /* newest first */
     size_t count;
 };
 
-/* path: the agent's folder. Starts libgit2 when nobody has. An empty repository is an empty diary. False and fault. */
-bool diary_read(struct diary *diary, const char *path, struct fault *fault);
-void diary_free(struct diary *diary);
+/* path: the agent's folder. Starts libgit2 when nobody has. An empty repository is an empty commit log. False and fault. */
+bool commit_log_read(struct commit_log *history, const char *path, struct fault *fault);
+void commit_log_free(struct commit_log *history);
 
 #endif

@@ -81,12 +81,12 @@ static int by_age(const void *left, const void *right)
     return order != 0 ? order : strcmp(a->id, b->id);
 }
 
-static void add_hands(struct cost *cost, const struct census *census)
+static void add_hands(struct cost *cost, const struct envelope_scan *scan)
 {
-    const struct copy **found = memory_new(census->count + 1, sizeof(*found));
+    const struct copy **found = memory_new(scan->count + 1, sizeof(*found));
     size_t count = 0;
-    for (size_t i = 0; i < census->count; i += census_same(census, i)) {
-        const struct copy *copy = &census->copies[i];
+    for (size_t i = 0; i < scan->count; i += envelope_scan_same(scan, i)) {
+        const struct copy *copy = &scan->copies[i];
         if (copy->fault == NULL && strcmp(copy->envelope.trace, cost->trace) == 0) {
             found[count++] = copy;
         }
@@ -103,19 +103,19 @@ static void add_hands(struct cost *cost, const struct census *census)
 
 /* --- what they took --- */
 
-static void add_page(struct cost *cost, const char *agent, const struct diary_page *page)
+static void add_entry(struct cost *cost, const char *agent, const struct logged_commit *entry)
 {
-    if (page->task == NULL || page->end == NULL || strcmp(page->end, "done") != 0) {
+    if (entry->task == NULL || entry->end == NULL || strcmp(entry->end, "done") != 0) {
         return;
     }
     for (size_t i = 0; i < cost->count; i++) {
         struct hand *hand = &cost->hands[i];
-        if (strcmp(hand->agent, agent) == 0 && strcmp(hand->id, page->task) == 0) {
+        if (strcmp(hand->agent, agent) == 0 && strcmp(hand->id, entry->task) == 0) {
             hand->state = HAND_KNOWN;
             hand->answers++;
-            hand->tokens_in += page->tokens_in + page->audit_tokens_in;
-            hand->tokens_out += page->tokens_out + page->audit_tokens_out;
-            hand->audit_tokens += page->audit_tokens_in + page->audit_tokens_out;
+            hand->tokens_in += entry->tokens_in + entry->audit_tokens_in;
+            hand->tokens_out += entry->tokens_out + entry->audit_tokens_out;
+            hand->audit_tokens += entry->audit_tokens_in + entry->audit_tokens_out;
         }
     }
 }
@@ -123,19 +123,19 @@ static void add_page(struct cost *cost, const char *agent, const struct diary_pa
 static void read_agent(struct cost *cost, const char *data_dir, const char *agent)
 {
     struct fault fault = {0};
-    struct diary diary = {0};
+    struct commit_log history = {0};
     struct stat status;
     OWNED char *path = memory_print("%s/agents/%s", data_dir, agent);
     if (!names_agent(agent) || stat(path, &status) != 0) {
         return;
     }
-    if (!diary_read(&diary, path, &fault)) {
+    if (!commit_log_read(&history, path, &fault)) {
         output_complain("%s; a part of the cost may be missing", fault.text);
     }
-    for (size_t i = 0; i < diary.count; i++) {
-        add_page(cost, agent, &diary.pages[i]);
+    for (size_t i = 0; i < history.count; i++) {
+        add_entry(cost, agent, &history.entries[i]);
     }
-    diary_free(&diary);
+    commit_log_free(&history);
 }
 
 static bool was_met(const struct cost *cost, size_t index)
@@ -167,10 +167,10 @@ static void drop_needless(struct cost *cost)
     cost->count = kept;
 }
 
-void cost_read(struct cost *cost, const struct census *census, const char *data_dir, const char *trace)
+void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace)
 {
     *cost = (struct cost){.trace = trace};
-    add_hands(cost, census);
+    add_hands(cost, scan);
     for (size_t i = 0; i < cost->count; i++) {
         if (!was_met(cost, i)) {
             read_agent(cost, data_dir, cost->hands[i].agent);

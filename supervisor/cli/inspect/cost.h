@@ -27,14 +27,14 @@ struct hand {
 };
 
 struct cost {
-    const char *trace; /* borrowed from the census */
+    const char *trace; /* borrowed from the scan */
     struct hand *hands;
     size_t count;
 };
 
-/* After history_library_start. census: grouped, and it must outlive the cost. What can't be read has been said on
+/* After history_library_start. scan: grouped, and it must outlive the cost. What can't be read has been said on
  * standard error, and is unknown here. */
-void cost_read(struct cost *cost, const struct census *census, const char *data_dir, const char *trace);
+void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace);
 void cost_free(struct cost *cost);
 
 void cost_show(const struct cost *cost); /* a table; nothing when there are no hands */

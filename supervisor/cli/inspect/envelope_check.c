@@ -180,14 +180,14 @@ static bool fills_window(const struct copy *copy, const char *agent)
            (kind == KIND_HANDOFF || kind == KIND_MESSAGE || kind == KIND_ITEM);
 }
 
-static void check_window(const struct census *census, const char *data_dir, const struct roster *roster,
+static void check_window(const struct envelope_scan *scan, const char *data_dir, const struct roster *roster,
                          const struct roster_agent *agent, struct buffer *findings)
 {
     enum throughput_class class = class_of(data_dir, agent);
     int64_t window = roster->classes[class].window;
     int64_t count = 0;
-    for (size_t i = 0; i < census->count; i++) {
-        count += fills_window(&census->copies[i], agent->name);
+    for (size_t i = 0; i < scan->count; i++) {
+        count += fills_window(&scan->copies[i], agent->name);
     }
     if (count > window) {
         buffer_print(findings, "agents/%s: %lld envelopes lie there unfinished, its class %s takes %lld\n",
@@ -195,24 +195,24 @@ static void check_window(const struct census *census, const char *data_dir, cons
     }
 }
 
-void letters_check(const char *data_dir, const struct roster *roster, struct buffer *findings,
-                   struct buffer *notes)
+void envelope_check(const char *data_dir, const struct roster *roster, struct buffer *findings,
+                    struct buffer *notes)
 {
-    struct census census;
-    census_take(&census, data_dir, false);
-    census_group(&census);
-    for (size_t i = 0; i < census.count; i++) {
-        check_copy(&census.copies[i], findings, notes);
+    struct envelope_scan scan;
+    envelope_scan_take(&scan, data_dir, false);
+    envelope_scan_group(&scan);
+    for (size_t i = 0; i < scan.count; i++) {
+        check_copy(&scan.copies[i], findings, notes);
     }
-    for (size_t i = 0, same = 0; i < census.count && census.copies[i].fault == NULL; i += same) {
-        same = census_same(&census, i);
-        check_contradictions(&census.copies[i], same, findings);
-        check_item(&census.copies[i], same, findings);
+    for (size_t i = 0, same = 0; i < scan.count && scan.copies[i].fault == NULL; i += same) {
+        same = envelope_scan_same(&scan, i);
+        check_contradictions(&scan.copies[i], same, findings);
+        check_item(&scan.copies[i], same, findings);
     }
     for (size_t i = 0; roster != NULL && i < roster->agent_count; i++) {
-        check_window(&census, data_dir, roster, &roster->agents[i], findings);
+        check_window(&scan, data_dir, roster, &roster->agents[i], findings);
     }
-    census_free(&census);
+    envelope_scan_free(&scan);
 }
 
 /* --- locks and segments --- */
@@ -302,7 +302,7 @@ static void check_board(const char *data_dir, const char *where, void (*check)(c
     free(files);
 }
 
-void letters_check_shared(const char *data_dir, struct buffer *findings, struct buffer *notes)
+void envelope_check_shared(const char *data_dir, struct buffer *findings, struct buffer *notes)
 {
     check_board(data_dir, "shared/locks", check_lock, findings, notes);
     check_board(data_dir, "shared/segments", check_segment, findings, notes);

@@ -9,9 +9,9 @@
 /* A sentence and a line end for each envelope that can't be read, has another's name, a status that doesn't belong to
  * its folder, lies in two places that contradict each other, or beyond its receiver's window. Files that a worker has
  * set aside are notes. roster NULL: nothing is said about windows. */
-void letters_check(const char *data_dir, const struct roster *roster, struct buffer *findings,
-                   struct buffer *notes);
+void envelope_check(const char *data_dir, const struct roster *roster, struct buffer *findings,
+                    struct buffer *notes);
 /* The locks and segments of DATA_DIR/shared. */
-void letters_check_shared(const char *data_dir, struct buffer *findings, struct buffer *notes);
+void envelope_check_shared(const char *data_dir, struct buffer *findings, struct buffer *notes);
 
 #endif

@@ -35,13 +35,14 @@ const char *place_folder(enum place place)
     return place == PLACE_QUEUE ? PLACES[place].above : PLACES[place].folder;
 }
 
-static struct copy *add_copy(struct census *census, enum place place, const char *owner, const char *path)
+static struct copy *add_copy(struct envelope_scan *scan, enum place place, const char *owner,
+                             const char *path)
 {
-    if ((census->count & (census->count - 1)) == 0) {
-        size_t room = census->count == 0 ? 1 : census->count * 2;
-        census->copies = memory_grow(census->copies, room, sizeof(*census->copies));
+    if ((scan->count & (scan->count - 1)) == 0) {
+        size_t room = scan->count == 0 ? 1 : scan->count * 2;
+        scan->copies = memory_grow(scan->copies, room, sizeof(*scan->copies));
     }
-    struct copy *copy = &census->copies[census->count++];
+    struct copy *copy = &scan->copies[scan->count++];
     *copy = (struct copy){.place = place, .owner = memory_text(owner), .path = memory_text(path)};
     return copy;
 }
@@ -73,7 +74,7 @@ static void read_copy(struct copy *copy, const char *text, size_t length, const 
 }
 
 struct reading {
-    struct census *census;
+    struct envelope_scan *scan;
     int folder;
     enum place place;
     const char *owner, *path; /* of the folder */
@@ -92,7 +93,7 @@ static void read_entry(const struct reading *reading, const char *file)
     if (got == 0) {
         return; /* moved on since the folder was read */
     }
-    struct copy *copy = add_copy(reading->census, reading->place, reading->owner, path);
+    struct copy *copy = add_copy(reading->scan, reading->place, reading->owner, path);
     if (!is_letter(file)) {
         copy->set_aside = strstr(file, SET_ASIDE) != NULL;
         copy->fault = memory_text("is no envelope");
@@ -103,76 +104,77 @@ static void read_entry(const struct reading *reading, const char *file)
     }
 }
 
-static void cannot_read(struct census *census, enum place place, const char *owner, const char *path)
+static void cannot_read(struct envelope_scan *scan, enum place place, const char *owner, const char *path)
 {
-    add_copy(census, place, owner, path)->fault = memory_print("cannot be read: %s", strerror(errno));
+    add_copy(scan, place, owner, path)->fault = memory_print("cannot be read: %s", strerror(errno));
 }
 
-static void read_folder(struct census *census, int data, enum place place, const char *owner,
+static void read_folder(struct envelope_scan *scan, int data, enum place place, const char *owner,
                         const char *path, bool bodies)
 {
     struct listing *names = listing_open(data, path, NULL);
     if (names == NULL) {
         if (errno != ENOENT) {
-            cannot_read(census, place, owner, path);
+            cannot_read(scan, place, owner, path);
         }
         return;
     }
-    struct reading reading = {census, listing_folder(names), place, owner, path, bodies};
+    struct reading reading = {scan, listing_folder(names), place, owner, path, bodies};
     for (const char *name = listing_next(names); name != NULL; name = listing_next(names)) {
         if (name[0] != '.') {
             read_entry(&reading, name);
         }
     }
     if (!listing_close(names, NULL)) {
-        cannot_read(census, place, owner, path);
+        cannot_read(scan, place, owner, path);
     }
 }
 
-static void read_place(struct census *census, int data, enum place place, const char *data_dir, bool bodies)
+static void read_place(struct envelope_scan *scan, int data, enum place place, const char *data_dir,
+                       bool bodies)
 {
     struct dirent **owners = NULL;
     if (PLACES[place].above == NULL) {
-        read_folder(census, data, place, "operator", PLACES[place].folder, bodies);
+        read_folder(scan, data, place, "operator", PLACES[place].folder, bodies);
         return;
     }
     OWNED char *above = memory_print("%s/%s", data_dir, PLACES[place].above);
     int count = scandir(above, &owners, NULL, alphasort);
     if (count < 0 && errno != ENOENT) {
-        cannot_read(census, place, "", PLACES[place].above);
+        cannot_read(scan, place, "", PLACES[place].above);
     }
     for (int i = 0; i < count; i++) {
         const char *name = owners[i]->d_name;
         if (name[0] != '.' && (place == PLACE_QUEUE || names_agent(name))) {
             OWNED char *path = memory_print("%s/%s%s%s", PLACES[place].above, name,
                                             place == PLACE_QUEUE ? "" : "/", PLACES[place].folder);
-            read_folder(census, data, place, name, path, bodies);
+            read_folder(scan, data, place, name, path, bodies);
         }
         free(owners[i]);
     }
     free(owners);
 }
 
-void census_take(struct census *census, const char *data_dir, bool bodies)
+void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies)
 {
-    *census = (struct census){0};
+    *scan = (struct envelope_scan){0};
     OWNED_FD int data = files_open_path(data_dir, NULL);
     for (int place = 0; data >= 0 && place < PLACE_COUNT; place++) {
-        read_place(census, data, (enum place)place, data_dir, bodies);
+        read_place(scan, data, (enum place)place, data_dir, bodies);
     }
 }
 
-void census_free(struct census *census)
+void envelope_scan_free(struct envelope_scan *scan)
 {
-    for (size_t i = 0; i < census->count; i++) {
-        struct copy *copy = &census->copies[i];
+    for (size_t i = 0; i < scan->count; i++) {
+        struct copy *copy = &scan->copies[i];
         free(copy->path);
         free(copy->owner);
         free(copy->fault);
         envelope_free(&copy->envelope);
     }
-    free(census->copies);
-    *census = (struct census){0};
+    free(scan->copies);
+    *scan = (struct envelope_scan){0};
 }
 
 /* --- copies of one envelope --- */
@@ -242,19 +244,19 @@ static int compare_copies(const void *left, const void *right)
     return order != 0 ? order : strcmp(a->path, b->path);
 }
 
-void census_group(struct census *census)
+void envelope_scan_group(struct envelope_scan *scan)
 {
-    if (census->count > 0) {
-        qsort(census->copies, census->count, sizeof(*census->copies), compare_copies);
+    if (scan->count > 0) {
+        qsort(scan->copies, scan->count, sizeof(*scan->copies), compare_copies);
     }
 }
 
-size_t census_same(const struct census *census, size_t first)
+size_t envelope_scan_same(const struct envelope_scan *scan, size_t first)
 {
     size_t count = 1;
-    while (census->copies[first].fault == NULL && first + count < census->count &&
-           census->copies[first + count].fault == NULL &&
-           compare_identity(&census->copies[first], &census->copies[first + count]) == 0) {
+    while (scan->copies[first].fault == NULL && first + count < scan->count &&
+           scan->copies[first + count].fault == NULL &&
+           compare_identity(&scan->copies[first], &scan->copies[first + count]) == 0) {
         count++;
     }
     return count;

@@ -29,24 +29,24 @@ struct copy {
     enum place place;
     char *fault;              /* owned; NULL: the envelope below is one; else why it is none */
     bool set_aside;           /* by a worker that could make nothing of it */
-    struct envelope envelope; /* owned; body NULL when the census was asked to leave them out */
+    struct envelope envelope; /* owned; body NULL when the scan was asked to leave them out */
 };
 
-struct census {
-    struct copy
-        *copies; /* in the order of places, owners, names; after census_group by id, the best copy first */
+struct envelope_scan {
+    struct copy *
+        copies; /* in the order of places, owners, names; after envelope_scan_group by id, the best copy first */
     size_t count;
 };
 
 /* Folders that are not there hold nothing; one that cannot be read is a copy with a fault. */
-void census_take(struct census *census, const char *data_dir, bool bodies);
-void census_free(struct census *census);
+void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies);
+void envelope_scan_free(struct envelope_scan *scan);
 
 /* Brings the copies of one envelope together, the one that knows most in front: the receiver's, else the sender's.
  * Those with a fault come last. */
-void census_group(struct census *census);
+void envelope_scan_group(struct envelope_scan *scan);
 /* The number of copies, from `first` on, that are the same envelope's. */
-size_t census_same(const struct census *census, size_t first);
+size_t envelope_scan_same(const struct envelope_scan *scan, size_t first);
 
 const char *place_folder(enum place place);         /* "iac/inbox" */
 const char *copy_receiver(const struct copy *copy); /* an item's is its consumer; "" nobody yet */

@@ -23,24 +23,24 @@ struct spot {
 
 struct tracker {
     git_repository *repository;
-    struct journey *journey;
+    struct envelope_trace *route;
     const char *agent, *id;
     char *paths[FOLDER_COUNT]; /* owned */
 };
 
-static struct step *new_step(struct journey *journey, int64_t time, const char *agent, const char *what,
+static struct step *new_step(struct envelope_trace *route, int64_t time, const char *agent, const char *what,
                              enum step_rank rank)
 {
-    journey->steps = memory_grow(journey->steps, journey->count + 1, sizeof(*journey->steps));
-    struct step *step = &journey->steps[journey->count++];
+    route->steps = memory_grow(route->steps, route->count + 1, sizeof(*route->steps));
+    struct step *step = &route->steps[route->count++];
     *step = (struct step){.time = time, .agent = memory_text(agent), .what = memory_text(what), .rank = rank};
     return step;
 }
 
-void journey_add(struct journey *journey, int64_t time, const char *agent, const char *what,
-                 enum step_rank rank)
+void envelope_trace_add(struct envelope_trace *route, int64_t time, const char *agent, const char *what,
+                        enum step_rank rank)
 {
-    (void)new_step(journey, time, agent, what, rank);
+    (void)new_step(route, time, agent, what, rank);
 }
 
 static bool is_later(const struct step *a, const struct step *b)
@@ -49,27 +49,27 @@ static bool is_later(const struct step *a, const struct step *b)
 }
 
 /* A copy of sort's array would not keep the order of equals. */
-void journey_sort(struct journey *journey)
+void envelope_trace_sort(struct envelope_trace *route)
 {
-    for (size_t i = 1; i < journey->count; i++) {
-        struct step step = journey->steps[i];
+    for (size_t i = 1; i < route->count; i++) {
+        struct step step = route->steps[i];
         size_t at = i;
-        for (; at > 0 && is_later(&journey->steps[at - 1], &step); at--) {
-            journey->steps[at] = journey->steps[at - 1];
+        for (; at > 0 && is_later(&route->steps[at - 1], &step); at--) {
+            route->steps[at] = route->steps[at - 1];
         }
-        journey->steps[at] = step;
+        route->steps[at] = step;
     }
 }
 
-void journey_free(struct journey *journey)
+void envelope_trace_free(struct envelope_trace *route)
 {
-    for (size_t i = 0; i < journey->count; i++) {
-        free(journey->steps[i].agent);
-        free(journey->steps[i].what);
-        free(journey->steps[i].subject);
+    for (size_t i = 0; i < route->count; i++) {
+        free(route->steps[i].agent);
+        free(route->steps[i].what);
+        free(route->steps[i].subject);
     }
-    free(journey->steps);
-    *journey = (struct journey){0};
+    free(route->steps);
+    *route = (struct envelope_trace){0};
 }
 
 /* The envelope's status as this commit has it; NULL: it can't be read. Caller frees. */
@@ -163,7 +163,7 @@ static void visit(const struct tracker *tracker, const git_commit *commit)
     if (what.length > 0 || is_about(tracker, commit)) {
         const char *subject = git_commit_summary((git_commit *)commit);
         bool sent = what.length > 0 && strncmp(what.data, TREE_OUTBOX " (", strlen(TREE_OUTBOX " (")) == 0;
-        struct step *step = new_step(tracker->journey, git_commit_time(commit), tracker->agent,
+        struct step *step = new_step(tracker->route, git_commit_time(commit), tracker->agent,
                                      what.length > 0 ? what.data : "", sent ? RANK_SENT : RANK_RECORDED);
         step->subject = memory_text(subject != NULL ? subject : "");
         git_oid_tostr(step->commit, sizeof(step->commit), git_commit_id(commit));
@@ -193,10 +193,10 @@ static bool walk(const struct tracker *tracker, struct fault *fault)
            fault_set(fault, "%s: the history cannot be read to its beginning", tracker->agent);
 }
 
-bool journey_read(struct journey *journey, const char *agent, const char *path, const char *id,
-                  struct fault *fault)
+bool envelope_trace_read(struct envelope_trace *route, const char *agent, const char *path, const char *id,
+                         struct fault *fault)
 {
-    struct tracker tracker = {.journey = journey, .agent = agent, .id = id};
+    struct tracker tracker = {.route = route, .agent = agent, .id = id};
     if (git_repository_open_ext(&tracker.repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         return fault_set(fault, "%s: the repository cannot be opened", agent);
     }

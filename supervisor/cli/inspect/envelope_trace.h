@@ -20,20 +20,20 @@ struct step {
     enum step_rank rank; /* what comes first of the steps of one second */
 };
 
-struct journey {
+struct envelope_trace {
     struct step *steps;
     size_t count;
 };
 
 /* A step that no commit tells of. */
-void journey_add(struct journey *journey, int64_t time, const char *agent, const char *what,
-                 enum step_rank rank);
+void envelope_trace_add(struct envelope_trace *route, int64_t time, const char *agent, const char *what,
+                        enum step_rank rank);
 /* Adds a step for each commit of the agent's that changed where ID.md lies in its iac/, or that says of itself that it
  * is about this id. After history_library_start. False and fault: the repository can't be read (to its beginning);
  * what was found is there. */
-bool journey_read(struct journey *journey, const char *agent, const char *path, const char *id,
-                  struct fault *fault);
-void journey_sort(struct journey *journey); /* by time and rank */
-void journey_free(struct journey *journey);
+bool envelope_trace_read(struct envelope_trace *route, const char *agent, const char *path, const char *id,
+                         struct fault *fault);
+void envelope_trace_sort(struct envelope_trace *route); /* by time and rank */
+void envelope_trace_free(struct envelope_trace *route);
 
 #endif

@@ -133,14 +133,14 @@ static int by_age(const void *left, const void *right)
                                     : strcmp(a->id, b->id);
 }
 
-/* Borrowed from the census, oldest first; the caller frees the list. */
-static const struct copy **choose(const struct catalogue *catalogue, const struct census *census,
+/* Borrowed from the scan, oldest first; the caller frees the list. */
+static const struct copy **choose(const struct catalogue *catalogue, const struct envelope_scan *scan,
                                   const char *agent, size_t *count)
 {
-    const struct copy **chosen = memory_new(census->count + 1, sizeof(const struct copy *));
+    const struct copy **chosen = memory_new(scan->count + 1, sizeof(const struct copy *));
     *count = 0;
-    for (size_t i = 0; i < census->count; i += catalogue->every_copy ? 1 : census_same(census, i)) {
-        const struct copy *copy = &census->copies[i];
+    for (size_t i = 0; i < scan->count; i += catalogue->every_copy ? 1 : envelope_scan_same(scan, i)) {
+        const struct copy *copy = &scan->copies[i];
         if (copy->fault == NULL && catalogue->lists(copy) && concerns(catalogue, copy, agent)) {
             chosen[(*count)++] = copy;
         }
@@ -190,17 +190,17 @@ static int list(const struct invocation *invocation, const struct catalogue *cat
     if (!is_there(invocation, agent, &status)) {
         return status;
     }
-    struct census census;
-    census_take(&census, invocation->data_dir, true);
-    census_group(&census);
-    const struct copy **chosen = choose(catalogue, &census, agent, &count);
+    struct envelope_scan scan;
+    envelope_scan_take(&scan, invocation->data_dir, true);
+    envelope_scan_group(&scan);
+    const struct copy **chosen = choose(catalogue, &scan, agent, &count);
     if (invocation_has(invocation, OPTION_JSON)) {
         show_json(chosen, count);
     } else {
         show_table(catalogue, chosen, count);
     }
     free(chosen);
-    census_free(&census);
+    envelope_scan_free(&scan);
     return output_end(status);
 }
 

@@ -1,4 +1,4 @@
-/* `agentos log`: an agent's diary. */
+/* `agentos log`: an agent's commit log. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +19,18 @@ static json_t *clean(const char *text)
     return valid != NULL ? json_string(valid) : json_null();
 }
 
-static json_t *page_item(const struct diary_page *page)
+static json_t *entry_item(const struct logged_commit *entry)
 {
     char text[CLOCK_TEXT];
-    bool task = page->task != NULL;
-    json_t *item = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "commit", page->commit, "time",
-                             clock_format(page->time, text), "author", clean(page->author), "subject",
-                             clean(page->subject), "body", clean(page->notes), "task", clean(page->task),
-                             "end", clean(page->end));
-    json_object_set_new(item, "reward", task ? json_integer(page->reward) : json_null());
-    json_object_set_new(item, "tokens", task ? json_integer((json_int_t)page->tokens) : json_null());
-    json_object_set_new(item, "audit", clean(page->audit));
-    json_object_set_new(item, "audit_commit", clean(page->audit != NULL ? page->audit_commit : NULL));
+    bool task = entry->task != NULL;
+    json_t *item = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "commit", entry->commit, "time",
+                             clock_format(entry->time, text), "author", clean(entry->author), "subject",
+                             clean(entry->subject), "body", clean(entry->notes), "task", clean(entry->task),
+                             "end", clean(entry->end));
+    json_object_set_new(item, "reward", task ? json_integer(entry->reward) : json_null());
+    json_object_set_new(item, "tokens", task ? json_integer((json_int_t)entry->tokens) : json_null());
+    json_object_set_new(item, "audit", clean(entry->audit));
+    json_object_set_new(item, "audit_commit", clean(entry->audit != NULL ? entry->audit_commit : NULL));
     return item;
 }
 
@@ -46,41 +46,41 @@ static void show_notes(const char *notes)
 }
 
 /* "2026-04-29T10:05:12Z  a3f9c12  +1    812 tokens  orion(task): first-task" */
-static void show_page(const struct diary_page *page)
+static void show_entry(const struct logged_commit *entry)
 {
     char text[CLOCK_TEXT];
-    OWNED char *subject = output_clean(page->subject, 0);
-    printf("%s  %.7s  ", clock_format(page->time, text), page->commit);
-    if (page->task != NULL) {
+    OWNED char *subject = output_clean(entry->subject, 0);
+    printf("%s  %.7s  ", clock_format(entry->time, text), entry->commit);
+    if (entry->task != NULL) {
         printf("%s%d %6llu tokens  %s",
-               page->reward > 0    ? "+"
-               : page->reward == 0 ? " "
-                                   : "",
-               page->reward, (unsigned long long)page->tokens, subject);
+               entry->reward > 0    ? "+"
+               : entry->reward == 0 ? " "
+                                    : "",
+               entry->reward, (unsigned long long)entry->tokens, subject);
     } else {
-        OWNED char *author = output_clean(page->author, 0);
+        OWNED char *author = output_clean(entry->author, 0);
         printf("%-16s  %s", author, subject);
     }
-    if (page->end != NULL && strcmp(page->end, "done") != 0) {
-        OWNED char *end = output_clean(page->end, 0);
+    if (entry->end != NULL && strcmp(entry->end, "done") != 0) {
+        OWNED char *end = output_clean(entry->end, 0);
         printf(" (%s)", end);
     }
     putchar('\n');
-    show_notes(page->notes);
-    if (page->audit != NULL) {
-        OWNED char *audit = output_clean(page->audit, 0);
-        printf("    audit: %s (in %.7s)\n", audit, page->audit_commit);
+    show_notes(entry->notes);
+    if (entry->audit != NULL) {
+        OWNED char *audit = output_clean(entry->audit, 0);
+        printf("    audit: %s (in %.7s)\n", audit, entry->audit_commit);
     }
 }
 
-static void show_diary(const struct diary *diary, bool json)
+static void show_log(const struct commit_log *history, bool json)
 {
     json_t *items = json ? json_array() : NULL;
-    for (size_t i = 0; i < diary->count; i++) {
+    for (size_t i = 0; i < history->count; i++) {
         if (json) {
-            json_array_append_new(items, page_item(&diary->pages[i]));
+            json_array_append_new(items, entry_item(&history->entries[i]));
         } else {
-            show_page(&diary->pages[i]);
+            show_entry(&history->entries[i]);
         }
     }
     if (json) {
@@ -92,17 +92,17 @@ int verb_log(struct invocation *invocation)
 {
     int status = 0;
     struct fault fault = {0};
-    struct diary diary = {0};
+    struct commit_log history = {0};
     OWNED char *path = NULL;
     OWNED_FD int folder = client_agent_folder(invocation, invocation->words[0], &path, &status);
     if (folder < 0) {
         return status;
     }
-    if (!diary_read(&diary, path, &fault)) {
+    if (!commit_log_read(&history, path, &fault)) {
         output_complain("%s", fault.text);
         status = EX_DATAERR;
     }
-    show_diary(&diary, invocation_has(invocation, OPTION_JSON));
-    diary_free(&diary);
+    show_log(&history, invocation_has(invocation, OPTION_JSON));
+    commit_log_free(&history);
     return output_end(status);
 }

@@ -17,7 +17,7 @@
 #include "supervisor/cli/terminal/output.h"
 
 /* One kind of notice: where it hangs, and which of its keys people see. */
-struct board {
+struct shared_listing {
     const char *folder; /* below DATA_DIR */
     const char *const *heads, *const *keys;
     size_t columns;
@@ -48,7 +48,7 @@ static json_t *node_json(const struct yaml_node *node)
     return whole;
 }
 
-static json_t *notice_json(const char *text, size_t length, const char *path)
+static json_t *item_json(const char *text, size_t length, const char *path)
 {
     struct fault fault = {0};
     struct frontmatter matter;
@@ -66,28 +66,28 @@ static json_t *notice_json(const char *text, size_t length, const char *path)
     return item;
 }
 
-static void add_notice(json_t *items, int folder, const struct board *board, const char *file)
+static void add_item(json_t *items, int folder, const struct shared_listing *listing, const char *file)
 {
     struct fault fault = {0};
     OWNED char *text = NULL;
-    OWNED char *path = memory_print("%s/%s", board->folder, file);
+    OWNED char *path = memory_print("%s/%s", listing->folder, file);
     size_t length = 0;
     int got = files_read(folder, file, TREE_FILE_MAX, &text, &length, NULL, &fault);
     if (got < 0) {
         output_complain("%s", fault.text);
     } else if (got > 0) {
-        json_t *item = notice_json(text, length, path);
+        json_t *item = item_json(text, length, path);
         if (item != NULL) {
             json_array_append_new(items, item);
         }
     }
 }
 
-static json_t *read_board(const char *data_dir, const struct board *board)
+static json_t *read_items(const char *data_dir, const struct shared_listing *listing)
 {
     struct dirent **files = NULL;
     json_t *items = json_array();
-    OWNED char *path = memory_print("%s/%s", data_dir, board->folder);
+    OWNED char *path = memory_print("%s/%s", data_dir, listing->folder);
     OWNED_FD int folder = files_open_path(path, NULL);
     int count = folder >= 0 ? scandir(path, &files, NULL, alphasort) : -1;
     if (count < 0 && errno != ENOENT)
@@ -96,7 +96,7 @@ static json_t *read_board(const char *data_dir, const struct board *board)
         const char *name = files[i]->d_name;
         size_t length = strlen(name);
         if (name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0) {
-            add_notice(items, folder, board, name);
+            add_item(items, folder, listing, name);
         }
         free(files[i]);
     }
@@ -121,39 +121,39 @@ static void print_value(const json_t *value, struct buffer *out)
     }
 }
 
-static void show_board(const struct board *board, const json_t *items)
+static void show_items(const struct shared_listing *listing, const json_t *items)
 {
     size_t index = 0;
     const json_t *item = NULL;
     struct table table;
     if (json_array_size(items) == 0) {
-        puts(board->nothing);
+        puts(listing->nothing);
         return;
     }
-    table_begin(&table, board->heads, board->columns);
+    table_begin(&table, listing->heads, listing->columns);
     json_array_foreach(items, index, item)
     {
-        for (size_t i = 0; i < board->columns; i++) {
+        for (size_t i = 0; i < listing->columns; i++) {
             struct buffer text OWNED_BUFFER = {0};
-            print_value(json_object_get(item, board->keys[i]), &text);
+            print_value(json_object_get(item, listing->keys[i]), &text);
             table_cell(&table, text.length > 0 ? text.data : NULL);
         }
     }
     table_show(&table);
 }
 
-static int list(const struct invocation *invocation, const struct board *board)
+static int list(const struct invocation *invocation, const struct shared_listing *listing)
 {
     int status = 0;
     json_decref(client_call(invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status));
     if (status != 0) {
         return status;
     }
-    json_t *items = read_board(invocation->data_dir, board);
+    json_t *items = read_items(invocation->data_dir, listing);
     if (invocation_has(invocation, OPTION_JSON)) {
         output_items(items);
     } else {
-        show_board(board, items);
+        show_items(listing, items);
         json_decref(items);
     }
     return output_end(status);
@@ -164,14 +164,15 @@ int verb_locks(struct invocation *invocation)
     static const char *const HEADS[] = {"LOCK",  "HOLDER",      "TASK",   ">TOKEN",
                                         "SINCE", "LEASE UNTIL", "WAITERS"};
     static const char *const KEYS[] = {"name", "holder", "task", "token", "since", "lease_until", "waiters"};
-    static const struct board BOARD = {"shared/locks", HEADS, KEYS, 7, "No lock was ever taken."};
-    return list(invocation, &BOARD);
+    static const struct shared_listing LISTING = {"shared/locks", HEADS, KEYS, 7, "No lock was ever taken."};
+    return list(invocation, &LISTING);
 }
 
 int verb_segments(struct invocation *invocation)
 {
     static const char *const HEADS[] = {"SEGMENT", ">VERSION", "UPDATED", "BY"};
     static const char *const KEYS[] = {"name", "version", "updated", "by"};
-    static const struct board BOARD = {"shared/segments", HEADS, KEYS, 4, "No segment was ever written."};
-    return list(invocation, &BOARD);
+    static const struct shared_listing LISTING = {"shared/segments", HEADS, KEYS, 4,
+                                                  "No segment was ever written."};
+    return list(invocation, &LISTING);
 }

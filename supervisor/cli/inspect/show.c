@@ -23,24 +23,24 @@
 
 struct view {
     const struct invocation *invocation;
-    struct census census; /* grouped */
-    size_t first, count;  /* the envelope's copies */
-    struct journey journey;
+    struct envelope_scan scan; /* grouped */
+    size_t first, count;       /* the envelope's copies */
+    struct envelope_trace route;
     struct cost cost; /* of the whole trace */
 };
 
 static const struct copy *best(const struct view *view)
 {
-    return &view->census.copies[view->first];
+    return &view->scan.copies[view->first];
 }
 
 /* Two agents may have a dead letter of the same task id; then the first is shown. */
 static bool find(struct view *view, const char *id)
 {
-    for (size_t i = 0; i < view->census.count; i += view->count) {
+    for (size_t i = 0; i < view->scan.count; i += view->count) {
         view->first = i;
-        view->count = census_same(&view->census, i);
-        if (view->census.copies[i].fault == NULL && strcmp(view->census.copies[i].envelope.id, id) == 0) {
+        view->count = envelope_scan_same(&view->scan, i);
+        if (view->scan.copies[i].fault == NULL && strcmp(view->scan.copies[i].envelope.id, id) == 0) {
             return true;
         }
     }
@@ -72,7 +72,7 @@ static void add_times(struct view *view)
     };
     for (size_t i = 0; i < sizeof(TIMES) / sizeof(TIMES[0]); i++) {
         if (TIMES[i].time != 0) {
-            journey_add(&view->journey, TIMES[i].time, TIMES[i].who, TIMES[i].what, TIMES[i].rank);
+            envelope_trace_add(&view->route, TIMES[i].time, TIMES[i].who, TIMES[i].what, TIMES[i].rank);
         }
     }
 }
@@ -80,7 +80,7 @@ static void add_times(struct view *view)
 static bool is_tree_of(const struct view *view, const char *name, size_t until)
 {
     for (size_t i = 0; i < until; i++) {
-        if (strcmp(view->census.copies[view->first + i].owner, name) == 0) {
+        if (strcmp(view->scan.copies[view->first + i].owner, name) == 0) {
             return true;
         }
     }
@@ -91,7 +91,7 @@ static void add_repository(struct view *view, const char *agent)
 {
     struct fault fault = {0};
     OWNED char *path = memory_print("%s/agents/%s", view->invocation->data_dir, agent);
-    if (!journey_read(&view->journey, agent, path, best(view)->envelope.id, &fault)) {
+    if (!envelope_trace_read(&view->route, agent, path, best(view)->envelope.id, &fault)) {
         output_complain("%s; its part of the route may be missing", fault.text);
     }
 }
@@ -101,7 +101,7 @@ static void add_commits(struct view *view)
 {
     const struct envelope *envelope = &best(view)->envelope;
     for (size_t i = 0; i < view->count; i++) {
-        const struct copy *copy = &view->census.copies[view->first + i];
+        const struct copy *copy = &view->scan.copies[view->first + i];
         if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE &&
             !is_tree_of(view, copy->owner, i)) {
             add_repository(view, copy->owner);
@@ -144,10 +144,10 @@ static int by_age(const void *left, const void *right)
 static const struct copy **relatives(const struct view *view,
                                      bool (*belongs)(const struct view *, const struct copy *), size_t *count)
 {
-    const struct copy **found = memory_new(view->census.count + 1, sizeof(const struct copy *));
+    const struct copy **found = memory_new(view->scan.count + 1, sizeof(const struct copy *));
     *count = 0;
-    for (size_t i = 0; i < view->census.count; i += census_same(&view->census, i)) {
-        const struct copy *copy = &view->census.copies[i];
+    for (size_t i = 0; i < view->scan.count; i += envelope_scan_same(&view->scan, i)) {
+        const struct copy *copy = &view->scan.copies[i];
         if (copy->fault == NULL && i != view->first && belongs(view, copy)) {
             found[(*count)++] = copy;
         }
@@ -193,8 +193,8 @@ static void show_route(const struct view *view)
     struct table table;
     puts("\nroute");
     table_begin(&table, HEADS, 4);
-    for (size_t i = 0; i < view->journey.count; i++) {
-        const struct step *step = &view->journey.steps[i];
+    for (size_t i = 0; i < view->route.count; i++) {
+        const struct step *step = &view->route.steps[i];
         char text[CLOCK_TEXT];
         table_cell(&table, clock_format(step->time, text));
         table_cell(&table, step->agent);
@@ -209,7 +209,7 @@ static void show_copies(const struct view *view)
 {
     puts("\nlies in");
     for (size_t i = 0; i < view->count; i++) {
-        const struct copy *copy = &view->census.copies[view->first + i];
+        const struct copy *copy = &view->scan.copies[view->first + i];
         OWNED char *path = output_clean(copy->path, 0);
         OWNED char *status = output_clean(copy->envelope.status, 0);
         printf("  %s (%s)\n", path, status);
@@ -273,8 +273,8 @@ static json_t *relatives_json(const struct view *view,
 static json_t *route_json(const struct view *view)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < view->journey.count; i++) {
-        const struct step *step = &view->journey.steps[i];
+    for (size_t i = 0; i < view->route.count; i++) {
+        const struct step *step = &view->route.steps[i];
         char text[CLOCK_TEXT];
         OWNED char *subject = step->subject != NULL ? utf8_clean(step->subject, strlen(step->subject)) : NULL;
         OWNED char *what = utf8_clean(step->what, strlen(step->what));
@@ -291,7 +291,7 @@ static void show_json(const struct view *view)
     json_t *item = copy_json(best(view));
     json_t *copies = json_array();
     for (size_t i = 0; i < view->count; i++) {
-        const struct copy *copy = &view->census.copies[view->first + i];
+        const struct copy *copy = &view->scan.copies[view->first + i];
         OWNED char *path = utf8_clean(copy->path, strlen(copy->path));
         json_array_append_new(copies, json_pack("{s:s, s:s}", "path", path, "status", copy->envelope.status));
     }
@@ -339,11 +339,11 @@ static int show(struct view *view)
     add_times(view);
     if (history_library_start(&fault)) {
         add_commits(view);
-        cost_read(&view->cost, &view->census, view->invocation->data_dir, best(view)->envelope.trace);
+        cost_read(&view->cost, &view->scan, view->invocation->data_dir, best(view)->envelope.trace);
     } else {
         output_complain("%s; the commits are missing from the route, and what it cost", fault.text);
     }
-    journey_sort(&view->journey);
+    envelope_trace_sort(&view->route);
     if (invocation_has(view->invocation, OPTION_JSON)) {
         show_json(view);
     } else {
@@ -360,11 +360,11 @@ int verb_show(struct invocation *invocation)
     if (status != 0) {
         return status;
     }
-    census_take(&view.census, invocation->data_dir, true);
-    census_group(&view.census);
+    envelope_scan_take(&view.scan, invocation->data_dir, true);
+    envelope_scan_group(&view.scan);
     status = show(&view);
     cost_free(&view.cost);
-    census_free(&view.census);
-    journey_free(&view.journey);
+    envelope_scan_free(&view.scan);
+    envelope_trace_free(&view.route);
     return output_end(status);
 }

@@ -63,7 +63,7 @@ static void verify_head(struct verify *verify, git_repository *repository)
         buffer_print(verify->findings, "%s: git's index cannot be read\n", verify->where);
     }
     git_index_free(index);
-    (void)reach_check(repository, verify->where, verify->findings);
+    (void)object_walk_check(repository, verify->where, verify->findings);
 }
 
 static void verify_history(struct verify *verify, const char *path)
@@ -193,14 +193,14 @@ static void keep_common(struct buffer *a, const struct buffer *b)
 }
 
 /* Everything that envelopes, locks and segments can be wrong in; windows only when agents.yaml can be read. */
-static void verify_letters(const char *data_dir, const char *name, struct buffer *findings,
-                           struct buffer *notes)
+static void verify_envelopes(const char *data_dir, const char *name, struct buffer *findings,
+                             struct buffer *notes)
 {
     struct buffer faults OWNED_BUFFER = {0};
     struct roster *roster = roster_load(data_dir, &faults);
     (void)name;
-    letters_check(data_dir, roster, findings, notes);
-    letters_check_shared(data_dir, findings, notes);
+    envelope_check(data_dir, roster, findings, notes);
+    envelope_check_shared(data_dir, findings, notes);
     roster_free(roster);
 }
 
@@ -287,7 +287,7 @@ int verb_verify(struct invocation *invocation)
         output_complain("%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
         return EX_NOINPUT;
     }
-    verify_twice(verify_letters, invocation->data_dir, "", running, &findings, &notes);
+    verify_twice(verify_envelopes, invocation->data_dir, "", running, &findings, &notes);
     show(&notes, "note: ");
     show(&findings, "");
     if (findings.length == 0) {

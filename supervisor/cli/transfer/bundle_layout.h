@@ -2,10 +2,10 @@
 #ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_BUNDLE_LAYOUT_H
 #define AGENTOS_SUPERVISOR_CLI_TRANSFER_BUNDLE_LAYOUT_H
 
-#define PARCEL_REF        "refs/agentos/export" /* a commit behind HEAD, with: */
-#define PARCEL_DEFINITION "definition.yaml"     /* the agent's item of agents.yaml, whole */
-#define PARCEL_FILES      "tree"                /* its files as they were */
+#define BUNDLE_REF        "refs/agentos/export" /* a commit behind HEAD, with: */
+#define BUNDLE_DEFINITION "definition.yaml"     /* the agent's item of agents.yaml, whole */
+#define BUNDLE_FILES      "tree"                /* its files as they were */
 
-enum { PARCEL_DEFINITION_MAX = 1024 * 1024 };
+enum { BUNDLE_DEFINITION_MAX = 1024 * 1024 };
 
 #endif

@@ -162,8 +162,8 @@ static bool make_commit(struct export *export, const git_oid *files, struct faul
     roster_write(export->definition, ROSTER_ITEM, 0, true, &yaml);
     if (!snapshot_object(export->odb, GIT_OBJECT_BLOB, yaml.data, yaml.length, &definition, fault))
         return false;
-    snapshot_entry(&root, GIT_FILEMODE_BLOB, PARCEL_DEFINITION, &definition);
-    snapshot_entry(&root, GIT_FILEMODE_TREE, PARCEL_FILES, files);
+    snapshot_entry(&root, GIT_FILEMODE_BLOB, BUNDLE_DEFINITION, &definition);
+    snapshot_entry(&root, GIT_FILEMODE_TREE, BUNDLE_FILES, files);
     if (!snapshot_object(export->odb, GIT_OBJECT_TREE, root.data, root.length, &tree, fault))
         return false;
     buffer_print(&text, "tree %s\n", git_oid_tostr(id, sizeof id, &tree));
@@ -213,7 +213,7 @@ static bool add_refs(struct export *export, struct fault *fault)
         git_reference_iterator_free(iterator);
     }
     add_ref(export, &export->head, "HEAD");
-    add_ref(export, &export->made, PARCEL_REF);
+    add_ref(export, &export->made, BUNDLE_REF);
     return true;
 }
 
@@ -224,10 +224,12 @@ static int check_history(struct export *export, struct fault *fault)
     OWNED git_oid *tips = memory_new(export->bundle.count, sizeof *tips);
     for (size_t i = 0; i < export->bundle.count; i++)
         (void)git_oid_fromstr(&tips[i], export->bundle.refs[i].id);
-    (void)reach_check_from(export->repository, tips, export->bundle.count, true, export->agent, &foreign);
+    (void)object_walk_check_from(export->repository, tips, export->bundle.count, true, export->agent,
+                                 &foreign);
     if (foreign.length == 0)
         return EX_OK;
-    (void)reach_check_from(export->repository, tips, export->bundle.count, false, export->agent, &findings);
+    (void)object_walk_check_from(export->repository, tips, export->bundle.count, false, export->agent,
+                                 &findings);
     if (findings.length > 0) {
         fault_set(fault, "its repository is damaged (`agentos verify` says more):\n%s", findings.data);
         return EX_DATAERR;

@@ -158,7 +158,7 @@ static int give_away(struct import *import)
 
 static const char *mark_of(const struct import *import)
 {
-    return gitbundle_find(&import->bundle, PARCEL_REF)->id;
+    return gitbundle_find(&import->bundle, BUNDLE_REF)->id;
 }
 
 /* A folder of this name that this very import left, before agents.yaml had its agent. */

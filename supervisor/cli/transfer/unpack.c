@@ -113,7 +113,7 @@ static int check_history(struct unpacking *unpacking)
     OWNED git_oid *tips = memory_new(bundle->count, sizeof *tips);
     for (size_t i = 0; i < bundle->count; i++)
         (void)git_oid_fromstr(&tips[i], bundle->refs[i].id);
-    (void)reach_check_from(unpacking->repository, tips, bundle->count, true, "its history", &findings);
+    (void)object_walk_check_from(unpacking->repository, tips, bundle->count, true, "its history", &findings);
     return findings.length > 0 ? refuse(unpacking, findings.data) : EX_OK;
 }
 
@@ -121,13 +121,13 @@ static int find_commits(struct unpacking *unpacking)
 {
     git_commit *commit = NULL;
     (void)git_oid_fromstr(&unpacking->head, gitbundle_find(unpacking->bundle, "HEAD")->id);
-    (void)git_oid_fromstr(&unpacking->parcel, gitbundle_find(unpacking->bundle, PARCEL_REF)->id);
+    (void)git_oid_fromstr(&unpacking->parcel, gitbundle_find(unpacking->bundle, BUNDLE_REF)->id);
     if (git_commit_lookup(&commit, unpacking->repository, &unpacking->parcel) != 0)
-        return git_says(unpacking, "its " PARCEL_REF " is no commit");
+        return git_says(unpacking, "its " BUNDLE_REF " is no commit");
     bool behind = git_commit_parentcount(commit) == 1 &&
                   git_oid_equal(git_commit_parent_id(commit, 0), &unpacking->head);
     git_commit_free(commit);
-    return behind ? EX_OK : refuse(unpacking, "its " PARCEL_REF " does not belong to its HEAD");
+    return behind ? EX_OK : refuse(unpacking, "its " BUNDLE_REF " does not belong to its HEAD");
 }
 
 /* --- refs --- */
@@ -266,12 +266,12 @@ static int write_files(struct unpacking *unpacking, const git_oid *id)
 static int read_definition(struct unpacking *unpacking, const git_tree *root, struct buffer *definition)
 {
     git_blob *blob = NULL;
-    const git_tree_entry *entry = git_tree_entry_byname(root, PARCEL_DEFINITION);
+    const git_tree_entry *entry = git_tree_entry_byname(root, BUNDLE_DEFINITION);
     if (!entry || git_blob_lookup(&blob, unpacking->repository, git_tree_entry_id(entry)) != 0)
         return refuse(unpacking, "it holds no definition of an agent");
     size_t length = (size_t)git_blob_rawsize(blob);
     bool text =
-        length > 0 && length <= PARCEL_DEFINITION_MAX && !memchr(git_blob_rawcontent(blob), '\0', length);
+        length > 0 && length <= BUNDLE_DEFINITION_MAX && !memchr(git_blob_rawcontent(blob), '\0', length);
     if (text)
         buffer_add(definition, git_blob_rawcontent(blob), length);
     git_blob_free(blob);
@@ -285,10 +285,10 @@ static int take_parcel(struct unpacking *unpacking, struct buffer *definition)
     if (git_commit_lookup(&commit, unpacking->repository, &unpacking->parcel) != 0 ||
         git_commit_tree(&root, commit) != 0) {
         git_commit_free(commit);
-        return git_says(unpacking, "its " PARCEL_REF " cannot be read");
+        return git_says(unpacking, "its " BUNDLE_REF " cannot be read");
     }
     int status = read_definition(unpacking, root, definition);
-    const git_tree_entry *files = git_tree_entry_byname(root, PARCEL_FILES);
+    const git_tree_entry *files = git_tree_entry_byname(root, BUNDLE_FILES);
     if (status == EX_OK && (!files || git_tree_entry_type(files) != GIT_OBJECT_TREE))
         status = refuse(unpacking, "it holds no files of an agent");
     if (status == EX_OK)
@@ -375,7 +375,7 @@ static void read_all(int fd, struct buffer *text)
             continue;
         if (got <= 0)
             return;
-        if (text->length <= PARCEL_DEFINITION_MAX)
+        if (text->length <= BUNDLE_DEFINITION_MAX)
             text->length += (size_t)got;
     }
 }
@@ -404,7 +404,7 @@ int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, 
 {
     struct unpacking unpacking = {.folder = folder, .file = file, .bundle = bundle, .fault = fault};
     int ends[2];
-    if (!gitbundle_find(bundle, "HEAD") || !gitbundle_find(bundle, PARCEL_REF))
+    if (!gitbundle_find(bundle, "HEAD") || !gitbundle_find(bundle, BUNDLE_REF))
         return refuse(&unpacking, "it is a git bundle, but no agent's: `agentos export` makes those");
     if (!history_library_start(fault))
         return EX_SOFTWARE;

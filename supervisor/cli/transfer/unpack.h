@@ -18,7 +18,7 @@ enum {
 #define UNPACK_PACK_MAX  ((uint64_t)2 << 30)
 
 /* folder: an empty one, by its absolute path. file: positioned anywhere. After it the folder is an agent's, flushed to
- * the disk, and definition has PARCEL_DEFINITION's text, unchecked. 0, or the exit status and fault; then what lies in
+ * the disk, and definition has BUNDLE_DEFINITION's text, unchecked. 0, or the exit status and fault; then what lies in
  * the folder is worth nothing. Call while the process has one thread. */
 int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, struct buffer *definition,
                   struct fault *fault);
