@@ -78,9 +78,9 @@ static void remove_missing(struct supervisor *supervisor, const struct roster *r
 /* Applied, and yet probably not meant. */
 static void warn(const struct supervisor *supervisor, struct buffer *said)
 {
-    OWNED_BUFFER struct buffer doubts = {0};
-    doubts_checkers(supervisor->roster, supervisor->options->data_dir, &doubts);
-    for (const char *line = doubts.data; line && *line;) {
+    OWNED_BUFFER struct buffer warnings = {0};
+    config_warnings_checkers(supervisor->roster, supervisor->options->data_dir, &warnings);
+    for (const char *line = warnings.data; line && *line;) {
         int length = (int)strcspn(line, "\n");
         log_warn("agentos", NULL, "%.*s", length, line);
         buffer_print(said, "warning: %.*s\n", length, line);

@@ -17,7 +17,7 @@ static bool is_given(enum setting setting)
     return (value && *value) || secrets_taken(name);
 }
 
-static void doubt_bus(struct buffer *out)
+static void warn_of_bus(struct buffer *out)
 {
     if (is_given(SET_AGENTOS_BUS))
         buffer_text(out,
@@ -25,7 +25,7 @@ static void doubt_bus(struct buffer *out)
 }
 
 /* What door.c refuses or does without. */
-static void doubt_listening(struct buffer *out)
+static void warn_of_listening(struct buffer *out)
 {
     static const enum setting tokens[] = {SET_AGENTOS_TOKEN, SET_AGENTOS_TOKEN_FILE};
     const char *listen = setting_text(SET_AGENTOS_LISTEN, NULL);
@@ -75,7 +75,7 @@ static bool is_for_somebody(const char *variable, enum setting setting, const st
     return found;
 }
 
-static void doubt_owner(const char *variable, const struct roster *roster, struct buffer *out)
+static void warn_of_owner(const char *variable, const struct roster *roster, struct buffer *out)
 {
     for (unsigned i = 0; i < SETTING_COUNT; i++) {
         const char *name = setting_name((enum setting)i);
@@ -92,20 +92,20 @@ static void doubt_owner(const char *variable, const struct roster *roster, struc
     }
 }
 
-static void doubt_owners(const struct roster *roster, struct buffer *out)
+static void warn_of_owners(const struct roster *roster, struct buffer *out)
 {
     size_t at = 0;
     for (char **entry = environ; entry && *entry; entry++) {
         OWNED char *variable = memory_slice(*entry, strcspn(*entry, "="));
-        doubt_owner(variable, roster, out);
+        warn_of_owner(variable, roster, out);
     }
     for (const char *taken; (taken = secrets_next_taken(&at));)
-        doubt_owner(taken, roster, out);
+        warn_of_owner(taken, roster, out);
 }
 
 /* --- budgets --- */
 
-static void doubt_limit(int64_t limit, int64_t reply, const char *what, struct buffer *out)
+static void warn_of_limit(int64_t limit, int64_t reply, const char *what, struct buffer *out)
 {
     if (limit > 0 && limit <= reply)
         buffer_print(out,
@@ -114,15 +114,15 @@ static void doubt_limit(int64_t limit, int64_t reply, const char *what, struct b
                      what, limit, reply);
 }
 
-static void doubt_limits(const struct roster *roster, struct buffer *out)
+static void warn_of_limits(const struct roster *roster, struct buffer *out)
 {
-    doubt_limit(roster->tokens_per_day, setting_integer(SET_LLM_MAX_TOKENS, NULL), "budget.tokens_per_day",
-                out);
+    warn_of_limit(roster->tokens_per_day, setting_integer(SET_LLM_MAX_TOKENS, NULL), "budget.tokens_per_day",
+                  out);
     for (size_t i = 0; i < roster->agent_count; i++) {
         const struct roster_agent *agent = &roster->agents[i];
         OWNED char *what = memory_print("limits.tokens_per_day of agent '%s'", agent->name);
-        doubt_limit(agent->limits.tokens_per_day, setting_integer(SET_LLM_MAX_TOKENS, agent->name), what,
-                    out);
+        warn_of_limit(agent->limits.tokens_per_day, setting_integer(SET_LLM_MAX_TOKENS, agent->name), what,
+                      out);
     }
 }
 
@@ -146,33 +146,33 @@ static bool was_met(const struct roster *roster, size_t index)
     return false;
 }
 
-static void doubt_checker(const struct roster_agent *agent, const char *data_dir, struct buffer *out)
+static void warn_of_checker(const struct roster_agent *agent, const char *data_dir, struct buffer *out)
 {
     struct fault fault;
-    struct room room;
+    struct checker_access access;
     const struct text_list *command = &agent->reward_audit.command;
     OWNED char **words = memory_new(command->count + 1, sizeof *words); /* NULL at the end */
     for (size_t i = 0; i < command->count; i++)
         words[i] = command->items[i];
-    if (room_find(&room, data_dir, words, &fault))
-        room_free(&room);
+    if (checker_access_find(&access, data_dir, words, &fault))
+        checker_access_free(&access);
     else
         buffer_print(out, "agents.yaml:%u:%u: %s; until that changes, its audits have no result\n",
                      agent->reward_audit.line, agent->reward_audit.column, fault.text);
 }
 
-void doubts_checkers(const struct roster *roster, const char *data_dir, struct buffer *out)
+void config_warnings_checkers(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
     for (size_t i = 0; i < roster->agent_count; i++)
         if (has_checker(&roster->agents[i]) && !was_met(roster, i))
-            doubt_checker(&roster->agents[i], data_dir, out);
+            warn_of_checker(&roster->agents[i], data_dir, out);
 }
 
-void doubts_list(const struct roster *roster, const char *data_dir, struct buffer *out)
+void config_warnings_list(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
-    doubt_bus(out);
-    doubt_listening(out);
-    doubt_owners(roster, out);
-    doubt_limits(roster, out);
-    doubts_checkers(roster, data_dir, out);
+    warn_of_bus(out);
+    warn_of_listening(out);
+    warn_of_owners(roster, out);
+    warn_of_limits(roster, out);
+    config_warnings_checkers(roster, data_dir, out);
 }

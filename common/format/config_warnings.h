@@ -8,8 +8,8 @@
 
 /* Checkers (reward_audit with method: command) that can't run as things are now, each with its place in agents.yaml; a
  * sentence a line is added to out. */
-void doubts_checkers(const struct roster *roster, const char *data_dir, struct buffer *out);
+void config_warnings_checkers(const struct roster *roster, const char *data_dir, struct buffer *out);
 /* All of them, those among them; likewise. After secrets_collect or secrets_wipe: of keys only the names are looked at. */
-void doubts_list(const struct roster *roster, const char *data_dir, struct buffer *out);
+void config_warnings_list(const struct roster *roster, const char *data_dir, struct buffer *out);
 
 #endif

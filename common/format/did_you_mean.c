@@ -10,7 +10,7 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-size_t nearest_distance(const char *a, const char *b, size_t limit)
+size_t did_you_mean_distance(const char *a, const char *b, size_t limit)
 {
     size_t height = strlen(a), width = strlen(b);
     if (height > LONGEST || width > LONGEST || (height > width ? height - width : width - height) > limit)
@@ -33,14 +33,14 @@ size_t nearest_distance(const char *a, const char *b, size_t limit)
     return least(last[width], limit + 1);
 }
 
-const char *nearest(const char *word, const char *(*words)(const void *context, size_t i),
-                    const void *context, size_t count)
+const char *did_you_mean(const char *word, const char *(*words)(const void *context, size_t i),
+                         const void *context, size_t count)
 {
     size_t limit = least(1 + strlen(word) / 4, 3), best = limit + 1;
     const char *found = NULL;
     for (size_t i = 0; i < count && best > 0; i++) {
         const char *candidate = words(context, i);
-        size_t distance = nearest_distance(word, candidate, least(limit, best));
+        size_t distance = did_you_mean_distance(word, candidate, least(limit, best));
         if (distance < best && distance < strlen(candidate)) {
             best = distance;
             found = candidate;

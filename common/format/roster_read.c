@@ -114,7 +114,7 @@ static bool is_agent(struct roster_reader *reader, const char *what, const struc
         bsearch(node->text, reader->agents, reader->agent_count, sizeof *reader->agents, compare_name))
         return true;
     bool heard = !reader->silent && reader->fault_count < ROSTER_FAULTS_MAX;
-    const char *near = heard ? nearest(node->text, agent_word, reader, reader->agent_count) : NULL;
+    const char *near = heard ? did_you_mean(node->text, agent_word, reader, reader->agent_count) : NULL;
     return near ? FAULT(reader, node, "%s names '%.80s', and there is no such agent; did you mean '%s'?",
                         what, node->text, near)
                 : FAULT(reader, node, "%s names '%.80s', and there is no such agent", what, node->text);
@@ -330,7 +330,7 @@ static const char *field_word(const void *context, size_t i)
 static void unknown_key(struct roster_reader *reader, const struct schema *schema,
                         const struct yaml_node *node)
 {
-    const char *near = nearest(node->key, field_word, schema, schema->count);
+    const char *near = did_you_mean(node->key, field_word, schema, schema->count);
     if (near) {
         reader_fault(reader, node->key_line, node->key_column,
                      "unknown key '%.80s' in %s; did you mean '%s'?", node->key, schema->what, near);

@@ -17,13 +17,13 @@ static bool lies_in(const char *path, const char *folder)
     return strncmp(path, folder, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
-static void allow(struct room *room, char *path)
+static void allow(struct checker_access *access, char *path)
 {
     size_t count = 0;
-    while (room->executable[count])
+    while (access->executable[count])
         count++;
-    if (count < ROOM_FILES_MAX)
-        room->executable[count] = path;
+    if (count < CHECKER_FILES_MAX)
+        access->executable[count] = path;
     else
         free(path);
 }
@@ -44,7 +44,8 @@ static char *look_up(const char *name)
     return NULL;
 }
 
-static bool add_file(struct room *room, const char *agents, const char *named, struct fault *fault)
+static bool add_file(struct checker_access *access, const char *agents, const char *named,
+                     struct fault *fault)
 {
     struct stat status;
     if (stat(named, &status) != 0 || !S_ISREG(status.st_mode))
@@ -56,14 +57,14 @@ static bool add_file(struct room *room, const char *agents, const char *named, s
         return false;
     }
     if (path)
-        allow(room, path);
+        allow(access, path);
     return true;
 }
 
 /* The folder of the real file, so that what lies beside it is found; where agents' trees lie below, it isn't given. */
-static void add_folder(struct room *room, const char *agents)
+static void add_folder(struct checker_access *access, const char *agents)
 {
-    char *folder = realpath(room->program, NULL);
+    char *folder = realpath(access->program, NULL);
     char *slash = folder ? strrchr(folder, '/') : NULL;
     if (slash)
         slash[slash == folder] = '\0';
@@ -71,17 +72,18 @@ static void add_folder(struct room *room, const char *agents)
         free(folder);
         return;
     }
-    allow(room, folder);
-    free(room->folder);
-    room->folder = memory_text(folder);
+    allow(access, folder);
+    free(access->folder);
+    access->folder = memory_text(folder);
 }
 
-bool room_find(struct room *room, const char *data_dir, char *const *command, struct fault *fault)
+bool checker_access_find(struct checker_access *access, const char *data_dir, char *const *command,
+                         struct fault *fault)
 {
-    *room = (struct room){.program = look_up(command[0]), .folder = memory_text("/")};
+    *access = (struct checker_access){.program = look_up(command[0]), .folder = memory_text("/")};
     OWNED char *data = realpath(data_dir, NULL);
     OWNED char *agents = memory_print("%s/agents", data ? data : data_dir);
-    bool found = room->program != NULL;
+    bool found = access->program != NULL;
     if (!found)
         fault_set(
             fault,
@@ -89,22 +91,22 @@ bool room_find(struct room *room, const char *data_dir, char *const *command, st
             "a name that the system's folders have",
             command[0]);
     if (found)
-        found = add_file(room, agents, room->program, fault);
+        found = add_file(access, agents, access->program, fault);
     for (char *const *argument = command + 1; found && *argument; argument++)
         if (**argument == '/')
-            found = add_file(room, agents, *argument, fault);
+            found = add_file(access, agents, *argument, fault);
     if (found)
-        add_folder(room, agents);
+        add_folder(access, agents);
     else
-        room_free(room);
+        checker_access_free(access);
     return found;
 }
 
-void room_free(struct room *room)
+void checker_access_free(struct checker_access *access)
 {
-    for (size_t i = 0; room->executable[i]; i++)
-        free((char *)(uintptr_t)room->executable[i]);
-    free(room->program);
-    free(room->folder);
-    *room = (struct room){0};
+    for (size_t i = 0; access->executable[i]; i++)
+        free((char *)(uintptr_t)access->executable[i]);
+    free(access->program);
+    free(access->folder);
+    *access = (struct checker_access){0};
 }

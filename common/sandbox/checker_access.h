@@ -6,19 +6,20 @@
 
 #include "common/fault.h"
 
-enum { ROOM_FILES_MAX = 64 };
+enum { CHECKER_FILES_MAX = 64 };
 
-struct room {
-    char *program;                              /* absolute; owned */
-    char *folder;                               /* where it starts; owned */
-    const char *executable[ROOM_FILES_MAX + 1]; /* owned texts, NULL at the end */
+struct checker_access {
+    char *program;                                 /* absolute; owned */
+    char *folder;                                  /* where it starts; owned */
+    const char *executable[CHECKER_FILES_MAX + 1]; /* owned texts, NULL at the end */
 };
 
 /* command[0]: a path that begins with a slash, or a name that is looked up in the system's folders. Its folder is
  * allowed with all in it, unless agents' trees lie below that; then only the file itself. Further arguments that are
  * paths of files allow those. False and fault: there is no such program, or it, or a file named, lies in an agent's
  * tree, where the one that is judged could rewrite its judge. */
-bool room_find(struct room *room, const char *data_dir, char *const *command, struct fault *fault);
-void room_free(struct room *room);
+bool checker_access_find(struct checker_access *access, const char *data_dir, char *const *command,
+                         struct fault *fault);
+void checker_access_free(struct checker_access *access);
 
 #endif

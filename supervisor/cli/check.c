@@ -190,7 +190,7 @@ static void check_all(struct check *check)
     check_fallbacks(check);
     check_agents(check);
     if (check->roster != NULL) {
-        doubts_list(check->roster, check->invocation->data_dir, &check->warnings);
+        config_warnings_list(check->roster, check->invocation->data_dir, &check->warnings);
     }
 }
 

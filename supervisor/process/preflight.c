@@ -70,11 +70,11 @@ static void log_lines(enum log_level level, const struct buffer *lines)
 
 int conditions_roster(const char *data_dir, struct roster **roster)
 {
-    OWNED_BUFFER struct buffer faults = {0}, doubts = {0};
+    OWNED_BUFFER struct buffer faults = {0}, warnings = {0};
     *roster = roster_load(data_dir, &faults);
     if (*roster) {
-        doubts_list(*roster, data_dir, &doubts);
-        log_lines(LOG_LEVEL_WARN, &doubts);
+        config_warnings_list(*roster, data_dir, &warnings);
+        log_lines(LOG_LEVEL_WARN, &warnings);
         return EX_OK;
     }
     log_lines(LOG_LEVEL_ERROR, &faults);

@@ -34,7 +34,7 @@ static char *doubts(const char *yaml)
     struct roster *roster = roster_parse(yaml, strlen(yaml), "agents.yaml", &faults);
     if (!roster)
         fail_msg("%s", faults.data);
-    doubts_list(roster, "/tmp", &out);
+    config_warnings_list(roster, "/tmp", &out);
     roster_free(roster);
     return buffer_take(&out);
 }

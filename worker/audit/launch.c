@@ -41,32 +41,33 @@ static void clean_environment(void)
     setenv("HOME", "/", 1);
 }
 
-_Noreturn static void become(const struct sandbox *sandbox, const struct room *room, char *const *command)
+_Noreturn static void become(const struct sandbox *sandbox, const struct checker_access *access,
+                             char *const *command)
 {
     struct fault fault;
     int listener = -1;
     const struct sandbox_room allowed = {
-        .executable = room->executable, .memory_bytes = AUDIT_MEMORY, .open_files = AUDIT_FILES};
+        .executable = access->executable, .memory_bytes = AUDIT_MEMORY, .open_files = AUDIT_FILES};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     clean_environment();
-    if (chdir(room->folder) != 0 && chdir("/") != 0)
+    if (chdir(access->folder) != 0 && chdir("/") != 0)
         _exit(EX_OSERR);
     if (!sandbox_enter_watched(sandbox, &allowed, &listener, &fault))
         _exit(complain(&fault, EX_CONFIG));
     if (listener >= 0 && (dup3(listener, LISTENER, O_CLOEXEC) < 0 || close(listener) != 0))
         _exit(EX_OSERR);
-    execv(room->program, command);
-    fault_errno(&fault, "cannot run %s", room->program);
+    execv(access->program, command);
+    fault_errno(&fault, "cannot run %s", access->program);
     _exit(complain(&fault, EX_NOINPUT));
 }
 
 /* The child shares our table of descriptors until it executes, which is how we get the listener that is made in it; and
  * we stand still until then. It has memory of its own, and we have one thread, so it may do as it likes. */
-static pid_t start(const struct sandbox *sandbox, const struct room *room, char *const *command)
+static pid_t start(const struct sandbox *sandbox, const struct checker_access *access, char *const *command)
 {
     pid_t child = (pid_t)syscall(SYS_clone, CLONE_FILES | CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL);
     if (child == 0)
-        become(sandbox, room, command);
+        become(sandbox, access, command);
     return child;
 }
 
@@ -172,12 +173,12 @@ static bool stand_guard(const struct sandbox *sandbox, struct fault *fault)
     return sandbox_shed(sandbox, fault);
 }
 
-static int run(const struct sandbox *sandbox, const struct room *room, char *const *command)
+static int run(const struct sandbox *sandbox, const struct checker_access *access, char *const *command)
 {
     struct fault fault;
-    pid_t checker = start(sandbox, room, command);
+    pid_t checker = start(sandbox, access, command);
     if (checker < 0) {
-        fault_errno(&fault, "cannot make a process for %s", room->program);
+        fault_errno(&fault, "cannot make a process for %s", access->program);
         return complain(&fault, EX_OSERR);
     }
     close(STDIN_FILENO);
@@ -190,11 +191,12 @@ static int run(const struct sandbox *sandbox, const struct room *room, char *con
 int launch(const char *data_dir, char *const *command)
 {
     struct fault fault;
-    struct room room = {0};
+    struct checker_access access = {0};
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_CHECKER, sandbox_mode(), &fault);
-    bool ready = sandbox && stand_guard(sandbox, &fault) && room_find(&room, data_dir, command, &fault);
-    int status = ready ? run(sandbox, &room, command) : complain(&fault, EX_CONFIG);
-    room_free(&room);
+    bool ready =
+        sandbox && stand_guard(sandbox, &fault) && checker_access_find(&access, data_dir, command, &fault);
+    int status = ready ? run(sandbox, &access, command) : complain(&fault, EX_CONFIG);
+    checker_access_free(&access);
     sandbox_free(sandbox);
     return status;
 }
