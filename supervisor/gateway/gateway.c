@@ -34,7 +34,7 @@ struct gateway {
     bool writing; /* epoll watches for room in the channel */
     struct keys *keys;
     struct client *client;
-    struct desk *desk;
+    struct scheduler *scheduler;
     ino_t resolver[RESOLVER_FILES]; /* 0: there is no such file */
     int64_t resolver_look_at;
 };
@@ -65,7 +65,7 @@ static bool read_ask(struct gateway *gateway, struct reader *reader)
     char *agent, *system, *task;
     if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments))
         return false;
-    desk_ask(gateway->desk, serial, agent, system, task);
+    scheduler_ask(gateway->scheduler, serial, agent, system, task);
     return true;
 }
 
@@ -75,7 +75,7 @@ static bool read_forget(struct gateway *gateway, struct reader *reader)
     char *agent;
     if (!message_read(reader, MESSAGE_FORGET, &serial, &agent))
         return false;
-    desk_forget(gateway->desk, serial, agent);
+    scheduler_forget(gateway->scheduler, serial, agent);
     free(agent);
     return true;
 }
@@ -116,8 +116,8 @@ static void serve_channel(struct gateway *gateway, uint32_t events)
 /* Milliseconds until the next thing is due; -1: nothing is. */
 static int sleep_time(const struct gateway *gateway)
 {
-    int64_t desk = desk_deadline(gateway->desk), client = client_deadline(gateway->client);
-    int64_t due = desk < 0 || (client >= 0 && client < desk) ? client : desk;
+    int64_t scheduler = scheduler_deadline(gateway->scheduler), client = client_deadline(gateway->client);
+    int64_t due = scheduler < 0 || (client >= 0 && client < scheduler) ? client : scheduler;
     if (due < 0)
         return -1;
     int64_t left = due - clock_monotonic_ms();
@@ -156,8 +156,8 @@ static void expire(struct gateway *gateway)
     int64_t now = clock_monotonic_ms();
     if (client_deadline(gateway->client) >= 0 && client_deadline(gateway->client) <= now)
         client_expire(gateway->client);
-    if (desk_deadline(gateway->desk) >= 0 && desk_deadline(gateway->desk) <= now)
-        desk_expire(gateway->desk, now);
+    if (scheduler_deadline(gateway->scheduler) >= 0 && scheduler_deadline(gateway->scheduler) <= now)
+        scheduler_expire(gateway->scheduler, now);
 }
 
 static void loop(struct gateway *gateway)
@@ -206,18 +206,18 @@ int gateway_run(int channel, struct keys *keys)
     int status = EX_OK;
     channel_open(&gateway.channel, channel);
     know_resolver(&gateway);
-    gateway.desk = desk_open(&(struct desk_setup){
+    gateway.scheduler = scheduler_open(&(struct scheduler_setup){
         .keys = gateway.keys, .concurrency = concurrency(), .send = send_message, .context = &gateway});
-    gateway.client = client_open(gateway.epoll, desk_done, &fault);
+    gateway.client = client_open(gateway.epoll, scheduler_done, &fault);
     if (gateway.client && gateway.epoll >= 0) {
-        desk_attach(gateway.desk, gateway.client);
+        scheduler_attach(gateway.scheduler, gateway.client);
         watch_channel(&gateway, false);
         loop(&gateway);
     } else {
         log_error("gateway", NULL, "%s", gateway.client ? "no epoll descriptor could be opened" : fault.text);
         status = EX_OSERR;
     }
-    desk_close(gateway.desk);
+    scheduler_close(gateway.scheduler);
     client_close(gateway.client);
     keys_free(gateway.keys);
     channel_close(&gateway.channel);

@@ -1,4 +1,4 @@
-/* The gateway's loop: the supervisor's channel, libcurl's sockets and the waits of the desk, on one epoll. */
+/* The gateway's loop: the supervisor's channel, libcurl's sockets and the waits of the scheduler, on one epoll. */
 #ifndef AGENTOS_GATEWAY_GATEWAY_H
 #define AGENTOS_GATEWAY_GATEWAY_H
 

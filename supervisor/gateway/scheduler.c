@@ -21,7 +21,7 @@ enum ask_state { ASK_QUEUED, ASK_WAITING, ASK_UNDER_WAY };
 struct agent;
 
 struct ask {
-    struct desk *desk;
+    struct scheduler *scheduler;
     struct agent *agent;
     uint64_t serial;
     char *system, *task;
@@ -35,7 +35,7 @@ struct ask {
     struct buffer faults;      /* of the providers that were given up, "; " between */
     enum answer_kind kind;     /* the answer's, should no provider be left */
     int64_t retry_after;       /* ms; the least of all providers that said one; 0: none */
-    TAILQ_ENTRY(ask) link;     /* in agent->queue or desk->waiting; by state */
+    TAILQ_ENTRY(ask) link;     /* in agent->queue or scheduler->waiting; by state */
     LIST_ENTRY(ask) sibling;   /* in agent->asks */
 };
 
@@ -47,11 +47,11 @@ struct agent {
     struct ask_queue queue;
     LIST_HEAD(, ask) asks;
     unsigned count;
-    TAILQ_ENTRY(agent) turn; /* in desk->turns while queue isn't empty */
+    TAILQ_ENTRY(agent) turn; /* in scheduler->turns while queue isn't empty */
 };
 
-struct desk {
-    struct desk_setup setup;
+struct scheduler {
+    struct scheduler_setup setup;
     struct client *client;
     struct providers *providers;
     void *agents; /* tsearch tree by name */
@@ -68,19 +68,19 @@ static int by_name(const void *a, const void *b)
 
 /* Agents stay known once they asked: there are as many as the supervisor has, and their routes are worth keeping.
  * Takes name. */
-static struct agent *find_agent(struct desk *desk, char *name)
+static struct agent *find_agent(struct scheduler *scheduler, char *name)
 {
     struct agent key = {.name = name};
-    struct agent **found = tfind(&key, &desk->agents, by_name);
+    struct agent **found = tfind(&key, &scheduler->agents, by_name);
     if (found) {
         free(name);
         return *found;
     }
     struct agent *agent = memory_new(1, sizeof *agent);
     agent->name = name;
-    agent->route = providers_route(desk->providers, name);
+    agent->route = providers_route(scheduler->providers, name);
     TAILQ_INIT(&agent->queue);
-    if (!tsearch(agent, &desk->agents, by_name))
+    if (!tsearch(agent, &scheduler->agents, by_name))
         abort(); /* out of memory, as in common/memory.h */
     return agent;
 }
@@ -103,18 +103,18 @@ static struct provider *provider_of(const struct ask *ask)
 
 static void leave_state(struct ask *ask)
 {
-    struct desk *desk = ask->desk;
+    struct scheduler *scheduler = ask->scheduler;
     switch (ask->state) {
     case ASK_QUEUED:
         TAILQ_REMOVE(&ask->agent->queue, ask, link);
         if (TAILQ_EMPTY(&ask->agent->queue))
-            TAILQ_REMOVE(&desk->turns, ask->agent, turn);
+            TAILQ_REMOVE(&scheduler->turns, ask->agent, turn);
         break;
     case ASK_WAITING:
-        TAILQ_REMOVE(&desk->waiting, ask, link);
+        TAILQ_REMOVE(&scheduler->waiting, ask, link);
         break;
     case ASK_UNDER_WAY:
-        desk->under_way--;
+        scheduler->under_way--;
         ask->transfer = NULL;
         break;
     }
@@ -124,7 +124,7 @@ static void enter_queue(struct ask *ask, bool first)
 {
     struct agent *agent = ask->agent;
     if (TAILQ_EMPTY(&agent->queue))
-        TAILQ_INSERT_TAIL(&ask->desk->turns, agent, turn);
+        TAILQ_INSERT_TAIL(&ask->scheduler->turns, agent, turn);
     if (first)
         TAILQ_INSERT_HEAD(&agent->queue, ask, link);
     else
@@ -134,19 +134,19 @@ static void enter_queue(struct ask *ask, bool first)
 
 static void enter_waiting(struct ask *ask, int64_t until)
 {
-    struct desk *desk = ask->desk;
+    struct scheduler *scheduler = ask->scheduler;
     ask->state = ASK_WAITING;
     ask->until = until;
-    TAILQ_INSERT_TAIL(&desk->waiting, ask, link);
-    if (desk->next_wake < 0 || until < desk->next_wake)
-        desk->next_wake = until;
+    TAILQ_INSERT_TAIL(&scheduler->waiting, ask, link);
+    if (scheduler->next_wake < 0 || until < scheduler->next_wake)
+        scheduler->next_wake = until;
 }
 
 /* Out of whatever state it is in, and gone. */
 static void ask_free(struct ask *ask)
 {
     if (ask->state == ASK_UNDER_WAY && ask->transfer)
-        client_cancel(ask->desk->client, ask->transfer);
+        client_cancel(ask->scheduler->client, ask->transfer);
     leave_state(ask);
     LIST_REMOVE(ask, sibling);
     ask->agent->count--;
@@ -160,34 +160,34 @@ static void ask_free(struct ask *ask)
 /* ---- what goes out ---- */
 
 /* What leaves this process as text has no key in it, whoever wrote it. */
-static char *masked(const struct desk *desk, const char *text)
+static char *masked(const struct scheduler *scheduler, const char *text)
 {
-    return keys_mask(desk->setup.keys, memory_text(text));
+    return keys_mask(scheduler->setup.keys, memory_text(text));
 }
 
 static void send_answer(struct ask *ask, enum answer_kind kind, const char *text,
                         const struct response *response, const char *provider)
 {
-    const struct desk *desk = ask->desk;
-    OWNED char *safe = masked(desk, text);
-    OWNED char *reason = masked(desk, response ? response->finish_reason : "");
+    const struct scheduler *scheduler = ask->scheduler;
+    OWNED char *safe = masked(scheduler, text);
+    OWNED char *reason = masked(scheduler, response ? response->finish_reason : "");
     OWNED char *model =
-        masked(desk, response && *response->model ? response->model : provider_of(ask)->model);
+        masked(scheduler, response && *response->model ? response->model : provider_of(ask)->model);
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason, model,
                  response ? response->tokens_in : (uint64_t)0, response ? response->tokens_out : (uint64_t)0,
                  provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after));
-    desk->setup.send(desk->setup.context, &message);
+    scheduler->setup.send(scheduler->setup.context, &message);
 }
 
 static void send_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
 {
-    const struct desk *desk = ask->desk;
+    const struct scheduler *scheduler = ask->scheduler;
     OWNED_BUFFER struct buffer message = {0};
-    OWNED char *safe = masked(desk, sentence);
+    OWNED char *safe = masked(scheduler, sentence);
     int64_t until = (clock_now_ms() + milliseconds + 999) / 1000;
     message_make(&message, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider", (uint64_t)until, safe);
-    desk->setup.send(desk->setup.context, &message);
+    scheduler->setup.send(scheduler->setup.context, &message);
 }
 
 /* ---- how an attempt ends ---- */
@@ -205,7 +205,7 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
 {
     const struct provider *provider = provider_of(ask);
     bool first = ask->faults.length == 0;
-    OWNED char *name = masked(ask->desk, provider->name);
+    OWNED char *name = masked(ask->scheduler, provider->name);
     buffer_print(&ask->faults, "%s%s %s", first ? "" : "; ", name, verdict->text);
     if (ask->failures > 1 && verdict->kind == ANSWER_PASSING)
         buffer_print(&ask->faults, " (tried %u times)", ask->failures);
@@ -221,7 +221,7 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
 static void give_up(struct ask *ask, const struct verdict *verdict)
 {
     note_fault(ask, verdict);
-    OWNED char *safe = masked(ask->desk, ask->faults.data);
+    OWNED char *safe = masked(ask->scheduler, ask->faults.data);
     if (verdict->kind != ANSWER_REQUEST && ask->provider + 1 < ask->agent->route->count) {
         ask->provider++;
         ask->failures = 0;
@@ -260,8 +260,8 @@ static void failed(struct ask *ask, struct verdict *verdict)
         give_up(ask, verdict);
         return;
     }
-    OWNED char *name = masked(ask->desk, provider->name);
-    OWNED char *said = masked(ask->desk, verdict->text);
+    OWNED char *name = masked(ask->scheduler, provider->name);
+    OWNED char *said = masked(ask->scheduler, verdict->text);
     OWNED char *sentence = memory_print("%s %s; asked again in %.1f s (retry %u of %u)", name, said,
                                         (double)wait / 1000, ask->failures, provider->max_retries);
     log_warn("gateway", ask->agent->name, "%s", sentence);
@@ -313,7 +313,7 @@ static void ask_offline(struct ask *ask)
 static void ask_provider(struct ask *ask)
 {
     struct provider *provider = provider_of(ask);
-    struct desk *desk = ask->desk;
+    struct scheduler *scheduler = ask->scheduler;
     struct request request = {.model = provider->model,
                               .system = ask->system,
                               .task = ask->task,
@@ -330,14 +330,14 @@ static void ask_provider(struct ask *ask)
                                   .length = strlen(ask->body),
                                   .timeout_ms = provider->timeout_ms};
     struct fault fault;
-    ask->transfer = client_start(desk->client, &sent, ask, &fault);
+    ask->transfer = client_start(scheduler->client, &sent, ask, &fault);
     if (!ask->transfer) {
         failed(ask, &(struct verdict){
                         .kind = ANSWER_PASSING, .retry = true, .text = fault.text, .retry_after = -1});
         return;
     }
     ask->state = ASK_UNDER_WAY;
-    desk->under_way++;
+    scheduler->under_way++;
     log_debug("gateway", ask->agent->name, "%s (%s) is asked", provider->name, provider->model);
 }
 
@@ -362,15 +362,15 @@ static void begin(struct ask *ask)
 }
 
 /* As many questions as there is room for; one of each agent in turn. */
-static void pump(struct desk *desk)
+static void pump(struct scheduler *scheduler)
 {
-    while (desk->under_way < desk->setup.concurrency && !TAILQ_EMPTY(&desk->turns)) {
-        struct agent *agent = TAILQ_FIRST(&desk->turns);
+    while (scheduler->under_way < scheduler->setup.concurrency && !TAILQ_EMPTY(&scheduler->turns)) {
+        struct agent *agent = TAILQ_FIRST(&scheduler->turns);
         struct ask *ask = TAILQ_FIRST(&agent->queue);
         leave_state(ask);
         if (!TAILQ_EMPTY(&agent->queue)) {
-            TAILQ_REMOVE(&desk->turns, agent, turn);
-            TAILQ_INSERT_TAIL(&desk->turns, agent, turn);
+            TAILQ_REMOVE(&scheduler->turns, agent, turn);
+            TAILQ_INSERT_TAIL(&scheduler->turns, agent, turn);
         }
         begin(ask);
     }
@@ -378,45 +378,46 @@ static void pump(struct desk *desk)
 
 /* ---- the doors ---- */
 
-struct desk *desk_open(const struct desk_setup *setup)
+struct scheduler *scheduler_open(const struct scheduler_setup *setup)
 {
-    struct desk *desk = memory_new(1, sizeof *desk);
-    desk->setup = *setup;
-    desk->providers = providers_open(setup->keys);
-    desk->next_wake = -1;
-    TAILQ_INIT(&desk->turns);
-    TAILQ_INIT(&desk->waiting);
-    return desk;
+    struct scheduler *scheduler = memory_new(1, sizeof *scheduler);
+    scheduler->setup = *setup;
+    scheduler->providers = providers_open(setup->keys);
+    scheduler->next_wake = -1;
+    TAILQ_INIT(&scheduler->turns);
+    TAILQ_INIT(&scheduler->waiting);
+    return scheduler;
 }
 
-void desk_attach(struct desk *desk, struct client *client)
+void scheduler_attach(struct scheduler *scheduler, struct client *client)
 {
-    desk->client = client;
+    scheduler->client = client;
 }
 
-void desk_close(struct desk *desk)
+void scheduler_close(struct scheduler *scheduler)
 {
-    while (desk->agents) {
-        struct agent *agent = *(struct agent **)desk->agents;
+    while (scheduler->agents) {
+        struct agent *agent = *(struct agent **)scheduler->agents;
         while (!LIST_EMPTY(&agent->asks))
             ask_free(LIST_FIRST(&agent->asks));
-        tdelete(agent, &desk->agents, by_name);
+        tdelete(agent, &scheduler->agents, by_name);
         free(agent->name);
         free(agent);
     }
-    providers_close(desk->providers);
-    free(desk);
+    providers_close(scheduler->providers);
+    free(scheduler);
 }
 
 /* A second question with the same serial comes from a new worker of the agent's: nobody waits for the first. */
-void desk_ask(struct desk *desk, uint64_t serial, char *name, char *system, char *task)
+void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, char *system, char *task)
 {
-    struct agent *agent = find_agent(desk, name);
+    struct agent *agent = find_agent(scheduler, name);
     struct ask *known = find_ask(agent, serial);
     if (known)
         ask_free(known);
     struct ask *ask = memory_new(1, sizeof *ask);
-    *ask = (struct ask){.desk = desk, .agent = agent, .serial = serial, .system = system, .task = task};
+    *ask = (struct ask){
+        .scheduler = scheduler, .agent = agent, .serial = serial, .system = system, .task = task};
     LIST_INSERT_HEAD(&agent->asks, ask, sibling);
     enter_queue(ask, false);
     if (++agent->count > DESK_PER_AGENT_MAX) {
@@ -427,22 +428,22 @@ void desk_ask(struct desk *desk, uint64_t serial, char *name, char *system, char
         send_answer(ask, ANSWER_PASSING, text, NULL, provider_of(ask)->name);
         ask_free(ask);
     }
-    pump(desk);
+    pump(scheduler);
 }
 
-void desk_forget(struct desk *desk, uint64_t serial, const char *name)
+void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *name)
 {
-    struct agent *agent = find_agent(desk, memory_text(name));
+    struct agent *agent = find_agent(scheduler, memory_text(name));
     struct ask *ask = find_ask(agent, serial);
     if (ask)
         ask_free(ask);
-    pump(desk);
+    pump(scheduler);
 }
 
-void desk_done(void *context, const struct client_result *result)
+void scheduler_done(void *context, const struct client_result *result)
 {
     struct ask *ask = context;
-    struct desk *desk = ask->desk;
+    struct scheduler *scheduler = ask->scheduler;
     leave_state(ask);
     int64_t wait = retry_after(result->retry_after, result->retry_after_ms, clock_now());
     /* An error's status says enough, even when its body was cut short or endless. */
@@ -460,25 +461,25 @@ void desk_done(void *context, const struct client_result *result)
         failed(ask, &(struct verdict){
                         .kind = ANSWER_PASSING, .retry = result->passing, .text = text, .retry_after = -1});
     }
-    pump(desk);
+    pump(scheduler);
 }
 
-int64_t desk_deadline(const struct desk *desk)
+int64_t scheduler_deadline(const struct scheduler *scheduler)
 {
-    return desk->next_wake;
+    return scheduler->next_wake;
 }
 
-void desk_expire(struct desk *desk, int64_t now)
+void scheduler_expire(struct scheduler *scheduler, int64_t now)
 {
-    desk->next_wake = -1;
-    for (struct ask *ask = TAILQ_FIRST(&desk->waiting), *next; ask; ask = next) {
+    scheduler->next_wake = -1;
+    for (struct ask *ask = TAILQ_FIRST(&scheduler->waiting), *next; ask; ask = next) {
         next = TAILQ_NEXT(ask, link);
         if (ask->until <= now) {
             leave_state(ask);
             enter_queue(ask, true);
-        } else if (desk->next_wake < 0 || ask->until < desk->next_wake) {
-            desk->next_wake = ask->until;
+        } else if (scheduler->next_wake < 0 || ask->until < scheduler->next_wake) {
+            scheduler->next_wake = ask->until;
         }
     }
-    pump(desk);
+    pump(scheduler);
 }

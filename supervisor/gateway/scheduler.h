@@ -14,26 +14,27 @@
 
 enum { DESK_PER_AGENT_MAX = 16 /* questions of one agent at once; more are answered PASSING */ };
 
-struct desk_setup {
+struct scheduler_setup {
     const struct keys *keys;
     unsigned concurrency;                                      /* requests under way at once; at least 1 */
     void (*send)(void *context, const struct buffer *message); /* an ANSWER or a WAITING */
     void *context;
 };
 
-struct desk;
-struct desk *desk_open(const struct desk_setup *setup);
-void desk_close(struct desk *desk); /* nothing is sent any more */
-void desk_attach(struct desk *desk, struct client *client);
+struct scheduler;
+struct scheduler *scheduler_open(const struct scheduler_setup *setup);
+void scheduler_close(struct scheduler *scheduler); /* nothing is sent any more */
+void scheduler_attach(struct scheduler *scheduler, struct client *client);
 
 /* Texts are taken. */
-void desk_ask(struct desk *desk, uint64_t serial, char *agent, char *system, char *task);
-void desk_forget(struct desk *desk, uint64_t serial, const char *agent);
+void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, char *system, char *task);
+void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *agent);
 
 /* A transfer's end; context is the client's. */
-void desk_done(void *context, const struct client_result *result);
+void scheduler_done(void *context, const struct client_result *result);
 
-int64_t desk_deadline(const struct desk *desk); /* monotonic ms when desk_expire is due; -1: none */
-void desk_expire(struct desk *desk, int64_t now);
+int64_t scheduler_deadline(
+    const struct scheduler *scheduler); /* monotonic ms when scheduler_expire is due; -1: none */
+void scheduler_expire(struct scheduler *scheduler, int64_t now);
 
 #endif

@@ -5,66 +5,66 @@
 
 #include "common/memory.h"
 
-void guests_begin(struct guests *guests)
+void connections_begin(struct connections *connections)
 {
-    *guests = (struct guests){.count = 0};
-    TAILQ_INIT(&guests->all);
+    *connections = (struct connections){.count = 0};
+    TAILQ_INIT(&connections->all);
 }
 
-struct guest *guests_come(struct guests *guests, int fd, int64_t now)
+struct connection *connections_come(struct connections *connections, int fd, int64_t now)
 {
-    struct guest *guest = memory_new(1, sizeof *guest);
-    *guest = (struct guest){.fd = fd, .since = now};
-    TAILQ_INSERT_TAIL(&guests->all, guest, link);
-    guests->count++;
-    return guest;
+    struct connection *connection = memory_new(1, sizeof *connection);
+    *connection = (struct connection){.fd = fd, .since = now};
+    TAILQ_INSERT_TAIL(&connections->all, connection, link);
+    connections->count++;
+    return connection;
 }
 
-void guests_ask(struct guest *guest, int64_t now)
+void connections_ask(struct connection *connection, int64_t now)
 {
-    guest->busy = true;
-    guest->since = now;
+    connection->busy = true;
+    connection->since = now;
 }
 
-void guests_rest(struct guest *guest, int64_t now)
+void connections_rest(struct connection *connection, int64_t now)
 {
-    guest->busy = false;
-    guest->since = now;
+    connection->busy = false;
+    connection->since = now;
 }
 
-void guests_leave(struct guests *guests, struct guest *guest)
+void connections_leave(struct connections *connections, struct connection *connection)
 {
-    TAILQ_REMOVE(&guests->all, guest, link);
-    guests->count--;
-    free(guest);
+    TAILQ_REMOVE(&connections->all, connection, link);
+    connections->count--;
+    free(connection);
 }
 
-static int64_t deadline_of(const struct guests *guests, const struct guest *guest)
+static int64_t deadline_of(const struct connections *connections, const struct connection *connection)
 {
-    static const int patience[2][2] = {{GUESTS_REQUEST_MS, GUESTS_CROWD_REQUEST_MS},
-                                       {GUESTS_ANSWER_MS, GUESTS_CROWD_ANSWER_MS}};
-    return guest->since + patience[guest->busy][guests->count >= GUESTS_CROWD];
+    static const int patience[2][2] = {{CONNECTIONS_REQUEST_MS, CONNECTIONS_CROWD_REQUEST_MS},
+                                       {CONNECTIONS_ANSWER_MS, CONNECTIONS_CROWD_ANSWER_MS}};
+    return connection->since + patience[connection->busy][connections->count >= CONNECTIONS_CROWD];
 }
 
-int64_t guests_deadline(const struct guests *guests)
+int64_t connections_deadline(const struct connections *connections)
 {
-    const struct guest *guest;
+    const struct connection *connection;
     int64_t first = -1;
-    TAILQ_FOREACH(guest, &guests->all, link)
+    TAILQ_FOREACH(connection, &connections->all, link)
     {
-        int64_t deadline = guest->shown_out ? -1 : deadline_of(guests, guest);
+        int64_t deadline = connection->shown_out ? -1 : deadline_of(connections, connection);
         if (deadline >= 0 && (first < 0 || deadline < first))
             first = deadline;
     }
     return first;
 }
 
-void guests_expire(struct guests *guests, int64_t now)
+void connections_expire(struct connections *connections, int64_t now)
 {
-    struct guest *guest;
-    TAILQ_FOREACH(guest, &guests->all, link)
-    if (!guest->shown_out && deadline_of(guests, guest) <= now) {
-        shutdown(guest->fd, SHUT_RDWR);
-        guest->shown_out = true;
+    struct connection *connection;
+    TAILQ_FOREACH(connection, &connections->all, link)
+    if (!connection->shown_out && deadline_of(connections, connection) <= now) {
+        shutdown(connection->fd, SHUT_RDWR);
+        connection->shown_out = true;
     }
 }

@@ -11,34 +11,35 @@
 #include <sys/queue.h>
 
 enum {
-    GUESTS_MAX = 128, /* the rest waits in the socket's backlog */
-    GUESTS_CROWD = 64,
+    CONNECTIONS_MAX = 128, /* the rest waits in the socket's backlog */
+    CONNECTIONS_CROWD = 64,
     /* For a request to come, the head of it whole; for the answer to be read; and both in a crowd. */
-    GUESTS_REQUEST_MS = 10 * 1000,
-    GUESTS_ANSWER_MS = 30 * 1000,
-    GUESTS_CROWD_REQUEST_MS = 1000,
-    GUESTS_CROWD_ANSWER_MS = 5000,
+    CONNECTIONS_REQUEST_MS = 10 * 1000,
+    CONNECTIONS_ANSWER_MS = 30 * 1000,
+    CONNECTIONS_CROWD_REQUEST_MS = 1000,
+    CONNECTIONS_CROWD_ANSWER_MS = 5000,
 };
 
-struct guest {
+struct connection {
     int fd;
     bool busy, shown_out; /* busy: a request of it is being answered */
     int64_t since;        /* clock_monotonic_ms */
-    TAILQ_ENTRY(guest) link;
+    TAILQ_ENTRY(connection) link;
 };
 
-struct guests { /* guests_begin */
-    TAILQ_HEAD(, guest) all;
+struct connections { /* connections_begin */
+    TAILQ_HEAD(, connection) all;
     size_t count;
 };
 
-void guests_begin(struct guests *guests);
-struct guest *guests_come(struct guests *guests, int fd, int64_t now);
-void guests_ask(struct guest *guest, int64_t now);  /* the head of a request is there */
-void guests_rest(struct guest *guest, int64_t now); /* it is answered */
-void guests_leave(struct guests *guests, struct guest *guest);
+void connections_begin(struct connections *connections);
+struct connection *connections_come(struct connections *connections, int fd, int64_t now);
+void connections_ask(struct connection *connection, int64_t now);  /* the head of a request is there */
+void connections_rest(struct connection *connection, int64_t now); /* it is answered */
+void connections_leave(struct connections *connections, struct connection *connection);
 
-int64_t guests_deadline(const struct guests *guests); /* of the first who must go; -1: nobody */
-void guests_expire(struct guests *guests, int64_t now);
+int64_t
+connections_deadline(const struct connections *connections); /* of the first who must go; -1: nobody */
+void connections_expire(struct connections *connections, int64_t now);
 
 #endif

@@ -36,8 +36,8 @@ struct http {
     bool open;
     struct token *token;
     struct MHD_Daemon *daemon;
-    struct guests guests;
-    struct inquiry *inquiry;
+    struct connections connections;
+    struct supervisor_client *client;
     TAILQ_HEAD(, visit) waiting;
     /* The answer of a route that was last made, for all who ask before the supervisor says something new: a system of
      * hundreds of agents has megabytes of metrics. */
@@ -92,11 +92,11 @@ static void drop_page(struct http *http)
 /* The supervisor has spoken, or it has not in time. */
 static enum MHD_Result answer(struct http *http, const struct route *route, struct MHD_Connection *connection)
 {
-    uint64_t serial = inquiry_serial(http->inquiry);
+    uint64_t serial = supervisor_client_serial(http->client);
     struct document document;
     if (http->page && http->page_route == route && http->page_serial == serial)
         return MHD_queue_response(connection, MHD_HTTP_OK, http->page);
-    route->answer(inquiry_metrics(http->inquiry), &document);
+    route->answer(supervisor_client_metrics(http->client), &document);
     if (document.status != MHD_HTTP_OK)
         return send_document(connection, &document);
     drop_page(http);
@@ -113,7 +113,7 @@ static const char *header(struct MHD_Connection *connection, const char *name)
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-static struct guest *guest_of(struct MHD_Connection *connection)
+static struct connection *connection_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -131,8 +131,8 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
                              const char *method, struct visit **visit)
 {
     struct document document;
-    if (guest_of(connection))
-        guests_ask(guest_of(connection), clock_monotonic_ms());
+    if (connection_of(connection))
+        connections_ask(connection_of(connection), clock_monotonic_ms());
     const struct route *route =
         routes_admit(&(struct request){.method = method,
                                        .path = url,
@@ -157,7 +157,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     struct visit *visit = *request_context;
     if (!visit)
         return admit(http, connection, url, method, (struct visit **)request_context);
-    if (visit->waited || inquiry_look(http->inquiry, clock_monotonic_ms()) != INQUIRY_UNDER_WAY)
+    if (visit->waited ||
+        supervisor_client_look(http->client, clock_monotonic_ms()) != SUPERVISOR_CLIENT_UNDER_WAY)
         return answer(http, visit->route, connection);
     visit->waits = visit->waited = true;
     TAILQ_INSERT_TAIL(&http->waiting, visit, link);
@@ -186,25 +187,25 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         TAILQ_REMOVE(&http->waiting, visit, link);
     free(visit);
     *request_context = NULL;
-    if (guest_of(connection))
-        guests_rest(guest_of(connection), clock_monotonic_ms());
+    if (connection_of(connection))
+        connections_rest(connection_of(connection), clock_monotonic_ms());
 }
 
-static void on_connection(void *context, struct MHD_Connection *connection, void **guest,
+static void on_connection(void *context, struct MHD_Connection *connection, void **entry,
                           enum MHD_ConnectionNotificationCode what)
 {
     struct http *http = context;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (what == MHD_CONNECTION_NOTIFY_STARTED && info) {
-        *guest = guests_come(&http->guests, info->connect_fd, clock_monotonic_ms());
-    } else if (what == MHD_CONNECTION_NOTIFY_CLOSED && *guest) {
-        guests_leave(&http->guests, *guest);
-        *guest = NULL;
+        *entry = connections_come(&http->connections, info->connect_fd, clock_monotonic_ms());
+    } else if (what == MHD_CONNECTION_NOTIFY_CLOSED && *entry) {
+        connections_leave(&http->connections, *entry);
+        *entry = NULL;
     }
 }
 
-/* Strangers cause these: no more than a word for whoever looks closely. */
+/* Strangers cause such complaints, so they are logged at the level of debugging only. */
 __attribute__((format(printf, 2, 0))) static void on_complaint(void *context, const char *format,
                                                                va_list arguments)
 {
@@ -215,7 +216,7 @@ __attribute__((format(printf, 2, 0))) static void on_complaint(void *context, co
     log_debug("http", NULL, "%s", text);
 }
 
-/* No path of ours needs an escape, and %00 would cut one short. */
+/* No path of this interface needs an escape, and %00 would cut a path short. */
 static size_t leave_escapes(void *context, struct MHD_Connection *connection, char *text)
 {
     (void)context, (void)connection;
@@ -230,7 +231,7 @@ static bool open_daemon(struct http *http, int listener)
     http->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL,
         MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL, MHD_OPTION_LISTEN_SOCKET, listener,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)GUESTS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HEAD_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
     return http->daemon != NULL;
@@ -245,11 +246,11 @@ static bool watch(const struct http *http, int fd)
 /* Milliseconds until the next thing is due; -1: nothing is. */
 static int sleep_time(const struct http *http)
 {
-    int64_t now = clock_monotonic_ms(), due = inquiry_deadline(http->inquiry);
-    int64_t guests = guests_deadline(&http->guests);
+    int64_t now = clock_monotonic_ms(), due = supervisor_client_deadline(http->client);
+    int64_t connections = connections_deadline(&http->connections);
     unsigned MHD_LONG_LONG soon;
-    if (due < 0 || (guests >= 0 && guests < due))
-        due = guests;
+    if (due < 0 || (connections >= 0 && connections < due))
+        due = connections;
     int64_t left = due < 0 ? -1 : due > now ? due - now : 0;
     if (MHD_get_timeout(http->daemon, &soon) == MHD_YES && (left < 0 || (int64_t)soon < left))
         left = (int64_t)soon;
@@ -262,9 +263,9 @@ static void serve(struct http *http)
 {
     size_t before;
     do {
-        before = http->guests.count;
+        before = http->connections.count;
         MHD_run(http->daemon);
-    } while (http->guests.count < before);
+    } while (http->connections.count < before);
 }
 
 static void loop(struct http *http, int daemon)
@@ -278,10 +279,10 @@ static void loop(struct http *http, int daemon)
         }
         for (int i = 0; i < count && http->open; i++)
             if (events[i].data.fd != daemon)
-                http->open = inquiry_event(http->inquiry, events[i].data.fd);
+                http->open = supervisor_client_event(http->client, events[i].data.fd);
         int64_t now = clock_monotonic_ms();
-        inquiry_expire(http->inquiry, now);
-        guests_expire(&http->guests, now);
+        supervisor_client_expire(http->client, now);
+        connections_expire(&http->connections, now);
         if (http->open)
             serve(http);
     }
@@ -292,8 +293,8 @@ int http_run(int channel, int listener, struct token *token)
     struct http http = {
         .epoll = epoll_create1(EPOLL_CLOEXEC), .channel = channel, .open = true, .token = token};
     TAILQ_INIT(&http.waiting);
-    guests_begin(&http.guests);
-    http.inquiry = inquiry_new(channel, http.epoll, on_settled, &http);
+    connections_begin(&http.connections);
+    http.client = supervisor_client_new(channel, http.epoll, on_settled, &http);
     const union MHD_DaemonInfo *info =
         open_daemon(&http, listener) ? MHD_get_daemon_info(http.daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info || !watch(&http, info->epoll_fd) || !watch(&http, channel)) {

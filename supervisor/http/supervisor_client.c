@@ -16,7 +16,7 @@ enum { READ_SIZE = 64 * 1024, ANSWER_MAX = 64 * 1024 * 1024 };
 
 static const char request[] = "{\"verb\":\"metrics\"}\n";
 
-struct inquiry {
+struct supervisor_client {
     int channel, epoll;
     void (*settled)(void *context);
     void *context;
@@ -29,70 +29,71 @@ struct inquiry {
     json_t *answer; /* NULL: the last time there was none */
 };
 
-struct inquiry *inquiry_new(int channel, int epoll, void (*settled)(void *context), void *context)
+struct supervisor_client *supervisor_client_new(int channel, int epoll, void (*settled)(void *context),
+                                                void *context)
 {
-    struct inquiry *inquiry = memory_new(1, sizeof *inquiry);
-    *inquiry = (struct inquiry){.channel = channel,
-                                .epoll = epoll,
-                                .settled = settled,
-                                .context = context,
-                                .connection = -1,
-                                .deadline = -1,
-                                .settled_at = -INQUIRY_FRESH_MS};
-    return inquiry;
+    struct supervisor_client *client = memory_new(1, sizeof *client);
+    *client = (struct supervisor_client){.channel = channel,
+                                         .epoll = epoll,
+                                         .settled = settled,
+                                         .context = context,
+                                         .connection = -1,
+                                         .deadline = -1,
+                                         .settled_at = -SUPERVISOR_CLIENT_FRESH_MS};
+    return client;
 }
 
-static void hang_up(struct inquiry *inquiry)
+static void hang_up(struct supervisor_client *client)
 {
-    if (inquiry->connection >= 0)
-        close(inquiry->connection);
-    inquiry->connection = -1;
-    buffer_free(&inquiry->in);
-    inquiry->in = (struct buffer){0};
+    if (client->connection >= 0)
+        close(client->connection);
+    client->connection = -1;
+    buffer_free(&client->in);
+    client->in = (struct buffer){0};
 }
 
-void inquiry_free(struct inquiry *inquiry)
+void supervisor_client_free(struct supervisor_client *client)
 {
-    hang_up(inquiry);
-    json_decref(inquiry->answer);
-    free(inquiry);
+    hang_up(client);
+    json_decref(client->answer);
+    free(client);
 }
 
 /* answer: taken; NULL: there was none. */
-static void settle(struct inquiry *inquiry, json_t *answer)
+static void settle(struct supervisor_client *client, json_t *answer)
 {
-    hang_up(inquiry);
-    json_decref(inquiry->answer);
-    inquiry->answer = answer;
-    inquiry->serial++;
-    inquiry->deadline = -1;
-    inquiry->settled_at = clock_monotonic_ms();
-    inquiry->settled(inquiry->context);
+    hang_up(client);
+    json_decref(client->answer);
+    client->answer = answer;
+    client->serial++;
+    client->deadline = -1;
+    client->settled_at = clock_monotonic_ms();
+    client->settled(client->context);
 }
 
-enum inquiry_state inquiry_look(struct inquiry *inquiry, int64_t now)
+enum supervisor_client_state supervisor_client_look(struct supervisor_client *client, int64_t now)
 {
-    if (inquiry->deadline >= 0)
-        return INQUIRY_UNDER_WAY;
-    if (now - inquiry->settled_at < INQUIRY_FRESH_MS)
-        return inquiry->answer ? INQUIRY_KNOWN : INQUIRY_FAILED;
+    if (client->deadline >= 0)
+        return SUPERVISOR_CLIENT_UNDER_WAY;
+    if (now - client->settled_at < SUPERVISOR_CLIENT_FRESH_MS)
+        return client->answer ? SUPERVISOR_CLIENT_KNOWN : SUPERVISOR_CLIENT_FAILED;
     /* One that is owed from before, by a supervisor that was busy, will do. */
-    if (!inquiry->owed && send(inquiry->channel, "c", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
-        return INQUIRY_FAILED;
+    if (!client->owed && send(client->channel, "c", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+        return SUPERVISOR_CLIENT_FAILED;
     log_debug("http", NULL, "The supervisor is asked");
-    inquiry->owed = true;
-    inquiry->deadline = now + INQUIRY_WAIT_MS;
-    return INQUIRY_UNDER_WAY;
+    client->owed = true;
+    client->deadline = now + SUPERVISOR_CLIENT_WAIT_MS;
+    return SUPERVISOR_CLIENT_UNDER_WAY;
 }
 
-const json_t *inquiry_metrics(const struct inquiry *inquiry)
+const json_t *supervisor_client_metrics(const struct supervisor_client *client)
 {
-    return json_object_get(inquiry->answer, "metrics");
+    return json_object_get(client->answer, "metrics");
 }
 
-uint64_t inquiry_serial(const struct inquiry *inquiry)
+uint64_t supervisor_client_serial(const struct supervisor_client *client)
 {
-    return inquiry->serial;
+    return client->serial;
 }
 
 /* --- the channel: a byte, with a connection or without --- */
@@ -122,28 +123,28 @@ static int receive(int channel, int *fd)
     return 1;
 }
 
-static void ask(struct inquiry *inquiry, int connection)
+static void ask(struct supervisor_client *client, int connection)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = connection};
     ssize_t length = sizeof request - 1;
-    inquiry->connection = connection;
-    if (epoll_ctl(inquiry->epoll, EPOLL_CTL_ADD, connection, &event) != 0 ||
+    client->connection = connection;
+    if (epoll_ctl(client->epoll, EPOLL_CTL_ADD, connection, &event) != 0 ||
         send(connection, request, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) != length)
-        settle(inquiry, NULL);
+        settle(client, NULL);
 }
 
-static bool take_connection(struct inquiry *inquiry)
+static bool take_connection(struct supervisor_client *client)
 {
-    int fd, got = receive(inquiry->channel, &fd);
+    int fd, got = receive(client->channel, &fd);
     if (got <= 0)
         return got == 0;
-    inquiry->owed = false;
-    if (inquiry->deadline < 0 || inquiry->connection >= 0)
+    client->owed = false;
+    if (client->deadline < 0 || client->connection >= 0)
         memory_close_at(&fd); /* nobody waits any more */
     else if (fd < 0)
-        settle(inquiry, NULL);
+        settle(client, NULL);
     else
-        ask(inquiry, fd);
+        ask(client, fd);
     return true;
 }
 
@@ -159,41 +160,41 @@ static json_t *parse(const char *line, size_t length)
     return NULL;
 }
 
-static void take_answer(struct inquiry *inquiry)
+static void take_answer(struct supervisor_client *client)
 {
-    struct buffer *in = &inquiry->in;
+    struct buffer *in = &client->in;
     char *room = buffer_room(in, READ_SIZE);
-    ssize_t count = recv(inquiry->connection, room, READ_SIZE, MSG_DONTWAIT);
+    ssize_t count = recv(client->connection, room, READ_SIZE, MSG_DONTWAIT);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     const char *end = count > 0 ? memchr(room, '\n', (size_t)count) : NULL;
     if (count > 0)
         in->length += (size_t)count;
     if (end)
-        settle(inquiry, parse(in->data, (size_t)(end - in->data)));
+        settle(client, parse(in->data, (size_t)(end - in->data)));
     else if (count <= 0 || in->length > ANSWER_MAX)
-        settle(inquiry, NULL);
+        settle(client, NULL);
 }
 
-bool inquiry_event(struct inquiry *inquiry, int fd)
+bool supervisor_client_event(struct supervisor_client *client, int fd)
 {
-    if (fd == inquiry->channel)
-        return take_connection(inquiry);
-    if (fd == inquiry->connection)
-        take_answer(inquiry);
+    if (fd == client->channel)
+        return take_connection(client);
+    if (fd == client->connection)
+        take_answer(client);
     return true;
 }
 
-int64_t inquiry_deadline(const struct inquiry *inquiry)
+int64_t supervisor_client_deadline(const struct supervisor_client *client)
 {
-    return inquiry->deadline;
+    return client->deadline;
 }
 
-void inquiry_expire(struct inquiry *inquiry, int64_t now)
+void supervisor_client_expire(struct supervisor_client *client, int64_t now)
 {
-    if (inquiry->deadline < 0 || now < inquiry->deadline)
+    if (client->deadline < 0 || now < client->deadline)
         return;
     log_warn("http", NULL, "The supervisor does not answer within %d s; who asks is told so",
-             INQUIRY_WAIT_MS / 1000);
-    settle(inquiry, NULL);
+             SUPERVISOR_CLIENT_WAIT_MS / 1000);
+    settle(client, NULL);
 }
