@@ -21,6 +21,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 
+#include "common/repository/library.h"
 #include "worker/cycle/start.h"
 #include "worker/history/history.h"
 
@@ -265,7 +266,7 @@ int zygote_run(int fd)
     setproctitle("-agentos-zygote");
     signal(SIGPIPE, SIG_IGN);
     struct fault fault;
-    if (!history_library_start(&fault)) {
+    if (!repository_library_start(&fault)) {
         log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);
         return EX_SOFTWARE;
     }

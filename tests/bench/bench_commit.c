@@ -10,6 +10,7 @@
 
 #include "common/journal.h"
 #include "common/memory.h"
+#include "common/repository/library.h"
 #include "worker/history/history.h"
 
 enum {
@@ -148,7 +149,7 @@ int main(int count, char **arguments)
     mkdir(arguments[1], 0755);
     char *path = realpath(arguments[1], NULL);
     int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (!history_library_start(&fault))
+    if (!repository_library_start(&fault))
         return 70;
     double begun = now_us();
     struct history *history = history_open(tree, path, "orion", &damage, &fault);

@@ -15,6 +15,7 @@
 #include "common/buffer.h"
 #include "common/journal.h"
 #include "common/memory.h"
+#include "common/repository/library.h"
 #include "worker/history/history.h"
 
 static char *repeated(const char *word, unsigned number, unsigned times, size_t *length)
@@ -86,7 +87,7 @@ int main(int count, char **arguments)
     bool commits_wanted = strcmp(arguments[2], "commit") == 0 && count > 4;
     int boot = commits_wanted ? 5 : 3;
     int tree = open(arguments[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = history_library_start(&fault);
+    bool good = repository_library_start(&fault);
     if (count > boot)
         journal_boot_is(arguments[boot]);
     struct history *history = good ? history_open(tree, arguments[1], "orion", &damage, &fault) : NULL;

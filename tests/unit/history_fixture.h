@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
+#include "common/repository/library.h"
 #include "worker/history/history.h"
 
 struct scratch {
@@ -41,7 +42,7 @@ static inline int scratch_begin(void **state)
     assert_non_null(mkdtemp(scratch->path));
     scratch->tree = open(scratch->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(scratch->tree >= 0);
-    assert_true(history_library_start(NULL));
+    assert_true(repository_library_start(NULL));
     scratch_open(scratch);
     *state = scratch;
     return 0;

@@ -56,10 +56,6 @@ struct commit_request {
 
 struct history;
 
-/* Once in a process, before the first history_open and before forks (the zygote calls it): starts libgit2 with every
- * outside configuration closed, and learns which boot of the machine this is. Calling it again does nothing. */
-bool history_library_start(struct fault *fault);
-
 /* Opens the repository in `tree` (descriptor and absolute path of the agent's folder), or makes it (branch main, no
  * commit yet: history_empty). Repairs what a crash left: journal, stale locks, an index that is broken or behind.
  * A repository that can't be opened at all is set aside as .git.damaged-TIME, with a sentence in *damage, and made

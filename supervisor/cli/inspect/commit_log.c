@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "worker/history/history.h"
+#include "common/repository/library.h"
 
 static bool git_fault(struct fault *fault, const char *what, const char *path)
 {
@@ -199,7 +199,7 @@ bool commit_log_read(struct commit_log *history, const char *path, struct fault 
 {
     git_repository *repository = NULL;
     *history = (struct commit_log){0};
-    if (!history_library_start(fault)) {
+    if (!repository_library_start(fault)) {
         return false;
     }
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {

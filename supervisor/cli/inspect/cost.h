@@ -32,7 +32,7 @@ struct cost {
     size_t count;
 };
 
-/* After history_library_start. scan: grouped, and it must outlive the cost. What can't be read has been said on
+/* After repository_library_start. scan: grouped, and it must outlive the cost. What can't be read has been said on
  * standard error, and is unknown here. */
 void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace);
 void cost_free(struct cost *cost);

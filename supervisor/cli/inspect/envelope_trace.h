@@ -29,7 +29,7 @@ struct envelope_trace {
 void envelope_trace_add(struct envelope_trace *route, int64_t time, const char *agent, const char *what,
                         enum step_rank rank);
 /* Adds a step for each commit of the agent's that changed where ID.md lies in its iac/, or that says of itself that it
- * is about this id. After history_library_start. False and fault: the repository can't be read (to its beginning);
+ * is about this id. After repository_library_start. False and fault: the repository can't be read (to its beginning);
  * what was found is there. */
 bool envelope_trace_read(struct envelope_trace *route, const char *agent, const char *path, const char *id,
                          struct fault *fault);

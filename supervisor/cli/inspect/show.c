@@ -11,6 +11,7 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/repository/library.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/cost.h"
@@ -19,7 +20,6 @@
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
-#include "worker/history/history.h"
 
 struct view {
     const struct invocation *invocation;
@@ -337,7 +337,7 @@ static int show(struct view *view)
         return EX_NOINPUT;
     }
     add_times(view);
-    if (history_library_start(&fault)) {
+    if (repository_library_start(&fault)) {
         add_commits(view);
         cost_read(&view->cost, &view->scan, view->invocation->data_dir, best(view)->envelope.trace);
     } else {

@@ -19,6 +19,7 @@
 #include "common/journal.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/repository/library.h"
 #include "common/repository/object_walk.h"
 #include "common/tree.h"
 #include "common/utf8.h"
@@ -26,7 +27,6 @@
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
-#include "worker/history/history.h"
 #include "worker/memory/entries.h"
 
 enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
@@ -274,7 +274,7 @@ int verb_verify(struct invocation *invocation)
     struct buffer findings OWNED_BUFFER = {0};
     struct buffer notes OWNED_BUFFER = {0};
     bool running = client_reaches(invocation);
-    if (!history_library_start(&fault)) {
+    if (!repository_library_start(&fault)) {
         output_complain("%s", fault.text);
         return EX_SOFTWARE;
     }

@@ -21,13 +21,13 @@
 #include "common/files.h"
 #include "common/format/roster.h"
 #include "common/memory.h"
+#include "common/repository/library.h"
 #include "common/repository/object_walk.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "supervisor/cli/transfer/gitbundle.h"
 #include "supervisor/cli/transfer/snapshot.h"
 #include "supervisor/cli/transfer/transfer.h"
-#include "worker/history/history.h"
 
 enum { MEMORY_FIRST = 1000, TRIES = 100, PAUSE_NS = 50 * 1000 * 1000 };
 
@@ -96,7 +96,7 @@ static int open_agent(struct export *export, const char *data_dir, struct fault 
         return EX_NOINPUT;
     if (!stands_alone(export, fault))
         return EX_DATAERR;
-    if (!history_library_start(fault))
+    if (!repository_library_start(fault))
         return EX_SOFTWARE;
     if (git_repository_open_ext(&export->repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         git_says(fault, "its repository cannot be opened");

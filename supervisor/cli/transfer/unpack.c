@@ -16,6 +16,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/repository/library.h"
 #include "common/repository/object_walk.h"
 #include "common/sandbox/sandbox.h"
 #include "common/tree.h"
@@ -406,7 +407,7 @@ int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, 
     int ends[2];
     if (!gitbundle_find(bundle, "HEAD") || !gitbundle_find(bundle, BUNDLE_REF))
         return refuse(&unpacking, "it is a git bundle, but no agent's: `agentos export` makes those");
-    if (!history_library_start(fault))
+    if (!repository_library_start(fault))
         return EX_SOFTWARE;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, sandbox_mode(), fault);
     if (!sandbox)

@@ -1,0 +1,42 @@
+#include "common/repository/library.h"
+
+#include <git2.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/journal.h"
+
+enum {
+    CACHE_BYTES = 128 * 1024,
+    WINDOW_BYTES = 1024 * 1024,
+    WINDOWS_BYTES = 16 * 1024 * 1024,
+    OPEN_PACKS = 32, /* descriptors that libgit2 keeps open */
+};
+
+bool repository_library_start(struct fault *fault)
+{
+    static bool started;
+    if (started)
+        return true;
+    static const int levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG,
+                                 GIT_CONFIG_LEVEL_GLOBAL};
+    bool good = git_libgit2_init() > 0;
+    /* Nothing outside the tree is read: the sandbox refuses it, and nobody's home folder should change a commit. */
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        good = good && git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "") == 0;
+    /* Owner validation guards people who walk into a stranger's repository, whose config could run programs. We open
+     * only the one we were given, run nothing that a config names, and may run as another user than its owner. */
+    good = good && git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_BYTES) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)WINDOW_BYTES) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_BYTES) == 0 &&
+           git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT, (size_t)OPEN_PACKS) == 0;
+    if (!good) {
+        const git_error *error = git_error_last();
+        return fault_set(fault, "libgit2 can't be started: %s",
+                         error && error->message ? error->message : "libgit2 doesn't say why");
+    }
+    journal_learn_boot();
+    started = true;
+    return true;
+}
