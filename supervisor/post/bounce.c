@@ -183,3 +183,51 @@ bool post_bounce(struct post *post, const struct envelope *about, const char *fr
     batch_free(&batch);
     return told;
 }
+
+/* --- what was delivered before --- */
+
+static const unsigned delivered_to =
+    1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_ARCHIVE | 1u << FOLDER_DEAD_LETTERS;
+
+/* It was delivered, and a person has removed it from its receiver's tree, while its sender's copy still lies where it lay:
+ * it is not delivered again. In the first second it may only have been moved; the index still has it then. */
+static bool was_removed(struct box *sender, struct box *receiver, const struct envelope *envelope)
+{
+    struct parcels *parcels = sender->post->parcels;
+    const struct parcel *known = parcels_find(parcels, receiver, FOLDER_HANDOFFS, envelope->id);
+    if (!known)
+        known = parcels_find(parcels, receiver, FOLDER_INBOX, envelope->id);
+    int removed = known && known->from && strcmp(known->from, sender->name) == 0 ? 1
+                  : sender == sender->post->people                               ? 0
+                                                   : post_removal_told(sender->post, envelope);
+    if (removed > 0)
+        post_verdict(sender, envelope->id, "delivered", "");
+    else if (removed < 0)
+        post_try_later(sender, envelope->id, "whether it was delivered already can't be read now");
+    return removed != 0;
+}
+
+bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope)
+{
+    struct post *post = sender->post;
+    unsigned lies = mailbox_lies_in(post->data, receiver->name, envelope->id, delivered_to);
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
+        struct envelope there;
+        if (!(lies & 1u << folder))
+            continue;
+        bool read = mailbox_read(post->data, receiver->name, folder, envelope->id, &there, NULL, NULL) ==
+                    MAILBOX_READ;
+        bool same = !read || strcmp(there.from, sender->name) == 0;
+        bool expired = read && folder == FOLDER_DEAD_LETTERS && there.delivered == 0 &&
+                       strcmp(there.status, "expired") == 0;
+        envelope_free(&there);
+        if (!same)
+            post_refuse(sender, envelope, "another envelope has this id already");
+        else if (!mailbox_sync(post->data, receiver->name, folder, envelope->id))
+            post_try_later(sender, envelope->id, "what lies with its receiver cannot be flushed to disk");
+        else
+            post_verdict(sender, envelope->id, expired ? "expired" : "delivered", "");
+        return true;
+    }
+    return was_removed(sender, receiver, envelope);
+}

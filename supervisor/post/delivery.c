@@ -74,30 +74,6 @@ void post_outbox_look(struct box *box)
 
 /* --- what is said --- */
 
-/* A worker that sends rubbish, or the same again and again, must not fill the log: past a number it is only counted. */
-static void note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
-                         const char *reason)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    if (now_ms - sender->said_ms >= SAID_MS) {
-        if (sender->said > SAID_MAX)
-            log_warn("post", sender->name, "%zu more of its envelopes were refused", sender->said - SAID_MAX);
-        sender->said_ms = now_ms;
-        sender->said = 0;
-    }
-    if (sender->said++ < SAID_MAX)
-        post_note(sender, event, envelope, reason);
-    else if (sender->said == SAID_MAX + 1)
-        log_warn("post", sender->name, "Many of its envelopes are refused; the next ones are only counted");
-}
-
-void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason)
-{
-    post_verdict(sender, envelope->id, "refused", reason);
-    note_refusal(sender, "envelope_refused", envelope, reason);
-    post_refusal_keep(sender, envelope->id, reason);
-}
-
 /* A light one of what the index knows. Borrows. */
 static struct envelope light(const struct parcel *parcel)
 {
@@ -114,7 +90,7 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
 {
     struct post *post = sender->post;
     struct envelope what = {.id = (char *)id, .kind = KIND_MESSAGE, .from = sender->name, .to = "nobody"};
-    note_refusal(sender, "envelope_set_aside", &what, fault->text);
+    post_note_refusal(sender, "envelope_set_aside", &what, fault->text);
     if (sender != post->people) {
         post_verdict(sender, id, "refused", fault->text); /* its worker sets it aside */
         return;
@@ -126,63 +102,7 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
         renameat2(folder, file, folder, aside, RENAME_NOREPLACE);
 }
 
-void post_try_later(struct box *sender, const char *id, const char *why)
-{
-    if (!sender->complained)
-        log_warn("post", sender->name, "Envelope %s stays in the outbox and is tried again: %s", id, why);
-    sender->complained = true;
-    sender->outbox_wanted = true;
-    sender->outbox_after_ms = clock_monotonic_ms() + RETRY_MS;
-    post_wake(sender);
-}
-
 /* --- deciding --- */
-
-static const unsigned delivered_to =
-    1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_ARCHIVE | 1u << FOLDER_DEAD_LETTERS;
-
-/* It was delivered, and a person has removed it from its receiver's tree, while its sender's copy still lies where it lay:
- * it is not delivered again. In the first second it may only have been moved; the index still has it then. */
-static bool was_removed(struct box *sender, struct box *receiver, const struct envelope *envelope)
-{
-    struct parcels *parcels = sender->post->parcels;
-    const struct parcel *known = parcels_find(parcels, receiver, FOLDER_HANDOFFS, envelope->id);
-    if (!known)
-        known = parcels_find(parcels, receiver, FOLDER_INBOX, envelope->id);
-    int removed = known && known->from && strcmp(known->from, sender->name) == 0 ? 1
-                  : sender == sender->post->people                               ? 0
-                                                   : post_removal_told(sender->post, envelope);
-    if (removed > 0)
-        post_verdict(sender, envelope->id, "delivered", "");
-    else if (removed < 0)
-        post_try_later(sender, envelope->id, "whether it was delivered already can't be read now");
-    return removed != 0;
-}
-
-bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope)
-{
-    struct post *post = sender->post;
-    unsigned lies = mailbox_lies_in(post->data, receiver->name, envelope->id, delivered_to);
-    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
-        struct envelope there;
-        if (!(lies & 1u << folder))
-            continue;
-        bool read = mailbox_read(post->data, receiver->name, folder, envelope->id, &there, NULL, NULL) ==
-                    MAILBOX_READ;
-        bool same = !read || strcmp(there.from, sender->name) == 0;
-        bool expired = read && folder == FOLDER_DEAD_LETTERS && there.delivered == 0 &&
-                       strcmp(there.status, "expired") == 0;
-        envelope_free(&there);
-        if (!same)
-            post_refuse(sender, envelope, "another envelope has this id already");
-        else if (!mailbox_sync(post->data, receiver->name, folder, envelope->id))
-            post_try_later(sender, envelope->id, "what lies with its receiver cannot be flushed to disk");
-        else
-            post_verdict(sender, envelope->id, expired ? "expired" : "delivered", "");
-        return true;
-    }
-    return was_removed(sender, receiver, envelope);
-}
 
 /* *envelope may be empty afterwards. */
 static void let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)

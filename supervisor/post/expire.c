@@ -333,13 +333,6 @@ void post_dead_letters(struct box *box)
 
 /* --- (a): what is due --- */
 
-void post_parcel_due(void *context)
-{
-    struct parcel *parcel = context;
-    struct post *post = parcel->box->post;
-    post->ringing[post->ringing_count++] = parcel;
-}
-
 /* Over one of its id that is dead already. False and errno; ENOENT: it was the copy of one that is dead, and has gone. */
 static bool take_away_over(struct parcel *parcel, const char *id)
 {

@@ -137,7 +137,11 @@ struct post {
     size_t count_count;
 };
 
-/* post.c */
+/* box.c */
+struct box **post_chain_of(const struct post *post,
+                           const char *name); /* where the table's chain of it begins */
+struct box *post_add_box(struct post *post, const char *name);
+void post_set_turn(struct post *post, int64_t in_ms);
 struct box *post_box(const struct post *post, const char *name); /* NULL: not known */
 void post_wake(struct box *box);                                 /* it has something for the next turn */
 void post_look_due(struct box *box, enum waking waking); /* its worker is to look, when the turn ends */
@@ -151,24 +155,31 @@ bool post_is_over(const struct parcel *parcel, int64_t now);
 /* The folder was looked at after it stood so. */
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp);
 void post_each(struct post *post, void (*visit)(struct box *box));
+/* What the index has of it; a new parcel when there was none. */
+struct parcel *post_parcel_at(struct box *box, enum folder folder, const char *id);
+/* We put it there; stamp: as it stands there, NULL: to be looked at. */
+void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
+                     const struct file_stamp *stamp);
+struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id); /* now */
 
-/* post_accept.c: outboxes, windows, delivery */
+/* delivery.c: outboxes, windows, delivery */
 void post_outbox_ids(struct box *box, const char *ids);
 void post_outbox_look(struct box *box);
 /* Decides on the next envelope of the outbox. False: there is none. */
 bool post_outbox_next(struct box *box);
 void post_pump(struct box *receiver);
 void post_deliver(struct post *post); /* the turn's batch */
-void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason);
-/* It stays in the outbox, which is looked at again in a while. */
-void post_try_later(struct box *sender, const char *id, const char *why);
 void post_give_up_waiting(struct box *receiver,
                           const char *reason); /* everybody who waits for it is refused */
 void post_drop_waiting_of(struct box *sender);
-/* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
-bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
 
-/* post_refusals.c: what was refused and lies in the outbox still */
+/* refusals.c: what was refused and lies in the outbox still */
+void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason);
+/* What is said of a refusal. */
+void post_note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
+                       const char *reason);
+/* It stays in the outbox, which is looked at again in a while. */
+void post_try_later(struct box *sender, const char *id, const char *why);
 void post_refusal_keep(struct box *sender, const char *id, const char *reason);
 const char *post_refusal_of(struct box *sender,
                             const char *id); /* why it was; NULL: it wasn't, or isn't the same any more */
@@ -178,25 +189,25 @@ void post_refusals_free(struct box *sender);
  * commit. The next one says when it is ready. */
 bool post_outbox_settled(struct box *sender);
 
-/* post_journal.c: durable with one flush */
+/* journal.c: durable with one flush */
 void post_journal_start(struct post *post); /* before anybody looks at what lies where */
 void post_journal_close(struct post *post);
 void post_journal_flush(struct post *post, struct batch *batch); /* as batch_flush */
 /* What was accepted is on disk where it lies, and nothing of it comes back from the journal. */
 bool post_journal_settle(struct post *post, struct fault *fault);
 
-/* post_windows.c */
+/* windows.c */
 int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */
 int64_t post_unfinished(const struct box *box);
 
-/* post_letters.c: what the operator sends */
+/* letters.c: what the operator sends */
 void post_letters_join(struct post *post);   /* the turn's batch */
 void post_letters_answer(struct post *post); /* those that joined, after its flush */
 void post_letters_forget(struct post *post);
 /* Those that joined and will lie in its inbox. */
 int64_t post_letters_arriving(const struct box *receiver);
 
-/* post_offers.c: what goes to queues and segments; as post_letters… */
+/* offers.c: what goes to queues and segments; as post_letters… */
 void post_offer_item(struct box *sender, struct envelope *envelope); /* which may be empty afterwards */
 void post_offer_write(struct box *sender, const struct envelope *envelope);
 void post_offers_join(struct post *post);
@@ -204,22 +215,17 @@ void post_offers_answer(struct post *post);
 void post_offers_drop(struct box *sender); /* in no turn */
 void post_offers_forget(struct post *post);
 
-/* post_look.c: what lies in inbox/ and handoffs/, and what people did there */
+/* look.c: what lies in inbox/ and handoffs/, and what people did there */
 void post_look_into(struct box *box, bool at_start);
-/* We put it there; stamp: as it stands there, NULL: to be looked at. */
-void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
-                     const struct file_stamp *stamp);
-struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id); /* now */
 void post_is_gone(struct parcel *parcel); /* it isn't where it lay: what has become of it? */
 
-/* post_expire.c: the end of envelopes without an answer */
+/* expire.c: the end of envelopes without an answer */
 void post_expire(struct post *post);
-void post_parcel_due(void *parcel);
 /* Goes on with what lies in dead-letter/ID.md, wherever a crash interrupted it. */
 void post_dead_letter(struct box *box, const char *id);
 void post_dead_letters(struct box *box);
 
-/* post_bounce.c */
+/* bounce.c */
 extern const char post_removed_by_hand[]; /* the reason */
 enum bounce {
     BOUNCE_NEEDLESS, /* it sent no such thing, or has been told */
@@ -235,13 +241,15 @@ bool post_bounce_written(struct post *post, const struct batch *batch, size_t nu
 void post_bounced(struct post *post, const struct envelope *about, const char *reason); /* is said */
 /* Its sender has had the bounce that tells of its removal by hand: 1, or not: 0; -1: that can't be read now. */
 int post_removal_told(struct post *post, const struct envelope *about);
+/* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
+bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
 /* Whether the agent has sent it, by its own files. */
 bool post_did_send(struct post *post, const char *sender, const char *id);
 
-/* post_start.c */
+/* start.c */
 void post_take_up(struct box *box);
 
-/* post_tasks.c: tasks of queue.md that expire while their agent has no process */
+/* tasks.c: tasks of queue.md that expire while their agent has no process */
 void post_tasks_look(struct box *box);
 void post_tasks_forget(struct box *box);
 

@@ -11,38 +11,9 @@
 #include "common/names.h"
 #include "supervisor/post/part.h"
 
-enum { COMMIT_LENGTH_MAX = 64, COARSE_MS = 100 };
+enum { COMMIT_LENGTH_MAX = 64 };
 
 /* --- boxes --- */
-
-static struct box **chain_of(const struct post *post, const char *name)
-{
-    return &post->table[names_hash(name, strlen(name)) & (post->capacity - 1)];
-}
-
-struct box *post_box(const struct post *post, const char *name)
-{
-    struct box *box = *chain_of(post, name);
-    while (box && strcmp(box->name, name) != 0)
-        box = box->chain;
-    return box;
-}
-
-static struct box *add_box(struct post *post, const char *name)
-{
-    struct box *box = memory_new(1, sizeof *box), **chain = chain_of(post, name);
-    *box = (struct box){.post = post, .chain = *chain, .name = memory_text(name), .fresh = true};
-    *chain = box;
-    post->box_count++;
-    return box;
-}
-
-void post_each(struct post *post, void (*visit)(struct box *box))
-{
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i]; box; box = box->chain)
-            visit(box);
-}
 
 static void free_box(struct box *box)
 {
@@ -56,28 +27,6 @@ static void free_box(struct box *box)
     free(box);
 }
 
-static void set_turn(struct post *post, int64_t in_ms)
-{
-    if (!post->started || post->in_turn)
-        return;
-    if (!post->turn.place || post->turn.at > clock_monotonic_ms() + in_ms)
-        timer_set(post->loop, &post->turn, in_ms);
-}
-
-void post_wake(struct box *box)
-{
-    struct post *post = box->post;
-    if (!box->active) {
-        if (post->active_count == post->active_capacity) {
-            post->active_capacity = post->active_capacity ? post->active_capacity * 2 : 16;
-            post->active = memory_grow(post->active, post->active_capacity, sizeof *post->active);
-        }
-        post->active[post->active_count++] = box;
-        box->active = true;
-    }
-    set_turn(post, 0);
-}
-
 static void deactivate(struct box *box)
 {
     struct post *post = box->post;
@@ -88,98 +37,11 @@ static void deactivate(struct box *box)
         }
 }
 
-/* --- parcels --- */
-
-void post_mind(struct post *post, struct parcel *parcel)
-{
-    int64_t at = parcel->reading || parcel->bad ? -1 : expiry_of(parcel->created, parcel->ttl_seconds);
-    parcel->expiry.due = post_parcel_due;
-    parcel->expiry.context = parcel;
-    if (at >= 0)
-        expiry_set(post->expiry, &parcel->expiry, at);
-    else
-        expiry_clear(post->expiry, &parcel->expiry);
-}
-
-bool post_is_over(const struct parcel *parcel, int64_t now)
-{
-    int64_t at = expiry_of(parcel->created, parcel->ttl_seconds);
-    return at >= 0 && at <= now;
-}
-
-void post_forget(struct post *post, struct parcel *parcel)
-{
-    expiry_clear(post->expiry, &parcel->expiry);
-    for (size_t i = 0; i < post->ringing_count; i++)
-        if (post->ringing[i] == parcel)
-            post->ringing[i] = NULL;
-    parcels_drop(post->parcels, parcel);
-}
-
-/* --- telling --- */
-
-void post_look_due(struct box *box, enum waking waking)
-{
-    if (waking > box->waking)
-        box->waking = waking;
-    post_wake(box);
-}
-
-void post_verdict(struct box *sender, const char *id, const char *status, const char *reason)
-{
-    struct post *post = sender->post;
-    if (sender != post->people)
-        post->owner.verdict(sender->subject, id, status, reason, clock_now());
-    else if (strcmp(status, "deferred") != 0)
-        mailbox_remove(post->data, POST_OPERATOR, FOLDER_OUTBOX, id);
-}
-
-static const char *short_event(const char *event)
-{
-    static const char prefix[] = "envelope_";
-    return strncmp(event, prefix, sizeof prefix - 1) == 0 ? event + sizeof prefix - 1 : event;
-}
-
-static struct count *count_of(const struct post *post, const char *event)
-{
-    for (size_t i = 0; i < post->count_count; i++)
-        if (strcmp(post->counts[i].event, short_event(event)) == 0)
-            return &post->counts[i];
-    return NULL;
-}
-
-void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason)
-{
-    struct post *post = box->post;
-    struct count *count = count_of(post, event);
-    if (!count) {
-        post->counts = memory_grow(post->counts, post->count_count + 1, sizeof *post->counts);
-        count = &post->counts[post->count_count++];
-        *count = (struct count){0};
-        snprintf(count->event, sizeof count->event, "%s", short_event(event));
-    }
-    count->kinds[envelope->kind]++;
-    post->owner.told(post->owner.context, box->subject, event, envelope, reason ? reason : "");
-}
-
-void post_tell(struct post *post, const char *agent, const char *event, const struct envelope *envelope,
-               const char *reason)
-{
-    struct box *box = post_box(post, agent);
-    post_note(box ? box : post->people, event, envelope, reason);
-}
-
-uint64_t post_count(const struct post *post, enum envelope_kind kind, const char *event)
-{
-    const struct count *count = count_of(post, event);
-    return count ? count->kinds[kind] : 0;
-}
-
 /* --- the wall clock --- */
 
 static void clock_rings(void *context)
 {
-    set_turn(context, 0); /* which arms it again */
+    post_set_turn(context, 0); /* which arms it again */
 }
 
 static void arm_clock(void *context)
@@ -303,7 +165,7 @@ static void rest(struct post *post)
     if (next < 0)
         return;
     int64_t left = next - clock_monotonic_ms();
-    set_turn(post, left > 0 ? left : 0);
+    post_set_turn(post, left > 0 ? left : 0);
 }
 
 static void turn(void *context)
@@ -336,7 +198,7 @@ struct post *post_open(struct loop *loop, int data, const struct post_owner *own
     post->table = memory_new(post->capacity, sizeof(struct box *));
     post->parcels = parcels_new();
     post->expiry = expiry_new(arm_clock, post);
-    post->people = add_box(post, POST_OPERATOR);
+    post->people = post_add_box(post, POST_OPERATOR);
     return post;
 }
 
@@ -400,7 +262,7 @@ void post_agent(struct post *post, const char *name, void *subject, const struct
 {
     struct box *box = post_box(post, name);
     if (!box)
-        box = add_box(post, name);
+        box = post_add_box(post, name);
     box->subject = subject;
     box->definition = definition;
     box->leaving = false;
@@ -434,7 +296,7 @@ void post_agent_gone(struct post *post, const char *name)
     drop_shelf(post, &box->shelves[FOLDER_INBOX]);
     drop_shelf(post, &box->shelves[FOLDER_HANDOFFS]);
     deactivate(box);
-    struct box **at = chain_of(post, name);
+    struct box **at = post_chain_of(post, name);
     while (*at != box)
         at = &(*at)->chain;
     *at = box->chain;
@@ -497,14 +359,6 @@ static bool has_changed(struct box *box, enum folder folder)
 {
     struct file_stamp now = mailbox_stamp(box->post->data, box->name, folder);
     return now.inode && !files_stamp_equal(&now, &box->looked[folder]);
-}
-
-/* The kernel's times are coarse: what changes right after a look may not show in them. So the look of a folder that has
- * just changed doesn't count, and the next scan looks again. */
-void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp)
-{
-    bool just_now = clock_now_ms() - stamp->modified_ns / 1000000 < COARSE_MS;
-    box->looked[folder] = just_now ? (struct file_stamp){0} : *stamp;
 }
 
 static void scan(struct box *box)

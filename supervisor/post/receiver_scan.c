@@ -36,30 +36,6 @@ static void room_again(struct box *box)
 
 /* --- what is new or otherwise --- */
 
-static struct parcel *parcel_at(struct box *box, enum folder folder, const char *id)
-{
-    struct post *post = box->post;
-    struct parcel *parcel = parcels_find(post->parcels, box, folder, id);
-    return parcel ? parcel : parcels_add(post->parcels, &box->shelves[folder], box, folder, id);
-}
-
-struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id)
-{
-    OWNED char *path = memory_print("%s.md", id);
-    OWNED_FD int fd = mailbox_open(box->post->data, box->name, folder, false);
-    return fd < 0 ? (struct file_stamp){0} : files_stamp_at(fd, path);
-}
-
-void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
-                     const struct file_stamp *stamp)
-{
-    struct parcel *parcel = parcel_at(box, folder, envelope->id);
-    parcels_describe(parcel, envelope);
-    parcel->stamp = stamp ? *stamp : post_stamp_of(box, folder, envelope->id);
-    parcel->missing_at_ms = 0;
-    post_mind(box->post, parcel);
-}
-
 /* A copy is work of its own for whoever got it; one that was moved has left the other place. */
 static void say_put_in(const struct parcel *parcel)
 {
@@ -91,7 +67,7 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     }
     if (found == MAILBOX_READ && !envelope_fits(&envelope, stamp->size))
         found = MAILBOX_NONE;
-    struct parcel *parcel = parcel_at(box, folder, id);
+    struct parcel *parcel = post_parcel_at(box, folder, id);
     bool was_reading = parcel->reading;
     parcel->stamp = *stamp;
     parcel->missing_at_ms = 0;

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/journal.h"
+#include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/post/part.h"
 
@@ -86,4 +88,40 @@ bool post_outbox_settled(struct box *sender)
     OWNED char *path = memory_print("agents/%s", sender->name);
     OWNED_FD int tree = files_open(sender->post->data, path, O_RDONLY | O_DIRECTORY, 0);
     return tree < 0 || journal_unfinished(tree, NULL) <= 0;
+}
+
+/* --- what is said --- */
+
+/* A worker that sends rubbish, or the same again and again, must not fill the log: past a number it is only counted. */
+void post_note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
+                       const char *reason)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - sender->said_ms >= SAID_MS) {
+        if (sender->said > SAID_MAX)
+            log_warn("post", sender->name, "%zu more of its envelopes were refused", sender->said - SAID_MAX);
+        sender->said_ms = now_ms;
+        sender->said = 0;
+    }
+    if (sender->said++ < SAID_MAX)
+        post_note(sender, event, envelope, reason);
+    else if (sender->said == SAID_MAX + 1)
+        log_warn("post", sender->name, "Many of its envelopes are refused; the next ones are only counted");
+}
+
+void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason)
+{
+    post_verdict(sender, envelope->id, "refused", reason);
+    post_note_refusal(sender, "envelope_refused", envelope, reason);
+    post_refusal_keep(sender, envelope->id, reason);
+}
+
+void post_try_later(struct box *sender, const char *id, const char *why)
+{
+    if (!sender->complained)
+        log_warn("post", sender->name, "Envelope %s stays in the outbox and is tried again: %s", id, why);
+    sender->complained = true;
+    sender->outbox_wanted = true;
+    sender->outbox_after_ms = clock_monotonic_ms() + RETRY_MS;
+    post_wake(sender);
 }

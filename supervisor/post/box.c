@@ -1,0 +1,191 @@
+/* An agent's box: its place in the post office, the envelopes that lie in it, and what is said of them. Every other file of
+ * this room stands on this one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/post/part.h"
+
+enum { COARSE_MS = 100 };
+
+/* --- boxes --- */
+
+struct box **post_chain_of(const struct post *post, const char *name)
+{
+    return &post->table[names_hash(name, strlen(name)) & (post->capacity - 1)];
+}
+
+struct box *post_box(const struct post *post, const char *name)
+{
+    struct box *box = *post_chain_of(post, name);
+    while (box && strcmp(box->name, name) != 0)
+        box = box->chain;
+    return box;
+}
+
+struct box *post_add_box(struct post *post, const char *name)
+{
+    struct box *box = memory_new(1, sizeof *box), **chain = post_chain_of(post, name);
+    *box = (struct box){.post = post, .chain = *chain, .name = memory_text(name), .fresh = true};
+    *chain = box;
+    post->box_count++;
+    return box;
+}
+
+void post_each(struct post *post, void (*visit)(struct box *box))
+{
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i]; box; box = box->chain)
+            visit(box);
+}
+
+void post_set_turn(struct post *post, int64_t in_ms)
+{
+    if (!post->started || post->in_turn)
+        return;
+    if (!post->turn.place || post->turn.at > clock_monotonic_ms() + in_ms)
+        timer_set(post->loop, &post->turn, in_ms);
+}
+
+void post_wake(struct box *box)
+{
+    struct post *post = box->post;
+    if (!box->active) {
+        if (post->active_count == post->active_capacity) {
+            post->active_capacity = post->active_capacity ? post->active_capacity * 2 : 16;
+            post->active = memory_grow(post->active, post->active_capacity, sizeof *post->active);
+        }
+        post->active[post->active_count++] = box;
+        box->active = true;
+    }
+    post_set_turn(post, 0);
+}
+
+/* --- parcels --- */
+
+static void post_parcel_due(void *context)
+{
+    struct parcel *parcel = context;
+    struct post *post = parcel->box->post;
+    post->ringing[post->ringing_count++] = parcel;
+}
+
+void post_mind(struct post *post, struct parcel *parcel)
+{
+    int64_t at = parcel->reading || parcel->bad ? -1 : expiry_of(parcel->created, parcel->ttl_seconds);
+    parcel->expiry.due = post_parcel_due;
+    parcel->expiry.context = parcel;
+    if (at >= 0)
+        expiry_set(post->expiry, &parcel->expiry, at);
+    else
+        expiry_clear(post->expiry, &parcel->expiry);
+}
+
+bool post_is_over(const struct parcel *parcel, int64_t now)
+{
+    int64_t at = expiry_of(parcel->created, parcel->ttl_seconds);
+    return at >= 0 && at <= now;
+}
+
+void post_forget(struct post *post, struct parcel *parcel)
+{
+    expiry_clear(post->expiry, &parcel->expiry);
+    for (size_t i = 0; i < post->ringing_count; i++)
+        if (post->ringing[i] == parcel)
+            post->ringing[i] = NULL;
+    parcels_drop(post->parcels, parcel);
+}
+
+struct parcel *post_parcel_at(struct box *box, enum folder folder, const char *id)
+{
+    struct post *post = box->post;
+    struct parcel *parcel = parcels_find(post->parcels, box, folder, id);
+    return parcel ? parcel : parcels_add(post->parcels, &box->shelves[folder], box, folder, id);
+}
+
+struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id)
+{
+    OWNED char *path = memory_print("%s.md", id);
+    OWNED_FD int fd = mailbox_open(box->post->data, box->name, folder, false);
+    return fd < 0 ? (struct file_stamp){0} : files_stamp_at(fd, path);
+}
+
+void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
+                     const struct file_stamp *stamp)
+{
+    struct parcel *parcel = post_parcel_at(box, folder, envelope->id);
+    parcels_describe(parcel, envelope);
+    parcel->stamp = stamp ? *stamp : post_stamp_of(box, folder, envelope->id);
+    parcel->missing_at_ms = 0;
+    post_mind(box->post, parcel);
+}
+
+/* --- telling --- */
+
+/* The kernel's times are coarse: what changes right after a look may not show in them. So the look of a folder that has
+ * just changed doesn't count, and the next scan looks again. */
+void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp)
+{
+    bool just_now = clock_now_ms() - stamp->modified_ns / 1000000 < COARSE_MS;
+    box->looked[folder] = just_now ? (struct file_stamp){0} : *stamp;
+}
+
+void post_look_due(struct box *box, enum waking waking)
+{
+    if (waking > box->waking)
+        box->waking = waking;
+    post_wake(box);
+}
+
+void post_verdict(struct box *sender, const char *id, const char *status, const char *reason)
+{
+    struct post *post = sender->post;
+    if (sender != post->people)
+        post->owner.verdict(sender->subject, id, status, reason, clock_now());
+    else if (strcmp(status, "deferred") != 0)
+        mailbox_remove(post->data, POST_OPERATOR, FOLDER_OUTBOX, id);
+}
+
+static const char *short_event(const char *event)
+{
+    static const char prefix[] = "envelope_";
+    return strncmp(event, prefix, sizeof prefix - 1) == 0 ? event + sizeof prefix - 1 : event;
+}
+
+static struct count *count_of(const struct post *post, const char *event)
+{
+    for (size_t i = 0; i < post->count_count; i++)
+        if (strcmp(post->counts[i].event, short_event(event)) == 0)
+            return &post->counts[i];
+    return NULL;
+}
+
+void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason)
+{
+    struct post *post = box->post;
+    struct count *count = count_of(post, event);
+    if (!count) {
+        post->counts = memory_grow(post->counts, post->count_count + 1, sizeof *post->counts);
+        count = &post->counts[post->count_count++];
+        *count = (struct count){0};
+        snprintf(count->event, sizeof count->event, "%s", short_event(event));
+    }
+    count->kinds[envelope->kind]++;
+    post->owner.told(post->owner.context, box->subject, event, envelope, reason ? reason : "");
+}
+
+void post_tell(struct post *post, const char *agent, const char *event, const struct envelope *envelope,
+               const char *reason)
+{
+    struct box *box = post_box(post, agent);
+    post_note(box ? box : post->people, event, envelope, reason);
+}
+
+uint64_t post_count(const struct post *post, enum envelope_kind kind, const char *event)
+{
+    const struct count *count = count_of(post, event);
+    return count ? count->kinds[kind] : 0;
+}
