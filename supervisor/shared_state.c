@@ -12,6 +12,7 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "supervisor/control/control.h"
+#include "supervisor/model/relay.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/locks.h"
 #include "supervisor/shared/peers.h"
@@ -22,6 +23,9 @@
 
 #define TOKEN_FOLDER ".run"
 #define TOKEN_FILE   "lock-token"
+
+_Static_assert((int)PEERS_MAX == (int)RELAY_PEERS_MAX && (int)SEGMENTS_TEXT_MAX == (int)RELAY_SEGMENTS_MAX,
+               "the relay would cut off a text that was made to fit");
 
 enum {
     TOKEN_MAX = 64,

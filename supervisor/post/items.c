@@ -13,18 +13,7 @@
 
 unsigned post_lies(struct post *post, const char *agent, const char *id)
 {
-    static const unsigned places[FOLDER_COUNT] = {
-        [FOLDER_INBOX] = POST_INBOX,
-        [FOLDER_HANDOFFS] = POST_HANDOFFS,
-        [FOLDER_OUTBOX] = POST_OUTBOX,
-        [FOLDER_ARCHIVE] = POST_ARCHIVE,
-        [FOLDER_DEAD_LETTERS] = POST_DEAD_LETTER,
-    };
-    unsigned lies = mailbox_lies(post->data, agent, id), found = 0;
-    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++)
-        if (lies & 1u << folder)
-            found |= places[folder];
-    return found;
+    return mailbox_lies(post->data, agent, id);
 }
 
 bool post_put(struct post *post, const char *agent, const struct envelope *envelope, struct fault *fault)

@@ -22,11 +22,9 @@
 #include "supervisor/process/loop.h"
 #include "supervisor/store/batch.h"
 #include "supervisor/store/expiry.h"
+#include "supervisor/store/mailbox.h"
 
 struct post;
-
-/* The name of people as senders; roster.c allows no agent of that name. */
-#define POST_OPERATOR "operator"
 
 struct post_owner {
     /* VERDICT for the worker of the agent; one that isn't there asks again when it is (POST ""). */
@@ -167,14 +165,7 @@ void post_hooks(struct post *post, const struct post_hooks *hooks); /* copied */
 /* How many more envelopes the agent's window takes, 0 also for one that leaves or isn't known. */
 int64_t post_room(struct post *post, const char *agent);
 
-/* Where ID.md lies in an agent's iac/, as bits; 0: nowhere. By name only, nothing is read. */
-enum post_place {
-    POST_INBOX = 1,
-    POST_HANDOFFS = 2,
-    POST_OUTBOX = 4,
-    POST_ARCHIVE = 8,
-    POST_DEAD_LETTER = 16
-};
+/* Where ID.md lies in an agent's iac/, as bits of enum post_place; 0: nowhere. By name only, nothing is read. */
 unsigned post_lies(struct post *post, const char *agent, const char *id);
 
 /* A copy of an item into the agent's iac/handoffs/, durable when true; counted, its TTL minded, the worker told. One

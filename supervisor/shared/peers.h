@@ -8,13 +8,12 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "supervisor/model/relay.h"
 #include "supervisor/shared/segments.h"
 
 enum {
-    PEERS_LISTED = 160, /* a line has fifty bytes at least */
-    PEERS_MAX = RELAY_PEERS_MAX,
-    SEGMENTS_TEXT_MAX = RELAY_SEGMENTS_MAX /* bytes */
+    PEERS_LISTED = 160,           /* a line has fifty bytes at least */
+    PEERS_MAX = 8 * 1024,         /* bytes; what the relay sends is cut off there (model/relay.h) */
+    SEGMENTS_TEXT_MAX = 16 * 1024 /* bytes; likewise */
 };
 
 struct peer {

@@ -37,8 +37,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/post/post.h"
 #include "supervisor/shared/work_queue_part.h"
+#include "supervisor/store/mailbox.h"
 #include "supervisor/store/shared_files.h"
 
 enum { GIVEN_AT_ONCE = 64, ATTEMPTS_TRUSTED = 1000 };

@@ -11,7 +11,6 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/post/post.h"
 
 static const char *const folder_names[FOLDER_COUNT] = {
     [FOLDER_INBOX] = TREE_INBOX,     [FOLDER_HANDOFFS] = TREE_HANDOFFS,         [FOLDER_OUTBOX] = TREE_OUTBOX,

@@ -23,6 +23,18 @@ enum folder {
     FOLDER_COUNT
 };
 
+/* The folders as bits, for an id that lies in several of them. */
+enum post_place {
+    POST_INBOX = 1 << FOLDER_INBOX,
+    POST_HANDOFFS = 1 << FOLDER_HANDOFFS,
+    POST_OUTBOX = 1 << FOLDER_OUTBOX,
+    POST_ARCHIVE = 1 << FOLDER_ARCHIVE,
+    POST_DEAD_LETTER = 1 << FOLDER_DEAD_LETTERS
+};
+
+/* The name of people as senders; roster.c allows no agent of that name. */
+#define POST_OPERATOR "operator"
+
 enum { MAILBOX_NAMES_MAX = 16384 /* files of one folder that are looked at in one go */ };
 
 const char *mailbox_folder_name(enum folder folder); /* "iac/inbox" */

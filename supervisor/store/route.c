@@ -3,8 +3,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "supervisor/post/post.h"
-
 struct case_of {
     const struct envelope *envelope;
     const struct roster_agent *sender;
