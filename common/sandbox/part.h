@@ -1,4 +1,4 @@
-/* The sandbox from within; for sandbox*.c alone. */
+/* The sandbox from within; for the files of this folder alone. */
 #ifndef AGENTOS_COMMON_SANDBOX_PART_H
 #define AGENTOS_COMMON_SANDBOX_PART_H
 
@@ -23,18 +23,18 @@ struct sandbox {
     struct program filter, tightening;
 };
 
-/* sandbox_landlock.c */
+/* landlock.c */
 int landlock_abi(void); /* 0 and errno: there is none */
 bool landlock_confine(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault);
 
-/* sandbox_seccomp.c */
+/* seccomp.c */
 bool seccomp_there(void); /* false and errno */
 bool seccomp_compile(enum sandbox_role role, bool tightening, struct program *program, struct fault *fault);
 /* all_threads: those that run already too. listener: NULL, or it gets the descriptor that the filter asks. */
 bool seccomp_install(const struct program *program, bool all_threads, int *listener, struct fault *fault);
 bool seccomp_can_ask(void); /* a filter can ask a listener */
 
-/* sandbox_limits.c */
+/* limits.c */
 bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct fault *fault);
 bool privileges_drop(struct fault *fault);
 bool mdwe_there(void);

@@ -1,4 +1,4 @@
-/* `agentos send`, `requeue` and `purge`: people at the post office's counter. */
+/* `agentos send`, `requeue` and `purge`: the operator's requests to the post office. */
 #include <stdio.h>
 #include <sysexits.h>
 

@@ -1,4 +1,4 @@
-/* `agentos locks` and `agentos segments`: what hangs out in shared/ for everybody to read. */
+/* `agentos locks` and `agentos segments`: the notices in shared/ that every agent may read. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 
-/* One kind of notice: where it hangs, and which of its keys people see. */
+/* One kind of notice: the folder that holds it, and the keys of it that the table shows. */
 struct shared_listing {
     const char *folder; /* below DATA_DIR */
     const char *const *heads, *const *keys;
