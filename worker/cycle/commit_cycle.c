@@ -159,10 +159,8 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
     worker_say(worker, MESSAGE_FINISHED, worker->task.id, (uint64_t)(reply->reward + 1), id,
                worker->answer.tokens_in, worker->answer.tokens_out, "done");
     int64_t soon = clock_monotonic_ms();
-    if (worker->tidy_at_ms == 0)
-        worker->tidy_at_ms = soon + TIDY_AFTER_MS;
-    if (worker->figures_at_ms == 0)
-        worker->figures_at_ms = soon + 100;
+    timers_arm_within(&worker->timers, TIMER_TIDY, soon + TIDY_AFTER_MS);
+    timers_arm_within(&worker->timers, TIMER_FIGURES, soon + 100);
 }
 
 /* The supervisor counts failures too, and its order to pause shall come before another task is begun. */
@@ -172,7 +170,7 @@ static void await_watchdog(struct worker *worker)
     if (!agent->watchdog.pause || worker->negative_streak < (uint64_t)agent->watchdog.negative_streak)
         return;
     report_figures(worker);
-    worker->wait_until_ms = clock_monotonic_ms() + WATCHDOG_MS;
+    timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + WATCHDOG_MS);
 }
 
 /* What came back is worth nothing any more: somebody took the envelope away, or the lock has another holder. */
@@ -193,7 +191,8 @@ static void relieved(struct worker *worker)
         worker->trouble = NULL;
         report_problems(worker);
     }
-    worker->wait_until_ms = worker->wait_delay_ms = 0;
+    timers_disarm(&worker->timers, TIMER_BACKOFF);
+    worker->wait_delay_ms = 0;
 }
 
 void cycle_finish(struct worker *worker)

@@ -15,7 +15,7 @@
 #include "worker/cycle/prompt.h"
 #include "worker/cycle/worker.h"
 
-enum { EDITS_FRESH_MS = 500, TASK_MAX = 1024 * 1024, HELD_MS = 60000 };
+enum { EDITS_FRESH_MS = 500, TASK_MAX = 1024 * 1024 };
 
 static void refresh(struct worker *worker, void (*read)(struct learning *learning, struct buffer *problems))
 {
@@ -32,15 +32,6 @@ void cycle_refresh(struct worker *worker)
 }
 
 /* --- beginning --- */
-
-bool cycle_held(const struct worker *worker, uint64_t hash)
-{
-    int64_t now = clock_monotonic_ms();
-    for (size_t i = 0; i < worker->held_count; i++)
-        if (worker->held[i].hash == hash && worker->held[i].until_ms > now)
-            return true;
-    return false;
-}
 
 void cycle_forget(struct worker *worker)
 {
@@ -179,16 +170,16 @@ static int ends_at_once(struct worker *worker, const struct block *block)
 
 /* --- choosing --- */
 
-static bool is_not_held_by_lock(void *context, const struct block *block)
+static bool has_no_lease(void *context, const struct block *block)
 {
     struct worker *worker = context;
-    return cycle_held(worker, block->hash) || leases_state(worker, block) != LEASE_HELD;
+    return deferred_has(worker->deferred, block->hash) || leases_state(worker, block) != LEASE_HELD;
 }
 
 static bool is_not_now(void *context, const struct block *block)
 {
     struct worker *worker = context;
-    return cycle_held(worker, block->hash) || leases_state(worker, block) == LEASE_WAITS;
+    return deferred_has(worker->deferred, block->hash) || leases_state(worker, block) == LEASE_WAITS;
 }
 
 static bool is_not_asked_about(void *context, const struct block *block)
@@ -196,9 +187,9 @@ static bool is_not_asked_about(void *context, const struct block *block)
     return !ahead_is_about(context, block) || is_not_now(context, block);
 }
 
-static bool is_letter_held(void *context, uint64_t hash)
+static bool is_deferred(void *context, uint64_t hash)
 {
-    return cycle_held(context, hash);
+    return deferred_has(((struct worker *)context)->deferred, hash);
 }
 
 /* By priority over all kinds of work, then by age; among the queue's blocks, as they stand. */
@@ -217,11 +208,11 @@ static void choose(struct worker *worker, const struct block **block, const stru
     *letter = NULL;
     if (ahead_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, worker)) != NULL)
         return; /* it was next when it was asked about */
-    *block = worker->lock_count ? queue_next(worker->queue, is_not_held_by_lock, worker) : NULL;
+    *block = worker->lock_count ? queue_next(worker->queue, has_no_lease, worker) : NULL;
     if (*block)
         return; /* its lease runs, and others wait for it */
     *block = queue_next(worker->queue, is_not_now, worker);
-    *letter = mail_next(worker->mail, clock_now(), is_letter_held, worker);
+    *letter = mail_next(worker->mail, clock_now(), is_deferred, worker);
     if (*letter && letter_first(worker, *letter, *block))
         *block = NULL;
     else
@@ -265,9 +256,9 @@ void cycle_next(struct worker *worker)
             report_activity(worker, ACTIVITY_PAUSED, "", 0);
             return;
         }
-        if (worker->wait_until_ms > clock_monotonic_ms())
+        if (timers_armed(&worker->timers, TIMER_BACKOFF))
             return;
-        worker->wait_until_ms = 0;
+        timers_disarm(&worker->timers, TIMER_BACKOFF);
         worker->waits_for_budget = false;
         const struct block *block;
         const struct letter *letter;
@@ -295,25 +286,14 @@ static void put_down(struct worker *worker)
 }
 
 /* The provider won't answer this task as it is. The task stays; others go on meanwhile. */
-static void hold(struct worker *worker, const char *why)
+static void defer(struct worker *worker, const char *why)
 {
-    struct held *held = NULL;
-    for (size_t i = 0; i < worker->held_count; i++)
-        if (worker->held[i].hash == worker->task.hash)
-            held = &worker->held[i];
-    if (!held) {
-        worker->held = memory_grow(worker->held, worker->held_count + 1, sizeof *worker->held);
-        held = &worker->held[worker->held_count++];
-        *held = (struct held){.hash = worker->task.hash, .delay_ms = 500};
-    }
-    held->delay_ms = held->delay_ms * 2 > HELD_MS ? HELD_MS : held->delay_ms * 2;
-    held->until_ms = clock_monotonic_ms() + held->delay_ms;
-    log_warn("agent", worker->name, "Task %s stays in the queue, next try in %.1f s: %s", worker->task.id,
-             (double)held->delay_ms / 1000, why);
-    free(worker->trouble);
-    worker->trouble = memory_print("task %s: %s", worker->task.id, why);
+    const struct task *task = &worker->task;
+    int64_t delay_ms = deferred_add(worker->deferred, task->id, task->hash, task->by_post, why);
+    log_warn("agent", worker->name, "Task %s stays in the queue, next try in %.1f s: %s", task->id,
+             (double)delay_ms / 1000, why);
     report_problems(worker);
-    worker_say(worker, MESSAGE_HELD, worker->task.id, why);
+    worker_say(worker, MESSAGE_HELD, task->id, why);
 }
 
 /* What was read along with a question is gathered anew by whoever takes the task up again, so then its answer isn't kept. */
@@ -341,12 +321,13 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
         worker->answer.tokens_out = tokens_out;
         worker->answer.kept = keep(worker);
         worker->phase = PHASE_ANSWER;
-        worker->wait_until_ms = worker->wait_delay_ms = 0;
+        timers_disarm(&worker->timers, TIMER_BACKOFF);
+        worker->wait_delay_ms = 0;
         cycle_finish(worker);
         return;
     }
     if (kind == ANSWER_REQUEST) {
-        hold(worker, text);
+        defer(worker, text);
     } else if (kind == ANSWER_BUDGET) {
         worker_wait_for_budget(worker, text, retry_after_ms);
     } else { /* the gateway has logged the fault itself, as an error when it won't pass by itself */

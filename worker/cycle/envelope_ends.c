@@ -39,7 +39,7 @@ static bool commit_end(struct worker *worker, const struct envelope *envelope, u
         log_warn("agent", worker->name, "%s", text);
     else
         worker_wait_for(worker, "storage", fault.text, 0);
-    worker->tidy_at_ms = worker->tidy_at_ms ? worker->tidy_at_ms : clock_monotonic_ms() + 1000;
+    timers_arm_within(&worker->timers, TIMER_TIDY, clock_monotonic_ms() + 1000);
     return done;
 }
 

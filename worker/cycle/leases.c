@@ -151,12 +151,12 @@ const char *leases_waited_for(const struct worker *worker)
     return NULL;
 }
 
-int64_t leases_look_at_ms(const struct worker *worker)
+int64_t leases_look_at_ms(const struct worker *worker, int64_t since_ms)
 {
-    int64_t now = clock_monotonic_ms(), at = 0;
+    int64_t at = 0;
     for (size_t i = 0; i < worker->lock_count; i++) {
         int64_t due = worker->locks[i].asked_ms + ANSWER_MS;
-        if (!worker->locks[i].answered && due > now && (at == 0 || due < at))
+        if (!worker->locks[i].answered && due > since_ms && (at == 0 || due < at))
             at = due;
     }
     return at;

@@ -57,12 +57,12 @@ static void record_gone(struct worker *worker)
 static void look_at_files(struct worker *worker, int64_t now_ms)
 {
     OWNED_BUFFER struct buffer problems = {0};
-    worker->mail_at_ms = 0;
+    timers_disarm(&worker->timers, TIMER_MAIL);
     mail_look(worker->mail, &problems, is_over, worker);
     if (mail_unsettled(worker->mail))
-        worker->mail_at_ms = now_ms + mail_again_ms(worker->mail);
+        timers_arm(&worker->timers, TIMER_MAIL, now_ms + mail_again_ms(worker->mail));
     else if (problems.length) /* nobody rings when people take away what was set aside */
-        worker->mail_at_ms = now_ms + worker->start->poll_seconds * 1000;
+        timers_arm(&worker->timers, TIMER_MAIL, now_ms + worker->start->poll_seconds * 1000);
     buffer_add(&problems, "", 0);
     const char *before = worker->mail_problems.data ? worker->mail_problems.data : "";
     if (strcmp(problems.data, before) == 0)
@@ -74,16 +74,17 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
 
 void post_look(struct worker *worker, int64_t now_ms)
 {
-    if (!worker->look_mail && !(worker->mail_at_ms && now_ms >= worker->mail_at_ms))
+    bool due = timers_take(&worker->timers, TIMER_MAIL);
+    if (!worker->look_mail && !due)
         return;
     worker->look_mail = false;
     look_at_files(worker, now_ms);
     if (!endings_escalate(worker))
-        worker->mail_at_ms = worker->wait_until_ms;
-    else if (worker->mail_at_ms == 0 && mail_unsettled(worker->mail))
-        worker->mail_at_ms = now_ms + mail_again_ms(worker->mail);
+        timers_arm(&worker->timers, TIMER_MAIL, timers_at(&worker->timers, TIMER_BACKOFF));
+    else if (!timers_armed(&worker->timers, TIMER_MAIL) && mail_unsettled(worker->mail))
+        timers_arm(&worker->timers, TIMER_MAIL, now_ms + mail_again_ms(worker->mail));
     record_gone(worker);
-    worker->figures_at_ms = worker->figures_at_ms ? worker->figures_at_ms : now_ms;
+    timers_arm_within(&worker->timers, TIMER_FIGURES, now_ms);
     if (worker->phase == PHASE_ASKED && !post_is_there(worker)) {
         log_warn("agent", worker->name, "%s was taken away while it was worked at.", worker->task.id);
         cycle_abandon(worker);
@@ -160,8 +161,7 @@ void post_put_back(struct worker *worker)
 void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at)
 {
     mail_verdict(worker->mail, id, status, reason, at);
-    if (worker->post_at_ms == 0)
-        worker->post_at_ms = clock_monotonic_ms() + RECORD_AFTER_MS;
+    timers_arm_within(&worker->timers, TIMER_VERDICTS, clock_monotonic_ms() + RECORD_AFTER_MS);
 }
 
 static bool commit_verdicts(struct worker *worker, struct change_list *changes, const struct buffer *note,
@@ -177,11 +177,8 @@ static bool commit_verdicts(struct worker *worker, struct change_list *changes, 
     return history_commit(worker->history, &request, commit, fault);
 }
 
-void post_record(struct worker *worker, int64_t now_ms)
+static void record(struct worker *worker, int64_t now_ms)
 {
-    if (worker->post_at_ms == 0 || now_ms < worker->post_at_ms || worker->phase == PHASE_ANSWER)
-        return;
-    worker->post_at_ms = 0;
     size_t count = mail_verdicts(worker->mail);
     if (count == 0)
         return;
@@ -199,23 +196,30 @@ void post_record(struct worker *worker, int64_t now_ms)
     if (done) {
         mail_verdicts_kept(worker->mail);
         if (mail_verdicts(worker->mail) > 0)
-            worker->post_at_ms = now_ms + RECORD_LATER_MS;
+            timers_arm(&worker->timers, TIMER_VERDICTS, now_ms + RECORD_LATER_MS);
         worker->look_mail = true; /* what was set aside is a problem from now on */
         learning_kept(worker->learning);
         outputs_tidy(worker, KEPT_ARCHIVE, count);
     } else {
         learning_forget(worker->learning);
         worker_wait_for(worker, "storage", fault.text, 0);
-        worker->post_at_ms = worker->wait_until_ms;
+        timers_arm(&worker->timers, TIMER_VERDICTS, timers_at(&worker->timers, TIMER_BACKOFF));
     }
-    worker->figures_at_ms = worker->figures_at_ms ? worker->figures_at_ms : now_ms;
+    timers_arm_within(&worker->timers, TIMER_FIGURES, now_ms);
     change_list_free(&changes);
+}
+
+/* While an answer waits for its commit the timer stays due: that commit takes the verdicts along. */
+void post_record(struct worker *worker, int64_t now_ms)
+{
+    if (worker->phase != PHASE_ANSWER && timers_take(&worker->timers, TIMER_VERDICTS))
+        record(worker, now_ms);
 }
 
 void post_end(struct worker *worker)
 {
     if (worker->lost || mail_verdicts(worker->mail) == 0)
         return;
-    worker->post_at_ms = clock_monotonic_ms();
-    post_record(worker, worker->post_at_ms);
+    if (worker->phase != PHASE_ANSWER)
+        record(worker, clock_monotonic_ms());
 }

@@ -43,7 +43,8 @@ static bool is_in_hand_or_not_now(void *context, const struct block *block)
 {
     const struct worker *worker = context;
     const struct task *task = &worker->task;
-    return cycle_held(worker, block->hash) || (block->hash == task->hash && strcmp(block->id, task->id) == 0);
+    return deferred_has(worker->deferred, block->hash) ||
+           (block->hash == task->hash && strcmp(block->id, task->id) == 0);
 }
 
 /* What ends without a question, or may, is no guess. */

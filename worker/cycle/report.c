@@ -25,7 +25,7 @@ void report_activity(struct worker *worker, enum agent_activity activity, const 
 {
     bool same = worker->activity_said && worker->activity == activity && activity != ACTIVITY_WAITING &&
                 strcmp(worker->activity_detail, detail) == 0;
-    if (activity == ACTIVITY_IDLE && worker->trouble && worker->held_count == 0) {
+    if (activity == ACTIVITY_IDLE && worker->trouble) {
         free(worker->trouble);
         worker->trouble = NULL;
         report_problems(worker);
@@ -55,13 +55,13 @@ static void count_letters(struct worker *worker)
         if ((!names || listing_close(names, NULL)) && whole)
             worker->letters[i] = count;
         else
-            worker->figures_at_ms = clock_monotonic_ms() + COUNT_AGAIN_MS;
+            timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms() + COUNT_AGAIN_MS);
     }
 }
 
 void report_figures(struct worker *worker)
 {
-    worker->figures_at_ms = 0;
+    timers_disarm(&worker->timers, TIMER_FIGURES);
     char day[CLOCK_TEXT];
     clock_format(clock_now(), day);
     bool today = strncmp(day, worker->day, 10) == 0;
@@ -103,6 +103,7 @@ void report_problems(struct worker *worker)
         buffer_add(&all, parts[i]->data, parts[i]->length);
     if (worker->trouble)
         buffer_print(&all, "%s\n", worker->trouble);
+    deferred_print(worker->deferred, &all);
     buffer_add(&all, "", 0);
     if (strcmp(all.data, worker->problems_said ? worker->problems_said : "") == 0)
         return;

@@ -17,7 +17,7 @@ static bool take(struct worker *worker, const char *id, uint64_t hash)
 {
     struct fault fault;
     if (queue_take(worker->queue, id, hash, &fault)) {
-        worker->figures_at_ms = clock_monotonic_ms();
+        timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
         return true;
     }
     OWNED char *trouble = memory_print("cannot take %s out of queue.md: %s", id, fault.text);
@@ -122,7 +122,7 @@ bool ending_dead_letter(struct worker *worker, const struct block *block, const 
     attempts_end(worker->attempts, id, hash);
     worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0),
                expired ? "expired" : "poison");
-    worker->tidy_at_ms = worker->tidy_at_ms ? worker->tidy_at_ms : clock_monotonic_ms() + 1000;
+    timers_arm_within(&worker->timers, TIMER_TIDY, clock_monotonic_ms() + 1000);
     return take(worker, id, hash);
 }
 
@@ -162,7 +162,8 @@ void endings_expire(struct worker *worker, int64_t now_ms)
     const struct block *block;
     int64_t next;
     /* An end that could not be recorded set both to the same time: before that the storage is left in peace. */
-    if (worker->wait_until_ms > now_ms && worker->expires_at_ms == worker->wait_until_ms)
+    int64_t backoff_ms = timers_at(&worker->timers, TIMER_BACKOFF);
+    if (backoff_ms && timers_at(&worker->timers, TIMER_EXPIRY) == backoff_ms)
         return;
     while ((block = next_expired(worker, clock_now(), &next))) {
         char commit[COMMIT_TEXT];
@@ -170,13 +171,14 @@ void endings_expire(struct worker *worker, int64_t now_ms)
                          ? ending_duplicate(worker, block, commit)
                          : ending_dead_letter(worker, block, "expired", "its time to live was over");
         if (!ended) {
-            worker->expires_at_ms = worker->wait_until_ms;
+            timers_arm(&worker->timers, TIMER_EXPIRY, timers_at(&worker->timers, TIMER_BACKOFF));
             return;
         }
     }
     /* The wall clock may jump: look again at least once a minute while something can expire. */
     int64_t left_ms = next ? next * 1000 - clock_now_ms() : 0;
-    worker->expires_at_ms = next ? now_ms + (left_ms > 60000 ? 60000 : left_ms < 0 ? 0 : left_ms) : 0;
+    left_ms = left_ms > 60000 ? 60000 : left_ms < 0 ? 0 : left_ms;
+    timers_arm(&worker->timers, TIMER_EXPIRY, next ? now_ms + left_ms : 0);
 }
 
 bool ending_cancel(struct worker *worker, const char *id)
@@ -205,6 +207,6 @@ bool ending_cancel(struct worker *worker, const char *id)
         fsync(fd);
     log_info("agent", worker->name, "Task %s is cancelled.", id);
     worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), "", UINT64_C(0), UINT64_C(0), "cancelled");
-    worker->figures_at_ms = clock_monotonic_ms();
+    timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
     return true;
 }

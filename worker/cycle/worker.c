@@ -63,7 +63,7 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
     delay = worker->wait_delay_ms > at_least_ms ? worker->wait_delay_ms
             : at_least_ms > 60000               ? 60000
                                                 : at_least_ms;
-    worker->wait_until_ms = clock_monotonic_ms() + delay;
+    timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + delay);
     free(worker->trouble);
     worker->trouble = memory_text(trouble);
     log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
@@ -79,7 +79,7 @@ void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_m
     free(worker->trouble);
     worker->trouble = memory_text(why);
     worker->waits_for_budget = true;
-    worker->wait_until_ms = clock_monotonic_ms() + in_ms;
+    timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + in_ms);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WAITING, "budget", (clock_now_ms() + in_ms) / 1000);
 }
@@ -102,14 +102,14 @@ static void on_look(struct worker *worker, struct reader *reader)
     worker->look_tree = worker->look_tree || (what & LOOK_TREE);
     worker->look_mail = worker->look_mail || (what & LOOK_IAC);
     if (what & LOOK_BUDGET && worker->waits_for_budget)
-        worker->wait_until_ms = 0;
-    worker->figures_at_ms = clock_monotonic_ms();
+        timers_disarm(&worker->timers, TIMER_BACKOFF);
+    timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
 }
 
 static void stop_within(struct worker *worker, int64_t grace_ms)
 {
     worker->stopping = true;
-    worker->stop_at_ms = clock_monotonic_ms() + grace_ms;
+    timers_arm(&worker->timers, TIMER_STOP, clock_monotonic_ms() + grace_ms);
 }
 
 static void on_stop(struct worker *worker, struct reader *reader)
@@ -185,7 +185,7 @@ static void on_answer(struct worker *worker, struct reader *reader)
         return;
     if (serial & AUDITING_SERIAL) {
         report_count_tokens(worker, tokens_in + tokens_out, clock_now());
-        worker->figures_at_ms = clock_monotonic_ms();
+        timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
         auditing_answer(worker, serial, (enum answer_kind)kind, text, tokens_in, tokens_out,
                         (int64_t)retry_after_ms);
         text = NULL;
@@ -273,45 +273,14 @@ static void receive(struct worker *worker)
 
 /* --- the loop --- */
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a == 0 ? b : b == 0 ? a : a < b ? a : b;
-}
-
-/* How long poll may sleep; -1: until something happens. */
-static int sleep_ms(const struct worker *worker)
-{
-    int64_t at = 0;
-    at = earlier(at, worker->stopping ? worker->stop_at_ms : 0);
-    if (worker->phase != PHASE_ASKED)
-        at = earlier(at, worker->wait_until_ms);
-    at = earlier(at, worker->queue_retry_ms);
-    if (worker->phase == PHASE_NONE) {
-        for (size_t i = 0; i < worker->held_count; i++)
-            at = earlier(at, worker->held[i].until_ms);
-    }
-    at = earlier(at, worker->tidy_at_ms);
-    at = earlier(at, worker->figures_at_ms);
-    at = earlier(at, worker->expires_at_ms);
-    at = earlier(at, auditing_due(worker));
-    at = earlier(at, worker->mail_at_ms);
-    at = earlier(at, worker->post_at_ms);
-    at = earlier(at, worker->settle_at_ms);
-    at = earlier(at, worker->phase == PHASE_NONE ? leases_look_at_ms(worker) : 0);
-    if (at == 0)
-        return -1;
-    int64_t left = at - clock_monotonic_ms();
-    return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
-}
-
 static void tidy(struct worker *worker, int64_t now)
 {
-    if (worker->tidy_at_ms == 0 || now < worker->tidy_at_ms)
+    if (!timers_take(&worker->timers, TIMER_TIDY))
         return;
     bool more = history_tidy(worker->history, false);
     if (worker->phase == PHASE_NONE)
         more = queue_tidy(worker->queue) || more;
-    worker->tidy_at_ms = more ? now + TIDY_AGAIN_MS : history_tidy_at(worker->history);
+    timers_arm(&worker->timers, TIMER_TIDY, more ? now + TIDY_AGAIN_MS : history_tidy_at(worker->history));
     if (!more && worker->phase == PHASE_NONE)
         malloc_trim(0); /* what the work took; there may be hundreds who do nothing */
 }
@@ -322,7 +291,9 @@ static void look_at_queue(struct worker *worker)
     int64_t retry_ms = 0;
     bool read = queue_look(worker->queue, &retry_ms, &fault);
     worker->look_queue = false;
-    worker->queue_retry_ms = retry_ms > 0 ? clock_monotonic_ms() + retry_ms : 0;
+    timers_arm(&worker->timers, TIMER_QUEUE, retry_ms > 0 ? clock_monotonic_ms() + retry_ms : 0);
+    if (read && retry_ms == 0 && deferred_reconcile(worker->deferred, worker->queue, worker->mail))
+        report_problems(worker);
     report_queue(worker, read ? NULL : fault.text);
 }
 
@@ -340,26 +311,35 @@ static void roll_back(struct worker *worker)
 static void settle(struct worker *worker, int64_t now)
 {
     struct fault fault;
-    if (worker->settle_at_ms == 0 && history_unsettled(worker->history))
-        worker->settle_at_ms = now + SETTLE_AFTER_MS;
-    if (worker->settle_at_ms == 0 || now < worker->settle_at_ms)
+    if (!timers_on(&worker->timers, TIMER_SETTLE) && history_unsettled(worker->history))
+        timers_arm(&worker->timers, TIMER_SETTLE, now + SETTLE_AFTER_MS);
+    if (!timers_take(&worker->timers, TIMER_SETTLE))
         return;
     if (!history_settle(worker->history, &fault)) {
-        worker->settle_at_ms = now + SETTLE_AFTER_MS;
+        timers_arm(&worker->timers, TIMER_SETTLE, now + SETTLE_AFTER_MS);
         return;
     }
-    worker->settle_at_ms = 0;
-    worker->mail_at_ms = now;
+    timers_arm(&worker->timers, TIMER_MAIL, now);
     worker_say(worker, MESSAGE_POST, "");
+}
+
+/* Timers whose time follows from what their owner has in hand; it is known when the step is over. A time
+ * between the step's start and now is armed too: the step may have looked before it came. */
+static void arm_for_owners(struct worker *worker, int64_t since)
+{
+    bool idle = worker->phase == PHASE_NONE;
+    timers_arm(&worker->timers, TIMER_AUDIT, auditing_due(worker));
+    timers_arm(&worker->timers, TIMER_LEASES, idle ? leases_look_at_ms(worker, since) : 0);
+    timers_arm(&worker->timers, TIMER_DEFERRED, idle ? deferred_next_ms(worker->deferred, since) : 0);
 }
 
 static void step(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();
-    if (worker->phase == PHASE_ANSWER && now >= worker->wait_until_ms)
+    timers_ring(&worker->timers, now);
+    if (worker->phase == PHASE_ANSWER && !timers_armed(&worker->timers, TIMER_BACKOFF))
         cycle_finish(worker);
-    if (worker->look_queue || worker->phase == PHASE_NONE ||
-        (worker->queue_retry_ms && now >= worker->queue_retry_ms))
+    if (worker->look_queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))
         look_at_queue(worker);
     post_look(worker, now);
     if (worker->lock_count)
@@ -380,17 +360,19 @@ static void step(struct worker *worker)
         history_tidy(worker->history, true);
     }
     tidy(worker, now);
-    if (worker->figures_at_ms != 0 && (now >= worker->figures_at_ms || worker->phase == PHASE_NONE))
+    if (timers_due(&worker->timers, TIMER_FIGURES) ||
+        (worker->phase == PHASE_NONE && timers_on(&worker->timers, TIMER_FIGURES)))
         report_figures(worker);
     settle(worker, now);
+    arm_for_owners(worker, now);
 }
 
 /* Decided right after a look at the queue: what was said before REST is known. */
 static bool rests(struct worker *worker)
 {
     bool nothing = worker->phase == PHASE_NONE && worker->activity == ACTIVITY_IDLE &&
-                   worker->queue_retry_ms == 0 && queue_depth(worker->queue) == 0 && !post_has_work(worker) &&
-                   !auditing_busy(worker);
+                   !timers_on(&worker->timers, TIMER_QUEUE) && queue_depth(worker->queue) == 0 &&
+                   !post_has_work(worker) && !auditing_busy(worker);
     bool leaves = worker->may_rest && nothing;
     worker->may_rest = false;
     return leaves;
@@ -403,7 +385,7 @@ static bool over(struct worker *worker)
     if (!worker->stopping)
         return false;
     return worker->phase == PHASE_NONE || worker->activity == ACTIVITY_WAITING ||
-           clock_monotonic_ms() >= worker->stop_at_ms;
+           !timers_armed(&worker->timers, TIMER_STOP);
 }
 
 /* When something has come already, what was said waits for what follows from that, one turn at most: each sending costs
@@ -424,7 +406,8 @@ static void work(struct worker *worker)
         if (over(worker))
             break;
         send_unless_more_comes(worker);
-        if (poll(fds, 2, clock_wait_ms(sleep_ms(worker))) < 0 && errno != EINTR)
+        int wait_ms = clock_wait_ms(timers_sleep_ms(&worker->timers, clock_monotonic_ms()));
+        if (poll(fds, 2, wait_ms) < 0 && errno != EINTR)
             break;
         if (fds[1].revents & POLLIN) {
             struct signalfd_siginfo info;
@@ -500,7 +483,7 @@ static void close_parts(struct worker *worker)
     free(worker->task.id);
     free(worker->task.text);
     free(worker->task.from);
-    free(worker->held);
+    deferred_free(worker->deferred);
     free(worker->rollback);
     free(worker->activity_detail);
     free(worker->last_task);
@@ -531,6 +514,7 @@ int worker_live(struct worker_start *start)
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
     worker.auditing = auditing_new();
+    worker.deferred = deferred_new();
     worker.signals = take_signals();
     threads_begin_few(&start->threads);
     worker.link = link_open(start->url, &fault);
@@ -549,7 +533,7 @@ int worker_live(struct worker_start *start)
     worker_send(&worker);
     if (open_parts(&worker, &fault)) {
         report_tokens_load(&worker);
-        worker.tidy_at_ms = clock_monotonic_ms() + TIDY_AFTER_MS;
+        timers_arm(&worker.timers, TIMER_TIDY, clock_monotonic_ms() + TIDY_AFTER_MS);
         worker_say(&worker, MESSAGE_READY);
         worker_say(&worker, MESSAGE_POST, "");
         report_problems(&worker);

@@ -9,9 +9,11 @@
 #include "common/message.h"
 #include "worker/cycle/answer_store.h"
 #include "worker/cycle/auditing.h"
+#include "worker/cycle/deferred.h"
 #include "worker/cycle/prompt.h"
 #include "worker/cycle/start.h"
 #include "worker/cycle/supervisor_link.h"
+#include "worker/cycle/timers.h"
 #include "worker/history/history.h"
 #include "worker/mail/mail.h"
 #include "worker/memory/file_cache.h"
@@ -26,13 +28,6 @@ enum phase {
     PHASE_ASKED, /* the question is with the gateway */
     PHASE_ANSWER, /* the answer is here, but could not be committed (disk full …): it is kept and tried again, since a
                      second question would cost money */
-};
-
-/* A task that the provider refuses as it is (ANSWER_REQUEST): others go on, this one is tried again later. */
-struct held {
-    uint64_t hash;
-    int64_t until_ms; /* monotonic */
-    int64_t delay_ms;
 };
 
 /* The question that is out although its task isn't begun yet (ahead.c). */
@@ -91,34 +86,25 @@ struct worker {
         bool kept; /* where no kill can take it */
     } answer;
     struct ahead ahead;
-    struct held *held;
-    size_t held_count;
-    struct lock_wait *locks; /* asked for, or granted (leases.c) */
+    struct deferred *deferred; /* tasks that the provider refuses as they are */
+    struct lock_wait *locks;   /* asked for, or granted (leases.c) */
     size_t lock_count;
 
     bool paused, stopping, lost; /* lost: the supervisor is gone */
     bool may_rest;               /* it may leave if there is nothing to do */
     char *rollback;              /* the commit to go back to before the next cycle; NULL: none */
     uint64_t rollback_serial;    /* of who asked */
-    int64_t stop_at_ms;          /* when stopping: abandon the cycle then */
-    int64_t wait_until_ms;       /* no cycle before (provider or storage fails); 0: none */
-    int64_t wait_delay_ms;       /* the last backoff */
-    int64_t queue_retry_ms;      /* look at the queue again at (a writer holds blocks back); 0: none */
-    int64_t tidy_at_ms;          /* 0: nothing to tidy */
-    int64_t edits_ms;            /* when people's edits were looked for last */
-    int64_t names_ms;            /* and new files among them */
-    int64_t learning_ms;         /* when the files of what was learned were looked at last */
-    int64_t figures_at_ms;       /* figures are due at; 0: not */
-    uint64_t letters[REPORTED];  /* as they were counted last */
-    int64_t expires_at_ms;       /* the next task of the queue expires at; 0: none */
-    int64_t settle_at_ms; /* bring a commit to its end whose files aren't in place, at; 0: none is so */
-    int64_t post_at_ms;   /* verdicts are to be recorded at; 0: none */
-    int64_t mail_at_ms;   /* look at the post again at; 0: when told */
+    struct timers timers;
+    int64_t wait_delay_ms;      /* the last backoff */
+    int64_t edits_ms;           /* when people's edits were looked for last */
+    int64_t names_ms;           /* and new files among them */
+    int64_t learning_ms;        /* when the files of what was learned were looked at last */
+    uint64_t letters[REPORTED]; /* as they were counted last */
     bool look_queue, look_tree, look_mail;
 
     enum agent_activity activity;
     bool activity_said;
-    bool waits_for_budget; /* until wait_until_ms, or LOOK_BUDGET */
+    bool waits_for_budget; /* until TIMER_BACKOFF is due, or LOOK_BUDGET */
     char *activity_detail; /* as it was said */
     char day[16];          /* of tokens_today, "2026-04-29" */
     uint64_t tokens_today;
@@ -157,7 +143,6 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
 void cycle_abandon(struct worker *worker); /* orderly: the task stays where it is */
 void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its lock is given back */
-bool cycle_held(const struct worker *worker, uint64_t hash); /* the provider takes it later */
 /* Before something is begun: people's edits are recorded, what was learned is read again. */
 void cycle_prepare(struct worker *worker);
 /* The question goes out; worker->task says what. */
@@ -189,7 +174,7 @@ bool ending_dead_letter(struct worker *worker, const struct block *block, const 
                         const char *reason);
 bool ending_cancel(struct worker *worker, const char *id);
 void endings_expire(struct worker *worker,
-                    int64_t now_ms); /* every task whose TTL is over; sets expires_at_ms */
+                    int64_t now_ms); /* every task whose TTL is over; arms TIMER_EXPIRY */
 
 /* endings_post.c: the same for envelopes. A letter that isn't there any more has ended, too. */
 bool ending_letter(struct worker *worker, const struct letter *letter, const char *reason);
@@ -241,7 +226,8 @@ void leases_reconcile(
     struct worker *worker); /* those of blocks that have gone from the queue are given back */
 bool leases_lost(const struct worker *worker);              /* the lease of the task in hand is over */
 const char *leases_waited_for(const struct worker *worker); /* a lock's name; NULL: none is */
-int64_t leases_look_at_ms(const struct worker *worker);     /* an answer that doesn't come counts as no; 0 */
+/* Monotonic, after since_ms: an answer of the supervisor that has not come by then counts as no; 0: none is awaited. */
+int64_t leases_look_at_ms(const struct worker *worker, int64_t since_ms);
 void leases_said(struct worker *worker, const char *task, const char *name, uint64_t token,
                  int64_t lease_until, const char *holder);
 void leases_release_others(
