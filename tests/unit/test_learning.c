@@ -255,6 +255,34 @@ static void test_a_skill_past_its_half_life_goes_before_a_young_one(void **state
     assert_noted("skill pruned: skill-07");
 }
 
+static void test_over_months_a_skill_that_is_not_used_decays_and_makes_room_and_others_stay(void **state)
+{
+    (void)state;
+    enum { MONTH = 30 * 86400 };
+    fill_skills(20, NOW, 8);
+    for (int month = 1; month <= 5; month++) { /* all but skill-03 and skill-11 are used each month */
+        for (int i = 0; i < 20; i++) {
+            OWNED char *block =
+                memory_print("reward: 1\nskill: {name: skill-%02d, description: d, body: b}", i);
+            if (i != 3 && i != 11)
+                cycle(block, NOW + month * MONTH);
+        }
+        OWNED char *text = get(TREE_SKILLS);
+        struct entries entries;
+        entries_parse(&entries, 3, text, strlen(text));
+        assert_int_equal(entries.count, 20);
+        double unused = skills_standing(&entries.items[3], NOW + month * MONTH, 30).score;
+        assert_true(fabs(unused - (month == 1 ? 8 * pow(2, -1) : pow(2, -month))) < 0.001);
+        entries_free(&entries);
+    }
+    cycle("reward: 1\nskill: {name: newest, description: d, body: b}", NOW + 5 * MONTH);
+    assert_noted("skill pruned: skill-03");
+    cycle("reward: 1\nskill: {name: newer, description: d, body: b}", NOW + 5 * MONTH);
+    assert_noted("skill pruned: skill-11");
+    assert_int_equal(lines_with(TREE_SKILLS, "### "), 20);
+    assert_has(TREE_SKILLS, "### skill-04\n");
+}
+
 static void test_more_than_twenty_by_hand_come_down_to_twenty(void **state)
 {
     (void)state;
@@ -511,6 +539,7 @@ int main(void)
         T(test_the_score_is_the_contracts),
         T(test_the_lowest_score_makes_room_and_the_commit_says_why),
         T(test_a_skill_past_its_half_life_goes_before_a_young_one),
+        T(test_over_months_a_skill_that_is_not_used_decays_and_makes_room_and_others_stay),
         T(test_more_than_twenty_by_hand_come_down_to_twenty),
         T(test_evidence_that_the_audit_disputes_does_not_count),
         T(test_peoples_lines_survive_a_cycle),

@@ -1,23 +1,12 @@
 /* The post in an agent's tree when its storage fails while it is read. Nothing that can't be seen is taken for gone, and nothing new is done before what may be older. */
-#include <time.h>
-
+#include "common/test_clock.h"
 #include "tests/unit/failing.h"
 #include "tests/unit/mail_fixture.h"
-
-static int64_t seconds_ahead; /* of the monotonic clock */
-
-int clock_gettime(clockid_t clock, struct timespec *time)
-{
-    long result = syscall(SYS_clock_gettime, clock, time);
-    time->tv_sec += clock == CLOCK_MONOTONIC ? seconds_ahead : 0;
-    return (int)result;
-}
 
 static int begin(void **state)
 {
     names_left = reads_left = -1;
     for_long = false;
-    seconds_ahead = 0;
     return desk_begin(state);
 }
 
@@ -129,11 +118,11 @@ static void test_a_folder_that_can_never_be_read_stops_the_others_for_a_while_on
     put_one(desk, "b", KIND_HANDOFF, then + 1);
     look_failing(desk, &reads_left, 0);
     assert_string_equal(next(desk), "");
-    seconds_ahead = 9;
+    test_clock_move(0, 9 * 1000);
     look_failing(desk, &reads_left, 0);
     assert_string_equal(next(desk), "");
     int64_t soon = mail_again_ms(desk->mail);
-    seconds_ahead = 11;
+    test_clock_move(0, 2 * 1000);
     look_failing(desk, &names_left, 0);
     assert_string_equal(next(desk), "a");
     assert_true(mail_again_ms(desk->mail) > soon); /* still, but not as often */
