@@ -84,7 +84,8 @@ PLACES = {
     ".git/HEAD": ["link to a file", "folder", "huge"],
     ".git/index": ["fifo", "link to a file", "folder", "huge"],
     ".git/config": ["link to a file", "folder", "huge"],
-    ".git/refs/heads/main": ["fifo", "link to a file", "folder"],
+    ".git/packed-refs": ["fifo", "link to a file", "folder", "huge"],
+    ".git/refs/heads/main": ["fifo", "link to a file", "folder", "huge"],
 }
 
 

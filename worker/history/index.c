@@ -71,14 +71,19 @@ static int from_git(struct history *history, git_index *copy, struct fault *faul
     return result;
 }
 
+/* The size is looked at before libgit2 opens the index, which it reads whole, however large: a sparse file of 10 GB would
+ * cost 10 GB of memory. An entry takes some 100 bytes, so 64 MiB are over half a million files. */
+enum { INDEX_BYTES_MAX = 64 << 20 };
+
 static void set_aside(struct history *history)
 {
     OWNED char *aside = memory_print("index.damaged-%lld", (long long)clock_now());
     if (renameat(history->git, "index", history->notes, aside) == 0)
         log_warn(
             "agent", history->agent,
-            "The index of the repository was broken; it lies in .agentos/%s now and is made again from HEAD",
-            aside);
+            "The index of the repository was broken, or larger than %d MiB; it lies in .agentos/%s now and is made "
+            "again from HEAD",
+            INDEX_BYTES_MAX >> 20, aside);
 }
 
 bool index_current(struct history *history)
@@ -115,7 +120,8 @@ bool index_refresh(struct history *history, struct fault *fault)
     if (!copy)
         return false;
     struct file_stamp stamp = files_stamp_at(history->git, "index");
-    int read = stamp.inode != 0 ? from_git(history, copy, fault) : 0;
+    bool fits = stamp.inode != 0 && stamp.size <= INDEX_BYTES_MAX;
+    int read = fits ? from_git(history, copy, fault) : 0;
     if (read == 0) {
         if (stamp.inode != 0)
             set_aside(history);
