@@ -288,9 +288,9 @@ static void finish(struct history *history, const struct commit_request *request
                    struct tree_set *draft, const git_oid *root)
 {
     struct fault why = {0};
-    bool good = pack_place(history, work, &why) && lock_commit(history, LOCK_REF, work->ref, &why);
+    bool good = pack_place(history, work, &why) && lock_commit(history, LOCK_REF, work->ref, NULL, &why);
     good = good && worktree_apply(history, work, &why);
-    good = good && lock_commit(history, LOCK_INDEX, "index", &why);
+    good = good && index_commit(history, &why);
     if (!good) {
         held_elsewhere(history);
         history->pending = true;

@@ -92,6 +92,14 @@ bool index_current(struct history *history)
     return history->index_known && files_stamp_equal(&now, &history->index_stamp);
 }
 
+bool index_commit(struct history *history, struct fault *fault)
+{
+    if (!lock_commit(history, LOCK_INDEX, "index", &history->index_stamp, fault))
+        return false;
+    history->index_known = history->index_ours = true;
+    return true;
+}
+
 /* Where git holds the lock, or this fails, the next commit writes it: our copy has it. */
 static void enter_again(struct history *history)
 {
@@ -106,7 +114,7 @@ static void enter_again(struct history *history)
     if (index_prepare(history, &lost, &why) &&
         faccessat(history->git, "index.lock", F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
         lock_take(history, LOCK_INDEX, "index", &why) &&
-        (!index_current(history) || !lock_commit(history, LOCK_INDEX, "index", &why)))
+        (!index_current(history) || !index_commit(history, &why)))
         lock_release(history, LOCK_INDEX, "index");
     free(lost.steps);
 }
@@ -146,13 +154,6 @@ void index_forget(struct history *history)
     history->index = NULL;
     history->index_known = false;
     history->index_ours = false;
-}
-
-void index_kept(struct history *history)
-{
-    history->index_stamp = files_stamp_at(history->git, "index");
-    history->index_known = true;
-    history->index_ours = true;
 }
 
 static bool put(struct history *history, const struct step *step, struct fault *fault)
@@ -259,7 +260,7 @@ bool index_redo(struct history *history, const struct work *work, struct fault *
         index_forget(history);
         return false;
     }
-    if (lock_commit(history, LOCK_INDEX, "index", fault))
+    if (index_commit(history, fault))
         return true;
     lock_release(history, LOCK_INDEX, "index");
     index_forget(history);

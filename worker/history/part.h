@@ -401,8 +401,10 @@ bool history_look(struct history *history, struct fault *fault);
 enum lock_kind { LOCK_REF, LOCK_INDEX };
 /* What was prepared for the ref or the index gets the name `target`.lock (target relative to .git). */
 bool lock_take(struct history *history, enum lock_kind kind, const char *target, struct fault *fault);
-/* What stands under the lock's name becomes the target. */
-bool lock_commit(struct history *history, enum lock_kind kind, const char *target, struct fault *fault);
+/* What stands under the lock's name becomes the target, and the lock is let go. placed: NULL, or gets the target's
+ * stamp, taken before anybody else can replace it. */
+bool lock_commit(struct history *history, enum lock_kind kind, const char *target, struct file_stamp *placed,
+                 struct fault *fault);
 void lock_release(struct history *history, enum lock_kind kind, const char *target);
 /* At open: our own leftovers go, whatever their age. */
 void lock_sweep(struct history *history, const char *ref);
@@ -418,8 +420,8 @@ bool index_current(struct history *history);
  * call index_forget. */
 bool index_prepare(struct history *history, const struct work *work, struct fault *fault);
 void index_forget(struct history *history);
-/* What was prepared has become .git/index. */
-void index_kept(struct history *history);
+/* Under the index's lock: what was prepared becomes .git/index, and the lock is let go. */
+bool index_commit(struct history *history, struct fault *fault);
 /* Redo: entries of steps whose file is there as it should be. Takes the lock itself. */
 bool index_redo(struct history *history, const struct work *work, struct fault *fault);
 /* --- history_overtaken.c --- */

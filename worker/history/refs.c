@@ -135,12 +135,12 @@ bool history_look(struct history *history, struct fault *fault)
 }
 
 /* The branch is what was prepared; the lock is held still, so nobody else can have changed it. */
-static void ref_kept(struct history *history, const char *ref)
+static void ref_kept(struct history *history, const char *ref, const struct file_stamp *stamp)
 {
     struct head_seen *seen = &history->seen;
     if (strcmp(seen->ref, ref) != 0)
         return;
-    seen->ref_stamp = files_stamp_at(history->git, ref);
+    seen->ref_stamp = *stamp;
     seen->id = history->ref_next;
 }
 
@@ -233,14 +233,16 @@ bool lock_take(struct history *history, enum lock_kind kind, const char *target,
     }
 }
 
-bool lock_commit(struct history *history, enum lock_kind kind, const char *target, struct fault *fault)
+bool lock_commit(struct history *history, enum lock_kind kind, const char *target, struct file_stamp *placed,
+                 struct fault *fault)
 {
     OWNED char *lock = memory_print("%s.lock", target);
     if (renameat2(history->git, lock, history->git, target, RENAME_EXCHANGE) == 0) {
-        if (kind == LOCK_INDEX)
-            index_kept(history); /* its stamp, while nobody else can replace it */
-        else
-            ref_kept(history, target);
+        struct file_stamp stamp = files_stamp_at(history->git, target); /* while nobody else can replace it */
+        if (kind == LOCK_REF)
+            ref_kept(history, target, &stamp);
+        if (placed)
+            *placed = stamp;
         spare_give(history, history->git, lock);
         forget(history, kind);
         return true;
@@ -248,9 +250,9 @@ bool lock_commit(struct history *history, enum lock_kind kind, const char *targe
     /* No target yet, or a file system that can't exchange. */
     if ((errno != ENOENT && errno != EINVAL) || renameat(history->git, lock, history->git, target) != 0)
         return fault_errno(fault, "cannot replace .git/%s", target);
-    if (kind == LOCK_INDEX)
-        index_kept(history);
-    else
+    if (placed)
+        *placed = files_stamp_at(history->git, target);
+    if (kind == LOCK_REF)
         history->seen.ref[0] = '\0';
     forget(history, kind);
     return true;
@@ -305,7 +307,7 @@ bool ref_set(struct history *history, const char *name, const git_oid *id, struc
 {
     if (!ref_prepare(history, id, fault) || !lock_take(history, LOCK_REF, name, fault))
         return false;
-    if (lock_commit(history, LOCK_REF, name, fault))
+    if (lock_commit(history, LOCK_REF, name, NULL, fault))
         return true;
     lock_release(history, LOCK_REF, name);
     return false;
