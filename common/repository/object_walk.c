@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/deflate.h"
 #include "common/memory.h"
+#include "common/repository/deflate.h"
 
 struct step {
     git_oid oid;

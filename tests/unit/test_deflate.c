@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "common/deflate.h"
 #include "common/files.h"
+#include "common/repository/deflate.h"
 
 static const char STORED[] =
     "\x78\x01\x01\x24\x00\xdb\xff\x62\x6c\x6f\x62\x20\x35\x00\x68\x65\x6c\x6c\x6f\x62\x6c\x6f"

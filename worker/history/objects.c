@@ -11,9 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/deflate.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/repository/deflate.h"
 
 enum { STORED_MAX = 65535, ADLER_BASE = 65521, ADLER_RUN = 5552 };
 

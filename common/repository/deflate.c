@@ -1,5 +1,5 @@
 /* RFC 1951's grammar, walked without unpacking: lengths and distances are read over, nothing is copied. */
-#include "common/deflate.h"
+#include "common/repository/deflate.h"
 
 #include <stdint.h>
 #include <stdio.h>

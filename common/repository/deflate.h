@@ -1,7 +1,7 @@
 /* Is a compressed file whole? libgit2 1.5 reads for ever in a loose object that was cut short, so it is never shown
  * one. Only the structure is looked at; that the content is right is said by the object's hash. */
-#ifndef AGENTOS_COMMON_DEFLATE_H
-#define AGENTOS_COMMON_DEFLATE_H
+#ifndef AGENTOS_COMMON_REPOSITORY_DEFLATE_H
+#define AGENTOS_COMMON_REPOSITORY_DEFLATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
