@@ -7,7 +7,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev \
-        libyaml-dev libgit2-dev libbsd-dev libnng-dev libseccomp-dev libjansson-dev \
+        libyaml-dev libgit2-dev zlib1g-dev libbsd-dev libnng-dev libseccomp-dev libjansson-dev \
         libmicrohttpd-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
@@ -27,7 +27,7 @@ FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="AgentOS" \
       org.opencontainers.image.description="Self-improving LLM agents as files, git histories and processes"
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates libcurl4 libyaml-0-2 libgit2-1.5 libbsd0 libnng1 \
+    && apt-get install -y --no-install-recommends ca-certificates libcurl4 libyaml-0-2 libgit2-1.5 zlib1g libbsd0 libnng1 \
         libseccomp2 libjansson4 libmicrohttpd12 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home --shell /bin/bash agentos \

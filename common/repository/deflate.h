@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Does this zlib stream (RFC 1950, 1951) come to its end within these bytes? Takes time linear in length, no memory.
- * What is behind the end doesn't matter. */
+/* Does this zlib stream (RFC 1950, 1951) come to its end within these bytes, 256 MiB at most? Its checksum is not
+ * compared, and bytes behind the end don't matter. Takes time linear in the unpacked text, and no memory for it. */
 bool deflate_whole(const void *bytes, size_t length);
 
 /* The loose object of 40 hex digits below the folder `git`: false when its file is there and is cut short, empty or

@@ -98,6 +98,15 @@ static void test_what_stands_behind_the_end_does_not_matter(void **state)
     assert_true(deflate_whole(longer, sizeof longer));
 }
 
+static void test_the_checksum_is_left_to_the_hash_of_the_object(void **state)
+{
+    (void)state;
+    char other[sizeof FIXED];
+    memcpy(other, FIXED, sizeof FIXED);
+    other[sizeof FIXED - 2] ^= 1;
+    assert_true(deflate_whole(other, sizeof FIXED - 1));
+}
+
 static void test_noise_ends_with_a_verdict(void **state)
 {
     (void)state;
@@ -141,6 +150,7 @@ int main(void)
         cmocka_unit_test(test_a_stream_of_every_kind_of_block_is_whole),
         cmocka_unit_test(test_no_beginning_of_a_stream_is_whole),
         cmocka_unit_test(test_what_stands_behind_the_end_does_not_matter),
+        cmocka_unit_test(test_the_checksum_is_left_to_the_hash_of_the_object),
         cmocka_unit_test(test_noise_ends_with_a_verdict),
         cmocka_unit_test(test_an_object_that_is_cut_short_is_told_from_one_that_is_not_there),
     };
