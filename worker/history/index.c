@@ -79,11 +79,11 @@ static void set_aside(struct history *history)
 {
     OWNED char *aside = memory_print("index.damaged-%lld", (long long)clock_now());
     if (renameat(history->git, "index", history->notes, aside) == 0)
-        log_warn(
-            "agent", history->agent,
-            "The index of the repository was broken, or larger than %d MiB; it lies in .agentos/%s now and is made "
-            "again from HEAD",
-            INDEX_BYTES_MAX >> 20, aside);
+        log_warn("agent", history->agent,
+                 "The index of the repository was broken, or larger than %d MiB; it lies in .agentos/%s now "
+                 "and is made "
+                 "again from HEAD",
+                 INDEX_BYTES_MAX >> 20, aside);
 }
 
 bool index_current(struct history *history)
