@@ -1,4 +1,4 @@
-/* What queues.c asks of the post office: items that come to lie with a consumer, and that are taken back. */
+/* What work_queues.c asks of the post office: items that come to lie with a consumer, and that are taken back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -62,7 +62,7 @@ static bool read_any(int source, const char *file, char **text, size_t *length, 
 /* Between file systems (shared/ or agents/ is a volume of its own) nothing can be renamed. The copy is durable in folder
  * before the original goes, and the original's going is durable before anything is built on it:
  *   cut before the copy has its name   the original lies where it lay; the next attempt begins anew
- *   cut before the original is gone    both lie there: whoever finds both takes the original once more (queues_give.c)
+ *   cut before the original is gone    both lie there: whoever finds both takes the original once more (work_queue_assign.c)
  *   cut behind that                    as behind a rename
  * No worker is there to read the original meanwhile (post.h). What couldn't be read isn't thrown away, but steps aside. */
 static bool take_across(int source, const char *file, int folder, const char *name, struct fault *fault)

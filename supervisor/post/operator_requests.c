@@ -72,7 +72,7 @@ static int requeue_task(struct box *box, const struct envelope *envelope, struct
     return EX_OK;
 }
 
-/* First it lives, then it is dead no more: a cut leaves both, which start recognises (post_start.c). */
+/* First it lives, then it is dead no more: a cut leaves both, which start recognises (start.c). */
 static int requeue_to(struct box *box, enum folder folder, struct envelope *envelope, struct fault *fault)
 {
     enum write_result result = mailbox_write(box->post->data, box->name, folder, envelope, false, fault);

@@ -8,7 +8,7 @@
  *                             an id of its own, as after every connection that ends without an answer
  *   ID.md, flushed            accepted, and told when its client is still there; if not, it goes its way all the same
  * When many are on their way a record in the journal is flushed in place of the files: from then on it is accepted, and its
- * file comes to lie there at the next start at the latest (post_journal.c). */
+ * file comes to lie there at the next start at the latest (journal.c). */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>

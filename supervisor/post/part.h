@@ -22,19 +22,19 @@ enum {
     IDS_MAX = 1024,       /* of one outbox in memory; when more are rung, the folder is looked at instead */
 };
 
-/* What the operator sends in this turn (post_letters.c). */
+/* What the operator sends in this turn (operator_sends.c). */
 struct letters {
     struct letter *all;
     size_t count, joined;
 };
 
-/* Items on their way into the queues' folders (post_offers.c). */
+/* Items on their way into the queues' folders (shared_submissions.c). */
 struct offers {
     struct offer *all;
     size_t count, joined;
 };
 
-/* Of one sender (post_refusals.c). */
+/* Of one sender (refusals.c). */
 struct refusals {
     struct refusal *all;
     size_t count;
@@ -200,14 +200,14 @@ bool post_journal_settle(struct post *post, struct fault *fault);
 int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */
 int64_t post_unfinished(const struct box *box);
 
-/* letters.c: what the operator sends */
+/* operator_sends.c: what the operator sends */
 void post_letters_join(struct post *post);   /* the turn's batch */
 void post_letters_answer(struct post *post); /* those that joined, after its flush */
 void post_letters_forget(struct post *post);
 /* Those that joined and will lie in its inbox. */
 int64_t post_letters_arriving(const struct box *receiver);
 
-/* offers.c: what goes to queues and segments; as post_letters… */
+/* shared_submissions.c: what goes to queues and segments; as post_letters… */
 void post_offer_item(struct box *sender, struct envelope *envelope); /* which may be empty afterwards */
 void post_offer_write(struct box *sender, const struct envelope *envelope);
 void post_offers_join(struct post *post);
@@ -215,7 +215,7 @@ void post_offers_answer(struct post *post);
 void post_offers_drop(struct box *sender); /* in no turn */
 void post_offers_forget(struct post *post);
 
-/* look.c: what lies in inbox/ and handoffs/, and what people did there */
+/* receiver_scan.c: what lies in inbox/ and handoffs/, and what people did there */
 void post_look_into(struct box *box, bool at_start);
 void post_is_gone(struct parcel *parcel); /* it isn't where it lay: what has become of it? */
 
@@ -249,7 +249,7 @@ bool post_did_send(struct post *post, const char *sender, const char *id);
 /* start.c */
 void post_take_up(struct box *box);
 
-/* tasks.c: tasks of queue.md that expire while their agent has no process */
+/* queued_tasks.c: tasks of queue.md that expire while their agent has no process */
 void post_tasks_look(struct box *box);
 void post_tasks_forget(struct box *box);
 

@@ -2,7 +2,7 @@
  * while a receiver has no room, ends those whose time is over, and tells every sender what became of them.
  *
  * Files are the truth. What is kept in memory is an index of what lies unfinished in the agents' iac/ folders and waits
- * in outboxes; it is made anew from the files at start, and every step may be repeated after any crash (post_start.c
+ * in outboxes; it is made anew from the files at start, and every step may be repeated after any crash (start.c
  * has the table). Nothing here blocks, follows a link or ends the process because of what lies in a tree; a write that
  * fails leaves the envelope where it was, is said, and is tried again.
  *
@@ -121,7 +121,7 @@ const char *post_pressure_word(const struct post_pressure *pressure);
 /* How many envelopes of this kind came to this event since the start; event as told, without "envelope_". */
 uint64_t post_count(const struct post *post, enum envelope_kind kind, const char *event);
 
-/* --- for queues.c, segments.c, peers.c --- */
+/* --- for work_queues.c, segments.c, peers.c --- */
 
 /* What the others decide. A hook that is NULL: envelopes of its kind are refused ("there are no queues here"). Called in
  * the post office's turn; they may call everything in this part. */

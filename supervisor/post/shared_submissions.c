@@ -10,7 +10,7 @@
  *                             flushed where it lies before it is taken for one that was there already (queues_offer)
  *   ID.md, flushed            accepted
  * or, when many are on their way, a record in the journal, flushed: accepted, and its file comes to lie there at the next start
- * at the latest (post_journal.c). */
+ * at the latest (journal.c). */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>

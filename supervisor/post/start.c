@@ -22,9 +22,9 @@
  *   R/inbox|handoffs alone                      a person put it there: work like any other
  *   R/dead-letter alone                         a task, or a person's: nobody is told
  *   shared/outbox                               the operator's, deferred: waits again; delivered meanwhile: removed
- *   shared/queues, with a consumer              queues.c has that table
+ *   shared/queues, with a consumer              work_queues.c has that table
  *
- * So at start: what the journal says was accepted lies there (post_journal.c); temporaries go; inbox and handoffs are
+ * So at start: what the journal says was accepted lies there (journal.c); temporaries go; inbox and handoffs are
  * indexed; dead letters are gone on with; the outbox is decided on like one that was rung, except that what is marked deferred
  * keeps its place whatever the backlog is now. Senders' verdicts reach nobody yet; each worker asks for all of them when it is
  * ready (POST ""). */

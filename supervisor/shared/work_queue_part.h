@@ -47,7 +47,7 @@ struct queues {
     bool started;
 };
 
-/* queues.c */
+/* work_queues.c */
 struct work_queue *queues_find(const struct queues *queues, const char *name);
 struct item *queue_find(const struct work_queue *queue, const char *id);
 /* A new item that waits; the envelope is copied. */
@@ -60,7 +60,7 @@ bool item_is_over(const struct item *item, int64_t now);
 void item_end(struct item *item, const char *owed);
 void text_set(char **at, const char *text);
 
-/* queues_files.c: the folders */
+/* work_queue_files.c: the folders */
 enum item_found { ITEM_READ, ITEM_MISSING, ITEM_UNREADABLE, ITEM_LATER };
 /* The item's file; with ITEM_READ the envelope is the caller's to free, and is an item of this queue with this id. */
 enum item_found queue_read(const struct work_queue *queue, const char *id, struct envelope *envelope,
@@ -75,7 +75,7 @@ void item_was_taken_out(struct item *item);
 int queue_open(const struct work_queue *queue, struct fault *fault);
 void item_set_aside(struct item *item, const char *why); /* its file; it ends, and its sender is told */
 
-/* queues_give.c: who gets what, and who loses it again */
+/* work_queue_assign.c: who gets what, and who loses it again */
 void queue_give_out(struct work_queue *queue);
 void item_find_out(struct item *item); /* ITEM_DOUBT */
 void item_recover(struct item *item);  /* at start */

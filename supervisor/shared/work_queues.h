@@ -4,7 +4,7 @@
  * consumer works on a copy in its own iac/handoffs/. What is kept here is an index of the files, made anew at start.
  *
  * The post office, the processes and the clock of retries are operations that the owner hands in; the queue's own
- * folders are written through shared.h. Nothing is given out and nothing is ended within a call, but in queues_turn. */
+ * folders are written through shared_files.h. Nothing is given out and nothing is ended within a call, but in queues_turn. */
 #ifndef AGENTOS_SUPERVISOR_SHARED_WORK_QUEUES_H
 #define AGENTOS_SUPERVISOR_SHARED_WORK_QUEUES_H
 
