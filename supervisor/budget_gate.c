@@ -90,6 +90,10 @@ static void timer_rings(void *context)
     struct fault fault;
     if (!spending->dirty)
         return;
+    if (notebook_being_filled(&spending->notebook)) {
+        timer_set(spending->supervisor->loop, &spending->timer, NOTEBOOK_FILLED_MS);
+        return;
+    }
     read_if_changed(spending);
     if (!save(spending, false, &fault)) /* what is lost of it counts as spent */
         timer_set(spending->supervisor->loop, &spending->timer, STORAGE_MS);
@@ -158,6 +162,11 @@ bool spending_reserve(struct agent *agent, uint64_t serial, size_t bytes, int64_
     uint64_t tokens = bytes / BYTES_A_TOKEN + (uint64_t)setting_integer(SET_LLM_MAX_TOKENS, agent->name);
     const struct budget_request request = request_of(agent, serial, tokens);
     int64_t until;
+    if (is_limited(agent) && notebook_being_filled(&spending->notebook)) {
+        *retry_ms = NOTEBOOK_FILLED_MS;
+        fault_set(why, "somebody is writing shared/budget.md; the work goes on when it is whole");
+        return refuse(agent, tokens);
+    }
     if (is_limited(agent))
         read_if_changed(spending);
     if (!budget_reserve(spending->budget, &request, clock_now(), &until, why)) {

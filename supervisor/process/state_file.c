@@ -13,7 +13,7 @@
 #include "common/utf8.h"
 
 #define FOLDER "shared"
-enum { COMPLAINTS_MAX = 5, FILLED_MS = 1000 };
+enum { COMPLAINTS_MAX = 5 };
 
 static char *path_of(const struct notebook *notebook)
 {
@@ -23,7 +23,8 @@ static char *path_of(const struct notebook *notebook)
 /* Somebody who writes over the file has emptied it and is about to fill it. */
 static bool is_half_written(const struct file_stamp *stamp)
 {
-    return stamp->inode != 0 && stamp->size == 0 && stamp->modified_ns / 1000000 + FILLED_MS > clock_now_ms();
+    return stamp->inode != 0 && stamp->size == 0 &&
+           stamp->modified_ns / 1000000 + NOTEBOOK_FILLED_MS > clock_now_ms();
 }
 
 bool notebook_changed(const struct notebook *notebook)
@@ -31,6 +32,13 @@ bool notebook_changed(const struct notebook *notebook)
     OWNED char *path = path_of(notebook);
     struct file_stamp now = files_stamp_at(notebook->data, path);
     return !files_stamp_equal(&now, &notebook->stamp) && !is_half_written(&now);
+}
+
+bool notebook_being_filled(const struct notebook *notebook)
+{
+    OWNED char *path = path_of(notebook);
+    struct file_stamp now = files_stamp_at(notebook->data, path);
+    return is_half_written(&now);
 }
 
 /* The file as it is, out of the way of what is written next. */

@@ -10,7 +10,11 @@
 #include "common/fault.h"
 #include "common/files.h"
 
-enum { NOTEBOOK_MAX = 16 * 1024 * 1024 };
+enum {
+    NOTEBOOK_MAX = 16 * 1024 * 1024,
+    NOTEBOOK_FILLED_MS =
+        1000, /* an emptied file is about to be filled for so long; then it counts as empty */
+};
 
 struct notebook {
     int data;         /* borrowed: descriptor of DATA_DIR */
@@ -24,6 +28,9 @@ typedef bool notebook_line(void *context, const char *section, const char *key, 
 
 /* Somebody has changed, made or removed the file since it was read or written here. */
 bool notebook_changed(const struct notebook *notebook);
+/* Somebody has emptied the file within NOTEBOOK_FILLED_MS and is about to fill it: a notebook_write now would give the
+ * name to another file, and the edit would be lost with the old one. */
+bool notebook_being_filled(const struct notebook *notebook);
 /* Reads the file; none is like an empty one. What means nothing is told in the log, and the file as it was is kept
  * beside as NAME.unreadable-TIME; so is what isn't text, or no regular file. forget (may be NULL) is called before the
  * first line. Where the storage fails nothing is called: what is known stays, and notebook_changed is true. */

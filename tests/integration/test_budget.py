@@ -98,6 +98,26 @@ def test_a_person_who_gives_tokens_back_in_the_file_is_obeyed(tight):
     system.wait_done(held)
 
 
+def test_an_edit_is_not_lost_to_a_save_while_the_file_is_written_over(make_system, model):
+    system = make_system(model=model, env=MAX_TOKENS, extra=limits(tokens_per_day=1000000)).start()
+    system.add("first", "Spend some")
+    system.wait_done("first")
+    path = system.data / "shared/budget.md"
+    text = re.sub(r"- tokens: \d+ on", "- tokens: 500000 on", path.read_text())
+    with open(path, "w") as file:
+        system.add("second", "Spend more")
+
+        def saved_or_waits():
+            file.truncate(0)  # it is being written still
+            replaced = os.fstat(file.fileno()).st_nlink == 0
+            return replaced or system.agent_status()["state"] == "waiting"
+
+        wait_until(saved_or_waits, "the budget saved, or waiting for the file")
+        file.write(text)
+    system.wait_done("second")
+    assert spent(system) > 500000
+
+
 def test_the_budget_outlives_every_kill(tight, model):
     system, held, count = tight
     before = spent(system)
