@@ -84,9 +84,13 @@ PLACES = {
     ".git/HEAD": ["link to a file", "folder", "huge"],
     ".git/index": ["fifo", "link to a file", "folder", "huge"],
     ".git/config": ["link to a file", "folder", "huge"],
+    ".git/info/exclude": ["huge"],
+    ".gitignore": ["huge"],
     ".git/packed-refs": ["fifo", "link to a file", "folder", "huge"],
     ".git/refs/heads/main": ["fifo", "link to a file", "folder", "huge"],
 }
+
+READ_FOR_NEW_FILES = [".git/config", ".git/info/exclude", ".gitignore"]
 
 
 def snapshot(folder):
@@ -121,6 +125,8 @@ def test_whatever_stands_in_a_tree_harms_nobody_and_leads_nowhere(make_system, m
     before = snapshot(outside)
     for kind, name in odd.items():
         plant(system.tree(name) / place, kind, outside)
+        if kind == "huge" and place in READ_FOR_NEW_FILES:
+            (system.tree(name) / "new.md").write_text("git's lists say whether this file is ignored\n")
     if when == "stopped":
         system.start(wait=False)
         wait_until(lambda: system.states().get("orion") in ("idle", "working"), "orion ready")

@@ -121,10 +121,30 @@ static bool has_tracked(struct history *history, const char *folder)
     return git_index_find_prefix(NULL, history->index, prefix) == 0;
 }
 
+/* Are the files small that libgit2 reads whole to tell whether path is ignored? */
+static bool lists_fit(struct history *history, const char *path, struct fault *why)
+{
+    if (!history_fits(history, ".git/config", why) || !history_fits(history, ".git/info/exclude", why) ||
+        !history_fits(history, ".gitignore", why))
+        return false;
+    for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
+        OWNED char *list = memory_print("%.*s/.gitignore", (int)(slash - path), path);
+        if (!history_fits(history, list, why))
+            return false;
+    }
+    return true;
+}
+
 static bool ignored(struct search *search, const char *path, bool folder)
 {
     if (folder && has_tracked(search->history, path))
         return false;
+    struct fault why;
+    if (!lists_fit(search->history, path, &why)) {
+        OWNED char *doubt = memory_print("may be an ignored file (%s)", why.text);
+        history_warn_once(search->history, path, doubt);
+        return true;
+    }
     git_repository *repository = history_repository(search->history, search->fault);
     int result = 0;
     OWNED char *name = memory_print(folder ? "%s/" : "%s", path);

@@ -112,7 +112,7 @@ static void people(const struct history *history, char **name, char **email)
     git_config *config = NULL;
     git_buf text = {0};
     *name = *email = NULL;
-    if (git_config_open_ondisk(&config, path) == 0) {
+    if (history_fits(history, ".git/config", NULL) && git_config_open_ondisk(&config, path) == 0) {
         if (git_config_get_string_buf(&text, config, "user.name") == 0)
             *name = name_for_git(text.ptr, "people");
         git_buf_dispose(&text);

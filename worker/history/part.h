@@ -42,6 +42,7 @@ enum {
     REMOVED_MAX = 6, /* a descriptor each */
     FRESH_NAME = 40, /* of a file in .agentos/new */
     PACK_BYTES_MAX = 64 * 1024 * 1024,
+    GIT_TEXT_MAX = 1024 * 1024, /* bytes of a config or a list of ignored files: thousands of lines */
 };
 
 /* --- objects --- */
@@ -515,6 +516,9 @@ git_odb *history_objects(struct history *history, struct fault *fault);
 /* Packs went: libgit2 forgets what it knows. */
 void history_close_objects(struct history *history);
 git_repository *history_repository(struct history *history, struct fault *fault);
+/* Is the tree's file small enough for libgit2, which reads a config or a list of ignored files whole? One that is
+ * missing or no regular file is. False and fault: it names the file and its size. */
+bool history_fits(const struct history *history, const char *path, struct fault *fault);
 void history_warn_once(struct history *history, const char *path, const char *why);
 
 #endif

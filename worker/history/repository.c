@@ -6,8 +6,17 @@
 #include "common/log.h"
 #include "common/memory.h"
 
+bool history_fits(const struct history *history, const char *path, struct fault *fault)
+{
+    struct file_stamp stamp = files_stamp_at(history->tree, path);
+    return stamp.size <= GIT_TEXT_MAX || fault_set(fault, "%s has %llu bytes; at most %d are read", path,
+                                                   (unsigned long long)stamp.size, GIT_TEXT_MAX);
+}
+
 git_repository *history_repository(struct history *history, struct fault *fault)
 {
+    if (!history->repository && !history_fits(history, ".git/config", fault))
+        return NULL;
     if (!history->repository && git_repository_open_ext(&history->repository, history->path,
                                                         GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0)
         git_fault(fault, "the repository can't be opened");
