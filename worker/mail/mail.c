@@ -27,7 +27,6 @@ enum {
 };
 
 static const char no_envelope[] = "is no envelope, for its name doesn't end in .md; it is left as it is";
-const char *const mail_folders[MAIL_PLACES] = {[MAIL_INBOX] = TREE_INBOX, [MAIL_HANDOFFS] = TREE_HANDOFFS};
 
 struct mail *mail_open(int tree, const char *agent, struct history *history)
 {
@@ -64,22 +63,6 @@ void mail_close(struct mail *mail)
     free(mail->known);
     free(mail->tellings);
     free(mail);
-}
-
-bool mail_final(const char *status)
-{
-    static const char *const finals[] = {"finished", "read", "expired", "refused", "failed"};
-    for (size_t i = 0; i < sizeof finals / sizeof *finals; i++)
-        if (strcmp(status, finals[i]) == 0)
-            return true;
-    return false;
-}
-
-uint64_t mail_hash(const struct envelope *envelope)
-{
-    OWNED char *all = memory_print("%s\n%" PRId64 "\n%s", envelope->id, envelope->created,
-                                   envelope->body ? envelope->body : "");
-    return names_hash(all, strlen(all));
 }
 
 /* --- reading --- */
@@ -132,23 +115,6 @@ int mail_load(int folder, const char *id, const char *path, struct envelope *env
     free(*text);
     *text = NULL;
     return -2;
-}
-
-int mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope)
-{
-    OWNED char *path = memory_print("%s/%s.md", folder, id);
-    OWNED char *text = NULL;
-    size_t length;
-    int found =
-        names_id(id) ? files_read(mail->tree, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL) : 0;
-    if (found < 0)
-        return files_lasting(errno) ? 0 : -1;
-    if (found != 1 || !envelope_parse(envelope, text, length, path, NULL))
-        return 0;
-    if (strcmp(envelope->id, id) == 0)
-        return 1;
-    envelope_free(envelope); /* another's, under this name: it is no envelope here */
-    return 0;
 }
 
 /* --- looking --- */

@@ -454,28 +454,6 @@ void learning_forget(struct learning *learning)
     change_list_free(&learning->texts);
 }
 
-void change_list_add(struct change_list *changes, enum change_kind kind, const char *path, const char *text,
-                     size_t length)
-{
-    changes->items = memory_grow(changes->items, changes->count + 1, sizeof *changes->items);
-    changes->items[changes->count++] = (struct change){
-        .kind = kind,
-        .path = memory_text(path),
-        .text = text ? memory_slice(text, length) : NULL,
-        .length = text ? length : 0,
-    };
-}
-
-void change_list_free(struct change_list *changes)
-{
-    for (size_t i = 0; i < changes->count; i++) {
-        free((char *)(uintptr_t)changes->items[i].path);
-        free((char *)(uintptr_t)changes->items[i].text);
-    }
-    free(changes->items);
-    *changes = (struct change_list){0};
-}
-
 int learning_negative_streak(const struct learning *learning)
 {
     return rewards_negative_streak(&learning->rewards);

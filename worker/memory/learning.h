@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/history/history.h" /* struct change */
+#include "worker/memory/changes.h"
 #include "worker/reply/reply.h"
 
 struct learning;
@@ -37,13 +37,9 @@ struct outcome {
 };
 
 /* Apply it in memory and list the files that change (paths and texts owned by the list, freed by
- * learning_changes_free). note gets what the commit's body should say: "skill earned: x", "skill strengthened: x (3)",
+ * change_list_free). note gets what the commit's body should say: "skill earned: x", "skill strengthened: x (3)",
  * "skill pruned: y (score 0.42, …)", "goal added: …"; one a line. Call learning_kept after the commit succeeded, or
  * learning_refresh(…) + learning_forget to go back. */
-struct change_list {
-    struct change *items;
-    size_t count;
-};
 void learning_apply(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
                     struct buffer *note);
 /* --- audits, which come when their task has long been committed --- */
@@ -87,9 +83,6 @@ const char *learning_restore(struct learning *learning, const char *skills, cons
                              const char *reflections, struct change_list *changes);
 void learning_kept(struct learning *learning);   /* the changes are committed and in the work tree */
 void learning_forget(struct learning *learning); /* they are not: read the files again at the next refresh */
-void change_list_free(struct change_list *changes);
-void change_list_add(struct change_list *changes, enum change_kind kind, const char *path, const char *text,
-                     size_t length);
 
 int learning_negative_streak(const struct learning *learning);
 size_t learning_skill_count(const struct learning *learning);

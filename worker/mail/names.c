@@ -1,0 +1,45 @@
+/* What every file of the mail knows of an envelope by its name alone: its folder, its hash, whether its status is final. */
+#include "worker/mail/part.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+
+const char *const mail_folders[MAIL_PLACES] = {[MAIL_INBOX] = TREE_INBOX, [MAIL_HANDOFFS] = TREE_HANDOFFS};
+
+bool mail_final(const char *status)
+{
+    static const char *const finals[] = {"finished", "read", "expired", "refused", "failed"};
+    for (size_t i = 0; i < sizeof finals / sizeof *finals; i++)
+        if (strcmp(status, finals[i]) == 0)
+            return true;
+    return false;
+}
+
+uint64_t mail_hash(const struct envelope *envelope)
+{
+    OWNED char *all = memory_print("%s\n%" PRId64 "\n%s", envelope->id, envelope->created,
+                                   envelope->body ? envelope->body : "");
+    return names_hash(all, strlen(all));
+}
+
+int mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope)
+{
+    OWNED char *path = memory_print("%s/%s.md", folder, id);
+    OWNED char *text = NULL;
+    size_t length;
+    int found =
+        names_id(id) ? files_read(mail->tree, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL) : 0;
+    if (found < 0)
+        return files_lasting(errno) ? 0 : -1;
+    if (found != 1 || !envelope_parse(envelope, text, length, path, NULL))
+        return 0;
+    if (strcmp(envelope->id, id) == 0)
+        return 1;
+    envelope_free(envelope); /* another's, under this name: it is no envelope here */
+    return 0;
+}
