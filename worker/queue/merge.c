@@ -23,71 +23,6 @@ struct theirs {
     bool final; /* nobody is writing: what is missing was taken out on purpose */
 };
 
-static int compare_marks(const void *a, const void *b)
-{
-    const struct mark *x = a, *y = b;
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->hash == y->hash ? 0 : x->hash < y->hash ? -1 : 1;
-}
-
-uint64_t queue_hash(const char *bytes, size_t length)
-{
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3;
-    return hash;
-}
-
-struct mark queue_mark(const struct block *block)
-{
-    return (struct mark){queue_hash(block->id, strlen(block->id)), block->hash};
-}
-
-void queue_marks_sort(struct marks *marks)
-{
-    if (marks->count == 0)
-        return;
-    qsort(marks->items, marks->count, sizeof *marks->items, compare_marks);
-    size_t kept = 1;
-    for (size_t i = 1; i < marks->count; i++)
-        if (compare_marks(&marks->items[i], &marks->items[kept - 1]) != 0)
-            marks->items[kept++] = marks->items[i];
-    marks->count = kept;
-}
-
-struct marks queue_marks(const struct block_list *list, size_t count)
-{
-    struct marks marks = {memory_new(count + 1, sizeof *marks.items), count};
-    for (size_t i = 0; i < count; i++)
-        marks.items[i] = queue_mark(&list->items[i]);
-    queue_marks_sort(&marks);
-    return marks;
-}
-
-bool queue_marks_have(const struct marks *marks, struct mark mark)
-{
-    return marks->count && bsearch(&mark, marks->items, marks->count, sizeof mark, compare_marks);
-}
-
-bool queue_marks_have_id(const struct marks *marks, uint64_t id)
-{
-    size_t low = 0, high = marks->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (marks->items[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < marks->count && marks->items[low].id == id;
-}
-
-uint64_t queue_preamble_hash(const char *text, size_t preamble)
-{
-    return text ? queue_hash(text, queue_text_end(text, 0, preamble)) : queue_hash("", 0);
-}
-
 /* The block of queue.md that theirs has in another form (an edit), or no longer (`final`): it goes. */
 static bool taken_out(const struct leftover *leftover, const struct theirs *theirs, struct mark mark)
 {
@@ -95,12 +30,6 @@ static bool taken_out(const struct leftover *leftover, const struct theirs *thei
         queue_marks_have(&theirs->marks, mark))
         return false;
     return theirs->final || queue_marks_have_id(&theirs->marks, mark.id);
-}
-
-void queue_end_line(struct buffer *out)
-{
-    if (out->length && out->data[out->length - 1] != '\n')
-        buffer_text(out, "\n");
 }
 
 /* queue.md as it should be: without what they took out, with what they added behind it. False: as it is. */
@@ -308,55 +237,6 @@ bool queue_settle(struct queue *queue, int64_t *retry_ms)
     return did;
 }
 
-static const char first_line[] = "queue-base 1 %" SCNu64 " %" SCNx64 " %zu\n%n";
-
-bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
-                      struct fault *fault)
-{
-    OWNED_BUFFER struct buffer out = {0}, lines = {0};
-    size_t count = 0;
-    for (size_t i = 0; i < leftover->base.count; i++) {
-        struct mark mark = leftover->base.items[i];
-        if (queue_marks_have(&leftover->brought, mark))
-            continue; /* after a crash it is looked for once more */
-        buffer_print(&lines, "%016" PRIx64 " %016" PRIx64 "\n", mark.id, mark.hash);
-        count++;
-    }
-    buffer_print(&out, "queue-base 1 %" PRIu64 " %016" PRIx64 " %zu\n", rest_inode, leftover->preamble,
-                 count);
-    buffer_add(&out, lines.data, lines.length);
-    char name[QUEUE_NAME + 8];
-    snprintf(name, sizeof name, "%s.base", leftover->name);
-    return files_write(queue->notes, name, out.data, out.length, false, fault);
-}
-
-/* 0: there is none, or a damaged one. -1 and fault: it can't be read now. */
-static int base_read(struct queue *queue, struct leftover *leftover, uint64_t *rest_inode,
-                     struct fault *fault)
-{
-    enum { LINE = 34, DIGITS = 16 };
-    OWNED char *text = NULL;
-    size_t length, count;
-    int start = 0;
-    char name[QUEUE_NAME + 8];
-    snprintf(name, sizeof name, "%s.base", leftover->name);
-    int found = files_read(queue->notes, name, QUEUE_FILE_MAX, &text, &length, NULL, fault);
-    if (found != 1)
-        return found == 0 || files_lasting(errno) ? 0 : -1;
-    if (sscanf(text, first_line, rest_inode, &leftover->preamble, &count, &start) != 3 || start == 0 ||
-        (length - (size_t)start) % LINE != 0 || (length - (size_t)start) / LINE != count)
-        return 0;
-    struct marks marks = {memory_new(count + 1, sizeof *marks.items), count};
-    for (size_t i = 0; i < count; i++) {
-        const char *line = text + start + i * LINE;
-        marks.items[i] = (struct mark){strtoull(line, NULL, 16), strtoull(line + DIGITS, NULL, 16)};
-    }
-    queue_marks_sort(&marks);
-    leftover->base = marks;
-    leftover->based = true;
-    return 1;
-}
-
 static bool load_one(struct queue *queue, const char *name, struct fault *fault)
 {
     struct leftover leftover = {.since_ms = clock_monotonic_ms(), .quiet_ms = clock_monotonic_ms()};
@@ -365,7 +245,7 @@ static bool load_one(struct queue *queue, const char *name, struct fault *fault)
     uint64_t rest_inode = 0;
     if (files_look(queue->notes, name, &stamp) < 0)
         return fault_errno(fault, "cannot look at %s/%s", TREE_NOTES, name);
-    int based = base_read(queue, &leftover, &rest_inode, fault);
+    int based = queue_base_read(queue, &leftover, &rest_inode, fault);
     if (based < 0)
         return false;
     queue->leftovers = memory_grow(queue->leftovers, queue->leftover_count + 1, sizeof *queue->leftovers);

@@ -1,6 +1,8 @@
-/* What the files of the queue share; nobody else includes this. queue.c owns the snapshot and looks, queue_lease.c
- * asks the kernel, queue_take.c takes blocks out, queue_exchange.c replaces the file, queue_merge.c brings home what
- * was written to a file that came out, queue_brought.c sees to it that it stays there, queue_seen.c remembers when blocks were seen first. */
+/* What the files of the queue share; nobody else includes this. From the ground up: mark.c knows blocks by their identity,
+ * lease.c asks the kernel, base.c keeps the base of a file that came out, first_seen.c remembers when blocks were seen
+ * first, late_saves.c sees to it that what a merge brought home stays there, file.c owns the snapshot, exchange.c replaces
+ * the file, merge.c brings home what was written to a file that came out, tidy.c takes out blank space, take.c takes
+ * blocks out, queue.c is what the cycle sees. */
 #ifndef AGENTOS_WORKER_QUEUE_PART_H
 #define AGENTOS_WORKER_QUEUE_PART_H
 
@@ -82,24 +84,42 @@ struct queue {
 
 struct span;
 
-/* queue.c */
-bool queue_refresh(struct queue *queue, struct fault *fault);   /* look without merging */
-void queue_forget(struct queue *queue);                         /* the next look reads */
-size_t queue_find(const struct queue *queue, struct mark mark); /* index or SIZE_MAX */
+/* mark.c */
+uint64_t queue_hash(const char *bytes, size_t length);
+void queue_end_line(struct buffer *out); /* a newline, unless it ends in one */
+struct mark queue_mark(const struct block *block);
+struct marks queue_marks(const struct block_list *list, size_t count);
+bool queue_marks_have(const struct marks *marks, struct mark mark);
+bool queue_marks_have_id(const struct marks *marks, uint64_t id);
+void queue_marks_sort(struct marks *marks); /* and without duplicates */
+uint64_t queue_preamble_hash(const char *text, size_t preamble);
+size_t queue_text_end(const char *text, size_t start, size_t end); /* behind the last byte that is no blank */
+size_t queue_find(const struct queue *queue, struct mark mark);    /* index or SIZE_MAX */
+/* Blocks that count: without a last one that may be half-written. */
+size_t queue_complete(const struct queue *queue);
+void queue_retry(int64_t *retry_ms, int64_t after_ms); /* the sooner of both */
+
+/* base.c */
+bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
+                      struct fault *fault);
+/* 0: there is none, or a damaged one. -1 and fault: it can't be read now. */
+int queue_base_read(struct queue *queue, struct leftover *leftover, uint64_t *rest_inode,
+                    struct fault *fault);
+
+/* file.c */
+bool queue_refresh(struct queue *queue, struct fault *fault); /* look without merging */
+void queue_forget(struct queue *queue);                       /* the next look reads */
 /* The snapshot is this text now. spans: where the blocks known before are in it, the others gone; NULL: read it. */
 void queue_adopt(struct queue *queue, char *text, size_t length, const struct file_stamp *stamp,
                  const struct span *spans); /* owns text */
-/* Blocks that count: without a last one that may be half-written. */
-size_t queue_complete(const struct queue *queue);
 
-/* queue_lease.c */
+/* lease.c */
 enum lease queue_lease(int fd, int type); /* F_RDLCK or F_WRLCK; until fd is closed */
 
-/* queue_take.c */
+/* take.c */
 bool queue_take_mark(struct queue *queue, struct mark mark, struct fault *fault);
-size_t queue_text_end(const char *text, size_t start, size_t end); /* behind the last byte that is no blank */
 
-/* queue_tidy.c: the first `copied` blocks but one (skip), without the blank space that blocks left, added to rest.
+/* tidy.c: the first `copied` blocks but one (skip), without the blank space that blocks left, added to rest.
  * Returns where each is there (start 0 and end 0: it isn't); the caller frees. In a large file small blocks keep clear of
  * page ends, so that the next takes are each one pwrite. */
 struct span {
@@ -108,7 +128,7 @@ struct span {
 };
 struct span *queue_compact(const struct queue *queue, size_t skip, size_t copied, struct buffer *rest);
 
-/* queue_exchange.c: put `rest` in queue.md's place. It deals with the snapshot's first base_count blocks; spans (may be
+/* exchange.c: put `rest` in queue.md's place. It deals with the snapshot's first base_count blocks; spans (may be
  * NULL) says where they are in it. */
 enum replaced { REPLACED, REPLACE_AGAIN /* the file is gone: look again */, REPLACE_FAULT };
 enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count,
@@ -119,32 +139,21 @@ enum replaced queue_create(struct queue *queue, struct buffer *rest, struct faul
 bool queue_notes(struct queue *queue,
                  struct fault *fault); /* .agentos/ is there, also when somebody removed it */
 
-/* queue_merge.c */
-uint64_t queue_hash(const char *bytes, size_t length);
-void queue_end_line(struct buffer *out); /* a newline, unless it ends in one */
-struct mark queue_mark(const struct block *block);
-struct marks queue_marks(const struct block_list *list, size_t count);
-bool queue_marks_have(const struct marks *marks, struct mark mark);
-bool queue_marks_have_id(const struct marks *marks, uint64_t id);
-void queue_marks_sort(struct marks *marks); /* and without duplicates */
-uint64_t queue_preamble_hash(const char *text, size_t preamble);
+/* merge.c */
 bool queue_leftovers_load(struct queue *queue, struct fault *fault); /* false: one may lie there unseen */
 void queue_leftovers_free(struct queue *queue);
 /* One pass over what came out; *retry_ms as for queue_look. True: something was merged or removed. What can't be
  * merged now stays, with a warning in the log. */
 bool queue_settle(struct queue *queue, int64_t *retry_ms);
-bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
-                      struct fault *fault);
-void queue_retry(int64_t *retry_ms, int64_t after_ms); /* the sooner of both */
 
-/* queue_brought.c: see there. */
+/* late_saves.c: see there. */
 void queue_brought_note(struct leftover *leftover, const struct marks *old, const struct marks *now);
 void queue_brought_taken(struct queue *queue, struct mark mark);
 bool queue_brought_over(const struct leftover *leftover, int64_t now_ms);
 /* True: something that was brought home is gone again, and is to be merged once more. */
 bool queue_brought_lost(struct queue *queue);
 
-/* queue_seen.c */
+/* first_seen.c */
 bool queue_seen_load(struct queue *queue, struct fault *fault);
 void queue_seen_note(struct queue *queue); /* every block that will need it */
 void queue_seen_drop(struct queue *queue, struct mark mark);

@@ -11,13 +11,6 @@
 
 enum taken { TAKEN, TAKE_AGAIN /* the file isn't the snapshot's any more */, TAKE_OTHERWISE, TAKE_FAULT };
 
-size_t queue_text_end(const char *text, size_t start, size_t end)
-{
-    while (end > start && strchr(" \t\r\n\f\v", text[end - 1]) && text[end - 1])
-        end--;
-    return end;
-}
-
 /* Where the file ends when its last block goes: behind the last line with text before it. */
 static size_t cut_before(const struct queue *queue, size_t start)
 {
