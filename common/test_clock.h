@@ -23,7 +23,7 @@ int test_clock_set_open(void); /* readable when the file was written; -1: no fil
 
 /* Moves the clocks of this process; not where they are a file's. */
 void test_clock_move(int64_t wall_ms, int64_t monotonic_ms);
-/* While on, whoever would wait for a deadline does not: both clocks move to it at once. */
+/* While on, no wait takes real time: both clocks move to its deadline at once. */
 void test_clock_skip_waits(bool on);
 
 #define TEST_CLOCK_WALL_MS       test_clock_wall_ms()

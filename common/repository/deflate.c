@@ -9,7 +9,7 @@
 
 enum {
     ROOM = 16 * 1024,
-    OBJECT_FILE_MAX = 256 * 1024 * 1024 /* bytes; a larger one is taken for whole */
+    OBJECT_FILE_MAX = 256 * 1024 * 1024 /* bytes; a larger file is taken for whole */
 };
 
 bool deflate_whole(const void *bytes, size_t length)
@@ -35,7 +35,7 @@ bool deflate_object_whole(int git, const char *hex)
     snprintf(name, sizeof name, "objects/%.2s/%.38s", hex, hex + 2);
     OWNED char *bytes = NULL;
     size_t length = 0;
-    /* No file, or one that can't be read: no verdict here, the caller that needs the object says what is wrong. */
+    /* A file that is missing or can't be read gets no verdict here: the caller that needs the object says the fault. */
     if (files_read(git, name, OBJECT_FILE_MAX, &bytes, &length, NULL, NULL) != 1)
         return true;
     return deflate_whole(bytes, length);

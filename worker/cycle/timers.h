@@ -43,7 +43,7 @@ bool timers_armed(const struct timers *timers, enum timer which); /* its time ha
 bool timers_on(const struct timers *timers, enum timer which);    /* armed or due */
 bool timers_due(const struct timers *timers, enum timer which);
 bool timers_take(struct timers *timers, enum timer which); /* true once, when it is due: it is off then */
-/* What is armed for now or earlier is due from here on. */
+/* Every timer that is armed for now_ms or earlier is due from here on. */
 void timers_ring(struct timers *timers, int64_t now_ms);
 /* For poll: how long until an armed timer rings, at most an hour; -1: none is armed. */
 int timers_sleep_ms(const struct timers *timers, int64_t now_ms);

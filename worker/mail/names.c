@@ -1,4 +1,4 @@
-/* What every file of the mail knows of an envelope by its name alone: its folder, its hash, whether its status is final. */
+/* An envelope's folder, its hash, and whether its status is final: every file of the mail needs them. */
 #include "worker/mail/part.h"
 
 #include <errno.h>

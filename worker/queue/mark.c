@@ -1,4 +1,4 @@
-/* Blocks by their identity, and where texts end: what a merge, a take and a look have in common. */
+/* Blocks by their identity, and where texts end: a merge, a take and a look all need both. */
 #include "worker/queue/part.h"
 
 #include <stdlib.h>
