@@ -38,14 +38,43 @@ bool names_id(const char *id)
     return length >= 1 && length <= ID_MAX && id[length] == '\0' && *id != '.';
 }
 
-bool names_stray(const char *file)
+static bool ends_in(const char *file, const char *ending)
+{
+    size_t length = strlen(file), end = strlen(ending);
+    return length > end && strcasecmp(file + length - end, ending) == 0;
+}
+
+bool names_temporary(const char *file)
+{
+    static const char *const endings[] = {"~",    "#",        ".tmp",        ".temp",    ".swp",
+                                          ".swo", ".swx",     ".bak",        ".orig",    ".part",
+                                          ".new", ".partial", ".crdownload", ".filepart"};
+    bool ends = false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        ends = ends || ends_in(file, endings[i]);
+    return ends || strchr(".#~", file[0]) || strstr(file, ".unreadable-");
+}
+
+bool names_conflict(const char *file)
+{
+    return strcasestr(file, ".sync-conflict-") || strcasestr(file, "conflicted copy");
+}
+
+bool names_work(const char *file)
 {
     size_t length = strlen(file);
-    if (file[0] == '.' || file[0] == '#' || file[length - 1] == '~' || strstr(file, ".unreadable-"))
-        return false;
-    if (length <= 3 || length > 3 + ID_MAX || strcmp(file + length - 3, ".md") != 0)
-        return true;
+    return length > 3 && strcmp(file + length - 3, ".md") == 0 && !names_temporary(file) &&
+           !names_conflict(file);
+}
+
+bool names_stray(const char *file)
+{
     char id[ID_MAX + 1] = "";
+    size_t length = strlen(file);
+    if (names_temporary(file))
+        return false;
+    if (!names_work(file) || length > 3 + ID_MAX)
+        return true;
     memcpy(id, file, length - 3);
     return !names_id(id);
 }

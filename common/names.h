@@ -13,8 +13,15 @@ bool names_skill(const char *name);
  * names_file gives it back unchanged. Every envelope's id is one. */
 bool names_id(const char *id);
 
-/* A file of a folder of envelopes whose name is none's, ID.md: it is somebody's mistake, for it is not hidden, no
- * editor's backup, and not what was set aside. */
+/* A name that an editor, a copier, a synchroniser or the system itself gives to a file while it is written, or to a copy
+ * that it keeps: hidden, "x~", "~$x", "#x#", "x.tmp", "x.md.part", "x.md.unreadable-TIME". Nobody's work and nobody's
+ * mistake: such a file is left alone and not told of. */
+bool names_temporary(const char *file);
+/* A synchroniser's conflict copy ("x.sync-conflict-….md", "x (conflicted copy).md"): it is told of and never work. */
+bool names_conflict(const char *file);
+/* "x.md", and neither of these two: a file of that name may be work, in every folder that people put work into. */
+bool names_work(const char *file);
+/* A file of a folder of envelopes that is no envelope by its name, ID.md, and not temporary: somebody's mistake. */
 bool names_stray(const char *file);
 
 /* A task's id as people write it, made into a file's name of at most ID_MAX bytes: letters, digits, '-', '_', '.'

@@ -111,7 +111,7 @@ static int by_name(const void *a, const void *b)
 static char *id_in(const char *name)
 {
     size_t length = strlen(name);
-    if (length <= 3 || strcmp(name + length - 3, ".md") != 0)
+    if (!names_work(name))
         return NULL;
     char *id = memory_slice(name, length - 3);
     if (names_id(id))

@@ -33,13 +33,32 @@ static void test_names_are_what_the_contract_allows(void **state)
 static void test_a_name_that_no_envelope_has_is_somebodys_mistake(void **state)
 {
     (void)state;
-    static const char *const strays[] = {"note.txt", "my note.md", "note", "a/b.md", "\xc3\xa4.md"};
-    static const char *const others[] = {
-        "a.md", ".hidden", "note.md~", "#note.md#", "x.md.unreadable-12", ".a.md.new-1", ".md"};
+    static const char *const strays[] = {"note.txt",    "my note.md",
+                                         "note",        "a/b.md",
+                                         "\xc3\xa4.md", "a.sync-conflict-20260429-101010-ABCDEFG.md"};
+    static const char *const others[] = {"a.md",
+                                         ".hidden",
+                                         "note.md~",
+                                         "#note.md#",
+                                         "x.md.unreadable-12",
+                                         ".a.md.new-1",
+                                         ".md",
+                                         "x.md.tmp",
+                                         "x.tmp",
+                                         "x.md.swp",
+                                         "x.md.part",
+                                         "~$x.md",
+                                         "~syncthing~x.md.tmp",
+                                         "x.md.bak"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         assert_false(names_stray(others[i]));
     for (size_t i = 0; i < sizeof strays / sizeof *strays; i++)
         assert_true(names_stray(strays[i]));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_int_equal(names_work(others[i]), i == 0);
+    assert_true(names_work("my note.md") && names_work("draft.tmp.md") && !names_work("note.txt"));
+    assert_false(names_work("a.sync-conflict-20260429-101010-ABCDEFG.md"));
+    assert_false(names_work("a (conflicted copy 2026-04-29).md") || names_work("x.md.TMP"));
     OWNED char *longest = memory_print("%0128d.md", 1), *longer = memory_print("%0129d.md", 1);
     assert_false(names_stray(longest));
     assert_true(names_stray(longer));

@@ -181,7 +181,7 @@ static int escalate(struct escalation *escalation, const char *path, const char 
 static bool look_at(struct escalation *escalation, const char *name)
 {
     size_t length = strlen(name);
-    if (name[0] == '.' || length <= 3 || strcmp(name + length - 3, ".md") != 0)
+    if (!names_work(name))
         return true;
     OWNED char *path = memory_print("%s/%s", TREE_DEAD_LETTERS, name);
     const struct known_letter letter = {names_hash(name, length),

@@ -230,18 +230,12 @@ static bool is_aside(struct look *look, const char *name)
     return aside;
 }
 
-static bool ends_in_md(const char *name)
-{
-    size_t length = strlen(name);
-    return name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0;
-}
-
 static void look_at(struct look *look, const char *name)
 {
     size_t length = strlen(name);
     if (is_aside(look, name))
         return;
-    if (!ends_in_md(name)) {
+    if (!names_work(name)) {
         if (names_stray(name))
             say(look, name, no_envelope);
         return;
@@ -318,7 +312,7 @@ static void look_out(struct look *look)
     for (const char *name; (name = listing_next(listing));) {
         if (is_aside(look, name) || !names_stray(name))
             continue;
-        if (!ends_in_md(name))
+        if (!names_work(name))
             say(look, name, no_envelope);
         else if (is_being_written(look->folder, name))
             look->mail->unsettled = true;
