@@ -13,6 +13,10 @@
 
 #include "common/fault.h"
 
+/* In the names of files that are not whole yet: files_write's are .NAME.md.new-N, the post office's .NAME.md.post-N. */
+#define FILES_MARK ".md.new-"
+#define BATCH_MARK ".md.post-"
+
 /* What tells one state of a file from another without reading it. All zero: there is no file. */
 struct file_stamp {
     uint64_t device, inode, size;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "supervisor/process/backoff.h"
 
 const char *life_state_name(enum life_state state)
 {
@@ -33,16 +34,6 @@ bool life_is_up(const struct life *life)
 bool life_has_process(const struct life *life)
 {
     return life->state <= STATE_STOPPING;
-}
-
-int64_t life_backoff_ms(unsigned failures)
-{
-    if (failures == 0)
-        return 0;
-    int64_t delay = LIFE_BACKOFF_MS;
-    for (unsigned i = 1; i < failures && delay < LIFE_BACKOFF_MAX_MS; i++)
-        delay *= 2;
-    return delay < LIFE_BACKOFF_MAX_MS ? delay : LIFE_BACKOFF_MAX_MS;
 }
 
 static void become(struct life *life, enum life_state state)
@@ -181,9 +172,9 @@ static void left(struct life *life)
 /* Jitter: between 0.6 and 1.0 of the delay, so that many that fell together don't rise together. */
 static void fell(struct life *life)
 {
-    if (life->ready_at && clock_monotonic_ms() - life->ready_at >= LIFE_HEALTHY_MS)
+    if (life->ready_at && clock_monotonic_ms() - life->ready_at >= BACKOFF_HEALTHY_MS)
         life->failures = 0;
-    int64_t delay = life_backoff_ms(life->failures);
+    int64_t delay = backoff_ms(life->failures);
     if (delay)
         delay = delay * (600 + (int64_t)arc4random_uniform(401)) / 1000;
     life->failures++;

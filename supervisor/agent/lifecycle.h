@@ -83,9 +83,6 @@ struct life {
 enum {
     LIFE_START_MS = 120 * 1000, /* from spawn to ready: a big repository may have to be repaired */
     LIFE_TERM_MS = 1000,        /* from SIGTERM to SIGKILL */
-    LIFE_HEALTHY_MS = 60 * 1000,
-    LIFE_BACKOFF_MS = 100,
-    LIFE_BACKOFF_MAX_MS = 60 * 1000,
     LIFE_FAILED_MS = 60 * 1000,
 };
 
@@ -97,7 +94,5 @@ const char *life_state_name(enum life_state state);
 const char *life_event_name(enum life_event event);
 bool life_has_process(const struct life *life); /* one is there or is coming */
 bool life_is_up(const struct life *life);       /* idle, working, waiting or paused */
-/* Before the nth restart in a row (from 0), without jitter: 0, 100, 200 … 60000. */
-int64_t life_backoff_ms(unsigned failures);
 
 #endif

@@ -12,7 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/agent/lifecycle.h"
+#include "supervisor/process/backoff.h"
 
 enum { ABOVE_ALL_PLACES = 10 };
 
@@ -125,9 +125,9 @@ static void retry_later(struct child *child)
 {
     if (child->stopping)
         return;
-    if (child->started_at && clock_monotonic_ms() - child->started_at >= LIFE_HEALTHY_MS)
+    if (child->started_at && clock_monotonic_ms() - child->started_at >= BACKOFF_HEALTHY_MS)
         child->failures = 0;
-    timer_set(child->loop, &child->timer, life_backoff_ms(child->failures));
+    timer_set(child->loop, &child->timer, backoff_ms(child->failures));
     child->failures++;
 }
 

@@ -14,7 +14,6 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
-#include "supervisor/store/batch.h"
 
 enum {
     CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE,
@@ -115,9 +114,6 @@ static void folder_has_gone(struct watch *watch, const struct inotify_event *eve
     if (!(event->mask & IN_IGNORED))
         inotify_rm_watch(watch->fd, event->wd);
 }
-
-/* As files_write and batch.c name what they are writing. */
-#define FILES_MARK ".md.new-"
 
 /* The supervisor gives a name to what it has written: it knows that itself, and rings nobody. */
 static bool is_own(struct watch *watch, const struct inotify_event *event, bool shared)

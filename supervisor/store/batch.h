@@ -10,8 +10,6 @@
 #include "common/fault.h"
 #include "common/files.h"
 
-#define BATCH_MARK ".md.post-" /* in the names of files that are not whole yet: .NAME.md.post-N */
-
 enum write_result { WRITE_DONE, WRITE_EXISTS, WRITE_FAILED };
 
 struct batch { /* zeroed at first; batch_free it */

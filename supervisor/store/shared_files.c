@@ -171,7 +171,7 @@ void shared_tidy(int data, const char *folder)
         return;
     read_names(data, folder, true, &names, &count, NULL);
     for (size_t i = 0; i < count; i++)
-        if (strstr(names[i], ".md.new-") || strstr(names[i], ".taken.new-") || strstr(names[i], BATCH_MARK))
+        if (strstr(names[i], FILES_MARK) || strstr(names[i], ".taken.new-") || strstr(names[i], BATCH_MARK))
             unlinkat(fd, names[i], 0);
     free_names(names, count);
 }

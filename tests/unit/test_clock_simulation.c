@@ -11,6 +11,7 @@
 #include "common/format/cron.h"
 #include "common/test_clock.h"
 #include "supervisor/agent/lifecycle.h"
+#include "supervisor/process/backoff.h"
 #include "supervisor/process/loop.h"
 
 enum { MINUTE_MS = 60 * 1000, DAY_S = 86400 };
@@ -130,11 +131,11 @@ static void test_restarts_slow_down_to_a_minute_and_a_minute_of_health_is_forgot
     turns_until_pauses(&patient, 16);
     assert_in_range(patient.pauses[0], 0, 50);
     for (unsigned i = 1; i < 16; i++) {
-        int64_t whole = life_backoff_ms(i);
+        int64_t whole = backoff_ms(i);
         assert_in_range(patient.pauses[i], whole * 6 / 10, whole + 50);
     }
     assert_in_range(patient.pauses[15], 36 * 1000, MINUTE_MS + 50);
-    patient.lives_ms = LIFE_HEALTHY_MS + 1000;
+    patient.lives_ms = BACKOFF_HEALTHY_MS + 1000;
     turns_until_pauses(&patient, 18);
     assert_in_range(patient.pauses[17], 0, 50);
     timer_clear(loop, &patient.timer);

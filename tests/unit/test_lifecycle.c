@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "supervisor/agent/lifecycle.h"
+#include "supervisor/process/backoff.h"
 
 /* A world that only writes down what the table asks for. */
 struct world {
@@ -92,8 +93,8 @@ static void test_the_first_restart_is_at_once_then_a_tenth_of_a_second_doubling_
     static const int64_t delays[] = {0,    100,   200,   400,   800,   1600, 3200,
                                      6400, 12800, 25600, 51200, 60000, 60000};
     for (unsigned i = 0; i < sizeof delays / sizeof delays[0]; i++)
-        assert_int_equal(life_backoff_ms(i), delays[i]);
-    assert_int_equal(life_backoff_ms(4000000000u), 60000);
+        assert_int_equal(backoff_ms(i), delays[i]);
+    assert_int_equal(backoff_ms(4000000000u), 60000);
 }
 
 static void test_a_worker_that_keeps_ending_is_started_ever_more_slowly(void **state)
@@ -105,7 +106,7 @@ static void test_a_worker_that_keeps_ending_is_started_ever_more_slowly(void **s
     for (unsigned failure = 0; failure < 12; failure++) {
         life_event(&world.life, EVENT_EXIT);
         assert_int_equal(world.life.state, STATE_BACKOFF);
-        int64_t whole = life_backoff_ms(failure);
+        int64_t whole = backoff_ms(failure);
         assert_true(world.timer >= whole * 6 / 10 && world.timer <= whole);
         life_event(&world.life, EVENT_TIMER);
         assert_int_equal(world.life.state, STATE_STARTING);
@@ -119,7 +120,7 @@ static void test_a_minute_of_health_forgets_the_failures(void **state)
     struct world world;
     begin_up(&world);
     world.life.failures = 9;
-    world.life.ready_at = clock_monotonic_ms() - LIFE_HEALTHY_MS;
+    world.life.ready_at = clock_monotonic_ms() - BACKOFF_HEALTHY_MS;
     life_event(&world.life, EVENT_EXIT);
     assert_int_equal(world.timer, 0);
     begin_up(&world);

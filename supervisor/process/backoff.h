@@ -1,0 +1,16 @@
+/* How long a program that has ended by itself waits for its next start. */
+#ifndef AGENTOS_SUPERVISOR_PROCESS_BACKOFF_H
+#define AGENTOS_SUPERVISOR_PROCESS_BACKOFF_H
+
+#include <stdint.h>
+
+enum {
+    BACKOFF_MS = 100,
+    BACKOFF_MAX_MS = 60 * 1000,
+    BACKOFF_HEALTHY_MS = 60 * 1000, /* a process that was well for so long has no failures behind it */
+};
+
+/* Before the nth restart in a row (from 0), without jitter: 0, 100, 200 … 60000. */
+int64_t backoff_ms(unsigned failures);
+
+#endif
