@@ -9,6 +9,8 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 
+#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789-_"
+
 enum { SKILL_WORDS = 4, SKILL_NAME = 48, QUOTE_MAX = 200 };
 
 static const char signature[] =
@@ -104,8 +106,43 @@ static void add_block(struct buffer *out, const char *skill, const char *descrip
     buffer_print(out, "reflection: \"%s\"\n```\n", reflection);
 }
 
+/* Another agent's work stands in a fence behind a label (prompt_fence): the work alone, or the task as it is. */
+static char *work_of(const char *task)
+{
+    const char *fence = strstr(task, "\n```");
+    const char *text = fence ? strstr(fence, "`text\n") : NULL;
+    if (!text || strspn(fence + 1, "`") != (size_t)(text - fence))
+        return memory_text(task);
+    OWNED char *end = memory_print("\n%.*s\n", (int)(text - fence), fence + 1);
+    text += strlen("`text\n");
+    const char *close = strstr(text, end);
+    return memory_slice(text, close ? (size_t)(close - text) : strlen(text));
+}
+
+/* "Ask iris to count the pages" or "Ask iris: …" is work for another agent, so that two agents can be seen at work
+   without a provider. NULL: the task asks for nothing of the kind. */
+static char *handed_over(const char *task)
+{
+    task += strspn(task, " \t\r\n");
+    if (strncasecmp(task, "ask ", 4) != 0)
+        return NULL;
+    const char *name = task + 4, *end = name + strspn(name, NAME_LETTERS);
+    const char *work = *end == ':' ? end + 1 : strncmp(end, " to ", 4) == 0 ? end + 4 : NULL;
+    if (end == name || !work)
+        return NULL;
+    OWNED char *to = memory_slice(name, (size_t)(end - name));
+    OWNED char *line = quote(work);
+    return memory_print("%s gets this as a handoff, and its answer comes back as a result: \"%s\".\n\n%s\n"
+                        "\n```agentos\nreward: 1\nreason: handed over by the built-in offline model\n"
+                        "handoffs:\n  - to: %s\n    task: \"%s\"\n```\n",
+                        to, line, signature, to, line);
+}
+
 static char *reply(const char *task)
 {
+    char *handoff = handed_over(task);
+    if (handoff)
+        return handoff;
     struct buffer out = {0};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         for (size_t w = 0; w < 3; w++) {
@@ -145,7 +182,8 @@ static int count_words(const char *text)
 char *offline_completion(const char *system, const char *task)
 {
     OWNED char *clean = utf8_clean(task, strlen(task));
-    OWNED char *text = reply(clean);
+    OWNED char *work = work_of(clean);
+    OWNED char *text = reply(work);
     int tokens_in = count_words(system) + count_words(task), tokens_out = count_words(text);
     json_t *body =
         json_pack("{s:s, s:s, s:[{s:i, s:{s:s, s:s}, s:s}], s:{s:i, s:i, s:i}}", "object", "chat.completion",

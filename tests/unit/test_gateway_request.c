@@ -146,6 +146,34 @@ static void test_a_word_inside_another_is_not_the_topic(void **state)
     response_free(&response);
 }
 
+static void test_the_offline_model_hands_over_what_another_agent_is_asked(void **state)
+{
+    (void)state;
+    static const char *const tasks[] = {"Ask iris to count the pages.", "ask iris: count the pages."};
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
+        struct response response = offline(tasks[i]);
+        struct reply reply;
+        reply_parse(&reply, response.text, strlen(response.text), response.finish_reason);
+        assert_null(reply.faults);
+        assert_int_equal(reply.send_count, 1);
+        assert_string_equal(reply.sends[0].to, "iris");
+        assert_string_equal(reply.sends[0].text, "count the pages.");
+        reply_free(&reply);
+        response_free(&response);
+    }
+}
+
+static void test_the_offline_model_answers_a_handoffs_work_and_not_its_label(void **state)
+{
+    (void)state;
+    struct response response =
+        offline("Do it as far as your constraints allow.\n\nThe handoff, in the words of "
+                "the agent orion:\n```text\nCount the pages.\n```\n");
+    assert_null(strstr(response.text, "capped at 20"));
+    assert_non_null(strstr(response.text, "\"Count the pages.\""));
+    response_free(&response);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +183,8 @@ int main(void)
         cmocka_unit_test(test_the_schema_asks_for_the_contracts_keys),
         cmocka_unit_test(test_the_offline_model_says_what_it_is_and_names_a_skill_that_may_be_one),
         cmocka_unit_test(test_a_word_inside_another_is_not_the_topic),
+        cmocka_unit_test(test_the_offline_model_hands_over_what_another_agent_is_asked),
+        cmocka_unit_test(test_the_offline_model_answers_a_handoffs_work_and_not_its_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
