@@ -10,6 +10,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/printable.h"
 #include "common/utf8.h"
 
 static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
@@ -59,21 +60,17 @@ static void put_text(enum log_level level, const char *component, const char *ag
 {
     OWNED_BUFFER struct buffer line = {0};
     char now[CLOCK_TEXT];
+    OWNED char *clean = printable_text(message, strlen(message), true);
+    size_t length = strlen(clean);
     clock_format(clock_now(), now);
     buffer_print(&line, "%.19s %s [%s] ", now, level_names[level], component);
     if (agent)
         buffer_print(&line, "[%s] ", agent);
-    for (const char *c = message; *c; c++) {
-        unsigned char byte = (unsigned char)*c;
-        if (byte == '\n' && c[1] == '\0')
-            break;
-        if (byte == '\n')
-            buffer_text(&line, "\n  ");
-        else if (byte == '\t' || (byte >= 0x20 && byte != 0x7f))
-            buffer_add(&line, c, 1);
-        else
-            buffer_add(&line, "?", 1);
-    }
+    if (length && clean[length - 1] == '\n')
+        clean[length - 1] = '\0';
+    char *rest = clean;
+    for (const char *part = strsep(&rest, "\n"); part; part = strsep(&rest, "\n"))
+        buffer_print(&line, "%s%s", part == clean ? "" : "\n  ", part);
     buffer_add(&line, "\n", 1);
     put(&line);
 }
@@ -93,8 +90,9 @@ static void put_json(enum log_level level, const char *component, const char *ag
     json_decref(event);
     if (!text)
         return;
+    OWNED char *printable = printable_json(text);
     OWNED_BUFFER struct buffer line = {0};
-    buffer_text(&line, text);
+    buffer_text(&line, printable);
     buffer_add(&line, "\n", 1);
     free(text);
     put(&line);

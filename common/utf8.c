@@ -5,7 +5,7 @@
 
 #include "common/buffer.h"
 
-/* The length of the valid character at text, or 0. RFC 3629 section 4's table. */
+/* RFC 3629 section 4's table. */
 static size_t character(const unsigned char *text, size_t length)
 {
     unsigned char first = text[0];
@@ -25,6 +25,11 @@ static size_t character(const unsigned char *text, size_t length)
         (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
         return 0;
     return size;
+}
+
+size_t utf8_character(const char *text, size_t length)
+{
+    return character((const unsigned char *)text, length);
 }
 
 /* How many bytes at the start are ASCII, counted eight at a time: most texts are nothing else. */

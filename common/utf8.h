@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The bytes of the valid character at the start of text, which has at least one byte; 0: it is none. */
+size_t utf8_character(const char *text, size_t length);
+
 bool utf8_valid(const char *text, size_t length);
 
 /* A copy in which every byte that is not part of valid UTF-8, and every NUL, is U+FFFD. Caller frees. */

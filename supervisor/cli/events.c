@@ -86,8 +86,7 @@ static void show_line(const json_t *event, bool json)
         show_event(event);
         return;
     }
-    OWNED char *line = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    puts(line != NULL ? line : "{}");
+    output_json_line(event);
 }
 
 /* Every line was flushed, so there is nothing to finish. */

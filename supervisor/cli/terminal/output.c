@@ -10,30 +10,11 @@
 
 #include "common/buffer.h"
 #include "common/memory.h"
-#include "common/utf8.h"
-
-/* U+0080 to U+009F, which some terminals obey like escape sequences: C2 80 to C2 9F. */
-static bool is_c1(const unsigned char *at)
-{
-    return at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F;
-}
+#include "common/printable.h"
 
 char *output_clean(const char *text, int lines)
 {
-    char *clean = utf8_clean(text, strlen(text));
-    char *to = clean;
-    for (const unsigned char *from = (const unsigned char *)clean; *from != '\0'; from++) {
-        if (is_c1(from)) {
-            *to++ = '?';
-            from++;
-        } else if (*from == '\n' || *from == '\t' || *from == '\r') {
-            *to++ = lines ? (char)*from : ' ';
-        } else {
-            *to++ = *from < 0x20 || *from == 0x7F ? '?' : (char)*from;
-        }
-    }
-    *to = '\0';
-    return clean;
+    return printable_text(text, strlen(text), lines != 0);
 }
 
 void output_complain(const char *format, ...)
@@ -53,11 +34,22 @@ void output_complain(const char *format, ...)
     va_end(list);
 }
 
+static void put_json(const json_t *object, size_t flags)
+{
+    OWNED char *text = json_dumps(object, flags);
+    OWNED char *clean = printable_json(text != NULL ? text : "{}");
+    puts(clean);
+}
+
 void output_json(json_t *object)
 {
-    OWNED char *text = json_dumps(object, JSON_INDENT(2));
-    puts(text != NULL ? text : "{}");
+    put_json(object, JSON_INDENT(2));
     json_decref(object);
+}
+
+void output_json_line(const json_t *object)
+{
+    put_json(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
 }
 
 void output_items(json_t *list)

@@ -1,5 +1,6 @@
 /* What people see: complaints on standard error, tables and texts on standard output. Texts come from models and
- * other people, so what could steer a terminal is shown as '?'. */
+ * other people, so what could steer a terminal is shown as '?',
+ * and escaped in JSON. */
 #ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_OUTPUT_H
 #define AGENTOS_SUPERVISOR_CLI_TERMINAL_OUTPUT_H
 
@@ -10,12 +11,13 @@
 /* "agentos: sentence\n" */
 void output_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Text without anything that steers a terminal; line ends and tabs stay when `lines`, else become blanks. Caller
- * frees. */
+/* printable_text (common/printable.h). Caller frees. */
 char *output_clean(const char *text, int lines);
 
 /* The object and a newline; the object is stolen. */
 void output_json(json_t *object);
+/* The object on one line, its keys in their order. */
+void output_json_line(const json_t *object);
 /* {"items": list}; the list is stolen. */
 void output_items(json_t *list);
 

@@ -1,0 +1,19 @@
+/* What may be shown: texts come from models, agents and other people, and a terminal or a reader of the log must not be
+ * steered by one. Unsafe are the control characters (C0, DEL, C1: some terminals obey U+009B like ESC [), what turns the
+ * direction of writing (U+061C, U+200E/F, U+202A-202E, U+2066-2069), the line separators that are no line end for
+ * anybody here (U+2028/9), and what is not UTF-8. */
+#ifndef AGENTOS_COMMON_PRINTABLE_H
+#define AGENTOS_COMMON_PRINTABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A copy in which every unsafe character is '?', and every byte that is not part of valid UTF-8 U+FFFD. lines: line ends
+ * and tabs stay, and CR LF becomes LF; else all three become blanks. Caller frees. */
+char *printable_text(const char *text, size_t length, bool lines);
+
+/* JSON text that says the same and has none of the unsafe characters: they are escaped. Line ends stay: in JSON text they
+ * stand between values only. Caller frees. */
+char *printable_json(const char *json);
+
+#endif
