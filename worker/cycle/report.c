@@ -139,6 +139,34 @@ void report_queue(struct worker *worker, const char *fault)
     report_problems(worker);
 }
 
+void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms)
+{
+    int64_t delay = worker->wait_delay_ms ? worker->wait_delay_ms * 2 : 1000;
+    worker->wait_delay_ms = delay > 60000 ? 60000 : delay;
+    delay = worker->wait_delay_ms > at_least_ms ? worker->wait_delay_ms
+            : at_least_ms > 60000               ? 60000
+                                                : at_least_ms;
+    timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + delay);
+    free(worker->trouble);
+    worker->trouble = memory_text(trouble);
+    log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
+             trouble);
+    report_problems(worker);
+    report_activity(worker, ACTIVITY_WAITING, what, clock_now() + (delay + 999) / 1000);
+}
+
+void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms)
+{
+    if (!worker->trouble || strcmp(worker->trouble, why) != 0)
+        log_warn("agent", worker->name, "Waiting for the budget: %s", why);
+    free(worker->trouble);
+    worker->trouble = memory_text(why);
+    worker->waits_for_budget = true;
+    timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + in_ms);
+    report_problems(worker);
+    report_activity(worker, ACTIVITY_WAITING, "budget", (clock_now_ms() + in_ms) / 1000);
+}
+
 /* --- tokens of today, the run of failures and the last task, kept in the card --- */
 
 /* A list that is full of failures doesn't show how long the run is. */

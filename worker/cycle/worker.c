@@ -5,7 +5,6 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -18,71 +17,7 @@
 #include "common/memory.h"
 #include "worker/cycle/bootstrap.h"
 
-enum {
-    TIDY_AFTER_MS = 1000,
-    TIDY_AGAIN_MS = 20,
-    SETTLE_AFTER_MS = 200,
-    TERM_GRACE_MS = 8000,
-    SAID_MAX = 1024 * 1024
-};
-
-void worker_say(struct worker *worker, enum message_type type, ...)
-{
-    va_list fields;
-    va_start(fields, type);
-    message_make_list(&worker->message, type, fields);
-    va_end(fields);
-    if (worker->said.length + worker->message.length > SAID_MAX)
-        worker_send(worker);
-    if (worker->said_count++ == 0)
-        message_begin(&worker->said, MESSAGE_SEVERAL);
-    message_bytes(&worker->said, worker->message.data, worker->message.length);
-}
-
-void worker_send(struct worker *worker)
-{
-    enum { ALONE = 8 /* the header of SEVERAL and the length: one message goes as it is */ };
-    struct buffer *said = &worker->said;
-    if (worker->said_count == 0)
-        return;
-    if (worker->said_count == 1)
-        buffer_drop(said, ALONE);
-    if (!worker->lost && !link_send(worker->link, said)) {
-        log_warn("agent", worker->name,
-                 "The supervisor is gone; this worker ends, its task stays in the queue.");
-        worker->lost = true;
-    }
-    buffer_free(said);
-    worker->said_count = 0;
-}
-
-void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms)
-{
-    int64_t delay = worker->wait_delay_ms ? worker->wait_delay_ms * 2 : 1000;
-    worker->wait_delay_ms = delay > 60000 ? 60000 : delay;
-    delay = worker->wait_delay_ms > at_least_ms ? worker->wait_delay_ms
-            : at_least_ms > 60000               ? 60000
-                                                : at_least_ms;
-    timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + delay);
-    free(worker->trouble);
-    worker->trouble = memory_text(trouble);
-    log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
-             trouble);
-    report_problems(worker);
-    report_activity(worker, ACTIVITY_WAITING, what, clock_now() + (delay + 999) / 1000);
-}
-
-void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms)
-{
-    if (!worker->trouble || strcmp(worker->trouble, why) != 0)
-        log_warn("agent", worker->name, "Waiting for the budget: %s", why);
-    free(worker->trouble);
-    worker->trouble = memory_text(why);
-    worker->waits_for_budget = true;
-    timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + in_ms);
-    report_problems(worker);
-    report_activity(worker, ACTIVITY_WAITING, "budget", (clock_now_ms() + in_ms) / 1000);
-}
+enum { TIDY_AFTER_MS = 1000, TIDY_AGAIN_MS = 20, SETTLE_AFTER_MS = 200, TERM_GRACE_MS = 8000 };
 
 /* --- what the supervisor says --- */
 

@@ -124,15 +124,11 @@ struct worker {
     char *problems_said;              /* the problems as the supervisor knows them */
 };
 
-/* worker.c */
+/* say.c */
 /* Sent with what else is said in this turn, before the worker waits for anything; worker_send: now. What is said tells of
  * what is durable already, or asks for something, so a death between loses time only. */
 void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_send(struct worker *worker);
-/* Storage fails: say so and do nothing until a backoff is over (1 s doubling to 60 s). */
-void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);
-/* No budget allows a request before that; the supervisor says when it does earlier. */
-void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms);
 
 /* cycle.c: the cycle's steps. */
 enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
@@ -245,6 +241,10 @@ void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added);
 
 /* report.c: what the supervisor is told. */
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until);
+/* Storage fails: say so and do nothing until a backoff is over (1 s doubling to 60 s). */
+void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);
+/* No budget allows a request before that; the supervisor says when it does earlier. */
+void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms);
 void report_figures(struct worker *worker);
 void report_problems(struct worker *worker);
 void report_queue(struct worker *worker,

@@ -1,0 +1,37 @@
+/* What this worker says to the supervisor: gathered for a turn, and sent in one message. */
+#include <stdarg.h>
+
+#include "common/log.h"
+#include "worker/cycle/worker.h"
+
+enum { SAID_MAX = 1024 * 1024 };
+
+void worker_say(struct worker *worker, enum message_type type, ...)
+{
+    va_list fields;
+    va_start(fields, type);
+    message_make_list(&worker->message, type, fields);
+    va_end(fields);
+    if (worker->said.length + worker->message.length > SAID_MAX)
+        worker_send(worker);
+    if (worker->said_count++ == 0)
+        message_begin(&worker->said, MESSAGE_SEVERAL);
+    message_bytes(&worker->said, worker->message.data, worker->message.length);
+}
+
+void worker_send(struct worker *worker)
+{
+    enum { ALONE = 8 /* the header of SEVERAL and the length: one message goes as it is */ };
+    struct buffer *said = &worker->said;
+    if (worker->said_count == 0)
+        return;
+    if (worker->said_count == 1)
+        buffer_drop(said, ALONE);
+    if (!worker->lost && !link_send(worker->link, said)) {
+        log_warn("agent", worker->name,
+                 "The supervisor is gone; this worker ends, its task stays in the queue.");
+        worker->lost = true;
+    }
+    buffer_free(said);
+    worker->said_count = 0;
+}
