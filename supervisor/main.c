@@ -13,6 +13,7 @@
 #include "common/memory.h"
 #include "common/secrets.h"
 #include "common/settings.h"
+#include "common/started.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 #include "supervisor/run.h"
@@ -91,6 +92,7 @@ static int act(struct invocation *invocation)
 
 int main(int argc, char **argv)
 {
+    started_standard();
     struct fault fault = {0};
     struct invocation invocation = {.secrets = secrets_collect(&fault), .run = run};
     if (invocation.secrets < 0) {

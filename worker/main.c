@@ -7,10 +7,12 @@
 
 #include "common/log.h"
 #include "common/secrets.h"
+#include "common/started.h"
 #include "worker/zygote.h"
 
 int main(int argc, char **argv)
 {
+    started_standard();
     secrets_wipe(); /* the supervisor hands none on; a person's shell may */
     char *end = NULL;
     long fd = argc == 3 && strcmp(argv[1], "--zygote") == 0 ? strtol(argv[2], &end, 10) : -1;

@@ -28,6 +28,7 @@ static bool confine(struct fault *fault)
 
 int main(int count, char **arguments)
 {
+    started_standard();
     started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
     int channel = count == 3 ? started_descriptor(arguments[1]) : -1;

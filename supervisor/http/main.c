@@ -32,6 +32,7 @@ static bool confine(struct fault *fault)
 
 int main(int count, char **arguments)
 {
+    started_standard();
     int handed[ARGUMENTS - 1] = {-1, -1, -1};
     started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));

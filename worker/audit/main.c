@@ -16,6 +16,7 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/secrets.h"
+#include "common/started.h"
 #include "worker/audit/launch.h"
 #include "worker/audit/rules.h"
 
@@ -82,6 +83,7 @@ static int judge(void)
 
 int main(int argc, char **argv)
 {
+    started_standard();
     secrets_wipe();
     if (argc > 4 && strcmp(argv[1], "--run") == 0 && strcmp(argv[3], "--") == 0)
         return launch(argv[2], argv + 4);
