@@ -32,7 +32,7 @@ struct spending {
 static bool is_limited(const struct agent *agent)
 {
     return agent->definition->limits.tokens_per_day > 0 || agent->definition->limits.tasks_per_hour > 0 ||
-           agent->supervisor->roster->tokens_per_day > 0;
+           supervisor_of(agent)->roster->tokens_per_day > 0;
 }
 
 static struct budget_request request_of(const struct agent *agent, uint64_t serial, uint64_t tokens)
@@ -44,7 +44,7 @@ static struct budget_request request_of(const struct agent *agent, uint64_t seri
         .tokens = tokens,
         .tokens_per_day = (uint64_t)agent->definition->limits.tokens_per_day,
         .tasks_per_hour = (uint64_t)agent->definition->limits.tasks_per_hour,
-        .all_tokens_per_day = (uint64_t)agent->supervisor->roster->tokens_per_day,
+        .all_tokens_per_day = (uint64_t)supervisor_of(agent)->roster->tokens_per_day,
     };
 }
 
@@ -131,7 +131,7 @@ void spending_task_began(struct agent *agent, const char *task)
 
 static void has_changed(struct agent *agent)
 {
-    struct spending *spending = agent->supervisor->spending;
+    struct spending *spending = supervisor_of(agent)->spending;
     if (!is_limited(agent))
         return;
     spending->dirty = true;
@@ -141,7 +141,7 @@ static void has_changed(struct agent *agent)
 
 void spending_task_ended(struct agent *agent, const char *task)
 {
-    budget_task_ended(agent->supervisor->spending->budget, agent->name, task);
+    budget_task_ended(supervisor_of(agent)->spending->budget, agent->name, task);
     has_changed(agent);
 }
 
@@ -151,14 +151,14 @@ static bool refuse(struct agent *agent, uint64_t tokens)
 {
     agent->spends.waits = true;
     agent->spends.wanted = tokens;
-    agent->supervisor->spending->waiting = true;
+    supervisor_of(agent)->spending->waiting = true;
     return false;
 }
 
 bool spending_reserve(struct agent *agent, uint64_t serial, size_t bytes, int64_t *retry_ms,
                       struct fault *why)
 {
-    struct spending *spending = agent->supervisor->spending;
+    struct spending *spending = supervisor_of(agent)->spending;
     uint64_t tokens = bytes / BYTES_A_TOKEN + (uint64_t)setting_integer(SET_LLM_MAX_TOKENS, agent->name);
     const struct budget_request request = request_of(agent, serial, tokens);
     int64_t until;
@@ -187,7 +187,7 @@ bool spending_reserve(struct agent *agent, uint64_t serial, size_t bytes, int64_
 
 void spending_settle(struct agent *agent, uint64_t serial, uint64_t tokens, size_t bytes)
 {
-    struct spending *spending = agent->supervisor->spending;
+    struct spending *spending = supervisor_of(agent)->spending;
     if (budget_settle(spending->budget, serial, tokens ? tokens : bytes / BYTES_A_TOKEN))
         has_changed(agent);
     spending_look(spending);
@@ -195,7 +195,7 @@ void spending_settle(struct agent *agent, uint64_t serial, uint64_t tokens, size
 
 void spending_keep(struct agent *agent, uint64_t serial)
 {
-    budget_keep(agent->supervisor->spending->budget, serial);
+    budget_keep(supervisor_of(agent)->spending->budget, serial);
 }
 
 /* --- who waits --- */
@@ -204,7 +204,7 @@ static void wake_if_allowed(struct agent *agent)
 {
     const struct budget_request request = request_of(agent, 0, agent->spends.wanted);
     int64_t until;
-    if (!budget_allows(agent->supervisor->spending->budget, &request, clock_now(), &until, NULL))
+    if (!budget_allows(supervisor_of(agent)->spending->budget, &request, clock_now(), &until, NULL))
         return;
     agent->spends.waits = false;
     agent_send(agent, MESSAGE_LOOK, (uint64_t)LOOK_BUDGET);
@@ -217,8 +217,8 @@ void spending_look(struct spending *spending)
         return;
     read_if_changed(spending);
     spending->waiting = false;
-    for (size_t i = 0; i < supervisor->agent_count; i++) {
-        struct agent *agent = supervisor->agents[i];
+    for (size_t i = 0; i < supervisor->agents.count; i++) {
+        struct agent *agent = supervisor->agents.list[i];
         if (!agent->spends.waits)
             continue;
         wake_if_allowed(agent);

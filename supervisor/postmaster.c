@@ -50,7 +50,7 @@ static const struct {
 /* A full queue says more than the one word. */
 static void count_refusal(struct supervisor *supervisor, const struct envelope *envelope, const char *reason)
 {
-    struct agent *receiver = supervisor_find(supervisor, envelope->to);
+    struct agent *receiver = agents_find(&supervisor->agents, envelope->to);
     if (strncmp(reason, "backpressure", strlen("backpressure")) != 0)
         return;
     if (receiver)
@@ -100,9 +100,9 @@ struct post *postmaster_open(struct supervisor *supervisor)
 void postmaster_tree_changed(struct agent *agent, uint64_t changed)
 {
     if (changed & LOOK_IAC)
-        post_changed(agent->supervisor->post, agent->name);
+        post_changed(supervisor_of(agent)->post, agent->name);
     if (changed & LOOK_QUEUE)
-        post_queue_changed(agent->supervisor->post, agent->name);
+        post_queue_changed(supervisor_of(agent)->post, agent->name);
     if (changed & ~(uint64_t)LOOK_IAC)
         agent_look(agent, changed & ~(uint64_t)LOOK_IAC);
 }

@@ -34,7 +34,7 @@ static void remove_agent(struct agent *agent, struct buffer *said)
 {
     report(said, "was taken out; it is drained and stopped, its directory stays", agent->name);
     agent->leaving = true;
-    post_agent_leaves(agent->supervisor->post, agent->name);
+    post_agent_leaves(supervisor_of(agent)->post, agent->name);
     agent_order(agent, EVENT_STOP, false);
 }
 
@@ -49,7 +49,7 @@ static void apply_to(struct agent *agent, const struct roster_agent *definition,
         report(said, "was redefined", agent->name);
     }
     if (was_leaving) {
-        post_agent(agent->supervisor->post, agent->name, agent, agent->definition);
+        post_agent(supervisor_of(agent)->post, agent->name, agent, agent->definition);
         report(said, "is back; it is started again", agent->name);
         agent_order(agent, EVENT_START, false);
     }
@@ -58,18 +58,15 @@ static void apply_to(struct agent *agent, const struct roster_agent *definition,
 static void add_agent(struct supervisor *supervisor, const struct roster_agent *definition,
                       struct buffer *said)
 {
-    supervisor->agents =
-        memory_grow(supervisor->agents, supervisor->agent_count + 1, sizeof *supervisor->agents);
-    struct agent *agent = agent_new(supervisor, definition);
-    supervisor->agents[supervisor->agent_count++] = agent;
+    struct agent *agent = agents_add(&supervisor->agents, definition);
     report(said, "is new; it is started", agent->name);
     agent_begin(agent);
 }
 
 static void remove_missing(struct supervisor *supervisor, const struct roster *roster, struct buffer *said)
 {
-    for (size_t i = supervisor->agent_count; i-- > 0;) {
-        struct agent *agent = supervisor->agents[i];
+    for (size_t i = supervisor->agents.count; i-- > 0;) {
+        struct agent *agent = supervisor->agents.list[i];
         if (!roster_find(roster, agent->name) && !agent->leaving)
             remove_agent(agent, said); /* which may free it, when it has no process: so backwards */
     }
@@ -99,7 +96,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
     }
     remove_missing(supervisor, roster, said);
     for (size_t i = 0; i < roster->agent_count; i++) {
-        struct agent *agent = supervisor_find(supervisor, roster->agents[i].name);
+        struct agent *agent = agents_find(&supervisor->agents, roster->agents[i].name);
         if (agent)
             apply_to(agent, &roster->agents[i], said);
         else
@@ -122,7 +119,7 @@ bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
 {
     notify_reloading(supervisor->notify);
     bool applied = apply(supervisor, said);
-    notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)%s", supervisor->agent_count,
+    notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)%s", supervisor->agents.count,
                applied ? "" : "; agents.yaml has a fault and was refused");
     return applied;
 }

@@ -3,7 +3,7 @@
  *   agentos run                 one thread and nng's; epoll over signals, sockets, timers
  *    |- agentos-zygote          forks the workers; started before nng makes threads
  *    |- agentos-gateway         asks the model
- *    |- agentos-http            HTTP, by way of door.c
+ *    |- agentos-http            HTTP, by way of http_listener.c
  *    |- agentos-worker NAME …   our children, by way of the zygote (we are their subreaper)
  */
 #include "supervisor/run.h"
@@ -49,27 +49,6 @@ enum {
     TITLE_ROOM = 160,
 };
 
-struct agent *supervisor_find(const struct supervisor *supervisor, const char *name)
-{
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        if (strcmp(supervisor->agents[i]->name, name) == 0)
-            return supervisor->agents[i];
-    return NULL;
-}
-
-void supervisor_settled(struct supervisor *supervisor)
-{
-    size_t settled = 0;
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        settled += supervisor->agents[i]->settled;
-    if (supervisor->running || settled < supervisor->agent_count)
-        return;
-    supervisor->running = true;
-    log_info("agentos", NULL, "AgentOS running with %zu agent(s). Polling every %llds.",
-             supervisor->agent_count, (long long)supervisor->poll_seconds);
-    notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)", supervisor->agent_count);
-}
-
 /* --- the zygote --- */
 
 /* A worker that nobody waits for any more. GO lets the zygote forget it. */
@@ -91,7 +70,7 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
     if (!message_open(&reader, bytes, length, &type) || type != MESSAGE_SPAWNED ||
         !message_read(&reader, MESSAGE_SPAWNED, &name, &generation, &pid, &why))
         return false;
-    struct agent *agent = supervisor_find(supervisor, name);
+    struct agent *agent = agents_find(&supervisor->agents, name);
     if (agent && agent->spawning && agent->generation == generation)
         agent_spawned(agent, (pid_t)pid, why);
     else if (pid > 1)
@@ -102,8 +81,8 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
 static void zygote_started(void *context)
 {
     struct supervisor *supervisor = context;
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        agent_spawn_again(supervisor->agents[i]);
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        agent_spawn_again(supervisor->agents.list[i]);
 }
 
 static char **zygote_environment(char *room)
@@ -172,19 +151,11 @@ static bool start_gateway(struct supervisor *supervisor)
 
 /* --- ending --- */
 
-static bool all_down(const struct supervisor *supervisor)
-{
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        if (life_has_process(&supervisor->agents[i]->life))
-            return false;
-    return true;
-}
-
 static void kill_everybody(struct supervisor *supervisor)
 {
     supervisor->ending_now = true;
-    for (size_t i = supervisor->agent_count; i-- > 0;)
-        agent_order(supervisor->agents[i], EVENT_KILL, false);
+    for (size_t i = supervisor->agents.count; i-- > 0;)
+        agent_order(supervisor->agents.list[i], EVENT_KILL, false);
 }
 
 static void end_timer_rings(void *context)
@@ -202,53 +173,25 @@ static void end_timer_rings(void *context)
 /* Everybody is asked at once, so the whole takes as long as the slowest, and at most the grace. */
 static void begin_ending(struct supervisor *supervisor, const char *why)
 {
-    if (supervisor->ending) {
+    if (supervisor->agents.ending) {
         log_warn("agentos", NULL, "%s again: the workers are killed", why);
         kill_everybody(supervisor);
         timer_set(supervisor->loop, &supervisor->end_timer, LAST_KILL_MS);
         return;
     }
-    supervisor->ending = true;
+    supervisor->agents.ending = true;
     control_event(supervisor->control, NULL, "supervisor_stopping", DETAIL_TEXT("why", why));
     notify_say(supervisor->notify, "STOPPING=1\nSTATUS=%s: work is finished or put down", why);
-    log_info("agentos", NULL, "%s: stopping, within %lld s", why, (long long)supervisor->grace_ms / 1000);
-    timer_set(supervisor->loop, &supervisor->end_timer, supervisor->grace_ms);
-    for (size_t i = supervisor->agent_count; i-- > 0;)
-        agent_order(supervisor->agents[i], EVENT_STOP, false);
-    if (all_down(supervisor))
+    log_info("agentos", NULL, "%s: stopping, within %lld s", why,
+             (long long)supervisor->agents.grace_ms / 1000);
+    timer_set(supervisor->loop, &supervisor->end_timer, supervisor->agents.grace_ms);
+    for (size_t i = supervisor->agents.count; i-- > 0;)
+        agent_order(supervisor->agents.list[i], EVENT_STOP, false);
+    if (agents_all_down(&supervisor->agents))
         loop_end(supervisor->loop);
-}
-
-static void drop_agent(struct supervisor *supervisor, struct agent *agent)
-{
-    size_t i = 0;
-    while (supervisor->agents[i] != agent)
-        i++;
-    memmove(&supervisor->agents[i], &supervisor->agents[i + 1],
-            (supervisor->agent_count - i - 1) * sizeof *supervisor->agents);
-    supervisor->agent_count--;
-    control_agent_gone(supervisor->control, agent);
-    post_agent_gone(supervisor->post, agent->name);
-    agent_free(agent);
-}
-
-void supervisor_agent_down(struct supervisor *supervisor, struct agent *agent)
-{
-    if (supervisor->ending && all_down(supervisor))
-        loop_end(supervisor->loop);
-    else if (agent->leaving)
-        drop_agent(supervisor, agent);
 }
 
 /* --- signals and timers --- */
-
-static struct agent *agent_of(const struct supervisor *supervisor, pid_t pid)
-{
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        if (supervisor->agents[i]->pid == pid)
-            return supervisor->agents[i];
-    return NULL;
-}
 
 static void reap(struct supervisor *supervisor)
 {
@@ -261,7 +204,7 @@ static void reap(struct supervisor *supervisor)
         audits_ended(supervisor->audits, pid);
         if (waitpid(pid, &status, WNOHANG) != pid)
             break;
-        struct agent *agent = agent_of(supervisor, pid);
+        struct agent *agent = agents_of_process(&supervisor->agents, pid);
         if (agent)
             agent_exited(agent, status);
         else if (!child_reap(&supervisor->zygote, pid, status) &&
@@ -275,7 +218,7 @@ static void reload(void *context)
 {
     struct supervisor *supervisor = context;
     OWNED_BUFFER struct buffer said = {0};
-    if (!supervisor->ending)
+    if (!supervisor->agents.ending)
         supervisor_reload(supervisor, &said);
 }
 
@@ -302,13 +245,13 @@ static void on_signal(void *context, uint32_t events)
 static void scan(void *context)
 {
     struct supervisor *supervisor = context;
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        agent_scan(supervisor->agents[i]);
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        agent_scan(supervisor->agents.list[i]);
     post_scan(supervisor->post);
     commons_scan(supervisor->commons);
     spending_look(supervisor->spending);
     schedule_look(supervisor->schedule);
-    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
+    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->agents.poll_seconds * 1000);
 }
 
 static int64_t heartbeat_ms(const struct supervisor *supervisor)
@@ -320,8 +263,8 @@ static void beat(void *context)
 {
     struct supervisor *supervisor = context;
     supervisor->heartbeat++;
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        agent_heartbeat(supervisor->agents[i], supervisor->heartbeat);
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        agent_heartbeat(supervisor->agents.list[i], supervisor->heartbeat);
     timer_set(supervisor->loop, &supervisor->heartbeat_timer, heartbeat_ms(supervisor));
 }
 
@@ -333,21 +276,21 @@ static void one_changed(void *subject, uint64_t look)
 static bool put_there(void *subject, const char *folder, const char *name)
 {
     const struct agent *agent = subject;
-    return post_knows(agent->supervisor->post, agent->name, folder, name);
+    return post_knows(supervisor_of(agent)->post, agent->name, folder, name);
 }
 
 static void all_changed(void *context)
 {
     struct supervisor *supervisor = context;
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        postmaster_tree_changed(supervisor->agents[i], LOOK_ALL);
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        postmaster_tree_changed(supervisor->agents.list[i], LOOK_ALL);
 }
 
 static void clock_was_set(void *context)
 {
     struct supervisor *supervisor = context;
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        agent_look(supervisor->agents[i], LOOK_QUEUE);
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        agent_look(supervisor->agents.list[i], LOOK_QUEUE);
     post_clock_was_set(supervisor->post);
     spending_look(supervisor->spending);
     schedule_look(supervisor->schedule);
@@ -389,8 +332,8 @@ static bool open_switchboard(struct supervisor *supervisor, int run, struct faul
     if (mkdirat(run, "w", 0700) != 0 && errno != EEXIST)
         return fault_errno(fault, "cannot make the folder w in %s", supervisor->options->run_dir);
     OWNED char *folder = memory_print("%s/w", supervisor->options->run_dir);
-    supervisor->switchboard = switchboard_open(supervisor->loop, folder, fault);
-    return supervisor->switchboard != NULL;
+    supervisor->agents.switchboard = switchboard_open(supervisor->loop, folder, fault);
+    return supervisor->agents.switchboard != NULL;
 }
 
 static bool start_parts(struct supervisor *supervisor, int run, struct fault *fault)
@@ -401,13 +344,14 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
         return fault_set(fault, "The programs in %s can't be started", supervisor->options->programs);
     if (!open_switchboard(supervisor, run, fault))
         return false;
-    supervisor->watch = watch_open(supervisor->loop, &(struct watch_owner){.changed = one_changed,
-                                                                           .all_changed = all_changed,
-                                                                           .roster_changed = roster_changed,
-                                                                           .shared_changed = shared_changed,
-                                                                           .put_there = put_there,
-                                                                           .context = supervisor});
-    watch_roster(supervisor->watch, supervisor->data);
+    supervisor->agents.watch =
+        watch_open(supervisor->loop, &(struct watch_owner){.changed = one_changed,
+                                                           .all_changed = all_changed,
+                                                           .roster_changed = roster_changed,
+                                                           .shared_changed = shared_changed,
+                                                           .put_there = put_there,
+                                                           .context = supervisor});
+    watch_roster(supervisor->agents.watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);
     supervisor->commons = commons_open(supervisor);
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
@@ -420,13 +364,12 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
 static void start_agents(struct supervisor *supervisor)
 {
     const struct roster *roster = supervisor->roster;
-    supervisor->agents = memory_new(roster->agent_count, sizeof *supervisor->agents);
     for (size_t i = 0; i < roster->agent_count; i++)
-        supervisor->agents[supervisor->agent_count++] = agent_new(supervisor, &roster->agents[i]);
+        agents_add(&supervisor->agents, &roster->agents[i]);
     post_start(supervisor->post);
     commons_start(supervisor->commons);
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        agent_begin(supervisor->agents[i]);
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        agent_begin(supervisor->agents.list[i]);
     supervisor->schedule = schedule_open(supervisor);
     schedule_apply(supervisor->schedule);
     supervisor_settled(supervisor);
@@ -438,7 +381,7 @@ static void start_timers(struct supervisor *supervisor)
     supervisor->heartbeat_timer = (struct timer){.ring = beat, .context = supervisor};
     supervisor->end_timer = (struct timer){.ring = end_timer_rings, .context = supervisor};
     supervisor->reload_timer = (struct timer){.ring = reload, .context = supervisor};
-    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->poll_seconds * 1000);
+    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->agents.poll_seconds * 1000);
     timer_set(supervisor->loop, &supervisor->heartbeat_timer, heartbeat_ms(supervisor));
 }
 
@@ -464,17 +407,15 @@ static void end_parts(struct supervisor *supervisor)
     supervisor->control = NULL;
     commons_close(supervisor->commons);
     post_close(supervisor->post);
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        agent_free(supervisor->agents[i]);
-    free(supervisor->agents);
+    agents_free(&supervisor->agents);
     for (size_t i = 0; i < 2; i++)
         if (children[i]->pid > 0) {
             child_kill(children[i]);
             while (waitpid(children[i]->pid, NULL, 0) < 0 && errno == EINTR)
                 ;
         }
-    switchboard_close(supervisor->switchboard);
-    watch_close(supervisor->watch);
+    switchboard_close(supervisor->agents.switchboard);
+    watch_close(supervisor->agents.watch);
     wallclock_close(supervisor->wallclock);
     supervisor_end_asking(supervisor);
     schedule_close(supervisor->schedule);
@@ -488,7 +429,7 @@ static int supervise(struct supervisor *supervisor, int run)
 {
     struct fault fault;
     int status = EX_OK;
-    supervisor->loop = loop_new();
+    supervisor->loop = supervisor->agents.loop = loop_new();
     if (!supervisor->loop || !take_signals(supervisor)) {
         log_error("agentos", NULL, "Cannot make the event loop: %s", strerror(errno));
         return EX_OSERR;
@@ -517,8 +458,12 @@ int supervisor_run(const struct run_options *options)
     struct ownership ownership;
     struct supervisor supervisor = {
         .options = options,
-        .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
-        .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000,
+        .agents = {.callbacks = &supervisor_agent_callbacks,
+                   .context = &supervisor,
+                   .zygote = &supervisor.zygote,
+                   .data_dir = options->data_dir,
+                   .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
+                   .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000},
         .started_at = clock_monotonic_ms(),
     };
     int status = conditions_sandbox(options->data_dir);
@@ -537,7 +482,7 @@ int supervisor_run(const struct run_options *options)
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         descriptors_raise_limit();
         conditions_say_model();
-        supervisor.data = ownership.data;
+        supervisor.data = supervisor.agents.data = ownership.data;
         trees_sweep(supervisor.data);
         status = supervise(&supervisor, ownership.run);
         roster_free(supervisor.roster);

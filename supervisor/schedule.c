@@ -233,8 +233,8 @@ void schedule_apply(struct schedule *schedule)
     read_if_changed(schedule);
     struct entries before = schedule->entries;
     schedule->entries = (struct entries){0};
-    for (size_t i = 0; i < supervisor->agent_count; i++) {
-        const struct agent *agent = supervisor->agents[i];
+    for (size_t i = 0; i < supervisor->agents.count; i++) {
+        const struct agent *agent = supervisor->agents.list[i];
         for (size_t k = 0; !agent->leaving && k < agent->definition->schedule_count; k++)
             define(schedule, &before, agent, &agent->definition->schedule[k]);
     }
@@ -316,7 +316,7 @@ static void mind_the_clock(struct schedule *schedule, struct entry *entry, int64
 static void look_at(struct schedule *schedule, struct entry *entry, int64_t now)
 {
     int64_t due;
-    struct agent *agent = supervisor_find(schedule->supervisor, entry->agent);
+    struct agent *agent = agents_find(&schedule->supervisor->agents, entry->agent);
     mind_the_clock(schedule, entry, now);
     if (!agent || entry->next > now || !cron_latest(&entry->cron, entry->last, now, &due) ||
         !give(schedule, agent, entry, due, now))
@@ -329,7 +329,7 @@ static void look_at(struct schedule *schedule, struct entry *entry, int64_t now)
 void schedule_look(struct schedule *schedule)
 {
     int64_t now = clock_now();
-    if (schedule->supervisor->ending || (schedule->entries.count == 0 && !schedule->dirty))
+    if (schedule->supervisor->agents.ending || (schedule->entries.count == 0 && !schedule->dirty))
         return;
     read_if_changed(schedule);
     schedule->failed = false;

@@ -103,7 +103,7 @@ static void tell_locked(void *context, const char *name, const char *task, const
                         int64_t lease_until, const char *holder)
 {
     struct commons *commons = context;
-    struct agent *agent = supervisor_find(commons->supervisor, name);
+    struct agent *agent = agents_find(&commons->supervisor->agents, name);
     if (agent && agent->said_hello)
         agent_send(agent, MESSAGE_LOCKED, task, lock, token, (uint64_t)lease_until, holder);
 }
@@ -112,7 +112,7 @@ static void lock_happened(void *context, const char *name, const char *event, co
                           const char *task, uint64_t token)
 {
     struct commons *commons = context;
-    control_event(commons->supervisor->control, supervisor_find(commons->supervisor, name), event,
+    control_event(commons->supervisor->control, agents_find(&commons->supervisor->agents, name), event,
                   DETAIL_TEXT("lock", lock), DETAIL_TEXT("task", task), DETAIL_NUMBER("token", token));
 }
 
@@ -198,7 +198,7 @@ static void open_locks(struct commons *commons)
 static bool ask_lock(void *context, const char *name, const char *task, const char *lock)
 {
     struct commons *commons = context;
-    struct agent *agent = supervisor_find(commons->supervisor, name);
+    struct agent *agent = agents_find(&commons->supervisor->agents, name);
     if (!agent || strlen(task) > ID_MAX)
         return false;
     if (!locks_ask(commons->locks, name, task, lock, agent->definition->limits.task_seconds)) {
@@ -221,7 +221,7 @@ static bool give_up_lock(void *context, const char *name, const char *task, cons
 static bool takes_work(const struct agent *agent)
 {
     enum life_state state = agent->life.state;
-    return !agent->leaving && !agent->life.paused && !agent->supervisor->ending &&
+    return !agent->leaving && !agent->life.paused && !agent->agents->ending &&
            (state == STATE_IDLE || state == STATE_WORKING || state == STATE_WAITING ||
             state == STATE_HIBERNATING);
 }
@@ -229,7 +229,7 @@ static bool takes_work(const struct agent *agent)
 static int64_t room(void *context, const char *name)
 {
     struct commons *commons = context;
-    const struct agent *agent = supervisor_find(commons->supervisor, name);
+    const struct agent *agent = agents_find(&commons->supervisor->agents, name);
     return agent && takes_work(agent) ? post_room(commons->supervisor->post, name) : 0;
 }
 
@@ -295,7 +295,7 @@ static int read_copy(void *context, const char *agent, unsigned place, const cha
 static enum queue_worker worker(void *context, const char *name)
 {
     struct commons *commons = context;
-    const struct agent *agent = supervisor_find(commons->supervisor, name);
+    const struct agent *agent = agents_find(&commons->supervisor->agents, name);
     struct wanted wanted;
     if (!agent)
         return QUEUE_WORKER_NONE;
@@ -403,7 +403,7 @@ static void worker_down(void *context, const char *agent)
 {
     struct commons *commons = context;
     locks_agent_gone(commons->locks, agent);
-    if (!commons->supervisor->ending)
+    if (!commons->supervisor->agents.ending)
         queues_worker_down(commons->queues, agent);
 }
 
@@ -476,7 +476,7 @@ void commons_close(struct commons *commons)
 static void watch_one(void *context, int folder)
 {
     struct commons *commons = context;
-    watch_shared(commons->supervisor->watch, folder);
+    watch_shared(commons->supervisor->agents.watch, folder);
 }
 
 void commons_roster(struct commons *commons, const struct roster *roster)
@@ -534,7 +534,7 @@ static bool may_send(const struct roster_agent *definition, const char *name)
 static struct peer peer_of(const struct agent *agent)
 {
     struct post_pressure pressure = {0};
-    bool known = post_pressure(agent->supervisor->post, agent->name, &pressure);
+    bool known = post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
     return (struct peer){.name = agent->name,
                          .domain = agent->definition->domain,
                          .class_name = class_name(pressure.throughput_class),
@@ -548,14 +548,14 @@ static struct peer peer_of(const struct agent *agent)
 void commons_surroundings(void *asker, struct buffer *peers, struct buffer *segments)
 {
     const struct agent *agent = asker;
-    struct supervisor *supervisor = agent->supervisor;
+    struct supervisor *supervisor = supervisor_of(agent);
     struct commons *commons = supervisor->commons;
     const struct roster *roster = commons->roster;
     struct peer list[PEERS_LISTED];
     OWNED struct peer_queue *queues = memory_new(roster->queue_count, sizeof *queues);
     size_t count = 0, more = 0;
-    for (size_t i = 0; i < supervisor->agent_count; i++) {
-        const struct agent *other = supervisor->agents[i];
+    for (size_t i = 0; i < supervisor->agents.count; i++) {
+        const struct agent *other = supervisor->agents.list[i];
         if (other == agent || other->leaving || !may_send(agent->definition, other->name))
             continue;
         if (count < PEERS_LISTED)

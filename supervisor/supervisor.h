@@ -1,4 +1,4 @@
-/* The supervisor from within: its parts, and the agents that it looks after. */
+/* The supervisor from within: its parts. */
 #ifndef AGENTOS_SUPERVISOR_SUPERVISOR_H
 #define AGENTOS_SUPERVISOR_SUPERVISOR_H
 
@@ -8,18 +8,13 @@
 #include <sys/types.h>
 
 #include "common/buffer.h"
-#include "common/files.h"
 #include "common/format/roster.h"
-#include "supervisor/agent/counters.h"
-#include "supervisor/agent/desired_state.h"
-#include "supervisor/agent/lifecycle.h"
+#include "supervisor/agent/agent.h"
 #include "supervisor/budget_gate.h"
 #include "supervisor/model/audit.h"
 #include "supervisor/model/relay.h"
 #include "supervisor/process/child.h"
 #include "supervisor/process/loop.h"
-#include "supervisor/process/switchboard.h"
-#include "supervisor/process/watch.h"
 #include "supervisor/run.h"
 #include "supervisor/schedule.h"
 
@@ -28,76 +23,13 @@ struct control;
 struct door;
 struct post;
 
-/* What a worker said of itself last. */
-struct figures {
-    uint64_t queue, inbox, handoffs, outbox, dead_letters, negative_streak, tasks_done, tokens_today;
-};
-
-struct agent {
-    struct supervisor *supervisor;
-    struct roster_agent *definition; /* owned; name points into it */
-    const char *name;
-    struct buffer encoded; /* the definition as text */
-    char *path;            /* DATA_DIR/agents/NAME */
-    int tree;              /* descriptor of it; -1: it can't be opened */
-    struct life life;
-    struct timer life_timer, task_timer, look_timer, gate_timer, alone_timer, rest_timer, order_timer;
-    struct line *line; /* NULL: couldn't listen */
-    struct watched watched;
-    struct wanted wanted;
-    bool
-        order_unknown; /* what wanted is can't be read: it waits, stopped, until it can or somebody orders anew */
-
-    /* the present worker */
-    pid_t pid;  /* 0: none, or not known yet */
-    int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
-    uint64_t generation;
-    bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
-    bool said_hello;
-    bool resting;   /* it was sent REST: an exit 0 is no failure then */
-    bool called;    /* there was a LOOK after that, which it may not have read */
-    bool slept;     /* the worker before it hibernated: this one is no restart */
-    int signal_due; /* to be sent as soon as the pid is known */
-    int64_t spawned_at;
-    uint64_t asked, answered; /* the heartbeats' serials, the last of each */
-    unsigned unanswered;      /* heartbeats */
-    unsigned messages;        /* since the last heartbeat */
-    unsigned strays;          /* of this worker, before it said HELLO */
-
-    /* what is known of it */
-    struct figures figures;
-    bool counted;        /* figures were told since the supervisor started */
-    char *doing;         /* a task's id, or what it waits for; NULL */
-    int64_t doing_until; /* epoch seconds; 0: not known */
-    char *problems;      /* the worker's, a line each */
-    char *trouble;       /* the supervisor's own, one sentence; NULL: none */
-    char *last_exit;     /* NULL: none yet */
-    uint64_t restarts;
-    uint64_t divergences; /* audits that gave another score, since the supervisor started */
-    struct tally tally;   /* likewise */
-    bool settled;         /* ready once, or failed to become so */
-    struct {
-        char *task;   /* begun last; NULL: none */
-        bool counted; /* a reservation has counted it */
-        bool waits;
-        uint64_t wanted; /* tokens, while it waits */
-    } spends;            /* spending.c's */
-
-    uint64_t dirty;    /* bits of enum look: not told yet */
-    int64_t looked_at; /* clock_monotonic_ms: told last */
-    struct file_stamp queue_stamp;
-    bool leaving; /* taken out of agents.yaml: freed when its process has ended */
-};
-
 struct supervisor {
     const struct run_options *options;
     struct roster *roster; /* agents.yaml as it was applied last; owned, another one after a reload */
     struct loop *loop;
     int data; /* descriptor of DATA_DIR */
-    struct switchboard *switchboard;
     struct relay *relay;
     struct audits *audits;
-    struct watch *watch;
     struct control *control;
     struct post *post;
     struct commons *commons;
@@ -108,54 +40,33 @@ struct supervisor {
     struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
     char *zygote_program, *gateway_program, *audit_program, **zygote_environment;
-    struct agent **agents; /* in the order of agents.yaml */
-    size_t agent_count;
+    struct agents agents;
     int signals; /* signalfd */
     struct loop_watch *signal_watch;
     struct timer scan_timer, heartbeat_timer, end_timer, reload_timer;
-    int64_t poll_seconds, grace_ms, started_at;
+    int64_t started_at;
     uint64_t heartbeat, cancels, tickets; /* serials */
     uint64_t items_refused;               /* by queues that were full */
     bool running;                         /* "AgentOS running …" was said */
-    bool ending, ending_now;
+    bool ending_now;                      /* workers were killed; those that don't end are left */
 };
 
-/* agent.c: one agent and its worker */
-struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent *definition);
-void agent_free(struct agent *agent);
-void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
-void agent_redefine(struct agent *agent, const struct roster_agent *definition);
-bool agent_send(struct agent *agent, enum message_type type, ...);
-void agent_heartbeat(struct agent *agent, uint64_t serial);
-/* An order of the operator's; kept over restarts when remember. */
-void agent_order(struct agent *agent, enum life_event order, bool remember);
-void agent_spawned(struct agent *agent, pid_t pid, const char *why);
-void agent_spawn_again(struct agent *agent); /* the zygote is another one: what was due is asked for again */
-void agent_exited(struct agent *agent, int status);
-void agent_distrust(struct agent *agent, const char *why); /* its worker is killed, and started again */
+static inline struct supervisor *supervisor_of(const struct agent *agent)
+{
+    return agent->agents->context;
+}
 
-/* look.c: what a worker is told of changes in its tree, and how it sleeps while there are none */
-/* Tell it: at once when it is idle, else a fifth of a second after the last time at the earliest. */
-void agent_look(struct agent *agent, uint64_t look);
-void agent_scan(struct agent *agent);
-void agent_active(struct agent *agent, bool idle); /* its worker says what it does now */
-void look_begin(struct agent *agent);
-void look_state_changed(struct agent *agent); /* or its definition has */
-bool look_is_due(const struct agent *agent);  /* there may be work that its worker hasn't seen */
-void look_rest(struct agent *agent,
-               bool called); /* its worker has left for lack of work; called: back with it */
+/* agent_events.c: what agents tell their surroundings */
+extern const struct agent_callbacks supervisor_agent_callbacks;
+void supervisor_settled(
+    struct supervisor *supervisor); /* says that it runs, once every agent is ready or failed */
 
-/* hear.c: what workers say */
+/* worker_messages.c: what workers say */
 bool agent_hears(void *agent, const void *bytes, size_t length);
 
-/* asking.c: the relay and the budgets, begun and ended */
+/* model_wiring.c: the relay and the budgets, begun and ended */
 void supervisor_begin_asking(struct supervisor *supervisor);
 void supervisor_end_asking(struct supervisor *supervisor);
-
-/* run.c */
-struct agent *supervisor_find(const struct supervisor *supervisor, const char *name);
-void supervisor_settled(struct supervisor *supervisor); /* an agent is ready, or won't be soon */
-void supervisor_agent_down(struct supervisor *supervisor, struct agent *agent); /* it has no process now */
 
 /* reload.c: agents.yaml has changed; what was applied or refused is said in the log and added to said. False: refused. */
 bool supervisor_reload(struct supervisor *supervisor, struct buffer *said);

@@ -27,7 +27,8 @@ static void take_text(char **at, char *text)
 static void watch_the_clock(struct agent *agent)
 {
     if (agent->life.state == STATE_WORKING)
-        timer_set(agent->supervisor->loop, &agent->task_timer, agent->definition->limits.task_seconds * 1000);
+        timer_set(supervisor_of(agent)->loop, &agent->task_timer,
+                  agent->definition->limits.task_seconds * 1000);
 }
 
 static bool on_hello(struct agent *agent, struct reader *reader)
@@ -52,7 +53,7 @@ static bool on_ready(struct agent *agent, struct reader *reader)
     if (!message_end(reader))
         return false;
     life_event(&agent->life, EVENT_READY);
-    post_worker_ready(agent->supervisor->post, agent->name);
+    post_worker_ready(supervisor_of(agent)->post, agent->name);
     return true;
 }
 
@@ -69,7 +70,7 @@ static void tell_waiting(const struct agent *agent)
     OWNED char *why = memory_slice(problems + start, end - start);
     if (agent->doing_until > 0)
         clock_format(agent->doing_until, until);
-    control_event(agent->supervisor->control, agent, "waiting", DETAIL_TEXT("what", agent->doing),
+    control_event(supervisor_of(agent)->control, agent, "waiting", DETAIL_TEXT("what", agent->doing),
                   DETAIL_TEXT("until", until), DETAIL_TEXT("why", why));
 }
 
@@ -100,7 +101,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     if (activity == ACTIVITY_WAITING)
         tell_waiting(agent);
     if (activity == ACTIVITY_IDLE)
-        control_agent_idle(agent->supervisor->control, agent);
+        control_agent_idle(supervisor_of(agent)->control, agent);
     watch_the_clock(agent);
     return true;
 }
@@ -112,7 +113,7 @@ static void watch_the_streak(struct agent *agent)
     if (streak < (uint64_t)agent->definition->watchdog.negative_streak)
         return;
     bool pause = agent->definition->watchdog.pause && !agent->life.paused;
-    control_event(agent->supervisor->control, agent, "negative_streak", DETAIL_NUMBER("count", streak));
+    control_event(supervisor_of(agent)->control, agent, "negative_streak", DETAIL_NUMBER("count", streak));
     log_warn("agentos", agent->name, "The last %llu tasks failed (reward -1)%s", streak,
              pause ? "; the agent is paused, `agentos resume` lets it go on" : "");
     if (pause)
@@ -153,7 +154,7 @@ static void tell_lines(const struct agent *agent, const char *lines, const char 
         size_t length = strcspn(lines, "\n");
         OWNED char *line = memory_slice(lines, length);
         if (length && !has_line(others, line, length))
-            control_event(agent->supervisor->control, agent, event, DETAIL_TEXT("problem", line));
+            control_event(supervisor_of(agent)->control, agent, event, DETAIL_TEXT("problem", line));
         lines += length + (lines[length] == '\n');
     }
 }
@@ -167,7 +168,7 @@ static bool on_problems(struct agent *agent, struct reader *reader)
         free(problems);
         return false;
     }
-    if (control_followed(agent->supervisor->control)) {
+    if (control_followed(supervisor_of(agent)->control)) {
         tell_lines(agent, problems, agent->problems, "problem");
         tell_lines(agent, agent->problems, problems, "problem_cleared");
     }
@@ -185,10 +186,10 @@ static bool on_finished(struct agent *agent, struct reader *reader)
     watch_the_clock(agent);
     spending_task_ended(agent, task);
     tally_ended(&agent->tally, task, strcmp(end, "done") == 0, (int)reward - 1, clock_monotonic_ms());
-    control_event(agent->supervisor->control, agent, "finished", DETAIL_TEXT("task", task),
+    control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));
-    control_task_finished(agent->supervisor->control, agent, task, (int)reward - 1, commit, end);
+    control_task_finished(supervisor_of(agent)->control, agent, task, (int)reward - 1, commit, end);
     return true;
 }
 
@@ -197,7 +198,7 @@ static bool on_held(struct agent *agent, struct reader *reader)
     OWNED char *task = NULL, *why = NULL;
     if (!message_read(reader, MESSAGE_HELD, &task, &why))
         return false;
-    control_task_held(agent->supervisor->control, agent, task, why);
+    control_task_held(supervisor_of(agent)->control, agent, task, why);
     return true;
 }
 
@@ -219,7 +220,7 @@ static bool on_cancelled(struct agent *agent, struct reader *reader)
     uint64_t serial, done;
     if (!message_read(reader, MESSAGE_CANCELLED, &serial, &done))
         return false;
-    control_task_cancelled(agent->supervisor->control, agent, serial, done == 1);
+    control_task_cancelled(supervisor_of(agent)->control, agent, serial, done == 1);
     return true;
 }
 
@@ -231,9 +232,9 @@ static bool on_rolled(struct agent *agent, struct reader *reader)
         return false;
     if (exit == 0) {
         OWNED char *first = memory_slice(text, strcspn(text, "\n"));
-        control_event(agent->supervisor->control, agent, "rolled_back", DETAIL_TEXT("said", first));
+        control_event(supervisor_of(agent)->control, agent, "rolled_back", DETAIL_TEXT("said", first));
     }
-    control_rolled_back(agent->supervisor->control, agent, serial, (int)exit, text);
+    control_rolled_back(supervisor_of(agent)->control, agent, serial, (int)exit, text);
     return true;
 }
 
@@ -250,12 +251,12 @@ static bool on_ahead(struct agent *agent, struct reader *reader)
 static bool on_ask(struct agent *agent, struct reader *reader)
 {
     watch_the_clock(agent);
-    return relay_ask(agent->supervisor->relay, agent, agent->name, reader);
+    return relay_ask(supervisor_of(agent)->relay, agent, agent->name, reader);
 }
 
 static bool on_audit(struct agent *agent, struct reader *reader)
 {
-    return audits_ask(agent->supervisor->audits, agent, agent->definition, reader);
+    return audits_ask(supervisor_of(agent)->audits, agent, agent->definition, reader);
 }
 
 static bool on_judged(struct agent *agent, struct reader *reader)
@@ -266,7 +267,7 @@ static bool on_judged(struct agent *agent, struct reader *reader)
         score > 2)
         return false;
     agent->divergences += reward != score;
-    control_event(agent->supervisor->control, agent, reward == score ? "audit" : "audit_divergence",
+    control_event(supervisor_of(agent)->control, agent, reward == score ? "audit" : "audit_divergence",
                   DETAIL_TEXT("task", task), DETAIL_NUMBER("reward", (int)reward - 1),
                   DETAIL_NUMBER("audit_score", (int)score - 1), DETAIL_TEXT("reasons", reasons),
                   DETAIL_TEXT("commit", commit), DETAIL_NUMBER("divergences", agent->divergences));
@@ -275,7 +276,7 @@ static bool on_judged(struct agent *agent, struct reader *reader)
 
 static bool on_forget(struct agent *agent, struct reader *reader)
 {
-    return relay_forget(agent->supervisor->relay, agent, reader);
+    return relay_forget(supervisor_of(agent)->relay, agent, reader);
 }
 
 /* --- the post office --- */
@@ -283,28 +284,29 @@ static bool on_forget(struct agent *agent, struct reader *reader)
 static bool on_post(struct agent *agent, struct reader *reader)
 {
     OWNED char *ids = NULL;
-    return message_read(reader, MESSAGE_POST, &ids) && post_rings(agent->supervisor->post, agent->name, ids);
+    return message_read(reader, MESSAGE_POST, &ids) &&
+           post_rings(supervisor_of(agent)->post, agent->name, ids);
 }
 
 static bool on_settled(struct agent *agent, struct reader *reader)
 {
     OWNED char *id = NULL, *status = NULL, *commit = NULL;
     return message_read(reader, MESSAGE_SETTLED, &id, &status, &commit) &&
-           post_settled(agent->supervisor->post, agent->name, id, status, commit);
+           post_settled(supervisor_of(agent)->post, agent->name, id, status, commit);
 }
 
 static bool on_lock(struct agent *agent, struct reader *reader)
 {
     OWNED char *task = NULL, *name = NULL;
     return message_read(reader, MESSAGE_LOCK, &task, &name) &&
-           post_lock(agent->supervisor->post, agent->name, task, name);
+           post_lock(supervisor_of(agent)->post, agent->name, task, name);
 }
 
 static bool on_unlock(struct agent *agent, struct reader *reader)
 {
     OWNED char *task = NULL, *name = NULL;
     return message_read(reader, MESSAGE_UNLOCK, &task, &name) &&
-           post_unlock(agent->supervisor->post, agent->name, task, name);
+           post_unlock(supervisor_of(agent)->post, agent->name, task, name);
 }
 
 static const struct {

@@ -1,9 +1,8 @@
-/* One agent as the supervisor sees it: its folder, its line, its worker's life. What the table of supervise.c decides
+/* One agent as the supervisor sees it: its folder, its line, its worker's life. What the table of lifecycle.c decides
  * is done here. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,11 +14,9 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
+#include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
-#include "supervisor/control/control.h"
-#include "supervisor/post/post.h"
 #include "supervisor/process/descriptors.h"
-#include "supervisor/supervisor.h"
 
 enum {
     HEARTBEATS_MISSED = 3,
@@ -36,13 +33,16 @@ static void set_text(char **at, const char *text)
     *at = copy;
 }
 
+#define tell(agent, event_name, ...)                                                                         \
+    (agent)->agents->callbacks->event(agent, event_name, (const struct detail[]){__VA_ARGS__, {.key = NULL}})
+
 /* --- what the table asks for --- */
 
 static bool open_tree(struct agent *agent, struct fault *fault)
 {
     if (agent->tree >= 0)
         close(agent->tree);
-    agent->tree = trees_open(agent->supervisor->data, agent->name, fault);
+    agent->tree = trees_open(agent->agents->data, agent->name, fault);
     if (agent->tree >= 0 && faccessat(agent->tree, ".", W_OK | X_OK, AT_EACCESS) != 0) {
         fault_errno(fault, "cannot write in %s", agent->path);
         close(agent->tree);
@@ -53,12 +53,11 @@ static bool open_tree(struct agent *agent, struct fault *fault)
 
 static void set_trouble(struct agent *agent, const char *trouble)
 {
-    struct control *control = agent->supervisor->control;
     bool same = agent->trouble && trouble && strcmp(agent->trouble, trouble) == 0;
     if (agent->trouble && !same)
-        control_event(control, agent, "problem_cleared", DETAIL_TEXT("problem", agent->trouble));
+        tell(agent, "problem_cleared", DETAIL_TEXT("problem", agent->trouble));
     if (trouble && !same)
-        control_event(control, agent, "problem", DETAIL_TEXT("problem", trouble));
+        tell(agent, "problem", DETAIL_TEXT("problem", trouble));
     set_text(&agent->trouble, trouble);
 }
 
@@ -75,20 +74,20 @@ static void fail(struct agent *agent, const char *why)
 static bool send_spawn(struct agent *agent)
 {
     OWNED_BUFFER struct buffer message = {0};
-    struct supervisor *supervisor = agent->supervisor;
+    const struct agents *agents = agent->agents;
     message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->generation, line_url(agent->line),
-                 supervisor->options->data_dir, (uint64_t)supervisor->poll_seconds, (uint64_t)getpid(),
+                 agents->data_dir, (uint64_t)agents->poll_seconds, (uint64_t)getpid(),
                  (uint64_t)agent->life.paused);
-    return child_send(&supervisor->zygote, &message);
+    return child_send(agents->zygote, &message);
 }
 
 static const struct line_owner line_owner;
 
-static size_t count_connecting(const struct supervisor *supervisor)
+static size_t count_connecting(const struct agents *agents)
 {
     size_t count = 0;
-    for (size_t i = 0; i < supervisor->agent_count; i++) {
-        const struct agent *agent = supervisor->agents[i];
+    for (size_t i = 0; i < agents->count; i++) {
+        const struct agent *agent = agents->list[i];
         count += (agent->pid > 0 || agent->spawning) && !agent->said_hello;
     }
     return count;
@@ -106,21 +105,21 @@ static void spawn(void *context)
     if (agent->last_exit && !agent->slept)
         agent->restarts++;
     agent->slept = false;
-    post_worker_starts(agent->supervisor->post, agent->name);
-    if (!descriptors_for_agent(agent->supervisor->agent_count, count_connecting(agent->supervisor), &fault) ||
+    agent->agents->callbacks->worker_starts(agent);
+    if (!descriptors_for_agent(agent->agents->count, count_connecting(agent->agents), &fault) ||
         !open_tree(agent, &fault)) {
         fail(agent, fault.text);
         return;
     }
     if (!agent->line)
-        agent->line = line_open(agent->supervisor->switchboard, agent->name, &line_owner, agent, &fault);
+        agent->line = line_open(agent->agents->switchboard, agent->name, &line_owner, agent, &fault);
     if (!agent->line) {
         fail(agent, fault.text);
         return;
     }
     agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
-    watch_forget(agent->supervisor->watch, &agent->watched);
-    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
+    watch_forget(agent->agents->watch, &agent->watched);
+    watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
     agent->spawning = true;
     send_spawn(agent); /* not now: agent_spawn_again does it when the zygote is there */
 }
@@ -131,7 +130,7 @@ static void ask_stop(void *context, int64_t grace_ms)
     /* The worker puts its task down in good order a little before it is made to end. */
     if (agent->said_hello)
         agent_send(agent, MESSAGE_STOP, (uint64_t)(grace_ms - grace_ms / 8));
-    else if (agent->pid == 0 && agent->spawning && agent->supervisor->zygote.channel.fd < 0) {
+    else if (agent->pid == 0 && agent->spawning && agent->agents->zygote->channel.fd < 0) {
         agent->spawning = false;
         life_event(&agent->life, EVENT_EXIT); /* nobody has been asked to make it */
     }
@@ -157,16 +156,16 @@ static void set_timer(void *context, int64_t in_ms)
 {
     struct agent *agent = context;
     if (in_ms < 0)
-        timer_clear(agent->supervisor->loop, &agent->life_timer);
+        timer_clear(agent->agents->loop, &agent->life_timer);
     else
-        timer_set(agent->supervisor->loop, &agent->life_timer, in_ms);
+        timer_set(agent->agents->loop, &agent->life_timer, in_ms);
 }
 
 static void say_ready(struct agent *agent)
 {
     log_info("agentos", NULL, "Agent '%s' ready at %s", agent->name, agent->path);
     set_trouble(agent, NULL);
-    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
+    watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
 }
 
 static void changed(void *context, enum life_state before)
@@ -174,18 +173,18 @@ static void changed(void *context, enum life_state before)
     struct agent *agent = context;
     enum life_state state = agent->life.state;
     log_debug("agentos", agent->name, "%s -> %s", life_state_name(before), life_state_name(state));
-    control_event(agent->supervisor->control, agent, "state", DETAIL_TEXT("from", life_state_name(before)),
-                  DETAIL_TEXT("to", life_state_name(state)));
+    tell(agent, "state", DETAIL_TEXT("from", life_state_name(before)),
+         DETAIL_TEXT("to", life_state_name(state)));
     if (before == STATE_STARTING && state == STATE_IDLE)
         say_ready(agent);
     if (state != STATE_WORKING)
-        timer_clear(agent->supervisor->loop, &agent->task_timer);
+        timer_clear(agent->agents->loop, &agent->task_timer);
     look_state_changed(agent);
     if (state != STATE_STARTING && !agent->settled) {
         agent->settled = true;
-        supervisor_settled(agent->supervisor);
+        agent->agents->callbacks->settled(agent);
     }
-    control_agent_changed(agent->supervisor->control, agent);
+    agent->agents->callbacks->changed(agent);
 }
 
 static const struct life_operations operations = {
@@ -204,7 +203,7 @@ static void line_lost(void *context)
 {
     struct agent *agent = context;
     if (agent->pid > 0 && !agent->resting && agent->life.state != STATE_STOPPING)
-        timer_set(agent->supervisor->loop, &agent->alone_timer, ALONE_MS);
+        timer_set(agent->agents->loop, &agent->alone_timer, ALONE_MS);
 }
 
 static void lives_on(void *context)
@@ -226,31 +225,22 @@ static void line_free(void *context)
     struct fault fault;
     if (agent->pid <= 0)
         return;
-    timer_clear(agent->supervisor->loop, &agent->gate_timer);
+    timer_clear(agent->agents->loop, &agent->gate_timer);
     if (!line_expect(agent->line, agent->pid, &fault)) {
         not_let_in(agent, &fault);
         return;
     }
     message_make(&message, MESSAGE_GO, (uint64_t)agent->pid);
-    child_send(&agent->supervisor->zygote, &message);
+    child_send(agent->agents->zygote, &message);
 }
 
-static const struct line_owner line_owner = {.message = agent_hears, .lost = line_lost, .free = line_free};
-
-bool agent_send(struct agent *agent, enum message_type type, ...)
+static bool hears(void *context, const void *bytes, size_t length)
 {
-    OWNED_BUFFER struct buffer message = {0};
-    va_list fields;
-    if (!agent->line || agent->pid <= 0)
-        return false;
-    va_start(fields, type);
-    message_make_list(&message, type, fields);
-    va_end(fields);
-    if (line_send(agent->line, &message))
-        return true;
-    agent_distrust(agent, "it does not read what it is sent");
-    return false;
+    const struct agent *agent = context;
+    return agent->agents->callbacks->hears(context, bytes, length);
 }
+
+static const struct line_owner line_owner = {.message = hears, .lost = line_lost, .free = line_free};
 
 /* --- its process --- */
 
@@ -282,11 +272,11 @@ void agent_spawned(struct agent *agent, pid_t pid, const char *why)
     agent->pid = pid;
     open_memory(agent);
     agent->spawned_at = clock_monotonic_ms();
-    control_event(agent->supervisor->control, agent, "worker_started", DETAIL_NUMBER("pid", pid));
+    tell(agent, "worker_started", DETAIL_NUMBER("pid", pid));
     if (agent->signal_due)
         kill(pid, agent->signal_due);
-    timer_set(agent->supervisor->loop, &agent->gate_timer,
-              switchboard_distrusted(agent->supervisor->switchboard) ? GATE_DISTRUSTED_MS : GATE_MS);
+    timer_set(agent->agents->loop, &agent->gate_timer,
+              switchboard_distrusted(agent->agents->switchboard) ? GATE_DISTRUSTED_MS : GATE_MS);
     line_await_free(agent->line);
 }
 
@@ -299,7 +289,7 @@ static void gate_stays_shut(void *context)
     log_warn("agentos", NULL, "Agent '%s': its former connection does not end; the line is replaced",
              agent->name);
     line_abandon(agent->line);
-    agent->line = line_open(agent->supervisor->switchboard, agent->name, &line_owner, agent, &fault);
+    agent->line = line_open(agent->agents->switchboard, agent->name, &line_owner, agent, &fault);
     if (agent->line)
         line_await_free(agent->line);
     else if (agent->pid > 0)
@@ -330,18 +320,17 @@ static void forget_worker(struct agent *agent)
 {
     close_memory(agent);
     line_leave(agent->line);
-    relay_forget_all(agent->supervisor->relay, agent);
-    audits_forget_all(agent->supervisor->audits, agent);
-    timer_clear(agent->supervisor->loop, &agent->task_timer);
-    timer_clear(agent->supervisor->loop, &agent->look_timer);
-    timer_clear(agent->supervisor->loop, &agent->gate_timer);
-    timer_clear(agent->supervisor->loop, &agent->alone_timer);
+    agent->agents->callbacks->asker_gone(agent);
+    timer_clear(agent->agents->loop, &agent->task_timer);
+    timer_clear(agent->agents->loop, &agent->look_timer);
+    timer_clear(agent->agents->loop, &agent->gate_timer);
+    timer_clear(agent->agents->loop, &agent->alone_timer);
     agent->pid = 0;
     agent->said_hello = false;
     agent->dirty = 0; /* the next one looks at everything */
     agent->spends.waits = false;
     set_text(&agent->doing, NULL);
-    post_worker_down(agent->supervisor->post, agent->name);
+    agent->agents->callbacks->worker_gone(agent);
 }
 
 void agent_exited(struct agent *agent, int status)
@@ -353,8 +342,7 @@ void agent_exited(struct agent *agent, int status)
     bool rests = agent->resting && agent->life.state == STATE_IDLE && status == 0;
     bool called = look_is_due(agent);
     set_text(&agent->last_exit, text);
-    control_event(agent->supervisor->control, agent, "worker_exited", DETAIL_NUMBER("pid", pid),
-                  DETAIL_TEXT("how", text));
+    tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
     forget_worker(agent);
     if (rests) {
         look_rest(agent, called);
@@ -369,14 +357,7 @@ void agent_exited(struct agent *agent, int status)
         life_event(&agent->life, EVENT_EXIT);
     }
     if (!life_has_process(&agent->life))
-        supervisor_agent_down(agent->supervisor, agent);
-}
-
-void agent_distrust(struct agent *agent, const char *why)
-{
-    log_error("agentos", NULL, "Worker of agent '%s' (pid %d) is killed: %s", agent->name, (int)agent->pid,
-              why);
-    life_event(&agent->life, EVENT_HUNG);
+        agent->agents->callbacks->down(agent);
 }
 
 static void task_overdue(void *context)
@@ -404,14 +385,14 @@ static void life_timer_rings(void *context)
 static bool learn_order(struct agent *agent)
 {
     struct fault fault;
-    bool known = wanted_load(agent->supervisor->data, agent->name, &agent->wanted, &fault);
+    bool known = wanted_load(agent->agents->data, agent->name, &agent->wanted, &fault);
     if (!known && !agent->order_unknown)
         log_warn("agentos", NULL,
                  "Agent '%s' is not started: what was ordered for it can't be read, which is tried again; "
                  "`agentos start %s` starts it: %s",
                  agent->name, agent->name, fault.text);
     if (!known)
-        timer_set(agent->supervisor->loop, &agent->order_timer, ORDER_AGAIN_MS);
+        timer_set(agent->agents->loop, &agent->order_timer, ORDER_AGAIN_MS);
     if (!known || agent->order_unknown)
         set_trouble(agent, known ? NULL : fault.text);
     agent->order_unknown = !known;
@@ -441,7 +422,7 @@ static bool is_ordered_anew(struct agent *agent, enum life_event order)
     if (!agent->order_unknown || (order != EVENT_START && order != EVENT_STOP && order != EVENT_RESTART))
         return false;
     agent->order_unknown = false;
-    timer_clear(agent->supervisor->loop, &agent->order_timer);
+    timer_clear(agent->agents->loop, &agent->order_timer);
     set_trouble(agent, NULL);
     return true;
 }
@@ -452,7 +433,7 @@ static void remember_order(struct agent *agent, struct wanted wanted)
     agent->wanted = wanted;
     if (agent->order_unknown)
         fault_set(&fault, "what was ordered before can't be read and is not written over");
-    else if (wanted_save(agent->supervisor->data, agent->name, wanted, &fault))
+    else if (wanted_save(agent->agents->data, agent->name, wanted, &fault))
         return;
     log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s", agent->name,
              fault.text);
@@ -487,7 +468,7 @@ void agent_order(struct agent *agent, enum life_event order, bool remember)
         remember_order(agent, wanted);
     life_event(&agent->life, order);
     if (!life_has_process(&agent->life))
-        supervisor_agent_down(agent->supervisor, agent);
+        agent->agents->callbacks->down(agent);
 }
 
 /* --- birth and end --- */
@@ -500,24 +481,24 @@ static void set_definition(struct agent *agent, const struct roster_agent *defin
     roster_agent_free(agent->definition);
     agent->definition = roster_decode(agent->encoded.data, agent->encoded.length);
     agent->name = agent->definition->name;
-    post_agent(agent->supervisor->post, agent->name, agent, agent->definition);
+    agent->agents->callbacks->defined(agent);
 }
 
-struct agent *agent_new(struct supervisor *supervisor, const struct roster_agent *definition)
+struct agent *agent_new(struct agents *agents, const struct roster_agent *definition)
 {
     struct agent *agent = memory_new(1, sizeof *agent);
-    agent->supervisor = supervisor;
+    agent->agents = agents;
     agent->tree = -1;
     agent->memory = -1;
     set_definition(agent, definition);
-    agent->path = memory_print("%s/agents/%s", supervisor->options->data_dir, agent->name);
+    agent->path = memory_print("%s/agents/%s", agents->data_dir, agent->name);
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
     agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
     agent->order_timer = (struct timer){.ring = order_is_due, .context = agent};
     agent->alone_timer = (struct timer){.ring = lives_on, .context = agent};
     look_begin(agent);
-    life_begin(&agent->life, &operations, agent, supervisor->grace_ms);
+    life_begin(&agent->life, &operations, agent, agents->grace_ms);
     return agent;
 }
 
@@ -525,16 +506,15 @@ void agent_free(struct agent *agent)
 {
     if (!agent)
         return;
-    timer_clear(agent->supervisor->loop, &agent->life_timer);
-    timer_clear(agent->supervisor->loop, &agent->task_timer);
-    timer_clear(agent->supervisor->loop, &agent->look_timer);
-    timer_clear(agent->supervisor->loop, &agent->gate_timer);
-    timer_clear(agent->supervisor->loop, &agent->alone_timer);
-    timer_clear(agent->supervisor->loop, &agent->rest_timer);
-    timer_clear(agent->supervisor->loop, &agent->order_timer);
-    watch_forget(agent->supervisor->watch, &agent->watched);
-    relay_forget_all(agent->supervisor->relay, agent);
-    audits_forget_all(agent->supervisor->audits, agent);
+    timer_clear(agent->agents->loop, &agent->life_timer);
+    timer_clear(agent->agents->loop, &agent->task_timer);
+    timer_clear(agent->agents->loop, &agent->look_timer);
+    timer_clear(agent->agents->loop, &agent->gate_timer);
+    timer_clear(agent->agents->loop, &agent->alone_timer);
+    timer_clear(agent->agents->loop, &agent->rest_timer);
+    timer_clear(agent->agents->loop, &agent->order_timer);
+    watch_forget(agent->agents->watch, &agent->watched);
+    agent->agents->callbacks->asker_gone(agent);
     line_close(agent->line);
     close_memory(agent);
     if (agent->tree >= 0)
@@ -558,9 +538,9 @@ void agent_begin(struct agent *agent)
     if (!agent->order_unknown && !agent->wanted.stopped)
         return;
     agent_scan(agent);
-    post_worker_down(agent->supervisor->post, agent->name);
+    agent->agents->callbacks->worker_gone(agent);
     agent->settled = true;
-    supervisor_settled(agent->supervisor);
+    agent->agents->callbacks->settled(agent);
 }
 
 void agent_redefine(struct agent *agent, const struct roster_agent *definition)

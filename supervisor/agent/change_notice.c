@@ -7,7 +7,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/agent/agent.h"
 
 enum { LOOK_PAUSE_MS = 200 /* between two LOOKs to a worker that has something else to do */ };
 
@@ -21,7 +21,7 @@ static void send_dirty(struct agent *agent)
     if (!look || !agent->said_hello || !life_is_up(&agent->life))
         return;
     if (wait > 0 || !line_idle(agent->line)) {
-        timer_set(agent->supervisor->loop, &agent->look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
+        timer_set(agent->agents->loop, &agent->look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
         return;
     }
     agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
@@ -48,9 +48,9 @@ static void set_rest_timer(struct agent *agent)
 {
     int64_t seconds = agent->definition->idle_exit_seconds;
     if (agent->life.state == STATE_IDLE && seconds > 0)
-        timer_set(agent->supervisor->loop, &agent->rest_timer, seconds * 1000);
+        timer_set(agent->agents->loop, &agent->rest_timer, seconds * 1000);
     else
-        timer_clear(agent->supervisor->loop, &agent->rest_timer);
+        timer_clear(agent->agents->loop, &agent->rest_timer);
 }
 
 static void rest_timer_rings(void *context)
@@ -127,7 +127,7 @@ static bool tree_was_replaced(const struct agent *agent)
     struct stat ours, there;
     OWNED char *below = memory_print("agents/%s", agent->name);
     return fstat(agent->tree, &ours) == 0 &&
-           (fstatat(agent->supervisor->data, below, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+           (fstatat(agent->agents->data, below, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
             ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
 }
 
@@ -135,9 +135,9 @@ static bool tree_was_replaced(const struct agent *agent)
 static void watch_resting(struct agent *agent)
 {
     OWNED char *below = memory_print("agents/%s", agent->name);
-    OWNED_FD int tree = files_open(agent->supervisor->data, below, O_RDONLY | O_DIRECTORY, 0);
+    OWNED_FD int tree = files_open(agent->agents->data, below, O_RDONLY | O_DIRECTORY, 0);
     if (tree >= 0)
-        watch_tree(agent->supervisor->watch, &agent->watched, tree, agent);
+        watch_tree(agent->agents->watch, &agent->watched, tree, agent);
 }
 
 void agent_scan(struct agent *agent)
@@ -152,7 +152,7 @@ void agent_scan(struct agent *agent)
         life_event(&agent->life, EVENT_RESTART);
         return;
     }
-    watch_tree(agent->supervisor->watch, &agent->watched, agent->tree, agent);
+    watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
     if (queue_has_changed(agent))
         agent_look(agent, LOOK_QUEUE);
     else

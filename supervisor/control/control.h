@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/fault.h"
+#include "supervisor/agent/detail.h"
 #include "supervisor/agent/lifecycle.h"
 
 struct agent;
@@ -44,27 +45,13 @@ void control_rolled_back(struct control *control, struct agent *agent, uint64_t 
 /* What somebody sent or enqueued with this ticket is durable, and has this id; or it isn't: why. */
 void control_posted(struct control *control, uint64_t ticket, int exit, const char *id, const char *why);
 
-/* Something has happened: everybody who follows gets a line (common/control.h). agent may be NULL. The details' texts
- * may be anything; they are cleaned. Costs next to nothing while nobody follows. */
-struct detail {
-    const char *key;  /* NULL ends the list */
-    const char *text; /* NULL: the number */
-    int64_t number;
-};
+/* Something has happened: everybody who follows gets a line (common/control.h). control and agent may be NULL. Costs
+ * next to nothing while nobody follows. */
 void control_tell(struct control *control, const struct agent *agent, const char *event,
                   const struct detail *details);
 #define control_event(control, agent, event, ...)                                                            \
     control_tell(control, agent, event, (const struct detail[]){__VA_ARGS__, {.key = NULL}})
 bool control_followed(const struct control *control);
-#define DETAIL_TEXT(name, words)                                                                             \
-    {                                                                                                        \
-        .key = (name), .text = (words)                                                                       \
-    }
-#define DETAIL_NUMBER(name, value)                                                                           \
-    {                                                                                                        \
-        .key = (name), .number = (int64_t)(value)                                                            \
-    }
-
 /* --- for verbs.c --- */
 
 enum waiting_for {

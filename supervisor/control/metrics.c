@@ -27,8 +27,8 @@ static json_t *describe(const struct agent *agent)
 {
     struct post_depths depths;
     struct post_pressure pressure = {0};
-    post_depths(agent->supervisor->post, agent->name, &depths);
-    post_pressure(agent->supervisor->post, agent->name, &pressure);
+    post_depths(supervisor_of(agent)->post, agent->name, &depths);
+    post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
     json_t *object =
         json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name", agent->name,
                   "state", life_state_name(agent->life.state), "up", life_is_up(&agent->life), "wanted",
@@ -44,9 +44,9 @@ static json_t *describe(const struct agent *agent)
 json_t *metrics_object(const struct supervisor *supervisor)
 {
     json_t *agents = json_array();
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        json_array_append_new(agents, describe(supervisor->agents[i]));
-    return json_pack("{s:b, s:o, s:I, s:o, s:o}", "ending", supervisor->ending, "bounds", tally_bounds(),
-                     "items_refused", (json_int_t)supervisor->items_refused, "envelopes",
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        json_array_append_new(agents, describe(supervisor->agents.list[i]));
+    return json_pack("{s:b, s:o, s:I, s:o, s:o}", "ending", supervisor->agents.ending, "bounds",
+                     tally_bounds(), "items_refused", (json_int_t)supervisor->items_refused, "envelopes",
                      envelopes(supervisor->post), "agents", agents);
 }

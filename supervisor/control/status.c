@@ -93,7 +93,7 @@ static json_t *problems_of(const struct agent *agent, const char *detail)
     if (agent->life.state == STATE_WAITING)
         add_lines(problems, detail);
     add_lines(problems, agent->problems);
-    commons_problems(agent->supervisor->commons, agent->name, &shared);
+    commons_problems(supervisor_of(agent)->commons, agent->name, &shared);
     add_lines(problems, shared.data);
     return problems;
 }
@@ -108,8 +108,8 @@ static json_t *agent_object(const struct agent *agent)
     const struct figures *figures = &agent->figures;
     struct post_depths depths;
     struct post_pressure pressure;
-    post_depths(agent->supervisor->post, agent->name, &depths);
-    post_pressure(agent->supervisor->post, agent->name, &pressure);
+    post_depths(supervisor_of(agent)->post, agent->name, &depths);
+    post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
     OWNED char *detail = detail_of(agent);
     json_t *object =
         json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
@@ -132,9 +132,9 @@ static json_t *agent_object(const struct agent *agent)
 json_t *status_object(const struct supervisor *supervisor, const struct agent *agent)
 {
     json_t *agents = json_array();
-    for (size_t i = 0; i < supervisor->agent_count; i++)
-        if (!agent || supervisor->agents[i] == agent)
-            json_array_append_new(agents, agent_object(supervisor->agents[i]));
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        if (!agent || supervisor->agents.list[i] == agent)
+            json_array_append_new(agents, agent_object(supervisor->agents.list[i]));
     struct sandbox_facts facts;
     sandbox_look(&facts);
     OWNED char *sandbox = sandbox_summary(sandbox_mode(), &facts);

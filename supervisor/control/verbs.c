@@ -111,7 +111,7 @@ int verbs_send_rollback(struct waiter *waiter, struct fault *fault)
 {
     struct agent *agent = waiter->agent;
     if (life_is_up(&agent->life)) {
-        uint64_t serial = ++agent->supervisor->cancels;
+        uint64_t serial = ++supervisor_of(agent)->cancels;
         if (!agent_send(agent, MESSAGE_ROLLBACK, serial, waiter->task))
             return 0;
         waiter->serial = serial;
@@ -288,7 +288,7 @@ void verbs_answer(struct supervisor *supervisor, struct client *client, const js
 {
     struct request request = {.supervisor = supervisor, .client = client, .json = json};
     const char *verb = request_text(&request, "verb"), *name = request_text(&request, "agent");
-    if (name && !(request.agent = supervisor_find(supervisor, name))) {
+    if (name && !(request.agent = agents_find(&supervisor->agents, name))) {
         client_complain(client, EX_NOINPUT, "there is no agent '%s' in agents.yaml", name);
         return;
     }
@@ -297,7 +297,7 @@ void verbs_answer(struct supervisor *supervisor, struct client *client, const js
             continue;
         if (verbs[i].needs_agent && !request.agent)
             client_complain(client, EX_USAGE, "%s names an agent", verb);
-        else if (supervisor->ending && verbs[i].needs_agent && verbs[i].answer != do_where)
+        else if (supervisor->agents.ending && verbs[i].needs_agent && verbs[i].answer != do_where)
             client_complain(client, EX_TEMPFAIL, "the supervisor is ending; nothing was done");
         else
             verbs[i].answer(&request);

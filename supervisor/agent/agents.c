@@ -1,0 +1,56 @@
+#include "supervisor/agent/agents.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "supervisor/agent/agent.h"
+
+struct agent *agents_find(const struct agents *agents, const char *name)
+{
+    for (size_t i = 0; i < agents->count; i++)
+        if (strcmp(agents->list[i]->name, name) == 0)
+            return agents->list[i];
+    return NULL;
+}
+
+struct agent *agents_of_process(const struct agents *agents, pid_t pid)
+{
+    for (size_t i = 0; i < agents->count; i++)
+        if (agents->list[i]->pid == pid)
+            return agents->list[i];
+    return NULL;
+}
+
+bool agents_all_down(const struct agents *agents)
+{
+    for (size_t i = 0; i < agents->count; i++)
+        if (life_has_process(&agents->list[i]->life))
+            return false;
+    return true;
+}
+
+struct agent *agents_add(struct agents *agents, const struct roster_agent *definition)
+{
+    agents->list = memory_grow(agents->list, agents->count + 1, sizeof *agents->list);
+    struct agent *agent = agent_new(agents, definition);
+    agents->list[agents->count++] = agent;
+    return agent;
+}
+
+void agents_remove(struct agents *agents, struct agent *agent)
+{
+    size_t i = 0;
+    while (agents->list[i] != agent)
+        i++;
+    memmove(&agents->list[i], &agents->list[i + 1], (agents->count - i - 1) * sizeof *agents->list);
+    agents->count--;
+    agent_free(agent);
+}
+
+void agents_free(struct agents *agents)
+{
+    for (size_t i = 0; i < agents->count; i++)
+        agent_free(agents->list[i]);
+    free(agents->list);
+}

@@ -1,0 +1,55 @@
+/* All agents that the supervisor looks after, and what they need of it. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_AGENTS_H
+#define AGENTOS_SUPERVISOR_AGENT_AGENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "supervisor/agent/detail.h"
+#include "supervisor/process/child.h"
+#include "supervisor/process/loop.h"
+#include "supervisor/process/switchboard.h"
+#include "supervisor/process/watch.h"
+
+struct agent;
+struct roster_agent;
+
+/* What an agent tells its surroundings. All are called from within its own functions. */
+struct agent_callbacks {
+    bool (*hears)(void *agent, const void *bytes, size_t length); /* as line_owner's message */
+    void (*defined)(struct agent *agent);                         /* it is new, or defined otherwise */
+    void (*settled)(struct agent *agent);                         /* it is ready, or won't be soon */
+    void (*changed)(struct agent *agent);                         /* its state is another */
+    void (*worker_starts)(struct agent *agent);                   /* a process is asked for */
+    void (*asker_gone)(struct agent *agent);  /* nobody is there for answers of the model or of a checker */
+    void (*worker_gone)(struct agent *agent); /* its process has ended, or it stays without one */
+    void (*down)(struct agent *agent);        /* it has no process now; the agent may be freed within */
+    void (*event)(const struct agent *agent, const char *event, const struct detail *details);
+};
+
+struct agents {
+    const struct agent_callbacks *callbacks;
+    void *context; /* the callbacks' owner */
+    struct loop *loop;
+    struct switchboard *switchboard;
+    struct watch *watch;
+    struct child *zygote;
+    const char *data_dir; /* absolute */
+    int data;             /* descriptor of it */
+    int64_t poll_seconds, grace_ms;
+    struct agent **list; /* in the order of agents.yaml */
+    size_t count;
+    bool ending; /* the supervisor ends: all are stopped for good */
+};
+
+/* NULL: there is none. */
+struct agent *agents_find(const struct agents *agents, const char *name);
+struct agent *agents_of_process(const struct agents *agents, pid_t pid);
+bool agents_all_down(const struct agents *agents); /* no agent has a process */
+struct agent *agents_add(struct agents *agents, const struct roster_agent *definition); /* not begun yet */
+void agents_remove(struct agents *agents, struct agent *agent);                         /* frees it */
+void agents_free(struct agents *agents);
+
+#endif

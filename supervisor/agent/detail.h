@@ -1,0 +1,21 @@
+/* What an event carries besides its name: a list of keys with a text or a number each. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_DETAIL_H
+#define AGENTOS_SUPERVISOR_AGENT_DETAIL_H
+
+#include <stdint.h>
+
+struct detail {
+    const char *key;  /* NULL ends the list */
+    const char *text; /* anything, it is cleaned; NULL: the number */
+    int64_t number;
+};
+#define DETAIL_TEXT(name, words)                                                                             \
+    {                                                                                                        \
+        .key = (name), .text = (words)                                                                       \
+    }
+#define DETAIL_NUMBER(name, value)                                                                           \
+    {                                                                                                        \
+        .key = (name), .number = (int64_t)(value)                                                            \
+    }
+
+#endif
