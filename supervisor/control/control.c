@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,156 +20,11 @@
 #include "supervisor/control/part.h"
 #include "supervisor/process/descriptors.h"
 
-enum { BACKLOG = CLIENTS_MAX, ACCEPTED_AT_ONCE = 32, REST_MS = 1000, KEPT_MAX = 64 * 1024 };
-
-static void end_client(struct client *client)
-{
-    struct control *control = client->control;
-    for (struct client **at = &control->clients; *at; at = &(*at)->next)
-        if (*at == client) {
-            *at = client->next;
-            break;
-        }
-    control->count--;
-    control->followers -= client->waiter.what == WAIT_EVENTS;
-    feed_free(&client->feed);
-    timer_clear(control->supervisor->loop, &client->deadline);
-    loop_forget(control->supervisor->loop, client->watch);
-    close(client->fd);
-    buffer_free(&client->in);
-    buffer_free(&client->out);
-    free(client->waiter.task);
-    free(client);
-}
+enum { BACKLOG = CLIENTS_MAX, ACCEPTED_AT_ONCE = 32, REST_MS = 1000 };
 
 static void deadline_rings(void *client)
 {
-    end_client(client);
-}
-
-struct waiter *client_waiter(struct client *client)
-{
-    return &client->waiter;
-}
-
-void client_say(struct client *client, int exit, json_t *more)
-{
-    json_t *answer = json_object();
-    json_object_set_new(answer, "exit", json_integer(exit));
-    if (more)
-        json_object_update(answer, more);
-    OWNED char *line = json_dumps(answer, JSON_COMPACT);
-    buffer_text(&client->out, line ? line : "{\"exit\":70}");
-    buffer_text(&client->out, "\n");
-    json_decref(answer);
-    json_decref(more);
-}
-
-void client_say_id(struct client *client, const char *id)
-{
-    buffer_print(&client->out, "{\"exit\":%d,\"id\":\"%s\"}\n", EX_OK, id);
-}
-
-void client_complain(struct client *client, int exit, const char *format, ...)
-{
-    char text[FAULT_TEXT * 2];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    client_say(client, exit, json_pack("{s:s}", "complaint", text));
-}
-
-/* What is to be sent next; NULL: nothing. */
-static const char *due(struct client *client, size_t *length)
-{
-    if (client->out_done == client->out.length)
-        return feed_waiting(&client->feed, length);
-    *length = client->out.length - client->out_done;
-    return client->out.data + client->out_done;
-}
-
-static void sent(struct client *client, size_t length)
-{
-    if (client->out_done == client->out.length)
-        feed_read(&client->feed, length);
-    else
-        client->out_done += length;
-}
-
-static bool has_request(const struct client *client)
-{
-    return client->in.length > 0 && memchr(client->in.data, '\n', client->in.length);
-}
-
-/* While a request is answered the next one may come and isn't read: that is asked for only when it has been noticed, so
- * that one who asks again and again costs no call for it. A socket is writable nearly always: what lies read already is
- * answered in the next turn of the loop, after everybody else's. */
-static void watch_as_due(struct client *client)
-{
-    bool next = !client->busy && has_request(client);
-    bool out = client->busy ? due(client, &(size_t){0}) != NULL : next;
-    uint32_t events =
-        (client->deaf || next ? 0u : EPOLLIN) | (client->half ? 0u : EPOLLRDHUP) | (out ? EPOLLOUT : 0u);
-    if (events != client->events)
-        loop_change(client->control->supervisor->loop, client->watch, events);
-    client->events = events;
-}
-
-/* What a long request or answer took isn't kept for the next one. */
-static void empty(struct buffer *buffer)
-{
-    buffer->length = 0;
-    if (buffer->capacity > KEPT_MAX)
-        buffer_free(buffer);
-}
-
-/* It may ask again. */
-static void await_request(struct client *client)
-{
-    client->busy = client->deaf = false;
-    empty(&client->out);
-    client->out_done = 0;
-    timer_set(client->control->supervisor->loop, &client->deadline, REQUEST_MS);
-    watch_as_due(client);
-}
-
-/* Writes what it takes; when all is said and nothing is waited for, it is the next request's turn. */
-static void push(struct client *client)
-{
-    const char *bytes;
-    size_t length;
-    while ((bytes = due(client, &length))) {
-        ssize_t n = send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EAGAIN) {
-            end_client(client);
-            return;
-        }
-        if (n < 0)
-            break;
-        sent(client, (size_t)n);
-    }
-    bool more = bytes != NULL, waits = client->waiter.what != WAIT_NOTHING;
-    if (!more && !waits && client->ends) {
-        end_client(client);
-    } else if (!more && !waits) {
-        await_request(client);
-    } else {
-        watch_as_due(client);
-        if (more && client->waiter.what != WAIT_EVENTS)
-            timer_set(client->control->supervisor->loop, &client->deadline, ANSWER_MS);
-        else
-            timer_clear(client->control->supervisor->loop, &client->deadline);
-    }
-}
-
-void client_stop_waiting(struct client *client)
-{
-    free(client->waiter.task);
-    client->waiter = (struct waiter){.what = WAIT_NOTHING};
-    push(client);
+    client_end(client);
 }
 
 /* The first of what lies there. */
@@ -182,14 +36,14 @@ static void answer(struct client *client)
     json_t *request = json_loadb(client->in.data, length, JSON_REJECT_DUPLICATES, &error);
     buffer_drop(&client->in, length + 1);
     if (!client->in.length)
-        empty(&client->in);
+        client_empty(&client->in);
     if (!json_is_object(request))
         client_complain(client, EX_USAGE, "the request is no JSON object: %s",
                         request ? "it is something else" : error.text);
     else
         verbs_answer(client->control->supervisor, client, request);
     json_decref(request);
-    push(client);
+    client_push(client);
 }
 
 /* Where the next request begins can't be known without its end. */
@@ -199,7 +53,7 @@ static void refuse_length(struct client *client)
     client->deaf = true;
     buffer_free(&client->in);
     client_complain(client, EX_DATAERR, "a request has at most %d bytes", CONTROL_MAX);
-    push(client);
+    client_push(client);
 }
 
 /* No whole request lies there. */
@@ -210,7 +64,7 @@ static void take_request(struct client *client)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        end_client(client); /* torn, perhaps: what wasn't asked to the end isn't done */
+        client_end(client); /* torn, perhaps: what wasn't asked to the end isn't done */
         return;
     }
     const char *end = memchr(bytes, '\n', (size_t)n);
@@ -227,20 +81,20 @@ static void on_client(void *context, uint32_t events)
 {
     struct client *client = context;
     bool gone = events & (EPOLLHUP | EPOLLERR);
-    if (!client->busy && !gone && (events & EPOLLOUT) && has_request(client)) {
+    if (!client->busy && !gone && (events & EPOLLOUT) && client_has_request(client)) {
         answer(client);
     } else if (!client->busy && (events & EPOLLIN)) {
         take_request(client);
     } else if (gone) {
-        end_client(client);
+        client_end(client);
     } else {
         /* It may close its writing side and wait for the answer. */
         client->deaf |= (events & EPOLLIN) != 0;
         client->half |= (events & EPOLLRDHUP) != 0;
         if (events & EPOLLOUT)
-            push(client);
+            client_push(client);
         else
-            watch_as_due(client);
+            client_watch_as_due(client);
     }
 }
 
@@ -291,7 +145,7 @@ static void admit(struct control *control, int fd)
     control->count++;
     timer_set(control->supervisor->loop, &client->deadline, REQUEST_MS);
     if (!client->watch)
-        end_client(client);
+        client_end(client);
     else
         take_request(client);
 }
@@ -376,7 +230,7 @@ void control_close(struct control *control)
     if (!control)
         return;
     while (control->clients)
-        end_client(control->clients);
+        client_end(control->clients);
     timer_clear(control->supervisor->loop, &control->rest);
     loop_forget(control->supervisor->loop, control->watch);
     close(control->fd);
@@ -388,15 +242,6 @@ void control_close(struct control *control)
 bool control_followed(const struct control *control)
 {
     return control && control->followers > 0;
-}
-
-bool client_follow(struct client *client)
-{
-    if (client->control->followers >= FOLLOWERS_MAX)
-        return false;
-    client->control->followers++;
-    client->waiter = (struct waiter){.what = WAIT_EVENTS};
-    return true;
 }
 
 static char *event_line(const struct agent *agent, const char *event, const struct detail *details)
@@ -427,6 +272,6 @@ void control_tell(struct control *control, const struct agent *agent, const char
     for (struct client *client = control->clients; line && client; client = client->next)
         if (client->waiter.what == WAIT_EVENTS) {
             feed_line(&client->feed, line);
-            watch_as_due(client);
+            client_watch_as_due(client);
         }
 }

@@ -52,49 +52,5 @@ void control_tell(struct control *control, const struct agent *agent, const char
 #define control_event(control, agent, event, ...)                                                            \
     control_tell(control, agent, event, (const struct detail[]){__VA_ARGS__, {.key = NULL}})
 bool control_followed(const struct control *control);
-/* --- for verbs.c --- */
-
-enum waiting_for {
-    WAIT_NOTHING,
-    WAIT_ORDER,
-    WAIT_TASK,
-    WAIT_CANCEL,
-    WAIT_ROLLBACK,
-    WAIT_POSTED,
-    WAIT_EVENTS
-};
-
-/* What a client waits for. */
-struct waiter {
-    enum waiting_for what;
-    struct agent *agent;
-    enum life_event order;
-    uint64_t generation; /* of the agent when it began to wait */
-    uint64_t
-        serial; /* of CANCEL or ROLLBACK; 0: not sent yet, its worker is on its way; POSTED: the ticket */
-    char *task; /* or, for ROLLBACK, the commit; owned */
-};
-
-struct client;
-
-struct waiter *client_waiter(struct client *client);
-bool client_follow(
-    struct client *client); /* every event from now on; false: there are FOLLOWERS_MAX already */
-/* One line of answer. more: NULL or an object whose keys are added; its reference is taken. */
-void client_say(struct client *client, int exit, json_t *more);
-void client_complain(struct client *client, int exit, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* verbs.c: answers, or sets the waiter. */
-void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *request);
-/* Ask the worker to roll back when it is up. 1 asked, 0 not yet, -1 it won't come up by itself (why: in fault). */
-int verbs_send_rollback(struct waiter *waiter, struct fault *fault);
-/* Whether an order is carried out: 1 yes, 0 not yet, -1 it won't be (why: a sentence in fault). */
-int verbs_order_state(const struct waiter *waiter, struct fault *fault);
-
-/* status.c: the object of contract section 1; agent NULL: all. */
-json_t *status_object(const struct supervisor *supervisor, const struct agent *agent);
-/* metrics.c: the object of `metrics` (common/control.h). */
-json_t *metrics_object(const struct supervisor *supervisor);
 
 #endif

@@ -2,7 +2,7 @@
  * worker's memory is read for it. */
 #include <jansson.h>
 
-#include "supervisor/control/control.h"
+#include "supervisor/control/part.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 

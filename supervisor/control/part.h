@@ -2,12 +2,35 @@
 #ifndef AGENTOS_SUPERVISOR_CONTROL_PART_H
 #define AGENTOS_SUPERVISOR_CONTROL_PART_H
 
+#include <jansson.h>
+
 #include "common/buffer.h"
 #include "supervisor/control/control.h"
 #include "supervisor/control/send_queue.h"
 #include "supervisor/supervisor.h"
 
 enum { READ_SIZE = 64 * 1024 };
+
+enum waiting_for {
+    WAIT_NOTHING,
+    WAIT_ORDER,
+    WAIT_TASK,
+    WAIT_CANCEL,
+    WAIT_ROLLBACK,
+    WAIT_POSTED,
+    WAIT_EVENTS
+};
+
+/* What a client waits for. */
+struct waiter {
+    enum waiting_for what;
+    struct agent *agent;
+    enum life_event order;
+    uint64_t generation; /* of the agent when it began to wait */
+    uint64_t
+        serial; /* of CANCEL or ROLLBACK; 0: not sent yet, its worker is on its way; POSTED: the ticket */
+    char *task; /* or, for ROLLBACK, the commit; owned */
+};
 
 struct client {
     struct control *control;
@@ -38,8 +61,53 @@ struct control {
     bool starved;          /* the last client was turned away for lack of descriptors */
 };
 
+/* client.c */
+struct waiter *client_waiter(struct client *client);
+bool client_follow(
+    struct client *client); /* every event from now on; false: there are FOLLOWERS_MAX already */
+/* One line of answer. more: NULL or an object whose keys are added; its reference is taken. */
+void client_say(struct client *client, int exit, json_t *more);
+void client_complain(struct client *client, int exit, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* That all is well, and the id, which names_new_id has made: it needs no quoting. Said so often that it is said cheaply. */
 void client_say_id(struct client *client, const char *id);
-void client_stop_waiting(struct client *client); /* all is said; it may be freed within */
+void client_stop_waiting(struct client *client);      /* all is said; it may be freed within */
+bool client_has_request(const struct client *client); /* a whole one lies there */
+void client_watch_as_due(struct client *client);      /* for what it may do and is told next */
+void client_push(struct client *client);              /* sends what it takes; it may be freed within */
+void client_empty(struct buffer *buffer);             /* and keeps no more than a little of its memory */
+void client_end(struct client *client);               /* it is freed */
+
+struct request {
+    struct supervisor *supervisor;
+    struct client *client;
+    const json_t *json;
+    struct agent *agent; /* NULL: none was named */
+};
+
+static inline const char *request_text(const struct request *request, const char *key) /* NULL: none */
+{
+    return json_string_value(json_object_get(request->json, key));
+}
+
+/* verbs_post.c */
+void answer_send(struct request *request);
+void answer_enqueue(struct request *request);
+void answer_requeue(struct request *request);
+void answer_purge(struct request *request);
+
+/* verbs.c: answers, or sets the waiter. */
+void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *request);
+
+/* waiters.c */
+/* Ask the worker to roll back when it is up. 1 asked, 0 not yet, -1 it won't come up by itself (why: in fault). */
+int verbs_send_rollback(struct waiter *waiter, struct fault *fault);
+/* Whether an order is carried out: 1 yes, 0 not yet, -1 it won't be (why: a sentence in fault). */
+int verbs_order_state(const struct waiter *waiter, struct fault *fault);
+
+/* status.c: the object of contract section 1; agent NULL: all. */
+json_t *status_object(const struct supervisor *supervisor, const struct agent *agent);
+/* metrics.c: the object of `metrics` (common/control.h). */
+json_t *metrics_object(const struct supervisor *supervisor);
 
 #endif

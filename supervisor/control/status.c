@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
-#include "supervisor/control/control.h"
+#include "supervisor/control/part.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"

@@ -8,15 +8,9 @@
 #include "common/message.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/control/control.h"
-#include "supervisor/control/verbs_part.h"
+#include "supervisor/control/part.h"
 #include "supervisor/store/task_block.h"
 #include "supervisor/supervisor.h"
-
-const char *request_text(const struct request *request, const char *key)
-{
-    return json_string_value(json_object_get(request->json, key));
-}
 
 static void do_status(struct request *request)
 {
@@ -106,28 +100,6 @@ static void do_cancel(struct request *request)
 
 /* --- rollback --- */
 
-/* Only the worker writes its tree; one that hibernates is woken for it. */
-int verbs_send_rollback(struct waiter *waiter, struct fault *fault)
-{
-    struct agent *agent = waiter->agent;
-    if (life_is_up(&agent->life)) {
-        uint64_t serial = ++supervisor_of(agent)->cancels;
-        if (!agent_send(agent, MESSAGE_ROLLBACK, serial, waiter->task))
-            return 0;
-        waiter->serial = serial;
-        waiter->generation = agent->generation;
-        return 1;
-    }
-    if (agent->life.state != STATE_STOPPED && agent->life.state != STATE_FAILED &&
-        agent->life.state != STATE_BACKOFF)
-        return 0;
-    fault_set(fault,
-              "the worker of '%s' is not running (%s), and only it writes there; nothing was undone. "
-              "`agentos start %s`, then try again",
-              agent->name, life_state_name(agent->life.state), agent->name);
-    return -1;
-}
-
 static void do_rollback(struct request *request)
 {
     const char *commit = request_text(request, "commit");
@@ -150,57 +122,6 @@ static void do_rollback(struct request *request)
 }
 
 /* --- orders --- */
-
-static bool is_down(const struct agent *agent)
-{
-    return !life_has_process(&agent->life);
-}
-
-static int started(const struct agent *agent, struct fault *fault)
-{
-    if (life_is_up(&agent->life))
-        return 1;
-    if (agent->life.state == STATE_STOPPED) {
-        fault_set(fault, "agent '%s' was ordered to stop meanwhile", agent->name);
-        return -1;
-    }
-    if (agent->life.state != STATE_FAILED && agent->life.state != STATE_BACKOFF)
-        return 0;
-    fault_set(fault, "agent '%s' did not come up: %s", agent->name,
-              agent->trouble     ? agent->trouble
-              : agent->last_exit ? agent->last_exit
-                                 : "its process could not be made");
-    return -1;
-}
-
-int verbs_order_state(const struct waiter *waiter, struct fault *fault)
-{
-    const struct agent *agent = waiter->agent;
-    bool another = agent->generation != waiter->generation;
-    switch (waiter->order) {
-    case EVENT_START:
-        return started(agent, fault);
-    case EVENT_RESTART:
-        return another || agent->life.state == STATE_STOPPED ? started(agent, fault) : 0;
-    case EVENT_STOP:
-        return another || agent->life.state == STATE_STOPPED;
-    case EVENT_KILL:
-        return another || agent->pid == 0;
-    case EVENT_PAUSE:
-        if (!agent->life.paused) {
-            fault_set(fault, "agent '%s' was ordered to go on meanwhile", agent->name);
-            return -1;
-        }
-        return agent->life.state == STATE_PAUSED || is_down(agent);
-    default:
-        if (agent->life.state != STATE_PAUSED)
-            return 1;
-        if (!agent->life.paused)
-            return 0;
-        fault_set(fault, "agent '%s' was ordered to pause meanwhile", agent->name);
-        return -1;
-    }
-}
 
 static void give_order(struct request *request, enum life_event order)
 {

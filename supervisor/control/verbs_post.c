@@ -3,7 +3,7 @@
 #include <sysexits.h>
 
 #include "common/memory.h"
-#include "supervisor/control/verbs_part.h"
+#include "supervisor/control/part.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"

@@ -1,0 +1,169 @@
+/* One client: what it is told, what is sent to it, when it may ask again. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "supervisor/control/part.h"
+
+enum { KEPT_MAX = 64 * 1024 };
+
+void client_end(struct client *client)
+{
+    struct control *control = client->control;
+    for (struct client **at = &control->clients; *at; at = &(*at)->next)
+        if (*at == client) {
+            *at = client->next;
+            break;
+        }
+    control->count--;
+    control->followers -= client->waiter.what == WAIT_EVENTS;
+    feed_free(&client->feed);
+    timer_clear(control->supervisor->loop, &client->deadline);
+    loop_forget(control->supervisor->loop, client->watch);
+    close(client->fd);
+    buffer_free(&client->in);
+    buffer_free(&client->out);
+    free(client->waiter.task);
+    free(client);
+}
+
+struct waiter *client_waiter(struct client *client)
+{
+    return &client->waiter;
+}
+
+void client_say(struct client *client, int exit, json_t *more)
+{
+    json_t *answer = json_object();
+    json_object_set_new(answer, "exit", json_integer(exit));
+    if (more)
+        json_object_update(answer, more);
+    OWNED char *line = json_dumps(answer, JSON_COMPACT);
+    buffer_text(&client->out, line ? line : "{\"exit\":70}");
+    buffer_text(&client->out, "\n");
+    json_decref(answer);
+    json_decref(more);
+}
+
+void client_say_id(struct client *client, const char *id)
+{
+    buffer_print(&client->out, "{\"exit\":%d,\"id\":\"%s\"}\n", EX_OK, id);
+}
+
+void client_complain(struct client *client, int exit, const char *format, ...)
+{
+    char text[FAULT_TEXT * 2];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    client_say(client, exit, json_pack("{s:s}", "complaint", text));
+}
+
+/* What is to be sent next; NULL: nothing. */
+static const char *due(struct client *client, size_t *length)
+{
+    if (client->out_done == client->out.length)
+        return feed_waiting(&client->feed, length);
+    *length = client->out.length - client->out_done;
+    return client->out.data + client->out_done;
+}
+
+static void sent(struct client *client, size_t length)
+{
+    if (client->out_done == client->out.length)
+        feed_read(&client->feed, length);
+    else
+        client->out_done += length;
+}
+
+bool client_has_request(const struct client *client)
+{
+    return client->in.length > 0 && memchr(client->in.data, '\n', client->in.length);
+}
+
+/* While a request is answered the next one may come and isn't read: that is asked for only when it has been noticed, so
+ * that one who asks again and again costs no call for it. A socket is writable nearly always: what lies read already is
+ * answered in the next turn of the loop, after everybody else's. */
+void client_watch_as_due(struct client *client)
+{
+    bool next = !client->busy && client_has_request(client);
+    bool out = client->busy ? due(client, &(size_t){0}) != NULL : next;
+    uint32_t events =
+        (client->deaf || next ? 0u : EPOLLIN) | (client->half ? 0u : EPOLLRDHUP) | (out ? EPOLLOUT : 0u);
+    if (events != client->events)
+        loop_change(client->control->supervisor->loop, client->watch, events);
+    client->events = events;
+}
+
+/* What a long request or answer took isn't kept for the next one. */
+void client_empty(struct buffer *buffer)
+{
+    buffer->length = 0;
+    if (buffer->capacity > KEPT_MAX)
+        buffer_free(buffer);
+}
+
+/* It may ask again. */
+static void await_request(struct client *client)
+{
+    client->busy = client->deaf = false;
+    client_empty(&client->out);
+    client->out_done = 0;
+    timer_set(client->control->supervisor->loop, &client->deadline, REQUEST_MS);
+    client_watch_as_due(client);
+}
+
+/* Writes what it takes; when all is said and nothing is waited for, it is the next request's turn. */
+void client_push(struct client *client)
+{
+    const char *bytes;
+    size_t length;
+    while ((bytes = due(client, &length))) {
+        ssize_t n = send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN) {
+            client_end(client);
+            return;
+        }
+        if (n < 0)
+            break;
+        sent(client, (size_t)n);
+    }
+    bool more = bytes != NULL, waits = client->waiter.what != WAIT_NOTHING;
+    if (!more && !waits && client->ends) {
+        client_end(client);
+    } else if (!more && !waits) {
+        await_request(client);
+    } else {
+        client_watch_as_due(client);
+        if (more && client->waiter.what != WAIT_EVENTS)
+            timer_set(client->control->supervisor->loop, &client->deadline, ANSWER_MS);
+        else
+            timer_clear(client->control->supervisor->loop, &client->deadline);
+    }
+}
+
+void client_stop_waiting(struct client *client)
+{
+    free(client->waiter.task);
+    client->waiter = (struct waiter){.what = WAIT_NOTHING};
+    client_push(client);
+}
+
+bool client_follow(struct client *client)
+{
+    if (client->control->followers >= FOLLOWERS_MAX)
+        return false;
+    client->control->followers++;
+    client->waiter = (struct waiter){.what = WAIT_EVENTS};
+    return true;
+}
