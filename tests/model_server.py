@@ -2,6 +2,7 @@
 """The tests' model: a small server that speaks OpenAI's chat completions, well or badly, as it is told.
 
     python3 tests/model_server.py --port 0 --print-port
+    python3 tests/model_server.py --many
     LLM_BASE_URL=http://127.0.0.1:PORT/SCENARIO/v1
 
 How a request is answered is decided, in this order, by a scenario set for everybody (POST /become/SCENARIO), by a
@@ -19,21 +20,29 @@ is not being asked.
     POST /become/NAME    every request is answered so from now on; /become/ alone lifts it
     POST /release        let go what `hold` holds, now and later
 
+With --many the program forks a server for each line of its standard input, `--port PORT …` or `--kill PID`, and answers
+with the server's process id and port, with "None" once that server is gone, or with "error: …". A fork costs a
+tenth of an interpreter's start, and every test has a server of its own. All servers end with their parent.
+
 Nothing but the standard library; a plain request costs less than 0.1 ms.
 """
 
 import argparse
 import base64
+import ctypes
 import gc
 import heapq
 import itertools
 import json
+import os
 import re
 import select
 import signal
 import socket
+import sys
 import time
 
+PR_SET_PDEATHSIG = 1
 HEAD_LIMIT = 64 * 1024
 PROMPTS_KEPT = 2000
 
@@ -659,10 +668,13 @@ class Connection:
             self.take_request()
 
 
-def serve(host, port, key, print_port):
+def listen(options):
+    return socket.create_server((options.host, options.port), backlog=1024)
+
+
+def serve(listener, key):
     gc.disable()  # a log that only grows would be walked again and again
     loop, model = Loop(), Model(key)
-    listener = socket.create_server((host, port), backlog=1024)
     listener.setblocking(False)
 
     def accept(events):
@@ -678,19 +690,61 @@ def serve(host, port, key, print_port):
     loop.watch(listener.fileno(), accept)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    if print_port:
-        print(listener.getsockname()[1], flush=True)
     loop.run()
 
 
-def main():
+def options_of(words):
     parser = argparse.ArgumentParser(description="The tests' model server.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key", help="answer 401 to every other key")
     parser.add_argument("--print-port", action="store_true")
-    options = parser.parse_args()
-    serve(options.host, options.port, options.key, options.print_port)
+    parser.add_argument("--many", action="store_true", help="fork a server for each line read")
+    return parser.parse_args(words)
+
+
+def port_of(listener):
+    return listener.getsockname()[1]
+
+
+def fork_server(options):
+    """The process id of a server on a port of its own, and the port."""
+    with listen(options) as listener:
+        child = os.fork()
+        if child:
+            return child, port_of(listener)
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            os.close(0)
+            serve(listener, options.key)
+        finally:
+            os._exit(1)
+
+
+def kill_server(child):
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def serve_many():
+    for line in sys.stdin:
+        words = line.split()
+        try:
+            answer = (kill_server(int(words[1])),) if words[0] == "--kill" else fork_server(options_of(words))
+        except OSError as error:
+            answer = ("error:", error)
+        print(*answer, flush=True)
+
+
+def main():
+    options = options_of(None)
+    if options.many:
+        serve_many()
+        return
+    listener = listen(options)
+    if options.print_port:
+        print(port_of(listener), flush=True)
+    serve(listener, options.key)
 
 
 if __name__ == "__main__":
