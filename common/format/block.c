@@ -7,6 +7,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "common/format/block_stray.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
@@ -48,18 +49,29 @@ static struct slice trim(struct slice s)
 /* The line at `offset`, without its end; *next is where the following one starts. */
 static struct slice line_at(struct slice text, size_t offset, size_t *next)
 {
-    const char *start = text.at + offset;
-    const char *newline = memchr(start, '\n', text.length - offset);
-    size_t length = newline ? (size_t)(newline - start) : text.length - offset;
-    *next = offset + length + (newline ? 1 : 0);
-    if (length && start[length - 1] == '\r')
-        length--;
-    return (struct slice){start, length};
+    const char *start = text.at + offset, *behind;
+    const char *end = stray_line_end(start, text.at + text.length, &behind);
+    *next = (size_t)(behind - text.at);
+    return (struct slice){start, (size_t)(end - start)};
+}
+
+/* A CR that ends a line alone stays what it is in a text. */
+static const char *line_end(struct slice text, size_t next)
+{
+    return next && text.at[next - 1] == '\r' ? "\r" : "\n";
 }
 
 static bool line_is_blank(struct slice line)
 {
     return trim(line).length == 0;
+}
+
+static size_t indentation(struct slice line)
+{
+    size_t blanks = 0;
+    while (blanks < line.length && (line.at[blanks] == ' ' || line.at[blanks] == '\t'))
+        blanks++;
+    return blanks;
 }
 
 /* The known field that a line begins with, and its value; -1: none. `task::spawn()` and `task:= 1` are code. */
@@ -91,9 +103,12 @@ static int field_after(struct slice text, size_t offset)
     return -1;
 }
 
-/* `## ID` at the line's start, behind a byte-order mark if there is one (files that were joined with cat). */
+/* `## ID` at the line's start, behind a byte-order mark if there is one (files that were joined with cat), or behind the
+ * second half of UTF-16's last line end. */
 static bool header_of(struct slice line, struct slice *id)
 {
+    if (line.length && line.at[0] == '\0')
+        line = (struct slice){line.at + 1, line.length - 1};
     if (line.length >= MARK_SIZE && memcmp(line.at, byte_order_mark, MARK_SIZE) == 0)
         line = (struct slice){line.at + MARK_SIZE, line.length - MARK_SIZE};
     if (line.length < 2 || line.at[0] != '#' || line.at[1] != '#')
@@ -219,7 +234,7 @@ struct reading {
 };
 
 /* `|`, `>`, with YAML's indicators for indentation and last newlines; nothing at all means the same here. */
-static bool opens_text(struct slice value, struct reading *reading)
+static bool opens_text(struct slice value, size_t *indent, bool *indent_known)
 {
     size_t i = 0;
     if (value.length) {
@@ -227,8 +242,8 @@ static bool opens_text(struct slice value, struct reading *reading)
             return false;
         for (i = 1; i < value.length && !is_blank(value.at[i]); i++) {
             if (value.at[i] >= '1' && value.at[i] <= '9') {
-                reading->indent = (size_t)(value.at[i] - '0');
-                reading->indent_known = true;
+                *indent = (size_t)(value.at[i] - '0');
+                *indent_known = true;
             } else if (value.at[i] != '-' && value.at[i] != '+')
                 return false;
         }
@@ -239,15 +254,15 @@ static bool opens_text(struct slice value, struct reading *reading)
     return true;
 }
 
-static void take_field(struct reading *reading, enum field field, struct slice value)
+static void take_field(struct reading *reading, enum field field, struct slice value, const char *ending)
 {
     struct block *block = reading->block;
     reading->seen |= 1u << field;
     if (field == FIELD_TASK) {
-        reading->block_text = opens_text(value, reading);
+        reading->block_text = opens_text(value, &reading->indent, &reading->indent_known);
         if (!reading->block_text) {
             buffer_add(&reading->text, value.at, value.length);
-            buffer_add(&reading->text, "\n", 1);
+            buffer_text(&reading->text, ending);
         }
         return;
     }
@@ -285,22 +300,27 @@ static void take_field(struct reading *reading, enum field field, struct slice v
 }
 
 /* A line that is no field is a part of the task, wherever it stands: nothing that a person wrote is dropped. */
-static void take_text(struct reading *reading, struct slice line)
+static void take_text(struct reading *reading, struct slice line, const char *ending)
 {
-    size_t blanks = 0;
-    while (blanks < line.length && (line.at[blanks] == ' ' || line.at[blanks] == '\t'))
-        blanks++;
+    size_t blanks = indentation(line);
     if ((reading->seen & 1u << FIELD_TASK) && !reading->indent_known && blanks < line.length) {
         reading->indent_known = true;
         reading->indent = blanks;
     }
     size_t cut = blanks < reading->indent ? blanks : reading->indent;
     buffer_add(&reading->text, line.at + cut, line.length - cut);
-    buffer_add(&reading->text, "\n", 1);
+    buffer_text(&reading->text, ending);
 }
 
-static const char *problem_of(const struct block *block)
+/* What stands as it doesn't mean is held whole: U+FFFD in its place would be another text. */
+static const char *problem_of(const struct block *block, struct slice whole)
 {
+    if (memchr(whole.at, '\0', whole.length))
+        return "it holds a NUL byte, as UTF-16 does that was appended to it; save that part as UTF-8";
+    if (!utf8_valid(whole.at, whole.length))
+        return "it holds bytes that are not UTF-8; save it as UTF-8";
+    if (block->stray)
+        return "nothing is done with it";
     if (!*block->id)
         return "it has no id behind its ##";
     if (!block->task)
@@ -308,18 +328,14 @@ static const char *problem_of(const struct block *block)
     return NULL;
 }
 
-static void finish(struct reading *reading)
+static void finish(struct reading *reading, struct slice whole)
 {
     struct block *block = reading->block;
     struct slice text = {reading->text.data ? reading->text.data : "", reading->text.length};
     while (text.length && is_blank(text.at[text.length - 1]))
         text.length--;
-    for (const char *newline; (newline = memchr(text.at, '\n', text.length));) {
-        struct slice first = {text.at, (size_t)(newline - text.at)};
-        if (!line_is_blank(first))
-            break;
-        text = (struct slice){newline + 1, text.length - first.length - 1};
-    }
+    for (size_t next; text.length && line_is_blank(line_at(text, 0, &next));)
+        text = (struct slice){text.at + next, text.length - next};
     OWNED_BUFFER struct buffer unquoted = {0};
     if (!reading->block_text && unquote(text, &unquoted))
         text = trim((struct slice){unquoted.data ? unquoted.data : "", unquoted.length});
@@ -336,7 +352,7 @@ static void finish(struct reading *reading)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         hash = mix(hash, values[i]);
     block->hash = hash;
-    block->problem = problem_of(block);
+    block->problem = problem_of(block, whole);
     buffer_free(&reading->text);
     free(reading->created);
 }
@@ -349,13 +365,22 @@ static void read_fields(struct block *block, struct slice text, size_t offset)
     while (offset < text.length) {
         struct slice value = {0}, line = line_at(text, offset, &offset);
         int field = field_of(line, &value);
+        const char *ending = line_end(text, offset);
         /* A field that was there already is text: in `|` that isn't indented, "from: the sender" may stand. */
         if (field >= 0 && !(reading.seen & 1u << field))
-            take_field(&reading, (enum field)field, value);
+            take_field(&reading, (enum field)field, value, ending);
         else if (reading.text.length || reading.seen)
-            take_text(&reading, line);
+            take_text(&reading, line, ending);
     }
-    finish(&reading);
+    finish(&reading, (struct slice){text.at + block->start, block->end - block->start});
+}
+
+static void read_stray(struct block *block, struct slice text)
+{
+    struct slice whole = {text.at + block->start, block->end - block->start};
+    OWNED char *words = clean(trim(whole));
+    block->hash = mix(0xcbf29ce484222325, words);
+    block->problem = problem_of(block, whole);
 }
 
 struct scan {
@@ -363,7 +388,12 @@ struct scan {
     struct block_list *list;
     size_t capacity;
     size_t fields_at; /* of the open block: where the line behind its header starts */
-    unsigned seen;    /* of the open block */
+    unsigned seen;    /* of the open block: a bit for each field */
+    bool in_text;     /* the open block's task is `|` and a text */
+    bool indent_known;
+    size_t indent;       /* of that text */
+    bool previous_blank; /* no text stands directly above the line */
+    bool titled;         /* text stands above the line in the preamble */
 };
 
 static void close_block(struct scan *scan, size_t end)
@@ -374,10 +404,13 @@ static void close_block(struct scan *scan, size_t end)
     if (block->end)
         return;
     block->end = end;
-    read_fields(block, scan->text, scan->fields_at);
+    if (block->stray)
+        read_stray(block, scan->text);
+    else
+        read_fields(block, scan->text, scan->fields_at);
 }
 
-static void open_block(struct scan *scan, struct slice id, size_t start, size_t next, unsigned line)
+static struct block *open_block(struct scan *scan, struct slice id, size_t start, size_t next, unsigned line)
 {
     struct block_list *list = scan->list;
     close_block(scan, start);
@@ -390,49 +423,102 @@ static void open_block(struct scan *scan, struct slice id, size_t start, size_t 
     list->items[list->count++] = (struct block){.id = clean(id), .start = start, .line = line};
     scan->fields_at = next;
     scan->seen = 0;
+    scan->in_text = scan->indent_known = false;
+    scan->indent = 0;
+    return &list->items[list->count - 1];
+}
+
+/* Where the text of `task: |` begins and how far it is indented, as read_fields will find it. */
+static void note_line(struct scan *scan, struct slice line)
+{
+    const char *end = line.at + line.length;
+    bool stray = scan->list->items[scan->list->count - 1].stray;
+    struct slice value;
+    int field = field_of(line, &value);
+    bool known = field >= 0 && !(scan->seen & 1u << field);
+    if (stray && !(scan->seen & 1u << FIELD_TASK) && stray_is_task(line.at, end, &value.at)) {
+        value = trim((struct slice){value.at, (size_t)(end - value.at)});
+        field = FIELD_TASK;
+        known = true;
+    }
+    if (field >= 0)
+        scan->seen |= 1u << field;
+    if (known && field == FIELD_TASK)
+        scan->in_text = opens_text(value, &scan->indent, &scan->indent_known);
+    else if (!known && scan->in_text && !scan->indent_known && !line_is_blank(line)) {
+        scan->indent_known = true;
+        scan->indent = indentation(line);
+    }
+}
+
+/* A text that is indented is as its author wants it; its first line says how far it is. */
+static bool starts_stray(const struct scan *scan, struct slice line)
+{
+    enum stray_place place = STRAY_IN_LINES;
+    if (scan->list->count == 0)
+        place = scan->titled ? STRAY_IN_PREAMBLE : STRAY_AT_TITLE;
+    else if (scan->in_text) {
+        size_t blanks = indentation(line);
+        if (blanks > 0 && (!scan->indent_known || (scan->indent > 0 && blanks >= scan->indent)))
+            return false;
+        place = STRAY_IN_TEXT;
+    }
+    struct slice value;
+    bool alone = scan->list->count == 0 && field_of(line, &value) == FIELD_TASK;
+    return alone || stray_starts(line.at, scan->text.at + scan->text.length, place, scan->previous_blank);
 }
 
 static void scan_line(struct scan *scan, size_t offset, size_t next, struct slice line, unsigned number)
 {
-    struct slice id, value;
+    struct slice id;
     if (header_of(line, &id) && field_after(scan->text, next) >= 0) {
-        bool mark = offset == 0 && line.length && line.at[0] != '#';
-        open_block(scan, id, offset + (mark ? MARK_SIZE : 0), next, number);
+        size_t lead = line.at[0] == '\0' ? 1 : offset == 0 && line.at[0] != '#' ? MARK_SIZE : 0;
+        open_block(scan, id, offset + lead, next, number);
+        return;
+    }
+    if (starts_stray(scan, line)) {
+        open_block(scan, trim(line), offset, next, number)->stray = true;
+        note_line(scan, line);
         return;
     }
     if (scan->list->count == 0)
         return;
-    int field = field_of(line, &value);
-    if (field >= 0)
-        scan->seen |= 1u << field;
+    note_line(scan, line);
     size_t glued = glued_header(line, &id);
     int after = glued ? field_after(scan->text, next) : -1;
     if (after >= 0 && (scan->seen & 1u << after))
         open_block(scan, id, offset + glued, next, number);
 }
 
+/* A block with its `##` and a field starts wherever it stands; where a stray starts depends on what is above it. */
 void block_parse_tail(struct block_list *list, size_t keep, const char *text, size_t length)
 {
     size_t offset = 0;
     unsigned number = 1;
-    if (keep < list->count) {
+    if (keep >= list->count)
+        keep = 0;
+    while (keep > 0 && list->items[keep].stray)
+        keep--;
+    if (keep > 0) {
         offset = list->items[keep].start;
         number = list->items[keep].line;
-    } else {
-        keep = 0;
     }
     for (size_t i = keep; i < list->count; i++)
         block_clear(&list->items[i]);
-    struct scan scan = {.text = {text, length}, .list = list, .capacity = list->count};
+    struct scan scan = {
+        .text = {text, length}, .list = list, .capacity = list->count, .previous_blank = true};
     list->count = keep;
     if (keep == 0)
         list->preamble = length;
     while (offset < length) {
         size_t next;
         struct slice line = line_at(scan.text, offset, &next);
-        if (line.length)
+        bool blank = line_is_blank(line);
+        if (!blank)
             scan_line(&scan, offset, next, line, number);
-        number++;
+        scan.previous_blank = blank;
+        scan.titled = scan.titled || !blank;
+        number += *line_end(scan.text, next) == '\n';
         offset = next;
     }
     close_block(&scan, length);

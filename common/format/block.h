@@ -4,7 +4,10 @@
  * block, a line that begins with a known field that the block doesn't have yet is that field; every other line
  * belongs to the task's text, wherever it stands, so nothing that a person wrote is dropped. Code fences mean
  * nothing here, closed or not. A header that was appended behind a line without newline ("task: x## b") starts a block
- * too when the next line repeats a field. */
+ * too when the next line repeats a field. A CR alone ends a line as LF and CRLF do.
+ *
+ * A stray is what looks like the start of a block and is none: `### b` or `##b` with a field below, `## b` with `Task: x`
+ * or `- task: x`. It is an item of the list too: it ends the block before it, has a problem, and is nobody's text. */
 #ifndef AGENTOS_COMMON_FORMAT_BLOCK_H
 #define AGENTOS_COMMON_FORMAT_BLOCK_H
 
@@ -15,15 +18,16 @@
 #include "common/format/envelope.h" /* enum priority */
 
 struct block {
-    char *id;   /* as written, trimmed; valid UTF-8 */
+    char *id;   /* as written, trimmed; valid UTF-8; of a stray: its first line */
     char *task; /* NULL: the block lacks it; without the indentation, valid UTF-8, NUL became U+FFFD */
+    bool stray;
     enum priority priority; /* normal when missing or no known word */
     int64_t created;        /* epoch seconds; 0: not given or not readable */
     int64_t ttl_seconds;    /* 0: none, or no whole number above 0 */
     char *lock, *from;      /* NULL: none */
     uint64_t
         hash; /* of the fields' values, `created` as written (not of line ends, trailing blanks, order of fields,
-                      or the id): the same block appended again has the same */
+                      or the id): the same block appended again has the same. Of a stray: of its whole text */
     size_t start,
         end; /* bytes [start, end) of the text, the header's line first, blank lines behind it included */
     unsigned line; /* of the header, from 1 */
@@ -46,12 +50,10 @@ void block_parse(struct block_list *list, const char *text, size_t length);
 void block_parse_tail(struct block_list *list, size_t keep, const char *text, size_t length);
 void block_list_free(struct block_list *list);
 void block_clear(struct block *block); /* frees what it owns, not the block itself */
-/* A sentence a line, with name and line in front, on each of the first few places where somebody seems to have meant a
- * block: `### a` or `##a` with a field below, `## a` with `Task: x` or `- task: x`. list is what block_parse made of
- * text; only its first BLOCK_HINTS_SPAN bytes are looked at: what comes later moves up. */
-enum { BLOCK_HINTS_SPAN = 256 * 1024 };
-void block_hints(const struct block_list *list, const char *text, size_t length, const char *name,
-                 struct buffer *out);
+/* A sentence a line, with name and line in front, on each of the first BLOCK_HINTS_MAX strays, and the number of the
+ * others. list is what block_parse made of text. */
+enum { BLOCK_HINTS_MAX = 20 };
+void block_hints(const struct block_list *list, const char *text, const char *name, struct buffer *out);
 /* A block as text that block_parse reads back as the same: for `agentos task`. Begins with a blank line. */
 void block_print(const struct block *block, struct buffer *out);
 

@@ -1,5 +1,6 @@
 /* queue.md's grammar on any bytes: blocks lie in order and in the text, are valid UTF-8, read the same alone and on from
- * any block that is kept, and come back from what is printed. */
+ * any block that is kept, and come back from what is printed. No byte behind the preamble is without an owner: it belongs
+ * to a task or to an item that is reported, and no task's text holds what looks like the start of another. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,31 @@ static void check_tail(const struct block_list *list, const char *text, size_t s
     block_list_free(&again);
 }
 
+/* The bytes of a block that can be done are that block and no other. */
+static void check_alone(const struct block *block, const char *text)
+{
+    struct block_list alone;
+    size_t length = block->end - block->start;
+    check(!memchr(text + block->start, '\0', length) && utf8_valid(text + block->start, length));
+    block_parse(&alone, text + block->start, length);
+    check(alone.count == 1 && !alone.items[0].stray && alone.items[0].hash == block->hash);
+    block_list_free(&alone);
+}
+
+static void check_reports(const struct block_list *list, const char *text)
+{
+    struct buffer hints = {0};
+    size_t strays = 0, lines = 0;
+    block_hints(list, text, "queue.md", &hints);
+    for (size_t i = 0; i < list->count; i++)
+        strays += list->items[i].stray;
+    for (size_t i = 0; i < hints.length; i++)
+        lines += hints.data[i] == '\n';
+    check(lines == (strays > BLOCK_HINTS_MAX ? BLOCK_HINTS_MAX + 1 : strays));
+    check(utf8_valid(hints.data ? hints.data : "", hints.length));
+    buffer_free(&hints);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     const char *text = (const char *)bytes;
@@ -49,7 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         check(block->start == at && block->end > at && block->end <= size);
         check(utf8_valid(block->id, strlen(block->id)));
         check(!block->task || (*block->task && utf8_valid(block->task, strlen(block->task))));
-        check((block->problem == NULL) == (block->task && *block->id));
+        check(block->problem || (block->task && *block->id && !block->stray));
+        check(!block->stray || (block->problem && !block->task));
+        if (!block->problem)
+            check_alone(block, text);
         if (!block->problem && !strpbrk(block->task, "\r\f\v"))
             check_print(block);
         at = block->end;
@@ -57,10 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     check(at == size);
     if (list.count)
         check_tail(&list, text, size, list.count / 2);
-    struct buffer hints = {0};
-    block_hints(&list, text, size, "queue.md", &hints);
-    check(utf8_valid(hints.data ? hints.data : "", hints.length));
-    buffer_free(&hints);
+    check_reports(&list, text);
     block_list_free(&list);
     return 0;
 }

@@ -196,3 +196,45 @@ def test_what_was_meant_as_a_block_is_told_once_with_its_line_and_done_when_it_i
     replace(queue, "### meant\nTask:", "## meant\ntask:")
     system.wait_done("meant")
     wait_until(lambda: not told(), "no hint any more")
+
+
+MEANT = [
+    "## meant\nTask: B\n",
+    "## meant\ntaks: B\n",
+    "##meant\ntask: B\n",
+    "### meant\ntask: B\n",
+    "meant\n------\ntask: B\n",
+    "## meant\ntask\uff1aB\n",
+    "## meant\ndescription: B\n",
+    "## meant\n- task: B\n",
+    "## meant\n**task:** B\n",
+    "## meant\n\ttask: B\n",
+    "##\u00a0meant\ntask: B\n",
+    "## meant\ntask: caf\u00e9\n".encode("latin-1"),
+    "## meant\ntask: nul\0\n",
+    "## meant\r\nTask: utf-16\r\n".encode("utf-16-le"),
+]
+
+
+def test_what_looks_like_the_start_of_a_block_is_told_with_its_line_stays_and_reaches_no_model(system, model):
+    parts = ["## first\ntask: A\n\n", *MEANT, "## last\ntask: C\n"]
+    parts = [part if isinstance(part, bytes) else part.encode() for part in parts]
+    system.append(b"".join(parts))
+    system.wait_done("first")
+    system.wait_done("last")
+    assert model.asked() == {"A": 1, "C": 1}
+    queue = (system.tree() / "queue.md").read_bytes()
+    for part in parts[1:-1]:
+        assert part.strip(b"\r\n\0") in queue
+
+    def told():
+        problems = system.agent_status()["problems"]
+        return len(problems) == len(MEANT) and problems
+
+    problems = wait_until(told, "a problem for each")
+    lines = [number for number, line in enumerate(queue.split(b"\n"), 1) if b"meant" in line.replace(b"\0", b"")]
+    assert sorted(int(text.split(":")[1]) for text in problems) == lines
+    system.stop()
+    system.start()
+    wait_until(told, "the same problems after a new start")
+    assert model.asked() == {"A": 1, "C": 1}

@@ -122,7 +122,7 @@ void report_queue(struct worker *worker, const char *fault)
     if (fault)
         buffer_print(&now, "queue.md: %s\n", fault);
     for (size_t i = 0; i < blocks->count; i++)
-        if (blocks->items[i].problem)
+        if (blocks->items[i].problem && !blocks->items[i].stray)
             buffer_print(&now, "queue.md:%u: block '%s' stays where it is: %s\n", blocks->items[i].line,
                          blocks->items[i].id, blocks->items[i].problem);
     OWNED_BUFFER struct buffer hints = {0};

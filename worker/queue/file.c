@@ -63,8 +63,6 @@ void queue_adopt(struct queue *queue, char *text, size_t length, const struct fi
     if (!queue->known || !files_stamp_equal(stamp, &queue->stamp))
         queue->quiet_ms = clock_monotonic_ms();
     size_t keep = queue->known && queue->text && !spans ? unchanged(queue, text, length) : SIZE_MAX;
-    if (!spans)
-        queue->plain = NOT_LOOKED_THROUGH;
     if (spans)
         move_blocks(&queue->blocks, spans, length);
     else
@@ -106,10 +104,13 @@ static bool read_whole(int fd, size_t size, char **text, size_t *length)
     return true;
 }
 
-/* Two bytes of UTF-16 are enough to know that nothing in the file could be found. */
+/* Two characters of UTF-16 are enough to know that nothing in the file could be found, with its mark or without. */
 static bool is_utf16(const char *text, size_t length)
 {
-    return length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+    if (length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return true;
+    bool little = length >= 4 && text[0] && !text[1] && text[2] && !text[3];
+    return little || (length >= 4 && !text[0] && text[1] && !text[2] && text[3]);
 }
 
 static bool quiet(const struct queue *queue)

@@ -65,9 +65,6 @@ struct queue {
     enum lease lease;        /* what the last look was answered */
     int64_t quiet_ms;        /* monotonic, since when stamp is what it is */
     struct block_list blocks;
-    /* What was read last was looked through, in whole or as far as hints go, and there was nothing to hint at. Taking a
-     * block makes no hint, so a burst of tasks doesn't look through the file again and again. */
-    enum { NOT_LOOKED_THROUGH, PLAIN_AT_THE_START, PLAIN } plain;
 
     struct leftover *leftovers;
     size_t leftover_count;

@@ -77,12 +77,8 @@ bool queue_hints(struct queue *queue, struct buffer *out)
 {
     if (!queue->known || !queue->whole)
         return false;
-    bool all = queue->length <= BLOCK_HINTS_SPAN;
-    if (!queue->text || queue->plain == PLAIN || (queue->plain == PLAIN_AT_THE_START && !all))
-        return true;
-    size_t before = out->length;
-    block_hints(&queue->blocks, queue->text, queue->length, TREE_QUEUE, out);
-    queue->plain = out->length > before ? NOT_LOOKED_THROUGH : all ? PLAIN : PLAIN_AT_THE_START;
+    if (queue->text)
+        block_hints(&queue->blocks, queue->text, TREE_QUEUE, out);
     return true;
 }
 
