@@ -15,101 +15,9 @@
 #include "worker/cycle/prompt.h"
 #include "worker/cycle/worker.h"
 
-enum { EDITS_FRESH_MS = 500, TASK_MAX = 1024 * 1024 };
-
-static void refresh(struct worker *worker, void (*read)(struct learning *learning, struct buffer *problems))
-{
-    buffer_drop(&worker->learning_problems, worker->learning_problems.length);
-    read(worker->learning, &worker->learning_problems);
-    worker->learning_ms = clock_monotonic_ms();
-    auditing_apply(worker);
-    report_problems(worker);
-}
-
-void cycle_refresh(struct worker *worker)
-{
-    refresh(worker, learning_refresh);
-}
+enum { TASK_MAX = 1024 * 1024 };
 
 /* --- beginning --- */
-
-void cycle_forget(struct worker *worker)
-{
-    if (worker->task.lock)
-        leases_release(worker, worker->task.id);
-    parcel_free(&worker->task.parcel);
-    bundle_free(&worker->task.bundle);
-    free(worker->task.lock);
-    free(worker->task.id);
-    free(worker->task.text);
-    free(worker->task.from);
-    free(worker->answer.text);
-    free(worker->answer.finish_reason);
-    free(worker->answer.model);
-    if (!worker->stopping && !worker->lost) /* else the next worker goes on from the answer */
-        kept_end(worker->kept);
-    memset(&worker->task, 0, sizeof worker->task);
-    memset(&worker->answer, 0, sizeof worker->answer);
-    worker->phase = PHASE_NONE;
-}
-
-/* Nobody would see them: people took {{messages}} out of the template. */
-static void leave_unread(struct worker *worker)
-{
-    struct bundle *bundle = &worker->task.bundle;
-    if (bundle->count)
-        buffer_print(&worker->prompt_problems,
-                     "the template has no {{messages}}; messages, results and bounces stay unread\n");
-    for (size_t i = 0; i < bundle->count; i++)
-        mail_put_back(worker->mail, &bundle->items[i]);
-    bundle_free(bundle);
-}
-
-/* True: the gateway has it already. */
-static bool asked_ahead(struct worker *worker, const char *messages, struct buffer *prompt,
-                        struct prompt_places *places)
-{
-    const struct task *task = &worker->task;
-    if (!messages && ahead_stands(worker))
-        return true;
-    const struct prompt_input input = {.tree = worker->tree,
-                                       .texts = worker->texts,
-                                       .learning = worker->learning,
-                                       .task = task->by_post ? task->parcel.envelope.body : task->text,
-                                       .messages = messages};
-    buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
-    prompt_build(&input, prompt, places, &worker->prompt_problems);
-    if (!places->messages)
-        leave_unread(worker);
-    return ahead_counts(worker, prompt, places);
-}
-
-void cycle_ask(struct worker *worker)
-{
-    OWNED_BUFFER struct buffer prompt = {0}, messages = {0};
-    struct task *task = &worker->task;
-    struct prompt_places places;
-    mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
-                &messages);
-    bool asked = asked_ahead(worker, messages.length ? messages.data : NULL, &prompt, &places);
-    report_problems(worker);
-    report_activity(worker, ACTIVITY_WORKING, task->id, 0);
-    worker->phase = PHASE_ASKED;
-    if (asked)
-        return;
-    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
-               places.segments);
-    worker_send(worker);
-}
-
-void cycle_prepare(struct worker *worker)
-{
-    /* The commit of a moment ago has looked already, and the next one looks again. */
-    if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
-        cycle_record_edits(worker);
-    if (clock_monotonic_ms() - worker->learning_ms > CYCLE_FRESH_MS)
-        refresh(worker, learning_glance);
-}
 
 /* The answer came, and its worker ended before the commit. Where two have died it may be the answer that kills: then the
  * model is asked again. */
@@ -276,15 +184,6 @@ void cycle_next(struct worker *worker)
 
 /* --- the answer --- */
 
-/* Orderly: the attempt doesn't count, and an envelope may expire again. */
-static void put_down(struct worker *worker)
-{
-    if (!worker->task.by_post)
-        attempts_end(worker->attempts, worker->task.id, worker->task.hash);
-    post_put_back(worker);
-    cycle_forget(worker);
-}
-
 /* The provider won't answer this task as it is. The task stays; others go on meanwhile. */
 static void defer(struct worker *worker, const char *why)
 {
@@ -333,20 +232,9 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
     } else { /* the gateway has logged the fault itself, as an error when it won't pass by itself */
         worker_wait_for(worker, "provider", text, retry_after_ms);
     }
-    put_down(worker);
+    cycle_put_down(worker);
     leases_release_others(worker);
     free(text);
     free(finish_reason);
     free(model);
-}
-
-void cycle_abandon(struct worker *worker)
-{
-    if (worker->phase == PHASE_NONE)
-        return;
-    if (worker->phase == PHASE_ASKED)
-        worker_say(worker, MESSAGE_FORGET, worker->serial, worker->name);
-    log_info("agent", worker->name, "Task %s is put down; it stays in the %s.", worker->task.id,
-             worker->task.by_post ? "post" : "queue");
-    put_down(worker);
 }

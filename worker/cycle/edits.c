@@ -1,4 +1,4 @@
-/* What people changed in the tree since the last commit, as a commit of theirs. */
+/* What people changed in the tree since the last commit, as a commit of theirs; and what was learned, read again. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -6,7 +6,10 @@
 #include "common/memory.h"
 #include "worker/cycle/worker.h"
 
-enum { NAMES_FRESH_MS = 100 /* new files are looked for ten times a second at most */ };
+enum {
+    NAMES_FRESH_MS = 100, /* new files are looked for ten times a second at most */
+    EDITS_FRESH_MS = 500
+};
 
 static void collect(void *context, const struct change *change)
 {
@@ -57,4 +60,27 @@ bool cycle_record_edits(struct worker *worker)
     }
     change_list_free(&edits);
     return recorded;
+}
+
+static void refresh(struct worker *worker, void (*read)(struct learning *learning, struct buffer *problems))
+{
+    buffer_drop(&worker->learning_problems, worker->learning_problems.length);
+    read(worker->learning, &worker->learning_problems);
+    worker->learning_ms = clock_monotonic_ms();
+    auditing_apply(worker);
+    report_problems(worker);
+}
+
+void cycle_refresh(struct worker *worker)
+{
+    refresh(worker, learning_refresh);
+}
+
+void cycle_prepare(struct worker *worker)
+{
+    /* The commit of a moment ago has looked already, and the next one looks again. */
+    if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
+        cycle_record_edits(worker);
+    if (clock_monotonic_ms() - worker->learning_ms > CYCLE_FRESH_MS)
+        refresh(worker, learning_glance);
 }

@@ -140,22 +140,6 @@ bool post_begin(struct worker *worker, const struct letter *letter)
     return true;
 }
 
-bool post_is_there(const struct worker *worker)
-{
-    return worker->phase == PHASE_NONE || !worker->task.by_post ||
-           mail_is_there(worker->mail, &worker->task.parcel);
-}
-
-void post_put_back(struct worker *worker)
-{
-    if (worker->task.by_post)
-        mail_put_back(worker->mail, &worker->task.parcel);
-    for (size_t i = 0; i < worker->task.bundle.count; i++)
-        mail_put_back(worker->mail, &worker->task.bundle.items[i]);
-    if (worker->task.by_post || worker->task.bundle.count)
-        worker->look_mail = true;
-}
-
 /* --- what became of ours --- */
 
 void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at)

@@ -131,19 +131,9 @@ void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_send(struct worker *worker);
 
 /* cycle.c: the cycle's steps. */
-enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
-void cycle_refresh(
-    struct worker *worker); /* read what people changed in what was learned; problems are reported */
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
                   uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
-void cycle_abandon(struct worker *worker); /* orderly: the task stays where it is */
-void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its lock is given back */
-/* Before something is begun: people's edits are recorded, what was learned is read again. */
-void cycle_prepare(struct worker *worker);
-/* The question goes out; worker->task says what. */
-void cycle_ask(struct worker *worker);
-
 /* finish.c: PHASE_ANSWER: commit it, or say why not and wait. */
 void cycle_finish(struct worker *worker);
 
@@ -163,6 +153,22 @@ void ahead_take_back(struct worker *worker); /* nothing if none is out */
 /* edits.c: what people changed in the tree since HEAD becomes a commit of theirs. False: it could not be recorded now,
  * has been logged, and stays in the files. */
 bool cycle_record_edits(struct worker *worker);
+
+enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
+void cycle_refresh(
+    struct worker *worker); /* read what people changed in what was learned; problems are reported */
+/* Before something is begun: people's edits are recorded, what was learned is read again. */
+void cycle_prepare(struct worker *worker);
+
+/* in_hand.c: the work in hand. */
+bool post_is_there(const struct worker *worker); /* false: the envelope in hand was taken away meanwhile */
+void cycle_put_down(
+    struct worker *worker); /* orderly: the attempt doesn't count, an envelope may expire again */
+void cycle_abandon(struct worker *worker); /* the same, before its end; nothing if nothing is in hand */
+void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its lock is given back */
+
+/* question.c: the question goes out; worker->task says about what. */
+void cycle_ask(struct worker *worker);
 
 /* endings.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
 bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit);
@@ -184,9 +190,6 @@ void post_catch_up(struct worker *worker);             /* what came and wasn't t
 /* Take this envelope in hand and ask. False: the storage fails, nothing more can begin now. */
 bool post_begin(struct worker *worker, const struct letter *letter);
 bool post_has_work(const struct worker *worker);
-/* False: what is in hand was taken away meanwhile. */
-bool post_is_there(const struct worker *worker);
-void post_put_back(struct worker *worker); /* what is in hand, orderly */
 void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at);
 /* Verdicts that no cycle's commit took along in time. */
 void post_record(struct worker *worker, int64_t now_ms);

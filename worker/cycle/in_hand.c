@@ -1,0 +1,62 @@
+/* The work in hand: is it still there, and its end, orderly or not. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/cycle/worker.h"
+
+void cycle_forget(struct worker *worker)
+{
+    if (worker->task.lock)
+        leases_release(worker, worker->task.id);
+    parcel_free(&worker->task.parcel);
+    bundle_free(&worker->task.bundle);
+    free(worker->task.lock);
+    free(worker->task.id);
+    free(worker->task.text);
+    free(worker->task.from);
+    free(worker->answer.text);
+    free(worker->answer.finish_reason);
+    free(worker->answer.model);
+    if (!worker->stopping && !worker->lost) /* else the next worker goes on from the answer */
+        kept_end(worker->kept);
+    memset(&worker->task, 0, sizeof worker->task);
+    memset(&worker->answer, 0, sizeof worker->answer);
+    worker->phase = PHASE_NONE;
+}
+
+bool post_is_there(const struct worker *worker)
+{
+    return worker->phase == PHASE_NONE || !worker->task.by_post ||
+           mail_is_there(worker->mail, &worker->task.parcel);
+}
+
+static void put_back(struct worker *worker)
+{
+    if (worker->task.by_post)
+        mail_put_back(worker->mail, &worker->task.parcel);
+    for (size_t i = 0; i < worker->task.bundle.count; i++)
+        mail_put_back(worker->mail, &worker->task.bundle.items[i]);
+    if (worker->task.by_post || worker->task.bundle.count)
+        worker->look_mail = true;
+}
+
+void cycle_put_down(struct worker *worker)
+{
+    if (!worker->task.by_post)
+        attempts_end(worker->attempts, worker->task.id, worker->task.hash);
+    put_back(worker);
+    cycle_forget(worker);
+}
+
+void cycle_abandon(struct worker *worker)
+{
+    if (worker->phase == PHASE_NONE)
+        return;
+    if (worker->phase == PHASE_ASKED)
+        worker_say(worker, MESSAGE_FORGET, worker->serial, worker->name);
+    log_info("agent", worker->name, "Task %s is put down; it stays in the %s.", worker->task.id,
+             worker->task.by_post ? "post" : "queue");
+    cycle_put_down(worker);
+}

@@ -1,0 +1,54 @@
+/* The question about what is in hand. */
+#include "common/clock.h"
+#include "common/memory.h"
+#include "worker/cycle/prompt.h"
+#include "worker/cycle/worker.h"
+
+/* Nobody would see them: people took {{messages}} out of the template. */
+static void leave_unread(struct worker *worker)
+{
+    struct bundle *bundle = &worker->task.bundle;
+    if (bundle->count)
+        buffer_print(&worker->prompt_problems,
+                     "the template has no {{messages}}; messages, results and bounces stay unread\n");
+    for (size_t i = 0; i < bundle->count; i++)
+        mail_put_back(worker->mail, &bundle->items[i]);
+    bundle_free(bundle);
+}
+
+/* True: the gateway has it already. */
+static bool asked_ahead(struct worker *worker, const char *messages, struct buffer *prompt,
+                        struct prompt_places *places)
+{
+    const struct task *task = &worker->task;
+    if (!messages && ahead_stands(worker))
+        return true;
+    const struct prompt_input input = {.tree = worker->tree,
+                                       .texts = worker->texts,
+                                       .learning = worker->learning,
+                                       .task = task->by_post ? task->parcel.envelope.body : task->text,
+                                       .messages = messages};
+    buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
+    prompt_build(&input, prompt, places, &worker->prompt_problems);
+    if (!places->messages)
+        leave_unread(worker);
+    return ahead_counts(worker, prompt, places);
+}
+
+void cycle_ask(struct worker *worker)
+{
+    OWNED_BUFFER struct buffer prompt = {0}, messages = {0};
+    struct task *task = &worker->task;
+    struct prompt_places places;
+    mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
+                &messages);
+    bool asked = asked_ahead(worker, messages.length ? messages.data : NULL, &prompt, &places);
+    report_problems(worker);
+    report_activity(worker, ACTIVITY_WORKING, task->id, 0);
+    worker->phase = PHASE_ASKED;
+    if (asked)
+        return;
+    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
+               places.segments);
+    worker_send(worker);
+}
