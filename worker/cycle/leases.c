@@ -2,7 +2,8 @@
  *
  * A task asks when it would be begun, and others go on while it waits. One that was granted begins before everything
  * else, since its lease runs and others wait for it. A task holds one lock and asks for no other while it runs, so there
- * can be no cycle of waiters. A lease that ends takes the task out of hand: the block stays in the queue and asks again.
+ * can be no cycle of waiters. A lease that ends is marked in the task in hand, which the next step puts down: the block
+ * stays in the queue and asks again.
  * Where that came to pass while another task was in hand, the lease is asked to run from when the task begins.
  * The worker's own clock ends it too, since the supervisor's word may be on its way while a commit is made. */
 #include <stdlib.h>
@@ -184,7 +185,7 @@ void leases_said(struct worker *worker, const char *task, const char *name, uint
     log_warn("agent", worker->name, "The lease of the lock %s is over; task %s asks for it again.", name,
              task);
     if (leases_lost(worker) && strcmp(worker->task.id, task) == 0)
-        cycle_abandon(worker);
+        worker->task.lease_lost = true;
     else
         drop(worker, lock);
 }

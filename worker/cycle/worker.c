@@ -272,6 +272,8 @@ static void step(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();
     timers_ring(&worker->timers, now);
+    if (worker->task.lease_lost)
+        cycle_abandon(worker);
     if (worker->phase == PHASE_ANSWER && !timers_armed(&worker->timers, TIMER_BACKOFF))
         cycle_finish(worker);
     if (worker->look_queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))

@@ -55,6 +55,7 @@ struct task {
     struct bundle bundle; /* what is read along with it */
     char *lock;           /* the lock that it holds; NULL: none */
     uint64_t token;       /* the lock's fencing token */
+    bool lease_lost;      /* the supervisor said so: the next step puts the task down */
 };
 
 struct worker {
