@@ -25,14 +25,6 @@ void auditing_free(struct auditing *auditing); /* NULL is fine */
 /* The audit score of a task that ends now: AUDIT_PENDING, or AUDIT_NONE when this agent isn't audited. */
 int auditing_score(const struct worker *worker);
 
-/* To be called after each look at what was learned: puts in the results that no commit has taken. When a file was read
- * anew since the last time, all are read anew and all results put in again, so it never matters which of them a person
- * changed meanwhile. */
-void auditing_apply(struct worker *worker);
-/* A commit with everything that was learned: what it says of the results, and that it is durable. */
-void auditing_note(const struct worker *worker, struct buffer *body);
-void auditing_kept(struct worker *worker, const char *commit);
-
 void auditing_step(struct worker *worker, int64_t now_ms); /* asks, and records when that is due */
 int64_t auditing_due(const struct worker *worker);         /* monotonic ms of the next step; 0: none */
 bool auditing_holds(const struct worker *worker);          /* the next cycle waits a moment */

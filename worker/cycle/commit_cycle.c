@@ -96,7 +96,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
         buffer_print(&body, "%s%s\n", /* it must not pass for a line of ours, which `agentos log` reads */
                      strncmp(reply->reason, "audit of ", 9) == 0 ? "reason: " : "", reply->reason);
     gather(worker, reply, now, sending, &changes, &body);
-    auditing_note(worker, &body);
+    audit_results_note(worker, &body);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
@@ -115,7 +115,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
     bool done = history_commit(worker->history, &request, id, fault);
     if (done) {
         learning_kept(worker->learning);
-        auditing_kept(worker, id);
+        audit_results_kept(worker, id);
     } else
         learning_forget(worker->learning);
     change_list_free(&changes);

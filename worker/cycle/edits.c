@@ -67,7 +67,7 @@ static void refresh(struct worker *worker, void (*read)(struct learning *learnin
     buffer_drop(&worker->learning_problems, worker->learning_problems.length);
     read(worker->learning, &worker->learning_problems);
     worker->learning_ms = clock_monotonic_ms();
-    auditing_apply(worker);
+    audit_results_apply(worker);
     report_problems(worker);
 }
 

@@ -403,6 +403,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
 static void close_parts(struct worker *worker)
 {
     auditing_free(worker->auditing);
+    audit_results_free(&worker->audit_results);
     if (worker->learning)
         learning_close(worker->learning);
     if (worker->attempts)
@@ -447,6 +448,7 @@ int worker_live(struct worker_start *start)
                             .look_queue = true,
                             .look_tree = true,
                             .look_mail = true,
+                            .audit_results.look = true,
                             .paused = start->paused};
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);

@@ -8,6 +8,7 @@
 #include "common/files.h"
 #include "common/message.h"
 #include "worker/cycle/answer_store.h"
+#include "worker/cycle/audit_results.h"
 #include "worker/cycle/auditing.h"
 #include "worker/cycle/deferred.h"
 #include "worker/cycle/prompt.h"
@@ -71,6 +72,7 @@ struct worker {
     struct attempts *attempts;
     struct kept *kept;
     struct auditing *auditing;
+    struct audit_results audit_results;
     struct mail *mail;
     struct texts *texts;
     struct buffer message; /* scratch for what is said */
