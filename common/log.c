@@ -5,19 +5,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
+#include "common/files.h"
+#include "common/log_record.h"
+#include "common/log_writer.h"
 #include "common/memory.h"
 #include "common/printable.h"
 #include "common/utf8.h"
+
+enum { LAST_WORDS_MS = 500 };
 
 static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 static const char *const level_words[] = {"debug", "info", "warn", "error"};
 
 static enum log_level threshold = LOG_LEVEL_INFO;
-static bool json;
+static enum { TEXT, JSON, RECORDS } form;
 
 bool log_start(const char *level, const char *format)
 {
@@ -32,8 +38,8 @@ bool log_start(const char *level, const char *format)
             }
     }
     if (format && *format) {
-        json = strcasecmp(format, "json") == 0;
-        known = known && (json || strcasecmp(format, "text") == 0);
+        form = strcasecmp(format, "json") == 0 ? JSON : TEXT;
+        known = known && (form == JSON || strcasecmp(format, "text") == 0);
     }
     return known;
 }
@@ -43,39 +49,25 @@ bool log_enabled(enum log_level level)
     return level >= threshold;
 }
 
-/* Standard error may be a pipe that takes less than all at once; an event that can't be written is lost,
- * since there is nobody to tell. */
-static void put(const struct buffer *line)
+static void format_text(struct buffer *line, enum log_level level, const char *component, const char *agent,
+                        const char *message)
 {
-    size_t done = 0;
-    while (done < line->length) {
-        ssize_t n = write(STDERR_FILENO, line->data + done, line->length - done);
-        if (n <= 0)
-            return;
-        done += (size_t)n;
-    }
-}
-
-static void put_text(enum log_level level, const char *component, const char *agent, const char *message)
-{
-    OWNED_BUFFER struct buffer line = {0};
     char now[CLOCK_TEXT];
     OWNED char *clean = printable_text(message, strlen(message), true);
     size_t length = strlen(clean);
     clock_format(clock_now(), now);
-    buffer_print(&line, "%.19s %s [%s] ", now, level_names[level], component);
+    buffer_print(line, "%.19s %s [%s] ", now, level_names[level], component);
     if (agent)
-        buffer_print(&line, "[%s] ", agent);
+        buffer_print(line, "[%s] ", agent);
     if (length && clean[length - 1] == '\n')
         clean[length - 1] = '\0';
     char *rest = clean;
     for (const char *part = strsep(&rest, "\n"); part; part = strsep(&rest, "\n"))
-        buffer_print(&line, "%s%s", part == clean ? "" : "\n  ", part);
-    buffer_add(&line, "\n", 1);
-    put(&line);
+        buffer_print(line, "%s%s", part == clean ? "" : "\n  ", part);
 }
 
-static void put_json(enum log_level level, const char *component, const char *agent, const char *message)
+static void format_json(struct buffer *line, enum log_level level, const char *component, const char *agent,
+                        const char *message)
 {
     char now[CLOCK_TEXT];
     OWNED char *clean = utf8_clean(message, strlen(message));
@@ -86,16 +78,54 @@ static void put_json(enum log_level level, const char *component, const char *ag
     if (agent)
         json_object_set_new(event, "agent", json_string(agent));
     json_object_set_new(event, "message", json_string(clean));
-    char *text = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    OWNED char *text = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    OWNED char *printable = printable_json(text ? text : "{}");
     json_decref(event);
-    if (!text)
-        return;
-    OWNED char *printable = printable_json(text);
+    buffer_text(line, printable);
+}
+
+static void format(struct buffer *line, enum log_level level, const char *component, const char *agent,
+                   const char *message)
+{
+    (form == RECORDS ? log_record_write
+     : form == JSON  ? format_json
+                     : format_text)(line, level, component, agent, message);
+    buffer_add(line, "\n", 1);
+}
+
+static void put(enum log_level level, const char *component, const char *agent, const char *message)
+{
     OWNED_BUFFER struct buffer line = {0};
-    buffer_text(&line, printable);
-    buffer_add(&line, "\n", 1);
-    free(text);
-    put(&line);
+    format(&line, level, component, agent, message);
+    if (!log_writer_add(&line))
+        files_write_all(STDERR_FILENO, line.data, line.length); /* a line that can't be written is lost */
+}
+
+static void tell_dropped(struct buffer *line, uint64_t dropped)
+{
+    OWNED char *message = memory_print("%llu event(s) were dropped here: the reader of this log stalled",
+                                       (unsigned long long)dropped);
+    format(line, LOG_LEVEL_WARN, "agentos", NULL, message);
+}
+
+/* A regular file has no reader to stall: its lines are written at once, so a crash loses none of them. */
+void log_write_in_background(void)
+{
+    struct stat status;
+    bool is_file = fstat(STDERR_FILENO, &status) == 0 && S_ISREG(status.st_mode);
+    if (!is_file && !log_writer_start(STDERR_FILENO, tell_dropped))
+        log_warn("agentos", NULL,
+                 "There is no thread for the log: a reader that stalls stops the supervisor");
+}
+
+void log_to_supervisor(void)
+{
+    form = RECORDS;
+}
+
+void log_end(void)
+{
+    log_writer_end(LAST_WORDS_MS);
 }
 
 void log_event(enum log_level level, const char *component, const char *agent, const char *format, ...)
@@ -109,6 +139,6 @@ void log_event(enum log_level level, const char *component, const char *agent, c
     va_end(arguments);
     if (length < 0)
         return;
-    (json ? put_json : put_text)(level, component, agent, message);
+    put(level, component, agent, message);
     free(message);
 }

@@ -4,7 +4,7 @@
  *   {"time":"2026-04-29T10:00:00Z","level":"INFO","component":"agent","agent":"orion","message":"Processing …"}
  *
  * Each event is one write(2). In the text format, further lines of a message are indented by two blanks, so
- * that no text from a model can look like an event; control characters are shown as '?'. */
+ * that no text from a model can look like an event; unsafe characters are shown as '?' (printable.h). */
 #ifndef AGENTOS_COMMON_LOG_H
 #define AGENTOS_COMMON_LOG_H
 
@@ -14,6 +14,12 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 
 /* From LOG_LEVEL and LOG_FORMAT's texts (NULL: the defaults). False: not one of the allowed words, defaults stay. */
 bool log_start(const char *level, const char *format);
+/* For a process that the supervisor starts: it alone reads standard error and makes the lines (log_record.h). */
+void log_to_supervisor(void);
+/* For the supervisor, first thing: from here on no reader of standard error can stop this process (log_writer.h). */
+void log_write_in_background(void);
+/* Before such a process ends: what is still to be written, within half a second. */
+void log_end(void);
 bool log_enabled(enum log_level level);
 
 /* agent may be NULL. component is the word in the first brackets: agentos, agent, bootstrap, gateway. */

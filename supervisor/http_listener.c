@@ -94,6 +94,7 @@ static void begin_process(struct door *door)
     static char *arguments[] = {"agentos-http", "3", "4", "5", NULL};
     door->started = child_begin(&door->child, door->supervisor->loop,
                                 &(struct child_plan){.name = "HTTP process",
+                                                     .component = "http",
                                                      .program = door->program,
                                                      .arguments = arguments,
                                                      .environment = environ,

@@ -50,6 +50,7 @@ static int run(struct invocation *invocation)
     if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL))) {
         (void)log_start("info", "text");
     }
+    log_write_in_background();
     if (!right) {
         log_faults(faults.data);
         return EX_CONFIG;
@@ -107,5 +108,6 @@ int main(int argc, char **argv)
                         invocation.verb != NULL ? invocation.verb->name : "");
     }
     invocation_free(&invocation);
+    log_end();
     return status;
 }

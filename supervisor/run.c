@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -34,6 +35,7 @@
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"
 #include "supervisor/process/descriptors.h"
+#include "supervisor/process/log_pipe.h"
 #include "supervisor/process/ownership.h"
 #include "supervisor/process/preflight.h"
 #include "supervisor/process/service_manager.h"
@@ -71,9 +73,13 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
         !message_read(&reader, MESSAGE_SPAWNED, &name, &generation, &pid, &why))
         return false;
     struct agent *agent = agents_find(&supervisor->agents, name);
-    if (agent && agent->spawning && agent->generation == generation)
-        agent_spawned(agent, (pid_t)pid, why);
-    else if (pid > 1)
+    int log = pid > 1 ? log_pipe_receive(supervisor->zygote_logs[0], (pid_t)pid) : -1;
+    bool expected = agent && agent->spawning && agent->generation == generation;
+    if (expected)
+        agent_spawned(agent, (pid_t)pid, log, why);
+    else
+        memory_close_at(&log);
+    if (!expected && pid > 1)
         turn_away(supervisor, (pid_t)pid);
     return true;
 }
@@ -98,18 +104,21 @@ static char **zygote_environment(char *room)
 
 static bool start_zygote(struct supervisor *supervisor)
 {
-    static char *arguments[] = {"agentos-zygote", "--zygote", "3", NULL};
+    static char *arguments[] = {"agentos-zygote", "--zygote", "3", "4", NULL};
     static char room[sizeof "AGENTOS_TITLE_ROOM=" + TITLE_ROOM] = "AGENTOS_TITLE_ROOM=";
     memset(room + strlen("AGENTOS_TITLE_ROOM="), ' ', TITLE_ROOM);
     supervisor->zygote_program = memory_print("%s/agentos-worker", supervisor->options->programs);
     supervisor->zygote_environment = zygote_environment(room);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor->zygote_logs) != 0)
+        return false;
     return child_begin(&supervisor->zygote, supervisor->loop,
                        &(struct child_plan){
                            .name = "zygote",
+                           .component = "agentos",
                            .program = supervisor->zygote_program,
                            .arguments = arguments,
                            .environment = supervisor->zygote_environment,
-                           .extras = {-1, -1},
+                           .extras = {supervisor->zygote_logs[1], -1},
                            .message = zygote_says,
                            .started = zygote_started,
                            .context = supervisor,
@@ -139,6 +148,7 @@ static bool start_gateway(struct supervisor *supervisor)
     return child_begin(&supervisor->gateway, supervisor->loop,
                        &(struct child_plan){
                            .name = "gateway",
+                           .component = "gateway",
                            .program = supervisor->gateway_program,
                            .arguments = arguments,
                            .environment = environ,
@@ -419,6 +429,8 @@ static void end_parts(struct supervisor *supervisor)
     wallclock_close(supervisor->wallclock);
     supervisor_end_asking(supervisor);
     schedule_close(supervisor->schedule);
+    for (size_t i = 0; i < 2; i++)
+        memory_close_at(&supervisor->zygote_logs[i]);
     free(supervisor->zygote_program);
     free(supervisor->zygote_environment);
     free(supervisor->gateway_program);
@@ -464,6 +476,7 @@ int supervisor_run(const struct run_options *options)
                    .data_dir = options->data_dir,
                    .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
                    .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000},
+        .zygote_logs = {-1, -1},
         .started_at = clock_monotonic_ms(),
     };
     int status = conditions_sandbox(options->data_dir);

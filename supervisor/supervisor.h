@@ -39,6 +39,7 @@ struct supervisor {
     struct door *door;     /* NULL: there is no HTTP interface */
     struct notify *notify; /* NULL: no service manager listens */
     struct child zygote, gateway;
+    int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     char *zygote_program, *gateway_program, *audit_program, **zygote_environment;
     struct agents agents;
     int signals; /* signalfd */

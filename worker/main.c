@@ -14,13 +14,15 @@ int main(int argc, char **argv)
 {
     started_standard();
     secrets_wipe(); /* the supervisor hands none on; a person's shell may */
-    char *end = NULL;
-    long fd = argc == 3 && strcmp(argv[1], "--zygote") == 0 ? strtol(argv[2], &end, 10) : -1;
-    if (fd < 0 || !end || *end) {
+    bool is_zygote = argc == 4 && strcmp(argv[1], "--zygote") == 0;
+    int channel = is_zygote ? started_descriptor(argv[2]) : -1,
+        logs = is_zygote ? started_descriptor(argv[3]) : -1;
+    if (channel < 0 || logs < 0) {
         fputs("agentos-worker is started by `agentos run`; see agentos --help\n", stderr);
         return EX_USAGE;
     }
     setproctitle_init(argc, argv, environ);
     log_start(getenv("LOG_LEVEL"), getenv("LOG_FORMAT"));
-    return zygote_run((int)fd);
+    log_to_supervisor();
+    return zygote_run(channel, logs);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -34,6 +35,7 @@ struct gate {
 
 struct zygote {
     struct channel channel;
+    int logs; /* socket pair: the reading end of each worker's standard error goes to the supervisor */
     struct gate *gates;
     struct sandbox *sandbox;
 };
@@ -42,15 +44,22 @@ struct zygote {
 
 enum { GATE = STDERR_FILENO + 1 };
 
-/* Nothing is inherited but standard error: not the zygote's channel, not the others' gates. */
-static void keep_only(int gate)
+/* What a new worker gets from the zygote: the gate, and its standard error. */
+struct ends {
+    int gate, log;
+};
+
+/* Nothing else is inherited: not the zygote's channel, not the others' gates. Both stand above the places that they
+ * go to, for the zygote has those taken. */
+static void keep_only(const struct ends *ends)
 {
     int nothing = open("/dev/null", O_RDWR);
     if (nothing > STDIN_FILENO)
         dup2(nothing, STDIN_FILENO);
     dup2(STDIN_FILENO, STDOUT_FILENO);
-    if (gate != GATE)
-        dup2(gate, GATE);
+    dup2(ends->log, STDERR_FILENO);
+    if (ends->gate != GATE)
+        dup2(ends->gate, GATE);
     close_range(GATE + 1, ~0U, 0);
 }
 
@@ -95,9 +104,9 @@ static bool confine(struct worker_start *start)
     return false;
 }
 
-_Noreturn static void live(struct worker_start *start, int gate)
+_Noreturn static void live(struct worker_start *start, const struct ends *ends)
 {
-    keep_only(gate);
+    keep_only(ends);
     setsid();
     prctl(PR_SET_NAME, "agentos-worker");
     setproctitle("-agentos-worker %s", start->agent->name);
@@ -124,7 +133,7 @@ static pid_t fork_for_supervisor(void)
 
 /* Where a kernel or a container refuses that: the process between ends at once, so that the supervisor, as subreaper,
  * becomes the worker's parent. Returns the worker's pid, -1 and errno. */
-static pid_t fork_twice(struct worker_start *start, int gate)
+static pid_t fork_twice(struct worker_start *start, const struct ends *ends)
 {
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0)
@@ -133,7 +142,7 @@ static pid_t fork_twice(struct worker_start *start, int gate)
     if (between == 0) {
         pid_t worker = fork();
         if (worker == 0)
-            live(start, gate);
+            live(start, ends);
         int answer = worker > 0 ? (int)worker : -errno;
         ssize_t written = write(report[1], &answer, sizeof answer);
         _exit(written == sizeof answer ? 0 : EX_OSERR);
@@ -151,12 +160,12 @@ static pid_t fork_twice(struct worker_start *start, int gate)
     return answer < 0 ? -1 : answer;
 }
 
-static pid_t fork_worker(struct worker_start *start, int gate)
+static pid_t fork_worker(struct worker_start *start, const struct ends *ends)
 {
     pid_t worker = fork_for_supervisor();
     if (worker == 0)
-        live(start, gate);
-    return worker > 0 ? worker : fork_twice(start, gate);
+        live(start, ends);
+    return worker > 0 ? worker : fork_twice(start, ends);
 }
 
 static void tell_spawned(struct zygote *zygote, const char *agent, uint64_t generation, pid_t pid,
@@ -167,17 +176,46 @@ static void tell_spawned(struct zygote *zygote, const char *agent, uint64_t gene
     channel_send(&zygote->channel, &message);
 }
 
+/* The kernel takes only so many descriptors that are under way; meanwhile the supervisor must hear what it waits for, so
+ * that it reads on. Without its reader the worker's standard error would end the worker: then it is not let go at all. */
+static bool hand_over(struct zygote *zygote, int log, pid_t pid)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {
+        .head = {.cmsg_len = CMSG_LEN(sizeof log), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct iovec content = {.iov_base = &pid, .iov_len = sizeof pid};
+    struct msghdr message = {
+        .msg_iov = &content, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    memcpy(CMSG_DATA(&control.head), &log, sizeof log);
+    while (sendmsg(zygote->logs, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ETOOMANYREFS && errno != ENOBUFS)
+            return false;
+        if (!channel_flush(&zygote->channel))
+            return false;
+        poll(NULL, 0, 1);
+    }
+    return true;
+}
+
 static void spawn(struct zygote *zygote, struct worker_start *start)
 {
     const char *name = start->agent->name;
-    int gate[2];
-    pid_t pid = pipe2(gate, O_CLOEXEC) == 0 ? fork_worker(start, gate[0]) : -1;
-    if (pid < 0) {
-        OWNED char *why = memory_print("cannot make a process for it: %s", strerror(errno));
+    int gate[2] = {-1, -1}, log[2] = {-1, -1};
+    bool ready = pipe2(gate, O_CLOEXEC) == 0 && pipe2(log, O_CLOEXEC) == 0;
+    pid_t pid = ready ? fork_worker(start, &(struct ends){gate[0], log[1]}) : -1;
+    bool spawned = pid > 0 && hand_over(zygote, log[0], pid);
+    int error = errno;
+    memory_close_at(&gate[0]);
+    memory_close_at(&log[0]);
+    memory_close_at(&log[1]);
+    if (!spawned) {
+        memory_close_at(&gate[1]); /* which sends a worker away that stands there */
+        OWNED char *why = memory_print("cannot make a process for it: %s", strerror(error));
         tell_spawned(zygote, name, start->generation, 0, why);
         return;
     }
-    close(gate[0]);
     struct gate *new = memory_new(1, sizeof *new);
     *new = (struct gate){.pid = pid, .open = gate[1], .next = zygote->gates};
     zygote->gates = new;
@@ -258,9 +296,9 @@ static bool serve(struct zygote *zygote)
     return open;
 }
 
-int zygote_run(int fd)
+int zygote_run(int fd, int logs)
 {
-    struct zygote zygote = {0};
+    struct zygote zygote = {.logs = logs};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, "agentos-zygote");
     setproctitle("-agentos-zygote");
@@ -277,6 +315,7 @@ int zygote_run(int fd)
         return EX_CONFIG;
     }
     fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(logs, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, O_NONBLOCK);
     channel_open(&zygote.channel, fd);
     while (serve(&zygote))

@@ -7,8 +7,9 @@
 #ifndef AGENTOS_WORKER_ZYGOTE_H
 #define AGENTOS_WORKER_ZYGOTE_H
 
-/* fd: the socket to the supervisor (SPAWN in, SPAWNED out). Ends when the supervisor closes it. Returns the exit
+/* fd: the socket to the supervisor (SPAWN in, SPAWNED out). logs: another one, by which the reading end of each worker's
+ * standard error goes there before its SPAWNED. Ends when the supervisor closes it. Returns the exit
  * status; in a forked worker it does not return but ends with worker_live's status. */
-int zygote_run(int fd);
+int zygote_run(int fd, int logs);
 
 #endif

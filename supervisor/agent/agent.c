@@ -17,6 +17,7 @@
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
 #include "supervisor/process/descriptors.h"
+#include "supervisor/process/log_pipe.h"
 
 enum {
     HEARTBEATS_MISSED = 3,
@@ -260,7 +261,17 @@ static void open_memory(struct agent *agent)
     agent->memory = open(path, O_RDONLY | O_CLOEXEC);
 }
 
-void agent_spawned(struct agent *agent, pid_t pid, const char *why)
+static void hear_log(struct agent *agent, int log)
+{
+    log_pipe_close(agent->log); /* of a worker before this one, whose end was not seen */
+    agent->log = log < 0
+                     ? NULL
+                     : log_pipe_open(agent->agents->loop, log,
+                                     &(struct log_pipe_label){
+                                         .component = "agent", .agent = agent->name, .tree = agent->path});
+}
+
+void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why)
 {
     agent->spawning = false;
     if (pid <= 0) {
@@ -270,6 +281,7 @@ void agent_spawned(struct agent *agent, pid_t pid, const char *why)
         return;
     }
     agent->pid = pid;
+    hear_log(agent, log);
     open_memory(agent);
     agent->spawned_at = clock_monotonic_ms();
     tell(agent, "worker_started", DETAIL_NUMBER("pid", pid));
@@ -336,6 +348,8 @@ static void forget_worker(struct agent *agent)
 void agent_exited(struct agent *agent, int status)
 {
     line_drain(agent->line); /* its last words */
+    log_pipe_close(agent->log);
+    agent->log = NULL;
     OWNED char *text = child_status_text(status);
     pid_t pid = agent->pid;
     bool expected = agent->life.state == STATE_STOPPING;
@@ -516,6 +530,7 @@ void agent_free(struct agent *agent)
     watch_forget(agent->agents->watch, &agent->watched);
     agent->agents->callbacks->asker_gone(agent);
     line_close(agent->line);
+    log_pipe_close(agent->log);
     close_memory(agent);
     if (agent->tree >= 0)
         close(agent->tree);

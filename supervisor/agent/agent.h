@@ -37,8 +37,9 @@ struct agent {
         order_unknown; /* what wanted is can't be read: it waits, stopped, until it can or somebody orders anew */
 
     /* the present worker */
-    pid_t pid;  /* 0: none, or not known yet */
-    int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
+    pid_t pid;            /* 0: none, or not known yet */
+    struct log_pipe *log; /* its standard error; NULL: none */
+    int memory;           /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
     uint64_t generation;
     bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
     bool said_hello;
@@ -85,7 +86,8 @@ void agent_redefine(struct agent *agent, const struct roster_agent *definition);
 void agent_heartbeat(struct agent *agent, uint64_t serial);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);
-void agent_spawned(struct agent *agent, pid_t pid, const char *why);
+/* log: the reading end of its standard error, the agent's from now on; -1: none. */
+void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why);
 void agent_spawn_again(struct agent *agent); /* the zygote is another one: what was due is asked for again */
 void agent_exited(struct agent *agent, int status);
 

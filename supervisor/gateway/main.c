@@ -31,6 +31,7 @@ int main(int count, char **arguments)
     started_standard();
     started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
+    log_to_supervisor();
     int channel = count == 3 ? started_descriptor(arguments[1]) : -1;
     int handed = count == 3 ? started_descriptor(arguments[2]) : -1;
     if (channel < 0 || handed < 0) {

@@ -36,6 +36,7 @@ int main(int count, char **arguments)
     int handed[ARGUMENTS - 1] = {-1, -1, -1};
     started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
+    log_to_supervisor();
     for (int i = 1; count == ARGUMENTS && i < count; i++)
         handed[i - 1] = started_descriptor(arguments[i]);
     if (handed[0] < 0 || handed[1] < 0 || handed[2] < 0) {

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/process/backoff.h"
+#include "supervisor/process/log_pipe.h"
 
 enum { ABOVE_ALL_PLACES = 10 };
 
@@ -100,11 +101,14 @@ int child_spawn(const char *program, char *const *arguments, char *const *enviro
 }
 
 /* Everything above the last place is closed, whoever opened it. */
-static int launch(const struct child_plan *plan, int channel, const int extras[CHILD_EXTRAS], pid_t *pid)
+static int launch(const struct child_plan *plan, int channel, int log, const int extras[CHILD_EXTRAS],
+                  pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, log, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&actions, channel, CHILD_CHANNEL);
     int count = 0;
     for (; count < CHILD_EXTRAS && extras[count] >= 0; count++)
@@ -131,34 +135,59 @@ static void retry_later(struct child *child)
     child->failures++;
 }
 
+/* Both of the supervisor's ends, and the child's; false and errno. */
+static bool make_ends(int channel[2], int log[2])
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
+        return false;
+    if (pipe2(log, O_CLOEXEC) == 0)
+        return true;
+    int error = errno;
+    memory_close_at(&channel[0]);
+    memory_close_at(&channel[1]);
+    errno = error;
+    return false;
+}
+
+static int launch_out_of_the_way(struct child *child, int channel, int log)
+{
+    OWNED_FD int their_channel = out_of_the_way(channel);
+    OWNED_FD int their_log = out_of_the_way(log);
+    int extras[CHILD_EXTRAS];
+    for (size_t i = 0; i < CHILD_EXTRAS; i++)
+        extras[i] = out_of_the_way(child->plan.extras[i]);
+    int error = launch(&child->plan, their_channel, their_log, extras, &child->pid);
+    for (size_t i = 0; i < CHILD_EXTRAS; i++)
+        memory_close_at(&extras[i]);
+    return error;
+}
+
 static void start(void *context)
 {
     struct child *child = context;
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+    int pair[2], log[2];
+    if (!make_ends(pair, log)) {
         log_error("agentos", NULL, "Cannot start the %s: %s", child->plan.name, strerror(errno));
         retry_later(child);
         return;
     }
-    OWNED_FD int theirs = out_of_the_way(pair[1]);
-    int extras[CHILD_EXTRAS];
-    for (size_t i = 0; i < CHILD_EXTRAS; i++)
-        extras[i] = out_of_the_way(child->plan.extras[i]);
-    close(pair[1]);
     child->started_at = clock_monotonic_ms();
-    int error = launch(&child->plan, theirs, extras, &child->pid);
-    for (size_t i = 0; i < CHILD_EXTRAS; i++)
-        memory_close_at(&extras[i]);
+    int error = launch_out_of_the_way(child, pair[1], log[1]);
+    close(pair[1]);
+    close(log[1]);
     if (error) {
         log_error("agentos", NULL, "Cannot start the %s, %s: %s", child->plan.name, child->plan.program,
                   strerror(error));
         child->pid = 0;
         close(pair[0]);
+        close(log[0]);
         retry_later(child);
         return;
     }
     fcntl(pair[0], F_SETFL, O_NONBLOCK);
     channel_open(&child->channel, pair[0]);
+    child->log =
+        log_pipe_open(child->loop, log[0], &(struct log_pipe_label){.component = child->plan.component});
     child->watch = loop_watch(child->loop, pair[0], EPOLLIN, on_channel, child);
     child->plan.started(child->plan.context);
 }
@@ -180,6 +209,8 @@ bool child_reap(struct child *child, pid_t pid, int status)
     child_drain(child);
     if (child->channel.fd >= 0)
         close_channel(child);
+    log_pipe_close(child->log); /* its last words */
+    child->log = NULL;
     child->pid = 0;
     OWNED char *text = child_status_text(status);
     if (!child->stopping)
@@ -197,4 +228,6 @@ void child_stop(struct child *child)
     timer_clear(child->loop, &child->timer);
     if (child->channel.fd >= 0)
         close_channel(child);
+    log_pipe_close(child->log);
+    child->log = NULL;
 }

@@ -1,8 +1,8 @@
 /* A program of ours that the supervisor keeps running, with a channel to it: the zygote, the gateway, the HTTP process.
  *
  * It is started by posix_spawn (so nng's threads don't matter), in a session of its own, with standard input from
- * /dev/null, the channel as descriptor 3 and those of the plan from 4 on; nothing else is inherited but
- * standard output and error. When it ends it is started again: at once, then after 0.1 s doubling to 60 s; a minute
+ * /dev/null, the channel as descriptor 3 and those of the plan from 4 on; nothing else is inherited.
+ * Standard output and error are a pipe of its own to the log (log_pipe.h). When it ends it is started again: at once, then after 0.1 s doubling to 60 s; a minute
  * of health forgets it. */
 #ifndef AGENTOS_SUPERVISOR_PROCESS_CHILD_H
 #define AGENTOS_SUPERVISOR_PROCESS_CHILD_H
@@ -17,8 +17,9 @@
 enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 2 };
 
 struct child_plan {
-    const char *name;    /* for the log */
-    const char *program; /* path */
+    const char *name;      /* for the log */
+    const char *component; /* of the lines that it writes to standard error */
+    const char *program;   /* path */
     char *const *arguments;
     char *const *environment;
     int extras[CHILD_EXTRAS]; /* descriptors, borrowed; -1: none, and none behind it */
@@ -37,6 +38,7 @@ struct child {
     struct loop *loop;
     pid_t pid; /* 0: not running */
     struct channel channel;
+    struct log_pipe *log; /* NULL: none, or not running */
     struct loop_watch *watch;
     struct timer timer;
     unsigned failures;
@@ -52,7 +54,7 @@ bool child_send(struct child *child, const struct buffer *message);
 void child_drain(struct child *child);
 /* True: pid was this child's; it has ended with this wait status. */
 bool child_reap(struct child *child, pid_t pid, int status);
-/* Closes the channel, which tells it to end, and starts it no more. */
+/* Closes the channel, which tells it to end, and its log, and starts it no more. */
 void child_stop(struct child *child);
 void child_kill(struct child *child);
 

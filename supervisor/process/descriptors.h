@@ -11,7 +11,7 @@
 enum {
     DESCRIPTORS_RESERVE = 16,  /* for clients, files, and workers' connections that come back */
     DESCRIPTORS_LAST = 8,      /* of these, not for clients */
-    DESCRIPTORS_OF_AGENT = 10, /* with its worker connected */
+    DESCRIPTORS_OF_AGENT = 11, /* with its worker connected */
 };
 
 /* Up to what the limit may be raised to. */

@@ -285,10 +285,11 @@ struct supervised {
 static inline void supervised_main(int count, char **arguments)
 {
     static char *environment[] = {NULL};
-    if (count == 3 && strcmp(arguments[0], "agentos-zygote") == 0) {
+    if (count == 4 && strcmp(arguments[0], "agentos-zygote") == 0) {
         setproctitle_init(count, arguments, environ ? environ : environment);
         log_start("info", "text");
-        _exit(zygote_run(atoi(arguments[2])));
+        log_to_supervisor();
+        _exit(zygote_run(atoi(arguments[2]), atoi(arguments[3])));
     }
     if (count == 3 && strcmp(arguments[0], "agentos-gateway") == 0)
         _exit(gateway_live(atoi(arguments[1])));
