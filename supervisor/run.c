@@ -257,6 +257,7 @@ static void scan(void *context)
     struct supervisor *supervisor = context;
     for (size_t i = 0; i < supervisor->agents.count; i++)
         agent_scan(supervisor->agents.list[i]);
+    agents_guard(&supervisor->agents);
     post_scan(supervisor->post);
     commons_scan(supervisor->commons);
     spending_look(supervisor->spending);

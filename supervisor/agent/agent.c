@@ -118,6 +118,7 @@ static void spawn(void *context)
         fail(agent, fault.text);
         return;
     }
+    tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
     agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     watch_forget(agent->agents->watch, &agent->watched);
     watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
@@ -358,6 +359,7 @@ void agent_exited(struct agent *agent, int status)
     set_text(&agent->last_exit, text);
     tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
     forget_worker(agent);
+    agent->guard.looked_ms = 0;
     if (rests) {
         look_rest(agent, called);
     } else if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
@@ -540,6 +542,7 @@ void agent_free(struct agent *agent)
     free(agent->doing);
     free(agent->problems);
     free(agent->trouble);
+    tree_guard_free(&agent->guard);
     free(agent->last_exit);
     free(agent->spends.task);
     tally_free(&agent->tally);

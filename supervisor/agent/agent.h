@@ -15,6 +15,7 @@
 #include "supervisor/agent/counters.h"
 #include "supervisor/agent/desired_state.h"
 #include "supervisor/agent/lifecycle.h"
+#include "supervisor/agent/tree_guard.h"
 
 /* What a worker said of itself last. */
 struct figures {
@@ -60,7 +61,8 @@ struct agent {
     int64_t doing_until; /* epoch seconds; 0: not known */
     char *problems;      /* the worker's, a line each */
     char *trouble;       /* the supervisor's own, one sentence; NULL: none */
-    char *last_exit;     /* NULL: none yet */
+    struct tree_guard guard;
+    char *last_exit; /* NULL: none yet */
     uint64_t restarts;
     uint64_t divergences; /* audits that gave another score, since the supervisor started */
     struct tally tally;   /* likewise */

@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/agent/agent.h"
+
+enum { GUARD_MS = 50 };
 
 struct agent *agents_find(const struct agents *agents, const char *name)
 {
@@ -46,6 +49,16 @@ void agents_remove(struct agents *agents, struct agent *agent)
     memmove(&agents->list[i], &agents->list[i + 1], (agents->count - i - 1) * sizeof *agents->list);
     agents->count--;
     agent_free(agent);
+}
+
+void agents_guard(struct agents *agents)
+{
+    int64_t end = clock_monotonic_ms() + GUARD_MS;
+    for (size_t i = 0; i < agents->count && clock_monotonic_ms() < end; i++) {
+        struct agent *agent = agents->list[agents->guard_next++ % agents->count];
+        if (tree_guard_due(&agent->guard, agent->pid > 0))
+            tree_guard_look(&agent->guard, agents->data, agent->name, agent->path);
+    }
 }
 
 void agents_free(struct agents *agents)

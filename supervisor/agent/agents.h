@@ -41,7 +41,8 @@ struct agents {
     int64_t poll_seconds, grace_ms;
     struct agent **list; /* in the order of agents.yaml */
     size_t count;
-    bool ending; /* the supervisor ends: all are stopped for good */
+    size_t guard_next; /* the agent whose tree agents_guard looks at first */
+    bool ending;       /* the supervisor ends: all are stopped for good */
 };
 
 /* NULL: there is none. */
@@ -50,6 +51,8 @@ struct agent *agents_of_process(const struct agents *agents, pid_t pid);
 bool agents_all_down(const struct agents *agents); /* no agent has a process */
 struct agent *agents_add(struct agents *agents, const struct roster_agent *definition); /* not begun yet */
 void agents_remove(struct agents *agents, struct agent *agent);                         /* frees it */
+/* The safety scan's look at what git would obey in the trees, for some 50 ms; the next one goes on behind it. */
+void agents_guard(struct agents *agents);
 void agents_free(struct agents *agents);
 
 #endif

@@ -88,6 +88,7 @@ static json_t *problems_of(const struct agent *agent, const char *detail)
     OWNED_BUFFER struct buffer shared = {0};
     json_t *problems = json_array();
     add_lines(problems, agent->trouble);
+    add_lines(problems, agent->guard.problem);
     add_watchdog(problems, agent);
     add_endings(problems, agent);
     if (agent->life.state == STATE_WAITING)

@@ -1,4 +1,5 @@
-/* `agentos verify`: offline and read-only, is everything in the data directory consistent? */
+/* `agentos verify`: offline, is everything in the data directory consistent? It writes nothing, but for what git would
+ * obey in an agent's tree, which is taken out before anything of it is read. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/format/roster.h"
+#include "common/git_guard.h"
 #include "common/journal.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -29,7 +31,7 @@
 #include "supervisor/cli/terminal/output.h"
 #include "worker/memory/entries.h"
 
-enum { LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
+enum { GUARD_FILES_MOST = 10 * 1000 * 1000, LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
 
 /* One agent (or the shared folder) under the glass. */
 struct verify {
@@ -160,6 +162,27 @@ static void verify_state(struct verify *verify)
     }
 }
 
+/* Once, whether a supervisor runs or not: what was taken out is not there for a second look. */
+static void verify_tree(const char *agents, const char *name, struct buffer *findings, struct buffer *notes)
+{
+    OWNED char *path = memory_print("%s/%s", agents, name);
+    OWNED char *real = realpath(agents, NULL);
+    OWNED_BUFFER struct buffer said = {0};
+    OWNED_FD int folder = files_open_path(path, NULL);
+    struct guard_look look = {.agents = real ? real : agents, .take = true, .most = GUARD_FILES_MOST};
+    if (folder >= 0 && guard_tree(folder, &look, &said) > 0) {
+        char *rest = said.data;
+        for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n"))
+            if (*line)
+                buffer_print(findings, "agents/%s: %s\n", name, line);
+    } else if (folder >= 0 && guard_has_aside(folder)) {
+        buffer_print(notes,
+                     "agents/%s: something that git would have run or followed lies in " GUARD_ASIDE
+                     "; remove it when you have seen it\n",
+                     name);
+    }
+}
+
 static void verify_agent(const char *data_dir, const char *name, struct buffer *findings,
                          struct buffer *notes)
 {
@@ -244,6 +267,7 @@ static int verify_agents(const char *data_dir, bool running, struct buffer *find
     int looked = 0;
     for (int i = 0; i < count; i++) {
         if (names_agent(entries[i]->d_name)) {
+            verify_tree(path, entries[i]->d_name, findings, notes);
             verify_twice(verify_agent, data_dir, entries[i]->d_name, running, findings, notes);
             looked++;
         } else if (strncmp(entries[i]->d_name, TREE_IMPORT_PREFIX, strlen(TREE_IMPORT_PREFIX)) == 0) {

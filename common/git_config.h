@@ -1,0 +1,14 @@
+/* A repository's configuration, which its agent can write: only keys that can't run, include or lead anywhere stay. */
+#ifndef AGENTOS_COMMON_GIT_CONFIG_H
+#define AGENTOS_COMMON_GIT_CONFIG_H
+
+#include "common/buffer.h"
+
+/* Adds to kept the lines whose key stands on the allow list, with their sections, and to refused the name of each other
+ * key ("core.pager"), a line each; a line that git could read in two ways is refused as "line N". What is kept has one
+ * reading only, for git, libgit2 and this function alike. agents: the folder of all agents, absolute, which no remote
+ * may lead into. Returns the number of refused lines; 0: the text may stay as it is. */
+size_t git_config_filter(const char *text, size_t length, const char *agents, struct buffer *kept,
+                         struct buffer *refused);
+
+#endif

@@ -1,0 +1,474 @@
+#include "common/git_guard.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/git_config.h"
+#include "common/memory.h"
+
+enum {
+    SAID_MAX = 20,
+    ASIDE_MAX = 64,
+    DEPTH_MAX = 32,
+    LOCK_STALE_SECONDS = 10,
+    REF_BYTES = 4 * 1024,
+    TEXT_BYTES = 1024 * 1024,
+    LIST_BYTES = 16 * 1024 * 1024,
+    INDEX_BYTES = 256 * 1024 * 1024, /* some two million files */
+};
+
+/* What a folder is to git. */
+enum place {
+    WORK,
+    GIT,
+    HOOKS,
+    INFO,
+    OBJECTS,
+    OBJECTS_INFO,
+    OBJECT_FILES,
+    REFS,
+    REMOTES,
+    REBASE,
+    WORKTREES,
+    OTHER
+};
+
+struct guard {
+    const struct guard_look *look;
+    struct buffer *said;
+    int tree;
+    int aside; /* GUARD_ASIDE; -1: not open */
+    size_t found, seen;
+};
+
+struct folder {
+    int fd;
+    const char *path; /* below the tree; "" is the tree */
+    enum place place;
+};
+
+/* --- taking out --- */
+
+static void __attribute__((format(printf, 2, 3))) say(struct guard *guard, const char *format, ...)
+{
+    va_list arguments;
+    char text[1024];
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    for (char *at = text; *at; at++) /* a file's name may have a line end */
+        if ((unsigned char)*at < ' ' || *at == '\x7f')
+            *at = '?';
+    if (guard->found++ < SAID_MAX)
+        buffer_print(guard->said, "%s\n", text);
+}
+
+static size_t count_entries(int folder)
+{
+    size_t count = 0;
+    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = again >= 0 ? fdopendir(again) : NULL;
+    for (const struct dirent *entry; list && (entry = readdir(list));)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (list)
+        closedir(list);
+    return count;
+}
+
+/* A new name in the folder for what is aside; NULL: it can't be opened, or holds enough. Caller frees. */
+static char *aside_name(struct guard *guard, const char *name)
+{
+    struct stat status;
+    if (guard->aside < 0)
+        guard->aside = files_open_folder(guard->tree, GUARD_ASIDE, true, NULL);
+    if (guard->aside < 0)
+        return NULL;
+    long long now = (long long)clock_now();
+    for (unsigned i = 0; i < ASIDE_MAX; i++) {
+        char *aside =
+            i ? memory_print("%lld-%u-%.200s", now, i, name) : memory_print("%lld-%.200s", now, name);
+        if (fstatat(guard->aside, aside, &status, AT_SYMLINK_NOFOLLOW) != 0)
+            return aside;
+        memory_free_at(&aside);
+    }
+    return NULL;
+}
+
+static bool is_full(const struct guard *guard)
+{
+    return guard->aside >= 0 && count_entries(guard->aside) >= ASIDE_MAX;
+}
+
+/* Beside its place, under a name that git gives no meaning to, where .agentos can't be written. */
+static bool put_beside(const struct folder *folder, const char *name, char **where)
+{
+    OWNED char *beside = memory_print("%.200s.set-aside-%lld", name, (long long)clock_now());
+    if (renameat2(folder->fd, name, folder->fd, beside, RENAME_NOREPLACE) != 0)
+        return false;
+    *where = memory_print("%s%s%s", folder->path, *folder->path ? "/" : "", beside);
+    return true;
+}
+
+/* Where it lies now; NULL and errno: it could not be moved. Caller frees. */
+static char *take_out(struct guard *guard, const struct folder *folder, const char *name)
+{
+    char *where = NULL;
+    OWNED char *aside = aside_name(guard, name);
+    if (is_full(guard) && unlinkat(folder->fd, name, 0) == 0)
+        return memory_text("");
+    if (aside && renameat2(folder->fd, name, guard->aside, aside, RENAME_NOREPLACE) == 0) {
+        where = memory_print(GUARD_ASIDE "/%s", aside);
+        fsync(guard->aside);
+    } else if (!put_beside(folder, name, &where)) {
+        return NULL;
+    }
+    fsync(folder->fd);
+    return where;
+}
+
+/* could: "would be run by git as a hook". own: how a person does the same; "": no need. */
+static void find(struct guard *guard, const struct folder *folder, const char *name, const char *could,
+                 const char *own)
+{
+    const char *slash = *folder->path ? "/" : "";
+    if (!guard->look->take) {
+        say(guard, "%s%s%s %s", folder->path, slash, name, could);
+        return;
+    }
+    OWNED char *where = take_out(guard, folder, name);
+    if (!where)
+        say(guard, "%s%s%s %s, and can't be moved away: %s", folder->path, slash, name, could,
+            strerror(errno));
+    else
+        say(guard, "%s%s%s %s; it %s%s now%s", folder->path, slash, name, could,
+            *where ? "lies in " : "is removed, as so much lies in " GUARD_ASIDE, where, own);
+}
+
+/* --- files whose text matters --- */
+
+static bool holds_driver(const char *text)
+{
+    static const char *const built_in =
+        " ada bash bibtex cpp csharp css dts elixir fortran fountain golang html java "
+        "kotlin markdown matlab objc pascal perl php python ruby rust scheme tex "
+        "text binary union ";
+    static const char *const keys[] = {"filter=", "diff=", "merge="};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        for (const char *at = text; (at = strstr(at, keys[i])); at++) {
+            const char *value = at + strlen(keys[i]);
+            OWNED char *name = memory_print(" %.*s ", (int)strcspn(value, " \t\r\n"), value);
+            if (!strstr(built_in, name))
+                return true;
+        }
+    return false;
+}
+
+/* A list of what a rebase does next may hold commands for the shell. */
+static bool holds_command(const char *text)
+{
+    for (const char *at = text; at; at = strchr(at, '\n')) {
+        at += strspn(at, " \t\r\n");
+        size_t n = strcspn(at, " \t\r\n");
+        if ((n == 1 && *at == 'x') || (n == 4 && strncmp(at, "exec", n) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* The text of a file that is small enough; NULL: it was found wanting, or is gone. Caller frees. */
+static char *read_text(struct guard *guard, const struct folder *folder, const char *name, size_t *length)
+{
+    char *text = NULL;
+    int got = files_read(folder->fd, name, TEXT_BYTES, &text, length, NULL, NULL);
+    if (got < 0 && (files_lasting(errno) || errno == EWOULDBLOCK)) /* that: somebody holds a lease on it */
+        find(guard, folder, name, "can't be read as a file of at most 1 MiB", "");
+    return got == 1 ? text : NULL;
+}
+
+#define OWN_CONFIG                                                                                           \
+    "; whoever set that writes it to a file of their own, which git reads too: git config --global KEY "     \
+    "VALUE"
+
+/* Under git's own lock where it is free: a person's `git config` and this one don't undo each other. */
+static bool write_config(const struct folder *folder, const struct buffer *kept, struct fault *fault)
+{
+    int lock = openat(folder->fd, "config.lock", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    bool good = files_write(folder->fd, "config", kept->data ? kept->data : "", kept->length, true, fault);
+    if (lock >= 0) {
+        close(lock);
+        unlinkat(folder->fd, "config.lock", 0);
+    }
+    return good;
+}
+
+static bool keep_copy(struct guard *guard, const char *text, size_t length, char **where)
+{
+    OWNED char *aside = aside_name(guard, "config");
+    bool full = is_full(guard);
+    *where = full ? memory_text("is not kept, as so much lies in " GUARD_ASIDE)
+                  : memory_print("lies whole in " GUARD_ASIDE "/%s", aside ? aside : "");
+    return full || (aside && files_write(guard->aside, aside, text, length, true, NULL));
+}
+
+static void look_config(struct guard *guard, const struct folder *folder)
+{
+    OWNED_BUFFER struct buffer kept = {0}, refused = {0};
+    size_t length = 0;
+    OWNED char *text = read_text(guard, folder, "config", &length);
+    if (!text || git_config_filter(text, length, guard->look->agents, &kept, &refused) == 0)
+        return;
+    for (char *at = refused.data; (at = strchr(at, '\n'));)
+        *at = at[1] ? ',' : '\0';
+    if (refused.length > 300)
+        memcpy(refused.data + 300, "...", 4);
+    OWNED char *where = NULL;
+    struct fault fault = {0};
+    if (!guard->look->take)
+        say(guard, "%s/config has keys that could run, include or lead to something (%s)", folder->path,
+            refused.data);
+    else if (!keep_copy(guard, text, length, &where))
+        find(guard, folder, "config", "has keys that could run, include or lead to something", OWN_CONFIG);
+    else if (write_config(folder, &kept, &fault))
+        say(guard,
+            "%s/config had keys that could run, include or lead to something (%s); it %s "
+            "now, and the rest stays" OWN_CONFIG,
+            folder->path, refused.data, where);
+    else
+        say(guard, "%s/config has keys that could run, include or lead to something (%s), and %s",
+            folder->path, refused.data, fault.text);
+}
+
+static void look_text(struct guard *guard, const struct folder *folder, const char *name,
+                      bool (*bad)(const char *text), const char *could, const char *own)
+{
+    size_t length = 0;
+    OWNED char *text = read_text(guard, folder, name, &length);
+    if (text && (bad(text) || strlen(text) != length))
+        find(guard, folder, name, could, own);
+}
+
+static bool leads_elsewhere(const char *text)
+{
+    return strcmp(text, "../..\n") != 0 && strcmp(text, "../..") != 0;
+}
+
+/* --- one file --- */
+
+static void limit(struct guard *guard, const struct folder *folder, const char *name, off_t most)
+{
+    struct stat status;
+    if (fstatat(folder->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode) &&
+        status.st_size > most)
+        find(guard, folder, name, "is larger than any such file of a repository", "");
+}
+
+static const struct {
+    const char *name;
+    off_t most;
+} sizes[] = {{"HEAD", REF_BYTES}, {"index", INDEX_BYTES}, {"packed-refs", LIST_BYTES}};
+
+static void look_git_file(struct guard *guard, const struct folder *folder, const char *name)
+{
+    struct stat status;
+    if (strcmp(name, "config.worktree") == 0) {
+        find(guard, folder, name, "is a second configuration, which could run something", OWN_CONFIG);
+    } else if (strcmp(name, "commondir") == 0) {
+        find(guard, folder, name, "names another repository to be read in this one's place", "");
+    } else if (strcmp(name, "config.lock") == 0) {
+        if (guard->look->take && fstatat(folder->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            clock_kernel_ns() / 1000000000 - status.st_mtime > LOCK_STALE_SECONDS)
+            unlinkat(folder->fd, name, 0); /* of a look, or a git, that was killed */
+    } else if (strcmp(name, "config") == 0) {
+        look_config(guard, folder);
+    } else {
+        off_t most = LIST_BYTES;
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            if (strcmp(sizes[i].name, name) == 0)
+                most = sizes[i].most;
+        limit(guard, folder, name, most);
+    }
+}
+
+static bool has_end(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+static void look_file(struct guard *guard, const struct folder *folder, const char *name)
+{
+    static const char drivers[] = "names a filter, diff or merge driver, which is a program";
+    bool alternates = strcmp(name, "alternates") == 0 || strcmp(name, "http-alternates") == 0;
+    bool attributes = strcmp(name, folder->place == INFO ? "attributes" : ".gitattributes") == 0;
+    if (folder->place == WORK && strcmp(name, ".git") == 0)
+        find(guard, folder, name, "names a repository somewhere else", "");
+    else if ((folder->place == WORK || folder->place == INFO) && attributes)
+        look_text(guard, folder, name, holds_driver, drivers,
+                  "; whoever set that writes it to ~/.config/git/attributes");
+    else if (folder->place == GIT)
+        look_git_file(guard, folder, name);
+    else if (folder->place == HOOKS && !has_end(name, ".sample") && !strstr(name, ".set-aside-"))
+        find(guard, folder, name, "is a hook, which git would run",
+             "; whoever set that names a folder of their own: git config --global core.hooksPath FOLDER");
+    else if (folder->place == OBJECTS_INFO && alternates)
+        find(guard, folder, name, "names other objects to be read as this repository's", "");
+    else if (folder->place == REMOTES)
+        find(guard, folder, name, "is a remote of the old kind, which could lead anywhere",
+             "; `git remote add NAME URL` makes one of the new kind");
+    else if (folder->place == REBASE && strcmp(name, "git-rebase-todo") == 0)
+        look_text(guard, folder, name, holds_command, "holds commands that `git rebase --continue` would run",
+                  "");
+    else if (folder->place == WORKTREES && strcmp(name, "commondir") == 0)
+        look_text(guard, folder, name, leads_elsewhere, "names another repository", "");
+    else if (folder->place == REFS)
+        limit(guard, folder, name, REF_BYTES);
+    else if (folder->place == INFO || strcmp(name, ".gitignore") == 0)
+        limit(guard, folder, name, TEXT_BYTES);
+    else if (folder->place != WORK && folder->place != OBJECT_FILES)
+        limit(guard, folder, name, LIST_BYTES);
+}
+
+/* --- folders --- */
+
+static const struct {
+    enum place in;
+    const char *name; /* NULL: any other */
+    enum place is;
+} folders[] = {
+    {WORK, ".git", GIT},
+    {WORK, NULL, WORK},
+    {GIT, "hooks", HOOKS},
+    {GIT, "info", INFO},
+    {GIT, "objects", OBJECTS},
+    {GIT, "refs", REFS},
+    {GIT, "remotes", REMOTES},
+    {GIT, "branches", REMOTES},
+    {GIT, "rebase-merge", REBASE},
+    {GIT, "worktrees", WORKTREES},
+    {OBJECTS, "info", OBJECTS_INFO},
+    {OBJECTS, NULL, OBJECT_FILES},
+    {REFS, NULL, REFS},
+    {WORKTREES, NULL, WORKTREES},
+};
+
+static enum place place_of(enum place in, const char *name)
+{
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (folders[i].in == in && (!folders[i].name || strcmp(folders[i].name, name) == 0))
+            return folders[i].is;
+    return OTHER;
+}
+
+static bool has(int folder, const char *name)
+{
+    struct stat status;
+    return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void walk(struct guard *guard, int fd, const char *path, enum place place, int depth);
+
+static void look_folder(struct guard *guard, const struct folder *folder, const char *name, int depth)
+{
+    static const char head[] = "ref: refs/heads/main\n";
+    OWNED char *inner = memory_print("%s%s%s", folder->path, *folder->path ? "/" : "", name);
+    int fd = files_open(folder->fd, name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return; /* gone, or closed to git run by the same user too */
+    enum place is = place_of(folder->place, name);
+    if ((folder->place == GIT && strcmp(name, "HEAD") == 0) || depth >= DEPTH_MAX) {
+        find(guard, folder, name, depth >= DEPTH_MAX ? "lies deeper than is looked at" : "is no file", "");
+        close(fd);
+        return;
+    }
+    bool whole = is == GIT && folder->place == WORK && depth == 0 && has(fd, "HEAD");
+    OWNED_FD int again = whole ? dup(fd) : -1;
+    walk(guard, fd, inner, is, depth + 1);
+    if (again >= 0 && guard->look->take && !has(again, "HEAD"))
+        files_write(again, "HEAD", head, sizeof head - 1, true, NULL); /* git knows the repository by it */
+}
+
+/* d_type where the file system tells it. */
+static mode_t kind_of(int folder, const struct dirent *entry)
+{
+    struct stat status;
+    if (entry->d_type != DT_UNKNOWN)
+        return DTTOIF(entry->d_type);
+    return fstatat(folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_mode & S_IFMT : 0;
+}
+
+static void look_entry(struct guard *guard, const struct folder *folder, const struct dirent *entry,
+                       int depth)
+{
+    const char *name = entry->d_name;
+    mode_t kind = kind_of(folder->fd, entry);
+    bool matters = folder->place != WORK || strcmp(name, ".git") == 0 || strcmp(name, ".gitattributes") == 0;
+    if (kind == S_IFDIR)
+        look_folder(guard, folder, name, depth);
+    else if (kind == S_IFREG)
+        look_file(guard, folder, name);
+    else if (kind && matters && !strstr(name, ".set-aside-"))
+        find(guard, folder, name,
+             kind == S_IFLNK ? "is a link, which could lead anywhere" : "is no regular file", "");
+}
+
+/* A folder that git would take for a repository when somebody stands in it, whatever its name. */
+static enum place true_place(int fd, enum place place)
+{
+    bool open = place == WORK || place == OTHER;
+    return open && has(fd, "HEAD") && (has(fd, "objects") || has(fd, "commondir")) ? GIT : place;
+}
+
+static void walk(struct guard *guard, int fd, const char *path, enum place place, int depth)
+{
+    DIR *list = fdopendir(fd);
+    if (!list) {
+        close(fd);
+        return;
+    }
+    struct folder folder = {.fd = fd, .path = path, .place = true_place(fd, place)};
+    for (const struct dirent *entry; guard->seen <= guard->look->most && (entry = readdir(list));) {
+        bool looked = depth == 0 && strcmp(entry->d_name, ".git") == 0; /* by guard_tree, first of all */
+        if (looked || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        guard->seen++;
+        look_entry(guard, &folder, entry, depth);
+    }
+    closedir(list);
+}
+
+size_t guard_tree(int tree, const struct guard_look *look, struct buffer *said)
+{
+    struct guard guard = {.look = look, .said = said, .tree = tree, .aside = -1};
+    static const char git[] = ".git";
+    struct dirent entry = {.d_type = DT_UNKNOWN};
+    struct folder root = {.fd = tree, .path = "", .place = WORK};
+    memcpy(entry.d_name, git, sizeof git);
+    look_entry(&guard, &root, &entry, 0); /* first, however many files there are */
+    int fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        walk(&guard, fd, "", WORK, 0);
+    if (guard.seen > look->most)
+        say(&guard,
+            "the folder holds more than %zu files; those beyond are not looked at for what git could run",
+            look->most);
+    if (guard.found > SAID_MAX)
+        buffer_print(said, "%zu more of the kind\n", guard.found - SAID_MAX);
+    if (guard.aside >= 0)
+        close(guard.aside);
+    return guard.found;
+}
+
+bool guard_has_aside(int tree)
+{
+    OWNED_FD int folder = files_open(tree, GUARD_ASIDE, O_RDONLY | O_DIRECTORY, 0);
+    return folder >= 0 && count_entries(folder) > 0;
+}

@@ -1,0 +1,21 @@
+/* What git would obey in an agent's tree is looked for and taken out (common/git_guard.h), by the supervisor, as the
+ * worker may be the one who wrote it. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_TREE_GUARD_H
+#define AGENTOS_SUPERVISOR_AGENT_TREE_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tree_guard {
+    char *problem;     /* for status, lines; NULL: nothing lies aside. Owned */
+    int64_t looked_ms; /* monotonic; 0: not yet, or its worker has ended since */
+};
+
+/* One look, at most some 50 ms long, whose findings are logged. data: descriptor of DATA_DIR; path: the agent's folder,
+ * absolute. The problem stays until a person has emptied the folder with what was set aside. */
+void tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path);
+/* Is it time for the safety scan to look? A tree that no worker lives in is looked at once a minute. */
+bool tree_guard_due(const struct tree_guard *guard, bool lived_in);
+void tree_guard_free(struct tree_guard *guard);
+
+#endif

@@ -1,0 +1,133 @@
+"""What an agent writes is never run, obeyed or followed by a person's git: it is taken out and kept aside.
+
+A person's own settings that can do no harm stay.
+"""
+
+import os
+import subprocess
+
+import pytest
+
+from harness import wait_until
+
+
+def plant_config(system, marker, outside):
+    """Every way of a configuration to run something, each of which makes the marker."""
+    ran = f"touch {marker}"
+    git = system.tree() / ".git"
+    with open(git / "config", "a") as file:
+        file.write(
+            f'[core]\n\tpager = {ran}; cat\n\tfsmonitor = {ran}\n\tsshCommand = {ran}\n\teditor = {ran}\n'
+            f'\thooksPath = hooks-of-mine\n[diff]\n\texternal = {ran}\n[diff "x"]\n\ttextconv = {ran}; cat\n'
+            f'[filter "x"]\n\tclean = {ran}; cat\n\tsmudge = {ran}; cat\n\tprocess = {ran}\n[alias]\n\tlook = !{ran}\n'
+            f'[credential]\n\thelper = !{ran}\n[gpg]\n\tprogram = {ran}\n[user]\n\tsignature = kept\n'
+        )
+    (git / "info").mkdir(exist_ok=True)
+    (git / "info/attributes").write_text("* filter=x diff=x\n")
+    (system.tree() / ".gitattributes").write_text("* filter=x diff=x\n")
+    (git / "hooks").mkdir(exist_ok=True)
+    for hook in ["post-checkout", "pre-commit", "post-index-change", "reference-transaction"]:
+        (git / "hooks" / hook).write_text(f"#!/bin/sh\n{ran}\n")
+        (git / "hooks" / hook).chmod(0o755)
+    (git / "config.worktree").write_text("[core]\n\tpager = x\n")
+
+
+def plant_elsewhere(system, marker, outside):
+    git = system.tree() / ".git"
+    (git / "objects/info").mkdir(exist_ok=True)
+    (git / "objects/info/alternates").write_text(f"{outside}\n")
+    (git / "commondir").write_text(f"{outside}\n")
+    (git / "objects/aa").symlink_to(outside)
+
+
+def plant_sizes(system, marker, outside):
+    for name in ["HEAD", "index", "packed-refs", "refs/heads/big"]:
+        with open(system.tree() / ".git" / name, "ab") as file:
+            file.truncate(1500 << 20)
+
+
+def plant_fifo(system, marker, outside):
+    fifo = system.tree() / "fifo"
+    os.mkfifo(fifo)
+    with open(system.tree() / ".git/config", "a") as file:
+        file.write(f'[include]\n\tpath = {fifo}\n[includeIf "gitdir:/"]\n\tpath = {fifo}\n')
+
+
+PLANTS = {"config": plant_config, "elsewhere": plant_elsewhere, "sizes": plant_sizes, "fifo": plant_fifo}
+
+
+def look_around(system):
+    """What people type, with a terminal's pager; the exit codes."""
+    env = {**os.environ, "GIT_PAGER_IN_USE": "1", "HOME": str(system.folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    env.pop("GIT_CONFIG_GLOBAL", None)
+    results = []
+    for command in ["-p log -n 3", "-p show", "status", "diff", "fsck", "-p log -p -n 2"]:
+        result = subprocess.run(
+            ["git", *command.split()], cwd=system.tree(), env=env, timeout=30, stdin=subprocess.DEVNULL, capture_output=True
+        )
+        results.append((command, result.returncode, result.stderr))
+    return results
+
+
+@pytest.fixture
+def planted(make_system, model):
+    def make(kind):
+        system = make_system(["orion"], model=model).start()
+        system.add("first", "Before it")
+        system.wait_done("first")
+        system.git("config", "user.name", "Ann")
+        system.git("config", "branch.main.description", "mine")
+        system.git("config", "remote.home.url", "https://git.example/orion.git")
+        outside = system.folder / "outside"
+        outside.mkdir()
+        return system, system.folder / "ran", outside
+
+    return make
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+@pytest.mark.parametrize("when", ["start", "scan", "verify"])
+def test_what_the_agent_wrote_is_not_obeyed_by_a_persons_git(planted, kind, when):
+    system, marker, outside = planted(kind)
+    if when != "scan":
+        system.stop()
+    PLANTS[kind](system, marker, outside)
+    if when == "start":
+        system.start()
+    if when == "verify":
+        found = system.cli("verify", check=False)
+        assert found.returncode == 65 and "agents/orion: .git" in found.stdout, found
+    else:
+        wait_until(lambda: "set-aside" in str(system.agent_status()["problems"]), "it is a problem of the agent's")
+        system.wait_log(r"WARN .*Agent 'orion': .*\.agentos/set-aside/")
+    for command, code, complaint in look_around(system):
+        assert code == 0, (command, complaint)
+    assert not marker.exists()
+    assert list((system.tree() / ".agentos/set-aside").iterdir())
+    for key, value in {"user.name": "Ann", "branch.main.description": "mine", "remote.home.url": "https://git.example/orion.git"}.items():
+        assert system.git("config", key).strip() == value
+    if when == "verify":
+        again = system.cli("verify", check=False)
+        assert again.returncode == 0 and "set-aside" in again.stdout, again
+        system.start()
+    system.add("second", "After it")
+    system.wait_done("second")
+    assert "first" in system.git("log", "--format=%s")
+
+
+def test_the_plants_do_harm_where_nobody_looks(planted):
+    """The control: without the supervisor's look each of them does what it is meant to do."""
+    system, marker, outside = planted("config")
+    system.stop()
+    plant_config(system, marker, outside)
+    look_around(system)
+    assert marker.exists()
+
+
+def test_the_problem_is_over_when_what_was_set_aside_is_gone(planted):
+    system, marker, outside = planted("config")
+    system.git("config", "core.pager", "less")
+    wait_until(lambda: "core.pager" in str(system.agent_status()["problems"]), "it is a problem")
+    for path in (system.tree() / ".agentos/set-aside").iterdir():
+        path.unlink()
+    wait_until(lambda: not system.agent_status()["problems"], "it is none any more")
