@@ -18,13 +18,6 @@
 #include "supervisor/cli/verbs.h"
 #include "supervisor/run.h"
 
-static int show(struct buffer *page)
-{
-    fputs(page->data, stdout);
-    buffer_free(page);
-    return output_end(EX_OK);
-}
-
 /* A line for each, in the log's own form: whoever reads it by program reads these too. */
 static void log_faults(char *faults)
 {
@@ -68,21 +61,26 @@ static int run(struct invocation *invocation)
     return supervisor_run(&options);
 }
 
-static int act(struct invocation *invocation)
+static int show_help(const struct invocation *invocation)
 {
     struct buffer page = {0};
-    struct fault fault = {0};
     if (invocation->version) {
         verbs_version(&page);
-        return show(&page);
+    } else if (invocation->verb != NULL) {
+        verbs_help_of(invocation->verb, &page);
+    } else {
+        verbs_help(&page);
     }
-    if (invocation_has(invocation, OPTION_HELP)) {
-        if (invocation->verb != NULL) {
-            verb_help(invocation->verb, &page);
-        } else {
-            verbs_help(&page);
-        }
-        return show(&page);
+    fputs(page.data, stdout);
+    buffer_free(&page);
+    return output_end(EX_OK);
+}
+
+static int act(struct invocation *invocation)
+{
+    struct fault fault = {0};
+    if (invocation->version || invocation_has(invocation, OPTION_HELP)) {
+        return show_help(invocation);
     }
     if (!invocation_locate(invocation, &fault)) {
         output_complain("%s", fault.text);

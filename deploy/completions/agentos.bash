@@ -1,24 +1,7 @@
 # shellcheck shell=bash
-# Completion of agentos(1) for bash.
+# Completion of agentos(1) for bash. The verbs and their options are asked of the program itself (`agentos help --table`).
 #
-# Installed as /usr/share/bash-completion/completions/agentos; `source` does too. A test holds it against `agentos --help`.
-
-_agentos_verbs="run check doctor demo verify status task cancel send enqueue handoffs messages dead-letters show requeue purge locks queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback export import events exec"
-
-# Those whose first word is an agent's name.
-_agentos_of_agents=" status task cancel send handoffs messages dead-letters start stop restart kill pause resume skills rewards goals reflections log rollback export exec "
-
-_agentos_options() {
-    case $1 in
-    run) echo "--data --listen --help" ;;
-    check|doctor|verify|cancel|requeue|purge|reload|rollback|export|import|exec) echo "--data --help" ;;
-    demo) echo "--help --keep" ;;
-    status|handoffs|messages|dead-letters|show|locks|queues|segments|skills|rewards|goals|reflections|log|events) echo "--data --help --json" ;;
-    send|enqueue) echo "--data --help --priority --ttl" ;;
-    task) echo "--data --help --id --priority --ttl --lock --wait" ;;
-    start|stop|restart|kill|pause|resume) echo "--data --help --no-wait" ;;
-    esac
-}
+# Installed as /usr/share/bash-completion/completions/agentos; `source` does too.
 
 # The data directory as the words so far have it: --data DIR, --data=DIR, DATA_DIR, /data.
 _agentos_data() {
@@ -40,12 +23,30 @@ _agentos_agents() {
 
 _agentos() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb="" words=0 i
+    local name arguments options verbs="" values="" own="--data --help --version" takes=""
     COMPREPLY=()
     if [[ $current == = ]]; then
         current=
     elif [[ $previous == = ]]; then
         previous=${COMP_WORDS[COMP_CWORD - 2]}
     fi
+    while IFS=$'\t' read -r name arguments options _; do
+        verbs+=" $name"
+        values+=" $options"
+    done < <("${COMP_WORDS[0]/#\~/$HOME}" help --table 2>/dev/null)
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        -*)
+            [[ "$values " == *" ${COMP_WORDS[i]}= "* ]] || continue # a switch
+            [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++))
+            ((i++))
+            ;;
+        *)
+            words=$((words + 1))
+            [[ -n $verb ]] || verb=${COMP_WORDS[i]}
+            ;;
+        esac
+    done
     case $previous in
     --data)
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
@@ -55,27 +56,21 @@ _agentos() {
         mapfile -t COMPREPLY < <(compgen -W "high normal low" -- "$current")
         return
         ;;
-    --id | --ttl | --lock) return ;;
+    -*) [[ "$values " != *" $previous= "* ]] || return ;;
     esac
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
-        --data | --id | --ttl | --lock | --priority)
-            [[ ${COMP_WORDS[i + 1]} != = ]] || ((i++))
-            ((i++))
-            ;;
-        -*) ;;
-        *)
-            words=$((words + 1))
-            [[ -n $verb ]] || verb=${COMP_WORDS[i]}
-            ;;
-        esac
-    done
+    while IFS=$'\t' read -r name arguments options _; do
+        [[ $name == "$verb" ]] || continue
+        own=${options//=/}
+        takes=$arguments
+    done < <("${COMP_WORDS[0]/#\~/$HOME}" help --table 2>/dev/null)
     if [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$([[ -n $verb ]] && _agentos_options "$verb" || echo "--data --help --version")" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "$own" -- "$current")
     elif [[ -z $verb ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$_agentos_verbs" -- "$current")
-    elif [[ $words -eq 1 && $_agentos_of_agents == *" $verb "* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$current")
+    elif [[ $takes =~ ^\[?AGENT && ($words -eq 1 || $takes == AGENT...) ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_agentos_agents)" -- "$current")
+    elif [[ $takes =~ ^\[?VERB && $words -eq 1 ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$current")
     fi
 }
 

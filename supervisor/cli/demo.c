@@ -14,6 +14,7 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/cli/demo_instance.h"
+#include "supervisor/cli/first_agents.h"
 #include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
@@ -21,22 +22,6 @@
 #include "supervisor/cli/verbs.h"
 
 enum { DEMO_PATIENCE_MS = 60 * 1000, DEMO_STEP_NS = 50 * 1000 * 1000, ANSWER_LINES = 12, LOG_LINES = 30 };
-
-static const char AGENTS_YAML[] =
-    "agents:\n"
-    "  - name: orion\n"
-    "    persona: \"Backend engineer specializing in Python, PostgreSQL, and API design. Terse, technical, "
-    "shows "
-    "its work. Prioritizes correctness over cleverness.\"\n"
-    "    domain: \"Backend engineering\"\n"
-    "    tone: \"Terse, technical, no preamble.\"\n"
-    "    hints:\n"
-    "      - \"Tasks often involve parsing structured API data with pagination.\"\n"
-    "      - \"Common failure: missing auth context or rate limiting.\"\n"
-    "      - \"Quick win: reusable retry wrapper with exponential backoff.\"\n"
-    "    goals:\n"
-    "      - \"Handle streaming SSE endpoints robustly\"\n"
-    "      - \"Build a query-parameterisation skill for all SQL tasks\"\n";
 
 static const char TASK[] = "List your active constraints and explain how the reward system works.";
 
@@ -77,7 +62,7 @@ static bool has_queue(const char *agent_path)
 static bool has_finished(const char *agent_path)
 {
     struct commit_log history = {0};
-    bool finished = commit_log_read(&history, agent_path, NULL);
+    bool finished = commit_log_read(&history, agent_path, 1, NULL);
     finished = finished && history.count > 0 && history.entries[0].task != NULL;
     commit_log_free(&history);
     return finished;
@@ -148,7 +133,7 @@ static bool is_earned(const struct commit_log *history, const char *agent_path)
 static bool show_outcome(const char *instance, const char *agent_path, struct fault *fault)
 {
     struct commit_log history = {0};
-    bool earned = commit_log_read(&history, agent_path, fault);
+    bool earned = commit_log_read(&history, agent_path, SIZE_MAX, fault);
     show_tree(instance, agent_path);
     show_commits(&history, agent_path);
     if (earned && !is_earned(&history, agent_path)) {
@@ -160,7 +145,7 @@ static bool show_outcome(const char *instance, const char *agent_path, struct fa
 
 static bool demonstrate(struct demo_instance *instance, char **agent_path, struct fault *fault)
 {
-    if (!demo_instance_start(instance, AGENTS_YAML, fault)) {
+    if (!demo_instance_start(instance, FIRST_AGENTS_YAML, fault)) {
         return false;
     }
     *agent_path = memory_print("%s/agents/orion", instance->path);

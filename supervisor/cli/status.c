@@ -1,4 +1,4 @@
-/* `agentos status` and the verbs that tell a running agent what to do. */
+/* `agentos status`: the agents as the supervisor knows them. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -111,29 +111,6 @@ int verb_status(struct invocation *invocation)
     } else if (status == 0) {
         show_status(object);
     }
-    json_decref(answer);
-    return output_end(status);
-}
-
-/* A text of several lines, if there is one. */
-static void show_said(const json_t *answer)
-{
-    const char *said = json_string_value(json_object_get(answer, "said"));
-    if (said != NULL && said[0] != '\0') {
-        OWNED char *clean = output_clean(said, 1);
-        printf("%s%s", clean, clean[strlen(clean) - 1] == '\n' ? "" : "\n");
-    }
-}
-
-int verb_order(struct invocation *invocation)
-{
-    int status = 0;
-    json_t *request = json_pack("{s:s, s:s*}", "verb", invocation->verb->name, "agent", invocation->words[0]);
-    if (invocation_has(invocation, OPTION_NO_WAIT)) {
-        json_object_set_new(request, "no_wait", json_true());
-    }
-    json_t *answer = client_call(invocation, request, 0, &status);
-    show_said(answer);
     json_decref(answer);
     return output_end(status);
 }

@@ -1,9 +1,12 @@
 #include "supervisor/cli/verbs.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/settings.h"
 #include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/transfer/transfer.h"
 
 #define ALWAYS     ((1u << OPTION_DATA) | (1u << OPTION_HELP))
@@ -80,6 +83,13 @@ static const char IMPORT_DETAILS[] =
     "stop the agent that was\nexported if it is not to be done twice. A FILE that is damaged or was made to "
     "harm changes nothing (65), and so does\na name that is taken, in agents.yaml or as a folder (73).\n";
 
+static const char INIT_DETAILS[] = "DIR, else --data, else DATA_DIR, is made if it is missing, and gets an "
+                                   "agents.yaml with the agent orion. An "
+                                   "agents.yaml\nthat is there stays as it is: 73.\n";
+static const char ORDER_DETAILS[] =
+    "Returns when it is so, of every agent named; the exit code is that of the first that failed, and the "
+    "others are\ncarried out all the same.\n";
+
 /* The supervisor lies above this room. */
 static int verb_run(struct invocation *invocation)
 {
@@ -87,6 +97,8 @@ static int verb_run(struct invocation *invocation)
 }
 
 const struct verb VERBS[] = {
+    {"init", "[DIR]", "an agents.yaml to start from, and what to type next", ALWAYS, 0, 1, verb_init,
+     INIT_DETAILS},
     {"run", "", "supervise every agent of agents.yaml, in the foreground", ALWAYS | WITH(LISTEN), 0, 0,
      verb_run, "Runs until SIGTERM or SIGINT; then work gets STOP_GRACE seconds to finish.\n"},
     {"check", "", "validate agents.yaml and the environment; says every fault, with its line", ALWAYS, 0, 0,
@@ -108,11 +120,11 @@ const struct verb VERBS[] = {
     {"enqueue", "QUEUE [TEXT|-]", "put an item into a work queue; one of its consumers does it",
      ALWAYS | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_enqueue, ENQUEUE_DETAILS},
     {"handoffs", "[AGENT]", "what agents gave each other to do, wherever it lies now, oldest first",
-     ALWAYS | WITH(JSON), 0, 1, verb_handoffs, LETTERS_DETAILS},
+     ALWAYS | WITH(JSON) | WITH(NEWEST), 0, 1, verb_handoffs, LETTERS_DETAILS},
     {"messages", "[AGENT]", "messages, results and bounces, wherever they lie now, oldest first",
-     ALWAYS | WITH(JSON), 0, 1, verb_messages, LETTERS_DETAILS},
-    {"dead-letters", "[AGENT]", "what expired, failed or was refused, and why", ALWAYS | WITH(JSON), 0, 1,
-     verb_dead_letters, NULL},
+     ALWAYS | WITH(JSON) | WITH(NEWEST), 0, 1, verb_messages, LETTERS_DETAILS},
+    {"dead-letters", "[AGENT]", "what expired, failed or was refused, and why",
+     ALWAYS | WITH(JSON) | WITH(NEWEST), 0, 1, verb_dead_letters, NULL},
     {"show", "ID", "one envelope, with its whole route through the system", ALWAYS | WITH(JSON), 1, 1,
      verb_show, SHOW_DETAILS},
     {"requeue", "ID", "give a dead letter a fresh life", ALWAYS, 1, 1, verb_dead_letter, NULL},
@@ -122,24 +134,29 @@ const struct verb VERBS[] = {
     {"queues", "", "what the work queues hold, and who has it", ALWAYS | WITH(JSON), 0, 0, verb_queues, NULL},
     {"segments", "", "the texts that agents share, with their versions", ALWAYS | WITH(JSON), 0, 0,
      verb_segments, NULL},
-    {"start", "AGENT", "start a stopped agent", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
-    {"stop", "AGENT", "let the agent finish its cycle, then stop it", ALWAYS | WITH(NO_WAIT), 1, 1,
-     verb_order, NULL},
-    {"restart", "AGENT", "stop, then start", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
-    {"kill", "AGENT", "end the agent's worker at once; its task is done again, once", ALWAYS | WITH(NO_WAIT),
-     1, 1, verb_order, NULL},
-    {"pause", "AGENT", "begin no further task", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
-    {"resume", "AGENT", "go on after a pause", ALWAYS | WITH(NO_WAIT), 1, 1, verb_order, NULL},
-    {"reload", "", "apply agents.yaml; says what was applied and what was refused", ALWAYS, 0, 0, verb_order,
+    {"start", "AGENT...", "start a stopped agent", ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY,
+     verb_order, ORDER_DETAILS},
+    {"stop", "AGENT...", "let the agent finish its cycle, then stop it", ALWAYS | WITH(NO_WAIT) | WITH(ALL),
+     1, WORDS_ANY, verb_order, ORDER_DETAILS},
+    {"restart", "AGENT...", "stop, then start", ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY, verb_order,
+     ORDER_DETAILS},
+    {"kill", "AGENT...", "end the agent's worker at once; its task is done again, once",
+     ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY, verb_order, ORDER_DETAILS},
+    {"pause", "AGENT...", "begin no further task", ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY,
+     verb_order, ORDER_DETAILS},
+    {"resume", "AGENT...", "go on after a pause", ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY,
+     verb_order, ORDER_DETAILS},
+    {"reload", "", "apply agents.yaml; says what was applied and what was refused", ALWAYS, 0, 0, verb_reload,
      NULL},
-    {"skills", "AGENT", "what the agent has learned", ALWAYS | WITH(JSON), 1, 1, verb_skills, NULL},
-    {"rewards", "AGENT", "how its last tasks went, newest first", ALWAYS | WITH(JSON), 1, 1, verb_rewards,
+    {"skills", "AGENT", "what the agent has learned", ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1, verb_skills,
      NULL},
-    {"goals", "AGENT", "what it works towards", ALWAYS | WITH(JSON), 1, 1, verb_goals, NULL},
-    {"reflections", "AGENT", "what it noted about its work, newest first", ALWAYS | WITH(JSON), 1, 1,
-     verb_reflections, NULL},
-    {"log", "AGENT", "its diary, from the commits of its repository, newest first", ALWAYS | WITH(JSON), 1, 1,
-     verb_log, NULL},
+    {"rewards", "AGENT", "how its last tasks went, newest first", ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1,
+     verb_rewards, NULL},
+    {"goals", "AGENT", "what it works towards", ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1, verb_goals, NULL},
+    {"reflections", "AGENT", "what it noted about its work, newest first", ALWAYS | WITH(JSON) | WITH(NEWEST),
+     1, 1, verb_reflections, NULL},
+    {"log", "AGENT", "its diary, from the commits of its repository, newest first",
+     ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1, verb_log, NULL},
     {"rollback", "AGENT COMMIT", "undo what was learned since COMMIT, by a new commit", ALWAYS, 2, 2,
      verb_rollback, ROLLBACK_DETAILS},
     {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS, 2, 2, verb_export,
@@ -148,6 +165,9 @@ const struct verb VERBS[] = {
     {"events", "", "follow what happens, live", ALWAYS | WITH(JSON), 0, 0, verb_events, EVENTS_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
+    {"help", "[VERB]", "what the verbs are, or one verb's page", WITH(HELP) | WITH(TABLE), 0, 1, verb_help,
+     NULL},
+    {"version", "", "the versions of agentos and of its libraries", WITH(HELP), 0, 0, verb_version, NULL},
     {.name = NULL},
 };
 
@@ -174,17 +194,17 @@ void verbs_help(struct buffer *out)
         buffer_print(out, "  %-24s %s\n", call, verb->summary);
     }
     buffer_text(
-        out, "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
-             "run, check, doctor, demo, verify, export, import and exec work by themselves; every other verb "
-             "asks the supervisor\n"
-             "that runs on the same data directory.\n\n"
-             "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
-             "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
-             "78 bad configuration.\n\nEnvironment:\n");
+        out,
+        "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
+        "init, run, check, doctor, demo, export, import, exec and whatever only reads work by themselves; "
+        "every other\nverb asks the supervisor that runs on the same data directory.\n\n"
+        "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
+        "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
+        "78 bad configuration.\n\nEnvironment:\n");
     settings_help(out);
 }
 
-void verb_help(const struct verb *verb, struct buffer *out)
+void verbs_help_of(const struct verb *verb, struct buffer *out)
 {
     buffer_print(out, "usage: agentos %s%s%s [options]\n\n%s.\n", verb->name,
                  verb->arguments[0] != '\0' ? " " : "", verb->arguments, verb->summary);
@@ -200,4 +220,55 @@ void verb_help(const struct verb *verb, struct buffer *out)
                          help->value != NULL ? help->value : "", pad, "", help->help);
         }
     }
+}
+
+/* "task<TAB>AGENT [TEXT|-]<TAB>--data= --help …<TAB>give an agent a task": an option that takes a value ends with '=', and '-'
+ * stands where there are no arguments.
+ * The shells' completions read it. */
+static void verbs_table(struct buffer *out)
+{
+    for (const struct verb *verb = VERBS; verb->name != NULL; verb++) {
+        buffer_print(out, "%s\t%s\t", verb->name, verb->arguments[0] != '\0' ? verb->arguments : "-");
+        for (size_t i = 0; i < OPTION_COUNT; i++) {
+            if ((verb->options & (1u << i)) != 0) {
+                buffer_print(out, "%s%s ", OPTION_HELPS[i].name, OPTION_HELPS[i].value != NULL ? "=" : "");
+            }
+        }
+        buffer_print(out, "\t%s\n", verb->summary);
+    }
+}
+
+static int show_page(struct buffer *page)
+{
+    fputs(page->data, stdout);
+    buffer_free(page);
+    return output_end(EX_OK);
+}
+
+int verb_help(struct invocation *invocation)
+{
+    struct buffer page = {0};
+    struct fault fault = {0};
+    const char *name = invocation->words[0];
+    const struct verb *verb = name != NULL ? invocation_find_verb(VERBS, name, &fault) : NULL;
+    if (name != NULL && verb == NULL) {
+        output_complain("%s", fault.text);
+        return EX_USAGE;
+    }
+    if (invocation_has(invocation, OPTION_TABLE)) {
+        verbs_table(&page);
+    } else if (verb != NULL) {
+        verbs_help_of(verb, &page);
+    } else {
+        verbs_help(&page);
+    }
+    return show_page(&page);
+}
+
+int verb_version(struct invocation *invocation)
+{
+    struct buffer page = {0};
+    (void)invocation;
+    verbs_version(&page);
+    return show_page(&page);
 }

@@ -7,9 +7,9 @@
 
 extern const struct verb VERBS[]; /* the last row has no name */
 
-void verbs_help(struct buffer *out); /* agentos --help */
-void verb_help(const struct verb *verb, struct buffer *out);
-void verbs_version(struct buffer *out); /* agentos --version */
+void verbs_help(struct buffer *out);                             /* agentos --help */
+void verbs_help_of(const struct verb *verb, struct buffer *out); /* agentos VERB --help */
+void verbs_version(struct buffer *out);                          /* agentos --version */
 
 /* What the verbs of this room do (the other rooms have headers of their own); each function returns the exit code. The
  * verbs above the line work without a supervisor. */
@@ -17,9 +17,13 @@ int verb_check(struct invocation *invocation);
 int verb_demo(struct invocation *invocation);
 int verb_doctor(struct invocation *invocation);
 int verb_exec(struct invocation *invocation);
+int verb_help(struct invocation *invocation);
+int verb_init(struct invocation *invocation);
+int verb_version(struct invocation *invocation);
 /* ---- */
 int verb_status(struct invocation *invocation);
-int verb_order(struct invocation *invocation); /* start stop restart kill pause resume reload */
+int verb_order(struct invocation *invocation); /* start stop restart kill pause resume */
+int verb_reload(struct invocation *invocation);
 int verb_task(struct invocation *invocation);
 int verb_cancel(struct invocation *invocation);
 int verb_send(struct invocation *invocation);

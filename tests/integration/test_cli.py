@@ -14,9 +14,9 @@ from harness import BIN, KEY, PATIENCE
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "run check doctor demo verify status task cancel send enqueue handoffs messages dead-letters show requeue purge locks "
+    "init run check doctor demo verify status task cancel send enqueue handoffs messages dead-letters show requeue purge locks "
     "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback "
-    "export import events exec"
+    "export import events exec help version"
 ).split()
 CLIENTS = {
     "status": [],
@@ -25,12 +25,15 @@ CLIENTS = {
     "reload": [],
     "send": ["orion", "Hello"],
     "enqueue": ["reviews", "Look at it"],
-    "show": ["x"],
     "requeue": ["x"],
     "purge": ["x"],
     "rollback": ["orion", "HEAD"],
+    **{verb: ["orion"] for verb in "start stop restart kill pause resume".split()},
+}
+READERS = {
+    "show": ["x"],
     **{verb: [] for verb in "handoffs messages dead-letters locks queues segments".split()},
-    **{verb: ["orion"] for verb in "start stop restart kill pause resume skills rewards goals reflections log".split()},
+    **{verb: ["orion"] for verb in "skills rewards goals reflections log".split()},
 }
 
 
@@ -99,6 +102,54 @@ def test_a_client_without_a_supervisor_ends_with_69_and_says_what_to_do(verb, tm
     assert result.returncode == 69
     assert f"agentos run --data {tmp_path}" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", READERS)
+def test_what_only_reads_says_that_a_folder_is_no_data_directory(verb, tmp_path):
+    result = agentos("--data", tmp_path, verb, *READERS[verb])
+    assert result.returncode == 66 and result.stdout == ""
+    assert f"{tmp_path} holds no agents" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_reads_works_without_a_supervisor_as_with_one(offline):
+    system = offline()
+    commits = system.cli("log", "orion").stdout.splitlines()
+    assert "orion(task): one" in system.cli("log", "orion", "-n", "1").stdout or len(commits) > 2
+    assert len(system.cli("rewards", "orion").stdout.splitlines()) == 2
+    for verb, words in READERS.items():
+        assert system.cli(verb, *words, check=False).returncode == (66 if verb == "show" else 0), verb
+    mistyped = system.cli("goals", "oiron", check=False)
+    assert mistyped.returncode == 66 and "did you mean 'orion'?" in mistyped.stderr
+
+
+def test_init_writes_what_check_finds_right_and_overwrites_nothing(tmp_path):
+    made = agentos("init", tmp_path / "new/place")
+    assert made.returncode == 0 and f"export DATA_DIR={tmp_path}/new/place" in made.stdout
+    assert agentos("check", "--data", tmp_path / "new/place", env={"LLM_BASE_URL": "offline"}).returncode == 0
+    yaml = tmp_path / "new/place/agents.yaml"
+    yaml.write_text("mine\n")
+    again = agentos("init", "--data", tmp_path / "new/place")
+    assert again.returncode == 73 and "is there already" in again.stderr
+    assert yaml.read_text() == "mine\n" and [p.name for p in yaml.parent.iterdir()] == ["agents.yaml"]
+    assert agentos("init", env={"DATA_DIR": str(tmp_path / "other")}).returncode == 0
+    assert (tmp_path / "other/agents.yaml").exists()
+
+
+def test_help_and_version_are_verbs_too():
+    assert agentos("help").stdout == agentos("--help").stdout
+    assert agentos("help", "stop").stdout == agentos("stop", "--help").stdout
+    assert agentos("version").stdout == agentos("--version").stdout
+    unknown = agentos("help", "stpo")
+    assert unknown.returncode == 64 and "did you mean 'stop'?" in unknown.stderr
+
+
+def test_a_count_takes_the_newest(offline):
+    system = offline()
+    every = system.cli("log", "orion").stdout
+    assert every.startswith(system.cli("log", "orion", "-n", "1").stdout)
+    assert len(json.loads(system.cli("log", "orion", "-n1", "--json").stdout)["items"]) == 1
+    assert system.cli("log", "orion", "-n", "0", check=False).returncode == 64
 
 
 def test_data_goes_before_or_after_the_verb_and_a_relative_path_is_made_absolute(tmp_path):

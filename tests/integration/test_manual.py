@@ -25,7 +25,7 @@ def verbs():
 
 
 def options(verb):
-    return re.findall(r"^  (--[a-z-]+)", page(verb).split("Options:")[1], re.MULTILINE)
+    return re.findall(r"^  (--?[a-z-]+)", page(verb).split("Options:")[1], re.MULTILINE)
 
 
 def paragraph(manual, name):
@@ -113,7 +113,7 @@ def complete(words, **environment):
         _agentos; printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     result = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, check=True,
-                            env={"PATH": "/usr/bin:/bin", "HOME": "/root", **environment})
+                            env={"PATH": f"{BIN}:/usr/bin:/bin", "HOME": "/root", **environment})
     assert result.stderr == ""
     return result.stdout.split()
 
@@ -129,36 +129,34 @@ def test_bash_offers_the_agents_where_one_belongs(tmp_path):
     for name in ("orion", "iris"):
         (tmp_path / "agents" / name).mkdir(parents=True)
     for verb, (arguments, _) in verbs().items():
-        wanted = ["iris", "orion"] if re.match(r"\[?AGENT", arguments) else []
+        wanted = ["iris", "orion"] if re.match(r"\[?AGENT", arguments) else sorted(verbs()) if "VERB" in arguments else []
         assert sorted(complete(["agentos", verb, ""], DATA_DIR=str(tmp_path))) == wanted, verb
     assert complete(["agentos", "--data", str(tmp_path), "stop", "o"]) == ["orion"]
-    assert complete(["agentos", "stop", "orion", ""], DATA_DIR=str(tmp_path)) == []
+    assert complete(["agentos", "stop", "orion", "i"], DATA_DIR=str(tmp_path)) == ["iris"]
+    assert complete(["agentos", "skills", "orion", ""], DATA_DIR=str(tmp_path)) == []
+    assert complete(["agentos", "help", "ski"]) == ["skills"]
     assert complete(["agentos", "task", "orion", "--priority", "h"]) == ["high"]
     assert complete(["agentos", "stop", ""], DATA_DIR=str(tmp_path / "nothing")) == []
 
 
-def zsh_table():
-    text = ZSH.read_text()
-    return dict(re.findall(r"^    '([a-z-]+):((?:[^']|'\\'')*)'$", text, re.MULTILINE)), text
-
-
-def test_zsh_offers_every_verb_with_its_summary_and_its_options():
-    described, text = zsh_table()
-    assert {verb: summary.replace("'\\''", "'").replace("\\:", ":") for verb, summary in described.items()} == {
-        verb: summary for verb, (_, summary) in verbs().items()
-    }
-    cases = {}
-    for names, words in re.findall(r'^    ([a-z|-]+)\) echo "([^"]*)" ;;$', text, re.MULTILINE):
-        cases.update({name: words.split() for name in names.split("|")})
-    assert cases == {verb: options(verb) for verb in verbs()}
-    for option in {option for verb in verbs() for option in options(verb)}:
-        assert f"'{option}[" in text, option
-    of_agents = re.search(r"^_agentos_of_agents=\((.*)\)$", text, re.MULTILINE)[1].split()
-    assert of_agents == [verb for verb, (arguments, _) in verbs().items() if re.match(r"\[?AGENT", arguments)]
-
-
 @pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh")
-def test_zsh_reads_its_completion():
+def test_zsh_has_every_verb_with_its_summary_and_its_options():
     subprocess.run(["zsh", "-n", str(ZSH)], check=True)
-    result = subprocess.run(["zsh", "-fc", f"source {ZSH}; _agentos_options task"], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == options("task") and result.stderr == ""
+    script = f"""
+        source {ZSH}
+        _describe() {{ print -rl -- ${{(P)2}} }}
+        _agentos_table=("${{(@f)$(agentos help --table)}}")
+        _agentos_verbs
+        for verb in {" ".join(verbs())}; do print -r -- "= $verb $(_agentos_options $verb)"; done
+    """
+    result = subprocess.run(["zsh", "-fc", script], capture_output=True, text=True, check=True,
+                            env={"PATH": f"{BIN}:/usr/bin:/bin"})
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if not line.startswith("= ")] == [
+        f"{verb}:{summary}" for verb, (_, summary) in verbs().items()
+    ]
+    for line in lines:
+        if line.startswith("= "):
+            _, verb, *found = line.split()
+            assert sorted(found) == sorted(options(verb)), verb

@@ -39,6 +39,19 @@ def test_each_order_returns_when_it_is_so(system):
     system.wait_state("orion", "idle")
 
 
+def test_an_order_to_several_agents_is_so_of_all_of_them_when_it_returns(make_system, model):
+    system = make_system(["orion", "iris", "nova"], model=model).start()
+    state = lambda: {agent["name"]: agent["state"] for agent in system.status()["agents"]}
+    system.cli("stop", "orion", "nova")
+    assert (state()["orion"], state()["nova"]) == ("stopped", "stopped") and state()["iris"] != "stopped"
+    system.cli("stop", "--all")
+    assert set(state().values()) == {"stopped"}
+    result = system.cli("start", "nobody", "iris", check=False)
+    assert result.returncode == 66 and "nobody" in result.stderr
+    assert state()["iris"] == "idle" and state()["orion"] == "stopped"
+    assert system.cli("start", "--all", "iris", check=False).returncode == 64
+
+
 def test_an_order_that_is_fulfilled_already_is_no_fault(system):
     for verb in ("start", "resume", "pause", "pause", "resume", "stop", "stop", "kill", "start"):
         assert system.cli(verb, "orion").returncode == 0

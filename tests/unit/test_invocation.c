@@ -92,12 +92,71 @@ static void test_every_verb_has_what_its_page_needs(void **state)
             break;
         }
         memcpy(name, line + 3, length < sizeof(name) ? length : 0);
-        const struct verb *verb = invocation_find_verb(VERBS, name);
+        struct fault fault;
+        const struct verb *verb = invocation_find_verb(VERBS, name, &fault);
         assert_non_null(verb);
-        assert_true(verb->least <= verb->most && verb->most <= WORDS_MAX);
+        assert_true(verb->least <= verb->most);
         assert_non_null(verb->act);
     }
-    assert_null(invocation_find_verb(VERBS, "frobnicate"));
+    struct fault fault;
+    assert_null(invocation_find_verb(VERBS, "frobnicate", &fault));
+    assert_string_equal(fault.text, "there is no verb 'frobnicate'");
+}
+
+static void test_a_mistyped_verb_is_met_with_the_nearest_one(void **state)
+{
+    (void)state;
+    static const char *const mistyped[][2] = {
+        {"statsu", "status"}, {"pasue", "pause"}, {"tas", "task"}, {"rewards ", "rewards"}};
+    for (size_t i = 0; i < sizeof mistyped / sizeof *mistyped; i++) {
+        struct invocation invocation;
+        struct fault fault;
+        assert_false(PARSE(&invocation, &fault, (char *)mistyped[i][0], "orion"));
+        OWNED char *said =
+            memory_print("there is no verb '%s'; did you mean '%s'?", mistyped[i][0], mistyped[i][1]);
+        assert_string_equal(fault.text, said);
+        invocation_free(&invocation);
+    }
+}
+
+static void test_an_order_takes_several_agents_or_all_of_them(void **state)
+{
+    (void)state;
+    struct invocation invocation;
+    struct fault fault;
+    assert_true(PARSE(&invocation, &fault, "stop", "orion", "iris", "nova"));
+    assert_int_equal(invocation.word_count, 3);
+    assert_string_equal(invocation.words[2], "nova");
+    invocation_free(&invocation);
+    assert_true(PARSE(&invocation, &fault, "stop", "--all"));
+    invocation_free(&invocation);
+    assert_false(PARSE(&invocation, &fault, "stop", "orion", "--all"));
+    invocation_free(&invocation);
+    assert_false(PARSE(&invocation, &fault, "stop"));
+    invocation_free(&invocation);
+}
+
+static void test_a_count_is_a_whole_number_that_is_not_zero(void **state)
+{
+    (void)state;
+    struct invocation invocation;
+    struct fault fault;
+    size_t most = 0;
+    assert_true(PARSE(&invocation, &fault, "log", "orion", "-n", "20"));
+    assert_true(invocation_newest(&invocation, &most, &fault) && most == 20);
+    invocation_free(&invocation);
+    assert_true(PARSE(&invocation, &fault, "log", "orion", "-n5"));
+    assert_true(invocation_newest(&invocation, &most, &fault) && most == 5);
+    invocation_free(&invocation);
+    assert_true(PARSE(&invocation, &fault, "log", "orion"));
+    assert_true(invocation_newest(&invocation, &most, &fault) && most == SIZE_MAX);
+    invocation_free(&invocation);
+    static const char *const wrong[] = {"-1", "0", "x", "", "1.5", "99999999999999999999999"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_true(PARSE(&invocation, &fault, "log", "orion", "-n", (char *)wrong[i]));
+        assert_false(invocation_newest(&invocation, &most, &fault));
+        invocation_free(&invocation);
+    }
 }
 
 static void test_what_could_steer_a_terminal_is_shown_as_a_question_mark(void **state)
@@ -129,6 +188,9 @@ int main(void)
         cmocka_unit_test(test_an_option_of_another_verb_is_named),
         cmocka_unit_test(test_data_dir_becomes_absolute_and_the_run_dir_follows_it),
         cmocka_unit_test(test_every_verb_has_what_its_page_needs),
+        cmocka_unit_test(test_a_mistyped_verb_is_met_with_the_nearest_one),
+        cmocka_unit_test(test_an_order_takes_several_agents_or_all_of_them),
+        cmocka_unit_test(test_a_count_is_a_whole_number_that_is_not_zero),
         cmocka_unit_test(test_what_could_steer_a_terminal_is_shown_as_a_question_mark),
         cmocka_unit_test(test_durations_and_sizes_read_well),
     };

@@ -88,17 +88,18 @@ static void read_entry(struct logged_commit *entry, const git_commit *commit)
     git_message_trailer_array_free(&trailers);
 }
 
-static bool walk(struct commit_log *history, git_repository *repository, const char *path,
+/* Unsorted, which is newest first by the commits' times, a child before its parents: a sorted walk reads the whole
+ * history before it hands out the first commit. */
+static bool walk(struct commit_log *history, git_repository *repository, const char *path, size_t most,
                  struct fault *fault)
 {
     git_revwalk *walker = NULL;
     git_oid oid;
     int got = git_revwalk_new(&walker, repository);
     if (got == 0) {
-        (void)git_revwalk_sorting(walker, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
         got = git_repository_head_unborn(repository) == 1 ? GIT_ITEROVER : git_revwalk_push_head(walker);
     }
-    while (got == 0 && (got = git_revwalk_next(&oid, walker)) == 0) {
+    while (got == 0 && history->count < most && (got = git_revwalk_next(&oid, walker)) == 0) {
         git_commit *commit = NULL;
         got = git_commit_lookup(&commit, repository, &oid);
         if (got == 0) {
@@ -109,7 +110,7 @@ static bool walk(struct commit_log *history, git_repository *repository, const c
         git_commit_free(commit);
     }
     git_revwalk_free(walker);
-    return got == GIT_ITEROVER ||
+    return got == 0 || got == GIT_ITEROVER ||
            git_fault(fault, "has a history that cannot be read to its beginning", path);
 }
 
@@ -195,7 +196,7 @@ static void join_audits(struct commit_log *history)
     free(audits.items);
 }
 
-bool commit_log_read(struct commit_log *history, const char *path, struct fault *fault)
+bool commit_log_read(struct commit_log *history, const char *path, size_t most, struct fault *fault)
 {
     git_repository *repository = NULL;
     *history = (struct commit_log){0};
@@ -205,7 +206,7 @@ bool commit_log_read(struct commit_log *history, const char *path, struct fault 
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         return git_fault(fault, "has no repository that can be opened", path);
     }
-    bool read = walk(history, repository, path, fault);
+    bool read = walk(history, repository, path, most, fault);
     join_audits(history);
     git_repository_free(repository);
     return read;

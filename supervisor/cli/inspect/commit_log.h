@@ -28,8 +28,8 @@ struct commit_log {
     size_t count;
 };
 
-/* path: the agent's folder. Starts libgit2 when nobody has. An empty repository is an empty commit log. False and fault. */
-bool commit_log_read(struct commit_log *history, const char *path, struct fault *fault);
+/* path: the agent's folder; most: so many of the newest commits (SIZE_MAX: all). Starts libgit2 when nobody has. An empty repository is an empty commit log. False and fault. */
+bool commit_log_read(struct commit_log *history, const char *path, size_t most, struct fault *fault);
 void commit_log_free(struct commit_log *history);
 
 #endif

@@ -129,7 +129,7 @@ static void read_agent(struct cost *cost, const char *data_dir, const char *agen
     if (!names_agent(agent) || stat(path, &status) != 0) {
         return;
     }
-    if (!commit_log_read(&history, path, &fault)) {
+    if (!commit_log_read(&history, path, SIZE_MAX, &fault)) {
         output_complain("%s; a part of the cost may be missing", fault.text);
     }
     for (size_t i = 0; i < history.count; i++) {

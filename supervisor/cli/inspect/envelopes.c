@@ -7,9 +7,9 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/inspect/inspect.h"
-#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 
 enum { GIST_CHARACTERS = 60 };
@@ -172,32 +172,29 @@ static void show_table(const struct catalogue *catalogue, const struct copy *con
     table_show(&table);
 }
 
-/* The supervisor is asked although the files say all: it knows which agents there are, and that it is the data
- * directory that was meant. */
-static bool is_there(const struct invocation *invocation, const char *agent, int *status)
-{
-    json_t *request = agent != NULL ? json_pack("{s:s, s:s}", "verb", "where", "agent", agent)
-                                    : json_pack("{s:s}", "verb", "status");
-    json_decref(client_call(invocation, request, CLIENT_PATIENCE, status));
-    return *status == 0;
-}
-
 static int list(const struct invocation *invocation, const struct catalogue *catalogue)
 {
     int status = 0;
     size_t count = 0;
-    const char *agent = invocation->word_count > 0 ? invocation->words[0] : NULL;
-    if (!is_there(invocation, agent, &status)) {
+    size_t most = 0;
+    struct fault fault = {0};
+    const char *agent = invocation->words[0];
+    if (!invocation_newest(invocation, &most, &fault)) {
+        output_complain("%s", fault.text);
+        return EX_USAGE;
+    }
+    if (!data_dir_has(invocation, agent, &status)) {
         return status;
     }
     struct envelope_scan scan;
     envelope_scan_take(&scan, invocation->data_dir, true);
     envelope_scan_group(&scan);
     const struct copy **chosen = choose(catalogue, &scan, agent, &count);
+    size_t shown = count < most ? count : most; /* the newest stand at the end */
     if (invocation_has(invocation, OPTION_JSON)) {
-        show_json(chosen, count);
+        show_json(chosen + count - shown, shown);
     } else {
-        show_table(catalogue, chosen, count);
+        show_table(catalogue, chosen + count - shown, shown);
     }
     free(chosen);
     envelope_scan_free(&scan);

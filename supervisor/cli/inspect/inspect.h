@@ -1,5 +1,4 @@
-/* The verbs that read files; each returns the exit code. verify works without a supervisor; every other verb asks the
- * supervisor first, which knows the agents and that this data directory is the right one. */
+/* The verbs that read files, with a supervisor or without; each returns the exit code. */
 #ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_INSPECT_H
 #define AGENTOS_SUPERVISOR_CLI_INSPECT_INSPECT_H
 

@@ -9,8 +9,8 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
-#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 #include "worker/memory/entries.h"
 
@@ -20,6 +20,7 @@ struct listing {
     char *agent_path; /* owned; absolute */
     char *text;       /* owned; the whole file as valid UTF-8, "" when there is none */
     const char *file;
+    size_t most; /* so many of the newest are listed */
     const struct invocation *invocation;
 };
 
@@ -27,8 +28,13 @@ static bool listing_open(struct listing *listing, const struct invocation *invoc
                          int *status)
 {
     struct fault fault = {0};
-    *listing = (struct listing){.file = file, .invocation = invocation};
-    listing->folder = client_agent_folder(invocation, invocation->words[0], &listing->agent_path, status);
+    *listing = (struct listing){.file = file, .folder = -1, .invocation = invocation};
+    if (!invocation_newest(invocation, &listing->most, &fault)) {
+        output_complain("%s", fault.text);
+        *status = EX_USAGE;
+        return false;
+    }
+    listing->folder = data_dir_agent(invocation, invocation->words[0], &listing->agent_path, status);
     if (listing->folder < 0) {
         return false;
     }
@@ -196,6 +202,14 @@ static void list_json(const struct listing_kind *kind, const struct listing *lis
     output_items(items);
 }
 
+/* The newest stand at the file's end: those before them go. */
+static void keep_newest(struct entries *entries, size_t most)
+{
+    while (entries->count > most) {
+        entries_remove(entries, 0);
+    }
+}
+
 static int list_entries(const struct invocation *invocation, const struct listing_kind *kind)
 {
     int status = 0;
@@ -203,6 +217,7 @@ static int list_entries(const struct invocation *invocation, const struct listin
     if (listing_open(&listing, invocation, kind->file, &status)) {
         struct entries entries = {0};
         entries_parse(&entries, kind->level, listing.text, strlen(listing.text));
+        keep_newest(&entries, listing.most);
         if (invocation_has(invocation, OPTION_JSON)) {
             list_json(kind, &listing, &entries);
         } else {
@@ -270,16 +285,34 @@ static void list_goal(const struct listing *listing, const char *text, bool done
     printf("%s  %s\n", done ? "done" : "open", clean);
 }
 
-static void list_goals(struct listing *listing, json_t *items)
+/* How many lines of the text are goals. */
+static size_t count_goals(const char *text)
 {
     size_t count = 0;
+    OWNED char *copy = memory_text(text);
+    char *rest = copy;
+    for (char *line = strsep(&rest, "\r\n"); line != NULL; line = strsep(&rest, "\r\n")) {
+        bool done = false;
+        const char *goal = goal_text(line, &done);
+        count += goal != NULL && goal[0] != '\0';
+    }
+    return count;
+}
+
+static void list_goals(struct listing *listing, json_t *items)
+{
+    size_t count = count_goals(listing->text), left_out = count > listing->most ? count - listing->most : 0;
     char *rest = listing->text;
     for (char *line = strsep(&rest, "\r\n"); line != NULL; line = strsep(&rest, "\r\n")) {
         bool done = false;
         const char *text = goal_text(line, &done);
-        if (text != NULL && text[0] != '\0') {
+        if (text == NULL || text[0] == '\0') {
+            continue;
+        }
+        if (left_out > 0) {
+            left_out--;
+        } else {
             list_goal(listing, text, done, items);
-            count++;
         }
     }
     if (items == NULL && count == 0) {

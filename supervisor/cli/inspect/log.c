@@ -9,8 +9,8 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/commit_log.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
-#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 
 static json_t *clean(const char *text)
@@ -93,12 +93,17 @@ int verb_log(struct invocation *invocation)
     int status = 0;
     struct fault fault = {0};
     struct commit_log history = {0};
+    size_t most = 0;
+    if (!invocation_newest(invocation, &most, &fault)) {
+        output_complain("%s", fault.text);
+        return EX_USAGE;
+    }
     OWNED char *path = NULL;
-    OWNED_FD int folder = client_agent_folder(invocation, invocation->words[0], &path, &status);
+    OWNED_FD int folder = data_dir_agent(invocation, invocation->words[0], &path, &status);
     if (folder < 0) {
         return status;
     }
-    if (!commit_log_read(&history, path, &fault)) {
+    if (!commit_log_read(&history, path, most, &fault)) {
         output_complain("%s", fault.text);
         status = EX_DATAERR;
     }

@@ -12,8 +12,8 @@
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
-#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 
 /* One kind of notice: the folder that holds it, and the keys of it that the table shows. */
@@ -145,8 +145,7 @@ static void show_items(const struct shared_listing *listing, const json_t *items
 static int list(const struct invocation *invocation, const struct shared_listing *listing)
 {
     int status = 0;
-    json_decref(client_call(invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status));
-    if (status != 0) {
+    if (!data_dir_has(invocation, NULL, &status)) {
         return status;
     }
     json_t *items = read_items(invocation->data_dir, listing);

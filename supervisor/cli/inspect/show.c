@@ -15,10 +15,10 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/cost.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/inspect/envelope_trace.h"
 #include "supervisor/cli/inspect/inspect.h"
-#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 
 struct view {
@@ -356,8 +356,7 @@ int verb_show(struct invocation *invocation)
 {
     int status = 0;
     struct view view = {.invocation = invocation};
-    json_decref(client_call(invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status));
-    if (status != 0) {
+    if (!data_dir_has(invocation, NULL, &status)) {
         return status;
     }
     envelope_scan_take(&view.scan, invocation->data_dir, true);

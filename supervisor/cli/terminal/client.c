@@ -66,8 +66,8 @@ static int say_unreachable(const struct invocation *invocation, int error)
         output_complain("the supervisor of %s is too busy to answer; try again", invocation->data_dir);
         return EX_TEMPFAIL;
     }
-    output_complain("no supervisor is running on %s; start one with `agentos run --data %s` (check, demo and "
-                    "verify work without)",
+    output_complain("no supervisor is running on %s; start one with `agentos run --data %s` (whatever only "
+                    "reads works without)",
                     invocation->data_dir, invocation->data_dir);
     return EX_UNAVAILABLE;
 }
@@ -217,25 +217,4 @@ json_t *client_call(const struct invocation *invocation, json_t *request, int pa
     json_t *answer = client != NULL ? client_answer(client, patience, status) : NULL;
     client_close(client);
     return answer;
-}
-
-int client_agent_folder(const struct invocation *invocation, const char *agent, char **path, int *status)
-{
-    json_t *request = json_pack("{s:s, s:s}", "verb", "where", "agent", agent);
-    json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, status);
-    const char *where = json_string_value(json_object_get(answer, "path"));
-    int folder = -1;
-    if (answer != NULL && *status == 0) {
-        struct fault fault = {0};
-        folder = where != NULL ? files_open_path(where, &fault) : -1;
-        if (folder < 0) {
-            output_complain("%s",
-                            where != NULL ? fault.text : "the supervisor did not say where the agent is");
-            *status = EX_NOINPUT;
-        } else {
-            *path = memory_text(where);
-        }
-    }
-    json_decref(answer);
-    return folder;
 }

@@ -25,10 +25,6 @@ json_t *client_call(const struct invocation *invocation, json_t *request, int pa
 
 enum { CLIENT_PATIENCE = 30 };
 
-/* The folder of one agent, by asking: descriptor, and its path in *path (owned by the caller). -1: it has been said,
- * *status is set. */
-int client_agent_folder(const struct invocation *invocation, const char *agent, char **path, int *status);
-
 /* Is there a supervisor on this data directory? Says nothing. */
 bool client_reaches(const struct invocation *invocation);
 

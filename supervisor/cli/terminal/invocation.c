@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/format/did_you_mean.h"
 #include "common/memory.h"
 #include "common/settings.h"
 
@@ -23,6 +24,33 @@ static const struct option_row OPTIONS[OPTION_COUNT] = {
 bool invocation_has(const struct invocation *invocation, enum option option)
 {
     return invocation->options[option] != NULL;
+}
+
+bool invocation_newest(const struct invocation *invocation, size_t *most, struct fault *fault)
+{
+    const char *text = invocation->options[OPTION_NEWEST];
+    *most = SIZE_MAX;
+    if (text == NULL) {
+        return true;
+    }
+    char *end = NULL;
+    errno = 0;
+    unsigned long long count = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || count == 0) {
+        return fault_set(fault, "-n needs a number of at least 1, not '%s'", text);
+    }
+    *most = count;
+    return true;
+}
+
+/* "-n5", as many programs take it. */
+static bool take_glued(struct invocation *invocation, const char *text)
+{
+    bool glued = text[1] == 'n' && text[2] >= '0' && text[2] <= '9';
+    if (glued) {
+        invocation->options[OPTION_NEWEST] = text + 2;
+    }
+    return glued;
 }
 
 /* "--name", "--name=value" or "--name value". Moves *at past what was used. */
@@ -45,28 +73,52 @@ static bool take_option(struct invocation *invocation, char **argv, int *at, str
     return fault_set(fault, "there is no option %s (text that begins with '-' goes behind '--')", text);
 }
 
-const struct verb *invocation_find_verb(const struct verb *verbs, const char *name)
+static const char *verb_name(const void *verbs, size_t i)
 {
-    while (verbs->name != NULL && strcmp(verbs->name, name) != 0) {
-        verbs++;
+    return ((const struct verb *)verbs)[i].name;
+}
+
+const struct verb *invocation_find_verb(const struct verb *verbs, const char *name, struct fault *fault)
+{
+    size_t count = 0;
+    for (; verbs[count].name != NULL; count++) {
+        if (strcmp(verbs[count].name, name) == 0) {
+            return &verbs[count];
+        }
     }
-    return verbs->name != NULL ? verbs : NULL;
+    const char *near = did_you_mean(name, verb_name, verbs, count);
+    fault_set(fault, "there is no verb '%s'%s%s%s", name, near != NULL ? "; did you mean '" : "",
+              near != NULL ? near : "", near != NULL ? "'?" : "");
+    return NULL;
 }
 
 static bool take_word(struct invocation *invocation, const struct verb *verbs, const char *word,
                       struct fault *fault)
 {
     if (invocation->verb == NULL) {
-        invocation->verb = invocation_find_verb(verbs, word);
-        return invocation->verb != NULL || fault_set(fault, "there is no verb '%s'", word);
+        invocation->verb = invocation_find_verb(verbs, word, fault);
+        return invocation->verb != NULL;
     }
     if (invocation->word_count == invocation->verb->most) {
         return fault_set(fault, "%s takes no argument '%s' here%s", invocation->verb->name, word,
-                         invocation->verb->most == WORDS_MAX ? " (a text of several words needs quotes)"
-                                                             : "");
+                         strstr(invocation->verb->arguments, "TEXT") != NULL
+                             ? " (a text of several words needs quotes)"
+                             : "");
     }
     invocation->words[invocation->word_count++] = word;
     return true;
+}
+
+/* --all stands for the agents' names, and for nothing beside them. */
+static bool check_words(const struct invocation *invocation, struct fault *fault)
+{
+    const struct verb *verb = invocation->verb;
+    bool all = invocation->options[OPTION_ALL] != NULL;
+    if (all && invocation->word_count > 0) {
+        return fault_set(fault, "%s takes the names of agents or --all, not both", verb->name);
+    }
+    return all || invocation->word_count >= verb->least ||
+           fault_set(fault, "%s needs %s", verb->name, verb->arguments);
 }
 
 static bool check_usage(const struct invocation *invocation, struct fault *fault)
@@ -83,8 +135,8 @@ static bool check_usage(const struct invocation *invocation, struct fault *fault
             return fault_set(fault, "%s has no option %s", verb->name, OPTIONS[i].name);
         }
     }
-    if (invocation->word_count < verb->least) {
-        return fault_set(fault, "%s needs %s", verb->name, verb->arguments);
+    if (!check_words(invocation, fault)) {
+        return false;
     }
     if ((verb->options & TAKES_COMMAND) != 0 && invocation->command == NULL) {
         return fault_set(fault, "%s needs a command behind '--'", verb->name);
@@ -96,6 +148,7 @@ bool invocation_parse(struct invocation *invocation, const struct verb *verbs, i
                       struct fault *fault)
 {
     bool options_end = false;
+    invocation->words = memory_new((size_t)argc + 2, sizeof(*invocation->words));
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i];
         if (!options_end && strcmp(text, "--") == 0) {
@@ -109,7 +162,7 @@ bool invocation_parse(struct invocation *invocation, const struct verb *verbs, i
         } else if (!options_end && strcmp(text, "-h") == 0) {
             invocation->options[OPTION_HELP] = "";
         } else if (!options_end && text[0] == '-' && text[1] != '\0') {
-            if (!take_option(invocation, argv, &i, fault)) {
+            if (!take_glued(invocation, text) && !take_option(invocation, argv, &i, fault)) {
                 return false;
             }
         } else if (!take_word(invocation, verbs, text, fault)) {
@@ -157,6 +210,7 @@ void invocation_free(struct invocation *invocation)
 {
     free(invocation->data_dir);
     free(invocation->run_dir);
+    free(invocation->words);
     if (invocation->secrets >= 0) {
         close(invocation->secrets);
     }

@@ -20,6 +20,9 @@
     X(LOCK, "--lock", "NAME", "done only while it holds this lock")                                          \
     X(WAIT, "--wait", NULL, "return when the task has ended; 0 when it was done, 65 otherwise")              \
     X(NO_WAIT, "--no-wait", NULL, "return at once, not when it is so")                                       \
+    X(ALL, "--all", NULL, "every agent of agents.yaml")                                                      \
+    X(NEWEST, "-n", "COUNT", "at most so many, the newest")                                                  \
+    X(TABLE, "--table", NULL, "for programs: a line for each verb with its arguments, options and summary")  \
     X(KEEP, "--keep", NULL, "leave the scratch directory for you to look at")
 
 enum option {
@@ -29,7 +32,8 @@ enum option {
         OPTION_COUNT
 };
 
-enum { WORDS_MAX = 2 };
+/* A verb that takes any number of words. */
+#define WORDS_ANY SIZE_MAX
 
 /* Among a verb's option bits: behind '--' stands a command with words of its own. */
 #define TAKES_COMMAND (1u << 31)
@@ -51,15 +55,16 @@ struct invocation {
         struct invocation *invocation); /* the supervisor itself: the verb run; the program hands it in */
     bool version;                       /* --version */
     const char *options[OPTION_COUNT];  /* the value ("" for a switch), NULL: not given; borrowed from argv */
-    const char *words[WORDS_MAX];
+    const char *
+        *words; /* the words behind the verb, NULL behind the last; owned, the texts borrowed from argv */
     size_t word_count;
     char **command; /* what stands behind '--', for a verb that takes it; borrowed from argv; NULL: none */
     char *data_dir, *run_dir; /* absolute; owned */
     int secrets;              /* descriptor from secrets_collect, owned; -1: given away */
 };
 
-/* The verb of this name in a table whose last row has no name; NULL: the table has no such verb. */
-const struct verb *invocation_find_verb(const struct verb *verbs, const char *name);
+/* The verb of this name in a table whose last row has no name; NULL and fault, with the nearest name: there is none. */
+const struct verb *invocation_find_verb(const struct verb *verbs, const char *name, struct fault *fault);
 /* Takes the command line apart after the table of verbs; touches no file. False and fault: wrong usage. */
 bool invocation_parse(struct invocation *invocation, const struct verb *verbs, int argc, char **argv,
                       struct fault *fault);
@@ -69,6 +74,8 @@ bool invocation_locate(struct invocation *invocation, struct fault *fault);
 void invocation_free(struct invocation *invocation);
 
 bool invocation_has(const struct invocation *invocation, enum option option);
+/* -n: so many at most, at least one; SIZE_MAX when it is not given. False and fault: it is no such number. */
+bool invocation_newest(const struct invocation *invocation, size_t *most, struct fault *fault);
 
 /* The folder of the program that runs: its sister programs lie beside it. Caller frees; NULL and fault. */
 char *invocation_programs(struct fault *fault);

@@ -1,0 +1,90 @@
+#include "supervisor/cli/inspect/data_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/format/did_you_mean.h"
+#include "common/listing.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/cli/terminal/output.h"
+
+static const char *name_at(const void *names, size_t i)
+{
+    return ((char *const *)names)[i];
+}
+
+/* Says that the agent is not there, and which one of those that are was meant. */
+static void say_unknown(const struct invocation *invocation, int folder, const char *agent)
+{
+    char **names = NULL;
+    size_t count = 0;
+    struct listing *listing = listing_open(folder, "agents", NULL);
+    for (const char *name; listing != NULL && (name = listing_next(listing)) != NULL;) {
+        if (names_agent(name)) {
+            names = memory_grow(names, count + 1, sizeof(*names));
+            names[count++] = memory_text(name);
+        }
+    }
+    if (listing != NULL) {
+        (void)listing_close(listing, NULL);
+    }
+    const char *near = did_you_mean(agent, name_at, names, count);
+    output_complain("there is no agent '%s' in %s/agents%s%s%s", agent, invocation->data_dir,
+                    near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                    near != NULL ? "'?" : "");
+    while (count > 0) {
+        free(names[--count]);
+    }
+    free(names);
+}
+
+/* A data directory has agents, or an agents.yaml that nobody has run yet. -1: it has been said. */
+static int open_data_dir(const struct invocation *invocation)
+{
+    struct fault fault = {0};
+    int folder = files_open_path(invocation->data_dir, &fault);
+    if (folder >= 0 &&
+        (faccessat(folder, "agents", F_OK, 0) == 0 || faccessat(folder, "agents.yaml", F_OK, 0) == 0)) {
+        return folder;
+    }
+    output_complain("%s holds no agents%s%s; --data DIR or DATA_DIR names another data directory",
+                    invocation->data_dir, folder < 0 ? ": " : "", folder < 0 ? fault.text : "");
+    memory_close_at(&folder);
+    return -1;
+}
+
+int data_dir_agent(const struct invocation *invocation, const char *agent, char **path, int *status)
+{
+    struct fault fault = {0};
+    *status = EX_NOINPUT;
+    OWNED_FD int folder = open_data_dir(invocation);
+    if (folder < 0) {
+        return -1;
+    }
+    OWNED char *below = memory_print("agents/%s", agent);
+    int tree = names_agent(agent) ? files_open_folder(folder, below, false, &fault) : -1;
+    if (tree >= 0) {
+        *status = EX_OK;
+        *path = memory_print("%s/%s", invocation->data_dir, below);
+    } else if (names_agent(agent) && errno != ENOENT) {
+        output_complain("%s", fault.text);
+    } else {
+        say_unknown(invocation, folder, agent);
+    }
+    return tree;
+}
+
+bool data_dir_has(const struct invocation *invocation, const char *agent, int *status)
+{
+    OWNED char *path = NULL;
+    OWNED_FD int folder =
+        agent != NULL ? data_dir_agent(invocation, agent, &path, status) : open_data_dir(invocation);
+    *status = folder >= 0 ? EX_OK : EX_NOINPUT;
+    return folder >= 0;
+}

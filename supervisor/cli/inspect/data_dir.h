@@ -1,0 +1,17 @@
+/* The data directory as the verbs that read find it: they ask no supervisor, since the files say all, also while nobody
+ * runs. An agent is one that has a folder, so one that was taken out of agents.yaml can be read, too. */
+#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_DATA_DIR_H
+#define AGENTOS_SUPERVISOR_CLI_INSPECT_DATA_DIR_H
+
+#include <stdbool.h>
+
+#include "supervisor/cli/terminal/invocation.h"
+
+/* There is a data directory with agents, and with that agent in it where one is named (NULL: none is). False: it has
+ * been said on standard error, with the nearest name, and *status is 66. */
+bool data_dir_has(const struct invocation *invocation, const char *agent, int *status);
+
+/* The agent's folder: its descriptor, and its absolute path in *path (owned by the caller). -1: as above. */
+int data_dir_agent(const struct invocation *invocation, const char *agent, char **path, int *status);
+
+#endif

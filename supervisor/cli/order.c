@@ -1,0 +1,81 @@
+/* `agentos start`, `stop`, `restart`, `kill`, `pause`, `resume` of agents, and `reload`. */
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/memory.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
+#include "supervisor/cli/verbs.h"
+
+/* So many orders are under way at once: the supervisor carries them out side by side, and each is a connection. */
+enum { ORDERS_AT_ONCE = 64 };
+
+/* A text of several lines, if there is one. */
+static void show_said(const json_t *answer)
+{
+    const char *said = json_string_value(json_object_get(answer, "said"));
+    if (said != NULL && said[0] != '\0') {
+        OWNED char *clean = output_clean(said, 1);
+        printf("%s%s", clean, clean[strlen(clean) - 1] == '\n' ? "" : "\n");
+    }
+}
+
+static struct client *give(const struct invocation *invocation, const char *agent, int *status)
+{
+    json_t *request = json_pack("{s:s, s:s*}", "verb", invocation->verb->name, "agent", agent);
+    if (invocation_has(invocation, OPTION_NO_WAIT)) {
+        json_object_set_new(request, "no_wait", json_true());
+    }
+    return client_ask(invocation, request, status);
+}
+
+/* Orders to `count` agents side by side. The exit code of the first that failed; the others are carried out all the
+ * same. */
+static int give_all(const struct invocation *invocation, const char *const *agents, size_t count)
+{
+    struct client *clients[ORDERS_AT_ONCE];
+    int worst = EX_OK;
+    for (size_t from = 0; from < count; from += ORDERS_AT_ONCE) {
+        size_t some = count - from < ORDERS_AT_ONCE ? count - from : ORDERS_AT_ONCE;
+        int status[ORDERS_AT_ONCE] = {0};
+        for (size_t i = 0; i < some; i++) {
+            clients[i] = give(invocation, agents[from + i], &status[i]);
+        }
+        for (size_t i = 0; i < some; i++) {
+            json_t *answer = clients[i] != NULL ? client_answer(clients[i], 0, &status[i]) : NULL;
+            show_said(answer);
+            json_decref(answer);
+            client_close(clients[i]);
+            worst = worst != EX_OK ? worst : status[i];
+        }
+    }
+    return worst;
+}
+
+static int give_everybody(const struct invocation *invocation)
+{
+    int status = 0;
+    json_t *answer = client_call(invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status);
+    const json_t *agents = json_object_get(json_object_get(answer, "status"), "agents");
+    size_t count = json_array_size(agents);
+    OWNED const char **names = memory_new(count, sizeof(*names));
+    for (size_t i = 0; i < count; i++) {
+        names[i] = json_string_value(json_object_get(json_array_get(agents, i), "name"));
+    }
+    status = status != 0 ? status : give_all(invocation, names, count);
+    json_decref(answer);
+    return status;
+}
+
+int verb_order(struct invocation *invocation)
+{
+    return output_end(invocation_has(invocation, OPTION_ALL)
+                          ? give_everybody(invocation)
+                          : give_all(invocation, invocation->words, invocation->word_count));
+}
+
+int verb_reload(struct invocation *invocation)
+{
+    return output_end(give_all(invocation, (const char *const[]){NULL}, 1));
+}
