@@ -106,8 +106,9 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* worker -> supervisor: id of the task that the next ASK is about; its ACTIVITY comes when the last one is told of */     \
     X(AHEAD, 34, WORKER, SUPERVISOR, "t")                                                                                      \
     /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
-       as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms */                \
-    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntn")                                                                           \
+       as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms, when that base
+       URL and model last answered any request (monotonic ms; 0: never since the gateway's start) */                \
+    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntnn")                                                                          \
     /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \
        (epoch s), a sentence */                 \
     X(WAITING, 32, GATEWAY, SUPERVISOR, "nttnt")                                                                               \

@@ -14,6 +14,7 @@ struct own_route {
 struct providers {
     const struct keys *keys;
     struct endpoint *endpoints;
+    struct service *services;
     struct route general;
     struct own_route **own; /* each by itself: routes are borrowed while the list grows */
     size_t own_count;
@@ -65,6 +66,19 @@ static struct endpoint *find_endpoint(struct providers *providers, const char *b
     endpoint->next = providers->endpoints;
     providers->endpoints = endpoint;
     return endpoint;
+}
+
+static struct service *find_service(struct providers *providers, const struct endpoint *endpoint,
+                                    const char *model)
+{
+    for (struct service *known = providers->services; known; known = known->next)
+        if (strcmp(known->url, endpoint->url) == 0 && strcmp(known->model, model) == 0)
+            return known;
+    struct service *service = memory_new(1, sizeof *service);
+    *service =
+        (struct service){.url = endpoint->url, .model = memory_text(model), .next = providers->services};
+    providers->services = service;
+    return service;
 }
 
 /* Limits of a request: the fallback's own, else the agent's own, else the general ones. */
@@ -121,6 +135,7 @@ static void add_provider(struct providers *providers, struct route *route, const
         .response_format = limit_text(SET_LLM_RESPONSE_FORMAT, fallback, agent),
         .fault = memory_text(fault),
     };
+    provider.service = find_service(providers, provider.endpoint, provider.model);
     provider.name = fallback ? memory_text(fallback) : host_of(provider.endpoint->url);
     route->providers = memory_grow(route->providers, route->count + 1, sizeof provider);
     route->providers[route->count++] = provider;
@@ -168,6 +183,11 @@ void providers_close(struct providers *providers)
         free(providers->own[i]);
     }
     free(providers->own);
+    for (struct service *service = providers->services, *next; service; service = next) {
+        next = service->next;
+        free(service->model);
+        free(service);
+    }
     for (struct endpoint *endpoint = providers->endpoints, *next; endpoint; endpoint = next) {
         next = endpoint->next;
         for (struct curl_slist *header = endpoint->headers; header; header = header->next)

@@ -21,9 +21,18 @@ struct endpoint {
     struct endpoint *next;
 };
 
+/* A base URL together with a model, whatever the key. */
+struct service {
+    const char *url; /* borrowed of an endpoint */
+    char *model;
+    int64_t answered_ms; /* monotonic: its last answer to any request; 0: none yet */
+    struct service *next;
+};
+
 struct provider {
     char *name; /* a fallback's name, else the URL's host, or "offline" */
     struct endpoint *endpoint;
+    struct service *service;
     char *model;
     int64_t max_tokens, timeout_ms;
     unsigned max_retries;

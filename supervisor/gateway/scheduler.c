@@ -176,7 +176,8 @@ static void send_answer(struct ask *ask, enum answer_kind kind, const char *text
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason, model,
                  response ? response->tokens_in : (uint64_t)0, response ? response->tokens_out : (uint64_t)0,
-                 provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after));
+                 provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after),
+                 (uint64_t)provider_of(ask)->service->answered_ms);
     scheduler->setup.send(scheduler->setup.context, &message);
 }
 
@@ -291,6 +292,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
                               .text = response.text,
                               .retry_after = wait};
     if (response.kind == ANSWER_OK) {
+        provider_of(ask)->service->answered_ms = clock_monotonic_ms();
         send_answer(ask, ANSWER_OK, response.text, &response, provider_of(ask)->name);
         enter_queue(ask, true); /* ask_free takes it out of a list */
         ask_free(ask);

@@ -78,7 +78,7 @@ static void answer(struct relay *relay, struct question **at, enum answer_kind k
 {
     struct question *question = *at;
     message_make(&relay->message, MESSAGE_ANSWER, question->theirs, question->name, (uint64_t)kind, why, "",
-                 "", (uint64_t)0, (uint64_t)0, "", (uint64_t)retry_ms);
+                 "", (uint64_t)0, (uint64_t)0, "", (uint64_t)retry_ms, (uint64_t)0);
     relay->owner.to_worker(question->asker, &relay->message);
     drop(relay, at);
 }
@@ -228,10 +228,10 @@ static struct question **find(struct relay *relay, uint64_t ours)
 
 static bool on_answer(struct relay *relay, struct reader *reader)
 {
-    uint64_t serial, kind, tokens_in, tokens_out, retry_after_ms;
+    uint64_t serial, kind, tokens_in, tokens_out, retry_after_ms, answered_ms;
     OWNED char *name = NULL, *text = NULL, *finish = NULL, *model = NULL, *provider = NULL;
     if (!message_read(reader, MESSAGE_ANSWER, &serial, &name, &kind, &text, &finish, &model, &tokens_in,
-                      &tokens_out, &provider, &retry_after_ms))
+                      &tokens_out, &provider, &retry_after_ms, &answered_ms))
         return false;
     struct question **at = find(relay, serial);
     if (!at)
@@ -246,7 +246,7 @@ static bool on_answer(struct relay *relay, struct reader *reader)
                                                      .tokens_in = tokens_in,
                                                      .tokens_out = tokens_out});
     message_make(&relay->message, MESSAGE_ANSWER, (*at)->theirs, (*at)->name, kind, text, finish, model,
-                 tokens_in, tokens_out, provider, retry_after_ms);
+                 tokens_in, tokens_out, provider, retry_after_ms, answered_ms);
     relay->owner.to_worker((*at)->asker, &relay->message);
     drop(relay, at);
     return true;

@@ -185,7 +185,7 @@ def unpack(data, shape):
 
 
 class Answer:
-    names = "serial agent kind text finish model tokens_in tokens_out provider retry_after".split()
+    names = "serial agent kind text finish model tokens_in tokens_out provider retry_after answered".split()
 
     def __init__(self, fields):
         self.__dict__.update(zip(self.names, fields))
@@ -235,7 +235,7 @@ class Gateway:
                 (length,) = struct.unpack_from("<I", self.pending)
                 if len(self.pending) >= 4 + length:
                     message, self.pending = self.pending[4 : 4 + length], self.pending[4 + length :]
-                    type, fields = unpack(message, {ANSWER: "ntntttnntn", WAITING: "nttnt"})
+                    type, fields = unpack(message, {ANSWER: "ntntttnntnn", WAITING: "nttnt"})
                     (self.answers if type == ANSWER else self.waitings).append(
                         Answer(fields) if type == ANSWER else fields
                     )

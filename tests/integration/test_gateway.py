@@ -256,6 +256,15 @@ def test_what_no_retry_mends_is_answered_at_once(serve, start, answer, kind):
     assert "sk-proj" not in got.text
 
 
+def test_an_answer_says_when_its_url_and_model_last_answered_anybody(serve, start):
+    server = serve(error(400, "no"), good(), error(400, "no"))
+    gateway = start(server.url)
+    assert gateway.talk().answered == 0
+    good_one = gateway.talk(agent="iris").answered
+    assert 0 < good_one <= time.monotonic() * 1000
+    assert gateway.talk().answered == good_one
+
+
 def test_a_redirect_is_not_followed_and_named(serve, start):
     trap = serve()
     server = serve(response("", "307 Away", [f"Location: {trap.url}/chat/completions"]))

@@ -108,9 +108,9 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         /* The gateway answers with the name that the supervisor gave it: it becomes the task's id. */
         {
             OWNED char *agent = NULL, *finish = NULL, *model = NULL, *provider = NULL;
-            uint64_t serial, kind, in, out, retry;
+            uint64_t serial, kind, in, out, retry, answered;
             if (message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish, &model, &in,
-                             &out, &provider, &retry) &&
+                             &out, &provider, &retry, &answered) &&
                 serial == 7)
                 worker_tells(link, MESSAGE_FINISHED, text, (uint64_t)2, "0123abc", in, out, "done");
             worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_IDLE, "", (uint64_t)0);
@@ -266,7 +266,7 @@ static inline int gateway_live(int fd)
                 continue;
             OWNED_BUFFER struct buffer answer = {0};
             message_make(&answer, MESSAGE_ANSWER, serial, agent, (uint64_t)ANSWER_OK, agent, "stop", "model",
-                         (uint64_t)1, (uint64_t)2, "", (uint64_t)0);
+                         (uint64_t)1, (uint64_t)2, "", (uint64_t)0, (uint64_t)0);
             channel_send(&channel, &answer);
         }
     }

@@ -159,7 +159,7 @@ static void answer(struct world *world, uint64_t serial)
 {
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ANSWER, serial, "anybody", (uint64_t)ANSWER_OK, "the answer", "stop", "m",
-                 (uint64_t)1, (uint64_t)2, "p", (uint64_t)0);
+                 (uint64_t)1, (uint64_t)2, "p", (uint64_t)0, (uint64_t)0);
     assert_true(relay_gateway_says(world->relay, message.data, message.length));
 }
 

@@ -112,11 +112,11 @@ static void on_definition(struct worker *worker, struct reader *reader)
 
 static void on_answer(struct worker *worker, struct reader *reader)
 {
-    uint64_t serial, kind, tokens_in, tokens_out, retry_after_ms;
+    uint64_t serial, kind, tokens_in, tokens_out, retry_after_ms, answered_ms;
     OWNED char *agent = NULL, *provider = NULL;
     char *text = NULL, *finish_reason = NULL, *model = NULL;
     if (!message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish_reason, &model,
-                      &tokens_in, &tokens_out, &provider, &retry_after_ms))
+                      &tokens_in, &tokens_out, &provider, &retry_after_ms, &answered_ms))
         return;
     if (serial & AUDITING_SERIAL) {
         report_count_tokens(worker, tokens_in + tokens_out, clock_now());
