@@ -56,7 +56,7 @@ static void count_refusal(struct supervisor *supervisor, const struct envelope *
     if (receiver)
         receiver->tally.backpressure++;
     else
-        supervisor->items_refused++;
+        control_item_refused(supervisor->control);
 }
 
 static void told(void *context, void *subject, const char *event, const struct envelope *envelope,

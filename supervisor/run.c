@@ -347,6 +347,31 @@ static bool open_switchboard(struct supervisor *supervisor, int run, struct faul
     return supervisor->agents.switchboard != NULL;
 }
 
+static void shared_problems(void *context, const char *agent, struct buffer *lines)
+{
+    struct supervisor *supervisor = context;
+    commons_problems(supervisor->commons, agent, lines);
+}
+
+static bool reload_for_client(void *context, struct buffer *said)
+{
+    return supervisor_reload(context, said);
+}
+
+static struct control *open_control(struct supervisor *supervisor, int run, struct fault *fault)
+{
+    return control_open(&(struct control_owner){.loop = supervisor->loop,
+                                                .agents = &supervisor->agents,
+                                                .post = supervisor->post,
+                                                .queues = commons_queues(supervisor->commons),
+                                                .data = supervisor->data,
+                                                .started_at = supervisor->started_at,
+                                                .problems = shared_problems,
+                                                .reload = reload_for_client,
+                                                .context = supervisor},
+                        run, fault);
+}
+
 static bool start_parts(struct supervisor *supervisor, int run, struct fault *fault)
 {
     supervisor_begin_asking(supervisor);
@@ -366,7 +391,7 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
     supervisor->post = postmaster_open(supervisor);
     supervisor->commons = commons_open(supervisor);
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
-    supervisor->control = control_open(supervisor, run, fault);
+    supervisor->control = open_control(supervisor, run, fault);
     if (supervisor->control)
         supervisor->door = door_open(supervisor);
     return supervisor->control != NULL;

@@ -46,10 +46,9 @@ struct supervisor {
     struct loop_watch *signal_watch;
     struct timer scan_timer, heartbeat_timer, end_timer, reload_timer;
     int64_t started_at;
-    uint64_t heartbeat, cancels, tickets; /* serials */
-    uint64_t items_refused;               /* by queues that were full */
-    bool running;                         /* "AgentOS running …" was said */
-    bool ending_now;                      /* workers were killed; those that don't end are left */
+    uint64_t heartbeat; /* its serial */
+    bool running;       /* "AgentOS running …" was said */
+    bool ending_now;    /* workers were killed; those that don't end are left */
 };
 
 static inline struct supervisor *supervisor_of(const struct agent *agent)

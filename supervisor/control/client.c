@@ -25,8 +25,8 @@ void client_end(struct client *client)
     control->count--;
     control->followers -= client->waiter.what == WAIT_EVENTS;
     feed_free(&client->feed);
-    timer_clear(control->supervisor->loop, &client->deadline);
-    loop_forget(control->supervisor->loop, client->watch);
+    timer_clear(control->owner.loop, &client->deadline);
+    loop_forget(control->owner.loop, client->watch);
     close(client->fd);
     buffer_free(&client->in);
     buffer_free(&client->out);
@@ -99,7 +99,7 @@ void client_watch_as_due(struct client *client)
     uint32_t events =
         (client->deaf || next ? 0u : EPOLLIN) | (client->half ? 0u : EPOLLRDHUP) | (out ? EPOLLOUT : 0u);
     if (events != client->events)
-        loop_change(client->control->supervisor->loop, client->watch, events);
+        loop_change(client->control->owner.loop, client->watch, events);
     client->events = events;
 }
 
@@ -117,7 +117,7 @@ static void await_request(struct client *client)
     client->busy = client->deaf = false;
     client_empty(&client->out);
     client->out_done = 0;
-    timer_set(client->control->supervisor->loop, &client->deadline, REQUEST_MS);
+    timer_set(client->control->owner.loop, &client->deadline, REQUEST_MS);
     client_watch_as_due(client);
 }
 
@@ -146,9 +146,9 @@ void client_push(struct client *client)
     } else {
         client_watch_as_due(client);
         if (more && client->waiter.what != WAIT_EVENTS)
-            timer_set(client->control->supervisor->loop, &client->deadline, ANSWER_MS);
+            timer_set(client->control->owner.loop, &client->deadline, ANSWER_MS);
         else
-            timer_clear(client->control->supervisor->loop, &client->deadline);
+            timer_clear(client->control->owner.loop, &client->deadline);
     }
 }
 

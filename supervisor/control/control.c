@@ -41,7 +41,7 @@ static void answer(struct client *client)
         client_complain(client, EX_USAGE, "the request is no JSON object: %s",
                         request ? "it is something else" : error.text);
     else
-        verbs_answer(client->control->supervisor, client, request);
+        verbs_answer(client->control, client, request);
     json_decref(request);
     client_push(client);
 }
@@ -109,7 +109,7 @@ static bool is_one_of_us(int fd)
 static void listen_again(void *context)
 {
     struct control *control = context;
-    loop_change(control->supervisor->loop, control->watch, EPOLLIN);
+    loop_change(control->owner.loop, control->watch, EPOLLIN);
 }
 
 /* Out of descriptors: the client that can't be accepted would wake the loop without end. */
@@ -118,8 +118,8 @@ static void rest_a_while(struct control *control, int error)
     if (error != EMFILE && error != ENFILE && error != ENOMEM && error != ENOBUFS)
         return;
     log_warn("agentos", NULL, "Cannot take a client: %s; tried again in a second", strerror(error));
-    loop_change(control->supervisor->loop, control->watch, 0);
-    timer_set(control->supervisor->loop, &control->rest, REST_MS);
+    loop_change(control->owner.loop, control->watch, 0);
+    timer_set(control->owner.loop, &control->rest, REST_MS);
 }
 
 /* What is left is for the agents' own work. */
@@ -140,10 +140,10 @@ static void admit(struct control *control, int fd)
     *client = (struct client){
         .control = control, .fd = fd, .events = EPOLLIN | EPOLLRDHUP, .next = control->clients};
     client->deadline = (struct timer){.ring = deadline_rings, .context = client};
-    client->watch = loop_watch(control->supervisor->loop, fd, client->events, on_client, client);
+    client->watch = loop_watch(control->owner.loop, fd, client->events, on_client, client);
     control->clients = client;
     control->count++;
-    timer_set(control->supervisor->loop, &client->deadline, REQUEST_MS);
+    timer_set(control->owner.loop, &client->deadline, REQUEST_MS);
     if (!client->watch)
         client_end(client);
     else
@@ -213,15 +213,15 @@ static int listen_in(int run_folder, struct fault *fault)
     return -1;
 }
 
-struct control *control_open(struct supervisor *supervisor, int run_folder, struct fault *fault)
+struct control *control_open(const struct control_owner *owner, int run_folder, struct fault *fault)
 {
     int fd = listen_in(run_folder, fault);
     if (fd < 0)
         return NULL;
     struct control *control = memory_new(1, sizeof *control);
-    *control = (struct control){.supervisor = supervisor, .fd = fd};
+    *control = (struct control){.owner = *owner, .fd = fd};
     control->rest = (struct timer){.ring = listen_again, .context = control};
-    control->watch = loop_watch(supervisor->loop, fd, EPOLLIN, on_connect, control);
+    control->watch = loop_watch(owner->loop, fd, EPOLLIN, on_connect, control);
     return control;
 }
 
@@ -231,8 +231,8 @@ void control_close(struct control *control)
         return;
     while (control->clients)
         client_end(control->clients);
-    timer_clear(control->supervisor->loop, &control->rest);
-    loop_forget(control->supervisor->loop, control->watch);
+    timer_clear(control->owner.loop, &control->rest);
+    loop_forget(control->owner.loop, control->watch);
     close(control->fd);
     free(control);
 }
@@ -274,4 +274,10 @@ void control_tell(struct control *control, const struct agent *agent, const char
             feed_line(&client->feed, line);
             client_watch_as_due(client);
         }
+}
+
+void control_item_refused(struct control *control)
+{
+    if (control)
+        control->items_refused++;
 }

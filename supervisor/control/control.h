@@ -7,13 +7,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "common/fault.h"
 #include "supervisor/agent/detail.h"
 #include "supervisor/agent/lifecycle.h"
+#include "supervisor/process/loop.h"
 
 struct agent;
+struct agents;
 struct control;
-struct supervisor;
+struct post;
+struct queues;
 
 enum {
     CLIENTS_MAX = 128,
@@ -23,8 +27,22 @@ enum {
     ANSWER_MS = 30 * 1000,  /* for the answer to be read */
 };
 
-/* Listens at RUN_DIR/control. NULL and fault. */
-struct control *control_open(struct supervisor *supervisor, int run_folder, struct fault *fault);
+/* What clients ask about, all borrowed, and of whom. */
+struct control_owner {
+    struct loop *loop;
+    struct agents *agents;
+    struct post *post;
+    struct queues *queues;
+    int data;           /* descriptor of DATA_DIR */
+    int64_t started_at; /* clock_monotonic_ms: the supervisor's start */
+    /* What status says of the agent besides its own problems, a line each, added to lines. */
+    void (*problems)(void *context, const char *agent, struct buffer *lines);
+    bool (*reload)(void *context, struct buffer *said); /* agents.yaml is read again; false: refused */
+    void *context;
+};
+
+/* Listens at RUN_DIR/control. owner is copied. NULL and fault. */
+struct control *control_open(const struct control_owner *owner, int run_folder, struct fault *fault);
 void control_close(struct control *control); /* NULL is fine */
 
 /* One more client: its end of a stream socket (taken over), as if it had connected. False: there are CLIENTS_ADOPTED
@@ -52,5 +70,8 @@ void control_tell(struct control *control, const struct agent *agent, const char
 #define control_event(control, agent, event, ...)                                                            \
     control_tell(control, agent, event, (const struct detail[]){__VA_ARGS__, {.key = NULL}})
 bool control_followed(const struct control *control);
+
+/* An item was refused, because its queue is full: counted for the metrics. */
+void control_item_refused(struct control *control);
 
 #endif

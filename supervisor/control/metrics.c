@@ -3,8 +3,6 @@
 #include <jansson.h>
 
 #include "supervisor/control/part.h"
-#include "supervisor/post/post.h"
-#include "supervisor/supervisor.h"
 
 /* What an envelope's status may be, but for `pending` and `reading`, which nobody is told of. */
 static const char *const statuses[] = {"delivered", "deferred", "finished", "read",
@@ -23,12 +21,12 @@ static json_t *envelopes(const struct post *post)
     return list;
 }
 
-static json_t *describe(const struct agent *agent)
+static json_t *describe(struct post *post, const struct agent *agent)
 {
     struct post_depths depths;
     struct post_pressure pressure = {0};
-    post_depths(supervisor_of(agent)->post, agent->name, &depths);
-    post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
+    post_depths(post, agent->name, &depths);
+    post_pressure(post, agent->name, &pressure);
     json_t *object =
         json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name", agent->name,
                   "state", life_state_name(agent->life.state), "up", life_is_up(&agent->life), "wanted",
@@ -41,12 +39,13 @@ static json_t *describe(const struct agent *agent)
     return object;
 }
 
-json_t *metrics_object(const struct supervisor *supervisor)
+json_t *metrics_object(const struct control *control)
 {
+    const struct control_owner *owner = &control->owner;
     json_t *agents = json_array();
-    for (size_t i = 0; i < supervisor->agents.count; i++)
-        json_array_append_new(agents, describe(supervisor->agents.list[i]));
-    return json_pack("{s:b, s:o, s:I, s:o, s:o}", "ending", supervisor->agents.ending, "bounds",
-                     tally_bounds(), "items_refused", (json_int_t)supervisor->items_refused, "envelopes",
-                     envelopes(supervisor->post), "agents", agents);
+    for (size_t i = 0; i < owner->agents->count; i++)
+        json_array_append_new(agents, describe(owner->post, owner->agents->list[i]));
+    return json_pack("{s:b, s:o, s:I, s:o, s:o}", "ending", owner->agents->ending, "bounds", tally_bounds(),
+                     "items_refused", (json_int_t)control->items_refused, "envelopes", envelopes(owner->post),
+                     "agents", agents);
 }

@@ -5,9 +5,10 @@
 #include <jansson.h>
 
 #include "common/buffer.h"
+#include "supervisor/agent/agent.h"
 #include "supervisor/control/control.h"
 #include "supervisor/control/send_queue.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/post/post.h"
 
 enum { READ_SIZE = 64 * 1024 };
 
@@ -51,14 +52,16 @@ struct client {
 };
 
 struct control {
-    struct supervisor *supervisor;
+    struct control_owner owner;
     int fd;
     struct loop_watch *watch;
     struct client *clients;
     size_t count, followers;
     struct timer rest;     /* until it accepts again */
     char bytes[READ_SIZE]; /* as they come in */
-    bool starved;          /* the last client was turned away for lack of descriptors */
+    uint64_t serial;       /* of CANCEL, ROLLBACK and tickets, the last */
+    uint64_t items_refused;
+    bool starved; /* the last client was turned away for lack of descriptors */
 };
 
 /* client.c */
@@ -79,7 +82,7 @@ void client_empty(struct buffer *buffer);             /* and keeps no more than 
 void client_end(struct client *client);               /* it is freed */
 
 struct request {
-    struct supervisor *supervisor;
+    struct control *control;
     struct client *client;
     const json_t *json;
     struct agent *agent; /* NULL: none was named */
@@ -97,17 +100,17 @@ void answer_requeue(struct request *request);
 void answer_purge(struct request *request);
 
 /* verbs.c: answers, or sets the waiter. */
-void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *request);
+void verbs_answer(struct control *control, struct client *client, const json_t *request);
 
 /* waiters.c */
 /* Ask the worker to roll back when it is up. 1 asked, 0 not yet, -1 it won't come up by itself (why: in fault). */
-int verbs_send_rollback(struct waiter *waiter, struct fault *fault);
+int verbs_send_rollback(struct control *control, struct waiter *waiter, struct fault *fault);
 /* Whether an order is carried out: 1 yes, 0 not yet, -1 it won't be (why: a sentence in fault). */
 int verbs_order_state(const struct waiter *waiter, struct fault *fault);
 
 /* status.c: the object of contract section 1; agent NULL: all. */
-json_t *status_object(const struct supervisor *supervisor, const struct agent *agent);
+json_t *status_object(const struct control *control, const struct agent *agent);
 /* metrics.c: the object of `metrics` (common/control.h). */
-json_t *metrics_object(const struct supervisor *supervisor);
+json_t *metrics_object(const struct control *control);
 
 #endif

@@ -8,9 +8,6 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "supervisor/control/part.h"
-#include "supervisor/post/post.h"
-#include "supervisor/shared_state.h"
-#include "supervisor/supervisor.h"
 
 #define OUT_OF_MEMORY "exit 71" /* EX_OSERR, as memory.h ends a process */
 enum { FAILURES_TOLD = 3 };
@@ -83,7 +80,7 @@ static void add_endings(json_t *problems, const struct agent *agent)
     add_lines(problems, line);
 }
 
-static json_t *problems_of(const struct agent *agent, const char *detail)
+static json_t *problems_of(const struct control_owner *owner, const struct agent *agent, const char *detail)
 {
     OWNED_BUFFER struct buffer shared = {0};
     json_t *problems = json_array();
@@ -94,7 +91,7 @@ static json_t *problems_of(const struct agent *agent, const char *detail)
     if (agent->life.state == STATE_WAITING)
         add_lines(problems, detail);
     add_lines(problems, agent->problems);
-    commons_problems(supervisor_of(agent)->commons, agent->name, &shared);
+    owner->problems(owner->context, agent->name, &shared);
     add_lines(problems, shared.data);
     return problems;
 }
@@ -104,13 +101,13 @@ static json_t *text_or_null(const char *text)
     return text ? json_string(text) : json_null();
 }
 
-static json_t *agent_object(const struct agent *agent)
+static json_t *agent_object(const struct control_owner *owner, const struct agent *agent)
 {
     const struct figures *figures = &agent->figures;
     struct post_depths depths;
     struct post_pressure pressure;
-    post_depths(supervisor_of(agent)->post, agent->name, &depths);
-    post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
+    post_depths(owner->post, agent->name, &depths);
+    post_pressure(owner->post, agent->name, &pressure);
     OWNED char *detail = detail_of(agent);
     json_t *object =
         json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
@@ -124,22 +121,24 @@ static json_t *agent_object(const struct agent *agent)
         (json_int_t)depths.outbox, "dead_letters", (json_int_t)depths.dead_letters, "throughput_class",
         class_name(pressure.throughput_class), "negative_streak", (json_int_t)figures->negative_streak,
         "tasks_done", (json_int_t)figures->tasks_done, "tokens_today", (json_int_t)figures->tokens_today,
-        "memory_bytes", (json_int_t)memory_bytes(agent->memory), "problems", problems_of(agent, detail));
+        "memory_bytes", (json_int_t)memory_bytes(agent->memory), "problems",
+        problems_of(owner, agent, detail));
     json_object_update(object, more);
     json_decref(more);
     return object;
 }
 
-json_t *status_object(const struct supervisor *supervisor, const struct agent *agent)
+json_t *status_object(const struct control *control, const struct agent *agent)
 {
+    const struct control_owner *owner = &control->owner;
     json_t *agents = json_array();
-    for (size_t i = 0; i < supervisor->agents.count; i++)
-        if (!agent || supervisor->agents.list[i] == agent)
-            json_array_append_new(agents, agent_object(supervisor->agents.list[i]));
+    for (size_t i = 0; i < owner->agents->count; i++)
+        if (!agent || owner->agents->list[i] == agent)
+            json_array_append_new(agents, agent_object(owner, owner->agents->list[i]));
     struct sandbox_facts facts;
     sandbox_look(&facts);
     OWNED char *sandbox = sandbox_summary(sandbox_mode(), &facts);
     return json_pack("{s:{s:i, s:I, s:s, s:s}, s:o}", "supervisor", "pid", (int)getpid(), "uptime_seconds",
-                     (json_int_t)((clock_monotonic_ms() - supervisor->started_at) / 1000), "version",
+                     (json_int_t)((clock_monotonic_ms() - owner->started_at) / 1000), "version",
                      AGENTOS_VERSION, "sandbox", sandbox, "agents", agents);
 }

@@ -10,17 +10,16 @@
 #include "common/tree.h"
 #include "supervisor/control/part.h"
 #include "supervisor/store/task_block.h"
-#include "supervisor/supervisor.h"
 
 static void do_status(struct request *request)
 {
-    json_t *status = status_object(request->supervisor, request->agent);
+    json_t *status = status_object(request->control, request->agent);
     client_say(request->client, EX_OK, json_pack("{s:o}", "status", status));
 }
 
 static void do_metrics(struct request *request)
 {
-    client_say(request->client, EX_OK, json_pack("{s:o}", "metrics", metrics_object(request->supervisor)));
+    client_say(request->client, EX_OK, json_pack("{s:o}", "metrics", metrics_object(request->control)));
 }
 
 static void do_where(struct request *request)
@@ -60,7 +59,7 @@ static void do_task(struct request *request)
         client_complain(request->client, EX_DATAERR, "%s", fault.text);
         return;
     }
-    int exit = task_block_append(request->supervisor->data, request->agent->name, &block, &fault);
+    int exit = task_block_append(request->control->owner.data, request->agent->name, &block, &fault);
     if (exit != EX_OK) {
         client_complain(request->client, exit, "the task was not added: %s", fault.text);
         return;
@@ -76,7 +75,7 @@ static void do_task(struct request *request)
 
 static void do_cancel(struct request *request)
 {
-    uint64_t serial = ++request->supervisor->cancels;
+    uint64_t serial = ++request->control->serial;
     struct agent *agent = request->agent;
     const char *task = request_text(request, "task");
     if (!task || strlen(task) > ID_MAX) {
@@ -111,7 +110,7 @@ static void do_rollback(struct request *request)
     struct waiter waiter = {
         .what = WAIT_ROLLBACK, .agent = request->agent, .generation = request->agent->generation};
     waiter.task = memory_text(commit);
-    if (verbs_send_rollback(&waiter, &fault) < 0) {
+    if (verbs_send_rollback(request->control, &waiter, &fault) < 0) {
         client_complain(request->client, EX_TEMPFAIL, "%s", fault.text);
         free(waiter.task);
         return;
@@ -131,7 +130,7 @@ static void give_order(struct request *request, enum life_event order)
                             .generation = request->agent->generation};
     struct fault fault;
     agent_order(request->agent, order, true);
-    control_agent_changed(request->supervisor->control, request->agent); /* others wait for the contrary */
+    control_agent_changed(request->control, request->agent); /* others wait for the contrary */
     int state = verbs_order_state(&waiter, &fault);
     if (state < 0)
         client_complain(request->client, EX_TEMPFAIL, "%s", fault.text);
@@ -174,7 +173,7 @@ static void do_resume(struct request *request)
 static void do_reload(struct request *request)
 {
     OWNED_BUFFER struct buffer said = {0};
-    bool applied = supervisor_reload(request->supervisor, &said);
+    bool applied = request->control->owner.reload(request->control->owner.context, &said);
     const char *text = said.data ? said.data : "";
     client_say(request->client, applied ? EX_OK : EX_CONFIG,
                json_pack("{s:s}", applied ? "said" : "complaint", text));
@@ -205,11 +204,11 @@ static const struct {
     {"purge", answer_purge, false}, {"enqueue", answer_enqueue, false},
 };
 
-void verbs_answer(struct supervisor *supervisor, struct client *client, const json_t *json)
+void verbs_answer(struct control *control, struct client *client, const json_t *json)
 {
-    struct request request = {.supervisor = supervisor, .client = client, .json = json};
+    struct request request = {.control = control, .client = client, .json = json};
     const char *verb = request_text(&request, "verb"), *name = request_text(&request, "agent");
-    if (name && !(request.agent = agents_find(&supervisor->agents, name))) {
+    if (name && !(request.agent = agents_find(control->owner.agents, name))) {
         client_complain(client, EX_NOINPUT, "there is no agent '%s' in agents.yaml", name);
         return;
     }
@@ -218,7 +217,7 @@ void verbs_answer(struct supervisor *supervisor, struct client *client, const js
             continue;
         if (verbs[i].needs_agent && !request.agent)
             client_complain(client, EX_USAGE, "%s names an agent", verb);
-        else if (supervisor->agents.ending && verbs[i].needs_agent && verbs[i].answer != do_where)
+        else if (control->owner.agents->ending && verbs[i].needs_agent && verbs[i].answer != do_where)
             client_complain(client, EX_TEMPFAIL, "the supervisor is ending; nothing was done");
         else
             verbs[i].answer(&request);

@@ -4,9 +4,7 @@
 
 #include "common/memory.h"
 #include "supervisor/control/part.h"
-#include "supervisor/post/post.h"
-#include "supervisor/shared_state.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/shared/work_queues.h"
 
 /* What every envelope of the operator's has. */
 struct parcel_of_people {
@@ -52,10 +50,10 @@ void answer_send(struct request *request)
 {
     struct parcel_of_people parcel;
     struct fault fault = {0};
-    uint64_t ticket = ++request->supervisor->tickets;
+    uint64_t ticket = ++request->control->serial;
     int exit = EX_DATAERR;
     if (read_parcel(request, &parcel, &fault))
-        exit = post_send(request->supervisor->post, request->agent->name, parcel.text, parcel.ttl_seconds,
+        exit = post_send(request->control->owner.post, request->agent->name, parcel.text, parcel.ttl_seconds,
                          parcel.priority, ticket, &fault);
     wait_or_say(request, exit, ticket, &fault);
 }
@@ -64,17 +62,16 @@ void answer_enqueue(struct request *request)
 {
     struct parcel_of_people parcel;
     struct fault fault = {0};
-    struct supervisor *supervisor = request->supervisor;
-    uint64_t ticket = ++supervisor->tickets;
+    const struct control_owner *owner = &request->control->owner;
+    uint64_t ticket = ++request->control->serial;
     const char *queue = request_text(request, "queue");
     int exit = EX_DATAERR;
     if (!queue)
         fault_set(&fault, "enqueue names a queue; nothing was sent");
     else if (read_parcel(request, &parcel, &fault))
-        exit =
-            queues_check(commons_queues(supervisor->commons), queue, parcel.text, parcel.ttl_seconds, &fault);
+        exit = queues_check(owner->queues, queue, parcel.text, parcel.ttl_seconds, &fault);
     if (exit == EX_OK)
-        post_enqueue(supervisor->post, queue, parcel.text, parcel.ttl_seconds, parcel.priority, ticket);
+        post_enqueue(owner->post, queue, parcel.text, parcel.ttl_seconds, parcel.priority, ticket);
     wait_or_say(request, exit, ticket, &fault);
 }
 
@@ -88,7 +85,7 @@ static void end_death(struct request *request, const char *done,
         client_complain(request->client, EX_USAGE, "a dead letter is named by its id");
         return;
     }
-    int exit = act(request->supervisor->post, id, &agent, &fault);
+    int exit = act(request->control->owner.post, id, &agent, &fault);
     OWNED char *said = memory_print("%s %s (%s)", id, done, agent);
     say(request, exit, "said", said, &fault);
 }

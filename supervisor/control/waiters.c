@@ -29,11 +29,11 @@ static void each_waiter(struct control *control, const struct agent *agent, enum
 /* --- what they wait for --- */
 
 /* Only the worker writes its tree; one that hibernates is woken for it. */
-int verbs_send_rollback(struct waiter *waiter, struct fault *fault)
+int verbs_send_rollback(struct control *control, struct waiter *waiter, struct fault *fault)
 {
     struct agent *agent = waiter->agent;
     if (life_is_up(&agent->life)) {
-        uint64_t serial = ++supervisor_of(agent)->cancels;
+        uint64_t serial = ++control->serial;
         if (!agent_send(agent, MESSAGE_ROLLBACK, serial, waiter->task))
             return 0;
         waiter->serial = serial;
@@ -129,7 +129,7 @@ static void judge_rollback(struct client *client, void *context)
     struct fault fault;
     if (client->waiter.serial != 0)
         judge_cancel_of_dead(client, context);
-    else if (verbs_send_rollback(&client->waiter, &fault) < 0) {
+    else if (verbs_send_rollback(client->control, &client->waiter, &fault) < 0) {
         client_complain(client, EX_TEMPFAIL, "%s", fault.text);
         client_stop_waiting(client);
     }
