@@ -1,0 +1,148 @@
+/* Deferred tasks: each has a backoff of its own, and is forgotten when it has left the queue or the mail. */
+#include "tests/unit/mail_fixture.h"
+
+#include "common/clock.h"
+#include "common/test_clock.h"
+#include "worker/cycle/deferred.h"
+#include "worker/queue/queue.h"
+
+struct bench {
+    void *desk;
+    struct queue *queue;
+    struct deferred *deferred;
+};
+
+static int begin(void **state)
+{
+    struct bench *bench = memory_new(1, sizeof *bench);
+    desk_begin(&bench->desk);
+    bench->queue = queue_open(((struct desk *)bench->desk)->scratch->tree, NULL);
+    bench->deferred = deferred_new();
+    *state = bench;
+    return bench->queue ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    struct bench *bench = *state;
+    deferred_free(bench->deferred);
+    queue_close(bench->queue);
+    int status = desk_end(&bench->desk);
+    free(bench);
+    return status;
+}
+
+static void write_queue(struct bench *bench, const char *text)
+{
+    struct desk *desk = bench->desk;
+    assert_true(files_write(desk->scratch->tree, TREE_QUEUE, text, strlen(text), false, NULL));
+    assert_true(queue_look(bench->queue, NULL, NULL));
+}
+
+static bool reconcile(struct bench *bench)
+{
+    return deferred_reconcile(bench->deferred, bench->queue, ((struct desk *)bench->desk)->mail);
+}
+
+static void assert_printed(struct bench *bench, const char *text)
+{
+    OWNED_BUFFER struct buffer problems = {0};
+    deferred_print(bench->deferred, &problems);
+    assert_string_equal(problems.length > 0 ? problems.data : "", text);
+}
+
+static void test_the_backoff_is_a_second_and_doubles_up_to_a_minute(void **state)
+{
+    struct bench *bench = *state;
+    static const int64_t expected[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        assert_int_equal(deferred_add(bench->deferred, "odd", 7, false, "why"), expected[i]);
+        assert_true(deferred_has(bench->deferred, 7));
+        test_clock_move(0, expected[i]);
+        assert_false(deferred_has(bench->deferred, 7));
+    }
+    assert_int_equal(deferred_add(bench->deferred, "new", 8, false, "why"), 1000);
+}
+
+static void test_the_next_try_is_the_first_backoff_that_is_not_over(void **state)
+{
+    struct bench *bench = *state;
+    int64_t now = clock_monotonic_ms();
+    assert_int_equal(deferred_next_ms(bench->deferred, now), 0);
+    deferred_add(bench->deferred, "twice", 7, false, "why");
+    deferred_add(bench->deferred, "twice", 7, false, "why");
+    deferred_add(bench->deferred, "once", 8, false, "why");
+    int64_t first = deferred_next_ms(bench->deferred, now), second = deferred_next_ms(bench->deferred, first);
+    assert_in_range(first - now, 1000, 1900);
+    assert_in_range(second - now, 2000, 2900);
+    assert_int_equal(deferred_next_ms(bench->deferred, second), 0);
+}
+
+static void test_a_task_that_has_left_the_queue_is_forgotten_and_begins_anew(void **state)
+{
+    struct bench *bench = *state;
+    write_queue(bench, "\n## odd\ntask: One\n\n## even\ntask: Two\n\n## last\ntask: Three\n");
+    const struct block_list *blocks = queue_blocks(bench->queue);
+    assert_int_equal(blocks->count, 3);
+    uint64_t odd = blocks->items[0].hash, even = blocks->items[1].hash;
+    deferred_add(bench->deferred, "odd", odd, false, "too odd");
+    deferred_add(bench->deferred, "even", even, false, "too even");
+    assert_false(reconcile(bench));
+    assert_printed(bench, "task odd: too odd\ntask even: too even\n");
+    write_queue(bench, "\n## even\ntask: Two\n\n## last\ntask: Three\n");
+    assert_true(reconcile(bench));
+    assert_false(deferred_has(bench->deferred, odd));
+    assert_true(deferred_has(bench->deferred, even));
+    assert_printed(bench, "task even: too even\n");
+    write_queue(bench, "\n## even\ntask: Another text\n\n## last\ntask: Three\n");
+    assert_true(reconcile(bench));
+    assert_printed(bench, "");
+    assert_int_equal(deferred_next_ms(bench->deferred, 0), 0);
+    assert_int_equal(deferred_add(bench->deferred, "odd", odd, false, "too odd"), 1000);
+}
+
+static void test_an_envelope_is_looked_for_in_the_mail_and_not_in_the_queue(void **state)
+{
+    struct bench *bench = *state;
+    struct desk *desk = bench->desk;
+    struct envelope handoff = sample("work", KIND_HANDOFF);
+    put(desk, &handoff);
+    look(desk);
+    deferred_add(bench->deferred, "work", 7, true, "too long");
+    assert_false(reconcile(bench));
+    assert_true(deferred_has(bench->deferred, 7));
+    shell(desk->scratch, "rm iac/handoffs/work.md");
+    write_queue(bench, "\n## work\ntask: One\n\n## last\ntask: Two\n");
+    look(desk);
+    assert_true(reconcile(bench));
+    assert_printed(bench, "");
+}
+
+static void test_eight_tasks_are_named_and_the_others_counted(void **state)
+{
+    struct bench *bench = *state;
+    OWNED_BUFFER struct buffer expected = {0};
+    for (uint64_t i = 0; i < 11; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", (int)i);
+        deferred_add(bench->deferred, id, i, false, "no");
+        if (i < 8)
+            buffer_print(&expected, "task %s: no\n", id);
+    }
+    buffer_print(&expected, "3 more tasks are refused by the provider as they are\n");
+    assert_printed(bench, expected.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_backoff_is_a_second_and_doubles_up_to_a_minute, begin, end),
+        cmocka_unit_test_setup_teardown(test_the_next_try_is_the_first_backoff_that_is_not_over, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_task_that_has_left_the_queue_is_forgotten_and_begins_anew,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_an_envelope_is_looked_for_in_the_mail_and_not_in_the_queue,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_eight_tasks_are_named_and_the_others_counted, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
