@@ -8,8 +8,20 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import again  # noqa: E402
 import harness  # noqa: E402
 from progress import pytest_configure  # noqa: E402,F401
+
+
+def pytest_addoption(parser):
+    parser.addoption("--again", action="store_true", help="only the tests that earn a second run (tests/again.py)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--again"):
+        left = [item for item in items if not again.earns_it(item.path.stem, item.name)]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.hookimpl(tryfirst=True, hookwrapper=True)

@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
+import again
 from harness import wait_until
 
 PROGRESS = pathlib.Path(__file__).resolve().parents[1] / "progress.py"
@@ -50,3 +52,11 @@ def test_a_run_that_stalls_is_ended_and_the_test_that_hangs_is_named(tmp_path):
     assert "STALLED" in told and told.index("STALLED") < told.index("test_hangs")
     assert "test_bad" in told
     assert not (tmp_path / "j.xml").exists()
+
+
+def test_every_line_of_the_table_of_second_runs_names_a_test():
+    here = pathlib.Path(__file__).parent
+    for module in again.WHOLE | again.SOME.keys():
+        names = re.findall(r"^def test_(\w+)", (here / f"{module}.py").read_text(), re.MULTILINE)
+        for beginning in again.SOME.get(module, "").split():
+            assert any(name.startswith(beginning) for name in names), f"{module}: {beginning}"

@@ -1,0 +1,46 @@
+"""Which system tests earn a second run, under the sanitizers (pytest --again): the rule, and the table that follows it.
+
+The sanitizers see what the program does with memory. A test earns them that brings in what others made (replies, files and
+trees that people or enemies changed, bundles, envelopes, clients, servers, auditors), or that ends a process in the middle
+of its work, or lets an operation fail. A test that asks for words, listings, moments, CPU time or the build, or that
+repeats a plain task many times, walks the lines that these walk, and runs once, without them.
+"""
+
+WHOLE = set(
+    """
+    test_bad_input test_bundle test_descriptors test_envelope_listings test_full_disk test_gateway test_hand_edits
+    test_hostile_tree test_http test_kills test_mail test_provider
+    """.split()
+)
+
+# The tests of other modules, by what their names begin with.
+SOME = {
+    "test_ahead": "an_answer_that_two_workers a_question_that_was_asked_ahead_is_taken_back",
+    "test_audit": "a_checker_that_fails a_fork_bomb a_killed_ a_persons_edit one_that_does_not_read the_program "
+    "a_models_verdict what_made_room three_divergences",
+    "test_budget": "a_damaged_ledger a_person_who where_the_ledger the_budget_outlives",
+    "test_cli": "a_client_without verify_finds an_answer_that_makes_no_sense a_terminal_is_never what_nobody_knows_ends "
+    "a_task_that_can_be_no a_result_that_cannot demo_shows check_names",
+    "test_days": "a_worker_that_keeps_ending",
+    "test_events": "a_reader_that_never_reads the_death_of a_reload",
+    "test_hibernation": "work_that_comes",
+    "test_locks": "a_file_that_is_no_lock names_of_locks a_lock_is_free a_cancelled_waiter a_holder_that_outlives",
+    "test_orders": "a_killed_workers one_who_waits opposite an_order_that_can_not",
+    "test_people": "a_persons_commit_and_gc an_edit_is_committed a_person_removes a_stale_index_lock",
+    "test_post_promises": "promise_1 promise_2 promise_4 promise_7 people_may from_is_set who_copies "
+    "promise_5_what_expired promise_5_a_dead_letter promise_5_a_purged",
+    "test_queue_live": "an_editor a_malformed a_block_that_lacks crlf noise what_was_meant tasks_are_found",
+    "test_queues": "what_is_no_item one_of_two on_a_full_disk files_that_people after_max_attempts a_reload",
+    "test_rollback": "a_file_that_somebody what_names_no a_pruned_skill a_goal_that a_rollback_is_rolled",
+    "test_schedule": "what_a_person damage_in kills_at_any a_queue_that",
+    "test_segments": "a_persons_edit writes_survive who_is_no a_stale_write",
+    "test_watchdog": "a_task_that_outlives_task_seconds_three",
+}
+
+# Of these a part, and no more: it is load, not another input.
+NOT = ("test_a_checker_that_fails_costs_only_its_own_result[ignores signals]",)
+
+
+def earns_it(module, name):
+    mine = name.removeprefix("test_").startswith(tuple(SOME.get(module, "-").split()))
+    return (module in WHOLE or mine) and name not in NOT
