@@ -143,6 +143,21 @@ class Clock:
         self.move((datetime.datetime.fromisoformat(at.replace("Z", "+00:00")) - self.now()).total_seconds())
 
 
+def fill(path):
+    """A file that takes all room that its disk has left."""
+    with open(path, "wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(65536))
+        except OSError:
+            pass
+        try:
+            while True:
+                filler.write(b"x")
+        except OSError:
+            pass
+
+
 def task_block(task_id, text, priority="normal", created=CREATED, **fields):
     """A block as the article writes it, with its leading blank line."""
     if "\n" in text:

@@ -2,21 +2,7 @@
 
 import pytest
 
-from harness import wait_until
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(65536))
-        except OSError:
-            pass
-        try:
-            while True:
-                filler.write(b"x")
-        except OSError:
-            pass
+from harness import fill, wait_until
 
 
 def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room(small_disk, model):

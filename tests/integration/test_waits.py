@@ -3,7 +3,7 @@
 import pathlib
 import time
 
-from harness import wait_until
+from harness import fill, wait_until
 
 WINDOW_S = 3
 
@@ -97,3 +97,43 @@ def test_a_task_that_waits_for_its_budget(make_system, model):
     system.add("second", "Wait for the next hour")
     system.wait_state("orion", "waiting")
     assert_rests(system)
+
+
+def test_a_worker_that_stops_while_its_request_is_out(make_system, model):
+    system = make_system(model=model, scenario="hold", env={"STOP_GRACE": "600"}).start()
+    system.add("long", "Take your time")
+    model.wait_open()
+    system.cli("stop", "orion", "--no-wait")
+    wait_until(lambda: system.agent_status()["state"] == "stopping", "the worker finishes what it began")
+    assert_rests(system)
+    assert system.agent_status()["state"] == "stopping"
+    model.release()
+    system.wait_state("orion", "stopped", seconds=60)
+    assert system.done() == {"long": 1}
+
+
+def test_an_agent_whose_storage_fails(small_disk, model):
+    system = small_disk
+    model.become("hold")
+    system.add("flooded", "In the flood")
+    model.wait_open()
+    filler = system.data / "filler"
+    fill(filler)
+    model.release()
+    system.wait_state("orion", "waiting")
+    assert_rests(system)
+    assert system.states()["orion"] == "waiting"
+    filler.unlink()
+    system.wait_done("flooded", seconds=90)
+
+
+def test_an_audit_that_is_pending(make_system, model):
+    system = make_system(model=model, scenario="delay-1500", extra="    reward_audit: {method: llm}\n").start()
+    system.add("judged", "Explain leases")
+    model.wait_open()
+    model.become("delay-600000")  # for the audit; the task is answered as it was begun
+    system.wait_done("judged")
+    wait_until(lambda: len(model.requests()) == 2, "the audit is asked for")
+    assert_rests(system)
+    assert model.requests()[1]["end"] == "open"
+    assert "audit_score: pending" in system.read("rewards.md")
