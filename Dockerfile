@@ -3,6 +3,8 @@
 #   docker build -t agentos:latest .
 #   docker run -d --name agentos-orion -e LLM_API_KEY="sk-..." -v "$(pwd)/my-agent-data:/data" agentos:latest
 #
+#   docker run --rm -v "$(pwd)/my-agent-data:/data" agentos:latest check      or init, status, any other verb
+#
 # Nothing but /data is written, so --read-only --cap-drop=ALL --security-opt=no-new-privileges fits.
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
@@ -27,7 +29,7 @@ FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="AgentOS" \
       org.opencontainers.image.description="Self-improving LLM agents as files, git histories and processes"
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates libcurl4 libyaml-0-2 libgit2-1.5 zlib1g libbsd0 libnng1 \
+    && apt-get install -y --no-install-recommends ca-certificates git libcurl4 libyaml-0-2 libgit2-1.5 zlib1g libbsd0 libnng1 \
         libseccomp2 libjansson4 libmicrohttpd12 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home --shell /bin/bash agentos \
@@ -44,4 +46,5 @@ ENV DATA_DIR=/data \
     LLM_TIMEOUT=60
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s CMD ["agentos", "status"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["agentos", "run"]
+ENTRYPOINT ["agentos"]
+CMD ["run"]
