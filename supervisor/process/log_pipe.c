@@ -13,12 +13,14 @@
 #include "common/log_record.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "supervisor/process/log_fold.h"
 
 enum {
     BLOCK = 64 * 1024,
     LAST_BLOCKS = 16, /* a pipe holds at most so much, unless somebody still writes */
     REST_MS = 100,
     TELL_MS = 10 * 1000,
+    UNFOLD_MS = 5 * 1000,
 };
 
 /* What may still be spent: it grows by `second` up to `most`. */
@@ -30,7 +32,7 @@ struct log_pipe {
     struct loop *loop;
     int fd;
     struct loop_watch *watch; /* NULL while it rests, and at its end */
-    struct timer rest, tell;
+    struct timer rest, tell, unfold;
     const char *component;
     char *agent, *tree; /* NULL: none */
     struct buffer line; /* the line that has begun, at most LOG_PIPE_LINE_MAX bytes of it */
@@ -38,6 +40,7 @@ struct log_pipe {
     struct allowance lines, bytes;
     int64_t refilled_at;
     uint64_t dropped; /* lines, not told yet */
+    struct log_fold fold;
 };
 
 /* --- one line --- */
@@ -74,14 +77,29 @@ static bool is_of_bootstrap(const struct log_pipe *pipe, const struct log_record
            strcmp(record->message + sizeof start - 1, pipe->tree) == 0;
 }
 
-static void tell_record(const struct log_pipe *pipe, const struct log_record *record)
+static void tell(struct log_pipe *pipe, enum log_level level, const char *agent, const char *message)
+{
+    log_fold_add(&pipe->fold, level, pipe->component, agent, message);
+    if (pipe->fold.count && pipe->unfold.place == 0)
+        timer_set(pipe->loop, &pipe->unfold, LOG_FOLD_MS);
+}
+
+static void unfold(void *context)
+{
+    struct log_pipe *pipe = context;
+    log_fold_tell(&pipe->fold, false);
+    if (pipe->fold.count)
+        timer_set(pipe->loop, &pipe->unfold, UNFOLD_MS);
+}
+
+static void tell_record(struct log_pipe *pipe, const struct log_record *record)
 {
     bool bootstrap = is_of_bootstrap(pipe, record);
     const char *agent = pipe->agent ? pipe->agent : names_agent(record->agent) ? record->agent : NULL;
     if (strcmp(record->component, "bootstrap") == 0 && pipe->tree)
         log_event(record->level, "bootstrap", bootstrap ? NULL : agent, "%s", record->message);
     else
-        log_event(record->level, pipe->component, agent, "%s", record->message);
+        tell(pipe, record->level, agent, record->message);
 }
 
 static void end_of_line(struct log_pipe *pipe)
@@ -93,7 +111,7 @@ static void end_of_line(struct log_pipe *pipe)
         if (log_record_read(pipe->line.data, &record))
             tell_record(pipe, &record);
         else
-            log_event(LOG_LEVEL_WARN, pipe->component, pipe->agent, "%s", pipe->line.data);
+            tell(pipe, LOG_LEVEL_WARN, pipe->agent, pipe->line.data);
     }
     pipe->line.length = 0;
     pipe->cut = 0;
@@ -189,6 +207,7 @@ struct log_pipe *log_pipe_open(struct loop *loop, int fd, const struct log_pipe_
     };
     pipe->rest = (struct timer){.ring = rested, .context = pipe};
     pipe->tell = (struct timer){.ring = tell_dropped, .context = pipe};
+    pipe->unfold = (struct timer){.ring = unfold, .context = pipe};
     fcntl(fd, F_SETFL, O_NONBLOCK);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     rested(pipe);
@@ -207,10 +226,12 @@ void log_pipe_close(struct log_pipe *pipe)
         return;
     log_pipe_drain(pipe);
     end_of_line(pipe);
+    log_fold_tell(&pipe->fold, true);
     tell_dropped(pipe);
     leave(pipe);
     timer_clear(pipe->loop, &pipe->rest);
     timer_clear(pipe->loop, &pipe->tell);
+    timer_clear(pipe->loop, &pipe->unfold);
     close(pipe->fd);
     buffer_free(&pipe->line);
     free(pipe->agent);

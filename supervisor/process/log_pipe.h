@@ -1,5 +1,5 @@
 /* The pipe that a process of ours has as standard error. Its lines become events of the log here: cleaned, in the name
- * of whoever has the pipe (whatever they say themselves), bounded in length and rate. Lines in common/log.h's record form
+ * of whoever has the pipe (whatever they say themselves), bounded in length and rate, repeated warnings folded (log_fold.h). Lines in common/log.h's record form
  * keep their level; all other text (an assertion's, a library's) is told at WARN.
  *
  * Text stays in a pipe when its writer dies, so a process's last words are read after its end. A writer past its rate

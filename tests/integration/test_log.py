@@ -144,3 +144,17 @@ def test_a_flood_of_lines_costs_its_writer_lines_and_nobody_else_anything(make_s
     finally:
         flood.kill()
         flood.wait()
+
+
+def test_repeated_warnings_are_folded_by_agent_and_kind_and_their_number_is_told(make_system, model):
+    system = make_system(["orion", "iris"], model=model).start()
+    for number in range(50):
+        says(system.processes()["gateway"], record("gateway", "orion", f"asked again in 0.{number} s (retry {number} of 4)", 2))
+        says(system.worker("orion"), record("agent", "", f"done: task-{number}"))
+    says(system.processes()["gateway"], record("gateway", "iris", "asked again in 7 s (retry 7 of 4)", 2))
+    system.wait_log("iris. asked again")
+    system.wait_log("done: task-49")
+    assert len(lines_with(system, "[orion] asked again")) == 2 and len(lines_with(system, "[orion] done: task-")) == 50
+    system.stop()
+    assert lines_with(system, "of this kind") == [
+        "WARN [gateway] [orion] 48 more of this kind, the last: asked again in 0.49 s (retry 49 of 4)"]
