@@ -324,8 +324,25 @@ static void set_queue_timer(void *context, int64_t in_ms)
         timer_set(commons->supervisor->loop, timer, in_ms);
 }
 
+static bool may_send(const struct roster_agent *definition, const char *name)
+{
+    const struct text_list *list = &definition->may_send_to;
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return definition->may_send_to_all;
+}
+
+static bool sender_may_send(void *context, const char *sender, const char *agent)
+{
+    const struct commons *commons = context;
+    const struct roster_agent *definition = roster_find(commons->roster, sender);
+    return !definition || may_send(definition, agent);
+}
+
 static const struct queues_operations queue_operations = {
     .room = room,
+    .may_send = sender_may_send,
     .lies = lies,
     .put = put,
     .take = take,
@@ -521,15 +538,6 @@ struct queues *commons_queues(struct commons *commons)
 }
 
 /* --- what an agent is told of the others --- */
-
-static bool may_send(const struct roster_agent *definition, const char *name)
-{
-    const struct text_list *list = &definition->may_send_to;
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], name) == 0)
-            return true;
-    return definition->may_send_to_all;
-}
 
 static struct peer peer_of(const struct agent *agent)
 {

@@ -98,30 +98,38 @@ const char *item_whose(const struct work_queue *queue, const struct envelope *en
 
 /* --- giving --- */
 
-/* By class and load: the one with the most room in its window; of equals the next in turn. The one that had it last and
- * lost it comes after everybody else who has room. */
-static const char *choose(struct work_queue *queue, const struct item *item)
+/* What speaks against a consumer, though it has room: that it is the item's own sender, then that it had the item last
+ * and lost it. */
+static int reluctance(const struct item *item, const char *agent)
+{
+    bool had = item->envelope.consumer && strcmp(item->envelope.consumer, agent) == 0;
+    return (strcmp(item->envelope.from, agent) == 0) * 2 + had;
+}
+
+/* By class and load: of those that the sender may send to and that have room, the least reluctant; of these the one with
+ * the most room in its window; of equals the next in turn. */
+static const char *choose(const struct work_queue *queue, const struct item *item, size_t *place)
 {
     const struct queues *queues = queue->queues;
     const struct text_list *consumers = &queue->definition->consumers;
     const char *best = NULL;
-    size_t best_at = 0;
     int64_t best_room = 0;
-    bool best_had = false;
+    int least = 0;
     for (size_t i = 0; i < consumers->count; i++) {
         size_t at = (queue->next + i) % consumers->count;
         const char *agent = consumers->items[at];
+        bool own = strcmp(item->envelope.from, agent) == 0;
+        if (!own && !queues->operations->may_send(queues->context, item->envelope.from, agent))
+            continue;
         int64_t room = queues->operations->room(queues->context, agent);
-        bool had = item->envelope.consumer && strcmp(item->envelope.consumer, agent) == 0;
-        if (room <= 0 || (best && had && !best_had) || (best && had == best_had && room <= best_room))
+        int reluctant = reluctance(item, agent);
+        if (room <= 0 || (best && (reluctant > least || (reluctant == least && room <= best_room))))
             continue;
         best = agent;
-        best_at = at;
+        *place = at;
         best_room = room;
-        best_had = had;
+        least = reluctant;
     }
-    if (best)
-        queue->next = best_at + 1;
     return best;
 }
 
@@ -134,13 +142,24 @@ static bool comes_before(const struct item *a, const struct item *b)
     return strcmp(a->envelope.id, b->envelope.id) < 0;
 }
 
+static bool anybody_has_room(const struct work_queue *queue)
+{
+    const struct queues *queues = queue->queues;
+    for (size_t i = 0; i < queue->definition->consumers.count; i++)
+        if (queues->operations->room(queues->context, queue->definition->consumers.items[i]) > 0)
+            return true;
+    return false;
+}
+
+/* An item that none of its sender's consumers can take now holds up nobody else's. */
 static struct item *next_item(const struct work_queue *queue, int64_t now, int64_t now_ms)
 {
     struct item *next = NULL;
+    size_t place;
     for (size_t i = 0; i < queue->count; i++) {
         struct item *item = queue->items[i];
         if (item->state == ITEM_WAITS && item->again_ms <= now_ms && !item_is_over(item, now) &&
-            (!next || comes_before(item, next)))
+            (!next || comes_before(item, next)) && choose(queue, item, &place))
             next = item;
     }
     return next;
@@ -210,10 +229,12 @@ void queue_give_out(struct work_queue *queue)
 {
     int64_t now = clock_now(), now_ms = clock_monotonic_ms();
     for (int given = 0; given < GIVEN_AT_ONCE; given++) {
-        struct item *item = next_item(queue, now, now_ms);
-        const char *consumer = item ? choose(queue, item) : NULL;
-        if (!consumer)
+        size_t place = 0;
+        struct item *item = anybody_has_room(queue) ? next_item(queue, now, now_ms) : NULL;
+        if (!item)
             return;
+        const char *consumer = choose(queue, item, &place);
+        queue->next = place + 1;
         give(item, consumer);
     }
     queue->queues->operations->timer(queue->queues->context, 0);

@@ -37,9 +37,11 @@ enum queue_worker {
 
 enum { QUEUE_READ_LATER = -2, QUEUE_READ_NONE = -1 };
 
-/* The first seven as post.h promises of post_… of the same name. */
+/* All but may_send, up to tell, as post.h promises of post_… of the same name. */
 struct queues_operations {
     int64_t (*room)(void *context, const char *agent); /* 0 too while it would not take work up */
+    /* sender: an item's; true for people, and for agents that are gone from agents.yaml. */
+    bool (*may_send)(void *context, const char *sender, const char *agent);
     unsigned (*lies)(void *context, const char *agent, const char *id); /* bits of enum post_place */
     bool (*put)(void *context, const char *agent, const struct envelope *envelope, struct fault *fault);
     int (*take)(void *context, const char *agent, const char *id, int folder, const char *name,

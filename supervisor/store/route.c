@@ -81,12 +81,13 @@ static bool may_send(const struct case_of *it)
         return has(&sender->may_send_to, it->envelope->to) ||
                fault_set(it->why, "%s may not send to %s (may_send_to in agents.yaml)", sender->name,
                          it->envelope->to);
-    /* Nobody knows beforehand who gets an item: it may be any of them. */
+    /* An item goes to any consumer that its sender may send to, and may come back to the sender. */
     for (size_t i = 0; i < queue->consumers.count; i++)
-        if (!has(&sender->may_send_to, queue->consumers.items[i]))
-            return fault_set(it->why, "%s may not send to %s, a consumer of %s (may_send_to in agents.yaml)",
-                             sender->name, queue->consumers.items[i], it->envelope->to);
-    return true;
+        if (has(&sender->may_send_to, queue->consumers.items[i]) ||
+            strcmp(queue->consumers.items[i], sender->name) == 0)
+            return true;
+    return fault_set(it->why, "%s may not send to any consumer of %s (may_send_to in agents.yaml)",
+                     sender->name, it->envelope->to);
 }
 
 static bool has_hops_left(const struct case_of *it)

@@ -21,7 +21,9 @@ static const char yaml[] = "agents:\n"
                            "  - {name: mute, persona: p, may_send_to: []}\n"
                            "queues:\n"
                            "  - {name: reviews, consumers: [iris]}\n"
-                           "  - {name: mixed, consumers: [iris, mute]}\n";
+                           "  - {name: mixed, consumers: [iris, mute]}\n"
+                           "  - {name: own, consumers: [mute, orion]}\n"
+                           "  - {name: shut, consumers: [mute]}\n";
 
 static int setup(void **state)
 {
@@ -61,7 +63,10 @@ static const struct row {
     {"iris", "queue:reviews", KIND_ITEM, 1, false, ROUTE_QUEUE, NULL},
     {"iris", "queue:none", KIND_ITEM, 1, false, ROUTE_REFUSED, "there is no queue 'none'"},
     {"orion", "queue:reviews", KIND_ITEM, 1, false, ROUTE_QUEUE, NULL},
-    {"orion", "queue:mixed", KIND_ITEM, 1, false, ROUTE_REFUSED, "a consumer of queue:mixed"},
+    {"orion", "queue:mixed", KIND_ITEM, 1, false, ROUTE_QUEUE, NULL},
+    {"orion", "queue:own", KIND_ITEM, 1, false, ROUTE_QUEUE, NULL},
+    {"orion", "queue:shut", KIND_ITEM, 1, false, ROUTE_REFUSED,
+     "orion may not send to any consumer of queue:shut"},
     {"iris", "orion", KIND_ITEM, 1, false, ROUTE_REFUSED, "orion takes no item"},
     {"iris", "queue:reviews", KIND_HANDOFF, 1, false, ROUTE_REFUSED, "queue:reviews takes no handoff"},
     {"mute", "segment:glossary", KIND_SEGMENT, 1, false, ROUTE_SEGMENT, NULL},

@@ -34,6 +34,29 @@ static void test_the_one_with_the_most_room_gets_it_and_equals_take_turns(void *
     assert_string_not_equal(holder(world, "d"), third);
 }
 
+static void test_a_sender_gets_its_own_item_only_when_no_other_consumer_has_room(void **state)
+{
+    struct world *world = *state;
+    world->window[0] = 16;
+    world->window[1] = 1;
+    add_from(world, "a", "orion");
+    add_from(world, "b", "orion");
+    assert_string_equal(holder(world, "a"), "iris");
+    assert_string_equal(holder(world, "b"), "orion");
+}
+
+static void test_an_item_goes_only_to_whom_its_sender_may_send_to_and_holds_up_no_other(void **state)
+{
+    struct world *world = *state;
+    world->window[1] = 1;
+    add_from(world, "a", "bound");
+    add_from(world, "b", "bound");
+    add(world, "c");
+    assert_string_equal(holder(world, "a"), "iris");
+    assert_string_equal(holder(world, "b"), "nobody");
+    assert_string_equal(holder(world, "c"), "orion");
+}
+
 static void test_without_room_items_wait_and_the_first_by_priority_and_age_goes_first(void **state)
 {
     struct world *world = *state;
@@ -357,6 +380,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_item_goes_to_one_consumer_and_its_file_says_who),
         TEST(test_the_one_with_the_most_room_gets_it_and_equals_take_turns),
+        TEST(test_a_sender_gets_its_own_item_only_when_no_other_consumer_has_room),
+        TEST(test_an_item_goes_only_to_whom_its_sender_may_send_to_and_holds_up_no_other),
         TEST(test_without_room_items_wait_and_the_first_by_priority_and_age_goes_first),
         TEST(test_it_is_given_back_when_its_worker_dies_and_another_one_gets_it),
         TEST(test_one_that_was_not_begun_costs_no_attempt),
