@@ -188,7 +188,7 @@ static void test_rewards_are_read_as_models_write_them(void **state)
                  {"5", 0, true},
                  {"0.5", 0, true},
                  {"[1]", 0, true},
-                 {"yes", 0, true},
+                 {"yes", 1, false},
                  {"1e400", 0, true},
                  {"nan", 0, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -218,9 +218,9 @@ static void test_keys_are_known_in_any_case_and_in_bold(void **state)
 static void test_a_key_that_is_unknown_is_told(void **state)
 {
     (void)state;
-    parse("x\n```agentos\nreward: 1\nreason: r\nhandoff: [{to: iris, task: t}]\n```\n");
+    parse("x\n```agentos\nreward: 1\nreason: r\nforward: [{to: iris, task: t}]\n```\n");
     assert_int_equal(reply.reward, 1);
-    assert_faults("the key \"handoff\" is unknown and was not used");
+    assert_faults("the key \"forward\" is unknown and was not used");
 }
 
 static void test_a_malformed_part_harms_only_itself(void **state)
@@ -236,7 +236,6 @@ static void test_a_malformed_part_harms_only_itself(void **state)
     assert_string_equal(reply.skill.body, "B");
     assert_int_equal(reply.goals_add.count, 0);
     assert_int_equal(reply.send_count, 1);
-    assert_faults("no valid YAML");
     assert_faults("goals could not be read");
 }
 
@@ -364,7 +363,8 @@ static void test_anchors_cannot_grow_a_reply(void **state)
     (void)state;
     parse("x\n```agentos\nreward: 1\nreason: &a [b]\nreflection: *a\n```\n");
     assert_int_equal(reply.reward, 1);
-    assert_faults("anchors");
+    assert_string_equal(reply.reason, "&a [b]");
+    assert_string_equal(reply.reflection, "*a");
 }
 
 static void test_thoughts_before_the_answer_are_left_out(void **state)

@@ -1,305 +1,429 @@
 #include "worker/reply/block.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "common/format/markdown.h"
 #include "common/memory.h"
+#include "worker/reply/fields.h"
+#include "worker/reply/keys.h"
+#include "worker/reply/marks.h"
 
-/* --- finding --- */
+static const char tag_open[] = "<agentos", tag_close[] = "</agentos>";
 
-static bool info_has(const struct fence *fence, const char *word)
+/* --- what a fence says --- */
+
+/* Behind the word in the info string; NULL: it isn't there. */
+static const char *info_has(const struct fence *fence, const char *word)
 {
     size_t length = strlen(word);
     for (size_t at = 0; at + length <= fence->info_length; at++) {
-        bool starts = at == 0 || strchr(" \t{.,", fence->info[at - 1]);
-        bool ends = at + length == fence->info_length || strchr(" \t},", fence->info[at + length]);
+        bool starts = at == 0 || strchr(" \t{.,:=", fence->info[at - 1]) || (fence->info[at - 1] & 0x80);
+        bool ends = at + length == fence->info_length || strchr(" \t},:;", fence->info[at + length]);
         if (starts && ends && strncasecmp(fence->info + at, word, length) == 0)
+            return fence->info + at + length;
+    }
+    return NULL;
+}
+
+static bool is_marked(const struct fence *fence)
+{
+    return info_has(fence, "agentos") != NULL;
+}
+
+/* The closing fence may have a stop token behind it: is it its closing fence and a stop token on it. */
+static bool is_bare(const struct fence *fence)
+{
+    return fence->info_length == 0 || marks_token((struct span){fence->info, fence->info_length}) > 0;
+}
+
+static bool may_hold_report(const struct fence *fence)
+{
+    static const char *const infos[] = {"yaml", "yml",  "json", "jsonc", "json5",    "markdown",
+                                        "md",   "text", "txt",  "xml",   "plaintext"};
+    for (size_t i = 0; i < sizeof infos / sizeof *infos; i++)
+        if (info_has(fence, infos[i]))
             return true;
+    return fence->info_length == 0;
+}
+
+/* --- where a block ends --- */
+
+struct ending {
+    size_t inner_end, end;
+    bool closed;
+};
+
+/* Is the fence in front of `at` the beginning of code in a text at the left edge, and not the block's end? Then the
+ * code is closed, and behind it the block goes on with a key, with indented lines or with its own end. */
+static bool opens_code(struct span text, size_t at, const struct fence *open)
+{
+    struct span line, key, value;
+    struct fence fence;
+    bool closed = false, goes_on = false, first = true;
+    for (size_t columns; span_line(text, &at, &line);) {
+        bool is_fence =
+            span_fence(line, &fence, NULL) && fence.mark == open->mark && fence.count >= open->count;
+        if (is_fence && !is_bare(&fence))
+            return false;
+        if (is_fence && closed)
+            return first || goes_on;
+        if (closed && first && span_indent(line, &columns) < line.length) {
+            goes_on = columns > 0 || (span_key(line, &key, &value) && fields_key(key, report_keys) >= 0);
+            if (!goes_on)
+                return false;
+            first = false;
+        }
+        closed = closed || is_fence;
     }
     return false;
 }
 
-/* The block that the fence line [at, next) opens. It ends at a fence that stands no deeper than the opening one: a
- * fence inside an indented `body: |` is that body's. */
-static struct reply_block block_from(const char *text, size_t length, size_t at, size_t next,
-                                     const struct fence *open)
+/* A block whose closing fence stands behind the last words of a line: "reflection: done```". */
+static bool close_on_a_line(struct span text, size_t at, size_t end, const struct fence *open,
+                            struct ending *ending)
 {
-    struct reply_block block = {.start = at, .inner = next};
-    for (size_t line = next, end, after; line < length; line = after) {
+    struct span line;
+    for (size_t from = at; at < end && span_line(text, &at, &line); from = at) {
+        line = span_trim(line);
+        size_t count = 0;
+        while (count < line.length && line.text[line.length - 1 - count] == open->mark)
+            count++;
+        struct span words = span_first(line, line.length - count);
+        if (count < open->count || words.length == 0 || memmem(words.text, words.length, "```", 3))
+            continue;
+        *ending = (struct ending){(size_t)(words.text + words.length - text.text), at, true};
+        return from < end;
+    }
+    return false;
+}
+
+/* The end of the block that `open` begins, its lines from `at` on. A fence that stands deeper than the opening one, or
+ * that has an info string, belongs to a text in the block. */
+static struct ending find_end(struct span text, size_t at, const struct fence *open)
+{
+    struct span line, key, value;
+    size_t start = at, code = 0, loose = 0, loose_end = 0; /* a bare fence that stands too deep */
+    bool in_code = false, in_text = false;
+    for (size_t from = at; span_line(text, &at, &line); from = at) {
         struct fence fence;
-        after = markdown_line(text, length, line, &end);
-        if (markdown_fence(text + line, end - line, &fence) && markdown_closes(open, &fence) &&
-            fence.indent <= open->indent) {
-            block.inner_length = line - next;
-            block.end = after;
-            block.closed = true;
-            return block;
+        if (!span_fence(line, &fence, NULL)) {
+            struct span rest = span_from(line, span_indent(line, NULL));
+            in_text = in_text ||
+                      (!in_code && span_key(rest, &key, &value) && span_starts(span_trim(value), "|")) ||
+                      (span_key(rest, &key, &value) && span_means(key, "body|task|text"));
+            continue;
+        }
+        if (fence.mark != open->mark || fence.count < open->count)
+            continue;
+        bool edge = fence.indent <= open->indent, bare = is_bare(&fence);
+        if (!bare && (is_marked(&fence) || (edge && !in_text && !in_code)))
+            return (struct ending){from, from, false};
+        if (in_code && bare && (fence.indent >= code || !edge)) {
+            in_code = false;
+            loose = 0;
+        } else if (bare && edge && (in_code || !in_text || !opens_code(text, at, open))) {
+            return (struct ending){from, at, true};
+        } else if (!in_code) {
+            in_code = true;
+            code = fence.indent;
+            loose = bare && !edge ? from : 0;
+            loose_end = at;
         }
     }
-    block.inner_length = length - next;
-    block.end = length;
+    struct ending ending = {text.length, text.length, false};
+    if (loose)
+        return (struct ending){loose, loose_end, true};
+    close_on_a_line(text, start, text.length, open, &ending);
+    return ending;
+}
+
+/* --- blocks --- */
+
+/* The lines of the block, without the marks of a quote that it stands in. */
+static char *inner_text(struct span text, size_t levels)
+{
+    struct buffer out = {0};
+    struct span line;
+    for (size_t at = 0; span_line(text, &at, &line);) {
+        for (size_t level = 0; level < levels; level++) {
+            struct span rest = span_from(line, span_indent(line, NULL));
+            if (rest.length == 0 || *rest.text != '>')
+                break;
+            line = span_from(rest, 1);
+        }
+        buffer_add(&out, line.text, line.length);
+        buffer_text(&out, "\n");
+    }
+    return buffer_take(&out);
+}
+
+static void add(struct reply_blocks *blocks, struct reply_block block)
+{
+    blocks->items = memory_grow(blocks->items, blocks->count + 1, sizeof *blocks->items);
+    blocks->items[blocks->count++] = block;
+}
+
+static void drop_all(struct reply_blocks *blocks)
+{
+    for (size_t i = 0; i < blocks->count; i++)
+        free(blocks->items[i].inner);
+    blocks->count = 0;
+}
+
+static struct reply_block fenced(struct span text, size_t from, size_t next, const struct fence *open,
+                                 size_t levels)
+{
+    struct ending ending = find_end(text, next, open);
+    struct reply_block block = {.start = from, .end = ending.end, .closed = ending.closed};
+    const char *behind = info_has(open, "agentos");
+    size_t left = behind ? (size_t)(open->info + open->info_length - behind) : 0;
+    bool content =
+        left && (memchr(behind, ':', left) || memchr(behind, '{', left)); /* ```agentos reward: 1 */
+    block.inner = inner_text(span_first(span_from(text, next), ending.inner_end - next), levels);
+    if (content) {
+        OWNED char *lines = block.inner;
+        block.inner = memory_print("%.*s\n%s", (int)left, behind, lines);
+    }
     return block;
 }
 
-/* "Reward" and "**reward**" mean what they say. */
-static bool means(const char *given, size_t length, const char *key)
+/* Does the text say agentos in its first line, as a word alone, a key or a tag? *behind: what follows the word alone. */
+static bool says_agentos(struct span inner, struct span *behind)
 {
-    static const char around[] = " \t*_`\"'";
-    while (length && strchr(around, *given)) {
-        given++;
-        length--;
-    }
-    while (length && strchr(around, given[length - 1]))
-        length--;
-    return length == strlen(key) && strncasecmp(given, key, length) == 0;
+    struct span line;
+    size_t at = 0;
+    inner = span_left(inner);
+    *behind = inner;
+    if (!span_line(inner, &at, &line) || !span_means(line, "agentos"))
+        return false;
+    if (!memchr(line.text, ':', line.length))
+        *behind = span_from(inner, at);
+    return true;
 }
 
-/* A line with the key, and no fence: what holds fences of its own is an example of something. */
-static bool has_reward(const char *text, size_t length)
+static bool has_reward(struct span inner)
 {
-    bool found = false;
-    for (size_t at = 0, end, next; at < length; at = next) {
-        struct fence fence;
-        next = markdown_line(text, length, at, &end);
-        if (markdown_fence(text + at, end - at, &fence))
-            return false;
-        const char *line = text + at, *colon = memchr(line, ':', end - at);
-        size_t blank = strspn(line, " \t{");
-        found = found || (colon && line + blank < colon &&
-                          means(line + blank, (size_t)(colon - line) - blank, "reward"));
-    }
+    struct fields fields, within = {0};
+    fields_read(&fields, inner, report_keys);
+    const struct field *report = fields_find(&fields, KEY_AGENTOS);
+    if (report)
+        fields_read(&within, span_of(report->text), report_keys);
+    bool found = fields_find(&fields, KEY_REWARD) || fields_find(&within, KEY_REWARD);
+    fields_free(&fields);
+    fields_free(&within);
     return found;
 }
 
-/* Nothing but blanks behind it, and it looks like what we asked for. */
-static bool is_unmarked(const char *text, size_t length, const struct reply_block *block,
-                        const struct fence *open)
+/* A fence in the text that says agentos: then the text shows an example. */
+static bool shows_block(struct span text)
 {
-    const char *rest = text + block->end;
-    size_t rest_length = length - block->end;
-    markdown_trim(&rest, &rest_length);
-    return rest_length == 0 &&
-           (open->info_length == 0 || info_has(open, "yaml") || info_has(open, "yml") ||
-            info_has(open, "json")) &&
-           has_reward(text + block->inner, block->inner_length);
+    struct span line;
+    struct fence fence;
+    for (size_t at = 0; span_line(text, &at, &line);)
+        if (span_fence(line, &fence, NULL) && is_marked(&fence))
+            return true;
+    return false;
 }
 
-bool reply_block_find(const char *text, size_t length, struct reply_block *block)
+static bool is_tag(struct span line)
 {
-    struct fence_walk walk = {0};
-    bool marked = false, unmarked = false;
-    for (size_t at = 0, end, next; at < length; at = next) {
-        struct fence fence;
-        next = markdown_line(text, length, at, &end);
-        bool is_fence = markdown_fence(text + at, end - at, &fence);
-        /* Within a fence of the same kind that is no longer than this one, it can't be an example: then the one
-         * before was simply never closed. */
-        bool example = walk.open.mark && (walk.open.mark != fence.mark || walk.open.count > fence.count);
-        if (is_fence && info_has(&fence, "agentos") && !example) {
-            *block = block_from(text, length, at, next, &fence);
-            marked = block->marked = true;
-            next = block->end;
-            walk.open = (struct fence){0};
-            continue;
+    line = span_from(line, span_indent(line, NULL));
+    size_t length = strlen(tag_open);
+    return line.length > length && strncasecmp(line.text, tag_open, length) == 0 &&
+           strchr(" >", line.text[length]);
+}
+
+/* <agentos> … </agentos>, the inner text without a fence of its own. */
+static struct reply_block tagged(struct span text, size_t from)
+{
+    struct span rest = span_from(text, from);
+    const char *gt = memchr(rest.text, '>', rest.length);
+    struct span inner = span_from(rest, gt ? (size_t)(gt - rest.text) + 1 : rest.length);
+    const char *close = strcasestr(inner.text, tag_close);
+    struct reply_block block = {.start = from, .end = text.length, .marked = true};
+    if (close) {
+        inner.length = (size_t)(close - inner.text);
+        block.end = (size_t)(close - text.text) + strlen(tag_close);
+        block.closed = true;
+    }
+    struct span line, whole = span_trim(inner);
+    struct fence fence;
+    size_t at = 0;
+    if (span_line(whole, &at, &line) && span_fence(line, &fence, NULL))
+        inner = span_first(span_from(whole, at), find_end(whole, at, &fence).inner_end - at);
+    block.inner = inner_text(inner, 0);
+    return block;
+}
+
+static struct span between(struct span text, size_t from, size_t to)
+{
+    return span_first(span_from(text, from), to - from);
+}
+
+/* A marked block joins the one right in front of it; text between them makes that one text, too. */
+static void add_marked(struct reply_blocks *blocks, struct span text, struct reply_block block)
+{
+    struct reply_block *last = blocks->count ? &blocks->items[blocks->count - 1] : NULL;
+    if (last && !span_empty(between(text, last->end, block.start)))
+        drop_all(blocks);
+    block.marked = true;
+    add(blocks, block);
+}
+
+/* Nothing but a few words behind: "Let me know if there is more to do." */
+static bool is_chatter(struct span text)
+{
+    enum { CHATTER = 200 };
+    text = span_trim(text);
+    return text.length <= CHATTER && !memmem(text.text, text.length, "\n\n", 2) &&
+           !memmem(text.text, text.length, "```", 3) && !memmem(text.text, text.length, "~~~", 3);
+}
+
+/* A fence that doesn't say agentos by itself, [from, …). True: it is a block all the same. */
+static bool add_unmarked(struct reply_blocks *blocks, struct span text, size_t from, size_t next,
+                         const struct fence *open, size_t levels)
+{
+    if (!may_hold_report(open))
+        return false;
+    struct reply_block block = fenced(text, from, next, open, levels);
+    struct span inner = span_of(block.inner), behind;
+    bool example = shows_block(inner);
+    if (!example && is_tag(span_left(inner))) {
+        struct reply_block within = tagged(inner, 0);
+        free(block.inner);
+        block.inner = within.inner;
+        add_marked(blocks, text, block);
+        return true;
+    }
+    bool marked = says_agentos(inner, &behind), last = is_chatter(span_from(text, block.end));
+    bool joins =
+        blocks->count && span_empty(between(text, blocks->items[blocks->count - 1].end, block.start));
+    if (example || (blocks->count && !marked && !joins) || (!marked && !last) || !has_reward(behind)) {
+        free(block.inner);
+        return false;
+    }
+    if (behind.text != block.inner) {
+        char *rest = memory_text(behind.text);
+        free(block.inner);
+        block.inner = rest;
+    }
+    if (marked)
+        add_marked(blocks, text, block);
+    else
+        add(blocks, block);
+    return true;
+}
+
+/* Is there no further fence? Then one that is never closed may be the last block. */
+static bool is_last_fence(struct span text, size_t at)
+{
+    struct span rest = span_from(text, at);
+    return !memmem(rest.text, rest.length, "```", 3) && !memmem(rest.text, rest.length, "~~~", 3);
+}
+
+/* Behind a block's end a token says that the turn is over. */
+static bool is_stopped(struct span text, const struct reply_block *block)
+{
+    struct span fence = span_trim(between(text, block->start, block->end));
+    struct span last = fence;
+    const char *feed = memrchr(fence.text, '\n', fence.length);
+    if (feed)
+        last = span_from(fence, (size_t)(feed + 1 - fence.text));
+    struct fence closing;
+    bool on_line = span_fence(last, &closing, NULL) && closing.info_length &&
+                   marks_token((struct span){closing.info, closing.info_length});
+    return on_line || marks_token(span_left(span_from(text, block->end)));
+}
+
+void reply_blocks_find(struct reply_blocks *blocks, struct span text)
+{
+    *blocks = (struct reply_blocks){0};
+    struct fence_memory hopeless = {0};
+    struct fence open = {0}, fence;
+    struct span line;
+    size_t code = 0, levels; /* [.., code) is code of the answer, opened by open */
+    for (size_t at = 0, from = 0; span_line(text, &at, &line); from = at) {
+        bool is_fence = span_fence(line, &fence, &levels), inside = from < code, found = false;
+        /* Within a fence of the same kind that is no longer, the block can't be an example: then that fence was
+         * simply never closed. */
+        bool example = inside && (open.mark != fence.mark || open.count > fence.count);
+        if (is_fence && is_marked(&fence) && !example) {
+            add_marked(blocks, text, fenced(text, from, at, &fence, levels));
+            found = true;
+        } else if (!inside && is_tag(line)) {
+            add_marked(blocks, text, tagged(text, from));
+            found = true;
+        } else if (!inside && is_fence) {
+            size_t end = span_code_end(text, from, &hopeless);
+            found = (end || is_last_fence(text, at)) && add_unmarked(blocks, text, from, at, &fence, levels);
+            code = end;
+            open = fence;
         }
-        bool inside = walk.open.mark;
-        markdown_is_code(&walk, text, length, at, end, next);
-        if (is_fence && !inside && !marked) {
-            struct reply_block candidate = block_from(text, length, at, next, &fence);
-            if (is_unmarked(text, length, &candidate, &fence)) {
-                *block = candidate;
-                unmarked = true;
-            }
-        }
-    }
-    return marked || unmarked;
-}
-
-/* --- reading --- */
-
-static struct part *add(struct parts *parts, char *key)
-{
-    parts->items = memory_grow(parts->items, parts->count + 1, sizeof *parts->items);
-    parts->items[parts->count] = (struct part){.key = key};
-    return &parts->items[parts->count++];
-}
-
-void parts_from(struct parts *parts, const struct yaml_node *mapping)
-{
-    *parts = (struct parts){0};
-    for (const struct yaml_node *node = mapping->child; node; node = node->next)
-        add(parts, memory_text(node->key))->node = node;
-}
-
-static struct yaml_node *mapping(const char *text, size_t length, struct fault *fault)
-{
-    struct yaml_node *node = yaml_parse(text, length, "agentos", fault);
-    if (!node || node->kind == YAML_MAPPING)
-        return node;
-    fault_set(fault, "agentos:%u:%u: it is no list of 'key: value' lines", node->line, node->column);
-    yaml_free(node);
-    return NULL;
-}
-
-/* JSON that YAML doesn't take (a key twice, odd escapes) is written again in its plainest form. */
-static struct yaml_node *json_mapping(const char *text, size_t length)
-{
-    if (length == 0 || text[strspn(text, " \t\r\n")] != '{')
-        return NULL;
-    json_t *object = json_loadb(text, length, JSON_DISABLE_EOF_CHECK, NULL);
-    OWNED char *plain = object ? json_dumps(object, JSON_ENSURE_ASCII) : NULL;
-    json_decref(object);
-    return plain ? mapping(plain, strlen(plain), NULL) : NULL;
-}
-
-/* The known key at the start of a line, also in quotes or bold; *behind is what follows the colon. */
-static const char *known_key(const char *line, size_t length, const char *const *keys, size_t *behind)
-{
-    const char *colon = memchr(line, ':', length);
-    for (; colon && *keys; keys++)
-        if (means(line, (size_t)(colon - line), *keys)) {
-            *behind = (size_t)(colon - line) + 1;
-            while (*line == '*' && *behind < length && line[*behind] == '*') /* **key:** */
-                ++*behind;
-            return *keys;
-        }
-    return NULL;
-}
-
-static size_t indent_of(const char *line, size_t length)
-{
-    size_t indent = 0;
-    while (indent < length && (line[indent] == ' ' || line[indent] == '\t'))
-        indent++;
-    return indent;
-}
-
-/* The lines without the indentation that all of them share. */
-static void dedent(const char *text, size_t length, struct buffer *out)
-{
-    size_t shared = length;
-    for (size_t at = 0, end, next; at < length; at = next) {
-        next = markdown_line(text, length, at, &end);
-        size_t indent = indent_of(text + at, end - at);
-        if (indent < end - at && indent < shared)
-            shared = indent;
-    }
-    for (size_t at = 0, end, next; at < length; at = next) {
-        next = markdown_line(text, length, at, &end);
-        if (end - at > shared)
-            buffer_add(out, text + at + shared, end - at - shared);
-        buffer_add(out, "\n", 1);
-    }
-}
-
-/* One part by itself: [at, end) begins with its key. */
-static void add_segment(struct parts *parts, const char *text, size_t length, const char *key, size_t behind)
-{
-    struct part *part = add(parts, memory_text(key));
-    struct yaml_node *node = mapping(text, length, NULL);
-    if (node && node->count == 1) {
-        part->document = node;
-        part->node = node->child;
-        return;
-    }
-    yaml_free(node);
-    size_t end, next = markdown_line(text, length, behind, &end);
-    const char *first = text + behind;
-    size_t first_length = end - behind;
-    markdown_trim(&first, &first_length);
-    OWNED_BUFFER struct buffer raw = {0};
-    bool block = first_length && first_length <= 3 && (*first == '|' || *first == '>');
-    if (first_length && !block) {
-        buffer_add(&raw, first, first_length);
-        buffer_add(&raw, "\n", 1);
-    }
-    dedent(text + next, length - next, &raw);
-    part->raw = buffer_take(&raw);
-}
-
-static void split(struct parts *parts, const char *text, size_t length, const char *const *keys)
-{
-    const char *key = NULL;
-    size_t start = 0, behind = 0, indent = length;
-    for (size_t at = 0, end, next; at < length; at = next) {
-        size_t after;
-        next = markdown_line(text, length, at, &end);
-        size_t deep = indent_of(text + at, end - at);
-        const char *found = deep > indent ? NULL : known_key(text + at + deep, end - at - deep, keys, &after);
         if (!found)
             continue;
-        if (key)
-            add_segment(parts, text + start, at - start, key, behind);
-        key = found;
-        start = at;
-        behind = deep + after;
-        indent = deep;
+        at = blocks->items[blocks->count - 1].end;
+        code = 0;
+        if (is_stopped(text, &blocks->items[blocks->count - 1])) {
+            blocks->stop = at;
+            return;
+        }
     }
-    if (key)
-        add_segment(parts, text + start, length - start, key, behind);
 }
 
-void parts_read(struct parts *parts, const char *text, size_t length, const char *const *keys)
+/* --- without a fence --- */
+
+static bool is_rule(struct span line)
 {
-    struct fault fault = {0};
-    OWNED char *copy = memory_slice(text, length);
-    struct yaml_node *document = mapping(copy, length, &fault);
-    if (!document)
-        document = json_mapping(copy, length);
-    if (document) {
-        parts_from(parts, document);
-        parts->document = document;
-        return;
+    line = span_trim(line);
+    return line.length == 3 && (span_starts(line, "---") || span_starts(line, "..."));
+}
+
+/* The last run of lines that are keys and what belongs to them, its first paragraph with a reward. */
+static size_t keys_start(struct span text)
+{
+    struct fence_memory hopeless = {0};
+    struct span line, key, value;
+    size_t start = text.length;
+    bool rewarded = false, header = false, fresh = true; /* after a blank line, or at the start */
+    for (size_t at = 0, from = 0, code; span_line(text, &at, &line); from = at) {
+        size_t columns, indent = span_indent(line, &columns);
+        struct span rest = span_from(line, indent);
+        size_t bullet = span_bullet(rest);
+        if ((code = span_code_end(text, from, &hopeless)) > 0) {
+            start = header ? start : text.length;
+            at = code;
+        } else if (rest.length == 0) {
+            start = rewarded ? start : text.length;
+        } else if (span_key(span_from(rest, bullet), &key, &value) && fields_key(key, report_keys) >= 0) {
+            if (start == text.length) {
+                rewarded = header = false;
+                start = fresh ? from : start;
+            }
+            rewarded = rewarded || (start < text.length && fields_key(key, report_keys) == KEY_REWARD);
+            header = header || span_starts(span_trim(value), "|");
+        } else if (!columns && !bullet && !is_rule(rest) &&
+                   !(start < text.length && strchr("]}", *rest.text)) && !span_means(rest, "agentos")) {
+            start = text.length;
+        }
+        fresh = rest.length == 0 || is_rule(rest) || span_means(rest, "agentos") || *rest.text == '#';
     }
-    *parts = (struct parts){.broken = true, .fault = fault};
-    split(parts, copy, length, keys);
+    return rewarded ? start : text.length;
 }
 
-void parts_free(struct parts *parts)
+void reply_blocks_unfenced(struct reply_blocks *blocks, struct span text)
 {
-    for (size_t i = 0; i < parts->count; i++) {
-        free(parts->items[i].key);
-        free(parts->items[i].raw);
-        yaml_free(parts->items[i].document);
-    }
-    free(parts->items);
-    yaml_free(parts->document);
-    *parts = (struct parts){0};
+    *blocks = (struct reply_blocks){0};
+    size_t start = keys_start(text);
+    if (start < text.length)
+        add(blocks, (struct reply_block){.start = start,
+                                         .end = text.length,
+                                         .inner = memory_slice(text.text + start, text.length - start)});
 }
 
-const struct part *parts_find(const struct parts *parts, const char *key)
+void reply_blocks_free(struct reply_blocks *blocks)
 {
-    for (size_t i = 0; i < parts->count; i++)
-        if (means(parts->items[i].key, strlen(parts->items[i].key), key) &&
-            (!parts->items[i].node || !yaml_is_null(parts->items[i].node)))
-            return &parts->items[i];
-    return NULL;
-}
-
-const char *parts_stranger(const struct parts *parts, const char *const *keys)
-{
-    for (size_t i = 0; i < parts->count; i++) {
-        const char *const *known = keys;
-        while (*known && !means(parts->items[i].key, strlen(parts->items[i].key), *known))
-            known++;
-        if (!*known)
-            return parts->items[i].key;
-    }
-    return NULL;
-}
-
-char *part_text(const struct part *part)
-{
-    if (part->node && part->node->kind != YAML_SCALAR)
-        return NULL;
-    const char *text = part->node ? part->node->text : part->raw;
-    size_t length = strlen(text);
-    markdown_trim(&text, &length);
-    if (!part->node && length && text[length - 1] == ',')
-        length--;
-    bool quoted = !part->node && length > 1 && (*text == '"' || *text == '\'') && text[length - 1] == *text;
-    return quoted ? memory_slice(text + 1, length - 2) : memory_slice(text, length);
+    drop_all(blocks);
+    free(blocks->items);
+    *blocks = (struct reply_blocks){0};
 }

@@ -1,194 +1,363 @@
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "worker/reply/example.h"
+#include "worker/reply/keys.h"
 #include "worker/reply/reading.h"
 
 /* What more there is than that is left out, with a fault. */
 enum { GOAL_MAX = 300 /* bytes */, GOALS_LISTED_MAX = 20, SEGMENTS_MAX = 16 };
 static const int64_t TTL_MAX = INT64_C(10) * 366 * 86400;
 
-static const char *const goals_keys[] = {"add", "done", NULL};
+/* --- goals --- */
 
-/* Items of a list; a single value counts as a list of one. */
-static const struct yaml_node *items(const struct yaml_node *node)
+static void add_goal(struct reading *reading, const struct field *entry, struct text_list *goals)
 {
-    return !node ? NULL : node->kind == YAML_SEQUENCE ? node->child : node;
-}
-
-static const struct yaml_node *next_item(const struct yaml_node *list, const struct yaml_node *item)
-{
-    return list->kind == YAML_SEQUENCE ? item->next : NULL;
-}
-
-/* The node of a part that must be YAML to be used. NULL: there is none. */
-static const struct yaml_node *structure_of(struct reading *reading, const struct parts *parts,
-                                            const char *key)
-{
-    const struct part *part = parts_find(parts, key);
-    if (part && !part->node)
-        reading_complain(reading, "%s could not be read and was not used", key);
-    return part ? part->node : NULL;
-}
-
-static void list_goals(struct reading *reading, const struct yaml_node *list, struct text_list *goals)
-{
-    for (const struct yaml_node *item = items(list); item; item = next_item(list, item)) {
-        if (yaml_is_null(item) || (item->kind == YAML_SCALAR && *item->text == '\0'))
-            continue;
-        if (item->kind != YAML_SCALAR || goals->count == GOALS_LISTED_MAX) {
-            reading_complain(reading, item->kind != YAML_SCALAR
-                                          ? "a goal is no text and was not used"
-                                          : "there are too many goals; the rest was not used");
-            return;
-        }
-        char *goal = reading_limit(reading, "a goal", reading_one_line(memory_text(item->text)), GOAL_MAX);
-        goals->items = memory_grow(goals->items, goals->count + 1, sizeof *goals->items);
-        goals->items[goals->count++] = goal;
-    }
-}
-
-static void read_goals(struct reading *reading, const struct parts *parts)
-{
-    struct reply *reply = reading->reply;
-    const struct part *part = parts_find(parts, "goals");
-    if (!part)
+    if (field_is_none(entry))
         return;
-    struct parts inner = {0};
-    if (part->node && part->node->kind != YAML_MAPPING) {
-        list_goals(reading, part->node, &reply->goals_add);
+    char *goal = reading_line(reading, "a goal", entry, GOAL_MAX);
+    if (goal && goals->count == GOALS_LISTED_MAX)
+        reading_complain(reading, "there are too many goals; \"%.80s\" was not used", goal);
+    if (!goal || goals->count == GOALS_LISTED_MAX || reading_is_example(reading, "a goal", goal)) {
+        free(goal);
         return;
     }
-    if (part->node)
-        parts_from(&inner, part->node);
-    else
-        parts_read(&inner, part->raw, strlen(part->raw), goals_keys);
-    if (!part->node && inner.count == 0)
+    goals->items = memory_grow(goals->items, goals->count + 1, sizeof *goals->items);
+    goals->items[goals->count++] = goal;
+}
+
+/* "[ ] a goal" and "[x] a goal that is reached", as goals.md has them. False: no such box. */
+static bool take_box(struct field *entry, bool *done)
+{
+    struct span text = span_trim(span_of(entry->text));
+    bool box = text.length > 3 && *text.text == '[' && strchr(" xX", text.text[1]) && text.text[2] == ']' &&
+               span_blank(span_from(text, 3));
+    if (!box)
+        return false;
+    *done = text.text[1] != ' ';
+    char *rest = memory_slice(text.text + 3, text.length - 3);
+    free(entry->text);
+    entry->text = rest;
+    return true;
+}
+
+static void list_goals(struct reading *reading, const struct field *field, struct text_list *goals)
+{
+    struct fields entries;
+    if (field->literal) {
+        add_goal(reading, field, goals);
+        return;
+    }
+    fields_entries(&entries, span_of(field->text), NULL);
+    if (entries.open)
         reading_complain(reading, "goals could not be read and were not used");
-    list_goals(reading, structure_of(reading, &inner, "add"), &reply->goals_add);
-    list_goals(reading, structure_of(reading, &inner, "done"), &reply->goals_done);
-    parts_free(&inner);
+    for (size_t i = 0; i < entries.count; i++) {
+        bool done = false, box = take_box(&entries.items[i], &done);
+        add_goal(reading, &entries.items[i], box && done ? &reading->reply->goals_done : goals);
+    }
+    reading_tell_rest(reading, "goals", &entries);
+    fields_free(&entries);
 }
 
-/* One of several names for the same field, as models mix them up. Caller frees. */
-static char *field(struct reading *reading, const struct yaml_node *item, const char *first,
-                   const char *second)
+static void read_goals(struct reading *reading, const struct field *field)
 {
-    const struct yaml_node *node = yaml_get(item, first);
-    if (!node)
-        node = yaml_get(item, second);
-    if (!node || node->kind != YAML_SCALAR || yaml_is_null(node))
-        return NULL;
-    const char *text = node->text;
-    size_t length = strlen(text);
-    markdown_trim(&text, &length);
-    return reading_limit(reading, first, memory_slice(text, length), REPLY_MAX);
+    static const char *const keys[] = {"add|added|new", "done|completed|finished|reached", NULL};
+    struct reply *reply = reading->reply;
+    struct fields inner;
+    bool known = false;
+    fields_read(&inner, span_of(field->literal ? "" : field->text), keys);
+    for (size_t i = 0; i < inner.count; i++)
+        known = known || inner.items[i].key >= 0;
+    if (inner.open)
+        reading_complain(reading, "goals could not be read and were not used");
+    else if (!known)
+        list_goals(reading, field, &reply->goals_add);
+    for (size_t i = 0; known && !inner.open && i < inner.count; i++)
+        if (inner.items[i].key >= 0 && !field_is_none(&inner.items[i]))
+            list_goals(reading, &inner.items[i], inner.items[i].key ? &reply->goals_done : &reply->goals_add);
+    if (known)
+        reading_tell_rest(reading, "goals", &inner);
+    fields_free(&inner);
 }
 
-static int64_t count_of(struct reading *reading, const struct yaml_node *item, const char *key, int64_t most)
+/* --- what goes out --- */
+
+enum entry_key { ENTRY_TO, ENTRY_TEXT, ENTRY_TTL, ENTRY_VERSION = ENTRY_TTL, ENTRY_PRIORITY };
+
+static const char *const agent_keys[] = {"to|agent|recipient|receiver|name", "task|body|text|message|content",
+                                         "ttl_seconds|ttl", "priority", NULL};
+static const char *const queue_keys[] = {"queue|to|name", "task|body|text|item|content", "ttl_seconds|ttl",
+                                         "priority", NULL};
+static const char *const segment_keys[] = {"name|segment|to", "body|text|content|value",
+                                           "base_version|version", NULL};
+
+static const struct list_kind {
+    enum report_key report;
+    const char *key, *const *keys, *unused;
+    enum envelope_kind kind;
+} kinds[] = {
+    {KEY_HANDOFFS, "handoffs", agent_keys, "sent", KIND_HANDOFF},
+    {KEY_MESSAGES, "messages", agent_keys, "sent", KIND_MESSAGE},
+    {KEY_ENQUEUE, "enqueue", queue_keys, "sent", KIND_ITEM},
+    {KEY_SEGMENTS, "segments", segment_keys, "written", KIND_SEGMENT},
+};
+
+/* An entry while it is read; borrowed, NULL: not given. */
+struct entry {
+    const struct list_kind *kind;
+    const struct field *fields[ENTRY_PRIORITY + 1];
+    const char *to; /* when no field says it */
+};
+
+static int64_t count_of(struct reading *reading, const struct entry *entry, enum entry_key key, int64_t most)
 {
-    const struct yaml_node *node = yaml_get(item, key);
-    int64_t value;
-    if (!node || yaml_is_null(node))
+    const struct field *field = entry->fields[key];
+    OWNED char *text = field && !field_is_none(field) ? reading_line(reading, "a number", field, 100) : NULL;
+    if (!text)
         return -1;
-    if (yaml_integer(node, &value) && value >= 0 && value <= most)
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    bool seconds = !*end || strcmp(end, "s") == 0 || strcmp(end, " s") == 0 || strcmp(end, " seconds") == 0;
+    if (isdigit((unsigned char)*text) && !errno && value <= most && seconds)
         return value;
-    reading_complain(reading, "%s is no whole number from 0 on and was not used", key);
+    reading_complain(reading, "%s \"%.40s\" is no whole number from 0 on and was not used",
+                     entry->kind->kind == KIND_SEGMENT ? "base_version" : "ttl_seconds", text);
     return -1;
 }
 
-static const struct send_kind {
-    const char *key, *to, *text, *text_too;
-    enum envelope_kind kind;
-} send_kinds[] = {
-    {"handoffs", "to", "task", "body", KIND_HANDOFF},
-    {"messages", "to", "body", "text", KIND_MESSAGE},
-    {"enqueue", "queue", "task", "body", KIND_ITEM},
-};
-
-static enum priority priority_of(struct reading *reading, const struct yaml_node *item)
+static enum priority priority_of(struct reading *reading, const struct entry *entry)
 {
-    const struct yaml_node *node = yaml_get(item, "priority");
+    const struct field *field = entry->fields[ENTRY_PRIORITY];
     enum priority priority = PRIORITY_NORMAL;
-    if (node && !yaml_is_null(node) && (node->kind != YAML_SCALAR || !priority_parse(node->text, &priority)))
-        reading_complain(reading, "a priority is none of high, normal and low and counts as normal");
+    OWNED char *text =
+        field && !field_is_none(field) ? reading_line(reading, "a priority", field, 100) : NULL;
+    text = reading_name(text);
+    if (text && !priority_parse(text, &priority))
+        reading_complain(reading,
+                         "the priority \"%.40s\" is none of high, normal and low and counts as normal", text);
     return priority;
 }
 
-static void read_send(struct reading *reading, const struct yaml_node *item, const struct send_kind *kind)
+static void add_segment(struct reading *reading, const struct entry *entry, const char *name,
+                        const char *body)
 {
     struct reply *reply = reading->reply;
-    if (item->kind != YAML_MAPPING) {
-        reading_complain(reading, "an entry of %s has no fields and was not sent", kind->key);
+    if (reply->segment_count == SEGMENTS_MAX) {
+        reading_complain(reading, "%d segments at most are taken; %s was not written", SEGMENTS_MAX, name);
         return;
     }
-    OWNED char *to = field(reading, item, kind->to, "to");
-    OWNED char *text = field(reading, item, kind->text, kind->text_too);
-    for (char *c = to; c && *c; c++)
-        *c = (char)tolower((unsigned char)*c);
-    if (!to || !text || !names_agent(to)) {
-        reading_complain(reading, "an entry of %s was not sent: %s%.80s", kind->key,
-                         !to     ? "it doesn't say to whom"
-                         : !text ? "it has no text"
-                                 : "no such name can exist: ",
-                         to && text ? to : "");
+    reply->segments = memory_grow(reply->segments, reply->segment_count + 1, sizeof *reply->segments);
+    reply->segments[reply->segment_count++] =
+        (struct reply_segment){.name = memory_text(name),
+                               .body = memory_text(body),
+                               .base_version = count_of(reading, entry, ENTRY_VERSION, INT64_MAX)};
+}
+
+static bool is_sent(const struct reply *reply, enum envelope_kind kind, const char *to, const char *text)
+{
+    for (size_t i = 0; i < reply->send_count; i++)
+        if (reply->sends[i].kind == kind && strcmp(reply->sends[i].to, to) == 0 &&
+            strcmp(reply->sends[i].text, text) == 0)
+            return true;
+    return false;
+}
+
+static void add_send(struct reading *reading, const struct entry *entry, const char *to, const char *text)
+{
+    struct reply *reply = reading->reply;
+    const char *key = entry->kind->key;
+    if (is_sent(reply, entry->kind->kind, to, text)) {
+        reading_complain(reading, "an entry of %s to %s stands twice and was sent once", key, to);
         return;
     }
     if (reply->send_count == REPLY_SENDS_MAX) {
         reading_complain(reading, "more than %d sends in one reply; %s to %s was not sent", REPLY_SENDS_MAX,
-                         kind->key, to);
+                         key, to);
         return;
     }
     reply->sends = memory_grow(reply->sends, reply->send_count + 1, sizeof *reply->sends);
     reply->sends[reply->send_count++] = (struct reply_send){
-        .kind = kind->kind,
+        .kind = entry->kind->kind,
         .to = memory_text(to),
         .text = memory_text(text),
-        .ttl_seconds = count_of(reading, item, "ttl_seconds", TTL_MAX),
-        .priority = priority_of(reading, item),
+        .ttl_seconds = count_of(reading, entry, ENTRY_TTL, TTL_MAX),
+        .priority = priority_of(reading, entry),
     };
 }
 
-static void read_sends(struct reading *reading, const struct parts *parts)
+static void refuse(struct reading *reading, const struct list_kind *kind, const char *why, const char *what)
 {
-    for (size_t i = 0; i < sizeof send_kinds / sizeof *send_kinds; i++) {
-        const struct yaml_node *list = structure_of(reading, parts, send_kinds[i].key);
-        for (const struct yaml_node *item = items(list); item; item = next_item(list, item))
-            read_send(reading, item, &send_kinds[i]);
+    reading_complain(reading, "an entry of %s was not %s: %s%.80s", kind->key, kind->unused, why, what);
+}
+
+/* To each of the names, which commas part. */
+static void use_names(struct reading *reading, const struct entry *entry, char *names, const char *text)
+{
+    for (char *next = names, *name; (name = strsep(&next, ","));) {
+        OWNED char *bare = reading_name(memory_text(name));
+        for (char *c = bare; *c; c++)
+            *c = (char)tolower((unsigned char)*c);
+        if (!names_agent(bare))
+            refuse(reading, entry->kind, "no such name can exist: ", bare);
+        else if (entry->kind->kind == KIND_SEGMENT)
+            add_segment(reading, entry, bare, text);
+        else
+            add_send(reading, entry, bare, text);
     }
 }
 
-static void read_segment(struct reading *reading, const struct yaml_node *item)
+static void use_entry(struct reading *reading, const struct entry *entry)
 {
-    struct reply *reply = reading->reply;
-    char *name = item->kind == YAML_MAPPING ? field(reading, item, "name", "segment") : NULL;
-    char *body = name ? field(reading, item, "body", "text") : NULL;
-    if (!body || !names_agent(name) || reply->segment_count == SEGMENTS_MAX) {
-        reading_complain(
-            reading, "an entry of segments was not written: it needs name and body, and %d at most are taken",
-            SEGMENTS_MAX);
-        free(name);
-        free(body);
+    const struct field *to = entry->fields[ENTRY_TO], *body = entry->fields[ENTRY_TEXT];
+    OWNED char *names = to ? reading_line(reading, "a name", to, 1000) : memory_text(entry->to);
+    OWNED char *text = body ? reading_limit(reading, entry->kind->key, field_text(body), REPLY_MAX) : NULL;
+    if (to && field_is_none(to) && (!body || field_is_none(body)))
+        return;
+    if (reading_is_example(reading, entry->kind->key, names) ||
+        reading_is_example(reading, entry->kind->key, text))
+        return;
+    if (!names || !text)
+        refuse(reading, entry->kind, !names ? "it doesn't say to whom" : "it has no text", "");
+    else
+        use_names(reading, entry, names, text);
+}
+
+/* One mapping's fields; a field that stands again begins the next entry. */
+static void use_fields(struct reading *reading, const struct list_kind *kind, const struct fields *fields,
+                       const char *to)
+{
+    struct entry entry = {.kind = kind, .to = to};
+    bool any = false;
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (field->key < 0)
+            continue;
+        if (entry.fields[field->key]) {
+            use_entry(reading, &entry);
+            entry = (struct entry){.kind = kind, .to = to};
+        }
+        entry.fields[field->key] = field;
+        any = true;
+    }
+    if (any)
+        use_entry(reading, &entry);
+    OWNED char *what = memory_print("an entry of %s", kind->key);
+    reading_tell_rest(reading, what, fields);
+}
+
+static bool has_known(const struct fields *fields)
+{
+    for (size_t i = 0; i < fields->count; i++)
+        if (fields->items[i].key >= 0)
+            return true;
+    return false;
+}
+
+/* "iris: text", where the text may be a list of texts, or a mapping with the rest. */
+static void use_pair(struct reading *reading, const struct list_kind *kind, const struct field *pair)
+{
+    struct fields inner, texts;
+    OWNED char *name = reading_name(memory_text(pair->name));
+    fields_read(&inner, span_of(pair->literal ? "" : pair->text), kind->keys);
+    if (has_known(&inner) && !inner.open) {
+        use_fields(reading, kind, &inner, name);
+        fields_free(&inner);
         return;
     }
-    reply->segments = memory_grow(reply->segments, reply->segment_count + 1, sizeof *reply->segments);
-    reply->segments[reply->segment_count++] = (struct reply_segment){
-        .name = name, .body = body, .base_version = count_of(reading, item, "base_version", INT64_MAX)};
+    fields_free(&inner);
+    struct span text = span_of(pair->text);
+    bool list = !pair->literal && span_empty(span_first(text, strcspn(pair->text, "\n"))) &&
+                span_bullet(span_left(text));
+    texts = (struct fields){0};
+    if (list)
+        fields_entries(&texts, text, NULL);
+    for (size_t i = 0; i < texts.count; i++)
+        use_entry(reading,
+                  &(struct entry){.kind = kind, .fields = {[ENTRY_TEXT] = &texts.items[i]}, .to = name});
+    if (!list)
+        use_entry(reading, &(struct entry){.kind = kind, .fields = {[ENTRY_TEXT] = pair}, .to = name});
+    fields_free(&texts);
 }
 
-static void read_segments(struct reading *reading, const struct parts *parts)
+/* "@iris text", "iris - text", "iris → text": false when it is none of these. */
+static bool use_words(struct reading *reading, const struct list_kind *kind, const struct field *entry)
 {
-    const struct yaml_node *list = structure_of(reading, parts, "segments");
-    for (const struct yaml_node *item = items(list); item; item = next_item(list, item))
-        read_segment(reading, item);
+    static const char *const marks[] = {
+        " - ", " \xe2\x80\x93 ", " \xe2\x80\x94 ", " -> ", " \xe2\x86\x92 ", " => ", ": "};
+    OWNED char *text = field_text(entry);
+    const char *found = NULL, *rest = NULL;
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        const char *at = strstr(text, marks[i]);
+        if (at && (!found || at < found)) {
+            found = at;
+            rest = at + strlen(marks[i]);
+        }
+    }
+    if (*text == '@' && !(found && !memchr(text, ' ', (size_t)(found - text)))) {
+        found = text + strcspn(text, " ");
+        rest = found;
+    }
+    OWNED char *name = found ? reading_name(memory_slice(text, (size_t)(found - text))) : NULL;
+    if (!name || strchr(name, ' ') || !*rest)
+        return false;
+    struct field body = {.text = memory_text(rest), .literal = true};
+    use_entry(reading, &(struct entry){.kind = kind, .fields = {[ENTRY_TEXT] = &body}, .to = name});
+    free(body.text);
+    return true;
 }
 
-void reply_lists_read(struct reading *reading, const struct parts *parts)
+static void read_entry(struct reading *reading, const struct list_kind *kind, const struct field *entry)
 {
-    read_goals(reading, parts);
-    read_sends(reading, parts);
-    read_segments(reading, parts);
+    struct fields fields;
+    if (field_is_none(entry))
+        return;
+    OWNED char *unquoted = field_text(entry);
+    struct span first = span_left(span_of(entry->text));
+    bool set_off =
+        first.length && (strchr("|>\"'", *first.text) || (*first.text & 0x80)); /* its indentation is gone */
+    fields_read(&fields, span_of(set_off ? unquoted : entry->text), kind->keys);
+    if (fields.open) {
+        refuse(reading, kind, "a bracket is not closed in ", unquoted);
+    } else if (has_known(&fields)) {
+        use_fields(reading, kind, &fields, NULL);
+    } else if (fields.count && span_empty((struct span){fields.stray.data, fields.stray.length})) {
+        for (size_t i = 0; i < fields.count; i++)
+            use_pair(reading, kind, &fields.items[i]);
+    } else if (!use_words(reading, kind, entry)) {
+        reading_complain(reading, "an entry of %s has no fields and was not %s: \"%.80s\"", kind->key,
+                         kind->unused, unquoted);
+    }
+    fields_free(&fields);
+}
+
+static void read_list(struct reading *reading, const struct list_kind *kind, const struct field *field)
+{
+    struct fields entries;
+    if (field->literal) {
+        read_entry(reading, kind, field);
+        return;
+    }
+    fields_entries(&entries, span_of(field->text), kind->keys);
+    if (entries.open)
+        reading_complain(reading, "%s could not be read and was not used", kind->key);
+    for (size_t i = 0; i < entries.count; i++)
+        read_entry(reading, kind, &entries.items[i]);
+    reading_tell_rest(reading, kind->key, &entries);
+    fields_free(&entries);
+}
+
+void reply_lists_read(struct reading *reading, const struct fields *report)
+{
+    for (size_t i = 0; i < report->count; i++)
+        if (report->items[i].key == KEY_GOALS && !field_is_none(&report->items[i]))
+            read_goals(reading, &report->items[i]);
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++)
+        for (size_t i = 0; i < report->count; i++)
+            if (report->items[i].key == (int)kinds[kind].report && !field_is_none(&report->items[i]))
+                read_list(reading, &kinds[kind], &report->items[i]);
 }

@@ -1,227 +1,325 @@
 #include "worker/reply/reply.h"
 
-#include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "common/format/markdown.h"
 #include "common/memory.h"
-#include "common/names.h"
-#include "common/tree.h"
 #include "common/utf8.h"
 #include "worker/reply/block.h"
+#include "worker/reply/example.h"
+#include "worker/reply/flow.h"
+#include "worker/reply/keys.h"
+#include "worker/reply/marks.h"
 #include "worker/reply/reading.h"
+#include "worker/reply/reward.h"
 
-/* Bytes of each text that are kept; what is longer is cut with a fault. */
-enum {
-    REASON_MAX = 500,
-    REFLECTION_MAX = 1000,
-    DESCRIPTION_MAX = 1024,
-    BODY_MAX = 64 * 1024,
-};
+/* Bytes of each text that are kept; a longer one is cut with a fault. */
+enum { REASON_MAX = 500, REFLECTION_MAX = 1000 };
 
-static const char *const block_keys[] = {"answer",   "reward",   "reason",  "skill",    "reflection", "goals",
-                                         "handoffs", "messages", "enqueue", "segments", NULL};
-static const char *const skill_keys[] = {"name", "description", "body", NULL};
+/* --- the fields of a report --- */
 
-/* NULL: there is none, or it is no text (then with a fault). */
-static char *text_of(struct reading *reading, const struct parts *parts, const char *key, size_t limit)
+/* Of a key that stands several times the last one that says something counts; another text before it is told. */
+static const struct field *last_of(struct reading *reading, const struct fields *report, enum report_key key)
 {
-    const struct part *part = parts_find(parts, key);
-    if (!part)
-        return NULL;
-    char *text = part_text(part);
+    const struct field *last = NULL;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct field *field = &report->items[i];
+        if (field->key != (int)key || (key != KEY_REWARD && field_is_none(field)))
+            continue;
+        OWNED char *earlier = last ? field_text(last) : NULL, *text = field_text(field);
+        if (earlier && strcmp(earlier, text) != 0)
+            reading_complain(reading, "%s stands twice; \"%.80s\" was not used", field->name, earlier);
+        last = field;
+    }
+    return last;
+}
+
+static void read_reward(struct reading *reading, const struct fields *report)
+{
+    struct reply *reply = reading->reply;
+    const struct field *field = last_of(reading, report, KEY_REWARD);
+    OWNED char *bracketed = field && field_is_bracketed(field) ? field_text(field) : NULL;
+    OWNED char *line = bracketed ? NULL : reading_line(reading, "reward", field, REASON_MAX);
+    const char *text = bracketed ? bracketed : line;
     if (!text)
-        reading_complain(reading, "%s is no text and was not used", key);
-    return reading_limit(reading, key, text, limit);
-}
-
-static char *line_of(struct reading *reading, const struct parts *parts, const char *key, size_t limit)
-{
-    return reading_one_line(text_of(reading, parts, key, limit));
-}
-
-/* --- the reward --- */
-
-static bool reward_word(const char *text, int *reward)
-{
-    static const struct {
-        const char *word;
-        int reward;
-    } words[] = {{"success", 1},  {"successful", 1}, {"partial", 0}, {"neutral", 0},
-                 {"failure", -1}, {"failed", -1},    {"fail", -1}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcasecmp(text, words[i].word) == 0) {
-            *reward = words[i].reward;
-            return true;
-        }
-    return false;
-}
-
-/* Behind the number may stand what it means, as in "-1 (failure)", but no other number. */
-static bool only_words(const char *text)
-{
-    return *text == '\0' || (strchr(" (,;:!", *text) && !strpbrk(text, "0123456789"));
-}
-
-static void read_reward(struct reading *reading, const struct parts *parts)
-{
-    struct reply *reply = reading->reply;
-    OWNED char *text = line_of(reading, parts, "reward", 100);
-    if (!text) {
         reading_complain(reading, "no reward was given, so it is 0");
+    else if (line && reward_read(span_of(text), &reply->reward))
+        reply->reward_given = true;
+    else
+        reading_complain(reading, "the reward \"%.80s\" is none of 1, 0 and -1 and counts as 0", text);
+}
+
+static void read_reason(struct reading *reading, const struct fields *report)
+{
+    OWNED char *text = reading_line(reading, "reason", last_of(reading, report, KEY_REASON), REASON_MAX);
+    if (!reading_is_example(reading, "reason", text))
+        reading->reply->reason = text ? memory_text(text) : NULL;
+}
+
+static void add_reflection(struct reading *reading, const struct field *entry, struct buffer *out)
+{
+    OWNED char *text =
+        field_is_none(entry) ? NULL : reading_line(reading, "reflection", entry, REFLECTION_MAX);
+    if (!text || reading_is_example(reading, "reflection", text))
         return;
-    }
-    const char *number = strncmp(text, "\xe2\x88\x92", 3) == 0 ? text + 3 : text; /* the typographic minus */
-    char *end;
-    double value = strtod(number, &end);
-    if (number != text)
-        value = -value;
-    if (end != number && only_words(end) && (fabs(value) <= 0 || fabs(fabs(value) - 1) <= 0)) {
-        reply->reward = value > 0 ? 1 : value < 0 ? -1 : 0;
-        reply->reward_given = true;
-    } else if (reward_word(text, &reply->reward)) {
-        reply->reward_given = true;
-    } else {
-        reading_complain(reading, "the reward \"%s\" is none of 1, 0 and -1 and counts as 0", text);
-    }
+    buffer_text(out, out->length ? "; " : "");
+    buffer_text(out, text);
 }
 
-/* --- the skill --- */
-
-/* "Paginated Fetch" can only mean paginated-fetch; a path means mischief. NULL: it can't be a name. */
-static char *skill_name(const char *text)
+/* Each reflection, also of a list, in one line. */
+static void read_reflection(struct reading *reading, const struct fields *report)
 {
-    size_t length = 0;
-    char name[NAME_LENGTH_MAX + 1];
-    if (*text == '.' || strpbrk(text, "/\\"))
-        return NULL;
-    for (; *text && length < NAME_LENGTH_MAX; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x80 && isalnum(c))
-            name[length++] = (char)tolower(c);
-        else if (length && name[length - 1] != '-' && strchr(" \t_-:.,", c))
-            name[length++] = '-';
+    OWNED_BUFFER struct buffer all = {0};
+    for (size_t i = 0; i < report->count; i++) {
+        const struct field *field = &report->items[i];
+        if (field->key != KEY_REFLECTION)
+            continue;
+        struct fields entries = {0};
+        struct span text = span_left(span_of(field->text));
+        if (!field->literal && text.length && (*text.text == '[' || span_bullet(text)))
+            fields_entries(&entries, span_of(field->text), NULL);
+        if (entries.count == 0)
+            add_reflection(reading, field, &all);
+        for (size_t entry = 0; entry < entries.count; entry++)
+            add_reflection(reading, &entries.items[entry], &all);
+        reading_tell_rest(reading, "reflection", &entries);
+        fields_free(&entries);
     }
-    while (length && name[length - 1] == '-')
-        length--;
-    return length ? memory_slice(name, length) : NULL;
+    reading->reply->reflection =
+        all.length ? reading_limit(reading, "reflection", buffer_take(&all), REFLECTION_MAX) : NULL;
 }
 
-/* The first line of the body that says something: what a description must be, when there is none. */
-static char *first_line(const char *body)
-{
-    size_t length = strlen(body);
-    for (size_t at = 0, end, next; at < length; at = next) {
-        next = markdown_line(body, length, at, &end);
-        const char *line = body + at;
-        size_t size = end - at;
-        while (size && strchr("# \t-*`", *line)) {
-            line++;
-            size--;
-        }
-        markdown_trim(&line, &size);
-        if (size)
-            return memory_slice(line, utf8_cut(line, size, DESCRIPTION_MAX));
-    }
-    return NULL;
-}
-
-static void use_skill(struct reading *reading, const struct parts *parts)
+/* With a reason of its own, or with nothing that is the example's, a reward is the model's own. */
+static void judge_echo(struct reading *reading)
 {
     struct reply *reply = reading->reply;
-    OWNED char *given = line_of(reading, parts, "name", 1000);
-    char *name = given ? skill_name(given) : NULL;
-    if (!name) {
-        if (given)
-            reading_complain(reading, "\"%.80s\" can't be a skill's name (a-z 0-9 -), so no skill was kept",
-                             given);
-        else
-            reading_complain(reading, "the skill has no name and was not kept");
+    if (!reading->echoed || reply->reason || !reply->reward_given)
         return;
-    }
-    reply->skill.name = name;
-    reply->skill.description = line_of(reading, parts, "description", DESCRIPTION_MAX);
-    reply->skill.body = text_of(reading, parts, "body", BODY_MAX);
-    if (!reply->skill.description && reply->skill.body)
-        reply->skill.description = first_line(reply->skill.body);
+    reading_complain(reading, "the reward is the prompt's example too and counts as 0");
+    reply->reward = 0;
 }
 
-static void read_skill(struct reading *reading, const struct parts *parts)
+static void read_report(struct reading *reading, const struct fields *report, bool cut)
 {
-    const struct part *part = parts_find(parts, "skill");
-    if (!part)
+    reading->reply->structured = true;
+    if (report->count == 0)
+        reading_complain(reading, "the block is no list of 'key: value' lines");
+    read_reward(reading, report);
+    read_reason(reading, report);
+    read_reflection(reading, report);
+    if (cut) { /* any text may lack its end: a half task must not go to somebody, nor half a skill be kept */
+        judge_echo(reading);
         return;
-    struct parts inner = {0};
-    const struct yaml_node *node = part->node;
-    if (node && node->kind == YAML_SEQUENCE && node->count > 0) {
-        if (node->count > 1)
-            reading_complain(reading, "only one skill can be earned at once; the first was used");
-        node = node->child;
-        if (node->kind != YAML_MAPPING) { /* a list of words is no skill's name */
-            reading_complain(reading, "the skill has no fields and was not kept");
-            return;
+    }
+    for (size_t i = 0; i < report->count; i++)
+        if (report->items[i].key == KEY_SKILL && !field_is_none(&report->items[i]))
+            reply_skill_read(reading, &report->items[i]);
+    reply_lists_read(reading, report);
+    judge_echo(reading);
+    reading_tell_rest(reading, "the block", report);
+}
+
+/* --- the reports of a reply --- */
+
+/* The fields of one block join the report; those under a key agentos are the block's own. A block with the example's
+ * reason is the example: its reward means nothing beside another block's. */
+static void join(struct reading *reading, struct fields *report, struct fields *block)
+{
+    bool echo = false;
+    for (size_t i = 0; i < block->count; i++) {
+        OWNED char *text = block->items[i].key == KEY_REASON ? field_text(&block->items[i]) : NULL;
+        echo = echo || example_is(text);
+    }
+    for (size_t i = 0; i < block->count; i++) {
+        struct field *field = &block->items[i];
+        struct fields within;
+        if (field->key == KEY_AGENTOS) {
+            fields_read(&within, span_of(field->text), report_keys);
+            join(reading, report, &within);
+        } else if (!(echo && field->key == KEY_REWARD && report->count)) {
+            fields_add(report, field->key, span_of(field->name), span_of(field->text))->literal =
+                field->literal;
         }
     }
-    if (node && node->kind == YAML_MAPPING) {
-        if (node->count == 0)
-            return;
-        parts_from(&inner, node);
-    } else if (node && node->kind == YAML_SCALAR) {
-        if (strcasecmp(node->text, "none") == 0 || *node->text == '\0')
-            return;
-        reading->reply->skill.name = skill_name(node->text);
-        if (!reading->reply->skill.name)
-            reading_complain(reading, "\"%.80s\" can't be a skill's name (a-z 0-9 -)", node->text);
+    if (block->open)
+        reading_complain(reading, "a bracket of the block is not closed");
+    buffer_add(&report->stray, block->stray.data, block->stray.length);
+    fields_free(block);
+}
+
+static char *trimmed(struct span text)
+{
+    text = span_trim(text);
+    return memory_slice(text.text, text.length);
+}
+
+/* The last line in front of a block, when it only announces it: "agentos:", "## agentos" or "---". */
+static struct span without_heading(struct span text)
+{
+    text = span_trim(text);
+    const char *feed = memrchr(text.text, '\n', text.length);
+    struct span last = feed ? span_from(text, (size_t)(feed + 1 - text.text)) : text;
+    bool heading =
+        span_means(last, "agentos|agentos_block") || (last.length == 3 && span_starts(last, "---"));
+    return heading ? span_trim(span_first(text, (size_t)(last.text - text.text))) : text;
+}
+
+static void add_piece(struct buffer *out, struct span piece)
+{
+    piece = span_trim(piece);
+    if (piece.length == 0)
         return;
-    } else if (!node && part->raw) {
-        parts_read(&inner, part->raw, strlen(part->raw), skill_keys);
+    buffer_text(out, out->length ? "\n\n" : "");
+    buffer_add(out, piece.text, piece.length);
+}
+
+/* The text around the blocks, and what the report itself calls the answer, unless that is said there already. */
+static char *answer_of(struct reading *reading, struct fields *report, struct span before, struct span after)
+{
+    OWNED_BUFFER struct buffer out = {0};
+    add_piece(&out, without_heading(before));
+    for (size_t i = 0; i < report->count; i++) {
+        OWNED char *own = report->items[i].key == KEY_ANSWER ? field_text(&report->items[i]) : NULL;
+        if (own && field_is_bracketed(&report->items[i]))
+            reading_complain(reading, "the answer is no text");
+        if (own && !(out.data && strstr(out.data, own)))
+            add_piece(&out, span_of(own));
     }
-    use_skill(reading, &inner);
-    parts_free(&inner);
+    add_piece(&out, marks_strip_tokens(after));
+    if (out.length == 0 && report->stray.length) { /* the whole reply stood in the block's fence */
+        add_piece(&out, (struct span){report->stray.data, report->stray.length});
+        buffer_free(&report->stray);
+    }
+    return buffer_take(&out);
+}
+
+static void read_blocks(struct reading *reading, struct span text, struct reply_blocks *blocks, bool cut)
+{
+    struct fields report = {0}, block;
+    const struct reply_block *last = &blocks->items[blocks->count - 1];
+    for (size_t i = 0; i < blocks->count; i++) {
+        fields_read(&block, span_of(blocks->items[i].inner), report_keys);
+        join(reading, &report, &block);
+    }
+    struct span before = span_first(text, blocks->items[0].start), after = span_from(text, last->end);
+    if (blocks->stop) {
+        if (!span_empty(marks_strip_tokens(after)))
+            reading_complain(reading, "text behind the end of the model's turn was not used");
+        after = span_first(after, 0);
+    }
+    reading->reply->answer = answer_of(reading, &report, before, after);
+    read_report(reading, &report, cut && !last->closed);
+    fields_free(&report);
+}
+
+/* --- JSON --- */
+
+/* Words around a JSON reply that are no more than politeness, or the fence that it stands in. */
+static bool is_politeness(struct span text)
+{
+    enum { POLITE = 200 };
+    text = span_trim(text);
+    return text.length <= POLITE && !memmem(text.text, text.length, "\n\n", 2);
+}
+
+/* Without the fence that opens before or closes behind the object. */
+static struct span without_fence(struct span text, bool before)
+{
+    struct span line;
+    struct fence fence;
+    text = span_trim(text);
+    const char *feed = before ? memrchr(text.text, '\n', text.length) : memchr(text.text, '\n', text.length);
+    size_t edge = feed ? (size_t)(feed - text.text) : before ? 0 : text.length;
+    line = before ? span_trim(span_from(text, edge)) : span_first(text, edge);
+    if (!span_fence(line, &fence, NULL))
+        return text;
+    return before ? span_first(text, edge) : span_from(text, edge);
+}
+
+static bool use_object(struct reading *reading, struct span text, size_t start, bool cut)
+{
+    struct fields object = {0}, report = {0};
+    size_t end;
+    if (!flow_fields(&object, span_from(text, start), report_keys, &end))
+        return false;
+    bool open = object.open;
+    join(reading, &report, &object);
+    const struct field *answer = fields_find(&report, KEY_ANSWER);
+    bool rewarded = fields_find(&report, KEY_REWARD) != NULL;
+    struct span before = without_fence(span_first(text, start), true);
+    struct span after = without_fence(marks_strip_tokens(span_from(text, start + end)), false);
+    bool data = !rewarded && (!span_empty(before) || (answer && field_is_bracketed(answer)));
+    for (size_t i = 0; i < report.count; i++)
+        data = data || (!rewarded && report.items[i].key == FIELD_UNKNOWN);
+    bool whole = answer && !data;
+    if (!whole && !(rewarded && is_politeness(after))) {
+        fields_free(&report);
+        return false;
+    }
+    if (whole && is_politeness(before) && is_politeness(after))
+        before = after = (struct span){"", 0};
+    reading->reply->answer = answer_of(reading, &report, before, after);
+    read_report(reading, &report, cut && open);
+    fields_free(&report);
+    return true;
+}
+
+/* The reply, or its end, as one JSON object. */
+static bool read_object(struct reading *reading, struct span text, bool cut)
+{
+    enum { TRIES = 8 };
+    size_t at = 0;
+    for (int tries = 0; tries < TRIES; tries++) {
+        const char *brace = memchr(text.text + at, '{', text.length - at);
+        if (!brace)
+            return false;
+        at = (size_t)(brace - text.text);
+        struct span key, value, inner = span_left(span_from(text, at + 1));
+        size_t faults = reading->faults.length;
+        bool keyed = span_key(inner, &key, &value) && !memchr(key.text, '\n', key.length);
+        bool commented = span_starts(inner, "/") || span_starts(inner, "#");
+        if ((keyed || commented) && use_object(reading, text, at, cut))
+            return true;
+        reading->faults.length = faults;
+        at++;
+    }
+    return false;
 }
 
 /* --- the whole --- */
 
-static void read_parts(struct reading *reading, const struct parts *parts, bool cut)
+/* A fence around the whole reply, the block in it: the text within, or all of it. */
+static struct span without_wrapper(struct span text)
 {
-    struct reply *reply = reading->reply;
-    if (parts->broken)
-        reading_complain(reading, "the block is no valid YAML (%s); what could be read was used",
-                         parts->fault.text);
-    reply->structured = true;
-    read_reward(reading, parts);
-    reply->reason = line_of(reading, parts, "reason", REASON_MAX);
-    reply->reflection = line_of(reading, parts, "reflection", REFLECTION_MAX);
-    if (cut) /* any text may lack its end: a half task must not go to somebody, nor half a skill be kept */
-        return;
-    read_skill(reading, parts);
-    reply_lists_read(reading, parts);
-    const char *stranger = parts_stranger(parts, block_keys);
-    if (stranger)
-        reading_complain(reading, "the key \"%.80s\" is unknown and was not used", stranger);
-}
-
-static char *trimmed(const char *text, size_t length)
-{
-    markdown_trim(&text, &length);
-    return memory_slice(text, length);
-}
-
-/* The text around the block; when there is none, what the block itself calls the answer. */
-static char *answer_around(const char *text, size_t length, const struct reply_block *block,
-                           const struct parts *parts)
-{
-    OWNED char *before = trimmed(text, block->start);
-    OWNED char *after = trimmed(text + block->end, length - block->end);
-    const struct part *own = parts_find(parts, "answer");
-    if (*before == '\0' && *after == '\0' && own) {
-        char *answer = part_text(own);
-        return answer ? answer : memory_text("");
+    struct span line, inside;
+    struct fence open, close, inner;
+    struct reply_blocks blocks;
+    size_t at = 0;
+    text = span_trim(text);
+    const char *feed = memrchr(text.text, '\n', text.length);
+    if (!feed || !span_line(text, &at, &line) || !span_fence(line, &open, NULL) ||
+        (open.info_length && strncasecmp(open.info, "markdown", 8) != 0 &&
+         strncasecmp(open.info, "md", 2) != 0 && strncasecmp(open.info, "text", 4) != 0))
+        return text;
+    struct span last = span_from(text, (size_t)(feed + 1 - text.text));
+    bool closed = span_fence(last, &close, NULL) && markdown_closes(&open, &close);
+    inside = span_from(text, at);
+    inside.length -= closed ? last.length : 0;
+    reply_blocks_find(&blocks, inside);
+    bool wraps = blocks.count && blocks.items[0].marked &&
+                 span_empty(span_from(inside, blocks.items[blocks.count - 1].end));
+    struct fence_memory hopeless = {0};
+    struct span front = span_first(inside, wraps ? blocks.items[0].start : 0);
+    size_t line_at = 0, from = 0, code;
+    for (; wraps && span_line(front, &line_at, &line); from = line_at) {
+        if ((code = span_code_end(front, from, &hopeless)) > 0)
+            line_at = code;
+        else if (span_fence(line, &inner, NULL))
+            wraps = false; /* it closes the first fence: that is a piece of the answer */
     }
-    return memory_print("%s%s%s", before, *before && *after ? "\n\n" : "", after);
+    reply_blocks_free(&blocks);
+    return wraps ? inside : text;
 }
 
 static bool is_cut(const char *finish_reason)
@@ -229,74 +327,45 @@ static bool is_cut(const char *finish_reason)
     return strcasecmp(finish_reason, "length") == 0 || strcasecmp(finish_reason, "max_tokens") == 0;
 }
 
-static void read_fenced(struct reading *reading, const char *text, size_t length,
-                        const struct reply_block *block, bool cut)
+/* A marked block is what was asked for; else an object; else a fence or lines at the end that can only be the report. */
+static void read_any(struct reading *reading, struct span text, bool cut)
 {
-    struct parts parts;
-    parts_read(&parts, text + block->inner, block->inner_length, block_keys);
-    reading->reply->answer = answer_around(text, length, block, &parts);
-    read_parts(reading, &parts, cut && !block->closed);
-    parts_free(&parts);
+    struct reply_blocks blocks;
+    text = without_wrapper(text);
+    reply_blocks_find(&blocks, text);
+    bool marked = blocks.count && blocks.items[0].marked;
+    if (marked || !read_object(reading, text, cut)) {
+        if (!blocks.count) {
+            reply_blocks_free(&blocks);
+            reply_blocks_unfenced(&blocks, text);
+        }
+        if (blocks.count)
+            read_blocks(reading, text, &blocks, cut);
+        else
+            reading->reply->answer = trimmed(text);
+    }
+    reply_blocks_free(&blocks);
 }
 
-/* The whole reply as one JSON object, also within a ```json fence. */
-static bool read_object(struct reading *reading, const char *text, size_t length, bool cut)
+static void read_text(struct reading *reading, struct span text, const char *finish_reason)
 {
-    markdown_trim(&text, &length);
-    struct fence fence;
-    size_t end, next = markdown_line(text, length, 0, &end);
-    if (markdown_fence(text, end, &fence)) {
-        text += next;
-        length -= next;
-        while (length && (text[length - 1] == fence.mark || text[length - 1] == '\n'))
-            length--;
-    }
-    markdown_trim(&text, &length);
-    if (length == 0 || *text != '{')
-        return false;
-    struct parts parts;
-    parts_read(&parts, text, length, block_keys);
-    const struct part *answer = parts_find(&parts, "answer");
-    char *words = answer ? part_text(answer) : NULL;
-    if (words || (answer && parts_find(&parts, "reward"))) {
-        if (!words)
-            reading_complain(reading, "the answer is no text");
-        reading->reply->answer = words ? words : memory_slice(text, length);
-        read_parts(reading, &parts, cut);
-        parts_free(&parts);
-        return true;
-    }
-    parts_free(&parts);
-    return false;
-}
-
-/* A marked block is what was asked for, and no JSON text can hold one (its strings have no line ends). */
-static void read_any(struct reading *reading, const char *text, size_t length, bool cut)
-{
-    struct reply_block block = {0};
-    bool found = reply_block_find(text, length, &block);
-    if (!block.marked && read_object(reading, text, length, cut))
-        return;
-    if (found)
-        read_fenced(reading, text, length, &block, cut);
+    struct reply *reply = reading->reply;
+    struct span front;
+    bool endless;
+    text = marks_skip_thoughts(marks_strip_tokens(text), &front, &endless);
+    if (endless)
+        reading_complain(reading, "the model's thoughts never end, so nothing in them counts");
+    text = marks_strip_tokens(text);
+    OWNED char *unquoted = marks_unquote(text);
+    text = unquoted ? span_of(unquoted) : text;
+    if (strcasecmp(finish_reason, "refusal") == 0)
+        reply->answer = trimmed(text);
     else
-        reading->reply->answer = trimmed(text, length);
-}
-
-/* Some servers leave the model's thoughts in front of what it says. */
-static void skip_thoughts(const char **text, size_t *length)
-{
-    const char *start = *text;
-    size_t rest = *length;
-    markdown_trim(&start, &rest);
-    if (strncmp(start, "<think>", 7) != 0)
-        return;
-    const char *end = strstr(start, "</think>");
-    if (!end)
-        return;
-    end += strlen("</think>");
-    *length -= (size_t)(end - *text);
-    *text = end;
+        read_any(reading, text, is_cut(finish_reason));
+    if (*reply->answer == '\0' && !span_empty(front)) { /* the answer stood in front of the thoughts */
+        free(reply->answer);
+        reply->answer = trimmed(front);
+    }
 }
 
 /* No reward for what is no whole answer, whatever the model thinks of it. */
@@ -335,22 +404,15 @@ void reply_parse(struct reply *reply, const char *text, size_t length, const cha
     struct reading reading = {.reply = reply};
     if (!finish_reason)
         finish_reason = "";
-    bool refused = strcasecmp(finish_reason, "refusal") == 0;
     if (length > REPLY_MAX) {
         reading_complain(&reading, "the reply has %zu bytes; %d were read", length, REPLY_MAX);
         length = REPLY_MAX;
     }
     OWNED char *clean = utf8_valid(text, length) && !memchr(text, '\0', length) ? memory_slice(text, length)
                                                                                 : utf8_clean(text, length);
-    const char *rest = clean;
-    size_t rest_length = strlen(clean);
-    skip_thoughts(&rest, &rest_length);
-    if (refused)
-        reply->answer = trimmed(rest, rest_length);
-    else
-        read_any(&reading, rest, rest_length, is_cut(finish_reason));
+    read_text(&reading, span_of(clean), finish_reason);
     judge(&reading, finish_reason);
-    reply->faults = reading.faults.length ? buffer_take(&reading.faults) : NULL;
+    reply->faults = reading_faults(&reading);
     buffer_free(&reading.faults);
 }
 

@@ -1,0 +1,21 @@
+/* The keys that a report may have, in every spelling that counts. */
+#ifndef AGENTOS_WORKER_REPLY_KEYS_H
+#define AGENTOS_WORKER_REPLY_KEYS_H
+
+enum report_key {
+    KEY_REWARD,
+    KEY_REASON,
+    KEY_SKILL,
+    KEY_REFLECTION,
+    KEY_GOALS,
+    KEY_HANDOFFS,
+    KEY_MESSAGES,
+    KEY_ENQUEUE,
+    KEY_SEGMENTS,
+    KEY_ANSWER,
+    KEY_AGENTOS /* the report within */
+};
+
+extern const char *const report_keys[]; /* NULL-terminated, for fields_read */
+
+#endif

@@ -1,0 +1,215 @@
+#include "worker/reply/marks.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+/* --- the tokens of a turn --- */
+
+size_t marks_token(struct span span)
+{
+    static const char *const words[] = {"</s>",          "<s>",      "<eos>",           "<bos>",
+                                        "<end_of_turn>", "[/INST]",  "<start_of_turn>", "<turn|>",
+                                        "<|turn>",       "</answer>"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (span_starts(span, words[i]))
+            return strlen(words[i]);
+    bool wide = span_starts(span, "<\xef\xbd\x9c");
+    if (!wide && !span_starts(span, "<|"))
+        return 0;
+    const char *close = wide ? "\xef\xbd\x9c>" : "|>";
+    struct span name = span_first(span_from(span, wide ? 4 : 2), 40);
+    const char *end = memmem(name.text, name.length, close, strlen(close));
+    bool one_word = end && !memchr(name.text, ' ', (size_t)(end - name.text)) &&
+                    !memchr(name.text, '\n', (size_t)(end - name.text));
+    return one_word ? (size_t)(end - span.text) + strlen(close) : 0;
+}
+
+static size_t last_token(struct span text)
+{
+    for (size_t size = 3; size <= 48 && size <= text.length; size++)
+        if (text.text[text.length - size] == '<' || text.text[text.length - size] == '[')
+            return marks_token(span_from(text, text.length - size)) == size ? size : 0;
+    return 0;
+}
+
+struct span marks_strip_tokens(struct span text)
+{
+    static const char *const roles[] = {"assistant", "model", "Assistant"};
+    text = span_trim(text);
+    for (size_t size; (size = marks_token(text)) > 0 && !span_starts(text, "<|channel|>");) {
+        text = span_left(span_from(text, size));
+        for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+            if (span_starts(text, roles[i]) && (marks_token(span_from(text, strlen(roles[i]))) ||
+                                                span_starts(span_from(text, strlen(roles[i])), "\n")))
+                text = span_left(span_from(text, strlen(roles[i])));
+    }
+    if (span_starts(text, "<answer>"))
+        text = span_left(span_from(text, strlen("<answer>")));
+    for (size_t size; (size = last_token(text)) > 0;)
+        text = span_trim(span_first(text, text.length - size));
+    return text;
+}
+
+/* --- thoughts --- */
+
+static bool is_thought(struct span name)
+{
+    static const char *const names[] = {"think",     "thinking",   "thought",    "thoughts",
+                                        "reasoning", "scratchpad", "seed:think", "antml:thinking"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (name.length == strlen(names[i]) && strncasecmp(name.text, names[i], name.length) == 0)
+            return true;
+    return false;
+}
+
+/* Bytes of <think …>, [THINK], ◁think▷ and the like; *closing: it is the mark behind the thoughts. */
+static size_t bracket_mark(struct span span, bool *closing)
+{
+    static const char *const brackets[][2] = {{"<", ">"}, {"[", "]"}, {"\xe2\x97\x81", "\xe2\x96\xb7"}};
+    for (size_t i = 0; i < 3; i++) {
+        if (!span_starts(span, brackets[i][0]))
+            continue;
+        size_t at = strlen(brackets[i][0]), size = 0;
+        *closing = at < span.length && span.text[at] == '/';
+        struct span name = span_from(span, at + *closing);
+        while (size < name.length && (isalpha((unsigned char)name.text[size]) || name.text[size] == ':'))
+            size++;
+        struct span behind = span_from(name, size);
+        bool attributes = i == 0 && !*closing && behind.length && *behind.text == ' ';
+        const char *end =
+            attributes ? memchr(behind.text, '>', behind.length < 200 ? behind.length : 200) : behind.text;
+        behind = span_from(behind, end ? (size_t)(end - behind.text) : 0);
+        if (is_thought(span_first(name, size)) && span_starts(behind, brackets[i][1]))
+            return (size_t)(behind.text - span.text) + strlen(brackets[i][1]);
+    }
+    return 0;
+}
+
+static size_t thought_mark(struct span span, bool *closing)
+{
+    static const char *const tokens[][2] = {{"<|begin_of_thought|>", "<|end_of_thought|>"},
+                                            {"<|START_THINKING|>", "<|END_THINKING|>"},
+                                            {"<|channel>", "<channel|>"},
+                                            {"<unused94>", "<unused95>"}};
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        for (size_t end = 0; end < 2; end++)
+            if (span_starts(span, tokens[i][end])) {
+                *closing = end == 1;
+                return strlen(tokens[i][end]);
+            }
+    return bracket_mark(span, closing);
+}
+
+/* Behind the next closing mark, or 0. */
+static size_t thought_end(struct span text, size_t at)
+{
+    for (bool closing; at < text.length; at++) {
+        size_t size = strchr("<[\xe2", text.text[at]) ? thought_mark(span_from(text, at), &closing) : 0;
+        if (size && closing)
+            return at + size;
+    }
+    return 0;
+}
+
+/* Harmony: only the final channel is the answer. */
+static bool skip_channels(struct span *text, bool *endless)
+{
+    static const char channel[] = "<|channel|>", message[] = "<|message|>", plain[] = "assistantfinal";
+    struct fence_memory hopeless = {0};
+    struct span line, final = {0};
+    for (size_t at = 0, from = 0, code; span_line(*text, &at, &line); from = at) {
+        if ((code = span_code_end(*text, from, &hopeless)) > 0) {
+            at = code;
+            continue;
+        }
+        const char *found = line.text;
+        while ((found = memmem(found, line.length - (size_t)(found - line.text), channel, strlen(channel)))) {
+            found += strlen(channel);
+            struct span rest = span_from(*text, (size_t)(found - text->text));
+            const char *body =
+                memmem(rest.text, rest.length < 120 ? rest.length : 120, message, strlen(message));
+            if (span_starts(rest, "final") && body)
+                final = span_from(rest, (size_t)(body - rest.text) + strlen(message));
+        }
+    }
+    if (!final.text && span_starts(*text, "analysis")) {
+        const char *found = memmem(text->text, text->length, plain, strlen(plain));
+        if (found)
+            final = span_from(*text, (size_t)(found - text->text) + strlen(plain));
+    }
+    *endless = !final.text && span_starts(*text, channel);
+    if (final.text)
+        *text = final;
+    return final.text || *endless;
+}
+
+/* Where the thoughts of the text end, by the lines outside of code: behind the last closing mark that stands alone on
+ * its line, opened or not; else behind the first one after an opening mark at a line's start. Something must follow, else
+ * the mark ends nothing. 0: there are no thoughts, or no end of them. */
+static size_t thoughts_end(struct span text, struct span *opening)
+{
+    struct fence_memory hopeless = {0};
+    struct span line;
+    size_t end = 0, opened = text.length;
+    for (size_t at = 0, from = 0, code; span_line(text, &at, &line); from = at) {
+        bool closing;
+        if ((code = span_code_end(text, from, &hopeless)) > 0) {
+            at = code;
+            continue;
+        }
+        struct span bare = span_trim(line);
+        size_t size = thought_mark(bare, &closing);
+        if (size && !closing && opened == text.length)
+            opened = from;
+        if (size && closing && size == bare.length && !span_empty(span_from(text, at)))
+            end = at;
+    }
+    if (!end && opened < text.length)
+        end = thought_end(text, opened);
+    *opening = span_first(text, opened);
+    return end;
+}
+
+struct span marks_skip_thoughts(struct span text, struct span *front, bool *endless)
+{
+    enum { ROUNDS = 16 };
+    struct span opening;
+    *front = (struct span){0};
+    if (skip_channels(&text, endless))
+        return *endless ? span_first(text, 0) : text;
+    text = span_left(text);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t end = thoughts_end(text, &opening);
+        *endless = !end && opening.length == 0 && text.length > 0;
+        if (!end || *endless)
+            break;
+        if (round == 0 && opening.length < end)
+            *front = opening;
+        text = span_left(span_from(text, end));
+    }
+    return *endless ? span_first(text, 0) : text;
+}
+
+char *marks_unquote(struct span text)
+{
+    struct buffer out = {0};
+    struct span line;
+    bool quoted = false;
+    for (size_t at = 0; span_line(text, &at, &line);) {
+        struct span rest = span_from(line, span_indent(line, NULL));
+        quoted = quoted || rest.length;
+        if (rest.length && *rest.text != '>') {
+            buffer_free(&out);
+            return NULL;
+        }
+        rest = span_from(rest, rest.length > 0);
+        rest = span_from(rest, rest.length && *rest.text == ' ');
+        buffer_add(&out, rest.text, rest.length);
+        buffer_text(&out, "\n");
+    }
+    if (quoted)
+        return buffer_take(&out);
+    buffer_free(&out);
+    return NULL;
+}
