@@ -2,6 +2,7 @@
  * told; nobody else notices. A file with a fault changes nothing. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/format/config_warnings.h"
 #include "common/log.h"
@@ -12,10 +13,38 @@
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
+enum {
+    SETTLE_MS = 100,         /* from a notice of a change to a look at the file */
+    SCANNED_SETTLE_MS = 1000 /* likewise, from a change that the scan found */
+};
+
 static void report(struct buffer *said, const char *what, const char *name)
 {
     log_info("agentos", NULL, "agents.yaml: agent '%s' %s", name, what);
     buffer_print(said, "agent '%s' %s\n", name, what);
+}
+
+/* "agents.yaml is refused, and the agents go on as they were defined: agents.yaml:3:5: … (and 2 more faults)" */
+static void note_fault(struct supervisor *supervisor, const char *faults)
+{
+    size_t first = strcspn(faults, "\n"), more = 0;
+    for (const char *line = faults + first; *line; line++)
+        more += *line == '\n' && line[1] != '\0';
+    OWNED char *others = more ? memory_print(" (and %zu more)", more) : memory_text("");
+    free(supervisor->roster_file.fault);
+    supervisor->roster_file.fault =
+        memory_print("agents.yaml is refused, and the agents go on as they were defined: %.*s%s", (int)first,
+                     faults, others);
+}
+
+static void note_repair(struct supervisor *supervisor, struct buffer *said)
+{
+    if (!supervisor->roster_file.fault)
+        return;
+    log_info("agentos", NULL, "agents.yaml is right again");
+    buffer_text(said, "agents.yaml is right again\n");
+    free(supervisor->roster_file.fault);
+    supervisor->roster_file.fault = NULL;
 }
 
 static void refuse(const struct buffer *faults, struct buffer *said)
@@ -85,15 +114,27 @@ static void warn(const struct supervisor *supervisor, struct buffer *said)
     }
 }
 
+/* Links are followed, as they are when the file is read. All zero: there is no file. */
+static struct file_stamp look_at_file(const struct supervisor *supervisor)
+{
+    struct stat status;
+    OWNED char *path = memory_print("%s/agents.yaml", supervisor->options->data_dir);
+    return stat(path, &status) == 0 ? files_stamp(&status) : (struct file_stamp){0};
+}
+
 static bool apply(struct supervisor *supervisor, struct buffer *said)
 {
     OWNED_BUFFER struct buffer faults = {0};
+    supervisor->roster_file.read =
+        look_at_file(supervisor); /* before: what is written meanwhile is another state */
     struct roster *roster = roster_load(supervisor->options->data_dir, &faults);
     if (!roster) {
+        note_fault(supervisor, faults.data ? faults.data : "");
         refuse(&faults, said);
         control_event(supervisor->control, NULL, "reload_refused", DETAIL_TEXT("said", said->data));
         return false;
     }
+    note_repair(supervisor, said);
     remove_missing(supervisor, roster, said);
     for (size_t i = 0; i < roster->agent_count; i++) {
         struct agent *agent = agents_find(&supervisor->agents, roster->agents[i].name);
@@ -122,4 +163,53 @@ bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
     notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)%s", supervisor->agents.count,
                applied ? "" : "; agents.yaml has a fault and was refused");
     return applied;
+}
+
+/* --- changes of the file --- */
+
+/* An editor writes a file in several steps, and a scan may come between them: the file is read when it has not changed
+ * since it was looked at last. */
+static void timer_rings(void *context)
+{
+    struct supervisor *supervisor = context;
+    struct roster_file *file = &supervisor->roster_file;
+    OWNED_BUFFER struct buffer said = {0};
+    struct file_stamp now = look_at_file(supervisor);
+    bool settled = files_stamp_equal(&now, &file->seen);
+    file->seen = now;
+    if (supervisor->agents.ending)
+        return;
+    if (settled)
+        supervisor_reload(supervisor, &said);
+    else
+        timer_set(supervisor->loop, &file->timer, SETTLE_MS);
+}
+
+void roster_file_begin(struct supervisor *supervisor)
+{
+    supervisor->roster_file.timer = (struct timer){.ring = timer_rings, .context = supervisor};
+    supervisor->roster_file.read = look_at_file(supervisor);
+}
+
+void roster_file_changed(struct supervisor *supervisor)
+{
+    supervisor->roster_file.seen = look_at_file(supervisor);
+    timer_set(supervisor->loop, &supervisor->roster_file.timer, SETTLE_MS);
+}
+
+/* Nobody tells when its writer is done, so more time goes by before it is read than after a notice. */
+void roster_file_scan(struct supervisor *supervisor)
+{
+    struct roster_file *file = &supervisor->roster_file;
+    struct file_stamp now = look_at_file(supervisor);
+    if (file->timer.place || files_stamp_equal(&now, &file->read))
+        return;
+    file->seen = now;
+    timer_set(supervisor->loop, &file->timer, SCANNED_SETTLE_MS);
+}
+
+void roster_file_end(struct supervisor *supervisor)
+{
+    timer_clear(supervisor->loop, &supervisor->roster_file.timer);
+    free(supervisor->roster_file.fault);
 }

@@ -44,7 +44,6 @@
 
 enum {
     HEARTBEAT_MS = 10 * 1000,
-    RELOAD_SETTLE_MS = 100, /* an editor writes a file in several steps */
     LAST_KILL_MS = 5000,
     LAST_CLOSE_S = 2,
     /* setproctitle writes over the environment: a worker's whole name needs this much of it. */
@@ -224,9 +223,8 @@ static void reap(struct supervisor *supervisor)
     }
 }
 
-static void reload(void *context)
+static void reload(struct supervisor *supervisor)
 {
-    struct supervisor *supervisor = context;
     OWNED_BUFFER struct buffer said = {0};
     if (!supervisor->agents.ending)
         supervisor_reload(supervisor, &said);
@@ -258,6 +256,7 @@ static void scan(void *context)
     for (size_t i = 0; i < supervisor->agents.count; i++)
         agent_scan(supervisor->agents.list[i]);
     agents_guard(&supervisor->agents);
+    roster_file_scan(supervisor);
     post_scan(supervisor->post);
     commons_scan(supervisor->commons);
     spending_look(supervisor->spending);
@@ -309,8 +308,7 @@ static void clock_was_set(void *context)
 
 static void roster_changed(void *context)
 {
-    struct supervisor *supervisor = context;
-    timer_set(supervisor->loop, &supervisor->reload_timer, RELOAD_SETTLE_MS);
+    roster_file_changed(context);
 }
 
 static void shared_changed(void *context)
@@ -353,6 +351,12 @@ static void shared_problems(void *context, const char *agent, struct buffer *lin
     commons_problems(supervisor->commons, agent, lines);
 }
 
+static const char *config_fault(void *context)
+{
+    const struct supervisor *supervisor = context;
+    return supervisor->roster_file.fault;
+}
+
 static bool reload_for_client(void *context, struct buffer *said)
 {
     return supervisor_reload(context, said);
@@ -367,6 +371,7 @@ static struct control *open_control(struct supervisor *supervisor, int run, stru
                                                 .data = supervisor->data,
                                                 .started_at = supervisor->started_at,
                                                 .problems = shared_problems,
+                                                .config_fault = config_fault,
                                                 .reload = reload_for_client,
                                                 .context = supervisor},
                         run, fault);
@@ -416,7 +421,6 @@ static void start_timers(struct supervisor *supervisor)
     supervisor->scan_timer = (struct timer){.ring = scan, .context = supervisor};
     supervisor->heartbeat_timer = (struct timer){.ring = beat, .context = supervisor};
     supervisor->end_timer = (struct timer){.ring = end_timer_rings, .context = supervisor};
-    supervisor->reload_timer = (struct timer){.ring = reload, .context = supervisor};
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->agents.poll_seconds * 1000);
     timer_set(supervisor->loop, &supervisor->heartbeat_timer, heartbeat_ms(supervisor));
 }
@@ -455,6 +459,7 @@ static void end_parts(struct supervisor *supervisor)
     wallclock_close(supervisor->wallclock);
     supervisor_end_asking(supervisor);
     schedule_close(supervisor->schedule);
+    roster_file_end(supervisor);
     for (size_t i = 0; i < 2; i++)
         memory_close_at(&supervisor->zygote_logs[i]);
     free(supervisor->zygote_program);
@@ -516,6 +521,7 @@ int supervisor_run(const struct run_options *options)
         log_error("agentos", NULL, "%s", fault.text);
         return status;
     }
+    roster_file_begin(&supervisor);
     status = conditions_roster(options->data_dir, &supervisor.roster);
     if (status == EX_OK) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);

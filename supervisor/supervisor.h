@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "common/buffer.h"
+#include "common/files.h"
 #include "common/format/roster.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/budget_gate.h"
@@ -23,9 +24,17 @@ struct control;
 struct door;
 struct post;
 
+/* agents.yaml on disk. reload.c's. */
+struct roster_file {
+    struct file_stamp read, seen; /* as it was when it was read last, and when it was looked at last */
+    struct timer timer;           /* until a change has settled */
+    char *fault;                  /* why it is refused, a sentence; NULL: it is as it was applied */
+};
+
 struct supervisor {
     const struct run_options *options;
     struct roster *roster; /* agents.yaml as it was applied last; owned, another one after a reload */
+    struct roster_file roster_file;
     struct loop *loop;
     int data; /* descriptor of DATA_DIR */
     struct relay *relay;
@@ -44,7 +53,7 @@ struct supervisor {
     struct agents agents;
     int signals; /* signalfd */
     struct loop_watch *signal_watch;
-    struct timer scan_timer, heartbeat_timer, end_timer, reload_timer;
+    struct timer scan_timer, heartbeat_timer, end_timer;
     int64_t started_at;
     uint64_t heartbeat; /* its serial */
     bool running;       /* "AgentOS running …" was said */
@@ -68,7 +77,12 @@ bool agent_hears(void *agent, const void *bytes, size_t length);
 void supervisor_begin_asking(struct supervisor *supervisor);
 void supervisor_end_asking(struct supervisor *supervisor);
 
-/* reload.c: agents.yaml has changed; what was applied or refused is said in the log and added to said. False: refused. */
+/* reload.c: agents.yaml is read again; what was applied or refused is said in the log and added to said. False: refused. */
 bool supervisor_reload(struct supervisor *supervisor, struct buffer *said);
+void roster_file_begin(struct supervisor *supervisor);   /* before the file is read for the first time */
+void roster_file_changed(struct supervisor *supervisor); /* a notice tells of a change */
+/* Whatever changes the file without a notice is found here: links, mounts of one file, file systems without inotify. */
+void roster_file_scan(struct supervisor *supervisor);
+void roster_file_end(struct supervisor *supervisor);
 
 #endif

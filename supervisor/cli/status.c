@@ -48,15 +48,16 @@ static void add_agent(struct table *table, const json_t *agent)
     table_cell(table, text_of(agent, "last_exit"));
 }
 
-static void show_problems(const json_t *agent)
+/* whose: "orion: ", or "" when the sentence itself says it. */
+static void show_problems(const json_t *object, const char *whose)
 {
     size_t index = 0;
     const json_t *problem = NULL;
-    json_array_foreach(json_object_get(agent, "problems"), index, problem)
+    json_array_foreach(json_object_get(object, "problems"), index, problem)
     {
         if (json_is_string(problem)) {
             OWNED char *clean = output_clean(json_string_value(problem), 0);
-            printf("! %s: %s\n", text_of(agent, "name"), clean);
+            printf("! %s%s\n", whose, clean);
         }
     }
 }
@@ -79,9 +80,11 @@ static void show_status(const json_t *status)
         add_agent(&table, agent);
     }
     table_show(&table);
+    show_problems(supervisor, "");
     json_array_foreach(agents, index, agent)
     {
-        show_problems(agent);
+        OWNED char *whose = memory_print("%s: ", text_of(agent, "name"));
+        show_problems(agent, whose);
     }
 }
 

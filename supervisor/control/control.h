@@ -37,6 +37,7 @@ struct control_owner {
     int64_t started_at; /* clock_monotonic_ms: the supervisor's start */
     /* What status says of the agent besides its own problems, a line each, added to lines. */
     void (*problems)(void *context, const char *agent, struct buffer *lines);
+    const char *(*config_fault)(void *context); /* why agents.yaml is refused, a sentence; NULL: it isn't */
     bool (*reload)(void *context, struct buffer *said); /* agents.yaml is read again; false: refused */
     void *context;
 };

@@ -45,7 +45,8 @@ json_t *metrics_object(const struct control *control)
     json_t *agents = json_array();
     for (size_t i = 0; i < owner->agents->count; i++)
         json_array_append_new(agents, describe(owner->post, owner->agents->list[i]));
-    return json_pack("{s:b, s:o, s:I, s:o, s:o}", "ending", owner->agents->ending, "bounds", tally_bounds(),
-                     "items_refused", (json_int_t)control->items_refused, "envelopes", envelopes(owner->post),
-                     "agents", agents);
+    return json_pack("{s:b, s:b, s:o, s:I, s:o, s:o}", "config_refused",
+                     owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending, "bounds",
+                     tally_bounds(), "items_refused", (json_int_t)control->items_refused, "envelopes",
+                     envelopes(owner->post), "agents", agents);
 }

@@ -138,7 +138,9 @@ json_t *status_object(const struct control *control, const struct agent *agent)
     struct sandbox_facts facts;
     sandbox_look(&facts);
     OWNED char *sandbox = sandbox_summary(sandbox_mode(), &facts);
-    return json_pack("{s:{s:i, s:I, s:s, s:s}, s:o}", "supervisor", "pid", (int)getpid(), "uptime_seconds",
-                     (json_int_t)((clock_monotonic_ms() - owner->started_at) / 1000), "version",
-                     AGENTOS_VERSION, "sandbox", sandbox, "agents", agents);
+    json_t *problems = json_array();
+    add_lines(problems, owner->config_fault(owner->context));
+    return json_pack("{s:{s:i, s:I, s:s, s:s, s:o}, s:o}", "supervisor", "pid", (int)getpid(),
+                     "uptime_seconds", (json_int_t)((clock_monotonic_ms() - owner->started_at) / 1000),
+                     "version", AGENTOS_VERSION, "sandbox", sandbox, "problems", problems, "agents", agents);
 }

@@ -250,9 +250,18 @@ static void print_operations(const json_t *agents, const json_t *bounds, struct 
     }
 }
 
+static void print_config(const json_t *metrics, struct buffer *out)
+{
+    head(out, "agentos_config_refused", "gauge",
+         "1: agents.yaml is refused or gone, and the agents go on as they were defined.");
+    buffer_print(out, "agentos_config_refused %d\n",
+                 json_is_true(json_object_get(metrics, "config_refused")));
+}
+
 void exposition_print(const json_t *metrics, struct buffer *out)
 {
     const json_t *agents = json_object_get(metrics, "agents"), *bounds = json_object_get(metrics, "bounds");
+    print_config(metrics, out);
     print_plain(agents, out);
     print_state(agents, out);
     print_pressure(agents, out);

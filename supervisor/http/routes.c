@@ -7,6 +7,9 @@
 #include "common/memory.h"
 #include "supervisor/http/exposition.h"
 
+#define CONFIG_REFUSED                                                                                       \
+    "agents.yaml is refused or gone, and the agents go on as they were defined; `agentos status` says why"
+
 enum { RETRY_SECONDS = 1 };
 
 static void no_supervisor(struct document *document)
@@ -46,11 +49,16 @@ static void readyz(const json_t *metrics, struct document *document)
         wanted += counts;
         ready += counts && is_ready(agent);
     }
+    bool refused = json_is_true(json_object_get(metrics, "config_refused"));
     if (json_is_true(json_object_get(metrics, "ending")))
         document_problem(document, 503, "the supervisor is stopping");
     else if (ready < wanted)
-        document_problem(document, 503, "%d of %d agents are ready; `agentos status` says more", ready,
-                         wanted);
+        document_problem(document, 503, "%d of %d agents are ready; `agentos status` says more%s%s", ready,
+                         wanted, refused ? ". " : "", refused ? CONFIG_REFUSED : "");
+    else if (refused)
+        document_json(
+            document, 200,
+            json_pack("{s:s, s:i, s:[s]}", "status", "ready", "agents", ready, "problems", CONFIG_REFUSED));
     else
         document_json(document, 200, json_pack("{s:s, s:i}", "status", "ready", "agents", ready));
 }

@@ -15,6 +15,8 @@
 #include "common/message.h"
 #include "common/tree.h"
 
+#define CONFIG_MAP "..data" /* the link that a mounted ConfigMap changes, and with it all its files */
+
 enum {
     CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE,
     ENDS = IN_DELETE_SELF | IN_MOVE_SELF,
@@ -148,7 +150,7 @@ static void take_event(struct watch *watch, const struct inotify_event *event)
         return;
     }
     if (event->wd == watch->roster) {
-        if (event->len && strcmp(event->name, "agents.yaml") == 0)
+        if (event->len && (strcmp(event->name, "agents.yaml") == 0 || strcmp(event->name, CONFIG_MAP) == 0))
             watch->owner.roster_changed(watch->owner.context);
         return;
     }
