@@ -211,6 +211,13 @@ static void read_writes(struct segment *segment, const struct yaml_node *list)
             segment->writes[count++] = memory_text(item->text);
 }
 
+/* A text file ends with a line break, whoever wrote it: `cat >>` and `diff` go wrong on another one. */
+static char *with_line_end(const char *text)
+{
+    size_t length = strlen(text);
+    return memory_print("%s%s", text, length && text[length - 1] != '\n' ? "\n" : "");
+}
+
 /* A person's text: one version above all that anybody may have seen. */
 static void take_edit(struct segment *segment, const char *text, int64_t version, const char *how)
 {
@@ -245,11 +252,11 @@ static bool take_file(struct segment *segment, const struct frontmatter *matter)
 {
     const struct yaml_node *said = yaml_get(matter->head, "version");
     const char *mark = frontmatter_text(matter, "mark");
-    OWNED char *text = memory_slice(matter->body, matter->body_length);
+    OWNED char *raw = memory_slice(matter->body, matter->body_length), *text = with_line_end(raw);
     int64_t version = 0;
     if (!said || !yaml_integer(said, &version) || version < 0 || version == INT64_MAX)
         version = 0;
-    OWNED char *expected = memory_print("x%016" PRIx64, mark_of(version, text));
+    OWNED char *expected = memory_print("x%016" PRIx64, mark_of(version, raw));
     bool marked = version > 0 && mark && strcmp(mark, expected) == 0;
     if (!marked && version > version_believed)
         version = 0;
@@ -389,7 +396,8 @@ static enum segment_verdict write_text(struct segments *segments, struct segment
                             memory_text(segment->text),
                             memory_text(segment->writes[SEGMENT_WRITES_KEPT - 1])};
     segment->version++;
-    set_text(segment, write->body, strlen(write->body), write->from, clock_now());
+    OWNED char *text = with_line_end(write->body);
+    set_text(segment, text, strlen(text), write->from, clock_now());
     remember_write(segment, write->id);
     if (!save(segments, segment, why)) {
         put_back(segment, &former);

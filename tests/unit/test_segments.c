@@ -147,12 +147,15 @@ static void see(void *context, const struct segment_view *view)
     snprintf(seen->by, sizeof seen->by, "%s", view->by);
 }
 
+/* text: the line break that each segment ends with may be left out. */
 static void expect(struct place *place, int64_t version, const char *text, const char *by)
 {
+    bool ended = !*text || text[strlen(text) - 1] == '\n';
+    OWNED char *whole = memory_print("%s%s", text, ended ? "" : "\n");
     struct seen seen = {.name = "glossary", .view = {.version = -1}};
     segments_each(place->segments, "orion", see, &seen);
     assert_int_equal(seen.view.version, version);
-    assert_string_equal(seen.text, text);
+    assert_string_equal(seen.text, whole);
     assert_string_equal(seen.by, by);
     assert_int_equal(seen.count, 1);
     assert_true(seen.view.readable);
@@ -173,6 +176,21 @@ static void test_a_first_write_names_version_0_and_each_write_adds_one(void **st
     assert_non_null(strstr(file, "---\nname: glossary\nversion: 2\nupdated: "));
     assert_non_null(strstr(file, "by: nova\nwrites:\n  - write-2\n  - write-1\n"));
     assert_non_null(strstr(file, "\n---\ntwo\n"));
+}
+
+static void test_a_segment_ends_with_a_line_break_whoever_wrote_it(void **state)
+{
+    struct place *place = *state;
+    accept(place, "one", 0);
+    OWNED char *file = get_file(place);
+    assert_non_null(strstr(file, "\n---\none\n"));
+    edit(place, "one\n", "two");
+    segments_scan(place->segments);
+    OWNED char *edited = get_file(place);
+    assert_non_null(strstr(edited, "\n---\ntwo\n"));
+    expect(place, 2, "two\n", "operator");
+    segments_scan(place->segments);
+    expect(place, 2, "two\n", "operator");
 }
 
 static void test_a_stale_write_is_refused_and_says_both_versions(void **state)
@@ -418,6 +436,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_a_first_write_names_version_0_and_each_write_adds_one),
+        TEST(test_a_segment_ends_with_a_line_break_whoever_wrote_it),
         TEST(test_a_stale_write_is_refused_and_says_both_versions),
         TEST(test_only_writers_write_and_only_to_segments_that_are),
         TEST(test_a_repeated_write_is_known_by_its_id_also_after_a_restart),
