@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/files.h"
+#include "common/format/envelope.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "supervisor/store/shared_files.h"
 
 #define MARK ".unreadable-"
@@ -12,7 +15,7 @@ enum origin { OF_QUEUE, OF_SEGMENT, OF_LOCK };
 
 struct aside {
     enum origin of;
-    char *name, *path;
+    char *name, *path, *why;
 };
 
 struct asides {
@@ -25,6 +28,7 @@ struct looking {
     struct asides *asides;
     const char *folder, *queue; /* queue: whose folder it is; NULL: the segments' or the locks' */
     enum origin of;
+    int data;
     size_t left;
 };
 
@@ -38,6 +42,7 @@ static void forget(struct asides *asides)
     for (size_t i = 0; i < asides->count; i++) {
         free(asides->items[i].name);
         free(asides->items[i].path);
+        free(asides->items[i].why);
     }
     free(asides->items);
     *asides = (struct asides){0};
@@ -51,22 +56,48 @@ void asides_free(struct asides *asides)
     free(asides);
 }
 
+/* What the file lacks, from its text; NULL: it would do now, or can't be read. */
+static char *what_it_lacks(const struct looking *looking, const char *path)
+{
+    OWNED char *text = NULL;
+    struct envelope envelope;
+    struct fault fault;
+    size_t length;
+    if (looking->of != OF_QUEUE)
+        return memory_text("it is not what it should be there; the log says why");
+    int found = files_read(looking->data, path, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
+    if (found == 0)
+        return NULL;
+    if (found < 0 || !envelope_parse(&envelope, text, length, path, &fault))
+        return memory_text(fault.text);
+    envelope_free(&envelope);
+    return memory_text("it was no item when it was looked at; rename it to ID.md to have it done");
+}
+
 static void see(void *context, const char *file)
 {
     struct looking *looking = context;
     struct asides *asides = looking->asides;
     const char *mark = strstr(file, MARK);
-    if (!mark || looking->left == 0)
+    bool is_stray = !mark && looking->of == OF_QUEUE && !names_work(file) && !names_temporary(file);
+    if ((!mark && !is_stray) || looking->left == 0)
         return;
-    size_t length = (size_t)(mark - file);
-    if (length > 3 && strncmp(mark - 3, ".md", 3) == 0)
+    size_t length = mark ? (size_t)(mark - file) : strlen(file);
+    if (length > 3 && mark && strncmp(mark - 3, ".md", 3) == 0)
         length -= 3;
+    OWNED char *path = memory_print("%s/%s", looking->folder, file);
+    OWNED char *lacks = is_stray ? NULL : what_it_lacks(looking, path);
+    char *why = is_stray ? memory_print("is no work: %s", names_conflict(file)
+                                                              ? "it is a synchroniser's conflict copy"
+                                                              : "only a file whose name ends in .md is")
+                         : memory_print("was set aside: %s", lacks ? lacks : "it is gone");
     looking->left--;
     asides->items = memory_grow(asides->items, asides->count + 1, sizeof *asides->items);
     asides->items[asides->count++] =
         (struct aside){.of = looking->of,
                        .name = looking->queue ? memory_text(looking->queue) : memory_slice(file, length),
-                       .path = memory_print("%s/%s", looking->folder, file)};
+                       .path = memory_text(path),
+                       .why = why};
 }
 
 void asides_look(struct asides *asides, int data, const struct roster *roster)
@@ -75,6 +106,7 @@ void asides_look(struct asides *asides, int data, const struct roster *roster)
     for (size_t i = 0; i < roster->queue_count; i++) {
         OWNED char *folder = memory_print(SHARED_QUEUES "/%s", roster->queues[i].name);
         struct looking looking = {.asides = asides,
+                                  .data = data,
                                   .folder = folder,
                                   .queue = roster->queues[i].name,
                                   .of = OF_QUEUE,
@@ -82,10 +114,11 @@ void asides_look(struct asides *asides, int data, const struct roster *roster)
         shared_each(data, folder, see, &looking, NULL);
     }
     struct looking segments = {
-        .asides = asides, .folder = SHARED_SEGMENTS, .of = OF_SEGMENT, .left = ASIDES_SHOWN};
+        .asides = asides, .data = data, .folder = SHARED_SEGMENTS, .of = OF_SEGMENT, .left = ASIDES_SHOWN};
     if (roster->segment_count)
         shared_each(data, SHARED_SEGMENTS, see, &segments, NULL);
-    struct looking locks = {.asides = asides, .folder = SHARED_LOCKS, .of = OF_LOCK, .left = ASIDES_SHOWN};
+    struct looking locks = {
+        .asides = asides, .data = data, .folder = SHARED_LOCKS, .of = OF_LOCK, .left = ASIDES_SHOWN};
     shared_each(data, SHARED_LOCKS, see, &locks, NULL);
 }
 
@@ -117,6 +150,5 @@ void asides_print(const struct asides *asides, const struct roster *roster, cons
 {
     for (size_t i = 0; i < asides->count; i++)
         if (concerns(&asides->items[i], roster, agent))
-            buffer_print(out, "%s was set aside: it is not what it should be there; the log says why\n",
-                         asides->items[i].path);
+            buffer_print(out, "%s %s\n", asides->items[i].path, asides->items[i].why);
 }

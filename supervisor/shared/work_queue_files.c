@@ -112,25 +112,6 @@ static bool is_being_written(int folder, const char *file, const struct stat *st
     return age_ms >= 0 && age_ms < QUIET_MS;
 }
 
-/* Backups of editors, and what was set aside. */
-static bool is_no_business_of_ours(const char *file)
-{
-    size_t length = strlen(file);
-    return file[length - 1] == '~' || file[0] == '#' || strstr(file, ".unreadable-");
-}
-
-static char *base_of(const char *file)
-{
-    static const char *const endings[] = {".md", ".txt", ".markdown"};
-    size_t length = strlen(file);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t ending = strlen(endings[i]);
-        if (length > ending && strcmp(file + length - ending, endings[i]) == 0)
-            return memory_slice(file, length - ending);
-    }
-    return memory_text(file);
-}
-
 static bool lies_anywhere(const struct work_queue *queue, const char *id)
 {
     const struct queues *queues = queue->queues;
@@ -230,8 +211,6 @@ static void take_up(struct dropped *dropped)
     struct fault fault;
     struct frontmatter matter;
     struct envelope envelope;
-    size_t length = strlen(dropped->file);
-    bool ends_in_md = length > 3 && strcmp(dropped->file + length - 3, ".md") == 0;
     if (memchr(dropped->text, '\0', dropped->length) || !utf8_valid(dropped->text, dropped->length)) {
         refuse(dropped->queue, dropped->file, "it is no UTF-8 text");
         return;
@@ -244,7 +223,7 @@ static void take_up(struct dropped *dropped)
         refuse(dropped->queue, dropped->file, "it is too large to become an envelope");
     else if (!is_meant_as_envelope(&matter))
         take_text(dropped, &matter);
-    else if (!ends_in_md || !names_id(dropped->base))
+    else if (!names_id(dropped->base))
         refuse(dropped->queue, dropped->file, "an envelope's name is ID.md");
     else if (!envelope_parse(&envelope, dropped->text, dropped->length, dropped->file, &fault))
         refuse(dropped->queue, dropped->file, fault.text);
@@ -268,10 +247,8 @@ static void adopt(struct look *look, const char *file)
     struct work_queue *queue = look->queue;
     int folder = look->folder;
     int limit = look->at_start ? ENVELOPE_FILE_MAX : ENVELOPE_MAX; /* what lies there from before has grown */
-    OWNED char *base = base_of(file), *text = NULL;
+    OWNED char *base = memory_slice(file, strlen(file) - 3), *text = NULL;
     struct dropped dropped = {.queue = queue, .file = file, .base = base, .at_start = look->at_start};
-    if (is_no_business_of_ours(file))
-        return;
     if (fstatat(folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0) {
         look->failed = look->failed || errno != ENOENT;
         return;
@@ -306,10 +283,10 @@ static void see(void *context, const char *file)
 {
     struct look *look = context;
     struct work_queue *queue = look->queue;
-    size_t length = strlen(file);
-    OWNED char *id =
-        length > 3 && strcmp(file + length - 3, ".md") == 0 ? memory_slice(file, length - 3) : NULL;
-    struct item *item = id ? queue_find(queue, id) : NULL;
+    if (!names_work(file))
+        return; /* status tells of those that somebody may have meant as work (quarantine.c) */
+    OWNED char *id = memory_slice(file, strlen(file) - 3);
+    struct item *item = queue_find(queue, id);
     if (item) {
         item->seen = true;
         item->missing = false;

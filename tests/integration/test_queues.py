@@ -129,7 +129,7 @@ def test_files_that_people_drop_are_noticed_at_once_and_done(make_system, model)
     system = make_system(names, model=model, yaml=yaml(names, names), env={"POLL_INTERVAL": "3600"}).start()
     queue = system.data / "shared/queues/reviews"
     (queue / "plain.md").write_text("Look at the plain one\n")
-    (queue / "with blanks.txt").write_text("---\npriority: high\n---\nLook at the other one\n")
+    (queue / "with blanks.md").write_text("---\npriority: high\n---\nLook at the other one\n")
     (queue / "whole.md").write_text(
         "---\nid: whole\nkind: item\nfrom: operator\nto: queue:reviews\ncreated: 2026-04-29T10:05:00Z\n---\nLook at the whole one\n"
     )

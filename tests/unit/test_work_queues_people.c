@@ -6,7 +6,7 @@ static void test_plain_text_that_people_drop_becomes_an_item(void **state)
     struct world *world = *state;
     world->window[1] = 0;
     drop(world, "note.md", "Look at this\n");
-    drop(world, "with blanks.txt", "---\npriority: high\nttl_seconds: 600\n---\nAnd at this\n");
+    drop(world, "with blanks.md", "---\npriority: high\nttl_seconds: 600\n---\nAnd at this\n");
     drop(world, "empty.md", "");
     drop(world, "note.md~", "a backup\n");
     queues_scan(world->queues);
@@ -21,6 +21,27 @@ static void test_plain_text_that_people_drop_becomes_an_item(void **state)
                      ">/dev/null && grep -q 'ttl_seconds: 600' '%s'/agents/orion/iac/handoffs/with*",
                      world->path, world->path);
     assert_int_equal(system(command), 0);
+}
+
+static void test_a_copiers_temporary_name_is_no_work_and_its_rename_is_done_once(void **state)
+{
+    struct world *world = *state;
+    static const char *const names_of_others[] = {
+        "x.md.tmp", "x.txt", "x", "x.md.part", "~$x.md", "x.sync-conflict-20260429-101010-ABCDEFG.md"};
+    for (size_t i = 0; i < sizeof names_of_others / sizeof *names_of_others; i++)
+        drop(world, names_of_others[i], "Look at this\n");
+    queues_scan(world->queues);
+    turn(world);
+    assert_int_equal(
+        count_in(world, "agents/orion/iac/handoffs") + count_in(world, "agents/iris/iac/handoffs"), 0);
+    assert_int_equal(
+        renameat(world->data, "shared/queues/reviews/x.md.tmp", world->data, "shared/queues/reviews/x.md"),
+        0);
+    queues_scan(world->queues);
+    turn(world);
+    assert_string_not_equal(holder(world, "x"), "nobody");
+    assert_int_equal(
+        count_in(world, "agents/orion/iac/handoffs") + count_in(world, "agents/iris/iac/handoffs"), 1);
 }
 
 static void test_the_same_name_dropped_again_is_new_work(void **state)
@@ -247,6 +268,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_plain_text_that_people_drop_becomes_an_item),
+        TEST(test_a_copiers_temporary_name_is_no_work_and_its_rename_is_done_once),
         TEST(test_the_same_name_dropped_again_is_new_work),
         TEST(test_a_dropped_envelope_is_an_item_of_this_queue_whatever_it_says),
         TEST(test_what_is_no_item_is_set_aside_and_stops_nothing),
