@@ -11,10 +11,18 @@
 #include "common/names.h"
 #include "common/utf8.h"
 
-static const char *const kinds[] = {
-    [KIND_HANDOFF] = "handoff", [KIND_MESSAGE] = "message", [KIND_RESULT] = "result",
-    [KIND_BOUNCE] = "bounce",   [KIND_ITEM] = "item",       [KIND_TASK] = "task",
-    [KIND_SEGMENT] = "segment",
+/* A task of a queue that became a dead letter and a segment's write lie in no receiver's tree. */
+static const struct {
+    const char *name;
+    unsigned traits;
+} kinds[] = {
+    [KIND_HANDOFF] = {"handoff", KIND_IS_WORK | KIND_STARTS_CYCLE | KIND_EXPECTS_ANSWER},
+    [KIND_MESSAGE] = {"message", KIND_IS_MAIL | KIND_STARTS_CYCLE | KIND_EXPECTS_ANSWER},
+    [KIND_RESULT] = {"result", KIND_IS_MAIL},
+    [KIND_BOUNCE] = {"bounce", KIND_IS_MAIL},
+    [KIND_ITEM] = {"item", KIND_IS_WORK | KIND_STARTS_CYCLE | KIND_EXPECTS_ANSWER},
+    [KIND_TASK] = {"task", KIND_EXPECTS_ANSWER},
+    [KIND_SEGMENT] = {"segment", KIND_EXPECTS_ANSWER},
 };
 static const char *const priorities[] = {
     [PRIORITY_HIGH] = "high", [PRIORITY_NORMAL] = "normal", [PRIORITY_LOW] = "low"};
@@ -57,7 +65,17 @@ static const int64_t count_max = INT64_C(100) * 366 * 86400;
 
 const char *envelope_kind_name(enum envelope_kind kind)
 {
-    return (size_t)kind < KINDS ? kinds[kind] : "unknown";
+    return (size_t)kind < KINDS ? kinds[kind].name : "unknown";
+}
+
+bool envelope_kind_has(enum envelope_kind kind, enum kind_trait trait)
+{
+    return (size_t)kind < KINDS && (kinds[kind].traits & trait) != 0;
+}
+
+const char *envelope_kind_end(enum envelope_kind kind)
+{
+    return envelope_kind_has(kind, KIND_IS_MAIL) ? "read" : "finished";
 }
 
 const char *priority_name(enum priority priority)
@@ -78,7 +96,7 @@ bool priority_parse(const char *text, enum priority *priority)
 static bool kind_parse(const char *text, enum envelope_kind *kind)
 {
     for (int i = 0; i < KINDS; i++)
-        if (strcasecmp(text, kinds[i]) == 0) {
+        if (strcasecmp(text, kinds[i].name) == 0) {
             *kind = (enum envelope_kind)i;
             return true;
         }

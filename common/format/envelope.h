@@ -24,6 +24,13 @@ enum envelope_kind {
     KIND_TASK,
     KIND_SEGMENT
 };
+/* In what the kinds differ for everybody who handles envelopes; the table is in envelope.c. */
+enum kind_trait {
+    KIND_IS_WORK = 1, /* lies in the receiver's handoffs/ and is done; its good end is "finished" */
+    KIND_IS_MAIL = 2, /* lies in the receiver's inbox/ and is read along with work; its good end is "read" */
+    KIND_STARTS_CYCLE = 4,  /* by itself; the others wait until a cycle reads them */
+    KIND_EXPECTS_ANSWER = 8 /* takes a place in a window, and its sender is told of a bad end */
+};
 enum priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
 
 /* KIND_TASK: a task of the agent's own queue that became a dead letter; it never travels.
@@ -47,6 +54,8 @@ struct envelope {
 };
 
 const char *envelope_kind_name(enum envelope_kind kind);
+bool envelope_kind_has(enum envelope_kind kind, enum kind_trait trait);
+const char *envelope_kind_end(enum envelope_kind kind); /* the status of its good end */
 const char *priority_name(enum priority priority);
 bool priority_parse(const char *text, enum priority *priority); /* high, normal, low in any case */
 

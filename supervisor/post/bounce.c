@@ -103,7 +103,7 @@ static char *body_of(const struct envelope *about, const char *from, const char 
 enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about,
                             const char *from, const char *reason, size_t *number)
 {
-    if (!parcels_counts(about->kind) || !post_did_send(post, about->from, about->id))
+    if (!envelope_kind_has(about->kind, KIND_EXPECTS_ANSWER) || !post_did_send(post, about->from, about->id))
         return BOUNCE_NEEDLESS;
     OWNED char *id = NULL;
     enum bounce bounce_is = find_id(post, about, &id);
@@ -158,7 +158,7 @@ bool post_bounce_written(struct post *post, const struct batch *batch, size_t nu
 void post_bounced(struct post *post, const struct envelope *about, const char *reason)
 {
     struct box *sender = post_box(post, about->from);
-    if (!sender || !parcels_counts(about->kind))
+    if (!sender || !envelope_kind_has(about->kind, KIND_EXPECTS_ANSWER))
         return;
     post_note(sender, "envelope_bounced", about, reason);
     if (sender != post->people)

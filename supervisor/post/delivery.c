@@ -237,8 +237,9 @@ static struct parcel *next_to_go(const struct box *receiver, bool room, int64_t 
 {
     struct parcel *best = NULL;
     for (struct parcel *parcel = receiver->waits.first; parcel; parcel = parcel->next)
-        if (!parcel->leaving && (room || !parcels_counts(parcel->kind)) && parcel->held_until_ms <= now_ms &&
-            !post_is_over(parcel, now) && (!best || parcels_before(parcel, best)))
+        if (!parcel->leaving && (room || !envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER)) &&
+            parcel->held_until_ms <= now_ms && !post_is_over(parcel, now) &&
+            (!best || parcels_before(parcel, best)))
             best = parcel;
     return best;
 }
@@ -323,7 +324,8 @@ static bool prepare(struct parcel *parcel)
 
 static bool is_held(const struct parcel *parcel, int64_t now)
 {
-    return !parcel->leaving && parcels_counts(parcel->kind) && !post_is_over(parcel, now);
+    return !parcel->leaving && envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER) &&
+           !post_is_over(parcel, now);
 }
 
 /* Of those whose senders were told nothing yet, the first or the last in their order; NULL: there is none. */
@@ -373,7 +375,7 @@ void post_pump(struct box *receiver)
             receiver->pump = true;
             return;
         }
-        bool counts = parcels_counts(parcel->kind);
+        bool counts = envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER);
         room -= prepare(parcel) && counts;
     }
     if (room > 0)
@@ -395,7 +397,8 @@ static void delivered(struct delivery *delivery, const struct file_stamp *stamp)
         post_note(sender, "envelope_accepted", &delivery->envelope, "");
     post_note(receiver, "envelope_delivered", &delivery->envelope, "");
     post_verdict(sender, delivery->envelope.id, "delivered", "");
-    post_look_due(receiver, parcels_counts(delivery->envelope.kind) ? WAKE_UP : WAKE_LOOK);
+    post_look_due(receiver,
+                  envelope_kind_has(delivery->envelope.kind, KIND_EXPECTS_ANSWER) ? WAKE_UP : WAKE_LOOK);
 }
 
 static void not_delivered(struct delivery *delivery, enum write_result result, const struct fault *fault)

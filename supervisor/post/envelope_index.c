@@ -69,14 +69,9 @@ static void enlarge(struct parcels *parcels)
     free(old);
 }
 
-bool parcels_counts(enum envelope_kind kind)
-{
-    return kind != KIND_RESULT && kind != KIND_BOUNCE;
-}
-
 static bool is_unfinished(const struct parcel *parcel)
 {
-    return !parcel->bad && parcels_counts(parcel->kind);
+    return !parcel->bad && envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER);
 }
 
 struct parcel *parcels_add(struct parcels *parcels, struct shelf *shelf, struct box *box, enum folder folder,

@@ -69,8 +69,6 @@ void parcels_describe(struct parcel *parcel, const struct envelope *envelope);
 void parcels_keep(struct parcel *parcel, struct envelope *letter);
 void parcels_spoil(struct parcel *parcel); /* it is no envelope */
 
-/* A window counts handoffs, messages and items, and what is not known; not results and bounces. */
-bool parcels_counts(enum envelope_kind kind);
 /* Which goes first: priority, then created, then id. */
 bool parcels_before(const struct parcel *a, const struct parcel *b);
 

@@ -157,8 +157,7 @@ static void finish(struct post *post, struct endings *endings)
 static void put_back(struct box *box, const struct envelope *envelope)
 {
     struct post *post = box->post;
-    enum folder folder =
-        envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM ? FOLDER_HANDOFFS : FOLDER_INBOX;
+    enum folder folder = envelope_kind_has(envelope->kind, KIND_IS_WORK) ? FOLDER_HANDOFFS : FOLDER_INBOX;
     unsigned lies = mailbox_lies(post->data, box->name, envelope->id);
     box->look_wanted = true;
     if (lies & 1u << FOLDER_ARCHIVE) { /* its worker has come to the end of it meanwhile */

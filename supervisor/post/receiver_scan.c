@@ -76,7 +76,7 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     else
         parcels_describe(parcel, &envelope);
     post_mind(post, parcel);
-    bool work = parcels_counts(parcel->kind);
+    bool work = envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER);
     if (is_new && !at_start && found == MAILBOX_READ && work)
         say_put_in(parcel);
     envelope_free(&envelope);
@@ -119,7 +119,7 @@ static void removed(struct parcel *parcel)
                  other->box->name);
     } else {
         post_note(box, "envelope_removed", &what, post_removed_by_hand);
-        bool sent = parcel->kind != KIND_ITEM && parcels_counts(parcel->kind) &&
+        bool sent = parcel->kind != KIND_ITEM && envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER) &&
                     read_original(post, parcel, &original);
         if (sent && !post_bounce(post, &original, box->name, post_removed_by_hand, &fault))
             log_warn("post", box->name, "The sender of %s is not told that it was removed: %s", parcel->id,
@@ -136,8 +136,8 @@ static void finished(struct parcel *parcel)
 {
     struct box *box = parcel->box;
     struct envelope what = light(parcel);
-    bool work = parcel->kind == KIND_HANDOFF || parcel->kind == KIND_ITEM;
-    post_note(box, work ? "envelope_finished" : "envelope_read", &what, "");
+    post_note(box, envelope_kind_has(parcel->kind, KIND_IS_WORK) ? "envelope_finished" : "envelope_read",
+              &what, "");
     end_of_item(parcel, "finished");
     post_forget(box->post, parcel);
     room_again(box);

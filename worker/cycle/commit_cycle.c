@@ -28,7 +28,6 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
 {
     const struct task *task = &worker->task;
     if (task->by_post) {
-        bool message = task->parcel.envelope.kind == KIND_MESSAGE;
         OWNED char *section = memory_print(
             "\n---\n\n# Answer\n\n- by: %s\n- reward: %s%d\n%s%s%s- tokens: %llu in, %llu out\n- commit: "
             "%s(task): "
@@ -37,7 +36,8 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
             reply->reason ? reply->reason : "", reply->reason ? "\n" : "",
             (unsigned long long)worker->answer.tokens_in, (unsigned long long)worker->answer.tokens_out,
             worker->name, task->id, reply->answer);
-        mail_archive(worker->mail, &task->parcel, message ? "read" : "finished", now, section, changes);
+        mail_archive(worker->mail, &task->parcel, envelope_kind_end(task->parcel.envelope.kind), now, section,
+                     changes);
     }
     for (size_t i = 0; i < task->bundle.count; i++) {
         OWNED char *section = memory_print("\n---\n\nRead in %s(task): %s\n", worker->name, task->id);
@@ -128,8 +128,7 @@ static void end_work(struct worker *worker, const char *commit)
     struct fault fault;
     const struct task *task = &worker->task;
     if (task->by_post) {
-        worker_say(worker, MESSAGE_SETTLED, task->id,
-                   task->parcel.envelope.kind == KIND_MESSAGE ? "read" : "finished", commit);
+        worker_say(worker, MESSAGE_SETTLED, task->id, envelope_kind_end(task->parcel.envelope.kind), commit);
     } else {
         if (!queue_take(worker->queue, task->id, task->hash, &fault))
             log_warn("agent", worker->name,

@@ -91,8 +91,7 @@ static void add_letter(const struct mail *mail, const struct envelope *envelope,
 
 static bool joins(const struct letter *letter, const char *work, int64_t now)
 {
-    enum envelope_kind kind = letter->head.kind;
-    return (kind == KIND_MESSAGE || kind == KIND_RESULT || kind == KIND_BOUNCE) && !letter->held &&
+    return envelope_kind_has(letter->head.kind, KIND_IS_MAIL) && !letter->held &&
            !(work && strcmp(letter->head.id, work) == 0) && !mail_expired(&letter->head, now);
 }
 

@@ -94,7 +94,7 @@ static bool check(const struct envelope *envelope, const char *id, const char *p
         return mail_too_large(fault, length);
     if (strcmp(envelope->id, id) != 0)
         return fault_set(fault, "%s has the id %s, which is not its name", path, envelope->id);
-    return (envelope->kind != KIND_TASK && envelope->kind != KIND_SEGMENT) ||
+    return envelope_kind_has(envelope->kind, KIND_IS_WORK | KIND_IS_MAIL) ||
            fault_set(fault, "%s is of kind %s, which is not sent to anybody", path,
                      envelope_kind_name(envelope->kind));
 }
@@ -166,7 +166,7 @@ static int is_over(struct look *look, const struct envelope *envelope, uint64_t 
     char commit[COMMIT_TEXT] = "";
     struct envelope archived;
     struct mail *mail = look->mail;
-    const char *status = envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM ? "finished" : "read";
+    const char *status = envelope_kind_end(envelope->kind);
     bool over = history_finished(mail->history, envelope->id, hash, commit);
     int stored = over ? 0 : mail_own(mail, TREE_ARCHIVE, envelope->id, &archived);
     if (stored < 0)
@@ -459,19 +459,15 @@ bool mail_expired(const struct envelope *envelope, int64_t now)
            envelope->created <= now - envelope->ttl_seconds;
 }
 
-static bool is_work(const struct envelope *envelope)
-{
-    return envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM || envelope->kind == KIND_MESSAGE;
-}
-
 const struct letter *mail_next(const struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
                                void *context)
 {
     const struct letter *best = NULL;
     for (size_t i = 0; i < mail->count; i++) {
         const struct letter *letter = &mail->letters[i];
-        if (!letter->held && is_work(&letter->head) && !mail_expired(&letter->head, now) &&
-            (!best || letter->head.priority < best->head.priority) && !skip(context, letter->hash))
+        if (!letter->held && envelope_kind_has(letter->head.kind, KIND_STARTS_CYCLE) &&
+            !mail_expired(&letter->head, now) && (!best || letter->head.priority < best->head.priority) &&
+            !skip(context, letter->hash))
             best = letter;
     }
     return best;

@@ -51,7 +51,7 @@ static void add_work(struct cost *cost, const struct copy *copy)
     static const char *const ENDED[] = {"finished", "read", "failed", NULL};
     static const char *const NEVER_ASKED[] = {"expired", "refused", NULL};
     const struct envelope *envelope = &copy->envelope;
-    bool work = envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM || envelope->kind == KIND_TASK;
+    bool work = envelope_kind_has(envelope->kind, KIND_IS_WORK) || envelope->kind == KIND_TASK;
     bool message = envelope->kind == KIND_MESSAGE;
     if ((work || message) && !is_one_of(envelope->status, NEVER_ASKED)) {
         add_hand(cost, copy_receiver(copy), envelope->id,
@@ -63,10 +63,8 @@ static void add_work(struct cost *cost, const struct copy *copy)
 static void add_root(struct cost *cost, const struct copy *copy)
 {
     const struct envelope *envelope = &copy->envelope;
-    bool grew =
-        envelope->kind == KIND_HANDOFF || envelope->kind == KIND_ITEM || envelope->kind == KIND_MESSAGE;
-    if (grew && envelope->hops == 1 && strcmp(envelope->id, envelope->trace) != 0 &&
-        strcmp(envelope->from, "operator") != 0) {
+    if (envelope_kind_has(envelope->kind, KIND_STARTS_CYCLE) && envelope->hops == 1 &&
+        strcmp(envelope->id, envelope->trace) != 0 && strcmp(envelope->from, "operator") != 0) {
         add_hand(cost, envelope->from, envelope->trace, HAND_UNKNOWN, false);
     }
 }

@@ -175,9 +175,8 @@ static enum throughput_class class_of(const char *data_dir, const struct roster_
 /* What people put there themselves was never delivered, and results and bounces always find room. */
 static bool fills_window(const struct copy *copy, const char *agent)
 {
-    enum envelope_kind kind = copy->envelope.kind;
     return copy_is_live(copy) && strcmp(copy->owner, agent) == 0 && copy->envelope.delivered != 0 &&
-           (kind == KIND_HANDOFF || kind == KIND_MESSAGE || kind == KIND_ITEM);
+           envelope_kind_has(copy->envelope.kind, KIND_STARTS_CYCLE);
 }
 
 static void check_window(const struct envelope_scan *scan, const char *data_dir, const struct roster *roster,

@@ -102,8 +102,7 @@ static bool is_handoff(const struct copy *copy)
 
 static bool is_message(const struct copy *copy)
 {
-    return copy->envelope.kind == KIND_MESSAGE || copy->envelope.kind == KIND_RESULT ||
-           copy->envelope.kind == KIND_BOUNCE;
+    return envelope_kind_has(copy->envelope.kind, KIND_IS_MAIL);
 }
 
 static bool is_dead(const struct copy *copy)
