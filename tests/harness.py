@@ -256,6 +256,7 @@ class System:
         self.process = None
         self.prefix = []  # a command that runs the supervisor by exec
         self.options = []  # of `agentos run`
+        self.histories = {}  # of each agent: the newest commit, and the subjects
         (self.data / "agents.yaml").write_text(yaml if yaml is not None else agents_yaml(agents, extra))
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(("LLM_", "AGENTOS_"))}
         self.env.update(DATA_DIR=str(self.data), POLL_INTERVAL="1", LLM_API_KEY=KEY, AGENTOS_LISTEN="", LLM_MODEL="test-model")
@@ -429,15 +430,21 @@ class System:
         return result.stdout
 
     def tip(self, name="orion"):
-        """The newest commit, as its branch's own file says; None when there is no such file, or it is being replaced."""
+        """The commit that the checked-out branch main names, by its own file; None where that is not so simple."""
         try:
-            return (self.tree(name) / ".git/refs/heads/main").read_text()
-        except OSError:
+            head = (self.tree(name) / ".git/HEAD").read_text()
+            return (self.tree(name) / ".git/refs/heads/main").read_text() if head == "ref: refs/heads/main\n" else None
+        except (OSError, UnicodeDecodeError):
             return None
 
     def subjects(self, name="orion"):
-        """Subjects of all commits, newest first; none when there is no repository yet."""
-        return self.git("log", "--format=%s", name=name, check=False).splitlines()
+        """Subjects of all commits, newest first; none when there is no repository yet. One tip has one history, so git,
+        which costs much, is asked once for each tip, however often a test looks."""
+        tip = self.tip(name)
+        if not tip or self.histories.get(name, ("", []))[0] != tip:
+            subjects = self.git("log", "--format=%s", name=name, check=False).splitlines()
+            self.histories[name] = (tip, subjects) if tip == self.tip(name) and subjects else ("", subjects)
+        return list(self.histories[name][1])
 
     def done(self, name="orion"):
         """How often each task was committed."""
@@ -445,14 +452,7 @@ class System:
         return collections.Counter(s[len(start) :] for s in self.subjects(name) if s.startswith(start))
 
     def wait_done(self, *task_ids, name="orion", seconds=30):
-        seen = None
-
         def all_there():
-            nonlocal seen
-            tip = self.tip(name)
-            if tip and tip == seen:  # git costs much, and could tell nothing new
-                return False
-            seen = tip
             done = self.done(name)
             return all(done[task_id] for task_id in task_ids)
 

@@ -94,7 +94,7 @@ def give(system, tasks):
 
 
 def are_over(system, tasks):
-    return system.done()[tasks[-1]] and "## " not in system.read("queue.md")
+    return "## " not in system.read("queue.md") and system.done()[tasks[-1]]
 
 
 def places_met(pid, path, act, step=STEP):
