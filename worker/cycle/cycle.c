@@ -33,7 +33,7 @@ static bool resume(struct worker *worker)
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     free(answer.task);
     cycle_answer(worker, ANSWER_OK, answer.text, answer.finish_reason, answer.model, answer.tokens_in,
-                 answer.tokens_out, 0);
+                 answer.tokens_out, 0, 0);
     return true;
 }
 
@@ -69,6 +69,9 @@ static int ends_at_once(struct worker *worker, const struct block *block)
         return ending_duplicate(worker, block, commit) ? 1 : -1;
     if (attempts_failed(worker->attempts, block->id, block->hash) >= ATTEMPTS_MAX)
         return ending_dead_letter(worker, block, "failed", "poison") ? 1 : -1;
+    OWNED char *spent = memory_text(deferred_spent(worker->deferred, block->hash));
+    if (spent)
+        return ending_dead_letter(worker, block, "failed", spent) ? 1 : -1;
     if (strlen(block->task) > TASK_MAX)
         return ending_dead_letter(worker, block, "failed", "too large") ? 1 : -1;
     if (block->lock && !leases_name(block->lock))
@@ -78,16 +81,23 @@ static int ends_at_once(struct worker *worker, const struct block *block)
 
 /* --- choosing --- */
 
+/* While the provider is in trouble, tasks that have not failed go first, to find out whose trouble it is. */
+static bool is_passed_over(const struct worker *worker, uint64_t hash)
+{
+    return worker->untried_only ? deferred_knows(worker->deferred, hash)
+                                : deferred_has(worker->deferred, hash);
+}
+
 static bool has_no_lease(void *context, const struct block *block)
 {
     struct worker *worker = context;
-    return deferred_has(worker->deferred, block->hash) || leases_state(worker, block) != LEASE_HELD;
+    return is_passed_over(worker, block->hash) || leases_state(worker, block) != LEASE_HELD;
 }
 
 static bool is_not_now(void *context, const struct block *block)
 {
     struct worker *worker = context;
-    return deferred_has(worker->deferred, block->hash) || leases_state(worker, block) == LEASE_WAITS;
+    return is_passed_over(worker, block->hash) || leases_state(worker, block) == LEASE_WAITS;
 }
 
 static bool is_not_asked_about(void *context, const struct block *block)
@@ -95,9 +105,9 @@ static bool is_not_asked_about(void *context, const struct block *block)
     return !ahead_is_about(context, block) || is_not_now(context, block);
 }
 
-static bool is_deferred(void *context, uint64_t hash)
+static bool is_not_now_letter(void *context, uint64_t hash)
 {
-    return deferred_has(((struct worker *)context)->deferred, hash);
+    return is_passed_over(context, hash);
 }
 
 /* By priority over all kinds of work, then by age; among the queue's blocks, as they stand. */
@@ -109,10 +119,11 @@ static bool letter_first(struct worker *worker, const struct letter *letter, con
     return letter->head.created < since;
 }
 
-/* Exactly one of both, or none. */
-static void choose(struct worker *worker, const struct block **block, const struct letter **letter)
+/* At most one of both. */
+static void choose_of(struct worker *worker, bool untried_only, const struct block **block,
+                      const struct letter **letter)
 {
-    post_catch_up(worker);
+    worker->untried_only = untried_only;
     *letter = NULL;
     if (ahead_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, worker)) != NULL)
         return; /* it was next when it was asked about */
@@ -120,11 +131,19 @@ static void choose(struct worker *worker, const struct block **block, const stru
     if (*block)
         return; /* its lease runs, and others wait for it */
     *block = queue_next(worker->queue, is_not_now, worker);
-    *letter = mail_next(worker->mail, clock_now(), is_deferred, worker);
+    *letter = mail_next(worker->mail, clock_now(), is_not_now_letter, worker);
     if (*letter && letter_first(worker, *letter, *block))
         *block = NULL;
     else
         *letter = NULL;
+}
+
+static void choose(struct worker *worker, const struct block **block, const struct letter **letter)
+{
+    post_catch_up(worker);
+    choose_of(worker, worker->wait_delay_ms > 0, block, letter);
+    if (!*block && !*letter)
+        choose_of(worker, false, block, letter);
 }
 
 /* False: nothing more can be begun or ended now. */
@@ -133,7 +152,8 @@ static bool take_letter(struct worker *worker, const struct letter *letter)
     /* An item's attempts are its queue's affair, which has a max_attempts of its own. */
     if (letter->head.attempts >= ATTEMPTS_MAX && letter->head.kind != KIND_ITEM)
         return ending_letter(worker, letter, "poison");
-    return post_begin(worker, letter);
+    OWNED char *spent = memory_text(deferred_spent(worker->deferred, letter->hash));
+    return spent ? ending_letter(worker, letter, spent) : post_begin(worker, letter);
 }
 
 static bool take_block(struct worker *worker, const struct block *block)
@@ -152,8 +172,9 @@ static bool take_block(struct worker *worker, const struct block *block)
 static void report_nothing(struct worker *worker)
 {
     const char *lock = leases_waited_for(worker);
-    OWNED char *what = memory_print("lock %s", lock ? lock : "");
-    report_activity(worker, lock ? ACTIVITY_WAITING : ACTIVITY_IDLE, lock ? what : "", 0);
+    int64_t until = deferred_until(worker->deferred);
+    OWNED char *what = lock ? memory_print("lock %s", lock) : memory_text(until ? "provider" : "");
+    report_activity(worker, lock || until ? ACTIVITY_WAITING : ACTIVITY_IDLE, what, lock ? 0 : until);
 }
 
 void cycle_next(struct worker *worker)
@@ -184,15 +205,46 @@ void cycle_next(struct worker *worker)
 
 /* --- the answer --- */
 
-/* The provider won't answer this task as it is. The task stays; others go on meanwhile. */
-static void defer(struct worker *worker, const char *why)
+/* Others go on meanwhile. */
+static void defer(struct worker *worker, enum answer_kind kind, const char *why, int64_t answered_ms)
 {
     const struct task *task = &worker->task;
-    int64_t delay_ms = deferred_add(worker->deferred, task->id, task->hash, task->by_post, why);
-    log_warn("agent", worker->name, "Task %s stays in the queue, next try in %.1f s: %s", task->id,
-             (double)delay_ms / 1000, why);
+    const struct deferred_try failed = {
+        .id = task->id, .hash = task->hash, .by_post = task->by_post, .why = why, .answered_ms = answered_ms};
+    int64_t pause_ms = deferred_add(worker->deferred, &failed);
+    log_warn("agent", worker->name, "Task %s stays in the %s, next try in %.1f s: %s", task->id,
+             task->by_post ? "post" : "queue", (double)pause_ms / 1000, why);
+    free(worker->trouble); /* the task's own sentence says it from now on */
+    worker->trouble = NULL;
     report_problems(worker);
-    worker_say(worker, MESSAGE_HELD, task->id, why);
+    if (kind == ANSWER_REQUEST)
+        worker_say(worker, MESSAGE_HELD, task->id, why);
+}
+
+/* No answer. A refusal is the task's own trouble, and so is a failure while the provider answers others. As long as it
+ * answers nobody it may be everybody's: then the worker waits, and after three failures of one task the next is tried in
+ * its place, to find out. */
+static void fail(struct worker *worker, enum answer_kind kind, const char *why, int64_t retry_after_ms,
+                 int64_t answered_ms)
+{
+    enum { TO_FIND_OUT = 3 };
+    struct provider_trouble *provider = &worker->provider;
+    uint64_t hash = worker->task.hash;
+    bool refused = kind == ANSWER_REQUEST;
+    bool answers = answered_ms > (provider->failed_ms ? provider->failed_ms : provider->asked_ms);
+    provider->failures = provider->task == hash ? provider->failures + 1 : 1;
+    provider->task = hash;
+    provider->failed_ms = clock_monotonic_ms();
+    provider->refused =
+        answers ? 0 : provider->refused + (refused && !deferred_knows(worker->deferred, hash));
+    if (refused || (kind == ANSWER_PASSING && (answers || provider->failures >= TO_FIND_OUT))) {
+        defer(worker, kind, why, answered_ms);
+        provider->failures = 0;
+    }
+    if (answers && (refused || kind == ANSWER_PASSING))
+        worker->wait_delay_ms = 0;
+    else if (!refused || provider->refused >= TO_FIND_OUT)
+        worker_wait_for(worker, "provider", why, retry_after_ms);
 }
 
 /* What was read along with a question is gathered anew by whoever takes the task up again, so then its answer isn't kept. */
@@ -210,7 +262,7 @@ static bool keep(struct worker *worker)
 }
 
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
-                  uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms)
+                  uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms, int64_t answered_ms)
 {
     if (kind == ANSWER_OK) {
         worker->answer.text = text;
@@ -222,16 +274,14 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
         worker->phase = PHASE_ANSWER;
         timers_disarm(&worker->timers, TIMER_BACKOFF);
         worker->wait_delay_ms = 0;
+        worker->provider = (struct provider_trouble){0};
         cycle_finish(worker);
         return;
     }
-    if (kind == ANSWER_REQUEST) {
-        defer(worker, text);
-    } else if (kind == ANSWER_BUDGET) {
+    if (kind == ANSWER_BUDGET)
         worker_wait_for_budget(worker, text, retry_after_ms);
-    } else { /* the gateway has logged the fault itself, as an error when it won't pass by itself */
-        worker_wait_for(worker, "provider", text, retry_after_ms);
-    }
+    else /* the gateway has logged the fault itself, as an error when it won't pass by itself */
+        fail(worker, kind, text, retry_after_ms, answered_ms);
     cycle_put_down(worker);
     leases_release_others(worker);
     free(text);

@@ -1,6 +1,10 @@
-/* Deferred tasks: the provider refuses each of them as it is (ANSWER_REQUEST), so other tasks go on and a deferred task is
- * tried again after a backoff of its own: 1 s, doubled up to 60 s. The list lives in memory; a new worker tries at once.
- * A task that has left the queue or the mail is forgotten. */
+/* Deferred tasks: the provider refuses each of them as it is, or fails for it while others are answered. Other tasks go on,
+ * and a deferred one is tried again after a pause of its own: 1 s, then three times as long each time, up to 5 minutes (one
+ * minute while it may be everybody's trouble). So eight tries take eleven minutes.
+ *
+ * A failed try counts against the task when its base URL and model has answered another request since the try before:
+ * under a model's name that is mistyped no task is ever given up. The list lives in memory; a new worker begins anew. A
+ * task that has left the queue or the mail is forgotten. */
 #ifndef AGENTOS_WORKER_CYCLE_DEFERRED_H
 #define AGENTOS_WORKER_CYCLE_DEFERRED_H
 
@@ -11,15 +15,33 @@
 #include "worker/mail/mail.h"
 #include "worker/queue/queue.h"
 
+enum { DEFERRED_TRIES = 8, DEFERRED_LEAST_MS = 10 * 60 * 1000 };
+
 struct deferred;
+
+/* A try that failed. */
+struct deferred_try {
+    const char *id;
+    uint64_t hash;
+    bool by_post;
+    const char *why;     /* the provider's own sentence */
+    int64_t answered_ms; /* monotonic: when the base URL and model last answered any request; 0: never */
+};
 
 struct deferred *deferred_new(void);
 void deferred_free(struct deferred *deferred); /* NULL is fine */
-/* The task is deferred, or deferred for longer than before. Returns the backoff in milliseconds. */
-int64_t deferred_add(struct deferred *deferred, const char *id, uint64_t hash, bool by_post, const char *why);
-bool deferred_has(const struct deferred *deferred, uint64_t hash); /* the task's backoff is not over */
-/* Monotonic: the first backoff that ends after since_ms; 0: none. */
+/* The task is deferred, or deferred for longer than before. Returns the pause in milliseconds; 0: it is spent. */
+int64_t deferred_add(struct deferred *deferred, const struct deferred_try *failed);
+bool deferred_has(const struct deferred *deferred, uint64_t hash); /* the task's pause is not over */
+bool deferred_knows(const struct deferred *deferred,
+                    uint64_t hash); /* its last try failed, pause or no pause */
+/* DEFERRED_TRIES counted tries over at least DEFERRED_LEAST_MS: the provider's last sentence, borrowed; else NULL. */
+const char *deferred_spent(const struct deferred *deferred, uint64_t hash);
+void deferred_retry(struct deferred *deferred); /* every pause is over now; the counts stay */
+/* Monotonic: the first pause that ends after since_ms; 0: none. */
 int64_t deferred_next_ms(const struct deferred *deferred, int64_t since_ms);
+/* Epoch seconds: the end of the first pause that is not over; 0: none. */
+int64_t deferred_until(const struct deferred *deferred);
 /* Forgets the tasks that are gone; to be called with a queue that was read whole. True: some task was forgotten. */
 bool deferred_reconcile(struct deferred *deferred, const struct queue *queue, const struct mail *mail);
 void deferred_print(const struct deferred *deferred, struct buffer *problems); /* a line for each task */

@@ -46,6 +46,7 @@ void cycle_ask(struct worker *worker)
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;
+    worker->provider.asked_ms = clock_monotonic_ms();
     if (asked)
         return;
     worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,

@@ -23,7 +23,7 @@ enum {
 
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until)
 {
-    bool same = worker->activity_said && worker->activity == activity && activity != ACTIVITY_WAITING &&
+    bool same = worker->activity_said && worker->activity == activity && worker->activity_until == until &&
                 strcmp(worker->activity_detail, detail) == 0;
     if (activity == ACTIVITY_IDLE && worker->trouble) {
         free(worker->trouble);
@@ -34,6 +34,7 @@ void report_activity(struct worker *worker, enum agent_activity activity, const 
         return;
     worker->activity = activity;
     worker->activity_said = true;
+    worker->activity_until = until;
     free(worker->activity_detail);
     worker->activity_detail = memory_text(detail);
     worker_say(worker, MESSAGE_ACTIVITY, (uint64_t)activity, detail, (uint64_t)until);

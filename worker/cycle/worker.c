@@ -126,7 +126,7 @@ static void on_answer(struct worker *worker, struct reader *reader)
         text = NULL;
     } else if (worker->phase == PHASE_ASKED && serial == worker->serial) {
         cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, tokens_in, tokens_out,
-                     (int64_t)retry_after_ms);
+                     (int64_t)retry_after_ms, (int64_t)answered_ms);
         return;
     }
     free(text);

@@ -59,6 +59,15 @@ struct task {
     bool lease_lost;      /* the supervisor said so: the next step puts the task down */
 };
 
+/* Is it the provider's trouble, or the task's? */
+struct provider_trouble {
+    int64_t asked_ms;  /* monotonic: the question in hand */
+    int64_t failed_ms; /* the last failure since the last answer; 0: none */
+    uint64_t task;     /* the hash of the last task that failed without being refused, */
+    unsigned failures; /* and how often in a row */
+    unsigned refused;  /* tasks that were refused while the provider answered nobody */
+};
+
 struct worker {
     struct worker_start *start; /* borrowed */
     const char *name;           /* start->agent->name */
@@ -89,7 +98,8 @@ struct worker {
         bool kept; /* where no kill can take it */
     } answer;
     struct ahead ahead;
-    struct deferred *deferred; /* tasks that the provider refuses as they are */
+    struct deferred *deferred; /* tasks that the provider does not answer as they are */
+    bool untried_only;         /* while choosing: no deferred task at all */
     struct lock_wait *locks;   /* asked for, or granted (leases.c) */
     size_t lock_count;
 
@@ -98,7 +108,8 @@ struct worker {
     char *rollback;              /* the commit to go back to before the next cycle; NULL: none */
     uint64_t rollback_serial;    /* of who asked */
     struct timers timers;
-    int64_t wait_delay_ms;      /* the last backoff */
+    int64_t wait_delay_ms; /* the last backoff; 0: neither storage nor provider is in trouble */
+    struct provider_trouble provider;
     int64_t edits_ms;           /* when people's edits were looked for last */
     int64_t names_ms;           /* and new files among them */
     int64_t learning_ms;        /* when the files of what was learned were looked at last */
@@ -109,7 +120,8 @@ struct worker {
     bool activity_said;
     bool waits_for_budget; /* until TIMER_BACKOFF is due, or LOOK_BUDGET */
     char *activity_detail; /* as it was said */
-    char day[16];          /* of tokens_today, "2026-04-29" */
+    int64_t activity_until;
+    char day[16]; /* of tokens_today, "2026-04-29" */
     uint64_t tokens_today;
     uint64_t negative_streak; /* as of the last commit */
     char *last_task;
@@ -136,7 +148,8 @@ void worker_send(struct worker *worker);
 /* cycle.c: the cycle's steps. */
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
-                  uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms); /* takes the texts */
+                  uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms,
+                  int64_t answered_ms); /* takes the texts */
 /* finish.c: PHASE_ANSWER: commit it, or say why not and wait. */
 void cycle_finish(struct worker *worker);
 

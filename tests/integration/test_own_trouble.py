@@ -1,0 +1,100 @@
+"""A task that its provider does not answer: whose trouble it is, what goes on meanwhile, and how it ends."""
+
+import re
+
+import pytest
+from harness import wait_until
+from post_office import handing, in_folder
+
+TRIES = 8
+LEAST_S = 600
+
+
+def refused(system, task, name="orion"):
+    status = system.agent_status(name)
+    return status and any(f"task {task}:" in problem for problem in status["problems"])
+
+
+def asked(model, word):
+    return sum(word in request["task"] for request in model.requests())
+
+
+@pytest.mark.parametrize("fault", ["http-400", "http-500"])
+def test_a_task_that_fails_while_others_are_answered_is_stepped_over(make_system, model, fault):
+    system = make_system(model=model, env={"LLM_MAX_RETRIES": "0"}).start()
+    system.cli("task", "orion", f"Too odd [[model:{fault}]]", "--id", "odd", "--priority", "high")
+    wait_until(lambda: asked(model, "Too odd") > 0, "the odd one is tried")
+    system.add("plain", "Go on", created="")
+    system.wait_done("plain", seconds=30)
+    assert "## odd" in system.read("queue.md")
+    wait_until(lambda: refused(system, "odd"), "the status says why")
+    wait_until(lambda: system.states()["orion"] == "waiting", "an agent that only waits for its next try is not idle")
+
+
+def test_a_handoff_that_is_refused_for_ten_minutes_is_a_dead_letter_and_its_sender_is_told(make_system, model):
+    system = make_system(("orion", "iris"), model=model)
+    clock = system.movable_clock()
+    system.start()
+    system.add("hand", "Hand it on " + handing("orion", "Too odd [[model:http-400]]"), name="iris")
+    wait_until(lambda: asked(model, "another agent") and in_folder(system, "orion", "handoffs"), "the first try")
+    wait_until(lambda: system.states()["orion"] == "waiting", "it waits")
+    for number in range(TRIES + 3):
+        if not in_folder(system, "orion", "handoffs"):
+            break
+        system.add(f"other-{number}", "Something else", name="iris")
+        system.wait_done(f"other-{number}", name="iris")
+        before = len(model.requests())
+        clock.move(301, 301)
+        wait_until(lambda: len(model.requests()) > before or not in_folder(system, "orion", "handoffs"), "the next try")
+        wait_until(lambda: system.states()["orion"] in ("waiting", "idle"), "its end")
+    (letter,) = in_folder(system, "orion", "dead-letter").values()
+    assert letter["status"] == "failed" and "400" in letter["reason"]
+    told = lambda: [*in_folder(system, "iris", "inbox").values(), *in_folder(system, "iris", "archive").values()]
+    wait_until(lambda: any(e["kind"] == "bounce" and "400" in e["reason"] for e in told()), "iris is told")
+
+
+def test_a_task_that_is_refused_for_ten_minutes_is_a_dead_letter_and_a_requeue_gives_it_a_fresh_life(make_system, model):
+    system = make_system(("orion", "iris"), model=model)
+    clock = system.movable_clock()
+    system.start()
+    system.add("answered", "Something else", name="iris")
+    system.wait_done("answered", name="iris")
+    system.cli("task", "orion", "Too odd [[model:http-400]]", "--id", "odd")
+    wait_until(lambda: refused(system, "odd"), "the first try")
+    for number in range(2, TRIES + 1):
+        assert "## odd" in system.read("queue.md")
+        system.add(f"other-{number}", "Something else", name="iris")
+        system.wait_done(f"other-{number}", name="iris")
+        clock.move(301, 301)
+        wait_until(lambda: asked(model, "Too odd") == number, f"try {number}")
+        wait_until(lambda: system.states()["orion"] in ("waiting", "idle"), "its end")
+    wait_until(lambda: "odd" in in_folder(system, "orion", "dead-letter"), "the dead letter")
+    letter = in_folder(system, "orion", "dead-letter")["odd"]
+    assert letter["status"] == "failed" and "400" in letter["reason"]
+    assert "## odd" not in system.read("queue.md")
+    wait_until(lambda: not refused(system, "odd"), "the problem is over")
+    before = asked(model, "Too odd")
+    system.cli("requeue", "odd")
+    wait_until(lambda: asked(model, "Too odd") > before, "it is tried again")
+    wait_until(lambda: refused(system, "odd"), "and stays")
+    assert "## odd" in system.read("queue.md")
+
+
+def test_a_provider_that_refuses_every_task_empties_no_queue(make_system, model):
+    model.become("http-404")
+    system = make_system(model=model)
+    clock = system.movable_clock()
+    system.start()
+    for number in range(5):
+        system.add(f"task-{number}", f"Refused {number}")
+    wait_until(lambda: system.states()["orion"] == "waiting", "it waits")
+    for _ in range(2 * TRIES):
+        before = len(model.requests())
+        clock.move(301, 301)
+        wait_until(lambda: len(model.requests()) > before, "the next try")
+    assert in_folder(system, "orion", "dead-letter") == {}
+    assert len(re.findall(r"^## task-", system.read("queue.md"), re.MULTILINE)) == 5
+    model.become("")
+    clock.move(301, 301)
+    for number in range(5):
+        system.wait_done(f"task-{number}", seconds=60)
