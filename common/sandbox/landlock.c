@@ -175,6 +175,20 @@ static bool allow_all(const struct sandbox *sandbox, const struct sandbox_room *
     return !room->tree || allow(rules, withheld, room->tree, tree, true, fault);
 }
 
+/* A second layer, which withholds nothing but the execution of programs: what both layers allow is allowed. */
+static bool confine_programs(const struct sandbox_room *room, struct fault *fault)
+{
+    const struct ruleset withheld = {.files = EXECUTE};
+    OWNED_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &withheld, ruleset_size(1), 0);
+    if (rules < 0)
+        return fault_errno(fault, "cannot make the sandbox's rules for programs");
+    for (const char *const *path = room->programs; *path; path++)
+        if (!allow(rules, &withheld, *path, EXECUTE, false, fault))
+            return false;
+    return syscall(SYS_landlock_restrict_self, rules, 0) == 0 ||
+           fault_errno(fault, "cannot enter the sandbox's second layer");
+}
+
 bool landlock_confine(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault)
 {
     int abi = sandbox->facts.landlock;
@@ -184,5 +198,6 @@ bool landlock_confine(const struct sandbox *sandbox, const struct sandbox_room *
         return fault_errno(fault, "cannot make the sandbox's rules (Landlock %d)", abi);
     return allow_all(sandbox, room, rules, &withheld, fault) &&
            (syscall(SYS_landlock_restrict_self, rules, 0) == 0 ||
-            fault_errno(fault, "cannot enter the sandbox (Landlock %d)", abi));
+            fault_errno(fault, "cannot enter the sandbox (Landlock %d)", abi)) &&
+           (!room->programs || confine_programs(room, fault));
 }

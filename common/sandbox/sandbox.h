@@ -41,7 +41,10 @@ struct sandbox_room {
     const char *tree;            /* the folder that it may write; NULL: none */
     const char *const *readable; /* more files and folders to read, NULL at the end; NULL: none. Missing ones
                                            are passed over */
-    const char *const *executable;    /* likewise, and to execute */
+    const char *const *executable; /* likewise, and to execute */
+    const char *const
+        *programs; /* NULL: all that the role allows; else only these files, and files of these folders,
+                                         are executed */
     int64_t memory_bytes, open_files; /* 0: no limit of ours */
 };
 

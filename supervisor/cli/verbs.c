@@ -40,6 +40,14 @@ static const char EXEC_DETAILS[] =
     "is "
     "left. The exit\ncode is the command's.\n";
 
+static const char GIT_DETAILS[] =
+    "The way to look at the history of an agent that isn't trusted: what git would run, include or follow in "
+    "its\ntree is taken out first, git can start no other program (no pager, editor, filter or hook), and it "
+    "has the\nagent's folder and no network. On a terminal control characters are shown as '?'. The exit "
+    "code "
+    "is git's.\n"
+    "    agentos git orion -- log --oneline\n";
+
 static const char EVENTS_DETAILS[] =
     "Until SIGINT (exit 0) or the supervisor's end (69). With --json one object a line: \"time\", \"event\", "
     "\"agent\" where\nit concerns one, and what belongs to the event. A reader that is too slow loses events "
@@ -165,6 +173,8 @@ const struct verb VERBS[] = {
     {"events", "", "follow what happens, live", ALWAYS | WITH(JSON), 0, 0, verb_events, EVENTS_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
+    {"git", "AGENT -- ARGS...", "git on the agent's repository, where nothing that the agent wrote is run",
+     ALWAYS | TAKES_COMMAND, 1, 1, verb_git, GIT_DETAILS},
     {"help", "[VERB]", "what the verbs are, or one verb's page", WITH(HELP) | WITH(TABLE), 0, 1, verb_help,
      NULL},
     {"version", "", "the versions of agentos and of its libraries", WITH(HELP), 0, 0, verb_version, NULL},
@@ -194,13 +204,13 @@ void verbs_help(struct buffer *out)
         buffer_print(out, "  %-24s %s\n", call, verb->summary);
     }
     buffer_text(
-        out,
-        "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
-        "init, run, check, doctor, demo, export, import, exec and whatever only reads work by themselves; "
-        "every other\nverb asks the supervisor that runs on the same data directory.\n\n"
-        "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
-        "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
-        "78 bad configuration.\n\nEnvironment:\n");
+        out, "\n`agentos VERB --help` says more; `agentos --version` names the libraries too.\n"
+             "init, run, check, doctor, demo, export, import, exec, git and whatever only reads work by "
+             "themselves; "
+             "every other\nverb asks the supervisor that runs on the same data directory.\n\n"
+             "Exit codes: 0 done, 64 wrong usage, 65 bad data, 66 no such agent or id, 69 no supervisor is "
+             "running,\n70 internal, 73/74 cannot write, 75 try again, 77 not permitted, "
+             "78 bad configuration.\n\nEnvironment:\n");
     settings_help(out);
 }
 

@@ -17,6 +17,7 @@ int verb_check(struct invocation *invocation);
 int verb_demo(struct invocation *invocation);
 int verb_doctor(struct invocation *invocation);
 int verb_exec(struct invocation *invocation);
+int verb_git(struct invocation *invocation);
 int verb_help(struct invocation *invocation);
 int verb_init(struct invocation *invocation);
 int verb_version(struct invocation *invocation);

@@ -16,7 +16,7 @@ AGENTOS = str(BIN / "agentos")
 VERBS = (
     "init run check doctor demo verify status task cancel send enqueue handoffs messages dead-letters show requeue purge locks "
     "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback "
-    "export import events exec help version"
+    "export import events exec git help version"
 ).split()
 CLIENTS = {
     "status": [],

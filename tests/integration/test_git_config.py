@@ -4,11 +4,13 @@ A person's own settings that can do no harm stay.
 """
 
 import os
+import pty
 import subprocess
+import threading
 
 import pytest
 
-from harness import wait_until
+from harness import BIN, wait_until
 
 
 def plant_config(system, marker, outside):
@@ -131,3 +133,76 @@ def test_the_problem_is_over_when_what_was_set_aside_is_gone(planted):
     for path in (system.tree() / ".agentos/set-aside").iterdir():
         path.unlink()
     wait_until(lambda: not system.agent_status()["problems"], "it is none any more")
+
+
+# --- agentos git ---
+
+
+def test_agentos_git_is_git_without_a_supervisor(planted):
+    system, marker, outside = planted("config")
+    log = system.git("log", "--format=%H %s")
+    assert system.cli("git", "orion", "--", "log", "--format=%H %s").stdout == log
+    system.stop()
+    assert system.cli("git", "orion", "--", "log", "--format=%H %s").stdout == log
+    assert system.cli("git", "orion", "--", "fsck", "--strict").returncode == 0
+    assert system.cli("git", "orion", "--", "rev-parse", "--verify", "no-such", check=False).returncode == 128
+    assert system.cli("git", "orion", "--", "diff", "--exit-code", "HEAD~1", check=False).returncode == 1
+    assert system.cli("git", "orion", "--", "tag", "mine").returncode == 0
+    assert system.git("tag").strip() == "mine"
+    assert system.cli("git", "nobody", "--", "log", check=False).returncode == 66
+    assert system.cli("git", "orion", check=False).returncode == 64
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_agentos_git_obeys_nothing_that_the_agent_wrote(planted, kind):
+    system, marker, outside = planted(kind)
+    system.stop()
+    marker = system.tree() / "ran"  # which git could make there
+    PLANTS[kind](system, marker, outside)
+    first = system.cli("git", "orion", "--", "-p", "log", "-p", "-n", "2")
+    assert "set-aside" in first.stderr and "first" in first.stdout
+    for command in ["status", "show", "diff", "-p log", "fsck", "stash list", "log --show-signature"]:
+        assert system.cli("git", "orion", "--", *command.split()).returncode == 0, command
+    assert not marker.exists()
+
+
+def test_agentos_git_runs_nothing_for_a_worker_that_writes_all_the_while(planted):
+    """The configuration is there again as soon as it was taken out, and git can't start what it names."""
+    system, marker, outside = planted("config")
+    system.stop()
+    marker = system.tree() / "ran"
+    plant_config(system, marker, outside)
+    text = (system.tree() / ".git/config").read_bytes()
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            temporary = system.tree() / ".git/config.next"
+            temporary.write_bytes(text)
+            temporary.rename(system.tree() / ".git/config")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for command in ["-p log -p -n 2", "status", "look", "diff", "add persona.md", "checkout -q -b other"] * 3:
+            system.cli("git", "orion", "--", *command.split(), check=False)
+    finally:
+        stop.set()
+        writer.join()
+    assert not marker.exists()
+
+
+def test_agentos_git_sees_no_other_tree_and_no_control_character_reaches_a_terminal(planted):
+    system, marker, outside = planted("config")
+    system.stop()
+    (outside / "file").write_text("x")
+    assert system.cli("git", "orion", "--", "diff", "--no-index", "/dev/null", str(outside / "file"), check=False).returncode not in (0, 1)
+    system.git("commit", "-q", "--allow-empty", "-m", "\x1b[2Jclear \u202e \x9b")
+    end, other = pty.openpty()
+    subprocess.run(
+        [str(BIN / "agentos"), "git", "orion", "--", "log", "-n", "1"], env=system.env, stdout=other, stdin=subprocess.DEVNULL, timeout=30, check=True
+    )
+    os.close(other)
+    shown = os.read(end, 65536)
+    os.close(end)
+    assert b"clear" in shown and b"\x1b" not in shown and "\u202e".encode() not in shown and b"\x9b" not in shown

@@ -1,0 +1,279 @@
+/* `agentos git AGENT -- ARGS...`: git on the repository of an agent that isn't trusted. Needs no supervisor.
+ *
+ * Three walls, each of which would do. What git would obey is taken out of the tree first (common/git_guard.h). Where a
+ * worker that was taken over writes it again at once, git can start no program but git: no shell, so no pager, filter,
+ * alias or hook. And git is in a sandbox with that tree and no network, as the agent itself is. */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/files.h"
+#include "common/git_guard.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/printable.h"
+#include "common/sandbox/sandbox.h"
+#include "supervisor/cli/terminal/output.h"
+#include "supervisor/cli/verbs.h"
+
+enum {
+    KEPT_DESCRIPTORS = 3,
+    MEMORY_BYTES = 1024 * 1024 * 1024,
+    OPEN_FILES = 1024,
+    PIECE = 64 * 1024,
+    GUARD_FILES_MOST = 1000 * 1000,
+    KILLED = 128 /* and the signal, as a shell has it */
+};
+
+static const char *const git_folders[] = {"/usr/local/bin/git", "/usr/bin/git", "/bin/git"};
+
+/* Settings of the command line come before the repository's. */
+static const char *const settings[] = {
+    "--no-pager",
+    "-c",
+    "safe.directory=*", /* the tree may be another user's; what ownership would guard against, the sandbox does */
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "core.attributesFile=/dev/null",
+    "-c",
+    "core.sshCommand=false",
+    "-c",
+    "credential.helper=",
+    "-c",
+    "protocol.allow=never",
+};
+
+static const struct {
+    const char *name, *value;
+} environment[] = {
+    {"PATH", "/usr/local/bin:/usr/bin:/bin"},
+    {"HOME", "/nonexistent"}, /* in the tree the agent could have put a .gitconfig */
+    {"GIT_CONFIG_NOSYSTEM", "1"},
+    {"GIT_CONFIG_GLOBAL", "/dev/null"},
+    {"GIT_ATTR_NOSYSTEM", "1"},
+    {"GIT_TERMINAL_PROMPT", "0"},
+    {"GIT_EDITOR", ":"},
+    {"GIT_PAGER", "cat"},
+};
+
+static const char *const kept[] = {"TERM",
+                                   "LANG",
+                                   "LC_ALL",
+                                   "COLUMNS",
+                                   "LINES",
+                                   "TZ",
+                                   "GIT_AUTHOR_NAME",
+                                   "GIT_AUTHOR_EMAIL",
+                                   "GIT_COMMITTER_NAME",
+                                   "GIT_COMMITTER_EMAIL"};
+
+/* --- the child --- */
+
+static void clean_environment(const char *agents)
+{
+    char *values[sizeof kept / sizeof *kept];
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        values[i] = memory_text(getenv(kept[i]));
+    clearenv();
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        if (values[i])
+            setenv(kept[i], values[i], 1);
+        free(values[i]);
+    }
+    for (size_t i = 0; i < sizeof environment / sizeof *environment; i++)
+        setenv(environment[i].name, environment[i].value, 1);
+    setenv("GIT_CEILING_DIRECTORIES", agents, 1);
+}
+
+/* The dynamic loader, which is ours too: without it no program is executed. */
+static int find_loader(struct dl_phdr_info *info, size_t size, void *loader)
+{
+    (void)size;
+    for (size_t i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_INTERP)
+            *(const char **)loader = (const char *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    return 1; /* the first is the program itself */
+}
+
+static void execute(char **arguments, const char *git)
+{
+    size_t count = 0, given = 0;
+    while (arguments[given])
+        given++;
+    OWNED const char **all = memory_new(given + sizeof settings / sizeof *settings + 2, sizeof *all);
+    all[count++] = "git";
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        all[count++] = settings[i];
+    for (size_t i = 0; i < given; i++)
+        all[count++] = arguments[i];
+    execv(git, (char *const *)all);
+}
+
+/* ends: what becomes standard output and standard error; -1: that stays as it is. Doesn't return. */
+static void child(const struct sandbox *sandbox, struct sandbox_room *room, const char *agents,
+                  char **arguments, const int ends[2])
+{
+    struct fault fault;
+    const char *loader = NULL, *git = NULL;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (size_t i = 0; !git && i < sizeof git_folders / sizeof *git_folders; i++)
+        git = access(git_folders[i], X_OK) == 0 ? git_folders[i] : NULL;
+    (void)dl_iterate_phdr(find_loader, &loader);
+    const char *const programs[] = {git ? git : "/usr/bin/git",
+                                    "/usr/lib/git-core",
+                                    "/usr/libexec/git-core",
+                                    "/usr/local/libexec/git-core",
+                                    loader,
+                                    NULL};
+    room->programs = programs;
+    if (!git || chdir(room->tree) != 0) {
+        output_complain(git ? "cannot go to %s: %s" : "there is no git on this machine", room->tree,
+                        strerror(errno));
+        _exit(EX_NOINPUT);
+    }
+    clean_environment(agents);
+    for (int i = 0; i < 2; i++)
+        if (ends[i] >= 0)
+            (void)dup2(ends[i], STDOUT_FILENO + i);
+    close_range(KEPT_DESCRIPTORS, ~0U, 0);
+    if (sandbox_enter(sandbox, room, &fault))
+        execute(arguments, git);
+    else
+        errno = EPERM;
+    output_complain("git can't be run in the sandbox: %s", strerror(errno));
+    _exit(EX_CONFIG);
+}
+
+/* --- the parent --- */
+
+/* Whole lines, since a character may be cut by the end of a piece. */
+static void show(struct buffer *text, FILE *to, bool all)
+{
+    const char *last = text->length ? memrchr(text->data, '\n', text->length) : NULL;
+    size_t length = all || text->length > PIECE ? text->length : last ? (size_t)(last - text->data) + 1 : 0;
+    if (length == 0)
+        return;
+    OWNED char *piece = memory_slice(text->data, length);
+    OWNED char *clean = printable_text(piece, length, true);
+    fputs(clean, to);
+    fflush(to);
+    buffer_drop(text, length);
+}
+
+/* Until both are closed. A descriptor below 0 isn't read. */
+static void pass_on(int ends[2])
+{
+    struct buffer texts[2] = {{0}};
+    FILE *const to[2] = {stdout, stderr};
+    while (ends[0] >= 0 || ends[1] >= 0) {
+        struct pollfd wait[2] = {{.fd = ends[0], .events = POLLIN}, {.fd = ends[1], .events = POLLIN}};
+        if (poll(wait, 2, -1) < 0 && errno != EINTR)
+            break;
+        for (int i = 0; i < 2; i++) {
+            if (!wait[i].revents)
+                continue;
+            ssize_t got = read(ends[i], buffer_room(&texts[i], PIECE), PIECE);
+            if (got < 0 && errno == EINTR)
+                continue;
+            texts[i].length += got > 0 ? (size_t)got : 0;
+            show(&texts[i], to[i], got <= 0);
+            if (got <= 0) {
+                close(ends[i]);
+                ends[i] = -1;
+            }
+        }
+    }
+    buffer_free(&texts[0]);
+    buffer_free(&texts[1]);
+}
+
+static int run(const struct sandbox *sandbox, struct sandbox_room *room, const char *agents, char **arguments)
+{
+    int reads[2] = {-1, -1}, writes[2] = {-1, -1}, status = 0;
+    for (int i = 0; i < 2; i++) {
+        int ends[2];
+        if (!isatty(STDOUT_FILENO + i)) /* a file gets git's own bytes */
+            continue;
+        if (pipe2(ends, O_CLOEXEC) != 0) {
+            output_complain("cannot make a pipe: %s", strerror(errno));
+            return EX_OSERR;
+        }
+        reads[i] = ends[0];
+        writes[i] = ends[1];
+    }
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        child(sandbox, room, agents, arguments, writes);
+    for (int i = 0; i < 2; i++)
+        if (writes[i] >= 0)
+            close(writes[i]);
+    if (pid < 0) {
+        output_complain("cannot start git: %s", strerror(errno));
+        return EX_OSERR;
+    }
+    (void)signal(SIGINT, SIG_IGN); /* git gets it too, and ends */
+    pass_on(reads);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static bool take_out(const char *tree, const char *agents, const char *name)
+{
+    struct fault fault;
+    OWNED_BUFFER struct buffer said = {0};
+    OWNED_FD int folder = files_open_path(tree, &fault);
+    struct guard_look look = {.agents = agents, .take = true, .most = GUARD_FILES_MOST};
+    if (folder < 0) {
+        output_complain("%s; has the agent been started yet?", fault.text);
+        return false;
+    }
+    if (guard_tree(folder, &look, &said) > 0) {
+        OWNED char *clean = output_clean(said.data, 1);
+        output_complain("in %s's folder something lay that git would have obeyed:\n%s", name, clean);
+    }
+    return true;
+}
+
+int verb_git(struct invocation *invocation)
+{
+    struct fault fault;
+    enum sandbox_mode mode = sandbox_mode();
+    const char *name = invocation->words[0];
+    OWNED char *agents = memory_print("%s/agents", invocation->data_dir);
+    OWNED char *tree = memory_print("%s/%s", agents, name);
+    if (mode == SANDBOX_OFF) {
+        output_complain("AGENTOS_SANDBOX is 'off': there is no sandbox to run git in");
+        return EX_CONFIG;
+    }
+    if (!names_agent(name) || access(tree, F_OK) != 0) {
+        output_complain("there is no agent '%s' in %s", name, agents);
+        return EX_NOINPUT;
+    }
+    if (!take_out(tree, agents, name))
+        return EX_NOINPUT;
+    struct sandbox_room room = {.tree = tree, .memory_bytes = MEMORY_BYTES, .open_files = OPEN_FILES};
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_COMMAND, mode, &fault);
+    if (!sandbox) {
+        output_complain("%s; git was not run", fault.text);
+        return EX_CONFIG;
+    }
+    int status = run(sandbox, &room, agents, invocation->command);
+    sandbox_free(sandbox);
+    return status;
+}
