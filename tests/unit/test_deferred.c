@@ -51,17 +51,65 @@ static void assert_printed(struct bench *bench, const char *text)
     assert_string_equal(problems.length > 0 ? problems.data : "", text);
 }
 
-static void test_the_backoff_is_a_second_and_doubles_up_to_a_minute(void **state)
+/* answered_ms: when the provider last answered any request. */
+static int64_t add_try(struct bench *bench, const char *id, uint64_t hash, const char *why,
+                       int64_t answered_ms)
+{
+    return deferred_add(bench->deferred, &(struct deferred_try){
+                                             .id = id, .hash = hash, .why = why, .answered_ms = answered_ms});
+}
+
+static int64_t add(struct bench *bench, const char *id, uint64_t hash, const char *why)
+{
+    return add_try(bench, id, hash, why, 0);
+}
+
+static void
+test_the_pause_is_a_second_and_grows_threefold_up_to_a_minute_while_nobody_is_answered(void **state)
 {
     struct bench *bench = *state;
-    static const int64_t expected[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    static const int64_t expected[] = {1000, 3000, 9000, 27000, 60000, 60000};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-        assert_int_equal(deferred_add(bench->deferred, "odd", 7, false, "why"), expected[i]);
+        assert_int_equal(add(bench, "odd", 7, "why"), expected[i]);
         assert_true(deferred_has(bench->deferred, 7));
+        assert_null(deferred_spent(bench->deferred, 7));
         test_clock_move(0, expected[i]);
         assert_false(deferred_has(bench->deferred, 7));
+        assert_true(deferred_knows(bench->deferred, 7));
     }
-    assert_int_equal(deferred_add(bench->deferred, "new", 8, false, "why"), 1000);
+    assert_int_equal(add(bench, "new", 8, "why"), 1000);
+}
+
+static void test_eight_tries_that_count_take_more_than_ten_minutes_and_then_the_task_is_spent(void **state)
+{
+    struct bench *bench = *state;
+    static const int64_t expected[] = {1000, 3000, 9000, 27000, 81000, 243000, 300000, 0};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        assert_null(deferred_spent(bench->deferred, 7));
+        assert_int_equal(add_try(bench, "odd", 7, "refused", clock_monotonic_ms()), expected[i]);
+        test_clock_move(0, expected[i] + 10);
+    }
+    assert_string_equal(deferred_spent(bench->deferred, 7), "refused");
+    assert_false(deferred_has(bench->deferred, 7));
+}
+
+static void
+test_eight_tries_within_ten_minutes_are_not_enough_and_none_counts_without_an_answer_to_others(void **state)
+{
+    struct bench *bench = *state;
+    int64_t answered = clock_monotonic_ms();
+    for (int i = 0; i < 20; i++) {
+        add_try(bench, "hasty", 7, "refused", clock_monotonic_ms());
+        add_try(bench, "lonely", 8, "refused", answered);
+        deferred_retry(bench->deferred);
+        assert_false(deferred_has(bench->deferred, 7));
+        test_clock_move(0, 20 * 1000);
+        assert_null(deferred_spent(bench->deferred, 7));
+    }
+    test_clock_move(0, DEFERRED_LEAST_MS);
+    assert_int_equal(add_try(bench, "hasty", 7, "refused", clock_monotonic_ms()), 0);
+    assert_int_equal(add_try(bench, "lonely", 8, "refused", answered), 60000);
+    assert_null(deferred_spent(bench->deferred, 8));
 }
 
 static void test_the_next_try_is_the_first_backoff_that_is_not_over(void **state)
@@ -69,12 +117,12 @@ static void test_the_next_try_is_the_first_backoff_that_is_not_over(void **state
     struct bench *bench = *state;
     int64_t now = clock_monotonic_ms();
     assert_int_equal(deferred_next_ms(bench->deferred, now), 0);
-    deferred_add(bench->deferred, "twice", 7, false, "why");
-    deferred_add(bench->deferred, "twice", 7, false, "why");
-    deferred_add(bench->deferred, "once", 8, false, "why");
+    add(bench, "twice", 7, "why");
+    add(bench, "twice", 7, "why");
+    add(bench, "once", 8, "why");
     int64_t first = deferred_next_ms(bench->deferred, now), second = deferred_next_ms(bench->deferred, first);
     assert_in_range(first - now, 1000, 1900);
-    assert_in_range(second - now, 2000, 2900);
+    assert_in_range(second - now, 3000, 3900);
     assert_int_equal(deferred_next_ms(bench->deferred, second), 0);
 }
 
@@ -85,8 +133,8 @@ static void test_a_task_that_has_left_the_queue_is_forgotten_and_begins_anew(voi
     const struct block_list *blocks = queue_blocks(bench->queue);
     assert_int_equal(blocks->count, 3);
     uint64_t odd = blocks->items[0].hash, even = blocks->items[1].hash;
-    deferred_add(bench->deferred, "odd", odd, false, "too odd");
-    deferred_add(bench->deferred, "even", even, false, "too even");
+    add(bench, "odd", odd, "too odd");
+    add(bench, "even", even, "too even");
     assert_false(reconcile(bench));
     assert_printed(bench, "task odd: too odd\ntask even: too even\n");
     write_queue(bench, "\n## even\ntask: Two\n\n## last\ntask: Three\n");
@@ -98,7 +146,7 @@ static void test_a_task_that_has_left_the_queue_is_forgotten_and_begins_anew(voi
     assert_true(reconcile(bench));
     assert_printed(bench, "");
     assert_int_equal(deferred_next_ms(bench->deferred, 0), 0);
-    assert_int_equal(deferred_add(bench->deferred, "odd", odd, false, "too odd"), 1000);
+    assert_int_equal(add(bench, "odd", odd, "too odd"), 1000);
 }
 
 static void test_an_envelope_is_looked_for_in_the_mail_and_not_in_the_queue(void **state)
@@ -108,7 +156,8 @@ static void test_an_envelope_is_looked_for_in_the_mail_and_not_in_the_queue(void
     struct envelope handoff = sample("work", KIND_HANDOFF);
     put(desk, &handoff);
     look(desk);
-    deferred_add(bench->deferred, "work", 7, true, "too long");
+    deferred_add(bench->deferred,
+                 &(struct deferred_try){.id = "work", .hash = 7, .by_post = true, .why = "too long"});
     assert_false(reconcile(bench));
     assert_true(deferred_has(bench->deferred, 7));
     shell(desk->scratch, "rm iac/handoffs/work.md");
@@ -125,18 +174,25 @@ static void test_eight_tasks_are_named_and_the_others_counted(void **state)
     for (uint64_t i = 0; i < 11; i++) {
         char id[8];
         snprintf(id, sizeof id, "t%d", (int)i);
-        deferred_add(bench->deferred, id, i, false, "no");
+        add(bench, id, i, "no");
         if (i < 8)
             buffer_print(&expected, "task %s: no\n", id);
     }
-    buffer_print(&expected, "3 more tasks are refused by the provider as they are\n");
+    buffer_print(&expected, "3 more tasks are not answered by the provider as they are\n");
     assert_printed(bench, expected.data);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_backoff_is_a_second_and_doubles_up_to_a_minute, begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_the_pause_is_a_second_and_grows_threefold_up_to_a_minute_while_nobody_is_answered, begin,
+            end),
+        cmocka_unit_test_setup_teardown(
+            test_eight_tries_that_count_take_more_than_ten_minutes_and_then_the_task_is_spent, begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_eight_tries_within_ten_minutes_are_not_enough_and_none_counts_without_an_answer_to_others,
+            begin, end),
         cmocka_unit_test_setup_teardown(test_the_next_try_is_the_first_backoff_that_is_not_over, begin, end),
         cmocka_unit_test_setup_teardown(test_a_task_that_has_left_the_queue_is_forgotten_and_begins_anew,
                                         begin, end),
