@@ -1,7 +1,8 @@
 """The worker's half of the post office, with real processes: what an agent does with what lies in its iac/."""
 
-import pytest
+import os
 
+import pytest
 from harness import send_signal, task_block, wait_until
 from post_office import drop, envelope, handing, in_folder, moment, prompts_of, reply, wait_letter
 
@@ -131,11 +132,12 @@ def test_a_handoff_that_takes_its_worker_down_three_times_is_set_aside(make_syst
     system.assert_sound()
 
 
-def test_what_is_no_envelope_is_set_aside_and_reported(system, model):
-    drop(system, "orion", "inbox", "prose", "No envelope at all\n")
+def test_what_is_no_envelope_is_set_aside_and_reported_with_what_it_lacks(system, model):
+    drop(system, "orion", "inbox", "prose", "---\nid: prose\nkind: message\n---\nNo envelope at all\n")
     drop(system, "orion", "handoffs", "good", envelope("good", body="Good work."))
     system.wait_done("good")
     wait_until(lambda: any("prose.md.unreadable-" in p for p in system.agent_status()["problems"]), "the problem")
+    assert "was set aside because it is no envelope (" in system.agent_status()["problems"][0]
     [aside] = (system.tree() / "iac/inbox").glob("prose.md.unreadable-*")
     aside.unlink()
     wait_until(lambda: not system.agent_status()["problems"], "no problem")
@@ -337,3 +339,17 @@ def test_a_file_among_the_post_that_can_be_no_envelope_is_told_and_left(three, f
     stray.unlink()
     wait_until(lambda: not three.agent_status("iris")["problems"], "told no more")
     three.assert_sound("iris")
+
+
+@pytest.mark.parametrize("folder", ["handoffs", "inbox"])
+def test_a_plain_text_that_a_person_puts_in_is_work_from_the_operator_and_done_once(folder, make_system, model):
+    system = make_system(["orion"], model=model).start()
+    place = system.tree() / "iac" / folder
+    (place / "note.md.tmp").write_text("Count the words of this note\n")
+    os.rename(place / "note.md.tmp", place / "note.md")
+    (place / "my note.md").write_text("Count the lines of that one\n")
+    archive = system.tree() / "iac/archive"
+    wait_until(lambda: len(list(archive.glob("*note*.md"))) == 2, "both in the archive", 30)
+    assert all("from: operator" in path.read_text() for path in archive.glob("*note*.md"))
+    assert not list(place.iterdir()) and not system.agent_status()["problems"]
+    system.assert_sound()

@@ -69,7 +69,8 @@ static void test_what_is_no_envelope_is_set_aside_said_and_stops_nothing(void **
     struct desk *desk = *state;
     struct envelope good = sample("good", KIND_HANDOFF), other = sample("other", KIND_HANDOFF);
     put(desk, &good), put(desk, &other);
-    shell(desk->scratch, "cd iac/handoffs; mv other.md renamed.md; echo prose > prose.md; mkfifo pipe.md; "
+    shell(desk->scratch, "cd iac/handoffs; mv other.md renamed.md; printf -- '---\\nid: torn\\nkind: "
+                         "handoff\\n---\\nx' > torn.md; mkfifo pipe.md; "
                          "ln -s /etc/passwd link.md; mkdir folder.md; truncate -s 300K large.md; "
                          "printf '\\377\\376' > binary.md; touch .hidden.md note.txt draft.md~");
     look(desk);
@@ -78,16 +79,36 @@ static void test_what_is_no_envelope_is_set_aside_said_and_stops_nothing(void **
     assert_string_equal(
         shell(desk->scratch, "cd iac/handoffs; ls -A | sed 's/unreadable-.*/unreadable/' | sort"),
         ".hidden.md\nbinary.md.unreadable\ndraft.md~\nfolder.md.unreadable\ngood.md\nlarge.md."
-        "unreadable\nlink.md.unreadable\nnote.txt\npipe.md.unreadable\nprose.md.unreadable\nrenamed."
+        "unreadable\nlink.md.unreadable\nnote.txt\npipe.md.unreadable\nrenamed.md.unreadable\ntorn."
         "md.unreadable");
     OWNED char *first = memory_text(desk->problems.data);
-    assert_non_null(strstr(first, "iac/handoffs/prose.md.unreadable-"));
+    assert_non_null(strstr(first, "iac/handoffs/torn.md.unreadable-"));
+    assert_non_null(strstr(first, " was set aside because it is no envelope ("));
     assert_non_null(strstr(first, "iac/handoffs/note.txt is no envelope"));
     look(desk); /* still said while they lie there */
     assert_non_null(strstr(desk->problems.data, "iac/handoffs/pipe.md.unreadable-"));
     shell(desk->scratch, "rm -r iac/handoffs/*.unreadable-* iac/handoffs/note.txt");
     look(desk);
     assert_int_equal(desk->problems.length, 0);
+}
+
+static void test_a_persons_plain_text_is_work_from_the_operator_done_once(void **state)
+{
+    struct desk *desk = *state;
+    shell(desk->scratch, "printf 'Look at this' > iac/handoffs/note.md; touch iac/handoffs/empty.md;"
+                         "printf -- '---\npriority: high\n---\nAnd this\n' > 'iac/handoffs/with blanks.md'; "
+                         "echo tmp > iac/handoffs/x.md.tmp; echo a > iac/handoffs/x.sync-conflict-1.md");
+    look(desk);
+    assert_int_equal(mail_count(desk->mail, MAIL_HANDOFFS), 2);
+    OWNED char *note = memory_text(shell(desk->scratch, "cat iac/handoffs/note.md"));
+    assert_non_null(strstr(note, "id: note\nkind: handoff\nfrom: operator\n"));
+    assert_non_null(strstr(note, "\n---\nLook at this"));
+    assert_string_equal(
+        shell(desk->scratch, "grep -l 'priority: high' iac/handoffs/with-blanks-*.md | wc -l"), "1");
+    assert_string_equal(shell(desk->scratch, "ls iac/handoffs | grep -c unreadable || true"), "0");
+    assert_non_null(strstr(desk->problems.data, "x.sync-conflict-1.md"));
+    look(desk);
+    assert_int_equal(mail_count(desk->mail, MAIL_HANDOFFS), 2);
 }
 
 static void test_a_file_that_somebody_still_writes_is_waited_for(void **state)
@@ -287,6 +308,7 @@ int main(void)
         PROMISE(test_priority_comes_before_age_and_age_before_the_id),
         PROMISE(test_what_has_expired_is_left_alone_but_what_was_begun_in_time_is_done),
         PROMISE(test_what_is_no_envelope_is_set_aside_said_and_stops_nothing),
+        PROMISE(test_a_persons_plain_text_is_work_from_the_operator_done_once),
         PROMISE(test_a_file_that_somebody_still_writes_is_waited_for),
         PROMISE(test_folders_that_are_gone_or_links_are_no_way_out),
         PROMISE(test_the_attempt_stands_in_the_file_before_it_begins_and_is_taken_back),

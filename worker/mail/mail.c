@@ -138,13 +138,20 @@ static void say(struct look *look, const char *name, const char *what)
         buffer_print(look->problems, "%s/%s %s\n", look->where, name, what);
 }
 
+static void say_aside(struct look *look, const char *name, const char *why)
+{
+    OWNED char *what = memory_print(
+        "was set aside because it is no envelope (%s); take from it what you need and remove it", why);
+    say(look, name, what);
+}
+
 static void set_aside(struct look *look, const char *name, const char *why)
 {
     OWNED char *aside = memory_print("%s.unreadable-%lld", name, (long long)clock_now_ms());
     if (renameat2(look->folder, name, look->folder, aside, RENAME_NOREPLACE) == 0) {
         log_warn("agent", look->mail->agent, "%s/%s is no envelope and is set aside as %s: %s", look->where,
                  name, aside, why);
-        say(look, aside, "was set aside because it is no envelope; take from it what you need and remove it");
+        say_aside(look, aside, why);
     } else if (errno != ENOENT) {
         OWNED char *what =
             memory_print("is no envelope and can't be set aside (%s): %s", strerror(errno), why);
@@ -224,10 +231,30 @@ static bool is_being_written(int folder, const char *name)
 
 static bool is_aside(struct look *look, const char *name)
 {
-    bool aside = strstr(name, ASIDE) != NULL;
-    if (aside)
-        say(look, name, "was set aside because it is no envelope; take from it what you need and remove it");
-    return aside;
+    struct envelope envelope;
+    struct fault fault = {{0}};
+    OWNED char *text = NULL;
+    size_t length;
+    if (!strstr(name, ASIDE))
+        return false;
+    int found = files_read(look->folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
+    bool whole = found == 1 && envelope_parse(&envelope, text, length, "it", &fault);
+    if (whole)
+        envelope_free(&envelope);
+    say_aside(look, name, whole ? "its id is not its name" : fault.text);
+    return true;
+}
+
+/* Empty: somebody has made the file and will write it. */
+static bool is_at_rest(struct look *look, const char *name, const struct file_stamp *stamp)
+{
+    if (stamp->inode != 0 && stamp->size == 0)
+        return false;
+    if (stamp->inode != 0 && is_being_written(look->folder, name)) {
+        look->mail->unsettled = true;
+        return false;
+    }
+    return true;
 }
 
 static void look_at(struct look *look, const char *name)
@@ -244,15 +271,17 @@ static void look_at(struct look *look, const char *name)
     struct file_stamp stamp = files_stamp_at(look->folder, name);
     if (stamp.inode != 0 && keep_known(look, id, &stamp))
         return;
-    if (stamp.inode != 0 && is_being_written(look->folder, name)) {
-        look->mail->unsettled = true;
+    if (!is_at_rest(look, name, &stamp))
         return;
-    }
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", mail_folders[look->place], name);
     struct fault fault = {{0}};
     struct letter letter = {.place = look->place, .held = true};
     int found = mail_load(look->folder, id, path, &letter.head, &text, &length, &letter.stamp, &fault);
+    OWNED char *taken =
+        found == -2 ? mail_take_text(look->mail, look->folder, look->place, name, &fault) : NULL;
+    if (taken)
+        found = mail_load(look->folder, taken, path, &letter.head, &text, &length, &letter.stamp, &fault);
     if (found == -2)
         set_aside(look, name, fault.text);
     else if (found == -1 && (keep_known(look, id, NULL) || true))

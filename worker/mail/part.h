@@ -50,6 +50,10 @@ struct mail {
 /* 1 read, 0 not there, -1 and fault: it can't be read now, -2 and fault: it is no envelope of that name. */
 int mail_load(int folder, const char *id, const char *path, struct envelope *envelope, char **text,
               size_t *length, struct file_stamp *stamp, struct fault *fault);
+/* Makes an envelope from the operator of a person's plain text, and gives its id, which the caller frees. NULL: the file
+ * is as it was but for its name, and fault says why, or is as it was where the file was meant as an envelope. */
+char *mail_take_text(const struct mail *mail, int folder, enum mail_place place, const char *file,
+                     struct fault *fault);
 bool mail_too_large(struct fault *fault, size_t size); /* always false */
 /* One of our own folders' envelopes: iac/archive, outbox, dead-letter. 1 read, 0 not there or none, -1 it can't be told
  * now. */
