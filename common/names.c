@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "common/utf8.h"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
 #define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -32,10 +33,50 @@ bool names_skill(const char *name)
     return made_of(name, LOWER DIGITS "-");
 }
 
+enum { SUFFIX = 9 }; /* '-' and 8 hex digits */
+
+/* The bytes of a character beyond ASCII that may stand in a file's name, 0: none is here. Blanks, punctuation and what
+ * can't be seen, or turns the direction of writing, may not. */
+static size_t letter_at(const char *at, size_t left)
+{
+    size_t size = utf8_character(at, left);
+    const unsigned char *byte = (const unsigned char *)at;
+    if (size < 2)
+        return 0;
+    unsigned point = byte[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++)
+        point = point << 6 | (byte[i] & 63u);
+    bool refused = point < 0xc0 || point == 0xd7 || point == 0xf7 || point == 0x61c || point == 0x1680 ||
+                   point == 0x180e || (point >= 0x2000 && point <= 0x206f) ||
+                   (point >= 0x3000 && point <= 0x3020) || (point >= 0xe000 && point <= 0xf8ff) ||
+                   (point >= 0xfe00 && point <= 0xfe0f) || point == 0xfeff || point >= 0xe0000 ||
+                   (point >= 0xfff0 && point <= 0xffff);
+    return refused ? 0 : size;
+}
+
+static bool is_plain(char c)
+{
+    return c && strchr(LOWER UPPER DIGITS "-_.", c);
+}
+
+static bool ends_in_hash(const char *id, size_t length)
+{
+    return length >= SUFFIX && id[length - SUFFIX] == '-' &&
+           strspn(id + length - SUFFIX + 1, DIGITS "abcdef") == SUFFIX - 1;
+}
+
 bool names_id(const char *id)
 {
-    size_t length = strspn(id, LOWER UPPER DIGITS "-_.");
-    return length >= 1 && length <= ID_MAX && id[length] == '\0' && *id != '.';
+    size_t length = strlen(id), plain = 0;
+    if (length < 1 || length > ID_MAX || *id == '.')
+        return false;
+    for (size_t i = 0, size; i < length; i += size) {
+        size = is_plain(id[i]) ? 1 : letter_at(id + i, length - i);
+        if (size == 0)
+            return false;
+        plain += size == 1;
+    }
+    return plain == length || ends_in_hash(id, length);
 }
 
 static bool ends_in(const char *file, const char *ending)
@@ -87,21 +128,40 @@ unsigned long long names_hash(const void *bytes, size_t length)
     return hash;
 }
 
-char *names_file(const char *id)
+static char *with_hash(const char *id, bool letters)
 {
-    if (names_id(id))
-        return memory_text(id);
-    enum { SUFFIX = 9 }; /* '-' and 8 hex digits */
-    size_t length = strlen(id), kept = length < ID_MAX - SUFFIX ? length : ID_MAX - SUFFIX;
+    size_t length = strlen(id), most = ID_MAX - SUFFIX, kept = 0;
     char *name = memory_new(ID_MAX + 1, 1);
-    for (size_t i = 0; i < kept; i++)
-        name[i] = strchr(LOWER UPPER DIGITS "-_.", id[i]) ? id[i] : '-';
+    for (size_t at = 0, size; at < length && kept < most; at += size, kept += size) {
+        size = letters ? letter_at(id + at, length - at) : 0;
+        if (kept + size > most)
+            break;
+        if (size)
+            memcpy(name + kept, id + at, size);
+        else {
+            size = 1;
+            name[kept] = is_plain(id[at]) ? id[at] : '-';
+        }
+    }
     if (kept == 0)
         name[kept++] = '_';
-    if (name[0] == '.')
+    if (name[0] == '.' || (letters && name[0] == '-'))
         name[0] = '_';
     snprintf(name + kept, SUFFIX + 1, "-%08x", (unsigned)(names_hash(id, length) & 0xffffffffU));
     return name;
+}
+
+char *names_file(const char *id)
+{
+    return names_id(id) && (*id != '-' || ends_in_hash(id, strlen(id))) ? memory_text(id)
+                                                                        : with_hash(id, true);
+}
+
+char *names_file_before(const char *id)
+{
+    size_t length = strlen(id), plain = strspn(id, LOWER UPPER DIGITS "-_.");
+    bool same = length >= 1 && length <= ID_MAX && plain == length && *id != '.';
+    return same ? memory_text(id) : with_hash(id, false);
 }
 
 /* Seconds and sequence in one number that only grows: a clock that is set back, or more than 65536 ids in a

@@ -9,8 +9,9 @@
 bool names_agent(const char *name);
 /* 1 to 64 of a-z 0-9 - (contract section 7). */
 bool names_skill(const char *name);
-/* An id that is a file's name as it stands: 1 to ID_MAX of letters, digits, '-', '_', '.', not starting with '.';
- * names_file gives it back unchanged. Every envelope's id is one. */
+/* An id that is a file's name as it stands: 1 to ID_MAX bytes of ASCII letters, digits, '-', '_', '.', not starting with
+ * '.'; other letters (UTF-8) only where a hash stands at the end, as names_file makes it. names_file gives it back
+ * unchanged. Every envelope's id is one. */
 bool names_id(const char *id);
 
 /* A name that an editor, a copier, a synchroniser or the system itself gives to a file while it is written, or to a copy
@@ -24,10 +25,13 @@ bool names_work(const char *file);
 /* A file of a folder of envelopes that is no envelope by its name, ID.md, and not temporary: somebody's mistake. */
 bool names_stray(const char *file);
 
-/* A task's id as people write it, made into a file's name of at most ID_MAX bytes: letters, digits, '-', '_', '.'
- * stay, the rest becomes '-'; never empty, never starting with '.'; a long or changed id gets '-' and 8 hex
- * digits of its hash behind it, so that two ids never share a name. Caller frees. */
+/* A task's id as people write it, made into a file's name of at most ID_MAX bytes: letters (of any alphabet), digits,
+ * '-', '_', '.' stay, the rest becomes '-'; never empty, never starting with '.' or '-'; a long or changed id, and one
+ * that is not plain ASCII, gets '-' and 8 hex digits of its hash behind it, so that two ids never share a name. Caller
+ * frees. */
 char *names_file(const char *id);
+/* The name that earlier versions made of it: what they left is still found. Caller frees. */
+char *names_file_before(const char *id);
 
 /* A new id: UTC time, four hex digits of sequence and eight of chance: "20260429T100505-0001-9f86d081"; sorts
  * by time. */

@@ -83,7 +83,16 @@ static void test_an_id_becomes_a_safe_file_name_that_a_person_recognises(void **
     assert_file(".", "_-");
     assert_file("..", "_.-");
     assert_file(".hidden", "_hidden-");
-    assert_file("\xc3\xa4", "---");
+    assert_file("\xc3\xa4", "\xc3\xa4-");
+    assert_file("Gr\xc3\xb6\xc3\x9f"
+                "e \xd0\xb0/\xe6\xbc\xa2",
+                "Gr\xc3\xb6\xc3\x9f"
+                "e-\xd0\xb0-\xe6\xbc\xa2-");
+    assert_file("-x", "_x-");
+    assert_file("- \xc3\xa4", "_-\xc3\xa4-");
+    assert_file("a\xe2\x80\xae"
+                "b\xff",
+                "a---b--"); /* no direction of writing, no broken byte */
     assert_file("a\nb", "a-b-");
 }
 
@@ -100,6 +109,22 @@ static void test_two_ids_never_share_a_file(void **state)
     OWNED char *long_one = names_file(one), *long_two = names_file(two);
     assert_int_equal(strlen(long_one), ID_MAX);
     assert_string_not_equal(long_one, long_two);
+}
+
+/* What stands in outputs/ and iac/ from before has these names. */
+static void test_the_name_of_earlier_versions_is_still_known(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"plain-1", "plain-1"}, {"-x", "-x"}, {"\xc3\xa4", "---"}, {"a b", "a-b-"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        OWNED char *name = names_file_before(rows[i][0]);
+        if (strncmp(name, rows[i][1], strlen(rows[i][1])) != 0)
+            fail_msg("%s became %s", rows[i][0], name);
+        OWNED char *again = names_file(name); /* a dead letter's id is its file's name */
+        if (i != 1)
+            assert_string_equal(again, name);
+    }
 }
 
 enum { THREADS = 4, IDS = 20000 };
@@ -148,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_a_name_that_no_envelope_has_is_somebodys_mistake),
         cmocka_unit_test(test_an_id_becomes_a_safe_file_name_that_a_person_recognises),
         cmocka_unit_test(test_two_ids_never_share_a_file),
+        cmocka_unit_test(test_the_name_of_earlier_versions_is_still_known),
         cmocka_unit_test(test_new_ids_grow_and_differ_also_from_several_threads_and_beyond_the_sequence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
