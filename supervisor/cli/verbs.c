@@ -12,11 +12,19 @@
 #define ALWAYS     ((1u << OPTION_DATA) | (1u << OPTION_HELP))
 #define WITH(name) (1u << OPTION_##name)
 
-static const char TASK_DETAILS[] = "The text is the argument, or standard input when the argument is '-' or "
-                                   "absent and standard input is no\n"
-                                   "terminal. Prints the task's id once its block stands in the agent's "
-                                   "queue.md, on disk. With --wait a second\n"
-                                   "line says how it ended.\n";
+static const char TASK_DETAILS[] =
+    "The text is the argument, or standard input when the argument is '-' or absent and standard input is "
+    "no\n"
+    "terminal. Prints the task's id once its block stands in the agent's queue.md, on disk. An --id that is\n"
+    "pending, in hand or done with the same text adds nothing and says so; with another text it is refused: "
+    "65.\n"
+    "With --wait the answer is printed instead of the id, and what is waited for on standard error. Exit 0 "
+    "for\n"
+    "reward 1 and 0; 65 for -1 and for a task that ended without an answer; 75 when --timeout is over.\n";
+static const char ANSWER_DETAILS[] = "Read from the agent's files, so no supervisor needs to run. 66: there "
+                                     "is no such answer; 75: not yet. With\n"
+                                     "--wait as for task: 65 for reward -1 and for a task that ended without "
+                                     "an answer, 75 when --timeout is over.\n";
 static const char CHECK_DETAILS[] =
     "Exit 0: `agentos run` would start; what would run is printed. 78: it would not, and every fault is "
     "printed,\n"
@@ -120,7 +128,10 @@ const struct verb VERBS[] = {
     {"status", "[AGENT]", "state, process, queue, rewards, tokens and memory of the agents",
      ALWAYS | WITH(JSON), 0, 1, verb_status, NULL},
     {"task", "AGENT [TEXT|-]", "give an agent a task",
-     ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL) | WITH(LOCK) | WITH(WAIT), 1, 2, verb_task, TASK_DETAILS},
+     ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL) | WITH(LOCK) | WITH(WAIT) | WITH(TIMEOUT), 1, 2,
+     verb_task, TASK_DETAILS},
+    {"answer", "AGENT [TASK]", "the answer to a task, the last one if none is named",
+     ALWAYS | WITH(WAIT) | WITH(TIMEOUT), 1, 2, verb_answer, ANSWER_DETAILS},
     {"cancel", "AGENT TASK", "take back a pending task, or the one in progress", ALWAYS, 2, 2, verb_cancel,
      NULL},
     {"send", "AGENT [TEXT|-]", "send an agent a message; it is read in the next cycle",

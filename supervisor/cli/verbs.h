@@ -13,6 +13,7 @@ void verbs_version(struct buffer *out);                          /* agentos --ve
 
 /* What the verbs of this room do (the other rooms have headers of their own); each function returns the exit code. The
  * verbs above the line work without a supervisor. */
+int verb_answer(struct invocation *invocation);
 int verb_check(struct invocation *invocation);
 int verb_demo(struct invocation *invocation);
 int verb_doctor(struct invocation *invocation);

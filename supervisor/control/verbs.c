@@ -47,30 +47,70 @@ static bool read_task(const struct request *request, struct task_block *block, s
     return task_block_check(block, fault);
 }
 
+static void wait_for_task(struct request *request, const char *id)
+{
+    if (json_is_true(json_object_get(request->json, "wait")))
+        *client_waiter(request->client) = (struct waiter){.what = WAIT_TASK,
+                                                          .agent = request->agent,
+                                                          .generation = request->agent->generation,
+                                                          .task = memory_text(id)};
+}
+
+/* Says what has become of a task whose id was given before; its end may be waited for. False: nothing is known. */
+static bool repeat_of_known(struct request *request, const struct task_block *block)
+{
+    struct fault fault;
+    int reward = 0;
+    const char *doing = request->agent->doing;
+    enum task_known known = task_block_known(request->agent->tree, block, &reward, &fault);
+    const char *state = known == TASK_DONE                       ? "done"
+                        : doing && strcmp(doing, block->id) == 0 ? "in hand"
+                                                                 : "pending";
+    if (known == TASK_NEW)
+        return false;
+    if (known == TASK_OTHER) {
+        client_complain(request->client, EX_DATAERR, "%s", fault.text);
+        return true;
+    }
+    json_t *more = json_pack("{s:s, s:s}", "id", block->id, "known", state);
+    if (known == TASK_DONE)
+        json_object_set_new(more, "reward", json_integer(reward));
+    client_say(request->client, EX_OK, more);
+    if (known == TASK_PENDING)
+        wait_for_task(request, block->id);
+    return true;
+}
+
+static bool add_task(struct request *request, const struct task_block *block)
+{
+    struct fault fault;
+    int exit = task_block_append(request->control->owner.data, request->agent->name, block, &fault);
+    if (exit != EX_OK)
+        client_complain(request->client, exit, "the task was not added: %s", fault.text);
+    else
+        client_say(request->client, EX_OK, json_pack("{s:s}", "id", block->id));
+    return exit == EX_OK;
+}
+
 static void do_task(struct request *request)
 {
     struct task_block block = {0};
     struct fault fault;
     OWNED char *new_id = NULL;
     block.id = request_text(request, "id");
-    if (!block.id)
+    bool given = block.id != NULL;
+    if (!given)
         block.id = new_id = names_new_id();
     if (!read_task(request, &block, &fault)) {
         client_complain(request->client, EX_DATAERR, "%s", fault.text);
         return;
     }
-    int exit = task_block_append(request->control->owner.data, request->agent->name, &block, &fault);
-    if (exit != EX_OK) {
-        client_complain(request->client, exit, "the task was not added: %s", fault.text);
+    if (given && repeat_of_known(request, &block))
         return;
+    if (add_task(request, &block)) {
+        wait_for_task(request, block.id);
+        agent_look(request->agent, LOOK_QUEUE);
     }
-    client_say(request->client, EX_OK, json_pack("{s:s}", "id", block.id));
-    if (json_is_true(json_object_get(request->json, "wait")))
-        *client_waiter(request->client) = (struct waiter){.what = WAIT_TASK,
-                                                          .agent = request->agent,
-                                                          .generation = request->agent->generation,
-                                                          .task = memory_text(block.id)};
-    agent_look(request->agent, LOOK_QUEUE);
 }
 
 static void do_cancel(struct request *request)

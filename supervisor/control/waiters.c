@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "common/files.h"
+#include "common/format/answer_file.h"
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/names.h"
@@ -160,14 +161,13 @@ static void judge_task_of_idle(struct client *client, void *context)
     const struct agent *agent = context;
     if (agent->generation == client->waiter.generation || is_queued(agent, client->waiter.task))
         return;
-    OWNED char *file = names_file(client->waiter.task);
-    OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, file);
-    struct file_stamp stamp = files_stamp_at(agent->tree, path);
-    if (stamp.inode)
-        client_say(
-            client, EX_OK,
-            json_pack("{s:s, s:s, s:n, s:n}", "id", client->waiter.task, "end", "done", "reward", "commit"));
-    else
+    struct answer answer;
+    if (answer_read(agent->tree, client->waiter.task, &answer, NULL) == 1) {
+        client_say(client, EX_OK,
+                   json_pack("{s:s, s:s, s:i, s:n}", "id", client->waiter.task, "end", "done", "reward",
+                             answer.reward, "commit"));
+        answer_free(&answer);
+    } else
         client_complain(
             client, EX_DATAERR,
             "the worker was started again meanwhile and nothing is left to do; see `agentos log %s`",

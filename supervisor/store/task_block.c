@@ -8,6 +8,8 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/answer_file.h"
+#include "common/format/block.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
@@ -104,6 +106,53 @@ void task_block_print(const struct task_block *block, struct buffer *out)
         buffer_print(out, "ttl_seconds: %" PRId64 "\n", block->ttl_seconds);
     if (block->lock)
         buffer_print(out, "lock: %s\n", block->lock);
+}
+
+/* As the worker will read it. */
+static uint64_t hash_as_read(const struct task_block *block)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    struct block_list list;
+    task_block_print(block, &text);
+    block_parse(&list, text.data, text.length);
+    uint64_t hash = answer_hash(list.count && list.items[0].task ? list.items[0].task : block->text);
+    block_list_free(&list);
+    return hash;
+}
+
+/* The hash of the pending task's text; 0: no such task is pending. */
+static uint64_t pending_text(int tree, const char *id)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    struct block_list list;
+    uint64_t found = 0;
+    if (files_read(tree, TREE_QUEUE, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
+        return 0;
+    block_parse(&list, text, length);
+    for (size_t i = 0; i < list.count && !found; i++)
+        if (!list.items[i].stray && strcmp(list.items[i].id, id) == 0)
+            found = answer_hash(list.items[i].task ? list.items[i].task : "");
+    block_list_free(&list);
+    return found;
+}
+
+enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault)
+{
+    struct answer answer;
+    uint64_t asked = hash_as_read(block), pending = pending_text(tree, block->id);
+    bool done = !pending && answer_read(tree, block->id, &answer, NULL) == 1;
+    uint64_t before = done && answer.asked ? answer.asked : pending ? pending : asked;
+    if (done) {
+        *reward = answer.reward;
+        answer_free(&answer);
+    }
+    if ((pending || done) && before != asked) {
+        fault_set(fault, "a task '%s' with another text is %s; nothing was added", block->id,
+                  done ? "done already" : "pending");
+        return TASK_OTHER;
+    }
+    return pending ? TASK_PENDING : done ? TASK_DONE : TASK_NEW;
 }
 
 /* The worker holds a lease on the file for microseconds at a time, in which it can't be opened for writing. */

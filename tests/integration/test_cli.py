@@ -14,7 +14,7 @@ from harness import BIN, KEY, PATIENCE
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "init run check doctor demo verify status task cancel send enqueue handoffs messages dead-letters show requeue purge locks "
+    "init run check doctor demo verify status task answer cancel send enqueue handoffs messages dead-letters show requeue purge locks "
     "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback "
     "export import events exec git help version"
 ).split()
@@ -241,8 +241,9 @@ def test_what_nobody_knows_ends_with_66(make_system, words):
 
 def test_a_task_is_given_waited_for_and_found_in_every_listing(make_system):
     system = make_system(env={"LLM_BASE_URL": "offline"}).start()
-    said = system.cli("task", "orion", "Write a retry wrapper.", "--id", "retry", "--wait").stdout
-    commit = re.fullmatch(r"retry\nretry: done, reward \+1, commit ([0-9a-f]{7})\n", said).group(1)
+    result = system.cli("task", "orion", "Write a retry wrapper.", "--id", "retry", "--wait")
+    commit = re.fullmatch(r"retry\n(?:retry: .*\n)*retry: done, reward \+1, commit ([0-9a-f]{7})\n", result.stderr).group(1)
+    assert result.stdout == system.read("outputs/retry.md").split("\n---\n", 1)[1]
     assert system.git("rev-parse", "HEAD").startswith(commit)
 
     [skill] = json.loads(system.cli("skills", "orion", "--json").stdout)["items"]
@@ -351,7 +352,7 @@ def test_an_answer_that_makes_no_sense_is_said_and_never_taken_for_success(impos
 
 def test_a_wait_that_is_cut_off_is_no_success(impostor):
     result = agentos("task", "orion", "x", "--wait", "--data", impostor(b'{"exit":0,"id":"t"}\n'))
-    assert (result.returncode, result.stdout) == (69, "t\n")
+    assert (result.returncode, result.stdout, result.stderr[:2]) == (69, "", "t\n")
     assert "not known" in result.stderr
 
 
@@ -363,7 +364,7 @@ def test_a_data_directory_of_any_length_has_a_supervisor(make_system):
     system.data = deep
     system.env["DATA_DIR"] = str(deep)
     system.start()
-    assert "reward +1" in system.cli("task", "orion", "Do it", "--wait").stdout
+    assert "reward +1" in system.cli("task", "orion", "Do it", "--wait").stderr
 
 
 # ---- verify ----
@@ -529,3 +530,92 @@ def test_who_asks_for_a_task_as_if_it_were_an_envelope_is_told_where_it_is(syste
     path = re.search(r"its answer is (\S+\.md),", result.stderr)[1]
     assert "task: my task/1" in pathlib.Path(path).read_text()
     assert "there is no envelope" in system.cli("show", "your-task", check=False).stderr
+
+
+# ---- ids, waits and answers ----
+
+
+def test_an_id_given_again_adds_nothing_and_says_what_has_become_of_it(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.cli("task", "orion", "First", "--id", "in-hand")
+    model.wait_open()
+    for number in range(3):
+        said = system.cli("task", "orion", "Second\nin lines: two", "--id", "pending", "--priority", ["high", "low", "normal"][number])
+        assert said.stdout == "pending\n" and ("pending already" in said.stderr) == (number > 0)
+    assert "in hand already" in system.cli("task", "orion", "First", "--id", "in-hand").stderr
+    assert system.read("queue.md").count("\n## ") == 2
+    for other in ("Second", "First and more"):
+        refused = system.cli("task", "orion", other, "--id", "pending", check=False)
+        assert refused.returncode == 65 and "another text" in refused.stderr and not refused.stdout
+    model.release()
+    system.wait_done("in-hand", "pending")
+    system.stop()
+    system.start()
+    model.become("plain")
+    for _ in range(2):
+        again = system.cli("task", "orion", "First\n", "--id", "in-hand", "--wait")
+        assert again.stdout == "The answer to: First\n" and "done already" in again.stderr
+    refused = system.cli("task", "orion", "Another", "--id", "in-hand", "--wait", check=False)
+    assert refused.returncode == 65 and not refused.stdout
+    assert set(model.asked().values()) == {1}
+
+
+def test_an_id_whose_task_was_cancelled_may_be_given_again(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.cli("task", "orion", "First", "--id", "in-hand")
+    model.wait_open()
+    system.cli("task", "orion", "Second", "--id", "again")
+    system.cli("cancel", "orion", "again")
+    assert "already" not in system.cli("task", "orion", "Second", "--id", "again").stderr
+    model.release()
+    system.wait_done("again")
+
+
+def test_a_wait_ends_as_the_task_does(make_system, model):
+    system = make_system(model=model, scenario="minus").start()
+    lost = system.cli("task", "orion", "Fail", "--id", "lost", "--wait", check=False)
+    assert lost.returncode == 65 and lost.stdout and "reward -1" in lost.stderr
+    assert system.cli("answer", "orion", "lost").stdout == lost.stdout
+    assert system.cli("answer", "orion", "lost", "--wait", check=False).returncode == 65
+    model.become("hold")
+    slow = system.cli("task", "orion", "Slow", "--id", "slow", "--wait", "--timeout", "1s", check=False)
+    assert slow.returncode == 75 and not slow.stdout and "slow: orion: working: slow" in slow.stderr
+    assert system.cli("answer", "orion", "slow", check=False).returncode == 75
+    assert system.cli("answer", "orion", "slow", "--wait", "--timeout", "1", check=False).returncode == 75
+    model.release()
+    assert system.cli("answer", "orion", "slow", "--wait").stdout == "The answer to: Slow\n"
+    expired = system.cli("task", "orion", "Too late", "--id", "late", "--ttl", "1s", check=False)
+    assert expired.returncode == 0
+    for wrong in (["--ttl", "1y"], ["--ttl", "0"], ["--wait", "--timeout", "soon"], ["--timeout", "1m"]):
+        assert system.cli("task", "orion", "x", *wrong, check=False).returncode == 64
+    system.stop()
+    assert system.cli("answer", "orion", "slow").stdout == "The answer to: Slow\n"
+    assert system.cli("answer", "orion", "nothing", check=False).returncode == 66
+    assert system.cli("answer", "nobody", check=False).returncode == 66
+
+
+def test_a_task_that_expires_ends_its_wait_without_an_answer(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.cli("task", "orion", "First", "--id", "first")
+    model.wait_open()
+    late = system.cli("task", "orion", "Too late", "--id", "late", "--ttl", "1", "--wait", check=False)
+    assert late.returncode == 65 and not late.stdout and "expired" in late.stderr
+    assert system.cli("answer", "orion", "late", check=False).returncode == 65
+    model.release()
+    system.wait_done("first")
+    assert system.cli("answer", "orion").stdout == "The answer to: First\n"
+
+
+def test_an_id_of_other_letters_is_recognised_in_its_files_and_old_names_are_found(make_system, model):
+    system = make_system(model=model).start()
+    ids = ["Gr\u00f6\u00dfe \u00e4ndern", "\u0437\u0430\u0434\u0430\u0447\u0430", "-dash", ".dot", "\u6f22\u5b57"]
+    for task_id in ids:
+        system.cli("task", "orion", f"Do {task_id}", "--id=" + task_id, "--wait")
+    names = sorted(path.name for path in (system.tree() / "outputs").iterdir())
+    assert len(names) == len(ids) and not any(name[0] in "-." for name in names)
+    assert any(name.startswith("Gr\u00f6\u00dfe-\u00e4ndern-") for name in names)
+    assert any(name.startswith("\u0437\u0430\u0434\u0430\u0447\u0430-") for name in names)
+    [chinese] = [name for name in names if name.startswith("\u6f22\u5b57-")]
+    os.rename(system.tree() / "outputs" / chinese, system.tree() / "outputs" / ("------" + chinese[2:]))
+    assert system.cli("answer", "orion", "\u6f22\u5b57").stdout == "The answer to: Do \u6f22\u5b57\n"
+    assert "done already" in system.cli("task", "orion", "Do \u6f22\u5b57", "--id", "\u6f22\u5b57").stderr

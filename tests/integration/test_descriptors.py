@@ -37,7 +37,7 @@ def test_as_many_agents_as_there_are_descriptors_for_work_and_the_others_say_wha
         if state == "failed":
             assert "too few descriptors: the limit of open files (ulimit -n) is 64" in problems[0]
         else:
-            assert "done" in system.cli("task", name, "Do it", "--wait").stdout
+            assert "done" in system.cli("task", name, "Do it", "--wait").stderr
     left = next(name for name, state in states.items() if state == "failed")
     system.cli("task", left, "Wait for better times", "--id", "kept")
     assert system.stop() == 0

@@ -44,7 +44,7 @@ def test_a_block_in_queue_md_brings_it_back_each_time_and_is_done_once(sleepy):
 
 def test_the_task_verb_the_start_verb_and_a_reload_bring_it_back(sleepy):
     sleeps(sleepy)
-    assert "done" in sleepy.cli("task", "orion", "Do it", "--id", "by-verb", "--wait").stdout
+    assert "done" in sleepy.cli("task", "orion", "Do it", "--id", "by-verb", "--wait").stderr
     sleeps(sleepy)
     sleepy.cli("start", "orion")
     assert sleepy.agent_status()["state"] == "idle"

@@ -156,13 +156,13 @@ def test_one_who_waits_for_a_task_hears_of_it_though_its_worker_was_killed(make_
     system = make_system(model=model, scenario="hold").start()
     waiting = subprocess.Popen(
         [str(BIN / "agentos"), "task", "orion", "Do it", "--id", "awaited", "--wait"], env=system.env,
-        stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True,
     )
     try:
         model.wait_open()
         os.kill(system.worker(), signal.SIGKILL)
         model.release()
-        said, _ = waiting.communicate(timeout=60)
+        _, said = waiting.communicate(timeout=60)
         assert waiting.returncode == 0 and "awaited: done" in said
     finally:
         waiting.kill()

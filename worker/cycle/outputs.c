@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/answer_file.h"
 #include "common/format/yamldoc.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -25,7 +26,8 @@ void outputs_print(const struct worker *worker, const struct reply *reply, int64
         yaml_write_text(out, "finish_reason", worker->answer.finish_reason);
     buffer_print(out, "tokens: %llu\n",
                  (unsigned long long)(worker->answer.tokens_in + worker->answer.tokens_out));
-    yaml_write_text(out, "asked", worker->task.text);
+    buffer_print(out, "asked_hash: %016llx\n", (unsigned long long)answer_hash(worker->task.text));
+    yaml_write_text(out, "asked", worker->task.text); /* last: it may be longer than a head is read */
     buffer_text(out, "---\n");
     buffer_text(out, reply->answer);
     if (out->data[out->length - 1] != '\n')

@@ -307,17 +307,18 @@ static void show_json(const struct view *view)
 static void complain_unknown(const struct invocation *invocation, const char *id)
 {
     OWNED char *agents = memory_print("%s/agents", invocation->data_dir);
-    OWNED char *file = names_file(id);
+    OWNED char *file = names_file(id), *before = names_file_before(id);
     OWNED_FD int folder = files_open_path(agents, NULL);
     struct listing *names = folder < 0 ? NULL : listing_open(folder, ".", NULL);
     bool known = false;
     for (const char *name; names != NULL && !known && (name = listing_next(names)) != NULL;) {
         OWNED char *path = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, file);
-        known = faccessat(folder, path, F_OK, 0) == 0;
+        OWNED char *old = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, before);
+        known = faccessat(folder, path, F_OK, 0) == 0 || faccessat(folder, old, F_OK, 0) == 0;
         if (known) {
-            output_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
-                            "%s/%s, and `agentos log %s` tells what came of it",
-                            id, name, agents, path, name);
+            output_complain("'%s' is no envelope but a task from %s's queue, which is done: `agentos "
+                            "answer %s %s` prints its answer, and `agentos log %s` tells what came of it",
+                            id, name, name, id, name);
         }
     }
     if (names != NULL) {

@@ -169,6 +169,13 @@ static int read_more(struct client *client, int64_t until)
     return 0;
 }
 
+bool client_ready(struct client *client, int milliseconds)
+{
+    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
+    bool line = client->in.length > 0 && memchr(client->in.data, '\n', client->in.length) != NULL;
+    return line || poll(&poll_fd, 1, milliseconds) > 0;
+}
+
 json_t *client_answer(struct client *client, int patience, int *status)
 {
     int64_t until = patience == 0 ? 0 : clock_monotonic_ms() + (int64_t)patience * 1000;

@@ -15,7 +15,9 @@ struct client *client_ask(const struct invocation *invocation, json_t *request, 
  * has been said, *status is set. An answer with "exit" != 0 is handed out too, after its complaint was printed;
  * *status is always its "exit". */
 json_t *client_answer(struct client *client, int patience, int *status);
-/* The same for answers that go on (events): whatever line comes next, however long that takes; NULL: the supervisor has
+/* Is the next line here, or none to come? Waits for it for so many milliseconds. */
+bool client_ready(struct client *client, int milliseconds);
+/* The same as client_answer for answers that go on (events): whatever line comes next, however long that takes; NULL: the supervisor has
  * ended. Says nothing. */
 json_t *client_next(struct client *client);
 void client_close(struct client *client);

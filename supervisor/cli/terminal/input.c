@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "common/control.h"
 #include "common/format/envelope.h"
 #include "common/memory.h"
@@ -74,14 +75,47 @@ bool input_life(const struct invocation *invocation, json_t *request, struct fau
     if (priority != NULL) {
         json_object_set_new(request, "priority", json_string(priority_name(known)));
     }
+    int64_t seconds = 0;
+    if (ttl != NULL && !input_seconds(ttl, &seconds)) {
+        return fault_set(fault, "--ttl is a time such as 90 (seconds), 10m or 1h, not '%s'", ttl);
+    }
     if (ttl != NULL) {
-        char *end = NULL;
-        errno = 0;
-        long long seconds = strtoll(ttl, &end, 10);
-        if (errno != 0 || end == ttl || *end != '\0' || seconds < 1) {
-            return fault_set(fault, "--ttl is a number of seconds from 1, not '%s'", ttl);
-        }
         json_object_set_new(request, "ttl_seconds", json_integer(seconds));
     }
+    return true;
+}
+
+bool input_seconds(const char *text, int64_t *seconds)
+{
+    static const char units[] = "smhd";
+    static const int64_t factors[] = {1, 60, 3600, 86400};
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    const char *unit = *end != '\0' ? strchr(units, *end) : units;
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || unit == NULL || (*end != '\0' && end[1] != '\0')) {
+        return false;
+    }
+    *seconds = number;
+    return number >= 1 && !__builtin_mul_overflow(*seconds, factors[unit - units], seconds);
+}
+
+bool input_until(const struct invocation *invocation, int64_t *until)
+{
+    const char *timeout = invocation->options[OPTION_TIMEOUT];
+    int64_t seconds = 0;
+    *until = 0;
+    if (timeout == NULL) {
+        return true;
+    }
+    if (!invocation_has(invocation, OPTION_WAIT)) {
+        output_complain("--timeout belongs to --wait");
+        return false;
+    }
+    if (!input_seconds(timeout, &seconds) || seconds > INT32_MAX) {
+        output_complain("--timeout is a time such as 90 (seconds), 10m or 1h, not '%s'", timeout);
+        return false;
+    }
+    *until = clock_monotonic_ms() + seconds * 1000;
     return true;
 }

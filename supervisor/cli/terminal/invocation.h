@@ -16,9 +16,10 @@
     X(JSON, "--json", NULL, "for programs: one JSON object")                                                 \
     X(ID, "--id", "ID", "the task's id (else one is made)")                                                  \
     X(PRIORITY, "--priority", "P", "high, normal or low (else normal)")                                      \
-    X(TTL, "--ttl", "SECONDS", "not done any more this long after now")                                      \
+    X(TTL, "--ttl", "TIME", "not done any more this long after now: 90 (seconds), 10m, 1h")                  \
     X(LOCK, "--lock", "NAME", "done only while it holds this lock")                                          \
-    X(WAIT, "--wait", NULL, "return when the task has ended; 0 when it was done, 65 otherwise")              \
+    X(WAIT, "--wait", NULL, "print the answer when the task has ended; 65 for reward -1 and for no answer")  \
+    X(TIMEOUT, "--timeout", "TIME", "wait no longer than this: 90 (seconds), 10m, 1h; then 75")              \
     X(NO_WAIT, "--no-wait", NULL, "return at once, not when it is so")                                       \
     X(ALL, "--all", NULL, "every agent of agents.yaml")                                                      \
     X(NEWEST, "-n", "COUNT", "at most so many, the newest")                                                  \

@@ -1,0 +1,28 @@
+/* outputs/TASK.md: the answer to a task, with where it came from in its front matter. */
+#ifndef AGENTOS_COMMON_FORMAT_ANSWER_FILE_H
+#define AGENTOS_COMMON_FORMAT_ANSWER_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/fault.h"
+
+struct answer {
+    char *task;       /* the task's id; owned */
+    char *text;       /* the whole file; owned */
+    const char *body; /* the answer itself, in text */
+    int reward;       /* -1, 0 or 1 */
+    uint64_t asked;   /* answer_hash of the task's text; 0: the file doesn't say */
+};
+
+/* tree: descriptor of the agent's folder. Found under today's name of the id or under that of earlier versions. 1 and an
+ * answer to free, 0: there is none, -1 and fault: it can't be read. */
+int answer_read(int tree, const char *task, struct answer *answer, struct fault *fault);
+/* The one that was written last. */
+int answer_read_last(int tree, struct answer *answer, struct fault *fault);
+void answer_free(struct answer *answer);
+/* Of a task's text, blanks at its end left out: never 0. */
+uint64_t answer_hash(const char *text);
+
+#endif

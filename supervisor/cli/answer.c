@@ -1,0 +1,151 @@
+/* `agentos answer`: from the agent's files, so that it needs no supervisor. */
+#include "supervisor/cli/answer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/format/answer_file.h"
+#include "common/format/block.h"
+#include "common/format/envelope.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "supervisor/cli/progress.h"
+#include "supervisor/cli/terminal/input.h"
+#include "supervisor/cli/terminal/output.h"
+#include "supervisor/cli/verbs.h"
+
+enum {
+    LOOK_EVERY_MS = 200,
+    UNKNOWN_MS = 3000, /* so long a task may stand nowhere, while queue.md is exchanged */
+};
+
+int answer_folder(const struct invocation *invocation, const char *agent, int *status)
+{
+    struct fault fault = {0};
+    OWNED char *path = memory_print("%s/agents/%s", invocation->data_dir, agent);
+    int folder = names_agent(agent) ? files_open_path(path, &fault) : -1;
+    if (folder < 0) {
+        output_complain("there is no agent '%s' in %s/agents", agent, invocation->data_dir);
+        *status = EX_NOINPUT;
+    }
+    return folder;
+}
+
+int answer_show(int folder, const char *task)
+{
+    struct fault fault = {0};
+    struct answer answer;
+    int found =
+        task != NULL ? answer_read(folder, task, &answer, &fault) : answer_read_last(folder, &answer, &fault);
+    if (found < 0) {
+        output_complain("%s", fault.text);
+        return EX_DATAERR;
+    }
+    if (found == 0) {
+        return -1;
+    }
+    OWNED char *clean = isatty(STDOUT_FILENO) ? output_clean(answer.body, 1) : memory_text(answer.body);
+    fputs(clean, stdout);
+    int status = answer.reward < 0 ? EX_DATAERR : 0;
+    answer_free(&answer);
+    return status;
+}
+
+/* Why a task has ended without an answer; NULL: it has not. Caller frees. */
+static char *why_dead(int folder, const char *task)
+{
+    OWNED char *now = names_file(task), *before = names_file_before(task);
+    const char *const names[] = {now, before};
+    for (size_t i = 0; i < 2; i++) {
+        OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, names[i]);
+        OWNED char *text = NULL;
+        size_t length = 0;
+        struct envelope envelope;
+        if (files_read(folder, path, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
+            envelope_parse(&envelope, text, length, path, NULL)) {
+            char *why = memory_print("%s (%s)", envelope.status,
+                                     envelope.reason != NULL ? envelope.reason : "no reason is given");
+            envelope_free(&envelope);
+            return why;
+        }
+    }
+    return NULL;
+}
+
+static int say_none(const struct invocation *invocation, const char *task)
+{
+    const char *agent = invocation->words[0];
+    if (task == NULL) {
+        output_complain("%s has answered nothing yet", agent);
+    } else {
+        output_complain("%s has no answer to a task '%s', and no such task is pending", agent, task);
+    }
+    return EX_NOINPUT;
+}
+
+static int say_dead(const char *task, const char *why)
+{
+    output_complain("task %s ended without an answer: %s", task, why);
+    return EX_DATAERR;
+}
+
+/* A pending task is looked for before its answer: it leaves queue.md when that lies there. */
+static int await(const struct invocation *invocation, int folder, const char *task, int64_t until)
+{
+    struct progress progress = {.invocation = invocation, .agent = invocation->words[0], .task = task};
+    int64_t known_ms = clock_monotonic_ms();
+    for (;;) {
+        long place = task != NULL ? progress_place(folder, task) : 0;
+        int64_t now = clock_monotonic_ms();
+        int status = place > 0 ? -1 : answer_show(folder, task);
+        OWNED char *why = place > 0 || task == NULL || status >= 0 ? NULL : why_dead(folder, task);
+        bool unknown = status < 0 && place == 0 && task != NULL && now - known_ms >= UNKNOWN_MS;
+        if (status >= 0 || why != NULL || unknown || (until != 0 && now >= until)) {
+            progress_end(&progress);
+            return status >= 0   ? status
+                   : why != NULL ? say_dead(task, why)
+                   : unknown     ? say_none(invocation, task)
+                                 : progress_say_over(&progress);
+        }
+        if (place > 0) {
+            known_ms = now;
+        }
+        progress_say(&progress, folder);
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_MS * 1000L * 1000L}, NULL);
+    }
+}
+
+int verb_answer(struct invocation *invocation)
+{
+    int status = 0;
+    int64_t until = 0;
+    const char *task = invocation->words[1];
+    if (!input_until(invocation, &until)) {
+        return EX_USAGE;
+    }
+    OWNED_FD int folder = answer_folder(invocation, invocation->words[0], &status);
+    if (folder < 0) {
+        return status;
+    }
+    if (invocation_has(invocation, OPTION_WAIT)) {
+        return output_end(await(invocation, folder, task, until));
+    }
+    status = answer_show(folder, task);
+    if (status < 0 && task != NULL) {
+        long place = progress_place(folder, task);
+        OWNED char *why = why_dead(folder, task);
+        if (place > 0) {
+            output_complain("task %s has no answer yet: it is number %ld in the queue (--wait waits for it)",
+                            task, place);
+            return EX_TEMPFAIL;
+        }
+        return why != NULL ? say_dead(task, why) : say_none(invocation, task);
+    }
+    return status < 0 ? say_none(invocation, task) : output_end(0);
+}

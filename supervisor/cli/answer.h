@@ -1,0 +1,13 @@
+/* The answer to a task on standard output, and what its end means for the exit code. */
+#ifndef AGENTOS_CLI_ANSWER_H
+#define AGENTOS_CLI_ANSWER_H
+
+#include "supervisor/cli/terminal/invocation.h"
+
+/* The agent's folder below DATA_DIR; -1: it has been said, *status is EX_NOINPUT. The caller closes it. */
+int answer_folder(const struct invocation *invocation, const char *agent, int *status);
+/* Prints the answer that lies in the folder; task NULL: the last one. 0 for reward 1 and 0, 65 for -1; -1: there is no
+ * such answer, which has not been said. */
+int answer_show(int folder, const char *task);
+
+#endif

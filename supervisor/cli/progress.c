@@ -1,0 +1,119 @@
+#include "supervisor/cli/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/format/block.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/output.h"
+
+enum { LOOK_EVERY_MS = 1000 };
+
+static long place_among(const struct block_list *list, const char *task)
+{
+    const struct block *found = NULL;
+    for (size_t i = 0; i < list->count && found == NULL; i++) {
+        if (!list->items[i].stray && strcmp(list->items[i].id, task) == 0) {
+            found = &list->items[i];
+        }
+    }
+    long place = found != NULL;
+    for (size_t i = 0; found != NULL && i < list->count; i++) {
+        const struct block *block = &list->items[i];
+        place += block->problem == NULL &&
+                 (block->priority < found->priority || (block->priority == found->priority && block < found));
+    }
+    return place;
+}
+
+long progress_place(int folder, const char *task)
+{
+    OWNED char *text = NULL;
+    size_t length = 0;
+    if (files_read(folder, TREE_QUEUE, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
+        return 0;
+    }
+    struct block_list list;
+    block_parse(&list, text, length);
+    long place = place_among(&list, task);
+    block_list_free(&list);
+    return place;
+}
+
+/* "waiting: provider (until …): the sentence that says more" */
+static char *doing_of(const json_t *agent)
+{
+    const char *state = json_string_value(json_object_get(agent, "state"));
+    const char *detail = json_string_value(json_object_get(agent, "detail"));
+    const json_t *problems = json_object_get(agent, "problems");
+    const char *problem = json_string_value(json_array_get(problems, json_array_size(problems) - 1));
+    bool waits = state != NULL && strcmp(state, "waiting") == 0 && problem != NULL;
+    return memory_print("%s%s%s",
+                        detail != NULL  ? detail
+                        : state != NULL ? state
+                                        : "unknown",
+                        waits ? ": " : "", waits ? problem : "");
+}
+
+/* Without a supervisor nothing is done at the moment. */
+static char *what_it_does(const struct progress *progress)
+{
+    int status = 0;
+    if (!client_reaches(progress->invocation)) {
+        return memory_text("no supervisor is running");
+    }
+    json_t *request = json_pack("{s:s, s:s}", "verb", "status", "agent", progress->agent);
+    json_t *answer = client_call(progress->invocation, request, CLIENT_PATIENCE, &status);
+    const json_t *agents = json_object_get(json_object_get(answer, "status"), "agents");
+    char *doing = doing_of(json_array_get(agents, 0));
+    json_decref(answer);
+    return doing;
+}
+
+void progress_say(struct progress *progress, int folder)
+{
+    int64_t now = clock_monotonic_ms();
+    if (progress->looked_ms != 0 && now - progress->looked_ms < LOOK_EVERY_MS) {
+        return;
+    }
+    progress->looked_ms = now;
+    long place = progress->task != NULL ? progress_place(folder, progress->task) : 0;
+    OWNED char *number = place > 1 ? memory_print("number %ld in the queue; ", place) : memory_text("");
+    OWNED char *doing = what_it_does(progress);
+    OWNED char *line =
+        memory_print("%s: %s%s: %s", progress->task != NULL ? progress->task : "the next answer", number,
+                     progress->agent, doing);
+    if (progress->said != NULL && strcmp(progress->said, line) == 0) {
+        return;
+    }
+    free(progress->said);
+    progress->said = memory_text(line);
+    OWNED char *clean = output_clean(line, 0);
+    fprintf(stderr, isatty(STDERR_FILENO) ? "\r\033[K%s" : "%s\n", clean);
+    (void)fflush(stderr);
+}
+
+void progress_end(struct progress *progress)
+{
+    if (progress->said != NULL && isatty(STDERR_FILENO)) {
+        fputs("\r\033[K", stderr);
+    }
+    free(progress->said);
+    progress->said = NULL;
+}
+
+int progress_say_over(const struct progress *progress)
+{
+    output_complain(
+        "the time to wait is over; %s goes on (`agentos answer %s%s%s --wait` waits for it again)",
+        progress->task != NULL ? progress->task : "the task", progress->agent,
+        progress->task != NULL ? " " : "", progress->task != NULL ? progress->task : "");
+    return EX_TEMPFAIL;
+}

@@ -1,0 +1,26 @@
+/* What a wait for a task waits for, on standard error: one line that changes where that is a terminal, else a line for
+ * each change. */
+#ifndef AGENTOS_CLI_PROGRESS_H
+#define AGENTOS_CLI_PROGRESS_H
+
+#include <stdint.h>
+
+#include "supervisor/cli/terminal/invocation.h"
+
+struct progress {
+    const struct invocation *invocation;
+    const char *agent, *task; /* borrowed; task NULL: any */
+    char *said;               /* owned */
+    int64_t looked_ms;        /* monotonic, when the supervisor was asked last */
+};
+
+/* The task's place in the agent's queue.md, from 1; 0: it doesn't stand there. folder: the agent's. */
+long progress_place(int folder, const char *task);
+/* Cheap: looks once a second at most. */
+void progress_say(struct progress *progress, int folder);
+/* Before anything else is said. */
+void progress_end(struct progress *progress);
+/* That --timeout is over: 75. */
+int progress_say_over(const struct progress *progress);
+
+#endif
