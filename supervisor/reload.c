@@ -88,8 +88,10 @@ static void add_agent(struct supervisor *supervisor, const struct roster_agent *
                       struct buffer *said)
 {
     struct agent *agent = agents_add(&supervisor->agents, definition);
-    report(said, "is new; it is started", agent->name);
     agent_begin(agent);
+    report(said,
+           agent->wanted.stopped ? "is new; it stays stopped, as somebody ordered" : "is new; it is started",
+           agent->name);
 }
 
 static void remove_missing(struct supervisor *supervisor, const struct roster *roster, struct buffer *said)

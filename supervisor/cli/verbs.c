@@ -95,8 +95,10 @@ static const char EXPORT_DETAILS[] =
     "does. A FILE that is there stays: 73.\n";
 static const char IMPORT_DETAILS[] =
     "Makes DATA_DIR/agents/NAME and puts its definition at the end of the agents of agents.yaml, whose other "
-    "lines stay\nas they are; a running supervisor starts it at once. What was pending is done here too, so "
-    "stop the agent that was\nexported if it is not to be done twice. A FILE that is damaged or was made to "
+    "lines stay\nas they are. It arrives stopped: what it would do (checker, schedule, limits, queue) is "
+    "printed, "
+    "and `agentos start` starts it.\nWhat was pending is done here too, so stop the agent that was "
+    "exported if it is not to be done twice. A FILE that is damaged or was made to "
     "harm changes nothing (65), and so does\na name that is taken, in agents.yaml or as a folder (73).\n";
 
 static const char INIT_DETAILS[] = "DIR, else --data, else DATA_DIR, is made if it is missing, and gets an "

@@ -97,5 +97,6 @@ def test_an_import_killed_before_any_system_call_is_whole_or_not_there(exported,
         assert again.returncode == (73 if there else 0), (call, n, again.stderr)
         assert target.look(files, head)
         assert [path.name for path in (target.data / "agents").iterdir()] == ["orion"], (call, n)
-        assert {path.name for path in target.data.iterdir()} == {"agents", "agents.yaml"}, (call, n)
+        assert {path.name for path in target.data.iterdir()} == {".run", "agents", "agents.yaml"}, (call, n)
+        assert (target.data / ".run/wanted/orion").read_text() == "stopped\n", (call, n)
     assert outcomes[True] and outcomes[False] > 20

@@ -132,12 +132,53 @@ def test_a_repository_that_reads_anothers_is_not_exported(system, part):
 # ---- there and back ----
 
 
+def let_in(system):
+    """Somebody has read what the import said, and starts the agent."""
+    if system.process is None:
+        system.start(wait=False)
+        wait_until(lambda: system.cli("status", check=False).returncode == 0, "the supervisor answers")
+    system.cli("start", "orion")
+    system.names.append("orion")
+    system.wait_ready()
+
+
+def test_an_import_arrives_stopped_and_says_what_it_would_do(make_system, model, elsewhere):
+    there = make_system(
+        model=model,
+        yaml="agents:\n  - name: orion\n    persona: x\n    limits: {memory_mb: 111, tokens_per_day: 7777}\n"
+        "    reward_audit: {method: command, command: [/bin/cat, '--odd']}\n"
+        "    schedule: [{cron: '0 7 * * 1-5', task: 'Write the report'}]\n",
+    ).start()
+    there.stop()
+    there.add("first", "Work that waits")
+    there.add("second", "Work that waits too")
+    path = there.folder / "orion.bundle"
+    there.cli("export", "orion", path)
+    said = elsewhere.cli("import", path).stdout
+    for words in (
+        "it is stopped; `agentos start orion`",
+        "queue: 2 pending task(s) and 0 envelope(s)",
+        "checker: /bin/cat --odd",
+        "schedule: 0 7 * * 1-5: Write the report",
+        "memory_mb 111",
+        "tokens_per_day 7777",
+    ):
+        assert words in said, said
+    elsewhere.start()
+    assert elsewhere.states()["orion"] == "stopped" and elsewhere.done().get("first") is None
+    elsewhere.stop()
+    elsewhere.start()
+    assert elsewhere.states()["orion"] == "stopped", "a restart starts it no more than the import did"
+    let_in(elsewhere)
+    elsewhere.wait_done("first", "second")
+
+
 def test_an_agent_that_is_imported_is_the_agent_that_was_exported(system, bundle, elsewhere):
     elsewhere.start()
     said = elsewhere.cli("import", bundle).stdout
-    assert said.startswith("orion: imported at ") and "agent 'orion' is new; it is started" in said
-    elsewhere.names.append("orion")
-    elsewhere.wait_ready()
+    assert said.startswith("orion: imported at ") and "agent 'orion' is new; it stays stopped" in said
+    assert elsewhere.states()["orion"] == "stopped"
+    let_in(elsewhere)
     assert files_of(elsewhere) == files_of(system)
     assert elsewhere.git("log", "--format=%H") == system.git("log", "--format=%H")
     learn(elsewhere, "three")
@@ -168,8 +209,7 @@ def test_what_is_pending_and_what_people_have_not_committed_comes_along(system, 
     (system.tree() / "link").unlink()
     elsewhere.cli("import", path)
     assert files_of(elsewhere) == files_of(system)
-    elsewhere.names.append("orion")
-    elsewhere.start()
+    let_in(elsewhere)
     elsewhere.wait_done("pending")
     assert (elsewhere.tree() / "iac/archive/a1.md").exists()
     assert elsewhere.read("persona.md") == "A person's persona.\n"
@@ -191,8 +231,7 @@ def test_an_export_of_an_agent_at_work_is_of_one_moment(make_system, model, else
         system.wait_done(*tasks)
     path, tasks = exports[2]
     elsewhere.cli("import", path)
-    elsewhere.names.append("orion")
-    elsewhere.start()
+    let_in(elsewhere)
     elsewhere.wait_done(*tasks)
     elsewhere.wait_queue_empty()
     elsewhere.assert_each_once(tasks)
@@ -221,8 +260,7 @@ def test_a_skill_that_was_taken_out_of_the_list_stays_out(system, elsewhere):
     path = system.folder / "orion.bundle"
     system.cli("export", "orion", path)
     elsewhere.cli("import", path)
-    elsewhere.names.append("orion")
-    elsewhere.start()
+    let_in(elsewhere)
     learn(elsewhere, "four")
     assert (elsewhere.tree() / "skills/work-two-with-care/SKILL.md").exists()
     assert "### work-two" not in elsewhere.read("skills.md")
@@ -254,8 +292,8 @@ def test_an_empty_data_directory_gets_its_agents_yaml(bundle, elsewhere):
     (elsewhere.data / "agents.yaml").unlink()
     elsewhere.cli("import", bundle)
     assert elsewhere.cli("check", check=False).returncode == 0
-    elsewhere.names = ["orion"]
-    elsewhere.start()
+    elsewhere.names = []
+    let_in(elsewhere)
     elsewhere.assert_sound()
 
 

@@ -3,10 +3,11 @@
  * In this order, under a lock that one import at a time holds:
  *   1. agents/.import-XXXXXX  unpacked there, checked, flushed (unpack.c)
  *   2. agents/NAME            by a rename that replaces nothing
- *   3. agents.yaml            with the definition behind the others, by rename
- *   4. the mark goes          .agentos/import, which says whose folder this is
- * Ended before 2: the next import removes what lies there. Before 3: the folder stands whole, nobody runs it, and the
- * same import again goes on from there, known by the mark. Before 4: all is done; the mark means nothing any more. */
+ *   3. .run/wanted/NAME       says that it stays stopped: nobody has looked at it yet
+ *   4. agents.yaml            with the definition behind the others, by rename
+ *   5. the mark goes          .agentos/import, which says whose folder this is
+ * Ended before 2: the next import removes what lies there. Before 4: the folder stands whole, nobody runs it, and the
+ * same import again goes on from there, known by the mark. Before 5: all is done; the mark means nothing any more. */
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -21,9 +22,11 @@
 #include <unistd.h>
 
 #include "common/files.h"
+#include "common/format/block.h"
 #include "common/format/roster.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/tree.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
@@ -35,6 +38,7 @@
 
 #define SCRATCH "agents/" TREE_IMPORT_PREFIX
 #define MARK    TREE_NOTES "/import"
+#define WANTED  ".run/wanted" /* supervisor/agent/desired_state.c */
 
 enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 50 * 1000 * 1000, HEAD_DIGITS = 7 };
 
@@ -199,6 +203,27 @@ static int put_in_place(struct import *import)
     return EX_IOERR;
 }
 
+/* As `agentos stop` has it: the order outlives every restart. What root writes here belongs to the supervisor's user. */
+static int stay_stopped(struct import *import)
+{
+    static const char stopped[] = "stopped\n";
+    struct stat owner;
+    OWNED_FD int data = files_open_path(import->data_dir, &import->fault);
+    OWNED_FD int folder = data < 0 ? -1 : files_open_folder(data, WANTED, true, &import->fault);
+    const char *name = import->definition.agent->name;
+    if (folder < 0 || !files_write(folder, name, stopped, sizeof stopped - 1, true, &import->fault))
+        return EX_CANTCREAT;
+    if (geteuid() == 0 && fstat(import->agents, &owner) == 0 && owner.st_uid != 0 &&
+        (fchownat(folder, name, owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+         fchown(folder, owner.st_uid, owner.st_gid) != 0 ||
+         fchownat(data, ".run", owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW) != 0)) {
+        fault_errno(&import->fault, "%s/" WANTED "/%s cannot be given to the owner of the agents",
+                    import->data_dir, name);
+        return EX_CANTCREAT;
+    }
+    return EX_OK;
+}
+
 static void remove_mark(struct import *import)
 {
     OWNED char *path = memory_print("%s/" MARK, import->definition.agent->name);
@@ -223,12 +248,71 @@ static int tell_supervisor(const struct invocation *invocation)
     return status;
 }
 
+static size_t count_pending(const struct import *import)
+{
+    OWNED char *text = NULL;
+    size_t length, count = 0;
+    struct block_list blocks = {0};
+    OWNED char *path = memory_print("%s/" TREE_QUEUE, import->definition.agent->name);
+    if (files_read(import->agents, path, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
+        return 0;
+    block_parse(&blocks, text, length);
+    for (size_t i = 0; i < blocks.count; i++)
+        count += blocks.items[i].task && !blocks.items[i].stray;
+    block_list_free(&blocks);
+    return count;
+}
+
+static size_t count_envelopes(const struct import *import)
+{
+    size_t count = 0;
+    static const char *const folders[] = {TREE_INBOX, TREE_HANDOFFS, TREE_OUTBOX};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        OWNED char *path = memory_print("%s/%s", import->definition.agent->name, folders[i]);
+        struct listing *names = listing_open(import->agents, path, NULL);
+        for (const char *name; names && (name = listing_next(names));)
+            count += names_work(name);
+        if (names)
+            (void)listing_close(names, NULL);
+    }
+    return count;
+}
+
+/* What the agent would do, for whoever decides whether it is started. Cleaned: all of it comes with the file. */
+static void tell_intent(const struct import *import)
+{
+    const struct roster_agent *agent = import->definition.agent;
+    OWNED_BUFFER struct buffer text = {0};
+    buffer_print(&text, "it is stopped; `agentos start %s` starts it. Then\n", agent->name);
+    buffer_print(&text, "  queue: %zu pending task(s) and %zu envelope(s) are done or sent here too\n",
+                 count_pending(import), count_envelopes(import));
+    buffer_text(&text, "  checker: ");
+    for (size_t i = 0; i < agent->reward_audit.command.count; i++)
+        buffer_print(&text, "%s ", agent->reward_audit.command.items[i]);
+    if (agent->reward_audit.command.count == 0)
+        buffer_print(&text, "no program of its own");
+    buffer_text(&text, "\n  schedule: ");
+    if (agent->schedule_count == 0)
+        buffer_text(&text, "none\n");
+    for (size_t i = 0; i < agent->schedule_count; i++)
+        buffer_print(&text, "%s%s: %s\n", i ? "    " : "", agent->schedule[i].cron, agent->schedule[i].task);
+    buffer_print(&text,
+                 "  limits: memory_mb %lld, open_files %lld, task_seconds %lld, tokens_per_day %lld, "
+                 "tasks_per_hour %lld (0: none)\n",
+                 (long long)agent->limits.memory_mb, (long long)agent->limits.open_files,
+                 (long long)agent->limits.task_seconds, (long long)agent->limits.tokens_per_day,
+                 (long long)agent->limits.tasks_per_hour);
+    OWNED char *clean = output_clean(text.data, 1);
+    fputs(clean, stdout);
+}
+
 static void tell(const struct import *import)
 {
     OWNED char *notes = output_clean(import->definition.notes.data ? import->definition.notes.data : "", 1);
     printf("%s: imported at %.*s; its definition stands at the end of the agents in agents.yaml\n",
            import->definition.agent->name, HEAD_DIGITS, gitbundle_find(&import->bundle, "HEAD")->id);
     fputs(notes, stdout);
+    tell_intent(import);
 }
 
 /* --- --- */
@@ -245,6 +329,7 @@ static int run(struct import *import)
                     : definition_read(&import->definition, import->data_dir, text.data, text.length,
                                       &import->fault);
     status = status ? status : put_in_place(import);
+    status = status ? status : stay_stopped(import);
     status = status ? status : definition_add(&import->definition, &import->fault);
     if (status == EX_OK)
         remove_mark(import);
