@@ -88,15 +88,19 @@ static void show_status(const json_t *status)
     }
 }
 
-/* The contract's keys and no other: what the table's STATE says beyond them stands among the problems too. */
+/* The contract's keys and no other: what the table's STATE says beyond them stands among the problems too, and the
+ * supervisor's own problems stand among each agent's. */
 static void show_json(json_t *status)
 {
+    json_t *supervisor = json_object_get(status, "supervisor");
     size_t index = 0;
     json_t *agent = NULL;
     json_array_foreach(json_object_get(status, "agents"), index, agent)
     {
         json_object_del(agent, "detail");
+        json_array_extend(json_object_get(agent, "problems"), json_object_get(supervisor, "problems"));
     }
+    json_object_del(supervisor, "problems");
     output_json(json_incref(status));
 }
 

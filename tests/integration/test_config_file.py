@@ -95,7 +95,7 @@ def test_a_refused_or_missing_file_is_a_problem_everywhere_until_it_is_right(mak
         spoil()
         wait_until(lambda: system.status()["supervisor"]["problems"], "the refusal in status")
         assert f"! {problem}" in system.cli("status").stdout
-        said = json.loads(system.cli("status", "--json").stdout)["supervisor"]["problems"]
+        said = json.loads(system.cli("status", "--json").stdout)["agents"][0]["problems"]
         assert len(said) == 1 and said[0].startswith(problem) and "agents.yaml" in said[0][len(problem) :]
         wait_until(lambda: http.metrics()[REFUSED] == 1, "the refusal in the metrics")
         status, _, body = http.ask("/readyz")
