@@ -107,7 +107,7 @@ static void remove_missing(struct supervisor *supervisor, const struct roster *r
 static void warn(const struct supervisor *supervisor, struct buffer *said)
 {
     OWNED_BUFFER struct buffer warnings = {0};
-    config_warnings_checkers(supervisor->roster, supervisor->options->data_dir, &warnings);
+    config_warnings_file(supervisor->roster, supervisor->options->data_dir, &warnings);
     for (const char *line = warnings.data; line && *line;) {
         int length = (int)strcspn(line, "\n");
         log_warn("agentos", NULL, "%.*s", length, line);

@@ -161,11 +161,12 @@ static void warn_of_checker(const struct roster_agent *agent, const char *data_d
                      agent->reward_audit.line, agent->reward_audit.column, fault.text);
 }
 
-void config_warnings_checkers(const struct roster *roster, const char *data_dir, struct buffer *out)
+void config_warnings_file(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
     for (size_t i = 0; i < roster->agent_count; i++)
         if (has_checker(&roster->agents[i]) && !was_met(roster, i))
             warn_of_checker(&roster->agents[i], data_dir, out);
+    buffer_text(out, roster->comments ? roster->comments : "");
 }
 
 void config_warnings_list(const struct roster *roster, const char *data_dir, struct buffer *out)
@@ -174,5 +175,5 @@ void config_warnings_list(const struct roster *roster, const char *data_dir, str
     warn_of_listening(out);
     warn_of_owners(roster, out);
     warn_of_limits(roster, out);
-    config_warnings_checkers(roster, data_dir, out);
+    config_warnings_file(roster, data_dir, out);
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/format/roster_comments.h"
 #include "common/format/roster_read.h"
 #include "common/memory.h"
 #include "common/tree.h"
@@ -187,6 +188,9 @@ struct roster *roster_parse(const char *text, size_t length, const char *name, s
         return NULL;
     }
     index_agents(roster);
+    struct buffer comments = {0};
+    roster_comments(text, length, name, &comments);
+    roster->comments = comments.length ? buffer_take(&comments) : NULL;
     return roster;
 }
 
@@ -196,6 +200,7 @@ void roster_free(struct roster *roster)
         return;
     schema_clear(&roster_schema, roster);
     free(roster->by_name);
+    free(roster->comments);
     free(roster);
 }
 

@@ -74,6 +74,7 @@ struct roster {
     size_t queue_count;
     struct roster_segment *segments;
     size_t segment_count;
+    char *comments;                      /* roster_comments of the file; NULL: none. Owned */
     const struct roster_agent **by_name; /* sorted, for roster_find; owned */
 };
 

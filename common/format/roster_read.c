@@ -330,6 +330,14 @@ static const char *field_word(const void *context, size_t i)
 static void unknown_key(struct roster_reader *reader, const struct schema *schema,
                         const struct yaml_node *node)
 {
+    static const char no_break[] = "\xc2\xa0";
+    if (strncmp(node->key, no_break, strlen(no_break)) == 0) {
+        reader_fault(
+            reader, node->key_line, node->key_column,
+            "this line is indented with no-break spaces (U+00A0), which YAML takes for text: use plain "
+            "ones");
+        return;
+    }
     const char *near = did_you_mean(node->key, field_word, schema, schema->count);
     if (near) {
         reader_fault(reader, node->key_line, node->key_column,

@@ -26,6 +26,8 @@ struct document {
     struct chunk *chunks;
 };
 
+#define NO_BREAK "\xc2\xa0"
+
 enum { CHUNK_FIRST = 2048, CHUNK_MOST = 256 * 1024, FEW_KEYS = 16 };
 
 struct level {
@@ -92,6 +94,8 @@ static const char *advice(const char *problem)
     } table[] = {
         {"mapping values are not allowed", "; a value that contains ': ' needs quotes around it"},
         {"cannot start any token", "; text that starts with @, ` or % needs quotes, and tabs cannot indent"},
+        {"did not find expected alphabetic or numeric character",
+         "; text that starts with * or & needs quotes, as in cron: \"* * * * *\""},
         {"could not find expected ':'", "; is a ':' or a quote missing here or on the line before?"},
         {"did not find expected key", "; does the indentation match the lines before?"},
         {"did not find expected '-' indicator", "; does the indentation match the lines before?"},
@@ -117,17 +121,37 @@ static void position(const char *text, size_t offset, size_t *line, size_t *colu
     }
 }
 
+/* The first line whose indentation holds a no-break space; 0: none does. */
+static size_t no_break_indent(const char *text, size_t length)
+{
+    bool indent = true;
+    size_t line = 1;
+    for (size_t i = 0; i + 1 < length; i++) {
+        if (indent && memcmp(text + i, NO_BREAK, strlen(NO_BREAK)) == 0)
+            return line;
+        indent = text[i] == '\n' || (indent && (text[i] == ' ' || text[i] == '-'));
+        line += text[i] == '\n';
+    }
+    return 0;
+}
+
 static bool complain_parser(struct builder *builder, const char *text, size_t length)
 {
     yaml_parser_t *parser = &builder->parser;
     const char *problem = parser->problem ? parser->problem : "it cannot be read as YAML";
+    size_t no_break = no_break_indent(text, length);
+    OWNED char *hint = no_break
+                           ? memory_print("; line %zu is indented with no-break spaces (U+00A0), which YAML "
+                                          "takes for text: use plain ones",
+                                          no_break)
+                           : memory_text(advice(problem));
     if (parser->error == YAML_READER_ERROR) {
         size_t line, column;
         position(text, parser->problem_offset < length ? parser->problem_offset : length, &line, &column);
         return complain(builder, line, column, "%s", problem);
     }
     return COMPLAIN_AT(builder, parser->problem_mark, "%s%s%s%s", parser->context ? parser->context : "",
-                       parser->context ? ": " : "", problem, advice(problem));
+                       parser->context ? ": " : "", problem, hint);
 }
 
 static char *scalar_text(struct builder *builder, const yaml_event_t *event)

@@ -53,6 +53,15 @@ static void test_nothing_odd_is_nothing_said(void **state)
     assert_string_equal(said, "");
 }
 
+static void test_a_text_that_a_comment_cuts_off_is_doubted(void **state)
+{
+    (void)state;
+    OWNED char *said = doubts("agents:\n- name: orion\n  persona: C # programmer\n  tone: calm  # always\n"
+                              "  domain: \"C # too\"\n  hints: [C#, a]\n");
+    assert_string_equal(said, "agents.yaml:3:14: '#' behind a blank begins a comment, so the persona is only "
+                              "'C'; in quotes the whole line counts\n");
+}
+
 static void test_a_setting_for_nobody_is_doubted(void **state)
 {
     (void)state;
@@ -163,6 +172,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_odd_is_nothing_said),
+        TEST(test_a_text_that_a_comment_cuts_off_is_doubted),
         TEST(test_a_setting_for_nobody_is_doubted),
         TEST(test_an_agents_own_fallback_is_somebody),
         TEST(test_what_does_nothing_yet_says_so),

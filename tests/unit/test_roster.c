@@ -256,6 +256,10 @@ static void test_a_wrong_value_says_what_would_be_right(void **state)
         {"schedule: [{cron: '61 * * * *', task: x}]", "23: cron: '61' is no minute (0 to 59)"},
         {"schedule: [{task: x}]", "16: a schedule entry needs 'cron'"},
         {"persona: y", "5: key 'persona' stands here again; first in line 3"},
+        {"schedule: [{cron: * * * * *, task: x}]", "24: while scanning an alias: did not find expected "
+                                                   "alphabetic or numeric character; text that starts "
+                                                   "with * or & needs quotes"},
+        {"\xc2\xa0tone: x", "5: this line is indented with no-break spaces (U+00A0)"},
         {"tone: &x y", "11: anchors ('&x') are not allowed"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

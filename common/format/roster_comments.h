@@ -1,0 +1,12 @@
+/* Text of agents.yaml that YAML takes for a comment and that was probably meant: `persona: C # programmer`. */
+#ifndef AGENTOS_COMMON_FORMAT_ROSTER_COMMENTS_H
+#define AGENTOS_COMMON_FORMAT_ROSTER_COMMENTS_H
+
+#include <stddef.h>
+
+#include "common/buffer.h"
+
+/* Each is added to out as a line "NAME:LINE:COLUMN: sentence\n". A comment behind two blanks or more was meant as one. */
+void roster_comments(const char *text, size_t length, const char *name, struct buffer *out);
+
+#endif
