@@ -17,7 +17,7 @@ static bool to_gateway(void *context, const struct buffer *message)
 static void to_worker(void *asker, const struct buffer *message)
 {
     struct agent *agent = asker;
-    if (agent->pid > 0 && agent->line && !line_send(agent->line, message))
+    if (agent->worker.pid > 0 && agent->line && !line_send(agent->line, message))
         agent_distrust(agent, "it does not read what it is sent");
 }
 
@@ -54,12 +54,12 @@ static void answered(void *asker, const struct relay_answer *answer)
                                          [ANSWER_BUDGET] = "budget"};
     struct agent *agent = asker;
     bool known = answer->kind < sizeof errors / sizeof errors[0];
-    tally_asked(&agent->tally, &(struct operation){.model = model_asked(agent, answer->provider),
-                                                   .provider = answer->provider,
-                                                   .error = known ? errors[answer->kind] : "unknown",
-                                                   .ms = answer->ms,
-                                                   .tokens_in = answer->tokens_in,
-                                                   .tokens_out = answer->tokens_out});
+    tally_asked(&agent->past.tally, &(struct operation){.model = model_asked(agent, answer->provider),
+                                                        .provider = answer->provider,
+                                                        .error = known ? errors[answer->kind] : "unknown",
+                                                        .ms = answer->ms,
+                                                        .tokens_in = answer->tokens_in,
+                                                        .tokens_out = answer->tokens_out});
 }
 
 void supervisor_begin_asking(struct supervisor *supervisor)

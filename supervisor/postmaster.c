@@ -9,7 +9,7 @@
 static void verdict(void *subject, const char *id, const char *status, const char *reason, int64_t at)
 {
     struct agent *agent = subject;
-    if (agent->said_hello)
+    if (agent->worker.said_hello)
         agent_send(agent, MESSAGE_VERDICT, id, status, reason, (uint64_t)at);
 }
 
@@ -54,7 +54,7 @@ static void count_refusal(struct supervisor *supervisor, const struct envelope *
     if (strncmp(reason, "backpressure", strlen("backpressure")) != 0)
         return;
     if (receiver)
-        receiver->tally.backpressure++;
+        receiver->past.tally.backpressure++;
     else
         control_item_refused(supervisor->control);
 }

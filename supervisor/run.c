@@ -73,7 +73,7 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
         return false;
     struct agent *agent = agents_find(&supervisor->agents, name);
     int log = pid > 1 ? log_pipe_receive(supervisor->zygote_logs[0], (pid_t)pid) : -1;
-    bool expected = agent && agent->spawning && agent->generation == generation;
+    bool expected = agent && agent->worker.spawning && agent->worker.generation == generation;
     if (expected)
         agent_spawned(agent, (pid_t)pid, log, why);
     else

@@ -104,7 +104,7 @@ static void tell_locked(void *context, const char *name, const char *task, const
 {
     struct commons *commons = context;
     struct agent *agent = agents_find(&commons->supervisor->agents, name);
-    if (agent && agent->said_hello)
+    if (agent && agent->worker.said_hello)
         agent_send(agent, MESSAGE_LOCKED, task, lock, token, (uint64_t)lease_until, holder);
 }
 
@@ -303,8 +303,8 @@ static enum queue_worker worker(void *context, const char *name)
         return wanted_load(commons->supervisor->data, name, &wanted, NULL) && wanted.stopped
                    ? QUEUE_WORKER_NONE
                    : QUEUE_WORKER_COMING;
-    if (agent->pid <= 0)
-        return agent->spawning ? QUEUE_WORKER_COMING : QUEUE_WORKER_NONE;
+    if (agent->worker.pid <= 0)
+        return agent->worker.spawning ? QUEUE_WORKER_COMING : QUEUE_WORKER_NONE;
     return agent->life.ready_at ? QUEUE_WORKER_READY : QUEUE_WORKER_COMING;
 }
 

@@ -37,11 +37,11 @@ static bool on_hello(struct agent *agent, struct reader *reader)
     uint64_t generation;
     if (!message_read(reader, MESSAGE_HELLO, &name, &generation))
         return false;
-    if (generation < agent->generation && !agent->said_hello)
+    if (generation < agent->worker.generation && !agent->worker.said_hello)
         return true; /* the last words of the one before */
-    if (strcmp(name, agent->name) != 0 || generation != agent->generation || agent->said_hello)
+    if (strcmp(name, agent->name) != 0 || generation != agent->worker.generation || agent->worker.said_hello)
         return false;
-    agent->said_hello = true;
+    agent->worker.said_hello = true;
     agent_send(agent, MESSAGE_PAUSE, (uint64_t)agent->life.paused); /* it may be otherwise than at SPAWN */
     if (agent->life.state == STATE_STOPPING)
         agent_send(agent, MESSAGE_STOP, (uint64_t)(agent->life.grace_ms / 2));
@@ -61,16 +61,16 @@ static bool on_ready(struct agent *agent, struct reader *reader)
 static void tell_waiting(const struct agent *agent)
 {
     char until[CLOCK_TEXT] = "";
-    const char *problems = agent->problems ? agent->problems : "";
+    const char *problems = agent->told.problems ? agent->told.problems : "";
     size_t end = strlen(problems), start;
     while (end > 0 && problems[end - 1] == '\n')
         end--;
     for (start = end; start > 0 && problems[start - 1] != '\n';)
         start--;
     OWNED char *why = memory_slice(problems + start, end - start);
-    if (agent->doing_until > 0)
-        clock_format(agent->doing_until, until);
-    control_event(supervisor_of(agent)->control, agent, "waiting", DETAIL_TEXT("what", agent->doing),
+    if (agent->told.doing_until > 0)
+        clock_format(agent->told.doing_until, until);
+    control_event(supervisor_of(agent)->control, agent, "waiting", DETAIL_TEXT("what", agent->told.doing),
                   DETAIL_TEXT("until", until), DETAIL_TEXT("why", why));
 }
 
@@ -90,12 +90,12 @@ static bool on_activity(struct agent *agent, struct reader *reader)
         free(what);
         return false;
     }
-    take_text(&agent->doing, what);
+    take_text(&agent->told.doing, what);
     if (activity == ACTIVITY_WORKING) {
         spending_task_began(agent, what);
-        tally_began(&agent->tally, what, clock_monotonic_ms());
+        tally_began(&agent->past.tally, what, clock_monotonic_ms());
     }
-    agent->doing_until = until > INT64_MAX ? 0 : (int64_t)until;
+    agent->told.doing_until = until > INT64_MAX ? 0 : (int64_t)until;
     agent_active(agent, activity == ACTIVITY_IDLE);
     life_event(&agent->life, events[activity]);
     if (activity == ACTIVITY_WAITING)
@@ -109,7 +109,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
 /* The watchdog over rewards (contract section 8): told with each failure more than it allows. */
 static void watch_the_streak(struct agent *agent)
 {
-    unsigned long long streak = agent->figures.negative_streak;
+    unsigned long long streak = agent->told.figures.negative_streak;
     if (streak < (uint64_t)agent->definition->watchdog.negative_streak)
         return;
     bool pause = agent->definition->watchdog.pause && !agent->life.paused;
@@ -127,10 +127,10 @@ static bool on_figures(struct agent *agent, struct reader *reader)
                       &figures.outbox, &figures.dead_letters, &figures.negative_streak, &figures.tasks_done,
                       &figures.tokens_today))
         return false;
-    uint64_t before = agent->figures.negative_streak;
-    bool more = agent->counted && figures.negative_streak > before;
-    agent->figures = figures;
-    agent->counted = true;
+    uint64_t before = agent->told.figures.negative_streak;
+    bool more = agent->told.counted && figures.negative_streak > before;
+    agent->told.figures = figures;
+    agent->told.counted = true;
     if (more)
         watch_the_streak(agent);
     return true;
@@ -169,10 +169,10 @@ static bool on_problems(struct agent *agent, struct reader *reader)
         return false;
     }
     if (control_followed(supervisor_of(agent)->control)) {
-        tell_lines(agent, problems, agent->problems, "problem");
-        tell_lines(agent, agent->problems, problems, "problem_cleared");
+        tell_lines(agent, problems, agent->told.problems, "problem");
+        tell_lines(agent, agent->told.problems, problems, "problem_cleared");
     }
-    take_text(&agent->problems, problems);
+    take_text(&agent->told.problems, problems);
     return true;
 }
 
@@ -185,7 +185,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
         return false;
     watch_the_clock(agent);
     spending_task_ended(agent, task);
-    tally_ended(&agent->tally, task, strcmp(end, "done") == 0, (int)reward - 1, clock_monotonic_ms());
+    tally_ended(&agent->past.tally, task, strcmp(end, "done") == 0, (int)reward - 1, clock_monotonic_ms());
     control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));
@@ -208,10 +208,10 @@ static bool on_alive(struct agent *agent, struct reader *reader)
     if (!message_read(reader, MESSAGE_ALIVE, &serial))
         return false;
     /* Only the answer to a heartbeat that was sent is one: who floods with it doesn't live by it. */
-    if (serial <= agent->answered || serial > agent->asked)
+    if (serial <= agent->beat.answered || serial > agent->beat.asked)
         return true;
-    agent->answered = serial;
-    agent->unanswered = 0;
+    agent->beat.answered = serial;
+    agent->beat.unanswered = 0;
     return true;
 }
 
@@ -266,11 +266,11 @@ static bool on_judged(struct agent *agent, struct reader *reader)
     if (!message_read(reader, MESSAGE_JUDGED, &task, &reward, &score, &reasons, &commit) || reward > 2 ||
         score > 2)
         return false;
-    agent->divergences += reward != score;
+    agent->past.divergences += reward != score;
     control_event(supervisor_of(agent)->control, agent, reward == score ? "audit" : "audit_divergence",
                   DETAIL_TEXT("task", task), DETAIL_NUMBER("reward", (int)reward - 1),
                   DETAIL_NUMBER("audit_score", (int)score - 1), DETAIL_TEXT("reasons", reasons),
-                  DETAIL_TEXT("commit", commit), DETAIL_NUMBER("divergences", agent->divergences));
+                  DETAIL_TEXT("commit", commit), DETAIL_NUMBER("divergences", agent->past.divergences));
     return true;
 }
 
@@ -334,7 +334,7 @@ static bool handle(struct agent *agent, struct reader *reader, unsigned type)
  * that nng takes is no delivery): it would work unheard until its time to start is over. */
 static bool is_no_stray(struct agent *agent)
 {
-    if (agent->pid <= 0 || ++agent->strays <= STRAYS_MAX)
+    if (agent->worker.pid <= 0 || ++agent->beat.strays <= STRAYS_MAX)
         return true;
     agent_distrust(agent, "its greeting was lost");
     return false;
@@ -366,9 +366,9 @@ bool agent_hears(void *context, const void *bytes, size_t length)
     struct reader reader;
     unsigned type = 0;
     bool known = message_open(&reader, bytes, length, &type);
-    if (!agent->said_hello && !(known && type == MESSAGE_HELLO))
+    if (!agent->worker.said_hello && !(known && type == MESSAGE_HELLO))
         return is_no_stray(agent);
-    if (++agent->messages > MESSAGES_MAX) {
+    if (++agent->beat.messages > MESSAGES_MAX) {
         agent_distrust(agent, "it floods its supervisor with messages");
         return false;
     }

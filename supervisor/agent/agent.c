@@ -68,7 +68,7 @@ static void fail(struct agent *agent, const char *why)
         log_error("agentos", NULL, "Agent '%s' cannot be started: %s. It is tried again every minute.",
                   agent->name, why);
     set_trouble(agent, why);
-    agent->spawning = false;
+    agent->worker.spawning = false;
     life_event(&agent->life, EVENT_UNABLE);
 }
 
@@ -76,8 +76,8 @@ static bool send_spawn(struct agent *agent)
 {
     OWNED_BUFFER struct buffer message = {0};
     const struct agents *agents = agent->agents;
-    message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->generation, line_url(agent->line),
-                 agents->data_dir, (uint64_t)agents->poll_seconds, (uint64_t)getpid(),
+    message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->worker.generation,
+                 line_url(agent->line), agents->data_dir, (uint64_t)agents->poll_seconds, (uint64_t)getpid(),
                  (uint64_t)agent->life.paused);
     return child_send(agents->zygote, &message);
 }
@@ -89,7 +89,7 @@ static size_t count_connecting(const struct agents *agents)
     size_t count = 0;
     for (size_t i = 0; i < agents->count; i++) {
         const struct agent *agent = agents->list[i];
-        count += (agent->pid > 0 || agent->spawning) && !agent->said_hello;
+        count += (agent->worker.pid > 0 || agent->worker.spawning) && !agent->worker.said_hello;
     }
     return count;
 }
@@ -98,14 +98,14 @@ static void spawn(void *context)
 {
     struct agent *agent = context;
     struct fault fault;
-    agent->generation++;
-    agent->said_hello = agent->resting = agent->called = false;
-    agent->signal_due = 0;
-    agent->answered = agent->asked;
-    agent->unanswered = agent->messages = agent->strays = 0;
-    if (agent->last_exit && !agent->slept)
-        agent->restarts++;
-    agent->slept = false;
+    agent->worker.generation++;
+    agent->worker.said_hello = agent->notice.resting = agent->notice.called = false;
+    agent->worker.signal_due = 0;
+    agent->beat.answered = agent->beat.asked;
+    agent->beat.unanswered = agent->beat.messages = agent->beat.strays = 0;
+    if (agent->past.last_exit && !agent->notice.slept)
+        agent->past.restarts++;
+    agent->notice.slept = false;
     agent->agents->callbacks->worker_starts(agent);
     if (!descriptors_for_agent(agent->agents->count, count_connecting(agent->agents), &fault) ||
         !open_tree(agent, &fault)) {
@@ -119,10 +119,10 @@ static void spawn(void *context)
         return;
     }
     tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
-    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     watch_forget(agent->agents->watch, &agent->watched);
     watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
-    agent->spawning = true;
+    agent->worker.spawning = true;
     send_spawn(agent); /* not now: agent_spawn_again does it when the zygote is there */
 }
 
@@ -130,10 +130,10 @@ static void ask_stop(void *context, int64_t grace_ms)
 {
     struct agent *agent = context;
     /* The worker puts its task down in good order a little before it is made to end. */
-    if (agent->said_hello)
+    if (agent->worker.said_hello)
         agent_send(agent, MESSAGE_STOP, (uint64_t)(grace_ms - grace_ms / 8));
-    else if (agent->pid == 0 && agent->spawning && agent->agents->zygote->channel.fd < 0) {
-        agent->spawning = false;
+    else if (agent->worker.pid == 0 && agent->worker.spawning && agent->agents->zygote->channel.fd < 0) {
+        agent->worker.spawning = false;
         life_event(&agent->life, EVENT_EXIT); /* nobody has been asked to make it */
     }
 }
@@ -141,17 +141,17 @@ static void ask_stop(void *context, int64_t grace_ms)
 static void ask_pause(void *context, bool pause)
 {
     struct agent *agent = context;
-    if (agent->said_hello)
+    if (agent->worker.said_hello)
         agent_send(agent, MESSAGE_PAUSE, (uint64_t)pause);
 }
 
 static void send_signal(void *context, int signal)
 {
     struct agent *agent = context;
-    if (agent->pid > 0)
-        kill(agent->pid, signal);
-    else if (agent->spawning)
-        agent->signal_due = signal;
+    if (agent->worker.pid > 0)
+        kill(agent->worker.pid, signal);
+    else if (agent->worker.spawning)
+        agent->worker.signal_due = signal;
 }
 
 static void set_timer(void *context, int64_t in_ms)
@@ -204,7 +204,7 @@ static const struct life_operations operations = {
 static void line_lost(void *context)
 {
     struct agent *agent = context;
-    if (agent->pid > 0 && !agent->resting && agent->life.state != STATE_STOPPING)
+    if (agent->worker.pid > 0 && !agent->notice.resting && agent->life.state != STATE_STOPPING)
         timer_set(agent->agents->loop, &agent->alone_timer, ALONE_MS);
 }
 
@@ -216,7 +216,7 @@ static void lives_on(void *context)
 static void not_let_in(struct agent *agent, const struct fault *fault)
 {
     log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault->text);
-    kill(agent->pid, SIGKILL);
+    kill(agent->worker.pid, SIGKILL);
 }
 
 /* The one before has left the line: the worker at the gate may come in. */
@@ -225,14 +225,14 @@ static void line_free(void *context)
     struct agent *agent = context;
     OWNED_BUFFER struct buffer message = {0};
     struct fault fault;
-    if (agent->pid <= 0)
+    if (agent->worker.pid <= 0)
         return;
     timer_clear(agent->agents->loop, &agent->gate_timer);
-    if (!line_expect(agent->line, agent->pid, &fault)) {
+    if (!line_expect(agent->line, agent->worker.pid, &fault)) {
         not_let_in(agent, &fault);
         return;
     }
-    message_make(&message, MESSAGE_GO, (uint64_t)agent->pid);
+    message_make(&message, MESSAGE_GO, (uint64_t)agent->worker.pid);
     child_send(agent->agents->zygote, &message);
 }
 
@@ -248,46 +248,46 @@ static const struct line_owner line_owner = {.message = hears, .lost = line_lost
 
 static void close_memory(struct agent *agent)
 {
-    if (agent->memory >= 0)
-        close(agent->memory);
-    agent->memory = -1;
+    if (agent->worker.memory >= 0)
+        close(agent->worker.memory);
+    agent->worker.memory = -1;
 }
 
 /* The worker stands at its gate. Once in its sandbox it isn't dumpable, and an ordinary user can't open this any more;
  * what is open stays readable. */
 static void open_memory(struct agent *agent)
 {
-    OWNED char *path = memory_print("/proc/%d/smaps_rollup", (int)agent->pid);
+    OWNED char *path = memory_print("/proc/%d/smaps_rollup", (int)agent->worker.pid);
     close_memory(agent);
-    agent->memory = open(path, O_RDONLY | O_CLOEXEC);
+    agent->worker.memory = open(path, O_RDONLY | O_CLOEXEC);
 }
 
 static void hear_log(struct agent *agent, int log)
 {
-    log_pipe_close(agent->log); /* of a worker before this one, whose end was not seen */
-    agent->log = log < 0
-                     ? NULL
-                     : log_pipe_open(agent->agents->loop, log,
-                                     &(struct log_pipe_label){
-                                         .component = "agent", .agent = agent->name, .tree = agent->path});
+    log_pipe_close(agent->worker.log); /* of a worker before this one, whose end was not seen */
+    agent->worker.log =
+        log < 0 ? NULL
+                : log_pipe_open(agent->agents->loop, log,
+                                &(struct log_pipe_label){
+                                    .component = "agent", .agent = agent->name, .tree = agent->path});
 }
 
 void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why)
 {
-    agent->spawning = false;
+    agent->worker.spawning = false;
     if (pid <= 0) {
         log_error("agentos", NULL, "Agent '%s': %s; it is tried again", agent->name, why);
         set_trouble(agent, why);
         life_event(&agent->life, EVENT_EXIT);
         return;
     }
-    agent->pid = pid;
+    agent->worker.pid = pid;
     hear_log(agent, log);
     open_memory(agent);
-    agent->spawned_at = clock_monotonic_ms();
+    agent->worker.spawned_at = clock_monotonic_ms();
     tell(agent, "worker_started", DETAIL_NUMBER("pid", pid));
-    if (agent->signal_due)
-        kill(pid, agent->signal_due);
+    if (agent->worker.signal_due)
+        kill(pid, agent->worker.signal_due);
     timer_set(agent->agents->loop, &agent->gate_timer,
               switchboard_distrusted(agent->agents->switchboard) ? GATE_DISTRUSTED_MS : GATE_MS);
     line_await_free(agent->line);
@@ -305,15 +305,15 @@ static void gate_stays_shut(void *context)
     agent->line = line_open(agent->agents->switchboard, agent->name, &line_owner, agent, &fault);
     if (agent->line)
         line_await_free(agent->line);
-    else if (agent->pid > 0)
+    else if (agent->worker.pid > 0)
         not_let_in(agent, &fault);
 }
 
 void agent_spawn_again(struct agent *agent)
 {
-    if (!agent->spawning)
+    if (!agent->worker.spawning)
         return;
-    agent->generation++;
+    agent->worker.generation++;
     send_spawn(agent);
 }
 
@@ -335,35 +335,35 @@ static void forget_worker(struct agent *agent)
     line_leave(agent->line);
     agent->agents->callbacks->asker_gone(agent);
     timer_clear(agent->agents->loop, &agent->task_timer);
-    timer_clear(agent->agents->loop, &agent->look_timer);
+    timer_clear(agent->agents->loop, &agent->notice.look_timer);
     timer_clear(agent->agents->loop, &agent->gate_timer);
     timer_clear(agent->agents->loop, &agent->alone_timer);
-    agent->pid = 0;
-    agent->said_hello = false;
-    agent->dirty = 0; /* the next one looks at everything */
+    agent->worker.pid = 0;
+    agent->worker.said_hello = false;
+    agent->notice.dirty = 0; /* the next one looks at everything */
     agent->spends.waits = false;
-    set_text(&agent->doing, NULL);
+    set_text(&agent->told.doing, NULL);
     agent->agents->callbacks->worker_gone(agent);
 }
 
 void agent_exited(struct agent *agent, int status)
 {
     line_drain(agent->line); /* its last words */
-    log_pipe_close(agent->log);
-    agent->log = NULL;
+    log_pipe_close(agent->worker.log);
+    agent->worker.log = NULL;
     OWNED char *text = child_status_text(status);
-    pid_t pid = agent->pid;
+    pid_t pid = agent->worker.pid;
     bool expected = agent->life.state == STATE_STOPPING;
-    bool rests = agent->resting && agent->life.state == STATE_IDLE && status == 0;
+    bool rests = agent->notice.resting && agent->life.state == STATE_IDLE && status == 0;
     bool called = look_is_due(agent);
-    set_text(&agent->last_exit, text);
+    set_text(&agent->past.last_exit, text);
     tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
     forget_worker(agent);
     agent->guard.looked_ms = 0;
     if (rests) {
         look_rest(agent, called);
     } else if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
-        const char *why = agent->problems && *agent->problems ? agent->problems : text;
+        const char *why = agent->told.problems && *agent->told.problems ? agent->told.problems : text;
         OWNED char *sentence = memory_slice(why, strcspn(why, "\n"));
         fail(agent, sentence);
     } else {
@@ -379,9 +379,9 @@ void agent_exited(struct agent *agent, int status)
 static void task_overdue(void *context)
 {
     struct agent *agent = context;
-    OWNED char *why =
-        memory_print("its task %s took more than task_seconds (%lld s); it is tried again",
-                     agent->doing ? agent->doing : "", (long long)agent->definition->limits.task_seconds);
+    OWNED char *why = memory_print("its task %s took more than task_seconds (%lld s); it is tried again",
+                                   agent->told.doing ? agent->told.doing : "",
+                                   (long long)agent->definition->limits.task_seconds);
     agent_distrust(agent, why);
 }
 
@@ -401,24 +401,24 @@ static void life_timer_rings(void *context)
 static bool learn_order(struct agent *agent)
 {
     struct fault fault;
-    bool known = wanted_load(agent->agents->data, agent->name, &agent->wanted, &fault);
-    if (!known && !agent->order_unknown)
+    bool known = wanted_load(agent->agents->data, agent->name, &agent->order.wanted, &fault);
+    if (!known && !agent->order.unknown)
         log_warn("agentos", NULL,
                  "Agent '%s' is not started: what was ordered for it can't be read, which is tried again; "
                  "`agentos start %s` starts it: %s",
                  agent->name, agent->name, fault.text);
     if (!known)
-        timer_set(agent->agents->loop, &agent->order_timer, ORDER_AGAIN_MS);
-    if (!known || agent->order_unknown)
+        timer_set(agent->agents->loop, &agent->order.timer, ORDER_AGAIN_MS);
+    if (!known || agent->order.unknown)
         set_trouble(agent, known ? NULL : fault.text);
-    agent->order_unknown = !known;
+    agent->order.unknown = !known;
     return known;
 }
 
 static void follow_order(struct agent *agent)
 {
-    agent->life.paused = agent->wanted.paused;
-    if (!agent->wanted.stopped)
+    agent->life.paused = agent->order.wanted.paused;
+    if (!agent->order.wanted.stopped)
         life_event(&agent->life, EVENT_START);
     else
         log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
@@ -435,10 +435,10 @@ static void order_is_due(void *context)
 /* Of an order that can't be read only what this one says over is known from now on. */
 static bool is_ordered_anew(struct agent *agent, enum life_event order)
 {
-    if (!agent->order_unknown || (order != EVENT_START && order != EVENT_STOP && order != EVENT_RESTART))
+    if (!agent->order.unknown || (order != EVENT_START && order != EVENT_STOP && order != EVENT_RESTART))
         return false;
-    agent->order_unknown = false;
-    timer_clear(agent->agents->loop, &agent->order_timer);
+    agent->order.unknown = false;
+    timer_clear(agent->agents->loop, &agent->order.timer);
     set_trouble(agent, NULL);
     return true;
 }
@@ -446,8 +446,8 @@ static bool is_ordered_anew(struct agent *agent, enum life_event order)
 static void remember_order(struct agent *agent, struct wanted wanted)
 {
     struct fault fault;
-    agent->wanted = wanted;
-    if (agent->order_unknown)
+    agent->order.wanted = wanted;
+    if (agent->order.unknown)
         fault_set(&fault, "what was ordered before can't be read and is not written over");
     else if (wanted_save(agent->agents->data, agent->name, wanted, &fault))
         return;
@@ -461,26 +461,26 @@ void agent_heartbeat(struct agent *agent, uint64_t serial)
 {
     if (!life_is_up(&agent->life))
         return;
-    agent->messages = 0;
+    agent->beat.messages = 0;
     /* Counted in beats and not in seconds: a supervisor that was held up itself has sent none. */
-    if (agent->unanswered >= HEARTBEATS_MISSED) {
+    if (agent->beat.unanswered >= HEARTBEATS_MISSED) {
         agent_distrust(agent, "it does not answer");
         return;
     }
-    agent->unanswered++;
-    agent->asked = serial;
+    agent->beat.unanswered++;
+    agent->beat.asked = serial;
     agent_send(agent, MESSAGE_HEARTBEAT, serial);
 }
 
 void agent_order(struct agent *agent, enum life_event order, bool remember)
 {
-    struct wanted wanted = agent->wanted;
+    struct wanted wanted = agent->order.wanted;
     bool anew = is_ordered_anew(agent, order);
     wanted.stopped =
         order == EVENT_STOP || (wanted.stopped && order != EVENT_START && order != EVENT_RESTART);
     wanted.paused = order == EVENT_PAUSE || (wanted.paused && order != EVENT_RESUME);
-    if (remember &&
-        (anew || wanted.stopped != agent->wanted.stopped || wanted.paused != agent->wanted.paused))
+    if (remember && (anew || wanted.stopped != agent->order.wanted.stopped ||
+                     wanted.paused != agent->order.wanted.paused))
         remember_order(agent, wanted);
     life_event(&agent->life, order);
     if (!life_has_process(&agent->life))
@@ -505,13 +505,13 @@ struct agent *agent_new(struct agents *agents, const struct roster_agent *defini
     struct agent *agent = memory_new(1, sizeof *agent);
     agent->agents = agents;
     agent->tree = -1;
-    agent->memory = -1;
+    agent->worker.memory = -1;
     set_definition(agent, definition);
     agent->path = memory_print("%s/agents/%s", agents->data_dir, agent->name);
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
     agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
-    agent->order_timer = (struct timer){.ring = order_is_due, .context = agent};
+    agent->order.timer = (struct timer){.ring = order_is_due, .context = agent};
     agent->alone_timer = (struct timer){.ring = lives_on, .context = agent};
     look_begin(agent);
     life_begin(&agent->life, &operations, agent, agents->grace_ms);
@@ -524,28 +524,28 @@ void agent_free(struct agent *agent)
         return;
     timer_clear(agent->agents->loop, &agent->life_timer);
     timer_clear(agent->agents->loop, &agent->task_timer);
-    timer_clear(agent->agents->loop, &agent->look_timer);
+    timer_clear(agent->agents->loop, &agent->notice.look_timer);
     timer_clear(agent->agents->loop, &agent->gate_timer);
     timer_clear(agent->agents->loop, &agent->alone_timer);
-    timer_clear(agent->agents->loop, &agent->rest_timer);
-    timer_clear(agent->agents->loop, &agent->order_timer);
+    timer_clear(agent->agents->loop, &agent->notice.rest_timer);
+    timer_clear(agent->agents->loop, &agent->order.timer);
     watch_forget(agent->agents->watch, &agent->watched);
     agent->agents->callbacks->asker_gone(agent);
     line_close(agent->line);
-    log_pipe_close(agent->log);
+    log_pipe_close(agent->worker.log);
     close_memory(agent);
     if (agent->tree >= 0)
         close(agent->tree);
     roster_agent_free(agent->definition);
     buffer_free(&agent->encoded);
     free(agent->path);
-    free(agent->doing);
-    free(agent->problems);
+    free(agent->told.doing);
+    free(agent->told.problems);
     free(agent->trouble);
     tree_guard_free(&agent->guard);
-    free(agent->last_exit);
+    free(agent->past.last_exit);
     free(agent->spends.task);
-    tally_free(&agent->tally);
+    tally_free(&agent->past.tally);
     free(agent);
 }
 
@@ -553,7 +553,7 @@ void agent_begin(struct agent *agent)
 {
     if (learn_order(agent))
         follow_order(agent);
-    if (!agent->order_unknown && !agent->wanted.stopped)
+    if (!agent->order.unknown && !agent->order.wanted.stopped)
         return;
     agent_scan(agent);
     agent->agents->callbacks->worker_gone(agent);
@@ -564,7 +564,7 @@ void agent_begin(struct agent *agent)
 void agent_redefine(struct agent *agent, const struct roster_agent *definition)
 {
     set_definition(agent, definition);
-    if (agent->said_hello)
+    if (agent->worker.said_hello)
         agent_send(agent, MESSAGE_DEFINITION, agent->encoded.data);
     look_state_changed(agent);
     life_event(&agent->life, EVENT_WAKE); /* its files may have to be written anew */

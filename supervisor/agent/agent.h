@@ -29,55 +29,70 @@ struct agent {
     struct buffer encoded; /* the definition as text */
     char *path;            /* DATA_DIR/agents/NAME */
     int tree;              /* descriptor of it; -1: it can't be opened */
-    struct life life;
-    struct timer life_timer, task_timer, look_timer, gate_timer, alone_timer, rest_timer, order_timer;
-    struct line *line; /* NULL: couldn't listen */
-    struct watched watched;
-    struct wanted wanted;
-    bool
-        order_unknown; /* what wanted is can't be read: it waits, stopped, until it can or somebody orders anew */
-
-    /* the present worker */
-    pid_t pid;            /* 0: none, or not known yet */
-    struct log_pipe *log; /* its standard error; NULL: none */
-    int memory;           /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
-    uint64_t generation;
-    bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
-    bool said_hello;
-    bool resting;   /* it was sent REST: an exit 0 is no failure then */
-    bool called;    /* there was a LOOK after that, which it may not have read */
-    bool slept;     /* the worker before it hibernated: this one is no restart */
-    int signal_due; /* to be sent as soon as the pid is known */
-    int64_t spawned_at;
-    uint64_t asked, answered; /* the heartbeats' serials, the last of each */
-    unsigned unanswered;      /* heartbeats */
-    unsigned messages;        /* since the last heartbeat */
-    unsigned strays;          /* of this worker, before it said HELLO */
-
-    /* what is known of it */
-    struct figures figures;
-    bool counted;        /* figures were told since the supervisor started */
-    char *doing;         /* a task's id, or what it waits for; NULL */
-    int64_t doing_until; /* epoch seconds; 0: not known */
-    char *problems;      /* the worker's, a line each */
-    char *trouble;       /* the supervisor's own, one sentence; NULL: none */
     struct tree_guard guard;
-    char *last_exit; /* NULL: none yet */
-    uint64_t restarts;
-    uint64_t divergences; /* audits that gave another score, since the supervisor started */
-    struct tally tally;   /* likewise */
-    bool settled;         /* ready once, or failed to become so */
+    struct watched watched;
+    struct life life;
+    struct timer life_timer, task_timer, gate_timer, alone_timer;
+    struct line *line; /* NULL: couldn't listen */
+    char *trouble;     /* what keeps it from starting, one sentence; NULL: nothing */
+    bool settled;      /* ready once, or failed to become so */
+    bool leaving;      /* taken out of agents.yaml: freed when its process has ended */
+
+    struct {
+        struct wanted wanted;
+        bool unknown; /* it can't be read: the agent waits, stopped, until it can or somebody orders anew */
+        struct timer timer;
+    } order;
+
+    struct {
+        pid_t pid;            /* 0: none, or not known yet */
+        struct log_pipe *log; /* its standard error; NULL: none */
+        int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
+        uint64_t generation;
+        bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
+        bool said_hello;
+        int signal_due; /* to be sent as soon as the pid is known */
+        int64_t spawned_at;
+    } worker; /* the present one */
+
+    struct {
+        uint64_t asked, answered; /* the heartbeats' serials, the last of each */
+        unsigned unanswered;      /* heartbeats */
+        unsigned messages;        /* since the last heartbeat */
+        unsigned strays;          /* of this worker, before it said HELLO */
+    } beat;
+
+    struct {
+        uint64_t dirty;    /* bits of enum look: not told yet */
+        int64_t looked_at; /* clock_monotonic_ms: told last */
+        struct file_stamp queue_stamp;
+        struct timer look_timer, rest_timer;
+        bool resting; /* the worker was sent REST: an exit 0 is no failure then */
+        bool called;  /* there was a LOOK after that, which it may not have read */
+        bool slept;   /* the worker before it hibernated: this one is no restart */
+    } notice;         /* change_notice.c's */
+
+    struct {
+        struct figures figures;
+        bool counted;        /* figures were told since the supervisor started */
+        char *doing;         /* a task's id, or what it waits for; NULL */
+        int64_t doing_until; /* epoch seconds; 0: not known */
+        char *problems;      /* a line each */
+    } told;                  /* by its workers */
+
+    struct {
+        char *last_exit; /* NULL: none yet */
+        uint64_t restarts;
+        uint64_t divergences; /* audits that gave another score */
+        struct tally tally;
+    } past; /* since the supervisor started */
+
     struct {
         char *task;   /* begun last; NULL: none */
         bool counted; /* a reservation has counted it */
         bool waits;
         uint64_t wanted; /* tokens, while it waits */
     } spends;            /* budget_gate.c's */
-
-    uint64_t dirty;    /* bits of enum look: not told yet */
-    int64_t looked_at; /* clock_monotonic_ms: told last */
-    struct file_stamp queue_stamp;
-    bool leaving; /* taken out of agents.yaml: freed when its process has ended */
 };
 
 /* agent.c: one agent and its worker */

@@ -20,7 +20,7 @@ struct agent *agents_find(const struct agents *agents, const char *name)
 struct agent *agents_of_process(const struct agents *agents, pid_t pid)
 {
     for (size_t i = 0; i < agents->count; i++)
-        if (agents->list[i]->pid == pid)
+        if (agents->list[i]->worker.pid == pid)
             return agents->list[i];
     return NULL;
 }
@@ -56,7 +56,7 @@ void agents_guard(struct agents *agents)
     int64_t end = clock_monotonic_ms() + GUARD_MS;
     for (size_t i = 0; i < agents->count && clock_monotonic_ms() < end; i++) {
         struct agent *agent = agents->list[agents->guard_next++ % agents->count];
-        if (tree_guard_due(&agent->guard, agent->pid > 0))
+        if (tree_guard_due(&agent->guard, agent->worker.pid > 0))
             tree_guard_look(&agent->guard, agents->data, agent->name, agent->path);
     }
 }

@@ -16,19 +16,19 @@ enum { LOOK_PAUSE_MS = 200 /* between two LOOKs to a worker that has something e
 static void send_dirty(struct agent *agent)
 {
     bool idle = agent->life.state == STATE_IDLE;
-    uint64_t look = idle ? agent->dirty : agent->dirty & ~(uint64_t)LOOK_TREE;
-    int64_t wait = idle ? 0 : agent->looked_at + LOOK_PAUSE_MS - clock_monotonic_ms();
-    if (!look || !agent->said_hello || !life_is_up(&agent->life))
+    uint64_t look = idle ? agent->notice.dirty : agent->notice.dirty & ~(uint64_t)LOOK_TREE;
+    int64_t wait = idle ? 0 : agent->notice.looked_at + LOOK_PAUSE_MS - clock_monotonic_ms();
+    if (!look || !agent->worker.said_hello || !life_is_up(&agent->life))
         return;
     if (wait > 0 || !line_idle(agent->line)) {
-        timer_set(agent->agents->loop, &agent->look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
+        timer_set(agent->agents->loop, &agent->notice.look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
         return;
     }
-    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
-    agent->looked_at = clock_monotonic_ms();
-    agent->called = agent->resting;
+    agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    agent->notice.looked_at = clock_monotonic_ms();
+    agent->notice.called = agent->notice.resting;
     if (agent_send(agent, MESSAGE_LOOK, look))
-        agent->dirty &= ~look;
+        agent->notice.dirty &= ~look;
 }
 
 static void look_timer_rings(void *agent)
@@ -48,31 +48,31 @@ static void set_rest_timer(struct agent *agent)
 {
     int64_t seconds = agent->definition->idle_exit_seconds;
     if (agent->life.state == STATE_IDLE && seconds > 0)
-        timer_set(agent->agents->loop, &agent->rest_timer, seconds * 1000);
+        timer_set(agent->agents->loop, &agent->notice.rest_timer, seconds * 1000);
     else
-        timer_clear(agent->agents->loop, &agent->rest_timer);
+        timer_clear(agent->agents->loop, &agent->notice.rest_timer);
 }
 
 static void rest_timer_rings(void *context)
 {
     struct agent *agent = context;
     set_rest_timer(agent); /* it may have something to do after all */
-    if (agent->life.state != STATE_IDLE || agent->dirty & WAKING)
+    if (agent->life.state != STATE_IDLE || agent->notice.dirty & WAKING)
         return;
-    agent->queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
-    agent->called = false;
-    agent->resting = agent_send(agent, MESSAGE_REST);
+    agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
+    agent->notice.called = false;
+    agent->notice.resting = agent_send(agent, MESSAGE_REST);
 }
 
 void agent_active(struct agent *agent, bool idle)
 {
-    agent->resting = agent->resting && idle;
+    agent->notice.resting = agent->notice.resting && idle;
 }
 
 static bool queue_has_changed(const struct agent *agent)
 {
     struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
-    return !files_stamp_equal(&now, &agent->queue_stamp);
+    return !files_stamp_equal(&now, &agent->notice.queue_stamp);
 }
 
 static void wake_if_called(struct agent *agent, uint64_t look)
@@ -85,7 +85,7 @@ void look_rest(struct agent *agent, bool called)
 {
     log_info("agentos", NULL, "Agent '%s' hibernates: it had nothing to do for %lld s; work starts it again",
              agent->name, (long long)agent->definition->idle_exit_seconds);
-    agent->slept = true;
+    agent->notice.slept = true;
     life_event(&agent->life, EVENT_REST);
     if (called)
         life_event(&agent->life, EVENT_WAKE);
@@ -93,7 +93,7 @@ void look_rest(struct agent *agent, bool called)
 
 bool look_is_due(const struct agent *agent)
 {
-    return agent->called || agent->dirty & WAKING;
+    return agent->notice.called || agent->notice.dirty & WAKING;
 }
 
 void look_state_changed(struct agent *agent)
@@ -105,8 +105,8 @@ void look_state_changed(struct agent *agent)
 
 void look_begin(struct agent *agent)
 {
-    agent->look_timer = (struct timer){.ring = look_timer_rings, .context = agent};
-    agent->rest_timer = (struct timer){.ring = rest_timer_rings, .context = agent};
+    agent->notice.look_timer = (struct timer){.ring = look_timer_rings, .context = agent};
+    agent->notice.rest_timer = (struct timer){.ring = rest_timer_rings, .context = agent};
 }
 
 /* --- changes --- */
@@ -117,7 +117,7 @@ void agent_look(struct agent *agent, uint64_t look)
         wake_if_called(agent, look);
         return;
     }
-    agent->dirty |= look;
+    agent->notice.dirty |= look;
     send_dirty(agent);
 }
 

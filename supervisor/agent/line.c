@@ -9,7 +9,7 @@ bool agent_send(struct agent *agent, enum message_type type, ...)
 {
     OWNED_BUFFER struct buffer message = {0};
     va_list fields;
-    if (!agent->line || agent->pid <= 0)
+    if (!agent->line || agent->worker.pid <= 0)
         return false;
     va_start(fields, type);
     message_make_list(&message, type, fields);
@@ -22,7 +22,7 @@ bool agent_send(struct agent *agent, enum message_type type, ...)
 
 void agent_distrust(struct agent *agent, const char *why)
 {
-    log_error("agentos", NULL, "Worker of agent '%s' (pid %d) is killed: %s", agent->name, (int)agent->pid,
-              why);
+    log_error("agentos", NULL, "Worker of agent '%s' (pid %d) is killed: %s", agent->name,
+              (int)agent->worker.pid, why);
     life_event(&agent->life, EVENT_HUNG);
 }

@@ -27,15 +27,15 @@ static json_t *describe(struct post *post, const struct agent *agent)
     struct post_pressure pressure = {0};
     post_depths(post, agent->name, &depths);
     post_pressure(post, agent->name, &pressure);
-    json_t *object =
-        json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name", agent->name,
-                  "state", life_state_name(agent->life.state), "up", life_is_up(&agent->life), "wanted",
-                  !agent->wanted.stopped && !agent->leaving, "restarts", (json_int_t)agent->restarts, "inbox",
-                  (json_int_t)depths.inbox, "negative_streak", (json_int_t)agent->figures.negative_streak,
-                  "divergences", (json_int_t)agent->divergences, "pressure", post_pressure_word(&pressure),
-                  "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished,
-                  "backlog", (json_int_t)pressure.backlog, "deferred", (json_int_t)pressure.deferred);
-    tally_describe(&agent->tally, object);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name", agent->name, "state",
+        life_state_name(agent->life.state), "up", life_is_up(&agent->life), "wanted",
+        !agent->order.wanted.stopped && !agent->leaving, "restarts", (json_int_t)agent->past.restarts,
+        "inbox", (json_int_t)depths.inbox, "negative_streak", (json_int_t)agent->told.figures.negative_streak,
+        "divergences", (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure),
+        "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
+        (json_int_t)pressure.backlog, "deferred", (json_int_t)pressure.deferred);
+    tally_describe(&agent->past.tally, object);
     return object;
 }
 

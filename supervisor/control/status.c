@@ -37,20 +37,21 @@ static void add_lines(json_t *list, const char *lines)
 static char *detail_of(const struct agent *agent)
 {
     char until[CLOCK_TEXT];
-    if (!agent->doing || !*agent->doing)
+    if (!agent->told.doing || !*agent->told.doing)
         return NULL;
     if (agent->life.state == STATE_WORKING)
-        return memory_print("working: %s", agent->doing);
+        return memory_print("working: %s", agent->told.doing);
     if (agent->life.state != STATE_WAITING)
         return NULL;
-    if (agent->doing_until <= 0)
-        return memory_print("waiting: %s", agent->doing);
-    return memory_print("waiting: %s (until %s)", agent->doing, clock_format(agent->doing_until, until));
+    if (agent->told.doing_until <= 0)
+        return memory_print("waiting: %s", agent->told.doing);
+    return memory_print("waiting: %s (until %s)", agent->told.doing,
+                        clock_format(agent->told.doing_until, until));
 }
 
 static void add_watchdog(json_t *problems, const struct agent *agent)
 {
-    unsigned long long streak = agent->figures.negative_streak;
+    unsigned long long streak = agent->told.figures.negative_streak;
     if (!agent->life.paused || !agent->definition->watchdog.pause ||
         streak < (uint64_t)agent->definition->watchdog.negative_streak)
         return;
@@ -66,9 +67,9 @@ static void add_endings(json_t *problems, const struct agent *agent)
 {
     bool waits = agent->life.state == STATE_BACKOFF;
     int64_t left = waits ? agent->life_timer.at - clock_monotonic_ms() : 0;
-    if (!agent->last_exit || (!waits && agent->life.failures < FAILURES_TOLD))
+    if (!agent->past.last_exit || (!waits && agent->life.failures < FAILURES_TOLD))
         return;
-    OWNED char *why = strcmp(agent->last_exit, OUT_OF_MEMORY) == 0
+    OWNED char *why = strcmp(agent->past.last_exit, OUT_OF_MEMORY) == 0
                           ? memory_print(", which means out of memory (limits.memory_mb is %lld)",
                                          (long long)agent->definition->limits.memory_mb)
                           : memory_text("");
@@ -76,7 +77,7 @@ static void add_endings(json_t *problems, const struct agent *agent)
         waits ? memory_print("; it is started again in %.1f s", left > 0 ? (double)left / 1000 : 0.0)
               : memory_text("");
     OWNED char *line = memory_print("its worker has ended %u time(s) in a row, the last time with %s%s%s",
-                                    agent->life.failures, agent->last_exit, why, next);
+                                    agent->life.failures, agent->past.last_exit, why, next);
     add_lines(problems, line);
 }
 
@@ -90,7 +91,7 @@ static json_t *problems_of(const struct control_owner *owner, const struct agent
     add_endings(problems, agent);
     if (agent->life.state == STATE_WAITING)
         add_lines(problems, detail);
-    add_lines(problems, agent->problems);
+    add_lines(problems, agent->told.problems);
     owner->problems(owner->context, agent->name, &shared);
     add_lines(problems, shared.data);
     return problems;
@@ -103,25 +104,25 @@ static json_t *text_or_null(const char *text)
 
 static json_t *agent_object(const struct control_owner *owner, const struct agent *agent)
 {
-    const struct figures *figures = &agent->figures;
+    const struct figures *figures = &agent->told.figures;
     struct post_depths depths;
     struct post_pressure pressure;
     post_depths(owner->post, agent->name, &depths);
     post_pressure(owner->post, agent->name, &pressure);
     OWNED char *detail = detail_of(agent);
-    json_t *object =
-        json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
-                  life_state_name(agent->life.state), "detail", text_or_null(detail), "pid",
-                  agent->pid > 0 ? json_integer(agent->pid) : json_null(), "uptime_seconds",
-                  (json_int_t)(agent->pid > 0 ? (clock_monotonic_ms() - agent->spawned_at) / 1000 : 0),
-                  "restarts", (json_int_t)agent->restarts, "last_exit", text_or_null(agent->last_exit));
+    json_t *object = json_pack(
+        "{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
+        life_state_name(agent->life.state), "detail", text_or_null(detail), "pid",
+        agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(), "uptime_seconds",
+        (json_int_t)(agent->worker.pid > 0 ? (clock_monotonic_ms() - agent->worker.spawned_at) / 1000 : 0),
+        "restarts", (json_int_t)agent->past.restarts, "last_exit", text_or_null(agent->past.last_exit));
     json_t *more = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o}", "queue_depth", (json_int_t)figures->queue,
         "inbox_depth", (json_int_t)depths.inbox, "handoff_depth", (json_int_t)depths.handoffs, "outbox_depth",
         (json_int_t)depths.outbox, "dead_letters", (json_int_t)depths.dead_letters, "throughput_class",
         class_name(pressure.throughput_class), "negative_streak", (json_int_t)figures->negative_streak,
         "tasks_done", (json_int_t)figures->tasks_done, "tokens_today", (json_int_t)figures->tokens_today,
-        "memory_bytes", (json_int_t)memory_bytes(agent->memory), "problems",
+        "memory_bytes", (json_int_t)memory_bytes(agent->worker.memory), "problems",
         problems_of(owner, agent, detail));
     json_object_update(object, more);
     json_decref(more);

@@ -52,7 +52,7 @@ static void wait_for_task(struct request *request, const char *id)
     if (json_is_true(json_object_get(request->json, "wait")))
         *client_waiter(request->client) = (struct waiter){.what = WAIT_TASK,
                                                           .agent = request->agent,
-                                                          .generation = request->agent->generation,
+                                                          .generation = request->agent->worker.generation,
                                                           .task = memory_text(id)};
 }
 
@@ -61,7 +61,7 @@ static bool repeat_of_known(struct request *request, const struct task_block *bl
 {
     struct fault fault;
     int reward = 0;
-    const char *doing = request->agent->doing;
+    const char *doing = request->agent->told.doing;
     enum task_known known = task_block_known(request->agent->tree, block, &reward, &fault);
     const char *state = known == TASK_DONE                       ? "done"
                         : doing && strcmp(doing, block->id) == 0 ? "in hand"
@@ -134,7 +134,7 @@ static void do_cancel(struct request *request)
         return;
     }
     *client_waiter(request->client) = (struct waiter){
-        .what = WAIT_CANCEL, .agent = agent, .generation = agent->generation, .serial = serial};
+        .what = WAIT_CANCEL, .agent = agent, .generation = agent->worker.generation, .serial = serial};
 }
 
 /* --- rollback --- */
@@ -148,7 +148,7 @@ static void do_rollback(struct request *request)
         return;
     }
     struct waiter waiter = {
-        .what = WAIT_ROLLBACK, .agent = request->agent, .generation = request->agent->generation};
+        .what = WAIT_ROLLBACK, .agent = request->agent, .generation = request->agent->worker.generation};
     waiter.task = memory_text(commit);
     if (verbs_send_rollback(request->control, &waiter, &fault) < 0) {
         client_complain(request->client, EX_TEMPFAIL, "%s", fault.text);
@@ -167,7 +167,7 @@ static void give_order(struct request *request, enum life_event order)
     struct waiter waiter = {.what = WAIT_ORDER,
                             .agent = request->agent,
                             .order = order,
-                            .generation = request->agent->generation};
+                            .generation = request->agent->worker.generation};
     struct fault fault;
     agent_order(request->agent, order, true);
     control_agent_changed(request->control, request->agent); /* others wait for the contrary */

@@ -38,7 +38,7 @@ int verbs_send_rollback(struct control *control, struct waiter *waiter, struct f
         if (!agent_send(agent, MESSAGE_ROLLBACK, serial, waiter->task))
             return 0;
         waiter->serial = serial;
-        waiter->generation = agent->generation;
+        waiter->generation = agent->worker.generation;
         return 1;
     }
     if (agent->life.state != STATE_STOPPED && agent->life.state != STATE_FAILED &&
@@ -67,16 +67,16 @@ static int started(const struct agent *agent, struct fault *fault)
     if (agent->life.state != STATE_FAILED && agent->life.state != STATE_BACKOFF)
         return 0;
     fault_set(fault, "agent '%s' did not come up: %s", agent->name,
-              agent->trouble     ? agent->trouble
-              : agent->last_exit ? agent->last_exit
-                                 : "its process could not be made");
+              agent->trouble          ? agent->trouble
+              : agent->past.last_exit ? agent->past.last_exit
+                                      : "its process could not be made");
     return -1;
 }
 
 int verbs_order_state(const struct waiter *waiter, struct fault *fault)
 {
     const struct agent *agent = waiter->agent;
-    bool another = agent->generation != waiter->generation;
+    bool another = agent->worker.generation != waiter->generation;
     switch (waiter->order) {
     case EVENT_START:
         return started(agent, fault);
@@ -85,7 +85,7 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault)
     case EVENT_STOP:
         return another || agent->life.state == STATE_STOPPED;
     case EVENT_KILL:
-        return another || agent->pid == 0;
+        return another || agent->worker.pid == 0;
     case EVENT_PAUSE:
         if (!agent->life.paused) {
             fault_set(fault, "agent '%s' was ordered to go on meanwhile", agent->name);
@@ -119,7 +119,7 @@ static void judge_order(struct client *client, void *context)
 static void judge_cancel_of_dead(struct client *client, void *context)
 {
     const struct agent *agent = context;
-    if (agent->generation == client->waiter.generation && agent->pid > 0)
+    if (agent->worker.generation == client->waiter.generation && agent->worker.pid > 0)
         return;
     client_complain(client, EX_TEMPFAIL, "the agent's worker has ended meanwhile; try again");
     client_stop_waiting(client);
@@ -159,7 +159,7 @@ static bool is_queued(const struct agent *agent, const char *task)
 static void judge_task_of_idle(struct client *client, void *context)
 {
     const struct agent *agent = context;
-    if (agent->generation == client->waiter.generation || is_queued(agent, client->waiter.task))
+    if (agent->worker.generation == client->waiter.generation || is_queued(agent, client->waiter.task))
         return;
     struct answer answer;
     if (answer_read(agent->tree, client->waiter.task, &answer, NULL) == 1) {
@@ -207,7 +207,7 @@ static void judge_task(struct client *client, void *context)
         return;
     /* Its commit may have been its worker's last deed: for the next one it is a duplicate. */
     bool again = strcmp(finished->end, "duplicate") == 0 &&
-                 client->waiter.agent->generation != client->waiter.generation;
+                 client->waiter.agent->worker.generation != client->waiter.generation;
     bool done = again || strcmp(finished->end, "done") == 0;
     json_t *more =
         json_pack("{s:s, s:s, s:i, s:s}", "id", finished->task, "end", done ? "done" : finished->end,
