@@ -104,11 +104,20 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
 
 /* --- deciding --- */
 
+/* What a sender dates ahead would live longer, or go before others. */
+static void not_of_the_future(struct envelope *envelope)
+{
+    int64_t now = clock_now();
+    if (envelope->created > now)
+        envelope->created = now;
+}
+
 /* *envelope may be empty afterwards. */
 static void let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)
 {
     struct post *post = sender->post;
     struct parcel *parcel = parcels_add(post->parcels, &receiver->waits, sender, FOLDER_OUTBOX, envelope->id);
+    not_of_the_future(envelope);
     parcels_describe(parcel, envelope);
     parcel->to = receiver;
     parcel->reading = false;
@@ -124,19 +133,21 @@ static void let_wait(struct box *sender, struct box *receiver, struct envelope *
     post_wake(receiver);
 }
 
-/* Its receiver did send what it answers: by the receiver's own files. */
-static bool does_answer(struct post *post, const struct envelope *envelope)
-{
-    return envelope->kind == KIND_RESULT && envelope->in_reply_to && names_id(envelope->in_reply_to) &&
-           post_did_send(post, envelope->to, envelope->in_reply_to);
-}
-
 static void decide(struct box *sender, struct envelope *envelope)
 {
     struct post *post = sender->post;
     struct fault why = {""};
-    enum route route =
-        route_of(envelope, sender->definition, post->roster, does_answer(post, envelope), &why);
+    bool is_result = envelope->kind == KIND_RESULT;
+    enum result_verdict verdict = is_result ? post_result(sender, envelope, &why) : RESULT_REFUSED;
+    if (is_result && verdict == RESULT_LATER) {
+        post_try_later(sender, envelope->id, why.text);
+        return;
+    }
+    if (is_result && verdict == RESULT_REFUSED) {
+        post_refuse(sender, envelope, why.text);
+        return;
+    }
+    enum route route = route_of(envelope, sender->definition, post->roster, is_result, &why);
     struct box *receiver =
         route == ROUTE_INBOX || route == ROUTE_HANDOFFS ? post_box(post, envelope->to) : NULL;
     switch (route) {
@@ -300,8 +311,11 @@ static bool read_again(struct parcel *parcel, struct envelope *envelope)
         break;
     }
     if (strcmp(envelope->to, parcel->to->name) == 0 && envelope->kind == parcel->kind &&
-        !is_too_large(envelope, stamp.size))
+        !is_too_large(envelope, stamp.size) &&
+        (envelope->kind != KIND_RESULT || post_result(sender, envelope, &fault) == RESULT_TAKEN)) {
+        not_of_the_future(envelope);
         return true;
+    }
     envelope_free(envelope); /* somebody gave it another receiver, or too long a text: decided on anew */
     post_forget(post, parcel);
     post_outbox_ids(sender, id);

@@ -40,6 +40,11 @@ struct refusals {
     size_t count;
 };
 
+/* A request that was answered, and by which result: hashes (results.c). */
+struct answer {
+    unsigned long long request, result;
+};
+
 enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP };
 
 /* How many files a folder has, counted anew when it has changed. */
@@ -90,6 +95,8 @@ struct box {
     size_t said;
     bool complained; /* that it can't be delivered to */
     struct tasks *tasks;
+    struct answer *answers; /* to its own requests, a ring; NULL: none yet */
+    size_t answer_count;    /* ever */
 };
 
 /* One envelope on its way into a tree, in this turn. */
@@ -244,6 +251,9 @@ int post_removal_told(struct post *post, const struct envelope *about);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
 /* Whether the agent has sent it, by its own files. */
+enum result_verdict { RESULT_TAKEN, RESULT_REFUSED, RESULT_LATER /* the request can't be read now */ };
+/* results.c: of a result that the sender sends. Taken: its trace and hops follow the request now. Else why. */
+enum result_verdict post_result(const struct box *sender, struct envelope *result, struct fault *why);
 bool post_did_send(struct post *post, const char *sender, const char *id);
 
 /* start.c */

@@ -22,6 +22,7 @@ static void free_box(struct box *box)
         free(box->ids[i]);
     free(box->ids);
     post_refusals_free(box);
+    free(box->answers);
     free(box->dead_from);
     free(box->name);
     free(box);

@@ -166,7 +166,37 @@ static void test_results_need_no_room_and_no_permission(void **state)
     struct envelope forged = office_letter("r2", KIND_RESULT, "iris", "orion");
     forged.in_reply_to = "never-sent";
     office_send(office, &forged, "iris");
-    UNTIL(office, strstr(office->said.data, "iris verdict r2 refused: iris may not send to orion"));
+    UNTIL(office,
+          strstr(office->said.data, "iris verdict r2 refused: orion has not asked iris for never-sent"));
+}
+
+static void answer_with(struct office *office, const char *from, const char *id, const char *verdict)
+{
+    struct envelope answer = office_letter(id, KIND_RESULT, from, "orion");
+    OWNED char *line = memory_print("%s verdict %s %s", from, id, verdict);
+    answer.in_reply_to = "h1";
+    answer.trace = "another";
+    answer.hops = 9;
+    office_send(office, &answer, from);
+    UNTIL(office, strstr(office->said.data ? office->said.data : "", line));
+}
+
+static void test_a_request_is_answered_once_and_by_whom_it_went_to(void **state)
+{
+    struct office *office = *state;
+    struct envelope asked = office_letter("h1", KIND_HANDOFF, "orion", "iris");
+    office_send(office, &asked, "orion");
+    UNTIL(office, office_said(office, "orion verdict h1 delivered"));
+    office_move(office, "orion", FOLDER_OUTBOX, FOLDER_ARCHIVE, "h1");
+    answer_with(office, "nova", "r0", "refused: orion has not asked nova for h1");
+    answer_with(office, "iris", "r1", "delivered");
+    answer_with(office, "iris", "r2", "refused: h1 of orion is answered already");
+    struct envelope result;
+    assert_int_equal(mailbox_read(office->data, "orion", FOLDER_INBOX, "r1", &result, NULL, NULL),
+                     MAILBOX_READ);
+    assert_string_equal(result.trace, asked.trace);
+    assert_int_equal(result.hops, asked.hops + 1);
+    envelope_free(&result);
 }
 
 static void refused(struct office *office, struct envelope letter, const char *reason)
@@ -347,6 +377,7 @@ int main(void)
         TEST(test_what_was_deferred_goes_in_its_order_as_soon_as_there_is_room),
         TEST(test_a_newcomer_never_overtakes_one_that_waits),
         TEST(test_results_need_no_room_and_no_permission),
+        TEST(test_a_request_is_answered_once_and_by_whom_it_went_to),
         TEST(test_what_may_not_travel_is_refused_with_its_reason),
         TEST(test_what_is_no_envelope_is_said_and_stops_nothing),
         TEST(test_a_repeated_ring_delivers_nothing_twice),
