@@ -18,12 +18,11 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
-#include "common/files.h"
-#include "common/git_guard.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/printable.h"
 #include "common/sandbox/sandbox.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
@@ -32,7 +31,6 @@ enum {
     MEMORY_BYTES = 1024 * 1024 * 1024,
     OPEN_FILES = 1024,
     PIECE = 64 * 1024,
-    GUARD_FILES_MOST = 1000 * 1000,
     KILLED = 128 /* and the signal, as a shell has it */
 };
 
@@ -233,23 +231,6 @@ static int run(const struct sandbox *sandbox, struct sandbox_room *room, const c
     return WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static bool take_out(const char *tree, const char *agents, const char *name)
-{
-    struct fault fault;
-    OWNED_BUFFER struct buffer said = {0};
-    OWNED_FD int folder = files_open_path(tree, &fault);
-    struct guard_look look = {.agents = agents, .take = true, .most = GUARD_FILES_MOST};
-    if (folder < 0) {
-        output_complain("%s; has the agent been started yet?", fault.text);
-        return false;
-    }
-    if (guard_tree(folder, &look, &said) > 0) {
-        OWNED char *clean = output_clean(said.data, 1);
-        output_complain("in %s's folder something lay that git would have obeyed:\n%s", name, clean);
-    }
-    return true;
-}
-
 int verb_git(struct invocation *invocation)
 {
     struct fault fault;
@@ -265,8 +246,7 @@ int verb_git(struct invocation *invocation)
         output_complain("there is no agent '%s' in %s", name, agents);
         return EX_NOINPUT;
     }
-    if (!take_out(tree, agents, name))
-        return EX_NOINPUT;
+    confine_guard(invocation->data_dir, name);
     struct sandbox_room room = {.tree = tree, .memory_bytes = MEMORY_BYTES, .open_files = OPEN_FILES};
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_COMMAND, mode, &fault);
     if (!sandbox) {

@@ -206,3 +206,45 @@ def test_agentos_git_sees_no_other_tree_and_no_control_character_reaches_a_termi
     shown = os.read(end, 65536)
     os.close(end)
     assert b"clear" in shown and b"\x1b" not in shown and "\u202e".encode() not in shown and b"\x9b" not in shown
+
+
+# --- the program's own verbs ---
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_no_verb_opens_a_repository_that_it_has_not_looked_at(planted, kind):
+    system, marker, outside = planted(kind)
+    system.stop()
+    for words in (["log", "orion"], ["export", "orion", str(system.folder / "x.bundle")], ["verify"]):
+        PLANTS[kind](system, marker, outside)
+        process = subprocess.Popen(
+            [str(BIN / "agentos"), *words], env=system.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
+        said = process.stdout.read().decode()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == (65 if words == ["verify"] else 0), said
+        assert usage.ru_maxrss < 400 << 10, usage.ru_maxrss  # kB
+        assert words[0] != "log" or "orion(task): first" in said
+        (system.tree() / "fifo").unlink(missing_ok=True)
+    assert not marker.exists()
+
+
+def test_a_repository_too_large_for_memory_costs_a_verb_that_verb_alone(planted):
+    """An object that can't be read in 512 MiB, which no look at names and sizes finds."""
+    system, marker, outside = planted("config")
+    system.stop()
+    big = system.folder / "big"
+    with open(big, "wb") as file:
+        file.truncate(900 << 20)
+    blob = system.git("hash-object", "-w", str(big)).strip()
+    big.unlink()
+    tree = subprocess.run(["git", "mktree"], cwd=system.tree(), input=f"100644 blob {blob}\tbig\n", capture_output=True, text=True, check=True)
+    commit = system.git("commit-tree", "-p", "HEAD", "-m", "big", tree.stdout.strip()).strip()
+    system.git("update-ref", "HEAD", commit)
+    process = subprocess.Popen([str(BIN / "agentos"), "verify"], env=system.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = process.stdout.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 65 and blob[:7] in said, said
+    assert usage.ru_maxrss < 700 << 10, usage.ru_maxrss

@@ -11,6 +11,7 @@
 #include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 
 static json_t *clean(const char *text)
@@ -88,13 +89,34 @@ static void show_log(const struct commit_log *history, bool json)
     }
 }
 
+struct request {
+    const char *path;
+    size_t most;
+    bool json;
+};
+
+/* In a process of its own: what can be read of a damaged history is shown all the same. */
+static int read_and_show(void *context)
+{
+    const struct request *request = context;
+    struct fault fault = {0};
+    struct commit_log history = {0};
+    int status = EX_OK;
+    if (!commit_log_read(&history, request->path, request->most, &fault)) {
+        output_complain("%s", fault.text);
+        status = EX_DATAERR;
+    }
+    show_log(&history, request->json);
+    commit_log_free(&history);
+    return status;
+}
+
 int verb_log(struct invocation *invocation)
 {
     int status = 0;
     struct fault fault = {0};
-    struct commit_log history = {0};
-    size_t most = 0;
-    if (!invocation_newest(invocation, &most, &fault)) {
+    struct request request = {.json = invocation_has(invocation, OPTION_JSON)};
+    if (!invocation_newest(invocation, &request.most, &fault)) {
         output_complain("%s", fault.text);
         return EX_USAGE;
     }
@@ -103,11 +125,7 @@ int verb_log(struct invocation *invocation)
     if (folder < 0) {
         return status;
     }
-    if (!commit_log_read(&history, path, most, &fault)) {
-        output_complain("%s", fault.text);
-        status = EX_DATAERR;
-    }
-    show_log(&history, invocation_has(invocation, OPTION_JSON));
-    commit_log_free(&history);
-    return output_end(status);
+    request.path = path;
+    confine_guard(invocation->data_dir, invocation->words[0]);
+    return confine(path, read_and_show, &request);
 }

@@ -19,6 +19,7 @@
 #include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/inspect/envelope_trace.h"
 #include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 
 struct view {
@@ -329,8 +330,24 @@ static void complain_unknown(const struct invocation *invocation, const char *id
     }
 }
 
-static int show(struct view *view)
+/* Each agent that an envelope lies with, once: only their repositories are opened. */
+static void guard_owners(const struct view *view)
 {
+    OWNED_BUFFER struct buffer known = {0};
+    buffer_text(&known, " ");
+    for (size_t i = 0; i < view->scan.count; i++) {
+        const char *owner = view->scan.copies[i].owner;
+        OWNED char *word = memory_print(" %s ", owner);
+        if (names_agent(owner) && !strstr(known.data, word)) {
+            buffer_print(&known, "%s ", owner);
+            confine_guard(view->invocation->data_dir, owner);
+        }
+    }
+}
+
+static int show(void *context)
+{
+    struct view *view = context;
     struct fault fault = {0};
     const char *id = view->invocation->words[0];
     if (!find(view, id)) {
@@ -362,7 +379,8 @@ int verb_show(struct invocation *invocation)
     }
     envelope_scan_take(&view.scan, invocation->data_dir, true);
     envelope_scan_group(&view.scan);
-    status = show(&view);
+    guard_owners(&view);
+    status = confine(invocation->data_dir, show, &view);
     cost_free(&view.cost);
     envelope_scan_free(&view.scan);
     envelope_trace_free(&view.route);

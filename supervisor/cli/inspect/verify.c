@@ -19,6 +19,7 @@
 #include "common/format/roster.h"
 #include "common/git_guard.h"
 #include "common/journal.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/repository/library.h"
@@ -28,6 +29,7 @@
 #include "supervisor/cli/inspect/envelope_check.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "worker/memory/entries.h"
 
@@ -258,18 +260,35 @@ static void verify_import(const char *agents, const char *name, struct buffer *n
                  name);
 }
 
-/* The agents' folders, in the order of their names. Returns the number looked at; -1: there is no such folder. */
-static int verify_agents(const char *data_dir, bool running, struct buffer *findings, struct buffer *notes)
+/* What git would obey, in each agent's folder. Returns the number of agents; -1: there is no such folder. */
+static int verify_trees(const char *data_dir, struct buffer *findings, struct buffer *notes)
+{
+    OWNED char *path = memory_print("%s/agents", data_dir);
+    OWNED_FD int agents = files_open_path(path, NULL);
+    struct listing *names = agents < 0 ? NULL : listing_open(agents, ".", NULL);
+    int looked = 0;
+    if (names == NULL) {
+        return -1;
+    }
+    for (const char *name; (name = listing_next(names)) != NULL;) {
+        if (names_agent(name)) {
+            verify_tree(path, name, findings, notes);
+            looked++;
+        }
+    }
+    (void)listing_close(names, NULL);
+    return looked;
+}
+
+/* The agents' folders, in the order of their names. */
+static void verify_agents(const char *data_dir, bool running, struct buffer *findings, struct buffer *notes)
 {
     struct dirent **entries = NULL;
     OWNED char *path = memory_print("%s/agents", data_dir);
     int count = scandir(path, &entries, NULL, alphasort);
-    int looked = 0;
     for (int i = 0; i < count; i++) {
         if (names_agent(entries[i]->d_name)) {
-            verify_tree(path, entries[i]->d_name, findings, notes);
             verify_twice(verify_agent, data_dir, entries[i]->d_name, running, findings, notes);
-            looked++;
         } else if (strncmp(entries[i]->d_name, TREE_IMPORT_PREFIX, strlen(TREE_IMPORT_PREFIX)) == 0) {
             verify_import(path, entries[i]->d_name, notes);
         } else if (entries[i]->d_name[0] != '.') {
@@ -278,7 +297,6 @@ static int verify_agents(const char *data_dir, bool running, struct buffer *find
         free(entries[i]);
     }
     free(entries);
-    return count < 0 ? -1 : looked;
 }
 
 static void show(const struct buffer *lines, const char *kind)
@@ -290,6 +308,23 @@ static void show(const struct buffer *lines, const char *kind)
             printf("%s%s\n", kind, line);
         }
     }
+}
+
+struct request {
+    const char *data_dir;
+    bool running;
+};
+
+/* In a process of its own, as these repositories may have been made to harm who reads them. */
+static int verify_and_show(void *context)
+{
+    const struct request *request = context;
+    struct buffer findings OWNED_BUFFER = {0};
+    struct buffer notes OWNED_BUFFER = {0};
+    verify_agents(request->data_dir, request->running, &findings, &notes);
+    show(&notes, "note: ");
+    show(&findings, "");
+    return findings.length == 0 ? EX_OK : EX_DATAERR;
 }
 
 int verb_verify(struct invocation *invocation)
@@ -306,7 +341,7 @@ int verb_verify(struct invocation *invocation)
         printf("note: a supervisor is running on %s; what looks wrong is looked at twice\n",
                invocation->data_dir);
     }
-    int looked = verify_agents(invocation->data_dir, running, &findings, &notes);
+    int looked = verify_trees(invocation->data_dir, &findings, &notes);
     if (looked < 0) {
         output_complain("%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
         return EX_NOINPUT;
@@ -314,8 +349,13 @@ int verb_verify(struct invocation *invocation)
     verify_twice(verify_envelopes, invocation->data_dir, "", running, &findings, &notes);
     show(&notes, "note: ");
     show(&findings, "");
-    if (findings.length == 0) {
+    struct request request = {.data_dir = invocation->data_dir, .running = running};
+    int status = confine(invocation->data_dir, verify_and_show, &request);
+    if (status == EX_OK && findings.length > 0) {
+        status = EX_DATAERR;
+    }
+    if (status == EX_OK) {
         printf("%d agent(s) verified: every object, state file and envelope is as it should be\n", looked);
     }
-    return output_end(findings.length == 0 ? EX_OK : EX_DATAERR);
+    return output_end(status);
 }

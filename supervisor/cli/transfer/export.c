@@ -23,6 +23,7 @@
 #include "common/memory.h"
 #include "common/repository/library.h"
 #include "common/repository/object_walk.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
 #include "supervisor/cli/transfer/gitbundle.h"
@@ -94,6 +95,7 @@ static int open_agent(struct export *export, const char *data_dir, struct fault 
     export->folder = files_open_path(path, fault);
     if (export->folder < 0)
         return EX_NOINPUT;
+    confine_guard(data_dir, export->agent);
     if (!stands_alone(export, fault))
         return EX_DATAERR;
     if (!repository_library_start(fault))

@@ -1,0 +1,14 @@
+/* Work on what an agent wrote, in a child process that can read one folder and do nothing else. */
+#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_CONFINE_H
+#define AGENTOS_SUPERVISOR_CLI_TERMINAL_CONFINE_H
+
+/* What git would obey in the agent's folder DATA_DIR/agents/NAME is taken out (common/git_guard.h) and told on standard
+ * error. Before anything opens the repository. */
+void confine_guard(const char *data_dir, const char *name);
+
+/* Runs work(context) in a child, in a worker's sandbox that can read `folder` (absolute) and write nothing but standard
+ * output and error, with 512 MiB of memory; so a repository that was made to harm costs that child alone. Returns what
+ * work returned, or an exit status after a complaint: the sandbox is not to be had, or the child was ended. */
+int confine(const char *folder, int (*work)(void *context), void *context);
+
+#endif
