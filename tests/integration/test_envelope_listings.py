@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from harness import agents_yaml, wait_until
+
 HEAD = "id kind from to created ttl_seconds priority status attempts hops trace".split()
 
 
@@ -31,24 +33,32 @@ def items(system, *words):
     return json.loads(system.cli(*words, "--json").stdout)["items"]
 
 
-def test_every_handoff_is_listed_once_oldest_first_by_the_copy_that_knows_most(idle):
+def test_every_handoff_is_listed_once_oldest_first_by_the_copy_that_knows_most(make_system):
+    yaml = "throughput_classes:\n  medium: {window: 1, backlog: 9}\n" + agents_yaml(["orion", "iris"])
+    idle = make_system(["orion", "iris"], env={"LLM_BASE_URL": "offline"}, yaml=yaml).start()
+    for name in idle.names:
+        idle.cli("stop", name)
+    put(idle, "agents/iris/iac/handoffs/d.md", envelope("d", created="2026-04-29T10:00:04Z"))
+    wait_until(lambda: idle.agent_status("iris")["handoff_depth"] == 1, "a full window, so that c stays where it is")
     put(idle, "agents/orion/iac/archive/b.md", envelope("b", created="2026-04-29T10:00:02Z"))
     put(idle, "agents/iris/iac/archive/b.md", envelope("b", created="2026-04-29T10:00:02Z", status="finished", attempts=2))
     put(idle, "agents/orion/iac/outbox/c.md", envelope("c", created="2026-04-29T10:00:03Z", status="deferred"))
     put(idle, "agents/iris/iac/dead-letter/a.md", envelope("a", status="failed", reason="poison"))
     put(idle, "agents/iris/iac/archive/m.md", envelope("m", kind="message", sender="operator", status="read"))
     found = items(idle, "handoffs")
-    assert [(item["id"], item["status"]) for item in found] == [("a", "failed"), ("b", "finished"), ("c", "deferred")]
+    assert [(item["id"], item["status"]) for item in found] == [
+        ("a", "failed"), ("b", "finished"), ("c", "deferred"), ("d", "delivered"),
+    ]
     assert found[1]["path"] == "agents/iris/iac/archive/b.md" and found[1]["attempts"] == 2
     assert set(found[0]) >= {*HEAD, "body", "path"} and found[0]["reason"] == "poison"
     assert found[0]["body"] == "Look at it.\n"
     assert [item["id"] for item in items(idle, "messages")] == ["m"]
     assert [item["id"] for item in items(idle, "messages", "orion")] == []
-    assert [item["id"] for item in items(idle, "handoffs", "iris")] == ["a", "b", "c"]
+    assert [item["id"] for item in items(idle, "handoffs", "iris")] == ["a", "b", "c", "d"]
     assert [item["id"] for item in items(idle, "dead-letters")] == ["a"]
     assert items(idle, "dead-letters", "orion") == []
     shown = idle.cli("handoffs").stdout.splitlines()
-    assert len(shown) == 4 and "finished" in shown[2] and "Look at it." in shown[2]
+    assert len(shown) == 5 and "finished" in shown[2] and "Look at it." in shown[2]
 
 
 def test_a_listing_without_anything_says_so(idle):
