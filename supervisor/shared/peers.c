@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/format/reply_example.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
@@ -12,6 +13,7 @@
 enum {
     DOMAIN_MAX = 160,
     REST_ROOM = 96,      /* for the line that says what was left out */
+    HOW_ROOM = 512,      /* for how something is sent */
     SEGMENT_HEAD = 512,  /* a segment's lines around its text, fences of a sane length included */
     SEGMENT_LEAST = 256, /* of its text; less isn't worth the lines around it */
 };
@@ -50,13 +52,32 @@ static bool add_line(struct buffer *out, struct buffer *line, size_t limit)
     return fits;
 }
 
+/* The keys of a reply that send something, for those who have whom to send to. */
+static void print_how(bool peers, bool queues, struct buffer *out)
+{
+    if (peers)
+        buffer_text(out, "\nTo give one of them work, or to tell it something, add to your block:\n\n"
+                         "    handoffs:\n"
+                         "      - to: " EXAMPLE_AGENT "\n"
+                         "        task: " EXAMPLE_TASK "\n"
+                         "    messages:\n"
+                         "      - to: " EXAMPLE_AGENT "\n"
+                         "        body: " EXAMPLE_MESSAGE "\n");
+    if (queues)
+        buffer_text(out, "\nTo put work into a queue, add to your block:\n\n"
+                         "    enqueue:\n"
+                         "      - queue: " EXAMPLE_QUEUE "\n"
+                         "        task: " EXAMPLE_ITEM "\n");
+}
+
 void peers_print(const struct peer *peers, size_t peer_count, size_t more, const struct peer_queue *queues,
                  size_t queue_count, struct buffer *out)
 {
     struct buffer text = {0}, line = {0};
     size_t shown = 0;
     /* Agents get three quarters at most, so that a large fleet doesn't hide the queues. */
-    size_t for_peers = queue_count ? PEERS_MAX / 4 * 3 : PEERS_MAX;
+    const size_t most = PEERS_MAX - HOW_ROOM;
+    size_t for_peers = queue_count ? most / 4 * 3 : most;
     for (; shown < peer_count; shown++) {
         print_peer(&peers[shown], &line);
         if (!add_line(&text, &line, for_peers))
@@ -69,11 +90,12 @@ void peers_print(const struct peer *peers, size_t peer_count, size_t more, const
     for (shown = 0; shown < queue_count; shown++) {
         buffer_print(&line, "- queue %s: %zu waiting, %zu under way\n", queues[shown].name,
                      queues[shown].waiting, queues[shown].under_way);
-        if (!add_line(&text, &line, PEERS_MAX))
+        if (!add_line(&text, &line, most))
             break;
     }
     if (shown < queue_count)
         buffer_print(&text, "- and %zu more queues\n", queue_count - shown);
+    print_how(peer_count > 0, queue_count > 0, &text);
     buffer_add(out, text.data, text.length);
     buffer_free(&text);
 }
@@ -83,6 +105,7 @@ void peers_print(const struct peer *peers, size_t peer_count, size_t more, const
 struct printing {
     struct buffer *out;
     size_t start, left; /* where the text begins in out; segments to come, this one included */
+    bool writable;      /* one of them may be written */
 };
 
 static void count_view(void *context, const struct segment_view *view)
@@ -148,8 +171,9 @@ static void print_view(void *context, const struct segment_view *view)
 {
     struct printing *printing = context;
     struct buffer *out = printing->out;
-    size_t used = out->length - printing->start, room = SEGMENTS_TEXT_MAX - used;
+    size_t used = out->length - printing->start, room = SEGMENTS_TEXT_MAX - HOW_ROOM - used;
     size_t share = room / (printing->left ? printing->left : 1);
+    printing->writable = printing->writable || view->writable;
     printing->left -= printing->left > 0; /* a file may have become readable since they were counted */
     if (room < SEGMENT_HEAD)
         return;
@@ -171,4 +195,10 @@ void peers_print_segments(struct segments *segments, const char *agent, struct b
         segments_each(segments, agent, print_view, &printing);
     else
         buffer_text(out, "There are none for you.\n");
+    if (printing.writable)
+        buffer_text(out, "\nTo write one, add to your block:\n\n"
+                         "    segments:\n"
+                         "      - name: " EXAMPLE_SEGMENT "\n"
+                         "        body: " EXAMPLE_SHARED "\n"
+                         "        base_version: " EXAMPLE_VERSION "\n");
 }

@@ -26,13 +26,14 @@ struct peer_queue {
     size_t waiting, under_way;
 };
 
-/* Agents and queues that it may send to, a line each; of more than fit, how many are left out is said. more: agents
+/* Agents and queues that it may send to, a line each, and the keys of a reply that send to them; of more than fit, how
+ * many are left out is said. more: agents
  * beyond the ones that are handed in, of which PEERS_LISTED are always enough. */
 void peers_print(const struct peer *peers, size_t peer_count, size_t more, const struct peer_queue *queues,
                  size_t queue_count, struct buffer *out);
 
 /* The segments that it may read, fenced as data with their versions, and the names and versions of those that it may
- * only write. A text that doesn't fit is cut, and says so. */
+ * only write, with the key of a reply that writes them. A text that doesn't fit is cut, and says so. */
 void peers_print_segments(struct segments *segments, const char *agent, struct buffer *out);
 
 #endif

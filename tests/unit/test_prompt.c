@@ -108,23 +108,36 @@ static void test_without_a_usable_template_the_built_in_one_counts(void **state)
         if (texts[i])
             put(TREE_SYSTEM_PROMPT, texts[i]);
         buffer_drop(&problems, problems.length);
-        assert_non_null(strstr(build(), "```agentos\nreward: 1 "));
+        assert_non_null(strstr(build(), "```agentos\nreward: 1\n"));
         assert_null(strstr(out.data, "{{"));
         assert_non_null(strstr(problems.data, "the built-in template is used"));
     }
 }
 
-static void test_the_built_in_template_shows_a_block_that_can_be_read(void **state)
+/* Every example of the template in one block, as a model that copies it all would send them. */
+static void test_a_copy_of_the_template_is_not_acted_on(void **state)
 {
     (void)state;
     struct reply reply;
-    const char *fence = strstr(prompt_default_template, "```agentos");
-    OWNED char *text = memory_print("An answer.\n\n%s", fence);
-    *strstr(strstr(text, "\n```\n") + 1, "\nThe block is") = '\0';
-    reply_parse(&reply, text, strlen(text), "stop");
-    assert_null(reply.faults);
-    assert_int_equal(reply.send_count, 3);
-    assert_string_equal(reply.skill.name, "paginated-fetch");
+    OWNED_BUFFER struct buffer text = {0};
+    buffer_text(&text, "An answer.\n\n```agentos\nreward: 1\n");
+    for (const char *at = strstr(prompt_default_template, "reason: "); at;) {
+        const char *end = strchr(at, '\n');
+        buffer_add(&text, at, (size_t)(end + 1 - at));
+        at = strncmp(end, "\n    ", 5) == 0 ? end + 5 : strstr(end, "\n    ");
+        at += at && *at == '\n' ? 5 : 0;
+    }
+    buffer_text(&text, "```\n");
+    reply_parse(&reply, text.data, text.length, "stop");
+    assert_string_equal(reply.answer, "An answer.");
+    assert_int_equal(reply.reward, 0);
+    assert_null(reply.reason);
+    assert_null(reply.reflection);
+    assert_null(reply.skill.name);
+    assert_int_equal(reply.goals_add.count + reply.goals_done.count + reply.send_count + reply.segment_count, 0);
+    assert_non_null(strstr(reply.faults, "the skill only repeats the prompt's example"));
+    assert_non_null(strstr(reply.faults, "a goal only repeats the prompt's example"));
+    assert_null(strstr(reply.faults, "unknown"));
     reply_free(&reply);
 }
 
@@ -211,7 +224,7 @@ int main(void)
         T(test_an_unknown_placeholder_stays),
         T(test_what_is_filled_in_is_no_template),
         T(test_without_a_usable_template_the_built_in_one_counts),
-        T(test_the_built_in_template_shows_a_block_that_can_be_read),
+        T(test_a_copy_of_the_template_is_not_acted_on),
         T(test_nothing_makes_it_larger_than_its_budget),
         T(test_what_the_prompt_lacks_of_a_persons_file_is_told),
         T(test_a_template_that_repeats_itself_stays_within_the_budget),

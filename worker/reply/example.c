@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "common/format/reply_example.h"
+
 static const char *const texts[] = {
     EXAMPLE_REASON,
     EXAMPLE_SKILL,
@@ -18,6 +20,7 @@ static const char *const texts[] = {
     EXAMPLE_ITEM,
     EXAMPLE_SEGMENT,
     EXAMPLE_SHARED,
+    EXAMPLE_VERSION,
     "one line that says why",
     "When and why to use it.",
     "Steps, code and pitfalls, in Markdown.",

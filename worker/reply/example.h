@@ -1,26 +1,10 @@
-/* The texts of the prompt's own example of a reply: the template shows them, and a reply that repeats them means nothing
- * by it. In angle brackets, so that none can be an agent's, a queue's, a segment's or a skill's name. */
+/* Does a reply only repeat the prompt's own example? */
 #ifndef AGENTOS_WORKER_REPLY_EXAMPLE_H
 #define AGENTOS_WORKER_REPLY_EXAMPLE_H
 
 #include <stdbool.h>
 
-#define EXAMPLE_REASON      "<why, in one line>"
-#define EXAMPLE_SKILL       "<skill-name>"
-#define EXAMPLE_DESCRIPTION "<when and why to use it>"
-#define EXAMPLE_BODY        "<steps, code and pitfalls>"
-#define EXAMPLE_REFLECTION  "<what to do differently, in one line>"
-#define EXAMPLE_GOAL        "<what failures show is missing>"
-#define EXAMPLE_GOAL_DONE   "<a goal that is reached, as it is written above>"
-#define EXAMPLE_AGENT       "<agent>"
-#define EXAMPLE_TASK        "<the work, with all that it needs>"
-#define EXAMPLE_MESSAGE     "<what the agent should know>"
-#define EXAMPLE_QUEUE       "<queue>"
-#define EXAMPLE_ITEM        "<work for whoever has room>"
-#define EXAMPLE_SEGMENT     "<segment>"
-#define EXAMPLE_SHARED      "<the whole new text>"
-
-/* One of these texts, or of those that earlier templates had, as a person's own template may still show them. */
+/* One of the example's texts, or of those that earlier templates had: a person's own template may still show these. */
 bool example_is(const char *text);
 
 #endif
