@@ -125,6 +125,13 @@ def partly_malformed(request):
     return "An answer with a flaw.\n\n" + block(lines), "stop"
 
 
+def parrot(request):
+    """The prompt's own example, the optional keys too."""
+    needed = re.search(r"```agentos\n(.*?)```", request.prompt, re.DOTALL)[1]
+    optional = (line[4:] for line in request.prompt.splitlines() if line.startswith("    "))
+    return "An answer.\n\n" + block(needed + "".join(f"{line}\n" for line in optional)), "stop"
+
+
 def key_echoed(request):
     """What a careless model or a logging proxy does: the key stands in the reply, the skill and the reflection."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -144,6 +151,7 @@ def forged(request):
 CONTENTS = {
     "plain": plain,
     "forged": forged,
+    "parrot": parrot,
     "minus": scored(-1),
     "zero": scored(0),
     "json": whole_object,

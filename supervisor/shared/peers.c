@@ -56,7 +56,7 @@ static bool add_line(struct buffer *out, struct buffer *line, size_t limit)
 static void print_how(bool peers, bool queues, struct buffer *out)
 {
     if (peers)
-        buffer_text(out, "\nTo give one of them work, or to tell it something, add to your block:\n\n"
+        buffer_text(out, "\nTo give work, or to tell something, add to your block:\n\n"
                          "    handoffs:\n"
                          "      - to: " EXAMPLE_AGENT "\n"
                          "        task: " EXAMPLE_TASK "\n"

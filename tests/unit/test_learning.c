@@ -497,7 +497,7 @@ static void test_the_nearest_bodies_come_within_the_budget(void **state)
     look();
     OWNED_BUFFER struct buffer out = {0}, tight = {0};
     learning_prompt_skills(learning, "Write SQL queries with parameters", 4000, &out);
-    assert_non_null(strstr(out.data, "- fetch-pages (evidence 1): Paginated REST APIs\n"));
+    assert_non_null(strstr(out.data, "- fetch-pages: Paginated REST APIs\n"));
     assert_non_null(strstr(out.data, "### Skill sql-select\n\nPlaceholders, never"));
     assert_null(strstr(out.data, "Follow the next"));
     learning_prompt_skills(learning, "Write SQL queries", 110, &tight);

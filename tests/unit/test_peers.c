@@ -43,9 +43,9 @@ static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
                         "- iris (weather and # more): slow, 1 of 1 in hand, 3 of 8 waiting, pressure high\n"
                         "- nova: medium, 0 of 4 in hand, 0 of 32 waiting, pressure none\n"
                         "- queue reviews: 2 waiting, 1 under way\n"
-                        "\nTo give one of them work, or to tell it something, add to your block:\n\n"
-                        "    handoffs:\n      - to: <agent>\n        task: <the work, with all that it needs>\n"
-                        "    messages:\n      - to: <agent>\n        body: <what the agent should know>\n"
+                        "\nTo give work, or to tell something, add to your block:\n\n"
+                        "    handoffs:\n      - to: <agent>\n        task: <the work>\n"
+                        "    messages:\n      - to: <agent>\n        body: <the news>\n"
                         "\nTo put work into a queue, add to your block:\n\n"
                         "    enqueue:\n      - queue: <queue>\n        task: <work for whoever has room>\n");
 }

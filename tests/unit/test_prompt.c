@@ -134,7 +134,8 @@ static void test_a_copy_of_the_template_is_not_acted_on(void **state)
     assert_null(reply.reason);
     assert_null(reply.reflection);
     assert_null(reply.skill.name);
-    assert_int_equal(reply.goals_add.count + reply.goals_done.count + reply.send_count + reply.segment_count, 0);
+    assert_int_equal(reply.goals_add.count + reply.goals_done.count + reply.send_count + reply.segment_count,
+                     0);
     assert_non_null(strstr(reply.faults, "the skill only repeats the prompt's example"));
     assert_non_null(strstr(reply.faults, "a goal only repeats the prompt's example"));
     assert_null(strstr(reply.faults, "unknown"));

@@ -329,6 +329,9 @@ static const struct row {
      "The answer.\n\n```agentos\nreward: 1\nreason: ok\nskills:\n  - name: a\n    description: d\n    body: "
      "b\n  - name: c\n    body: d\n```\n",
      "answer: The answer.\n+1 ok\nskill: a | d | b\ntold"},
+    {"skill-list-of-words",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nskill: [this, is, no, skill]\n```\n",
+     "answer: The answer.\n+1 ok\ntold"},
     {"skill-in-bold", "The answer.\n\n```agentos\nreward: 1\nreason: ok\nskill: **known-one**\n```\n",
      "answer: The answer.\n+1 ok\nskill: known-one | - | -"},
     {"several-reflections",
@@ -699,7 +702,7 @@ static const struct row {
     {"new-example",
      "The answer.\n\n```agentos\nreward: 1\nreason: <why, in one line>\nskill:\n  name: <skill-name>\n  "
      "description: <when and why to use it>\n  body: |\n    <steps, code and pitfalls>\nhandoffs:\n  - to: "
-     "<agent>\n    task: <the work, with all that it needs>\n```\n",
+     "<agent>\n    task: <the work>\n```\n",
      "answer: The answer.\n0 -\ntold"},
 };
 

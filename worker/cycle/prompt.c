@@ -15,21 +15,25 @@
  * reply needs is small and comes before what it may have; how to send something stands with the peers, the queues and the
  * segments, which the supervisor puts in, so that an agent that has none is not told of it. */
 const char prompt_default_template[] =
-    "You are an agent of AgentOS. You live in a folder of text files under git: what you learn there stays, what\n"
+    "You are an agent of AgentOS. You live in a folder of text files under git: what you learn there stays, "
+    "what\n"
     "you don't write down is gone after this task. The user's message is your task.\n"
     "\n"
     "# How you reply\n\n"
-    "First the full answer in Markdown, for a person. Then, as the very last thing, one block that reports on it:\n"
+    "First the full answer in Markdown, for a person. Then, as the very last thing, one block that reports "
+    "on it:\n"
     "\n"
     "```agentos\n"
     "reward: 1\n"
     "reason: " EXAMPLE_REASON "\n"
     "```\n"
     "\n"
-    "`reward` is 1 for a success that can be reused, 0 for a partial one, -1 for a failure; be honest, it is audited.\n"
+    "`reward` is 1 for a success that can be reused, 0 for a partial one, -1 for a failure; be honest, it is "
+    "audited.\n"
     "The block may have more keys; leave out what you don't need.\n"
     "\n"
-    "When something reusable was learned (only with reward 1; the name of a skill you have strengthens that one):\n"
+    "When something reusable was learned (only with reward 1; the name of a skill you have strengthens that "
+    "one):\n"
     "\n"
     "    skill:\n"
     "      name: " EXAMPLE_SKILL "\n"
@@ -54,18 +58,17 @@ const char prompt_default_template[] =
     "# Shared segments\n\n{{segments}}\n\n"
     "# Your goals (at most 5)\n\n{{goals}}\n\n"
     "# Your skills (at most 20; the texts of those nearest to the task follow)\n\n{{skills}}\n\n"
-    "# Your last reflections (15 are kept)\n\n{{reflections}}\n\n"
-    "# Your last rewards (30 are kept; where an audit score differs from yours, ask yourself "
-    "why)\n\n{{rewards}}\n\n"
+    "# Your last reflections\n\n{{reflections}}\n\n"
+    "# Your last rewards\n\n{{rewards}}\n\n"
     "# Messages\n\n{{messages}}\n\n"
     "# Other agents\n\n{{peers}}\n\n"
-    "# Now do the task\n\n"
-    "End the reply with the fenced `agentos` block: reward (1, 0 or -1) and reason, then what else is needed.\n";
+    "Now do the task. End with the fenced `agentos` block: reward (1, 0 or -1), reason.\n";
 
 /* The budget. What the agent is comes first and whole, as far as it is of a sane size; then what it wants, has
- * lived through and is told, each with a share; the skills' summaries and the nearest bodies get all that is left,
+ * lived through and is told, each with a share (and what each task changes with a small part of what stays, so that the
+ * beginning which a provider can cache is most of the prompt); the skills' summaries and the nearest bodies get all that is left,
  * so that a young agent with little else has room for them. Shares in bytes; a piece that the template doesn't ask
- * for costs nothing. 80 KiB in all; without skills the shares sum up to 60. Peers and segments are put in by the
+ * for costs nothing. 80 KiB in all; without skills the shares sum up to 60 at most. Peers and segments are put in by the
  * supervisor, who alone knows them: their shares are kept free. */
 enum piece {
     PIECE_PERSONA,
@@ -95,7 +98,7 @@ static const struct {
     [PIECE_SKILLS] = {"skills", PROMPT_BUDGET},
 };
 
-enum { TEMPLATE_MAX = 16 * 1024 };
+enum { TEMPLATE_MAX = 16 * 1024, CHANGING_PART = 12 };
 
 /* "{{name}}" at text: which piece, and how long the slot is. */
 static bool slot(const char *text, enum piece *piece, size_t *length)
@@ -171,8 +174,9 @@ static void add_text(const char *text, struct buffer *out)
     buffer_text(out, text && *text ? text : "None.\n");
 }
 
-static void fill(enum piece piece, const struct prompt_input *input, size_t budget, struct buffer *out,
-                 struct buffer *problems)
+/* changing: bytes for the pieces that every task changes; the newest entry of each stands whatever its length. */
+static void fill(enum piece piece, const struct prompt_input *input, size_t budget, size_t changing,
+                 struct buffer *out, struct buffer *problems)
 {
     switch (piece) {
     case PIECE_PERSONA:
@@ -185,10 +189,10 @@ static void fill(enum piece piece, const struct prompt_input *input, size_t budg
         learning_prompt_goals(input->learning, out);
         break;
     case PIECE_REWARDS:
-        learning_prompt_rewards(input->learning, budget, out);
+        learning_prompt_rewards(input->learning, changing < budget ? changing : budget, out);
         break;
     case PIECE_REFLECTIONS:
-        learning_prompt_reflections(input->learning, budget, out);
+        learning_prompt_reflections(input->learning, changing < budget ? changing : budget, out);
         break;
     case PIECE_MESSAGES:
         add_text(input->messages, out);
@@ -234,16 +238,19 @@ static void uses(const char *template, size_t used[PIECE_COUNT])
             used[piece]++;
 }
 
-static void fill_all(const struct prompt_input *input, const size_t used[PIECE_COUNT], size_t left,
+/* stays: bytes of the template, to which the pieces that seldom change are added as they are filled. */
+static void fill_all(const struct prompt_input *input, const size_t used[PIECE_COUNT], size_t stays,
                      struct buffer filled[PIECE_COUNT], struct buffer *problems)
 {
+    size_t left = PROMPT_BUDGET - stays;
     for (enum piece piece = 0; piece < PIECE_COUNT; piece++) {
         if (used[piece] == 0)
             continue;
         size_t budget = left / used[piece];
         if (piece != PIECE_SKILLS && budget > pieces[piece].share)
             budget = pieces[piece].share;
-        fill(piece, input, budget, &filled[piece], problems);
+        fill(piece, input, budget, stays / CHANGING_PART, &filled[piece], problems);
+        stays += filled[piece].length;
         bool elsewhere = piece == PIECE_SEGMENTS || piece == PIECE_PEERS;
         size_t cost = elsewhere ? pieces[piece].share : filled[piece].length * used[piece];
         left = cost < left ? left - cost : 0;
@@ -271,7 +278,7 @@ void prompt_build(const struct prompt_input *input, struct buffer *out, struct p
     enum piece piece;
     uses(template, used);
     places->messages = used[PIECE_MESSAGES] > 0;
-    fill_all(input, used, PROMPT_BUDGET - length, filled, problems);
+    fill_all(input, used, length, filled, problems);
     const char *from = template;
     for (const char *at = template; (at = strstr(at, "{{"));) {
         if (!slot(at, &piece, &placeholder_length)) {

@@ -90,7 +90,7 @@ size_t learning_skill_count(const struct learning *learning);
 const char *learning_skill_name(const struct learning *learning, size_t index);
 
 /* The texts for the prompt, appended. Skills: every summary, then the bodies nearest to the task while they fit in
- * budget bytes (word overlap weighted by rarity; deterministic; ties by name). */
+ * budget bytes (word overlap weighted by rarity; deterministic; ties by name), then how much evidence each has. */
 void learning_prompt_skills(const struct learning *learning, const char *task, size_t budget,
                             struct buffer *out);
 void learning_prompt_rewards(const struct learning *learning, size_t budget, struct buffer *out);

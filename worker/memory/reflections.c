@@ -48,7 +48,7 @@ void reflections_prompt(const struct entries *reflections, size_t budget, struct
     for (; first > 0; first--) {
         OWNED_BUFFER struct buffer line = {0};
         print_line(&reflections->items[first - 1], &line);
-        if (used + line.length > budget)
+        if (used + line.length > budget && first < reflections->count)
             break;
         used += line.length;
     }

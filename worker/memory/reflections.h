@@ -15,7 +15,7 @@ extern const char reflections_preamble[]; /* the file as it begins */
 void reflections_add(struct entries *reflections, const char *task_id, int64_t at, const char *text,
                      const char *faults);
 
-/* The newest that fit in budget bytes, oldest first, a line each. */
+/* The newest that fit in budget bytes, oldest first, a line each; the very newest whatever its length. */
 void reflections_prompt(const struct entries *reflections, size_t budget, struct buffer *out);
 
 #endif

@@ -268,7 +268,7 @@ void rewards_prompt(const struct entries *rewards, size_t budget, struct buffer 
         starts[j] = lines.length;
         print_line(&rewards->items[j], &lines);
     }
-    while (i > 0 && lines.length - starts[i - 1] <= budget)
+    while (i > 0 && (i == rewards->count || lines.length - starts[i - 1] <= budget))
         i--;
     if (i < rewards->count)
         buffer_add(out, lines.data + starts[i], lines.length - starts[i]);

@@ -58,7 +58,7 @@ char *rewards_call_for_goal(const struct entries *rewards);
 /* Only the second, for an entry whose audit has come late: NULL also when a later one was audited before it. */
 char *rewards_call_for_honesty(const struct entries *rewards, const struct entry *entry);
 
-/* The newest that fit in budget bytes, oldest first, a line each. */
+/* The newest that fit in budget bytes, oldest first, a line each; the very newest whatever its length. */
 void rewards_prompt(const struct entries *rewards, size_t budget, struct buffer *out);
 
 #endif

@@ -508,16 +508,10 @@ void skills_settle(struct skills *skills, int tree, int64_t now, double halflife
 
 static void summary(const struct entry *entry, size_t limit, struct buffer *out)
 {
-    size_t length, size;
+    size_t length;
     const char *description = entry_value(entry, "description", &length);
     buffer_text(out, "- ");
     buffer_text(out, entry->heading);
-    const char *evidence = entry_value(entry, "reward_evidence", &size);
-    if (evidence) {
-        buffer_text(out, " (evidence ");
-        buffer_add(out, evidence, size < 12 ? size : 12);
-        buffer_text(out, ")");
-    }
     if (description) {
         buffer_text(out, ": ");
         buffer_add(out, description, utf8_cut(description, length, limit));
@@ -568,6 +562,20 @@ static void bodies(struct skills *skills, int tree, const char *task, size_t bud
     }
 }
 
+/* Behind all else: the counts change with each success, and the text in front of them stays. One success is not said. */
+static void evidence(const struct skills *skills, struct buffer *out)
+{
+    size_t size, shown = 0;
+    for (size_t i = 0; i < skills->entries.count; i++) {
+        const char *count = entry_value(&skills->entries.items[i], "reward_evidence", &size);
+        if (count && !(size == 1 && *count == '1'))
+            buffer_print(out, "%s%s %.*s",
+                         shown++ ? ", " : "\nSuccesses so far: ", skills->entries.items[i].heading,
+                         (int)(size < 12 ? size : 12), count);
+    }
+    buffer_text(out, shown ? "\n" : "");
+}
+
 void skills_prompt(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out)
 {
     size_t before = out->length, count = skills->entries.count;
@@ -579,6 +587,10 @@ void skills_prompt(struct skills *skills, int tree, const char *task, size_t bud
     if (count == 0)
         buffer_text(out, "None yet.\n");
     size_t used = out->length - before;
-    if (count && used < budget)
-        bodies(skills, tree, task, budget - used, out);
+    OWNED_BUFFER struct buffer counts = {0};
+    evidence(skills, &counts);
+    if (count && used + counts.length < budget) {
+        bodies(skills, tree, task, budget - used - counts.length, out);
+        buffer_add(out, counts.data, counts.length);
+    }
 }

@@ -19,7 +19,7 @@ extern const char skills_preamble[]; /* the file as it begins */
 enum {
     SKILL_BODY_MAX = 64 * 1024,   /* bytes of a body that we write; half as much again is read */
     SKILL_DESCRIPTION_MAX = 1024, /* agentskills.io */
-    SKILL_BODIES_MAX = 5,         /* bodies in one prompt: more is noise that every task pays for */
+    SKILL_BODIES_MAX = 3,         /* bodies in one prompt: more is noise that every task pays for */
 };
 
 struct skill {

@@ -93,7 +93,8 @@ static void use_fields(struct reading *reading, const struct fields *fields)
     reply->skill.description = about ? memory_text(about) : text ? first_line(text) : NULL;
 }
 
-static void read_one(struct reading *reading, const struct field *entry)
+/* alone: a word may be the name of a skill that is known; several words are none. */
+static void read_one(struct reading *reading, const struct field *entry, bool alone)
 {
     struct fields fields;
     bool known = false;
@@ -103,11 +104,11 @@ static void read_one(struct reading *reading, const struct field *entry)
     if (known || (fields.count && !entry->literal)) {
         use_fields(reading, &fields);
         reading_tell_rest(reading, "the skill", &fields);
-    } else if (!field_is_bracketed(entry)) {
+    } else if (alone && !field_is_bracketed(entry) && !strchr(entry->text, ',')) {
         OWNED char *given = reading_name(reading_line(reading, "a skill's name", entry, 1000));
         if (given && !reading_is_example(reading, "the skill", given))
             set_name(reading, given);
-    } else if (span_trim(span_of(entry->text)).length > 2) {
+    } else {
         reading_complain(reading, "the skill has no fields and was not kept");
     }
     fields_free(&fields);
@@ -120,12 +121,12 @@ void reply_skill_read(struct reading *reading, const struct field *field)
     if (!field->literal && text.length && (*text.text == '[' || span_bullet(text)))
         fields_entries(&entries, span_of(field->text), skill_keys);
     else
-        read_one(reading, field);
+        read_one(reading, field, true);
     if (entries.open)
         reading_complain(reading, "the skill could not be read and was not kept");
     for (size_t i = 0; i < entries.count; i++)
         if (!field_is_none(&entries.items[i]))
-            read_one(reading, &entries.items[i]);
+            read_one(reading, &entries.items[i], entries.count == 1);
     reading_tell_rest(reading, "the skill", &entries);
     fields_free(&entries);
 }

@@ -1,0 +1,46 @@
+"""Contract section 6: between two tasks in a row at least 70 % of the shorter prompt is a common prefix."""
+
+import os
+
+from harness import wait_until
+from post_office import prompts_of
+
+TASKS = 40  # past the point where rewards and reflections are full and drop their oldest
+NEW_SKILLS = 20  # each of these tasks teaches one more
+LEAST = 0.70
+
+
+def shares(model):
+    """Of each prompt and the next one: the common front's share of the shorter one."""
+    prompts = [prompt for prompt, _ in prompts_of(model, "orion")]
+    return [len(os.path.commonprefix([a, b])) / min(len(a), len(b)) for a, b in zip(prompts, prompts[1:])]
+
+
+def run(make_system, model, tasks):
+    system = make_system(("orion", "iris"), model=model).start()
+    for number, task in enumerate(tasks):
+        system.add(f"task-{number}", task)
+    wait_until(lambda: len(prompts_of(model, "orion")) >= len(tasks), "all tasks", 240)
+    return system
+
+
+def test_the_front_of_the_prompt_stays_from_task_to_task(make_system, model):
+    run(make_system, model, [f"Count the words of the page with number {number}" for number in range(TASKS)])
+    assert min(shares(model)) >= LEAST, [round(share, 2) for share in shares(model)]
+
+
+def test_the_front_stays_while_each_task_teaches_a_new_skill(make_system, model):
+    run(make_system, model, [f"Page {number}: count its words" for number in range(NEW_SKILLS)])
+    assert min(shares(model)) >= LEAST, [round(share, 2) for share in shares(model)]
+
+
+def test_a_model_that_copies_the_example_makes_one_request(make_system, model):
+    """The example comes back, optional keys and all: nothing of it is acted on, and it is told."""
+    model.become("parrot")
+    system = run(make_system, model, ["Say something"])
+    system.wait_done("task-0")
+    assert len(model.requests()) == 1
+    assert "- reward: 0" in system.read("rewards.md") and "example" in system.read("reflections.md")
+    assert "\n### " not in system.read("skills.md") and "\n- [ ]" not in system.read("goals.md")
+    iac = system.tree("orion") / "iac"
+    assert not [path for folder in ("outbox", "dead-letter") for path in (iac / folder).glob("*.md")]
