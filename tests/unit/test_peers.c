@@ -176,7 +176,7 @@ static void test_large_segments_share_the_room_and_say_that_they_are_cut(void **
     peers_print_segments(place->segments, "orion", &place->out);
     assert_true(place->out.length <= SEGMENTS_TEXT_MAX);
     assert_true(utf8_valid(place->out.data, place->out.length));
-    assert_non_null(strstr(place->out.data, " of 40000 bytes. Don't write it from this alone.)"));
+    assert_non_null(strstr(place->out.data, " of 40001 bytes. Don't write it from this alone.)"));
     assert_non_null(strstr(place->out.data, "Segment plan, version 1"));
 }
 
