@@ -113,7 +113,9 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
        (epoch s), a sentence */                 \
     X(WAITING, 32, GATEWAY, SUPERVISOR, "nttnt")                                                                               \
     /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                               \
-    X(FORGET, 33, WORKER, SUPERVISOR, "nt")
+    X(FORGET, 33, WORKER, SUPERVISOR, "nt")                                                                                    \
+    /* supervisor -> gateway: agent name: its questions that wait for a provider are asked now */                              \
+    X(RETRY, 35, SUPERVISOR, GATEWAY, "t")
 
 enum message_type {
 #define X(name, number, from, to, fields) MESSAGE_##name = number,
@@ -130,7 +132,8 @@ enum look {
     LOOK_TREE = 2,
     LOOK_IAC = 4,
     LOOK_ALL = 7,
-    LOOK_BUDGET = 8 /* not the tree: whoever waits for its budget may go on */
+    LOOK_BUDGET = 8, /* not the tree: whoever waits for its budget may go on */
+    LOOK_RETRY = 16  /* nor this: a person wants the provider to be asked now, whatever backoff runs */
 };
 
 /* How a question to the model ended. Only OK carries a reply; every other kind leaves the task where it is. */

@@ -62,6 +62,14 @@ static void answered(void *asker, const struct relay_answer *answer)
                                                         .tokens_out = answer->tokens_out});
 }
 
+void supervisor_retry(struct supervisor *supervisor, struct agent *agent)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_RETRY, agent->name);
+    to_gateway(supervisor, &message);
+    agent_send(agent, MESSAGE_LOOK, (uint64_t)LOOK_RETRY);
+}
+
 void supervisor_begin_asking(struct supervisor *supervisor)
 {
     static const struct relay_budget budget = {.reserve = reserve, .settle = settle, .keep = keep};

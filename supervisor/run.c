@@ -362,6 +362,11 @@ static bool reload_for_client(void *context, struct buffer *said)
     return supervisor_reload(context, said);
 }
 
+static void retry_now(void *context, struct agent *agent)
+{
+    supervisor_retry(context, agent);
+}
+
 static struct control *open_control(struct supervisor *supervisor, int run, struct fault *fault)
 {
     return control_open(&(struct control_owner){.loop = supervisor->loop,
@@ -373,6 +378,7 @@ static struct control *open_control(struct supervisor *supervisor, int run, stru
                                                 .problems = shared_problems,
                                                 .config_fault = config_fault,
                                                 .reload = reload_for_client,
+                                                .retry = retry_now,
                                                 .context = supervisor},
                         run, fault);
 }

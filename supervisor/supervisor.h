@@ -75,6 +75,7 @@ bool agent_hears(void *agent, const void *bytes, size_t length);
 
 /* model_wiring.c: the relay and the budgets, begun and ended */
 void supervisor_begin_asking(struct supervisor *supervisor);
+void supervisor_retry(struct supervisor *supervisor, struct agent *agent); /* its provider is asked now */
 void supervisor_end_asking(struct supervisor *supervisor);
 
 /* reload.c: agents.yaml is read again; what was applied or refused is said in the log and added to said. False: refused. */

@@ -1,4 +1,4 @@
-/* `agentos start`, `stop`, `restart`, `kill`, `pause`, `resume` of agents, and `reload`. */
+/* `agentos start`, `stop`, `restart`, `kill`, `pause`, `resume` of agents, `reload` and `retry`. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -78,4 +78,10 @@ int verb_order(struct invocation *invocation)
 int verb_reload(struct invocation *invocation)
 {
     return output_end(give_all(invocation, (const char *const[]){NULL}, 1));
+}
+
+int verb_retry(struct invocation *invocation)
+{
+    const char *const everybody[] = {NULL};
+    return output_end(give_all(invocation, invocation->word_count ? invocation->words : everybody, 1));
 }

@@ -150,6 +150,7 @@ const struct verb VERBS[] = {
      verb_show, SHOW_DETAILS},
     {"requeue", "ID", "give a dead letter a fresh life", ALWAYS, 1, 1, verb_dead_letter, NULL},
     {"purge", "ID", "remove a dead letter", ALWAYS, 1, 1, verb_dead_letter, NULL},
+    {"retry", "[AGENT]", "ask a provider again now, whatever backoff runs", ALWAYS, 0, 1, verb_retry, NULL},
     {"locks", "", "every lock: who holds it, until when, who waits", ALWAYS | WITH(JSON), 0, 0, verb_locks,
      NULL},
     {"queues", "", "what the work queues hold, and who has it", ALWAYS | WITH(JSON), 0, 0, verb_queues, NULL},

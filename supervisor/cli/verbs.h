@@ -26,6 +26,7 @@ int verb_version(struct invocation *invocation);
 int verb_status(struct invocation *invocation);
 int verb_order(struct invocation *invocation); /* start stop restart kill pause resume */
 int verb_reload(struct invocation *invocation);
+int verb_retry(struct invocation *invocation);
 int verb_task(struct invocation *invocation);
 int verb_cancel(struct invocation *invocation);
 int verb_send(struct invocation *invocation);

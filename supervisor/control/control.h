@@ -39,6 +39,7 @@ struct control_owner {
     void (*problems)(void *context, const char *agent, struct buffer *lines);
     const char *(*config_fault)(void *context); /* why agents.yaml is refused, a sentence; NULL: it isn't */
     bool (*reload)(void *context, struct buffer *said); /* agents.yaml is read again; false: refused */
+    void (*retry)(void *context, struct agent *agent);  /* its provider is asked now, whatever backoff runs */
     void *context;
 };
 

@@ -219,6 +219,15 @@ static void do_reload(struct request *request)
                json_pack("{s:s}", applied ? "said" : "complaint", text));
 }
 
+static void do_retry(struct request *request)
+{
+    const struct control_owner *owner = &request->control->owner;
+    for (size_t i = 0; i < owner->agents->count; i++)
+        if (!request->agent || owner->agents->list[i] == request->agent)
+            owner->retry(owner->context, owner->agents->list[i]);
+    client_say(request->client, EX_OK, NULL);
+}
+
 static void do_events(struct request *request)
 {
     if (client_follow(request->client))
@@ -242,6 +251,7 @@ static const struct {
     {"events", do_events, false},   {"rollback", do_rollback, true},
     {"send", answer_send, true},    {"requeue", answer_requeue, false},
     {"purge", answer_purge, false}, {"enqueue", answer_enqueue, false},
+    {"retry", do_retry, false},
 };
 
 void verbs_answer(struct control *control, struct client *client, const json_t *json)

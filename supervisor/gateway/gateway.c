@@ -80,10 +80,20 @@ static bool read_forget(struct gateway *gateway, struct reader *reader)
     return true;
 }
 
+static bool read_retry(struct gateway *gateway, struct reader *reader)
+{
+    char *agent;
+    if (!message_read(reader, MESSAGE_RETRY, &agent))
+        return false;
+    scheduler_retry(gateway->scheduler, agent);
+    free(agent);
+    return true;
+}
+
 static const struct {
     enum message_type type;
     bool (*read)(struct gateway *gateway, struct reader *reader);
-} handlers[] = {{MESSAGE_ASK, read_ask}, {MESSAGE_FORGET, read_forget}};
+} handlers[] = {{MESSAGE_ASK, read_ask}, {MESSAGE_FORGET, read_forget}, {MESSAGE_RETRY, read_retry}};
 
 static bool handle(struct gateway *gateway, const void *bytes, size_t length)
 {

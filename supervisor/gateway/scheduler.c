@@ -442,6 +442,20 @@ void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *
     pump(scheduler);
 }
 
+void scheduler_retry(struct scheduler *scheduler, const char *name)
+{
+    struct ask *ask;
+    struct agent *agent = find_agent(scheduler, memory_text(name));
+    for (size_t i = 0; i < agent->route->count; i++)
+        agent->route->providers[i].endpoint->held_until = 0;
+    LIST_FOREACH(ask, &agent->asks, sibling)
+    if (ask->state == ASK_WAITING) {
+        leave_state(ask);
+        enter_queue(ask, true);
+    }
+    pump(scheduler);
+}
+
 void scheduler_done(void *context, const struct client_result *result)
 {
     struct ask *ask = context;

@@ -30,6 +30,9 @@ void scheduler_attach(struct scheduler *scheduler, struct client *client);
 void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, char *system, char *task);
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *agent);
 
+/* No provider of this agent is held back any more, and what waits for a retry is asked now. */
+void scheduler_retry(struct scheduler *scheduler, const char *agent);
+
 /* A transfer's end; context is the client's. */
 void scheduler_done(void *context, const struct client_result *result);
 

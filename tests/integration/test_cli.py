@@ -14,7 +14,7 @@ from harness import BIN, KEY, PATIENCE
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "init run check doctor demo verify status task answer cancel send enqueue handoffs messages dead-letters show requeue purge locks "
+    "init run check doctor demo verify status task answer cancel send enqueue handoffs messages dead-letters show requeue purge retry locks "
     "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback "
     "export import events exec git help version"
 ).split()
@@ -23,6 +23,7 @@ CLIENTS = {
     "task": ["orion", "Do it"],
     "cancel": ["orion", "x"],
     "reload": [],
+    "retry": [],
     "send": ["orion", "Hello"],
     "enqueue": ["reviews", "Look at it"],
     "requeue": ["x"],

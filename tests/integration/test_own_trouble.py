@@ -1,6 +1,7 @@
 """A task that its provider does not answer: whose trouble it is, what goes on meanwhile, and how it ends."""
 
 import re
+import time
 
 import pytest
 from harness import wait_until
@@ -98,3 +99,28 @@ def test_a_provider_that_refuses_every_task_empties_no_queue(make_system, model)
     clock.move(301, 301)
     for number in range(5):
         system.wait_done(f"task-{number}", seconds=60)
+
+
+@pytest.mark.parametrize("whose,retries", [("the gateway's", "4"), ("the worker's", "0")])
+def test_retry_asks_a_provider_now_whatever_backoff_runs(make_system, model, whose, retries):
+    system = make_system(model=model, scenario="http-429-retryafter-50-times-1", env={"LLM_MAX_RETRIES": retries}).start()
+    began = time.monotonic()
+    system.add("patient", "Wait for the provider")
+    wait_until(lambda: system.states()["orion"] == "waiting", f"{whose} wait")
+    system.cli("retry", "orion")
+    system.wait_done("patient")
+    assert time.monotonic() - began < 40
+    assert system.cli("retry", "nobody", check=False).returncode == 66
+
+
+def test_retry_asks_about_a_refused_task_now(make_system, model):
+    model.become("http-400")
+    system = make_system(model=model).start()
+    system.cli("task", "orion", "Too odd at first", "--id", "odd")
+    wait_until(lambda: len(model.requests()) >= 4, "a pause of half a minute")
+    wait_until(lambda: system.states()["orion"] == "waiting", "the pause")
+    model.become("")
+    began = time.monotonic()
+    system.cli("retry")
+    system.wait_done("odd")
+    assert time.monotonic() - began < 20

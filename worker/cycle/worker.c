@@ -38,6 +38,12 @@ static void on_look(struct worker *worker, struct reader *reader)
     worker->look_mail = worker->look_mail || (what & LOOK_IAC);
     if (what & LOOK_BUDGET && worker->waits_for_budget)
         timers_disarm(&worker->timers, TIMER_BACKOFF);
+    if (what & LOOK_RETRY) {
+        deferred_retry(worker->deferred);
+        worker->wait_delay_ms = 0;
+        if (!worker->waits_for_budget)
+            timers_disarm(&worker->timers, TIMER_BACKOFF);
+    }
     timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
 }
 
