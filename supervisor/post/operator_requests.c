@@ -1,5 +1,6 @@
 /* What the operator asks for: dead letters that live again or go; and how much lies where. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -53,23 +54,60 @@ static void renew(struct envelope *envelope, const char *status)
     envelope->delivered = strcmp(status, "delivered") == 0 ? now : 0;
 }
 
+/* The text of a task. One that is larger than an envelope lies in outputs/, and the dead letter has a note with its
+ * size (task_ends.c): an answer may have been written over it since, or it is still in queue.md (queued_tasks.c). NULL and
+ * fault: the text isn't there any more. Caller frees. */
+static char *task_text(struct box *box, const struct envelope *envelope, struct fault *fault)
+{
+    size_t size = 0, length = 0;
+    int end = 0;
+    if (strncmp(envelope->body, POST_TEXT_IN_QUEUE, strlen(POST_TEXT_IN_QUEUE) - 1) == 0) {
+        fault_set(fault,
+                  "the text of %s is in queue.md of '%s' still: it is brought back when the agent has run",
+                  envelope->id, box->name);
+        return NULL;
+    }
+    if (sscanf(envelope->body, "The task has %zu bytes, more than an envelope holds; its whole text is in %n",
+               &size, &end) != 1 ||
+        end == 0)
+        return memory_text(envelope->body);
+    OWNED char *path = memory_print("agents/%s/" TREE_OUTPUTS "/%s.md", box->name, envelope->id);
+    char *text = NULL;
+    if (files_read(box->post->data, path, QUEUE_FILE_MAX, &text, &length, NULL, NULL) == 1 && length == size)
+        return text;
+    free(text);
+    fault_set(
+        fault,
+        "the text of %s is not in %s any more; `git log -- outputs` in agents/%s has it, and the dead letter "
+        "stays",
+        envelope->id, path, box->name);
+    return NULL;
+}
+
+/* The id that the task was given; the dead letter's is made of it. */
+static const char *task_id(const struct envelope *envelope)
+{
+    if (!envelope->trace)
+        return envelope->id;
+    OWNED char *now = names_file(envelope->trace), *before = names_file_before(envelope->trace);
+    bool same = strcmp(now, envelope->id) == 0 || strcmp(before, envelope->id) == 0;
+    return same ? envelope->trace : envelope->id;
+}
+
 /* A task goes back to its queue as a block like one that was just given. */
 static int requeue_task(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
-    const struct task_block block = {.id = envelope->id,
-                                     .text = envelope->body,
+    OWNED char *whole = task_text(box, envelope, fault);
+    if (!whole)
+        return EX_DATAERR;
+    const struct task_block block = {.id = task_id(envelope),
+                                     .text = whole,
                                      .priority = envelope->priority,
                                      .created = clock_now(),
                                      .ttl_seconds = envelope->ttl_seconds};
-    OWNED_BUFFER struct buffer text = {0};
-    OWNED char *path = memory_print("agents/%s", box->name);
-    OWNED_FD int tree = files_open_folder(box->post->data, path, false, fault);
     if (!task_block_check(&block, fault))
         return EX_DATAERR;
-    task_block_print(&block, &text);
-    if (tree < 0 || !files_append(tree, TREE_QUEUE, text.data, text.length, fault))
-        return errno == EAGAIN ? EX_TEMPFAIL : EX_IOERR;
-    return EX_OK;
+    return task_block_append(box->post->data, box->name, &block, fault);
 }
 
 /* First it lives, then it is dead no more: a cut leaves both, which start recognises (start.c). */

@@ -22,6 +22,9 @@ enum {
     IDS_MAX = 1024,       /* of one outbox in memory; when more are rung, the folder is looked at instead */
 };
 
+/* The body of a dead letter whose task is larger than an envelope, and stands in queue.md still. */
+#define POST_TEXT_IN_QUEUE "The task's text is in queue.md.\n"
+
 /* What the operator sends in this turn (operator_sends.c). */
 struct letters {
     struct letter *all;

@@ -75,7 +75,7 @@ static bool bury(struct box *box, const struct block *block, int64_t created)
         .trace = block->id,
         .reason = reason,
         .finished = clock_now(),
-        .body = strlen(block->task) + 4096 > ENVELOPE_MAX ? "The task's text is in queue.md.\n" : block->task,
+        .body = strlen(block->task) + 4096 > ENVELOPE_MAX ? POST_TEXT_IN_QUEUE : block->task,
     };
     if (mailbox_write(post->data, box->name, FOLDER_DEAD_LETTERS, &envelope, true, &fault) != WRITE_DONE) {
         log_warn("post", box->name, "Task %s has expired; its dead letter is tried again: %s", block->id,

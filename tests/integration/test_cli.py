@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import pytest
-from harness import BIN, KEY, PATIENCE
+from harness import BIN, KEY, PATIENCE, wait_until
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
@@ -620,3 +620,18 @@ def test_an_id_of_other_letters_is_recognised_in_its_files_and_old_names_are_fou
     os.rename(system.tree() / "outputs" / chinese, system.tree() / "outputs" / ("------" + chinese[2:]))
     assert system.cli("answer", "orion", "\u6f22\u5b57").stdout == "The answer to: Do \u6f22\u5b57\n"
     assert "done already" in system.cli("task", "orion", "Do \u6f22\u5b57", "--id", "\u6f22\u5b57").stderr
+
+
+def test_a_requeued_task_that_is_larger_than_an_envelope_gets_its_text_back_or_is_refused(make_system, model):
+    system = make_system(model=model).start()
+    text = "word " * 52400 + "end"
+    for name in ("large", "gone"):
+        system.append(f"\n## {name}\ntask: {text}\ncreated: 2020-01-01T00:00:00Z\nttl_seconds: 60\n")
+        wait_until(lambda: (system.tree() / f"iac/dead-letter/{name}.md").exists() and name not in system.read("queue.md"), "its end")
+    system.cli("pause", "orion")
+    (system.tree() / "outputs/gone.md").write_text("---\ntask: gone\n---\nAn answer.\n")
+    refused = system.cli("requeue", "gone", check=False)
+    assert refused.returncode == 65 and "not in agents/orion/outputs/gone.md any more" in refused.stderr
+    system.cli("requeue", "large")
+    assert f"\n## large\ntask: {text}\n" in system.read("queue.md") and "## gone" not in system.read("queue.md")
+    assert model.asked() == {}
