@@ -38,8 +38,15 @@ static int hand_in(struct invocation *invocation, const char *what, const char *
         json_decref(request);
         return EX_USAGE;
     }
+    if (invocation->options[OPTION_ID] != NULL) {
+        json_object_set_new(request, "id", json_string(invocation->options[OPTION_ID]));
+    }
     json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
+    const char *known = json_string_value(json_object_get(answer, "known"));
     show_text(answer, "id");
+    if (status == 0 && known != NULL) {
+        output_complain("the item is %s already; nothing was added", known);
+    }
     json_decref(answer);
     return output_end(status);
 }

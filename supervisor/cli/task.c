@@ -51,7 +51,8 @@ static void show_end(const json_t *answer)
 }
 
 /* The end, when it comes in time; the answer lies in the agent's folder then. */
-static int await_end(const struct invocation *invocation, struct client *client, const char *id, int64_t until)
+static int await_end(const struct invocation *invocation, struct client *client, const char *id,
+                     int64_t until)
 {
     int status = 0;
     OWNED char *path = memory_print("%s/agents/%s", invocation->data_dir, invocation->words[0]);

@@ -76,7 +76,8 @@ static const char SEND_DETAILS[] =
     "terminal. Prints the message's id once it is on disk: in the agent's iac/inbox, or, while that has no "
     "room,\nin shared/outbox. 75: so many wait there already that it was refused (backpressure).\n";
 static const char ENQUEUE_DETAILS[] =
-    "The text as with send. Prints the item's id once it is on disk, in shared/queues/QUEUE. 66: there is no "
+    "The text as with send, the --id as with task. Prints the item's id once it is on disk, in "
+    "shared/queues/QUEUE. 66: there is no "
     "such\nqueue in agents.yaml; 75: it has too many items already (backpressure).\n";
 static const char LETTERS_DETAILS[] =
     "One line for each, from the copy that knows most: its receiver's, else its sender's. With AGENT: those "
@@ -139,7 +140,7 @@ const struct verb VERBS[] = {
     {"send", "AGENT [TEXT|-]", "send an agent a message; it is read in the next cycle",
      ALWAYS | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_send, SEND_DETAILS},
     {"enqueue", "QUEUE [TEXT|-]", "put an item into a work queue; one of its consumers does it",
-     ALWAYS | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_enqueue, ENQUEUE_DETAILS},
+     ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_enqueue, ENQUEUE_DETAILS},
     {"handoffs", "[AGENT]", "what agents gave each other to do, wherever it lies now, oldest first",
      ALWAYS | WITH(JSON) | WITH(NEWEST), 0, 1, verb_handoffs, LETTERS_DETAILS},
     {"messages", "[AGENT]", "messages, results and bounces, wherever they lie now, oldest first",

@@ -3,6 +3,7 @@
 #include <sysexits.h>
 
 #include "common/memory.h"
+#include "common/names.h"
 #include "supervisor/control/part.h"
 #include "supervisor/shared/work_queues.h"
 
@@ -64,14 +65,21 @@ void answer_enqueue(struct request *request)
     struct fault fault = {0};
     const struct control_owner *owner = &request->control->owner;
     uint64_t ticket = ++request->control->serial;
-    const char *queue = request_text(request, "queue");
+    const char *queue = request_text(request, "queue"), *id = request_text(request, "id"), *state = NULL;
+    OWNED char *file = id ? names_file(id) : NULL;
     int exit = EX_DATAERR;
     if (!queue)
         fault_set(&fault, "enqueue names a queue; nothing was sent");
     else if (read_parcel(request, &parcel, &fault))
         exit = queues_check(owner->queues, queue, parcel.text, parcel.ttl_seconds, &fault);
+    if (exit == EX_OK && file)
+        exit = post_item_known(owner->post, queue, file, parcel.text, &state, &fault);
+    if (exit == EX_OK && state) {
+        client_say(request->client, EX_OK, json_pack("{s:s, s:s}", "id", file, "known", state));
+        return;
+    }
     if (exit == EX_OK)
-        post_enqueue(owner->post, queue, parcel.text, parcel.ttl_seconds, parcel.priority, ticket);
+        post_enqueue(owner->post, queue, file, parcel.text, parcel.ttl_seconds, parcel.priority, ticket);
     wait_or_say(request, exit, ticket, &fault);
 }
 

@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "common/clock.h"
+#include "common/format/answer_file.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -192,6 +193,63 @@ int post_purge(struct post *post, const char *id, const char **agent, struct fau
     }
     envelope_free(&envelope);
     return exit;
+}
+
+/* --- ids that are given again --- */
+
+/* Where the item lies, or lay last; the envelope is the caller's to free then. NULL: nowhere. */
+static const char *item_lies(struct post *post, const char *queue, const char *id, struct envelope *item)
+{
+    static const struct {
+        enum folder folder;
+        const char *state;
+    } places[] = {{FOLDER_HANDOFFS, "in hand"}, {FOLDER_ARCHIVE, "done"}, {FOLDER_DEAD_LETTERS, "dead"}};
+    for (size_t i = 0; i < post->capacity; i++)
+        for (struct box *box = post->table[i]; box; box = box->chain) {
+            unsigned lies = box == post->people ? 0 : mailbox_lies(post->data, box->name, id);
+            for (size_t k = 0; lies && k < sizeof places / sizeof *places; k++)
+                if ((lies & 1u << places[k].folder) && mailbox_read(post->data, box->name, places[k].folder,
+                                                                    id, item, NULL, NULL) == MAILBOX_READ)
+                    return places[k].state;
+        }
+    OWNED char *path = memory_print("shared/queues/%s/%s.md", queue, id), *text = NULL;
+    size_t length;
+    return files_read(post->data, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
+                   envelope_parse(item, text, length, path, NULL)
+               ? "pending"
+               : NULL;
+}
+
+/* A finished item has its answer behind its text (commit_cycle.c). */
+static bool has_text(const struct envelope *item, const char *text)
+{
+    OWNED char *body = memory_text(item->body);
+    char *answer = item->finished ? strstr(body, "\n---\n\n# Answer\n") : NULL;
+    if (answer)
+        *answer = '\0';
+    return item->kind == KIND_ITEM && answer_hash(body) == answer_hash(text);
+}
+
+int post_item_known(struct post *post, const char *queue, const char *id, const char *text,
+                    const char **state, struct fault *fault)
+{
+    struct envelope item = {0};
+    const struct envelope *offered = post_offered_item(post, id);
+    queue += strncmp(queue, "queue:", 6) == 0 ? 6 : 0;
+    *state = offered ? "pending" : item_lies(post, queue, id, &item);
+    if (!*state)
+        return EX_OK;
+    const struct envelope *known = offered ? offered : &item;
+    bool same = has_text(known, text);
+    bool dead = strcmp(*state, "dead") == 0;
+    if (!same)
+        fault_set(fault, "'%s' with another text is %s already; nothing was added", id, *state);
+    else if (dead)
+        fault_set(fault,
+                  "'%s' is a dead letter; `agentos requeue %s` gives it a fresh life; nothing was added", id,
+                  id);
+    envelope_free(&item);
+    return same && !dead ? EX_OK : EX_DATAERR;
 }
 
 /* --- numbers --- */

@@ -218,6 +218,7 @@ void post_letters_forget(struct post *post);
 int64_t post_letters_arriving(const struct box *receiver);
 
 /* shared_submissions.c: what goes to queues and segments; as post_letters… */
+const struct envelope *post_offered_item(const struct post *post, const char *id); /* not yet on disk; NULL */
 void post_offer_item(struct box *sender, struct envelope *envelope); /* which may be empty afterwards */
 void post_offer_write(struct box *sender, const struct envelope *envelope);
 void post_offers_join(struct post *post);

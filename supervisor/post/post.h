@@ -95,9 +95,13 @@ bool post_unlock(struct post *post, const char *name, const char *task, const ch
 int post_send(struct post *post, const char *to, const char *text, int64_t ttl_seconds,
               enum priority priority, uint64_t ticket, struct fault *fault);
 /* An item from the operator for a queue, whose text was found good (queues_check): it goes with the turn, likewise, and the
- * owner is told when it is durable in the queue's folder. EX_TEMPFAIL: the queue is full. */
-void post_enqueue(struct post *post, const char *queue, const char *text, int64_t ttl_seconds,
+ * owner is told when it is durable in the queue's folder. EX_TEMPFAIL: the queue is full. id: names_file's, NULL: a new one. */
+void post_enqueue(struct post *post, const char *queue, const char *id, const char *text, int64_t ttl_seconds,
                   enum priority priority, uint64_t ticket);
+/* What has become of an item whose id (names_file's) was given before: *state is "pending", "in hand" or "done", or NULL
+ * when nothing is known. EX_DATAERR and fault: the id has another text, or is a dead letter. */
+int post_item_known(struct post *post, const char *queue, const char *id, const char *text,
+                    const char **state, struct fault *fault);
 /* A dead letter gets a fresh life: it lies where it was to be read (or was sent from, if it was refused), created now,
  * attempts 0; or is taken out. *agent: in whose dead-letter/ it lay (borrowed until the agent is gone). EX_NOINPUT: there
  * is no such dead letter. */

@@ -23,6 +23,7 @@
 struct offer {
     struct box *sender;
     uint64_t ticket; /* 0: not from a client, but out of an outbox */
+    bool named;      /* its client gave the id, and may have given it before */
     struct envelope envelope;
     size_t number; /* in the batch */
 };
@@ -115,11 +116,19 @@ void post_offer_item(struct box *sender, struct envelope *envelope)
         add(sender, 0, envelope);
 }
 
-void post_enqueue(struct post *post, const char *queue, const char *text, int64_t ttl_seconds,
+const struct envelope *post_offered_item(const struct post *post, const char *id)
+{
+    for (size_t i = 0; i < post->offers.count; i++)
+        if (strcmp(post->offers.all[i].envelope.id, id) == 0)
+            return &post->offers.all[i].envelope;
+    return NULL;
+}
+
+void post_enqueue(struct post *post, const char *queue, const char *id, const char *text, int64_t ttl_seconds,
                   enum priority priority, uint64_t ticket)
 {
     struct envelope item = {
-        .id = names_new_id(),
+        .id = id ? memory_text(id) : names_new_id(),
         .kind = KIND_ITEM,
         .from = memory_text(POST_OPERATOR),
         .to = memory_print("queue:%s", queue + (strncmp(queue, "queue:", 6) == 0 ? 6 : 0)),
@@ -131,6 +140,7 @@ void post_enqueue(struct post *post, const char *queue, const char *text, int64_
     };
     item.trace = memory_text(item.id);
     add(post->people, ticket, &item);
+    post->offers.all[post->offers.count - 1].named = id != NULL;
     post_wake(post->people);
 }
 
@@ -139,7 +149,7 @@ static bool join(struct post *post, struct offer *offer)
 {
     struct fault why = {"there are no queues here"};
     OWNED_BUFFER struct buffer text = {0};
-    struct post_place_of_item place = {.text = &text, .is_new = offer->ticket != 0};
+    struct post_place_of_item place = {.text = &text, .is_new = offer->ticket != 0 && !offer->named};
     enum post_verdict verdict = post->hooks.item
                                     ? post->hooks.item(post->hooks.context, &offer->envelope, &place, &why)
                                     : POST_REFUSED;

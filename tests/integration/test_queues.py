@@ -269,3 +269,29 @@ def test_unknown_queues_and_empty_texts_are_refused(make_system, model):
     wait_until(lambda: list((system.tree() / "iac/dead-letter").glob("*.md")), "the refusal")
     [letter] = (system.tree() / "iac/dead-letter").glob("*.md")
     assert "status: refused" in letter.read_text() and "no queue 'nowhere'" in letter.read_text()
+
+
+def test_an_item_whose_id_is_given_again_is_done_once(make_system, model):
+    names = ["orion", "iris"]
+    system = make_system(model=model, scenario="hold", yaml=yaml(names, names)).start()
+
+    def enqueue(text, item="mine", check=True):
+        return system.cli("enqueue", "reviews", text, "--id", item, check=check)
+
+    threads = [threading.Thread(target=enqueue, args=("Look at it",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    model.wait_open()
+    again = enqueue("Look at it")
+    assert again.stdout == "mine\n" and "in hand already" in again.stderr
+    assert enqueue("Look at something else", check=False).returncode == 65
+    model.release()
+    wait_all_done(system, ["mine"], names)
+    system.stop()
+    system.start()
+    assert "done already" in enqueue("Look at it\n").stderr
+    assert enqueue("Look at something else", check=False).returncode == 65
+    assert enqueue("Gr\u00f6\u00dfe", "Gr\u00f6\u00dfe").stdout.startswith("Gr\u00f6\u00dfe-")
+    assert model.asked()["Look at it"] == 1

@@ -104,7 +104,7 @@ static void send_items(struct office *office)
 {
     post_hooks(office->post, &(struct post_hooks){.item = take_item, .item_written = has_item});
     for (uint64_t ticket = 1; ticket <= COUNT; ticket++)
-        post_enqueue(office->post, "jobs", "Do it.", 0, PRIORITY_NORMAL, ticket);
+        post_enqueue(office->post, "jobs", NULL, "Do it.", 0, PRIORITY_NORMAL, ticket);
     UNTIL(office, office_answer.ticket == COUNT);
     assert_int_equal(office_answer.exit, 0);
 }

@@ -127,7 +127,7 @@ static size_t waiting(const char *queue)
 
 static void enqueue(const char *queue, uint64_t ticket)
 {
-    post_enqueue(place.office.post, queue, "Look at it.", 0, PRIORITY_NORMAL, ticket);
+    post_enqueue(place.office.post, queue, NULL, "Look at it.", 0, PRIORITY_NORMAL, ticket);
 }
 
 static struct envelope item_of(const char *sender, const char *id)
