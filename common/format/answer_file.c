@@ -20,7 +20,7 @@ uint64_t answer_hash(const char *text)
     return hash ? hash : 1;
 }
 
-static void take_head(struct answer *answer, const struct frontmatter *matter)
+static void take_head(struct answer_file *answer, const struct frontmatter *matter)
 {
     const char *task = frontmatter_text(matter, "task"), *reward = frontmatter_text(matter, "reward");
     const char *hash = frontmatter_text(matter, "asked_hash"), *asked = frontmatter_text(matter, "asked");
@@ -30,7 +30,7 @@ static void take_head(struct answer *answer, const struct frontmatter *matter)
 }
 
 /* `asked` may be longer than front matter is read, and stands last in it: without it, if need be. */
-static bool read_head(struct answer *answer, size_t length, const char *path)
+static bool read_head(struct answer_file *answer, size_t length, const char *path)
 {
     struct frontmatter matter;
     if (!frontmatter_parse(&matter, answer->text, length, path, NULL)) {
@@ -46,10 +46,10 @@ static bool read_head(struct answer *answer, size_t length, const char *path)
     return answer->task != NULL;
 }
 
-static int read_path(int tree, const char *path, struct answer *answer, struct fault *fault)
+static int read_path(int tree, const char *path, struct answer_file *answer, struct fault *fault)
 {
     size_t length;
-    *answer = (struct answer){0};
+    *answer = (struct answer_file){0};
     int found = files_read(tree, path, QUEUE_FILE_MAX, &answer->text, &length, NULL, fault);
     if (found != 1)
         return found;
@@ -62,7 +62,7 @@ static int read_path(int tree, const char *path, struct answer *answer, struct f
     return 0;
 }
 
-int answer_read(int tree, const char *task, struct answer *answer, struct fault *fault)
+int answer_read(int tree, const char *task, struct answer_file *answer, struct fault *fault)
 {
     OWNED char *now = names_file(task), *before = names_file_before(task);
     const char *const names[] = {now, before};
@@ -101,7 +101,7 @@ static char *youngest(int tree, int64_t *before, bool *failed, struct fault *fau
     return found;
 }
 
-int answer_read_last(int tree, struct answer *answer, struct fault *fault)
+int answer_read_last(int tree, struct answer_file *answer, struct fault *fault)
 {
     int64_t before = INT64_MAX;
     bool failed;
@@ -115,9 +115,9 @@ int answer_read_last(int tree, struct answer *answer, struct fault *fault)
     return failed ? -1 : 0;
 }
 
-void answer_free(struct answer *answer)
+void answer_free(struct answer_file *answer)
 {
     free(answer->task);
     free(answer->text);
-    *answer = (struct answer){0};
+    *answer = (struct answer_file){0};
 }

@@ -8,7 +8,7 @@
 
 #include "common/fault.h"
 
-struct answer {
+struct answer_file {
     char *task;       /* the task's id; owned */
     char *text;       /* the whole file; owned */
     const char *body; /* the answer itself, in text */
@@ -18,10 +18,10 @@ struct answer {
 
 /* tree: descriptor of the agent's folder. Found under today's name of the id or under that of earlier versions. 1 and an
  * answer to free, 0: there is none, -1 and fault: it can't be read. */
-int answer_read(int tree, const char *task, struct answer *answer, struct fault *fault);
+int answer_read(int tree, const char *task, struct answer_file *answer, struct fault *fault);
 /* The one that was written last. */
-int answer_read_last(int tree, struct answer *answer, struct fault *fault);
-void answer_free(struct answer *answer);
+int answer_read_last(int tree, struct answer_file *answer, struct fault *fault);
+void answer_free(struct answer_file *answer);
 /* Of a task's text, blanks at its end left out: never 0. */
 uint64_t answer_hash(const char *text);
 

@@ -40,7 +40,7 @@ int answer_folder(const struct invocation *invocation, const char *agent, int *s
 int answer_show(int folder, const char *task)
 {
     struct fault fault = {0};
-    struct answer answer;
+    struct answer_file answer;
     int found =
         task != NULL ? answer_read(folder, task, &answer, &fault) : answer_read_last(folder, &answer, &fault);
     if (found < 0) {

@@ -161,7 +161,7 @@ static void judge_task_of_idle(struct client *client, void *context)
     const struct agent *agent = context;
     if (agent->worker.generation == client->waiter.generation || is_queued(agent, client->waiter.task))
         return;
-    struct answer answer;
+    struct answer_file answer;
     if (answer_read(agent->tree, client->waiter.task, &answer, NULL) == 1) {
         client_say(client, EX_OK,
                    json_pack("{s:s, s:s, s:i, s:n}", "id", client->waiter.task, "end", "done", "reward",

@@ -139,7 +139,7 @@ static uint64_t pending_text(int tree, const char *id)
 
 enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault)
 {
-    struct answer answer;
+    struct answer_file answer;
     uint64_t asked = hash_as_read(block), pending = pending_text(tree, block->id);
     bool done = !pending && answer_read(tree, block->id, &answer, NULL) == 1;
     uint64_t before = done && answer.asked ? answer.asked : pending ? pending : asked;
