@@ -100,15 +100,21 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(ROLLBACK, 28, SUPERVISOR, WORKER, "nt")                                                                                  \
     X(ROLLED, 29, WORKER, SUPERVISOR, "nnt")                                                                                   \
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task, where in the prompt (byte  \
-       offsets) the supervisor puts in {{peers}} and {{segments}} (MESSAGE_NOWHERE: not at all).             \
+       offsets) the supervisor puts in {{peers}}, {{segments}} and {{budget}} (MESSAGE_NOWHERE: not at all).             \
        The supervisor sets the name from the connection. */  \
-    X(ASK, 30, WORKER, SUPERVISOR, "ntttnn")                                                                                   \
+    X(ASK, 30, WORKER, SUPERVISOR, "ntttnnn")                                                                                  \
     /* worker -> supervisor: id of the task that the next ASK is about; its ACTIVITY comes when the last one is told of */     \
     X(AHEAD, 34, WORKER, SUPERVISOR, "t")                                                                                      \
     /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
-       as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms, when that base
-       URL and model last answered any request (monotonic ms; 0: never since the gateway's start) */                \
-    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntnn")                                                                          \
+       as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms, when that base    \
+       URL and model last answered any request (monotonic ms; 0: never since the gateway's start), cached tokens (part of tokens in), requests, cost (common/usage.h). The supervisor sets    \
+       the figures: the sums of all requests of the question */                \
+    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntnnnnn")                                                                       \
+    /* gateway -> supervisor: a request has ended: serial, agent name, model as it was asked for, enum spent, tokens in,     \
+       tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */ \
+    X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                              \
+    /* supervisor -> gateway: serial, agent name: the next request of the question is in the budget */                         \
+    X(AGAIN, 36, SUPERVISOR, GATEWAY, "nt")                                                                                    \
     /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \
        (epoch s), a sentence */                 \
     X(WAITING, 32, GATEWAY, SUPERVISOR, "nttnt")                                                                               \
@@ -144,6 +150,13 @@ enum answer_kind {
     ANSWER_QUOTA,   /* 402, or a 429 that says the quota or the money is used up */
     ANSWER_REQUEST, /* 400, 404, 413, 422 …: this request as it is will never be answered */
     ANSWER_BUDGET, /* the supervisor's: it was not asked, no budget allows it before retry_after_ms, or LOOK_BUDGET */
+};
+
+/* What one request to a model has cost. */
+enum spent {
+    SPENT_FREE,  /* it was sent, and certainly generated nothing: 400, 401, 403, 404, 413, 422, 429, 503 */
+    SPENT_KNOWN, /* the tokens that its reply reports */
+    SPENT_UNKNOWN, /* it was sent, and nobody says what it took: at least the tokens named, and what was reserved */
 };
 
 /* What came of an audit. */

@@ -96,6 +96,34 @@ int64_t setting_integer(enum setting setting, const char *owner)
     return row->fallback && parse_integer(row, row->fallback, &value) ? value : 0;
 }
 
+/* The i-th name of LLM_FALLBACKS, from 0; NULL: there are fewer. Caller frees. */
+static char *fallback(const char *agent, size_t i)
+{
+    const char *text = setting_text(SET_LLM_FALLBACKS, agent);
+    OWNED char *names = memory_text(text ? text : "");
+    char *rest = names;
+    for (char *name; rest && (name = strsep(&rest, ","));) {
+        name += strspn(name, " \t");
+        name[strcspn(name, " \t")] = '\0';
+        if (*name && i-- == 0)
+            return memory_text(name);
+    }
+    return NULL;
+}
+
+bool setting_provider(const char *agent, size_t i, struct setting_provider *provider)
+{
+    *provider = (struct setting_provider){.fallback = i ? fallback(agent, i - 1) : NULL};
+    if (i && !provider->fallback)
+        return false;
+    const char *owner = i ? provider->fallback : agent;
+    const char *limits = i && setting_own(SET_LLM_MAX_TOKENS, owner) ? owner : agent;
+    bool offline = strcmp(setting_text(SET_LLM_BASE_URL, owner), "offline") == 0;
+    provider->model = offline ? "offline" : setting_text(SET_LLM_MODEL, owner);
+    provider->max_tokens = (uint64_t)setting_integer(SET_LLM_MAX_TOKENS, limits);
+    return true;
+}
+
 static bool check_integer(const struct row *row, const char *value, struct fault *fault)
 {
     int64_t number;

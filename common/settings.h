@@ -6,6 +6,7 @@
 #define AGENTOS_COMMON_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/buffer.h"
@@ -62,6 +63,15 @@ const char *setting_text(enum setting setting, const char *owner);
  * LLM_API_KEY__NAME_FILE (so an owner whose name ends in "file" takes the other spelling). */
 const char *setting_own(enum setting setting, const char *owner);
 int64_t setting_integer(enum setting setting, const char *owner); /* after settings_check; else the default */
+
+/* Whom an agent's questions go to: i 0 is its own provider, the next ones are its LLM_FALLBACKS in order. */
+struct setting_provider {
+    char *fallback;    /* its name; NULL: the agent's own provider. Owned */
+    const char *model; /* "offline" for the built-in one */
+    uint64_t max_tokens;
+};
+bool setting_provider(const char *agent, size_t i,
+                      struct setting_provider *provider); /* false: there are no more */
 
 /* "LLM_MODEL__ORION". Caller frees. */
 char *setting_variable(enum setting setting, const char *owner);

@@ -1,7 +1,10 @@
 #include "supervisor/budget_gate.h"
 
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -13,8 +16,8 @@
 #include "supervisor/supervisor.h"
 
 enum {
-    BYTES_A_TOKEN = 4,
-    SETTLED_MS = 1000, /* until what was settled is written */
+    BYTES_A_TOKEN = 3,
+    SETTLED_MS = 1000, /* until what was spent is written */
     STORAGE_MS = 5000, /* until a file that couldn't be written is tried again */
     LATE_MS = 50,      /* the clocks by which two processes wait differ a little */
 };
@@ -29,26 +32,83 @@ struct spending {
     bool failing; /* the file couldn't be written, which has been said */
 };
 
-static bool is_limited(const struct agent *agent)
+static const char limited_file[] = "budget.md", unlimited_file[] = "usage.md";
+
+static const struct roster *roster_of(const struct agent *agent)
 {
-    return agent->definition->limits.tokens_per_day > 0 || agent->definition->limits.tasks_per_hour > 0 ||
-           supervisor_of(agent)->roster->tokens_per_day > 0;
+    return supervisor_of(agent)->roster;
 }
 
-static struct budget_request request_of(const struct agent *agent, uint64_t serial, uint64_t tokens)
+static bool is_limited(const struct agent *agent)
 {
+    const struct roster_agent *definition = agent->definition;
+    return definition->limits.tokens_per_day > 0 || definition->limits.tasks_per_hour > 0 ||
+           definition->limits.cost_per_day > 0 || roster_of(agent)->tokens_per_day > 0 ||
+           roster_of(agent)->cost_per_day > 0;
+}
+
+/* --- what a request may take, and what it costs --- */
+
+/* Prices are for a million tokens. */
+static uint64_t cost_of(const struct roster_price *price, uint64_t in, uint64_t cached, uint64_t out)
+{
+    double for_cached = price->cached < 0 ? price->input : price->cached;
+    double sum =
+        (double)(in - cached) * price->input + (double)cached * for_cached + (double)out * price->output;
+    return usage_cost(sum / 1e6);
+}
+
+/* What a request of so many bytes may take, whichever of the agent's providers answers it. */
+struct estimate {
+    uint64_t in, out, cost;
+    bool priced; /* a price of one of them is known */
+};
+
+static struct estimate estimate_of(const struct agent *agent, size_t bytes)
+{
+    struct estimate estimate = {.in = bytes / BYTES_A_TOKEN};
+    struct setting_provider provider;
+    for (size_t i = 0; setting_provider(agent->name, i, &provider); i++) {
+        const struct roster_price *price = roster_price(roster_of(agent), provider.model);
+        uint64_t cost = price ? cost_of(price, estimate.in, 0, provider.max_tokens) : 0;
+        estimate.out = provider.max_tokens > estimate.out ? provider.max_tokens : estimate.out;
+        estimate.cost = cost > estimate.cost ? cost : estimate.cost;
+        estimate.priced = estimate.priced || price;
+        free(provider.fallback);
+    }
+    return estimate;
+}
+
+static struct budget_request request_of(const struct agent *agent, uint64_t serial, uint64_t tokens,
+                                        uint64_t cost)
+{
+    const struct roster_agent *definition = agent->definition;
     return (struct budget_request){
         .agent = agent->name,
         .task = agent->spends.counted ? NULL : agent->spends.task,
+        .another = agent->spends.another,
         .serial = serial,
         .tokens = tokens,
-        .tokens_per_day = (uint64_t)agent->definition->limits.tokens_per_day,
-        .tasks_per_hour = (uint64_t)agent->definition->limits.tasks_per_hour,
-        .all_tokens_per_day = (uint64_t)supervisor_of(agent)->roster->tokens_per_day,
+        .cost = cost,
+        .tokens_per_day = (uint64_t)definition->limits.tokens_per_day,
+        .cost_per_day = usage_cost(definition->limits.cost_per_day),
+        .tasks_per_hour = (uint64_t)definition->limits.tasks_per_hour,
+        .all_tokens_per_day = (uint64_t)roster_of(agent)->tokens_per_day,
+        .all_cost_per_day = usage_cost(roster_of(agent)->cost_per_day),
     };
 }
 
 /* --- the file --- */
+
+/* From the first limit on, the ledger is in shared/budget.md; a file that somebody put there is read first. */
+static void choose_file(struct spending *spending, bool limited)
+{
+    int data = spending->supervisor->data;
+    if (spending->notebook.name == limited_file)
+        return;
+    if (limited || fstatat(data, "shared/budget.md", &(struct stat){0}, AT_SYMLINK_NOFOLLOW) == 0)
+        spending->notebook = (struct notebook){.data = data, .name = limited_file};
+}
 
 static bool save(struct spending *spending, bool durable, struct fault *fault)
 {
@@ -80,7 +140,7 @@ static void read_if_changed(struct spending *spending)
 {
     if (!notebook_changed(&spending->notebook))
         return;
-    log_info("agentos", NULL, "shared/budget.md was changed: it is taken as it is now");
+    log_info("agentos", NULL, "shared/%s was changed: it is taken as it is now", spending->notebook.name);
     read_again(spending);
 }
 
@@ -103,8 +163,9 @@ struct spending *spending_open(struct supervisor *supervisor)
 {
     struct spending *spending = memory_new(1, sizeof *spending);
     spending->supervisor = supervisor;
-    spending->budget = budget_new();
-    spending->notebook = (struct notebook){.data = supervisor->data, .name = "budget.md"};
+    spending->budget = supervisor->budget = budget_new();
+    spending->notebook = (struct notebook){.data = supervisor->data, .name = unlimited_file};
+    choose_file(spending, false);
     spending->timer = (struct timer){.ring = timer_rings, .context = spending};
     read_again(spending);
     return spending;
@@ -122,18 +183,18 @@ void spending_close(struct spending *spending)
 
 /* --- tasks --- */
 
-void spending_task_began(struct agent *agent, const char *task)
+void spending_task_began(struct agent *agent, const char *task, bool ahead)
 {
-    free(agent->spends.task);
+    char *before = agent->spends.task;
+    agent->spends.another = ahead && before && strcmp(before, task) == 0;
     agent->spends.task = memory_text(task);
     agent->spends.counted = false;
+    free(before);
 }
 
 static void has_changed(struct agent *agent)
 {
     struct spending *spending = supervisor_of(agent)->spending;
-    if (!is_limited(agent))
-        return;
     spending->dirty = true;
     if (spending->timer.place == 0)
         timer_set(spending->supervisor->loop, &spending->timer, SETTLED_MS);
@@ -147,62 +208,128 @@ void spending_task_ended(struct agent *agent, const char *task)
 
 /* --- requests --- */
 
-static bool refuse(struct agent *agent, uint64_t tokens)
+static bool refuse(struct agent *agent, const struct estimate *estimate)
 {
     agent->spends.waits = true;
-    agent->spends.wanted = tokens;
+    agent->spends.wanted = estimate->in + estimate->out;
+    agent->spends.wanted_cost = estimate->cost;
     supervisor_of(agent)->spending->waiting = true;
     return false;
 }
 
-bool spending_reserve(struct agent *agent, uint64_t serial, size_t bytes, int64_t *retry_ms,
-                      struct fault *why)
+bool spending_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
 {
+    struct agent *agent = asker;
     struct spending *spending = supervisor_of(agent)->spending;
-    uint64_t tokens = bytes / BYTES_A_TOKEN + (uint64_t)setting_integer(SET_LLM_MAX_TOKENS, agent->name);
-    const struct budget_request request = request_of(agent, serial, tokens);
+    const struct estimate estimate = estimate_of(agent, bytes);
+    const struct budget_request request =
+        request_of(agent, serial, estimate.in + estimate.out, estimate.cost);
+    bool limited = is_limited(agent);
     int64_t until;
-    if (is_limited(agent) && notebook_being_filled(&spending->notebook)) {
+    choose_file(spending, limited);
+    if (limited && notebook_being_filled(&spending->notebook)) {
         *retry_ms = NOTEBOOK_FILLED_MS;
         fault_set(why, "somebody is writing shared/budget.md; the work goes on when it is whole");
-        return refuse(agent, tokens);
+        return refuse(agent, &estimate);
     }
-    if (is_limited(agent))
+    if (limited)
         read_if_changed(spending);
     if (!budget_reserve(spending->budget, &request, clock_now(), &until, why)) {
         int64_t left = until * 1000 - clock_now_ms() + LATE_MS;
         *retry_ms = left > 0 ? left : 0;
-        return refuse(agent, tokens);
+        return refuse(agent, &estimate);
     }
-    if (is_limited(agent) && !save(spending, true, why)) {
+    if (limited && !save(spending, true, why)) {
         /* The task stays in hand, so that it counts once. */
-        budget_settle(spending->budget, serial, 0);
+        budget_settle(spending->budget, serial, &(struct budget_used){0});
         *retry_ms = STORAGE_MS;
-        return refuse(agent, tokens);
+        return refuse(agent, &estimate);
     }
+    if (!limited)
+        has_changed(agent);
     agent->spends.counted = true;
     agent->spends.waits = false;
     return true;
 }
 
-void spending_settle(struct agent *agent, uint64_t serial, uint64_t tokens, size_t bytes)
+static uint64_t larger(uint64_t a, uint64_t b)
 {
+    return a > b ? a : b;
+}
+
+void spending_settle(void *asker, uint64_t serial, const struct relay_spent *spent,
+                     struct question_usage *usage)
+{
+    struct agent *agent = asker;
     struct spending *spending = supervisor_of(agent)->spending;
-    if (budget_settle(spending->budget, serial, tokens ? tokens : bytes / BYTES_A_TOKEN))
+    const struct estimate estimate = estimate_of(agent, spent->bytes);
+    bool unknown = spent->kind == SPENT_UNKNOWN;
+    uint64_t in = larger(spent->tokens_in, unknown ? estimate.in : 0);
+    uint64_t out = larger(spent->tokens_out, unknown ? estimate.out : 0);
+    uint64_t cached = spent->cached < in ? spent->cached : in;
+    const struct roster_price *price = roster_price(roster_of(agent), spent->model);
+    uint64_t cost = larger(price ? cost_of(price, in, cached, out) : 0, unknown ? estimate.cost : 0);
+    const struct budget_used used = {.tokens = in + out, .cached = cached, .requests = 1, .cost = cost};
+    bool priced = price || estimate.priced;
+    usage_add(usage, &(struct question_usage){in, out, cached, 1, priced ? cost : USAGE_NO_COST});
+    agent->spends.cost_total += cost;
+    if (budget_settle(spending->budget, serial, &used))
         has_changed(agent);
     spending_look(spending);
 }
 
-void spending_keep(struct agent *agent, uint64_t serial)
+void spending_release(void *asker, uint64_t serial)
 {
+    struct agent *agent = asker;
+    struct spending *spending = supervisor_of(agent)->spending;
+    if (budget_settle(spending->budget, serial, &(struct budget_used){0}))
+        has_changed(agent);
+    spending_look(spending);
+}
+
+void spending_keep(void *asker, uint64_t serial)
+{
+    struct agent *agent = asker;
     budget_keep(supervisor_of(agent)->spending->budget, serial);
+}
+
+/* --- what was spent --- */
+
+static void print_left(const char *name, int64_t tokens, double cost, const struct budget_used *used,
+                       struct buffer *out)
+{
+    if (tokens > 0)
+        buffer_print(out, "Left today of %s.tokens_per_day: %" PRIu64 " tokens.\n", name,
+                     budget_left((uint64_t)tokens, used->tokens));
+    if (cost > 0)
+        buffer_print(out, "Left today of %s.cost_per_day: %.6f.\n", name,
+                     (double)budget_left(usage_cost(cost), used->cost) / USAGE_COST_UNIT);
+}
+
+void spending_print(const struct agent *agent, struct buffer *out)
+{
+    const struct budget *budget = supervisor_of(agent)->budget;
+    const struct roster *roster = roster_of(agent);
+    struct budget_used used = budget_spent(budget, agent->name, clock_now());
+    struct budget_used all = budget_spent(budget, NULL, clock_now());
+    buffer_print(out,
+                 "Spent today, before this request: %" PRIu64 " tokens (%" PRIu64 " cached) in %" PRIu64
+                 " requests",
+                 used.tokens, used.cached, used.requests);
+    if (used.cost > 0 || roster_prices(roster, agent->name))
+        buffer_print(out, ", cost %.6f", (double)used.cost / USAGE_COST_UNIT);
+    buffer_text(out, ".\n");
+    print_left("limits", agent->definition->limits.tokens_per_day, agent->definition->limits.cost_per_day,
+               &used, out);
+    print_left("budget", roster->tokens_per_day, roster->cost_per_day, &all, out);
 }
 
 /* --- who waits --- */
 
 static void wake_if_allowed(struct agent *agent)
 {
-    const struct budget_request request = request_of(agent, 0, agent->spends.wanted);
+    const struct budget_request request =
+        request_of(agent, 0, agent->spends.wanted, agent->spends.wanted_cost);
     int64_t until;
     if (!budget_allows(supervisor_of(agent)->spending->budget, &request, clock_now(), &until, NULL))
         return;

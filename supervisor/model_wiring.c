@@ -21,19 +21,10 @@ static void to_worker(void *asker, const struct buffer *message)
         agent_distrust(agent, "it does not read what it is sent");
 }
 
-static bool reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
+static void surroundings(void *agent, struct buffer *peers, struct buffer *segments, struct buffer *budget)
 {
-    return spending_reserve(asker, serial, bytes, retry_ms, why);
-}
-
-static void settle(void *asker, uint64_t serial, uint64_t tokens, size_t bytes)
-{
-    spending_settle(asker, serial, tokens, bytes);
-}
-
-static void keep(void *asker, uint64_t serial)
-{
-    spending_keep(asker, serial);
+    commons_surroundings(agent, peers, segments);
+    spending_print(agent, budget);
 }
 
 /* What was asked for, not what the provider says that it is: that would be a number of a stranger's. */
@@ -55,11 +46,11 @@ static void answered(void *asker, const struct relay_answer *answer)
     struct agent *agent = asker;
     bool known = answer->kind < sizeof errors / sizeof errors[0];
     tally_asked(&agent->past.tally, &(struct operation){.model = model_asked(agent, answer->provider),
-                                                        .provider = answer->provider,
-                                                        .error = known ? errors[answer->kind] : "unknown",
-                                                        .ms = answer->ms,
-                                                        .tokens_in = answer->tokens_in,
-                                                        .tokens_out = answer->tokens_out});
+                                                   .provider = answer->provider,
+                                                   .error = known ? errors[answer->kind] : "unknown",
+                                                   .ms = answer->ms,
+                                                   .tokens_in = answer->usage->tokens_in,
+                                                   .tokens_out = answer->usage->tokens_out});
 }
 
 void supervisor_retry(struct supervisor *supervisor, struct agent *agent)
@@ -72,11 +63,14 @@ void supervisor_retry(struct supervisor *supervisor, struct agent *agent)
 
 void supervisor_begin_asking(struct supervisor *supervisor)
 {
-    static const struct relay_budget budget = {.reserve = reserve, .settle = settle, .keep = keep};
+    static const struct relay_budget budget = {.reserve = spending_reserve,
+                                               .settle = spending_settle,
+                                               .release = spending_release,
+                                               .keep = spending_keep};
     supervisor->spending = spending_open(supervisor);
     supervisor->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
                                                         .to_worker = to_worker,
-                                                        .surroundings = commons_surroundings,
+                                                        .surroundings = surroundings,
                                                         .answered = answered,
                                                         .context = supervisor,
                                                         .budget = &budget});

@@ -373,6 +373,8 @@ static struct control *open_control(struct supervisor *supervisor, int run, stru
                                                 .agents = &supervisor->agents,
                                                 .post = supervisor->post,
                                                 .queues = commons_queues(supervisor->commons),
+                                                .budget = supervisor->budget,
+                                                .roster = &supervisor->roster,
                                                 .data = supervisor->data,
                                                 .started_at = supervisor->started_at,
                                                 .problems = shared_problems,

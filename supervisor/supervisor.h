@@ -44,6 +44,7 @@ struct supervisor {
     struct commons *commons;
     struct wallclock *wallclock;
     struct spending *spending;
+    struct budget *budget; /* spending's ledger, for who only asks it */
     struct schedule *schedule;
     struct door *door;     /* NULL: there is no HTTP interface */
     struct notify *notify; /* NULL: no service manager listens */

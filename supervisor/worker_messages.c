@@ -92,7 +92,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     }
     take_text(&agent->told.doing, what);
     if (activity == ACTIVITY_WORKING) {
-        spending_task_began(agent, what);
+        spending_task_began(agent, what, false);
         tally_began(&agent->past.tally, what, clock_monotonic_ms());
     }
     agent->told.doing_until = until > INT64_MAX ? 0 : (int64_t)until;
@@ -244,7 +244,7 @@ static bool on_ahead(struct agent *agent, struct reader *reader)
     OWNED char *task = NULL;
     if (!message_read(reader, MESSAGE_AHEAD, &task) || strlen(task) > DOING_MAX)
         return false;
-    spending_task_began(agent, task);
+    spending_task_began(agent, task, true);
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include "common/format/roster_comments.h"
 #include "common/format/roster_read.h"
 #include "common/memory.h"
+#include "common/settings.h"
 #include "common/tree.h"
 
 /* The names that a list of records gives itself, and where. */
@@ -137,6 +138,46 @@ static void check_queues(struct roster_reader *reader, const struct yaml_node *l
     }
 }
 
+static bool is_priced(const struct roster *roster, const char *model)
+{
+    return strcmp(model, "offline") == 0 || roster_price(roster, model);
+}
+
+/* A limit of money over the agent's questions: every model that may answer them needs a price. */
+static void check_priced(struct roster_reader *reader, const struct roster *roster, const char *agent,
+                         const struct yaml_node *limit)
+{
+    struct setting_provider provider;
+    for (size_t i = 0; setting_provider(agent, i, &provider); i++) {
+        if (!is_priced(roster, provider.model))
+            reader_fault(
+                reader, limit->line, limit->column,
+                "cost_per_day needs a price for every model in use, and prices has none for '%.80s', "
+                "%s%.80s of agent '%.80s'",
+                provider.model, provider.fallback ? "the fallback " : "the model",
+                provider.fallback ? provider.fallback : "", agent);
+        free(provider.fallback);
+    }
+}
+
+static void check_prices(struct roster_reader *reader, const struct yaml_node *root,
+                         const struct roster *roster)
+{
+    const struct yaml_node *list = yaml_get(root, "agents");
+    const struct yaml_node *all = yaml_get(yaml_get(root, "budget"), "cost_per_day");
+    const struct yaml_node *item = list && list->kind == YAML_SEQUENCE ? list->child : NULL;
+    for (size_t i = 0; item && i < roster->agent_count; i++, item = item->next) {
+        const struct roster_agent *agent = &roster->agents[i];
+        const struct yaml_node *own = yaml_get(yaml_get(item, "limits"), "cost_per_day");
+        if (!own)
+            own = yaml_get(yaml_get(reader->defaults, "limits"), "cost_per_day");
+        if (agent->name && agent->limits.cost_per_day > 0 && own)
+            check_priced(reader, roster, agent->name, own);
+        if (agent->name && roster->cost_per_day > 0 && all)
+            check_priced(reader, roster, agent->name, all);
+    }
+}
+
 static int compare_agents(const void *a, const void *b)
 {
     return strcmp((*(const struct roster_agent *const *)a)->name,
@@ -162,6 +203,7 @@ static void read_roster(struct roster_reader *reader, const struct yaml_node *ro
     check_agents(reader, list, &names);
     check_queues(reader, yaml_get(root, "queues"));
     check_list(reader, yaml_get(root, "segments"), "segment");
+    check_prices(reader, root, roster);
     free(names.nodes);
 }
 
@@ -222,6 +264,25 @@ const struct roster_agent *roster_find(const struct roster *roster, const char *
     const struct roster_agent **found =
         bsearch(name, roster->by_name, roster->agent_count, sizeof *roster->by_name, compare_with);
     return found ? *found : NULL;
+}
+
+const struct roster_price *roster_price(const struct roster *roster, const char *model)
+{
+    for (size_t i = 0; i < roster->price_count; i++)
+        if (strcmp(roster->prices[i].model, model) == 0)
+            return &roster->prices[i];
+    return NULL;
+}
+
+bool roster_prices(const struct roster *roster, const char *agent)
+{
+    struct setting_provider provider;
+    bool known = false;
+    for (size_t i = 0; roster->price_count > 0 && !known && setting_provider(agent, i, &provider); i++) {
+        known = roster_price(roster, provider.model);
+        free(provider.fallback);
+    }
+    return known;
 }
 
 const char *class_name(enum throughput_class throughput_class)

@@ -38,7 +38,8 @@ struct roster_agent {
     } reward_audit;
     struct {
         int64_t memory_mb, open_files, task_seconds, tokens_per_day,
-            tasks_per_hour; /* the last two: 0 = no limit */
+            tasks_per_hour;  /* the last two: 0 = no limit */
+        double cost_per_day; /* likewise */
     } limits;
     struct {
         int64_t negative_streak;
@@ -61,6 +62,13 @@ struct roster_segment {
     struct text_list writers, readers;
 };
 
+/* For a million tokens, in the operator's currency. */
+struct roster_price {
+    char *model; /* first: as LLM_MODEL says it */
+    double input, output;
+    double cached; /* below 0: as input */
+};
+
 struct class_limits {
     int64_t window, backlog;
 };
@@ -70,6 +78,9 @@ struct roster {
     size_t agent_count;
     struct class_limits classes[CLASS_COUNT];
     int64_t tokens_per_day; /* budget of all together; 0 = no limit */
+    double cost_per_day;    /* likewise */
+    struct roster_price *prices;
+    size_t price_count;
     struct roster_queue *queues;
     size_t queue_count;
     struct roster_segment *segments;
@@ -89,6 +100,9 @@ struct roster *roster_parse(const char *text, size_t length, const char *name, s
 struct roster *roster_load(const char *data_dir, struct buffer *faults);
 void roster_free(struct roster *roster);
 const struct roster_agent *roster_find(const struct roster *roster, const char *name);
+bool roster_prices(const struct roster *roster,
+                   const char *agent); /* it knows a price of one of its models */
+const struct roster_price *roster_price(const struct roster *roster, const char *model); /* NULL: not known */
 
 const char *class_name(enum throughput_class throughput_class); /* "slow" … */
 bool class_parse(const char *text, enum throughput_class *throughput_class);

@@ -159,14 +159,16 @@ static void read_integer(struct roster_reader *reader, const struct field *field
               field->name, field->least, field->most, node->text);
 }
 
-static void read_positive(struct roster_reader *reader, const struct field *field,
-                          const struct yaml_node *node, double *place)
+static void read_real(struct roster_reader *reader, const struct field *field, const struct yaml_node *node,
+                      double *place)
 {
     double value;
+    bool positive = field->kind == FIELD_POSITIVE;
     if (!yaml_number(node, &value))
         FAULT(reader, node, "%s must be a number, not '%.80s'", field->name, shown(node));
-    else if (value <= 0)
-        FAULT(reader, node, "%s must be greater than 0, not %.80s", field->name, node->text);
+    else if (value < 0 || (positive && value <= 0))
+        FAULT(reader, node, "%s must be %s, not %.80s", field->name,
+              positive ? "greater than 0" : "0 or greater", node->text);
     else
         *place = value;
 }
@@ -268,6 +270,28 @@ static void read_list(struct roster_reader *reader, const struct field *field, c
     }
 }
 
+/* {KEY: {…}, KEY: {…}} */
+static void read_map(struct roster_reader *reader, const struct field *field, const struct yaml_node *node,
+                     void *record)
+{
+    const struct schema *schema = field->schema;
+    if (node->kind != YAML_MAPPING) {
+        FAULT(reader, node, "%s must be a mapping, a line 'name: {…}' for each", field->name);
+        return;
+    }
+    field_list_clear(field, record);
+    char *records = memory_new(node->count, schema->size);
+    *(void **)((char *)record + field->offset) = records;
+    size_t *count = (size_t *)((char *)record + field->companion);
+    for (const struct yaml_node *item = node->child; item; item = item->next) {
+        void *place = records + (*count)++ * schema->size;
+        if (schema->start)
+            schema->start(place);
+        *(char **)place = memory_text(item->key);
+        reader_record(reader, schema, item, place);
+    }
+}
+
 static void read_defaults(struct roster_reader *reader, const struct field *field,
                           const struct yaml_node *node)
 {
@@ -299,7 +323,8 @@ static void read_field(struct roster_reader *reader, const struct field *field, 
         read_integer(reader, field, node, place);
         break;
     case FIELD_POSITIVE:
-        read_positive(reader, field, node, place);
+    case FIELD_AMOUNT:
+        read_real(reader, field, node, place);
         break;
     case FIELD_BOOLEAN:
         if (!yaml_boolean(node, place))
@@ -315,6 +340,9 @@ static void read_field(struct roster_reader *reader, const struct field *field, 
         break;
     case FIELD_LIST:
         read_list(reader, field, node, record);
+        break;
+    case FIELD_MAP:
+        read_map(reader, field, node, record);
         break;
     case FIELD_DEFAULTS:
         read_defaults(reader, field, node);

@@ -11,6 +11,10 @@
     }
 #define AGENT(member)  offsetof(struct roster_agent, member)
 #define ROSTER(member) offsetof(struct roster, member)
+#define MONEY(name, offset)                                                                                  \
+    {                                                                                                        \
+        name, FIELD_AMOUNT, 0, offset, 0, 0, 0, NULL                                                         \
+    }
 #define COUNT(name, offset, least, most)                                                                     \
     {                                                                                                        \
         name, FIELD_INTEGER, 0, offset, 0, least, most, NULL                                                 \
@@ -59,6 +63,7 @@ static const struct field limit_fields[] = {
     COUNT("open_files", AGENT(limits.open_files), 32, 1048576),
     COUNT("task_seconds", AGENT(limits.task_seconds), 1, 31 * 86400),
     COUNT("tokens_per_day", AGENT(limits.tokens_per_day), 0, many),
+    MONEY("cost_per_day", AGENT(limits.cost_per_day)),
     COUNT("tasks_per_hour", AGENT(limits.tasks_per_hour), 0, 1000000),
 };
 static const struct schema limits_schema = TABLE("limits", limit_fields, 0, NULL);
@@ -116,8 +121,22 @@ static const struct schema classes_schema = TABLE("throughput_classes", class_fi
 
 static const struct field budget_fields[] = {
     COUNT("tokens_per_day", ROSTER(tokens_per_day), 0, many),
+    MONEY("cost_per_day", ROSTER(cost_per_day)),
 };
 static const struct schema budget_schema = TABLE("budget", budget_fields, 0, NULL);
+
+static void start_price(void *price)
+{
+    ((struct roster_price *)price)->cached = -1;
+}
+
+static const struct field price_fields[] = {
+    {"input", FIELD_AMOUNT, REQUIRED, offsetof(struct roster_price, input), 0, 0, 0, NULL},
+    MONEY("cached", offsetof(struct roster_price, cached)),
+    {"output", FIELD_AMOUNT, REQUIRED, offsetof(struct roster_price, output), 0, 0, 0, NULL},
+};
+static const struct schema price_schema =
+    TABLE("a price", price_fields, sizeof(struct roster_price), start_price);
 
 static const struct field queue_fields[] = {
     {"name", FIELD_NAME, REQUIRED, offsetof(struct roster_queue, name), 0, 0, 0, NULL},
@@ -140,6 +159,7 @@ static const struct field roster_fields[] = {
     {"agents", FIELD_LIST, REQUIRED, ROSTER(agents), ROSTER(agent_count), 0, 0, &roster_agent_schema},
     {"throughput_classes", FIELD_GROUP, 0, 0, 0, 0, 0, &classes_schema},
     {"budget", FIELD_GROUP, 0, 0, 0, 0, 0, &budget_schema},
+    {"prices", FIELD_MAP, 0, ROSTER(prices), ROSTER(price_count), 0, 0, &price_schema},
     {"queues", FIELD_LIST, 0, ROSTER(queues), ROSTER(queue_count), 0, 0, &queue_schema},
     {"segments", FIELD_LIST, 0, ROSTER(segments), ROSTER(segment_count), 0, 0, &segment_schema},
 };
@@ -189,8 +209,12 @@ void field_list_clear(const struct field *field, void *record)
 {
     char **records = (char **)((char *)record + field->offset);
     size_t *count = (size_t *)((char *)record + field->companion);
-    for (size_t i = 0; i < *count; i++)
-        schema_clear(field->schema, *records + i * field->schema->size);
+    for (size_t i = 0; i < *count; i++) {
+        char *item = *records + i * field->schema->size;
+        schema_clear(field->schema, item);
+        if (field->kind == FIELD_MAP)
+            free(*(char **)(void *)item);
+    }
     free(*records);
     *records = NULL;
     *count = 0;
@@ -217,6 +241,7 @@ void schema_clear(const struct schema *schema, void *record)
             schema_clear(field->schema, record);
             break;
         case FIELD_LIST:
+        case FIELD_MAP:
             field_list_clear(field, record);
             break;
         default:

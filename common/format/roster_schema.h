@@ -14,13 +14,15 @@ enum field_kind {
     FIELD_AGENTS,    /* struct text_list of agents that exist; companion (if any): bool, true while unset */
     FIELD_INTEGER,   /* int64_t */
     FIELD_POSITIVE,  /* double, finite, greater than 0 */
+    FIELD_AMOUNT,    /* double, finite, 0 or greater */
     FIELD_BOOLEAN,   /* bool */
     FIELD_CLASS,     /* enum throughput_class */
     FIELD_METHOD,    /* enum audit_method */
     FIELD_ACTION,    /* bool, true: pause */
     FIELD_GROUP,     /* a mapping within the same record */
     FIELD_LIST,      /* records of their own; companion: size_t, their count */
-    FIELD_DEFAULTS   /* a group of agent fields, stored nowhere */
+    FIELD_MAP, /* the same under keys that anybody may choose: each record begins with its key, a char * */
+    FIELD_DEFAULTS /* a group of agent fields, stored nowhere */
 };
 
 enum { REQUIRED = 1, NOT_FOR_ALL = 2 /* may not stand in defaults */ };
@@ -53,7 +55,8 @@ void field_word_set(const struct field *field, void *record, size_t word);
 void text_list_free(struct text_list *list);
 /* What the record owns, not the record itself. */
 void schema_clear(const struct schema *schema, void *record);
-void field_list_clear(const struct field *field, void *record); /* the same for a FIELD_LIST's records */
+void field_list_clear(const struct field *field,
+                      void *record); /* the same for a FIELD_LIST's or FIELD_MAP's records */
 void roster_agent_start(void *agent);
 
 #endif

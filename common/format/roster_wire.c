@@ -45,6 +45,7 @@ static json_t *encode_field(const struct field *field, const void *record)
     case FIELD_INTEGER:
         return json_integer(*(const int64_t *)place);
     case FIELD_POSITIVE:
+    case FIELD_AMOUNT:
         return json_real(*(const double *)place);
     case FIELD_BOOLEAN:
         return json_boolean(*(const bool *)place);
@@ -56,6 +57,7 @@ static json_t *encode_field(const struct field *field, const void *record)
         return encode_record(field->schema, record);
     case FIELD_LIST:
         return encode_list(field, record);
+    case FIELD_MAP: /* no agent has one */
     case FIELD_DEFAULTS:
         break;
     }
@@ -139,6 +141,8 @@ static bool decode_number(const struct field *field, const json_t *value, void *
         *(int64_t *)place = json_integer_value(value);
     else if (field->kind == FIELD_POSITIVE && json_is_number(value) && json_number_value(value) > 0)
         *(double *)place = json_number_value(value);
+    else if (field->kind == FIELD_AMOUNT && json_is_number(value) && json_number_value(value) >= 0)
+        *(double *)place = json_number_value(value);
     else if (field->kind == FIELD_BOOLEAN && json_is_boolean(value))
         *(bool *)place = json_is_true(value);
     else
@@ -163,6 +167,7 @@ static bool decode_field(const struct field *field, const json_t *value, void *r
         return decode_texts(value, place);
     case FIELD_INTEGER:
     case FIELD_POSITIVE:
+    case FIELD_AMOUNT:
     case FIELD_BOOLEAN:
         return decode_number(field, value, place);
     case FIELD_CLASS:
@@ -173,6 +178,7 @@ static bool decode_field(const struct field *field, const json_t *value, void *r
         return decode_record(field->schema, value, record);
     case FIELD_LIST:
         return decode_list(field, value, record);
+    case FIELD_MAP: /* no agent has one */
     case FIELD_DEFAULTS:
         break;
     }

@@ -93,6 +93,7 @@ static void write_value(const struct field *field, const void *record, struct bu
         buffer_print(out, "%lld", (long long)*(const int64_t *)place);
         break;
     case FIELD_POSITIVE:
+    case FIELD_AMOUNT:
         write_number(*(const double *)place, out);
         break;
     case FIELD_BOOLEAN:
@@ -109,6 +110,7 @@ static void write_value(const struct field *field, const void *record, struct bu
     case FIELD_LIST:
         write_list(field, record, out);
         break;
+    case FIELD_MAP: /* no agent has one */
     case FIELD_DEFAULTS:
         break;
     }

@@ -90,9 +90,11 @@ struct agent {
     struct {
         char *task;   /* begun last; NULL: none */
         bool counted; /* a reservation has counted it */
+        bool another; /* while one of the same id is in hand */
         bool waits;
-        uint64_t wanted; /* tokens, while it waits */
-    } spends;            /* budget_gate.c's */
+        uint64_t wanted, wanted_cost; /* tokens and money, while it waits */
+        uint64_t cost_total;          /* since the supervisor started */
+    } spends;                         /* budget_gate.c's */
 };
 
 /* agent.c: one agent and its worker */

@@ -33,8 +33,10 @@ struct control_owner {
     struct agents *agents;
     struct post *post;
     struct queues *queues;
-    int data;           /* descriptor of DATA_DIR */
-    int64_t started_at; /* clock_monotonic_ms: the supervisor's start */
+    const struct budget *budget;
+    struct roster *const *roster; /* as it was applied last */
+    int data;                     /* descriptor of DATA_DIR */
+    int64_t started_at;           /* clock_monotonic_ms: the supervisor's start */
     /* What status says of the agent besides its own problems, a line each, added to lines. */
     void (*problems)(void *context, const char *agent, struct buffer *lines);
     const char *(*config_fault)(void *context); /* why agents.yaml is refused, a sentence; NULL: it isn't */

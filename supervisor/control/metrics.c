@@ -2,6 +2,7 @@
  * worker's memory is read for it. */
 #include <jansson.h>
 
+#include "common/clock.h"
 #include "supervisor/control/part.h"
 
 /* What an envelope's status may be, but for `pending` and `reading`, which nobody is told of. */
@@ -21,12 +22,32 @@ static json_t *envelopes(const struct post *post)
     return list;
 }
 
-static json_t *describe(struct post *post, const struct agent *agent)
+static void add_left(json_t *object, int64_t tokens, double cost, const struct budget_used *used)
+{
+    if (tokens > 0)
+        json_object_set_new(object, "tokens_left",
+                            json_integer((json_int_t)budget_left((uint64_t)tokens, used->tokens)));
+    if (cost > 0)
+        json_object_set_new(object, "cost_left",
+                            json_real((double)budget_left(usage_cost(cost), used->cost) / USAGE_COST_UNIT));
+}
+
+/* What is left today where there is a limit, and what was paid where there is a price. */
+static void add_money(json_t *object, const struct control_owner *owner, const struct agent *agent)
+{
+    const struct budget_used used = budget_spent(owner->budget, agent->name, clock_now());
+    add_left(object, agent->definition->limits.tokens_per_day, agent->definition->limits.cost_per_day, &used);
+    if (agent->spends.cost_total > 0 || roster_prices(*owner->roster, agent->name))
+        json_object_set_new(object, "cost_total",
+                            json_real((double)agent->spends.cost_total / USAGE_COST_UNIT));
+}
+
+static json_t *describe(const struct control_owner *owner, const struct agent *agent)
 {
     struct post_depths depths;
     struct post_pressure pressure = {0};
-    post_depths(post, agent->name, &depths);
-    post_pressure(post, agent->name, &pressure);
+    post_depths(owner->post, agent->name, &depths);
+    post_pressure(owner->post, agent->name, &pressure);
     json_t *object = json_pack(
         "{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name", agent->name, "state",
         life_state_name(agent->life.state), "up", life_is_up(&agent->life), "wanted",
@@ -36,6 +57,7 @@ static json_t *describe(struct post *post, const struct agent *agent)
         "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
         (json_int_t)pressure.backlog, "deferred", (json_int_t)pressure.deferred);
     tally_describe(&agent->past.tally, object);
+    add_money(object, owner, agent);
     return object;
 }
 
@@ -44,9 +66,13 @@ json_t *metrics_object(const struct control *control)
     const struct control_owner *owner = &control->owner;
     json_t *agents = json_array();
     for (size_t i = 0; i < owner->agents->count; i++)
-        json_array_append_new(agents, describe(owner->post, owner->agents->list[i]));
-    return json_pack("{s:b, s:b, s:o, s:I, s:o, s:o}", "config_refused",
-                     owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending, "bounds",
-                     tally_bounds(), "items_refused", (json_int_t)control->items_refused, "envelopes",
-                     envelopes(owner->post), "agents", agents);
+        json_array_append_new(agents, describe(owner, owner->agents->list[i]));
+    json_t *metrics = json_pack("{s:b, s:b, s:o, s:I, s:o, s:o}", "config_refused",
+                                owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending,
+                                "bounds", tally_bounds(), "items_refused", (json_int_t)control->items_refused,
+                                "envelopes", envelopes(owner->post), "agents", agents);
+    const struct roster *roster = *owner->roster;
+    const struct budget_used used = budget_spent(owner->budget, NULL, clock_now());
+    add_left(metrics, roster->tokens_per_day, roster->cost_per_day, &used);
+    return metrics;
 }

@@ -8,6 +8,7 @@
 #include "supervisor/agent/agent.h"
 #include "supervisor/control/control.h"
 #include "supervisor/control/send_queue.h"
+#include "supervisor/model/budget.h"
 #include "supervisor/post/post.h"
 
 enum { READ_SIZE = 64 * 1024 };

@@ -25,6 +25,7 @@ struct transfer {
     struct buffer body;
     size_t header_bytes;
     bool body_too_large, header_too_large;
+    bool begun; /* it goes out, for the first time */
     char *content_type, *location, *retry_after, *retry_after_ms;
     char error[CURL_ERROR_SIZE];
 };
@@ -101,6 +102,17 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *context)
 
 /* ---- libcurl's calls to us ---- */
 
+/* Called before a request is written. On a connection that ends without a word libcurl would send it a second time, and
+ * nobody would know that it may be paid twice: that is for the caller to decide. */
+static int begin_sending(void *context, char *address, char *own_address, int port, int own_port)
+{
+    (void)address, (void)own_address, (void)port, (void)own_port;
+    struct transfer *transfer = context;
+    bool again = transfer->begun;
+    transfer->begun = true;
+    return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 /* libcurl may close a descriptor before it says so, and the kernel drops closed ones from an epoll by itself: then
  * removing fails, and adding again after a failed change is right. */
 static int watch(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
@@ -159,6 +171,8 @@ static CURL *make_easy(struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, begin_sending);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
@@ -220,7 +234,7 @@ static void release(struct client *client, struct transfer *transfer)
     if (transfer->body.capacity > BODY_KEPT)
         buffer_free(&transfer->body);
     transfer->body.length = transfer->header_bytes = 0;
-    transfer->body_too_large = transfer->header_too_large = false;
+    transfer->body_too_large = transfer->header_too_large = transfer->begun = false;
     transfer->context = NULL;
     curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, NULL);
     curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
@@ -290,6 +304,8 @@ static const char *error_of(const struct transfer *transfer, CURLcode code)
         return "sent more than 64 KiB of headers; the rest was not read";
     if (code == CURLE_OK)
         return NULL;
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return "closed the connection without a word";
     return transfer->error[0] ? transfer->error : curl_easy_strerror(code);
 }
 
@@ -298,6 +314,8 @@ static void deliver(struct client *client, struct transfer *transfer, CURLcode c
     struct client_result result = {
         .error = error_of(transfer, code),
         .passing = !transfer->body_too_large && !transfer->header_too_large && is_passing(code),
+        .unheard = code == CURLE_ABORTED_BY_CALLBACK,
+        .sent = transfer->begun,
         .content_type = transfer->content_type,
         .location = transfer->location,
         .retry_after = transfer->retry_after,

@@ -30,6 +30,8 @@ struct client_request {
 struct client_result {
     const char *error; /* NULL: a whole response came; else why not, a sentence's second half */
     bool passing;      /* an error that another try may get past */
+    bool unheard;      /* a connection that had been used before ended without a word, as an old one may */
+    bool sent;         /* the server may have got the request, and been paid for it */
     long status;
     const char *content_type, *location, *retry_after, *retry_after_ms; /* NULL: no such header */
     const struct buffer *body;

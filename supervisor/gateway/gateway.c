@@ -61,9 +61,9 @@ static void send_message(void *context, const struct buffer *message)
 
 static bool read_ask(struct gateway *gateway, struct reader *reader)
 {
-    uint64_t serial, peers, segments; /* the last two: filled in already */
+    uint64_t serial, peers, segments, budget; /* the last three: filled in already */
     char *agent, *system, *task;
-    if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments))
+    if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments, &budget))
         return false;
     scheduler_ask(gateway->scheduler, serial, agent, system, task);
     return true;
@@ -90,10 +90,23 @@ static bool read_retry(struct gateway *gateway, struct reader *reader)
     return true;
 }
 
+static bool read_again(struct gateway *gateway, struct reader *reader)
+{
+    uint64_t serial;
+    OWNED char *agent = NULL;
+    if (!message_read(reader, MESSAGE_AGAIN, &serial, &agent))
+        return false;
+    scheduler_again(gateway->scheduler, serial, agent);
+    return true;
+}
+
 static const struct {
     enum message_type type;
     bool (*read)(struct gateway *gateway, struct reader *reader);
-} handlers[] = {{MESSAGE_ASK, read_ask}, {MESSAGE_FORGET, read_forget}, {MESSAGE_RETRY, read_retry}};
+} handlers[] = {{MESSAGE_ASK, read_ask},
+                {MESSAGE_FORGET, read_forget},
+                {MESSAGE_RETRY, read_retry},
+                {MESSAGE_AGAIN, read_again}};
 
 static bool handle(struct gateway *gateway, const void *bytes, size_t length)
 {

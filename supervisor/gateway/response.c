@@ -11,15 +11,14 @@
 #include "supervisor/gateway/problem.h"
 
 /* Numbers as reals: a server's 64-bit seed or time in nanoseconds must not make a reply unreadable. */
-enum { JSON_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NAME_MAX_BYTES = 256 };
+enum { JSON_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NAME_MAX_BYTES = 256, BYTES_A_TOKEN = 4 };
 
 /* A reply while it is put together, from one choice or from the pieces of a stream. */
 struct draft {
     struct buffer text, refusal;
     char *finish_reason, *model; /* NULL: not said yet */
-    uint64_t tokens_in, tokens_out;
-    bool seen;    /* there was a choice */
-    bool strange; /* its content is of a shape that nobody documents */
+    bool seen;                   /* there was a choice */
+    bool strange;                /* its content is of a shape that nobody documents */
 };
 
 static void draft_free(struct draft *draft)
@@ -175,14 +174,78 @@ static char *finish_reason(json_t *value)
     return reason;
 }
 
-static uint64_t tokens(json_t *usage, const char *name, const char *other)
+/* ---- what it took ---- */
+
+/* The first of the names that has a number; 0: none has. */
+static uint64_t tokens(json_t *usage, const char *const names[], size_t count)
 {
-    json_t *value = json_object_get(usage, name);
-    if (!json_is_number(value))
-        value = json_object_get(usage, other);
-    double number = json_number_value(value);
-    return number >= 1 && number <= 1e12 ? (uint64_t)number : 0;
+    for (size_t i = 0; i < count; i++) {
+        json_t *value = json_object_get(usage, names[i]);
+        double number =
+            json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
+        if (number >= 1 && number <= 1e12)
+            return (uint64_t)number;
+    }
+    return 0;
 }
+
+#define TOKENS(usage, ...)                                                                                   \
+    tokens(usage, (const char *const[]){__VA_ARGS__},                                                        \
+           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Cached tokens are part of the prompt's with most providers, and beside them with others (Anthropic's names). Reasoning is
+ * part of what was generated with most; where it isn't, it stands in the total only, or is more than the whole. */
+static void add_usage(struct usage *sum, json_t *usage)
+{
+    if (!json_is_object(usage))
+        return;
+    json_t *prompt = json_object_get(usage, "prompt_tokens_details");
+    json_t *reply = json_object_get(usage, "completion_tokens_details");
+    if (!prompt)
+        prompt = json_object_get(usage, "input_tokens_details");
+    if (!reply)
+        reply = json_object_get(usage, "output_tokens_details");
+    uint64_t in = TOKENS(usage, "prompt_tokens", "input_tokens", "prompt_eval_count");
+    uint64_t out = TOKENS(usage, "completion_tokens", "output_tokens", "eval_count");
+    uint64_t beside = TOKENS(usage, "cache_read_input_tokens");
+    uint64_t cached = TOKENS(usage, "cached_tokens", "prompt_cache_hit_tokens");
+    cached = larger(larger(cached, beside), TOKENS(prompt, "cached_tokens"));
+    uint64_t reasoning = larger(TOKENS(usage, "reasoning_tokens"), TOKENS(reply, "reasoning_tokens"));
+    uint64_t total = TOKENS(usage, "total_tokens");
+    if (!json_object_get(usage, "prompt_tokens"))
+        in += beside + TOKENS(usage, "cache_creation_input_tokens");
+    if (cached > in)
+        in += cached;
+    if (reasoning > out)
+        out += reasoning;
+    if (total > in + out) /* what the parts don't name was generated, unless only the prompt is missing */
+        *(in || !out ? &out : &in) += total - in - out;
+    sum->known = sum->known || in;
+    sum->in = larger(sum->in, in);
+    sum->out = larger(sum->out, out);
+    sum->cached = larger(sum->cached, cached);
+}
+
+/* Where a body, or a piece of a stream, may have it: in itself, in its choice (Moonshot), with Groq's extras, and with an
+ * error. */
+static void read_usage(struct usage *sum, json_t *root)
+{
+    if (json_is_array(root))
+        root = json_array_get(root, 0);
+    add_usage(sum, json_object_get(root, "usage"));
+    add_usage(sum, json_object_get(json_array_get(json_object_get(root, "choices"), 0), "usage"));
+    add_usage(sum, json_object_get(json_object_get(root, "x_groq"), "usage"));
+    add_usage(sum, json_object_get(json_object_get(root, "error"), "usage"));
+    if (json_object_get(root, "prompt_eval_count"))
+        add_usage(sum, root);
+}
+
+/* ---- a reply ---- */
 
 static void add_choice(struct draft *draft, json_t *choice)
 {
@@ -209,11 +272,6 @@ static void add_completion(struct draft *draft, json_t *root)
         add_choice(draft, choice);
     if (!draft->model)
         draft->model = short_name(json_object_get(root, "model"));
-    json_t *usage = json_object_get(root, "usage");
-    if (json_is_object(usage)) {
-        draft->tokens_in = tokens(usage, "prompt_tokens", "input_tokens");
-        draft->tokens_out = tokens(usage, "completion_tokens", "output_tokens");
-    }
 }
 
 /* ---- a draft to a reply ---- */
@@ -238,8 +296,10 @@ static void drop_thought(struct buffer *text)
 
 static void finish(struct response *response, struct draft *draft)
 {
-    drop_thought(&draft->text);
     struct buffer *text = &draft->text;
+    response->usage.out =
+        larger(response->usage.out, (draft->text.length + BYTES_A_TOKEN - 1) / BYTES_A_TOKEN);
+    drop_thought(text);
     if (text->length == 0 && draft->refusal.length) {
         text = &draft->refusal;
         free(draft->finish_reason);
@@ -254,8 +314,6 @@ static void finish(struct response *response, struct draft *draft)
     conclude(response, ANSWER_OK, false, buffer_take(text));
     response->finish_reason = draft->finish_reason;
     response->model = draft->model;
-    response->tokens_in = draft->tokens_in;
-    response->tokens_out = draft->tokens_out;
     draft->finish_reason = draft->model = NULL;
 }
 
@@ -311,6 +369,7 @@ static bool read_piece(struct response *response, struct draft *draft, const str
 {
     json_t *root = parse(data, length);
     bool good = root && !problem_inside(root);
+    read_usage(&response->usage, root);
     if (good) {
         add_completion(draft, root);
     } else if (root) {
@@ -392,6 +451,7 @@ static void read_body(struct response *response, const struct exchange *exchange
         return;
     }
     json_t *root = parse(body, length);
+    read_usage(&response->usage, root);
     if (!good)
         read_problem(response, exchange, root, body);
     else if (json_is_object(root) || json_is_array(root))

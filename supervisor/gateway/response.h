@@ -25,6 +25,13 @@ struct exchange {
     size_t length;
 };
 
+/* What a reply took, by its own account; nobody checks a provider, but an answer is at least a token for each 4 bytes. */
+struct usage {
+    bool known; /* the provider said it; else the numbers are the least that can be */
+    uint64_t in, cached,
+        out; /* tokens: of the prompt, those of them that were cached, generated (reasoning too) */
+};
+
 struct response {
     enum answer_kind kind;
     bool retry;                   /* PASSING only: the same request may succeed after a wait */
@@ -33,7 +40,7 @@ struct response {
     char *text;                   /* the reply; or what is wrong, to be put behind the provider's name */
     char *finish_reason; /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */
     char *model;         /* as the server names it; "" unknown */
-    uint64_t tokens_in, tokens_out;
+    struct usage usage;  /* also of a reply that can't be used */
 };
 
 /* Fills every field; texts are valid UTF-8, never NULL, freed by response_free. */

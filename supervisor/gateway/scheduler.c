@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/usage.h"
 #include "common/utf8.h"
 #include "supervisor/gateway/offline.h"
 #include "supervisor/gateway/provider.h"
@@ -26,10 +27,15 @@ struct ask {
     uint64_t serial;
     char *system, *task;
     enum ask_state state;
-    size_t provider;           /* in the agent's route */
-    unsigned failures;         /* of this provider so far */
-    bool completion_tokens;    /* what the request under way calls the limit of the reply */
-    int64_t until;             /* ASK_WAITING: monotonic ms */
+    size_t provider;        /* in the agent's route */
+    unsigned failures;      /* of this provider so far */
+    bool completion_tokens; /* what the request under way calls the limit of the reply */
+    int64_t until;          /* ASK_WAITING: monotonic ms */
+    bool unheard;           /* it was asked again once since its connection was an old one */
+    bool needs_leave;       /* ASK_WAITING: for AGAIN, too */
+    bool sent;              /* a request went out, and SPENT is not told yet */
+    enum spent spent;
+    struct usage usage;        /* of that request */
     struct transfer *transfer; /* ASK_UNDER_WAY */
     char *body;                /* lives as long as the transfer */
     struct buffer faults;      /* of the providers that were given up, "; " between */
@@ -138,7 +144,7 @@ static void enter_waiting(struct ask *ask, int64_t until)
     ask->state = ASK_WAITING;
     ask->until = until;
     TAILQ_INSERT_TAIL(&scheduler->waiting, ask, link);
-    if (scheduler->next_wake < 0 || until < scheduler->next_wake)
+    if (!ask->needs_leave && (scheduler->next_wake < 0 || until < scheduler->next_wake))
         scheduler->next_wake = until;
 }
 
@@ -165,19 +171,33 @@ static char *masked(const struct scheduler *scheduler, const char *text)
     return keys_mask(scheduler->setup.keys, memory_text(text));
 }
 
+/* What the request took that went out last; again: the question waits for leave to send another one. */
+static void send_spent(struct ask *ask, bool again)
+{
+    const struct scheduler *scheduler = ask->scheduler;
+    OWNED_BUFFER struct buffer message = {0};
+    ask->needs_leave = ask->sent && again;
+    if (!ask->sent)
+        return; /* what was reserved for it is there for the next one */
+    ask->sent = false;
+    message_make(&message, MESSAGE_SPENT, ask->serial, ask->agent->name, provider_of(ask)->model,
+                 (uint64_t)ask->spent, ask->usage.in, ask->usage.out, ask->usage.cached, (uint64_t)again);
+    scheduler->setup.send(scheduler->setup.context, &message);
+}
+
 static void send_answer(struct ask *ask, enum answer_kind kind, const char *text,
                         const struct response *response, const char *provider)
 {
     const struct scheduler *scheduler = ask->scheduler;
+    send_spent(ask, false);
     OWNED char *safe = masked(scheduler, text);
     OWNED char *reason = masked(scheduler, response ? response->finish_reason : "");
     OWNED char *model =
         masked(scheduler, response && *response->model ? response->model : provider_of(ask)->model);
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason, model,
-                 response ? response->tokens_in : (uint64_t)0, response ? response->tokens_out : (uint64_t)0,
-                 provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after),
-                 (uint64_t)provider_of(ask)->service->answered_ms);
+                 (uint64_t)0, (uint64_t)0, provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after),
+                 (uint64_t)provider_of(ask)->service->answered_ms, (uint64_t)0, (uint64_t)0, USAGE_NO_COST);
     scheduler->setup.send(scheduler->setup.context, &message);
 }
 
@@ -224,10 +244,11 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
     note_fault(ask, verdict);
     OWNED char *safe = masked(ask->scheduler, ask->faults.data);
     if (verdict->kind != ANSWER_REQUEST && ask->provider + 1 < ask->agent->route->count) {
+        send_spent(ask, true);
         ask->provider++;
         ask->failures = 0;
         log_warn("gateway", ask->agent->name, "%s; %s is asked now", safe, provider_of(ask)->name);
-        enter_queue(ask, true);
+        enter_waiting(ask, 0);
         return;
     }
     log_event(verdict->kind == ANSWER_PASSING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "gateway", ask->agent->name,
@@ -267,6 +288,7 @@ static void failed(struct ask *ask, struct verdict *verdict)
                                         (double)wait / 1000, ask->failures, provider->max_retries);
     log_warn("gateway", ask->agent->name, "%s", sentence);
     send_waiting(ask, wait, sentence);
+    send_spent(ask, true);
     enter_waiting(ask, now + wait);
 }
 
@@ -278,7 +300,18 @@ static void learn_completion_tokens(struct ask *ask)
         log_info("gateway", NULL, "%s wants max_completion_tokens instead of max_tokens for %s; so be it",
                  provider->name, provider->model);
     provider->completion_tokens = true;
-    enter_queue(ask, true);
+    send_spent(ask, true);
+    enter_waiting(ask, 0);
+}
+
+/* Only these say that certainly nothing was generated. */
+static bool is_free(long status)
+{
+    static const long statuses[] = {400, 401, 403, 404, 413, 422, 429, 503};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (status == statuses[i])
+            return true;
+    return false;
 }
 
 /* ask is in no state's list when this is called. */
@@ -286,6 +319,8 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
 {
     struct response response;
     response_read(&response, exchange);
+    ask->usage = response.usage;
+    ask->spent = response.usage.known ? SPENT_KNOWN : is_free(exchange->status) ? SPENT_FREE : SPENT_UNKNOWN;
     struct verdict verdict = {.kind = response.kind,
                               .retry = response.retry,
                               .limited = response.limited,
@@ -309,6 +344,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
 static void ask_offline(struct ask *ask)
 {
     OWNED char *body = offline_completion(ask->system, ask->task);
+    ask->sent = true;
     judge(ask, &(struct exchange){.status = 200, .body = body, .length = strlen(body)}, -1);
 }
 
@@ -433,6 +469,17 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, cha
     pump(scheduler);
 }
 
+void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *name)
+{
+    struct ask *ask = find_ask(find_agent(scheduler, memory_text(name)), serial);
+    if (!ask || !ask->needs_leave)
+        return;
+    ask->needs_leave = false;
+    if (scheduler->next_wake < 0 || ask->until < scheduler->next_wake)
+        scheduler->next_wake = ask->until;
+    scheduler_expire(scheduler, clock_monotonic_ms());
+}
+
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *name)
 {
     struct agent *agent = find_agent(scheduler, memory_text(name));
@@ -461,6 +508,9 @@ void scheduler_done(void *context, const struct client_result *result)
     struct ask *ask = context;
     struct scheduler *scheduler = ask->scheduler;
     leave_state(ask);
+    ask->sent = result->sent;
+    ask->spent = SPENT_UNKNOWN;
+    ask->usage = (struct usage){0};
     int64_t wait = retry_after(result->retry_after, result->retry_after_ms, clock_now());
     /* An error's status says enough, even when its body was cut short or endless. */
     if (!result->error || result->status >= 300) {
@@ -471,6 +521,11 @@ void scheduler_done(void *context, const struct client_result *result)
                                  .body = result->body->data,
                                  .length = result->body->length},
               wait);
+    } else if (result->unheard &&
+               !ask->unheard) { /* no failure of the provider's, but it may have been paid */
+        ask->unheard = true;
+        send_spent(ask, true);
+        enter_waiting(ask, 0);
     } else {
         OWNED char *clean = utf8_clean(result->error, strlen(result->error));
         OWNED char *text = memory_print("gave no whole answer: %s", clean);
@@ -490,6 +545,8 @@ void scheduler_expire(struct scheduler *scheduler, int64_t now)
     scheduler->next_wake = -1;
     for (struct ask *ask = TAILQ_FIRST(&scheduler->waiting), *next; ask; ask = next) {
         next = TAILQ_NEXT(ask, link);
+        if (ask->needs_leave)
+            continue;
         if (ask->until <= now) {
             leave_state(ask);
             enter_queue(ask, true);

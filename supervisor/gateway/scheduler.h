@@ -1,6 +1,7 @@
 /* Every question that is asked of a model: whose turn it is, whom to ask, when to ask again, how it ended.
  *
- * Each ASK gets exactly one ANSWER, unless it is forgotten. Agents take turns, and one agent's questions are asked in
+ * Each ASK gets exactly one ANSWER, unless it is forgotten. Before that, each request that went out for it is told of with
+ * a SPENT; another one goes out when AGAIN has come. Agents take turns, and one agent's questions are asked in
  * order, so nobody holds up the others. A question that waits (for a retry, or because its provider limits everybody)
  * takes no place among those under way. */
 #ifndef AGENTOS_SUPERVISOR_GATEWAY_SCHEDULER_H
@@ -17,7 +18,7 @@ enum { DESK_PER_AGENT_MAX = 16 /* questions of one agent at once; more are answe
 struct scheduler_setup {
     const struct keys *keys;
     unsigned concurrency;                                      /* requests under way at once; at least 1 */
-    void (*send)(void *context, const struct buffer *message); /* an ANSWER or a WAITING */
+    void (*send)(void *context, const struct buffer *message); /* an ANSWER, SPENT or WAITING */
     void *context;
 };
 
@@ -28,6 +29,8 @@ void scheduler_attach(struct scheduler *scheduler, struct client *client);
 
 /* Texts are taken. */
 void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, char *system, char *task);
+/* The next request of a question that waits for leave may go out. */
+void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *agent);
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *agent);
 
 /* No provider of this agent is held back any more, and what waits for a retry is asked now. */

@@ -149,6 +149,44 @@ static void print_post(const json_t *metrics, const json_t *agents, struct buffe
     buffer_print(out, "agentos_backpressure_total %lld\n", (long long)number(metrics, "items_refused"));
 }
 
+/* --- money --- */
+
+static void print_left(const char *name, const json_t *of, struct buffer *out)
+{
+    static const char *const units[] = {"tokens", "cost"}, *const keys[] = {"tokens_left", "cost_left"};
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *value = json_object_get(of, keys[i]);
+        if (!value)
+            continue;
+        buffer_text(out, "agentos_budget_remaining{");
+        if (name) {
+            label(out, "agent", name);
+            buffer_text(out, ",");
+        }
+        buffer_print(out, "unit=\"%s\"} %.*f\n", units[i], i ? 9 : 0, json_number_value(value));
+    }
+}
+
+static void print_money(const json_t *metrics, const json_t *agents, struct buffer *out)
+{
+    size_t index;
+    const json_t *agent;
+    head(out, "agentos_budget_remaining", "gauge",
+         "What is left of a day's budget, tokens or money; without agent: of all agents' together.");
+    print_left(NULL, metrics, out);
+    json_array_foreach(agents, index, agent) print_left(text(agent, "name"), agent, out);
+    head(out, "agentos_cost_total", "counter", "What requests have cost, where a price is known.");
+    json_array_foreach(agents, index, agent)
+    {
+        const json_t *value = json_object_get(agent, "cost_total");
+        if (!value)
+            continue;
+        buffer_text(out, "agentos_cost_total{");
+        label(out, "agent", text(agent, "name"));
+        buffer_print(out, "} %.9f\n", json_real_value(value));
+    }
+}
+
 /* --- histograms --- */
 
 struct series {
@@ -268,6 +306,7 @@ void exposition_print(const json_t *metrics, struct buffer *out)
     print_tasks(agents, out);
     print_cycles(agents, bounds, out);
     print_post(metrics, agents, out);
+    print_money(metrics, agents, out);
     print_tokens(agents, bounds, out);
     print_operations(agents, bounds, out);
 }

@@ -12,8 +12,8 @@ enum { DAY = 86400, HOUR = 3600, SLOT = 15, AGENTS_READ_MAX = 20000, TASK_SHOWN 
 
 struct day {
     int64_t day; /* since 1970 */
-    uint64_t tokens;
-    bool used;
+    struct budget_used used;
+    bool taken;
 };
 
 /* Tasks begun at a second, or within a slot from then on. */
@@ -32,7 +32,7 @@ struct account {
 };
 
 struct reservation {
-    uint64_t serial, tokens;
+    uint64_t serial, tokens, cost;
     struct account *account;
     int64_t day;
 };
@@ -110,12 +110,25 @@ static uint64_t more(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-static uint64_t tokens_on(const struct account *account, int64_t day)
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static void add_used(struct budget_used *sum, const struct budget_used *used)
+{
+    sum->tokens = more(sum->tokens, used->tokens);
+    sum->cached = more(sum->cached, used->cached);
+    sum->requests = more(sum->requests, used->requests);
+    sum->cost = more(sum->cost, used->cost);
+}
+
+static struct budget_used used_on(const struct account *account, int64_t day)
 {
     for (size_t i = 0; account && i < BUDGET_DAYS; i++)
-        if (account->days[i].used && account->days[i].day == day)
-            return account->days[i].tokens;
-    return 0;
+        if (account->days[i].taken && account->days[i].day == day)
+            return account->days[i].used;
+    return (struct budget_used){0};
 }
 
 static int64_t distance(int64_t a, int64_t b)
@@ -129,26 +142,33 @@ static struct day *place_of(struct account *account, int64_t day)
     struct day *place = &account->days[0];
     for (size_t i = 0; i < BUDGET_DAYS; i++) {
         struct day *here = &account->days[i];
-        if (here->used && here->day == day)
+        if (here->taken && here->day == day)
             return here;
-        if (place->used && (!here->used || distance(here->day, day) > distance(place->day, day)))
+        if (place->taken && (!here->taken || distance(here->day, day) > distance(place->day, day)))
             place = here;
     }
-    *place = (struct day){.day = day, .used = true};
+    *place = (struct day){.day = day, .taken = true};
     return place;
 }
 
-static uint64_t all_on(const struct budget *budget, int64_t day)
+static struct budget_used all_on(const struct budget *budget, int64_t day)
 {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < budget->account_count; i++)
-        sum = more(sum, tokens_on(budget->accounts[i], day));
+    struct budget_used sum = {0};
+    for (size_t i = 0; i < budget->account_count; i++) {
+        struct budget_used used = used_on(budget->accounts[i], day);
+        add_used(&sum, &used);
+    }
     return sum;
 }
 
-uint64_t budget_spent(const struct budget *budget, const char *agent, int64_t now)
+struct budget_used budget_spent(const struct budget *budget, const char *agent, int64_t now)
 {
-    return agent ? tokens_on(find(budget, agent), day_of(now)) : all_on(budget, day_of(now));
+    return agent ? used_on(find(budget, agent), day_of(now)) : all_on(budget, day_of(now));
+}
+
+uint64_t budget_left(uint64_t limit, uint64_t spent)
+{
+    return less(limit, spent);
 }
 
 /* --- tasks of an hour --- */
@@ -178,8 +198,6 @@ static void drop_in_hand(struct account *account, size_t i)
 
 static void take_in_hand(struct account *account, const char *task)
 {
-    if (is_in_hand(account, task))
-        return;
     if (account->in_hand_count == BUDGET_IN_HAND)
         drop_in_hand(account, 0);
     account->in_hand[account->in_hand_count++] = memory_slice(task, utf8_cut(task, strlen(task), TASK_SHOWN));
@@ -251,27 +269,50 @@ static void count_task(struct account *account, const struct budget_request *req
 {
     int64_t width = request->tasks_per_hour > BUDGET_EXACT ? SLOT : 1;
     forget_old(account, now);
-    if (!is_in_hand(account, request->task))
-        add_beginning(account, now - now % width, width, 1);
+    add_beginning(account, now - now % width, width, 1);
     take_in_hand(account, request->task);
+}
+
+/* A task in hand that is begun again was counted; another one of the same id was not. */
+static bool is_counted(const struct account *account, const struct budget_request *request)
+{
+    return !request->another && is_in_hand(account, request->task);
 }
 
 /* --- may it? --- */
 
-static bool refuse_tokens(uint64_t limit, const char *name, const char *whose, uint64_t spent,
-                          uint64_t wanted, int64_t now, int64_t *until, struct fault *why)
+/* A limit of a day: its name, whose it is, and how its amounts are told. */
+struct day_limit {
+    uint64_t limit, spent, wanted;
+    const char *name, *whose, *unit;
+    bool money;
+};
+
+static char *amount(const struct day_limit *limit, uint64_t number)
+{
+    if (!limit->money)
+        return memory_print("%" PRIu64, number);
+    return memory_print("%.6f", (double)number / USAGE_COST_UNIT);
+}
+
+static bool day_allows(const struct day_limit *limit, int64_t now, int64_t *until, struct fault *why)
 {
     char when[CLOCK_TEXT];
+    if (limit->limit == 0 || more(limit->spent, limit->wanted) <= limit->limit)
+        return true;
+    OWNED char *most = amount(limit, limit->limit);
+    OWNED char *spent = amount(limit, limit->spent);
+    OWNED char *wanted = amount(limit, limit->wanted);
     *until = (day_of(now) + 1) * DAY;
-    if (wanted > limit)
+    if (limit->wanted > limit->limit)
         return fault_set(why,
-                         "%s is %" PRIu64 ", and one request may take %" PRIu64
-                         " tokens: no day is long enough for it; raise the limit or lower LLM_MAX_TOKENS",
-                         name, limit, wanted);
+                         "%s is %s, and one request may take %s%s: no day is long enough for it; raise the "
+                         "limit or lower LLM_MAX_TOKENS",
+                         limit->name, most, wanted, limit->unit);
     return fault_set(why,
-                     "%s is %" PRIu64 ": %" PRIu64 "%s are spent or reserved today, and the next request may "
-                     "take %" PRIu64 "; the work goes on at %s, or when the limit is raised",
-                     name, limit, spent, whose, wanted, clock_format(*until, when));
+                     "%s is %s: %s%s are spent or reserved today, and the next request may take %s; the work "
+                     "goes on at %s, or when the limit is raised",
+                     limit->name, most, spent, limit->whose, wanted, clock_format(*until, when));
 }
 
 static bool hour_allows(const struct account *account, const struct budget_request *request, int64_t now,
@@ -279,7 +320,7 @@ static bool hour_allows(const struct account *account, const struct budget_reque
 {
     char when[CLOCK_TEXT];
     uint64_t limit = request->tasks_per_hour;
-    if (!request->task || limit == 0 || is_in_hand(account, request->task))
+    if (!request->task || limit == 0 || is_counted(account, request))
         return true;
     uint64_t begun = count_begun(account, now);
     if (begun < limit)
@@ -294,14 +335,19 @@ static bool hour_allows(const struct account *account, const struct budget_reque
 bool budget_allows(const struct budget *budget, const struct budget_request *request, int64_t now,
                    int64_t *until, struct fault *why)
 {
+    static const char by_all[] = " by all agents", tokens[] = " tokens";
     const struct account *account = find(budget, request->agent);
-    uint64_t own = tokens_on(account, day_of(now)), all = all_on(budget, day_of(now));
-    uint64_t limit = request->tokens_per_day, all_limit = request->all_tokens_per_day;
-    if (all_limit && more(all, request->tokens) > all_limit)
-        return refuse_tokens(all_limit, "budget.tokens_per_day", " by all agents", all, request->tokens, now,
-                             until, why);
-    if (limit && more(own, request->tokens) > limit)
-        return refuse_tokens(limit, "limits.tokens_per_day", "", own, request->tokens, now, until, why);
+    struct budget_used own = used_on(account, day_of(now)), all = all_on(budget, day_of(now));
+    const struct day_limit limits[] = {
+        {request->all_tokens_per_day, all.tokens, request->tokens, "budget.tokens_per_day", by_all, tokens,
+         false},
+        {request->tokens_per_day, own.tokens, request->tokens, "limits.tokens_per_day", "", tokens, false},
+        {request->all_cost_per_day, all.cost, request->cost, "budget.cost_per_day", by_all, "", true},
+        {request->cost_per_day, own.cost, request->cost, "limits.cost_per_day", "", "", true},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (!day_allows(&limits[i], now, until, why))
+            return false;
     return hour_allows(account, request, now, until, why);
 }
 
@@ -328,23 +374,30 @@ bool budget_reserve(struct budget *budget, const struct budget_request *request,
         return false;
     struct account *account = find_or_make(budget, request->agent);
     struct day *day = place_of(account, day_of(now));
-    day->tokens = more(day->tokens, request->tokens);
-    if (request->task && request->tasks_per_hour)
+    add_used(&day->used,
+             &(struct budget_used){.tokens = request->tokens, .cost = request->cost, .requests = 1});
+    if (request->task && request->tasks_per_hour && !is_counted(account, request))
         count_task(account, request, now);
     budget->reservations =
         memory_grow(budget->reservations, budget->reservation_count + 1, sizeof *budget->reservations);
-    budget->reservations[budget->reservation_count++] = (struct reservation){
-        .serial = request->serial, .tokens = request->tokens, .account = account, .day = day->day};
+    budget->reservations[budget->reservation_count++] = (struct reservation){.serial = request->serial,
+                                                                             .tokens = request->tokens,
+                                                                             .cost = request->cost,
+                                                                             .account = account,
+                                                                             .day = day->day};
     return true;
 }
 
-bool budget_settle(struct budget *budget, uint64_t serial, uint64_t tokens)
+bool budget_settle(struct budget *budget, uint64_t serial, const struct budget_used *used)
 {
     struct reservation *reservation = find_reservation(budget, serial);
     if (!reservation)
         return false;
-    struct day *day = place_of(reservation->account, reservation->day);
-    day->tokens = more(day->tokens > reservation->tokens ? day->tokens - reservation->tokens : 0, tokens);
+    struct budget_used *day = &place_of(reservation->account, reservation->day)->used;
+    day->tokens = less(day->tokens, reservation->tokens);
+    day->cost = less(day->cost, reservation->cost);
+    day->requests = less(day->requests, 1);
+    add_used(day, used);
     drop(budget, reservation);
     return true;
 }
@@ -358,14 +411,29 @@ void budget_keep(struct budget *budget, uint64_t serial)
 
 /* --- as text --- */
 
+static void print_day(const struct day *day, struct buffer *out)
+{
+    char at[CLOCK_TEXT];
+    clock_format(day->day * DAY, at);
+    buffer_print(out, "- tokens: %" PRIu64 " on %.10s\n", day->used.tokens, at);
+    if (day->used.cached)
+        buffer_print(out, "- cached: %" PRIu64 " on %.10s\n", day->used.cached, at);
+    if (day->used.requests)
+        buffer_print(out, "- requests: %" PRIu64 " on %.10s\n", day->used.requests, at);
+    if (day->used.cost) {
+        buffer_text(out, "- cost: ");
+        usage_print_cost(out, day->used.cost);
+        buffer_print(out, " on %.10s\n", at);
+    }
+}
+
 static void print_account(const struct account *account, int64_t now, struct buffer *out)
 {
     char at[CLOCK_TEXT];
     buffer_print(out, "\n## %s\n", account->agent);
     for (size_t i = 0; i < BUDGET_DAYS; i++)
-        if (account->days[i].used)
-            buffer_print(out, "- tokens: %" PRIu64 " on %.10s\n", account->days[i].tokens,
-                         clock_format(account->days[i].day * DAY, at));
+        if (account->days[i].taken)
+            print_day(&account->days[i], out);
     for (size_t i = 0; i < account->begun_count; i++)
         if (ends_counting(&account->begun[i], now) > now)
             buffer_print(out, "- begun: %" PRIu64 " at %s%s\n", account->begun[i].count,
@@ -380,21 +448,39 @@ void budget_print(const struct budget *budget, int64_t now, struct buffer *out)
     char at[CLOCK_TEXT];
     buffer_print(
         out,
-        "# Budget\n\nWhat was spent, as of %s: tokens of each day (UTC), with those that are reserved "
-        "for requests under way,\nand the tasks that were begun within an hour. AgentOS writes this "
-        "file while a limit is set in agents.yaml,\nand takes it as it is when somebody edits it.\n",
+        "# Budget\n\nWhat was spent, as of %s: tokens (cached ones are part of them), requests and cost of "
+        "each "
+        "day (UTC),\nwith what is reserved for requests under way, and the tasks that were begun within an "
+        "hour.\nAgentOS takes this file as it is when somebody edits it.\n",
         clock_format(now, at));
     for (size_t i = 0; i < budget->account_count; i++)
         print_account(budget->accounts[i], now, out);
 }
 
-/* "12 at 2026-04-29T10:05:00Z": a number, a word, a time. */
-static bool read_count(const char *value, const char *word, uint64_t *count, int64_t *at, char **rest)
+/* "12", or "0.000250000" where money is read, in USAGE_COST_UNITs then. */
+static bool read_amount(const char *value, bool money, uint64_t *count, char **end)
 {
-    char *end, time[CLOCK_TEXT] = "";
     if (*value < '0' || *value > '9')
         return false;
-    *count = strtoull(value, &end, 10);
+    *count = strtoull(value, end, 10);
+    if (!money)
+        return true;
+    *count = *count < UINT64_MAX / USAGE_COST_UNIT ? *count * USAGE_COST_UNIT : UINT64_MAX;
+    if (**end != '.')
+        return true;
+    ++*end;
+    for (uint64_t place = USAGE_COST_UNIT / 10; **end >= '0' && **end <= '9'; ++*end, place /= 10)
+        *count = more(*count, (uint64_t)(**end - '0') * place);
+    return true;
+}
+
+/* "12 at 2026-04-29T10:05:00Z": an amount, a word, a time. */
+static bool read_count(const char *value, bool money, const char *word, uint64_t *count, int64_t *at,
+                       char **rest)
+{
+    char *end, time[CLOCK_TEXT] = "";
+    if (!read_amount(value, money, count, &end))
+        return false;
     if (strncmp(end, word, strlen(word)) != 0)
         return false;
     end += strlen(word);
@@ -406,6 +492,28 @@ static bool read_count(const char *value, const char *word, uint64_t *count, int
     return clock_parse(time, at);
 }
 
+/* "- tokens: 12 on 2026-04-29" and its like. */
+static bool read_used(struct budget *budget, const char *agent, const char *key, const char *value)
+{
+    struct budget_used used = {0};
+    const struct {
+        const char *key;
+        uint64_t *number;
+    } keys[] = {{"tokens", &used.tokens},
+                {"cached", &used.cached},
+                {"requests", &used.requests},
+                {"cost", &used.cost}};
+    int64_t at;
+    char *rest;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i].key) == 0 &&
+            read_count(value, keys[i].number == &used.cost, " on ", keys[i].number, &at, &rest)) {
+            add_used(&place_of(find_or_make(budget, agent), day_of(at))->used, &used);
+            return true;
+        }
+    return false;
+}
+
 bool budget_line(void *context, const char *agent, const char *key, const char *value)
 {
     struct budget *budget = context;
@@ -414,12 +522,9 @@ bool budget_line(void *context, const char *agent, const char *key, const char *
     char *rest;
     if (!*agent || strlen(agent) > 256 || budget->account_count >= AGENTS_READ_MAX || strlen(value) > 256)
         return false;
-    if (strcmp(key, "tokens") == 0 && read_count(value, " on ", &count, &at, &rest)) {
-        struct day *day = place_of(find_or_make(budget, agent), day_of(at));
-        day->tokens = more(day->tokens, count);
+    if (read_used(budget, agent, key, value))
         return true;
-    }
-    if (strcmp(key, "begun") == 0 && read_count(value, " at ", &count, &at, &rest)) {
+    if (strcmp(key, "begun") == 0 && read_count(value, false, " at ", &count, &at, &rest)) {
         add_beginning(find_or_make(budget, agent), at, *rest ? SLOT : 1, count);
         return true;
     }

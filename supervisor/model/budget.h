@@ -1,13 +1,13 @@
-/* The ledger of what may be spent: tokens of a day (UTC) and tasks begun within an hour, for each agent, and the tokens
- * of all together (contract section 3, limits and budget).
+/* The ledger of what may be spent: tokens and money of a day (UTC) and tasks begun within an hour, for each agent, and the
+ * tokens and money of all together (contract section 3, limits and budget).
  *
- * Pure: it holds numbers, and its owner (spending.h) hands in the time and keeps the text of it in a file.
+ * Pure: the ledger holds numbers; its owner (budget_gate.h) hands in the time and keeps the ledger's text in a file.
  *
- * A request's tokens are reserved before it goes out and replaced by what it took when its answer is here. What isn't
- * settled stays spent: a reservation is in the ledger's text from the start, so a crash counts it.
+ * The tokens and the cost of a request are reserved before it goes out, and replaced by what it took when that is known.
+ * A reservation that isn't settled stays spent: it is in the ledger's text from the start, so a crash counts it.
  *
- * A clock that jumps harms nothing: three days are kept for each agent, so that one which comes back after a jump finds
- * what was spent on it; what was begun in the future counts as begun now. */
+ * A clock that jumps harms nothing: three days are kept for each agent, so that a clock which comes back finds the day's
+ * figures again; a task that was begun in the future counts as begun now. */
 #ifndef AGENTOS_SUPERVISOR_MODEL_BUDGET_H
 #define AGENTOS_SUPERVISOR_MODEL_BUDGET_H
 
@@ -16,6 +16,7 @@
 
 #include "common/buffer.h"
 #include "common/fault.h"
+#include "common/usage.h"
 
 enum {
     BUDGET_DAYS = 3,
@@ -26,12 +27,18 @@ enum {
 
 struct budget;
 
+struct budget_used {
+    uint64_t tokens, cached /* part of tokens */, requests, cost /* common/usage.h */;
+};
+
 struct budget_request {
     const char *agent;
-    const char *task; /* the id of the task that it begins; NULL: more of one that was counted */
-    uint64_t serial;  /* of the reservation; one that is there already stays spent */
-    uint64_t tokens;  /* that it may take */
-    uint64_t tokens_per_day, tasks_per_hour, all_tokens_per_day; /* limits; 0: none */
+    const char *task;      /* the id of the task that it begins; NULL: more of one that was counted */
+    bool another;          /* a task of the same id is in hand, and this is another one */
+    uint64_t serial;       /* of the reservation; one that is there already stays spent */
+    uint64_t tokens, cost; /* that it may take */
+    uint64_t tokens_per_day, all_tokens_per_day, cost_per_day, all_cost_per_day,
+        tasks_per_hour; /* 0: no limit */
 };
 
 struct budget *budget_new(void);
@@ -45,13 +52,17 @@ bool budget_reserve(struct budget *budget, const struct budget_request *request,
 /* Whether it would be reserved. */
 bool budget_allows(const struct budget *budget, const struct budget_request *request, int64_t now,
                    int64_t *until, struct fault *why);
-/* The reservation has become so many tokens. False: there is none. */
-bool budget_settle(struct budget *budget, uint64_t serial, uint64_t tokens);
+/* The request took this instead of what was reserved for it. False: there is no such reservation. */
+bool budget_settle(struct budget *budget, uint64_t serial, const struct budget_used *used);
 /* Its outcome won't be known: it stays spent. */
 void budget_keep(struct budget *budget, uint64_t serial);
 void budget_task_ended(struct budget *budget, const char *agent, const char *task);
 
-uint64_t budget_spent(const struct budget *budget, const char *agent, int64_t now); /* agent NULL: of all */
+struct budget_used budget_spent(const struct budget *budget, const char *agent,
+                                int64_t now); /* agent NULL: of all */
+
+/* What is left of a limit. */
+uint64_t budget_left(uint64_t limit, uint64_t spent);
 
 /* The ledger as text, and a line of it read back (as of notebook_line; context is the budget). budget_clear forgets all
  * but the reservations, before another text is read. */

@@ -14,8 +14,11 @@ struct question {
     void *asker;
     char *name, *system, *task;
     uint64_t theirs, ours; /* serials */
-    uint64_t peers_at, segments_at;
+    uint64_t peers_at, segments_at, budget_at;
     unsigned askings;
+    bool reserved; /* the budget holds a reservation for the request under way */
+    size_t bytes;  /* of the request */
+    struct question_usage usage;
     int64_t asked_at; /* clock_monotonic_ms: went out first */
     struct question *next;
 };
@@ -37,17 +40,36 @@ struct relay *relay_new(const struct relay_owner *owner)
 
 enum sending { SENT, NOT_NOW, REFUSED };
 
-static void settle(const struct relay *relay, const struct question *question, uint64_t tokens, size_t bytes)
+/* False: no budget allows the question's next request before retry_ms. */
+static bool reserve(const struct relay *relay, struct question *question, int64_t *retry_ms,
+                    struct fault *why)
 {
-    if (relay->owner.budget)
-        relay->owner.budget->settle(question->asker, question->ours, tokens, bytes);
+    const struct relay_budget *budget = relay->owner.budget;
+    question->reserved =
+        !budget || budget->reserve(question->asker, question->ours, question->bytes, retry_ms, why);
+    return question->reserved;
 }
 
-/* It went out, and what it costs won't be known. */
-static void keep(const struct relay *relay, const struct question *question)
+static void settle(const struct relay *relay, struct question *question, const struct relay_spent *spent)
 {
-    if (relay->owner.budget)
+    if (relay->owner.budget && question->reserved)
+        relay->owner.budget->settle(question->asker, question->ours, spent, &question->usage);
+    question->reserved = false;
+}
+
+static void release(const struct relay *relay, struct question *question)
+{
+    if (relay->owner.budget && question->reserved)
+        relay->owner.budget->release(question->asker, question->ours);
+    question->reserved = false;
+}
+
+/* The request went out, and nobody will say what it cost. */
+static void keep(const struct relay *relay, struct question *question)
+{
+    if (relay->owner.budget && question->reserved)
         relay->owner.budget->keep(question->asker, question->ours);
+    question->reserved = false;
 }
 
 static void drop(struct relay *relay, struct question **at)
@@ -72,15 +94,28 @@ void relay_free(struct relay *relay)
     free(relay);
 }
 
-/* An answer of the relay's own. */
-static void answer(struct relay *relay, struct question **at, enum answer_kind kind, const char *why,
-                   int64_t retry_ms)
+/* What an ANSWER says beside the question that it belongs to. */
+struct words {
+    uint64_t kind;
+    const char *text, *finish_reason, *model, *provider;
+    uint64_t retry_ms, answered_ms;
+};
+
+static void answer(struct relay *relay, struct question **at, const struct words *words)
 {
-    struct question *question = *at;
-    message_make(&relay->message, MESSAGE_ANSWER, question->theirs, question->name, (uint64_t)kind, why, "",
-                 "", (uint64_t)0, (uint64_t)0, "", (uint64_t)retry_ms, (uint64_t)0);
+    const struct question *question = *at;
+    const struct question_usage *usage = &question->usage;
+    message_make(&relay->message, MESSAGE_ANSWER, question->theirs, question->name, words->kind, words->text,
+                 words->finish_reason, words->model, usage->tokens_in, usage->tokens_out, words->provider,
+                 words->retry_ms, words->answered_ms, usage->cached, usage->requests, usage->cost);
     relay->owner.to_worker(question->asker, &relay->message);
     drop(relay, at);
+}
+
+static void refuse(struct relay *relay, struct question **at, const struct fault *why, int64_t retry_ms)
+{
+    answer(relay, at,
+           &(struct words){.kind = ANSWER_BUDGET, .text = why->text, .retry_ms = (uint64_t)retry_ms});
 }
 
 static void add_piece(struct buffer *prompt, const struct buffer *piece, size_t limit)
@@ -96,30 +131,40 @@ static void add_piece(struct buffer *prompt, const struct buffer *piece, size_t 
     }
 }
 
-/* Peers and segments go into the prompt only here, made anew each time the question goes out. A worker that gives
- * places outside its prompt gets nothing put in. */
+struct piece {
+    uint64_t place;
+    struct buffer text;
+    size_t limit;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    uint64_t left = ((const struct piece *)a)->place, right = ((const struct piece *)b)->place;
+    return (left > right) - (left < right);
+}
+
+/* Peers, segments and the budget go into the prompt only here, made anew each time the question goes out. A worker that
+ * gives places outside its prompt gets nothing put in. */
 static void complete(struct relay *relay, const struct question *question, struct buffer *prompt)
 {
-    OWNED_BUFFER struct buffer peers = {0}, segments = {0};
+    struct piece pieces[] = {{question->peers_at, {0}, RELAY_PEERS_MAX},
+                             {question->segments_at, {0}, RELAY_SEGMENTS_MAX},
+                             {question->budget_at, {0}, RELAY_BUDGET_MAX}};
+    enum { PIECES = sizeof pieces / sizeof *pieces };
     size_t length = strlen(question->system), at = 0;
-    const struct piece {
-        uint64_t place;
-        const struct buffer *text;
-        size_t limit;
-    } both[] = {{question->peers_at, &peers, RELAY_PEERS_MAX},
-                {question->segments_at, &segments, RELAY_SEGMENTS_MAX}};
-    size_t first = question->segments_at < question->peers_at;
     if (relay->owner.surroundings)
-        relay->owner.surroundings(question->asker, &peers, &segments);
+        relay->owner.surroundings(question->asker, &pieces[0].text, &pieces[1].text, &pieces[2].text);
     bool room =
-        length + strlen(question->task) + RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX + ASK_REST < MESSAGE_MAX;
-    for (size_t i = 0; i < 2 && room; i++) {
-        const struct piece *piece = &both[i ^ first];
-        if (piece->place > length)
-            continue;
-        buffer_add(prompt, question->system + at, (size_t)piece->place - at);
-        add_piece(prompt, piece->text, piece->limit);
-        at = (size_t)piece->place;
+        length + strlen(question->task) + RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX + RELAY_BUDGET_MAX + ASK_REST <
+        MESSAGE_MAX;
+    qsort(pieces, PIECES, sizeof *pieces, by_place);
+    for (size_t i = 0; i < PIECES; i++) {
+        if (room && pieces[i].place <= length) {
+            buffer_add(prompt, question->system + at, (size_t)pieces[i].place - at);
+            add_piece(prompt, &pieces[i].text, pieces[i].limit);
+            at = (size_t)pieces[i].place;
+        }
+        buffer_free(&pieces[i].text);
     }
     buffer_text(prompt, question->system + at);
 }
@@ -127,8 +172,10 @@ static void complete(struct relay *relay, const struct question *question, struc
 static void give_up(struct relay *relay, struct question **at)
 {
     keep(relay, *at);
-    answer(relay, at, ANSWER_PASSING,
-           "the gateway died three times with this question; it is asked again later", 0);
+    answer(
+        relay, at,
+        &(struct words){.kind = ANSWER_PASSING,
+                        .text = "the gateway died three times with this question; it is asked again later"});
 }
 
 /* REFUSED: it has been answered and is gone. */
@@ -140,14 +187,14 @@ static enum sending send_out(struct relay *relay, struct question **at)
     OWNED_BUFFER struct buffer prompt = {0};
     complete(relay, question, &prompt);
     message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, prompt.data, question->task,
-                 MESSAGE_NOWHERE, MESSAGE_NOWHERE);
-    if (relay->owner.budget && !relay->owner.budget->reserve(question->asker, question->ours,
-                                                             relay->message.length, &retry_ms, &why)) {
-        answer(relay, at, ANSWER_BUDGET, why.text, retry_ms);
+                 MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+    question->bytes = relay->message.length;
+    if (!reserve(relay, question, &retry_ms, &why)) {
+        refuse(relay, at, &why, retry_ms);
         return REFUSED;
     }
     if (!relay->owner.to_gateway(relay->owner.context, &relay->message)) {
-        settle(relay, question, 0, 0);
+        release(relay, question);
         return NOT_NOW;
     }
     if (question->askings++ == 0)
@@ -167,8 +214,9 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
 {
     struct question *question = memory_new(1, sizeof *question);
     OWNED char *claimed = NULL;
-    bool read = message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system,
-                             &question->task, &question->peers_at, &question->segments_at);
+    bool read =
+        message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task,
+                     &question->peers_at, &question->segments_at, &question->budget_at);
     if (!read || count_of(relay, asker) >= RELAY_ASKS_PER_AGENT) {
         free(question->system);
         free(question->task);
@@ -178,6 +226,7 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
     question->asker = asker;
     question->name = memory_text(name);
     question->ours = ++relay->serial;
+    question->usage.cost = USAGE_NO_COST;
     struct question **place = relay->last;
     *place = question;
     relay->last = &question->next;
@@ -226,29 +275,62 @@ static struct question **find(struct relay *relay, uint64_t ours)
     return NULL;
 }
 
-static bool on_answer(struct relay *relay, struct reader *reader)
+/* The gateway waits for AGAIN or FORGET: no request goes out that isn't reserved. */
+static void go_on(struct relay *relay, struct question **at)
 {
-    uint64_t serial, kind, tokens_in, tokens_out, retry_after_ms, answered_ms;
-    OWNED char *name = NULL, *text = NULL, *finish = NULL, *model = NULL, *provider = NULL;
-    if (!message_read(reader, MESSAGE_ANSWER, &serial, &name, &kind, &text, &finish, &model, &tokens_in,
-                      &tokens_out, &provider, &retry_after_ms, &answered_ms))
+    struct question *question = *at;
+    struct fault why;
+    int64_t retry_ms;
+    bool allowed = reserve(relay, question, &retry_ms, &why);
+    message_make(&relay->message, allowed ? MESSAGE_AGAIN : MESSAGE_FORGET, question->ours, question->name);
+    bool told = relay->owner.to_gateway(relay->owner.context, &relay->message);
+    if (!allowed)
+        refuse(relay, at, &why, retry_ms);
+    else if (!told)
+        release(relay, question); /* the gateway is gone, and the next one is asked from the beginning */
+}
+
+static bool on_spent(struct relay *relay, struct reader *reader)
+{
+    uint64_t serial, kind, again;
+    struct relay_spent spent;
+    OWNED char *name = NULL, *model = NULL;
+    if (!message_read(reader, MESSAGE_SPENT, &serial, &name, &model, &kind, &spent.tokens_in,
+                      &spent.tokens_out, &spent.cached, &again) ||
+        kind > SPENT_UNKNOWN)
         return false;
     struct question **at = find(relay, serial);
     if (!at)
         return true;
-    settle(relay, *at, tokens_in + tokens_out,
-           kind == ANSWER_OK ? strlen((*at)->system) + strlen((*at)->task) + strlen(text) : 0);
+    spent.model = model;
+    spent.kind = (enum spent)kind;
+    spent.bytes = (*at)->bytes;
+    settle(relay, *at, &spent);
+    if (again)
+        go_on(relay, at);
+    return true;
+}
+
+static bool on_answer(struct relay *relay, struct reader *reader)
+{
+    uint64_t serial, tokens_in, tokens_out, cached, requests, cost;
+    struct words words;
+    OWNED char *name = NULL, *text = NULL, *finish = NULL, *model = NULL, *provider = NULL;
+    if (!message_read(reader, MESSAGE_ANSWER, &serial, &name, &words.kind, &text, &finish, &model, &tokens_in,
+                      &tokens_out, &provider, &words.retry_ms, &words.answered_ms, &cached, &requests, &cost))
+        return false;
+    struct question **at = find(relay, serial);
+    if (!at)
+        return true;
+    release(relay, *at); /* what was sent has been told in a SPENT */
     if (relay->owner.answered)
         relay->owner.answered((*at)->asker,
-                              &(struct relay_answer){.kind = (enum answer_kind)kind,
+                              &(struct relay_answer){.kind = (enum answer_kind)words.kind,
                                                      .provider = provider,
                                                      .ms = (uint64_t)(clock_monotonic_ms() - (*at)->asked_at),
-                                                     .tokens_in = tokens_in,
-                                                     .tokens_out = tokens_out});
-    message_make(&relay->message, MESSAGE_ANSWER, (*at)->theirs, (*at)->name, kind, text, finish, model,
-                 tokens_in, tokens_out, provider, retry_after_ms, answered_ms);
-    relay->owner.to_worker((*at)->asker, &relay->message);
-    drop(relay, at);
+                                                     .usage = &(*at)->usage});
+    words.text = text, words.finish_reason = finish, words.model = model, words.provider = provider;
+    answer(relay, at, &words);
     return true;
 }
 
@@ -273,6 +355,7 @@ bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length)
     if (!message_open(&reader, bytes, length, &type))
         return false;
     return type == MESSAGE_ANSWER    ? on_answer(relay, &reader)
+           : type == MESSAGE_SPENT   ? on_spent(relay, &reader)
            : type == MESSAGE_WAITING ? on_waiting(relay, &reader)
                                      : false;
 }

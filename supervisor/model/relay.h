@@ -2,8 +2,10 @@
  *
  * Each question gets a serial of the supervisor's own on its way out, so that an answer meant for a worker that has
  * died never reaches the next one of that agent. When the gateway dies, what was under way is asked again of the next
- * one; a question that three gateways have died with is answered as a passing fault. One that no budget allows now is
- * answered as ANSWER_BUDGET. */
+ * one; a question that three gateways have died with is answered as a passing fault.
+ *
+ * A question may take several requests: the gateway tells what each took (SPENT), and sends the next one only when that is
+ * in the budget, too (AGAIN). A question whose next request no budget allows now is answered as ANSWER_BUDGET. */
 #ifndef AGENTOS_SUPERVISOR_MODEL_RELAY_H
 #define AGENTOS_SUPERVISOR_MODEL_RELAY_H
 
@@ -14,6 +16,7 @@
 #include "common/buffer.h"
 #include "common/fault.h"
 #include "common/message.h"
+#include "common/usage.h"
 
 struct relay;
 
@@ -22,32 +25,46 @@ enum {
     RELAY_ASKINGS = 3,
     RELAY_PEERS_MAX = 8 * 1024, /* the worker's budget leaves so much room (worker/cycle/prompt.c) */
     RELAY_SEGMENTS_MAX = 16 * 1024,
+    RELAY_BUDGET_MAX = 1024,
 };
 
 struct relay_answer {
     enum answer_kind kind;
     const char *provider;
-    uint64_t ms, tokens_in, tokens_out;
+    uint64_t ms;
+    const struct question_usage *usage;
+};
+
+/* What a request took, as the gateway tells it. */
+struct relay_spent {
+    const char *model; /* as it was asked for */
+    enum spent kind;
+    uint64_t tokens_in, tokens_out, cached;
+    size_t bytes; /* of the request, as they were reserved */
 };
 
 struct relay_owner {
     bool (*to_gateway)(void *context, const struct buffer *message); /* false: it isn't there now */
     void (*to_worker)(void *asker, const struct buffer *message);
-    /* The texts for {{peers}} and {{segments}} of this asker's prompt, as things stand now, added to two empty buffers;
-     * what is over RELAY_PEERS_MAX and RELAY_SEGMENTS_MAX is cut off. NULL: there is nothing to tell. */
-    void (*surroundings)(void *asker, struct buffer *peers, struct buffer *segments);
+    /* The texts for {{peers}}, {{segments}} and {{budget}} of this asker's prompt, as things stand now, added to empty
+     * buffers; what is over RELAY_PEERS_MAX, RELAY_SEGMENTS_MAX and RELAY_BUDGET_MAX is cut off. NULL: there is nothing
+     * to tell. */
+    void (*surroundings)(void *asker, struct buffer *peers, struct buffer *segments, struct buffer *budget);
     /* An answer has come of the gateway, ms after the question first went out. NULL: nobody counts them. */
     void (*answered)(void *asker, const struct relay_answer *answer);
     void *context;
     const struct relay_budget *budget; /* NULL: everybody may ask always */
 };
 
-/* Whether a question may go out, and what became of it; by the relay's own serials. Each reserve that gave true is
- * followed by one of the others, or by another reserve: it is asked again since the gateway died with it. */
+/* Whether a request may go out, and what became of it; by the relay's own serials, which are a question's. Each reserve
+ * that gave true is followed by one of the others, or by another reserve: the gateway died with the request. */
 struct relay_budget {
     bool (*reserve)(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why);
-    void (*settle)(void *asker, uint64_t serial, uint64_t tokens, size_t bytes); /* 0, 0: it cost nothing */
-    void (*keep)(void *asker, uint64_t serial); /* what it cost won't be known */
+    /* It was sent, and took that; the books' figures are added to usage. */
+    void (*settle)(void *asker, uint64_t serial, const struct relay_spent *spent,
+                   struct question_usage *usage);
+    void (*release)(void *asker, uint64_t serial); /* it was never sent */
+    void (*keep)(void *asker, uint64_t serial);    /* nobody will say what it cost */
 };
 
 struct relay *relay_new(const struct relay_owner *owner);
@@ -60,7 +77,7 @@ bool relay_forget(struct relay *relay, void *asker, struct reader *message);
 /* The worker is gone: none of its answers is wanted. */
 void relay_forget_all(struct relay *relay, void *asker);
 
-/* ANSWER or WAITING of the gateway. False: it is malformed. */
+/* SPENT, ANSWER or WAITING of the gateway. False: it is malformed. */
 bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length);
 void relay_gateway_started(struct relay *relay);
 size_t relay_under_way(const struct relay *relay);

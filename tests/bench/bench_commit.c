@@ -89,17 +89,14 @@ static bool cycle(struct history *history, unsigned i, double *commit_us, double
         {CHANGE_WRITE, ".agent", texts[5], CARD},
         {CHANGE_UNTRACK, old, NULL, 0},
     };
-    struct commit_request request = {.subject = subject,
-                                     .body = "skill strengthened",
-                                     .trailers = {.task = id,
-                                                  .task_hash = i,
-                                                  .reward = 1,
-                                                  .tokens_in = 100,
-                                                  .tokens_out = 10,
-                                                  .end = "done",
-                                                  .source = "queue"},
-                                     .changes = changes,
-                                     .change_count = i > 30 ? 7 : 6};
+    const struct question_usage usage = {100, 10, 0, 1, USAGE_NO_COST};
+    struct commit_request request = {
+        .subject = subject,
+        .body = "skill strengthened",
+        .trailers =
+            {.task = id, .task_hash = i, .reward = 1, .usage = &usage, .end = "done", .source = "queue"},
+        .changes = changes,
+        .change_count = i > 30 ? 7 : 6};
     int edits = 0;
     double begun = now_us();
     bool good = history_edits(history, true, nothing, &edits, &fault);

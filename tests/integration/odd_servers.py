@@ -18,7 +18,8 @@ import harness
 
 PATIENCE = 20 * harness.PATIENCE
 
-ASK, ANSWER, WAITING, FORGET = 30, 31, 32, 33
+ASK, ANSWER, WAITING, FORGET, SPENT, AGAIN = 30, 31, 32, 33, 37, 36
+FREE, KNOWN, UNKNOWN = range(3)
 NOWHERE = 2**64 - 1
 OK, PASSING, AUTH, QUOTA, REQUEST = range(5)
 
@@ -91,6 +92,7 @@ class Request:
         self.line = lines[0]
         self.headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
         self.json = json.loads(body) if body else None
+        self.size = len(body or b"")
         self.at = time.monotonic()
 
 
@@ -184,11 +186,28 @@ def unpack(data, shape):
     return type, fields
 
 
-class Answer:
-    names = "serial agent kind text finish model tokens_in tokens_out provider retry_after answered".split()
+class Spent:
+    """What one request took."""
+
+    names = "serial agent model kind tokens_in tokens_out cached again".split()
 
     def __init__(self, fields):
         self.__dict__.update(zip(self.names, fields))
+
+    def __repr__(self):
+        return f"Spent({self.__dict__})"
+
+
+class Answer:
+    """With the tokens of its question's last request."""
+
+    names = "serial agent kind text finish model tokens_in tokens_out provider retry_after answered".split()
+
+    def __init__(self, fields, spent):
+        self.__dict__.update(zip(self.names, fields))
+        for request in spent:
+            if request.serial == self.serial:
+                self.tokens_in, self.tokens_out = request.tokens_in, request.tokens_out
 
     def __repr__(self):
         return f"Answer({self.__dict__})"
@@ -217,11 +236,12 @@ class Gateway:
         os.close(secrets)
         self.socket = ours
         self.pending = b""
-        self.waitings, self.answers, self.serial = [], [], 0
+        self.waitings, self.answers, self.spent, self.serial = [], [], [], 0
+        self.leave = True  # further requests are in the budget
 
     def ask(self, task="Say hello.", agent="orion", serial=None, system="You are a test."):
         self.serial = serial or self.serial + 1
-        self.socket.sendall(pack(ASK, self.serial, agent, system, task, NOWHERE, NOWHERE))
+        self.socket.sendall(pack(ASK, self.serial, agent, system, task, NOWHERE, NOWHERE, NOWHERE))
         return self.serial
 
     def forget(self, serial, agent="orion"):
@@ -235,10 +255,7 @@ class Gateway:
                 (length,) = struct.unpack_from("<I", self.pending)
                 if len(self.pending) >= 4 + length:
                     message, self.pending = self.pending[4 : 4 + length], self.pending[4 + length :]
-                    type, fields = unpack(message, {ANSWER: "ntntttnntnn", WAITING: "nttnt"})
-                    (self.answers if type == ANSWER else self.waitings).append(
-                        Answer(fields) if type == ANSWER else fields
-                    )
+                    self.hear(*unpack(message, {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn"}))
                     return True
             left = deadline - time.monotonic()
             if left < 0 or not select.select([self.socket], [], [], max(left, 0))[0]:
@@ -247,6 +264,16 @@ class Gateway:
             if not more:
                 return False
             self.pending += more
+
+    def hear(self, type, fields):
+        if type == ANSWER:
+            self.answers.append(Answer(fields, self.spent))
+        elif type == WAITING:
+            self.waitings.append(fields)
+        else:
+            self.spent.append(Spent(fields))
+            if self.spent[-1].again and self.leave:
+                self.socket.sendall(pack(AGAIN, fields[0], fields[1]))
 
     def answer(self, serial=None):
         """The answer to this serial (default: the last asked), waited for."""

@@ -159,7 +159,7 @@ def test_a_gateway_that_dies_with_a_request_leaves_its_tokens_spent(make_system,
     reserved = spent(system)
     os.kill(system.processes()["gateway"], signal.SIGKILL)
     wait_until(lambda: len(model.requests()) == 2, "asked again")
-    assert spent(system) == 2 * reserved
+    assert 2 * reserved <= spent(system) < 2 * reserved + 20  # the prompt says what was spent
     model.release()
     system.wait_done("held")
 

@@ -106,7 +106,7 @@ def test_it_ends_also_in_the_middle_of_a_request(serve, start):
 
 def test_a_message_that_is_none_ends_the_gateway_with_a_sentence(start):
     gateway = start("offline")
-    gateway.socket.sendall(odd.pack(odd.ASK, 1, "orion", "s", "t", odd.NOWHERE, odd.NOWHERE, "left over"))
+    gateway.socket.sendall(odd.pack(odd.ASK, 1, "orion", "s", "t", odd.NOWHERE, odd.NOWHERE, odd.NOWHERE, "left over"))
     gateway.process.wait(odd.PATIENCE)
     assert "isn't understood (ASK)" in gateway.log()
 

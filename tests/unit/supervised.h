@@ -64,7 +64,7 @@ static inline void worker_works(struct link *link, const struct worker_start *st
     worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "task", (uint64_t)0);
     if (!is_called(start, "slow"))
         worker_tells(link, MESSAGE_ASK, (uint64_t)7, "somebody-else", "system", "task", MESSAGE_NOWHERE,
-                     MESSAGE_NOWHERE);
+                     MESSAGE_NOWHERE, MESSAGE_NOWHERE);
 }
 
 /* The same process once more at its socket, with a lie. */
@@ -108,9 +108,9 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         /* The gateway answers with the name that the supervisor gave it: it becomes the task's id. */
         {
             OWNED char *agent = NULL, *finish = NULL, *model = NULL, *provider = NULL;
-            uint64_t serial, kind, in, out, retry, answered;
+            uint64_t serial, kind, in, out, retry, answered, cached, requests, cost;
             if (message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish, &model, &in,
-                             &out, &provider, &retry, &answered) &&
+                             &out, &provider, &retry, &answered, &cached, &requests, &cost) &&
                 serial == 7)
                 worker_tells(link, MESSAGE_FINISHED, text, (uint64_t)2, "0123abc", in, out, "done");
             worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_IDLE, "", (uint64_t)0);
@@ -172,7 +172,8 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         worker_tells(link, MESSAGE_SPAWNED, start->agent->name, start->generation, (uint64_t)1, "");
     } else if (is_called(start, "greedy")) {
         for (uint64_t i = 0; i < 100; i++)
-            worker_tells(link, MESSAGE_ASK, i, "x", "y", "z", MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+            worker_tells(link, MESSAGE_ASK, i, "x", "y", "z", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
+                         MESSAGE_NOWHERE);
     } else if (is_called(start, "huge")) {
         OWNED char *much = memory_new(MESSAGE_MAX + 1, 1);
         worker_sends_bytes(link, much, MESSAGE_MAX + 1);
@@ -255,18 +256,23 @@ static inline int gateway_live(int fd)
         while (channel_next(&channel, &bytes, &length)) {
             struct reader reader;
             unsigned type = 0;
-            uint64_t serial, peers, segments;
+            uint64_t serial, peers, segments, budget;
             OWNED char *agent = NULL, *system = NULL, *task = NULL;
             if (!message_open(&reader, bytes, length, &type) || type != MESSAGE_ASK ||
-                !message_read(&reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments))
+                !message_read(&reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments,
+                              &budget))
                 continue;
             if (access("gateway-dies", F_OK) == 0 && unlink("gateway-dies") == 0)
                 abort();
             if (strcmp(agent, "greedy") == 0)
                 continue;
             OWNED_BUFFER struct buffer answer = {0};
+            message_make(&answer, MESSAGE_SPENT, serial, agent, "model", (uint64_t)SPENT_KNOWN, (uint64_t)1,
+                         (uint64_t)2, (uint64_t)0, (uint64_t)0);
+            channel_send(&channel, &answer);
             message_make(&answer, MESSAGE_ANSWER, serial, agent, (uint64_t)ANSWER_OK, agent, "stop", "model",
-                         (uint64_t)1, (uint64_t)2, "", (uint64_t)0, (uint64_t)0);
+                         (uint64_t)0, (uint64_t)0, "", (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0,
+                         UINT64_MAX);
             channel_send(&channel, &answer);
         }
     }

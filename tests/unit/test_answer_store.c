@@ -43,7 +43,7 @@ static bool keep(struct kept *kept, const char *task, uint64_t hash, const char 
 {
     OWNED char *id = memory_text(task), *words = memory_text(text), *reason = memory_text("stop"),
                *model = memory_text("gpt-4o");
-    const struct kept_answer answer = {id, hash, words, reason, model, 120, 34};
+    const struct kept_answer answer = {id, hash, words, reason, model, {120, 34, 5, 2, 9}};
     return kept_write(kept, &answer);
 }
 
@@ -88,8 +88,11 @@ static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(voi
     assert_string_equal(answer.text, "# Done\n\nwith care\n");
     assert_string_equal(answer.finish_reason, "stop");
     assert_string_equal(answer.model, "gpt-4o");
-    assert_int_equal(answer.tokens_in, 120);
-    assert_int_equal(answer.tokens_out, 34);
+    assert_int_equal(answer.usage.tokens_in, 120);
+    assert_int_equal(answer.usage.tokens_out, 34);
+    assert_int_equal(answer.usage.cached, 5);
+    assert_int_equal(answer.usage.requests, 2);
+    assert_int_equal(answer.usage.cost, 9);
     kept_answer_free(&answer);
     assert_false(kept_take(kept, "first", 7, &answer)); /* once */
     kept_close(kept);

@@ -34,6 +34,11 @@ static int end(void **state)
     return 0;
 }
 
+static bool settle(struct budget *budget, uint64_t serial, uint64_t tokens)
+{
+    return budget_settle(budget, serial, &(struct budget_used){.tokens = tokens, .requests = 1});
+}
+
 /* Reserved, and what it took is known at once. Else until when it waits. */
 static int64_t spend(struct budget *budget, const char *agent, uint64_t tokens, uint64_t limit,
                      uint64_t all_limit, int64_t now)
@@ -47,7 +52,7 @@ static int64_t spend(struct budget *budget, const char *agent, uint64_t tokens, 
                                            .all_tokens_per_day = all_limit};
     if (!budget_reserve(budget, &request, now, &until, &why))
         return until;
-    assert_true(budget_settle(budget, 1, tokens));
+    assert_true(settle(budget, 1, tokens));
     return 0;
 }
 
@@ -82,16 +87,16 @@ static void test_what_is_reserved_counts_until_it_is_settled(void **state)
     int64_t until, now = at("2026-04-29T12:00:00Z");
     struct budget_request request = {.agent = "orion", .serial = 7, .tokens = 600, .tokens_per_day = 1000};
     assert_true(budget_reserve(*state, &request, now, &until, &why));
-    assert_int_equal(budget_spent(*state, "orion", now), 600);
+    assert_int_equal(budget_spent(*state, "orion", now).tokens, 600);
     request.serial = 8;
     assert_false(budget_reserve(*state, &request, now, &until, &why));
-    assert_true(budget_settle(*state, 7, 50));
-    assert_false(budget_settle(*state, 7, 50));
-    assert_int_equal(budget_spent(*state, "orion", now), 50);
+    assert_true(settle(*state, 7, 50));
+    assert_false(settle(*state, 7, 50));
+    assert_int_equal(budget_spent(*state, "orion", now).tokens, 50);
     assert_true(budget_reserve(*state, &request, now, &until, &why));
     budget_keep(*state, 8);
-    assert_false(budget_settle(*state, 8, 0));
-    assert_int_equal(budget_spent(*state, "orion", now), 650);
+    assert_false(settle(*state, 8, 0));
+    assert_int_equal(budget_spent(*state, "orion", now).tokens, 650);
 }
 
 static void test_asked_again_of_another_gateway_is_paid_twice(void **state)
@@ -102,7 +107,7 @@ static void test_asked_again_of_another_gateway_is_paid_twice(void **state)
         .agent = "orion", .serial = 7, .tokens = 400, .tokens_per_day = 1000};
     assert_true(budget_reserve(*state, &request, now, &until, &why));
     assert_true(budget_reserve(*state, &request, now, &until, &why));
-    assert_int_equal(budget_spent(*state, "orion", now), 800);
+    assert_int_equal(budget_spent(*state, "orion", now).tokens, 800);
     assert_false(budget_reserve(*state, &request, now, &until, &why));
 }
 
@@ -112,9 +117,9 @@ static void test_a_reservation_is_settled_on_the_day_it_was_made(void **state)
     int64_t until, now = at("2026-04-29T23:59:59Z");
     const struct budget_request request = {.agent = "orion", .serial = 7, .tokens = 400};
     assert_true(budget_reserve(*state, &request, now, &until, &why));
-    assert_true(budget_settle(*state, 7, 300));
-    assert_int_equal(budget_spent(*state, "orion", now), 300);
-    assert_int_equal(budget_spent(*state, "orion", now + 1), 0);
+    assert_true(settle(*state, 7, 300));
+    assert_int_equal(budget_spent(*state, "orion", now).tokens, 300);
+    assert_int_equal(budget_spent(*state, "orion", now + 1).tokens, 0);
 }
 
 static void test_the_budget_of_all_counts_those_without_a_limit_too(void **state)
@@ -123,7 +128,7 @@ static void test_the_budget_of_all_counts_those_without_a_limit_too(void **state
     assert_int_equal(spend(*state, "orion", 600, 0, 1000, now), 0);
     assert_int_equal(spend(*state, "iris", 300, 0, 1000, now), 0);
     assert_int_equal(spend(*state, "nova", 101, 5000, 1000, now), at("2026-04-30T00:00:00Z"));
-    assert_int_equal(budget_spent(*state, NULL, now), 900);
+    assert_int_equal(budget_spent(*state, NULL, now).tokens, 900);
 }
 
 static void test_a_request_that_no_day_allows_is_told_so(void **state)
@@ -134,6 +139,49 @@ static void test_a_request_that_no_day_allows_is_told_so(void **state)
         .agent = "orion", .serial = 1, .tokens = 2600, .tokens_per_day = 1000};
     assert_false(budget_reserve(*state, &request, 1000000, &until, &why));
     assert_non_null(strstr(why.text, "no day is long enough"));
+}
+
+static bool reserve_money(struct budget *budget, const char *agent, uint64_t cost, uint64_t limit,
+                          uint64_t all_limit)
+{
+    struct fault why;
+    int64_t until;
+    const struct budget_request request = {.agent = agent,
+                                           .serial = 3,
+                                           .tokens = 10,
+                                           .cost = cost,
+                                           .cost_per_day = limit,
+                                           .all_cost_per_day = all_limit};
+    bool allowed = budget_reserve(budget, &request, at("2026-04-29T12:00:00Z"), &until, &why);
+    assert_true(allowed || strstr(why.text, "cost_per_day is 0.001000"));
+    return allowed;
+}
+
+static void test_a_day_has_so_much_money(void **state)
+{
+    assert_true(reserve_money(*state, "orion", 900000, 1000000, 0));
+    assert_false(reserve_money(*state, "orion", 100001, 1000000, 0));
+    assert_true(budget_settle(*state, 3, &(struct budget_used){.tokens = 8, .cost = 300000, .requests = 1}) ==
+                false);
+    assert_false(reserve_money(*state, "iris", 100001, 0, 1000000));
+    assert_true(reserve_money(*state, "iris", 100000, 0, 1000000));
+}
+
+static void test_every_request_is_counted_with_what_it_took(void **state)
+{
+    struct fault why;
+    int64_t until, now = at("2026-04-29T12:00:00Z");
+    struct budget_request request = {.agent = "orion", .serial = 7, .tokens = 600, .cost = 50};
+    assert_true(budget_reserve(*state, &request, now, &until, &why));
+    assert_true(budget_settle(*state, 7, &(struct budget_used){100, 40, 1, 5}));
+    assert_true(budget_reserve(*state, &request, now, &until, &why));
+    assert_true(budget_settle(*state, 7, &(struct budget_used){0}));
+    assert_true(budget_reserve(*state, &request, now, &until, &why));
+    struct budget_used used = budget_spent(*state, "orion", now);
+    assert_int_equal(used.tokens, 700);
+    assert_int_equal(used.cached, 40);
+    assert_int_equal(used.requests, 2);
+    assert_int_equal(used.cost, 55);
 }
 
 static void test_a_clock_that_jumps_away_and_back_gives_no_tokens(void **state)
@@ -239,7 +287,7 @@ static void test_its_text_is_read_back_as_the_same(void **state)
     struct budget *other = read_text(text.data);
     budget_print(other, now, &again);
     assert_string_equal(text.data, again.data);
-    assert_int_equal(budget_spent(other, "orion", now), 456);
+    assert_int_equal(budget_spent(other, "orion", now).tokens, 456);
     assert_int_equal(start(other, "in hand: still", 3, now), 0);
     assert_int_not_equal(start(other, "b", 3, now), 0);
     budget_free(other);
@@ -266,7 +314,41 @@ static void test_what_a_line_cannot_mean_is_refused(void **state)
     assert_false(budget_line(*state, "", "tokens", "5 on 2026-04-29"));
     assert_true(budget_line(*state, "orion", "tokens", "99999999999999999999999 on 2026-04-29"));
     assert_true(budget_line(*state, "orion", "tokens", "99999999999999999999999 on 2026-04-29"));
-    assert_int_equal(budget_spent(*state, NULL, at("2026-04-29T10:00:00Z")), UINT64_MAX);
+    assert_int_equal(budget_spent(*state, NULL, at("2026-04-29T10:00:00Z")).tokens, UINT64_MAX);
+}
+
+static void test_another_task_of_an_id_in_hand_counts(void **state)
+{
+    struct fault why;
+    int64_t until, now = at("2026-04-29T12:00:00Z");
+    struct budget_request request = {.agent = "orion", .serial = 1, .task = "same", .tasks_per_hour = 3};
+    assert_true(budget_reserve(*state, &request, now, &until, &why));
+    assert_true(budget_reserve(*state, &request, now, &until, &why)); /* the same one again */
+    request.another = true;
+    assert_true(budget_reserve(*state, &request, now, &until, &why));
+    budget_task_ended(*state, "orion", "same");
+    request.another = false; /* the second one again: it is still in hand */
+    assert_true(budget_reserve(*state, &request, now, &until, &why));
+    request.another = true;
+    assert_true(budget_reserve(*state, &request, now, &until, &why));
+    budget_task_ended(*state, "orion", "same");
+    assert_false(budget_reserve(*state, &request, now, &until, &why));
+}
+
+static void test_money_and_requests_outlive_the_text(void **state)
+{
+    int64_t now = at("2026-04-29T12:00:00Z");
+    assert_true(budget_line(*state, "orion", "tokens", "500 on 2026-04-29"));
+    assert_true(budget_line(*state, "orion", "cached", "20 on 2026-04-29"));
+    assert_true(budget_line(*state, "orion", "requests", "3 on 2026-04-29"));
+    assert_true(budget_line(*state, "orion", "cost", "1.5 on 2026-04-29"));
+    assert_true(budget_line(*state, "orion", "cost", "0.000000001 on 2026-04-29"));
+    assert_false(budget_line(*state, "orion", "cost", ".5 on 2026-04-29"));
+    OWNED_BUFFER struct buffer text = {0};
+    budget_print(*state, now, &text);
+    assert_non_null(strstr(text.data, "- cost: 1.500000001 on 2026-04-29\n"));
+    assert_non_null(strstr(text.data, "- cached: 20 on 2026-04-29\n"));
+    assert_non_null(strstr(text.data, "- requests: 3 on 2026-04-29\n"));
 }
 
 static void test_what_is_under_way_while_the_text_is_read_anew_is_settled_all_the_same(void **state)
@@ -277,8 +359,8 @@ static void test_what_is_under_way_while_the_text_is_read_anew_is_settled_all_th
     assert_true(budget_reserve(*state, &request, now, &until, &why));
     budget_clear(*state);
     assert_true(budget_line(*state, "orion", "tokens", "100 on 2026-04-29"));
-    assert_true(budget_settle(*state, 7, 30));
-    assert_int_equal(budget_spent(*state, "orion", now), 30);
+    assert_true(settle(*state, 7, 30));
+    assert_int_equal(budget_spent(*state, "orion", now).tokens, 30);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -289,6 +371,10 @@ int main(void)
         TEST(test_a_day_has_so_many_tokens_and_the_next_one_has_them_again),
         TEST(test_what_is_reserved_counts_until_it_is_settled),
         TEST(test_asked_again_of_another_gateway_is_paid_twice),
+        TEST(test_a_day_has_so_much_money),
+        TEST(test_every_request_is_counted_with_what_it_took),
+        TEST(test_another_task_of_an_id_in_hand_counts),
+        TEST(test_money_and_requests_outlive_the_text),
         TEST(test_a_reservation_is_settled_on_the_day_it_was_made),
         TEST(test_the_budget_of_all_counts_those_without_a_limit_too),
         TEST(test_a_request_that_no_day_allows_is_told_so),

@@ -35,19 +35,12 @@ static json_t *one_agent(const char *name, const struct tally *tally)
 static void test_every_name_of_the_contract_is_there(void **state)
 {
     (void)state;
-    static const char *const names[] = {"agentos_agent_up",
-                                        "agentos_agent_state",
-                                        "agentos_worker_restarts_total",
-                                        "agentos_tasks_total",
-                                        "agentos_cycle_seconds",
-                                        "agentos_envelopes_total",
-                                        "agentos_inbox_depth",
-                                        "agentos_backpressure_total",
-                                        "agentos_audit_divergence_total",
-                                        "agentos_negative_streak",
-                                        "agentos_config_refused",
-                                        "gen_ai_client_token_usage",
-                                        "gen_ai_client_operation_duration_seconds"};
+    static const char *const names[] = {
+        "agentos_agent_up",        "agentos_agent_state",        "agentos_worker_restarts_total",
+        "agentos_tasks_total",     "agentos_cycle_seconds",      "agentos_envelopes_total",
+        "agentos_inbox_depth",     "agentos_backpressure_total", "agentos_audit_divergence_total",
+        "agentos_negative_streak", "agentos_config_refused",     "agentos_budget_remaining",
+        "agentos_cost_total",      "gen_ai_client_token_usage",  "gen_ai_client_operation_duration_seconds"};
     OWNED char *text = print(one_agent("orion", &(struct tally){0}));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         OWNED char *head = memory_print("# TYPE %s ", names[i]);
@@ -60,6 +53,23 @@ static void test_every_name_of_the_contract_is_there(void **state)
     HAS(text, "agentos_pressure{agent=\"orion\"} 2");
     HAS(text, "agentos_envelopes_total{kind=\"message\",status=\"read\"} 7");
     HAS(text, "agentos_backpressure_total 2");
+}
+
+static void test_money_is_told_where_there_is_a_limit_or_a_price(void **state)
+{
+    (void)state;
+    json_t *metrics = one_agent("orion", &(struct tally){0});
+    json_t *agent = json_array_get(json_object_get(metrics, "agents"), 0);
+    OWNED char *none = print(json_deep_copy(metrics));
+    assert_null(strstr(none, "agentos_budget_remaining{"));
+    assert_null(strstr(none, "agentos_cost_total{"));
+    json_object_set_new(metrics, "tokens_left", json_integer(7000));
+    json_object_set_new(agent, "cost_left", json_real(0.25));
+    json_object_set_new(agent, "cost_total", json_real(1.5));
+    OWNED char *text = print(metrics);
+    HAS(text, "agentos_budget_remaining{unit=\"tokens\"} 7000");
+    HAS(text, "agentos_budget_remaining{agent=\"orion\",unit=\"cost\"} 0.250000000");
+    HAS(text, "agentos_cost_total{agent=\"orion\"} 1.500000000");
 }
 
 static void test_a_label_cannot_break_out_of_its_line(void **state)
@@ -127,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_name_of_the_contract_is_there),
+        cmocka_unit_test(test_money_is_told_where_there_is_a_limit_or_a_price),
         cmocka_unit_test(test_a_label_cannot_break_out_of_its_line),
         cmocka_unit_test(test_a_histogram_adds_up_and_ends_with_its_count),
         cmocka_unit_test(test_tokens_stand_by_their_type_and_faults_by_theirs),

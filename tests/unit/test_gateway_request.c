@@ -123,7 +123,7 @@ static void test_the_offline_model_says_what_it_is_and_names_a_skill_that_may_be
         OWNED char *skill = memory_slice(name, strcspn(name, "\n"));
         if (!names_skill(skill))
             fail_msg("'%s' is no skill's name", skill);
-        assert_true(response.tokens_out > 10);
+        assert_true(response.usage.out > 10);
         struct reply reply;
         reply_parse(&reply, response.text, strlen(response.text), response.finish_reason);
         if (reply.faults)

@@ -136,11 +136,97 @@ static void test_every_shape_of_reply_that_servers_send_is_read(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
         struct response got = read_as(200, "application/json", replies[i].body, strlen(replies[i].body));
+        bool told = replies[i].in > 0;
         if (got.kind != ANSWER_OK || strcmp(got.text, replies[i].text) != 0 ||
-            strcmp(got.finish_reason, replies[i].finish) != 0 || got.tokens_in != replies[i].in ||
-            got.tokens_out != replies[i].out)
+            strcmp(got.finish_reason, replies[i].finish) != 0 || got.usage.known != told ||
+            (told && (got.usage.in != replies[i].in || got.usage.out != replies[i].out)))
             fail_msg("%s: kind %d, text '%s', finish '%s', tokens %ju and %ju", replies[i].who, (int)got.kind,
-                     got.text, got.finish_reason, (uintmax_t)got.tokens_in, (uintmax_t)got.tokens_out);
+                     got.text, got.finish_reason, (uintmax_t)got.usage.in, (uintmax_t)got.usage.out);
+        response_free(&got);
+    }
+}
+
+/* ---- what it took ---- */
+
+static const struct {
+    const char *who, *usage;
+    uint64_t in, cached, out;
+} usages[] = {
+    {"OpenAI: cached and reasoning tokens are parts",
+     "\"prompt_tokens\":2006,\"completion_tokens\":300,\"total_tokens\":2306,"
+     "\"prompt_tokens_details\":{\"cached_tokens\":1920},\"completion_tokens_details\":{\"reasoning_tokens\":"
+     "256}",
+     2006, 1920, 300},
+    {"Gemini: reasoning stands in the total only",
+     "\"prompt_tokens\":7750,\"completion_tokens\":10000,\"total_tokens\":117750", 7750, 0, 110000},
+    {"xAI: reasoning beside the reply",
+     "\"prompt_tokens\":32,\"completion_tokens\":9,\"total_tokens\":135,"
+     "\"completion_tokens_details\":{\"reasoning_tokens\":94}",
+     32, 0, 103},
+    {"reasoning beside the reply, without a total",
+     "\"prompt_tokens\":32,\"completion_tokens\":9,\"completion_tokens_details\":{\"reasoning_tokens\":94}",
+     32, 0, 103},
+    {"DeepSeek",
+     "\"prompt_tokens\":100,\"completion_tokens\":5,\"prompt_cache_hit_tokens\":64,\"total_tokens\":105", 100,
+     64, 5},
+    {"Anthropic: cached tokens beside the prompt's",
+     "\"input_tokens\":7,\"output_tokens\":5,\"cache_read_input_tokens\":1000,\"cache_creation_input_"
+     "tokens\":200",
+     1207, 1000, 5},
+    {"only what was not cached is the prompt's",
+     "\"prompt_tokens\":3,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4000}", 4003,
+     4000, 5},
+    {"a total below its parts", "\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":3", 10, 0, 5},
+    {"a total without parts", "\"total_tokens\":30,\"completion_tokens\":10", 20, 0, 10},
+    {"numbers in quotes", "\"prompt_tokens\":\"10\",\"completion_tokens\":\"5\"", 10, 0, 5},
+    {"Ollama's own names", "\"prompt_eval_count\":26,\"eval_count\":9", 26, 0, 9},
+};
+
+static void test_every_account_of_tokens_is_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof usages / sizeof *usages; i++) {
+        OWNED char *body = memory_print("{\"choices\":[{\"message\":{\"content\":\"Hi\"}}],\"usage\":{%s}}",
+                                        usages[i].usage);
+        struct response got = read_as(200, "application/json", body, strlen(body));
+        if (!got.usage.known || got.usage.in != usages[i].in || got.usage.cached != usages[i].cached ||
+            got.usage.out != usages[i].out)
+            fail_msg("%s: %ju in, %ju cached, %ju out", usages[i].who, (uintmax_t)got.usage.in,
+                     (uintmax_t)got.usage.cached, (uintmax_t)got.usage.out);
+        response_free(&got);
+    }
+}
+
+static void test_an_answer_counts_as_at_least_a_quarter_of_its_bytes(void **state)
+{
+    (void)state;
+    OWNED char *text = memory_new(40001, 1);
+    memset(text, 'x', 40000);
+    OWNED char *body = memory_print("{\"choices\":[{\"message\":{\"content\":\"%s\"}}],"
+                                    "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}}",
+                                    text);
+    struct response got = read_as(200, "application/json", body, strlen(body));
+    assert_int_equal(got.usage.in, 9);
+    assert_int_equal(got.usage.out, 10000);
+    response_free(&got);
+}
+
+static void test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "{\"choices\":[],\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}",
+        "{\"choices\":[{\"message\":{\"content\":7}}],\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":"
+        "5}}",
+        "{\"error\":{\"message\":\"no\"},\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":70,"
+        "\"completion_tokens\":5}}\n\ndata: {\"choices\":",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct response got = read_as(200, NULL, bodies[i], strlen(bodies[i]));
+        assert_int_not_equal(got.kind, ANSWER_OK);
+        assert_true(got.usage.known);
+        assert_int_equal(got.usage.in + got.usage.out, 75);
         response_free(&got);
     }
 }
@@ -369,6 +455,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_shape_of_reply_that_servers_send_is_read),
+        cmocka_unit_test(test_every_account_of_tokens_is_read),
+        cmocka_unit_test(test_an_answer_counts_as_at_least_a_quarter_of_its_bytes),
+        cmocka_unit_test(test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same),
         cmocka_unit_test(test_every_error_is_told_apart_and_says_what_the_provider_said),
         cmocka_unit_test(test_a_redirect_names_where_it_leads_and_that_it_is_not_followed),
         cmocka_unit_test(test_only_the_refusal_of_max_tokens_asks_for_the_other_name),

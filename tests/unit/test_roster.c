@@ -102,7 +102,7 @@ static const char whole[] =
     "    may_send_to: []\n"
     "    decay_halflife_days: 0.5\n"
     "    reward_audit: {method: command, command: [/data/tools/check, --level, 3]}\n"
-    "    limits: {memory_mb: 512, open_files: 64, task_seconds: 1, tokens_per_day: 5}\n"
+    "    limits: {memory_mb: 512, open_files: 64, task_seconds: 1, tokens_per_day: 5, cost_per_day: 0.5}\n"
     "    watchdog: {negative_streak: 2}\n"
     "    idle_exit_seconds: 30\n"
     "    schedule: [{cron: \"0 7 * * 1-5\", task: \"Summarise.\"}, {cron: '@hourly', task: x}]\n"
@@ -110,7 +110,10 @@ static const char whole[] =
     "throughput_classes:\n"
     "  slow: {window: 2}\n"
     "  fast: {window: 99, backlog: 0}\n"
-    "budget: {tokens_per_day: 1000}\n"
+    "budget: {tokens_per_day: 1000, cost_per_day: 2}\n"
+    "prices:\n"
+    "  gpt-4o: {input: 2.50, cached: 1.25, output: 10}\n"
+    "  other: {input: 0, output: 0.5}\n"
     "queues:\n"
     "  - {name: reviews, consumers: [orion, nova], max_attempts: 9}\n"
     "  - {name: other, consumers: [nova]}\n"
@@ -156,6 +159,12 @@ static void test_what_holds_for_all_together_is_read(void **state)
     assert_int_equal(roster->classes[CLASS_FAST].window, 99);
     assert_int_equal(roster->classes[CLASS_FAST].backlog, 0);
     assert_int_equal(roster->tokens_per_day, 1000);
+    assert_true(roster->cost_per_day > 1.9 && roster->cost_per_day < 2.1);
+    assert_true(roster->agents[0].limits.cost_per_day > 0.4 && roster->agents[0].limits.cost_per_day < 0.6);
+    assert_int_equal(roster->price_count, 2);
+    assert_true(roster_price(roster, "gpt-4o")->cached > 1.2 && roster_price(roster, "gpt-4o")->output > 9);
+    assert_true(roster_price(roster, "other")->cached < 0);
+    assert_null(roster_price(roster, "gpt"));
     assert_int_equal(roster->queue_count, 2);
     assert_int_equal(roster->queues[0].max_attempts, 9);
     assert_int_equal(roster->queues[1].max_attempts, 3);
@@ -215,7 +224,7 @@ static void test_every_fault_is_told_in_one_run_in_order_and_at_its_place(void *
         "agents.yaml:15:32: writers names 'nobody', and there is no such agent\n"
         "agents.yaml:15:50: readers must be a list, such as [\"…\"], not one text\n"
         "agents.yaml:16:1: unknown key 'colour' in agents.yaml; there are: defaults, agents, "
-        "throughput_classes, budget, queues, segments\n");
+        "throughput_classes, budget, prices, queues, segments\n");
 }
 
 static void test_a_wrong_value_says_what_would_be_right(void **state)
@@ -278,6 +287,12 @@ static void test_what_stands_for_all_is_checked_too(void **state)
         {ONE "throughput_classes: {quick: {}}",
          "agents.yaml:2:22: unknown key 'quick' in throughput_classes; there are"},
         {ONE "budget: {tokens_per_day: -1}", "agents.yaml:2:26: tokens_per_day must be"},
+        {ONE "budget: {cost_per_day: -1}", "agents.yaml:2:24: cost_per_day must be 0 or greater, not -1"},
+        {ONE "budget: {cost_per_day: 5}", "agents.yaml:2:24: cost_per_day needs a price for every model in "
+                                          "use, and prices has none for 'gpt-4o'"},
+        {ONE "prices: {gpt-4o: {input: 1}}", "agents.yaml:2:18: a price needs 'output'"},
+        {ONE "prices: {gpt-4o: {input: x, output: 1}}", "agents.yaml:2:26: input must be a number"},
+        {ONE "prices: [1]", "agents.yaml:2:9: prices must be a mapping"},
         {ONE "budget: 5", "agents.yaml:2:9: budget must be a mapping"},
         {ONE "queues: [{name: q}]", "agents.yaml:2:10: queue 'q' needs 'consumers'"},
         {ONE "queues: [{name: ../q, consumers: [a]}]", "agents.yaml:2:17: name '../q' is not allowed"},

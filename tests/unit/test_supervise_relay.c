@@ -69,49 +69,52 @@ static int end(void **state)
 
 static const char *peers_text = "P", *segments_text = "S";
 
-static void surroundings(void *asker, struct buffer *peers, struct buffer *segments)
+static void surroundings(void *asker, struct buffer *peers, struct buffer *segments, struct buffer *budget)
 {
     assert_non_null(asker);
     buffer_text(peers, peers_text);
     buffer_text(segments, segments_text);
+    buffer_text(budget, "B");
 }
 
 /* What the gateway is asked when a worker asks so. */
-static char *prompt_at(struct world *world, uint64_t peers_at, uint64_t segments_at)
+static char *prompt_at(struct world *world, uint64_t peers_at, uint64_t segments_at, uint64_t budget_at)
 {
     OWNED_BUFFER struct buffer message = {0};
     struct reader reader;
     unsigned type;
-    uint64_t serial, a, b;
+    uint64_t serial, a, b, c;
     OWNED char *name = NULL, *task = NULL;
     char *prompt = NULL;
-    message_make(&message, MESSAGE_ASK, UINT64_C(1), "orion", "system", "task", peers_at, segments_at);
+    message_make(&message, MESSAGE_ASK, UINT64_C(1), "orion", "system", "task", peers_at, segments_at,
+                 budget_at);
     assert_true(message_open(&reader, message.data, message.length, &type));
     assert_true(relay_ask(world->relay, &world->orion, "orion", &reader));
     assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
-    assert_true(message_read(&reader, MESSAGE_ASK, &serial, &name, &prompt, &task, &a, &b));
+    assert_true(message_read(&reader, MESSAGE_ASK, &serial, &name, &prompt, &task, &a, &b, &c));
     assert_string_equal(task, "task");
     return prompt;
 }
 
-static void assert_prompt(struct world *world, uint64_t peers_at, uint64_t segments_at, const char *expected)
+static void assert_prompt(struct world *world, uint64_t peers_at, uint64_t segments_at, uint64_t budget_at,
+                          const char *expected)
 {
-    OWNED char *prompt = prompt_at(world, peers_at, segments_at);
+    OWNED char *prompt = prompt_at(world, peers_at, segments_at, budget_at);
     assert_string_equal(prompt, expected);
 }
 
 static void test_peers_and_segments_are_put_in_where_the_worker_says(void **state)
 {
     struct world *world = *state;
-    assert_prompt(world, 2, 4, "syNone.stNone.em");
+    assert_prompt(world, 2, 4, 6, "syNone.stNone.emNone.");
     relay_free(world->relay);
     world->relay = relay_new(&(struct relay_owner){
         .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
-    assert_prompt(world, 2, 4, "syPstSem");
-    assert_prompt(world, 6, 0, "SsystemP");
-    assert_prompt(world, 3, 3, "sysPStem");
-    assert_prompt(world, MESSAGE_NOWHERE, MESSAGE_NOWHERE, "system");
-    assert_prompt(world, 7, 6, "systemS");
+    assert_prompt(world, 2, 4, 6, "syPstSemB");
+    assert_prompt(world, 6, 0, 3, "SsysBtemP");
+    assert_prompt(world, 3, 3, 6, "sysPStemB");
+    assert_prompt(world, MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, "system");
+    assert_prompt(world, 7, 6, MESSAGE_NOWHERE, "systemS");
 }
 
 static void test_what_is_too_much_of_peers_and_segments_is_cut(void **state)
@@ -123,7 +126,7 @@ static void test_what_is_too_much_of_peers_and_segments_is_cut(void **state)
     world->relay = relay_new(&(struct relay_owner){
         .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
     peers_text = segments_text = large;
-    OWNED char *prompt = prompt_at(world, 0, 6);
+    OWNED char *prompt = prompt_at(world, 0, 6, MESSAGE_NOWHERE);
     peers_text = "P", segments_text = "S";
     assert_in_range(strlen(prompt), RELAY_SEGMENTS_MAX, RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX + 6);
     assert_non_null(strstr(prompt, "cut here"));
@@ -134,7 +137,7 @@ static bool ask(struct world *world, struct end *asker, const char *name, uint64
     OWNED_BUFFER struct buffer message = {0};
     struct reader reader;
     unsigned type;
-    message_make(&message, MESSAGE_ASK, serial, "whoever", "system", "task", MESSAGE_NOWHERE,
+    message_make(&message, MESSAGE_ASK, serial, "whoever", "system", "task", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
                  MESSAGE_NOWHERE);
     assert_true(message_open(&reader, message.data, message.length, &type));
     return relay_ask(world->relay, asker, name, &reader);
@@ -159,7 +162,8 @@ static void answer(struct world *world, uint64_t serial)
 {
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ANSWER, serial, "anybody", (uint64_t)ANSWER_OK, "the answer", "stop", "m",
-                 (uint64_t)1, (uint64_t)2, "p", (uint64_t)0, (uint64_t)0);
+                 (uint64_t)1, (uint64_t)2, "p", (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0,
+                 USAGE_NO_COST);
     assert_true(relay_gateway_says(world->relay, message.data, message.length));
 }
 
@@ -260,9 +264,7 @@ static void test_nonsense_from_the_gateway_is_known_as_such(void **state)
 /* --- the budget --- */
 
 static struct {
-    int reserved, settled, kept; /* calls */
-    uint64_t tokens;
-    size_t bytes;
+    int reserved, settled, released, kept; /* calls */
     bool closed;
 } purse;
 
@@ -277,12 +279,20 @@ static bool reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_m
     return true;
 }
 
-static void settle(void *asker, uint64_t serial, uint64_t tokens, size_t bytes)
+static void settle(void *asker, uint64_t serial, const struct relay_spent *spent,
+                   struct question_usage *usage)
 {
     (void)asker, (void)serial;
+    assert_true(spent->bytes > strlen("systemtask"));
+    assert_string_equal(spent->model, "m");
     purse.settled++;
-    purse.tokens = tokens;
-    purse.bytes = bytes;
+    usage_add(usage, &(struct question_usage){spent->tokens_in, spent->tokens_out, spent->cached, 1, 5});
+}
+
+static void release(void *asker, uint64_t serial)
+{
+    (void)asker, (void)serial;
+    purse.released++;
 }
 
 static void keep(void *asker, uint64_t serial)
@@ -293,7 +303,8 @@ static void keep(void *asker, uint64_t serial)
 
 static int begin_with_budget(void **state)
 {
-    static const struct relay_budget budget = {.reserve = reserve, .settle = settle, .keep = keep};
+    static const struct relay_budget budget = {
+        .reserve = reserve, .settle = settle, .release = release, .keep = keep};
     struct world *world = memory_new(1, sizeof *world);
     memset(&purse, 0, sizeof purse);
     world->relay = relay_new(&(struct relay_owner){
@@ -302,22 +313,91 @@ static int begin_with_budget(void **state)
     return 0;
 }
 
-static void assert_purse(int reserved, int settled, int kept)
+static void assert_purse(int reserved, int settled, int released, int kept)
 {
     assert_int_equal(purse.reserved, reserved);
     assert_int_equal(purse.settled, settled);
+    assert_int_equal(purse.released, released);
     assert_int_equal(purse.kept, kept);
 }
 
-static void test_tokens_are_reserved_before_a_question_goes_out_and_settled_by_its_answer(void **state)
+static void spent(struct world *world, uint64_t serial, enum spent kind, bool again)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_SPENT, serial, "anybody", "m", (uint64_t)kind, (uint64_t)7, (uint64_t)3,
+                 (uint64_t)2, (uint64_t)again);
+    assert_true(relay_gateway_says(world->relay, message.data, message.length));
+}
+
+/* The sums that the worker was told with its ANSWER. */
+static struct question_usage told(const struct end *worker)
+{
+    struct reader reader;
+    unsigned type;
+    uint64_t serial, kind, retry, answered;
+    struct question_usage usage;
+    OWNED char *name = NULL, *text = NULL, *finish = NULL, *model = NULL, *provider = NULL;
+    assert_true(message_open(&reader, worker->last.data, worker->last.length, &type));
+    assert_true(message_read(&reader, MESSAGE_ANSWER, &serial, &name, &kind, &text, &finish, &model,
+                             &usage.tokens_in, &usage.tokens_out, &provider, &retry, &answered, &usage.cached,
+                             &usage.requests, &usage.cost));
+    return usage;
+}
+
+static void test_a_request_is_reserved_before_it_goes_out_and_settled_by_what_it_took(void **state)
 {
     struct world *world = *state;
     assert_true(ask(world, &world->orion, "orion", 1));
-    assert_purse(1, 0, 0);
+    assert_purse(1, 0, 0, 0);
+    uint64_t serial = seen(world, NULL);
+    spent(world, serial, SPENT_KNOWN, false);
+    assert_purse(1, 1, 0, 0);
+    answer(world, serial);
+    assert_purse(1, 1, 0, 0);
+    assert_int_equal(told(&world->orion).requests, 1);
+}
+
+static void test_a_question_whose_request_never_went_out_costs_nothing(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
     answer(world, seen(world, NULL));
-    assert_purse(1, 1, 0);
-    assert_int_equal(purse.tokens, 3);
-    assert_int_equal(purse.bytes, strlen("systemtaskthe answer"));
+    assert_purse(1, 0, 1, 0);
+    assert_int_equal(told(&world->orion).requests, 0);
+    assert_true(told(&world->orion).cost == USAGE_NO_COST);
+}
+
+static void test_each_further_request_is_reserved_and_the_sums_come_with_the_answer(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    uint64_t serial = seen(world, NULL);
+    spent(world, serial, SPENT_UNKNOWN, true);
+    assert_int_equal(world->gateway.type, MESSAGE_AGAIN);
+    assert_int_equal(seen(world, NULL), serial);
+    assert_purse(2, 1, 0, 0);
+    spent(world, serial, SPENT_KNOWN, false);
+    answer(world, serial);
+    assert_purse(2, 2, 0, 0);
+    struct question_usage usage = told(&world->orion);
+    assert_int_equal(usage.requests, 2);
+    assert_int_equal(usage.tokens_in + usage.tokens_out, 20);
+    assert_int_equal(usage.cached, 4);
+    assert_int_equal(usage.cost, 10);
+}
+
+static void test_a_further_request_that_no_budget_allows_is_not_sent(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    uint64_t serial = seen(world, NULL);
+    purse.closed = true;
+    spent(world, serial, SPENT_UNKNOWN, true);
+    assert_int_equal(world->gateway.type, MESSAGE_FORGET);
+    assert_int_equal(answered_serial(&world->orion), 1);
+    assert_int_equal(told(&world->orion).requests, 1);
+    assert_int_equal(relay_under_way(world->relay), 0);
+    assert_purse(1, 1, 0, 0);
 }
 
 static void test_what_no_budget_allows_never_goes_out_and_its_worker_is_told(void **state)
@@ -351,13 +431,12 @@ static void test_what_is_taken_back_stays_spent_if_it_went_out(void **state)
     struct world *world = *state;
     assert_true(ask(world, &world->orion, "orion", 1));
     relay_forget_all(world->relay, &world->orion);
-    assert_purse(1, 0, 1);
+    assert_purse(1, 0, 0, 1);
     world->gateway.closed = true;
     assert_true(ask(world, &world->orion, "orion", 2));
-    assert_purse(2, 1, 1);
-    assert_int_equal(purse.tokens + purse.bytes, 0);
+    assert_purse(2, 0, 1, 1);
     relay_forget_all(world->relay, &world->orion);
-    assert_purse(2, 1, 1);
+    assert_purse(2, 0, 1, 1);
 }
 
 static void test_each_gateway_that_dies_with_a_question_is_paid_for(void **state)
@@ -366,10 +445,10 @@ static void test_each_gateway_that_dies_with_a_question_is_paid_for(void **state
     assert_true(ask(world, &world->orion, "orion", 1));
     assert_true(ask(world, &world->iris, "iris", 1));
     relay_gateway_started(world->relay);
-    assert_purse(4, 0, 0);
+    assert_purse(4, 0, 0, 0);
     purse.closed = true;
     relay_gateway_started(world->relay); /* there is nothing left for a third time */
-    assert_purse(4, 0, 0);
+    assert_purse(4, 0, 0, 0);
     assert_int_equal(world->orion.count + world->iris.count, 2);
     assert_int_equal(relay_under_way(world->relay), 0);
 }
@@ -387,7 +466,10 @@ int main(void)
         TEST(test_peers_and_segments_are_put_in_where_the_worker_says),
         TEST(test_what_is_too_much_of_peers_and_segments_is_cut),
 #define BUDGET(name) cmocka_unit_test_setup_teardown(name, begin_with_budget, end)
-        BUDGET(test_tokens_are_reserved_before_a_question_goes_out_and_settled_by_its_answer),
+        BUDGET(test_a_request_is_reserved_before_it_goes_out_and_settled_by_what_it_took),
+        BUDGET(test_a_question_whose_request_never_went_out_costs_nothing),
+        BUDGET(test_each_further_request_is_reserved_and_the_sums_come_with_the_answer),
+        BUDGET(test_a_further_request_that_no_budget_allows_is_not_sent),
         BUDGET(test_what_no_budget_allows_never_goes_out_and_its_worker_is_told),
         BUDGET(test_what_is_taken_back_stays_spent_if_it_went_out),
         BUDGET(test_each_gateway_that_dies_with_a_question_is_paid_for),

@@ -44,8 +44,11 @@ static bool decode(const void *bytes, size_t length, struct kept_answer *answer)
         message_get_text(&reader, &answer->text, length) &&
         message_get_text(&reader, &answer->finish_reason, length) &&
         message_get_text(&reader, &answer->model, length) &&
-        message_get_number(&reader, &answer->tokens_in) && message_get_number(&reader, &answer->tokens_out) &&
-        message_end(&reader))
+        message_get_number(&reader, &answer->usage.tokens_in) &&
+        message_get_number(&reader, &answer->usage.tokens_out) &&
+        message_get_number(&reader, &answer->usage.cached) &&
+        message_get_number(&reader, &answer->usage.requests) &&
+        message_get_number(&reader, &answer->usage.cost) && message_end(&reader))
         return true;
     kept_answer_free(answer);
     return false;
@@ -92,8 +95,11 @@ static void encode(const struct kept_answer *answer, struct buffer *out)
     message_text(out, answer->text);
     message_text(out, answer->finish_reason);
     message_text(out, answer->model);
-    message_number(out, answer->tokens_in);
-    message_number(out, answer->tokens_out);
+    message_number(out, answer->usage.tokens_in);
+    message_number(out, answer->usage.tokens_out);
+    message_number(out, answer->usage.cached);
+    message_number(out, answer->usage.requests);
+    message_number(out, answer->usage.cost);
 }
 
 bool kept_write(struct kept *kept, const struct kept_answer *answer)

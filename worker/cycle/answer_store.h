@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/usage.h"
+
 enum { KEPT_BYTES_MAX = 256 * 1024 /* a longer answer isn't kept */ };
 
 struct kept;
@@ -19,7 +21,7 @@ struct kept_answer {
     char *task;    /* its id */
     uint64_t hash; /* of its block */
     char *text, *finish_reason, *model;
-    uint64_t tokens_in, tokens_out;
+    struct question_usage usage;
 };
 
 /* tree: descriptor of the agent's folder; borrowed. Reads what a worker before this one left. */

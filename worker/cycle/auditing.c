@@ -203,7 +203,7 @@ static void ask(struct worker *worker, const struct audit_wanted *wanted)
     auditing->serial = ((auditing->serial & ~AUDITING_SERIAL) + 1) | AUDITING_SERIAL;
     if (auditing->of_model)
         worker_say(worker, MESSAGE_ASK, auditing->serial, worker->name, instructions, json, MESSAGE_NOWHERE,
-                   MESSAGE_NOWHERE);
+                   MESSAGE_NOWHERE, MESSAGE_NOWHERE);
     else
         worker_say(worker, MESSAGE_AUDIT, auditing->serial, wanted->task_id, json);
 }

@@ -32,8 +32,7 @@ static bool resume(struct worker *worker)
              "Task %s was answered before the last worker's end; it goes on from that answer.", task->id);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     free(answer.task);
-    cycle_answer(worker, ANSWER_OK, answer.text, answer.finish_reason, answer.model, answer.tokens_in,
-                 answer.tokens_out, 0, 0);
+    cycle_answer(worker, ANSWER_OK, answer.text, answer.finish_reason, answer.model, &answer.usage, 0, 0);
     return true;
 }
 
@@ -256,20 +255,30 @@ static bool keep(struct worker *worker)
                                        .text = worker->answer.text,
                                        .finish_reason = worker->answer.finish_reason,
                                        .model = worker->answer.model,
-                                       .tokens_in = worker->answer.tokens_in,
-                                       .tokens_out = worker->answer.tokens_out};
+                                       .usage = worker->answer.usage};
     return !task->by_post && task->bundle.count == 0 && kept_write(worker->kept, &answer);
 }
 
-void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
-                  uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms, int64_t answered_ms)
+/* Questions that failed are paid, too: they count with the task's answer, or else by themselves. */
+static void count_usage(struct worker *worker, const struct question_usage *usage, bool answered)
 {
+    if (!worker->failed.begun || worker->failed.task_hash != worker->task.hash)
+        worker->failed.usage = (struct question_usage){.cost = USAGE_NO_COST};
+    worker->failed.begun = !answered;
+    worker->failed.task_hash = worker->task.hash;
+    usage_add(&worker->failed.usage, usage);
+    if (answered)
+        worker->answer.usage = worker->failed.usage;
+}
+
+void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
+                  const struct question_usage *usage, int64_t retry_after_ms, int64_t answered_ms)
+{
+    count_usage(worker, usage, kind == ANSWER_OK);
     if (kind == ANSWER_OK) {
         worker->answer.text = text;
         worker->answer.finish_reason = finish_reason;
         worker->answer.model = model;
-        worker->answer.tokens_in = tokens_in;
-        worker->answer.tokens_out = tokens_out;
         worker->answer.kept = keep(worker);
         worker->phase = PHASE_ANSWER;
         timers_disarm(&worker->timers, TIMER_BACKOFF);

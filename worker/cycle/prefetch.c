@@ -92,7 +92,7 @@ void ahead_ask(struct worker *worker, const struct reply *reply, const struct se
     ahead->serial = ++worker->serial;
     worker_say(worker, MESSAGE_AHEAD, ahead->id);
     worker_say(worker, MESSAGE_ASK, ahead->serial, worker->name, ahead->prompt.data, ahead->task,
-               ahead->places.peers, ahead->places.segments);
+               ahead->places.peers, ahead->places.segments, ahead->places.budget);
     worker_send(worker);
 }
 
@@ -134,7 +134,8 @@ bool ahead_counts(struct worker *worker, const struct buffer *prompt, const stru
         return false;
     bool same = is_about_this(ahead, &worker->task) && prompt->length == ahead->prompt.length &&
                 memcmp(prompt->data, ahead->prompt.data, prompt->length) == 0 &&
-                places->peers == ahead->places.peers && places->segments == ahead->places.segments;
+                places->peers == ahead->places.peers && places->segments == ahead->places.segments &&
+                places->budget == ahead->places.budget;
     if (same)
         drop(ahead);
     else

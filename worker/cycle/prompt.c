@@ -79,6 +79,7 @@ enum piece {
     PIECE_SEGMENTS,
     PIECE_MESSAGES,
     PIECE_PEERS,
+    PIECE_BUDGET,
     PIECE_SKILLS, /* last: it gets the rest */
     PIECE_COUNT
 };
@@ -95,6 +96,7 @@ static const struct {
     [PIECE_SEGMENTS] = {"segments", PROMPT_SEGMENTS},
     [PIECE_MESSAGES] = {"messages", PROMPT_MESSAGES},
     [PIECE_PEERS] = {"peers", PROMPT_PEERS},
+    [PIECE_BUDGET] = {"budget", PROMPT_LEFT},
     [PIECE_SKILLS] = {"skills", PROMPT_BUDGET},
 };
 
@@ -202,6 +204,7 @@ static void fill(enum piece piece, const struct prompt_input *input, size_t budg
         break;
     case PIECE_SEGMENTS:
     case PIECE_PEERS:
+    case PIECE_BUDGET:
     case PIECE_COUNT:
         break;
     }
@@ -262,6 +265,7 @@ static void note_place(enum piece piece, const struct buffer *out, struct prompt
 {
     uint64_t *place = piece == PIECE_PEERS      ? &places->peers
                       : piece == PIECE_SEGMENTS ? &places->segments
+                      : piece == PIECE_BUDGET   ? &places->budget
                                                 : NULL;
     if (place && *place == MESSAGE_NOWHERE)
         *place = out->length;
@@ -270,7 +274,8 @@ static void note_place(enum piece piece, const struct buffer *out, struct prompt
 void prompt_build(const struct prompt_input *input, struct buffer *out, struct prompt_places *places,
                   struct buffer *problems)
 {
-    *places = (struct prompt_places){.peers = MESSAGE_NOWHERE, .segments = MESSAGE_NOWHERE};
+    *places = (struct prompt_places){
+        .peers = MESSAGE_NOWHERE, .segments = MESSAGE_NOWHERE, .budget = MESSAGE_NOWHERE};
     OWNED char *owned = NULL;
     const char *template = template_text(input, &owned, problems);
     struct buffer filled[PIECE_COUNT] = {0};

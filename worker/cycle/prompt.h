@@ -21,18 +21,19 @@ struct prompt_input {
     const char *messages; /* ready-made text, NULL or "" for none */
 };
 
-/* Where in the filled text {{peers}} and {{segments}} belong, as byte offsets; MESSAGE_NOWHERE: the template doesn't
- * ask for it. The supervisor puts the texts in; the budget leaves PROMPT_PEERS and PROMPT_SEGMENTS bytes for them. */
+/* Where in the filled text {{peers}}, {{segments}} and {{budget}} belong, as byte offsets; MESSAGE_NOWHERE: the template
+ * doesn't ask for it. The supervisor puts the texts in; PROMPT_PEERS, PROMPT_SEGMENTS and PROMPT_LEFT bytes are kept free
+ * for them. */
 struct prompt_places {
-    uint64_t peers, segments;
+    uint64_t peers, segments, budget;
     bool messages; /* the template asks for them */
 };
 
-enum { PROMPT_PEERS = 8 * 1024, PROMPT_SEGMENTS = 16 * 1024, PROMPT_MESSAGES = 8 * 1024 };
+enum { PROMPT_PEERS = 8 * 1024, PROMPT_SEGMENTS = 16 * 1024, PROMPT_MESSAGES = 8 * 1024, PROMPT_LEFT = 1024 };
 
 /* Fills `out`. A template that is missing, empty or unreadable is replaced by the built-in one, with a line in
  * problems. An unknown {{name}} stays as it stands. What is filled in is never looked at for placeholders again.
- * persona.md's and constraints.md's front matter is left out. Of several {{peers}} or {{segments}} the first counts. */
+ * persona.md's and constraints.md's front matter is left out. Of several {{peers}}, {{segments}} or {{budget}} the first counts. */
 void prompt_build(const struct prompt_input *input, struct buffer *out, struct prompt_places *places,
                   struct buffer *problems);
 

@@ -50,6 +50,6 @@ void cycle_ask(struct worker *worker)
     if (asked)
         return;
     worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
-               places.segments);
+               places.segments, places.budget);
     worker_send(worker);
 }

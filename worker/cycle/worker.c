@@ -118,20 +118,22 @@ static void on_definition(struct worker *worker, struct reader *reader)
 
 static void on_answer(struct worker *worker, struct reader *reader)
 {
-    uint64_t serial, kind, tokens_in, tokens_out, retry_after_ms, answered_ms;
+    uint64_t serial, kind, retry_after_ms, answered_ms;
+    struct question_usage usage;
     OWNED char *agent = NULL, *provider = NULL;
     char *text = NULL, *finish_reason = NULL, *model = NULL;
     if (!message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish_reason, &model,
-                      &tokens_in, &tokens_out, &provider, &retry_after_ms, &answered_ms))
+                      &usage.tokens_in, &usage.tokens_out, &provider, &retry_after_ms, &answered_ms,
+                      &usage.cached, &usage.requests, &usage.cost))
         return;
     if (serial & AUDITING_SERIAL) {
-        report_count_tokens(worker, tokens_in + tokens_out, clock_now());
+        report_count_tokens(worker, usage.tokens_in + usage.tokens_out, clock_now());
         timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
-        auditing_answer(worker, serial, (enum answer_kind)kind, text, tokens_in, tokens_out,
+        auditing_answer(worker, serial, (enum answer_kind)kind, text, usage.tokens_in, usage.tokens_out,
                         (int64_t)retry_after_ms);
         text = NULL;
     } else if (worker->phase == PHASE_ASKED && serial == worker->serial) {
-        cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, tokens_in, tokens_out,
+        cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, &usage,
                      (int64_t)retry_after_ms, (int64_t)answered_ms);
         return;
     }

@@ -7,6 +7,7 @@
 
 #include "common/files.h"
 #include "common/message.h"
+#include "common/usage.h"
 #include "worker/cycle/answer_store.h"
 #include "worker/cycle/audit_results.h"
 #include "worker/cycle/auditing.h"
@@ -94,9 +95,14 @@ struct worker {
     uint64_t serial; /* of the last question */
     struct {
         char *text, *finish_reason, *model;
-        uint64_t tokens_in, tokens_out;
+        struct question_usage usage;
         bool kept; /* where no kill can take it */
     } answer;
+    struct {
+        bool begun;
+        uint64_t task_hash;
+        struct question_usage usage;
+    } failed; /* questions of the task that was asked about last: they count with its answer */
     struct ahead ahead;
     struct deferred *deferred; /* tasks that the provider does not answer as they are */
     bool untried_only;         /* while choosing: no deferred task at all */
@@ -148,7 +154,7 @@ void worker_send(struct worker *worker);
 /* cycle.c: the cycle's steps. */
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
-                  uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms,
+                  const struct question_usage *usage, int64_t retry_after_ms,
                   int64_t answered_ms); /* takes the texts */
 /* finish.c: PHASE_ANSWER: commit it, or say why not and wait. */
 void cycle_finish(struct worker *worker);

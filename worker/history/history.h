@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/fault.h"
+#include "common/usage.h"
 
 enum { COMMIT_TEXT = 41 /* 40 hex digits and a NUL */ };
 
@@ -37,12 +38,12 @@ enum author { AUTHOR_AGENT, AUTHOR_PEOPLE };
 
 /* What a commit says about a finished task, as trailers; the ledger is made of these. */
 struct task_trailers {
-    const char *task;   /* id; NULL: this commit finishes no task */
-    uint64_t task_hash; /* of the block's content */
-    int reward;         /* -1, 0, 1 */
-    uint64_t tokens_in, tokens_out;
-    const char *end;    /* "done", "expired", "poison" */
-    const char *source; /* "queue", or an envelope's id */
+    const char *task;                   /* id; NULL: this commit finishes no task */
+    uint64_t task_hash;                 /* of the block's content */
+    int reward;                         /* -1, 0, 1 */
+    const struct question_usage *usage; /* NULL: nothing was asked */
+    const char *end;                    /* "done", "expired", "poison" */
+    const char *source;                 /* "queue", or an envelope's id */
 };
 
 struct commit_request {

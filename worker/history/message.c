@@ -3,6 +3,7 @@
 #include "worker/history/part.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -75,14 +76,32 @@ static void add_body(struct buffer *out, const char *body)
     }
 }
 
+static void add_cost(struct buffer *out, uint64_t cost)
+{
+    buffer_text(out, TRAILER_PREFIX "Cost: ");
+    usage_print_cost(out, cost);
+    buffer_text(out, "\n");
+}
+
+static void add_usage(struct buffer *out, const struct question_usage *usage)
+{
+    buffer_print(out, TRAILER_PREFIX "Tokens: %" PRIu64 " %" PRIu64 "\n", usage->tokens_in,
+                 usage->tokens_out);
+    if (usage->cached)
+        buffer_print(out, TRAILER_PREFIX "Cached: %" PRIu64 "\n", usage->cached);
+    if (usage->requests)
+        buffer_print(out, TRAILER_PREFIX "Requests: %" PRIu64 "\n", usage->requests);
+    if (usage->cost != USAGE_NO_COST)
+        add_cost(out, usage->cost);
+}
+
 static void add_trailers(struct buffer *out, const struct task_trailers *trailers)
 {
     buffer_text(out, "\n" TRAILER_TASK);
     add_encoded(out, trailers->task);
     buffer_print(out, "\n" TRAILER_HASH "%016llx\n", (unsigned long long)trailers->task_hash);
     buffer_print(out, TRAILER_PREFIX "Reward: %s%d\n", trailers->reward > 0 ? "+" : "", trailers->reward);
-    buffer_print(out, TRAILER_PREFIX "Tokens: %llu %llu\n", (unsigned long long)trailers->tokens_in,
-                 (unsigned long long)trailers->tokens_out);
+    add_usage(out, trailers->usage ? trailers->usage : &(struct question_usage){.cost = USAGE_NO_COST});
     buffer_text(out, TRAILER_END);
     add_encoded(out, trailers->end ? trailers->end : "done");
     buffer_text(out, "\n" TRAILER_PREFIX "Source: ");

@@ -1,0 +1,23 @@
+#include "common/usage.h"
+
+#include <inttypes.h>
+
+void usage_add(struct question_usage *sum, const struct question_usage *more)
+{
+    sum->tokens_in += more->tokens_in;
+    sum->tokens_out += more->tokens_out;
+    sum->cached += more->cached;
+    sum->requests += more->requests;
+    if (more->cost != USAGE_NO_COST)
+        sum->cost = sum->cost == USAGE_NO_COST ? more->cost : sum->cost + more->cost;
+}
+
+uint64_t usage_cost(double amount)
+{
+    return amount < 1e9 ? (uint64_t)(amount * USAGE_COST_UNIT + 0.5) : UINT64_MAX;
+}
+
+void usage_print_cost(struct buffer *out, uint64_t cost)
+{
+    buffer_print(out, "%" PRIu64 ".%09" PRIu64, cost / USAGE_COST_UNIT, cost % USAGE_COST_UNIT);
+}

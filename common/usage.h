@@ -1,0 +1,22 @@
+/* What questions to a model took. Costs are counted in a thousand millionth of the operator's currency. */
+#ifndef AGENTOS_COMMON_USAGE_H
+#define AGENTOS_COMMON_USAGE_H
+
+#include <stdint.h>
+
+#include "common/buffer.h"
+
+enum { USAGE_COST_UNIT = 1000 * 1000 * 1000 };
+#define USAGE_NO_COST UINT64_MAX /* no price is known */
+
+/* The sums of all requests of a question. */
+struct question_usage {
+    uint64_t tokens_in, tokens_out, cached /* part of tokens_in */, requests;
+    uint64_t cost; /* USAGE_NO_COST until one with a price is added */
+};
+
+void usage_add(struct question_usage *sum, const struct question_usage *more);
+uint64_t usage_cost(double amount);                       /* of the currency, 0 or more */
+void usage_print_cost(struct buffer *out, uint64_t cost); /* "0.000250000" */
+
+#endif
