@@ -317,9 +317,9 @@ static void complain_unknown(const struct invocation *invocation, const char *id
         OWNED char *old = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, before);
         known = faccessat(folder, path, F_OK, 0) == 0 || faccessat(folder, old, F_OK, 0) == 0;
         if (known) {
-            output_complain("'%s' is no envelope but a task from %s's queue, which is done: `agentos "
-                            "answer %s %s` prints its answer, and `agentos log %s` tells what came of it",
-                            id, name, name, id, name);
+            output_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
+                            "%s/%s, and `agentos log %s` tells what came of it",
+                            id, name, agents, faccessat(folder, path, F_OK, 0) == 0 ? path : old, name);
         }
     }
     if (names != NULL) {
