@@ -62,7 +62,8 @@ const char prompt_default_template[] =
     "# Your last rewards\n\n{{rewards}}\n\n"
     "# Messages\n\n{{messages}}\n\n"
     "# Other agents\n\n{{peers}}\n\n"
-    "Now do the task. End with the fenced `agentos` block: reward (1, 0 or -1), reason.\n";
+    "Now do the task. End with the fenced `agentos` block: reward (1, 0 or -1), reason.\n\n"
+    "# Your budget\n\n{{budget}}\n";
 
 /* The budget. What the agent is comes first and whole, as far as it is of a sane size; then what it wants, has
  * lived through and is told, each with a share (and what each task changes with a small part of what stays, so that the
