@@ -47,7 +47,8 @@ static void read_reward(struct reading *reading, const struct fields *report)
     else if (line && reward_read(span_of(text), &reply->reward))
         reply->reward_given = true;
     else
-        reading_complain(reading, "the reward \"%.80s\" is none of 1, 0 and -1 and counts as 0", text);
+        reading_complain(reading, "the reward is malformed and counts as 0: \"%.80s\" is none of 1, 0 and -1",
+                         text);
 }
 
 static void read_reason(struct reading *reading, const struct fields *report)
