@@ -424,7 +424,7 @@ static void test_a_reload_adds_segments_and_changes_who_may_write(void **state)
     struct seen seen = {.name = "glossary"};
     segments_each(place->segments, "orion", see, &seen);
     assert_int_equal(seen.count, 2);
-    assert_string_equal(seen.text, "one");
+    assert_string_equal(seen.text, "one\n");
     assert_true(seen.view.writable);
     seen.count = 0;
     segments_each(place->segments, "nova", see, &seen);
