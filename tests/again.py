@@ -8,7 +8,7 @@ repeats a plain task many times, walks the lines that these walk, and runs once,
 
 WHOLE = set(
     """
-    test_bad_input test_bundle test_descriptors test_envelope_listings test_full_disk test_gateway test_hand_edits
+    test_bad_input test_bundle test_descriptors test_diary test_envelope_listings test_full_disk test_gateway test_hand_edits
     test_hostile_tree
     """.split()
 )
@@ -17,27 +17,28 @@ WHOLE = set(
 SOME = {
     "test_ahead": "an_answer_that_two_workers a_question_that_was_asked_ahead_is_taken_back",
     "test_audit": "a_checker_that_fails a_fork_bomb a_killed_ a_persons_edit one_that_does_not_read the_program "
-    "a_models_verdict what_made_room three_divergences",
+    "a_models_verdict a_provider_that_fails what_made_room three_divergences",
     "test_budget": "a_damaged_ledger a_person_who where_the_ledger the_budget_outlives",
     "test_cli": "a_client_without verify_finds an_answer_that_makes_no_sense a_terminal_is_never what_nobody_knows_ends "
-    "a_task_that_can_be_no a_result_that_cannot demo_shows check_names",
+    "a_task_that_can_be_no a_result_that_cannot demo_shows check_ help_and version_names status_shows",
     "test_days": "a_worker_that_keeps_ending",
-    "test_events": "a_reader_that_never_reads the_death_of a_reload",
-    "test_hibernation": "work_that_comes",
+    "test_events": "a_reader_that_never_reads the_death_of a_reload the_text it_ends",
+    "test_hibernation": "work_that_comes the_task_verb",
+    "test_house": "json_logs",
     "test_http": "a_body a_client_that_drips a_killed garbage requests_in_a_row restarts_streaks thousands what_is_not_there "
     "the_metrics metrics_need a_supervisor_that",
     "test_kills": "kills_at_random deaths sigterm_abandons a_task_that",
     "test_locks": "a_file_that_is_no_lock names_of_locks a_lock_is_free a_cancelled_waiter a_holder_that_outlives",
     "test_mail": "a_file_ a_handoff_ a_lock_whose a_refusal a_stopped an_envelope cancelling git_tracks what_is_no messages_are",
     "test_orders": "a_killed_workers one_who_waits opposite an_order_that_can_not",
-    "test_people": "a_persons_commit_and_gc an_edit_is_committed a_person_removes a_stale_index_lock",
+    "test_people": "a_persons_commit_and_gc an_edit_is_committed a_person_removes an_edit_while fsck_finds a_stale_index_lock",
     "test_post_promises": "promise_1_a_refused promise_1_what_took promise_2 promise_4_a_flood promise_4_the_op promise_7 "
     "promise_5_a_dead promise_5_what_expired people_may who_copies a_chain",
-    "test_provider": "a_reply_ every_shape what_is_malformed a_whole a_passing a_fault a_429 twenty_agents a_provider",
+    "test_provider": "a_reply_ every_shape what_is_malformed a_whole a_passing a_fault a_429 who_waits twenty_agents a_provider",
     "test_queue_live": "an_editor a_malformed a_block_that_lacks crlf noise what_was_meant tasks_are_found",
     "test_queues": "what_is_no_item one_of_two on_a_full_disk files_that_people after_max_attempts a_reload",
-    "test_rollback": "a_file_that_somebody what_names_no a_pruned_skill a_goal_that a_rollback_is_rolled",
-    "test_schedule": "what_a_person damage_in kills_at_any a_queue_that",
+    "test_rollback": "a_file_that_somebody what_names_no a_pruned_skill a_goal_that a_rollback_is_rolled agents_that a_task_in_hand",
+    "test_schedule": "of_many what_a_person damage_in kills_at_any a_queue_that",
     "test_segments": "a_persons_edit writes_survive who_is_no a_stale_write",
     "test_watchdog": "a_task_that_outlives_task_seconds_three",
 }
