@@ -119,17 +119,16 @@ static json_t *agent_object(const struct control_owner *owner, const struct agen
         agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(), "uptime_seconds",
         (json_int_t)(agent->worker.pid > 0 ? (clock_monotonic_ms() - agent->worker.spawned_at) / 1000 : 0),
         "restarts", (json_int_t)agent->past.restarts, "last_exit", text_or_null(agent->past.last_exit));
-    json_t *more =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "queue_depth",
-                  (json_int_t)figures->queue, "inbox_depth", (json_int_t)depths.inbox, "handoff_depth",
-                  (json_int_t)depths.handoffs, "outbox_depth", (json_int_t)depths.outbox, "dead_letters",
-                  (json_int_t)depths.dead_letters, "throughput_class", class_name(pressure.throughput_class),
-                  "negative_streak", (json_int_t)figures->negative_streak, "tasks_done",
-                  (json_int_t)figures->tasks_done, "tokens_today", (json_int_t)tokens, "cached_tokens_today",
-                  (json_int_t)used.cached, "requests_today", (json_int_t)used.requests, "cost_today",
-                  priced ? json_real((double)used.cost / USAGE_COST_UNIT) : json_null(), "memory_bytes",
-                  (json_int_t)memory_bytes(agent->worker.memory), "problems",
-                  problems_of(owner, agent, detail));
+    json_t *more = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "queue_depth",
+        (json_int_t)figures->queue, "inbox_depth", (json_int_t)depths.inbox, "handoff_depth",
+        (json_int_t)depths.handoffs, "outbox_depth", (json_int_t)depths.outbox, "dead_letters",
+        (json_int_t)depths.dead_letters, "throughput_class", class_name(pressure.throughput_class),
+        "negative_streak", (json_int_t)figures->negative_streak, "tasks_done",
+        (json_int_t)figures->tasks_done, "tokens_today", (json_int_t)tokens, "cached_tokens_today",
+        (json_int_t)used.cached, "requests_today", (json_int_t)used.requests, "cost_today",
+        priced ? json_real((double)used.cost / USAGE_COST_UNIT) : json_null(), "memory_bytes",
+        (json_int_t)memory_bytes(agent->worker.memory), "problems", problems_of(owner, agent, detail));
     json_object_update(object, more);
     json_decref(more);
     return object;
