@@ -38,6 +38,7 @@ static void test_options_stand_anywhere_and_values_come_both_ways(void **state)
     assert_false(invocation_has(&invocation, OPTION_JSON));
     assert_int_equal(invocation.word_count, 2);
     assert_string_equal(invocation.words[1], "Do it");
+    invocation_free(&invocation);
 }
 
 static void test_behind_two_dashes_everything_is_a_word(void **state)
@@ -48,8 +49,10 @@ static void test_behind_two_dashes_everything_is_a_word(void **state)
     assert_true(PARSE(&invocation, &fault, "task", "orion", "--", "--help"));
     assert_string_equal(invocation.words[1], "--help");
     assert_false(invocation_has(&invocation, OPTION_HELP));
+    invocation_free(&invocation);
     assert_true(PARSE(&invocation, &fault, "task", "orion", "-"));
     assert_string_equal(invocation.words[1], "-");
+    invocation_free(&invocation);
 }
 
 static void test_an_option_of_another_verb_is_named(void **state)
@@ -59,6 +62,7 @@ static void test_an_option_of_another_verb_is_named(void **state)
     struct fault fault;
     assert_false(PARSE(&invocation, &fault, "skills", "orion", "--lock", "x"));
     assert_string_equal(fault.text, "skills has no option --lock");
+    invocation_free(&invocation);
 }
 
 static void test_data_dir_becomes_absolute_and_the_run_dir_follows_it(void **state)
