@@ -4,6 +4,7 @@ import hashlib
 import fcntl
 import os
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -113,20 +114,27 @@ def test_what_cannot_be_exported_is_said(system):
 
 
 @pytest.mark.parametrize("part", [".git", ".git/objects", ".git/refs", ".git/objects/info/alternates", ".git/commondir"])
-def test_a_repository_that_reads_anothers_is_not_exported(system, part):
-    """As an agent that was taken over could make its own."""
+def test_what_leads_a_repository_elsewhere_is_taken_out_before_an_export(system, part):
+    """As an agent that was taken over could make its own: nothing of another's is exported, and the way there is told."""
     learn(system, "one")
     system.stop()
     path = system.tree() / part
-    if path.exists():
+    if linked := path.exists():
         path.rename(system.folder / "moved")
         path.symlink_to(system.folder / "moved")
     else:
         path.parent.mkdir(exist_ok=True)
         path.write_text(str(system.folder) + "\n")
-    result = system.cli("export", "orion", system.folder / "x.bundle", check=False)
-    assert result.returncode == 65 and f"{part} leads out of its folder" in result.stderr
-    assert not (system.folder / "x.bundle").exists()
+    bundle = system.folder / "x.bundle"
+    result = system.cli("export", "orion", bundle, check=False)
+    assert re.search(rf"^{re.escape(part)} .*; it lies in \.agentos/set-aside/", result.stderr, re.MULTILINE)
+    assert not path.exists() and not path.is_symlink()
+    if linked:  # without what the link led to it is no repository
+        assert result.returncode == 65 and not bundle.exists()
+    else:
+        assert result.returncode == 0
+        subprocess.run(["git", "clone", "-q", bundle, system.folder / "clone"], check=True)
+        assert (system.folder / "clone/outputs/one.md").exists()
 
 
 # ---- there and back ----
