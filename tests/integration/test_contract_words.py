@@ -11,8 +11,8 @@ from harness import ROOT, wait_until
 
 AGENT_KEYS = {
     "name", "state", "pid", "uptime_seconds", "restarts", "last_exit", "queue_depth", "inbox_depth", "handoff_depth",
-    "outbox_depth", "dead_letters", "throughput_class", "negative_streak", "tasks_done", "tokens_today", "memory_bytes",
-    "problems",
+    "outbox_depth", "dead_letters", "throughput_class", "negative_streak", "tasks_done", "tokens_today", "cached_tokens_today",
+    "requests_today", "cost_today", "memory_bytes", "problems",
 }
 TEXTS = {"name": str, "state": str, "throughput_class": str}
 
@@ -26,9 +26,10 @@ def test_status_json_has_the_contracts_keys_and_no_other(system, model):
     assert set(status["supervisor"]) == {"pid", "uptime_seconds", "version", "sandbox"}
     [agent] = status["agents"]
     assert set(agent) == AGENT_KEYS
-    for key in AGENT_KEYS - {"pid", "last_exit", "problems"}:
+    for key in AGENT_KEYS - {"pid", "last_exit", "problems", "cost_today"}:
         assert type(agent[key]) is TEXTS.get(key, int), key
     assert type(agent["pid"]) is int and agent["last_exit"] is None and agent["problems"] == []
+    assert agent["cost_today"] is None  # no price is known
     assert agent["state"] == "working"
     model.release()
 
