@@ -312,9 +312,7 @@ void spending_print(const struct agent *agent, struct buffer *out)
     const struct roster *roster = roster_of(agent);
     struct budget_used used = budget_spent(budget, agent->name, clock_now());
     struct budget_used all = budget_spent(budget, NULL, clock_now());
-    buffer_print(out,
-                 "Spent today, before this request: %" PRIu64 " tokens (%" PRIu64 " cached) in %" PRIu64
-                 " requests",
+    buffer_print(out, "Spent today: %" PRIu64 " tokens (%" PRIu64 " cached), %" PRIu64 " requests",
                  used.tokens, used.cached, used.requests);
     if (used.cost > 0 || roster_prices(roster, agent->name))
         buffer_print(out, ", cost %.6f", (double)used.cost / USAGE_COST_UNIT);
