@@ -101,7 +101,7 @@ static const struct {
     [PIECE_SKILLS] = {"skills", PROMPT_BUDGET},
 };
 
-enum { TEMPLATE_MAX = 16 * 1024, CHANGING_PART = 16 };
+enum { TEMPLATE_MAX = 16 * 1024, CHANGING_PART = 18 };
 
 /* "{{name}}" at text: which piece, and how long the slot is. */
 static bool slot(const char *text, enum piece *piece, size_t *length)
