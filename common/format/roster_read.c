@@ -246,6 +246,24 @@ static void settle_audit(struct roster_reader *reader, struct roster_agent *agen
               "method 'command' needs a command, such as command: [/data/tools/check, --strict]");
 }
 
+/* Room for count records in the place of those that the field had; the record owns them. */
+static char *new_records(const struct field *field, size_t count, void *record)
+{
+    field_list_clear(field, record);
+    char *records = memory_new(count, field->schema->size);
+    *(void **)((char *)record + field->offset) = records;
+    return records;
+}
+
+static void *next_record(const struct field *field, char *records, void *record)
+{
+    size_t *count = (size_t *)((char *)record + field->companion);
+    void *place = records + (*count)++ * field->schema->size;
+    if (field->schema->start)
+        field->schema->start(place);
+    return place;
+}
+
 static void read_list(struct roster_reader *reader, const struct field *field, const struct yaml_node *node,
                       void *record)
 {
@@ -254,14 +272,9 @@ static void read_list(struct roster_reader *reader, const struct field *field, c
         FAULT(reader, node, "%s must be a list, each entry starting with '- '", field->name);
         return;
     }
-    field_list_clear(field, record);
-    char *records = memory_new(node->count, schema->size);
-    *(void **)((char *)record + field->offset) = records;
-    size_t *count = (size_t *)((char *)record + field->companion);
+    char *records = new_records(field, node->count, record);
     for (const struct yaml_node *item = node->child; item; item = item->next) {
-        void *place = records + (*count)++ * schema->size;
-        if (schema->start)
-            schema->start(place);
+        void *place = next_record(field, records, record);
         if (schema == &roster_agent_schema)
             fill_in(reader, place, item);
         reader_record(reader, schema, item, place);
@@ -279,14 +292,9 @@ static void read_map(struct roster_reader *reader, const struct field *field, co
         FAULT(reader, node, "%s must be a mapping, a line 'name: {…}' for each", field->name);
         return;
     }
-    field_list_clear(field, record);
-    char *records = memory_new(node->count, schema->size);
-    *(void **)((char *)record + field->offset) = records;
-    size_t *count = (size_t *)((char *)record + field->companion);
+    char *records = new_records(field, node->count, record);
     for (const struct yaml_node *item = node->child; item; item = item->next) {
-        void *place = records + (*count)++ * schema->size;
-        if (schema->start)
-            schema->start(place);
+        void *place = next_record(field, records, record);
         *(char **)place = memory_text(item->key);
         reader_record(reader, schema, item, place);
     }
