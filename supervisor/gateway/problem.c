@@ -36,6 +36,7 @@ static const struct {
     {"rate limit", ANSWER_PASSING, true},
     {"ratelimit", ANSWER_PASSING, true},
     {"too many requests", ANSWER_PASSING, true},
+    {"request limit reached", ANSWER_PASSING, true},
     {"per minute", ANSWER_PASSING, true},
     {"billing", ANSWER_QUOTA, false},
     {"quota", ANSWER_QUOTA, false},
@@ -47,11 +48,15 @@ static const struct {
     {"authentication_error", ANSWER_AUTH, false},
     {"permission_error", ANSWER_AUTH, false},
     {"unauthorized", ANSWER_AUTH, false},
+    {"not authorized", ANSWER_AUTH, false},
+    {"login fail", ANSWER_AUTH, false},
+    {"access token invalid", ANSWER_AUTH, false},
     {"overloaded", ANSWER_PASSING, false},
     {"invalid_request", ANSWER_REQUEST, false},
     {"context_length_exceeded", ANSWER_REQUEST, false},
     {"model_not_found", ANSWER_REQUEST, false},
     {"does not exist", ANSWER_REQUEST, false},
+    {"new_sensitive", ANSWER_REQUEST, false},
 };
 
 /* Which kinds the words may turn a status into; what isn't listed follows the status alone. */
@@ -114,13 +119,6 @@ static const char *skip_tag(const char *text)
     return end ? end + 1 : text + strlen(text);
 }
 
-static bool is_html(const char *text)
-{
-    text += strspn(text, " \t\r\n");
-    return strncasecmp(text, "<!doctype", 9) == 0 || strncasecmp(text, "<html", 5) == 0 ||
-           strncasecmp(text, "<head", 5) == 0 || strncasecmp(text, "<body", 5) == 0;
-}
-
 /* The length of a token that looks like a key at text, else 0. Providers quote the key that they refuse, some of them
  * shortened with stars. */
 static size_t key_length(const char *text, char before)
@@ -138,7 +136,7 @@ static size_t key_length(const char *text, char before)
 char *problem_excerpt(const char *text)
 {
     struct buffer out = {0};
-    bool html = is_html(text), blank = false;
+    bool html = text[strspn(text, " \t\r\n")] == '<', blank = false; /* or XML: its words are read alike */
     buffer_add(&out, "", 0);
     for (char before = ' '; *text && out.length <= EXCERPT_MAX;) {
         size_t key = key_length(text, before);
@@ -176,14 +174,28 @@ static const char *text_at(json_t *object, const char *key)
     return text && *text ? text : NULL;
 }
 
+/* A key in whatever case ("Message", "errorMessage"): services behind Azure and AWS capitalise. */
+static json_t *member(json_t *object, const char *name)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) if (strcasecmp(key, name) == 0) return value;
+    return NULL;
+}
+
 static const char *message_of(json_t *value, int depth);
 
 static const char *message_in_object(json_t *object, int depth)
 {
-    static const char *const keys[] = {"message", "msg",    "detail", "error", "error_description",
-                                       "title",   "reason", "type",   "code"};
+    static const char *const keys[] = {"message",     "msg",          "error_msg",
+                                       "status_msg",  "errorMessage", "error_message",
+                                       "errorMsg",    "detail",       "error_description",
+                                       "error",       "errors",       "base_resp",
+                                       "description", "fault",        "faultstring",
+                                       "title",       "reason",       "status_message",
+                                       "status_text", "type",         "code"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const char *message = message_of(json_object_get(object, keys[i]), depth + 1);
+        const char *message = message_of(member(object, keys[i]), depth + 1);
         if (message)
             return message;
     }
@@ -202,38 +214,58 @@ static const char *message_of(json_t *value, int depth)
     return json_is_object(value) ? message_in_object(value, depth) : NULL;
 }
 
-/* {"error": …}, also wrapped in an array (Gemini), in a choice (OpenRouter), or bare (vLLM, FastAPI). */
+static bool says_something(json_t *value)
+{
+    return value && !json_is_null(value) && !json_is_false(value) &&
+           !(json_is_array(value) && json_array_size(value) == 0) &&
+           !(json_is_number(value) && json_number_value(value) == 0);
+}
+
+/* {"error": …}, also wrapped in an array (Gemini), in a choice (OpenRouter), or bare (vLLM, FastAPI). An error that is
+ * a mere word ("Not Found", "invalid_request") stands beside its sentence, if there is one. */
 static json_t *error_in(json_t *root)
 {
     if (json_is_array(root))
         root = json_array_get(root, 0);
-    json_t *error = json_object_get(root, "error");
-    if (error && !json_is_null(error) && !json_is_false(error))
+    json_t *error = member(root, "error");
+    if (json_is_string(error) && (text_at(root, "message") || text_at(root, "error_description")))
+        return root;
+    if (says_something(error))
         return error;
-    json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
-    error = json_object_get(choice, "error");
-    return error && !json_is_null(error) ? error : NULL;
+    error = json_object_get(json_array_get(json_object_get(root, "choices"), 0), "error");
+    return says_something(error) ? error : NULL;
+}
+
+/* Without choices each of these is an error; beside them only MiniMax's base_resp is, whose code is 0 when all is well. */
+static bool is_bare_error(json_t *root)
+{
+    static const char *const keys[] = {"detail", "errors", "error_msg", "error_code", "errorMessage"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (says_something(member(root, keys[i])))
+            return true;
+    const char *object = text_at(root, "object"), *type = text_at(root, "type");
+    return json_is_string(member(root, "message")) || text_at(root, "msg") ||
+           (object && strcmp(object, "error") == 0) || (type && strcmp(type, "error") == 0);
 }
 
 bool problem_inside(json_t *root)
 {
     if (json_is_array(root))
         return error_in(root) != NULL;
+    if (says_something(json_object_get(json_object_get(root, "base_resp"), "status_code")))
+        return true;
     json_t *choices = json_object_get(root, "choices");
     if (json_array_size(choices) == 0)
-        return error_in(root) || json_object_get(root, "detail") ||
-               (text_at(root, "object") && strcmp(text_at(root, "object"), "error") == 0) ||
-               (text_at(root, "type") && strcmp(text_at(root, "type"), "error") == 0);
+        return error_in(root) || is_bare_error(root);
     json_t *choice = json_array_get(choices, 0);
     const char *finish = text_at(choice, "finish_reason");
-    json_t *error = json_object_get(choice, "error");
-    return (error && !json_is_null(error)) || (finish && strcmp(finish, "error") == 0);
+    return says_something(json_object_get(choice, "error")) || (finish && strcmp(finish, "error") == 0);
 }
 
 /* The status that an error inside a 200 gives itself ("code": 502, "429"); 200: none. */
 static long own_status(json_t *error)
 {
-    static const char *const keys[] = {"code", "status", "status_code"};
+    static const char *const keys[] = {"code", "status", "status_code", "statusCode"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         json_t *value = json_object_get(error, keys[i]);
         double code =
@@ -242,6 +274,32 @@ static long own_status(json_t *error)
             return (long)code;
     }
     return 200;
+}
+
+/* Behind a router's "Provider returned error" stands what the provider said, as a text that may be JSON again. Caller
+ * frees; NULL: there is none. */
+static char *said_behind(json_t *error)
+{
+    json_t *metadata = json_object_get(error, "metadata");
+    const char *raw = text_at(metadata, "raw"), *who = text_at(metadata, "provider_name");
+    if (!raw)
+        return NULL;
+    json_t *root = json_loads(raw, JSON_DECODE_INT_AS_REAL, NULL);
+    json_t *inner = error_in(root);
+    const char *message = message_of(inner ? inner : root, 0);
+    char *text = memory_print("%s: %s", who ? who : "its provider", message ? message : raw);
+    json_decref(root);
+    return text;
+}
+
+/* The sentence as far as the error has any, else all of it: an unknown shape is still better read than hidden. */
+static char *sentence_of(json_t *error, const char *body)
+{
+    const char *message = message_of(error, 0);
+    OWNED char *behind = said_behind(error);
+    OWNED char *both = behind ? memory_print("%s; %s", message ? message : "error", behind) : NULL;
+    bool nothing = !message && json_object_size(error) + json_array_size(error) == 0 && json_is_object(error);
+    return problem_excerpt(both ? both : message ? message : nothing ? "" : body);
 }
 
 /* Everything that an error says, as one text to look for words in. */
@@ -262,7 +320,6 @@ struct problem problem_read(long status, json_t *root, const char *body)
         status = own_status(whole);
     OWNED char *words = words_of(whole, body);
     classify(&problem, status, words);
-    const char *message = message_of(whole, 0);
-    problem.message = problem_excerpt(message ? message : root ? "" : body);
+    problem.message = sentence_of(whole, body);
     return problem;
 }

@@ -22,7 +22,7 @@ struct problem problem_read(long status, json_t *root, const char *body);
 /* Whether a JSON body that should be a reply is an error instead. */
 bool problem_inside(json_t *root);
 
-/* One line of at most 300 bytes from text: HTML reduced to its words, white space to blanks, "sk-…" tokens masked.
+/* One line of at most 300 bytes from text: HTML and XML reduced to their words, white space to blanks, "sk-…" tokens masked.
  * Caller frees. */
 char *problem_excerpt(const char *text);
 
