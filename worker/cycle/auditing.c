@@ -163,7 +163,7 @@ static int64_t record_at(const struct worker *worker)
 
 void auditing_flush(struct worker *worker)
 {
-    if (worker->audit_results.count > 0 && !worker->lost)
+    if (worker->audit_results.count > 0 && !worker->line.lost)
         record(worker);
 }
 

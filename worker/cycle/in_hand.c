@@ -19,7 +19,7 @@ void cycle_forget(struct worker *worker)
     free(worker->answer.text);
     free(worker->answer.finish_reason);
     free(worker->answer.model);
-    if (!worker->stopping && !worker->lost) /* else the next worker goes on from the answer */
+    if (!worker->stopping && !worker->line.lost) /* else the next worker goes on from the answer */
         kept_end(worker->kept);
     memset(&worker->task, 0, sizeof worker->task);
     memset(&worker->answer, 0, sizeof worker->answer);

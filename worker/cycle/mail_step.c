@@ -202,7 +202,7 @@ void post_record(struct worker *worker, int64_t now_ms)
 
 void post_end(struct worker *worker)
 {
-    if (worker->lost || mail_verdicts(worker->mail) == 0)
+    if (worker->line.lost || mail_verdicts(worker->mail) == 0)
         return;
     if (worker->phase != PHASE_ANSWER)
         record(worker, clock_monotonic_ms());

@@ -26,9 +26,9 @@ enum { TASK_AHEAD_MAX = 64 * 1024, WRONG_GUESS_MS = 60 * 60 * 1000 };
 /* Nothing is known to come that would change what is next, or what its question says. */
 static bool is_quiet(const struct worker *worker, const struct sending *sending)
 {
-    return !worker->paused && !worker->stopping && !worker->lost && !worker->rollback && !worker->look_tree &&
-           !worker->look_mail && worker->lock_count == 0 && !link_has(worker->link) &&
-           sending->ids.length == 0 && sending->refused.length == 0;
+    return !worker->paused && !worker->stopping && !worker->line.lost && !worker->rollback &&
+           !worker->look_tree && !worker->look_mail && worker->lock_count == 0 &&
+           !link_has(worker->line.link) && sending->ids.length == 0 && sending->refused.length == 0;
 }
 
 /* A failure may be the watchdog's affair, and an audit's score belongs into the next prompt. */

@@ -10,28 +10,28 @@ void worker_say(struct worker *worker, enum message_type type, ...)
 {
     va_list fields;
     va_start(fields, type);
-    message_make_list(&worker->message, type, fields);
+    message_make_list(&worker->line.message, type, fields);
     va_end(fields);
-    if (worker->said.length + worker->message.length > SAID_MAX)
+    if (worker->line.said.length + worker->line.message.length > SAID_MAX)
         worker_send(worker);
-    if (worker->said_count++ == 0)
-        message_begin(&worker->said, MESSAGE_SEVERAL);
-    message_bytes(&worker->said, worker->message.data, worker->message.length);
+    if (worker->line.said_count++ == 0)
+        message_begin(&worker->line.said, MESSAGE_SEVERAL);
+    message_bytes(&worker->line.said, worker->line.message.data, worker->line.message.length);
 }
 
 void worker_send(struct worker *worker)
 {
     enum { ALONE = 8 /* the header of SEVERAL and the length: one message goes as it is */ };
-    struct buffer *said = &worker->said;
-    if (worker->said_count == 0)
+    struct buffer *said = &worker->line.said;
+    if (worker->line.said_count == 0)
         return;
-    if (worker->said_count == 1)
+    if (worker->line.said_count == 1)
         buffer_drop(said, ALONE);
-    if (!worker->lost && !link_send(worker->link, said)) {
+    if (!worker->line.lost && !link_send(worker->line.link, said)) {
         log_warn("agent", worker->name,
                  "The supervisor is gone; this worker ends, its task stays in the queue.");
-        worker->lost = true;
+        worker->line.lost = true;
     }
     buffer_free(said);
-    worker->said_count = 0;
+    worker->line.said_count = 0;
 }

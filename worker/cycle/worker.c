@@ -198,10 +198,10 @@ static void receive(struct worker *worker)
     size_t length;
     int got;
     /* What was asked ahead has its turn first: only then an answer to it is known as one. */
-    while (!worker->lost && !ahead_is_out(worker) &&
-           (got = link_receive(worker->link, &bytes, &length)) != 0) {
+    while (!worker->line.lost && !ahead_is_out(worker) &&
+           (got = link_receive(worker->line.link, &bytes, &length)) != 0) {
         if (got < 0) {
-            worker->lost = true;
+            worker->line.lost = true;
             return;
         }
         struct reader reader;
@@ -298,7 +298,7 @@ static void step(struct worker *worker)
     ahead_take_back(worker);
     post_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */
-        if (!link_has(worker->link)) {
+        if (!link_has(worker->line.link)) {
             worker_send(worker);
             history_ready(worker->history);
         }
@@ -325,7 +325,7 @@ static bool rests(struct worker *worker)
 
 static bool over(struct worker *worker)
 {
-    if (worker->lost || rests(worker))
+    if (worker->line.lost || rests(worker))
         return true;
     if (!worker->stopping)
         return false;
@@ -337,14 +337,14 @@ static bool over(struct worker *worker)
  * both sides a wake-up. */
 static void send_unless_more_comes(struct worker *worker)
 {
-    worker->sending_waits = !worker->sending_waits && link_has(worker->link);
-    if (!worker->sending_waits)
+    worker->line.waits = !worker->line.waits && link_has(worker->line.link);
+    if (!worker->line.waits)
         worker_send(worker);
 }
 
 static void work(struct worker *worker)
 {
-    struct pollfd fds[] = {{.fd = link_fd(worker->link), .events = POLLIN},
+    struct pollfd fds[] = {{.fd = link_fd(worker->line.link), .events = POLLIN},
                            {.fd = worker->signals, .events = POLLIN}};
     for (;;) {
         step(worker);
@@ -364,7 +364,7 @@ static void work(struct worker *worker)
     cycle_abandon(worker);
     auditing_flush(worker);
     worker_send(worker);
-    if (!worker->lost)
+    if (!worker->line.lost)
         for (int steps = 0; steps < 4 && history_tidy(worker->history, true); steps++)
             ;
 }
@@ -424,8 +424,8 @@ static void close_parts(struct worker *worker)
     leases_free(worker);
     if (worker->history)
         history_close(worker->history);
-    if (worker->link)
-        link_close(worker->link);
+    if (worker->line.link)
+        link_close(worker->line.link);
     free(worker->task.id);
     free(worker->task.text);
     free(worker->task.from);
@@ -436,8 +436,8 @@ static void close_parts(struct worker *worker)
     free(worker->trouble);
     free(worker->problems_said);
     free(worker->path);
-    buffer_free(&worker->message);
-    buffer_free(&worker->said);
+    buffer_free(&worker->line.message);
+    buffer_free(&worker->line.said);
     buffer_free(&worker->tree_problems);
     buffer_free(&worker->learning_problems);
     buffer_free(&worker->prompt_problems);
@@ -464,9 +464,9 @@ int worker_live(struct worker_start *start)
     worker.deferred = deferred_new();
     worker.signals = take_signals();
     threads_begin_few(&start->threads);
-    worker.link = link_open(start->url, &fault);
+    worker.line.link = link_open(start->url, &fault);
     threads_end_few(&start->threads);
-    if (!worker.link) {
+    if (!worker.line.link) {
         log_error("agent", worker.name, "Cannot reach the supervisor: %s. This worker ends.", fault.text);
         close_parts(&worker);
         return EX_UNAVAILABLE;

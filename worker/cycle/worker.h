@@ -69,13 +69,23 @@ struct provider_trouble {
     unsigned refused;  /* tasks that were refused while the provider answered nobody */
 };
 
+/* The line to the supervisor (say.c). */
+struct line {
+    struct link *link;
+    struct buffer message; /* scratch: the message that is being made */
+    struct buffer said;    /* SEVERAL: the messages that are not sent yet */
+    unsigned said_count;
+    bool waits; /* the messages wait for those of the next turn */
+    bool lost;  /* the supervisor is gone */
+};
+
 struct worker {
     struct worker_start *start; /* borrowed */
     const char *name;           /* start->agent->name */
     char *path;                 /* absolute, of the tree */
     int tree;
     int signals; /* signalfd: SIGTERM */
-    struct link *link;
+    struct line line;
     struct history *history;
     struct queue *queue;
     struct learning *learning;
@@ -85,10 +95,6 @@ struct worker {
     struct audit_results audit_results;
     struct mail *mail;
     struct texts *texts;
-    struct buffer message; /* scratch for what is said */
-    struct buffer said;    /* SEVERAL: what was said and isn't sent yet */
-    unsigned said_count;
-    bool sending_waits; /* for what the next turn says */
 
     enum phase phase;
     struct task task;
@@ -109,10 +115,10 @@ struct worker {
     struct lock_wait *locks;   /* asked for, or granted (leases.c) */
     size_t lock_count;
 
-    bool paused, stopping, lost; /* lost: the supervisor is gone */
-    bool may_rest;               /* it may leave if there is nothing to do */
-    char *rollback;              /* the commit to go back to before the next cycle; NULL: none */
-    uint64_t rollback_serial;    /* of who asked */
+    bool paused, stopping;
+    bool may_rest;            /* it may leave if there is nothing to do */
+    char *rollback;           /* the commit to go back to before the next cycle; NULL: none */
+    uint64_t rollback_serial; /* of who asked */
     struct timers timers;
     int64_t wait_delay_ms; /* the last backoff; 0: neither storage nor provider is in trouble */
     struct provider_trouble provider;
