@@ -34,8 +34,8 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
             "%s\n\n%s\n",
             worker->name, reply->reward > 0 ? "+" : "", reply->reward, reply->reason ? "- reason: " : "",
             reply->reason ? reply->reason : "", reply->reason ? "\n" : "",
-            (unsigned long long)worker->answer.usage.tokens_in,
-            (unsigned long long)worker->answer.usage.tokens_out, worker->name, task->id, reply->answer);
+            (unsigned long long)worker->task.answer.usage.tokens_in,
+            (unsigned long long)worker->task.answer.usage.tokens_out, worker->name, task->id, reply->answer);
         mail_archive(worker->mail, &task->parcel, envelope_kind_end(task->parcel.envelope.kind), now, section,
                      changes);
     }
@@ -62,7 +62,7 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
     OWNED_BUFFER struct buffer output = {0}, card = {0};
     OWNED char *file = names_file(worker->task.id);
     OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, file);
-    uint64_t tokens = worker->answer.usage.tokens_in + worker->answer.usage.tokens_out;
+    uint64_t tokens = worker->task.answer.usage.tokens_in + worker->task.answer.usage.tokens_out;
     const struct outcome outcome = {
         .task_id = worker->task.id,
         .reply = reply,
@@ -104,7 +104,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
         .trailers = {.task = worker->task.id,
                      .task_hash = worker->task.hash,
                      .reward = reply->reward,
-                     .usage = &worker->answer.usage,
+                     .usage = &worker->task.answer.usage,
                      .end = "done",
                      .source = worker->task.by_post ? worker->task.id : "queue"},
         .changes = changes.items,
@@ -150,12 +150,13 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
     size_t shown = utf8_cut(reply->answer, strlen(reply->answer), LOGGED_ANSWER_MAX);
     log_info("agent", worker->name, "Response:\n%.*s%s", (int)shown, reply->answer,
              reply->answer[shown] ? "\n… (the whole answer is in outputs/)" : "");
-    report_count_tokens(worker, worker->answer.usage.tokens_in + worker->answer.usage.tokens_out, now);
+    report_count_tokens(worker, worker->task.answer.usage.tokens_in + worker->task.answer.usage.tokens_out,
+                        now);
     worker->negative_streak = report_negative_streak(worker, 1);
     free(worker->last_task);
     worker->last_task = memory_text(worker->task.id);
     worker_say(worker, MESSAGE_FINISHED, worker->task.id, (uint64_t)(reply->reward + 1), id,
-               worker->answer.usage.tokens_in, worker->answer.usage.tokens_out, "done");
+               worker->task.answer.usage.tokens_in, worker->task.answer.usage.tokens_out, "done");
     int64_t soon = clock_monotonic_ms();
     timers_arm_within(&worker->timers, TIMER_TIDY, soon + TIDY_AFTER_MS);
     timers_arm_within(&worker->timers, TIMER_FIGURES, soon + 100);
@@ -206,7 +207,8 @@ void cycle_finish(struct worker *worker)
     }
     cycle_record_edits(worker);
     cycle_refresh(worker);
-    reply_parse(&reply, worker->answer.text, strlen(worker->answer.text), worker->answer.finish_reason);
+    reply_parse(&reply, worker->task.answer.text, strlen(worker->task.answer.text),
+                worker->task.answer.finish_reason);
     size_t verdicts = mail_verdicts(worker->mail);
     if (commit(worker, &reply, now, &sending, id, &fault)) {
         end_work(worker, id);

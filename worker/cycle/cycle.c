@@ -80,28 +80,35 @@ static int ends_at_once(struct worker *worker, const struct block *block)
 
 /* --- choosing --- */
 
-/* While the provider is in trouble, tasks that have not failed go first, to find out whose trouble it is. */
-static bool is_passed_over(const struct worker *worker, uint64_t hash)
+struct choice {
+    struct worker *worker;
+    /* No deferred task at all: while the provider is in trouble, tasks that have not failed go first, to find out whose
+     * trouble it is. */
+    bool untried_only;
+};
+
+static bool is_passed_over(const struct choice *choice, uint64_t hash)
 {
-    return worker->untried_only ? deferred_knows(worker->deferred, hash)
-                                : deferred_has(worker->deferred, hash);
+    const struct deferred *deferred = choice->worker->deferred;
+    return choice->untried_only ? deferred_knows(deferred, hash) : deferred_has(deferred, hash);
 }
 
 static bool has_no_lease(void *context, const struct block *block)
 {
-    struct worker *worker = context;
-    return is_passed_over(worker, block->hash) || leases_state(worker, block) != LEASE_HELD;
+    const struct choice *choice = context;
+    return is_passed_over(choice, block->hash) || leases_state(choice->worker, block) != LEASE_HELD;
 }
 
 static bool is_not_now(void *context, const struct block *block)
 {
-    struct worker *worker = context;
-    return is_passed_over(worker, block->hash) || leases_state(worker, block) == LEASE_WAITS;
+    const struct choice *choice = context;
+    return is_passed_over(choice, block->hash) || leases_state(choice->worker, block) == LEASE_WAITS;
 }
 
 static bool is_not_asked_about(void *context, const struct block *block)
 {
-    return !ahead_is_about(context, block) || is_not_now(context, block);
+    const struct choice *choice = context;
+    return !ahead_is_about(choice->worker, block) || is_not_now(context, block);
 }
 
 static bool is_not_now_letter(void *context, uint64_t hash)
@@ -122,15 +129,15 @@ static bool letter_first(struct worker *worker, const struct letter *letter, con
 static void choose_of(struct worker *worker, bool untried_only, const struct block **block,
                       const struct letter **letter)
 {
-    worker->untried_only = untried_only;
+    struct choice choice = {worker, untried_only};
     *letter = NULL;
-    if (ahead_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, worker)) != NULL)
+    if (ahead_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, &choice)) != NULL)
         return; /* it was next when it was asked about */
-    *block = worker->lock_count ? queue_next(worker->queue, has_no_lease, worker) : NULL;
+    *block = worker->lock_count ? queue_next(worker->queue, has_no_lease, &choice) : NULL;
     if (*block)
         return; /* its lease runs, and others wait for it */
-    *block = queue_next(worker->queue, is_not_now, worker);
-    *letter = mail_next(worker->mail, clock_now(), is_not_now_letter, worker);
+    *block = queue_next(worker->queue, is_not_now, &choice);
+    *letter = mail_next(worker->mail, clock_now(), is_not_now_letter, &choice);
     if (*letter && letter_first(worker, *letter, *block))
         *block = NULL;
     else
@@ -252,23 +259,24 @@ static bool keep(struct worker *worker)
     const struct task *task = &worker->task;
     const struct kept_answer answer = {.task = task->id,
                                        .hash = task->hash,
-                                       .text = worker->answer.text,
-                                       .finish_reason = worker->answer.finish_reason,
-                                       .model = worker->answer.model,
-                                       .usage = worker->answer.usage};
+                                       .text = worker->task.answer.text,
+                                       .finish_reason = worker->task.answer.finish_reason,
+                                       .model = worker->task.answer.model,
+                                       .usage = worker->task.answer.usage};
     return !task->by_post && task->bundle.count == 0 && kept_write(worker->kept, &answer);
 }
 
 /* Questions that failed are paid, too: they count with the task's answer, or else by themselves. */
 static void count_usage(struct worker *worker, const struct question_usage *usage, bool answered)
 {
-    if (!worker->failed.begun || worker->failed.task_hash != worker->task.hash)
-        worker->failed.usage = (struct question_usage){.cost = USAGE_NO_COST};
-    worker->failed.begun = !answered;
-    worker->failed.task_hash = worker->task.hash;
-    usage_add(&worker->failed.usage, usage);
+    struct unanswered *unanswered = &worker->provider.unanswered;
+    if (!unanswered->begun || unanswered->task_hash != worker->task.hash)
+        unanswered->usage = (struct question_usage){.cost = USAGE_NO_COST};
+    unanswered->begun = !answered;
+    unanswered->task_hash = worker->task.hash;
+    usage_add(&unanswered->usage, usage);
     if (answered)
-        worker->answer.usage = worker->failed.usage;
+        worker->task.answer.usage = unanswered->usage;
 }
 
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
@@ -276,10 +284,10 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
 {
     count_usage(worker, usage, kind == ANSWER_OK);
     if (kind == ANSWER_OK) {
-        worker->answer.text = text;
-        worker->answer.finish_reason = finish_reason;
-        worker->answer.model = model;
-        worker->answer.kept = keep(worker);
+        worker->task.answer.text = text;
+        worker->task.answer.finish_reason = finish_reason;
+        worker->task.answer.model = model;
+        worker->task.answer.kept = keep(worker);
         worker->phase = PHASE_ANSWER;
         timers_disarm(&worker->timers, TIMER_BACKOFF);
         worker->wait_delay_ms = 0;

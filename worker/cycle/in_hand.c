@@ -16,13 +16,12 @@ void cycle_forget(struct worker *worker)
     free(worker->task.id);
     free(worker->task.text);
     free(worker->task.from);
-    free(worker->answer.text);
-    free(worker->answer.finish_reason);
-    free(worker->answer.model);
+    free(worker->task.answer.text);
+    free(worker->task.answer.finish_reason);
+    free(worker->task.answer.model);
     if (!worker->stopping && !worker->line.lost) /* else the next worker goes on from the answer */
         kept_end(worker->kept);
     memset(&worker->task, 0, sizeof worker->task);
-    memset(&worker->answer, 0, sizeof worker->answer);
     worker->phase = PHASE_NONE;
 }
 

@@ -34,7 +34,7 @@ static bool is_quiet(const struct worker *worker, const struct sending *sending)
 /* A failure may be the watchdog's affair, and an audit's score belongs into the next prompt. */
 static bool allowed(const struct worker *worker, const struct reply *reply, const struct sending *sending)
 {
-    return worker->answer.kept && reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE &&
+    return worker->task.answer.kept && reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE &&
            !auditing_busy(worker) && mail_silent(worker->mail) && is_quiet(worker, sending) &&
            clock_monotonic_ms() >= worker->ahead.not_before_ms;
 }

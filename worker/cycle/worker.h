@@ -58,6 +58,18 @@ struct task {
     char *lock;           /* the lock that it holds; NULL: none */
     uint64_t token;       /* the lock's fencing token */
     bool lease_lost;      /* the supervisor said so: the next step puts the task down */
+    struct {
+        char *text, *finish_reason, *model;
+        struct question_usage usage;
+        bool kept; /* in the answer store, where no kill can take it */
+    } answer;      /* set in PHASE_ANSWER */
+};
+
+/* What failed questions of the task that was asked about last have cost: it counts with the task's answer. */
+struct unanswered {
+    bool begun;
+    uint64_t task_hash;
+    struct question_usage usage;
 };
 
 /* Is it the provider's trouble, or the task's? */
@@ -67,6 +79,7 @@ struct provider_trouble {
     uint64_t task;     /* the hash of the last task that failed without being refused, */
     unsigned failures; /* and how often in a row */
     unsigned refused;  /* tasks that were refused while the provider answered nobody */
+    struct unanswered unanswered;
 };
 
 /* The line to the supervisor (say.c). */
@@ -99,19 +112,8 @@ struct worker {
     enum phase phase;
     struct task task;
     uint64_t serial; /* of the last question */
-    struct {
-        char *text, *finish_reason, *model;
-        struct question_usage usage;
-        bool kept; /* where no kill can take it */
-    } answer;
-    struct {
-        bool begun;
-        uint64_t task_hash;
-        struct question_usage usage;
-    } failed; /* questions of the task that was asked about last: they count with its answer */
     struct ahead ahead;
     struct deferred *deferred; /* tasks that the provider does not answer as they are */
-    bool untried_only;         /* while choosing: no deferred task at all */
     struct lock_wait *locks;   /* asked for, or granted (leases.c) */
     size_t lock_count;
 
