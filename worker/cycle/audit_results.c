@@ -60,7 +60,7 @@ static void look_back(struct worker *worker, struct result *result)
 
 void audit_results_apply(struct worker *worker)
 {
-    struct audit_results *results = &worker->audit_results;
+    struct audit_results *results = &worker->auditing->results;
     results->look = true;
     if (results->applied > 0 && results->readings != learning_readings(worker->learning)) {
         learning_forget(worker->learning);
@@ -90,8 +90,8 @@ static const char *sign(int score)
 
 void audit_results_note(const struct worker *worker, struct buffer *body)
 {
-    for (size_t i = 0; i < worker->audit_results.count; i++) {
-        const struct result *result = &worker->audit_results.items[i];
+    for (size_t i = 0; i < worker->auditing->results.count; i++) {
+        const struct result *result = &worker->auditing->results.items[i];
         buffer_print(body, "audit of %s: %s", result->task,
                      result->score == AUDIT_NONE ? "none" : sign(result->score));
         if (result->score != AUDIT_NONE && result->score != result->reward)
@@ -103,12 +103,12 @@ void audit_results_note(const struct worker *worker, struct buffer *body)
             buffer_print(body, ": %s", result->reasons);
         buffer_text(body, "\n");
     }
-    buffer_add(body, worker->audit_results.note.data, worker->audit_results.note.length);
+    buffer_add(body, worker->auditing->results.note.data, worker->auditing->results.note.length);
 }
 
 void audit_results_kept(struct worker *worker, const char *commit)
 {
-    struct audit_results *results = &worker->audit_results;
+    struct audit_results *results = &worker->auditing->results;
     for (size_t i = 0; i < results->count; i++) {
         const struct result *result = &results->items[i];
         if (!result->found)
@@ -129,7 +129,7 @@ void audit_results_kept(struct worker *worker, const char *commit)
 
 void audit_results_subject(const struct worker *worker, struct buffer *subject)
 {
-    const struct audit_results *results = &worker->audit_results;
+    const struct audit_results *results = &worker->auditing->results;
     buffer_print(subject, "%s(audit): ", worker->name);
     for (size_t i = 0; i < results->count && i < SUBJECT_TASKS; i++)
         buffer_print(subject, "%s%s %s", i ? ", " : "", results->items[i].task,

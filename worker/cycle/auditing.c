@@ -20,25 +20,18 @@ enum {
     MODEL_LATER_MS = 60 * 1000,
 };
 
-struct auditing {
-    bool asked; /* one is under way */
-    bool of_model;
-    char *task; /* of the one that is under way */
-    uint64_t serial;
-    int64_t asked_ms, retry_ms;
-    uint64_t tokens_in, tokens_out; /* that the model took for it */
-    int64_t record_ms;              /* results are recorded no earlier (the storage fails) */
-};
-
 struct auditing *auditing_new(void)
 {
-    return memory_new(1, sizeof(struct auditing));
+    struct auditing *auditing = memory_new(1, sizeof *auditing);
+    auditing->results.look = true;
+    return auditing;
 }
 
 void auditing_free(struct auditing *auditing)
 {
     if (!auditing)
         return;
+    audit_results_free(&auditing->results);
     free(auditing->task);
     free(auditing);
 }
@@ -53,7 +46,7 @@ int auditing_score(const struct worker *worker)
 static void keep_result(struct worker *worker, int score, const char *reasons)
 {
     struct auditing *auditing = worker->auditing;
-    audit_results_add(&worker->audit_results, auditing->task, score, reasons, auditing->tokens_in,
+    audit_results_add(&worker->auditing->results, auditing->task, score, reasons, auditing->tokens_in,
                       auditing->tokens_out);
     auditing->task = NULL;
     auditing->tokens_in = auditing->tokens_out = 0;
@@ -157,13 +150,13 @@ static int64_t record_at(const struct worker *worker)
 {
     const struct auditing *auditing = worker->auditing;
     int64_t at =
-        worker->audit_results.came_ms + (worker->phase == PHASE_NONE ? RECORD_IDLE_MS : RECORD_BUSY_MS);
+        worker->auditing->results.came_ms + (worker->phase == PHASE_NONE ? RECORD_IDLE_MS : RECORD_BUSY_MS);
     return at > auditing->record_ms ? at : auditing->record_ms;
 }
 
 void auditing_flush(struct worker *worker)
 {
-    if (worker->audit_results.count > 0 && !worker->line.lost)
+    if (worker->auditing->results.count > 0 && !worker->line.lost)
         record(worker);
 }
 
@@ -212,12 +205,13 @@ void auditing_step(struct worker *worker, int64_t now_ms)
 {
     struct auditing *auditing = worker->auditing;
     struct audit_wanted wanted;
-    if (worker->audit_results.count > 0 && now_ms >= record_at(worker))
+    if (worker->auditing->results.count > 0 && now_ms >= record_at(worker))
         record(worker);
-    if (auditing->asked || !worker->audit_results.look || now_ms < auditing->retry_ms || worker->stopping)
+    if (auditing->asked || !worker->auditing->results.look || now_ms < auditing->retry_ms ||
+        worker->orders.stop)
         return;
-    worker->audit_results.look = learning_audit_wanted(worker->learning, &wanted);
-    if (worker->audit_results.look)
+    worker->auditing->results.look = learning_audit_wanted(worker->learning, &wanted);
+    if (worker->auditing->results.look)
         ask(worker, &wanted);
     audit_wanted_free(&wanted);
 }
@@ -225,10 +219,10 @@ void auditing_step(struct worker *worker, int64_t now_ms)
 int64_t auditing_due(const struct worker *worker)
 {
     const struct auditing *auditing = worker->auditing;
-    int64_t at = worker->audit_results.count > 0 ? record_at(worker) : 0;
+    int64_t at = worker->auditing->results.count > 0 ? record_at(worker) : 0;
     if (auditing_holds(worker) && (at == 0 || auditing->asked_ms + HOLD_MS < at))
         at = auditing->asked_ms + HOLD_MS;
-    bool asks = worker->audit_results.look && !auditing->asked && !worker->stopping;
+    bool asks = worker->auditing->results.look && !auditing->asked && !worker->orders.stop;
     int64_t then = auditing->retry_ms > 0 ? auditing->retry_ms : clock_monotonic_ms();
     return asks && (at == 0 || then < at) ? then : at;
 }
@@ -236,11 +230,11 @@ int64_t auditing_due(const struct worker *worker)
 bool auditing_holds(const struct worker *worker)
 {
     const struct auditing *auditing = worker->auditing;
-    return auditing->asked && !auditing->of_model && !worker->stopping &&
+    return auditing->asked && !auditing->of_model && !worker->orders.stop &&
            clock_monotonic_ms() < auditing->asked_ms + HOLD_MS;
 }
 
 bool auditing_busy(const struct worker *worker)
 {
-    return worker->auditing->asked || worker->audit_results.count > 0;
+    return worker->auditing->asked || worker->auditing->results.count > 0;
 }

@@ -15,9 +15,19 @@
 
 #include "common/buffer.h"
 #include "common/message.h"
+#include "worker/cycle/audit_results.h"
 
 struct worker;
-struct auditing;
+struct auditing {
+    struct audit_results results;
+    bool asked; /* one is under way */
+    bool of_model;
+    char *task; /* of the one that is under way */
+    uint64_t serial;
+    int64_t asked_ms, retry_ms;
+    uint64_t tokens_in, tokens_out; /* that the model took for it */
+    int64_t record_ms;              /* results are recorded no earlier (the storage fails) */
+};
 
 struct auditing *auditing_new(void);
 void auditing_free(struct auditing *auditing); /* NULL is fine */

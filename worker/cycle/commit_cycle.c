@@ -139,7 +139,7 @@ static void end_work(struct worker *worker, const char *commit)
     for (size_t i = 0; i < task->bundle.count; i++)
         worker_say(worker, MESSAGE_SETTLED, task->bundle.items[i].envelope.id, "read", commit);
     if (task->by_post || task->bundle.count || mail_verdicts(worker->mail))
-        worker->look_mail = true;
+        worker->looks.mail = true;
     mail_told(worker->mail);
     mail_verdicts_kept(worker->mail);
 }

@@ -133,7 +133,7 @@ static void choose_of(struct worker *worker, bool untried_only, const struct blo
     *letter = NULL;
     if (ahead_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, &choice)) != NULL)
         return; /* it was next when it was asked about */
-    *block = worker->lock_count ? queue_next(worker->queue, has_no_lease, &choice) : NULL;
+    *block = worker->leases.count ? queue_next(worker->queue, has_no_lease, &choice) : NULL;
     if (*block)
         return; /* its lease runs, and others wait for it */
     *block = queue_next(worker->queue, is_not_now, &choice);
@@ -186,7 +186,7 @@ static void report_nothing(struct worker *worker)
 void cycle_next(struct worker *worker)
 {
     while (worker->phase == PHASE_NONE) {
-        if (worker->paused) {
+        if (worker->orders.pause) {
             leases_release_others(worker); /* others shall not wait for it */
             report_activity(worker, ACTIVITY_PAUSED, "", 0);
             return;

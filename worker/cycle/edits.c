@@ -30,13 +30,13 @@ static void edits_subject(const struct change_list *edits, struct buffer *subjec
 bool cycle_record_edits(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();
-    enum edits_look look = worker->look_tree                         ? EDITS_ALL
-                           : now - worker->names_ms < NAMES_FRESH_MS ? EDITS_KNOWN
-                                                                     : EDITS_QUICK;
-    worker->look_tree = false;
-    worker->edits_ms = now;
+    enum edits_look look = worker->looks.tree                              ? EDITS_ALL
+                           : now - worker->looks.names_ms < NAMES_FRESH_MS ? EDITS_KNOWN
+                                                                           : EDITS_QUICK;
+    worker->looks.tree = false;
+    worker->looks.edits_ms = now;
     if (look != EDITS_KNOWN)
-        worker->names_ms = now;
+        worker->looks.names_ms = now;
     struct change_list edits = {0};
     struct fault fault;
     char commit[COMMIT_TEXT];
@@ -66,7 +66,7 @@ static void refresh(struct worker *worker, void (*read)(struct learning *learnin
 {
     buffer_drop(&worker->learning_problems, worker->learning_problems.length);
     read(worker->learning, &worker->learning_problems);
-    worker->learning_ms = clock_monotonic_ms();
+    worker->looks.learning_ms = clock_monotonic_ms();
     audit_results_apply(worker);
     report_problems(worker);
 }
@@ -79,8 +79,8 @@ void cycle_refresh(struct worker *worker)
 void cycle_prepare(struct worker *worker)
 {
     /* The commit of a moment ago has looked already, and the next one looks again. */
-    if (worker->look_tree || clock_monotonic_ms() - worker->edits_ms > EDITS_FRESH_MS)
+    if (worker->looks.tree || clock_monotonic_ms() - worker->looks.edits_ms > EDITS_FRESH_MS)
         cycle_record_edits(worker);
-    if (clock_monotonic_ms() - worker->learning_ms > CYCLE_FRESH_MS)
+    if (clock_monotonic_ms() - worker->looks.learning_ms > CYCLE_FRESH_MS)
         refresh(worker, learning_glance);
 }

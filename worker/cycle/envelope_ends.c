@@ -62,7 +62,7 @@ bool ending_letter(struct worker *worker, const struct letter *letter, const cha
     if (done) {
         OWNED_BUFFER struct buffer problems = {0};
         mail_look(worker->mail, &problems, NULL, NULL);
-        worker->look_mail = true;
+        worker->looks.mail = true;
     }
     change_list_free(&changes);
     parcel_free(&parcel);
@@ -73,7 +73,7 @@ bool ending_cancel_letter(struct worker *worker, const char *id)
 {
     OWNED_BUFFER struct buffer problems = {0};
     mail_look(worker->mail, &problems, NULL, NULL);
-    worker->look_mail = true; /* what this look found is told by the next */
+    worker->looks.mail = true; /* what this look found is told by the next */
     const struct letter *letter = mail_find(worker->mail, id);
     return letter && !mail_expired(&letter->head, clock_now()) && ending_letter(worker, letter, "cancelled");
 }

@@ -19,7 +19,7 @@ void cycle_forget(struct worker *worker)
     free(worker->task.answer.text);
     free(worker->task.answer.finish_reason);
     free(worker->task.answer.model);
-    if (!worker->stopping && !worker->line.lost) /* else the next worker goes on from the answer */
+    if (!worker->orders.stop && !worker->line.lost) /* else the next worker goes on from the answer */
         kept_end(worker->kept);
     memset(&worker->task, 0, sizeof worker->task);
     worker->phase = PHASE_NONE;
@@ -38,7 +38,7 @@ static void put_back(struct worker *worker)
     for (size_t i = 0; i < worker->task.bundle.count; i++)
         mail_put_back(worker->mail, &worker->task.bundle.items[i]);
     if (worker->task.by_post || worker->task.bundle.count)
-        worker->look_mail = true;
+        worker->looks.mail = true;
 }
 
 void cycle_put_down(struct worker *worker)

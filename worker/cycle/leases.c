@@ -29,9 +29,9 @@ struct lock_wait {
 
 static struct lock_wait *find(const struct worker *worker, const char *task)
 {
-    for (size_t i = 0; i < worker->lock_count; i++)
-        if (strcmp(worker->locks[i].task, task) == 0)
-            return &worker->locks[i];
+    for (size_t i = 0; i < worker->leases.count; i++)
+        if (strcmp(worker->leases.items[i].task, task) == 0)
+            return &worker->leases.items[i];
     return NULL;
 }
 
@@ -39,14 +39,14 @@ static void drop(struct worker *worker, struct lock_wait *lock)
 {
     free(lock->task);
     free(lock->name);
-    *lock = worker->locks[--worker->lock_count];
+    *lock = worker->leases.items[--worker->leases.count];
 }
 
 /* By another task of ours: one at a time does, since we work at one at a time. */
 static bool is_asked_for(const struct worker *worker, const char *name)
 {
-    for (size_t i = 0; i < worker->lock_count; i++)
-        if (strcmp(worker->locks[i].name, name) == 0)
+    for (size_t i = 0; i < worker->leases.count; i++)
+        if (strcmp(worker->leases.items[i].name, name) == 0)
             return true;
     return false;
 }
@@ -82,11 +82,12 @@ void leases_ask(struct worker *worker, const struct block *block)
 {
     if (find(worker, block->id))
         return;
-    worker->locks = memory_grow(worker->locks, worker->lock_count + 1, sizeof *worker->locks);
-    worker->locks[worker->lock_count++] = (struct lock_wait){.task = memory_text(block->id),
-                                                             .name = memory_text(block->lock),
-                                                             .hash = block->hash,
-                                                             .asked_ms = clock_monotonic_ms()};
+    worker->leases.items =
+        memory_grow(worker->leases.items, worker->leases.count + 1, sizeof *worker->leases.items);
+    worker->leases.items[worker->leases.count++] = (struct lock_wait){.task = memory_text(block->id),
+                                                                      .name = memory_text(block->lock),
+                                                                      .hash = block->hash,
+                                                                      .asked_ms = clock_monotonic_ms()};
     worker_say(worker, MESSAGE_LOCK, block->id, block->lock);
 }
 
@@ -121,8 +122,8 @@ static bool in_queue(const struct worker *worker, const struct lock_wait *lock)
 
 void leases_reconcile(struct worker *worker)
 {
-    for (size_t i = worker->lock_count; i-- > 0;) {
-        struct lock_wait *lock = &worker->locks[i];
+    for (size_t i = worker->leases.count; i-- > 0;) {
+        struct lock_wait *lock = &worker->leases.items[i];
         bool in_hand = worker->phase != PHASE_NONE && strcmp(worker->task.id, lock->task) == 0;
         if (!in_hand && !in_queue(worker, lock))
             leases_release(worker, lock->task);
@@ -131,9 +132,9 @@ void leases_reconcile(struct worker *worker)
 
 void leases_release_others(struct worker *worker)
 {
-    for (size_t i = worker->lock_count; i-- > 0;)
-        if (worker->phase == PHASE_NONE || strcmp(worker->task.id, worker->locks[i].task) != 0)
-            leases_release(worker, worker->locks[i].task);
+    for (size_t i = worker->leases.count; i-- > 0;)
+        if (worker->phase == PHASE_NONE || strcmp(worker->task.id, worker->leases.items[i].task) != 0)
+            leases_release(worker, worker->leases.items[i].task);
 }
 
 bool leases_lost(const struct worker *worker)
@@ -146,18 +147,18 @@ bool leases_lost(const struct worker *worker)
 
 const char *leases_waited_for(const struct worker *worker)
 {
-    for (size_t i = 0; i < worker->lock_count; i++)
-        if (worker->locks[i].token == 0)
-            return worker->locks[i].name;
+    for (size_t i = 0; i < worker->leases.count; i++)
+        if (worker->leases.items[i].token == 0)
+            return worker->leases.items[i].name;
     return NULL;
 }
 
 int64_t leases_look_at_ms(const struct worker *worker, int64_t since_ms)
 {
     int64_t at = 0;
-    for (size_t i = 0; i < worker->lock_count; i++) {
-        int64_t due = worker->locks[i].asked_ms + ANSWER_MS;
-        if (!worker->locks[i].answered && due > since_ms && (at == 0 || due < at))
+    for (size_t i = 0; i < worker->leases.count; i++) {
+        int64_t due = worker->leases.items[i].asked_ms + ANSWER_MS;
+        if (!worker->leases.items[i].answered && due > since_ms && (at == 0 || due < at))
             at = due;
     }
     return at;
@@ -192,9 +193,9 @@ void leases_said(struct worker *worker, const char *task, const char *name, uint
 
 void leases_free(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->lock_count; i++) {
-        free(worker->locks[i].task);
-        free(worker->locks[i].name);
+    for (size_t i = 0; i < worker->leases.count; i++) {
+        free(worker->leases.items[i].task);
+        free(worker->leases.items[i].name);
     }
-    free(worker->locks);
+    free(worker->leases.items);
 }

@@ -75,9 +75,9 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
 void post_look(struct worker *worker, int64_t now_ms)
 {
     bool due = timers_take(&worker->timers, TIMER_MAIL);
-    if (!worker->look_mail && !due)
+    if (!worker->looks.mail && !due)
         return;
-    worker->look_mail = false;
+    worker->looks.mail = false;
     look_at_files(worker, now_ms);
     if (!endings_escalate(worker))
         timers_arm(&worker->timers, TIMER_MAIL, timers_at(&worker->timers, TIMER_BACKOFF));
@@ -181,7 +181,7 @@ static void record(struct worker *worker, int64_t now_ms)
         mail_verdicts_kept(worker->mail);
         if (mail_verdicts(worker->mail) > 0)
             timers_arm(&worker->timers, TIMER_VERDICTS, now_ms + RECORD_LATER_MS);
-        worker->look_mail = true; /* what was set aside is a problem from now on */
+        worker->looks.mail = true; /* what was set aside is a problem from now on */
         learning_kept(worker->learning);
         outputs_tidy(worker, KEPT_ARCHIVE, count);
     } else {

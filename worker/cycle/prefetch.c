@@ -26,8 +26,8 @@ enum { TASK_AHEAD_MAX = 64 * 1024, WRONG_GUESS_MS = 60 * 60 * 1000 };
 /* Nothing is known to come that would change what is next, or what its question says. */
 static bool is_quiet(const struct worker *worker, const struct sending *sending)
 {
-    return !worker->paused && !worker->stopping && !worker->line.lost && !worker->rollback &&
-           !worker->look_tree && !worker->look_mail && worker->lock_count == 0 &&
+    return !worker->orders.pause && !worker->orders.stop && !worker->line.lost && !worker->orders.rollback &&
+           !worker->looks.tree && !worker->looks.mail && worker->leases.count == 0 &&
            !link_has(worker->line.link) && sending->ids.length == 0 && sending->refused.length == 0;
 }
 

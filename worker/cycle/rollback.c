@@ -190,7 +190,7 @@ int rollback_to(struct worker *worker, const char *name, struct buffer *said)
         return statuses[past];
     }
     /* What people have edited becomes theirs in the history before it is undone. */
-    worker->look_tree = true;
+    worker->looks.tree = true;
     if (!cycle_record_edits(worker)) {
         buffer_text(said, "people's edits can't be recorded now, and they must not be lost; nothing was "
                           "undone, try again");

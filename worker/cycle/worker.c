@@ -33,9 +33,9 @@ static void on_look(struct worker *worker, struct reader *reader)
     uint64_t what;
     if (!message_read(reader, MESSAGE_LOOK, &what))
         return;
-    worker->look_queue = worker->look_queue || (what & LOOK_QUEUE);
-    worker->look_tree = worker->look_tree || (what & LOOK_TREE);
-    worker->look_mail = worker->look_mail || (what & LOOK_IAC);
+    worker->looks.queue = worker->looks.queue || (what & LOOK_QUEUE);
+    worker->looks.tree = worker->looks.tree || (what & LOOK_TREE);
+    worker->looks.mail = worker->looks.mail || (what & LOOK_IAC);
     if (what & LOOK_BUDGET && worker->waits_for_budget)
         timers_disarm(&worker->timers, TIMER_BACKOFF);
     if (what & LOOK_RETRY) {
@@ -49,7 +49,7 @@ static void on_look(struct worker *worker, struct reader *reader)
 
 static void stop_within(struct worker *worker, int64_t grace_ms)
 {
-    worker->stopping = true;
+    worker->orders.stop = true;
     timers_arm(&worker->timers, TIMER_STOP, clock_monotonic_ms() + grace_ms);
 }
 
@@ -62,14 +62,14 @@ static void on_stop(struct worker *worker, struct reader *reader)
 
 static void on_rest(struct worker *worker, struct reader *reader)
 {
-    worker->may_rest = message_end(reader);
+    worker->orders.rest = message_end(reader);
 }
 
 static void on_pause(struct worker *worker, struct reader *reader)
 {
     uint64_t pause;
     if (message_read(reader, MESSAGE_PAUSE, &pause))
-        worker->paused = pause != 0;
+        worker->orders.pause = pause != 0;
 }
 
 static void on_cancel(struct worker *worker, struct reader *reader)
@@ -86,14 +86,14 @@ static void on_rollback(struct worker *worker, struct reader *reader)
     char *commit = NULL;
     if (!message_read(reader, MESSAGE_ROLLBACK, &serial, &commit))
         return;
-    if (worker->rollback) {
+    if (worker->orders.rollback) {
         free(commit);
         worker_say(worker, MESSAGE_ROLLED, serial, (uint64_t)EX_TEMPFAIL,
                    "another rollback of this agent waits for the end of its task; try again");
         return;
     }
-    worker->rollback = commit;
-    worker->rollback_serial = serial;
+    worker->orders.rollback = commit;
+    worker->orders.rollback_serial = serial;
 }
 
 static void on_definition(struct worker *worker, struct reader *reader)
@@ -233,7 +233,7 @@ static void look_at_queue(struct worker *worker)
     struct fault fault;
     int64_t retry_ms = 0;
     bool read = queue_look(worker->queue, &retry_ms, &fault);
-    worker->look_queue = false;
+    worker->looks.queue = false;
     timers_arm(&worker->timers, TIMER_QUEUE, retry_ms > 0 ? clock_monotonic_ms() + retry_ms : 0);
     if (read && retry_ms == 0 && deferred_reconcile(worker->deferred, worker->queue, worker->mail))
         report_problems(worker);
@@ -244,10 +244,10 @@ static void look_at_queue(struct worker *worker)
 static void roll_back(struct worker *worker)
 {
     OWNED_BUFFER struct buffer said = {0};
-    OWNED char *commit = worker->rollback;
-    worker->rollback = NULL;
+    OWNED char *commit = worker->orders.rollback;
+    worker->orders.rollback = NULL;
     int status = rollback_to(worker, commit, &said);
-    worker_say(worker, MESSAGE_ROLLED, worker->rollback_serial, (uint64_t)status, said.data);
+    worker_say(worker, MESSAGE_ROLLED, worker->orders.rollback_serial, (uint64_t)status, said.data);
 }
 
 /* What a commit sends lies in the outbox only when its files are in place: then the supervisor is told once more. */
@@ -284,16 +284,16 @@ static void step(struct worker *worker)
         cycle_abandon(worker);
     if (worker->phase == PHASE_ANSWER && !timers_armed(&worker->timers, TIMER_BACKOFF))
         cycle_finish(worker);
-    if (worker->look_queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))
+    if (worker->looks.queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))
         look_at_queue(worker);
     post_look(worker, now);
-    if (worker->lock_count)
+    if (worker->leases.count)
         leases_reconcile(worker);
     endings_expire(worker, now);
-    if (worker->phase == PHASE_NONE && worker->rollback)
+    if (worker->phase == PHASE_NONE && worker->orders.rollback)
         roll_back(worker);
     auditing_step(worker, now);
-    if (worker->phase == PHASE_NONE && !worker->stopping)
+    if (worker->phase == PHASE_NONE && !worker->orders.stop)
         cycle_next(worker);
     ahead_take_back(worker);
     post_record(worker, now);
@@ -318,8 +318,8 @@ static bool rests(struct worker *worker)
     bool nothing = worker->phase == PHASE_NONE && worker->activity == ACTIVITY_IDLE &&
                    !timers_on(&worker->timers, TIMER_QUEUE) && queue_depth(worker->queue) == 0 &&
                    !post_has_work(worker) && !auditing_busy(worker);
-    bool leaves = worker->may_rest && nothing;
-    worker->may_rest = false;
+    bool leaves = worker->orders.rest && nothing;
+    worker->orders.rest = false;
     return leaves;
 }
 
@@ -327,7 +327,7 @@ static bool over(struct worker *worker)
 {
     if (worker->line.lost || rests(worker))
         return true;
-    if (!worker->stopping)
+    if (!worker->orders.stop)
         return false;
     return worker->phase == PHASE_NONE || worker->activity == ACTIVITY_WAITING ||
            !timers_armed(&worker->timers, TIMER_STOP);
@@ -411,7 +411,6 @@ static bool open_parts(struct worker *worker, struct fault *fault)
 static void close_parts(struct worker *worker)
 {
     auditing_free(worker->auditing);
-    audit_results_free(&worker->audit_results);
     if (worker->learning)
         learning_close(worker->learning);
     if (worker->attempts)
@@ -430,7 +429,7 @@ static void close_parts(struct worker *worker)
     free(worker->task.text);
     free(worker->task.from);
     deferred_free(worker->deferred);
-    free(worker->rollback);
+    free(worker->orders.rollback);
     free(worker->activity_detail);
     free(worker->last_task);
     free(worker->trouble);
@@ -453,11 +452,8 @@ int worker_live(struct worker_start *start)
     struct worker worker = {.start = start,
                             .name = start->agent->name,
                             .tree = -1,
-                            .look_queue = true,
-                            .look_tree = true,
-                            .look_mail = true,
-                            .audit_results.look = true,
-                            .paused = start->paused};
+                            .looks = {.queue = true, .tree = true, .mail = true},
+                            .orders.pause = start->paused};
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
     worker.auditing = auditing_new();

@@ -92,6 +92,28 @@ struct line {
     bool lost;  /* the supervisor is gone */
 };
 
+/* The locks that were asked for or granted (leases.c). */
+struct leases {
+    struct lock_wait *items;
+    size_t count;
+};
+
+/* What the supervisor wants of this worker. */
+struct orders {
+    bool pause, stop;
+    bool rest;                /* leave, if there is nothing to do */
+    char *rollback;           /* the commit to go back to before the next cycle; NULL: none */
+    uint64_t rollback_serial; /* of the request */
+};
+
+/* What is to be looked at again, and when the last looks were (monotonic; edits.c). */
+struct looks {
+    bool queue, tree, mail;
+    int64_t edits_ms;    /* people's edits */
+    int64_t names_ms;    /* new files among them */
+    int64_t learning_ms; /* the files of what was learned */
+};
+
 struct worker {
     struct worker_start *start; /* borrowed */
     const char *name;           /* start->agent->name */
@@ -105,7 +127,6 @@ struct worker {
     struct attempts *attempts;
     struct kept *kept;
     struct auditing *auditing;
-    struct audit_results audit_results;
     struct mail *mail;
     struct texts *texts;
 
@@ -114,21 +135,13 @@ struct worker {
     uint64_t serial; /* of the last question */
     struct ahead ahead;
     struct deferred *deferred; /* tasks that the provider does not answer as they are */
-    struct lock_wait *locks;   /* asked for, or granted (leases.c) */
-    size_t lock_count;
-
-    bool paused, stopping;
-    bool may_rest;            /* it may leave if there is nothing to do */
-    char *rollback;           /* the commit to go back to before the next cycle; NULL: none */
-    uint64_t rollback_serial; /* of who asked */
+    struct leases leases;
+    struct orders orders;
+    struct looks looks;
     struct timers timers;
     int64_t wait_delay_ms; /* the last backoff; 0: neither storage nor provider is in trouble */
     struct provider_trouble provider;
-    int64_t edits_ms;           /* when people's edits were looked for last */
-    int64_t names_ms;           /* and new files among them */
-    int64_t learning_ms;        /* when the files of what was learned were looked at last */
     uint64_t letters[REPORTED]; /* as they were counted last */
-    bool look_queue, look_tree, look_mail;
 
     enum agent_activity activity;
     bool activity_said;
