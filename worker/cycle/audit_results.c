@@ -64,7 +64,7 @@ void audit_results_apply(struct worker *worker)
     results->look = true;
     if (results->applied > 0 && results->readings != learning_readings(worker->learning)) {
         learning_forget(worker->learning);
-        learning_refresh(worker->learning, &worker->learning_problems);
+        learning_refresh(worker->learning, &worker->problems.learning);
         buffer_drop(&results->note, results->note.length);
         results->applied = 0;
     }

@@ -75,7 +75,7 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
     mail_verdict_changes(worker->mail, now, changes, &sending->refused, note);
     reflect_on_refusals(worker, &sending->refused, now, changes);
     learning_apply(worker->learning, &outcome, changes, note);
-    ahead_ask(worker, reply, sending);
+    prefetch_ask(worker, reply, sending);
     outputs_print(worker, reply, now, &output);
     add_file(changes, path, &output);
     add_letters(worker, reply, now, changes);
@@ -152,9 +152,9 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
              reply->answer[shown] ? "\n… (the whole answer is in outputs/)" : "");
     report_count_tokens(worker, worker->task.answer.usage.tokens_in + worker->task.answer.usage.tokens_out,
                         now);
-    worker->negative_streak = report_negative_streak(worker, 1);
-    free(worker->last_task);
-    worker->last_task = memory_text(worker->task.id);
+    worker->figures.negative_streak = report_negative_streak(worker, 1);
+    free(worker->figures.last_task);
+    worker->figures.last_task = memory_text(worker->task.id);
     worker_say(worker, MESSAGE_FINISHED, worker->task.id, (uint64_t)(reply->reward + 1), id,
                worker->task.answer.usage.tokens_in, worker->task.answer.usage.tokens_out, "done");
     int64_t soon = clock_monotonic_ms();
@@ -166,7 +166,7 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
 static void await_watchdog(struct worker *worker)
 {
     const struct roster_agent *agent = worker->start->agent;
-    if (!agent->watchdog.pause || worker->negative_streak < (uint64_t)agent->watchdog.negative_streak)
+    if (!agent->watchdog.pause || worker->figures.negative_streak < (uint64_t)agent->watchdog.negative_streak)
         return;
     report_figures(worker);
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + WATCHDOG_MS);
@@ -185,13 +185,13 @@ static bool is_void(struct worker *worker)
 
 static void relieved(struct worker *worker)
 {
-    if (worker->trouble) {
-        free(worker->trouble);
-        worker->trouble = NULL;
+    if (worker->trouble.sentence) {
+        free(worker->trouble.sentence);
+        worker->trouble.sentence = NULL;
         report_problems(worker);
     }
     timers_disarm(&worker->timers, TIMER_BACKOFF);
-    worker->wait_delay_ms = 0;
+    worker->trouble.delay_ms = 0;
 }
 
 void cycle_finish(struct worker *worker)

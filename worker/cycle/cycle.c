@@ -25,7 +25,7 @@ static bool resume(struct worker *worker)
 {
     const struct task *task = &worker->task;
     struct kept_answer answer;
-    if (ahead_is_out(worker) || attempts_failed(worker->attempts, task->id, task->hash) > 1 ||
+    if (prefetch_is_out(worker) || attempts_failed(worker->attempts, task->id, task->hash) > 1 ||
         !kept_take(worker->kept, task->id, task->hash, &answer))
         return false;
     log_info("agent", worker->name,
@@ -68,7 +68,7 @@ static int ends_at_once(struct worker *worker, const struct block *block)
         return ending_duplicate(worker, block, commit) ? 1 : -1;
     if (attempts_failed(worker->attempts, block->id, block->hash) >= ATTEMPTS_MAX)
         return ending_dead_letter(worker, block, "failed", "poison") ? 1 : -1;
-    OWNED char *spent = memory_text(deferred_spent(worker->deferred, block->hash));
+    OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, block->hash));
     if (spent)
         return ending_dead_letter(worker, block, "failed", spent) ? 1 : -1;
     if (strlen(block->task) > TASK_MAX)
@@ -89,7 +89,7 @@ struct choice {
 
 static bool is_passed_over(const struct choice *choice, uint64_t hash)
 {
-    const struct deferred *deferred = choice->worker->deferred;
+    const struct deferred *deferred = choice->worker->trouble.deferred;
     return choice->untried_only ? deferred_knows(deferred, hash) : deferred_has(deferred, hash);
 }
 
@@ -108,7 +108,7 @@ static bool is_not_now(void *context, const struct block *block)
 static bool is_not_asked_about(void *context, const struct block *block)
 {
     const struct choice *choice = context;
-    return !ahead_is_about(choice->worker, block) || is_not_now(context, block);
+    return !prefetch_is_about(choice->worker, block) || is_not_now(context, block);
 }
 
 static bool is_not_now_letter(void *context, uint64_t hash)
@@ -131,7 +131,7 @@ static void choose_of(struct worker *worker, bool untried_only, const struct blo
 {
     struct choice choice = {worker, untried_only};
     *letter = NULL;
-    if (ahead_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, &choice)) != NULL)
+    if (prefetch_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, &choice)) != NULL)
         return; /* it was next when it was asked about */
     *block = worker->leases.count ? queue_next(worker->queue, has_no_lease, &choice) : NULL;
     if (*block)
@@ -147,7 +147,7 @@ static void choose_of(struct worker *worker, bool untried_only, const struct blo
 static void choose(struct worker *worker, const struct block **block, const struct letter **letter)
 {
     post_catch_up(worker);
-    choose_of(worker, worker->wait_delay_ms > 0, block, letter);
+    choose_of(worker, worker->trouble.delay_ms > 0, block, letter);
     if (!*block && !*letter)
         choose_of(worker, false, block, letter);
 }
@@ -158,7 +158,7 @@ static bool take_letter(struct worker *worker, const struct letter *letter)
     /* An item's attempts are its queue's affair, which has a max_attempts of its own. */
     if (letter->head.attempts >= ATTEMPTS_MAX && letter->head.kind != KIND_ITEM)
         return ending_letter(worker, letter, "poison");
-    OWNED char *spent = memory_text(deferred_spent(worker->deferred, letter->hash));
+    OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, letter->hash));
     return spent ? ending_letter(worker, letter, spent) : post_begin(worker, letter);
 }
 
@@ -178,7 +178,7 @@ static bool take_block(struct worker *worker, const struct block *block)
 static void report_nothing(struct worker *worker)
 {
     const char *lock = leases_waited_for(worker);
-    int64_t until = deferred_until(worker->deferred);
+    int64_t until = deferred_until(worker->trouble.deferred);
     OWNED char *what = lock ? memory_print("lock %s", lock) : memory_text(until ? "provider" : "");
     report_activity(worker, lock || until ? ACTIVITY_WAITING : ACTIVITY_IDLE, what, lock ? 0 : until);
 }
@@ -194,7 +194,7 @@ void cycle_next(struct worker *worker)
         if (timers_armed(&worker->timers, TIMER_BACKOFF))
             return;
         timers_disarm(&worker->timers, TIMER_BACKOFF);
-        worker->waits_for_budget = false;
+        worker->trouble.budget = false;
         const struct block *block;
         const struct letter *letter;
         choose(worker, &block, &letter);
@@ -217,11 +217,11 @@ static void defer(struct worker *worker, enum answer_kind kind, const char *why,
     const struct task *task = &worker->task;
     const struct deferred_try failed = {
         .id = task->id, .hash = task->hash, .by_post = task->by_post, .why = why, .answered_ms = answered_ms};
-    int64_t pause_ms = deferred_add(worker->deferred, &failed);
+    int64_t pause_ms = deferred_add(worker->trouble.deferred, &failed);
     log_warn("agent", worker->name, "Task %s stays in the %s, next try in %.1f s: %s", task->id,
              task->by_post ? "post" : "queue", (double)pause_ms / 1000, why);
-    free(worker->trouble); /* the task's own sentence says it from now on */
-    worker->trouble = NULL;
+    free(worker->trouble.sentence); /* the task's own sentence says it from now on */
+    worker->trouble.sentence = NULL;
     report_problems(worker);
     if (kind == ANSWER_REQUEST)
         worker_say(worker, MESSAGE_HELD, task->id, why);
@@ -234,7 +234,7 @@ static void fail(struct worker *worker, enum answer_kind kind, const char *why, 
                  int64_t answered_ms)
 {
     enum { TO_FIND_OUT = 3 };
-    struct provider_trouble *provider = &worker->provider;
+    struct provider_trouble *provider = &worker->trouble.provider;
     uint64_t hash = worker->task.hash;
     bool refused = kind == ANSWER_REQUEST;
     bool answers = answered_ms > (provider->failed_ms ? provider->failed_ms : provider->asked_ms);
@@ -242,13 +242,13 @@ static void fail(struct worker *worker, enum answer_kind kind, const char *why, 
     provider->task = hash;
     provider->failed_ms = clock_monotonic_ms();
     provider->refused =
-        answers ? 0 : provider->refused + (refused && !deferred_knows(worker->deferred, hash));
+        answers ? 0 : provider->refused + (refused && !deferred_knows(worker->trouble.deferred, hash));
     if (refused || (kind == ANSWER_PASSING && (answers || provider->failures >= TO_FIND_OUT))) {
         defer(worker, kind, why, answered_ms);
         provider->failures = 0;
     }
     if (answers && (refused || kind == ANSWER_PASSING))
-        worker->wait_delay_ms = 0;
+        worker->trouble.delay_ms = 0;
     else if (!refused || provider->refused >= TO_FIND_OUT)
         worker_wait_for(worker, "provider", why, retry_after_ms);
 }
@@ -269,7 +269,7 @@ static bool keep(struct worker *worker)
 /* Questions that failed are paid, too: they count with the task's answer, or else by themselves. */
 static void count_usage(struct worker *worker, const struct question_usage *usage, bool answered)
 {
-    struct unanswered *unanswered = &worker->provider.unanswered;
+    struct unanswered *unanswered = &worker->trouble.provider.unanswered;
     if (!unanswered->begun || unanswered->task_hash != worker->task.hash)
         unanswered->usage = (struct question_usage){.cost = USAGE_NO_COST};
     unanswered->begun = !answered;
@@ -290,8 +290,8 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
         worker->task.answer.kept = keep(worker);
         worker->phase = PHASE_ANSWER;
         timers_disarm(&worker->timers, TIMER_BACKOFF);
-        worker->wait_delay_ms = 0;
-        worker->provider = (struct provider_trouble){0};
+        worker->trouble.delay_ms = 0;
+        worker->trouble.provider = (struct provider_trouble){0};
         cycle_finish(worker);
         return;
     }

@@ -64,8 +64,8 @@ bool cycle_record_edits(struct worker *worker)
 
 static void refresh(struct worker *worker, void (*read)(struct learning *learning, struct buffer *problems))
 {
-    buffer_drop(&worker->learning_problems, worker->learning_problems.length);
-    read(worker->learning, &worker->learning_problems);
+    buffer_drop(&worker->problems.learning, worker->problems.learning.length);
+    read(worker->learning, &worker->problems.learning);
     worker->looks.learning_ms = clock_monotonic_ms();
     audit_results_apply(worker);
     report_problems(worker);

@@ -64,11 +64,11 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
     else if (problems.length) /* nobody rings when people take away what was set aside */
         timers_arm(&worker->timers, TIMER_MAIL, now_ms + worker->start->poll_seconds * 1000);
     buffer_add(&problems, "", 0);
-    const char *before = worker->mail_problems.data ? worker->mail_problems.data : "";
+    const char *before = worker->problems.mail.data ? worker->problems.mail.data : "";
     if (strcmp(problems.data, before) == 0)
         return;
-    buffer_drop(&worker->mail_problems, worker->mail_problems.length);
-    buffer_text(&worker->mail_problems, problems.data);
+    buffer_drop(&worker->problems.mail, worker->problems.mail.length);
+    buffer_text(&worker->problems.mail, problems.data);
     report_problems(worker);
 }
 

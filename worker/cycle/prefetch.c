@@ -12,7 +12,7 @@
  *
  * The crash: nothing is asked ahead before the answer in hand is kept (kept.h), so a kill costs the question that is out,
  * as it always does, and never the answer before it: the next worker commits that one without asking again. Power cut: it
- * costs both, for what is kept isn't flushed. Nothing on the disk says that something was asked ahead; the task is begun,
+ * costs both, for what is kept isn't flushed. Nothing on the disk says that something was asked prefetch; the task is begun,
  * its attempt counted, when its turn comes. */
 #include <stdlib.h>
 #include <string.h>
@@ -36,14 +36,14 @@ static bool allowed(const struct worker *worker, const struct reply *reply, cons
 {
     return worker->task.answer.kept && reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE &&
            !auditing_busy(worker) && mail_silent(worker->mail) && is_quiet(worker, sending) &&
-           clock_monotonic_ms() >= worker->ahead.not_before_ms;
+           clock_monotonic_ms() >= worker->prefetch.not_before_ms;
 }
 
 static bool is_in_hand_or_not_now(void *context, const struct block *block)
 {
     const struct worker *worker = context;
     const struct task *task = &worker->task;
-    return deferred_has(worker->deferred, block->hash) ||
+    return deferred_has(worker->trouble.deferred, block->hash) ||
            (block->hash == task->hash && strcmp(block->id, task->id) == 0);
 }
 
@@ -60,95 +60,95 @@ static const struct block *guess(struct worker *worker)
     return plain ? block : NULL;
 }
 
-static void drop(struct ahead *ahead)
+static void drop(struct prefetch *prefetch)
 {
-    free(ahead->id);
-    free(ahead->task);
-    buffer_free(&ahead->prompt);
-    buffer_free(&ahead->problems);
-    *ahead = (struct ahead){.not_before_ms = ahead->not_before_ms};
+    free(prefetch->id);
+    free(prefetch->task);
+    buffer_free(&prefetch->prompt);
+    buffer_free(&prefetch->problems);
+    *prefetch = (struct prefetch){.not_before_ms = prefetch->not_before_ms};
 }
 
 static void make_prompt(struct worker *worker, const struct block *block)
 {
-    struct ahead *ahead = &worker->ahead;
+    struct prefetch *prefetch = &worker->prefetch;
     const struct prompt_input input = {
         .tree = worker->tree, .texts = worker->texts, .learning = worker->learning, .task = block->task};
-    prompt_build(&input, &ahead->prompt, &ahead->places, &ahead->problems);
-    ahead->at_ms = clock_monotonic_ms();
-    ahead->readings = learning_readings(worker->learning);
-    ahead->id = memory_text(block->id);
-    ahead->task = memory_text(block->task);
-    ahead->hash = block->hash;
+    prompt_build(&input, &prefetch->prompt, &prefetch->places, &prefetch->problems);
+    prefetch->at_ms = clock_monotonic_ms();
+    prefetch->readings = learning_readings(worker->learning);
+    prefetch->id = memory_text(block->id);
+    prefetch->task = memory_text(block->task);
+    prefetch->hash = block->hash;
 }
 
-void ahead_ask(struct worker *worker, const struct reply *reply, const struct sending *sending)
+void prefetch_ask(struct worker *worker, const struct reply *reply, const struct sending *sending)
 {
-    struct ahead *ahead = &worker->ahead;
+    struct prefetch *prefetch = &worker->prefetch;
     const struct block *block = allowed(worker, reply, sending) ? guess(worker) : NULL;
     if (!block)
         return;
     make_prompt(worker, block);
-    ahead->serial = ++worker->serial;
-    worker_say(worker, MESSAGE_AHEAD, ahead->id);
-    worker_say(worker, MESSAGE_ASK, ahead->serial, worker->name, ahead->prompt.data, ahead->task,
-               ahead->places.peers, ahead->places.segments, ahead->places.budget);
+    prefetch->serial = ++worker->serial;
+    worker_say(worker, MESSAGE_AHEAD, prefetch->id);
+    worker_say(worker, MESSAGE_ASK, prefetch->serial, worker->name, prefetch->prompt.data, prefetch->task,
+               prefetch->places.peers, prefetch->places.segments, prefetch->places.budget);
     worker_send(worker);
 }
 
-bool ahead_is_out(const struct worker *worker)
+bool prefetch_is_out(const struct worker *worker)
 {
-    return worker->ahead.serial != 0;
+    return worker->prefetch.serial != 0;
 }
 
-bool ahead_is_about(const struct worker *worker, const struct block *block)
+bool prefetch_is_about(const struct worker *worker, const struct block *block)
 {
-    const struct ahead *ahead = &worker->ahead;
-    return ahead_is_out(worker) && block->hash == ahead->hash && strcmp(block->id, ahead->id) == 0;
+    const struct prefetch *prefetch = &worker->prefetch;
+    return prefetch_is_out(worker) && block->hash == prefetch->hash && strcmp(block->id, prefetch->id) == 0;
 }
 
-static bool is_about_this(const struct ahead *ahead, const struct task *task)
+static bool is_about_this(const struct prefetch *prefetch, const struct task *task)
 {
-    return !task->by_post && task->hash == ahead->hash && strcmp(task->id, ahead->id) == 0 &&
-           strcmp(task->text, ahead->task) == 0;
+    return !task->by_post && task->hash == prefetch->hash && strcmp(task->id, prefetch->id) == 0 &&
+           strcmp(task->text, prefetch->task) == 0;
 }
 
-bool ahead_stands(struct worker *worker)
+bool prefetch_stands(struct worker *worker)
 {
-    struct ahead *ahead = &worker->ahead;
-    if (!ahead_is_out(worker) || !is_about_this(ahead, &worker->task) || worker->task.bundle.count > 0 ||
-        ahead->readings != learning_readings(worker->learning) ||
-        clock_monotonic_ms() - ahead->at_ms > CYCLE_FRESH_MS)
+    struct prefetch *prefetch = &worker->prefetch;
+    if (!prefetch_is_out(worker) || !is_about_this(prefetch, &worker->task) ||
+        worker->task.bundle.count > 0 || prefetch->readings != learning_readings(worker->learning) ||
+        clock_monotonic_ms() - prefetch->at_ms > CYCLE_FRESH_MS)
         return false;
-    buffer_free(&worker->prompt_problems);
-    worker->prompt_problems = ahead->problems;
-    ahead->problems = (struct buffer){0};
-    drop(ahead);
+    buffer_free(&worker->problems.prompt);
+    worker->problems.prompt = prefetch->problems;
+    prefetch->problems = (struct buffer){0};
+    drop(prefetch);
     return true;
 }
 
-bool ahead_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places)
+bool prefetch_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places)
 {
-    struct ahead *ahead = &worker->ahead;
-    if (!ahead_is_out(worker))
+    struct prefetch *prefetch = &worker->prefetch;
+    if (!prefetch_is_out(worker))
         return false;
-    bool same = is_about_this(ahead, &worker->task) && prompt->length == ahead->prompt.length &&
-                memcmp(prompt->data, ahead->prompt.data, prompt->length) == 0 &&
-                places->peers == ahead->places.peers && places->segments == ahead->places.segments &&
-                places->budget == ahead->places.budget;
+    bool same = is_about_this(prefetch, &worker->task) && prompt->length == prefetch->prompt.length &&
+                memcmp(prompt->data, prefetch->prompt.data, prompt->length) == 0 &&
+                places->peers == prefetch->places.peers && places->segments == prefetch->places.segments &&
+                places->budget == prefetch->places.budget;
     if (same)
-        drop(ahead);
+        drop(prefetch);
     else
-        ahead_take_back(worker);
+        prefetch_take_back(worker);
     return same;
 }
 
-void ahead_take_back(struct worker *worker)
+void prefetch_take_back(struct worker *worker)
 {
-    struct ahead *ahead = &worker->ahead;
-    if (ahead_is_out(worker)) {
-        worker_say(worker, MESSAGE_FORGET, ahead->serial, worker->name);
-        ahead->not_before_ms = clock_monotonic_ms() + WRONG_GUESS_MS;
+    struct prefetch *prefetch = &worker->prefetch;
+    if (prefetch_is_out(worker)) {
+        worker_say(worker, MESSAGE_FORGET, prefetch->serial, worker->name);
+        prefetch->not_before_ms = clock_monotonic_ms() + WRONG_GUESS_MS;
     }
-    drop(ahead);
+    drop(prefetch);
 }

@@ -9,7 +9,7 @@ static void leave_unread(struct worker *worker)
 {
     struct bundle *bundle = &worker->task.bundle;
     if (bundle->count)
-        buffer_print(&worker->prompt_problems,
+        buffer_print(&worker->problems.prompt,
                      "the template has no {{messages}}; messages, results and bounces stay unread\n");
     for (size_t i = 0; i < bundle->count; i++)
         mail_put_back(worker->mail, &bundle->items[i]);
@@ -21,18 +21,18 @@ static bool asked_ahead(struct worker *worker, const char *messages, struct buff
                         struct prompt_places *places)
 {
     const struct task *task = &worker->task;
-    if (!messages && ahead_stands(worker))
+    if (!messages && prefetch_stands(worker))
         return true;
     const struct prompt_input input = {.tree = worker->tree,
                                        .texts = worker->texts,
                                        .learning = worker->learning,
                                        .task = task->by_post ? task->parcel.envelope.body : task->text,
                                        .messages = messages};
-    buffer_drop(&worker->prompt_problems, worker->prompt_problems.length);
-    prompt_build(&input, prompt, places, &worker->prompt_problems);
+    buffer_drop(&worker->problems.prompt, worker->problems.prompt.length);
+    prompt_build(&input, prompt, places, &worker->problems.prompt);
     if (!places->messages)
         leave_unread(worker);
-    return ahead_counts(worker, prompt, places);
+    return prefetch_counts(worker, prompt, places);
 }
 
 void cycle_ask(struct worker *worker)
@@ -46,7 +46,7 @@ void cycle_ask(struct worker *worker)
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
     worker->phase = PHASE_ASKED;
-    worker->provider.asked_ms = clock_monotonic_ms();
+    worker->trouble.provider.asked_ms = clock_monotonic_ms();
     if (asked)
         return;
     worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,

@@ -23,20 +23,20 @@ enum {
 
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until)
 {
-    bool same = worker->activity_said && worker->activity == activity && worker->activity_until == until &&
-                strcmp(worker->activity_detail, detail) == 0;
-    if (activity == ACTIVITY_IDLE && worker->trouble) {
-        free(worker->trouble);
-        worker->trouble = NULL;
+    bool same = worker->activity.said && worker->activity.now == activity &&
+                worker->activity.until == until && strcmp(worker->activity.detail, detail) == 0;
+    if (activity == ACTIVITY_IDLE && worker->trouble.sentence) {
+        free(worker->trouble.sentence);
+        worker->trouble.sentence = NULL;
         report_problems(worker);
     }
     if (same)
         return;
-    worker->activity = activity;
-    worker->activity_said = true;
-    worker->activity_until = until;
-    free(worker->activity_detail);
-    worker->activity_detail = memory_text(detail);
+    worker->activity.now = activity;
+    worker->activity.said = true;
+    worker->activity.until = until;
+    free(worker->activity.detail);
+    worker->activity.detail = memory_text(detail);
     worker_say(worker, MESSAGE_ACTIVITY, (uint64_t)activity, detail, (uint64_t)until);
 }
 
@@ -54,7 +54,7 @@ static void count_letters(struct worker *worker)
             count += name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0;
         }
         if ((!names || listing_close(names, NULL)) && whole)
-            worker->letters[i] = count;
+            worker->figures.envelopes[i] = count;
         else
             timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms() + COUNT_AGAIN_MS);
     }
@@ -65,11 +65,12 @@ void report_figures(struct worker *worker)
     timers_disarm(&worker->timers, TIMER_FIGURES);
     char day[CLOCK_TEXT];
     clock_format(clock_now(), day);
-    bool today = strncmp(day, worker->day, 10) == 0;
+    bool today = strncmp(day, worker->figures.day, 10) == 0;
     count_letters(worker);
-    worker_say(worker, MESSAGE_FIGURES, (uint64_t)queue_depth(worker->queue), worker->letters[0],
-               worker->letters[1], worker->letters[2], worker->letters[3], report_negative_streak(worker, 0),
-               history_tasks_done(worker->history), today ? worker->tokens_today : UINT64_C(0));
+    worker_say(worker, MESSAGE_FIGURES, (uint64_t)queue_depth(worker->queue), worker->figures.envelopes[0],
+               worker->figures.envelopes[1], worker->figures.envelopes[2], worker->figures.envelopes[3],
+               report_negative_streak(worker, 0), history_tasks_done(worker->history),
+               today ? worker->figures.tokens_today : UINT64_C(0));
 }
 
 /* In queue.md the lines move up as tasks are done: it is the same problem at another number. */
@@ -84,7 +85,7 @@ static const char *behind_line_number(const char *problem)
 /* Each problem is logged once, when it is new. */
 static void log_new_problems(const struct worker *worker, const struct buffer *part)
 {
-    const char *said = worker->problems_said ? worker->problems_said : "";
+    const char *said = worker->problems.said ? worker->problems.said : "";
     for (const char *line = part->data; line && *line;) {
         size_t length = strcspn(line, "\n");
         OWNED char *problem = memory_slice(line, length);
@@ -96,23 +97,23 @@ static void log_new_problems(const struct worker *worker, const struct buffer *p
 
 void report_problems(struct worker *worker)
 {
-    const struct buffer *const parts[] = {&worker->tree_problems,   &worker->learning_problems,
-                                          &worker->prompt_problems, &worker->persona_problem,
-                                          &worker->queue_problem,   &worker->mail_problems};
+    const struct buffer *const parts[] = {&worker->problems.tree,   &worker->problems.learning,
+                                          &worker->problems.prompt, &worker->problems.persona,
+                                          &worker->problems.queue,  &worker->problems.mail};
     OWNED_BUFFER struct buffer all = {0};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         buffer_add(&all, parts[i]->data, parts[i]->length);
-    if (worker->trouble)
-        buffer_print(&all, "%s\n", worker->trouble);
-    deferred_print(worker->deferred, &all);
+    if (worker->trouble.sentence)
+        buffer_print(&all, "%s\n", worker->trouble.sentence);
+    deferred_print(worker->trouble.deferred, &all);
     buffer_add(&all, "", 0);
-    if (strcmp(all.data, worker->problems_said ? worker->problems_said : "") == 0)
+    if (strcmp(all.data, worker->problems.said ? worker->problems.said : "") == 0)
         return;
     for (size_t i = 1; i < sizeof parts / sizeof parts[0];
          i++) /* the first were logged where they were found */
         log_new_problems(worker, parts[i]);
-    free(worker->problems_said);
-    worker->problems_said = memory_text(all.data);
+    free(worker->problems.said);
+    worker->problems.said = memory_text(all.data);
     worker_say(worker, MESSAGE_PROBLEMS, all.data);
 }
 
@@ -128,28 +129,28 @@ void report_queue(struct worker *worker, const char *fault)
                          blocks->items[i].id, blocks->items[i].problem);
     OWNED_BUFFER struct buffer hints = {0};
     if (queue_hints(worker->queue, &hints)) {
-        buffer_drop(&worker->queue_hints, worker->queue_hints.length);
-        buffer_add(&worker->queue_hints, hints.data, hints.length);
+        buffer_drop(&worker->problems.queue_hints, worker->problems.queue_hints.length);
+        buffer_add(&worker->problems.queue_hints, hints.data, hints.length);
     }
-    buffer_add(&now, worker->queue_hints.data, worker->queue_hints.length);
-    if (now.length == worker->queue_problem.length &&
-        (now.length == 0 || memcmp(now.data, worker->queue_problem.data, now.length) == 0))
+    buffer_add(&now, worker->problems.queue_hints.data, worker->problems.queue_hints.length);
+    if (now.length == worker->problems.queue.length &&
+        (now.length == 0 || memcmp(now.data, worker->problems.queue.data, now.length) == 0))
         return;
-    buffer_drop(&worker->queue_problem, worker->queue_problem.length);
-    buffer_add(&worker->queue_problem, now.data, now.length);
+    buffer_drop(&worker->problems.queue, worker->problems.queue.length);
+    buffer_add(&worker->problems.queue, now.data, now.length);
     report_problems(worker);
 }
 
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms)
 {
-    int64_t delay = worker->wait_delay_ms ? worker->wait_delay_ms * 2 : 1000;
-    worker->wait_delay_ms = delay > 60000 ? 60000 : delay;
-    delay = worker->wait_delay_ms > at_least_ms ? worker->wait_delay_ms
-            : at_least_ms > 60000               ? 60000
-                                                : at_least_ms;
+    int64_t delay = worker->trouble.delay_ms ? worker->trouble.delay_ms * 2 : 1000;
+    worker->trouble.delay_ms = delay > 60000 ? 60000 : delay;
+    delay = worker->trouble.delay_ms > at_least_ms ? worker->trouble.delay_ms
+            : at_least_ms > 60000                  ? 60000
+                                                   : at_least_ms;
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + delay);
-    free(worker->trouble);
-    worker->trouble = memory_text(trouble);
+    free(worker->trouble.sentence);
+    worker->trouble.sentence = memory_text(trouble);
     log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
              trouble);
     report_problems(worker);
@@ -158,11 +159,11 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
 
 void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms)
 {
-    if (!worker->trouble || strcmp(worker->trouble, why) != 0)
+    if (!worker->trouble.sentence || strcmp(worker->trouble.sentence, why) != 0)
         log_warn("agent", worker->name, "Waiting for the budget: %s", why);
-    free(worker->trouble);
-    worker->trouble = memory_text(why);
-    worker->waits_for_budget = true;
+    free(worker->trouble.sentence);
+    worker->trouble.sentence = memory_text(why);
+    worker->trouble.budget = true;
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + in_ms);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WAITING, "budget", (clock_now_ms() + in_ms) / 1000);
@@ -174,7 +175,7 @@ void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_m
 uint64_t report_negative_streak(const struct worker *worker, unsigned more)
 {
     uint64_t listed = (uint64_t)learning_negative_streak(worker->learning);
-    uint64_t counted = worker->negative_streak + more;
+    uint64_t counted = worker->figures.negative_streak + more;
     return listed < REWARDS_MAX || counted < listed ? listed : counted;
 }
 
@@ -190,30 +191,30 @@ void report_tokens_load(struct worker *worker)
     const struct yaml_node *tokens = budget ? yaml_get(budget, "tokens_today") : NULL;
     int64_t count;
     if (day && day->text && tokens && yaml_integer(tokens, &count) && count >= 0) {
-        strlcpy(worker->day, day->text, sizeof worker->day);
-        worker->tokens_today = (uint64_t)count;
+        strlcpy(worker->figures.day, day->text, sizeof worker->figures.day);
+        worker->figures.tokens_today = (uint64_t)count;
     }
     const struct yaml_node *streak = card ? yaml_get(card, "negative_streak") : NULL;
     if (streak && yaml_integer(streak, &count) && count >= 0)
-        worker->negative_streak = (uint64_t)count;
+        worker->figures.negative_streak = (uint64_t)count;
     const struct yaml_node *last = card ? yaml_get(card, "last_task") : NULL;
-    if (last && last->text && !worker->last_task)
-        worker->last_task = memory_text(last->text);
+    if (last && last->text && !worker->figures.last_task)
+        worker->figures.last_task = memory_text(last->text);
     yaml_free(card);
 }
 
 /* The tokens of `now`'s day once `tokens` more are spent. */
 static uint64_t tokens_with(const struct worker *worker, uint64_t tokens, const char *today)
 {
-    return strncmp(worker->day, today, 10) == 0 ? worker->tokens_today + tokens : tokens;
+    return strncmp(worker->figures.day, today, 10) == 0 ? worker->figures.tokens_today + tokens : tokens;
 }
 
 void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now)
 {
     char today[CLOCK_TEXT];
     clock_format(now, today);
-    worker->tokens_today = tokens_with(worker, tokens, today);
-    strlcpy(worker->day, today, 11);
+    worker->figures.tokens_today = tokens_with(worker, tokens, today);
+    strlcpy(worker->figures.day, today, 11);
 }
 
 /* persona.md may name it; that is read again when its stamp has changed. */
@@ -221,16 +222,18 @@ static enum throughput_class class_in_force(struct worker *worker)
 {
     const struct roster_agent *agent = worker->start->agent;
     struct file_stamp now = files_stamp_at(worker->tree, TREE_PERSONA);
-    if (now.inode == 0 || !files_stamp_equal(&now, &worker->persona)) {
+    if (now.inode == 0 || !files_stamp_equal(&now, &worker->figures.persona.stamp)) {
         struct roster_agent undecided = *agent;
         undecided.throughput_class = CLASS_UNSET;
-        buffer_drop(&worker->persona_problem, worker->persona_problem.length);
-        worker->throughput_class = bootstrap_class(worker->tree, &undecided, &worker->persona_problem);
+        buffer_drop(&worker->problems.persona, worker->problems.persona.length);
+        worker->figures.persona.throughput_class =
+            bootstrap_class(worker->tree, &undecided, &worker->problems.persona);
         report_problems(worker);
         bool young = clock_now_ms() - now.changed_ns / 1000000 < STAMP_GRAIN_MS;
-        worker->persona = young ? (struct file_stamp){0} : now;
+        worker->figures.persona.stamp = young ? (struct file_stamp){0} : now;
     }
-    return agent->throughput_class != CLASS_UNSET ? agent->throughput_class : worker->throughput_class;
+    return agent->throughput_class != CLASS_UNSET ? agent->throughput_class
+                                                  : worker->figures.persona.throughput_class;
 }
 
 void report_card(struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out)
@@ -244,7 +247,7 @@ void report_card(struct worker *worker, uint64_t tokens, int64_t now, struct buf
         .tokens_today = tokens_with(worker, tokens, today),
         .negative_streak = report_negative_streak(worker, worker->task.id != NULL),
         .day = today,
-        .last_task = worker->task.id ? worker->task.id : worker->last_task,
+        .last_task = worker->task.id ? worker->task.id : worker->figures.last_task,
     };
     card_print(worker->start->agent, class_in_force(worker), worker->learning, &figures, out);
 }

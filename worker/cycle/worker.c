@@ -36,12 +36,12 @@ static void on_look(struct worker *worker, struct reader *reader)
     worker->looks.queue = worker->looks.queue || (what & LOOK_QUEUE);
     worker->looks.tree = worker->looks.tree || (what & LOOK_TREE);
     worker->looks.mail = worker->looks.mail || (what & LOOK_IAC);
-    if (what & LOOK_BUDGET && worker->waits_for_budget)
+    if (what & LOOK_BUDGET && worker->trouble.budget)
         timers_disarm(&worker->timers, TIMER_BACKOFF);
     if (what & LOOK_RETRY) {
-        deferred_retry(worker->deferred);
-        worker->wait_delay_ms = 0;
-        if (!worker->waits_for_budget)
+        deferred_retry(worker->trouble.deferred);
+        worker->trouble.delay_ms = 0;
+        if (!worker->trouble.budget)
             timers_disarm(&worker->timers, TIMER_BACKOFF);
     }
     timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
@@ -110,9 +110,9 @@ static void on_definition(struct worker *worker, struct reader *reader)
     worker->start->agent = agent;
     worker->name = agent->name;
     struct fault fault;
-    buffer_drop(&worker->tree_problems, worker->tree_problems.length);
-    if (!bootstrap_tree(worker->tree, worker->path, agent, worker->history, &worker->tree_problems, &fault))
-        buffer_print(&worker->tree_problems, "%s\n", fault.text);
+    buffer_drop(&worker->problems.tree, worker->problems.tree.length);
+    if (!bootstrap_tree(worker->tree, worker->path, agent, worker->history, &worker->problems.tree, &fault))
+        buffer_print(&worker->problems.tree, "%s\n", fault.text);
     report_problems(worker);
 }
 
@@ -159,8 +159,8 @@ static void on_waiting(struct worker *worker, struct reader *reader)
         return;
     if (worker->phase != PHASE_ASKED || serial != worker->serial)
         return;
-    free(worker->trouble);
-    worker->trouble = memory_text(sentence);
+    free(worker->trouble.sentence);
+    worker->trouble.sentence = memory_text(sentence);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WAITING, why, (int64_t)until);
 }
@@ -198,7 +198,7 @@ static void receive(struct worker *worker)
     size_t length;
     int got;
     /* What was asked ahead has its turn first: only then an answer to it is known as one. */
-    while (!worker->line.lost && !ahead_is_out(worker) &&
+    while (!worker->line.lost && !prefetch_is_out(worker) &&
            (got = link_receive(worker->line.link, &bytes, &length)) != 0) {
         if (got < 0) {
             worker->line.lost = true;
@@ -235,7 +235,7 @@ static void look_at_queue(struct worker *worker)
     bool read = queue_look(worker->queue, &retry_ms, &fault);
     worker->looks.queue = false;
     timers_arm(&worker->timers, TIMER_QUEUE, retry_ms > 0 ? clock_monotonic_ms() + retry_ms : 0);
-    if (read && retry_ms == 0 && deferred_reconcile(worker->deferred, worker->queue, worker->mail))
+    if (read && retry_ms == 0 && deferred_reconcile(worker->trouble.deferred, worker->queue, worker->mail))
         report_problems(worker);
     report_queue(worker, read ? NULL : fault.text);
 }
@@ -273,7 +273,7 @@ static void arm_for_owners(struct worker *worker, int64_t since)
     bool idle = worker->phase == PHASE_NONE;
     timers_arm(&worker->timers, TIMER_AUDIT, auditing_due(worker));
     timers_arm(&worker->timers, TIMER_LEASES, idle ? leases_look_at_ms(worker, since) : 0);
-    timers_arm(&worker->timers, TIMER_DEFERRED, idle ? deferred_next_ms(worker->deferred, since) : 0);
+    timers_arm(&worker->timers, TIMER_DEFERRED, idle ? deferred_next_ms(worker->trouble.deferred, since) : 0);
 }
 
 static void step(struct worker *worker)
@@ -295,7 +295,7 @@ static void step(struct worker *worker)
     auditing_step(worker, now);
     if (worker->phase == PHASE_NONE && !worker->orders.stop)
         cycle_next(worker);
-    ahead_take_back(worker);
+    prefetch_take_back(worker);
     post_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */
         if (!link_has(worker->line.link)) {
@@ -315,7 +315,7 @@ static void step(struct worker *worker)
 /* Decided right after a look at the queue: what was said before REST is known. */
 static bool rests(struct worker *worker)
 {
-    bool nothing = worker->phase == PHASE_NONE && worker->activity == ACTIVITY_IDLE &&
+    bool nothing = worker->phase == PHASE_NONE && worker->activity.now == ACTIVITY_IDLE &&
                    !timers_on(&worker->timers, TIMER_QUEUE) && queue_depth(worker->queue) == 0 &&
                    !post_has_work(worker) && !auditing_busy(worker);
     bool leaves = worker->orders.rest && nothing;
@@ -329,7 +329,7 @@ static bool over(struct worker *worker)
         return true;
     if (!worker->orders.stop)
         return false;
-    return worker->phase == PHASE_NONE || worker->activity == ACTIVITY_WAITING ||
+    return worker->phase == PHASE_NONE || worker->activity.now == ACTIVITY_WAITING ||
            !timers_armed(&worker->timers, TIMER_STOP);
 }
 
@@ -342,10 +342,10 @@ static void send_unless_more_comes(struct worker *worker)
         worker_send(worker);
 }
 
-static void work(struct worker *worker)
+static void work(struct worker *worker, int signals)
 {
     struct pollfd fds[] = {{.fd = link_fd(worker->line.link), .events = POLLIN},
-                           {.fd = worker->signals, .events = POLLIN}};
+                           {.fd = signals, .events = POLLIN}};
     for (;;) {
         step(worker);
         if (over(worker))
@@ -356,7 +356,7 @@ static void work(struct worker *worker)
             break;
         if (fds[1].revents & POLLIN) {
             struct signalfd_siginfo info;
-            if (read(worker->signals, &info, sizeof info) == sizeof info)
+            if (read(signals, &info, sizeof info) == sizeof info)
                 stop_within(worker, TERM_GRACE_MS);
         }
         receive(worker);
@@ -394,17 +394,17 @@ static bool open_parts(struct worker *worker, struct fault *fault)
         return false;
     if (damage) {
         log_error("agent", worker->name, "%s", damage);
-        buffer_print(&worker->tree_problems, "%s\n", damage);
+        buffer_print(&worker->problems.tree, "%s\n", damage);
     }
     if (!bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history,
-                        &worker->tree_problems, fault))
+                        &worker->problems.tree, fault))
         return false;
     worker->queue = queue_open(worker->tree, fault);
     worker->mail = mail_open(worker->tree, worker->name, worker->history);
     worker->attempts = worker->queue ? attempts_open(worker->tree, fault) : NULL;
     worker->kept = kept_open(worker->tree);
     worker->texts = texts_open(worker->tree);
-    worker->learning = worker->attempts ? learning_open(worker->tree, &worker->learning_problems) : NULL;
+    worker->learning = worker->attempts ? learning_open(worker->tree, &worker->problems.learning) : NULL;
     return worker->learning != NULL;
 }
 
@@ -428,22 +428,22 @@ static void close_parts(struct worker *worker)
     free(worker->task.id);
     free(worker->task.text);
     free(worker->task.from);
-    deferred_free(worker->deferred);
+    deferred_free(worker->trouble.deferred);
     free(worker->orders.rollback);
-    free(worker->activity_detail);
-    free(worker->last_task);
-    free(worker->trouble);
-    free(worker->problems_said);
+    free(worker->activity.detail);
+    free(worker->figures.last_task);
+    free(worker->trouble.sentence);
+    free(worker->problems.said);
     free(worker->path);
     buffer_free(&worker->line.message);
     buffer_free(&worker->line.said);
-    buffer_free(&worker->tree_problems);
-    buffer_free(&worker->learning_problems);
-    buffer_free(&worker->prompt_problems);
-    buffer_free(&worker->persona_problem);
-    buffer_free(&worker->queue_problem);
-    buffer_free(&worker->queue_hints);
-    buffer_free(&worker->mail_problems);
+    buffer_free(&worker->problems.tree);
+    buffer_free(&worker->problems.learning);
+    buffer_free(&worker->problems.prompt);
+    buffer_free(&worker->problems.persona);
+    buffer_free(&worker->problems.queue);
+    buffer_free(&worker->problems.queue_hints);
+    buffer_free(&worker->problems.mail);
 }
 
 int worker_live(struct worker_start *start)
@@ -457,8 +457,8 @@ int worker_live(struct worker_start *start)
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
     worker.auditing = auditing_new();
-    worker.deferred = deferred_new();
-    worker.signals = take_signals();
+    worker.trouble.deferred = deferred_new();
+    int signals = take_signals();
     threads_begin_few(&start->threads);
     worker.line.link = link_open(start->url, &fault);
     threads_end_few(&start->threads);
@@ -481,7 +481,7 @@ int worker_live(struct worker_start *start)
         worker_say(&worker, MESSAGE_POST, "");
         report_problems(&worker);
         report_figures(&worker);
-        work(&worker);
+        work(&worker, signals);
     } else {
         log_error("agent", worker.name,
                   "Cannot work in %s: %s. It is tried again later; the files stay as they are.", worker.path,

@@ -32,8 +32,8 @@ enum phase {
                      second question would cost money */
 };
 
-/* The question that is out although its task isn't begun yet (ahead.c). */
-struct ahead {
+/* The question that is out although its task isn't begun yet (prefetch.c). */
+struct prefetch {
     char *id, *task; /* of the block; NULL: there is none */
     uint64_t hash;
     struct buffer prompt, problems; /* problems: of the prompt; told when its turn comes */
@@ -106,12 +106,55 @@ struct orders {
     uint64_t rollback_serial; /* of the request */
 };
 
-/* What is to be looked at again, and when the last looks were (monotonic; edits.c). */
+/* What is to be looked at again, and when the last looks were (monotonic; edits.c, outputs.c). */
 struct looks {
     bool queue, tree, mail;
-    int64_t edits_ms;    /* people's edits */
-    int64_t names_ms;    /* new files among them */
-    int64_t learning_ms; /* the files of what was learned */
+    int64_t edits_ms;                 /* people's edits */
+    int64_t names_ms;                 /* new files among them */
+    int64_t learning_ms;              /* the files of what was learned */
+    size_t tracked_unknown[KEPT_FEW]; /* so many more files until the tracked ones are counted again */
+};
+
+/* What keeps the worker from its next task: storage, provider or budget. */
+struct trouble {
+    char *sentence;   /* NULL: there is no trouble */
+    int64_t delay_ms; /* the last backoff; 0: neither storage nor provider is in trouble */
+    bool budget;      /* until TIMER_BACKOFF is due, or LOOK_BUDGET */
+    struct provider_trouble provider;
+    struct deferred *deferred; /* tasks that the provider does not answer as they are */
+};
+
+/* The sentences of `status`, by where they come from. */
+struct problems {
+    struct buffer tree;        /* found when the tree was opened and bootstrapped */
+    struct buffer learning;    /* by the last look at what was learned */
+    struct buffer prompt;      /* by the last prompt */
+    struct buffer persona;     /* when persona.md was read last for its class */
+    struct buffer queue;       /* of the queue file */
+    struct buffer queue_hints; /* those of them that only a file at rest gives */
+    struct buffer mail;        /* by the last look at the post */
+    char *said;                /* the problems as the supervisor knows them */
+};
+
+/* As the supervisor knows it. */
+struct activity {
+    enum agent_activity now;
+    bool said;
+    char *detail;
+    int64_t until;
+};
+
+/* Figures of the card and of `status` that no file of the tree but the card keeps. */
+struct figures {
+    char day[16]; /* of tokens_today, "2026-04-29" */
+    uint64_t tokens_today;
+    uint64_t negative_streak; /* as of the last commit */
+    char *last_task;
+    uint64_t envelopes[REPORTED]; /* as they were counted last */
+    struct {
+        struct file_stamp stamp; /* of the persona.md that the class was read from; zero: none */
+        enum throughput_class throughput_class;
+    } persona;
 };
 
 struct worker {
@@ -119,7 +162,6 @@ struct worker {
     const char *name;           /* start->agent->name */
     char *path;                 /* absolute, of the tree */
     int tree;
-    int signals; /* signalfd: SIGTERM */
     struct line line;
     struct history *history;
     struct queue *queue;
@@ -133,37 +175,16 @@ struct worker {
     enum phase phase;
     struct task task;
     uint64_t serial; /* of the last question */
-    struct ahead ahead;
-    struct deferred *deferred; /* tasks that the provider does not answer as they are */
+    struct prefetch prefetch;
     struct leases leases;
     struct orders orders;
     struct looks looks;
     struct timers timers;
-    int64_t wait_delay_ms; /* the last backoff; 0: neither storage nor provider is in trouble */
-    struct provider_trouble provider;
-    uint64_t letters[REPORTED]; /* as they were counted last */
 
-    enum agent_activity activity;
-    bool activity_said;
-    bool waits_for_budget; /* until TIMER_BACKOFF is due, or LOOK_BUDGET */
-    char *activity_detail; /* as it was said */
-    int64_t activity_until;
-    char day[16]; /* of tokens_today, "2026-04-29" */
-    uint64_t tokens_today;
-    uint64_t negative_streak; /* as of the last commit */
-    char *last_task;
-    struct file_stamp persona; /* of the persona.md that throughput_class was read from; zero: none */
-    enum throughput_class throughput_class;
-    size_t tracked_unknown[KEPT_FEW]; /* so many more files until the tracked ones are counted again */
-    struct buffer tree_problems;      /* found when the tree was opened and bootstrapped */
-    struct buffer learning_problems;  /* by the last look at what was learned */
-    struct buffer prompt_problems;    /* by the last prompt */
-    struct buffer persona_problem;    /* when persona.md was read last for its class */
-    struct buffer queue_problem;      /* of the queue file */
-    struct buffer queue_hints;        /* those of them that only a file at rest gives */
-    struct buffer mail_problems;      /* by the last look at the post */
-    char *trouble;                    /* the present trouble with provider or storage; NULL: none */
-    char *problems_said;              /* the problems as the supervisor knows them */
+    struct activity activity;
+    struct figures figures;
+    struct problems problems;
+    struct trouble trouble;
 };
 
 /* say.c */
@@ -181,17 +202,18 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
 void cycle_finish(struct worker *worker);
 
 struct sending;
-/* ahead.c: the next question, asked before its task's turn. */
+/* prefetch.c: the next question, asked before its task's turn. */
 /* To be called before the commit that ends the task in hand, when all that it says, sends and teaches is known. */
-void ahead_ask(struct worker *worker, const struct reply *reply, const struct sending *sending);
-bool ahead_is_out(const struct worker *worker);
-bool ahead_is_about(const struct worker *worker, const struct block *block); /* what is out is this block's */
+void prefetch_ask(struct worker *worker, const struct reply *reply, const struct sending *sending);
+bool prefetch_is_out(const struct worker *worker);
+bool prefetch_is_about(const struct worker *worker,
+                       const struct block *block); /* what is out is this block's */
 /* Is worker->task what was asked about a moment ago, with nothing to read along? Then that question counts for it. */
-bool ahead_stands(struct worker *worker);
+bool prefetch_stands(struct worker *worker);
 /* Is worker->task what was asked about, and is this its question? Then the one that is out counts for it; if it isn't, it
  * is taken back. */
-bool ahead_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places);
-void ahead_take_back(struct worker *worker); /* nothing if none is out */
+bool prefetch_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places);
+void prefetch_take_back(struct worker *worker); /* nothing if none is out */
 
 /* edits.c: what people changed in the tree since HEAD becomes a commit of theirs. False: it could not be recorded now,
  * has been logged, and stays in the files. */
