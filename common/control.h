@@ -1,9 +1,9 @@
 /* The control socket: how the CLI and the HTTP process speak with a running supervisor.
  *
  * RUN_DIR/control is a UNIX stream socket, mode 0600 in a 0700 folder; only processes of the same user (or root) are
- * answered (SO_PEERCRED). The HTTP process, which can make no socket, is given connections by the supervisor (door.h).
- * A request is a JSON object on one line, at most CONTROL_MAX bytes. The answer
- * is one JSON object a line: {"exit": N, …}, N being the exit code that the CLI ends with; with N != 0 also
+ * answered (SO_PEERCRED). The HTTP process, which can make no socket, is given connections by the supervisor
+ * (supervisor/http_listener.c). A request is a JSON object on one line, at most CONTROL_MAX bytes. The answer is one JSON
+ * object a line: {"exit": N, …}, N being the exit code that the CLI ends with; with N != 0 also
  * "complaint", a sentence for standard error.
  *
  * A connection may carry many requests, or one: they are answered one after the other in their order, and the next one is

@@ -24,7 +24,7 @@ static void warn_of_bus(struct buffer *out)
                     "AGENTOS_BUS is set, but this version has no bus: agents elsewhere are not reached\n");
 }
 
-/* What door.c refuses or does without. */
+/* A listener without a token, and a token without a listener (supervisor/http_listener.c). */
 static void warn_of_listening(struct buffer *out)
 {
     static const enum setting tokens[] = {SET_AGENTOS_TOKEN, SET_AGENTOS_TOKEN_FILE};

@@ -78,7 +78,7 @@ bool sandbox_tighten(const struct sandbox *sandbox, struct fault *fault);
 /* The supervisor's own part: no new privileges (so nor for anybody below it), no core file, not dumpable. */
 void sandbox_harden(void);
 
-/* --- what holds here (sandbox_report.c) --- */
+/* --- what holds here (report.c) --- */
 
 struct sandbox_facts {
     int landlock; /* the kernel's ABI; 0: none, and then landlock_error says why (errno) */

@@ -77,7 +77,7 @@ void post_queue_changed(struct post *post, const char *name);
 void post_scan(struct post *post);          /* every POLL_INTERVAL: what no notice told of */
 void post_clock_was_set(struct post *post); /* the wall clock jumped */
 
-/* --- what workers say (hear.c). False: it is malformed, its worker isn't to be trusted --- */
+/* --- what workers say (post.c, results.c). False: it is malformed, its worker isn't to be trusted --- */
 
 bool post_rings(struct post *post, const char *name, const char *ids); /* POST */
 bool post_settled(struct post *post, const char *name, const char *id, const char *status,

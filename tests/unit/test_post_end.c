@@ -1,5 +1,5 @@
 /* The post office: time to live, dead letters, bounces, and what start makes of what a crash left. Promise 5 of
- * contract section 9, and the table of post_start.c row by row. */
+ * contract section 9, and the table of supervisor/post/start.c row by row. */
 #include "post_office.h"
 
 /* Expires within two seconds. */
@@ -179,7 +179,7 @@ static void test_what_failed_at_its_receiver_is_told_to_its_sender_once(void **s
     assert_false(office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));
 }
 
-/* --- the table of post_start.c --- */
+/* --- the table of supervisor/post/start.c --- */
 
 static void test_start_goes_on_with_one_that_was_taken_away(void **state)
 {

@@ -1,11 +1,11 @@
-/* One cycle (contract section 6): take the next work, ask, and put everything that follows into one commit (finish.c).
+/* One cycle (contract section 6): take the next work, ask, and put everything that follows into one commit (commit_cycle.c).
  *
  * The crash, step by step. The block stays in queue.md until the commit is durable, so up to then a crash leaves the
  * task as it was, to be done again (its attempt counted, so that a task which takes its worker down every time is set
- * aside); when its answer was here it is kept, and whoever takes the task up goes on from it (kept.h). history_commit
+ * aside); when its answer was here it is kept, and whoever takes the task up goes on from it (answer_store.h). history_commit
  * is the one instant: after it the ledger knows id and hash. A crash before the block is taken out leaves a block that
  * the ledger knows: the next start takes it out and does not do it again. An envelope is marked in its file when it is
- * begun (mail_parcel.c) and taken away by the commit itself. */
+ * begun (worker/mail/in_hand.c) and taken away by the commit itself. */
 #include <stdlib.h>
 #include <string.h>
 

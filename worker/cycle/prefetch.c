@@ -10,7 +10,7 @@
  * byte, the one that is out counts for it; else that is taken back, the right one is asked, and nothing is asked ahead for
  * an hour, since every wrong guess may cost money.
  *
- * The crash: nothing is asked ahead before the answer in hand is kept (kept.h), so a kill costs the question that is out,
+ * The crash: nothing is asked ahead before the answer in hand is kept (answer_store.h), so a kill costs the question that is out,
  * as it always does, and never the answer before it: the next worker commits that one without asking again. Power cut: it
  * costs both, for what is kept isn't flushed. Nothing on the disk says that something was asked prefetch; the task is begun,
  * its attempt counted, when its turn comes. */

@@ -198,7 +198,7 @@ void cycle_next(struct worker *worker); /* begin the next task if there is one a
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,
                   const struct question_usage *usage, int64_t retry_after_ms,
                   int64_t answered_ms); /* takes the texts */
-/* finish.c: PHASE_ANSWER: commit it, or say why not and wait. */
+/* commit_cycle.c: PHASE_ANSWER: commit it, or say why not and wait. */
 void cycle_finish(struct worker *worker);
 
 struct sending;
@@ -235,7 +235,7 @@ void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its l
 /* question.c: the question goes out; worker->task says about what. */
 void cycle_ask(struct worker *worker);
 
-/* endings.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
+/* task_ends.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
 bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit);
 bool ending_dead_letter(struct worker *worker, const struct block *block, const char *status,
                         const char *reason);
@@ -243,13 +243,13 @@ bool ending_cancel(struct worker *worker, const char *id);
 void endings_expire(struct worker *worker,
                     int64_t now_ms); /* every task whose TTL is over; arms TIMER_EXPIRY */
 
-/* endings_post.c: the same for envelopes. A letter that isn't there any more has ended, too. */
+/* envelope_ends.c: the same for envelopes. A letter that isn't there any more has ended, too. */
 bool ending_letter(struct worker *worker, const struct letter *letter, const char *reason);
 bool ending_cancel_letter(struct worker *worker, const char *id); /* false: no such letter, or not now */
 /* What the supervisor set aside: one commit and one reflection each. False: not all of it could be recorded now. */
 bool endings_escalate(struct worker *worker);
 
-/* post.c: the worker's half of the post office. */
+/* mail_step.c: the worker's half of the post office. */
 void post_look(struct worker *worker, int64_t now_ms); /* when something changed there, or it is time */
 void post_catch_up(struct worker *worker);             /* what came and wasn't told of yet */
 /* Take this envelope in hand and ask. False: the storage fails, nothing more can begin now. */

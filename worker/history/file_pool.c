@@ -10,7 +10,7 @@
  *
  * Killed at any point: a file in the folder is a spare, whatever is in it. Power cut: a spare that was written again may
  * come back under its new name with a content from before, which looks like somebody's; the journal's record has inode
- * and time of everything that was prepared, and that tells (history_record.c). */
+ * and time of everything that was prepared, and that tells (record.c). */
 #include "worker/history/part.h"
 
 #include <errno.h>

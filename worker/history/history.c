@@ -16,7 +16,7 @@
  *                                   its name says
  *   6 the ref                       K: redone, it stands at the parent. P: redone from the journal, whatever of the
  *                                   objects, the ref, the files and the index did not come to disk
- *   7 the work tree                 K, P: redone; see history_worktree.c
+ *   7 the work tree                 K, P: redone; see worktree.c
  *   8 the index                     K, P: redone
  *   9 the record is marked done     K: done. P: redone, which changes nothing
  *

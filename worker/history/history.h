@@ -91,7 +91,7 @@ int history_read(struct history *history, const char *path, char **text, size_t 
 bool history_names(struct history *history, const char *folder,
                    void (*visit)(void *context, const char *name), void *context, struct fault *fault);
 
-/* --- the past (history_past.c) --- */
+/* --- the past (past.c) --- */
 
 enum past {
     PAST_FOUND,

@@ -6,7 +6,7 @@
  * against that. A base always comes before what is made of it: within a pack it did, and what is left out stands further
  * in front.
  *
- * A commit's own pack (history_pack.c) has its objects whole, which would be ten times as much as what has changed.
+ * A commit's own pack (pack.c) has its objects whole, which would be ten times as much as what has changed.
  * Its trees tell which object is which file's, and the newer text of that file, in front, makes the older a delta. */
 #include "worker/history/part.h"
 

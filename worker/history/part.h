@@ -1,23 +1,30 @@
 /* What the parts of the history share. Nobody else includes this.
  *
- *   history.c           open, commit, read
- *   history_objects.c   objects: hashing, writing loose ones, reading
- *   history_pack.c      packs and their indexes; the objects of one commit as a pack
- *   history_join.c      several packs as one
- *   history_retired.c   packs that were joined, until they go
- *   history_delta.c     a text as what another one lacks
- *   history_spares.c    files that are written again instead of making new ones
- *   history_trees.c     the tree objects of HEAD, and of the commit that is being made
- *   history_message.c   the commit's text: trailers written and read
- *   history_refs.c      HEAD, the branch, the lock files
- *   history_index.c     git's index
- *   history_overtaken.c an index that git wrote back as it was before our last commits
- *   history_worktree.c  the files that people see
- *   history_record.c    the journal's records, and redoing them
- *   history_ledger.c    which tasks are done
- *   history_edits.c     what people changed
- *   history_past.c      commits that people name, and the files as they were
- *   history_tidy.c      checkpoints and packs */
+ *   history.c        open, commit, read
+ *   objects.c        objects: hashing, writing loose ones, reading
+ *   pack.c           packs and their indexes; the objects of one commit as a pack
+ *   join.c           several packs as one
+ *   retired_packs.c  packs that were joined, until they go
+ *   journal_packs.c  the packs of the journal's records
+ *   delta.c          a text as its difference from another one
+ *   file_pool.c      files that are written again instead of making new ones
+ *   trees.c          the tree objects of HEAD, and of the commit that is being made
+ *   message.c        the commit's text: trailers written and read
+ *   refs.c           HEAD, the branch, the lock files
+ *   index.c          git's index
+ *   index_race.c     an index that git wrote back as it was before our last commits
+ *   worktree.c       the files that people see
+ *   record.c         the journal's records, and redoing them
+ *   ledger.c         which tasks are done
+ *   edits.c          what people changed
+ *   past.c           commits that people name, and the files as they were
+ *   skeleton.c       what makes a folder a repository, as a table
+ *   names.c          the names that HEAD tracks in a folder
+ *   repository.c     libgit2's handles, opened when they are first needed
+ *   file_hash.c      a file of the work tree, and its hash as a blob
+ *   file_note.c      which file it is and when it was last written
+ *   oid.c            object ids, and libgit2's last error
+ *   tidy.c           checkpoints and packs */
 #ifndef AGENTOS_WORKER_HISTORY_PART_H
 #define AGENTOS_WORKER_HISTORY_PART_H
 
@@ -172,7 +179,7 @@ struct retired {
     int aside; /* .agentos/retired */
 };
 
-/* history_held.c */
+/* journal_packs.c */
 struct held_packs {
     char (*names)[COMMIT_TEXT];
     size_t count;
@@ -211,7 +218,7 @@ struct history {
         entered[ENTERED_MAX]; /* by our last commits, each the child of the one before; the newest last */
     size_t entered_count;
     struct folder_look
-        *looked; /* history_edits.c: folders in which everything was known, with their stamps */
+        *looked; /* edits.c: folders in which everything was known, with their stamps */
     size_t looked_count;
     struct ledger ledger;
     bool pending; /* the journal's last record is not brought to its end yet */
@@ -233,7 +240,7 @@ struct history {
     struct buffer warned;   /* paths that were complained about, each with a NUL behind it */
 };
 
-/* --- history_spares.c --- */
+/* --- file_pool.c --- */
 
 /* A removed folder's descriptor, which is closed by history_ready() or spares_close(): that frees the folder, which takes
  * longer than all else that the commit does beside its flush, and nobody waits for it. */
@@ -265,7 +272,7 @@ void spares_drop(struct history *history);
 bool object_id_zero(const git_oid *id);
 bool git_fault(struct fault *fault, const char *what);
 
-/* --- history_objects.c --- */
+/* --- objects.c --- */
 
 bool object_hash(git_object_t type, const void *data, size_t length, git_oid *id, struct fault *fault);
 /* take: the list owns data from now on, also on a fault; else it is borrowed. */
@@ -286,7 +293,7 @@ bool object_repair(struct history *history, const struct object *object, struct 
 bool object_read(struct history *history, const git_oid *id, git_object_t type, git_odb_object **object,
                  struct fault *fault);
 
-/* --- history_pack.c --- */
+/* --- pack.c --- */
 
 struct pack_image {
     struct buffer pack, index;
@@ -318,7 +325,7 @@ bool pack_present(struct history *history, const struct work *work);
 /* Redo: a pack under the name of this commit's that is not this commit's whole pack goes. True: one went. */
 bool pack_mend(struct history *history, const struct work *work);
 
-/* --- history_join.c --- */
+/* --- join.c --- */
 
 /* What all these packs hold, each object once; entries are copied as they lie, but where a commit's pack has a file
  * whole that a later commit's has too, the older becomes a delta. Nothing is read but the packs and their indexes.
@@ -326,7 +333,7 @@ bool pack_mend(struct history *history, const struct work *work);
 bool pack_image_join(struct history *history, const char (*names)[COMMIT_TEXT], size_t count,
                      struct pack_image *image, const char **bad, struct fault *fault);
 
-/* --- history_held.c --- */
+/* --- journal_packs.c --- */
 
 /* A record's objects are in this pack; held_elsewhere: they are in none, or nobody knows. */
 void held_add(struct history *history, const char name[COMMIT_TEXT]);
@@ -338,7 +345,7 @@ void held_joined(struct history *history, char (*names)[COMMIT_TEXT], size_t cou
 bool held_all(struct history *history);
 void held_forget(struct history *history); /* after a checkpoint, and at the end */
 
-/* --- history_retired.c --- */
+/* --- retired_packs.c --- */
 
 /* The folder of the packs, without leaving the time of this listing on it. NULL: errno. */
 struct listing *packs_list(struct history *history);
@@ -355,7 +362,7 @@ bool retired_remove(struct history *history);
 int64_t retired_at(const struct history *history);
 void retired_close(struct history *history);
 
-/* --- history_delta.c --- */
+/* --- delta.c --- */
 
 struct text {
     const char *bytes;
@@ -365,7 +372,7 @@ struct text {
 /* target as a delta against base, of at most `most` bytes, appended to out. False: it takes more, nothing was added. */
 bool delta_make(struct text base, struct text target, size_t most, struct buffer *out);
 
-/* --- history_trees.c --- */
+/* --- trees.c --- */
 
 void tree_set_free(struct tree_set *set);
 /* 1 found, 0 not there, -1 fault */
@@ -381,7 +388,7 @@ bool tree_build(struct history *history, struct work *work, struct tree_set *dra
                 bool *effective, struct fault *fault);
 void tree_keep(struct history *history, struct tree_set *draft);
 
-/* --- history_message.c --- */
+/* --- message.c --- */
 
 /* The commit object's text. Appended to out. */
 void message_commit(const struct history *history, const struct commit_request *request, const git_oid *tree,
@@ -390,7 +397,7 @@ void message_commit(const struct history *history, const struct commit_request *
  * did not expire or the like. */
 bool message_task(const char *text, size_t length, char **task, uint64_t *task_hash, bool *answered);
 
-/* --- history_refs.c --- */
+/* --- refs.c --- */
 
 /* Which ref HEAD stands for and what it names (zero: unborn). 1; 0 and fault: what stands there is no ref;
  * -1 and fault: it can't be read now. name is set whenever HEAD itself is good, else it is "". */
@@ -412,7 +419,7 @@ void lock_sweep(struct history *history, const char *ref);
 bool ref_prepare(struct history *history, const git_oid *id, struct fault *fault);
 bool ref_set(struct history *history, const char *name, const git_oid *id, struct fault *fault);
 
-/* --- history_index.c --- */
+/* --- index.c --- */
 
 /* Our copy is as .git/index is now. A broken index is made again from HEAD. */
 bool index_refresh(struct history *history, struct fault *fault);
@@ -425,7 +432,7 @@ void index_forget(struct history *history);
 bool index_commit(struct history *history, struct fault *fault);
 /* Redo: entries of steps whose file is there as it should be. Takes the lock itself. */
 bool index_redo(struct history *history, const struct work *work, struct fault *fault);
-/* --- history_overtaken.c --- */
+/* --- index_race.c --- */
 
 void entered_keep(struct history *history, const struct work *work);
 void entered_forget(struct history *history);
@@ -438,7 +445,7 @@ bool index_matches(struct history *history, const char *path, const struct stat 
 /* The file was read and found to have the blob that the index says, under another stamp: note it (in memory). */
 void index_note(struct history *history, const char *path, const struct stat *status);
 
-/* --- history_worktree.c --- */
+/* --- worktree.c --- */
 
 /* Before the flush: looks at what is there, writes the new files beside. Nothing is seen of it yet. redo: the steps
  * are from the journal; after a power cut what is a piece of the new text counts as damage and is written again. */
@@ -475,7 +482,7 @@ bool record_wrote(const struct file_note *note, const struct stat *status);
  * it may be from before all the same. */
 bool record_prepared(const struct history *history, const struct stat *status);
 
-/* --- history_record.c --- */
+/* --- record.c --- */
 
 void record_encode(const struct work *work, struct buffer *out);
 /* Borrows from record. */
@@ -484,7 +491,7 @@ void work_free(struct work *work);
 /* Bring everything in the journal to its end. */
 bool record_redo_all(struct history *history, struct fault *fault);
 
-/* --- history_ledger.c --- */
+/* --- ledger.c --- */
 
 /* Read the cache, check it against HEAD, read what is behind from git. */
 bool ledger_open(struct history *history, struct fault *fault);
@@ -495,11 +502,11 @@ void ledger_add(struct history *history, const git_oid *commit, const char *task
                 bool answered);
 bool ledger_find(struct history *history, const char *task, uint64_t task_hash, git_oid *commit);
 
-/* --- history_edits.c --- */
+/* --- edits.c --- */
 
 void edits_forget(struct history *history);
 
-/* --- history_skeleton.c --- */
+/* --- skeleton.c --- */
 
 /* .git is there with all that makes a folder a repository: made, or what a power cut took from it mended.
  * 1; 0 and fault: what stands there can't be one; -1 and fault. */

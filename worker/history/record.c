@@ -17,7 +17,7 @@
  *              anything else: people's edit              left
  *   index      one of ours (power cut)                   made again from HEAD
  *              anything                                  the record's entries put in
- * One of ours: a spare that was written again (history_spares.c) can come back from a power cut under its new name,
+ * One of ours: a spare that was written again (file_pool.c) can come back from a power cut under its new name,
  * with the content that it had before, which could be taken for people's doing. Inode and time of every file that a
  * record prepared stand in the record; who has both is as we made it, and nobody has written to it since. (The time is
  * changed by the write, before the rename; the file system's own journal keeps the two in order.)

@@ -2,7 +2,7 @@
  *
  * Packing: the pack and its index are durable before the first loose file goes, and only those go that are in it, so
  * nothing that a stash, a reflog or nobody refers to is ever lost by us; killed in between there are objects twice.
- * Joining: the same, with small packs instead of loose files; what was joined retires (history_retired.c). */
+ * Joining: the same, with small packs instead of loose files; what was joined retires (retired_packs.c). */
 #include "worker/history/part.h"
 
 #include <ctype.h>

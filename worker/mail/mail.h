@@ -63,7 +63,7 @@ const struct letter *mail_find(const struct mail *mail, const char *id);
 bool mail_expired(const struct envelope *envelope, int64_t now); /* and wasn't begun in time */
 uint64_t mail_hash(const struct envelope *envelope);             /* with its body */
 
-/* --- mail_parcel.c: what is in hand --- */
+/* --- in_hand.c: what is in hand --- */
 
 /* An envelope that is being worked at or read. */
 struct parcel {
@@ -89,7 +89,7 @@ void mail_put_back(struct mail *mail, struct parcel *parcel);
 /* False: somebody took it away meanwhile. */
 bool mail_is_there(struct mail *mail, const struct parcel *parcel);
 
-/* --- mail_ends.c: what a commit changes; the archive's file first, then the removal, so that an envelope is always in
+/* --- ends.c: what a commit changes; the archive's file first, then the removal, so that an envelope is always in
  * at least one place --- */
 
 /* The story of a finished one: the task and, when there is one, the answer to it. section: "" for none. */
@@ -109,7 +109,7 @@ bool mail_escalations(struct mail *mail,
 /* Dead letters that git tracks and that are gone from their folder: put on their way again or thrown away. */
 void mail_gone_letters(struct mail *mail, struct change_list *changes);
 
-/* --- mail_verdicts.c: what became of what we sent --- */
+/* --- verdicts.c: what became of what we sent --- */
 
 /* Takes note of a VERDICT; the next commit carries it out. */
 void mail_verdict(struct mail *mail, const char *id, const char *status, const char *reason, int64_t at);
@@ -123,7 +123,7 @@ void mail_verdicts_kept(struct mail *mail);
 /* Something that we refused ourselves: told like a verdict. */
 void mail_refused(struct mail *mail, const struct envelope *envelope, const char *reason);
 
-/* --- mail_prompt.c --- */
+/* --- worker/cycle/mail_prompt.c --- */
 
 /* The user's message for a piece of work: the operator's words as they are, other agents' fenced and labelled. */
 void mail_task_text(const struct parcel *parcel, struct buffer *out);

@@ -9,7 +9,7 @@
  * kill and leave every other byte alone. Otherwise the rest is written to a new file, fsynced, and exchanged with
  * queue.md (RENAME_EXCHANGE); what came out is kept under .agentos/ until nobody has it open for writing, and what
  * somebody wrote to it in the meantime is merged (a three-way merge of blocks: snapshot, rest, theirs). At start
- * what lies there is merged first. queue_exchange.c argues the crash.
+ * what lies there is merged first. exchange.c argues the crash.
  *
  * The process needs fcntl(F_SETSIG, F_SETLEASE, F_GETLEASE), pread64, pwrite64, ftruncate, fsync, renameat2, unlinkat and
  * getdents64 on its tree. It needs no signal handling: a lease's signal is set to SIGURG, which is ignored by default;
