@@ -26,6 +26,7 @@ struct service {
     const char *url; /* borrowed of an endpoint */
     char *model;
     int64_t answered_ms; /* monotonic: its last answer to any request; 0: none yet */
+    unsigned form;       /* bits of enum form (refusal.h), as its refusals taught */
     struct service *next;
 };
 
@@ -38,7 +39,6 @@ struct provider {
     unsigned max_retries;
     const char *temperature, *response_format; /* borrowed from the environment; NULL: not sent */
     char *fault;                               /* why it can't be asked at all (its key); NULL: it can */
-    bool completion_tokens; /* learned from a 400: this model wants max_completion_tokens */
 };
 
 struct route {

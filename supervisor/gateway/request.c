@@ -89,18 +89,30 @@ static void add_format(struct buffer *out, const char *name)
     buffer_text(out, "}");
 }
 
+static void add_messages(struct buffer *out, const struct request *request)
+{
+    if (request->form & FORM_NO_SYSTEM) {
+        OWNED char *both = memory_print("%s\n\n# The task\n\n%s", request->system, request->task);
+        add_field(out, ",\"messages\":[{\"role\":\"user\",\"content\":", both);
+    } else {
+        add_field(out, ",\"messages\":[{\"role\":\"system\",\"content\":", request->system);
+        add_field(out, "},{\"role\":\"user\",\"content\":", request->task);
+    }
+    buffer_text(out, "}]");
+}
+
 char *request_body(const struct request *request)
 {
     struct buffer out = {0};
     buffer_room(&out, strlen(request->system) + strlen(request->task) + 1024);
     add_field(&out, "{\"model\":", request->model);
-    add_field(&out, ",\"messages\":[{\"role\":\"system\",\"content\":", request->system);
-    add_field(&out, "},{\"role\":\"user\",\"content\":", request->task);
-    buffer_print(&out, "}],\"%s\":%jd", request->completion_tokens ? "max_completion_tokens" : "max_tokens",
+    add_messages(&out, request);
+    buffer_print(&out, ",\"%s\":%jd",
+                 request->form & FORM_COMPLETION_TOKENS ? "max_completion_tokens" : "max_tokens",
                  (intmax_t)request->max_tokens);
-    if (request->temperature)
+    if (request->temperature && !(request->form & FORM_NO_TEMPERATURE))
         add_temperature(&out, request->temperature);
-    if (request->response_format)
+    if (request->response_format && !(request->form & FORM_NO_FORMAT))
         add_format(&out, request->response_format);
     buffer_text(&out, "}");
     return buffer_take(&out);

@@ -2,13 +2,14 @@
 #ifndef AGENTOS_GATEWAY_REQUEST_H
 #define AGENTOS_GATEWAY_REQUEST_H
 
-#include <stdbool.h>
 #include <stdint.h>
+
+#include "supervisor/gateway/refusal.h"
 
 struct request {
     const char *model, *system, *task;
     int64_t max_tokens;
-    bool completion_tokens;      /* say max_completion_tokens, which newer OpenAI models want */
+    unsigned form;               /* bits of enum form */
     const char *temperature;     /* NULL: not sent */
     const char *response_format; /* NULL, "text", "json_object" or "json_schema" */
 };

@@ -326,8 +326,7 @@ static void read_problem(struct response *response, const struct exchange *excha
     conclude(response, problem.kind, problem.retry,
              memory_print("answered %s%ld%s%s", inside, exchange->status, *message ? ": " : "", message));
     response->limited = problem.limited;
-    response->wants_completion_tokens =
-        exchange->status == 400 && strstr(body, "max_completion_tokens") && strstr(body, "max_tokens");
+    response->refused = refusal_read(exchange->status, root, body);
 }
 
 static void read_completion(struct response *response, const struct exchange *exchange, json_t *root,

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/message.h"
+#include "supervisor/gateway/refusal.h"
 
 enum {
     RESPONSE_BODY_MAX = 4 * 1024 * 1024, /* bytes of a body, decoded */
@@ -34,13 +35,13 @@ struct usage {
 
 struct response {
     enum answer_kind kind;
-    bool retry;                   /* PASSING only: the same request may succeed after a wait */
-    bool limited;                 /* the provider limits its rate: everybody who uses it must wait */
-    bool wants_completion_tokens; /* the model refuses max_tokens and wants max_completion_tokens */
-    char *text;                   /* the reply; or what is wrong, to be put behind the provider's name */
-    char *finish_reason; /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */
-    char *model;         /* as the server names it; "" unknown */
-    struct usage usage;  /* also of a reply that can't be used */
+    bool retry;             /* PASSING only: the same request may succeed after a wait */
+    bool limited;           /* the provider limits its rate: everybody who uses it must wait */
+    struct refused refused; /* parameters of the request that this model doesn't take so */
+    char *text;             /* the reply; or what is wrong, to be put behind the provider's name */
+    char *finish_reason;    /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */
+    char *model;            /* as the server names it; "" unknown */
+    struct usage usage;     /* also of a reply that can't be used */
 };
 
 /* Fills every field; texts are valid UTF-8, never NULL, freed by response_free. */

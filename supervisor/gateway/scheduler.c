@@ -29,7 +29,7 @@ struct ask {
     enum ask_state state;
     size_t provider;        /* in the agent's route */
     unsigned failures;      /* of this provider so far */
-    bool completion_tokens; /* what the request under way calls the limit of the reply */
+    unsigned form, changed; /* bits of enum form: of the request under way; what its refusals have changed */
     int64_t until;          /* ASK_WAITING: monotonic ms */
     bool unheard;           /* it was asked again once since its connection was an old one */
     bool needs_leave;       /* ASK_WAITING: for AGAIN, too */
@@ -247,6 +247,7 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
         send_spent(ask, true);
         ask->provider++;
         ask->failures = 0;
+        ask->changed = 0;
         log_warn("gateway", ask->agent->name, "%s; %s is asked now", safe, provider_of(ask)->name);
         enter_waiting(ask, 0);
         return;
@@ -292,16 +293,29 @@ static void failed(struct ask *ask, struct verdict *verdict)
     enter_waiting(ask, now + wait);
 }
 
-/* The model wants the reply's limit under its newer name: learned, and asked again at once; no failure. */
-static void learn_completion_tokens(struct ask *ask)
+/* The model doesn't take a parameter as it was sent, or not any more: learned for its URL, and asked again at once; no
+ * failure. A question changes each parameter once, so that a server which refuses both forms ends it. False: there is
+ * nothing to change. */
+static bool learn_form(struct ask *ask, const struct refused *refused)
 {
-    struct provider *provider = provider_of(ask);
-    if (!provider->completion_tokens)
-        log_info("gateway", NULL, "%s wants max_completion_tokens instead of max_tokens for %s; so be it",
-                 provider->name, provider->model);
-    provider->completion_tokens = true;
+    const struct provider *provider = provider_of(ask);
+    struct service *service = provider->service;
+    unsigned sent = FORM_COMPLETION_TOKENS | FORM_NO_SYSTEM;
+    sent |=
+        (provider->temperature ? FORM_NO_TEMPERATURE : 0) | (provider->response_format ? FORM_NO_FORMAT : 0);
+    unsigned change = ((refused->plain & ~ask->form) | (refused->learned & ask->form)) & sent & ~ask->changed;
+    if (!change)
+        return false;
+    for (unsigned form = 1; form <= change; form <<= 1)
+        if (change & form && (ask->form & form) == (service->form & form))
+            log_info("gateway", NULL, "%s (%s) refuses a parameter: from now on %s%s", provider->name,
+                     provider->model, ask->form & form ? "no longer so that " : "",
+                     form_name((enum form)form));
+    service->form = (service->form & ~change) | (~ask->form & change);
+    ask->changed |= change;
     send_spent(ask, true);
     enter_waiting(ask, 0);
+    return true;
 }
 
 /* Only these say that certainly nothing was generated. */
@@ -331,9 +345,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
         send_answer(ask, ANSWER_OK, response.text, &response, provider_of(ask)->name);
         enter_queue(ask, true); /* ask_free takes it out of a list */
         ask_free(ask);
-    } else if (response.wants_completion_tokens && !ask->completion_tokens) {
-        learn_completion_tokens(ask);
-    } else {
+    } else if (!learn_form(ask, &response.refused)) {
         failed(ask, &verdict);
     }
     response_free(&response);
@@ -356,10 +368,10 @@ static void ask_provider(struct ask *ask)
                               .system = ask->system,
                               .task = ask->task,
                               .max_tokens = provider->max_tokens,
-                              .completion_tokens = provider->completion_tokens,
+                              .form = provider->service->form,
                               .temperature = provider->temperature,
                               .response_format = provider->response_format};
-    ask->completion_tokens = provider->completion_tokens;
+    ask->form = request.form;
     free(ask->body);
     ask->body = request_body(&request);
     struct client_request sent = {.url = provider->endpoint->url,

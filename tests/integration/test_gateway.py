@@ -10,7 +10,7 @@ import time
 import pytest
 
 import odd_servers as odd
-from odd_servers import AUTH, OK, PASSING, QUOTA, REQUEST, completion, error, good, response
+from odd_servers import AUTH, FREE, KNOWN, OK, PASSING, QUOTA, REQUEST, completion, error, good, response
 
 KEY = "sk-proj-verysecret0123456789"
 
@@ -361,17 +361,62 @@ def test_a_stream_that_nobody_asked_for_is_joined(serve, start):
     assert (answer.kind, answer.text, answer.finish) == (OK, "ab", "stop")
 
 
-def test_max_completion_tokens_is_learned_from_the_refusal(serve, start):
-    refusal = error(
-        "400 Bad",
-        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
-        code="unsupported_parameter",
-    )
-    server = serve(refusal, good())
+OPTIONS = {"LLM_TEMPERATURE": "0.2", "LLM_RESPONSE_FORMAT": "json_schema", "LLM_MAX_RETRIES": 0}
+UNSUPPORTED = {
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "temperature": "Unsupported value: 'temperature' does not support 0.2 with this model.",
+    "response_format": "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+    "system": "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+}
+
+
+def parts(request):
+    return set(request.json) | {message["role"] for message in request.json["messages"]}
+
+
+def picky(connection, request):
+    """Takes none of it from the model m-picky, everything from others."""
+    refusals = [text for name, text in UNSUPPORTED.items() if name in parts(request) and request.json["model"] == "m-picky"]
+    connection.sendall(error("400 Bad", refusals[0]) if refusals else good())
+
+
+def test_what_a_model_refuses_is_learned_for_it_and_its_url_alone(serve, start):
+    server, other = serve(picky), serve()
+    gateway = start(server.url, LLM_MODEL__ORION="m-picky", LLM_MODEL__NOVA="m-picky", LLM_BASE_URL__NOVA=other.url, **OPTIONS)
+    assert gateway.talk(agent="orion").kind == OK
+    assert len(server.requests) == 5  # each refusal teaches one
+    assert parts(server.requests[-1]) == {"model", "messages", "max_completion_tokens", "user"}
+    assert [spent.kind for spent in gateway.spent] == [FREE] * 4 + [KNOWN]
+    assert gateway.talk(agent="orion").kind == OK and len(server.requests) == 6
+    assert gateway.talk(agent="iris").kind == OK and gateway.talk(agent="nova").kind == OK
+    assert len(server.requests) == 7 and len(other.requests) == 1
+    assert set(UNSUPPORTED) <= parts(server.requests[-1]) and set(UNSUPPORTED) <= parts(other.requests[-1])
+
+
+def test_a_learned_form_is_unlearned_when_it_is_refused(serve, start):
+    back = "Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead."
+    server = serve(error("400 Bad", UNSUPPORTED["max_tokens"]), good(), error("400 Bad", back), good())
     gateway = start(server.url, LLM_MAX_RETRIES=0)
-    assert gateway.talk().kind == OK and gateway.talk().kind == OK
+    assert gateway.talk().kind == OK and gateway.talk().kind == OK and gateway.talk().kind == OK
     names = [[k for k in request.json if k.startswith("max")] for request in server.requests]
-    assert names == [["max_tokens"], ["max_completion_tokens"], ["max_completion_tokens"]]
+    assert names == [["max_tokens"], *[["max_completion_tokens"]] * 2, *[["max_tokens"]] * 2]
+
+
+def test_a_server_that_refuses_both_forms_ends_the_question(serve, start):
+    def refuse(connection, request):
+        sent, other = ["max_tokens", "max_completion_tokens"][:: 1 if "max_tokens" in request.json else -1]
+        connection.sendall(error("400 Bad", f"Unsupported parameter: '{sent}'. Use '{other}' instead."))
+
+    server = serve(refuse)
+    assert start(server.url).talk().kind == REQUEST and len(server.requests) == 2
+
+
+def test_a_value_that_is_too_large_teaches_no_form(serve, start):
+    large = "max_tokens is too large: 2048. This model supports at most 1024 completion tokens: max_completion_tokens."
+    server = serve(error("400 Bad", large), good())
+    gateway = start(server.url)
+    assert gateway.talk().kind == REQUEST and gateway.talk().kind == OK
+    assert all("max_tokens" in request.json for request in server.requests)
 
 
 # ---- keys ----

@@ -65,13 +65,31 @@ static void test_only_what_is_set_is_sent(void **state)
     assert_int_equal(json_integer_value(json_object_get(root, "max_tokens")), 2048);
     json_decref(root);
     request.temperature = "0.7";
-    request.completion_tokens = true;
+    request.form = FORM_COMPLETION_TOKENS;
     request.response_format = "json_object";
     root = body_of(&request);
     assert_null(json_object_get(root, "max_tokens"));
     assert_int_equal(json_integer_value(json_object_get(root, "max_completion_tokens")), 2048);
     assert_true(json_real_value(json_object_get(root, "temperature")) == 0.7);
     assert_int_equal(json_object_size(json_object_get(root, "response_format")), 1);
+    json_decref(root);
+}
+
+static void test_a_form_leaves_out_what_the_model_refuses(void **state)
+{
+    (void)state;
+    struct request request = {.model = "m",
+                              .system = "rules",
+                              .task = "work",
+                              .max_tokens = 1,
+                              .temperature = "0.7",
+                              .response_format = "text",
+                              .form = FORM_NO_TEMPERATURE | FORM_NO_FORMAT | FORM_NO_SYSTEM};
+    json_t *root = body_of(&request);
+    assert_null(json_object_get(root, "temperature"));
+    assert_null(json_object_get(root, "response_format"));
+    assert_int_equal(json_array_size(json_object_get(root, "messages")), 1);
+    assert_string_equal(content(root, 0), "rules\n\n# The task\n\nwork");
     json_decref(root);
 }
 
@@ -180,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_every_character_of_a_prompt_arrives_as_it_was),
         cmocka_unit_test(test_a_prompt_that_is_no_utf8_is_cleaned),
         cmocka_unit_test(test_only_what_is_set_is_sent),
+        cmocka_unit_test(test_a_form_leaves_out_what_the_model_refuses),
         cmocka_unit_test(test_the_schema_asks_for_the_contracts_keys),
         cmocka_unit_test(test_the_offline_model_says_what_it_is_and_names_a_skill_that_may_be_one),
         cmocka_unit_test(test_a_word_inside_another_is_not_the_topic),

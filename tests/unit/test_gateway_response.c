@@ -444,20 +444,6 @@ static void test_a_redirect_names_where_it_leads_and_that_it_is_not_followed(voi
     response_free(&got);
 }
 
-static void test_only_the_refusal_of_max_tokens_asks_for_the_other_name(void **state)
-{
-    (void)state;
-    static const char refusal[] =
-        "{\"error\":{\"message\":\"Unsupported parameter: 'max_tokens' is not supported "
-        "with this model. Use 'max_completion_tokens' instead.\"}}";
-    struct response got = read_as(400, NULL, refusal, strlen(refusal));
-    assert_true(got.wants_completion_tokens);
-    response_free(&got);
-    got = read_as(500, NULL, refusal, strlen(refusal));
-    assert_false(got.wants_completion_tokens);
-    response_free(&got);
-}
-
 static void test_invalid_utf8_in_a_body_harms_only_itself(void **state)
 {
     (void)state;
@@ -524,7 +510,6 @@ int main(void)
         cmocka_unit_test(test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same),
         cmocka_unit_test(test_every_error_is_told_apart_and_says_what_the_provider_said),
         cmocka_unit_test(test_a_redirect_names_where_it_leads_and_that_it_is_not_followed),
-        cmocka_unit_test(test_only_the_refusal_of_max_tokens_asks_for_the_other_name),
         cmocka_unit_test(test_invalid_utf8_in_a_body_harms_only_itself),
         cmocka_unit_test(test_a_reply_longer_than_a_message_may_be_is_cut_and_says_so),
         cmocka_unit_test(test_a_body_of_very_many_values_is_refused_before_it_takes_memory),

@@ -1,0 +1,28 @@
+/* What a provider's refusal says about the form of the request: a parameter that this model doesn't take as it was sent.
+ * Pure. */
+#ifndef AGENTOS_GATEWAY_REFUSAL_H
+#define AGENTOS_GATEWAY_REFUSAL_H
+
+#include <jansson.h>
+
+/* How a request may differ from the plain one; each is a bit, learned for a base URL and a model. */
+enum form {
+    FORM_COMPLETION_TOKENS = 1, /* max_completion_tokens instead of max_tokens */
+    FORM_NO_TEMPERATURE = 2,
+    FORM_NO_FORMAT = 4, /* no response_format */
+    FORM_NO_SYSTEM = 8, /* the rules stand before the task in the user's message */
+};
+
+/* Bits of enum form. */
+struct refused {
+    unsigned plain;   /* the parameter as the plain form sends it is refused */
+    unsigned learned; /* the other form is refused */
+};
+
+/* root: the body as JSON, or NULL when it is none; body: its text. Only "unsupported, use … instead" and its like count:
+ * a value that is too large or out of range says nothing about the form. */
+struct refused refusal_read(long status, json_t *root, const char *body);
+
+const char *form_name(enum form form); /* what requests do in this form; a sentence's end */
+
+#endif

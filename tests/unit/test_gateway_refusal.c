@@ -1,0 +1,121 @@
+/* supervisor/gateway/refusal: which words of a provider change the form of requests, and which don't. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "supervisor/gateway/refusal.h"
+
+struct row {
+    const char *who, *body;
+    unsigned plain, learned;
+};
+
+static const struct row rows[] = {
+    {"OpenAI, max_tokens",
+     "{\"error\":{\"message\":\"Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+     "'max_completion_tokens' instead.\",\"param\":\"max_tokens\",\"code\":\"unsupported_parameter\"}}",
+     FORM_COMPLETION_TOKENS, 0},
+    {"the other way round",
+     "{\"error\":{\"message\":\"Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' "
+     "instead.\"}}",
+     0, FORM_COMPLETION_TOKENS},
+    {"Azure, an older version",
+     "{\"error\":{\"message\":\"Unrecognized request argument supplied: max_completion_tokens\"}}", 0,
+     FORM_COMPLETION_TOKENS},
+    {"pydantic, with the prompt repeated",
+     "{\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":[\"body\",\"max_completion_tokens\"],\"msg\":"
+     "\"Extra inputs "
+     "are not permitted\",\"input\":\"the temperature of the system role\"}]}",
+     0, FORM_COMPLETION_TOKENS},
+    {"OpenAI, max_tokens too large",
+     "{\"error\":{\"message\":\"max_tokens is too large: 50000. This model supports at most 16384 completion "
+     "tokens, use max_completion_tokens within "
+     "that.\",\"param\":\"max_tokens\",\"code\":\"unsupported_value\"}}",
+     0, 0},
+    {"vLLM, too large",
+     "{\"message\":\"'max_tokens' or 'max_completion_tokens' is too large: 2048. This model's maximum "
+     "context length is "
+     "4096 tokens and your request has 3000 input tokens.\"}",
+     0, 0},
+    {"a name alone", "{\"error\":{\"message\":\"max_tokens must be positive; see max_completion_tokens\"}}",
+     0, 0},
+    {"OpenAI, temperature's value",
+     "{\"error\":{\"message\":\"Unsupported value: 'temperature' does not support 0.2 with this model. Only "
+     "the "
+     "default (1) value is supported.\",\"param\":\"temperature\"}}",
+     FORM_NO_TEMPERATURE, 0},
+    {"Anthropic, temperature", "{\"error\":{\"message\":\"`temperature` is deprecated for this model.\"}}",
+     FORM_NO_TEMPERATURE, 0},
+    {"temperature out of range",
+     "{\"error\":{\"message\":\"temperature 1.7 is not supported: it must be between 0 and 1\"}}", 0, 0},
+    {"temperature missed",
+     "{\"detail\":[{\"type\":\"missing\",\"loc\":[\"body\",\"temperature\"],\"msg\":\"Field required\"}]}", 0,
+     FORM_NO_TEMPERATURE},
+    {"OpenAI, response_format",
+     "{\"error\":{\"message\":\"Invalid parameter: 'response_format' of type 'json_schema' is not supported "
+     "with this "
+     "model.\",\"param\":\"response_format\"}}",
+     FORM_NO_FORMAT, 0},
+    {"DeepSeek, response_format",
+     "{\"error\":{\"message\":\"This response_format type is unavailable now\"}}", FORM_NO_FORMAT, 0},
+    {"a schema that is refused",
+     "{\"error\":{\"message\":\"Invalid schema for response_format 'agentos_reply': In context=(), "
+     "'additionalProperties' is invalid\"}}",
+     0, 0},
+    {"OpenAI, system role",
+     "{\"error\":{\"message\":\"Unsupported value: 'messages[0].role' does not support 'system' with this "
+     "model.\"}}",
+     FORM_NO_SYSTEM, 0},
+    {"Gemini, Gemma",
+     "[{\"error\":{\"message\":\"Developer instruction is not enabled for models/gemma-3-27b-it\"}}]",
+     FORM_NO_SYSTEM, 0},
+    {"vLLM, Gemma", "{\"message\":\"System role not supported\",\"code\":400}", FORM_NO_SYSTEM, 0},
+    {"plain text", "System role not supported", FORM_NO_SYSTEM, 0},
+    {"system missed", "{\"error\":\"a system message is required\"}", 0, FORM_NO_SYSTEM},
+    {"something else", "{\"error\":{\"message\":\"The model `x` does not exist\"}}", 0, 0},
+    {"nothing", "", 0, 0},
+};
+
+static struct refused read_as(long status, const char *body)
+{
+    json_t *root = json_loads(body, 0, NULL);
+    struct refused refused = refusal_read(status, root, body);
+    json_decref(root);
+    return refused;
+}
+
+static void test_only_unsupported_parameters_change_the_form(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct refused refused = read_as(i % 2 ? 422 : 400, rows[i].body);
+        if (refused.plain != rows[i].plain || refused.learned != rows[i].learned)
+            fail_msg("%s: plain %u, learned %u", rows[i].who, refused.plain, refused.learned);
+    }
+}
+
+static void test_other_statuses_say_nothing_but_a_template_that_raises(void **state)
+{
+    (void)state;
+    static const long statuses[] = {401, 403, 404, 429, 500, 503};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        assert_int_equal(read_as(statuses[i], rows[0].body).plain, 0);
+    assert_int_equal(
+        read_as(500, "{\"error\":{\"code\":500,\"message\":\"Jinja Exception: System role not supported\"}}")
+            .plain,
+        FORM_NO_SYSTEM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_unsupported_parameters_change_the_form),
+        cmocka_unit_test(test_other_statuses_say_nothing_but_a_template_that_raises),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
