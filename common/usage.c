@@ -1,6 +1,7 @@
 #include "common/usage.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 void usage_add(struct question_usage *sum, const struct question_usage *more)
 {
@@ -20,4 +21,18 @@ uint64_t usage_cost(double amount)
 void usage_print_cost(struct buffer *out, uint64_t cost)
 {
     buffer_print(out, "%" PRIu64 ".%09" PRIu64, cost / USAGE_COST_UNIT, cost % USAGE_COST_UNIT);
+}
+
+uint64_t usage_read_cost(const char *text, char **end)
+{
+    char *at = NULL;
+    uint64_t cost = strtoull(text, &at, 10);
+    cost = cost < USAGE_NO_COST / USAGE_COST_UNIT ? cost * USAGE_COST_UNIT : USAGE_NO_COST - USAGE_COST_UNIT;
+    if (*at == '.') {
+        at++;
+        for (uint64_t place = USAGE_COST_UNIT / 10; *at >= '0' && *at <= '9'; at++, place /= 10)
+            cost += (uint64_t)(*at - '0') * place;
+    }
+    *end = at;
+    return cost;
 }

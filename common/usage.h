@@ -18,5 +18,7 @@ struct question_usage {
 void usage_add(struct question_usage *sum, const struct question_usage *more);
 uint64_t usage_cost(double amount);                       /* of the currency, 0 or more */
 void usage_print_cost(struct buffer *out, uint64_t cost); /* "0.000250000" */
+/* "0.000250000", "12", digits past the ninth without effect; end: behind it. The largest cost where it is no less. */
+uint64_t usage_read_cost(const char *text, char **end);
 
 #endif

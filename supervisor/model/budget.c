@@ -462,15 +462,7 @@ static bool read_amount(const char *value, bool money, uint64_t *count, char **e
 {
     if (*value < '0' || *value > '9')
         return false;
-    *count = strtoull(value, end, 10);
-    if (!money)
-        return true;
-    *count = *count < UINT64_MAX / USAGE_COST_UNIT ? *count * USAGE_COST_UNIT : UINT64_MAX;
-    if (**end != '.')
-        return true;
-    ++*end;
-    for (uint64_t place = USAGE_COST_UNIT / 10; **end >= '0' && **end <= '9'; ++*end, place /= 10)
-        *count = more(*count, (uint64_t)(**end - '0') * place);
+    *count = money ? usage_read_cost(value, end) : strtoull(value, end, 10);
     return true;
 }
 

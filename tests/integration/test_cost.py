@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+import odd_servers as odd
 from harness import agents_yaml, wait_until
 from post_office import handing, in_folder, reply
 
@@ -49,7 +50,9 @@ def test_every_envelope_of_a_chain_shows_what_each_hand_took_and_their_sum(three
         assert cost["tokens_in"] == sum(tokens for tokens, _ in took) and cost["tokens_out"] == sum(tokens for _, tokens in took)
         assert cost["tokens"] == cost["tokens_in"] + cost["tokens_out"] and cost["complete"] and cost["trace"] == "root"
     text = three.cli("show", nova).stdout
-    assert "what the trace root cost" in text and re.search(rf"\nall +- +{cost['tokens_in']} +{cost['tokens_out']} +{cost['tokens']} +-\n", text)
+    row = rf"\nall +- +{cost['tokens_in']} +{cost['tokens_out']} +{cost['tokens']} +0 +3 +- +-\n"
+    assert "what the trace root cost" in text and re.search(row, text)
+    assert cost["cost"] is None and cost["cached_tokens"] == 0
     archived = in_folder(three, "nova", "archive")[nova]["body"]
     assert f"- tokens: {took[2][0]} in, {took[2][1]} out\n" in archived.split("# Answer")[1]
 
@@ -64,7 +67,7 @@ def test_what_no_history_tells_is_unknown_and_not_nothing(three, model):
     assert hands_of(cost)[1] == ("iris", iris, None, None) and cost["hands"][1]["state"] == "unknown"
     assert not cost["complete"] and 0 < cost["tokens"] < whole["tokens"]
     text = three.cli("show", nova).stdout
-    assert re.search(rf"\niris +{iris} +- +- +unknown +-\n", text) and "at least" in text
+    assert re.search(rf"\niris +{iris} +- +- +unknown +- +- +- +-\n", text) and "at least" in text
 
 
 def test_what_is_not_done_yet_is_said_so(three):
@@ -102,3 +105,54 @@ def test_a_reply_cannot_pass_for_a_cost(three, model):
     cost = cost_of(three, iris)
     took = [usage_of(model, "orion"), usage_of(model, "iris")]
     assert hands_of(cost) == [("orion", "root", *took[0]), ("iris", iris, *took[1])] and cost["audit_tokens"] == 0
+
+
+PRICES = {"gpt-a": {"input": 2.5, "cached": 1.25, "output": 10}, "gpt-b": {"input": 1, "cached": 0.5, "output": 4}}
+BLOCK = "Done.\n\n```agentos\nreward: 1\nreason: it worked\n{}```\n"
+
+
+class Priced(odd.Server):
+    """Orion's first request fails after it was charged; orion hands on to iris, whose work is audited. took: by model, for
+    each request the tokens in, those of them that were cached, and the tokens out."""
+
+    def __init__(self):
+        self.took = {model: [] for model in PRICES}
+        super().__init__(self.answer)
+
+    def answer(self, connection, request):
+        model, text = request.json["model"], request.json["messages"][-1]["content"]
+        took = (request.size // 4, request.size // 8, 90)
+        usage = {"prompt_tokens": took[0], "completion_tokens": took[2], "prompt_tokens_details": {"cached_tokens": took[1]}}
+        self.took[model].append(took)
+        if text.startswith("{"):
+            content = '{"audit_score": 1, "reasons": ["fine"]}'
+        else:
+            content = BLOCK.format("handoffs:\n  - to: iris\n    task: Deeper.\n" if model == "gpt-a" else "")
+        broken = {"error": {"message": "it broke", "code": 502}, "usage": usage}
+        first = model == "gpt-a" and len(self.took[model]) == 1
+        connection.sendall(odd.response(broken if first else odd.completion(content, usage=usage)))
+
+    def price(self, model):
+        price = PRICES[model]
+        return sum((i - c) * price["input"] + c * price["cached"] + o * price["output"] for i, c, o in self.took[model]) / 1e6
+
+
+def test_each_step_and_the_whole_route_show_requests_cached_tokens_and_money(make_system):
+    server = Priced()
+    yaml = agents_yaml(["orion"]) + agents_yaml(["iris"], AUDITED).removeprefix("agents:\n") + f"prices: {json.dumps(PRICES)}\n"
+    env = {"LLM_BASE_URL": server.url, "LLM_MODEL": "gpt-a", "LLM_MODEL__IRIS": "gpt-b"}
+    system = make_system(("orion", "iris"), env=env, yaml=yaml).start()
+    system.add("root", "Begin.")
+    wait_until(lambda: system.done("iris"), "iris's part")
+    [iris] = system.done("iris")
+    cost = wait_until(lambda: (found := cost_of(system, iris))["audit_tokens"] and found, "the audit's cost")
+    assert [len(took) for took in server.took.values()] == [2, 2]
+    for hand, model in zip(cost["hands"], PRICES, strict=True):
+        tokens_in, cached, out = map(sum, zip(*server.took[model]))
+        assert (hand["tokens_in"], hand["cached_tokens"], hand["tokens_out"], hand["requests"]) == (tokens_in, cached, out, 2)
+        assert hand["cost"] == pytest.approx(server.price(model), abs=1e-8)
+    assert cost["cost"] == pytest.approx(server.price("gpt-a") + server.price("gpt-b"), abs=1e-8) and cost["requests"] == 4
+    assert cost["cached_tokens"] == sum(hand["cached_tokens"] for hand in cost["hands"])
+    text = system.cli("show", iris).stdout
+    assert re.search(rf"\nall +- .* {cost['cached_tokens']} +4 +{cost['cost']:.6f} +-\n", text)
+    server.stop()

@@ -1,5 +1,6 @@
 #include "worker/cycle/audit_results.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +32,11 @@ void audit_results_free(struct audit_results *results)
 }
 
 void audit_results_add(struct audit_results *results, char *task, int score, const char *reasons,
-                       uint64_t tokens_in, uint64_t tokens_out)
+                       const struct question_usage *usage)
 {
     results->items = memory_grow(results->items, results->count + 1, sizeof *results->items);
-    results->items[results->count++] = (struct result){.task = task,
-                                                       .score = score,
-                                                       .reasons = memory_text(reasons),
-                                                       .tokens_in = tokens_in,
-                                                       .tokens_out = tokens_out};
+    results->items[results->count++] =
+        (struct result){.task = task, .score = score, .reasons = memory_text(reasons), .usage = *usage};
     if (results->count == 1)
         results->came_ms = clock_monotonic_ms();
 }
@@ -88,6 +86,22 @@ static const char *sign(int score)
     return score > 0 ? "+1" : score < 0 ? "-1" : "0";
 }
 
+/* For `agentos log` and `agentos show` (inspect/commit_log.c); a single request is not mentioned. */
+static void note_usage(const struct question_usage *usage, struct buffer *body)
+{
+    if (usage->tokens_in + usage->tokens_out + usage->requests == 0)
+        return;
+    buffer_print(body, ", %" PRIu64 " tokens in, %" PRIu64 " out", usage->tokens_in, usage->tokens_out);
+    if (usage->cached > 0)
+        buffer_print(body, ", %" PRIu64 " cached", usage->cached);
+    if (usage->requests > 1)
+        buffer_print(body, ", %" PRIu64 " requests", usage->requests);
+    if (usage->cost != USAGE_NO_COST) {
+        buffer_text(body, ", cost ");
+        usage_print_cost(body, usage->cost);
+    }
+}
+
 void audit_results_note(const struct worker *worker, struct buffer *body)
 {
     for (size_t i = 0; i < worker->auditing->results.count; i++) {
@@ -96,9 +110,7 @@ void audit_results_note(const struct worker *worker, struct buffer *body)
                      result->score == AUDIT_NONE ? "none" : sign(result->score));
         if (result->score != AUDIT_NONE && result->score != result->reward)
             buffer_print(body, ", the agent said %s", sign(result->reward));
-        if (result->tokens_in + result->tokens_out > 0)
-            buffer_print(body, ", %llu tokens in, %llu out", (unsigned long long)result->tokens_in,
-                         (unsigned long long)result->tokens_out);
+        note_usage(&result->usage, body);
         if (result->reasons && *result->reasons)
             buffer_print(body, ": %s", result->reasons);
         buffer_text(body, "\n");

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "common/usage.h"
 #include "worker/memory/evicted_skill.h"
 
 struct worker;
@@ -14,8 +15,8 @@ struct result {
     char *task;
     int score, reward; /* score: AUDIT_NONE when there is none */
     char *reasons;
-    bool found;                     /* its entry waited for it */
-    uint64_t tokens_in, tokens_out; /* of the model that was asked; 0: none was */
+    bool found;                  /* its entry waited for it */
+    struct question_usage usage; /* of the model that was asked; zero: none was */
     char *displaced;       /* the skill that made room for the one it disputes; NULL: none, or not sought */
     struct displaced past; /* what the history has of it, if it has */
     bool has_past;
@@ -34,7 +35,7 @@ struct audit_results {
 void audit_results_free(struct audit_results *results);
 /* Takes the task; score: AUDIT_NONE when there is none. */
 void audit_results_add(struct audit_results *results, char *task, int score, const char *reasons,
-                       uint64_t tokens_in, uint64_t tokens_out);
+                       const struct question_usage *usage);
 /* To be called after each look at what was learned: puts in the results that no commit has taken. When a file was read
  * anew since the last time, all are read anew and all results put in again, so it never matters which of them a person
  * changed meanwhile. */

@@ -46,10 +46,8 @@ int auditing_score(const struct worker *worker)
 static void keep_result(struct worker *worker, int score, const char *reasons)
 {
     struct auditing *auditing = worker->auditing;
-    audit_results_add(&worker->auditing->results, auditing->task, score, reasons, auditing->tokens_in,
-                      auditing->tokens_out);
+    audit_results_add(&auditing->results, auditing->task, score, reasons, &auditing->usage);
     auditing->task = NULL;
-    auditing->tokens_in = auditing->tokens_out = 0;
     auditing->asked = false;
     auditing->retry_ms = 0;
     cycle_refresh(worker);
@@ -63,10 +61,7 @@ static void keep_fault(struct worker *worker, const char *sentence)
 
 static void ask_later(struct auditing *auditing, int64_t in_ms)
 {
-    free(auditing->task);
-    auditing->task = NULL;
     auditing->asked = false;
-    auditing->tokens_in = auditing->tokens_out = 0;
     auditing->retry_ms = clock_monotonic_ms() + in_ms;
 }
 
@@ -100,14 +95,13 @@ void auditing_result(struct worker *worker, uint64_t serial, enum audit_end end,
 }
 
 void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind kind, char *text,
-                     uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms)
+                     const struct question_usage *usage, int64_t retry_after_ms)
 {
     OWNED char *said = text;
     struct auditing *auditing = worker->auditing;
     if (!auditing->asked || !auditing->of_model || serial != auditing->serial)
         return;
-    auditing->tokens_in = tokens_in;
-    auditing->tokens_out = tokens_out;
+    usage_add(&auditing->usage, usage);
     if (kind == ANSWER_OK)
         read_verdict(worker, said, true);
     else if (kind == ANSWER_REQUEST)
@@ -174,12 +168,22 @@ static const char instructions[] =
     "what the task asks, and is the skill reusable? Reply with one JSON object and nothing else: "
     "{\"audit_score\": -1 or 0 or 1, \"reasons\": [\"one short sentence\", \"...\"]}";
 
+/* An audit that is asked again goes on with what its questions took so far. */
+static void begin(struct auditing *auditing, const char *task)
+{
+    if (auditing->task && strcmp(auditing->task, task) == 0)
+        return;
+    free(auditing->task);
+    auditing->task = memory_text(task);
+    auditing->usage = (struct question_usage){.cost = USAGE_NO_COST};
+}
+
 static void ask(struct worker *worker, const struct audit_wanted *wanted)
 {
     struct fault fault;
     struct auditing *auditing = worker->auditing;
     const struct roster_agent *agent = worker->start->agent;
-    auditing->task = memory_text(wanted->task_id);
+    begin(auditing, wanted->task_id);
     if (!agent->reward_audit.enabled) {
         keep_fault(worker, "the audit is switched off");
         return;

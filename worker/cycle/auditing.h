@@ -15,6 +15,7 @@
 
 #include "common/buffer.h"
 #include "common/message.h"
+#include "common/usage.h"
 #include "worker/cycle/audit_results.h"
 
 struct worker;
@@ -25,8 +26,8 @@ struct auditing {
     char *task; /* of the one that is under way */
     uint64_t serial;
     int64_t asked_ms, retry_ms;
-    uint64_t tokens_in, tokens_out; /* that the model took for it */
-    int64_t record_ms;              /* results are recorded no earlier (the storage fails) */
+    struct question_usage usage; /* of all its questions, those without a verdict too */
+    int64_t record_ms;           /* results are recorded no earlier (the storage fails) */
 };
 
 struct auditing *auditing_new(void);
@@ -45,6 +46,6 @@ void auditing_flush(struct worker *worker);                /* it leaves: record 
 #define AUDITING_SERIAL (UINT64_C(1) << 63)
 void auditing_result(struct worker *worker, uint64_t serial, enum audit_end end, char *text);
 void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind kind, char *text,
-                     uint64_t tokens_in, uint64_t tokens_out, int64_t retry_after_ms);
+                     const struct question_usage *usage, int64_t retry_after_ms);
 
 #endif

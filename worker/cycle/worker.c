@@ -129,8 +129,7 @@ static void on_answer(struct worker *worker, struct reader *reader)
     if (serial & AUDITING_SERIAL) {
         report_count_tokens(worker, usage.tokens_in + usage.tokens_out, clock_now());
         timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
-        auditing_answer(worker, serial, (enum answer_kind)kind, text, usage.tokens_in, usage.tokens_out,
-                        (int64_t)retry_after_ms);
+        auditing_answer(worker, serial, (enum answer_kind)kind, text, &usage, (int64_t)retry_after_ms);
         text = NULL;
     } else if (worker->phase == PHASE_ASKED && serial == worker->serial) {
         cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, &usage,

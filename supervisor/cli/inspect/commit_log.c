@@ -15,12 +15,11 @@ static bool git_fault(struct fault *fault, const char *what, const char *path)
 }
 
 /* "120 34" */
-static void read_tokens(struct logged_commit *entry, const char *value)
+static void read_tokens(struct question_usage *usage, const char *value)
 {
     char *end = NULL;
-    entry->tokens_in = strtoull(value, &end, 10);
-    entry->tokens_out = strtoull(end, NULL, 10);
-    entry->tokens = entry->tokens_in + entry->tokens_out;
+    usage->tokens_in = strtoull(value, &end, 10);
+    usage->tokens_out = strtoull(end, NULL, 10);
 }
 
 /* What could not stand in a trailer's line was written as %XX. */
@@ -52,7 +51,14 @@ static void read_trailer(struct logged_commit *entry, const char *key, const cha
     } else if (strcmp(key, "Agentos-Reward") == 0) {
         entry->reward = (int)strtol(value, NULL, 10);
     } else if (strcmp(key, "Agentos-Tokens") == 0) {
-        read_tokens(entry, value);
+        read_tokens(&entry->usage, value);
+    } else if (strcmp(key, "Agentos-Cached") == 0) {
+        entry->usage.cached = strtoull(value, NULL, 10);
+    } else if (strcmp(key, "Agentos-Requests") == 0) {
+        entry->usage.requests = strtoull(value, NULL, 10);
+    } else if (strcmp(key, "Agentos-Cost") == 0) {
+        char *end = NULL;
+        entry->usage.cost = usage_read_cost(value, &end);
     }
 }
 
@@ -104,7 +110,8 @@ static bool walk(struct commit_log *history, git_repository *repository, const c
         got = git_commit_lookup(&commit, repository, &oid);
         if (got == 0) {
             history->entries = memory_grow(history->entries, history->count + 1, sizeof(*history->entries));
-            history->entries[history->count] = (struct logged_commit){0};
+            history->entries[history->count] =
+                (struct logged_commit){.usage.cost = USAGE_NO_COST, .audit_usage.cost = USAGE_NO_COST};
             read_entry(&history->entries[history->count++], commit);
         }
         git_commit_free(commit);
@@ -119,7 +126,7 @@ static bool walk(struct commit_log *history, git_repository *repository, const c
 struct audit {
     char *task, *text; /* owned */
     const char *commit;
-    uint64_t tokens_in, tokens_out;
+    struct question_usage usage;
 };
 
 struct audits {
@@ -127,18 +134,31 @@ struct audits {
     size_t count;
 };
 
-/* "-1, the agent said +1, 120 tokens in, 34 out": what stands before the reasons is the worker's own. */
-static void read_audit_tokens(struct audit *audit, const char *score, size_t length)
+/* "-1, the agent said +1, 120 tokens in, 34 out, 100 cached, 2 requests, cost 0.000250000": all that stands before the
+ * reasons is the worker's own. A single request is not mentioned. */
+static void read_audit_usage(struct question_usage *usage, const char *score, size_t length)
 {
+    const struct {
+        const char *unit;
+        uint64_t *count;
+    } COUNTS[] = {{"tokens in", &usage->tokens_in},
+                  {"out", &usage->tokens_out},
+                  {"cached", &usage->cached},
+                  {"requests", &usage->requests}};
     OWNED char *text = memory_slice(score, length);
-    const char *at = strstr(text, " tokens in, ");
-    if (at != NULL) {
-        const char *number = at;
-        while (number > text && isdigit((unsigned char)number[-1])) {
-            number--;
+    char *rest = text;
+    usage->requests = strstr(text, " tokens in, ") != NULL;
+    for (char *part = strsep(&rest, ","); part != NULL; part = strsep(&rest, ",")) {
+        char *unit = NULL;
+        uint64_t count = strtoull(part, &unit, 10);
+        for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++) {
+            if (unit != part && *unit == ' ' && strcmp(unit + 1, COUNTS[i].unit) == 0) {
+                *COUNTS[i].count = count;
+            }
         }
-        audit->tokens_in = strtoull(number, NULL, 10);
-        audit->tokens_out = strtoull(at + strlen(" tokens in, "), NULL, 10);
+        if (strncmp(part, " cost ", 6) == 0) {
+            usage->cost = usage_read_cost(part + 6, &unit);
+        }
     }
 }
 
@@ -154,11 +174,12 @@ static void take_audits(struct audits *audits, const struct logged_commit *entry
             audits->items[audits->count++] =
                 (struct audit){.task = memory_slice(task, (size_t)(colon - task)),
                                .text = memory_slice(colon + 2, length - (size_t)(colon + 2 - line)),
-                               .commit = entry->commit};
+                               .commit = entry->commit,
+                               .usage.cost = USAGE_NO_COST};
             struct audit *audit = &audits->items[audits->count - 1];
             const char *end = strstr(audit->text, ": ");
-            read_audit_tokens(audit, audit->text,
-                              end != NULL ? (size_t)(end - audit->text) : strlen(audit->text));
+            read_audit_usage(&audit->usage, audit->text,
+                             end != NULL ? (size_t)(end - audit->text) : strlen(audit->text));
         }
         line += length + (line[length] == '\n');
     }
@@ -170,8 +191,7 @@ static void give_audit(struct audits *audits, struct logged_commit *entry)
         struct audit *audit = &audits->items[i];
         if (strcmp(audit->task, entry->task) == 0) {
             entry->audit = audit->text;
-            entry->audit_tokens_in = audit->tokens_in;
-            entry->audit_tokens_out = audit->tokens_out;
+            entry->audit_usage = audit->usage;
             memcpy(entry->audit_commit, audit->commit, sizeof(entry->audit_commit));
             free(audit->task);
             *audit = audits->items[--audits->count];

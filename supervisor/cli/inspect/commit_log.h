@@ -7,20 +7,20 @@
 #include <stdint.h>
 
 #include "common/fault.h"
+#include "common/usage.h"
 
 struct logged_commit {
     char commit[41];
     int64_t time; /* epoch seconds */
     char *author, *subject;
     char *notes; /* the body without its trailers; "" none */
-    char *task;  /* NULL: this commit finished no task; then the next four say nothing */
+    char *task;  /* NULL: this commit finished no task; then the next three say nothing */
     char *end;
     int reward;
-    uint64_t tokens, tokens_in, tokens_out; /* tokens: their sum */
+    struct question_usage usage; /* of all requests for its answer */
     char *audit; /* what the audit of the task said: "-1, the agent said +1: why"; NULL: none is recorded */
     char audit_commit[41];
-    uint64_t audit_tokens_in,
-        audit_tokens_out; /* of a model that audited it; 0: none, or it is not recorded */
+    struct question_usage audit_usage; /* of a model that audited it; zero: none did, or it is not recorded */
 };
 
 struct commit_log {

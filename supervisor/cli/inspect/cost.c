@@ -33,8 +33,11 @@ static void add_hand(struct cost *cost, const char *agent, const char *id, enum 
         return;
     }
     cost->hands = memory_grow(cost->hands, cost->count + 1, sizeof(*cost->hands));
-    cost->hands[cost->count++] = (struct hand){
-        .agent = memory_text(agent), .id = memory_text(id), .state = state, .optional = optional};
+    cost->hands[cost->count++] = (struct hand){.agent = memory_text(agent),
+                                               .id = memory_text(id),
+                                               .state = state,
+                                               .optional = optional,
+                                               .usage.cost = USAGE_NO_COST};
 }
 
 static bool is_one_of(const char *word, const char *const words[])
@@ -111,9 +114,9 @@ static void add_entry(struct cost *cost, const char *agent, const struct logged_
         if (strcmp(hand->agent, agent) == 0 && strcmp(hand->id, entry->task) == 0) {
             hand->state = HAND_KNOWN;
             hand->answers++;
-            hand->tokens_in += entry->tokens_in + entry->audit_tokens_in;
-            hand->tokens_out += entry->tokens_out + entry->audit_tokens_out;
-            hand->audit_tokens += entry->audit_tokens_in + entry->audit_tokens_out;
+            usage_add(&hand->usage, &entry->usage);
+            usage_add(&hand->usage, &entry->audit_usage);
+            hand->audit_tokens += entry->audit_usage.tokens_in + entry->audit_usage.tokens_out;
         }
     }
 }
@@ -188,28 +191,37 @@ void cost_free(struct cost *cost)
 
 /* --- shown --- */
 
+enum { COLUMNS = 9, NUMBERS = 6 };
+
 struct total {
-    uint64_t tokens_in, tokens_out, audit_tokens;
+    struct question_usage usage;
+    uint64_t audit_tokens;
     bool complete; /* nothing is unknown; what isn't done yet is no gap */
 };
 
 static struct total total_of(const struct cost *cost)
 {
-    struct total total = {.complete = true};
+    struct total total = {.usage.cost = USAGE_NO_COST, .complete = true};
     for (size_t i = 0; i < cost->count; i++) {
-        total.tokens_in += cost->hands[i].tokens_in;
-        total.tokens_out += cost->hands[i].tokens_out;
+        usage_add(&total.usage, &cost->hands[i].usage);
         total.audit_tokens += cost->hands[i].audit_tokens;
         total.complete = total.complete && cost->hands[i].state != HAND_UNKNOWN;
     }
     return total;
 }
 
-static void add_numbers(struct table *table, uint64_t tokens_in, uint64_t tokens_out)
+static void add_numbers(struct table *table, const struct question_usage *usage)
 {
-    table_cellf(table, "%llu", (unsigned long long)tokens_in);
-    table_cellf(table, "%llu", (unsigned long long)tokens_out);
-    table_cellf(table, "%llu", (unsigned long long)(tokens_in + tokens_out));
+    const uint64_t numbers[] = {usage->tokens_in, usage->tokens_out, usage->tokens_in + usage->tokens_out,
+                                usage->cached, usage->requests};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        table_cellf(table, "%llu", (unsigned long long)numbers[i]);
+    }
+    if (usage->cost != USAGE_NO_COST) {
+        table_cellf(table, "%.6f", (double)usage->cost / USAGE_COST_UNIT);
+    } else {
+        table_cell(table, NULL);
+    }
 }
 
 static void add_row(struct table *table, const struct hand *hand)
@@ -217,18 +229,18 @@ static void add_row(struct table *table, const struct hand *hand)
     table_cell(table, hand->agent);
     table_cell(table, hand->id);
     if (hand->state == HAND_KNOWN) {
-        add_numbers(table, hand->tokens_in, hand->tokens_out);
+        add_numbers(table, &hand->usage);
     } else {
-        table_cell(table, "-");
-        table_cell(table, "-");
-        table_cell(table, STATES[hand->state]);
+        for (size_t i = 0; i < NUMBERS; i++) {
+            table_cell(table, i == 2 ? STATES[hand->state] : NULL);
+        }
     }
     struct buffer note OWNED_BUFFER = {0};
     if (hand->answers > 1) {
         buffer_print(&note, "done %zu times", hand->answers);
     }
     if (hand->audit_tokens > 0) {
-        buffer_print(&note, "%s%llu of them for its audit", note.length > 0 ? ", " : "",
+        buffer_print(&note, "%s%llu tokens for its audit", note.length > 0 ? ", " : "",
                      (unsigned long long)hand->audit_tokens);
     }
     table_cell(table, note.length > 0 ? note.data : NULL);
@@ -236,7 +248,8 @@ static void add_row(struct table *table, const struct hand *hand)
 
 void cost_show(const struct cost *cost)
 {
-    static const char *const HEADS[] = {"AGENT", "TASK", ">TOKENS IN", ">OUT", ">SUM", "NOTE"};
+    static const char *const HEADS[COLUMNS] = {"AGENT",   "TASK",      ">TOKENS IN", ">OUT", ">SUM",
+                                               ">CACHED", ">REQUESTS", ">COST",      "NOTE"};
     struct total total = total_of(cost);
     OWNED char *trace = output_clean(cost->trace, 0);
     struct table table;
@@ -244,31 +257,35 @@ void cost_show(const struct cost *cost)
         return;
     }
     printf("\nwhat the trace %s cost\n", trace);
-    table_begin(&table, HEADS, 6);
+    table_begin(&table, HEADS, COLUMNS);
     for (size_t i = 0; i < cost->count; i++) {
         add_row(&table, &cost->hands[i]);
     }
     table_cell(&table, "all");
     table_cell(&table, NULL);
-    add_numbers(&table, total.tokens_in, total.tokens_out);
+    add_numbers(&table, &total.usage);
     table_cell(&table, total.complete ? NULL : "at least: what is unknown is not in it");
     table_show(&table);
 }
 
-static void set_numbers(json_t *object, bool known, uint64_t tokens_in, uint64_t tokens_out,
-                        uint64_t audit_tokens)
+static void set_numbers(json_t *object, bool known, const struct question_usage *usage, uint64_t audit_tokens)
 {
     const struct {
         const char *key;
         uint64_t value;
-    } NUMBERS[] = {{"tokens", tokens_in + tokens_out},
-                   {"tokens_in", tokens_in},
-                   {"tokens_out", tokens_out},
-                   {"audit_tokens", audit_tokens}};
-    for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(NUMBERS[0]); i++) {
-        json_object_set_new(object, NUMBERS[i].key,
-                            known ? json_integer((json_int_t)NUMBERS[i].value) : json_null());
+    } COUNTS[] = {{"tokens", usage->tokens_in + usage->tokens_out},
+                  {"tokens_in", usage->tokens_in},
+                  {"tokens_out", usage->tokens_out},
+                  {"cached_tokens", usage->cached},
+                  {"audit_tokens", audit_tokens},
+                  {"requests", usage->requests}};
+    for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++) {
+        json_object_set_new(object, COUNTS[i].key,
+                            known ? json_integer((json_int_t)COUNTS[i].value) : json_null());
     }
+    bool priced = known && usage->cost != USAGE_NO_COST;
+    json_object_set_new(object, "cost",
+                        priced ? json_real((double)usage->cost / USAGE_COST_UNIT) : json_null());
 }
 
 json_t *cost_json(const struct cost *cost)
@@ -282,10 +299,10 @@ json_t *cost_json(const struct cost *cost)
         OWNED char *id = utf8_clean(hand->id, strlen(hand->id));
         json_t *item = json_pack("{s:s, s:s, s:s, s:I}", "agent", agent, "id", id, "state",
                                  STATES[hand->state], "answers", (json_int_t)hand->answers);
-        set_numbers(item, hand->state == HAND_KNOWN, hand->tokens_in, hand->tokens_out, hand->audit_tokens);
+        set_numbers(item, hand->state == HAND_KNOWN, &hand->usage, hand->audit_tokens);
         json_array_append_new(hands, item);
     }
     json_t *object = json_pack("{s:s, s:b, s:o}", "trace", trace, "complete", total.complete, "hands", hands);
-    set_numbers(object, true, total.tokens_in, total.tokens_out, total.audit_tokens);
+    set_numbers(object, true, &total.usage, total.audit_tokens);
     return object;
 }

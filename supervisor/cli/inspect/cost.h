@@ -1,5 +1,6 @@
-/* What all the work of one trace cost: the tokens of each hand that it went through, from the trailers of the commits
- * with their answers (libgit2, read-only). Nothing that an agent or a model wrote can look like one of those. */
+/* What all the work of one trace cost: the tokens, requests and money of each hand that it went through, from the
+ * trailers of the commits with their answers (libgit2, read-only). No text of an agent or a model can look like such a
+ * trailer. */
 #ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_COST_H
 #define AGENTOS_SUPERVISOR_CLI_INSPECT_COST_H
 
@@ -8,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/usage.h"
 #include "supervisor/cli/inspect/envelope_scan.h"
 
 enum hand_state {
@@ -22,8 +24,8 @@ struct hand {
     enum hand_state state;
     bool optional;  /* a message: may have been read in another task's cycle, and then it cost nothing */
     size_t answers; /* how often it was done: a requeued one more than once */
-    uint64_t tokens_in, tokens_out; /* of all its answers; of audits by a model too */
-    uint64_t audit_tokens;          /* how many of those are audits' */
+    struct question_usage usage; /* of all its answers; of audits by a model too */
+    uint64_t audit_tokens;       /* how many of the tokens are audits' */
 };
 
 struct cost {
@@ -39,8 +41,9 @@ void cost_free(struct cost *cost);
 
 void cost_show(const struct cost *cost); /* a table; nothing when there are no hands */
 
-/* {"trace", "tokens", "tokens_in", "tokens_out", "audit_tokens", "complete", "hands": [{"agent", "id", "state",
- * "answers", and the same numbers, null where they are unknown}]}. New reference. */
+/* {"trace", "tokens", "tokens_in", "tokens_out", "cached_tokens", "audit_tokens", "requests", "cost" (null where no price
+ * is known), "complete", "hands": [{"agent", "id", "state", "answers", and the same numbers, null where the hand's are
+ * unknown}]}. New reference. */
 json_t *cost_json(const struct cost *cost);
 
 #endif

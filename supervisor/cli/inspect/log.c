@@ -20,6 +20,11 @@ static json_t *clean(const char *text)
     return valid != NULL ? json_string(valid) : json_null();
 }
 
+static json_int_t tokens_of(const struct logged_commit *entry)
+{
+    return (json_int_t)(entry->usage.tokens_in + entry->usage.tokens_out);
+}
+
 static json_t *entry_item(const struct logged_commit *entry)
 {
     char text[CLOCK_TEXT];
@@ -29,7 +34,7 @@ static json_t *entry_item(const struct logged_commit *entry)
                              clean(entry->subject), "body", clean(entry->notes), "task", clean(entry->task),
                              "end", clean(entry->end));
     json_object_set_new(item, "reward", task ? json_integer(entry->reward) : json_null());
-    json_object_set_new(item, "tokens", task ? json_integer((json_int_t)entry->tokens) : json_null());
+    json_object_set_new(item, "tokens", task ? json_integer(tokens_of(entry)) : json_null());
     json_object_set_new(item, "audit", clean(entry->audit));
     json_object_set_new(item, "audit_commit", clean(entry->audit != NULL ? entry->audit_commit : NULL));
     return item;
@@ -53,11 +58,11 @@ static void show_entry(const struct logged_commit *entry)
     OWNED char *subject = output_clean(entry->subject, 0);
     printf("%s  %.7s  ", clock_format(entry->time, text), entry->commit);
     if (entry->task != NULL) {
-        printf("%s%d %6llu tokens  %s",
+        printf("%s%d %6lld tokens  %s",
                entry->reward > 0    ? "+"
                : entry->reward == 0 ? " "
                                     : "",
-               entry->reward, (unsigned long long)entry->tokens, subject);
+               entry->reward, (long long)tokens_of(entry), subject);
     } else {
         OWNED char *author = output_clean(entry->author, 0);
         printf("%-16s  %s", author, subject);
