@@ -39,29 +39,29 @@ static int end(void **state)
     return system(command);
 }
 
-static bool keep(struct kept *kept, const char *task, uint64_t hash, const char *text)
+static bool keep(struct answer_store *store, const char *task, uint64_t hash, const char *text)
 {
     OWNED char *id = memory_text(task), *words = memory_text(text), *reason = memory_text("stop"),
                *model = memory_text("gpt-4o");
-    const struct kept_answer answer = {id, hash, words, reason, model, {120, 34, 5, 2, 9}};
-    return kept_write(kept, &answer);
+    const struct stored_answer answer = {id, hash, words, reason, model, {120, 34, 5, 2, 9}};
+    return answer_store_write(store, &answer);
 }
 
 static void keep_and_end(const char *task, uint64_t hash, const char *text)
 {
-    struct kept *kept = kept_open(tree);
-    assert_true(keep(kept, task, hash, text));
-    kept_close(kept);
+    struct answer_store *store = answer_store_open(tree);
+    assert_true(keep(store, task, hash, text));
+    answer_store_close(store);
 }
 
 /* What the next worker finds; caller frees. NULL: nothing. */
 static char *found(const char *task, uint64_t hash)
 {
-    struct kept *kept = kept_open(tree);
-    struct kept_answer answer = {0};
-    char *text = kept_take(kept, task, hash, &answer) ? memory_text(answer.text) : NULL;
-    kept_answer_free(&answer);
-    kept_close(kept);
+    struct answer_store *store = answer_store_open(tree);
+    struct stored_answer answer = {0};
+    char *text = answer_store_take(store, task, hash, &answer) ? memory_text(answer.text) : NULL;
+    stored_answer_free(&answer);
+    answer_store_close(store);
     return text;
 }
 
@@ -82,9 +82,9 @@ static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(voi
 {
     (void)state;
     keep_and_end("first", 7, "# Done\n\nwith care\n");
-    struct kept *kept = kept_open(tree);
-    struct kept_answer answer;
-    assert_true(kept_take(kept, "first", 7, &answer));
+    struct answer_store *store = answer_store_open(tree);
+    struct stored_answer answer;
+    assert_true(answer_store_take(store, "first", 7, &answer));
     assert_string_equal(answer.text, "# Done\n\nwith care\n");
     assert_string_equal(answer.finish_reason, "stop");
     assert_string_equal(answer.model, "gpt-4o");
@@ -93,9 +93,9 @@ static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(voi
     assert_int_equal(answer.usage.cached, 5);
     assert_int_equal(answer.usage.requests, 2);
     assert_int_equal(answer.usage.cost, 9);
-    kept_answer_free(&answer);
-    assert_false(kept_take(kept, "first", 7, &answer)); /* once */
-    kept_close(kept);
+    stored_answer_free(&answer);
+    assert_false(answer_store_take(store, "first", 7, &answer)); /* once */
+    answer_store_close(store);
 }
 
 static void test_it_is_that_tasks_with_that_content_and_no_others(void **state)
@@ -119,17 +119,17 @@ static void test_a_shorter_answer_takes_the_place_of_a_longer_one(void **state)
 static void test_after_its_end_it_is_gone(void **state)
 {
     (void)state;
-    struct kept *kept = kept_open(tree);
-    kept_end(kept); /* nothing was kept: nothing is written */
+    struct answer_store *store = answer_store_open(tree);
+    answer_store_end(store); /* nothing was kept: nothing is written */
     assert_int_equal(faccessat(tree, ANSWER, F_OK, 0), -1);
-    assert_true(keep(kept, "first", 7, "yes"));
-    kept_end(kept);
-    kept_close(kept);
+    assert_true(keep(store, "first", 7, "yes"));
+    answer_store_end(store);
+    answer_store_close(store);
     assert_nothing("first", 7);
     keep_and_end("second", 7, "no");
-    kept = kept_open(tree); /* also when a former worker wrote it */
-    kept_end(kept);
-    kept_close(kept);
+    kept = answer_store_open(tree); /* also when a former worker wrote it */
+    answer_store_end(store);
+    answer_store_close(store);
     assert_nothing("second", 7);
 }
 
@@ -141,7 +141,7 @@ static void test_an_answer_that_was_written_in_part_is_none(void **state)
     keep_and_end("first", 7, "the whole answer");
     OWNED char *whole = NULL;
     size_t length;
-    assert_int_equal(files_read(tree, ANSWER, KEPT_BYTES_MAX, &whole, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(tree, ANSWER, ANSWER_STORE_MAX, &whole, &length, NULL, NULL), 1);
     size_t last = 0; /* byte of it that says anything */
     for (size_t cut = 0; cut < length; cut++) {
         OWNED char *torn = memory_slice(whole, length);
@@ -170,28 +170,28 @@ static void test_what_is_no_answer_is_none_and_makes_room_for_one(void **state)
 static void test_an_answer_that_is_too_long_is_not_kept_and_says_so(void **state)
 {
     (void)state;
-    OWNED char *text = memory_new(KEPT_BYTES_MAX + 1, 1);
-    memset(text, 'x', KEPT_BYTES_MAX);
-    struct kept *kept = kept_open(tree);
-    assert_false(keep(kept, "first", 7, text));
-    text[KEPT_BYTES_MAX - 200] = '\0';
-    assert_true(keep(kept, "first", 7, text));
-    kept_close(kept);
+    OWNED char *text = memory_new(ANSWER_STORE_MAX + 1, 1);
+    memset(text, 'x', ANSWER_STORE_MAX);
+    struct answer_store *store = answer_store_open(tree);
+    assert_false(keep(store, "first", 7, text));
+    text[ANSWER_STORE_MAX - 200] = '\0';
+    assert_true(keep(store, "first", 7, text));
+    answer_store_close(store);
     assert_found("first", 7, text);
 }
 
 static void test_a_file_that_somebody_removes_is_made_again_and_a_link_is_not_followed(void **state)
 {
     (void)state;
-    struct kept *kept = kept_open(tree);
-    assert_true(keep(kept, "first", 7, "one"));
+    struct answer_store *store = answer_store_open(tree);
+    assert_true(keep(store, "first", 7, "one"));
     assert_int_equal(unlinkat(tree, ANSWER, 0), 0);
-    assert_true(keep(kept, "first", 7, "two"));
+    assert_true(keep(store, "first", 7, "two"));
     assert_found("first", 7, "two");
     assert_int_equal(unlinkat(tree, ANSWER, 0), 0);
     assert_int_equal(symlinkat("../elsewhere", tree, ANSWER), 0);
-    assert_false(keep(kept, "first", 7, "three"));
-    kept_close(kept);
+    assert_false(keep(store, "first", 7, "three"));
+    answer_store_close(store);
     assert_int_equal(faccessat(tree, "elsewhere", F_OK, 0), -1);
     assert_nothing("first", 7);
 }

@@ -12,12 +12,12 @@
 
 #include "common/usage.h"
 
-enum { KEPT_BYTES_MAX = 256 * 1024 /* a longer answer isn't kept */ };
+enum { ANSWER_STORE_MAX = 256 * 1024 /* a longer answer isn't kept */ };
 
-struct kept;
+struct answer_store;
 
 /* Texts are owned by whoever made them; never NULL. */
-struct kept_answer {
+struct stored_answer {
     char *task;    /* its id */
     uint64_t hash; /* of its block */
     char *text, *finish_reason, *model;
@@ -25,14 +25,15 @@ struct kept_answer {
 };
 
 /* tree: descriptor of the agent's folder; borrowed. Reads what a worker before this one left. */
-struct kept *kept_open(int tree);
-void kept_close(struct kept *kept); /* NULL is fine */
+struct answer_store *answer_store_open(int tree);
+void answer_store_close(struct answer_store *store); /* NULL is fine */
 /* True: no kill can take it now. False: too long, or it can't be written; what was kept before may be lost. */
-bool kept_write(struct kept *kept, const struct kept_answer *answer);
+bool answer_store_write(struct answer_store *store, const struct stored_answer *answer);
 /* The answer of that task is committed, or not wanted any more. */
-void kept_end(struct kept *kept);
-/* What kept_open found for this task, given once; the caller frees it with kept_answer_free. False: nothing. */
-bool kept_take(struct kept *kept, const char *task, uint64_t hash, struct kept_answer *answer);
-void kept_answer_free(struct kept_answer *answer);
+void answer_store_end(struct answer_store *store);
+/* What answer_store_open found for this task, given once; the caller frees it with stored_answer_free. False: nothing. */
+bool answer_store_take(struct answer_store *store, const char *task, uint64_t hash,
+                       struct stored_answer *answer);
+void stored_answer_free(struct stored_answer *answer);
 
 #endif

@@ -24,9 +24,9 @@ enum { TASK_MAX = 1024 * 1024 };
 static bool resume(struct worker *worker)
 {
     const struct task *task = &worker->task;
-    struct kept_answer answer;
+    struct stored_answer answer;
     if (prefetch_is_out(worker) || attempts_failed(worker->attempts, task->id, task->hash) > 1 ||
-        !kept_take(worker->kept, task->id, task->hash, &answer))
+        !answer_store_take(worker->answers, task->id, task->hash, &answer))
         return false;
     log_info("agent", worker->name,
              "Task %s was answered before the last worker's end; it goes on from that answer.", task->id);
@@ -257,13 +257,13 @@ static void fail(struct worker *worker, enum answer_kind kind, const char *why, 
 static bool keep(struct worker *worker)
 {
     const struct task *task = &worker->task;
-    const struct kept_answer answer = {.task = task->id,
+    const struct stored_answer answer = {.task = task->id,
                                        .hash = task->hash,
                                        .text = worker->task.answer.text,
                                        .finish_reason = worker->task.answer.finish_reason,
                                        .model = worker->task.answer.model,
                                        .usage = worker->task.answer.usage};
-    return !task->by_post && task->bundle.count == 0 && kept_write(worker->kept, &answer);
+    return !task->by_post && task->bundle.count == 0 && answer_store_write(worker->answers, &answer);
 }
 
 /* Questions that failed are paid, too: they count with the task's answer, or else by themselves. */

@@ -20,7 +20,7 @@ void cycle_forget(struct worker *worker)
     free(worker->task.answer.finish_reason);
     free(worker->task.answer.model);
     if (!worker->orders.stop && !worker->line.lost) /* else the next worker goes on from the answer */
-        kept_end(worker->kept);
+        answer_store_end(worker->answers);
     memset(&worker->task, 0, sizeof worker->task);
     worker->phase = PHASE_NONE;
 }

@@ -12,7 +12,7 @@
  *
  * The crash: nothing is asked ahead before the answer in hand is kept (answer_store.h), so a kill costs the question that is out,
  * as it always does, and never the answer before it: the next worker commits that one without asking again. Power cut: it
- * costs both, for what is kept isn't flushed. Nothing on the disk says that something was asked prefetch; the task is begun,
+ * costs both, for what is kept isn't flushed. Nothing on the disk says that something was asked ahead; the task is begun,
  * its attempt counted, when its turn comes. */
 #include <stdlib.h>
 #include <string.h>

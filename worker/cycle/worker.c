@@ -401,7 +401,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
     worker->queue = queue_open(worker->tree, fault);
     worker->mail = mail_open(worker->tree, worker->name, worker->history);
     worker->attempts = worker->queue ? attempts_open(worker->tree, fault) : NULL;
-    worker->kept = kept_open(worker->tree);
+    worker->answers = answer_store_open(worker->tree);
     worker->texts = texts_open(worker->tree);
     worker->learning = worker->attempts ? learning_open(worker->tree, &worker->problems.learning) : NULL;
     return worker->learning != NULL;
@@ -414,7 +414,7 @@ static void close_parts(struct worker *worker)
         learning_close(worker->learning);
     if (worker->attempts)
         attempts_close(worker->attempts);
-    kept_close(worker->kept);
+    answer_store_close(worker->answers);
     texts_close(worker->texts);
     if (worker->queue)
         queue_close(worker->queue);

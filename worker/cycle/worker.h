@@ -167,7 +167,7 @@ struct worker {
     struct queue *queue;
     struct learning *learning;
     struct attempts *attempts;
-    struct kept *kept;
+    struct answer_store *answers;
     struct auditing *auditing;
     struct mail *mail;
     struct texts *texts;
