@@ -23,7 +23,7 @@ static void to_worker(void *asker, const struct buffer *message)
 
 static void surroundings(void *agent, struct buffer *peers, struct buffer *segments, struct buffer *budget)
 {
-    commons_surroundings(agent, peers, segments);
+    shared_state_surroundings(agent, peers, segments);
     spending_print(agent, budget);
 }
 

@@ -147,7 +147,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
             add_agent(supervisor, &roster->agents[i], said);
     }
     post_roster(supervisor->post, roster);
-    commons_roster(supervisor->commons, roster);
+    shared_state_roster(supervisor->shared, roster);
     roster_free(supervisor->roster);
     supervisor->roster = roster;
     spending_look(supervisor->spending);

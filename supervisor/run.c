@@ -258,7 +258,7 @@ static void scan(void *context)
     agents_guard(&supervisor->agents);
     roster_file_scan(supervisor);
     post_scan(supervisor->post);
-    commons_scan(supervisor->commons);
+    shared_state_scan(supervisor->shared);
     spending_look(supervisor->spending);
     schedule_look(supervisor->schedule);
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->agents.poll_seconds * 1000);
@@ -314,7 +314,7 @@ static void roster_changed(void *context)
 static void shared_changed(void *context)
 {
     struct supervisor *supervisor = context;
-    commons_changed(supervisor->commons);
+    shared_state_changed(supervisor->shared);
 }
 
 /* --- the start --- */
@@ -348,7 +348,7 @@ static bool open_switchboard(struct supervisor *supervisor, int run, struct faul
 static void shared_problems(void *context, const char *agent, struct buffer *lines)
 {
     struct supervisor *supervisor = context;
-    commons_problems(supervisor->commons, agent, lines);
+    shared_state_problems(supervisor->shared, agent, lines);
 }
 
 static const char *config_fault(void *context)
@@ -372,7 +372,7 @@ static struct control *open_control(struct supervisor *supervisor, int run, stru
     return control_open(&(struct control_owner){.loop = supervisor->loop,
                                                 .agents = &supervisor->agents,
                                                 .post = supervisor->post,
-                                                .queues = commons_queues(supervisor->commons),
+                                                .queues = shared_state_queues(supervisor->shared),
                                                 .budget = supervisor->budget,
                                                 .roster = &supervisor->roster,
                                                 .data = supervisor->data,
@@ -402,7 +402,7 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
                                                            .context = supervisor});
     watch_roster(supervisor->agents.watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);
-    supervisor->commons = commons_open(supervisor);
+    supervisor->shared = shared_state_open(supervisor);
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = open_control(supervisor, run, fault);
     if (supervisor->control)
@@ -416,7 +416,7 @@ static void start_agents(struct supervisor *supervisor)
     for (size_t i = 0; i < roster->agent_count; i++)
         agents_add(&supervisor->agents, &roster->agents[i]);
     post_start(supervisor->post);
-    commons_start(supervisor->commons);
+    shared_state_start(supervisor->shared);
     for (size_t i = 0; i < supervisor->agents.count; i++)
         agent_begin(supervisor->agents.list[i]);
     supervisor->schedule = schedule_open(supervisor);
@@ -453,7 +453,7 @@ static void end_parts(struct supervisor *supervisor)
     supervisor->door = NULL;
     control_close(supervisor->control);
     supervisor->control = NULL;
-    commons_close(supervisor->commons);
+    shared_state_close(supervisor->shared);
     post_close(supervisor->post);
     agents_free(&supervisor->agents);
     for (size_t i = 0; i < 2; i++)

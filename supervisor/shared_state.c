@@ -33,7 +33,7 @@ enum {
     LOCKS_AGAIN_MS = 1000
 };
 
-struct commons {
+struct shared_state {
     struct supervisor *supervisor;
     const struct roster *roster;
     struct locks *locks;
@@ -51,59 +51,59 @@ struct commons {
 static bool save_lock(void *context, const char *file, const struct buffer *text, bool durable,
                       struct fault *fault)
 {
-    struct commons *commons = context;
-    return shared_write(commons->supervisor->data, SHARED_LOCKS, file, text, durable, fault);
+    struct shared_state *shared = context;
+    return shared_write(shared->supervisor->data, SHARED_LOCKS, file, text, durable, fault);
 }
 
 /* Beside the locks' folder, where nobody tidies up: what the tokens have come to, also when a lock's file is deleted
  * while no supervisor runs. */
 static bool save_token(void *context, uint64_t token, struct fault *fault)
 {
-    struct commons *commons = context;
+    struct shared_state *shared = context;
     OWNED char *text = memory_print("%" PRIu64 "\n", token);
-    OWNED_FD int folder = files_open_folder(commons->supervisor->data, TOKEN_FOLDER, true, fault);
+    OWNED_FD int folder = files_open_folder(shared->supervisor->data, TOKEN_FOLDER, true, fault);
     return folder >= 0 && files_write(folder, TOKEN_FILE, text, strlen(text), true, fault);
 }
 
-static void cannot_load(struct commons *commons, const struct fault *fault)
+static void cannot_load(struct shared_state *shared, const struct fault *fault)
 {
-    if (commons->locks_unread++ == 0 && !commons->locks_unread_said)
+    if (shared->locks_unread++ == 0 && !shared->locks_unread_said)
         log_warn("agentos", NULL, "What is known of the locks can't be read whole, which is tried again: %s",
                  fault->text);
 }
 
 /* 1 read, 0 there is none, -1 not now. */
-static int load_token(struct commons *commons)
+static int load_token(struct shared_state *shared)
 {
     OWNED char *text = NULL;
     size_t length;
     struct fault fault;
-    int found = files_read(commons->supervisor->data, TOKEN_FOLDER "/" TOKEN_FILE, TOKEN_MAX, &text, &length,
+    int found = files_read(shared->supervisor->data, TOKEN_FOLDER "/" TOKEN_FILE, TOKEN_MAX, &text, &length,
                            NULL, &fault);
     if (found < 0 && !files_lasting(errno)) {
-        cannot_load(commons, &fault);
+        cannot_load(shared, &fault);
         return -1;
     }
     if (found < 0)
         log_warn("agentos", NULL, "The locks' counter can't be read, the locks' files have to do: %s",
                  fault.text);
     if (found > 0)
-        locks_load_token(commons->locks, strtoull(text, NULL, 10));
+        locks_load_token(shared->locks, strtoull(text, NULL, 10));
     return found > 0;
 }
 
 static uint64_t look_at_lock(void *context, const char *file)
 {
-    struct commons *commons = context;
-    struct file_stamp stamp = shared_stamp(commons->supervisor->data, SHARED_LOCKS, file);
+    struct shared_state *shared = context;
+    struct file_stamp stamp = shared_stamp(shared->supervisor->data, SHARED_LOCKS, file);
     return stamp.inode ? names_hash(&stamp, sizeof stamp) | 1 : 0;
 }
 
 static void tell_locked(void *context, const char *name, const char *task, const char *lock, uint64_t token,
                         int64_t lease_until, const char *holder)
 {
-    struct commons *commons = context;
-    struct agent *agent = agents_find(&commons->supervisor->agents, name);
+    struct shared_state *shared = context;
+    struct agent *agent = agents_find(&shared->supervisor->agents, name);
     if (agent && agent->worker.said_hello)
         agent_send(agent, MESSAGE_LOCKED, task, lock, token, (uint64_t)lease_until, holder);
 }
@@ -111,18 +111,18 @@ static void tell_locked(void *context, const char *name, const char *task, const
 static void lock_happened(void *context, const char *name, const char *event, const char *lock,
                           const char *task, uint64_t token)
 {
-    struct commons *commons = context;
-    control_event(commons->supervisor->control, agents_find(&commons->supervisor->agents, name), event,
+    struct shared_state *shared = context;
+    control_event(shared->supervisor->control, agents_find(&shared->supervisor->agents, name), event,
                   DETAIL_TEXT("lock", lock), DETAIL_TEXT("task", task), DETAIL_NUMBER("token", token));
 }
 
 static void set_lock_timer(void *context, int64_t in_ms)
 {
-    struct commons *commons = context;
+    struct shared_state *shared = context;
     if (in_ms < 0)
-        timer_clear(commons->supervisor->loop, &commons->lock_timer);
+        timer_clear(shared->supervisor->loop, &shared->lock_timer);
     else
-        timer_set(commons->supervisor->loop, &commons->lock_timer, in_ms);
+        timer_set(shared->supervisor->loop, &shared->lock_timer, in_ms);
 }
 
 static int64_t now_ms(void *context)
@@ -143,14 +143,14 @@ static const struct locks_operations lock_operations = {
 
 static void lock_timer_rings(void *context)
 {
-    struct commons *commons = context;
-    locks_turn(commons->locks);
+    struct shared_state *shared = context;
+    locks_turn(shared->locks);
 }
 
 static void load_lock(void *context, const char *file)
 {
-    struct commons *commons = context;
-    int data = commons->supervisor->data;
+    struct shared_state *shared = context;
+    int data = shared->supervisor->data;
     OWNED char *text = NULL, *aside = NULL;
     size_t length = strlen(file);
     struct fault fault, other;
@@ -159,10 +159,10 @@ static void load_lock(void *context, const char *file)
     OWNED char *name = memory_slice(file, length - 3);
     int found = shared_read(data, SHARED_LOCKS, name, LOCK_FILE_MAX, &text, &length, NULL, &fault);
     if (found < 0 && !files_lasting(errno)) {
-        cannot_load(commons, &fault);
+        cannot_load(shared, &fault);
         return;
     }
-    if (found == 0 || (found > 0 && locks_load(commons->locks, name, text, length, &fault)))
+    if (found == 0 || (found > 0 && locks_load(shared->locks, name, text, length, &fault)))
         return;
     if (shared_set_aside(data, SHARED_LOCKS, file, &aside, &other))
         log_warn("agentos", NULL, "%s/%s is no lock: %s. It was set aside as %s.", SHARED_LOCKS, file,
@@ -175,44 +175,44 @@ static void load_lock(void *context, const char *file)
  * them. What can't be read now is read again until it can. */
 static void load_locks(void *context)
 {
-    struct commons *commons = context;
+    struct shared_state *shared = context;
     struct fault fault;
-    commons->locks_unread = 0;
-    int token = load_token(commons);
-    if (!shared_each(commons->supervisor->data, SHARED_LOCKS, load_lock, commons, &fault))
-        cannot_load(commons, &fault);
-    locks_hold(commons->locks, token < 0 || (token == 0 && commons->locks_unread > 0));
-    if (commons->locks_unread > 0)
-        timer_set(commons->supervisor->loop, &commons->load_timer, LOCKS_AGAIN_MS);
-    commons->locks_unread_said = commons->locks_unread > 0;
+    shared->locks_unread = 0;
+    int token = load_token(shared);
+    if (!shared_each(shared->supervisor->data, SHARED_LOCKS, load_lock, shared, &fault))
+        cannot_load(shared, &fault);
+    locks_hold(shared->locks, token < 0 || (token == 0 && shared->locks_unread > 0));
+    if (shared->locks_unread > 0)
+        timer_set(shared->supervisor->loop, &shared->load_timer, LOCKS_AGAIN_MS);
+    shared->locks_unread_said = shared->locks_unread > 0;
 }
 
-static void open_locks(struct commons *commons)
+static void open_locks(struct shared_state *shared)
 {
-    commons->locks = locks_new(&lock_operations, commons);
-    shared_tidy(commons->supervisor->data, SHARED_LOCKS);
-    load_locks(commons);
+    shared->locks = locks_new(&lock_operations, shared);
+    shared_tidy(shared->supervisor->data, SHARED_LOCKS);
+    load_locks(shared);
 }
 
 /* A lease is as long as the task may take. What no lock can be called is a person's slip in queue.md, not its worker's. */
 static bool ask_lock(void *context, const char *name, const char *task, const char *lock)
 {
-    struct commons *commons = context;
-    struct agent *agent = agents_find(&commons->supervisor->agents, name);
+    struct shared_state *shared = context;
+    struct agent *agent = agents_find(&shared->supervisor->agents, name);
     if (!agent || strlen(task) > ID_MAX)
         return false;
-    if (!locks_ask(commons->locks, name, task, lock, agent->definition->limits.task_seconds)) {
+    if (!locks_ask(shared->locks, name, task, lock, agent->definition->limits.task_seconds)) {
         log_warn("agentos", name, "Task %s waits for a lock whose name is none: one line of at most %d bytes",
                  task, NAME_LENGTH_MAX);
-        tell_locked(commons, name, task, lock, 0, 0, "nobody: no lock can be called that");
+        tell_locked(shared, name, task, lock, 0, 0, "nobody: no lock can be called that");
     }
     return true;
 }
 
 static bool give_up_lock(void *context, const char *name, const char *task, const char *lock)
 {
-    struct commons *commons = context;
-    locks_give_up(commons->locks, name, task, lock);
+    struct shared_state *shared = context;
+    locks_give_up(shared->locks, name, task, lock);
     return true;
 }
 
@@ -228,57 +228,57 @@ static bool takes_work(const struct agent *agent)
 
 static int64_t room(void *context, const char *name)
 {
-    struct commons *commons = context;
-    const struct agent *agent = agents_find(&commons->supervisor->agents, name);
-    return agent && takes_work(agent) ? post_room(commons->supervisor->post, name) : 0;
+    struct shared_state *shared = context;
+    const struct agent *agent = agents_find(&shared->supervisor->agents, name);
+    return agent && takes_work(agent) ? post_room(shared->supervisor->post, name) : 0;
 }
 
 static unsigned lies(void *context, const char *agent, const char *id)
 {
-    struct commons *commons = context;
-    return post_lies(commons->supervisor->post, agent, id);
+    struct shared_state *shared = context;
+    return post_lies(shared->supervisor->post, agent, id);
 }
 
 static bool put(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
-    struct commons *commons = context;
-    return post_put(commons->supervisor->post, agent, envelope, fault);
+    struct shared_state *shared = context;
+    return post_put(shared->supervisor->post, agent, envelope, fault);
 }
 
 static int take(void *context, const char *agent, const char *id, int folder, const char *name,
                 struct envelope *copy, struct fault *fault)
 {
-    struct commons *commons = context;
-    return post_take(commons->supervisor->post, agent, id, folder, name, copy, fault);
+    struct shared_state *shared = context;
+    return post_take(shared->supervisor->post, agent, id, folder, name, copy, fault);
 }
 
 static bool bounce(void *context, const struct envelope *about, const char *from, const char *reason,
                    struct fault *fault)
 {
-    struct commons *commons = context;
-    return post_bounce(commons->supervisor->post, about, from, reason, fault);
+    struct shared_state *shared = context;
+    return post_bounce(shared->supervisor->post, about, from, reason, fault);
 }
 
 static bool bury(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
-    struct commons *commons = context;
-    return post_bury(commons->supervisor->post, agent, envelope, fault);
+    struct shared_state *shared = context;
+    return post_bury(shared->supervisor->post, agent, envelope, fault);
 }
 
 static void tell(void *context, const char *agent, const char *event, const struct envelope *envelope,
                  const char *reason)
 {
-    struct commons *commons = context;
-    post_tell(commons->supervisor->post, agent, event, envelope, reason);
+    struct shared_state *shared = context;
+    post_tell(shared->supervisor->post, agent, event, envelope, reason);
 }
 
 static int read_copy(void *context, const char *agent, unsigned place, const char *id, struct envelope *copy)
 {
-    struct commons *commons = context;
+    struct shared_state *shared = context;
     enum folder folder = place == POST_ARCHIVE       ? FOLDER_ARCHIVE
                          : place == POST_DEAD_LETTER ? FOLDER_DEAD_LETTERS
                                                      : FOLDER_HANDOFFS;
-    switch (mailbox_read(commons->supervisor->data, agent, folder, id, copy, NULL, NULL)) {
+    switch (mailbox_read(shared->supervisor->data, agent, folder, id, copy, NULL, NULL)) {
     case MAILBOX_READ:
         return 1;
     case MAILBOX_GONE:
@@ -294,13 +294,13 @@ static int read_copy(void *context, const char *agent, unsigned place, const cha
  * end too, when the state doesn't know yet. */
 static enum queue_worker worker(void *context, const char *name)
 {
-    struct commons *commons = context;
-    const struct agent *agent = agents_find(&commons->supervisor->agents, name);
+    struct shared_state *shared = context;
+    const struct agent *agent = agents_find(&shared->supervisor->agents, name);
     struct wanted wanted;
     if (!agent)
         return QUEUE_WORKER_NONE;
-    if (!commons->started)
-        return wanted_load(commons->supervisor->data, name, &wanted, NULL) && wanted.stopped
+    if (!shared->started)
+        return wanted_load(shared->supervisor->data, name, &wanted, NULL) && wanted.stopped
                    ? QUEUE_WORKER_NONE
                    : QUEUE_WORKER_COMING;
     if (agent->worker.pid <= 0)
@@ -310,18 +310,18 @@ static enum queue_worker worker(void *context, const char *name)
 
 static bool unfinished(void *context, const char *agent)
 {
-    struct commons *commons = context;
+    struct shared_state *shared = context;
     OWNED char *path = memory_print("agents/%s", agent);
-    OWNED_FD int tree = files_open_folder(commons->supervisor->data, path, false, NULL);
+    OWNED_FD int tree = files_open_folder(shared->supervisor->data, path, false, NULL);
     return tree >= 0 && journal_unfinished(tree, NULL) != 0;
 }
 
 static void set_queue_timer(void *context, int64_t in_ms)
 {
-    struct commons *commons = context;
-    struct timer *timer = &commons->queue_timer;
+    struct shared_state *shared = context;
+    struct timer *timer = &shared->queue_timer;
     if (!timer->place || timer->at > clock_monotonic_ms() + in_ms)
-        timer_set(commons->supervisor->loop, timer, in_ms);
+        timer_set(shared->supervisor->loop, timer, in_ms);
 }
 
 static bool may_send(const struct roster_agent *definition, const char *name)
@@ -335,8 +335,8 @@ static bool may_send(const struct roster_agent *definition, const char *name)
 
 static bool sender_may_send(void *context, const char *sender, const char *agent)
 {
-    const struct commons *commons = context;
-    const struct roster_agent *definition = roster_find(commons->roster, sender);
+    const struct shared_state *shared = context;
+    const struct roster_agent *definition = roster_find(shared->roster, sender);
     return !definition || may_send(definition, agent);
 }
 
@@ -357,9 +357,9 @@ static const struct queues_operations queue_operations = {
 
 static void queue_timer_rings(void *context)
 {
-    struct commons *commons = context;
-    if (commons->started)
-        queues_turn(commons->queues);
+    struct shared_state *shared = context;
+    if (shared->started)
+        queues_turn(shared->queues);
 }
 
 /* --- the post office's hooks --- */
@@ -378,56 +378,56 @@ static enum post_verdict verdict_of(enum queue_verdict verdict)
 static enum post_verdict take_item(void *context, const struct envelope *envelope,
                                    struct post_place_of_item *place, struct fault *why)
 {
-    struct commons *commons = context;
+    struct shared_state *shared = context;
     return verdict_of(
-        queues_offer(commons->queues, envelope, place->is_new, place->text, &place->folder, why));
+        queues_offer(shared->queues, envelope, place->is_new, place->text, &place->folder, why));
 }
 
 static enum post_verdict item_written(void *context, const struct envelope *envelope,
                                       enum write_result result, struct fault *why)
 {
-    struct commons *commons = context;
-    return verdict_of(queues_offered(commons->queues, envelope, result, why));
+    struct shared_state *shared = context;
+    return verdict_of(queues_offered(shared->queues, envelope, result, why));
 }
 
 static enum post_verdict take_item_again(void *context, const struct envelope *envelope, struct fault *why)
 {
-    struct commons *commons = context;
-    return verdict_of(queues_add(commons->queues, envelope, true, why));
+    struct shared_state *shared = context;
+    return verdict_of(queues_add(shared->queues, envelope, true, why));
 }
 
 static enum post_verdict take_write(void *context, const struct envelope *envelope, struct fault *why)
 {
-    struct commons *commons = context;
-    enum segment_verdict verdict = segments_write(commons->segments, envelope, why);
+    struct shared_state *shared = context;
+    enum segment_verdict verdict = segments_write(shared->segments, envelope, why);
     return verdict == SEGMENT_WRITTEN ? POST_DONE : verdict == SEGMENT_REFUSED ? POST_REFUSED : POST_LATER;
 }
 
 static void item_ended(void *context, const char *agent, const char *id, const char *status)
 {
-    struct commons *commons = context;
-    queues_item_ended(commons->queues, agent, id, status);
+    struct shared_state *shared = context;
+    queues_item_ended(shared->queues, agent, id, status);
 }
 
 static void worker_ready(void *context, const char *agent)
 {
-    struct commons *commons = context;
-    queues_worker_ready(commons->queues, agent);
+    struct shared_state *shared = context;
+    queues_worker_ready(shared->queues, agent);
 }
 
 /* At the end of all, items stay with whom they are: the next start finds them there. */
 static void worker_down(void *context, const char *agent)
 {
-    struct commons *commons = context;
-    locks_agent_gone(commons->locks, agent);
-    if (!commons->supervisor->agents.ending)
-        queues_worker_down(commons->queues, agent);
+    struct shared_state *shared = context;
+    locks_agent_gone(shared->locks, agent);
+    if (!shared->supervisor->agents.ending)
+        queues_worker_down(shared->queues, agent);
 }
 
 static void has_room(void *context)
 {
-    struct commons *commons = context;
-    queues_room(commons->queues);
+    struct shared_state *shared = context;
+    queues_room(shared->queues);
 }
 
 static const struct post_hooks hooks = {
@@ -447,94 +447,93 @@ static const struct post_hooks hooks = {
 
 static void look_timer_rings(void *context)
 {
-    struct commons *commons = context;
-    queues_scan(commons->queues);
-    asides_look(commons->asides, commons->supervisor->data, commons->roster);
+    struct shared_state *shared = context;
+    queues_scan(shared->queues);
+    asides_look(shared->asides, shared->supervisor->data, shared->roster);
 }
 
-struct commons *commons_open(struct supervisor *supervisor)
+struct shared_state *shared_state_open(struct supervisor *supervisor)
 {
-    struct commons *commons = memory_new(1, sizeof *commons);
+    struct shared_state *shared = memory_new(1, sizeof *shared);
     struct post_hooks ours = hooks;
-    commons->supervisor = supervisor;
-    commons->lock_timer = (struct timer){.ring = lock_timer_rings, .context = commons};
-    commons->load_timer = (struct timer){.ring = load_locks, .context = commons};
-    commons->queue_timer = (struct timer){.ring = queue_timer_rings, .context = commons};
-    commons->look_timer = (struct timer){.ring = look_timer_rings, .context = commons};
+    shared->supervisor = supervisor;
+    shared->lock_timer = (struct timer){.ring = lock_timer_rings, .context = shared};
+    shared->load_timer = (struct timer){.ring = load_locks, .context = shared};
+    shared->queue_timer = (struct timer){.ring = queue_timer_rings, .context = shared};
+    shared->look_timer = (struct timer){.ring = look_timer_rings, .context = shared};
     journal_learn_boot(); /* for journal_unfinished */
-    open_locks(commons);
+    open_locks(shared);
     shared_tidy(supervisor->data, SHARED_SEGMENTS);
-    commons->asides = asides_new();
-    commons->segments = segments_open(supervisor->data);
-    commons->queues =
-        queues_open(supervisor->data, post_expiry(supervisor->post), &queue_operations, commons);
-    commons_roster(commons, supervisor->roster);
-    ours.context = commons;
+    shared->asides = asides_new();
+    shared->segments = segments_open(supervisor->data);
+    shared->queues = queues_open(supervisor->data, post_expiry(supervisor->post), &queue_operations, shared);
+    shared_state_roster(shared, supervisor->roster);
+    ours.context = shared;
     post_hooks(supervisor->post, &ours);
-    return commons;
+    return shared;
 }
 
-void commons_close(struct commons *commons)
+void shared_state_close(struct shared_state *shared)
 {
-    if (!commons)
+    if (!shared)
         return;
-    post_hooks(commons->supervisor->post, &(struct post_hooks){.item = NULL});
-    timer_clear(commons->supervisor->loop, &commons->lock_timer);
-    timer_clear(commons->supervisor->loop, &commons->load_timer);
-    timer_clear(commons->supervisor->loop, &commons->queue_timer);
-    timer_clear(commons->supervisor->loop, &commons->look_timer);
-    queues_close(commons->queues);
-    segments_close(commons->segments);
-    asides_free(commons->asides);
-    locks_free(commons->locks);
-    free(commons);
+    post_hooks(shared->supervisor->post, &(struct post_hooks){.item = NULL});
+    timer_clear(shared->supervisor->loop, &shared->lock_timer);
+    timer_clear(shared->supervisor->loop, &shared->load_timer);
+    timer_clear(shared->supervisor->loop, &shared->queue_timer);
+    timer_clear(shared->supervisor->loop, &shared->look_timer);
+    queues_close(shared->queues);
+    segments_close(shared->segments);
+    asides_free(shared->asides);
+    locks_free(shared->locks);
+    free(shared);
 }
 
 static void watch_one(void *context, int folder)
 {
-    struct commons *commons = context;
-    watch_shared(commons->supervisor->agents.watch, folder);
+    struct shared_state *shared = context;
+    watch_shared(shared->supervisor->agents.watch, folder);
 }
 
-void commons_roster(struct commons *commons, const struct roster *roster)
+void shared_state_roster(struct shared_state *shared, const struct roster *roster)
 {
-    commons->roster = roster;
-    segments_roster(commons->segments, roster);
-    queues_roster(commons->queues, roster);
-    if (commons->started)
-        queues_each_folder(commons->queues, watch_one, commons);
+    shared->roster = roster;
+    segments_roster(shared->segments, roster);
+    queues_roster(shared->queues, roster);
+    if (shared->started)
+        queues_each_folder(shared->queues, watch_one, shared);
 }
 
-void commons_start(struct commons *commons)
+void shared_state_start(struct shared_state *shared)
 {
-    queues_start(commons->queues);
-    queues_each_folder(commons->queues, watch_one, commons);
-    commons->started = true;
+    queues_start(shared->queues);
+    queues_each_folder(shared->queues, watch_one, shared);
+    shared->started = true;
 }
 
-void commons_scan(struct commons *commons)
+void shared_state_scan(struct shared_state *shared)
 {
-    locks_scan(commons->locks);
-    segments_scan(commons->segments);
-    queues_scan(commons->queues);
-    asides_look(commons->asides, commons->supervisor->data, commons->roster);
-    queues_each_folder(commons->queues, watch_one, commons); /* new ones, and those made anew */
+    locks_scan(shared->locks);
+    segments_scan(shared->segments);
+    queues_scan(shared->queues);
+    asides_look(shared->asides, shared->supervisor->data, shared->roster);
+    queues_each_folder(shared->queues, watch_one, shared); /* new ones, and those made anew */
 }
 
-void commons_changed(struct commons *commons)
+void shared_state_changed(struct shared_state *shared)
 {
-    if (!commons->look_timer.place)
-        timer_set(commons->supervisor->loop, &commons->look_timer, SETTLE_MS);
+    if (!shared->look_timer.place)
+        timer_set(shared->supervisor->loop, &shared->look_timer, SETTLE_MS);
 }
 
-void commons_problems(struct commons *commons, const char *agent, struct buffer *out)
+void shared_state_problems(struct shared_state *shared, const char *agent, struct buffer *out)
 {
-    asides_print(commons->asides, commons->roster, agent, out);
+    asides_print(shared->asides, shared->roster, agent, out);
 }
 
-struct queues *commons_queues(struct commons *commons)
+struct queues *shared_state_queues(struct shared_state *shared)
 {
-    return commons->queues;
+    return shared->queues;
 }
 
 /* --- what an agent is told of the others --- */
@@ -553,12 +552,12 @@ static struct peer peer_of(const struct agent *agent)
                          .backlog = pressure.backlog};
 }
 
-void commons_surroundings(void *asker, struct buffer *peers, struct buffer *segments)
+void shared_state_surroundings(void *asker, struct buffer *peers, struct buffer *segments)
 {
     const struct agent *agent = asker;
     struct supervisor *supervisor = supervisor_of(agent);
-    struct commons *commons = supervisor->commons;
-    const struct roster *roster = commons->roster;
+    struct shared_state *shared = supervisor->shared;
+    const struct roster *roster = shared->roster;
     struct peer list[PEERS_LISTED];
     OWNED struct peer_queue *queues = memory_new(roster->queue_count, sizeof *queues);
     size_t count = 0, more = 0;
@@ -573,8 +572,8 @@ void commons_surroundings(void *asker, struct buffer *peers, struct buffer *segm
     }
     for (size_t i = 0; i < roster->queue_count; i++) {
         queues[i].name = roster->queues[i].name;
-        queues_count(commons->queues, queues[i].name, &queues[i].waiting, &queues[i].under_way);
+        queues_count(shared->queues, queues[i].name, &queues[i].waiting, &queues[i].under_way);
     }
     peers_print(list, count, more, queues, roster->queue_count, peers);
-    peers_print_segments(commons->segments, agent->name, segments);
+    peers_print_segments(shared->segments, agent->name, segments);
 }

@@ -7,24 +7,26 @@
 #include "supervisor/shared/work_queues.h"
 #include "supervisor/supervisor.h"
 
-struct commons;
+struct shared_state;
 
 /* Hangs its hooks into supervisor->post; reads the locks' files. Never NULL. */
-struct commons *commons_open(struct supervisor *supervisor);
-void commons_close(struct commons *commons); /* before the post office; NULL is fine */
+struct shared_state *shared_state_open(struct supervisor *supervisor);
+void shared_state_close(struct shared_state *shared); /* before the post office; NULL is fine */
 /* After post_start, and before a worker is started. */
-void commons_start(struct commons *commons);
+void shared_state_start(struct shared_state *shared);
 /* agents.yaml is another; the roster is borrowed until the next call. */
-void commons_roster(struct commons *commons, const struct roster *roster);
-void commons_scan(struct commons *commons); /* every POLL_INTERVAL: what people did, that no notice told of */
-void commons_changed(struct commons *commons); /* something has changed in a queue's folder (inotify) */
+void shared_state_roster(struct shared_state *shared, const struct roster *roster);
+void shared_state_scan(
+    struct shared_state *shared); /* every POLL_INTERVAL: what people did, that no notice told of */
+void shared_state_changed(
+    struct shared_state *shared); /* something has changed in a queue's folder (inotify) */
 
 /* The relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
-void commons_surroundings(void *agent, struct buffer *peers, struct buffer *segments);
+void shared_state_surroundings(void *agent, struct buffer *peers, struct buffer *segments);
 
 /* What lies set aside in shared/ and concerns the agent, a line each. */
-void commons_problems(struct commons *commons, const char *agent, struct buffer *out);
+void shared_state_problems(struct shared_state *shared, const char *agent, struct buffer *out);
 
-struct queues *commons_queues(struct commons *commons);
+struct queues *shared_state_queues(struct shared_state *shared);
 
 #endif

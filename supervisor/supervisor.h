@@ -19,7 +19,7 @@
 #include "supervisor/run.h"
 #include "supervisor/schedule.h"
 
-struct commons;
+struct shared_state;
 struct control;
 struct door;
 struct post;
@@ -41,7 +41,7 @@ struct supervisor {
     struct audits *audits;
     struct control *control;
     struct post *post;
-    struct commons *commons;
+    struct shared_state *shared;
     struct wallclock *wallclock;
     struct spending *spending;
     struct budget *budget; /* spending's ledger, for who only asks it */

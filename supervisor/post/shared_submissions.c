@@ -1,4 +1,4 @@
-/* What goes to the commons, on which the hooks decide: writes to segments, and items for queues. An item waits in memory for
+/* What goes to the shared, on which the hooks decide: writes to segments, and items for queues. An item waits in memory for
  * the turn, goes to disk with everything else that the turn writes, and is answered for after the flush that all of them
  * share.
  *
