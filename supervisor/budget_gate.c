@@ -22,7 +22,7 @@ enum {
     LATE_MS = 50,      /* the clocks by which two processes wait differ a little */
 };
 
-struct spending {
+struct budget_gate {
     struct supervisor *supervisor;
     struct budget *budget;
     struct notebook notebook;
@@ -101,24 +101,24 @@ static struct budget_request request_of(const struct agent *agent, uint64_t seri
 /* --- the file --- */
 
 /* From the first limit on, the ledger is in shared/budget.md; a file that somebody put there is read first. */
-static void choose_file(struct spending *spending, bool limited)
+static void choose_file(struct budget_gate *gate, bool limited)
 {
-    int data = spending->supervisor->data;
-    if (spending->notebook.name == limited_file)
+    int data = gate->supervisor->data;
+    if (gate->notebook.name == limited_file)
         return;
     if (limited || fstatat(data, "shared/budget.md", &(struct stat){0}, AT_SYMLINK_NOFOLLOW) == 0)
-        spending->notebook = (struct notebook){.data = data, .name = limited_file};
+        gate->notebook = (struct notebook){.data = data, .name = limited_file};
 }
 
-static bool save(struct spending *spending, bool durable, struct fault *fault)
+static bool save(struct budget_gate *gate, bool durable, struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};
-    budget_print(spending->budget, clock_now(), &text);
-    bool saved = notebook_write(&spending->notebook, &text, durable, fault);
-    spending->dirty = !saved;
-    if (saved != spending->failing)
+    budget_print(gate->budget, clock_now(), &text);
+    bool saved = notebook_write(&gate->notebook, &text, durable, fault);
+    gate->dirty = !saved;
+    if (saved != gate->failing)
         return saved;
-    spending->failing = !saved;
+    gate->failing = !saved;
     if (saved)
         log_info("agentos", NULL, "The budget's file is written again");
     else
@@ -131,59 +131,59 @@ static void forget(void *budget)
     budget_clear(budget);
 }
 
-static void read_again(struct spending *spending)
+static void read_again(struct budget_gate *gate)
 {
-    notebook_read(&spending->notebook, forget, budget_line, spending->budget);
+    notebook_read(&gate->notebook, forget, budget_line, gate->budget);
 }
 
-static void read_if_changed(struct spending *spending)
+static void read_if_changed(struct budget_gate *gate)
 {
-    if (!notebook_changed(&spending->notebook))
+    if (!notebook_changed(&gate->notebook))
         return;
-    log_info("agentos", NULL, "shared/%s was changed: it is taken as it is now", spending->notebook.name);
-    read_again(spending);
+    log_info("agentos", NULL, "shared/%s was changed: it is taken as it is now", gate->notebook.name);
+    read_again(gate);
 }
 
 static void timer_rings(void *context)
 {
-    struct spending *spending = context;
+    struct budget_gate *gate = context;
     struct fault fault;
-    if (!spending->dirty)
+    if (!gate->dirty)
         return;
-    if (notebook_being_filled(&spending->notebook)) {
-        timer_set(spending->supervisor->loop, &spending->timer, NOTEBOOK_FILLED_MS);
+    if (notebook_being_filled(&gate->notebook)) {
+        timer_set(gate->supervisor->loop, &gate->timer, NOTEBOOK_FILLED_MS);
         return;
     }
-    read_if_changed(spending);
-    if (!save(spending, false, &fault)) /* what is lost of it counts as spent */
-        timer_set(spending->supervisor->loop, &spending->timer, STORAGE_MS);
+    read_if_changed(gate);
+    if (!save(gate, false, &fault)) /* what is lost of it counts as spent */
+        timer_set(gate->supervisor->loop, &gate->timer, STORAGE_MS);
 }
 
-struct spending *spending_open(struct supervisor *supervisor)
+struct budget_gate *budget_gate_open(struct supervisor *supervisor)
 {
-    struct spending *spending = memory_new(1, sizeof *spending);
-    spending->supervisor = supervisor;
-    spending->budget = supervisor->budget = budget_new();
-    spending->notebook = (struct notebook){.data = supervisor->data, .name = unlimited_file};
-    choose_file(spending, false);
-    spending->timer = (struct timer){.ring = timer_rings, .context = spending};
-    read_again(spending);
-    return spending;
+    struct budget_gate *gate = memory_new(1, sizeof *gate);
+    gate->supervisor = supervisor;
+    gate->budget = supervisor->budget = budget_new();
+    gate->notebook = (struct notebook){.data = supervisor->data, .name = unlimited_file};
+    choose_file(gate, false);
+    gate->timer = (struct timer){.ring = timer_rings, .context = gate};
+    read_again(gate);
+    return gate;
 }
 
-void spending_close(struct spending *spending)
+void budget_gate_close(struct budget_gate *gate)
 {
-    if (!spending)
+    if (!gate)
         return;
-    timer_rings(spending);
-    timer_clear(spending->supervisor->loop, &spending->timer);
-    budget_free(spending->budget);
-    free(spending);
+    timer_rings(gate);
+    timer_clear(gate->supervisor->loop, &gate->timer);
+    budget_free(gate->budget);
+    free(gate);
 }
 
 /* --- tasks --- */
 
-void spending_task_began(struct agent *agent, const char *task, bool ahead)
+void budget_gate_task_began(struct agent *agent, const char *task, bool ahead)
 {
     char *before = agent->spends.task;
     agent->spends.another = ahead && before && strcmp(before, task) == 0;
@@ -194,15 +194,15 @@ void spending_task_began(struct agent *agent, const char *task, bool ahead)
 
 static void has_changed(struct agent *agent)
 {
-    struct spending *spending = supervisor_of(agent)->spending;
-    spending->dirty = true;
-    if (spending->timer.place == 0)
-        timer_set(spending->supervisor->loop, &spending->timer, SETTLED_MS);
+    struct budget_gate *gate = supervisor_of(agent)->spending;
+    gate->dirty = true;
+    if (gate->timer.place == 0)
+        timer_set(gate->supervisor->loop, &gate->timer, SETTLED_MS);
 }
 
-void spending_task_ended(struct agent *agent, const char *task)
+void budget_gate_task_ended(struct agent *agent, const char *task)
 {
-    budget_task_ended(supervisor_of(agent)->spending->budget, agent->name, task);
+    budget_task_ended(supervisor_of(agent)->gate->budget, agent->name, task);
     has_changed(agent);
 }
 
@@ -213,35 +213,35 @@ static bool refuse(struct agent *agent, const struct estimate *estimate)
     agent->spends.waits = true;
     agent->spends.wanted = estimate->in + estimate->out;
     agent->spends.wanted_cost = estimate->cost;
-    supervisor_of(agent)->spending->waiting = true;
+    supervisor_of(agent)->gate->waiting = true;
     return false;
 }
 
-bool spending_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
+bool budget_gate_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
 {
     struct agent *agent = asker;
-    struct spending *spending = supervisor_of(agent)->spending;
+    struct budget_gate *gate = supervisor_of(agent)->spending;
     const struct estimate estimate = estimate_of(agent, bytes);
     const struct budget_request request =
         request_of(agent, serial, estimate.in + estimate.out, estimate.cost);
     bool limited = is_limited(agent);
     int64_t until;
-    choose_file(spending, limited);
-    if (limited && notebook_being_filled(&spending->notebook)) {
+    choose_file(gate, limited);
+    if (limited && notebook_being_filled(&gate->notebook)) {
         *retry_ms = NOTEBOOK_FILLED_MS;
         fault_set(why, "somebody is writing shared/budget.md; the work goes on when it is whole");
         return refuse(agent, &estimate);
     }
     if (limited)
-        read_if_changed(spending);
-    if (!budget_reserve(spending->budget, &request, clock_now(), &until, why)) {
+        read_if_changed(gate);
+    if (!budget_reserve(gate->budget, &request, clock_now(), &until, why)) {
         int64_t left = until * 1000 - clock_now_ms() + LATE_MS;
         *retry_ms = left > 0 ? left : 0;
         return refuse(agent, &estimate);
     }
-    if (limited && !save(spending, true, why)) {
+    if (limited && !save(gate, true, why)) {
         /* The task stays in hand, so that it counts once. */
-        budget_settle(spending->budget, serial, &(struct budget_used){0});
+        budget_settle(gate->budget, serial, &(struct budget_used){0});
         *retry_ms = STORAGE_MS;
         return refuse(agent, &estimate);
     }
@@ -257,11 +257,11 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-void spending_settle(void *asker, uint64_t serial, const struct relay_spent *spent,
-                     struct question_usage *usage)
+void budget_gate_settle(void *asker, uint64_t serial, const struct relay_spent *spent,
+                        struct question_usage *usage)
 {
     struct agent *agent = asker;
-    struct spending *spending = supervisor_of(agent)->spending;
+    struct budget_gate *gate = supervisor_of(agent)->spending;
     const struct estimate estimate = estimate_of(agent, spent->bytes);
     bool unknown = spent->kind == SPENT_UNKNOWN;
     uint64_t in = larger(spent->tokens_in, unknown ? estimate.in : 0);
@@ -273,24 +273,24 @@ void spending_settle(void *asker, uint64_t serial, const struct relay_spent *spe
     bool priced = price || estimate.priced;
     usage_add(usage, &(struct question_usage){in, out, cached, 1, priced ? cost : USAGE_NO_COST});
     agent->spends.cost_total += cost;
-    if (budget_settle(spending->budget, serial, &used))
+    if (budget_settle(gate->budget, serial, &used))
         has_changed(agent);
-    spending_look(spending);
+    budget_gate_look(gate);
 }
 
-void spending_release(void *asker, uint64_t serial)
+void budget_gate_release(void *asker, uint64_t serial)
 {
     struct agent *agent = asker;
-    struct spending *spending = supervisor_of(agent)->spending;
-    if (budget_settle(spending->budget, serial, &(struct budget_used){0}))
+    struct budget_gate *gate = supervisor_of(agent)->spending;
+    if (budget_settle(gate->budget, serial, &(struct budget_used){0}))
         has_changed(agent);
-    spending_look(spending);
+    budget_gate_look(gate);
 }
 
-void spending_keep(void *asker, uint64_t serial)
+void budget_gate_keep(void *asker, uint64_t serial)
 {
     struct agent *agent = asker;
-    budget_keep(supervisor_of(agent)->spending->budget, serial);
+    budget_keep(supervisor_of(agent)->gate->budget, serial);
 }
 
 /* --- what was spent --- */
@@ -306,7 +306,7 @@ static void print_left(const char *name, int64_t tokens, double cost, const stru
                      (double)budget_left(usage_cost(cost), used->cost) / USAGE_COST_UNIT);
 }
 
-void spending_print(const struct agent *agent, struct buffer *out)
+void budget_gate_print(const struct agent *agent, struct buffer *out)
 {
     const struct budget *budget = supervisor_of(agent)->budget;
     const struct roster *roster = roster_of(agent);
@@ -329,24 +329,24 @@ static void wake_if_allowed(struct agent *agent)
     const struct budget_request request =
         request_of(agent, 0, agent->spends.wanted, agent->spends.wanted_cost);
     int64_t until;
-    if (!budget_allows(supervisor_of(agent)->spending->budget, &request, clock_now(), &until, NULL))
+    if (!budget_allows(supervisor_of(agent)->gate->budget, &request, clock_now(), &until, NULL))
         return;
     agent->spends.waits = false;
     agent_send(agent, MESSAGE_LOOK, (uint64_t)LOOK_BUDGET);
 }
 
-void spending_look(struct spending *spending)
+void budget_gate_look(struct budget_gate *gate)
 {
-    struct supervisor *supervisor = spending->supervisor;
-    if (!spending->waiting || spending->failing)
+    struct supervisor *supervisor = gate->supervisor;
+    if (!gate->waiting || gate->failing)
         return;
-    read_if_changed(spending);
-    spending->waiting = false;
+    read_if_changed(gate);
+    gate->waiting = false;
     for (size_t i = 0; i < supervisor->agents.count; i++) {
         struct agent *agent = supervisor->agents.list[i];
         if (!agent->spends.waits)
             continue;
         wake_if_allowed(agent);
-        spending->waiting = spending->waiting || agent->spends.waits;
+        gate->waiting = gate->waiting || agent->spends.waits;
     }
 }

@@ -19,29 +19,29 @@
 #include "supervisor/model/relay.h"
 
 struct agent;
-struct spending;
+struct budget_gate;
 struct supervisor;
 
-struct spending *spending_open(struct supervisor *supervisor);
-void spending_close(struct spending *spending); /* NULL is fine */
+struct budget_gate *budget_gate_open(struct supervisor *supervisor);
+void budget_gate_close(struct budget_gate *gate); /* NULL is fine */
 
 /* The agent's worker begins a task: the next reservation counts it; ahead: while it has another one in hand. It has ended:
  * the same id counts again. */
-void spending_task_began(struct agent *agent, const char *task, bool ahead);
-void spending_task_ended(struct agent *agent, const char *task);
+void budget_gate_task_began(struct agent *agent, const char *task, bool ahead);
+void budget_gate_task_ended(struct agent *agent, const char *task);
 
 /* As of struct relay_budget; the asker is the agent. False: the agent waits, and is woken when it may go on; retry_ms is
  * when that is at the latest, why a sentence. */
-bool spending_reserve(void *agent, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why);
-void spending_settle(void *agent, uint64_t serial, const struct relay_spent *spent,
-                     struct question_usage *usage);
-void spending_release(void *agent, uint64_t serial);
-void spending_keep(void *agent, uint64_t serial);
+bool budget_gate_reserve(void *agent, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why);
+void budget_gate_settle(void *agent, uint64_t serial, const struct relay_spent *spent,
+                        struct question_usage *usage);
+void budget_gate_release(void *agent, uint64_t serial);
+void budget_gate_keep(void *agent, uint64_t serial);
 
 /* For {{budget}}: a line of what was spent today, and one of what is left where there is a limit. */
-void spending_print(const struct agent *agent, struct buffer *out);
+void budget_gate_print(const struct agent *agent, struct buffer *out);
 
 /* Limits, the clock or the file may be otherwise: who waits and may go on is woken. */
-void spending_look(struct spending *spending);
+void budget_gate_look(struct budget_gate *gate);
 
 #endif

@@ -24,7 +24,7 @@ static void to_worker(void *asker, const struct buffer *message)
 static void surroundings(void *agent, struct buffer *peers, struct buffer *segments, struct buffer *budget)
 {
     shared_state_surroundings(agent, peers, segments);
-    spending_print(agent, budget);
+    budget_gate_print(agent, budget);
 }
 
 /* What was asked for, not what the provider says that it is: that would be a number of a stranger's. */
@@ -63,11 +63,11 @@ void supervisor_retry(struct supervisor *supervisor, struct agent *agent)
 
 void supervisor_begin_asking(struct supervisor *supervisor)
 {
-    static const struct relay_budget budget = {.reserve = spending_reserve,
-                                               .settle = spending_settle,
-                                               .release = spending_release,
-                                               .keep = spending_keep};
-    supervisor->spending = spending_open(supervisor);
+    static const struct relay_budget budget = {.reserve = budget_gate_reserve,
+                                               .settle = budget_gate_settle,
+                                               .release = budget_gate_release,
+                                               .keep = budget_gate_keep};
+    supervisor->budget_gate = budget_gate_open(supervisor);
     supervisor->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
                                                         .to_worker = to_worker,
                                                         .surroundings = surroundings,
@@ -86,5 +86,5 @@ void supervisor_end_asking(struct supervisor *supervisor)
     relay_free(supervisor->relay);
     audits_free(supervisor->audits);
     free(supervisor->audit_program);
-    spending_close(supervisor->spending);
+    budget_gate_close(supervisor->budget_gate);
 }

@@ -150,7 +150,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
     shared_state_roster(supervisor->shared, roster);
     roster_free(supervisor->roster);
     supervisor->roster = roster;
-    spending_look(supervisor->spending);
+    budget_gate_look(supervisor->budget_gate);
     schedule_apply(supervisor->schedule);
     if (!said->length)
         buffer_text(said, "agents.yaml says nothing new\n");

@@ -259,7 +259,7 @@ static void scan(void *context)
     roster_file_scan(supervisor);
     post_scan(supervisor->post);
     shared_state_scan(supervisor->shared);
-    spending_look(supervisor->spending);
+    budget_gate_look(supervisor->budget_gate);
     schedule_look(supervisor->schedule);
     timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->agents.poll_seconds * 1000);
 }
@@ -302,7 +302,7 @@ static void clock_was_set(void *context)
     for (size_t i = 0; i < supervisor->agents.count; i++)
         agent_look(supervisor->agents.list[i], LOOK_QUEUE);
     post_clock_was_set(supervisor->post);
-    spending_look(supervisor->spending);
+    budget_gate_look(supervisor->budget_gate);
     schedule_look(supervisor->schedule);
 }
 

@@ -43,8 +43,8 @@ struct supervisor {
     struct post *post;
     struct shared_state *shared;
     struct wallclock *wallclock;
-    struct spending *spending;
-    struct budget *budget; /* spending's ledger, for who only asks it */
+    struct budget_gate *budget_gate;
+    struct budget *budget; /* the gate's ledger, for who only asks it */
     struct schedule *schedule;
     struct door *door;     /* NULL: there is no HTTP interface */
     struct notify *notify; /* NULL: no service manager listens */

@@ -92,7 +92,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     }
     take_text(&agent->told.doing, what);
     if (activity == ACTIVITY_WORKING) {
-        spending_task_began(agent, what, false);
+        budget_gate_task_began(agent, what, false);
         tally_began(&agent->past.tally, what, clock_monotonic_ms());
     }
     agent->told.doing_until = until > INT64_MAX ? 0 : (int64_t)until;
@@ -184,7 +184,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
         reward > 2)
         return false;
     watch_the_clock(agent);
-    spending_task_ended(agent, task);
+    budget_gate_task_ended(agent, task);
     tally_ended(&agent->past.tally, task, strcmp(end, "done") == 0, (int)reward - 1, clock_monotonic_ms());
     control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
@@ -244,7 +244,7 @@ static bool on_ahead(struct agent *agent, struct reader *reader)
     OWNED char *task = NULL;
     if (!message_read(reader, MESSAGE_AHEAD, &task) || strlen(task) > DOING_MAX)
         return false;
-    spending_task_began(agent, task, true);
+    budget_gate_task_began(agent, task, true);
     return true;
 }
 
