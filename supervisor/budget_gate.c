@@ -25,7 +25,7 @@ enum {
 struct budget_gate {
     struct supervisor *supervisor;
     struct budget *budget;
-    struct notebook notebook;
+    struct state_file state_file;
     struct timer timer;
     bool dirty;   /* the ledger is newer than the file */
     bool waiting; /* somebody may be waiting */
@@ -104,17 +104,17 @@ static struct budget_request request_of(const struct agent *agent, uint64_t seri
 static void choose_file(struct budget_gate *gate, bool limited)
 {
     int data = gate->supervisor->data;
-    if (gate->notebook.name == limited_file)
+    if (gate->state_file.name == limited_file)
         return;
     if (limited || fstatat(data, "shared/budget.md", &(struct stat){0}, AT_SYMLINK_NOFOLLOW) == 0)
-        gate->notebook = (struct notebook){.data = data, .name = limited_file};
+        gate->state_file = (struct state_file){.data = data, .name = limited_file};
 }
 
 static bool save(struct budget_gate *gate, bool durable, struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};
     budget_print(gate->budget, clock_now(), &text);
-    bool saved = notebook_write(&gate->notebook, &text, durable, fault);
+    bool saved = state_file_write(&gate->state_file, &text, durable, fault);
     gate->dirty = !saved;
     if (saved != gate->failing)
         return saved;
@@ -133,14 +133,14 @@ static void forget(void *budget)
 
 static void read_again(struct budget_gate *gate)
 {
-    notebook_read(&gate->notebook, forget, budget_line, gate->budget);
+    state_file_read(&gate->state_file, forget, budget_line, gate->budget);
 }
 
 static void read_if_changed(struct budget_gate *gate)
 {
-    if (!notebook_changed(&gate->notebook))
+    if (!state_file_changed(&gate->state_file))
         return;
-    log_info("agentos", NULL, "shared/%s was changed: it is taken as it is now", gate->notebook.name);
+    log_info("agentos", NULL, "shared/%s was changed: it is taken as it is now", gate->state_file.name);
     read_again(gate);
 }
 
@@ -150,8 +150,8 @@ static void timer_rings(void *context)
     struct fault fault;
     if (!gate->dirty)
         return;
-    if (notebook_being_filled(&gate->notebook)) {
-        timer_set(gate->supervisor->loop, &gate->timer, NOTEBOOK_FILLED_MS);
+    if (state_file_being_filled(&gate->state_file)) {
+        timer_set(gate->supervisor->loop, &gate->timer, STATE_FILE_FILLED_MS);
         return;
     }
     read_if_changed(gate);
@@ -164,7 +164,7 @@ struct budget_gate *budget_gate_open(struct supervisor *supervisor)
     struct budget_gate *gate = memory_new(1, sizeof *gate);
     gate->supervisor = supervisor;
     gate->budget = supervisor->budget = budget_new();
-    gate->notebook = (struct notebook){.data = supervisor->data, .name = unlimited_file};
+    gate->state_file = (struct state_file){.data = supervisor->data, .name = unlimited_file};
     choose_file(gate, false);
     gate->timer = (struct timer){.ring = timer_rings, .context = gate};
     read_again(gate);
@@ -227,8 +227,8 @@ bool budget_gate_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *re
     bool limited = is_limited(agent);
     int64_t until;
     choose_file(gate, limited);
-    if (limited && notebook_being_filled(&gate->notebook)) {
-        *retry_ms = NOTEBOOK_FILLED_MS;
+    if (limited && state_file_being_filled(&gate->state_file)) {
+        *retry_ms = STATE_FILE_FILLED_MS;
         fault_set(why, "somebody is writing shared/budget.md; the work goes on when it is whole");
         return refuse(agent, &estimate);
     }

@@ -47,7 +47,7 @@ struct entries {
 
 struct schedule {
     struct supervisor *supervisor;
-    struct notebook notebook;
+    struct state_file state_file;
     struct entries entries;
     struct timer timer;
     int64_t next; /* the earliest of all; INT64_MAX: none */
@@ -132,7 +132,7 @@ static bool save(struct schedule *schedule)
                 "writes this file, and takes\n`last` as it is when somebody edits it.\n");
     for (size_t i = 0; i < schedule->entries.count; i++)
         print_entry(&schedule->entries.items[i], &text);
-    schedule->dirty = !notebook_write(&schedule->notebook, &text, true, &fault);
+    schedule->dirty = !state_file_write(&schedule->state_file, &text, true, &fault);
     if (schedule->dirty)
         say_failure(schedule, fault.text);
     return !schedule->dirty;
@@ -142,9 +142,9 @@ static bool save(struct schedule *schedule)
 static void read_if_changed(struct schedule *schedule)
 {
     struct entries read = {0};
-    if (!notebook_changed(&schedule->notebook))
+    if (!state_file_changed(&schedule->state_file))
         return;
-    notebook_read(&schedule->notebook, NULL, read_line, &read);
+    state_file_read(&schedule->state_file, NULL, read_line, &read);
     schedule->dirty = schedule->entries.count > 0;
     for (size_t i = 0; i < read.count; i++) {
         struct entry *entry = find(&schedule->entries, read.items[i].agent, read.items[i].key);
@@ -355,11 +355,11 @@ struct schedule *schedule_open(struct supervisor *supervisor)
 {
     struct schedule *schedule = memory_new(1, sizeof *schedule);
     schedule->supervisor = supervisor;
-    schedule->notebook = (struct notebook){.data = supervisor->data, .name = "schedule.md"};
+    schedule->state_file = (struct state_file){.data = supervisor->data, .name = "schedule.md"};
     schedule->timer = (struct timer){.ring = timer_rings, .context = schedule};
     schedule->next = INT64_MAX;
-    if (notebook_changed(&schedule->notebook))
-        notebook_read(&schedule->notebook, NULL, read_line, &schedule->entries);
+    if (state_file_changed(&schedule->state_file))
+        state_file_read(&schedule->state_file, NULL, read_line, &schedule->entries);
     return schedule;
 }
 

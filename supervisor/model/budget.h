@@ -64,7 +64,7 @@ struct budget_used budget_spent(const struct budget *budget, const char *agent,
 /* What is left of a limit. */
 uint64_t budget_left(uint64_t limit, uint64_t spent);
 
-/* The ledger as text, and a line of it read back (as of notebook_line; context is the budget). budget_clear forgets all
+/* The ledger as text, and a line of it read back (as of state_file_line; context is the budget). budget_clear forgets all
  * but the reservations, before another text is read. */
 void budget_print(const struct budget *budget, int64_t now, struct buffer *out);
 bool budget_line(void *budget, const char *agent, const char *key, const char *value);

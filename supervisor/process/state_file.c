@@ -15,40 +15,40 @@
 #define FOLDER "shared"
 enum { COMPLAINTS_MAX = 5 };
 
-static char *path_of(const struct notebook *notebook)
+static char *path_of(const struct state_file *state_file)
 {
-    return memory_print("%s/%s", FOLDER, notebook->name);
+    return memory_print("%s/%s", FOLDER, state_file->name);
 }
 
 /* Somebody who writes over the file has emptied it and is about to fill it. */
 static bool is_half_written(const struct file_stamp *stamp)
 {
     return stamp->inode != 0 && stamp->size == 0 &&
-           stamp->modified_ns / 1000000 + NOTEBOOK_FILLED_MS > clock_now_ms();
+           stamp->modified_ns / 1000000 + STATE_FILE_FILLED_MS > clock_now_ms();
 }
 
-bool notebook_changed(const struct notebook *notebook)
+bool state_file_changed(const struct state_file *state_file)
 {
-    OWNED char *path = path_of(notebook);
-    struct file_stamp now = files_stamp_at(notebook->data, path);
-    return !files_stamp_equal(&now, &notebook->stamp) && !is_half_written(&now);
+    OWNED char *path = path_of(state_file);
+    struct file_stamp now = files_stamp_at(state_file->data, path);
+    return !files_stamp_equal(&now, &state_file->stamp) && !is_half_written(&now);
 }
 
-bool notebook_being_filled(const struct notebook *notebook)
+bool state_file_being_filled(const struct state_file *state_file)
 {
-    OWNED char *path = path_of(notebook);
-    struct file_stamp now = files_stamp_at(notebook->data, path);
+    OWNED char *path = path_of(state_file);
+    struct file_stamp now = files_stamp_at(state_file->data, path);
     return is_half_written(&now);
 }
 
 /* The file as it is, out of the way of what is written next. */
-static void set_aside(const struct notebook *notebook, const char *why)
+static void set_aside(const struct state_file *state_file, const char *why)
 {
     char now[CLOCK_TEXT];
-    OWNED_FD int folder = files_open_folder(notebook->data, FOLDER, false, NULL);
-    OWNED char *aside = memory_print("%s.unreadable-%s", notebook->name, clock_format(clock_now(), now));
-    bool moved = folder >= 0 && renameat(folder, notebook->name, folder, aside) == 0;
-    log_error("agentos", NULL, "%s/%s: %s. %s%s%s", FOLDER, notebook->name, why,
+    OWNED_FD int folder = files_open_folder(state_file->data, FOLDER, false, NULL);
+    OWNED char *aside = memory_print("%s.unreadable-%s", state_file->name, clock_format(clock_now(), now));
+    bool moved = folder >= 0 && renameat(folder, state_file->name, folder, aside) == 0;
+    log_error("agentos", NULL, "%s/%s: %s. %s%s%s", FOLDER, state_file->name, why,
               moved ? "The file as it was is kept as "
                     : "It can't be set aside; what can be read of it holds",
               moved ? aside : "", moved ? "; what could be read of it holds" : "");
@@ -66,7 +66,8 @@ static bool cut(char *line, char **key, char **value)
     return true;
 }
 
-static unsigned read_lines(const struct notebook *notebook, char *text, notebook_line *line, void *context)
+static unsigned read_lines(const struct state_file *state_file, char *text, state_file_line *line,
+                           void *context)
 {
     const char *section = "";
     char *key, *value, *rest = text;
@@ -78,42 +79,42 @@ static unsigned read_lines(const struct notebook *notebook, char *text, notebook
             section = at + 3;
         else if (cut(at, &key, &value) && !line(context, section, key, value) && ++faults <= COMPLAINTS_MAX)
             log_warn("agentos", NULL, "%s/%s:%u: '- %.100s: %.100s' means nothing here", FOLDER,
-                     notebook->name, number, key, value);
+                     state_file->name, number, key, value);
     }
     return faults;
 }
 
 /* False: it can't be read now. */
-static bool is_readable(struct notebook *notebook, int got, const char *why)
+static bool is_readable(struct state_file *state_file, int got, const char *why)
 {
     bool failed = got < 0 && !files_lasting(errno);
-    if (failed && !notebook->unread)
+    if (failed && !state_file->unread)
         log_error("agentos", NULL, "%s/%s: %s. It is tried again, and not written meanwhile", FOLDER,
-                  notebook->name, why);
-    notebook->unread = failed;
+                  state_file->name, why);
+    state_file->unread = failed;
     return !failed;
 }
 
-void notebook_read(struct notebook *notebook, void (*forget)(void *context), notebook_line *line,
-                   void *context)
+void state_file_read(struct state_file *state_file, void (*forget)(void *context), state_file_line *line,
+                     void *context)
 {
     struct fault fault;
-    OWNED char *path = path_of(notebook), *text = NULL;
+    OWNED char *path = path_of(state_file), *text = NULL;
     size_t length;
-    int got = files_read(notebook->data, path, NOTEBOOK_MAX, &text, &length, &notebook->stamp, &fault);
-    if (!is_readable(notebook, got, fault.text))
+    int got = files_read(state_file->data, path, STATE_FILE_MAX, &text, &length, &state_file->stamp, &fault);
+    if (!is_readable(state_file, got, fault.text))
         return;
     if (forget)
         forget(context);
     if (got < 0)
-        set_aside(notebook, fault.text);
+        set_aside(state_file, fault.text);
     if (got <= 0)
         return;
     bool is_text = strlen(text) == length && utf8_valid(text, length);
     if (!is_text)
-        set_aside(notebook, "it is no text");
-    else if (read_lines(notebook, text, line, context) > 0)
-        set_aside(notebook, "some of its lines mean nothing");
+        set_aside(state_file, "it is no text");
+    else if (read_lines(state_file, text, line, context) > 0)
+        set_aside(state_file, "some of its lines mean nothing");
 }
 
 /* A supervisor that was killed while it wrote left a file of its process's number. */
@@ -134,23 +135,25 @@ static struct file_stamp stamp_of(int folder, const char *name, const struct buf
     struct file_stamp stamp;
     OWNED char *now = NULL;
     size_t length;
-    bool ours = files_read(folder, name, NOTEBOOK_MAX, &now, &length, &stamp, NULL) == 1 &&
+    bool ours = files_read(folder, name, STATE_FILE_MAX, &now, &length, &stamp, NULL) == 1 &&
                 length == text->length && memcmp(now, text->data, length) == 0;
     return ours ? stamp : (struct file_stamp){.inode = 1};
 }
 
-bool notebook_write(struct notebook *notebook, const struct buffer *text, bool durable, struct fault *fault)
+bool state_file_write(struct state_file *state_file, const struct buffer *text, bool durable,
+                      struct fault *fault)
 {
-    if (notebook->unread)
-        return fault_set(fault, "%s/%s could not be read, so it is not written over", FOLDER, notebook->name);
-    bool first = notebook->stamp.inode == 0;
-    OWNED_FD int folder = files_open_folder(notebook->data, FOLDER, true, fault);
+    if (state_file->unread)
+        return fault_set(fault, "%s/%s could not be read, so it is not written over", FOLDER,
+                         state_file->name);
+    bool first = state_file->stamp.inode == 0;
+    OWNED_FD int folder = files_open_folder(state_file->data, FOLDER, true, fault);
     if (folder < 0)
         return false;
     if (first)
-        remove_leftovers(folder, notebook->name);
-    if (!files_write(folder, notebook->name, text->data, text->length, durable, fault))
+        remove_leftovers(folder, state_file->name);
+    if (!files_write(folder, state_file->name, text->data, text->length, durable, fault))
         return false;
-    notebook->stamp = stamp_of(folder, notebook->name, text);
+    state_file->stamp = stamp_of(folder, state_file->name, text);
     return true;
 }

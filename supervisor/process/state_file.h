@@ -11,12 +11,12 @@
 #include "common/files.h"
 
 enum {
-    NOTEBOOK_MAX = 16 * 1024 * 1024,
-    NOTEBOOK_FILLED_MS =
+    STATE_FILE_MAX = 16 * 1024 * 1024,
+    STATE_FILE_FILLED_MS =
         1000, /* an emptied file is about to be filled for so long; then it counts as empty */
 };
 
-struct notebook {
+struct state_file {
     int data;         /* borrowed: descriptor of DATA_DIR */
     const char *name; /* borrowed: "budget.md" */
     struct file_stamp stamp;
@@ -24,19 +24,20 @@ struct notebook {
 };
 
 /* One line; false: it means nothing to its reader. The texts are borrowed. */
-typedef bool notebook_line(void *context, const char *section, const char *key, const char *value);
+typedef bool state_file_line(void *context, const char *section, const char *key, const char *value);
 
 /* Somebody has changed, made or removed the file since it was read or written here. */
-bool notebook_changed(const struct notebook *notebook);
-/* Somebody has emptied the file within NOTEBOOK_FILLED_MS and is about to fill it: a notebook_write now would give the
+bool state_file_changed(const struct state_file *state_file);
+/* Somebody has emptied the file within STATE_FILE_FILLED_MS and is about to fill it: a state_file_write now would give the
  * name to another file, and the edit would be lost with the old one. */
-bool notebook_being_filled(const struct notebook *notebook);
+bool state_file_being_filled(const struct state_file *state_file);
 /* Reads the file; none is like an empty one. What means nothing is told in the log, and the file as it was is kept
  * beside as NAME.unreadable-TIME; so is what isn't text, or no regular file. forget (may be NULL) is called before the
- * first line. Where the storage fails nothing is called: what is known stays, and notebook_changed is true. */
-void notebook_read(struct notebook *notebook, void (*forget)(void *context), notebook_line *line,
-                   void *context);
+ * first line. Where the storage fails nothing is called: what is known stays, and state_file_changed is true. */
+void state_file_read(struct state_file *state_file, void (*forget)(void *context), state_file_line *line,
+                     void *context);
 /* False and fault: the old one stays; also one that could not be read. Durable: it is on disk when this returns. */
-bool notebook_write(struct notebook *notebook, const struct buffer *text, bool durable, struct fault *fault);
+bool state_file_write(struct state_file *state_file, const struct buffer *text, bool durable,
+                      struct fault *fault);
 
 #endif

@@ -101,25 +101,25 @@ static bool take_line(void *context, const char *section, const char *key, const
     return true;
 }
 
-static void test_a_notebook_that_can_not_be_read_is_kept_and_not_written_over(void **state)
+static void test_a_state_file_that_can_not_be_read_is_kept_and_not_written_over(void **state)
 {
     (void)state;
     struct fault fault = {{0}};
     struct memory_of_lines memory = {0};
-    struct notebook notebook = {.data = data, .name = "budget.md"};
+    struct state_file state_file = {.data = data, .name = "budget.md"};
     OWNED_BUFFER struct buffer text = {0};
     put("shared", "budget.md", "## orion\n- spent: 7\n");
     buffer_text(&text, "## orion\n- spent: 0\n");
     reads_left = 0;
-    notebook_read(&notebook, forget, take_line, &memory);
+    state_file_read(&state_file, forget, take_line, &memory);
     assert_int_equal(memory.forgotten, 0);
-    assert_false(notebook_write(&notebook, &text, true, &fault));
+    assert_false(state_file_write(&state_file, &text, true, &fault));
     assert_non_null(strstr(fault.text, "shared/budget.md could not be read"));
-    assert_true(notebook_changed(&notebook));
-    notebook_read(&notebook, forget, take_line, &memory);
+    assert_true(state_file_changed(&state_file));
+    state_file_read(&state_file, forget, take_line, &memory);
     assert_int_equal(memory.forgotten, 1);
     assert_int_equal(memory.lines, 1);
-    assert_true(notebook_write(&notebook, &text, true, &fault));
+    assert_true(state_file_write(&state_file, &text, true, &fault));
 }
 
 static void test_an_order_that_can_not_be_read_is_not_taken_for_none(void **state)
@@ -145,7 +145,7 @@ int main(void)
         PROMISE(test_a_mailbox_that_is_listed_in_part_says_so),
         PROMISE(test_a_shared_folder_that_is_listed_in_part_is_a_fault),
         PROMISE(test_an_order_that_can_not_be_read_is_not_taken_for_none),
-        PROMISE(test_a_notebook_that_can_not_be_read_is_kept_and_not_written_over),
+        PROMISE(test_a_state_file_that_can_not_be_read_is_kept_and_not_written_over),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }
