@@ -45,12 +45,13 @@ static void answered(void *asker, const struct relay_answer *answer)
                                          [ANSWER_BUDGET] = "budget"};
     struct agent *agent = asker;
     bool known = answer->kind < sizeof errors / sizeof errors[0];
-    tally_asked(&agent->past.tally, &(struct operation){.model = model_asked(agent, answer->provider),
-                                                        .provider = answer->provider,
-                                                        .error = known ? errors[answer->kind] : "unknown",
-                                                        .ms = answer->ms,
-                                                        .tokens_in = answer->usage->tokens_in,
-                                                        .tokens_out = answer->usage->tokens_out});
+    counters_asked(&agent->past.counters,
+                   &(struct operation){.model = model_asked(agent, answer->provider),
+                                       .provider = answer->provider,
+                                       .error = known ? errors[answer->kind] : "unknown",
+                                       .ms = answer->ms,
+                                       .tokens_in = answer->usage->tokens_in,
+                                       .tokens_out = answer->usage->tokens_out});
 }
 
 void supervisor_retry(struct supervisor *supervisor, struct agent *agent)

@@ -54,7 +54,7 @@ static void count_refusal(struct supervisor *supervisor, const struct envelope *
     if (strncmp(reason, "backpressure", strlen("backpressure")) != 0)
         return;
     if (receiver)
-        receiver->past.tally.backpressure++;
+        receiver->past.counters.backpressure++;
     else
         control_item_refused(supervisor->control);
 }

@@ -93,7 +93,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     take_text(&agent->told.doing, what);
     if (activity == ACTIVITY_WORKING) {
         budget_gate_task_began(agent, what, false);
-        tally_began(&agent->past.tally, what, clock_monotonic_ms());
+        counters_began(&agent->past.counters, what, clock_monotonic_ms());
     }
     agent->told.doing_until = until > INT64_MAX ? 0 : (int64_t)until;
     agent_active(agent, activity == ACTIVITY_IDLE);
@@ -185,7 +185,8 @@ static bool on_finished(struct agent *agent, struct reader *reader)
         return false;
     watch_the_clock(agent);
     budget_gate_task_ended(agent, task);
-    tally_ended(&agent->past.tally, task, strcmp(end, "done") == 0, (int)reward - 1, clock_monotonic_ms());
+    counters_ended(&agent->past.counters, task, strcmp(end, "done") == 0, (int)reward - 1,
+                   clock_monotonic_ms());
     control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));

@@ -545,7 +545,7 @@ void agent_free(struct agent *agent)
     tree_guard_free(&agent->guard);
     free(agent->past.last_exit);
     free(agent->spends.task);
-    tally_free(&agent->past.tally);
+    counters_free(&agent->past.counters);
     free(agent);
 }
 

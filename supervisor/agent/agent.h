@@ -84,7 +84,7 @@ struct agent {
         char *last_exit; /* NULL: none yet */
         uint64_t restarts;
         uint64_t divergences; /* audits that gave another score */
-        struct tally tally;
+        struct counters counters;
     } past; /* since the supervisor started */
 
     struct {

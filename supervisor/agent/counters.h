@@ -2,7 +2,7 @@
  * by their reward, how long a task took from its beginning to its commit, how long the model took, what it used.
  *
  * Pure: its owner hands in what happened and when. What models and providers are called comes from the operator's own
- * settings; past TALLY_MODELS of them, the rest counts as "other". */
+ * settings; past COUNTERS_MODELS of them, the rest counts as "other". */
 #ifndef AGENTOS_SUPERVISOR_AGENT_COUNTERS_H
 #define AGENTOS_SUPERVISOR_AGENT_COUNTERS_H
 
@@ -11,19 +11,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TALLY_BUCKETS = 14, TALLY_MODELS = 32 };
+enum { COUNTERS_BUCKETS = 14, COUNTERS_MODELS = 32 };
 
 struct histogram {
     uint64_t
-        counts[TALLY_BUCKETS + 1]; /* by bucket, not added up; the last is for what is above every bound */
+        counts[COUNTERS_BUCKETS + 1]; /* by bucket, not added up; the last is for what is above every bound */
     uint64_t sum;
 };
 
 /* Upper bounds of the buckets, ascending. */
-extern const uint64_t tally_cycle_ms[TALLY_BUCKETS], tally_operation_ms[TALLY_BUCKETS],
-    tally_tokens[TALLY_BUCKETS];
+extern const uint64_t counters_cycle_ms[COUNTERS_BUCKETS], counters_operation_ms[COUNTERS_BUCKETS],
+    counters_tokens[COUNTERS_BUCKETS];
 
-void histogram_add(struct histogram *histogram, const uint64_t bounds[TALLY_BUCKETS], uint64_t value);
+void histogram_add(struct histogram *histogram, const uint64_t bounds[COUNTERS_BUCKETS], uint64_t value);
 
 /* One request to a model. */
 struct operation {
@@ -32,31 +32,31 @@ struct operation {
     uint64_t ms, tokens_in, tokens_out;
 };
 
-struct tally_model {
+struct counters_model {
     char *model, *provider, *error; /* owned */
     struct histogram ms, tokens_in, tokens_out;
 };
 
-struct tally {             /* zeroed at first */
+struct counters {          /* zeroed at first */
     uint64_t tasks[3];     /* by reward + 1 */
     uint64_t backpressure; /* envelopes for it that were refused: its backlog was full */
     struct histogram cycle_ms;
     char *begun; /* the task that was begun last and has not ended; NULL: none */
     int64_t begun_at;
-    struct tally_model *models;
+    struct counters_model *models;
     size_t model_count;
 };
 
-void tally_free(struct tally *tally); /* what it owns */
+void counters_free(struct counters *counters); /* what it owns */
 
 /* now: clock_monotonic_ms. The same task once more is still the same beginning. */
-void tally_began(struct tally *tally, const char *task, int64_t now);
+void counters_began(struct counters *counters, const char *task, int64_t now);
 /* It has ended; done: with a commit and a reward of -1, 0 or 1. */
-void tally_ended(struct tally *tally, const char *task, bool done, int reward, int64_t now);
-void tally_asked(struct tally *tally, const struct operation *operation);
+void counters_ended(struct counters *counters, const char *task, bool done, int reward, int64_t now);
+void counters_asked(struct counters *counters, const struct operation *operation);
 
 /* Its keys for the object of `metrics` (common/control.h), added to object; and the bounds of all histograms. */
-void tally_describe(const struct tally *tally, json_t *object);
-json_t *tally_bounds(void);
+void counters_describe(const struct counters *counters, json_t *object);
+json_t *counters_bounds(void);
 
 #endif

@@ -56,7 +56,7 @@ static json_t *describe(const struct control_owner *owner, const struct agent *a
         "divergences", (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure),
         "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
         (json_int_t)pressure.backlog, "deferred", (json_int_t)pressure.deferred);
-    tally_describe(&agent->past.tally, object);
+    counters_describe(&agent->past.counters, object);
     add_money(object, owner, agent);
     return object;
 }
@@ -67,10 +67,10 @@ json_t *metrics_object(const struct control *control)
     json_t *agents = json_array();
     for (size_t i = 0; i < owner->agents->count; i++)
         json_array_append_new(agents, describe(owner, owner->agents->list[i]));
-    json_t *metrics = json_pack("{s:b, s:b, s:o, s:I, s:o, s:o}", "config_refused",
-                                owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending,
-                                "bounds", tally_bounds(), "items_refused", (json_int_t)control->items_refused,
-                                "envelopes", envelopes(owner->post), "agents", agents);
+    json_t *metrics = json_pack(
+        "{s:b, s:b, s:o, s:I, s:o, s:o}", "config_refused", owner->config_fault(owner->context) != NULL,
+        "ending", owner->agents->ending, "bounds", counters_bounds(), "items_refused",
+        (json_int_t)control->items_refused, "envelopes", envelopes(owner->post), "agents", agents);
     const struct roster *roster = *owner->roster;
     const struct budget_used used = budget_spent(owner->budget, NULL, clock_now());
     add_left(metrics, roster->tokens_per_day, roster->cost_per_day, &used);

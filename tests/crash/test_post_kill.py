@@ -243,11 +243,11 @@ def test_hundreds_of_envelopes_under_a_storm_of_kills_end_each_once_and_every_se
     for name, _, e in everywhere(system):
         if e["kind"] in ("result", "bounce") and e["to"] == name:
             answers[(e["in_reply_to"], name)].append(e["kind"])
-    tally = collections.Counter()
+    counters = collections.Counter()
     dead = {name: in_folder(system, name, "dead-letter") for name in CROWD}
     for sender, task in tasks:
         if task in dead[sender]:
-            tally["tasks that met three deaths"] += 1
+            counters["tasks that met three deaths"] += 1
             continue
         assert system.done(sender)[task] == 1, f"{task} of {sender}"
         for number in range(EACH):
@@ -256,8 +256,8 @@ def test_hundreds_of_envelopes_under_a_storm_of_kills_end_each_once_and_every_se
             [(identity, (kind, from_, ended))] = fates.items()
             assert len(ended) == 1, f"{identity} ended {ended}"
             assert_told(archives, identity, kind, from_, next(iter(ended)), answers)
-            tally[next(iter(ended))[0]] += 1
-    print(dict(tally))
+            counters[next(iter(ended))[0]] += 1
+    print(dict(counters))
     for name in CROWD:
         subjects = [s for s in system.subjects(name) if s.startswith(f"{name}(task): ")]
         assert len(subjects) == len(set(subjects)), "something was done twice"

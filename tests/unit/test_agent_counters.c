@@ -15,58 +15,58 @@
 static void test_only_what_was_done_has_a_reward_and_a_length(void **state)
 {
     (void)state;
-    struct tally tally = {0};
-    tally_began(&tally, "a", 0);
-    tally_ended(&tally, "a", false, 0, 100);
-    assert_int_equal(tally.tasks[0] + tally.tasks[1] + tally.tasks[2], 0);
-    tally_began(&tally, "b", 200);
-    tally_began(&tally, "b", 500); /* it goes on after it has waited */
-    tally_ended(&tally, "b", true, -1, 700);
-    assert_int_equal(tally.tasks[0], 1);
-    assert_int_equal(tally.cycle_ms.sum, 500);
-    tally_ended(&tally, "unseen", true, 0, 900); /* begun before this supervisor was */
-    assert_int_equal(tally.tasks[1], 1);
-    assert_int_equal(tally.cycle_ms.sum, 500);
-    tally_free(&tally);
+    struct counters counters = {0};
+    counters_began(&counters, "a", 0);
+    counters_ended(&counters, "a", false, 0, 100);
+    assert_int_equal(counters.tasks[0] + counters.tasks[1] + counters.tasks[2], 0);
+    counters_began(&counters, "b", 200);
+    counters_began(&counters, "b", 500); /* it goes on after it has waited */
+    counters_ended(&counters, "b", true, -1, 700);
+    assert_int_equal(counters.tasks[0], 1);
+    assert_int_equal(counters.cycle_ms.sum, 500);
+    counters_ended(&counters, "unseen", true, 0, 900); /* begun before this supervisor was */
+    assert_int_equal(counters.tasks[1], 1);
+    assert_int_equal(counters.cycle_ms.sum, 500);
+    counters_free(&counters);
 }
 
 static void test_a_value_on_a_bound_belongs_below_it(void **state)
 {
     (void)state;
     struct histogram histogram = {0};
-    histogram_add(&histogram, tally_tokens, 0);
-    histogram_add(&histogram, tally_tokens, 1);
-    histogram_add(&histogram, tally_tokens, 2);
-    histogram_add(&histogram, tally_tokens, UINT64_MAX / 2);
+    histogram_add(&histogram, counters_tokens, 0);
+    histogram_add(&histogram, counters_tokens, 1);
+    histogram_add(&histogram, counters_tokens, 2);
+    histogram_add(&histogram, counters_tokens, UINT64_MAX / 2);
     assert_int_equal(histogram.counts[0], 2);
     assert_int_equal(histogram.counts[1], 1);
-    assert_int_equal(histogram.counts[TALLY_BUCKETS], 1);
+    assert_int_equal(histogram.counts[COUNTERS_BUCKETS], 1);
 }
 
 static void test_bounds_ascend(void **state)
 {
     (void)state;
-    const uint64_t *const all[] = {tally_cycle_ms, tally_operation_ms, tally_tokens};
+    const uint64_t *const all[] = {counters_cycle_ms, counters_operation_ms, counters_tokens};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        for (size_t k = 1; k < TALLY_BUCKETS; k++)
+        for (size_t k = 1; k < COUNTERS_BUCKETS; k++)
             assert_true(all[i][k - 1] < all[i][k]);
 }
 
 static void test_models_without_end_take_no_memory_without_end(void **state)
 {
     (void)state;
-    struct tally tally = {0};
+    struct counters counters = {0};
     uint64_t counted = 0;
     for (int i = 0; i < 1000; i++) {
         OWNED char *model = memory_print("model-%d\xff", i);
-        tally_asked(&tally, &(struct operation){.model = model, .provider = "p", .tokens_in = 1});
+        counters_asked(&counters, &(struct operation){.model = model, .provider = "p", .tokens_in = 1});
     }
-    assert_int_equal(tally.model_count, TALLY_MODELS + 1);
-    for (size_t i = 0; i < tally.model_count; i++)
-        counted += tally.models[i].tokens_in.sum;
+    assert_int_equal(counters.model_count, COUNTERS_MODELS + 1);
+    for (size_t i = 0; i < counters.model_count; i++)
+        counted += counters.models[i].tokens_in.sum;
     assert_int_equal(counted, 1000);
-    assert_string_equal(tally.models[TALLY_MODELS].model, "other");
-    tally_free(&tally);
+    assert_string_equal(counters.models[COUNTERS_MODELS].model, "other");
+    counters_free(&counters);
 }
 
 int main(void)

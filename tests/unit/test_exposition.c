@@ -21,12 +21,12 @@ static char *print(json_t *metrics)
     return buffer_take(&out);
 }
 
-static json_t *one_agent(const char *name, const struct tally *tally)
+static json_t *one_agent(const char *name, const struct counters *counters)
 {
     json_t *agent = json_pack("{s:s, s:s, s:b, s:i, s:s}", "name", name, "state", "idle", "up", 1, "inbox", 3,
                               "pressure", "high");
-    tally_describe(tally, agent);
-    return json_pack("{s:o, s:[o], s:[{s:s, s:s, s:i}], s:i}", "bounds", tally_bounds(), "agents", agent,
+    counters_describe(counters, agent);
+    return json_pack("{s:o, s:[o], s:[{s:s, s:s, s:i}], s:i}", "bounds", counters_bounds(), "agents", agent,
                      "envelopes", "kind", "message", "status", "read", "count", 7, "items_refused", 2);
 }
 
@@ -41,7 +41,7 @@ static void test_every_name_of_the_contract_is_there(void **state)
         "agentos_inbox_depth",     "agentos_backpressure_total", "agentos_audit_divergence_total",
         "agentos_negative_streak", "agentos_config_refused",     "agentos_budget_remaining",
         "agentos_cost_total",      "gen_ai_client_token_usage",  "gen_ai_client_operation_duration_seconds"};
-    OWNED char *text = print(one_agent("orion", &(struct tally){0}));
+    OWNED char *text = print(one_agent("orion", &(struct counters){0}));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         OWNED char *head = memory_print("# TYPE %s ", names[i]);
         assert_non_null(strstr(text, head));
@@ -58,7 +58,7 @@ static void test_every_name_of_the_contract_is_there(void **state)
 static void test_money_is_told_where_there_is_a_limit_or_a_price(void **state)
 {
     (void)state;
-    json_t *metrics = one_agent("orion", &(struct tally){0});
+    json_t *metrics = one_agent("orion", &(struct counters){0});
     json_t *agent = json_array_get(json_object_get(metrics, "agents"), 0);
     OWNED char *none = print(json_deep_copy(metrics));
     assert_null(strstr(none, "agentos_budget_remaining{"));
@@ -75,24 +75,24 @@ static void test_money_is_told_where_there_is_a_limit_or_a_price(void **state)
 static void test_a_label_cannot_break_out_of_its_line(void **state)
 {
     (void)state;
-    struct tally tally = {0};
-    tally_asked(&tally, &(struct operation){.model = "a\"b\\c\nd} 1", .provider = "p"});
-    OWNED char *text = print(one_agent("orion", &tally));
+    struct counters counters = {0};
+    counters_asked(&counters, &(struct operation){.model = "a\"b\\c\nd} 1", .provider = "p"});
+    OWNED char *text = print(one_agent("orion", &counters));
     assert_non_null(strstr(text, "gen_ai_request_model=\"a\\\"b\\\\c\\nd} 1\""));
     assert_null(strstr(text, "\nd} 1"));
-    tally_free(&tally);
+    counters_free(&counters);
 }
 
 static void test_a_histogram_adds_up_and_ends_with_its_count(void **state)
 {
     (void)state;
-    struct tally tally = {0};
+    struct counters counters = {0};
     for (int i = 0; i < 3; i++) {
         static const int64_t ms[] = {50, 51, 9000000};
-        tally_began(&tally, "t", 1000);
-        tally_ended(&tally, "t", true, 1, 1000 + ms[i]);
+        counters_began(&counters, "t", 1000);
+        counters_ended(&counters, "t", true, 1, 1000 + ms[i]);
     }
-    OWNED char *text = print(one_agent("orion", &tally));
+    OWNED char *text = print(one_agent("orion", &counters));
     HAS(text, "agentos_cycle_seconds_bucket{agent=\"orion\",le=\"0.05\"} 1");
     HAS(text, "agentos_cycle_seconds_bucket{agent=\"orion\",le=\"0.1\"} 2");
     HAS(text, "agentos_cycle_seconds_bucket{agent=\"orion\",le=\"1800\"} 2");
@@ -101,17 +101,19 @@ static void test_a_histogram_adds_up_and_ends_with_its_count(void **state)
     HAS(text, "agentos_cycle_seconds_sum{agent=\"orion\"} 9000.101");
     HAS(text, "agentos_tasks_total{agent=\"orion\",reward=\"1\"} 3");
     HAS(text, "agentos_tasks_total{agent=\"orion\",reward=\"-1\"} 0");
-    tally_free(&tally);
+    counters_free(&counters);
 }
 
 static void test_tokens_stand_by_their_type_and_faults_by_theirs(void **state)
 {
     (void)state;
-    struct tally tally = {0};
-    tally_asked(&tally, &(struct operation){
-                            .model = "m", .provider = "p", .ms = 15, .tokens_in = 100, .tokens_out = 5});
-    tally_asked(&tally, &(struct operation){.model = "m", .provider = "p", .ms = 90000, .error = "quota"});
-    OWNED char *text = print(one_agent("orion", &tally));
+    struct counters counters = {0};
+    counters_asked(
+        &counters,
+        &(struct operation){.model = "m", .provider = "p", .ms = 15, .tokens_in = 100, .tokens_out = 5});
+    counters_asked(&counters,
+                   &(struct operation){.model = "m", .provider = "p", .ms = 90000, .error = "quota"});
+    OWNED char *text = print(one_agent("orion", &counters));
 #define OF                                                                                                   \
     "agent=\"orion\",gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"p\",gen_ai_request_model=\"m\""
     HAS(text, "gen_ai_client_token_usage_sum{" OF ",gen_ai_token_type=\"input\"} 100");
@@ -120,7 +122,7 @@ static void test_tokens_stand_by_their_type_and_faults_by_theirs(void **state)
     HAS(text, "gen_ai_client_operation_duration_seconds_count{" OF "} 1");
     HAS(text, "gen_ai_client_operation_duration_seconds_count{" OF ",error_type=\"quota\"} 1");
     assert_null(strstr(text, "error_type=\"quota\",gen_ai_token_type"));
-    tally_free(&tally);
+    counters_free(&counters);
 }
 
 static void test_what_is_missing_or_of_another_type_counts_as_zero(void **state)
