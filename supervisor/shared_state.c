@@ -39,7 +39,7 @@ struct shared_state {
     struct locks *locks;
     struct segments *segments;
     struct queues *queues;
-    struct asides *asides;
+    struct quarantine *quarantine;
     struct timer lock_timer, load_timer, queue_timer, look_timer;
     size_t locks_unread; /* files, the counter's too, that could not be read the last time */
     bool locks_unread_said;
@@ -449,7 +449,7 @@ static void look_timer_rings(void *context)
 {
     struct shared_state *shared = context;
     queues_scan(shared->queues);
-    asides_look(shared->asides, shared->supervisor->data, shared->roster);
+    quarantine_look(shared->quarantine, shared->supervisor->data, shared->roster);
 }
 
 struct shared_state *shared_state_open(struct supervisor *supervisor)
@@ -464,7 +464,7 @@ struct shared_state *shared_state_open(struct supervisor *supervisor)
     journal_learn_boot(); /* for journal_unfinished */
     open_locks(shared);
     shared_tidy(supervisor->data, SHARED_SEGMENTS);
-    shared->asides = asides_new();
+    shared->quarantine = quarantine_new();
     shared->segments = segments_open(supervisor->data);
     shared->queues = queues_open(supervisor->data, post_expiry(supervisor->post), &queue_operations, shared);
     shared_state_roster(shared, supervisor->roster);
@@ -484,7 +484,7 @@ void shared_state_close(struct shared_state *shared)
     timer_clear(shared->supervisor->loop, &shared->look_timer);
     queues_close(shared->queues);
     segments_close(shared->segments);
-    asides_free(shared->asides);
+    quarantine_free(shared->quarantine);
     locks_free(shared->locks);
     free(shared);
 }
@@ -516,7 +516,7 @@ void shared_state_scan(struct shared_state *shared)
     locks_scan(shared->locks);
     segments_scan(shared->segments);
     queues_scan(shared->queues);
-    asides_look(shared->asides, shared->supervisor->data, shared->roster);
+    quarantine_look(shared->quarantine, shared->supervisor->data, shared->roster);
     queues_each_folder(shared->queues, watch_one, shared); /* new ones, and those made anew */
 }
 
@@ -528,7 +528,7 @@ void shared_state_changed(struct shared_state *shared)
 
 void shared_state_problems(struct shared_state *shared, const char *agent, struct buffer *out)
 {
-    asides_print(shared->asides, shared->roster, agent, out);
+    quarantine_print(shared->quarantine, shared->roster, agent, out);
 }
 
 struct queues *shared_state_queues(struct shared_state *shared)

@@ -13,47 +13,47 @@
 
 enum origin { OF_QUEUE, OF_SEGMENT, OF_LOCK };
 
-struct aside {
+struct quarantined {
     enum origin of;
     char *name, *path, *why;
 };
 
-struct asides {
-    struct aside *items;
+struct quarantine {
+    struct quarantined *items;
     size_t count;
 };
 
 /* While one folder is looked at. */
 struct looking {
-    struct asides *asides;
+    struct quarantine *quarantine;
     const char *folder, *queue; /* queue: whose folder it is; NULL: the segments' or the locks' */
     enum origin of;
     int data;
     size_t left;
 };
 
-struct asides *asides_new(void)
+struct quarantine *quarantine_new(void)
 {
-    return memory_new(1, sizeof(struct asides));
+    return memory_new(1, sizeof(struct quarantine));
 }
 
-static void forget(struct asides *asides)
+static void forget(struct quarantine *quarantine)
 {
-    for (size_t i = 0; i < asides->count; i++) {
-        free(asides->items[i].name);
-        free(asides->items[i].path);
-        free(asides->items[i].why);
+    for (size_t i = 0; i < quarantine->count; i++) {
+        free(quarantine->items[i].name);
+        free(quarantine->items[i].path);
+        free(quarantine->items[i].why);
     }
-    free(asides->items);
-    *asides = (struct asides){0};
+    free(quarantine->items);
+    *quarantine = (struct quarantine){0};
 }
 
-void asides_free(struct asides *asides)
+void quarantine_free(struct quarantine *quarantine)
 {
-    if (!asides)
+    if (!quarantine)
         return;
-    forget(asides);
-    free(asides);
+    forget(quarantine);
+    free(quarantine);
 }
 
 /* What the file lacks, from its text; NULL: it would do now, or can't be read. */
@@ -77,7 +77,7 @@ static char *what_it_lacks(const struct looking *looking, const char *path)
 static void see(void *context, const char *file)
 {
     struct looking *looking = context;
-    struct asides *asides = looking->asides;
+    struct quarantine *quarantine = looking->quarantine;
     const char *mark = strstr(file, MARK);
     bool is_stray = !mark && looking->of == OF_QUEUE && !names_work(file) && !names_temporary(file);
     if ((!mark && !is_stray) || looking->left == 0)
@@ -92,33 +92,39 @@ static void see(void *context, const char *file)
                                                               : "only a file whose name ends in .md is")
                          : memory_print("was set aside: %s", lacks ? lacks : "it is gone");
     looking->left--;
-    asides->items = memory_grow(asides->items, asides->count + 1, sizeof *asides->items);
-    asides->items[asides->count++] =
-        (struct aside){.of = looking->of,
-                       .name = looking->queue ? memory_text(looking->queue) : memory_slice(file, length),
-                       .path = memory_text(path),
-                       .why = why};
+    quarantine->items = memory_grow(quarantine->items, quarantine->count + 1, sizeof *quarantine->items);
+    quarantine->items[quarantine->count++] = (struct quarantined){
+        .of = looking->of,
+        .name = looking->queue ? memory_text(looking->queue) : memory_slice(file, length),
+        .path = memory_text(path),
+        .why = why};
 }
 
-void asides_look(struct asides *asides, int data, const struct roster *roster)
+void quarantine_look(struct quarantine *quarantine, int data, const struct roster *roster)
 {
-    forget(asides);
+    forget(quarantine);
     for (size_t i = 0; i < roster->queue_count; i++) {
         OWNED char *folder = memory_print(SHARED_QUEUES "/%s", roster->queues[i].name);
-        struct looking looking = {.asides = asides,
+        struct looking looking = {.quarantine = quarantine,
                                   .data = data,
                                   .folder = folder,
                                   .queue = roster->queues[i].name,
                                   .of = OF_QUEUE,
-                                  .left = ASIDES_SHOWN};
+                                  .left = QUARANTINE_SHOWN};
         shared_each(data, folder, see, &looking, NULL);
     }
-    struct looking segments = {
-        .asides = asides, .data = data, .folder = SHARED_SEGMENTS, .of = OF_SEGMENT, .left = ASIDES_SHOWN};
+    struct looking segments = {.quarantine = quarantine,
+                               .data = data,
+                               .folder = SHARED_SEGMENTS,
+                               .of = OF_SEGMENT,
+                               .left = QUARANTINE_SHOWN};
     if (roster->segment_count)
         shared_each(data, SHARED_SEGMENTS, see, &segments, NULL);
-    struct looking locks = {
-        .asides = asides, .data = data, .folder = SHARED_LOCKS, .of = OF_LOCK, .left = ASIDES_SHOWN};
+    struct looking locks = {.quarantine = quarantine,
+                            .data = data,
+                            .folder = SHARED_LOCKS,
+                            .of = OF_LOCK,
+                            .left = QUARANTINE_SHOWN};
     shared_each(data, SHARED_LOCKS, see, &locks, NULL);
 }
 
@@ -130,7 +136,7 @@ static bool has(const struct text_list *list, const char *agent)
     return false;
 }
 
-static bool concerns(const struct aside *aside, const struct roster *roster, const char *agent)
+static bool concerns(const struct quarantined *aside, const struct roster *roster, const char *agent)
 {
     if (aside->of == OF_LOCK)
         return true; /* any agent's task may ask for it */
@@ -145,10 +151,10 @@ static bool concerns(const struct aside *aside, const struct roster *roster, con
     return false;
 }
 
-void asides_print(const struct asides *asides, const struct roster *roster, const char *agent,
-                  struct buffer *out)
+void quarantine_print(const struct quarantine *quarantine, const struct roster *roster, const char *agent,
+                      struct buffer *out)
 {
-    for (size_t i = 0; i < asides->count; i++)
-        if (concerns(&asides->items[i], roster, agent))
-            buffer_print(out, "%s %s\n", asides->items[i].path, asides->items[i].why);
+    for (size_t i = 0; i < quarantine->count; i++)
+        if (concerns(&quarantine->items[i], roster, agent))
+            buffer_print(out, "%s %s\n", quarantine->items[i].path, quarantine->items[i].why);
 }

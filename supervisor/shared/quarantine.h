@@ -5,16 +5,16 @@
 #include "common/buffer.h"
 #include "common/format/roster.h"
 
-struct asides;
+struct quarantine;
 
-enum { ASIDES_SHOWN = 20 /* of one folder */ };
+enum { QUARANTINE_SHOWN = 20 /* of one folder */ };
 
-struct asides *asides_new(void);
-void asides_free(struct asides *asides);
+struct quarantine *quarantine_new(void);
+void quarantine_free(struct quarantine *quarantine);
 /* data: descriptor of DATA_DIR. What is gone is no problem any more. */
-void asides_look(struct asides *asides, int data, const struct roster *roster);
+void quarantine_look(struct quarantine *quarantine, int data, const struct roster *roster);
 /* A line for each file of a queue that the agent consumes, of a segment that it reads or writes, or of a lock. */
-void asides_print(const struct asides *asides, const struct roster *roster, const char *agent,
-                  struct buffer *out);
+void quarantine_print(const struct quarantine *quarantine, const struct roster *roster, const char *agent,
+                      struct buffer *out);
 
 #endif
