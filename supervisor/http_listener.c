@@ -23,7 +23,7 @@ enum {
     ASKED_AT_ONCE = 8 /* connections in one turn: the rest in the next, so that nobody else waits for it */
 };
 
-struct door {
+struct http_listener {
     struct supervisor *supervisor;
     const char *where; /* AGENTOS_LISTEN */
     struct address address;
@@ -59,10 +59,10 @@ static bool hand_over(int channel, const int *fd)
 }
 
 /* False: the process doesn't read what it asked for. */
-static bool connect_it(struct door *door, int channel)
+static bool connect_it(struct http_listener *http, int channel)
 {
     int pair[2];
-    struct control *control = door->supervisor->control;
+    struct control *control = http->supervisor->control;
     if (!control || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
         return hand_over(channel, NULL);
     OWNED_FD int theirs = pair[1];
@@ -72,55 +72,55 @@ static bool connect_it(struct door *door, int channel)
 
 static bool is_asked(void *context, int channel)
 {
-    struct door *door = context;
+    struct http_listener *http = context;
     char bytes[ASKED_AT_ONCE];
     ssize_t count = recv(channel, bytes, sizeof bytes, MSG_DONTWAIT);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR;
     for (ssize_t i = 0; i < count; i++)
-        if (!connect_it(door, channel))
+        if (!connect_it(http, channel))
             return false;
     return count > 0;
 }
 
 static void has_started(void *context)
 {
-    const struct door *door = context;
-    control_event(door->supervisor->control, NULL, "http_started", DETAIL_NUMBER("pid", door->child.pid));
+    const struct http_listener *http = context;
+    control_event(http->supervisor->control, NULL, "http_started", DETAIL_NUMBER("pid", http->child.pid));
 }
 
-static void begin_process(struct door *door)
+static void begin_process(struct http_listener *http)
 {
     static char *arguments[] = {"agentos-http", "3", "4", "5", NULL};
-    door->started = child_begin(&door->child, door->supervisor->loop,
+    http->started = child_begin(&http->child, http->supervisor->loop,
                                 &(struct child_plan){.name = "HTTP process",
                                                      .component = "http",
-                                                     .program = door->program,
+                                                     .program = http->program,
                                                      .arguments = arguments,
                                                      .environment = environ,
-                                                     .extras = {door->listener, door->token},
+                                                     .extras = {http->listener, http->token},
                                                      .readable = is_asked,
                                                      .started = has_started,
-                                                     .context = door});
-    if (door->started)
+                                                     .context = http});
+    if (http->started)
         return;
     log_warn("agentos", NULL, "There is no HTTP interface; all else goes on");
-    memory_close_at(&door->listener); /* nobody would answer those who connect */
-    door->listener = -1;
+    memory_close_at(&http->listener); /* nobody would answer those who connect */
+    http->listener = -1;
 }
 
 /* --- listening --- */
 
-static bool listen_there(struct door *door)
+static bool listen_there(struct http_listener *http)
 {
     char text[ADDRESS_TEXT];
     struct address bound = {.length = sizeof bound.socket};
-    OWNED_FD int fd = socket(door->address.socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    OWNED_FD int fd = socket(http->address.socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
-        bind(fd, (const struct sockaddr *)&door->address.socket, door->address.length) != 0 ||
+        bind(fd, (const struct sockaddr *)&http->address.socket, http->address.length) != 0 ||
         listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)&bound.socket, &bound.length) != 0)
         return false;
-    door->listener = fd;
+    http->listener = fd;
     fd = -1;
     log_info("agentos", NULL, "HTTP interface at http://%s", address_text(&bound, text));
     return true;
@@ -128,73 +128,73 @@ static bool listen_there(struct door *door)
 
 static void try_to_listen(void *context)
 {
-    struct door *door = context;
-    if (listen_there(door)) {
-        begin_process(door);
+    struct http_listener *http = context;
+    if (listen_there(http)) {
+        begin_process(http);
         return;
     }
-    log_event(door->pause_ms ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "agentos", NULL,
+    log_event(http->pause_ms ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "agentos", NULL,
               "Cannot listen at %s (AGENTOS_LISTEN): %s. All else goes on, and it is tried again until it "
               "can be done",
-              door->where, strerror(errno));
-    door->pause_ms = door->pause_ms ? door->pause_ms * 2 : RETRY_MS;
-    if (door->pause_ms > RETRY_MAX_MS)
-        door->pause_ms = RETRY_MAX_MS;
-    timer_set(door->supervisor->loop, &door->retry, door->pause_ms);
+              http->where, strerror(errno));
+    http->pause_ms = http->pause_ms ? http->pause_ms * 2 : RETRY_MS;
+    if (http->pause_ms > RETRY_MAX_MS)
+        http->pause_ms = RETRY_MAX_MS;
+    timer_set(http->supervisor->loop, &http->retry, http->pause_ms);
 }
 
 /* A token of the environment goes to that process by a file of memory that holds nothing else; of a token file, only its
  * name is in the environment, and the process reads it. */
-static bool take_token(struct door *door, struct fault *fault)
+static bool take_token(struct http_listener *http, struct fault *fault)
 {
     const char *file = setting_text(SET_AGENTOS_TOKEN_FILE, NULL);
     bool any = file || secrets_taken(setting_name(SET_AGENTOS_TOKEN));
-    if (!any && !address_is_loopback(&door->address))
+    if (!any && !address_is_loopback(&http->address))
         return fault_set(fault,
                          "others than this machine can reach it, and there is no AGENTOS_TOKEN for them to "
                          "show; set one, or listen at 127.0.0.1");
-    door->token = secrets_pick(door->supervisor->options->secrets, setting_name(SET_AGENTOS_TOKEN), fault);
-    return door->token >= 0;
+    http->token = secrets_pick(http->supervisor->options->secrets, setting_name(SET_AGENTOS_TOKEN), fault);
+    return http->token >= 0;
 }
 
-struct door *door_open(struct supervisor *supervisor)
+struct http_listener *http_listener_open(struct supervisor *supervisor)
 {
     struct fault fault;
     const char *where = setting_text(SET_AGENTOS_LISTEN, NULL);
     if (!*where)
         return NULL;
-    struct door *door = memory_new(1, sizeof *door);
-    *door = (struct door){.supervisor = supervisor, .where = where, .listener = -1, .token = -1};
-    door->retry = (struct timer){.ring = try_to_listen, .context = door};
-    door->program = memory_print("%s/agentos-http", supervisor->options->programs);
-    if (address_parse(where, &door->address, &fault) && take_token(door, &fault)) {
-        try_to_listen(door);
-        return door;
+    struct http_listener *http = memory_new(1, sizeof *http);
+    *http = (struct http_listener){.supervisor = supervisor, .where = where, .listener = -1, .token = -1};
+    http->retry = (struct timer){.ring = try_to_listen, .context = http};
+    http->program = memory_print("%s/agentos-http", supervisor->options->programs);
+    if (address_parse(where, &http->address, &fault) && take_token(http, &fault)) {
+        try_to_listen(http);
+        return http;
     }
     log_error("agentos", NULL, "Nothing listens at %s (AGENTOS_LISTEN): %s. All else goes on.", where,
               fault.text);
-    door_close(door);
+    http_listener_close(http);
     return NULL;
 }
 
-void door_close(struct door *door)
+void http_listener_close(struct http_listener *http)
 {
-    if (!door)
+    if (!http)
         return;
-    timer_clear(door->supervisor->loop, &door->retry);
-    if (door->started) {
-        child_stop(&door->child);
-        child_kill(&door->child);
-        while (door->child.pid > 0 && waitpid(door->child.pid, NULL, 0) < 0 && errno == EINTR)
+    timer_clear(http->supervisor->loop, &http->retry);
+    if (http->started) {
+        child_stop(&http->child);
+        child_kill(&http->child);
+        while (http->child.pid > 0 && waitpid(http->child.pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
-    memory_close_at(&door->listener);
-    memory_close_at(&door->token);
-    free(door->program);
-    free(door);
+    memory_close_at(&http->listener);
+    memory_close_at(&http->token);
+    free(http->program);
+    free(http);
 }
 
-bool door_reap(struct door *door, pid_t pid, int status)
+bool http_listener_reap(struct http_listener *http, pid_t pid, int status)
 {
-    return door && door->started && child_reap(&door->child, pid, status);
+    return http && http->started && child_reap(&http->child, pid, status);
 }

@@ -12,14 +12,14 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct door;
+struct http_listener;
 struct supervisor;
 
 /* NULL: AGENTOS_LISTEN is empty, or it may not listen there, which has been said. */
-struct door *door_open(struct supervisor *supervisor);
+struct http_listener *http_listener_open(struct supervisor *supervisor);
 /* Ends the process and waits for it; NULL is fine. */
-void door_close(struct door *door);
+void http_listener_close(struct http_listener *http);
 /* True: it was the process's pid; it has ended with this wait status. NULL is fine. */
-bool door_reap(struct door *door, pid_t pid, int status);
+bool http_listener_reap(struct http_listener *http, pid_t pid, int status);
 
 #endif

@@ -218,7 +218,8 @@ static void reap(struct supervisor *supervisor)
             agent_exited(agent, status);
         else if (!child_reap(&supervisor->zygote, pid, status) &&
                  !child_reap(&supervisor->gateway, pid, status) &&
-                 !door_reap(supervisor->door, pid, status) && !audits_reap(supervisor->audits, pid, status))
+                 !http_listener_reap(supervisor->http, pid, status) &&
+                 !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
 }
@@ -406,7 +407,7 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = open_control(supervisor, run, fault);
     if (supervisor->control)
-        supervisor->door = door_open(supervisor);
+        supervisor->http = http_listener_open(supervisor);
     return supervisor->control != NULL;
 }
 
@@ -449,8 +450,8 @@ static void end_parts(struct supervisor *supervisor)
     for (size_t i = 0; i < 2; i++)
         if (children[i]->loop)
             child_stop(children[i]);
-    door_close(supervisor->door);
-    supervisor->door = NULL;
+    http_listener_close(supervisor->http);
+    supervisor->http = NULL;
     control_close(supervisor->control);
     supervisor->control = NULL;
     shared_state_close(supervisor->shared);

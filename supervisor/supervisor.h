@@ -21,7 +21,7 @@
 
 struct shared_state;
 struct control;
-struct door;
+struct http_listener;
 struct post;
 
 /* agents.yaml on disk. reload.c's. */
@@ -46,8 +46,8 @@ struct supervisor {
     struct budget_gate *budget_gate;
     struct budget *budget; /* the gate's ledger, for who only asks it */
     struct schedule *schedule;
-    struct door *door;     /* NULL: there is no HTTP interface */
-    struct notify *notify; /* NULL: no service manager listens */
+    struct http_listener *http; /* NULL: there is no HTTP interface */
+    struct notify *notify;      /* NULL: no service manager listens */
     struct child zygote, gateway;
     int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     char *zygote_program, *gateway_program, *audit_program, **zygote_environment;
