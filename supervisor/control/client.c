@@ -24,7 +24,7 @@ void client_end(struct client *client)
         }
     control->count--;
     control->followers -= client->waiter.what == WAIT_EVENTS;
-    feed_free(&client->feed);
+    send_queue_free(&client->send_queue);
     timer_clear(control->owner.loop, &client->deadline);
     loop_forget(control->owner.loop, client->watch);
     close(client->fd);
@@ -71,7 +71,7 @@ void client_complain(struct client *client, int exit, const char *format, ...)
 static const char *due(struct client *client, size_t *length)
 {
     if (client->out_done == client->out.length)
-        return feed_waiting(&client->feed, length);
+        return send_queue_waiting(&client->send_queue, length);
     *length = client->out.length - client->out_done;
     return client->out.data + client->out_done;
 }
@@ -79,7 +79,7 @@ static const char *due(struct client *client, size_t *length)
 static void sent(struct client *client, size_t length)
 {
     if (client->out_done == client->out.length)
-        feed_read(&client->feed, length);
+        send_queue_read(&client->send_queue, length);
     else
         client->out_done += length;
 }

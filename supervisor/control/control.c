@@ -271,7 +271,7 @@ void control_tell(struct control *control, const struct agent *agent, const char
     OWNED char *line = event_line(agent, event, details);
     for (struct client *client = control->clients; line && client; client = client->next)
         if (client->waiter.what == WAIT_EVENTS) {
-            feed_line(&client->feed, line);
+            send_queue_line(&client->send_queue, line);
             client_watch_as_due(client);
         }
 }

@@ -49,7 +49,7 @@ struct client {
     bool half; /* it has closed its writing side */
     bool ends; /* nothing more is read of it */
     struct waiter waiter;
-    struct feed feed; /* of one who follows the events, after out */
+    struct send_queue send_queue; /* of one who follows the events, after out */
 };
 
 struct control {

@@ -7,56 +7,56 @@
 
 enum { SPARE = 128 /* kept for the word about what was lost */ };
 
-static size_t waiting(const struct feed *feed)
+static size_t waiting(const struct send_queue *queue)
 {
-    return feed->bytes.length - feed->done;
+    return queue->bytes.length - queue->done;
 }
 
 /* At half the limit: a reader that is just too slow hears of many at once, not of each. */
-static void tell_lost(struct feed *feed)
+static void tell_lost(struct send_queue *queue)
 {
     char now[CLOCK_TEXT];
-    if (!feed->lost || waiting(feed) > FEED_MAX / 2)
+    if (!queue->lost || waiting(queue) > SEND_QUEUE_MAX / 2)
         return;
-    buffer_print(&feed->bytes, "{\"time\":\"%s\",\"event\":\"lost\",\"count\":%" PRIu64 "}\n",
-                 clock_format(clock_now(), now), feed->lost);
-    feed->lost = 0;
+    buffer_print(&queue->bytes, "{\"time\":\"%s\",\"event\":\"lost\",\"count\":%" PRIu64 "}\n",
+                 clock_format(clock_now(), now), queue->lost);
+    queue->lost = 0;
 }
 
-void feed_line(struct feed *feed, const char *line)
+void send_queue_line(struct send_queue *queue, const char *line)
 {
     size_t length = strlen(line);
-    tell_lost(feed);
-    if (feed->lost || waiting(feed) + length + SPARE > FEED_MAX) {
-        feed->lost++;
+    tell_lost(queue);
+    if (queue->lost || waiting(queue) + length + SPARE > SEND_QUEUE_MAX) {
+        queue->lost++;
         return;
     }
-    if (feed->done > FEED_MAX) {
-        buffer_drop(&feed->bytes, feed->done);
-        feed->done = 0;
+    if (queue->done > SEND_QUEUE_MAX) {
+        buffer_drop(&queue->bytes, queue->done);
+        queue->done = 0;
     }
-    buffer_add(&feed->bytes, line, length);
-    buffer_add(&feed->bytes, "\n", 1);
+    buffer_add(&queue->bytes, line, length);
+    buffer_add(&queue->bytes, "\n", 1);
 }
 
-const char *feed_waiting(struct feed *feed, size_t *length)
+const char *send_queue_waiting(struct send_queue *queue, size_t *length)
 {
-    tell_lost(feed);
-    *length = waiting(feed);
-    return *length ? feed->bytes.data + feed->done : NULL;
+    tell_lost(queue);
+    *length = waiting(queue);
+    return *length ? queue->bytes.data + queue->done : NULL;
 }
 
-void feed_read(struct feed *feed, size_t length)
+void send_queue_read(struct send_queue *queue, size_t length)
 {
-    feed->done += length;
-    if (feed->done < feed->bytes.length)
+    queue->done += length;
+    if (queue->done < queue->bytes.length)
         return;
-    feed->bytes.length = 0;
-    feed->done = 0;
+    queue->bytes.length = 0;
+    queue->done = 0;
 }
 
-void feed_free(struct feed *feed)
+void send_queue_free(struct send_queue *queue)
 {
-    buffer_free(&feed->bytes);
-    *feed = (struct feed){0};
+    buffer_free(&queue->bytes);
+    *queue = (struct send_queue){0};
 }

@@ -1,4 +1,4 @@
-/* What waits for one reader: whole lines, at most FEED_MAX bytes. A reader that is too slow loses lines, and is told how
+/* What waits for one reader: whole lines, at most SEND_QUEUE_MAX bytes. A reader that is too slow loses lines, and is told how
  * many as soon as there is room again; whoever writes never waits. */
 #ifndef AGENTOS_SUPERVISOR_CONTROL_SEND_QUEUE_H
 #define AGENTOS_SUPERVISOR_CONTROL_SEND_QUEUE_H
@@ -8,18 +8,18 @@
 
 #include "common/buffer.h"
 
-enum { FEED_MAX = 256 * 1024 };
+enum { SEND_QUEUE_MAX = 256 * 1024 };
 
-struct feed { /* zeroed at first */
+struct send_queue { /* zeroed at first */
     struct buffer bytes;
     size_t done;   /* of bytes: read already */
     uint64_t lost; /* lines, not told yet */
 };
 
-void feed_line(struct feed *feed, const char *line); /* without its newline */
-/* What is to be read now; NULL: nothing. Call feed_read afterwards. */
-const char *feed_waiting(struct feed *feed, size_t *length);
-void feed_read(struct feed *feed, size_t length);
-void feed_free(struct feed *feed);
+void send_queue_line(struct send_queue *queue, const char *line); /* without its newline */
+/* What is to be read now; NULL: nothing. Call send_queue_read afterwards. */
+const char *send_queue_waiting(struct send_queue *queue, size_t *length);
+void send_queue_read(struct send_queue *queue, size_t length);
+void send_queue_free(struct send_queue *queue);
 
 #endif

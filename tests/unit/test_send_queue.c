@@ -12,15 +12,15 @@
 #include "common/memory.h"
 #include "supervisor/control/send_queue.h"
 
-static char *read_all(struct feed *feed)
+static char *read_all(struct send_queue *queue)
 {
     struct buffer all = {0};
     const char *bytes;
     size_t length;
-    while ((bytes = feed_waiting(feed, &length))) {
+    while ((bytes = send_queue_waiting(queue, &length))) {
         size_t part = length > 1000 ? 1000 : length;
         buffer_add(&all, bytes, part);
-        feed_read(feed, part);
+        send_queue_read(queue, part);
     }
     return buffer_take(&all);
 }
@@ -28,49 +28,49 @@ static char *read_all(struct feed *feed)
 static void test_what_is_put_in_comes_out_line_by_line(void **state)
 {
     (void)state;
-    struct feed feed = {0};
+    struct send_queue queue = {0};
     size_t length;
-    assert_null(feed_waiting(&feed, &length));
-    feed_line(&feed, "{\"a\":1}");
-    feed_line(&feed, "{\"b\":2}");
-    OWNED char *text = read_all(&feed);
+    assert_null(send_queue_waiting(&queue, &length));
+    send_queue_line(&queue, "{\"a\":1}");
+    send_queue_line(&queue, "{\"b\":2}");
+    OWNED char *text = read_all(&queue);
     assert_string_equal(text, "{\"a\":1}\n{\"b\":2}\n");
-    assert_null(feed_waiting(&feed, &length));
-    feed_free(&feed);
+    assert_null(send_queue_waiting(&queue, &length));
+    send_queue_free(&queue);
 }
 
 static void test_a_reader_that_never_reads_costs_a_quarter_of_a_megabyte(void **state)
 {
     (void)state;
-    struct feed feed = {0};
+    struct send_queue queue = {0};
     size_t length;
     for (int i = 0; i < 100000; i++) {
-        feed_line(&feed, "{\"event\":\"state\",\"from\":\"idle\",\"to\":\"working\"}");
-        feed_waiting(&feed, &length);
-        assert_true(length <= FEED_MAX);
-        assert_true(feed.bytes.capacity <= 4 * FEED_MAX);
+        send_queue_line(&queue, "{\"event\":\"state\",\"from\":\"idle\",\"to\":\"working\"}");
+        send_queue_waiting(&queue, &length);
+        assert_true(length <= SEND_QUEUE_MAX);
+        assert_true(queue.bytes.capacity <= 4 * SEND_QUEUE_MAX);
     }
-    feed_free(&feed);
+    send_queue_free(&queue);
 }
 
 static void test_a_slow_reader_is_told_exactly_how_many_lines_it_lost(void **state)
 {
     (void)state;
-    struct feed feed = {0};
+    struct send_queue queue = {0};
     unsigned long long seen = 0, lost = 0;
     OWNED_BUFFER struct buffer all = {0};
     for (unsigned i = 0; i < 30000; i++) {
         const char *bytes;
         size_t length;
-        feed_line(&feed, "{\"event\":\"state\",\"agent\":\"orion\"}");
-        if (i % 3 == 0 && (bytes = feed_waiting(&feed, &length))) {
+        send_queue_line(&queue, "{\"event\":\"state\",\"agent\":\"orion\"}");
+        if (i % 3 == 0 && (bytes = send_queue_waiting(&queue, &length))) {
             size_t part = length < 40 ? length : 40;
             buffer_add(&all, bytes, part);
-            feed_read(&feed, part);
+            send_queue_read(&queue, part);
         }
     }
-    OWNED char *rest = read_all(&feed);
-    feed_free(&feed);
+    OWNED char *rest = read_all(&queue);
+    send_queue_free(&queue);
     buffer_text(&all, rest);
     for (char *line = all.data, *end; (end = strchr(line, '\n')); line = end + 1) {
         const char *count = strstr(line, "\"count\":");
