@@ -90,8 +90,8 @@ static void add_agent(struct supervisor *supervisor, const struct roster_agent *
     struct agent *agent = agents_add(&supervisor->agents, definition);
     agent_begin(agent);
     report(said,
-           agent->order.wanted.stopped ? "is new; it stays stopped, as somebody ordered"
-                                       : "is new; it is started",
+           agent->order.desired.stopped ? "is new; it stays stopped, as somebody ordered"
+                                        : "is new; it is started",
            agent->name);
 }
 

@@ -296,11 +296,11 @@ static enum queue_worker worker(void *context, const char *name)
 {
     struct shared_state *shared = context;
     const struct agent *agent = agents_find(&shared->supervisor->agents, name);
-    struct wanted wanted;
+    struct desired_state desired;
     if (!agent)
         return QUEUE_WORKER_NONE;
     if (!shared->started)
-        return wanted_load(shared->supervisor->data, name, &wanted, NULL) && wanted.stopped
+        return desired_state_load(shared->supervisor->data, name, &desired, NULL) && desired.stopped
                    ? QUEUE_WORKER_NONE
                    : QUEUE_WORKER_COMING;
     if (agent->worker.pid <= 0)

@@ -401,7 +401,7 @@ static void life_timer_rings(void *context)
 static bool learn_order(struct agent *agent)
 {
     struct fault fault;
-    bool known = wanted_load(agent->agents->data, agent->name, &agent->order.wanted, &fault);
+    bool known = desired_state_load(agent->agents->data, agent->name, &agent->order.desired, &fault);
     if (!known && !agent->order.unknown)
         log_warn("agentos", NULL,
                  "Agent '%s' is not started: what was ordered for it can't be read, which is tried again; "
@@ -417,8 +417,8 @@ static bool learn_order(struct agent *agent)
 
 static void follow_order(struct agent *agent)
 {
-    agent->life.paused = agent->order.wanted.paused;
-    if (!agent->order.wanted.stopped)
+    agent->life.paused = agent->order.desired.paused;
+    if (!agent->order.desired.stopped)
         life_event(&agent->life, EVENT_START);
     else
         log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
@@ -443,13 +443,13 @@ static bool is_ordered_anew(struct agent *agent, enum life_event order)
     return true;
 }
 
-static void remember_order(struct agent *agent, struct wanted wanted)
+static void remember_order(struct agent *agent, struct desired_state desired)
 {
     struct fault fault;
-    agent->order.wanted = wanted;
+    agent->order.desired = desired;
     if (agent->order.unknown)
         fault_set(&fault, "what was ordered before can't be read and is not written over");
-    else if (wanted_save(agent->agents->data, agent->name, wanted, &fault))
+    else if (desired_state_save(agent->agents->data, agent->name, desired, &fault))
         return;
     log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s", agent->name,
              fault.text);
@@ -474,14 +474,14 @@ void agent_heartbeat(struct agent *agent, uint64_t serial)
 
 void agent_order(struct agent *agent, enum life_event order, bool remember)
 {
-    struct wanted wanted = agent->order.wanted;
+    struct desired_state desired = agent->order.desired;
     bool anew = is_ordered_anew(agent, order);
-    wanted.stopped =
-        order == EVENT_STOP || (wanted.stopped && order != EVENT_START && order != EVENT_RESTART);
-    wanted.paused = order == EVENT_PAUSE || (wanted.paused && order != EVENT_RESUME);
-    if (remember && (anew || wanted.stopped != agent->order.wanted.stopped ||
-                     wanted.paused != agent->order.wanted.paused))
-        remember_order(agent, wanted);
+    desired.stopped =
+        order == EVENT_STOP || (desired.stopped && order != EVENT_START && order != EVENT_RESTART);
+    desired.paused = order == EVENT_PAUSE || (desired.paused && order != EVENT_RESUME);
+    if (remember && (anew || desired.stopped != agent->order.desired.stopped ||
+                     desired.paused != agent->order.desired.paused))
+        remember_order(agent, desired);
     life_event(&agent->life, order);
     if (!life_has_process(&agent->life))
         agent->agents->callbacks->down(agent);
@@ -553,7 +553,7 @@ void agent_begin(struct agent *agent)
 {
     if (learn_order(agent))
         follow_order(agent);
-    if (!agent->order.unknown && !agent->order.wanted.stopped)
+    if (!agent->order.unknown && !agent->order.desired.stopped)
         return;
     agent_scan(agent);
     agent->agents->callbacks->worker_gone(agent);

@@ -39,7 +39,7 @@ struct agent {
     bool leaving;      /* taken out of agents.yaml: freed when its process has ended */
 
     struct {
-        struct wanted wanted;
+        struct desired_state desired;
         bool unknown; /* it can't be read: the agent waits, stopped, until it can or somebody orders anew */
         struct timer timer;
     } order;
@@ -92,9 +92,9 @@ struct agent {
         bool counted; /* a reservation has counted it */
         bool another; /* while one of the same id is in hand */
         bool waits;
-        uint64_t wanted, wanted_cost; /* tokens and money, while it waits */
-        uint64_t cost_total;          /* since the supervisor started */
-    } spends;                         /* budget_gate.c's */
+        uint64_t desired, wanted_cost; /* tokens and money, while it waits */
+        uint64_t cost_total;           /* since the supervisor started */
+    } spends;                          /* budget_gate.c's */
 };
 
 /* agent.c: one agent and its worker */

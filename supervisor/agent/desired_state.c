@@ -11,31 +11,31 @@
 #define FOLDER ".run/wanted"
 enum { WANTED_MAX = 256 };
 
-bool wanted_load(int data, const char *agent, struct wanted *wanted, struct fault *fault)
+bool desired_state_load(int data, const char *agent, struct desired_state *desired, struct fault *fault)
 {
     OWNED char *path = memory_print("%s/%s", FOLDER, agent);
     OWNED char *text = NULL;
     size_t length;
-    *wanted = (struct wanted){0};
+    *desired = (struct desired_state){0};
     int found = files_read(data, path, WANTED_MAX, &text, &length, NULL, fault);
     if (found == 1) {
-        wanted->stopped = strstr(text, "stopped") != NULL;
-        wanted->paused = strstr(text, "paused") != NULL;
+        desired->stopped = strstr(text, "stopped") != NULL;
+        desired->paused = strstr(text, "paused") != NULL;
     }
     return found >= 0;
 }
 
-bool wanted_save(int data, const char *agent, struct wanted wanted, struct fault *fault)
+bool desired_state_save(int data, const char *agent, struct desired_state desired, struct fault *fault)
 {
     OWNED_FD int folder = files_open_folder(data, FOLDER, true, fault);
     if (folder < 0)
         return false;
-    if (!wanted.stopped && !wanted.paused) {
+    if (!desired.stopped && !desired.paused) {
         if (unlinkat(folder, agent, 0) == 0 ? fsync(folder) == 0 : errno == ENOENT)
             return true;
         return fault_errno(fault, "cannot remove %s/%s", FOLDER, agent);
     }
     OWNED char *text =
-        memory_print("%s%s", wanted.stopped ? "stopped\n" : "", wanted.paused ? "paused\n" : "");
+        memory_print("%s%s", desired.stopped ? "stopped\n" : "", desired.paused ? "paused\n" : "");
     return files_write(folder, agent, text, strlen(text), true, fault);
 }

@@ -9,13 +9,13 @@
 
 #include "common/fault.h"
 
-struct wanted {
+struct desired_state {
     bool stopped, paused;
 };
 
 /* data: descriptor of DATA_DIR. False and fault: there may be an order, but it can't be read now. */
-bool wanted_load(int data, const char *agent, struct wanted *wanted, struct fault *fault);
+bool desired_state_load(int data, const char *agent, struct desired_state *desired, struct fault *fault);
 /* False and fault: the order holds only until the supervisor ends. */
-bool wanted_save(int data, const char *agent, struct wanted wanted, struct fault *fault);
+bool desired_state_save(int data, const char *agent, struct desired_state desired, struct fault *fault);
 
 #endif

@@ -51,7 +51,7 @@ static json_t *describe(const struct control_owner *owner, const struct agent *a
     json_t *object = json_pack(
         "{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name", agent->name, "state",
         life_state_name(agent->life.state), "up", life_is_up(&agent->life), "wanted",
-        !agent->order.wanted.stopped && !agent->leaving, "restarts", (json_int_t)agent->past.restarts,
+        !agent->order.desired.stopped && !agent->leaving, "restarts", (json_int_t)agent->past.restarts,
         "inbox", (json_int_t)depths.inbox, "negative_streak", (json_int_t)agent->told.figures.negative_streak,
         "divergences", (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure),
         "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",

@@ -126,15 +126,15 @@ static void test_an_order_that_can_not_be_read_is_not_taken_for_none(void **stat
 {
     (void)state;
     struct fault fault = {{0}};
-    struct wanted wanted;
-    assert_true(wanted_load(data, "orion", &wanted, &fault));
-    assert_false(wanted.stopped || wanted.paused);
-    assert_true(wanted_save(data, "orion", (struct wanted){.stopped = true}, &fault));
+    struct desired_state desired;
+    assert_true(desired_state_load(data, "orion", &desired, &fault));
+    assert_false(desired.stopped || desired.paused);
+    assert_true(desired_state_save(data, "orion", (struct desired_state){.stopped = true}, &fault));
     reads_left = 0;
-    assert_false(wanted_load(data, "orion", &wanted, &fault));
+    assert_false(desired_state_load(data, "orion", &desired, &fault));
     assert_non_null(strstr(fault.text, ".run/wanted/orion"));
-    assert_true(wanted_load(data, "orion", &wanted, &fault));
-    assert_true(wanted.stopped);
+    assert_true(desired_state_load(data, "orion", &desired, &fault));
+    assert_true(desired.stopped);
 }
 
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
