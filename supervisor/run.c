@@ -519,7 +519,7 @@ int supervisor_run(const struct run_options *options)
         .zygote_logs = {-1, -1},
         .started_at = clock_monotonic_ms(),
     };
-    int status = conditions_sandbox(options->data_dir);
+    int status = preflight_sandbox(options->data_dir);
     if (status != EX_OK) {
         if (options->secrets >= 0)
             close(options->secrets);
@@ -531,11 +531,11 @@ int supervisor_run(const struct run_options *options)
         return status;
     }
     roster_file_begin(&supervisor);
-    status = conditions_roster(options->data_dir, &supervisor.roster);
+    status = preflight_roster(options->data_dir, &supervisor.roster);
     if (status == EX_OK) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         descriptors_raise_limit();
-        conditions_say_model();
+        preflight_say_model();
         supervisor.data = supervisor.agents.data = ownership.data;
         trees_sweep(supervisor.data);
         status = supervise(&supervisor, ownership.run);

@@ -10,7 +10,7 @@
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 
-void conditions_say_model(void)
+void preflight_say_model(void)
 {
     const char *base = setting_text(SET_LLM_BASE_URL, NULL);
     if (base && strcmp(base, "offline") == 0)
@@ -20,7 +20,7 @@ void conditions_say_model(void)
             "Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY for a real one.");
 }
 
-int conditions_sandbox(const char *data)
+int preflight_sandbox(const char *data)
 {
     struct fault fault;
     struct sandbox_facts facts;
@@ -68,7 +68,7 @@ static void log_lines(enum log_level level, const struct buffer *lines)
     }
 }
 
-int conditions_roster(const char *data_dir, struct roster **roster)
+int preflight_roster(const char *data_dir, struct roster **roster)
 {
     OWNED_BUFFER struct buffer faults = {0}, warnings = {0};
     *roster = roster_load(data_dir, &faults);

@@ -5,11 +5,11 @@
 #include "common/format/roster.h"
 
 /* Both: EX_OK, or EX_CONFIG with everything said in the log. */
-int conditions_sandbox(const char *data); /* while this process has one thread, before anything is touched */
+int preflight_sandbox(const char *data); /* while this process has one thread, before anything is touched */
 /* What is probably not meant (common/format/config_warnings.h) is said too. The caller frees it. */
-int conditions_roster(const char *data_dir, struct roster **roster);
+int preflight_roster(const char *data_dir, struct roster **roster);
 
 /* Says so when no real model answers. */
-void conditions_say_model(void);
+void preflight_say_model(void);
 
 #endif
