@@ -194,7 +194,7 @@ void budget_gate_task_began(struct agent *agent, const char *task, bool ahead)
 
 static void has_changed(struct agent *agent)
 {
-    struct budget_gate *gate = supervisor_of(agent)->spending;
+    struct budget_gate *gate = supervisor_of(agent)->budget_gate;
     gate->dirty = true;
     if (gate->timer.place == 0)
         timer_set(gate->supervisor->loop, &gate->timer, SETTLED_MS);
@@ -202,7 +202,7 @@ static void has_changed(struct agent *agent)
 
 void budget_gate_task_ended(struct agent *agent, const char *task)
 {
-    budget_task_ended(supervisor_of(agent)->gate->budget, agent->name, task);
+    budget_task_ended(supervisor_of(agent)->budget_gate->budget, agent->name, task);
     has_changed(agent);
 }
 
@@ -213,14 +213,14 @@ static bool refuse(struct agent *agent, const struct estimate *estimate)
     agent->spends.waits = true;
     agent->spends.wanted = estimate->in + estimate->out;
     agent->spends.wanted_cost = estimate->cost;
-    supervisor_of(agent)->gate->waiting = true;
+    supervisor_of(agent)->budget_gate->waiting = true;
     return false;
 }
 
 bool budget_gate_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
 {
     struct agent *agent = asker;
-    struct budget_gate *gate = supervisor_of(agent)->spending;
+    struct budget_gate *gate = supervisor_of(agent)->budget_gate;
     const struct estimate estimate = estimate_of(agent, bytes);
     const struct budget_request request =
         request_of(agent, serial, estimate.in + estimate.out, estimate.cost);
@@ -261,7 +261,7 @@ void budget_gate_settle(void *asker, uint64_t serial, const struct relay_spent *
                         struct question_usage *usage)
 {
     struct agent *agent = asker;
-    struct budget_gate *gate = supervisor_of(agent)->spending;
+    struct budget_gate *gate = supervisor_of(agent)->budget_gate;
     const struct estimate estimate = estimate_of(agent, spent->bytes);
     bool unknown = spent->kind == SPENT_UNKNOWN;
     uint64_t in = larger(spent->tokens_in, unknown ? estimate.in : 0);
@@ -281,7 +281,7 @@ void budget_gate_settle(void *asker, uint64_t serial, const struct relay_spent *
 void budget_gate_release(void *asker, uint64_t serial)
 {
     struct agent *agent = asker;
-    struct budget_gate *gate = supervisor_of(agent)->spending;
+    struct budget_gate *gate = supervisor_of(agent)->budget_gate;
     if (budget_settle(gate->budget, serial, &(struct budget_used){0}))
         has_changed(agent);
     budget_gate_look(gate);
@@ -290,7 +290,7 @@ void budget_gate_release(void *asker, uint64_t serial)
 void budget_gate_keep(void *asker, uint64_t serial)
 {
     struct agent *agent = asker;
-    budget_keep(supervisor_of(agent)->gate->budget, serial);
+    budget_keep(supervisor_of(agent)->budget_gate->budget, serial);
 }
 
 /* --- what was spent --- */
@@ -329,7 +329,7 @@ static void wake_if_allowed(struct agent *agent)
     const struct budget_request request =
         request_of(agent, 0, agent->spends.wanted, agent->spends.wanted_cost);
     int64_t until;
-    if (!budget_allows(supervisor_of(agent)->gate->budget, &request, clock_now(), &until, NULL))
+    if (!budget_allows(supervisor_of(agent)->budget_gate->budget, &request, clock_now(), &until, NULL))
         return;
     agent->spends.waits = false;
     agent_send(agent, MESSAGE_LOOK, (uint64_t)LOOK_BUDGET);

@@ -1,4 +1,4 @@
-/* The door: where the HTTP interface listens, and agentos-http behind it.
+/* Where the HTTP interface listens, and agentos-http behind it.
  *
  * The supervisor binds the socket of AGENTOS_LISTEN and keeps it, so that a process which dies loses no connection that
  * waits, and its successor needs no right to make sockets. A port that is taken harms nobody: it is said and tried again,

@@ -92,7 +92,7 @@ struct agent {
         bool counted; /* a reservation has counted it */
         bool another; /* while one of the same id is in hand */
         bool waits;
-        uint64_t desired, wanted_cost; /* tokens and money, while it waits */
+        uint64_t wanted, wanted_cost; /* tokens and money, while it waits */
         uint64_t cost_total;           /* since the supervisor started */
     } spends;                          /* budget_gate.c's */
 };

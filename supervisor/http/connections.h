@@ -1,5 +1,5 @@
 /* Who is connected, and for how long: a client that is slow, or silent, holds its place for a limited time, however it
- * spreads its bytes. When many have come that time is short, so that those who wait at the door get in.
+ * spreads its bytes. When many have come that time is short, so that the waiting connections get in.
  *
  * Nobody is closed here: the socket is shut down, and its owner sees its end. */
 #ifndef AGENTOS_SUPERVISOR_HTTP_CONNECTIONS_H

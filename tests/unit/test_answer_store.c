@@ -127,7 +127,7 @@ static void test_after_its_end_it_is_gone(void **state)
     answer_store_close(store);
     assert_nothing("first", 7);
     keep_and_end("second", 7, "no");
-    kept = answer_store_open(tree); /* also when a former worker wrote it */
+    store = answer_store_open(tree); /* also when a former worker wrote it */
     answer_store_end(store);
     answer_store_close(store);
     assert_nothing("second", 7);
