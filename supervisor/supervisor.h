@@ -72,7 +72,7 @@ void supervisor_settled(
     struct supervisor *supervisor); /* says that it runs, once every agent is ready or failed */
 
 /* worker_messages.c: what workers say */
-bool agent_hears(void *agent, const void *bytes, size_t length);
+bool agent_hears(void *agent, const void *bytes, size_t length, struct line_turn *turn);
 
 /* model_wiring.c: the relay and the budgets, begun and ended */
 void supervisor_begin_asking(struct supervisor *supervisor);

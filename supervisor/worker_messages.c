@@ -341,27 +341,52 @@ static bool is_no_stray(struct agent *agent)
     return false;
 }
 
-/* *distrusted: one of them may not be sent, and that has been said; the rest isn't heard. */
-static bool hear_several(struct agent *agent, struct reader *reader, bool *distrusted)
+/* What it may say counts from one heartbeat to the next. */
+static bool hear_one(struct agent *agent, const void *bytes, size_t length)
 {
-    const void *part;
-    size_t length;
-    while (!message_end(reader)) {
-        struct reader within;
-        unsigned type = 0;
-        if (!message_get_part(reader, &part, &length) ||
-            (message_open(&within, part, length, &type) && type == MESSAGE_SEVERAL))
-            return false;
-        *distrusted = !agent_hears(agent, part, length);
-        if (*distrusted)
-            return false;
+    struct reader reader;
+    unsigned type = 0;
+    bool known = message_open(&reader, bytes, length, &type);
+    if (++agent->beat.messages > MESSAGES_MAX) {
+        agent_distrust(agent, "it floods its supervisor with messages");
+        return false;
     }
+    if (known && type != MESSAGE_SEVERAL && handle(agent, &reader, type))
+        return true;
+    OWNED char *why =
+        memory_print("its message (%s, %zu bytes) is not as the protocol has it", message_name(type), length);
+    agent_distrust(agent, why);
+    return false;
+}
+
+/* One after the other, as long as the turn lasts; the rest isn't heard when one of them may not be sent. */
+static bool hear_several(struct agent *agent, const void *bytes, size_t length, struct reader *reader,
+                         struct line_turn *turn)
+{
+    const unsigned char *begin = bytes;
+    if (turn->heard)
+        reader->at = begin + turn->heard;
+    while (!message_end(reader)) {
+        const void *part;
+        size_t part_length;
+        if (!message_get_part(reader, &part, &part_length)) {
+            hear_one(agent, bytes, length); /* which says that it is none */
+            return false;
+        }
+        if (!hear_one(agent, part, part_length))
+            return false;
+        turn->messages++;
+        turn->heard = (size_t)(reader->at - begin);
+        if (line_turn_over(turn) && !message_end(reader))
+            return true;
+    }
+    turn->heard = 0;
     return true;
 }
 
 /* Before HELLO with the right generation, what comes may still be the last words of the worker before: it counts for
  * nothing. */
-bool agent_hears(void *context, const void *bytes, size_t length)
+bool agent_hears(void *context, const void *bytes, size_t length, struct line_turn *turn)
 {
     struct agent *agent = context;
     struct reader reader;
@@ -369,17 +394,6 @@ bool agent_hears(void *context, const void *bytes, size_t length)
     bool known = message_open(&reader, bytes, length, &type);
     if (!agent->worker.said_hello && !(known && type == MESSAGE_HELLO))
         return is_no_stray(agent);
-    if (++agent->beat.messages > MESSAGES_MAX) {
-        agent_distrust(agent, "it floods its supervisor with messages");
-        return false;
-    }
-    bool several = known && type == MESSAGE_SEVERAL, distrusted = false;
-    if (several ? hear_several(agent, &reader, &distrusted) : known && handle(agent, &reader, type))
-        return true;
-    if (distrusted)
-        return false;
-    OWNED char *why =
-        memory_print("its message (%s, %zu bytes) is not as the protocol has it", message_name(type), length);
-    agent_distrust(agent, why);
-    return false;
+    return known && type == MESSAGE_SEVERAL ? hear_several(agent, bytes, length, &reader, turn)
+                                            : hear_one(agent, bytes, length);
 }

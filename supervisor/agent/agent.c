@@ -24,6 +24,7 @@ enum {
     GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
     GATE_DISTRUSTED_MS = 50, /* once nng has lost one end, it loses those that follow too */
     ORDER_AGAIN_MS = 1000,
+    LAST_WORDS_TURNS = 8,
     ALONE_MS = 1000, /* from the end of a worker's connection to its own: it has nothing left to wait for */
 };
 
@@ -236,10 +237,10 @@ static void line_free(void *context)
     child_send(agent->agents->zygote, &message);
 }
 
-static bool hears(void *context, const void *bytes, size_t length)
+static bool hears(void *context, const void *bytes, size_t length, struct line_turn *turn)
 {
     const struct agent *agent = context;
-    return agent->agents->callbacks->hears(context, bytes, length);
+    return agent->agents->callbacks->hears(context, bytes, length, turn);
 }
 
 static const struct line_owner line_owner = {.message = hears, .lost = line_lost, .free = line_free};
@@ -348,7 +349,8 @@ static void forget_worker(struct agent *agent)
 
 void agent_exited(struct agent *agent, int status)
 {
-    line_drain(agent->line); /* its last words */
+    for (int turns = 0; turns < LAST_WORDS_TURNS && line_drain(agent->line); turns++) /* its last words */
+        ;
     log_pipe_close(agent->worker.log);
     agent->worker.log = NULL;
     OWNED char *text = child_status_text(status);

@@ -18,14 +18,15 @@ struct roster_agent;
 
 /* What an agent tells its surroundings. All are called from within its own functions. */
 struct agent_callbacks {
-    bool (*hears)(void *agent, const void *bytes, size_t length); /* as line_owner's message */
-    void (*defined)(struct agent *agent);                         /* it is new, or defined otherwise */
-    void (*settled)(struct agent *agent);                         /* it is ready, or won't be soon */
-    void (*changed)(struct agent *agent);                         /* its state is another */
-    void (*worker_starts)(struct agent *agent);                   /* a process is asked for */
-    void (*asker_gone)(struct agent *agent);  /* nobody is there for answers of the model or of a checker */
-    void (*worker_gone)(struct agent *agent); /* its process has ended, or it stays without one */
-    void (*down)(struct agent *agent);        /* it has no process now; the agent may be freed within */
+    bool (*hears)(void *agent, const void *bytes, size_t length,
+                  struct line_turn *turn);      /* as line_owner's message */
+    void (*defined)(struct agent *agent);       /* it is new, or defined otherwise */
+    void (*settled)(struct agent *agent);       /* it is ready, or won't be soon */
+    void (*changed)(struct agent *agent);       /* its state is another */
+    void (*worker_starts)(struct agent *agent); /* a process is asked for */
+    void (*asker_gone)(struct agent *agent);    /* nobody is there for answers of the model or of a checker */
+    void (*worker_gone)(struct agent *agent);   /* its process has ended, or it stays without one */
+    void (*down)(struct agent *agent);          /* it has no process now; the agent may be freed within */
     void (*event)(const struct agent *agent, const char *event, const struct detail *details);
 };
 

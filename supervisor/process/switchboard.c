@@ -18,8 +18,8 @@
 #include "common/memory.h"
 #include "common/message.h"
 
-/* One turn reads this much of one line at most, so that a worker that floods can't hold up the others. */
-enum { MESSAGES_PER_TURN = 64, BYTES_PER_TURN = 8 * 1024 * 1024, PATH_SAFE = 96 };
+/* One turn hears this much of one line at most, so that a worker that floods can't hold up the others. */
+enum { MESSAGES_PER_TURN = 256, BYTES_PER_TURN = 8 * 1024 * 1024, TURN_MS = 3, PATH_SAFE = 96 };
 
 /* A listener that is closed while somebody is being greeted costs a descriptor and its memory for ever: nng 1.5 stops the
  * greeting (ipc_ep_close), and where one step of it is done just then, the next begins on what was stopped, so that its
@@ -56,6 +56,9 @@ struct line {
     struct loop_watch *receive_watch, *send_watch;
     struct waiting_message *first, **last;
     size_t waiting_bytes;
+    nng_msg *held; /* owned: its rest is for a later turn; NULL: none */
+    size_t heard;  /* bytes of it */
+    struct timer again;
     bool deaf, awaiting_free, used;
     bool quiet; /* no connection stands: nothing is received, and the loop doesn't look */
     /* nng 1.5's pair crashes where a message is asked for that a callback has left just after its connection was taken
@@ -82,8 +85,7 @@ struct switchboard {
     size_t formers;
     struct timer former_timer;
     unsigned listeners; /* made so far */
-    bool
-        distrusted; /* a line had to be abandoned: nng is not asked to close anything any more, it might hang */
+    bool distrusted; /* a line had to be abandoned: nng is asked to close nothing any more, it might hang */
 };
 
 /* These three are called by nng's threads. Of one line's connections only one at a time comes through the first two,
@@ -209,6 +211,13 @@ static void drop_waiting(struct line *line)
     line->send_watch = NULL;
 }
 
+static void drop_held(struct line *line)
+{
+    timer_clear(line->board->loop, &line->again);
+    nng_msg_free(line->held);
+    line->held = NULL;
+}
+
 static void free_line(struct line *line)
 {
     pthread_mutex_destroy(&line->receiving);
@@ -226,6 +235,7 @@ static void take_down(struct line *line)
             break;
         }
     drop_waiting(line);
+    drop_held(line);
     loop_forget(line->board->loop, line->receive_watch);
 }
 
@@ -381,8 +391,7 @@ bool line_idle(const struct line *line)
     return !line->first;
 }
 
-/* NULL: there is none. */
-static nng_msg *receive(struct line *line)
+static nng_msg *receive(struct line *line) /* NULL: there is none */
 {
     nng_msg *message = NULL;
     pthread_mutex_lock(&line->receiving);
@@ -395,29 +404,60 @@ static nng_msg *receive(struct line *line)
     return message;
 }
 
-void line_drain(struct line *line)
+bool line_turn_over(const struct line_turn *turn)
 {
-    size_t bytes = 0;
-    if (!line)
-        return;
-    for (int count = 0; count < MESSAGES_PER_TURN && bytes < BYTES_PER_TURN && !line->deaf; count++) {
-        nng_msg *message = receive(line);
-        if (!message)
-            return;
-        bytes += nng_msg_len(message);
-        if (atomic_load(&line->expected) > 0 &&
-            !line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message)))
-            line->deaf = true;
+    return turn->messages >= MESSAGES_PER_TURN || clock_monotonic_ms() >= turn->until_ms;
+}
+
+/* False: there is no more. */
+static bool hear_next(struct line *line, struct line_turn *turn, size_t *bytes)
+{
+    nng_msg *message = line->held ? line->held : receive(line);
+    if (!message)
+        return false;
+    turn->messages++;
+    turn->heard = line->held ? line->heard : 0;
+    line->held = NULL;
+    *bytes += nng_msg_len(message) - turn->heard;
+    if (atomic_load(&line->expected) <= 0)
+        turn->heard = 0;
+    else if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message), turn))
+        line->deaf = true;
+    line->heard = turn->heard;
+    if (turn->heard && !line->deaf)
+        line->held = message;
+    else
         nng_msg_free(message);
-    }
+    return true;
+}
+
+bool line_drain(struct line *line)
+{
+    struct line_turn turn = {.until_ms = clock_monotonic_ms() + TURN_MS};
+    size_t bytes = 0;
+    bool more;
+    if (!line || line->deaf)
+        return false;
+    do
+        more = hear_next(line, &turn, &bytes);
+    while (more && !line->held && !line->deaf && bytes < BYTES_PER_TURN && !line_turn_over(&turn));
+    if (line->held)
+        timer_set(line->board->loop, &line->again, 0);
     if (line->deaf)
         watch_receiving(line);
+    return more && !line->deaf;
+}
+
+static void hear_again(void *context)
+{
+    line_drain(context);
 }
 
 static void on_readable(void *context, uint32_t events)
 {
     (void)events;
-    line_drain(context);
+    if (!((struct line *)context)->held) /* else the timer goes on with that */
+        line_drain(context);
 }
 
 /* sun_path is short, and nng gives up at about 100 bytes: a long path is shortened through the folder's descriptor,
@@ -481,6 +521,7 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
     struct line *line = memory_new(1, sizeof *line);
     *line = (struct line){.board = board, .owner = owner, .context = context};
     line->last = &line->first;
+    line->again = (struct timer){.ring = hear_again, .context = line};
     line->file = memory_print("%s.sock", name);
     line->url = memory_print("ipc://%s/%s", board->folder, line->file);
     pthread_mutex_init(&line->receiving, NULL);
@@ -546,6 +587,7 @@ void line_leave(struct line *line)
     if (!line)
         return;
     drop_waiting(line);
+    drop_held(line);
     expect(line, 0);
     line->deaf = false;
     watch_receiving(line);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/buffer.h"
@@ -17,9 +18,18 @@
 struct switchboard;
 struct line;
 
+/* How much of one line one turn of the loop hears. The rest is for a later turn, after everybody else's. */
+struct line_turn {
+    unsigned messages; /* heard so far; one within another counts, too */
+    int64_t until_ms;  /* clock_monotonic_ms */
+    size_t heard; /* bytes of this message that were heard before, or in this turn; 0: the whole message */
+};
+bool line_turn_over(const struct line_turn *turn);
+
 struct line_owner {
-    /* A message has come. False: it isn't one that may be sent; the line stops reading until line_leave. */
-    bool (*message)(void *context, const void *bytes, size_t length);
+    /* A message has come, or the rest of one: it begins at turn->heard. When the turn is over before the message, heard is
+     * left at what was heard of it; 0: all. False: it isn't one that may be sent; the line stops reading until line_leave. */
+    bool (*message)(void *context, const void *bytes, size_t length, struct line_turn *turn);
     void (*lost)(void *context); /* the connection of the expected process has ended */
     void (*free)(void *context); /* the line is free for the next process, as line_await_free asked */
 };
@@ -47,8 +57,8 @@ bool line_expect(struct line *line, pid_t pid, struct fault *fault);
 /* In these two a line that is NULL counts for nothing. */
 /* It is nobody's, for its process has ended: what waited to be sent is dropped, and so is what still comes. */
 void line_leave(struct line *line);
-/* Read what has come so far, as the loop would. */
-void line_drain(struct line *line);
+/* Read what has come so far, as a turn of the loop would. True: there may be more. */
+bool line_drain(struct line *line);
 /* owner.free is called as soon as no connection is left: in the call itself or later. */
 void line_await_free(struct line *line);
 

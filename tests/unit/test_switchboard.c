@@ -33,10 +33,10 @@ struct heard {
     int messages, lost, free;
 };
 
-static bool on_message(void *context, const void *bytes, size_t length)
+static bool on_message(void *context, const void *bytes, size_t length, struct line_turn *turn)
 {
     (void)bytes;
-    (void)length;
+    turn->heard = turn->heard + 1 < length ? turn->heard + 1 : 0; /* a byte a call: "x" is whole at once */
     ((struct heard *)context)->messages++;
     return true;
 }
@@ -234,6 +234,34 @@ static int count_sockets(const struct place *place)
     return count;
 }
 
+static void test_what_is_left_of_a_message_is_heard_in_later_turns_and_before_the_next_one(void **state)
+{
+    struct place *place = *state;
+    nng_socket worker = dial(line_url(place->line));
+    say_until_heard(place->line, worker, &place->heard);
+    while (line_drain(place->line))
+        ;
+    int before = place->heard.messages;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(nng_send(worker, "four", 4, 0), 0);
+    for (int turns = 0; place->heard.messages < before + 1 && turns < TURNS; turns++)
+        loop_turn(place->loop, 1);
+    assert_true(place->heard.messages <= before + 2); /* though more has come */
+    for (int turns = 0; place->heard.messages < before + 8 && turns < TURNS; turns++) {
+        int so_far = place->heard.messages;
+        loop_turn(place->loop, 1);
+        assert_true(place->heard.messages <= so_far + 2); /* the end of one, and the beginning of the next */
+    }
+    assert_int_equal(place->heard.messages, before + 8);
+    assert_int_equal(nng_send(worker, "four", 4, 0), 0);
+    for (int turns = 0; place->heard.messages < before + 9 && turns < TURNS; turns++)
+        loop_turn(place->loop, 1);
+    line_leave(place->line); /* with the rest unheard: it is nobody's */
+    nng_close(worker);
+    await_free(place);
+    assert_true(place->heard.messages < before + 12);
+}
+
 static void await_sockets(struct place *place, int count)
 {
     for (int turns = 0; count_sockets(place) != count && turns < TURNS; turns++)
@@ -322,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_line_whose_connection_never_ends_is_given_up_and_the_next_one_works),
         TEST(test_what_a_connection_says_when_the_line_is_nobodys_is_told_to_nobody),
+        TEST(test_what_is_left_of_a_message_is_heard_in_later_turns_and_before_the_next_one),
         TEST(test_whoever_connects_and_leaves_at_once_keeps_no_worker_from_its_line),
         TEST(test_who_came_for_the_worker_before_is_not_taken_for_the_next),
         TEST(test_the_end_of_the_connection_before_is_not_taken_for_the_next_ones),
