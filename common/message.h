@@ -69,7 +69,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* worker -> supervisor: task id, lock's name: not wanted any more, or the task is over */                                 \
     X(UNLOCK, 41, WORKER, SUPERVISOR, "tt")                                                                                    \
     /* supervisor -> worker: task id, lock's name, fencing token (0: it is not, or no longer, held), lease until            \
-       (epoch s), who holds it otherwise ("iris: task-7") or "" */  \
+       (epoch s; of one that isn't held: it has no place, and may be asked for again then; else 0), who holds it otherwise ("iris: task-7") or "" */  \
     X(LOCKED, 42, SUPERVISOR, WORKER, "ttnnt")                                                                                 \
     /* supervisor -> worker: what became of an envelope of its outbox: id, status ("delivered", "deferred", "refused",      \
        "finished" for a segment that was written), reason ("" none), epoch s */  \

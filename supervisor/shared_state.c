@@ -92,6 +92,14 @@ static int load_token(struct shared_state *shared)
     return found > 0;
 }
 
+static void remove_lock(void *context, const char *file)
+{
+    struct commons *commons = context;
+    struct fault fault;
+    if (!shared_remove(commons->supervisor->data, SHARED_LOCKS, file, &fault))
+        log_warn("agentos", NULL, "The file of a lock that is free and forgotten stays: %s", fault.text);
+}
+
 static uint64_t look_at_lock(void *context, const char *file)
 {
     struct shared_state *shared = context;
@@ -134,6 +142,7 @@ static int64_t now_ms(void *context)
 static const struct locks_operations lock_operations = {
     .save = save_lock,
     .save_token = save_token,
+    .remove = remove_lock,
     .look = look_at_lock,
     .tell = tell_locked,
     .happened = lock_happened,

@@ -30,6 +30,7 @@ struct claim {
 
 struct lock {
     char *name, *file;
+    uint64_t hash;        /* of the name */
     uint64_t token;       /* given last; 0: none yet */
     struct claim *holder; /* NULL: free */
     int64_t since;        /* epoch s */
@@ -44,12 +45,11 @@ struct locks {
     const struct locks_operations *operations;
     void *context;
     struct lock **all;
-    size_t count, waiting;
+    size_t count, next; /* next: a turn begins there */
     uint64_t token;
     int64_t retry_ms;   /* storage failed: no grant, and no file, before; 0: it doesn't */
     int64_t retry_wait; /* the last pause */
     bool held;          /* nothing is given out, and no file written over that may not have been read */
-    bool full_said;
 };
 
 struct locks *locks_new(const struct locks_operations *operations, void *context)
@@ -99,17 +99,47 @@ static bool is_claim(const struct claim *claim, const char *agent, const char *t
 
 static struct lock *find(const struct locks *locks, const char *name)
 {
+    uint64_t hash = names_hash(name, strlen(name));
     for (size_t i = 0; i < locks->count; i++)
-        if (strcmp(locks->all[i]->name, name) == 0)
+        if (locks->all[i]->hash == hash && strcmp(locks->all[i]->name, name) == 0)
             return locks->all[i];
     return NULL;
+}
+
+static bool is_free(const struct lock *lock)
+{
+    return !lock->holder && !lock->waiters;
+}
+
+static void forget(struct locks *locks, size_t i)
+{
+    lock_free(locks->all[i]);
+    memmove(&locks->all[i], &locks->all[i + 1], (locks->count - i - 1) * sizeof *locks->all);
+    locks->count--;
+}
+
+/* The token tells which of the free ones was given out longest ago. */
+static void forget_some(struct locks *locks)
+{
+    for (;;) {
+        size_t count = 0, oldest = 0;
+        for (size_t i = 0; i < locks->count; i++)
+            if (is_free(locks->all[i]) && (count++ == 0 || locks->all[i]->token < locks->all[oldest]->token))
+                oldest = i;
+        if (count <= LOCKS_FREE_MAX)
+            return;
+        locks->operations->remove(locks->context, locks->all[oldest]->file);
+        forget(locks, oldest);
+    }
 }
 
 static struct lock *add(struct locks *locks, const char *name)
 {
     struct lock *lock = memory_new(1, sizeof *lock);
+    forget_some(locks);
     lock->name = memory_text(name);
     lock->file = names_file(name);
+    lock->hash = names_hash(name, strlen(name));
     lock->last = &lock->waiters;
     locks->all = memory_grow(locks->all, locks->count + 1, sizeof *locks->all);
     return locks->all[locks->count++] = lock;
@@ -250,8 +280,6 @@ static bool load_head(struct locks *locks, const char *file, const struct yaml_n
 bool locks_load(struct locks *locks, const char *file, const char *text, size_t length, struct fault *fault)
 {
     struct frontmatter matter;
-    if (locks->count >= LOCKS_MAX)
-        return fault_set(fault, "there are more than %d locks", LOCKS_MAX);
     if (!frontmatter_parse(&matter, text, length, file, fault))
         return false;
     bool good = load_head(locks, file, matter.head, fault);
@@ -300,10 +328,9 @@ static void hold(struct locks *locks, struct lock *lock)
     lock->holder = claim;
     lock->since = clock_now();
     begin_lease(locks, lock);
-    locks->waiting--;
 }
 
-static void unhold(struct locks *locks, struct lock *lock)
+static void unhold(struct lock *lock)
 {
     struct claim *claim = lock->holder;
     lock->holder = NULL;
@@ -311,7 +338,6 @@ static void unhold(struct locks *locks, struct lock *lock)
     if (!lock->waiters)
         lock->last = &claim->next;
     lock->waiters = claim;
-    locks->waiting++;
 }
 
 /* Gives a free lock to the first of its waiters. The order, and what a crash between leaves:
@@ -340,7 +366,7 @@ static void grant(struct locks *locks, struct lock *lock)
     lock->token = ++locks->token;
     hold(locks, lock);
     if (!save(locks, lock, true)) {
-        unhold(locks, lock);
+        unhold(lock);
         return;
     }
     locks->retry_wait = 0;
@@ -376,14 +402,13 @@ static void set_timer(struct locks *locks)
     locks->operations->timer(locks->context, due);
 }
 
-static void drop_waiter(struct locks *locks, struct lock *lock, struct claim **at)
+static void drop_waiter(struct lock *lock, struct claim **at)
 {
     struct claim *claim = *at;
     *at = claim->next;
     if (lock->last == &claim->next)
         lock->last = at;
     claim_free(claim);
-    locks->waiting--;
     lock->behind = true;
 }
 
@@ -400,7 +425,7 @@ static void leave(struct locks *locks, struct lock *lock, const char *agent, con
 {
     struct claim **at = place_of(lock, agent, task);
     if (at)
-        drop_waiter(locks, lock, at);
+        drop_waiter(lock, at);
     if (!is_claim(lock->holder, agent, task))
         return;
     release(locks, lock, "lock_released");
@@ -424,7 +449,6 @@ static void wait_for(struct locks *locks, struct lock *lock, const char *agent, 
     claim->lease_seconds = lease_seconds > 0 ? lease_seconds : 1;
     *lock->last = claim;
     lock->last = &claim->next;
-    locks->waiting++;
     lock->behind = true;
     grant(locks, lock);
     if (lock->holder != claim)
@@ -443,15 +467,23 @@ static void renew(struct locks *locks, struct lock *lock)
     tell(locks, lock, lock->holder);
 }
 
-/* Too many locks or waiters: said, to the asker as well, which asks again when it looks for work the next time. */
+/* Each agent has so many places, whatever the others do: one that asks for ever so much keeps nobody else from a lock. */
+static bool has_place(const struct locks *locks, const char *agent)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < locks->count; i++) {
+        const struct lock *lock = locks->all[i];
+        count += lock->holder && strcmp(lock->holder->agent, agent) == 0;
+        for (const struct claim *claim = lock->waiters; claim; claim = claim->next)
+            count += strcmp(claim->agent, agent) == 0;
+    }
+    return count < LOCK_CLAIMS_MAX;
+}
+
 static void turn_away(struct locks *locks, const char *agent, const char *task, const char *name)
 {
-    if (!locks->full_said)
-        log_warn("agentos", agent,
-                 "Task %s must wait for the lock %s without a place: there are %zu locks and %zu waiters",
-                 task, name, locks->count, locks->waiting);
-    locks->full_said = true;
-    locks->operations->tell(locks->context, agent, task, name, 0, 0, "too many others who wait");
+    OWNED char *why = memory_print("others: %d tasks of %s hold or wait for locks", LOCK_CLAIMS_MAX, agent);
+    locks->operations->tell(locks->context, agent, task, name, 0, clock_now() + LOCK_AGAIN_SECONDS, why);
 }
 
 bool locks_ask(struct locks *locks, const char *agent, const char *task, const char *name,
@@ -462,12 +494,12 @@ bool locks_ask(struct locks *locks, const char *agent, const char *task, const c
     struct lock *lock = find(locks, name);
     leave_others(locks, lock, agent, task);
     struct claim **at = lock ? place_of(lock, agent, task) : NULL;
-    if ((!lock && locks->count >= LOCKS_MAX) || (!at && locks->waiting >= LOCK_WAITERS_MAX))
-        turn_away(locks, agent, task, name);
-    else if (at)
+    if (at)
         tell(locks, lock, *at);
     else if (lock && is_claim(lock->holder, agent, task))
         renew(locks, lock);
+    else if (!has_place(locks, agent))
+        turn_away(locks, agent, task, name);
     else
         wait_for(locks, lock ? lock : add(locks, name), agent, task, lease_seconds);
     set_timer(locks);
@@ -488,7 +520,7 @@ void locks_agent_gone(struct locks *locks, const char *agent)
     for (size_t i = 0; i < locks->count; i++)
         for (struct claim **at = &locks->all[i]->waiters; *at;)
             if (strcmp((*at)->agent, agent) == 0)
-                drop_waiter(locks, locks->all[i], at);
+                drop_waiter(locks->all[i], at);
             else
                 at = &(*at)->next;
     for (size_t i = 0; i < locks->count; i++) {
@@ -497,8 +529,7 @@ void locks_agent_gone(struct locks *locks, const char *agent)
             continue;
         log_info("agentos", agent, "Its worker has ended: the lock %s (task %s, token %" PRIu64 ") is free",
                  lock->name, lock->holder->task, lock->token);
-        release(locks, lock, "lock_released");
-        grant(locks, lock);
+        release(locks, lock, "lock_released"); /* the next turn grants it: there may be many */
     }
     set_timer(locks);
 }
@@ -520,14 +551,20 @@ void locks_turn(struct locks *locks)
     int64_t now = locks->operations->now_ms(locks->context);
     if (now >= locks->retry_ms)
         locks->retry_ms = 0;
-    for (size_t i = 0; i < locks->count; i++) {
-        struct lock *lock = locks->all[i];
+    size_t writes = 0, i = 0;
+    for (; i < locks->count && writes < LOCK_WRITES_MAX; i++) {
+        struct lock *lock = locks->all[(locks->next + i) % locks->count];
+        const struct claim *before = lock->holder;
         if (lock->holder && now >= lock->ends_ms)
             end_lease(locks, lock);
         grant(locks, lock);
-        if (lock->behind && !locks->retry_ms && !locks->held)
+        bool behind = lock->behind && !locks->retry_ms && !locks->held;
+        if (behind)
             save(locks, lock, false);
+        writes += behind || lock->holder != before;
     }
+    locks->next = locks->count ? (locks->next + i) % locks->count : 0;
+    forget_some(locks);
     set_timer(locks);
 }
 
@@ -538,10 +575,8 @@ void locks_scan(struct locks *locks)
         uint64_t look = locks->operations->look(locks->context, lock->file);
         if (lock->behind || look == lock->look)
             continue;
-        if (!look && !lock->holder && !lock->waiters) {
-            lock_free(lock);
-            memmove(&locks->all[i], &locks->all[i + 1], (locks->count - i - 1) * sizeof *locks->all);
-            locks->count--;
+        if (!look && is_free(lock)) {
+            forget(locks, i);
             continue;
         }
         log_warn(

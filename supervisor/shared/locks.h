@@ -1,8 +1,9 @@
 /* Locks (contract section 9): shared/locks/NAME.md, each held by one task at a time, with a lease and a fencing token.
  *
  * Memory is the truth while the supervisor runs; the files show it to people and carry the tokens over a restart. Every
- * grant is durable before it is told. All locks share one counter of tokens, so a lock's token grows also when its file
- * was deleted or altered meanwhile. After a restart every lock is free, for workers end with their supervisor.
+ * grant is durable before it is told. All locks share one counter of tokens, so a lock's token grows also when it was
+ * forgotten, or its file deleted or altered meanwhile; and the lock with the highest token is never forgotten, so the files
+ * alone, without the counter's, say what the tokens have come to. After a restart every lock is free, for workers end with their supervisor.
  *
  * Pure but for the log: files, clock and messages are operations that the owner hands in. */
 #ifndef AGENTOS_SUPERVISOR_SHARED_LOCKS_H
@@ -18,9 +19,12 @@
 struct locks;
 
 enum {
-    LOCKS_MAX = 4096,         /* locks with a file, free ones too; a free one goes when its file is deleted */
-    LOCK_WAITERS_MAX = 20000, /* over all locks */
+    LOCK_CLAIMS_MAX = 64, /* of one agent: tasks of it that hold a lock or wait for one */
+    LOCKS_FREE_MAX =
+        256, /* free locks that are remembered; those given out longest ago are forgotten, file and all */
+    LOCK_WRITES_MAX = 16,     /* files that one turn writes; the rest is for the next one */
     LOCK_WAITERS_SHOWN = 100, /* in a lock's file */
+    LOCK_AGAIN_SECONDS = 10,  /* then one who got no place may ask again */
     LOCK_FILE_MAX = 64 * 1024,
 };
 
@@ -30,9 +34,11 @@ struct locks_operations {
                  struct fault *fault);
     /* No token above this one has ever been given; durable. */
     bool (*save_token)(void *context, uint64_t token, struct fault *fault);
+    void (*remove)(void *context, const char *file); /* of a lock that is forgotten; not durable */
     /* Tells one state of a lock's file from another; 0: it is missing. */
     uint64_t (*look)(void *context, const char *file);
-    /* MESSAGE_LOCKED to the agent's worker. */
+    /* MESSAGE_LOCKED to the agent's worker. token 0 and lease_until: it has no place among the waiters, and may ask again
+     * then. */
     void (*tell)(void *context, const char *agent, const char *task, const char *lock, uint64_t token,
                  int64_t lease_until, const char *holder);
     /* "lock_granted", "lock_released", "lock_expired" has happened. */

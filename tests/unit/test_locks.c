@@ -12,7 +12,7 @@
 #include "common/memory.h"
 #include "supervisor/shared/locks.h"
 
-enum { SAID_MAX = 256 };
+enum { SAID_MAX = 1024 };
 
 /* The world around the locks: one disk (its files by name), one clock, all that was said. */
 struct world {
@@ -24,7 +24,7 @@ struct world {
     size_t file_count;
     uint64_t token, looks;
     char *said[SAID_MAX];
-    size_t said_count, read;
+    size_t said_count, read, turned_away;
     int64_t now_ms, timer_ms;
     bool full;        /* the disk */
     bool files_only;  /* … but for the counter */
@@ -65,6 +65,14 @@ static bool save_token(void *context, uint64_t token, struct fault *fault)
     return true;
 }
 
+static void remove_file(void *context, const char *file)
+{
+    struct world *world = context;
+    size_t i = file_of(world, file);
+    free(world->files[i].text);
+    world->files[i].text = NULL;
+}
+
 static uint64_t look(void *context, const char *file)
 {
     struct world *world = context;
@@ -78,7 +86,10 @@ static void tell(void *context, const char *agent, const char *task, const char 
     struct world *world = context;
     assert_true(token == 0 || world->durable_yet);
     assert_true(token == 0 || world->token >= token);
-    assert_int_equal(token != 0, lease_until != 0);
+    if (token)
+        assert_true(lease_until > 0);
+    else if (lease_until) /* it has no place */
+        world->turned_away++;
     assert_true(world->said_count < SAID_MAX);
     world->said[world->said_count++] =
         memory_print("%s %s %s %llu %s", agent, task, lock, (unsigned long long)token, holder);
@@ -104,6 +115,7 @@ static int64_t now_ms(void *context)
 static const struct locks_operations operations = {
     .save = save,
     .save_token = save_token,
+    .remove = remove_file,
     .look = look,
     .tell = tell,
     .happened = happened,
@@ -226,6 +238,7 @@ static void test_the_death_of_the_holders_worker_frees_it_and_drops_its_waiting(
     ask(world, "iris", "b");
     world->read = world->said_count;
     locks_agent_gone(world->locks, "orion");
+    pass(world, 0);
     expect(world, "iris b db 2 ");
     locks_give_up(world->locks, "iris", "b", "db");
     expect_silence(world);
@@ -326,6 +339,7 @@ static void test_the_file_shows_holder_token_lease_and_waiters(void **state)
     assert_non_null(strstr(text, "lease_until: "));
     assert_non_null(strstr(text, "waiters:\n  - \"iris: b: \\\"quoted\\\"\"\n---\nHeld by orion"));
     locks_agent_gone(world->locks, "orion");
+    pass(world, 0);
     locks_agent_gone(world->locks, "iris");
     pass(world, 0);
     assert_non_null(strstr(text_of(world, "db"), "holder: none\ntoken: 2\nwaiters: []\n---\nFree."));
@@ -466,14 +480,77 @@ static void test_many_waiters_are_served_in_order_and_shown_in_part(void **state
     struct world *world = *state;
     ask(world, "orion", "first");
     for (int i = 0; i < 150; i++) {
-        OWNED char *task = memory_print("t%d", i);
-        ask(world, "orion", task);
+        OWNED char *task = memory_print("t%d", i), *agent = memory_print("agent-%d", i / 50);
+        ask(world, agent, task);
     }
     pass(world, 0);
     assert_non_null(strstr(text_of(world, "db"), "150 tasks wait for it; the first 100 are listed."));
     locks_give_up(world->locks, "orion", "first", "db");
     world->read = world->said_count - 1;
-    expect(world, "orion t0 db 2 ");
+    expect(world, "agent-0 t0 db 2 ");
+}
+
+static void forget_said(struct world *world)
+{
+    for (size_t i = 0; i < world->said_count; i++)
+        free(world->said[i]);
+    world->said_count = world->read = 0;
+}
+
+static void test_an_agent_that_asks_for_ever_so_much_keeps_nobody_else_from_a_lock(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < 20001; i++) {
+        OWNED char *name = memory_print("lock-%d", i), *task = memory_print("t%d", i);
+        assert_true(locks_ask(world->locks, "orion", task, i % 2 ? name : "db", 60));
+        if (world->said_count == SAID_MAX)
+            forget_said(world);
+    }
+    assert_int_equal(world->turned_away, 20001 - LOCK_CLAIMS_MAX);
+    forget_said(world);
+    assert_true(locks_ask(world->locks, "iris", "a", "other", 60));
+    OWNED char *granted = memory_print("iris a other %llu ", (unsigned long long)world->token);
+    expect(world, granted);
+    locks_give_up(world->locks, "orion", "t1", "lock-1"); /* a place is free again */
+    assert_true(locks_ask(world->locks, "orion", "late", "db", 60));
+    assert_int_equal(world->turned_away, 20001 - LOCK_CLAIMS_MAX);
+    locks_agent_gone(world->locks, "orion");
+    pass(world, 0);
+    forget_said(world);
+    ask(world, "iris", "b");
+    OWNED char *next = memory_print("iris b db %llu ", (unsigned long long)world->token);
+    expect(world, next);
+}
+
+static size_t files_there(const struct world *world)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < world->file_count; i++)
+        count += world->files[i].text != NULL;
+    return count;
+}
+
+static void test_free_locks_are_forgotten_file_and_all_and_tokens_still_grow(void **state)
+{
+    struct world *world = *state;
+    ask(world, "iris", "held");
+    for (int i = 0; i < LOCKS_FREE_MAX + 100; i++) {
+        OWNED char *name = memory_print("lock-%d", i);
+        assert_true(locks_ask(world->locks, "orion", "t", name, 60)); /* and leaves the one before */
+        if (i % 10 == 0)
+            pass(world, 0);
+        forget_said(world);
+    }
+    locks_give_up(world->locks, "orion", "t", "lock-355");
+    pass(world, 0);
+    assert_int_equal(files_there(world), LOCKS_FREE_MAX + 1);
+    assert_non_null(strstr(text_of(world, "db"), "holder: \"iris: held\""));
+    assert_string_equal(text_of(world, "lock-0"), "");
+    uint64_t before = world->token;
+    world->token = 0; /* the counter's file is lost: the locks' own say what the tokens have come to */
+    restart(world);
+    assert_true(locks_ask(world->locks, "orion", "t", "lock-0", 60));
+    assert_true(world->token > before);
 }
 
 int main(void)
@@ -498,6 +575,8 @@ int main(void)
         TEST(test_a_file_that_is_no_lock_is_refused_at_start),
         TEST(test_names_are_one_line_and_become_files_of_their_own),
         TEST(test_many_waiters_are_served_in_order_and_shown_in_part),
+        TEST(test_an_agent_that_asks_for_ever_so_much_keeps_nobody_else_from_a_lock),
+        TEST(test_free_locks_are_forgotten_file_and_all_and_tokens_still_grow),
     };
     return cmocka_run_group_tests_name("locks", tests, NULL, NULL);
 }

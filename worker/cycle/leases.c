@@ -20,9 +20,10 @@ enum { ANSWER_MS = 1000 /* the supervisor answers at once; after that the lock c
 
 struct lock_wait {
     char *task, *name;
-    uint64_t hash;       /* of the block */
-    uint64_t token;      /* 0: waits */
-    int64_t lease_until; /* epoch seconds */
+    uint64_t hash;  /* of the block */
+    uint64_t token; /* 0: waits */
+    int64_t
+        lease_until; /* epoch seconds; of one that waits: it has no place, and asks again then; 0: it has one */
     int64_t asked_ms;
     bool answered;
 };
@@ -56,7 +57,7 @@ enum lease_state leases_state(struct worker *worker, const struct block *block)
     if (!block->lock)
         return LEASE_NEEDLESS;
     struct lock_wait *lock = find(worker, block->id);
-    if (lock && lock->token && lock->lease_until <= clock_now()) {
+    if (lock && lock->lease_until && lock->lease_until <= clock_now()) {
         leases_release(worker, block->id);
         lock = NULL;
     }
@@ -159,6 +160,10 @@ int64_t leases_look_at_ms(const struct worker *worker, int64_t since_ms)
     for (size_t i = 0; i < worker->leases.count; i++) {
         int64_t due = worker->leases.items[i].asked_ms + ANSWER_MS;
         if (!worker->leases.items[i].answered && due > since_ms && (at == 0 || due < at))
+            at = due;
+        int64_t again = worker->locks[i].token == 0 ? worker->locks[i].lease_until : 0;
+        due = again ? clock_monotonic_ms() + (again - clock_now()) * 1000 : 0;
+        if (due > since_ms && (at == 0 || due < at))
             at = due;
     }
     return at;
