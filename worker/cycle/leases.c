@@ -161,7 +161,7 @@ int64_t leases_look_at_ms(const struct worker *worker, int64_t since_ms)
         int64_t due = worker->leases.items[i].asked_ms + ANSWER_MS;
         if (!worker->leases.items[i].answered && due > since_ms && (at == 0 || due < at))
             at = due;
-        int64_t again = worker->locks[i].token == 0 ? worker->locks[i].lease_until : 0;
+        int64_t again = worker->leases.items[i].token == 0 ? worker->leases.items[i].lease_until : 0;
         due = again ? clock_monotonic_ms() + (again - clock_now()) * 1000 : 0;
         if (due > since_ms && (at == 0 || due < at))
             at = due;
