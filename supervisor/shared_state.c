@@ -94,9 +94,9 @@ static int load_token(struct shared_state *shared)
 
 static void remove_lock(void *context, const char *file)
 {
-    struct commons *commons = context;
+    struct shared_state *shared = context;
     struct fault fault;
-    if (!shared_remove(commons->supervisor->data, SHARED_LOCKS, file, &fault))
+    if (!shared_remove(shared->supervisor->data, SHARED_LOCKS, file, &fault))
         log_warn("agentos", NULL, "The file of a lock that is free and forgotten stays: %s", fault.text);
 }
 
