@@ -383,7 +383,8 @@ void post_pump(struct box *receiver)
     int64_t now = clock_now(), now_ms = clock_monotonic_ms();
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
-    int64_t room = post_window(receiver, NULL) - post_unfinished(receiver) - post_letters_arriving(receiver);
+    int64_t room =
+        post_window(receiver, NULL) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
     while ((parcel = next_to_go(receiver, room > 0, now, now_ms))) {
         if (post->batch.count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
             receiver->pump = true;
@@ -455,7 +456,7 @@ void post_deliver(struct post *post)
             not_delivered(delivery, result, &fault);
         envelope_free(&delivery->envelope);
     }
-    post_letters_answer(post);
+    post_operator_sends_answer(post);
     post_offers_answer(post);
     free(post->deliveries);
     post->deliveries = NULL;

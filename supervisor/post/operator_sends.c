@@ -21,7 +21,7 @@
 
 enum { HEAD_MAX = 4096 /* bytes of front matter */ };
 
-struct letter {
+struct operator_send {
     uint64_t ticket;
     struct envelope envelope;
     struct box *receiver; /* once it has joined the turn's batch; NULL: it can't go, why says it */
@@ -62,24 +62,24 @@ int post_send(struct post *post, const char *to, const char *text, int64_t ttl_s
         fault_set(fault, "ttl_seconds can't be below 0; nothing was sent");
     if (ttl_seconds < 0 || !check_text(text, fault))
         return EX_DATAERR;
-    struct letters *letters = &post->letters;
+    struct operator_sends *letters = &post->operator_sends;
     if ((letters->count & (letters->count - 1)) == 0)
         letters->all =
             memory_grow(letters->all, letters->count ? letters->count * 2 : 1, sizeof *letters->all);
-    struct letter *letter = &letters->all[letters->count++];
-    *letter = (struct letter){.ticket = ticket,
-                              .exit = EX_OK,
-                              .envelope = {
-                                  .id = names_new_id(),
-                                  .kind = KIND_MESSAGE,
-                                  .from = memory_text(POST_OPERATOR),
-                                  .to = memory_text(to),
-                                  .created = clock_now(),
-                                  .ttl_seconds = ttl_seconds,
-                                  .priority = priority,
-                                  .hops = 1,
-                                  .body = memory_text(text),
-                              }};
+    struct operator_send *letter = &letters->all[letters->count++];
+    *letter = (struct operator_send){.ticket = ticket,
+                                     .exit = EX_OK,
+                                     .envelope = {
+                                         .id = names_new_id(),
+                                         .kind = KIND_MESSAGE,
+                                         .from = memory_text(POST_OPERATOR),
+                                         .to = memory_text(to),
+                                         .created = clock_now(),
+                                         .ttl_seconds = ttl_seconds,
+                                         .priority = priority,
+                                         .hops = 1,
+                                         .body = memory_text(text),
+                                     }};
     letter->envelope.trace = memory_text(letter->envelope.id);
     post_wake(post->people);
     return EX_OK;
@@ -89,25 +89,25 @@ int post_send(struct post *post, const char *to, const char *text, int64_t ttl_s
 
 static int64_t joined_for(const struct box *receiver, bool deferred)
 {
-    const struct letters *letters = &receiver->post->letters;
+    const struct operator_sends *letters = &receiver->post->operator_sends;
     int64_t count = 0;
     for (size_t i = 0; i < letters->joined; i++)
         count += letters->all[i].receiver == receiver && letters->all[i].deferred == deferred;
     return count;
 }
 
-int64_t post_letters_arriving(const struct box *receiver)
+int64_t post_operator_sends_arriving(const struct box *receiver)
 {
     return joined_for(receiver, false);
 }
 
-static void refuse(struct letter *letter, int exit)
+static void refuse(struct operator_send *letter, int exit)
 {
     letter->receiver = NULL;
     letter->exit = exit;
 }
 
-static void join(struct post *post, struct letter *letter)
+static void join(struct post *post, struct operator_send *letter)
 {
     struct box *receiver = receiver_of(post, letter->envelope.to, &letter->why);
     if (!receiver) {
@@ -115,8 +115,8 @@ static void join(struct post *post, struct letter *letter)
         return;
     }
     /* Whoever waits already goes first. */
-    bool room =
-        receiver->waits.count == 0 && post_room(post, receiver->name) > post_letters_arriving(receiver);
+    bool room = receiver->waits.count == 0 &&
+                post_room(post, receiver->name) > post_operator_sends_arriving(receiver);
     int64_t backlog, held = (int64_t)receiver->waits.count + joined_for(receiver, true);
     post_window(receiver, &backlog);
     if (!room && held >= backlog) {
@@ -136,9 +136,9 @@ static void join(struct post *post, struct letter *letter)
                                  room ? FOLDER_INBOX : FOLDER_OUTBOX, &letter->envelope, false);
 }
 
-void post_letters_join(struct post *post)
+void post_operator_sends_join(struct post *post)
 {
-    struct letters *letters = &post->letters;
+    struct operator_sends *letters = &post->operator_sends;
     while (letters->joined < letters->count && post->batch.count < BATCH_MAX &&
            post->delivery_bytes < BATCH_BYTES_MAX) {
         join(post, &letters->all[letters->joined]);
@@ -148,7 +148,7 @@ void post_letters_join(struct post *post)
 
 /* --- after the flush --- */
 
-static void waits(struct letter *letter)
+static void waits(struct operator_send *letter)
 {
     struct box *receiver = letter->receiver;
     struct post *post = receiver->post;
@@ -161,7 +161,7 @@ static void waits(struct letter *letter)
     post_note(post->people, "envelope_deferred", &letter->envelope, "");
 }
 
-static void lies_there(struct letter *letter)
+static void lies_there(struct operator_send *letter)
 {
     struct box *receiver = letter->receiver;
     struct post *post = receiver->post;
@@ -173,7 +173,7 @@ static void lies_there(struct letter *letter)
 }
 
 /* It failed, but may have its name all the same. */
-static void may_lie_there(struct letter *letter)
+static void may_lie_there(struct operator_send *letter)
 {
     struct box *box = letter->deferred ? letter->receiver->post->people : letter->receiver;
     letter->exit = EX_IOERR;
@@ -182,7 +182,7 @@ static void may_lie_there(struct letter *letter)
     post_wake(box);
 }
 
-static void answer(struct post *post, struct letter *letter)
+static void answer(struct post *post, struct operator_send *letter)
 {
     bool failed = letter->receiver && batch_result(&post->batch, letter->number, &letter->why) != WRITE_DONE;
     if (failed)
@@ -195,9 +195,9 @@ static void answer(struct post *post, struct letter *letter)
     envelope_free(&letter->envelope);
 }
 
-void post_letters_answer(struct post *post)
+void post_operator_sends_answer(struct post *post)
 {
-    struct letters *letters = &post->letters;
+    struct operator_sends *letters = &post->operator_sends;
     for (size_t i = 0; i < letters->joined; i++)
         answer(post, &letters->all[i]);
     letters->count -= letters->joined;
@@ -210,10 +210,10 @@ void post_letters_answer(struct post *post)
     }
 }
 
-void post_letters_forget(struct post *post)
+void post_operator_sends_forget(struct post *post)
 {
-    for (size_t i = 0; i < post->letters.count; i++)
-        envelope_free(&post->letters.all[i].envelope);
-    free(post->letters.all);
-    post->letters = (struct letters){.all = NULL};
+    for (size_t i = 0; i < post->operator_sends.count; i++)
+        envelope_free(&post->operator_sends.all[i].envelope);
+    free(post->operator_sends.all);
+    post->operator_sends = (struct operator_sends){.all = NULL};
 }

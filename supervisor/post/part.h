@@ -26,8 +26,8 @@ enum {
 #define POST_TEXT_IN_QUEUE "The task's text is in queue.md.\n"
 
 /* What the operator sends in this turn (operator_sends.c). */
-struct letters {
-    struct letter *all;
+struct operator_sends {
+    struct operator_send *all;
     size_t count, joined;
 };
 
@@ -136,7 +136,7 @@ struct post {
     struct ahead *ahead; /* what a checkpoint would write is being written; NULL: not now */
     struct delivery *deliveries;
     size_t delivery_count, delivery_bytes; /* bytes: letters' and items' too */
-    struct letters letters;
+    struct operator_sends operator_sends;
     struct offers offers;
     struct parcel *ringing[TURN_MAX]; /* due in this turn */
     size_t ringing_count;
@@ -211,13 +211,13 @@ int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL *
 int64_t post_unfinished(const struct box *box);
 
 /* operator_sends.c: what the operator sends */
-void post_letters_join(struct post *post);   /* the turn's batch */
-void post_letters_answer(struct post *post); /* those that joined, after its flush */
-void post_letters_forget(struct post *post);
+void post_operator_sends_join(struct post *post);   /* the turn's batch */
+void post_operator_sends_answer(struct post *post); /* those that joined, after its flush */
+void post_operator_sends_forget(struct post *post);
 /* Those that joined and will lie in its inbox. */
-int64_t post_letters_arriving(const struct box *receiver);
+int64_t post_operator_sends_arriving(const struct box *receiver);
 
-/* shared_submissions.c: what goes to queues and segments; as post_letters… */
+/* shared_submissions.c: what goes to queues and segments; as post_operator_sends_… */
 const struct envelope *post_offered_item(const struct post *post, const char *id); /* not yet on disk; NULL */
 void post_offer_item(struct box *sender, struct envelope *envelope); /* which may be empty afterwards */
 void post_offer_write(struct box *sender, const struct envelope *envelope);

@@ -161,7 +161,7 @@ static void rest(struct post *post)
             next = at;
     }
     arm_clock(post);
-    if (post->letters.count || post->offers.count) /* that found no place in this turn's batch */
+    if (post->operator_sends.count || post->offers.count) /* that found no place in this turn's batch */
         next = 0;
     if (next < 0)
         return;
@@ -176,7 +176,7 @@ static void turn(void *context)
     post->in_turn = true;
     look_where_due(post, now_ms);
     post_expire(post);
-    post_letters_join(post);
+    post_operator_sends_join(post);
     decide_on_outboxes(post, now_ms);
     post_offers_join(post);
     pump_all(post);
@@ -211,7 +211,7 @@ void post_close(struct post *post)
     timer_clear(post->loop, &post->clock);
     post->started = false;
     post_journal_close(post);
-    post_letters_forget(post);
+    post_operator_sends_forget(post);
     post_offers_forget(post);
     parcels_free(post->parcels);
     for (size_t i = 0; i < post->capacity; i++)
