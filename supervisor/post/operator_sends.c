@@ -62,25 +62,24 @@ int post_send(struct post *post, const char *to, const char *text, int64_t ttl_s
         fault_set(fault, "ttl_seconds can't be below 0; nothing was sent");
     if (ttl_seconds < 0 || !check_text(text, fault))
         return EX_DATAERR;
-    struct operator_sends *letters = &post->operator_sends;
-    if ((letters->count & (letters->count - 1)) == 0)
-        letters->all =
-            memory_grow(letters->all, letters->count ? letters->count * 2 : 1, sizeof *letters->all);
-    struct operator_send *letter = &letters->all[letters->count++];
-    *letter = (struct operator_send){.ticket = ticket,
-                                     .exit = EX_OK,
-                                     .envelope = {
-                                         .id = names_new_id(),
-                                         .kind = KIND_MESSAGE,
-                                         .from = memory_text(POST_OPERATOR),
-                                         .to = memory_text(to),
-                                         .created = clock_now(),
-                                         .ttl_seconds = ttl_seconds,
-                                         .priority = priority,
-                                         .hops = 1,
-                                         .body = memory_text(text),
-                                     }};
-    letter->envelope.trace = memory_text(letter->envelope.id);
+    struct operator_sends *sends = &post->operator_sends;
+    if ((sends->count & (sends->count - 1)) == 0)
+        sends->all = memory_grow(sends->all, sends->count ? sends->count * 2 : 1, sizeof *sends->all);
+    struct operator_send *send = &sends->all[sends->count++];
+    *send = (struct operator_send){.ticket = ticket,
+                                   .exit = EX_OK,
+                                   .envelope = {
+                                       .id = names_new_id(),
+                                       .kind = KIND_MESSAGE,
+                                       .from = memory_text(POST_OPERATOR),
+                                       .to = memory_text(to),
+                                       .created = clock_now(),
+                                       .ttl_seconds = ttl_seconds,
+                                       .priority = priority,
+                                       .hops = 1,
+                                       .body = memory_text(text),
+                                   }};
+    send->envelope.trace = memory_text(send->envelope.id);
     post_wake(post->people);
     return EX_OK;
 }
@@ -89,10 +88,10 @@ int post_send(struct post *post, const char *to, const char *text, int64_t ttl_s
 
 static int64_t joined_for(const struct box *receiver, bool deferred)
 {
-    const struct operator_sends *letters = &receiver->post->operator_sends;
+    const struct operator_sends *sends = &receiver->post->operator_sends;
     int64_t count = 0;
-    for (size_t i = 0; i < letters->joined; i++)
-        count += letters->all[i].receiver == receiver && letters->all[i].deferred == deferred;
+    for (size_t i = 0; i < sends->joined; i++)
+        count += sends->all[i].receiver == receiver && sends->all[i].deferred == deferred;
     return count;
 }
 
@@ -101,17 +100,17 @@ int64_t post_operator_sends_arriving(const struct box *receiver)
     return joined_for(receiver, false);
 }
 
-static void refuse(struct operator_send *letter, int exit)
+static void refuse(struct operator_send *send, int exit)
 {
-    letter->receiver = NULL;
-    letter->exit = exit;
+    send->receiver = NULL;
+    send->exit = exit;
 }
 
-static void join(struct post *post, struct operator_send *letter)
+static void join(struct post *post, struct operator_send *send)
 {
-    struct box *receiver = receiver_of(post, letter->envelope.to, &letter->why);
+    struct box *receiver = receiver_of(post, send->envelope.to, &send->why);
     if (!receiver) {
-        refuse(letter, EX_NOINPUT);
+        refuse(send, EX_NOINPUT);
         return;
     }
     /* Whoever waits already goes first. */
@@ -120,93 +119,93 @@ static void join(struct post *post, struct operator_send *letter)
     int64_t backlog, held = (int64_t)receiver->waits.count + joined_for(receiver, true);
     post_window(receiver, &backlog);
     if (!room && held >= backlog) {
-        post_note(post->people, "envelope_refused", &letter->envelope, "backpressure");
-        fault_set(&letter->why,
+        post_note(post->people, "envelope_refused", &send->envelope, "backpressure");
+        fault_set(&send->why,
                   "backpressure: %s has a full window, and %lld envelopes wait for it already; try again",
                   receiver->name, (long long)held);
-        refuse(letter, EX_TEMPFAIL);
+        refuse(send, EX_TEMPFAIL);
         return;
     }
-    letter->receiver = receiver;
-    letter->deferred = !room;
-    letter->envelope.status = memory_text(room ? "delivered" : "deferred");
-    letter->envelope.delivered = room ? clock_now() : 0;
-    post->delivery_bytes += strlen(letter->envelope.body);
-    letter->number = mailbox_add(&post->batch, room ? receiver->name : POST_OPERATOR,
-                                 room ? FOLDER_INBOX : FOLDER_OUTBOX, &letter->envelope, false);
+    send->receiver = receiver;
+    send->deferred = !room;
+    send->envelope.status = memory_text(room ? "delivered" : "deferred");
+    send->envelope.delivered = room ? clock_now() : 0;
+    post->delivery_bytes += strlen(send->envelope.body);
+    send->number = mailbox_add(&post->batch, room ? receiver->name : POST_OPERATOR,
+                               room ? FOLDER_INBOX : FOLDER_OUTBOX, &send->envelope, false);
 }
 
 void post_operator_sends_join(struct post *post)
 {
-    struct operator_sends *letters = &post->operator_sends;
-    while (letters->joined < letters->count && post->batch.count < BATCH_MAX &&
+    struct operator_sends *sends = &post->operator_sends;
+    while (sends->joined < sends->count && post->batch.count < BATCH_MAX &&
            post->delivery_bytes < BATCH_BYTES_MAX) {
-        join(post, &letters->all[letters->joined]);
-        letters->joined++;
+        join(post, &sends->all[sends->joined]);
+        sends->joined++;
     }
 }
 
 /* --- after the flush --- */
 
-static void waits(struct operator_send *letter)
+static void waits(struct operator_send *send)
 {
-    struct box *receiver = letter->receiver;
+    struct box *receiver = send->receiver;
     struct post *post = receiver->post;
     struct parcel *parcel =
-        parcels_add(post->parcels, &receiver->waits, post->people, FOLDER_OUTBOX, letter->envelope.id);
-    parcels_describe(parcel, &letter->envelope);
+        parcels_add(post->parcels, &receiver->waits, post->people, FOLDER_OUTBOX, send->envelope.id);
+    parcels_describe(parcel, &send->envelope);
     parcel->to = receiver;
     post_mind(post, parcel);
-    post_note(post->people, "envelope_accepted", &letter->envelope, "");
-    post_note(post->people, "envelope_deferred", &letter->envelope, "");
+    post_note(post->people, "envelope_accepted", &send->envelope, "");
+    post_note(post->people, "envelope_deferred", &send->envelope, "");
 }
 
-static void lies_there(struct operator_send *letter)
+static void lies_there(struct operator_send *send)
 {
-    struct box *receiver = letter->receiver;
+    struct box *receiver = send->receiver;
     struct post *post = receiver->post;
-    struct file_stamp stamp = batch_written(&post->batch, letter->number);
-    post_lies_there(receiver, FOLDER_INBOX, &letter->envelope, &stamp);
-    post_note(post->people, "envelope_accepted", &letter->envelope, "");
-    post_note(receiver, "envelope_delivered", &letter->envelope, "");
+    struct file_stamp stamp = batch_written(&post->batch, send->number);
+    post_lies_there(receiver, FOLDER_INBOX, &send->envelope, &stamp);
+    post_note(post->people, "envelope_accepted", &send->envelope, "");
+    post_note(receiver, "envelope_delivered", &send->envelope, "");
     post_look_due(receiver, WAKE_UP);
 }
 
 /* It failed, but may have its name all the same. */
-static void may_lie_there(struct operator_send *letter)
+static void may_lie_there(struct operator_send *send)
 {
-    struct box *box = letter->deferred ? letter->receiver->post->people : letter->receiver;
-    letter->exit = EX_IOERR;
-    box->look_wanted |= !letter->deferred;
-    box->outbox_wanted |= letter->deferred;
+    struct box *box = send->deferred ? send->receiver->post->people : send->receiver;
+    send->exit = EX_IOERR;
+    box->look_wanted |= !send->deferred;
+    box->outbox_wanted |= send->deferred;
     post_wake(box);
 }
 
-static void answer(struct post *post, struct operator_send *letter)
+static void answer(struct post *post, struct operator_send *send)
 {
-    bool failed = letter->receiver && batch_result(&post->batch, letter->number, &letter->why) != WRITE_DONE;
+    bool failed = send->receiver && batch_result(&post->batch, send->number, &send->why) != WRITE_DONE;
     if (failed)
-        may_lie_there(letter);
-    else if (letter->receiver && letter->deferred)
-        waits(letter);
-    else if (letter->receiver)
-        lies_there(letter);
-    post->owner.sent(post->owner.context, letter->ticket, letter->exit, letter->envelope.id, &letter->why);
-    envelope_free(&letter->envelope);
+        may_lie_there(send);
+    else if (send->receiver && send->deferred)
+        waits(send);
+    else if (send->receiver)
+        lies_there(send);
+    post->owner.sent(post->owner.context, send->ticket, send->exit, send->envelope.id, &send->why);
+    envelope_free(&send->envelope);
 }
 
 void post_operator_sends_answer(struct post *post)
 {
-    struct operator_sends *letters = &post->operator_sends;
-    for (size_t i = 0; i < letters->joined; i++)
-        answer(post, &letters->all[i]);
-    letters->count -= letters->joined;
-    if (letters->count)
-        memmove(letters->all, &letters->all[letters->joined], letters->count * sizeof *letters->all);
-    letters->joined = 0;
-    if (!letters->count) {
-        free(letters->all);
-        letters->all = NULL;
+    struct operator_sends *sends = &post->operator_sends;
+    for (size_t i = 0; i < sends->joined; i++)
+        answer(post, &sends->all[i]);
+    sends->count -= sends->joined;
+    if (sends->count)
+        memmove(sends->all, &sends->all[sends->joined], sends->count * sizeof *sends->all);
+    sends->joined = 0;
+    if (!sends->count) {
+        free(sends->all);
+        sends->all = NULL;
     }
 }
 
