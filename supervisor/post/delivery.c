@@ -155,10 +155,10 @@ static void decide(struct box *sender, struct envelope *envelope)
         post_refuse(sender, envelope, why.text);
         return;
     case ROUTE_QUEUE:
-        post_offer_item(sender, envelope);
+        post_submit_item(sender, envelope);
         return;
     case ROUTE_SEGMENT:
-        post_offer_write(sender, envelope);
+        post_submit_write(sender, envelope);
         return;
     default:
         if (!receiver || receiver->leaving || receiver == post->people)
@@ -457,7 +457,7 @@ void post_deliver(struct post *post)
         envelope_free(&delivery->envelope);
     }
     post_operator_sends_answer(post);
-    post_offers_answer(post);
+    post_submissions_answer(post);
     free(post->deliveries);
     post->deliveries = NULL;
     post->delivery_count = post->delivery_bytes = 0;
@@ -488,7 +488,7 @@ static void drop_from(struct box *receiver, const struct box *sender)
 void post_drop_waiting_of(struct box *sender)
 {
     struct post *post = sender->post;
-    post_offers_drop(sender);
+    post_submissions_drop(sender);
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i]; box; box = box->chain)
             drop_from(box, sender);

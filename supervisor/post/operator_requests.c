@@ -234,7 +234,7 @@ int post_item_known(struct post *post, const char *queue, const char *id, const 
                     const char **state, struct fault *fault)
 {
     struct envelope item = {0};
-    const struct envelope *offered = post_offered_item(post, id);
+    const struct envelope *offered = post_submitted_item(post, id);
     queue += strncmp(queue, "queue:", 6) == 0 ? 6 : 0;
     *state = offered ? "pending" : item_lies(post, queue, id, &item);
     if (!*state)

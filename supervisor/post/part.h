@@ -32,8 +32,8 @@ struct operator_sends {
 };
 
 /* Items on their way into the queues' folders (shared_submissions.c). */
-struct offers {
-    struct offer *all;
+struct shared_submissions {
+    struct shared_submission *all;
     size_t count, joined;
 };
 
@@ -137,7 +137,7 @@ struct post {
     struct delivery *deliveries;
     size_t delivery_count, delivery_bytes; /* bytes: letters' and items' too */
     struct operator_sends operator_sends;
-    struct offers offers;
+    struct shared_submissions submissions;
     struct parcel *ringing[TURN_MAX]; /* due in this turn */
     size_t ringing_count;
     struct count {
@@ -218,13 +218,14 @@ void post_operator_sends_forget(struct post *post);
 int64_t post_operator_sends_arriving(const struct box *receiver);
 
 /* shared_submissions.c: what goes to queues and segments; as post_operator_sends_… */
-const struct envelope *post_offered_item(const struct post *post, const char *id); /* not yet on disk; NULL */
-void post_offer_item(struct box *sender, struct envelope *envelope); /* which may be empty afterwards */
-void post_offer_write(struct box *sender, const struct envelope *envelope);
-void post_offers_join(struct post *post);
-void post_offers_answer(struct post *post);
-void post_offers_drop(struct box *sender); /* in no turn */
-void post_offers_forget(struct post *post);
+const struct envelope *post_submitted_item(const struct post *post,
+                                           const char *id);           /* not yet on disk; NULL */
+void post_submit_item(struct box *sender, struct envelope *envelope); /* which may be empty afterwards */
+void post_submit_write(struct box *sender, const struct envelope *envelope);
+void post_submissions_join(struct post *post);
+void post_submissions_answer(struct post *post);
+void post_submissions_drop(struct box *sender); /* in no turn */
+void post_submissions_forget(struct post *post);
 
 /* receiver_scan.c: what lies in inbox/ and handoffs/, and what people did there */
 void post_look_into(struct box *box, bool at_start);

@@ -161,7 +161,7 @@ static void rest(struct post *post)
             next = at;
     }
     arm_clock(post);
-    if (post->operator_sends.count || post->offers.count) /* that found no place in this turn's batch */
+    if (post->operator_sends.count || post->submissions.count) /* that found no place in this turn's batch */
         next = 0;
     if (next < 0)
         return;
@@ -178,7 +178,7 @@ static void turn(void *context)
     post_expire(post);
     post_operator_sends_join(post);
     decide_on_outboxes(post, now_ms);
-    post_offers_join(post);
+    post_submissions_join(post);
     pump_all(post);
     if (post->room && post->hooks.room)
         post->hooks.room(post->hooks.context);
@@ -212,7 +212,7 @@ void post_close(struct post *post)
     post->started = false;
     post_journal_close(post);
     post_operator_sends_forget(post);
-    post_offers_forget(post);
+    post_submissions_forget(post);
     parcels_free(post->parcels);
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i], *next; box; box = next) {

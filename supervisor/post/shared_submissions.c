@@ -20,7 +20,7 @@
 #include "common/names.h"
 #include "supervisor/post/part.h"
 
-struct offer {
+struct shared_submission {
     struct box *sender;
     uint64_t ticket; /* 0: not from a client, but out of an outbox */
     bool named;      /* its client gave the id, and may have given it before */
@@ -30,7 +30,7 @@ struct offer {
 
 /* --- verdicts --- */
 
-static void tell_client(struct offer *offer, enum post_verdict verdict, const struct fault *why)
+static void tell_client(struct shared_submission *offer, enum post_verdict verdict, const struct fault *why)
 {
     struct post *post = offer->sender->post;
     struct fault fault = *why;
@@ -62,7 +62,7 @@ static void tell_sender(struct box *sender, const struct envelope *envelope, enu
     }
 }
 
-static void settle(struct offer *offer, enum post_verdict verdict, const struct fault *why)
+static void settle(struct shared_submission *offer, enum post_verdict verdict, const struct fault *why)
 {
     if (offer->ticket)
         tell_client(offer, verdict, why);
@@ -82,7 +82,7 @@ static bool is_over(struct box *sender, const struct envelope *envelope)
     return true;
 }
 
-void post_offer_write(struct box *sender, const struct envelope *envelope)
+void post_submit_write(struct box *sender, const struct envelope *envelope)
 {
     const struct post_hooks *hooks = &sender->post->hooks;
     struct fault why = {"there are no segments here"};
@@ -96,16 +96,17 @@ void post_offer_write(struct box *sender, const struct envelope *envelope)
 
 static void add(struct box *sender, uint64_t ticket, struct envelope *envelope)
 {
-    struct offers *offers = &sender->post->offers;
+    struct shared_submissions *offers = &sender->post->submissions;
     if ((offers->count & (offers->count - 1)) == 0)
         offers->all = memory_grow(offers->all, offers->count ? offers->count * 2 : 1, sizeof *offers->all);
-    offers->all[offers->count++] = (struct offer){.sender = sender, .ticket = ticket, .envelope = *envelope};
+    offers->all[offers->count++] =
+        (struct shared_submission){.sender = sender, .ticket = ticket, .envelope = *envelope};
     *envelope = (struct envelope){0};
 }
 
-void post_offer_item(struct box *sender, struct envelope *envelope)
+void post_submit_item(struct box *sender, struct envelope *envelope)
 {
-    const struct offers *offers = &sender->post->offers;
+    const struct shared_submissions *offers = &sender->post->submissions;
     struct fault why = {"there are no queues here"};
     for (size_t i = 0; i < offers->count; i++)
         if (offers->all[i].sender == sender && strcmp(offers->all[i].envelope.id, envelope->id) == 0)
@@ -116,11 +117,11 @@ void post_offer_item(struct box *sender, struct envelope *envelope)
         add(sender, 0, envelope);
 }
 
-const struct envelope *post_offered_item(const struct post *post, const char *id)
+const struct envelope *post_submitted_item(const struct post *post, const char *id)
 {
-    for (size_t i = 0; i < post->offers.count; i++)
-        if (strcmp(post->offers.all[i].envelope.id, id) == 0)
-            return &post->offers.all[i].envelope;
+    for (size_t i = 0; i < post->submissions.count; i++)
+        if (strcmp(post->submissions.all[i].envelope.id, id) == 0)
+            return &post->submissions.all[i].envelope;
     return NULL;
 }
 
@@ -140,12 +141,12 @@ void post_enqueue(struct post *post, const char *queue, const char *id, const ch
     };
     item.trace = memory_text(item.id);
     add(post->people, ticket, &item);
-    post->offers.all[post->offers.count - 1].named = id != NULL;
+    post->submissions.all[post->submissions.count - 1].named = id != NULL;
     post_wake(post->people);
 }
 
 /* False: it has its verdict. */
-static bool join(struct post *post, struct offer *offer)
+static bool join(struct post *post, struct shared_submission *offer)
 {
     struct fault why = {"there are no queues here"};
     OWNED_BUFFER struct buffer text = {0};
@@ -162,9 +163,9 @@ static bool join(struct post *post, struct offer *offer)
     return true;
 }
 
-void post_offers_join(struct post *post)
+void post_submissions_join(struct post *post)
 {
-    struct offers *offers = &post->offers;
+    struct shared_submissions *offers = &post->submissions;
     size_t looked_at = 0;
     if (!offers->count)
         return;
@@ -178,14 +179,14 @@ void post_offers_join(struct post *post)
     offers->count -= looked_at - offers->joined;
 }
 
-void post_offers_answer(struct post *post)
+void post_submissions_answer(struct post *post)
 {
-    struct offers *offers = &post->offers;
+    struct shared_submissions *offers = &post->submissions;
     size_t answered = offers->joined;
     if (!offers->count)
         return;
     for (size_t i = 0; i < answered; i++) {
-        struct offer *offer = &offers->all[i];
+        struct shared_submission *offer = &offers->all[i];
         struct fault why = {""};
         enum write_result result = batch_result(&post->batch, offer->number, &why);
         settle(offer, post->hooks.item_written(post->hooks.context, &offer->envelope, result, &why), &why);
@@ -199,9 +200,9 @@ void post_offers_answer(struct post *post)
     }
 }
 
-void post_offers_drop(struct box *sender)
+void post_submissions_drop(struct box *sender)
 {
-    struct offers *offers = &sender->post->offers;
+    struct shared_submissions *offers = &sender->post->submissions;
     size_t kept = 0;
     for (size_t i = 0; i < offers->count; i++) {
         if (offers->all[i].sender == sender)
@@ -212,10 +213,10 @@ void post_offers_drop(struct box *sender)
     offers->count = kept;
 }
 
-void post_offers_forget(struct post *post)
+void post_submissions_forget(struct post *post)
 {
-    for (size_t i = 0; i < post->offers.count; i++)
-        envelope_free(&post->offers.all[i].envelope);
-    free(post->offers.all);
-    post->offers = (struct offers){.all = NULL};
+    for (size_t i = 0; i < post->submissions.count; i++)
+        envelope_free(&post->submissions.all[i].envelope);
+    free(post->submissions.all);
+    post->submissions = (struct shared_submissions){.all = NULL};
 }
