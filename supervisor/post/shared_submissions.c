@@ -30,9 +30,10 @@ struct shared_submission {
 
 /* --- verdicts --- */
 
-static void tell_client(struct shared_submission *offer, enum post_verdict verdict, const struct fault *why)
+static void tell_client(struct shared_submission *submission, enum post_verdict verdict,
+                        const struct fault *why)
 {
-    struct post *post = offer->sender->post;
+    struct post *post = submission->sender->post;
     struct fault fault = *why;
     bool full = strncmp(why->text, "backpressure", strlen("backpressure")) == 0;
     int exit = verdict == POST_DONE    ? EX_OK
@@ -40,12 +41,12 @@ static void tell_client(struct shared_submission *offer, enum post_verdict verdi
                : full                  ? EX_TEMPFAIL
                                        : EX_DATAERR;
     if (verdict == POST_DONE)
-        post_note(post->people, "envelope_accepted", &offer->envelope, "");
+        post_note(post->people, "envelope_accepted", &submission->envelope, "");
     else if (verdict == POST_REFUSED)
-        post_note(post->people, "envelope_refused", &offer->envelope, why->text);
+        post_note(post->people, "envelope_refused", &submission->envelope, why->text);
     if (exit == EX_IOERR || exit == EX_DATAERR)
         fault_set(&fault, "the item was not added: %s", why->text);
-    post->owner.sent(post->owner.context, offer->ticket, exit, offer->envelope.id, &fault);
+    post->owner.sent(post->owner.context, submission->ticket, exit, submission->envelope.id, &fault);
 }
 
 static void tell_sender(struct box *sender, const struct envelope *envelope, enum post_verdict verdict,
@@ -62,13 +63,13 @@ static void tell_sender(struct box *sender, const struct envelope *envelope, enu
     }
 }
 
-static void settle(struct shared_submission *offer, enum post_verdict verdict, const struct fault *why)
+static void settle(struct shared_submission *submission, enum post_verdict verdict, const struct fault *why)
 {
-    if (offer->ticket)
-        tell_client(offer, verdict, why);
+    if (submission->ticket)
+        tell_client(submission, verdict, why);
     else
-        tell_sender(offer->sender, &offer->envelope, verdict, why);
-    envelope_free(&offer->envelope);
+        tell_sender(submission->sender, &submission->envelope, verdict, why);
+    envelope_free(&submission->envelope);
 }
 
 /* True: it is too late for it, and that is said. */
@@ -96,20 +97,22 @@ void post_submit_write(struct box *sender, const struct envelope *envelope)
 
 static void add(struct box *sender, uint64_t ticket, struct envelope *envelope)
 {
-    struct shared_submissions *offers = &sender->post->submissions;
-    if ((offers->count & (offers->count - 1)) == 0)
-        offers->all = memory_grow(offers->all, offers->count ? offers->count * 2 : 1, sizeof *offers->all);
-    offers->all[offers->count++] =
+    struct shared_submissions *submissions = &sender->post->submissions;
+    if ((submissions->count & (submissions->count - 1)) == 0)
+        submissions->all = memory_grow(submissions->all, submissions->count ? submissions->count * 2 : 1,
+                                       sizeof *submissions->all);
+    submissions->all[submissions->count++] =
         (struct shared_submission){.sender = sender, .ticket = ticket, .envelope = *envelope};
     *envelope = (struct envelope){0};
 }
 
 void post_submit_item(struct box *sender, struct envelope *envelope)
 {
-    const struct shared_submissions *offers = &sender->post->submissions;
+    const struct shared_submissions *submissions = &sender->post->submissions;
     struct fault why = {"there are no queues here"};
-    for (size_t i = 0; i < offers->count; i++)
-        if (offers->all[i].sender == sender && strcmp(offers->all[i].envelope.id, envelope->id) == 0)
+    for (size_t i = 0; i < submissions->count; i++)
+        if (submissions->all[i].sender == sender &&
+            strcmp(submissions->all[i].envelope.id, envelope->id) == 0)
             return; /* told of twice: its verdict is on its way */
     if (!sender->post->hooks.item)
         tell_sender(sender, envelope, POST_REFUSED, &why);
@@ -146,71 +149,73 @@ void post_enqueue(struct post *post, const char *queue, const char *id, const ch
 }
 
 /* False: it has its verdict. */
-static bool join(struct post *post, struct shared_submission *offer)
+static bool join(struct post *post, struct shared_submission *submission)
 {
     struct fault why = {"there are no queues here"};
     OWNED_BUFFER struct buffer text = {0};
-    struct post_place_of_item place = {.text = &text, .is_new = offer->ticket != 0 && !offer->named};
-    enum post_verdict verdict = post->hooks.item
-                                    ? post->hooks.item(post->hooks.context, &offer->envelope, &place, &why)
-                                    : POST_REFUSED;
+    struct post_place_of_item place = {.text = &text,
+                                       .is_new = submission->ticket != 0 && !submission->named};
+    enum post_verdict verdict =
+        post->hooks.item ? post->hooks.item(post->hooks.context, &submission->envelope, &place, &why)
+                         : POST_REFUSED;
     if (verdict != POST_GOES) {
-        settle(offer, verdict, &why);
+        settle(submission, verdict, &why);
         return false;
     }
     post->delivery_bytes += text.length;
-    offer->number = batch_add(&post->batch, place.folder, offer->envelope.id, &text, false);
+    submission->number = batch_add(&post->batch, place.folder, submission->envelope.id, &text, false);
     return true;
 }
 
 void post_submissions_join(struct post *post)
 {
-    struct shared_submissions *offers = &post->submissions;
+    struct shared_submissions *submissions = &post->submissions;
     size_t looked_at = 0;
-    if (!offers->count)
+    if (!submissions->count)
         return;
-    for (;
-         looked_at < offers->count && post->batch.count < BATCH_MAX && post->delivery_bytes < BATCH_BYTES_MAX;
+    for (; looked_at < submissions->count && post->batch.count < BATCH_MAX &&
+           post->delivery_bytes < BATCH_BYTES_MAX;
          looked_at++)
-        if (join(post, &offers->all[looked_at]))
-            offers->all[offers->joined++] = offers->all[looked_at];
-    memmove(&offers->all[offers->joined], &offers->all[looked_at],
-            (offers->count - looked_at) * sizeof *offers->all);
-    offers->count -= looked_at - offers->joined;
+        if (join(post, &submissions->all[looked_at]))
+            submissions->all[submissions->joined++] = submissions->all[looked_at];
+    memmove(&submissions->all[submissions->joined], &submissions->all[looked_at],
+            (submissions->count - looked_at) * sizeof *submissions->all);
+    submissions->count -= looked_at - submissions->joined;
 }
 
 void post_submissions_answer(struct post *post)
 {
-    struct shared_submissions *offers = &post->submissions;
-    size_t answered = offers->joined;
-    if (!offers->count)
+    struct shared_submissions *submissions = &post->submissions;
+    size_t answered = submissions->joined;
+    if (!submissions->count)
         return;
     for (size_t i = 0; i < answered; i++) {
-        struct shared_submission *offer = &offers->all[i];
+        struct shared_submission *submission = &submissions->all[i];
         struct fault why = {""};
-        enum write_result result = batch_result(&post->batch, offer->number, &why);
-        settle(offer, post->hooks.item_written(post->hooks.context, &offer->envelope, result, &why), &why);
+        enum write_result result = batch_result(&post->batch, submission->number, &why);
+        settle(submission, post->hooks.item_written(post->hooks.context, &submission->envelope, result, &why),
+               &why);
     }
-    offers->joined = 0;
-    offers->count -= answered;
-    memmove(offers->all, &offers->all[answered], offers->count * sizeof *offers->all);
-    if (!offers->count) {
-        free(offers->all);
-        offers->all = NULL;
+    submissions->joined = 0;
+    submissions->count -= answered;
+    memmove(submissions->all, &submissions->all[answered], submissions->count * sizeof *submissions->all);
+    if (!submissions->count) {
+        free(submissions->all);
+        submissions->all = NULL;
     }
 }
 
 void post_submissions_drop(struct box *sender)
 {
-    struct shared_submissions *offers = &sender->post->submissions;
+    struct shared_submissions *submissions = &sender->post->submissions;
     size_t kept = 0;
-    for (size_t i = 0; i < offers->count; i++) {
-        if (offers->all[i].sender == sender)
-            envelope_free(&offers->all[i].envelope);
+    for (size_t i = 0; i < submissions->count; i++) {
+        if (submissions->all[i].sender == sender)
+            envelope_free(&submissions->all[i].envelope);
         else
-            offers->all[kept++] = offers->all[i];
+            submissions->all[kept++] = submissions->all[i];
     }
-    offers->count = kept;
+    submissions->count = kept;
 }
 
 void post_submissions_forget(struct post *post)
