@@ -193,10 +193,10 @@ static const unsigned delivered_to =
  * it is not delivered again. In the first second it may only have been moved; the index still has it then. */
 static bool was_removed(struct box *sender, struct box *receiver, const struct envelope *envelope)
 {
-    struct parcels *parcels = sender->post->parcels;
-    const struct parcel *known = parcels_find(parcels, receiver, FOLDER_HANDOFFS, envelope->id);
+    struct envelope_index *index = sender->post->index;
+    const struct index_entry *known = envelope_index_find(index, receiver, FOLDER_HANDOFFS, envelope->id);
     if (!known)
-        known = parcels_find(parcels, receiver, FOLDER_INBOX, envelope->id);
+        known = envelope_index_find(index, receiver, FOLDER_INBOX, envelope->id);
     int removed = known && known->from && strcmp(known->from, sender->name) == 0 ? 1
                   : sender == sender->post->people                               ? 0
                                                    : post_removal_told(sender->post, envelope);

@@ -68,42 +68,42 @@ void post_wake(struct box *box)
 
 static void post_parcel_due(void *context)
 {
-    struct parcel *parcel = context;
-    struct post *post = parcel->box->post;
-    post->ringing[post->ringing_count++] = parcel;
+    struct index_entry *entry = context;
+    struct post *post = entry->box->post;
+    post->ringing[post->ringing_count++] = entry;
 }
 
-void post_mind(struct post *post, struct parcel *parcel)
+void post_mind(struct post *post, struct index_entry *entry)
 {
-    int64_t at = parcel->reading || parcel->bad ? -1 : expiry_of(parcel->created, parcel->ttl_seconds);
-    parcel->expiry.due = post_parcel_due;
-    parcel->expiry.context = parcel;
+    int64_t at = entry->reading || entry->bad ? -1 : expiry_of(entry->created, entry->ttl_seconds);
+    entry->expiry.due = post_parcel_due;
+    entry->expiry.context = entry;
     if (at >= 0)
-        expiry_set(post->expiry, &parcel->expiry, at);
+        expiry_set(post->expiry, &entry->expiry, at);
     else
-        expiry_clear(post->expiry, &parcel->expiry);
+        expiry_clear(post->expiry, &entry->expiry);
 }
 
-bool post_is_over(const struct parcel *parcel, int64_t now)
+bool post_is_over(const struct index_entry *entry, int64_t now)
 {
-    int64_t at = expiry_of(parcel->created, parcel->ttl_seconds);
+    int64_t at = expiry_of(entry->created, entry->ttl_seconds);
     return at >= 0 && at <= now;
 }
 
-void post_forget(struct post *post, struct parcel *parcel)
+void post_forget(struct post *post, struct index_entry *entry)
 {
-    expiry_clear(post->expiry, &parcel->expiry);
+    expiry_clear(post->expiry, &entry->expiry);
     for (size_t i = 0; i < post->ringing_count; i++)
-        if (post->ringing[i] == parcel)
+        if (post->ringing[i] == entry)
             post->ringing[i] = NULL;
-    parcels_drop(post->parcels, parcel);
+    envelope_index_drop(post->index, entry);
 }
 
-struct parcel *post_parcel_at(struct box *box, enum folder folder, const char *id)
+struct index_entry *post_entry_at(struct box *box, enum folder folder, const char *id)
 {
     struct post *post = box->post;
-    struct parcel *parcel = parcels_find(post->parcels, box, folder, id);
-    return parcel ? parcel : parcels_add(post->parcels, &box->shelves[folder], box, folder, id);
+    struct index_entry *entry = envelope_index_find(post->index, box, folder, id);
+    return entry ? entry : envelope_index_add(post->index, &box->shelves[folder], box, folder, id);
 }
 
 struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id)
@@ -116,11 +116,11 @@ struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char 
 void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
                      const struct file_stamp *stamp)
 {
-    struct parcel *parcel = post_parcel_at(box, folder, envelope->id);
-    parcels_describe(parcel, envelope);
-    parcel->stamp = stamp ? *stamp : post_stamp_of(box, folder, envelope->id);
-    parcel->missing_at_ms = 0;
-    post_mind(box->post, parcel);
+    struct index_entry *entry = post_entry_at(box, folder, envelope->id);
+    envelope_index_describe(entry, envelope);
+    entry->stamp = stamp ? *stamp : post_stamp_of(box, folder, envelope->id);
+    entry->missing_at_ms = 0;
+    post_mind(box->post, entry);
 }
 
 /* --- telling --- */

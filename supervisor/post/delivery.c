@@ -75,15 +75,15 @@ void post_outbox_look(struct box *box)
 /* --- what is said --- */
 
 /* A light one of what the index knows. Borrows. */
-static struct envelope light(const struct parcel *parcel)
+static struct envelope light(const struct index_entry *entry)
 {
-    return (struct envelope){.id = parcel->id,
-                             .kind = parcel->kind,
-                             .from = parcel->from,
-                             .to = parcel->to ? parcel->to->name : parcel->box->name,
-                             .created = parcel->created,
-                             .ttl_seconds = parcel->ttl_seconds,
-                             .priority = parcel->priority};
+    return (struct envelope){.id = entry->id,
+                             .kind = entry->kind,
+                             .from = entry->from,
+                             .to = entry->to ? entry->to->name : entry->box->name,
+                             .created = entry->created,
+                             .ttl_seconds = entry->ttl_seconds,
+                             .priority = entry->priority};
 }
 
 static void not_an_envelope(struct box *sender, const char *id, const struct fault *fault)
@@ -116,18 +116,19 @@ static void not_of_the_future(struct envelope *envelope)
 static void let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)
 {
     struct post *post = sender->post;
-    struct parcel *parcel = parcels_add(post->parcels, &receiver->waits, sender, FOLDER_OUTBOX, envelope->id);
+    struct index_entry *entry =
+        envelope_index_add(post->index, &receiver->waits, sender, FOLDER_OUTBOX, envelope->id);
     not_of_the_future(envelope);
-    parcels_describe(parcel, envelope);
-    parcel->to = receiver;
-    parcel->reading = false;
-    parcel->fresh = !(sender->ids_from_start && strcmp(envelope->status, "deferred") == 0);
-    post_mind(post, parcel);
+    envelope_index_describe(entry, envelope);
+    entry->to = receiver;
+    entry->reading = false;
+    entry->fresh = !(sender->ids_from_start && strcmp(envelope->status, "deferred") == 0);
+    post_mind(post, entry);
     if (strlen(envelope->body) <= KEPT_MAX) {
         struct envelope *letter = memory_new(1, sizeof *letter);
         *letter = *envelope;
         *envelope = (struct envelope){0};
-        parcels_keep(parcel, letter);
+        envelope_index_keep(entry, letter);
     }
     receiver->pump = true;
     post_wake(receiver);
@@ -198,7 +199,7 @@ static void decide_on(struct box *sender, const char *id)
     struct envelope envelope;
     struct file_stamp stamp;
     struct fault fault;
-    struct parcel *known = parcels_find(post->parcels, sender, FOLDER_OUTBOX, id);
+    struct index_entry *known = envelope_index_find(post->index, sender, FOLDER_OUTBOX, id);
     if (known) {
         if (!known->fresh)
             post_verdict(sender, id, "deferred", "");
@@ -244,112 +245,112 @@ bool post_outbox_next(struct box *box)
 
 /* --- filling the window --- */
 
-static struct parcel *next_to_go(const struct box *receiver, bool room, int64_t now, int64_t now_ms)
+static struct index_entry *next_to_go(const struct box *receiver, bool room, int64_t now, int64_t now_ms)
 {
-    struct parcel *best = NULL;
-    for (struct parcel *parcel = receiver->waits.first; parcel; parcel = parcel->next)
-        if (!parcel->leaving && (room || !envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER)) &&
-            parcel->held_until_ms <= now_ms && !post_is_over(parcel, now) &&
-            (!best || parcels_before(parcel, best)))
-            best = parcel;
+    struct index_entry *best = NULL;
+    for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
+        if (!entry->leaving && (room || !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER)) &&
+            entry->held_until_ms <= now_ms && !post_is_over(entry, now) &&
+            (!best || envelope_index_before(entry, best)))
+            best = entry;
     return best;
 }
 
-static void add_delivery(struct post *post, struct parcel *parcel, struct envelope *envelope)
+static void add_delivery(struct post *post, struct index_entry *entry, struct envelope *envelope)
 {
     enum folder folder = envelope->kind == KIND_HANDOFF ? FOLDER_HANDOFFS : FOLDER_INBOX;
     free(envelope->from);
     free(envelope->status);
-    envelope->from = memory_text(parcel->box->name);
+    envelope->from = memory_text(entry->box->name);
     envelope->status = memory_text("delivered");
     envelope->delivered = clock_now();
     envelope->read = envelope->finished = envelope->attempts = 0;
     free(envelope->reason);
     envelope->reason = NULL;
-    parcel->leaving = true;
+    entry->leaving = true;
     post->delivery_bytes += strlen(envelope->body);
     if ((post->delivery_count & (post->delivery_count - 1)) == 0)
         post->deliveries = memory_grow(post->deliveries, post->delivery_count ? post->delivery_count * 2 : 1,
                                        sizeof *post->deliveries);
     post->deliveries[post->delivery_count++] = (struct delivery){
-        .parcel = parcel,
+        .entry = entry,
         .envelope = *envelope,
         .folder = folder,
-        .number = mailbox_add(&post->batch, parcel->to->name, folder, envelope, false),
+        .number = mailbox_add(&post->batch, entry->to->name, folder, envelope, false),
     };
 }
 
-static void was_taken_out(struct parcel *parcel)
+static void was_taken_out(struct index_entry *entry)
 {
-    struct envelope gone = light(parcel);
-    post_note(parcel->box, "envelope_removed", &gone, "it was taken out of the outbox while it waited");
-    post_forget(parcel->box->post, parcel);
+    struct envelope gone = light(entry);
+    post_note(entry->box, "envelope_removed", &gone, "it was taken out of the outbox while it waited");
+    post_forget(entry->box->post, entry);
 }
 
 /* As it is in its outbox now: people may have altered it while it waited, and then that counts. False: it doesn't go
  * now. */
-static bool read_again(struct parcel *parcel, struct envelope *envelope)
+static bool read_again(struct index_entry *entry, struct envelope *envelope)
 {
-    struct box *sender = parcel->box;
+    struct box *sender = entry->box;
     struct post *post = sender->post;
     struct fault fault;
     struct file_stamp stamp;
-    OWNED char *id = memory_text(parcel->id);
+    OWNED char *id = memory_text(entry->id);
     switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, envelope, &stamp, &fault)) {
     case MAILBOX_LATER:
-        parcel->held_until_ms = clock_monotonic_ms() + RETRY_MS;
-        parcel->to->pump_after_ms = parcel->held_until_ms;
+        entry->held_until_ms = clock_monotonic_ms() + RETRY_MS;
+        entry->to->pump_after_ms = entry->held_until_ms;
         return false;
     case MAILBOX_NONE:
-        post_forget(post, parcel);
+        post_forget(post, entry);
         not_an_envelope(sender, id, &fault);
         return false;
     case MAILBOX_GONE:
-        was_taken_out(parcel);
+        was_taken_out(entry);
         return false;
     case MAILBOX_READ:
         break;
     }
-    if (strcmp(envelope->to, parcel->to->name) == 0 && envelope->kind == parcel->kind &&
+    if (strcmp(envelope->to, entry->to->name) == 0 && envelope->kind == entry->kind &&
         !is_too_large(envelope, stamp.size) &&
         (envelope->kind != KIND_RESULT || post_result(sender, envelope, &fault) == RESULT_TAKEN)) {
         not_of_the_future(envelope);
         return true;
     }
     envelope_free(envelope); /* somebody gave it another receiver, or too long a text: decided on anew */
-    post_forget(post, parcel);
+    post_forget(post, entry);
     post_outbox_ids(sender, id);
     return false;
 }
 
-static bool prepare(struct parcel *parcel)
+static bool prepare(struct index_entry *entry)
 {
     struct envelope envelope;
-    if (parcel->letter) {
-        envelope = *parcel->letter;
-        *parcel->letter = (struct envelope){0};
-        parcels_keep(parcel, NULL);
-    } else if (!read_again(parcel, &envelope)) {
+    if (entry->envelope) {
+        envelope = *entry->envelope;
+        *entry->envelope = (struct envelope){0};
+        envelope_index_keep(entry, NULL);
+    } else if (!read_again(entry, &envelope)) {
         return false;
     }
-    add_delivery(parcel->box->post, parcel, &envelope);
+    add_delivery(entry->box->post, entry, &envelope);
     return true;
 }
 
-static bool is_held(const struct parcel *parcel, int64_t now)
+static bool is_held(const struct index_entry *entry, int64_t now)
 {
-    return !parcel->leaving && envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER) &&
-           !post_is_over(parcel, now);
+    return !entry->leaving && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
+           !post_is_over(entry, now);
 }
 
 /* Of those whose senders were told nothing yet, the first or the last in their order; NULL: there is none. */
-static struct parcel *fresh_one(const struct box *receiver, int64_t now, bool last)
+static struct index_entry *fresh_one(const struct box *receiver, int64_t now, bool last)
 {
-    struct parcel *found = NULL;
-    for (struct parcel *parcel = receiver->waits.first; parcel; parcel = parcel->next)
-        if (parcel->fresh && is_held(parcel, now) &&
-            (!found || parcels_before(last ? found : parcel, last ? parcel : found)))
-            found = parcel;
+    struct index_entry *found = NULL;
+    for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
+        if (entry->fresh && is_held(entry, now) &&
+            (!found || envelope_index_before(last ? found : entry, last ? entry : found)))
+            found = entry;
     return found;
 }
 
@@ -358,40 +359,40 @@ static struct parcel *fresh_one(const struct box *receiver, int64_t now, bool la
 static void defer_rest(struct box *receiver)
 {
     int64_t backlog, held = 0, now = clock_now();
-    struct parcel *parcel;
+    struct index_entry *entry;
     post_window(receiver, &backlog);
-    for (parcel = receiver->waits.first; parcel; parcel = parcel->next)
-        held += is_held(parcel, now);
-    for (; held > backlog && (parcel = fresh_one(receiver, now, true)); held--) {
-        struct envelope envelope = light(parcel);
-        post_refuse(parcel->box, &envelope, "backpressure");
-        post_forget(receiver->post, parcel);
+    for (entry = receiver->waits.first; entry; entry = entry->next)
+        held += is_held(entry, now);
+    for (; held > backlog && (entry = fresh_one(receiver, now, true)); held--) {
+        struct envelope envelope = light(entry);
+        post_refuse(entry->box, &envelope, "backpressure");
+        post_forget(receiver->post, entry);
     }
-    while ((parcel = fresh_one(receiver, now, false))) {
-        struct envelope envelope = light(parcel);
-        parcel->fresh = false;
-        parcels_keep(parcel, NULL);
-        post_verdict(parcel->box, parcel->id, "deferred", "");
-        post_note(parcel->box, "envelope_deferred", &envelope, "");
+    while ((entry = fresh_one(receiver, now, false))) {
+        struct envelope envelope = light(entry);
+        entry->fresh = false;
+        envelope_index_keep(entry, NULL);
+        post_verdict(entry->box, entry->id, "deferred", "");
+        post_note(entry->box, "envelope_deferred", &envelope, "");
     }
 }
 
 void post_pump(struct box *receiver)
 {
     struct post *post = receiver->post;
-    struct parcel *parcel;
+    struct index_entry *entry;
     int64_t now = clock_now(), now_ms = clock_monotonic_ms();
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
     int64_t room =
         post_window(receiver, NULL) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
-    while ((parcel = next_to_go(receiver, room > 0, now, now_ms))) {
+    while ((entry = next_to_go(receiver, room > 0, now, now_ms))) {
         if (post->batch.count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
             receiver->pump = true;
             return;
         }
-        bool counts = envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER);
-        room -= prepare(parcel) && counts;
+        bool counts = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
+        room -= prepare(entry) && counts;
     }
     if (room > 0)
         post->room = true;
@@ -402,11 +403,11 @@ void post_pump(struct box *receiver)
 
 static void delivered(struct delivery *delivery, const struct file_stamp *stamp)
 {
-    struct parcel *parcel = delivery->parcel;
-    struct box *sender = parcel->box, *receiver = parcel->to;
-    bool accepted = parcel->fresh;
+    struct index_entry *entry = delivery->entry;
+    struct box *sender = entry->box, *receiver = entry->to;
+    bool accepted = entry->fresh;
     receiver->complained = false;
-    post_forget(receiver->post, parcel);
+    post_forget(receiver->post, entry);
     post_lies_there(receiver, delivery->folder, &delivery->envelope, stamp);
     if (accepted)
         post_note(sender, "envelope_accepted", &delivery->envelope, "");
@@ -418,26 +419,26 @@ static void delivered(struct delivery *delivery, const struct file_stamp *stamp)
 
 static void not_delivered(struct delivery *delivery, enum write_result result, const struct fault *fault)
 {
-    struct parcel *parcel = delivery->parcel;
-    struct box *sender = parcel->box, *receiver = parcel->to;
-    parcel->leaving = false;
+    struct index_entry *entry = delivery->entry;
+    struct box *sender = entry->box, *receiver = entry->to;
+    entry->leaving = false;
     receiver->look_wanted = true; /* it may have its name all the same */
     post_wake(receiver);
     if (result == WRITE_EXISTS) { /* somebody was faster, or an earlier flush had failed */
-        post_forget(receiver->post, parcel);
+        post_forget(receiver->post, entry);
         post_repeated(sender, receiver, &delivery->envelope);
         return;
     }
     if (!receiver->complained)
         log_warn("post", receiver->name,
                  "Envelope %s from %s cannot be delivered and stays with its sender; it is tried again: %s",
-                 parcel->id, sender->name, fault->text);
+                 entry->id, sender->name, fault->text);
     receiver->complained = true;
-    parcel->held_until_ms = clock_monotonic_ms() + RETRY_MS;
-    if (parcel->fresh)
-        post_verdict(sender, parcel->id, "deferred", fault->text);
-    parcel->fresh = false;
-    receiver->pump_after_ms = parcel->held_until_ms;
+    entry->held_until_ms = clock_monotonic_ms() + RETRY_MS;
+    if (entry->fresh)
+        post_verdict(sender, entry->id, "deferred", fault->text);
+    entry->fresh = false;
+    receiver->pump_after_ms = entry->held_until_ms;
     post_wake(receiver);
 }
 
@@ -469,19 +470,19 @@ void post_deliver(struct post *post)
 void post_give_up_waiting(struct box *receiver, const char *reason)
 {
     while (receiver->waits.first) {
-        struct parcel *parcel = receiver->waits.first;
-        struct envelope envelope = light(parcel);
-        post_refuse(parcel->box, &envelope, reason);
-        post_forget(receiver->post, parcel);
+        struct index_entry *entry = receiver->waits.first;
+        struct envelope envelope = light(entry);
+        post_refuse(entry->box, &envelope, reason);
+        post_forget(receiver->post, entry);
     }
 }
 
 static void drop_from(struct box *receiver, const struct box *sender)
 {
-    for (struct parcel *parcel = receiver->waits.first, *next; parcel; parcel = next) {
-        next = parcel->next;
-        if (parcel->box == sender)
-            post_forget(receiver->post, parcel);
+    for (struct index_entry *entry = receiver->waits.first, *next; entry; entry = next) {
+        next = entry->next;
+        if (entry->box == sender)
+            post_forget(receiver->post, entry);
     }
 }
 

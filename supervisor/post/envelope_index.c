@@ -6,157 +6,158 @@
 #include "common/memory.h"
 #include "common/names.h"
 
-struct parcels {
-    struct parcel **table; /* by id */
+struct envelope_index {
+    struct index_entry **table; /* by id */
     size_t capacity, count;
 };
 
-struct parcels *parcels_new(void)
+struct envelope_index *envelope_index_new(void)
 {
-    struct parcels *parcels = memory_new(1, sizeof *parcels);
-    parcels->capacity = 256;
-    parcels->table = memory_new(parcels->capacity, sizeof *parcels->table);
-    return parcels;
+    struct envelope_index *index = memory_new(1, sizeof *index);
+    index->capacity = 256;
+    index->table = memory_new(index->capacity, sizeof *index->table);
+    return index;
 }
 
-void parcels_keep(struct parcel *parcel, struct envelope *letter)
+void envelope_index_keep(struct index_entry *entry, struct envelope *letter)
 {
-    if (parcel->letter)
-        envelope_free(parcel->letter);
-    free(parcel->letter);
-    parcel->letter = letter;
+    if (entry->envelope)
+        envelope_free(entry->envelope);
+    free(entry->envelope);
+    entry->envelope = letter;
 }
 
-static void free_parcel(struct parcel *parcel)
+static void free_parcel(struct index_entry *entry)
 {
-    parcels_keep(parcel, NULL);
-    free(parcel->id);
-    free(parcel->from);
-    free(parcel);
+    envelope_index_keep(entry, NULL);
+    free(entry->id);
+    free(entry->from);
+    free(entry);
 }
 
-void parcels_free(struct parcels *parcels)
+void envelope_index_free(struct envelope_index *index)
 {
-    if (!parcels)
+    if (!index)
         return;
-    for (size_t i = 0; i < parcels->capacity; i++)
-        for (struct parcel *parcel = parcels->table[i], *next; parcel; parcel = next) {
-            next = parcel->chain;
-            free_parcel(parcel);
+    for (size_t i = 0; i < index->capacity; i++)
+        for (struct index_entry *entry = index->table[i], *next; entry; entry = next) {
+            next = entry->chain;
+            free_parcel(entry);
         }
-    free(parcels->table);
-    free(parcels);
+    free(index->table);
+    free(index);
 }
 
-static struct parcel **chain_of(const struct parcels *parcels, const char *id)
+static struct index_entry **chain_of(const struct envelope_index *index, const char *id)
 {
-    return &parcels->table[names_hash(id, strlen(id)) & (parcels->capacity - 1)];
+    return &index->table[names_hash(id, strlen(id)) & (index->capacity - 1)];
 }
 
-static void enlarge(struct parcels *parcels)
+static void enlarge(struct envelope_index *index)
 {
-    struct parcel **old = parcels->table;
-    size_t count = parcels->capacity;
-    parcels->capacity = count * 2;
-    parcels->table = memory_new(parcels->capacity, sizeof *parcels->table);
+    struct index_entry **old = index->table;
+    size_t count = index->capacity;
+    index->capacity = count * 2;
+    index->table = memory_new(index->capacity, sizeof *index->table);
     for (size_t i = 0; i < count; i++)
-        for (struct parcel *parcel = old[i], *next; parcel; parcel = next) {
-            struct parcel **chain = chain_of(parcels, parcel->id);
-            next = parcel->chain;
-            parcel->chain = *chain;
-            *chain = parcel;
+        for (struct index_entry *entry = old[i], *next; entry; entry = next) {
+            struct index_entry **chain = chain_of(index, entry->id);
+            next = entry->chain;
+            entry->chain = *chain;
+            *chain = entry;
         }
     free(old);
 }
 
-static bool is_unfinished(const struct parcel *parcel)
+static bool is_unfinished(const struct index_entry *entry)
 {
-    return !parcel->bad && envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER);
+    return !entry->bad && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
 }
 
-struct parcel *parcels_add(struct parcels *parcels, struct shelf *shelf, struct box *box, enum folder folder,
-                           const char *id)
+struct index_entry *envelope_index_add(struct envelope_index *index, struct shelf *shelf, struct box *box,
+                                       enum folder folder, const char *id)
 {
-    if (parcels->count >= parcels->capacity)
-        enlarge(parcels);
-    struct parcel *parcel = memory_new(1, sizeof *parcel);
-    struct parcel **chain = chain_of(parcels, id);
-    *parcel = (struct parcel){
+    if (index->count >= index->capacity)
+        enlarge(index);
+    struct index_entry *entry = memory_new(1, sizeof *entry);
+    struct index_entry **chain = chain_of(index, id);
+    *entry = (struct index_entry){
         .box = box, .folder = folder, .id = memory_text(id), .shelf = shelf, .next = shelf->first};
-    parcel->chain = *chain;
-    *chain = parcel;
+    entry->chain = *chain;
+    *chain = entry;
     if (shelf->first)
-        shelf->first->previous = parcel;
-    shelf->first = parcel;
+        shelf->first->previous = entry;
+    shelf->first = entry;
     shelf->count++;
-    shelf->unfinished += is_unfinished(parcel);
-    parcels->count++;
-    return parcel;
+    shelf->unfinished += is_unfinished(entry);
+    index->count++;
+    return entry;
 }
 
-void parcels_drop(struct parcels *parcels, struct parcel *parcel)
+void envelope_index_drop(struct envelope_index *index, struct index_entry *entry)
 {
-    struct parcel **at = chain_of(parcels, parcel->id);
-    while (*at != parcel)
+    struct index_entry **at = chain_of(index, entry->id);
+    while (*at != entry)
         at = &(*at)->chain;
-    *at = parcel->chain;
-    if (parcel->previous)
-        parcel->previous->next = parcel->next;
+    *at = entry->chain;
+    if (entry->previous)
+        entry->previous->next = entry->next;
     else
-        parcel->shelf->first = parcel->next;
-    if (parcel->next)
-        parcel->next->previous = parcel->previous;
-    parcel->shelf->count--;
-    parcel->shelf->unfinished -= is_unfinished(parcel);
-    parcels->count--;
-    free_parcel(parcel);
+        entry->shelf->first = entry->next;
+    if (entry->next)
+        entry->next->previous = entry->previous;
+    entry->shelf->count--;
+    entry->shelf->unfinished -= is_unfinished(entry);
+    index->count--;
+    free_parcel(entry);
 }
 
-struct parcel *parcels_find(const struct parcels *parcels, const struct box *box, enum folder folder,
-                            const char *id)
+struct index_entry *envelope_index_find(const struct envelope_index *index, const struct box *box,
+                                        enum folder folder, const char *id)
 {
-    struct parcel *parcel = *chain_of(parcels, id);
-    while (parcel && (parcel->box != box || parcel->folder != folder || strcmp(parcel->id, id) != 0))
-        parcel = parcel->chain;
-    return parcel;
+    struct index_entry *entry = *chain_of(index, id);
+    while (entry && (entry->box != box || entry->folder != folder || strcmp(entry->id, id) != 0))
+        entry = entry->chain;
+    return entry;
 }
 
-struct parcel *parcels_elsewhere(const struct parcels *parcels, const struct parcel *parcel)
+struct index_entry *envelope_index_elsewhere(const struct envelope_index *index,
+                                             const struct index_entry *entry)
 {
-    struct parcel *other = *chain_of(parcels, parcel->id);
-    while (other && (other == parcel || other->to || strcmp(other->id, parcel->id) != 0))
+    struct index_entry *other = *chain_of(index, entry->id);
+    while (other && (other == entry || other->to || strcmp(other->id, entry->id) != 0))
         other = other->chain;
     return other;
 }
 
-size_t parcels_count(const struct parcels *parcels)
+size_t envelope_index_count(const struct envelope_index *index)
 {
-    return parcels->count;
+    return index->count;
 }
 
-void parcels_describe(struct parcel *parcel, const struct envelope *envelope)
+void envelope_index_describe(struct index_entry *entry, const struct envelope *envelope)
 {
-    parcel->shelf->unfinished -= is_unfinished(parcel);
+    entry->shelf->unfinished -= is_unfinished(entry);
     char *from = memory_text(envelope->from);
-    free(parcel->from);
-    parcel->from = from;
-    parcel->kind = envelope->kind;
-    parcel->priority = envelope->priority;
-    parcel->created = envelope->created;
-    parcel->ttl_seconds = envelope->ttl_seconds;
-    parcel->bad = false;
-    parcel->reading = strcmp(envelope->status, "reading") == 0;
-    parcel->shelf->unfinished += is_unfinished(parcel);
+    free(entry->from);
+    entry->from = from;
+    entry->kind = envelope->kind;
+    entry->priority = envelope->priority;
+    entry->created = envelope->created;
+    entry->ttl_seconds = envelope->ttl_seconds;
+    entry->bad = false;
+    entry->reading = strcmp(envelope->status, "reading") == 0;
+    entry->shelf->unfinished += is_unfinished(entry);
 }
 
-void parcels_spoil(struct parcel *parcel)
+void envelope_index_spoil(struct index_entry *entry)
 {
-    parcel->shelf->unfinished -= is_unfinished(parcel);
-    parcel->bad = true;
-    parcel->reading = false;
+    entry->shelf->unfinished -= is_unfinished(entry);
+    entry->bad = true;
+    entry->reading = false;
 }
 
-bool parcels_before(const struct parcel *a, const struct parcel *b)
+bool envelope_index_before(const struct index_entry *a, const struct index_entry *b)
 {
     if (a->priority != b->priority)
         return a->priority < b->priority;

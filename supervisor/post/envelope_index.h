@@ -18,12 +18,12 @@
 struct box; /* an agent's place in the post office */
 
 struct shelf { /* zeroed at first */
-    struct parcel *first;
+    struct index_entry *first;
     size_t count;
     size_t unfinished; /* of them: what a window counts */
 };
 
-struct parcel {
+struct index_entry {
     struct box *box; /* in whose tree it lies */
     enum folder folder;
     struct box *to;  /* for whom it waits; NULL: it lies with its receiver */
@@ -39,37 +39,38 @@ struct parcel {
     int64_t missing_at_ms; /* its file was not seen; 0: it was */
     uint64_t seen;         /* the pass of a look that saw it */
     struct file_stamp stamp;
-    struct envelope *letter; /* of a fresh one: as it was read in this turn; owned; NULL: read it again */
+    struct envelope *envelope; /* of a fresh one: as it was read in this turn; owned; NULL: read it again */
     struct expiry_entry expiry;
 
     struct shelf *shelf;
-    struct parcel *previous, *next; /* on the shelf */
-    struct parcel *chain;           /* in the table */
+    struct index_entry *previous, *next; /* on the shelf */
+    struct index_entry *chain;           /* in the table */
 };
 
-struct parcels;
+struct envelope_index;
 
-struct parcels *parcels_new(void);
-void parcels_free(struct parcels *parcels); /* with every parcel */
+struct envelope_index *envelope_index_new(void);
+void envelope_index_free(struct envelope_index *index); /* with every parcel */
 
 /* A new one on the shelf, all else zero; id is copied. There must be none at this place. */
-struct parcel *parcels_add(struct parcels *parcels, struct shelf *shelf, struct box *box, enum folder folder,
-                           const char *id);
+struct index_entry *envelope_index_add(struct envelope_index *index, struct shelf *shelf, struct box *box,
+                                       enum folder folder, const char *id);
 /* Clear its expiry first. */
-void parcels_drop(struct parcels *parcels, struct parcel *parcel);
-struct parcel *parcels_find(const struct parcels *parcels, const struct box *box, enum folder folder,
-                            const char *id);
+void envelope_index_drop(struct envelope_index *index, struct index_entry *entry);
+struct index_entry *envelope_index_find(const struct envelope_index *index, const struct box *box,
+                                        enum folder folder, const char *id);
 /* Any other parcel of this id that lies with a receiver; NULL: none. */
-struct parcel *parcels_elsewhere(const struct parcels *parcels, const struct parcel *parcel);
-size_t parcels_count(const struct parcels *parcels);
+struct index_entry *envelope_index_elsewhere(const struct envelope_index *index,
+                                             const struct index_entry *entry);
+size_t envelope_index_count(const struct envelope_index *index);
 
 /* What the envelope says of itself; the shelf's numbers follow. */
-void parcels_describe(struct parcel *parcel, const struct envelope *envelope);
+void envelope_index_describe(struct index_entry *entry, const struct envelope *envelope);
 /* The parcel's own copy of the whole envelope, taken over; NULL: none any more. */
-void parcels_keep(struct parcel *parcel, struct envelope *letter);
-void parcels_spoil(struct parcel *parcel); /* it is no envelope */
+void envelope_index_keep(struct index_entry *entry, struct envelope *letter);
+void envelope_index_spoil(struct index_entry *entry); /* it is no envelope */
 
 /* Which goes first: priority, then created, then id. */
-bool parcels_before(const struct parcel *a, const struct parcel *b);
+bool envelope_index_before(const struct index_entry *a, const struct index_entry *b);
 
 #endif

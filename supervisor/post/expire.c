@@ -24,8 +24,8 @@
 enum { RINGS_MAX = 4 * TURN_MAX /* in one turn, others' entries too */ };
 
 struct ending {
-    struct box *holder;    /* in whose dead-letter/ it is to lie */
-    struct parcel *parcel; /* that waits; NULL: it lies in dead-letter/ already */
+    struct box *holder;        /* in whose dead-letter/ it is to lie */
+    struct index_entry *entry; /* that waits; NULL: it lies in dead-letter/ already */
     struct envelope envelope;
     const char *status;
     char *reason; /* owned */
@@ -38,11 +38,11 @@ struct endings {
     size_t count;
 };
 
-static void add(struct endings *endings, struct box *holder, struct parcel *parcel, struct envelope *envelope,
-                const char *status, char *reason)
+static void add(struct endings *endings, struct box *holder, struct index_entry *entry,
+                struct envelope *envelope, const char *status, char *reason)
 {
     endings->items[endings->count++] = (struct ending){
-        .holder = holder, .parcel = parcel, .envelope = *envelope, .status = status, .reason = reason};
+        .holder = holder, .entry = entry, .envelope = *envelope, .status = status, .reason = reason};
 }
 
 static void set_text(char **at, const char *text)
@@ -95,7 +95,7 @@ static void write_letters(struct post *post, struct endings *endings)
         set_text(&ending->envelope.status, ending->status);
         set_text(&ending->envelope.reason, ending->reason);
         ending->letter = mailbox_add(&batch, ending->holder->name, FOLDER_DEAD_LETTERS, &ending->envelope,
-                                     ending->parcel == NULL);
+                                     ending->entry == NULL);
     }
     if (batch.count)
         batch_flush(post->data, &batch);
@@ -118,9 +118,9 @@ static void tell(struct post *post, struct ending *ending)
     post_note(holder, expired ? "envelope_expired" : "envelope_failed", &ending->envelope, ending->reason);
     if (ending->bounces || strcmp(ending->envelope.from, POST_OPERATOR) == 0)
         post_bounced(post, &ending->envelope, ending->reason);
-    if (ending->parcel) {
-        post_verdict(ending->parcel->box, ending->envelope.id, ending->status, ending->reason);
-        post_forget(post, ending->parcel);
+    if (ending->entry) {
+        post_verdict(ending->entry->box, ending->envelope.id, ending->status, ending->reason);
+        post_forget(post, ending->entry);
     } else if (ending->envelope.kind == KIND_ITEM && post->hooks.item_ended) {
         post->hooks.item_ended(post->hooks.context, holder->name, ending->envelope.id, ending->status);
     }
@@ -129,8 +129,8 @@ static void tell(struct post *post, struct ending *ending)
 
 static void try_again(struct post *post, struct ending *ending)
 {
-    if (ending->parcel)
-        expiry_set(post->expiry, &ending->parcel->expiry, clock_now() + 1);
+    if (ending->entry)
+        expiry_set(post->expiry, &ending->entry->expiry, clock_now() + 1);
     else
         ending->holder->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
     post_wake(ending->holder);
@@ -333,32 +333,32 @@ void post_dead_letters(struct box *box)
 /* --- (a): what is due --- */
 
 /* Over one of its id that is dead already. False and errno; ENOENT: it was the copy of one that is dead, and has gone. */
-static bool take_away_over(struct parcel *parcel, const char *id)
+static bool take_away_over(struct index_entry *entry, const char *id)
 {
-    struct box *box = parcel->box;
+    struct box *box = entry->box;
     struct post *post = box->post;
     int newer = is_requeued(box, id);
     if (newer < 0) {
         errno = EIO;
         return false;
     }
-    mailbox_remove(post->data, box->name, newer ? FOLDER_DEAD_LETTERS : parcel->folder, id);
+    mailbox_remove(post->data, box->name, newer ? FOLDER_DEAD_LETTERS : entry->folder, id);
     if (newer)
-        return mailbox_move(post->data, box->name, parcel->folder, FOLDER_DEAD_LETTERS, id);
+        return mailbox_move(post->data, box->name, entry->folder, FOLDER_DEAD_LETTERS, id);
     errno = ENOENT;
     return false;
 }
 
-static void take_away(struct parcel *parcel, struct endings *endings)
+static void take_away(struct index_entry *entry, struct endings *endings)
 {
-    struct box *box = parcel->box;
+    struct box *box = entry->box;
     struct post *post = box->post;
-    OWNED char *id = memory_text(parcel->id);
-    bool moved = mailbox_move(post->data, box->name, parcel->folder, FOLDER_DEAD_LETTERS, id);
+    OWNED char *id = memory_text(entry->id);
+    bool moved = mailbox_move(post->data, box->name, entry->folder, FOLDER_DEAD_LETTERS, id);
     if (!moved && errno == EEXIST) /* its former life is dead already, or what this one is a copy of */
-        moved = take_away_over(parcel, id);
+        moved = take_away_over(entry, id);
     if (moved) {
-        post_forget(post, parcel);
+        post_forget(post, entry);
         box->pump = true;
         post_wake(box);
         go_on_with(box, id, endings);
@@ -368,32 +368,32 @@ static void take_away(struct parcel *parcel, struct endings *endings)
         log_warn("post", box->name,
                  "Envelope %s has expired, but cannot be made a dead letter; tried again: %s", id,
                  strerror(errno));
-        expiry_set(post->expiry, &parcel->expiry, clock_now() + 1);
+        expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
         return;
     }
     box->look_wanted = true; /* somebody was faster */
     post_wake(box);
 }
 
-static void end_with_receiver(struct parcel *parcel, struct endings *endings)
+static void end_with_receiver(struct index_entry *entry, struct endings *endings)
 {
-    struct box *box = parcel->box;
+    struct box *box = entry->box;
     struct post *post = box->post;
     struct envelope envelope;
-    struct file_stamp stamp = post_stamp_of(box, parcel->folder, parcel->id);
-    if (stamp.inode && files_stamp_equal(&stamp, &parcel->stamp) && !parcel->reading &&
-        post_is_over(parcel, clock_now())) { /* nobody has touched it: what is known of it holds */
-        take_away(parcel, endings);
+    struct file_stamp stamp = post_stamp_of(box, entry->folder, entry->id);
+    if (stamp.inode && files_stamp_equal(&stamp, &entry->stamp) && !entry->reading &&
+        post_is_over(entry, clock_now())) { /* nobody has touched it: what is known of it holds */
+        take_away(entry, endings);
         return;
     }
     enum mailbox_found found =
-        mailbox_read(post->data, box->name, parcel->folder, parcel->id, &envelope, &parcel->stamp, NULL);
+        mailbox_read(post->data, box->name, entry->folder, entry->id, &envelope, &entry->stamp, NULL);
     if (found == MAILBOX_READ) {
-        parcels_describe(parcel, &envelope);
-        post_mind(post, parcel); /* people may have given it more time, or its worker has begun with it */
-        if (!parcel->reading && post_is_over(parcel, clock_now())) {
-            expiry_clear(post->expiry, &parcel->expiry);
-            take_away(parcel, endings);
+        envelope_index_describe(entry, &envelope);
+        post_mind(post, entry); /* people may have given it more time, or its worker has begun with it */
+        if (!entry->reading && post_is_over(entry, clock_now())) {
+            expiry_clear(post->expiry, &entry->expiry);
+            take_away(entry, endings);
         }
     } else {
         box->look_wanted = true;
@@ -402,28 +402,28 @@ static void end_with_receiver(struct parcel *parcel, struct endings *endings)
     envelope_free(&envelope);
 }
 
-static void end_while_waiting(struct parcel *parcel, struct endings *endings)
+static void end_while_waiting(struct index_entry *entry, struct endings *endings)
 {
-    struct box *sender = parcel->box, *receiver = parcel->to;
+    struct box *sender = entry->box, *receiver = entry->to;
     struct post *post = sender->post;
     struct envelope envelope;
     enum mailbox_found found =
-        mailbox_read(post->data, sender->name, FOLDER_OUTBOX, parcel->id, &envelope, NULL, NULL);
+        mailbox_read(post->data, sender->name, FOLDER_OUTBOX, entry->id, &envelope, NULL, NULL);
     if (found == MAILBOX_LATER) {
-        expiry_set(post->expiry, &parcel->expiry, clock_now() + 1);
+        expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
         return;
     }
     if (found != MAILBOX_READ) {
-        post_forget(post, parcel);
+        post_forget(post, entry);
         return;
     }
     if (post_repeated(sender, receiver, &envelope)) {
-        post_forget(post, parcel);
+        post_forget(post, entry);
         envelope_free(&envelope);
         return;
     }
     set_text(&envelope.from, sender->name);
-    add(endings, receiver, parcel, &envelope, "expired", why_it_expired(&envelope));
+    add(endings, receiver, entry, &envelope, "expired", why_it_expired(&envelope));
 }
 
 void post_expire(struct post *post)
@@ -435,12 +435,12 @@ void post_expire(struct post *post)
         if (!expiry_ring(post->expiry, now))
             break;
     for (size_t i = 0; i < post->ringing_count; i++) {
-        struct parcel *parcel = post->ringing[i];
+        struct index_entry *entry = post->ringing[i];
         post->ringing[i] = NULL;
-        if (parcel && parcel->to)
-            end_while_waiting(parcel, &endings);
-        else if (parcel)
-            end_with_receiver(parcel, &endings);
+        if (entry && entry->to)
+            end_while_waiting(entry, &endings);
+        else if (entry)
+            end_with_receiver(entry, &endings);
     }
     post->ringing_count = 0;
     finish(post, &endings);

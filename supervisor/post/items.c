@@ -109,9 +109,9 @@ int post_take(struct post *post, const char *agent, const char *id, int folder, 
         return 0;
     if (!move_out(source, file, folder, name, fault))
         return -1;
-    struct parcel *parcel = box ? parcels_find(post->parcels, box, FOLDER_HANDOFFS, id) : NULL;
-    if (parcel) {
-        post_forget(post, parcel);
+    struct index_entry *entry = box ? envelope_index_find(post->index, box, FOLDER_HANDOFFS, id) : NULL;
+    if (entry) {
+        post_forget(post, entry);
         box->pump = true;
         post_wake(box);
     }

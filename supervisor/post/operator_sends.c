@@ -151,11 +151,11 @@ static void waits(struct operator_send *send)
 {
     struct box *receiver = send->receiver;
     struct post *post = receiver->post;
-    struct parcel *parcel =
-        parcels_add(post->parcels, &receiver->waits, post->people, FOLDER_OUTBOX, send->envelope.id);
-    parcels_describe(parcel, &send->envelope);
-    parcel->to = receiver;
-    post_mind(post, parcel);
+    struct index_entry *entry =
+        envelope_index_add(post->index, &receiver->waits, post->people, FOLDER_OUTBOX, send->envelope.id);
+    envelope_index_describe(entry, &send->envelope);
+    entry->to = receiver;
+    post_mind(post, entry);
     post_note(post->people, "envelope_accepted", &send->envelope, "");
     post_note(post->people, "envelope_deferred", &send->envelope, "");
 }

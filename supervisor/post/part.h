@@ -104,7 +104,7 @@ struct box {
 
 /* One envelope on its way into a tree, in this turn. */
 struct delivery {
-    struct parcel *parcel; /* that waits */
+    struct index_entry *entry; /* that waits */
     struct envelope envelope;
     enum folder folder;
     size_t number; /* in the batch */
@@ -116,7 +116,7 @@ struct post {
     struct post_owner owner;
     struct post_hooks hooks;
     const struct roster *roster;
-    struct parcels *parcels;
+    struct envelope_index *index;
     struct expiry *expiry;
     struct timer turn, clock;
     struct box **table; /* by name */
@@ -138,7 +138,7 @@ struct post {
     size_t delivery_count, delivery_bytes; /* bytes: letters' and items' too */
     struct operator_sends operator_sends;
     struct shared_submissions submissions;
-    struct parcel *ringing[TURN_MAX]; /* due in this turn */
+    struct index_entry *ringing[TURN_MAX]; /* due in this turn */
     size_t ringing_count;
     struct count {
         char event[32];
@@ -158,15 +158,15 @@ void post_look_due(struct box *box, enum waking waking); /* its worker is to loo
 void post_verdict(struct box *sender, const char *id, const char *status, const char *reason);
 void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason);
 /* The parcel is forgotten, with its time. */
-void post_forget(struct post *post, struct parcel *parcel);
+void post_forget(struct post *post, struct index_entry *entry);
 /* Its time is minded from now on, by what its envelope says. */
-void post_mind(struct post *post, struct parcel *parcel);
-bool post_is_over(const struct parcel *parcel, int64_t now);
+void post_mind(struct post *post, struct index_entry *entry);
+bool post_is_over(const struct index_entry *entry, int64_t now);
 /* The folder was looked at after it stood so. */
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp);
 void post_each(struct post *post, void (*visit)(struct box *box));
 /* What the index has of it; a new parcel when there was none. */
-struct parcel *post_parcel_at(struct box *box, enum folder folder, const char *id);
+struct index_entry *post_entry_at(struct box *box, enum folder folder, const char *id);
 /* We put it there; stamp: as it stands there, NULL: to be looked at. */
 void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
                      const struct file_stamp *stamp);
@@ -229,7 +229,7 @@ void post_submissions_forget(struct post *post);
 
 /* receiver_scan.c: what lies in inbox/ and handoffs/, and what people did there */
 void post_look_into(struct box *box, bool at_start);
-void post_is_gone(struct parcel *parcel); /* it isn't where it lay: what has become of it? */
+void post_is_gone(struct index_entry *entry); /* it isn't where it lay: what has become of it? */
 
 /* expire.c: the end of envelopes without an answer */
 void post_expire(struct post *post);

@@ -197,7 +197,7 @@ struct post *post_open(struct loop *loop, int data, const struct post_owner *own
     post->turn = (struct timer){.ring = turn, .context = post};
     post->clock = (struct timer){.ring = clock_rings, .context = post};
     post->table = memory_new(post->capacity, sizeof(struct box *));
-    post->parcels = parcels_new();
+    post->index = envelope_index_new();
     post->expiry = expiry_new(arm_clock, post);
     post->people = post_add_box(post, POST_OPERATOR);
     return post;
@@ -213,7 +213,7 @@ void post_close(struct post *post)
     post_journal_close(post);
     post_operator_sends_forget(post);
     post_submissions_forget(post);
-    parcels_free(post->parcels);
+    envelope_index_free(post->index);
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i], *next; box; box = next) {
             next = box->chain;
@@ -403,9 +403,9 @@ bool post_settled(struct post *post, const char *name, const char *id, const cha
         return false;
     /* Its files say what has become of it; the worker only says when to look. */
     for (enum folder folder = FOLDER_INBOX; box && folder <= FOLDER_HANDOFFS; folder++) {
-        struct parcel *parcel = parcels_find(post->parcels, box, folder, id);
-        if (parcel)
-            post_is_gone(parcel);
+        struct index_entry *entry = envelope_index_find(post->index, box, folder, id);
+        if (entry)
+            post_is_gone(entry);
     }
     return true;
 }

@@ -17,15 +17,15 @@
 
 enum { LOOK_REST_US = 20 /* for each file that a look finds, before the next look */ };
 
-static struct envelope light(const struct parcel *parcel)
+static struct envelope light(const struct index_entry *entry)
 {
-    return (struct envelope){.id = parcel->id,
-                             .kind = parcel->kind,
-                             .from = parcel->from ? parcel->from : "nobody",
-                             .to = parcel->box->name,
-                             .created = parcel->created,
-                             .ttl_seconds = parcel->ttl_seconds,
-                             .priority = parcel->priority};
+    return (struct envelope){.id = entry->id,
+                             .kind = entry->kind,
+                             .from = entry->from ? entry->from : "nobody",
+                             .to = entry->box->name,
+                             .created = entry->created,
+                             .ttl_seconds = entry->ttl_seconds,
+                             .priority = entry->priority};
 }
 
 static void room_again(struct box *box)
@@ -37,19 +37,19 @@ static void room_again(struct box *box)
 /* --- what is new or otherwise --- */
 
 /* A copy is work of its own for whoever got it; one that was moved has left the other place. */
-static void say_put_in(const struct parcel *parcel)
+static void say_put_in(const struct index_entry *entry)
 {
-    struct post *post = parcel->box->post;
-    const char *name = parcel->box->name, *folder = mailbox_folder_name(parcel->folder);
-    const struct parcel *other = parcels_elsewhere(post->parcels, parcel);
+    struct post *post = entry->box->post;
+    const char *name = entry->box->name, *folder = mailbox_folder_name(entry->folder);
+    const struct index_entry *other = envelope_index_elsewhere(post->index, entry);
     if (other && mailbox_lies_in(post->data, other->box->name, other->id, 1u << other->folder))
         log_warn(
             "post", name,
             "Envelope %s was copied into %s by hand: it lies with %s too, and each of them does it. A copy "
             "needs an id and a name of its own.",
-            parcel->id, folder, other->box->name);
+            entry->id, folder, other->box->name);
     else
-        log_info("post", name, "Envelope %s was put into %s by hand", parcel->id, folder);
+        log_info("post", name, "Envelope %s was put into %s by hand", entry->id, folder);
 }
 
 /* What its worker is to hear of it. */
@@ -59,7 +59,7 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     struct post *post = box->post;
     struct envelope envelope;
     struct fault fault;
-    bool is_new = !parcels_find(post->parcels, box, folder, id);
+    bool is_new = !envelope_index_find(post->index, box, folder, id);
     enum mailbox_found found = mailbox_read(post->data, box->name, folder, id, &envelope, NULL, &fault);
     if (found == MAILBOX_GONE || found == MAILBOX_LATER) {
         box->look_wanted = true;
@@ -67,20 +67,20 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     }
     if (found == MAILBOX_READ && !envelope_fits(&envelope, stamp->size))
         found = MAILBOX_NONE;
-    struct parcel *parcel = post_parcel_at(box, folder, id);
-    bool was_reading = parcel->reading;
-    parcel->stamp = *stamp;
-    parcel->missing_at_ms = 0;
+    struct index_entry *entry = post_entry_at(box, folder, id);
+    bool was_reading = entry->reading;
+    entry->stamp = *stamp;
+    entry->missing_at_ms = 0;
     if (found == MAILBOX_NONE)
-        parcels_spoil(parcel);
+        envelope_index_spoil(entry);
     else
-        parcels_describe(parcel, &envelope);
-    post_mind(post, parcel);
-    bool work = envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER);
+        envelope_index_describe(entry, &envelope);
+    post_mind(post, entry);
+    bool work = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
     if (is_new && !at_start && found == MAILBOX_READ && work)
-        say_put_in(parcel);
+        say_put_in(entry);
     envelope_free(&envelope);
-    if (!is_new && parcel->reading != was_reading)
+    if (!is_new && entry->reading != was_reading)
         return WAKE_NOBODY; /* its worker knows what it has begun itself */
     return work ? WAKE_UP : WAKE_LOOK;
 }
@@ -88,91 +88,91 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
 /* --- what is gone --- */
 
 /* Its sender's own copy, for the bounce. */
-static bool read_original(struct post *post, const struct parcel *parcel, struct envelope *envelope)
+static bool read_original(struct post *post, const struct index_entry *entry, struct envelope *envelope)
 {
     static const enum folder folders[] = {FOLDER_ARCHIVE, FOLDER_OUTBOX};
-    if (!parcel->from || !post_box(post, parcel->from))
+    if (!entry->from || !post_box(post, entry->from))
         return false;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
-        if (mailbox_read(post->data, parcel->from, folders[i], parcel->id, envelope, NULL, NULL) ==
+        if (mailbox_read(post->data, entry->from, folders[i], entry->id, envelope, NULL, NULL) ==
             MAILBOX_READ)
             return true;
     return false;
 }
 
-static void end_of_item(struct parcel *parcel, const char *status)
+static void end_of_item(struct index_entry *entry, const char *status)
 {
-    struct post *post = parcel->box->post;
-    if (parcel->kind == KIND_ITEM && post->hooks.item_ended)
-        post->hooks.item_ended(post->hooks.context, parcel->box->name, parcel->id, status);
+    struct post *post = entry->box->post;
+    if (entry->kind == KIND_ITEM && post->hooks.item_ended)
+        post->hooks.item_ended(post->hooks.context, entry->box->name, entry->id, status);
 }
 
-static void removed(struct parcel *parcel)
+static void removed(struct index_entry *entry)
 {
-    struct box *box = parcel->box;
+    struct box *box = entry->box;
     struct post *post = box->post;
-    struct envelope what = light(parcel), original;
+    struct envelope what = light(entry), original;
     struct fault fault;
-    const struct parcel *other = parcels_elsewhere(post->parcels, parcel);
+    const struct index_entry *other = envelope_index_elsewhere(post->index, entry);
     if (other) {
-        log_info("post", box->name, "Envelope %s was moved by hand: it lies with %s now", parcel->id,
+        log_info("post", box->name, "Envelope %s was moved by hand: it lies with %s now", entry->id,
                  other->box->name);
     } else {
         post_note(box, "envelope_removed", &what, post_removed_by_hand);
-        bool sent = parcel->kind != KIND_ITEM && envelope_kind_has(parcel->kind, KIND_EXPECTS_ANSWER) &&
-                    read_original(post, parcel, &original);
+        bool sent = entry->kind != KIND_ITEM && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
+                    read_original(post, entry, &original);
         if (sent && !post_bounce(post, &original, box->name, post_removed_by_hand, &fault))
-            log_warn("post", box->name, "The sender of %s is not told that it was removed: %s", parcel->id,
+            log_warn("post", box->name, "The sender of %s is not told that it was removed: %s", entry->id,
                      fault.text);
         if (sent)
             envelope_free(&original);
     }
-    end_of_item(parcel, "removed");
-    post_forget(post, parcel);
+    end_of_item(entry, "removed");
+    post_forget(post, entry);
     room_again(box);
 }
 
-static void finished(struct parcel *parcel)
+static void finished(struct index_entry *entry)
 {
-    struct box *box = parcel->box;
-    struct envelope what = light(parcel);
-    post_note(box, envelope_kind_has(parcel->kind, KIND_IS_WORK) ? "envelope_finished" : "envelope_read",
+    struct box *box = entry->box;
+    struct envelope what = light(entry);
+    post_note(box, envelope_kind_has(entry->kind, KIND_IS_WORK) ? "envelope_finished" : "envelope_read",
               &what, "");
-    end_of_item(parcel, "finished");
-    post_forget(box->post, parcel);
+    end_of_item(entry, "finished");
+    post_forget(box->post, entry);
     room_again(box);
 }
 
-static void is_dead(struct parcel *parcel)
+static void is_dead(struct index_entry *entry)
 {
-    struct box *box = parcel->box;
-    OWNED char *id = memory_text(parcel->id);
-    end_of_item(parcel, "failed");
-    post_forget(box->post, parcel);
+    struct box *box = entry->box;
+    OWNED char *id = memory_text(entry->id);
+    end_of_item(entry, "failed");
+    post_forget(box->post, entry);
     room_again(box);
     post_dead_letter(box, id);
 }
 
-void post_is_gone(struct parcel *parcel)
+void post_is_gone(struct index_entry *entry)
 {
-    struct box *box = parcel->box;
+    struct box *box = entry->box;
     int64_t now_ms = clock_monotonic_ms();
-    unsigned lies = mailbox_lies(box->post->data, box->name, parcel->id);
+    unsigned lies = mailbox_lies(box->post->data, box->name, entry->id);
     unsigned live = lies & (1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS);
-    if (lies & 1u << parcel->folder)
+    if (lies & 1u << entry->folder)
         return; /* it isn't gone at all, or is back */
-    if (parcel->bad || live) {
-        post_forget(box->post, parcel); /* set aside, or moved to the other folder */
+    if (entry->bad || live) {
+        post_forget(box->post, entry); /* set aside, or moved to the other folder */
         room_again(box);
     } else if (lies & 1u << FOLDER_DEAD_LETTERS) {
-        is_dead(parcel);
+        is_dead(entry);
     } else if (lies & 1u << FOLDER_ARCHIVE) {
-        finished(parcel);
-    } else if (parcel->missing_at_ms && now_ms - parcel->missing_at_ms >= MISSING_MS) {
-        removed(parcel);
+        finished(entry);
+    } else if (entry->missing_at_ms && now_ms - entry->missing_at_ms >= MISSING_MS) {
+        removed(entry);
     } else {
-        if (!parcel->missing_at_ms)
-            parcel->missing_at_ms = now_ms;
+        if (!entry->missing_at_ms)
+            entry->missing_at_ms = now_ms;
         box->look_wanted = true;
         if (box->look_after_ms < now_ms + MISSING_MS)
             box->look_after_ms = now_ms + MISSING_MS;
@@ -187,7 +187,7 @@ bool post_knows(const struct post *post, const char *name, const char *folder, c
     OWNED char *id = memory_slice(file, length > suffix ? length - suffix : 0);
     for (enum folder which = FOLDER_INBOX; box && which <= FOLDER_HANDOFFS; which++)
         if (strcmp(folder, mailbox_folder_name(which)) == 0)
-            return parcels_find(post->parcels, box, which, id) != NULL;
+            return envelope_index_find(post->index, box, which, id) != NULL;
     return false;
 }
 
@@ -214,17 +214,17 @@ static enum waking look_at(struct box *box, struct budget *budget, enum folder f
     for (size_t i = 0; i < names->count; i++) {
         OWNED char *file = memory_print("%s.md", names->ids[i]);
         struct file_stamp stamp = files_stamp_at(fd, file);
-        struct parcel *parcel = parcels_find(box->post->parcels, box, folder, names->ids[i]);
-        bool is_other = !parcel || !files_stamp_equal(&stamp, &parcel->stamp);
+        struct index_entry *entry = envelope_index_find(box->post->index, box, folder, names->ids[i]);
+        bool is_other = !entry || !files_stamp_equal(&stamp, &entry->stamp);
         if (is_other && !afford(budget, &stamp))
             box->look_wanted = true;
         else if (is_other)
             one = take_in(box, folder, names->ids[i], &stamp, at_start);
         news = one > news ? one : news;
-        parcel = parcels_find(box->post->parcels, box, folder, names->ids[i]);
-        if (parcel) {
-            parcel->seen = box->pass;
-            parcel->missing_at_ms = 0;
+        entry = envelope_index_find(box->post->index, box, folder, names->ids[i]);
+        if (entry) {
+            entry->seen = box->pass;
+            entry->missing_at_ms = 0;
         }
     }
     return news;
@@ -232,11 +232,11 @@ static enum waking look_at(struct box *box, struct budget *budget, enum folder f
 
 static void look_for_missing(struct box *box, enum folder folder)
 {
-    struct parcel *next;
-    for (struct parcel *parcel = box->shelves[folder].first; parcel; parcel = next) {
-        next = parcel->next;
-        if (parcel->seen != box->pass)
-            post_is_gone(parcel);
+    struct index_entry *next;
+    for (struct index_entry *entry = box->shelves[folder].first; entry; entry = next) {
+        next = entry->next;
+        if (entry->seen != box->pass)
+            post_is_gone(entry);
     }
 }
 
