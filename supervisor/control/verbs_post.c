@@ -8,24 +8,26 @@
 #include "supervisor/shared/work_queues.h"
 
 /* What every envelope of the operator's has. */
-struct parcel_of_people {
+struct operator_envelope {
     const char *text;
     int64_t ttl_seconds;
     enum priority priority;
 };
 
-static bool read_parcel(const struct request *request, struct parcel_of_people *parcel, struct fault *fault)
+static bool read_envelope(const struct request *request, struct operator_envelope *envelope,
+                          struct fault *fault)
 {
     const json_t *ttl = json_object_get(request->json, "ttl_seconds");
     const char *priority = request_text(request, "priority");
-    *parcel = (struct parcel_of_people){.text = request_text(request, "text"), .priority = PRIORITY_NORMAL};
-    if (!parcel->text)
+    *envelope =
+        (struct operator_envelope){.text = request_text(request, "text"), .priority = PRIORITY_NORMAL};
+    if (!envelope->text)
         return fault_set(fault, "there is no text; nothing was sent");
-    if (priority && !priority_parse(priority, &parcel->priority))
+    if (priority && !priority_parse(priority, &envelope->priority))
         return fault_set(fault, "the priority is high, normal or low, not '%s'; nothing was sent", priority);
     if (ttl && (!json_is_integer(ttl) || json_integer_value(ttl) < 0))
         return fault_set(fault, "ttl_seconds is a whole number from 0; nothing was sent");
-    parcel->ttl_seconds = json_integer_value(ttl);
+    envelope->ttl_seconds = json_integer_value(ttl);
     return true;
 }
 
@@ -49,19 +51,19 @@ static void wait_or_say(struct request *request, int exit, uint64_t ticket, cons
 
 void answer_send(struct request *request)
 {
-    struct parcel_of_people parcel;
+    struct operator_envelope envelope;
     struct fault fault = {0};
     uint64_t ticket = ++request->control->serial;
     int exit = EX_DATAERR;
-    if (read_parcel(request, &parcel, &fault))
-        exit = post_send(request->control->owner.post, request->agent->name, parcel.text, parcel.ttl_seconds,
-                         parcel.priority, ticket, &fault);
+    if (read_envelope(request, &envelope, &fault))
+        exit = post_send(request->control->owner.post, request->agent->name, envelope.text,
+                         envelope.ttl_seconds, envelope.priority, ticket, &fault);
     wait_or_say(request, exit, ticket, &fault);
 }
 
 void answer_enqueue(struct request *request)
 {
-    struct parcel_of_people parcel;
+    struct operator_envelope envelope;
     struct fault fault = {0};
     const struct control_owner *owner = &request->control->owner;
     uint64_t ticket = ++request->control->serial;
@@ -70,16 +72,17 @@ void answer_enqueue(struct request *request)
     int exit = EX_DATAERR;
     if (!queue)
         fault_set(&fault, "enqueue names a queue; nothing was sent");
-    else if (read_parcel(request, &parcel, &fault))
-        exit = queues_check(owner->queues, queue, parcel.text, parcel.ttl_seconds, &fault);
+    else if (read_envelope(request, &envelope, &fault))
+        exit = queues_check(owner->queues, queue, envelope.text, envelope.ttl_seconds, &fault);
     if (exit == EX_OK && file)
-        exit = post_item_known(owner->post, queue, file, parcel.text, &state, &fault);
+        exit = post_item_known(owner->post, queue, file, envelope.text, &state, &fault);
     if (exit == EX_OK && state) {
         client_say(request->client, EX_OK, json_pack("{s:s, s:s}", "id", file, "known", state));
         return;
     }
     if (exit == EX_OK)
-        post_enqueue(owner->post, queue, file, parcel.text, parcel.ttl_seconds, parcel.priority, ticket);
+        post_enqueue(owner->post, queue, file, envelope.text, envelope.ttl_seconds, envelope.priority,
+                     ticket);
     wait_or_say(request, exit, ticket, &fault);
 }
 

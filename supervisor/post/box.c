@@ -64,9 +64,9 @@ void post_wake(struct box *box)
     post_set_turn(post, 0);
 }
 
-/* --- parcels --- */
+/* --- entries --- */
 
-static void post_parcel_due(void *context)
+static void post_entry_due(void *context)
 {
     struct index_entry *entry = context;
     struct post *post = entry->box->post;
@@ -76,7 +76,7 @@ static void post_parcel_due(void *context)
 void post_mind(struct post *post, struct index_entry *entry)
 {
     int64_t at = entry->reading || entry->bad ? -1 : expiry_of(entry->created, entry->ttl_seconds);
-    entry->expiry.due = post_parcel_due;
+    entry->expiry.due = post_entry_due;
     entry->expiry.context = entry;
     if (at >= 0)
         expiry_set(post->expiry, &entry->expiry, at);

@@ -27,7 +27,7 @@ void envelope_index_keep(struct index_entry *entry, struct envelope *letter)
     entry->envelope = letter;
 }
 
-static void free_parcel(struct index_entry *entry)
+static void free_entry(struct index_entry *entry)
 {
     envelope_index_keep(entry, NULL);
     free(entry->id);
@@ -42,7 +42,7 @@ void envelope_index_free(struct envelope_index *index)
     for (size_t i = 0; i < index->capacity; i++)
         for (struct index_entry *entry = index->table[i], *next; entry; entry = next) {
             next = entry->chain;
-            free_parcel(entry);
+            free_entry(entry);
         }
     free(index->table);
     free(index);
@@ -109,7 +109,7 @@ void envelope_index_drop(struct envelope_index *index, struct index_entry *entry
     entry->shelf->count--;
     entry->shelf->unfinished -= is_unfinished(entry);
     index->count--;
-    free_parcel(entry);
+    free_entry(entry);
 }
 
 struct index_entry *envelope_index_find(const struct envelope_index *index, const struct box *box,

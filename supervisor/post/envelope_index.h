@@ -1,7 +1,7 @@
 /* The post office's index: every envelope that lies unfinished in a tree or waits for a receiver. Pure; no files.
  *
- * A parcel is one file. The same id may lie in several places at once (a copy that a person made, a sender's file
- * whose verdict is under way): each is a parcel of its own, found by place and id. A parcel stands on one shelf: that
+ * An entry is one file. The same id may lie in several places at once (a copy that a person made, a sender's file
+ * whose verdict is under way): each has an entry of its own, found by place and id. An entry stands on one shelf: that
  * of the folder where it lies, or that of the receiver for whom it waits. */
 #ifndef AGENTOS_SUPERVISOR_POST_ENVELOPE_INDEX_H
 #define AGENTOS_SUPERVISOR_POST_ENVELOPE_INDEX_H
@@ -50,7 +50,7 @@ struct index_entry {
 struct envelope_index;
 
 struct envelope_index *envelope_index_new(void);
-void envelope_index_free(struct envelope_index *index); /* with every parcel */
+void envelope_index_free(struct envelope_index *index); /* with every entry */
 
 /* A new one on the shelf, all else zero; id is copied. There must be none at this place. */
 struct index_entry *envelope_index_add(struct envelope_index *index, struct shelf *shelf, struct box *box,
@@ -59,14 +59,14 @@ struct index_entry *envelope_index_add(struct envelope_index *index, struct shel
 void envelope_index_drop(struct envelope_index *index, struct index_entry *entry);
 struct index_entry *envelope_index_find(const struct envelope_index *index, const struct box *box,
                                         enum folder folder, const char *id);
-/* Any other parcel of this id that lies with a receiver; NULL: none. */
+/* Any other entry of this id that lies with a receiver; NULL: none. */
 struct index_entry *envelope_index_elsewhere(const struct envelope_index *index,
                                              const struct index_entry *entry);
 size_t envelope_index_count(const struct envelope_index *index);
 
 /* What the envelope says of itself; the shelf's numbers follow. */
 void envelope_index_describe(struct index_entry *entry, const struct envelope *envelope);
-/* The parcel's own copy of the whole envelope, taken over; NULL: none any more. */
+/* The entry's own copy of the whole envelope, taken over; NULL: none any more. */
 void envelope_index_keep(struct index_entry *entry, struct envelope *letter);
 void envelope_index_spoil(struct index_entry *entry); /* it is no envelope */
 

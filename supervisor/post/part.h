@@ -157,7 +157,7 @@ void post_wake(struct box *box);                                 /* it has somet
 void post_look_due(struct box *box, enum waking waking); /* its worker is to look, when the turn ends */
 void post_verdict(struct box *sender, const char *id, const char *status, const char *reason);
 void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason);
-/* The parcel is forgotten, with its time. */
+/* The entry is forgotten, with its time. */
 void post_forget(struct post *post, struct index_entry *entry);
 /* Its time is minded from now on, by what its envelope says. */
 void post_mind(struct post *post, struct index_entry *entry);
@@ -165,7 +165,7 @@ bool post_is_over(const struct index_entry *entry, int64_t now);
 /* The folder was looked at after it stood so. */
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp);
 void post_each(struct post *post, void (*visit)(struct box *box));
-/* What the index has of it; a new parcel when there was none. */
+/* What the index has of it; a new entry when there was none. */
 struct index_entry *post_entry_at(struct box *box, enum folder folder, const char *id);
 /* We put it there; stamp: as it stands there, NULL: to be looked at. */
 void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,

@@ -28,7 +28,7 @@ static struct index_entry *add(struct envelope_index *index, struct shelf *shelf
     return entry;
 }
 
-static void test_a_parcel_is_found_by_its_place_and_id(void **state)
+static void test_an_entry_is_found_by_its_place_and_id(void **state)
 {
     (void)state;
     struct envelope_index *index = envelope_index_new();
@@ -94,7 +94,7 @@ static void test_priority_goes_before_age_and_age_before_the_id(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_parcel_is_found_by_its_place_and_id),
+        cmocka_unit_test(test_an_entry_is_found_by_its_place_and_id),
         cmocka_unit_test(test_a_window_counts_work_and_neither_results_nor_bounces_nor_what_is_unreadable),
         cmocka_unit_test(test_priority_goes_before_age_and_age_before_the_id),
     };

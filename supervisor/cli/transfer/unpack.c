@@ -32,7 +32,7 @@ struct unpacking {
     const struct gitbundle *bundle;
     struct fault *fault;
     git_repository *repository;
-    git_oid head, parcel; /* commits */
+    git_oid head, export; /* commits */
     bool counting;        /* nothing is written yet */
     size_t files;
     uint64_t bytes;
@@ -122,8 +122,8 @@ static int find_commits(struct unpacking *unpacking)
 {
     git_commit *commit = NULL;
     (void)git_oid_fromstr(&unpacking->head, gitbundle_find(unpacking->bundle, "HEAD")->id);
-    (void)git_oid_fromstr(&unpacking->parcel, gitbundle_find(unpacking->bundle, BUNDLE_REF)->id);
-    if (git_commit_lookup(&commit, unpacking->repository, &unpacking->parcel) != 0)
+    (void)git_oid_fromstr(&unpacking->export, gitbundle_find(unpacking->bundle, BUNDLE_REF)->id);
+    if (git_commit_lookup(&commit, unpacking->repository, &unpacking->export) != 0)
         return git_says(unpacking, "its " BUNDLE_REF " is no commit");
     bool behind = git_commit_parentcount(commit) == 1 &&
                   git_oid_equal(git_commit_parent_id(commit, 0), &unpacking->head);
@@ -262,7 +262,7 @@ static int write_files(struct unpacking *unpacking, const git_oid *id)
     return status ? status : write_tree(unpacking, id, "", 0);
 }
 
-/* --- the parcel --- */
+/* --- the commit of the export --- */
 
 static int read_definition(struct unpacking *unpacking, const git_tree *root, struct buffer *definition)
 {
@@ -279,11 +279,11 @@ static int read_definition(struct unpacking *unpacking, const git_tree *root, st
     return text ? EX_OK : refuse(unpacking, "its definition is empty, larger than 1 MiB, or no text");
 }
 
-static int take_parcel(struct unpacking *unpacking, struct buffer *definition)
+static int take_export(struct unpacking *unpacking, struct buffer *definition)
 {
     git_commit *commit = NULL;
     git_tree *root = NULL;
-    if (git_commit_lookup(&commit, unpacking->repository, &unpacking->parcel) != 0 ||
+    if (git_commit_lookup(&commit, unpacking->repository, &unpacking->export) != 0 ||
         git_commit_tree(&root, commit) != 0) {
         git_commit_free(commit);
         return git_says(unpacking, "its " BUNDLE_REF " cannot be read");
@@ -322,7 +322,7 @@ static int unpack(struct unpacking *unpacking, struct buffer *definition)
     status = status ? status : check_history(unpacking);
     status = status ? status : find_commits(unpacking);
     status = status ? status : make_refs(unpacking);
-    status = status ? status : take_parcel(unpacking, definition);
+    status = status ? status : take_export(unpacking, definition);
     status = status ? status : make_index(unpacking);
     git_repository_free(unpacking->repository);
     status = status ? status : open_as_worker(unpacking);
