@@ -1,4 +1,5 @@
-/* A provider's base URL, as LLM_BASE_URL has it. */
+/* A provider's base URL, as LLM_BASE_URL has it: what POST requests go to with /chat/completions put behind its path. A
+ * query ("?api-version=…", Azure) stays behind that. */
 #ifndef AGENTOS_COMMON_BASE_URL_H
 #define AGENTOS_COMMON_BASE_URL_H
 
@@ -6,7 +7,12 @@
 
 #include "common/fault.h"
 
-bool base_url_check(const char *value,
-                    struct fault *fault); /* false: why it can't be one, without its name */
+/* False: why it can't be one, a sentence whose subject is the URL. */
+bool base_url_check(const char *value, struct fault *fault);
+
+/* All of these want a URL that passed the check and isn't "offline". The caller frees texts. */
+char *base_url_join(const char *base, const char *path); /* path begins with '/' */
+char *base_url_host(const char *url);                    /* "host", "host:8080", "[::1]:8080" */
+bool base_url_is_loopback(const char *url); /* localhost, 127.0.0.0/8, ::1: nothing leaves this machine */
 
 #endif

@@ -207,6 +207,17 @@ int secrets_pick(int fd, const char *variable, struct fault *fault)
     return result;
 }
 
+bool secrets_trim(char *secret)
+{
+    static const char blanks[] = " \t\r\n";
+    size_t begin = strspn(secret, blanks), length = strlen(secret), end = length;
+    while (end > begin && strchr(blanks, secret[end - 1]))
+        end--;
+    memmove(secret, secret + begin, end - begin);
+    explicit_bzero(secret + (end - begin), length - (end - begin));
+    return end - begin < length;
+}
+
 /* A FIFO would hold up everybody. */
 char *secrets_read_file(const char *path, const char *what, struct fault *fault)
 {
@@ -226,11 +237,10 @@ char *secrets_read_file(const char *path, const char *what, struct fault *fault)
         good = fault_errno(fault, "the %s file %s can't be read", what, path);
     else if (length > FILE_MOST || memchr(text, '\0', (size_t)length))
         good = fault_set(fault, "the %s file %s holds none: it is binary or larger than 64 KiB", what, path);
-    while (good && length > 0 && strchr(" \t\r\n", text[length - 1]))
-        length--;
-    if (good && length == 0)
+    secrets_trim(text);
+    if (good && !*text)
         good = fault_set(fault, "the %s file %s is empty", what, path);
-    char *key = good ? memory_slice(text, (size_t)length) : NULL;
+    char *key = good ? memory_text(text) : NULL;
     explicit_bzero(text, FILE_MOST);
     free(text);
     return key;

@@ -31,9 +31,11 @@ struct secrets *secrets_read(int fd, struct fault *fault);
 const char *secrets_find(const struct secrets *secrets, const char *variable);
 /* A new one of the sort that secrets_collect returns, with this variable alone; empty when it is not there. -1 and fault. */
 int secrets_pick(int fd, const char *variable, struct fault *fault);
-/* The text of a file that holds one secret, without the blanks and line ends behind it; only a regular one of at most 64
+/* The text of a file that holds one secret, without the blanks and line breaks around it; only a regular one of at most 64
  * KiB is read. what: "key", "token", for the fault. NULL and fault. The caller overwrites and frees it. */
 char *secrets_read_file(const char *path, const char *what, struct fault *fault);
+/* Blanks and line breaks around a secret are taken off, in place; whether there were any. */
+bool secrets_trim(char *secret);
 /* Each "NAME=VALUE" in turn; *at starts at 0; NULL: no more. Borrowed. */
 const char *secrets_each(const struct secrets *secrets, size_t *at);
 void secrets_free(struct secrets *secrets); /* overwritten first */

@@ -177,6 +177,21 @@ static bool check_fallbacks(const char *value, struct fault *fault)
     return true;
 }
 
+/* No model's name has such, and servers take the name as it stands. Blanks inside are said elsewhere: some names have them. */
+static bool check_model(const char *value, struct fault *fault)
+{
+    size_t last = strlen(value) - 1;
+    if (strchr("\"'", value[0]) && value[last] == value[0])
+        return fault_set(fault, "stands in quotes, which have become a part of it; leave them out");
+    if (isspace((unsigned char)value[0]) || isspace((unsigned char)value[last]))
+        return fault_set(fault,
+                         "begins or ends with a blank or a line break, which is a part of it; leave it out");
+    for (const char *c = value; *c; c++)
+        if (iscntrl((unsigned char)*c))
+            return fault_set(fault, "holds a line break or another control character");
+    return true;
+}
+
 static bool check_value(enum setting setting, const char *value, struct fault *fault)
 {
     const struct row *row = &table[setting];
@@ -186,6 +201,8 @@ static bool check_value(enum setting setting, const char *value, struct fault *f
         return true;
     if (setting == SET_LLM_BASE_URL)
         return base_url_check(value, fault);
+    if (setting == SET_LLM_MODEL)
+        return check_model(value, fault);
     if (setting == SET_LLM_FALLBACKS)
         return check_fallbacks(value, fault);
     switch (row->kind) {

@@ -531,7 +531,7 @@ int supervisor_run(const struct run_options *options)
         return status;
     }
     roster_file_begin(&supervisor);
-    status = preflight_roster(options->data_dir, &supervisor.roster);
+    status = preflight_roster(options->data_dir, options->secrets, &supervisor.roster);
     if (status == EX_OK) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         descriptors_raise_limit();

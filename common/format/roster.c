@@ -111,11 +111,30 @@ static void check_suffixes(struct roster_reader *reader, const struct name_nodes
     }
 }
 
+/* The fallbacks of owner, NULL for the general ones, against every agent. */
+static void check_fallbacks(struct roster_reader *reader, const struct name_nodes *names, const char *owner)
+{
+    struct setting_provider provider;
+    for (size_t i = 1; setting_provider(owner, i, &provider); i++) {
+        for (size_t j = 0; j < names->count; j++)
+            if (compare_suffix_text(provider.fallback, names->nodes[j]->text) == 0)
+                reader_fault(reader, names->nodes[j]->line, names->nodes[j]->column,
+                             "agent '%.80s' and the fallback '%.80s' of LLM_FALLBACKS would share their "
+                             "variables, such as LLM_MODEL__%.80s",
+                             names->nodes[j]->text, provider.fallback, provider.fallback);
+        free(provider.fallback);
+    }
+}
+
 static void check_agents(struct roster_reader *reader, const struct yaml_node *list,
                          const struct name_nodes *names)
 {
     check_duplicates(reader, names, "agent");
     check_suffixes(reader, names);
+    check_fallbacks(reader, names, NULL);
+    for (size_t i = 0; i < names->count; i++)
+        if (setting_own(SET_LLM_FALLBACKS, names->nodes[i]->text))
+            check_fallbacks(reader, names, names->nodes[i]->text);
     for (size_t i = 0; i < names->count; i++)
         if (strcmp(names->nodes[i]->text, "operator") == 0)
             reader_fault(reader, names->nodes[i]->line, names->nodes[i]->column,

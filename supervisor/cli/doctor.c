@@ -17,6 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/base_url.h"
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
@@ -301,9 +302,7 @@ static void examine_model(struct doctor *doctor)
              "LLM_BASE_URL is 'offline': the built-in model, which is no real one");
         return;
     }
-    size_t length = strlen(base);
-    OWNED char *url =
-        memory_print("%.*s/models", (int)(length && base[length - 1] == '/' ? length - 1 : length), base);
+    OWNED char *url = base_url_join(base, "/models");
     reach(doctor, url);
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/format/provider_warnings.h"
 #include "common/memory.h"
 #include "common/settings.h"
 
@@ -35,26 +36,18 @@ static struct key *find(const struct keys *keys, const char *variable)
     return NULL;
 }
 
-/* A line break or another control character in a key would break the request's header. */
-static bool fit_for_a_header(const char *value)
-{
-    for (const char *c = value; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            return false;
-    return true;
-}
-
 /* Takes variable and value (NULL after a fault). */
 static void add(struct keys *keys, char *variable, char *value, const struct fault *fault, const char *origin)
 {
     struct key *known = find(keys, variable);
     struct key key = {.variable = variable, .value = value};
+    const char *why = NULL;
     if (!value) {
         key.fault = memory_text(fault->text);
     } else if (known) {
         key.fault = memory_print("%s and its _FILE are both set; keep one of them", variable);
-    } else if (!fit_for_a_header(value)) {
-        key.fault = memory_print("the key in %s holds a line break or another control character", origin);
+    } else if (secrets_trim(value), why = provider_key_fault(value), why) {
+        key.fault = memory_print("the key in %s %s", origin, why);
     }
     if (key.fault)
         wipe(key.value), key.value = NULL;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base_url.h"
 #include "common/memory.h"
 #include "common/settings.h"
 
@@ -22,12 +23,7 @@ struct providers {
 
 static char *endpoint_url(const char *base)
 {
-    if (strcmp(base, "offline") == 0)
-        return memory_text(base);
-    size_t length = strlen(base);
-    while (length && base[length - 1] == '/')
-        length--;
-    return memory_print("%.*s/chat/completions", (int)length, base);
+    return strcmp(base, "offline") == 0 ? memory_text(base) : base_url_join(base, "/chat/completions");
 }
 
 static void add_header(struct curl_slist **headers, const char *line)
@@ -37,15 +33,29 @@ static void add_header(struct curl_slist **headers, const char *line)
         *headers = longer;
 }
 
+/* Azure takes a key in a header of its own, and only tokens (JSON Web Tokens begin so) as a bearer. */
+static const char *key_header(const char *url, const char *key)
+{
+    static const char *const azure[] = {".openai.azure.com", ".cognitiveservices.azure.com",
+                                        ".services.ai.azure.com", ".openai.azure.us"};
+    OWNED char *host = base_url_host(url);
+    size_t length = strcspn(host, ":");
+    for (size_t i = 0; i < sizeof azure / sizeof *azure; i++)
+        if (length > strlen(azure[i]) &&
+            strncasecmp(host + length - strlen(azure[i]), azure[i], strlen(azure[i])) == 0)
+            return strncmp(key, "eyJ", 3) == 0 ? "Authorization: Bearer" : "api-key:";
+    return "Authorization: Bearer";
+}
+
 /* An empty "Expect:" keeps libcurl from waiting for a 100-continue that many servers never send. */
-static struct curl_slist *make_headers(const char *key)
+static struct curl_slist *make_headers(const char *url, const char *key)
 {
     struct curl_slist *headers = NULL;
     add_header(&headers, "Content-Type: application/json");
     add_header(&headers, "Accept: application/json");
     add_header(&headers, "Expect:");
     if (key) {
-        char *line = memory_print("Authorization: Bearer %s", key);
+        char *line = memory_print("%s %s", key_header(url, key), key);
         add_header(&headers, line);
         explicit_bzero(line, strlen(line));
         free(line);
@@ -62,7 +72,7 @@ static struct endpoint *find_endpoint(struct providers *providers, const char *b
     struct endpoint *endpoint = memory_new(1, sizeof *endpoint);
     endpoint->url = memory_text(url);
     endpoint->key = key;
-    endpoint->headers = make_headers(key);
+    endpoint->headers = make_headers(url, key);
     endpoint->next = providers->endpoints;
     providers->endpoints = endpoint;
     return endpoint;
@@ -110,13 +120,6 @@ static const char *choose_key(const struct keys *keys, const char *owner, const 
     return strcmp(base, setting_text(SET_LLM_BASE_URL, NULL)) == 0 ? keys_find(keys, NULL, fault) : NULL;
 }
 
-static char *host_of(const char *url)
-{
-    const char *host = strstr(url, "://");
-    host = host ? host + 3 : url;
-    return memory_slice(host, strcspn(host, "/"));
-}
-
 static void add_provider(struct providers *providers, struct route *route, const char *fallback,
                          const char *agent)
 {
@@ -136,7 +139,7 @@ static void add_provider(struct providers *providers, struct route *route, const
         .fault = memory_text(fault),
     };
     provider.service = find_service(providers, provider.endpoint, provider.model);
-    provider.name = fallback ? memory_text(fallback) : host_of(provider.endpoint->url);
+    provider.name = fallback ? memory_text(fallback) : base_url_host(provider.endpoint->url);
     route->providers = memory_grow(route->providers, route->count + 1, sizeof provider);
     route->providers[route->count++] = provider;
 }

@@ -1,5 +1,6 @@
 #include "supervisor/gateway/scheduler.h"
 
+#include <ctype.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,9 +217,19 @@ static void send_waiting(struct ask *ask, int64_t milliseconds, const char *sent
 struct verdict {
     enum answer_kind kind;
     bool retry, limited;
+    long status;         /* of HTTP; 0: there was no answer */
     const char *text;    /* behind the provider's name */
     int64_t retry_after; /* ms that the provider asked for; -1: it didn't */
 };
+
+/* A 404 where the address has neither a version in its path nor a query (Azure's) is mostly a forgotten /v1. */
+static bool lacks_version(const char *url)
+{
+    for (const char *at = url; (at = strstr(at, "/v")); at++)
+        if (isdigit((unsigned char)at[2]))
+            return false;
+    return !strchr(url, '?');
+}
 
 /* The provider is given up for this question. Any that may recover makes the whole question worth asking again, so
  * PASSING wins over what the others said. */
@@ -232,6 +243,8 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
         buffer_print(&ask->faults, " (tried %u times)", ask->failures);
     if (verdict->kind == ANSWER_AUTH && !provider->endpoint->key && !provider->fault)
         buffer_text(&ask->faults, " (no key is set for this address)");
+    if (verdict->status == 404 && lacks_version(provider->endpoint->url))
+        buffer_text(&ask->faults, " (is LLM_BASE_URL right? It often ends in /v1)");
     if (first || verdict->kind == ANSWER_PASSING)
         ask->kind = verdict->kind;
     if (verdict->retry_after > 0 && (!ask->retry_after || verdict->retry_after < ask->retry_after))
@@ -338,6 +351,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
     struct verdict verdict = {.kind = response.kind,
                               .retry = response.retry,
                               .limited = response.limited,
+                              .status = exchange->status,
                               .text = response.text,
                               .retry_after = wait};
     if (response.kind == ANSWER_OK) {

@@ -5,9 +5,11 @@
 
 #include "common/buffer.h"
 #include "common/format/config_warnings.h"
+#include "common/format/provider_warnings.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
+#include "common/secrets.h"
 #include "common/settings.h"
 
 void preflight_say_model(void)
@@ -68,15 +70,19 @@ static void log_lines(enum log_level level, const struct buffer *lines)
     }
 }
 
-int preflight_roster(const char *data_dir, struct roster **roster)
+int preflight_roster(const char *data_dir, int secrets, struct roster **roster)
 {
     OWNED_BUFFER struct buffer faults = {0}, warnings = {0};
+    struct secrets *keys = secrets_read(secrets, NULL); /* without them only the keys are not looked at */
     *roster = roster_load(data_dir, &faults);
     if (*roster) {
+        provider_warnings_list(*roster, keys, &warnings);
         config_warnings_list(*roster, data_dir, &warnings);
-        log_lines(LOG_LEVEL_WARN, &warnings);
-        return EX_OK;
     }
+    secrets_free(keys);
+    log_lines(LOG_LEVEL_WARN, &warnings);
+    if (*roster)
+        return EX_OK;
     log_lines(LOG_LEVEL_ERROR, &faults);
     log_error("agentos", NULL, "Nothing was started. `agentos check` checks the file.");
     return EX_CONFIG;

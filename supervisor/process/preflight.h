@@ -6,8 +6,9 @@
 
 /* Both: EX_OK, or EX_CONFIG with everything said in the log. */
 int preflight_sandbox(const char *data); /* while this process has one thread, before anything is touched */
-/* What is probably not meant (common/format/config_warnings.h) is said too. The caller frees it. */
-int preflight_roster(const char *data_dir, struct roster **roster);
+/* What is probably not meant (common/format/config_warnings.h, provider_warnings.h) is said too. secrets: of
+ * secrets_collect. The caller frees *roster. */
+int preflight_roster(const char *data_dir, int secrets, struct roster **roster);
 
 /* Says so when no real model answers. */
 void preflight_say_model(void);

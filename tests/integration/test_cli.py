@@ -206,9 +206,28 @@ def test_check_warns_that_another_providers_url_needs_a_key_of_its_own(make_syst
     assert "warning" not in system.cli("check").stdout
 
 
-def test_check_warns_of_a_fallback_that_is_named_like_an_agent(make_system):
+def test_check_refuses_a_fallback_that_is_named_like_an_agent(make_system):
     system = make_system(env={"LLM_BASE_URL": "offline", "LLM_FALLBACKS": "orion", "LLM_MODEL__ORION": "m"})
-    assert "has the name of an agent" in system.cli("check").stdout
+    result = system.cli("check", check=False)
+    assert result.returncode == 78 and "the fallback 'orion' of LLM_FALLBACKS would share" in result.stderr
+
+
+def test_check_and_the_start_say_of_a_key_what_is_wrong_with_it_and_never_show_it(make_system):
+    said = {"Bearer sk-one-0123456789": "begins with 'Bearer '", "gsk_0123456789": "begins with 'gsk_' as keys of Groq do"}
+    for key, sentence in said.items():
+        system = make_system(env={"LLM_BASE_URL": "https://models.example/v1", "LLM_API_KEY": key})
+        assert f"warning: LLM_API_KEY {sentence}" in system.cli("check").stdout
+        system.start().wait_log(f"WARN .*LLM_API_KEY {sentence}")
+        assert "0123456789" not in system.log() + system.cli("check").stdout
+        system.stop()
+
+
+def test_a_base_url_that_names_the_whole_path_stops_the_start_and_the_right_one_is_named(make_system):
+    system = make_system(env={"LLM_BASE_URL": "http://127.0.0.1:9/v1/chat/completions"})
+    check = system.cli("check", check=False)
+    assert check.returncode == 78 and "put behind it: http://127.0.0.1:9/v1\n" in check.stderr
+    assert system.run_to_end() == 78
+    assert "put behind it: http://127.0.0.1:9/v1" in system.log()
 
 
 # ---- against a running supervisor ----

@@ -256,6 +256,12 @@ def test_what_no_retry_mends_is_answered_at_once(serve, start, answer, kind):
     assert "sk-proj" not in got.text
 
 
+def test_a_404_where_the_address_has_no_version_says_that_v1_may_be_missing(serve, start):
+    server = serve(error(404, "not here"), error(404, "not here"))
+    assert "often ends in /v1" in start(server.url.removesuffix("/v1")).talk().text
+    assert "often ends in /v1" not in start(server.url).talk().text
+
+
 def test_an_answer_says_when_its_url_and_model_last_answered_anybody(serve, start):
     server = serve(error(400, "no"), good(), error(400, "no"))
     gateway = start(server.url)

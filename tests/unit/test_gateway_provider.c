@@ -44,6 +44,14 @@ static const struct provider *first(struct house *house, const char *agent)
     return &providers_route(house->providers, agent)->providers[0];
 }
 
+static bool has_header(const struct endpoint *endpoint, const char *line)
+{
+    for (const struct curl_slist *header = endpoint->headers; header; header = header->next)
+        if (strcmp(header->data, line) == 0)
+            return true;
+    return false;
+}
+
 static void test_the_url_is_joined_with_and_without_slashes(void **state)
 {
     (void)state;
@@ -136,6 +144,39 @@ static void test_a_key_with_a_line_break_is_refused_and_not_shown(void **state)
     close_house(&house);
 }
 
+static void test_a_query_stays_behind_the_path_and_azure_gets_its_own_header(void **state)
+{
+    (void)state;
+    setenv("LLM_BASE_URL", "https://x.openai.azure.com/openai/deployments/d/?api-version=2024-10-21", 1);
+    setenv("LLM_API_KEY", "general-key", 1);
+    setenv("LLM_BASE_URL__IRIS", "https://openai.azure.com.example/v1", 1);
+    setenv("LLM_API_KEY__IRIS", "iris-key-0", 1);
+    setenv("LLM_API_KEY__NOVA", "eyJhbGciOi.token", 1);
+    struct house house = open_house();
+    const struct endpoint *azure = first(&house, "orion")->endpoint;
+    assert_string_equal(azure->url, "https://x.openai.azure.com/openai/deployments/d/chat/completions"
+                                    "?api-version=2024-10-21");
+    assert_string_equal(first(&house, "orion")->name, "x.openai.azure.com");
+    assert_true(has_header(azure, "api-key: general-key"));
+    assert_false(has_header(azure, "Authorization: Bearer general-key"));
+    assert_true(has_header(first(&house, "iris")->endpoint, "Authorization: Bearer iris-key-0"));
+    assert_true(has_header(first(&house, "nova")->endpoint, "Authorization: Bearer eyJhbGciOi.token"));
+    close_house(&house);
+}
+
+static void test_a_key_is_taken_without_blanks_around_it_and_refused_with_words_around_it(void **state)
+{
+    (void)state;
+    setenv("LLM_API_KEY", " \tgeneral-key\r\n", 1);
+    setenv("LLM_API_KEY__IRIS", "Bearer iris-key-0", 1);
+    setenv("LLM_API_KEY__NOVA", "\"nova-key-00\"", 1);
+    struct house house = open_house();
+    assert_string_equal(first(&house, "orion")->endpoint->key, "general-key");
+    assert_non_null(strstr(first(&house, "iris")->fault, "LLM_API_KEY__IRIS begins with 'Bearer '"));
+    assert_non_null(strstr(first(&house, "nova")->fault, "LLM_API_KEY__NOVA stands in quotes"));
+    close_house(&house);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, clean)
@@ -147,6 +188,8 @@ int main(void)
         TEST(test_fallbacks_follow_in_order_with_limits_of_their_own_or_the_agents),
         TEST(test_every_key_is_masked_wherever_it_stands_but_no_common_word),
         TEST(test_a_key_with_a_line_break_is_refused_and_not_shown),
+        TEST(test_a_query_stays_behind_the_path_and_azure_gets_its_own_header),
+        TEST(test_a_key_is_taken_without_blanks_around_it_and_refused_with_words_around_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

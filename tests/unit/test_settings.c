@@ -88,7 +88,13 @@ static void test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is
     assert_fault("LLM_BASE_URL", "api.openai.com/v1", "http://");
     assert_fault("LLM_BASE_URL", "file:///etc/passwd", "http://");
     assert_fault("LLM_BASE_URL", "https://", "no host");
-    assert_fault("LLM_BASE_URL__ORION", "https://host/v1?x=1", "query");
+    assert_fault("LLM_BASE_URL__ORION", "https://host/v1#x", "fragment");
+    assert_fault("LLM_BASE_URL", "https://host/v1?x=1&api_key=abc", "key in its query");
+    assert_fault("LLM_BASE_URL", "\"https://host/v1\"", "quotes");
+    assert_fault("LLM_BASE_URL", "https://host/v1/chat/completions", "put behind it: https://host/v1\n");
+    assert_fault("LLM_BASE_URL", "https://host/v1/completions/", "put behind it: https://host/v1\n");
+    assert_fault("LLM_BASE_URL", "https://host/d/chat/completions?api-version=1",
+                 "put behind it: https://host/d?api-version=1\n");
     assert_fault("LLM_BASE_URL", "https://user:pass@host/v1", "password");
     assert_fault("LLM_BASE_URL", "https://host/v 1", "blanks");
     assert_fault("LLM_BASE_URL", "https://host:99999/v1", "port");
@@ -99,6 +105,18 @@ static void test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is
     assert_fine("LLM_BASE_URL", "offline");
     assert_fine("LLM_BASE_URL", "http://127.0.0.1:11434/v1/");
     assert_fine("LLM_BASE_URL", "https://[::1]:8443/a@b");
+    assert_fine("LLM_BASE_URL", "https://x.openai.azure.com/openai/deployments/d?api-version=2024-10-21");
+}
+
+static void test_a_model_in_quotes_or_with_blanks_around_it_is_refused(void **state)
+{
+    (void)state;
+    assert_fault("LLM_MODEL", "\"gpt-4o\"", "quotes");
+    assert_fault("LLM_MODEL__ORION", "'m'", "quotes");
+    assert_fault("LLM_MODEL", "gpt-4o ", "ends with a blank");
+    assert_fault("LLM_MODEL", "\ngpt-4o", "begins");
+    assert_fault("LLM_MODEL", "gpt\n4o", "line break");
+    assert_fine("LLM_MODEL", "my model:7b");
 }
 
 static void test_good_values_pass_and_other_peoples_variables_are_none_of_ours(void **state)
@@ -193,6 +211,7 @@ int main(void)
         TEST(test_an_empty_variable_counts_as_unset_but_an_empty_listen_means_none),
         TEST(test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed),
         TEST(test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is_refused),
+        TEST(test_a_model_in_quotes_or_with_blanks_around_it_is_refused),
         TEST(test_good_values_pass_and_other_peoples_variables_are_none_of_ours),
         TEST(test_a_key_given_twice_is_an_error_in_each_spelling),
         TEST(test_a_key_file_that_cannot_be_read_is_an_error),
