@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -188,14 +189,13 @@ static bool blank(const struct journal_header *header)
     return memcmp(header, &zero, sizeof zero) == 0;
 }
 
-/* One writer: an open-file-description lock goes away with its holder, however that one ends. */
+/* One writer: the lock goes away with its holder, however the holder ends. */
 static bool lock(int fd, struct fault *fault)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     for (int waited = 0;; waited += 20) {
-        if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             return true;
-        if ((errno != EAGAIN && errno != EACCES) || waited >= LOCK_WAIT_MS)
+        if ((errno != EWOULDBLOCK && errno != EINTR) || waited >= LOCK_WAIT_MS)
             break;
         nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
     }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -304,6 +305,8 @@ int zygote_run(int fd, int logs)
     setproctitle("-agentos-zygote");
     signal(SIGPIPE, SIG_IGN);
     struct fault fault;
+    mallopt(M_ARENA_MAX,
+            1); /* an arena more asks for mprotect, which a worker has not, and for address space */
     if (!repository_library_start(&fault)) {
         log_error("agentos", NULL, "The zygote cannot start: %s", fault.text);
         return EX_SOFTWARE;

@@ -1,13 +1,16 @@
 /* Limits, capabilities, and what a process may become. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/memory.h"
 #include "common/sandbox/part.h"
 
 /* Debian 12's headers know the kernel before it had this (6.3). */
@@ -36,10 +39,15 @@ enum { CAPABILITIES_MAX = 64 };
 
 /* The largest file: more than any pack of texts, less than a disk. Standard error may be a long log, and is written
  * under this limit too. */
-#define FILE_MOST ((rlim_t)16 << 30)
+#define FILE_MOST  ((rlim_t)16 << 30)
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
-#define AUDITS    (FOR(AUDITOR) | FOR(CHECKER))
+#define EVERYBODY  (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
+#define AUDITS     (FOR(AUDITOR) | FOR(CHECKER))
+
+#define STACK_MOST ((rlim_t)4 << 20)
+
+/* Address space of a worker beyond its memory: the indexes of packs, windows on packs, its threads' stacks. */
+#define WORKER_SPACE ((rlim_t)128 << 20)
 
 /* An auditor's: seconds of CPU for one process, and address space, for memory that it shares with its own children
  * doesn't count as data. */
@@ -55,6 +63,7 @@ static const struct {
     const char *name;
 } limits[] = {
     {EVERYBODY, RLIMIT_CORE, 0, "RLIMIT_CORE"},
+    {FOR(WORKER) | FOR(HTTP) | FOR(AUDITOR), RLIMIT_STACK, STACK_MOST, "RLIMIT_STACK"},
     {EVERYBODY & ~FOR(CHECKER), RLIMIT_FSIZE, FILE_MOST, "RLIMIT_FSIZE"},
     {FOR(CHECKER), RLIMIT_FSIZE, 0, "RLIMIT_FSIZE"},
     {AUDITS, RLIMIT_CPU, AUDIT_CPU_SECONDS, "RLIMIT_CPU"},
@@ -76,9 +85,31 @@ static bool lower(__rlimit_resource_t resource, rlim_t most, const char *name, s
     return setrlimit(resource, &limit) == 0 || fault_errno(fault, "cannot set %s", name);
 }
 
-/* Memory is RLIMIT_DATA: private memory that can be written. Address space says nothing of a process with nng's and
- * malloc's reservations; those don't count here before they are used. Thread stacks count whole, so they are made
- * small (common/threads.h). The address sanitizer's shadow would count as well. */
+/* Address space of this process, bytes; -1: /proc doesn't say. */
+static int64_t space_now(void)
+{
+    char text[32];
+    OWNED_FD int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return -1;
+    text[n] = '\0';
+    return strtoll(text, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
+/* Memory is RLIMIT_DATA: private memory that can be written. Thread stacks count whole, so they are made small
+ * (common/threads.h). A worker could otherwise take memory that doesn't count so: shared without a file, growing
+ * downwards, made larger or writable later: seccomp refuses those ways; its own stack, which has a limit; and the page
+ * tables of what it only reads, so its address space is bounded too. The address sanitizer's shadow would count as
+ * well. */
+static bool limit_memory(enum sandbox_role role, int64_t bytes, struct fault *fault)
+{
+    int64_t now = role == SANDBOX_WORKER ? space_now() : -1;
+    if (now >= 0 && !lower(RLIMIT_AS, (rlim_t)(now + bytes) + WORKER_SPACE, "RLIMIT_AS", fault))
+        return false;
+    return lower(RLIMIT_DATA, (rlim_t)bytes, "RLIMIT_DATA", fault);
+}
+
 bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct fault *fault)
 {
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error of that write, not the end */
@@ -92,7 +123,7 @@ bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct 
         return true;
     if ((AUDITS & 1u << role) && !lower(RLIMIT_AS, AUDIT_SPACE, "RLIMIT_AS", fault))
         return false;
-    return room->memory_bytes <= 0 || lower(RLIMIT_DATA, (rlim_t)room->memory_bytes, "RLIMIT_DATA", fault);
+    return room->memory_bytes <= 0 || limit_memory(role, room->memory_bytes, fault);
 }
 
 /* --- privileges --- */

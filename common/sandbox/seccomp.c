@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -28,7 +30,9 @@
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
 #define OWN_PID   0x5eed1d00u
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
+#define OURS      (FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR) | FOR(HTTP))
+#define PROGRAMS  (FOR(COMMAND) | FOR(CHECKER)) /* of others */
+#define EVERYBODY (OURS | PROGRAMS)
 
 enum verdict {
     ALLOW,
@@ -63,19 +67,14 @@ struct rule {
 
 /* --- calls without conditions --- */
 
+/* Calls whose first argument is a descriptor: all but a few are refused on a worker's standard error (on_log). */
+static const char *const on_descriptors[] = {
+    "read",    "readv", "pread64", "preadv",    "write",     "writev", "lseek",
+    "_llseek", "close", "fsync",   "fdatasync", "fadvise64", "fstat",  "fstatfs",
+};
+
 static const char *const plain[] = {
     /* descriptors */
-    "read",
-    "readv",
-    "pread64",
-    "preadv",
-    "write",
-    "writev",
-    "pwrite64",
-    "pwritev",
-    "lseek",
-    "_llseek",
-    "close",
     "poll",
     "ppoll",
     "select",
@@ -87,53 +86,26 @@ static const char *const plain[] = {
     "epoll_pwait",
     "eventfd2",
     "pipe2",
-    "fsync",
-    "fdatasync",
-    "syncfs",
-    "sync_file_range",
-    "ftruncate",
-    "fallocate",
-    "fadvise64",
-    "flock",
-    "dup",
     "signalfd4",
     "timerfd_create",
     "timerfd_settime",
-    "copy_file_range",
     /* files: Landlock says which */
     "openat",
-    "openat2",
-    "open",
-    "creat",
-    "fstat",
     "stat",
     "lstat",
     "newfstatat",
     "fstatat64",
     "statx",
-    "fstatfs",
     "access",
     "faccessat",
     "faccessat2",
     "readlink",
     "readlinkat",
-    "getdents64",
-    "mkdir",
-    "mkdirat",
-    "rmdir",
-    "unlink",
-    "unlinkat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "link",
-    "linkat",
     "umask",
     "getcwd",
     /* memory and threads */
     "brk",
     "munmap",
-    "mremap",
     "madvise",
     "msync",
     "mincore",
@@ -186,20 +158,30 @@ static const char *const plain[] = {
     "capget",
 };
 
+/* A tree is written; Landlock says which. The descriptors' part of it, and the rest. */
+static const char *const tree_descriptors[] = {
+    "pwrite64", "pwritev", "ftruncate", "flock", "dup", "syncfs", "sync_file_range", "getdents64",
+};
+
+static const char *const plain_tree[] = {
+    "openat2",  "open",   "creat",    "mkdir",     "mkdirat", "rmdir",  "unlink",
+    "unlinkat", "rename", "renameat", "renameat2", "link",    "linkat",
+};
+
 static const char *const plain_socket[] = {
     /* on sockets that are there; making them is another matter */
-    "sendmsg",  "sendto",     "recvmsg",    "recvfrom",    "sendmmsg",    "recvmmsg",
-    "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername",
+    "sendmsg", "sendto", "recvmsg", "recvfrom", "shutdown", "getsockopt", "getsockname", "getpeername",
 };
 
 /* All that a program needs which reads its input, thinks and prints: descriptors that it has, memory, its end. */
 static const char *const plain_auditor[] = {
-    "read",           "readv",        "write",      "writev",       "close",
-    "lseek",          "fstat",        "newfstatat", "brk",          "munmap",
-    "mremap",         "madvise",      "futex",      "rt_sigaction", "rt_sigreturn",
-    "rt_sigprocmask", "exit",         "exit_group", "getpid",       "gettid",
-    "clock_gettime",  "gettimeofday", "time",       "getrandom",    "restart_syscall",
-    "sched_yield",    "sigaltstack",
+    "read",         "readv",        "write",          "writev",
+    "close",        "lseek",        "fstat",          "newfstatat",
+    "brk",          "munmap",       "madvise",        "futex",
+    "rt_sigaction", "rt_sigreturn", "rt_sigprocmask", "exit",
+    "exit_group",   "getpid",       "gettid",         "clock_gettime",
+    "gettimeofday", "time",         "getrandom",      "restart_syscall",
+    "sched_yield",  "sigaltstack",
 };
 
 /* The HTTP process, beyond that: it waits for many at once. It takes connections and makes none. */
@@ -213,7 +195,12 @@ static const char *const plain_http[] = {
 static const char *const plain_job[] = {"fork",      "vfork",     "setsid",    "setpgid",    "getxattr",
                                         "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr"};
 
+/* No memory is made larger with mremap but theirs: it makes a stack so without asking for a limit of stacks or of data
+ * (limits.c). malloc copies then. */
 static const char *const plain_command[] = {
+    "mremap",
+    "fallocate",
+    "copy_file_range",
     "execve",
     "wait4",
     "waitid",
@@ -263,32 +250,35 @@ static const char *const absent[] = {"clone3"};
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |            \
      CLONE_NEWNET)
 
+/* mmap2 is the call of 32-bit machines. */
+#define MMAP(roles, protection_mask, protection, flag_mask, flag)                                            \
+    {roles, ALLOW, "mmap", 2, {BITS(2, protection_mask, protection), BITS(3, flag_mask, flag)}},             \
+    {                                                                                                        \
+        roles, ALLOW, "mmap2", 2,                                                                            \
+        {                                                                                                    \
+            BITS(2, protection_mask, protection), BITS(3, flag_mask, flag)                                   \
+        }                                                                                                    \
+    }
+#define NO_FILE (MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_HUGETLB)
+
+#define OPTION(roles, level, name)                                                                           \
+    {                                                                                                        \
+        roles, ALLOW, "setsockopt", 2,                                                                       \
+        {                                                                                                    \
+            IS(1, level), IS(2, name)                                                                        \
+        }                                                                                                    \
+    }
+
 static const struct rule conditional[] = {
-    /* Memory that can be executed comes from files that were loaded before, or, for commands, from files at all. */
-    {FOR(WORKER) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC, 0)}},
-    {FOR(WORKER) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC, 0)}},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), ALLOW, "mmap", 1, {BITS(2, PROT_EXEC | PROT_WRITE, 0)}},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER),
-     ALLOW,
-     "mmap",
-     1,
-     {BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)}},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER),
-     ALLOW,
-     "mmap",
-     1,
-     {BITS(2, PROT_EXEC | PROT_WRITE, PROT_WRITE)}},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), ALLOW, "mmap2", 1, {BITS(2, PROT_EXEC | PROT_WRITE, 0)}},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER),
-     ALLOW,
-     "mmap2",
-     1,
-     {BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)}},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER),
-     ALLOW,
-     "mmap2",
-     1,
-     {BITS(2, PROT_EXEC | PROT_WRITE, PROT_WRITE)}},
+    /* Memory that can be executed comes from files that were loaded before, or, for commands, from files at all. Memory
+     * shared without a file, growing downwards or of huge pages would pass the limit of data; a command's checks. */
+    MMAP(OURS, PROT_EXEC, 0, NO_FILE, 0),
+    MMAP(OURS, PROT_EXEC, 0, NO_FILE, MAP_ANONYMOUS),
+    MMAP(OURS, PROT_EXEC, 0, NO_FILE, MAP_SHARED),
+    MMAP(FOR(GATEWAY), PROT_EXEC | PROT_WRITE, PROT_EXEC, NO_FILE, 0),
+    MMAP(PROGRAMS, PROT_EXEC | PROT_WRITE, 0, MAP_GROWSDOWN, 0),
+    MMAP(PROGRAMS, PROT_EXEC | PROT_WRITE, PROT_EXEC, MAP_GROWSDOWN, 0),
+    MMAP(PROGRAMS, PROT_EXEC | PROT_WRITE, PROT_WRITE, MAP_GROWSDOWN, 0),
     {EVERYBODY, ALLOW, "mprotect", 1, {BITS(2, PROT_EXEC, 0)}},
 
     {FOR(WORKER) | FOR(GATEWAY), ALLOW, "clone", 1, {BITS(0, THREAD | NAMESPACES, THREAD)}},
@@ -298,37 +288,37 @@ static const struct rule conditional[] = {
     {FOR(CHECKER), ASK, "vfork", 0, {{0}}},
 
     /* abort() and the like; a command's children are many, so there Landlock (ABI 6) must do */
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR) | FOR(HTTP), ALLOW, "kill", 1, {IS(0, OWN_PID)}},
+    {OURS, ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
+    {OURS, ALLOW, "kill", 1, {IS(0, OWN_PID)}},
 
     {EVERYBODY, ALLOW, "prlimit64", 1, {IS(0, 0)}},
     {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_SET_NAME)}},
     {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_GET_NAME)}},
 
     /* To whom a descriptor's signals go (F_SETOWN) is not theirs to choose, nor which signal a broken lease sends. */
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_DUPFD)}},
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_DUPFD_CLOEXEC)}},
     {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETFD)}},
     {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETFD)}},
     {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETFL)}},
     {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETFL)}},
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETLK)}},
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETLK)}},
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETLKW)}},
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_OFD_GETLK)}},
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_OFD_SETLK)}},
-    {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_OFD_SETLKW)}},
+    {FOR(WORKER) | PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_DUPFD_CLOEXEC)}},
+    {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_DUPFD)}},
+    {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_GETLK)}},
+    {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_SETLK)}},
+    {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_SETLKW)}},
+    {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_OFD_GETLK)}},
+    {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_OFD_SETLK)}},
+    {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_OFD_SETLKW)}},
     {FOR(WORKER), ALLOW, "fcntl", 1, {IS(1, F_GETLEASE)}},
     {FOR(WORKER), ALLOW, "fcntl", 1, {IS(1, F_SETLEASE)}},
     {FOR(WORKER), ALLOW, "fcntl", 2, {IS(1, F_SETSIG), IS(2, SIGURG)}},
 
     /* No TIOCSTI, which types into the terminal of whoever started us. */
-    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIONREAD)}},
-    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIONBIO)}},
-    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIOCLEX)}},
-    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, FIONCLEX)}},
-    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, TCGETS)}},
-    {EVERYBODY, ALLOW, "ioctl", 1, {IS(1, TIOCGWINSZ)}},
+    {FOR(GATEWAY) | PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONREAD)}}, /* the resolver */
+    {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONBIO)}},
+    {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIOCLEX)}},
+    {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONCLEX)}},
+    {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, TCGETS)}},
+    {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, TIOCGWINSZ)}},
     {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETS)}},
     {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETSW)}},
     {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETSF)}},
@@ -347,7 +337,19 @@ static const struct rule conditional[] = {
     {FOR(GATEWAY), ALLOW, "socket", 2, {IS(0, AF_NETLINK), IS(2, 0)}},
     {FOR(GATEWAY), ALLOW, "connect", 0, {{0}}},
     {FOR(GATEWAY), ALLOW, "bind", 0, {{0}}},
-    {FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND), ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
+    {FOR(GATEWAY), ALLOW, "sendmmsg", 0, {{0}}},
+    {FOR(GATEWAY), ALLOW, "recvmmsg", 0, {{0}}},
+    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
+
+    /* Only such as libcurl, the resolver and libmicrohttpd set. */
+    OPTION(FOR(GATEWAY), SOL_SOCKET, SO_KEEPALIVE),
+    OPTION(FOR(GATEWAY), IPPROTO_TCP, TCP_KEEPIDLE),
+    OPTION(FOR(GATEWAY), IPPROTO_TCP, TCP_KEEPINTVL),
+    OPTION(FOR(GATEWAY), IPPROTO_TCP, TCP_KEEPCNT),
+    OPTION(FOR(GATEWAY), IPPROTO_IP, IP_RECVERR),
+    OPTION(FOR(GATEWAY), IPPROTO_IPV6, IPV6_RECVERR),
+    OPTION(FOR(GATEWAY) | FOR(HTTP), IPPROTO_TCP, TCP_NODELAY),
+    OPTION(FOR(HTTP), IPPROTO_TCP, TCP_CORK),
 };
 
 /* --- the second step of a worker's --- */
@@ -355,15 +357,11 @@ static const struct rule conditional[] = {
 /* `start nothing but its auditor`: nothing is started here. The auditor is started by the supervisor on the worker's
  * word (supervisor/model/audit.h), beside it and in a sandbox of its own. */
 static const char *const refused_later[] = {
-    "socket", "socketpair", "connect", "clone", "fork", "vfork", "seccomp", "sched_setaffinity",
+    "socket", "socketpair", "connect", "clone", "fork", "vfork", "seccomp", "sched_setaffinity", "mprotect",
 };
 
-/* Standard error is the log, shared with all: it may be written and looked at, not cut, moved in, or given another
- * number under which that would go. A compare of 32 bits: the kernel looks at no more of a descriptor. */
-static const char *const refused_on_log[] = {
-    "ftruncate", "fallocate", "pwrite64",        "pwritev",         "lseek",
-    "dup",       "fcntl",     "sync_file_range", "copy_file_range",
-};
+/* On standard error, a pipe to the supervisor, a worker writes, and does nothing else. */
+static const char *const on_log[] = {"write", "writev", "close", "fstat"};
 
 /* --- making the filter --- */
 
@@ -407,13 +405,16 @@ static const struct {
     {                                                                                                        \
         roles, verdict, names, sizeof(names) / sizeof *(names)                                               \
     }
-    LIST(EVERYBODY & ~(FOR(AUDITOR) | FOR(HTTP)), ALLOW, plain),
-    LIST(EVERYBODY & ~(FOR(AUDITOR) | FOR(HTTP)), PRETEND, pretended),
+    LIST(FOR(WORKER) | FOR(GATEWAY) | PROGRAMS, ALLOW, on_descriptors),
+    LIST(FOR(WORKER) | FOR(GATEWAY) | PROGRAMS, ALLOW, plain),
+    LIST(FOR(WORKER) | PROGRAMS, ALLOW, tree_descriptors),
+    LIST(FOR(WORKER) | PROGRAMS, ALLOW, plain_tree),
+    LIST(FOR(WORKER) | PROGRAMS, PRETEND, pretended),
     LIST(FOR(AUDITOR) | FOR(HTTP), ALLOW, plain_auditor),
     LIST(EVERYBODY, ABSENT, absent),
     LIST(FOR(WORKER) | FOR(GATEWAY) | FOR(HTTP), ALLOW, plain_socket),
     LIST(FOR(HTTP), ALLOW, plain_http),
-    LIST(FOR(COMMAND) | FOR(CHECKER), ALLOW, plain_command),
+    LIST(PROGRAMS, ALLOW, plain_command),
     LIST(FOR(COMMAND), ALLOW, plain_job),
 #undef LIST
 };
@@ -430,18 +431,40 @@ static bool allow_listed(scmp_filter_ctx filter, enum sandbox_role role)
     return added;
 }
 
+/* A compare of 32 bits: the kernel looks at no more of a descriptor. */
+static bool refuse_descriptor(scmp_filter_ctx filter, const char *call, unsigned place)
+{
+    for (size_t i = 0; i < sizeof on_log / sizeof *on_log; i++)
+        if (strcmp(call, on_log[i]) == 0)
+            return true;
+    return add(filter, &(struct rule){.verdict = REFUSE,
+                                      .call = call,
+                                      .count = 1,
+                                      .conditions = {BITS(place, UINT32_MAX, STDERR_FILENO)}});
+}
+
+static bool refuse_on_log(scmp_filter_ctx filter)
+{
+    static const struct {
+        const char *call;
+        unsigned place;
+    } others[] = {{"mmap", 4}, {"epoll_ctl", 2}, {"fcntl", 0}, {"signalfd4", 0}, {"timerfd_settime", 0}};
+    bool added = true;
+    for (size_t i = 0; added && i < sizeof on_descriptors / sizeof *on_descriptors; i++)
+        added = refuse_descriptor(filter, on_descriptors[i], 0);
+    for (size_t i = 0; added && i < sizeof tree_descriptors / sizeof *tree_descriptors; i++)
+        added = refuse_descriptor(filter, tree_descriptors[i], 0);
+    for (size_t i = 0; added && i < sizeof plain_socket / sizeof *plain_socket; i++)
+        added = refuse_descriptor(filter, plain_socket[i], 0);
+    for (size_t i = 0; added && i < sizeof others / sizeof *others; i++)
+        added = refuse_descriptor(filter, others[i].call, others[i].place);
+    return added;
+}
+
 static bool refuse_listed(scmp_filter_ctx filter)
 {
-    bool added = add_names(filter, REFUSE, refused_later, sizeof refused_later / sizeof *refused_later);
-    for (size_t i = 0; added && i < sizeof refused_on_log / sizeof *refused_on_log; i++)
-        added = add(filter, &(struct rule){.verdict = REFUSE,
-                                           .call = refused_on_log[i],
-                                           .count = 1,
-                                           .conditions = {BITS(0, UINT32_MAX, STDERR_FILENO)}});
-    return added && add(filter, &(struct rule){.verdict = REFUSE,
-                                               .call = "mmap",
-                                               .count = 1,
-                                               .conditions = {BITS(4, UINT32_MAX, STDERR_FILENO)}});
+    return add_names(filter, REFUSE, refused_later, sizeof refused_later / sizeof *refused_later) &&
+           refuse_on_log(filter);
 }
 
 /* libseccomp 2.5 writes filters to descriptors only. */

@@ -172,14 +172,14 @@ static int allocate(void *context)
 
 static int reserve(void *context)
 {
-    (void)context;
+    const size_t bytes = *(size_t *)context;
     if (enter(&(struct sandbox_room){.tree = "/tmp", .memory_bytes = 64 << 20}) != 0)
         return 2;
-    return mmap(NULL, (size_t)1 << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
+    return mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
            MAP_FAILED;
 }
 
-static void test_memory_that_is_used_counts_and_address_space_does_not(void **state)
+static void test_memory_that_is_used_counts_and_address_space_has_some_room_beyond_it(void **state)
 {
     (void)state;
 #if defined(__SANITIZE_ADDRESS__)
@@ -187,10 +187,11 @@ static void test_memory_that_is_used_counts_and_address_space_does_not(void **st
 #endif
     if (!here())
         skip();
-    size_t little = 16 << 20, much = 128 << 20;
+    size_t little = 16 << 20, much = 128 << 20, too_much = (size_t)1 << 30;
     assert_int_equal(in_child(allocate, &little), 0);
     assert_int_equal(in_child(allocate, &much), 1);
-    assert_int_equal(in_child(reserve, NULL), 0);
+    assert_int_equal(in_child(reserve, &much), 0);
+    assert_int_equal(in_child(reserve, &too_much), 1);
 }
 
 static int abort_inside(void *context)
@@ -241,7 +242,7 @@ int main(void)
         cmocka_unit_test(test_the_sandbox_holds_here),
         cmocka_unit_test(test_a_tree_that_is_not_there_is_no_sandbox),
         cmocka_unit_test(test_off_leaves_only_the_limits),
-        cmocka_unit_test(test_memory_that_is_used_counts_and_address_space_does_not),
+        cmocka_unit_test(test_memory_that_is_used_counts_and_address_space_has_some_room_beyond_it),
         cmocka_unit_test(test_a_worker_that_aborts_is_seen_to_abort),
         cmocka_unit_test(test_threads_are_bound_to_one_cpu_only_while_a_library_counts_them),
     };
