@@ -12,13 +12,13 @@ static const char *next(struct desk *desk, int64_t now)
     return letter ? letter->head.id : "";
 }
 
-static struct parcel take(struct desk *desk, const char *id)
+static struct opened_envelope take(struct desk *desk, const char *id)
 {
-    struct parcel parcel;
+    struct opened_envelope opened;
     const struct letter *letter = mail_find(desk->mail, id);
     assert_non_null(letter);
-    assert_int_equal(mail_begin(desk->mail, letter, then + 5, true, &parcel, NULL), 1);
-    return parcel;
+    assert_int_equal(mail_begin(desk->mail, letter, then + 5, true, &opened, NULL), 1);
+    return opened;
 }
 
 /* --- choosing --- */
@@ -57,8 +57,8 @@ static void test_what_has_expired_is_left_alone_but_what_was_begun_in_time_is_do
     uint64_t skipped = mail_find(desk->mail, "begun")->hash;
     assert_null(mail_next(desk->mail, then + 10, skips, &skipped));
     assert_non_null(mail_next(desk->mail, then + 9, skips, &skipped));
-    struct parcel parcel;
-    assert_int_equal(mail_begin(desk->mail, mail_find(desk->mail, "late"), then + 10, true, &parcel, NULL),
+    struct opened_envelope opened;
+    assert_int_equal(mail_begin(desk->mail, mail_find(desk->mail, "late"), then + 10, true, &opened, NULL),
                      0);
 }
 
@@ -146,27 +146,27 @@ static void test_the_attempt_stands_in_the_file_before_it_begins_and_is_taken_ba
     struct envelope letter = sample("a", KIND_HANDOFF);
     put(desk, &letter);
     look(desk);
-    struct parcel parcel = take(desk, "a");
+    struct opened_envelope opened = take(desk, "a");
     assert_string_equal(
         shell(desk->scratch, "grep -E '^(status|attempts|read):' iac/handoffs/a.md | tr '\\n' ' '"),
         "status: reading attempts: 1 read: 2027-01-15T08:00:05Z ");
-    mail_put_back(desk->mail, &parcel);
+    mail_put_back(desk->mail, &opened);
     assert_string_equal(
         shell(desk->scratch, "grep -E '^(status|attempts|read):' iac/handoffs/a.md | tr '\\n' ' '"),
         "status: delivered attempts: 0 ");
     assert_string_equal(shell(desk->scratch, "ls .agentos | grep reading"), "");
-    parcel_free(&parcel);
+    opened_envelope_free(&opened);
 }
 
 static void test_what_the_supervisor_took_away_first_is_not_our_work(void **state)
 {
     struct desk *desk = *state;
     struct envelope letter = sample("a", KIND_HANDOFF);
-    struct parcel parcel;
+    struct opened_envelope opened;
     put(desk, &letter);
     look(desk);
     shell(desk->scratch, "mv iac/handoffs/a.md iac/dead-letter/");
-    assert_int_equal(mail_begin(desk->mail, mail_find(desk->mail, "a"), then, true, &parcel, NULL), 0);
+    assert_int_equal(mail_begin(desk->mail, mail_find(desk->mail, "a"), then, true, &opened, NULL), 0);
     assert_string_equal(shell(desk->scratch, "ls iac/handoffs .agentos | grep -E 'a.md|reading'"), "");
 }
 
@@ -177,14 +177,14 @@ static void test_an_edit_before_reading_is_honoured(void **state)
     put(desk, &letter);
     look(desk);
     shell(desk->scratch, "sed -i 's/Do it/Do it well/' iac/handoffs/a.md");
-    struct parcel parcel = take(desk, "a");
-    assert_string_equal(parcel.envelope.body, "Do it well.\n");
-    assert_true(mail_is_there(desk->mail, &parcel));
+    struct opened_envelope opened = take(desk, "a");
+    assert_string_equal(opened.envelope.body, "Do it well.\n");
+    assert_true(mail_is_there(desk->mail, &opened));
     shell(desk->scratch, "rm iac/handoffs/a.md");
-    assert_false(mail_is_there(desk->mail, &parcel));
-    mail_put_back(desk->mail, &parcel); /* nothing to put back, nothing made */
+    assert_false(mail_is_there(desk->mail, &opened));
+    mail_put_back(desk->mail, &opened); /* nothing to put back, nothing made */
     assert_string_equal(shell(desk->scratch, "ls iac/handoffs"), "");
-    parcel_free(&parcel);
+    opened_envelope_free(&opened);
 }
 
 /* --- ends --- */
@@ -196,16 +196,16 @@ static void test_the_archive_tells_the_whole_story_and_the_file_is_gone(void **s
     struct change_list changes = {0};
     put(desk, &letter);
     look(desk);
-    struct parcel parcel = take(desk, "a");
-    mail_archive(desk->mail, &parcel, "finished", then + 9, "\n# Answer\n\nDone.\n", &changes);
-    commit_all(desk, "a", parcel.hash, &changes);
+    struct opened_envelope opened = take(desk, "a");
+    mail_archive(desk->mail, &opened, "finished", then + 9, "\n# Answer\n\nDone.\n", &changes);
+    commit_all(desk, "a", opened.hash, &changes);
     assert_string_equal(
         shell(desk->scratch, "cat iac/archive/a.md; ls iac/handoffs"),
         "---\nid: a\nkind: handoff\nfrom: iris\nto: orion\ncreated: 2027-01-15T08:00:00Z\nttl_seconds: "
         "0\npriority: normal\nstatus: finished\nattempts: 1\nhops: 1\ntrace: t\nread: "
         "2027-01-15T08:00:05Z\nfinished: 2027-01-15T08:00:09Z\n---\nDo it.\n\n# Answer\n\nDone.");
     assert_string_equal(shell(desk->scratch, "git status --porcelain; git ls-files"), "iac/archive/a.md");
-    parcel_free(&parcel);
+    opened_envelope_free(&opened);
 }
 
 static void test_a_second_delivery_of_what_is_done_is_removed_and_said(void **state)
@@ -215,11 +215,11 @@ static void test_a_second_delivery_of_what_is_done_is_removed_and_said(void **st
     struct change_list changes = {0};
     put(desk, &work), put(desk, &message);
     look(desk);
-    struct parcel parcel = take(desk, "a"), other;
+    struct opened_envelope opened = take(desk, "a"), other;
     assert_int_equal(mail_read(desk->mail, mail_find(desk->mail, "m"), &other, NULL), 1);
-    mail_archive(desk->mail, &parcel, "finished", then, "", &changes);
+    mail_archive(desk->mail, &opened, "finished", then, "", &changes);
     mail_archive(desk->mail, &other, "read", then, "", &changes);
-    commit_all(desk, "a", parcel.hash, &changes);
+    commit_all(desk, "a", opened.hash, &changes);
     put(desk, &work), put(desk, &message);
     shell(desk->scratch, "rm iac/archive/a.md"); /* the ledger alone knows it then */
     look(desk);
@@ -230,8 +230,8 @@ static void test_a_second_delivery_of_what_is_done_is_removed_and_said(void **st
     put(desk, &work);
     look(desk);
     assert_string_equal(next(desk, then + 1), "a");
-    parcel_free(&parcel);
-    parcel_free(&other);
+    opened_envelope_free(&opened);
+    opened_envelope_free(&other);
 }
 
 static void test_a_story_too_long_for_an_envelope_is_cut_and_says_so(void **state)
@@ -245,15 +245,15 @@ static void test_a_story_too_long_for_an_envelope_is_cut_and_says_so(void **stat
     letter.body = large;
     put(desk, &letter);
     look(desk);
-    struct parcel parcel = take(desk, "a");
-    mail_archive(desk->mail, &parcel, "finished", then, large, &changes);
+    struct opened_envelope opened = take(desk, "a");
+    mail_archive(desk->mail, &opened, "finished", then, large, &changes);
     assert_in_range(changes.items[0].length, ENVELOPE_MAX - 64, ENVELOPE_MAX);
     assert_true(envelope_parse(&back, changes.items[0].text, changes.items[0].length, "a", NULL));
     assert_non_null(strstr(back.body, "cut here"));
     assert_int_equal(back.body[200 * 1024], '\n');
     envelope_free(&back);
     change_list_free(&changes);
-    parcel_free(&parcel);
+    opened_envelope_free(&opened);
 }
 
 /* --- dead letters of the supervisor's --- */

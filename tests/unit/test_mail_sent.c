@@ -213,13 +213,13 @@ static void test_the_operators_words_are_plain_and_an_agents_are_fenced(void **s
 {
     (void)state;
     OWNED_BUFFER struct buffer out = {0};
-    struct parcel parcel = {.envelope = sample("a", KIND_HANDOFF)};
-    mail_task_text(&parcel, &out);
+    struct opened_envelope opened = {.envelope = sample("a", KIND_HANDOFF)};
+    mail_task_text(&opened, &out);
     assert_non_null(strstr(out.data, "in the words of the agent iris"));
     assert_non_null(strstr(out.data, "```text\nDo it.\n```\n"));
     buffer_drop(&out, out.length);
-    parcel.envelope.from = "operator";
-    mail_task_text(&parcel, &out);
+    opened.envelope.from = "operator";
+    mail_task_text(&opened, &out);
     assert_string_equal(out.data, "Do it.\n");
 }
 

@@ -36,7 +36,7 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
             reply->reason ? reply->reason : "", reply->reason ? "\n" : "",
             (unsigned long long)worker->task.answer.usage.tokens_in,
             (unsigned long long)worker->task.answer.usage.tokens_out, worker->name, task->id, reply->answer);
-        mail_archive(worker->mail, &task->parcel, envelope_kind_end(task->parcel.envelope.kind), now, section,
+        mail_archive(worker->mail, &task->opened, envelope_kind_end(task->opened.envelope.kind), now, section,
                      changes);
     }
     for (size_t i = 0; i < task->bundle.count; i++) {
@@ -127,7 +127,7 @@ static void end_work(struct worker *worker, const char *commit)
     struct fault fault;
     const struct task *task = &worker->task;
     if (task->by_post) {
-        worker_say(worker, MESSAGE_SETTLED, task->id, envelope_kind_end(task->parcel.envelope.kind), commit);
+        worker_say(worker, MESSAGE_SETTLED, task->id, envelope_kind_end(task->opened.envelope.kind), commit);
     } else {
         if (!queue_take(worker->queue, task->id, task->hash, &fault))
             log_warn("agent", worker->name,

@@ -45,19 +45,19 @@ static bool commit_end(struct worker *worker, const struct envelope *envelope, u
 
 bool ending_letter(struct worker *worker, const struct letter *letter, const char *reason)
 {
-    struct parcel parcel;
+    struct opened_envelope opened;
     struct fault fault;
     struct change_list changes = {0};
     char commit[COMMIT_TEXT];
-    int found = mail_read(worker->mail, letter, &parcel, &fault);
+    int found = mail_read(worker->mail, letter, &opened, &fault);
     if (found < 0)
         worker_wait_for(worker, "storage", fault.text, 0);
     bool done = found >= 0;
     if (found > 0) {
-        mail_bury(worker->mail, &parcel, reason, clock_now(), &changes);
-        done = commit_end(worker, &parcel.envelope, parcel.hash, "poison", reason, &changes, commit);
+        mail_bury(worker->mail, &opened, reason, clock_now(), &changes);
+        done = commit_end(worker, &opened.envelope, opened.hash, "poison", reason, &changes, commit);
         if (done)
-            worker_say(worker, MESSAGE_SETTLED, parcel.envelope.id, "failed", commit);
+            worker_say(worker, MESSAGE_SETTLED, opened.envelope.id, "failed", commit);
     }
     if (done) {
         OWNED_BUFFER struct buffer problems = {0};
@@ -65,7 +65,7 @@ bool ending_letter(struct worker *worker, const struct letter *letter, const cha
         worker->looks.mail = true;
     }
     change_list_free(&changes);
-    parcel_free(&parcel);
+    opened_envelope_free(&opened);
     return done;
 }
 

@@ -10,7 +10,7 @@ void cycle_forget(struct worker *worker)
 {
     if (worker->task.lock)
         leases_release(worker, worker->task.id);
-    parcel_free(&worker->task.parcel);
+    opened_envelope_free(&worker->task.opened);
     bundle_free(&worker->task.bundle);
     free(worker->task.lock);
     free(worker->task.id);
@@ -28,13 +28,13 @@ void cycle_forget(struct worker *worker)
 bool post_is_there(const struct worker *worker)
 {
     return worker->phase == PHASE_NONE || !worker->task.by_post ||
-           mail_is_there(worker->mail, &worker->task.parcel);
+           mail_is_there(worker->mail, &worker->task.opened);
 }
 
 static void put_back(struct worker *worker)
 {
     if (worker->task.by_post)
-        mail_put_back(worker->mail, &worker->task.parcel);
+        mail_put_back(worker->mail, &worker->task.opened);
     for (size_t i = 0; i < worker->task.bundle.count; i++)
         mail_put_back(worker->mail, &worker->task.bundle.items[i]);
     if (worker->task.by_post || worker->task.bundle.count)

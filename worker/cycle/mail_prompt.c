@@ -23,9 +23,9 @@ static bool from_operator(const struct envelope *envelope)
     return strcmp(envelope->from, "operator") == 0;
 }
 
-void mail_task_text(const struct parcel *parcel, struct buffer *out)
+void mail_task_text(const struct opened_envelope *opened, struct buffer *out)
 {
-    const struct envelope *envelope = &parcel->envelope;
+    const struct envelope *envelope = &opened->envelope;
     if (from_operator(envelope)) {
         buffer_text(out, envelope->body);
         return;
@@ -53,7 +53,7 @@ void mail_task_text(const struct parcel *parcel, struct buffer *out)
 void bundle_free(struct bundle *bundle)
 {
     for (size_t i = 0; i < bundle->count; i++)
-        parcel_free(&bundle->items[i]);
+        opened_envelope_free(&bundle->items[i]);
     free(bundle->items);
     *bundle = (struct bundle){0};
 }
@@ -96,29 +96,30 @@ static bool joins(const struct letter *letter, const char *work, int64_t now)
 }
 
 /* 1 in hand, 0 not there, -1 not now */
-static int take(struct mail *mail, const struct letter *letter, int64_t now, struct parcel *parcel)
+static int take(struct mail *mail, const struct letter *letter, int64_t now, struct opened_envelope *opened)
 {
     struct fault fault;
-    int taken = letter->head.ttl_seconds > 0 ? mail_begin(mail, letter, now, false, parcel, &fault)
-                                             : mail_read(mail, letter, parcel, &fault);
+    int taken = letter->head.ttl_seconds > 0 ? mail_begin(mail, letter, now, false, opened, &fault)
+                                             : mail_read(mail, letter, opened, &fault);
     if (taken < 0)
         log_warn("agent", mail->agent, "%s is not read now: %s", letter->head.id, fault.text);
     return taken;
 }
 
 /* Within left bytes: whole, or its beginning when nothing else came before it. */
-static void show(const struct mail *mail, const struct parcel *parcel, size_t left, struct buffer *out)
+static void show(const struct mail *mail, const struct opened_envelope *opened, size_t left,
+                 struct buffer *out)
 {
-    const char *body = parcel->envelope.body;
+    const char *body = opened->envelope.body;
     size_t length = strlen(body), room = left > LABELS + 200 ? left - LABELS - 200 : 0;
     if (length + LABELS <= left) {
-        add_letter(mail, &parcel->envelope, body, out);
+        add_letter(mail, &opened->envelope, body, out);
         return;
     }
     size_t kept = utf8_cut(body, length, room);
     OWNED char *shown = memory_print("%.*s\n[… cut here: %zu bytes more are kept in %s/%s.md]\n", (int)kept,
-                                     body, length - kept, TREE_ARCHIVE, parcel->envelope.id);
-    add_letter(mail, &parcel->envelope, shown, out);
+                                     body, length - kept, TREE_ARCHIVE, opened->envelope.id);
+    add_letter(mail, &opened->envelope, shown, out);
 }
 
 static void gather_letters(struct mail *mail, const char *work, int64_t now, size_t budget,
@@ -129,7 +130,7 @@ static void gather_letters(struct mail *mail, const char *work, int64_t now, siz
     bool full[KIND_SEGMENT + 1] = {false};
     for (size_t i = 0; i < mail->count && bundle->count < BUNDLE_MAX; i++) {
         const struct letter *letter = &mail->letters[i];
-        struct parcel parcel;
+        struct opened_envelope opened;
         enum envelope_kind kind = letter->head.kind;
         bool fits = letter->stamp.size + LABELS <= left;
         bool cut = !fits && kind != KIND_MESSAGE && bundle->count == 0 && left > 2 * LABELS;
@@ -139,15 +140,15 @@ static void gather_letters(struct mail *mail, const char *work, int64_t now, siz
             full[kind] = true;
             continue;
         }
-        int taken = take(mail, letter, now, &parcel);
+        int taken = take(mail, letter, now, &opened);
         full[kind] = taken < 0;
         if (taken != 1)
             continue;
         size_t before = out->length;
-        show(mail, &parcel, left, out);
+        show(mail, &opened, left, out);
         left -= out->length - before < left ? out->length - before : left;
         bundle->items = memory_grow(bundle->items, bundle->count + 1, sizeof *bundle->items);
-        bundle->items[bundle->count++] = parcel;
+        bundle->items[bundle->count++] = opened;
     }
 }
 

@@ -115,9 +115,9 @@ bool post_has_work(const struct worker *worker)
 bool post_begin(struct worker *worker, const struct letter *letter)
 {
     struct fault fault;
-    struct parcel parcel;
+    struct opened_envelope opened;
     cycle_prepare(worker);
-    int begun = mail_begin(worker->mail, letter, clock_now(), true, &parcel, &fault);
+    int begun = mail_begin(worker->mail, letter, clock_now(), true, &opened, &fault);
     if (begun < 0)
         worker_wait_for(worker, "storage", fault.text, 0);
     if (begun <= 0) {
@@ -126,16 +126,16 @@ bool post_begin(struct worker *worker, const struct letter *letter)
         return begun == 0;
     }
     OWNED_BUFFER struct buffer text = {0};
-    mail_task_text(&parcel, &text);
+    mail_task_text(&opened, &text);
     buffer_add(&text, "", 0);
-    worker->task = (struct task){.id = memory_text(parcel.envelope.id),
-                                 .from = memory_text(parcel.envelope.from),
-                                 .hash = parcel.hash,
+    worker->task = (struct task){.id = memory_text(opened.envelope.id),
+                                 .from = memory_text(opened.envelope.from),
+                                 .hash = opened.hash,
                                  .by_post = true,
-                                 .parcel = parcel};
+                                 .opened = opened};
     worker->task.text = buffer_take(&text);
-    log_info("agent", worker->name, "Processing %s from %s: %s", envelope_kind_name(parcel.envelope.kind),
-             parcel.envelope.from, parcel.envelope.id);
+    log_info("agent", worker->name, "Processing %s from %s: %s", envelope_kind_name(opened.envelope.kind),
+             opened.envelope.from, opened.envelope.id);
     cycle_ask(worker);
     return true;
 }

@@ -26,7 +26,7 @@ static bool asked_ahead(struct worker *worker, const char *messages, struct buff
     const struct prompt_input input = {.tree = worker->tree,
                                        .texts = worker->texts,
                                        .learning = worker->learning,
-                                       .task = task->by_post ? task->parcel.envelope.body : task->text,
+                                       .task = task->by_post ? task->opened.envelope.body : task->text,
                                        .messages = messages};
     buffer_drop(&worker->problems.prompt, worker->problems.prompt.length);
     prompt_build(&input, prompt, places, &worker->problems.prompt);

@@ -23,8 +23,8 @@ static struct origin origin_of(const struct worker *worker, int64_t now)
     struct origin origin = {.now = now, .hops = 1, .trace = task->id};
     if (!task->by_post)
         return origin;
-    origin.trace = task->parcel.envelope.trace;
-    int64_t most = task->parcel.envelope.hops;
+    origin.trace = task->opened.envelope.trace;
+    int64_t most = task->opened.envelope.hops;
     for (size_t i = 0; i < task->bundle.count; i++)
         if (task->bundle.items[i].envelope.hops > most)
             most = task->bundle.items[i].envelope.hops;
@@ -84,7 +84,7 @@ static void add_result(struct worker *worker, const struct reply *reply, const s
                        struct sending *sending, struct change_list *changes)
 {
     const struct task *task = &worker->task;
-    const struct envelope *work = &task->parcel.envelope;
+    const struct envelope *work = &task->opened.envelope;
     if (!task->by_post || work->kind == KIND_MESSAGE || strcmp(work->from, "operator") == 0)
         return;
     struct envelope result = {.kind = KIND_RESULT,

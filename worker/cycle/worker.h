@@ -52,12 +52,12 @@ enum kept_few_kind { KEPT_OUTPUTS, KEPT_ARCHIVE, KEPT_FEW };
 struct task {
     char *id, *text, *from;
     uint64_t hash;
-    bool by_post;         /* it is an envelope: */
-    struct parcel parcel; /* this one */
-    struct bundle bundle; /* what is read along with it */
-    char *lock;           /* the lock that it holds; NULL: none */
-    uint64_t token;       /* the lock's fencing token */
-    bool lease_lost;      /* the supervisor said so: the next step puts the task down */
+    bool by_post;                  /* it is an envelope: */
+    struct opened_envelope opened; /* this one */
+    struct bundle bundle;          /* what is read along with it */
+    char *lock;                    /* the lock that it holds; NULL: none */
+    uint64_t token;                /* the lock's fencing token */
+    bool lease_lost;               /* the supervisor said so: the next step puts the task down */
     struct {
         char *text, *finish_reason, *model;
         struct question_usage usage;

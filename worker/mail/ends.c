@@ -44,10 +44,10 @@ static void add_file(struct change_list *changes, const char *folder, const char
     change_list_add(changes, CHANGE_WRITE, path, text->data, text->length);
 }
 
-static void add_removal(const struct parcel *parcel, struct change_list *changes)
+static void add_removal(const struct opened_envelope *opened, struct change_list *changes)
 {
-    OWNED char *path = memory_print("%s/%s.md", mail_folders[parcel->place], parcel->envelope.id);
-    change_list_add(changes, CHANGE_REMOVE, path, parcel->text, parcel->length);
+    OWNED char *path = memory_print("%s/%s.md", mail_folders[opened->place], opened->envelope.id);
+    change_list_add(changes, CHANGE_REMOVE, path, opened->text, opened->length);
 }
 
 /* The task as it was given, then what came of it; the task gives way only to an answer's first 16 KiB. */
@@ -65,12 +65,12 @@ static char *story(const struct envelope *envelope, const char *section)
     return buffer_take(&body);
 }
 
-void mail_archive(const struct mail *mail, const struct parcel *parcel, const char *status, int64_t now,
-                  const char *section, struct change_list *changes)
+void mail_archive(const struct mail *mail, const struct opened_envelope *opened, const char *status,
+                  int64_t now, const char *section, struct change_list *changes)
 {
     OWNED_BUFFER struct buffer text = {0};
-    OWNED char *body = story(&parcel->envelope, section);
-    struct envelope archived = parcel->envelope;
+    OWNED char *body = story(&opened->envelope, section);
+    struct envelope archived = opened->envelope;
     archived.status = (char *)(uintptr_t)status;
     archived.read = archived.read ? archived.read : now;
     archived.finished = now;
@@ -79,21 +79,21 @@ void mail_archive(const struct mail *mail, const struct parcel *parcel, const ch
         archived.consumer = mail->agent;
     mail_print(&archived, &text);
     add_file(changes, TREE_ARCHIVE, archived.id, &text);
-    add_removal(parcel, changes);
+    add_removal(opened, changes);
 }
 
-void mail_bury(const struct mail *mail, const struct parcel *parcel, const char *reason, int64_t now,
+void mail_bury(const struct mail *mail, const struct opened_envelope *opened, const char *reason, int64_t now,
                struct change_list *changes)
 {
     (void)mail;
     OWNED_BUFFER struct buffer text = {0};
-    struct envelope dead = parcel->envelope;
+    struct envelope dead = opened->envelope;
     dead.status = "failed";
     dead.reason = (char *)(uintptr_t)reason;
     dead.finished = now;
     mail_print(&dead, &text);
     add_file(changes, TREE_DEAD_LETTERS, dead.id, &text);
-    add_removal(parcel, changes);
+    add_removal(opened, changes);
 }
 
 /* --- the supervisor's dead letters --- */

@@ -23,11 +23,11 @@
 
 enum { SAVES_MAX = 8 /* people's saves in the moment of an exchange, one after the other */ };
 
-void parcel_free(struct parcel *parcel)
+void opened_envelope_free(struct opened_envelope *opened)
 {
-    envelope_free(&parcel->envelope);
-    free(parcel->text);
-    *parcel = (struct parcel){0};
+    envelope_free(&opened->envelope);
+    free(opened->text);
+    *opened = (struct opened_envelope){0};
 }
 
 static char *path_of(enum mail_place place, const char *id)
@@ -36,26 +36,27 @@ static char *path_of(enum mail_place place, const char *id)
 }
 
 /* *stamp: of the file that was read. */
-static int load(struct mail *mail, enum mail_place place, const char *id, struct parcel *parcel,
+static int load(struct mail *mail, enum mail_place place, const char *id, struct opened_envelope *opened,
                 struct file_stamp *stamp, struct fault *fault)
 {
     OWNED char *path = path_of(place, id);
     OWNED_FD int folder = files_open(mail->tree, mail_folders[place], O_RDONLY | O_DIRECTORY, 0);
-    *parcel = (struct parcel){.place = place};
+    *opened = (struct opened_envelope){.place = place};
     if (folder < 0)
         return errno == ENOENT ? 0 : (fault_errno(fault, "cannot open %s", mail_folders[place]), -1);
-    int found = mail_load(folder, id, path, &parcel->envelope, &parcel->text, &parcel->length, stamp, fault);
+    int found = mail_load(folder, id, path, &opened->envelope, &opened->text, &opened->length, stamp, fault);
     if (found == 1)
-        parcel->hash = mail_hash(&parcel->envelope);
+        opened->hash = mail_hash(&opened->envelope);
     return found == -2 ? 0 : found; /* the next look sets it aside */
 }
 
-int mail_read(struct mail *mail, const struct letter *letter, struct parcel *parcel, struct fault *fault)
+int mail_read(struct mail *mail, const struct letter *letter, struct opened_envelope *opened,
+              struct fault *fault)
 {
     struct file_stamp stamp;
-    int found = load(mail, letter->place, letter->head.id, parcel, &stamp, fault);
+    int found = load(mail, letter->place, letter->head.id, opened, &stamp, fault);
     if (found == 1)
-        parcel->marked = strcmp(parcel->envelope.status, "reading") == 0;
+        opened->marked = strcmp(opened->envelope.status, "reading") == 0;
     return found;
 }
 
@@ -77,28 +78,28 @@ static bool same_file(const struct file_stamp *a, const struct file_stamp *b)
     return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
 }
 
-static void set_text(struct parcel *parcel, struct buffer *text)
+static void set_text(struct opened_envelope *opened, struct buffer *text)
 {
-    free(parcel->text);
-    parcel->length = text->length;
-    parcel->text = buffer_take(text);
+    free(opened->text);
+    opened->length = text->length;
+    opened->text = buffer_take(text);
 }
 
 /* The file changes from what was read (seen) to parcel's envelope. 1 done, 0 it has gone, -1 fault, 2 somebody saved
  * in that moment: theirs is in its place again. */
-static int exchange(struct mail *mail, struct parcel *parcel, const struct file_stamp *seen,
+static int exchange(struct mail *mail, struct opened_envelope *opened, const struct file_stamp *seen,
                     struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};
     OWNED char *name = memory_print("%s/reading-%u", TREE_NOTES, mail->marks++ % 16);
-    OWNED char *path = path_of(parcel->place, parcel->envelope.id);
-    envelope_print(&parcel->envelope, &text);
+    OWNED char *path = path_of(opened->place, opened->envelope.id);
+    envelope_print(&opened->envelope, &text);
     if (!prepare(mail, name, &text, fault)) {
         unlinkat(mail->tree, name, 0);
         return -1;
     }
     OWNED_FD int notes = files_open(mail->tree, TREE_NOTES, O_RDONLY | O_DIRECTORY, 0);
-    OWNED_FD int folder = files_open(mail->tree, mail_folders[parcel->place], O_RDONLY | O_DIRECTORY, 0);
+    OWNED_FD int folder = files_open(mail->tree, mail_folders[opened->place], O_RDONLY | O_DIRECTORY, 0);
     const char *from = strchr(name, '/') + 1, *to = strrchr(path, '/') + 1;
     if (notes < 0 || folder < 0 || renameat2(notes, from, folder, to, RENAME_EXCHANGE) != 0) {
         int result = errno == ENOENT ? 0 : (fault_errno(fault, "cannot mark %s as being read", path), -1);
@@ -108,7 +109,7 @@ static int exchange(struct mail *mail, struct parcel *parcel, const struct file_
     struct file_stamp out = files_stamp_at(notes, from);
     if (same_file(&out, seen)) {
         unlinkat(notes, from, 0);
-        set_text(parcel, &text);
+        set_text(opened, &text);
         return 1;
     }
     if (renameat2(notes, from, folder, to, RENAME_EXCHANGE) == 0)
@@ -121,53 +122,53 @@ static int exchange(struct mail *mail, struct parcel *parcel, const struct file_
 }
 
 int mail_begin(struct mail *mail, const struct letter *letter, int64_t now, bool attempt,
-               struct parcel *parcel, struct fault *fault)
+               struct opened_envelope *opened, struct fault *fault)
 {
     for (int saves = 0; saves < SAVES_MAX; saves++) {
         struct file_stamp seen;
-        int found = load(mail, letter->place, letter->head.id, parcel, &seen, fault);
-        if (found == 1 && mail_expired(&parcel->envelope, now))
+        int found = load(mail, letter->place, letter->head.id, opened, &seen, fault);
+        if (found == 1 && mail_expired(&opened->envelope, now))
             found = 0;
         if (found == 1) {
-            struct envelope *envelope = &parcel->envelope;
+            struct envelope *envelope = &opened->envelope;
             free(envelope->status);
             envelope->status = memory_text("reading");
             envelope->read = now;
             envelope->attempts += attempt;
-            found = exchange(mail, parcel, &seen, fault);
-            parcel->marked = found == 1;
-            parcel->counted = attempt;
+            found = exchange(mail, opened, &seen, fault);
+            opened->marked = found == 1;
+            opened->counted = attempt;
         }
         if (found == 1)
             return 1;
-        parcel_free(parcel);
+        opened_envelope_free(opened);
         if (found != 2)
             return found;
     }
     return 0;
 }
 
-void mail_put_back(struct mail *mail, struct parcel *parcel)
+void mail_put_back(struct mail *mail, struct opened_envelope *opened)
 {
-    struct parcel there;
+    struct opened_envelope there;
     struct file_stamp seen;
     struct fault fault = {{0}};
-    if (!parcel->marked || load(mail, parcel->place, parcel->envelope.id, &there, &seen, &fault) != 1)
+    if (!opened->marked || load(mail, opened->place, opened->envelope.id, &there, &seen, &fault) != 1)
         return;
     if (strcmp(there.envelope.status, "reading") == 0) {
         free(there.envelope.status);
         there.envelope.status = memory_text("delivered");
         there.envelope.read = 0;
-        there.envelope.attempts -= parcel->counted && there.envelope.attempts > 0;
+        there.envelope.attempts -= opened->counted && there.envelope.attempts > 0;
         if (exchange(mail, &there, &seen, &fault) < 0)
             log_warn("agent", mail->agent, "%s; its attempt counts although it was put down.", fault.text);
     }
-    parcel_free(&there);
+    opened_envelope_free(&there);
 }
 
-bool mail_is_there(struct mail *mail, const struct parcel *parcel)
+bool mail_is_there(struct mail *mail, const struct opened_envelope *opened)
 {
-    OWNED char *path = path_of(parcel->place, parcel->envelope.id);
+    OWNED char *path = path_of(opened->place, opened->envelope.id);
     struct stat status;
     if (fstatat(mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
         return S_ISREG(status.st_mode);

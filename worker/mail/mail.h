@@ -66,7 +66,7 @@ uint64_t mail_hash(const struct envelope *envelope);             /* with its bod
 /* --- in_hand.c: what is in hand --- */
 
 /* An envelope that is being worked at or read. */
-struct parcel {
+struct opened_envelope {
     struct envelope envelope; /* whole */
     uint64_t hash;
     enum mail_place place;
@@ -75,27 +75,28 @@ struct parcel {
     bool marked;  /* the file says `reading` */
     bool counted; /* and one attempt more */
 };
-void parcel_free(struct parcel *parcel);
+void opened_envelope_free(struct opened_envelope *opened);
 
 /* Takes it in hand: status `reading`, `read` is now, and with `attempt` one attempt more, durable before this returns 1.
  * From then on it doesn't expire. 0: it isn't there any more, or was changed into something else: look again.
  * -1 and fault: it couldn't be written; it lies there as before. */
 int mail_begin(struct mail *mail, const struct letter *letter, int64_t now, bool attempt,
-               struct parcel *parcel, struct fault *fault);
+               struct opened_envelope *opened, struct fault *fault);
 /* The file as it is, not marked: for what never expires. */
-int mail_read(struct mail *mail, const struct letter *letter, struct parcel *parcel, struct fault *fault);
+int mail_read(struct mail *mail, const struct letter *letter, struct opened_envelope *opened,
+              struct fault *fault);
 /* Orderly: as if it had not been begun. */
-void mail_put_back(struct mail *mail, struct parcel *parcel);
+void mail_put_back(struct mail *mail, struct opened_envelope *opened);
 /* False: somebody took it away meanwhile. */
-bool mail_is_there(struct mail *mail, const struct parcel *parcel);
+bool mail_is_there(struct mail *mail, const struct opened_envelope *opened);
 
 /* --- ends.c: what a commit changes; the archive's file first, then the removal, so that an envelope is always in
  * at least one place --- */
 
 /* The story of a finished one: the task and, when there is one, the answer to it. section: "" for none. */
-void mail_archive(const struct mail *mail, const struct parcel *parcel, const char *status, int64_t now,
-                  const char *section, struct change_list *changes);
-void mail_bury(const struct mail *mail, const struct parcel *parcel, const char *reason, int64_t now,
+void mail_archive(const struct mail *mail, const struct opened_envelope *opened, const char *status,
+                  int64_t now, const char *section, struct change_list *changes);
+void mail_bury(const struct mail *mail, const struct opened_envelope *opened, const char *reason, int64_t now,
                struct change_list *changes);
 /* Appends an envelope as a file; one over ENVELOPE_FILE_MAX gets its body cut, with a note at its end. */
 void mail_print(const struct envelope *envelope, struct buffer *out);
@@ -126,11 +127,11 @@ void mail_refused(struct mail *mail, const struct envelope *envelope, const char
 /* --- worker/cycle/mail_prompt.c --- */
 
 /* The user's message for a piece of work: the operator's words as they are, other agents' fenced and labelled. */
-void mail_task_text(const struct parcel *parcel, struct buffer *out);
+void mail_task_text(const struct opened_envelope *opened, struct buffer *out);
 
 /* What is read along with a piece of work. */
 struct bundle {
-    struct parcel *items;
+    struct opened_envelope *items;
     size_t count;
 };
 /* {{messages}}: unread messages, results and bounces, oldest first, within budget bytes; what has become of our own. The
