@@ -175,9 +175,9 @@ static void await_watchdog(struct worker *worker)
 /* What came back is worth nothing any more: somebody took the envelope away, or the lock has another holder. */
 static bool is_void(struct worker *worker)
 {
-    const char *why = !post_is_there(worker) ? "it was taken away meanwhile"
-                      : leases_lost(worker)  ? "the lease of its lock is over"
-                                             : NULL;
+    const char *why = !cycle_envelope_is_there(worker) ? "it was taken away meanwhile"
+                      : leases_lost(worker)            ? "the lease of its lock is over"
+                                                       : NULL;
     if (why)
         log_warn("agent", worker->name, "The answer to %s is not used: %s.", worker->task.id, why);
     return why != NULL;

@@ -65,16 +65,16 @@ static int ends_at_once(struct worker *worker, const struct block *block)
 {
     char commit[COMMIT_TEXT];
     if (history_finished(worker->history, block->id, block->hash, commit))
-        return ending_duplicate(worker, block, commit) ? 1 : -1;
+        return task_ends_duplicate(worker, block, commit) ? 1 : -1;
     if (attempts_failed(worker->attempts, block->id, block->hash) >= ATTEMPTS_MAX)
-        return ending_dead_letter(worker, block, "failed", "poison") ? 1 : -1;
+        return task_ends_dead_letter(worker, block, "failed", "poison") ? 1 : -1;
     OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, block->hash));
     if (spent)
-        return ending_dead_letter(worker, block, "failed", spent) ? 1 : -1;
+        return task_ends_dead_letter(worker, block, "failed", spent) ? 1 : -1;
     if (strlen(block->task) > TASK_MAX)
-        return ending_dead_letter(worker, block, "failed", "too large") ? 1 : -1;
+        return task_ends_dead_letter(worker, block, "failed", "too large") ? 1 : -1;
     if (block->lock && !leases_name(block->lock))
-        return ending_dead_letter(worker, block, "failed", "no lock can have this name") ? 1 : -1;
+        return task_ends_dead_letter(worker, block, "failed", "no lock can have this name") ? 1 : -1;
     return 0;
 }
 
@@ -146,7 +146,7 @@ static void choose_of(struct worker *worker, bool untried_only, const struct blo
 
 static void choose(struct worker *worker, const struct block **block, const struct letter **letter)
 {
-    post_catch_up(worker);
+    mail_step_catch_up(worker);
     choose_of(worker, worker->trouble.delay_ms > 0, block, letter);
     if (!*block && !*letter)
         choose_of(worker, false, block, letter);
@@ -157,9 +157,9 @@ static bool take_letter(struct worker *worker, const struct letter *letter)
 {
     /* An item's attempts are its queue's affair, which has a max_attempts of its own. */
     if (letter->head.attempts >= ATTEMPTS_MAX && letter->head.kind != KIND_ITEM)
-        return ending_letter(worker, letter, "poison");
+        return envelope_ends_poison(worker, letter, "poison");
     OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, letter->hash));
-    return spent ? ending_letter(worker, letter, spent) : post_begin(worker, letter);
+    return spent ? envelope_ends_poison(worker, letter, spent) : mail_step_begin(worker, letter);
 }
 
 static bool take_block(struct worker *worker, const struct block *block)
@@ -258,11 +258,11 @@ static bool keep(struct worker *worker)
 {
     const struct task *task = &worker->task;
     const struct stored_answer answer = {.task = task->id,
-                                       .hash = task->hash,
-                                       .text = worker->task.answer.text,
-                                       .finish_reason = worker->task.answer.finish_reason,
-                                       .model = worker->task.answer.model,
-                                       .usage = worker->task.answer.usage};
+                                         .hash = task->hash,
+                                         .text = worker->task.answer.text,
+                                         .finish_reason = worker->task.answer.finish_reason,
+                                         .model = worker->task.answer.model,
+                                         .usage = worker->task.answer.usage};
     return !task->by_post && task->bundle.count == 0 && answer_store_write(worker->answers, &answer);
 }
 

@@ -43,7 +43,7 @@ static bool commit_end(struct worker *worker, const struct envelope *envelope, u
     return done;
 }
 
-bool ending_letter(struct worker *worker, const struct letter *letter, const char *reason)
+bool envelope_ends_poison(struct worker *worker, const struct letter *letter, const char *reason)
 {
     struct opened_envelope opened;
     struct fault fault;
@@ -69,13 +69,14 @@ bool ending_letter(struct worker *worker, const struct letter *letter, const cha
     return done;
 }
 
-bool ending_cancel_letter(struct worker *worker, const char *id)
+bool envelope_ends_cancel(struct worker *worker, const char *id)
 {
     OWNED_BUFFER struct buffer problems = {0};
     mail_look(worker->mail, &problems, NULL, NULL);
     worker->looks.mail = true; /* what this look found is told by the next */
     const struct letter *letter = mail_find(worker->mail, id);
-    return letter && !mail_expired(&letter->head, clock_now()) && ending_letter(worker, letter, "cancelled");
+    return letter && !mail_expired(&letter->head, clock_now()) &&
+           envelope_ends_poison(worker, letter, "cancelled");
 }
 
 static bool escalate(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
@@ -94,7 +95,7 @@ static bool escalate(void *context, const struct envelope *envelope, uint64_t ha
     return done;
 }
 
-bool endings_escalate(struct worker *worker)
+bool envelope_ends_escalate(struct worker *worker)
 {
     return worker->phase == PHASE_ANSWER || mail_escalations(worker->mail, escalate, worker);
 }

@@ -25,7 +25,7 @@ void cycle_forget(struct worker *worker)
     worker->phase = PHASE_NONE;
 }
 
-bool post_is_there(const struct worker *worker)
+bool cycle_envelope_is_there(const struct worker *worker)
 {
     return worker->phase == PHASE_NONE || !worker->task.by_post ||
            mail_is_there(worker->mail, &worker->task.opened);

@@ -72,26 +72,26 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
     report_problems(worker);
 }
 
-void post_look(struct worker *worker, int64_t now_ms)
+void mail_step_look(struct worker *worker, int64_t now_ms)
 {
     bool due = timers_take(&worker->timers, TIMER_MAIL);
     if (!worker->looks.mail && !due)
         return;
     worker->looks.mail = false;
     look_at_files(worker, now_ms);
-    if (!endings_escalate(worker))
+    if (!envelope_ends_escalate(worker))
         timers_arm(&worker->timers, TIMER_MAIL, timers_at(&worker->timers, TIMER_BACKOFF));
     else if (!timers_armed(&worker->timers, TIMER_MAIL) && mail_unsettled(worker->mail))
         timers_arm(&worker->timers, TIMER_MAIL, now_ms + mail_again_ms(worker->mail));
     record_gone(worker);
     timers_arm_within(&worker->timers, TIMER_FIGURES, now_ms);
-    if (worker->phase == PHASE_ASKED && !post_is_there(worker)) {
+    if (worker->phase == PHASE_ASKED && !cycle_envelope_is_there(worker)) {
         log_warn("agent", worker->name, "%s was taken away while it was worked at.", worker->task.id);
         cycle_abandon(worker);
     }
 }
 
-void post_catch_up(struct worker *worker)
+void mail_step_catch_up(struct worker *worker)
 {
     if (mail_changed(worker->mail))
         look_at_files(worker, clock_monotonic_ms());
@@ -104,7 +104,7 @@ static bool skip_none(void *context, uint64_t hash)
     return false;
 }
 
-bool post_has_work(const struct worker *worker)
+bool mail_step_has_work(const struct worker *worker)
 {
     return mail_verdicts(worker->mail) > 0 || mail_unsettled(worker->mail) ||
            mail_next(worker->mail, clock_now(), skip_none, NULL) != NULL;
@@ -112,7 +112,7 @@ bool post_has_work(const struct worker *worker)
 
 /* --- in hand --- */
 
-bool post_begin(struct worker *worker, const struct letter *letter)
+bool mail_step_begin(struct worker *worker, const struct letter *letter)
 {
     struct fault fault;
     struct opened_envelope opened;
@@ -142,7 +142,8 @@ bool post_begin(struct worker *worker, const struct letter *letter)
 
 /* --- what became of ours --- */
 
-void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at)
+void mail_step_verdict(struct worker *worker, const char *id, const char *status, const char *reason,
+                       int64_t at)
 {
     mail_verdict(worker->mail, id, status, reason, at);
     timers_arm_within(&worker->timers, TIMER_VERDICTS, clock_monotonic_ms() + RECORD_AFTER_MS);
@@ -194,13 +195,13 @@ static void record(struct worker *worker, int64_t now_ms)
 }
 
 /* While an answer waits for its commit the timer stays due: that commit takes the verdicts along. */
-void post_record(struct worker *worker, int64_t now_ms)
+void mail_step_record(struct worker *worker, int64_t now_ms)
 {
     if (worker->phase != PHASE_ANSWER && timers_take(&worker->timers, TIMER_VERDICTS))
         record(worker, now_ms);
 }
 
-void post_end(struct worker *worker)
+void mail_step_end(struct worker *worker)
 {
     if (worker->line.lost || mail_verdicts(worker->mail) == 0)
         return;

@@ -25,7 +25,7 @@ static bool take(struct worker *worker, const char *id, uint64_t hash)
     return false;
 }
 
-bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit)
+bool task_ends_duplicate(struct worker *worker, const struct block *block, const char *commit)
 {
     OWNED char *id = memory_text(block->id);
     uint64_t hash = block->hash;
@@ -85,8 +85,8 @@ static void list_changes(struct worker *worker, const struct block *block, const
     learning_reflect(worker->learning, block->id, text, now, changes);
 }
 
-bool ending_dead_letter(struct worker *worker, const struct block *block, const char *status,
-                        const char *reason)
+bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
+                           const char *reason)
 {
     struct fault fault;
     char commit[COMMIT_TEXT];
@@ -157,7 +157,7 @@ static const struct block *next_expired(struct worker *worker, int64_t now, int6
     return NULL;
 }
 
-void endings_expire(struct worker *worker, int64_t now_ms)
+void task_ends_expire(struct worker *worker, int64_t now_ms)
 {
     const struct block *block;
     int64_t next;
@@ -168,8 +168,8 @@ void endings_expire(struct worker *worker, int64_t now_ms)
     while ((block = next_expired(worker, clock_now(), &next))) {
         char commit[COMMIT_TEXT];
         bool ended = history_finished(worker->history, block->id, block->hash, commit)
-                         ? ending_duplicate(worker, block, commit)
-                         : ending_dead_letter(worker, block, "expired", "its time to live was over");
+                         ? task_ends_duplicate(worker, block, commit)
+                         : task_ends_dead_letter(worker, block, "expired", "its time to live was over");
         if (!ended) {
             timers_arm(&worker->timers, TIMER_EXPIRY, timers_at(&worker->timers, TIMER_BACKOFF));
             return;
@@ -181,7 +181,7 @@ void endings_expire(struct worker *worker, int64_t now_ms)
     timers_arm(&worker->timers, TIMER_EXPIRY, next ? now_ms + left_ms : 0);
 }
 
-bool ending_cancel(struct worker *worker, const char *id)
+bool task_ends_cancel(struct worker *worker, const char *id)
 {
     struct fault fault;
     int64_t retry_ms;
@@ -190,7 +190,7 @@ bool ending_cancel(struct worker *worker, const char *id)
         uint64_t hash = worker->task.hash;
         bool by_post = worker->task.by_post;
         cycle_abandon(worker);
-        found = by_post ? ending_cancel_letter(worker, id) : queue_take(worker->queue, id, hash, &fault);
+        found = by_post ? envelope_ends_cancel(worker, id) : queue_take(worker->queue, id, hash, &fault);
         if (by_post)
             return found;
     } else if (queue_look(worker->queue, &retry_ms, &fault)) {
@@ -200,7 +200,7 @@ bool ending_cancel(struct worker *worker, const char *id)
                 found = queue_take(worker->queue, id, blocks->items[i].hash, &fault);
     }
     if (!found)
-        return ending_cancel_letter(worker, id);
+        return envelope_ends_cancel(worker, id);
     /* A cancelled task that comes back after a power cut would cost money: flush before it is said. */
     OWNED_FD int fd = files_open(worker->tree, TREE_QUEUE, O_RDONLY, 0);
     if (fd >= 0)

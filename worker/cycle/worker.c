@@ -77,7 +77,7 @@ static void on_cancel(struct worker *worker, struct reader *reader)
     uint64_t serial;
     OWNED char *task = NULL;
     if (message_read(reader, MESSAGE_CANCEL, &serial, &task))
-        worker_say(worker, MESSAGE_CANCELLED, serial, (uint64_t)ending_cancel(worker, task));
+        worker_say(worker, MESSAGE_CANCELLED, serial, (uint64_t)task_ends_cancel(worker, task));
 }
 
 static void on_rollback(struct worker *worker, struct reader *reader)
@@ -169,7 +169,7 @@ static void on_verdict(struct worker *worker, struct reader *reader)
     uint64_t at;
     OWNED char *id = NULL, *status = NULL, *reason = NULL;
     if (message_read(reader, MESSAGE_VERDICT, &id, &status, &reason, &at))
-        post_verdict(worker, id, status, reason, (int64_t)at);
+        mail_step_verdict(worker, id, status, reason, (int64_t)at);
 }
 
 static void on_locked(struct worker *worker, struct reader *reader)
@@ -285,17 +285,17 @@ static void step(struct worker *worker)
         cycle_finish(worker);
     if (worker->looks.queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))
         look_at_queue(worker);
-    post_look(worker, now);
+    mail_step_look(worker, now);
     if (worker->leases.count)
         leases_reconcile(worker);
-    endings_expire(worker, now);
+    task_ends_expire(worker, now);
     if (worker->phase == PHASE_NONE && worker->orders.rollback)
         roll_back(worker);
     auditing_step(worker, now);
     if (worker->phase == PHASE_NONE && !worker->orders.stop)
         cycle_next(worker);
     prefetch_take_back(worker);
-    post_record(worker, now);
+    mail_step_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */
         if (!link_has(worker->line.link)) {
             worker_send(worker);
@@ -316,7 +316,7 @@ static bool rests(struct worker *worker)
 {
     bool nothing = worker->phase == PHASE_NONE && worker->activity.now == ACTIVITY_IDLE &&
                    !timers_on(&worker->timers, TIMER_QUEUE) && queue_depth(worker->queue) == 0 &&
-                   !post_has_work(worker) && !auditing_busy(worker);
+                   !mail_step_has_work(worker) && !auditing_busy(worker);
     bool leaves = worker->orders.rest && nothing;
     worker->orders.rest = false;
     return leaves;

@@ -226,7 +226,8 @@ void cycle_refresh(
 void cycle_prepare(struct worker *worker);
 
 /* in_hand.c: the work in hand. */
-bool post_is_there(const struct worker *worker); /* false: the envelope in hand was taken away meanwhile */
+bool cycle_envelope_is_there(
+    const struct worker *worker); /* false: the envelope in hand was taken away meanwhile */
 void cycle_put_down(
     struct worker *worker); /* orderly: the attempt doesn't count, an envelope may expire again */
 void cycle_abandon(struct worker *worker); /* the same, before its end; nothing if nothing is in hand */
@@ -236,29 +237,30 @@ void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its l
 void cycle_ask(struct worker *worker);
 
 /* task_ends.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
-bool ending_duplicate(struct worker *worker, const struct block *block, const char *commit);
-bool ending_dead_letter(struct worker *worker, const struct block *block, const char *status,
-                        const char *reason);
-bool ending_cancel(struct worker *worker, const char *id);
-void endings_expire(struct worker *worker,
-                    int64_t now_ms); /* every task whose TTL is over; arms TIMER_EXPIRY */
+bool task_ends_duplicate(struct worker *worker, const struct block *block, const char *commit);
+bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
+                           const char *reason);
+bool task_ends_cancel(struct worker *worker, const char *id);
+void task_ends_expire(struct worker *worker,
+                      int64_t now_ms); /* every task whose TTL is over; arms TIMER_EXPIRY */
 
 /* envelope_ends.c: the same for envelopes. A letter that isn't there any more has ended, too. */
-bool ending_letter(struct worker *worker, const struct letter *letter, const char *reason);
-bool ending_cancel_letter(struct worker *worker, const char *id); /* false: no such letter, or not now */
+bool envelope_ends_poison(struct worker *worker, const struct letter *letter, const char *reason);
+bool envelope_ends_cancel(struct worker *worker, const char *id); /* false: no such letter, or not now */
 /* What the supervisor set aside: one commit and one reflection each. False: not all of it could be recorded now. */
-bool endings_escalate(struct worker *worker);
+bool envelope_ends_escalate(struct worker *worker);
 
 /* mail_step.c: the worker's half of the post office. */
-void post_look(struct worker *worker, int64_t now_ms); /* when something changed there, or it is time */
-void post_catch_up(struct worker *worker);             /* what came and wasn't told of yet */
+void mail_step_look(struct worker *worker, int64_t now_ms); /* when something changed there, or it is time */
+void mail_step_catch_up(struct worker *worker);             /* what came and wasn't told of yet */
 /* Take this envelope in hand and ask. False: the storage fails, nothing more can begin now. */
-bool post_begin(struct worker *worker, const struct letter *letter);
-bool post_has_work(const struct worker *worker);
-void post_verdict(struct worker *worker, const char *id, const char *status, const char *reason, int64_t at);
+bool mail_step_begin(struct worker *worker, const struct letter *letter);
+bool mail_step_has_work(const struct worker *worker);
+void mail_step_verdict(struct worker *worker, const char *id, const char *status, const char *reason,
+                       int64_t at);
 /* Verdicts that no cycle's commit took along in time. */
-void post_record(struct worker *worker, int64_t now_ms);
-void post_end(struct worker *worker); /* before this process ends: the same, at once */
+void mail_step_record(struct worker *worker, int64_t now_ms);
+void mail_step_end(struct worker *worker); /* before this process ends: the same, at once */
 
 /* sending.c: what leaves with a cycle's commit. */
 struct sending {
