@@ -53,7 +53,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(FINISHED, 15, WORKER, SUPERVISOR, "tntnnt")                                                                              \
     /* worker -> supervisor: task id, why: the provider refuses it as it is. It stays, others go on, and it is tried         \
        again later */ \
-    X(HELD, 19, WORKER, SUPERVISOR, "tt")                                                                                      \
+    X(DEFERRED, 19, WORKER, SUPERVISOR, "tt")                                                                                  \
     /* worker -> supervisor: the serial of the heartbeat that is answered */                                                   \
     X(ALIVE, 16, WORKER, SUPERVISOR, "n")                                                                                      \
     /* worker -> supervisor: ids of new envelopes in iac/outbox/, a line each; "": look at all of them */                      \

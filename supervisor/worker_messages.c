@@ -194,12 +194,12 @@ static bool on_finished(struct agent *agent, struct reader *reader)
     return true;
 }
 
-static bool on_held(struct agent *agent, struct reader *reader)
+static bool on_deferred(struct agent *agent, struct reader *reader)
 {
     OWNED char *task = NULL, *why = NULL;
-    if (!message_read(reader, MESSAGE_HELD, &task, &why))
+    if (!message_read(reader, MESSAGE_DEFERRED, &task, &why))
         return false;
-    control_task_held(supervisor_of(agent)->control, agent, task, why);
+    control_task_deferred(supervisor_of(agent)->control, agent, task, why);
     return true;
 }
 
@@ -314,12 +314,12 @@ static const struct {
     unsigned type;
     bool (*handle)(struct agent *, struct reader *);
 } handlers[] = {
-    {MESSAGE_HELLO, on_hello},     {MESSAGE_READY, on_ready},       {MESSAGE_ACTIVITY, on_activity},
-    {MESSAGE_FIGURES, on_figures}, {MESSAGE_PROBLEMS, on_problems}, {MESSAGE_FINISHED, on_finished},
-    {MESSAGE_HELD, on_held},       {MESSAGE_ALIVE, on_alive},       {MESSAGE_CANCELLED, on_cancelled},
-    {MESSAGE_ASK, on_ask},         {MESSAGE_FORGET, on_forget},     {MESSAGE_AUDIT, on_audit},
-    {MESSAGE_JUDGED, on_judged},   {MESSAGE_ROLLED, on_rolled},     {MESSAGE_POST, on_post},
-    {MESSAGE_SETTLED, on_settled}, {MESSAGE_LOCK, on_lock},         {MESSAGE_UNLOCK, on_unlock},
+    {MESSAGE_HELLO, on_hello},       {MESSAGE_READY, on_ready},       {MESSAGE_ACTIVITY, on_activity},
+    {MESSAGE_FIGURES, on_figures},   {MESSAGE_PROBLEMS, on_problems}, {MESSAGE_FINISHED, on_finished},
+    {MESSAGE_DEFERRED, on_deferred}, {MESSAGE_ALIVE, on_alive},       {MESSAGE_CANCELLED, on_cancelled},
+    {MESSAGE_ASK, on_ask},           {MESSAGE_FORGET, on_forget},     {MESSAGE_AUDIT, on_audit},
+    {MESSAGE_JUDGED, on_judged},     {MESSAGE_ROLLED, on_rolled},     {MESSAGE_POST, on_post},
+    {MESSAGE_SETTLED, on_settled},   {MESSAGE_LOCK, on_lock},         {MESSAGE_UNLOCK, on_unlock},
     {MESSAGE_AHEAD, on_ahead},
 };
 

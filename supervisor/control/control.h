@@ -60,7 +60,7 @@ void control_agent_idle(struct control *control,
 void control_agent_gone(struct control *control, struct agent *agent); /* it is about to be freed */
 void control_task_finished(struct control *control, struct agent *agent, const char *task, int reward,
                            const char *commit, const char *end);
-void control_task_held(struct control *control, struct agent *agent, const char *task, const char *why);
+void control_task_deferred(struct control *control, struct agent *agent, const char *task, const char *why);
 void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done);
 void control_rolled_back(struct control *control, struct agent *agent, uint64_t serial, int exit,
                          const char *text);

@@ -270,7 +270,7 @@ static void judge_held(struct client *client, void *context)
     client_stop_waiting(client);
 }
 
-void control_task_held(struct control *control, struct agent *agent, const char *task, const char *why)
+void control_task_deferred(struct control *control, struct agent *agent, const char *task, const char *why)
 {
     struct refused held = {.task = task, .why = why};
     each_waiter(control, agent, WAIT_TASK, judge_held, &held);

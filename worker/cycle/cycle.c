@@ -224,7 +224,7 @@ static void defer(struct worker *worker, enum answer_kind kind, const char *why,
     worker->trouble.sentence = NULL;
     report_problems(worker);
     if (kind == ANSWER_REQUEST)
-        worker_say(worker, MESSAGE_HELD, task->id, why);
+        worker_say(worker, MESSAGE_DEFERRED, task->id, why);
 }
 
 /* No answer. A refusal is the task's own trouble, and so is a failure while the provider answers others. As long as it
