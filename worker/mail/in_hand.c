@@ -85,7 +85,7 @@ static void set_text(struct opened_envelope *opened, struct buffer *text)
     opened->text = buffer_take(text);
 }
 
-/* The file changes from what was read (seen) to parcel's envelope. 1 done, 0 it has gone, -1 fault, 2 somebody saved
+/* The file changes from what was read (seen) to the opened envelope. 1 done, 0 it has gone, -1 fault, 2 somebody saved
  * in that moment: theirs is in its place again. */
 static int exchange(struct mail *mail, struct opened_envelope *opened, const struct file_stamp *seen,
                     struct fault *fault)
