@@ -6,6 +6,10 @@
 #include <unistd.h>
 
 #include "common/listing.h"
+#include "common/memory.h"
+
+/* What nng 1.5 makes besides three for each CPU: timer, reaper, poller, and four resolvers. */
+enum { NNG_THREADS = 7 };
 
 void threads_look(struct threads_before *before)
 {
@@ -44,4 +48,31 @@ void threads_end_few(struct threads_before *before)
             sched_setaffinity(thread, sizeof before->cpus, &before->cpus);
     }
     (void)listing_close(tasks, NULL);
+}
+
+static void *wait_and_end(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+bool threads_for_nng(struct fault *fault)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* held until all are there at once */
+    size_t needed = NNG_THREADS + 3 * (size_t)sysconf(_SC_NPROCESSORS_ONLN), made = 0;
+    OWNED pthread_t *threads = memory_new(needed, sizeof *threads);
+    int error = 0;
+    pthread_mutex_lock(&gate);
+    while (made < needed && (error = pthread_create(&threads[made], NULL, wait_and_end, &gate)) == 0)
+        made++;
+    pthread_mutex_unlock(&gate);
+    for (size_t i = 0; i < made; i++)
+        pthread_join(threads[i], NULL);
+    return error == 0 ||
+           fault_set(
+               fault,
+               "only %zu of the %zu threads that are needed can be had: one of RLIMIT_NPROC (ulimit -u), "
+               "the control group's pids.max, kernel.pid_max and kernel.threads-max is too low",
+               made, needed);
 }

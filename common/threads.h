@@ -8,7 +8,10 @@
 #define AGENTOS_COMMON_THREADS_H
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "common/fault.h"
 
 enum { THREADS_STACK = 256 * 1024 /* bytes */ };
 
@@ -21,5 +24,10 @@ struct threads_before {
 void threads_look(struct threads_before *before);
 void threads_begin_few(const struct threads_before *before);
 void threads_end_few(struct threads_before *before); /* all threads may run where the process could before */
+
+/* nng 1.5 crashes where it can't have its threads (nni_taskq_fini joins some that were never made). So as many as it
+ * makes here are made before it is used for the first time, and ended. False and fault: this process can't have them,
+ * and must not use nng. */
+bool threads_for_nng(struct fault *fault);
 
 #endif

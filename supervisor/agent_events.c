@@ -1,5 +1,6 @@
 /* What agents tell their surroundings, and who is concerned: the post office, the relay, the checkers, the control
  * server. */
+#include "common/buffer.h"
 #include "common/log.h"
 #include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
@@ -11,17 +12,41 @@ static void defined(struct agent *agent)
     post_agent(supervisor_of(agent)->post, agent->name, agent, agent->definition);
 }
 
+enum { NAMED_MAX = 50 };
+
+/* " Not started: iris, nova; …" when there are such; returns how many. */
+static size_t name_failed(const struct agents *agents, struct buffer *text)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < agents->count; i++) {
+        enum life_state state = agents->list[i]->life.state;
+        if ((state != STATE_FAILED && state != STATE_BACKOFF) || ++count > NAMED_MAX)
+            continue;
+        buffer_print(text, "%s%s", count == 1 ? " Not started: " : ", ", agents->list[i]->name);
+    }
+    if (count > NAMED_MAX)
+        buffer_print(text, " and %zu more", count - NAMED_MAX);
+    if (count)
+        buffer_text(text, "; `agentos status` says why.");
+    return count;
+}
+
 void supervisor_settled(struct supervisor *supervisor)
 {
+    const struct agents *agents = &supervisor->agents;
     size_t settled = 0;
-    for (size_t i = 0; i < supervisor->agents.count; i++)
-        settled += supervisor->agents.list[i]->settled;
-    if (supervisor->running || settled < supervisor->agents.count)
+    for (size_t i = 0; i < agents->count; i++)
+        settled += agents->list[i]->settled;
+    if (supervisor->running || settled < agents->count)
         return;
+    OWNED_BUFFER struct buffer failed = {0};
+    size_t run = agents->count - name_failed(agents, &failed);
     supervisor->running = true;
-    log_info("agentos", NULL, "AgentOS running with %zu agent(s). Polling every %llds.",
-             supervisor->agents.count, (long long)supervisor->agents.poll_seconds);
-    notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)", supervisor->agents.count);
+    log_event(failed.length ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "agentos", NULL,
+              "AgentOS running with %zu agent(s). Polling every %llds.%s", run,
+              (long long)agents->poll_seconds, failed.data ? failed.data : "");
+    notify_say(supervisor->notify, "READY=1\nSTATUS=Supervising %zu agent(s)%s", run,
+               failed.data ? failed.data : "");
 }
 
 static void settled(struct agent *agent)

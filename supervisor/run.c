@@ -22,6 +22,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/capacity.h"
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -29,12 +30,12 @@
 #include "common/message.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
+#include "common/threads.h"
 #include "supervisor/agent/folders.h"
 #include "supervisor/control/control.h"
 #include "supervisor/http_listener.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"
-#include "supervisor/process/descriptors.h"
 #include "supervisor/process/log_pipe.h"
 #include "supervisor/process/ownership.h"
 #include "supervisor/process/preflight.h"
@@ -339,6 +340,8 @@ static bool take_signals(struct supervisor *supervisor)
 /* The sockets' folder. A path that is too long for a socket is no matter (switchboard.c). */
 static bool open_switchboard(struct supervisor *supervisor, int run, struct fault *fault)
 {
+    if (!threads_for_nng(fault))
+        return false;
     if (mkdirat(run, "w", 0700) != 0 && errno != EEXIST)
         return fault_errno(fault, "cannot make the folder w in %s", supervisor->options->run_dir);
     OWNED char *folder = memory_print("%s/w", supervisor->options->run_dir);
@@ -534,8 +537,9 @@ int supervisor_run(const struct run_options *options)
     status = preflight_roster(options->data_dir, options->secrets, &supervisor.roster);
     if (status == EX_OK) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
-        descriptors_raise_limit();
+        capacity_raise_descriptors();
         preflight_say_model();
+        preflight_capacity(supervisor.roster->agent_count);
         supervisor.data = supervisor.agents.data = ownership.data;
         trees_sweep(supervisor.data);
         status = supervise(&supervisor, ownership.run);

@@ -43,6 +43,24 @@ def mounts():
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
+@functools.cache
+def pids_folder():
+    """Where control groups that count processes can be made; None: not here."""
+    for base in ("/sys/fs/cgroup/pids", "/sys/fs/cgroup"):
+        trial = os.path.join(base, f"agentos-trial-{os.getpid()}")
+        try:
+            os.mkdir(trial)
+        except OSError:
+            continue
+        limited = os.path.exists(os.path.join(trial, "pids.max"))
+        os.rmdir(trial)
+        if limited:
+            return base
+    return None
+
+
+counting_processes = pytest.mark.skipif(pids_folder() is None, reason="no control group with pids.max can be made here")
+other_user = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
 mounting = pytest.mark.skipif(not mounts(), reason="needs root with CAP_SYS_ADMIN, to have an /etc of its own")
 tracing = pytest.mark.skipif(not traces(), reason="strace can't trace here, or is not installed")
 prying = pytest.mark.skipif(not pries(), reason="CAP_SYS_PTRACE is missing: nobody looks into other processes here")

@@ -16,7 +16,7 @@
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
-#include "supervisor/process/descriptors.h"
+#include "supervisor/agent/room.h"
 #include "supervisor/process/log_pipe.h"
 
 enum {
@@ -25,6 +25,7 @@ enum {
     GATE_DISTRUSTED_MS = 50, /* once nng has lost one end, it loses those that follow too */
     ORDER_AGAIN_MS = 1000,
     LAST_WORDS_TURNS = 8,
+    ROOM_AGAIN_MS = 5000, /* for an agent that waits for room */
     ALONE_MS = 1000, /* from the end of a worker's connection to its own: it has nothing left to wait for */
 };
 
@@ -63,14 +64,27 @@ static void set_trouble(struct agent *agent, const char *trouble)
     set_text(&agent->trouble, trouble);
 }
 
+static void set_timer(void *context, int64_t in_ms)
+{
+    struct agent *agent = context;
+    if (in_ms < 0)
+        timer_clear(agent->agents->loop, &agent->life_timer);
+    else
+        timer_set(agent->agents->loop, &agent->life_timer, in_ms);
+}
+
+/* Lack of room is logged once for all agents (room_for_worker). */
 static void fail(struct agent *agent, const char *why)
 {
-    if (!agent->trouble || strcmp(agent->trouble, why) != 0)
+    bool lacks_room = agent->agents->room.lacks && strcmp(agent->agents->room.why.text, why) == 0;
+    if (!lacks_room && (!agent->trouble || strcmp(agent->trouble, why) != 0))
         log_error("agentos", NULL, "Agent '%s' cannot be started: %s. It is tried again every minute.",
                   agent->name, why);
     set_trouble(agent, why);
     agent->worker.spawning = false;
     life_event(&agent->life, EVENT_UNABLE);
+    if (lacks_room && agent->life.state == STATE_FAILED)
+        set_timer(agent, ROOM_AGAIN_MS);
 }
 
 static bool send_spawn(struct agent *agent)
@@ -85,16 +99,6 @@ static bool send_spawn(struct agent *agent)
 
 static const struct line_owner line_owner;
 
-static size_t count_connecting(const struct agents *agents)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < agents->count; i++) {
-        const struct agent *agent = agents->list[i];
-        count += (agent->worker.pid > 0 || agent->worker.spawning) && !agent->worker.said_hello;
-    }
-    return count;
-}
-
 static void spawn(void *context)
 {
     struct agent *agent = context;
@@ -108,8 +112,7 @@ static void spawn(void *context)
         agent->past.restarts++;
     agent->notice.slept = false;
     agent->agents->callbacks->worker_starts(agent);
-    if (!descriptors_for_agent(agent->agents->count, count_connecting(agent->agents), &fault) ||
-        !open_tree(agent, &fault)) {
+    if (!room_for_worker(agent->agents, &fault) || !open_tree(agent, &fault)) {
         fail(agent, fault.text);
         return;
     }
@@ -153,15 +156,6 @@ static void send_signal(void *context, int signal)
         kill(agent->worker.pid, signal);
     else if (agent->worker.spawning)
         agent->worker.signal_due = signal;
-}
-
-static void set_timer(void *context, int64_t in_ms)
-{
-    struct agent *agent = context;
-    if (in_ms < 0)
-        timer_clear(agent->agents->loop, &agent->life_timer);
-    else
-        timer_set(agent->agents->loop, &agent->life_timer, in_ms);
 }
 
 static void say_ready(struct agent *agent)
@@ -275,8 +269,11 @@ static void hear_log(struct agent *agent, int log)
 
 void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why)
 {
+    struct fault room;
     agent->worker.spawning = false;
     if (pid <= 0) {
+        if (!room_for_worker(agent->agents, &room))
+            why = room.text;
         log_error("agentos", NULL, "Agent '%s': %s; it is tried again", agent->name, why);
         set_trouble(agent, why);
         life_event(&agent->life, EVENT_EXIT);
@@ -330,6 +327,22 @@ static bool is_hopeless(int status)
     return false;
 }
 
+/* A worker that ended before it was ready where the machine had no room for its threads: it says so by EX_TEMPFAIL, and a
+ * library that it hadn't foreseen by a signal. */
+static void blame_limit(struct agent *agent, int status)
+{
+    struct fault why;
+    bool room = room_for_worker(agent->agents, &why);
+    bool said = WIFEXITED(status) && WEXITSTATUS(status) == EX_TEMPFAIL;
+    if (agent->life.ready_at || (!said && (room || !WIFSIGNALED(status))))
+        return;
+    if (room)
+        fault_set(&why,
+                  "its worker could not have its threads: RLIMIT_NPROC (ulimit -u), pids.max, kernel.pid_max "
+                  "or kernel.threads-max was reached");
+    set_trouble(agent, why.text);
+}
+
 static void forget_worker(struct agent *agent)
 {
     close_memory(agent);
@@ -372,6 +385,7 @@ void agent_exited(struct agent *agent, int status)
         if (!expected)
             log_warn("agentos", NULL, "Worker of agent '%s' (pid %d) has ended: %s; it is started again",
                      agent->name, (int)pid, text);
+        blame_limit(agent, status);
         life_event(&agent->life, EVENT_EXIT);
     }
     if (!life_has_process(&agent->life))
@@ -394,7 +408,10 @@ static void life_timer_rings(void *context)
         log_error("agentos", NULL,
                   "Worker of agent '%s' was not ready after %d s; it is killed and started again",
                   agent->name, LIFE_START_MS / 1000);
-    life_event(&agent->life, EVENT_TIMER);
+    if (agent->life.state == STATE_FAILED && !room_for_worker(agent->agents, NULL))
+        set_timer(agent, ROOM_AGAIN_MS); /* nothing has changed for it, so nobody is told */
+    else
+        life_event(&agent->life, EVENT_TIMER);
 }
 
 /* --- what was ordered --- */
@@ -484,6 +501,7 @@ void agent_order(struct agent *agent, enum life_event order, bool remember)
     if (remember && (anew || desired.stopped != agent->order.desired.stopped ||
                      desired.paused != agent->order.desired.paused))
         remember_order(agent, desired);
+    agent->agents->room.until = 0; /* who orders may have made room */
     life_event(&agent->life, order);
     if (!life_has_process(&agent->life))
         agent->agents->callbacks->down(agent);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/fault.h"
 #include "supervisor/agent/detail.h"
 #include "supervisor/process/child.h"
 #include "supervisor/process/loop.h"
@@ -44,6 +45,11 @@ struct agents {
     size_t count;
     size_t guard_next; /* the agent whose tree agents_guard looks at first */
     bool ending;       /* the supervisor ends: all are stopped for good */
+    struct {
+        bool lacks;       /* the machine had no room for another worker when it was looked at last */
+        int64_t until;    /* clock_monotonic_ms: that holds for everybody till then */
+        struct fault why; /* as it was said first */
+    } room;               /* room.c's */
 };
 
 /* NULL: there is none. */

@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/capacity.h"
 #include "common/control.h"
 #include "common/format/config_warnings.h"
 #include "common/format/provider_warnings.h"
 #include "common/format/roster.h"
+#include "common/held.h"
 #include "common/memory.h"
 #include "common/secrets.h"
 #include "common/settings.h"
@@ -64,6 +66,21 @@ static void check_run_dir(struct check *check)
     }
 }
 
+/* What fits is run, so too little is no fault. */
+static void check_capacity(struct check *check)
+{
+    struct capacity list[CAPACITY_LIMITS];
+    pid_t supervisor = held_by(check->invocation->data_dir);
+    size_t agents = check->roster->agent_count;
+    size_t count = capacity_list(agents, supervisor > 0 ? supervisor : 0, list);
+    for (size_t i = 0; i < count; i++) {
+        OWNED char *sentence = capacity_lack(&list[i], agents);
+        if (sentence != NULL) {
+            buffer_print(&check->warnings, "%s\n", sentence);
+        }
+    }
+}
+
 static void show_plan(const struct check *check)
 {
     printf("%s: %zu agent(s)\n", check->invocation->data_dir, check->roster->agent_count);
@@ -104,6 +121,7 @@ static void check_all(struct check *check)
     check_run_dir(check);
     if (check->roster != NULL) {
         config_warnings_list(check->roster, check->invocation->data_dir, &check->warnings);
+        check_capacity(check);
     }
 }
 

@@ -19,6 +19,9 @@
 
 #include "common/base_url.h"
 #include "common/buffer.h"
+#include "common/capacity.h"
+#include "common/format/roster.h"
+#include "common/held.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
@@ -53,18 +56,6 @@ static void find(struct doctor *doctor, enum grade grade, const char *what, cons
     if (grade > doctor->worst)
         doctor->worst = grade;
     printf("%-5s %-20s %s\n", grade_marks[grade], what, text);
-}
-
-/* The first number in a file of the kernel's; -1: it can't be read, or is none ("max"). */
-static int64_t kernel_number(const char *path)
-{
-    int64_t number = -1;
-    FILE *file = fopen(path, "re");
-    if (file && fscanf(file, "%" SCNd64, &number) != 1)
-        number = -1;
-    if (file)
-        fclose(file);
-    return number;
 }
 
 /* --- the sandbox --- */
@@ -169,26 +160,26 @@ static void examine_root(struct doctor *doctor)
              "writable; only the data directory is needed (docker run --read-only)");
 }
 
-static void examine_descriptors(struct doctor *doctor)
+/* Without an agents.yaml that can be read, what one agent needs. */
+static void examine_limits(struct doctor *doctor)
 {
-    struct rlimit limit = {0};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    find(doctor, limit.rlim_max >= 4096 ? GOOD : WORTH_KNOWING, "open files", "at most %llu a process%s",
-         (unsigned long long)limit.rlim_max,
-         limit.rlim_max >= 4096 ? "" : "; a few hundred agents need more (ulimit -Hn)");
-}
-
-static void examine_inotify(struct doctor *doctor)
-{
-    int64_t instances = kernel_number("/proc/sys/fs/inotify/max_user_instances");
-    int64_t watches = kernel_number("/proc/sys/fs/inotify/max_user_watches");
-    if (instances < 0 || watches < 0)
-        find(doctor, WORTH_KNOWING, "inotify",
-             "its limits can't be read; files are looked at every POLL_INTERVAL anyway");
-    else
-        find(doctor, instances > 0 && watches >= 8192 ? GOOD : WORTH_KNOWING, "inotify",
-             "%" PRId64 " instances (one is needed), %" PRId64 " watches (some ten an agent)", instances,
-             watches);
+    struct capacity list[CAPACITY_LIMITS];
+    OWNED_BUFFER struct buffer faults = {0};
+    struct roster *roster = roster_load(doctor->invocation->data_dir, &faults);
+    size_t agents = roster ? roster->agent_count : 1;
+    pid_t supervisor = held_by(doctor->invocation->data_dir);
+    size_t count = capacity_list(agents, supervisor > 0 ? supervisor : 0, list);
+    roster_free(roster);
+    for (size_t i = 0; i < count; i++) {
+        OWNED char *lack = capacity_lack(&list[i], agents);
+        if (lack)
+            find(doctor, WORTH_KNOWING, list[i].limit, "%s", lack);
+        else if (list[i].most < 0)
+            find(doctor, GOOD, list[i].limit, "no limit, or none that can be read here");
+        else
+            find(doctor, GOOD, list[i].limit, "%" PRId64 " %s; %" PRId64 " would do for %zu agent(s)",
+                 list[i].most, list[i].things, list[i].would_do, agents);
+    }
 }
 
 /* --- the data directory --- */
@@ -307,9 +298,8 @@ static void examine_model(struct doctor *doctor)
 }
 
 static void (*const examinations[])(struct doctor *doctor) = {
-    examine_landlock,     examine_seccomp, examine_newer, examine_whole,
-    examine_memory_limit, examine_user,    examine_root,  examine_data,
-    examine_descriptors,  examine_inotify, examine_model,
+    examine_landlock, examine_seccomp, examine_newer, examine_whole,  examine_memory_limit,
+    examine_user,     examine_root,    examine_data,  examine_limits, examine_model,
 };
 
 int verb_doctor(struct invocation *invocation)

@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/capacity.h"
 #include "common/clock.h"
 #include "common/control.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/control/part.h"
-#include "supervisor/process/descriptors.h"
 
 enum { BACKLOG = CLIENTS_MAX, ACCEPTED_AT_ONCE = 32, REST_MS = 1000 };
 
@@ -125,7 +125,7 @@ static void rest_a_while(struct control *control, int error)
 /* What is left is for the agents' own work. */
 static bool is_starved(struct control *control, int fd)
 {
-    bool starved = !descriptors_for_client(fd);
+    bool starved = !capacity_for_client(fd);
     if (starved && !control->starved)
         log_warn("agentos", NULL,
                  "Almost every descriptor is taken (ulimit -n): clients are turned away until some are free");

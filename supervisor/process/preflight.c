@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "common/buffer.h"
+#include "common/capacity.h"
 #include "common/format/config_warnings.h"
 #include "common/format/provider_warnings.h"
 #include "common/log.h"
@@ -59,6 +60,17 @@ int preflight_sandbox(const char *data)
     else
         log_debug("agentos", NULL, "Sandbox: %s", summary);
     return EX_OK;
+}
+
+void preflight_capacity(size_t agents)
+{
+    struct capacity list[CAPACITY_LIMITS];
+    size_t count = capacity_list(agents, 0, list);
+    for (size_t i = 0; i < count; i++) {
+        OWNED char *sentence = capacity_lack(&list[i], agents);
+        if (sentence)
+            log_warn("agentos", NULL, "This machine has %s", sentence);
+    }
 }
 
 static void log_lines(enum log_level level, const struct buffer *lines)

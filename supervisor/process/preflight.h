@@ -10,6 +10,9 @@ int preflight_sandbox(const char *data); /* while this process has one thread, b
  * secrets_collect. The caller frees *roster. */
 int preflight_roster(const char *data_dir, int secrets, struct roster **roster);
 
+/* Says which limits of the machine are too low for so many agents; the agents that fit are run. */
+void preflight_capacity(size_t agents);
+
 /* Says so when no real model answers. */
 void preflight_say_model(void);
 

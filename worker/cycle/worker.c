@@ -459,12 +459,13 @@ int worker_live(struct worker_start *start)
     worker.trouble.deferred = deferred_new();
     int signals = take_signals();
     threads_begin_few(&start->threads);
-    worker.line.link = link_open(start->url, &fault);
+    bool threads = threads_for_nng(&fault);
+    worker.line.link = threads ? link_open(start->url, &fault) : NULL;
     threads_end_few(&start->threads);
     if (!worker.line.link) {
         log_error("agent", worker.name, "Cannot reach the supervisor: %s. This worker ends.", fault.text);
         close_parts(&worker);
-        return EX_UNAVAILABLE;
+        return threads ? EX_UNAVAILABLE : EX_TEMPFAIL;
     }
     if (!sandbox_tighten(start->sandbox, &fault)) {
         log_error("agent", worker.name, "Not wholly in its sandbox, so this worker ends: %s", fault.text);

@@ -1,0 +1,39 @@
+#include "supervisor/agent/room.h"
+
+#include "common/capacity.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/agent/agent.h"
+
+enum { ROOM_MS = 1000 };
+
+static size_t count_connecting(const struct agents *agents)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < agents->count; i++) {
+        const struct agent *agent = agents->list[i];
+        count += (agent->worker.pid > 0 || agent->worker.spawning) && !agent->worker.said_hello;
+    }
+    return count;
+}
+
+/* A refusal holds for a moment, so that hundreds of agents that don't fit cost one look. Its sentence stays the same, and
+ * is logged once, as long as there is no room. */
+bool room_for_worker(struct agents *agents, struct fault *fault)
+{
+    struct fault why;
+    if (!agents->room.lacks || clock_monotonic_ms() >= agents->room.until) {
+        bool lacked = agents->room.lacks;
+        agents->room.lacks = !capacity_for_worker(agents->count, count_connecting(agents), &why);
+        agents->room.until = clock_monotonic_ms() + ROOM_MS;
+        if (agents->room.lacks && !lacked) {
+            agents->room.why = why;
+            log_error(
+                "agentos", NULL,
+                "There is no room for another worker: %s. The agents that wait for it are tried again every "
+                "minute; `agentos status` names them.",
+                why.text);
+        }
+    }
+    return !agents->room.lacks || fault_set(fault, "%s", agents->room.why.text);
+}

@@ -1,0 +1,117 @@
+/* What the machine allows: threads that can't be had, limits that are too low, locks that somebody holds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/capacity.h"
+#include "common/held.h"
+#include "common/memory.h"
+#include "common/threads.h"
+
+static void limit(__rlimit_resource_t resource, rlim_t most)
+{
+    assert_int_equal(setrlimit(resource, &(struct rlimit){most, most}), 0);
+}
+
+static void become_somebody_with_few_processes(void)
+{
+    enum { NOBODY = 65533 };
+    if (geteuid() == 0)
+        assert_int_equal(setresuid(NOBODY, NOBODY, NOBODY), 0);
+    limit(RLIMIT_NPROC, 4);
+}
+
+static void test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits(void **state)
+{
+    (void)state;
+    struct fault fault;
+    assert_true(threads_for_nng(NULL));
+    pid_t child = fork();
+    if (child == 0) {
+        become_somebody_with_few_processes();
+        bool had = threads_for_nng(&fault);
+        _exit(!had && strstr(fault.text, "RLIMIT_NPROC") && strstr(fault.text, "pids.max") ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(threads_for_nng(NULL));
+}
+
+static const struct capacity *find(const struct capacity *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].limit, name) == 0)
+            return &list[i];
+    fail();
+    return NULL;
+}
+
+static void test_each_limit_is_compared_and_the_number_that_would_do_does(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"RLIMIT_NOFILE",
+                                        "RLIMIT_NPROC",
+                                        "pids.max",
+                                        "kernel.pid_max",
+                                        "kernel.threads-max",
+                                        "fs.inotify.max_user_watches",
+                                        "fs.inotify.max_user_instances"};
+    struct capacity list[CAPACITY_LIMITS];
+    struct rlimit before;
+    size_t count = capacity_list(1000, 0, list);
+    assert_int_equal(count, sizeof names / sizeof *names);
+    for (size_t i = 0; i < count; i++)
+        find(list, count, names[i]);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    rlim_t would_do = (rlim_t)find(list, count, "RLIMIT_NOFILE")->would_do;
+    pid_t child = fork();
+    if (child == 0) {
+        limit(RLIMIT_NOFILE, would_do);
+        capacity_list(1000, 0, list);
+        OWNED char *enough = capacity_lack(find(list, count, "RLIMIT_NOFILE"), 1000);
+        limit(RLIMIT_NOFILE, would_do - 1);
+        capacity_list(1000, 0, list);
+        OWNED char *lacks = capacity_lack(find(list, count, "RLIMIT_NOFILE"), 1000);
+        OWNED char *number = memory_print("%llu would do for all 1000 agent(s), and 999 of them fit",
+                                          (unsigned long long)would_do);
+        _exit(!enough && lacks && strstr(lacks, number) ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_who_holds_a_lock_is_known_by_number_and_nobody_is_nobody(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/agentos-held-XXXXXX";
+    OWNED_FD int fd = mkstemp(path);
+    assert_int_equal(held_by(path), 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    pid_t found = held_by(path);
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    unlink(path);
+    assert_int_equal(found, getpid());
+    assert_int_equal(held_by(path), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits),
+        cmocka_unit_test(test_each_limit_is_compared_and_the_number_that_would_do_does),
+        cmocka_unit_test(test_who_holds_a_lock_is_known_by_number_and_nobody_is_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
