@@ -30,10 +30,15 @@ static const struct {
 } variables[] = {SETTINGS_TABLE(X)};
 #undef X
 
-/* entry: "NAME=VALUE" or "NAME__OWNER=VALUE" of a setting that is a secret; "NAME__OWNER_FILE" is a path, no secret. */
+/* entry: "NAME=VALUE" or "NAME__OWNER=VALUE" of a setting that is a secret; "NAME__OWNER_FILE" is a path, no secret. A
+ * proxy's address may hold a password. */
 static bool is_secret(const char *entry)
 {
+    static const char *const proxies[] = {"http_proxy=", "https_proxy=", "all_proxy="};
     const char *equals = strchr(entry, '=');
+    for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
+        if (strncasecmp(entry, proxies[i], strlen(proxies[i])) == 0)
+            return true;
     if (!equals || (equals - entry > 5 && memcmp(equals - 5, "_FILE", 5) == 0))
         return false;
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {

@@ -13,7 +13,7 @@
 #include "common/fault.h"
 
 /* Call first of all in main. Returns a sealed memfd (close-on-exec) with "NAME=VALUE\0" for every variable that
- * SETTINGS_TABLE calls a secret, with or without owner; -1 and fault. Their values are overwritten in place and
+ * SETTINGS_TABLE calls a secret, with or without owner, and of every proxy (common/proxy.h); -1 and fault. Their values are overwritten in place and
  * unset. */
 int secrets_collect(struct fault *fault);
 /* The same without keeping them: for programs that need none. */

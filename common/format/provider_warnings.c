@@ -1,8 +1,11 @@
 #include "common/format/provider_warnings.h"
 
 #include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base_url.h"
 #include "common/memory.h"
@@ -184,9 +187,37 @@ static void look_at_fallbacks(const struct survey *survey, const char *agent)
             look(survey, name);
 }
 
+/* OpenSSL finds an authority in a folder by the hash of its name, which is the file's. */
+static bool has_hashed_file(const char *folder)
+{
+    DIR *entries = opendir(folder);
+    bool found = false;
+    for (struct dirent *entry; entries && !found && (entry = readdir(entries));)
+        found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.' &&
+                isdigit((unsigned char)entry->d_name[9]);
+    if (entries)
+        closedir(entries);
+    return found;
+}
+
+static void look_at_authorities(const struct survey *survey)
+{
+    const char *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
+    if (file && *file && access(file, R_OK) != 0)
+        buffer_print(survey->out,
+                     "SSL_CERT_FILE is %s, which can't be read (%s), so no https:// is trusted\n", file,
+                     strerror(errno));
+    if (folder && *folder && !has_hashed_file(folder))
+        buffer_print(survey->out,
+                     "SSL_CERT_DIR is %s, which is no folder with an authority under its hash as its name "
+                     "(`openssl rehash` makes them; one folder, no list), so it adds none\n",
+                     folder);
+}
+
 void provider_warnings_list(const struct roster *roster, const struct secrets *secrets, struct buffer *out)
 {
     struct survey survey = {.secrets = secrets, .out = out};
+    look_at_authorities(&survey);
     look(&survey, NULL);
     look_at_fallbacks(&survey, NULL);
     for (size_t i = 0; roster && i < roster->agent_count; i++) {

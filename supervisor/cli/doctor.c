@@ -23,6 +23,7 @@
 #include "common/format/roster.h"
 #include "common/held.h"
 #include "common/memory.h"
+#include "common/proxy.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/cli/terminal/output.h"
@@ -244,7 +245,7 @@ static size_t drop(char *bytes, size_t size, size_t count, void *context)
 }
 
 /* libcurl is loaded for this alone (version.c says why). Any answer at all shows that somebody is there. */
-static void reach(struct doctor *doctor, const char *url)
+static void reach(struct doctor *doctor, const char *url, const struct proxy *proxy)
 {
     __typeof__(curl_easy_init) *init = NULL;
     __typeof__(curl_easy_setopt) *set = NULL;
@@ -266,8 +267,9 @@ static void reach(struct doctor *doctor, const char *url)
         find(doctor, MISSING, "model", "libcurl cannot be loaded");
         return;
     }
-    const char *authorities = getenv("SSL_CERT_FILE");
+    const char *authorities = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
     long status = 0;
+    OWNED char *through = proxy->name ? memory_print(" through the proxy %s", proxy->name) : memory_text("");
     set(easy, CURLOPT_URL, url);
     set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     set(easy, CURLOPT_TIMEOUT, (long)REACH_SECONDS);
@@ -275,14 +277,20 @@ static void reach(struct doctor *doctor, const char *url)
     set(easy, CURLOPT_NOSIGNAL, 1L);
     if (authorities && *authorities)
         set(easy, CURLOPT_CAINFO, authorities);
+    if (folder && *folder)
+        set(easy, CURLOPT_CAPATH, folder);
+    set(easy, CURLOPT_NOPROXY, "");
+    set(easy, CURLOPT_PROXY, proxy->address ? proxy->address : "");
+    set(easy, CURLOPT_PROXYUSERNAME, proxy->user);
+    set(easy, CURLOPT_PROXYPASSWORD, proxy->password);
     CURLcode code = perform(easy);
     info(easy, CURLINFO_RESPONSE_CODE, &status);
     clean(easy);
     if (status > 0)
-        find(doctor, GOOD, "model", "%s answers (HTTP %ld, asked without a key)", url, status);
+        find(doctor, GOOD, "model", "%s answers%s (HTTP %ld, asked without a key)", url, through, status);
     else
-        find(doctor, UNREACHABLE, "model", "%s does not answer within %d s: %s", url, REACH_SECONDS,
-             text(code));
+        find(doctor, UNREACHABLE, "model", "%s does not answer%s within %d s: %s", url, through,
+             REACH_SECONDS, text(code));
 }
 
 static void examine_model(struct doctor *doctor)
@@ -294,7 +302,12 @@ static void examine_model(struct doctor *doctor)
         return;
     }
     OWNED char *url = base_url_join(base, "/models");
-    reach(doctor, url);
+    struct proxy proxy;
+    struct secrets *secrets = secrets_read(doctor->invocation->secrets, NULL);
+    proxy_find(secrets, url, &proxy);
+    secrets_free(secrets);
+    reach(doctor, url, &proxy);
+    proxy_free(&proxy);
 }
 
 static void (*const examinations[])(struct doctor *doctor) = {

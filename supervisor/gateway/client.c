@@ -28,6 +28,7 @@ struct transfer {
     bool begun; /* it goes out, for the first time */
     char *content_type, *location, *retry_after, *retry_after_ms;
     char error[CURL_ERROR_SIZE];
+    const struct proxy *proxy; /* NULL: none */
 };
 
 struct client {
@@ -160,6 +161,20 @@ struct client *client_open(int epoll, client_done *done, struct fault *fault)
 
 /* ---- transfers ---- */
 
+/* Authorities besides the system's, as OpenSSL's own tools read them; for a proxy that speaks TLS, too. */
+static void trust(CURL *easy)
+{
+    const char *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
+    if (file && *file) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, file);
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, file);
+    }
+    if (folder && *folder) {
+        curl_easy_setopt(easy, CURLOPT_CAPATH, folder);
+        curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, folder);
+    }
+}
+
 static CURL *make_easy(struct transfer *transfer)
 {
     CURL *easy = curl_easy_init();
@@ -185,9 +200,8 @@ static CURL *make_easy(struct transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-    const char *authorities = getenv("SSL_CERT_FILE"); /* as OpenSSL's own tools read it */
-    if (authorities && *authorities)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, authorities);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    trust(easy);
     return easy;
 }
 
@@ -256,7 +270,11 @@ struct transfer *client_start(struct client *client, const struct client_request
     long connect = request->timeout_ms < CONNECT_TIMEOUT_MS ? (long)request->timeout_ms : CONNECT_TIMEOUT_MS;
     transfer->context = context;
     transfer->error[0] = '\0';
+    transfer->proxy = request->proxy && request->proxy->address ? request->proxy : NULL;
     curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_PROXY, transfer->proxy ? transfer->proxy->address : "");
+    curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, transfer->proxy ? transfer->proxy->user : NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, transfer->proxy ? transfer->proxy->password : NULL);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->length);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
@@ -309,11 +327,24 @@ static const char *error_of(const struct transfer *transfer, CURLcode code)
     return transfer->error[0] ? transfer->error : curl_easy_strerror(code);
 }
 
+/* What a proxy says in place of a tunnel is no answer of the provider's; in a tunnel only the provider speaks. */
+static const char *proxy_that_spoke(const struct transfer *transfer, CURLcode code, long refusal)
+{
+    char *scheme = NULL;
+    curl_easy_getinfo(transfer->easy, CURLINFO_SCHEME, &scheme);
+    bool tunnel = code == CURLE_OK && scheme && strcasecmp(scheme, "https") == 0;
+    return transfer->proxy && (refusal >= 300 || !tunnel) ? transfer->proxy->name : NULL;
+}
+
 static void deliver(struct client *client, struct transfer *transfer, CURLcode code)
 {
+    long refusal = 0; /* of a tunnel, by the proxy */
+    curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &refusal);
     struct client_result result = {
         .error = error_of(transfer, code),
-        .passing = !transfer->body_too_large && !transfer->header_too_large && is_passing(code),
+        .passing = !transfer->body_too_large && !transfer->header_too_large && is_passing(code) &&
+                   refusal != 403 && refusal != 407,
+        .proxy = proxy_that_spoke(transfer, code, refusal),
         .unheard = code == CURLE_ABORTED_BY_CALLBACK,
         .sent = transfer->begun,
         .content_type = transfer->content_type,

@@ -2,8 +2,7 @@
  * connections kept alive and shared by all agents.
  *
  * TLS is verified against the system's authorities. Only http and https; no redirect is followed; no .netrc is read.
- * Proxies are those of the standard environment (https_proxy, http_proxy, all_proxy, no_proxy), which libcurl reads
- * itself. HTTP/2 over TLS where the server offers it, else HTTP/1.1. */
+ * A proxy is the request's own; the environment's are not looked at. HTTP/2 over TLS where the server offers it, else HTTP/1.1. */
 #ifndef AGENTOS_GATEWAY_CLIENT_H
 #define AGENTOS_GATEWAY_CLIENT_H
 
@@ -14,12 +13,14 @@
 
 #include "common/buffer.h"
 #include "common/fault.h"
+#include "common/proxy.h"
 
 struct client;
 struct transfer;
 
 struct client_request {
     const char *url;
+    const struct proxy *proxy;  /* borrowed likewise; NULL, or one of zeros: none */
     struct curl_slist *headers; /* this and body are borrowed until the transfer is done or cancelled */
     const char *body;
     size_t length;
@@ -33,6 +34,8 @@ struct client_result {
     bool unheard;      /* a connection that had been used before ended without a word, as an old one may */
     bool sent;         /* the server may have got the request, and been paid for it */
     long status;
+    const char *
+        proxy; /* its name, where it may be the one that spoke or failed; NULL: surely it wasn't, or none is there */
     const char *content_type, *location, *retry_after, *retry_after_ms; /* NULL: no such header */
     const struct buffer *body;
 };

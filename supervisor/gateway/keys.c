@@ -1,5 +1,6 @@
 #include "supervisor/gateway/keys.h"
 
+#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/format/provider_warnings.h"
 #include "common/memory.h"
+#include "common/proxy.h"
 #include "common/settings.h"
 
 struct key {
@@ -150,6 +152,27 @@ static char *replace(char *text, const char *secret)
     return buffer_take(&masked);
 }
 
+/* Of a proxy's address only the password is a secret; in texts it stands as it is written there, or decoded. */
+static char *mask_entry(char *text, const char *entry)
+{
+    struct proxy proxy;
+    if (!proxy_read(entry, &proxy))
+        return replace(text, strchr(entry, '=') ? strchr(entry, '=') + 1 : entry);
+    if (proxy.password) {
+        text = replace(text, proxy.password);
+        char *decoded = curl_easy_unescape(NULL, proxy.password, 0, NULL);
+        text = decoded ? replace(text, decoded) : text;
+        curl_free(decoded);
+    }
+    proxy_free(&proxy);
+    return text;
+}
+
+const struct secrets *keys_secrets(const struct keys *keys)
+{
+    return keys->secrets;
+}
+
 char *keys_mask(const struct keys *keys, char *text)
 {
     for (size_t i = 0; text && i < keys->count; i++)
@@ -157,6 +180,6 @@ char *keys_mask(const struct keys *keys, char *text)
             text = replace(text, keys->items[i].value);
     size_t at = 0;
     for (const char *entry; text && (entry = secrets_each(keys->secrets, &at));)
-        text = replace(text, strchr(entry, '=') ? strchr(entry, '=') + 1 : entry);
+        text = mask_entry(text, entry);
     return text;
 }

@@ -18,7 +18,10 @@ void keys_free(struct keys *keys); /* overwritten first */
  * be used, a sentence. Both borrowed. */
 const char *keys_find(const struct keys *keys, const char *owner, const char **fault);
 
-/* text with every key in it replaced by "[masked]". Keys under KEY_MASK_LEAST bytes are left: those are the
+/* The secrets that were handed over; borrowed. */
+const struct secrets *keys_secrets(const struct keys *keys);
+
+/* text with every key and every proxy's password in it replaced by "[masked]". Keys under KEY_MASK_LEAST bytes are left: those are the
  * "none" and "ollama" that people set where a server wants no key, and hiding such words would spoil a reply. */
 enum { KEY_MASK_LEAST = 8 };
 char *keys_mask(const struct keys *keys,

@@ -77,7 +77,7 @@ static bool words_may(long status, enum answer_kind kind)
 
 static enum answer_kind kind_of_status(long status)
 {
-    if (status == 401 || status == 403)
+    if (status == 401 || status == 403 || status == 407)
         return ANSWER_AUTH;
     if (status == 402)
         return ANSWER_QUOTA;

@@ -73,6 +73,7 @@ static struct endpoint *find_endpoint(struct providers *providers, const char *b
     endpoint->url = memory_text(url);
     endpoint->key = key;
     endpoint->headers = make_headers(url, key);
+    proxy_find(keys_secrets(providers->keys), url, &endpoint->proxy);
     endpoint->next = providers->endpoints;
     providers->endpoints = endpoint;
     return endpoint;
@@ -196,6 +197,7 @@ void providers_close(struct providers *providers)
         for (struct curl_slist *header = endpoint->headers; header; header = header->next)
             explicit_bzero(header->data, strlen(header->data));
         curl_slist_free_all(endpoint->headers);
+        proxy_free(&endpoint->proxy);
         free(endpoint->url);
         free(endpoint);
     }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/proxy.h"
 #include "supervisor/gateway/keys.h"
 
 /* A base URL together with a key: what a provider limits. Shared by all who use the pair. */
@@ -17,6 +18,7 @@ struct endpoint {
     char *url;                  /* "https://host/v1/chat/completions"; "offline" */
     const char *key;            /* borrowed; NULL: none */
     struct curl_slist *headers; /* holds the key: overwritten before it is freed */
+    struct proxy proxy;         /* of zeros: it is asked directly */
     int64_t held_until;         /* monotonic ms: nobody asks before; 0: not held */
     struct endpoint *next;
 };

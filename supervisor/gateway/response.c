@@ -473,6 +473,11 @@ void response_read(struct response *response, const struct exchange *exchange)
         copy = memory_slice(body, length);
     }
     read_body(response, exchange, copy, length);
+    if (exchange->proxy && response->kind != ANSWER_OK) {
+        char *text = memory_print("%s (through the proxy %s)", response->text, exchange->proxy);
+        free(response->text);
+        response->text = text;
+    }
     if (!response->finish_reason)
         response->finish_reason = memory_text("");
     if (!response->model)

@@ -22,6 +22,7 @@ struct exchange {
     long status;              /* HTTP status */
     const char *content_type; /* NULL: none */
     const char *location;     /* NULL: none */
+    const char *proxy;        /* that may have answered in the provider's place; NULL: none may */
     const char *body;         /* any bytes; NULL when length is 0 */
     size_t length;
 };

@@ -389,6 +389,7 @@ static void ask_provider(struct ask *ask)
     free(ask->body);
     ask->body = request_body(&request);
     struct client_request sent = {.url = provider->endpoint->url,
+                                  .proxy = &provider->endpoint->proxy,
                                   .headers = provider->endpoint->headers,
                                   .body = ask->body,
                                   .length = strlen(ask->body),
@@ -544,6 +545,7 @@ void scheduler_done(void *context, const struct client_result *result)
               &(struct exchange){.status = result->status,
                                  .content_type = result->content_type,
                                  .location = result->location,
+                                 .proxy = result->proxy,
                                  .body = result->body->data,
                                  .length = result->body->length},
               wait);
@@ -554,7 +556,9 @@ void scheduler_done(void *context, const struct client_result *result)
         enter_waiting(ask, 0);
     } else {
         OWNED char *clean = utf8_clean(result->error, strlen(result->error));
-        OWNED char *text = memory_print("gave no whole answer: %s", clean);
+        OWNED char *text =
+            memory_print("gave no whole answer: %s%s%s%s", clean, result->proxy ? " (through the proxy " : "",
+                         result->proxy ? result->proxy : "", result->proxy ? ")" : "");
         failed(ask, &(struct verdict){
                         .kind = ANSWER_PASSING, .retry = result->passing, .text = text, .retry_after = -1});
     }

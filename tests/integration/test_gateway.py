@@ -279,41 +279,6 @@ def test_a_redirect_is_not_followed_and_named(serve, start):
     assert not trap.requests
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path, start):
-    import ssl
-    import subprocess
-    import threading
-
-    pair = [str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost", "-keyout", pair[0], "-out", pair[1]],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair[1], pair[0])
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve_tls():
-        while True:
-            try:
-                connection, _ = listener.accept()
-                with context.wrap_socket(connection, server_side=True) as tls:
-                    tls.recv(65536)
-                    tls.sendall(good())
-            except OSError:
-                if listener.fileno() < 0:
-                    return
-
-    threading.Thread(target=serve_tls, daemon=True).start()
-    url = f"https://localhost:{listener.getsockname()[1]}/v1"
-    refused = start(url, keys={"LLM_API_KEY": KEY}, LLM_MAX_RETRIES=0).talk()
-    assert refused.kind == PASSING and "certificate" in refused.text
-    assert start(url, LLM_MAX_RETRIES=0, SSL_CERT_FILE=pair[1]).talk().kind == OK
-    listener.close()
-
-
 # ---- bodies ----
 
 

@@ -100,10 +100,24 @@ static void test_a_fallback_and_an_agent_are_looked_at_by_their_own_variables(vo
     secrets_free(secrets);
 }
 
+static void test_authorities_that_cannot_be_found_are_said(void **state)
+{
+    (void)state;
+    clearenv();
+    setenv("LLM_BASE_URL", "offline", 1);
+    setenv("SSL_CERT_FILE", "/nowhere/ca.pem", 1);
+    setenv("SSL_CERT_DIR", "/", 1);
+    OWNED_BUFFER struct buffer out = {0};
+    provider_warnings_list(NULL, NULL, &out);
+    assert_non_null(strstr(out.data, "SSL_CERT_FILE is /nowhere/ca.pem, which can't be read"));
+    assert_non_null(strstr(out.data, "SSL_CERT_DIR is /, which is no folder with an authority"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_usual_mistake_is_said_once_and_nothing_else_is),
+        cmocka_unit_test(test_authorities_that_cannot_be_found_are_said),
         cmocka_unit_test(test_a_fallback_and_an_agent_are_looked_at_by_their_own_variables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

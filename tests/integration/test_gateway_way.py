@@ -1,0 +1,122 @@
+"""The way from the gateway to a provider: certificates and proxies."""
+
+import base64
+import os
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from odd_servers import AUTH, FREE, OK, PASSING, error, good
+from test_gateway import KEY, serve, start  # noqa: F401 (fixtures)
+from test_secrets_nowhere import places_with
+
+PASSWORD = "pass-0123456789@"
+USER = "user:" + PASSWORD.replace("@", "%40")
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A server with a certificate that nobody knows: its URL and the certificate's file."""
+    pair = [str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=DNS:localhost", "-keyout", pair[0], "-out", pair[1]],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair[1], pair[0])
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept():
+        while True:
+            try:
+                connection, _ = listener.accept()
+                with context.wrap_socket(connection, server_side=True) as stream:
+                    stream.recv(65536)
+                    stream.sendall(good())
+            except OSError:
+                if listener.fileno() < 0:
+                    return
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield f"https://localhost:{listener.getsockname()[1]}/v1", pair[1]
+    listener.close()
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(tls, start):
+    url, certificate = tls
+    refused = start(url, keys={"LLM_API_KEY": KEY}, LLM_MAX_RETRIES=0).talk()
+    assert refused.kind == PASSING and "certificate" in refused.text
+    assert start(url, LLM_MAX_RETRIES=0, SSL_CERT_FILE=certificate).talk().kind == OK
+
+
+def test_the_authorities_of_ssl_cert_dir_are_trusted_and_read_inside_the_sandbox(tls, start, tmp_path):
+    url, certificate = tls
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    named = subprocess.run(["openssl", "x509", "-hash", "-noout", "-in", certificate], capture_output=True, text=True, check=True)
+    os.rename(certificate, folder / "own.pem")
+    (folder / f"{named.stdout.strip()}.0").symlink_to("own.pem")
+    assert start(url, LLM_MAX_RETRIES=0, SSL_CERT_DIR=folder).talk().kind == OK
+
+
+def proxy_of(server):
+    return server.url.removeprefix("http://").removesuffix("/v1")
+
+
+def test_a_proxy_gets_the_whole_url_and_its_password_and_no_text_has_it(serve, start):
+    proxy = serve(good(), error("502 Bad", f"{USER} and {PASSWORD}"))
+    gateway = start("http://models.example/v1", keys={"HTTP_PROXY": f"http://{USER}@{proxy_of(proxy)}/"}, LLM_MAX_RETRIES=0)
+    assert gateway.talk().kind == OK
+    assert proxy.requests[0].line == "POST http://models.example/v1/chat/completions HTTP/1.1"
+    basic = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+    assert proxy.requests[0].headers["proxy-authorization"] == f"Basic {basic}"
+    answer = gateway.talk()
+    assert f"models.example answered 502: user:[masked] and [masked] (through the proxy {proxy_of(proxy)})" in answer.text
+    assert PASSWORD not in gateway.log()
+
+
+def test_a_tunnel_that_the_proxy_refuses_is_the_proxys_fault_asked_once_and_free(serve, start):
+    proxy = serve(b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
+    gateway = start("https://models.example/v1", keys={"https_proxy": f"http://{USER}@{proxy_of(proxy)}"})
+    answer = gateway.talk()
+    assert answer.kind == PASSING and "407" in answer.text and f"(through the proxy {proxy_of(proxy)})" in answer.text
+    assert {request.line for request in proxy.requests} == {"CONNECT models.example:443 HTTP/1.1"}
+    assert all(spent.kind == FREE for spent in gateway.spent)
+    assert PASSWORD not in answer.text + gateway.log()
+
+
+def test_a_password_that_the_proxy_refuses_is_told_as_a_refused_key_is(serve, start):
+    proxy = serve(error("407 Who", "who are you"))
+    answer = start("http://models.example/v1", keys={"http_proxy": proxy_of(proxy)}).talk()
+    assert answer.kind == AUTH and "407: who are you" in answer.text and len(proxy.requests) == 1
+
+
+def test_a_proxy_that_is_not_there_is_named(start):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    answer = start("https://models.example/v1", keys={"ALL_PROXY": f"http://127.0.0.1:{port}"}, LLM_MAX_RETRIES=0).talk()
+    assert answer.kind == PASSING and f"(through the proxy 127.0.0.1:{port})" in answer.text
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_PROXY": "corp.example"}])
+def test_loopback_is_asked_without_a_proxy(serve, start, variables):
+    server, proxy = serve(), serve()
+    assert start(server.url, keys={"http_proxy": proxy.url, "all_proxy": proxy.url}, **variables).talk().kind == OK
+    assert server.requests and not proxy.requests
+
+
+def test_a_proxys_password_stands_in_no_file_log_or_picture_of_a_process(serve, make_system):
+    proxy = serve(error("502 Bad", f"no {PASSWORD}"))
+    address = f"http://{USER}@{proxy_of(proxy)}"
+    system = make_system(env={"LLM_BASE_URL": "http://models.example/v1", "http_proxy": address, "LOG_LEVEL": "debug"})
+    system.start().add("behind", "Ask through the proxy")
+    system.wait_log(rf"through the proxy {proxy_of(proxy)}")
+    for secret in (PASSWORD, USER):
+        assert places_with(secret, system) == []
+    doctor = system.cli("doctor", check=False)
+    assert f"through the proxy {proxy_of(proxy)}" in doctor.stdout and PASSWORD not in doctor.stdout + doctor.stderr
