@@ -27,6 +27,7 @@ SOME = {
     "test_house": "json_logs",
     "test_http": "a_body a_client_that_drips a_killed garbage requests_in_a_row restarts_streaks thousands what_is_not_there "
     "the_metrics metrics_need a_supervisor_that",
+    "test_http_v1": "a_wrong_body a_body_that one_idempotency a_pending messages_and events_come an_id_of a_client_of",
     "test_kills": "kills_at_random deaths sigterm_abandons a_task_that",
     "test_locks": "a_file_that_is_no_lock names_of_locks a_lock_is_free a_cancelled_waiter a_holder_that_outlives",
     "test_mail": "a_file_ a_handoff_ a_lock_whose a_refusal a_stopped an_envelope cancelling git_tracks what_is_no messages_are",

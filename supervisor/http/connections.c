@@ -23,12 +23,18 @@ struct connection *connections_come(struct connections *connections, int fd, int
 void connections_ask(struct connection *connection, int64_t now)
 {
     connection->busy = true;
+    connection->served = false;
     connection->since = now;
+}
+
+void connections_serve(struct connection *connection)
+{
+    connection->served = true;
 }
 
 void connections_rest(struct connection *connection, int64_t now)
 {
-    connection->busy = false;
+    connection->busy = connection->served = false;
     connection->since = now;
 }
 
@@ -52,7 +58,8 @@ int64_t connections_deadline(const struct connections *connections)
     int64_t first = -1;
     TAILQ_FOREACH(connection, &connections->all, link)
     {
-        int64_t deadline = connection->shown_out ? -1 : deadline_of(connections, connection);
+        int64_t deadline =
+            connection->shown_out || connection->served ? -1 : deadline_of(connections, connection);
         if (deadline >= 0 && (first < 0 || deadline < first))
             first = deadline;
     }
@@ -63,7 +70,7 @@ void connections_expire(struct connections *connections, int64_t now)
 {
     struct connection *connection;
     TAILQ_FOREACH(connection, &connections->all, link)
-    if (!connection->shown_out && deadline_of(connections, connection) <= now) {
+    if (!connection->shown_out && !connection->served && deadline_of(connections, connection) <= now) {
         shutdown(connection->fd, SHUT_RDWR);
         connection->shown_out = true;
     }

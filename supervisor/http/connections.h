@@ -22,8 +22,10 @@ enum {
 
 struct connection {
     int fd;
-    bool busy, shown_out; /* busy: a request of it is being answered */
-    int64_t since;        /* clock_monotonic_ms */
+    bool busy;   /* a request of it is being answered */
+    bool served; /* it waits for us, and not we for it */
+    bool shown_out;
+    int64_t since; /* clock_monotonic_ms */
     TAILQ_ENTRY(connection) link;
 };
 
@@ -34,7 +36,10 @@ struct connections { /* connections_begin */
 
 void connections_begin(struct connections *connections);
 struct connection *connections_come(struct connections *connections, int fd, int64_t now);
-void connections_ask(struct connection *connection, int64_t now);  /* the head of a request is there */
+/* The head of a request is there, or what it asks has come and is sent now. */
+void connections_ask(struct connection *connection, int64_t now);
+/* The answer takes the time that the supervisor takes: until it is answered, the connection has no deadline. */
+void connections_serve(struct connection *connection);
 void connections_rest(struct connection *connection, int64_t now); /* it is answered */
 void connections_leave(struct connections *connections, struct connection *connection);
 

@@ -9,8 +9,9 @@
 struct document {
     unsigned status;
     const char *type;
-    const char *allow;     /* NULL: no such header; likewise the others */
-    const char *challenge; /* WWW-Authenticate */
+    const char *challenge; /* WWW-Authenticate; NULL: no such header */
+    char allow[32];        /* empty: no such header; likewise the next one */
+    char location[512];    /* a path of this interface */
     unsigned retry_after;  /* seconds; 0: no such header */
     struct buffer body;    /* owned */
 };
@@ -19,6 +20,8 @@ void document_json(struct document *document, unsigned status, json_t *object); 
 /* The detail is a sentence for a person; it repeats nothing that came with the request. */
 void document_problem(struct document *document, unsigned status, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same, with "pointer": the place in the request's body (RFC 6901) that the detail is about. */
+void document_problem_at(struct document *document, unsigned status, const char *pointer, const char *detail);
 void document_free(struct document *document);
 
 #endif

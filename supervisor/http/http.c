@@ -14,20 +14,34 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/http/calls.h"
 #include "supervisor/http/connections.h"
+#include "supervisor/http/event_stream.h"
+#include "supervisor/http/openapi.h"
 #include "supervisor/http/routes.h"
-#include "supervisor/http/supervisor_client.h"
+#include "supervisor/http/snapshot.h"
 
 enum {
     EVENTS = 16,
-    HEAD_MAX = 16 * 1024 /* bytes of a request's line and headers, and of what goes before a document */
+    HEAD_MAX = 16 * 1024, /* bytes of a request's line and headers, and of what goes before a document */
+    ORDER_WAIT_MS = 60 * 1000,
 };
+
+enum { SNAPSHOT_METRICS, SNAPSHOT_STATUS, SNAPSHOTS };
 
 /* One request that was let in. */
 struct visit {
+    struct http *http;
     struct MHD_Connection *connection;
     const struct route *route;
-    bool waits, waited;
+    json_t *named;           /* the path's pieces */
+    struct buffer body;      /* as it comes */
+    bool too_large;          /* the body, which is not kept then */
+    struct call *call;       /* ASKS_ORDER: under way */
+    json_t *answer;          /* of that call; NULL: none came */
+    bool asked;              /* what the route asks was asked; the next turn answers */
+    bool waits;              /* for a snapshot */
     TAILQ_ENTRY(visit) link; /* in waiting, while it waits */
 };
 
@@ -37,12 +51,13 @@ struct http {
     struct token *token;
     struct MHD_Daemon *daemon;
     struct connections connections;
-    struct supervisor_client *client;
+    struct calls *calls;
+    struct snapshot snapshots[SNAPSHOTS];
+    struct event_stream *events;
     TAILQ_HEAD(, visit) waiting;
-    /* The answer of a route that was last made, for all who ask before the supervisor says something new: a system of
-     * hundreds of agents has megabytes of metrics. */
+    /* The metrics as they were last made, for all who ask before the supervisor says something new: a system of hundreds
+     * of agents has megabytes of them. */
     struct MHD_Response *page;
-    const struct route *page_route;
     uint64_t page_serial;
 };
 
@@ -62,7 +77,8 @@ static struct MHD_Response *make_response(struct document *document)
         {MHD_HTTP_HEADER_CONTENT_TYPE, document->type},
         {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
         {"X-Content-Type-Options", "nosniff"},
-        {MHD_HTTP_HEADER_ALLOW, document->allow},
+        {MHD_HTTP_HEADER_ALLOW, *document->allow ? document->allow : NULL},
+        {MHD_HTTP_HEADER_LOCATION, *document->location ? document->location : NULL},
         {MHD_HTTP_HEADER_WWW_AUTHENTICATE, document->challenge},
         {MHD_HTTP_HEADER_RETRY_AFTER, document->retry_after ? seconds : NULL},
     };
@@ -89,21 +105,29 @@ static void drop_page(struct http *http)
     http->page = NULL;
 }
 
-/* The supervisor has spoken, or it has not in time. */
-static enum MHD_Result answer(struct http *http, const struct route *route, struct MHD_Connection *connection)
+static struct snapshot *snapshot_of(struct http *http, const struct route *route)
 {
-    uint64_t serial = supervisor_client_serial(http->client);
+    return route->asks == ASKS_METRICS  ? &http->snapshots[SNAPSHOT_METRICS]
+           : route->asks == ASKS_STATUS ? &http->snapshots[SNAPSHOT_STATUS]
+                                        : NULL;
+}
+
+/* What the route asks was asked: the supervisor has spoken, or it has not in time. */
+static enum MHD_Result answer(struct visit *visit)
+{
+    struct http *http = visit->http;
     struct document document;
-    if (http->page && http->page_route == route && http->page_serial == serial)
-        return MHD_queue_response(connection, MHD_HTTP_OK, http->page);
-    route->answer(supervisor_client_metrics(http->client), &document);
-    if (document.status != MHD_HTTP_OK)
-        return send_document(connection, &document);
+    const struct snapshot *snapshot = snapshot_of(http, visit->route);
+    bool is_page = !visit->route->open && visit->route->asks == ASKS_METRICS;
+    if (is_page && http->page && http->page_serial == snapshot->serial)
+        return MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page);
+    visit->route->answer(snapshot ? snapshot_object(snapshot) : visit->answer, visit->named, &document);
+    if (!is_page || document.status != MHD_HTTP_OK)
+        return send_document(visit->connection, &document);
     drop_page(http);
     http->page = make_response(&document);
-    http->page_route = route;
-    http->page_serial = serial;
-    return http->page ? MHD_queue_response(connection, MHD_HTTP_OK, http->page) : MHD_NO;
+    http->page_serial = snapshot->serial;
+    return http->page ? MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page) : MHD_NO;
 }
 
 /* --- requests --- */
@@ -126,66 +150,203 @@ static bool has_body(struct MHD_Connection *connection)
     return header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING) || (length && strcmp(length, "0") != 0);
 }
 
+static bool is_too_large(struct MHD_Connection *connection)
+{
+    const char *length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return length && strtoull(length, NULL, 10) > BODY_MAX;
+}
+
+static enum MHD_Result say_too_large(struct MHD_Connection *connection)
+{
+    struct document document;
+    document_problem(&document, 413, "a body has at most %d bytes", BODY_MAX);
+    return send_document(connection, &document);
+}
+
 /* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
 static enum MHD_Result admit(struct http *http, struct MHD_Connection *connection, const char *url,
                              const char *method, struct visit **visit)
 {
-    struct document document;
+    struct document document = {0};
+    json_t *named;
     if (connection_of(connection))
         connections_ask(connection_of(connection), clock_monotonic_ms());
     const struct route *route =
         routes_admit(&(struct request){.method = method,
                                        .path = url,
                                        .host = header(connection, MHD_HTTP_HEADER_HOST),
+                                       .origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
                                        .authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
                                        .has_body = has_body(connection)},
-                     http->token, &document);
+                     http->token, &named, &document);
     if (!route)
         return send_document(connection, &document);
+    if (is_too_large(connection)) {
+        json_decref(named);
+        return say_too_large(connection);
+    }
     *visit = memory_new(1, sizeof **visit);
-    **visit = (struct visit){.connection = connection, .route = route};
+    **visit = (struct visit){.http = http, .connection = connection, .route = route, .named = named};
     return MHD_YES;
 }
 
-/* libmicrohttpd calls this for the head, once more when the request is whole, and again when it was suspended. */
+static void take_body(struct visit *visit, const char *upload, size_t *size)
+{
+    visit->too_large |= visit->body.length + *size > BODY_MAX;
+    if (!visit->too_large)
+        buffer_add(&visit->body, upload, *size);
+    *size = 0;
+}
+
+/* --- what the route asks --- */
+
+static void is_told(void *context, const json_t *told)
+{
+    struct visit *visit = context;
+    visit->answer = json_incref((json_t *)told);
+    visit->call = NULL;
+    if (connection_of(visit->connection))
+        connections_ask(connection_of(visit->connection), clock_monotonic_ms());
+    MHD_resume_connection(visit->connection);
+}
+
+/* Given by the client to make a task safe to repeat, as an id of the task: the same key, the same task
+ * (draft-ietf-httpapi-idempotency-key-header). */
+static void add_idempotency(const struct visit *visit, json_t *request)
+{
+    const char *key = header(visit->connection, "Idempotency-Key");
+    bool takes_id = false;
+    for (const struct field *field = visit->route->fields; field && field->name; field++)
+        takes_id |= strcmp(field->name, "id") == 0;
+    if (!key || !takes_id || json_object_get(request, "id"))
+        return;
+    OWNED char *id = memory_print("key-%016llx", names_hash(key, strlen(key)));
+    json_object_set_new(request, "id", json_string(id));
+}
+
+/* An answer may take its time: the supervisor's, not the client's. */
+static enum MHD_Result give_order(struct visit *visit)
+{
+    struct document document = {0};
+    json_t *request = body_read(visit->body.data, visit->body.length, visit->route->fields, &document);
+    if (!request)
+        return send_document(visit->connection, &document);
+    add_idempotency(visit, request);
+    json_object_update(request, visit->named);
+    json_object_set_new(request, "verb", json_string(visit->route->verb));
+    visit->call =
+        call_begin(visit->http->calls, request, clock_monotonic_ms() + ORDER_WAIT_MS, is_told, visit);
+    if (!visit->call)
+        return answer(visit);
+    if (connection_of(visit->connection))
+        connections_serve(connection_of(visit->connection));
+    MHD_suspend_connection(visit->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result look(struct visit *visit)
+{
+    struct http *http = visit->http;
+    if (snapshot_look(snapshot_of(http, visit->route), clock_monotonic_ms()) != SNAPSHOT_UNDER_WAY)
+        return answer(visit);
+    visit->waits = true;
+    TAILQ_INSERT_TAIL(&http->waiting, visit, link);
+    MHD_suspend_connection(visit->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result follow(struct visit *visit)
+{
+    struct document document = {0};
+    const char *last = header(visit->connection, "Last-Event-ID");
+    struct MHD_Response *response = event_stream_response(visit->http->events, visit->connection, last);
+    if (!response) {
+        document_problem(&document, 503, "%d clients follow the events already", EVENT_STREAMS_MAX);
+        document.retry_after = 1;
+        return send_document(visit->connection, &document);
+    }
+    if (connection_of(visit->connection))
+        connections_serve(connection_of(visit->connection));
+    enum MHD_Result queued = MHD_queue_response(visit->connection, MHD_HTTP_OK, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+static enum MHD_Result describe(struct visit *visit)
+{
+    struct document document;
+    document_json(&document, 200, openapi_document());
+    return send_document(visit->connection, &document);
+}
+
+static enum MHD_Result begin(struct visit *visit)
+{
+    if (visit->too_large)
+        return say_too_large(visit->connection);
+    switch (visit->route->asks) {
+    case ASKS_ORDER:
+        return give_order(visit);
+    case ASKS_EVENTS:
+        return follow(visit);
+    case ASKS_DESCRIPTION:
+        return describe(visit);
+    default:
+        return look(visit);
+    }
+}
+
+/* libmicrohttpd calls this for the head, for each part of a body, once more when the request is whole, and again when it
+ * was suspended. */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **request_context)
 {
-    (void)version, (void)upload, (void)upload_size;
-    struct http *http = context;
+    (void)version;
     struct visit *visit = *request_context;
     if (!visit)
-        return admit(http, connection, url, method, (struct visit **)request_context);
-    if (visit->waited ||
-        supervisor_client_look(http->client, clock_monotonic_ms()) != SUPERVISOR_CLIENT_UNDER_WAY)
-        return answer(http, visit->route, connection);
-    visit->waits = visit->waited = true;
-    TAILQ_INSERT_TAIL(&http->waiting, visit, link);
-    MHD_suspend_connection(connection);
-    return MHD_YES;
+        return admit(context, connection, url, method, (struct visit **)request_context);
+    if (*upload_size) {
+        take_body(visit, upload, upload_size);
+        return MHD_YES;
+    }
+    if (visit->asked)
+        return answer(visit);
+    visit->asked = true;
+    return begin(visit);
 }
 
+/* Those who wait for another snapshot than the one that came look again. */
 static void on_settled(void *context)
 {
     struct http *http = context;
-    struct visit *visit;
-    while ((visit = TAILQ_FIRST(&http->waiting))) {
+    struct visit *visit, *next;
+    for (visit = TAILQ_FIRST(&http->waiting); visit; visit = next) {
+        next = TAILQ_NEXT(visit, link);
+        if (snapshot_of(http, visit->route)->call)
+            continue;
         TAILQ_REMOVE(&http->waiting, visit, link);
         visit->waits = false;
         MHD_resume_connection(visit->connection);
     }
 }
 
+static void free_visit(struct visit *visit)
+{
+    if (visit->waits)
+        TAILQ_REMOVE(&visit->http->waiting, visit, link);
+    call_drop(visit->call);
+    json_decref(visit->answer);
+    json_decref(visit->named);
+    buffer_free(&visit->body);
+    free(visit);
+}
+
 static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
                          enum MHD_RequestTerminationCode why)
 {
-    (void)why;
-    struct http *http = context;
-    struct visit *visit = *request_context;
-    if (visit && visit->waits)
-        TAILQ_REMOVE(&http->waiting, visit, link);
-    free(visit);
+    (void)context, (void)why;
+    if (*request_context)
+        free_visit(*request_context);
     *request_context = NULL;
     if (connection_of(connection))
         connections_rest(connection_of(connection), clock_monotonic_ms());
@@ -216,7 +377,7 @@ __attribute__((format(printf, 2, 0))) static void on_complaint(void *context, co
     log_debug("http", NULL, "%s", text);
 }
 
-/* No path of this interface needs an escape, and %00 would cut a path short. */
+/* Pieces of a path are unescaped where they are cut (routes.c): an escaped slash or NUL would cut them elsewhere. */
 static size_t leave_escapes(void *context, struct MHD_Connection *connection, char *text)
 {
     (void)context, (void)connection;
@@ -246,11 +407,13 @@ static bool watch(const struct http *http, int fd)
 /* Milliseconds until the next thing is due; -1: nothing is. */
 static int sleep_time(const struct http *http)
 {
-    int64_t now = clock_monotonic_ms(), due = supervisor_client_deadline(http->client);
-    int64_t connections = connections_deadline(&http->connections);
+    int64_t now = clock_monotonic_ms(), due = -1;
+    const int64_t deadlines[] = {calls_deadline(http->calls), connections_deadline(&http->connections),
+                                 event_stream_deadline(http->events)};
     unsigned MHD_LONG_LONG soon;
-    if (due < 0 || (connections >= 0 && connections < due))
-        due = connections;
+    for (size_t i = 0; i < sizeof deadlines / sizeof deadlines[0]; i++)
+        if (deadlines[i] >= 0 && (due < 0 || deadlines[i] < due))
+            due = deadlines[i];
     int64_t left = due < 0 ? -1 : due > now ? due - now : 0;
     if (MHD_get_timeout(http->daemon, &soon) == MHD_YES && (left < 0 || (int64_t)soon < left))
         left = (int64_t)soon;
@@ -279,9 +442,10 @@ static void loop(struct http *http, int daemon)
         }
         for (int i = 0; i < count && http->open; i++)
             if (events[i].data.fd != daemon)
-                http->open = supervisor_client_event(http->client, events[i].data.fd);
+                http->open = calls_event(http->calls, events[i].data.fd);
         int64_t now = clock_monotonic_ms();
-        supervisor_client_expire(http->client, now);
+        calls_expire(http->calls, now);
+        event_stream_beat(http->events, now);
         connections_expire(&http->connections, now);
         if (http->open)
             serve(http);
@@ -294,7 +458,10 @@ int http_run(int channel, int listener, struct token *token)
         .epoll = epoll_create1(EPOLL_CLOEXEC), .channel = channel, .open = true, .token = token};
     TAILQ_INIT(&http.waiting);
     connections_begin(&http.connections);
-    http.client = supervisor_client_new(channel, http.epoll, on_settled, &http);
+    http.calls = calls_new(channel, http.epoll);
+    http.events = event_stream_new(http.calls);
+    snapshot_begin(&http.snapshots[SNAPSHOT_METRICS], http.calls, "metrics", on_settled, &http);
+    snapshot_begin(&http.snapshots[SNAPSHOT_STATUS], http.calls, "status", on_settled, &http);
     const union MHD_DaemonInfo *info =
         open_daemon(&http, listener) ? MHD_get_daemon_info(http.daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info || !watch(&http, info->epoll_fd) || !watch(&http, channel)) {

@@ -1,10 +1,16 @@
 #include "supervisor/http/routes.h"
 
 #include <arpa/inet.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sysexits.h>
 
 #include "common/memory.h"
+#include "common/tree.h"
+#include "common/utf8.h"
 #include "supervisor/http/exposition.h"
 
 #define CONFIG_REFUSED                                                                                       \
@@ -18,8 +24,9 @@ static void no_supervisor(struct document *document)
     document->retry_after = RETRY_SECONDS;
 }
 
-static void healthz(const json_t *metrics, struct document *document)
+static void healthz(const json_t *metrics, const json_t *named, struct document *document)
 {
+    (void)named;
     if (metrics)
         document_json(document, 200, json_pack("{s:s}", "status", "ok"));
     else
@@ -34,8 +41,9 @@ static bool is_ready(const json_t *agent)
 }
 
 /* Everybody may ask, so it gives numbers and no names. */
-static void readyz(const json_t *metrics, struct document *document)
+static void readyz(const json_t *metrics, const json_t *named, struct document *document)
 {
+    (void)named;
     size_t index;
     int wanted = 0, ready = 0;
     const json_t *agent;
@@ -63,8 +71,9 @@ static void readyz(const json_t *metrics, struct document *document)
         document_json(document, 200, json_pack("{s:s, s:i}", "status", "ready", "agents", ready));
 }
 
-static void metrics_page(const json_t *metrics, struct document *document)
+static void metrics_page(const json_t *metrics, const json_t *named, struct document *document)
 {
+    (void)named;
     if (!metrics) {
         no_supervisor(document);
         return;
@@ -73,23 +82,285 @@ static void metrics_page(const json_t *metrics, struct document *document)
     exposition_print(metrics, &document->body);
 }
 
-static const struct route routes[] = {
-    {"/healthz", "GET, HEAD", true, healthz},
-    {"/readyz", "GET, HEAD", true, readyz},
-    {"/metrics", "GET, HEAD", false, metrics_page},
-};
+/* --- agents --- */
 
-static bool allows(const struct route *route, const char *method)
+static void agents_list(const json_t *status, const json_t *named, struct document *document)
 {
-    size_t length = strlen(method);
-    for (const char *word = route->allow; *word; word += strspn(word, ", ")) {
-        size_t here = strcspn(word, ",");
-        if (here == length && strncmp(word, method, length) == 0)
-            return true;
-        word += here;
+    (void)named;
+    const json_t *supervisor = json_object_get(status, "supervisor"),
+                 *agents = json_object_get(status, "agents");
+    if (!status)
+        no_supervisor(document);
+    else
+        document_json(document, 200, json_pack("{s:O, s:O}", "supervisor", supervisor, "agents", agents));
+}
+
+static void agent_one(const json_t *status, const json_t *named, struct document *document)
+{
+    size_t index;
+    json_t *agent;
+    const char *name = json_string_value(json_object_get(named, "agent"));
+    if (!status) {
+        no_supervisor(document);
+        return;
     }
+    json_array_foreach(json_object_get(status, "agents"), index, agent)
+    {
+        const char *here = json_string_value(json_object_get(agent, "name"));
+        if (here && strcmp(here, name) == 0) {
+            document_json(document, 200, json_incref(agent));
+            return;
+        }
+    }
+    document_problem(document, 404, "there is no agent of this name in agents.yaml");
+}
+
+/* --- orders: what the supervisor's exit codes (sysexits.h) mean here --- */
+
+static unsigned status_of(long long exit, unsigned busy)
+{
+    switch (exit) {
+    case EX_USAGE:
+        return 400;
+    case EX_DATAERR:
+    case EX_CONFIG:
+        return 422;
+    case EX_NOINPUT:
+        return 404;
+    case EX_NOPERM:
+        return 403;
+    case EX_TEMPFAIL:
+        return busy;
+    case EX_CANTCREAT:
+    case EX_IOERR:
+        return 507;
+    default:
+        return 500;
+    }
+}
+
+/* True: it is done, and the document is the caller's to fill. */
+static bool is_done(const json_t *answer, unsigned busy, struct document *document)
+{
+    long long exit = json_integer_value(json_object_get(answer, "exit"));
+    const char *complaint = json_string_value(json_object_get(answer, "complaint"));
+    if (answer && exit == EX_OK)
+        return true;
+    if (!answer) {
+        no_supervisor(document);
+        return false;
+    }
+    document_problem(document, status_of(exit, busy), "%s", complaint ? complaint : "it could not be done");
+    if (document->status == 429 || document->status == 503)
+        document->retry_after = RETRY_SECONDS;
     return false;
 }
+
+/* What was done: the supervisor's own words, and what the path names. */
+static json_t *outcome(const json_t *answer, const json_t *named)
+{
+    json_t *object = json_copy((json_t *)named);
+    json_object_update_missing(object, (json_t *)answer);
+    json_object_del(object, "exit");
+    return object;
+}
+
+static void order_done(const json_t *answer, const json_t *named, struct document *document)
+{
+    if (is_done(answer, 409, document))
+        document_json(document, 200, outcome(answer, named));
+}
+
+static void sent(const json_t *answer, const json_t *named, struct document *document)
+{
+    if (is_done(answer, 429, document))
+        document_json(document, 201, outcome(answer, named));
+}
+
+/* A piece of a path (RFC 3986): what is not unreserved as %XX. Caller frees. */
+static char *escape(const char *text)
+{
+    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    struct buffer escaped = {0};
+    for (; *text; text++)
+        if (strchr(unreserved, *text))
+            buffer_add(&escaped, text, 1);
+        else
+            buffer_print(&escaped, "%%%02X", (unsigned)(unsigned char)*text);
+    return buffer_take(&escaped);
+}
+
+static void task_taken(const json_t *answer, const json_t *named, struct document *document)
+{
+    char location[sizeof document->location];
+    if (!is_done(answer, 429, document))
+        return;
+    json_t *object = outcome(answer, named);
+    if (!json_object_get(object, "known"))
+        json_object_set_new(object, "known", json_string("pending"));
+    const char *agent = json_string_value(json_object_get(named, "agent"));
+    const char *id = json_string_value(json_object_get(object, "id"));
+    OWNED char *escaped = escape(id ? id : "");
+    snprintf(location, sizeof location, "/v1/agents/%s/tasks/%s", agent, escaped);
+    document_json(document, 201, object);
+    memcpy(document->location, location, sizeof location);
+}
+
+/* --- the table --- */
+
+#define TEXT(name, required, says)                                                                           \
+    {                                                                                                        \
+        name, FIELD_TEXT, required, says                                                                     \
+    }
+#define COUNT(name, says)                                                                                    \
+    {                                                                                                        \
+        name, FIELD_COUNT, false, says                                                                       \
+    }
+#define PRIORITY TEXT("priority", false, "high, normal or low")
+#define TTL      COUNT("ttl_seconds", "seconds after which nobody reads it any more; 0: never")
+
+static const struct field no_fields[] = {{.name = NULL}};
+static const struct field task_fields[] = {
+    TEXT("text", true, "what the agent is to do"),
+    TEXT("id", false, "an id that makes the request safe to repeat"),
+    PRIORITY,
+    TTL,
+    TEXT("lock", false, "the lock that the task needs"),
+    {.name = NULL},
+};
+static const struct field message_fields[] = {
+    TEXT("text", true, "the message"), PRIORITY, TTL, {.name = NULL}};
+static const struct field item_fields[] = {
+    TEXT("text", true, "what the consumer is to do"),
+    TEXT("id", false, "an id that makes the request safe to repeat"),
+    PRIORITY,
+    TTL,
+    {.name = NULL},
+};
+static const struct field rollback_fields[] = {
+    TEXT("commit", true, "the commit to whose learning the agent goes back"), {.name = NULL}};
+
+#define ORDER(verb, says)                                                                                    \
+    {                                                                                                        \
+        "POST", "/v1/agents/{agent}/" verb, says, ASKS_ORDER, false, verb, no_fields, 200, order_done        \
+    }
+
+static const struct route routes[] = {
+    {"GET", "/healthz", "The supervisor answers.", ASKS_METRICS, true, NULL, NULL, 200, healthz},
+    {"GET", "/readyz", "Every agent that should run is ready.", ASKS_METRICS, true, NULL, NULL, 200, readyz},
+    {"GET", "/metrics", "Figures in the text format of Prometheus.", ASKS_METRICS, false, NULL, NULL, 200,
+     metrics_page},
+    {"GET", "/v1/openapi.json", "This description of the interface.", ASKS_DESCRIPTION, false, NULL, NULL,
+     200, NULL},
+    {"GET", "/v1/agents", "Every agent as `agentos status --json` has it.", ASKS_STATUS, false, NULL, NULL,
+     200, agents_list},
+    {"GET", "/v1/agents/{agent}", "One agent as `agentos status --json` has it.", ASKS_STATUS, false, NULL,
+     NULL, 200, agent_one},
+    ORDER("start", "The agent's worker is started; answered when it runs."),
+    ORDER("stop", "The agent's cycle ends within STOP_GRACE, then its worker; a stop outlives restarts."),
+    ORDER("restart", "The agent's worker ends as for a stop and is started again."),
+    ORDER("kill", "The agent's worker is killed at once, and started again."),
+    ORDER("pause", "The agent begins no task until it is resumed."),
+    ORDER("resume", "A paused agent goes on."),
+    ORDER("retry", "The agent's provider is asked again now, whatever backoff runs."),
+    {"POST", "/v1/agents/{agent}/rollback", "Learning is undone by a new commit.", ASKS_ORDER, false,
+     "rollback", rollback_fields, 200, order_done},
+    {"POST", "/v1/agents/{agent}/tasks", "A task goes into the agent's queue.md, durable when answered.",
+     ASKS_ORDER, false, "task", task_fields, 201, task_taken},
+    {"DELETE", "/v1/agents/{agent}/tasks/{task}", "A pending task, or the task in hand, is cancelled.",
+     ASKS_ORDER, false, "cancel", no_fields, 200, order_done},
+    {"POST", "/v1/agents/{agent}/messages", "A message from the operator, durable when answered.", ASKS_ORDER,
+     false, "send", message_fields, 201, sent},
+    {"POST", "/v1/queues/{queue}/items", "An item for one of the queue's consumers, durable when answered.",
+     ASKS_ORDER, false, "enqueue", item_fields, 201, sent},
+    {"POST", "/v1/envelopes/{id}/requeue", "A dead letter is given a fresh life.", ASKS_ORDER, false,
+     "requeue", no_fields, 200, order_done},
+    {"DELETE", "/v1/envelopes/{id}", "A dead letter is removed.", ASKS_ORDER, false, "purge", no_fields, 200,
+     order_done},
+    {"POST", "/v1/reload", "agents.yaml is applied; says what was applied.", ASKS_ORDER, false, "reload",
+     no_fields, 200, order_done},
+    {"GET", "/v1/events", "What happens, live, as server-sent events.", ASKS_EVENTS, false, NULL, NULL, 200,
+     NULL},
+};
+
+const struct route *routes_at(size_t index)
+{
+    return index < sizeof routes / sizeof routes[0] ? &routes[index] : NULL;
+}
+
+/* --- which route --- */
+
+/* A piece of the path as it was meant; NULL: no name of anything. Caller frees. */
+static char *decoded(const char *piece, size_t length)
+{
+    char *text = memory_slice(piece, length);
+    size_t meant = MHD_http_unescape(text);
+    bool control = false;
+    for (size_t i = 0; i < meant; i++)
+        control |= (unsigned char)text[i] < ' ' || text[i] == 0x7f;
+    if (meant > 0 && meant <= ID_MAX && !control && utf8_valid(text, meant))
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* The pieces that the pattern names; NULL: the path is another one. Caller frees. */
+static json_t *match(const char *pattern, const char *path)
+{
+    json_t *named = json_object();
+    while (named && *pattern) {
+        if (*pattern != '{') {
+            if (*pattern++ == *path++)
+                continue;
+            json_decref(named);
+            return NULL;
+        }
+        size_t name = strcspn(pattern, "}") - 1, length = strcspn(path, "/");
+        OWNED char *key = memory_slice(pattern + 1, name), *value = decoded(path, length);
+        if (!value) {
+            json_decref(named);
+            return NULL;
+        }
+        json_object_set_new(named, key, json_string(value));
+        pattern += name + 2;
+        path += length;
+    }
+    if (!*path)
+        return named;
+    json_decref(named);
+    return NULL;
+}
+
+static bool takes(const struct route *route, const char *method)
+{
+    return strcmp(route->method, method) == 0 ||
+           (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+/* NULL: no path is like this one, or the document has the methods that it takes. */
+static const struct route *find(const struct request *request, json_t **named, struct document *document)
+{
+    char allow[sizeof document->allow] = "";
+    for (const struct route *route = routes; route < routes + sizeof routes / sizeof routes[0]; route++) {
+        size_t length = strlen(allow);
+        if (!(*named = match(route->path, request->path)))
+            continue;
+        if (takes(route, request->method))
+            return route;
+        json_decref(*named);
+        *named = NULL;
+        snprintf(allow + length, sizeof allow - length, "%s%s", length ? ", " : "",
+                 strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method);
+    }
+    if (*allow)
+        document_problem(document, 405, "this path takes %s", allow);
+    else
+        document_problem(document, 404, "there is nothing at this path");
+    memcpy(document->allow, allow, sizeof allow);
+    return NULL;
+}
+
+/* --- who may --- */
 
 /* Without a token, only those who mean this machine are answered: a page in a browser that had its own name resolved to
  * 127.0.0.1 would send that name. */
@@ -104,33 +375,42 @@ static bool is_meant(const char *host)
            (bracket && inet_pton(AF_INET6, name, &address) == 1);
 }
 
-static const struct route *find(const char *path)
+/* A browser says which page a request comes from. Without a token, another site's page could have tasks done here. */
+static bool is_own_page(const char *origin, const char *host)
 {
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
-        if (strcmp(routes[i].path, path) == 0)
-            return &routes[i];
-    return NULL;
+    const char *from = origin ? strstr(origin, "://") : NULL;
+    return !origin || (from && host && strcasecmp(from + 3, host) == 0);
 }
 
-const struct route *routes_admit(const struct request *request, const struct token *token,
-                                 struct document *document)
+static bool may(const struct route *route, const struct request *request, const struct token *token,
+                struct document *document)
 {
-    const struct route *route = find(request->path);
-    if (!token && !is_meant(request->host)) {
-        document_problem(document, 421,
-                         "without AGENTOS_TOKEN this interface is asked by its address or as localhost only");
-    } else if (!route) {
-        document_problem(document, 404, "there is nothing at this path");
-    } else if (!allows(route, request->method)) {
-        document_problem(document, 405, "this path takes %s", route->allow);
-        document->allow = route->allow;
+    if (!token && !is_own_page(request->origin, request->host)) {
+        document_problem(document, 403, "without AGENTOS_TOKEN a page of another site is answered nothing");
     } else if (!route->open && !token_matches(token, request->authorization)) {
         document_problem(document, 401, "the bearer token of AGENTOS_TOKEN is needed");
         document->challenge = "Bearer realm=\"agentos\"";
-    } else if (request->has_body) {
+    } else if (request->has_body && !route->fields) {
         document_problem(document, 400, "a request for this path has no body");
     } else {
-        return route;
+        return true;
     }
+    return false;
+}
+
+const struct route *routes_admit(const struct request *request, const struct token *token, json_t **named,
+                                 struct document *document)
+{
+    *named = NULL;
+    if (!token && !is_meant(request->host)) {
+        document_problem(document, 421,
+                         "without AGENTOS_TOKEN this interface is asked by its address or as localhost only");
+        return NULL;
+    }
+    const struct route *route = find(request, named, document);
+    if (route && may(route, request, token, document))
+        return route;
+    json_decref(*named);
+    *named = NULL;
     return NULL;
 }

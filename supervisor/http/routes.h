@@ -1,29 +1,47 @@
-/* What can be asked for: a table of paths. Pure: it decides by what it is handed. */
+/* The routes: a table of methods and paths, of what each asks, and how its answer is told. Pure: it decides by what it is
+ * handed. The description of the interface (openapi.h) is made from the same table. */
 #ifndef AGENTOS_HTTP_ROUTES_H
 #define AGENTOS_HTTP_ROUTES_H
 
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "supervisor/http/body.h"
 #include "supervisor/http/document.h"
 #include "supervisor/http/token.h"
 
 struct request {
     const char *method, *path;
-    const char *host, *authorization; /* headers; NULL: none */
+    const char *host, *origin, *authorization; /* headers; NULL: none */
     bool has_body;
 };
 
-struct route {
-    const char *path;
-    const char *allow; /* the methods, as the header of that name has them */
-    bool open;         /* to everybody, without a token */
-    /* metrics: of the control server (common/control.h); NULL: the supervisor does not answer now. */
-    void (*answer)(const json_t *metrics, struct document *document);
+enum route_asks {
+    ASKS_DESCRIPTION, /* of the interface (openapi.h) */
+    ASKS_METRICS,     /* snapshots of the supervisor, shared by all who ask */
+    ASKS_STATUS,
+    ASKS_ORDER, /* a call of its own: the route's verb with the names of the path and the fields of the body */
+    ASKS_EVENTS /* a stream */
 };
 
-/* The route that the request may take; NULL: none, and the document says why. */
-const struct route *routes_admit(const struct request *request, const struct token *token,
+struct route {
+    const char *method; /* GET takes HEAD, too */
+    const char *path;   /* {NAME}: a piece of the path that the request fills in */
+    const char *says;   /* a sentence for people who read the interface's description */
+    enum route_asks asks;
+    bool open;                  /* to everybody, without a token */
+    const char *verb;           /* ASKS_ORDER: of common/control.h */
+    const struct field *fields; /* of the body; NULL: it takes none */
+    unsigned done;              /* the status of success */
+    /* answer: the object that was asked; NULL: the supervisor does not answer now. named: the path's pieces. */
+    void (*answer)(const json_t *answer, const json_t *named, struct document *document);
+};
+
+/* The route that the request may take, and its path's pieces (an object, to be freed); NULL: none, and the document says
+ * why. */
+const struct route *routes_admit(const struct request *request, const struct token *token, json_t **named,
                                  struct document *document);
+/* The route of this number, from 0; NULL behind the last. */
+const struct route *routes_at(size_t index);
 
 #endif

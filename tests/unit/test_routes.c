@@ -31,7 +31,9 @@ static struct token *make_token(void)
 static unsigned admit(const struct request *request, const struct token *token)
 {
     struct document document = {0};
-    const struct route *route = routes_admit(request, token, &document);
+    json_t *named;
+    const struct route *route = routes_admit(request, token, &named, &document);
+    json_decref(named);
     unsigned status = route ? 0 : document.status;
     assert_true(route || strstr(document.body.data, "\"status\""));
     document_free(&document);
@@ -88,9 +90,11 @@ static void test_methods_are_whole_words(void **state)
 static unsigned ready(json_t *metrics)
 {
     struct document document = {0};
+    json_t *named;
     const struct route *route =
-        routes_admit(&(struct request){.method = "GET", .path = "/readyz"}, NULL, &document);
-    route->answer(metrics, &document);
+        routes_admit(&(struct request){.method = "GET", .path = "/readyz"}, NULL, &named, &document);
+    route->answer(metrics, named, &document);
+    json_decref(named);
     unsigned status = document.status;
     document_free(&document);
     json_decref(metrics);
@@ -133,6 +137,96 @@ static void test_a_token_that_no_client_could_send_is_a_fault(void **state)
     }
 }
 
+/* The pieces of the path as a text; "": the request is turned away. Caller frees. */
+static char *pieces(const char *method, const char *path)
+{
+    struct document document = {0};
+    json_t *named;
+    const struct route *route =
+        routes_admit(&(struct request){.method = method, .path = path}, NULL, &named, &document);
+    char *text = route ? json_dumps(named, JSON_COMPACT | JSON_SORT_KEYS) : memory_text("");
+    json_decref(named);
+    document_free(&document);
+    return text;
+}
+
+static void test_pieces_of_a_path_are_what_was_meant_and_never_two(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *pieces;
+    } cases[] = {
+        {"/v1/agents/orion/tasks/one", "{\"agent\":\"orion\",\"task\":\"one\"}"},
+        {"/v1/agents/orion/tasks/a%20b%2Fc", "{\"agent\":\"orion\",\"task\":\"a b/c\"}"},
+        {"/v1/agents/orion/tasks/%C3%A4", "{\"agent\":\"orion\",\"task\":\"\xc3\xa4\"}"},
+        {"/v1/agents/orion/tasks/", ""},
+        {"/v1/agents/orion/tasks/one/", ""},
+        {"/v1/agents/orion/tasks/one/two", ""},
+        {"/v1/agents//tasks/one", ""},
+        {"/v1/agents/orion/tasks/a%00b", ""},
+        {"/v1/agents/orion/tasks/a%0Ab", ""},
+        {"/v1/agents/orion/tasks/%FF", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        OWNED char *text = pieces("DELETE", cases[i].path);
+        assert_string_equal(text, cases[i].pieces);
+    }
+}
+
+static void test_another_sites_page_gives_no_orders_where_no_token_is_wanted(void **state)
+{
+    (void)state;
+    struct token *token = make_token();
+    static const char *const origins[] = {"http://evil.example", "null", "", "http://127.0.0.1:81",
+                                          "https://127.0.0.1:8080.evil.example"};
+    struct request request = {.method = "POST", .path = "/v1/reload", .host = "127.0.0.1:8080"};
+    assert_int_equal(admit(&request, NULL), 0);
+    for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++) {
+        request.origin = origins[i];
+        request.authorization = NULL;
+        assert_int_equal(admit(&request, NULL), 403);
+        request.authorization = "Bearer " TOKEN;
+        assert_int_equal(admit(&request, token), 0);
+    }
+    request.origin = "http://127.0.0.1:8080";
+    assert_int_equal(admit(&request, NULL), 0);
+    token_free(token);
+}
+
+static void check_body(const char *body, const char *pointer)
+{
+    static const struct field fields[] = {
+        {"text", FIELD_TEXT, true, "a text"}, {"ttl_seconds", FIELD_COUNT, false, "seconds"}, {.name = NULL}};
+    struct document document = {0};
+    json_t *object = body_read(body, strlen(body), fields, &document);
+    assert_int_equal(object != NULL, pointer == NULL);
+    if (pointer) {
+        json_t *problem = json_loads(document.body.data, 0, NULL);
+        const char *place = json_string_value(json_object_get(problem, "pointer"));
+        assert_int_equal(document.status, 400);
+        assert_string_equal(place ? place : "", pointer);
+        json_decref(problem);
+    }
+    json_decref(object);
+    document_free(&document);
+}
+
+static void test_a_wrong_body_is_told_with_its_place(void **state)
+{
+    (void)state;
+    check_body("{\"text\":\"x\"}", NULL);
+    check_body("{\"text\":\"x\",\"ttl_seconds\":0}", NULL);
+    check_body("", "#/text");
+    check_body("{}", "#/text");
+    check_body("{\"text\":7}", "#/text");
+    check_body("{\"text\":\"x\",\"ttl_seconds\":-1}", "#/ttl_seconds");
+    check_body("{\"text\":\"x\",\"ttl_seconds\":\"9\"}", "#/ttl_seconds");
+    check_body("{\"text\":\"x\",\"a/b~c\":1}", "#/a~1b~0c");
+    check_body("[]", "#");
+    check_body("{\"text\":", "");
+    check_body("{\"text\":\"x\",\"text\":\"y\"}", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +234,9 @@ int main(void)
         cmocka_unit_test(test_no_token_means_that_nobody_needs_one_but_only_for_this_machine),
         cmocka_unit_test(test_methods_are_whole_words),
         cmocka_unit_test(test_ready_means_every_agent_that_should_run),
+        cmocka_unit_test(test_pieces_of_a_path_are_what_was_meant_and_never_two),
+        cmocka_unit_test(test_another_sites_page_gives_no_orders_where_no_token_is_wanted),
+        cmocka_unit_test(test_a_wrong_body_is_told_with_its_place),
         cmocka_unit_test(test_a_token_that_no_client_could_send_is_a_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,10 +16,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/http/supervisor_client.h"
+#include "supervisor/http/snapshot.h"
 
 struct scene {
-    struct supervisor_client *client;
+    struct calls *calls;
+    struct snapshot snapshot;
     int channel, supervisor, epoll;
     int connection; /* the supervisor's end of the last one; -1: none */
     unsigned settled;
@@ -38,7 +39,8 @@ static void begin(struct scene *scene)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     *scene = (struct scene){.channel = pair[0], .supervisor = pair[1], .connection = -1};
     scene->epoll = epoll_create1(EPOLL_CLOEXEC);
-    scene->client = supervisor_client_new(scene->channel, scene->epoll, on_settled, scene);
+    scene->calls = calls_new(scene->channel, scene->epoll);
+    snapshot_begin(&scene->snapshot, scene->calls, "metrics", on_settled, scene);
 }
 
 static void end(struct scene *scene)
@@ -48,7 +50,8 @@ static void end(struct scene *scene)
     memory_close_at(&scene->connection);
     close(scene->channel);
     close(scene->epoll);
-    supervisor_client_free(scene->client);
+    snapshot_end(&scene->snapshot);
+    calls_free(scene->calls);
 }
 
 static ssize_t bytes_asked(const struct scene *scene)
@@ -80,7 +83,7 @@ static void hand_over(struct scene *scene, bool with_connection)
     close(pair[1]);
     memory_close_at(&scene->connection);
     scene->connection = pair[0];
-    assert_true(supervisor_client_event(scene->client, scene->channel));
+    assert_true(calls_event(scene->calls, scene->channel));
 }
 
 /* Whatever the connection is called on the other side. */
@@ -88,7 +91,7 @@ static void let_it_read(struct scene *scene)
 {
     struct epoll_event event;
     while (epoll_wait(scene->epoll, &event, 1, 0) == 1)
-        supervisor_client_event(scene->client, event.data.fd);
+        calls_event(scene->calls, event.data.fd);
 }
 
 static void answer(struct scene *scene, const char *text)
@@ -106,17 +109,16 @@ static void test_many_who_want_to_know_make_one_question(void **state)
     struct scene scene;
     begin(&scene);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(supervisor_client_look(scene.client, clock_monotonic_ms()),
-                         SUPERVISOR_CLIENT_UNDER_WAY);
+        assert_int_equal(snapshot_look(&scene.snapshot, clock_monotonic_ms()), SNAPSHOT_UNDER_WAY);
     assert_int_equal(bytes_asked(&scene), 1);
     int64_t before = clock_monotonic_ms();
     hand_over(&scene, true);
     answer(&scene, "{\"exit\":0,\"metrics\":{\"agents\":[]}}\n");
     assert_int_equal(scene.settled, 1);
-    assert_int_equal(supervisor_client_look(scene.client, before), SUPERVISOR_CLIENT_KNOWN);
-    assert_non_null(supervisor_client_metrics(scene.client));
-    int64_t later = clock_monotonic_ms() + SUPERVISOR_CLIENT_FRESH_MS;
-    assert_int_equal(supervisor_client_look(scene.client, later), SUPERVISOR_CLIENT_UNDER_WAY);
+    assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_KNOWN);
+    assert_non_null(snapshot_object(&scene.snapshot));
+    int64_t later = clock_monotonic_ms() + SNAPSHOT_FRESH_MS;
+    assert_int_equal(snapshot_look(&scene.snapshot, later), SNAPSHOT_UNDER_WAY);
     assert_int_equal(bytes_asked(&scene), 1);
     end(&scene);
 }
@@ -128,19 +130,19 @@ static void test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again(v
     begin(&scene);
     int64_t before = clock_monotonic_ms(), now = before;
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(supervisor_client_look(scene.client, now), SUPERVISOR_CLIENT_UNDER_WAY);
-        supervisor_client_expire(scene.client, supervisor_client_deadline(scene.client) - 1);
+        assert_int_equal(snapshot_look(&scene.snapshot, now), SNAPSHOT_UNDER_WAY);
+        calls_expire(scene.calls, calls_deadline(scene.calls) - 1);
         assert_int_equal(scene.settled, i);
-        supervisor_client_expire(scene.client, supervisor_client_deadline(scene.client));
+        calls_expire(scene.calls, calls_deadline(scene.calls));
         assert_int_equal(scene.settled, i + 1);
-        assert_int_equal(supervisor_client_look(scene.client, before), SUPERVISOR_CLIENT_FAILED);
-        assert_null(supervisor_client_metrics(scene.client));
-        now = clock_monotonic_ms() + SUPERVISOR_CLIENT_FRESH_MS;
+        assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
+        assert_null(snapshot_object(&scene.snapshot));
+        now = clock_monotonic_ms() + SNAPSHOT_FRESH_MS;
     }
     assert_int_equal(bytes_asked(&scene), 1);
     hand_over(&scene, true); /* too late: nobody waits now */
     assert_int_equal(recv(scene.connection, &(char){0}, 1, 0), 0);
-    assert_int_equal(supervisor_client_look(scene.client, now), SUPERVISOR_CLIENT_UNDER_WAY);
+    assert_int_equal(snapshot_look(&scene.snapshot, now), SNAPSHOT_UNDER_WAY);
     assert_int_equal(bytes_asked(&scene), 1);
     end(&scene);
 }
@@ -150,13 +152,13 @@ static void test_a_connection_that_is_late_serves_the_next_question(void **state
     (void)state;
     struct scene scene;
     begin(&scene);
-    supervisor_client_look(scene.client, clock_monotonic_ms());
-    supervisor_client_expire(scene.client, supervisor_client_deadline(scene.client));
-    supervisor_client_look(scene.client, clock_monotonic_ms() + SUPERVISOR_CLIENT_FRESH_MS);
+    snapshot_look(&scene.snapshot, clock_monotonic_ms());
+    calls_expire(scene.calls, calls_deadline(scene.calls));
+    snapshot_look(&scene.snapshot, clock_monotonic_ms() + SNAPSHOT_FRESH_MS);
     hand_over(&scene, true);
     int64_t before = clock_monotonic_ms();
     answer(&scene, "{\"exit\":0,\"metrics\":{}}\n");
-    assert_int_equal(supervisor_client_look(scene.client, before), SUPERVISOR_CLIENT_KNOWN);
+    assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_KNOWN);
     end(&scene);
 }
 
@@ -170,7 +172,7 @@ static void test_what_is_no_answer_is_none(void **state)
         struct scene scene;
         begin(&scene);
         int64_t before = clock_monotonic_ms();
-        supervisor_client_look(scene.client, before);
+        snapshot_look(&scene.snapshot, before);
         hand_over(&scene, true);
         if (answers[i]) {
             answer(&scene, answers[i]);
@@ -180,7 +182,7 @@ static void test_what_is_no_answer_is_none(void **state)
             let_it_read(&scene);
         }
         assert_int_equal(scene.settled, 1);
-        assert_int_equal(supervisor_client_look(scene.client, before), SUPERVISOR_CLIENT_FAILED);
+        assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
         end(&scene);
     }
 }
@@ -191,10 +193,10 @@ static void test_a_byte_without_a_connection_means_not_now(void **state)
     struct scene scene;
     begin(&scene);
     int64_t before = clock_monotonic_ms();
-    supervisor_client_look(scene.client, before);
+    snapshot_look(&scene.snapshot, before);
     hand_over(&scene, false);
     assert_int_equal(scene.settled, 1);
-    assert_int_equal(supervisor_client_look(scene.client, before), SUPERVISOR_CLIENT_FAILED);
+    assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
     end(&scene);
 }
 
@@ -203,10 +205,10 @@ static void test_a_supervisor_that_is_gone_is_the_end(void **state)
     (void)state;
     struct scene scene;
     begin(&scene);
-    assert_true(supervisor_client_event(scene.client, scene.channel));
+    assert_true(calls_event(scene.calls, scene.channel));
     close(scene.supervisor);
     scene.supervisor = -1;
-    assert_false(supervisor_client_event(scene.client, scene.channel));
+    assert_false(calls_event(scene.calls, scene.channel));
     end(&scene);
 }
 

@@ -1,0 +1,78 @@
+#include "supervisor/http/body.h"
+
+#include <string.h>
+
+#include "common/memory.h"
+
+static const char *const kinds[] = {[FIELD_TEXT] = "a text", [FIELD_COUNT] = "a whole number from 0 on"};
+
+static const struct field *find(const struct field *fields, const char *name)
+{
+    for (; fields && fields->name; fields++)
+        if (strcmp(fields->name, name) == 0)
+            return fields;
+    return NULL;
+}
+
+static bool is_of_kind(const json_t *value, enum field_kind kind)
+{
+    return kind == FIELD_TEXT ? json_is_string(value)
+                              : json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+/* RFC 6901 writes ~ and / of a name as ~0 and ~1. */
+static char *pointer_to(const char *name)
+{
+    struct buffer pointer = {0};
+    buffer_text(&pointer, "#/");
+    for (; *name; name++)
+        if (*name == '~' || *name == '/')
+            buffer_text(&pointer, *name == '~' ? "~0" : "~1");
+        else
+            buffer_add(&pointer, name, 1);
+    return buffer_take(&pointer);
+}
+
+static void refuse(struct document *problem, const char *name, const char *why, const char *more)
+{
+    OWNED char *pointer = pointer_to(name);
+    OWNED char *detail = memory_print("%s%s", why, more);
+    document_problem_at(problem, 400, pointer, detail);
+}
+
+static bool check(json_t *object, const struct field *fields, struct document *problem)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(object, name, value)
+    {
+        const struct field *field = find(fields, name);
+        if (!field)
+            refuse(problem, name, "the body has a field that this path does not take", "");
+        else if (!is_of_kind(value, field->kind))
+            refuse(problem, name, "this field is ", kinds[field->kind]);
+        if (!field || !is_of_kind(value, field->kind))
+            return false;
+    }
+    for (; fields && fields->name; fields++)
+        if (fields->required && !json_object_get(object, fields->name)) {
+            refuse(problem, fields->name, "this field is missing: ", fields->says);
+            return false;
+        }
+    return true;
+}
+
+json_t *body_read(const char *bytes, size_t length, const struct field *fields, struct document *problem)
+{
+    json_error_t error;
+    json_t *object = length ? json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error) : json_object();
+    if (!object)
+        document_problem(problem, 400, "the body is no JSON: line %d, column %d: %s", error.line,
+                         error.column, error.text);
+    else if (!json_is_object(object))
+        document_problem_at(problem, 400, "#", "the body is a JSON object");
+    else if (check(object, fields, problem))
+        return object;
+    json_decref(object);
+    return NULL;
+}

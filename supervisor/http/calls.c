@@ -1,0 +1,284 @@
+#include "supervisor/http/calls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/log.h"
+#include "common/memory.h"
+
+enum { READ_SIZE = 64 * 1024, ANSWER_MAX = 64 * 1024 * 1024 };
+
+struct call {
+    struct calls *calls;
+    char *request;         /* a line; owned */
+    size_t sent;           /* of it */
+    int connection;        /* -1: it hasn't come yet */
+    struct buffer in;      /* of the connection */
+    int64_t deadline;      /* -1: none */
+    bool follows;          /* one answer after the other */
+    bool telling, dropped; /* a call that is dropped while it tells is freed after that */
+    call_told *told;
+    void *context;
+    TAILQ_ENTRY(call) link;
+};
+
+struct calls {
+    int channel, epoll;
+    size_t owed;    /* connections that were asked for and haven't come */
+    size_t waiting; /* calls that have none yet */
+    TAILQ_HEAD(, call) all;
+};
+
+struct calls *calls_new(int channel, int epoll)
+{
+    struct calls *calls = memory_new(1, sizeof *calls);
+    *calls = (struct calls){.channel = channel, .epoll = epoll};
+    TAILQ_INIT(&calls->all);
+    return calls;
+}
+
+void calls_free(struct calls *calls)
+{
+    struct call *call;
+    while ((call = TAILQ_FIRST(&calls->all)))
+        call_drop(call);
+    free(calls);
+}
+
+static struct call *begin(struct calls *calls, json_t *request, const struct call *as)
+{
+    OWNED char *text = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    if (!text ||
+        (calls->owed <= calls->waiting && send(calls->channel, "c", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1))
+        return NULL;
+    calls->owed += calls->owed <= calls->waiting;
+    struct call *call = memory_new(1, sizeof *call);
+    *call = *as;
+    call->calls = calls;
+    call->request = memory_print("%s\n", text);
+    call->connection = -1;
+    calls->waiting++;
+    TAILQ_INSERT_TAIL(&calls->all, call, link);
+    return call;
+}
+
+struct call *call_begin(struct calls *calls, json_t *request, int64_t deadline, call_told *told,
+                        void *context)
+{
+    return begin(calls, request, &(struct call){.deadline = deadline, .told = told, .context = context});
+}
+
+struct call *call_follow(struct calls *calls, json_t *request, call_told *told, void *context)
+{
+    return begin(calls, request,
+                 &(struct call){.deadline = -1, .follows = true, .told = told, .context = context});
+}
+
+void call_drop(struct call *call)
+{
+    if (!call || call->telling) {
+        if (call)
+            call->dropped = true;
+        return;
+    }
+    TAILQ_REMOVE(&call->calls->all, call, link);
+    if (call->connection >= 0)
+        close(call->connection);
+    else
+        call->calls->waiting--;
+    buffer_free(&call->in);
+    free(call->request);
+    free(call);
+}
+
+/* False: the call is over, and freed. */
+static bool tell(struct call *call, const json_t *answer)
+{
+    call->telling = true;
+    call->told(call->context, answer);
+    call->telling = false;
+    bool goes_on = call->follows && answer && !call->dropped;
+    if (!goes_on)
+        call_drop(call);
+    return goes_on;
+}
+
+/* --- the channel: a byte, with a connection or without --- */
+
+/* 1: *fd is the connection, or -1; 0: nothing has come; -1: the supervisor is gone. */
+static int receive(int channel, int *fd)
+{
+    char byte;
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec bytes = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof control.room};
+    ssize_t count = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    *fd = -1;
+    if (count < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    if (count == 0)
+        return -1;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(header), sizeof *fd);
+    return 1;
+}
+
+static struct call *first_waiting(const struct calls *calls)
+{
+    struct call *call;
+    TAILQ_FOREACH(call, &calls->all, link)
+    if (call->connection < 0)
+        return call;
+    return NULL;
+}
+
+/* What the socket takes now; the rest goes when it can be written to. False: the connection is of no use. */
+static bool send_request(struct call *call)
+{
+    size_t length = strlen(call->request);
+    while (call->sent < length) {
+        ssize_t count = send(call->connection, call->request + call->sent, length - call->sent,
+                             MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return errno == EAGAIN;
+        call->sent += (size_t)count;
+    }
+    return true;
+}
+
+static bool watch(const struct call *call, int operation)
+{
+    bool rest = call->sent < strlen(call->request);
+    struct epoll_event event = {.events = rest ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.fd = call->connection};
+    return epoll_ctl(call->calls->epoll, operation, call->connection, &event) == 0;
+}
+
+static void ask(struct call *call, int connection)
+{
+    call->connection = connection;
+    call->calls->waiting--;
+    if (!send_request(call) || !watch(call, EPOLL_CTL_ADD))
+        tell(call, NULL);
+}
+
+static bool take_connection(struct calls *calls)
+{
+    int fd, got = receive(calls->channel, &fd);
+    struct call *call = first_waiting(calls);
+    if (got <= 0)
+        return got == 0;
+    calls->owed -= calls->owed > 0;
+    if (!call)
+        memory_close_at(&fd); /* nobody waits any more */
+    else if (fd < 0)
+        tell(call, NULL);
+    else
+        ask(call, fd);
+    return true;
+}
+
+/* --- the answer --- */
+
+/* NULL: a line that is no answer. Caller frees. */
+static json_t *parse(const char *line, size_t length)
+{
+    json_t *answer = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(answer))
+        return answer;
+    log_warn("http", NULL, "The supervisor's answer is not understood");
+    json_decref(answer);
+    return NULL;
+}
+
+/* False: the call is over. */
+static bool tell_line(struct call *call, size_t length)
+{
+    json_t *answer = parse(call->in.data, length);
+    buffer_drop(&call->in, length + 1);
+    bool goes_on = tell(call, answer);
+    json_decref(answer);
+    return goes_on;
+}
+
+static void take_answer(struct call *call)
+{
+    char *room = buffer_room(&call->in, READ_SIZE), *end;
+    ssize_t count = recv(call->connection, room, READ_SIZE, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (count <= 0 || call->in.length + (size_t)count > ANSWER_MAX) {
+        tell(call, NULL);
+        return;
+    }
+    end = memchr(room, '\n', (size_t)count);
+    call->in.length += (size_t)count;
+    while (end && tell_line(call, (size_t)(end - call->in.data)))
+        end = call->in.length ? memchr(call->in.data, '\n', call->in.length) : NULL;
+}
+
+static struct call *of_connection(const struct calls *calls, int fd)
+{
+    struct call *call;
+    TAILQ_FOREACH(call, &calls->all, link)
+    if (call->connection == fd)
+        return call;
+    return NULL;
+}
+
+bool calls_event(struct calls *calls, int fd)
+{
+    if (fd == calls->channel)
+        return take_connection(calls);
+    struct call *call = of_connection(calls, fd);
+    if (call && call->sent < strlen(call->request)) {
+        if (!send_request(call) || !watch(call, EPOLL_CTL_MOD))
+            tell(call, NULL);
+    } else if (call) {
+        take_answer(call);
+    }
+    return true;
+}
+
+/* --- deadlines --- */
+
+int64_t calls_deadline(const struct calls *calls)
+{
+    const struct call *call;
+    int64_t first = -1;
+    TAILQ_FOREACH(call, &calls->all, link)
+    if (call->deadline >= 0 && (first < 0 || call->deadline < first))
+        first = call->deadline;
+    return first;
+}
+
+static struct call *overdue(const struct calls *calls, int64_t now)
+{
+    struct call *call;
+    TAILQ_FOREACH(call, &calls->all, link)
+    if (call->deadline >= 0 && call->deadline <= now)
+        return call;
+    return NULL;
+}
+
+void calls_expire(struct calls *calls, int64_t now)
+{
+    struct call *call;
+    while ((call = overdue(calls, now)))
+        tell(call, NULL);
+}

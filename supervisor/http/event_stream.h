@@ -1,0 +1,32 @@
+/* The stream of events (server-sent events, WHATWG HTML section 9.2): what the supervisor tells those who follow, shared
+ * by all clients. One call follows for all of them; the newest EVENTS_KEPT events stay here, so that a client that comes
+ * back with Last-Event-ID gets what it has missed, and a client that reads too slowly loses events and is told how many.
+ *
+ * The ids hold for the life of this process; to an id of another process the answer begins with an event `lost`. */
+#ifndef AGENTOS_HTTP_EVENT_STREAM_H
+#define AGENTOS_HTTP_EVENT_STREAM_H
+
+#include <microhttpd.h>
+#include <stdint.h>
+
+#include "supervisor/http/calls.h"
+
+enum {
+    EVENT_STREAMS_MAX = 32,
+    EVENTS_KEPT = 1024,
+    EVENT_BEAT_MS = 15 * 1000,  /* a comment, when nothing happens: proxies end connections that are silent */
+    EVENT_STALL_MS = 60 * 1000, /* a client that takes nothing for so long is cut off */
+    EVENT_LINGER_MS = 60 * 1000, /* the call follows on for so long without a client */
+};
+
+struct event_stream;
+
+struct event_stream *event_stream_new(struct calls *calls); /* borrowed */
+/* The response that goes on until the client leaves; last_id: its Last-Event-ID, NULL: none. NULL: too many clients
+ * follow already, or the supervisor takes no questions now. */
+struct MHD_Response *event_stream_response(struct event_stream *events, struct MHD_Connection *connection,
+                                           const char *last_id);
+int64_t event_stream_deadline(const struct event_stream *events); /* clock_monotonic_ms; -1: none */
+void event_stream_beat(struct event_stream *events, int64_t now);
+
+#endif

@@ -1,0 +1,125 @@
+#include "supervisor/http/openapi.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "supervisor/http/routes.h"
+
+/* "post_v1_agents_agent_tasks": a name that generators make functions from. Caller frees. */
+static char *operation_id(const struct route *route)
+{
+    char *id = memory_print("%s%s", route->method, route->path);
+    char *to = id;
+    for (const char *from = id; *from; from++)
+        if (*from == '/' || *from == '.')
+            *to++ = '_';
+        else if (*from != '{' && *from != '}')
+            *to++ = *from >= 'A' && *from <= 'Z' ? (char)(*from - 'A' + 'a') : *from;
+    *to = '\0';
+    return id;
+}
+
+static json_t *schema_of(enum field_kind kind)
+{
+    return kind == FIELD_TEXT ? json_pack("{s:s}", "type", "string")
+                              : json_pack("{s:s, s:i}", "type", "integer", "minimum", 0);
+}
+
+static json_t *body_of(const struct field *fields)
+{
+    json_t *properties = json_object(), *required = json_array();
+    for (; fields->name; fields++) {
+        json_t *schema = schema_of(fields->kind);
+        json_object_set_new(schema, "description", json_string(fields->says));
+        json_object_set_new(properties, fields->name, schema);
+        if (fields->required)
+            json_array_append_new(required, json_string(fields->name));
+    }
+    return json_pack("{s:b, s:{s:{s:{s:s, s:o, s:o, s:b}}}}", "required", json_array_size(required) > 0,
+                     "content", "application/json", "schema", "type", "object", "properties", properties,
+                     "required", required, "additionalProperties", 0);
+}
+
+/* The pieces of the path that a request fills in. */
+static json_t *parameters_of(const char *path)
+{
+    json_t *parameters = json_array();
+    while ((path = strchr(path, '{'))) {
+        size_t length = strcspn(++path, "}");
+        json_array_append_new(parameters, json_pack("{s:s%, s:s, s:b, s:{s:s}}", "name", path, length, "in",
+                                                    "path", "required", 1, "schema", "type", "string"));
+    }
+    return parameters;
+}
+
+static const char *type_of(const struct route *route)
+{
+    if (route->asks == ASKS_EVENTS)
+        return "text/event-stream";
+    return strcmp(route->path, "/metrics") == 0 ? "text/plain" : "application/json";
+}
+
+static json_t *responses_of(const struct route *route)
+{
+    char status[8];
+    snprintf(status, sizeof status, "%u", route->done);
+    json_t *schema =
+        json_pack("{s:s}", "type", strcmp(type_of(route), "application/json") == 0 ? "object" : "string");
+    static const char problem[] = "#/components/responses/Problem";
+    return json_pack("{s:{s:s, s:{s:{s:o}}}, s:{s:s}, s:{s:s}}", status, "description", route->says,
+                     "content", type_of(route), "schema", schema, "4XX", "$ref", problem, "5XX", "$ref",
+                     problem);
+}
+
+static json_t *operation_of(const struct route *route)
+{
+    OWNED char *id = operation_id(route);
+    json_t *operation = json_pack("{s:s, s:s, s:o, s:o}", "operationId", id, "summary", route->says,
+                                  "parameters", parameters_of(route->path), "responses", responses_of(route));
+    if (route->fields && route->fields->name)
+        json_object_set_new(operation, "requestBody", body_of(route->fields));
+    if (route->open)
+        json_object_set_new(operation, "security", json_array());
+    return operation;
+}
+
+static json_t *paths(void)
+{
+    json_t *all = json_object();
+    const struct route *route;
+    for (size_t i = 0; (route = routes_at(i)); i++) {
+        char method[8];
+        size_t length = strlen(route->method);
+        for (size_t j = 0; j <= length && j < sizeof method; j++)
+            method[j] = (char)(route->method[j] ? route->method[j] | 0x20 : '\0');
+        json_t *path = json_object_get(all, route->path);
+        if (!path) {
+            path = json_object();
+            json_object_set_new(all, route->path, path);
+        }
+        json_object_set_new(path, method, operation_of(route));
+    }
+    return all;
+}
+
+/* RFC 9457. */
+static json_t *problem_response(void)
+{
+    json_t *schema = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}", "type", "object",
+                               "properties", "type", "type", "string", "title", "type", "string", "status",
+                               "type", "integer", "detail", "type", "string", "pointer", "type", "string");
+    return json_pack("{s:s, s:{s:{s:o}}}", "description", "A problem.", "content", "application/problem+json",
+                     "schema", schema);
+}
+
+json_t *openapi_document(void)
+{
+    json_t *info =
+        json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "title", "AgentOS", "version", AGENTOS_VERSION, "summary",
+                  "Many LLM agents in one container.", "license", "name", "MIT", "identifier", "MIT");
+    json_t *components = json_pack("{s:{s:{s:s, s:s}}, s:{s:o}}", "securitySchemes", "token", "type", "http",
+                                   "scheme", "bearer", "responses", "Problem", problem_response());
+    return json_pack("{s:s, s:o, s:[{s:s}], s:[{s:[]}], s:o, s:o}", "openapi", "3.1.0", "info", info,
+                     "servers", "url", "/", "security", "token", "paths", paths(), "components", components);
+}

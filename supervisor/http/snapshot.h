@@ -1,0 +1,35 @@
+/* A snapshot: the supervisor's answer to a question that many clients have, asked when somebody wants to know, at most once
+ * in SNAPSHOT_FRESH_MS however many want it, and waited for SNAPSHOT_WAIT_MS at most. */
+#ifndef AGENTOS_HTTP_SNAPSHOT_H
+#define AGENTOS_HTTP_SNAPSHOT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "supervisor/http/calls.h"
+
+enum { SNAPSHOT_FRESH_MS = 1000, SNAPSHOT_WAIT_MS = 2000 };
+
+enum snapshot_state { SNAPSHOT_KNOWN, SNAPSHOT_UNDER_WAY, SNAPSHOT_FAILED };
+
+struct snapshot {
+    struct calls *calls;            /* borrowed */
+    const char *verb;               /* of common/control.h; its answer has an object of the same name */
+    void (*settled)(void *context); /* the call that was under way is over */
+    void *context;
+    struct call *call; /* NULL: none is under way */
+    int64_t settled_at;
+    uint64_t serial; /* another one for every answer */
+    json_t *answer;  /* NULL: there was none the last time */
+};
+
+void snapshot_begin(struct snapshot *snapshot, struct calls *calls, const char *verb,
+                    void (*settled)(void *context), void *context);
+void snapshot_end(struct snapshot *snapshot);
+/* Asks when the last answer is old. */
+enum snapshot_state snapshot_look(struct snapshot *snapshot, int64_t now);
+/* The object of the verb's name; borrowed until the next look. NULL: FAILED. */
+const json_t *snapshot_object(const struct snapshot *snapshot);
+
+#endif
