@@ -103,12 +103,16 @@ static bool close_on_a_line(struct span text, size_t at, size_t end, const struc
 static struct ending find_end(struct span text, size_t at, const struct fence *open)
 {
     struct span line, key, value;
-    size_t start = at, code = 0, loose = 0, loose_end = 0; /* a bare fence that stands too deep */
+    size_t last_key = at;                      /* the block goes on there, so it ends behind */
+    size_t code = 0, loose = 0, loose_end = 0; /* a bare fence that stands too deep */
     bool in_code = false, in_text = false;
     for (size_t from = at; span_line(text, &at, &line); from = at) {
         struct fence fence;
+        size_t column;
+        struct span rest = span_from(line, span_indent(line, &column));
         if (!span_fence(line, &fence, NULL)) {
-            struct span rest = span_from(line, span_indent(line, NULL));
+            if (column <= open->indent && span_key(rest, &key, &value) && fields_key(key, report_keys) >= 0)
+                last_key = from;
             in_text = in_text ||
                       (!in_code && span_key(rest, &key, &value) && span_starts(span_trim(value), "|")) ||
                       (span_key(rest, &key, &value) && span_means(key, "body|task|text"));
@@ -116,6 +120,7 @@ static struct ending find_end(struct span text, size_t at, const struct fence *o
         }
         if (fence.mark != open->mark || fence.count < open->count)
             continue;
+        fence.indent = column > fence.indent ? column : fence.indent; /* of a quote in a text, too */
         bool edge = fence.indent <= open->indent, bare = is_bare(&fence);
         if (!bare && (is_marked(&fence) || (edge && !in_text && !in_code)))
             return (struct ending){from, from, false};
@@ -132,9 +137,9 @@ static struct ending find_end(struct span text, size_t at, const struct fence *o
         }
     }
     struct ending ending = {text.length, text.length, false};
-    if (loose)
+    if (loose > last_key)
         return (struct ending){loose, loose_end, true};
-    close_on_a_line(text, start, text.length, open, &ending);
+    close_on_a_line(text, last_key, text.length, open, &ending);
     return ending;
 }
 

@@ -7,6 +7,49 @@
 #include "common/memory.h"
 #include "worker/reply/flow.h"
 
+/* --- code in texts --- */
+
+/* The search for the ends of code; zeroed. */
+struct code {
+    size_t limit; /* the key or bullet behind the text in hand */
+    struct fence_memory within, beyond;
+};
+
+/* Does a key (one of keys) or, where there are no keys, a bullet stand no deeper than level? */
+static bool parts(struct span line, size_t level, const char *const *keys)
+{
+    struct span key, value;
+    size_t column, indent = span_indent(line, &column);
+    struct span rest = span_from(line, indent);
+    size_t bullet = span_bullet(rest);
+    if (rest.length == 0 || column > level)
+        return false;
+    return keys ? span_key(span_from(rest, bullet), &key, &value) && fields_key(key, keys) >= 0 : bullet > 0;
+}
+
+/* Where the code that the line at `from` opens ends; 0: that line opens none. A fence that stands deeper than level
+ * belongs to the text in hand, so it can't end behind the next key or bullet: one that is never closed takes nothing
+ * along. The text is searched for that limit once, however many fences stand before it. */
+static size_t code_end(struct code *code, struct span text, size_t from, size_t level,
+                       const char *const *keys)
+{
+    struct fence fence;
+    struct span line;
+    size_t at = from, column;
+    if (!span_line(text, &at, &line) || !span_fence(line, &fence, NULL))
+        return 0;
+    span_indent(line, &column);
+    if (column <= level)
+        return span_code_end(text, from, &code->beyond);
+    if (code->limit <= from) {
+        code->within = (struct fence_memory){0};
+        code->limit = text.length;
+        for (size_t start = at; span_line(text, &at, &line) && code->limit == text.length; start = at)
+            code->limit = parts(line, level, keys) ? start : code->limit;
+    }
+    return span_code_end(span_first(text, code->limit), from, &code->within);
+}
+
 /* --- lines --- */
 
 /* What a mapping's lines have been so far. Columns count from 0. */
@@ -135,19 +178,19 @@ static void take_line(struct lines *lines, struct span line)
 static void read_lines(struct fields *fields, struct span text, const char *const *keys)
 {
     struct lines lines = {.fields = fields, .keys = keys};
-    struct fence_memory hopeless = {0};
+    struct code code = {0};
     struct span line;
     for (size_t at = 0, from = 0; span_line(text, &at, &line); from = at) {
-        size_t code = lines.started && !lines.direct ? span_code_end(text, from, &hopeless) : 0;
-        if (!code) {
+        size_t end = lines.started && !lines.direct ? code_end(&code, text, from, lines.level, keys) : 0;
+        if (!end) {
             take_line(&lines, line);
             continue;
         }
         size_t column;
         span_indent(line, &column);
         settle(&lines, column, span_of(""));
-        append(&lines, span_first(span_from(text, from), code - from));
-        at = code;
+        append(&lines, span_first(span_from(text, from), end - from - (text.text[end - 1] == '\n')));
+        at = end;
     }
     finish(&lines);
     buffer_free(&lines.value);
@@ -172,13 +215,13 @@ void fields_read(struct fields *fields, struct span text, const char *const *key
 static bool read_bullets(struct fields *fields, struct span text)
 {
     struct span line;
-    struct fence_memory hopeless = {0};
+    struct code code = {0};
     size_t level = 0, start = 0, inset = 0;
     for (size_t at = 0, from = 0; span_line(text, &at, &line); from = at) {
         size_t column, indent = span_indent(line, &column), bullet = span_bullet(span_from(line, indent));
-        size_t code = inset ? span_code_end(text, from, &hopeless) : 0;
-        if (code) {
-            at = code;
+        size_t end = inset ? code_end(&code, text, from, level, NULL) : 0;
+        if (end) {
+            at = end;
         } else if (inset ? bullet && column <= level : bullet > 0) {
             if (inset)
                 fields_add(fields, FIELD_ENTRY, span_of(""),

@@ -119,12 +119,15 @@ static bool closes(const struct flow *flow, const char *behind)
     return next.length == 0 || strchr(behind, *next.text);
 }
 
-/* A number or word with a comment behind it: "1 // good". */
+/* A number, true, false or null with a comment behind it: "1 // good". */
 static size_t without_comment(struct span text)
 {
+    static const char *const words[] = {"true", "false", "null"};
     size_t at = 0;
-    while (at < text.length && (isalnum((unsigned char)text.text[at]) || strchr("+-.", text.text[at])))
+    while (at < text.length && (isdigit((unsigned char)text.text[at]) || strchr("+-.", text.text[at])))
         at++;
+    for (size_t i = 0; at == 0 && i < sizeof words / sizeof *words; i++)
+        at = span_starts(text, words[i]) ? strlen(words[i]) : 0;
     struct span behind = span_left(span_from(text, at));
     return at && (span_starts(behind, "//") || span_starts(behind, "/*")) ? at : text.length;
 }

@@ -59,14 +59,34 @@ char *reading_one_line(char *text)
     return text;
 }
 
-/* YAML's comment, set off by two blanks at least and with one behind its mark: "#7" and "C # and D" are text. */
-static void drop_comment(char *text)
+/* YAML's comment at each line's end, set off by two blanks at least and with one behind its mark: "#7" and "C # and D"
+ * are text. */
+static void drop_comments(char *text)
 {
-    char *comment = strstr(text, "  # ");
-    while (comment && comment > text && comment[-1] == ' ')
-        comment--;
-    if (comment && comment > text)
-        *comment = '\0';
+    char *to = text;
+    for (struct span all = span_of(text), line, rest = all; rest.length > 0;) {
+        size_t next = 0;
+        span_line(rest, &next, &line);
+        rest = span_from(rest, next);
+        const char *comment = memmem(line.text, line.length, "  # ", 4);
+        while (comment && comment > line.text && comment[-1] == ' ')
+            comment--;
+        if (comment && comment > line.text)
+            line.length = (size_t)(comment - line.text);
+        memmove(to, line.text, line.length);
+        to += line.length;
+        *to = rest.length > 0 ? '\n' : '\0';
+        to += rest.length > 0;
+    }
+}
+
+/* In quotes, or as lines below a "|": nothing in it is a comment. */
+static bool is_set_off(const struct field *field)
+{
+    size_t open, close, at = 0;
+    struct span text = span_trim(span_of(field->text)), first = text;
+    span_line(text, &at, &first);
+    return field->literal || field_is_header(first) || span_quoted(text, false, &open, &close) > 0;
 }
 
 char *reading_line(struct reading *reading, const char *what, const struct field *field, size_t limit)
@@ -77,10 +97,10 @@ char *reading_line(struct reading *reading, const char *what, const struct field
         reading_complain(reading, "%s is no text and was not used", what);
         return NULL;
     }
-    char *text = reading_one_line(field_text(field));
-    if (!field->literal)
-        drop_comment(text);
-    return reading_limit(reading, what, text, limit);
+    char *text = field_text(field);
+    if (!is_set_off(field))
+        drop_comments(text);
+    return reading_limit(reading, what, reading_one_line(text), limit);
 }
 
 char *reading_name(char *text)

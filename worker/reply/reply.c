@@ -266,13 +266,13 @@ static bool use_object(struct reading *reading, struct span text, size_t start, 
     return true;
 }
 
-/* The reply, or its end, as one JSON object. */
-static bool read_object(struct reading *reading, struct span text, bool cut)
+/* The reply, or its end, as one JSON object that begins before `limit`. */
+static bool read_object(struct reading *reading, struct span text, size_t limit, bool cut)
 {
     enum { TRIES = 8 };
     size_t at = 0;
     for (int tries = 0; tries < TRIES; tries++) {
-        const char *brace = memchr(text.text + at, '{', text.length - at);
+        const char *brace = at < limit ? memchr(text.text + at, '{', limit - at) : NULL;
         if (!brace)
             return false;
         at = (size_t)(brace - text.text);
@@ -335,7 +335,10 @@ static void read_any(struct reading *reading, struct span text, bool cut)
     text = without_wrapper(text);
     reply_blocks_find(&blocks, text);
     bool marked = blocks.count && blocks.items[0].marked;
-    if (marked || !read_object(reading, text, cut)) {
+    bool lines = blocks.count && *span_left(span_of(blocks.items[0].inner)).text != '{';
+    size_t limit =
+        lines ? blocks.items[0].start : text.length; /* a brace in a block's text begins no object */
+    if (marked || !read_object(reading, text, limit, cut)) {
         if (!blocks.count) {
             reply_blocks_free(&blocks);
             reply_blocks_unfenced(&blocks, text);

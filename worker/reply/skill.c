@@ -101,7 +101,9 @@ static void read_one(struct reading *reading, const struct field *entry, bool al
     fields_read(&fields, span_of(entry->literal ? "" : entry->text), skill_keys);
     for (size_t i = 0; i < fields.count; i++)
         known = known || fields.items[i].key >= 0;
-    if (known || (fields.count && !entry->literal)) {
+    if (fields.open) {
+        reading_complain(reading, "a bracket of the skill is not closed, so it was not kept");
+    } else if (known || (fields.count && !entry->literal)) {
         use_fields(reading, &fields);
         reading_tell_rest(reading, "the skill", &fields);
     } else if (alone && !field_is_bracketed(entry) && !strchr(entry->text, ',')) {
