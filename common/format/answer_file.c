@@ -20,6 +20,13 @@ uint64_t answer_hash(const char *text)
     return hash ? hash : 1;
 }
 
+uint64_t answer_hash_asked(const char *body)
+{
+    const char *section = strstr(body, ANSWER_SECTION);
+    OWNED char *asked = section ? memory_slice(body, (size_t)(section - body)) : memory_text(body);
+    return answer_hash(asked);
+}
+
 static void take_head(struct answer_file *answer, const struct frontmatter *matter)
 {
     const char *task = frontmatter_text(matter, "task"), *reward = frontmatter_text(matter, "reward");
@@ -46,20 +53,25 @@ static bool read_head(struct answer_file *answer, size_t length, const char *pat
     return answer->task != NULL;
 }
 
+bool answer_parse(struct answer_file *answer, char *text, size_t length, const char *path)
+{
+    *answer = (struct answer_file){.text = text};
+    const char *end = strncmp(text, "---", 3) == 0 ? strstr(text, "\n---\n") : NULL;
+    if (end && read_head(answer, length, path)) {
+        answer->body = end + strlen("\n---\n");
+        return true;
+    }
+    answer_free(answer);
+    return false;
+}
+
 static int read_path(int tree, const char *path, struct answer_file *answer, struct fault *fault)
 {
     size_t length;
+    char *text = NULL;
     *answer = (struct answer_file){0};
-    int found = files_read(tree, path, QUEUE_FILE_MAX, &answer->text, &length, NULL, fault);
-    if (found != 1)
-        return found;
-    const char *end = strncmp(answer->text, "---", 3) == 0 ? strstr(answer->text, "\n---\n") : NULL;
-    if (end && read_head(answer, length, path)) {
-        answer->body = end + strlen("\n---\n");
-        return 1;
-    }
-    answer_free(answer);
-    return 0;
+    int found = files_read(tree, path, QUEUE_FILE_MAX, &text, &length, NULL, fault);
+    return found != 1 ? found : answer_parse(answer, text, length, path);
 }
 
 int answer_read(int tree, const char *task, struct answer_file *answer, struct fault *fault)

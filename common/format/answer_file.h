@@ -24,5 +24,10 @@ int answer_read_last(int tree, struct answer_file *answer, struct fault *fault);
 void answer_free(struct answer_file *answer);
 /* Of a task's text, blanks at its end left out: never 0. */
 uint64_t answer_hash(const char *text);
+/* The same of what was asked by an archived envelope, whose body its worker ended with what it answered (ANSWER_SECTION). */
+#define ANSWER_SECTION "\n---\n\n# Answer\n"
+uint64_t answer_hash_asked(const char *body);
+/* What is in an answer's file; text is taken over. False: it is none, and text is freed. */
+bool answer_parse(struct answer_file *answer, char *text, size_t length, const char *path);
 
 #endif

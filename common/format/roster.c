@@ -218,6 +218,7 @@ static void read_roster(struct roster_reader *reader, const struct yaml_node *ro
     reader->agents = names.nodes;
     reader->agent_count = names.count;
     reader->defaults = yaml_get(root, "defaults");
+    reader->keep = yaml_get(root, "keep");
     reader_record(reader, &roster_schema, root, roster);
     check_agents(reader, list, &names);
     check_queues(reader, yaml_get(root, "queues"));

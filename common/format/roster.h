@@ -46,6 +46,9 @@ struct roster_agent {
         bool pause;
     } watchdog;
     int64_t idle_exit_seconds;
+    struct {
+        int64_t outputs, archive; /* so many of the newest files stay in the work tree; 0: all */
+    } keep;
     struct schedule_entry *schedule;
     size_t schedule_count;
     unsigned line; /* in agents.yaml */

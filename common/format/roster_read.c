@@ -212,11 +212,12 @@ static void read_text(struct roster_reader *reader, const struct field *field, c
 static void fill_in(struct roster_reader *reader, struct roster_agent *agent, const struct yaml_node *node)
 {
     agent->line = node->line;
-    if (!reader->defaults || reader->defaults->kind != YAML_MAPPING)
-        return;
     bool silent = reader->silent;
     reader->silent = true;
-    reader_record(reader, &roster_agent_schema, reader->defaults, agent);
+    if (reader->keep)
+        reader_record(reader, &roster_keep_schema, reader->keep, agent);
+    if (reader->defaults)
+        reader_record(reader, &roster_agent_schema, reader->defaults, agent);
     reader->silent = silent;
 }
 

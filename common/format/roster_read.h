@@ -15,9 +15,9 @@ struct roster_fault {
 struct roster_reader {
     bool silent; /* what is wrong here was complained about before */
     struct roster_fault faults[ROSTER_FAULTS_MAX];
-    size_t fault_count; /* also those that found no room */
-    const struct yaml_node *defaults;
-    const struct yaml_node **agents; /* the name nodes of all agents, sorted by name; borrowed */
+    size_t fault_count;                      /* also those that found no room */
+    const struct yaml_node *defaults, *keep; /* what holds for every agent; NULL: not in the file */
+    const struct yaml_node **agents;         /* the name nodes of all agents, sorted by name; borrowed */
     size_t agent_count;
 };
 

@@ -36,6 +36,7 @@ void roster_agent_start(void *agent)
         .reward_audit = {.enabled = false, .method = AUDIT_RULE_BASED},
         .limits = {.memory_mb = 256, .open_files = 256, .task_seconds = 900},
         .watchdog = {.negative_streak = 5, .pause = false},
+        .keep = {.outputs = 1000, .archive = 1000},
     };
 }
 
@@ -74,6 +75,12 @@ static const struct field watchdog_fields[] = {
 };
 static const struct schema watchdog_schema = TABLE("watchdog", watchdog_fields, 0, NULL);
 
+static const struct field keep_fields[] = {
+    COUNT("outputs", AGENT(keep.outputs), 0, 1000000),
+    COUNT("archive", AGENT(keep.archive), 0, 1000000),
+};
+const struct schema roster_keep_schema = TABLE("keep", keep_fields, 0, NULL);
+
 static const struct field schedule_fields[] = {
     {"cron", FIELD_CRON, REQUIRED, offsetof(struct schedule_entry, cron), 0, 0, 0, NULL},
     {"task", FIELD_TEXT, REQUIRED, offsetof(struct schedule_entry, task), 0, 0, 0, NULL},
@@ -96,6 +103,7 @@ static const struct field agent_fields[] = {
     {"limits", FIELD_GROUP, 0, 0, 0, 0, 0, &limits_schema},
     {"watchdog", FIELD_GROUP, 0, 0, 0, 0, 0, &watchdog_schema},
     COUNT("idle_exit_seconds", AGENT(idle_exit_seconds), 0, century),
+    {"keep", FIELD_GROUP, 0, 0, 0, 0, 0, &roster_keep_schema},
     {"schedule", FIELD_LIST, 0, AGENT(schedule), AGENT(schedule_count), 0, 0, &schedule_schema},
 };
 const struct schema roster_agent_schema =
@@ -158,6 +166,7 @@ static const struct field roster_fields[] = {
     {"defaults", FIELD_DEFAULTS, 0, 0, 0, 0, 0, &defaults_schema},
     {"agents", FIELD_LIST, REQUIRED, ROSTER(agents), ROSTER(agent_count), 0, 0, &roster_agent_schema},
     {"throughput_classes", FIELD_GROUP, 0, 0, 0, 0, 0, &classes_schema},
+    {"keep", FIELD_DEFAULTS, 0, 0, 0, 0, 0, &roster_keep_schema},
     {"budget", FIELD_GROUP, 0, 0, 0, 0, 0, &budget_schema},
     {"prices", FIELD_MAP, 0, ROSTER(prices), ROSTER(price_count), 0, 0, &price_schema},
     {"queues", FIELD_LIST, 0, ROSTER(queues), ROSTER(queue_count), 0, 0, &queue_schema},

@@ -45,7 +45,7 @@ struct schema {
     void (*start)(void *record); /* a record as it is before anything is read; NULL: all zero */
 };
 
-extern const struct schema roster_schema, roster_agent_schema;
+extern const struct schema roster_schema, roster_agent_schema, roster_keep_schema;
 
 /* The words that a FIELD_CLASS, FIELD_METHOD or FIELD_ACTION may be, in the order of their enum; else NULL. */
 const char *const *field_words(enum field_kind kind, size_t *count);

@@ -14,8 +14,11 @@
 #include "common/format/envelope.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "common/tree.h"
+#include "supervisor/cli/inspect/pruned_file.h"
 #include "supervisor/cli/progress.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/input.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
@@ -37,7 +40,55 @@ int answer_folder(const struct invocation *invocation, const char *agent, int *s
     return folder;
 }
 
-int answer_show(int folder, const char *task)
+static int print(struct answer_file *answer)
+{
+    OWNED char *clean = isatty(STDOUT_FILENO) ? output_clean(answer->body, 1) : memory_text(answer->body);
+    fputs(clean, stdout);
+    int status = answer->reward < 0 ? EX_DATAERR : 0;
+    answer_free(answer);
+    return status;
+}
+
+struct pruned_answer {
+    const char *repository;
+    const char *task, *name; /* of its file, without ".md" */
+};
+
+/* In a process of its own: the agent's git has the answer. */
+static int show_pruned(void *context)
+{
+    const struct pruned_answer *wanted = context;
+    struct fault fault = {0};
+    struct answer_file answer;
+    char *text = NULL;
+    size_t length = 0;
+    OWNED char *file = memory_print("%s/%s.md", TREE_OUTPUTS, wanted->name);
+    int found = pruned_file_read(wanted->repository, file, &text, &length, &fault);
+    if (found == 1 && answer_parse(&answer, text, length, file)) {
+        return print(&answer);
+    }
+    output_complain("the answer to %s has left %s, and can't be read in its history%s%s", wanted->task,
+                    TREE_OUTPUTS, found < 0 ? ": " : "", found < 0 ? fault.text : "");
+    return EX_DATAERR;
+}
+
+static int find_pruned(const struct invocation *invocation, int folder, const char *task)
+{
+    struct pruned pruned;
+    OWNED char *now = names_file(task), *before = names_file_before(task);
+    OWNED char *repository = memory_print("%s/agents/%s", invocation->data_dir, invocation->words[0]);
+    struct pruned_answer wanted = {.repository = repository, .task = task, .name = now};
+    if (!pruned_find(folder, TREE_OUTPUTS, now, &pruned)) {
+        wanted.name = before;
+        if (!pruned_find(folder, TREE_OUTPUTS, before, &pruned)) {
+            return -1;
+        }
+    }
+    confine_guard(invocation->data_dir, invocation->words[0]);
+    return confine(repository, show_pruned, &wanted);
+}
+
+int answer_show(const struct invocation *invocation, int folder, const char *task)
 {
     struct fault fault = {0};
     struct answer_file answer;
@@ -47,14 +98,7 @@ int answer_show(int folder, const char *task)
         output_complain("%s", fault.text);
         return EX_DATAERR;
     }
-    if (found == 0) {
-        return -1;
-    }
-    OWNED char *clean = isatty(STDOUT_FILENO) ? output_clean(answer.body, 1) : memory_text(answer.body);
-    fputs(clean, stdout);
-    int status = answer.reward < 0 ? EX_DATAERR : 0;
-    answer_free(&answer);
-    return status;
+    return found == 1 ? print(&answer) : task != NULL ? find_pruned(invocation, folder, task) : -1;
 }
 
 /* Why a task has ended without an answer; NULL: it has not. Caller frees. */
@@ -103,7 +147,7 @@ static int await(const struct invocation *invocation, int folder, const char *ta
     for (;;) {
         long place = task != NULL ? progress_place(folder, task) : 0;
         int64_t now = clock_monotonic_ms();
-        int status = place > 0 ? -1 : answer_show(folder, task);
+        int status = place > 0 ? -1 : answer_show(invocation, folder, task);
         OWNED char *why = place > 0 || task == NULL || status >= 0 ? NULL : why_dead(folder, task);
         bool unknown = status < 0 && place == 0 && task != NULL && now - known_ms >= UNKNOWN_MS;
         if (status >= 0 || why != NULL || unknown || (until != 0 && now >= until)) {
@@ -136,7 +180,7 @@ int verb_answer(struct invocation *invocation)
     if (invocation_has(invocation, OPTION_WAIT)) {
         return output_end(await(invocation, folder, task, until));
     }
-    status = answer_show(folder, task);
+    status = answer_show(invocation, folder, task);
     if (status < 0 && task != NULL) {
         long place = progress_place(folder, task);
         OWNED char *why = why_dead(folder, task);

@@ -74,9 +74,9 @@ static int await_end(const struct invocation *invocation, struct client *client,
     return status;
 }
 
-static int show_answer(int folder, const char *id)
+static int show_answer(const struct invocation *invocation, int folder, const char *id)
 {
-    int status = answer_show(folder, id);
+    int status = answer_show(invocation, folder, id);
     if (status < 0) {
         output_complain("task %s is done, but its answer is not in outputs/ any more", id);
     }
@@ -107,7 +107,7 @@ static int follow_task(const struct invocation *invocation, struct client *clien
     }
     status = done ? 0 : await_end(invocation, client, id, until);
     OWNED_FD int folder = status == 0 ? answer_folder(invocation, invocation->words[0], &status) : -1;
-    return output_end(status != 0 ? status : show_answer(folder, id));
+    return output_end(status != 0 ? status : show_answer(invocation, folder, id));
 }
 
 int verb_task(struct invocation *invocation)

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "common/tree.h"
 #include "supervisor/post/part.h"
 #include "supervisor/store/task_block.h"
@@ -220,14 +221,23 @@ static const char *item_lies(struct post *post, const char *queue, const char *i
                : NULL;
 }
 
-/* A finished item has its answer behind its text (commit_cycle.c). */
 static bool has_text(const struct envelope *item, const char *text)
 {
-    OWNED char *body = memory_text(item->body);
-    char *answer = item->finished ? strstr(body, "\n---\n\n# Answer\n") : NULL;
-    if (answer)
-        *answer = '\0';
-    return item->kind == KIND_ITEM && answer_hash(body) == answer_hash(text);
+    uint64_t asked = item->finished ? answer_hash_asked(item->body) : answer_hash(item->body);
+    return item->kind == KIND_ITEM && asked == answer_hash(text);
+}
+
+/* A done item whose file has left its consumer's work tree. */
+static bool is_pruned(const struct post *post, const char *id, struct pruned *item)
+{
+    for (size_t i = 0; i < post->capacity; i++)
+        for (const struct box *box = post->table[i]; box; box = box->chain) {
+            OWNED char *path = memory_print("agents/%s", box->name);
+            OWNED_FD int tree = box == post->people ? -1 : files_open_folder(post->data, path, false, NULL);
+            if (tree >= 0 && pruned_find(tree, TREE_ARCHIVE, id, item))
+                return true;
+        }
+    return false;
 }
 
 int post_item_known(struct post *post, const char *queue, const char *id, const char *text,
@@ -237,10 +247,14 @@ int post_item_known(struct post *post, const char *queue, const char *id, const 
     const struct envelope *offered = post_submitted_item(post, id);
     queue += strncmp(queue, "queue:", 6) == 0 ? 6 : 0;
     *state = offered ? "pending" : item_lies(post, queue, id, &item);
-    if (!*state)
+    struct pruned pruned;
+    bool gone = !*state && is_pruned(post, id, &pruned);
+    if (!*state && !gone)
         return EX_OK;
+    if (gone)
+        *state = "done";
     const struct envelope *known = offered ? offered : &item;
-    bool same = has_text(known, text);
+    bool same = gone ? pruned.asked == answer_hash(text) : has_text(known, text);
     bool dead = strcmp(*state, "dead") == 0;
     if (!same)
         fault_set(fault, "'%s' with another text is %s already; nothing was added", id, *state);

@@ -11,6 +11,8 @@
 #include "common/format/answer_file.h"
 #include "common/format/block.h"
 #include "common/memory.h"
+#include "common/names.h"
+#include "common/pruned.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 
@@ -137,6 +139,18 @@ static uint64_t pending_text(int tree, const char *id)
     return found;
 }
 
+/* Its answer has left the work tree. */
+static bool is_pruned(int tree, const char *id, int *reward, uint64_t *asked)
+{
+    struct pruned pruned;
+    OWNED char *name = names_file(id);
+    if (!pruned_find(tree, TREE_OUTPUTS, name, &pruned))
+        return false;
+    *reward = (int)pruned.reward;
+    *asked = pruned.asked ? pruned.asked : *asked;
+    return true;
+}
+
 enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault)
 {
     struct answer_file answer;
@@ -146,6 +160,8 @@ enum task_known task_block_known(int tree, const struct task_block *block, int *
     if (done) {
         *reward = answer.reward;
         answer_free(&answer);
+    } else if (!pending && is_pruned(tree, block->id, reward, &before)) {
+        done = true;
     }
     if ((pending || done) && before != asked) {
         fault_set(fault, "a task '%s' with another text is %s; nothing was added", block->id,

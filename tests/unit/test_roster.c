@@ -106,10 +106,11 @@ static const char whole[] =
     "    watchdog: {negative_streak: 2}\n"
     "    idle_exit_seconds: 30\n"
     "    schedule: [{cron: \"0 7 * * 1-5\", task: \"Summarise.\"}, {cron: '@hourly', task: x}]\n"
-    "  - {name: nova, persona: q, tone: ~}\n"
+    "  - {name: nova, persona: q, tone: ~, keep: {archive: 9}}\n"
     "throughput_classes:\n"
     "  slow: {window: 2}\n"
     "  fast: {window: 99, backlog: 0}\n"
+    "keep: {outputs: 7}\n"
     "budget: {tokens_per_day: 1000, cost_per_day: 2}\n"
     "prices:\n"
     "  gpt-4o: {input: 2.50, cached: 1.25, output: 10}\n"
@@ -126,6 +127,10 @@ static void test_defaults_fill_in_key_by_key_and_an_agents_own_value_wins(void *
     (void)state;
     struct roster *roster = parse(whole);
     const struct roster_agent *orion = roster_find(roster, "orion"), *nova = roster_find(roster, "nova");
+    assert_int_equal(orion->keep.outputs, 7);
+    assert_int_equal(orion->keep.archive, 1000);
+    assert_int_equal(nova->keep.outputs, 7);
+    assert_int_equal(nova->keep.archive, 9);
     assert_int_equal(orion->throughput_class, CLASS_SLOW);
     assert_int_equal(nova->throughput_class, CLASS_MEDIUM);
     assert_int_equal(orion->ttl_seconds, 0);
@@ -224,7 +229,7 @@ static void test_every_fault_is_told_in_one_run_in_order_and_at_its_place(void *
         "agents.yaml:15:32: writers names 'nobody', and there is no such agent\n"
         "agents.yaml:15:50: readers must be a list, such as [\"…\"], not one text\n"
         "agents.yaml:16:1: unknown key 'colour' in agents.yaml; there are: defaults, agents, "
-        "throughput_classes, budget, prices, queues, segments\n");
+        "throughput_classes, keep, budget, prices, queues, segments\n");
 }
 
 static void test_a_wrong_value_says_what_would_be_right(void **state)

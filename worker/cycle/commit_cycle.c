@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/format/answer_file.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -29,9 +30,9 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
     const struct task *task = &worker->task;
     if (task->by_post) {
         OWNED char *section = memory_print(
-            "\n---\n\n# Answer\n\n- by: %s\n- reward: %s%d\n%s%s%s- tokens: %llu in, %llu out\n- commit: "
-            "%s(task): "
-            "%s\n\n%s\n",
+            ANSWER_SECTION "\n- by: %s\n- reward: %s%d\n%s%s%s- tokens: %llu in, %llu out\n- commit: "
+                           "%s(task): "
+                           "%s\n\n%s\n",
             worker->name, reply->reward > 0 ? "+" : "", reply->reward, reply->reason ? "- reason: " : "",
             reply->reason ? reply->reason : "", reply->reason ? "\n" : "",
             (unsigned long long)worker->task.answer.usage.tokens_in,

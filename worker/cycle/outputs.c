@@ -101,7 +101,8 @@ static void untrack_oldest(struct worker *worker, struct tracked *tracked, const
 
 void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added)
 {
-    size_t *unknown = &worker->looks.tracked_unknown[kind];
+    size_t *unknown = &worker->looks.tracked_unknown[kind], *more = &worker->looks.pruning[kind].unknown;
+    *more -= added < *more ? added : *more;
     if (*unknown > added) {
         *unknown -= added;
         return;

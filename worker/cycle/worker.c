@@ -223,6 +223,10 @@ static void tidy(struct worker *worker, int64_t now)
     if (worker->phase == PHASE_NONE)
         more = queue_tidy(worker->queue) || more;
     timers_arm(&worker->timers, TIMER_TIDY, more ? now + TIDY_AGAIN_MS : history_tidy_at(worker->history));
+    int64_t next = worker->phase == PHASE_ANSWER ? 0 : prune_step(worker);
+    if (next != 0 &&
+        (!timers_armed(&worker->timers, TIMER_TIDY) || next < timers_at(&worker->timers, TIMER_TIDY)))
+        timers_arm(&worker->timers, TIMER_TIDY, next > now + TIDY_AGAIN_MS ? next : now + TIDY_AGAIN_MS);
     if (!more && worker->phase == PHASE_NONE)
         malloc_trim(0); /* what the work took; there may be hundreds who do nothing */
 }
@@ -398,6 +402,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
     if (!bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history,
                         &worker->problems.tree, fault))
         return false;
+    prune_open(worker);
     worker->queue = queue_open(worker->tree, fault);
     worker->mail = mail_open(worker->tree, worker->name, worker->history);
     worker->attempts = worker->queue ? attempts_open(worker->tree, fault) : NULL;

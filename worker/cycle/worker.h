@@ -49,6 +49,13 @@ enum { REPORTED = 4 /* of the iac folders: inbox, handoffs, outbox, dead-letter 
 
 enum kept_few_kind { KEPT_OUTPUTS, KEPT_ARCHIVE, KEPT_FEW };
 
+/* How far a folder's old files have left the work tree (prune.c). */
+struct pruning_at {
+    size_t unknown; /* so many more files until the folder is looked at again */
+    size_t stay;    /* so many of the oldest were looked at by this going and stay */
+    bool going;     /* more are to go */
+};
+
 struct task {
     char *id, *text, *from;
     uint64_t hash;
@@ -109,9 +116,10 @@ struct orders {
 /* What is to be looked at again, and when the last looks were (monotonic; edits.c, outputs.c). */
 struct looks {
     bool queue, tree, mail;
-    int64_t edits_ms;                 /* people's edits */
-    int64_t names_ms;                 /* new files among them */
-    int64_t learning_ms;              /* the files of what was learned */
+    int64_t edits_ms;    /* people's edits */
+    int64_t names_ms;    /* new files among them */
+    int64_t learning_ms; /* the files of what was learned */
+    struct pruning_at pruning[KEPT_FEW];
     size_t tracked_unknown[KEPT_FEW]; /* so many more files until the tracked ones are counted again */
 };
 
@@ -308,6 +316,12 @@ int rollback_to(struct worker *worker, const char *name, struct buffer *said);
 void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out);
 /* So many files were committed there: those that git tracks are kept few. */
 void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added);
+
+/* prune.c: what git holds and is older than the newest `keep` leaves the work tree. */
+void prune_open(struct worker *worker); /* once, after the history: what has left is known again */
+/* One commit's worth, for a moment without a commit under way; returns when (monotonic ms) to go on, 0: not before
+ * outputs_tidy has counted more. */
+int64_t prune_step(struct worker *worker);
 
 /* report.c: what the supervisor is told. */
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until);

@@ -119,6 +119,12 @@ bool history_past_search(struct history *history, const char *path,
                          bool (*is_it)(void *context, const char *text, size_t length), void *context,
                          char commit[COMMIT_TEXT], struct fault *fault);
 
+/* Calls visit with each file that stood at folder/… before a commit whose subject has this end, and not after it: the
+ * newest commit first. Reads the whole history. */
+bool history_past_removed(struct history *history, const char *folder, const char *subject_end,
+                          void (*visit)(void *context, const char *path, const char *text, size_t length),
+                          void *context, struct fault *fault);
+
 /* Calls visit for each file that people changed, added or removed since HEAD, as changes of kind RECORD or
  * RECORD_REMOVED (text borrowed for the call). Ignores what .gitignore and info/exclude name, iac/ and queue.md
  * and .agent. Compares stamps first, contents only when they differ. */

@@ -190,3 +190,69 @@ bool history_past_search(struct history *history, const char *path,
     git_commit_free(at);
     return found || fault_set(fault, "none of the last %d commits has it", SEARCH_MAX);
 }
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = text ? strlen(text) : 0, wanted = strlen(end);
+    return length >= wanted && strcmp(text + length - wanted, end) == 0;
+}
+
+/* The tree of a folder in a commit; NULL: there is none. */
+static git_tree *folder_of(git_repository *repository, const git_commit *commit, const char *folder)
+{
+    git_tree *tree = NULL, *found = NULL;
+    git_tree_entry *entry = NULL;
+    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, folder) == 0)
+        (void)git_tree_lookup(&found, repository, git_tree_entry_id(entry));
+    git_tree_entry_free(entry);
+    git_tree_free(tree);
+    return found;
+}
+
+static bool visit_removed(struct visit *visit, const git_commit *commit, const char *folder)
+{
+    git_commit *parent = NULL;
+    if (git_commit_parent(&parent, commit, 0) != 0)
+        return true;
+    git_tree *before = folder_of(visit->repository, parent, folder),
+             *after = folder_of(visit->repository, commit, folder);
+    bool good = true;
+    for (size_t i = 0; good && before && i < git_tree_entrycount(before); i++) {
+        const git_tree_entry *entry = git_tree_entry_byindex(before, i);
+        OWNED char *path = memory_print("%s/%s", folder, git_tree_entry_name(entry));
+        if (!after || !git_tree_entry_byname(after, git_tree_entry_name(entry)))
+            good = visit_entry(visit, entry, path, DEPTH_MAX);
+    }
+    git_tree_free(before);
+    git_tree_free(after);
+    git_commit_free(parent);
+    return good;
+}
+
+static bool visit_all_removed(struct visit *visit, git_revwalk *walker, const char *folder,
+                              const char *subject_end)
+{
+    git_oid id;
+    bool good = true;
+    int got = 0;
+    while (good && (got = git_revwalk_next(&id, walker)) == 0) {
+        git_commit *commit = NULL;
+        good = git_commit_lookup(&commit, visit->repository, &id) == 0 &&
+               (!ends_with(git_commit_summary(commit), subject_end) || visit_removed(visit, commit, folder));
+        git_commit_free(commit);
+    }
+    return good && got == GIT_ITEROVER;
+}
+
+bool history_past_removed(struct history *history, const char *folder, const char *subject_end,
+                          void (*visit)(void *context, const char *path, const char *text, size_t length),
+                          void *context, struct fault *fault)
+{
+    git_revwalk *walker = NULL;
+    struct visit all = {history_repository(history, fault), visit, context, fault};
+    bool good = history_empty(history) || (all.repository && git_revwalk_new(&walker, all.repository) == 0 &&
+                                           git_revwalk_push(walker, &history->head) == 0 &&
+                                           visit_all_removed(&all, walker, folder, subject_end));
+    git_revwalk_free(walker);
+    return good || fault_set(fault, "the history can't be read to its beginning");
+}

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "common/tree.h"
 
 #define ASIDE ".md.unreadable-"
@@ -178,10 +179,12 @@ static int is_over(struct look *look, const struct envelope *envelope, uint64_t 
     int stored = over ? 0 : mail_own(mail, TREE_ARCHIVE, envelope->id, &archived);
     if (stored < 0)
         return -1;
+    struct pruned pruned;
     if (stored > 0) {
         over = mail_final(archived.status) && archived.created == envelope->created;
         envelope_free(&archived);
-    }
+    } else if (!over && pruned_find(mail->tree, TREE_ARCHIVE, envelope->id, &pruned))
+        over = pruned.created == envelope->created;
     OWNED char *name = over ? memory_print("%s.md", envelope->id) : NULL;
     if (!over || (unlinkat(look->folder, name, 0) != 0 && errno != ENOENT))
         return over;

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "worker/mail/part.h"
@@ -34,7 +35,9 @@ static char *id_for(const struct mail *mail, const char *file, enum mail_place p
 {
     OWNED char *base = memory_slice(file, strlen(file) - 3);
     char *id = names_file(base);
-    bool taken = lies_in(mail, TREE_ARCHIVE, id) || lies_in(mail, TREE_DEAD_LETTERS, id);
+    struct pruned pruned;
+    bool taken = lies_in(mail, TREE_ARCHIVE, id) || lies_in(mail, TREE_DEAD_LETTERS, id) ||
+                 pruned_find(mail->tree, TREE_ARCHIVE, id, &pruned);
     for (enum mail_place other = 0; other < MAIL_PLACES; other++)
         taken =
             taken || (lies_in(mail, mail_folders[other], id) && (other != place || strcmp(id, base) != 0));

@@ -11,8 +11,10 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/cli/inspect/pruned_file.h"
 
 #define SET_ASIDE ".md.unreadable-" /* what a worker puts behind an envelope's name that is none */
 
@@ -161,6 +163,45 @@ void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool b
     OWNED_FD int data = files_open_path(data_dir, NULL);
     for (int place = 0; data >= 0 && place < PLACE_COUNT; place++) {
         read_place(scan, data, (enum place)place, data_dir, bodies);
+    }
+}
+
+void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir, const char *id)
+{
+    struct pruned pruned;
+    OWNED char *agents = memory_print("%s/agents", data_dir);
+    OWNED char *file = names_file(id);
+    struct listing *names = listing_take(files_open_path(agents, NULL), agents, NULL);
+    for (const char *name; names != NULL && (name = listing_next(names)) != NULL;) {
+        OWNED_FD int tree =
+            names_agent(name) ? files_open_folder(listing_folder(names), name, false, NULL) : -1;
+        if (tree >= 0 && pruned_find(tree, TREE_ARCHIVE, file, &pruned)) {
+            OWNED char *path = memory_print("agents/%s/%s/%s.md", name, TREE_ARCHIVE, file);
+            add_copy(scan, PLACE_ARCHIVE, name, path)->pruned = true;
+        }
+    }
+    if (names != NULL) {
+        (void)listing_close(names, NULL);
+    }
+}
+
+void envelope_scan_read_pruned(struct envelope_scan *scan, const char *data_dir)
+{
+    for (size_t i = 0; i < scan->count; i++) {
+        struct copy *copy = &scan->copies[i];
+        struct fault fault = {0};
+        OWNED char *text = NULL;
+        size_t length = 0;
+        if (!copy->pruned) {
+            continue;
+        }
+        OWNED char *repository = memory_print("%s/agents/%s", data_dir, copy->owner);
+        const char *file = copy->path + strlen("agents/") + strlen(copy->owner) + 1;
+        if (pruned_file_read(repository, file, &text, &length, &fault) == 1) {
+            read_copy(copy, text, length, file + strlen(TREE_ARCHIVE "/"), true);
+        } else {
+            copy->fault = memory_print("has left the work tree, and can't be read in git: %s", fault.text);
+        }
     }
 }
 

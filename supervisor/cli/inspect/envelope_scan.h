@@ -29,6 +29,7 @@ struct copy {
     enum place place;
     char *fault;              /* owned; NULL: the envelope below is one; else why it is none */
     bool set_aside;           /* by a worker that could make nothing of it */
+    bool pruned;              /* the file has left its agent's work tree: git has it */
     struct envelope envelope; /* owned; body NULL when the scan was asked to leave them out */
 };
 
@@ -41,6 +42,11 @@ struct envelope_scan {
 /* Folders that are not there hold nothing; one that cannot be read is a copy with a fault. */
 void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies);
 void envelope_scan_free(struct envelope_scan *scan);
+
+/* Adds a copy for each agent whose archive had the envelope until it left the work tree; nothing is read yet. */
+void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir, const char *id);
+/* Reads those from the agents' repositories, in a confined child. */
+void envelope_scan_read_pruned(struct envelope_scan *scan, const char *data_dir);
 
 /* Brings the copies of one envelope together, the one that knows most in front: the receiver's, else the sender's.
  * Those with a fault come last. */

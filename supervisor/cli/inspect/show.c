@@ -11,6 +11,7 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "common/repository/library.h"
 #include "common/tree.h"
 #include "common/utf8.h"
@@ -213,7 +214,7 @@ static void show_copies(const struct view *view)
         const struct copy *copy = &view->scan.copies[view->first + i];
         OWNED char *path = output_clean(copy->path, 0);
         OWNED char *status = output_clean(copy->envelope.status, 0);
-        printf("  %s (%s)\n", path, status);
+        printf("  %s (%s%s)\n", path, status, copy->pruned ? "; in git alone" : "");
     }
 }
 
@@ -315,11 +316,15 @@ static void complain_unknown(const struct invocation *invocation, const char *id
     for (const char *name; names != NULL && !known && (name = listing_next(names)) != NULL;) {
         OWNED char *path = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, file);
         OWNED char *old = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, before);
-        known = faccessat(folder, path, F_OK, 0) == 0 || faccessat(folder, old, F_OK, 0) == 0;
+        OWNED_FD int tree = names_agent(name) ? files_open_folder(folder, name, false, NULL) : -1;
+        struct pruned pruned;
+        known = faccessat(folder, path, F_OK, 0) == 0 || faccessat(folder, old, F_OK, 0) == 0 ||
+                (tree >= 0 && pruned_find(tree, TREE_OUTPUTS, file, &pruned));
         if (known) {
-            output_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
-                            "%s/%s, and `agentos log %s` tells what came of it",
-                            id, name, agents, faccessat(folder, path, F_OK, 0) == 0 ? path : old, name);
+            output_complain(
+                "'%s' is no envelope but a task from %s's queue, which is done: `agentos answer %s "
+                "%s` shows its answer, and `agentos log %s` tells what came of it",
+                id, name, name, id, name);
         }
     }
     if (names != NULL) {
@@ -350,6 +355,8 @@ static int show(void *context)
     struct view *view = context;
     struct fault fault = {0};
     const char *id = view->invocation->words[0];
+    envelope_scan_read_pruned(&view->scan, view->invocation->data_dir);
+    envelope_scan_group(&view->scan);
     if (!find(view, id)) {
         complain_unknown(view->invocation, id);
         return EX_NOINPUT;
@@ -378,7 +385,7 @@ int verb_show(struct invocation *invocation)
         return status;
     }
     envelope_scan_take(&view.scan, invocation->data_dir, true);
-    envelope_scan_group(&view.scan);
+    envelope_scan_find_pruned(&view.scan, invocation->data_dir, invocation->words[0]);
     guard_owners(&view);
     status = confine(invocation->data_dir, show, &view);
     cost_free(&view.cost);

@@ -1,0 +1,96 @@
+#include "supervisor/cli/inspect/pruned_file.h"
+
+#include <git2.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "common/pruned.h"
+#include "common/repository/library.h"
+
+static bool is_tidy(const git_commit *commit)
+{
+    const char *subject = git_commit_summary((git_commit *)commit);
+    size_t length = subject != NULL ? strlen(subject) : 0;
+    size_t end = strlen(PRUNED_SUBJECT_END);
+    return length > end && strcmp(subject + length - end, PRUNED_SUBJECT_END) == 0;
+}
+
+/* The file's blob in the commit; the caller frees it. NULL: it isn't there. */
+static git_blob *blob_in(git_repository *repository, const git_commit *commit, const char *file)
+{
+    git_tree *tree = NULL;
+    git_tree_entry *entry = NULL;
+    git_blob *blob = NULL;
+    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, file) == 0) {
+        (void)git_blob_lookup(&blob, repository, git_tree_entry_id(entry));
+    }
+    git_tree_entry_free(entry);
+    git_tree_free(tree);
+    return blob;
+}
+
+/* The file as the tidy commit took it out; NULL: it did not. */
+static git_blob *taken_out(git_repository *repository, const git_commit *commit, const char *file)
+{
+    git_commit *parent = NULL;
+    if (!is_tidy(commit) || git_commit_parent(&parent, commit, 0) != 0) {
+        return NULL;
+    }
+    git_blob *before = blob_in(repository, parent, file);
+    git_blob *after = before != NULL ? blob_in(repository, commit, file) : NULL;
+    git_commit_free(parent);
+    if (after != NULL) {
+        git_blob_free(before);
+        before = NULL;
+    }
+    git_blob_free(after);
+    return before;
+}
+
+static git_blob *search(git_repository *repository, const char *file, int *got)
+{
+    git_revwalk *walker = NULL;
+    git_blob *found = NULL;
+    git_oid oid;
+    *got = git_revwalk_new(&walker, repository);
+    if (*got == 0) {
+        *got = git_revwalk_push_head(walker);
+    }
+    while (*got == 0 && found == NULL && (*got = git_revwalk_next(&oid, walker)) == 0) {
+        git_commit *commit = NULL;
+        *got = git_commit_lookup(&commit, repository, &oid);
+        if (*got == 0) {
+            found = taken_out(repository, commit, file);
+        }
+        git_commit_free(commit);
+    }
+    git_revwalk_free(walker);
+    return found;
+}
+
+int pruned_file_read(const char *repository, const char *file, char **text, size_t *length,
+                     struct fault *fault)
+{
+    git_repository *opened = NULL;
+    int got = 0;
+    if (!repository_library_start(fault)) {
+        return -1;
+    }
+    if (git_repository_open_ext(&opened, repository, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+        return fault_set(fault, "%s: the repository cannot be opened", repository) - 1;
+    }
+    git_blob *blob = search(opened, file, &got);
+    if (blob != NULL) {
+        *length = (size_t)git_blob_rawsize(blob);
+        *text = memory_slice(git_blob_rawcontent(blob), *length);
+        git_blob_free(blob);
+        got = 1;
+    } else {
+        got = got == GIT_ITEROVER
+                  ? 0
+                  : fault_set(fault, "%s: the history cannot be read to its beginning", repository) - 1;
+    }
+    git_repository_free(opened);
+    return got;
+}

@@ -1,0 +1,14 @@
+/* A file that left an agent's work tree (`keep`), from the agent's git (libgit2, read-only). */
+#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_PRUNED_FILE_H
+#define AGENTOS_SUPERVISOR_CLI_INSPECT_PRUNED_FILE_H
+
+#include <stddef.h>
+
+#include "common/fault.h"
+
+/* repository: the agent's folder; file: beneath it. Its text before the newest tidy commit that took it out; the caller
+ * frees it. For a confined child (terminal/confine.h). 1 found, 0 no tidy commit took it out, -1 and fault. */
+int pruned_file_read(const char *repository, const char *file, char **text, size_t *length,
+                     struct fault *fault);
+
+#endif
