@@ -91,17 +91,18 @@ static void has_started(void *context)
 
 static void begin_process(struct http_listener *http)
 {
-    static char *arguments[] = {"agentos-http", "3", "4", "5", NULL};
-    http->started = child_begin(&http->child, http->supervisor->loop,
-                                &(struct child_plan){.name = "HTTP process",
-                                                     .component = "http",
-                                                     .program = http->program,
-                                                     .arguments = arguments,
-                                                     .environment = environ,
-                                                     .extras = {http->listener, http->token},
-                                                     .readable = is_asked,
-                                                     .started = has_started,
-                                                     .context = http});
+    static char *arguments[] = {"agentos-http", "3", "4", "5", "6", NULL};
+    http->started =
+        child_begin(&http->child, http->supervisor->loop,
+                    &(struct child_plan){.name = "HTTP process",
+                                         .component = "http",
+                                         .program = http->program,
+                                         .arguments = arguments,
+                                         .environment = environ,
+                                         .extras = {http->listener, http->token, http->supervisor->data},
+                                         .readable = is_asked,
+                                         .started = has_started,
+                                         .context = http});
     if (http->started)
         return;
     log_warn("agentos", NULL, "There is no HTTP interface; all else goes on");

@@ -30,7 +30,8 @@ enum sandbox_role {
     SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
     SANDBOX_COMMAND, /* `agentos exec`: a worker's, and the system's programs can be read and executed */
     SANDBOX_AUDITOR, /* agentos-audit: what was open before, and not one file more */
-    SANDBOX_HTTP, /* agentos-http: likewise; connections are taken from the socket that it was given, none is made */
+    SANDBOX_HTTP, /* agentos-http: reads what the room names; connections are taken from the socket that it was given,
+                        none is made */
     SANDBOX_CHECKER, /* the operator's checker: the system's programs, and what the room names; nothing is written.
                         It may fork, but each fork is asked of whoever has the listener (sandbox_enter_watched) */
     SANDBOX_ROLES

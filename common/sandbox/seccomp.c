@@ -184,10 +184,11 @@ static const char *const plain_auditor[] = {
     "sched_yield",  "sigaltstack",
 };
 
-/* The HTTP process, beyond that: it waits for many at once. It takes connections and makes none. */
+/* The HTTP process, beyond that: it waits for many at once, and reads DATA_DIR, where Landlock lets it write nothing. It
+ * takes connections and makes none. */
 static const char *const plain_http[] = {
-    "accept4",  "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait",
-    "eventfd2", "clock_getres",  "getrusage", "poll",
+    "accept4",      "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2",
+    "clock_getres", "getrusage",     "poll",      "openat2",    "getdents64",
 };
 
 /* A command of `agentos exec` may be moved between sessions and groups; a checker stays in its own, by which it is

@@ -46,7 +46,7 @@ struct visit {
 };
 
 struct http {
-    int epoll, channel;
+    int epoll, channel, data;
     bool open;
     struct token *token;
     struct MHD_Daemon *daemon;
@@ -279,6 +279,13 @@ static enum MHD_Result describe(struct visit *visit)
     return send_document(visit->connection, &document);
 }
 
+static enum MHD_Result read_files(struct visit *visit)
+{
+    struct document document;
+    visit->route->read(visit->http->data, visit->named, &document);
+    return send_document(visit->connection, &document);
+}
+
 static enum MHD_Result begin(struct visit *visit)
 {
     if (visit->too_large)
@@ -290,6 +297,8 @@ static enum MHD_Result begin(struct visit *visit)
         return follow(visit);
     case ASKS_DESCRIPTION:
         return describe(visit);
+    case ASKS_FILES:
+        return read_files(visit);
     default:
         return look(visit);
     }
@@ -452,10 +461,13 @@ static void loop(struct http *http, int daemon)
     }
 }
 
-int http_run(int channel, int listener, struct token *token)
+int http_run(int channel, int listener, int data, struct token *token)
 {
-    struct http http = {
-        .epoll = epoll_create1(EPOLL_CLOEXEC), .channel = channel, .open = true, .token = token};
+    struct http http = {.epoll = epoll_create1(EPOLL_CLOEXEC),
+                        .channel = channel,
+                        .data = data,
+                        .open = true,
+                        .token = token};
     TAILQ_INIT(&http.waiting);
     connections_begin(&http.connections);
     http.calls = calls_new(channel, http.epoll);

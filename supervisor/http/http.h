@@ -5,8 +5,8 @@
 
 #include "supervisor/http/token.h"
 
-/* Serves those who connect to the listening socket, until the channel's other end closes. All are taken over. Returns the
- * exit status. */
-int http_run(int channel, int listener, struct token *token);
+/* Serves those who connect to the listening socket, until the channel's other end closes. data: DATA_DIR, to read. All are
+ * taken over. Returns the exit status. */
+int http_run(int channel, int listener, int data, struct token *token);
 
 #endif

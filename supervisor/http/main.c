@@ -1,8 +1,8 @@
-/* agentos-http CHANNEL_FD LISTENER_FD TOKEN_FD
+/* agentos-http CHANNEL_FD LISTENER_FD TOKEN_FD DATA_FD
  *
  * The HTTP interface (contract section 12). Started by the supervisor only, with its end of a socket pair
- * (supervisor/http_listener.h), the socket that it takes connections from, and the memory file of the token
- * (common/secrets.h). It ends when the supervisor does. */
+ * (supervisor/http_listener.h), the socket that it takes connections from, the memory file of the token
+ * (common/secrets.h), and DATA_DIR, which it reads. It ends when the supervisor does. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,21 +11,26 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "common/started.h"
 #include "supervisor/http/http.h"
 
-enum { ARGUMENTS = 4, MEMORY = 512 << 20, FILES = 256 };
+enum { ARGUMENTS = 5, MEMORY = 512 << 20, FILES = 256 };
 
-static bool confine(struct fault *fault)
+static bool confine(int data, struct fault *fault)
 {
+    OWNED char *path = memory_print("/proc/self/fd/%d", data);
+    const char *const readable[] = {path, NULL};
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_HTTP, sandbox_mode(), fault);
     tzset(); /* what libraries would open files for later: the time zone, and jansson's random numbers */
     json_object_seed(0);
     bool confined =
         sandbox &&
-        sandbox_enter(sandbox, &(struct sandbox_room){.memory_bytes = MEMORY, .open_files = FILES}, fault);
+        sandbox_enter(
+            sandbox,
+            &(struct sandbox_room){.readable = readable, .memory_bytes = MEMORY, .open_files = FILES}, fault);
     sandbox_free(sandbox);
     return confined;
 }
@@ -33,14 +38,14 @@ static bool confine(struct fault *fault)
 int main(int count, char **arguments)
 {
     started_standard();
-    int handed[ARGUMENTS - 1] = {-1, -1, -1};
+    int handed[ARGUMENTS - 1] = {-1, -1, -1, -1};
     started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
     log_to_supervisor();
     for (int i = 1; count == ARGUMENTS && i < count; i++)
         handed[i - 1] = started_descriptor(arguments[i]);
-    if (handed[0] < 0 || handed[1] < 0 || handed[2] < 0) {
-        fprintf(stderr, "agentos-http is started by `agentos run`, with three descriptors\n");
+    if (handed[0] < 0 || handed[1] < 0 || handed[2] < 0 || handed[3] < 0) {
+        fprintf(stderr, "agentos-http is started by `agentos run`, with four descriptors\n");
         return EX_USAGE;
     }
     struct fault fault;
@@ -51,10 +56,10 @@ int main(int count, char **arguments)
         log_error("http", NULL, "%s; so nobody is answered. It is tried again", fault.text);
         return EX_CONFIG;
     }
-    if (!confine(&fault)) {
+    if (!confine(handed[3], &fault)) {
         log_error("http", NULL, "not in its sandbox, so it ends: %s", fault.text);
         return EX_CONFIG;
     }
     /* Without what libraries do at an exit: nothing of it is needed, and the sandbox would refuse some of it. */
-    _exit(http_run(handed[0], handed[1], token));
+    _exit(http_run(handed[0], handed[1], handed[3], token));
 }

@@ -8,10 +8,12 @@
 #include <strings.h>
 #include <sysexits.h>
 
+#include "common/log.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/http/exposition.h"
+#include "supervisor/listings/notices.h"
 
 #define CONFIG_REFUSED                                                                                       \
     "agents.yaml is refused or gone, and the agents go on as they were defined; `agentos status` says why"
@@ -206,6 +208,25 @@ static void task_taken(const json_t *answer, const json_t *named, struct documen
     memcpy(document->location, location, sizeof location);
 }
 
+/* --- files --- */
+
+static void complain(const char *sentence)
+{
+    log_warn("http", NULL, "%s", sentence);
+}
+
+static void locks(int data, const json_t *named, struct document *document)
+{
+    (void)named;
+    document_json(document, 200, json_pack("{s:o}", "items", notices_list(data, NOTICES_LOCKS, complain)));
+}
+
+static void segments(int data, const json_t *named, struct document *document)
+{
+    (void)named;
+    document_json(document, 200, json_pack("{s:o}", "items", notices_list(data, NOTICES_SEGMENTS, complain)));
+}
+
 /* --- the table --- */
 
 #define TEXT(name, required, says)                                                                           \
@@ -240,22 +261,25 @@ static const struct field item_fields[] = {
 static const struct field rollback_fields[] = {
     TEXT("commit", true, "the commit to whose learning the agent goes back"), {.name = NULL}};
 
-#define ORDER(verb, says)                                                                                    \
+#define GET(where, about, what, ...)                                                                         \
     {                                                                                                        \
-        "POST", "/v1/agents/{agent}/" verb, says, ASKS_ORDER, false, verb, no_fields, 200, order_done        \
+        .method = "GET", .path = where, .says = about, .asks = what, __VA_ARGS__                             \
     }
+#define CALL(how, where, order, about, ...)                                                                  \
+    {                                                                                                        \
+        .method = how, .path = where, .says = about, .asks = ASKS_ORDER, .verb = order, __VA_ARGS__          \
+    }
+#define ORDER(order, about)                                                                                  \
+    CALL("POST", "/v1/agents/{agent}/" order, order, about, .fields = no_fields, .answer = order_done)
 
 static const struct route routes[] = {
-    {"GET", "/healthz", "The supervisor answers.", ASKS_METRICS, true, NULL, NULL, 200, healthz},
-    {"GET", "/readyz", "Every agent that should run is ready.", ASKS_METRICS, true, NULL, NULL, 200, readyz},
-    {"GET", "/metrics", "Figures in the text format of Prometheus.", ASKS_METRICS, false, NULL, NULL, 200,
-     metrics_page},
-    {"GET", "/v1/openapi.json", "This description of the interface.", ASKS_DESCRIPTION, false, NULL, NULL,
-     200, NULL},
-    {"GET", "/v1/agents", "Every agent as `agentos status --json` has it.", ASKS_STATUS, false, NULL, NULL,
-     200, agents_list},
-    {"GET", "/v1/agents/{agent}", "One agent as `agentos status --json` has it.", ASKS_STATUS, false, NULL,
-     NULL, 200, agent_one},
+    GET("/healthz", "The supervisor answers.", ASKS_METRICS, .open = true, .answer = healthz),
+    GET("/readyz", "Every agent that should run is ready.", ASKS_METRICS, .open = true, .answer = readyz),
+    GET("/metrics", "Figures in the text format of Prometheus.", ASKS_METRICS, .answer = metrics_page),
+    GET("/v1/openapi.json", "This description of the interface.", ASKS_DESCRIPTION, .answer = NULL),
+    GET("/v1/agents", "Every agent as `agentos status --json` has it.", ASKS_STATUS, .answer = agents_list),
+    GET("/v1/agents/{agent}", "One agent as `agentos status --json` has it.", ASKS_STATUS,
+        .answer = agent_one),
     ORDER("start", "The agent's worker is started; answered when it runs."),
     ORDER("stop", "The agent's cycle ends within STOP_GRACE, then its worker; a stop outlives restarts."),
     ORDER("restart", "The agent's worker ends as for a stop and is started again."),
@@ -263,24 +287,27 @@ static const struct route routes[] = {
     ORDER("pause", "The agent begins no task until it is resumed."),
     ORDER("resume", "A paused agent goes on."),
     ORDER("retry", "The agent's provider is asked again now, whatever backoff runs."),
-    {"POST", "/v1/agents/{agent}/rollback", "Learning is undone by a new commit.", ASKS_ORDER, false,
-     "rollback", rollback_fields, 200, order_done},
-    {"POST", "/v1/agents/{agent}/tasks", "A task goes into the agent's queue.md, durable when answered.",
-     ASKS_ORDER, false, "task", task_fields, 201, task_taken},
-    {"DELETE", "/v1/agents/{agent}/tasks/{task}", "A pending task, or the task in hand, is cancelled.",
-     ASKS_ORDER, false, "cancel", no_fields, 200, order_done},
-    {"POST", "/v1/agents/{agent}/messages", "A message from the operator, durable when answered.", ASKS_ORDER,
-     false, "send", message_fields, 201, sent},
-    {"POST", "/v1/queues/{queue}/items", "An item for one of the queue's consumers, durable when answered.",
-     ASKS_ORDER, false, "enqueue", item_fields, 201, sent},
-    {"POST", "/v1/envelopes/{id}/requeue", "A dead letter is given a fresh life.", ASKS_ORDER, false,
-     "requeue", no_fields, 200, order_done},
-    {"DELETE", "/v1/envelopes/{id}", "A dead letter is removed.", ASKS_ORDER, false, "purge", no_fields, 200,
-     order_done},
-    {"POST", "/v1/reload", "agents.yaml is applied; says what was applied.", ASKS_ORDER, false, "reload",
-     no_fields, 200, order_done},
-    {"GET", "/v1/events", "What happens, live, as server-sent events.", ASKS_EVENTS, false, NULL, NULL, 200,
-     NULL},
+    CALL("POST", "/v1/agents/{agent}/rollback", "rollback", "Learning is undone by a new commit.",
+         .fields = rollback_fields, .answer = order_done),
+    CALL("POST", "/v1/agents/{agent}/tasks", "task",
+         "A task goes into the agent's queue.md, durable when answered.", .fields = task_fields, .done = 201,
+         .answer = task_taken),
+    CALL("DELETE", "/v1/agents/{agent}/tasks/{task}", "cancel",
+         "A pending task, or the task in hand, is cancelled.", .fields = no_fields, .answer = order_done),
+    CALL("POST", "/v1/agents/{agent}/messages", "send", "A message from the operator, durable when answered.",
+         .fields = message_fields, .done = 201, .answer = sent),
+    CALL("POST", "/v1/queues/{queue}/items", "enqueue",
+         "An item for one of the queue's consumers, durable when answered.", .fields = item_fields,
+         .done = 201, .answer = sent),
+    CALL("POST", "/v1/envelopes/{id}/requeue", "requeue", "A dead letter is given a fresh life.",
+         .fields = no_fields, .answer = order_done),
+    CALL("DELETE", "/v1/envelopes/{id}", "purge", "A dead letter is removed.", .fields = no_fields,
+         .answer = order_done),
+    CALL("POST", "/v1/reload", "reload", "agents.yaml is applied; says what was applied.",
+         .fields = no_fields, .answer = order_done),
+    GET("/v1/locks", "Who holds which lock, and who waits.", ASKS_FILES, .read = locks),
+    GET("/v1/segments", "Every segment with its version.", ASKS_FILES, .read = segments),
+    GET("/v1/events", "What happens, live, as server-sent events.", ASKS_EVENTS, .answer = NULL),
 };
 
 const struct route *routes_at(size_t index)

@@ -21,6 +21,7 @@ enum route_asks {
     ASKS_METRICS,     /* snapshots of the supervisor, shared by all who ask */
     ASKS_STATUS,
     ASKS_ORDER, /* a call of its own: the route's verb with the names of the path and the fields of the body */
+    ASKS_FILES, /* of DATA_DIR, beneath it and without following any link */
     ASKS_EVENTS /* a stream */
 };
 
@@ -32,9 +33,10 @@ struct route {
     bool open;                  /* to everybody, without a token */
     const char *verb;           /* ASKS_ORDER: of common/control.h */
     const struct field *fields; /* of the body; NULL: it takes none */
-    unsigned done;              /* the status of success */
+    unsigned done;              /* the status of success; 0: 200 */
     /* answer: the object that was asked; NULL: the supervisor does not answer now. named: the path's pieces. */
     void (*answer)(const json_t *answer, const json_t *named, struct document *document);
+    void (*read)(int data, const json_t *named, struct document *document); /* ASKS_FILES */
 };
 
 /* The route that the request may take, and its path's pieces (an object, to be freed); NULL: none, and the document says

@@ -14,7 +14,7 @@
 #include "common/channel.h"
 #include "supervisor/process/loop.h"
 
-enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 2 };
+enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 3 };
 
 struct child_plan {
     const char *name;      /* for the log */

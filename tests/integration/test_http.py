@@ -519,7 +519,7 @@ def test_it_is_confined_and_has_no_capability(make_http):
 
 
 @needs.prying
-def test_it_holds_its_socket_its_channel_and_no_file(make_http):
+def test_it_holds_its_socket_its_channel_and_the_data_directory_to_read(make_http):
     http = make_http(env={"AGENTOS_TOKEN": TOKEN})
     http.ask("/healthz")
     pid = http.pid()
@@ -533,6 +533,8 @@ def test_it_holds_its_socket_its_channel_and_no_file(make_http):
     assert targets.pop(0) == "/dev/null"
     output, error = targets.pop(1), targets.pop(2)
     assert error.startswith("pipe:") and output in (error, "/dev/null"), (output, error)  # a pipe of its own (section 11)
+    data = [fd for fd, target in targets.items() if target == str(http.system.data)]
+    assert len(data) == 1 and targets.pop(data[0])
     assert all(target.startswith(("socket:", "anon_inode:")) for target in targets.values()), targets
     assert harness.KEY.encode() not in open(f"/proc/{pid}/environ", "rb").read()
     assert send_signal(pid, 0)

@@ -200,6 +200,25 @@ def test_messages_and_items_are_durable_when_they_are_answered(make_v1):
     assert http.send("/v1/queues/reviews/items", {"text": "Review it"})[0] == 201
 
 
+# ---- what the files say ----
+
+
+def test_locks_and_segments_are_told_as_the_command_line_tells_them(make_v1, model):
+    http = make_v1(scenario="hold")
+    segments = http.system.data / "shared/segments"
+    segments.mkdir(parents=True, exist_ok=True)
+    (segments / "glossary.md").write_text("---\nname: glossary\nversion: 3\n---\nA text.\n")
+    (segments / "broken.md").write_text("---\nno end\n")
+    assert http.task({"text": "Do it", "id": "locker", "lock": "db"})[0] == 201
+    model.wait_open(1)
+    for what in ("locks", "segments"):
+        told = http.get(f"/v1/{what}")[2]
+        assert told == json.loads(http.system.cli(what, "--json").stdout) and len(told["items"]) == 1, what
+    assert http.get("/v1/locks")[2]["items"][0]["task"] == "locker"
+    model.release()
+    http.system.wait_done("locker")
+
+
 # ---- who may ----
 
 
