@@ -21,6 +21,7 @@
 
 enum {
     HEARTBEATS_MISSED = 3,
+    STANDSTILL_MS = 500, /* a turn that was so late: stopped or paused, not only busy */
     GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
     GATE_DISTRUSTED_MS = 50, /* once nng has lost one end, it loses those that follow too */
     ORDER_AGAIN_MS = 1000,
@@ -395,6 +396,11 @@ void agent_exited(struct agent *agent, int status)
 static void task_overdue(void *context)
 {
     struct agent *agent = context;
+    int64_t stood_still = loop_stood_still_ms(agent->agents->loop);
+    if (stood_still > STANDSTILL_MS) { /* so did the worker and the gateway, where an answer may lie */
+        timer_set(agent->agents->loop, &agent->task_timer, stood_still);
+        return;
+    }
     OWNED char *why = memory_print("its task %s took more than task_seconds (%lld s); it is tried again",
                                    agent->told.doing ? agent->told.doing : "",
                                    (long long)agent->definition->limits.task_seconds);

@@ -1,6 +1,8 @@
 #include "supervisor/gateway/client.h"
 
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,7 +27,8 @@ struct transfer {
     struct buffer body;
     size_t header_bytes;
     bool body_too_large, header_too_large;
-    bool begun; /* it goes out, for the first time */
+    bool begun;       /* it goes out, for the first time */
+    int64_t deadline; /* ms of the kernel's clock */
     char *content_type, *location, *retry_after, *retry_after_ms;
     char error[CURL_ERROR_SIZE];
     const struct proxy *proxy; /* NULL: none */
@@ -34,11 +37,18 @@ struct transfer {
 struct client {
     CURLM *multi;
     int epoll;
-    int64_t deadline; /* monotonic ms; -1: none */
+    int64_t deadline; /* libcurl's own timer: monotonic ms; -1: none */
+    int64_t earliest; /* no transfer of active is overdue before; ms of the kernel's clock */
     client_done *done;
     struct transfer *active, *spare;
     unsigned spare_count;
 };
+
+/* A request's time is the kernel's, as libcurl's own is: a test that moves the other clock ends no request. */
+static int64_t kernel_ms(void)
+{
+    return clock_kernel_monotonic_us() / 1000;
+}
 
 /* ---- what comes in ---- */
 
@@ -278,8 +288,10 @@ struct transfer *client_start(struct client *client, const struct client_request
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->length);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect);
+    transfer->deadline = kernel_ms() + request->timeout_ms;
+    if (!client->active || transfer->deadline < client->earliest)
+        client->earliest = transfer->deadline;
     transfer->previous = NULL;
     transfer->next = client->active;
     if (client->active)
@@ -381,17 +393,61 @@ void client_event(struct client *client, int fd, uint32_t events)
     collect(client);
 }
 
+/* The first that is overdue; earliest is renewed when there is none. */
+static struct transfer *find_overdue(struct client *client)
+{
+    int64_t now = kernel_ms(), earliest = INT64_MAX;
+    if (!client->active || now < client->earliest)
+        return NULL;
+    for (struct transfer *transfer = client->active; transfer; transfer = transfer->next) {
+        if (transfer->deadline <= now)
+            return transfer;
+        if (transfer->deadline < earliest)
+            earliest = transfer->deadline;
+    }
+    client->earliest = earliest;
+    return NULL;
+}
+
+/* Timeouts are kept here and not by libcurl, which looks at the time before it reads: an answer that came while this
+ * process was stopped would be thrown away, paid for, and asked for again. done may start and cancel transfers. */
+static void end_overdue(struct client *client)
+{
+    for (struct transfer *transfer; (transfer = find_overdue(client));) {
+        snprintf(transfer->error, sizeof transfer->error, "timed out with %zu bytes received",
+                 transfer->body.length);
+        deliver(client, transfer, CURLE_OPERATION_TIMEDOUT);
+        release(client, transfer);
+    }
+}
+
 int64_t client_deadline(const struct client *client)
 {
-    return client->deadline;
+    int64_t own = client->active ? clock_monotonic_ms() + client->earliest - kernel_ms() : -1;
+    return own < 0 || (client->deadline >= 0 && client->deadline < own) ? client->deadline : own;
 }
 
 void client_expire(struct client *client)
 {
     int running;
-    client->deadline = -1;
-    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    collect(client);
+    if (client->deadline >= 0 && client->deadline <= clock_monotonic_ms()) {
+        client->deadline = -1;
+        curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        collect(client);
+    }
+    end_overdue(client);
+}
+
+bool client_busy(const struct client *client)
+{
+    return client->active != NULL;
+}
+
+void client_stood_still(struct client *client, int64_t milliseconds)
+{
+    for (struct transfer *transfer = client->active; transfer; transfer = transfer->next)
+        transfer->deadline += milliseconds;
+    client->earliest += milliseconds;
 }
 
 void client_close(struct client *client)

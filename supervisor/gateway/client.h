@@ -24,7 +24,7 @@ struct client_request {
     struct curl_slist *headers; /* this and body are borrowed until the transfer is done or cancelled */
     const char *body;
     size_t length;
-    int64_t timeout_ms; /* for the whole of it */
+    int64_t timeout_ms; /* for the whole of it, while this process runs */
 };
 
 /* Everything is borrowed, until client_done returns. */
@@ -55,5 +55,9 @@ void client_cancel(struct client *client, struct transfer *transfer); /* done is
 void client_event(struct client *client, int fd, uint32_t events);
 int64_t client_deadline(const struct client *client); /* monotonic ms when client_expire is due; -1: none */
 void client_expire(struct client *client);
+
+bool client_busy(const struct client *client); /* a transfer is under way */
+/* This process did not run for so long (it was stopped, or its container was paused): no request's time went by. */
+void client_stood_still(struct client *client, int64_t milliseconds);
 
 #endif

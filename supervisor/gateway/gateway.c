@@ -19,7 +19,14 @@
 #include "supervisor/gateway/keys.h"
 #include "supervisor/gateway/scheduler.h"
 
-enum { EVENTS = 64, DESCRIPTORS_WANTED = 65536, DESCRIPTORS_SPARE = 64, AGENT_NAME_MAX = 256 };
+enum {
+    TURN_MS = 1000,
+    STANDSTILL_MS = 200,
+    EVENTS = 64,
+    DESCRIPTORS_WANTED = 65536,
+    DESCRIPTORS_SPARE = 64,
+    AGENT_NAME_MAX = 256
+};
 
 /* What names are resolved with. The sandbox allows the files that were there, not what is put in their places by
  * renaming, as a network manager does it. */
@@ -37,6 +44,7 @@ struct gateway {
     struct scheduler *scheduler;
     ino_t resolver[RESOLVER_FILES]; /* 0: there is no such file */
     int64_t resolver_look_at;
+    int64_t turned_at; /* when the last wait ended; ms of the kernel's clock */
 };
 
 /* Watch for room only while something waits to be written, or epoll would never sleep. */
@@ -136,15 +144,25 @@ static void serve_channel(struct gateway *gateway, uint32_t events)
         gateway->open = false;
 }
 
-/* Milliseconds until the next thing is due; -1: nothing is. */
+/* Milliseconds until the next thing is due, at most a turn's length while requests are under way; -1: nothing is. */
 static int sleep_time(const struct gateway *gateway)
 {
     int64_t scheduler = scheduler_deadline(gateway->scheduler), client = client_deadline(gateway->client);
     int64_t due = scheduler < 0 || (client >= 0 && client < scheduler) ? client : scheduler;
     if (due < 0)
         return -1;
-    int64_t left = due - clock_monotonic_ms();
-    return left < 0 ? 0 : left > 3600 * 1000 ? 3600 * 1000 : (int)left;
+    int64_t left = due - clock_monotonic_ms(), most = client_busy(gateway->client) ? TURN_MS : 3600 * 1000;
+    return left < 0 ? 0 : left > most ? (int)most : (int)left;
+}
+
+/* A turn that took much longer than it was meant to wait: this process did not run meanwhile (SIGSTOP, docker pause), or
+ * hardly. Answers may have come, and lie in its sockets. */
+static void notice_standstill(struct gateway *gateway, int waited_ms)
+{
+    int64_t now = clock_kernel_monotonic_us() / 1000, took = now - gateway->turned_at;
+    if (gateway->turned_at && waited_ms >= 0 && took > waited_ms + STANDSTILL_MS)
+        client_stood_still(gateway->client, took);
+    gateway->turned_at = now;
 }
 
 static ino_t resolver_file(size_t which)
@@ -187,12 +205,14 @@ static void loop(struct gateway *gateway)
 {
     struct epoll_event events[EVENTS];
     while (gateway->open) {
-        int count = epoll_wait(gateway->epoll, events, EVENTS, clock_wait_ms(sleep_time(gateway)));
+        int wait_ms = clock_wait_ms(sleep_time(gateway));
+        int count = epoll_wait(gateway->epoll, events, EVENTS, wait_ms);
         if (count < 0 && errno != EINTR) {
             log_error("gateway", NULL, "epoll_wait failed (%d); the gateway ends and is started again",
                       errno);
             return;
         }
+        notice_standstill(gateway, wait_ms);
         for (int i = 0; i < count; i++)
             if (events[i].data.fd == gateway->channel.fd)
                 serve_channel(gateway, events[i].events);

@@ -21,6 +21,8 @@ struct loop_watch {
 struct loop {
     int epoll;
     bool ended;
+    int64_t turned_at,
+        stood_still;     /* when the last wait ended, by the kernel's clock, and how much too late; ms */
     struct timer **heap; /* heap[0] is unused: a timer's place is never 0 while it is set */
     size_t count, capacity;
     struct loop_watch *dead; /* forgotten ones: events of this turn may still point to them */
@@ -162,11 +164,24 @@ static void ring_due(struct loop *loop)
     }
 }
 
+static void notice_standstill(struct loop *loop, int waited_ms)
+{
+    int64_t now = clock_kernel_monotonic_us() / 1000, late = now - loop->turned_at - waited_ms;
+    loop->stood_still = loop->turned_at && waited_ms >= 0 && late > 0 ? late : 0;
+    loop->turned_at = now;
+}
+
+int64_t loop_stood_still_ms(const struct loop *loop)
+{
+    return loop->stood_still;
+}
+
 void loop_turn(struct loop *loop, int wait_ms)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int count =
-        epoll_wait(loop->epoll, events, EVENTS_PER_TURN, clock_wait_ms(until_next_timer(loop, wait_ms)));
+    wait_ms = clock_wait_ms(until_next_timer(loop, wait_ms));
+    int count = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, wait_ms);
+    notice_standstill(loop, wait_ms);
     for (int i = 0; i < count; i++) {
         struct loop_watch *watch = events[i].data.ptr;
         if (watch->ready)

@@ -37,5 +37,7 @@ void loop_run(struct loop *loop);
 /* One turn: waits at most wait_ms (-1: as long as it takes) and calls what is due. */
 void loop_turn(struct loop *loop, int wait_ms);
 void loop_end(struct loop *loop);
+/* How much longer than it was meant to this turn's wait took, by the kernel's clock: so long this process did not run. */
+int64_t loop_stood_still_ms(const struct loop *loop);
 
 #endif

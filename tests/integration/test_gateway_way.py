@@ -1,15 +1,18 @@
-"""The way from the gateway to a provider: certificates and proxies."""
+"""The way from the gateway to a provider: certificates, proxies, and answers that come while nobody runs."""
 
 import base64
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
-from odd_servers import AUTH, FREE, OK, PASSING, error, good
+import harness
+from odd_servers import AUTH, FREE, OK, PASSING, completion, error, good, response
 from test_gateway import KEY, serve, start  # noqa: F401 (fixtures)
 from test_secrets_nowhere import places_with
 
@@ -120,3 +123,66 @@ def test_a_proxys_password_stands_in_no_file_log_or_picture_of_a_process(serve, 
         assert places_with(secret, system) == []
     doctor = system.cli("doctor", check=False)
     assert f"through the proxy {proxy_of(proxy)}" in doctor.stdout and PASSWORD not in doctor.stdout + doctor.stderr
+
+
+# ---- standing still ----
+
+
+def stand_still(pids, seconds, meanwhile):
+    """Stop them, and let them go on once more than so many seconds are over."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    meanwhile()
+    time.sleep(max(0, begun + seconds - time.monotonic()))  # the time is what is tested
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("size", [5, 2 << 20])
+def test_an_answer_that_came_while_the_gateway_was_stopped_is_read(serve, start, size):
+    let_go = threading.Event()
+
+    def late(connection, request):
+        let_go.wait()
+        connection.sendall(response(completion("x" * size)))
+
+    server = serve(late)
+    gateway = start(server.url, LLM_TIMEOUT=1)
+    gateway.ask()
+    harness.wait_until(lambda: server.requests, "the request")
+    stand_still([gateway.process.pid], 2.5, let_go.set)
+    answer = gateway.answer()
+    assert answer.kind == OK and len(answer.text) == size and len(server.requests) == 1
+
+
+def test_time_in_which_the_gateway_was_stopped_is_no_time_of_a_request(serve, start):
+    let_go = threading.Event()
+
+    def late(connection, request):
+        let_go.wait()
+        connection.sendall(good())
+
+    server = serve(late)
+    gateway = start(server.url, LLM_TIMEOUT=2)
+    gateway.ask()
+    harness.wait_until(lambda: server.requests, "the request")
+    stand_still([gateway.process.pid], 3, lambda: None)
+    let_go.set()
+    assert gateway.answer().kind == OK and len(server.requests) == 1
+
+
+def test_a_system_that_was_stopped_past_every_limit_asks_each_task_once(make_system, model):
+    names = [f"agent{i}" for i in range(6)]
+    yaml = "agents:\n" + "".join(
+        f"  - {{name: {name}, persona: 'Persona of {name}', limits: {{task_seconds: 3}}}}\n" for name in names
+    )
+    system = make_system(names, yaml=yaml, model=model, scenario="hold", env={"LLM_TIMEOUT": "2"}).start()
+    for name in names:
+        system.add(f"task-{name}", "Wait for it", name=name)
+    model.wait_open(6)
+    stand_still([system.process.pid, *system.family()], 4.5, model.release)
+    for name in names:
+        system.wait_done(f"task-{name}", name=name)
+    assert len(model.requests()) == 6
+    assert "task_seconds" not in system.log()
