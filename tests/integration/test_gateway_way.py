@@ -164,10 +164,10 @@ def test_time_in_which_the_gateway_was_stopped_is_no_time_of_a_request(serve, st
         connection.sendall(good())
 
     server = serve(late)
-    gateway = start(server.url, LLM_TIMEOUT=2)
+    gateway = start(server.url, LLM_TIMEOUT=5)
     gateway.ask()
     harness.wait_until(lambda: server.requests, "the request")
-    stand_still([gateway.process.pid], 3, lambda: None)
+    stand_still([gateway.process.pid], 6, lambda: None)
     let_go.set()
     assert gateway.answer().kind == OK and len(server.requests) == 1
 
@@ -175,13 +175,13 @@ def test_time_in_which_the_gateway_was_stopped_is_no_time_of_a_request(serve, st
 def test_a_system_that_was_stopped_past_every_limit_asks_each_task_once(make_system, model):
     names = [f"agent{i}" for i in range(6)]
     yaml = "agents:\n" + "".join(
-        f"  - {{name: {name}, persona: 'Persona of {name}', limits: {{task_seconds: 3}}}}\n" for name in names
+        f"  - {{name: {name}, persona: 'Persona of {name}', limits: {{task_seconds: 6}}}}\n" for name in names
     )
-    system = make_system(names, yaml=yaml, model=model, scenario="hold", env={"LLM_TIMEOUT": "2"}).start()
+    system = make_system(names, yaml=yaml, model=model, scenario="hold", env={"LLM_TIMEOUT": "5"}).start()
     for name in names:
         system.add(f"task-{name}", "Wait for it", name=name)
     model.wait_open(6)
-    stand_still([system.process.pid, *system.family()], 4.5, model.release)
+    stand_still([system.process.pid, *system.family()], 7.5, model.release)
     for name in names:
         system.wait_done(f"task-{name}", name=name)
     assert len(model.requests()) == 6
