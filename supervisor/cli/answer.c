@@ -10,8 +10,6 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/format/answer_file.h"
-#include "common/format/block.h"
-#include "common/format/envelope.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/pruned.h"
@@ -22,6 +20,7 @@
 #include "supervisor/cli/terminal/input.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
+#include "supervisor/listings/task_state.h"
 
 enum {
     LOOK_EVERY_MS = 200,
@@ -101,27 +100,6 @@ int answer_show(const struct invocation *invocation, int folder, const char *tas
     return found == 1 ? print(&answer) : task != NULL ? find_pruned(invocation, folder, task) : -1;
 }
 
-/* Why a task has ended without an answer; NULL: it has not. Caller frees. */
-static char *why_dead(int folder, const char *task)
-{
-    OWNED char *now = names_file(task), *before = names_file_before(task);
-    const char *const names[] = {now, before};
-    for (size_t i = 0; i < 2; i++) {
-        OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, names[i]);
-        OWNED char *text = NULL;
-        size_t length = 0;
-        struct envelope envelope;
-        if (files_read(folder, path, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
-            envelope_parse(&envelope, text, length, path, NULL)) {
-            char *why = memory_print("%s (%s)", envelope.status,
-                                     envelope.reason != NULL ? envelope.reason : "no reason is given");
-            envelope_free(&envelope);
-            return why;
-        }
-    }
-    return NULL;
-}
-
 static int say_none(const struct invocation *invocation, const char *task)
 {
     const char *agent = invocation->words[0];
@@ -145,10 +123,10 @@ static int await(const struct invocation *invocation, int folder, const char *ta
     struct progress progress = {.invocation = invocation, .agent = invocation->words[0], .task = task};
     int64_t known_ms = clock_monotonic_ms();
     for (;;) {
-        long place = task != NULL ? progress_place(folder, task) : 0;
+        long place = task != NULL ? task_state_place(folder, task) : 0;
         int64_t now = clock_monotonic_ms();
         int status = place > 0 ? -1 : answer_show(invocation, folder, task);
-        OWNED char *why = place > 0 || task == NULL || status >= 0 ? NULL : why_dead(folder, task);
+        OWNED char *why = place > 0 || task == NULL || status >= 0 ? NULL : task_state_why_dead(folder, task);
         bool unknown = status < 0 && place == 0 && task != NULL && now - known_ms >= UNKNOWN_MS;
         if (status >= 0 || why != NULL || unknown || (until != 0 && now >= until)) {
             progress_end(&progress);
@@ -182,8 +160,8 @@ int verb_answer(struct invocation *invocation)
     }
     status = answer_show(invocation, folder, task);
     if (status < 0 && task != NULL) {
-        long place = progress_place(folder, task);
-        OWNED char *why = why_dead(folder, task);
+        long place = task_state_place(folder, task);
+        OWNED char *why = task_state_why_dead(folder, task);
         if (place > 0) {
             output_complain("task %s has no answer yet: it is number %ld in the queue (--wait waits for it)",
                             task, place);

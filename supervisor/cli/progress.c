@@ -7,45 +7,12 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/files.h"
-#include "common/format/block.h"
 #include "common/memory.h"
-#include "common/tree.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
+#include "supervisor/listings/task_state.h"
 
 enum { LOOK_EVERY_MS = 1000 };
-
-static long place_among(const struct block_list *list, const char *task)
-{
-    const struct block *found = NULL;
-    for (size_t i = 0; i < list->count && found == NULL; i++) {
-        if (!list->items[i].stray && strcmp(list->items[i].id, task) == 0) {
-            found = &list->items[i];
-        }
-    }
-    long place = found != NULL;
-    for (size_t i = 0; found != NULL && i < list->count; i++) {
-        const struct block *block = &list->items[i];
-        place += block->problem == NULL &&
-                 (block->priority < found->priority || (block->priority == found->priority && block < found));
-    }
-    return place;
-}
-
-long progress_place(int folder, const char *task)
-{
-    OWNED char *text = NULL;
-    size_t length = 0;
-    if (files_read(folder, TREE_QUEUE, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
-        return 0;
-    }
-    struct block_list list;
-    block_parse(&list, text, length);
-    long place = place_among(&list, task);
-    block_list_free(&list);
-    return place;
-}
 
 /* "waiting: provider (until …): the sentence that says more" */
 static char *doing_of(const json_t *agent)
@@ -84,7 +51,7 @@ void progress_say(struct progress *progress, int folder)
         return;
     }
     progress->looked_ms = now;
-    long place = progress->task != NULL ? progress_place(folder, progress->task) : 0;
+    long place = progress->task != NULL ? task_state_place(folder, progress->task) : 0;
     OWNED char *number = place > 1 ? memory_print("number %ld in the queue; ", place) : memory_text("");
     OWNED char *doing = what_it_does(progress);
     OWNED char *line =

@@ -14,9 +14,7 @@ struct progress {
     int64_t looked_ms;        /* monotonic, when the supervisor was asked last */
 };
 
-/* The task's place in the agent's queue.md, from 1; 0: it doesn't stand there. folder: the agent's. */
-long progress_place(int folder, const char *task);
-/* Cheap: looks once a second at most. */
+/* folder: the agent's. Cheap: looks once a second at most. */
 void progress_say(struct progress *progress, int folder);
 /* Before anything else is said. */
 void progress_end(struct progress *progress);

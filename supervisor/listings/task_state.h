@@ -1,0 +1,12 @@
+/* Where a task stands, as its agent's files have it: in queue.md, with its answer in outputs/, or among the dead letters. */
+#ifndef AGENTOS_SUPERVISOR_LISTINGS_TASK_STATE_H
+#define AGENTOS_SUPERVISOR_LISTINGS_TASK_STATE_H
+
+/* folder: descriptor of the agent's. */
+
+/* The task's place in queue.md, from 1; 0: it doesn't stand there. */
+long task_state_place(int folder, const char *task);
+/* Why a task has ended without an answer; NULL: it has not. Caller frees. */
+char *task_state_why_dead(int folder, const char *task);
+
+#endif
