@@ -549,6 +549,8 @@ struct queues *shared_state_queues(struct shared_state *shared)
 
 static struct peer peer_of(const struct agent *agent)
 {
+    int64_t since;
+    const char *absence = agent_absence(agent, &since);
     struct post_pressure pressure = {0};
     bool known = post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
     return (struct peer){.name = agent->name,
@@ -558,7 +560,9 @@ static struct peer peer_of(const struct agent *agent)
                          .unfinished = pressure.unfinished,
                          .window = pressure.window,
                          .deferred = pressure.deferred,
-                         .backlog = pressure.backlog};
+                         .backlog = pressure.backlog,
+                         .absence = absence,
+                         .since = since};
 }
 
 void shared_state_surroundings(void *asker, struct buffer *peers, struct buffer *segments)

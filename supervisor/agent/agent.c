@@ -175,6 +175,10 @@ static void changed(void *context, enum life_state before)
          DETAIL_TEXT("to", life_state_name(state)));
     if (before == STATE_STARTING && state == STATE_IDLE)
         say_ready(agent);
+    if ((life_is_up(&agent->life) && state != STATE_PAUSED) || state == STATE_HIBERNATING)
+        agent->past.down_since = 0;
+    else if (agent->past.down_since == 0)
+        agent->past.down_since = clock_now();
     if (state != STATE_WORKING)
         timer_clear(agent->agents->loop, &agent->task_timer);
     look_state_changed(agent);
@@ -504,6 +508,7 @@ void agent_order(struct agent *agent, enum life_event order, bool remember)
     desired.stopped =
         order == EVENT_STOP || (desired.stopped && order != EVENT_START && order != EVENT_RESTART);
     desired.paused = order == EVENT_PAUSE || (desired.paused && order != EVENT_RESUME);
+    desired.since = !desired.stopped && !desired.paused ? 0 : clock_now();
     if (remember && (anew || desired.stopped != agent->order.desired.stopped ||
                      desired.paused != agent->order.desired.paused))
         remember_order(agent, desired);

@@ -81,7 +81,8 @@ struct agent {
     } told;                  /* by its workers */
 
     struct {
-        char *last_exit; /* NULL: none yet */
+        char *last_exit;    /* NULL: none yet */
+        int64_t down_since; /* epoch seconds: it is out of work since then; 0: it is not */
         uint64_t restarts;
         uint64_t divergences; /* audits that gave another score */
         struct counters counters;
@@ -93,8 +94,8 @@ struct agent {
         bool another; /* while one of the same id is in hand */
         bool waits;
         uint64_t wanted, wanted_cost; /* tokens and money, while it waits */
-        uint64_t cost_total;           /* since the supervisor started */
-    } spends;                          /* budget_gate.c's */
+        uint64_t cost_total;          /* since the supervisor started */
+    } spends;                         /* budget_gate.c's */
 };
 
 /* agent.c: one agent and its worker */
@@ -109,6 +110,9 @@ void agent_order(struct agent *agent, enum life_event order, bool remember);
 void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why);
 void agent_spawn_again(struct agent *agent); /* the zygote is another one: what was due is asked for again */
 void agent_exited(struct agent *agent, int status);
+
+/* absence.c: "stopped", "paused", "failed" …, NULL: it works, or will in a moment. since: epoch seconds; 0: not known. */
+const char *agent_absence(const struct agent *agent, int64_t *since);
 
 /* line.c: what its worker is sent */
 bool agent_send(struct agent *agent, enum message_type type, ...);

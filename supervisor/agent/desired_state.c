@@ -15,12 +15,14 @@ bool desired_state_load(int data, const char *agent, struct desired_state *desir
 {
     OWNED char *path = memory_print("%s/%s", FOLDER, agent);
     OWNED char *text = NULL;
+    struct file_stamp stamp;
     size_t length;
     *desired = (struct desired_state){0};
-    int found = files_read(data, path, WANTED_MAX, &text, &length, NULL, fault);
+    int found = files_read(data, path, WANTED_MAX, &text, &length, &stamp, fault);
     if (found == 1) {
         desired->stopped = strstr(text, "stopped") != NULL;
         desired->paused = strstr(text, "paused") != NULL;
+        desired->since = stamp.modified_ns / 1000000000;
     }
     return found >= 0;
 }

@@ -6,11 +6,13 @@
 #define AGENTOS_SUPERVISOR_AGENT_DESIRED_STATE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/fault.h"
 
 struct desired_state {
     bool stopped, paused;
+    int64_t since; /* epoch seconds: the last such order; 0: run */
 };
 
 /* data: descriptor of DATA_DIR. False and fault: there may be an order, but it can't be read now. */

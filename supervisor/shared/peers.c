@@ -37,8 +37,14 @@ static void print_peer(const struct peer *peer, struct buffer *line)
         buffer_text(line, ")");
     }
     buffer_print(
-        line, ": %s, %" PRId64 " of %" PRId64 " in hand, %" PRId64 " of %" PRId64 " waiting, pressure %s\n",
+        line, ": %s, %" PRId64 " of %" PRId64 " in hand, %" PRId64 " of %" PRId64 " waiting, pressure %s",
         peer->class_name, peer->unfinished, peer->window, peer->deferred, peer->backlog, peer->pressure);
+    if (peer->absence) {
+        char since[CLOCK_TEXT];
+        buffer_print(line, "; %s%s%s, so work for it waits", peer->absence, peer->since ? " since " : "",
+                     peer->since ? clock_format(peer->since, since) : "");
+    }
+    buffer_text(line, "\n");
 }
 
 /* False: it doesn't fit any more. */

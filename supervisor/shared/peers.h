@@ -19,6 +19,8 @@ enum {
 struct peer {
     const char *name, *domain, *class_name, *pressure;
     int64_t unfinished, window, deferred, backlog;
+    const char *absence; /* "stopped", "paused" …: why it does no work now; NULL: it does */
+    int64_t since;       /* epoch seconds, of the absence; 0: not known */
 };
 
 struct peer_queue {

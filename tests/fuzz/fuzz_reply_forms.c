@@ -94,8 +94,8 @@ static char *clean_text(const char *from, size_t length, bool lines, size_t most
 static bool is_text(const struct report *report, const char *text)
 {
     struct field field = {.text = (char *)text};
-    if (!*wrap_of(report)->close && (strstr(text, "```") || strstr(text, "~~~")))
-        return false; /* where a block without an end and with such a text ends is anybody's guess */
+    if (!*wrap_of(report)->close && (strstr(text, "```") || strstr(text, "~~~") || strpbrk(text, "<[")))
+        return false; /* where a block without an end ends, and a stop token begins, is a guess with such a text */
     return *text && !field_is_none(&field) && !example_is(text) && !strcasestr(text, "agentos");
 }
 

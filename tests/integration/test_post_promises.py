@@ -278,6 +278,31 @@ def test_promise_4_windows_are_settled_in_agents_yaml_and_peers_show_the_pressur
     assert "2" in line
 
 
+def peer_line(system, model, task):
+    """What orion is told of iris when it does this task."""
+    system.add(task, f"Look around: {task}")
+    system.wait_done(task)
+    [prompt] = [prompt for prompt, asked in prompts_of(model, "orion") if asked.startswith(f"Look around: {task}")]
+    return next(line for line in prompt.splitlines() if line.startswith("- iris"))
+
+
+def test_peers_say_that_a_receiver_is_away_and_since_when(make_system, model):
+    system = make_system(["orion", "iris"], model=model).start()
+    assert "since" not in peer_line(system, model, "up")
+    system.cli("pause", "iris")
+    paused = re.search(r"; paused since (\S+Z), so work for it waits$", peer_line(system, model, "paused"))[1]
+    assert abs(seconds_of(paused) - time.time()) < 60
+    system.cli("stop", "iris")
+    stopped = re.search(r"; stopped since (\S+Z), so work for it waits$", peer_line(system, model, "stopped"))[1]
+    assert seconds_of(stopped) >= seconds_of(paused)
+    assert system.stop() == 0
+    system.start(wait=False)
+    assert stopped in peer_line(system, model, "after")  # a restart of the supervisor is no new order
+    system.cli("start", "iris")
+    system.cli("resume", "iris")
+    assert "since" not in peer_line(system, model, "again")
+
+
 # ---- 5. time to live ----
 
 

@@ -1,0 +1,15 @@
+/* Why an agent does no work, for those who would give it some. */
+#include "supervisor/agent/agent.h"
+
+const char *agent_absence(const struct agent *agent, int64_t *since)
+{
+    const struct life *life = &agent->life;
+    bool failing = life->state == STATE_FAILED || life->state == STATE_BACKOFF ||
+                   (life->state == STATE_STARTING && life->failures > 0);
+    bool stopped = life->state == STATE_STOPPED || (life->state == STATE_STOPPING && !life->again);
+    int64_t ordered = agent->order.desired.since;
+    *since = (stopped || life->paused) && ordered ? ordered : agent->past.down_since;
+    if (stopped || life->paused)
+        return stopped ? "stopped" : "paused";
+    return !failing ? NULL : life->state == STATE_FAILED ? "failed" : "ending again and again";
+}
