@@ -375,7 +375,7 @@ static bool hear_several(struct agent *agent, const void *bytes, size_t length, 
         }
         if (!hear_one(agent, part, part_length))
             return false;
-        turn->messages++;
+        turn->messages -= turn->messages > 0;
         turn->heard = (size_t)(reader->at - begin);
         if (line_turn_over(turn) && !message_end(reader))
             return true;

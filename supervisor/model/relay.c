@@ -8,7 +8,10 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 
-enum { ASK_REST = 1024 /* bytes of an ASK without its two texts: more than enough */ };
+enum {
+    ASK_REST = 1024, /* bytes of an ASK without its two texts: more than enough */
+    LATER_MS = 1000,
+};
 
 struct question {
     void *asker;
@@ -202,11 +205,15 @@ static enum sending send_out(struct relay *relay, struct question **at)
     return SENT;
 }
 
-static size_t count_of(const struct relay *relay, const void *asker)
+static size_t count_of(const struct relay *relay, const void *asker, size_t *bytes)
 {
     size_t count = 0;
+    *bytes = 0;
     for (const struct question *question = relay->first; question; question = question->next)
-        count += question->asker == asker;
+        if (question->asker == asker) {
+            count++;
+            *bytes += strlen(question->system) + strlen(question->task);
+        }
     return count;
 }
 
@@ -217,7 +224,8 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
     bool read =
         message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task,
                      &question->peers_at, &question->segments_at, &question->budget_at);
-    if (!read || count_of(relay, asker) >= RELAY_ASKS_PER_AGENT) {
+    size_t bytes, count = count_of(relay, asker, &bytes);
+    if (!read || count >= RELAY_ASKS_PER_AGENT) {
         free(question->system);
         free(question->task);
         free(question);
@@ -230,7 +238,13 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
     struct question **place = relay->last;
     *place = question;
     relay->last = &question->next;
-    send_out(relay, place);
+    if (count > 0 && bytes + strlen(question->system) + strlen(question->task) > RELAY_BYTES_PER_AGENT)
+        answer(relay, place,
+               &(struct words){.kind = ANSWER_PASSING,
+                               .text = "its agent's other questions are long, and wait for their answers",
+                               .retry_ms = LATER_MS});
+    else
+        send_out(relay, place);
     return true;
 }
 

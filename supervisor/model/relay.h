@@ -21,7 +21,8 @@
 struct relay;
 
 enum {
-    RELAY_ASKS_PER_AGENT = 64,
+    RELAY_ASKS_PER_AGENT = 16,
+    RELAY_BYTES_PER_AGENT = 8 * 1024 * 1024, /* of all its questions; one more is for later */
     RELAY_ASKINGS = 3,
     RELAY_PEERS_MAX = 8 * 1024, /* the worker's budget leaves so much room (worker/cycle/prompt.c) */
     RELAY_SEGMENTS_MAX = 16 * 1024,

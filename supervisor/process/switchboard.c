@@ -14,12 +14,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/memory.h"
 #include "common/message.h"
 
-/* One turn hears this much of one line at most, so that a worker that floods can't hold up the others. */
-enum { MESSAGES_PER_TURN = 256, BYTES_PER_TURN = 8 * 1024 * 1024, TURN_MS = 3, PATH_SAFE = 96 };
+/* A turn hears this much of one line at most, and then rests from it, so that who floods can't hold up the others. */
+enum {
+    MESSAGES_PER_TURN = 256,
+    BYTES_PER_TURN = 1024 * 1024,
+    TURN_MS = 3,
+    BYTES_PER_MS = 32 * 1024,
+    PATH_SAFE = 96
+};
 
 /* A listener that is closed while somebody is being greeted costs a descriptor and its memory for ever: nng 1.5 stops the
  * greeting (ipc_ep_close), and where one step of it is done just then, the next begins on what was stopped, so that its
@@ -56,9 +61,9 @@ struct line {
     struct loop_watch *receive_watch, *send_watch;
     struct waiting_message *first, **last;
     size_t waiting_bytes;
-    nng_msg *held; /* owned: its rest is for a later turn; NULL: none */
-    size_t heard;  /* bytes of it */
-    struct timer again;
+    nng_msg *held;      /* owned: its rest is for a later turn; NULL: none */
+    size_t heard;       /* bytes of it */
+    struct timer again; /* set: it rests until then */
     bool deaf, awaiting_free, used;
     bool quiet; /* no connection stands: nothing is received, and the loop doesn't look */
     /* nng 1.5's pair crashes where a message is asked for that a callback has left just after its connection was taken
@@ -166,7 +171,8 @@ static void tell_free(struct line *line)
 static void watch_receiving(struct line *line)
 {
     if (line->receive_watch)
-        loop_change(line->board->loop, line->receive_watch, line->deaf || line->quiet ? 0 : EPOLLIN);
+        loop_change(line->board->loop, line->receive_watch,
+                    line->deaf || line->quiet || line->again.place ? 0 : EPOLLIN);
 }
 
 static void listen_again(struct line *line)
@@ -226,7 +232,6 @@ static void free_line(struct line *line)
     free(line);
 }
 
-/* Off the board and out of the loop. */
 static void take_down(struct line *line)
 {
     for (struct line **at = &line->board->lines; *at; at = &(*at)->next)
@@ -404,24 +409,18 @@ static nng_msg *receive(struct line *line) /* NULL: there is none */
     return message;
 }
 
-bool line_turn_over(const struct line_turn *turn)
-{
-    return turn->messages >= MESSAGES_PER_TURN || clock_monotonic_ms() >= turn->until_ms;
-}
-
 /* False: there is no more. */
 static bool hear_next(struct line *line, struct line_turn *turn, size_t *bytes)
 {
     nng_msg *message = line->held ? line->held : receive(line);
     if (!message)
         return false;
-    turn->messages++;
+    turn->messages -= turn->messages > 0;
     turn->heard = line->held ? line->heard : 0;
     line->held = NULL;
     *bytes += nng_msg_len(message) - turn->heard;
-    if (atomic_load(&line->expected) <= 0)
-        turn->heard = 0;
-    else if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message), turn))
+    if (atomic_load(&line->expected) > 0 &&
+        !line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message), turn))
         line->deaf = true;
     line->heard = turn->heard;
     if (turn->heard && !line->deaf)
@@ -433,7 +432,7 @@ static bool hear_next(struct line *line, struct line_turn *turn, size_t *bytes)
 
 bool line_drain(struct line *line)
 {
-    struct line_turn turn = {.until_ms = clock_monotonic_ms() + TURN_MS};
+    struct line_turn turn = {.messages = MESSAGES_PER_TURN, .until_ms = clock_monotonic_ms() + TURN_MS};
     size_t bytes = 0;
     bool more;
     if (!line || line->deaf)
@@ -441,23 +440,24 @@ bool line_drain(struct line *line)
     do
         more = hear_next(line, &turn, &bytes);
     while (more && !line->held && !line->deaf && bytes < BYTES_PER_TURN && !line_turn_over(&turn));
-    if (line->held)
-        timer_set(line->board->loop, &line->again, 0);
-    if (line->deaf)
-        watch_receiving(line);
-    return more && !line->deaf;
+    if (!more)
+        return false;
+    if (!line->deaf)
+        timer_set(line->board->loop, &line->again, TURN_MS + (int64_t)(bytes / BYTES_PER_MS));
+    watch_receiving(line);
+    return !line->deaf;
 }
 
 static void hear_again(void *context)
 {
-    line_drain(context);
+    if (!line_drain(context))
+        watch_receiving(context);
 }
 
 static void on_readable(void *context, uint32_t events)
 {
     (void)events;
-    if (!((struct line *)context)->held) /* else the timer goes on with that */
-        line_drain(context);
+    line_drain(context);
 }
 
 /* sun_path is short, and nng gives up at about 100 bytes: a long path is shortened through the folder's descriptor,

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "common/fault.h"
 #include "supervisor/process/loop.h"
 
@@ -20,11 +21,14 @@ struct line;
 
 /* How much of one line one turn of the loop hears. The rest is for a later turn, after everybody else's. */
 struct line_turn {
-    unsigned messages; /* heard so far; one within another counts, too */
+    unsigned messages; /* that it may still hear; one within another counts, too */
     int64_t until_ms;  /* clock_monotonic_ms */
     size_t heard; /* bytes of this message that were heard before, or in this turn; 0: the whole message */
 };
-bool line_turn_over(const struct line_turn *turn);
+static inline bool line_turn_over(const struct line_turn *turn)
+{
+    return turn->messages == 0 || clock_monotonic_ms() >= turn->until_ms;
+}
 
 struct line_owner {
     /* A message has come, or the rest of one: it begins at turn->heard. When the turn is over before the message, heard is

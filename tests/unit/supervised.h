@@ -203,6 +203,9 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
     }
 }
 
+/* Set by a test before supervised_main: what else its workers do after READY, by their agents' names. */
+static void (*worker_does_more)(struct link *link, const struct worker_start *start);
+
 int worker_live(struct worker_start *start)
 {
     struct fault fault;
@@ -221,6 +224,8 @@ int worker_live(struct worker_start *start)
     for (int i = 0; is_called(start, "ungreeted") && i < 1; i++)
         worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "", (uint64_t)0);
     worker_misbehaves(link, start);
+    if (worker_does_more)
+        worker_does_more(link, start);
     for (;;) {
         struct pollfd ready = {.fd = link_fd(link), .events = POLLIN};
         const void *bytes;

@@ -249,6 +249,28 @@ static void test_nobody_has_more_than_his_share_under_way(void **state)
     assert_true(ask(world, &world->iris, "iris", 1));
 }
 
+static void test_what_an_agents_questions_may_take_together_is_bounded_and_one_more_is_for_later(void **state)
+{
+    struct world *world = *state;
+    OWNED char *text = memory_new(3 * 1024 * 1024, 1);
+    memset(text, 's', 3 * 1024 * 1024 - 1);
+    for (uint64_t i = 0; i < 3; i++) {
+        OWNED_BUFFER struct buffer message = {0};
+        struct reader reader;
+        unsigned type;
+        message_make(&message, MESSAGE_ASK, i, "x", text, "task", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
+                     MESSAGE_NOWHERE);
+        assert_true(message_open(&reader, message.data, message.length, &type));
+        assert_true(relay_ask(world->relay, &world->orion, "orion", &reader));
+    }
+    assert_int_equal(world->gateway.count, 2);
+    assert_int_equal(relay_under_way(world->relay), 2);
+    assert_int_equal(world->orion.count, 1); /* told to ask again */
+    assert_int_equal(answered_serial(&world->orion), 2);
+    assert_true(ask(world, &world->iris, "iris", 1));
+    assert_int_equal(world->gateway.count, 3);
+}
+
 static void test_nonsense_from_the_gateway_is_known_as_such(void **state)
 {
     struct world *world = *state;
@@ -462,6 +484,7 @@ int main(void)
         TEST(test_what_was_under_way_is_asked_again_of_the_next_gateway),
         TEST(test_a_question_that_kills_its_gateways_is_given_back),
         TEST(test_nobody_has_more_than_his_share_under_way),
+        TEST(test_what_an_agents_questions_may_take_together_is_bounded_and_one_more_is_for_later),
         TEST(test_nonsense_from_the_gateway_is_known_as_such),
         TEST(test_peers_and_segments_are_put_in_where_the_worker_says),
         TEST(test_what_is_too_much_of_peers_and_segments_is_cut),
