@@ -203,19 +203,13 @@ static void open_locks(struct shared_state *shared)
     load_locks(shared);
 }
 
-/* A lease is as long as the task may take. What no lock can be called is a person's slip in queue.md, not its worker's. */
+/* A lease is as long as the task may take. A worker asks for no lock whose name is none (leases_name). */
 static bool ask_lock(void *context, const char *name, const char *task, const char *lock)
 {
     struct shared_state *shared = context;
     struct agent *agent = agents_find(&shared->supervisor->agents, name);
-    if (!agent || strlen(task) > ID_MAX)
-        return false;
-    if (!locks_ask(shared->locks, name, task, lock, agent->definition->limits.task_seconds)) {
-        log_warn("agentos", name, "Task %s waits for a lock whose name is none: one line of at most %d bytes",
-                 task, NAME_LENGTH_MAX);
-        tell_locked(shared, name, task, lock, 0, 0, "nobody: no lock can be called that");
-    }
-    return true;
+    return agent && strlen(task) <= ID_MAX &&
+           locks_ask(shared->locks, name, task, lock, agent->definition->limits.task_seconds);
 }
 
 static bool give_up_lock(void *context, const char *name, const char *task, const char *lock)

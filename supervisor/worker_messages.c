@@ -15,7 +15,8 @@ enum {
     PROBLEMS_MAX = 64 * 1024,
     PROBLEMS_TOLD = 100,
     DOING_MAX = 1024,
-    STRAYS_MAX = 2
+    STRAYS_MAX = 2,
+    STREAK_SAID_MS = 100, /* a worker whose streak grows faster isn't in the log with each of them */
 };
 
 static void take_text(char **at, char *text)
@@ -114,8 +115,11 @@ static void watch_the_streak(struct agent *agent)
         return;
     bool pause = agent->definition->watchdog.pause && !agent->life.paused;
     control_event(supervisor_of(agent)->control, agent, "negative_streak", DETAIL_NUMBER("count", streak));
-    log_warn("agentos", agent->name, "The last %llu tasks failed (reward -1)%s", streak,
-             pause ? "; the agent is paused, `agentos resume` lets it go on" : "");
+    int64_t now_ms = clock_monotonic_ms();
+    if (pause || now_ms - agent->beat.streak_said_ms >= STREAK_SAID_MS)
+        log_warn("agentos", agent->name, "The last %llu tasks failed (reward -1)%s", streak,
+                 pause ? "; the agent is paused, `agentos resume` lets it go on" : "");
+    agent->beat.streak_said_ms = now_ms;
     if (pause)
         agent_order(agent, EVENT_PAUSE, true);
 }

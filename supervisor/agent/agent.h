@@ -60,6 +60,7 @@ struct agent {
         unsigned unanswered;      /* heartbeats */
         unsigned messages;        /* since the last heartbeat */
         unsigned strays;          /* of this worker, before it said HELLO */
+        int64_t streak_said_ms;   /* clock_monotonic_ms: a streak was in the log last */
     } beat;
 
     struct {

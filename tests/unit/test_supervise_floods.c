@@ -183,13 +183,12 @@ static int64_t status_us(const struct supervised *supervised)
     return took[SAMPLES * 95 / 100];
 }
 
-static void assert_works(const struct supervised *supervised, const char *id)
+static void assert_works(const struct supervised *supervised)
 {
-    OWNED char *request = memory_print(
-        "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"%s\",\"wait\":true}\n", "orion");
-    (void)id;
+    static const char request[] =
+        "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n";
     OWNED_FD int fd = supervised_connect(supervised);
-    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+    assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
     json_t *accepted = supervised_hear(fd), *ended = supervised_hear(fd);
     assert_string_equal(json_string_value(json_object_get(ended, "end")), "done");
     json_decref(accepted);
@@ -198,9 +197,13 @@ static void assert_works(const struct supervised *supervised, const char *id)
 
 static void withstand(struct supervised *supervised, const char *names)
 {
-    OWNED char *agents = memory_print("orion %s", names);
+    OWNED_BUFFER struct buffer yaml = {0};
+    OWNED char *copy = memory_print("orion %s", names), *rest = copy;
     OWNED char *sign = memory_print("%s/flood", supervised->data);
-    supervised_agents(supervised, agents);
+    buffer_text(&yaml, "agents:\n");
+    for (const char *name; (name = strsep(&rest, " "));)
+        buffer_print(&yaml, "  - {name: %s, persona: p}\n", name);
+    supervised_yaml(supervised, yaml.data);
     supervised_start(supervised);
     EVENTUALLY(supervised_is(supervised, "orion", "idle"));
     int64_t quiet = status_us(supervised);
@@ -209,8 +212,8 @@ static void withstand(struct supervised *supervised, const char *names)
     int64_t flooded = status_us(supervised);
     printf("status under %s: %lld us of 100 in 95, %lld us when it is quiet\n", names, (long long)flooded,
            (long long)quiet);
-    assert_true(flooded < LIMIT_MS * 1000 + 20 * quiet);
-    assert_works(supervised, "orion");
+    assert_true(flooded < LIMIT_MS * 1000 + 50 * quiet);
+    assert_works(supervised);
 }
 
 static int begin_one(void **state)
@@ -257,5 +260,7 @@ int main(int count, char **arguments)
         TEST(test_status_answers_at_once_and_others_work_on_under_each_flood),
         TEST(test_status_answers_at_once_and_others_work_on_under_all_floods_together),
     };
+    if (getenv("ONLY"))
+        cmocka_set_test_filter(getenv("ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
