@@ -80,3 +80,37 @@ void document_free(struct document *document)
 {
     buffer_free(&document->body);
 }
+
+struct MHD_Response *document_response(struct document *document)
+{
+    char seconds[16];
+    size_t length = document->body.length;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(length, buffer_take(&document->body), MHD_RESPMEM_MUST_FREE);
+    if (!response)
+        return NULL;
+    snprintf(seconds, sizeof seconds, "%u", document->retry_after);
+    const char *const headers[][2] = {
+        {MHD_HTTP_HEADER_CONTENT_TYPE, document->type},
+        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+        {"X-Content-Type-Options", "nosniff"},
+        {MHD_HTTP_HEADER_ALLOW, *document->allow ? document->allow : NULL},
+        {MHD_HTTP_HEADER_LOCATION, *document->location ? document->location : NULL},
+        {MHD_HTTP_HEADER_WWW_AUTHENTICATE, document->challenge},
+        {MHD_HTTP_HEADER_RETRY_AFTER, document->retry_after ? seconds : NULL},
+    };
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+        if (headers[i][1])
+            MHD_add_response_header(response, headers[i][0], headers[i][1]);
+    return response;
+}
+
+enum MHD_Result document_send(struct MHD_Connection *connection, struct document *document)
+{
+    struct MHD_Response *response = document_response(document);
+    if (!response)
+        return MHD_NO; /* the connection ends */
+    enum MHD_Result queued = MHD_queue_response(connection, document->status, response);
+    MHD_destroy_response(response);
+    return queued;
+}

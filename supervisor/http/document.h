@@ -3,6 +3,7 @@
 #define AGENTOS_HTTP_DOCUMENT_H
 
 #include <jansson.h>
+#include <microhttpd.h>
 
 #include "common/buffer.h"
 
@@ -23,5 +24,9 @@ void document_problem(struct document *document, unsigned status, const char *de
 /* The same, with "pointer": the place in the request's body (RFC 6901) that the detail is about. */
 void document_problem_at(struct document *document, unsigned status, const char *pointer, const char *detail);
 void document_free(struct document *document);
+/* The document as a response, which has its body from here on; NULL: there is no memory for it. */
+struct MHD_Response *document_response(struct document *document);
+/* Queues it as the answer. MHD_NO: the connection ends without. */
+enum MHD_Result document_send(struct MHD_Connection *connection, struct document *document);
 
 #endif

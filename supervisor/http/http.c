@@ -21,6 +21,8 @@
 #include "supervisor/http/openapi.h"
 #include "supervisor/http/routes.h"
 #include "supervisor/http/snapshot.h"
+#include "supervisor/http/task_view.h"
+#include "supervisor/http/task_wait.h"
 
 enum {
     EVENTS = 16,
@@ -43,6 +45,7 @@ struct visit {
     bool asked;              /* what the route asks was asked; the next turn answers */
     bool waits;              /* for a snapshot */
     TAILQ_ENTRY(visit) link; /* in waiting, while it waits */
+    struct task_wait wait;   /* ASKS_TASK */
 };
 
 struct http {
@@ -55,82 +58,12 @@ struct http {
     struct snapshot snapshots[SNAPSHOTS];
     struct event_stream *events;
     TAILQ_HEAD(, visit) waiting;
+    struct task_waits task_waits;
     /* The metrics as they were last made, for all who ask before the supervisor says something new: a system of hundreds
      * of agents has megabytes of them. */
     struct MHD_Response *page;
     uint64_t page_serial;
 };
-
-/* --- documents --- */
-
-/* The body is the response's from here on. */
-static struct MHD_Response *make_response(struct document *document)
-{
-    char seconds[16];
-    size_t length = document->body.length;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(length, buffer_take(&document->body), MHD_RESPMEM_MUST_FREE);
-    if (!response)
-        return NULL;
-    snprintf(seconds, sizeof seconds, "%u", document->retry_after);
-    const char *const headers[][2] = {
-        {MHD_HTTP_HEADER_CONTENT_TYPE, document->type},
-        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
-        {"X-Content-Type-Options", "nosniff"},
-        {MHD_HTTP_HEADER_ALLOW, *document->allow ? document->allow : NULL},
-        {MHD_HTTP_HEADER_LOCATION, *document->location ? document->location : NULL},
-        {MHD_HTTP_HEADER_WWW_AUTHENTICATE, document->challenge},
-        {MHD_HTTP_HEADER_RETRY_AFTER, document->retry_after ? seconds : NULL},
-    };
-    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
-        if (headers[i][1])
-            MHD_add_response_header(response, headers[i][0], headers[i][1]);
-    return response;
-}
-
-static enum MHD_Result send_document(struct MHD_Connection *connection, struct document *document)
-{
-    struct MHD_Response *response = make_response(document);
-    if (!response)
-        return MHD_NO; /* the connection ends */
-    enum MHD_Result queued = MHD_queue_response(connection, document->status, response);
-    MHD_destroy_response(response);
-    return queued;
-}
-
-static void drop_page(struct http *http)
-{
-    if (http->page)
-        MHD_destroy_response(http->page);
-    http->page = NULL;
-}
-
-static struct snapshot *snapshot_of(struct http *http, const struct route *route)
-{
-    return route->asks == ASKS_METRICS  ? &http->snapshots[SNAPSHOT_METRICS]
-           : route->asks == ASKS_STATUS ? &http->snapshots[SNAPSHOT_STATUS]
-                                        : NULL;
-}
-
-/* What the route asks was asked: the supervisor has spoken, or it has not in time. */
-static enum MHD_Result answer(struct visit *visit)
-{
-    struct http *http = visit->http;
-    struct document document;
-    const struct snapshot *snapshot = snapshot_of(http, visit->route);
-    bool is_page = !visit->route->open && visit->route->asks == ASKS_METRICS;
-    if (is_page && http->page && http->page_serial == snapshot->serial)
-        return MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page);
-    visit->route->answer(snapshot ? snapshot_object(snapshot) : visit->answer, visit->named, &document);
-    if (!is_page || document.status != MHD_HTTP_OK)
-        return send_document(visit->connection, &document);
-    drop_page(http);
-    http->page = make_response(&document);
-    http->page_serial = snapshot->serial;
-    return http->page ? MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page) : MHD_NO;
-}
-
-/* --- requests --- */
 
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
@@ -143,6 +76,71 @@ static struct connection *connection_of(struct MHD_Connection *connection)
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info ? info->socket_context : NULL;
 }
+
+/* --- documents --- */
+
+static void drop_page(struct http *http)
+{
+    if (http->page)
+        MHD_destroy_response(http->page);
+    http->page = NULL;
+}
+
+static struct snapshot *snapshot_of(struct http *http, const struct route *route)
+{
+    return route->asks == ASKS_METRICS                              ? &http->snapshots[SNAPSHOT_METRICS]
+           : route->asks == ASKS_STATUS || route->asks == ASKS_TASK ? &http->snapshots[SNAPSHOT_STATUS]
+                                                                    : NULL;
+}
+
+static enum MHD_Result answer_task(struct visit *visit)
+{
+    struct http *http = visit->http;
+    struct document document;
+    const char *agent = json_string_value(json_object_get(visit->named, "agent"));
+    int64_t now = clock_monotonic_ms();
+    task_wait_look(&visit->wait, http->data, agent);
+    bool ended =
+        task_view(http->data, visit->named, snapshot_object(&http->snapshots[SNAPSHOT_STATUS]), &document);
+    if (!ended && task_wait_park(&http->task_waits, &visit->wait, document.status == 404, now)) {
+        document_free(&document);
+        if (connection_of(visit->connection))
+            connections_serve(connection_of(visit->connection));
+        MHD_suspend_connection(visit->connection);
+        return MHD_YES;
+    }
+    if (connection_of(visit->connection))
+        connections_ask(connection_of(visit->connection), now);
+    return document_send(visit->connection, &document);
+}
+
+static void task_is_due(void *context)
+{
+    struct visit *visit = context;
+    MHD_resume_connection(visit->connection);
+}
+
+/* What the route asks was asked: the supervisor has spoken, or it has not in time. */
+static enum MHD_Result answer(struct visit *visit)
+{
+    struct http *http = visit->http;
+    struct document document;
+    if (visit->route->asks == ASKS_TASK)
+        return answer_task(visit);
+    const struct snapshot *snapshot = snapshot_of(http, visit->route);
+    bool is_page = !visit->route->open && visit->route->asks == ASKS_METRICS;
+    if (is_page && http->page && http->page_serial == snapshot->serial)
+        return MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page);
+    visit->route->answer(snapshot ? snapshot_object(snapshot) : visit->answer, visit->named, &document);
+    if (!is_page || document.status != MHD_HTTP_OK)
+        return document_send(visit->connection, &document);
+    drop_page(http);
+    http->page = document_response(&document);
+    http->page_serial = snapshot->serial;
+    return http->page ? MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page) : MHD_NO;
+}
+
+/* --- requests --- */
 
 static bool has_body(struct MHD_Connection *connection)
 {
@@ -160,7 +158,7 @@ static enum MHD_Result say_too_large(struct MHD_Connection *connection)
 {
     struct document document;
     document_problem(&document, 413, "a body has at most %d bytes", BODY_MAX);
-    return send_document(connection, &document);
+    return document_send(connection, &document);
 }
 
 /* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
@@ -180,7 +178,7 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
                                        .has_body = has_body(connection)},
                      http->token, &named, &document);
     if (!route)
-        return send_document(connection, &document);
+        return document_send(connection, &document);
     if (is_too_large(connection)) {
         json_decref(named);
         return say_too_large(connection);
@@ -230,7 +228,7 @@ static enum MHD_Result give_order(struct visit *visit)
     struct document document = {0};
     json_t *request = body_read(visit->body.data, visit->body.length, visit->route->fields, &document);
     if (!request)
-        return send_document(visit->connection, &document);
+        return document_send(visit->connection, &document);
     add_idempotency(visit, request);
     json_object_update(request, visit->named);
     json_object_set_new(request, "verb", json_string(visit->route->verb));
@@ -244,9 +242,24 @@ static enum MHD_Result give_order(struct visit *visit)
     return MHD_YES;
 }
 
+/* False: no number of seconds. */
+static bool read_wait(struct visit *visit)
+{
+    const char *text = MHD_lookup_connection_value(visit->connection, MHD_GET_ARGUMENT_KIND, "wait");
+    char *end = NULL;
+    unsigned long long seconds = text ? strtoull(text, &end, 10) : 0;
+    task_wait_begin(&visit->wait, seconds < TASK_WAIT_MAX ? (int)seconds : TASK_WAIT_MAX, task_is_due, visit);
+    return !text || (end != text && !*end && *text != '-');
+}
+
 static enum MHD_Result look(struct visit *visit)
 {
     struct http *http = visit->http;
+    struct document document;
+    if (visit->route->asks == ASKS_TASK && !read_wait(visit)) {
+        document_problem(&document, 400, "wait is a number of seconds, %d at most", TASK_WAIT_MAX);
+        return document_send(visit->connection, &document);
+    }
     if (snapshot_look(snapshot_of(http, visit->route), clock_monotonic_ms()) != SNAPSHOT_UNDER_WAY)
         return answer(visit);
     visit->waits = true;
@@ -263,7 +276,7 @@ static enum MHD_Result follow(struct visit *visit)
     if (!response) {
         document_problem(&document, 503, "%d clients follow the events already", EVENT_STREAMS_MAX);
         document.retry_after = 1;
-        return send_document(visit->connection, &document);
+        return document_send(visit->connection, &document);
     }
     if (connection_of(visit->connection))
         connections_serve(connection_of(visit->connection));
@@ -276,14 +289,14 @@ static enum MHD_Result describe(struct visit *visit)
 {
     struct document document;
     document_json(&document, 200, openapi_document());
-    return send_document(visit->connection, &document);
+    return document_send(visit->connection, &document);
 }
 
 static enum MHD_Result read_files(struct visit *visit)
 {
     struct document document;
     visit->route->read(visit->http->data, visit->named, &document);
-    return send_document(visit->connection, &document);
+    return document_send(visit->connection, &document);
 }
 
 static enum MHD_Result begin(struct visit *visit)
@@ -343,6 +356,7 @@ static void free_visit(struct visit *visit)
 {
     if (visit->waits)
         TAILQ_REMOVE(&visit->http->waiting, visit, link);
+    task_wait_end(&visit->http->task_waits, &visit->wait);
     call_drop(visit->call);
     json_decref(visit->answer);
     json_decref(visit->named);
@@ -418,7 +432,7 @@ static int sleep_time(const struct http *http)
 {
     int64_t now = clock_monotonic_ms(), due = -1;
     const int64_t deadlines[] = {calls_deadline(http->calls), connections_deadline(&http->connections),
-                                 event_stream_deadline(http->events)};
+                                 event_stream_deadline(http->events), task_waits_deadline(&http->task_waits)};
     unsigned MHD_LONG_LONG soon;
     for (size_t i = 0; i < sizeof deadlines / sizeof deadlines[0]; i++)
         if (deadlines[i] >= 0 && (due < 0 || deadlines[i] < due))
@@ -455,6 +469,7 @@ static void loop(struct http *http, int daemon)
         int64_t now = clock_monotonic_ms();
         calls_expire(http->calls, now);
         event_stream_beat(http->events, now);
+        task_waits_expire(&http->task_waits, http->data, now);
         connections_expire(&http->connections, now);
         if (http->open)
             serve(http);
@@ -469,6 +484,7 @@ int http_run(int channel, int listener, int data, struct token *token)
                         .open = true,
                         .token = token};
     TAILQ_INIT(&http.waiting);
+    TAILQ_INIT(&http.task_waits.parked);
     connections_begin(&http.connections);
     http.calls = calls_new(channel, http.epoll);
     http.events = event_stream_new(http.calls);

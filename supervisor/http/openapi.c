@@ -41,15 +41,20 @@ static json_t *body_of(const struct field *fields)
                      "required", required, "additionalProperties", 0);
 }
 
-/* The pieces of the path that a request fills in. */
-static json_t *parameters_of(const char *path)
+/* The pieces of the path that a request fills in, and what may stand behind it. */
+static json_t *parameters_of(const struct route *route)
 {
     json_t *parameters = json_array();
+    const char *path = route->path;
     while ((path = strchr(path, '{'))) {
         size_t length = strcspn(++path, "}");
         json_array_append_new(parameters, json_pack("{s:s%, s:s, s:b, s:{s:s}}", "name", path, length, "in",
                                                     "path", "required", 1, "schema", "type", "string"));
     }
+    for (const struct field *field = route->query; field && field->name; field++)
+        json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", field->name, "in",
+                                                    "query", "required", 0, "description", field->says,
+                                                    "schema", schema_of(field->kind)));
     return parameters;
 }
 
@@ -76,7 +81,7 @@ static json_t *operation_of(const struct route *route)
 {
     OWNED char *id = operation_id(route);
     json_t *operation = json_pack("{s:s, s:s, s:o, s:o}", "operationId", id, "summary", route->says,
-                                  "parameters", parameters_of(route->path), "responses", responses_of(route));
+                                  "parameters", parameters_of(route), "responses", responses_of(route));
     if (route->fields && route->fields->name)
         json_object_set_new(operation, "requestBody", body_of(route->fields));
     if (route->open)

@@ -258,6 +258,8 @@ static const struct field item_fields[] = {
     TTL,
     {.name = NULL},
 };
+static const struct field wait_fields[] = {COUNT("wait", "seconds to wait for the task's end, 60 at most"),
+                                           {.name = NULL}};
 static const struct field rollback_fields[] = {
     TEXT("commit", true, "the commit to whose learning the agent goes back"), {.name = NULL}};
 
@@ -292,6 +294,9 @@ static const struct route routes[] = {
     CALL("POST", "/v1/agents/{agent}/tasks", "task",
          "A task goes into the agent's queue.md, durable when answered.", .fields = task_fields, .done = 201,
          .answer = task_taken),
+    GET("/v1/agents/{agent}/tasks/{task}",
+        "A task's state, with the answer when it is done; `wait` waits for its end.", ASKS_TASK,
+        .query = wait_fields),
     CALL("DELETE", "/v1/agents/{agent}/tasks/{task}", "cancel",
          "A pending task, or the task in hand, is cancelled.", .fields = no_fields, .answer = order_done),
     CALL("POST", "/v1/agents/{agent}/messages", "send", "A message from the operator, durable when answered.",

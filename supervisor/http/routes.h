@@ -21,6 +21,7 @@ enum route_asks {
     ASKS_METRICS,     /* snapshots of the supervisor, shared by all who ask */
     ASKS_STATUS,
     ASKS_ORDER, /* a call of its own: the route's verb with the names of the path and the fields of the body */
+    ASKS_TASK,  /* files, and the snapshot; ?wait=SECONDS waits for its end */
     ASKS_FILES, /* of DATA_DIR, beneath it and without following any link */
     ASKS_EVENTS /* a stream */
 };
@@ -33,6 +34,7 @@ struct route {
     bool open;                  /* to everybody, without a token */
     const char *verb;           /* ASKS_ORDER: of common/control.h */
     const struct field *fields; /* of the body; NULL: it takes none */
+    const struct field *query;  /* of the path's end, "?wait=5"; NULL: it takes none */
     unsigned done;              /* the status of success; 0: 200 */
     /* answer: the object that was asked; NULL: the supervisor does not answer now. named: the path's pieces. */
     void (*answer)(const json_t *answer, const json_t *named, struct document *document);

@@ -3,11 +3,14 @@
 #include <string.h>
 
 #include "common/files.h"
+#include "common/format/answer_file.h"
 #include "common/format/block.h"
 #include "common/format/envelope.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "common/tree.h"
+#include "common/utf8.h"
 
 static long place_among(const struct block_list *list, const char *task)
 {
@@ -40,7 +43,8 @@ long task_state_place(int folder, const char *task)
     return place;
 }
 
-char *task_state_why_dead(int folder, const char *task)
+/* True: the task lies among the dead letters, and the envelope is the caller's to free. */
+static bool read_dead(int folder, const char *task, struct envelope *envelope)
 {
     OWNED char *now = names_file(task), *before = names_file_before(task);
     const char *const names[] = {now, before};
@@ -48,14 +52,59 @@ char *task_state_why_dead(int folder, const char *task)
         OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, names[i]);
         OWNED char *text = NULL;
         size_t length = 0;
-        struct envelope envelope;
         if (files_read(folder, path, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
-            envelope_parse(&envelope, text, length, path, NULL)) {
-            char *why = memory_print("%s (%s)", envelope.status,
-                                     envelope.reason != NULL ? envelope.reason : "no reason is given");
-            envelope_free(&envelope);
-            return why;
-        }
+            envelope_parse(envelope, text, length, path, NULL))
+            return true;
     }
-    return NULL;
+    return false;
+}
+
+char *task_state_why_dead(int folder, const char *task)
+{
+    struct envelope envelope;
+    if (!read_dead(folder, task, &envelope))
+        return NULL;
+    char *why = memory_print("%s (%s)", envelope.status,
+                             envelope.reason != NULL ? envelope.reason : "no reason is given");
+    envelope_free(&envelope);
+    return why;
+}
+
+static json_t *clean_text(const char *text)
+{
+    OWNED char *clean = text ? utf8_clean(text, strlen(text)) : NULL;
+    return clean ? json_string(clean) : json_null();
+}
+
+/* The answer, or that it was one: its text may be in git alone. NULL: there is none. */
+static json_t *answered(int folder, const char *task)
+{
+    struct answer_file answer;
+    struct pruned pruned;
+    OWNED char *now = names_file(task), *before = names_file_before(task);
+    if (answer_read(folder, task, &answer, NULL) == 1) {
+        json_t *state = json_pack("{s:s, s:i, s:o}", "state", "done", "reward", answer.reward, "answer",
+                                  clean_text(answer.body));
+        answer_free(&answer);
+        return state;
+    }
+    if (!pruned_find(folder, TREE_OUTPUTS, now, &pruned) &&
+        !pruned_find(folder, TREE_OUTPUTS, before, &pruned))
+        return NULL;
+    return json_pack("{s:s, s:I, s:n, s:s}", "state", "done", "reward", (json_int_t)pruned.reward, "answer",
+                     "reason", "the answer has left outputs/; `agentos answer` reads it in git");
+}
+
+json_t *task_state_json(int folder, const char *task)
+{
+    long place = task_state_place(folder, task);
+    json_t *state = place > 0 ? json_pack("{s:s, s:I}", "state", "pending", "place", (json_int_t)place)
+                              : answered(folder, task);
+    struct envelope envelope;
+    if (!state && read_dead(folder, task, &envelope)) {
+        state = json_pack("{s:o, s:o}", "state", clean_text(envelope.status), "reason",
+                          clean_text(envelope.reason));
+        envelope_free(&envelope);
+    }
+    return state;
 }

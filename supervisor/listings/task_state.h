@@ -2,11 +2,16 @@
 #ifndef AGENTOS_SUPERVISOR_LISTINGS_TASK_STATE_H
 #define AGENTOS_SUPERVISOR_LISTINGS_TASK_STATE_H
 
+#include <jansson.h>
+
 /* folder: descriptor of the agent's. */
 
 /* The task's place in queue.md, from 1; 0: it doesn't stand there. */
 long task_state_place(int folder, const char *task);
 /* Why a task has ended without an answer; NULL: it has not. Caller frees. */
 char *task_state_why_dead(int folder, const char *task);
+/* An object; NULL: the task stands nowhere. Caller frees. "state" is pending (with "place"), done (with "reward" and
+ * "answer"), or a dead letter's status: failed, expired (with "reason"). */
+json_t *task_state_json(int folder, const char *task);
 
 #endif

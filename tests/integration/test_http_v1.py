@@ -162,6 +162,49 @@ def test_a_pending_task_is_cancelled(make_v1, model):
     http.system.wait_done("first")
 
 
+def test_a_tasks_state_is_told_and_its_answer_when_it_is_done(make_v1, model):
+    http = make_v1(scenario="hold")
+    for task_id in ("first", "second"):
+        http.task({"text": f"Do {task_id}", "id": task_id})
+    model.wait_open(1)
+    path = "/v1/agents/orion/tasks/"
+    wait_until(lambda: http.get(path + "first")[2]["state"] == "working", "the first task in hand")
+    second = http.get(path + "second")[2]
+    assert second["state"] == "pending" and second["place"] == 2 and second["agent"] == "orion" and second["id"] == "second"
+    problem(http.get(path + "third"), 404)
+    problem(http.get("/v1/agents/nova/tasks/first"), 404)
+    problem(http.get(path + "first?wait=soon"), 400)
+    with concurrent.futures.ThreadPoolExecutor(4) as many:
+        waits = [many.submit(http.get, f"{path}{task_id}?wait=60") for task_id in ("first", "second", "first")]
+        wait_until(lambda: http.get("/v1/agents")[0] == 200, "others are answered meanwhile")
+        assert not any(wait.done() for wait in waits)
+        model.release()
+        told = [wait.result()[2] for wait in waits]
+    assert [(one["id"], one["state"], one["reward"]) for one in told] == [
+        ("first", "done", 1), ("second", "done", 1), ("first", "done", 1)]
+    assert "Do first" in told[0]["answer"]
+
+
+def test_a_wait_ends_with_the_state_of_the_task_when_its_time_is_over(make_v1, model):
+    http = make_v1(scenario="hold")
+    http.task({"text": "Do it", "id": "first"})
+    model.wait_open(1)
+    status, _, told = http.get("/v1/agents/orion/tasks/first?wait=1")
+    assert status == 200 and told["state"] in ("pending", "working")
+    problem(http.get("/v1/agents/orion/tasks/nothing?wait=60"), 404)
+    model.release()
+
+
+def test_a_task_that_ended_without_an_answer_says_why(make_v1, model):
+    http = make_v1(scenario="hold")
+    http.task({"text": "Do it", "id": "first"})
+    model.wait_open(1)
+    http.task({"text": "Too late", "id": "late", "ttl_seconds": 1})
+    told = http.get("/v1/agents/orion/tasks/late?wait=60")[2]
+    assert told["state"] == "expired"
+    model.release()
+
+
 @pytest.mark.parametrize(
     "body, pointer",
     [
@@ -239,7 +282,7 @@ def test_another_sites_page_gives_no_orders(make_v1):
 
 def test_other_methods_are_told_which_there_are(make_v1):
     http = make_v1()
-    for path, allow in (("/v1/agents", "GET, HEAD"), ("/v1/agents/orion/stop", "POST"), ("/v1/agents/orion/tasks/x", "DELETE")):
+    for path, allow in (("/v1/agents", "GET, HEAD"), ("/v1/agents/orion/stop", "POST"), ("/v1/agents/orion/tasks/x", "GET, HEAD, DELETE")):
         answer = http.send(path, method="PUT")
         problem(answer, 405)
         assert answer[1]["allow"] == allow
@@ -317,7 +360,7 @@ def test_the_description_has_every_path_with_its_methods_and_fields(make_v1):
         for method, operation in operations.items():
             ids.append(operation["operationId"])
             assert operation["summary"].endswith(".") and {"4XX", "5XX"} <= set(operation["responses"])
-            named = {parameter["name"] for parameter in operation["parameters"]}
+            named = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
             assert named == set(re.findall(r"\{(\w+)\}", path))
             concrete = re.sub(r"\{\w+\}", "none", path)
             if path != "/v1/events" and "reload" not in path:

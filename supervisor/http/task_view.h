@@ -1,0 +1,18 @@
+/* A task as a client of /v1 sees it: its state from its agent's files, and from the supervisor whether it is in hand. */
+#ifndef AGENTOS_HTTP_TASK_VIEW_H
+#define AGENTOS_HTTP_TASK_VIEW_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "supervisor/http/document.h"
+
+/* The agent's folder; -1: there is none. The caller closes it. */
+int task_view_folder(int data, const char *agent);
+
+/* data: DATA_DIR. named: "agent" and "task". status: the supervisor's object of `status`; NULL: it says nothing now. True:
+ * the task has ended, or there is no such agent. False: it may still come to its end; for a task that stands nowhere, which
+ * is so for a moment while queue.md is exchanged, the document is a 404. */
+bool task_view(int data, const json_t *named, const json_t *status, struct document *document);
+
+#endif

@@ -1,0 +1,48 @@
+/* Clients who wait for the end of a task: the files of its agent are looked at again as soon as they have changed. */
+#ifndef AGENTOS_HTTP_TASK_WAIT_H
+#define AGENTOS_HTTP_TASK_WAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <time.h>
+
+enum {
+    TASK_WAIT_MAX = 60,     /* seconds */
+    TASK_LOOK_MS = 250,     /* between two looks */
+    TASK_NOWHERE_MS = 3000, /* so long a task may stand nowhere, while queue.md is exchanged */
+};
+
+/* What tells whether looking again is worth while: of queue.md and of the folders that a task ends in. */
+struct task_stamp {
+    struct timespec changed[3];
+    ino_t inodes[3];
+};
+
+struct task_wait {
+    int64_t begun_ms, until_ms; /* clock_monotonic_ms */
+    bool parked, nowhere;       /* nowhere: the task stood in no file */
+    const char *agent;          /* borrowed */
+    struct task_stamp stamp;
+    void (*due)(void *context); /* it is parked no more */
+    void *context;
+    TAILQ_ENTRY(task_wait) link;
+};
+
+struct task_waits { /* parked: TAILQ_INIT */
+    TAILQ_HEAD(, task_wait) parked;
+    int64_t look_at;
+};
+
+void task_wait_begin(struct task_wait *wait, int seconds, void (*due)(void *context), void *context);
+/* The files are about to be read, beneath DATA_DIR (data). */
+void task_wait_look(struct task_wait *wait, int data, const char *agent);
+/* True: the client waits on, until `due`. False: its time is over. */
+bool task_wait_park(struct task_waits *waits, struct task_wait *wait, bool nowhere, int64_t now);
+void task_wait_end(struct task_waits *waits, struct task_wait *wait);
+
+int64_t task_waits_deadline(const struct task_waits *waits); /* -1: nobody waits */
+void task_waits_expire(struct task_waits *waits, int data, int64_t now);
+
+#endif
