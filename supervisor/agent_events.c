@@ -37,11 +37,11 @@ void supervisor_settled(struct supervisor *supervisor)
     size_t settled = 0;
     for (size_t i = 0; i < agents->count; i++)
         settled += agents->list[i]->settled;
-    if (supervisor->running || settled < agents->count)
+    if (supervisor->run.said || settled < agents->count)
         return;
     OWNED_BUFFER struct buffer failed = {0};
     size_t run = agents->count - name_failed(agents, &failed);
-    supervisor->running = true;
+    supervisor->run.said = true;
     log_event(failed.length ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "agentos", NULL,
               "AgentOS running with %zu agent(s). Polling every %llds.%s", run,
               (long long)agents->poll_seconds, failed.data ? failed.data : "");

@@ -75,9 +75,9 @@ void supervisor_begin_asking(struct supervisor *supervisor)
                                                         .answered = answered,
                                                         .context = supervisor,
                                                         .budget = &budget});
-    supervisor->audit_program = memory_print("%s/agentos-audit", supervisor->options->programs);
+    supervisor->programs.audit = memory_print("%s/agentos-audit", supervisor->options->programs);
     supervisor->audits = audits_new(&(struct audits_owner){.loop = supervisor->loop,
-                                                           .program = supervisor->audit_program,
+                                                           .program = supervisor->programs.audit,
                                                            .data_dir = supervisor->options->data_dir,
                                                            .to_worker = to_worker});
 }
@@ -86,6 +86,6 @@ void supervisor_end_asking(struct supervisor *supervisor)
 {
     relay_free(supervisor->relay);
     audits_free(supervisor->audits);
-    free(supervisor->audit_program);
+    free(supervisor->programs.audit);
     budget_gate_close(supervisor->budget_gate);
 }

@@ -107,17 +107,17 @@ static bool start_zygote(struct supervisor *supervisor)
     static char *arguments[] = {"agentos-zygote", "--zygote", "3", "4", NULL};
     static char room[sizeof "AGENTOS_TITLE_ROOM=" + TITLE_ROOM] = "AGENTOS_TITLE_ROOM=";
     memset(room + strlen("AGENTOS_TITLE_ROOM="), ' ', TITLE_ROOM);
-    supervisor->zygote_program = memory_print("%s/agentos-worker", supervisor->options->programs);
-    supervisor->zygote_environment = zygote_environment(room);
+    supervisor->programs.zygote = memory_print("%s/agentos-worker", supervisor->options->programs);
+    supervisor->programs.zygote_environment = zygote_environment(room);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor->zygote_logs) != 0)
         return false;
     return child_begin(&supervisor->zygote, supervisor->loop,
                        &(struct child_plan){
                            .name = "zygote",
                            .component = "agentos",
-                           .program = supervisor->zygote_program,
+                           .program = supervisor->programs.zygote,
                            .arguments = arguments,
-                           .environment = supervisor->zygote_environment,
+                           .environment = supervisor->programs.zygote_environment,
                            .extras = {supervisor->zygote_logs[1], -1},
                            .message = zygote_says,
                            .started = zygote_started,
@@ -144,12 +144,12 @@ static void gateway_started(void *context)
 static bool start_gateway(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-gateway", "3", "4", NULL};
-    supervisor->gateway_program = memory_print("%s/agentos-gateway", supervisor->options->programs);
+    supervisor->programs.gateway = memory_print("%s/agentos-gateway", supervisor->options->programs);
     return child_begin(&supervisor->gateway, supervisor->loop,
                        &(struct child_plan){
                            .name = "gateway",
                            .component = "gateway",
-                           .program = supervisor->gateway_program,
+                           .program = supervisor->programs.gateway,
                            .arguments = arguments,
                            .environment = environ,
                            .extras = {supervisor->options->secrets, -1},
@@ -163,7 +163,7 @@ static bool start_gateway(struct supervisor *supervisor)
 
 static void kill_everybody(struct supervisor *supervisor)
 {
-    supervisor->ending_now = true;
+    supervisor->run.ending = true;
     for (size_t i = supervisor->agents.count; i-- > 0;)
         agent_order(supervisor->agents.list[i], EVENT_KILL, false);
 }
@@ -171,13 +171,13 @@ static void kill_everybody(struct supervisor *supervisor)
 static void end_timer_rings(void *context)
 {
     struct supervisor *supervisor = context;
-    if (supervisor->ending_now) {
+    if (supervisor->run.ending) {
         log_error("agentos", NULL, "Some workers can't be ended; the supervisor ends without them");
         loop_end(supervisor->loop);
         return;
     }
     kill_everybody(supervisor);
-    timer_set(supervisor->loop, &supervisor->end_timer, LAST_KILL_MS);
+    timer_set(supervisor->loop, &supervisor->timers.end, LAST_KILL_MS);
 }
 
 /* Everybody is asked at once, so the whole takes as long as the slowest, and at most the grace. */
@@ -186,7 +186,7 @@ static void begin_ending(struct supervisor *supervisor, const char *why)
     if (supervisor->agents.ending) {
         log_warn("agentos", NULL, "%s again: the workers are killed", why);
         kill_everybody(supervisor);
-        timer_set(supervisor->loop, &supervisor->end_timer, LAST_KILL_MS);
+        timer_set(supervisor->loop, &supervisor->timers.end, LAST_KILL_MS);
         return;
     }
     supervisor->agents.ending = true;
@@ -194,7 +194,7 @@ static void begin_ending(struct supervisor *supervisor, const char *why)
     notify_say(supervisor->notify, "STOPPING=1\nSTATUS=%s: work is finished or put down", why);
     log_info("agentos", NULL, "%s: stopping, within %lld s", why,
              (long long)supervisor->agents.grace_ms / 1000);
-    timer_set(supervisor->loop, &supervisor->end_timer, supervisor->agents.grace_ms);
+    timer_set(supervisor->loop, &supervisor->timers.end, supervisor->agents.grace_ms);
     for (size_t i = supervisor->agents.count; i-- > 0;)
         agent_order(supervisor->agents.list[i], EVENT_STOP, false);
     if (agents_all_down(&supervisor->agents))
@@ -237,7 +237,7 @@ static void on_signal(void *context, uint32_t events)
     (void)events;
     struct supervisor *supervisor = context;
     struct signalfd_siginfo info;
-    while (read(supervisor->signals, &info, sizeof info) == sizeof info) {
+    while (read(supervisor->signals.fd, &info, sizeof info) == sizeof info) {
         switch (info.ssi_signo) {
         case SIGCHLD:
             reap(supervisor);
@@ -263,7 +263,7 @@ static void scan(void *context)
     shared_state_scan(supervisor->shared);
     budget_gate_look(supervisor->budget_gate);
     schedule_look(supervisor->schedule);
-    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->agents.poll_seconds * 1000);
+    timer_set(supervisor->loop, &supervisor->timers.scan, supervisor->agents.poll_seconds * 1000);
 }
 
 static int64_t heartbeat_ms(const struct supervisor *supervisor)
@@ -274,10 +274,10 @@ static int64_t heartbeat_ms(const struct supervisor *supervisor)
 static void beat(void *context)
 {
     struct supervisor *supervisor = context;
-    supervisor->heartbeat++;
+    supervisor->timers.beats++;
     for (size_t i = 0; i < supervisor->agents.count; i++)
-        agent_heartbeat(supervisor->agents.list[i], supervisor->heartbeat);
-    timer_set(supervisor->loop, &supervisor->heartbeat_timer, heartbeat_ms(supervisor));
+        agent_heartbeat(supervisor->agents.list[i], supervisor->timers.beats);
+    timer_set(supervisor->loop, &supervisor->timers.heartbeat, heartbeat_ms(supervisor));
 }
 
 static void one_changed(void *subject, uint64_t look)
@@ -330,11 +330,11 @@ static bool take_signals(struct supervisor *supervisor)
         sigaddset(&set, taken[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    supervisor->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (supervisor->signals >= 0)
-        supervisor->signal_watch =
-            loop_watch(supervisor->loop, supervisor->signals, EPOLLIN, on_signal, supervisor);
-    return supervisor->signal_watch != NULL;
+    supervisor->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (supervisor->signals.fd >= 0)
+        supervisor->signals.watch =
+            loop_watch(supervisor->loop, supervisor->signals.fd, EPOLLIN, on_signal, supervisor);
+    return supervisor->signals.watch != NULL;
 }
 
 /* The sockets' folder. A path that is too long for a socket is no matter (switchboard.c). */
@@ -380,7 +380,7 @@ static struct control *open_control(struct supervisor *supervisor, int run, stru
                                                 .budget = supervisor->budget,
                                                 .roster = &supervisor->roster,
                                                 .data = supervisor->data,
-                                                .started_at = supervisor->started_at,
+                                                .started_at = supervisor->run.started_at,
                                                 .problems = shared_problems,
                                                 .config_fault = config_fault,
                                                 .reload = reload_for_client,
@@ -430,11 +430,11 @@ static void start_agents(struct supervisor *supervisor)
 
 static void start_timers(struct supervisor *supervisor)
 {
-    supervisor->scan_timer = (struct timer){.ring = scan, .context = supervisor};
-    supervisor->heartbeat_timer = (struct timer){.ring = beat, .context = supervisor};
-    supervisor->end_timer = (struct timer){.ring = end_timer_rings, .context = supervisor};
-    timer_set(supervisor->loop, &supervisor->scan_timer, supervisor->agents.poll_seconds * 1000);
-    timer_set(supervisor->loop, &supervisor->heartbeat_timer, heartbeat_ms(supervisor));
+    supervisor->timers.scan = (struct timer){.ring = scan, .context = supervisor};
+    supervisor->timers.heartbeat = (struct timer){.ring = beat, .context = supervisor};
+    supervisor->timers.end = (struct timer){.ring = end_timer_rings, .context = supervisor};
+    timer_set(supervisor->loop, &supervisor->timers.scan, supervisor->agents.poll_seconds * 1000);
+    timer_set(supervisor->loop, &supervisor->timers.heartbeat, heartbeat_ms(supervisor));
 }
 
 /* nng's close has been seen to hang. Everybody is down by then and the files are whole, so nothing is lost. */
@@ -474,9 +474,9 @@ static void end_parts(struct supervisor *supervisor)
     roster_file_end(supervisor);
     for (size_t i = 0; i < 2; i++)
         memory_close_at(&supervisor->zygote_logs[i]);
-    free(supervisor->zygote_program);
-    free(supervisor->zygote_environment);
-    free(supervisor->gateway_program);
+    free(supervisor->programs.zygote);
+    free(supervisor->programs.zygote_environment);
+    free(supervisor->programs.gateway);
     alarm(0);
 }
 
@@ -501,8 +501,8 @@ static int supervise(struct supervisor *supervisor, int run)
     }
     end_parts(supervisor);
     notify_close(supervisor->notify);
-    loop_forget(supervisor->loop, supervisor->signal_watch);
-    close(supervisor->signals);
+    loop_forget(supervisor->loop, supervisor->signals.watch);
+    close(supervisor->signals.fd);
     loop_free(supervisor->loop);
     return status;
 }
@@ -520,7 +520,7 @@ int supervisor_run(const struct run_options *options)
                    .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
                    .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000},
         .zygote_logs = {-1, -1},
-        .started_at = clock_monotonic_ms(),
+        .run.started_at = clock_monotonic_ms(),
     };
     int status = preflight_sandbox(options->data_dir);
     if (status != EX_OK) {

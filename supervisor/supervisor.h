@@ -50,15 +50,24 @@ struct supervisor {
     struct notify *notify;      /* NULL: no service manager listens */
     struct child zygote, gateway;
     int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
-    char *zygote_program, *gateway_program, *audit_program, **zygote_environment;
+    struct {
+        char *zygote, *gateway, *audit; /* their paths */
+        char **zygote_environment;
+    } programs;
     struct agents agents;
-    int signals; /* signalfd */
-    struct loop_watch *signal_watch;
-    struct timer scan_timer, heartbeat_timer, end_timer;
-    int64_t started_at;
-    uint64_t heartbeat; /* its serial */
-    bool running;       /* "AgentOS running …" was said */
-    bool ending_now;    /* workers were killed; those that don't end are left */
+    struct {
+        int fd; /* signalfd */
+        struct loop_watch *watch;
+    } signals;
+    struct {
+        struct timer scan, heartbeat, end;
+        uint64_t beats; /* the serial of the last heartbeat */
+    } timers;
+    struct {
+        int64_t started_at;
+        bool said;   /* "AgentOS running …" */
+        bool ending; /* workers were killed; those that don't end are left */
+    } run;
 };
 
 static inline struct supervisor *supervisor_of(const struct agent *agent)
