@@ -107,7 +107,7 @@ static bool tracked(struct search *search, const char *path)
     git_oid now;
     struct stat read;
     if (there && worktree_hash(history, path, &now, &read) == 1 && git_oid_equal(&now, &in_head)) {
-        const git_index_entry *entry = git_index_get_bypath(history->index, path, 0);
+        const git_index_entry *entry = git_index_get_bypath(history->index.copy, path, 0);
         if (entry && git_oid_equal(&entry->id, &now))
             index_note(history, path, &read);
         return true;
@@ -118,7 +118,7 @@ static bool tracked(struct search *search, const char *path)
 static bool has_tracked(struct history *history, const char *folder)
 {
     OWNED char *prefix = memory_print("%s/", folder);
-    return git_index_find_prefix(NULL, history->index, prefix) == 0;
+    return git_index_find_prefix(NULL, history->index.copy, prefix) == 0;
 }
 
 /* Are the files small that libgit2 reads whole to tell whether path is ignored? */
@@ -193,30 +193,31 @@ static bool has_repository(struct history *history, const char *path)
 
 static struct folder_look *look_of(struct history *history, const char *path)
 {
-    for (size_t i = 0; i < history->looked_count; i++)
-        if (strcmp(history->looked[i].path, path) == 0)
-            return &history->looked[i];
+    for (size_t i = 0; i < history->looked.count; i++)
+        if (strcmp(history->looked.items[i].path, path) == 0)
+            return &history->looked.items[i];
     return NULL;
 }
 
 void edits_forget(struct history *history)
 {
-    for (size_t i = 0; i < history->looked_count; i++)
-        free(history->looked[i].path);
-    free(history->looked);
-    history->looked = NULL;
-    history->looked_count = 0;
+    for (size_t i = 0; i < history->looked.count; i++)
+        free(history->looked.items[i].path);
+    free(history->looked.items);
+    history->looked.items = NULL;
+    history->looked.count = 0;
 }
 
 /* A folder stays in the list even when it isn't settled: its parent finds it there. */
 static void remember(struct history *history, const char *path, const struct file_stamp *stamp, bool settled)
 {
     struct folder_look *look = look_of(history, path);
-    if (!look && history->looked_count >= LOOKED_MAX)
+    if (!look && history->looked.count >= LOOKED_MAX)
         edits_forget(history);
     if (!look) {
-        history->looked = memory_grow(history->looked, history->looked_count + 1, sizeof *history->looked);
-        look = &history->looked[history->looked_count++];
+        history->looked.items =
+            memory_grow(history->looked.items, history->looked.count + 1, sizeof *history->looked.items);
+        look = &history->looked.items[history->looked.count++];
         look->path = memory_text(path);
     }
     settled = settled && clock_now_ms() * 1000000 - stamp->modified_ns > SETTLED_NS;
@@ -235,9 +236,9 @@ static bool walk_settled(struct search *search, const char *path, int depth)
 {
     struct history *history = search->history;
     bool good = true;
-    for (size_t i = 0; good && i < history->looked_count; i++)
-        if (is_below(history->looked[i].path, path)) {
-            OWNED char *inner = memory_text(history->looked[i].path);
+    for (size_t i = 0; good && i < history->looked.count; i++)
+        if (is_below(history->looked.items[i].path, path)) {
+            OWNED char *inner = memory_text(history->looked.items[i].path);
             good = walk(search, inner, depth + 1);
         }
     return good;
@@ -250,7 +251,7 @@ static bool walk_names(struct search *search, struct listing *names, const char 
     bool good = true;
     for (const char *name; good && (name = listing_next(names)) != NULL;) {
         OWNED char *inner = *path ? memory_print("%s/%s", path, name) : memory_text(name);
-        if (!programs_own(inner) && !git_index_get_bypath(history->index, inner, 0))
+        if (!programs_own(inner) && !git_index_get_bypath(history->index.copy, inner, 0))
             good = unknown(search, inner, depth, settled);
     }
     return good;
@@ -289,10 +290,11 @@ bool history_edits(struct history *history, enum edits_look look,
     struct search search = {
         .history = history, .quick = look != EDITS_ALL, .visit = visit, .context = context, .fault = fault};
     if ((history->pending && !record_redo_all(history, fault)) || !history_look(history, fault) ||
-        !index_refresh(history, fault) || !tree_of_commit(history, &history->head, &search.root, fault))
+        !index_refresh(history, fault) ||
+        !tree_of_commit(history, &history->head.commit, &search.root, fault))
         return false;
-    for (size_t i = 0; i < git_index_entrycount(history->index); i++) {
-        const git_index_entry *entry = git_index_get_byindex(history->index, i);
+    for (size_t i = 0; i < git_index_entrycount(history->index.copy); i++) {
+        const git_index_entry *entry = git_index_get_byindex(history->index.copy, i);
         if (git_index_entry_stage(entry) == 0 && looked_at(&search, entry->path)) {
             OWNED char *path = memory_text(entry->path);
             if (!tracked(&search, path))

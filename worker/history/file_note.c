@@ -15,8 +15,8 @@ bool record_wrote(const struct file_note *note, const struct stat *status)
 
 bool record_prepared(const struct history *history, const struct stat *status)
 {
-    for (size_t i = 0; i < history->ours_count; i++)
-        if (record_wrote(&history->ours[i], status))
+    for (size_t i = 0; i < history->redo.count; i++)
+        if (record_wrote(&history->redo.ours[i], status))
             return true;
     return false;
 }

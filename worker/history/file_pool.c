@@ -59,7 +59,7 @@ static bool keep(struct spares *spares, unsigned number, const char *name)
 bool spares_open(struct history *history, struct fault *fault)
 {
     struct spares *spares = &history->spares;
-    spares->folder = files_open_folder(history->notes, "spare", true, fault);
+    spares->folder = files_open_folder(history->folders.notes, "spare", true, fault);
     struct listing *names = spares->folder < 0 ? NULL : listing_open(spares->folder, ".", NULL);
     if (!names)
         return spares->folder >= 0;
@@ -110,7 +110,7 @@ bool spare_folder(struct history *history, const char *path)
     struct spares *spares = &history->spares;
     spares->folder_wanted = true;
     const char *slash = strrchr(path, '/');
-    if (!slash || history->redoing || !folder_is_ours(spares)) {
+    if (!slash || history->redo.on || !folder_is_ours(spares)) {
         spares->folder_ahead = 0;
         return false;
     }
@@ -236,7 +236,7 @@ static int take(struct history *history, int folder, const char *name, size_t le
     struct spares *spares = &history->spares;
     char spare[SPARE_NAME];
     unsigned number;
-    int from = history->fresh, fd = -1;
+    int from = history->folders.fresh, fd = -1;
     char fresh[FRESH_NAME];
     const char *old = fresh;
     unsigned wanted = pages_of(length);
@@ -290,7 +290,7 @@ bool spare_write(struct history *history, int folder, const char *name, const ch
                  mode_t mode, struct stat *status)
 {
     struct stat before = {0};
-    int fd = history->redoing ? -1 : take(history, folder, name, length, &before);
+    int fd = history->redo.on ? -1 : take(history, folder, name, length, &before);
     if (fd < 0) {
         fd = make(folder, name);
         if (fd < 0 && errno == EEXIST && unlinkat(folder, name, 0) == 0)
@@ -305,7 +305,7 @@ void spare_keep(struct history *history, const char *name, size_t length)
 {
     struct spares *spares = &history->spares;
     if (spares->fresh_count == FRESH_MAX) {
-        spare_give(history, history->fresh, name);
+        spare_give(history, history->folders.fresh, name);
         return;
     }
     struct fresh_spare *fresh = &spares->fresh[spares->fresh_count++];
@@ -320,19 +320,19 @@ bool spare_fill(struct history *history, enum role role, const char *bytes, size
     char name[SPARE_NAME];
     unsigned number = spares->roles[role].number;
     int fd = -1;
-    if (spares->roles[role].filled && !history->redoing) {
+    if (spares->roles[role].filled && !history->redo.on) {
         spare_name(number, name);
         fd = open_spare(spares->folder, name, &before);
     }
     spares->roles[role].filled = false;
-    if (fd < 0 && !history->redoing)
+    if (fd < 0 && !history->redo.on)
         fd = take_numbered(history, length, &number, &before);
     if (fd < 0) {
         spare_name(number = spares->next++, name);
         fd = make(spares->folder, name);
         if (fd < 0 && errno == ENOENT) { /* somebody removed the folder */
             close(spares->folder);
-            spares->folder = files_open_folder(history->notes, "spare", true, NULL);
+            spares->folder = files_open_folder(history->folders.notes, "spare", true, NULL);
             fd = make(spares->folder, name);
         }
         before = (struct stat){.st_mode = 0644};
@@ -359,7 +359,7 @@ void spares_drop(struct history *history)
     struct spares *spares = &history->spares;
     drop_folder(spares);
     while (spares->fresh_count > 0)
-        unlinkat(history->fresh, spares->fresh[--spares->fresh_count].name, 0);
+        unlinkat(history->folders.fresh, spares->fresh[--spares->fresh_count].name, 0);
     for (size_t i = 0; i < ROLE_COUNT; i++) {
         char filled[SPARE_NAME];
         spare_name(spares->roles[i].number, filled);

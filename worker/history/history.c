@@ -46,14 +46,14 @@ enum {
 
 static bool open_notes(struct history *history, struct fault *fault)
 {
-    history->notes = files_open_folder(history->tree, TREE_NOTES, true, fault);
-    if (history->notes < 0)
+    history->folders.notes = files_open_folder(history->tree, TREE_NOTES, true, fault);
+    if (history->folders.notes < 0)
         return false;
-    history->fresh = files_open_folder(history->notes, "new", true, fault);
-    if (history->fresh < 0 || !spares_open(history, fault))
+    history->folders.fresh = files_open_folder(history->folders.notes, "new", true, fault);
+    if (history->folders.fresh < 0 || !spares_open(history, fault))
         return false;
-    history->locks = files_open(history->notes, "locks", O_RDWR | O_CREAT, 0644);
-    return history->locks >= 0 || fault_errno(fault, "cannot open .agentos/locks");
+    history->folders.locks = files_open(history->folders.notes, "locks", O_RDWR | O_CREAT, 0644);
+    return history->folders.locks >= 0 || fault_errno(fault, "cannot open .agentos/locks");
 }
 
 /* A HEAD that is no ref can be said again. */
@@ -79,7 +79,7 @@ static bool mend_ref(struct history *history, const char *name, struct fault *fa
     if (name[0] == '\0' || object_id_zero(newest) || !object_sound(history, newest) ||
         !ref_set(history, name, newest, fault))
         return false;
-    history->head = *newest;
+    history->head.commit = *newest;
     log_warn("agent", history->agent, "The branch %s was damaged; it stands at the last known commit again",
              name);
     return true;
@@ -90,13 +90,13 @@ static int check_head(struct history *history, struct fault *fault)
 {
     char name[REF_NAME_MAX];
     git_oid root;
-    int read = ref_read(history, name, &history->head, fault);
+    int read = ref_read(history, name, &history->head.commit, fault);
     if (read < 0 || (read == 0 && !mend_ref(history, name, fault)))
         return read;
-    if (object_id_zero(&history->head))
+    if (object_id_zero(&history->head.commit))
         return 1;
     git_odb_object *tree;
-    if (!tree_of_commit(history, &history->head, &root, fault) ||
+    if (!tree_of_commit(history, &history->head.commit, &root, fault) ||
         !object_read(history, &root, GIT_OBJECT_TREE, &tree, fault))
         return 0;
     git_odb_object_free(tree);
@@ -131,7 +131,7 @@ static bool open_all(struct history *history, char **damage, struct fault *fault
         if (!skeleton_set_aside(history, why.text, damage, fault) ||
             !journal_checkpoint(history->journal, fault))
             return false;
-        history->rooted = (git_oid){0};
+        history->head.rooted = (git_oid){0};
         opened = open_repository(history, &why);
     }
     if (opened <= 0)
@@ -152,7 +152,8 @@ struct history *history_open(int tree, const char *path, const char *agent, char
         return NULL;
     struct history *history = memory_new(1, sizeof *history);
     history->tree = tree;
-    history->git = history->notes = history->fresh = history->locks = history->ledger.fd = -1;
+    history->folders.git = history->folders.notes = history->folders.fresh = history->folders.locks =
+        history->ledger.fd = -1;
     history->spares.folder = -1;
     history->path = memory_text(path);
     history->agent = memory_text(agent);
@@ -176,7 +177,8 @@ void history_close(struct history *history)
     history_close_objects(history);
     retired_close(history);
     journal_close(history->journal);
-    int descriptors[] = {history->git, history->notes, history->fresh, history->locks};
+    int descriptors[] = {history->folders.git, history->folders.notes, history->folders.fresh,
+                         history->folders.locks};
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         if (descriptors[i] >= 0)
             close(descriptors[i]);
@@ -189,7 +191,7 @@ void history_close(struct history *history)
 
 bool history_empty(const struct history *history)
 {
-    return object_id_zero(&history->head);
+    return object_id_zero(&history->head.commit);
 }
 
 /* --- commit --- */
@@ -236,10 +238,10 @@ static bool take_steps(struct work *work, const struct commit_request *request, 
  * records would else be redone over their reset. */
 static bool begin(struct history *history, struct work *work, struct fault *fault)
 {
-    git_oid known = history->head;
+    git_oid known = history->head.commit;
     if (ref_look(history, work->ref, &work->parent, fault) != 1)
         return false;
-    history->head = work->parent;
+    history->head.commit = work->parent;
     return git_oid_equal(&known, &work->parent) || journal_checkpoint(history->journal, fault);
 }
 
@@ -276,7 +278,7 @@ static int lock_both(struct history *history, struct work *work, struct fault *f
             return 1;
         }
         result = result == 1 ? 0 : -1;
-        history->seen.ref[0] = '\0'; /* no stamp is trusted that just deceived */
+        history->head.seen.ref[0] = '\0'; /* no stamp is trusted that just deceived */
         lock_release(history, LOCK_INDEX, "index");
     }
     lock_release(history, LOCK_REF, work->ref);
@@ -306,8 +308,8 @@ static void finish(struct history *history, const struct commit_request *request
     journal_done(history->journal);
     entered_keep(history, work);
     history->committed_ms = clock_monotonic_ms();
-    history->head = history->rooted = work->commit;
-    history->root = *root;
+    history->head.commit = history->head.rooted = work->commit;
+    history->head.root = *root;
     tree_keep(history, draft);
     const char *end = request->trailers.end;
     ledger_add(history, &work->commit, request->trailers.task, request->trailers.task_hash,
@@ -430,7 +432,7 @@ int history_read(struct history *history, const char *path, char **text, size_t 
     *length = 0;
     if (!path_allowed(path))
         return 0;
-    if (!history_look(history, fault) || !tree_of_commit(history, &history->head, &root, fault))
+    if (!history_look(history, fault) || !tree_of_commit(history, &history->head.commit, &root, fault))
         return -1;
     int found = tree_find(history, &root, path, &id, &mode, fault);
     if (found <= 0 || mode == FOLDER_MODE)

@@ -43,10 +43,10 @@ static bool from_head(struct history *history, git_index *copy, struct fault *fa
 {
     git_oid root;
     git_tree *tree = NULL;
-    if (object_id_zero(&history->head))
+    if (object_id_zero(&history->head.commit))
         return true;
     git_repository *repository = history_repository(history, fault);
-    if (!repository || !tree_of_commit(history, &history->head, &root, fault))
+    if (!repository || !tree_of_commit(history, &history->head.commit, &root, fault))
         return false;
     bool good = git_tree_lookup(&tree, repository, &root) == 0 && git_index_read_tree(copy, tree) == 0;
     git_tree_free(tree);
@@ -78,7 +78,7 @@ enum { INDEX_BYTES_MAX = 64 << 20 };
 static void set_aside(struct history *history)
 {
     OWNED char *aside = memory_print("index.damaged-%lld", (long long)clock_now());
-    if (renameat(history->git, "index", history->notes, aside) == 0)
+    if (renameat(history->folders.git, "index", history->folders.notes, aside) == 0)
         log_warn("agent", history->agent,
                  "The index of the repository was broken, or larger than %d MiB; it lies in .agentos/%s now "
                  "and is made "
@@ -88,15 +88,15 @@ static void set_aside(struct history *history)
 
 bool index_current(struct history *history)
 {
-    struct file_stamp now = files_stamp_at(history->git, "index");
-    return history->index_known && files_stamp_equal(&now, &history->index_stamp);
+    struct file_stamp now = files_stamp_at(history->folders.git, "index");
+    return history->index.known && files_stamp_equal(&now, &history->index.stamp);
 }
 
 bool index_commit(struct history *history, struct fault *fault)
 {
-    if (!lock_commit(history, LOCK_INDEX, "index", &history->index_stamp, fault))
+    if (!lock_commit(history, LOCK_INDEX, "index", &history->index.stamp, fault))
         return false;
-    history->index_known = history->index_ours = true;
+    history->index.known = history->index.ours = true;
     return true;
 }
 
@@ -105,14 +105,14 @@ static void enter_again(struct history *history)
 {
     struct work lost;
     struct fault why;
-    if (!entered_overtaken(history, history->index, &lost))
+    if (!entered_overtaken(history, history->index.copy, &lost))
         return;
     log_info(
         "agent", history->agent,
         "A git command wrote the index back as it had read it before the last commit; what that entered is "
         "entered again");
     if (index_prepare(history, &lost, &why) &&
-        faccessat(history->git, "index.lock", F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
+        faccessat(history->folders.git, "index.lock", F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
         lock_take(history, LOCK_INDEX, "index", &why) &&
         (!index_current(history) || !index_commit(history, &why)))
         lock_release(history, LOCK_INDEX, "index");
@@ -127,7 +127,7 @@ bool index_refresh(struct history *history, struct fault *fault)
     git_index *copy = open_copy(fault);
     if (!copy)
         return false;
-    struct file_stamp stamp = files_stamp_at(history->git, "index");
+    struct file_stamp stamp = files_stamp_at(history->folders.git, "index");
     bool fits = stamp.inode != 0 && stamp.size <= INDEX_BYTES_MAX;
     int read = fits ? from_git(history, copy, fault) : 0;
     if (read == 0) {
@@ -141,19 +141,19 @@ bool index_refresh(struct history *history, struct fault *fault)
         git_index_free(copy);
         return false;
     }
-    history->index = copy;
-    history->index_stamp = stamp;
-    history->index_known = true;
+    history->index.copy = copy;
+    history->index.stamp = stamp;
+    history->index.known = true;
     enter_again(history);
     return true;
 }
 
 void index_forget(struct history *history)
 {
-    git_index_free(history->index);
-    history->index = NULL;
-    history->index_known = false;
-    history->index_ours = false;
+    git_index_free(history->index.copy);
+    history->index.copy = NULL;
+    history->index.known = false;
+    history->index.ours = false;
 }
 
 static bool put(struct history *history, const struct step *step, struct fault *fault)
@@ -168,7 +168,7 @@ static bool put(struct history *history, const struct step *step, struct fault *
     else if (step->kind == CHANGE_RECORD && worktree_hash(history, step->path, &id, &status) == 1 &&
              git_oid_equal(&id, &step->after))
         fill(&entry, &status);
-    if (git_index_add(history->index, &entry) == 0)
+    if (git_index_add(history->index.copy, &entry) == 0)
         return true;
     return git_fault(fault, "the index can't take a file, the commit was not made");
 }
@@ -242,13 +242,13 @@ bool index_prepare(struct history *history, const struct work *work, struct faul
     for (size_t i = 0; i < work->step_count; i++) {
         const struct step *step = &work->steps[i];
         if (object_id_zero(&step->after)) {
-            if (git_index_remove(history->index, step->path, 0) != 0)
+            if (git_index_remove(history->index.copy, step->path, 0) != 0)
                 git_error_clear(); /* it wasn't there */
         } else if (!put(history, step, fault))
             return false;
     }
     OWNED_BUFFER struct buffer text = {0};
-    index_print(history->index, &text);
+    index_print(history->index.copy, &text);
     return spare_fill(history, ROLE_INDEX, text.data, text.length) ||
            fault_errno(fault, "the new index can't be written, the commit was not made");
 }
@@ -273,15 +273,16 @@ bool index_redo(struct history *history, const struct work *work, struct fault *
  * for a file that was looked at). */
 static bool racy(const struct history *history, const git_index_entry *entry)
 {
-    if (history->index_ours)
+    if (history->index.ours)
         return false;
     int64_t modified = (int64_t)entry->mtime.seconds * 1000000000 + entry->mtime.nanoseconds;
-    return modified >= history->index_stamp.modified_ns;
+    return modified >= history->index.stamp.modified_ns;
 }
 
 bool index_matches(struct history *history, const char *path, const struct stat *status, git_oid *id)
 {
-    const git_index_entry *entry = history->index ? git_index_get_bypath(history->index, path, 0) : NULL;
+    const git_index_entry *entry =
+        history->index.copy ? git_index_get_bypath(history->index.copy, path, 0) : NULL;
     if (!entry || !S_ISREG(status->st_mode))
         return false;
     *id = entry->id;
@@ -293,13 +294,14 @@ bool index_matches(struct history *history, const char *path, const struct stat 
 
 void index_note(struct history *history, const char *path, const struct stat *status)
 {
-    const git_index_entry *entry = history->index ? git_index_get_bypath(history->index, path, 0) : NULL;
+    const git_index_entry *entry =
+        history->index.copy ? git_index_get_bypath(history->index.copy, path, 0) : NULL;
     if (!entry)
         return;
     git_index_entry fresh = *entry;
     OWNED char *name = memory_text(path);
     fresh.path = name;
     fill(&fresh, status);
-    if (git_index_add(history->index, &fresh) != 0)
+    if (git_index_add(history->index.copy, &fresh) != 0)
         git_error_clear(); /* only costs another look */
 }

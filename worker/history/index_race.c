@@ -22,22 +22,22 @@ static void drop(struct entered *entered)
 
 void entered_forget(struct history *history)
 {
-    while (history->entered_count > 0)
-        drop(&history->entered[--history->entered_count]);
+    while (history->index.entered_count > 0)
+        drop(&history->index.entered[--history->index.entered_count]);
 }
 
 void entered_keep(struct history *history, const struct work *work)
 {
-    struct entered *all = history->entered;
-    size_t count = history->entered_count;
+    struct entered *all = history->index.entered;
+    size_t count = history->index.entered_count;
     if (count > 0 && !git_oid_equal(&all[count - 1].commit, &work->parent))
         entered_forget(history);
     else if (count == ENTERED_MAX) {
         drop(&all[0]);
         memmove(all, all + 1, (ENTERED_MAX - 1) * sizeof *all);
-        history->entered_count--;
+        history->index.entered_count--;
     }
-    struct entered *entered = &all[history->entered_count++];
+    struct entered *entered = &all[history->index.entered_count++];
     *entered = (struct entered){.commit = work->commit,
                                 .steps = memory_new(work->step_count + 1, sizeof *entered->steps),
                                 .count = work->step_count};
@@ -82,15 +82,15 @@ static bool all_as_before(git_index *index, const struct work *work)
 
 bool entered_overtaken(const struct history *history, git_index *index, struct work *lost)
 {
-    size_t count = history->entered_count, total = 0;
+    size_t count = history->index.entered_count, total = 0;
     *lost = (struct work){0};
-    if (count == 0 || !git_oid_equal(&history->entered[count - 1].commit, &history->head))
+    if (count == 0 || !git_oid_equal(&history->index.entered[count - 1].commit, &history->head.commit))
         return false;
     for (size_t i = 0; i < count; i++)
-        total += history->entered[i].count;
+        total += history->index.entered[i].count;
     lost->steps = memory_new(total + 1, sizeof *lost->steps);
     while (count-- > 0) {
-        join(lost, &history->entered[count]);
+        join(lost, &history->index.entered[count]);
         if (all_as_before(index, lost))
             return true;
     }

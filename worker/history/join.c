@@ -78,9 +78,9 @@ static bool read_source(struct history *history, struct source *source, struct f
     size_t length = 0;
     OWNED char *pack = memory_print("objects/pack/pack-%s.pack", name);
     OWNED char *index = memory_print("objects/pack/pack-%s.idx", name);
-    if (files_read(history->git, pack, PACK_BYTES_MAX, &source->pack, &source->pack_length, &stamp, fault) !=
-            1 ||
-        files_read(history->git, index, PACK_BYTES_MAX, &source->index, &length, NULL, fault) != 1)
+    if (files_read(history->folders.git, pack, PACK_BYTES_MAX, &source->pack, &source->pack_length, &stamp,
+                   fault) != 1 ||
+        files_read(history->folders.git, index, PACK_BYTES_MAX, &source->index, &length, NULL, fault) != 1)
         return fault->text[0] != '\0' ? false : fault_set(fault, "the pack %s is gone", name);
     source->modified_ns = stamp.modified_ns;
     if (length >= INDEX_IDS + INDEX_END && memcmp(source->index, "\377tOc\0\0\0\2", 8) == 0)

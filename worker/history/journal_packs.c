@@ -61,8 +61,8 @@ bool held_all(struct history *history)
         char pack[80], index[80];
         snprintf(pack, sizeof pack, "objects/pack/pack-%s.pack", held->names[i]);
         snprintf(index, sizeof index, "objects/pack/pack-%s.idx", held->names[i]);
-        there = faccessat(history->git, pack, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-                faccessat(history->git, index, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        there = faccessat(history->folders.git, pack, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+                faccessat(history->folders.git, index, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
     }
     return there;
 }

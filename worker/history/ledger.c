@@ -164,26 +164,27 @@ static bool read_git(struct history *history, const git_oid *known, struct fault
         return false;
     bool good = git_revwalk_new(&walk, repository) == 0 &&
                 git_revwalk_sorting(walk, GIT_SORT_TOPOLOGICAL | GIT_SORT_REVERSE) == 0 &&
-                git_revwalk_push(walk, &history->head) == 0 && (!known || git_revwalk_hide(walk, known) == 0);
+                git_revwalk_push(walk, &history->head.commit) == 0 &&
+                (!known || git_revwalk_hide(walk, known) == 0);
     if (!good)
         git_fault(fault, "the history can't be read");
     while (good && git_revwalk_next(&id, walk) == 0)
         good = add_from_git(history, &id, fault);
     git_revwalk_free(walk);
-    return good && (git_oid_equal(&history->ledger.newest, &history->head) ||
+    return good && (git_oid_equal(&history->ledger.newest, &history->head.commit) ||
                     fault_set(fault, "the history can't be read to its end"));
 }
 
 bool ledger_refresh(struct history *history, struct fault *fault)
 {
     struct ledger *ledger = &history->ledger;
-    if (git_oid_equal(&ledger->newest, &history->head))
+    if (git_oid_equal(&ledger->newest, &history->head.commit))
         return true;
-    if (!object_id_zero(&history->head) && !object_id_zero(&ledger->newest) &&
+    if (!object_id_zero(&history->head.commit) && !object_id_zero(&ledger->newest) &&
         object_present(history, &ledger->newest)) {
         git_repository *repository = history_repository(history, fault);
         git_oid known = ledger->newest;
-        if (repository && git_graph_descendant_of(repository, &history->head, &known) == 1)
+        if (repository && git_graph_descendant_of(repository, &history->head.commit, &known) == 1)
             return read_git(history, &known, fault);
     }
     if (ledger->records > 0)
@@ -191,12 +192,12 @@ bool ledger_refresh(struct history *history, struct fault *fault)
     clear(ledger);
     if (ftruncate(ledger->fd, 0) != 0)
         return fault_errno(fault, "cannot begin the ledger anew");
-    return object_id_zero(&history->head) || read_git(history, NULL, fault);
+    return object_id_zero(&history->head.commit) || read_git(history, NULL, fault);
 }
 
 bool ledger_open(struct history *history, struct fault *fault)
 {
-    history->ledger.fd = files_open(history->notes, LEDGER_NAME, O_RDWR | O_CREAT, 0644);
+    history->ledger.fd = files_open(history->folders.notes, LEDGER_NAME, O_RDWR | O_CREAT, 0644);
     if (history->ledger.fd < 0)
         return fault_errno(fault, "cannot open .agentos/" LEDGER_NAME);
     read_cache(&history->ledger);

@@ -125,14 +125,15 @@ static void loose_names(const git_oid *id, char name[64], char temporary[64])
 static int open_temporary(struct history *history, const char *temporary)
 {
     for (int tries = 0; tries < 4; tries++) {
-        int fd = openat(history->git, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+        int fd = openat(history->folders.git, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                        0444);
         if (fd >= 0)
             return fd;
         if (errno == EEXIST)
-            unlinkat(history->git, temporary, 0);
+            unlinkat(history->folders.git, temporary, 0);
         else if (errno == ENOENT) {
             OWNED char *folder = memory_slice(temporary, strlen("objects/xx"));
-            if (mkdirat(history->git, folder, 0755) != 0 && errno != EEXIST)
+            if (mkdirat(history->folders.git, folder, 0755) != 0 && errno != EEXIST)
                 return -1;
         } else
             return -1;
@@ -158,23 +159,24 @@ static bool write_loose(struct history *history, const struct object *object, bo
         return fault_errno(fault, "cannot write into .git/objects, the commit was not made");
     if (!files_write_all(fd, stored.data, stored.length)) {
         fault_errno(fault, "cannot write an object of %zu bytes, the commit was not made", object->length);
-        unlinkat(history->git, temporary, 0);
+        unlinkat(history->folders.git, temporary, 0);
         return false;
     }
-    if (renameat2(history->git, temporary, history->git, name, replace ? 0 : RENAME_NOREPLACE) == 0) {
-        history->loose++;
+    if (renameat2(history->folders.git, temporary, history->folders.git, name,
+                  replace ? 0 : RENAME_NOREPLACE) == 0) {
+        history->objects.loose++;
         return true;
     }
     if (errno == EEXIST) {
         /* It is there already. A fresh time keeps a `git gc --prune` of this moment away from it. */
-        unlinkat(history->git, temporary, 0);
-        utimensat(history->git, name, NULL, AT_SYMLINK_NOFOLLOW);
+        unlinkat(history->folders.git, temporary, 0);
+        utimensat(history->folders.git, name, NULL, AT_SYMLINK_NOFOLLOW);
         return true;
     }
-    if (errno == EINVAL && renameat(history->git, temporary, history->git, name) == 0)
+    if (errno == EINVAL && renameat(history->folders.git, temporary, history->folders.git, name) == 0)
         return true;
     fault_errno(fault, "cannot name an object, the commit was not made");
-    unlinkat(history->git, temporary, 0);
+    unlinkat(history->folders.git, temporary, 0);
     return false;
 }
 
@@ -190,12 +192,12 @@ static void drop_torn(struct history *history, const git_oid *id)
 {
     char text[COMMIT_TEXT], name[64], temporary[64];
     git_oid_tostr(text, sizeof text, id);
-    if (deflate_object_whole(history->git, text))
+    if (deflate_object_whole(history->folders.git, text))
         return;
     loose_names(id, name, temporary);
     log_warn("agent", history->agent, "The git object %s is cut short; it is set aside as .git/%s.", text,
              temporary);
-    renameat(history->git, name, history->git, temporary);
+    renameat(history->folders.git, name, history->folders.git, temporary);
 }
 
 bool object_sound(struct history *history, const git_oid *id)

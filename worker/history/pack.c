@@ -195,11 +195,11 @@ static bool put(struct history *history, enum role role, const char *name, const
 {
     char path[NAME_MAX_LENGTH];
     path_of(name, suffix, path);
-    if (spare_place(history, role, history->git, path) ||
+    if (spare_place(history, role, history->folders.git, path) ||
         errno == EEXIST) /* the same objects: it is there already */
         return true;
-    return errno == ENOENT && mkdirat(history->git, "objects/pack", 0755) == 0 &&
-           spare_place(history, role, history->git, path);
+    return errno == ENOENT && mkdirat(history->folders.git, "objects/pack", 0755) == 0 &&
+           spare_place(history, role, history->folders.git, path);
 }
 
 bool pack_make(struct history *history, struct work *work, struct fault *fault)
@@ -224,7 +224,7 @@ bool pack_place(struct history *history, const struct work *work, struct fault *
     }
     if (!put(history, ROLE_PACK, work->pack, "pack") || !put(history, ROLE_PACK_INDEX, work->pack, "idx"))
         return fault_errno(fault, "cannot put a pack into .git/objects/pack");
-    history->packs++;
+    history->objects.packs++;
     held_add(history, work->pack);
     return true;
 }
@@ -233,7 +233,7 @@ bool pack_place(struct history *history, const struct work *work, struct fault *
 static int is_as(struct history *history, const char *path, const struct buffer *content)
 {
     struct stat status;
-    OWNED_FD int fd = openat(history->git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    OWNED_FD int fd = openat(history->folders.git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return errno == ENOENT ? 0 : -1;
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size != (off_t)content->length)
@@ -257,8 +257,8 @@ bool pack_mend(struct history *history, const struct work *work)
     pack_image_free(&image);
     if (pack_is == index_is && pack_is >= 0)
         return false;
-    unlinkat(history->git, index, 0);
-    unlinkat(history->git, pack, 0);
+    unlinkat(history->folders.git, index, 0);
+    unlinkat(history->folders.git, pack, 0);
     return true;
 }
 
@@ -271,6 +271,6 @@ bool pack_present(struct history *history, const struct work *work)
     path_of(image.name, "pack", pack);
     path_of(image.name, "idx", index);
     pack_image_free(&image);
-    return faccessat(history->git, pack, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-           faccessat(history->git, index, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(history->folders.git, pack, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+           faccessat(history->folders.git, index, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }

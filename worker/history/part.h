@@ -196,43 +196,53 @@ struct head_seen {
 struct folder_look;
 
 struct history {
-    int tree;  /* borrowed */
-    int git;   /* .git */
-    int notes; /* .agentos */
-    int fresh; /* .agentos/new: files prepared for the exchange */
-    int locks; /* .agentos/locks */
+    int tree; /* borrowed */
+    struct {
+        int git;   /* .git */
+        int notes; /* .agentos */
+        int fresh; /* .agentos/new: files prepared for the exchange */
+        int locks; /* .agentos/locks */
+    } folders;
     char *path, *agent;
     git_odb *odb;
     git_repository *repository; /* opened when first needed */
     struct journal *journal;
-    struct head_seen seen;
-    git_oid ref_next;     /* what was prepared to become the branch */
-    git_oid head;         /* the commit that HEAD named when we looked last; zero: none yet */
-    git_oid rooted, root; /* the tree of the commit that was asked for last */
+    struct {
+        struct head_seen seen;
+        git_oid next;         /* what was prepared to become the branch */
+        git_oid commit;       /* that HEAD named when we looked last; zero: none yet */
+        git_oid rooted, root; /* the commit that was asked for last, and its tree */
+    } head;
     struct tree_set trees;
-    git_index *index;              /* our copy */
-    struct file_stamp index_stamp; /* of .git/index when the copy was made */
-    bool index_known;
-    bool index_ours; /* .git/index is as a commit of this process left it */
-    struct entered
-        entered[ENTERED_MAX]; /* by our last commits, each the child of the one before; the newest last */
-    size_t entered_count;
-    struct folder_look
-        *looked; /* edits.c: folders in which everything was known, with their stamps */
-    size_t looked_count;
+    struct {
+        git_index *copy;
+        struct file_stamp stamp; /* of .git/index when the copy was made */
+        bool known;
+        bool ours; /* .git/index is as a commit of this process left it */
+        /* By our last commits, each the child of the one before; the newest last. */
+        struct entered entered[ENTERED_MAX];
+        size_t entered_count;
+    } index;
+    struct {
+        struct folder_look *items;
+        size_t count;
+    } looked; /* edits.c: folders in which everything was known, with their stamps */
     struct ledger ledger;
     bool pending; /* the journal's last record is not brought to its end yet */
-    size_t loose; /* loose objects: those that were there at the last count, and ours since */
-    bool counted;
-    size_t packs; /* of one commit each: those that were there at the last count, and ours since */
+    struct {
+        bool counted;
+        size_t loose; /* those that were there at the last count, and ours since */
+        size_t packs; /* of one commit each: likewise */
+    } objects;
     struct retired retired;
     struct held_packs held;
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct spares spares;
-    bool redoing; /* the journal is being redone: no spares then */
-    struct file_note
-        *ours; /* after a power cut, while redoing: every file that the journal's records prepared */
-    size_t ours_count;
+    struct {
+        bool on;                /* the journal is being redone: no spares then */
+        struct file_note *ours; /* after a power cut: every file that the journal's records prepared */
+        size_t count;
+    } redo;
     /* Lock files of git's that we hold, or may have held when a former process was killed: noted (.agentos/locks)
      * before they get their names, so that a later start can tell our leftover from a living git's lock. */
     struct file_note noted[2];
@@ -404,7 +414,7 @@ bool message_task(const char *text, size_t length, char **task, uint64_t *task_h
 int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
 /* The same, without reading when both files have the stamps that they had; under the lock read it is read. */
 int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
-/* history->head is what HEAD names now. */
+/* history->head.commit is what HEAD names now. */
 bool history_look(struct history *history, struct fault *fault);
 enum lock_kind { LOCK_REF, LOCK_INDEX };
 /* What was prepared for the ref or the index gets the name `target`.lock (target relative to .git). */

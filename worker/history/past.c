@@ -52,8 +52,8 @@ enum past history_past(struct history *history, const char *name, char commit[CO
     enum past past = resolve(repository, name, &id, fault);
     if (past != PAST_FOUND)
         return past;
-    if (!git_oid_equal(&id, &history->head) &&
-        git_graph_descendant_of(repository, &history->head, &id) != 1) {
+    if (!git_oid_equal(&id, &history->head.commit) &&
+        git_graph_descendant_of(repository, &history->head.commit, &id) != 1) {
         fault_set(fault,
                   "commit %.7s is no part of what led to the present one, so nothing was learned since it",
                   git_oid_tostr_s(&id));
@@ -175,7 +175,7 @@ bool history_past_search(struct history *history, const char *path,
         return false;
     struct search search = {
         .repository = history_repository(history, fault), .path = path, .is_it = is_it, .context = context};
-    if (!search.repository || git_commit_lookup(&at, search.repository, &history->head) != 0)
+    if (!search.repository || git_commit_lookup(&at, search.repository, &history->head.commit) != 0)
         return fault_set(fault, "the last commit can't be read");
     bool found = is_here(&search, at);
     for (int looked = 1; !found && looked < SEARCH_MAX; looked++) {

@@ -204,18 +204,19 @@ static void add_ours(struct history *history, const struct file_note *note)
 {
     if (note->inode == 0)
         return;
-    if ((history->ours_count & (history->ours_count - 1)) == 0)
-        history->ours = memory_grow(history->ours, history->ours_count ? history->ours_count * 2 : 1,
-                                    sizeof *history->ours);
-    history->ours[history->ours_count++] = *note;
+    if ((history->redo.count & (history->redo.count - 1)) == 0)
+        history->redo.ours =
+            memory_grow(history->redo.ours, history->redo.count ? history->redo.count * 2 : 1,
+                        sizeof *history->redo.ours);
+    history->redo.ours[history->redo.count++] = *note;
 }
 
 static void forget_ours(struct history *history)
 {
-    free(history->ours);
-    history->ours = NULL;
-    history->ours_count = 0;
-    history->redoing = false;
+    free(history->redo.ours);
+    history->redo.ours = NULL;
+    history->redo.count = 0;
+    history->redo.on = false;
 }
 
 /* Before anything is redone: what the records say that we made, and packs that aren't whole. */
@@ -233,7 +234,8 @@ static void gather(struct history *history, const struct work *work, bool *packs
 static bool is_ours(struct history *history, const char *name)
 {
     struct stat status;
-    return history->ours_count > 0 && fstatat(history->git, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+    return history->redo.count > 0 &&
+           fstatat(history->folders.git, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
            record_prepared(history, &status);
 }
 
@@ -273,7 +275,7 @@ static bool redo_ref(struct history *history, const struct work *work, bool *our
             return false;
         now = work->commit;
     }
-    history->head = now;
+    history->head.commit = now;
     *ours = contains(history, &now, &work->commit);
     return true;
 }
@@ -323,7 +325,7 @@ static bool redo_record(void *context, const void *record, size_t length)
 /* All objects first: the branch may stand at the newest commit already while an older one's blob is torn. */
 static bool redo_rounds(struct history *history, struct redoing *redoing)
 {
-    history->redoing = true;
+    history->redo.on = true;
     if (!journal_replay(history->journal, redo_record, redoing, redoing->fault))
         return false;
     if (redoing->packs_went)
@@ -333,7 +335,7 @@ static bool redo_rounds(struct history *history, struct redoing *redoing)
         return false;
     if (is_ours(history, "index")) {
         index_forget(history);
-        unlinkat(history->git, "index", 0);
+        unlinkat(history->folders.git, "index", 0);
     }
     redoing->round = ROUND_REST;
     return journal_replay(history->journal, redo_record, redoing, redoing->fault);

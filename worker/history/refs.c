@@ -30,7 +30,7 @@ enum { SYMBOLIC_DEPTH = 5, PACKED_REFS_MAX = 64 * 1024 * 1024, LOCK_POLL_MS = 10
 /* A small file below .git. 1, 0 not there, -1 fault. text is NUL-terminated, cut at size - 1. */
 static int read_small(struct history *history, const char *name, char *text, size_t size, struct fault *fault)
 {
-    OWNED_FD int fd = openat(history->git, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    OWNED_FD int fd = openat(history->folders.git, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return 0;
     ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
@@ -55,7 +55,7 @@ static int read_packed(struct history *history, const char *name, git_oid *id, s
 {
     OWNED char *text = NULL;
     size_t length;
-    int found = files_read(history->git, "packed-refs", PACKED_REFS_MAX, &text, &length, NULL, fault);
+    int found = files_read(history->folders.git, "packed-refs", PACKED_REFS_MAX, &text, &length, NULL, fault);
     if (found <= 0)
         return found;
     size_t name_length = strlen(name);
@@ -104,10 +104,11 @@ int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
 
 int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault)
 {
-    struct head_seen *seen = &history->seen, now = {.head_stamp = files_stamp_at(history->git, "HEAD")};
+    struct head_seen *seen = &history->head.seen,
+                     now = {.head_stamp = files_stamp_at(history->folders.git, "HEAD")};
     struct file_stamp ref_stamp = {0};
     if (seen->ref[0] != '\0')
-        ref_stamp = files_stamp_at(history->git, seen->ref);
+        ref_stamp = files_stamp_at(history->folders.git, seen->ref);
     if (ref_stamp.inode != 0 && files_stamp_equal(&ref_stamp, &seen->ref_stamp) &&
         files_stamp_equal(&now.head_stamp, &seen->head_stamp)) {
         strcpy(name, seen->ref);
@@ -117,7 +118,7 @@ int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
     seen->ref[0] = '\0';
     int read = ref_read(history, now.ref, &now.id, fault);
     if (read == 1) {
-        now.ref_stamp = files_stamp_at(history->git, now.ref);
+        now.ref_stamp = files_stamp_at(history->folders.git, now.ref);
         read = ref_read(history, name, id, fault); /* between the two the stamp was taken */
         if (read == 1 && strcmp(name, now.ref) == 0 && git_oid_equal(id, &now.id))
             *seen = now;
@@ -131,17 +132,17 @@ int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
 bool history_look(struct history *history, struct fault *fault)
 {
     char name[REF_NAME_MAX];
-    return ref_look(history, name, &history->head, fault) == 1;
+    return ref_look(history, name, &history->head.commit, fault) == 1;
 }
 
 /* The branch is what was prepared; the lock is held still, so nobody else can have changed it. */
 static void ref_kept(struct history *history, const char *ref, const struct file_stamp *stamp)
 {
-    struct head_seen *seen = &history->seen;
+    struct head_seen *seen = &history->head.seen;
     if (strcmp(seen->ref, ref) != 0)
         return;
     seen->ref_stamp = *stamp;
-    seen->id = history->ref_next;
+    seen->id = history->head.next;
 }
 
 /* Does anybody have the file open for writing? (A lease isn't given then.) */
@@ -160,14 +161,14 @@ static bool open_for_writing(int folder, const char *name)
 static bool break_stale(struct history *history, const char *lock)
 {
     struct stat status;
-    if (fstatat(history->git, lock, &status, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(history->folders.git, lock, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT;
     if (llabs(clock_kernel_ns() / 1000000000 - (long long)status.st_mtime) <= LOCK_STALE_SECONDS ||
-        open_for_writing(history->git, lock))
+        open_for_writing(history->folders.git, lock))
         return false;
     /* A folder: one that stood where the ref belongs was exchanged with the lock. */
-    bool gone = unlinkat(history->git, lock, 0) == 0 || errno == ENOENT ||
-                (errno == EISDIR && unlinkat(history->git, lock, AT_REMOVEDIR) == 0);
+    bool gone = unlinkat(history->folders.git, lock, 0) == 0 || errno == ENOENT ||
+                (errno == EISDIR && unlinkat(history->folders.git, lock, AT_REMOVEDIR) == 0);
     if (gone)
         log_warn("agent", history->agent,
                  "The lock .git/%s was left behind (it is over %d s old); it is removed", lock,
@@ -177,7 +178,7 @@ static bool break_stale(struct history *history, const char *lock)
 
 static bool write_notes(struct history *history)
 {
-    return pwrite(history->locks, history->noted, sizeof history->noted, 0) == sizeof history->noted;
+    return pwrite(history->folders.locks, history->noted, sizeof history->noted, 0) == sizeof history->noted;
 }
 
 static enum role role_of(enum lock_kind kind)
@@ -205,7 +206,7 @@ static bool make_parent(struct history *history, const char *target)
     if (!slash)
         return false;
     OWNED char *parent = memory_slice(target, (size_t)(slash - target));
-    OWNED_FD int fd = files_open_folder(history->git, parent, true, NULL);
+    OWNED_FD int fd = files_open_folder(history->folders.git, parent, true, NULL);
     return fd >= 0;
 }
 
@@ -216,7 +217,7 @@ bool lock_take(struct history *history, enum lock_kind kind, const char *target,
         return fault_errno(fault, "cannot note the lock of .git/%s, the commit was not made", target);
     bool made_parent = false;
     for (int64_t begun = clock_monotonic_ms();;) {
-        if (spare_place(history, role_of(kind), history->git, lock))
+        if (spare_place(history, role_of(kind), history->folders.git, lock))
             return true;
         if (errno == ENOENT && !made_parent && make_parent(history, target)) {
             made_parent = true;
@@ -237,23 +238,25 @@ bool lock_commit(struct history *history, enum lock_kind kind, const char *targe
                  struct fault *fault)
 {
     OWNED char *lock = memory_print("%s.lock", target);
-    if (renameat2(history->git, lock, history->git, target, RENAME_EXCHANGE) == 0) {
-        struct file_stamp stamp = files_stamp_at(history->git, target); /* while nobody else can replace it */
+    if (renameat2(history->folders.git, lock, history->folders.git, target, RENAME_EXCHANGE) == 0) {
+        struct file_stamp stamp =
+            files_stamp_at(history->folders.git, target); /* while nobody else can replace it */
         if (kind == LOCK_REF)
             ref_kept(history, target, &stamp);
         if (placed)
             *placed = stamp;
-        spare_give(history, history->git, lock);
+        spare_give(history, history->folders.git, lock);
         forget(history, kind);
         return true;
     }
     /* No target yet, or a file system that can't exchange. */
-    if ((errno != ENOENT && errno != EINVAL) || renameat(history->git, lock, history->git, target) != 0)
+    if ((errno != ENOENT && errno != EINVAL) ||
+        renameat(history->folders.git, lock, history->folders.git, target) != 0)
         return fault_errno(fault, "cannot replace .git/%s", target);
     if (placed)
-        *placed = files_stamp_at(history->git, target);
+        *placed = files_stamp_at(history->folders.git, target);
     if (kind == LOCK_REF)
-        history->seen.ref[0] = '\0';
+        history->head.seen.ref[0] = '\0';
     forget(history, kind);
     return true;
 }
@@ -262,15 +265,15 @@ void lock_release(struct history *history, enum lock_kind kind, const char *targ
 {
     OWNED char *lock = memory_print("%s.lock", target);
     struct stat status;
-    if (fstatat(history->git, lock, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+    if (fstatat(history->folders.git, lock, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_ino == history->noted[kind].inode)
-        unlinkat(history->git, lock, 0);
+        unlinkat(history->folders.git, lock, 0);
     forget(history, kind);
 }
 
 static bool is_noted(struct history *history, enum lock_kind kind, const char *name)
 {
-    struct file_stamp stamp = files_stamp_at(history->git, name);
+    struct file_stamp stamp = files_stamp_at(history->folders.git, name);
     const struct file_note *noted = &history->noted[kind];
     return stamp.inode != 0 && stamp.inode == noted->inode && stamp.modified_ns == noted->modified_ns;
 }
@@ -279,12 +282,12 @@ static void sweep(struct history *history, enum lock_kind kind, const char *targ
 {
     OWNED char *lock = memory_print("%s.lock", target);
     if (is_noted(history, kind, lock) || is_noted(history, kind, target))
-        unlinkat(history->git, lock, 0);
+        unlinkat(history->folders.git, lock, 0);
 }
 
 void lock_sweep(struct history *history, const char *ref)
 {
-    if (pread(history->locks, history->noted, sizeof history->noted, 0) != sizeof history->noted)
+    if (pread(history->folders.locks, history->noted, sizeof history->noted, 0) != sizeof history->noted)
         memset(history->noted, 0, sizeof history->noted);
     if (ref[0] != '\0')
         sweep(history, LOCK_REF, ref);
@@ -296,7 +299,7 @@ void lock_sweep(struct history *history, const char *ref)
 bool ref_prepare(struct history *history, const git_oid *id, struct fault *fault)
 {
     char text[COMMIT_TEXT + 1];
-    history->ref_next = *id;
+    history->head.next = *id;
     git_oid_tostr(text, COMMIT_TEXT, id);
     strcat(text, "\n");
     return spare_fill(history, ROLE_REF, text, strlen(text)) ||

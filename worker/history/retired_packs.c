@@ -45,8 +45,9 @@ static char *file_of(const char *name, const char *suffix)
 
 struct listing *packs_list(struct history *history)
 {
-    int fd = openat(history->git, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW | O_NOATIME);
-    return fd >= 0 ? listing_take(fd, folder, NULL) : listing_open(history->git, folder, NULL);
+    int fd =
+        openat(history->folders.git, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW | O_NOATIME);
+    return fd >= 0 ? listing_take(fd, folder, NULL) : listing_open(history->folders.git, folder, NULL);
 }
 
 bool pack_of_index(const char *file, char name[COMMIT_TEXT])
@@ -94,7 +95,7 @@ bool retired_among(const struct history *history, char (*names)[COMMIT_TEXT], co
 static int64_t listed_ns(struct history *history)
 {
     struct stat status;
-    return fstatat(history->git, folder, &status, AT_SYMLINK_NOFOLLOW) == 0
+    return fstatat(history->folders.git, folder, &status, AT_SYMLINK_NOFOLLOW) == 0
                ? (int64_t)status.st_atim.tv_sec * 1000000000 + status.st_atim.tv_nsec
                : 0;
 }
@@ -127,7 +128,8 @@ static bool somebody_reads(struct history *history)
 static bool times_are_kept(struct history *history)
 {
     struct statvfs system;
-    return fstatvfs(history->git, &system) == 0 && (system.f_flag & (ST_NOATIME | ST_NODIRATIME)) == 0;
+    return fstatvfs(history->folders.git, &system) == 0 &&
+           (system.f_flag & (ST_NOATIME | ST_NODIRATIME)) == 0;
 }
 
 static bool too_much(const struct retired *retired, size_t gone, size_t bytes)
@@ -151,7 +153,7 @@ static size_t due(struct history *history, int64_t now, size_t *pressing)
 static void put_back(struct history *history, const char *name)
 {
     OWNED char *index = file_of(name, "idx");
-    if (renameat2(history->retired.aside, name, history->git, index, RENAME_NOREPLACE) != 0)
+    if (renameat2(history->retired.aside, name, history->folders.git, index, RENAME_NOREPLACE) != 0)
         unlinkat(history->retired.aside, name, 0);
 }
 
@@ -161,7 +163,7 @@ static bool open_aside(struct history *history)
     struct retired *retired = &history->retired;
     if (retired->opened)
         return true;
-    retired->aside = files_open_folder(history->notes, aside, true, NULL);
+    retired->aside = files_open_folder(history->folders.notes, aside, true, NULL);
     struct listing *names = retired->aside < 0 ? NULL : listing_open(retired->aside, ".", NULL);
     if (!names)
         return false;
@@ -177,8 +179,9 @@ static void put_aside(struct history *history, size_t count, bool *gone)
     for (size_t i = 0; i < count; i++) {
         const struct retired_pack *pack = &history->retired.packs[i];
         OWNED char *index = file_of(pack->name, "idx"), *heir = file_of(pack->heir, "idx");
-        gone[i] = faccessat(history->git, heir, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-                  renameat2(history->git, index, history->retired.aside, pack->name, RENAME_NOREPLACE) == 0;
+        gone[i] =
+            faccessat(history->folders.git, heir, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+            renameat2(history->folders.git, index, history->retired.aside, pack->name, RENAME_NOREPLACE) == 0;
     }
 }
 
@@ -187,10 +190,10 @@ static void remove_parts(struct history *history, const char *name)
     static const char *const parts[] = {"rev", "bitmap"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         OWNED char *path = file_of(name, parts[i]);
-        unlinkat(history->git, path, 0);
+        unlinkat(history->folders.git, path, 0);
     }
     OWNED char *pack = file_of(name, "pack");
-    spare_give(history, history->git, pack);
+    spare_give(history, history->folders.git, pack);
     spare_give(history, history->retired.aside, name);
 }
 

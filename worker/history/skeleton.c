@@ -75,13 +75,14 @@ static void exclude_own(struct history *history)
     static const char *const wanted[] = {EXCLUDE_NOTES, EXCLUDE_POST};
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(history->git, "info/exclude", 1024 * 1024, &text, &length, NULL, NULL) != 1)
+    if (files_read(history->folders.git, "info/exclude", 1024 * 1024, &text, &length, NULL, NULL) != 1)
         return;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         if (strstr(text, wanted[i]))
             continue;
         OWNED char *line = memory_print("\n%s", wanted[i]);
-        OWNED_FD int fd = openat(history->git, "info/exclude", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+        OWNED_FD int fd =
+            openat(history->folders.git, "info/exclude", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 || !files_write_all(fd, line, strlen(line)))
             log_warn("agent", history->agent,
                      "git will show files of the worker's, since .git/info/exclude can't be written");
@@ -90,31 +91,31 @@ static void exclude_own(struct history *history)
 
 static int make_new(struct history *history, struct fault *fault)
 {
-    OWNED_FD int folder = files_open_folder(history->notes, "git.new", true, fault);
+    OWNED_FD int folder = files_open_folder(history->folders.notes, "git.new", true, fault);
     if (folder < 0 || !make_parts(folder, fault))
         return -1;
-    if (renameat2(history->notes, "git.new", history->tree, ".git", RENAME_NOREPLACE) != 0) {
+    if (renameat2(history->folders.notes, "git.new", history->tree, ".git", RENAME_NOREPLACE) != 0) {
         fault_errno(fault, "cannot make the repository .git");
         return -1;
     }
-    history->git = folder;
+    history->folders.git = folder;
     folder = -1;
     return 1;
 }
 
 int skeleton_make(struct history *history, struct fault *fault)
 {
-    if (history->git >= 0)
-        close(history->git);
-    history->git = files_open(history->tree, ".git", O_RDONLY | O_DIRECTORY, 0);
-    if (history->git < 0 && errno == ENOENT)
+    if (history->folders.git >= 0)
+        close(history->folders.git);
+    history->folders.git = files_open(history->tree, ".git", O_RDONLY | O_DIRECTORY, 0);
+    if (history->folders.git < 0 && errno == ENOENT)
         return make_new(history, fault);
-    if (history->git < 0) {
+    if (history->folders.git < 0) {
         bool wrong = errno == ENOTDIR || errno == ELOOP;
         fault_errno(fault, "cannot open .git");
         return wrong ? 0 : -1;
     }
-    if (!make_parts(history->git, fault))
+    if (!make_parts(history->folders.git, fault))
         return errno == ENOTDIR || errno == EEXIST || errno == ELOOP ? 0 : -1;
     exclude_own(history);
     return 1;
@@ -122,7 +123,7 @@ int skeleton_make(struct history *history, struct fault *fault)
 
 bool skeleton_head(struct history *history, struct fault *fault)
 {
-    return write_part(history->git, "HEAD", head) || fault_errno(fault, "cannot write .git/HEAD");
+    return write_part(history->folders.git, "HEAD", head) || fault_errno(fault, "cannot write .git/HEAD");
 }
 
 bool skeleton_set_aside(struct history *history, const char *why, char **damage, struct fault *fault)

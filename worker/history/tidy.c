@@ -60,7 +60,7 @@ static size_t list_loose(struct history *history, struct id_list *list, size_t l
         char name[32], text[COMMIT_TEXT];
         git_oid id;
         snprintf(name, sizeof name, "objects/%02x", first);
-        struct listing *names = listing_open(history->git, name, NULL);
+        struct listing *names = listing_open(history->folders.git, name, NULL);
         for (const char *rest; names && (rest = listing_next(names)) != NULL;) {
             if (strlen(rest) != GIT_OID_HEXSZ - 2)
                 continue;
@@ -84,7 +84,7 @@ static char *pack_path(const char *name, const char *suffix)
 
 static bool flush(struct history *history, const char *path)
 {
-    OWNED_FD int fd = openat(history->git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    OWNED_FD int fd = openat(history->folders.git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return fd >= 0 && fsync(fd) == 0;
 }
 
@@ -124,17 +124,17 @@ static bool pack_loose(struct history *history)
     struct fault why = {0};
     char name[COMMIT_TEXT];
     size_t total = list_loose(history, &list, PACK_STEP);
-    history->loose = total;
+    history->objects.loose = total;
     bool good = write_pack(history, &list, name, &why);
     for (size_t i = 0; good && i < list.count; i++) {
         char text[COMMIT_TEXT], path[64];
         git_oid_tostr(text, sizeof text, &list.items[i]);
         snprintf(path, sizeof path, "objects/%.2s/%s", text, text + 2);
-        history->loose -= unlinkat(history->git, path, 0) == 0;
+        history->objects.loose -= unlinkat(history->folders.git, path, 0) == 0;
     }
     if (!good) {
         log_warn("agent", history->agent, "%s", why.text);
-        history->loose = 0; /* not again before as many new ones have come */
+        history->objects.loose = 0; /* not again before as many new ones have come */
     }
     free(list.items);
     return good;
@@ -156,7 +156,7 @@ static uint32_t big_endian(const unsigned char *bytes)
 static uint32_t pack_objects(struct history *history, const char *name)
 {
     OWNED char *path = pack_path(name, "idx");
-    OWNED_FD int fd = openat(history->git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    OWNED_FD int fd = openat(history->folders.git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     unsigned char magic[8], count[4];
     if (fd < 0 || pread(fd, magic, sizeof magic, 0) != sizeof magic ||
         memcmp(magic, "\377tOc\0\0\0\2", sizeof magic) != 0 ||
@@ -168,7 +168,7 @@ static uint32_t pack_objects(struct history *history, const char *name)
 static bool has_file(struct history *history, const char *name, const char *suffix)
 {
     OWNED char *path = pack_path(name, suffix);
-    return faccessat(history->git, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(history->folders.git, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static bool is_unjoined(const struct history *history, const char *name)
@@ -182,7 +182,7 @@ static bool describe(struct history *history, const char *name, struct pack *pac
 {
     snprintf(pack->name, sizeof pack->name, "%s", name);
     OWNED char *path = pack_path(name, "pack");
-    struct file_stamp stamp = files_stamp_at(history->git, path);
+    struct file_stamp stamp = files_stamp_at(history->folders.git, path);
     if (stamp.inode == 0 || is_unjoined(history, name))
         return false;
     pack->bytes = stamp.size;
@@ -211,11 +211,11 @@ static bool put_durable(struct history *history, const struct buffer *content, c
 {
     static const char temporary[] =
         "objects/pack/tmp_pack_agentos"; /* git's own prefix for what gc may remove */
-    unlinkat(history->git, temporary, 0);
+    unlinkat(history->folders.git, temporary, 0);
     OWNED_FD int fd =
-        openat(history->git, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+        openat(history->folders.git, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
     return fd >= 0 && files_write_all(fd, content->data, content->length) && fsync(fd) == 0 &&
-           renameat(history->git, temporary, history->git, path) == 0;
+           renameat(history->folders.git, temporary, history->folders.git, path) == 0;
 }
 
 /* The first packs of the list become one. */
@@ -276,7 +276,7 @@ static bool join_packs(struct history *history, bool urgent)
         young++;
     while (young + middle < count && packs[young + middle].objects <= MIDDLE)
         middle++;
-    history->packs = young;
+    history->objects.packs = young;
     size_t first = 0, some = young;
     if (young <= (urgent ? YOUNG_URGENT : YOUNG_MAX)) {
         first = young;
@@ -289,10 +289,11 @@ static bool join_packs(struct history *history, bool urgent)
     }
     size_t fit = that_fit(packs + first, some);
     if (fit < 2 || !join_first(history, packs + first, fit)) {
-        history->packs = 0; /* where joining fails it is not tried again before as many new ones have come */
+        history->objects.packs =
+            0; /* where joining fails it is not tried again before as many new ones have come */
         return false;
     }
-    history->packs -= first == 0 ? fit : 0;
+    history->objects.packs -= first == 0 ? fit : 0;
     return true;
 }
 
@@ -332,15 +333,16 @@ bool history_tidy(struct history *history, bool urgent)
     bool quiet = clock_monotonic_ms() - history->committed_ms >= QUIET_MS;
     if (journal > (urgent ? JOURNAL_URGENT : quiet ? 0 : JOURNAL_MUCH))
         return checkpoint(history);
-    if (!history->counted && !urgent) {
+    if (!history->objects.counted && !urgent) {
         struct id_list none = {0};
-        history->loose = list_loose(history, &none, 0);
-        history->counted = true;
+        history->objects.loose = list_loose(history, &none, 0);
+        history->objects.counted = true;
     }
-    if (history->loose >= (urgent ? LOOSE_URGENT : PACK_AT))
+    if (history->objects.loose >= (urgent ? LOOSE_URGENT : PACK_AT))
         return pack_loose(history);
     if (urgent)
-        return (history->packs > YOUNG_URGENT && join_packs(history, true)) || retired_remove(history);
+        return (history->objects.packs > YOUNG_URGENT && join_packs(history, true)) ||
+               retired_remove(history);
     if (retired_remove(history))
         return true;
     if (quiet) {
@@ -354,7 +356,7 @@ bool history_tidy(struct history *history, bool urgent)
 int64_t history_tidy_at(const struct history *history)
 {
     int64_t soon = clock_monotonic_ms() + PAUSE_MS, at = 0;
-    if (history->packs > YOUNG_MAX)
+    if (history->objects.packs > YOUNG_MAX)
         return soon;
     if (history->odb)
         at = history->committed_ms + QUIET_MS;

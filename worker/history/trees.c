@@ -164,8 +164,8 @@ bool tree_of_commit(struct history *history, const git_oid *commit, git_oid *roo
     *root = (git_oid){0};
     if (object_id_zero(commit))
         return true;
-    if (git_oid_equal(commit, &history->rooted)) {
-        *root = history->root;
+    if (git_oid_equal(commit, &history->head.rooted)) {
+        *root = history->head.root;
         return true;
     }
     git_odb_object *object;
@@ -176,8 +176,8 @@ bool tree_of_commit(struct history *history, const git_oid *commit, git_oid *roo
                 git_oid_fromstrn(root, text + 5, GIT_OID_HEXSZ) == 0;
     git_odb_object_free(object);
     if (good) {
-        history->rooted = *commit;
-        history->root = *root;
+        history->head.rooted = *commit;
+        history->head.root = *root;
     }
     return good || fault_set(fault, "the commit at HEAD has no tree, so the repository can't be read");
 }
@@ -237,7 +237,7 @@ int tree_of_folder(struct history *history, const char *path, const struct buffe
 {
     git_oid root, id;
     uint32_t mode;
-    if (!tree_of_commit(history, &history->head, &root, fault))
+    if (!tree_of_commit(history, &history->head.commit, &root, fault))
         return -1;
     int found = tree_find(history, &root, path, &id, &mode, fault);
     if (found <= 0 || mode != FOLDER_MODE)

@@ -85,9 +85,10 @@ static void look(struct history *history, struct step *step, const struct place 
 static bool write_fresh(struct history *history, struct step *step, const char *number, struct fault *fault)
 {
     mode_t mode = step->current.st_ino ? step->current.st_mode & 0777 : step->mode & 0777;
-    if (!spare_write(history, history->fresh, number, step->text, step->length, mode, &step->prepared)) {
+    if (!spare_write(history, history->folders.fresh, number, step->text, step->length, mode,
+                     &step->prepared)) {
         fault_errno(fault, "cannot write the new text of %s, the commit was not made", step->path);
-        unlinkat(history->fresh, number, 0);
+        unlinkat(history->folders.fresh, number, 0);
         step->prepared.st_ino = 0;
         return false;
     }
@@ -140,7 +141,7 @@ void worktree_discard(struct history *history, const struct work *work)
         char number[FRESH_NAME];
         fresh_name(work, i, number);
         if (work->steps[i].prepared.st_ino != 0)
-            unlinkat(history->fresh, number, 0);
+            unlinkat(history->folders.fresh, number, 0);
     }
 }
 
@@ -148,7 +149,7 @@ void worktree_discard(struct history *history, const struct work *work)
  * writing refuses the lease. */
 static bool came_out_as_seen(struct history *history, const struct step *step, const char *number)
 {
-    OWNED_FD int fd = openat(history->fresh, number, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    OWNED_FD int fd = openat(history->folders.fresh, number, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat status;
     if (fd < 0)
         return false;
@@ -167,7 +168,7 @@ static void keep_aside(struct history *history, const char *number, const char *
         if (*c == '/')
             *c = '_';
     OWNED char *aside = memory_print("saved-%lld-%s", (long long)clock_now_ms(), flat);
-    if (renameat(history->fresh, number, history->notes, aside) == 0)
+    if (renameat(history->folders.fresh, number, history->folders.notes, aside) == 0)
         log_warn("agent", history->agent,
                  "%s was saved by somebody while it was being written; their version lies in .agentos/%s",
                  path, aside);
@@ -186,16 +187,16 @@ static bool exchange(struct history *history, struct step *step, const struct pl
                      const char *number, struct fault *fault)
 {
     unsigned how = step->current.st_ino != 0 ? RENAME_EXCHANGE : RENAME_NOREPLACE;
-    int result = renameat2(history->fresh, number, place->folder, place->name, how);
+    int result = renameat2(history->folders.fresh, number, place->folder, place->name, how);
     if (result != 0 && errno == ENOENT && how == RENAME_EXCHANGE) { /* deleted in this moment */
         how = RENAME_NOREPLACE;
-        result = renameat2(history->fresh, number, place->folder, place->name, how);
+        result = renameat2(history->folders.fresh, number, place->folder, place->name, how);
     }
     if (result != 0 && errno == EEXIST && ours_alone(step->path))
-        result = renameat2(history->fresh, number, place->folder, place->name, how = RENAME_EXCHANGE);
+        result = renameat2(history->folders.fresh, number, place->folder, place->name, how = RENAME_EXCHANGE);
     if (result != 0 && errno == EEXIST) {
         left_theirs(history, step);
-        unlinkat(history->fresh, number, 0);
+        unlinkat(history->folders.fresh, number, 0);
         return true;
     }
     if (result != 0)
@@ -208,25 +209,25 @@ static bool exchange(struct history *history, struct step *step, const struct pl
     }
     struct stat ours;
     left_theirs(history, step);
-    if (renameat2(history->fresh, number, place->folder, place->name, RENAME_EXCHANGE) != 0)
+    if (renameat2(history->folders.fresh, number, place->folder, place->name, RENAME_EXCHANGE) != 0)
         keep_aside(history, number, step->path);
-    else if (fstatat(history->fresh, number, &ours, AT_SYMLINK_NOFOLLOW) == 0 &&
+    else if (fstatat(history->folders.fresh, number, &ours, AT_SYMLINK_NOFOLLOW) == 0 &&
              ours.st_ino != step->prepared.st_ino)
         keep_aside(history, number, step->path); /* saved twice in that moment */
     else
-        unlinkat(history->fresh, number, 0);
+        unlinkat(history->folders.fresh, number, 0);
     return true;
 }
 
 static bool take_away(struct history *history, struct step *step, struct place *place, const char *number,
                       struct fault *fault)
 {
-    unlinkat(history->fresh, number, 0);
-    if (renameat2(place->folder, place->name, history->fresh, number, RENAME_NOREPLACE) != 0)
+    unlinkat(history->folders.fresh, number, 0);
+    if (renameat2(place->folder, place->name, history->folders.fresh, number, RENAME_NOREPLACE) != 0)
         return errno == ENOENT || fault_errno(fault, "cannot remove %s", step->path);
     if (!ours_alone(step->path) && !came_out_as_seen(history, step, number)) {
         left_theirs(history, step);
-        if (renameat2(history->fresh, number, place->folder, place->name, RENAME_NOREPLACE) != 0)
+        if (renameat2(history->folders.fresh, number, place->folder, place->name, RENAME_NOREPLACE) != 0)
             keep_aside(history, number, step->path);
         return true;
     }
@@ -281,9 +282,10 @@ static bool is_theirs(struct history *history, const struct step *step, const ch
 {
     git_oid id;
     struct stat status;
-    if (fstatat(history->fresh, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && record_prepared(history, &status))
+    if (fstatat(history->folders.fresh, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        record_prepared(history, &status))
         return false;
-    int found = hash_at(history->fresh, name, &id, &status, NULL, NULL);
+    int found = hash_at(history->folders.fresh, name, &id, &status, NULL, NULL);
     return found < 0 || (found > 0 && status.st_size > 0 && !git_oid_equal(&id, &step->before) &&
                          !git_oid_equal(&id, &step->after));
 }
@@ -295,7 +297,7 @@ static void sweep_one(struct history *history, const struct work *work, const ch
     if (work && !step)
         return; /* of another commit, which the next sweep knows or drops */
     if (!step || !is_theirs(history, step, name)) {
-        unlinkat(history->fresh, name, 0);
+        unlinkat(history->folders.fresh, name, 0);
         return;
     }
     git_oid id;
@@ -305,12 +307,13 @@ static void sweep_one(struct history *history, const struct work *work, const ch
         return;
     }
     int there = hash_at(place.folder, place.name, &id, &status, NULL, NULL);
-    if (there == 0 && renameat2(history->fresh, name, place.folder, place.name, RENAME_NOREPLACE) == 0)
+    if (there == 0 &&
+        renameat2(history->folders.fresh, name, place.folder, place.name, RENAME_NOREPLACE) == 0)
         log_warn("agent", history->agent, "%s, as somebody saved it, is back in its place", step->path);
     else if (there > 0 && git_oid_equal(&id, &step->after) &&
-             renameat2(history->fresh, name, place.folder, place.name, RENAME_EXCHANGE) == 0) {
+             renameat2(history->folders.fresh, name, place.folder, place.name, RENAME_EXCHANGE) == 0) {
         log_warn("agent", history->agent, "%s, as somebody saved it, is back in its place", step->path);
-        unlinkat(history->fresh, name, 0);
+        unlinkat(history->folders.fresh, name, 0);
     } else
         keep_aside(history, name, step->path);
     place_close(&place);
@@ -318,7 +321,7 @@ static void sweep_one(struct history *history, const struct work *work, const ch
 
 bool worktree_sweep(struct history *history, const struct work *work, struct fault *fault)
 {
-    struct listing *names = listing_open(history->fresh, ".", fault);
+    struct listing *names = listing_open(history->folders.fresh, ".", fault);
     if (!names)
         return false;
     if (!work)
