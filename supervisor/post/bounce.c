@@ -137,7 +137,7 @@ bool post_bounce_written(struct post *post, const struct batch *batch, size_t nu
     if (result == WRITE_FAILED || !sender || sender == post->people)
         return result != WRITE_FAILED;
     if (result == WRITE_EXISTS) { /* as its file says */
-        sender->look_wanted = true;
+        sender->look.wanted = true;
         post_wake(sender);
         return true;
     }

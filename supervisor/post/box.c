@@ -130,7 +130,7 @@ void post_lies_there(struct box *box, enum folder folder, const struct envelope 
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp)
 {
     bool just_now = clock_now_ms() - stamp->modified_ns / 1000000 < COARSE_MS;
-    box->looked[folder] = just_now ? (struct file_stamp){0} : *stamp;
+    box->look.stamps[folder] = just_now ? (struct file_stamp){0} : *stamp;
 }
 
 void post_look_due(struct box *box, enum waking waking)

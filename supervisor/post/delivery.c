@@ -23,11 +23,12 @@ enum { DEFERRED_GROWS = 1024 /* bytes */ };
 
 static void add_id(struct box *box, char *id)
 {
-    if (box->id_done == box->id_count)
-        box->id_done = box->id_count = 0;
-    if ((box->id_count & (box->id_count - 1)) == 0)
-        box->ids = memory_grow(box->ids, box->id_count ? box->id_count * 2 : 1, sizeof *box->ids);
-    box->ids[box->id_count++] = id;
+    if (box->outbox.done == box->outbox.count)
+        box->outbox.done = box->outbox.count = 0;
+    if ((box->outbox.count & (box->outbox.count - 1)) == 0)
+        box->outbox.ids = memory_grow(box->outbox.ids, box->outbox.count ? box->outbox.count * 2 : 1,
+                                      sizeof *box->outbox.ids);
+    box->outbox.ids[box->outbox.count++] = id;
 }
 
 void post_outbox_ids(struct box *box, const char *ids)
@@ -36,7 +37,7 @@ void post_outbox_ids(struct box *box, const char *ids)
     while (*ids && !all) {
         size_t length = strcspn(ids, "\n");
         OWNED char *id = memory_slice(ids, length);
-        all = box->id_count - box->id_done >= IDS_MAX;
+        all = box->outbox.count - box->outbox.done >= IDS_MAX;
         if (!all && names_id(id)) {
             add_id(box, id);
             id = NULL;
@@ -44,7 +45,7 @@ void post_outbox_ids(struct box *box, const char *ids)
         ids += length + (ids[length] == '\n');
     }
     if (all)
-        box->outbox_wanted = true;
+        box->outbox.wanted = true;
     post_wake(box);
 }
 
@@ -52,14 +53,14 @@ void post_outbox_look(struct box *box)
 {
     struct mailbox_names names;
     struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
-    box->outbox_after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
-    box->outbox_wanted = false;
+    box->outbox.after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
+    box->outbox.wanted = false;
     post_refusals_tidy(box);
     /* Of a list that is cut off none is taken: one that it lacks may be older than those that it has. */
     if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names) || names.failed) {
         mailbox_names_free(&names);
-        box->outbox_wanted = true;
-        box->outbox_after_ms += RETRY_MS;
+        box->outbox.wanted = true;
+        box->outbox.after_ms += RETRY_MS;
         return;
     }
     for (size_t i = 0; i < names.count; i++) {
@@ -122,7 +123,7 @@ static void let_wait(struct box *sender, struct box *receiver, struct envelope *
     envelope_index_describe(entry, envelope);
     entry->to = receiver;
     entry->reading = false;
-    entry->fresh = !(sender->ids_from_start && strcmp(envelope->status, "deferred") == 0);
+    entry->fresh = !(sender->outbox.from_start && strcmp(envelope->status, "deferred") == 0);
     post_mind(post, entry);
     if (strlen(envelope->body) <= KEPT_MAX) {
         struct envelope *letter = memory_new(1, sizeof *letter);
@@ -130,7 +131,7 @@ static void let_wait(struct box *sender, struct box *receiver, struct envelope *
         *envelope = (struct envelope){0};
         envelope_index_keep(entry, letter);
     }
-    receiver->pump = true;
+    receiver->pump.wanted = true;
     post_wake(receiver);
 }
 
@@ -234,12 +235,12 @@ static void decide_on(struct box *sender, const char *id)
 
 bool post_outbox_next(struct box *box)
 {
-    if (box->id_done == box->id_count)
+    if (box->outbox.done == box->outbox.count)
         return false;
-    OWNED char *id = box->ids[box->id_done++];
+    OWNED char *id = box->outbox.ids[box->outbox.done++];
     decide_on(box, id);
-    if (box->id_done == box->id_count)
-        box->ids_from_start = false;
+    if (box->outbox.done == box->outbox.count)
+        box->outbox.from_start = false;
     return true;
 }
 
@@ -299,7 +300,7 @@ static bool read_again(struct index_entry *entry, struct envelope *envelope)
     switch (mailbox_read(post->data, sender->name, FOLDER_OUTBOX, id, envelope, &stamp, &fault)) {
     case MAILBOX_LATER:
         entry->held_until_ms = clock_monotonic_ms() + RETRY_MS;
-        entry->to->pump_after_ms = entry->held_until_ms;
+        entry->to->pump.after_ms = entry->held_until_ms;
         return false;
     case MAILBOX_NONE:
         post_forget(post, entry);
@@ -388,7 +389,7 @@ void post_pump(struct box *receiver)
         post_window(receiver, NULL) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
     while ((entry = next_to_go(receiver, room > 0, now, now_ms))) {
         if (post->batch.count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
-            receiver->pump = true;
+            receiver->pump.wanted = true;
             return;
         }
         bool counts = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
@@ -422,7 +423,7 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
     struct index_entry *entry = delivery->entry;
     struct box *sender = entry->box, *receiver = entry->to;
     entry->leaving = false;
-    receiver->look_wanted = true; /* it may have its name all the same */
+    receiver->look.wanted = true; /* it may have its name all the same */
     post_wake(receiver);
     if (result == WRITE_EXISTS) { /* somebody was faster, or an earlier flush had failed */
         post_forget(receiver->post, entry);
@@ -438,7 +439,7 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
     if (entry->fresh)
         post_verdict(sender, entry->id, "deferred", fault->text);
     entry->fresh = false;
-    receiver->pump_after_ms = entry->held_until_ms;
+    receiver->pump.after_ms = entry->held_until_ms;
     post_wake(receiver);
 }
 

@@ -132,7 +132,7 @@ static void try_again(struct post *post, struct ending *ending)
     if (ending->entry)
         expiry_set(post->expiry, &ending->entry->expiry, clock_now() + 1);
     else
-        ending->holder->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+        ending->holder->dead.after_ms = clock_monotonic_ms() + RETRY_MS;
     post_wake(ending->holder);
 }
 
@@ -159,7 +159,7 @@ static void put_back(struct box *box, const struct envelope *envelope)
     struct post *post = box->post;
     enum folder folder = envelope_kind_has(envelope->kind, KIND_IS_WORK) ? FOLDER_HANDOFFS : FOLDER_INBOX;
     unsigned lies = mailbox_lies(post->data, box->name, envelope->id);
-    box->look_wanted = true;
+    box->look.wanted = true;
     if (lies & 1u << FOLDER_ARCHIVE) { /* its worker has come to the end of it meanwhile */
         mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, envelope->id);
     } else if (mailbox_move(post->data, box->name, FOLDER_DEAD_LETTERS, folder, envelope->id)) {
@@ -168,7 +168,7 @@ static void put_back(struct box *box, const struct envelope *envelope)
         log_warn("post", box->name,
                  "Envelope %s, which is being read, cannot be put back into %s; it is tried again: %s",
                  envelope->id, mailbox_folder_name(folder), strerror(errno));
-        box->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+        box->dead.after_ms = clock_monotonic_ms() + RETRY_MS;
     }
     post_wake(box);
 }
@@ -193,7 +193,7 @@ static void tell_again(struct box *box, const struct envelope *envelope)
                      &fault)) {
         log_warn("post", box->name, "The sender of %s is told later that it has %s: %s", envelope->id,
                  envelope->status, fault.text);
-        box->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+        box->dead.after_ms = clock_monotonic_ms() + RETRY_MS;
         post_wake(box);
     }
 }
@@ -206,7 +206,7 @@ static char *why_it_expired(const struct envelope *envelope)
 /* At its dead letters, for one can't be read now. */
 static void look_later(struct box *box)
 {
-    box->dead_after_ms = clock_monotonic_ms() + RETRY_MS;
+    box->dead.after_ms = clock_monotonic_ms() + RETRY_MS;
     post_wake(box);
 }
 
@@ -284,15 +284,15 @@ static bool look_through(struct box *box, const struct mailbox_names *names, int
 {
     size_t looked_at = 0;
     for (size_t i = 0; i < names->count; i++) {
-        if (box->dead_from && strcmp(names->ids[i], box->dead_from) <= 0)
+        if (box->dead.from && strcmp(names->ids[i], box->dead.from) <= 0)
             continue;
         OWNED char *file = memory_print("%s.md", names->ids[i]);
         struct file_stamp letter = files_stamp_at(fd, file);
-        if (letter.inode == 0 || letter.changed_ns < box->dead_looked_ns - INT64_C(10000000000))
+        if (letter.inode == 0 || letter.changed_ns < box->dead.looked_ns - INT64_C(10000000000))
             continue;
         go_through(box, names->ids[i], endings);
         if (++looked_at == TURN_MAX) {
-            set_text(&box->dead_from, names->ids[i]);
+            set_text(&box->dead.from, names->ids[i]);
             return false;
         }
     }
@@ -305,9 +305,9 @@ void post_dead_letters(struct box *box)
     struct endings endings = {.count = 0};
     struct mailbox_names names;
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, FOLDER_DEAD_LETTERS);
-    box->dead_after_ms = 0;
-    if (!box->dead_from)
-        box->dead_began_ns = clock_now_ms() * 1000000;
+    box->dead.after_ms = 0;
+    if (!box->dead.from)
+        box->dead.began_ns = clock_now_ms() * 1000000;
     OWNED_FD int fd = mailbox_open(post->data, box->name, FOLDER_DEAD_LETTERS, false);
     if (!mailbox_list(post->data, box->name, FOLDER_DEAD_LETTERS, &names))
         return;
@@ -316,18 +316,18 @@ void post_dead_letters(struct box *box)
     finish(post, &endings);
     mailbox_names_free(&names);
     if (!whole) {
-        box->dead_wanted = true;
+        box->dead.wanted = true;
         return;
     }
     if (failed) { /* the next scan finds it changed */
         post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0});
-        set_text(&box->dead_from, NULL);
+        set_text(&box->dead.from, NULL);
         return;
     }
     post_looked(box, FOLDER_DEAD_LETTERS, &stamp);
-    if (!box->dead_after_ms)
-        box->dead_looked_ns = box->dead_began_ns;
-    set_text(&box->dead_from, NULL);
+    if (!box->dead.after_ms)
+        box->dead.looked_ns = box->dead.began_ns;
+    set_text(&box->dead.from, NULL);
 }
 
 /* --- (a): what is due --- */
@@ -359,7 +359,7 @@ static void take_away(struct index_entry *entry, struct endings *endings)
         moved = take_away_over(entry, id);
     if (moved) {
         post_forget(post, entry);
-        box->pump = true;
+        box->pump.wanted = true;
         post_wake(box);
         go_on_with(box, id, endings);
         return;
@@ -371,7 +371,7 @@ static void take_away(struct index_entry *entry, struct endings *endings)
         expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
         return;
     }
-    box->look_wanted = true; /* somebody was faster */
+    box->look.wanted = true; /* somebody was faster */
     post_wake(box);
 }
 
@@ -396,7 +396,7 @@ static void end_with_receiver(struct index_entry *entry, struct endings *endings
             take_away(entry, endings);
         }
     } else {
-        box->look_wanted = true;
+        box->look.wanted = true;
         post_wake(box);
     }
     envelope_free(&envelope);

@@ -30,7 +30,7 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
         if (!mailbox_sync(post->data, agent, FOLDER_HANDOFFS, envelope->id))
             return fault_set(fault, "%s lies in %s of '%s', but cannot be flushed to disk", envelope->id,
                              mailbox_folder_name(FOLDER_HANDOFFS), agent);
-        box->look_wanted = true; /* it may be otherwise by now: as its file says */
+        box->look.wanted = true; /* it may be otherwise by now: as its file says */
         break;
     case WRITE_DONE:
         post_lies_there(box, FOLDER_HANDOFFS, envelope, NULL);
@@ -112,7 +112,7 @@ int post_take(struct post *post, const char *agent, const char *id, int folder, 
     struct index_entry *entry = box ? envelope_index_find(post->index, box, FOLDER_HANDOFFS, id) : NULL;
     if (entry) {
         post_forget(post, entry);
-        box->pump = true;
+        box->pump.wanted = true;
         post_wake(box);
     }
     if (files_read(folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, fault) != 1 ||

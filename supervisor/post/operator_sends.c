@@ -176,8 +176,8 @@ static void may_lie_there(struct operator_send *send)
 {
     struct box *box = send->deferred ? send->receiver->post->people : send->receiver;
     send->exit = EX_IOERR;
-    box->look_wanted |= !send->deferred;
-    box->outbox_wanted |= send->deferred;
+    box->look.wanted |= !send->deferred;
+    box->outbox.wanted |= send->deferred;
     post_wake(box);
 }
 

@@ -41,6 +41,8 @@ struct shared_submissions {
 struct refusals {
     struct refusal *all;
     size_t count;
+    int64_t said_ms; /* since when those that are said are counted */
+    size_t said;
 };
 
 /* A request that was answered, and by which result: hashes (results.c). */
@@ -72,34 +74,44 @@ struct box {
     struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
     struct shelf waits;      /* envelopes for it that lie in outboxes */
 
-    char **ids; /* of its outbox, to be decided on, in their order; owned, from id_done on */
-    size_t id_count, id_done;
-    bool ids_from_start; /* they were found at start: what is deferred was promised its place */
-    bool outbox_wanted;  /* the whole folder is to be looked at */
-    int64_t outbox_after_ms;
-    bool look_wanted; /* inbox and handoffs are to be looked at */
-    int64_t look_after_ms;
-    bool dead_wanted;      /* dead letters likewise */
-    int64_t dead_after_ms; /* and again then, after a fault; 0: not */
-    char *dead_from;       /* the look at them goes on behind this id; owned; NULL: from the first one */
-    int64_t dead_began_ns;
-    int64_t dead_looked_ns; /* wall clock: those that changed before are known */
-    bool pump;              /* somebody waits, or there is room */
-    int64_t pump_after_ms;  /* what could not be delivered is tried again then; 0: nothing */
+    struct {
+        char **ids; /* to be decided on, in their order; owned, from done on */
+        size_t count, done;
+        bool from_start; /* they were found at start: what is deferred was promised its place */
+        bool wanted;     /* the whole folder is to be looked at */
+        int64_t after_ms;
+    } outbox;
+    struct {
+        bool wanted;
+        int64_t after_ms;
+        uint64_t pass;
+        struct file_stamp stamps[FOLDER_COUNT]; /* of the folders that were looked at; zero: look again */
+    } look;                                     /* at inbox and handoffs */
+    struct {
+        bool wanted;      /* they are to be looked at */
+        int64_t after_ms; /* and again then, after a fault; 0: not */
+        char *from;       /* the look goes on behind this id; owned; NULL: from the first one */
+        int64_t began_ns;
+        int64_t looked_ns; /* wall clock: those that changed before are known */
+    } dead;                /* letters */
+    struct {
+        bool wanted;      /* an envelope waits, or there is room */
+        int64_t after_ms; /* what could not be delivered is tried again then; 0: nothing */
+    } pump;
     enum waking waking;
-    uint64_t pass;
-    struct file_stamp looked[FOLDER_COUNT]; /* the folders as they were looked at; zero: look again */
     struct folder_count counts[FOLDER_COUNT];
 
-    enum throughput_class persona_class; /* what persona.md says */
-    struct file_stamp persona;
+    struct {
+        enum throughput_class throughput_class;
+        struct file_stamp stamp;
+    } persona; /* what persona.md says */
     struct refusals refusals;
-    int64_t said_ms; /* since when refusals are counted */
-    size_t said;
     bool complained; /* that it can't be delivered to */
     struct tasks *tasks;
-    struct answer *answers; /* to its own requests, a ring; NULL: none yet */
-    size_t answer_count;    /* ever */
+    struct {
+        struct answer *ring; /* NULL: none yet */
+        size_t count;        /* ever */
+    } answers;               /* to its own requests */
 };
 
 /* One envelope on its way into a tree, in this turn. */

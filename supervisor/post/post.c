@@ -18,12 +18,12 @@ enum { COMMIT_LENGTH_MAX = 64 };
 static void free_box(struct box *box)
 {
     post_tasks_forget(box);
-    for (size_t i = box->id_done; i < box->id_count; i++)
-        free(box->ids[i]);
-    free(box->ids);
+    for (size_t i = box->outbox.done; i < box->outbox.count; i++)
+        free(box->outbox.ids[i]);
+    free(box->outbox.ids);
     post_refusals_free(box);
-    free(box->answers);
-    free(box->dead_from);
+    free(box->answers.ring);
+    free(box->dead.from);
     free(box->name);
     free(box);
 }
@@ -76,12 +76,12 @@ static void look_where_due(struct post *post, int64_t now_ms)
         struct box *box = post->active[i];
         if (box->fresh) {
             post_take_up(box);
-        } else if (box->look_wanted && box->look_after_ms <= now_ms) {
-            box->look_wanted = false;
+        } else if (box->look.wanted && box->look.after_ms <= now_ms) {
+            box->look.wanted = false;
             post_look_into(box, false);
         }
-        if (box->dead_wanted || (box->dead_after_ms && box->dead_after_ms <= now_ms)) {
-            box->dead_wanted = false;
+        if (box->dead.wanted || (box->dead.after_ms && box->dead.after_ms <= now_ms)) {
+            box->dead.wanted = false;
             post_dead_letters(box);
         }
     }
@@ -93,11 +93,11 @@ static void decide_on_outboxes(struct post *post, int64_t now_ms)
     size_t decided = 0, idle = 0;
     while (decided < TURN_MAX && idle < post->active_count) {
         struct box *box = post->active[post->next_outbox++ % post->active_count];
-        if (box->outbox_wanted && box->id_done == box->id_count && box->outbox_after_ms <= now_ms) {
+        if (box->outbox.wanted && box->outbox.done == box->outbox.count && box->outbox.after_ms <= now_ms) {
             if (post_outbox_settled(box))
                 post_outbox_look(box);
             else
-                box->outbox_after_ms = now_ms + RETRY_MS;
+                box->outbox.after_ms = now_ms + RETRY_MS;
         }
         bool did = post_outbox_next(box);
         idle = did ? 0 : idle + 1;
@@ -107,7 +107,7 @@ static void decide_on_outboxes(struct post *post, int64_t now_ms)
 
 static bool is_to_be_pumped(const struct box *box, int64_t now_ms)
 {
-    return box->pump || (box->pump_after_ms && box->pump_after_ms <= now_ms);
+    return box->pump.wanted || (box->pump.after_ms && box->pump.after_ms <= now_ms);
 }
 
 static void pump_all(struct post *post)
@@ -137,12 +137,12 @@ static void tell_workers(struct post *post)
 /* When it has something to do again; -1: not before somebody says so. */
 static int64_t wanted_at(const struct box *box)
 {
-    if (box->id_done < box->id_count || box->pump || box->fresh || box->dead_wanted ||
+    if (box->outbox.done < box->outbox.count || box->pump.wanted || box->fresh || box->dead.wanted ||
         box->waking != WAKE_NOBODY)
         return 0;
     const int64_t times[] = {
-        box->look_wanted ? box->look_after_ms : -1, box->outbox_wanted ? box->outbox_after_ms : -1,
-        box->pump_after_ms ? box->pump_after_ms : -1, box->dead_after_ms ? box->dead_after_ms : -1};
+        box->look.wanted ? box->look.after_ms : -1, box->outbox.wanted ? box->outbox.after_ms : -1,
+        box->pump.after_ms ? box->pump.after_ms : -1, box->dead.after_ms ? box->dead.after_ms : -1};
     int64_t first = -1;
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
         if (times[i] >= 0 && (first < 0 || times[i] < first))
@@ -236,7 +236,7 @@ void post_roster(struct post *post, const struct roster *roster)
     post->roster = roster;
     for (size_t i = 0; i < post->capacity; i++)
         for (struct box *box = post->table[i]; box; box = box->chain) {
-            box->pump = true; /* a window may be another */
+            box->pump.wanted = true; /* a window may be another */
             post_wake(box);
         }
 }
@@ -267,7 +267,7 @@ void post_agent(struct post *post, const char *name, void *subject, const struct
     box->subject = subject;
     box->definition = definition;
     box->leaving = false;
-    box->pump = true;
+    box->pump.wanted = true;
     post_wake(box);
 }
 
@@ -310,7 +310,7 @@ void post_changed(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->look_wanted = true;
+    box->look.wanted = true;
     post_wake(box);
 }
 
@@ -328,9 +328,9 @@ void post_worker_ready(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->look_wanted = box->dead_wanted = true; /* it may have ended in the middle of things */
+    box->look.wanted = box->dead.wanted = true; /* it may have ended in the middle of things */
     box->ready = true;
-    box->outbox_after_ms = 0;
+    box->outbox.after_ms = 0;
     post_wake(box);
     if (post->hooks.worker_ready)
         post->hooks.worker_ready(post->hooks.context, name);
@@ -341,7 +341,7 @@ void post_worker_down(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->down = box->look_wanted = true;
+    box->down = box->look.wanted = true;
     box->ready = false;
     post_tasks_look(box);
     post_wake(box);
@@ -359,21 +359,21 @@ void post_queue_changed(struct post *post, const char *name)
 static bool has_changed(struct box *box, enum folder folder)
 {
     struct file_stamp now = mailbox_stamp(box->post->data, box->name, folder);
-    return now.inode && !files_stamp_equal(&now, &box->looked[folder]);
+    return now.inode && !files_stamp_equal(&now, &box->look.stamps[folder]);
 }
 
 static void scan(struct box *box)
 {
     bool people = box == box->post->people;
     if (!people && (has_changed(box, FOLDER_INBOX) || has_changed(box, FOLDER_HANDOFFS)))
-        box->look_wanted = true;
+        box->look.wanted = true;
     if (has_changed(box, FOLDER_OUTBOX))
-        box->outbox_wanted = true;
+        box->outbox.wanted = true;
     if (!people && has_changed(box, FOLDER_DEAD_LETTERS))
-        box->dead_wanted = true;
+        box->dead.wanted = true;
     if (!people && box->down)
         post_tasks_look(box);
-    if (box->look_wanted || box->outbox_wanted || box->dead_wanted)
+    if (box->look.wanted || box->outbox.wanted || box->dead.wanted)
         post_wake(box);
 }
 

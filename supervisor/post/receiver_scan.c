@@ -30,7 +30,7 @@ static struct envelope light(const struct index_entry *entry)
 
 static void room_again(struct box *box)
 {
-    box->pump = true;
+    box->pump.wanted = true;
     post_wake(box);
 }
 
@@ -62,7 +62,7 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     bool is_new = !envelope_index_find(post->index, box, folder, id);
     enum mailbox_found found = mailbox_read(post->data, box->name, folder, id, &envelope, NULL, &fault);
     if (found == MAILBOX_GONE || found == MAILBOX_LATER) {
-        box->look_wanted = true;
+        box->look.wanted = true;
         return WAKE_NOBODY;
     }
     if (found == MAILBOX_READ && !envelope_fits(&envelope, stamp->size))
@@ -173,9 +173,9 @@ void post_is_gone(struct index_entry *entry)
     } else {
         if (!entry->missing_at_ms)
             entry->missing_at_ms = now_ms;
-        box->look_wanted = true;
-        if (box->look_after_ms < now_ms + MISSING_MS)
-            box->look_after_ms = now_ms + MISSING_MS;
+        box->look.wanted = true;
+        if (box->look.after_ms < now_ms + MISSING_MS)
+            box->look.after_ms = now_ms + MISSING_MS;
         post_wake(box);
     }
 }
@@ -217,13 +217,13 @@ static enum waking look_at(struct box *box, struct budget *budget, enum folder f
         struct index_entry *entry = envelope_index_find(box->post->index, box, folder, names->ids[i]);
         bool is_other = !entry || !files_stamp_equal(&stamp, &entry->stamp);
         if (is_other && !afford(budget, &stamp))
-            box->look_wanted = true;
+            box->look.wanted = true;
         else if (is_other)
             one = take_in(box, folder, names->ids[i], &stamp, at_start);
         news = one > news ? one : news;
         entry = envelope_index_find(box->post->index, box, folder, names->ids[i]);
         if (entry) {
-            entry->seen = box->pass;
+            entry->seen = box->look.pass;
             entry->missing_at_ms = 0;
         }
     }
@@ -235,7 +235,7 @@ static void look_for_missing(struct box *box, enum folder folder)
     struct index_entry *next;
     for (struct index_entry *entry = box->shelves[folder].first; entry; entry = next) {
         next = entry->next;
-        if (entry->seen != box->pass)
+        if (entry->seen != box->look.pass)
             post_is_gone(entry);
     }
 }
@@ -268,18 +268,18 @@ void post_look_into(struct box *box, bool at_start)
     int64_t now_ms = clock_monotonic_ms();
     if (box == box->post->people)
         return;
-    box->pass++;
-    box->look_after_ms = 0;
+    box->look.pass++;
+    box->look.after_ms = 0;
     for (enum folder folder = FOLDER_INBOX; folder <= FOLDER_HANDOFFS; folder++) {
         enum waking one = look_into_folder(box, &budget, folder, at_start, &count);
         news = one > news ? one : news;
     }
     int64_t rest_ms = (int64_t)count * LOOK_REST_US / 1000;
-    if (box->look_after_ms < now_ms + rest_ms)
-        box->look_after_ms = now_ms + rest_ms;
-    if (box->look_wanted)
+    if (box->look.after_ms < now_ms + rest_ms)
+        box->look.after_ms = now_ms + rest_ms;
+    if (box->look.wanted)
         post_wake(box);
-    box->pump = true;
+    box->pump.wanted = true;
     if (!at_start)
         post_look_due(box, news);
 }

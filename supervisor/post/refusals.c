@@ -97,15 +97,16 @@ void post_note_refusal(struct box *sender, const char *event, const struct envel
                        const char *reason)
 {
     int64_t now_ms = clock_monotonic_ms();
-    if (now_ms - sender->said_ms >= SAID_MS) {
-        if (sender->said > SAID_MAX)
-            log_warn("post", sender->name, "%zu more of its envelopes were refused", sender->said - SAID_MAX);
-        sender->said_ms = now_ms;
-        sender->said = 0;
+    if (now_ms - sender->refusals.said_ms >= SAID_MS) {
+        if (sender->refusals.said > SAID_MAX)
+            log_warn("post", sender->name, "%zu more of its envelopes were refused",
+                     sender->refusals.said - SAID_MAX);
+        sender->refusals.said_ms = now_ms;
+        sender->refusals.said = 0;
     }
-    if (sender->said++ < SAID_MAX)
+    if (sender->refusals.said++ < SAID_MAX)
         post_note(sender, event, envelope, reason);
-    else if (sender->said == SAID_MAX + 1)
+    else if (sender->refusals.said == SAID_MAX + 1)
         log_warn("post", sender->name, "Many of its envelopes are refused; the next ones are only counted");
 }
 
@@ -121,7 +122,7 @@ void post_try_later(struct box *sender, const char *id, const char *why)
     if (!sender->complained)
         log_warn("post", sender->name, "Envelope %s stays in the outbox and is tried again: %s", id, why);
     sender->complained = true;
-    sender->outbox_wanted = true;
-    sender->outbox_after_ms = clock_monotonic_ms() + RETRY_MS;
+    sender->outbox.wanted = true;
+    sender->outbox.after_ms = clock_monotonic_ms() + RETRY_MS;
     post_wake(sender);
 }

@@ -42,12 +42,12 @@ static bool went_to(const struct post *post, const struct envelope *request, con
 static bool is_first(struct box *requester, const struct envelope *request, const char *result)
 {
     const struct answer answer = {hash_of(request->id, request->created), names_hash(result, strlen(result))};
-    for (size_t i = 0; i < requester->answer_count && i < ANSWERS_KEPT; i++)
-        if (requester->answers[i].request == answer.request)
-            return requester->answers[i].result == answer.result;
-    if (!requester->answers)
-        requester->answers = memory_new(ANSWERS_KEPT, sizeof *requester->answers);
-    requester->answers[requester->answer_count++ % ANSWERS_KEPT] = answer;
+    for (size_t i = 0; i < requester->answers.count && i < ANSWERS_KEPT; i++)
+        if (requester->answers.ring[i].request == answer.request)
+            return requester->answers.ring[i].result == answer.result;
+    if (!requester->answers.ring)
+        requester->answers.ring = memory_new(ANSWERS_KEPT, sizeof *requester->answers.ring);
+    requester->answers.ring[requester->answers.count++ % ANSWERS_KEPT] = answer;
     return true;
 }
 

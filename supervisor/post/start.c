@@ -38,8 +38,8 @@ void post_take_up(struct box *box)
     if (!box->fresh)
         return;
     box->fresh = false;
-    box->outbox_wanted = box->ids_from_start = true;
-    box->pump = true;
+    box->outbox.wanted = box->outbox.from_start = true;
+    box->pump.wanted = true;
     post_wake(box);
     if (box == post->people) {
         mailbox_tidy(post->data, box->name, FOLDER_OUTBOX);
@@ -48,5 +48,5 @@ void post_take_up(struct box *box)
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
         mailbox_tidy(post->data, box->name, written[i]);
     post_look_into(box, true);
-    box->dead_wanted = true; /* when every box is known: bounces go to others */
+    box->dead.wanted = true; /* when every box is known: bounces go to others */
 }
