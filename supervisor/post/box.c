@@ -15,7 +15,7 @@ enum { COARSE_MS = 100 };
 
 struct box **post_chain_of(const struct post *post, const char *name)
 {
-    return &post->table[names_hash(name, strlen(name)) & (post->capacity - 1)];
+    return &post->boxes.table[names_hash(name, strlen(name)) & (post->boxes.capacity - 1)];
 }
 
 struct box *post_box(const struct post *post, const char *name)
@@ -31,14 +31,14 @@ struct box *post_add_box(struct post *post, const char *name)
     struct box *box = memory_new(1, sizeof *box), **chain = post_chain_of(post, name);
     *box = (struct box){.post = post, .chain = *chain, .name = memory_text(name), .fresh = true};
     *chain = box;
-    post->box_count++;
+    post->boxes.count++;
     return box;
 }
 
 void post_each(struct post *post, void (*visit)(struct box *box))
 {
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i]; box; box = box->chain)
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             visit(box);
 }
 
@@ -54,11 +54,12 @@ void post_wake(struct box *box)
 {
     struct post *post = box->post;
     if (!box->active) {
-        if (post->active_count == post->active_capacity) {
-            post->active_capacity = post->active_capacity ? post->active_capacity * 2 : 16;
-            post->active = memory_grow(post->active, post->active_capacity, sizeof *post->active);
+        if (post->active.count == post->active.capacity) {
+            post->active.capacity = post->active.capacity ? post->active.capacity * 2 : 16;
+            post->active.boxes =
+                memory_grow(post->active.boxes, post->active.capacity, sizeof *post->active.boxes);
         }
-        post->active[post->active_count++] = box;
+        post->active.boxes[post->active.count++] = box;
         box->active = true;
     }
     post_set_turn(post, 0);
@@ -70,7 +71,7 @@ static void post_entry_due(void *context)
 {
     struct index_entry *entry = context;
     struct post *post = entry->box->post;
-    post->ringing[post->ringing_count++] = entry;
+    post->ringing.entries[post->ringing.count++] = entry;
 }
 
 void post_mind(struct post *post, struct index_entry *entry)
@@ -93,9 +94,9 @@ bool post_is_over(const struct index_entry *entry, int64_t now)
 void post_forget(struct post *post, struct index_entry *entry)
 {
     expiry_clear(post->expiry, &entry->expiry);
-    for (size_t i = 0; i < post->ringing_count; i++)
-        if (post->ringing[i] == entry)
-            post->ringing[i] = NULL;
+    for (size_t i = 0; i < post->ringing.count; i++)
+        if (post->ringing.entries[i] == entry)
+            post->ringing.entries[i] = NULL;
     envelope_index_drop(post->index, entry);
 }
 

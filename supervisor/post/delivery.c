@@ -269,11 +269,12 @@ static void add_delivery(struct post *post, struct index_entry *entry, struct en
     free(envelope->reason);
     envelope->reason = NULL;
     entry->leaving = true;
-    post->delivery_bytes += strlen(envelope->body);
-    if ((post->delivery_count & (post->delivery_count - 1)) == 0)
-        post->deliveries = memory_grow(post->deliveries, post->delivery_count ? post->delivery_count * 2 : 1,
-                                       sizeof *post->deliveries);
-    post->deliveries[post->delivery_count++] = (struct delivery){
+    post->deliveries.bytes += strlen(envelope->body);
+    if ((post->deliveries.count & (post->deliveries.count - 1)) == 0)
+        post->deliveries.items =
+            memory_grow(post->deliveries.items, post->deliveries.count ? post->deliveries.count * 2 : 1,
+                        sizeof *post->deliveries.items);
+    post->deliveries.items[post->deliveries.count++] = (struct delivery){
         .entry = entry,
         .envelope = *envelope,
         .folder = folder,
@@ -388,7 +389,7 @@ void post_pump(struct box *receiver)
     int64_t room =
         post_window(receiver, NULL) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
     while ((entry = next_to_go(receiver, room > 0, now, now_ms))) {
-        if (post->batch.count >= BATCH_MAX || post->delivery_bytes >= BATCH_BYTES_MAX) {
+        if (post->batch.count >= BATCH_MAX || post->deliveries.bytes >= BATCH_BYTES_MAX) {
             receiver->pump.wanted = true;
             return;
         }
@@ -447,8 +448,8 @@ void post_deliver(struct post *post)
 {
     if (post->batch.count)
         post_journal_flush(post, &post->batch);
-    for (size_t i = 0; i < post->delivery_count; i++) {
-        struct delivery *delivery = &post->deliveries[i];
+    for (size_t i = 0; i < post->deliveries.count; i++) {
+        struct delivery *delivery = &post->deliveries.items[i];
         struct fault fault = {""};
         enum write_result result = batch_result(&post->batch, delivery->number, &fault);
         struct file_stamp stamp = batch_written(&post->batch, delivery->number);
@@ -460,9 +461,9 @@ void post_deliver(struct post *post)
     }
     post_operator_sends_answer(post);
     post_submissions_answer(post);
-    free(post->deliveries);
-    post->deliveries = NULL;
-    post->delivery_count = post->delivery_bytes = 0;
+    free(post->deliveries.items);
+    post->deliveries.items = NULL;
+    post->deliveries.count = post->deliveries.bytes = 0;
     batch_free(&post->batch);
 }
 
@@ -491,7 +492,7 @@ void post_drop_waiting_of(struct box *sender)
 {
     struct post *post = sender->post;
     post_submissions_drop(sender);
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i]; box; box = box->chain)
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             drop_from(box, sender);
 }

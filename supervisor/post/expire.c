@@ -430,18 +430,18 @@ void post_expire(struct post *post)
 {
     struct endings endings = {.count = 0};
     int64_t now = clock_now();
-    post->ringing_count = 0;
-    for (size_t rings = 0; rings < RINGS_MAX && post->ringing_count < TURN_MAX; rings++)
+    post->ringing.count = 0;
+    for (size_t rings = 0; rings < RINGS_MAX && post->ringing.count < TURN_MAX; rings++)
         if (!expiry_ring(post->expiry, now))
             break;
-    for (size_t i = 0; i < post->ringing_count; i++) {
-        struct index_entry *entry = post->ringing[i];
-        post->ringing[i] = NULL;
+    for (size_t i = 0; i < post->ringing.count; i++) {
+        struct index_entry *entry = post->ringing.entries[i];
+        post->ringing.entries[i] = NULL;
         if (entry && entry->to)
             end_while_waiting(entry, &endings);
         else if (entry)
             end_with_receiver(entry, &endings);
     }
-    post->ringing_count = 0;
+    post->ringing.count = 0;
     finish(post, &endings);
 }

@@ -69,10 +69,10 @@ static bool on_one_file_system(int a, int b)
 
 static void complain(struct post *post, const char *what, const struct fault *fault)
 {
-    if (!post->journal_complained)
+    if (!post->journal.complained)
         log_warn("post", NULL, "%s; what is accepted is flushed where it lies until then: %s", what,
                  fault->text);
-    post->journal_complained = true;
+    post->journal.complained = true;
 }
 
 static int open_place(const struct post *post, bool create)
@@ -91,13 +91,13 @@ static bool open_journal(struct post *post, bool create)
     if (place < 0 || !on_one_file_system(place, post->data) ||
         (!create && faccessat(place, FILE_IN_PLACE, F_OK, AT_SYMLINK_NOFOLLOW) != 0))
         return false;
-    post->journal = journal_open(place, &damage, &fault);
-    if (!post->journal) {
-        post->journal_again_ms = clock_monotonic_ms() + OPEN_AGAIN_MS;
+    post->journal.records = journal_open(place, &damage, &fault);
+    if (!post->journal.records) {
+        post->journal.again_ms = clock_monotonic_ms() + OPEN_AGAIN_MS;
         complain(post, "The post office's journal cannot be opened; it is tried again", &fault);
         return false;
     }
-    post->journal_place = place;
+    post->journal.place = place;
     place = -1;
     if (damage)
         log_warn("post", NULL, "In " PLACE ": %s", damage);
@@ -143,8 +143,8 @@ static bool lies_with(struct redoing *redoing, const char *agent, const char *na
 static bool lies_with_anybody(struct redoing *redoing, const char *name, const char *text, size_t length)
 {
     const struct post *post = redoing->post;
-    for (size_t i = 0; i < post->capacity; i++)
-        for (const struct box *box = post->table[i]; box; box = box->chain)
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (const struct box *box = post->boxes.table[i]; box; box = box->chain)
             if (box != post->people && lies_with(redoing, box->name, name, text, length))
                 return true;
     return false;
@@ -195,7 +195,7 @@ static bool redo_all(struct post *post)
 {
     struct redoing redoing = {.post = post};
     struct fault fault = {""};
-    bool read = journal_replay(post->journal, redo, &redoing, &fault);
+    bool read = journal_replay(post->journal.records, redo, &redoing, &fault);
     size_t count = redoing.missing.count + redoing.torn.count;
     bool missing = write_batch(post, &redoing.missing, &fault),
          torn = write_batch(post, &redoing.torn, &fault);
@@ -229,7 +229,7 @@ static void begin_ahead(struct post *post)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, THREADS_STACK);
     if (ahead->folder >= 0 && pthread_create(&ahead->thread, &attributes, write_ahead, ahead) == 0) {
-        post->ahead = ahead;
+        post->journal.ahead = ahead;
     } else {
         if (ahead->folder >= 0)
             close(ahead->folder);
@@ -240,12 +240,12 @@ static void begin_ahead(struct post *post)
 
 static void end_ahead(struct post *post)
 {
-    if (!post->ahead)
+    if (!post->journal.ahead)
         return;
-    pthread_join(post->ahead->thread, NULL);
-    close(post->ahead->folder);
-    free(post->ahead);
-    post->ahead = NULL;
+    pthread_join(post->journal.ahead->thread, NULL);
+    close(post->journal.ahead->folder);
+    free(post->journal.ahead);
+    post->journal.ahead = NULL;
 }
 
 /* --- checkpoints --- */
@@ -270,39 +270,39 @@ static bool refresh(void *context, const void *record, size_t length)
 
 static void try_again(struct post *post)
 {
-    timer_set(post->loop, &post->checkpoint, CHECKPOINT_MS);
+    timer_set(post->loop, &post->journal.checkpoint, CHECKPOINT_MS);
 }
 
 /* That it is empty is made durable too: what was given out or ended since is not to come back from what was in it. */
 static bool empty_journal(struct post *post, struct fault *fault)
 {
-    if (!journal_checkpoint(post->journal, fault))
+    if (!journal_checkpoint(post->journal.records, fault))
         return false;
-    OWNED_FD int fd = files_open(post->journal_place, FILE_IN_PLACE, O_RDONLY, 0);
+    OWNED_FD int fd = files_open(post->journal.place, FILE_IN_PLACE, O_RDONLY, 0);
     return (fd >= 0 && fdatasync(fd) == 0) || fault_errno(fault, "the journal cannot be emptied");
 }
 
 static void checkpoint(struct post *post)
 {
     struct fault fault = {""};
-    bool read = !post->journal_doubtful || journal_each(post->journal, refresh, post, &fault);
-    timer_clear(post->loop, &post->checkpoint);
+    bool read = !post->journal.doubtful || journal_each(post->journal.records, refresh, post, &fault);
+    timer_clear(post->loop, &post->journal.checkpoint);
     end_ahead(post);
-    post->journal_doubtful = !read || !empty_journal(post, &fault);
-    if (post->journal_doubtful) {
+    post->journal.doubtful = !read || !empty_journal(post, &fault);
+    if (post->journal.doubtful) {
         complain(post, "The disk does not take what was accepted; it is tried again", &fault);
         try_again(post);
     } else {
-        post->journal_complained = false;
+        post->journal.complained = false;
     }
 }
 
 static void checkpoint_is_due(void *context)
 {
     struct post *post = context;
-    if (!post->journal_redone)
-        post->journal_redone = redo_all(post);
-    if (post->journal_redone)
+    if (!post->journal.redone)
+        post->journal.redone = redo_all(post);
+    if (post->journal.redone)
         checkpoint(post);
     else
         try_again(post);
@@ -312,47 +312,48 @@ static void checkpoint_is_due(void *context)
 
 void post_journal_start(struct post *post)
 {
-    post->checkpoint = (struct timer){.ring = checkpoint_is_due, .context = post};
+    post->journal.checkpoint = (struct timer){.ring = checkpoint_is_due, .context = post};
     if (open_journal(post, false))
         checkpoint_is_due(post);
 }
 
 void post_journal_close(struct post *post)
 {
-    if (!post->journal)
+    if (!post->journal.records)
         return;
-    if (post->journal_redone)
+    if (post->journal.redone)
         checkpoint(post);
-    timer_clear(post->loop, &post->checkpoint);
+    timer_clear(post->loop, &post->journal.checkpoint);
     end_ahead(post);
-    journal_close(post->journal);
-    close(post->journal_place);
-    post->journal = NULL;
+    journal_close(post->journal.records);
+    close(post->journal.place);
+    post->journal.records = NULL;
 }
 
 bool post_journal_settle(struct post *post, struct fault *fault)
 {
-    if (post->journal && post->journal_redone && (journal_size(post->journal) || post->journal_doubtful))
+    if (post->journal.records && post->journal.redone &&
+        (journal_size(post->journal.records) || post->journal.doubtful))
         checkpoint(post);
-    return !post->journal || (post->journal_redone && !post->journal_doubtful) ||
+    return !post->journal.records || (post->journal.redone && !post->journal.doubtful) ||
            fault_set(fault, "what was accepted last is not on disk yet");
 }
 
 static bool is_ready(struct post *post)
 {
-    if (!post->journal && post->journal_again_ms <= clock_monotonic_ms() && open_journal(post, true))
+    if (!post->journal.records && post->journal.again_ms <= clock_monotonic_ms() && open_journal(post, true))
         checkpoint_is_due(post);
-    return post->journal && post->journal_redone && !post->journal_doubtful;
+    return post->journal.records && post->journal.redone && !post->journal.doubtful;
 }
 
 static void keep_small(struct post *post)
 {
-    size_t size = journal_size(post->journal);
-    if (size > JOURNAL_FULL || (post->ahead && post->ahead->over))
+    size_t size = journal_size(post->journal.records);
+    if (size > JOURNAL_FULL || (post->journal.ahead && post->journal.ahead->over))
         checkpoint(post);
-    else if (size > JOURNAL_HALF && !post->ahead)
+    else if (size > JOURNAL_HALF && !post->journal.ahead)
         begin_ahead(post);
-    if (journal_size(post->journal) && !post->checkpoint.place)
+    if (journal_size(post->journal.records) && !post->journal.checkpoint.place)
         try_again(post);
 }
 
@@ -360,8 +361,8 @@ static void keep_small(struct post *post)
 static void place(struct post *post, struct batch *batch)
 {
     bool failed = false;
-    batch_place(post->data, post->journal_place, batch);
-    journal_done(post->journal);
+    batch_place(post->data, post->journal.place, batch);
+    journal_done(post->journal.records);
     for (size_t i = 0; i < batch->count; i++)
         failed = failed || batch_result(batch, i, NULL) == WRITE_FAILED;
     if (failed)
@@ -373,8 +374,8 @@ static void place(struct post *post, struct batch *batch)
 void post_journal_flush(struct post *post, struct batch *batch)
 {
     OWNED_BUFFER struct buffer record = {0};
-    if (post->delivery_bytes <= RECORD_LARGE && batch_print(batch, &record) && is_ready(post) &&
-        journal_append(post->journal, record.data, record.length, NULL))
+    if (post->deliveries.bytes <= RECORD_LARGE && batch_print(batch, &record) && is_ready(post) &&
+        journal_append(post->journal.records, record.data, record.length, NULL))
         place(post, batch);
     else
         batch_flush(post->data, batch);

@@ -20,8 +20,8 @@
 static struct box *holder_of(struct post *post, const char *id)
 {
     OWNED char *file = names_file(id);
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i]; box; box = box->chain)
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             if (box != post->people && mailbox_lies(post->data, box->name, file) & 1u << FOLDER_DEAD_LETTERS)
                 return box;
     return NULL;
@@ -205,8 +205,8 @@ static const char *item_lies(struct post *post, const char *queue, const char *i
         enum folder folder;
         const char *state;
     } places[] = {{FOLDER_HANDOFFS, "in hand"}, {FOLDER_ARCHIVE, "done"}, {FOLDER_DEAD_LETTERS, "dead"}};
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i]; box; box = box->chain) {
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (struct box *box = post->boxes.table[i]; box; box = box->chain) {
             unsigned lies = box == post->people ? 0 : mailbox_lies(post->data, box->name, id);
             for (size_t k = 0; lies && k < sizeof places / sizeof *places; k++)
                 if ((lies & 1u << places[k].folder) && mailbox_read(post->data, box->name, places[k].folder,

@@ -130,7 +130,7 @@ static void join(struct post *post, struct operator_send *send)
     send->deferred = !room;
     send->envelope.status = memory_text(room ? "delivered" : "deferred");
     send->envelope.delivered = room ? clock_now() : 0;
-    post->delivery_bytes += strlen(send->envelope.body);
+    post->deliveries.bytes += strlen(send->envelope.body);
     send->number = mailbox_add(&post->batch, room ? receiver->name : POST_OPERATOR,
                                room ? FOLDER_INBOX : FOLDER_OUTBOX, &send->envelope, false);
 }
@@ -139,7 +139,7 @@ void post_operator_sends_join(struct post *post)
 {
     struct operator_sends *sends = &post->operator_sends;
     while (sends->joined < sends->count && post->batch.count < BATCH_MAX &&
-           post->delivery_bytes < BATCH_BYTES_MAX) {
+           post->deliveries.bytes < BATCH_BYTES_MAX) {
         join(post, &sends->all[sends->joined]);
         sends->joined++;
     }

@@ -69,7 +69,7 @@ struct box {
     bool fresh;  /* what its files say isn't known yet */
     bool down;   /* it has no process */
     bool ready;  /* its process has brought its own commits to their end */
-    bool active; /* it stands in post->active */
+    bool active; /* it stands in post->active.boxes */
 
     struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
     struct shelf waits;      /* envelopes for it that lie in outboxes */
@@ -131,27 +131,37 @@ struct post {
     struct envelope_index *index;
     struct expiry *expiry;
     struct timer turn, clock;
-    struct box **table; /* by name */
-    size_t capacity, box_count;
+    struct {
+        struct box **table; /* by name */
+        size_t capacity, count;
+    } boxes;
     struct box *people;
-    struct box **active;
-    size_t active_count, active_capacity, next_outbox;
+    struct {
+        struct box **boxes;
+        size_t count, capacity, next_outbox;
+    } active;
     bool started, in_turn, room;
     struct batch batch;
-    struct journal *journal; /* NULL: there is none */
-    int journal_place;       /* its folder, while there is one */
-    bool journal_redone;     /* what it says is done: it may be written to */
-    bool journal_doubtful;   /* a checkpoint has failed */
-    bool journal_complained;
-    int64_t journal_again_ms; /* it is not opened before that */
-    struct timer checkpoint;
-    struct ahead *ahead; /* what a checkpoint would write is being written; NULL: not now */
-    struct delivery *deliveries;
-    size_t delivery_count, delivery_bytes; /* bytes: letters' and items' too */
+    struct {
+        struct journal *records; /* NULL: there is none */
+        int place;               /* its folder, while there is one */
+        bool redone;             /* what it says is done: it may be written to */
+        bool doubtful;           /* a checkpoint has failed */
+        bool complained;
+        int64_t again_ms; /* it is not opened before that */
+        struct timer checkpoint;
+        struct ahead *ahead; /* what a checkpoint would write is being written; NULL: not now */
+    } journal;
+    struct {
+        struct delivery *items;
+        size_t count, bytes; /* bytes: those of the operator's sends and of submissions, too */
+    } deliveries;
     struct operator_sends operator_sends;
     struct shared_submissions submissions;
-    struct index_entry *ringing[TURN_MAX]; /* due in this turn */
-    size_t ringing_count;
+    struct {
+        struct index_entry *entries[TURN_MAX];
+        size_t count;
+    } ringing; /* due in this turn */
     struct count {
         char event[32];
         uint64_t kinds[KIND_SEGMENT + 1];

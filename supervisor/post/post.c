@@ -31,9 +31,9 @@ static void free_box(struct box *box)
 static void deactivate(struct box *box)
 {
     struct post *post = box->post;
-    for (size_t i = 0; box->active && i < post->active_count; i++)
-        if (post->active[i] == box) {
-            post->active[i] = post->active[--post->active_count];
+    for (size_t i = 0; box->active && i < post->active.count; i++)
+        if (post->active.boxes[i] == box) {
+            post->active.boxes[i] = post->active.boxes[--post->active.count];
             box->active = false;
         }
 }
@@ -72,8 +72,8 @@ struct expiry *post_expiry(struct post *post)
 
 static void look_where_due(struct post *post, int64_t now_ms)
 {
-    for (size_t i = 0; i < post->active_count; i++) {
-        struct box *box = post->active[i];
+    for (size_t i = 0; i < post->active.count; i++) {
+        struct box *box = post->active.boxes[i];
         if (box->fresh) {
             post_take_up(box);
         } else if (box->look.wanted && box->look.after_ms <= now_ms) {
@@ -91,8 +91,8 @@ static void look_where_due(struct post *post, int64_t now_ms)
 static void decide_on_outboxes(struct post *post, int64_t now_ms)
 {
     size_t decided = 0, idle = 0;
-    while (decided < TURN_MAX && idle < post->active_count) {
-        struct box *box = post->active[post->next_outbox++ % post->active_count];
+    while (decided < TURN_MAX && idle < post->active.count) {
+        struct box *box = post->active.boxes[post->active.next_outbox++ % post->active.count];
         if (box->outbox.wanted && box->outbox.done == box->outbox.count && box->outbox.after_ms <= now_ms) {
             if (post_outbox_settled(box))
                 post_outbox_look(box);
@@ -113,20 +113,20 @@ static bool is_to_be_pumped(const struct box *box, int64_t now_ms)
 static void pump_all(struct post *post)
 {
     int64_t now_ms = clock_monotonic_ms();
-    for (size_t i = 0; i < post->active_count; i++)
-        if (is_to_be_pumped(post->active[i], now_ms)) {
-            post->active[i]->pump = false;
-            if (post->active[i]->pump_after_ms <= now_ms)
-                post->active[i]->pump_after_ms = 0;
-            post_pump(post->active[i]);
+    for (size_t i = 0; i < post->active.count; i++)
+        if (is_to_be_pumped(post->active.boxes[i], now_ms)) {
+            post->active.boxes[i]->pump = false;
+            if (post->active.boxes[i]->pump_after_ms <= now_ms)
+                post->active.boxes[i]->pump_after_ms = 0;
+            post_pump(post->active.boxes[i]);
         }
     post_deliver(post);
 }
 
 static void tell_workers(struct post *post)
 {
-    for (size_t i = 0; i < post->active_count; i++) {
-        struct box *box = post->active[i];
+    for (size_t i = 0; i < post->active.count; i++) {
+        struct box *box = post->active.boxes[i];
         enum waking waking = box->waking;
         box->waking = WAKE_NOBODY;
         if (waking != WAKE_NOBODY && box != post->people)
@@ -153,10 +153,10 @@ static int64_t wanted_at(const struct box *box)
 static void rest(struct post *post)
 {
     int64_t next = -1;
-    for (size_t i = post->active_count; i-- > 0;) {
-        int64_t at = wanted_at(post->active[i]);
+    for (size_t i = post->active.count; i-- > 0;) {
+        int64_t at = wanted_at(post->active.boxes[i]);
         if (at < 0)
-            deactivate(post->active[i]);
+            deactivate(post->active.boxes[i]);
         else if (next < 0 || at < next)
             next = at;
     }
@@ -196,7 +196,7 @@ struct post *post_open(struct loop *loop, int data, const struct post_owner *own
     *post = (struct post){.loop = loop, .data = data, .owner = *owner, .capacity = 1024};
     post->turn = (struct timer){.ring = turn, .context = post};
     post->clock = (struct timer){.ring = clock_rings, .context = post};
-    post->table = memory_new(post->capacity, sizeof(struct box *));
+    post->boxes.table = memory_new(post->boxes.capacity, sizeof(struct box *));
     post->index = envelope_index_new();
     post->expiry = expiry_new(arm_clock, post);
     post->people = post_add_box(post, POST_OPERATOR);
@@ -214,14 +214,14 @@ void post_close(struct post *post)
     post_operator_sends_forget(post);
     post_submissions_forget(post);
     envelope_index_free(post->index);
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i], *next; box; box = next) {
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (struct box *box = post->boxes.table[i], *next; box; box = next) {
             next = box->chain;
             free_box(box);
         }
     expiry_free(post->expiry);
-    free(post->table);
-    free(post->active);
+    free(post->boxes.table);
+    free(post->active.boxes);
     free(post->counts);
     free(post);
 }
@@ -234,8 +234,8 @@ void post_hooks(struct post *post, const struct post_hooks *hooks)
 void post_roster(struct post *post, const struct roster *roster)
 {
     post->roster = roster;
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i]; box; box = box->chain) {
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (struct box *box = post->boxes.table[i]; box; box = box->chain) {
             box->pump.wanted = true; /* a window may be another */
             post_wake(box);
         }
@@ -251,8 +251,8 @@ void post_start(struct post *post)
     post->started = true;
     post_journal_start(post);
     post_each(post, wake_box);
-    for (size_t i = 0; i < post->capacity; i++)
-        for (struct box *box = post->table[i]; box; box = box->chain)
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             post_take_up(box);
     arm_clock(post);
 }
@@ -301,7 +301,7 @@ void post_agent_gone(struct post *post, const char *name)
     while (*at != box)
         at = &(*at)->chain;
     *at = box->chain;
-    post->box_count--;
+    post->boxes.count--;
     free_box(box);
 }
 

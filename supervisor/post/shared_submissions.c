@@ -162,7 +162,7 @@ static bool join(struct post *post, struct shared_submission *submission)
         settle(submission, verdict, &why);
         return false;
     }
-    post->delivery_bytes += text.length;
+    post->deliveries.bytes += text.length;
     submission->number = batch_add(&post->batch, place.folder, submission->envelope.id, &text, false);
     return true;
 }
@@ -174,7 +174,7 @@ void post_submissions_join(struct post *post)
     if (!submissions->count)
         return;
     for (; looked_at < submissions->count && post->batch.count < BATCH_MAX &&
-           post->delivery_bytes < BATCH_BYTES_MAX;
+           post->deliveries.bytes < BATCH_BYTES_MAX;
          looked_at++)
         if (join(post, &submissions->all[looked_at]))
             submissions->all[submissions->joined++] = submissions->all[looked_at];
