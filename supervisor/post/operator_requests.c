@@ -230,8 +230,8 @@ static bool has_text(const struct envelope *item, const char *text)
 /* A done item whose file has left its consumer's work tree. */
 static bool is_pruned(const struct post *post, const char *id, struct pruned *item)
 {
-    for (size_t i = 0; i < post->capacity; i++)
-        for (const struct box *box = post->table[i]; box; box = box->chain) {
+    for (size_t i = 0; i < post->boxes.capacity; i++)
+        for (const struct box *box = post->boxes.table[i]; box; box = box->chain) {
             OWNED char *path = memory_print("agents/%s", box->name);
             OWNED_FD int tree = box == post->people ? -1 : files_open_folder(post->data, path, false, NULL);
             if (tree >= 0 && pruned_find(tree, TREE_ARCHIVE, id, item))

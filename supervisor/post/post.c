@@ -115,10 +115,11 @@ static void pump_all(struct post *post)
     int64_t now_ms = clock_monotonic_ms();
     for (size_t i = 0; i < post->active.count; i++)
         if (is_to_be_pumped(post->active.boxes[i], now_ms)) {
-            post->active.boxes[i]->pump = false;
-            if (post->active.boxes[i]->pump_after_ms <= now_ms)
-                post->active.boxes[i]->pump_after_ms = 0;
-            post_pump(post->active.boxes[i]);
+            struct box *box = post->active.boxes[i];
+            box->pump.wanted = false;
+            if (box->pump.after_ms <= now_ms)
+                box->pump.after_ms = 0;
+            post_pump(box);
         }
     post_deliver(post);
 }
@@ -193,7 +194,7 @@ static void turn(void *context)
 struct post *post_open(struct loop *loop, int data, const struct post_owner *owner)
 {
     struct post *post = memory_new(1, sizeof *post);
-    *post = (struct post){.loop = loop, .data = data, .owner = *owner, .capacity = 1024};
+    *post = (struct post){.loop = loop, .data = data, .owner = *owner, .boxes.capacity = 1024};
     post->turn = (struct timer){.ring = turn, .context = post};
     post->clock = (struct timer){.ring = clock_rings, .context = post};
     post->boxes.table = memory_new(post->boxes.capacity, sizeof(struct box *));

@@ -17,11 +17,11 @@ static enum throughput_class class_of(struct box *box)
     struct file_stamp stamp = files_stamp_at(box->post->data, path);
     struct frontmatter matter;
     size_t length;
-    if (box->persona.inode && files_stamp_equal(&stamp, &box->persona.stamp))
+    if (box->persona.stamp.inode && files_stamp_equal(&stamp, &box->persona.stamp))
         return box->persona.throughput_class;
     int found = files_read(box->post->data, path, TREE_FILE_MAX, &text, &length, NULL, NULL);
     if (found < 0 && !files_lasting(errno)) /* as it was, until it can be read */
-        return box->persona.inode ? box->persona.throughput_class : CLASS_MEDIUM;
+        return box->persona.stamp.inode ? box->persona.throughput_class : CLASS_MEDIUM;
     box->persona.stamp = stamp;
     box->persona.throughput_class = CLASS_MEDIUM;
     if (found != 1 || !frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL))

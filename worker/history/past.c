@@ -251,7 +251,7 @@ bool history_past_removed(struct history *history, const char *folder, const cha
     git_revwalk *walker = NULL;
     struct visit all = {history_repository(history, fault), visit, context, fault};
     bool good = history_empty(history) || (all.repository && git_revwalk_new(&walker, all.repository) == 0 &&
-                                           git_revwalk_push(walker, &history->head) == 0 &&
+                                           git_revwalk_push(walker, &history->head.commit) == 0 &&
                                            visit_all_removed(&all, walker, folder, subject_end));
     git_revwalk_free(walker);
     return good || fault_set(fault, "the history can't be read to its beginning");
