@@ -132,6 +132,20 @@ static bool read_all(int fd, size_t expected, size_t limit, char **text, size_t 
     return true;
 }
 
+bool files_is_at(int fd, const char *path)
+{
+    struct stat ours, there;
+    return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
+           ours.st_dev == there.st_dev;
+}
+
+void files_follow(int fd, const char *path)
+{
+    OWNED_FD int there = files_is_at(fd, path) ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (there >= 0)
+        dup3(there, fd, O_CLOEXEC);
+}
+
 int files_read(int folder, const char *path, size_t limit, char **text, size_t *length,
                struct file_stamp *stamp, struct fault *fault)
 {

@@ -36,6 +36,11 @@ int files_open_folder(int folder, const char *path, bool create, struct fault *f
 /* The folder at an absolute or relative path of the user's (links are the user's own affair here). */
 int files_open_path(const char *path, struct fault *fault);
 
+/* Whether fd, a folder's descriptor, still names what lies at path (absolute). It may have been removed, or moved. */
+bool files_is_at(int fd, const char *path);
+/* Where it doesn't, and another folder lies there, fd names that from now on. */
+void files_follow(int fd, const char *path);
+
 /* The whole file as text with a NUL behind it. Returns 1 read, 0 no such file (no fault), -1 errno and fault (also
  * when larger than limit: EFBIG, or no regular file: EINVAL). stamp may be NULL. Caller frees *text. */
 int files_read(int folder, const char *path, size_t limit, char **text, size_t *length,

@@ -40,6 +40,7 @@
 #include "supervisor/process/ownership.h"
 #include "supervisor/process/preflight.h"
 #include "supervisor/process/service_manager.h"
+#include "supervisor/run_dir.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
@@ -258,6 +259,7 @@ static void scan(void *context)
     for (size_t i = 0; i < supervisor->agents.count; i++)
         agent_scan(supervisor->agents.list[i]);
     agents_guard(&supervisor->agents);
+    run_dir_scan(supervisor);
     roster_file_scan(supervisor);
     post_scan(supervisor->post);
     shared_state_scan(supervisor->shared);
@@ -338,12 +340,10 @@ static bool take_signals(struct supervisor *supervisor)
 }
 
 /* The sockets' folder. A path that is too long for a socket is no matter (switchboard.c). */
-static bool open_switchboard(struct supervisor *supervisor, int run, struct fault *fault)
+static bool open_switchboard(struct supervisor *supervisor, struct fault *fault)
 {
-    if (!threads_for_nng(fault))
+    if (!threads_for_nng(fault) || !run_dir_begin(supervisor, fault))
         return false;
-    if (mkdirat(run, "w", 0700) != 0 && errno != EEXIST)
-        return fault_errno(fault, "cannot make the folder w in %s", supervisor->options->run_dir);
     OWNED char *folder = memory_print("%s/w", supervisor->options->run_dir);
     supervisor->agents.switchboard = switchboard_open(supervisor->loop, folder, fault);
     return supervisor->agents.switchboard != NULL;
@@ -371,7 +371,7 @@ static void retry_now(void *context, struct agent *agent)
     supervisor_retry(context, agent);
 }
 
-static struct control *open_control(struct supervisor *supervisor, int run, struct fault *fault)
+static struct control *open_control(struct supervisor *supervisor, struct fault *fault)
 {
     return control_open(&(struct control_owner){.loop = supervisor->loop,
                                                 .agents = &supervisor->agents,
@@ -386,16 +386,16 @@ static struct control *open_control(struct supervisor *supervisor, int run, stru
                                                 .reload = reload_for_client,
                                                 .retry = retry_now,
                                                 .context = supervisor},
-                        run, fault);
+                        supervisor->ownership->run, fault);
 }
 
-static bool start_parts(struct supervisor *supervisor, int run, struct fault *fault)
+static bool start_parts(struct supervisor *supervisor, struct fault *fault)
 {
     supervisor_begin_asking(supervisor);
     /* Before nng makes threads; they are exec'ed, so later ones do no harm either. */
     if (!start_zygote(supervisor) || !start_gateway(supervisor))
         return fault_set(fault, "The programs in %s can't be started", supervisor->options->programs);
-    if (!open_switchboard(supervisor, run, fault))
+    if (!open_switchboard(supervisor, fault))
         return false;
     supervisor->agents.watch =
         watch_open(supervisor->loop, &(struct watch_owner){.changed = one_changed,
@@ -408,7 +408,7 @@ static bool start_parts(struct supervisor *supervisor, int run, struct fault *fa
     supervisor->post = postmaster_open(supervisor);
     supervisor->shared = shared_state_open(supervisor);
     supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
-    supervisor->control = open_control(supervisor, run, fault);
+    supervisor->control = open_control(supervisor, fault);
     if (supervisor->control)
         supervisor->http = http_listener_open(supervisor);
     return supervisor->control != NULL;
@@ -472,6 +472,7 @@ static void end_parts(struct supervisor *supervisor)
     supervisor_end_asking(supervisor);
     schedule_close(supervisor->schedule);
     roster_file_end(supervisor);
+    memory_close_at(&supervisor->notes);
     for (size_t i = 0; i < 2; i++)
         memory_close_at(&supervisor->zygote_logs[i]);
     free(supervisor->programs.zygote);
@@ -480,7 +481,7 @@ static void end_parts(struct supervisor *supervisor)
     alarm(0);
 }
 
-static int supervise(struct supervisor *supervisor, int run)
+static int supervise(struct supervisor *supervisor)
 {
     struct fault fault;
     int status = EX_OK;
@@ -491,7 +492,7 @@ static int supervise(struct supervisor *supervisor, int run)
     }
     start_timers(supervisor);
     supervisor->notify = notify_open(supervisor->loop); /* before there are children to inherit it */
-    if (start_parts(supervisor, run, &fault)) {
+    if (start_parts(supervisor, &fault)) {
         start_agents(supervisor);
         loop_run(supervisor->loop);
         log_info("agentos", NULL, "AgentOS has stopped");
@@ -513,12 +514,14 @@ int supervisor_run(const struct run_options *options)
     struct ownership ownership;
     struct supervisor supervisor = {
         .options = options,
+        .ownership = &ownership,
         .agents = {.callbacks = &supervisor_agent_callbacks,
                    .context = &supervisor,
                    .zygote = &supervisor.zygote,
                    .data_dir = options->data_dir,
                    .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
                    .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000},
+        .notes = -1,
         .zygote_logs = {-1, -1},
         .run.started_at = clock_monotonic_ms(),
     };
@@ -542,7 +545,7 @@ int supervisor_run(const struct run_options *options)
         preflight_capacity(supervisor.roster->agent_count);
         supervisor.data = supervisor.agents.data = ownership.data;
         trees_sweep(supervisor.data);
-        status = supervise(&supervisor, ownership.run);
+        status = supervise(&supervisor);
         roster_free(supervisor.roster);
     }
     ownership_end(&ownership);

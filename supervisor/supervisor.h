@@ -22,6 +22,7 @@
 struct shared_state;
 struct control;
 struct http_listener;
+struct ownership;
 struct post;
 
 /* agents.yaml on disk. reload.c's. */
@@ -36,7 +37,10 @@ struct supervisor {
     struct roster *roster; /* agents.yaml as it was applied last; owned, another one after a reload */
     struct roster_file roster_file;
     struct loop *loop;
-    int data; /* descriptor of DATA_DIR */
+    struct ownership *ownership;
+    int data;  /* descriptor of DATA_DIR */
+    int notes; /* descriptor of DATA_DIR/.run, where orders and the post's journal lie; -1: not there */
+    bool run_missing; /* the run directory can't be made anew, which was said */
     struct relay *relay;
     struct audits *audits;
     struct control *control;

@@ -213,16 +213,39 @@ static int listen_in(int run_folder, struct fault *fault)
     return -1;
 }
 
-struct control *control_open(const struct control_owner *owner, int run_folder, struct fault *fault)
+static ino_t name_of(int run_folder)
+{
+    struct stat status;
+    return fstatat(run_folder, CONTROL_SOCKET, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
+}
+
+static bool begin(struct control *control, int run_folder, struct fault *fault)
 {
     int fd = listen_in(run_folder, fault);
     if (fd < 0)
-        return NULL;
+        return false;
+    loop_forget(control->owner.loop, control->watch);
+    memory_close_at(&control->fd);
+    control->fd = fd;
+    control->name = name_of(run_folder);
+    control->watch = loop_watch(control->owner.loop, fd, EPOLLIN, on_connect, control);
+    return true;
+}
+
+struct control *control_open(const struct control_owner *owner, int run_folder, struct fault *fault)
+{
     struct control *control = memory_new(1, sizeof *control);
-    *control = (struct control){.owner = *owner, .fd = fd};
+    *control = (struct control){.owner = *owner, .fd = -1};
     control->rest = (struct timer){.ring = listen_again, .context = control};
-    control->watch = loop_watch(owner->loop, fd, EPOLLIN, on_connect, control);
-    return control;
+    if (begin(control, run_folder, fault))
+        return control;
+    free(control);
+    return NULL;
+}
+
+bool control_listen_again(struct control *control, int run_folder, struct fault *fault)
+{
+    return name_of(run_folder) != control->name && begin(control, run_folder, fault);
 }
 
 void control_close(struct control *control)

@@ -47,6 +47,8 @@ struct control_owner {
 
 /* Listens at RUN_DIR/control. owner is copied. NULL and fault. */
 struct control *control_open(const struct control_owner *owner, int run_folder, struct fault *fault);
+/* Where somebody has removed or replaced the socket, listens anew; clients that are there stay. True: it was so. */
+bool control_listen_again(struct control *control, int run_folder, struct fault *fault);
 void control_close(struct control *control); /* NULL is fine */
 
 /* One more client: its end of a stream socket (taken over), as if it had connected. False: there are CLIENTS_ADOPTED

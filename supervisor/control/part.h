@@ -55,6 +55,7 @@ struct client {
 struct control {
     struct control_owner owner;
     int fd;
+    ino_t name; /* of the socket in the run directory */
     struct loop_watch *watch;
     struct client *clients;
     size_t count, followers;

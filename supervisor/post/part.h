@@ -223,7 +223,6 @@ bool post_outbox_settled(struct box *sender);
 
 /* journal.c: durable with one flush */
 void post_journal_start(struct post *post); /* before anybody looks at what lies where */
-void post_journal_close(struct post *post);
 void post_journal_flush(struct post *post, struct batch *batch); /* as batch_flush */
 /* What was accepted is on disk where it lies, and nothing of it comes back from the journal. */
 bool post_journal_settle(struct post *post, struct fault *fault);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/files.h"
+#include "common/held.h"
 #include "common/memory.h"
 
 enum { DEAD_TRIES = 200, DEAD_PAUSE_NS = 10 * 1000 * 1000 };
@@ -88,33 +89,41 @@ static int lock_within_a_moment(int fd, int lock)
     return 0;
 }
 
-static int already_running(int lock, const char *data_dir, struct fault *fault)
+static int already_running(pid_t holder, const char *data_dir, struct fault *fault)
 {
-    OWNED char *pid = memory_print("%d", (int)holder(lock));
+    OWNED char *pid = memory_print("%d", (int)holder);
     fault_set(fault, "another supervisor runs on %s already (pid %s); this one ends", data_dir,
-              holder(lock) ? pid : "not known");
+              holder > 0 ? pid : "not known");
     return EX_TEMPFAIL;
+}
+
+static int open_lock(int run, struct fault *fault)
+{
+    int lock = openat(run, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0)
+        fault_errno(fault, "cannot make the lock file in the run directory");
+    return lock;
+}
+
+static bool write_pid(int lock, struct fault *fault)
+{
+    char pid[32];
+    int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    return (ftruncate(lock, 0) == 0 && pwrite(lock, pid, (size_t)length, 0) == length) ||
+           fault_errno(fault, "cannot write the lock file in the run directory");
 }
 
 static int take_locks(struct ownership *ownership, const char *data_dir, struct fault *fault)
 {
-    ownership->lock = openat(ownership->run, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (ownership->lock < 0) {
-        fault_errno(fault, "cannot make the lock file in the run directory");
+    ownership->lock = open_lock(ownership->run, fault);
+    if (ownership->lock < 0)
         return EX_CANTCREAT;
-    }
     if (lock_within_a_moment(ownership->lock, ownership->lock) != 0)
-        return already_running(ownership->lock, data_dir, fault);
+        return already_running(holder(ownership->lock), data_dir, fault);
     /* Some network file systems have no locks for folders: then the one in the run directory must do. */
     if (lock_within_a_moment(ownership->data, ownership->lock) == EWOULDBLOCK)
-        return already_running(-1, data_dir, fault);
-    char pid[32];
-    int length = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
-    if (ftruncate(ownership->lock, 0) != 0 || pwrite(ownership->lock, pid, (size_t)length, 0) != length) {
-        fault_errno(fault, "cannot write in %s/.run", data_dir);
-        return EX_IOERR;
-    }
-    return EX_OK;
+        return already_running(held_by(data_dir), data_dir, fault);
+    return write_pid(ownership->lock, fault) ? EX_OK : EX_IOERR;
 }
 
 /* The data directory is what DATA_DIR or --data names: a wrong one is a matter of configuration. */
@@ -142,6 +151,27 @@ int ownership_take(struct ownership *ownership, const char *data_dir, const char
     if (status != EX_OK)
         ownership_end(ownership);
     return status;
+}
+
+/* A second supervisor that is about to learn of the lock on the data directory may hold the new file's for a moment. */
+int ownership_renew(struct ownership *ownership, const char *run_dir, struct fault *fault)
+{
+    OWNED char *file = memory_print("%s/lock", run_dir);
+    if (files_is_at(ownership->run, run_dir) && files_is_at(ownership->lock, file))
+        return 0;
+    OWNED_FD int run = open_run(run_dir, fault);
+    OWNED_FD int lock = run >= 0 ? open_lock(run, fault) : -1;
+    if (lock < 0)
+        return -1;
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        fault_errno(fault, "cannot lock %s", file);
+        return -1;
+    }
+    if (!write_pid(lock, fault))
+        return -1;
+    dup3(run, ownership->run, O_CLOEXEC);
+    dup3(lock, ownership->lock, O_CLOEXEC);
+    return 1;
 }
 
 void ownership_end(struct ownership *ownership)

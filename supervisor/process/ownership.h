@@ -17,6 +17,10 @@ struct ownership {
  * however it ends. */
 int ownership_take(struct ownership *ownership, const char *data_dir, const char *run_dir,
                    struct fault *fault);
+/* Where the run directory or its lock file was removed or replaced, both are made anew and `run` and `lock` name them from
+ * then on. Meanwhile the lock on the data directory keeps a second supervisor away. 1: made anew, 0: nothing was
+ * missing, -1 and fault. */
+int ownership_renew(struct ownership *ownership, const char *run_dir, struct fault *fault);
 void ownership_end(struct ownership *ownership);
 
 #endif

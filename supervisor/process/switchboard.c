@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/files.h"
 #include "common/memory.h"
 #include "common/message.h"
 
@@ -309,8 +310,7 @@ struct switchboard *switchboard_open(struct loop *loop, const char *folder, stru
     int wake = folder_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake < 0) {
         fault_errno(fault, "cannot open %s for the workers' sockets", folder);
-        if (folder_fd >= 0)
-            close(folder_fd);
+        memory_close_at(&folder_fd);
         return NULL;
     }
     struct switchboard *board = memory_new(1, sizeof *board);
@@ -473,9 +473,9 @@ static char *listen_url(const struct switchboard *board, const char *file)
 static int start_listening(struct line *line)
 {
     struct switchboard *board = line->board;
-    OWNED char *name = memory_print(".%u", ++board->listeners);
-    OWNED char *url = listen_url(board, name);
+    OWNED char *name = memory_print(".%u", ++board->listeners), *url = listen_url(board, name);
     nng_listener listener;
+    files_follow(board->folder_fd, board->folder);
     unlinkat(board->folder_fd, name, 0);
     int error = nng_listener_create(&listener, line->socket, url);
     if (error)

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/control.h"
 #include "common/files.h"
+#include "common/held.h"
 #include "common/memory.h"
 #include "supervisor/cli/terminal/output.h"
 
@@ -52,7 +53,7 @@ static int connect_control(const char *run_dir)
 bool client_reaches(const struct invocation *invocation)
 {
     OWNED_FD int fd = connect_control(invocation->run_dir);
-    return fd >= 0;
+    return fd >= 0 || held_by(invocation->data_dir) != 0;
 }
 
 static int say_unreachable(const struct invocation *invocation, int error)
@@ -64,6 +65,17 @@ static int say_unreachable(const struct invocation *invocation, int error)
     }
     if (error == EAGAIN) {
         output_complain("the supervisor of %s is too busy to answer; try again", invocation->data_dir);
+        return EX_TEMPFAIL;
+    }
+    pid_t holder = held_by(invocation->data_dir);
+    if (holder != 0) {
+        OWNED char *pid = holder > 0 ? memory_print("process %d", (int)holder)
+                                     : memory_text("a process that can't be seen from here");
+        output_complain(
+            "%s holds the lock of %s, but nobody listens in %s: the control socket was removed (the "
+            "supervisor makes it anew within POLL_INTERVAL), the supervisor is just starting, or its "
+            "AGENTOS_RUN_DIR is another one; try again",
+            pid, invocation->data_dir, invocation->run_dir);
         return EX_TEMPFAIL;
     }
     output_complain("no supervisor is running on %s; start one with `agentos run --data %s` (whatever only "
