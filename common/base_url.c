@@ -107,3 +107,11 @@ bool base_url_is_loopback(const char *url)
            ends_with(host, strlen(host), ".localhost") ||
            (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
 }
+
+bool base_url_lacks_version(const char *url)
+{
+    for (const char *at = url; (at = strstr(at, "/v")); at++)
+        if (isdigit((unsigned char)at[2]))
+            return false;
+    return !strchr(url, '?');
+}

@@ -14,5 +14,7 @@ bool base_url_check(const char *value, struct fault *fault);
 char *base_url_join(const char *base, const char *path); /* path begins with '/' */
 char *base_url_host(const char *url);                    /* "host", "host:8080", "[::1]:8080" */
 bool base_url_is_loopback(const char *url); /* localhost, 127.0.0.0/8, ::1: nothing leaves this machine */
+/* Neither a version in its path nor a query (Azure's): a 404 there is mostly a forgotten /v1. */
+bool base_url_lacks_version(const char *url);
 
 #endif

@@ -358,6 +358,7 @@ static void deliver(struct client *client, struct transfer *transfer, CURLcode c
                    refusal != 403 && refusal != 407,
         .proxy = proxy_that_spoke(transfer, code, refusal),
         .unheard = code == CURLE_ABORTED_BY_CALLBACK,
+        .timed_out = transfer->begun && code == CURLE_OPERATION_TIMEDOUT,
         .sent = transfer->begun,
         .content_type = transfer->content_type,
         .location = transfer->location,

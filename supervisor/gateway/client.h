@@ -32,6 +32,7 @@ struct client_result {
     const char *error; /* NULL: a whole response came; else why not, a sentence's second half */
     bool passing;      /* an error that another try may get past */
     bool unheard;      /* a connection that had been used before ended without a word, as an old one may */
+    bool timed_out;    /* it was sent, and the request's time is over */
     bool sent;         /* the server may have got the request, and been paid for it */
     long status;
     const char *

@@ -323,3 +323,12 @@ struct problem problem_read(long status, json_t *root, const char *body)
     problem.message = sentence_of(whole, body);
     return problem;
 }
+
+bool problem_is_free(long status)
+{
+    static const long statuses[] = {400, 401, 403, 404, 413, 422, 429, 503};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        if (status == statuses[i])
+            return true;
+    return false;
+}

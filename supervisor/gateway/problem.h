@@ -22,6 +22,9 @@ struct problem problem_read(long status, json_t *root, const char *body);
 /* Whether a JSON body that should be a reply is an error instead. */
 bool problem_inside(json_t *root);
 
+/* Whether a status says that certainly nothing was generated; no other does. */
+bool problem_is_free(long status);
+
 /* One line of at most 300 bytes from text: HTML and XML reduced to their words, white space to blanks, "sk-…" tokens masked.
  * Caller frees. */
 char *problem_excerpt(const char *text);

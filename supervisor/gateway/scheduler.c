@@ -1,11 +1,11 @@
 #include "supervisor/gateway/scheduler.h"
 
-#include <ctype.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/base_url.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -13,6 +13,7 @@
 #include "common/usage.h"
 #include "common/utf8.h"
 #include "supervisor/gateway/offline.h"
+#include "supervisor/gateway/problem.h"
 #include "supervisor/gateway/provider.h"
 #include "supervisor/gateway/request.h"
 #include "supervisor/gateway/response.h"
@@ -29,6 +30,7 @@ struct ask {
     char *system, *task;
     enum ask_state state;
     size_t provider;        /* in the agent's route */
+    int64_t asked_ms;       /* monotonic: since when this provider is to answer it */
     unsigned failures;      /* of this provider so far */
     unsigned form, changed; /* bits of enum form: of the request under way; what its refusals have changed */
     int64_t until;          /* ASK_WAITING: monotonic ms */
@@ -217,19 +219,11 @@ static void send_waiting(struct ask *ask, int64_t milliseconds, const char *sent
 struct verdict {
     enum answer_kind kind;
     bool retry, limited;
+    bool slow;           /* it took as long as it could */
     long status;         /* of HTTP; 0: there was no answer */
     const char *text;    /* behind the provider's name */
     int64_t retry_after; /* ms that the provider asked for; -1: it didn't */
 };
-
-/* A 404 where the address has neither a version in its path nor a query (Azure's) is mostly a forgotten /v1. */
-static bool lacks_version(const char *url)
-{
-    for (const char *at = url; (at = strstr(at, "/v")); at++)
-        if (isdigit((unsigned char)at[2]))
-            return false;
-    return !strchr(url, '?');
-}
 
 /* The provider is given up for this question. Any that may recover makes the whole question worth asking again, so
  * PASSING wins over what the others said. */
@@ -243,7 +237,7 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
         buffer_print(&ask->faults, " (tried %u times)", ask->failures);
     if (verdict->kind == ANSWER_AUTH && !provider->endpoint->key && !provider->fault)
         buffer_text(&ask->faults, " (no key is set for this address)");
-    if (verdict->status == 404 && lacks_version(provider->endpoint->url))
+    if (verdict->status == 404 && base_url_lacks_version(provider->endpoint->url))
         buffer_text(&ask->faults, " (is LLM_BASE_URL right? It often ends in /v1)");
     if (first || verdict->kind == ANSWER_PASSING)
         ask->kind = verdict->kind;
@@ -260,6 +254,7 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
         send_spent(ask, true);
         ask->provider++;
         ask->failures = 0;
+        ask->asked_ms = clock_monotonic_ms();
         ask->changed = 0;
         log_warn("gateway", ask->agent->name, "%s; %s is asked now", safe, provider_of(ask)->name);
         enter_waiting(ask, 0);
@@ -283,6 +278,13 @@ static int64_t wait_of(struct ask *ask, const struct verdict *verdict, int64_t n
     return wait;
 }
 
+/* A prompt on which the provider hangs while it answers others is the task's own trouble: to try it again at once would
+ * hold its agent for as long as all tries together take. */
+static bool is_own_trouble(const struct ask *ask, const struct verdict *verdict)
+{
+    return verdict->slow && provider_of(ask)->service->answered_ms > ask->asked_ms;
+}
+
 static void failed(struct ask *ask, struct verdict *verdict)
 {
     const struct provider *provider = provider_of(ask);
@@ -290,7 +292,7 @@ static void failed(struct ask *ask, struct verdict *verdict)
     int64_t now = clock_monotonic_ms(), wait = 0;
     if (verdict->retry)
         wait = wait_of(ask, verdict, now);
-    if (!verdict->retry || ask->failures > provider->max_retries) {
+    if (!verdict->retry || is_own_trouble(ask, verdict) || ask->failures > provider->max_retries) {
         if (verdict->limited && verdict->retry_after < 0)
             verdict->retry_after = wait;
         give_up(ask, verdict);
@@ -331,26 +333,20 @@ static bool learn_form(struct ask *ask, const struct refused *refused)
     return true;
 }
 
-/* Only these say that certainly nothing was generated. */
-static bool is_free(long status)
-{
-    static const long statuses[] = {400, 401, 403, 404, 413, 422, 429, 503};
-    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
-        if (status == statuses[i])
-            return true;
-    return false;
-}
-
 /* ask is in no state's list when this is called. */
 static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait)
 {
     struct response response;
     response_read(&response, exchange);
     ask->usage = response.usage;
-    ask->spent = response.usage.known ? SPENT_KNOWN : is_free(exchange->status) ? SPENT_FREE : SPENT_UNKNOWN;
+    ask->spent = response.usage.known                ? SPENT_KNOWN
+                 : problem_is_free(exchange->status) ? SPENT_FREE
+                                                     : SPENT_UNKNOWN;
     struct verdict verdict = {.kind = response.kind,
                               .retry = response.retry,
                               .limited = response.limited,
+                              .slow = exchange->status == 408 || exchange->status == 504 ||
+                                      exchange->status == 524,
                               .status = exchange->status,
                               .text = response.text,
                               .retry_after = wait};
@@ -481,8 +477,12 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, cha
     if (known)
         ask_free(known);
     struct ask *ask = memory_new(1, sizeof *ask);
-    *ask = (struct ask){
-        .scheduler = scheduler, .agent = agent, .serial = serial, .system = system, .task = task};
+    *ask = (struct ask){.scheduler = scheduler,
+                        .agent = agent,
+                        .serial = serial,
+                        .system = system,
+                        .task = task,
+                        .asked_ms = clock_monotonic_ms()};
     LIST_INSERT_HEAD(&agent->asks, ask, sibling);
     enter_queue(ask, false);
     if (++agent->count > DESK_PER_AGENT_MAX) {
@@ -559,8 +559,11 @@ void scheduler_done(void *context, const struct client_result *result)
         OWNED char *text =
             memory_print("gave no whole answer: %s%s%s%s", clean, result->proxy ? " (through the proxy " : "",
                          result->proxy ? result->proxy : "", result->proxy ? ")" : "");
-        failed(ask, &(struct verdict){
-                        .kind = ANSWER_PASSING, .retry = result->passing, .text = text, .retry_after = -1});
+        failed(ask, &(struct verdict){.kind = ANSWER_PASSING,
+                                      .retry = result->passing,
+                                      .slow = result->timed_out,
+                                      .text = text,
+                                      .retry_after = -1});
     }
     pump(scheduler);
 }

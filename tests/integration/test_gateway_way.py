@@ -1,6 +1,7 @@
 """The way from the gateway to a provider: certificates, proxies, and answers that come while nobody runs."""
 
 import base64
+import json
 import os
 import signal
 import socket
@@ -123,6 +124,36 @@ def test_a_proxys_password_stands_in_no_file_log_or_picture_of_a_process(serve, 
         assert places_with(secret, system) == []
     doctor = system.cli("doctor", check=False)
     assert f"through the proxy {proxy_of(proxy)}" in doctor.stdout and PASSWORD not in doctor.stdout + doctor.stderr
+
+
+# ---- hanging ----
+
+
+def hangs_on(word):
+    def answer(connection, request):
+        if word not in json.dumps(request.json):
+            connection.sendall(good())
+        else:
+            connection.recv(1)
+
+    return answer
+
+
+def test_a_prompt_that_hangs_while_others_are_answered_is_given_back_after_one_timeout(serve, start):
+    server = serve(hangs_on("Hang"))
+    gateway = start(server.url, LLM_TIMEOUT=1, LLM_MAX_RETRIES=4)
+    hung = gateway.ask("Hang, please")
+    harness.wait_until(lambda: server.requests, "the request")
+    assert gateway.talk(agent="iris").kind == OK
+    answer = gateway.answer(hung)
+    assert answer.kind == PASSING and "timed out" in answer.text
+    assert sum("Hang" in json.dumps(request.json) for request in server.requests) == 1
+
+
+def test_a_prompt_that_hangs_while_nobody_is_answered_is_tried_again(serve, start):
+    server = serve(hangs_on("Hang"))
+    answer = start(server.url, LLM_TIMEOUT=1, LLM_MAX_RETRIES=1).talk("Hang, please")
+    assert answer.kind == PASSING and "tried 2 times" in answer.text and len(server.requests) == 2
 
 
 # ---- standing still ----
