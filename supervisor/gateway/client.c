@@ -56,7 +56,9 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *context)
 {
     struct transfer *transfer = context;
     size_t length = size * count;
-    if (transfer->body.length + length > RESPONSE_BODY_MAX) {
+    const char *type = transfer->content_type;
+    bool stream = type && strncasecmp(type, "text/event-stream", strlen("text/event-stream")) == 0;
+    if (transfer->body.length + length > (stream ? RESPONSE_STREAM_MAX : RESPONSE_BODY_MAX)) {
         transfer->body_too_large = true;
         return 0;
     }
@@ -329,7 +331,7 @@ static bool is_passing(CURLcode code)
 static const char *error_of(const struct transfer *transfer, CURLcode code)
 {
     if (transfer->body_too_large)
-        return "sent more than 4 MiB, which no reply has; the rest was not read";
+        return "sent more than 4 MiB (32 as a stream), which no reply has; the rest was not read";
     if (transfer->header_too_large)
         return "sent more than 64 KiB of headers; the rest was not read";
     if (code == CURLE_OK)

@@ -52,7 +52,7 @@ static struct curl_slist *make_headers(const char *url, const char *key)
 {
     struct curl_slist *headers = NULL;
     add_header(&headers, "Content-Type: application/json");
-    add_header(&headers, "Accept: application/json");
+    add_header(&headers, "Accept: application/json, text/event-stream");
     add_header(&headers, "Expect:");
     if (key) {
         char *line = memory_print("%s %s", key_header(url, key), key);

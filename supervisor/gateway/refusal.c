@@ -46,8 +46,15 @@ static const char *const about_values[] = {"too large", "too high",     "too big
                                            "at most",   "at least",     "less than", "greater than",
                                            "between",   "out of range", "exceed"};
 
+/* Behind the word stream. Some servers take no other requests. */
+static const char *const streams_only[] = {"must be true", "must be set to", "should be true", "only support",
+                                           "required",     "requires",       "enable the",     "set stream",
+                                           "stream=true",  "non-stream",     "non stream"};
+
 const char *form_name(enum form form)
 {
+    if (form == FORM_STREAM)
+        return "answers are streamed";
     for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++)
         if (parameters[i].form == form)
             return parameters[i].does;
@@ -133,6 +140,17 @@ static void look(const char *words, const struct parameter *parameter, struct re
     }
 }
 
+static void look_at_stream(const char *words, struct refused *refused)
+{
+    bool options = find(words, "stream_options");
+    if (!options && !find(words, "stream") && !find(words, "streaming"))
+        return;
+    if (!options && SAYS(words, streams_only))
+        refused->plain |= FORM_STREAM;
+    else if (SAYS(words, unsupported))
+        refused->learned |= FORM_STREAM;
+}
+
 struct refused refusal_read(long status, json_t *root, const char *body)
 {
     struct refused refused = {0};
@@ -146,6 +164,8 @@ struct refused refusal_read(long status, json_t *root, const char *body)
         if ((status == 400 || status == 422 || status == parameters[i].also) &&
             !SAYS(words.data, about_values))
             look(words.data, &parameters[i], &refused);
+    if (status == 400 || status == 422)
+        look_at_stream(words.data, &refused);
     buffer_free(&words);
     return refused;
 }

@@ -10,6 +10,7 @@ enum form {
     FORM_COMPLETION_TOKENS = 1, /* max_completion_tokens instead of max_tokens */
     FORM_NO_TEMPERATURE = 2,
     FORM_NO_FORMAT = 4, /* no response_format */
+    FORM_STREAM = 16,   /* the answer comes as a stream, its usage at the end */
     FORM_NO_SYSTEM = 8, /* the rules stand before the task in the user's message */
 };
 

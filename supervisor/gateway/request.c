@@ -114,6 +114,8 @@ char *request_body(const struct request *request)
         add_temperature(&out, request->temperature);
     if (request->response_format && !(request->form & FORM_NO_FORMAT))
         add_format(&out, request->response_format);
+    if (request->form & FORM_STREAM)
+        buffer_text(&out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
     buffer_text(&out, "}");
     return buffer_take(&out);
 }

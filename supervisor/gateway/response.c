@@ -348,7 +348,7 @@ static void read_completion(struct response *response, const struct exchange *ex
     draft_free(&draft);
 }
 
-/* ---- a stream, though none was asked for ---- */
+/* ---- a stream, asked for or not ---- */
 
 static bool is_stream(const char *body, const char *content_type)
 {
@@ -375,8 +375,7 @@ static bool read_piece(struct response *response, struct draft *draft, const str
         OWNED char *piece = memory_slice(data, length);
         read_problem(response, exchange, root, piece);
     } else {
-        conclude(response, ANSWER_PASSING, true,
-                 memory_text("answered with a stream, though none was asked for, and it is broken"));
+        conclude(response, ANSWER_PASSING, true, memory_text("answered with a stream that is broken"));
     }
     json_decref(root);
     return good;
@@ -400,8 +399,7 @@ static void read_stream(struct response *response, const struct exchange *exchan
     if (good && draft.seen && (done || draft.finish_reason))
         finish(response, &draft);
     else if (good)
-        conclude(response, ANSWER_PASSING, true,
-                 memory_text("answered with a stream, though none was asked for, and it ends too early"));
+        conclude(response, ANSWER_PASSING, true, memory_text("answered with a stream that ends too early"));
     draft_free(&draft);
 }
 

@@ -11,8 +11,9 @@
 #include "supervisor/gateway/refusal.h"
 
 enum {
-    RESPONSE_BODY_MAX = 4 * 1024 * 1024, /* bytes of a body, decoded */
-    RESPONSE_HEADER_MAX = 64 * 1024,     /* bytes of all header lines */
+    RESPONSE_BODY_MAX = 4 * 1024 * 1024,    /* bytes of a body, decoded */
+    RESPONSE_STREAM_MAX = 32 * 1024 * 1024, /* of a stream's, which takes some 300 bytes a token */
+    RESPONSE_HEADER_MAX = 64 * 1024,        /* bytes of all header lines */
     RESPONSE_TEXT_MAX =
         2 * 1024 * 1024,              /* bytes of a reply's text; a longer one is cut: finish_reason length */
     RESPONSE_VALUES_MAX = 200 * 1000, /* JSON values in a body: each costs far more memory than bytes */

@@ -315,7 +315,7 @@ static bool learn_form(struct ask *ask, const struct refused *refused)
 {
     const struct provider *provider = provider_of(ask);
     struct service *service = provider->service;
-    unsigned sent = FORM_COMPLETION_TOKENS | FORM_NO_SYSTEM;
+    unsigned sent = FORM_COMPLETION_TOKENS | FORM_NO_SYSTEM | FORM_STREAM;
     sent |=
         (provider->temperature ? FORM_NO_TEMPERATURE : 0) | (provider->response_format ? FORM_NO_FORMAT : 0);
     unsigned change = ((refused->plain & ~ask->form) | (refused->learned & ask->form)) & sent & ~ask->changed;

@@ -364,6 +364,26 @@ def test_what_a_model_refuses_is_learned_for_it_and_its_url_alone(serve, start):
     assert set(UNSUPPORTED) <= parts(server.requests[-1]) and set(UNSUPPORTED) <= parts(other.requests[-1])
 
 
+def test_a_server_that_only_streams_is_asked_for_a_stream_and_its_usage_counts(serve, start):
+    lines = [
+        'data: {"choices":[{"delta":{"content":"a"}}]}',
+        'data: {"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}]}',
+        'data: {"choices":[],"usage":{"prompt_tokens":70,"completion_tokens":5}}',
+        "data: [DONE]\n\n",
+    ]
+
+    def streams_only(connection, request):
+        stream = response("\n\n".join(lines), type="text/event-stream")
+        connection.sendall(stream if request.json.get("stream") else error("400 Bad", "stream must be set to true"))
+
+    server = serve(streams_only)
+    gateway = start(server.url, LLM_MAX_RETRIES=0)
+    answer = gateway.talk()
+    assert (answer.kind, answer.text, answer.tokens_in, answer.tokens_out) == (OK, "ab", 70, 5)
+    assert server.requests[1].json["stream_options"] == {"include_usage": True}
+    assert gateway.talk().kind == OK and len(server.requests) == 3
+
+
 def test_a_learned_form_is_unlearned_when_it_is_refused(serve, start):
     back = "Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead."
     server = serve(error("400 Bad", UNSUPPORTED["max_tokens"]), good(), error("400 Bad", back), good())

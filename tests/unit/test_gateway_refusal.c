@@ -42,6 +42,20 @@ static const struct row rows[] = {
      "context length is "
      "4096 tokens and your request has 3000 input tokens.\"}",
      0, 0},
+    {"Qwen, streams only",
+     "{\"error\":{\"message\":\"This model only support stream mode, please enable the stream parameter to "
+     "access "
+     "the model. \"}}",
+     FORM_STREAM, 0},
+    {"a server that streams only", "{\"error\":\"'stream' must be true\"}", FORM_STREAM, 0},
+    {"pydantic, streams only",
+     "{\"detail\":[{\"type\":\"literal_error\",\"loc\":[\"body\",\"stream\"],\"msg\":\"Input should be "
+     "True\"}]}",
+     FORM_STREAM, 0},
+    {"a server that never streams", "{\"error\":\"streaming is not supported\"}", 0, FORM_STREAM},
+    {"stream_options", "{\"error\":\"Unrecognized request argument supplied: stream_options\"}", 0,
+     FORM_STREAM},
+    {"an upstream", "{\"error\":\"the upstream requires a key\"}", 0, 0},
     {"a name alone", "{\"error\":{\"message\":\"max_tokens must be positive; see max_completion_tokens\"}}",
      0, 0},
     {"OpenAI, temperature's value",
