@@ -13,7 +13,7 @@ import time
 import pytest
 
 import harness
-from odd_servers import AUTH, FREE, OK, PASSING, completion, error, good, response
+from odd_servers import AUTH, FREE, KNOWN, OK, PASSING, completion, error, good, response
 from test_gateway import KEY, serve, start  # noqa: F401 (fixtures)
 from test_secrets_nowhere import places_with
 
@@ -154,6 +154,26 @@ def test_a_prompt_that_hangs_while_nobody_is_answered_is_tried_again(serve, star
     server = serve(hangs_on("Hang"))
     answer = start(server.url, LLM_TIMEOUT=1, LLM_MAX_RETRIES=1).talk("Hang, please")
     assert answer.kind == PASSING and "tried 2 times" in answer.text and len(server.requests) == 2
+
+
+# ---- old connections ----
+
+
+def test_a_server_that_closes_idle_connections_after_five_seconds_makes_no_request_count_twice(serve, start):
+    used = {}
+
+    def closes(connection, request):
+        if request.at - used.get(connection, request.at) > 4.5:
+            raise OSError  # closed just as the request came
+        used[connection] = request.at
+        connection.sendall(good())
+
+    server = serve(closes)
+    gateway = start(server.url)
+    assert gateway.talk().kind == OK and gateway.talk().kind == OK and server.connections == 1
+    time.sleep(5)  # the idleness is what is tested
+    assert gateway.talk().kind == OK
+    assert [spent.kind for spent in gateway.spent] == [KNOWN] * 3 and len(server.requests) == 3
 
 
 # ---- standing still ----
