@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/entries.h"
 #include "common/memory.h"
-#include "worker/memory/entries.h"
 #include "worker/memory/goals.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "common/format/entries.h"
 #include "common/memory.h"
-#include "worker/memory/entries.h"
 
 static struct entries parse(int level, const char *text)
 {

@@ -3,8 +3,8 @@
 #define AGENTOS_WORKER_MEMORY_EVICTED_SKILL_H
 
 #include "common/fault.h"
+#include "common/format/entries.h"
 #include "worker/history/history.h"
-#include "worker/memory/entries.h"
 #include "worker/memory/learning.h"
 
 struct displaced {

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/memory/entries.h"
+#include "common/format/entries.h"
 
 extern const char reflections_preamble[]; /* the file as it begins */
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/memory/entries.h"
+#include "common/format/entries.h"
 
 extern const char rewards_preamble[]; /* the file as it begins */
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/format/entries.h"
 #include "common/memory.h"
-#include "worker/memory/entries.h"
 #include "worker/memory/goals.h"
 
 static void parse(struct entries *entries, int level, const char *text)

@@ -11,7 +11,7 @@
 
 #include "common/buffer.h"
 #include "common/files.h"
-#include "worker/memory/entries.h"
+#include "common/format/entries.h"
 #include "worker/memory/relevance.h"
 
 extern const char skills_preamble[]; /* the file as it begins */

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "common/usage.h"
-#include "supervisor/cli/inspect/envelope_scan.h"
+#include "supervisor/listings/envelope_scan.h"
 
 enum hand_state {
     HAND_KNOWN,

@@ -11,7 +11,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/cli/inspect/envelope_scan.h"
+#include "supervisor/listings/envelope_scan.h"
 
 /* What may stand as status in a folder. A verdict finds the sender's copy in its archive with what became of it. */
 static const char *const STATUSES[PLACE_COUNT] = {

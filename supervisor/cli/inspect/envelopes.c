@@ -8,9 +8,9 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/cli/inspect/data_dir.h"
-#include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/output.h"
+#include "supervisor/listings/envelope_scan.h"
 
 enum { GIST_CHARACTERS = 60 };
 

@@ -6,13 +6,13 @@
 #include <sysexits.h>
 
 #include "common/files.h"
+#include "common/format/entries.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/output.h"
-#include "worker/memory/entries.h"
 
 /* One state file of an agent: asked where it is, read, taken apart. */
 struct listing {

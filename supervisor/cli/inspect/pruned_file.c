@@ -7,6 +7,7 @@
 #include "common/memory.h"
 #include "common/pruned.h"
 #include "common/repository/library.h"
+#include "common/tree.h"
 
 static bool is_tidy(const git_commit *commit)
 {
@@ -93,4 +94,24 @@ int pruned_file_read(const char *repository, const char *file, char **text, size
     }
     git_repository_free(opened);
     return got;
+}
+
+void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir)
+{
+    for (size_t i = 0; i < scan->count; i++) {
+        struct copy *copy = &scan->copies[i];
+        struct fault fault = {0};
+        OWNED char *text = NULL;
+        size_t length = 0;
+        if (!copy->pruned) {
+            continue;
+        }
+        OWNED char *repository = memory_print("%s/agents/%s", data_dir, copy->owner);
+        const char *file = copy->path + strlen("agents/") + strlen(copy->owner) + 1;
+        if (pruned_file_read(repository, file, &text, &length, &fault) == 1) {
+            copy_read(copy, text, length, file + strlen(TREE_ARCHIVE "/"), true);
+        } else {
+            copy->fault = memory_print("has left the work tree, and can't be read in git: %s", fault.text);
+        }
+    }
 }

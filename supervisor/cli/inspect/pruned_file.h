@@ -5,10 +5,13 @@
 #include <stddef.h>
 
 #include "common/fault.h"
+#include "supervisor/listings/envelope_scan.h"
 
 /* repository: the agent's folder; file: beneath it. Its text before the newest tidy commit that took it out; the caller
  * frees it. For a confined child (terminal/confine.h). 1 found, 0 no tidy commit took it out, -1 and fault. */
 int pruned_file_read(const char *repository, const char *file, char **text, size_t *length,
                      struct fault *fault);
+/* Reads the copies that envelope_scan_find_pruned has added, in a confined child too. */
+void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir);
 
 #endif

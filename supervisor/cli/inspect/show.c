@@ -17,11 +17,12 @@
 #include "common/utf8.h"
 #include "supervisor/cli/inspect/cost.h"
 #include "supervisor/cli/inspect/data_dir.h"
-#include "supervisor/cli/inspect/envelope_scan.h"
 #include "supervisor/cli/inspect/envelope_trace.h"
 #include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/inspect/pruned_file.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
+#include "supervisor/listings/envelope_scan.h"
 
 struct view {
     const struct invocation *invocation;
@@ -355,7 +356,7 @@ static int show(void *context)
     struct view *view = context;
     struct fault fault = {0};
     const char *id = view->invocation->words[0];
-    envelope_scan_read_pruned(&view->scan, view->invocation->data_dir);
+    pruned_file_read_all(&view->scan, view->invocation->data_dir);
     envelope_scan_group(&view->scan);
     if (!find(view, id)) {
         complain_unknown(view->invocation, id);

@@ -16,6 +16,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/entries.h"
 #include "common/format/roster.h"
 #include "common/git_guard.h"
 #include "common/journal.h"
@@ -31,7 +32,6 @@
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
-#include "worker/memory/entries.h"
 
 enum { GUARD_FILES_MOST = 10 * 1000 * 1000, LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
 

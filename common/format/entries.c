@@ -1,4 +1,4 @@
-#include "worker/memory/entries.h"
+#include "common/format/entries.h"
 
 #include <errno.h>
 #include <stdlib.h>

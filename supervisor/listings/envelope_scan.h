@@ -2,8 +2,8 @@
  *
  * The folders are read in the order of an envelope's life over all agents, so that one which moves on meanwhile is
  * met twice rather than never. */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_SCAN_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_SCAN_H
+#ifndef AGENTOS_SUPERVISOR_LISTINGS_ENVELOPE_SCAN_H
+#define AGENTOS_SUPERVISOR_LISTINGS_ENVELOPE_SCAN_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -41,12 +41,12 @@ struct envelope_scan {
 
 /* Folders that are not there hold nothing; one that cannot be read is a copy with a fault. */
 void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies);
+void envelope_scan_beneath(struct envelope_scan *scan, int data,
+                           bool bodies); /* data: descriptor of DATA_DIR */
 void envelope_scan_free(struct envelope_scan *scan);
 
 /* Adds a copy for each agent whose archive had the envelope until it left the work tree; nothing is read yet. */
 void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir, const char *id);
-/* Reads those from the agents' repositories, in a confined child. */
-void envelope_scan_read_pruned(struct envelope_scan *scan, const char *data_dir);
 
 /* Brings the copies of one envelope together, the one that knows most in front: the receiver's, else the sender's.
  * Those with a fault come last. */
@@ -56,7 +56,9 @@ size_t envelope_scan_same(const struct envelope_scan *scan, size_t first);
 
 const char *place_folder(enum place place);         /* "iac/inbox" */
 const char *copy_receiver(const struct copy *copy); /* an item's is its consumer; "" nobody yet */
-bool copy_is_live(const struct copy *copy);         /* with its receiver, and unfinished there */
+/* What the file of this name holds becomes the copy's envelope, or its fault. */
+void copy_read(struct copy *copy, const char *text, size_t length, const char *file, bool bodies);
+bool copy_is_live(const struct copy *copy); /* with its receiver, and unfinished there */
 
 /* In the archive of whoever sent it, which says only what became of it, as far as that was known then. */
 bool copy_is_senders(const struct copy *copy);

@@ -1,6 +1,5 @@
-#include "supervisor/cli/inspect/envelope_scan.h"
+#include "supervisor/listings/envelope_scan.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,7 +13,6 @@
 #include "common/pruned.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "supervisor/cli/inspect/pruned_file.h"
 
 #define SET_ASIDE ".md.unreadable-" /* what a worker puts behind an envelope's name that is none */
 
@@ -62,7 +60,7 @@ static bool is_named_after(const char *file, const char *id)
     return strlen(file) == strlen(name) + 3 && strncmp(file, name, strlen(name)) == 0;
 }
 
-static void read_copy(struct copy *copy, const char *text, size_t length, const char *file, bool bodies)
+void copy_read(struct copy *copy, const char *text, size_t length, const char *file, bool bodies)
 {
     struct fault fault = {0};
     if (!envelope_parse(&copy->envelope, text, length, file, &fault)) {
@@ -102,7 +100,7 @@ static void read_entry(const struct reading *reading, const char *file)
     } else if (got < 0) {
         copy->fault = memory_print("is no valid envelope: %s", fault.text);
     } else {
-        read_copy(copy, text, length, file, reading->bodies);
+        copy_read(copy, text, length, file, reading->bodies);
     }
 }
 
@@ -132,37 +130,71 @@ static void read_folder(struct envelope_scan *scan, int data, enum place place, 
     }
 }
 
-static void read_place(struct envelope_scan *scan, int data, enum place place, const char *data_dir,
-                       bool bodies)
+static int by_text(const void *a, const void *b)
 {
-    struct dirent **owners = NULL;
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names in a folder, sorted; the caller frees them. */
+static char **sorted_names(struct listing *names, size_t *count)
+{
+    char **all = NULL;
+    *count = 0;
+    for (const char *name = listing_next(names); name != NULL; name = listing_next(names)) {
+        all = memory_grow(all, *count + 1, sizeof *all);
+        all[(*count)++] = memory_text(name);
+    }
+    if (all != NULL) {
+        qsort(all, *count, sizeof *all, by_text);
+    }
+    return all;
+}
+
+static void read_owner(struct envelope_scan *scan, int data, enum place place, const char *name, bool bodies)
+{
+    if (name[0] != '.' && (place == PLACE_QUEUE || names_agent(name))) {
+        OWNED char *path = memory_print("%s/%s%s%s", PLACES[place].above, name,
+                                        place == PLACE_QUEUE ? "" : "/", PLACES[place].folder);
+        read_folder(scan, data, place, name, path, bodies);
+    }
+}
+
+static void read_place(struct envelope_scan *scan, int data, enum place place, bool bodies)
+{
+    size_t count = 0;
     if (PLACES[place].above == NULL) {
         read_folder(scan, data, place, "operator", PLACES[place].folder, bodies);
         return;
     }
-    OWNED char *above = memory_print("%s/%s", data_dir, PLACES[place].above);
-    int count = scandir(above, &owners, NULL, alphasort);
-    if (count < 0 && errno != ENOENT) {
+    struct listing *names = listing_open(data, PLACES[place].above, NULL);
+    if (names == NULL && errno != ENOENT) {
         cannot_read(scan, place, "", PLACES[place].above);
     }
-    for (int i = 0; i < count; i++) {
-        const char *name = owners[i]->d_name;
-        if (name[0] != '.' && (place == PLACE_QUEUE || names_agent(name))) {
-            OWNED char *path = memory_print("%s/%s%s%s", PLACES[place].above, name,
-                                            place == PLACE_QUEUE ? "" : "/", PLACES[place].folder);
-            read_folder(scan, data, place, name, path, bodies);
-        }
+    char **owners = names != NULL ? sorted_names(names, &count) : NULL;
+    if (names != NULL && !listing_close(names, NULL)) {
+        cannot_read(scan, place, "", PLACES[place].above);
+    }
+    for (size_t i = 0; i < count; i++) {
+        read_owner(scan, data, place, owners[i], bodies);
         free(owners[i]);
     }
     free(owners);
 }
 
-void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies)
+void envelope_scan_beneath(struct envelope_scan *scan, int data, bool bodies)
 {
     *scan = (struct envelope_scan){0};
+    for (int place = 0; place < PLACE_COUNT; place++) {
+        read_place(scan, data, (enum place)place, bodies);
+    }
+}
+
+void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies)
+{
     OWNED_FD int data = files_open_path(data_dir, NULL);
-    for (int place = 0; data >= 0 && place < PLACE_COUNT; place++) {
-        read_place(scan, data, (enum place)place, data_dir, bodies);
+    *scan = (struct envelope_scan){0};
+    if (data >= 0) {
+        envelope_scan_beneath(scan, data, bodies);
     }
 }
 
@@ -182,26 +214,6 @@ void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir,
     }
     if (names != NULL) {
         (void)listing_close(names, NULL);
-    }
-}
-
-void envelope_scan_read_pruned(struct envelope_scan *scan, const char *data_dir)
-{
-    for (size_t i = 0; i < scan->count; i++) {
-        struct copy *copy = &scan->copies[i];
-        struct fault fault = {0};
-        OWNED char *text = NULL;
-        size_t length = 0;
-        if (!copy->pruned) {
-            continue;
-        }
-        OWNED char *repository = memory_print("%s/agents/%s", data_dir, copy->owner);
-        const char *file = copy->path + strlen("agents/") + strlen(copy->owner) + 1;
-        if (pruned_file_read(repository, file, &text, &length, &fault) == 1) {
-            read_copy(copy, text, length, file + strlen(TREE_ARCHIVE "/"), true);
-        } else {
-            copy->fault = memory_print("has left the work tree, and can't be read in git: %s", fault.text);
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 /* A Markdown file of entries under headings, as a person may edit it: skills.md (###), rewards.md (##),
  * reflections.md (##). What stands before the first heading and lines that nobody knows are kept as they are. */
-#ifndef AGENTOS_WORKER_MEMORY_ENTRIES_H
-#define AGENTOS_WORKER_MEMORY_ENTRIES_H
+#ifndef AGENTOS_COMMON_FORMAT_ENTRIES_H
+#define AGENTOS_COMMON_FORMAT_ENTRIES_H
 
 #include <stdbool.h>
 #include <stddef.h>
