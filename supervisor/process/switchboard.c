@@ -56,12 +56,15 @@ struct line {
     void *context;
     nng_socket socket;
     nng_listener listener;
-    char *file; /* its socket's name in the folder */
-    char *url;
-    int receive_fd, send_fd; /* nng's */
-    struct loop_watch *receive_watch, *send_watch;
-    struct waiting_message *first, **last;
-    size_t waiting_bytes;
+    char *file, *url; /* its socket's name in the folder, and its address */
+    struct {
+        int fd; /* nng's */
+        struct loop_watch *watch;
+    } receive, send;
+    struct {
+        struct waiting_message *first, **last;
+        size_t bytes;
+    } waiting;
     nng_msg *held;      /* owned: its rest is for a later turn; NULL: none */
     size_t heard;       /* bytes of it */
     struct timer again; /* set: it rests until then */
@@ -171,8 +174,8 @@ static void tell_free(struct line *line)
 
 static void watch_receiving(struct line *line)
 {
-    if (line->receive_watch)
-        loop_change(line->board->loop, line->receive_watch,
+    if (line->receive.watch)
+        loop_change(line->board->loop, line->receive.watch,
                     line->deaf || line->quiet || line->again.place ? 0 : EPOLLIN);
 }
 
@@ -205,17 +208,17 @@ static void on_wake(void *context, uint32_t events)
 
 static void drop_waiting(struct line *line)
 {
-    while (line->first) {
-        struct waiting_message *waiting = line->first;
-        line->first = waiting->next;
+    while (line->waiting.first) {
+        struct waiting_message *waiting = line->waiting.first;
+        line->waiting.first = waiting->next;
         nng_msg_free(waiting->message);
         free(waiting);
     }
-    line->last = &line->first;
-    line->waiting_bytes = 0;
-    if (line->send_watch)
-        loop_forget(line->board->loop, line->send_watch);
-    line->send_watch = NULL;
+    line->waiting.last = &line->waiting.first;
+    line->waiting.bytes = 0;
+    if (line->send.watch)
+        loop_forget(line->board->loop, line->send.watch);
+    line->send.watch = NULL;
 }
 
 static void drop_held(struct line *line)
@@ -242,7 +245,7 @@ static void take_down(struct line *line)
         }
     drop_waiting(line);
     drop_held(line);
-    loop_forget(line->board->loop, line->receive_watch);
+    loop_forget(line->board->loop, line->receive.watch);
 }
 
 /* Neither the board nor nng is asked for anything any more; nng may still call. */
@@ -349,13 +352,13 @@ static void on_writable(void *context, uint32_t events)
 {
     (void)events;
     struct line *line = context;
-    while (line->first) {
-        struct waiting_message *waiting = line->first;
+    while (line->waiting.first) {
+        struct waiting_message *waiting = line->waiting.first;
         size_t length = nng_msg_len(waiting->message);
         if (nng_sendmsg(line->socket, waiting->message, NNG_FLAG_NONBLOCK) != 0)
             return;
-        line->first = waiting->next;
-        line->waiting_bytes -= length;
+        line->waiting.first = waiting->next;
+        line->waiting.bytes -= length;
         free(waiting);
     }
     drop_waiting(line);
@@ -363,17 +366,17 @@ static void on_writable(void *context, uint32_t events)
 
 static bool enqueue(struct line *line, nng_msg *message)
 {
-    if (line->waiting_bytes + nng_msg_len(message) > LINE_QUEUE_MAX) {
+    if (line->waiting.bytes + nng_msg_len(message) > LINE_QUEUE_MAX) {
         nng_msg_free(message);
         return false;
     }
     struct waiting_message *waiting = memory_new(1, sizeof *waiting);
     waiting->message = message;
-    line->waiting_bytes += nng_msg_len(message);
-    *line->last = waiting;
-    line->last = &waiting->next;
-    if (!line->send_watch)
-        line->send_watch = loop_watch(line->board->loop, line->send_fd, EPOLLIN, on_writable, line);
+    line->waiting.bytes += nng_msg_len(message);
+    *line->waiting.last = waiting;
+    line->waiting.last = &waiting->next;
+    if (!line->send.watch)
+        line->send.watch = loop_watch(line->board->loop, line->send.fd, EPOLLIN, on_writable, line);
     return true;
 }
 
@@ -386,14 +389,14 @@ bool line_send(struct line *line, const struct buffer *buffer)
         nng_msg_free(message);
         return false;
     }
-    if (!line->first && nng_sendmsg(line->socket, message, NNG_FLAG_NONBLOCK) == 0)
+    if (!line->waiting.first && nng_sendmsg(line->socket, message, NNG_FLAG_NONBLOCK) == 0)
         return true;
     return enqueue(line, message);
 }
 
 bool line_idle(const struct line *line)
 {
-    return !line->first;
+    return !line->waiting.first;
 }
 
 static nng_msg *receive(struct line *line) /* NULL: there is none */
@@ -511,8 +514,8 @@ static int set_up(struct line *line)
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, judge_connection, line);
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, note_connection, line);
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, note_end, line);
-    error = error ? error : nng_socket_get_int(socket, NNG_OPT_RECVFD, &line->receive_fd);
-    return error ? error : nng_socket_get_int(socket, NNG_OPT_SENDFD, &line->send_fd);
+    error = error ? error : nng_socket_get_int(socket, NNG_OPT_RECVFD, &line->receive.fd);
+    return error ? error : nng_socket_get_int(socket, NNG_OPT_SENDFD, &line->send.fd);
 }
 
 struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
@@ -520,7 +523,7 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
 {
     struct line *line = memory_new(1, sizeof *line);
     *line = (struct line){.board = board, .owner = owner, .context = context};
-    line->last = &line->first;
+    line->waiting.last = &line->waiting.first;
     line->again = (struct timer){.ring = hear_again, .context = line};
     line->file = memory_print("%s.sock", name);
     line->url = memory_print("ipc://%s/%s", board->folder, line->file);
@@ -529,12 +532,12 @@ struct line *line_open(struct switchboard *board, const char *name, const struct
     bool opened = error == 0;
     error = error ? error : set_up(line);
     if (error == 0 &&
-        !(line->receive_watch = loop_watch(board->loop, line->receive_fd, EPOLLIN, on_readable, line)))
+        !(line->receive.watch = loop_watch(board->loop, line->receive.fd, EPOLLIN, on_readable, line)))
         error = NNG_ESYSERR + errno;
     error = error ? error : start_listening(line); /* last: what nobody can have come to is closed at once */
     if (error) {
         fault_set(fault, "cannot listen for worker %s in %s: %s", name, board->folder, nng_strerror(error));
-        loop_forget(board->loop, line->receive_watch);
+        loop_forget(board->loop, line->receive.watch);
         if (opened)
             nng_close(line->socket);
         free_line(line);
