@@ -74,7 +74,7 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
         !message_read(&reader, MESSAGE_SPAWNED, &name, &generation, &pid, &why))
         return false;
     struct agent *agent = agents_find(&supervisor->agents, name);
-    int log = pid > 1 ? log_pipe_receive(supervisor->zygote_logs[0], (pid_t)pid) : -1;
+    int log = pid > 1 ? log_pipe_receive(supervisor->programs.zygote_logs[0], (pid_t)pid) : -1;
     bool expected = agent && agent->worker.spawning && agent->worker.generation == generation;
     if (expected)
         agent_spawned(agent, (pid_t)pid, log, why);
@@ -110,7 +110,7 @@ static bool start_zygote(struct supervisor *supervisor)
     memset(room + strlen("AGENTOS_TITLE_ROOM="), ' ', TITLE_ROOM);
     supervisor->programs.zygote = memory_print("%s/agentos-worker", supervisor->options->programs);
     supervisor->programs.zygote_environment = zygote_environment(room);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor->zygote_logs) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor->programs.zygote_logs) != 0)
         return false;
     return child_begin(&supervisor->zygote, supervisor->loop,
                        &(struct child_plan){
@@ -119,7 +119,7 @@ static bool start_zygote(struct supervisor *supervisor)
                            .program = supervisor->programs.zygote,
                            .arguments = arguments,
                            .environment = supervisor->programs.zygote_environment,
-                           .extras = {supervisor->zygote_logs[1], -1},
+                           .extras = {supervisor->programs.zygote_logs[1], -1},
                            .message = zygote_says,
                            .started = zygote_started,
                            .context = supervisor,
@@ -474,7 +474,7 @@ static void end_parts(struct supervisor *supervisor)
     roster_file_end(supervisor);
     memory_close_at(&supervisor->notes);
     for (size_t i = 0; i < 2; i++)
-        memory_close_at(&supervisor->zygote_logs[i]);
+        memory_close_at(&supervisor->programs.zygote_logs[i]);
     free(supervisor->programs.zygote);
     free(supervisor->programs.zygote_environment);
     free(supervisor->programs.gateway);

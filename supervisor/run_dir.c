@@ -63,10 +63,10 @@ void run_dir_scan(struct supervisor *supervisor)
     const char *path = supervisor->options->run_dir;
     int renewed = ownership_renew(supervisor->ownership, path, &fault);
     bool failed = renewed < 0 || !make_sockets(supervisor, &fault);
-    if (failed && !supervisor->run_missing)
+    if (failed && !supervisor->run.missing)
         log_error("agentos", NULL, "The run directory was removed, and no client finds this supervisor: %s",
                   fault.text);
-    supervisor->run_missing = failed;
+    supervisor->run.missing = failed;
     if (renewed > 0)
         log_warn("agentos", NULL, "The run directory %s, or the lock in it, was removed; it is made anew",
                  path);

@@ -40,7 +40,6 @@ struct supervisor {
     struct ownership *ownership;
     int data;  /* descriptor of DATA_DIR */
     int notes; /* descriptor of DATA_DIR/.run, where orders and the post's journal lie; -1: not there */
-    bool run_missing; /* the run directory can't be made anew, which was said */
     struct relay *relay;
     struct audits *audits;
     struct control *control;
@@ -53,10 +52,10 @@ struct supervisor {
     struct http_listener *http; /* NULL: there is no HTTP interface */
     struct notify *notify;      /* NULL: no service manager listens */
     struct child zygote, gateway;
-    int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     struct {
         char *zygote, *gateway, *audit; /* their paths */
         char **zygote_environment;
+        int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     } programs;
     struct agents agents;
     struct {
@@ -69,8 +68,9 @@ struct supervisor {
     } timers;
     struct {
         int64_t started_at;
-        bool said;   /* "AgentOS running …" */
-        bool ending; /* workers were killed; those that don't end are left */
+        bool said;    /* "AgentOS running …" */
+        bool missing; /* the run directory can't be made anew, which was said */
+        bool ending;  /* workers were killed; those that don't end are left */
     } run;
 };
 
