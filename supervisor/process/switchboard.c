@@ -27,12 +27,11 @@ enum {
     PATH_SAFE = 96
 };
 
-/* A listener that is closed while somebody is being greeted costs a descriptor and its memory for ever: nng 1.5 stops the
- * greeting (ipc_ep_close), and where one step of it is done just then, the next begins on what was stopped, so that its
- * callback never comes and nobody frees the connection (ipc_pipe_neg_cb, nni_aio_begin). The kernel and nng's threads
- * may also still have the connection of a process that is gone. So a listener loses its name first, which lets nobody in
- * any more, and is closed when whoever came has been greeted or refused: nng waits 10 seconds for a greeting, and its own
- * fits into any socket's buffer. What is kept open for that is limited, though. */
+/* A listener that is closed while nng 1.5 greets a client costs a descriptor and its memory for ever: nng stops the
+ * greeting (ipc_ep_close), a step that begins just then never calls back, and the connection is never freed
+ * (ipc_pipe_neg_cb, nni_aio_begin). The kernel and nng's threads may also have the connection of a process that is gone.
+ * So a listener first loses its name, which lets no client in any more, and is closed when nng has greeted or refused the
+ * last one: nng waits 10 seconds for a greeting. At most FORMERS_MAX listeners are kept open for that. */
 enum { FORMER_MS = 15000, FORMERS_MAX = 256 };
 
 struct former {
@@ -70,9 +69,8 @@ struct line {
     struct timer again; /* set: it rests until then */
     bool deaf, awaiting_free, used;
     bool quiet; /* no connection stands: nothing is received, and the loop doesn't look */
-    /* nng 1.5's pair crashes where a message is asked for that a callback has left just after its connection was taken
-     * off the socket (pair0_pipe_stop, then pair0_pipe_recv_cb). Before it is taken off the end is told: whoever
-     * receives holds this, and does so only while a connection stands. */
+    /* nng 1.5's pair crashes on a message that a callback left just after its connection was taken off the socket
+     * (pair0_pipe_stop, then pair0_pipe_recv_cb). The end is told before that: to receive takes this and a connection. */
     pthread_mutex_t receiving;
     /* Both are set while that is held: who has been let in is known to whoever asks whether the line is free. */
     _Atomic pid_t expected;
@@ -97,9 +95,8 @@ struct switchboard {
     bool distrusted; /* a line had to be abandoned: nng is asked to close nothing any more, it might hang */
 };
 
-/* These three are called by nng's threads. Of one line's connections only one at a time comes through the first two,
- * for a listener has one at a time and only the latest lets in. But its end may be told at any moment, also before it
- * stands: then it never does. */
+/* These three are called by nng's threads. The first two see one connection of a line at a time: a listener has one, and
+ * only the latest lets in. Its end may be told at any moment, also before it stands: then it never does. */
 static void judge_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
