@@ -522,7 +522,7 @@ int supervisor_run(const struct run_options *options)
                    .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
                    .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000},
         .notes = -1,
-        .zygote_logs = {-1, -1},
+        .programs.zygote_logs = {-1, -1},
         .run.started_at = clock_monotonic_ms(),
     };
     int status = preflight_sandbox(options->data_dir);
