@@ -5,7 +5,8 @@
 
 Arrows only go down: a file uses the rooms that rooms.txt lists for its own room, in its includes and in the symbols of
 its object, and no files use each other in a circle. The objects are read with nm, so a circle through a header that is
-never called does not count, and a call without an include does. open.txt lists the faults that stand from before the plan:
+never called does not count, and a call without an include does. A room, a file and a struct stay small, and a comment
+names no source that there is not. open.txt lists the faults that stand from before the plan:
 they may shrink and go, and a line of it that is no fault any more has to go, too. Exit code 0: the plan holds but for
 them; 1: each other fault was printed.
 """
@@ -20,6 +21,8 @@ HOUSE = pathlib.Path(__file__).resolve().parent
 ROOT = HOUSE.parents[1]
 LARGEST_ROOM = 30  # sources
 LONGEST_FILE = 600  # lines
+LARGEST_STRUCT = 25  # fields; those of a struct within it are that one's
+FOREIGN_HEADERS = {"sysexits.h"}  # that comments name
 
 def plan():
     rooms = {}
@@ -130,6 +133,36 @@ def faults_of_rooms(rooms):
             yield room, f"{room}/ has {number} sources; {LARGEST_ROOM} are the most"
 
 
+def structs(text):
+    """Each named struct of a source with the number of its fields."""
+    text = re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', "", text, flags=re.DOTALL)
+    for start in re.finditer(r"\bstruct (\w+) \{", text):
+        depth, fields, place = 1, 0, start.end()
+        while depth:
+            depth += (text[place] in "{(") - (text[place] in "})")
+            fields += depth == 1 and text[place] in ";,"
+            place += 1
+        yield start[1], fields
+
+
+def faults_of_structs():
+    for path in sources():
+        for name, fields in structs((ROOT / path).read_text()):
+            if fields > LARGEST_STRUCT:
+                yield room_of(path), f"{path}: struct {name} has {fields} fields; {LARGEST_STRUCT} are the most"
+
+
+def faults_of_comments():
+    """Sources that a comment names and that there are no more."""
+    known = set(sources())
+    names = {pathlib.PurePosixPath(path).name for path in known} | FOREIGN_HEADERS
+    for path in sources():
+        for comment in re.findall(r"/\*.*?\*/", (ROOT / path).read_text(), re.DOTALL):
+            for name in re.findall(r"(?<![\w./])[\w/-]+\.[ch]\b", comment):
+                if name not in names and not any(other.endswith("/" + name) or other == name for other in known):
+                    yield room_of(path), f"{path}: a comment names {name}, which there is not"
+
+
 def faults_of_arrows(rooms, graph):
     for path in sources():
         for other in includes(path):
@@ -165,7 +198,7 @@ def main(build, wanted):
     if not graph:
         sys.exit(f"{build} has no objects of ours: build it first")
     arrows, known = read_open()
-    found, met = [*faults_of_rooms(rooms)], set()
+    found, met = [*faults_of_rooms(rooms), *faults_of_structs(), *faults_of_comments()], set()
     for room, path, other, text in faults_of_arrows(rooms, graph):
         met.add((path, other))
         if (path, other) not in arrows:
