@@ -139,7 +139,8 @@ enum look {
     LOOK_IAC = 4,
     LOOK_ALL = 7,
     LOOK_BUDGET = 8, /* not the tree: whoever waits for its budget may go on */
-    LOOK_RETRY = 16  /* nor this: a person wants the provider to be asked now, whatever backoff runs */
+    LOOK_RETRY = 16, /* nor this: a person wants the provider to be asked now, whatever backoff runs */
+    LOOK_SHELF = 32  /* results and bounces are to be read now: no more are let in before that */
 };
 
 /* How a question to the model ended. Only OK carries a reply; every other kind leaves the task where it is. */

@@ -13,11 +13,11 @@ static void verdict(void *subject, const char *id, const char *status, const cha
         agent_send(agent, MESSAGE_VERDICT, id, status, reason, (uint64_t)at);
 }
 
-static void look(void *subject, bool wake)
+static void look(void *subject, bool wake, bool full)
 {
     struct agent *agent = subject;
     if (wake || agent->life.state != STATE_HIBERNATING)
-        agent_look(agent, LOOK_IAC);
+        agent_look(agent, LOOK_IAC | (full ? LOOK_SHELF : 0));
 }
 
 /* X(event, level, words behind "handoff ID from A to B") */

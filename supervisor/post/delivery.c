@@ -246,13 +246,38 @@ bool post_outbox_next(struct box *box)
 
 /* --- filling the window --- */
 
-static struct index_entry *next_to_go(const struct box *receiver, bool room, int64_t now, int64_t now_ms)
+static int64_t unread_of(const struct box *receiver, const char *sender)
+{
+    int64_t count = 0;
+    const struct index_entry *entry = receiver->shelves[FOLDER_INBOX].first;
+    for (; entry; entry = entry->next)
+        count += !entry->bad && !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
+                 strcmp(entry->from, sender) == 0;
+    return count;
+}
+
+/* Results take no place in the window; of one sender at most as many as the backlog lie unread. A full shelf is read. */
+static bool has_shelf_room(struct box *receiver, const struct index_entry *entry, int64_t backlog)
+{
+    struct box *sender = entry->box;
+    if (sender->pumped != receiver->post->pumps)
+        sender->unread = unread_of(receiver, sender->name);
+    sender->pumped = receiver->post->pumps;
+    if (sender->unread >= backlog)
+        post_look_due(receiver, WAKE_FULL);
+    return sender->unread < backlog;
+}
+
+/* room: in the window. */
+static struct index_entry *next_to_go(struct box *receiver, bool room, int64_t backlog, int64_t now)
 {
     struct index_entry *best = NULL;
+    int64_t now_ms = clock_monotonic_ms();
     for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
-        if (!entry->leaving && (room || !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER)) &&
-            entry->held_until_ms <= now_ms && !post_is_over(entry, now) &&
-            (!best || envelope_index_before(entry, best)))
+        if (!entry->leaving && entry->held_until_ms <= now_ms && !post_is_over(entry, now) &&
+            (!best || envelope_index_before(entry, best)) &&
+            (envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) ? room
+                                                                 : has_shelf_room(receiver, entry, backlog)))
             best = entry;
     return best;
 }
@@ -356,6 +381,15 @@ static struct index_entry *fresh_one(const struct box *receiver, int64_t now, bo
     return found;
 }
 
+static void defer(struct index_entry *entry)
+{
+    struct envelope envelope = light(entry);
+    entry->fresh = false;
+    envelope_index_keep(entry, NULL);
+    post_verdict(entry->box, entry->id, "deferred", "");
+    post_note(entry->box, "envelope_deferred", &envelope, "");
+}
+
 /* What got no room: the last ones are refused when there are more than the backlog takes. What is over by now is for
  * post_expire. */
 static void defer_rest(struct box *receiver)
@@ -370,31 +404,33 @@ static void defer_rest(struct box *receiver)
         post_refuse(entry->box, &envelope, "backpressure");
         post_forget(receiver->post, entry);
     }
-    while ((entry = fresh_one(receiver, now, false))) {
-        struct envelope envelope = light(entry);
-        entry->fresh = false;
-        envelope_index_keep(entry, NULL);
-        post_verdict(entry->box, entry->id, "deferred", "");
-        post_note(entry->box, "envelope_deferred", &envelope, "");
-    }
+    while ((entry = fresh_one(receiver, now, false)))
+        defer(entry);
+    for (entry = receiver->waits.first; entry; entry = entry->next)
+        if (entry->fresh && !entry->leaving && !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER))
+            defer(entry);
 }
 
 void post_pump(struct box *receiver)
 {
     struct post *post = receiver->post;
     struct index_entry *entry;
-    int64_t now = clock_now(), now_ms = clock_monotonic_ms();
+    int64_t now = clock_now(), backlog;
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
     int64_t room =
-        post_window(receiver, NULL) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
-    while ((entry = next_to_go(receiver, room > 0, now, now_ms))) {
+        post_window(receiver, &backlog) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
+    post->pumps++;
+    while ((entry = next_to_go(receiver, room > 0, backlog, now))) {
         if (post->batch.count >= BATCH_MAX || post->deliveries.bytes >= BATCH_BYTES_MAX) {
             receiver->pump.wanted = true;
             return;
         }
         bool counts = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
-        room -= prepare(entry) && counts;
+        struct box *sender = entry->box;
+        bool goes = prepare(entry);
+        room -= goes && counts;
+        sender->unread += goes && !counts;
     }
     if (room > 0)
         post->room = true;

@@ -45,12 +45,7 @@ struct refusals {
     size_t said;
 };
 
-/* A request that was answered, and by which result: hashes (results.c). */
-struct answer {
-    unsigned long long request, result;
-};
-
-enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP };
+enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP, WAKE_FULL /* and its inbox is to be read */ };
 
 /* How many files a folder has, counted anew when it has changed. */
 struct folder_count {
@@ -108,10 +103,8 @@ struct box {
     struct refusals refusals;
     bool complained; /* that it can't be delivered to */
     struct tasks *tasks;
-    struct {
-        struct answer *ring; /* NULL: none yet */
-        size_t count;        /* ever */
-    } answers;               /* to its own requests */
+    uint64_t pumped; /* the pump that has counted unread */
+    int64_t unread;  /* results and bounces of this one that lie unread with the receiver that is pumped */
 };
 
 /* One envelope on its way into a tree, in this turn. */
@@ -141,6 +134,7 @@ struct post {
         size_t count, capacity, next_outbox;
     } active;
     bool started, in_turn, room;
+    uint64_t pumps; /* so far */
     struct batch batch;
     struct {
         struct journal *records; /* NULL: there is none */
@@ -222,7 +216,7 @@ void post_refusals_free(struct box *sender);
 bool post_outbox_settled(struct box *sender);
 
 /* journal.c: durable with one flush */
-void post_journal_start(struct post *post); /* before anybody looks at what lies where */
+void post_journal_start(struct post *post);                      /* before anybody looks at what lies where */
 void post_journal_flush(struct post *post, struct batch *batch); /* as batch_flush */
 /* What was accepted is on disk where it lies, and nothing of it comes back from the journal. */
 bool post_journal_settle(struct post *post, struct fault *fault);

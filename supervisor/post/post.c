@@ -22,7 +22,6 @@ static void free_box(struct box *box)
         free(box->outbox.ids[i]);
     free(box->outbox.ids);
     post_refusals_free(box);
-    free(box->answers.ring);
     free(box->dead.from);
     free(box->name);
     free(box);
@@ -131,7 +130,7 @@ static void tell_workers(struct post *post)
         enum waking waking = box->waking;
         box->waking = WAKE_NOBODY;
         if (waking != WAKE_NOBODY && box != post->people)
-            post->owner.look(box->subject, waking == WAKE_UP);
+            post->owner.look(box->subject, waking >= WAKE_UP, waking == WAKE_FULL);
     }
 }
 

@@ -30,8 +30,9 @@ struct post_owner {
     /* VERDICT for the worker of the agent; one that isn't there asks again when it is (POST ""). */
     void (*verdict)(void *subject, const char *id, const char *status, const char *reason, int64_t at);
     /* The agent's iac/ has changed, by the post office or by people: LOOK_IAC; wake: there is work or something to
-     * commit, so that it isn't left asleep (a result or a bounce wakes nobody). */
-    void (*look)(void *subject, bool wake);
+     * commit, so that it isn't left asleep (a result or a bounce wakes nobody); full: no more results of some sender are
+     * let in before those that lie there are read (LOOK_SHELF). */
+    void (*look)(void *subject, bool wake, bool full);
     /* Something was decided: for the log, followers and metrics. subject: whom it concerns, NULL nobody's. event: one of
      * envelope_accepted, envelope_delivered, envelope_deferred, envelope_refused, envelope_expired, envelope_bounced,
      * envelope_finished, envelope_read, envelope_failed, envelope_set_aside, envelope_removed, envelope_requeued,

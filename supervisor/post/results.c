@@ -1,19 +1,22 @@
 /* Whether a result answers anything: the requester's own copy of the request is asked, for the answering worker writes
  * its tree, and the fields of what it sends, as it likes.
  *
- * A request is answered by whom it went to, and once. Which result answered is remembered here, for the last ANSWERS_KEPT
- * requests of a requester: after a restart of the supervisor a second answer would be taken once more, and no more than
- * there are requests. */
+ * A request is answered by whom it went to, and once. Which result answered stands in .run/answers/REQUESTER, a table of
+ * hashes in sets: a request's set is known by its hash, and the newest of a set push out its oldest. It is written before
+ * the result is delivered: a crash between leaves a mark, by which the same result is taken again, and no other. After a
+ * loss of power, or where people remove the file, a second answer may be taken for a request, as many as there are requests. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/post/part.h"
 
-enum { ANSWERS_KEPT = 1024 };
+enum { ANSWER_SETS = 2048, ANSWERS_IN_SET = 8 };
 
 static unsigned long long hash_of(const char *id, int64_t created)
 {
@@ -38,17 +41,32 @@ static bool went_to(const struct post *post, const struct envelope *request, con
     return false;
 }
 
-/* False: another result has answered it. */
-static bool is_first(struct box *requester, const struct envelope *request, const char *result)
+struct answer { /* hashes */
+    uint64_t request, result;
+};
+
+/* 1: this result is the first, or has answered it before; 0: another one has; -1 and why: that can't be told now. */
+static int is_first(const struct box *requester, const struct envelope *request, const char *result,
+                    struct fault *why)
 {
     const struct answer answer = {hash_of(request->id, request->created), names_hash(result, strlen(result))};
-    for (size_t i = 0; i < requester->answers.count && i < ANSWERS_KEPT; i++)
-        if (requester->answers.ring[i].request == answer.request)
-            return requester->answers.ring[i].result == answer.result;
-    if (!requester->answers.ring)
-        requester->answers.ring = memory_new(ANSWERS_KEPT, sizeof *requester->answers.ring);
-    requester->answers.ring[requester->answers.count++ % ANSWERS_KEPT] = answer;
-    return true;
+    const off_t place = (off_t)(answer.request % ANSWER_SETS) * (off_t)sizeof(struct answer[ANSWERS_IN_SET]);
+    struct answer set[ANSWERS_IN_SET] = {{0}};
+    OWNED_FD int folder = files_open_folder(requester->post->data, ".run/answers", true, why);
+    OWNED_FD int file = folder < 0 ? -1 : files_open(folder, requester->name, O_RDWR | O_CREAT, 0600);
+    if (file < 0 || pread(file, set, sizeof set, place) < 0) {
+        fault_errno(why, "cannot read which requests of %s are answered", requester->name);
+        return -1;
+    }
+    for (size_t i = 0; i < ANSWERS_IN_SET; i++)
+        if (set[i].request == answer.request)
+            return set[i].result == answer.result;
+    memmove(&set[1], &set[0], sizeof set - sizeof set[0]);
+    set[0] = answer;
+    if (pwrite(file, set, sizeof set, place) == (ssize_t)sizeof set)
+        return 1;
+    fault_errno(why, "cannot write which requests of %s are answered", requester->name);
+    return -1;
 }
 
 static enum mailbox_found read_request(const struct post *post, const struct box *requester, const char *id,
@@ -92,10 +110,11 @@ enum result_verdict post_result(const struct box *sender, struct envelope *resul
             envelope_free(&request);
         return RESULT_REFUSED;
     }
-    bool taken = is_first(requester, &request, result->id) ||
-                 fault_set(why, "%s of %s is answered already", id, result->to);
-    if (taken)
+    int first = is_first(requester, &request, result->id, why);
+    if (first > 0)
         take_route(result, &request);
+    else if (first == 0)
+        fault_set(why, "%s of %s is answered already", id, result->to);
     envelope_free(&request);
-    return taken ? RESULT_TAKEN : RESULT_REFUSED;
+    return first > 0 ? RESULT_TAKEN : first == 0 ? RESULT_REFUSED : RESULT_LATER;
 }

@@ -48,9 +48,10 @@ static inline void office_verdict(void *subject, const char *id, const char *sta
                  *reason ? ": " : "", reason);
 }
 
-static inline void office_look(void *subject, bool wake)
+static inline void office_look(void *subject, bool wake, bool full)
 {
-    buffer_print(&the_office->said, "%s look%s\n", (const char *)subject, wake ? " and wake" : "");
+    buffer_print(&the_office->said, "%s look%s%s\n", (const char *)subject, wake ? " and wake" : "",
+                 full ? ", full" : "");
 }
 
 static inline void office_told(void *context, void *subject, const char *event,

@@ -197,6 +197,64 @@ static void test_a_request_is_answered_once_and_by_whom_it_went_to(void **state)
     assert_string_equal(result.trace, asked.trace);
     assert_int_equal(result.hops, asked.hops + 1);
     envelope_free(&result);
+    office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, "r1");
+    office_again(office); /* the next supervisor knows it, too */
+    answer_with(office, "iris", "r3", "refused: h1 of orion is answered already");
+    office_move(office, "orion", FOLDER_ARCHIVE, FOLDER_INBOX, "r1");
+    answer_with(office, "iris", "r1", "delivered"); /* the same result again */
+}
+
+/* As many files in a moment, which no test of a flush needs. */
+static void lay(const struct office *office, const char *agent, const char *folder,
+                const struct envelope *envelope)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *path = memory_print("agents/%s/iac/%s/%s.md", agent, folder, envelope->id);
+    envelope_print(envelope, &text);
+    assert_true(files_write(office->data, path, text.data, text.length, false, NULL));
+}
+
+static size_t read_all(struct office *office)
+{
+    struct mailbox_names names = {0};
+    assert_true(mailbox_list(office->data, "orion", FOLDER_INBOX, &names));
+    size_t count = names.count;
+    for (size_t i = 0; i < count; i++) {
+        office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, names.ids[i]);
+        post_settled(office->post, "orion", names.ids[i], "read", "");
+    }
+    mailbox_names_free(&names);
+    return count;
+}
+
+static void test_of_a_flood_of_results_as_many_as_the_backlog_lie_unread_and_the_rest_waits(void **state)
+{
+    enum { FLOOD = 3000, BACKLOG = 32 };
+    struct office *office = *state;
+    for (int i = 0; i < FLOOD; i++) {
+        OWNED char *id = memory_print("h%d", i), *name = memory_print("r%d", i);
+        struct envelope asked = office_letter(id, KIND_HANDOFF, "orion", "iris");
+        struct envelope answer = office_letter(name, KIND_RESULT, "iris", "orion");
+        answer.in_reply_to = id;
+        lay(office, "orion", "archive", &asked);
+        lay(office, "iris", "outbox", &answer);
+    }
+    post_rings(office->post, "iris", "");
+    size_t read = 0;
+    while (read < FLOOD) {
+        size_t due = FLOOD - read < BACKLOG ? FLOOD - read : BACKLOG;
+        struct mailbox_names there = {0};
+        UNTIL(office, (mailbox_names_free(&there),
+                       mailbox_list(office->data, "orion", FOLDER_INBOX, &there) && there.count >= due));
+        assert_int_equal(there.count, due);
+        mailbox_names_free(&there);
+        if (read == 0)
+            UNTIL(office, office_said(office, "orion look and wake, full"));
+        read += read_all(office);
+    }
+    struct post_pressure pressure;
+    assert_true(post_pressure(office->post, "orion", &pressure));
+    assert_int_equal(pressure.unfinished, 0); /* they took no place in the window */
 }
 
 static void refused(struct office *office, struct envelope letter, const char *reason)
@@ -378,6 +436,7 @@ int main(void)
         TEST(test_a_newcomer_never_overtakes_one_that_waits),
         TEST(test_results_need_no_room_and_no_permission),
         TEST(test_a_request_is_answered_once_and_by_whom_it_went_to),
+        TEST(test_of_a_flood_of_results_as_many_as_the_backlog_lie_unread_and_the_rest_waits),
         TEST(test_what_may_not_travel_is_refused_with_its_reason),
         TEST(test_what_is_no_envelope_is_said_and_stops_nothing),
         TEST(test_a_repeated_ring_delivers_nothing_twice),

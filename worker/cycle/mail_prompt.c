@@ -30,11 +30,16 @@ void mail_task_text(const struct opened_envelope *opened, struct buffer *out)
         buffer_text(out, envelope->body);
         return;
     }
-    if (envelope->kind == KIND_MESSAGE) {
-        OWNED char *label = memory_print("message from the agent %s", envelope->from);
+    if (envelope_kind_has(envelope->kind, KIND_IS_MAIL)) {
+        OWNED char *label =
+            memory_print("%s from the agent %s", envelope_kind_name(envelope->kind), envelope->from);
         buffer_text(
             out,
-            "Another agent has sent you a message. Take note of it, and answer if it needs an answer.\n\n");
+            envelope->kind == KIND_MESSAGE
+                ? "Another agent has sent you a message. Take note of it, and answer if it needs an "
+                  "answer.\n\n"
+                : "Much has come of what you had asked others for. Take note of it; nothing else is to be "
+                  "done.\n\n");
         prompt_quote(out, label, envelope->body);
         return;
     }

@@ -85,7 +85,7 @@ static void add_result(struct worker *worker, const struct reply *reply, const s
 {
     const struct task *task = &worker->task;
     const struct envelope *work = &task->opened.envelope;
-    if (!task->by_post || work->kind == KIND_MESSAGE || strcmp(work->from, "operator") == 0)
+    if (!task->by_post || !envelope_kind_has(work->kind, KIND_IS_WORK) || strcmp(work->from, "operator") == 0)
         return;
     struct envelope result = {.kind = KIND_RESULT,
                               .to = work->from,

@@ -36,6 +36,8 @@ static void on_look(struct worker *worker, struct reader *reader)
     worker->looks.queue = worker->looks.queue || (what & LOOK_QUEUE);
     worker->looks.tree = worker->looks.tree || (what & LOOK_TREE);
     worker->looks.mail = worker->looks.mail || (what & LOOK_IAC);
+    if (what & LOOK_SHELF)
+        mail_is_full(worker->mail);
     if (what & LOOK_BUDGET && worker->trouble.budget)
         timers_disarm(&worker->timers, TIMER_BACKOFF);
     if (what & LOOK_RETRY) {

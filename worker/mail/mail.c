@@ -491,18 +491,33 @@ bool mail_expired(const struct envelope *envelope, int64_t now)
            envelope->created <= now - envelope->ttl_seconds;
 }
 
-const struct letter *mail_next(const struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
-                               void *context)
+void mail_is_full(struct mail *mail)
+{
+    mail->full = true;
+}
+
+/* starts: of those that start a cycle, or of the others. */
+static const struct letter *next_of(const struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
+                                    void *context, bool starts)
 {
     const struct letter *best = NULL;
     for (size_t i = 0; i < mail->count; i++) {
         const struct letter *letter = &mail->letters[i];
-        if (!letter->held && envelope_kind_has(letter->head.kind, KIND_STARTS_CYCLE) &&
+        if (!letter->held && envelope_kind_has(letter->head.kind, KIND_STARTS_CYCLE) == starts &&
             !mail_expired(&letter->head, now) && (!best || letter->head.priority < best->head.priority) &&
             !skip(context, letter->hash))
             best = letter;
     }
     return best;
+}
+
+const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
+                               void *context)
+{
+    const struct letter *work = next_of(mail, now, skip, context, true);
+    const struct letter *other = work || !mail->full ? NULL : next_of(mail, now, skip, context, false);
+    mail->full = mail->full && mail->count > 0;
+    return work ? work : other;
 }
 
 const struct letter *mail_find(const struct mail *mail, const char *id)

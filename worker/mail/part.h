@@ -44,6 +44,7 @@ struct mail {
     size_t known_count;
     struct file_stamp dead; /* of iac/dead-letter at the last pass; zero: look again */
     bool dead_failing;      /* not all of it could be read then: it is looked into again */
+    bool full;              /* results and bounces are work, too, until none is left */
     bool dead_changed;      /* it has changed since git was asked which of them it tracks */
 };
 
