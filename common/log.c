@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -93,10 +94,53 @@ static void format(struct buffer *line, enum log_level level, const char *compon
     buffer_add(line, "\n", 1);
 }
 
+static struct {
+    int folder, fd; /* fd -1: nothing is kept */
+    size_t bytes;
+} kept = {.folder = -1, .fd = -1};
+
+static void open_kept(void)
+{
+    struct stat status;
+    kept.fd = files_open(kept.folder, LOG_KEPT, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    kept.bytes = kept.fd >= 0 && fstat(kept.fd, &status) == 0 ? (size_t)status.st_size : 0;
+}
+
+void log_keep(int folder)
+{
+    if (kept.fd >= 0)
+        close(kept.fd);
+    kept.folder = folder;
+    kept.fd = -1;
+    if (folder >= 0)
+        open_kept();
+}
+
+static void keep(const struct buffer *line)
+{
+    if (kept.bytes + line->length > LOG_KEPT_BYTES) {
+        close(kept.fd);
+        renameat(kept.folder, LOG_KEPT, kept.folder, LOG_KEPT_ELDER);
+        open_kept();
+    }
+    if (kept.fd >= 0 && files_write_all(kept.fd, line->data, line->length))
+        kept.bytes += line->length;
+}
+
+static void keep_event(enum log_level level, const char *component, const char *agent, const char *message)
+{
+    OWNED_BUFFER struct buffer line = {0};
+    format_text(&line, level, component, agent, message);
+    buffer_add(&line, "\n", 1);
+    keep(&line);
+}
+
 static void put(enum log_level level, const char *component, const char *agent, const char *message)
 {
     OWNED_BUFFER struct buffer line = {0};
     format(&line, level, component, agent, message);
+    if (kept.fd >= 0)
+        keep_event(level, component, agent, message);
     if (!log_writer_add(&line))
         files_write_all(STDERR_FILENO, line.data, line.length); /* a line that can't be written is lost */
 }

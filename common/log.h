@@ -18,6 +18,13 @@ bool log_start(const char *level, const char *format);
 void log_to_supervisor(void);
 /* For the supervisor, first thing: from here on no reader of standard error can stop this process (log_writer.h). */
 void log_write_in_background(void);
+/* For the supervisor, once no other one writes there: each line, in the text format, is also kept in folder/log, whose
+ * elder half becomes folder/log.1 at LOG_KEPT_BYTES; `agentos logs` reads both. A line that can't be kept is lost there
+ * alone. folder is borrowed; -1: no more. */
+#define LOG_KEPT       "log"
+#define LOG_KEPT_ELDER "log.1"
+enum { LOG_KEPT_BYTES = 4 * 1024 * 1024 };
+void log_keep(int folder);
 /* Before such a process ends: what is still to be written, within half a second. */
 void log_end(void);
 bool log_enabled(enum log_level level);

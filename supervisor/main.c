@@ -15,6 +15,7 @@
 #include "common/settings.h"
 #include "common/started.h"
 #include "supervisor/cli/terminal/output.h"
+#include "supervisor/cli/terminal/pager.h"
 #include "supervisor/cli/verbs.h"
 #include "supervisor/run.h"
 
@@ -85,6 +86,10 @@ static int act(struct invocation *invocation)
     if (!invocation_locate(invocation, &fault)) {
         output_complain("%s", fault.text);
         return EX_CONFIG;
+    }
+    if ((invocation->verb->options & PAGED) != 0 && !invocation_has(invocation, OPTION_JSON) &&
+        !invocation_has(invocation, OPTION_FOLLOW)) {
+        pager_begin();
     }
     return invocation->verb->act(invocation);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/event_words.h"
 #include "common/log.h"
 #include "common/message.h"
 #include "supervisor/control/control.h"
@@ -20,30 +21,13 @@ static void look(void *subject, bool wake, bool full)
         agent_look(agent, LOOK_IAC | (full ? LOOK_SHELF : 0));
 }
 
-/* X(event, level, words behind "handoff ID from A to B") */
-#define TOLD_TABLE(X)                                                                                        \
-    X("envelope_accepted", LOG_LEVEL_DEBUG, "is accepted")                                                   \
-    X("envelope_delivered", LOG_LEVEL_INFO, "is delivered")                                                  \
-    X("envelope_deferred", LOG_LEVEL_INFO, "is deferred: its receiver has no room now")                      \
-    X("envelope_refused", LOG_LEVEL_WARN, "is refused")                                                      \
-    X("envelope_expired", LOG_LEVEL_WARN, "has expired")                                                     \
-    X("envelope_bounced", LOG_LEVEL_INFO, "came to nothing, its sender is told")                             \
-    X("envelope_finished", LOG_LEVEL_INFO, "is finished")                                                    \
-    X("envelope_read", LOG_LEVEL_INFO, "was read")                                                           \
-    X("envelope_failed", LOG_LEVEL_WARN, "has failed")                                                       \
-    X("envelope_given_back", LOG_LEVEL_WARN, "waits in its queue again")                                     \
-    X("envelope_set_aside", LOG_LEVEL_WARN, "is no envelope and is set aside")                               \
-    X("envelope_removed", LOG_LEVEL_WARN, "was removed by hand")                                             \
-    X("envelope_requeued", LOG_LEVEL_INFO, "lives again")                                                    \
-    X("envelope_purged", LOG_LEVEL_INFO, "is purged")
-
 static const struct {
     const char *event;
     enum log_level level;
     const char *words;
 } told_table[] = {
-#define X(event, level, words) {event, level, words},
-    TOLD_TABLE(X)
+#define X(event, level, words) {event, LOG_LEVEL_##level, words},
+    ENVELOPE_EVENTS(X)
 #undef X
 };
 

@@ -536,6 +536,7 @@ int supervisor_run(const struct run_options *options)
         log_error("agentos", NULL, "%s", fault.text);
         return status;
     }
+    log_keep(ownership.run);
     roster_file_begin(&supervisor);
     status = preflight_roster(options->data_dir, options->secrets, &supervisor.roster);
     if (status == EX_OK) {
@@ -548,6 +549,7 @@ int supervisor_run(const struct run_options *options)
         status = supervise(&supervisor);
         roster_free(supervisor.roster);
     }
+    log_keep(-1);
     ownership_end(&ownership);
     if (options->secrets >= 0)
         close(options->secrets);

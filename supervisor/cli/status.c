@@ -1,12 +1,20 @@
 /* `agentos status`: the agents as the supervisor knows them. */
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "common/memory.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
+
+enum { WATCH_LINES = 6 /* of a screen, that are no agents */ };
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -19,14 +27,17 @@ static long long number_of(const json_t *object, const char *key)
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
-static const char *const STATUS_HEADS[] = {"AGENT",   "STATE",   ">PID",      ">UP",   ">RESTARTS",
-                                           ">QUEUE",  ">INBOX",  ">HANDOFFS", ">DONE", ">STREAK",
-                                           ">TOKENS", ">MEMORY", "LAST EXIT"};
+static const char *const STATUS_HEADS[] = {
+    "AGENT", "STATE", ">PID",    ">UP",     ">RESTARTS", ">QUEUE",  ">INBOX",    ">HANDOFFS",
+    ">DEAD", ">DONE", ">STREAK", ">TOKENS", ">COST",     ">MEMORY", ">PROBLEMS", "LAST EXIT"};
 
 static void add_agent(struct table *table, const json_t *agent)
 {
+    static const char *const DEPTHS[] = {"restarts",     "queue_depth", "inbox_depth",     "handoff_depth",
+                                         "dead_letters", "tasks_done",  "negative_streak", "tokens_today"};
     char text[32];
     const json_t *pid = json_object_get(agent, "pid");
+    const json_t *cost = json_object_get(agent, "cost_today");
     const json_t *detail = json_object_get(agent, "detail"); /* "working: first-task" */
     table_cell(table, text_of(agent, "name"));
     table_cell(table, json_is_string(detail) ? json_string_value(detail) : text_of(agent, "state"));
@@ -37,14 +48,16 @@ static void add_agent(struct table *table, const json_t *agent)
         table_cell(table, NULL);
         table_cell(table, NULL);
     }
-    table_cellf(table, "%lld", number_of(agent, "restarts"));
-    table_cellf(table, "%lld", number_of(agent, "queue_depth"));
-    table_cellf(table, "%lld", number_of(agent, "inbox_depth"));
-    table_cellf(table, "%lld", number_of(agent, "handoff_depth"));
-    table_cellf(table, "%lld", number_of(agent, "tasks_done"));
-    table_cellf(table, "%lld", number_of(agent, "negative_streak"));
-    table_cellf(table, "%lld", number_of(agent, "tokens_today"));
+    for (size_t i = 0; i < sizeof(DEPTHS) / sizeof(DEPTHS[0]); i++) {
+        table_cellf(table, "%lld", number_of(agent, DEPTHS[i]));
+    }
+    if (json_is_number(cost)) {
+        table_cellf(table, "%.4f", json_number_value(cost));
+    } else {
+        table_cell(table, NULL);
+    }
     table_cell(table, output_bytes(number_of(agent, "memory_bytes"), text));
+    table_cellf(table, "%zu", json_array_size(json_object_get(agent, "problems")));
     table_cell(table, text_of(agent, "last_exit"));
 }
 
@@ -57,35 +70,83 @@ static void show_problems(const json_t *object, const char *whose)
     {
         if (json_is_string(problem)) {
             OWNED char *clean = output_clean(json_string_value(problem), 0);
-            printf("! %s%s\n", whose, clean);
+            printf("%s! %s%s%s\n", output_colour(COLOUR_ALARM), whose, clean, output_colour(COLOUR_NONE));
         }
     }
 }
 
-static void show_status(const json_t *status)
+/* --- what needs attention first --- */
+
+/* The smaller, the sooner somebody should look at it. */
+static int urgency(const json_t *agent)
+{
+    static const char *const STATES[] = {"failed", "backoff"};
+    const char *state = text_of(agent, "state");
+    for (size_t i = 0; i < sizeof(STATES) / sizeof(STATES[0]); i++) {
+        if (strcmp(state, STATES[i]) == 0) {
+            return (int)i;
+        }
+    }
+    bool waits = strcmp(state, "waiting") == 0;
+    return json_array_size(json_object_get(agent, "problems")) > 0 ? 2
+           : number_of(agent, "dead_letters") > 0                  ? 3
+           : waits || strcmp(state, "paused") == 0                 ? 4
+                                                                   : 5;
+}
+
+static int by_urgency(const void *left, const void *right)
+{
+    const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
+    int order = urgency(a) - urgency(b);
+    return order != 0 ? order : strcmp(text_of(a, "name"), text_of(b, "name"));
+}
+
+/* Borrowed; the caller frees the list. */
+static json_t **in_order(const json_t *agents)
+{
+    size_t count = json_array_size(agents);
+    json_t **list = memory_new(count + 1, sizeof(json_t *));
+    for (size_t i = 0; i < count; i++) {
+        list[i] = json_array_get(agents, i);
+    }
+    if (count > 0) {
+        qsort(list, count, sizeof(json_t *), by_urgency);
+    }
+    return list;
+}
+
+static void show_table(const json_t *agents, size_t most)
+{
+    struct table table;
+    OWNED json_t **list = in_order(agents);
+    size_t count = json_array_size(agents);
+    size_t shown = count > most ? most : count;
+    table_begin(&table, STATUS_HEADS, sizeof(STATUS_HEADS) / sizeof(STATUS_HEADS[0]));
+    for (size_t i = 0; i < shown; i++) {
+        add_agent(&table, list[i]);
+    }
+    table_show(&table);
+    if (shown < count) {
+        printf("… and %zu more, which need attention less\n", count - shown);
+    }
+    for (size_t i = 0; i < shown; i++) {
+        OWNED char *whose = memory_print("%s: ", text_of(list[i], "name"));
+        show_problems(list[i], whose);
+    }
+}
+
+/* most: so many agents at most, those that need attention first. */
+static void show_status(const json_t *status, size_t most)
 {
     char text[32];
     const json_t *supervisor = json_object_get(status, "supervisor");
-    const json_t *agents = json_object_get(status, "agents");
     OWNED char *sandbox = output_clean(text_of(supervisor, "sandbox"), 0);
-    printf("agentos %s, pid %lld, up %s, sandbox: %s\n\n", text_of(supervisor, "version"),
+    printf("agentos %s, pid %lld, up %s, sandbox: %s\n", text_of(supervisor, "version"),
            number_of(supervisor, "pid"), output_duration(number_of(supervisor, "uptime_seconds"), text),
            sandbox);
-    struct table table;
-    table_begin(&table, STATUS_HEADS, sizeof(STATUS_HEADS) / sizeof(STATUS_HEADS[0]));
-    size_t index = 0;
-    const json_t *agent = NULL;
-    json_array_foreach(agents, index, agent)
-    {
-        add_agent(&table, agent);
-    }
-    table_show(&table);
     show_problems(supervisor, "");
-    json_array_foreach(agents, index, agent)
-    {
-        OWNED char *whose = memory_print("%s: ", text_of(agent, "name"));
-        show_problems(agent, whose);
-    }
+    putchar('\n');
+    show_table(json_object_get(status, "agents"), most);
 }
 
 /* The contract's keys and no other: what the table's STATE says beyond them stands among the problems too, and the
@@ -104,7 +165,7 @@ static void show_json(json_t *status)
     output_json(json_incref(status));
 }
 
-int verb_status(struct invocation *invocation)
+static int show_once(struct invocation *invocation, size_t most)
 {
     int status = 0;
     json_t *request = json_pack("{s:s, s:s*}", "verb", "status", "agent", invocation->words[0]);
@@ -116,8 +177,41 @@ int verb_status(struct invocation *invocation)
     } else if (status == 0 && invocation_has(invocation, OPTION_JSON)) {
         show_json(object);
     } else if (status == 0) {
-        show_status(object);
+        show_status(object, most);
     }
     json_decref(answer);
     return output_end(status);
+}
+
+/* Every screen was flushed, so there is nothing to finish. */
+static void end_here(int signal)
+{
+    (void)signal;
+    _exit(EX_OK);
+}
+
+/* On a terminal one changing screen: what doesn't fit is left out, and said. */
+static int watch(struct invocation *invocation)
+{
+    int status = 0;
+    bool terminal = isatty(STDOUT_FILENO);
+    (void)signal(SIGINT, end_here);
+    (void)signal(SIGTERM, end_here);
+    for (bool first = true; status == 0; first = false) {
+        struct winsize size;
+        bool known = terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > WATCH_LINES;
+        if (terminal) {
+            fputs("\033[H\033[J", stdout);
+        } else if (!first) {
+            putchar('\n');
+        }
+        status = show_once(invocation, known ? (size_t)size.ws_row - WATCH_LINES : SIZE_MAX);
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    }
+    return status;
+}
+
+int verb_status(struct invocation *invocation)
+{
+    return invocation_has(invocation, OPTION_WATCH) ? watch(invocation) : show_once(invocation, SIZE_MAX);
 }

@@ -61,6 +61,16 @@ static const char EVENTS_DETAILS[] =
     "\"agent\" where\nit concerns one, and what belongs to the event. A reader that is too slow loses events "
     "and is told how many.\n";
 
+static const char LOG_DETAILS[] =
+    "With --follow the newest ten (or -n) are printed oldest first, and then each commit as it is made.\n";
+static const char STATUS_DETAILS[] =
+    "What needs attention stands first: failed and backing off, then problems, dead letters, waiting and "
+    "paused ones.\nSTREAK: failures in a row; TOKENS and COST: of today (UTC); COST needs a price in "
+    "agents.yaml.\n";
+static const char LOGS_DETAILS[] =
+    "From the copy that the supervisor keeps of its last lines (4 to 8 MB, in DATA_DIR/.run), so no "
+    "supervisor\nneeds to run. -n counts events: an answer of many lines is one.\n";
+
 static const char ROLLBACK_DETAILS[] =
     "skills.md, skills/, goals.md and reflections.md become what they were at COMMIT, whoever changed them "
     "since, by a\nnew commit that says what was undone; it is printed too. History is never rewritten, so a "
@@ -126,10 +136,6 @@ const struct verb VERBS[] = {
      0, 0, verb_doctor, DOCTOR_DETAILS},
     {"demo", "", "the whole cycle in a scratch directory against a built-in offline model, then exit",
      WITH(HELP) | WITH(KEEP), 0, 0, verb_demo, DEMO_DETAILS},
-    {"verify", "", "offline: every repository and every envelope consistent; says what is not", ALWAYS, 0, 0,
-     verb_verify, VERIFY_DETAILS},
-    {"status", "[AGENT]", "state, process, queue, rewards, tokens and memory of the agents",
-     ALWAYS | WITH(JSON), 0, 1, verb_status, NULL},
     {"task", "AGENT [TEXT|-]", "give an agent a task",
      ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL) | WITH(LOCK) | WITH(WAIT) | WITH(TIMEOUT), 1, 2,
      verb_task, TASK_DETAILS},
@@ -141,22 +147,9 @@ const struct verb VERBS[] = {
      ALWAYS | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_send, SEND_DETAILS},
     {"enqueue", "QUEUE [TEXT|-]", "put an item into a work queue; one of its consumers does it",
      ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_enqueue, ENQUEUE_DETAILS},
-    {"handoffs", "[AGENT]", "what agents gave each other to do, wherever it lies now, oldest first",
-     ALWAYS | WITH(JSON) | WITH(NEWEST), 0, 1, verb_handoffs, LETTERS_DETAILS},
-    {"messages", "[AGENT]", "messages, results and bounces, wherever they lie now, oldest first",
-     ALWAYS | WITH(JSON) | WITH(NEWEST), 0, 1, verb_messages, LETTERS_DETAILS},
-    {"dead-letters", "[AGENT]", "what expired, failed or was refused, and why",
-     ALWAYS | WITH(JSON) | WITH(NEWEST), 0, 1, verb_dead_letters, NULL},
-    {"show", "ID", "one envelope, with its whole route through the system", ALWAYS | WITH(JSON), 1, 1,
-     verb_show, SHOW_DETAILS},
-    {"requeue", "ID", "give a dead letter a fresh life", ALWAYS, 1, 1, verb_dead_letter, NULL},
-    {"purge", "ID", "remove a dead letter", ALWAYS, 1, 1, verb_dead_letter, NULL},
-    {"retry", "[AGENT]", "ask a provider again now, whatever backoff runs", ALWAYS, 0, 1, verb_retry, NULL},
-    {"locks", "", "every lock: who holds it, until when, who waits", ALWAYS | WITH(JSON), 0, 0, verb_locks,
-     NULL},
-    {"queues", "", "what the work queues hold, and who has it", ALWAYS | WITH(JSON), 0, 0, verb_queues, NULL},
-    {"segments", "", "the texts that agents share, with their versions", ALWAYS | WITH(JSON), 0, 0,
-     verb_segments, NULL},
+    {"status", "[AGENT]",
+     "state, process, queue, dead letters, rewards, tokens, cost, memory and problems of the agents",
+     ALWAYS | WITH(JSON) | WITH(WATCH), 0, 1, verb_status, STATUS_DETAILS},
     {"start", "AGENT...", "start a stopped agent", ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY,
      verb_order, ORDER_DETAILS},
     {"stop", "AGENT...", "let the agent finish its cycle, then stop it", ALWAYS | WITH(NO_WAIT) | WITH(ALL),
@@ -171,27 +164,50 @@ const struct verb VERBS[] = {
      verb_order, ORDER_DETAILS},
     {"reload", "", "apply agents.yaml; says what was applied and what was refused", ALWAYS, 0, 0, verb_reload,
      NULL},
-    {"skills", "AGENT", "what the agent has learned", ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1, verb_skills,
-     NULL},
-    {"rewards", "AGENT", "how its last tasks went, newest first", ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1,
-     verb_rewards, NULL},
-    {"goals", "AGENT", "what it works towards", ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1, verb_goals, NULL},
-    {"reflections", "AGENT", "what it noted about its work, newest first", ALWAYS | WITH(JSON) | WITH(NEWEST),
-     1, 1, verb_reflections, NULL},
+    {"retry", "[AGENT]", "ask a provider again now, whatever backoff runs", ALWAYS, 0, 1, verb_retry, NULL},
+    {"logs", "[AGENT]", "what the log said, of one agent or of all, oldest first",
+     ALWAYS | PAGED | WITH(FOLLOW) | WITH(NEWEST), 0, 1, verb_logs, LOGS_DETAILS},
+    {"events", "[AGENT]", "follow what happens, live: a sentence a line", ALWAYS | WITH(JSON), 0, 1,
+     verb_events, EVENTS_DETAILS},
     {"log", "AGENT", "its diary, from the commits of its repository, newest first",
-     ALWAYS | WITH(JSON) | WITH(NEWEST), 1, 1, verb_log, NULL},
+     ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST) | WITH(FOLLOW), 1, 1, verb_log, LOG_DETAILS},
+    {"skills", "AGENT", "what the agent has learned", ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST), 1, 1,
+     verb_skills, NULL},
+    {"rewards", "AGENT", "how its last tasks went, newest first", ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST),
+     1, 1, verb_rewards, NULL},
+    {"goals", "AGENT", "what it works towards", ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST), 1, 1, verb_goals,
+     NULL},
+    {"reflections", "AGENT", "what it noted about its work, newest first",
+     ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST), 1, 1, verb_reflections, NULL},
     {"rollback", "AGENT COMMIT", "undo what was learned since COMMIT, by a new commit", ALWAYS, 2, 2,
      verb_rollback, ROLLBACK_DETAILS},
+    {"handoffs", "[AGENT]", "what agents gave each other to do, wherever it lies now, oldest first",
+     ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST), 0, 1, verb_handoffs, LETTERS_DETAILS},
+    {"messages", "[AGENT]", "messages, results and bounces, wherever they lie now, oldest first",
+     ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST), 0, 1, verb_messages, LETTERS_DETAILS},
+    {"show", "ID", "one envelope, with its whole route through the system", ALWAYS | PAGED | WITH(JSON), 1, 1,
+     verb_show, SHOW_DETAILS},
+    {"dead-letters", "[AGENT]", "what expired, failed or was refused, and why",
+     ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST), 0, 1, verb_dead_letters, NULL},
+    {"requeue", "ID", "give a dead letter a fresh life", ALWAYS, 1, 1, verb_dead_letter, NULL},
+    {"purge", "ID", "remove a dead letter", ALWAYS, 1, 1, verb_dead_letter, NULL},
+    {"queues", "", "what the work queues hold, and who has it", ALWAYS | PAGED | WITH(JSON), 0, 0,
+     verb_queues, NULL},
+    {"locks", "", "every lock: who holds it, until when, who waits", ALWAYS | PAGED | WITH(JSON), 0, 0,
+     verb_locks, NULL},
+    {"segments", "", "the texts that agents share, with their versions", ALWAYS | PAGED | WITH(JSON), 0, 0,
+     verb_segments, NULL},
+    {"verify", "", "offline: every repository and every envelope consistent; says what is not", ALWAYS, 0, 0,
+     verb_verify, VERIFY_DETAILS},
+    {"git", "AGENT -- ARGS...", "git on the agent's repository, where nothing that the agent wrote is run",
+     ALWAYS | TAKES_COMMAND, 1, 1, verb_git, GIT_DETAILS},
+    {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
+     ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
     {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS, 2, 2, verb_export,
      EXPORT_DETAILS},
     {"import", "FILE", "an agent out of a file that export made", ALWAYS, 1, 1, verb_import, IMPORT_DETAILS},
-    {"events", "", "follow what happens, live", ALWAYS | WITH(JSON), 0, 0, verb_events, EVENTS_DETAILS},
-    {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
-     ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
-    {"git", "AGENT -- ARGS...", "git on the agent's repository, where nothing that the agent wrote is run",
-     ALWAYS | TAKES_COMMAND, 1, 1, verb_git, GIT_DETAILS},
-    {"help", "[VERB]", "what the verbs are, or one verb's page", WITH(HELP) | WITH(TABLE), 0, 1, verb_help,
-     NULL},
+    {"help", "[VERB]", "what the verbs are, or one verb's page", WITH(HELP) | PAGED | WITH(TABLE), 0, 1,
+     verb_help, NULL},
     {"version", "", "the versions of agentos and of its libraries", WITH(HELP), 0, 0, verb_version, NULL},
     {.name = NULL},
 };
@@ -206,10 +222,34 @@ static const struct option_help OPTION_HELPS[OPTION_COUNT] = {
 #undef X
 };
 
+/* The verb with which a group of the help page begins. */
+static const struct {
+    const char *first, *title;
+} GROUPS[] = {
+    {"init", "To begin"},
+    {"task", "Give work and get answers"},
+    {"status", "Agents"},
+    {"logs", "See what happens"},
+    {"skills", "What an agent has learned"},
+    {"handoffs", "Between agents"},
+    {"verify", "Files and repositories"},
+    {"help", "Help"},
+};
+
+static void begin_group(const char *verb, struct buffer *out)
+{
+    for (size_t i = 0; i < sizeof(GROUPS) / sizeof(GROUPS[0]); i++) {
+        if (strcmp(GROUPS[i].first, verb) == 0) {
+            buffer_print(out, "%s%s:\n", i > 0 ? "\n" : "", GROUPS[i].title);
+        }
+    }
+}
+
 void verbs_help(struct buffer *out)
 {
     buffer_text(out, "usage: agentos VERB [--data DIR] …\n\n");
     for (const struct verb *verb = VERBS; verb->name != NULL; verb++) {
+        begin_group(verb->name, out);
         char call[64];
         struct buffer line = {0};
         buffer_print(&line, "%s%s%s", verb->name, verb->arguments[0] != '\0' ? " " : "", verb->arguments);

@@ -14,9 +14,9 @@ from harness import BIN, KEY, PATIENCE, wait_until
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "init run check doctor demo verify status task answer cancel send enqueue handoffs messages dead-letters show requeue purge retry locks "
-    "queues segments start stop restart kill pause resume reload skills rewards goals reflections log rollback "
-    "export import events exec git help version"
+    "init run check doctor demo task answer cancel send enqueue status start stop restart kill pause resume reload retry logs events log "
+    "skills rewards goals reflections rollback handoffs messages show dead-letters requeue purge queues locks segments "
+    "verify git exec export import help version"
 ).split()
 CLIENTS = {
     "status": [],
@@ -84,6 +84,7 @@ def test_help_lists_every_verb_and_each_has_a_page_of_its_own():
     assert page.returncode == 0 and page.stderr == ""
     listed = re.findall(r"^  ([a-z-]+) ", page.stdout, re.MULTILINE)
     assert [verb for verb in listed if verb in VERBS] == listed == VERBS
+    assert re.findall(r"^([A-Z].*):$", page.stdout, re.MULTILINE)[:3] == ["To begin", "Give work and get answers", "Agents"]
     for verb in VERBS:
         own = agentos(verb, "--help")
         assert own.returncode == 0 and own.stdout.startswith(f"usage: agentos {verb}"), verb

@@ -94,38 +94,11 @@ static void read_entry(struct logged_commit *entry, const git_commit *commit)
     git_message_trailer_array_free(&trailers);
 }
 
-/* Unsorted, which is newest first by the commits' times, a child before its parents: a sorted walk reads the whole
- * history before it hands out the first commit. */
-static bool walk(struct commit_log *history, git_repository *repository, const char *path, size_t most,
-                 struct fault *fault)
-{
-    git_revwalk *walker = NULL;
-    git_oid oid;
-    int got = git_revwalk_new(&walker, repository);
-    if (got == 0) {
-        got = git_repository_head_unborn(repository) == 1 ? GIT_ITEROVER : git_revwalk_push_head(walker);
-    }
-    while (got == 0 && history->count < most && (got = git_revwalk_next(&oid, walker)) == 0) {
-        git_commit *commit = NULL;
-        got = git_commit_lookup(&commit, repository, &oid);
-        if (got == 0) {
-            history->entries = memory_grow(history->entries, history->count + 1, sizeof(*history->entries));
-            history->entries[history->count] =
-                (struct logged_commit){.usage.cost = USAGE_NO_COST, .audit_usage.cost = USAGE_NO_COST};
-            read_entry(&history->entries[history->count++], commit);
-        }
-        git_commit_free(commit);
-    }
-    git_revwalk_free(walker);
-    return got == 0 || got == GIT_ITEROVER ||
-           git_fault(fault, "has a history that cannot be read to its beginning", path);
-}
-
 /* --- audits: "audit of TASK: …" stands in the commit that followed when the result came --- */
 
 struct audit {
     char *task, *text; /* owned */
-    const char *commit;
+    char commit[41];
     struct question_usage usage;
 };
 
@@ -174,9 +147,9 @@ static void take_audits(struct audits *audits, const struct logged_commit *entry
             audits->items[audits->count++] =
                 (struct audit){.task = memory_slice(task, (size_t)(colon - task)),
                                .text = memory_slice(colon + 2, length - (size_t)(colon + 2 - line)),
-                               .commit = entry->commit,
                                .usage.cost = USAGE_NO_COST};
             struct audit *audit = &audits->items[audits->count - 1];
+            memcpy(audit->commit, entry->commit, sizeof(audit->commit));
             const char *end = strstr(audit->text, ": ");
             read_audit_usage(&audit->usage, audit->text,
                              end != NULL ? (size_t)(end - audit->text) : strlen(audit->text));
@@ -200,48 +173,125 @@ static void give_audit(struct audits *audits, struct logged_commit *entry)
     }
 }
 
-/* A result comes after its task, so it is met first. The same id may have been done twice: the newer one's is met
- * before the older one's. */
-static void join_audits(struct commit_log *history)
+static void audits_free(struct audits *audits)
 {
-    struct audits audits = {0};
-    for (size_t i = 0; i < history->count; i++) {
-        give_audit(&audits, &history->entries[i]);
-        take_audits(&audits, &history->entries[i]);
+    for (size_t i = 0; i < audits->count; i++) {
+        free(audits->items[i].task);
+        free(audits->items[i].text);
     }
-    for (size_t i = 0; i < audits.count; i++) {
-        free(audits.items[i].task);
-        free(audits.items[i].text);
-    }
-    free(audits.items);
+    free(audits->items);
 }
 
-bool commit_log_read(struct commit_log *history, const char *path, size_t most, struct fault *fault)
+static void entry_free(struct logged_commit *entry)
+{
+    free(entry->author);
+    free(entry->subject);
+    free(entry->notes);
+    free(entry->task);
+    free(entry->end);
+    free(entry->audit);
+}
+
+/* --- the walk --- */
+
+struct walking {
+    size_t most, count;
+    struct audits audits;
+    bool (*take)(void *context, struct logged_commit *entry); /* the entry is its; false: enough */
+    void *context;
+};
+
+/* A result comes after its task, so it is met first. The same id may have been done twice: the newer one's is met
+ * before the older one's. */
+static bool take_commit(struct walking *walking, const git_commit *commit)
+{
+    struct logged_commit entry = {0};
+    read_entry(&entry, commit);
+    give_audit(&walking->audits, &entry);
+    take_audits(&walking->audits, &entry);
+    walking->count++;
+    return walking->take(walking->context, &entry);
+}
+
+/* Unsorted, which is newest first by the commits' times, a child before its parents: a sorted walk reads the whole
+ * history before it hands out the first commit. */
+static bool walk(struct walking *walking, git_repository *repository, const char *path, struct fault *fault)
+{
+    git_revwalk *walker = NULL;
+    git_oid oid;
+    bool more = true;
+    int got = git_revwalk_new(&walker, repository);
+    if (got == 0) {
+        got = git_repository_head_unborn(repository) == 1 ? GIT_ITEROVER : git_revwalk_push_head(walker);
+    }
+    while (more && got == 0 && walking->count < walking->most &&
+           (got = git_revwalk_next(&oid, walker)) == 0) {
+        git_commit *commit = NULL;
+        got = git_commit_lookup(&commit, repository, &oid);
+        more = got == 0 && take_commit(walking, commit);
+        git_commit_free(commit);
+    }
+    git_revwalk_free(walker);
+    return got == 0 || got == GIT_ITEROVER ||
+           git_fault(fault, "has a history that cannot be read to its beginning", path);
+}
+
+static bool walk_all(struct walking *walking, const char *path, struct fault *fault)
 {
     git_repository *repository = NULL;
-    *history = (struct commit_log){0};
     if (!repository_library_start(fault)) {
         return false;
     }
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         return git_fault(fault, "has no repository that can be opened", path);
     }
-    bool read = walk(history, repository, path, most, fault);
-    join_audits(history);
+    bool read = walk(walking, repository, path, fault);
+    audits_free(&walking->audits);
     git_repository_free(repository);
     return read;
+}
+
+struct visiting {
+    bool (*visit)(void *context, const struct logged_commit *entry);
+    void *context;
+};
+
+static bool visit(void *context, struct logged_commit *entry)
+{
+    const struct visiting *visiting = context;
+    bool more = visiting->visit(visiting->context, entry);
+    entry_free(entry);
+    return more;
+}
+
+bool commit_log_each(const char *path, size_t most,
+                     bool (*visitor)(void *context, const struct logged_commit *entry), void *context,
+                     struct fault *fault)
+{
+    struct visiting visiting = {visitor, context};
+    struct walking walking = {.most = most, .take = visit, .context = &visiting};
+    return walk_all(&walking, path, fault);
+}
+
+static bool add(void *context, struct logged_commit *entry)
+{
+    struct commit_log *history = context;
+    history->entries = memory_grow(history->entries, history->count + 1, sizeof(*history->entries));
+    history->entries[history->count++] = *entry;
+    return true;
+}
+
+bool commit_log_read(struct commit_log *history, const char *path, size_t most, struct fault *fault)
+{
+    struct walking walking = {.most = most, .take = add, .context = history};
+    *history = (struct commit_log){0};
+    return walk_all(&walking, path, fault);
 }
 
 void commit_log_free(struct commit_log *history)
 {
     for (size_t i = 0; i < history->count; i++) {
-        struct logged_commit *entry = &history->entries[i];
-        free(entry->author);
-        free(entry->subject);
-        free(entry->notes);
-        free(entry->task);
-        free(entry->end);
-        free(entry->audit);
+        entry_free(&history->entries[i]);
     }
     free(history->entries);
     *history = (struct commit_log){0};

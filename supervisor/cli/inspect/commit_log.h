@@ -30,6 +30,10 @@ struct commit_log {
 
 /* path: the agent's folder; most: so many of the newest commits (SIZE_MAX: all). Starts libgit2 when nobody has. An empty repository is an empty commit log. False and fault. */
 bool commit_log_read(struct commit_log *history, const char *path, size_t most, struct fault *fault);
+/* The same, one by one, as they are read; visitor: false ends it. */
+bool commit_log_each(const char *path, size_t most,
+                     bool (*visitor)(void *context, const struct logged_commit *entry), void *context,
+                     struct fault *fault);
 void commit_log_free(struct commit_log *history);
 
 #endif

@@ -19,6 +19,7 @@ int verb_rewards(struct invocation *invocation);
 int verb_goals(struct invocation *invocation);
 int verb_reflections(struct invocation *invocation);
 int verb_log(struct invocation *invocation);
+int verb_logs(struct invocation *invocation);
 
 /* Does the agent's skills.md list a skill? folder: the agent's. A file that cannot be read lists none. */
 bool listings_has_skill(int folder);

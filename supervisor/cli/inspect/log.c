@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -13,6 +14,8 @@
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
+
+enum { FOLLOWED = 10, FRESH_MAX = 1000 /* commits that may come between two looks */, LOOK_EVERY_MS = 300 };
 
 static json_t *clean(const char *text)
 {
@@ -79,40 +82,92 @@ static void show_entry(const struct logged_commit *entry)
     }
 }
 
-static void show_log(const struct commit_log *history, bool json)
-{
-    json_t *items = json ? json_array() : NULL;
-    for (size_t i = 0; i < history->count; i++) {
-        if (json) {
-            json_array_append_new(items, entry_item(&history->entries[i]));
-        } else {
-            show_entry(&history->entries[i]);
-        }
-    }
-    if (json) {
-        output_items(items);
-    }
-}
-
 struct request {
     const char *path;
     size_t most;
-    bool json;
+    bool json, follow;
+    json_t *items;   /* with json, unless followed */
+    char newest[41]; /* the commit that was shown last */
 };
+
+static bool show(void *context, const struct logged_commit *entry)
+{
+    const struct request *request = context;
+    if (request->items != NULL) {
+        json_array_append_new(request->items, entry_item(entry));
+    } else if (request->json) {
+        json_t *item = entry_item(entry);
+        output_json_line(item);
+        json_decref(item);
+    } else {
+        show_entry(entry);
+    }
+    return true;
+}
+
+/* --- with what comes --- */
+
+/* How many commits are newer than the one shown last; all of them when that has left the branch. */
+static bool count_fresh(void *context, const struct logged_commit *entry)
+{
+    struct request *request = context;
+    bool fresh = strcmp(entry->commit, request->newest) != 0;
+    request->most += fresh;
+    return fresh;
+}
+
+static int show_fresh(struct request *request, struct fault *fault)
+{
+    struct commit_log history = {0};
+    if (!commit_log_read(&history, request->path, request->most, fault)) {
+        commit_log_free(&history);
+        return EX_DATAERR;
+    }
+    for (size_t i = history.count; i-- > 0;) {
+        show(request, &history.entries[i]);
+        memcpy(request->newest, history.entries[i].commit, sizeof(request->newest));
+    }
+    commit_log_free(&history);
+    return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+/* A history that can't be read in one moment may be in the next: the worker is at it. */
+static int follow(struct request *request)
+{
+    struct fault fault = {0};
+    request->most = request->most == SIZE_MAX ? FOLLOWED : request->most;
+    int status = show_fresh(request, &fault);
+    if (status != EX_OK) {
+        output_complain("%s", fault.text);
+    }
+    while (status == EX_OK) {
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_MS * 1000L * 1000L}, NULL);
+        request->most = 0;
+        if (commit_log_each(request->path, FRESH_MAX, count_fresh, request, &fault) && request->most > 0 &&
+            show_fresh(request, &fault) == EX_IOERR) {
+            status = EX_IOERR;
+        }
+    }
+    return status;
+}
 
 /* In a process of its own: what can be read of a damaged history is shown all the same. */
 static int read_and_show(void *context)
 {
-    const struct request *request = context;
+    struct request *request = context;
     struct fault fault = {0};
-    struct commit_log history = {0};
     int status = EX_OK;
-    if (!commit_log_read(&history, request->path, request->most, &fault)) {
+    if (request->follow) {
+        return follow(request);
+    }
+    request->items = request->json ? json_array() : NULL;
+    if (!commit_log_each(request->path, request->most, show, request, &fault)) {
         output_complain("%s", fault.text);
         status = EX_DATAERR;
     }
-    show_log(&history, request->json);
-    commit_log_free(&history);
+    if (request->items != NULL) {
+        output_items(request->items);
+    }
     return status;
 }
 
@@ -120,7 +175,8 @@ int verb_log(struct invocation *invocation)
 {
     int status = 0;
     struct fault fault = {0};
-    struct request request = {.json = invocation_has(invocation, OPTION_JSON)};
+    struct request request = {.json = invocation_has(invocation, OPTION_JSON),
+                              .follow = invocation_has(invocation, OPTION_FOLLOW)};
     if (!invocation_newest(invocation, &request.most, &fault)) {
         output_complain("%s", fault.text);
         return EX_USAGE;

@@ -319,13 +319,15 @@ static void complain_unknown(const struct invocation *invocation, const char *id
         OWNED char *old = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, before);
         OWNED_FD int tree = names_agent(name) ? files_open_folder(folder, name, false, NULL) : -1;
         struct pruned pruned;
-        known = faccessat(folder, path, F_OK, 0) == 0 || faccessat(folder, old, F_OK, 0) == 0 ||
-                (tree >= 0 && pruned_find(tree, TREE_OUTPUTS, file, &pruned));
+        bool is_now = faccessat(folder, path, F_OK, 0) == 0;
+        bool is_old = faccessat(folder, old, F_OK, 0) == 0;
+        known = is_now || is_old || (tree >= 0 && pruned_find(tree, TREE_OUTPUTS, file, &pruned));
+        OWNED char *where = is_now || is_old ? memory_print("%s/%s", agents, is_now ? path : old)
+                                             : memory_print("what `agentos answer %s %s` shows", name, id);
         if (known) {
-            output_complain(
-                "'%s' is no envelope but a task from %s's queue, which is done: `agentos answer %s "
-                "%s` shows its answer, and `agentos log %s` tells what came of it",
-                id, name, name, id, name);
+            output_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
+                            "%s, and `agentos log %s` tells what came of it",
+                            id, name, where, name);
         }
     }
     if (names != NULL) {

@@ -161,6 +161,8 @@ bool invocation_parse(struct invocation *invocation, const struct verb *verbs, i
             invocation->version = true;
         } else if (!options_end && strcmp(text, "-h") == 0) {
             invocation->options[OPTION_HELP] = "";
+        } else if (!options_end && strcmp(text, "-f") == 0) {
+            invocation->options[OPTION_FOLLOW] = "";
         } else if (!options_end && text[0] == '-' && text[1] != '\0') {
             if (!take_glued(invocation, text) && !take_option(invocation, argv, &i, fault)) {
                 return false;

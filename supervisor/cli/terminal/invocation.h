@@ -22,6 +22,8 @@
     X(TIMEOUT, "--timeout", "TIME", "wait no longer than this: 90 (seconds), 10m, 1h; then 75")              \
     X(NO_WAIT, "--no-wait", NULL, "return at once, not when it is so")                                       \
     X(ALL, "--all", NULL, "every agent of agents.yaml")                                                      \
+    X(FOLLOW, "--follow", NULL, "then go on with what comes, until Ctrl-C (also -f)")                        \
+    X(WATCH, "--watch", NULL, "again and again, until Ctrl-C; on a terminal as one screen")                  \
     X(NEWEST, "-n", "COUNT", "at most so many, the newest")                                                  \
     X(TABLE, "--table", NULL, "for programs: a line for each verb with its arguments, options and summary")  \
     X(KEEP, "--keep", NULL, "leave the scratch directory for you to look at")
@@ -38,6 +40,9 @@ enum option {
 
 /* Among a verb's option bits: behind '--' stands a command with words of its own. */
 #define TAKES_COMMAND (1u << 31)
+
+/* Likewise: what it prints for people goes through a pager on a terminal. */
+#define PAGED (1u << 30)
 
 struct invocation;
 

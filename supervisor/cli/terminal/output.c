@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "common/printable.h"
+#include "supervisor/cli/terminal/pager.h"
 
 char *output_clean(const char *text, int lines)
 {
@@ -32,6 +34,16 @@ void output_complain(const char *format, ...)
         free(text);
     }
     va_end(list);
+}
+
+const char *output_colour(enum colour colour)
+{
+    static const char *const SEQUENCES[] = {
+        [COLOUR_NONE] = "\033[m", [COLOUR_HEAD] = "\033[1m", [COLOUR_ALARM] = "\033[31m"};
+    const char *refused = getenv("NO_COLOR");
+    const char *kind = getenv("TERM");
+    bool plain = (refused != NULL && refused[0] != '\0') || kind == NULL || strcmp(kind, "dumb") == 0;
+    return plain || !(pager_runs() || isatty(STDOUT_FILENO)) ? "" : SEQUENCES[colour];
 }
 
 static void put_json(const json_t *object, size_t flags)
@@ -119,9 +131,11 @@ void table_show(struct table *table)
         size_t *column = &wide[i % table->columns];
         *column = cell > *column ? cell : *column;
     }
+    fputs(output_colour(COLOUR_HEAD), stdout);
     for (size_t i = 0; i < table->columns; i++) {
         put_cell(table, i, head_text(table->heads[i]), wide[i]);
     }
+    fputs(output_colour(COLOUR_NONE), stdout);
     for (size_t i = 0; i < table->count; i++) {
         put_cell(table, i % table->columns, table->cells[i], wide[i % table->columns]);
         free(table->cells[i]);

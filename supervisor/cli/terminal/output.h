@@ -14,6 +14,10 @@ void output_complain(const char *format, ...) __attribute__((format(printf, 1, 2
 /* printable_text (common/printable.h). Caller frees. */
 char *output_clean(const char *text, int lines);
 
+/* A terminal's sequence for standard output; "" where that is none, or NO_COLOR is set. */
+enum colour { COLOUR_NONE, COLOUR_HEAD, COLOUR_ALARM };
+const char *output_colour(enum colour colour);
+
 /* The object and a newline; the object is stolen. */
 void output_json(json_t *object);
 /* The object on one line, its keys in their order. */

@@ -1,0 +1,184 @@
+"""What people see while it runs: the kept log, what is followed, sentences of events, the screen of status, pager and colour."""
+
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+from harness import BIN, PATIENCE, agents_yaml, task_block, wait_until
+from post_office import handing
+
+OFFLINE = {"LLM_BASE_URL": "offline"}
+
+
+class Running:
+    """A client that goes on, and what it has said so far."""
+
+    def __init__(self, system, *words):
+        self.path = system.folder / f"said-{len(list(system.folder.iterdir()))}"
+        self.process = subprocess.Popen([str(BIN / "agentos"), *words], env=system.env, stdin=subprocess.DEVNULL,
+                                        stdout=open(self.path, "wb"), stderr=subprocess.STDOUT)
+
+    def text(self):
+        return self.path.read_text()
+
+    def wait(self, wanted):
+        return wait_until(lambda: wanted in self.text() and self.text(), f"'{wanted}' said", 30)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20 * PATIENCE)
+
+
+@pytest.fixture
+def go_on():
+    made = []
+
+    def start(*words):
+        made.append(Running(*words))
+        return made[-1]
+
+    yield start
+    for running in made:
+        running.end()
+
+
+def on_terminal(system, *words, **environment):
+    """What a person at a terminal of 80 columns sees, and the exit code."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        env = {**system.env, "TERM": "xterm", **environment}
+        os.execve(BIN / "agentos", ["agentos", *words], env)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(fd, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(fd)
+    return shown.decode(errors="replace"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+# ---- logs ----
+
+
+def test_logs_tell_what_the_log_said_of_one_agent_or_of_all_also_when_nobody_runs(make_system):
+    system = make_system(["orion", "iris"], env=OFFLINE).start()
+    system.add("one", "First")
+    system.wait_done("one")
+    assert system.stop() == 0
+    everything = system.cli("logs").stdout
+    assert set(system.log().splitlines()) - set(everything.splitlines()) <= {line for line in system.log().splitlines() if "offline" in line}
+    orion = system.cli("logs", "orion").stdout
+    assert "[orion] Processing task: one" in orion and "Agent 'orion' ready" in orion and "iris" not in orion
+    assert "\n  " in orion.split("Response:")[1]
+    last = system.cli("logs", "orion", "-n", "2").stdout
+    assert "Agent 'orion' ready" not in last and last in orion
+    assert len([line for line in last.splitlines() if not line.startswith("  ")]) == 2
+    near = system.cli("logs", "oryon", check=False)
+    assert near.returncode == 66 and "orion" in near.stderr
+
+
+def test_logs_follow_what_comes_also_over_a_full_file(make_system, go_on):
+    system = make_system(env=OFFLINE).start()
+    following = go_on(system, "logs", "orion", "--follow", "-n", "1")
+    following.wait("Agent 'orion' ready")
+    system.add("one", "First")
+    following.wait("Processing task: one")
+    (system.data / ".run/log").rename(system.data / ".run/log.1")
+    system.stop()
+    system.start()
+    system.add("two", "Second")
+    following.wait("Processing task: two")
+    assert following.text().count("Processing task: one") == 1
+
+
+def test_log_follows_the_commits_as_they_are_made(make_system, go_on):
+    system = make_system(env=OFFLINE).start()
+    following = go_on(system, "log", "orion", "-f")
+    following.wait("init: agent filesystem")
+    for task in ("one", "two"):
+        system.add(task, "Do it")
+        following.wait(f"orion(task): {task}")
+    said = following.text()
+    assert said.index("init:") < said.index("task): one") < said.index("task): two") and said.count("task): one") == 1
+
+
+# ---- events ----
+
+
+def test_an_event_is_a_sentence_with_ids_from_to_and_reasons_of_one_agent_or_all(make_system, model, go_on):
+    system = make_system(["orion", "iris", "nova"], model=model).start()
+    everything, iris, nova = go_on(system, "events"), go_on(system, "events", "iris"), go_on(system, "events", "nova")
+
+    def follow():
+        system.cli("reload")
+        return all("agents.yaml applied" in one.text() for one in (everything, iris, nova))
+
+    wait_until(follow, "they follow", 20, 0.1)
+    system.add("start", "Begin. " + handing("iris", "Look at it"))
+    said = everything.wait("from iris to orion is delivered")
+    assert "INFO [event] [iris] handoff " in said and " from orion to iris is delivered\n" in said
+    iris.wait("from orion to iris is finished")
+    assert "[nova]" not in iris.text() and "handoff" not in nova.text()
+    for line in said.splitlines():
+        assert "envelope_" not in line
+
+
+# ---- status ----
+
+
+def test_status_names_first_what_needs_attention_with_dead_letters_cost_and_problems(make_system, model):
+    system = make_system(["alpha", "beta"], model=model, yaml=agents_yaml(["alpha", "beta"]) + "prices:\n  test-model: {input: 2, output: 10}\n").start()
+    system.append(task_block("late", "Too late", ttl_seconds=1), "beta")
+    wait_until(lambda: system.agent_status("beta")["dead_letters"] == 1, "a dead letter")
+    system.add("one", "Do it", "alpha")
+    system.wait_done("one", name="alpha")
+    lines = system.cli("status").stdout.splitlines()
+    head = next(line for line in lines if line.startswith("AGENT")).split()
+    rows = [line.split() for line in lines if line.startswith(("alpha", "beta"))]
+    assert {"DEAD", "COST", "PROBLEMS"} <= set(head)
+    assert [row[0] for row in rows] == ["beta", "alpha"]
+    assert rows[0][head.index("DEAD")] == "1" and float(rows[1][head.index("COST")]) > 0
+
+
+def test_status_watches_again_and_again(make_system, go_on):
+    system = make_system(env=OFFLINE).start()
+    watching = go_on(system, "status", "--watch")
+    wait_until(lambda: watching.text().count("AGENT") >= 2, "two screens")
+    assert "\033" not in watching.text()
+    assert watching.end() == 0
+
+
+# ---- the terminal ----
+
+
+def test_colour_and_pager_are_for_terminals_alone(make_system):
+    system = make_system(env=OFFLINE).start()
+    system.add("one", "Do it")
+    system.wait_done("one")
+    marking = {"PAGER": "sed 's/^/paged: /'"}
+    paged, code = on_terminal(system, "log", "orion", **marking)
+    assert code == 0 and "paged: 20" in paged and "orion(task): one" in paged
+    assert "paged:" not in on_terminal(system, "log", "orion", PAGER="cat")[0]
+    assert "orion(task): one" in on_terminal(system, "log", "orion", PAGER="no-such-program")[0]
+    assert "\033[1m" in on_terminal(system, "status")[0]
+    assert "\033" not in on_terminal(system, "status", NO_COLOR="1")[0]
+    system.env.update(marking)
+    assert "paged:" not in system.cli("log", "orion").stdout and "\033" not in system.cli("status").stdout
+
+
+def test_no_text_of_an_agent_steers_a_terminal_through_the_pager(make_system):
+    system = make_system(env=OFFLINE).start()
+    system.cli("stop", "orion")
+    (system.tree() / "iac/archive").mkdir(parents=True, exist_ok=True)
+    (system.tree() / "iac/archive/evil.md").write_text(
+        "---\nid: evil\nkind: message\nfrom: operator\nto: orion\ncreated: 2026-04-29T10:00:00Z\nstatus: read\n---\n\033]0;owned\007\033[2J\n")
+    shown, code = on_terminal(system, "show", "evil", PAGER="cat -", NO_COLOR="1")
+    assert code == 0 and "owned" in shown and "\033" not in shown and "\007" not in shown
