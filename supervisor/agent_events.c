@@ -49,9 +49,13 @@ void supervisor_settled(struct supervisor *supervisor)
                failed.data ? failed.data : "");
 }
 
+/* Trees that are too large are told of at the start, and those that grow so from then on are known to have grown. */
 static void settled(struct agent *agent)
 {
-    supervisor_settled(supervisor_of(agent));
+    struct supervisor *supervisor = supervisor_of(agent);
+    supervisor_settled(supervisor);
+    if (supervisor->run.said)
+        disk_limit_scan(supervisor->disk);
 }
 
 static void changed(struct agent *agent)

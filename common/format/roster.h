@@ -37,7 +37,7 @@ struct roster_agent {
         unsigned line, column; /* of the command in agents.yaml */
     } reward_audit;
     struct {
-        int64_t memory_mb, open_files, task_seconds, tokens_per_day,
+        int64_t memory_mb, open_files, disk_mb, task_seconds, tokens_per_day,
             tasks_per_hour;  /* the last two: 0 = no limit */
         double cost_per_day; /* likewise */
     } limits;

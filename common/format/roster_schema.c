@@ -34,7 +34,7 @@ void roster_agent_start(void *agent)
         .may_send_to_all = true,
         .decay_halflife_days = 30,
         .reward_audit = {.enabled = false, .method = AUDIT_RULE_BASED},
-        .limits = {.memory_mb = 256, .open_files = 256, .task_seconds = 900},
+        .limits = {.memory_mb = 256, .open_files = 256, .disk_mb = 4096, .task_seconds = 900},
         .watchdog = {.negative_streak = 5, .pause = false},
         .keep = {.outputs = 1000, .archive = 1000},
     };
@@ -62,6 +62,7 @@ static const struct schema audit_schema = TABLE("reward_audit", audit_fields, 0,
 static const struct field limit_fields[] = {
     COUNT("memory_mb", AGENT(limits.memory_mb), 16, 1048576),
     COUNT("open_files", AGENT(limits.open_files), 32, 1048576),
+    COUNT("disk_mb", AGENT(limits.disk_mb), 1, 1 << 30),
     COUNT("task_seconds", AGENT(limits.task_seconds), 1, 31 * 86400),
     COUNT("tokens_per_day", AGENT(limits.tokens_per_day), 0, many),
     MONEY("cost_per_day", AGENT(limits.cost_per_day)),

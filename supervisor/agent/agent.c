@@ -323,13 +323,8 @@ void agent_spawn_again(struct agent *agent)
 /* Ends that starting again at once won't mend: its tree can't be written, its configuration is wrong. */
 static bool is_hopeless(int status)
 {
-    static const int hopeless[] = {EX_CANTCREAT, EX_IOERR, EX_NOPERM, EX_CONFIG};
-    if (!WIFEXITED(status))
-        return false;
-    for (size_t i = 0; i < sizeof hopeless / sizeof hopeless[0]; i++)
-        if (WEXITSTATUS(status) == hopeless[i])
-            return true;
-    return false;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : EX_OK;
+    return code == EX_CANTCREAT || code == EX_IOERR || code == EX_NOPERM || code == EX_CONFIG;
 }
 
 /* A worker that ended before it was ready where the machine had no room for its threads: it says so by EX_TEMPFAIL, and a
@@ -380,6 +375,7 @@ void agent_exited(struct agent *agent, int status)
     tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
     forget_worker(agent);
     agent->guard.looked_ms = 0;
+    agent->disk.counted_ms = 0;
     if (rests) {
         look_rest(agent, called);
     } else if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
@@ -574,6 +570,7 @@ void agent_free(struct agent *agent)
     free(agent->told.problems);
     free(agent->trouble);
     tree_guard_free(&agent->guard);
+    free(agent->disk.problem);
     free(agent->past.last_exit);
     free(agent->spends.task);
     counters_free(&agent->past.counters);

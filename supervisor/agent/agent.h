@@ -14,6 +14,7 @@
 #include "supervisor/agent/agents.h"
 #include "supervisor/agent/counters.h"
 #include "supervisor/agent/desired_state.h"
+#include "supervisor/agent/disk_limit.h"
 #include "supervisor/agent/lifecycle.h"
 #include "supervisor/agent/tree_guard.h"
 
@@ -30,6 +31,7 @@ struct agent {
     char *path;            /* DATA_DIR/agents/NAME */
     int tree;              /* descriptor of it; -1: it can't be opened */
     struct tree_guard guard;
+    struct disk_account disk;
     struct watched watched;
     struct life life;
     struct timer life_timer, task_timer, gate_timer, alone_timer;

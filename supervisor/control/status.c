@@ -87,6 +87,7 @@ static json_t *problems_of(const struct control_owner *owner, const struct agent
     json_t *problems = json_array();
     add_lines(problems, agent->trouble);
     add_lines(problems, agent->guard.problem);
+    add_lines(problems, agent->disk.problem);
     add_watchdog(problems, agent);
     add_endings(problems, agent);
     if (agent->life.state == STATE_WAITING)

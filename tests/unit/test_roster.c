@@ -70,6 +70,7 @@ static void test_the_articles_definition_gets_the_contracts_defaults(void **stat
     assert_true(orion->may_send_to_all && orion->decay_halflife_days == 30 && !orion->reward_audit.enabled);
     assert_int_equal(orion->limits.memory_mb, 256);
     assert_int_equal(orion->limits.open_files, 256);
+    assert_int_equal(orion->limits.disk_mb, 4096);
     assert_int_equal(orion->limits.task_seconds, 900);
     assert_int_equal(orion->limits.tokens_per_day + orion->limits.tasks_per_hour, 0);
     assert_int_equal(orion->watchdog.negative_streak, 5);

@@ -296,12 +296,13 @@ static void tell_intent(const struct import *import)
         buffer_text(&text, "none\n");
     for (size_t i = 0; i < agent->schedule_count; i++)
         buffer_print(&text, "%s%s: %s\n", i ? "    " : "", agent->schedule[i].cron, agent->schedule[i].task);
-    buffer_print(&text,
-                 "  limits: memory_mb %lld, open_files %lld, task_seconds %lld, tokens_per_day %lld, "
-                 "tasks_per_hour %lld (0: none)\n",
-                 (long long)agent->limits.memory_mb, (long long)agent->limits.open_files,
-                 (long long)agent->limits.task_seconds, (long long)agent->limits.tokens_per_day,
-                 (long long)agent->limits.tasks_per_hour);
+    buffer_print(
+        &text,
+        "  limits: memory_mb %lld, open_files %lld, disk_mb %lld, task_seconds %lld, tokens_per_day %lld, "
+        "tasks_per_hour %lld (0: none)\n",
+        (long long)agent->limits.memory_mb, (long long)agent->limits.open_files,
+        (long long)agent->limits.disk_mb, (long long)agent->limits.task_seconds,
+        (long long)agent->limits.tokens_per_day, (long long)agent->limits.tasks_per_hour);
     OWNED char *clean = output_clean(text.data, 1);
     fputs(clean, stdout);
 }

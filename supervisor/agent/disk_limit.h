@@ -1,0 +1,33 @@
+/* limits.disk_mb: each safety scan counts the agents' trees, in slices beside everything else. Past its limit an agent's
+ * worker is ended and the agent paused; if its tree grows on, it is stopped.
+ *
+ * A tree that is larger when it is counted for the first time is only told of: its owner must have a chance to see that,
+ * so the agent is paused when the tree has grown by a twentieth more.
+ *
+ * Counting takes at most a tenth of the time for trees whose worker has done something since, and a hundredth for the
+ * others: where trees are so many that a scan doesn't come round, it goes on in the next. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_DISK_LIMIT_H
+#define AGENTOS_SUPERVISOR_AGENT_DISK_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct agents;
+struct disk_limit;
+
+/* One agent's. Zeroed at first; the problem is the owner's to free. */
+struct disk_account {
+    char *problem;      /* for status, one line; NULL: none */
+    int64_t counted_ms; /* monotonic; 0: not yet, or its worker has ended since */
+    int64_t spent_us;   /* that the last count took */
+    int64_t worked_ns;  /* CPU time of its worker then */
+    int64_t limit_mb;   /* that the last count was judged by; 0: there was none */
+    int64_t told;       /* bytes that its owner knows of: it may grow a twentieth beyond */
+    bool ended;         /* it was paused for its size, and has not been smaller since */
+};
+
+struct disk_limit *disk_limit_open(struct agents *agents);
+void disk_limit_scan(struct disk_limit *disk); /* begins a round, unless one is under way */
+void disk_limit_close(struct disk_limit *disk);
+
+#endif

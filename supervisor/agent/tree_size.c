@@ -1,0 +1,121 @@
+#include "supervisor/agent/tree_size.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/listing.h"
+#include "common/memory.h"
+
+enum { DEPTH = 64, NAMES_BETWEEN_LOOKS = 32, NAME_BYTES = 4096, BLOCK = 512 };
+
+#define WITHOUT_END (INT64_MAX / 4)
+
+struct tree_size {
+    struct listing *folders[DEPTH]; /* owned; each lies in the one before */
+    size_t depth;
+    dev_t device;
+    int64_t bytes, spent_us;
+};
+
+/* The folder is closed when it can't be entered. False: there is no room for it. */
+static bool enter(struct tree_size *size, int folder)
+{
+    if (size->depth == DEPTH) {
+        close(folder);
+        return false;
+    }
+    struct listing *listing = listing_take(folder, "a folder", NULL);
+    if (listing)
+        size->folders[size->depth++] = listing;
+    return true;
+}
+
+struct tree_size *tree_size_begin(int folder)
+{
+    struct tree_size *size = memory_new(1, sizeof *size);
+    struct stat status;
+    *size = (struct tree_size){0};
+    if (folder >= 0 && fstat(folder, &status) == 0) {
+        size->device = status.st_dev;
+        enter(size, folder);
+    } else if (folder >= 0) {
+        close(folder);
+    }
+    return size;
+}
+
+static int64_t bytes_of(const struct stat *status)
+{
+    int64_t taken = (int64_t)status->st_blocks * BLOCK;
+    int64_t bytes = S_ISREG(status->st_mode) && status->st_size > taken ? status->st_size : taken;
+    if (S_ISREG(status->st_mode) && status->st_nlink > 1)
+        bytes /= (int64_t)status->st_nlink;
+    return bytes > NAME_BYTES ? bytes : NAME_BYTES;
+}
+
+/* A folder that was renamed away in between is met at its new place, or in the next count. */
+static void count(struct tree_size *size, int folder, const char *name)
+{
+    struct stat status;
+    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    size->bytes += bytes_of(&status);
+    if (!S_ISDIR(status.st_mode) || status.st_dev != size->device)
+        return;
+    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (inner >= 0 && !enter(size, inner))
+        size->bytes = WITHOUT_END;
+}
+
+static void count_one(struct tree_size *size)
+{
+    struct listing *listing = size->folders[size->depth - 1];
+    const char *name = listing_next(listing);
+    if (name) {
+        count(size, listing_folder(listing), name);
+    } else {
+        (void)listing_close(listing, NULL); /* what can't be read is counted next time */
+        size->depth--;
+    }
+}
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+bool tree_size_go(struct tree_size *size, int64_t until_ms, int64_t enough)
+{
+    int64_t begun = now_us();
+    do
+        for (unsigned i = 0; i < NAMES_BETWEEN_LOOKS && size->depth > 0 && size->bytes <= enough; i++)
+            count_one(size);
+    while (size->depth > 0 && size->bytes <= enough && clock_monotonic_ms() < until_ms);
+    size->spent_us += now_us() - begun;
+    return size->depth == 0 || size->bytes > enough;
+}
+
+int64_t tree_size_bytes(const struct tree_size *size)
+{
+    return size->bytes;
+}
+
+int64_t tree_size_spent_us(const struct tree_size *size)
+{
+    return size->spent_us;
+}
+
+void tree_size_free(struct tree_size *size)
+{
+    if (!size)
+        return;
+    while (size->depth > 0)
+        (void)listing_close(size->folders[--size->depth], NULL);
+    free(size);
+}

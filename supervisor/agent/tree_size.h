@@ -1,0 +1,21 @@
+/* How much a folder holds, counted in slices of time: the supervisor never waits for a large tree. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_TREE_SIZE_H
+#define AGENTOS_SUPERVISOR_AGENT_TREE_SIZE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tree_size;
+
+/* folder: its descriptor, the count's from now on; below 0 counts nothing. */
+struct tree_size *tree_size_begin(int folder);
+/* Goes on until then (clock_monotonic_ms). True: it is done, or more than enough bytes were counted.
+ * Every name counts as at least 4 kB, a file as its length or what it takes on the disk, whichever is more, divided by
+ * its names. No link is followed, and no other file system entered. A folder too deep to be counted counts as without
+ * end, as only somebody who hides something makes such. */
+bool tree_size_go(struct tree_size *size, int64_t until_ms, int64_t enough);
+int64_t tree_size_bytes(const struct tree_size *size);
+int64_t tree_size_spent_us(const struct tree_size *size); /* time that was given to the count */
+void tree_size_free(struct tree_size *size);              /* NULL is fine */
+
+#endif
