@@ -44,6 +44,7 @@ struct gateway {
     struct scheduler *scheduler;
     ino_t resolver[RESOLVER_FILES]; /* 0: there is no such file */
     int64_t resolver_look_at;
+    bool outdated;     /* one of them is another file now: no further request begins */
     int64_t turned_at; /* when the last wait ended; ms of the kernel's clock */
 };
 
@@ -177,18 +178,20 @@ static void know_resolver(struct gateway *gateway)
         gateway->resolver[i] = resolver_file(i);
 }
 
-/* The next gateway may read the new ones. What is under way is asked again by the supervisor. */
+/* The next gateway may read the new ones. What waits is asked again by the supervisor; what is under way ends first, as it
+ * is paid for: network managers write these files anew at each lease and after each sleep. */
 static void check_resolver(struct gateway *gateway)
 {
     int64_t now = clock_monotonic_ms();
-    if (now < gateway->resolver_look_at || sandbox_mode() == SANDBOX_OFF)
+    if (now < gateway->resolver_look_at || gateway->outdated || sandbox_mode() == SANDBOX_OFF)
         return;
     gateway->resolver_look_at = now + RESOLVER_LOOK_MS;
-    for (size_t i = 0; i < RESOLVER_FILES && gateway->open; i++)
+    for (size_t i = 0; i < RESOLVER_FILES && !gateway->outdated; i++)
         if (gateway->resolver[i] != resolver_file(i)) {
             log_info("gateway", NULL, "%s is another file now; the gateway is started anew to read it",
                      resolver_files[i]);
-            gateway->open = false;
+            scheduler_drain(gateway->scheduler);
+            gateway->outdated = true;
         }
 }
 
@@ -220,6 +223,8 @@ static void loop(struct gateway *gateway)
                 client_event(gateway->client, events[i].data.fd, events[i].events);
         check_resolver(gateway);
         expire(gateway);
+        if (gateway->outdated && !client_busy(gateway->client))
+            gateway->open = false;
         if (gateway->open)
             watch_channel(gateway, true);
     }

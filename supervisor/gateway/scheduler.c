@@ -530,6 +530,11 @@ void scheduler_retry(struct scheduler *scheduler, const char *name)
     pump(scheduler);
 }
 
+void scheduler_drain(struct scheduler *scheduler)
+{
+    scheduler->setup.concurrency = 0;
+}
+
 void scheduler_done(void *context, const struct client_result *result)
 {
     struct ask *ask = context;

@@ -36,6 +36,8 @@ void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *
 /* No provider of this agent is held back any more, and what waits for a retry is asked now. */
 void scheduler_retry(struct scheduler *scheduler, const char *agent);
 
+void scheduler_drain(struct scheduler *scheduler); /* no further request goes out */
+
 /* A transfer's end; context is the client's. */
 void scheduler_done(void *context, const struct client_result *result);
 

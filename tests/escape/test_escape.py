@@ -270,6 +270,25 @@ def test_a_resolver_file_that_is_replaced_is_read_by_the_gateway(make_system, mo
     assert "/etc/hosts is another file now" in system.log()
 
 
+@needs_landlock
+@needs.mounting
+def test_a_question_that_is_under_way_when_a_resolver_file_is_replaced_is_asked_once(make_system, model):
+    system = make_system(model=model, scenario="hold")
+    etc = system.folder / "etc"
+    subprocess.run(["cp", "-a", "/etc", etc], check=True)
+    system.prefix = ["unshare", "-m", "sh", "-c", f'mount --bind {etc} /etc && exec "$@"', "sh"]
+    system.start().add("under-way", "Do it")
+    model.wait_open()
+    gateway = system.processes()["gateway"]
+    (etc / "hosts.new").write_text("127.0.0.1 localhost\n")
+    (etc / "hosts.new").rename(etc / "hosts")
+    system.wait_log("/etc/hosts is another file now")
+    model.release()
+    system.wait_done("under-way")
+    wait_until(lambda: system.processes().get("gateway") not in (None, gateway), "the next gateway")
+    assert len(model.requests()) == 1
+
+
 def test_status_says_what_holds(agents):
     assert re.fullmatch(r"landlock [2-9]\d*, seccomp", agents.status()["supervisor"]["sandbox"])
 
