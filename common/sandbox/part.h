@@ -24,6 +24,7 @@ struct sandbox {
 };
 
 /* landlock.c */
+enum { LANDLOCK_SIGNALS = 6 /* since this ABI it keeps signals within the sandbox */ };
 int landlock_abi(void); /* 0 and errno: there is none */
 bool landlock_confine(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault);
 

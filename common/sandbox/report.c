@@ -19,7 +19,7 @@ static const struct {
     {5, "6.10", "requests to devices (ioctl) are refused by the system call filter alone"},
     {6, "6.12",
      "signals and abstract sockets are refused by the system call filter alone; a command of "
-     "`agentos exec` can send signals to other processes of the same user"},
+     "`agentos exec` can send no signal, not to its own children either"},
 };
 
 void sandbox_lacks(const struct sandbox_facts *facts, struct buffer *lines)

@@ -429,6 +429,9 @@ static bool allow_listed(scmp_filter_ctx filter, enum sandbox_role role)
     for (size_t i = 0; added && i < sizeof conditional / sizeof *conditional; i++)
         if ((conditional[i].roles & 1u << role) && (can_ask || conditional[i].verdict != ASK))
             added = add(filter, &conditional[i]);
+    /* A command may end its own children, where Landlock lets a signal reach nobody else. */
+    if (role == SANDBOX_COMMAND && landlock_abi() >= LANDLOCK_SIGNALS)
+        added = added && add_names(filter, ALLOW, (const char *const[]){"kill", "tgkill"}, 2);
     return added;
 }
 

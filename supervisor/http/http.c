@@ -162,11 +162,20 @@ static enum MHD_Result say_too_large(struct MHD_Connection *connection)
 }
 
 /* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
+static enum MHD_Result count_host(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind, (void)value;
+    *(int *)context += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    return MHD_YES;
+}
+
 static enum MHD_Result admit(struct http *http, struct MHD_Connection *connection, const char *url,
                              const char *method, struct visit **visit)
 {
     struct document document = {0};
     json_t *named;
+    int hosts = 0;
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_host, &hosts);
     if (connection_of(connection))
         connections_ask(connection_of(connection), clock_monotonic_ms());
     const struct route *route =
@@ -175,6 +184,7 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
                                        .host = header(connection, MHD_HTTP_HEADER_HOST),
                                        .origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
                                        .authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
+                                       .several_hosts = hosts > 1,
                                        .has_body = has_body(connection)},
                      http->token, &named, &document);
     if (!route)

@@ -394,6 +394,21 @@ static const struct route *find(const struct request *request, json_t **named, s
 
 /* --- who may --- */
 
+/* A name or an address, in brackets where it has colons, and perhaps a port (RFC 9110, 7.2): servers on the way that read
+ * anything else differently would send it elsewhere. One that is empty is meant for nobody, but allowed. */
+static bool is_host(const char *host)
+{
+    static const char letters[] =
+        ":abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=";
+    bool bracket = *host == '[';
+    size_t length = strspn(host + bracket, letters + !bracket);
+    if (bracket && (length == 0 || host[length + 1] != ']'))
+        return false;
+    host += length + (bracket ? 2 : 0);
+    host += *host == ':';
+    return host[strspn(host, "0123456789")] == '\0';
+}
+
 /* Without a token, only those who mean this machine are answered: a page in a browser that had its own name resolved to
  * 127.0.0.1 would send that name. */
 static bool is_meant(const char *host)
@@ -434,6 +449,10 @@ const struct route *routes_admit(const struct request *request, const struct tok
                                  struct document *document)
 {
     *named = NULL;
+    if (request->several_hosts || (request->host && !is_host(request->host))) {
+        document_problem(document, 400, "a request names one host, in one Host header");
+        return NULL;
+    }
     if (!token && !is_meant(request->host)) {
         document_problem(document, 421,
                          "without AGENTOS_TOKEN this interface is asked by its address or as localhost only");

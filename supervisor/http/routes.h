@@ -13,6 +13,7 @@
 struct request {
     const char *method, *path;
     const char *host, *origin, *authorization; /* headers; NULL: none */
+    bool several_hosts;                        /* more than one Host header */
     bool has_body;
 };
 

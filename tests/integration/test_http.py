@@ -312,6 +312,14 @@ def test_a_page_that_had_its_own_name_lead_here_is_not_answered(make_http):
         assert http.ask("/metrics", headers={"Host": host})[0] == 200, host
 
 
+def test_a_host_that_is_none_or_two_hosts_are_400(make_http):
+    http = make_http()
+    for host in ("a b", "localhost/x", "user@localhost", "localhost:8o", "[::1"):
+        assert http.ask("/healthz", headers={"Host": host})[0] == 400, host
+    twice = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert http.raw(twice).startswith("HTTP/1.1 400")
+
+
 # ---- ports ----
 
 

@@ -65,14 +65,25 @@ static void test_no_token_means_that_nobody_needs_one_but_only_for_this_machine(
     (void)state;
     static const char *const here[] = {NULL,         "localhost", "LocalHost:80", "127.0.0.1:8080",
                                        "[::1]:8080", "10.0.0.7"};
-    static const char *const there[] = {"",    "evil.example", "localhost.evil.example:80",
-                                        "[x]", "::1",          "127.0.0.1x"};
+    static const char *const there[] = {"", "evil.example", "localhost.evil.example:80", "[x]", "127.0.0.1x"};
+    static const char *const none[] = {
+        "::1",       "a b",     "/etc/passwd", "user@localhost", "localhost:80:80",
+        "[::1",      "[]",      "[a/b]",       "localhost:8o",   "localhost/x",
+        "[::1]x:80", "lo\tcal", "<script>",    "localhost:-1",   "\xc3\xa9"};
     for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
         assert_int_equal(admit(&(struct request){.method = "GET", .path = "/metrics", .host = here[i]}, NULL),
                          0);
     for (size_t i = 0; i < sizeof there / sizeof there[0]; i++)
         assert_int_equal(
             admit(&(struct request){.method = "GET", .path = "/metrics", .host = there[i]}, NULL), 421);
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_int_equal(admit(&(struct request){.method = "GET", .path = "/healthz", .host = none[i]}, NULL),
+                         400);
+    assert_int_equal(admit(
+                         &(struct request){
+                             .method = "GET", .path = "/healthz", .host = "localhost", .several_hosts = true},
+                         NULL),
+                     400);
 }
 
 static void test_methods_are_whole_words(void **state)
