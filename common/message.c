@@ -9,11 +9,12 @@
 struct row {
     unsigned type;
     const char *name;
+    enum party from, to;
     const char *fields;
 };
 
 static const struct row table[] = {
-#define X(name, number, from, to, fields) {number, #name, fields},
+#define X(name, number, from, to, fields) {number, #name, PARTY_##from, PARTY_##to, fields},
     MESSAGE_TABLE(X)
 #undef X
 };
@@ -110,6 +111,20 @@ static bool has(struct reader *reader, size_t length)
         return true;
     reader->failed = true;
     return false;
+}
+
+/* A message between worker and gateway passes the supervisor, which may also send it of its own. */
+static bool goes(const struct row *row, enum party from, enum party to)
+{
+    return (row->from == from || from == PARTY_SUPERVISOR) && (row->to == to || to == PARTY_SUPERVISOR) &&
+           (row->from == from || row->to == to);
+}
+
+bool message_receive(struct reader *reader, const void *bytes, size_t length, enum party from, enum party to,
+                     unsigned *type)
+{
+    const struct row *row = message_open(reader, bytes, length, type) ? find(*type) : NULL;
+    return row && goes(row, from, to);
 }
 
 bool message_get_number(struct reader *reader, uint64_t *number)

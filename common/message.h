@@ -27,7 +27,8 @@ enum { MESSAGE_VERSION = 1, MESSAGE_MAX = 4 * 1024 * 1024 /* bytes of one messag
 
 enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
 
-/* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside */
+/* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside. Between worker and gateway
+ * stands the supervisor, which passes the message on. */
 #define MESSAGE_TABLE(X)                                                                                                       \
     /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
        1: it begins paused */               \
@@ -102,14 +103,14 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task, where in the prompt (byte  \
        offsets) the supervisor puts in {{peers}}, {{segments}} and {{budget}} (MESSAGE_NOWHERE: not at all).             \
        The supervisor sets the name from the connection. */  \
-    X(ASK, 30, WORKER, SUPERVISOR, "ntttnnn")                                                                                  \
+    X(ASK, 30, WORKER, GATEWAY, "ntttnnn")                                                                                  \
     /* worker -> supervisor: id of the task that the next ASK is about; its ACTIVITY comes when the last one is told of */     \
     X(AHEAD, 34, WORKER, SUPERVISOR, "t")                                                                                      \
     /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
        as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms, when that base    \
        URL and model last answered any request (monotonic ms; 0: never since the gateway's start), cached tokens (part of tokens in), requests, cost (common/usage.h). The supervisor sets    \
        the figures: the sums of all requests of the question */                \
-    X(ANSWER, 31, GATEWAY, SUPERVISOR, "ntntttnntnnnnn")                                                                       \
+    X(ANSWER, 31, GATEWAY, WORKER, "ntntttnntnnnnn")                                                                       \
     /* gateway -> supervisor: a request has ended: serial, agent name, model as it was asked for, enum spent, tokens in,     \
        tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */ \
     X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                              \
@@ -117,9 +118,9 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(AGAIN, 36, SUPERVISOR, GATEWAY, "nt")                                                                                    \
     /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \
        (epoch s), a sentence */                 \
-    X(WAITING, 32, GATEWAY, SUPERVISOR, "nttnt")                                                                               \
+    X(WAITING, 32, GATEWAY, WORKER, "nttnt")                                                                               \
     /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                               \
-    X(FORGET, 33, WORKER, SUPERVISOR, "nt")                                                                                    \
+    X(FORGET, 33, WORKER, GATEWAY, "nt")                                                                                    \
     /* supervisor -> gateway: agent name: its questions that wait for a provider are asked now */                              \
     X(RETRY, 35, SUPERVISOR, GATEWAY, "t")
 
@@ -188,6 +189,9 @@ struct reader {
 
 /* False: too short, too long, another version. *type may be a number that is in no table. */
 bool message_open(struct reader *reader, const void *bytes, size_t length, unsigned *type);
+/* The same, of a message that `from` may send to `to`. False also for a number that is in no table; *type is set. */
+bool message_receive(struct reader *reader, const void *bytes, size_t length, enum party from, enum party to,
+                     unsigned *type);
 bool message_get_number(struct reader *reader, uint64_t *number);
 bool message_get_text(struct reader *reader, char **text, size_t limit); /* limit in bytes; longer is a fault;
                                                                             a NUL inside is a fault */

@@ -70,8 +70,8 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
     unsigned type = 0;
     OWNED char *name = NULL, *why = NULL;
     uint64_t generation, pid;
-    if (!message_open(&reader, bytes, length, &type) || type != MESSAGE_SPAWNED ||
-        !message_read(&reader, MESSAGE_SPAWNED, &name, &generation, &pid, &why))
+    if (!message_receive(&reader, bytes, length, PARTY_ZYGOTE, PARTY_SUPERVISOR, &type) ||
+        type != MESSAGE_SPAWNED || !message_read(&reader, MESSAGE_SPAWNED, &name, &generation, &pid, &why))
         return false;
     struct agent *agent = agents_find(&supervisor->agents, name);
     int log = pid > 1 ? log_pipe_receive(supervisor->programs.zygote_logs[0], (pid_t)pid) : -1;

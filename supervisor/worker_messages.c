@@ -350,7 +350,7 @@ static bool hear_one(struct agent *agent, const void *bytes, size_t length)
 {
     struct reader reader;
     unsigned type = 0;
-    bool known = message_open(&reader, bytes, length, &type);
+    bool known = message_receive(&reader, bytes, length, PARTY_WORKER, PARTY_SUPERVISOR, &type);
     if (++agent->beat.messages > MESSAGES_MAX) {
         agent_distrust(agent, "it floods its supervisor with messages");
         return false;
@@ -395,7 +395,7 @@ bool agent_hears(void *context, const void *bytes, size_t length, struct line_tu
     struct agent *agent = context;
     struct reader reader;
     unsigned type = 0;
-    bool known = message_open(&reader, bytes, length, &type);
+    bool known = message_receive(&reader, bytes, length, PARTY_WORKER, PARTY_SUPERVISOR, &type);
     if (!agent->worker.said_hello && !(known && type == MESSAGE_HELLO))
         return is_no_stray(agent);
     return known && type == MESSAGE_SEVERAL ? hear_several(agent, bytes, length, &reader, turn)

@@ -269,7 +269,7 @@ static bool handle(struct zygote *zygote, const void *bytes, size_t length)
 {
     struct reader reader;
     unsigned type = 0;
-    if (!message_open(&reader, bytes, length, &type))
+    if (!message_receive(&reader, bytes, length, PARTY_SUPERVISOR, PARTY_ZYGOTE, &type))
         return false;
     return type == MESSAGE_SPAWN ? on_spawn(zygote, &reader)
            : type == MESSAGE_GO  ? on_go(zygote, &reader)

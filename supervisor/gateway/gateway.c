@@ -121,7 +121,7 @@ static bool handle(struct gateway *gateway, const void *bytes, size_t length)
 {
     struct reader reader;
     unsigned type = 0;
-    if (message_open(&reader, bytes, length, &type))
+    if (message_receive(&reader, bytes, length, PARTY_SUPERVISOR, PARTY_GATEWAY, &type))
         for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
             if (handlers[i].type == type && handlers[i].read(gateway, &reader))
                 return true;

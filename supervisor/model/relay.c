@@ -366,7 +366,7 @@ bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length)
 {
     struct reader reader;
     unsigned type = 0;
-    if (!message_open(&reader, bytes, length, &type))
+    if (!message_receive(&reader, bytes, length, PARTY_GATEWAY, PARTY_SUPERVISOR, &type))
         return false;
     return type == MESSAGE_ANSWER    ? on_answer(relay, &reader)
            : type == MESSAGE_SPENT   ? on_spent(relay, &reader)

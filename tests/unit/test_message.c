@@ -105,6 +105,37 @@ static void test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends
     assert_false(message_end(&reader));
 }
 
+static bool passes(enum message_type type, enum party from, enum party to)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    struct reader reader;
+    unsigned read = 0;
+    message_begin(&message, type);
+    bool received = message_receive(&reader, message.data, message.length, from, to, &read);
+    assert_int_equal(read, type);
+    return received;
+}
+
+static void test_a_message_is_received_only_on_the_way_that_the_table_names(void **state)
+{
+    (void)state;
+    assert_true(passes(MESSAGE_HEARTBEAT, PARTY_SUPERVISOR, PARTY_WORKER));
+    assert_false(passes(MESSAGE_HEARTBEAT, PARTY_WORKER, PARTY_SUPERVISOR));
+    assert_true(passes(MESSAGE_HELLO, PARTY_WORKER, PARTY_SUPERVISOR));
+    assert_false(passes(MESSAGE_HELLO, PARTY_SUPERVISOR, PARTY_WORKER));
+    assert_false(passes(MESSAGE_HELLO, PARTY_ZYGOTE, PARTY_SUPERVISOR));
+    assert_false(passes(MESSAGE_SPENT, PARTY_WORKER, PARTY_SUPERVISOR));
+    /* Between worker and gateway the supervisor passes on, in one direction. */
+    assert_true(passes(MESSAGE_ASK, PARTY_WORKER, PARTY_SUPERVISOR));
+    assert_true(passes(MESSAGE_ASK, PARTY_SUPERVISOR, PARTY_GATEWAY));
+    assert_false(passes(MESSAGE_ASK, PARTY_GATEWAY, PARTY_SUPERVISOR));
+    assert_false(passes(MESSAGE_ASK, PARTY_SUPERVISOR, PARTY_WORKER));
+    assert_true(passes(MESSAGE_ANSWER, PARTY_GATEWAY, PARTY_SUPERVISOR));
+    assert_true(passes(MESSAGE_ANSWER, PARTY_SUPERVISOR, PARTY_WORKER));
+    assert_false(passes(MESSAGE_ANSWER, PARTY_WORKER, PARTY_SUPERVISOR));
+    assert_false(passes((enum message_type)999, PARTY_WORKER, PARTY_SUPERVISOR));
+}
+
 static void test_no_two_messages_have_one_number(void **state)
 {
     (void)state;
@@ -124,6 +155,7 @@ int main(void)
         cmocka_unit_test(test_a_message_reads_back_as_it_was_made),
         cmocka_unit_test(test_a_message_cut_anywhere_is_refused_whole),
         cmocka_unit_test(test_bytes_left_over_a_nul_inside_and_another_version_are_refused),
+        cmocka_unit_test(test_a_message_is_received_only_on_the_way_that_the_table_names),
         cmocka_unit_test(test_no_two_messages_have_one_number),
         cmocka_unit_test(test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends_them),
     };

@@ -207,7 +207,7 @@ static void receive(struct worker *worker)
         }
         struct reader reader;
         unsigned type = 0;
-        if (!message_open(&reader, bytes, length, &type))
+        if (!message_receive(&reader, bytes, length, PARTY_SUPERVISOR, PARTY_WORKER, &type))
             continue;
         for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++)
             if (handlers[i].type == type)
