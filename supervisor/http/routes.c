@@ -13,6 +13,8 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/http/exposition.h"
+#include "supervisor/http/task_view.h"
+#include "supervisor/listings/learned.h"
 #include "supervisor/listings/notices.h"
 
 #define CONFIG_REFUSED                                                                                       \
@@ -227,6 +229,40 @@ static void segments(int data, const json_t *named, struct document *document)
     document_json(document, 200, json_pack("{s:o}", "items", notices_list(data, NOTICES_SEGMENTS, complain)));
 }
 
+static void learned(int data, const json_t *named, enum learned kind, struct document *document)
+{
+    struct fault fault = {0};
+    const char *agent = json_string_value(json_object_get(named, "agent"));
+    OWNED_FD int folder = task_view_folder(data, agent);
+    json_t *items = folder >= 0 ? learned_items(folder, agent, kind, SIZE_MAX, &fault) : NULL;
+    if (folder < 0)
+        document_problem(document, 404, "there is no agent of this name");
+    else if (!items)
+        document_problem(document, 500, "%s", fault.text);
+    else
+        document_json(document, 200, json_pack("{s:o}", "items", items));
+}
+
+static void skills(int data, const json_t *named, struct document *document)
+{
+    learned(data, named, LEARNED_SKILLS, document);
+}
+
+static void rewards(int data, const json_t *named, struct document *document)
+{
+    learned(data, named, LEARNED_REWARDS, document);
+}
+
+static void goals(int data, const json_t *named, struct document *document)
+{
+    learned(data, named, LEARNED_GOALS, document);
+}
+
+static void reflections(int data, const json_t *named, struct document *document)
+{
+    learned(data, named, LEARNED_REFLECTIONS, document);
+}
+
 /* --- the table --- */
 
 #define TEXT(name, required, says)                                                                           \
@@ -291,6 +327,13 @@ static const struct route routes[] = {
     ORDER("retry", "The agent's provider is asked again now, whatever backoff runs."),
     CALL("POST", "/v1/agents/{agent}/rollback", "rollback", "Learning is undone by a new commit.",
          .fields = rollback_fields, .answer = order_done),
+    GET("/v1/agents/{agent}/skills", "What the agent has learned, with its evidence.", ASKS_FILES,
+        .read = skills),
+    GET("/v1/agents/{agent}/rewards", "What the agent's tasks earned, newest first.", ASKS_FILES,
+        .read = rewards),
+    GET("/v1/agents/{agent}/goals", "What the agent is after.", ASKS_FILES, .read = goals),
+    GET("/v1/agents/{agent}/reflections", "What the agent noted, newest first.", ASKS_FILES,
+        .read = reflections),
     CALL("POST", "/v1/agents/{agent}/tasks", "task",
          "A task goes into the agent's queue.md, durable when answered.", .fields = task_fields, .done = 201,
          .answer = task_taken),

@@ -262,6 +262,19 @@ def test_locks_and_segments_are_told_as_the_command_line_tells_them(make_v1, mod
     http.system.wait_done("locker")
 
 
+def test_what_an_agent_learned_is_told_as_the_command_line_tells_it(make_v1):
+    http = make_v1(scenario="json")
+    for task_id in ("first", "second"):
+        http.task({"text": f"Do {task_id}", "id": task_id})
+        http.system.wait_done(task_id)
+    for what in ("skills", "rewards", "goals", "reflections"):
+        told = http.get(f"/v1/agents/orion/{what}")[2]
+        assert told == json.loads(http.system.cli(what, "orion", "--json").stdout), what
+    assert [one["task"] for one in http.get("/v1/agents/orion/rewards")[2]["items"]] == ["second", "first"]
+    problem(http.get("/v1/agents/nova/skills"), 404)
+    problem(http.get("/v1/agents/..%2f..%2fetc/skills"), 404)
+
+
 # ---- who may ----
 
 

@@ -13,6 +13,7 @@
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/output.h"
+#include "supervisor/listings/learned.h"
 
 /* One state file of an agent: asked where it is, read, taken apart. */
 struct listing {
@@ -57,61 +58,10 @@ static void listing_close(struct listing *listing)
     free(listing->text);
 }
 
-/* The path below DATA_DIR, as the contract's listings have it. */
-static json_t *path_below(const struct listing *listing, const char *file)
-{
-    const char *path = listing->agent_path;
-    size_t length = strlen(listing->invocation->data_dir);
-    if (strncmp(path, listing->invocation->data_dir, length) == 0 && path[length] == '/') {
-        path += length + 1;
-    }
-    return json_sprintf("%s/%s", path, file);
-}
-
-static json_t *json_clean(const char *text)
-{
-    OWNED char *clean = text != NULL ? utf8_clean(text, strlen(text)) : NULL;
-    return clean != NULL ? json_string(clean) : json_null();
-}
-
-static void set_field(json_t *item, const struct entry *entry, const char *key, bool number)
-{
-    OWNED char *value = entry_get(entry, key);
-    char *end = NULL;
-    long long whole = value != NULL ? strtoll(value, &end, 10) : 0;
-    bool is_number = number && value != NULL && end != value && *end == '\0';
-    json_object_set_new(item, key, is_number ? json_integer(whole) : json_clean(value));
-}
-
-static void set_fields(json_t *item, const struct entry *entry, const char *const *keys)
-{
-    for (; *keys != NULL; keys++) {
-        bool number = (*keys)[0] == '#';
-        set_field(item, entry, *keys + (number ? 1 : 0), number);
-    }
-}
-
 static void cell_field(struct table *table, const struct entry *entry, const char *key)
 {
     OWNED char *value = entry_get(entry, key);
     table_cell(table, value);
-}
-
-static json_t *skill_item(const struct listing *listing, const struct entry *entry)
-{
-    static const char *const KEYS[] = {"description", "#reward_evidence", "last_success", "created", NULL};
-    json_t *item = json_pack("{s:o}", "name", json_clean(entry->heading));
-    set_fields(item, entry, KEYS);
-    OWNED char *file = entry_get(entry, "file");
-    OWNED char *body = NULL;
-    size_t length = 0;
-    if (file != NULL && files_read(listing->folder, file, TREE_FILE_MAX, &body, &length, NULL, NULL) == 1) {
-        json_object_set_new(item, "body", json_clean(body));
-    } else {
-        json_object_set_new(item, "body", json_null());
-    }
-    json_object_set_new(item, "path", path_below(listing, file != NULL ? file : TREE_SKILLS));
-    return item;
 }
 
 static void show_skills(const struct listing *listing, const struct entries *entries)
@@ -130,15 +80,6 @@ static void show_skills(const struct listing *listing, const struct entries *ent
     } else {
         table_show(&table);
     }
-}
-
-static json_t *reward_item(const struct listing *listing, const struct entry *entry)
-{
-    static const char *const KEYS[] = {"#reward", "#audit_score", "at", "reason", "#tokens", NULL};
-    json_t *item = json_pack("{s:o}", "task", json_clean(entry->heading));
-    set_fields(item, entry, KEYS);
-    json_object_set_new(item, "path", path_below(listing, listing->file));
-    return item;
 }
 
 static void show_rewards(const struct listing *listing, const struct entries *entries)
@@ -162,14 +103,6 @@ static void show_rewards(const struct listing *listing, const struct entries *en
     }
 }
 
-static json_t *reflection_item(const struct listing *listing, const struct entry *entry)
-{
-    json_t *item =
-        json_pack("{s:o, s:o}", "task", json_clean(entry->heading), "body", json_clean(entry->lines));
-    json_object_set_new(item, "path", path_below(listing, listing->file));
-    return item;
-}
-
 static void show_reflections(const struct listing *listing, const struct entries *entries)
 {
     if (entries->count == 0) {
@@ -182,26 +115,6 @@ static void show_reflections(const struct listing *listing, const struct entries
     }
 }
 
-/* How one file of entries is listed. */
-struct listing_kind {
-    const char *file;
-    int level;
-    bool newest_first; /* the file has the newest last */
-    json_t *(*item)(const struct listing *listing, const struct entry *entry);
-    void (*show)(const struct listing *listing, const struct entries *entries);
-};
-
-static void list_json(const struct listing_kind *kind, const struct listing *listing,
-                      const struct entries *entries)
-{
-    json_t *items = json_array();
-    for (size_t i = 0; i < entries->count; i++) {
-        size_t at = kind->newest_first ? entries->count - 1 - i : i;
-        json_array_append_new(items, kind->item(listing, &entries->items[at]));
-    }
-    output_items(items);
-}
-
 /* The newest stand at the file's end: those before them go. */
 static void keep_newest(struct entries *entries, size_t most)
 {
@@ -210,20 +123,41 @@ static void keep_newest(struct entries *entries, size_t most)
     }
 }
 
-static int list_entries(const struct invocation *invocation, const struct listing_kind *kind)
+static void show_entries(const struct listing *listing, int level,
+                         void (*show)(const struct listing *listing, const struct entries *entries))
+{
+    struct entries entries = {0};
+    entries_parse(&entries, level, listing->text, strlen(listing->text));
+    keep_newest(&entries, listing->most);
+    show(listing, &entries);
+    entries_free(&entries);
+}
+
+/* False: the items could not be read, which has been said. */
+static bool show_json(const struct listing *listing, enum learned kind)
+{
+    struct fault fault = {0};
+    json_t *items =
+        learned_items(listing->folder, listing->invocation->words[0], kind, listing->most, &fault);
+    if (items == NULL) {
+        output_complain("%s", fault.text);
+        return false;
+    }
+    output_items(items);
+    return true;
+}
+
+static int list_entries(const struct invocation *invocation, enum learned kind, int level,
+                        void (*show)(const struct listing *listing, const struct entries *entries))
 {
     int status = 0;
     struct listing listing;
-    if (listing_open(&listing, invocation, kind->file, &status)) {
-        struct entries entries = {0};
-        entries_parse(&entries, kind->level, listing.text, strlen(listing.text));
-        keep_newest(&entries, listing.most);
-        if (invocation_has(invocation, OPTION_JSON)) {
-            list_json(kind, &listing, &entries);
-        } else {
-            kind->show(&listing, &entries);
+    if (listing_open(&listing, invocation, learned_file(kind), &status)) {
+        if (!invocation_has(invocation, OPTION_JSON)) {
+            show_entries(&listing, level, show);
+        } else if (!show_json(&listing, kind)) {
+            status = EX_DATAERR;
         }
-        entries_free(&entries);
     }
     listing_close(&listing);
     return output_end(status);
@@ -245,79 +179,34 @@ bool listings_has_skill(int folder)
 
 int verb_skills(struct invocation *invocation)
 {
-    static const struct listing_kind KIND = {TREE_SKILLS, 3, false, skill_item, show_skills};
-    return list_entries(invocation, &KIND);
+    return list_entries(invocation, LEARNED_SKILLS, 3, show_skills);
 }
 
 int verb_rewards(struct invocation *invocation)
 {
-    static const struct listing_kind KIND = {TREE_REWARDS, 2, true, reward_item, show_rewards};
-    return list_entries(invocation, &KIND);
+    return list_entries(invocation, LEARNED_REWARDS, 2, show_rewards);
 }
 
 int verb_reflections(struct invocation *invocation)
 {
-    static const struct listing_kind KIND = {TREE_REFLECTIONS, 2, true, reflection_item, show_reflections};
-    return list_entries(invocation, &KIND);
+    return list_entries(invocation, LEARNED_REFLECTIONS, 2, show_reflections);
 }
 
-/* "- [ ] text" or "- [x] text": the text, and whether it is done. NULL: another line. */
-static const char *goal_text(const char *line, bool *done)
+static void show_goals(const struct listing *listing)
 {
-    line += strspn(line, " \t");
-    if ((line[0] != '-' && line[0] != '*') || line[1] != ' ' || line[2] != '[' || line[3] == '\0' ||
-        line[4] != ']') {
-        return NULL;
+    size_t index = 0;
+    const json_t *item = NULL;
+    const char *agent = listing->invocation->words[0];
+    json_t *items = learned_items(listing->folder, agent, LEARNED_GOALS, listing->most, NULL);
+    json_array_foreach(items, index, item)
+    {
+        OWNED char *clean = output_clean(json_string_value(json_object_get(item, "goal")), 0);
+        printf("%s  %s\n", json_is_true(json_object_get(item, "done")) ? "done" : "open", clean);
     }
-    *done = line[3] == 'x' || line[3] == 'X';
-    line += 5;
-    return line + strspn(line, " \t");
-}
-
-static void list_goal(const struct listing *listing, const char *text, bool done, json_t *items)
-{
-    if (items != NULL) {
-        json_array_append_new(items, json_pack("{s:o, s:b, s:o}", "goal", json_clean(text), "done", done,
-                                               "path", path_below(listing, listing->file)));
-        return;
+    if (json_array_size(items) == 0) {
+        printf("%s has no goal.\n", agent);
     }
-    OWNED char *clean = output_clean(text, 0);
-    printf("%s  %s\n", done ? "done" : "open", clean);
-}
-
-/* How many lines of the text are goals. */
-static size_t count_goals(const char *text)
-{
-    size_t count = 0;
-    OWNED char *copy = memory_text(text);
-    char *rest = copy;
-    for (char *line = strsep(&rest, "\r\n"); line != NULL; line = strsep(&rest, "\r\n")) {
-        bool done = false;
-        const char *goal = goal_text(line, &done);
-        count += goal != NULL && goal[0] != '\0';
-    }
-    return count;
-}
-
-static void list_goals(struct listing *listing, json_t *items)
-{
-    size_t count = count_goals(listing->text), left_out = count > listing->most ? count - listing->most : 0;
-    char *rest = listing->text;
-    for (char *line = strsep(&rest, "\r\n"); line != NULL; line = strsep(&rest, "\r\n")) {
-        bool done = false;
-        const char *text = goal_text(line, &done);
-        if (text == NULL || text[0] == '\0') {
-            continue;
-        }
-        if (left_out > 0) {
-            left_out--;
-        } else {
-            list_goal(listing, text, done, items);
-        }
-    }
-    if (items == NULL && count == 0) {
-        printf("%s has no goal.\n", listing->invocation->words[0]);
-    }
+    json_decref(items);
 }
 
 int verb_goals(struct invocation *invocation)
@@ -325,10 +214,10 @@ int verb_goals(struct invocation *invocation)
     int status = 0;
     struct listing listing;
     if (listing_open(&listing, invocation, TREE_GOALS, &status)) {
-        json_t *items = invocation_has(invocation, OPTION_JSON) ? json_array() : NULL;
-        list_goals(&listing, items);
-        if (items != NULL) {
-            output_items(items);
+        if (!invocation_has(invocation, OPTION_JSON)) {
+            show_goals(&listing);
+        } else if (!show_json(&listing, LEARNED_GOALS)) {
+            status = EX_DATAERR;
         }
     }
     listing_close(&listing);
