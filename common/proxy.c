@@ -44,7 +44,7 @@ bool proxy_read(const char *entry, struct proxy *proxy)
 {
     const char *equals = strchr(entry, '=');
     *proxy = (struct proxy){0};
-    if (!equals || equals - entry < 10 || strncasecmp(equals - 6, "_proxy", 6) != 0)
+    if (!equals || equals - entry < (int)strlen("all_proxy") || strncasecmp(equals - 6, "_proxy", 6) != 0)
         return false;
     parse(equals + 1, proxy);
     return true;

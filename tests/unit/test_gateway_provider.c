@@ -134,6 +134,21 @@ static void test_every_key_is_masked_wherever_it_stands_but_no_common_word(void 
     close_house(&house);
 }
 
+static void test_a_proxys_password_is_masked_in_every_form_and_its_address_is_not(void **state)
+{
+    (void)state;
+    setenv("https_proxy", "http://me:pa%40ssword@proxy.corp:3128", 1);
+    setenv("http_proxy", "http://ab:pass-12345@proxy.corp:3128", 1);
+    setenv("all_proxy", "http://other.corp:3128", 1);
+    struct house house = open_house();
+    OWNED char *text = keys_mask(
+        house.keys, memory_text("http://me:pa%40ssword@proxy.corp:3128 pa@ssword Basic bWU6cGFAc3N3b3Jk "
+                                "YWI6cGFzcy0xMjM0NQ== http://other.corp:3128"));
+    assert_string_equal(text, "http://me:[masked]@proxy.corp:3128 [masked] Basic [masked] "
+                              "[masked] http://other.corp:3128");
+    close_house(&house);
+}
+
 static void test_a_key_with_a_line_break_is_refused_and_not_shown(void **state)
 {
     (void)state;
@@ -187,6 +202,7 @@ int main(void)
         TEST(test_the_general_key_goes_to_the_general_address_only),
         TEST(test_fallbacks_follow_in_order_with_limits_of_their_own_or_the_agents),
         TEST(test_every_key_is_masked_wherever_it_stands_but_no_common_word),
+        TEST(test_a_proxys_password_is_masked_in_every_form_and_its_address_is_not),
         TEST(test_a_key_with_a_line_break_is_refused_and_not_shown),
         TEST(test_a_query_stays_behind_the_path_and_azure_gets_its_own_header),
         TEST(test_a_key_is_taken_without_blanks_around_it_and_refused_with_words_around_it),
