@@ -101,9 +101,10 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(ROLLBACK, 28, SUPERVISOR, WORKER, "nt")                                                                                  \
     X(ROLLED, 29, WORKER, SUPERVISOR, "nnt")                                                                                   \
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task, where in the prompt (byte  \
-       offsets) the supervisor puts in {{peers}}, {{segments}} and {{budget}} (MESSAGE_NOWHERE: not at all).             \
+       offsets) the supervisor puts in {{peers}}, {{segments}} and {{budget}} (MESSAGE_NOWHERE: not at all), bytes that      \
+       these texts may have in all (MESSAGE_NOWHERE: as many as they have), 1: the prompt can't be made smaller.       \
        The supervisor sets the name from the connection. */  \
-    X(ASK, 30, WORKER, GATEWAY, "ntttnnn")                                                                                  \
+    X(ASK, 30, WORKER, GATEWAY, "ntttnnnnn")                                                                                  \
     /* worker -> supervisor: id of the task that the next ASK is about; its ACTIVITY comes when the last one is told of */     \
     X(AHEAD, 34, WORKER, SUPERVISOR, "t")                                                                                      \
     /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
@@ -111,6 +112,10 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
        URL and model last answered any request (monotonic ms; 0: never since the gateway's start), cached tokens (part of tokens in), requests, cost (common/usage.h). The supervisor sets    \
        the figures: the sums of all requests of the question */                \
     X(ANSWER, 31, GATEWAY, WORKER, "ntntttnntnnnnn")                                                                       \
+    /* gateway -> supervisor -> worker: serial, agent name, bytes that a whole prompt of this agent may have from now on,      \
+       tokens of the context where a provider taught them (0: a setting or nobody says them), bytes of the texts that the    \
+       supervisor put into this question. Comes before the ANSWER that it belongs to */ \
+    X(ROOM, 38, GATEWAY, WORKER, "ntnnn")                                                                                  \
     /* gateway -> supervisor: a request has ended: serial, agent name, model as it was asked for, enum spent, tokens in,     \
        tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */ \
     X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                              \
@@ -152,6 +157,7 @@ enum answer_kind {
     ANSWER_QUOTA,   /* 402, or a 429 that says the quota or the money is used up */
     ANSWER_REQUEST, /* 400, 404, 413, 422 …: this request as it is will never be answered */
     ANSWER_BUDGET, /* the supervisor's: it was not asked, no budget allows it before retry_after_ms, or LOOK_BUDGET */
+    ANSWER_LENGTH, /* the prompt is too long: ask again with one of at most the bytes of ROOM */
 };
 
 /* What one request to a model has cost. */

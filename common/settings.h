@@ -26,6 +26,8 @@ enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD,
     X(LLM_API_KEY_FILE, "LLM_API_KEY_FILE", TEXT, NULL, 0, 0, true, NULL, "a file that holds the key")       \
     X(LLM_MAX_TOKENS, "LLM_MAX_TOKENS", INTEGER, "2048", 1, 10000000, true, NULL,                            \
       "limit of a reply; sent as max_completion_tokens to a model that refuses max_tokens")                  \
+    X(LLM_CONTEXT_TOKENS, "LLM_CONTEXT_TOKENS", INTEGER, NULL, 256, 100000000, true, NULL,                   \
+      "tokens that the model holds, reply included; unset: learned from the provider")                       \
     X(LLM_TIMEOUT, "LLM_TIMEOUT", INTEGER, "60", 1, 86400, true, NULL, "seconds for one request")            \
     X(LLM_MAX_RETRIES, "LLM_MAX_RETRIES", INTEGER, "4", 0, 100, true, NULL,                                  \
       "per request, on passing faults")                                                                      \

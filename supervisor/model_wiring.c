@@ -42,7 +42,8 @@ static void answered(void *asker, const struct relay_answer *answer)
                                          [ANSWER_AUTH] = "authentication",
                                          [ANSWER_QUOTA] = "quota",
                                          [ANSWER_REQUEST] = "request",
-                                         [ANSWER_BUDGET] = "budget"};
+                                         [ANSWER_BUDGET] = "budget",
+                                         [ANSWER_LENGTH] = "length"};
     struct agent *agent = asker;
     bool known = answer->kind < sizeof errors / sizeof errors[0];
     counters_asked(&agent->past.counters,

@@ -70,11 +70,12 @@ static void send_message(void *context, const struct buffer *message)
 
 static bool read_ask(struct gateway *gateway, struct reader *reader)
 {
-    uint64_t serial, peers, segments, budget; /* the last three: filled in already */
+    uint64_t serial, peers, segments, budget, room, least; /* peers to room: the texts are in the prompt */
     char *agent, *system, *task;
-    if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments, &budget))
+    if (!message_read(reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments, &budget, &room,
+                      &least))
         return false;
-    scheduler_ask(gateway->scheduler, serial, agent, system, task);
+    scheduler_ask(gateway->scheduler, serial, agent, system, task, least != 0);
     return true;
 }
 

@@ -132,7 +132,8 @@ static void add_provider(struct providers *providers, struct route *route, const
     struct provider provider = {
         .endpoint = find_endpoint(providers, base, key),
         .model = memory_text(offline ? "offline" : setting_text(SET_LLM_MODEL, owner)),
-        .max_tokens = limit_integer(SET_LLM_MAX_TOKENS, fallback, agent),
+        .limits = {.set = (uint64_t)limit_integer(SET_LLM_CONTEXT_TOKENS, fallback, agent),
+                   .reply = (uint64_t)limit_integer(SET_LLM_MAX_TOKENS, fallback, agent)},
         .timeout_ms = limit_integer(SET_LLM_TIMEOUT, fallback, agent) * 1000,
         .max_retries = (unsigned)limit_integer(SET_LLM_MAX_RETRIES, fallback, agent),
         .temperature = limit_text(SET_LLM_TEMPERATURE, fallback, agent),

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/proxy.h"
+#include "supervisor/gateway/context.h"
 #include "supervisor/gateway/keys.h"
 
 /* A base URL together with a key: what a provider limits. Shared by all who use the pair. */
@@ -29,6 +30,7 @@ struct service {
     char *model;
     int64_t answered_ms; /* monotonic: its last answer to any request; 0: none yet */
     unsigned form;       /* bits of enum form (refusal.h), as its refusals taught */
+    struct context context;
     struct service *next;
 };
 
@@ -37,7 +39,8 @@ struct provider {
     struct endpoint *endpoint;
     struct service *service;
     char *model;
-    int64_t max_tokens, timeout_ms;
+    struct context_limits limits;
+    int64_t timeout_ms;
     unsigned max_retries;
     const char *temperature, *response_format; /* borrowed from the environment; NULL: not sent */
     char *fault;                               /* why it can't be asked at all (its key); NULL: it can */

@@ -4,9 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/buffer.h"
-
-enum { WORDS_MAX = 4096, DEPTH_MAX = 8, SUGGESTED_WITHIN = 24, NAMES = 8 };
+enum { SUGGESTED_WITHIN = 24, NAMES = 8 };
 
 /* The names by which a refusal calls the parameter in either form. A form that leaves the parameter out is refused where it
  * is called missing. */
@@ -59,26 +57,6 @@ const char *form_name(enum form form)
         if (parameters[i].form == form)
             return parameters[i].does;
     return "";
-}
-
-/* All texts of an error but those that repeat the request (pydantic's "input"): words of the prompt are no refusal. */
-static void gather(json_t *value, int depth, struct buffer *words)
-{
-    const char *key;
-    json_t *inside;
-    size_t i;
-    if (depth > DEPTH_MAX || words->length > WORDS_MAX)
-        return;
-    if (json_is_string(value)) {
-        buffer_text(words, json_string_value(value));
-        buffer_text(words, " ");
-    }
-    json_array_foreach(value, i, inside) gather(inside, depth + 1, words);
-    json_object_foreach(value, key, inside)
-    {
-        if (strcmp(key, "input") != 0 && strcmp(key, "messages") != 0)
-            gather(inside, depth + 1, words);
-    }
 }
 
 static bool says(const char *words, const char *const list[], size_t count)
@@ -151,21 +129,13 @@ static void look_at_stream(const char *words, struct refused *refused)
         refused->learned |= FORM_STREAM;
 }
 
-struct refused refusal_read(long status, json_t *root, const char *body)
+struct refused refusal_read(long status, const char *words)
 {
     struct refused refused = {0};
-    struct buffer words = {0};
-    if (root)
-        gather(root, 0, &words);
-    else
-        buffer_add(&words, body, strnlen(body, WORDS_MAX));
-    buffer_text(&words, "");
     for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++)
-        if ((status == 400 || status == 422 || status == parameters[i].also) &&
-            !SAYS(words.data, about_values))
-            look(words.data, &parameters[i], &refused);
+        if ((status == 400 || status == 422 || status == parameters[i].also) && !SAYS(words, about_values))
+            look(words, &parameters[i], &refused);
     if (status == 400 || status == 422)
-        look_at_stream(words.data, &refused);
-    buffer_free(&words);
+        look_at_stream(words, &refused);
     return refused;
 }

@@ -3,8 +3,6 @@
 #ifndef AGENTOS_GATEWAY_REFUSAL_H
 #define AGENTOS_GATEWAY_REFUSAL_H
 
-#include <jansson.h>
-
 /* How a request may differ from the plain one; each is a bit, learned for a base URL and a model. */
 enum form {
     FORM_COMPLETION_TOKENS = 1, /* max_completion_tokens instead of max_tokens */
@@ -20,9 +18,9 @@ struct refused {
     unsigned learned; /* the other form is refused */
 };
 
-/* root: the body as JSON, or NULL when it is none; body: its text. Only "unsupported, use … instead" and its like count:
- * a value that is too large or out of range says nothing about the form. */
-struct refused refusal_read(long status, json_t *root, const char *body);
+/* words: of words_gather. Only "unsupported, use … instead" and its like count: a value that is too large or out of range
+ * says nothing about the form. */
+struct refused refusal_read(long status, const char *words);
 
 const char *form_name(enum form form); /* what requests do in this form; a sentence's end */
 

@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/gateway/problem.h"
+#include "supervisor/gateway/words.h"
 
 /* Numbers as reals: a server's 64-bit seed or time in nanoseconds must not make a reply unreadable. */
 enum { JSON_FLAGS = JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NAME_MAX_BYTES = 256, BYTES_A_TOKEN = 4 };
@@ -219,6 +220,7 @@ static void add_usage(struct usage *sum, json_t *usage)
     uint64_t total = TOKENS(usage, "total_tokens");
     if (!json_object_get(usage, "prompt_tokens"))
         in += beside + TOKENS(usage, "cache_creation_input_tokens");
+    sum->summed = larger(sum->summed, in + cached);
     if (cached > in)
         in += cached;
     if (reasoning > out)
@@ -326,7 +328,13 @@ static void read_problem(struct response *response, const struct exchange *excha
     conclude(response, problem.kind, problem.retry,
              memory_print("answered %s%ld%s%s", inside, exchange->status, *message ? ": " : "", message));
     response->limited = problem.limited;
-    response->refused = refusal_read(exchange->status, root, body);
+    OWNED char *words = words_gather(root, body);
+    response->refused = refusal_read(exchange->status, words);
+    response->length = length_read(exchange->status, words);
+    if (response->length.said) {
+        response->kind = ANSWER_LENGTH;
+        response->retry = response->limited = false;
+    }
 }
 
 static void read_completion(struct response *response, const struct exchange *exchange, json_t *root,

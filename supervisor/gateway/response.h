@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/message.h"
+#include "supervisor/gateway/length.h"
 #include "supervisor/gateway/refusal.h"
 
 enum {
@@ -32,18 +33,20 @@ struct exchange {
 struct usage {
     bool known; /* the provider said it; else the numbers are the least that can be */
     uint64_t in, cached,
-        out; /* tokens: of the prompt, those of them that were cached, generated (reasoning too) */
+        out;         /* tokens: of the prompt, those of them that were cached, generated (reasoning too) */
+    uint64_t summed; /* the prompt's and the cached ones: some servers report only what was not cached */
 };
 
 struct response {
     enum answer_kind kind;
-    bool retry;             /* PASSING only: the same request may succeed after a wait */
-    bool limited;           /* the provider limits its rate: everybody who uses it must wait */
-    struct refused refused; /* parameters of the request that this model doesn't take so */
-    char *text;             /* the reply; or what is wrong, to be put behind the provider's name */
-    char *finish_reason;    /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */
-    char *model;            /* as the server names it; "" unknown */
-    struct usage usage;     /* also of a reply that can't be used */
+    bool retry;                   /* PASSING only: the same request may succeed after a wait */
+    bool limited;                 /* the provider limits its rate: everybody who uses it must wait */
+    struct refused refused;       /* parameters of the request that this model doesn't take so */
+    struct length_refusal length; /* set with ANSWER_LENGTH */
+    char *text;                   /* the reply; or what is wrong, to be put behind the provider's name */
+    char *finish_reason; /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */
+    char *model;         /* as the server names it; "" unknown */
+    struct usage usage;  /* also of a reply that can't be used */
 };
 
 /* Fills every field; texts are valid UTF-8, never NULL, freed by response_free. */

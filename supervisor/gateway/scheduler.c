@@ -12,10 +12,10 @@
 #include "common/message.h"
 #include "common/usage.h"
 #include "common/utf8.h"
+#include "supervisor/gateway/learned.h"
 #include "supervisor/gateway/offline.h"
 #include "supervisor/gateway/problem.h"
 #include "supervisor/gateway/provider.h"
-#include "supervisor/gateway/request.h"
 #include "supervisor/gateway/response.h"
 #include "supervisor/gateway/retry.h"
 
@@ -28,6 +28,8 @@ struct ask {
     struct agent *agent;
     uint64_t serial;
     char *system, *task;
+    size_t bytes; /* of both */
+    bool least;   /* the worker can't make them fewer */
     enum ask_state state;
     size_t provider;        /* in the agent's route */
     int64_t asked_ms;       /* monotonic: since when this provider is to answer it */
@@ -53,6 +55,7 @@ TAILQ_HEAD(ask_queue, ask);
 struct agent {
     char *name;
     struct route *route;
+    size_t room; /* for its prompts, as it was told last; 0: it wasn't yet */
     struct ask_queue queue;
     LIST_HEAD(, ask) asks;
     unsigned count;
@@ -177,7 +180,6 @@ static char *masked(const struct scheduler *scheduler, const char *text)
 /* What the request took that went out last; again: the question waits for leave to send another one. */
 static void send_spent(struct ask *ask, bool again)
 {
-    const struct scheduler *scheduler = ask->scheduler;
     OWNED_BUFFER struct buffer message = {0};
     ask->needs_leave = ask->sent && again;
     if (!ask->sent)
@@ -185,14 +187,30 @@ static void send_spent(struct ask *ask, bool again)
     ask->sent = false;
     message_make(&message, MESSAGE_SPENT, ask->serial, ask->agent->name, provider_of(ask)->model,
                  (uint64_t)ask->spent, ask->usage.in, ask->usage.out, ask->usage.cached, (uint64_t)again);
-    scheduler->setup.send(scheduler->setup.context, &message);
+    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
+}
+
+/* How much the agent's next prompt may have, where that is news or the answer is about it. */
+static void send_room(struct ask *ask, const struct provider *provider, bool always)
+{
+    struct agent *agent = ask->agent;
+    OWNED_BUFFER struct buffer message = {0};
+    uint64_t tokens;
+    size_t room = learned_room(provider, &tokens);
+    if (room == agent->room && !always)
+        return;
+    agent->room = room;
+    message_make(&message, MESSAGE_ROOM, ask->serial, agent->name, (uint64_t)room, tokens, UINT64_C(0));
+    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
 }
 
 static void send_answer(struct ask *ask, enum answer_kind kind, const char *text,
                         const struct response *response, const char *provider)
 {
     const struct scheduler *scheduler = ask->scheduler;
+    bool length = kind == ANSWER_LENGTH;
     send_spent(ask, false);
+    send_room(ask, length ? provider_of(ask) : ask->agent->route->providers, length);
     OWNED char *safe = masked(scheduler, text);
     OWNED char *reason = masked(scheduler, response ? response->finish_reason : "");
     OWNED char *model =
@@ -250,7 +268,8 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
 {
     note_fault(ask, verdict);
     OWNED char *safe = masked(ask->scheduler, ask->faults.data);
-    if (verdict->kind != ANSWER_REQUEST && ask->provider + 1 < ask->agent->route->count) {
+    bool smaller = verdict->kind == ANSWER_LENGTH && !ask->least;
+    if (verdict->kind != ANSWER_REQUEST && !smaller && ask->provider + 1 < ask->agent->route->count) {
         send_spent(ask, true);
         ask->provider++;
         ask->failures = 0;
@@ -260,8 +279,11 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
         enter_waiting(ask, 0);
         return;
     }
-    log_event(verdict->kind == ANSWER_PASSING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "gateway", ask->agent->name,
-              "%s; the task stays where it is", safe);
+    if (smaller) /* whatever another provider said: a smaller prompt may be answered */
+        ask->kind = ANSWER_LENGTH;
+    else if (verdict->kind != ANSWER_LENGTH)
+        log_event(verdict->kind == ANSWER_PASSING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "gateway",
+                  ask->agent->name, "%s; the task stays where it is", safe);
     send_answer(ask, ask->kind, ask->faults.data, NULL, provider_of(ask)->name);
     enter_queue(ask, true); /* ask_free takes it out of a list */
     ask_free(ask);
@@ -308,29 +330,11 @@ static void failed(struct ask *ask, struct verdict *verdict)
     enter_waiting(ask, now + wait);
 }
 
-/* The model doesn't take a parameter as it was sent, or not any more: learned for its URL, and asked again at once; no
- * failure. A question changes each parameter once, so that a server which refuses both forms ends it. False: there is
- * nothing to change. */
-static bool learn_form(struct ask *ask, const struct refused *refused)
+/* Asked again at once, since what was wrong with the request is known now. */
+static void ask_at_once(struct ask *ask)
 {
-    const struct provider *provider = provider_of(ask);
-    struct service *service = provider->service;
-    unsigned sent = FORM_COMPLETION_TOKENS | FORM_NO_SYSTEM | FORM_STREAM;
-    sent |=
-        (provider->temperature ? FORM_NO_TEMPERATURE : 0) | (provider->response_format ? FORM_NO_FORMAT : 0);
-    unsigned change = ((refused->plain & ~ask->form) | (refused->learned & ask->form)) & sent & ~ask->changed;
-    if (!change)
-        return false;
-    for (unsigned form = 1; form <= change; form <<= 1)
-        if (change & form && (ask->form & form) == (service->form & form))
-            log_info("gateway", NULL, "%s (%s) refuses a parameter: from now on %s%s", provider->name,
-                     provider->model, ask->form & form ? "no longer so that " : "",
-                     form_name((enum form)form));
-    service->form = (service->form & ~change) | (~ask->form & change);
-    ask->changed |= change;
     send_spent(ask, true);
     enter_waiting(ask, 0);
-    return true;
 }
 
 /* ask is in no state's list when this is called. */
@@ -352,10 +356,16 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
                               .retry_after = wait};
     if (response.kind == ANSWER_OK) {
         provider_of(ask)->service->answered_ms = clock_monotonic_ms();
+        learned_report(provider_of(ask), &response.usage, ask->bytes);
         send_answer(ask, ANSWER_OK, response.text, &response, provider_of(ask)->name);
         enter_queue(ask, true); /* ask_free takes it out of a list */
         ask_free(ask);
-    } else if (!learn_form(ask, &response.refused)) {
+    } else if (response.kind == ANSWER_LENGTH) {
+        learned_length(provider_of(ask), &response.length, ask->bytes);
+        give_up(ask, &verdict);
+    } else if (learned_form(provider_of(ask), &response.refused, ask->form, &ask->changed)) {
+        ask_at_once(ask);
+    } else {
         failed(ask, &verdict);
     }
     response_free(&response);
@@ -373,17 +383,9 @@ static void ask_offline(struct ask *ask)
 static void ask_provider(struct ask *ask)
 {
     struct provider *provider = provider_of(ask);
-    struct scheduler *scheduler = ask->scheduler;
-    struct request request = {.model = provider->model,
-                              .system = ask->system,
-                              .task = ask->task,
-                              .max_tokens = provider->max_tokens,
-                              .form = provider->service->form,
-                              .temperature = provider->temperature,
-                              .response_format = provider->response_format};
-    ask->form = request.form;
+    ask->form = provider->service->form;
     free(ask->body);
-    ask->body = request_body(&request);
+    ask->body = learned_request(provider, ask->system, ask->task);
     struct client_request sent = {.url = provider->endpoint->url,
                                   .proxy = &provider->endpoint->proxy,
                                   .headers = provider->endpoint->headers,
@@ -391,14 +393,14 @@ static void ask_provider(struct ask *ask)
                                   .length = strlen(ask->body),
                                   .timeout_ms = provider->timeout_ms};
     struct fault fault;
-    ask->transfer = client_start(scheduler->client, &sent, ask, &fault);
+    ask->transfer = client_start(ask->scheduler->client, &sent, ask, &fault);
     if (!ask->transfer) {
         failed(ask, &(struct verdict){
                         .kind = ANSWER_PASSING, .retry = true, .text = fault.text, .retry_after = -1});
         return;
     }
     ask->state = ASK_UNDER_WAY;
-    scheduler->under_way++;
+    ask->scheduler->under_way++;
     log_debug("gateway", ask->agent->name, "%s (%s) is asked", provider->name, provider->model);
 }
 
@@ -417,6 +419,9 @@ static void begin(struct ask *ask)
         enter_waiting(ask, held);
     } else if (provider_is_offline(provider)) {
         ask_offline(ask);
+    } else if (!learned_fits(provider, ask->bytes, ask->least)) {
+        OWNED char *text = learned_too_long(provider, ask->bytes);
+        give_up(ask, &(struct verdict){.kind = ANSWER_LENGTH, .text = text, .retry_after = -1});
     } else {
         ask_provider(ask);
     }
@@ -470,19 +475,19 @@ void scheduler_close(struct scheduler *scheduler)
 }
 
 /* A second question with the same serial comes from a new worker of the agent's: nobody waits for the first. */
-void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, char *system, char *task)
+void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, char *system, char *task,
+                   bool least)
 {
     struct agent *agent = find_agent(scheduler, name);
     struct ask *known = find_ask(agent, serial);
     if (known)
         ask_free(known);
     struct ask *ask = memory_new(1, sizeof *ask);
-    *ask = (struct ask){.scheduler = scheduler,
-                        .agent = agent,
-                        .serial = serial,
-                        .system = system,
-                        .task = task,
-                        .asked_ms = clock_monotonic_ms()};
+    *ask = (struct ask){
+        .scheduler = scheduler, .agent = agent, .serial = serial, .system = system, .task = task};
+    ask->bytes = strlen(system) + strlen(task);
+    ask->least = least;
+    ask->asked_ms = clock_monotonic_ms();
     LIST_INSERT_HEAD(&agent->asks, ask, sibling);
     enter_queue(ask, false);
     if (++agent->count > DESK_PER_AGENT_MAX) {
@@ -557,8 +562,7 @@ void scheduler_done(void *context, const struct client_result *result)
     } else if (result->unheard &&
                !ask->unheard) { /* no failure of the provider's, but it may have been paid */
         ask->unheard = true;
-        send_spent(ask, true);
-        enter_waiting(ask, 0);
+        ask_at_once(ask);
     } else {
         OWNED char *clean = utf8_clean(result->error, strlen(result->error));
         OWNED char *text =

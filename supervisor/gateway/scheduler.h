@@ -18,7 +18,7 @@ enum { DESK_PER_AGENT_MAX = 16 /* questions of one agent at once; more are answe
 struct scheduler_setup {
     const struct keys *keys;
     unsigned concurrency;                                      /* requests under way at once; at least 1 */
-    void (*send)(void *context, const struct buffer *message); /* an ANSWER, SPENT or WAITING */
+    void (*send)(void *context, const struct buffer *message); /* an ANSWER, SPENT, WAITING or ROOM */
     void *context;
 };
 
@@ -27,8 +27,9 @@ struct scheduler *scheduler_open(const struct scheduler_setup *setup);
 void scheduler_close(struct scheduler *scheduler); /* nothing is sent any more */
 void scheduler_attach(struct scheduler *scheduler, struct client *client);
 
-/* Texts are taken. */
-void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, char *system, char *task);
+/* Texts are taken. least: the prompt can't be made smaller. */
+void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, char *system, char *task,
+                   bool least);
 /* The next request of a question that waits for leave may go out. */
 void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *agent);
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *agent);

@@ -18,6 +18,9 @@ struct question {
     char *name, *system, *task;
     uint64_t theirs, ours; /* serials */
     uint64_t peers_at, segments_at, budget_at;
+    uint64_t room;  /* bytes that the texts at these places may have in all */
+    uint64_t least; /* 1: the worker can't make the prompt smaller */
+    size_t put_in;  /* bytes of the texts, as they were put in last */
     unsigned askings;
     bool reserved; /* the budget holds a reservation for the request under way */
     size_t bytes;  /* of the request */
@@ -128,7 +131,7 @@ static void add_piece(struct buffer *prompt, const struct buffer *piece, size_t 
         buffer_text(prompt, "None.");
     else if (piece->length <= limit)
         buffer_add(prompt, piece->data, piece->length);
-    else {
+    else if (limit > sizeof cut) {
         buffer_add(prompt, piece->data, utf8_cut(piece->data, piece->length, limit - sizeof cut));
         buffer_text(prompt, cut);
     }
@@ -140,6 +143,17 @@ struct piece {
     size_t limit;
 };
 
+/* In the order in which they keep their room: a small context costs the segments first. */
+static void limit_pieces(struct piece *const order[], size_t count, uint64_t room)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct piece *piece = order[i];
+        if (piece->limit > room)
+            piece->limit = (size_t)room;
+        room -= piece->text.length < piece->limit ? piece->text.length : piece->limit;
+    }
+}
+
 static int by_place(const void *a, const void *b)
 {
     uint64_t left = ((const struct piece *)a)->place, right = ((const struct piece *)b)->place;
@@ -148,7 +162,7 @@ static int by_place(const void *a, const void *b)
 
 /* Peers, segments and the budget go into the prompt only here, made anew each time the question goes out. A worker that
  * gives places outside its prompt gets nothing put in. */
-static void complete(struct relay *relay, const struct question *question, struct buffer *prompt)
+static void complete(struct relay *relay, struct question *question, struct buffer *prompt)
 {
     struct piece pieces[] = {{question->peers_at, {0}, RELAY_PEERS_MAX},
                              {question->segments_at, {0}, RELAY_SEGMENTS_MAX},
@@ -160,6 +174,7 @@ static void complete(struct relay *relay, const struct question *question, struc
     bool room =
         length + strlen(question->task) + RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX + RELAY_BUDGET_MAX + ASK_REST <
         MESSAGE_MAX;
+    limit_pieces((struct piece *[]){&pieces[2], &pieces[0], &pieces[1]}, PIECES, question->room);
     qsort(pieces, PIECES, sizeof *pieces, by_place);
     for (size_t i = 0; i < PIECES; i++) {
         if (room && pieces[i].place <= length) {
@@ -170,6 +185,7 @@ static void complete(struct relay *relay, const struct question *question, struc
         buffer_free(&pieces[i].text);
     }
     buffer_text(prompt, question->system + at);
+    question->put_in = prompt->length - length;
 }
 
 static void give_up(struct relay *relay, struct question **at)
@@ -190,7 +206,7 @@ static enum sending send_out(struct relay *relay, struct question **at)
     OWNED_BUFFER struct buffer prompt = {0};
     complete(relay, question, &prompt);
     message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, prompt.data, question->task,
-                 MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+                 MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, question->least);
     question->bytes = relay->message.length;
     if (!reserve(relay, question, &retry_ms, &why)) {
         refuse(relay, at, &why, retry_ms);
@@ -221,9 +237,9 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
 {
     struct question *question = memory_new(1, sizeof *question);
     OWNED char *claimed = NULL;
-    bool read =
-        message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task,
-                     &question->peers_at, &question->segments_at, &question->budget_at);
+    bool read = message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system,
+                             &question->task, &question->peers_at, &question->segments_at,
+                             &question->budget_at, &question->room, &question->least);
     size_t bytes, count = count_of(relay, asker, &bytes);
     if (!read || count >= RELAY_ASKS_PER_AGENT) {
         free(question->system);
@@ -337,7 +353,7 @@ static bool on_answer(struct relay *relay, struct reader *reader)
     if (!at)
         return true;
     release(relay, *at); /* what was sent has been told in a SPENT */
-    if (relay->owner.answered)
+    if (relay->owner.answered && (words.kind != ANSWER_LENGTH || (*at)->usage.requests > 0))
         relay->owner.answered((*at)->asker,
                               &(struct relay_answer){.kind = (enum answer_kind)words.kind,
                                                      .provider = provider,
@@ -362,6 +378,21 @@ static bool on_waiting(struct relay *relay, struct reader *reader)
     return true;
 }
 
+static bool on_room(struct relay *relay, struct reader *reader)
+{
+    uint64_t serial, room, learned, put_in;
+    OWNED char *name = NULL;
+    if (!message_read(reader, MESSAGE_ROOM, &serial, &name, &room, &learned, &put_in))
+        return false;
+    struct question **at = find(relay, serial);
+    if (!at)
+        return true;
+    message_make(&relay->message, MESSAGE_ROOM, (*at)->theirs, (*at)->name, room, learned,
+                 (uint64_t)(*at)->put_in);
+    relay->owner.to_worker((*at)->asker, &relay->message);
+    return true;
+}
+
 bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length)
 {
     struct reader reader;
@@ -371,6 +402,7 @@ bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length)
     return type == MESSAGE_ANSWER    ? on_answer(relay, &reader)
            : type == MESSAGE_SPENT   ? on_spent(relay, &reader)
            : type == MESSAGE_WAITING ? on_waiting(relay, &reader)
+           : type == MESSAGE_ROOM    ? on_room(relay, &reader)
                                      : false;
 }
 

@@ -18,10 +18,10 @@ import harness
 
 PATIENCE = 20 * harness.PATIENCE
 
-ASK, ANSWER, WAITING, FORGET, SPENT, AGAIN = 30, 31, 32, 33, 37, 36
+ASK, ANSWER, WAITING, FORGET, SPENT, AGAIN, ROOM = 30, 31, 32, 33, 37, 36, 38
 FREE, KNOWN, UNKNOWN = range(3)
 NOWHERE = 2**64 - 1
-OK, PASSING, AUTH, QUOTA, REQUEST = range(5)
+OK, PASSING, AUTH, QUOTA, REQUEST, BUDGET, LENGTH = range(7)
 
 
 # ---- what a server can say ----
@@ -186,6 +186,9 @@ def unpack(data, shape):
     return type, fields
 
 
+SHAPES = {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn", ROOM: "ntnnn"}
+
+
 class Spent:
     """What one request took."""
 
@@ -236,12 +239,12 @@ class Gateway:
         os.close(secrets)
         self.socket = ours
         self.pending = b""
-        self.waitings, self.answers, self.spent, self.serial = [], [], [], 0
+        self.waitings, self.answers, self.spent, self.rooms, self.serial = [], [], [], [], 0
         self.leave = True  # further requests are in the budget
 
-    def ask(self, task="Say hello.", agent="orion", serial=None, system="You are a test."):
+    def ask(self, task="Say hello.", agent="orion", serial=None, system="You are a test.", least=0):
         self.serial = serial or self.serial + 1
-        self.socket.sendall(pack(ASK, self.serial, agent, system, task, NOWHERE, NOWHERE, NOWHERE))
+        self.socket.sendall(pack(ASK, self.serial, agent, system, task, *[NOWHERE] * 4, least))
         return self.serial
 
     def forget(self, serial, agent="orion"):
@@ -255,7 +258,7 @@ class Gateway:
                 (length,) = struct.unpack_from("<I", self.pending)
                 if len(self.pending) >= 4 + length:
                     message, self.pending = self.pending[4 : 4 + length], self.pending[4 + length :]
-                    self.hear(*unpack(message, {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn"}))
+                    self.hear(*unpack(message, SHAPES))
                     return True
             left = deadline - time.monotonic()
             if left < 0 or not select.select([self.socket], [], [], max(left, 0))[0]:
@@ -270,6 +273,8 @@ class Gateway:
             self.answers.append(Answer(fields, self.spent))
         elif type == WAITING:
             self.waitings.append(fields)
+        elif type == ROOM:
+            self.rooms.append(tuple(fields[1:4]))
         else:
             self.spent.append(Spent(fields))
             if self.spent[-1].again and self.leave:

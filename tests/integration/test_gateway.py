@@ -10,7 +10,7 @@ import time
 import pytest
 
 import odd_servers as odd
-from odd_servers import AUTH, FREE, KNOWN, OK, PASSING, QUOTA, REQUEST, completion, error, good, response
+from odd_servers import AUTH, FREE, KNOWN, LENGTH, OK, PASSING, QUOTA, REQUEST, completion, error, good, response
 
 KEY = "sk-proj-verysecret0123456789"
 
@@ -106,7 +106,7 @@ def test_it_ends_also_in_the_middle_of_a_request(serve, start):
 
 def test_a_message_that_is_none_ends_the_gateway_with_a_sentence(start):
     gateway = start("offline")
-    gateway.socket.sendall(odd.pack(odd.ASK, 1, "orion", "s", "t", odd.NOWHERE, odd.NOWHERE, odd.NOWHERE, "left over"))
+    gateway.socket.sendall(odd.pack(odd.ASK, 1, "orion", "s", "t", *[odd.NOWHERE] * 4, 0, "left over"))
     gateway.process.wait(odd.PATIENCE)
     assert "isn't understood (ASK)" in gateway.log()
 
@@ -245,7 +245,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_timeout(serve, start)
         (error("400 Bad", "Your credit balance is too low to access the Anthropic API."), QUOTA),
         (error("400 Bad", "bad request"), REQUEST),
         (error("404 None", "The model `x` does not exist"), REQUEST),
-        (error("413 Big", "too large"), REQUEST),
+        (error("413 Big", "too large"), LENGTH),
         (error("422 What", "unprocessable"), REQUEST),
     ],
 )

@@ -16,8 +16,8 @@ def shares(model):
     return [len(os.path.commonprefix([a, b])) / min(len(a), len(b)) for a, b in zip(prompts, prompts[1:])]
 
 
-def run(make_system, model, tasks):
-    system = make_system(("orion", "iris"), model=model).start()
+def run(make_system, model, tasks, **env):
+    system = make_system(("orion", "iris"), model=model, env=env).start()
     for number, task in enumerate(tasks):
         system.add(f"task-{number}", task)
     wait_until(lambda: len(prompts_of(model, "orion")) >= len(tasks), "all tasks", 240)
@@ -32,6 +32,12 @@ def test_the_front_of_the_prompt_stays_from_task_to_task(make_system, model):
 def test_the_front_stays_while_each_task_teaches_a_new_skill(make_system, model):
     run(make_system, model, [f"Page {number}: count its words" for number in range(NEW_SKILLS)])
     assert min(shares(model)) >= LEAST, [round(share, 2) for share in shares(model)]
+
+
+def test_the_front_stays_in_a_small_context(make_system, model):
+    run(make_system, model, [f"Page {number}: count its words" for number in range(NEW_SKILLS)], LLM_CONTEXT_TOKENS="2048")
+    assert min(shares(model)) >= LEAST, [round(share, 2) for share in shares(model)]
+    assert 3000 < max(len(prompt) for prompt, _ in prompts_of(model, "orion")) <= 1024 * 4
 
 
 def test_a_model_that_copies_the_example_makes_one_request(make_system, model):

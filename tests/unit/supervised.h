@@ -64,7 +64,7 @@ static inline void worker_works(struct link *link, const struct worker_start *st
     worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "task", (uint64_t)0);
     if (!is_called(start, "slow"))
         worker_tells(link, MESSAGE_ASK, (uint64_t)7, "somebody-else", "system", "task", MESSAGE_NOWHERE,
-                     MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+                     MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, (uint64_t)0);
 }
 
 /* The same process once more at its socket, with a lie. */
@@ -173,7 +173,7 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
     } else if (is_called(start, "greedy")) {
         for (uint64_t i = 0; i < 100; i++)
             worker_tells(link, MESSAGE_ASK, i, "x", "y", "z", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
-                         MESSAGE_NOWHERE);
+                         MESSAGE_NOWHERE, MESSAGE_NOWHERE, (uint64_t)0);
     } else if (is_called(start, "huge")) {
         OWNED char *much = memory_new(MESSAGE_MAX + 1, 1);
         worker_sends_bytes(link, much, MESSAGE_MAX + 1);
@@ -261,11 +261,11 @@ static inline int gateway_live(int fd)
         while (channel_next(&channel, &bytes, &length)) {
             struct reader reader;
             unsigned type = 0;
-            uint64_t serial, peers, segments, budget;
+            uint64_t serial, peers, segments, budget, room, least;
             OWNED char *agent = NULL, *system = NULL, *task = NULL;
             if (!message_open(&reader, bytes, length, &type) || type != MESSAGE_ASK ||
                 !message_read(&reader, MESSAGE_ASK, &serial, &agent, &system, &task, &peers, &segments,
-                              &budget))
+                              &budget, &room, &least))
                 continue;
             if (access("gateway-dies", F_OK) == 0 && unlink("gateway-dies") == 0)
                 abort();

@@ -8,7 +8,9 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "common/memory.h"
 #include "supervisor/gateway/refusal.h"
+#include "supervisor/gateway/words.h"
 
 struct row {
     const char *who, *body;
@@ -98,7 +100,8 @@ static const struct row rows[] = {
 static struct refused read_as(long status, const char *body)
 {
     json_t *root = json_loads(body, 0, NULL);
-    struct refused refused = refusal_read(status, root, body);
+    OWNED char *words = words_gather(root, body);
+    struct refused refused = refusal_read(status, words);
     json_decref(root);
     return refused;
 }

@@ -260,7 +260,7 @@ static const struct {
     {"OpenAI, context too long", 400,
      "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens.\",\"type\":"
      "\"invalid_request_error\",\"code\":\"context_length_exceeded\"}}",
-     ANSWER_REQUEST, false, "maximum context length"},
+     ANSWER_LENGTH, false, "maximum context length"},
     {"OpenAI, its fault", 500,
      "{\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\"}}", ANSWER_PASSING, false,
      "had an error"},

@@ -14,15 +14,15 @@ static void test_a_message_reads_back_as_it_was_made(void **state)
     (void)state;
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ASK, UINT64_C(7), "orion", "system", "task", MESSAGE_NOWHERE,
-                 MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+                 MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
     struct reader reader;
     unsigned type;
     assert_true(message_open(&reader, message.data, message.length, &type));
     assert_int_equal(type, MESSAGE_ASK);
-    uint64_t serial, peers, segments, budget;
+    uint64_t serial, peers, segments, budget, room, least;
     char *agent, *prompt, *task;
-    assert_true(
-        message_read(&reader, MESSAGE_ASK, &serial, &agent, &prompt, &task, &peers, &segments, &budget));
+    assert_true(message_read(&reader, MESSAGE_ASK, &serial, &agent, &prompt, &task, &peers, &segments,
+                             &budget, &room, &least));
     assert_int_equal(serial, 7);
     assert_string_equal(agent, "orion");
     assert_string_equal(prompt, "system");
@@ -37,16 +37,16 @@ static void test_a_message_cut_anywhere_is_refused_whole(void **state)
     (void)state;
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ASK, UINT64_C(7), "orion", "system", "task", MESSAGE_NOWHERE,
-                 MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+                 MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
     for (size_t length = 0; length < message.length; length++) {
         char *cut = malloc(length ? length : 1);
         memcpy(cut, message.data, length);
         struct reader reader;
         unsigned type;
-        uint64_t serial, d, e, f;
+        uint64_t serial, d, e, f, g, h;
         char *a = NULL, *b = NULL, *c = NULL;
         if (message_open(&reader, cut, length, &type))
-            assert_false(message_read(&reader, MESSAGE_ASK, &serial, &a, &b, &c, &d, &e, &f));
+            assert_false(message_read(&reader, MESSAGE_ASK, &serial, &a, &b, &c, &d, &e, &f, &g, &h));
         assert_null(a);
         assert_null(b);
         assert_null(c);

@@ -48,7 +48,7 @@ static void flood_with_questions(struct link *link, const struct worker_start *s
     memset(much, 'q', 4000 * 1000 - 1);
     for (uint64_t i = 0; i < 16; i++)
         worker_tells(link, MESSAGE_ASK, 100 + i, "x", much, "t", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
-                     MESSAGE_NOWHERE);
+                     MESSAGE_NOWHERE, MESSAGE_NOWHERE, (uint64_t)0);
 }
 
 static void flood_with_rings(struct link *link, const struct worker_start *start)

@@ -22,6 +22,7 @@ struct end {
 struct world {
     struct relay *relay;
     struct end gateway, orion, iris;
+    uint64_t room; /* for peers, segments and budget, as the worker gives it */
 };
 
 static void take(struct end *end, const struct buffer *message)
@@ -52,6 +53,7 @@ static int begin(void **state)
     struct world *world = memory_new(1, sizeof *world);
     world->relay =
         relay_new(&(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = world});
+    world->room = MESSAGE_NOWHERE;
     *state = world;
     return 0;
 }
@@ -77,21 +79,37 @@ static void surroundings(void *asker, struct buffer *peers, struct buffer *segme
     buffer_text(budget, "B");
 }
 
+/* The serial and the name of the ASK or FORGET that the gateway got last. */
+static uint64_t seen(const struct world *world, char **name)
+{
+    struct reader reader;
+    unsigned type;
+    uint64_t serial = 0;
+    OWNED char *copy = NULL;
+    assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
+    message_get_number(&reader, &serial);
+    message_get_text(&reader, &copy, 64);
+    if (name)
+        *name = memory_text(copy);
+    return serial;
+}
+
 /* What the gateway is asked when a worker asks so. */
 static char *prompt_at(struct world *world, uint64_t peers_at, uint64_t segments_at, uint64_t budget_at)
 {
     OWNED_BUFFER struct buffer message = {0};
     struct reader reader;
     unsigned type;
-    uint64_t serial, a, b, c;
+    uint64_t serial, a, b, c, d, least;
     OWNED char *name = NULL, *task = NULL;
     char *prompt = NULL;
     message_make(&message, MESSAGE_ASK, UINT64_C(1), "orion", "system", "task", peers_at, segments_at,
-                 budget_at);
+                 budget_at, world->room, UINT64_C(1));
     assert_true(message_open(&reader, message.data, message.length, &type));
     assert_true(relay_ask(world->relay, &world->orion, "orion", &reader));
     assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
-    assert_true(message_read(&reader, MESSAGE_ASK, &serial, &name, &prompt, &task, &a, &b, &c));
+    assert_true(message_read(&reader, MESSAGE_ASK, &serial, &name, &prompt, &task, &a, &b, &c, &d, &least));
+    assert_int_equal(least, 1);
     assert_string_equal(task, "task");
     return prompt;
 }
@@ -117,6 +135,38 @@ static void test_peers_and_segments_are_put_in_where_the_worker_says(void **stat
     assert_prompt(world, 7, 6, MESSAGE_NOWHERE, "systemS");
 }
 
+static void test_a_small_room_costs_the_segments_first_then_the_peers(void **state)
+{
+    struct world *world = *state;
+    relay_free(world->relay);
+    world->relay = relay_new(&(struct relay_owner){
+        .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
+    world->room = 2;
+    assert_prompt(world, 2, 4, 6, "syPstemB");
+    world->room = 1;
+    assert_prompt(world, 2, 4, 6, "systemB");
+    world->room = 0;
+    assert_prompt(world, 2, 4, 6, "system");
+}
+
+static void test_the_room_for_prompts_comes_with_what_was_put_in(void **state)
+{
+    struct world *world = *state;
+    OWNED_BUFFER struct buffer message = {0};
+    struct reader reader;
+    unsigned type;
+    uint64_t theirs, room, learned, put_in;
+    OWNED char *name = NULL;
+    assert_prompt(world, 2, 4, 6, "syNone.stNone.emNone.");
+    message_make(&message, MESSAGE_ROOM, seen(world, NULL), "anybody", UINT64_C(9000), UINT64_C(4096),
+                 UINT64_C(0));
+    assert_true(relay_gateway_says(world->relay, message.data, message.length));
+    assert_true(message_open(&reader, world->orion.last.data, world->orion.last.length, &type));
+    assert_true(message_read(&reader, MESSAGE_ROOM, &theirs, &name, &room, &learned, &put_in));
+    assert_string_equal(name, "orion");
+    assert_true(theirs == 1 && room == 9000 && learned == 4096 && put_in == strlen("None.") * 3);
+}
+
 static void test_what_is_too_much_of_peers_and_segments_is_cut(void **state)
 {
     struct world *world = *state;
@@ -138,24 +188,9 @@ static bool ask(struct world *world, struct end *asker, const char *name, uint64
     struct reader reader;
     unsigned type;
     message_make(&message, MESSAGE_ASK, serial, "whoever", "system", "task", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
-                 MESSAGE_NOWHERE);
+                 MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
     assert_true(message_open(&reader, message.data, message.length, &type));
     return relay_ask(world->relay, asker, name, &reader);
-}
-
-/* The serial and the name of the ASK or FORGET that the gateway got last. */
-static uint64_t seen(const struct world *world, char **name)
-{
-    struct reader reader;
-    unsigned type;
-    uint64_t serial = 0;
-    OWNED char *copy = NULL;
-    assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
-    message_get_number(&reader, &serial);
-    message_get_text(&reader, &copy, 64);
-    if (name)
-        *name = memory_text(copy);
-    return serial;
 }
 
 static void answer(struct world *world, uint64_t serial)
@@ -259,7 +294,7 @@ static void test_what_an_agents_questions_may_take_together_is_bounded_and_one_m
         struct reader reader;
         unsigned type;
         message_make(&message, MESSAGE_ASK, i, "x", text, "task", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
-                     MESSAGE_NOWHERE);
+                     MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
         assert_true(message_open(&reader, message.data, message.length, &type));
         assert_true(relay_ask(world->relay, &world->orion, "orion", &reader));
     }
@@ -488,6 +523,8 @@ int main(void)
         TEST(test_nonsense_from_the_gateway_is_known_as_such),
         TEST(test_peers_and_segments_are_put_in_where_the_worker_says),
         TEST(test_what_is_too_much_of_peers_and_segments_is_cut),
+        TEST(test_a_small_room_costs_the_segments_first_then_the_peers),
+        TEST(test_the_room_for_prompts_comes_with_what_was_put_in),
 #define BUDGET(name) cmocka_unit_test_setup_teardown(name, begin_with_budget, end)
         BUDGET(test_a_request_is_reserved_before_it_goes_out_and_settled_by_what_it_took),
         BUDGET(test_a_question_whose_request_never_went_out_costs_nothing),

@@ -104,7 +104,7 @@ void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind ki
     usage_add(&auditing->usage, usage);
     if (kind == ANSWER_OK)
         read_verdict(worker, said, true);
-    else if (kind == ANSWER_REQUEST)
+    else if (kind == ANSWER_REQUEST || kind == ANSWER_LENGTH)
         keep_fault(worker, said);
     else /* whatever is wrong with the provider, the cycles say it; the entry stays pending */
         ask_later(auditing, retry_after_ms > MODEL_LATER_MS ? retry_after_ms : MODEL_LATER_MS);
@@ -200,7 +200,7 @@ static void ask(struct worker *worker, const struct audit_wanted *wanted)
     auditing->serial = ((auditing->serial & ~AUDITING_SERIAL) + 1) | AUDITING_SERIAL;
     if (auditing->of_model)
         worker_say(worker, MESSAGE_ASK, auditing->serial, worker->name, instructions, json, MESSAGE_NOWHERE,
-                   MESSAGE_NOWHERE, MESSAGE_NOWHERE);
+                   MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(1));
     else
         worker_say(worker, MESSAGE_AUDIT, auditing->serial, wanted->task_id, json);
 }

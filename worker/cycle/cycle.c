@@ -215,8 +215,12 @@ void cycle_next(struct worker *worker)
 static void defer(struct worker *worker, enum answer_kind kind, const char *why, int64_t answered_ms)
 {
     const struct task *task = &worker->task;
-    const struct deferred_try failed = {
-        .id = task->id, .hash = task->hash, .by_post = task->by_post, .why = why, .answered_ms = answered_ms};
+    const struct deferred_try failed = {.id = task->id,
+                                        .hash = task->hash,
+                                        .by_post = task->by_post,
+                                        .why = why,
+                                        .answered_ms = answered_ms,
+                                        .hopeless = kind == ANSWER_LENGTH};
     int64_t pause_ms = deferred_add(worker->trouble.deferred, &failed);
     log_warn("agent", worker->name, "Task %s stays in the %s, next try in %.1f s: %s", task->id,
              task->by_post ? "post" : "queue", (double)pause_ms / 1000, why);
@@ -283,6 +287,14 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
                   const struct question_usage *usage, int64_t retry_after_ms, int64_t answered_ms)
 {
     count_usage(worker, usage, kind == ANSWER_OK);
+    if (kind == ANSWER_LENGTH && cycle_ask_smaller(worker)) {
+        free(text);
+        free(finish_reason);
+        free(model);
+        return;
+    }
+    if (kind == ANSWER_LENGTH && !cycle_is_mostly_task(worker)) /* persona and rules are too long already */
+        kind = ANSWER_REQUEST;
     if (kind == ANSWER_OK) {
         worker->task.answer.text = text;
         worker->task.answer.finish_reason = finish_reason;
@@ -297,6 +309,8 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
     }
     if (kind == ANSWER_BUDGET)
         worker_wait_for_budget(worker, text, retry_after_ms);
+    else if (kind == ANSWER_LENGTH)
+        defer(worker, kind, text, answered_ms); /* it ends in its next turn */
     else /* the gateway has logged the fault itself, as an error when it won't pass by itself */
         fail(worker, kind, text, retry_after_ms, answered_ms);
     cycle_put_down(worker);

@@ -79,7 +79,8 @@ int64_t deferred_add(struct deferred *deferred, const struct deferred_try *faile
     bool counts = failed->answered_ms > task->last_ms;
     task->counted += counts;
     task->last_ms = now;
-    task->spent = task->counted >= DEFERRED_TRIES && now - task->first_ms >= DEFERRED_LEAST_MS;
+    task->spent =
+        failed->hopeless || (task->counted >= DEFERRED_TRIES && now - task->first_ms >= DEFERRED_LEAST_MS);
     task->pause_ms = task->pause_ms == 0 ? PAUSE_FIRST_MS : task->pause_ms * PAUSE_GROWS;
     int64_t most = counts ? PAUSE_MAX_MS : PAUSE_ALL_MS;
     task->pause_ms = task->pause_ms > most ? most : task->pause_ms;

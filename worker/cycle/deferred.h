@@ -26,6 +26,7 @@ struct deferred_try {
     bool by_post;
     const char *why;     /* the provider's own sentence */
     int64_t answered_ms; /* monotonic: when the base URL and model last answered any request; 0: never */
+    bool hopeless;       /* no other try can end otherwise: it is spent at once */
 };
 
 struct deferred *deferred_new(void);

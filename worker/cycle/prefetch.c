@@ -72,8 +72,11 @@ static void drop(struct prefetch *prefetch)
 static void make_prompt(struct worker *worker, const struct block *block)
 {
     struct prefetch *prefetch = &worker->prefetch;
-    const struct prompt_input input = {
-        .tree = worker->tree, .texts = worker->texts, .learning = worker->learning, .task = block->task};
+    const struct prompt_input input = {.tree = worker->tree,
+                                       .texts = worker->texts,
+                                       .learning = worker->learning,
+                                       .task = block->task,
+                                       .room = &worker->trouble.room};
     prompt_build(&input, &prefetch->prompt, &prefetch->places, &prefetch->problems);
     prefetch->at_ms = clock_monotonic_ms();
     prefetch->readings = learning_readings(worker->learning);
@@ -92,7 +95,8 @@ void prefetch_ask(struct worker *worker, const struct reply *reply, const struct
     prefetch->serial = ++worker->serial;
     worker_say(worker, MESSAGE_AHEAD, prefetch->id);
     worker_say(worker, MESSAGE_ASK, prefetch->serial, worker->name, prefetch->prompt.data, prefetch->task,
-               prefetch->places.peers, prefetch->places.segments, prefetch->places.budget);
+               prefetch->places.peers, prefetch->places.segments, prefetch->places.budget,
+               prefetch->places.pieces, (uint64_t)prefetch->places.least);
     worker_send(worker);
 }
 

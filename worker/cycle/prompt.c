@@ -1,5 +1,6 @@
 #include "worker/cycle/prompt.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,7 +102,14 @@ static const struct {
     [PIECE_SKILLS] = {"skills", PROMPT_BUDGET},
 };
 
-enum { TEMPLATE_MAX = 16 * 1024, CHANGING_PART = 18 };
+enum {
+    TEMPLATE_MAX = 16 * 1024,
+    CHANGING_PART = 18,
+    GROWING_PART = 4,  /* of a small room, at most, for each piece that grows */
+    PIECES_GROW = 256, /* bytes by which the supervisor's texts may be longer next time */
+    MESSAGES_LEAST = 2560,
+    ROOM_LEAST = 4 * 1024 /* bytes: messages that have less room wait */
+};
 
 /* "{{name}}" at text: which piece, and how long the slot is. */
 static bool slot(const char *text, enum piece *piece, size_t *length)
@@ -242,20 +250,58 @@ static void uses(const char *template, size_t used[PIECE_COUNT])
             used[piece]++;
 }
 
+static size_t lesser(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t asked_length(const struct prompt_input *input)
+{
+    return strlen(input->asked ? input->asked : input->task);
+}
+
+/* Bytes for the filled template with all that is put in; less than PROMPT_BUDGET: the provider's context is small. */
+static size_t total_of(const struct prompt_input *input)
+{
+    size_t task = asked_length(input);
+    if (!input->room || !input->room->bytes)
+        return PROMPT_BUDGET;
+    return lesser(PROMPT_BUDGET, input->room->bytes > task ? (size_t)input->room->bytes - task : 0);
+}
+
+size_t prompt_messages_room(const struct prompt_room *room, const char *task)
+{
+    size_t total = total_of(&(struct prompt_input){.room = room, .task = task}), part = total / GROWING_PART;
+    return total < ROOM_LEAST ? 0 : lesser(PROMPT_MESSAGES, part < MESSAGES_LEAST ? MESSAGES_LEAST : part);
+}
+
+/* In a small room persona and constraints have their shares whatever is left: without them the agent would be another. */
+static size_t budget_of(enum piece piece, size_t left, size_t used, bool small)
+{
+    left /= used;
+    if (piece == PIECE_SKILLS)
+        return left;
+    if (small && (piece == PIECE_PERSONA || piece == PIECE_CONSTRAINTS))
+        return pieces[piece].share / used;
+    bool grows = piece == PIECE_GOALS || piece == PIECE_REWARDS || piece == PIECE_REFLECTIONS;
+    return lesser(pieces[piece].share, small && grows ? left / GROWING_PART : left);
+}
+
 /* stays: bytes of the template, to which the pieces that seldom change are added as they are filled. */
 static void fill_all(const struct prompt_input *input, const size_t used[PIECE_COUNT], size_t stays,
                      struct buffer filled[PIECE_COUNT], struct buffer *problems)
 {
-    size_t left = PROMPT_BUDGET - stays;
+    size_t total = total_of(input), left = total > stays ? total - stays : 0;
+    bool small = total < PROMPT_BUDGET;
+    if (small)
+        left -= lesser(left / 2, (size_t)input->room->pieces + PIECES_GROW);
     for (enum piece piece = 0; piece < PIECE_COUNT; piece++) {
         if (used[piece] == 0)
             continue;
-        size_t budget = left / used[piece];
-        if (piece != PIECE_SKILLS && budget > pieces[piece].share)
-            budget = pieces[piece].share;
+        size_t budget = budget_of(piece, left, used[piece], small);
         fill(piece, input, budget, stays / CHANGING_PART, &filled[piece], problems);
         stays += filled[piece].length;
-        bool elsewhere = piece == PIECE_SEGMENTS || piece == PIECE_PEERS;
+        bool elsewhere = !small && (piece == PIECE_SEGMENTS || piece == PIECE_PEERS);
         size_t cost = elsewhere ? pieces[piece].share : filled[piece].length * used[piece];
         left = cost < left ? left - cost : 0;
     }
@@ -272,11 +318,30 @@ static void note_place(enum piece piece, const struct buffer *out, struct prompt
         *place = out->length;
 }
 
+/* What the supervisor may put in, and whether there is room for it at all. */
+static void note_room(const struct prompt_input *input, size_t length, struct prompt_places *places,
+                      struct buffer *problems)
+{
+    size_t total = total_of(input);
+    if (total == PROMPT_BUDGET)
+        return;
+    places->pieces = total > length ? total - length : 0;
+    places->least = length + PIECES_GROW > total;
+    if (input->room->learned)
+        buffer_print(problems,
+                     "the model holds %" PRIu64
+                     " tokens, as its provider taught (LLM_CONTEXT_TOKENS is not set "
+                     "to less): prompts have at most %" PRIu64 " bytes\n",
+                     input->room->learned, input->room->bytes);
+}
+
 void prompt_build(const struct prompt_input *input, struct buffer *out, struct prompt_places *places,
                   struct buffer *problems)
 {
-    *places = (struct prompt_places){
-        .peers = MESSAGE_NOWHERE, .segments = MESSAGE_NOWHERE, .budget = MESSAGE_NOWHERE};
+    *places = (struct prompt_places){.peers = MESSAGE_NOWHERE,
+                                     .segments = MESSAGE_NOWHERE,
+                                     .budget = MESSAGE_NOWHERE,
+                                     .pieces = MESSAGE_NOWHERE};
     OWNED char *owned = NULL;
     const char *template = template_text(input, &owned, problems);
     struct buffer filled[PIECE_COUNT] = {0};
@@ -297,6 +362,7 @@ void prompt_build(const struct prompt_input *input, struct buffer *out, struct p
         from = at += placeholder_length;
     }
     buffer_text(out, from);
+    note_room(input, out->length, places, problems);
     for (piece = 0; piece < PIECE_COUNT; piece++)
         buffer_free(&filled[piece]);
 }

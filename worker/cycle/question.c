@@ -1,16 +1,14 @@
 /* The question about what is in hand. */
+#include <string.h>
+
 #include "common/clock.h"
 #include "common/memory.h"
 #include "worker/cycle/prompt.h"
 #include "worker/cycle/worker.h"
 
-/* Nobody would see them: people took {{messages}} out of the template. */
 static void leave_unread(struct worker *worker)
 {
     struct bundle *bundle = &worker->task.bundle;
-    if (bundle->count)
-        buffer_print(&worker->problems.prompt,
-                     "the template has no {{messages}}; messages, results and bounces stay unread\n");
     for (size_t i = 0; i < bundle->count; i++)
         mail_put_back(worker->mail, &bundle->items[i]);
     bundle_free(bundle);
@@ -27,11 +25,16 @@ static bool asked_ahead(struct worker *worker, const char *messages, struct buff
                                        .texts = worker->texts,
                                        .learning = worker->learning,
                                        .task = task->by_post ? task->opened.envelope.body : task->text,
-                                       .messages = messages};
+                                       .messages = messages,
+                                       .room = &worker->trouble.room,
+                                       .asked = task->text};
     buffer_drop(&worker->problems.prompt, worker->problems.prompt.length);
     prompt_build(&input, prompt, places, &worker->problems.prompt);
-    if (!places->messages)
+    if (!places->messages && task->bundle.count) { /* people took them out: nobody would see them */
+        buffer_print(&worker->problems.prompt,
+                     "the template has no {{messages}}; messages, results and bounces stay unread\n");
         leave_unread(worker);
+    }
     return prefetch_counts(worker, prompt, places);
 }
 
@@ -40,8 +43,8 @@ void cycle_ask(struct worker *worker)
     OWNED_BUFFER struct buffer prompt = {0}, messages = {0};
     struct task *task = &worker->task;
     struct prompt_places places;
-    mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(), PROMPT_MESSAGES, &task->bundle,
-                &messages);
+    mail_gather(worker->mail, task->by_post ? task->id : NULL, clock_now(),
+                prompt_messages_room(&worker->trouble.room, task->text), &task->bundle, &messages);
     bool asked = asked_ahead(worker, messages.length ? messages.data : NULL, &prompt, &places);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
@@ -49,7 +52,25 @@ void cycle_ask(struct worker *worker)
     worker->trouble.provider.asked_ms = clock_monotonic_ms();
     if (asked)
         return;
+    size_t bytes = prompt.length + strlen(task->text);
+    task->asked_least = places.least || (task->asked_bytes && bytes >= task->asked_bytes);
+    task->asked_bytes = bytes;
     worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
-               places.segments, places.budget);
+               places.segments, places.budget, places.pieces, (uint64_t)task->asked_least);
     worker_send(worker);
+}
+
+/* Each time the prompt has fewer bytes than before, or it is the last: so it ends. */
+bool cycle_ask_smaller(struct worker *worker)
+{
+    if (worker->task.asked_least)
+        return false;
+    leave_unread(worker);
+    cycle_ask(worker);
+    return true;
+}
+
+bool cycle_is_mostly_task(const struct worker *worker)
+{
+    return strlen(worker->task.text) >= worker->task.asked_bytes / 2;
 }

@@ -143,6 +143,15 @@ static void on_answer(struct worker *worker, struct reader *reader)
     free(model);
 }
 
+static void on_room(struct worker *worker, struct reader *reader)
+{
+    uint64_t serial;
+    OWNED char *agent = NULL;
+    struct prompt_room room;
+    if (message_read(reader, MESSAGE_ROOM, &serial, &agent, &room.bytes, &room.learned, &room.pieces))
+        worker->trouble.room = room;
+}
+
 static void on_audited(struct worker *worker, struct reader *reader)
 {
     uint64_t serial, end;
@@ -190,7 +199,7 @@ static const struct {
     {MESSAGE_PAUSE, on_pause},         {MESSAGE_CANCEL, on_cancel},     {MESSAGE_DEFINITION, on_definition},
     {MESSAGE_ANSWER, on_answer},       {MESSAGE_WAITING, on_waiting},   {MESSAGE_REST, on_rest},
     {MESSAGE_AUDITED, on_audited},     {MESSAGE_ROLLBACK, on_rollback}, {MESSAGE_VERDICT, on_verdict},
-    {MESSAGE_LOCKED, on_locked},
+    {MESSAGE_LOCKED, on_locked},       {MESSAGE_ROOM, on_room},
 };
 
 static void receive(struct worker *worker)

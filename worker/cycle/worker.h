@@ -65,6 +65,8 @@ struct task {
     char *lock;                    /* the lock that it holds; NULL: none */
     uint64_t token;                /* the lock's fencing token */
     bool lease_lost;               /* the supervisor said so: the next step puts the task down */
+    size_t asked_bytes; /* of the prompt and the task that went out last; 0: none did, or from ahead */
+    bool asked_least;   /* they can't be made fewer */
     struct {
         char *text, *finish_reason, *model;
         struct question_usage usage;
@@ -130,6 +132,7 @@ struct trouble {
     bool budget;      /* until TIMER_BACKOFF is due, or LOOK_BUDGET */
     struct provider_trouble provider;
     struct deferred *deferred; /* tasks that the provider does not answer as they are */
+    struct prompt_room room;   /* for prompts, in the provider's context */
 };
 
 /* The sentences of `status`, by where they come from. */
@@ -243,6 +246,9 @@ void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its l
 
 /* question.c: the question goes out; worker->task says about what. */
 void cycle_ask(struct worker *worker);
+/* The prompt that went out was too long: it goes out again at once, smaller. False: it can't be made smaller. */
+bool cycle_ask_smaller(struct worker *worker);
+bool cycle_is_mostly_task(const struct worker *worker); /* the task is at least half of what was asked */
 
 /* task_ends.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
 bool task_ends_duplicate(struct worker *worker, const struct block *block, const char *commit);

@@ -1,0 +1,32 @@
+/* What the answers of a base URL and model teach about how to ask it: kept in its service, told in the log. */
+#ifndef AGENTOS_GATEWAY_LEARNED_H
+#define AGENTOS_GATEWAY_LEARNED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "supervisor/gateway/provider.h"
+#include "supervisor/gateway/response.h"
+
+/* The model doesn't take a parameter as it was sent, or not any more. sent: bits of enum form; changed: those that this
+ * question has changed already: each changes once, so that a server which refuses both forms ends it. False: there is
+ * nothing to change. */
+bool learned_form(const struct provider *provider, const struct refused *refused, unsigned sent,
+                  unsigned *changed);
+
+/* A prompt of so many bytes was refused for its length, or answered. */
+void learned_length(const struct provider *provider, const struct length_refusal *said, size_t bytes);
+void learned_report(const struct provider *provider, const struct usage *usage, size_t bytes);
+
+/* The body of a request as this model takes it. Caller frees. */
+char *learned_request(const struct provider *provider, const char *system, const char *task);
+
+/* Bytes that a prompt may have; tokens: of the context where answers taught them, 0 where a setting or nobody says them. */
+size_t learned_room(const struct provider *provider, uint64_t *tokens);
+/* Whether a prompt of so many bytes may go out. least: it can't be made smaller, so it is tried unless it is certainly too
+ * long. */
+bool learned_fits(const struct provider *provider, size_t bytes, bool least);
+/* Why it doesn't, to be put behind the provider's name. Caller frees. */
+char *learned_too_long(const struct provider *provider, size_t bytes);
+
+#endif

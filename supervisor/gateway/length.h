@@ -1,0 +1,17 @@
+/* What a provider's refusal says about the length of the prompt, in any provider's words. Pure. */
+#ifndef AGENTOS_GATEWAY_LENGTH_H
+#define AGENTOS_GATEWAY_LENGTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct length_refusal {
+    bool said;        /* the prompt is too long, or it is with the reply's limit */
+    uint64_t context; /* tokens that the sentence names as the most; 0: it names none */
+    uint64_t prompt;  /* tokens of this prompt, as the sentence counts them; 0: it doesn't say */
+};
+
+/* words: of words_gather. */
+struct length_refusal length_read(long status, const char *words);
+
+#endif
