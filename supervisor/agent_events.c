@@ -55,7 +55,7 @@ static void settled(struct agent *agent)
     struct supervisor *supervisor = supervisor_of(agent);
     supervisor_settled(supervisor);
     if (supervisor->run.said)
-        disk_limit_scan(supervisor->disk);
+        disk_limit_scan(supervisor->agents.disk);
 }
 
 static void changed(struct agent *agent)

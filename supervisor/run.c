@@ -260,7 +260,7 @@ static void scan(void *context)
         agent_scan(supervisor->agents.list[i]);
     agents_guard(&supervisor->agents);
     run_dir_scan(supervisor);
-    disk_limit_scan(supervisor->disk);
+    disk_limit_scan(supervisor->agents.disk);
     roster_file_scan(supervisor);
     post_scan(supervisor->post);
     shared_state_scan(supervisor->shared);
@@ -460,7 +460,7 @@ static void end_parts(struct supervisor *supervisor)
     supervisor->control = NULL;
     shared_state_close(supervisor->shared);
     post_close(supervisor->post);
-    disk_limit_close(supervisor->disk);
+    disk_limit_close(supervisor->agents.disk);
     agents_free(&supervisor->agents);
     for (size_t i = 0; i < 2; i++)
         if (children[i]->pid > 0) {
@@ -493,7 +493,7 @@ static int supervise(struct supervisor *supervisor)
         return EX_OSERR;
     }
     start_timers(supervisor);
-    supervisor->disk = disk_limit_open(&supervisor->agents);
+    supervisor->agents.disk = disk_limit_open(&supervisor->agents);
     supervisor->notify = notify_open(supervisor->loop); /* before there are children to inherit it */
     if (start_parts(supervisor, &fault)) {
         start_agents(supervisor);

@@ -58,7 +58,6 @@ struct supervisor {
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     } programs;
     struct agents agents;
-    struct disk_limit *disk;
     struct {
         int fd; /* signalfd */
         struct loop_watch *watch;

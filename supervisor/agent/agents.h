@@ -43,6 +43,7 @@ struct agents {
     int64_t poll_seconds, grace_ms;
     struct agent **list; /* in the order of agents.yaml */
     size_t count;
+    struct disk_limit *disk;
     size_t guard_next; /* the agent whose tree agents_guard looks at first */
     bool ending;       /* the supervisor ends: all are stopped for good */
     struct {
