@@ -200,11 +200,3 @@ void mail_step_record(struct worker *worker, int64_t now_ms)
     if (worker->phase != PHASE_ANSWER && timers_take(&worker->timers, TIMER_VERDICTS))
         record(worker, now_ms);
 }
-
-void mail_step_end(struct worker *worker)
-{
-    if (worker->line.lost || mail_verdicts(worker->mail) == 0)
-        return;
-    if (worker->phase != PHASE_ANSWER)
-        record(worker, clock_monotonic_ms());
-}

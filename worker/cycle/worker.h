@@ -274,7 +274,6 @@ void mail_step_verdict(struct worker *worker, const char *id, const char *status
                        int64_t at);
 /* Verdicts that no cycle's commit took along in time. */
 void mail_step_record(struct worker *worker, int64_t now_ms);
-void mail_step_end(struct worker *worker); /* before this process ends: the same, at once */
 
 /* sending.c: what leaves with a cycle's commit. */
 struct sending {
