@@ -22,7 +22,6 @@
  *       "divergences","pressure","window","unfinished","backlog","deferred","tasks":[of -1, of 0, of 1],"backpressure",
  *       "cycle_ms":HISTOGRAM,"models":[{"model","provider","error"?,"ms":HISTOGRAM,"tokens_in"?,"tokens_out"?}],
  *       "tokens_left"?,"cost_left"?,"cost_total"?}],"tokens_left"?,"cost_left"?}
- *   {"verb":"where","agent":NAME}              {"exit":0,"path":"/data/agents/NAME"}   66: no such agent
  *   {"verb":"task","agent","text","id"?,"priority"?,"ttl_seconds"?,"lock"?,"wait"?:true}
  *                                              {"exit":0,"id":ID}  after the block is in queue.md and fsynced;
  *                                              with wait a second line when it has ended:

@@ -22,11 +22,6 @@ static void do_metrics(struct request *request)
     client_say(request->client, EX_OK, json_pack("{s:o}", "metrics", metrics_object(request->control)));
 }
 
-static void do_where(struct request *request)
-{
-    client_say(request->client, EX_OK, json_pack("{s:s}", "path", request->agent->path));
-}
-
 /* --- task --- */
 
 static bool read_task(const struct request *request, struct task_block *block, struct fault *fault)
@@ -242,15 +237,23 @@ static const struct {
     void (*answer)(struct request *);
     bool needs_agent;
 } verbs[] = {
-    {"status", do_status, false},   {"metrics", do_metrics, false},
-    {"where", do_where, true},      {"task", do_task, true},
-    {"cancel", do_cancel, true},    {"start", do_start, true},
-    {"stop", do_stop, true},        {"restart", do_restart, true},
-    {"kill", do_kill, true},        {"pause", do_pause, true},
-    {"resume", do_resume, true},    {"reload", do_reload, false},
-    {"events", do_events, false},   {"rollback", do_rollback, true},
-    {"send", answer_send, true},    {"requeue", answer_requeue, false},
-    {"purge", answer_purge, false}, {"enqueue", answer_enqueue, false},
+    {"status", do_status, false},
+    {"metrics", do_metrics, false},
+    {"task", do_task, true},
+    {"cancel", do_cancel, true},
+    {"start", do_start, true},
+    {"stop", do_stop, true},
+    {"restart", do_restart, true},
+    {"kill", do_kill, true},
+    {"pause", do_pause, true},
+    {"resume", do_resume, true},
+    {"reload", do_reload, false},
+    {"events", do_events, false},
+    {"rollback", do_rollback, true},
+    {"send", answer_send, true},
+    {"requeue", answer_requeue, false},
+    {"purge", answer_purge, false},
+    {"enqueue", answer_enqueue, false},
     {"retry", do_retry, false},
 };
 
@@ -267,7 +270,7 @@ void verbs_answer(struct control *control, struct client *client, const json_t *
             continue;
         if (verbs[i].needs_agent && !request.agent)
             client_complain(client, EX_USAGE, "%s names an agent", verb);
-        else if (control->owner.agents->ending && verbs[i].needs_agent && verbs[i].answer != do_where)
+        else if (control->owner.agents->ending && verbs[i].needs_agent)
             client_complain(client, EX_TEMPFAIL, "the supervisor is ending; nothing was done");
         else
             verbs[i].answer(&request);

@@ -294,13 +294,13 @@ static void test_requests_on_one_connection_are_answered_each_and_in_their_order
     OWNED_FD int fd = supervised_connect(&place);
     say(fd, STATUS);
     assert_int_equal(exit_heard(fd), EX_OK);
-    say(fd, "{\"verb\":\"status\"}\n{\"verb\":\"dance\"}\n[]\n{\"verb\":\"where\",\"agent\":\"nobody\"}\n{"
+    say(fd, "{\"verb\":\"status\"}\n{\"verb\":\"dance\"}\n[]\n{\"verb\":\"status\",\"agent\":\"nobody\"}\n{"
             "\"verb\"");
     assert_int_equal(exit_heard(fd), EX_OK);
     assert_int_equal(exit_heard(fd), EX_USAGE);
     assert_int_equal(exit_heard(fd), EX_USAGE);
     assert_int_equal(exit_heard(fd), EX_NOINPUT);
-    say(fd, ":\"where\",\"agent\":\"orion\"}\n");
+    say(fd, ":\"status\",\"agent\":\"orion\"}\n");
     assert_int_equal(exit_heard(fd), EX_OK);
 }
 

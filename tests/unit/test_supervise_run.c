@@ -285,7 +285,7 @@ static void test_a_reload_touches_only_whom_it_concerns(void **state)
     pid_t orion = supervised_pid(supervised, "orion");
     supervised_agents(supervised, "orion nova"); /* the file is watched */
     EVENTUALLY(supervised_is(supervised, "nova", "idle"));
-    EVENTUALLY(supervised_exit_of(supervised, "{\"verb\":\"where\",\"agent\":\"iris\"}") == EX_NOINPUT);
+    EVENTUALLY(supervised_exit_of(supervised, "{\"verb\":\"status\",\"agent\":\"iris\"}") == EX_NOINPUT);
     assert_int_equal(supervised_pid(supervised, "orion"), orion);
     supervised_yaml(supervised, "agents: [\n");
     assert_int_equal(supervised_exit_of(supervised, "{\"verb\":\"reload\"}"), EX_CONFIG);
