@@ -98,6 +98,18 @@ static void show_plan(const struct check *check)
     }
 }
 
+/* Such as `init` makes it. */
+static void show_readers(const char *dir)
+{
+    struct stat status;
+    if (stat(dir, &status) == 0 && (status.st_mode & S_IROTH) == 0) {
+        printf("note: uid %u and group %u alone read %s; another user of the host does as a member of that "
+               "group, or "
+               "after `chmod o+rx` of that folder\n",
+               status.st_uid, status.st_gid, dir);
+    }
+}
+
 /* Each line of a list with its kind in front; returns their number. */
 static size_t show_lines(FILE *to, const char *kind, const struct buffer *lines)
 {
@@ -139,6 +151,7 @@ int verb_check(struct invocation *invocation)
     size_t faults = show_lines(stderr, "fault", &check.faults);
     if (faults == 0 && roster != NULL) {
         show_plan(&check);
+        show_readers(invocation->data_dir);
     } else {
         fprintf(stderr, "%zu fault(s): `agentos run` would not start\n", faults);
     }

@@ -138,6 +138,16 @@ def test_init_writes_what_check_finds_right_and_overwrites_nothing(tmp_path):
     assert (tmp_path / "other/agents.yaml").exists()
 
 
+def test_a_data_directory_that_init_made_is_its_owners_and_groups_and_check_says_what_to_do_for_others(tmp_path):
+    folder = tmp_path / "made"
+    agentos("init", folder)
+    assert folder.stat().st_mode & 0o777 == 0o750
+    said = agentos("check", "--data", folder, env={"LLM_BASE_URL": "offline"}).stdout
+    assert f"uid {os.geteuid()} and group {os.getegid()} alone read {folder}" in said and "chmod o+rx" in said
+    folder.chmod(0o755)
+    assert "alone read" not in agentos("check", "--data", folder, env={"LLM_BASE_URL": "offline"}).stdout
+
+
 def test_help_and_version_are_verbs_too():
     assert agentos("help").stdout == agentos("--help").stdout
     assert agentos("help", "stop").stdout == agentos("stop", "--help").stdout
