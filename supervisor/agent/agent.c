@@ -327,22 +327,6 @@ static bool is_hopeless(int status)
     return code == EX_CANTCREAT || code == EX_IOERR || code == EX_NOPERM || code == EX_CONFIG;
 }
 
-/* A worker that ended before it was ready where the machine had no room for its threads: it says so by EX_TEMPFAIL, and a
- * library that it hadn't foreseen by a signal. */
-static void blame_limit(struct agent *agent, int status)
-{
-    struct fault why;
-    bool room = room_for_worker(agent->agents, &why);
-    bool said = WIFEXITED(status) && WEXITSTATUS(status) == EX_TEMPFAIL;
-    if (agent->life.ready_at || (!said && (room || !WIFSIGNALED(status))))
-        return;
-    if (room)
-        fault_set(&why,
-                  "its worker could not have its threads: RLIMIT_NPROC (ulimit -u), pids.max, kernel.pid_max "
-                  "or kernel.threads-max was reached");
-    set_trouble(agent, why.text);
-}
-
 static void forget_worker(struct agent *agent)
 {
     close_memory(agent);
@@ -362,6 +346,7 @@ static void forget_worker(struct agent *agent)
 
 void agent_exited(struct agent *agent, int status)
 {
+    struct fault room;
     for (int turns = 0; turns < LAST_WORDS_TURNS && line_drain(agent->line); turns++) /* its last words */
         ;
     log_pipe_close(agent->worker.log);
@@ -386,7 +371,8 @@ void agent_exited(struct agent *agent, int status)
         if (!expected)
             log_warn("agentos", NULL, "Worker of agent '%s' (pid %d) has ended: %s; it is started again",
                      agent->name, (int)pid, text);
-        blame_limit(agent, status);
+        if (!agent->life.ready_at && room_blamed(agent->agents, status, &room))
+            set_trouble(agent, room.text);
         life_event(&agent->life, EVENT_EXIT);
     }
     if (!life_has_process(&agent->life))

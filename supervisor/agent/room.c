@@ -1,5 +1,8 @@
 #include "supervisor/agent/room.h"
 
+#include <sys/wait.h>
+#include <sysexits.h>
+
 #include "common/capacity.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -36,4 +39,16 @@ bool room_for_worker(struct agents *agents, struct fault *fault)
         }
     }
     return !agents->room.lacks || fault_set(fault, "%s", agents->room.why.text);
+}
+
+bool room_blamed(struct agents *agents, int status, struct fault *why)
+{
+    bool room = room_for_worker(agents, why);
+    bool said = WIFEXITED(status) && WEXITSTATUS(status) == EX_TEMPFAIL;
+    if (said && room)
+        fault_set(
+            why,
+            "its worker could not have its threads: RLIMIT_NPROC (ulimit -u), pids.max, kernel.pid_max or "
+            "kernel.threads-max was reached");
+    return said || (!room && WIFSIGNALED(status));
 }

@@ -9,5 +9,8 @@
 
 /* False and fault. */
 bool room_for_worker(struct agents *agents, struct fault *fault);
+/* Whether a worker that ended with this wait status before it was ready lacked room: it says so by EX_TEMPFAIL, and a library
+ * that has not foreseen it by a signal. True and why. */
+bool room_blamed(struct agents *agents, int status, struct fault *why);
 
 #endif

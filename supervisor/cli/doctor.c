@@ -21,6 +21,7 @@
 #include "common/buffer.h"
 #include "common/capacity.h"
 #include "common/format/roster.h"
+#include "common/format/tree_mounts.h"
 #include "common/held.h"
 #include "common/memory.h"
 #include "common/proxy.h"
@@ -161,6 +162,16 @@ static void examine_root(struct doctor *doctor)
              "writable; only the data directory is needed (docker run --read-only)");
 }
 
+static void examine_mounts(struct doctor *doctor, const struct roster *roster)
+{
+    OWNED_BUFFER struct buffer lines = {0};
+    for (size_t i = 0; roster && i < roster->agent_count; i++)
+        tree_mounts_list(doctor->invocation->data_dir, roster->agents[i].name, &lines);
+    char *rest = lines.data;
+    for (char *line; (line = strsep(&rest, "\n")) && *line;)
+        find(doctor, MISSING, "mounts", "%s", line);
+}
+
 /* Without an agents.yaml that can be read, what one agent needs. */
 static void examine_limits(struct doctor *doctor)
 {
@@ -170,6 +181,7 @@ static void examine_limits(struct doctor *doctor)
     size_t agents = roster ? roster->agent_count : 1;
     pid_t supervisor = held_by(doctor->invocation->data_dir);
     size_t count = capacity_list(agents, supervisor > 0 ? supervisor : 0, list);
+    examine_mounts(doctor, roster);
     roster_free(roster);
     for (size_t i = 0; i < count; i++) {
         OWNED char *lack = capacity_lack(&list[i], agents);

@@ -99,7 +99,8 @@ void report_problems(struct worker *worker)
 {
     const struct buffer *const parts[] = {&worker->problems.tree,   &worker->problems.learning,
                                           &worker->problems.prompt, &worker->problems.persona,
-                                          &worker->problems.queue,  &worker->problems.mail};
+                                          &worker->problems.queue,  &worker->problems.mail,
+                                          &worker->problems.people};
     OWNED_BUFFER struct buffer all = {0};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         buffer_add(&all, parts[i]->data, parts[i]->length);

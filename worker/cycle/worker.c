@@ -307,7 +307,7 @@ static void step(struct worker *worker)
     if (worker->phase == PHASE_NONE && worker->orders.rollback)
         roll_back(worker);
     auditing_step(worker, now);
-    if (worker->phase == PHASE_NONE && !worker->orders.stop)
+    if (worker->phase == PHASE_NONE && !worker->orders.stop && !tree_look(worker))
         cycle_next(worker);
     prefetch_take_back(worker);
     mail_step_record(worker, now);
@@ -459,6 +459,7 @@ static void close_parts(struct worker *worker)
     buffer_free(&worker->problems.queue);
     buffer_free(&worker->problems.queue_hints);
     buffer_free(&worker->problems.mail);
+    buffer_free(&worker->problems.people);
 }
 
 int worker_live(struct worker_start *start)

@@ -116,8 +116,18 @@ struct orders {
 };
 
 /* What is to be looked at again, and when the last looks were (monotonic; edits.c, outputs.c). */
+enum { TREE_STATE_FILES = 8 };
+
+struct merged_file {
+    struct file_stamp stamp;
+    unsigned line; /* where a conflict begins; 0: there is none */
+};
+
 struct looks {
     bool queue, tree, mail;
+    bool merging;      /* a state file has conflict marks, so no work is begun (tree_look.c) */
+    int64_t people_ms; /* what people left in the tree */
+    struct merged_file merged[TREE_STATE_FILES];
     int64_t edits_ms;    /* people's edits */
     int64_t names_ms;    /* new files among them */
     int64_t learning_ms; /* the files of what was learned */
@@ -144,6 +154,7 @@ struct problems {
     struct buffer queue;       /* of the queue file */
     struct buffer queue_hints; /* those of them that only a file at rest gives */
     struct buffer mail;        /* by the last look at the post */
+    struct buffer people;      /* what people left in the tree */
     char *said;                /* the problems as the supervisor knows them */
 };
 
@@ -203,6 +214,9 @@ struct worker {
  * what is durable already, or asks for something, so a death between loses time only. */
 void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_send(struct worker *worker);
+
+/* tree_look.c: what people left in the tree is told. True: a merge left conflict marks, so no work may begin. */
+bool tree_look(struct worker *worker);
 
 /* cycle.c: the cycle's steps. */
 void cycle_next(struct worker *worker); /* begin the next task if there is one and it may begin */

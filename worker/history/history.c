@@ -305,6 +305,8 @@ static void finish(struct history *history, const struct commit_request *request
                   why.text);
         return;
     }
+    if (strcmp(work->ref, "HEAD") == 0)
+        head_keep(history, &work->parent, &work->commit);
     journal_done(history->journal);
     entered_keep(history, work);
     history->committed_ms = clock_monotonic_ms();

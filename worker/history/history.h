@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "common/fault.h"
 #include "common/usage.h"
 
@@ -70,6 +71,10 @@ bool history_empty(const struct history *history);
  * A request without any effective change still makes a commit when it has trailers, else none (true, commit ""). */
 bool history_commit(struct history *history, const struct commit_request *request, char commit[COMMIT_TEXT],
                     struct fault *fault);
+
+/* What people's git left that they should know, a sentence a line: HEAD on no branch, with the branch that keeps what is
+ * committed there; a merge or rebase that is not finished. True: one is not finished. */
+bool history_people_git(struct history *history, struct buffer *lines);
 
 /* The last commit is durable, but the storage failed before all its files were in place. Every call that looks at the
  * repository tries to bring it to its end; history_settle does nothing else. */

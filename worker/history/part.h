@@ -209,9 +209,10 @@ struct history {
     struct journal *journal;
     struct {
         struct head_seen seen;
-        git_oid next;         /* what was prepared to become the branch */
-        git_oid commit;       /* that HEAD named when we looked last; zero: none yet */
-        git_oid rooted, root; /* the commit that was asked for last, and its tree */
+        char kept[REF_NAME_MAX]; /* the branch of what is committed while HEAD is on none; "": none yet */
+        git_oid next;            /* what was prepared to become the branch */
+        git_oid commit;          /* that HEAD named when we looked last; zero: none yet */
+        git_oid rooted, root;    /* the commit that was asked for last, and its tree */
     } head;
     struct tree_set trees;
     struct {
@@ -517,6 +518,9 @@ bool ledger_find(struct history *history, const char *task, uint64_t task_hash, 
 void edits_forget(struct history *history);
 
 /* --- skeleton.c --- */
+
+/* people_git.c: HEAD is on no branch, and this commit of ours stands there now: a branch keeps it. */
+void head_keep(struct history *history, const git_oid *parent, const git_oid *commit);
 
 /* .git is there with all that makes a folder a repository: made, or what a power cut took from it mended.
  * 1; 0 and fault: what stands there can't be one; -1 and fault. */

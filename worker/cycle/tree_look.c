@@ -1,0 +1,101 @@
+/* What lies in the tree that people should know of: conflict marks of a merge in a state file, copies beside state files that
+ * a synchroniser or an editor left, what people's git left. None of it is work or learned from. */
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/listing.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/tree.h"
+#include "worker/cycle/worker.h"
+
+enum { LOOK_MS = 1000 };
+
+/* people: nobody but people writes the file, so marks in it are a merge's. In the others a model's words may have such lines. */
+static const struct {
+    const char *name;
+    bool people;
+} state_files[TREE_STATE_FILES] = {
+    {TREE_QUEUE, true},   {TREE_PERSONA, true}, {TREE_CONSTRAINTS, true}, {TREE_SYSTEM_PROMPT, true},
+    {TREE_SKILLS, false}, {TREE_GOALS, false},  {TREE_REWARDS, false},    {TREE_REFLECTIONS, false},
+};
+
+/* The line where the first conflict begins; 0: there is none. */
+static unsigned marks_line(const char *text)
+{
+    unsigned begun = 0, line = 1;
+    for (const char *at = text; *at; at += strcspn(at, "\n"), at += *at == '\n', line++) {
+        if (strncmp(at, "<<<<<<< ", 8) == 0 && !begun)
+            begun = line;
+        if (strncmp(at, ">>>>>>> ", 8) == 0 && begun)
+            return begun;
+    }
+    return 0;
+}
+
+/* False: all are as they were. */
+static bool look_for_marks(struct worker *worker)
+{
+    bool changed = false;
+    for (size_t i = 0; i < TREE_STATE_FILES; i++) {
+        struct merged_file *file = &worker->looks.merged[i];
+        struct file_stamp now = files_stamp_at(worker->tree, state_files[i].name);
+        OWNED char *text = NULL;
+        size_t length;
+        if (files_stamp_equal(&now, &file->stamp))
+            continue;
+        bool read = files_read(worker->tree, state_files[i].name, TREE_FILE_MAX, &text, &length, &file->stamp,
+                               NULL) == 1;
+        file->line = read ? marks_line(text) : 0;
+        changed = true;
+    }
+    return changed;
+}
+
+/* "queue.md~" and "queue (conflicted copy).md" are copies of queue.md. */
+static bool copies_state_file(const char *name)
+{
+    for (size_t i = 0; i < TREE_STATE_FILES; i++) {
+        const char *file = state_files[i].name;
+        if (strcmp(name, file) != 0 && strncmp(name, file, strlen(file) - strlen(".md")) == 0)
+            return names_conflict(name) || (strncmp(name, file, strlen(file)) == 0 && names_temporary(name));
+    }
+    return false;
+}
+
+static void print_copies(struct worker *worker)
+{
+    struct listing *names = listing_open(worker->tree, ".", NULL);
+    for (const char *name; names && (name = listing_next(names));)
+        if (copies_state_file(name))
+            buffer_print(&worker->problems.people,
+                         "%s is a copy that a synchroniser or an editor left; nobody reads it: carry over "
+                         "what it has, and "
+                         "remove it\n",
+                         name);
+    if (names)
+        (void)listing_close(names, NULL); /* looked at again soon */
+}
+
+bool tree_look(struct worker *worker)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!look_for_marks(worker) && !worker->looks.tree && now - worker->looks.people_ms < LOOK_MS)
+        return worker->looks.merging;
+    struct buffer *lines = &worker->problems.people;
+    worker->looks.people_ms = now;
+    worker->looks.merging = false;
+    buffer_drop(lines, lines->length);
+    bool unfinished = history_people_git(worker->history, lines);
+    for (size_t i = 0; i < TREE_STATE_FILES; i++) {
+        bool waits = worker->looks.merged[i].line && (unfinished || state_files[i].people);
+        worker->looks.merging = worker->looks.merging || waits;
+        if (worker->looks.merged[i].line)
+            buffer_print(lines, "%s:%u: a merge left its conflict marks (<<<<<<<) here%s\n",
+                         state_files[i].name, worker->looks.merged[i].line,
+                         waits ? "; no work is begun until they are gone" : "");
+    }
+    print_copies(worker);
+    report_problems(worker);
+    return worker->looks.merging;
+}
