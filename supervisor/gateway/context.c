@@ -107,6 +107,11 @@ static size_t longer(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static bool is_near(size_t a, size_t b)
+{
+    return a <= b + A_TOKEN && b <= a + A_TOKEN;
+}
+
 /* Only a prompt that is longer than all that reported fewer tells of a cut. */
 static void note_length(struct ceiling *ceiling, size_t bytes)
 {
@@ -114,7 +119,7 @@ static void note_length(struct ceiling *ceiling, size_t bytes)
         return;
     if (ceiling->lengths == 0)
         ceiling->shortest = ceiling->longest = bytes;
-    else if (bytes + A_TOKEN >= ceiling->shortest && bytes <= ceiling->longest + A_TOKEN)
+    else if (is_near(bytes, ceiling->shortest) || is_near(bytes, ceiling->longest))
         return;
     ceiling->shortest = bytes < ceiling->shortest ? bytes : ceiling->shortest;
     ceiling->longest = longer(bytes, ceiling->longest);

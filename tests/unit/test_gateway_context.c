@@ -238,6 +238,16 @@ static void test_three_lengths_tell_where_they_are_near_each_other(void **state)
     assert_int_equal(report(&context, 16480, 4096), CONTEXT_CUTS);
 }
 
+static void test_the_third_length_may_lie_between_the_two(void **state)
+{
+    (void)state;
+    struct context context = {0};
+    report(&context, 8000, 4096), report(&context, 17209, 4096);
+    assert_int_equal(report(&context, 17302, 4096), CONTEXT_NOTHING);
+    assert_int_equal(report(&context, 17300, 4096), CONTEXT_NOTHING);
+    assert_int_equal(report(&context, 17257, 4096), CONTEXT_CUTS);
+}
+
 /* A grown agent's prompts differ little, and so do their tokens. */
 static void test_the_same_number_among_others_is_no_ceiling(void **state)
 {
@@ -330,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_a_setting_counts_unless_the_provider_says_less),
         cmocka_unit_test(test_a_silent_cut_is_known_by_two_lengths_with_one_report),
         cmocka_unit_test(test_three_lengths_tell_where_they_are_near_each_other),
+        cmocka_unit_test(test_the_third_length_may_lie_between_the_two),
         cmocka_unit_test(test_the_same_number_among_others_is_no_ceiling),
         cmocka_unit_test(test_a_cut_is_looked_at_again_and_unlearned_when_it_is_none),
         cmocka_unit_test(test_a_grown_agent_finds_the_cut_with_half_of_its_prompt),
