@@ -93,6 +93,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     }
     take_text(&agent->told.doing, what);
     if (activity == ACTIVITY_WORKING) {
+        post_works_at(supervisor_of(agent)->post, agent->name, what);
         budget_gate_task_began(agent, what, false);
         counters_began(&agent->past.counters, what, clock_monotonic_ms());
     }

@@ -63,6 +63,7 @@ void post_outbox_look(struct box *box)
         box->outbox.after_ms += RETRY_MS;
         return;
     }
+    post_origins_looked(box, names.count);
     for (size_t i = 0; i < names.count; i++) {
         add_id(box, names.ids[i]);
         names.ids[i] = NULL;
@@ -105,21 +106,12 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
 
 /* --- deciding --- */
 
-/* What a sender dates ahead would live longer, or go before others. */
-static void not_of_the_future(struct envelope *envelope)
-{
-    int64_t now = clock_now();
-    if (envelope->created > now)
-        envelope->created = now;
-}
-
 /* *envelope may be empty afterwards. */
 static void let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)
 {
     struct post *post = sender->post;
     struct index_entry *entry =
         envelope_index_add(post->index, &receiver->waits, sender, FOLDER_OUTBOX, envelope->id);
-    not_of_the_future(envelope);
     envelope_index_describe(entry, envelope);
     entry->to = receiver;
     entry->reading = false;
@@ -226,6 +218,7 @@ static void decide_on(struct box *sender, const char *id)
     sender->complained = false;
     free(envelope.from);
     envelope.from = memory_text(sender->name); /* never what it says itself */
+    post_origin_set(sender, &envelope, &stamp);
     if (is_too_large(&envelope, stamp.size))
         refuse_large(sender, &envelope, stamp.size);
     else
@@ -341,7 +334,10 @@ static bool read_again(struct index_entry *entry, struct envelope *envelope)
     if (strcmp(envelope->to, entry->to->name) == 0 && envelope->kind == entry->kind &&
         !is_too_large(envelope, stamp.size) &&
         (envelope->kind != KIND_RESULT || post_result(sender, envelope, &fault) == RESULT_TAKEN)) {
-        not_of_the_future(envelope);
+        free(envelope->trace); /* as they were known when it came */
+        envelope->trace = memory_text(entry->trace);
+        envelope->hops = entry->hops;
+        envelope->created = entry->created;
         return true;
     }
     envelope_free(envelope); /* somebody gave it another receiver, or too long a text: decided on anew */

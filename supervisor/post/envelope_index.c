@@ -32,6 +32,7 @@ static void free_entry(struct index_entry *entry)
     envelope_index_keep(entry, NULL);
     free(entry->id);
     free(entry->from);
+    free(entry->trace);
     free(entry);
 }
 
@@ -141,6 +142,10 @@ void envelope_index_describe(struct index_entry *entry, const struct envelope *e
     char *from = memory_text(envelope->from);
     free(entry->from);
     entry->from = from;
+    if (!entry->trace && envelope->trace) { /* a receiver's worker may write another one there later */
+        entry->trace = memory_text(envelope->trace);
+        entry->hops = envelope->hops;
+    }
     entry->kind = envelope->kind;
     entry->priority = envelope->priority;
     entry->created = envelope->created;

@@ -28,6 +28,8 @@ struct index_entry {
     enum folder folder;
     struct box *to;  /* for whom it waits; NULL: it lies with its receiver */
     char *id, *from; /* owned */
+    char *trace;     /* owned; it and hops as they were known first; NULL: not yet */
+    int64_t hops;
     enum envelope_kind kind;
     enum priority priority;
     int64_t created, ttl_seconds;

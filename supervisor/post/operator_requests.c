@@ -146,9 +146,11 @@ static int live_again(struct box *box, struct envelope *envelope, struct fault *
                           : work  ? FOLDER_HANDOFFS
                                   : FOLDER_INBOX,
                           envelope, fault);
-    if (exit == EX_OK && refused)
+    if (exit == EX_OK && refused) {
+        post_origin_add(box, envelope->trace, envelope->hops - 1);
         post_outbox_ids(box, envelope->id);
-    else if (exit == EX_OK)
+    }
+    if (exit == EX_OK && !refused)
         post_lies_there(box, work ? FOLDER_HANDOFFS : FOLDER_INBOX, envelope, NULL);
     return exit;
 }

@@ -19,6 +19,7 @@ enum {
     MISSING_MS =
         1000, /* how long a file may be away before it counts as removed: editors save by several renames */
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
+    ORIGINS_MAX = 16,     /* works of one agent that are remembered */
     IDS_MAX = 1024,       /* of one outbox in memory; when more are rung, the folder is looked at instead */
 };
 
@@ -43,6 +44,17 @@ struct refusals {
     size_t count;
     int64_t said_ms; /* since when those that are said are counted */
     size_t said;
+};
+
+/* What the last works of an agent were, the newest last (origins.c). */
+struct origins {
+    struct origin {
+        char *trace;
+        int64_t hops; /* of the envelope; 0: a task */
+    } * all;
+    size_t count;
+    size_t trusted; /* so many envelopes more are as their files say */
+    bool ready;     /* there was a look at the outbox after READY */
 };
 
 enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP, WAKE_FULL /* and its inbox is to be read */ };
@@ -101,6 +113,7 @@ struct box {
         struct file_stamp stamp;
     } persona; /* what persona.md says */
     struct refusals refusals;
+    struct origins origins;
     bool complained; /* that it can't be delivered to */
     struct tasks *tasks;
     uint64_t pumped; /* the pump that has counted unread */
@@ -198,6 +211,13 @@ void post_deliver(struct post *post); /* the turn's batch */
 void post_give_up_waiting(struct box *receiver,
                           const char *reason); /* everybody who waits for it is refused */
 void post_drop_waiting_of(struct box *sender);
+
+/* origins.c: trace, hops and created of what is sent */
+void post_origin_add(struct box *box, const char *trace, int64_t hops);
+void post_origins_free(struct box *box);
+void post_origins_trust(struct box *box); /* the supervisor has started, or the agent has come */
+void post_origins_looked(struct box *box, size_t count); /* so many lie in its outbox */
+void post_origin_set(struct box *sender, struct envelope *envelope, const struct file_stamp *stamp);
 
 /* refusals.c: what was refused and lies in the outbox still */
 void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason);

@@ -22,6 +22,7 @@ static void free_box(struct box *box)
         free(box->outbox.ids[i]);
     free(box->outbox.ids);
     post_refusals_free(box);
+    post_origins_free(box);
     free(box->dead.from);
     free(box->name);
     free(box);
@@ -331,6 +332,7 @@ void post_worker_ready(struct post *post, const char *name)
     box->look.wanted = box->dead.wanted = true; /* it may have ended in the middle of things */
     box->ready = true;
     box->outbox.after_ms = 0;
+    box->outbox.wanted = true; /* from that look on nothing is as its file says */
     post_wake(box);
     if (post->hooks.worker_ready)
         post->hooks.worker_ready(post->hooks.context, name);

@@ -86,6 +86,8 @@ bool post_rings(struct post *post, const char *name, const char *ids); /* POST *
 bool post_settled(struct post *post, const char *name, const char *id, const char *status,
                   const char *commit); /* SETTLED */
 
+/* ACTIVITY: the work that its worker has begun, the id of an envelope or of a task. */
+void post_works_at(struct post *post, const char *name, const char *what);
 /* LOCK and UNLOCK: for the hooks; without them nobody ever gets a lock. */
 bool post_lock(struct post *post, const char *name, const char *task, const char *lock);
 bool post_unlock(struct post *post, const char *name, const char *task, const char *lock);

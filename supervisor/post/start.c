@@ -39,6 +39,7 @@ void post_take_up(struct box *box)
         return;
     box->fresh = false;
     box->outbox.wanted = box->outbox.from_start = true;
+    post_origins_trust(box);
     box->pump.wanted = true;
     post_wake(box);
     if (box == post->people) {

@@ -204,6 +204,81 @@ static void test_a_request_is_answered_once_and_by_whom_it_went_to(void **state)
     answer_with(office, "iris", "r1", "delivered"); /* the same result again */
 }
 
+static void assert_route(struct office *office, const char *id, const char *trace, int64_t hops)
+{
+    UNTIL(office, office_lies(office, "nova", FOLDER_HANDOFFS, id));
+    struct envelope there = office_read(office, "nova", FOLDER_HANDOFFS, id);
+    assert_string_equal(there.trace, trace);
+    assert_int_equal(there.hops, hops);
+    assert_true(there.created >= clock_now() - 120 && there.created <= clock_now());
+    envelope_free(&there);
+}
+
+static void claim(struct office *office, const char *id, const char *trace, int64_t hops, int64_t created)
+{
+    struct envelope letter = office_letter(id, KIND_HANDOFF, "orion", "nova");
+    letter.trace = (char *)trace;
+    letter.hops = hops;
+    letter.created = created;
+    office_send(office, &letter, "orion");
+}
+
+static void test_trace_hops_and_created_are_set_by_what_the_sender_works_at_whatever_it_writes(void **state)
+{
+    struct office *office = *state;
+    struct envelope given = office_letter("h1", KIND_HANDOFF, "iris", "orion");
+    given.trace = "root";
+    given.hops = 3;
+    office_send(office, &given, "iris");
+    UNTIL(office, office_said(office, "iris verdict h1 delivered"));
+    post_worker_starts(office->post, "orion");
+    post_worker_ready(office->post, "orion");
+    office_settle(office);
+    claim(office, "f0", "mine", 0, 1); /* nothing is in hand: its own beginning */
+    assert_route(office, "f0", "f0", 1);
+    post_works_at(office->post, "orion", "h1");
+    claim(office, "f1", "fresh", 0, 1);
+    assert_route(office, "f1", "root", 4);
+    claim(office, "f2", "root", 7, clock_now() + 1000); /* it has read a message that came far */
+    assert_route(office, "f2", "root", 7);
+    struct envelope forged = office_read(office, "orion", FOLDER_HANDOFFS, "h1");
+    forged.hops = 0;
+    office_put(office, "orion", FOLDER_HANDOFFS, &forged); /* in its own tree */
+    envelope_free(&forged);
+    post_changed(office->post, "orion");
+    office_settle(office);
+    office_move(office, "orion", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
+    assert_true(post_settled(office->post, "orion", "h1", "finished", "0123abc"));
+    post_works_at(office->post, "orion", "task-1");
+    claim(office, "f3", "root", 1, clock_now()); /* of the commit before, decided on now */
+    assert_route(office, "f3", "root", 4);
+    claim(office, "f4", "fresh", 0, 1);
+    assert_route(office, "f4", "task-1", 1);
+}
+
+static void test_what_waits_keeps_its_hops_whatever_its_sender_writes_there_meanwhile(void **state)
+{
+    struct office *office = *state;
+    post_worker_starts(office->post, "orion");
+    post_worker_ready(office->post, "orion");
+    post_works_at(office->post, "orion", "task-1");
+    office_settle(office);
+    send_many(office, "h", 2);
+    UNTIL(office, office_said(office, "orion verdict h1 deferred"));
+    struct envelope forged = office_letter("h1", KIND_HANDOFF, "orion", "iris");
+    forged.hops = 0;
+    forged.created = 1;
+    forged.trace = "forged";
+    office_put(office, "orion", FOLDER_OUTBOX, &forged);
+    finish(office, "h0");
+    UNTIL(office, office_lies(office, "iris", FOLDER_HANDOFFS, "h1"));
+    struct envelope there = office_read(office, "iris", FOLDER_HANDOFFS, "h1");
+    assert_string_equal(there.trace, "task-1");
+    assert_int_equal(there.hops, 1);
+    assert_true(there.created > 1);
+    envelope_free(&there);
+}
+
 /* As many files in a moment, which no test of a flush needs. */
 static void lay(const struct office *office, const char *agent, const char *folder,
                 const struct envelope *envelope)
@@ -436,6 +511,8 @@ int main(void)
         TEST(test_a_newcomer_never_overtakes_one_that_waits),
         TEST(test_results_need_no_room_and_no_permission),
         TEST(test_a_request_is_answered_once_and_by_whom_it_went_to),
+        TEST(test_trace_hops_and_created_are_set_by_what_the_sender_works_at_whatever_it_writes),
+        TEST(test_what_waits_keeps_its_hops_whatever_its_sender_writes_there_meanwhile),
         TEST(test_of_a_flood_of_results_as_many_as_the_backlog_lie_unread_and_the_rest_waits),
         TEST(test_what_may_not_travel_is_refused_with_its_reason),
         TEST(test_what_is_no_envelope_is_said_and_stops_nothing),
