@@ -27,6 +27,7 @@
 #include "common/proxy.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
+#include "supervisor/cli/processes.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
@@ -322,9 +323,21 @@ static void examine_model(struct doctor *doctor)
     proxy_free(&proxy);
 }
 
+/* What the processes that run now could still do. */
+static void examine_processes(struct doctor *doctor)
+{
+    OWNED_BUFFER struct buffer lines = {0};
+    processes_list(doctor->invocation->data_dir, &lines);
+    OWNED char *text = output_clean(lines.data ? lines.data : "", 1);
+    char *rest = text;
+    for (char *line; (line = strsep(&rest, "\n"));)
+        if (*line)
+            find(doctor, GOOD, "process", "%s", line);
+}
+
 static void (*const examinations[])(struct doctor *doctor) = {
-    examine_landlock, examine_seccomp, examine_newer, examine_whole,  examine_memory_limit,
-    examine_user,     examine_root,    examine_data,  examine_limits, examine_model,
+    examine_landlock, examine_seccomp, examine_newer,  examine_whole,     examine_memory_limit, examine_user,
+    examine_root,     examine_data,    examine_limits, examine_processes, examine_model,
 };
 
 int verb_doctor(struct invocation *invocation)

@@ -350,6 +350,19 @@ def test_doctor_says_what_a_poorer_kernel_lacks(tmp_path):
 
 
 @needs_landlock
+def test_doctor_says_of_each_living_process_what_it_could_still_do(agents):
+    said = agents.cli("doctor", check=False).stdout
+    rows = {int(pid): text for pid, text in re.findall(r"^ok +process +.*\(pid (\d+)\), seen: (.*)$", said, re.MULTILINE)}
+    processes = agents.processes()
+    assert set(processes.values()) <= set(rows)
+    for name in (*AGENTS, "gateway"):
+        row = rows[processes[name]]
+        assert f"uid {os.geteuid()}, no capabilities, no new privileges, " in row
+        assert int(re.search(r"(\d+) system call filter", row).group(1)) == int(fields(f"/proc/{processes[name]}/status")["Seccomp_filters"])
+    assert "no system call filter" in rows[processes["supervisor"]] and re.search(r"\d+ descriptors|descriptors are not shown", row)
+
+
+@needs_landlock
 def test_doctor_says_whether_the_model_can_be_reached(tmp_path, model):
     def ask(url):
         env = {"LLM_BASE_URL": url, "DATA_DIR": str(tmp_path), "LLM_API_KEY": KEY}
