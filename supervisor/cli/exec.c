@@ -9,6 +9,7 @@
 #include "common/format/roster.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
@@ -38,15 +39,7 @@ static bool find_room(const struct invocation *invocation, struct sandbox_room *
 static void clean_environment(const char *tree)
 {
     static const char *const kept[] = {"TERM", "LANG", "LC_ALL", "COLUMNS", "LINES"};
-    char *values[sizeof kept / sizeof *kept];
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-        values[i] = memory_text(getenv(kept[i]));
-    clearenv();
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        if (values[i])
-            setenv(kept[i], values[i], 1);
-        free(values[i]);
-    }
+    confine_environment(kept, sizeof kept / sizeof *kept);
     setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
     setenv("HOME", tree, 1);
     setenv("PWD", tree, 1);

@@ -83,15 +83,7 @@ static const char *const kept[] = {"TERM",
 
 static void clean_environment(const char *agents)
 {
-    char *values[sizeof kept / sizeof *kept];
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-        values[i] = memory_text(getenv(kept[i]));
-    clearenv();
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        if (values[i])
-            setenv(kept[i], values[i], 1);
-        free(values[i]);
-    }
+    confine_environment(kept, sizeof kept / sizeof *kept);
     for (size_t i = 0; i < sizeof environment / sizeof *environment; i++)
         setenv(environment[i].name, environment[i].value, 1);
     setenv("GIT_CEILING_DIRECTORIES", agents, 1);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -75,4 +76,18 @@ int confine(const char *folder, int (*work)(void *context), void *context)
                         "signal %d",
                         folder, WTERMSIG(status));
     return EX_DATAERR;
+}
+
+void confine_environment(const char *const *names, size_t count)
+{
+    char **values = memory_new(count, sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = memory_text(getenv(names[i]));
+    clearenv();
+    for (size_t i = 0; i < count; i++) {
+        if (values[i])
+            setenv(names[i], values[i], 1);
+        free(values[i]);
+    }
+    free(values);
 }

@@ -2,6 +2,8 @@
 #ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_CONFINE_H
 #define AGENTOS_SUPERVISOR_CLI_TERMINAL_CONFINE_H
 
+#include <stddef.h>
+
 /* What git would obey in the agent's folder DATA_DIR/agents/NAME is taken out (common/git_guard.h) and told on standard
  * error. Before anything opens the repository. */
 void confine_guard(const char *data_dir, const char *name);
@@ -10,5 +12,8 @@ void confine_guard(const char *data_dir, const char *name);
  * output and error, with 512 MiB of memory; so a repository that was made to harm costs that child alone. Returns what
  * work returned, or an exit status after a complaint: the sandbox is not to be had, or the child was ended. */
 int confine(const char *folder, int (*work)(void *context), void *context);
+
+/* This process's environment loses every variable but the `count` named ones. */
+void confine_environment(const char *const *names, size_t count);
 
 #endif
