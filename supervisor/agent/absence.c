@@ -1,6 +1,17 @@
 /* Why an agent does no work, for those who would give it some. */
 #include "supervisor/agent/agent.h"
 
+#include "common/clock.h"
+
+void agent_absence_changed(struct agent *agent)
+{
+    enum life_state state = agent->life.state;
+    if ((life_is_up(&agent->life) && state != STATE_PAUSED) || state == STATE_HIBERNATING)
+        agent->past.down_since = 0;
+    else if (agent->past.down_since == 0)
+        agent->past.down_since = clock_now();
+}
+
 const char *agent_absence(const struct agent *agent, int64_t *since)
 {
     const struct life *life = &agent->life;

@@ -175,10 +175,7 @@ static void changed(void *context, enum life_state before)
          DETAIL_TEXT("to", life_state_name(state)));
     if (before == STATE_STARTING && state == STATE_IDLE)
         say_ready(agent);
-    if ((life_is_up(&agent->life) && state != STATE_PAUSED) || state == STATE_HIBERNATING)
-        agent->past.down_since = 0;
-    else if (agent->past.down_since == 0)
-        agent->past.down_since = clock_now();
+    agent_absence_changed(agent);
     if (state != STATE_WORKING)
         timer_clear(agent->agents->loop, &agent->task_timer);
     look_state_changed(agent);

@@ -115,6 +115,7 @@ void agent_spawn_again(struct agent *agent); /* the zygote is another one: what 
 void agent_exited(struct agent *agent, int status);
 
 /* absence.c: "stopped", "paused", "failed" …, NULL: it works, or will in a moment. since: epoch seconds; 0: not known. */
+void agent_absence_changed(struct agent *agent); /* its state has */
 const char *agent_absence(const struct agent *agent, int64_t *since);
 
 /* line.c: what its worker is sent */

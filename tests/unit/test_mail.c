@@ -1,9 +1,9 @@
 /* What lies in iac/inbox and iac/handoffs: taken in hand, put back, ended; people and the supervisor interfere. */
 #include "tests/unit/mail_fixture.h"
 
-static bool skips(void *context, uint64_t hash)
+static bool skips(void *context, const struct letter *letter)
 {
-    return context && *(const uint64_t *)context == hash;
+    return context && *(const uint64_t *)context == letter->hash;
 }
 
 static const char *next(struct desk *desk, int64_t now)

@@ -10,10 +10,10 @@ static int begin(void **state)
     return desk_begin(state);
 }
 
-static bool skips(void *context, uint64_t hash)
+static bool skips(void *context, const struct letter *letter)
 {
     (void)context;
-    (void)hash;
+    (void)letter;
     return false;
 }
 

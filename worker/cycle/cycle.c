@@ -50,6 +50,7 @@ static bool begin(struct worker *worker, const struct block *block)
         .from = memory_text(block->from),
         .hash = block->hash,
     };
+    choice_begun(worker);
     leases_take(worker, block);
     log_info("agent", worker->name, "Processing task: %s", block->id);
     if (block->doubt)
@@ -78,72 +79,45 @@ static int ends_at_once(struct worker *worker, const struct block *block)
     return 0;
 }
 
-/* --- choosing --- */
+/* --- the next work --- */
 
-struct choice {
+struct search {
     struct worker *worker;
-    /* No deferred task at all: while the provider is in trouble, tasks that have not failed go first, to find out whose
-     * trouble it is. */
     bool untried_only;
 };
 
-static bool is_passed_over(const struct choice *choice, uint64_t hash)
-{
-    const struct deferred *deferred = choice->worker->trouble.deferred;
-    return choice->untried_only ? deferred_knows(deferred, hash) : deferred_has(deferred, hash);
-}
-
 static bool has_no_lease(void *context, const struct block *block)
 {
-    const struct choice *choice = context;
-    return is_passed_over(choice, block->hash) || leases_state(choice->worker, block) != LEASE_HELD;
-}
-
-static bool is_not_now(void *context, const struct block *block)
-{
-    const struct choice *choice = context;
-    return is_passed_over(choice, block->hash) || leases_state(choice->worker, block) == LEASE_WAITS;
+    const struct search *search = context;
+    return choice_passes_over(search->worker, search->untried_only, block->hash) ||
+           leases_state(search->worker, block) != LEASE_HELD;
 }
 
 static bool is_not_asked_about(void *context, const struct block *block)
 {
-    const struct choice *choice = context;
-    return !prefetch_is_about(choice->worker, block) || is_not_now(context, block);
+    const struct search *search = context;
+    return !prefetch_is_about(search->worker, block) ||
+           choice_passes_over(search->worker, search->untried_only, block->hash) ||
+           leases_state(search->worker, block) == LEASE_WAITS;
 }
 
-static bool is_not_now_letter(void *context, uint64_t hash)
-{
-    return is_passed_over(context, hash);
-}
-
-/* By priority over all kinds of work, then by age; among the queue's blocks, as they stand. */
-static bool letter_first(struct worker *worker, const struct letter *letter, const struct block *block)
-{
-    if (!block || letter->head.priority != block->priority)
-        return !block || letter->head.priority < block->priority;
-    int64_t since = block->created ? block->created : queue_first_seen(worker->queue, block);
-    return letter->head.created < since;
-}
-
-/* At most one of both. */
+/* At most one of both. What was asked about ahead was next then; a block whose lease runs goes first, since others wait
+ * for the lock. */
 static void choose_of(struct worker *worker, bool untried_only, const struct block **block,
                       const struct letter **letter)
 {
-    struct choice choice = {worker, untried_only};
+    struct search search = {worker, untried_only};
     *letter = NULL;
-    if (prefetch_is_out(worker) && (*block = queue_next(worker->queue, is_not_asked_about, &choice)) != NULL)
-        return; /* it was next when it was asked about */
-    *block = worker->leases.count ? queue_next(worker->queue, has_no_lease, &choice) : NULL;
-    if (*block)
-        return; /* its lease runs, and others wait for it */
-    *block = queue_next(worker->queue, is_not_now, &choice);
-    *letter = mail_next(worker->mail, clock_now(), is_not_now_letter, &choice);
-    if (*letter && letter_first(worker, *letter, *block))
-        *block = NULL;
-    else
-        *letter = NULL;
+    *block = prefetch_is_out(worker) ? queue_next(worker->queue, is_not_asked_about, &search) : NULL;
+    if (!*block && worker->leases.count) {
+        *block = queue_next(worker->queue, has_no_lease, &search);
+        worker->turns.next_by_age = worker->turns.next_by_age && !*block;
+    }
+    if (!*block)
+        choice_next(worker, untried_only, block, letter);
 }
 
+/* While the provider is in trouble, tasks that have not failed go first, to find out whose trouble it is. */
 static void choose(struct worker *worker, const struct block **block, const struct letter **letter)
 {
     mail_step_catch_up(worker);

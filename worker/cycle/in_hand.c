@@ -46,6 +46,7 @@ void cycle_put_down(struct worker *worker)
     if (!worker->task.by_post)
         attempts_end(worker->attempts, worker->task.id, worker->task.hash);
     put_back(worker);
+    choice_take_back(worker);
     cycle_forget(worker);
 }
 
@@ -54,7 +55,7 @@ void cycle_abandon(struct worker *worker)
     if (worker->phase == PHASE_NONE)
         return;
     if (worker->phase == PHASE_ASKED)
-        worker_say(worker, MESSAGE_FORGET, worker->serial, worker->name);
+        worker_say(worker, MESSAGE_FORGET, worker->line.serial, worker->name);
     log_info("agent", worker->name, "Task %s is put down; it stays in the %s.", worker->task.id,
              worker->task.by_post ? "post" : "queue");
     cycle_put_down(worker);

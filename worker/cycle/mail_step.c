@@ -97,10 +97,10 @@ void mail_step_catch_up(struct worker *worker)
         look_at_files(worker, clock_monotonic_ms());
 }
 
-static bool skip_none(void *context, uint64_t hash)
+static bool skip_none(void *context, const struct letter *letter)
 {
     (void)context;
-    (void)hash;
+    (void)letter;
     return false;
 }
 
@@ -134,6 +134,7 @@ bool mail_step_begin(struct worker *worker, const struct letter *letter)
                                  .by_post = true,
                                  .opened = opened};
     worker->task.text = buffer_take(&text);
+    choice_begun(worker);
     log_info("agent", worker->name, "Processing %s from %s: %s", envelope_kind_name(opened.envelope.kind),
              opened.envelope.from, opened.envelope.id);
     cycle_ask(worker);

@@ -39,21 +39,13 @@ static bool allowed(const struct worker *worker, const struct reply *reply, cons
            clock_monotonic_ms() >= worker->prefetch.not_before_ms;
 }
 
-static bool is_in_hand_or_not_now(void *context, const struct block *block)
-{
-    const struct worker *worker = context;
-    const struct task *task = &worker->task;
-    return deferred_has(worker->trouble.deferred, block->hash) ||
-           (block->hash == task->hash && strcmp(block->id, task->id) == 0);
-}
-
 /* What ends without a question, or may, is no guess. */
 static const struct block *guess(struct worker *worker)
 {
     struct fault fault;
     if (!queue_look(worker->queue, NULL, &fault))
         return NULL;
-    const struct block *block = queue_next(worker->queue, is_in_hand_or_not_now, worker);
+    const struct block *block = choice_ahead(worker);
     bool plain = block && !block->lock && block->ttl_seconds == 0 && strlen(block->task) <= TASK_AHEAD_MAX &&
                  attempts_failed(worker->attempts, block->id, block->hash) == 0 &&
                  !history_known(worker->history, block->id, block->hash);
@@ -92,7 +84,7 @@ void prefetch_ask(struct worker *worker, const struct reply *reply, const struct
     if (!block)
         return;
     make_prompt(worker, block);
-    prefetch->serial = ++worker->serial;
+    prefetch->serial = ++worker->line.serial;
     worker_say(worker, MESSAGE_AHEAD, prefetch->id);
     worker_say(worker, MESSAGE_ASK, prefetch->serial, worker->name, prefetch->prompt.data, prefetch->task,
                prefetch->places.peers, prefetch->places.segments, prefetch->places.budget,

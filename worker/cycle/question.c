@@ -55,8 +55,8 @@ void cycle_ask(struct worker *worker)
     size_t bytes = prompt.length + strlen(task->text);
     task->asked_least = places.least || (task->asked_bytes && bytes >= task->asked_bytes);
     task->asked_bytes = bytes;
-    worker_say(worker, MESSAGE_ASK, ++worker->serial, worker->name, prompt.data, task->text, places.peers,
-               places.segments, places.budget, places.pieces, (uint64_t)task->asked_least);
+    worker_say(worker, MESSAGE_ASK, ++worker->line.serial, worker->name, prompt.data, task->text,
+               places.peers, places.segments, places.budget, places.pieces, (uint64_t)task->asked_least);
     worker_send(worker);
 }
 

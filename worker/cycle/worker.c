@@ -133,7 +133,7 @@ static void on_answer(struct worker *worker, struct reader *reader)
         timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
         auditing_answer(worker, serial, (enum answer_kind)kind, text, &usage, (int64_t)retry_after_ms);
         text = NULL;
-    } else if (worker->phase == PHASE_ASKED && serial == worker->serial) {
+    } else if (worker->phase == PHASE_ASKED && serial == worker->line.serial) {
         cycle_answer(worker, (enum answer_kind)kind, text, finish_reason, model, &usage,
                      (int64_t)retry_after_ms, (int64_t)answered_ms);
         return;
@@ -167,7 +167,7 @@ static void on_waiting(struct worker *worker, struct reader *reader)
     OWNED char *agent = NULL, *why = NULL, *sentence = NULL;
     if (!message_read(reader, MESSAGE_WAITING, &serial, &agent, &why, &until, &sentence))
         return;
-    if (worker->phase != PHASE_ASKED || serial != worker->serial)
+    if (worker->phase != PHASE_ASKED || serial != worker->line.serial)
         return;
     free(worker->trouble.sentence);
     worker->trouble.sentence = memory_text(sentence);
@@ -301,6 +301,7 @@ static void step(struct worker *worker)
     if (worker->looks.queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))
         look_at_queue(worker);
     mail_step_look(worker, now);
+    choice_look(worker, now);
     if (worker->leases.count)
         leases_reconcile(worker);
     task_ends_expire(worker, now);
@@ -419,6 +420,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
     worker->attempts = worker->queue ? attempts_open(worker->tree, fault) : NULL;
     worker->answers = answer_store_open(worker->tree);
     worker->texts = texts_open(worker->tree);
+    worker->turns.waiting = waiting_open(worker->tree);
     worker->learning = worker->attempts ? learning_open(worker->tree, &worker->problems.learning) : NULL;
     return worker->learning != NULL;
 }
@@ -436,6 +438,7 @@ static void close_parts(struct worker *worker)
         queue_close(worker->queue);
     mail_close(worker->mail);
     leases_free(worker);
+    choice_free(worker);
     if (worker->history)
         history_close(worker->history);
     if (worker->line.link)

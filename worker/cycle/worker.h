@@ -11,6 +11,7 @@
 #include "worker/cycle/answer_store.h"
 #include "worker/cycle/audit_results.h"
 #include "worker/cycle/auditing.h"
+#include "worker/cycle/choice.h"
 #include "worker/cycle/deferred.h"
 #include "worker/cycle/prompt.h"
 #include "worker/cycle/start.h"
@@ -22,6 +23,7 @@
 #include "worker/memory/learning.h"
 #include "worker/queue/attempts.h"
 #include "worker/queue/queue.h"
+#include "worker/queue/waiting.h"
 #include "worker/reply/reply.h"
 
 /* Where the one cycle stands. */
@@ -42,6 +44,13 @@ struct prefetch {
     uint64_t readings;     /* learning_readings at that time */
     uint64_t serial;       /* 0: it isn't out */
     int64_t not_before_ms; /* a guess was wrong: none before */
+};
+
+/* Whose turn it was (choice.c). */
+struct turns {
+    struct waiting *waiting;
+    struct turn last, before;
+    bool next_by_age; /* the choice made last is old work's */
 };
 
 /* Folders of which git tracks only the youngest files (outputs.c). */
@@ -97,8 +106,9 @@ struct line {
     struct buffer message; /* scratch: the message that is being made */
     struct buffer said;    /* SEVERAL: the messages that are not sent yet */
     unsigned said_count;
-    bool waits; /* the messages wait for those of the next turn */
-    bool lost;  /* the supervisor is gone */
+    bool waits;      /* the messages wait for those of the next turn */
+    bool lost;       /* the supervisor is gone */
+    uint64_t serial; /* of the last question */
 };
 
 /* The locks that were asked for or granted (leases.c). */
@@ -196,8 +206,8 @@ struct worker {
 
     enum phase phase;
     struct task task;
-    uint64_t serial; /* of the last question */
     struct prefetch prefetch;
+    struct turns turns;
     struct leases leases;
     struct orders orders;
     struct looks looks;

@@ -497,21 +497,21 @@ void mail_is_full(struct mail *mail)
 }
 
 /* starts: of those that start a cycle, or of the others. */
-static const struct letter *next_of(const struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
-                                    void *context, bool starts)
+static const struct letter *next_of(const struct mail *mail, int64_t now,
+                                    bool (*skip)(void *, const struct letter *), void *context, bool starts)
 {
     const struct letter *best = NULL;
     for (size_t i = 0; i < mail->count; i++) {
         const struct letter *letter = &mail->letters[i];
         if (!letter->held && envelope_kind_has(letter->head.kind, KIND_STARTS_CYCLE) == starts &&
             !mail_expired(&letter->head, now) && (!best || letter->head.priority < best->head.priority) &&
-            !skip(context, letter->hash))
+            !skip(context, letter))
             best = letter;
     }
     return best;
 }
 
-const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
+const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, const struct letter *),
                                void *context)
 {
     const struct letter *work = next_of(mail, now, skip, context, true);

@@ -56,8 +56,8 @@ bool mail_silent(const struct mail *mail);
 /* As of the last look, oldest first; borrowed until the next one. */
 const struct letter *mail_letters(const struct mail *mail, size_t *count);
 /* The next to be worked at: handoffs, items and messages by priority, then by age. Not what has expired: that is the
- * supervisor's; but what was begun in time and left by a crash. Not what is held. skip(context, hash) true: not this one. */
-const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, uint64_t hash),
+ * supervisor's; but what was begun in time and left by a crash. Not what is held. skip(context, letter) true: not this one. */
+const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, const struct letter *),
                                void *context);
 /* The supervisor lets no more results in: from now on they are next where nothing else is, until all are read. */
 void mail_is_full(struct mail *mail);
