@@ -7,8 +7,9 @@
 #include "supervisor/store/mailbox.h"
 
 enum {
-    TURN_MAX = 256,  /* envelopes that one turn decides on */
-    BATCH_MAX = 256, /* deliveries under one flush */
+    TURN_MAX = 256,   /* envelopes that one turn decides on, */
+    DECIDING_MS = 20, /* and for so long */
+    BATCH_MAX = 256,  /* deliveries under one flush */
     BATCH_BYTES_MAX = 8 * 1024 * 1024,
     KEPT_MAX = 16 * 1024,              /* bytes of a body that is kept from the decision to the delivery */
     RETRY_MS = 1000,                   /* after a write or a read that failed */

@@ -91,7 +91,8 @@ static void look_where_due(struct post *post, int64_t now_ms)
 static void decide_on_outboxes(struct post *post, int64_t now_ms)
 {
     size_t decided = 0, idle = 0;
-    while (decided < TURN_MAX && idle < post->active.count) {
+    while (decided < TURN_MAX && idle < post->active.count &&
+           (decided == 0 || clock_monotonic_ms() < now_ms + DECIDING_MS)) {
         struct box *box = post->active.boxes[post->active.next_outbox++ % post->active.count];
         if (box->outbox.wanted && box->outbox.done == box->outbox.count && box->outbox.after_ms <= now_ms) {
             if (post_outbox_settled(box))

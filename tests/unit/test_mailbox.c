@@ -3,6 +3,8 @@
 
 #include "post_office.h"
 
+#include <signal.h>
+
 static enum mailbox_found read_it(struct office *office, const char *id, struct fault *fault)
 {
     struct envelope envelope;
@@ -132,11 +134,34 @@ static void test_what_lies_there_is_overwritten_only_when_it_is_meant(void **sta
     envelope_free(&there);
 }
 
+/* The kernel ends such a lease within /proc/sys/fs/lease-break-time: nobody waits for that here. */
+static void test_a_file_under_a_lease_is_for_later_and_nobody_waits_for_it(void **state)
+{
+    struct office *office = *state;
+    struct envelope letter = office_letter("leased", KIND_MESSAGE, "orion", "iris");
+    struct fault fault = {""};
+    signal(SIGIO, SIG_IGN); /* which the kernel sends to the holder */
+    office_put(office, "iris", FOLDER_INBOX, &letter);
+    OWNED_FD int held = openat(office->data, "agents/iris/iac/inbox/leased.md", O_RDWR | O_CLOEXEC);
+    if (fcntl(held, F_SETLEASE, F_WRLCK) != 0)
+        skip(); /* a file system without leases */
+    int64_t before = clock_monotonic_ms();
+    struct envelope there = {0};
+    assert_int_equal(mailbox_read(office->data, "iris", FOLDER_INBOX, "leased", &there, NULL, &fault),
+                     MAILBOX_LATER);
+    assert_true(clock_monotonic_ms() - before < 5000);
+    assert_int_equal(fcntl(held, F_SETLEASE, F_UNLCK), 0);
+    assert_int_equal(mailbox_read(office->data, "iris", FOLDER_INBOX, "leased", &there, NULL, &fault),
+                     MAILBOX_READ);
+    envelope_free(&there);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, office_setup, office_teardown)
         TEST(test_reading_follows_no_link_and_never_blocks),
+        TEST(test_a_file_under_a_lease_is_for_later_and_nobody_waits_for_it),
         TEST(test_a_list_is_sorted_and_has_what_could_be_envelopes),
         TEST(test_a_folder_without_end_is_read_in_part_and_says_so),
         TEST(test_a_move_never_takes_anothers_place),
