@@ -1,6 +1,9 @@
 /* What lies in the tree that people should know of: conflict marks of a merge in a state file, copies beside state files that
  * a synchroniser or an editor left, what people's git left. None of it is work or learned from. */
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/clock.h"
 #include "common/listing.h"
@@ -9,7 +12,7 @@
 #include "common/tree.h"
 #include "worker/cycle/worker.h"
 
-enum { LOOK_MS = 1000 };
+enum { LOOK_MS = 1000, COPY_REST_S = 2 /* an editor's backup stands there for a moment while it saves */ };
 
 /* people: nobody but people writes the file, so marks in it are a merge's. In the others a model's words may have such lines. */
 static const struct {
@@ -63,11 +66,18 @@ static bool copies_state_file(const char *name)
     return false;
 }
 
+static bool at_rest(int tree, const char *name)
+{
+    struct stat status;
+    return fstatat(tree, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           llabs(clock_kernel_ns() / 1000000000 - (long long)status.st_ctime) >= COPY_REST_S;
+}
+
 static void print_copies(struct worker *worker)
 {
     struct listing *names = listing_open(worker->tree, ".", NULL);
     for (const char *name; names && (name = listing_next(names));)
-        if (copies_state_file(name))
+        if (copies_state_file(name) && at_rest(worker->tree, name))
             buffer_print(&worker->problems.people,
                          "%s is a copy that a synchroniser or an editor left; nobody reads it: carry over "
                          "what it has, and "
