@@ -67,7 +67,7 @@ static const char *type_of(const struct route *route)
 
 static json_t *responses_of(const struct route *route)
 {
-    char status[8];
+    char status[16];
     snprintf(status, sizeof status, "%u", route->done ? route->done : 200);
     json_t *schema =
         json_pack("{s:s}", "type", strcmp(type_of(route), "application/json") == 0 ? "object" : "string");
