@@ -359,6 +359,7 @@ def test_doctor_says_of_each_living_process_what_it_could_still_do(agents):
         row = rows[processes[name]]
         assert f"uid {os.geteuid()}, no capabilities, no new privileges, " in row
         assert int(re.search(r"(\d+) system call filter", row).group(1)) == int(fields(f"/proc/{processes[name]}/status")["Seccomp_filters"])
+    assert re.search(r"^ok +process +reported by the supervisor: sealed with landlock \d+, seccomp;", said, re.MULTILINE)
     assert "no system call filter" in rows[processes["supervisor"]] and re.search(r"\d+ descriptors|descriptors are not shown", row)
 
 
