@@ -22,7 +22,9 @@ struct object_walk {
     const char *where;
     struct buffer *findings;
     size_t bad;
-    struct step *steps; /* yet to be looked at */
+    size_t commits, most;           /* so many are followed at most */
+    void (*looked)(size_t objects); /* NULL: nobody is told */
+    struct step *steps;             /* yet to be looked at */
     size_t step_count, step_room;
     git_oid *seen; /* open addressing; all zero: free */
     size_t seen_count, seen_room;
@@ -87,7 +89,8 @@ static void follow_commit(struct object_walk *walk, const struct step *step)
         return;
     }
     add_step(walk, git_commit_tree_id(commit), GIT_OBJECT_TREE);
-    for (unsigned i = 0; i < git_commit_parentcount(commit); i++) {
+    walk->commits++;
+    for (unsigned i = 0; walk->commits < walk->most && i < git_commit_parentcount(commit); i++) {
         add_step(walk, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
     }
     git_commit_free(commit);
@@ -180,40 +183,52 @@ static git_object_t kind_of(const struct object_walk *walk, const git_oid *oid)
     return known ? kind : GIT_OBJECT_COMMIT;
 }
 
-size_t object_walk_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
-                              const char *where, struct buffer *findings)
+static size_t check_from(struct object_walk *walk, const git_oid *tips, size_t count)
 {
-    OWNED_FD int git = open(git_repository_path(repository), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct object_walk walk = {
-        .repository = repository, .git = git, .foreign = foreign, .where = where, .findings = findings};
-    if (git_repository_odb(&walk.odb, repository) != 0) {
-        buffer_print(findings, "%s: its objects cannot be read\n", where);
+    size_t done = 0;
+    OWNED_FD int git = open(git_repository_path(walk->repository), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    walk->git = git;
+    if (git_repository_odb(&walk->odb, walk->repository) != 0) {
+        buffer_print(walk->findings, "%s: its objects cannot be read\n", walk->where);
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
-        add_step(&walk, &tips[i], kind_of(&walk, &tips[i]));
+        add_step(walk, &tips[i], kind_of(walk, &tips[i]));
     }
-    while (walk.step_count > 0) {
-        struct step step = walk.steps[--walk.step_count];
-        look(&walk, &step);
+    while (walk->step_count > 0) {
+        struct step step = walk->steps[--walk->step_count];
+        look(walk, &step);
+        if (walk->looked != NULL) {
+            walk->looked(++done);
+        }
     }
-    if (walk.bad > OBJECT_WALK_FINDINGS_MAX) {
-        buffer_print(findings, "%s: %zu more objects are missing or damaged\n", where,
-                     walk.bad - OBJECT_WALK_FINDINGS_MAX);
+    if (walk->bad > OBJECT_WALK_FINDINGS_MAX) {
+        buffer_print(walk->findings, "%s: %zu more objects are missing or damaged\n", walk->where,
+                     walk->bad - OBJECT_WALK_FINDINGS_MAX);
     }
-    size_t looked = walk.seen_count;
-    git_odb_free(walk.odb);
-    free(walk.steps);
-    free(walk.seen);
-    return looked;
+    git_odb_free(walk->odb);
+    free(walk->steps);
+    free(walk->seen);
+    return walk->seen_count;
 }
 
-size_t object_walk_check(git_repository *repository, const char *where, struct buffer *findings)
+size_t object_walk_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
+                              const char *where, struct buffer *findings)
+{
+    struct object_walk walk = {
+        .repository = repository, .foreign = foreign, .where = where, .findings = findings, .most = SIZE_MAX};
+    return check_from(&walk, tips, count);
+}
+
+size_t object_walk_check(git_repository *repository, size_t most, void (*looked)(size_t objects),
+                         const char *where, struct buffer *findings)
 {
     git_oid head;
+    struct object_walk walk = {
+        .repository = repository, .where = where, .findings = findings, .most = most, .looked = looked};
     if (git_reference_name_to_id(&head, repository, "HEAD") != 0) {
         buffer_print(findings, "%s: HEAD leads to no commit\n", where);
         return 0;
     }
-    return object_walk_check_from(repository, &head, 1, false, where, findings);
+    return check_from(&walk, &head, 1);
 }

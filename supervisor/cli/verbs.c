@@ -32,7 +32,8 @@ static const char CHECK_DETAILS[] =
 static const char VERIFY_DETAILS[] =
     "Changes nothing. Reads every object that each agent's history reaches and checks its hash, the state "
     "files,\n"
-    "the journal and every envelope. Exit 0: all is well; 65: one sentence for each finding.\n";
+    "the journal and every envelope. Exit 0: all is well; 65: one sentence for each finding. With -n\n"
+    "only the newest commits of each history are checked.\n";
 static const char DEMO_DETAILS[] =
     "Starts a supervisor with the agent orion in a scratch directory, on the built-in offline model, gives "
     "it a\n"
@@ -197,8 +198,8 @@ const struct verb VERBS[] = {
      verb_locks, NULL},
     {"segments", "", "the texts that agents share, with their versions", ALWAYS | PAGED | WITH(JSON), 0, 0,
      verb_segments, NULL},
-    {"verify", "", "offline: every repository and every envelope consistent; says what is not", ALWAYS, 0, 0,
-     verb_verify, VERIFY_DETAILS},
+    {"verify", "", "offline: every repository and every envelope consistent; says what is not",
+     ALWAYS | WITH(NEWEST), 0, 0, verb_verify, VERIFY_DETAILS},
     {"git", "AGENT -- ARGS...", "git on the agent's repository, where nothing that the agent wrote is run",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_git, GIT_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",

@@ -73,16 +73,46 @@ void copy_read(struct copy *copy, const char *text, size_t length, const char *f
     }
 }
 
+struct envelope_times {
+    int64_t *items;
+    size_t count;
+};
+
 struct reading {
     struct envelope_scan *scan;
     int folder;
     enum place place;
     const char *owner, *path; /* of the folder */
     bool bodies;
+    struct envelope_times *times; /* only they are wanted; NULL: the envelopes are */
 };
+
+static void add_time(struct envelope_times *times, int64_t modified_ns)
+{
+    if ((times->count & (times->count - 1)) == 0) {
+        times->items = memory_grow(times->items, times->count == 0 ? 1 : times->count * 2, sizeof(int64_t));
+    }
+    times->items[times->count++] = modified_ns;
+}
+
+static bool is_older(const struct reading *reading, const char *file)
+{
+    return reading->scan->since_ns != 0 &&
+           files_stamp_at(reading->folder, file).modified_ns < reading->scan->since_ns;
+}
 
 static void read_entry(const struct reading *reading, const char *file)
 {
+    if (reading->times != NULL) {
+        add_time(reading->times, files_stamp_at(reading->folder, file).modified_ns);
+        return;
+    }
+    if (is_older(reading, file)) {
+        return;
+    }
+    if (reading->scan->looked != NULL) {
+        reading->scan->looked(reading->scan->count);
+    }
     struct fault fault = {0};
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", reading->path, file);
@@ -119,7 +149,7 @@ static void read_folder(struct envelope_scan *scan, int data, enum place place, 
         }
         return;
     }
-    struct reading reading = {scan, listing_folder(names), place, owner, path, bodies};
+    struct reading reading = {scan, listing_folder(names), place, owner, path, bodies, scan->times};
     for (const char *name = listing_next(names); name != NULL; name = listing_next(names)) {
         if (name[0] != '.') {
             read_entry(&reading, name);
@@ -181,12 +211,49 @@ static void read_place(struct envelope_scan *scan, int data, enum place place, b
     free(owners);
 }
 
-void envelope_scan_beneath(struct envelope_scan *scan, int data, bool bodies)
+static void read_places(struct envelope_scan *scan, int data, bool bodies)
 {
-    *scan = (struct envelope_scan){0};
     for (int place = 0; place < PLACE_COUNT; place++) {
         read_place(scan, data, (enum place)place, bodies);
     }
+}
+
+void envelope_scan_beneath(struct envelope_scan *scan, int data, bool bodies)
+{
+    *scan = (struct envelope_scan){0};
+    read_places(scan, data, bodies);
+}
+
+void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64_t since_ns,
+                         void (*looked)(size_t files))
+{
+    OWNED_FD int data = files_open_path(data_dir, NULL);
+    *scan = (struct envelope_scan){.since_ns = since_ns, .looked = looked};
+    if (data >= 0) {
+        read_places(scan, data, true);
+    }
+}
+
+static int newest_first(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+    return (a < b) - (a > b);
+}
+
+int64_t *envelope_scan_times(const char *data_dir, size_t *count)
+{
+    OWNED_FD int data = files_open_path(data_dir, NULL);
+    struct envelope_times times = {0};
+    struct envelope_scan scan = {.times = &times};
+    if (data >= 0) {
+        read_places(&scan, data, false);
+    }
+    envelope_scan_free(&scan); /* folders that can't be read */
+    if (times.count > 0) {
+        qsort(times.items, times.count, sizeof(int64_t), newest_first);
+    }
+    *count = times.count;
+    return times.items;
 }
 
 void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies)

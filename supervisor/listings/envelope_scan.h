@@ -37,7 +37,17 @@ struct envelope_scan {
     struct copy *
         copies; /* in the order of places, owners, names; after envelope_scan_group by id, the best copy first */
     size_t count;
+    int64_t since_ns;             /* files that were written before are passed over; 0: none */
+    void (*looked)(size_t files); /* told of each file that is read; NULL: nobody is */
+    struct envelope_times *times; /* envelope_scan_times' own */
 };
+
+/* When the files were written last, the newest first (ns): an envelope's file is no older than the envelope. The caller
+ * frees. */
+int64_t *envelope_scan_times(const char *data_dir, size_t *count);
+/* As envelope_scan_take, but only of files that were written since then. */
+void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64_t since_ns,
+                         void (*looked)(size_t files));
 
 /* Folders that are not there hold nothing; one that cannot be read is a copy with a fault. */
 void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies);

@@ -1,5 +1,6 @@
 """What people see while it runs: the kept log, what is followed, sentences of events, the screen of status, pager and colour."""
 
+import json
 import os
 import pty
 import signal
@@ -182,3 +183,40 @@ def test_no_text_of_an_agent_steers_a_terminal_through_the_pager(make_system):
         "---\nid: evil\nkind: message\nfrom: operator\nto: orion\ncreated: 2026-04-29T10:00:00Z\nstatus: read\n---\n\033]0;owned\007\033[2J\n")
     shown, code = on_terminal(system, "show", "evil", PAGER="cat -", NO_COLOR="1")
     assert code == 0 and "owned" in shown and "\033" not in shown and "\007" not in shown
+
+
+# ---- much of it ----
+
+
+def test_the_newest_envelopes_are_the_end_of_the_whole_list(make_system):
+    system = make_system(["orion", "iris"], env=OFFLINE)
+    for number in range(300):
+        name, kind = ("orion", "iris")[number % 2], ("handoff", "message")[number % 3 == 0]
+        path = system.tree(name) / f"iac/archive/e{number * 7 % 300}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"---\nid: {path.stem}\nkind: {kind}\nfrom: operator\nto: {name}\ncreated: 2026-04-29T10:{number // 60:02}:{number % 60:02}Z\n"
+                        f"status: {'read' if kind == 'message' else 'finished'}\n---\nText {number}\n")
+        written = 1777456800 + number + number % 5 * 30  # some were written long after they were created
+        os.utime(path, (written, written))
+    for verb in ("handoffs", "messages"):
+        everything = json.loads(system.cli(verb, "--json").stdout)["items"]
+        assert len(everything) == (200 if verb == "handoffs" else 100)
+        for count in (1, 5, 50, 99, 1000):
+            assert json.loads(system.cli(verb, "--json", "-n", str(count)).stdout)["items"] == everything[-count:]
+
+
+def test_verify_takes_the_newest_commits_alone(make_system):
+    system = make_system(env=OFFLINE).start()
+    system.add("one", "Do it")
+    system.wait_done("one")
+    assert system.stop() == 0
+    assert system.cli("verify", "-n", "1").returncode == 0
+    assert system.cli("verify", "-n", "0", check=False).returncode == 64
+    first = system.git("rev-list", "--max-parents=0", "HEAD").strip()
+    text = system.git("cat-file", "commit", "HEAD").replace(f"parent {first}", "parent " + "1" * 40)
+    path = system.folder / "commit"
+    path.write_text(text)
+    broken = system.git("hash-object", "-t", "commit", "-w", "--literally", str(path)).strip()
+    system.git("update-ref", "refs/heads/main", broken)
+    assert "1" * 40 in system.cli("verify", check=False).stdout
+    assert "1" * 40 not in system.cli("verify", "-n", "1", check=False).stdout

@@ -12,7 +12,7 @@
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/listings/envelope_scan.h"
 
-enum { GIST_CHARACTERS = 60 };
+enum { GIST_CHARACTERS = 60, FILES_LEAST = 64, FILES_MOST = 1000 * 1000 };
 
 /* One listing: which copies it is about, and what people see of them. */
 struct catalogue {
@@ -148,6 +148,33 @@ static const struct copy **choose(const struct catalogue *catalogue, const struc
     return chosen;
 }
 
+static void looked(size_t files)
+{
+    output_working("envelopes read", files);
+}
+
+/* The newest `most` of them for certain, and maybe more: so few files are read that they are enough, since a file that was
+ * written before an envelope was created is another one's. The files that are asked for grow until they are enough. */
+static const struct copy **choose_newest(const struct catalogue *catalogue,
+                                         const struct invocation *invocation, size_t most,
+                                         struct envelope_scan *scan, size_t *count)
+{
+    size_t files = 0;
+    OWNED int64_t *times = most < SIZE_MAX ? envelope_scan_times(invocation->data_dir, &files) : NULL;
+    for (size_t wanted = FILES_LEAST + (most < FILES_MOST ? most * 2 : FILES_MOST);; wanted *= 4) {
+        int64_t since = wanted < files ? times[wanted] : 0;
+        envelope_scan_since(scan, invocation->data_dir, since, looked);
+        envelope_scan_group(scan);
+        const struct copy **chosen = choose(catalogue, scan, invocation->words[0], count);
+        if (since == 0 || (*count >= most && chosen[*count - most]->envelope.created > since / 1000000000)) {
+            output_working_end();
+            return chosen;
+        }
+        free(chosen);
+        envelope_scan_free(scan);
+    }
+}
+
 static void show_json(const struct copy *const *chosen, size_t count)
 {
     json_t *items = json_array();
@@ -186,9 +213,7 @@ static int list(const struct invocation *invocation, const struct catalogue *cat
         return status;
     }
     struct envelope_scan scan;
-    envelope_scan_take(&scan, invocation->data_dir, true);
-    envelope_scan_group(&scan);
-    const struct copy **chosen = choose(catalogue, &scan, agent, &count);
+    const struct copy **chosen = choose_newest(catalogue, invocation, most, &scan, &count);
     size_t shown = count < most ? count : most; /* the newest stand at the end */
     if (invocation_has(invocation, OPTION_JSON)) {
         show_json(chosen + count - shown, shown);

@@ -53,6 +53,13 @@ static void verify_lock(struct verify *verify, const char *path)
     }
 }
 
+static size_t newest; /* so many commits of each agent, from -n; SIZE_MAX: all */
+
+static void looked(size_t objects)
+{
+    output_working("objects checked", objects);
+}
+
 static void verify_head(struct verify *verify, git_repository *repository)
 {
     if (git_repository_head_unborn(repository) == 1) {
@@ -67,7 +74,8 @@ static void verify_head(struct verify *verify, git_repository *repository)
         buffer_print(verify->findings, "%s: git's index cannot be read\n", verify->where);
     }
     git_index_free(index);
-    (void)object_walk_check(repository, verify->where, verify->findings);
+    (void)object_walk_check(repository, newest, looked, verify->where, verify->findings);
+    output_working_end();
 }
 
 static void verify_history(struct verify *verify, const char *path)
@@ -332,6 +340,10 @@ int verb_verify(struct invocation *invocation)
     struct fault fault = {0};
     struct buffer findings OWNED_BUFFER = {0};
     struct buffer notes OWNED_BUFFER = {0};
+    if (!invocation_newest(invocation, &newest, &fault)) {
+        output_complain("%s", fault.text);
+        return EX_USAGE;
+    }
     bool running = client_reaches(invocation);
     if (!repository_library_start(&fault)) {
         output_complain("%s", fault.text);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/printable.h"
 #include "supervisor/cli/terminal/pager.h"
@@ -44,6 +45,34 @@ const char *output_colour(enum colour colour)
     const char *kind = getenv("TERM");
     bool plain = (refused != NULL && refused[0] != '\0') || kind == NULL || strcmp(kind, "dumb") == 0;
     return plain || !(pager_runs() || isatty(STDOUT_FILENO)) ? "" : SEQUENCES[colour];
+}
+
+static int64_t working_next_ms;
+static bool working_shown;
+
+void output_working(const char *what, size_t done)
+{
+    enum { FIRST_MS = 100, AGAIN_MS = 200 };
+    int64_t now = clock_monotonic_ms();
+    if (working_next_ms == 0) {
+        working_next_ms = now + FIRST_MS;
+    }
+    if (now < working_next_ms || !isatty(STDERR_FILENO)) {
+        return;
+    }
+    working_next_ms = now + AGAIN_MS;
+    working_shown = true;
+    fprintf(stderr, "\r\033[K%zu %s", done, what);
+    (void)fflush(stderr);
+}
+
+void output_working_end(void)
+{
+    if (working_shown) {
+        fputs("\r\033[K", stderr);
+    }
+    working_shown = false;
+    working_next_ms = 0;
 }
 
 static void put_json(const json_t *object, size_t flags)

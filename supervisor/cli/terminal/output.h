@@ -18,6 +18,11 @@ char *output_clean(const char *text, int lines);
 enum colour { COLOUR_NONE, COLOUR_HEAD, COLOUR_ALARM };
 const char *output_colour(enum colour colour);
 
+/* "1200 envelopes read" on standard error, where that is a terminal: one line that changes a few times a second, from the
+ * first tenth of a second on. */
+void output_working(const char *what, size_t done);
+void output_working_end(void); /* the line goes */
+
 /* The object and a newline; the object is stolen. */
 void output_json(json_t *object);
 /* The object on one line, its keys in their order. */
