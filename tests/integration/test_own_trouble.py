@@ -124,3 +124,19 @@ def test_retry_asks_about_a_refused_task_now(make_system, model):
     system.cli("retry")
     system.wait_done("odd")
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("fault", ["http-404", "http-401", "http-403"])
+def test_what_is_everybodys_trouble_empties_no_queue(make_system, model, fault):
+    system = make_system(model=model, scenario=fault, env={"LLM_MAX_RETRIES": "0"})
+    clock = system.movable_clock()
+    system.start()
+    for number in range(3):
+        system.add(f"task-{number}", "Do it")
+    for _ in range(3 * TRIES + 3):
+        before = len(model.requests())
+        wait_until(lambda: system.states()["orion"] == "waiting", "it waits")
+        clock.move(301, 301)
+        wait_until(lambda: len(model.requests()) > before, "the next try")
+    assert all(f"## task-{number}" in system.read("queue.md") for number in range(3))
+    assert not in_folder(system, "orion", "dead-letter")
