@@ -28,19 +28,18 @@ struct ask {
     struct agent *agent;
     uint64_t serial;
     char *system, *task;
-    size_t bytes; /* of both */
-    bool least;   /* the worker can't make them fewer */
+    size_t bytes; /* of both; least: the worker can't make them fewer */
+    bool least;
     enum ask_state state;
-    size_t provider;        /* in the agent's route */
-    int64_t asked_ms;       /* monotonic: since when this provider is to answer it */
-    unsigned failures;      /* of this provider so far */
-    unsigned form, changed; /* bits of enum form: of the request under way; what its refusals have changed */
-    int64_t until;          /* ASK_WAITING: monotonic ms */
-    bool unheard;           /* it was asked again once since its connection was an old one */
-    bool needs_leave;       /* ASK_WAITING: for AGAIN, too */
-    bool sent;              /* a request went out, and SPENT is not told yet */
-    enum spent spent;
-    struct usage usage;        /* of that request */
+    size_t provider;         /* in the agent's route */
+    int64_t asked_ms, until; /* monotonic: since when this provider is to answer it; ASK_WAITING: its end */
+    unsigned failures, form, changed; /* of this provider; bits of enum form: of the request, by refusals */
+    bool unheard, needs_leave; /* asked again once for an old connection; ASK_WAITING: for AGAIN, too */
+    struct {
+        bool sent; /* it went out, and SPENT is not told yet */
+        enum spent spent;
+        struct usage usage;
+    } request;
     struct transfer *transfer; /* ASK_UNDER_WAY */
     char *body;                /* lives as long as the transfer */
     struct buffer faults;      /* of the providers that were given up, "; " between */
@@ -181,12 +180,13 @@ static char *masked(const struct scheduler *scheduler, const char *text)
 static void send_spent(struct ask *ask, bool again)
 {
     OWNED_BUFFER struct buffer message = {0};
-    ask->needs_leave = ask->sent && again;
-    if (!ask->sent)
+    ask->needs_leave = ask->request.sent && again;
+    if (!ask->request.sent)
         return; /* what was reserved for it is there for the next one */
-    ask->sent = false;
+    ask->request.sent = false;
     message_make(&message, MESSAGE_SPENT, ask->serial, ask->agent->name, provider_of(ask)->model,
-                 (uint64_t)ask->spent, ask->usage.in, ask->usage.out, ask->usage.cached, (uint64_t)again);
+                 (uint64_t)ask->request.spent, ask->request.usage.in, ask->request.usage.out,
+                 ask->request.usage.cached, (uint64_t)again);
     ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
 }
 
@@ -342,10 +342,10 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
 {
     struct response response;
     response_read(&response, exchange);
-    ask->usage = response.usage;
-    ask->spent = response.usage.known                ? SPENT_KNOWN
-                 : problem_is_free(exchange->status) ? SPENT_FREE
-                                                     : SPENT_UNKNOWN;
+    ask->request.usage = response.usage;
+    ask->request.spent = response.usage.known                ? SPENT_KNOWN
+                         : problem_is_free(exchange->status) ? SPENT_FREE
+                                                             : SPENT_UNKNOWN;
     struct verdict verdict = {.kind = response.kind,
                               .retry = response.retry,
                               .limited = response.limited,
@@ -376,7 +376,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
 static void ask_offline(struct ask *ask)
 {
     OWNED char *body = offline_completion(ask->system, ask->task);
-    ask->sent = true;
+    ask->request.sent = true;
     judge(ask, &(struct exchange){.status = 200, .body = body, .length = strlen(body)}, -1);
 }
 
@@ -545,9 +545,9 @@ void scheduler_done(void *context, const struct client_result *result)
     struct ask *ask = context;
     struct scheduler *scheduler = ask->scheduler;
     leave_state(ask);
-    ask->sent = result->sent;
-    ask->spent = SPENT_UNKNOWN;
-    ask->usage = (struct usage){0};
+    ask->request.sent = result->sent;
+    ask->request.spent = SPENT_UNKNOWN;
+    ask->request.usage = (struct usage){0};
     int64_t wait = retry_after(result->retry_after, result->retry_after_ms, clock_now());
     /* An error's status says enough, even when its body was cut short or endless. */
     if (!result->error || result->status >= 300) {
