@@ -301,7 +301,7 @@ struct remaking {
 static void note_removed(void *context, const char *path, const char *text, size_t length)
 {
     struct remaking *remaking = context;
-    struct envelope envelope;
+    struct envelope envelope = {0};
     struct pruned note;
     const char *name = path + strlen(remaking->folder) + 1;
     if (names_work(name) && note_of(remaking->folder, name, text, length, &note, &envelope)) {
