@@ -18,7 +18,9 @@
 
 enum {
     TRUSTED_MAX = 1024, /* envelopes of one agent after a start */
-    WRITING_S = 60      /* from when an envelope was made to when its file was written, at most */
+    REQUEUED_S =
+        1, /* in which a requeued envelope may be ahead of the clock: later than its end, in the same second */
+    WRITING_S = 60 /* from when an envelope was made to when its file was written, at most */
 };
 
 void post_origin_add(struct box *box, const char *trace, int64_t hops)
@@ -73,8 +75,8 @@ static void set_created(struct envelope *envelope, const struct file_stamp *stam
     int64_t now = clock_now(), written = stamp->changed_ns / 1000000000;
     if (!trusted && envelope->created < written - WRITING_S)
         envelope->created = written - WRITING_S;
-    if (envelope->created > now)
-        envelope->created = now;
+    if (envelope->created > now + REQUEUED_S)
+        envelope->created = now + REQUEUED_S;
 }
 
 void post_origin_set(struct box *sender, struct envelope *envelope, const struct file_stamp *stamp)
