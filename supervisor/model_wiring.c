@@ -38,12 +38,9 @@ static const char *model_asked(const struct agent *agent, const char *provider)
 
 static void answered(void *asker, const struct relay_answer *answer)
 {
-    static const char *const errors[] = {[ANSWER_PASSING] = "passing",
-                                         [ANSWER_AUTH] = "authentication",
-                                         [ANSWER_QUOTA] = "quota",
-                                         [ANSWER_REQUEST] = "request",
-                                         [ANSWER_BUDGET] = "budget",
-                                         [ANSWER_LENGTH] = "length"};
+    static const char *const errors[] = {
+        [ANSWER_PASSING] = "passing", [ANSWER_AUTH] = "authentication", [ANSWER_QUOTA] = "quota",
+        [ANSWER_REQUEST] = "request", [ANSWER_BUDGET] = "budget",       [ANSWER_LENGTH] = "length"};
     struct agent *agent = asker;
     bool known = answer->kind < sizeof errors / sizeof errors[0];
     counters_asked(&agent->past.counters,

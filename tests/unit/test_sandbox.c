@@ -175,8 +175,7 @@ static int reserve(void *context)
     const size_t bytes = *(size_t *)context;
     if (enter(&(struct sandbox_room){.tree = "/tmp", .memory_bytes = 64 << 20}) != 0)
         return 2;
-    return mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
-           MAP_FAILED;
+    return mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED;
 }
 
 static void test_memory_that_is_used_counts_and_address_space_has_some_room_beyond_it(void **state)
