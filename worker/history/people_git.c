@@ -4,6 +4,7 @@
  * branch kept/TIME follows each of ours. It is written after the commit; a death between the two leaves the last commit
  * to HEAD alone, and the next one names both. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,11 +28,14 @@ static bool names_commit(struct history *history, const char *ref, const git_oid
            strncmp(text, hex, GIT_OID_HEXSZ) == 0;
 }
 
-static void name_anew(char name[REF_NAME_MAX])
+/* Two in one second get two names: a branch that is there keeps commits that nothing else names. */
+static void name_anew(const struct history *history, char name[REF_NAME_MAX])
 {
     time_t now = (time_t)clock_now();
     struct tm parts;
-    strftime(name, REF_NAME_MAX, KEPT_FOLDER "/%Y%m%d-%H%M%S", gmtime_r(&now, &parts));
+    size_t length = strftime(name, REF_NAME_MAX, KEPT_FOLDER "/%Y%m%d-%H%M%S", gmtime_r(&now, &parts));
+    for (unsigned more = 2; faccessat(history->folders.git, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; more++)
+        snprintf(name + length, REF_NAME_MAX - length, "-%u", more);
 }
 
 /* The branch that the commit before was kept on, also by the worker before this one. */
@@ -51,7 +55,7 @@ static void find_kept(struct history *history, const git_oid *parent)
     if (names)
         (void)listing_close(names, NULL); /* a branch that was not met is left, and another one begun */
     if (!kept[0])
-        name_anew(kept);
+        name_anew(history, kept);
 }
 
 void head_keep(struct history *history, const git_oid *parent, const git_oid *commit)

@@ -205,7 +205,7 @@ struct walking {
  * before the older one's. */
 static bool take_commit(struct walking *walking, const git_commit *commit)
 {
-    struct logged_commit entry = {0};
+    struct logged_commit entry = {.usage.cost = USAGE_NO_COST, .audit_usage.cost = USAGE_NO_COST};
     read_entry(&entry, commit);
     give_audit(&walking->audits, &entry);
     take_audits(&walking->audits, &entry);
