@@ -74,7 +74,8 @@ def look_around(system):
 @pytest.fixture
 def planted(make_system, model):
     def make(kind):
-        system = make_system(["orion"], model=model).start()
+        # 6 GB of files without content are more than an agent may have otherwise (test_disk_limit.py).
+        system = make_system(["orion"], model=model, extra="    limits: {disk_mb: 16384}\n").start()
         system.add("first", "Before it")
         system.wait_done("first")
         system.git("config", "user.name", "Ann")
