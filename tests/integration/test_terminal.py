@@ -30,7 +30,7 @@ class Running:
 
     def end(self):
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM)  # SIGINT is ignored by what a shell runs in the background
         return self.process.wait(20 * PATIENCE)
 
 
