@@ -101,9 +101,15 @@ static struct {
 
 static void open_kept(void)
 {
-    struct stat status;
+    struct stat status = {0}, own;
     kept.fd = files_open(kept.folder, LOG_KEPT, O_WRONLY | O_CREAT | O_APPEND, 0600);
     kept.bytes = kept.fd >= 0 && fstat(kept.fd, &status) == 0 ? (size_t)status.st_size : 0;
+    /* Whoever sends standard error there has each line in it already. */
+    if (kept.fd >= 0 && fstat(STDERR_FILENO, &own) == 0 && own.st_dev == status.st_dev &&
+        own.st_ino == status.st_ino) {
+        close(kept.fd);
+        kept.fd = -1;
+    }
 }
 
 void log_keep(int folder)

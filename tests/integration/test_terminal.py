@@ -100,6 +100,16 @@ def test_logs_follow_what_comes_also_over_a_full_file(make_system, go_on):
     assert following.text().count("Processing task: one") == 1
 
 
+def test_a_log_that_is_sent_into_the_kept_one_has_each_line_once(make_system):
+    system = make_system(env=OFFLINE)
+    (system.data / ".run").mkdir(mode=0o700)
+    system.log_path = system.data / ".run/log"
+    system.start()
+    system.add("one", "First")
+    system.wait_done("one")
+    assert system.log().count("AgentOS running with 1 agent(s)") == system.log().count("Processing task: one") == 1
+
+
 def test_log_follows_the_commits_as_they_are_made(make_system, go_on):
     system = make_system(env=OFFLINE).start()
     following = go_on(system, "log", "orion", "-f")
