@@ -242,7 +242,8 @@ char *secrets_read_file(const char *path, const char *what, struct fault *fault)
         good = fault_errno(fault, "the %s file %s can't be read", what, path);
     else if (length > FILE_MOST || memchr(text, '\0', (size_t)length))
         good = fault_set(fault, "the %s file %s holds none: it is binary or larger than 64 KiB", what, path);
-    secrets_trim(text);
+    if (good) /* else no NUL stands at its end, perhaps */
+        secrets_trim(text);
     if (good && !*text)
         good = fault_set(fault, "the %s file %s is empty", what, path);
     char *key = good ? memory_text(text) : NULL;

@@ -430,7 +430,7 @@ def test_the_key_is_read_from_its_file(serve, start, tmp_path):
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("content", [None, "", "two\nlines", "x" * 70000, "fifo"])
+@pytest.mark.parametrize("content", [None, "", "two\nlines", pytest.param("x" * 70000, id="too large"), "fifo"])
 def test_a_key_file_that_is_no_key_is_an_auth_fault_and_no_exit(serve, start, tmp_path, content):
     path, server = tmp_path / "key", serve()
     if content == "fifo":
