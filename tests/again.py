@@ -8,8 +8,8 @@ repeats a plain task many times, walks the lines that these walk, and runs once,
 
 WHOLE = set(
     """
-    test_bad_input test_bundle test_descriptors test_diary test_envelope_listings test_full_disk test_gateway test_hand_edits
-    test_hostile_tree
+    test_bad_input test_bundle test_context test_descriptors test_diary test_envelope_listings test_full_disk test_gateway
+    test_hand_edits test_hostile_tree test_keep test_people_git
     """.split()
 )
 
