@@ -69,13 +69,15 @@ static void is_told(void *context, const json_t *told)
 {
     struct event_stream *events = context;
     struct reader *reader;
-    if (told) {
+    bool refused = json_integer_value(json_object_get(told, "exit")) != 0;
+    if (told && !refused) {
         char *text =
             json_object_get(told, "event") ? json_dumps(told, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
         if (text)
             keep(events, text);
         return;
     }
+    call_drop(events->call);
     events->call = NULL;
     LIST_FOREACH(reader, &events->readers, link)
     wake(reader);
