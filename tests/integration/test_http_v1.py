@@ -243,6 +243,16 @@ def test_messages_and_items_are_durable_when_they_are_answered(make_v1):
     assert http.send("/v1/queues/reviews/items", {"text": "Review it"})[0] == 201
 
 
+def test_what_has_no_room_is_refused_with_429_and_when_to_try_again(make_v1):
+    http = make_v1(scenario="hold", extra="    throughput_class: slow\n")
+    path = "/v1/agents/orion/messages"
+    for number in range(9):
+        assert http.send(path, {"text": f"Message {number}"})[0] == 201
+    answer = http.send(path, {"text": "One too many"})
+    problem(answer, 429)
+    assert int(answer[1]["retry-after"]) >= 1
+
+
 # ---- what the files say ----
 
 
