@@ -54,6 +54,25 @@ const char *listing_next(struct listing *listing)
     return entry ? entry->d_name : NULL;
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char **listing_sorted(struct listing *listing, size_t *count)
+{
+    char **names = NULL;
+    *count = 0;
+    for (const char *name; (name = listing_next(listing));) {
+        if ((*count & (*count - 1)) == 0)
+            names = memory_grow(names, *count ? *count * 2 : 1, sizeof *names);
+        names[(*count)++] = memory_text(name);
+    }
+    if (names)
+        qsort(names, *count, sizeof *names, by_bytes);
+    return names;
+}
+
 bool listing_failed(const struct listing *listing)
 {
     return listing->error != 0;

@@ -4,6 +4,7 @@
 #define AGENTOS_COMMON_LISTING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/fault.h"
 
@@ -21,6 +22,8 @@ int listing_folder(const struct listing *listing); /* its descriptor, borrowed *
  * call. What is made or taken away meanwhile is met or not. */
 const char *listing_next(struct listing *listing);
 bool listing_failed(const struct listing *listing); /* the last NULL was no end */
+/* All further names, sorted by their bytes: *count of them, each and the list to be freed by the caller; NULL: none. */
+char **listing_sorted(struct listing *listing, size_t *count);
 /* True: nothing failed so far; who stopped early has asked for no more. False: errno, and fault. */
 bool listing_close(struct listing *listing, struct fault *fault);
 

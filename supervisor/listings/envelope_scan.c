@@ -160,26 +160,6 @@ static void read_folder(struct envelope_scan *scan, int data, enum place place, 
     }
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names in a folder, sorted; the caller frees them. */
-static char **sorted_names(struct listing *names, size_t *count)
-{
-    char **all = NULL;
-    *count = 0;
-    for (const char *name = listing_next(names); name != NULL; name = listing_next(names)) {
-        all = memory_grow(all, *count + 1, sizeof *all);
-        all[(*count)++] = memory_text(name);
-    }
-    if (all != NULL) {
-        qsort(all, *count, sizeof *all, by_text);
-    }
-    return all;
-}
-
 static void read_owner(struct envelope_scan *scan, int data, enum place place, const char *name, bool bodies)
 {
     if (name[0] != '.' && (place == PLACE_QUEUE || names_agent(name))) {
@@ -200,7 +180,7 @@ static void read_place(struct envelope_scan *scan, int data, enum place place, b
     if (names == NULL && errno != ENOENT) {
         cannot_read(scan, place, "", PLACES[place].above);
     }
-    char **owners = names != NULL ? sorted_names(names, &count) : NULL;
+    char **owners = names != NULL ? listing_sorted(names, &count) : NULL;
     if (names != NULL && !listing_close(names, NULL)) {
         cannot_read(scan, place, "", PLACES[place].above);
     }

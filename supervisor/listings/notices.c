@@ -64,41 +64,23 @@ static void add(json_t *items, int data, const char *path, void (*complain)(cons
         complain(fault.text);
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Paths beneath DATA_DIR, sorted; the caller frees them. */
-static char **paths_in(int data, const char *folder, size_t *count, void (*complain)(const char *))
-{
-    struct fault fault = {0};
-    struct listing *names = listing_open(data, folder, &fault);
-    char **paths = NULL;
-    *count = 0;
-    if (!names && errno != ENOENT)
-        complain(fault.text);
-    for (const char *name; names && (name = listing_next(names));)
-        if (names_work(name)) {
-            paths = memory_grow(paths, *count + 1, sizeof *paths);
-            paths[(*count)++] = memory_print("%s/%s", folder, name);
-        }
-    if (names && !listing_close(names, &fault))
-        complain(fault.text);
-    if (paths)
-        qsort(paths, *count, sizeof *paths, by_text);
-    return paths;
-}
-
 json_t *notices_list(int data, const char *folder, void (*complain)(const char *sentence))
 {
+    struct fault fault = {0};
     json_t *items = json_array();
-    size_t count;
-    char **paths = paths_in(data, folder, &count, complain);
+    size_t count = 0;
+    struct listing *listing = listing_open(data, folder, &fault);
+    if (!listing && errno != ENOENT)
+        complain(fault.text);
+    char **names = listing ? listing_sorted(listing, &count) : NULL;
+    if (listing && !listing_close(listing, &fault))
+        complain(fault.text);
     for (size_t i = 0; i < count; i++) {
-        add(items, data, paths[i], complain);
-        free(paths[i]);
+        OWNED char *path = memory_print("%s/%s", folder, names[i]);
+        if (names_work(names[i]))
+            add(items, data, path, complain);
+        free(names[i]);
     }
-    free(paths);
+    free(names);
     return items;
 }
