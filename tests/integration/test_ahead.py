@@ -109,6 +109,23 @@ def test_an_answer_that_two_workers_have_died_of_is_not_used_a_third_time(make_s
     system.assert_sound()
 
 
+@attaching
+def test_a_worker_that_died_before_the_answer_came_does_not_count_against_the_answer(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    first = system.worker("orion")
+    system.append(blocks(["paid"]))
+    model.wait_open()
+    send_signal(first, signal.SIGKILL)
+    wait_until(lambda: asked(model, "paid") == 2, "the next worker's question", 20)
+    tracer = trace(system.worker("orion"), "-o", "/dev/null", *COMMIT_KILLS)
+    model.release()
+    tracer.wait(20)
+    system.wait_done("paid")
+    assert asked(model, "paid") == 2
+    system.assert_each_once(["paid"])
+    system.assert_sound()
+
+
 def cancelled_with_an_answer(system):
     """A task that was cancelled while its answer could not be committed."""
     for number in range(20):  # the storage is tried again after a second, and may be faster than the cancel

@@ -43,7 +43,7 @@ static bool keep(struct answer_store *store, const char *task, uint64_t hash, co
 {
     OWNED char *id = memory_text(task), *words = memory_text(text), *reason = memory_text("stop"),
                *model = memory_text("gpt-4o");
-    const struct stored_answer answer = {id, hash, words, reason, model, {120, 34, 5, 2, 9}};
+    const struct stored_answer answer = {id, hash, 1, words, reason, model, {120, 34, 5, 2, 9}};
     return answer_store_write(store, &answer);
 }
 
@@ -85,6 +85,7 @@ static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(voi
     struct answer_store *store = answer_store_open(tree);
     struct stored_answer answer;
     assert_true(answer_store_take(store, "first", 7, &answer));
+    assert_int_equal(answer.deaths_before, 1);
     assert_string_equal(answer.text, "# Done\n\nwith care\n");
     assert_string_equal(answer.finish_reason, "stop");
     assert_string_equal(answer.model, "gpt-4o");
@@ -160,7 +161,7 @@ static void test_an_answer_that_was_written_in_part_is_none(void **state)
 static void test_what_is_no_answer_is_none_and_makes_room_for_one(void **state)
 {
     (void)state;
-    static const char nonsense[] = "AGOSANS1 is how it begins\xff\xff\xff\xff\xff\xff\xff\xff\xff";
+    static const char nonsense[] = "AGOSANS2 is how it begins\xff\xff\xff\xff\xff\xff\xff\xff\xff";
     assert_true(files_write(tree, ANSWER, nonsense, sizeof nonsense, false, NULL));
     assert_nothing("first", 7);
     keep_and_end("first", 7, "yes");

@@ -18,7 +18,7 @@ struct store_header {
     uint64_t magic, length, sum;
 };
 
-#define MAGIC 0x31534e41534f4741u /* "AGOSANS1" */
+#define MAGIC 0x32534e41534f4741u /* "AGOSANS2" */
 static const char store_name[] = TREE_NOTES "/answer";
 
 struct answer_store {
@@ -40,7 +40,8 @@ void stored_answer_free(struct stored_answer *answer)
 static bool decode(const void *bytes, size_t length, struct stored_answer *answer)
 {
     struct reader reader = {.at = bytes, .end = (const unsigned char *)bytes + length};
-    if (message_get_number(&reader, &answer->hash) && message_get_text(&reader, &answer->task, length) &&
+    if (message_get_number(&reader, &answer->hash) && message_get_number(&reader, &answer->deaths_before) &&
+        message_get_text(&reader, &answer->task, length) &&
         message_get_text(&reader, &answer->text, length) &&
         message_get_text(&reader, &answer->finish_reason, length) &&
         message_get_text(&reader, &answer->model, length) &&
@@ -91,6 +92,7 @@ void answer_store_close(struct answer_store *store)
 static void encode(const struct stored_answer *answer, struct buffer *out)
 {
     message_number(out, answer->hash);
+    message_number(out, answer->deaths_before);
     message_text(out, answer->task);
     message_text(out, answer->text);
     message_text(out, answer->finish_reason);

@@ -18,8 +18,9 @@ struct answer_store;
 
 /* Texts are owned by whoever made them; never NULL. */
 struct stored_answer {
-    char *task;    /* its id */
-    uint64_t hash; /* of its block */
+    char *task;             /* its id */
+    uint64_t hash;          /* of its block */
+    uint64_t deaths_before; /* workers that the task had taken down when its answer came */
     char *text, *finish_reason, *model;
     struct question_usage usage;
 };

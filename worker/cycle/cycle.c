@@ -19,15 +19,19 @@ enum { TASK_MAX = 1024 * 1024 };
 
 /* --- beginning --- */
 
-/* The answer came, and its worker ended before the commit. Where two have died it may be the answer that kills: then the
- * model is asked again. */
+/* The answer came, and its worker ended before the commit. Where two workers have died of the answer it may be the answer
+ * that kills: then the model is asked again. A worker that died before the answer came says nothing against it. */
 static bool resume(struct worker *worker)
 {
-    const struct task *task = &worker->task;
+    struct task *task = &worker->task;
     struct stored_answer answer;
-    if (prefetch_is_out(worker) || attempts_failed(worker->attempts, task->id, task->hash) > 1 ||
-        !answer_store_take(worker->answers, task->id, task->hash, &answer))
+    if (prefetch_is_out(worker) || !answer_store_take(worker->answers, task->id, task->hash, &answer))
         return false;
+    if (task->deaths_before > answer.deaths_before + 1) {
+        stored_answer_free(&answer);
+        return false;
+    }
+    task->deaths_before = answer.deaths_before;
     log_info("agent", worker->name,
              "Task %s was answered before the last worker's end; it goes on from that answer.", task->id);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
@@ -49,6 +53,7 @@ static bool begin(struct worker *worker, const struct block *block)
         .text = memory_text(block->task),
         .from = memory_text(block->from),
         .hash = block->hash,
+        .deaths_before = attempts_failed(worker->attempts, block->id, block->hash),
     };
     choice_begun(worker);
     leases_take(worker, block);
@@ -237,6 +242,7 @@ static bool keep(struct worker *worker)
     const struct task *task = &worker->task;
     const struct stored_answer answer = {.task = task->id,
                                          .hash = task->hash,
+                                         .deaths_before = task->deaths_before,
                                          .text = worker->task.answer.text,
                                          .finish_reason = worker->task.answer.finish_reason,
                                          .model = worker->task.answer.model,

@@ -68,6 +68,7 @@ struct pruning_at {
 struct task {
     char *id, *text, *from;
     uint64_t hash;
+    uint64_t deaths_before;        /* workers that it had taken down when its answer came, or comes now */
     bool by_post;                  /* it is an envelope: */
     struct opened_envelope opened; /* this one */
     struct bundle bundle;          /* what is read along with it */
