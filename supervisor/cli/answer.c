@@ -14,13 +14,13 @@
 #include "common/names.h"
 #include "common/pruned.h"
 #include "common/tree.h"
-#include "supervisor/cli/inspect/pruned_file.h"
 #include "supervisor/cli/progress.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/input.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 #include "supervisor/listings/task_state.h"
+#include "supervisor/reader/pruned_file.h"
 
 enum {
     LOOK_EVERY_MS = 200,

@@ -15,11 +15,11 @@
 #include "common/tree.h"
 #include "supervisor/cli/demo_instance.h"
 #include "supervisor/cli/first_agents.h"
-#include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
+#include "supervisor/reader/commit_log.h"
 
 enum { DEMO_PATIENCE_MS = 60 * 1000, DEMO_STEP_NS = 50 * 1000 * 1000, ANSWER_LINES = 12, LOG_LINES = 30 };
 

@@ -86,7 +86,7 @@ static const char *sign(int score)
     return score > 0 ? "+1" : score < 0 ? "-1" : "0";
 }
 
-/* For `agentos log` and `agentos show` (inspect/commit_log.c); a single request is not mentioned. */
+/* For `agentos log` and `agentos show` (reader/commit_log.c); a single request is not mentioned. */
 static void note_usage(const struct question_usage *usage, struct buffer *body)
 {
     if (usage->tokens_in + usage->tokens_out + usage->requests == 0)

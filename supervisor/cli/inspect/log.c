@@ -9,11 +9,11 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "supervisor/cli/inspect/commit_log.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
+#include "supervisor/reader/commit_log.h"
 
 enum { FOLLOWED = 10, FRESH_MAX = 1000 /* commits that may come between two looks */, LOOK_EVERY_MS = 300 };
 

@@ -1,6 +1,6 @@
 /* The way of one envelope through the agents' repositories: which commit wrote, moved or ended it (libgit2, read-only). */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_TRACE_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_TRACE_H
+#ifndef AGENTOS_SUPERVISOR_READER_ENVELOPE_TRACE_H
+#define AGENTOS_SUPERVISOR_READER_ENVELOPE_TRACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* What all the work of one trace cost: the tokens, requests and money of each hand that it went through, from the
  * trailers of the commits with their answers (libgit2, read-only). No text of an agent or a model can look like such a
  * trailer. */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_COST_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_COST_H
+#ifndef AGENTOS_SUPERVISOR_READER_COST_H
+#define AGENTOS_SUPERVISOR_READER_COST_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -34,12 +34,20 @@ struct cost {
     size_t count;
 };
 
-/* After repository_library_start. scan: grouped, and it must outlive the cost. What can't be read has been said on
- * standard error, and is unknown here. */
-void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace);
-void cost_free(struct cost *cost);
+struct cost_total {
+    struct question_usage usage;
+    uint64_t audit_tokens;
+    bool complete; /* nothing is unknown; what isn't done yet is no gap */
+};
 
-void cost_show(const struct cost *cost); /* a table; nothing when there are no hands */
+const char *hand_state_name(enum hand_state state);
+
+/* After repository_library_start. scan: grouped, and it must outlive the cost. A history that can't be read is complained
+ * of in a sentence, and its hands are unknown. */
+void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace,
+               void (*complain)(const char *sentence));
+void cost_free(struct cost *cost);
+struct cost_total cost_total(const struct cost *cost); /* of all hands */
 
 /* {"trace", "tokens", "tokens_in", "tokens_out", "cached_tokens", "audit_tokens", "requests", "cost" (null where no price
  * is known), "complete", "hands": [{"agent", "id", "state", "answers", and the same numbers, null where the hand's are

@@ -1,4 +1,4 @@
-#include "supervisor/cli/inspect/pruned_file.h"
+#include "supervisor/reader/pruned_file.h"
 
 #include <git2.h>
 #include <stdbool.h>

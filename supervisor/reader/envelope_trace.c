@@ -1,4 +1,4 @@
-#include "supervisor/cli/inspect/envelope_trace.h"
+#include "supervisor/reader/envelope_trace.h"
 
 #include <git2.h>
 #include <stdlib.h>

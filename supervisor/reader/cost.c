@@ -1,6 +1,5 @@
-#include "supervisor/cli/inspect/cost.h"
+#include "supervisor/reader/cost.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,11 +7,12 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"
-#include "supervisor/cli/inspect/commit_log.h"
-#include "supervisor/cli/terminal/output.h"
+#include "supervisor/reader/commit_log.h"
 
-static const char *const STATES[] = {
-    [HAND_KNOWN] = "known", [HAND_OPEN] = "not yet", [HAND_UNKNOWN] = "unknown"};
+const char *hand_state_name(enum hand_state state)
+{
+    return state == HAND_KNOWN ? "known" : state == HAND_OPEN ? "not yet" : "unknown";
+}
 
 /* --- which hands --- */
 
@@ -121,7 +121,8 @@ static void add_entry(struct cost *cost, const char *agent, const struct logged_
     }
 }
 
-static void read_agent(struct cost *cost, const char *data_dir, const char *agent)
+static void read_agent(struct cost *cost, const char *data_dir, const char *agent,
+                       void (*complain)(const char *sentence))
 {
     struct fault fault = {0};
     struct commit_log history = {0};
@@ -131,7 +132,8 @@ static void read_agent(struct cost *cost, const char *data_dir, const char *agen
         return;
     }
     if (!commit_log_read(&history, path, SIZE_MAX, &fault)) {
-        output_complain("%s; a part of the cost may be missing", fault.text);
+        OWNED char *sentence = memory_print("%s; a part of the cost may be missing", fault.text);
+        complain(sentence);
     }
     for (size_t i = 0; i < history.count; i++) {
         add_entry(cost, agent, &history.entries[i]);
@@ -168,13 +170,14 @@ static void drop_needless(struct cost *cost)
     cost->count = kept;
 }
 
-void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace)
+void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace,
+               void (*complain)(const char *sentence))
 {
     *cost = (struct cost){.trace = trace};
     add_hands(cost, scan);
     for (size_t i = 0; i < cost->count; i++) {
         if (!was_met(cost, i)) {
-            read_agent(cost, data_dir, cost->hands[i].agent);
+            read_agent(cost, data_dir, cost->hands[i].agent, complain);
         }
     }
     drop_needless(cost);
@@ -189,83 +192,17 @@ void cost_free(struct cost *cost)
     *cost = (struct cost){0};
 }
 
-/* --- shown --- */
+/* --- for programs --- */
 
-enum { COLUMNS = 9, NUMBERS = 6 };
-
-struct total {
-    struct question_usage usage;
-    uint64_t audit_tokens;
-    bool complete; /* nothing is unknown; what isn't done yet is no gap */
-};
-
-static struct total total_of(const struct cost *cost)
+struct cost_total cost_total(const struct cost *cost)
 {
-    struct total total = {.usage.cost = USAGE_NO_COST, .complete = true};
+    struct cost_total total = {.usage.cost = USAGE_NO_COST, .complete = true};
     for (size_t i = 0; i < cost->count; i++) {
         usage_add(&total.usage, &cost->hands[i].usage);
         total.audit_tokens += cost->hands[i].audit_tokens;
         total.complete = total.complete && cost->hands[i].state != HAND_UNKNOWN;
     }
     return total;
-}
-
-static void add_numbers(struct table *table, const struct question_usage *usage)
-{
-    const uint64_t numbers[] = {usage->tokens_in, usage->tokens_out, usage->tokens_in + usage->tokens_out,
-                                usage->cached, usage->requests};
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        table_cellf(table, "%llu", (unsigned long long)numbers[i]);
-    }
-    if (usage->cost != USAGE_NO_COST) {
-        table_cellf(table, "%.6f", (double)usage->cost / USAGE_COST_UNIT);
-    } else {
-        table_cell(table, NULL);
-    }
-}
-
-static void add_row(struct table *table, const struct hand *hand)
-{
-    table_cell(table, hand->agent);
-    table_cell(table, hand->id);
-    if (hand->state == HAND_KNOWN) {
-        add_numbers(table, &hand->usage);
-    } else {
-        for (size_t i = 0; i < NUMBERS; i++) {
-            table_cell(table, i == 2 ? STATES[hand->state] : NULL);
-        }
-    }
-    struct buffer note OWNED_BUFFER = {0};
-    if (hand->answers > 1) {
-        buffer_print(&note, "done %zu times", hand->answers);
-    }
-    if (hand->audit_tokens > 0) {
-        buffer_print(&note, "%s%llu tokens for its audit", note.length > 0 ? ", " : "",
-                     (unsigned long long)hand->audit_tokens);
-    }
-    table_cell(table, note.length > 0 ? note.data : NULL);
-}
-
-void cost_show(const struct cost *cost)
-{
-    static const char *const HEADS[COLUMNS] = {"AGENT",   "TASK",      ">TOKENS IN", ">OUT", ">SUM",
-                                               ">CACHED", ">REQUESTS", ">COST",      "NOTE"};
-    struct total total = total_of(cost);
-    OWNED char *trace = output_clean(cost->trace, 0);
-    struct table table;
-    if (cost->count == 0) {
-        return;
-    }
-    printf("\nwhat the trace %s cost\n", trace);
-    table_begin(&table, HEADS, COLUMNS);
-    for (size_t i = 0; i < cost->count; i++) {
-        add_row(&table, &cost->hands[i]);
-    }
-    table_cell(&table, "all");
-    table_cell(&table, NULL);
-    add_numbers(&table, &total.usage);
-    table_cell(&table, total.complete ? NULL : "at least: what is unknown is not in it");
-    table_show(&table);
 }
 
 static void set_numbers(json_t *object, bool known, const struct question_usage *usage, uint64_t audit_tokens)
@@ -290,7 +227,7 @@ static void set_numbers(json_t *object, bool known, const struct question_usage 
 
 json_t *cost_json(const struct cost *cost)
 {
-    struct total total = total_of(cost);
+    struct cost_total total = cost_total(cost);
     OWNED char *trace = utf8_clean(cost->trace, strlen(cost->trace));
     json_t *hands = json_array();
     for (size_t i = 0; i < cost->count; i++) {
@@ -298,7 +235,7 @@ json_t *cost_json(const struct cost *cost)
         OWNED char *agent = utf8_clean(hand->agent, strlen(hand->agent));
         OWNED char *id = utf8_clean(hand->id, strlen(hand->id));
         json_t *item = json_pack("{s:s, s:s, s:s, s:I}", "agent", agent, "id", id, "state",
-                                 STATES[hand->state], "answers", (json_int_t)hand->answers);
+                                 hand_state_name(hand->state), "answers", (json_int_t)hand->answers);
         set_numbers(item, hand->state == HAND_KNOWN, &hand->usage, hand->audit_tokens);
         json_array_append_new(hands, item);
     }

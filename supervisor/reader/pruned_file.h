@@ -1,6 +1,6 @@
 /* A file that left an agent's work tree (`keep`), from the agent's git (libgit2, read-only). */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_PRUNED_FILE_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_PRUNED_FILE_H
+#ifndef AGENTOS_SUPERVISOR_READER_PRUNED_FILE_H
+#define AGENTOS_SUPERVISOR_READER_PRUNED_FILE_H
 
 #include <stddef.h>
 

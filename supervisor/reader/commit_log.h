@@ -1,6 +1,6 @@
 /* An agent's commits, read for people (libgit2, read-only). */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_COMMIT_LOG_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_COMMIT_LOG_H
+#ifndef AGENTOS_SUPERVISOR_READER_COMMIT_LOG_H
+#define AGENTOS_SUPERVISOR_READER_COMMIT_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>

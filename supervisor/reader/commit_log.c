@@ -1,4 +1,4 @@
-#include "supervisor/cli/inspect/commit_log.h"
+#include "supervisor/reader/commit_log.h"
 
 #include <ctype.h>
 #include <git2.h>

@@ -1,0 +1,227 @@
+#include "supervisor/reader/envelope_view.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/repository/library.h"
+#include "common/utf8.h"
+#include "supervisor/reader/pruned_file.h"
+
+const struct copy *envelope_view_best(const struct envelope_view *view)
+{
+    return &view->scan.copies[view->first];
+}
+
+/* Two agents may have a dead letter of the same task id; then the first is shown. */
+static bool find(struct envelope_view *view, const char *id)
+{
+    for (size_t i = 0; i < view->scan.count; i += view->count) {
+        view->first = i;
+        view->count = envelope_scan_same(&view->scan, i);
+        if (view->scan.copies[i].fault == NULL && strcmp(view->scan.copies[i].envelope.id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- the route --- */
+
+/* What the files know beside the commits: the supervisor's steps are in no repository. */
+static void add_times(struct envelope_view *view)
+{
+    const struct copy *copy = envelope_view_best(view);
+    const struct envelope *envelope = &copy->envelope;
+    const char *receiver = copy_receiver(copy);
+    bool ended_unread = envelope->read == 0 && envelope->finished != 0;
+    struct buffer what OWNED_BUFFER = {0};
+    buffer_print(&what, "%s%s%s", ended_unread ? envelope->status : "finished",
+                 envelope->reason != NULL ? ": " : "", envelope->reason != NULL ? envelope->reason : "");
+    const struct {
+        int64_t time;
+        const char *who, *what;
+        enum step_rank rank;
+    } TIMES[] = {
+        {envelope->created, envelope->from, "created", RANK_CREATED},
+        {envelope->delivered, receiver, "delivered", RANK_DELIVERED},
+        {envelope->read, receiver, "read", RANK_READ},
+        {envelope->finished, ended_unread && copy->place == PLACE_DEAD_LETTERS ? copy->owner : receiver,
+         what.data, RANK_ENDED},
+    };
+    for (size_t i = 0; i < sizeof(TIMES) / sizeof(TIMES[0]); i++) {
+        if (TIMES[i].time != 0) {
+            envelope_trace_add(&view->route, TIMES[i].time, TIMES[i].who, TIMES[i].what, TIMES[i].rank);
+        }
+    }
+}
+
+static bool is_tree_of(const struct envelope_view *view, const char *name, size_t until)
+{
+    for (size_t i = 0; i < until; i++) {
+        if (strcmp(view->scan.copies[view->first + i].owner, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_repository(struct envelope_view *view, const char *agent)
+{
+    struct fault fault = {0};
+    OWNED char *path = memory_print("%s/agents/%s", view->data_dir, agent);
+    if (!envelope_trace_read(&view->route, agent, path, envelope_view_best(view)->envelope.id, &fault)) {
+        OWNED char *sentence = memory_print("%s; its part of the route may be missing", fault.text);
+        view->complain(sentence);
+    }
+}
+
+/* The trees in which a copy lies, and the sender's and the receiver's when none does any more. */
+static void add_commits(struct envelope_view *view)
+{
+    const struct envelope *envelope = &envelope_view_best(view)->envelope;
+    for (size_t i = 0; i < view->count; i++) {
+        const struct copy *copy = &view->scan.copies[view->first + i];
+        if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE &&
+            !is_tree_of(view, copy->owner, i)) {
+            add_repository(view, copy->owner);
+        }
+    }
+    const char *ends[] = {envelope->from, copy_receiver(envelope_view_best(view))};
+    for (size_t i = 0; i < 2; i++) {
+        bool again = i == 1 && strcmp(ends[0], ends[1]) == 0;
+        OWNED char *path = memory_print("%s/agents/%s/.git", view->data_dir, ends[i]);
+        struct stat status;
+        if (!again && ends[i][0] != '\0' && strchr(ends[i], ':') == NULL &&
+            !is_tree_of(view, ends[i], view->count) && stat(path, &status) == 0) {
+            add_repository(view, ends[i]);
+        }
+    }
+}
+
+/* --- what belongs to it --- */
+
+bool envelope_is_answer(const struct envelope_view *view, const struct copy *copy)
+{
+    return copy->envelope.in_reply_to != NULL &&
+           strcmp(copy->envelope.in_reply_to, envelope_view_best(view)->envelope.id) == 0;
+}
+
+bool envelope_is_of_trace(const struct envelope_view *view, const struct copy *copy)
+{
+    return strcmp(copy->envelope.trace, envelope_view_best(view)->envelope.trace) == 0 &&
+           !envelope_is_answer(view, copy);
+}
+
+static int by_age(const void *left, const void *right)
+{
+    const struct envelope *a = &(*(const struct copy *const *)left)->envelope;
+    const struct envelope *b = &(*(const struct copy *const *)right)->envelope;
+    return a->created != b->created ? (a->created > b->created) - (a->created < b->created)
+                                    : strcmp(a->id, b->id);
+}
+
+/* The others that belong, oldest first; borrowed, the caller frees the list. */
+const struct copy **
+envelope_view_relatives(const struct envelope_view *view,
+                        bool (*belongs)(const struct envelope_view *, const struct copy *), size_t *count)
+{
+    const struct copy **found = memory_new(view->scan.count + 1, sizeof(const struct copy *));
+    *count = 0;
+    for (size_t i = 0; i < view->scan.count; i += envelope_scan_same(&view->scan, i)) {
+        const struct copy *copy = &view->scan.copies[i];
+        if (copy->fault == NULL && i != view->first && belongs(view, copy)) {
+            found[(*count)++] = copy;
+        }
+    }
+    qsort(found, *count, sizeof(const struct copy *), by_age);
+    return found;
+}
+
+/* --- for programs --- */
+
+static json_t *relatives_json(const struct envelope_view *view,
+                              bool (*belongs)(const struct envelope_view *, const struct copy *))
+{
+    size_t count = 0;
+    json_t *list = json_array();
+    const struct copy **found = envelope_view_relatives(view, belongs, &count);
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(list, copy_json(found[i]));
+    }
+    free(found);
+    return list;
+}
+
+static json_t *route_json(const struct envelope_view *view)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < view->route.count; i++) {
+        const struct step *step = &view->route.steps[i];
+        char text[CLOCK_TEXT];
+        OWNED char *subject = step->subject != NULL ? utf8_clean(step->subject, strlen(step->subject)) : NULL;
+        OWNED char *what = utf8_clean(step->what, strlen(step->what));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "time", clock_format(step->time, text),
+                                        "agent", step->agent, "what", what, "commit",
+                                        step->commit[0] != '\0' ? step->commit : NULL, "subject", subject));
+    }
+    return list;
+}
+
+json_t *envelope_view_json(const struct envelope_view *view)
+{
+    json_t *item = copy_json(envelope_view_best(view));
+    json_t *copies = json_array();
+    for (size_t i = 0; i < view->count; i++) {
+        const struct copy *copy = &view->scan.copies[view->first + i];
+        OWNED char *path = utf8_clean(copy->path, strlen(copy->path));
+        json_array_append_new(copies, json_pack("{s:s, s:s}", "path", path, "status", copy->envelope.status));
+    }
+    json_object_set_new(item, "copies", copies);
+    json_object_set_new(item, "route", route_json(view));
+    json_object_set_new(item, "answers", relatives_json(view, envelope_is_answer));
+    json_object_set_new(item, "of_trace", relatives_json(view, envelope_is_of_trace));
+    json_object_set_new(item, "cost", view->cost.trace != NULL ? cost_json(&view->cost) : json_null());
+    return item;
+}
+
+/* --- the whole --- */
+
+void envelope_view_scan(struct envelope_view *view, const char *id)
+{
+    envelope_scan_take(&view->scan, view->data_dir, true);
+    envelope_scan_find_pruned(&view->scan, view->data_dir, id);
+}
+
+bool envelope_view_read(struct envelope_view *view, const char *id)
+{
+    struct fault fault = {0};
+    pruned_file_read_all(&view->scan, view->data_dir);
+    envelope_scan_group(&view->scan);
+    if (!find(view, id)) {
+        return false;
+    }
+    add_times(view);
+    if (repository_library_start(&fault)) {
+        add_commits(view);
+        cost_read(&view->cost, &view->scan, view->data_dir, envelope_view_best(view)->envelope.trace,
+                  view->complain);
+    } else {
+        OWNED char *sentence =
+            memory_print("%s; the commits are missing from the route, and what it cost", fault.text);
+        view->complain(sentence);
+    }
+    envelope_trace_sort(&view->route);
+    return true;
+}
+
+void envelope_view_free(struct envelope_view *view)
+{
+    cost_free(&view->cost);
+    envelope_scan_free(&view->scan);
+    envelope_trace_free(&view->route);
+}

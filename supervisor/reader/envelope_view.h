@@ -1,0 +1,38 @@
+/* One envelope with all that belongs to it: where its copies lie, its route through the system, its answers, what else is of
+ * its trace, and what that cost. */
+#ifndef AGENTOS_SUPERVISOR_READER_ENVELOPE_VIEW_H
+#define AGENTOS_SUPERVISOR_READER_ENVELOPE_VIEW_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "supervisor/listings/envelope_scan.h"
+#include "supervisor/reader/cost.h"
+#include "supervisor/reader/envelope_trace.h"
+
+struct envelope_view {
+    const char *data_dir;
+    void (*complain)(const char *sentence); /* of what can't be read, and is missing then */
+    struct envelope_scan scan;              /* grouped */
+    size_t first, count;                    /* the envelope's copies */
+    struct envelope_trace route;
+    struct cost cost; /* of the whole trace */
+};
+
+/* view: data_dir and complain are set, all else is zero. Reads every envelope file; opens no repository. */
+void envelope_view_scan(struct envelope_view *view, const char *id);
+/* After that, where repositories may be read. False: there is no envelope of this id. */
+bool envelope_view_read(struct envelope_view *view, const char *id);
+void envelope_view_free(struct envelope_view *view);
+
+const struct copy *envelope_view_best(const struct envelope_view *view); /* the copy that knows most */
+bool envelope_is_answer(const struct envelope_view *view, const struct copy *copy);
+bool envelope_is_of_trace(const struct envelope_view *view, const struct copy *copy);
+/* The others that belong, oldest first; borrowed, the caller frees the list. */
+const struct copy **
+envelope_view_relatives(const struct envelope_view *view,
+                        bool (*belongs)(const struct envelope_view *, const struct copy *), size_t *count);
+json_t *envelope_view_json(const struct envelope_view *view); /* `agentos show --json`; a new reference */
+
+#endif
