@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/format/did_you_mean.h"
 #include "common/format/roster_comments.h"
 #include "common/format/roster_read.h"
 #include "common/memory.h"
@@ -284,6 +285,32 @@ const struct roster_agent *roster_find(const struct roster *roster, const char *
     const struct roster_agent **found =
         bsearch(name, roster->by_name, roster->agent_count, sizeof *roster->by_name, compare_with);
     return found ? *found : NULL;
+}
+
+static bool is_unknown(const char *kind, const char *name, const char *near, struct fault *fault)
+{
+    return fault_set(fault, "there is no %s '%s' in agents.yaml%s%s%s", kind, name,
+                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static const char *agent_at(const void *roster, size_t i)
+{
+    return ((const struct roster *)roster)->agents[i].name;
+}
+
+bool roster_no_agent(const struct roster *roster, const char *name, struct fault *fault)
+{
+    return is_unknown("agent", name, did_you_mean(name, agent_at, roster, roster->agent_count), fault);
+}
+
+static const char *queue_at(const void *roster, size_t i)
+{
+    return ((const struct roster *)roster)->queues[i].name;
+}
+
+bool roster_no_queue(const struct roster *roster, const char *name, struct fault *fault)
+{
+    return is_unknown("queue", name, did_you_mean(name, queue_at, roster, roster->queue_count), fault);
 }
 
 const struct roster_price *roster_price(const struct roster *roster, const char *model)

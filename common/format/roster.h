@@ -103,6 +103,9 @@ struct roster *roster_parse(const char *text, size_t length, const char *name, s
 struct roster *roster_load(const char *data_dir, struct buffer *faults);
 void roster_free(struct roster *roster);
 const struct roster_agent *roster_find(const struct roster *roster, const char *name);
+/* Always false. fault: agents.yaml has no agent, or no queue, of this name, and which known name is nearest to it. */
+bool roster_no_agent(const struct roster *roster, const char *name, struct fault *fault);
+bool roster_no_queue(const struct roster *roster, const char *name, struct fault *fault);
 bool roster_prices(const struct roster *roster,
                    const char *agent); /* it knows a price of one of its models */
 const struct roster_price *roster_price(const struct roster *roster, const char *model); /* NULL: not known */

@@ -14,6 +14,7 @@
 #include "common/names.h"
 #include "common/pruned.h"
 #include "common/tree.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/progress.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/input.h"
@@ -26,18 +27,6 @@ enum {
     LOOK_EVERY_MS = 200,
     UNKNOWN_MS = 3000, /* so long a task may stand nowhere, while queue.md is exchanged */
 };
-
-int answer_folder(const struct invocation *invocation, const char *agent, int *status)
-{
-    struct fault fault = {0};
-    OWNED char *path = memory_print("%s/agents/%s", invocation->data_dir, agent);
-    int folder = names_agent(agent) ? files_open_path(path, &fault) : -1;
-    if (folder < 0) {
-        output_complain("there is no agent '%s' in %s/agents", agent, invocation->data_dir);
-        *status = EX_NOINPUT;
-    }
-    return folder;
-}
 
 static int print(struct answer_file *answer)
 {
@@ -151,7 +140,8 @@ int verb_answer(struct invocation *invocation)
     if (!input_until(invocation, &until)) {
         return EX_USAGE;
     }
-    OWNED_FD int folder = answer_folder(invocation, invocation->words[0], &status);
+    OWNED char *path = NULL;
+    OWNED_FD int folder = data_dir_agent(invocation, invocation->words[0], &path, &status);
     if (folder < 0) {
         return status;
     }

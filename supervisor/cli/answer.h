@@ -4,8 +4,6 @@
 
 #include "supervisor/cli/terminal/invocation.h"
 
-/* The agent's folder below DATA_DIR; -1: it has been said, *status is EX_NOINPUT. The caller closes it. */
-int answer_folder(const struct invocation *invocation, const char *agent, int *status);
 /* Prints the answer of the invocation's agent, from its folder or, when it has left the work tree, from its git; task
  * NULL: the last one. 0 for reward 1 and 0, 65 for -1; -1: there is no such answer, which has not been said. */
 int answer_show(const struct invocation *invocation, int folder, const char *task);

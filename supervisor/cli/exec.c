@@ -19,14 +19,15 @@ enum { KEPT_DESCRIPTORS = 3 };
 static bool find_room(const struct invocation *invocation, struct sandbox_room *room, int *status)
 {
     OWNED_BUFFER struct buffer faults = {0};
+    struct fault fault;
     const char *name = invocation->words[0];
     struct roster *roster = roster_load(invocation->data_dir, &faults);
     const struct roster_agent *agent = roster ? roster_find(roster, name) : NULL;
     if (agent)
         *room = (struct sandbox_room){.memory_bytes = agent->limits.memory_mb * 1024 * 1024,
                                       .open_files = agent->limits.open_files};
-    else if (roster)
-        output_complain("there is no agent '%s' in %s/agents.yaml", name, invocation->data_dir);
+    else if (roster && !roster_no_agent(roster, name, &fault))
+        output_complain("%s", fault.text);
     else
         output_complain("without agents.yaml the agent's limits are not known, so nothing was run:\n%s",
                         faults.data);

@@ -22,6 +22,7 @@
 #include "common/names.h"
 #include "common/printable.h"
 #include "common/sandbox/sandbox.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
@@ -228,16 +229,15 @@ int verb_git(struct invocation *invocation)
     struct fault fault;
     enum sandbox_mode mode = sandbox_mode();
     const char *name = invocation->words[0];
-    OWNED char *agents = memory_print("%s/agents", invocation->data_dir);
-    OWNED char *tree = memory_print("%s/%s", agents, name);
+    int status;
+    OWNED char *agents = memory_print("%s/agents", invocation->data_dir), *tree = NULL;
     if (mode == SANDBOX_OFF) {
         output_complain("AGENTOS_SANDBOX is 'off': there is no sandbox to run git in");
         return EX_CONFIG;
     }
-    if (!names_agent(name) || access(tree, F_OK) != 0) {
-        output_complain("there is no agent '%s' in %s", name, agents);
-        return EX_NOINPUT;
-    }
+    OWNED_FD int folder = data_dir_agent(invocation, name, &tree, &status);
+    if (folder < 0)
+        return status;
     confine_guard(invocation->data_dir, name);
     struct sandbox_room room = {.tree = tree, .memory_bytes = MEMORY_BYTES, .open_files = OPEN_FILES};
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_COMMAND, mode, &fault);
@@ -245,7 +245,7 @@ int verb_git(struct invocation *invocation)
         output_complain("%s; git was not run", fault.text);
         return EX_CONFIG;
     }
-    int status = run(sandbox, &room, agents, invocation->command);
+    status = run(sandbox, &room, agents, invocation->command);
     sandbox_free(sandbox);
     return status;
 }

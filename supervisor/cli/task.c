@@ -7,6 +7,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/cli/answer.h"
+#include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/progress.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/input.h"
@@ -106,7 +107,8 @@ static int follow_task(const struct invocation *invocation, struct client *clien
         return output_end(status);
     }
     status = done ? 0 : await_end(invocation, client, id, until);
-    OWNED_FD int folder = status == 0 ? answer_folder(invocation, invocation->words[0], &status) : -1;
+    OWNED char *path = NULL;
+    OWNED_FD int folder = status == 0 ? data_dir_agent(invocation, invocation->words[0], &path, &status) : -1;
     return output_end(status != 0 ? status : show_answer(invocation, folder, id));
 }
 

@@ -262,7 +262,9 @@ void verbs_answer(struct control *control, struct client *client, const json_t *
     struct request request = {.control = control, .client = client, .json = json};
     const char *verb = request_text(&request, "verb"), *name = request_text(&request, "agent");
     if (name && !(request.agent = agents_find(control->owner.agents, name))) {
-        client_complain(client, EX_NOINPUT, "there is no agent '%s' in agents.yaml", name);
+        struct fault fault;
+        roster_no_agent(*control->owner.roster, name, &fault);
+        client_complain(client, EX_NOINPUT, "%s", fault.text);
         return;
     }
     for (size_t i = 0; verb && i < sizeof verbs / sizeof verbs[0]; i++) {

@@ -49,7 +49,7 @@ static struct box *receiver_of(const struct post *post, const char *to, struct f
     struct box *box = post_box(post, to);
     if (box && box->definition && !box->leaving)
         return box;
-    fault_set(fault, "there is no agent '%s' in agents.yaml", to);
+    roster_no_agent(post->roster, to, fault);
     return NULL;
 }
 

@@ -39,6 +39,7 @@ struct work_queue {
 
 struct queues {
     int data;
+    const struct roster *roster; /* borrowed; never NULL once queues_roster was called */
     struct expiry *expiry;
     const struct queues_operations *operations;
     void *context;

@@ -200,6 +200,7 @@ static void add_queue(struct queues *queues, const struct roster_queue *definiti
 
 void queues_roster(struct queues *queues, const struct roster *roster)
 {
+    queues->roster = roster;
     for (size_t i = 0; i < queues->count; i++)
         queues->all[i]->definition = NULL;
     for (size_t i = 0; i < roster->queue_count; i++) {
@@ -230,7 +231,7 @@ static struct work_queue *queue_of(const struct queues *queues, const char *to, 
     struct work_queue *queue = queues_find(queues, to + skipped);
     if (queue && queue->definition)
         return queue;
-    fault_set(why, "there is no queue '%s' in agents.yaml", to + skipped);
+    roster_no_queue(queues->roster, to + skipped, why);
     return NULL;
 }
 

@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import pytest
-from harness import BIN, KEY, PATIENCE, wait_until
+from harness import BIN, KEY, PATIENCE, agents_yaml, wait_until
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
@@ -123,6 +123,22 @@ def test_what_only_reads_works_without_a_supervisor_as_with_one(offline):
         assert system.cli(verb, *words, check=False).returncode == (66 if verb == "show" else 0), verb
     mistyped = system.cli("goals", "oiron", check=False)
     assert mistyped.returncode == 66 and "did you mean 'orion'?" in mistyped.stderr
+
+
+NAMES_AN_AGENT = re.compile(r"^  ([a-z-]+) (?:AGENT|\[AGENT\])", re.M)
+MORE_WORDS = {"cancel": ["x"], "git": ["--", "log"], "exec": ["--", "true"], "rollback": ["HEAD"], "export": ["x"]}
+
+
+def test_every_verb_meets_a_mistyped_agent_or_queue_with_the_nearest(make_system, model):
+    yaml = agents_yaml(["orion"]) + "queues:\n  - {name: reviews, consumers: [orion]}\n"
+    system = make_system(model=model, yaml=yaml).start()
+    verbs = NAMES_AN_AGENT.findall(system.cli("help").stdout)
+    assert {"status", "stop", "task", "answer", "git", "exec", "export", "logs", "retry", "events"} < set(verbs)
+    for verb in verbs:
+        result = system.cli(verb, "orio", *MORE_WORDS.get(verb, []), check=False, stdin="text")
+        assert result.returncode == 66 and "did you mean 'orion'?" in result.stderr, f"{verb}: {result.stderr}"
+    result = system.cli("enqueue", "reviws", "text", check=False)
+    assert result.returncode == 66 and "did you mean 'reviews'?" in result.stderr
 
 
 def test_init_writes_what_check_finds_right_and_overwrites_nothing(tmp_path):

@@ -393,7 +393,8 @@ int verb_export(struct invocation *invocation)
     struct export export = {.agent = agent, .definition = roster_find(roster, agent), .folder = -1};
     OWNED_FD int folder = -1;
     if (!export.definition) {
-        output_complain("there is no agent '%s' in %s/agents.yaml", agent, invocation->data_dir);
+        roster_no_agent(roster, agent, &fault);
+        output_complain("%s", fault.text);
         status = EX_NOINPUT;
     } else if ((folder = open_target(file, &name, &status)) >= 0) {
         status = export_agent(&export, invocation->data_dir, folder, name, &fault);
