@@ -140,7 +140,7 @@ static void admit(struct control *control, int fd)
     *client = (struct client){
         .control = control, .fd = fd, .events = EPOLLIN | EPOLLRDHUP, .next = control->clients};
     client->deadline = (struct timer){.ring = deadline_rings, .context = client};
-    client->watch = loop_watch(control->owner.loop, fd, client->events, on_client, client);
+    client->watch = loop_watch_first(control->owner.loop, fd, client->events, on_client, client);
     control->clients = client;
     control->count++;
     timer_set(control->owner.loop, &client->deadline, REQUEST_MS);
@@ -228,7 +228,7 @@ static bool begin(struct control *control, int run_folder, struct fault *fault)
     memory_close_at(&control->fd);
     control->fd = fd;
     control->name = name_of(run_folder);
-    control->watch = loop_watch(control->owner.loop, fd, EPOLLIN, on_connect, control);
+    control->watch = loop_watch_first(control->owner.loop, fd, EPOLLIN, on_connect, control);
     return true;
 }
 

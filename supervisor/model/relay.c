@@ -22,6 +22,7 @@ struct question {
     uint64_t least; /* 1: the worker can't make the prompt smaller */
     size_t put_in;  /* bytes of the texts, as they were put in last */
     unsigned askings;
+    size_t length; /* bytes of the message that it came as */
     bool reserved; /* the budget holds a reservation for the request under way */
     size_t bytes;  /* of the request */
     struct question_usage usage;
@@ -33,7 +34,8 @@ struct relay {
     struct relay_owner owner;
     struct question *first, **last;
     uint64_t serial;
-    struct buffer message; /* kept between uses for its memory */
+    struct buffer message,
+        prompt; /* kept between uses: memory that is new costs more than what is put there */
 };
 
 struct relay *relay_new(const struct relay_owner *owner)
@@ -97,6 +99,7 @@ void relay_free(struct relay *relay)
     while (relay->first)
         drop(relay, &relay->first);
     buffer_free(&relay->message);
+    buffer_free(&relay->prompt);
     free(relay);
 }
 
@@ -203,10 +206,11 @@ static enum sending send_out(struct relay *relay, struct question **at)
     struct question *question = *at;
     struct fault why;
     int64_t retry_ms;
-    OWNED_BUFFER struct buffer prompt = {0};
-    complete(relay, question, &prompt);
-    message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, prompt.data, question->task,
-                 MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, question->least);
+    buffer_drop(&relay->prompt, relay->prompt.length);
+    complete(relay, question, &relay->prompt);
+    message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, relay->prompt.data,
+                 question->task, MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE,
+                 question->least);
     question->bytes = relay->message.length;
     if (!reserve(relay, question, &retry_ms, &why)) {
         refuse(relay, at, &why, retry_ms);
@@ -228,33 +232,46 @@ static size_t count_of(const struct relay *relay, const void *asker, size_t *byt
     for (const struct question *question = relay->first; question; question = question->next)
         if (question->asker == asker) {
             count++;
-            *bytes += strlen(question->system) + strlen(question->task);
+            *bytes += question->length;
         }
     return count;
 }
 
+/* Too long beside the others of its agent: it is answered without being read. */
+static bool is_for_later(struct relay *relay, struct question *question, const struct reader *message)
+{
+    struct reader serial = *message;
+    size_t bytes, length = (size_t)(message->end - message->at);
+    if (count_of(relay, question->asker, &bytes) == 0 || bytes + length <= RELAY_BYTES_PER_AGENT)
+        return false;
+    return message_get_number(&serial, &question->theirs);
+}
+
+static bool read_question(struct question *question, struct reader *message)
+{
+    OWNED char *claimed = NULL;
+    question->length = (size_t)(message->end - message->at);
+    return message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task,
+                        &question->peers_at, &question->segments_at, &question->budget_at, &question->room,
+                        &question->least);
+}
+
 bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader *message)
 {
+    size_t bytes;
     struct question *question = memory_new(1, sizeof *question);
-    OWNED char *claimed = NULL;
-    bool read = message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system,
-                             &question->task, &question->peers_at, &question->segments_at,
-                             &question->budget_at, &question->room, &question->least);
-    size_t bytes, count = count_of(relay, asker, &bytes);
-    if (!read || count >= RELAY_ASKS_PER_AGENT) {
-        free(question->system);
-        free(question->task);
-        free(question);
+    *question = (struct question){
+        .asker = asker, .name = memory_text(name), .usage.cost = USAGE_NO_COST, .ours = ++relay->serial};
+    bool later = is_for_later(relay, question, message);
+    struct question **place = relay->last;
+    if (count_of(relay, asker, &bytes) >= RELAY_ASKS_PER_AGENT ||
+        (!later && !read_question(question, message))) {
+        drop(relay, &question);
         return false;
     }
-    question->asker = asker;
-    question->name = memory_text(name);
-    question->ours = ++relay->serial;
-    question->usage.cost = USAGE_NO_COST;
-    struct question **place = relay->last;
     *place = question;
     relay->last = &question->next;
-    if (count > 0 && bytes + strlen(question->system) + strlen(question->task) > RELAY_BYTES_PER_AGENT)
+    if (later)
         answer(relay, place,
                &(struct words){.kind = ANSWER_PASSING,
                                .text = "its agent's other questions are long, and wait for their answers",

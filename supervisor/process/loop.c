@@ -9,10 +9,11 @@
 #include "common/clock.h"
 #include "common/memory.h"
 
-enum { EVENTS_PER_TURN = 64 };
+enum { EVENTS_PER_TURN = 64, FIRST_US = 1000 /* between two looks at what comes first */ };
 
 struct loop_watch {
     int fd;
+    bool first;        /* in the loop's epoll of that name */
     loop_ready *ready; /* NULL: forgotten */
     void *context;
     struct loop_watch *next_dead;
@@ -20,6 +21,8 @@ struct loop_watch {
 
 struct loop {
     int epoll;
+    int first;        /* another one, within that: what comes first */
+    int64_t first_us; /* clock_kernel_monotonic_us: of the last look at it, in this turn */
     bool ended;
     int64_t turned_at,
         stood_still;     /* when the last wait ended, by the kernel's clock, and how much too late; ms */
@@ -30,11 +33,13 @@ struct loop {
 
 struct loop *loop_new(void)
 {
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll < 0)
+    OWNED_FD int epoll = epoll_create1(EPOLL_CLOEXEC), first = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (epoll < 0 || first < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, first, &event) != 0)
         return NULL;
     struct loop *loop = memory_new(1, sizeof *loop);
-    loop->epoll = epoll;
+    *loop = (struct loop){.epoll = epoll, .first = first};
+    epoll = first = -1;
     return loop;
 }
 
@@ -54,34 +59,52 @@ void loop_free(struct loop *loop)
     for (size_t place = 1; place <= loop->count; place++)
         loop->heap[place]->place = 0;
     bury(loop);
+    close(loop->first);
     close(loop->epoll);
     free(loop->heap);
     free(loop);
 }
 
-struct loop_watch *loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready *ready, void *context)
+static int epoll_of(const struct loop *loop, const struct loop_watch *watch)
+{
+    return watch->first ? loop->first : loop->epoll;
+}
+
+static struct loop_watch *watch_in(struct loop *loop, bool first, int fd, uint32_t events, loop_ready *ready,
+                                   void *context)
 {
     struct loop_watch *watch = memory_new(1, sizeof *watch);
-    *watch = (struct loop_watch){.fd = fd, .ready = ready, .context = context};
+    *watch = (struct loop_watch){.fd = fd, .first = first, .ready = ready, .context = context};
     struct epoll_event event = {.events = events, .data.ptr = watch};
-    if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+    if (epoll_ctl(epoll_of(loop, watch), EPOLL_CTL_ADD, fd, &event) != 0) {
         free(watch);
         return NULL;
     }
     return watch;
 }
 
+struct loop_watch *loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready *ready, void *context)
+{
+    return watch_in(loop, false, fd, events, ready, context);
+}
+
+struct loop_watch *loop_watch_first(struct loop *loop, int fd, uint32_t events, loop_ready *ready,
+                                    void *context)
+{
+    return watch_in(loop, true, fd, events, ready, context);
+}
+
 void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = watch};
-    epoll_ctl(loop->epoll, EPOLL_CTL_MOD, watch->fd, &event);
+    epoll_ctl(epoll_of(loop, watch), EPOLL_CTL_MOD, watch->fd, &event);
 }
 
 void loop_forget(struct loop *loop, struct loop_watch *watch)
 {
     if (!watch || !watch->ready)
         return;
-    epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
+    epoll_ctl(epoll_of(loop, watch), EPOLL_CTL_DEL, watch->fd, NULL);
     watch->ready = NULL;
     watch->next_dead = loop->dead;
     loop->dead = watch;
@@ -153,6 +176,29 @@ static int until_next_timer(const struct loop *loop, int wait_ms)
     return left > INT_MAX ? INT_MAX : (int)left;
 }
 
+static void call(const struct epoll_event *event)
+{
+    struct loop_watch *watch = event->data.ptr;
+    if (watch->ready)
+        watch->ready(watch->context, event->events);
+}
+
+static void look_first(struct loop *loop)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int count = epoll_wait(loop->first, events, EVENTS_PER_TURN, 0);
+    for (int i = 0; i < count; i++)
+        call(&events[i]);
+    loop->first_us = clock_kernel_monotonic_us();
+}
+
+/* Between two callbacks: whoever comes first waits for one of them, not for all that are due. */
+static void look_first_again(struct loop *loop)
+{
+    if (clock_kernel_monotonic_us() - loop->first_us >= FIRST_US)
+        look_first(loop);
+}
+
 static void ring_due(struct loop *loop)
 {
     /* What a timer sets for "at once" is for the next turn: no chain of timers can starve the descriptors. */
@@ -161,12 +207,14 @@ static void ring_due(struct loop *loop)
         struct timer *timer = loop->heap[1];
         timer_clear(loop, timer);
         timer->ring(timer->context);
+        look_first_again(loop);
     }
 }
 
 static void notice_standstill(struct loop *loop, int waited_ms)
 {
-    int64_t now = clock_kernel_monotonic_us() / 1000, late = now - loop->turned_at - waited_ms;
+    loop->first_us = clock_kernel_monotonic_us();
+    int64_t now = loop->first_us / 1000, late = now - loop->turned_at - waited_ms;
     loop->stood_still = loop->turned_at && waited_ms >= 0 && late > 0 ? late : 0;
     loop->turned_at = now;
 }
@@ -183,9 +231,11 @@ void loop_turn(struct loop *loop, int wait_ms)
     int count = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, wait_ms);
     notice_standstill(loop, wait_ms);
     for (int i = 0; i < count; i++) {
-        struct loop_watch *watch = events[i].data.ptr;
-        if (watch->ready)
-            watch->ready(watch->context, events[i].events);
+        if (events[i].data.ptr)
+            call(&events[i]);
+        else
+            look_first(loop);
+        look_first_again(loop);
     }
     ring_due(loop);
     bury(loop);

@@ -17,6 +17,9 @@ void loop_free(struct loop *loop);
 /* Watch a descriptor (borrowed). The handle is freed by loop_forget, which is allowed in any callback, its own too.
  * NULL and errno: it can't be watched. */
 struct loop_watch *loop_watch(struct loop *loop, int fd, uint32_t events, loop_ready *ready, void *context);
+/* Likewise, but it comes first: between any two callbacks that take a millisecond the loop looks at it again. */
+struct loop_watch *loop_watch_first(struct loop *loop, int fd, uint32_t events, loop_ready *ready,
+                                    void *context);
 void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
 void loop_forget(struct loop *loop,
                  struct loop_watch *watch); /* NULL is fine; before the descriptor is closed */

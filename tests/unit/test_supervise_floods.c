@@ -1,5 +1,9 @@
 /* The whole supervisor against workers that were taken over and ask for as much as their lines carry: whoever asks for the
  * status has it at once, and the agent that behaves works on. Each of these workers keeps to the protocol. */
+#include <inttypes.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
 #include "supervised.h"
 
 enum { SAMPLES = 60, LIMIT_MS = 100, LOCKS = 50000, ENVELOPES = 3000 };
@@ -157,6 +161,64 @@ static void flood(struct link *link, const struct worker_start *start)
     }
 }
 
+/* --- how long the supervisor works between two looks at who asks it, in CPU time: the machine may be busy --- */
+
+enum { PART_BUCKETS = 9, PART_MS = 16, PART_MAX_MS = 250 };
+
+/* Shared with the supervisor's process: parts[i] took less than 2^(i-2) ms, the last ones more. */
+static struct turn_parts {
+    uint64_t parts[PART_BUCKETS], longest_us;
+    bool counted;
+} * turn_parts;
+
+static int64_t thread_cpu_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void count_part(int64_t us)
+{
+    size_t bucket = 0;
+    while (bucket < PART_BUCKETS - 1 && us >= (INT64_C(250) << bucket))
+        bucket++;
+    turn_parts->parts[bucket]++;
+    if ((uint64_t)us > turn_parts->longest_us)
+        turn_parts->longest_us = (uint64_t)us;
+}
+
+/* In place of the C library's. nng has threads with an epoll of their own; programs that were exec'ed count nothing. */
+int epoll_wait(int epoll, struct epoll_event *events, int most, int wait_ms)
+{
+    static int64_t began_us;
+    bool counts = turn_parts && turn_parts->counted && gettid() == getpid();
+    if (counts && began_us)
+        count_part(thread_cpu_us() - began_us);
+    int count = epoll_pwait(epoll, events, most, wait_ms, NULL);
+    if (counts)
+        began_us = thread_cpu_us();
+    return count;
+}
+
+static void assert_parts_are_short(const char *names)
+{
+    uint64_t all = 0, longer = 0;
+    printf("parts of turns under %s, by CPU time:", names);
+    for (int i = 0; i < PART_BUCKETS; i++) {
+        uint64_t count = turn_parts->parts[i];
+        all += count;
+        longer += (INT64_C(250) << i) > PART_MS * 1000 ? count : 0;
+        if (i < PART_BUCKETS - 1)
+            printf(" %" PRIu64 " < %g ms,", count, 0.25 * (1 << i));
+        else
+            printf(" %" PRIu64 " more; the longest %.1f ms\n", count, (double)turn_parts->longest_us / 1000);
+    }
+    assert_true(all > 0);
+    assert_true(longer <= all / 20 + 1); /* 4 MB in memory that is new are a thousand page faults */
+    assert_true(turn_parts->longest_us < PART_MAX_MS * 1000);
+}
+
 /* --- what a person sees of it --- */
 
 static int by_size(const void *a, const void *b)
@@ -204,15 +266,19 @@ static void withstand(struct supervised *supervised, const char *names)
     for (const char *name; (name = strsep(&rest, " "));)
         buffer_print(&yaml, "  - {name: %s, persona: p}\n", name);
     supervised_yaml(supervised, yaml.data);
+    *turn_parts = (struct turn_parts){.counted = false};
     supervised_start(supervised);
     EVENTUALLY(supervised_is(supervised, "orion", "idle"));
     int64_t quiet = status_us(supervised);
     OWNED_FD int begin = open(sign, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(begin >= 0);
+    turn_parts->counted = true;
     int64_t flooded = status_us(supervised);
+    turn_parts->counted = false;
     printf("status under %s: %lld us of 100 in 95, %lld us when it is quiet\n", names, (long long)flooded,
            (long long)quiet);
     assert_true(flooded < LIMIT_MS * 1000 + 50 * quiet);
+    assert_parts_are_short(names);
     assert_works(supervised);
 }
 
@@ -255,6 +321,8 @@ int main(int count, char **arguments)
 {
     worker_does_more = flood;
     supervised_main(count, arguments);
+    turn_parts = mmap(NULL, sizeof *turn_parts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(turn_parts, MAP_FAILED);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_one, end_one)
     const struct CMUnitTest tests[] = {
         TEST(test_status_answers_at_once_and_others_work_on_under_each_flood),

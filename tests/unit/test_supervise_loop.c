@@ -116,6 +116,60 @@ static void test_a_handle_that_is_forgotten_is_called_no_more_even_in_the_same_t
         close(pipes[i / 2][i % 2]);
 }
 
+enum { BUSY = 5, BUSY_US = 2000 };
+
+static int first_pipe[2], busy_calls, busy_before_first;
+
+static void work_long(void *context, uint32_t events)
+{
+    (void)context, (void)events;
+    int64_t until = clock_kernel_monotonic_us() + BUSY_US;
+    if (busy_calls++ == 0)
+        assert_int_equal(write(first_pipe[1], "x", 1), 1);
+    while (clock_kernel_monotonic_us() < until)
+        ;
+}
+
+static void come_first(void *context, uint32_t events)
+{
+    char byte;
+    (void)context, (void)events;
+    assert_int_equal(read(first_pipe[0], &byte, 1), 1);
+    busy_before_first = busy_calls;
+}
+
+static void test_what_comes_first_waits_for_one_callback_and_not_for_all_that_are_due(void **state)
+{
+    (void)state;
+    int busy[2], copies[BUSY];
+    struct loop_watch *watches[BUSY + 1];
+    assert_int_equal(pipe(busy), 0);
+    assert_int_equal(pipe(first_pipe), 0);
+    assert_int_equal(write(busy[1], "x", 1), 1);
+    for (size_t i = 0; i < BUSY; i++) {
+        copies[i] = dup(busy[0]);
+        watches[i] = loop_watch(loop, copies[i], EPOLLIN, work_long, NULL);
+    }
+    watches[BUSY] = loop_watch_first(loop, first_pipe[0], EPOLLIN, come_first, NULL);
+    loop_turn(loop, 0);
+    assert_int_equal(busy_calls, BUSY);
+    assert_int_equal(busy_before_first, 1);
+    loop_change(loop, watches[BUSY], 0);
+    assert_int_equal(write(first_pipe[1], "x", 1), 1);
+    loop_turn(loop, 0);
+    assert_int_equal(busy_before_first, 1);
+    for (size_t i = 0; i <= BUSY; i++)
+        loop_forget(loop, watches[i]);
+    loop_turn(loop, 0);
+    assert_int_equal(busy_calls, 2 * BUSY);
+    for (size_t i = 0; i < BUSY; i++)
+        close(copies[i]);
+    for (size_t i = 0; i < 2; i++) {
+        close(busy[i]);
+        close(first_pipe[i]);
+    }
+}
+
 static void test_a_loop_with_nothing_due_sleeps(void **state)
 {
     (void)state;
@@ -140,6 +194,7 @@ int main(void)
         TEST(test_timers_ring_in_the_order_of_their_times_and_cleared_ones_never),
         TEST(test_a_timer_that_is_always_due_starves_no_descriptor),
         TEST(test_a_handle_that_is_forgotten_is_called_no_more_even_in_the_same_turn),
+        TEST(test_what_comes_first_waits_for_one_callback_and_not_for_all_that_are_due),
         TEST(test_a_loop_with_nothing_due_sleeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
