@@ -19,6 +19,7 @@
 #include "supervisor/http/connections.h"
 #include "supervisor/http/event_stream.h"
 #include "supervisor/http/openapi.h"
+#include "supervisor/http/page.h"
 #include "supervisor/http/routes.h"
 #include "supervisor/http/snapshot.h"
 #include "supervisor/http/task_view.h"
@@ -322,6 +323,8 @@ static enum MHD_Result begin(struct visit *visit)
         return describe(visit);
     case ASKS_FILES:
         return read_files(visit);
+    case ASKS_PAGE:
+        return page_send(visit->connection, json_string_value(json_object_get(visit->named, "file")));
     default:
         return look(visit);
     }

@@ -94,6 +94,8 @@ static json_t *paths(void)
     json_t *all = json_object();
     const struct route *route;
     for (size_t i = 0; (route = routes_at(i)); i++) {
+        if (route->asks == ASKS_PAGE)
+            continue; /* for people */
         char method[8];
         size_t length = strlen(route->method);
         for (size_t j = 0; j <= length && j < sizeof method; j++)

@@ -16,11 +16,12 @@
 #include "supervisor/http/task_view.h"
 #include "supervisor/listings/learned.h"
 #include "supervisor/listings/notices.h"
+#include "supervisor/listings/task_state.h"
 
 #define CONFIG_REFUSED                                                                                       \
     "agents.yaml is refused or gone, and the agents go on as they were defined; `agentos status` says why"
 
-enum { RETRY_SECONDS = 1 };
+enum { RETRY_SECONDS = 1, QUEUE_SHOWN = 200 };
 
 static void no_supervisor(struct document *document)
 {
@@ -243,6 +244,15 @@ static void learned(int data, const json_t *named, enum learned kind, struct doc
         document_json(document, 200, json_pack("{s:o}", "items", items));
 }
 
+static void queue(int data, const json_t *named, struct document *document)
+{
+    OWNED_FD int folder = task_view_folder(data, json_string_value(json_object_get(named, "agent")));
+    if (folder < 0)
+        document_problem(document, 404, "there is no agent of this name");
+    else
+        document_json(document, 200, task_state_queue(folder, QUEUE_SHOWN));
+}
+
 static void skills(int data, const json_t *named, struct document *document)
 {
     learned(data, named, LEARNED_SKILLS, document);
@@ -314,6 +324,8 @@ static const struct route routes[] = {
     GET("/healthz", "The supervisor answers.", ASKS_METRICS, .open = true, .answer = healthz),
     GET("/readyz", "Every agent that should run is ready.", ASKS_METRICS, .open = true, .answer = readyz),
     GET("/metrics", "Figures in the text format of Prometheus.", ASKS_METRICS, .answer = metrics_page),
+    GET("/", "The page.", ASKS_PAGE, .open = true),
+    GET("/page/{file}", "What the page is made of.", ASKS_PAGE, .open = true),
     GET("/v1/openapi.json", "This description of the interface.", ASKS_DESCRIPTION, .answer = NULL),
     GET("/v1/agents", "Every agent as `agentos status --json` has it.", ASKS_STATUS, .answer = agents_list),
     GET("/v1/agents/{agent}", "One agent as `agentos status --json` has it.", ASKS_STATUS,
@@ -337,6 +349,8 @@ static const struct route routes[] = {
     CALL("POST", "/v1/agents/{agent}/tasks", "task",
          "A task goes into the agent's queue.md, durable when answered.", .fields = task_fields, .done = 201,
          .answer = task_taken),
+    GET("/v1/agents/{agent}/tasks", "The tasks of queue.md, in the order in which they are done.", ASKS_FILES,
+        .read = queue),
     GET("/v1/agents/{agent}/tasks/{task}",
         "A task's state, with the answer when it is done; `wait` waits for its end.", ASKS_TASK,
         .query = wait_fields),

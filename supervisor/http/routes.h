@@ -23,8 +23,9 @@ enum route_asks {
     ASKS_STATUS,
     ASKS_ORDER, /* a call of its own: the route's verb with the names of the path and the fields of the body */
     ASKS_TASK,  /* files, and the snapshot; ?wait=SECONDS waits for its end */
-    ASKS_FILES, /* of DATA_DIR, beneath it and without following any link */
-    ASKS_EVENTS /* a stream */
+    ASKS_FILES,  /* of DATA_DIR, beneath it and without following any link */
+    ASKS_EVENTS, /* a stream */
+    ASKS_PAGE    /* a file of the page (page.h) */
 };
 
 struct route {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/format/answer_file.h"
 #include "common/format/block.h"
@@ -11,6 +12,12 @@
 #include "common/pruned.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+
+static json_t *clean_text(const char *text)
+{
+    OWNED char *clean = text ? utf8_clean(text, strlen(text)) : NULL;
+    return clean ? json_string(clean) : json_null();
+}
 
 static long place_among(const struct block_list *list, const char *task)
 {
@@ -70,10 +77,30 @@ char *task_state_why_dead(int folder, const char *task)
     return why;
 }
 
-static json_t *clean_text(const char *text)
+static json_t *block_json(const struct block *block)
 {
-    OWNED char *clean = text ? utf8_clean(text, strlen(text)) : NULL;
-    return clean ? json_string(clean) : json_null();
+    char created[CLOCK_TEXT];
+    return json_pack("{s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o}", "id", clean_text(block->id), "task",
+                     clean_text(block->task), "priority", priority_name(block->priority), "created",
+                     block->created ? json_string(clock_format(block->created, created)) : json_null(),
+                     "ttl_seconds", (json_int_t)block->ttl_seconds, "lock", clean_text(block->lock), "from",
+                     clean_text(block->from), "problem", clean_text(block->problem));
+}
+
+json_t *task_state_queue(int folder, size_t most)
+{
+    json_t *items = json_array();
+    OWNED char *text = NULL;
+    size_t length = 0, count = 0;
+    struct block_list list = {0};
+    if (files_read(folder, TREE_QUEUE, QUEUE_FILE_MAX, &text, &length, NULL, NULL) == 1)
+        block_parse(&list, text, length);
+    for (enum priority priority = PRIORITY_HIGH; priority <= PRIORITY_LOW; priority++)
+        for (size_t i = 0; i < list.count; i++)
+            if (list.items[i].priority == priority && !list.items[i].stray && count++ < most)
+                json_array_append_new(items, block_json(&list.items[i]));
+    block_list_free(&list);
+    return json_pack("{s:o, s:I}", "items", items, "count", (json_int_t)count);
 }
 
 /* The answer, or that it was one: its text may be in git alone. NULL: there is none. */

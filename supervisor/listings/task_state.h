@@ -3,6 +3,7 @@
 #define AGENTOS_SUPERVISOR_LISTINGS_TASK_STATE_H
 
 #include <jansson.h>
+#include <stddef.h>
 
 /* folder: descriptor of the agent's. */
 
@@ -10,6 +11,10 @@
 long task_state_place(int folder, const char *task);
 /* Why a task has ended without an answer; NULL: it has not. Caller frees. */
 char *task_state_why_dead(int folder, const char *task);
+/* {"items", "count"}: the first `most` tasks of queue.md in the order in which they are done, and how many stand there. An
+ * item has "id", "task", "priority", "created", "ttl_seconds" (0: none), "lock", "from", and "problem" (null: the task can
+ * be done). New reference. */
+json_t *task_state_queue(int folder, size_t most);
 /* An object; NULL: the task stands nowhere. Caller frees. "state" is pending (with "place"), done (with "reward" and
  * "answer"), or a dead letter's status: failed, expired (with "reason"). */
 json_t *task_state_json(int folder, const char *task);

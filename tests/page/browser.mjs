@@ -1,0 +1,81 @@
+// Chromium for a test: each page refuses nothing silently. A request to elsewhere, a violation of the policy, or an error of
+// a script is a failure of whatever check runs at that moment.
+
+import { chromium } from "playwright-core";
+import axe from "axe-core";
+import fs from "node:fs";
+import path from "node:path";
+
+export const URL_OF_PAGE = process.env.PAGE_URL;
+export const TOKEN = process.env.PAGE_TOKEN;
+const SHOTS = process.env.PAGE_SHOTS;
+const PATIENCE = Number(process.env.AGENTOS_TEST_PATIENCE ?? 1);
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+export const SIZES = { desk: { width: 1280, height: 860 }, phone: { width: 390, height: 844 } };
+
+export async function open() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
+}
+
+// A new tab, with the token in its place unless it is to be asked for. faults: what went wrong in it.
+export async function tab(browser, { url = URL_OF_PAGE, dark = false, size = SIZES.desk, token = TOKEN, allow = () => false } = {}) {
+  const context = await browser.newContext({ viewport: size, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce", locale: "en-GB", timezoneId: "UTC" });
+  context.setDefaultTimeout(15000 * PATIENCE);
+  const page = await context.newPage();
+  const faults = [];
+  page.on("request", (request) => new URL(request.url()).origin === new URL(url).origin || request.url().startsWith("data:") || faults.push(`a request to ${request.url()}`));
+  page.on("pageerror", (fault) => faults.push(`an error: ${fault.stack ?? fault}`));
+  page.on("console", (message) => message.type() === "error" && !allow(message.text()) && faults.push(`on the console: ${message.text()}`));
+  if (token) await page.addInitScript((text) => sessionStorage.setItem("agentos-token", text), token);
+  return { page, faults, url, close: () => context.close() };
+}
+
+export async function show({ page, url }, place, ready) {
+  await page.goto(`${url}/${place}`);
+  if (ready) await page.waitForSelector(ready);
+}
+
+export async function shot({ page }, name) {
+  fs.mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: path.join(SHOTS, `${name}.png`), animations: "disabled" });
+}
+
+// What axe finds, a line each. The page's own policy is no bar to it: DevTools evaluates it.
+export async function barriers({ page }) {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags, resultTypes: ["violations"] }), TAGS);
+  return found.violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join(" | ")}`);
+}
+
+// What is wider than the screen.
+export async function tooWide({ page }) {
+  return page.evaluate(() => {
+    const room = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= room) return [];
+    return [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > room + 1).slice(0, 5).map((one) => `${one.tagName}.${one.className?.baseVal ?? one.className}`).concat(`${document.documentElement.scrollWidth} > ${room}`);
+  });
+}
+
+// Runs the checks one after the other; each is named after its promise. Ends the process with 1 when one failed.
+export async function run(checks) {
+  const browser = await open();
+  let failed = 0;
+  for (const [name, check] of Object.entries(checks)) {
+    const from = Date.now(), tabs = [];
+    const fresh = async (options) => { const one = await tab(browser, options); tabs.push(one); return one; };
+    const faults = () => tabs.flatMap((one) => one.faults).slice(0, 8).join("\n");
+    try {
+      await check(fresh);
+      if (faults()) throw new Error(faults());
+      console.log(`ok      ${name} (${Date.now() - from} ms)`);
+    } catch (fault) {
+      failed++;
+      console.log(`FAILED  ${name}: ${fault.stack ?? fault}\n${faults()}`);
+      if (tabs.length) await shot(tabs[tabs.length - 1], `failed-${failed}`).catch(() => null);
+    }
+    await Promise.all(tabs.map((one) => one.close()));
+  }
+  await browser.close();
+  process.exitCode = failed ? 1 : 0;
+}
