@@ -10,6 +10,7 @@
 #include "common/files.h"
 #include "common/format/answer_file.h"
 #include "common/format/block.h"
+#include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/pruned.h"
@@ -122,20 +123,59 @@ static uint64_t hash_as_read(const struct task_block *block)
     return hash;
 }
 
-/* The hash of the pending task's text; 0: no such task is pending. */
-static uint64_t pending_text(int tree, const char *id)
+/* The hash of the text of the task with this id; 0: the file has none, or only one whose mark stands in base. */
+static uint64_t text_in(int folder, const char *file, const char *id, const char *base)
 {
     OWNED char *text = NULL;
     size_t length;
     struct block_list list;
     uint64_t found = 0;
-    if (files_read(tree, TREE_QUEUE, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
+    if (files_read(folder, file, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
         return 0;
     block_parse(&list, text, length);
-    for (size_t i = 0; i < list.count && !found; i++)
-        if (!list.items[i].stray && strcmp(list.items[i].id, id) == 0)
-            found = answer_hash(list.items[i].task ? list.items[i].task : "");
+    for (size_t i = 0; i < list.count && !found; i++) {
+        const struct block *block = &list.items[i];
+        if (block->stray || strcmp(block->id, id) != 0)
+            continue;
+        OWNED char *mark =
+            memory_print("\n%016llx %016" PRIx64 "\n", names_hash(id, strlen(id)), block->hash);
+        if (!strstr(base, mark))
+            found = answer_hash(block->task ? block->task : "");
+    }
     block_list_free(&list);
+    return found;
+}
+
+/* A file that the worker took out of queue.md stands in its notes as queue.K, beside queue.K.base with the marks of the
+ * blocks that queue.md has instead: a block that was appended in that moment is without a mark until it is brought home.
+ * True: there is such a file. */
+static bool came_out(int tree, const char *id, uint64_t *found)
+{
+    struct listing *names = listing_open(tree, TREE_NOTES, NULL);
+    bool any = false;
+    for (const char *name; names && !*found && (name = listing_next(names));) {
+        OWNED char *base = NULL, *file = memory_text(name);
+        char *ending = strstr(file, ".base");
+        size_t length;
+        if (strncmp(file, "queue.", strlen("queue.")) != 0 || !ending ||
+            files_read(listing_folder(names), name, QUEUE_FILE_MAX, &base, &length, NULL, NULL) != 1)
+            continue;
+        any = true;
+        *ending = '\0';
+        *found = text_in(listing_folder(names), file, id, base);
+    }
+    if (names)
+        (void)listing_close(names, NULL); /* such files are there for seconds */
+    return any;
+}
+
+/* The hash of the pending task's text; 0: no such task is pending. A block that was brought home between the two looks
+ * stands in queue.md again. */
+static uint64_t pending_text(int tree, const char *id)
+{
+    uint64_t found = text_in(tree, TREE_QUEUE, id, "");
+    if (!found && came_out(tree, id, &found) && !found)
+        found = text_in(tree, TREE_QUEUE, id, "");
     return found;
 }
 

@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import pytest
-from harness import BIN, KEY, PATIENCE, agents_yaml, wait_until
+from harness import BIN, KEY, PATIENCE, agents_yaml, task_block, wait_until
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
@@ -605,6 +605,20 @@ def test_an_id_given_again_adds_nothing_and_says_what_has_become_of_it(make_syst
     refused = system.cli("task", "orion", "Another", "--id", "in-hand", "--wait", check=False)
     assert refused.returncode == 65 and not refused.stdout
     assert set(model.asked().values()) == {1}
+
+
+def test_an_id_is_pending_where_its_block_was_appended_while_queue_md_was_exchanged(make_system, model):
+    """As a worker leaves it that is killed behind the exchange: queue.K has what queue.md had, and the block that came then."""
+    system = make_system(model=model).start()
+    system.cli("stop", "orion")
+    (system.tree() / ".agentos/queue.777").write_text(task_block("moment", "Do it once"))
+    (system.tree() / ".agentos/queue.777.base").write_text("queue-base 1 0 cbf29ce484222325 0\n")
+    assert "pending already" in system.cli("task", "orion", "Do it once", "--id", "moment").stderr
+    assert system.cli("task", "orion", "Another", "--id", "moment", check=False).returncode == 65
+    assert "moment" not in system.read("queue.md")
+    system.cli("start", "orion")
+    system.wait_done("moment")
+    assert model.asked() == {"Do it once": 1}
 
 
 def test_an_id_whose_task_was_cancelled_may_be_given_again(make_system, model):
