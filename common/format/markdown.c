@@ -95,6 +95,22 @@ bool markdown_is_code(struct fence_walk *walk, const char *text, size_t length, 
     return true;
 }
 
+unsigned markdown_conflict(const char *text, size_t length, bool code)
+{
+    struct fence_walk walk = {0};
+    unsigned begun = 0, line = 1;
+    for (size_t at = 0, end, next; at < length; at = next, line++) {
+        next = markdown_line(text, length, at, &end);
+        if (markdown_is_code(&walk, text, length, at, end, next) && !code)
+            continue;
+        if (strncmp(text + at, "<<<<<<< ", 8) == 0 && !begun)
+            begun = line;
+        if (strncmp(text + at, ">>>>>>> ", 8) == 0 && begun)
+            return begun;
+    }
+    return 0;
+}
+
 const char *markdown_body(const char *text, size_t *length)
 {
     if (*length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {

@@ -35,6 +35,9 @@ struct fence_walk {
 bool markdown_is_code(struct fence_walk *walk, const char *text, size_t length, size_t at, size_t end,
                       size_t next);
 
+/* The line where a conflict that git marked (<<<<<<< to >>>>>>>) begins; 0: none. code: also in a code fence. */
+unsigned markdown_conflict(const char *text, size_t length, bool code);
+
 /* The text behind YAML front matter, without blank lines before it; all of it when there is none. A byte-order
  * mark is skipped. */
 const char *markdown_body(const char *text, size_t *length);

@@ -49,19 +49,34 @@ def test_a_later_detached_head_gets_a_branch_of_its_own(system):
     assert len(commits) == len(set(texts)) == 2
 
 
-def test_conflict_marks_in_a_state_file_are_told_with_their_line_and_never_sent(system, model):
-    path = system.tree() / "constraints.md"
+MARKS = "<<<<<<< HEAD\nBe brief.\n=======\nBe long.\n>>>>>>> other\n"
+
+
+@pytest.mark.parametrize("name", ["constraints.md", "skills.md", "goals.md", "rewards.md", "reflections.md"])
+def test_conflict_marks_in_a_state_file_are_told_with_their_line_and_never_sent(system, model, name):
+    system.cli("task", "orion", "Learn something", "--wait")
+    path = system.tree() / name
     whole = path.read_text()
-    path.write_text(whole + "\n<<<<<<< HEAD\nBe brief.\n=======\nBe long.\n>>>>>>> other\n")
+    path.write_text(f"{whole}\n{MARKS}")
     line = whole.count("\n") + 2
-    problems(system, f"constraints.md:{line}: a merge left its conflict marks", "no work is begun")
+    problems(system, f"{name}:{line}: a merge left its conflict marks", "no work is begun")
     system.cli("task", "orion", "Wait for the merge", "--id", "held")
-    told = problems(system, "constraints.md", "conflict marks")
+    told = problems(system, name, "conflict marks")
     assert told and "held" not in system.done()
-    path.write_text(whole + "\nBe brief.\n")
+    path.write_text(whole + "\n- Be brief.\n")
     system.wait_done("held", seconds=60)
     no_problems(system)
     assert not any("<<<<<<<" in request["prompt"] for request in model.requests(prompts=True))
+
+
+def test_a_skills_text_with_conflict_marks_is_told_and_never_sent_and_one_that_shows_them_in_code_is(system, model):
+    for skill, marks in (("merged", MARKS), ("merging", f"```\n{MARKS}```\n")):
+        (system.tree() / "skills" / skill).mkdir(parents=True)
+        (system.tree() / "skills" / skill / "SKILL.md").write_text(f"---\nname: {skill}\n---\nHow {skill} goes:\n{marks}")
+    system.cli("task", "orion", "How merged and merging goes", "--wait")
+    problems(system, "skills/merged/SKILL.md has the conflict marks of a merge")
+    prompt = model.requests(prompts=True)[-1]["prompt"]
+    assert "How merging goes" in prompt and "How merged goes" not in prompt and prompt.count("<<<<<<< HEAD") == 1
 
 
 def test_an_unfinished_merge_is_told_and_how_it_ends(system):
@@ -90,6 +105,18 @@ def test_a_copy_beside_a_state_file_is_told_and_never_work(system, model, copy):
     assert not model.asked()["Never do this"]
 
 
+def configure(system, keys):
+    """The scan that looks at .git/config holds git's lock on it for a moment."""
+    def taken(key):
+        try:
+            return system.git("config", key, keys[key]) == ""
+        except AssertionError as fault:
+            assert "could not lock" in str(fault)
+
+    for key in keys:
+        wait_until(lambda key=key: taken(key), f"{key} in .git/config")
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -102,12 +129,10 @@ def test_what_the_worker_accepts_log_verify_and_export_accept(make_system, model
     system = make_system(model=model).start()
     system.cli("task", "orion", "Do it", "--id", "before", "--wait")
     for running in (True, False):
-        for key, value in keys.items():
-            system.git("config", key, value)
+        configure(system, keys)
         if not running:
             assert system.stop() == 0
-            for key, value in keys.items():
-                system.git("config", key, value)
+            configure(system, keys)
         assert "orion(task): before" in system.cli("log", "orion").stdout
         system.cli("verify")
         system.cli("export", "orion", system.folder / f"{running}.bundle")

@@ -31,12 +31,12 @@ static bool is_quiet(const struct worker *worker, const struct sending *sending)
            !link_has(worker->line.link) && sending->ids.length == 0 && sending->refused.length == 0;
 }
 
-/* A failure may be the watchdog's affair, and an audit's score belongs into the next prompt. */
-static bool allowed(const struct worker *worker, const struct reply *reply, const struct sending *sending)
+/* A failure may be the watchdog's affair, an audit's score belongs into the next prompt, and a merge's marks into none. */
+static bool allowed(struct worker *worker, const struct reply *reply, const struct sending *sending)
 {
     return worker->task.answer.kept && reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE &&
            !auditing_busy(worker) && mail_silent(worker->mail) && is_quiet(worker, sending) &&
-           clock_monotonic_ms() >= worker->prefetch.not_before_ms;
+           clock_monotonic_ms() >= worker->prefetch.not_before_ms && !tree_look(worker);
 }
 
 /* What ends without a question, or may, is no guess. */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "common/clock.h"
+#include "common/format/markdown.h"
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -14,27 +15,10 @@
 
 enum { LOOK_MS = 1000, COPY_REST_S = 2 /* an editor's backup stands there for a moment while it saves */ };
 
-/* people: nobody but people writes the file, so marks in it are a merge's. In the others a model's words may have such lines. */
-static const struct {
-    const char *name;
-    bool people;
-} state_files[TREE_STATE_FILES] = {
-    {TREE_QUEUE, true},   {TREE_PERSONA, true}, {TREE_CONSTRAINTS, true}, {TREE_SYSTEM_PROMPT, true},
-    {TREE_SKILLS, false}, {TREE_GOALS, false},  {TREE_REWARDS, false},    {TREE_REFLECTIONS, false},
+static const char *const state_files[TREE_STATE_FILES] = {
+    TREE_QUEUE,  TREE_PERSONA, TREE_CONSTRAINTS, TREE_SYSTEM_PROMPT,
+    TREE_SKILLS, TREE_GOALS,   TREE_REWARDS,     TREE_REFLECTIONS,
 };
-
-/* The line where the first conflict begins; 0: there is none. */
-static unsigned marks_line(const char *text)
-{
-    unsigned begun = 0, line = 1;
-    for (const char *at = text; *at; at += strcspn(at, "\n"), at += *at == '\n', line++) {
-        if (strncmp(at, "<<<<<<< ", 8) == 0 && !begun)
-            begun = line;
-        if (strncmp(at, ">>>>>>> ", 8) == 0 && begun)
-            return begun;
-    }
-    return 0;
-}
 
 /* False: all are as they were. */
 static bool look_for_marks(struct worker *worker)
@@ -42,14 +26,14 @@ static bool look_for_marks(struct worker *worker)
     bool changed = false;
     for (size_t i = 0; i < TREE_STATE_FILES; i++) {
         struct merged_file *file = &worker->looks.merged[i];
-        struct file_stamp now = files_stamp_at(worker->tree, state_files[i].name);
+        struct file_stamp now = files_stamp_at(worker->tree, state_files[i]);
         OWNED char *text = NULL;
         size_t length;
         if (files_stamp_equal(&now, &file->stamp))
             continue;
-        bool read = files_read(worker->tree, state_files[i].name, TREE_FILE_MAX, &text, &length, &file->stamp,
-                               NULL) == 1;
-        file->line = read ? marks_line(text) : 0;
+        bool read =
+            files_read(worker->tree, state_files[i], TREE_FILE_MAX, &text, &length, &file->stamp, NULL) == 1;
+        file->line = read ? markdown_conflict(text, length, true) : 0;
         changed = true;
     }
     return changed;
@@ -59,7 +43,7 @@ static bool look_for_marks(struct worker *worker)
 static bool copies_state_file(const char *name)
 {
     for (size_t i = 0; i < TREE_STATE_FILES; i++) {
-        const char *file = state_files[i].name;
+        const char *file = state_files[i];
         if (strcmp(name, file) != 0 && strncmp(name, file, strlen(file) - strlen(".md")) == 0)
             return names_conflict(name) || (strncmp(name, file, strlen(file)) == 0 && names_temporary(name));
     }
@@ -96,14 +80,15 @@ bool tree_look(struct worker *worker)
     worker->looks.people_ms = now;
     worker->looks.merging = false;
     buffer_drop(lines, lines->length);
-    bool unfinished = history_people_git(worker->history, lines);
+    history_people_git(worker->history, lines);
     for (size_t i = 0; i < TREE_STATE_FILES; i++) {
-        bool waits = worker->looks.merged[i].line && (unfinished || state_files[i].people);
-        worker->looks.merging = worker->looks.merging || waits;
-        if (worker->looks.merged[i].line)
-            buffer_print(lines, "%s:%u: a merge left its conflict marks (<<<<<<<) here%s\n",
-                         state_files[i].name, worker->looks.merged[i].line,
-                         waits ? "; no work is begun until they are gone" : "");
+        if (worker->looks.merged[i].line == 0)
+            continue;
+        worker->looks.merging = true;
+        buffer_print(
+            lines,
+            "%s:%u: a merge left its conflict marks (<<<<<<<) here; no work is begun until they are gone\n",
+            state_files[i], worker->looks.merged[i].line);
     }
     print_copies(worker);
     report_problems(worker);

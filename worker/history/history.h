@@ -73,8 +73,8 @@ bool history_commit(struct history *history, const struct commit_request *reques
                     struct fault *fault);
 
 /* What people's git left that they should know, a sentence a line: HEAD on no branch, with the branch that keeps what is
- * committed there; a merge or rebase that is not finished. True: one is not finished. */
-bool history_people_git(struct history *history, struct buffer *lines);
+ * committed there; a merge or rebase that is not finished. */
+void history_people_git(struct history *history, struct buffer *lines);
 
 /* The last commit is durable, but the storage failed before all its files were in place. Every call that looks at the
  * repository tries to bring it to its end; history_settle does nothing else. */

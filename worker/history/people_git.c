@@ -91,7 +91,7 @@ static void print_detached(struct history *history, struct buffer *lines)
         kept[0] ? branch : "kept/TIME");
 }
 
-static bool print_unfinished(struct history *history, struct buffer *lines)
+static void print_unfinished(struct history *history, struct buffer *lines)
 {
     static const struct {
         const char *file, *what, *end;
@@ -100,7 +100,6 @@ static bool print_unfinished(struct history *history, struct buffer *lines)
         {"rebase-apply", "rebase", "git rebase"}, {"CHERRY_PICK_HEAD", "cherry-pick", "git cherry-pick"},
         {"REVERT_HEAD", "revert", "git revert"},
     };
-    bool found = false;
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
         if (faccessat(history->folders.git, signs[i].file, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
@@ -108,12 +107,10 @@ static bool print_unfinished(struct history *history, struct buffer *lines)
                      "git: somebody's %s is unfinished (.git/%s): `%s --continue` ends it, `%s --abort` "
                      "takes it back\n",
                      signs[i].what, signs[i].file, signs[i].end, signs[i].end);
-        found = true;
     }
-    return found;
 }
 
-bool history_people_git(struct history *history, struct buffer *lines)
+void history_people_git(struct history *history, struct buffer *lines)
 {
     char name[REF_NAME_MAX];
     git_oid id;
@@ -121,5 +118,5 @@ bool history_people_git(struct history *history, struct buffer *lines)
     if (detached)
         print_detached(history, lines);
     print_kept(history, detached, lines);
-    return print_unfinished(history, lines);
+    print_unfinished(history, lines);
 }

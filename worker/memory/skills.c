@@ -128,7 +128,10 @@ static void read_body(struct skill *skill, int tree)
     if (read <= 0)
         return;
     OWNED char *raw = text;
-    take_text(skill, raw, length);
+    if (markdown_conflict(raw, length, false))
+        skill->trouble = "has the conflict marks of a merge (<<<<<<<)";
+    else
+        take_text(skill, raw, length);
 }
 
 static void look_again(struct skill *skill, int tree)
