@@ -9,6 +9,8 @@
 #include <sysexits.h>
 
 #include "common/buffer.h"
+#include "common/data_format.h"
+#include "common/files.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/secrets.h"
@@ -77,6 +79,13 @@ static int show_help(const struct invocation *invocation)
     return output_end(EX_OK);
 }
 
+/* Also where the directory is missing: then the verb says so. */
+static bool data_is_known(const struct invocation *invocation, struct fault *fault)
+{
+    OWNED_FD int data = files_open_path(invocation->data_dir, NULL);
+    return data < 0 || data_format_is_known(data, fault);
+}
+
 static int act(struct invocation *invocation)
 {
     struct fault fault = {0};
@@ -85,6 +94,10 @@ static int act(struct invocation *invocation)
     }
     if (!invocation_locate(invocation, &fault)) {
         output_complain("%s", fault.text);
+        return EX_CONFIG;
+    }
+    if ((invocation->verb->options & (1u << OPTION_DATA)) != 0 && !data_is_known(invocation, &fault)) {
+        output_complain("%s: %s", invocation->data_dir, fault.text);
         return EX_CONFIG;
     }
     if ((invocation->verb->options & PAGED) != 0 && !invocation_has(invocation, OPTION_JSON) &&

@@ -549,7 +549,9 @@ int supervisor_run(const struct run_options *options)
         preflight_capacity(supervisor.roster->agent_count);
         supervisor.data = supervisor.agents.data = ownership.data;
         trees_sweep(supervisor.data);
-        status = supervise(&supervisor);
+        status = preflight_format(supervisor.data);
+        if (status == EX_OK)
+            status = supervise(&supervisor);
         roster_free(supervisor.roster);
     }
     log_keep(-1);

@@ -5,6 +5,7 @@
 
 #include "common/buffer.h"
 #include "common/capacity.h"
+#include "common/data_format.h"
 #include "common/format/config_warnings.h"
 #include "common/format/provider_warnings.h"
 #include "common/log.h"
@@ -80,6 +81,24 @@ static void log_lines(enum log_level level, const struct buffer *lines)
         log_event(level, "agentos", NULL, "%.*s", length, line);
         line += length + (line[length] == '\n');
     }
+}
+
+int preflight_format(int data)
+{
+    struct fault fault;
+    OWNED_BUFFER struct buffer changes = {0};
+    int known = data_format_bring_forward(data, &changes, &fault);
+    if (changes.length)
+        log_info(
+            "agentos", NULL,
+            "The data directory is of an earlier version and is taken up as it is; deploy/docs/changes.md "
+            "says what can surprise:");
+    log_lines(LOG_LEVEL_INFO, &changes);
+    if (known == 0)
+        log_warn("agentos", NULL, "%s; the next start tells it again", fault.text);
+    if (known < 0)
+        log_error("agentos", NULL, "%s", fault.text);
+    return known < 0 ? EX_CONFIG : EX_OK;
 }
 
 int preflight_roster(const char *data_dir, int secrets, struct roster **roster)

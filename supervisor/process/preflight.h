@@ -4,11 +4,14 @@
 
 #include "common/format/roster.h"
 
-/* Both: EX_OK, or EX_CONFIG with everything said in the log. */
+/* These three: EX_OK, or EX_CONFIG with everything said in the log. */
 int preflight_sandbox(const char *data); /* while this process has one thread, before anything is touched */
 /* What is probably not meant (common/format/config_warnings.h, provider_warnings.h) is said too. secrets: of
  * secrets_collect. The caller frees *roster. */
 int preflight_roster(const char *data_dir, int secrets, struct roster **roster);
+
+/* The data directory's format (common/data_format.h): its changes are told. */
+int preflight_format(int data);
 
 /* Says which limits of the machine are too low for so many agents; the agents that fit are run. */
 void preflight_capacity(size_t agents);

@@ -1,0 +1,107 @@
+/* A data directory says its format: an older one is taken up once, a newer one is left alone (contract section 14). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/data_format.h"
+#include "common/files.h"
+#include "common/memory.h"
+
+static char path[64];
+static int data = -1;
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(path, "/tmp/agentos-format-XXXXXX");
+    data = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    return data < 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    close(data);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    return system(command);
+}
+
+static void write_file(const char *text)
+{
+    assert_true(files_write(data, DATA_FORMAT_FILE, text, strlen(text), false, NULL));
+}
+
+static void assert_file(const char *expected)
+{
+    size_t length;
+    OWNED char *text = NULL;
+    assert_int_equal(files_read(data, DATA_FORMAT_FILE, 100, &text, &length, NULL, NULL), 1);
+    assert_string_equal(text, expected);
+}
+
+/* So many lines were told. */
+static size_t forward(int expected)
+{
+    struct fault fault;
+    OWNED_BUFFER struct buffer changes = {0};
+    size_t lines = 0;
+    assert_int_equal(data_format_bring_forward(data, &changes, &fault), expected);
+    for (size_t i = 0; i < changes.length; i++)
+        lines += changes.data[i] == '\n';
+    return lines;
+}
+
+static void test_a_new_directory_gets_the_format_and_nothing_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(forward(1), 0);
+    assert_file("format: 2\n");
+    assert_int_equal(forward(1), 0);
+}
+
+static void test_an_older_directory_is_taken_up_and_its_changes_are_told_once(void **state)
+{
+    (void)state;
+    struct fault fault;
+    assert_int_equal(mkdirat(data, "agents", 0755), 0);
+    assert_true(data_format_is_known(data, &fault));
+    assert_int_equal(forward(1), 3);
+    assert_int_equal(forward(1), 0);
+    write_file("format: 1\n");
+    assert_int_equal(forward(1), 3);
+    assert_file("format: 2\n");
+}
+
+static void test_a_newer_or_unknown_format_is_refused_and_left_as_it_is(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"format: 3\n", "format: 999999999\nmore\n", "format: 0\n", "", "2\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct fault fault;
+        write_file(texts[i]);
+        assert_false(data_format_is_known(data, &fault));
+        assert_non_null(strstr(fault.text, "nothing is touched"));
+        assert_int_equal(forward(-1), 0);
+        assert_file(texts[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_new_directory_gets_the_format_and_nothing_is_told, begin, end),
+        cmocka_unit_test_setup_teardown(test_an_older_directory_is_taken_up_and_its_changes_are_told_once,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_a_newer_or_unknown_format_is_refused_and_left_as_it_is, begin,
+                                        end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
