@@ -45,7 +45,7 @@ bool log_start(const char *level, const char *format)
     return known;
 }
 
-bool log_enabled(enum log_level level)
+static bool log_enabled(enum log_level level)
 {
     return level >= threshold;
 }

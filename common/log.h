@@ -27,7 +27,6 @@ enum { LOG_KEPT_BYTES = 4 * 1024 * 1024 };
 void log_keep(int folder);
 /* Before such a process ends: what is still to be written, within half a second. */
 void log_end(void);
-bool log_enabled(enum log_level level);
 
 /* agent may be NULL. component is the word in the first brackets: agentos, agent, bootstrap, gateway. */
 void log_event(enum log_level level, const char *component, const char *agent, const char *format, ...)

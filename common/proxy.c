@@ -76,7 +76,8 @@ static bool is_or_is_below(const char *name, size_t length, const char *host)
            (size == length || host[size - length - 1] == '.');
 }
 
-bool proxy_is_exempt(const char *list, const char *url)
+/* Whether no_proxy's list has the URL's host: a name with all below it, an address, an IPv4 network ("10.0.0.0/8"), "*". */
+static bool proxy_is_exempt(const char *list, const char *url)
 {
     OWNED char *place = base_url_host(url);
     char *host = *place == '[' ? place + 1 : place;

@@ -21,7 +21,4 @@ void proxy_free(struct proxy *proxy); /* overwritten first; one of zeros is fine
 /* Whether entry ("NAME=VALUE" of secrets_each) is a proxy's; *proxy is filled then. */
 bool proxy_read(const char *entry, struct proxy *proxy);
 
-/* Whether no_proxy's list has the URL's host: a name with all below it, an address, an IPv4 network ("10.0.0.0/8"), "*". */
-bool proxy_is_exempt(const char *list, const char *url);
-
 #endif

@@ -54,7 +54,5 @@ void block_clear(struct block *block); /* frees what it owns, not the block itse
  * others. list is what block_parse made of text. */
 enum { BLOCK_HINTS_MAX = 20 };
 void block_hints(const struct block_list *list, const char *text, const char *name, struct buffer *out);
-/* A block as text that block_parse reads back as the same: for `agentos task`. Begins with a blank line. */
-void block_print(const struct block *block, struct buffer *out);
 
 #endif

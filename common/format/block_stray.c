@@ -198,7 +198,8 @@ static bool is_rule(const char *at, const char *stop)
     return long_enough && at == stop;
 }
 
-const char *stray_field(const char *at, const char *end)
+/* The line of its field: the next one with text that is no underline. NULL: there is none. */
+static const char *stray_field(const char *at, const char *end)
 {
     const char *next;
     for (stray_line_end(at, end, &next), at = next; at < end; at = next) {

@@ -19,8 +19,6 @@ enum stray_place {
 bool stray_starts(const char *at, const char *end, enum stray_place place, bool previous_blank);
 /* Is the line a field `task` in some spelling? *value gets where its value starts. */
 bool stray_is_task(const char *at, const char *end, const char **value);
-/* The line of its field: the next one with text that is no underline. NULL: there is none. */
-const char *stray_field(const char *at, const char *end);
 /* Where the line's text ends, and in *next where the next line starts. A CR alone ends a line too. */
 const char *stray_line_end(const char *at, const char *end, const char **next);
 

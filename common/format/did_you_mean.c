@@ -10,7 +10,9 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-size_t did_you_mean_distance(const char *a, const char *b, size_t limit)
+/* Edits (a character put in, left out, changed, or two neighbours swapped) between two words; more than limit
+ * gives limit + 1. Words over 64 bytes are never near. */
+static size_t did_you_mean_distance(const char *a, const char *b, size_t limit)
 {
     size_t height = strlen(a), width = strlen(b);
     if (height > LONGEST || width > LONGEST || (height > width ? height - width : width - height) > limit)

@@ -16,16 +16,6 @@ const char *life_state_name(enum life_state state)
     return state < STATE_COUNT ? names[state] : "unknown";
 }
 
-const char *life_event_name(enum life_event event)
-{
-    static const char *const names[EVENT_COUNT] = {
-#define X(name) #name,
-        EVENT_TABLE(X)
-#undef X
-    };
-    return event < EVENT_COUNT ? names[event] : "unknown";
-}
-
 bool life_is_up(const struct life *life)
 {
     return life->state >= STATE_IDLE && life->state <= STATE_PAUSED;

@@ -91,7 +91,6 @@ void life_begin(struct life *life, const struct life_operations *operations, voi
 void life_event(struct life *life, enum life_event event);
 
 const char *life_state_name(enum life_state state);
-const char *life_event_name(enum life_event event);
 bool life_has_process(const struct life *life); /* one is there or is coming */
 bool life_is_up(const struct life *life);       /* idle, working, waiting or paused */
 

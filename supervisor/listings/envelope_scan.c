@@ -198,7 +198,8 @@ static void read_places(struct envelope_scan *scan, int data, bool bodies)
     }
 }
 
-void envelope_scan_beneath(struct envelope_scan *scan, int data, bool bodies)
+/* data: descriptor of DATA_DIR. */
+static void envelope_scan_beneath(struct envelope_scan *scan, int data, bool bodies)
 {
     *scan = (struct envelope_scan){0};
     read_places(scan, data, bodies);

@@ -51,8 +51,6 @@ void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64
 
 /* Folders that are not there hold nothing; one that cannot be read is a copy with a fault. */
 void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies);
-void envelope_scan_beneath(struct envelope_scan *scan, int data,
-                           bool bodies); /* data: descriptor of DATA_DIR */
 void envelope_scan_free(struct envelope_scan *scan);
 
 /* Adds a copy for each agent whose archive had the envelope until it left the work tree; nothing is read yet. */

@@ -20,7 +20,7 @@ enum { QUOTED_MAX = 4096 /* bytes of the original in a bounce */ };
 static const unsigned known_to_sender = 1u << FOLDER_OUTBOX | 1u << FOLDER_ARCHIVE;
 static const unsigned arrived = 1u << FOLDER_INBOX | 1u << FOLDER_ARCHIVE;
 
-bool post_did_send(struct post *post, const char *sender, const char *id)
+static bool post_did_send(struct post *post, const char *sender, const char *id)
 {
     struct box *box = post_box(post, sender);
     return box && box != post->people && mailbox_lies_in(post->data, sender, id, known_to_sender);

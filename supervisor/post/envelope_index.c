@@ -131,11 +131,6 @@ struct index_entry *envelope_index_elsewhere(const struct envelope_index *index,
     return other;
 }
 
-size_t envelope_index_count(const struct envelope_index *index)
-{
-    return index->count;
-}
-
 void envelope_index_describe(struct index_entry *entry, const struct envelope *envelope)
 {
     entry->shelf->unfinished -= is_unfinished(entry);

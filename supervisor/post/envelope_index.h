@@ -64,7 +64,6 @@ struct index_entry *envelope_index_find(const struct envelope_index *index, cons
 /* Any other entry of this id that lies with a receiver; NULL: none. */
 struct index_entry *envelope_index_elsewhere(const struct envelope_index *index,
                                              const struct index_entry *entry);
-size_t envelope_index_count(const struct envelope_index *index);
 
 /* What the envelope says of itself; the shelf's numbers follow. */
 void envelope_index_describe(struct index_entry *entry, const struct envelope *envelope);

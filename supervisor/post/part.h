@@ -227,7 +227,6 @@ void post_note_refusal(struct box *sender, const char *event, const struct envel
                        const char *reason);
 /* It stays in the outbox, which is looked at again in a while. */
 void post_try_later(struct box *sender, const char *id, const char *why);
-void post_refusal_keep(struct box *sender, const char *id, const char *reason);
 const char *post_refusal_of(struct box *sender,
                             const char *id); /* why it was; NULL: it wasn't, or isn't the same any more */
 void post_refusals_tidy(struct box *sender); /* what has gone or been altered is forgotten */
@@ -295,7 +294,6 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
 enum result_verdict { RESULT_TAKEN, RESULT_REFUSED, RESULT_LATER /* the request can't be read now */ };
 /* results.c: of a result that the sender sends. Taken: its trace and hops follow the request now. Else why. */
 enum result_verdict post_result(const struct box *sender, struct envelope *result, struct fault *why);
-bool post_did_send(struct post *post, const char *sender, const char *id);
 
 /* start.c */
 void post_take_up(struct box *box);

@@ -35,7 +35,7 @@ static bool stands(struct box *sender, const struct refusal *refusal)
     return files_stamp_equal(&now, &refusal->stamp);
 }
 
-void post_refusal_keep(struct box *sender, const char *id, const char *reason)
+static void post_refusal_keep(struct box *sender, const char *id, const char *reason)
 {
     struct refusals *refusals = &sender->refusals;
     struct file_stamp stamp = post_stamp_of(sender, FOLDER_OUTBOX, id);

@@ -214,7 +214,8 @@ struct log_pipe *log_pipe_open(struct loop *loop, int fd, const struct log_pipe_
     return pipe;
 }
 
-void log_pipe_drain(struct log_pipe *pipe)
+/* What has come so far is told, as the loop would. */
+static void log_pipe_drain(struct log_pipe *pipe)
 {
     for (int i = 0; pipe && i < LAST_BLOCKS && take_in(pipe) > 0; i++)
         ;

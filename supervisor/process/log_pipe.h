@@ -30,8 +30,6 @@ struct log_pipe_label {
 
 /* Reads fd, which is the pipe's own from now on. */
 struct log_pipe *log_pipe_open(struct loop *loop, int fd, const struct log_pipe_label *label);
-/* What has come so far is told, as the loop would. */
-void log_pipe_drain(struct log_pipe *pipe);
 /* The writer has ended: its last words are told, and the pipe is freed. NULL is fine. */
 void log_pipe_close(struct log_pipe *pipe);
 

@@ -49,7 +49,6 @@ struct queues {
 };
 
 /* work_queues.c */
-struct work_queue *queues_find(const struct queues *queues, const char *name);
 struct item *queue_find(const struct work_queue *queue, const char *id);
 /* A new item that waits; the envelope is copied. */
 struct item *queue_insert(struct work_queue *queue, const struct envelope *envelope);

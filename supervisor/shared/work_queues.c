@@ -56,7 +56,7 @@ void queues_close(struct queues *queues)
     free(queues);
 }
 
-struct work_queue *queues_find(const struct queues *queues, const char *name)
+static struct work_queue *queues_find(const struct queues *queues, const char *name)
 {
     for (size_t i = 0; i < queues->count; i++)
         if (strcmp(queues->all[i]->name, name) == 0)

@@ -17,12 +17,13 @@ static const char *behind(const char *text, const char *prefix)
     return strncmp(text, prefix, length) == 0 ? text + length : NULL;
 }
 
-const char *route_queue(const struct envelope *envelope)
+/* What stands behind "queue:" or "segment:"; NULL: an agent. */
+static const char *route_queue(const struct envelope *envelope)
 {
     return behind(envelope->to, "queue:");
 }
 
-const char *route_segment(const struct envelope *envelope)
+static const char *route_segment(const struct envelope *envelope)
 {
     return behind(envelope->to, "segment:");
 }

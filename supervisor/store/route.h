@@ -14,8 +14,4 @@ enum route { ROUTE_REFUSED, ROUTE_INBOX, ROUTE_HANDOFFS, ROUTE_QUEUE, ROUTE_SEGM
 enum route route_of(const struct envelope *envelope, const struct roster_agent *sender,
                     const struct roster *roster, bool answers, struct fault *why);
 
-/* What stands behind "queue:" or "segment:"; NULL: an agent. */
-const char *route_queue(const struct envelope *envelope);
-const char *route_segment(const struct envelope *envelope);
-
 #endif

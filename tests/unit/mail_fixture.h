@@ -8,7 +8,7 @@
 
 #include "common/files.h"
 #include "common/tree.h"
-#include "worker/mail/mail.h"
+#include "worker/mail/part.h"
 
 static const int64_t then = 1800000000;
 
@@ -39,6 +39,14 @@ static inline int desk_end(void **state)
     buffer_free(&desk->over);
     free(desk);
     return scratch_end(&scratch);
+}
+
+static inline size_t letters_in(const struct desk *desk, enum mail_place place)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < desk->mail->count; i++)
+        count += desk->mail->letters[i].place == place;
+    return count;
 }
 
 static inline struct envelope sample(const char *id, enum envelope_kind kind)

@@ -307,40 +307,6 @@ static void test_the_same_block_hashes_the_same_and_another_does_not(void **stat
         assert_true(hash != hash_of(others[i]));
 }
 
-static void test_a_printed_block_reads_back_as_the_same(void **state)
-{
-    (void)state;
-    static const char *const tasks[] = {"plain: text", "two\nlines",          "  begins\n with blanks",
-                                        "\"quoted\"",  "## h\ntask: x\n  in", "| x",
-                                        "a## b",       "ends in blank lines"};
-    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
-        struct block block = {.id = (char[]){"my id"},
-                              .task = (char *)(uintptr_t)tasks[i],
-                              .priority = PRIORITY_LOW,
-                              .created = 1777457100,
-                              .ttl_seconds = 5,
-                              .lock = (char[]){"a # \"b\" \\n"},
-                              .from = (char[]){"x"}};
-        struct buffer out = {0};
-        buffer_text(&out, "no newline");
-        block_print(&block, &out);
-        block_print(&block, &out);
-        struct block_list list = parse(out.data);
-        assert_int_equal(list.count, 2);
-        struct block *back = &list.items[0];
-        assert_string_equal(back->id, block.id);
-        assert_string_equal(back->task, block.task);
-        assert_string_equal(back->lock, block.lock);
-        assert_string_equal(back->from, block.from);
-        assert_int_equal(back->priority, block.priority);
-        assert_int_equal(back->created, block.created);
-        assert_int_equal(back->ttl_seconds, block.ttl_seconds);
-        assert_true(back->hash == list.items[1].hash);
-        block_list_free(&list);
-        buffer_free(&out);
-    }
-}
-
 static void test_reading_on_from_a_kept_block_gives_what_reading_all_gives(void **state)
 {
     (void)state;
@@ -389,7 +355,6 @@ int main(void)
         cmocka_unit_test(test_a_cr_alone_ends_a_line_and_stays_in_a_text),
         cmocka_unit_test(test_all_other_text_belongs_to_its_task),
         cmocka_unit_test(test_the_same_block_hashes_the_same_and_another_does_not),
-        cmocka_unit_test(test_a_printed_block_reads_back_as_the_same),
         cmocka_unit_test(test_reading_on_from_a_kept_block_gives_what_reading_all_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

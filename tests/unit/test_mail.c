@@ -41,7 +41,7 @@ static void test_priority_comes_before_age_and_age_before_the_id(void **state)
         OWNED char *command = memory_print("rm -f iac/*/%s.md", *order[i] ? order[i] : "none");
         shell(desk->scratch, command);
     }
-    assert_int_equal(mail_count(desk->mail, MAIL_INBOX), 1);
+    assert_int_equal(letters_in(desk, MAIL_INBOX), 1);
 }
 
 static void test_what_has_expired_is_left_alone_but_what_was_begun_in_time_is_done(void **state)
@@ -75,7 +75,7 @@ static void test_what_is_no_envelope_is_set_aside_said_and_stops_nothing(void **
                          "printf '\\377\\376' > binary.md; touch .hidden.md note.txt draft.md~");
     look(desk);
     assert_string_equal(next(desk, then), "good");
-    assert_int_equal(mail_count(desk->mail, MAIL_HANDOFFS), 1);
+    assert_int_equal(letters_in(desk, MAIL_HANDOFFS), 1);
     assert_string_equal(
         shell(desk->scratch, "cd iac/handoffs; ls -A | sed 's/unreadable-.*/unreadable/' | sort"),
         ".hidden.md\nbinary.md.unreadable\ndraft.md~\nfolder.md.unreadable\ngood.md\nlarge.md."
@@ -99,7 +99,7 @@ static void test_a_persons_plain_text_is_work_from_the_operator_done_once(void *
                          "printf -- '---\npriority: high\n---\nAnd this\n' > 'iac/handoffs/with blanks.md'; "
                          "echo tmp > iac/handoffs/x.md.tmp; echo a > iac/handoffs/x.sync-conflict-1.md");
     look(desk);
-    assert_int_equal(mail_count(desk->mail, MAIL_HANDOFFS), 2);
+    assert_int_equal(letters_in(desk, MAIL_HANDOFFS), 2);
     OWNED char *note = memory_text(shell(desk->scratch, "cat iac/handoffs/note.md"));
     assert_non_null(strstr(note, "id: note\nkind: handoff\nfrom: operator\n"));
     assert_non_null(strstr(note, "\n---\nLook at this"));
@@ -108,7 +108,7 @@ static void test_a_persons_plain_text_is_work_from_the_operator_done_once(void *
     assert_string_equal(shell(desk->scratch, "ls iac/handoffs | grep -c unreadable || true"), "0");
     assert_non_null(strstr(desk->problems.data, "x.sync-conflict-1.md"));
     look(desk);
-    assert_int_equal(mail_count(desk->mail, MAIL_HANDOFFS), 2);
+    assert_int_equal(letters_in(desk, MAIL_HANDOFFS), 2);
 }
 
 static void test_a_file_that_somebody_still_writes_is_waited_for(void **state)

@@ -156,7 +156,8 @@ static size_t room_for(const struct object_list *objects)
     return room;
 }
 
-bool pack_image_make(const struct object_list *objects, struct pack_image *image)
+/* The same bytes whenever it is made of the same objects. False: no objects, or too large for a pack. */
+static bool pack_image_make(const struct object_list *objects, struct pack_image *image)
 {
     *image = (struct pack_image){0};
     size_t room = room_for(objects);

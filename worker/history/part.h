@@ -323,8 +323,6 @@ void pack_begin(struct buffer *out, size_t count);
 void pack_entry_head(struct buffer *out, git_object_t type, size_t size);
 /* The pack's end, its index and name. packed gets sorted. */
 void pack_end(struct pack_image *image, struct packed *packed, size_t count);
-/* The same bytes whenever it is made of the same objects. False: no objects, or too large for a pack. */
-bool pack_image_make(const struct object_list *objects, struct pack_image *image);
 void pack_image_free(struct pack_image *image);
 /* Objects that are too large for a pack go where they belong at once, each a file of its own. */
 bool pack_needless(struct history *history, const struct work *work, struct fault *fault);

@@ -66,6 +66,12 @@ void mail_close(struct mail *mail)
     free(mail);
 }
 
+/* Always false. */
+static bool mail_too_large(struct fault *fault, size_t size)
+{
+    return fault_set(fault, "it has %zu bytes, an envelope at most %d", size, ENVELOPE_MAX);
+}
+
 /* --- reading --- */
 
 /* What will never be an envelope, whatever is waited for. */
@@ -81,11 +87,6 @@ static bool is_none(int folder, const char *name, struct fault *fault)
     else
         return false;
     return true;
-}
-
-bool mail_too_large(struct fault *fault, size_t size)
-{
-    return fault_set(fault, "it has %zu bytes, an envelope at most %d", size, ENVELOPE_MAX);
 }
 
 static bool check(const struct envelope *envelope, const char *id, const char *path, size_t length,
@@ -465,24 +466,10 @@ int64_t mail_again_ms(const struct mail *mail)
     return !mail_unsettled(mail) ? 0 : soon ? AGAIN_MS : AGAIN_LATE_MS;
 }
 
-size_t mail_count(const struct mail *mail, enum mail_place place)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < mail->count; i++)
-        count += mail->letters[i].place == place;
-    return count;
-}
-
 bool mail_silent(const struct mail *mail)
 {
     return mail->count == 0 && mail->verdict_count == 0 && mail->telling_count == 0 && !mail->unsettled &&
            !mail_changed(mail);
-}
-
-const struct letter *mail_letters(const struct mail *mail, size_t *count)
-{
-    *count = mail->count;
-    return mail->letters;
 }
 
 bool mail_expired(const struct envelope *envelope, int64_t now)

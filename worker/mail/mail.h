@@ -50,11 +50,8 @@ bool mail_changed(const struct mail *mail);
 /* Somebody was still writing to a file, or not everything could be seen: there may be more than was found. */
 bool mail_unsettled(const struct mail *mail);
 int64_t mail_again_ms(const struct mail *mail); /* then the next look is due after this; else 0 */
-size_t mail_count(const struct mail *mail, enum mail_place place);
 /* Nothing to be done, read, told or recorded. */
 bool mail_silent(const struct mail *mail);
-/* As of the last look, oldest first; borrowed until the next one. */
-const struct letter *mail_letters(const struct mail *mail, size_t *count);
 /* The next to be worked at: handoffs, items and messages by priority, then by age. Not what has expired: that is the
  * supervisor's; but what was begun in time and left by a crash. Not what is held. skip(context, letter) true: not this one. */
 const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, const struct letter *),

@@ -55,7 +55,6 @@ int mail_load(int folder, const char *id, const char *path, struct envelope *env
  * is as it was but for its name, and fault says why, or is as it was where the file was meant as an envelope. */
 char *mail_take_text(const struct mail *mail, int folder, enum mail_place place, const char *file,
                      struct fault *fault);
-bool mail_too_large(struct fault *fault, size_t size); /* always false */
 /* One of our own folders' envelopes: iac/archive, outbox, dead-letter. 1 read, 0 not there or none, -1 it can't be told
  * now. */
 int mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope);
@@ -63,7 +62,6 @@ int mail_own(const struct mail *mail, const char *folder, const char *id, struct
 bool mail_final(const char *status);
 /* Of the first line, with "…" when there is more. Caller frees. */
 char *mail_first_words(const char *body, size_t limit);
-void mail_tell(struct mail *mail, const char *id, bool refused, const char *text);
 void mail_untell(struct mail *mail, const char *id);
 
 #endif

@@ -83,7 +83,7 @@ void mail_untell(struct mail *mail, const char *id)
         }
 }
 
-void mail_tell(struct mail *mail, const char *id, bool refused, const char *text)
+static void mail_tell(struct mail *mail, const char *id, bool refused, const char *text)
 {
     mail_untell(mail, id);
     if (mail->telling_count == TELLINGS_MAX)

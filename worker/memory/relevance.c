@@ -79,7 +79,7 @@ void word_set_free(struct word_set *set)
     *set = (struct word_set){0};
 }
 
-bool word_set_has(const struct word_set *set, uint32_t word)
+static bool word_set_has(const struct word_set *set, uint32_t word)
 {
     if (!(set->sieve[word % 16] & UINT64_C(1) << (word >> 26)))
         return false;

@@ -19,7 +19,6 @@ struct word_set {
 
 void word_set_add(struct word_set *set, const char *text, size_t length);
 void word_set_free(struct word_set *set);
-bool word_set_has(const struct word_set *set, uint32_t word);
 
 /* Do two short sentences speak of the same: they share at least half of the words of the shorter one. Two without
  * any words do, too. */

@@ -63,7 +63,8 @@ bool rewards_value(const struct entry *entry, int *reward)
     return score(entry, "reward", reward);
 }
 
-bool rewards_audit(const struct entry *entry, int *audit)
+/* False also when there was no audit. */
+static bool rewards_audit(const struct entry *entry, int *audit)
 {
     return score(entry, "audit_score", audit);
 }

@@ -24,7 +24,6 @@ void rewards_add(struct entries *rewards, const struct reward_note *note);
 
 /* -1, 0, 1; false: the line is missing or says nothing of the kind (a person's entry). */
 bool rewards_value(const struct entry *entry, int *reward);
-bool rewards_audit(const struct entry *entry, int *score); /* likewise; false also when there was no audit */
 
 /* An entry that waits for its audit. An audited one says which skill its success is evidence for (- skill: NAME), and
  * while it waits, when that skill's last success had been before (- skill_before: TIME). */

@@ -11,7 +11,8 @@
 #include "common/memory.h"
 #include "common/tree.h"
 
-bool queue_notes(struct queue *queue, struct fault *fault)
+/* Makes .agentos/ anew when somebody removed it. */
+static bool queue_notes(struct queue *queue, struct fault *fault)
 {
     struct stat status;
     if (fstat(queue->notes, &status) == 0 && status.st_nlink > 0)

@@ -133,8 +133,6 @@ enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t bas
 /* The same where there is no queue.md, once it has been missing for a while: an editor that saves may be about to make
  * it. Until then REPLACE_FAULT. */
 enum replaced queue_create(struct queue *queue, struct buffer *rest, struct fault *fault);
-bool queue_notes(struct queue *queue,
-                 struct fault *fault); /* .agentos/ is there, also when somebody removed it */
 
 /* merge.c */
 bool queue_leftovers_load(struct queue *queue, struct fault *fault); /* false: one may lie there unseen */

@@ -51,7 +51,8 @@ char *reading_limit(struct reading *reading, const char *what, char *text, size_
     return text;
 }
 
-char *reading_one_line(char *text)
+/* Line breaks and control characters become blanks, in place. Returns text, which may be NULL. */
+static char *reading_one_line(char *text)
 {
     for (char *c = text; c && *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)

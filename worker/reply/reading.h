@@ -21,8 +21,6 @@ void reading_complain(struct reading *reading, const char *format, ...) __attrib
 char *reading_faults(struct reading *reading); /* all of them, taken; NULL: none */
 /* Takes text (may be NULL) and cuts it to limit bytes, with a fault; "" becomes NULL. */
 char *reading_limit(struct reading *reading, const char *what, char *text, size_t limit);
-/* Line breaks and control characters become blanks, in place. Returns text, which may be NULL. */
-char *reading_one_line(char *text);
 /* What a one-line field says, without a comment behind it. NULL: nothing, or it is no text (then with a fault). */
 char *reading_line(struct reading *reading, const char *what, const struct field *field, size_t limit);
 /* An agent's, a skill's or a queue's name without what models put around it: @, quotes, bold, code. Takes text. */

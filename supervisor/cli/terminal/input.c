@@ -64,6 +64,22 @@ char *input_text(const struct invocation *invocation, const char *what, int *sta
     return text;
 }
 
+/* "90", "90s", "10m", "1h" or "2d" in seconds, from 1. */
+static bool input_seconds(const char *text, int64_t *seconds)
+{
+    static const char units[] = "smhd";
+    static const int64_t factors[] = {1, 60, 3600, 86400};
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    const char *unit = *end != '\0' ? strchr(units, *end) : units;
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || unit == NULL || (*end != '\0' && end[1] != '\0')) {
+        return false;
+    }
+    *seconds = number;
+    return number >= 1 && !__builtin_mul_overflow(*seconds, factors[unit - units], seconds);
+}
+
 bool input_life(const struct invocation *invocation, json_t *request, struct fault *fault)
 {
     const char *priority = invocation->options[OPTION_PRIORITY];
@@ -83,21 +99,6 @@ bool input_life(const struct invocation *invocation, json_t *request, struct fau
         json_object_set_new(request, "ttl_seconds", json_integer(seconds));
     }
     return true;
-}
-
-bool input_seconds(const char *text, int64_t *seconds)
-{
-    static const char units[] = "smhd";
-    static const int64_t factors[] = {1, 60, 3600, 86400};
-    char *end = NULL;
-    errno = 0;
-    long long number = strtoll(text, &end, 10);
-    const char *unit = *end != '\0' ? strchr(units, *end) : units;
-    if (errno != 0 || text[0] < '0' || text[0] > '9' || unit == NULL || (*end != '\0' && end[1] != '\0')) {
-        return false;
-    }
-    *seconds = number;
-    return number >= 1 && !__builtin_mul_overflow(*seconds, factors[unit - units], seconds);
 }
 
 bool input_until(const struct invocation *invocation, int64_t *until)

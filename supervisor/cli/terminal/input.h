@@ -12,8 +12,6 @@ char *input_text(const struct invocation *invocation, const char *what, int *sta
 /* --priority and --ttl into a request. False and fault: wrong usage. */
 bool input_life(const struct invocation *invocation, json_t *request, struct fault *fault);
 
-/* "90", "90s", "10m", "1h" or "2d" in seconds, from 1. */
-bool input_seconds(const char *text, int64_t *seconds);
 /* When --timeout is over, monotonic ms; 0: there is none. False: wrong usage, it has been said. */
 bool input_until(const struct invocation *invocation, int64_t *until);
 
