@@ -128,6 +128,7 @@ def test_a_task_in_hand_is_finished_first(system, model):
 @pytest.mark.parametrize(
     "name,code,reason",
     [
+        ("01", 65, "is too short to name a commit"),
         ("0123abc", 66, "no commit '0123abc'"),
         ("HEAD:skills.md", 66, "names no commit"),
         ("--help-me", 64, ""),

@@ -21,7 +21,11 @@ static enum past resolve(git_repository *repository, const char *name, git_oid *
     git_object *found = NULL, *commit = NULL;
     int got = git_revparse_single(&found, repository, name);
     if (got == GIT_EAMBIGUOUS) {
-        fault_set(fault, "more than one commit begins with '%s'; give more of its digits", name);
+        fault_set(fault,
+                  strlen(name) < GIT_OID_MINPREFIXLEN
+                      ? "'%s' is too short to name a commit; give four of its digits or more"
+                      : "more than one commit begins with '%s'; give more of its digits",
+                  name);
         return PAST_UNCLEAR;
     }
     got = got == 0 ? git_object_peel(&commit, found, GIT_OBJECT_COMMIT) : got;
