@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/repository/library.h"
+#include "common/utf8.h"
 
 static bool git_fault(struct fault *fault, const char *what, const char *path)
 {
@@ -295,4 +297,29 @@ void commit_log_free(struct commit_log *history)
     }
     free(history->entries);
     *history = (struct commit_log){0};
+}
+
+/* --- for programs --- */
+
+static json_t *clean(const char *text)
+{
+    OWNED char *valid = text != NULL ? utf8_clean(text, strlen(text)) : NULL;
+    return valid != NULL ? json_string(valid) : json_null();
+}
+
+json_t *logged_commit_json(const struct logged_commit *entry)
+{
+    char text[CLOCK_TEXT];
+    bool task = entry->task != NULL;
+    json_t *item = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "commit", entry->commit, "time",
+                             clock_format(entry->time, text), "author", clean(entry->author), "subject",
+                             clean(entry->subject), "body", clean(entry->notes), "task", clean(entry->task),
+                             "end", clean(entry->end));
+    json_object_set_new(item, "reward", task ? json_integer(entry->reward) : json_null());
+    json_object_set_new(item, "tokens",
+                        task ? json_integer((json_int_t)(entry->usage.tokens_in + entry->usage.tokens_out))
+                             : json_null());
+    json_object_set_new(item, "audit", clean(entry->audit));
+    json_object_set_new(item, "audit_commit", clean(entry->audit != NULL ? entry->audit_commit : NULL));
+    return item;
 }

@@ -2,6 +2,7 @@
 #ifndef AGENTOS_SUPERVISOR_READER_COMMIT_LOG_H
 #define AGENTOS_SUPERVISOR_READER_COMMIT_LOG_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,5 +36,7 @@ bool commit_log_each(const char *path, size_t most,
                      bool (*visitor)(void *context, const struct logged_commit *entry), void *context,
                      struct fault *fault);
 void commit_log_free(struct commit_log *history);
+json_t *
+logged_commit_json(const struct logged_commit *entry); /* as of `agentos log --json`; a new reference */
 
 #endif

@@ -205,7 +205,7 @@ struct cost_total cost_total(const struct cost *cost)
     return total;
 }
 
-static void set_numbers(json_t *object, bool known, const struct question_usage *usage, uint64_t audit_tokens)
+void cost_set_numbers(json_t *object, bool known, const struct question_usage *usage, uint64_t audit_tokens)
 {
     const struct {
         const char *key;
@@ -236,10 +236,10 @@ json_t *cost_json(const struct cost *cost)
         OWNED char *id = utf8_clean(hand->id, strlen(hand->id));
         json_t *item = json_pack("{s:s, s:s, s:s, s:I}", "agent", agent, "id", id, "state",
                                  hand_state_name(hand->state), "answers", (json_int_t)hand->answers);
-        set_numbers(item, hand->state == HAND_KNOWN, &hand->usage, hand->audit_tokens);
+        cost_set_numbers(item, hand->state == HAND_KNOWN, &hand->usage, hand->audit_tokens);
         json_array_append_new(hands, item);
     }
     json_t *object = json_pack("{s:s, s:b, s:o}", "trace", trace, "complete", total.complete, "hands", hands);
-    set_numbers(object, true, &total.usage, total.audit_tokens);
+    cost_set_numbers(object, true, &total.usage, total.audit_tokens);
     return object;
 }

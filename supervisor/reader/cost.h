@@ -53,5 +53,7 @@ struct cost_total cost_total(const struct cost *cost); /* of all hands */
  * is known), "complete", "hands": [{"agent", "id", "state", "answers", and the same numbers, null where the hand's are
  * unknown}]}. New reference. */
 json_t *cost_json(const struct cost *cost);
+/* These numbers alone, in an object; null where they are not known. */
+void cost_set_numbers(json_t *object, bool known, const struct question_usage *usage, uint64_t audit_tokens);
 
 #endif

@@ -8,7 +8,6 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "common/utf8.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/confine.h"
@@ -17,30 +16,9 @@
 
 enum { FOLLOWED = 10, FRESH_MAX = 1000 /* commits that may come between two looks */, LOOK_EVERY_MS = 300 };
 
-static json_t *clean(const char *text)
-{
-    OWNED char *valid = text != NULL ? utf8_clean(text, strlen(text)) : NULL;
-    return valid != NULL ? json_string(valid) : json_null();
-}
-
 static json_int_t tokens_of(const struct logged_commit *entry)
 {
     return (json_int_t)(entry->usage.tokens_in + entry->usage.tokens_out);
-}
-
-static json_t *entry_item(const struct logged_commit *entry)
-{
-    char text[CLOCK_TEXT];
-    bool task = entry->task != NULL;
-    json_t *item = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "commit", entry->commit, "time",
-                             clock_format(entry->time, text), "author", clean(entry->author), "subject",
-                             clean(entry->subject), "body", clean(entry->notes), "task", clean(entry->task),
-                             "end", clean(entry->end));
-    json_object_set_new(item, "reward", task ? json_integer(entry->reward) : json_null());
-    json_object_set_new(item, "tokens", task ? json_integer(tokens_of(entry)) : json_null());
-    json_object_set_new(item, "audit", clean(entry->audit));
-    json_object_set_new(item, "audit_commit", clean(entry->audit != NULL ? entry->audit_commit : NULL));
-    return item;
 }
 
 static void show_notes(const char *notes)
@@ -94,9 +72,9 @@ static bool show(void *context, const struct logged_commit *entry)
 {
     const struct request *request = context;
     if (request->items != NULL) {
-        json_array_append_new(request->items, entry_item(entry));
+        json_array_append_new(request->items, logged_commit_json(entry));
     } else if (request->json) {
-        json_t *item = entry_item(entry);
+        json_t *item = logged_commit_json(entry);
         output_json_line(item);
         json_decref(item);
     } else {

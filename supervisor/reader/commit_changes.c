@@ -1,0 +1,146 @@
+#include "supervisor/reader/commit_changes.h"
+
+#include <git2.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/memory.h"
+#include "common/utf8.h"
+
+static const struct {
+    git_delta_t status;
+    const char *name;
+} changes[] = {
+    {GIT_DELTA_ADDED, "added"},     {GIT_DELTA_DELETED, "deleted"},    {GIT_DELTA_MODIFIED, "modified"},
+    {GIT_DELTA_RENAMED, "renamed"}, {GIT_DELTA_TYPECHANGE, "retyped"},
+};
+
+static const char *change_name(git_delta_t status)
+{
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        if (changes[i].status == status)
+            return changes[i].name;
+    return "modified";
+}
+
+static json_t *clean(const char *text, size_t length)
+{
+    OWNED char *valid = utf8_clean(text, length);
+    return json_string(valid);
+}
+
+/* --- the diff of one file --- */
+
+static void print_line(struct buffer *text, char sign, const char *line, size_t length)
+{
+    buffer_add(text, &sign, 1);
+    buffer_add(text, line, length);
+    if (length == 0 || line[length - 1] != '\n')
+        buffer_text(text, "\n");
+}
+
+/* False: the diff is longer. */
+static bool print_hunk(git_patch *patch, size_t index, size_t most, struct buffer *text)
+{
+    const git_diff_hunk *hunk = NULL;
+    size_t lines = 0;
+    if (git_patch_get_hunk(&hunk, &lines, patch, index) != 0)
+        return false;
+    buffer_add(text, hunk->header, hunk->header_len);
+    for (size_t i = 0; i < lines; i++) {
+        const git_diff_line *line = NULL;
+        if (text->length > most || git_patch_get_line_in_hunk(&line, patch, index, i) != 0)
+            return false;
+        if (strchr(" +-", line->origin))
+            print_line(text, line->origin, line->content, line->content_len);
+    }
+    return true;
+}
+
+/* Returns how many bytes it takes. */
+static size_t add_diff(git_patch *patch, bool binary, size_t room, json_t *file)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    size_t most = room < CHANGES_DIFF_MAX ? room : CHANGES_DIFF_MAX;
+    bool whole = !binary && patch;
+    for (size_t i = 0; whole && i < git_patch_num_hunks(patch); i++)
+        whole = print_hunk(patch, i, most, &text);
+    size_t shown = text.length < most ? text.length : most;
+    json_object_set_new(file, "cut", json_boolean(!binary && !whole));
+    json_object_set_new(file, "diff", binary ? json_null() : clean(text.data ? text.data : "", shown));
+    return shown;
+}
+
+/* --- the files --- */
+
+static json_t *file_of(const git_diff_delta *delta, git_patch *patch, bool binary)
+{
+    size_t added = 0, removed = 0;
+    const char *path = delta->new_file.path ? delta->new_file.path : "", *old = delta->old_file.path;
+    bool counted = patch && !binary && git_patch_line_stats(NULL, &added, &removed, patch) == 0;
+    return json_pack("{s:o, s:o, s:s, s:o, s:o}", "path", clean(path, strlen(path)), "old_path",
+                     delta->status == GIT_DELTA_RENAMED && old ? clean(old, strlen(old)) : json_null(),
+                     "change", change_name(delta->status), "added",
+                     counted ? json_integer((json_int_t)added) : json_null(), "removed",
+                     counted ? json_integer((json_int_t)removed) : json_null());
+}
+
+static void add_files(git_diff *diff, bool text, json_t *files)
+{
+    size_t room = CHANGES_ALL_DIFFS_MAX;
+    for (size_t i = 0; i < git_diff_num_deltas(diff) && i < CHANGES_FILES_MAX; i++) {
+        git_patch *patch = NULL;
+        (void)git_patch_from_diff(&patch, diff, i);
+        const git_diff_delta *delta = git_diff_get_delta(diff, i);
+        bool binary = delta->flags & GIT_DIFF_FLAG_BINARY;
+        json_t *file = file_of(delta, patch, binary);
+        if (text)
+            room -= add_diff(patch, binary, room, file);
+        json_array_append_new(files, file);
+        git_patch_free(patch);
+    }
+}
+
+/* NULL: it can't be read. The caller frees it. */
+static git_diff *diff_of(git_repository *repository, const git_commit *commit)
+{
+    git_commit *parent = NULL;
+    git_tree *before = NULL, *after = NULL;
+    git_diff *diff = NULL;
+    git_diff_options options;
+    git_diff_find_options renames;
+    (void)git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION);
+    (void)git_diff_find_options_init(&renames, GIT_DIFF_FIND_OPTIONS_VERSION);
+    options.max_size = CHANGES_BLOB_MAX;
+    renames.flags = GIT_DIFF_FIND_RENAMES;
+    renames.rename_limit = CHANGES_FILES_MAX;
+    bool first = git_commit_parentcount(commit) == 0;
+    bool read =
+        git_commit_tree(&after, commit) == 0 &&
+        (first || (git_commit_parent(&parent, commit, 0) == 0 && git_commit_tree(&before, parent) == 0)) &&
+        git_diff_tree_to_tree(&diff, repository, before, after, &options) == 0;
+    if (read && git_diff_num_deltas(diff) <= CHANGES_FILES_MAX)
+        (void)git_diff_find_similar(diff, &renames);
+    git_tree_free(before);
+    git_tree_free(after);
+    git_commit_free(parent);
+    return diff;
+}
+
+void commit_changes_add(git_repository *repository, const char *commit, bool text, json_t *item)
+{
+    git_oid oid;
+    git_commit *found = NULL;
+    git_diff *diff = NULL;
+    json_t *files = json_array();
+    if (git_oid_fromstr(&oid, commit) == 0 && git_commit_lookup(&found, repository, &oid) == 0)
+        diff = diff_of(repository, found);
+    size_t count = diff ? git_diff_num_deltas(diff) : 0;
+    if (diff)
+        add_files(diff, text, files);
+    json_object_set_new(item, "files", files);
+    json_object_set_new(item, "more_files",
+                        json_integer(count > CHANGES_FILES_MAX ? (json_int_t)count - CHANGES_FILES_MAX : 0));
+    git_diff_free(diff);
+    git_commit_free(found);
+}

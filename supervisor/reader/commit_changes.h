@@ -1,0 +1,21 @@
+/* What a commit changed against its first parent (libgit2, read-only). */
+#ifndef AGENTOS_SUPERVISOR_READER_COMMIT_CHANGES_H
+#define AGENTOS_SUPERVISOR_READER_COMMIT_CHANGES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum {
+    CHANGES_FILES_MAX = 200,             /* of a commit; how many more there are is said */
+    CHANGES_BLOB_MAX = 1024 * 1024,      /* bytes; a larger file counts as no text */
+    CHANGES_DIFF_MAX = 64 * 1024,        /* bytes that are shown of a file's diff */
+    CHANGES_ALL_DIFFS_MAX = 1024 * 1024, /* and of all of a commit's */
+};
+
+struct git_repository;
+
+/* Adds to item "files": [{"path", "old_path", "change", "added", "removed"}] and "more_files"; with text, each file gets
+ * "diff" and "cut", too. Files of a commit that can't be read are no files. */
+void commit_changes_add(struct git_repository *repository, const char *commit, bool text, json_t *item);
+
+#endif

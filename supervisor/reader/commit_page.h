@@ -1,0 +1,18 @@
+/* An agent's commits, a page at a time. */
+#ifndef AGENTOS_SUPERVISOR_READER_COMMIT_PAGE_H
+#define AGENTOS_SUPERVISOR_READER_COMMIT_PAGE_H
+
+#include <jansson.h>
+
+#include "supervisor/reader/reading.h"
+
+/* Each EX_OK and *answer, a new reference, or another exit code and fault. */
+
+/* {"items": [as of logged_commit_json], "next"} of the agent, the newest first. */
+int commit_page_log(const struct reading *reading, json_t **answer, struct fault *fault);
+/* The same, each with what it changed (commit_changes.h). */
+int commit_page_changes(const struct reading *reading, json_t **answer, struct fault *fault);
+/* The commit "commit", by at least its first four digits, with what it changed and the diffs. */
+int commit_page_one(const struct reading *reading, json_t **answer, struct fault *fault);
+
+#endif

@@ -1,0 +1,28 @@
+/* One request to agentos-reader. */
+#ifndef AGENTOS_SUPERVISOR_READER_READING_H
+#define AGENTOS_SUPERVISOR_READER_READING_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "common/fault.h"
+
+enum {
+    PAGE_ITEMS = 50, /* of a page, where the request names no other limit */
+    PAGE_ITEMS_MAX = 500,
+    PAGE_BYTES_MAX = 4 * 1024 * 1024, /* of a page's items, about; one item comes whatever its size */
+};
+
+struct reading {
+    const char *data_dir; /* absolute */
+    int data;             /* its descriptor */
+    const json_t *request;
+    void (*complain)(const char *sentence); /* of a file that can't be read */
+};
+
+const char *reading_text(const struct reading *reading, const char *name); /* NULL: not given */
+size_t reading_count(const struct reading *reading, const char *name, size_t otherwise, size_t most);
+/* The absolute path of the folder of the agent that is asked for; the caller frees it. NULL and fault: there is none. */
+char *reading_agent(const struct reading *reading, struct fault *fault);
+
+#endif
