@@ -71,4 +71,9 @@
 #define CONTROL_SOCKET "control"
 enum { CONTROL_MAX = 1024 * 1024 };
 
+/* What the HTTP process asks for by a byte on its channel: a connection to this server, or to an agentos-reader, which
+ * takes one request {"read": NAME, ...} and answers it in the same way (supervisor/reader/reader.h). */
+#define HTTP_ASKS_CONTROL 'c'
+#define HTTP_ASKS_READER  'r'
+
 #endif

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "common/address.h"
+#include "common/control.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/secrets.h"
 #include "common/settings.h"
 #include "supervisor/control/control.h"
+#include "supervisor/file_readers.h"
 #include "supervisor/supervisor.h"
 
 enum {
@@ -33,14 +35,14 @@ struct http_listener {
     char *program;
     bool started; /* child_begin has been called with success */
     struct child child;
+    struct file_readers *readers;
 };
 
-/* --- connections to the control server --- */
+/* --- connections to the control server, and to readers of files --- */
 
 /* NULL or a descriptor goes with the byte. */
-static bool hand_over(int channel, const int *fd)
+static bool hand_over(int channel, char byte, const int *fd)
 {
-    char byte = 'c';
     union {
         char room[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
@@ -64,10 +66,16 @@ static bool connect_it(struct http_listener *http, int channel)
     int pair[2];
     struct control *control = http->supervisor->control;
     if (!control || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-        return hand_over(channel, NULL);
+        return hand_over(channel, HTTP_ASKS_CONTROL, NULL);
     OWNED_FD int theirs = pair[1];
     bool adopted = control_adopt(control, pair[0]);
-    return hand_over(channel, adopted ? &theirs : NULL);
+    return hand_over(channel, HTTP_ASKS_CONTROL, adopted ? &theirs : NULL);
+}
+
+static bool connect_reader(const struct http_listener *http, int channel)
+{
+    OWNED_FD int theirs = file_readers_begin(http->readers);
+    return hand_over(channel, HTTP_ASKS_READER, theirs >= 0 ? &theirs : NULL);
 }
 
 static bool is_asked(void *context, int channel)
@@ -78,7 +86,7 @@ static bool is_asked(void *context, int channel)
     if (count < 0)
         return errno == EAGAIN || errno == EINTR;
     for (ssize_t i = 0; i < count; i++)
-        if (!connect_it(http, channel))
+        if (bytes[i] == HTTP_ASKS_READER ? !connect_reader(http, channel) : !connect_it(http, channel))
             return false;
     return count > 0;
 }
@@ -167,6 +175,7 @@ struct http_listener *http_listener_open(struct supervisor *supervisor)
     struct http_listener *http = memory_new(1, sizeof *http);
     *http = (struct http_listener){.supervisor = supervisor, .where = where, .listener = -1, .token = -1};
     http->retry = (struct timer){.ring = try_to_listen, .context = http};
+    http->readers = file_readers_new(supervisor->loop, supervisor->options->programs, supervisor->data);
     http->program = memory_print("%s/agentos-http", supervisor->options->programs);
     if (address_parse(where, &http->address, &fault) && take_token(http, &fault)) {
         try_to_listen(http);
@@ -189,6 +198,7 @@ void http_listener_close(struct http_listener *http)
         while (http->child.pid > 0 && waitpid(http->child.pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
+    file_readers_free(http->readers);
     memory_close_at(&http->listener);
     memory_close_at(&http->token);
     free(http->program);
@@ -197,5 +207,6 @@ void http_listener_close(struct http_listener *http)
 
 bool http_listener_reap(struct http_listener *http, pid_t pid, int status)
 {
-    return http && http->started && child_reap(&http->child, pid, status);
+    return http && (file_readers_reap(http->readers, pid) ||
+                    (http->started && child_reap(&http->child, pid, status)));
 }

@@ -4,8 +4,9 @@
  * waits, and its successor needs no right to make sockets. A port that is taken harms nobody: it is said and tried again,
  * after a second doubling to a minute. Without a token it listens only where nobody from beyond this machine comes.
  *
- * The process speaks by its channel: each byte that it sends asks for one connection to the control server, and gets a
- * byte back with a descriptor (SCM_RIGHTS), or alone when there can be none now. */
+ * The process speaks by its channel: each byte that it sends asks for one connection, to the control server or to a reader
+ * of files (common/control.h), and the same byte comes back with a descriptor (SCM_RIGHTS), or alone when there can be none
+ * now. */
 #ifndef AGENTOS_SUPERVISOR_HTTP_LISTENER_H
 #define AGENTOS_SUPERVISOR_HTTP_LISTENER_H
 
@@ -19,7 +20,7 @@ struct supervisor;
 struct http_listener *http_listener_open(struct supervisor *supervisor);
 /* Ends the process and waits for it; NULL is fine. */
 void http_listener_close(struct http_listener *http);
-/* True: it was the process's pid; it has ended with this wait status. NULL is fine. */
+/* True: it was the process's pid, or one of its readers'; it has ended with this wait status. NULL is fine. */
 bool http_listener_reap(struct http_listener *http, pid_t pid, int status);
 
 #endif

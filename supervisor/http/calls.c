@@ -9,13 +9,18 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/control.h"
 #include "common/log.h"
 #include "common/memory.h"
 
 enum { READ_SIZE = 64 * 1024, ANSWER_MAX = 64 * 1024 * 1024 };
 
+static const char kind_bytes[CALL_KINDS] = {
+    [CALL_CONTROL] = HTTP_ASKS_CONTROL, [CALL_READER] = HTTP_ASKS_READER};
+
 struct call {
     struct calls *calls;
+    enum call_kind kind;
     char *request;         /* a line; owned */
     size_t sent;           /* of it */
     int connection;        /* -1: it hasn't come yet */
@@ -30,8 +35,10 @@ struct call {
 
 struct calls {
     int channel, epoll;
-    size_t owed;    /* connections that were asked for and haven't come */
-    size_t waiting; /* calls that have none yet */
+    struct {
+        size_t owed;    /* connections that were asked for and haven't come */
+        size_t waiting; /* calls that have none yet */
+    } kinds[CALL_KINDS];
     TAILQ_HEAD(, call) all;
 };
 
@@ -54,25 +61,27 @@ void calls_free(struct calls *calls)
 static struct call *begin(struct calls *calls, json_t *request, const struct call *as)
 {
     OWNED char *text = json_dumps(request, JSON_COMPACT);
+    size_t *owed = &calls->kinds[as->kind].owed, *waiting = &calls->kinds[as->kind].waiting;
     json_decref(request);
-    if (!text ||
-        (calls->owed <= calls->waiting && send(calls->channel, "c", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1))
+    if (!text || (*owed <= *waiting &&
+                  send(calls->channel, &kind_bytes[as->kind], 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1))
         return NULL;
-    calls->owed += calls->owed <= calls->waiting;
+    *owed += *owed <= *waiting;
     struct call *call = memory_new(1, sizeof *call);
     *call = *as;
     call->calls = calls;
     call->request = memory_print("%s\n", text);
     call->connection = -1;
-    calls->waiting++;
+    ++*waiting;
     TAILQ_INSERT_TAIL(&calls->all, call, link);
     return call;
 }
 
-struct call *call_begin(struct calls *calls, json_t *request, int64_t deadline, call_told *told,
-                        void *context)
+struct call *call_begin(struct calls *calls, enum call_kind kind, json_t *request, int64_t deadline,
+                        call_told *told, void *context)
 {
-    return begin(calls, request, &(struct call){.deadline = deadline, .told = told, .context = context});
+    return begin(calls, request,
+                 &(struct call){.kind = kind, .deadline = deadline, .told = told, .context = context});
 }
 
 struct call *call_follow(struct calls *calls, json_t *request, call_told *told, void *context)
@@ -92,7 +101,7 @@ void call_drop(struct call *call)
     if (call->connection >= 0)
         close(call->connection);
     else
-        call->calls->waiting--;
+        call->calls->kinds[call->kind].waiting--;
     buffer_free(&call->in);
     free(call->request);
     free(call);
@@ -112,15 +121,14 @@ static bool tell(struct call *call, const json_t *answer)
 
 /* --- the channel: a byte, with a connection or without --- */
 
-/* 1: *fd is the connection, or -1; 0: nothing has come; -1: the supervisor is gone. */
-static int receive(int channel, int *fd)
+/* 1: *fd is the connection, or -1, and *byte is which; 0: nothing has come; -1: the supervisor is gone. */
+static int receive(int channel, char *byte, int *fd)
 {
-    char byte;
     union {
         char room[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } control;
-    struct iovec bytes = {.iov_base = &byte, .iov_len = 1};
+    struct iovec bytes = {.iov_base = byte, .iov_len = 1};
     struct msghdr message = {.msg_iov = &bytes,
                              .msg_iovlen = 1,
                              .msg_control = control.room,
@@ -137,11 +145,11 @@ static int receive(int channel, int *fd)
     return 1;
 }
 
-static struct call *first_waiting(const struct calls *calls)
+static struct call *first_waiting(const struct calls *calls, enum call_kind kind)
 {
     struct call *call;
     TAILQ_FOREACH(call, &calls->all, link)
-    if (call->connection < 0)
+    if (call->connection < 0 && call->kind == kind)
         return call;
     return NULL;
 }
@@ -172,18 +180,20 @@ static bool watch(const struct call *call, int operation)
 static void ask(struct call *call, int connection)
 {
     call->connection = connection;
-    call->calls->waiting--;
+    call->calls->kinds[call->kind].waiting--;
     if (!send_request(call) || !watch(call, EPOLL_CTL_ADD))
         tell(call, NULL);
 }
 
 static bool take_connection(struct calls *calls)
 {
-    int fd, got = receive(calls->channel, &fd);
-    struct call *call = first_waiting(calls);
+    char byte = '\0';
+    int fd, got = receive(calls->channel, &byte, &fd);
     if (got <= 0)
         return got == 0;
-    calls->owed -= calls->owed > 0;
+    enum call_kind kind = byte == kind_bytes[CALL_READER] ? CALL_READER : CALL_CONTROL;
+    struct call *call = first_waiting(calls, kind);
+    calls->kinds[kind].owed -= calls->kinds[kind].owed > 0;
     if (!call)
         memory_close_at(&fd); /* nobody waits any more */
     else if (fd < 0)

@@ -1,9 +1,8 @@
-/* Calls: what this process asks the supervisor, each over a connection of its own to the control server
- * (common/control.h).
+/* Calls: what this process asks the supervisor or a reader of files, each over a connection of its own (common/control.h).
  *
  * The HTTP process can make no socket. A byte on its channel asks the supervisor for a connection, which comes back as a
- * descriptor with a byte, or as a byte alone when there can be none now (supervisor/http_listener.h). A connection that
- * comes after its call was given up serves the next call. */
+ * descriptor with the same byte, or as the byte alone when there can be none now (supervisor/http_listener.h). A connection
+ * that comes after its call was given up serves the next call of its kind. */
 #ifndef AGENTOS_HTTP_CALLS_H
 #define AGENTOS_HTTP_CALLS_H
 
@@ -13,6 +12,8 @@
 
 struct calls;
 struct call;
+
+enum call_kind { CALL_CONTROL, CALL_READER, CALL_KINDS };
 
 /* The answer: an object that has "exit", borrowed; NULL: none came, or it made no sense. The call is over and freed
  * after this, but for a call that follows (call_follow), which is told of each object until one is NULL. */
@@ -24,8 +25,8 @@ void calls_free(struct calls *calls); /* calls under way are dropped */
 
 /* request: an object of common/control.h, taken. deadline: clock_monotonic_ms; -1: the call may take as long as it
  * takes. NULL: the supervisor takes no questions now; told is not called. */
-struct call *call_begin(struct calls *calls, json_t *request, int64_t deadline, call_told *told,
-                        void *context);
+struct call *call_begin(struct calls *calls, enum call_kind kind, json_t *request, int64_t deadline,
+                        call_told *told, void *context);
 /* The same for events: every object that comes is told, the call lives until its connection ends. */
 struct call *call_follow(struct calls *calls, json_t *request, call_told *told, void *context);
 /* Nobody wants the answer any more; told is not called. NULL is fine. */

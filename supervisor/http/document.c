@@ -6,6 +6,7 @@
 
 #include "common/fault.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/utf8.h"
 
 #define PROBLEM_TYPE "application/problem+json"
@@ -81,7 +82,26 @@ void document_free(struct document *document)
     buffer_free(&document->body);
 }
 
-struct MHD_Response *document_response(struct document *document)
+/* --- sent --- */
+
+#define UPTIME "\"uptime_seconds\": "
+
+/* What grows by itself while nothing happens is left out: otherwise no two answers about agents would be the same. */
+static void set_etag(const struct buffer *body, char etag[24])
+{
+    const char *text = body->data, *end = text + body->length;
+    unsigned long long hash = 0;
+    while (text < end) {
+        const char *uptime = memmem(text, (size_t)(end - text), UPTIME, sizeof UPTIME - 1);
+        const char *stop = uptime ? uptime : end;
+        hash = hash * 31 + names_hash(text, (size_t)(stop - text));
+        text = uptime ? uptime + sizeof UPTIME - 1 : end;
+        text += strspn(text, "0123456789");
+    }
+    snprintf(etag, 24, "W/\"%016llx\"", hash);
+}
+
+static struct MHD_Response *response_of(struct document *document, const char *etag)
 {
     char seconds[16];
     size_t length = document->body.length;
@@ -94,6 +114,7 @@ struct MHD_Response *document_response(struct document *document)
         {MHD_HTTP_HEADER_CONTENT_TYPE, document->type},
         {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
         {"X-Content-Type-Options", "nosniff"},
+        {MHD_HTTP_HEADER_ETAG, *etag ? etag : NULL},
         {MHD_HTTP_HEADER_ALLOW, *document->allow ? document->allow : NULL},
         {MHD_HTTP_HEADER_LOCATION, *document->location ? document->location : NULL},
         {MHD_HTTP_HEADER_WWW_AUTHENTICATE, document->challenge},
@@ -105,12 +126,53 @@ struct MHD_Response *document_response(struct document *document)
     return response;
 }
 
+void document_make_ready(struct document *document, struct ready_document *ready)
+{
+    *ready = (struct ready_document){.status = document->status};
+    if (document->tagged && document->status == MHD_HTTP_OK)
+        set_etag(&document->body, ready->etag);
+    ready->response = response_of(document, ready->etag);
+}
+
+void ready_document_free(struct ready_document *ready)
+{
+    if (ready->response)
+        MHD_destroy_response(ready->response);
+    *ready = (struct ready_document){0};
+}
+
+/* "*", or a list of tags, compared weakly (RFC 9110, 8.8.3.2). */
+static bool has_it(struct MHD_Connection *connection, const char *etag)
+{
+    const char *known =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    return *etag && known && (strcmp(known, "*") == 0 || strstr(known, etag + strlen("W/")));
+}
+
+static enum MHD_Result send_unchanged(struct MHD_Connection *connection, const char *etag)
+{
+    struct document nothing = {.status = MHD_HTTP_NOT_MODIFIED};
+    struct MHD_Response *response = response_of(&nothing, etag);
+    if (!response)
+        return MHD_NO;
+    enum MHD_Result queued = MHD_queue_response(connection, MHD_HTTP_NOT_MODIFIED, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+enum MHD_Result ready_document_send(struct MHD_Connection *connection, const struct ready_document *ready)
+{
+    if (!ready->response)
+        return MHD_NO; /* the connection ends */
+    return has_it(connection, ready->etag) ? send_unchanged(connection, ready->etag)
+                                           : MHD_queue_response(connection, ready->status, ready->response);
+}
+
 enum MHD_Result document_send(struct MHD_Connection *connection, struct document *document)
 {
-    struct MHD_Response *response = document_response(document);
-    if (!response)
-        return MHD_NO; /* the connection ends */
-    enum MHD_Result queued = MHD_queue_response(connection, document->status, response);
-    MHD_destroy_response(response);
+    struct ready_document ready;
+    document_make_ready(document, &ready);
+    enum MHD_Result queued = ready_document_send(connection, &ready);
+    ready_document_free(&ready);
     return queued;
 }

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <microhttpd.h>
+#include <stdbool.h>
 
 #include "common/buffer.h"
 
@@ -14,6 +15,7 @@ struct document {
     char allow[32];        /* empty: no such header; likewise the next one */
     char location[512];    /* a path of this interface */
     unsigned retry_after;  /* seconds; 0: no such header */
+    bool tagged;           /* an ETag goes with a 200, and a client that has the same gets 304 */
     struct buffer body;    /* owned */
 };
 
@@ -24,9 +26,20 @@ void document_problem(struct document *document, unsigned status, const char *de
 /* The same, with "pointer": the place in the request's body (RFC 6901) that the detail is about. */
 void document_problem_at(struct document *document, unsigned status, const char *pointer, const char *detail);
 void document_free(struct document *document);
-/* The document as a response, which has its body from here on; NULL: there is no memory for it. */
-struct MHD_Response *document_response(struct document *document);
-/* Queues it as the answer. MHD_NO: the connection ends without. */
+/* Queues it as the answer, and frees it. MHD_NO: the connection ends without. */
 enum MHD_Result document_send(struct MHD_Connection *connection, struct document *document);
+
+/* A document that is ready to be sent to as many clients as ask. */
+struct ready_document {
+    unsigned status;
+    char etag[24];                 /* quoted, weak; "": none */
+    struct MHD_Response *response; /* owned; NULL: there is none */
+};
+
+/* Takes the document. */
+void document_make_ready(struct document *document, struct ready_document *ready);
+/* Queues it, or 304 to a client that has the same (If-None-Match). MHD_NO as above. */
+enum MHD_Result ready_document_send(struct MHD_Connection *connection, const struct ready_document *ready);
+void ready_document_free(struct ready_document *ready); /* an empty one is fine */
 
 #endif

@@ -20,6 +20,8 @@
 #include "supervisor/http/event_stream.h"
 #include "supervisor/http/openapi.h"
 #include "supervisor/http/page.h"
+#include "supervisor/http/query.h"
+#include "supervisor/http/reads.h"
 #include "supervisor/http/routes.h"
 #include "supervisor/http/snapshot.h"
 #include "supervisor/http/task_view.h"
@@ -44,7 +46,9 @@ struct visit {
     struct call *call;       /* ASKS_ORDER: under way */
     json_t *answer;          /* of that call; NULL: none came */
     bool asked;              /* what the route asks was asked; the next turn answers */
-    bool waits;              /* for a snapshot */
+    bool waits;              /* for a snapshot or a read */
+    json_t *query;           /* what stands behind the path's "?" */
+    struct read *read;       /* ASKS_READ */
     TAILQ_ENTRY(visit) link; /* in waiting, while it waits */
     struct task_wait wait;   /* ASKS_TASK */
 };
@@ -58,12 +62,13 @@ struct http {
     struct calls *calls;
     struct snapshot snapshots[SNAPSHOTS];
     struct event_stream *events;
+    struct reads reads;
     TAILQ_HEAD(, visit) waiting;
     struct task_waits task_waits;
-    /* The metrics as they were last made, for all who ask before the supervisor says something new: a system of hundreds
-     * of agents has megabytes of them. */
-    struct MHD_Response *page;
-    uint64_t page_serial;
+    /* The metrics and the list of agents as they were last made, for all who ask before the supervisor says something new:
+     * a system of hundreds of agents has megabytes of them. */
+    struct ready_document pages[SNAPSHOTS];
+    uint64_t page_serials[SNAPSHOTS];
 };
 
 static const char *header(struct MHD_Connection *connection, const char *name)
@@ -79,13 +84,6 @@ static struct connection *connection_of(struct MHD_Connection *connection)
 }
 
 /* --- documents --- */
-
-static void drop_page(struct http *http)
-{
-    if (http->page)
-        MHD_destroy_response(http->page);
-    http->page = NULL;
-}
 
 static struct snapshot *snapshot_of(struct http *http, const struct route *route)
 {
@@ -112,6 +110,7 @@ static enum MHD_Result answer_task(struct visit *visit)
     }
     if (connection_of(visit->connection))
         connections_ask(connection_of(visit->connection), now);
+    document.tagged = true;
     return document_send(visit->connection, &document);
 }
 
@@ -121,6 +120,36 @@ static void task_is_due(void *context)
     MHD_resume_connection(visit->connection);
 }
 
+static enum MHD_Result answer_read(struct visit *visit)
+{
+    struct read *read = visit->read;
+    struct document document;
+    if (!read->ready.response) {
+        visit->route->answer(read->answer, visit->named, &document);
+        document.tagged = true;
+        document_make_ready(&document, &read->ready);
+        json_decref(read->answer);
+        read->answer = NULL;
+    }
+    return ready_document_send(visit->connection, &read->ready);
+}
+
+/* The same for everybody until the supervisor says something new. */
+static enum MHD_Result answer_page(struct visit *visit, const struct snapshot *snapshot, size_t index)
+{
+    struct http *http = visit->http;
+    struct ready_document *page = &http->pages[index];
+    struct document document;
+    if (!page->response || http->page_serials[index] != snapshot->serial) {
+        visit->route->answer(snapshot_object(snapshot), visit->named, &document);
+        document.tagged = visit->route->asks == ASKS_STATUS;
+        ready_document_free(page);
+        document_make_ready(&document, page);
+        http->page_serials[index] = snapshot->serial;
+    }
+    return ready_document_send(visit->connection, page);
+}
+
 /* What the route asks was asked: the supervisor has spoken, or it has not in time. */
 static enum MHD_Result answer(struct visit *visit)
 {
@@ -128,17 +157,14 @@ static enum MHD_Result answer(struct visit *visit)
     struct document document;
     if (visit->route->asks == ASKS_TASK)
         return answer_task(visit);
+    if (visit->route->asks == ASKS_READ)
+        return answer_read(visit);
     const struct snapshot *snapshot = snapshot_of(http, visit->route);
-    bool is_page = !visit->route->open && visit->route->asks == ASKS_METRICS;
-    if (is_page && http->page && http->page_serial == snapshot->serial)
-        return MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page);
+    if (snapshot && !visit->route->open && json_object_size(visit->named) == 0)
+        return answer_page(visit, snapshot, (size_t)(snapshot - http->snapshots));
     visit->route->answer(snapshot ? snapshot_object(snapshot) : visit->answer, visit->named, &document);
-    if (!is_page || document.status != MHD_HTTP_OK)
-        return document_send(visit->connection, &document);
-    drop_page(http);
-    http->page = document_response(&document);
-    http->page_serial = snapshot->serial;
-    return http->page ? MHD_queue_response(visit->connection, MHD_HTTP_OK, http->page) : MHD_NO;
+    document.tagged = snapshot != NULL;
+    return document_send(visit->connection, &document);
 }
 
 /* --- requests --- */
@@ -243,8 +269,8 @@ static enum MHD_Result give_order(struct visit *visit)
     add_idempotency(visit, request);
     json_object_update(request, visit->named);
     json_object_set_new(request, "verb", json_string(visit->route->verb));
-    visit->call =
-        call_begin(visit->http->calls, request, clock_monotonic_ms() + ORDER_WAIT_MS, is_told, visit);
+    visit->call = call_begin(visit->http->calls, CALL_CONTROL, request, clock_monotonic_ms() + ORDER_WAIT_MS,
+                             is_told, visit);
     if (!visit->call)
         return answer(visit);
     if (connection_of(visit->connection))
@@ -253,30 +279,45 @@ static enum MHD_Result give_order(struct visit *visit)
     return MHD_YES;
 }
 
-/* False: no number of seconds. */
-static bool read_wait(struct visit *visit)
+static void begin_wait(struct visit *visit)
 {
-    const char *text = MHD_lookup_connection_value(visit->connection, MHD_GET_ARGUMENT_KIND, "wait");
-    char *end = NULL;
-    unsigned long long seconds = text ? strtoull(text, &end, 10) : 0;
+    json_int_t seconds = json_integer_value(json_object_get(visit->query, "wait"));
     task_wait_begin(&visit->wait, seconds < TASK_WAIT_MAX ? (int)seconds : TASK_WAIT_MAX, task_is_due, visit);
-    return !text || (end != text && !*end && *text != '-');
+}
+
+static enum MHD_Result park(struct visit *visit)
+{
+    if (connection_of(visit->connection))
+        connections_serve(connection_of(visit->connection));
+    visit->waits = true;
+    TAILQ_INSERT_TAIL(&visit->http->waiting, visit, link);
+    MHD_suspend_connection(visit->connection);
+    return MHD_YES;
 }
 
 static enum MHD_Result look(struct visit *visit)
 {
     struct http *http = visit->http;
-    struct document document;
-    if (visit->route->asks == ASKS_TASK && !read_wait(visit)) {
-        document_problem(&document, 400, "wait is a number of seconds, %d at most", TASK_WAIT_MAX);
-        return document_send(visit->connection, &document);
-    }
+    if (visit->route->asks == ASKS_TASK)
+        begin_wait(visit);
     if (snapshot_look(snapshot_of(http, visit->route), clock_monotonic_ms()) != SNAPSHOT_UNDER_WAY)
         return answer(visit);
-    visit->waits = true;
-    TAILQ_INSERT_TAIL(&http->waiting, visit, link);
-    MHD_suspend_connection(visit->connection);
-    return MHD_YES;
+    return park(visit);
+}
+
+static enum MHD_Result read_elsewhere(struct visit *visit)
+{
+    struct document document;
+    json_t *request = json_pack("{s:s}", "read", visit->route->verb);
+    json_object_update(request, visit->query);
+    json_object_update(request, visit->named);
+    visit->read = reads_ask(&visit->http->reads, request, clock_monotonic_ms());
+    if (!visit->read) {
+        document_problem(&document, 429, "%d other reads wait for their turn", READS_MAX);
+        document.retry_after = 1;
+        return document_send(visit->connection, &document);
+    }
+    return visit->read->state == READ_SETTLED ? answer(visit) : park(visit);
 }
 
 static enum MHD_Result follow(struct visit *visit)
@@ -300,6 +341,7 @@ static enum MHD_Result describe(struct visit *visit)
 {
     struct document document;
     document_json(&document, 200, openapi_document());
+    document.tagged = true;
     return document_send(visit->connection, &document);
 }
 
@@ -307,13 +349,18 @@ static enum MHD_Result read_files(struct visit *visit)
 {
     struct document document;
     visit->route->read(visit->http->data, visit->named, &document);
+    document.tagged = true;
     return document_send(visit->connection, &document);
 }
 
 static enum MHD_Result begin(struct visit *visit)
 {
+    struct document document;
     if (visit->too_large)
         return say_too_large(visit->connection);
+    visit->query = query_read(visit->connection, visit->route->query, &document);
+    if (!visit->query)
+        return document_send(visit->connection, &document);
     switch (visit->route->asks) {
     case ASKS_ORDER:
         return give_order(visit);
@@ -325,6 +372,8 @@ static enum MHD_Result begin(struct visit *visit)
         return read_files(visit);
     case ASKS_PAGE:
         return page_send(visit->connection, json_string_value(json_object_get(visit->named, "file")));
+    case ASKS_READ:
+        return read_elsewhere(visit);
     default:
         return look(visit);
     }
@@ -350,17 +399,25 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return begin(visit);
 }
 
-/* Those who wait for another snapshot than the one that came look again. */
+static bool must_wait(const struct visit *visit)
+{
+    return visit->read ? visit->read->state != READ_SETTLED
+                       : snapshot_of(visit->http, visit->route)->call != NULL;
+}
+
+/* Those who wait for another snapshot or read than the one that came wait on. */
 static void on_settled(void *context)
 {
     struct http *http = context;
     struct visit *visit, *next;
     for (visit = TAILQ_FIRST(&http->waiting); visit; visit = next) {
         next = TAILQ_NEXT(visit, link);
-        if (snapshot_of(http, visit->route)->call)
+        if (must_wait(visit))
             continue;
         TAILQ_REMOVE(&http->waiting, visit, link);
         visit->waits = false;
+        if (connection_of(visit->connection))
+            connections_ask(connection_of(visit->connection), clock_monotonic_ms());
         MHD_resume_connection(visit->connection);
     }
 }
@@ -371,7 +428,9 @@ static void free_visit(struct visit *visit)
         TAILQ_REMOVE(&visit->http->waiting, visit, link);
     task_wait_end(&visit->http->task_waits, &visit->wait);
     call_drop(visit->call);
+    read_drop(visit->read);
     json_decref(visit->answer);
+    json_decref(visit->query);
     json_decref(visit->named);
     buffer_free(&visit->body);
     free(visit);
@@ -445,7 +504,8 @@ static int sleep_time(const struct http *http)
 {
     int64_t now = clock_monotonic_ms(), due = -1;
     const int64_t deadlines[] = {calls_deadline(http->calls), connections_deadline(&http->connections),
-                                 event_stream_deadline(http->events), task_waits_deadline(&http->task_waits)};
+                                 event_stream_deadline(http->events), task_waits_deadline(&http->task_waits),
+                                 reads_deadline(&http->reads)};
     unsigned MHD_LONG_LONG soon;
     for (size_t i = 0; i < sizeof deadlines / sizeof deadlines[0]; i++)
         if (deadlines[i] >= 0 && (due < 0 || deadlines[i] < due))
@@ -483,6 +543,7 @@ static void loop(struct http *http, int daemon)
         calls_expire(http->calls, now);
         event_stream_beat(http->events, now);
         task_waits_expire(&http->task_waits, http->data, now);
+        reads_expire(&http->reads, now);
         connections_expire(&http->connections, now);
         if (http->open)
             serve(http);
@@ -501,6 +562,7 @@ int http_run(int channel, int listener, int data, struct token *token)
     connections_begin(&http.connections);
     http.calls = calls_new(channel, http.epoll);
     http.events = event_stream_new(http.calls);
+    reads_begin(&http.reads, http.calls, on_settled, &http);
     snapshot_begin(&http.snapshots[SNAPSHOT_METRICS], http.calls, "metrics", on_settled, &http);
     snapshot_begin(&http.snapshots[SNAPSHOT_STATUS], http.calls, "status", on_settled, &http);
     const union MHD_DaemonInfo *info =

@@ -211,6 +211,19 @@ static void task_taken(const json_t *answer, const json_t *named, struct documen
     memcpy(document->location, location, sizeof location);
 }
 
+/* --- what a reader says --- */
+
+static void read_done(const json_t *answer, const json_t *named, struct document *document)
+{
+    (void)named;
+    if (!answer) {
+        document_problem(document, 503, "it can't be read now, or not within the time for it");
+        document->retry_after = RETRY_SECONDS;
+    } else if (is_done(answer, 503, document)) {
+        document_json(document, 200, json_incref(json_object_get(answer, "answer")));
+    }
+}
+
 /* --- files --- */
 
 static void complain(const char *sentence)
@@ -251,11 +264,6 @@ static void queue(int data, const json_t *named, struct document *document)
         document_problem(document, 404, "there is no agent of this name");
     else
         document_json(document, 200, task_state_queue(folder, QUEUE_SHOWN));
-}
-
-static void skills(int data, const json_t *named, struct document *document)
-{
-    learned(data, named, LEARNED_SKILLS, document);
 }
 
 static void rewards(int data, const json_t *named, struct document *document)
@@ -304,6 +312,24 @@ static const struct field item_fields[] = {
     TTL,
     {.name = NULL},
 };
+#define PAGE                                                                                                 \
+    COUNT("limit", "so many items, 500 at most; without it 50"),                                             \
+        TEXT("cursor", false, "`next` of the page before"),                                                  \
+    {                                                                                                        \
+        .name = NULL                                                                                         \
+    }
+static const struct field page_fields[] = {PAGE};
+static const struct field envelope_fields[] = {
+    TEXT("agent", false, "whose envelopes: from it, to it, or lying with it"),
+    TEXT("kind", false, "handoff, message, result, bounce, item, task or segment"),
+    TEXT("status", false,
+         "pending, deferred, delivered, reading, finished, read, expired, refused or failed"),
+    TEXT("place", false, "operator, outbox, queue, inbox, handoffs, archive or dead-letters"),
+    PAGE,
+};
+static const struct field queue_fields[] = {TEXT("queue", false, "the items of this queue alone"), PAGE};
+static const struct field days_fields[] = {
+    COUNT("days", "so many days up to today, 365 at most; without it 30"), {.name = NULL}};
 static const struct field wait_fields[] = {COUNT("wait", "seconds to wait for the task's end, 60 at most"),
                                            {.name = NULL}};
 static const struct field rollback_fields[] = {
@@ -313,6 +339,8 @@ static const struct field rollback_fields[] = {
     {                                                                                                        \
         .method = "GET", .path = where, .says = about, .asks = what, __VA_ARGS__                             \
     }
+#define READ(where, name, about, ...)                                                                        \
+    GET(where, about, ASKS_READ, .verb = name, .answer = read_done, __VA_ARGS__)
 #define CALL(how, where, order, about, ...)                                                                  \
     {                                                                                                        \
         .method = how, .path = where, .says = about, .asks = ASKS_ORDER, .verb = order, __VA_ARGS__          \
@@ -339,13 +367,22 @@ static const struct route routes[] = {
     ORDER("retry", "The agent's provider is asked again now, whatever backoff runs."),
     CALL("POST", "/v1/agents/{agent}/rollback", "rollback", "Learning is undone by a new commit.",
          .fields = rollback_fields, .answer = order_done),
-    GET("/v1/agents/{agent}/skills", "What the agent has learned, with its evidence.", ASKS_FILES,
-        .read = skills),
+    READ("/v1/agents/{agent}/skills", "skills",
+         "What the agent has learned, with its evidence and how far that has decayed.", .query = NULL),
     GET("/v1/agents/{agent}/rewards", "What the agent's tasks earned, newest first.", ASKS_FILES,
         .read = rewards),
     GET("/v1/agents/{agent}/goals", "What the agent is after.", ASKS_FILES, .read = goals),
     GET("/v1/agents/{agent}/reflections", "What the agent noted, newest first.", ASKS_FILES,
         .read = reflections),
+    READ("/v1/agents/{agent}/log", "log", "The agent's commits, newest first.", .query = page_fields),
+    READ("/v1/agents/{agent}/commits", "commits", "The agent's commits with the files that each changed.",
+         .query = page_fields),
+    READ("/v1/agents/{agent}/commits/{commit}", "commit", "One commit with the diff of each file.",
+         .query = NULL),
+    READ("/v1/agents/{agent}/usage", "usage", "The agent's tokens, requests and cost by day.",
+         .query = days_fields),
+    READ("/v1/usage", "usage", "All agents' tokens, requests and cost by day, and of each.",
+         .query = days_fields),
     CALL("POST", "/v1/agents/{agent}/tasks", "task",
          "A task goes into the agent's queue.md, durable when answered.", .fields = task_fields, .done = 201,
          .answer = task_taken),
@@ -361,6 +398,11 @@ static const struct route routes[] = {
     CALL("POST", "/v1/queues/{queue}/items", "enqueue",
          "An item for one of the queue's consumers, durable when answered.", .fields = item_fields,
          .done = 201, .answer = sent),
+    READ("/v1/queues", "queues", "The work queues, and the items in them, newest first.",
+         .query = queue_fields),
+    READ("/v1/envelopes", "envelopes", "Envelopes, newest first.", .query = envelope_fields),
+    READ("/v1/envelopes/{id}", "envelope", "One envelope with its whole route through the system.",
+         .query = NULL),
     CALL("POST", "/v1/envelopes/{id}/requeue", "requeue", "A dead letter is given a fresh life.",
          .fields = no_fields, .answer = order_done),
     CALL("DELETE", "/v1/envelopes/{id}", "purge", "A dead letter is removed.", .fields = no_fields,

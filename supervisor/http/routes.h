@@ -23,7 +23,8 @@ enum route_asks {
     ASKS_STATUS,
     ASKS_ORDER, /* a call of its own: the route's verb with the names of the path and the fields of the body */
     ASKS_TASK,  /* files, and the snapshot; ?wait=SECONDS waits for its end */
-    ASKS_FILES,  /* of DATA_DIR, beneath it and without following any link */
+    ASKS_FILES, /* of DATA_DIR, beneath it and without following any link */
+    ASKS_READ, /* of an agentos-reader: the route's verb with the names of the path and of the query (reads.h) */
     ASKS_EVENTS, /* a stream */
     ASKS_PAGE    /* a file of the page (page.h) */
 };
@@ -33,8 +34,8 @@ struct route {
     const char *path;   /* {NAME}: a piece of the path that the request fills in */
     const char *says;   /* a sentence for people who read the interface's description */
     enum route_asks asks;
-    bool open;                  /* to everybody, without a token */
-    const char *verb;           /* ASKS_ORDER: of common/control.h */
+    bool open;        /* to everybody, without a token */
+    const char *verb; /* ASKS_ORDER: of common/control.h; ASKS_READ: of supervisor/reader/reader.h */
     const struct field *fields; /* of the body; NULL: it takes none */
     const struct field *query;  /* of the path's end, "?wait=5"; NULL: it takes none */
     unsigned done;              /* the status of success; 0: 200 */

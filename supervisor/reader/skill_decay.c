@@ -13,17 +13,17 @@
 enum { DAY = 86400 };
 
 /* As agents.yaml has it; 0: the file is refused, or names no such agent. */
-static double halflife_of(const struct reading *reading, const char *agent)
+static double halflife_of(const char *data_dir, const char *agent)
 {
     OWNED_BUFFER struct buffer faults = {0};
-    struct roster *roster = roster_load(reading->data_dir, &faults);
+    struct roster *roster = roster_load(data_dir, &faults);
     const struct roster_agent *found = roster ? roster_find(roster, agent) : NULL;
     double days = found ? found->decay_halflife_days : 0;
     roster_free(roster);
     return days;
 }
 
-/* A date in the future counts as now, as it does for the worker. */
+/* In thousandths. A date in the future counts as now, as it does for the worker. */
 static json_t *decay_of(const json_t *skill, double halflife)
 {
     int64_t last = 0, now = clock_now();
@@ -33,24 +33,30 @@ static json_t *decay_of(const json_t *skill, double halflife)
     if (halflife <= 0 || !at || !clock_parse(at, &last))
         return json_null();
     double days = last < now ? (double)(now - last) / DAY : 0;
-    return json_real(exp2(-days / halflife));
+    return json_real(round(exp2(-days / halflife) * 1000) / 1000);
+}
+
+void skill_decay_add(const char *data_dir, const char *agent, json_t *items)
+{
+    size_t index;
+    json_t *item;
+    double halflife = halflife_of(data_dir, agent);
+    json_array_foreach(items, index, item)
+    {
+        json_object_set_new(item, "decay", decay_of(item, halflife));
+        json_object_set_new(item, "halflife_days", halflife > 0 ? json_real(halflife) : json_null());
+    }
 }
 
 int skill_decay_list(const struct reading *reading, json_t **answer, struct fault *fault)
 {
-    size_t index;
-    json_t *item;
     const char *agent = reading_text(reading, "agent");
     OWNED char *path = reading_agent(reading, fault);
     OWNED_FD int folder = path ? files_open_path(path, fault) : -1;
-    if (folder < 0)
-        return EX_NOINPUT;
-    json_t *items = learned_items(folder, agent, LEARNED_SKILLS, SIZE_MAX, fault);
+    json_t *items = folder >= 0 ? learned_items(folder, agent, LEARNED_SKILLS, SIZE_MAX, fault) : NULL;
     if (!items)
-        return EX_IOERR;
-    double halflife = halflife_of(reading, agent);
-    json_array_foreach(items, index, item) json_object_set_new(item, "decay", decay_of(item, halflife));
-    *answer = json_pack("{s:o, s:o}", "items", items, "halflife_days",
-                        halflife > 0 ? json_real(halflife) : json_null());
+        return folder >= 0 ? EX_IOERR : EX_NOINPUT;
+    skill_decay_add(reading->data_dir, agent, items);
+    *answer = json_pack("{s:o}", "items", items);
     return EX_OK;
 }

@@ -14,6 +14,7 @@
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/listings/learned.h"
+#include "supervisor/reader/skill_decay.h"
 
 /* One state file of an agent: asked where it is, read, taken apart. */
 struct listing {
@@ -142,6 +143,9 @@ static bool show_json(const struct listing *listing, enum learned kind)
     if (items == NULL) {
         output_complain("%s", fault.text);
         return false;
+    }
+    if (kind == LEARNED_SKILLS) {
+        skill_decay_add(listing->invocation->data_dir, listing->invocation->words[0], items);
     }
     output_items(items);
     return true;

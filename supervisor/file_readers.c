@@ -1,0 +1,127 @@
+#include "supervisor/file_readers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "supervisor/process/child.h"
+#include "supervisor/process/loop.h"
+
+enum { CONNECTION = 3, DATA, ABOVE };
+
+struct reader {
+    pid_t pid; /* 0: this place is free */
+    struct timer deadline;
+};
+
+struct file_readers {
+    struct loop *loop;
+    char *program;
+    int data;
+    struct reader readers[FILE_READERS_MAX];
+};
+
+static void is_late(void *context)
+{
+    const struct reader *reader = context;
+    log_warn("agentos", NULL,
+             "What the HTTP interface was asked for can't be read within %d s; it is given up",
+             FILE_READER_MS / 1000);
+    kill(reader->pid, SIGKILL);
+}
+
+struct file_readers *file_readers_new(struct loop *loop, const char *programs, int data)
+{
+    struct file_readers *readers = memory_new(1, sizeof *readers);
+    *readers = (struct file_readers){
+        .loop = loop, .program = memory_print("%s/agentos-reader", programs), .data = data};
+    for (size_t i = 0; i < FILE_READERS_MAX; i++)
+        readers->readers[i].deadline = (struct timer){.ring = is_late, .context = &readers->readers[i]};
+    return readers;
+}
+
+void file_readers_free(struct file_readers *readers)
+{
+    if (!readers)
+        return;
+    for (size_t i = 0; i < FILE_READERS_MAX; i++) {
+        struct reader *reader = &readers->readers[i];
+        timer_clear(readers->loop, &reader->deadline);
+        if (reader->pid == 0)
+            continue;
+        kill(reader->pid, SIGKILL);
+        while (waitpid(reader->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    free(readers->program);
+    free(readers);
+}
+
+/* connection and data stand above the places that they go to. */
+static int launch(const struct file_readers *readers, int connection, int data, pid_t *pid)
+{
+    static char *arguments[] = {"agentos-reader", "3", "4", NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, connection, CONNECTION);
+    posix_spawn_file_actions_adddup2(&actions, data, DATA);
+    posix_spawn_file_actions_addclosefrom_np(&actions, ABOVE);
+    int error = child_spawn(readers->program, arguments, environ, &actions, pid);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+static bool start(struct file_readers *readers, struct reader *reader, int connection)
+{
+    OWNED_FD int theirs = fcntl(connection, F_DUPFD_CLOEXEC, ABOVE);
+    OWNED_FD int data = fcntl(readers->data, F_DUPFD_CLOEXEC, ABOVE);
+    int error = theirs < 0 || data < 0 ? errno : launch(readers, theirs, data, &reader->pid);
+    if (error == 0) {
+        timer_set(readers->loop, &reader->deadline, FILE_READER_MS);
+        return true;
+    }
+    reader->pid = 0;
+    log_warn("agentos", NULL, "Cannot start %s: %s. The HTTP interface answers what needs it with 503",
+             readers->program, strerror(error));
+    return false;
+}
+
+int file_readers_begin(struct file_readers *readers)
+{
+    struct reader *reader = readers->readers;
+    int pair[2];
+    while (reader < readers->readers + FILE_READERS_MAX && reader->pid > 0)
+        reader++;
+    if (reader == readers->readers + FILE_READERS_MAX ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return -1;
+    bool started = start(readers, reader, pair[1]);
+    close(pair[1]);
+    if (started)
+        return pair[0];
+    close(pair[0]);
+    return -1;
+}
+
+bool file_readers_reap(struct file_readers *readers, pid_t pid)
+{
+    for (size_t i = 0; i < FILE_READERS_MAX; i++) {
+        struct reader *reader = &readers->readers[i];
+        if (reader->pid != pid)
+            continue;
+        reader->pid = 0;
+        timer_clear(readers->loop, &reader->deadline);
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,23 @@
+/* agentos-reader processes: each answers one request of the HTTP process about what lies in the data directory's files and
+ * repositories, over a connection of its own, and ends. Few run at once, and each is killed when its time is over, so a
+ * repository that was made to harm costs one answer. */
+#ifndef AGENTOS_SUPERVISOR_FILE_READERS_H
+#define AGENTOS_SUPERVISOR_FILE_READERS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum { FILE_READERS_MAX = 4, FILE_READER_MS = 30 * 1000 };
+
+struct file_readers;
+struct loop;
+
+/* programs: the folder of our programs; data: descriptor of DATA_DIR. All are borrowed. */
+struct file_readers *file_readers_new(struct loop *loop, const char *programs, int data);
+void file_readers_free(struct file_readers *readers); /* those at work are killed; NULL is fine */
+/* Starts one. The other end of its connection, the caller's to close; -1: so many are at work, or it can't be started, which
+ * has been said. */
+int file_readers_begin(struct file_readers *readers);
+bool file_readers_reap(struct file_readers *readers, pid_t pid); /* true: it was one of them, and has ended */
+
+#endif

@@ -1,0 +1,13 @@
+/* What stands behind a path's "?", by the route's table. */
+#ifndef AGENTOS_HTTP_QUERY_H
+#define AGENTOS_HTTP_QUERY_H
+
+#include <microhttpd.h>
+
+#include "supervisor/http/body.h"
+
+/* An object of the given parameters, to be freed; fields NULL: none counts, whatever there is. NULL and a problem: the table
+ * does not have one of them, it is given twice, or is of another type. */
+json_t *query_read(struct MHD_Connection *connection, const struct field *fields, struct document *problem);
+
+#endif

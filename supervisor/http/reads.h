@@ -1,0 +1,54 @@
+/* Reads: what clients ask of files and repositories, each answered by an agentos-reader of its own (common/control.h). Few
+ * are under way at once, and the others wait for them. A read that several clients ask for is made once, and its answer
+ * serves for READ_FRESH_MS. */
+#ifndef AGENTOS_HTTP_READS_H
+#define AGENTOS_HTTP_READS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "supervisor/http/calls.h"
+#include "supervisor/http/document.h"
+
+enum {
+    READS_MAX = 32, /* that wait, are under way, or are still fresh */
+    READS_AT_ONCE = 2,
+    READ_FRESH_MS = 1000,
+    READ_WAIT_MS = 35 * 1000, /* for one that is under way; its reader has less (supervisor/file_readers.h) */
+};
+
+enum read_state { READ_QUEUED, READ_UNDER_WAY, READ_SETTLED };
+
+struct read {
+    struct reads *reads;
+    char *key; /* the request's text, owned */
+    json_t *request;
+    enum read_state state;
+    struct call *call;
+    json_t *answer;              /* NULL: none came; or the document is made */
+    struct ready_document ready; /* made of the answer by the first who tells it */
+    size_t users;
+    int64_t settled_at;
+    TAILQ_ENTRY(read) link;
+};
+
+struct reads { /* reads_begin */
+    struct calls *calls;
+    void (*settled)(void *context); /* one is settled */
+    void *context;
+    size_t count, under_way;
+    TAILQ_HEAD(, read) all; /* in the order in which they were asked for */
+};
+
+void reads_begin(struct reads *reads, struct calls *calls, void (*settled)(void *context), void *context);
+/* The read with this request, taken: an object that has "read". The caller gives it back with read_drop. NULL: there are
+ * too many. */
+struct read *reads_ask(struct reads *reads, json_t *request, int64_t now);
+void read_drop(struct read *read); /* NULL is fine */
+/* Answers that have served their time are freed. */
+void reads_expire(struct reads *reads, int64_t now);
+int64_t reads_deadline(const struct reads *reads); /* -1: none */
+
+#endif
