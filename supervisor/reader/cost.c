@@ -48,17 +48,17 @@ static bool is_one_of(const char *word, const char *const words[])
     return *words != NULL;
 }
 
-/* Answers and bounces are nobody's work, and what expired or was refused never came before a model. */
+/* Answers and bounces are nobody's work, and what was refused never came before a model; what expired may have. */
 static void add_work(struct cost *cost, const struct copy *copy)
 {
-    static const char *const ENDED[] = {"finished", "read", "failed", NULL};
-    static const char *const NEVER_ASKED[] = {"expired", "refused", NULL};
+    static const char *const ENDED[] = {"finished", "read", "failed", "expired", NULL};
     const struct envelope *envelope = &copy->envelope;
     bool work = envelope_kind_has(envelope->kind, KIND_IS_WORK) || envelope->kind == KIND_TASK;
     bool message = envelope->kind == KIND_MESSAGE;
-    if ((work || message) && !is_one_of(envelope->status, NEVER_ASKED)) {
+    bool optional = message || strcmp(envelope->status, "expired") == 0;
+    if ((work || message) && strcmp(envelope->status, "refused") != 0) {
         add_hand(cost, copy_receiver(copy), envelope->id,
-                 is_one_of(envelope->status, ENDED) ? HAND_UNKNOWN : HAND_OPEN, message);
+                 is_one_of(envelope->status, ENDED) ? HAND_UNKNOWN : HAND_OPEN, optional);
     }
 }
 
@@ -104,16 +104,18 @@ static void add_hands(struct cost *cost, const struct envelope_scan *scan)
 
 /* --- what they took --- */
 
+/* Of a dead letter only the requests that failed are known; none: it may have taken its worker down with a request. */
 static void add_entry(struct cost *cost, const char *agent, const struct logged_commit *entry)
 {
-    if (entry->task == NULL || entry->end == NULL || strcmp(entry->end, "done") != 0) {
+    bool done = entry->end != NULL && strcmp(entry->end, "done") == 0;
+    if (entry->task == NULL || (!done && entry->usage.requests == 0)) {
         return;
     }
     for (size_t i = 0; i < cost->count; i++) {
         struct hand *hand = &cost->hands[i];
         if (strcmp(hand->agent, agent) == 0 && strcmp(hand->id, entry->task) == 0) {
             hand->state = HAND_KNOWN;
-            hand->answers++;
+            hand->answers += done;
             usage_add(&hand->usage, &entry->usage);
             usage_add(&hand->usage, &entry->audit_usage);
             hand->audit_tokens += entry->audit_usage.tokens_in + entry->audit_usage.tokens_out;

@@ -22,8 +22,10 @@ enum hand_state {
 struct hand {
     char *agent, *id; /* owned */
     enum hand_state state;
-    bool optional;  /* a message: may have been read in another task's cycle, and then it cost nothing */
-    size_t answers; /* how often it was done: a requeued one more than once */
+    bool
+        optional; /* a message may have been read in another task's cycle, and what expired not been asked about:
+                       then it cost nothing */
+    size_t answers;              /* how often it was done: a requeued one more than once */
     struct question_usage usage; /* of all its answers; of audits by a model too */
     uint64_t audit_tokens;       /* how many of the tokens are audits' */
 };

@@ -17,7 +17,7 @@ static int begin(void **state)
     struct bench *bench = memory_new(1, sizeof *bench);
     desk_begin(&bench->desk);
     bench->queue = queue_open(((struct desk *)bench->desk)->scratch->tree, NULL);
-    bench->deferred = deferred_new();
+    bench->deferred = deferred_open(((struct desk *)bench->desk)->scratch->tree);
     *state = bench;
     return bench->queue ? 0 : -1;
 }
@@ -25,7 +25,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     struct bench *bench = *state;
-    deferred_free(bench->deferred);
+    deferred_close(bench->deferred);
     queue_close(bench->queue);
     int status = desk_end(&bench->desk);
     free(bench);
@@ -71,11 +71,11 @@ test_the_pause_is_a_second_and_grows_threefold_up_to_a_minute_while_nobody_is_an
     static const int64_t expected[] = {1000, 3000, 9000, 27000, 60000, 60000};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         assert_int_equal(add(bench, "odd", 7, "why"), expected[i]);
-        assert_true(deferred_has(bench->deferred, 7));
-        assert_null(deferred_spent(bench->deferred, 7));
+        assert_true(deferred_has(bench->deferred, "odd", 7));
+        assert_null(deferred_spent(bench->deferred, "odd", 7));
         test_clock_move(0, expected[i]);
-        assert_false(deferred_has(bench->deferred, 7));
-        assert_true(deferred_knows(bench->deferred, 7));
+        assert_false(deferred_has(bench->deferred, "odd", 7));
+        assert_true(deferred_knows(bench->deferred, "odd", 7));
     }
     assert_int_equal(add(bench, "new", 8, "why"), 1000);
 }
@@ -85,12 +85,12 @@ static void test_eight_tries_that_count_take_more_than_ten_minutes_and_then_the_
     struct bench *bench = *state;
     static const int64_t expected[] = {1000, 3000, 9000, 27000, 81000, 243000, 300000, 0};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-        assert_null(deferred_spent(bench->deferred, 7));
+        assert_null(deferred_spent(bench->deferred, "odd", 7));
         assert_int_equal(add_try(bench, "odd", 7, "refused", clock_monotonic_ms()), expected[i]);
         test_clock_move(0, expected[i] + 10);
     }
-    assert_string_equal(deferred_spent(bench->deferred, 7), "refused");
-    assert_false(deferred_has(bench->deferred, 7));
+    assert_string_equal(deferred_spent(bench->deferred, "odd", 7), "refused");
+    assert_false(deferred_has(bench->deferred, "odd", 7));
 }
 
 static void
@@ -102,14 +102,14 @@ test_eight_tries_within_ten_minutes_are_not_enough_and_none_counts_without_an_an
         add_try(bench, "hasty", 7, "refused", clock_monotonic_ms());
         add_try(bench, "lonely", 8, "refused", answered);
         deferred_retry(bench->deferred);
-        assert_false(deferred_has(bench->deferred, 7));
+        assert_false(deferred_has(bench->deferred, "hasty", 7));
         test_clock_move(0, 20 * 1000);
-        assert_null(deferred_spent(bench->deferred, 7));
+        assert_null(deferred_spent(bench->deferred, "hasty", 7));
     }
     test_clock_move(0, DEFERRED_LEAST_MS);
     assert_int_equal(add_try(bench, "hasty", 7, "refused", clock_monotonic_ms()), 0);
     assert_int_equal(add_try(bench, "lonely", 8, "refused", answered), 60000);
-    assert_null(deferred_spent(bench->deferred, 8));
+    assert_null(deferred_spent(bench->deferred, "lonely", 8));
 }
 
 static void test_the_next_try_is_the_first_backoff_that_is_not_over(void **state)
@@ -139,8 +139,8 @@ static void test_a_task_that_has_left_the_queue_is_forgotten_and_begins_anew(voi
     assert_printed(bench, "task odd: too odd\ntask even: too even\n");
     write_queue(bench, "\n## even\ntask: Two\n\n## last\ntask: Three\n");
     assert_true(reconcile(bench));
-    assert_false(deferred_has(bench->deferred, odd));
-    assert_true(deferred_has(bench->deferred, even));
+    assert_false(deferred_has(bench->deferred, "odd", odd));
+    assert_true(deferred_has(bench->deferred, "even", even));
     assert_printed(bench, "task even: too even\n");
     write_queue(bench, "\n## even\ntask: Another text\n\n## last\ntask: Three\n");
     assert_true(reconcile(bench));
@@ -159,7 +159,7 @@ static void test_an_envelope_is_looked_for_in_the_mail_and_not_in_the_queue(void
     deferred_add(bench->deferred,
                  &(struct deferred_try){.id = "work", .hash = 7, .by_post = true, .why = "too long"});
     assert_false(reconcile(bench));
-    assert_true(deferred_has(bench->deferred, 7));
+    assert_true(deferred_has(bench->deferred, "work", 7));
     shell(desk->scratch, "rm iac/handoffs/work.md");
     write_queue(bench, "\n## work\ntask: One\n\n## last\ntask: Two\n");
     look(desk);
@@ -182,6 +182,91 @@ static void test_eight_tasks_are_named_and_the_others_counted(void **state)
     assert_printed(bench, expected.data);
 }
 
+/* What a worker's end and the next one's start do. */
+static void start_anew(struct bench *bench)
+{
+    deferred_close(bench->deferred);
+    bench->deferred = deferred_open(((struct desk *)bench->desk)->scratch->tree);
+}
+
+static void test_a_new_worker_goes_on_counting_and_only_the_pauses_are_over(void **state)
+{
+    struct bench *bench = *state;
+    static const int64_t expected[] = {1000, 3000, 9000, 27000, 81000, 243000, 300000, 0};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        assert_null(deferred_spent(bench->deferred, "odd", 7));
+        assert_int_equal(add_try(bench, "odd", 7, "refused", clock_monotonic_ms()), expected[i]);
+        start_anew(bench);
+        assert_false(deferred_has(bench->deferred, "odd", 7));
+        assert_true(deferred_knows(bench->deferred, "odd", 7));
+        test_clock_move(expected[i] + 10, expected[i] + 10);
+    }
+    assert_string_equal(deferred_spent(bench->deferred, "odd", 7), "refused");
+    assert_printed(bench, "task odd: refused\n");
+}
+
+static void test_a_new_worker_counts_no_answer_from_before_the_last_try(void **state)
+{
+    struct bench *bench = *state;
+    int64_t answered = clock_monotonic_ms();
+    for (int i = 0; i < 2 * DEFERRED_TRIES; i++) {
+        add_try(bench, "lonely", 7, "refused", answered);
+        start_anew(bench);
+        test_clock_move(DEFERRED_LEAST_MS, DEFERRED_LEAST_MS);
+        assert_null(deferred_spent(bench->deferred, "lonely", 7));
+    }
+}
+
+static void test_two_tasks_of_one_text_are_counted_apart(void **state)
+{
+    struct bench *bench = *state;
+    for (int i = 0; i < DEFERRED_TRIES; i++) {
+        add_try(bench, "one", 7, "refused", clock_monotonic_ms());
+        test_clock_move(0, DEFERRED_LEAST_MS);
+        assert_int_equal(i == 0 ? add_try(bench, "two", 7, "refused", clock_monotonic_ms()) : 1000, 1000);
+    }
+    assert_non_null(deferred_spent(bench->deferred, "one", 7));
+    assert_null(deferred_spent(bench->deferred, "two", 7));
+}
+
+static void test_what_failed_tries_took_outlives_the_worker_and_ends_with_the_task(void **state)
+{
+    struct bench *bench = *state;
+    const struct question_usage took = {
+        .tokens_in = 100, .tokens_out = 20, .cached = 30, .requests = 2, .cost = 5};
+    write_queue(bench, "\n## odd\ntask: One\n");
+    uint64_t hash = queue_blocks(bench->queue)->items[0].hash;
+    deferred_paid(bench->deferred, "odd", hash, false, &took);
+    assert_false(deferred_knows(bench->deferred, "odd", hash));
+    assert_printed(bench, "");
+    start_anew(bench);
+    deferred_paid(bench->deferred, "odd", hash, false, &took);
+    assert_false(reconcile(bench));
+    struct question_usage sum = deferred_usage(bench->deferred, "odd", hash);
+    assert_true(sum.tokens_in == 200 && sum.tokens_out == 40 && sum.cached == 60 && sum.requests == 4 &&
+                sum.cost == 10);
+    write_queue(bench, "");
+    assert_true(reconcile(bench));
+    start_anew(bench);
+    sum = deferred_usage(bench->deferred, "odd", hash);
+    assert_true(sum.requests == 0 && sum.cost == USAGE_NO_COST);
+}
+
+static void test_a_damaged_list_counts_as_none(void **state)
+{
+    struct bench *bench = *state;
+    add(bench, "odd", 7, "why");
+    add(bench, "even", 8, "why");
+    shell(((struct desk *)bench->desk)->scratch, "head -c 180 .agentos/deferred >x; mv x .agentos/deferred");
+    start_anew(bench);
+    assert_false(deferred_knows(bench->deferred, "even", 8));
+    shell(((struct desk *)bench->desk)->scratch,
+          "echo 'not one of ours, but longer than a number' >.agentos/deferred");
+    start_anew(bench);
+    assert_printed(bench, "");
+    assert_int_equal(add(bench, "odd", 7, "why"), 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +284,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_envelope_is_looked_for_in_the_mail_and_not_in_the_queue,
                                         begin, end),
         cmocka_unit_test_setup_teardown(test_eight_tasks_are_named_and_the_others_counted, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_new_worker_goes_on_counting_and_only_the_pauses_are_over,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_a_new_worker_counts_no_answer_from_before_the_last_try, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_two_tasks_of_one_text_are_counted_apart, begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_what_failed_tries_took_outlives_the_worker_and_ends_with_the_task, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_damaged_list_counts_as_none, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,10 +64,10 @@ struct gathering {
     size_t count;
 };
 
-bool choice_passes_over(const struct worker *worker, bool untried_only, uint64_t hash)
+bool choice_passes_over(const struct worker *worker, bool untried_only, const char *id, uint64_t hash)
 {
     const struct deferred *deferred = worker->trouble.deferred;
-    return untried_only ? deferred_knows(deferred, hash) : deferred_has(deferred, hash);
+    return untried_only ? deferred_knows(deferred, id, hash) : deferred_has(deferred, id, hash);
 }
 
 static void add(struct gathering *gathering, struct candidate candidate)
@@ -85,7 +85,7 @@ static bool take_block(void *context, const struct block *block)
     struct worker *worker = gathering->worker;
     const struct task *task = &worker->task;
     bool in_hand = gathering->ahead && block->hash == task->hash && strcmp(block->id, task->id) == 0;
-    if (!in_hand && !choice_passes_over(worker, gathering->untried_only, block->hash) &&
+    if (!in_hand && !choice_passes_over(worker, gathering->untried_only, block->id, block->hash) &&
         leases_state(worker, block) != LEASE_WAITS)
         add(gathering, (struct candidate){.sender = block->from ? block->from : "operator",
                                           .priority = block->priority,
@@ -102,7 +102,7 @@ static bool take_letter(void *context, const struct letter *letter)
     struct worker *worker = gathering->worker;
     if (!envelope_kind_has(letter->head.kind, KIND_STARTS_CYCLE) && gathering->count > 0)
         return true; /* a full shelf's results start a cycle where nothing else is to be done */
-    if (!choice_passes_over(worker, gathering->untried_only, letter->hash))
+    if (!choice_passes_over(worker, gathering->untried_only, letter->head.id, letter->hash))
         add(gathering, (struct candidate){.sender = letter->head.from,
                                           .priority = letter->head.priority,
                                           .created = letter->head.created,

@@ -47,7 +47,7 @@ struct worker;
 void choice_next(struct worker *worker, bool untried_only, const struct block **block,
                  const struct letter **letter);
 /* Is a task of this hash left out, because it is deferred? */
-bool choice_passes_over(const struct worker *worker, bool untried_only, uint64_t hash);
+bool choice_passes_over(const struct worker *worker, bool untried_only, const char *id, uint64_t hash);
 /* The block that will be next when the task in hand has ended, if nothing else comes. */
 const struct block *choice_ahead(struct worker *worker);
 

@@ -35,8 +35,8 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
                            "%s\n\n%s\n",
             worker->name, reply->reward > 0 ? "+" : "", reply->reward, reply->reason ? "- reason: " : "",
             reply->reason ? reply->reason : "", reply->reason ? "\n" : "",
-            (unsigned long long)worker->task.answer.usage.tokens_in,
-            (unsigned long long)worker->task.answer.usage.tokens_out, worker->name, task->id, reply->answer);
+            (unsigned long long)worker->task.usage.tokens_in,
+            (unsigned long long)worker->task.usage.tokens_out, worker->name, task->id, reply->answer);
         mail_archive(worker->mail, &task->opened, envelope_kind_end(task->opened.envelope.kind), now, section,
                      changes);
     }
@@ -63,7 +63,7 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
     OWNED_BUFFER struct buffer output = {0}, card = {0};
     OWNED char *file = names_file(worker->task.id);
     OWNED char *path = memory_print("%s/%s.md", TREE_OUTPUTS, file);
-    uint64_t tokens = worker->task.answer.usage.tokens_in + worker->task.answer.usage.tokens_out;
+    uint64_t tokens = worker->task.usage.tokens_in + worker->task.usage.tokens_out;
     const struct outcome outcome = {
         .task_id = worker->task.id,
         .reply = reply,
@@ -105,7 +105,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
         .trailers = {.task = worker->task.id,
                      .task_hash = worker->task.hash,
                      .reward = reply->reward,
-                     .usage = &worker->task.answer.usage,
+                     .usage = &worker->task.usage,
                      .end = "done",
                      .source = worker->task.by_post ? worker->task.id : "queue"},
         .changes = changes.items,
@@ -151,13 +151,12 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
     size_t shown = utf8_cut(reply->answer, strlen(reply->answer), LOGGED_ANSWER_MAX);
     log_info("agent", worker->name, "Response:\n%.*s%s", (int)shown, reply->answer,
              reply->answer[shown] ? "\n… (the whole answer is in outputs/)" : "");
-    report_count_tokens(worker, worker->task.answer.usage.tokens_in + worker->task.answer.usage.tokens_out,
-                        now);
+    report_count_tokens(worker, worker->task.usage.tokens_in + worker->task.usage.tokens_out, now);
     worker->figures.negative_streak = report_negative_streak(worker, 1);
     free(worker->figures.last_task);
     worker->figures.last_task = memory_text(worker->task.id);
     worker_say(worker, MESSAGE_FINISHED, worker->task.id, (uint64_t)(reply->reward + 1), id,
-               worker->task.answer.usage.tokens_in, worker->task.answer.usage.tokens_out, "done");
+               worker->task.usage.tokens_in, worker->task.usage.tokens_out, "done");
     int64_t soon = clock_monotonic_ms();
     timers_arm_within(&worker->timers, TIMER_TIDY, soon + TIDY_AFTER_MS);
     timers_arm_within(&worker->timers, TIMER_FIGURES, soon + 100);

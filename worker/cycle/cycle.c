@@ -74,7 +74,7 @@ static int ends_at_once(struct worker *worker, const struct block *block)
         return task_ends_duplicate(worker, block, commit) ? 1 : -1;
     if (attempts_failed(worker->attempts, block->id, block->hash) >= ATTEMPTS_MAX)
         return task_ends_dead_letter(worker, block, "failed", "poison") ? 1 : -1;
-    OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, block->hash));
+    OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, block->id, block->hash));
     if (spent)
         return task_ends_dead_letter(worker, block, "failed", spent) ? 1 : -1;
     if (strlen(block->task) > TASK_MAX)
@@ -94,7 +94,7 @@ struct search {
 static bool has_no_lease(void *context, const struct block *block)
 {
     const struct search *search = context;
-    return choice_passes_over(search->worker, search->untried_only, block->hash) ||
+    return choice_passes_over(search->worker, search->untried_only, block->id, block->hash) ||
            leases_state(search->worker, block) != LEASE_HELD;
 }
 
@@ -102,7 +102,7 @@ static bool is_not_asked_about(void *context, const struct block *block)
 {
     const struct search *search = context;
     return !prefetch_is_about(search->worker, block) ||
-           choice_passes_over(search->worker, search->untried_only, block->hash) ||
+           choice_passes_over(search->worker, search->untried_only, block->id, block->hash) ||
            leases_state(search->worker, block) == LEASE_WAITS;
 }
 
@@ -137,7 +137,7 @@ static bool take_letter(struct worker *worker, const struct letter *letter)
     /* An item's attempts are its queue's affair, which has a max_attempts of its own. */
     if (letter->head.attempts >= ATTEMPTS_MAX && letter->head.kind != KIND_ITEM)
         return envelope_ends_poison(worker, letter, "poison");
-    OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, letter->hash));
+    OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, letter->head.id, letter->hash));
     return spent ? envelope_ends_poison(worker, letter, spent) : mail_step_begin(worker, letter);
 }
 
@@ -224,8 +224,9 @@ static void fail(struct worker *worker, enum answer_kind kind, const char *why, 
     provider->failures = provider->task == hash ? provider->failures + 1 : 1;
     provider->task = hash;
     provider->failed_ms = clock_monotonic_ms();
-    provider->refused =
-        answers ? 0 : provider->refused + (refused && !deferred_knows(worker->trouble.deferred, hash));
+    provider->refused = answers ? 0
+                                : provider->refused + (refused && !deferred_knows(worker->trouble.deferred,
+                                                                                  worker->task.id, hash));
     if (refused || (kind == ANSWER_PASSING && (answers || provider->failures >= TO_FIND_OUT))) {
         defer(worker, kind, why, answered_ms);
         provider->failures = 0;
@@ -250,17 +251,18 @@ static bool keep(struct worker *worker)
     return !task->by_post && task->bundle.count == 0 && answer_store_write(worker->answers, &answer);
 }
 
-/* Questions that failed are paid, too: they count with the task's answer, or else by themselves. */
+/* Questions that failed are paid, too: they count with the task's end, whatever it is. An answer that is resumed counts
+ * as itself, so the two are summed only here. */
 static void count_usage(struct worker *worker, const struct question_usage *usage, bool answered)
 {
-    struct unanswered *unanswered = &worker->trouble.provider.unanswered;
-    if (!unanswered->begun || unanswered->task_hash != worker->task.hash)
-        unanswered->usage = (struct question_usage){.cost = USAGE_NO_COST};
-    unanswered->begun = !answered;
-    unanswered->task_hash = worker->task.hash;
-    usage_add(&unanswered->usage, usage);
-    if (answered)
-        worker->task.answer.usage = unanswered->usage;
+    struct task *task = &worker->task;
+    if (answered) {
+        task->answer.usage = *usage;
+        task->usage = deferred_usage(worker->trouble.deferred, task->id, task->hash);
+        usage_add(&task->usage, usage);
+    } else {
+        deferred_paid(worker->trouble.deferred, task->id, task->hash, task->by_post, usage);
+    }
 }
 
 void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char *finish_reason, char *model,

@@ -3,8 +3,12 @@
  * minute while it may be everybody's trouble). So eight tries take eleven minutes.
  *
  * A failed try counts against the task when its base URL and model has answered another request since the try before:
- * under a model's name that is mistyped no task is ever given up. The list lives in memory; a new worker begins anew. A
- * task that has left the queue or the mail is forgotten. */
+ * under a model's name that is mistyped no task is ever given up. What a task's failed requests took is kept with it, and
+ * counts in the commit of its end. A task that has left the queue or the mail is forgotten.
+ *
+ * The crash: the list is written to .agentos/deferred whenever a try has failed or a task is forgotten, so a new worker
+ * goes on counting; only the pauses are over then. The file outlives a kill and is never flushed: a power cut takes back
+ * tries, and a task is tried more often. */
 #ifndef AGENTOS_WORKER_CYCLE_DEFERRED_H
 #define AGENTOS_WORKER_CYCLE_DEFERRED_H
 
@@ -12,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "common/usage.h"
 #include "worker/mail/mail.h"
 #include "worker/queue/queue.h"
 
@@ -29,21 +34,28 @@ struct deferred_try {
     bool hopeless;       /* no other try can end otherwise: it is spent at once */
 };
 
-struct deferred *deferred_new(void);
-void deferred_free(struct deferred *deferred); /* NULL is fine */
+/* tree: descriptor of the agent's folder; borrowed. A file that can't be read counts as none. Never NULL. */
+struct deferred *deferred_open(int tree);
+void deferred_close(struct deferred *deferred); /* NULL is fine */
 /* The task is deferred, or deferred for longer than before. Returns the pause in milliseconds; 0: it is spent. */
 int64_t deferred_add(struct deferred *deferred, const struct deferred_try *failed);
-bool deferred_has(const struct deferred *deferred, uint64_t hash); /* the task's pause is not over */
-bool deferred_knows(const struct deferred *deferred,
-                    uint64_t hash); /* its last try failed, pause or no pause */
+/* What a failed question about the task took; without deferred_add it is not deferred by that. */
+void deferred_paid(struct deferred *deferred, const char *id, uint64_t hash, bool by_post,
+                   const struct question_usage *usage);
+struct question_usage deferred_usage(const struct deferred *deferred, const char *id, uint64_t hash);
+/* The task's pause is not over. */
+bool deferred_has(const struct deferred *deferred, const char *id, uint64_t hash);
+/* Its last try failed, pause or no pause. */
+bool deferred_knows(const struct deferred *deferred, const char *id, uint64_t hash);
 /* DEFERRED_TRIES counted tries over at least DEFERRED_LEAST_MS: the provider's last sentence, borrowed; else NULL. */
-const char *deferred_spent(const struct deferred *deferred, uint64_t hash);
+const char *deferred_spent(const struct deferred *deferred, const char *id, uint64_t hash);
 void deferred_retry(struct deferred *deferred); /* every pause is over now; the counts stay */
 /* Monotonic: the first pause that ends after since_ms; 0: none. */
 int64_t deferred_next_ms(const struct deferred *deferred, int64_t since_ms);
 /* Epoch seconds: the end of the first pause that is not over; 0: none. */
 int64_t deferred_until(const struct deferred *deferred);
-/* Forgets the tasks that are gone; to be called with a queue that was read whole. True: some task was forgotten. */
+/* Forgets the tasks that are gone; to be called when queue and mail were looked at, the queue read whole. True: some task
+ * was forgotten. */
 bool deferred_reconcile(struct deferred *deferred, const struct queue *queue, const struct mail *mail);
 void deferred_print(const struct deferred *deferred, struct buffer *problems); /* a line for each task */
 

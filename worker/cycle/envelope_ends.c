@@ -21,12 +21,14 @@ static bool commit_end(struct worker *worker, const struct envelope *envelope, u
     OWNED char *text = memory_print("The %s from %s was not done: %s (%s). It lies in %s/%s.md.",
                                     envelope_kind_name(envelope->kind), envelope->from,
                                     expired ? "expired" : "failed", why, TREE_DEAD_LETTERS, envelope->id);
+    struct question_usage usage = deferred_usage(worker->trouble.deferred, envelope->id, hash);
     cycle_refresh(worker);
     learning_reflect(worker->learning, envelope->id, text, clock_now(), changes);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
-        .trailers = {.task = envelope->id, .task_hash = hash, .end = end, .source = envelope->id},
+        .trailers =
+            {.task = envelope->id, .task_hash = hash, .usage = &usage, .end = end, .source = envelope->id},
         .changes = changes->items,
         .change_count = changes->count,
     };

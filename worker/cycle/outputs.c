@@ -24,9 +24,8 @@ void outputs_print(const struct worker *worker, const struct reply *reply, int64
         yaml_write_text(out, "model", worker->task.answer.model);
     if (worker->task.answer.finish_reason && *worker->task.answer.finish_reason)
         yaml_write_text(out, "finish_reason", worker->task.answer.finish_reason);
-    buffer_print(
-        out, "tokens: %llu\n",
-        (unsigned long long)(worker->task.answer.usage.tokens_in + worker->task.answer.usage.tokens_out));
+    buffer_print(out, "tokens: %llu\n",
+                 (unsigned long long)(worker->task.usage.tokens_in + worker->task.usage.tokens_out));
     buffer_print(out, "asked_hash: %016llx\n", (unsigned long long)answer_hash(worker->task.text));
     yaml_write_text(out, "asked", worker->task.text); /* last: it may be longer than a head is read */
     buffer_text(out, "---\n");

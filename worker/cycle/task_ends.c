@@ -98,12 +98,17 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
     OWNED char *subject = expired ? memory_print("%s(escalation): %s expired", worker->name, id)
                                   : memory_print("%s(escalation): %s failed: %s", worker->name, id, reason);
     uint64_t hash = block->hash;
+    struct question_usage usage = deferred_usage(worker->trouble.deferred, block->id, hash);
     cycle_refresh(worker);
     list_changes(worker, block, file, status, reason, now, &changes);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
-        .trailers = {.task = id, .task_hash = hash, .end = expired ? "expired" : "poison", .source = "queue"},
+        .trailers = {.task = id,
+                     .task_hash = hash,
+                     .usage = &usage,
+                     .end = expired ? "expired" : "poison",
+                     .source = "queue"},
         .changes = changes.items,
         .change_count = changes.count,
     };

@@ -242,16 +242,16 @@ static void tidy(struct worker *worker, int64_t now)
         malloc_trim(0); /* what the work took; there may be hundreds who do nothing */
 }
 
-static void look_at_queue(struct worker *worker)
+/* True: it was read whole. */
+static bool look_at_queue(struct worker *worker)
 {
     struct fault fault;
     int64_t retry_ms = 0;
     bool read = queue_look(worker->queue, &retry_ms, &fault);
     worker->looks.queue = false;
     timers_arm(&worker->timers, TIMER_QUEUE, retry_ms > 0 ? clock_monotonic_ms() + retry_ms : 0);
-    if (read && retry_ms == 0 && deferred_reconcile(worker->trouble.deferred, worker->queue, worker->mail))
-        report_problems(worker);
     report_queue(worker, read ? NULL : fault.text);
+    return read && retry_ms == 0;
 }
 
 /* The skills of a prompt that is out are those that its answer will speak of, so it is only done between cycles. */
@@ -298,9 +298,13 @@ static void step(struct worker *worker)
         cycle_abandon(worker);
     if (worker->phase == PHASE_ANSWER && !timers_armed(&worker->timers, TIMER_BACKOFF))
         cycle_finish(worker);
+    bool whole = false;
     if (worker->looks.queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))
-        look_at_queue(worker);
+        whole = look_at_queue(worker);
     mail_step_look(worker, now);
+    if (whole && worker->phase != PHASE_ANSWER && /* what expired meanwhile has its commit */
+        deferred_reconcile(worker->trouble.deferred, worker->queue, worker->mail))
+        report_problems(worker);
     choice_look(worker, now);
     if (worker->leases.count)
         leases_reconcile(worker);
@@ -421,6 +425,7 @@ static bool open_parts(struct worker *worker, struct fault *fault)
     worker->answers = answer_store_open(worker->tree);
     worker->texts = texts_open(worker->tree);
     worker->turns.waiting = waiting_open(worker->tree);
+    worker->trouble.deferred = deferred_open(worker->tree);
     worker->learning = worker->attempts ? learning_open(worker->tree, &worker->problems.learning) : NULL;
     return worker->learning != NULL;
 }
@@ -446,7 +451,7 @@ static void close_parts(struct worker *worker)
     free(worker->task.id);
     free(worker->task.text);
     free(worker->task.from);
-    deferred_free(worker->trouble.deferred);
+    deferred_close(worker->trouble.deferred);
     free(worker->orders.rollback);
     free(worker->activity.detail);
     free(worker->figures.last_task);
@@ -476,7 +481,6 @@ int worker_live(struct worker_start *start)
     int status = EX_OK;
     worker.path = memory_print("%s/agents/%s", start->data_dir, worker.name);
     worker.auditing = auditing_new();
-    worker.trouble.deferred = deferred_new();
     int signals = take_signals();
     threads_begin_few(&start->threads);
     bool threads = threads_for_nng(&fault);

@@ -79,16 +79,10 @@ struct task {
     bool asked_least;   /* they can't be made fewer */
     struct {
         char *text, *finish_reason, *model;
-        struct question_usage usage;
-        bool kept; /* in the answer store, where no kill can take it */
-    } answer;      /* set in PHASE_ANSWER */
-};
-
-/* What failed questions of the task that was asked about last have cost: it counts with the task's answer. */
-struct unanswered {
-    bool begun;
-    uint64_t task_hash;
-    struct question_usage usage;
+        struct question_usage usage; /* of its own question */
+        bool kept;                   /* in the answer store, where no kill can take it */
+    } answer;                        /* set in PHASE_ANSWER */
+    struct question_usage usage;     /* the same: of all questions about it, those that failed too */
 };
 
 /* Is it the provider's trouble, or the task's? */
@@ -98,7 +92,6 @@ struct provider_trouble {
     uint64_t task;     /* the hash of the last task that failed without being refused, */
     unsigned failures; /* and how often in a row */
     unsigned refused;  /* tasks that were refused while the provider answered nobody */
-    struct unanswered unanswered;
 };
 
 /* The line to the supervisor (say.c). */
