@@ -1,8 +1,10 @@
 """A task that its provider does not answer: whose trouble it is, what goes on meanwhile, and how it ends."""
 
+import json
 import re
 import time
 
+import odd_servers as odd
 import pytest
 from harness import wait_until
 from post_office import handing, in_folder
@@ -140,3 +142,45 @@ def test_what_is_everybodys_trouble_empties_no_queue(make_system, model, fault):
         wait_until(lambda: len(model.requests()) > before, "the next try")
     assert all(f"## task-{number}" in system.read("queue.md") for number in range(3))
     assert not in_folder(system, "orion", "dead-letter")
+
+
+class Charging(odd.Server):
+    """One task always fails after it was charged, whatever else is answered."""
+
+    def __init__(self):
+        self.charged = []
+        super().__init__(self.answer)
+
+    def answer(self, connection, request):
+        took = (request.size // 4, 90)
+        usage = {"prompt_tokens": took[0], "completion_tokens": took[1]}
+        if "Too odd" not in request.json["messages"][-1]["content"]:
+            connection.sendall(odd.response(odd.completion("Done.\n\n```agentos\nreward: 1\nreason: fine\n```\n", usage=usage)))
+            return
+        self.charged.append(took)
+        body = {"error": {"message": "it is too odd", "code": 400}, "usage": usage}
+        connection.sendall(odd.response(body, "400 Bad Request"))
+
+
+def test_a_restart_forgets_no_try_and_a_dead_letter_tells_what_they_took(make_system):
+    server = Charging()
+    system = make_system(("orion", "iris"), env={"LLM_BASE_URL": server.url})
+    clock = system.movable_clock()
+    system.start()
+    system.add("other-0", "Something else", name="iris")
+    system.wait_done("other-0", name="iris")
+    system.cli("task", "orion", "Too odd", "--id", "odd")
+    for number in range(1, TRIES):
+        wait_until(lambda: len(server.charged) == number, f"try {number}")
+        wait_until(lambda: system.states()["orion"] == "waiting", "its end")
+        system.add(f"other-{number}", "Something else", name="iris")
+        system.wait_done(f"other-{number}", name="iris")
+        if number + 1 < TRIES:
+            system.cli("restart", "orion")  # the pause is over by that
+    clock.move(LEAST_S, LEAST_S)
+    wait_until(lambda: "odd" in in_folder(system, "orion", "dead-letter"), "the dead letter")
+    cost = json.loads(system.cli("show", "odd", "--json").stdout)["cost"]
+    assert len(server.charged) == TRIES
+    assert (cost["tokens_in"], cost["tokens_out"]) == tuple(map(sum, zip(*server.charged)))
+    assert cost["requests"] == TRIES and cost["hands"][0]["state"] == "known" and cost["complete"]
+    server.stop()
