@@ -1,236 +1,17 @@
-#include "supervisor/gateway/scheduler.h"
 
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/base_url.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "common/message.h"
-#include "common/usage.h"
 #include "common/utf8.h"
+#include "supervisor/gateway/ask.h"
 #include "supervisor/gateway/learned.h"
 #include "supervisor/gateway/offline.h"
 #include "supervisor/gateway/problem.h"
-#include "supervisor/gateway/provider.h"
-#include "supervisor/gateway/response.h"
 #include "supervisor/gateway/retry.h"
-
-enum ask_state { ASK_QUEUED, ASK_WAITING, ASK_UNDER_WAY };
-
-struct agent;
-
-struct ask {
-    struct scheduler *scheduler;
-    struct agent *agent;
-    uint64_t serial;
-    char *system, *task;
-    size_t bytes; /* of both; least: the worker can't make them fewer */
-    bool least;
-    enum ask_state state;
-    size_t provider;         /* in the agent's route */
-    int64_t asked_ms, until; /* monotonic: since when this provider is to answer it; ASK_WAITING: its end */
-    unsigned failures, form, changed; /* of this provider; bits of enum form: of the request, by refusals */
-    bool unheard, needs_leave; /* asked again once for an old connection; ASK_WAITING: for AGAIN, too */
-    struct {
-        bool sent; /* it went out, and SPENT is not told yet */
-        enum spent spent;
-        struct usage usage;
-    } request;
-    struct transfer *transfer; /* ASK_UNDER_WAY */
-    char *body;                /* lives as long as the transfer */
-    struct buffer faults;      /* of the providers that were given up, "; " between */
-    enum answer_kind kind;     /* the answer's, should no provider be left */
-    int64_t retry_after;       /* ms; the least of all providers that said one; 0: none */
-    TAILQ_ENTRY(ask) link;     /* in agent->queue or scheduler->waiting; by state */
-    LIST_ENTRY(ask) sibling;   /* in agent->asks */
-};
-
-TAILQ_HEAD(ask_queue, ask);
-
-struct agent {
-    char *name;
-    struct route *route;
-    size_t room; /* for its prompts, as it was told last; 0: it wasn't yet */
-    struct ask_queue queue;
-    LIST_HEAD(, ask) asks;
-    unsigned count;
-    TAILQ_ENTRY(agent) turn; /* in scheduler->turns while queue isn't empty */
-};
-
-struct scheduler {
-    struct scheduler_setup setup;
-    struct client *client;
-    struct providers *providers;
-    void *agents; /* tsearch tree by name */
-    TAILQ_HEAD(, agent) turns;
-    struct ask_queue waiting;
-    int64_t next_wake; /* no ask of waiting is due before; -1: none waits */
-    unsigned under_way;
-};
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct agent *)a)->name, ((const struct agent *)b)->name);
-}
-
-/* Agents stay known once they asked: there are as many as the supervisor has, and their routes are worth keeping.
- * Takes name. */
-static struct agent *find_agent(struct scheduler *scheduler, char *name)
-{
-    struct agent key = {.name = name};
-    struct agent **found = tfind(&key, &scheduler->agents, by_name);
-    if (found) {
-        free(name);
-        return *found;
-    }
-    struct agent *agent = memory_new(1, sizeof *agent);
-    agent->name = name;
-    agent->route = providers_route(scheduler->providers, name);
-    TAILQ_INIT(&agent->queue);
-    if (!tsearch(agent, &scheduler->agents, by_name))
-        abort(); /* out of memory, as in common/memory.h */
-    return agent;
-}
-
-static struct ask *find_ask(struct agent *agent, uint64_t serial)
-{
-    struct ask *ask;
-    LIST_FOREACH(ask, &agent->asks, sibling)
-    if (ask->serial == serial)
-        return ask;
-    return NULL;
-}
-
-static struct provider *provider_of(const struct ask *ask)
-{
-    return &ask->agent->route->providers[ask->provider];
-}
-
-/* ---- the states of a question ---- */
-
-static void leave_state(struct ask *ask)
-{
-    struct scheduler *scheduler = ask->scheduler;
-    switch (ask->state) {
-    case ASK_QUEUED:
-        TAILQ_REMOVE(&ask->agent->queue, ask, link);
-        if (TAILQ_EMPTY(&ask->agent->queue))
-            TAILQ_REMOVE(&scheduler->turns, ask->agent, turn);
-        break;
-    case ASK_WAITING:
-        TAILQ_REMOVE(&scheduler->waiting, ask, link);
-        break;
-    case ASK_UNDER_WAY:
-        scheduler->under_way--;
-        ask->transfer = NULL;
-        break;
-    }
-}
-
-static void enter_queue(struct ask *ask, bool first)
-{
-    struct agent *agent = ask->agent;
-    if (TAILQ_EMPTY(&agent->queue))
-        TAILQ_INSERT_TAIL(&ask->scheduler->turns, agent, turn);
-    if (first)
-        TAILQ_INSERT_HEAD(&agent->queue, ask, link);
-    else
-        TAILQ_INSERT_TAIL(&agent->queue, ask, link);
-    ask->state = ASK_QUEUED;
-}
-
-static void enter_waiting(struct ask *ask, int64_t until)
-{
-    struct scheduler *scheduler = ask->scheduler;
-    ask->state = ASK_WAITING;
-    ask->until = until;
-    TAILQ_INSERT_TAIL(&scheduler->waiting, ask, link);
-    if (!ask->needs_leave && (scheduler->next_wake < 0 || until < scheduler->next_wake))
-        scheduler->next_wake = until;
-}
-
-/* Out of whatever state it is in, and gone. */
-static void ask_free(struct ask *ask)
-{
-    if (ask->state == ASK_UNDER_WAY && ask->transfer)
-        client_cancel(ask->scheduler->client, ask->transfer);
-    leave_state(ask);
-    LIST_REMOVE(ask, sibling);
-    ask->agent->count--;
-    buffer_free(&ask->faults);
-    free(ask->body);
-    free(ask->system);
-    free(ask->task);
-    free(ask);
-}
-
-/* ---- what goes out ---- */
-
-/* What leaves this process as text has no key in it, whoever wrote it. */
-static char *masked(const struct scheduler *scheduler, const char *text)
-{
-    return keys_mask(scheduler->setup.keys, memory_text(text));
-}
-
-/* What the request took that went out last; again: the question waits for leave to send another one. */
-static void send_spent(struct ask *ask, bool again)
-{
-    OWNED_BUFFER struct buffer message = {0};
-    ask->needs_leave = ask->request.sent && again;
-    if (!ask->request.sent)
-        return; /* what was reserved for it is there for the next one */
-    ask->request.sent = false;
-    message_make(&message, MESSAGE_SPENT, ask->serial, ask->agent->name, provider_of(ask)->model,
-                 (uint64_t)ask->request.spent, ask->request.usage.in, ask->request.usage.out,
-                 ask->request.usage.cached, (uint64_t)again);
-    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
-}
-
-/* How much the agent's next prompt may have, where that is news or the answer is about it. */
-static void send_room(struct ask *ask, const struct provider *provider, bool always)
-{
-    struct agent *agent = ask->agent;
-    OWNED_BUFFER struct buffer message = {0};
-    uint64_t tokens;
-    size_t room = learned_room(provider, &tokens);
-    if (room == agent->room && !always)
-        return;
-    agent->room = room;
-    message_make(&message, MESSAGE_ROOM, ask->serial, agent->name, (uint64_t)room, tokens, UINT64_C(0));
-    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
-}
-
-static void send_answer(struct ask *ask, enum answer_kind kind, const char *text,
-                        const struct response *response, const char *provider)
-{
-    const struct scheduler *scheduler = ask->scheduler;
-    bool length = kind == ANSWER_LENGTH;
-    send_spent(ask, false);
-    send_room(ask, length ? provider_of(ask) : ask->agent->route->providers, length);
-    OWNED char *safe = masked(scheduler, text);
-    OWNED char *reason = masked(scheduler, response ? response->finish_reason : "");
-    OWNED char *model =
-        masked(scheduler, response && *response->model ? response->model : provider_of(ask)->model);
-    OWNED_BUFFER struct buffer message = {0};
-    message_make(&message, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason, model,
-                 (uint64_t)0, (uint64_t)0, provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after),
-                 (uint64_t)provider_of(ask)->service->answered_ms, (uint64_t)0, (uint64_t)0, USAGE_NO_COST);
-    scheduler->setup.send(scheduler->setup.context, &message);
-}
-
-static void send_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
-{
-    const struct scheduler *scheduler = ask->scheduler;
-    OWNED_BUFFER struct buffer message = {0};
-    OWNED char *safe = masked(scheduler, sentence);
-    int64_t until = (clock_now_ms() + milliseconds + 999) / 1000;
-    message_make(&message, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider", (uint64_t)until, safe);
-    scheduler->setup.send(scheduler->setup.context, &message);
-}
 
 /* ---- how an attempt ends ---- */
 
@@ -247,9 +28,9 @@ struct verdict {
  * PASSING wins over what the others said. */
 static void note_fault(struct ask *ask, const struct verdict *verdict)
 {
-    const struct provider *provider = provider_of(ask);
+    const struct provider *provider = ask_provider_of(ask);
     bool first = ask->faults.length == 0;
-    OWNED char *name = masked(ask->scheduler, provider->name);
+    OWNED char *name = tell_masked(ask->scheduler, provider->name);
     buffer_print(&ask->faults, "%s%s %s", first ? "" : "; ", name, verdict->text);
     if (ask->failures > 1 && verdict->kind == ANSWER_PASSING)
         buffer_print(&ask->faults, " (tried %u times)", ask->failures);
@@ -267,16 +48,16 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
 static void give_up(struct ask *ask, const struct verdict *verdict)
 {
     note_fault(ask, verdict);
-    OWNED char *safe = masked(ask->scheduler, ask->faults.data);
+    OWNED char *safe = tell_masked(ask->scheduler, ask->faults.data);
     bool smaller = verdict->kind == ANSWER_LENGTH && !ask->least;
     if (verdict->kind != ANSWER_REQUEST && !smaller && ask->provider + 1 < ask->agent->route->count) {
-        send_spent(ask, true);
+        tell_spent(ask, true);
         ask->provider++;
         ask->failures = 0;
         ask->asked_ms = clock_monotonic_ms();
         ask->changed = 0;
-        log_warn("gateway", ask->agent->name, "%s; %s is asked now", safe, provider_of(ask)->name);
-        enter_waiting(ask, 0);
+        log_warn("gateway", ask->agent->name, "%s; %s is asked now", safe, ask_provider_of(ask)->name);
+        ask_wait(ask, 0);
         return;
     }
     if (smaller) /* whatever another provider said: a smaller prompt may be answered */
@@ -284,8 +65,8 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
     else if (verdict->kind != ANSWER_LENGTH)
         log_event(verdict->kind == ANSWER_PASSING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "gateway",
                   ask->agent->name, "%s; the task stays where it is", safe);
-    send_answer(ask, ask->kind, ask->faults.data, NULL, provider_of(ask)->name);
-    enter_queue(ask, true); /* ask_free takes it out of a list */
+    tell_answer(ask, ask->kind, ask->faults.data, NULL, ask_provider_of(ask)->name);
+    ask_queue_up(ask, true); /* ask_free takes it out of a list */
     ask_free(ask);
 }
 
@@ -294,7 +75,7 @@ static int64_t wait_of(struct ask *ask, const struct verdict *verdict, int64_t n
 {
     int64_t wait =
         verdict->retry_after >= 0 ? verdict->retry_after : retry_backoff(ask->failures - 1, arc4random());
-    struct endpoint *endpoint = provider_of(ask)->endpoint;
+    struct endpoint *endpoint = ask_provider_of(ask)->endpoint;
     if (verdict->limited && now + wait > endpoint->held_until)
         endpoint->held_until = now + wait;
     return wait;
@@ -304,12 +85,12 @@ static int64_t wait_of(struct ask *ask, const struct verdict *verdict, int64_t n
  * hold its agent for as long as all tries together take. */
 static bool is_own_trouble(const struct ask *ask, const struct verdict *verdict)
 {
-    return verdict->slow && provider_of(ask)->service->answered_ms > ask->asked_ms;
+    return verdict->slow && ask_provider_of(ask)->service->answered_ms > ask->asked_ms;
 }
 
 static void failed(struct ask *ask, struct verdict *verdict)
 {
-    const struct provider *provider = provider_of(ask);
+    const struct provider *provider = ask_provider_of(ask);
     ask->failures++;
     int64_t now = clock_monotonic_ms(), wait = 0;
     if (verdict->retry)
@@ -320,21 +101,21 @@ static void failed(struct ask *ask, struct verdict *verdict)
         give_up(ask, verdict);
         return;
     }
-    OWNED char *name = masked(ask->scheduler, provider->name);
-    OWNED char *said = masked(ask->scheduler, verdict->text);
+    OWNED char *name = tell_masked(ask->scheduler, provider->name);
+    OWNED char *said = tell_masked(ask->scheduler, verdict->text);
     OWNED char *sentence = memory_print("%s %s; asked again in %.1f s (retry %u of %u)", name, said,
                                         (double)wait / 1000, ask->failures, provider->max_retries);
     log_warn("gateway", ask->agent->name, "%s", sentence);
-    send_waiting(ask, wait, sentence);
-    send_spent(ask, true);
-    enter_waiting(ask, now + wait);
+    tell_waiting(ask, wait, sentence);
+    tell_spent(ask, true);
+    ask_wait(ask, now + wait);
 }
 
 /* Asked again at once, since what was wrong with the request is known now. */
 static void ask_at_once(struct ask *ask)
 {
-    send_spent(ask, true);
-    enter_waiting(ask, 0);
+    tell_spent(ask, true);
+    ask_wait(ask, 0);
 }
 
 /* ask is in no state's list when this is called. */
@@ -355,15 +136,15 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
                               .text = response.text,
                               .retry_after = wait};
     if (response.kind == ANSWER_OK) {
-        provider_of(ask)->service->answered_ms = clock_monotonic_ms();
-        learned_report(provider_of(ask), &response.usage, ask->bytes);
-        send_answer(ask, ANSWER_OK, response.text, &response, provider_of(ask)->name);
-        enter_queue(ask, true); /* ask_free takes it out of a list */
+        ask_provider_of(ask)->service->answered_ms = clock_monotonic_ms();
+        learned_report(ask_provider_of(ask), &response.usage, ask->bytes);
+        tell_answer(ask, ANSWER_OK, response.text, &response, ask_provider_of(ask)->name);
+        ask_queue_up(ask, true); /* ask_free takes it out of a list */
         ask_free(ask);
     } else if (response.kind == ANSWER_LENGTH) {
-        learned_length(provider_of(ask), &response.length, ask->bytes);
+        learned_length(ask_provider_of(ask), &response.length, ask->bytes);
         give_up(ask, &verdict);
-    } else if (learned_form(provider_of(ask), &response.refused, ask->form, &ask->changed)) {
+    } else if (learned_form(ask_provider_of(ask), &response.refused, ask->form, &ask->changed)) {
         ask_at_once(ask);
     } else {
         failed(ask, &verdict);
@@ -382,7 +163,7 @@ static void ask_offline(struct ask *ask)
 
 static void ask_provider(struct ask *ask)
 {
-    struct provider *provider = provider_of(ask);
+    struct provider *provider = ask_provider_of(ask);
     ask->form = provider->service->form;
     free(ask->body);
     ask->body = learned_request(provider, ask->system, ask->task);
@@ -407,7 +188,7 @@ static void ask_provider(struct ask *ask)
 /* ask was just taken out of its queue. */
 static void begin(struct ask *ask)
 {
-    const struct provider *provider = provider_of(ask);
+    const struct provider *provider = ask_provider_of(ask);
     int64_t now = clock_monotonic_ms(), held = provider->endpoint->held_until;
     if (provider->fault) {
         OWNED char *text = memory_print("was not asked: %s", provider->fault);
@@ -415,8 +196,8 @@ static void begin(struct ask *ask)
     } else if (held > now) {
         OWNED char *sentence = memory_print("%s limits its rate; everybody who uses it waits %.1f s",
                                             provider->name, (double)(held - now) / 1000);
-        send_waiting(ask, held - now, sentence);
-        enter_waiting(ask, held);
+        tell_waiting(ask, held - now, sentence);
+        ask_wait(ask, held);
     } else if (provider_is_offline(provider)) {
         ask_offline(ask);
     } else if (!learned_fits(provider, ask->bytes, ask->least)) {
@@ -433,7 +214,7 @@ static void pump(struct scheduler *scheduler)
     while (scheduler->under_way < scheduler->setup.concurrency && !TAILQ_EMPTY(&scheduler->turns)) {
         struct agent *agent = TAILQ_FIRST(&scheduler->turns);
         struct ask *ask = TAILQ_FIRST(&agent->queue);
-        leave_state(ask);
+        ask_leave(ask);
         if (!TAILQ_EMPTY(&agent->queue)) {
             TAILQ_REMOVE(&scheduler->turns, agent, turn);
             TAILQ_INSERT_TAIL(&scheduler->turns, agent, turn);
@@ -462,14 +243,7 @@ void scheduler_attach(struct scheduler *scheduler, struct client *client)
 
 void scheduler_close(struct scheduler *scheduler)
 {
-    while (scheduler->agents) {
-        struct agent *agent = *(struct agent **)scheduler->agents;
-        while (!LIST_EMPTY(&agent->asks))
-            ask_free(LIST_FIRST(&agent->asks));
-        tdelete(agent, &scheduler->agents, by_name);
-        free(agent->name);
-        free(agent);
-    }
+    ask_free_all(scheduler);
     providers_close(scheduler->providers);
     free(scheduler);
 }
@@ -478,8 +252,8 @@ void scheduler_close(struct scheduler *scheduler)
 void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, char *system, char *task,
                    bool least)
 {
-    struct agent *agent = find_agent(scheduler, name);
-    struct ask *known = find_ask(agent, serial);
+    struct agent *agent = ask_agent(scheduler, name);
+    struct ask *known = ask_find(agent, serial);
     if (known)
         ask_free(known);
     struct ask *ask = memory_new(1, sizeof *ask);
@@ -489,13 +263,13 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, cha
     ask->least = least;
     ask->asked_ms = clock_monotonic_ms();
     LIST_INSERT_HEAD(&agent->asks, ask, sibling);
-    enter_queue(ask, false);
+    ask_queue_up(ask, false);
     if (++agent->count > DESK_PER_AGENT_MAX) {
         OWNED char *text = memory_print(
             "%u questions of this agent are under way already; this one was not asked", DESK_PER_AGENT_MAX);
         log_warn("gateway", agent->name, "%s", text);
         ask->retry_after = 1000;
-        send_answer(ask, ANSWER_PASSING, text, NULL, provider_of(ask)->name);
+        tell_answer(ask, ANSWER_PASSING, text, NULL, ask_provider_of(ask)->name);
         ask_free(ask);
     }
     pump(scheduler);
@@ -503,7 +277,7 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, cha
 
 void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *name)
 {
-    struct ask *ask = find_ask(find_agent(scheduler, memory_text(name)), serial);
+    struct ask *ask = ask_find(ask_agent(scheduler, memory_text(name)), serial);
     if (!ask || !ask->needs_leave)
         return;
     ask->needs_leave = false;
@@ -514,8 +288,8 @@ void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *n
 
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *name)
 {
-    struct agent *agent = find_agent(scheduler, memory_text(name));
-    struct ask *ask = find_ask(agent, serial);
+    struct agent *agent = ask_agent(scheduler, memory_text(name));
+    struct ask *ask = ask_find(agent, serial);
     if (ask)
         ask_free(ask);
     pump(scheduler);
@@ -524,13 +298,13 @@ void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *
 void scheduler_retry(struct scheduler *scheduler, const char *name)
 {
     struct ask *ask;
-    struct agent *agent = find_agent(scheduler, memory_text(name));
+    struct agent *agent = ask_agent(scheduler, memory_text(name));
     for (size_t i = 0; i < agent->route->count; i++)
         agent->route->providers[i].endpoint->held_until = 0;
     LIST_FOREACH(ask, &agent->asks, sibling)
     if (ask->state == ASK_WAITING) {
-        leave_state(ask);
-        enter_queue(ask, true);
+        ask_leave(ask);
+        ask_queue_up(ask, true);
     }
     pump(scheduler);
 }
@@ -544,7 +318,7 @@ void scheduler_done(void *context, const struct client_result *result)
 {
     struct ask *ask = context;
     struct scheduler *scheduler = ask->scheduler;
-    leave_state(ask);
+    ask_leave(ask);
     ask->request.sent = result->sent;
     ask->request.spent = SPENT_UNKNOWN;
     ask->request.usage = (struct usage){0};
@@ -590,8 +364,8 @@ void scheduler_expire(struct scheduler *scheduler, int64_t now)
         if (ask->needs_leave)
             continue;
         if (ask->until <= now) {
-            leave_state(ask);
-            enter_queue(ask, true);
+            ask_leave(ask);
+            ask_queue_up(ask, true);
         } else if (scheduler->next_wake < 0 || ask->until < scheduler->next_wake) {
             scheduler->next_wake = ask->until;
         }

@@ -1,0 +1,95 @@
+/* What the parts of the scheduler share. Nobody else includes this.
+ *
+ *   scheduler.c  whose turn it is, whom to ask, how an attempt ends
+ *   ask.c        the questions, and the lists that they stand in by their state
+ *   tell.c       what the supervisor is told of a question */
+#ifndef AGENTOS_SUPERVISOR_GATEWAY_ASK_H
+#define AGENTOS_SUPERVISOR_GATEWAY_ASK_H
+
+#include <sys/queue.h>
+
+#include "common/message.h"
+#include "common/usage.h"
+#include "supervisor/gateway/provider.h"
+#include "supervisor/gateway/response.h"
+#include "supervisor/gateway/scheduler.h"
+
+enum ask_state { ASK_QUEUED, ASK_WAITING, ASK_UNDER_WAY };
+
+struct agent;
+
+struct ask {
+    struct scheduler *scheduler;
+    struct agent *agent;
+    uint64_t serial;
+    char *system, *task;
+    size_t bytes; /* of both; least: the worker can't make them fewer */
+    bool least;
+    enum ask_state state;
+    size_t provider;         /* in the agent's route */
+    int64_t asked_ms, until; /* monotonic: since when this provider is to answer it; ASK_WAITING: its end */
+    unsigned failures, form, changed; /* of this provider; bits of enum form: of the request, by refusals */
+    bool unheard, needs_leave; /* asked again once for an old connection; ASK_WAITING: for AGAIN, too */
+    struct {
+        bool sent; /* it went out, and SPENT is not told yet */
+        enum spent spent;
+        struct usage usage;
+    } request;
+    struct transfer *transfer; /* ASK_UNDER_WAY */
+    char *body;                /* lives as long as the transfer */
+    struct buffer faults;      /* of the providers that were given up, "; " between */
+    enum answer_kind kind;     /* the answer's, should no provider be left */
+    int64_t retry_after;       /* ms; the least of all providers that said one; 0: none */
+    TAILQ_ENTRY(ask) link;     /* in agent->queue or scheduler->waiting; by state */
+    LIST_ENTRY(ask) sibling;   /* in agent->asks */
+};
+
+TAILQ_HEAD(ask_queue, ask);
+
+struct agent {
+    char *name;
+    struct route *route;
+    size_t room; /* for its prompts, as it was told last; 0: it wasn't yet */
+    struct ask_queue queue;
+    LIST_HEAD(, ask) asks;
+    unsigned count;
+    TAILQ_ENTRY(agent) turn; /* in scheduler->turns while queue isn't empty */
+};
+
+struct scheduler {
+    struct scheduler_setup setup;
+    struct client *client;
+    struct providers *providers;
+    void *agents; /* tsearch tree by name */
+    TAILQ_HEAD(, agent) turns;
+    struct ask_queue waiting;
+    int64_t next_wake; /* no ask of waiting is due before; -1: none waits */
+    unsigned under_way;
+};
+
+/* ask.c */
+
+/* Agents stay known once they asked: there are as many as the supervisor has, and their routes are worth keeping.
+ * Takes name. */
+struct agent *ask_agent(struct scheduler *scheduler, char *name);
+struct ask *ask_find(struct agent *agent, uint64_t serial); /* NULL: there is none */
+struct provider *ask_provider_of(const struct ask *ask);    /* the one that is asked now */
+/* Out of its state's list: what follows is ask_queue_up, ask_wait, ASK_UNDER_WAY or ask_free. */
+void ask_leave(struct ask *ask);
+void ask_queue_up(struct ask *ask, bool first);
+void ask_wait(struct ask *ask, int64_t until);
+void ask_free(struct ask *ask); /* out of whatever state it is in, and gone */
+void ask_free_all(struct scheduler *scheduler);
+
+/* tell.c */
+
+/* What leaves this process as text has no key in it, whoever wrote it. Caller frees. */
+char *tell_masked(const struct scheduler *scheduler, const char *text);
+/* What the request took that went out last; again: the question waits for leave to send another one. */
+void tell_spent(struct ask *ask, bool again);
+/* response: NULL where there is none to speak of. The question is still to be freed. */
+void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
+                 const char *provider);
+void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence);
+
+#endif

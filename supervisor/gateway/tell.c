@@ -1,0 +1,67 @@
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "supervisor/gateway/ask.h"
+#include "supervisor/gateway/learned.h"
+
+char *tell_masked(const struct scheduler *scheduler, const char *text)
+{
+    return keys_mask(scheduler->setup.keys, memory_text(text));
+}
+
+void tell_spent(struct ask *ask, bool again)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    ask->needs_leave = ask->request.sent && again;
+    if (!ask->request.sent)
+        return; /* what was reserved for it is there for the next one */
+    ask->request.sent = false;
+    message_make(&message, MESSAGE_SPENT, ask->serial, ask->agent->name, ask_provider_of(ask)->model,
+                 (uint64_t)ask->request.spent, ask->request.usage.in, ask->request.usage.out,
+                 ask->request.usage.cached, (uint64_t)again);
+    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
+}
+
+/* How much the agent's next prompt may have, where that is news or the answer is about it. */
+static void tell_room(struct ask *ask, const struct provider *provider, bool always)
+{
+    struct agent *agent = ask->agent;
+    OWNED_BUFFER struct buffer message = {0};
+    uint64_t tokens;
+    size_t room = learned_room(provider, &tokens);
+    if (room == agent->room && !always)
+        return;
+    agent->room = room;
+    message_make(&message, MESSAGE_ROOM, ask->serial, agent->name, (uint64_t)room, tokens, UINT64_C(0));
+    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
+}
+
+void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
+                 const char *provider)
+{
+    const struct scheduler *scheduler = ask->scheduler;
+    bool length = kind == ANSWER_LENGTH;
+    tell_spent(ask, false);
+    tell_room(ask, length ? ask_provider_of(ask) : ask->agent->route->providers, length);
+    OWNED char *safe = tell_masked(scheduler, text);
+    OWNED char *reason = tell_masked(scheduler, response ? response->finish_reason : "");
+    OWNED char *model =
+        tell_masked(scheduler, response && *response->model ? response->model : ask_provider_of(ask)->model);
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason, model,
+                 (uint64_t)0, (uint64_t)0, provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after),
+                 (uint64_t)ask_provider_of(ask)->service->answered_ms, (uint64_t)0, (uint64_t)0,
+                 USAGE_NO_COST);
+    scheduler->setup.send(scheduler->setup.context, &message);
+}
+
+void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
+{
+    const struct scheduler *scheduler = ask->scheduler;
+    OWNED_BUFFER struct buffer message = {0};
+    OWNED char *safe = tell_masked(scheduler, sentence);
+    int64_t until = (clock_now_ms() + milliseconds + 999) / 1000;
+    message_make(&message, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider", (uint64_t)until, safe);
+    scheduler->setup.send(scheduler->setup.context, &message);
+}
