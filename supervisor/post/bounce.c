@@ -100,8 +100,19 @@ static char *body_of(const struct envelope *about, const char *from, const char 
                         about->body ? about->body : "", cut < length ? "\n[…]" : "");
 }
 
+/* A full shelf is read. What a person has removed is told all the same: no file is left by which it could be told later. */
+static bool has_shelf_room(struct box *sender, const char *from, const char *reason, size_t before)
+{
+    int64_t backlog, unread = post_unread_of(sender, from) + (int64_t)before;
+    post_window(sender, &backlog);
+    if (unread + 1 >= backlog)
+        post_look_due(sender, WAKE_FULL);
+    sender->owed = sender->owed || unread >= backlog;
+    return unread < backlog || reason == post_removed_by_hand;
+}
+
 enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about,
-                            const char *from, const char *reason, size_t *number)
+                            const char *from, const char *reason, size_t before, size_t *number)
 {
     if (!envelope_kind_has(about->kind, KIND_EXPECTS_ANSWER) || !post_did_send(post, about->from, about->id))
         return BOUNCE_NEEDLESS;
@@ -109,6 +120,8 @@ enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct
     enum bounce bounce_is = find_id(post, about, &id);
     if (bounce_is != BOUNCE_ADDED)
         return bounce_is;
+    if (!has_shelf_room(post_box(post, about->from), from, reason, before))
+        return BOUNCE_WAITS;
     OWNED char *body = body_of(about, from, reason);
     const struct envelope bounce = {
         .id = id,
@@ -165,23 +178,32 @@ void post_bounced(struct post *post, const struct envelope *about, const char *r
         post_look_due(sender, WAKE_LOOK);
 }
 
-bool post_bounce(struct post *post, const struct envelope *about, const char *from, const char *reason,
-                 struct fault *fault)
+enum bounce post_bounce_now(struct post *post, const struct envelope *about, const char *from,
+                            const char *reason, struct fault *fault)
 {
     struct batch batch = {0};
     size_t number;
-    enum bounce bounce = post_add_bounce(post, &batch, about, from, reason, &number);
-    bool added = bounce == BOUNCE_ADDED, told = bounce != BOUNCE_LATER;
-    if (!told)
+    enum bounce bounce = post_add_bounce(post, &batch, about, from, reason, 0, &number);
+    if (bounce == BOUNCE_LATER)
         fault_set(fault, "whether '%s' was told already can't be read now", about->from);
-    if (added) {
+    if (bounce == BOUNCE_ADDED) {
         batch_flush(post->data, &batch);
-        told = post_bounce_written(post, &batch, number, about, from, fault);
+        if (!post_bounce_written(post, &batch, number, about, from, fault))
+            bounce = BOUNCE_LATER;
     }
-    if (told && (added || strcmp(about->from, POST_OPERATOR) == 0))
+    if (bounce == BOUNCE_ADDED || (bounce == BOUNCE_NEEDLESS && strcmp(about->from, POST_OPERATOR) == 0))
         post_bounced(post, about, reason);
     batch_free(&batch);
-    return told;
+    return bounce;
+}
+
+bool post_bounce(struct post *post, const struct envelope *about, const char *from, const char *reason,
+                 struct fault *fault)
+{
+    enum bounce bounce = post_bounce_now(post, about, from, reason, fault);
+    if (bounce == BOUNCE_WAITS)
+        fault_set(fault, "'%s' has not read what it has from %s", about->from, from);
+    return bounce == BOUNCE_NEEDLESS || bounce == BOUNCE_ADDED;
 }
 
 /* --- what was delivered before --- */

@@ -239,7 +239,7 @@ bool post_outbox_next(struct box *box)
 
 /* --- filling the window --- */
 
-static int64_t unread_of(const struct box *receiver, const char *sender)
+int64_t post_unread_of(const struct box *receiver, const char *sender)
 {
     int64_t count = 0;
     const struct index_entry *entry = receiver->shelves[FOLDER_INBOX].first;
@@ -254,7 +254,7 @@ static bool has_shelf_room(struct box *receiver, const struct index_entry *entry
 {
     struct box *sender = entry->box;
     if (sender->pumped != receiver->post->pumps)
-        sender->unread = unread_of(receiver, sender->name);
+        sender->unread = post_unread_of(receiver, sender->name);
     sender->pumped = receiver->post->pumps;
     if (sender->unread >= backlog)
         post_look_due(receiver, WAKE_FULL);
@@ -407,6 +407,15 @@ static void defer_rest(struct box *receiver)
             defer(entry);
 }
 
+static void tell_what_is_owed(struct box *box)
+{
+    if (!box->dead.owe)
+        return;
+    box->dead.wanted = true;
+    box->dead.again = box->dead.from != NULL;
+    post_wake(box);
+}
+
 void post_pump(struct box *receiver)
 {
     struct post *post = receiver->post;
@@ -414,6 +423,9 @@ void post_pump(struct box *receiver)
     int64_t now = clock_now(), backlog;
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
+    if (receiver->owed)
+        post_each(post, tell_what_is_owed);
+    receiver->owed = false;
     int64_t room =
         post_window(receiver, &backlog) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
     post->pumps++;

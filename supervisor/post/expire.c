@@ -10,6 +10,9 @@
  * One that still waits at its sender:  (c) the bounce, (d) the dead letter into its receiver's tree, (e) the verdict.
  * Until (e) has been acted on, its file in the outbox says that it is to be sent; post_repeated finds the dead letter.
  *
+ * A bounce for which its sender's shelf has no room waits: the dead letter is made final all the same, and whoever has such
+ * looks at its dead letters again when the sender has read others; after a start, every dead letter is looked at.
+ *
  * A turn ends up to TURN_MAX of them under shared flushes: first all bounces, then all dead letters. */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,9 +31,9 @@ struct ending {
     struct index_entry *entry; /* that waits; NULL: it lies in dead-letter/ already */
     struct envelope envelope;
     const char *status;
-    char *reason; /* owned */
-    bool bounces, failed;
-    size_t bounce, letter; /* numbers in the batches */
+    char *reason;                /* owned */
+    bool bounces, waits, failed; /* waits: the bounce, until its sender has read others */
+    size_t bounce, letter;       /* numbers in the batches */
 };
 
 struct endings {
@@ -54,14 +57,26 @@ static void set_text(char **at, const char *text)
 
 /* --- (c) and (d) for all of them --- */
 
+/* Bounces of the same batch, before this one, from the same holder to the same sender. */
+static size_t bounces_before(const struct endings *endings, const struct ending *ending)
+{
+    size_t count = 0;
+    for (const struct ending *other = endings->items; other < ending; other++)
+        count += other->bounces && other->holder == ending->holder &&
+                 strcmp(other->envelope.from, ending->envelope.from) == 0;
+    return count;
+}
+
 static void write_bounces(struct post *post, struct endings *endings)
 {
     struct batch batch = {0};
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
-        enum bounce bounce = post_add_bounce(post, &batch, &ending->envelope, ending->holder->name,
-                                             ending->reason, &ending->bounce);
+        enum bounce bounce =
+            post_add_bounce(post, &batch, &ending->envelope, ending->holder->name, ending->reason,
+                            bounces_before(endings, ending), &ending->bounce);
         ending->bounces = bounce == BOUNCE_ADDED;
+        ending->waits = bounce == BOUNCE_WAITS;
         ending->failed = bounce == BOUNCE_LATER;
         if (ending->failed)
             log_warn("post", ending->holder->name,
@@ -115,6 +130,7 @@ static void tell(struct post *post, struct ending *ending)
 {
     struct box *holder = ending->holder;
     bool expired = strcmp(ending->status, "expired") == 0;
+    holder->dead.owe = holder->dead.owe || ending->waits;
     post_note(holder, expired ? "envelope_expired" : "envelope_failed", &ending->envelope, ending->reason);
     if (ending->bounces || strcmp(ending->envelope.from, POST_OPERATOR) == 0)
         post_bounced(post, &ending->envelope, ending->reason);
@@ -186,11 +202,13 @@ static void tell_again(struct box *box, const struct envelope *envelope)
 {
     struct fault fault;
     bool failed = strcmp(envelope->status, "failed") == 0;
+    const char *reason = envelope->reason ? envelope->reason : envelope->status;
     if ((!failed && strcmp(envelope->status, "expired") != 0) || strcmp(envelope->from, POST_OPERATOR) == 0 ||
         envelope->kind == KIND_TASK)
         return;
-    if (!post_bounce(box->post, envelope, box->name, envelope->reason ? envelope->reason : envelope->status,
-                     &fault)) {
+    enum bounce bounce = post_bounce_now(box->post, envelope, box->name, reason, &fault);
+    box->dead.owe = box->dead.owe || bounce == BOUNCE_WAITS;
+    if (bounce == BOUNCE_LATER) {
         log_warn("post", box->name, "The sender of %s is told later that it has %s: %s", envelope->id,
                  envelope->status, fault.text);
         box->dead.after_ms = clock_monotonic_ms() + RETRY_MS;
@@ -306,8 +324,10 @@ void post_dead_letters(struct box *box)
     struct mailbox_names names;
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, FOLDER_DEAD_LETTERS);
     box->dead.after_ms = 0;
-    if (!box->dead.from)
+    if (!box->dead.from) {
         box->dead.began_ns = clock_now_ms() * 1000000;
+        box->dead.owe = false; /* this look finds out */
+    }
     OWNED_FD int fd = mailbox_open(post->data, box->name, FOLDER_DEAD_LETTERS, false);
     if (!mailbox_list(post->data, box->name, FOLDER_DEAD_LETTERS, &names))
         return;
@@ -315,17 +335,18 @@ void post_dead_letters(struct box *box)
     bool failed = names.failed;
     finish(post, &endings);
     mailbox_names_free(&names);
-    if (!whole) {
+    if (!whole || box->dead.again)
         box->dead.wanted = true;
+    if (!whole)
         return;
-    }
+    box->dead.again = false;
     if (failed) { /* the next scan finds it changed */
         post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0});
         set_text(&box->dead.from, NULL);
         return;
     }
     post_looked(box, FOLDER_DEAD_LETTERS, &stamp);
-    if (!box->dead.after_ms)
+    if (!box->dead.after_ms && !box->dead.owe)
         box->dead.looked_ns = box->dead.began_ns;
     set_text(&box->dead.from, NULL);
 }

@@ -176,6 +176,20 @@ int post_requeue(struct post *post, const char *id, const char **agent, struct f
     return exit;
 }
 
+/* False: its sender has been told of its end, or nobody is to be. */
+static bool is_owed(struct box *box, const struct envelope *envelope, struct fault *fault)
+{
+    struct fault why;
+    bool owed = box->dead.owe &&
+                (strcmp(envelope->status, "expired") == 0 || strcmp(envelope->status, "failed") == 0) &&
+                !post_bounce(box->post, envelope, box->name,
+                             envelope->reason ? envelope->reason : envelope->status, &why);
+    if (owed)
+        fault_set(fault, "the sender of %s has not been told yet (%s); it is purged when that is done",
+                  envelope->id, why.text);
+    return owed;
+}
+
 int post_purge(struct post *post, const char *id, const char **agent, struct fault *fault)
 {
     struct box *box;
@@ -185,7 +199,9 @@ int post_purge(struct post *post, const char *id, const char **agent, struct fau
     if (exit == EX_NOINPUT)
         return exit;
     *agent = box->name;
-    if (mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, file)) {
+    if (exit == EX_OK && is_owed(box, &envelope, fault)) {
+        exit = EX_TEMPFAIL;
+    } else if (mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, file)) {
         struct envelope bad = {.id = (char *)id, .kind = KIND_MESSAGE, .from = "nobody", .to = box->name};
         post_note(box, "envelope_purged", exit == EX_OK ? &envelope : &bad, "");
         post_look_due(box, WAKE_LOOK);

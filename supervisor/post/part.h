@@ -101,6 +101,8 @@ struct box {
         char *from;       /* the look goes on behind this id; owned; NULL: from the first one */
         int64_t began_ns;
         int64_t looked_ns; /* wall clock: those that changed before are known */
+        bool owe;          /* the senders of some are told when they have read what they have */
+        bool again;        /* one of these has, while a look was under way */
     } dead;                /* letters */
     struct {
         bool wanted;      /* an envelope waits, or there is room */
@@ -116,6 +118,7 @@ struct box {
     struct refusals refusals;
     struct origins origins;
     bool complained; /* that it can't be delivered to */
+    bool owed;       /* bounces wait for room on its shelf, with those that owe them */
     struct tasks *tasks;
     uint64_t pumped; /* the pump that has counted unread */
     int64_t unread;  /* results and bounces of this one that lie unread with the receiver that is pumped */
@@ -212,6 +215,8 @@ void post_deliver(struct post *post); /* the turn's batch */
 void post_give_up_waiting(struct box *receiver,
                           const char *reason); /* everybody who waits for it is refused */
 void post_drop_waiting_of(struct box *sender);
+/* Results and bounces of the sender, by name, that lie unread with the receiver. */
+int64_t post_unread_of(const struct box *receiver, const char *sender);
 
 /* origins.c: trace, hops and created of what is sent */
 void post_origin_add(struct box *box, const char *trace, int64_t hops);
@@ -277,15 +282,20 @@ extern const char post_removed_by_hand[]; /* the reason */
 enum bounce {
     BOUNCE_NEEDLESS, /* it sent no such thing, or has been told */
     BOUNCE_ADDED,
-    BOUNCE_LATER /* whether it has been told can't be read now */
+    BOUNCE_WAITS, /* as many of this `from` as the backlog takes lie unread with the sender */
+    BOUNCE_LATER  /* whether it has been told can't be read now */
 };
-/* Adds the bounce to the batch when the sender is to have one: *number there. */
+/* Adds the bounce to the batch when the sender is to have one: *number there. before: bounces of this `from` that the sender
+ * is to have by the same batch. */
 enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about,
-                            const char *from, const char *reason, size_t *number);
+                            const char *from, const char *reason, size_t before, size_t *number);
 /* It was flushed: its place in the index. False: it isn't there, fault says why. */
 bool post_bounce_written(struct post *post, const struct batch *batch, size_t number,
                          const struct envelope *about, const char *from, struct fault *fault);
 void post_bounced(struct post *post, const struct envelope *about, const char *reason); /* is said */
+/* As post_bounce; fault is set with BOUNCE_LATER, which also is what could not be written. */
+enum bounce post_bounce_now(struct post *post, const struct envelope *about, const char *from,
+                            const char *reason, struct fault *fault);
 /* Its sender has had the bounce that tells of its removal by hand: 1, or not: 0; -1: that can't be read now. */
 int post_removal_told(struct post *post, const struct envelope *about);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */

@@ -153,8 +153,9 @@ static void forget(struct item *item)
 void item_later(struct item *item, const char *what, const struct fault *fault)
 {
     struct queues *queues = item->queue->queues;
-    log_warn("post", NULL, "Item %s of the queue %s %s; it is tried again: %s", item->envelope.id,
-             item->queue->name, what, fault->text);
+    if (!item->again_ms)
+        log_warn("post", NULL, "Item %s of the queue %s %s; it is tried again: %s", item->envelope.id,
+                 item->queue->name, what, fault->text);
     item->again_ms = clock_monotonic_ms() + RETRY_MS;
     queues->operations->timer(queues->context, RETRY_MS);
 }
@@ -171,7 +172,8 @@ void item_end(struct item *item, const char *owed)
 {
     struct queues *queues = item->queue->queues;
     struct fault fault;
-    item_set_state(item, ITEM_GONE);
+    if (item->state != ITEM_GONE)
+        item_set_state(item, ITEM_GONE);
     item->owed = owed;
     OWNED char *from = memory_print(PREFIX "%s", item->queue->name);
     if (owed && !queues->operations->bounce(queues->context, &item->envelope, from, owed, &fault)) {

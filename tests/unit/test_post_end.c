@@ -102,11 +102,10 @@ static void test_one_that_is_over_when_it_comes_is_never_delivered(void **state)
     assert_status(office, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
 }
 
-static void test_a_thousand_that_expire_together_are_dead_within_a_second(void **state)
+/* So many lie with iris, and expire 105 s after they were created. */
+static void give_many(struct office *office, int count, int64_t created)
 {
-    struct office *office = *state;
-    int64_t created = clock_now() - 100;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < count; i++) {
         OWNED char *id = memory_print("h%04d", i);
         struct envelope letter = brief(id, KIND_HANDOFF);
         OWNED char *there = memory_print("%s/agents/iris/iac/handoffs", office->folder);
@@ -121,18 +120,101 @@ static void test_a_thousand_that_expire_together_are_dead_within_a_second(void *
         assert_true(files_write(at, file, text.data, text.length, false, NULL));
         assert_true(files_write(known, file, text.data, text.length, false, NULL));
     }
+}
+
+static void test_a_thousand_that_expire_together_are_dead_within_a_second(void **state)
+{
+    struct office *office = *state;
+    int64_t created = clock_now() - 100;
+    give_many(office, 1000, created);
     office_again(office);
     UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h0000"));
     struct mailbox_names names;
-    UNTIL(office, (mailbox_list(office->data, "orion", FOLDER_INBOX, &names),
+    UNTIL(office, (mailbox_list(office->data, "iris", FOLDER_DEAD_LETTERS, &names),
                    post_depths(office->post, "iris", &(struct post_depths){0}),
                    names.count == 1000 || (mailbox_names_free(&names), false)));
+    UNTIL(office, post_count(office->post, KIND_HANDOFF, "expired") == 1000);
     int64_t late_ms = clock_now_ms() - (created + 105) * 1000;
     mailbox_names_free(&names);
     print_message("a thousand expired together: the last one %lld ms late\n", (long long)late_ms);
     assert_true(mailbox_list(office->data, "iris", FOLDER_HANDOFFS, &names));
     assert_int_equal(names.count, 0);
     mailbox_names_free(&names);
+}
+
+/* What orion has unread, which it reads. */
+static size_t read_bounces(struct office *office)
+{
+    struct mailbox_names names = {0};
+    assert_true(mailbox_list(office->data, "orion", FOLDER_INBOX, &names));
+    size_t count = names.count;
+    for (size_t i = 0; i < count; i++) {
+        office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, names.ids[i]);
+        post_settled(office->post, "orion", names.ids[i], "read", "");
+    }
+    mailbox_names_free(&names);
+    return count;
+}
+
+static size_t unread(struct office *office)
+{
+    struct mailbox_names names = {0};
+    mailbox_list(office->data, "orion", FOLDER_INBOX, &names);
+    size_t count = names.count;
+    mailbox_names_free(&names);
+    return count;
+}
+
+static void
+test_of_bounces_as_many_as_the_backlog_lie_unread_and_the_rest_waits_with_the_dead_letters(void **state)
+{
+    enum { DEAD = 100, BACKLOG = 32 };
+    struct office *office = *state;
+    give_many(office, DEAD, clock_now() - 200);
+    office_again(office);
+    UNTIL(office, post_count(office->post, KIND_HANDOFF, "expired") == DEAD);
+    office_settle(office);
+    assert_int_equal(unread(office), BACKLOG);
+    assert_true(office_said(office, "orion look and wake, full"));
+    assert_status(office, "iris", FOLDER_DEAD_LETTERS, "h0099", "expired");
+    for (size_t told = 0; told < DEAD;) {
+        size_t due = DEAD - told < BACKLOG ? DEAD - told : BACKLOG;
+        UNTIL(office, unread(office) == due);
+        office_settle(office);
+        assert_int_equal(unread(office), due);
+        if (told == BACKLOG)
+            office_again(office); /* the files say what is owed */
+        office_settle(office);
+        assert_int_equal(unread(office), due);
+        told += read_bounces(office);
+    }
+    office_settle(office);
+    assert_int_equal(unread(office), 0);
+    for (int i = 0; i < DEAD; i++) {
+        OWNED char *id = memory_print("h%04d-bounce", i);
+        assert_true(office_lies(office, "orion", FOLDER_ARCHIVE, id));
+    }
+}
+
+static void test_a_dead_letter_whose_sender_is_to_be_told_is_not_purged(void **state)
+{
+    struct office *office = *state;
+    const char *agent;
+    struct fault fault;
+    give_many(office, 33, clock_now() - 200);
+    office_again(office);
+    UNTIL(office, post_count(office->post, KIND_HANDOFF, "expired") == 33);
+    int purged = 0;
+    for (int i = 0; i < 33; i++) {
+        OWNED char *id = memory_print("h%04d", i);
+        int exit = post_purge(office->post, id, &agent, &fault);
+        assert_true(exit == 0 || exit == 75);
+        purged += exit == 0;
+    }
+    assert_int_equal(purged, 32);
+    assert_non_null(strstr(fault.text, "has not been told"));
+    read_bounces(office);
+    UNTIL(office, unread(office) == 1);
 }
 
 static void test_nobody_gets_a_bounce_for_what_it_never_sent(void **state)
@@ -316,6 +398,8 @@ int main(void)
         TEST(test_a_deferred_one_expires_at_its_sender_too),
         TEST(test_one_that_is_over_when_it_comes_is_never_delivered),
         TEST(test_a_thousand_that_expire_together_are_dead_within_a_second),
+        TEST(test_of_bounces_as_many_as_the_backlog_lie_unread_and_the_rest_waits_with_the_dead_letters),
+        TEST(test_a_dead_letter_whose_sender_is_to_be_told_is_not_purged),
         TEST(test_nobody_gets_a_bounce_for_what_it_never_sent),
         TEST(test_results_and_bounces_never_expire),
         TEST(test_what_failed_at_its_receiver_is_told_to_its_sender_once),
