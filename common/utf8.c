@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/memory.h"
 
 /* RFC 3629 section 4's table. */
 static size_t character(const unsigned char *text, size_t length)
@@ -72,6 +73,12 @@ char *utf8_clean(const char *text, size_t length)
         i += size ? size : 1;
     }
     return buffer_take(&clean);
+}
+
+json_t *utf8_json(const char *text)
+{
+    OWNED char *clean = text ? utf8_clean(text, strlen(text)) : NULL;
+    return clean ? json_string(clean) : json_null();
 }
 
 size_t utf8_cut(const char *text, size_t length, size_t limit)

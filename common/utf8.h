@@ -2,6 +2,7 @@
 #ifndef AGENTOS_COMMON_UTF8_H
 #define AGENTOS_COMMON_UTF8_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -12,6 +13,8 @@ bool utf8_valid(const char *text, size_t length);
 
 /* A copy in which every byte that is not part of valid UTF-8, and every NUL, is U+FFFD. Caller frees. */
 char *utf8_clean(const char *text, size_t length);
+/* The same as a JSON string; null for NULL. */
+json_t *utf8_json(const char *text);
 
 /* The largest prefix length <= limit that ends between two characters of valid UTF-8 text. */
 size_t utf8_cut(const char *text, size_t length, size_t limit);

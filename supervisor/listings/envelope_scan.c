@@ -365,12 +365,6 @@ size_t envelope_scan_same(const struct envelope_scan *scan, size_t first)
 
 /* --- for programs --- */
 
-static json_t *text_or_null(const char *text)
-{
-    OWNED char *clean = text != NULL ? utf8_clean(text, strlen(text)) : NULL;
-    return clean != NULL ? json_string(clean) : json_null();
-}
-
 static json_t *time_or_null(int64_t seconds)
 {
     char text[CLOCK_TEXT];
@@ -384,16 +378,15 @@ json_t *copy_json(const struct copy *copy)
     bool segment = envelope->kind == KIND_SEGMENT;
     return json_pack("{s:o, s:s, s:o, s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
                      "s:o, s:o, s:o}",
-                     "id", text_or_null(envelope->id), "kind", envelope_kind_name(envelope->kind), "from",
-                     text_or_null(envelope->from), "to", text_or_null(envelope->to), "created",
+                     "id", utf8_json(envelope->id), "kind", envelope_kind_name(envelope->kind), "from",
+                     utf8_json(envelope->from), "to", utf8_json(envelope->to), "created",
                      clock_format(envelope->created, created), "ttl_seconds",
                      (json_int_t)envelope->ttl_seconds, "priority", priority_name(envelope->priority),
-                     "status", text_or_null(envelope->status), "attempts", (json_int_t)envelope->attempts,
-                     "hops", (json_int_t)envelope->hops, "trace", text_or_null(envelope->trace),
-                     "in_reply_to", text_or_null(envelope->in_reply_to), "delivered",
-                     time_or_null(envelope->delivered), "read", time_or_null(envelope->read), "finished",
-                     time_or_null(envelope->finished), "reason", text_or_null(envelope->reason), "consumer",
-                     text_or_null(envelope->consumer), "base_version",
+                     "status", utf8_json(envelope->status), "attempts", (json_int_t)envelope->attempts,
+                     "hops", (json_int_t)envelope->hops, "trace", utf8_json(envelope->trace), "in_reply_to",
+                     utf8_json(envelope->in_reply_to), "delivered", time_or_null(envelope->delivered), "read",
+                     time_or_null(envelope->read), "finished", time_or_null(envelope->finished), "reason",
+                     utf8_json(envelope->reason), "consumer", utf8_json(envelope->consumer), "base_version",
                      segment ? json_integer((json_int_t)envelope->base_version) : json_null(), "body",
-                     text_or_null(envelope->body), "path", text_or_null(copy->path));
+                     utf8_json(envelope->body), "path", utf8_json(copy->path));
 }

@@ -15,16 +15,10 @@ struct source {
     const char *name, *file;
 };
 
-static json_t *clean_text(const char *text)
-{
-    OWNED char *clean = text ? utf8_clean(text, strlen(text)) : NULL;
-    return clean ? json_string(clean) : json_null();
-}
-
 static void set_path(json_t *item, const struct source *source, const char *file)
 {
     OWNED char *path = memory_print("agents/%s/%s", source->name, file);
-    json_object_set_new(item, "path", clean_text(path));
+    json_object_set_new(item, "path", utf8_json(path));
 }
 
 /* The keys of an entry; '#' before a key that is a number. */
@@ -37,19 +31,19 @@ static void set_fields(json_t *item, const struct entry *entry, const char *cons
         char *end = NULL;
         long long whole = value ? strtoll(value, &end, 10) : 0;
         bool is_number = number && value && end != value && !*end;
-        json_object_set_new(item, key, is_number ? json_integer(whole) : clean_text(value));
+        json_object_set_new(item, key, is_number ? json_integer(whole) : utf8_json(value));
     }
 }
 
 static json_t *skill_item(const struct source *source, const struct entry *entry)
 {
     static const char *const keys[] = {"description", "#reward_evidence", "last_success", "created", NULL};
-    json_t *item = json_pack("{s:o}", "name", clean_text(entry->heading));
+    json_t *item = json_pack("{s:o}", "name", utf8_json(entry->heading));
     OWNED char *file = entry_get(entry, "file"), *body = NULL;
     size_t length = 0;
     set_fields(item, entry, keys);
     bool read = file && files_read(source->folder, file, TREE_FILE_MAX, &body, &length, NULL, NULL) == 1;
-    json_object_set_new(item, "body", clean_text(read ? body : NULL));
+    json_object_set_new(item, "body", utf8_json(read ? body : NULL));
     set_path(item, source, file ? file : source->file);
     return item;
 }
@@ -57,7 +51,7 @@ static json_t *skill_item(const struct source *source, const struct entry *entry
 static json_t *reward_item(const struct source *source, const struct entry *entry)
 {
     static const char *const keys[] = {"#reward", "#audit_score", "at", "reason", "#tokens", NULL};
-    json_t *item = json_pack("{s:o}", "task", clean_text(entry->heading));
+    json_t *item = json_pack("{s:o}", "task", utf8_json(entry->heading));
     set_fields(item, entry, keys);
     set_path(item, source, source->file);
     return item;
@@ -66,7 +60,7 @@ static json_t *reward_item(const struct source *source, const struct entry *entr
 static json_t *reflection_item(const struct source *source, const struct entry *entry)
 {
     json_t *item =
-        json_pack("{s:o, s:o}", "task", clean_text(entry->heading), "body", clean_text(entry->lines));
+        json_pack("{s:o, s:o}", "task", utf8_json(entry->heading), "body", utf8_json(entry->lines));
     set_path(item, source, source->file);
     return item;
 }
@@ -109,7 +103,7 @@ static json_t *goals_in(const struct source *source, char *text)
         const char *goal = goal_in(line, &done);
         if (!goal)
             continue;
-        json_t *item = json_pack("{s:o, s:b}", "goal", clean_text(goal), "done", done);
+        json_t *item = json_pack("{s:o, s:b}", "goal", utf8_json(goal), "done", done);
         set_path(item, source, source->file);
         json_array_append_new(items, item);
     }

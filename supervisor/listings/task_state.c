@@ -13,12 +13,6 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-static json_t *clean_text(const char *text)
-{
-    OWNED char *clean = text ? utf8_clean(text, strlen(text)) : NULL;
-    return clean ? json_string(clean) : json_null();
-}
-
 static long place_among(const struct block_list *list, const char *task)
 {
     const struct block *found = NULL;
@@ -80,11 +74,11 @@ char *task_state_why_dead(int folder, const char *task)
 static json_t *block_json(const struct block *block)
 {
     char created[CLOCK_TEXT];
-    return json_pack("{s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o}", "id", clean_text(block->id), "task",
-                     clean_text(block->task), "priority", priority_name(block->priority), "created",
+    return json_pack("{s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:o}", "id", utf8_json(block->id), "task",
+                     utf8_json(block->task), "priority", priority_name(block->priority), "created",
                      block->created ? json_string(clock_format(block->created, created)) : json_null(),
-                     "ttl_seconds", (json_int_t)block->ttl_seconds, "lock", clean_text(block->lock), "from",
-                     clean_text(block->from), "problem", clean_text(block->problem));
+                     "ttl_seconds", (json_int_t)block->ttl_seconds, "lock", utf8_json(block->lock), "from",
+                     utf8_json(block->from), "problem", utf8_json(block->problem));
 }
 
 json_t *task_state_queue(int folder, size_t most)
@@ -111,7 +105,7 @@ static json_t *answered(int folder, const char *task)
     OWNED char *now = names_file(task), *before = names_file_before(task);
     if (answer_read(folder, task, &answer, NULL) == 1) {
         json_t *state = json_pack("{s:s, s:i, s:o}", "state", "done", "reward", answer.reward, "answer",
-                                  clean_text(answer.body));
+                                  utf8_json(answer.body));
         answer_free(&answer);
         return state;
     }
@@ -129,8 +123,8 @@ json_t *task_state_json(int folder, const char *task)
                               : answered(folder, task);
     struct envelope envelope;
     if (!state && read_dead(folder, task, &envelope)) {
-        state = json_pack("{s:o, s:o}", "state", clean_text(envelope.status), "reason",
-                          clean_text(envelope.reason));
+        state = json_pack("{s:o, s:o}", "state", utf8_json(envelope.status), "reason",
+                          utf8_json(envelope.reason));
         envelope_free(&envelope);
     }
     return state;
