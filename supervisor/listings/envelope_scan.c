@@ -53,11 +53,16 @@ static bool is_letter(const char *name)
     return length > 3 && strcmp(name + length - 3, ".md") == 0;
 }
 
-/* The path without its ".md" is what an envelope's id makes. */
+static bool is_without_end(const char *file, const char *name)
+{
+    return strlen(file) == strlen(name) + 3 && strncmp(file, name, strlen(name)) == 0;
+}
+
+/* The path without its ".md" is what an envelope's id makes, or made in earlier versions. */
 static bool is_named_after(const char *file, const char *id)
 {
-    OWNED char *name = names_file(id);
-    return strlen(file) == strlen(name) + 3 && strncmp(file, name, strlen(name)) == 0;
+    OWNED char *now = names_file(id), *before = names_file_before(id);
+    return is_without_end(file, now) || is_without_end(file, before);
 }
 
 void copy_read(struct copy *copy, const char *text, size_t length, const char *file, bool bodies)

@@ -17,9 +17,8 @@
 
 /* --- dead letters --- */
 
-static struct box *holder_of(struct post *post, const char *id)
+static struct box *holder_of(struct post *post, const char *file)
 {
-    OWNED char *file = names_file(id);
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             if (box != post->people && mailbox_lies(post->data, box->name, file) & 1u << FOLDER_DEAD_LETTERS)
@@ -27,16 +26,22 @@ static struct box *holder_of(struct post *post, const char *id)
     return NULL;
 }
 
-static int find_dead(struct post *post, const char *id, struct box **holder, struct envelope *envelope,
-                     struct fault *fault)
+/* *file: the dead letter's, which earlier versions named otherwise; the caller frees it. */
+static int find_dead(struct post *post, const char *id, struct box **holder, char **file,
+                     struct envelope *envelope, struct fault *fault)
 {
-    OWNED char *file = names_file(id);
-    *holder = *id ? holder_of(post, id) : NULL;
+    *file = names_file(id);
+    *holder = *id ? holder_of(post, *file) : NULL;
+    if (!*holder) {
+        free(*file);
+        *file = names_file_before(id);
+        *holder = *id ? holder_of(post, *file) : NULL;
+    }
     if (!*holder) {
         fault_set(fault, "there is no dead letter '%s'", id);
         return EX_NOINPUT;
     }
-    if (mailbox_read(post->data, (*holder)->name, FOLDER_DEAD_LETTERS, file, envelope, NULL, fault) !=
+    if (mailbox_read(post->data, (*holder)->name, FOLDER_DEAD_LETTERS, *file, envelope, NULL, fault) !=
         MAILBOX_READ)
         return EX_DATAERR;
     return EX_OK;
@@ -159,13 +164,13 @@ int post_requeue(struct post *post, const char *id, const char **agent, struct f
 {
     struct box *box;
     struct envelope envelope;
-    int exit = find_dead(post, id, &box, &envelope, fault);
+    OWNED char *file = NULL;
+    int exit = find_dead(post, id, &box, &file, &envelope, fault);
     if (exit != EX_OK)
         return exit;
     *agent = box->name;
     exit = live_again(box, &envelope, fault);
     if (exit == EX_OK) {
-        OWNED char *file = names_file(id);
         post_note(box, "envelope_requeued", &envelope, "");
         if (!mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, file))
             log_warn("post", box->name, "The dead letter %s lives again, but stays in dead-letter/ too: %s",
@@ -194,8 +199,8 @@ int post_purge(struct post *post, const char *id, const char **agent, struct fau
 {
     struct box *box;
     struct envelope envelope;
-    OWNED char *file = names_file(id);
-    int exit = find_dead(post, id, &box, &envelope, fault);
+    OWNED char *file = NULL;
+    int exit = find_dead(post, id, &box, &file, &envelope, fault);
     if (exit == EX_NOINPUT)
         return exit;
     *agent = box->name;

@@ -200,7 +200,7 @@ bool envelope_trace_read(struct envelope_trace *route, const char *agent, const 
     if (git_repository_open_ext(&tracker.repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         return fault_set(fault, "%s: the repository cannot be opened", agent);
     }
-    OWNED char *file = names_file(id);
+    OWNED char *file = names_id(id) ? memory_text(id) : names_file(id);
     for (size_t i = 0; i < FOLDER_COUNT; i++) {
         tracker.paths[i] = memory_print("%s/%s.md", FOLDERS[i], file);
     }

@@ -7,6 +7,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/repository/library.h"
 #include "common/utf8.h"
 #include "supervisor/reader/pruned_file.h"
@@ -16,13 +17,21 @@ const struct copy *envelope_view_best(const struct envelope_view *view)
     return &view->scan.copies[view->first];
 }
 
+/* People may ask by a task's id, whose dead letter has the id that its file's name is; earlier versions made another. */
+static bool is_called(const struct copy *copy, const char *id)
+{
+    OWNED char *file = names_file(id), *before = names_file_before(id);
+    const char *have = copy->envelope.id;
+    return strcmp(have, id) == 0 || strcmp(have, file) == 0 || strcmp(have, before) == 0;
+}
+
 /* Two agents may have a dead letter of the same task id; then the first is shown. */
 static bool find(struct envelope_view *view, const char *id)
 {
     for (size_t i = 0; i < view->scan.count; i += view->count) {
         view->first = i;
         view->count = envelope_scan_same(&view->scan, i);
-        if (view->scan.copies[i].fault == NULL && strcmp(view->scan.copies[i].envelope.id, id) == 0) {
+        if (view->scan.copies[i].fault == NULL && is_called(&view->scan.copies[i], id)) {
             return true;
         }
     }

@@ -183,8 +183,8 @@ static uint64_t pending_text(int tree, const char *id)
 static bool is_pruned(int tree, const char *id, int *reward, uint64_t *asked)
 {
     struct pruned pruned;
-    OWNED char *name = names_file(id);
-    if (!pruned_find(tree, TREE_OUTPUTS, name, &pruned))
+    OWNED char *now = names_file(id), *before = names_file_before(id);
+    if (!pruned_find(tree, TREE_OUTPUTS, now, &pruned) && !pruned_find(tree, TREE_OUTPUTS, before, &pruned))
         return false;
     *reward = (int)pruned.reward;
     *asked = pruned.asked ? pruned.asked : *asked;

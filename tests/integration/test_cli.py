@@ -682,6 +682,21 @@ def test_an_id_of_other_letters_is_recognised_in_its_files_and_old_names_are_fou
     assert "done already" in system.cli("task", "orion", "Do \u6f22\u5b57", "--id", "\u6f22\u5b57").stderr
 
 
+def test_a_dead_letter_under_its_old_name_is_shown_and_requeued_by_the_tasks_id(make_system, model):
+    system = make_system(model=model).start()
+    system.cli("task", "orion", "Do it", "--id", "\u6f22\u5b57", "--wait")
+    [name] = [path.stem for path in (system.tree() / "outputs").iterdir()]
+    (system.tree() / f"outputs/{name}.md").unlink()
+    for task_id, old in (("\u6f22\u5b57", "------" + name[2:]), ("-dash", "-dash")):
+        dead = system.tree() / f"iac/dead-letter/{old}.md"
+        dead.write_text(f"---\nid: \"{old}\"\nkind: task\nfrom: operator\nto: orion\ncreated: 2026-04-29T10:00:00Z\nstatus: failed\n"
+                        f"reason: poison\ntrace: \"{task_id}\"\n---\nRise again, {task_id}\n")
+        shown = json.loads(system.cli("show", "--json", "--", task_id).stdout)
+        assert shown["path"] == f"agents/orion/iac/dead-letter/{old}.md"
+        assert system.cli("requeue", "--", task_id).returncode == 0
+        wait_until(lambda task_id=task_id: model.asked()[f"Rise again, {task_id}"] == 1 and not dead.exists(), "its end")
+
+
 def test_a_requeued_task_that_is_larger_than_an_envelope_gets_its_text_back_or_is_refused(make_system, model):
     system = make_system(model=model).start()
     text = "word " * 52400 + "end"
