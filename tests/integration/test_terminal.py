@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 
@@ -230,3 +231,33 @@ def test_verify_takes_the_newest_commits_alone(make_system):
     system.git("update-ref", "refs/heads/main", broken)
     assert "1" * 40 in system.cli("verify", check=False).stdout
     assert "1" * 40 not in system.cli("verify", "-n", "1", check=False).stdout
+
+
+@pytest.fixture
+def much(make_system):
+    """30,000 objects and 10,000 envelopes."""
+    system = make_system(env=OFFLINE)
+    tree = system.tree()
+    (tree / "iac/archive").mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", "-b", "main", tree], check=True)
+    blobs = "".join(f"M 100644 inline {number % 200}/{number}\ndata {len(str(number))}\n{number}\n" for number in range(30000))
+    commit = f"commit refs/heads/main\ncommitter a <a@b> 1777456800 +0000\ndata 2\nt\n{blobs}"
+    (system.folder / "commit").write_text(commit)
+    with open(system.folder / "commit") as stream:
+        subprocess.run(["git", "-C", tree, "fast-import", "--quiet"], stdin=stream, check=True, timeout=60 * PATIENCE)
+    for number in range(10000):
+        (tree / f"iac/archive/e{number}.md").write_text(
+            f"---\nid: e{number}\nkind: handoff\nfrom: operator\nto: orion\n"
+            f"created: 2026-04-29T{number // 3600 + 10}:{number // 60 % 60:02}:{number % 60:02}Z\nstatus: finished\n---\nText\n")
+    return system
+
+
+def test_what_takes_long_says_on_a_terminal_how_far_it_is_and_goes_by_pages(much):
+    for verb, what in (("verify", "objects checked"), ("handoffs", "envelopes read")):
+        shown = on_terminal(much, verb, PAGER="cat")[0]
+        counts = [int(count) for count in re.findall(rf"\r\033\[K(\d+) {what}", shown)]
+        assert len(counts) > 0 and counts == sorted(counts)
+        goes = shown.rindex("\r\033[K") > shown.rindex(what)
+        said = what in much.cli(verb, check=False).stderr
+        assert goes and not said
+    assert len(much.cli("handoffs", "-n", "10").stdout.splitlines()) == 1 + 10

@@ -58,6 +58,7 @@ int confine(const char *folder, int (*work)(void *context), void *context)
         output_complain("%s; nothing was read", fault.text);
         return EX_CONFIG;
     }
+    output_ask_terminal();
     fflush(NULL); /* else both would print it */
     pid_t pid = fork();
     if (pid == 0)

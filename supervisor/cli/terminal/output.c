@@ -37,6 +37,22 @@ void output_complain(const char *format, ...)
     va_end(list);
 }
 
+static bool asked, terminal[STDERR_FILENO + 1];
+
+void output_ask_terminal(void)
+{
+    for (int fd = STDOUT_FILENO; !asked && fd <= STDERR_FILENO; fd++) {
+        terminal[fd] = isatty(fd);
+    }
+    asked = true;
+}
+
+static bool is_terminal(int fd)
+{
+    output_ask_terminal();
+    return terminal[fd];
+}
+
 const char *output_colour(enum colour colour)
 {
     static const char *const SEQUENCES[] = {
@@ -44,7 +60,7 @@ const char *output_colour(enum colour colour)
     const char *refused = getenv("NO_COLOR");
     const char *kind = getenv("TERM");
     bool plain = (refused != NULL && refused[0] != '\0') || kind == NULL || strcmp(kind, "dumb") == 0;
-    return plain || !(pager_runs() || isatty(STDOUT_FILENO)) ? "" : SEQUENCES[colour];
+    return plain || !(pager_runs() || is_terminal(STDOUT_FILENO)) ? "" : SEQUENCES[colour];
 }
 
 static int64_t working_next_ms;
@@ -57,7 +73,7 @@ void output_working(const char *what, size_t done)
     if (working_next_ms == 0) {
         working_next_ms = now + FIRST_MS;
     }
-    if (now < working_next_ms || !isatty(STDERR_FILENO)) {
+    if (now < working_next_ms || !is_terminal(STDERR_FILENO)) {
         return;
     }
     working_next_ms = now + AGAIN_MS;

@@ -14,6 +14,8 @@ void output_complain(const char *format, ...) __attribute__((format(printf, 1, 2
 /* printable_text (common/printable.h). Caller frees. */
 char *output_clean(const char *text, int lines);
 
+/* Standard output and error are looked at once; before a sandbox is entered, in which the kernel answers no such question. */
+void output_ask_terminal(void);
 /* A terminal's sequence for standard output; "" where that is none, or NO_COLOR is set. */
 enum colour { COLOUR_NONE, COLOUR_HEAD, COLOUR_ALARM };
 const char *output_colour(enum colour colour);
