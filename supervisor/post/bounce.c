@@ -107,7 +107,7 @@ static bool has_shelf_room(struct box *sender, const char *from, const char *rea
     post_window(sender, &backlog);
     if (unread + 1 >= backlog)
         post_look_due(sender, WAKE_FULL);
-    sender->owed = sender->owed || unread >= backlog;
+    sender->pump.owed = sender->pump.owed || unread >= backlog;
     return unread < backlog || reason == post_removed_by_hand;
 }
 

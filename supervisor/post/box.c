@@ -124,6 +124,16 @@ void post_lies_there(struct box *box, enum folder folder, const struct envelope 
     post_mind(box->post, entry);
 }
 
+int64_t post_unread_of(const struct box *receiver, const char *sender)
+{
+    int64_t count = 0;
+    const struct index_entry *entry = receiver->shelves[FOLDER_INBOX].first;
+    for (; entry; entry = entry->next)
+        count += !entry->bad && !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
+                 strcmp(entry->from, sender) == 0;
+    return count;
+}
+
 /* --- telling --- */
 
 /* The kernel's times are coarse: what changes right after a look may not show in them. So the look of a folder that has

@@ -239,16 +239,6 @@ bool post_outbox_next(struct box *box)
 
 /* --- filling the window --- */
 
-int64_t post_unread_of(const struct box *receiver, const char *sender)
-{
-    int64_t count = 0;
-    const struct index_entry *entry = receiver->shelves[FOLDER_INBOX].first;
-    for (; entry; entry = entry->next)
-        count += !entry->bad && !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
-                 strcmp(entry->from, sender) == 0;
-    return count;
-}
-
 /* Results take no place in the window; of one sender at most as many as the backlog lie unread. A full shelf is read. */
 static bool has_shelf_room(struct box *receiver, const struct index_entry *entry, int64_t backlog)
 {
@@ -423,9 +413,9 @@ void post_pump(struct box *receiver)
     int64_t now = clock_now(), backlog;
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
-    if (receiver->owed)
+    if (receiver->pump.owed)
         post_each(post, tell_what_is_owed);
-    receiver->owed = false;
+    receiver->pump.owed = false;
     int64_t room =
         post_window(receiver, &backlog) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
     post->pumps++;

@@ -106,6 +106,7 @@ struct box {
     } dead;                /* letters */
     struct {
         bool wanted;      /* an envelope waits, or there is room */
+        bool owed;        /* bounces wait for room on its shelf, with those that owe them */
         int64_t after_ms; /* what could not be delivered is tried again then; 0: nothing */
     } pump;
     enum waking waking;
@@ -118,7 +119,6 @@ struct box {
     struct refusals refusals;
     struct origins origins;
     bool complained; /* that it can't be delivered to */
-    bool owed;       /* bounces wait for room on its shelf, with those that owe them */
     struct tasks *tasks;
     uint64_t pumped; /* the pump that has counted unread */
     int64_t unread;  /* results and bounces of this one that lie unread with the receiver that is pumped */
@@ -204,6 +204,8 @@ struct index_entry *post_entry_at(struct box *box, enum folder folder, const cha
 void post_lies_there(struct box *box, enum folder folder, const struct envelope *envelope,
                      const struct file_stamp *stamp);
 struct file_stamp post_stamp_of(struct box *box, enum folder folder, const char *id); /* now */
+/* Results and bounces of the sender, by name, that lie unread with the receiver. */
+int64_t post_unread_of(const struct box *receiver, const char *sender);
 
 /* delivery.c: outboxes, windows, delivery */
 void post_outbox_ids(struct box *box, const char *ids);
@@ -215,8 +217,6 @@ void post_deliver(struct post *post); /* the turn's batch */
 void post_give_up_waiting(struct box *receiver,
                           const char *reason); /* everybody who waits for it is refused */
 void post_drop_waiting_of(struct box *sender);
-/* Results and bounces of the sender, by name, that lie unread with the receiver. */
-int64_t post_unread_of(const struct box *receiver, const char *sender);
 
 /* origins.c: trace, hops and created of what is sent */
 void post_origin_add(struct box *box, const char *trace, int64_t hops);
