@@ -109,7 +109,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     X(AHEAD, 34, WORKER, SUPERVISOR, "t")                                                                                        \
     /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
        as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms, when that base    \
-       URL and model last answered any request (monotonic ms; 0: never since the gateway's start), cached tokens (part of tokens in), requests, cost (common/usage.h). The supervisor sets    \
+       URL and model last answered any request (monotonic ms; 0: never), cached tokens (part of tokens in), requests, cost (common/usage.h). The supervisor sets    \
        the figures: the sums of all requests of the question */                  \
     X(ANSWER, 31, GATEWAY, WORKER, "ntntttnntnnnnn")                                                                             \
     /* gateway -> supervisor -> worker: serial, agent name, bytes that a whole prompt of this agent may have from now on,      \
@@ -119,6 +119,10 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* gateway -> supervisor: a request has ended: serial, agent name, model as it was asked for, enum spent, tokens in,     \
        tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */   \
     X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                                \
+    /* gateway -> supervisor: URL, model, what its answers have taught about how to ask it (in the gateway's own words;     \
+       replaces what was said before). The supervisor says it to the next gateway, as RECALL, before any ASK */   \
+    X(LEARNED, 39, GATEWAY, SUPERVISOR, "ttt")                                                                                   \
+    X(RECALL, 44, SUPERVISOR, GATEWAY, "ttt")                                                                                    \
     /* supervisor -> gateway: serial, agent name: the next request of the question is in the budget */                           \
     X(AGAIN, 36, SUPERVISOR, GATEWAY, "nt")                                                                                      \
     /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \

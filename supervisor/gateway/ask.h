@@ -90,6 +90,8 @@ void tell_spent(struct ask *ask, bool again);
 /* response: NULL where there is none to speak of. The question is still to be freed. */
 void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
                  const char *provider);
+/* The service may be known better than the supervisor has been told. */
+void tell_learned(const struct scheduler *scheduler, struct service *service);
 void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence);
 
 #endif

@@ -1,5 +1,8 @@
 #include "supervisor/gateway/context.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 enum {
     A_TOKEN = 8, /* bytes: prompts that differ by less may have the same number of them */
     LENGTHS = 3,
@@ -226,4 +229,49 @@ enum context_news context_reported(struct context *context, const uint64_t token
         return CONTEXT_FORGOTTEN;
     }
     return !believed && believe(context) ? CONTEXT_CUTS : CONTEXT_NOTHING;
+}
+
+/* ---- words for the next gateway ---- */
+
+void context_print(const struct context *context, struct buffer *out)
+{
+    buffer_print(out, "%" PRIu64 " %u %a %zu %u %u %d %d %d", context->tokens, (unsigned)context->source,
+                 context->bytes_a_token, context->source_ceiling, context->answers, context->until_checking,
+                 context->checking, context->probing, context->constant);
+    for (size_t i = 0; i < CEILINGS; i++) {
+        const struct ceiling *ceiling = &context->ceilings[i];
+        buffer_print(out, " %" PRIu64 " %zu %zu %u %zu %a", ceiling->tokens, ceiling->shortest,
+                     ceiling->longest, ceiling->lengths, ceiling->longest_below, ceiling->below);
+    }
+}
+
+static bool read_ceiling(const char **text, struct ceiling *ceiling)
+{
+    int end = 0;
+    bool read =
+        sscanf(*text, " %" SCNu64 " %zu %zu %u %zu %la%n", &ceiling->tokens, &ceiling->shortest,
+               &ceiling->longest, &ceiling->lengths, &ceiling->longest_below, &ceiling->below, &end) == 6;
+    *text += end;
+    return read;
+}
+
+bool context_read(struct context *context, const char *text)
+{
+    struct context found = {0};
+    unsigned source, checking, probing, constant;
+    int end = 0;
+    if (sscanf(text, "%" SCNu64 " %u %la %zu %u %u %u %u %u%n", &found.tokens, &source, &found.bytes_a_token,
+               &found.source_ceiling, &found.answers, &found.until_checking, &checking, &probing, &constant,
+               &end) != 9)
+        return false;
+    text += end;
+    for (size_t i = 0; i < CEILINGS; i++)
+        if (!read_ceiling(&text, &found.ceilings[i]))
+            return false;
+    if (*text || source > CONTEXT_REPORTED || found.source_ceiling >= CEILINGS)
+        return false;
+    found.source = (enum context_source)source;
+    found.checking = checking != 0, found.probing = probing != 0, found.constant = constant != 0;
+    *context = found;
+    return true;
 }

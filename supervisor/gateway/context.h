@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "supervisor/gateway/length.h"
 
 enum { CONTEXT_ASSUMED = 32768 /* tokens, while nobody says */, CONTEXT_LEAST = 256 };
@@ -71,5 +72,10 @@ void context_refused(struct context *context, const struct context_limits *limit
 enum context_news { CONTEXT_NOTHING, CONTEXT_CUTS /* learned by reports */, CONTEXT_FORGOTTEN };
 /* A prompt of so many bytes was answered: tokens[0] as its report says, tokens[1] with the cached ones added. */
 enum context_news context_reported(struct context *context, const uint64_t tokens[CEILINGS], size_t bytes);
+
+/* All of it in words that context_read takes, of one line. */
+void context_print(const struct context *context, struct buffer *out);
+/* False: none of ours, or of another version; then nothing is changed. */
+bool context_read(struct context *context, const char *text);
 
 #endif

@@ -110,13 +110,23 @@ static bool read_again(struct gateway *gateway, struct reader *reader)
     return true;
 }
 
+static bool read_recall(struct gateway *gateway, struct reader *reader)
+{
+    OWNED char *url = NULL, *model = NULL, *text = NULL;
+    if (!message_read(reader, MESSAGE_RECALL, &url, &model, &text))
+        return false;
+    scheduler_recall(gateway->scheduler, url, model, text);
+    return true;
+}
+
 static const struct {
     enum message_type type;
     bool (*read)(struct gateway *gateway, struct reader *reader);
 } handlers[] = {{MESSAGE_ASK, read_ask},
                 {MESSAGE_FORGET, read_forget},
                 {MESSAGE_RETRY, read_retry},
-                {MESSAGE_AGAIN, read_again}};
+                {MESSAGE_AGAIN, read_again},
+                {MESSAGE_RECALL, read_recall}};
 
 static bool handle(struct gateway *gateway, const void *bytes, size_t length)
 {

@@ -1,6 +1,9 @@
 #include "supervisor/gateway/learned.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "common/memory.h"
@@ -83,4 +86,30 @@ char *learned_too_long(const struct provider *provider, size_t bytes)
     return memory_print("was not asked: a prompt of %zu bytes is too long for %s, which holds %" PRIu64
                         " tokens, reply included",
                         bytes, provider->model, tokens ? tokens : (uint64_t)CONTEXT_ASSUMED);
+}
+
+char *learned_news(struct service *service)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    buffer_print(&text, "%u %" PRId64 " ", service->form, service->answered_ms);
+    context_print(&service->context, &text);
+    if (service->told && strcmp(service->told, text.data) == 0)
+        return NULL;
+    free(service->told);
+    service->told = memory_text(text.data);
+    return buffer_take(&text);
+}
+
+void learned_recall(struct service *service, const char *text)
+{
+    unsigned form;
+    int64_t answered_ms;
+    int end = 0;
+    if (sscanf(text, "%u %" SCNd64 " %n", &form, &answered_ms, &end) < 2 ||
+        !context_read(&service->context, text + end))
+        return;
+    service->form = form;
+    service->answered_ms = answered_ms;
+    free(service->told);
+    service->told = memory_text(text);
 }

@@ -18,6 +18,11 @@ bool learned_form(const struct provider *provider, const struct refused *refused
 void learned_length(const struct provider *provider, const struct length_refusal *said, size_t bytes);
 void learned_report(const struct provider *provider, const struct usage *usage, size_t bytes);
 
+/* What is known of a service, for the next gateway. Caller frees; NULL: no news since the last call. */
+char *learned_news(struct service *service);
+/* What an earlier gateway had learned of it; of another version it counts as nothing. */
+void learned_recall(struct service *service, const char *text);
+
 /* The body of a request as this model takes it. Caller frees. */
 char *learned_request(const struct provider *provider, const char *system, const char *task);
 

@@ -79,15 +79,14 @@ static struct endpoint *find_endpoint(struct providers *providers, const char *b
     return endpoint;
 }
 
-static struct service *find_service(struct providers *providers, const struct endpoint *endpoint,
-                                    const char *model)
+struct service *providers_service(struct providers *providers, const char *url, const char *model)
 {
     for (struct service *known = providers->services; known; known = known->next)
-        if (strcmp(known->url, endpoint->url) == 0 && strcmp(known->model, model) == 0)
+        if (strcmp(known->url, url) == 0 && strcmp(known->model, model) == 0)
             return known;
     struct service *service = memory_new(1, sizeof *service);
     *service =
-        (struct service){.url = endpoint->url, .model = memory_text(model), .next = providers->services};
+        (struct service){.url = memory_text(url), .model = memory_text(model), .next = providers->services};
     providers->services = service;
     return service;
 }
@@ -140,7 +139,7 @@ static void add_provider(struct providers *providers, struct route *route, const
         .response_format = limit_text(SET_LLM_RESPONSE_FORMAT, fallback, agent),
         .fault = memory_text(fault),
     };
-    provider.service = find_service(providers, provider.endpoint, provider.model);
+    provider.service = providers_service(providers, provider.endpoint->url, provider.model);
     provider.name = fallback ? memory_text(fallback) : base_url_host(provider.endpoint->url);
     route->providers = memory_grow(route->providers, route->count + 1, sizeof provider);
     route->providers[route->count++] = provider;
@@ -190,7 +189,9 @@ void providers_close(struct providers *providers)
     free(providers->own);
     for (struct service *service = providers->services, *next; service; service = next) {
         next = service->next;
+        free(service->url);
         free(service->model);
+        free(service->told);
         free(service);
     }
     for (struct endpoint *endpoint = providers->endpoints, *next; endpoint; endpoint = next) {

@@ -26,8 +26,8 @@ struct endpoint {
 
 /* A base URL together with a model, whatever the key. */
 struct service {
-    const char *url; /* borrowed of an endpoint */
-    char *model;
+    char *url, *model;
+    char *told;          /* what the supervisor was told of it last (learned.h); NULL: nothing */
     int64_t answered_ms; /* monotonic: its last answer to any request; 0: none yet */
     unsigned form;       /* bits of enum form (refusal.h), as its refusals taught */
     struct context context;
@@ -55,6 +55,9 @@ struct providers;
 struct providers *providers_open(const struct keys *keys); /* keys is borrowed until providers_close */
 void providers_close(struct providers *providers);
 bool provider_is_offline(const struct provider *provider);
+
+/* What is known of this pair, whether somebody's route has it already or not. Borrowed until providers_close. */
+struct service *providers_service(struct providers *providers, const char *url, const char *model);
 
 /* Borrowed until providers_close. Agents without settings of their own share one route. */
 struct route *providers_route(struct providers *providers, const char *agent);

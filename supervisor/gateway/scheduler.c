@@ -121,6 +121,8 @@ static void ask_at_once(struct ask *ask)
 /* ask is in no state's list when this is called. */
 static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait)
 {
+    struct scheduler *scheduler = ask->scheduler;
+    struct service *service = ask_provider_of(ask)->service;
     struct response response;
     response_read(&response, exchange);
     ask->request.usage = response.usage;
@@ -136,7 +138,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
                               .text = response.text,
                               .retry_after = wait};
     if (response.kind == ANSWER_OK) {
-        ask_provider_of(ask)->service->answered_ms = clock_monotonic_ms();
+        service->answered_ms = clock_monotonic_ms();
         learned_report(ask_provider_of(ask), &response.usage, ask->bytes);
         tell_answer(ask, ANSWER_OK, response.text, &response, ask_provider_of(ask)->name);
         ask_queue_up(ask, true); /* ask_free takes it out of a list */
@@ -150,6 +152,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
         failed(ask, &verdict);
     }
     response_free(&response);
+    tell_learned(scheduler, service);
 }
 
 /* ---- asking ---- */
@@ -307,6 +310,11 @@ void scheduler_retry(struct scheduler *scheduler, const char *name)
         ask_queue_up(ask, true);
     }
     pump(scheduler);
+}
+
+void scheduler_recall(struct scheduler *scheduler, const char *url, const char *model, const char *text)
+{
+    learned_recall(providers_service(scheduler->providers, url, model), text);
 }
 
 void scheduler_drain(struct scheduler *scheduler)

@@ -18,7 +18,7 @@ enum { DESK_PER_AGENT_MAX = 16 /* questions of one agent at once; more are answe
 struct scheduler_setup {
     const struct keys *keys;
     unsigned concurrency;                                      /* requests under way at once; at least 1 */
-    void (*send)(void *context, const struct buffer *message); /* an ANSWER, SPENT, WAITING or ROOM */
+    void (*send)(void *context, const struct buffer *message); /* an ANSWER, SPENT, WAITING, ROOM, LEARNED */
     void *context;
 };
 
@@ -36,6 +36,9 @@ void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *
 
 /* No provider of this agent is held back any more, and what waits for a retry is asked now. */
 void scheduler_retry(struct scheduler *scheduler, const char *agent);
+
+/* What an earlier gateway had learned about a base URL and model. */
+void scheduler_recall(struct scheduler *scheduler, const char *url, const char *model, const char *text);
 
 void scheduler_drain(struct scheduler *scheduler); /* no further request goes out */
 

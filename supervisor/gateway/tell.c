@@ -65,3 +65,13 @@ void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
     message_make(&message, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider", (uint64_t)until, safe);
     scheduler->setup.send(scheduler->setup.context, &message);
 }
+
+void tell_learned(const struct scheduler *scheduler, struct service *service)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    OWNED char *news = learned_news(service);
+    if (!news)
+        return;
+    message_make(&message, MESSAGE_LEARNED, service->url, service->model, news);
+    scheduler->setup.send(scheduler->setup.context, &message);
+}

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
+#include "supervisor/model/lessons.h"
 
 enum {
     ASK_REST = 1024, /* bytes of an ASK without its two texts: more than enough */
@@ -34,6 +35,7 @@ struct relay {
     struct relay_owner owner;
     struct question *first, **last;
     uint64_t serial;
+    struct lessons lessons;
     struct buffer message,
         prompt; /* kept between uses: memory that is new costs more than what is put there */
 };
@@ -98,6 +100,7 @@ void relay_free(struct relay *relay)
         return;
     while (relay->first)
         drop(relay, &relay->first);
+    lessons_free(&relay->lessons);
     buffer_free(&relay->message);
     buffer_free(&relay->prompt);
     free(relay);
@@ -420,11 +423,13 @@ bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length)
            : type == MESSAGE_SPENT   ? on_spent(relay, &reader)
            : type == MESSAGE_WAITING ? on_waiting(relay, &reader)
            : type == MESSAGE_ROOM    ? on_room(relay, &reader)
+           : type == MESSAGE_LEARNED ? lessons_keep(&relay->lessons, &reader)
                                      : false;
 }
 
 void relay_gateway_started(struct relay *relay)
 {
+    lessons_tell(&relay->lessons, &relay->message, relay->owner.to_gateway, relay->owner.context);
     for (struct question **at = &relay->first; *at;) {
         struct question *question = *at;
         if (question->askings >= RELAY_ASKINGS) {

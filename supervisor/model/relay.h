@@ -78,8 +78,9 @@ bool relay_forget(struct relay *relay, void *asker, struct reader *message);
 /* The worker is gone: none of its answers is wanted. */
 void relay_forget_all(struct relay *relay, void *asker);
 
-/* SPENT, ANSWER, WAITING or ROOM of the gateway. False: it is malformed. */
+/* SPENT, ANSWER, WAITING, ROOM or LEARNED of the gateway. False: it is malformed. */
 bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length);
+/* The next gateway is told what the last one had learned, and is asked what was under way. */
 void relay_gateway_started(struct relay *relay);
 size_t relay_under_way(const struct relay *relay);
 

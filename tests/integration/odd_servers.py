@@ -18,7 +18,7 @@ import harness
 
 PATIENCE = 20 * harness.PATIENCE
 
-ASK, ANSWER, WAITING, FORGET, SPENT, AGAIN, ROOM = 30, 31, 32, 33, 37, 36, 38
+ASK, ANSWER, WAITING, FORGET, SPENT, AGAIN, ROOM, LEARNED = 30, 31, 32, 33, 37, 36, 38, 39
 FREE, KNOWN, UNKNOWN = range(3)
 NOWHERE = 2**64 - 1
 OK, PASSING, AUTH, QUOTA, REQUEST, BUDGET, LENGTH = range(7)
@@ -186,7 +186,7 @@ def unpack(data, shape):
     return type, fields
 
 
-SHAPES = {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn", ROOM: "ntnnn"}
+SHAPES = {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn", ROOM: "ntnnn", LEARNED: "ttt"}
 
 
 class Spent:
@@ -275,7 +275,7 @@ class Gateway:
             self.waitings.append(fields)
         elif type == ROOM:
             self.rooms.append(tuple(fields[1:4]))
-        else:
+        elif type == SPENT:
             self.spent.append(Spent(fields))
             if self.spent[-1].again and self.leave:
                 self.socket.sendall(pack(AGAIN, fields[0], fields[1]))

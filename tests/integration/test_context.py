@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import threading
 
 import pytest
@@ -146,6 +147,47 @@ def test_a_new_worker_knows_the_room_without_another_refusal(make_system, serve)
     system.add("after", "Count the words of page 99 once more")
     system.wait_done("after")
     assert server.refused == refused and server.sizes[-1] <= HOLDS - REPLY
+
+
+def start_the_gateway_anew(system):
+    gateway = system.processes()["gateway"]
+    os.kill(gateway, signal.SIGKILL)
+    wait_until(lambda: system.processes().get("gateway", gateway) != gateway, "the next gateway")
+
+
+@pytest.mark.parametrize("words", [openai, None])
+def test_a_new_gateway_knows_what_the_last_one_learned(make_system, serve, words):
+    server = serve(words)
+    system = begin(make_system, server, agents=("orion", "iris"))
+    learn(system, 2 * TASKS)
+    before = (server.refused, sum(size > HOLDS for size in server.sizes))
+    assert sum(before) > 0
+    start_the_gateway_anew(system)
+    system.cli("restart", "orion")
+    for number in range(3):
+        system.add(f"after-{number}", f"Count the words of page {90 + number} once more")
+        system.wait_done(f"after-{number}")
+    assert (server.refused, sum(size > HOLDS for size in server.sizes)) == before
+
+
+def test_a_new_gateway_asks_in_the_form_that_the_last_one_learned(make_system):
+    def picky(connection, request):
+        if "max_tokens" in request.json:
+            text = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            connection.sendall(odd.error("400 Bad", text, code="unsupported_parameter"))
+        else:
+            connection.sendall(odd.response(odd.completion("Done.")))
+
+    server = odd.Server(picky)
+    system = make_system(env={"LLM_BASE_URL": server.url}).start()
+    system.add("before", "Do it")
+    system.wait_done("before")
+    assert len(server.requests) == 2
+    start_the_gateway_anew(system)
+    system.add("after", "Do it again")
+    system.wait_done("after")
+    assert len(server.requests) == 3
+    server.stop()
 
 
 @pytest.mark.parametrize("words", [openai, wordless])

@@ -330,6 +330,53 @@ static void test_a_cut_shows_in_the_sum_with_the_cached_tokens(void **state)
     assert_int_equal(context_tokens(&context, &unset), 4096);
 }
 
+/* ---- words for the next gateway ---- */
+
+static void test_what_is_known_reads_back_the_same_after_every_report(void **state)
+{
+    (void)state;
+    struct context context = {0};
+    const struct length_refusal refusal = said(0, 1234);
+    for (size_t i = 0; i < 200; i++) {
+        struct context read = {0};
+        OWNED_BUFFER struct buffer text = {0}, again = {0};
+        if (i == 150)
+            context_refused(&context, &unset, &refusal, 9000);
+        else
+            report(&context, i < 60 ? 20000 + 37 * i : 8000 + 400 * (i % 30), 4096);
+        context_print(&context, &text);
+        assert_true(context_read(&read, text.data));
+        context_print(&read, &again);
+        assert_string_equal(again.data, text.data);
+        assert_int_equal(read.source, context.source);
+        assert_int_equal(context_room(&read, &unset), context_room(&context, &unset));
+        assert_memory_equal(read.ceilings, context.ceilings, sizeof read.ceilings);
+    }
+}
+
+static void test_other_words_change_nothing(void **state)
+{
+    (void)state;
+    struct context context = {0}, before;
+    OWNED_BUFFER struct buffer text = {0};
+    report(&context, 20000, 4096), report(&context, 21000, 4096);
+    before = context;
+    context_print(&context, &text);
+    for (size_t length = 0; length < text.length; length++) {
+        OWNED char *part = memory_slice(text.data, length);
+        struct context read = before;
+        if (context_read(&read, part)) /* only digits of the last number are gone */
+            assert_true(length > text.length - 6);
+        else
+            assert_memory_equal(&read, &before, sizeof read);
+    }
+    buffer_text(&text, " 1");
+    assert_false(context_read(&context, text.data));
+    assert_false(context_read(&context, "4096 9 0x1p+1 0 0 0 0 0 0 0 0 0 0 0 0x0p+0 0 0 0 0 0 0x0p+0"));
+    assert_false(context_read(&context, "4096 1 0x1p+1 2 0 0 0 0 0 0 0 0 0 0 0x0p+0 0 0 0 0 0 0x0p+0"));
+    assert_true(context_read(&context, "4096 1 0x1p+1 1 0 0 0 0 0 0 0 0 0 0 0x0p+0 0 0 0 0 0 0x0p+0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +394,8 @@ int main(void)
         cmocka_unit_test(test_a_server_that_reports_one_number_for_all_cuts_nothing),
         cmocka_unit_test(test_reports_without_the_cached_tokens_are_no_ceiling),
         cmocka_unit_test(test_a_cut_shows_in_the_sum_with_the_cached_tokens),
+        cmocka_unit_test(test_what_is_known_reads_back_the_same_after_every_report),
+        cmocka_unit_test(test_other_words_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
+#include "supervisor/model/lessons.h"
 #include "supervisor/model/relay.h"
 
 struct end {
@@ -260,6 +261,48 @@ static void test_what_was_under_way_is_asked_again_of_the_next_gateway(void **st
     assert_int_equal(world->gateway.count, 4);
     answer(world, seen(world, NULL));
     assert_int_equal(world->iris.count, 1);
+}
+
+static void say_learned(struct world *world, const char *url, const char *model, const char *text, bool fine)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_LEARNED, url, model, text);
+    assert_int_equal(relay_gateway_says(world->relay, message.data, message.length), fine);
+}
+
+static void test_the_next_gateway_is_told_what_the_last_one_learned(void **state)
+{
+    struct world *world = *state;
+    struct reader reader;
+    unsigned type;
+    OWNED char *url = NULL, *model = NULL, *text = NULL;
+    say_learned(world, "u", "m", "old", true);
+    say_learned(world, "u", "m", "new", true);
+    relay_gateway_started(world->relay);
+    assert_int_equal(world->gateway.count, 1);
+    assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
+    assert_true(message_read(&reader, MESSAGE_RECALL, &url, &model, &text));
+    assert_string_equal(url, "u");
+    assert_string_equal(model, "m");
+    assert_string_equal(text, "new");
+    say_learned(world, "u", "other", "new", true);
+    assert_true(ask(world, &world->orion, "orion", 1));
+    relay_gateway_started(world->relay);
+    assert_int_equal(world->gateway.count, 1 + 1 + 2 + 1); /* the questions come last */
+    assert_int_equal(world->gateway.type, MESSAGE_ASK);
+}
+
+static void test_what_a_gateway_may_leave_with_the_supervisor_is_bounded(void **state)
+{
+    struct world *world = *state;
+    OWNED char *text = memory_new(LESSON_TEXT_MAX + 1, 1);
+    memset(text, 'x', LESSON_TEXT_MAX);
+    say_learned(world, "u", "m", text, false);
+    for (int i = 0; i <= LESSONS_MAX; i++) {
+        OWNED char *model = memory_print("m-%d", i);
+        say_learned(world, "u", model, "text", i < LESSONS_MAX);
+    }
+    say_learned(world, "u", "m-0", "another", true);
 }
 
 static void test_a_question_that_kills_its_gateways_is_given_back(void **state)
@@ -517,6 +560,8 @@ int main(void)
         TEST(test_an_answer_goes_to_whom_asked_under_its_own_serial),
         TEST(test_an_answer_for_a_dead_worker_never_reaches_the_next_one),
         TEST(test_what_was_under_way_is_asked_again_of_the_next_gateway),
+        TEST(test_the_next_gateway_is_told_what_the_last_one_learned),
+        TEST(test_what_a_gateway_may_leave_with_the_supervisor_is_bounded),
         TEST(test_a_question_that_kills_its_gateways_is_given_back),
         TEST(test_nobody_has_more_than_his_share_under_way),
         TEST(test_what_an_agents_questions_may_take_together_is_bounded_and_one_more_is_for_later),
