@@ -9,8 +9,8 @@
 #include <sysexits.h>
 
 #include "common/buffer.h"
-#include "common/data_format.h"
 #include "common/files.h"
+#include "common/format/data_format.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/secrets.h"

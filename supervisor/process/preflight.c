@@ -5,8 +5,8 @@
 
 #include "common/buffer.h"
 #include "common/capacity.h"
-#include "common/data_format.h"
 #include "common/format/config_warnings.h"
+#include "common/format/data_format.h"
 #include "common/format/provider_warnings.h"
 #include "common/log.h"
 #include "common/memory.h"

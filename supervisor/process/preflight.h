@@ -10,7 +10,7 @@ int preflight_sandbox(const char *data); /* while this process has one thread, b
  * secrets_collect. The caller frees *roster. */
 int preflight_roster(const char *data_dir, int secrets, struct roster **roster);
 
-/* The data directory's format (common/data_format.h): its changes are told. */
+/* The data directory's format (common/format/data_format.h): its changes are told. */
 int preflight_format(int data);
 
 /* Says which limits of the machine are too low for so many agents; the agents that fit are run. */

@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/data_format.h"
 #include "common/files.h"
+#include "common/format/data_format.h"
 #include "common/memory.h"
 
 static char path[64];

@@ -1,4 +1,4 @@
-#include "common/data_format.h"
+#include "common/format/data_format.h"
 
 #include <fcntl.h>
 #include <stdio.h>
