@@ -146,6 +146,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
         else
             add_agent(supervisor, &roster->agents[i], said);
     }
+    warm_limit(&supervisor->agents, (size_t)roster->warm_workers);
     post_roster(supervisor->post, roster);
     shared_state_roster(supervisor->shared, roster);
     roster_free(supervisor->roster);

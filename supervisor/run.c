@@ -418,6 +418,8 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
 static void start_agents(struct supervisor *supervisor)
 {
     const struct roster *roster = supervisor->roster;
+    agents_begin(&supervisor->agents);
+    warm_limit(&supervisor->agents, (size_t)roster->warm_workers);
     for (size_t i = 0; i < roster->agent_count; i++)
         agents_add(&supervisor->agents, &roster->agents[i]);
     post_start(supervisor->post);

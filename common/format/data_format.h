@@ -1,7 +1,7 @@
 /* The format of a data directory, which DATA_DIR/.agentos-format says in a line (contract section 14): an older one is taken
  * up as it is, a newer one is left alone, since this version can't know what its files mean. */
-#ifndef AGENTOS_COMMON_DATA_FORMAT_H
-#define AGENTOS_COMMON_DATA_FORMAT_H
+#ifndef AGENTOS_COMMON_FORMAT_DATA_FORMAT_H
+#define AGENTOS_COMMON_FORMAT_DATA_FORMAT_H
 
 #include <stdbool.h>
 

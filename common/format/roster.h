@@ -80,6 +80,7 @@ struct roster {
     struct roster_agent *agents;
     size_t agent_count;
     struct class_limits classes[CLASS_COUNT];
+    int64_t warm_workers;   /* so many idle ones stay */
     int64_t tokens_per_day; /* budget of all together; 0 = no limit */
     double cost_per_day;    /* likewise */
     struct roster_price *prices;

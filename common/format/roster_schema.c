@@ -50,6 +50,7 @@ static void start_roster(void *roster)
     static const struct class_limits limits[CLASS_COUNT] = {
         [CLASS_SLOW] = {1, 8}, [CLASS_MEDIUM] = {4, 32}, [CLASS_FAST] = {16, 128}};
     memcpy(((struct roster *)roster)->classes, limits, sizeof limits);
+    ((struct roster *)roster)->warm_workers = 256;
 }
 
 static const struct field audit_fields[] = {
@@ -167,6 +168,7 @@ static const struct field roster_fields[] = {
     {"defaults", FIELD_DEFAULTS, 0, 0, 0, 0, 0, &defaults_schema},
     {"agents", FIELD_LIST, REQUIRED, ROSTER(agents), ROSTER(agent_count), 0, 0, &roster_agent_schema},
     {"throughput_classes", FIELD_GROUP, 0, 0, 0, 0, 0, &classes_schema},
+    COUNT("warm_workers", ROSTER(warm_workers), 0, ROSTER_AGENTS_MAX),
     {"keep", FIELD_DEFAULTS, 0, 0, 0, 0, 0, &roster_keep_schema},
     {"budget", FIELD_GROUP, 0, 0, 0, 0, 0, &budget_schema},
     {"prices", FIELD_MAP, 0, ROSTER(prices), ROSTER(price_count), 0, 0, &price_schema},

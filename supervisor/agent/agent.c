@@ -100,10 +100,10 @@ static bool send_spawn(struct agent *agent)
 
 static const struct line_owner line_owner;
 
-static void spawn(void *context)
+void agent_start(struct agent *agent)
 {
-    struct agent *agent = context;
     struct fault fault;
+    set_timer(agent, LIFE_START_MS);
     agent->worker.generation++;
     agent->worker.said_hello = agent->notice.resting = agent->notice.called = false;
     agent->worker.signal_due = 0;
@@ -131,15 +131,25 @@ static void spawn(void *context)
     send_spawn(agent); /* not now: agent_spawn_again does it when the zygote is there */
 }
 
+static void spawn(void *context)
+{
+    struct agent *agent = context;
+    if (starts_enter(agent, agent->notice.slept))
+        agent_start(agent);
+    else
+        set_timer(agent, -1); /* its time counts from its beginning */
+}
+
 static void ask_stop(void *context, int64_t grace_ms)
 {
     struct agent *agent = context;
+    bool asked_for = agent->worker.spawning && agent->agents->zygote->channel.fd >= 0;
     /* The worker puts its task down in good order a little before it is made to end. */
     if (agent->worker.said_hello)
         agent_send(agent, MESSAGE_STOP, (uint64_t)(grace_ms - grace_ms / 8));
-    else if (agent->worker.pid == 0 && agent->worker.spawning && agent->agents->zygote->channel.fd < 0) {
+    else if (agent->worker.pid == 0 && !asked_for) {
         agent->worker.spawning = false;
-        life_event(&agent->life, EVENT_EXIT); /* nobody has been asked to make it */
+        life_event(&agent->life, EVENT_EXIT);
     }
 }
 
@@ -157,6 +167,8 @@ static void send_signal(void *context, int signal)
         kill(agent->worker.pid, signal);
     else if (agent->worker.spawning)
         agent->worker.signal_due = signal;
+    else if (agent->worker.start.stage == START_WAITS)
+        life_event(&agent->life, EVENT_EXIT);
 }
 
 static void say_ready(struct agent *agent)
@@ -176,9 +188,12 @@ static void changed(void *context, enum life_state before)
     if (before == STATE_STARTING && state == STATE_IDLE)
         say_ready(agent);
     agent_absence_changed(agent);
+    if (state != STATE_STARTING)
+        starts_leave(agent);
     if (state != STATE_WORKING)
         timer_clear(agent->agents->loop, &agent->task_timer);
     look_state_changed(agent);
+    warm_changed(agent);
     if (state != STATE_STARTING && !agent->settled) {
         agent->settled = true;
         agent->agents->callbacks->settled(agent);
@@ -539,6 +554,8 @@ void agent_free(struct agent *agent)
     timer_clear(agent->agents->loop, &agent->alone_timer);
     timer_clear(agent->agents->loop, &agent->notice.rest_timer);
     timer_clear(agent->agents->loop, &agent->order.timer);
+    starts_leave(agent);
+    warm_forget(agent);
     watch_forget(agent->agents->watch, &agent->watched);
     agent->agents->callbacks->asker_gone(agent);
     line_close(agent->line);

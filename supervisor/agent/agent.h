@@ -51,6 +51,7 @@ struct agent {
         struct log_pipe *log; /* its standard error; NULL: none */
         int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
         uint64_t generation;
+        struct start start;
         bool spawning; /* SPAWN is sent or due, SPAWNED is not back */
         bool said_hello;
         int signal_due; /* to be sent as soon as the pid is known */
@@ -70,10 +71,12 @@ struct agent {
         int64_t looked_at; /* clock_monotonic_ms: told last */
         struct file_stamp queue_stamp;
         struct timer look_timer, rest_timer;
-        bool resting; /* the worker was sent REST: an exit 0 is no failure then */
-        bool called;  /* there was a LOOK after that, which it may not have read */
-        bool slept;   /* the worker before it hibernated: this one is no restart */
-    } notice;         /* change_notice.c's */
+        TAILQ_ENTRY(agent) idle_link; /* while warm: */
+        bool warm;                    /* it is in the list of idle workers (warm.h) */
+        bool resting;                 /* the worker was sent REST: an exit 0 is no failure then */
+        bool called;                  /* there was a LOOK after that, which it may not have read */
+        bool slept;                   /* the worker before it hibernated: this one is no restart */
+    } notice;                         /* change_notice.c's */
 
     struct {
         struct figures figures;
@@ -104,6 +107,7 @@ struct agent {
 /* agent.c: one agent and its worker */
 struct agent *agent_new(struct agents *agents, const struct roster_agent *definition);
 void agent_free(struct agent *agent);
+void agent_start(struct agent *agent); /* its turn to start has come (starts.h) */
 void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
 void agent_redefine(struct agent *agent, const struct roster_agent *definition);
 void agent_heartbeat(struct agent *agent, uint64_t serial);
@@ -128,6 +132,8 @@ void agent_look(struct agent *agent, uint64_t look);
 void agent_scan(struct agent *agent);
 void agent_active(struct agent *agent, bool idle); /* its worker says what it does now */
 void look_begin(struct agent *agent);
+/* An idle worker is asked to leave; false: it has something to do, or nobody would notice when it has. */
+bool look_send_away(struct agent *agent);
 void look_state_changed(struct agent *agent); /* or its definition has */
 bool look_is_due(const struct agent *agent);  /* there may be work that its worker hasn't seen */
 void look_rest(struct agent *agent,

@@ -9,6 +9,12 @@
 
 enum { GUARD_MS = 50 };
 
+void agents_begin(struct agents *agents)
+{
+    starts_begin(agents, agent_start);
+    warm_begin(agents);
+}
+
 struct agent *agents_find(const struct agents *agents, const char *name)
 {
     for (size_t i = 0; i < agents->count; i++)
@@ -65,5 +71,6 @@ void agents_free(struct agents *agents)
 {
     for (size_t i = 0; i < agents->count; i++)
         agent_free(agents->list[i]);
+    starts_end(agents);
     free(agents->list);
 }

@@ -9,6 +9,8 @@
 
 #include "common/fault.h"
 #include "supervisor/agent/detail.h"
+#include "supervisor/agent/starts.h"
+#include "supervisor/agent/warm.h"
 #include "supervisor/process/child.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/process/switchboard.h"
@@ -43,6 +45,8 @@ struct agents {
     int64_t poll_seconds, grace_ms;
     struct agent **list; /* in the order of agents.yaml */
     size_t count;
+    struct starts starts;
+    struct warm warm;
     struct disk_limit *disk;
     size_t guard_next; /* the agent whose tree agents_guard looks at first */
     bool ending;       /* the supervisor ends: all are stopped for good */
@@ -53,6 +57,8 @@ struct agents {
     } room;               /* room.c's */
 };
 
+/* Before the first agents_add; the loop is there. */
+void agents_begin(struct agents *agents);
 /* NULL: there is none. */
 struct agent *agents_find(const struct agents *agents, const char *name);
 struct agent *agents_of_process(const struct agents *agents, pid_t pid);

@@ -53,15 +53,20 @@ static void set_rest_timer(struct agent *agent)
         timer_clear(agent->agents->loop, &agent->notice.rest_timer);
 }
 
-static void rest_timer_rings(void *context)
+bool look_send_away(struct agent *agent)
 {
-    struct agent *agent = context;
-    set_rest_timer(agent); /* it may have something to do after all */
-    if (agent->life.state != STATE_IDLE || agent->notice.dirty & WAKING)
-        return;
+    if (agent->life.state != STATE_IDLE || agent->notice.dirty & WAKING || !watch_is_whole(&agent->watched))
+        return false;
     agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     agent->notice.called = false;
     agent->notice.resting = agent_send(agent, MESSAGE_REST);
+    return agent->notice.resting;
+}
+
+static void rest_timer_rings(void *agent)
+{
+    set_rest_timer(agent); /* it may have something to do after all */
+    look_send_away(agent);
 }
 
 void agent_active(struct agent *agent, bool idle)
@@ -83,8 +88,8 @@ static void wake_if_called(struct agent *agent, uint64_t look)
 
 void look_rest(struct agent *agent, bool called)
 {
-    log_info("agentos", NULL, "Agent '%s' hibernates: it had nothing to do for %lld s; work starts it again",
-             agent->name, (long long)agent->definition->idle_exit_seconds);
+    log_info("agentos", NULL, "Agent '%s' hibernates: it has nothing to do; work starts it again",
+             agent->name);
     agent->notice.slept = true;
     life_event(&agent->life, EVENT_REST);
     if (called)

@@ -271,6 +271,14 @@ void watch_tree(struct watch *watch, struct watched *watched, int tree, void *su
     }
 }
 
+bool watch_is_whole(const struct watched *watched)
+{
+    for (size_t i = 0; i < WATCHED_FOLDERS; i++)
+        if (watched->descriptors[i] <= 0)
+            return false;
+    return true;
+}
+
 void watch_forget(struct watch *watch, struct watched *watched)
 {
     for (size_t i = 0; i < WATCHED_FOLDERS; i++) {

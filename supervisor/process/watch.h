@@ -41,6 +41,8 @@ void watch_roster(struct watch *watch, int data_folder);
 void watch_shared(struct watch *watch, int folder);
 /* Add what is missing of the tree's watches; cheap when nothing is. tree: its descriptor. */
 void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject);
+/* The kernel tells of every change in the tree. */
+bool watch_is_whole(const struct watched *watched);
 void watch_forget(struct watch *watch, struct watched *watched);
 /* A watched top folder is gone or was moved away: descriptors[0] is 0 again. */
 

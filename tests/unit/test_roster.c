@@ -230,7 +230,7 @@ static void test_every_fault_is_told_in_one_run_in_order_and_at_its_place(void *
         "agents.yaml:15:32: writers names 'nobody', and there is no such agent\n"
         "agents.yaml:15:50: readers must be a list, such as [\"…\"], not one text\n"
         "agents.yaml:16:1: unknown key 'colour' in agents.yaml; there are: defaults, agents, "
-        "throughput_classes, keep, budget, prices, queues, segments\n");
+        "throughput_classes, warm_workers, keep, budget, prices, queues, segments\n");
 }
 
 static void test_a_wrong_value_says_what_would_be_right(void **state)

@@ -1,0 +1,41 @@
+/* The workers that start now: some for each processor, so that a start's time counts from its own beginning and a machine
+ * that starts thousands is never late for each of them (contract section 10). Agents that are woken go before others. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_STARTS_H
+#define AGENTOS_SUPERVISOR_AGENT_STARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "supervisor/process/loop.h"
+
+struct agent;
+struct agents;
+
+/* Of an agent. */
+struct start {
+    TAILQ_ENTRY(agent) link;
+    enum { START_NONE, START_WAITS, START_RUNS } stage;
+    bool woken;
+    int64_t since; /* clock_monotonic_ms: it runs */
+};
+
+TAILQ_HEAD(start_list, agent);
+struct starts {
+    void (*start)(struct agent *agent);       /* its turn has come */
+    struct start_list woken, others, running; /* in the order in which they came */
+    size_t count, limit;                      /* of those that run */
+    struct timer timer;
+};
+
+/* So many at once for each processor; start is called for an agent that waited, in its turn, from the loop. */
+enum { STARTS_FOR_EACH_PROCESSOR = 4 };
+void starts_begin(struct agents *agents, void (*start)(struct agent *agent));
+void starts_end(struct agents *agents);
+/* True: it may start now. False: it waits for its turn. */
+bool starts_enter(struct agent *agent, bool woken);
+/* It is ready, or won't be, or is about to be freed. */
+void starts_leave(struct agent *agent);
+
+#endif

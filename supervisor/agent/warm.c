@@ -1,0 +1,65 @@
+#include "supervisor/agent/warm.h"
+
+#include "supervisor/agent/agent.h"
+
+/* Workers that can't leave now are stepped over, some of them at a time, so that a turn stays short. */
+enum { LOOKED_AT_MAX = 16 };
+
+static void take_out(struct agent *agent)
+{
+    struct warm *warm = &agent->agents->warm;
+    if (!agent->notice.warm)
+        return;
+    TAILQ_REMOVE(&warm->idle, agent, notice.idle_link);
+    agent->notice.warm = false;
+    warm->count--;
+}
+
+static void put_last(struct agent *agent)
+{
+    struct warm *warm = &agent->agents->warm;
+    TAILQ_INSERT_TAIL(&warm->idle, agent, notice.idle_link);
+    agent->notice.warm = true;
+    warm->count++;
+}
+
+/* A worker that finds work instead of leaving comes back into the list when it is idle again. */
+static void send_away(struct agents *agents)
+{
+    struct warm *warm = &agents->warm;
+    struct agent *agent, *next;
+    size_t looked_at = 0;
+    for (agent = TAILQ_FIRST(&warm->idle); agent && warm->count > warm->limit && looked_at < LOOKED_AT_MAX;
+         agent = next, looked_at++) {
+        next = TAILQ_NEXT(agent, notice.idle_link);
+        if (look_send_away(agent))
+            take_out(agent);
+    }
+}
+
+void warm_begin(struct agents *agents)
+{
+    TAILQ_INIT(&agents->warm.idle);
+}
+
+void warm_limit(struct agents *agents, size_t limit)
+{
+    agents->warm.limit = limit;
+    send_away(agents);
+}
+
+void warm_changed(struct agent *agent)
+{
+    if (agent->life.state != STATE_IDLE) {
+        take_out(agent);
+        return;
+    }
+    if (!agent->notice.warm)
+        put_last(agent);
+    send_away(agent->agents);
+}
+
+void warm_forget(struct agent *agent)
+{
+    take_out(agent);
+}

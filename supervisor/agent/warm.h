@@ -1,0 +1,24 @@
+/* The idle workers that stay (agents.yaml: warm_workers; contract sections 3 and 10): past that number the worker that was
+ * idle longest leaves, and its agent hibernates until there is work. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_WARM_H
+#define AGENTOS_SUPERVISOR_AGENT_WARM_H
+
+#include <stddef.h>
+#include <sys/queue.h>
+
+struct agent;
+struct agents;
+
+struct warm {
+    TAILQ_HEAD(warm_list, agent) idle; /* longest first; a worker that was sent away is not in it */
+    size_t count, limit;
+};
+
+void warm_begin(struct agents *agents);
+void warm_limit(struct agents *agents, size_t limit);
+/* The agent's state is another. */
+void warm_changed(struct agent *agent);
+/* It is about to be freed. */
+void warm_forget(struct agent *agent);
+
+#endif

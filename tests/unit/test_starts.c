@@ -1,0 +1,114 @@
+/* Starts are bounded to what the machine does at once; who is woken goes first, and nobody is held up (contract section 10). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "supervisor/agent/agent.h"
+
+enum { MORE = 3 };
+
+static struct agents fleet;
+static struct agent *all;
+static size_t limit, started[256], started_count;
+
+static void start(struct agent *agent)
+{
+    started[started_count++] = (size_t)(agent - all);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    fleet = (struct agents){.loop = loop_new()};
+    starts_begin(&fleet, start);
+    limit = fleet.starts.limit;
+    all = memory_new(limit + MORE, sizeof *all);
+    started_count = 0;
+    for (size_t i = 0; i < limit + MORE; i++)
+        all[i].agents = &fleet;
+    for (size_t i = 0; i < limit; i++)
+        assert_true(starts_enter(&all[i], false));
+    return fleet.loop == NULL;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    starts_end(&fleet);
+    loop_free(fleet.loop);
+    free(all);
+    return 0;
+}
+
+static void test_so_many_start_at_once_and_the_others_wait(void **state)
+{
+    (void)state;
+    assert_int_equal(limit, (size_t)sysconf(_SC_NPROCESSORS_ONLN) * STARTS_FOR_EACH_PROCESSOR);
+    for (size_t i = limit; i < limit + MORE; i++)
+        assert_false(starts_enter(&all[i], false));
+    loop_turn(fleet.loop, 0);
+    assert_int_equal(started_count, 0);
+}
+
+static void test_each_that_is_ready_lets_one_in_the_woken_first_then_in_their_order(void **state)
+{
+    (void)state;
+    starts_enter(&all[limit], false);
+    starts_enter(&all[limit + 1], false);
+    starts_enter(&all[limit + 2], true);
+    for (size_t i = 0; i < 3; i++) {
+        starts_leave(&all[i]);
+        loop_turn(fleet.loop, 0);
+        assert_int_equal(started_count, i + 1);
+    }
+    assert_int_equal(started[0], limit + 2);
+    assert_int_equal(started[1], limit);
+    assert_int_equal(started[2], limit + 1);
+    assert_int_equal(fleet.starts.count, limit);
+}
+
+static void test_one_that_is_stopped_while_it_waits_is_not_started(void **state)
+{
+    (void)state;
+    starts_enter(&all[limit], false);
+    starts_enter(&all[limit + 1], false);
+    starts_leave(&all[limit]);
+    starts_leave(&all[limit]); /* again is fine */
+    starts_leave(&all[0]);
+    loop_turn(fleet.loop, 0);
+    assert_int_equal(started_count, 1);
+    assert_int_equal(started[0], limit + 1);
+}
+
+static void test_starts_that_take_long_hold_up_nobody(void **state)
+{
+    (void)state;
+    starts_enter(&all[limit], false);
+    for (size_t i = 0; i < limit; i++)
+        all[i].worker.start.since -= 60 * 1000;
+    fleet.starts.timer.at = 0; /* it rings now */
+    loop_turn(fleet.loop, 0);
+    assert_int_equal(started_count, 1);
+    assert_int_equal(fleet.starts.count, 1);
+    starts_leave(&all[0]); /* the late one's place was given already */
+    assert_int_equal(fleet.starts.count, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_so_many_start_at_once_and_the_others_wait, begin, end),
+        cmocka_unit_test_setup_teardown(
+            test_each_that_is_ready_lets_one_in_the_woken_first_then_in_their_order, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_that_is_stopped_while_it_waits_is_not_started, begin, end),
+        cmocka_unit_test_setup_teardown(test_starts_that_take_long_hold_up_nobody, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
