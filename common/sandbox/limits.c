@@ -46,8 +46,10 @@ enum { CAPABILITIES_MAX = 64 };
 
 #define STACK_MOST ((rlim_t)4 << 20)
 
-/* Address space of a worker beyond its memory: the indexes of packs, windows on packs, its threads' stacks. */
+/* Address space of a worker beyond its memory: the indexes of packs, windows on packs, its threads' stacks. Its addresses
+ * lie in so many times that space, as what is freed leaves gaps. */
 #define WORKER_SPACE ((rlim_t)128 << 20)
+enum { SPACES = 4 };
 
 /* An auditor's: seconds of CPU for one process, and address space, for memory that it shares with its own children
  * doesn't count as data. */
@@ -100,14 +102,23 @@ static int64_t space_now(void)
 /* Memory is RLIMIT_DATA: private memory that can be written. Thread stacks count whole, so they are made small
  * (common/threads.h). A worker could otherwise take memory that doesn't count so: shared without a file, growing
  * downwards, made larger or writable later: seccomp refuses those ways; its own stack, which has a limit; and the page
- * tables of what it only reads, so its address space is bounded too. The address sanitizer's shadow would count as
- * well. */
+ * tables of what it only reads, so its address space is bounded too, and its addresses. The address sanitizer's shadow
+ * would count as well. */
 static bool limit_memory(enum sandbox_role role, int64_t bytes, struct fault *fault)
 {
+    rlim_t space = (rlim_t)bytes + WORKER_SPACE;
+    if (role == SANDBOX_WORKER)
+        (void)address_space_bound((uint64_t)bytes, space * SPACES);
     int64_t now = role == SANDBOX_WORKER ? space_now() : -1;
-    if (now >= 0 && !lower(RLIMIT_AS, (rlim_t)(now + bytes) + WORKER_SPACE, "RLIMIT_AS", fault))
+    if (now >= 0 && !lower(RLIMIT_AS, (rlim_t)now + space, "RLIMIT_AS", fault))
         return false;
     return lower(RLIMIT_DATA, (rlim_t)bytes, "RLIMIT_DATA", fault);
+}
+
+void limits_foresee(void)
+{
+    if (!SHADOWED)
+        (void)address_space_reserve();
 }
 
 bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct fault *fault)

@@ -37,7 +37,19 @@ bool seccomp_can_ask(void); /* a filter can ask a listener */
 
 /* limits.c */
 bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct fault *fault);
+void limits_foresee(void); /* in a process whose forks will be workers: theirs are set faster */
 bool privileges_drop(struct fault *fault);
+
+/* address_space.c. Reserves what is free of this process's addresses, but for a window of `size` bytes where the kernel
+ * maps next, and what the heap may grow by; all in bytes. Its forks do so faster when address_space_reserve was called
+ * before. False: not all is bounded (RLIMIT_AS is set already, no /proc). */
+bool address_space_reserve(void);
+bool address_space_bound(uint64_t heap, uint64_t size);
+struct address_room {
+    uint64_t from, to, most; /* only what begins here and is no longer may be unmapped (sandbox_tighten) */
+};
+const struct address_room *address_space_room(void);
+
 bool mdwe_there(void);
 bool mdwe_set(struct fault *fault);
 bool dumpable_clear(struct fault *fault);

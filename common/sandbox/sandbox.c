@@ -51,6 +51,8 @@ void sandbox_free(struct sandbox *sandbox)
 
 bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault)
 {
+    if (sandbox->role == SANDBOX_WORKER)
+        limits_foresee();
     return sandbox->mode == SANDBOX_OFF || privileges_drop(fault) || sandbox->mode == SANDBOX_BEST_EFFORT;
 }
 

@@ -28,7 +28,11 @@
 #include "common/sandbox/part.h"
 
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
-#define OWN_PID   0x5eed1d00u
+#define OWN_PID 0x5eed1d00u
+/* Likewise for the process's room of addresses (address_space.c), in halves: the filter compares 32 bits at a time. */
+#define ROOM_FROM 0x5eed1d015eed1d02u
+#define ROOM_TO   0x5eed1d035eed1d04u
+#define ROOM_MOST 0x5eed1d055eed1d06u
 
 #define OURS      (FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR) | FOR(HTTP))
 #define PROGRAMS  (FOR(COMMAND) | FOR(CHECKER)) /* of others */
@@ -364,6 +368,16 @@ static const char *const refused_later[] = {
 /* On standard error, a pipe to the supervisor, a worker writes, and does nothing else. */
 static const char *const on_log[] = {"write", "writev", "close", "fstat"};
 
+/* Page tables are bounded by where mappings can lie (address_space.c): the kernel chooses their addresses, the reserved
+ * ones stay, and no markers of guard pages are laid over them. */
+static const struct rule bounds_later[] = {
+    {0, REFUSE, "mmap", 1, {{0, SCMP_CMP_NE, 0, 0}}},
+    {0, REFUSE, "munmap", 1, {{0, SCMP_CMP_LT, ROOM_FROM, 0}}},
+    {0, REFUSE, "munmap", 1, {{0, SCMP_CMP_GE, ROOM_TO, 0}}},
+    {0, REFUSE, "munmap", 1, {{1, SCMP_CMP_GT, ROOM_MOST, 0}}},
+    {0, REFUSE, "madvise", 1, {{2, SCMP_CMP_NE, MADV_DONTNEED, 0}}},
+};
+
 /* --- making the filter --- */
 
 static const uint32_t actions[] = {[ALLOW] = SCMP_ACT_ALLOW,
@@ -467,8 +481,11 @@ static bool refuse_on_log(scmp_filter_ctx filter)
 
 static bool refuse_listed(scmp_filter_ctx filter)
 {
-    return add_names(filter, REFUSE, refused_later, sizeof refused_later / sizeof *refused_later) &&
-           refuse_on_log(filter);
+    bool added = add_names(filter, REFUSE, refused_later, sizeof refused_later / sizeof *refused_later) &&
+                 refuse_on_log(filter);
+    for (size_t i = 0; added && i < sizeof bounds_later / sizeof *bounds_later; i++)
+        added = add(filter, &bounds_later[i]);
+    return added;
 }
 
 /* libseccomp 2.5 writes filters to descriptors only. */
@@ -513,19 +530,32 @@ bool seccomp_can_ask(void)
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0;
 }
 
-static struct sock_filter *with_own_pid(const struct program *program)
+static struct sock_filter *with_own_values(const struct program *program)
 {
+    const struct address_room *room = address_space_room();
+    const struct {
+        uint32_t mark, value;
+    } own[] = {{OWN_PID, (uint32_t)getpid()},
+               {ROOM_FROM >> 32, (uint32_t)(room->from >> 32)},
+               {(uint32_t)ROOM_FROM, (uint32_t)room->from},
+               {ROOM_TO >> 32, (uint32_t)(room->to >> 32)},
+               {(uint32_t)ROOM_TO, (uint32_t)room->to},
+               {ROOM_MOST >> 32, (uint32_t)(room->most >> 32)},
+               {(uint32_t)ROOM_MOST, (uint32_t)room->most}};
     struct sock_filter *code = memory_new(program->length, sizeof *code);
     memcpy(code, program->code, program->length * sizeof *code);
     for (size_t i = 0; i < program->length; i++)
-        if (BPF_CLASS(code[i].code) == BPF_JMP && code[i].k == OWN_PID)
-            code[i].k = (uint32_t)getpid();
+        for (size_t k = 0; BPF_CLASS(code[i].code) == BPF_JMP && k < sizeof own / sizeof *own; k++)
+            if (code[i].k == own[k].mark) {
+                code[i].k = own[k].value;
+                break;
+            }
     return code;
 }
 
 bool seccomp_install(const struct program *program, bool all_threads, int *listener, struct fault *fault)
 {
-    OWNED struct sock_filter *code = with_own_pid(program);
+    OWNED struct sock_filter *code = with_own_values(program);
     struct sock_fprog filter = {.len = (unsigned short)program->length, .filter = code};
     unsigned flags = all_threads ? SECCOMP_FILTER_FLAG_TSYNC
                      : listener  ? SECCOMP_FILTER_FLAG_NEW_LISTENER

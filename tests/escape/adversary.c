@@ -12,6 +12,8 @@
  *   look ADDRESS BYTES STEP reads a byte at every step; the number of steps
  *   sink BYTES              a stack that deep
  *   times COUNT NUMBER ARGUMENT…   a system call so often; how often it worked
+ *   scatter COUNT STEP      pages mapped and read that lie STEP bytes apart; how many
+ *   strew COUNT BYTES       the same without an address: BYTES are mapped, and all but their first page unmapped
  *
  * An argument is a number, "text (its address), $LINE or $LINE+NUMBER (that line's result), @OFFSET (an address in a room
  * of zeroes that the script has to itself), or ^NUMBER (so far from the
@@ -26,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -101,6 +104,36 @@ static long times(long count, char *const *words, size_t length)
     return worked;
 }
 
+static void *page_at(void *place, size_t bytes)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (place ? MAP_FIXED_NOREPLACE : 0);
+    return mmap(place, bytes, PROT_READ, flags, -1, 0);
+}
+
+static long scatter(long count, size_t step)
+{
+    long read = 0;
+    for (uintptr_t at = (uintptr_t)1 << 40; read < count; at += step, read++) {
+        char *page = page_at((void *)at, PAGE);
+        if (page == MAP_FAILED)
+            return read ? read : -errno;
+        (void)*(volatile char *)page;
+    }
+    return read;
+}
+
+static long strew(long count, size_t bytes)
+{
+    long read = 0;
+    for (; read < count; read++) {
+        char *page = page_at(NULL, bytes);
+        if (page == MAP_FAILED || munmap(page + PAGE, bytes - PAGE) != 0)
+            return read;
+        (void)*(volatile char *)page;
+    }
+    return read;
+}
+
 static long operate(char *const *words, size_t count)
 {
     if (count >= 2 && strcmp(words[0], "call") == 0)
@@ -113,6 +146,10 @@ static long operate(char *const *words, size_t count)
         return look((char *)value_of(words[1]), (size_t)value_of(words[2]), (size_t)value_of(words[3]));
     if (count == 2 && strcmp(words[0], "sink") == 0)
         return sink((size_t)value_of(words[1]));
+    if (count == 3 && strcmp(words[0], "scatter") == 0)
+        return scatter(value_of(words[1]), (size_t)value_of(words[2]));
+    if (count == 3 && strcmp(words[0], "strew") == 0)
+        return strew(value_of(words[1]), (size_t)value_of(words[2]));
     if (count >= 3 && strcmp(words[0], "times") == 0)
         return times(value_of(words[1]), words + 2, count - 2);
     return -ENOSYS;

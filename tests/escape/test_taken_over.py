@@ -22,7 +22,7 @@ MB = 1 << 20
 PAGE = 4096
 PROT_READ, PROT_WRITE = 1, 2
 MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_NORESERVE = 1, 2, 0x20, 0x100, 0x4000
-MADV_NOHUGEPAGE = 15
+MADV_DONTNEED, MADV_NOHUGEPAGE, MADV_GUARD_INSTALL = 4, 15, 102
 MREMAP_MAYMOVE = 1
 AT_FDCWD = -100
 
@@ -124,6 +124,7 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 WRITTEN = PROT_READ | PROT_WRITE
 RLIMIT_STACK = 3
 SPARSE = 50 << 30  # page tables of 100 MB
+FAR = 1 << 40
 
 WAYS = {
     "memory shared without a file": [call("mmap", 0, BIG, WRITTEN, MAP_SHARED | MAP_ANONYMOUS, -1, 0), touch("$1", BIG)],
@@ -149,6 +150,17 @@ WAYS = {
         call("madvise", "$1", SPARSE, MADV_NOHUGEPAGE),
         f"look\t$1\t{SPARSE}\t{2 * MB}",
     ],
+    "page tables of pages far from each other": [f"scatter\t60000\t{4 * MB}"],
+    "page tables of pages that are left of larger mappings": [f"strew\t60000\t{16 * MB}"],
+    "page tables of guard pages": [
+        call("mmap", 0, SPARSE, 0, ANONYMOUS | MAP_NORESERVE, -1, 0),
+        call("madvise", "$1", SPARSE, MADV_GUARD_INSTALL),
+    ],
+    "page tables where others are in the way": [
+        call("mmap", 0, PAGE, 0, ANONYMOUS, -1, 0),
+        call("munmap", f"$1-{FAR}", FAR // 2),
+        f"strew\t60000\t{16 * MB}",
+    ],
     "memory at the program's end": [call("brk", 0), call("brk", f"$1+{BIG}"), touch("$1", BIG)],
 }
 
@@ -163,3 +175,9 @@ def test_no_way_of_taking_memory_passes_the_limit(taken, way):
     assert taken.peak_kb < 80 << 10
     taken.system.add("afterwards", "Go on")
     taken.system.wait_done("afterwards")
+
+
+def test_the_addresses_that_are_reserved_hold_no_guard_pages(taken):
+    page = call("mmap", 0, PAGE, 0, ANONYMOUS, -1, 0)
+    assert taken.run(page, call("madvise", f"$1-{FAR}", FAR // 2, MADV_GUARD_INSTALL))[1] == -errno.EPERM
+    assert taken.run(page, call("madvise", "$1", PAGE, MADV_DONTNEED))[1] == 0
