@@ -1,7 +1,8 @@
 /* Files in trees that other processes and people write too.
  *
  * Every path is relative to a folder's descriptor and is resolved beneath it without following any link
- * (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), and only regular files are read:
+ * (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS; step by step where a sandbox refuses it), and
+ * only regular files are read:
  * a link, FIFO or device that somebody planted is a fault, never a hang. */
 #ifndef AGENTOS_COMMON_FILES_H
 #define AGENTOS_COMMON_FILES_H

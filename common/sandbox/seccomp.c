@@ -27,6 +27,8 @@
 #include "common/memory.h"
 #include "common/sandbox/part.h"
 
+#define UNNAMED ((uint64_t)(O_TMPFILE & ~O_DIRECTORY))
+
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
 #define OWN_PID 0x5eed1d00u
 /* Likewise for the process's room of addresses (address_space.c), in halves: the filter compares 32 bits at a time. */
@@ -362,15 +364,18 @@ static const struct rule conditional[] = {
 /* `start nothing but its auditor`: nothing is started here. The auditor is started by the supervisor on the worker's
  * word (supervisor/model/audit.h), beside it and in a sandbox of its own. */
 static const char *const refused_later[] = {
-    "socket", "socketpair", "connect", "clone", "fork", "vfork", "seccomp", "sched_setaffinity", "mprotect",
+    "socket",  "socketpair",        "connect",  "clone",   "fork", "vfork",
+    "seccomp", "sched_setaffinity", "mprotect", "openat2", /* its flags lie in memory: it could make files without a name */
 };
 
 /* On standard error, a pipe to the supervisor, a worker writes, and does nothing else. */
 static const char *const on_log[] = {"write", "writev", "close", "fstat"};
 
-/* Page tables are bounded by where mappings can lie (address_space.c): the kernel chooses their addresses, the reserved
+/* No file without a name (O_TMPFILE): nothing would count it. Page tables are bounded by where mappings can lie (address_space.c): the kernel chooses their addresses, the reserved
  * ones stay, and no markers of guard pages are laid over them. */
 static const struct rule bounds_later[] = {
+    {0, REFUSE, "openat", 1, {BITS(2, UNNAMED, UNNAMED)}},
+    {0, REFUSE, "open", 1, {BITS(1, UNNAMED, UNNAMED)}},
     {0, REFUSE, "mmap", 1, {{0, SCMP_CMP_NE, 0, 0}}},
     {0, REFUSE, "munmap", 1, {{0, SCMP_CMP_LT, ROOM_FROM, 0}}},
     {0, REFUSE, "munmap", 1, {{0, SCMP_CMP_GE, ROOM_TO, 0}}},

@@ -9,6 +9,7 @@ import errno
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -94,11 +95,11 @@ class Install:
         return results_of(wait_until(ended, "the script's end", pause=0.001))
 
 
-def outside(*lines):
+def outside(*lines, error=None):
     with tempfile.TemporaryDirectory() as folder:
         script, results = pathlib.Path(folder, "script"), pathlib.Path(folder, "results")
         script.write_text("\n".join(lines))
-        subprocess.run([BIN / "adversary", script, results], timeout=60, check=False, cwd=folder)
+        subprocess.run([BIN / "adversary", script, results], timeout=60, check=False, cwd=folder, stderr=error)
         return results_of(results.read_text())
 
 
@@ -181,3 +182,253 @@ def test_the_addresses_that_are_reserved_hold_no_guard_pages(taken):
     page = call("mmap", 0, PAGE, 0, ANONYMOUS, -1, 0)
     assert taken.run(page, call("madvise", f"$1-{FAR}", FAR // 2, MADV_GUARD_INSTALL))[1] == -errno.EPERM
     assert taken.run(page, call("madvise", "$1", PAGE, MADV_DONTNEED))[1] == 0
+
+
+# --- everything else ---
+
+O_RDWR, O_PATH, O_TMPFILE = os.O_RDWR, 0o10000000, 0o20200000
+O_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+FIONBIO, FIONREAD, FIOASYNC, FIOSETOWN, TCGETS, TIOCSTI, TIOCGWINSZ, TIOCSCTTY = 0x5421, 0x541B, 0x5452, 0x8901, 0x5401, 0x5412, 0x5413, 0x540E
+F_SETFL, F_SETOWN, F_SETSIG, F_NOTIFY, F_SETPIPE_SZ, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_SET_RW_HINT = 4, 8, 10, 1026, 1031, 1030, 1033, 1036
+UNIX, INET, INET6, NETLINK, PACKET, ALG, VSOCK = 1, 2, 10, 16, 17, 38, 40
+PTRACE_SEIZE = 0x4206
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
+S_IFIFO, S_IFSOCK, S_IFCHR = 0o010000, 0o140000, 0o020000
+IPC_RMID = 0
+
+
+def terminal(request, *rest):
+    return [call("openat", AT_FDCWD, "/dev/ptmx", O_RDWR | os.O_NOCTTY), call("ioctl", "$1", request, *rest)]
+
+
+def on_socket(name, *rest):
+    return [call("socket", UNIX, 1, 0), call(name, "$1", *rest)]
+
+
+def by_descriptor(pid, name, *rest):
+    return [call("pidfd_open", pid, 0), call(name, "$1", *rest)]
+
+
+def attempts(own, foreign, pid):
+    """By name: the lines of a script, the last of which is the attempt. own and foreign are folders with a file persona.md
+    and a folder `empty`; pid is somebody else's."""
+    own, foreign = str(own), str(foreign)
+    others, mine = f"{foreign}/persona.md", f"{own}/persona.md"
+    return {
+        # descriptors and devices
+        "FIONREAD": on_socket("ioctl", FIONREAD, "@0"),
+        "FIONBIO": on_socket("ioctl", FIONBIO, "@0"),
+        "FIOASYNC": on_socket("ioctl", FIOASYNC, "@0"),
+        "FIOSETOWN": ["put\t@0\t1", *[call("socket", UNIX, 1, 0), call("ioctl", "$2", FIOSETOWN, "@8")]],
+        "TCGETS": terminal(TCGETS, "@0"),
+        "TIOCGWINSZ": terminal(TIOCGWINSZ, "@0"),
+        "setsockopt SO_RCVBUF": ["put\t@0\t65536", call("socket", UNIX, 1, 0), call("setsockopt", "$2", 1, 8, "@0", 4)],
+        "setsockopt SO_PASSCRED": ["put\t@0\t1", call("socket", UNIX, 1, 0), call("setsockopt", "$2", 1, 16, "@0", 4)],
+        "F_SETOWN": on_socket("fcntl", F_SETOWN, 1),
+        "F_NOTIFY": [call("openat", AT_FDCWD, own, os.O_RDONLY), call("fcntl", "$1", F_NOTIFY, 2)],
+        "F_SETSIG": [call("pipe2", "@0", 0), call("fcntl", 3, F_SETSIG, 9)],
+        "F_SETPIPE_SZ": [call("pipe2", "@0", 0), call("fcntl", 4, F_SETPIPE_SZ, MB)],
+        "io_uring_setup": [call("io_uring_setup", 1, "@0")],
+        "userfaultfd": [call("userfaultfd", 1)],
+        "memfd_create": [call("memfd_create", "x", 0)],
+        "memfd_secret": [call("memfd_secret", 0)],
+        "keyctl": [call("keyctl", 0, -3, 1)],
+        "add_key": [call("add_key", "user", "escape", "x", 1, -2)],
+        "bpf": ["put\t@0\t17179869186", "put\t@8\t4294967300", call("bpf", 0, "@0", 64)],
+        "shmget": [call("shmget", 0, PAGE, 0o600), call("shmctl", "$1", IPC_RMID, 0)],
+        "msgget": [call("msgget", 0, 0o600), call("msgctl", "$1", IPC_RMID, 0)],
+        "semget": [call("semget", 0, 1, 0o600), call("semctl", "$1", 0, IPC_RMID, 0)],
+        "inotify_init1": [call("inotify_init1", 0)],
+        "fanotify_init": [call("fanotify_init", 0, 0)],
+        # other processes
+        "kill": [call("kill", pid, 0)],
+        "kill all": [call("kill", -1, 0)],
+        "tkill": [call("tkill", pid, 0)],
+        "tgkill": [call("tgkill", pid, pid, 0)],
+        "rt_sigqueueinfo": [f"put\t@8\t{(-1) & 0xFFFFFFFF}", call("rt_sigqueueinfo", pid, 0, "@0")],
+        "pidfd_open": [call("pidfd_open", pid, 0)],
+        "pidfd_send_signal": by_descriptor(pid, "pidfd_send_signal", 0, 0, 0),
+        "pidfd_getfd": by_descriptor(pid, "pidfd_getfd", 0, 0),
+        "ptrace": [call("ptrace", PTRACE_SEIZE, pid, 0, 0)],
+        "process_vm_readv": ["put\t@0\t0", call("process_vm_readv", pid, "@0", 0, "@0", 0, 0)],
+        "process_vm_writev": [call("process_vm_writev", pid, "@0", 0, "@0", 0, 0)],
+        "kcmp": [call("getpid"), call("kcmp", "$1", pid, 1, 0, 0)],
+        "setpriority": [call("setpriority", 0, pid, 19)],
+        "getpriority": [call("getpriority", 0, pid)],
+        "ioprio_set": [call("ioprio_set", 1, pid, 3 << 13)],
+        "sched_setaffinity": ["put\t@0\t-1", call("sched_setaffinity", pid, 8, "@0")],
+        "sched_setscheduler": [call("sched_setscheduler", pid, 3, "@0")],
+        "sched_setattr": ["put\t@0\t12884901936", call("sched_setattr", pid, "@0", 0)],
+        "prlimit64": [call("prlimit64", pid, 4, 0, "@0")],
+        "move_pages": [call("move_pages", pid, 0, 0, 0, 0, 0)],
+        "/proc/PID/mem": [call("openat", AT_FDCWD, f"/proc/{pid}/mem", os.O_RDONLY)],
+        "/proc/PID/environ": [call("openat", AT_FDCWD, f"/proc/{pid}/environ", os.O_RDONLY)],
+        "/proc/PID/cmdline": [call("openat", AT_FDCWD, f"/proc/{pid}/cmdline", os.O_RDONLY)],
+        "/proc/PID/status": [call("openat", AT_FDCWD, f"/proc/{pid}/status", os.O_RDONLY)],
+        "/proc/PID/fd": [call("openat", AT_FDCWD, f"/proc/{pid}/fd", os.O_RDONLY)],
+        "/proc": [call("openat", AT_FDCWD, "/proc", os.O_RDONLY)],
+        # processes of one's own
+        "clone": [call("clone", 17, 0, 0, 0, 0)],
+        "unshare a user namespace": [call("unshare", CLONE_NEWUSER)],
+        "unshare mounts": [call("unshare", CLONE_NEWNS)],
+        "unshare the network": [call("unshare", CLONE_NEWNET)],
+        "setns": by_descriptor(pid, "setns", 0x4000000),
+        "PR_SET_PDEATHSIG": [call("prctl", 1, 0)],
+        "PR_SET_DUMPABLE": [call("prctl", 4, 1)],
+        "PR_SET_PTRACER": [call("prctl", 0x59616D61, pid)],
+        "PR_SET_TIMERSLACK": [call("prctl", 29, 1)],
+        "PR_SET_CHILD_SUBREAPER": [call("prctl", 36, 1)],
+        "PR_CAPBSET_READ": [call("prctl", 23, 0)],
+        "setsid": [call("setsid")],
+        "personality": [call("personality", 0x40000)],
+        "setresuid": [call("setresuid", -1, -1, 12345)],
+        "setgroups": [call("setgroups", 0, 0)],
+        "timer_create": [call("timer_create", 0, 0, "@0")],
+        "setitimer": [call("setitimer", 0, "@0", 0)],
+        "mlock": [call("mlock", "@4096", PAGE)],
+        "mremap": [call("mmap", 0, PAGE, WRITTEN, ANONYMOUS, -1, 0), call("mremap", "$1", PAGE, 2 * PAGE, MREMAP_MAYMOVE)],
+        "mprotect": [call("mmap", 0, PAGE, PROT_READ, ANONYMOUS, -1, 0), call("mprotect", "$1", PAGE, WRITTEN)],
+        "memory at an address": [call("mmap", 1 << 40, PAGE, PROT_READ, ANONYMOUS, -1, 0)],
+        "memory to execute": [call("mmap", 0, PAGE, PROT_READ | 4, ANONYMOUS, -1, 0)],
+        "madvise": [call("mmap", 0, PAGE, PROT_READ, ANONYMOUS, -1, 0), call("madvise", "$1", PAGE, MADV_NOHUGEPAGE)],
+        # sockets
+        "a unix socket": [call("socket", UNIX, 1, 0)],
+        "a pair of sockets": [call("socketpair", UNIX, 1, 0, "@0")],
+        "an abstract socket": ["put\t@0\t7815263927174299649", call("socket", UNIX, 1, 0), call("bind", "$2", "@0", 8)],
+        "an internet socket": [call("socket", INET, 1, 0)],
+        "an internet socket of version 6": [call("socket", INET6, 2, 0)],
+        "netlink": [call("socket", NETLINK, 3, 0)],
+        "a packet socket": [call("socket", PACKET, 3, 0)],
+        "AF_ALG": [call("socket", ALG, 5, 0)],
+        "vsock": [call("socket", VSOCK, 1, 0)],
+        # files
+        "read another's file": [call("openat", AT_FDCWD, others, os.O_RDONLY)],
+        "write another's file": [call("openat", AT_FDCWD, others, os.O_WRONLY)],
+        "truncate another's file": [call("truncate", others, 10)],
+        "list another's folder": [call("openat", AT_FDCWD, foreign, os.O_RDONLY)],
+        "make a file elsewhere": [call("openat", AT_FDCWD, f"{foreign}/made", O_NEW, 0o600)],
+        "make a folder elsewhere": [call("mkdirat", AT_FDCWD, f"{foreign}/folder", 0o700)],
+        "remove a folder elsewhere": [call("unlinkat", AT_FDCWD, f"{foreign}/empty", 0x200)],
+        "a hard link out": [call("linkat", AT_FDCWD, mine, AT_FDCWD, f"{foreign}/linked", 0)],
+        "a hard link in": [call("linkat", AT_FDCWD, others, AT_FDCWD, f"{own}/linked", 0)],
+        "exchange with another's file": [call("renameat2", AT_FDCWD, mine, AT_FDCWD, others, 2)],
+        "a symbolic link": [call("symlinkat", "/etc/passwd", AT_FDCWD, f"{own}/link")],
+        "a FIFO": [call("mknodat", AT_FDCWD, f"{own}/fifo", S_IFIFO | 0o600, 0)],
+        "a socket file": [call("mknodat", AT_FDCWD, f"{own}/socket", S_IFSOCK | 0o600, 0)],
+        "a device": [call("mknodat", AT_FDCWD, f"{own}/device", S_IFCHR | 0o600, 0x103)],
+        "a file without a name": [call("openat", AT_FDCWD, own, os.O_WRONLY | O_TMPFILE, 0o600)],
+        "a file without a name, by openat2": ["put\t@0\t%d" % (os.O_WRONLY | O_TMPFILE), "put\t@8\t384", call("openat2", AT_FDCWD, own, "@0", 24)],
+        "setxattr": [call("setxattr", mine, "user.escape", "x", 1, 0)],
+        "getxattr of another's": [call("listxattr", others, "@0", 64)],
+        "fallocate": [call("openat", AT_FDCWD, f"{own}/big", O_NEW, 0o600), call("fallocate", "$1", 0, 0, MB)],
+        "chdir": [call("chdir", foreign)],
+        "chroot": [call("chroot", foreign)],
+        "a mount": [call("mount", "none", f"{own}/empty", "tmpfs", 0, 0)],
+        "fsopen": [call("fsopen", "tmpfs", 0)],
+        "open_tree": [call("open_tree", AT_FDCWD, own, 1)],
+        "name_to_handle_at": ["put\t@0\t128", call("name_to_handle_at", AT_FDCWD, mine, "@0", "@512", 0)],
+        "sync": [call("sync")],
+        "syslog": [call("syslog", 10, 0, 0)],
+        "landlock_create_ruleset": ["put\t@0\t1", call("landlock_create_ruleset", "@0", 8, 0)],
+        "seccomp": [call("seccomp", 2, 0, "@0")],
+    }
+
+
+# What the surroundings may refuse as well: without root, and by kernels and containers.
+PRIVILEGED = {
+    *("a packet socket", "chroot", "a mount", "fsopen", "open_tree", "a device", "unshare mounts", "unshare the network", "setns"),
+    *("setresuid", "setgroups", "syslog", "fanotify_init"),
+}
+RARE = {
+    *("io_uring_setup", "userfaultfd", "memfd_secret", "keyctl", "add_key", "bpf", "ptrace", "process_vm_readv", "process_vm_writev"),
+    *("pidfd_getfd", "kcmp", "PR_SET_PTRACER", "AF_ALG", "vsock", "setxattr", "getxattr of another's", "unshare a user namespace"),
+    *("fanotify_init", "mlock", "/proc/PID/mem", "move_pages", "a mount", "fsopen", "open_tree", "name_to_handle_at", "a packet socket"),
+    *("kill all", "memory at an address"),
+}
+
+
+def stage(folder):
+    own, foreign = folder / "own", folder / "foreign"
+    for place in (own, foreign):
+        (place / "empty").mkdir(parents=True)
+        (place / "persona.md").write_text("---\nname: somebody\n---\n")
+    return own, foreign
+
+
+@pytest.fixture
+def victim():
+    process = subprocess.Popen(["sleep", "1000"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def test_whoever_took_a_worker_over_is_refused_all_that_works_without_the_wall(make_system, model, victim, tmp_path):
+    taken = Install(make_system, model, agents=("orion", "iris"))
+    iris, supervisor = taken.system.worker("iris"), taken.system.process.pid
+    other = taken.system.tree("iris")
+    (other / "empty").mkdir()
+    (taken.system.tree() / "empty").mkdir(exist_ok=True)
+    wrong, shown = {}, 0
+    for number, name in enumerate(attempts("", "", 0)):
+        own, foreign = stage(tmp_path / str(number))
+        tried = outside(*attempts(own, foreign, victim)[name])
+        works = len(tried) >= len(attempts("", "", 0)[name]) and tried[-1] >= 0
+        shown += works
+        if not works and not (name in RARE or (name in PRIVILEGED and os.geteuid() != 0)):
+            wrong[name] = f"doesn't work outside: {tried}"
+        for pid in (iris, supervisor):
+            results = taken.run(*attempts(taken.system.tree(), other, pid)[name])
+            if results[-1] not in (-errno.EPERM, -errno.EACCES, -errno.EXDEV):
+                wrong[name] = f"inside: {results}"
+    assert wrong == {}
+    assert shown >= 80
+    assert taken.system.worker("iris") == iris and (other / "persona.md").read_text().startswith("---\nname: iris\n")
+    taken.system.add("afterwards", "Go on")
+    taken.system.wait_done("afterwards")
+
+
+ON_STANDARD_ERROR = {
+    "pipe": {
+        "FIONBIO": [call("ioctl", 2, FIONBIO, "@0")],
+        "O_NONBLOCK": [call("fcntl", 2, F_SETFL, os.O_NONBLOCK)],
+        "F_SETPIPE_SZ": [call("fcntl", 2, F_SETPIPE_SZ, MB)],
+        "F_GETFL": [call("fcntl", 2, 3)],
+        "F_DUPFD_CLOEXEC": [call("fcntl", 2, F_DUPFD_CLOEXEC, 50)],
+        "dup": [call("dup", 2)],
+        "dup by a wide number": [call("dup", (1 << 32) | 2)],
+        "vmsplice": [call("vmsplice", 2, "@0", 0, 0)],
+    },
+    "file": {
+        "read": [call("read", 2, "@0", 1)],
+        "pread64": [call("pread64", 2, "@0", 1, 0)],
+        "lseek": [call("lseek", 2, 0, 0)],
+        "ftruncate": [call("ftruncate", 2, 0)],
+        "pwrite64": [call("pwrite64", 2, "x", 1, 0)],
+        "fsync": [call("fsync", 2)],
+        "flock": [call("flock", 2, 2)],
+        "mmap": [call("mmap", 0, PAGE, PROT_READ, MAP_SHARED, 2, 0)],
+        "F_GETLEASE": [call("fcntl", 2, 1025)],
+    },
+    "socket": {
+        "shutdown": [call("shutdown", 2, 1)],
+        "getsockname": ["put\t@0\t64", call("getsockname", 2, "@8", "@0")],
+        "sendto": [call("sendto", 2, "x", 1, 0x4000, 0, 0)],
+        "recvfrom": [call("recvfrom", 2, "@0", 1, 0x40, 0, 0)],
+        "setsockopt": ["put\t@0\t65536", call("setsockopt", 2, 1, 8, "@0", 4)],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ON_STANDARD_ERROR)
+def test_standard_error_is_written_and_nothing_else(taken, tmp_path, kind):
+    for name, lines in ON_STANDARD_ERROR[kind].items():
+        ends = socket.socketpair() if kind == "socket" else [os.fdopen(end) for end in os.pipe()] if kind == "pipe" else []
+        error = ends[1] if ends else open(tmp_path / "error", "w+", encoding="ascii")
+        if kind == "socket":
+            ends[0].sendall(b"typed")
+        assert outside(*lines, error=error)[-1] >= 0, f"{name} works outside"
+        assert taken.run(*lines)[-1] == -errno.EPERM, name
+        for end in (*ends, error):
+            end.close()
+    assert taken.run(call("write", 2, "said", 4)) == [4]
