@@ -231,7 +231,8 @@ def test_no_verb_opens_a_repository_that_it_has_not_looked_at(planted, kind):
     assert not marker.exists()
 
 
-def test_a_repository_too_large_for_memory_costs_a_verb_that_verb_alone(planted):
+@pytest.mark.parametrize("words", [["verify"], ["export", "orion", "x.bundle"]], ids=["verify", "export"])
+def test_a_repository_too_large_for_memory_costs_a_verb_that_verb_alone(planted, words):
     """An object that can't be read in 512 MiB, which no look at names and sizes finds."""
     system, marker, outside = planted("config")
     system.stop()
@@ -243,7 +244,9 @@ def test_a_repository_too_large_for_memory_costs_a_verb_that_verb_alone(planted)
     tree = subprocess.run(["git", "mktree"], cwd=system.tree(), input=f"100644 blob {blob}\tbig\n", capture_output=True, text=True, check=True)
     commit = system.git("commit-tree", "-p", "HEAD", "-m", "big", tree.stdout.strip()).strip()
     system.git("update-ref", "HEAD", commit)
-    process = subprocess.Popen([str(BIN / "agentos"), "verify"], env=system.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        [str(BIN / "agentos"), *words], env=system.env, cwd=system.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     said = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
@@ -30,7 +31,7 @@
 #include "supervisor/cli/transfer/snapshot.h"
 #include "supervisor/cli/transfer/transfer.h"
 
-enum { MEMORY_FIRST = 1000, TRIES = 100, PAUSE_NS = 50 * 1000 * 1000 };
+enum { MEMORY_FIRST = 1000, TRIES = 100, PAUSE_NS = 50 * 1000 * 1000, SUMMARY = 256 };
 
 struct export
 {
@@ -43,6 +44,9 @@ struct export
     git_oid head, made; /* made: the commit of refs/agentos/export */
     struct buffer notes;
     size_t commits;
+    int file;      /* what it is written to */
+    char *path;    /* of the agent's folder; owned */
+    char *summary; /* where the parent reads what was exported, SUMMARY bytes */
 };
 
 static void export_free(struct export *export)
@@ -51,6 +55,7 @@ static void export_free(struct export *export)
     git_repository_free(export->repository);
     gitbundle_free(&export->bundle);
     buffer_free(&export->notes);
+    free(export->path);
     if (export->folder >= 0)
         close(export->folder);
 }
@@ -63,44 +68,12 @@ static bool git_says(struct fault *fault, const char *what)
 
 /* --- opening --- */
 
-/* An agent that was taken over could make its repository one that reads another's. What isn't there is fine. */
-static bool stands_alone(const struct export *export, struct fault *fault)
-{
-    static const struct {
-        const char *path;
-        mode_t kind; /* 0: must not be there */
-    } parts[] = {{".git", S_IFDIR},
-                 {".git/HEAD", S_IFREG},
-                 {".git/refs", S_IFDIR},
-                 {".git/packed-refs", S_IFREG},
-                 {".git/objects", S_IFDIR},
-                 {".git/objects/pack", S_IFDIR},
-                 {".git/objects/info/alternates", 0},
-                 {".git/commondir", 0}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        struct stat status;
-        if (fstatat(export->folder, parts[i].path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            (status.st_mode & S_IFMT) != parts[i].kind)
-            return fault_set(fault, "%s leads out of its folder, so its history may be another's",
-                             parts[i].path);
-    }
-    return true;
-}
-
 /* 0, or the exit status and fault. */
-static int open_agent(struct export *export, const char *data_dir, struct fault *fault)
+static int open_agent(struct export *export, struct fault *fault)
 {
     git_odb_backend *memory = NULL;
-    OWNED char *path = memory_print("%s/agents/%s", data_dir, export->agent);
-    export->folder = files_open_path(path, fault);
-    if (export->folder < 0)
-        return EX_NOINPUT;
-    confine_guard(data_dir, export->agent);
-    if (!stands_alone(export, fault))
-        return EX_DATAERR;
-    if (!repository_library_start(fault))
-        return EX_SOFTWARE;
-    if (git_repository_open_ext(&export->repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+    if (git_repository_open_ext(&export->repository, export->path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) !=
+        0) {
         git_says(fault, "its repository cannot be opened");
         return EX_DATAERR;
     }
@@ -265,7 +238,7 @@ static bool add_objects(struct export *export, git_packbuilder *builder, struct 
     return good || git_says(fault, "its history cannot be packed");
 }
 
-static bool write_bundle(struct export *export, int fd, struct fault *fault)
+static bool write_bundle(struct export *export, struct fault *fault)
 {
     git_packbuilder *builder = NULL;
     OWNED_BUFFER struct buffer header = {0};
@@ -274,12 +247,40 @@ static bool write_bundle(struct export *export, int fd, struct fault *fault)
     good = good && add_objects(export, builder, fault);
     gitbundle_print(&export->bundle, &header);
     errno = 0;
-    if (good && (!files_write_all(fd, header.data, header.length) ||
-                 git_packbuilder_foreach(builder, write_piece, &fd) != 0))
+    if (good && (!files_write_all(export->file, header.data, header.length) ||
+                 git_packbuilder_foreach(builder, write_piece, &export->file) != 0))
         good = errno ? fault_errno(fault, "it cannot be written")
                      : git_says(fault, "its history cannot be packed");
     git_packbuilder_free(builder);
     return good;
+}
+
+/* --- in a child that can read the agent's folder alone --- */
+
+static void tell(const struct export *export)
+{
+    OWNED char *notes = output_clean(export->notes.data ? export->notes.data : "", 1);
+    fputs(notes, stderr);
+    snprintf(export->summary, SUMMARY, "at %.7s, %zu commits", export->bundle.refs[0].id, export->commits);
+}
+
+static int export_agent(void *context)
+{
+    struct export *export = context;
+    struct fault fault = {0};
+    git_oid files;
+    int status = open_agent(export, &fault);
+    status = status ? status : take_moment(export, &files, &fault);
+    if (status == EX_OK && (!make_commit(export, &files, &fault) || !add_refs(export, &fault)))
+        status = EX_SOFTWARE;
+    status = status ? status : check_history(export, &fault);
+    if (status == EX_OK && !write_bundle(export, &fault))
+        status = EX_IOERR;
+    if (status == EX_OK)
+        tell(export);
+    else
+        output_complain("agent '%s' was not exported: %s", export->agent, fault.text);
+    return status;
 }
 
 /* --- the file --- */
@@ -305,23 +306,28 @@ static int place(int folder, const char *temporary, const char *name, struct fau
     return EX_OK;
 }
 
-static int write_file(struct export *export, int folder, const char *name, struct fault *fault)
+static int write_file(struct export *export, int folder, const char *name)
 {
+    struct fault fault = {0};
     OWNED char *temporary = memory_print(".%s.part-%ld", name, (long)getpid());
     OWNED_FD int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
-        fault_errno(fault, "cannot write beside %s", name);
+        output_complain("agent '%s' was not exported: cannot write beside %s: %s", export->agent, name,
+                        strerror(errno));
         return EX_CANTCREAT;
     }
-    int status = write_bundle(export, fd, fault) ? EX_OK : EX_IOERR;
+    export->file = fd;
+    int status = confine(export->path, export_agent, export);
     if (status == EX_OK && fsync(fd) != 0) {
-        fault_errno(fault, "it cannot be flushed");
+        fault_errno(&fault, "it cannot be flushed");
         status = EX_IOERR;
     }
     if (status == EX_OK)
-        status = place(folder, temporary, name, fault);
+        status = place(folder, temporary, name, &fault);
     if (status != EX_OK)
         unlinkat(folder, temporary, 0);
+    if (*fault.text)
+        output_complain("agent '%s' was not exported: %s", export->agent, fault.text);
     return status;
 }
 
@@ -351,39 +357,46 @@ static int open_target(const char *file, const char **name, int *status)
 
 /* --- --- */
 
-static int export_agent(struct export *export, const char *data_dir, int folder, const char *name,
-                        struct fault *fault)
+static int export_to(struct export *export, const char *data_dir, const char *file)
 {
-    git_oid files;
-    int status = open_agent(export, data_dir, fault);
-    status = status ? status : take_moment(export, &files, fault);
-    if (status == EX_OK && (!make_commit(export, &files, fault) || !add_refs(export, fault)))
-        status = EX_SOFTWARE;
-    status = status ? status : check_history(export, fault);
-    return status ? status : write_file(export, folder, name, fault);
-}
-
-static void tell(const struct export *export, int folder, const char *name, const char *file)
-{
-    struct stat status;
+    struct fault fault = {0};
+    struct stat written;
     char size[32];
-    if (export->notes.length > 0) {
-        OWNED char *notes = output_clean(export->notes.data, 1);
-        fprintf(stderr, "%s", notes);
+    const char *name;
+    int status = EX_NOINPUT;
+    OWNED_FD int folder = open_target(file, &name, &status);
+    if (folder < 0)
+        return status;
+    export->path = memory_print("%s/agents/%s", data_dir, export->agent);
+    export->folder = files_open_path(export->path, &fault);
+    export->summary = mmap(NULL, SUMMARY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (export->folder < 0 || export->summary == MAP_FAILED) {
+        output_complain("agent '%s' was not exported: %s", export->agent,
+                        export->folder < 0 ? fault.text : strerror(errno));
+        return export->folder < 0 ? EX_NOINPUT : EX_OSERR;
     }
-    if (fstatat(folder, name, &status, 0) != 0)
-        status.st_size = 0;
+    if (!repository_library_start(&fault)) {
+        output_complain("agent '%s' was not exported: %s", export->agent, fault.text);
+        return EX_SOFTWARE;
+    }
+    confine_guard(data_dir, export->agent);
+    status = write_file(export, folder, name);
+    if (status != EX_OK)
+        return status;
     OWNED char *clean = output_clean(file, 0);
-    printf("%s: agent %s at %.7s, %zu commits, %s\n", clean, export->agent, export->bundle.refs[0].id,
-           export->commits, output_bytes(status.st_size, size));
+    if (fstatat(folder, name, &written, 0) != 0)
+        written.st_size = 0;
+    printf("%s: agent %s %.*s, %s\n", clean, export->agent, SUMMARY, export->summary,
+           output_bytes(written.st_size, size));
+    return status;
 }
 
 int verb_export(struct invocation *invocation)
 {
-    int status = EX_CONFIG;
-    struct fault fault = {0};
+    int status;
+    struct fault fault;
     OWNED_BUFFER struct buffer faults = {0};
-    const char *name, *agent = invocation->words[0], *file = invocation->words[1];
+    const char *agent = invocation->words[0], *file = invocation->words[1];
     struct roster *roster = roster_load(invocation->data_dir, &faults);
     if (!roster) {
         output_complain("without agents.yaml the agent's definition is not known; nothing was exported:\n%s",
@@ -391,17 +404,12 @@ int verb_export(struct invocation *invocation)
         return EX_CONFIG;
     }
     struct export export = {.agent = agent, .definition = roster_find(roster, agent), .folder = -1};
-    OWNED_FD int folder = -1;
     if (!export.definition) {
         roster_no_agent(roster, agent, &fault);
         output_complain("%s", fault.text);
         status = EX_NOINPUT;
-    } else if ((folder = open_target(file, &name, &status)) >= 0) {
-        status = export_agent(&export, invocation->data_dir, folder, name, &fault);
-        if (status == EX_OK)
-            tell(&export, folder, name, file);
-        else
-            output_complain("agent '%s' was not exported: %s", agent, fault.text);
+    } else {
+        status = export_to(&export, invocation->data_dir, file);
     }
     export_free(&export);
     roster_free(roster);

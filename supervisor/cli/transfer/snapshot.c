@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <git2/sys/odb_backend.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -34,11 +35,15 @@ struct items {
     size_t count;
 };
 
+/* Not by git_odb_write: for an object's file that isn't there it would set the time stamp first, and the sandbox says
+ * that this worked. */
 bool snapshot_object(git_odb *odb, git_object_t kind, const void *bytes, size_t length, git_oid *id,
                      struct fault *fault)
 {
+    git_odb_backend *memory;
     if (git_odb_hash(id, bytes, length, kind) == 0 &&
-        (git_odb_exists(odb, id) == 1 || git_odb_write(id, odb, bytes, length, kind) == 0))
+        (git_odb_exists(odb, id) == 1 ||
+         (git_odb_get_backend(&memory, odb, 0) == 0 && memory->write(memory, id, bytes, length, kind) == 0)))
         return true;
     const git_error *error = git_error_last();
     return fault_set(fault, "an object cannot be made: %s", error ? error->message : "unknown fault");

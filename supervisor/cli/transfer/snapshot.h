@@ -16,7 +16,7 @@ enum {
 #define SNAPSHOT_BYTES_MAX ((uint64_t)1 << 30)
 
 /* Every regular file below `folder` but .git and .agentos; what is none, or larger than SNAPSHOT_FILE_MAX, is a line in
- * notes. odb: what is new goes there, so it should be one in memory (git_mempack). False and fault: a file could not be
+ * notes. odb: what is new goes to its first backend, which is one in memory (git_mempack). False and fault: a file could not be
  * read, or there is more than a snapshot holds; then, too, it may just have been in somebody's hands. */
 bool snapshot_take(git_odb *odb, int folder, git_oid *tree, struct buffer *notes, struct fault *fault);
 
