@@ -84,19 +84,29 @@ void document_free(struct document *document)
 
 /* --- sent --- */
 
-#define UPTIME "\"uptime_seconds\": "
+/* Numbers that move while nothing happens: with them no two answers about agents would be the same. */
+static const char *const moving[] = {"\"uptime_seconds\": ", "\"memory_bytes\": "};
 
-/* What grows by itself while nothing happens is left out: otherwise no two answers about agents would be the same. */
+/* Behind the key of the next such number; the end: there is none. */
+static const char *next_moving(const char *text, const char *end)
+{
+    const char *next = end;
+    for (size_t i = 0; i < sizeof moving / sizeof *moving; i++) {
+        size_t length = strlen(moving[i]);
+        const char *found = memmem(text, (size_t)(next - text), moving[i], length);
+        next = found ? found + length : next;
+    }
+    return next;
+}
+
 static void set_etag(const struct buffer *body, char etag[24])
 {
     const char *text = body->data, *end = text + body->length;
     unsigned long long hash = 0;
     while (text < end) {
-        const char *uptime = memmem(text, (size_t)(end - text), UPTIME, sizeof UPTIME - 1);
-        const char *stop = uptime ? uptime : end;
-        hash = hash * 31 + names_hash(text, (size_t)(stop - text));
-        text = uptime ? uptime + sizeof UPTIME - 1 : end;
-        text += strspn(text, "0123456789");
+        const char *next = next_moving(text, end);
+        hash = hash * 31 + names_hash(text, (size_t)(next - text));
+        text = next + strspn(next, "0123456789");
     }
     snprintf(etag, 24, "W/\"%016llx\"", hash);
 }

@@ -240,6 +240,8 @@ static void is_told(void *context, const json_t *told)
     struct visit *visit = context;
     visit->answer = json_incref((json_t *)told);
     visit->call = NULL;
+    snapshot_outdate(&visit->http->snapshots[SNAPSHOT_STATUS]);
+    reads_outdate(&visit->http->reads);
     if (connection_of(visit->connection))
         connections_ask(connection_of(visit->connection), clock_monotonic_ms());
     MHD_resume_connection(visit->connection);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/memory.h"
 
 void reads_begin(struct reads *reads, struct calls *calls, void (*settled)(void *context), void *context)
@@ -25,7 +26,7 @@ static void free_read(struct read *read)
 
 static bool is_fresh(const struct read *read, int64_t now)
 {
-    return read->state != READ_SETTLED || now - read->settled_at < READ_FRESH_MS;
+    return !read->outdated && (read->state != READ_SETTLED || now - read->settled_at < READ_FRESH_MS);
 }
 
 static void settle(struct read *read, const json_t *answer)
@@ -55,6 +56,7 @@ static void start(struct read *read)
     json_t *request = read->request;
     read->request = NULL;
     read->state = READ_UNDER_WAY;
+    log_debug("http", NULL, "A reader is asked for %s", json_string_value(json_object_get(request, "read")));
     read->call =
         call_begin(reads->calls, CALL_READER, request, clock_monotonic_ms() + READ_WAIT_MS, is_told, read);
     if (read->call)
@@ -117,6 +119,13 @@ void read_drop(struct read *read)
 {
     if (read && --read->users == 0 && read->state == READ_QUEUED)
         free_read(read);
+}
+
+void reads_outdate(struct reads *reads)
+{
+    struct read *read;
+    TAILQ_FOREACH(read, &reads->all, link)
+    read->outdated |= read->state != READ_QUEUED;
 }
 
 void reads_expire(struct reads *reads, int64_t now)

@@ -30,6 +30,7 @@ struct read {
     json_t *answer;              /* NULL: none came; or the document is made */
     struct ready_document ready; /* made of the answer by the first who tells it */
     size_t users;
+    bool outdated; /* it serves those who have asked already */
     int64_t settled_at;
     TAILQ_ENTRY(read) link;
 };
@@ -47,6 +48,8 @@ void reads_begin(struct reads *reads, struct calls *calls, void (*settled)(void 
  * too many. */
 struct read *reads_ask(struct reads *reads, json_t *request, int64_t now);
 void read_drop(struct read *read); /* NULL is fine */
+/* An order was carried out: who asks from now on is told how things are after it. */
+void reads_outdate(struct reads *reads);
 /* Answers that have served their time are freed. */
 void reads_expire(struct reads *reads, int64_t now);
 int64_t reads_deadline(const struct reads *reads); /* -1: none */

@@ -46,6 +46,11 @@ enum snapshot_state snapshot_look(struct snapshot *snapshot, int64_t now)
     return snapshot->call ? SNAPSHOT_UNDER_WAY : SNAPSHOT_FAILED;
 }
 
+void snapshot_outdate(struct snapshot *snapshot)
+{
+    snapshot->settled_at = -SNAPSHOT_FRESH_MS;
+}
+
 const json_t *snapshot_object(const struct snapshot *snapshot)
 {
     return snapshot->answer;

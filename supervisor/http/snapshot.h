@@ -29,6 +29,8 @@ void snapshot_begin(struct snapshot *snapshot, struct calls *calls, const char *
 void snapshot_end(struct snapshot *snapshot);
 /* Asks when the last answer is old. */
 enum snapshot_state snapshot_look(struct snapshot *snapshot, int64_t now);
+/* An order was carried out: what was said before it is old. */
+void snapshot_outdate(struct snapshot *snapshot);
 /* The object of the verb's name; borrowed until the next look. NULL: FAILED. */
 const json_t *snapshot_object(const struct snapshot *snapshot);
 

@@ -45,12 +45,12 @@ static struct mark mark_of(const struct copy *copy)
     return (struct mark){copy->envelope.created, copy->owner, copy->envelope.id};
 }
 
-/* The newest first. */
+/* The newest first, in a second by the ids: they begin with a time, too. */
 static int compare_marks(const struct mark *a, const struct mark *b)
 {
     if (a->created != b->created)
         return a->created < b->created ? 1 : -1;
-    int order = strcmp(a->id, b->id);
+    int order = strcmp(b->id, a->id);
     return order ? order : strcmp(a->owner, b->owner);
 }
 
