@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import re
+import select
 import subprocess
 import time
 
@@ -296,7 +297,13 @@ def test_who_asks_for_more_than_can_be_read_is_told_to_come_again(make_v1):  # n
     answer = wait_until(lambda: (one := http.get("/v1/usage"))[0] == 429 and one, "there is no room")
     problem(answer, 429)
     assert answer[1]["retry-after"] == "1" and http.ask("/v1/agents")[0] == 200
-    wait_until(lambda: not [send_signal(reader, 9) for reader in readers(http)], "each has had its turn")
+
+    def all_answered():
+        for reader in readers(http):
+            send_signal(reader, 9)
+        return len(select.select(waiting, [], [], 0)[0]) == len(waiting)
+
+    wait_until(all_answered, "each has had its turn")
     assert all(client.recv(64).startswith(b"HTTP/1.1 503") for client in waiting)
     wait_until(lambda: http.get("/v1/queues")[0] == 200, "there is room again")
 
