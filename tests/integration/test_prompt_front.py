@@ -1,7 +1,10 @@
 """Contract section 6: between two tasks in a row at least 70 % of the shorter prompt is a common prefix."""
 
 import os
+import re
 
+import odd_servers as odd
+import pytest
 from harness import wait_until
 from post_office import prompts_of
 
@@ -38,6 +41,36 @@ def test_the_front_stays_in_a_small_context(make_system, model):
     run(make_system, model, [f"Page {number}: count its words" for number in range(NEW_SKILLS)], LLM_CONTEXT_TOKENS="2048")
     assert min(shares(model)) >= LEAST, [round(share, 2) for share in shares(model)]
     assert 3000 < max(len(prompt) for prompt, _ in prompts_of(model, "orion")) <= 1024 * 4
+
+
+class Teacher(odd.Server):
+    """Each task teaches a skill of some kilobytes out of a dozen."""
+
+    def __init__(self):
+        self.prompts = []
+        super().__init__(self.answer)
+
+    def answer(self, connection, request):
+        system, task = (message["content"] for message in request.json["messages"])
+        case = int(re.search(r"\d+", task)[0])
+        self.prompts.append(system)
+        steps = " ".join(f"Step {step} of case {case} is done with care." for step in range(130))
+        skill = f"skill:\n  name: case-{case}\n  description: How case {case} of the list is handled.\n  body: |\n    {steps}\n"
+        connection.sendall(odd.response(odd.completion(f"Done.\n\n```agentos\nreward: 1\nreason: handled\n{skill}```\n")))
+
+
+@pytest.mark.parametrize("holds", ["32768", "4096"])
+def test_the_front_stays_where_skills_are_large_and_each_task_has_its_own(make_system, holds):
+    server = Teacher()
+    system = make_system(env={"LLM_BASE_URL": server.url, "LLM_CONTEXT_TOKENS": holds}).start()
+    tasks = [f"task-{number}" for number in range(NEW_SKILLS)]
+    for number, task in enumerate(tasks):
+        system.add(task, f"Handle case {number % 12} of the list with care and write down how it was done")
+    system.wait_done(*tasks, seconds=120)
+    front = [len(os.path.commonprefix([a, b])) / min(len(a), len(b)) for a, b in zip(server.prompts, server.prompts[1:])]
+    assert min(front) >= LEAST, [round(share, 2) for share in front]
+    assert holds == "4096" or max(map(len, server.prompts)) > 15000
+    server.stop()
 
 
 def test_a_model_that_copies_the_example_makes_one_request(make_system, model):

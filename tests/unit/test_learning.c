@@ -505,6 +505,39 @@ static void test_the_nearest_bodies_come_within_the_budget(void **state)
     assert_null(strstr(tight.data, "Placeholders"));
 }
 
+static void assert_in_order(const char *text, const char *const *words)
+{
+    for (; *words; words++) {
+        const char *at = strstr(text, *words);
+        if (!at)
+            fail_msg("%s is not in: %s", *words, text);
+        text = at + strlen(*words);
+    }
+}
+
+static void test_bodies_stand_in_the_files_order_and_before_the_summaries_where_they_are_longer(void **state)
+{
+    (void)state;
+    cycle("reward: 1\nskill: {name: pages, description: 'Reads pages', body: 'Short pages.'}", NOW);
+    cycle("reward: 1\nskill: {name: count-words, description: 'Counts words', body: 'Short words.'}", NOW);
+    look();
+    OWNED_BUFFER struct buffer small = {0}, large = {0};
+    learning_prompt_skills(learning, "Count words of pages, words and words", 4000, &small);
+    assert_in_order(small.data, (const char *const[]){"- pages: Reads", "- count-words:", "### Skill pages\n",
+                                                      "### Skill count-words\n", NULL});
+    OWNED char *body = memory_new(5000, 1);
+    memset(body, 'x', 4999);
+    OWNED char *block = memory_print(
+        "reward: 1\nskill: {name: all-pages, description: 'Counts all', body: 'Long pages %s.'}", body);
+    cycle(block, NOW);
+    look();
+    learning_prompt_skills(learning, "Count words of pages, words and words", 9000, &large);
+    assert_in_order(large.data,
+                    (const char *const[]){"### Skill pages\n", "### Skill count-words\n",
+                                          "### Skill all-pages\n", "### All skills\n", "- pages: Reads",
+                                          "- count-words:", "- all-pages:", NULL});
+}
+
 static void test_a_body_edited_by_hand_is_shown_at_once(void **state)
 {
     (void)state;
@@ -555,6 +588,7 @@ int main(void)
         T(test_a_line_taken_out_by_hand_stays_out),
         T(test_odd_entries_are_told_and_contained),
         T(test_the_nearest_bodies_come_within_the_budget),
+        T(test_bodies_stand_in_the_files_order_and_before_the_summaries_where_they_are_longer),
         T(test_a_body_edited_by_hand_is_shown_at_once),
         T(test_nothing_changed_means_nothing_to_write),
     };
