@@ -94,6 +94,9 @@ void skills_arrived(struct skills *skills); /* the commit with their texts is ma
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
                    struct change_list *changes, struct buffer *note);
 
+void skill_look_again(struct skill *skill, int tree); /* its text, where the file has changed */
+
+/* skills_prompt.c. All summaries, and the texts of those nearest to the task, in the file's order. */
 void skills_prompt(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out);
 
 #endif
