@@ -67,6 +67,17 @@ static bool refused(int fd)
     return fd < 0 && (errno == EACCES || errno == EPERM);
 }
 
+void sandbox_tell_sealed(const struct sandbox *sandbox, const char *name)
+{
+    OWNED_FD int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool files = !refused(root);
+    OWNED_FD int network = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool connects = !refused(network);
+    OWNED char *landlock =
+        files ? memory_text("no landlock") : memory_print("landlock %d", sandbox->facts.landlock);
+    setproctitle("-%s" SANDBOX_SEALED "%s, %s]", name, landlock, connects ? "network" : "no network socket");
+}
+
 /* Which of the findings; 0: all is refused. */
 static int try_it(const struct sandbox *sandbox, const char *data)
 {

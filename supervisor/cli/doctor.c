@@ -28,7 +28,6 @@
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/cli/processes.h"
-#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
@@ -324,24 +323,8 @@ static void examine_model(struct doctor *doctor)
     proxy_free(&proxy);
 }
 
-/* /proc doesn't show what Landlock withholds. */
-static void tell_reported(struct doctor *doctor)
-{
-    int status = 0;
-    json_t *answer =
-        client_reaches(doctor->invocation)
-            ? client_call(doctor->invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status)
-            : NULL;
-    const char *sandbox = json_string_value(
-        json_object_get(json_object_get(json_object_get(answer, "status"), "supervisor"), "sandbox"));
-    if (sandbox)
-        find(doctor, GOOD, "process",
-             "reported by the supervisor: sealed with %s; the gateway has the network, no worker has",
-             sandbox);
-    json_decref(answer);
-}
-
-/* What the processes that run now could still do. */
+/* What the processes that run now could still do: as /proc shows it, and, as it doesn't show what Landlock withholds, as
+ * each process found it when it was sealed. */
 static void examine_processes(struct doctor *doctor)
 {
     OWNED_BUFFER struct buffer lines = {0};
@@ -351,8 +334,6 @@ static void examine_processes(struct doctor *doctor)
     for (char *line; (line = strsep(&rest, "\n"));)
         if (*line)
             find(doctor, GOOD, "process", "%s", line);
-    if (lines.length > 0)
-        tell_reported(doctor);
 }
 
 static void (*const examinations[])(struct doctor *doctor) = {

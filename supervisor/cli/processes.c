@@ -10,6 +10,7 @@
 #include "common/held.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "common/sandbox/sandbox.h"
 
 struct process {
     int parent, no_new_privileges, seccomp, filters;
@@ -63,17 +64,22 @@ static void name_of(int pid, char *name, size_t room)
 
 static void add(int pid, const struct process *process, struct buffer *lines)
 {
-    char name[96];
+    char name[192];
     name_of(pid, name, sizeof name);
+    char *sealed = strstr(name, SANDBOX_SEALED), *end = sealed ? strrchr(sealed, ']') : NULL;
+    if (sealed)
+        *sealed = '\0';
+    if (end)
+        *end = '\0';
     OWNED char *descriptors = descriptors_of(pid);
     OWNED char *capabilities = process->capabilities
                                    ? memory_print("capabilities %016" PRIx64, process->capabilities)
                                    : memory_text("no capabilities");
     OWNED char *filters = process->seccomp == 2 ? memory_print("%d system call filter(s)", process->filters)
                                                 : memory_text("no system call filter");
-    buffer_print(lines, "%s (pid %d), seen: uid %u, %s, %s, %s, %s\n", name, pid, process->uid, capabilities,
-                 process->no_new_privileges ? "no new privileges" : "may gain privileges", filters,
-                 descriptors);
+    buffer_print(lines, "%s (pid %d), seen: uid %u, %s, %s, %s, %s; reported: %s\n", name, pid, process->uid,
+                 capabilities, process->no_new_privileges ? "no new privileges" : "may gain privileges",
+                 filters, descriptors, end ? sealed + strlen(SANDBOX_SEALED) : "nothing");
 }
 
 void processes_list(const char *data_dir, struct buffer *lines)

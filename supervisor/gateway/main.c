@@ -22,12 +22,15 @@ static bool confine(struct fault *fault)
         readable[0] = readable[1], readable[1] = NULL;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_GATEWAY, sandbox_mode(), fault);
     bool confined = sandbox && sandbox_enter(sandbox, &(struct sandbox_room){.readable = readable}, fault);
+    if (confined)
+        sandbox_tell_sealed(sandbox, "agentos-gateway");
     sandbox_free(sandbox);
     return confined;
 }
 
 int main(int count, char **arguments)
 {
+    setproctitle_init(count, arguments, environ);
     started_standard();
     started_harden();
     log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));

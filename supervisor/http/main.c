@@ -31,12 +31,15 @@ static bool confine(int data, struct fault *fault)
         sandbox_enter(
             sandbox,
             &(struct sandbox_room){.readable = readable, .memory_bytes = MEMORY, .open_files = FILES}, fault);
+    if (confined)
+        sandbox_tell_sealed(sandbox, "agentos-http");
     sandbox_free(sandbox);
     return confined;
 }
 
 int main(int count, char **arguments)
 {
+    setproctitle_init(count, arguments, environ);
     started_standard();
     int handed[ARGUMENTS - 1] = {-1, -1, -1, -1};
     started_harden();

@@ -496,6 +496,8 @@ int worker_live(struct worker_start *start)
         close_parts(&worker);
         return EX_CONFIG;
     }
+    OWNED char *title = memory_print("agentos-worker %s", worker.name);
+    sandbox_tell_sealed(start->sandbox, title);
     worker_say(&worker, MESSAGE_HELLO, worker.name, start->generation);
     worker_send(&worker);
     if (open_parts(&worker, &fault)) {
