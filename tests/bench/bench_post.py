@@ -29,14 +29,14 @@ MANY = 50  # under way at once
 MANY_TIMES = 3  # as many of them as of those that go one after the other; a queue holds 10,000
 FLOOR, OURS = "Maildir, fsynced (the floor)", "agentos send"
 BODY = "Look at the third chapter, and say what is missing there.\n" * 4
-PACKAGES = ["redis-server", "beanstalkd"]
+PEER_PROGRAMS = ["redis-server", "beanstalkd"]  # and their packages
 
 
-def install():
-    missing = [program for program in ("redis-server", "beanstalkd") if not shutil.which(program)]
+def install(packages, programs):
+    missing = [program for program in programs if not shutil.which(program)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES], stdin=subprocess.DEVNULL,
+        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, env=environment)
 
 
@@ -203,7 +203,7 @@ def whole_way_ms(model, count=50):
 
 
 def main():
-    install()
+    install(PEER_PROGRAMS, PEER_PROGRAMS)
     model = harness.Model()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-post-", dir=harness.SCRATCH))
     systems = []
@@ -238,4 +238,5 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
