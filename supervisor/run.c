@@ -4,6 +4,7 @@
  *    |- agentos-zygote          forks the workers; started before nng makes threads
  *    |- agentos-gateway         asks the model
  *    |- agentos-http            HTTP, by way of http_listener.c
+ *    |- agentos-reader          one question of HTTP's about files, then its end; by way of file_readers.c
  *    |- agentos-worker NAME …   our children, by way of the zygote (we are their subreaper)
  */
 #include "supervisor/run.h"
