@@ -61,6 +61,7 @@ def pids_folder():
 
 counting_processes = pytest.mark.skipif(pids_folder() is None, reason="no control group with pids.max can be made here")
 other_user = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
+promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian's package prometheus) is not installed")
 mounting = pytest.mark.skipif(not mounts(), reason="needs root with CAP_SYS_ADMIN, to have an /etc of its own")
 tracing = pytest.mark.skipif(not traces(), reason="strace can't trace here, or is not installed")
 prying = pytest.mark.skipif(not pries(), reason="CAP_SYS_PTRACE is missing: nobody looks into other processes here")

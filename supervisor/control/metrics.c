@@ -49,12 +49,15 @@ static json_t *describe(const struct control_owner *owner, const struct agent *a
     post_depths(owner->post, agent->name, &depths);
     post_pressure(owner->post, agent->name, &pressure);
     json_t *object = json_pack(
-        "{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name", agent->name, "state",
-        life_state_name(agent->life.state), "up", life_is_up(&agent->life), "wanted",
+        "{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name",
+        agent->name, "state", life_state_name(agent->life.state), "up",
+        life_is_up(&agent->life) || agent->life.state == STATE_HIBERNATING, "wanted",
         !agent->order.desired.stopped && !agent->leaving, "restarts", (json_int_t)agent->past.restarts,
-        "inbox", (json_int_t)depths.inbox, "negative_streak", (json_int_t)agent->told.figures.negative_streak,
-        "divergences", (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure),
-        "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
+        "queue", (json_int_t)agent->told.figures.queue, "dead_letters", (json_int_t)depths.dead_letters,
+        "problems", (json_int_t)status_problems(owner, agent), "inbox", (json_int_t)depths.inbox,
+        "negative_streak", (json_int_t)agent->told.figures.negative_streak, "divergences",
+        (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure), "window",
+        (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
         (json_int_t)pressure.backlog, "deferred", (json_int_t)pressure.deferred);
     counters_describe(&agent->past.counters, object);
     add_money(object, owner, agent);

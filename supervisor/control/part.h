@@ -112,6 +112,8 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault);
 
 /* status.c: the object of contract section 1; agent NULL: all. */
 json_t *status_object(const struct control *control, const struct agent *agent);
+/* How many problems it says of the agent. */
+size_t status_problems(const struct control_owner *owner, const struct agent *agent);
 /* metrics.c: the object of `metrics` (common/control.h). */
 json_t *metrics_object(const struct control *control);
 

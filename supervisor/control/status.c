@@ -98,6 +98,15 @@ static json_t *problems_of(const struct control_owner *owner, const struct agent
     return problems;
 }
 
+size_t status_problems(const struct control_owner *owner, const struct agent *agent)
+{
+    OWNED char *detail = detail_of(agent);
+    json_t *problems = problems_of(owner, agent, detail);
+    size_t count = json_array_size(problems);
+    json_decref(problems);
+    return count;
+}
+
 static json_t *text_or_null(const char *text)
 {
     return text ? json_string(text) : json_null();

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "supervisor/http/sum.h"
 
 static const char *const states[] = {"starting", "idle",    "working", "waiting",     "paused",
                                      "stopping", "stopped", "backoff", "hibernating", "failed"};
@@ -39,12 +40,26 @@ static void label(struct buffer *out, const char *name, const char *value)
     buffer_text(out, "\"");
 }
 
+/* name{agent="orion",more}; the sum over all agents has no name. */
+static void sample(struct buffer *out, const char *name, const json_t *agent, const char *more)
+{
+    const char *who = text(agent, "name");
+    bool both = *who && *more;
+    buffer_print(out, "%s%s", name, *who || *more ? "{" : "");
+    if (*who)
+        label(out, "agent", who);
+    buffer_print(out, "%s%s%s ", both ? "," : "", more, *who || *more ? "}" : "");
+}
+
 /* --- a number for each agent --- */
 
 static const struct {
     const char *name, *type, *help, *key;
 } plain[] = {
-    {"agentos_agent_up", "gauge", "1: the agent's worker runs and is ready.", "up"},
+    {"agentos_agent_up", "gauge", "1: the agent is ready; one that hibernates is, too.", "up"},
+    {"agentos_queue_depth", "gauge", "Tasks that are pending in the agent's queue.md.", "queue"},
+    {"agentos_dead_letters", "gauge", "Envelopes and tasks among the agent's dead letters.", "dead_letters"},
+    {"agentos_problems", "gauge", "Sentences that `agentos status` says of the agent.", "problems"},
     {"agentos_worker_restarts_total", "counter", "Workers that were started after another one had ended.",
      "restarts"},
     {"agentos_inbox_depth", "gauge", "Envelopes in the agent's inbox.", "inbox"},
@@ -66,10 +81,9 @@ static void print_plain(const json_t *agents, struct buffer *out)
         json_array_foreach(agents, index, agent)
         {
             const json_t *value = json_object_get(agent, plain[i].key);
-            buffer_print(out, "%s{", plain[i].name);
-            label(out, "agent", text(agent, "name"));
+            sample(out, plain[i].name, agent, "");
             buffer_print(
-                out, "} %lld\n",
+                out, "%lld\n",
                 (long long)(json_is_boolean(value) ? json_is_true(value) : json_integer_value(value)));
         }
     }
@@ -81,12 +95,14 @@ static void print_state(const json_t *agents, struct buffer *out)
 {
     size_t index;
     const json_t *agent;
-    head(out, "agentos_agent_state", "gauge", "1 for the state that the agent is in, 0 for the others.");
+    head(out, "agentos_agent_state", "gauge",
+         "1 for the state that the agent is in, 0 for the others; without agent: how many are in it.");
     json_array_foreach(agents, index, agent) for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
     {
-        buffer_text(out, "agentos_agent_state{");
-        label(out, "agent", text(agent, "name"));
-        buffer_print(out, ",state=\"%s\"} %d\n", states[i], strcmp(states[i], text(agent, "state")) == 0);
+        OWNED char *state = memory_print("state=\"%s\"", states[i]);
+        json_int_t count = number(json_object_get(agent, SUM_STATES), states[i]);
+        sample(out, "agentos_agent_state", agent, state);
+        buffer_print(out, "%lld\n", (long long)count + (strcmp(states[i], text(agent, "state")) == 0));
     }
 }
 
@@ -101,9 +117,10 @@ static void print_pressure(const json_t *agents, struct buffer *out)
         int level = 0;
         for (int i = 0; i < (int)(sizeof pressures / sizeof pressures[0]); i++)
             level = strcmp(pressures[i], text(agent, "pressure")) == 0 ? i : level;
-        buffer_text(out, "agentos_pressure{");
-        label(out, "agent", text(agent, "name"));
-        buffer_print(out, "} %d\n", level);
+        if (!*text(agent, "name"))
+            continue; /* levels have no sum */
+        sample(out, "agentos_pressure", agent, "");
+        buffer_print(out, "%d\n", level);
     }
 }
 
@@ -115,10 +132,9 @@ static void print_tasks(const json_t *agents, struct buffer *out)
     json_array_foreach(agents, index, agent) for (size_t i = 0; i < sizeof rewards / sizeof rewards[0]; i++)
     {
         const json_t *tasks = json_object_get(agent, "tasks");
-        buffer_text(out, "agentos_tasks_total{");
-        label(out, "agent", text(agent, "name"));
-        buffer_print(out, ",reward=\"%s\"} %lld\n", rewards[i],
-                     (long long)json_integer_value(json_array_get(tasks, i)));
+        OWNED char *reward = memory_print("reward=\"%s\"", rewards[i]);
+        sample(out, "agentos_tasks_total", agent, reward);
+        buffer_print(out, "%lld\n", (long long)json_integer_value(json_array_get(tasks, i)));
     }
 }
 
@@ -139,31 +155,32 @@ static void print_post(const json_t *metrics, const json_t *agents, struct buffe
     }
     head(out, "agentos_backpressure_total", "counter",
          "Envelopes that were refused since their receiver's backlog was full; without agent: by work "
-         "queues.");
+         "queues, and by all agents where they have no series of their own.");
+    json_int_t others = number(metrics, "items_refused");
     json_array_foreach(agents, index, item)
     {
-        buffer_text(out, "agentos_backpressure_total{");
-        label(out, "agent", text(item, "name"));
-        buffer_print(out, "} %lld\n", (long long)number(item, "backpressure"));
+        if (!*text(item, "name")) {
+            others += number(item, "backpressure");
+            continue;
+        }
+        sample(out, "agentos_backpressure_total", item, "");
+        buffer_print(out, "%lld\n", (long long)number(item, "backpressure"));
     }
-    buffer_print(out, "agentos_backpressure_total %lld\n", (long long)number(metrics, "items_refused"));
+    buffer_print(out, "agentos_backpressure_total %lld\n", (long long)others);
 }
 
 /* --- money --- */
 
-static void print_left(const char *name, const json_t *of, struct buffer *out)
+static void print_left(const json_t *of, struct buffer *out)
 {
     static const char *const units[] = {"tokens", "cost"}, *const keys[] = {"tokens_left", "cost_left"};
     for (size_t i = 0; i < 2; i++) {
         const json_t *value = json_object_get(of, keys[i]);
         if (!value)
             continue;
-        buffer_text(out, "agentos_budget_remaining{");
-        if (name) {
-            label(out, "agent", name);
-            buffer_text(out, ",");
-        }
-        buffer_print(out, "unit=\"%s\"} %.*f\n", units[i], i ? 9 : 0, json_number_value(value));
+        OWNED char *unit = memory_print("unit=\"%s\"", units[i]);
+        sample(out, "agentos_budget_remaining", of, unit);
+        buffer_print(out, "%.*f\n", i ? 9 : 0, json_number_value(value));
     }
 }
 
@@ -173,17 +190,16 @@ static void print_money(const json_t *metrics, const json_t *agents, struct buff
     const json_t *agent;
     head(out, "agentos_budget_remaining", "gauge",
          "What is left of a day's budget, tokens or money; without agent: of all agents' together.");
-    print_left(NULL, metrics, out);
-    json_array_foreach(agents, index, agent) print_left(text(agent, "name"), agent, out);
+    print_left(metrics, out);
+    json_array_foreach(agents, index, agent) if (*text(agent, "name")) print_left(agent, out);
     head(out, "agentos_cost_total", "counter", "What requests have cost, where a price is known.");
     json_array_foreach(agents, index, agent)
     {
         const json_t *value = json_object_get(agent, "cost_total");
         if (!value)
             continue;
-        buffer_text(out, "agentos_cost_total{");
-        label(out, "agent", text(agent, "name"));
-        buffer_print(out, "} %.9f\n", json_real_value(value));
+        sample(out, "agentos_cost_total", agent, "");
+        buffer_print(out, "%.9f\n", json_number_value(value));
     }
 }
 
@@ -192,7 +208,8 @@ static void print_money(const json_t *metrics, const json_t *agents, struct buff
 struct series {
     const char *name;
     const json_t *bounds;
-    const char *labels; /* those of this series, without braces */
+    const json_t *agent;
+    const char *labels; /* beside the agent's, without braces */
     double unit;        /* what the numbers are divided by */
 };
 
@@ -201,19 +218,22 @@ static void print_histogram(const struct series *series, const json_t *histogram
     const json_t *counts = json_object_get(histogram, "counts");
     long long sum = 0;
     size_t bounds = json_array_size(series->bounds);
+    OWNED char *bucket = memory_print("%s_bucket", series->name),
+               *total = memory_print("%s_sum", series->name), *count = memory_print("%s_count", series->name);
     for (size_t i = 0; i <= bounds; i++) {
         sum += json_integer_value(json_array_get(counts, i));
-        buffer_print(out, "%s_bucket{%s,le=\"", series->name, series->labels);
-        if (i < bounds)
-            buffer_print(out, "%.10g",
-                         (double)json_integer_value(json_array_get(series->bounds, i)) / series->unit);
-        else
-            buffer_text(out, "+Inf");
-        buffer_print(out, "\"} %lld\n", sum);
+        OWNED char *bound =
+            i < bounds ? memory_print("%.10g", (double)json_integer_value(json_array_get(series->bounds, i)) /
+                                                   series->unit)
+                       : memory_text("+Inf");
+        OWNED char *labels = memory_print("%s%sle=\"%s\"", series->labels, *series->labels ? "," : "", bound);
+        sample(out, bucket, series->agent, labels);
+        buffer_print(out, "%lld\n", sum);
     }
-    buffer_print(out, "%s_sum{%s} %.*f\n", series->name, series->labels, series->unit > 1 ? 3 : 0,
-                 (double)number(histogram, "sum") / series->unit);
-    buffer_print(out, "%s_count{%s} %lld\n", series->name, series->labels, sum);
+    sample(out, total, series->agent, series->labels);
+    buffer_print(out, "%.*f\n", series->unit > 1 ? 3 : 0, (double)number(histogram, "sum") / series->unit);
+    sample(out, count, series->agent, series->labels);
+    buffer_print(out, "%lld\n", sum);
 }
 
 static void print_cycles(const json_t *agents, const json_t *bounds, struct buffer *out)
@@ -222,22 +242,18 @@ static void print_cycles(const json_t *agents, const json_t *bounds, struct buff
     const json_t *agent;
     head(out, "agentos_cycle_seconds", "histogram", "From the beginning of a task to its commit.");
     json_array_foreach(agents, index, agent)
-    {
-        OWNED_BUFFER struct buffer labels = {0};
-        label(&labels, "agent", text(agent, "name"));
         print_histogram(&(struct series){.name = "agentos_cycle_seconds",
                                          .bounds = json_object_get(bounds, "cycle_ms"),
-                                         .labels = labels.data,
+                                         .agent = agent,
+                                         .labels = "",
                                          .unit = 1000},
                         json_object_get(agent, "cycle_ms"), out);
-    }
 }
 
 /* After OpenTelemetry's conventions for generative AI. */
-static void print_labels(const json_t *agent, const json_t *model, struct buffer *out)
+static void print_labels(const json_t *model, struct buffer *out)
 {
-    label(out, "agent", text(agent, "name"));
-    buffer_text(out, ",gen_ai_operation_name=\"chat\",");
+    buffer_text(out, "gen_ai_operation_name=\"chat\",");
     label(out, "gen_ai_provider_name", text(model, "provider"));
     buffer_text(out, ",");
     label(out, "gen_ai_request_model", text(model, "model"));
@@ -254,12 +270,13 @@ static void print_tokens(const json_t *agents, const json_t *bounds, struct buff
     {
         const json_t *histogram = json_object_get(model, sides[i][0]);
         OWNED_BUFFER struct buffer labels = {0};
-        print_labels(agent, model, &labels);
+        print_labels(model, &labels);
         buffer_text(&labels, ",");
         label(&labels, "gen_ai_token_type", sides[i][1]);
         if (histogram)
             print_histogram(&(struct series){.name = "gen_ai_client_token_usage",
                                              .bounds = json_object_get(bounds, "tokens"),
+                                             .agent = agent,
                                              .labels = labels.data,
                                              .unit = 1},
                             histogram, out);
@@ -275,13 +292,14 @@ static void print_operations(const json_t *agents, const json_t *bounds, struct 
     json_array_foreach(agents, index, agent) json_array_foreach(json_object_get(agent, "models"), k, model)
     {
         OWNED_BUFFER struct buffer labels = {0};
-        print_labels(agent, model, &labels);
+        print_labels(model, &labels);
         if (json_object_get(model, "error")) {
             buffer_text(&labels, ",");
             label(&labels, "error_type", text(model, "error"));
         }
         print_histogram(&(struct series){.name = "gen_ai_client_operation_duration_seconds",
                                          .bounds = json_object_get(bounds, "operation_ms"),
+                                         .agent = agent,
                                          .labels = labels.data,
                                          .unit = 1000},
                         json_object_get(model, "ms"), out);
@@ -296,9 +314,12 @@ static void print_config(const json_t *metrics, struct buffer *out)
                  json_is_true(json_object_get(metrics, "config_refused")));
 }
 
-void exposition_print(const json_t *metrics, struct buffer *out)
+void exposition_print(const json_t *metrics, bool all, struct buffer *out)
 {
     const json_t *agents = json_object_get(metrics, "agents"), *bounds = json_object_get(metrics, "bounds");
+    json_t *sum =
+        all || json_array_size(agents) <= EXPOSITION_AGENTS ? NULL : json_pack("[o]", sum_of_agents(agents));
+    agents = sum ? sum : agents;
     print_config(metrics, out);
     print_plain(agents, out);
     print_state(agents, out);
@@ -309,4 +330,5 @@ void exposition_print(const json_t *metrics, struct buffer *out)
     print_money(metrics, agents, out);
     print_tokens(agents, bounds, out);
     print_operations(agents, bounds, out);
+    json_decref(sum);
 }

@@ -3,12 +3,19 @@
 #define AGENTOS_HTTP_EXPOSITION_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "common/buffer.h"
 
 #define EXPOSITION_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/* metrics: the object of the control server's verb (common/control.h). What is missing in it counts as zero. */
-void exposition_print(const json_t *metrics, struct buffer *out);
+enum {
+    EXPOSITION_AGENTS =
+        1000 /* past so many, they have no series each: one series has their sum, without the label */
+};
+
+/* metrics: the object of the control server's verb (common/control.h). What is missing in it counts as zero. all: a series
+ * for each agent, however many there are. */
+void exposition_print(const json_t *metrics, bool all, struct buffer *out);
 
 #endif

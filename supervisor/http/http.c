@@ -160,6 +160,8 @@ static enum MHD_Result answer(struct visit *visit)
     if (visit->route->asks == ASKS_READ)
         return answer_read(visit);
     const struct snapshot *snapshot = snapshot_of(http, visit->route);
+    if (visit->route->asks == ASKS_METRICS)
+        json_object_update(visit->named, visit->query);
     if (snapshot && !visit->route->open && json_object_size(visit->named) == 0)
         return answer_page(visit, snapshot, (size_t)(snapshot - http->snapshots));
     visit->route->answer(snapshot ? snapshot_object(snapshot) : visit->answer, visit->named, &document);

@@ -38,13 +38,6 @@ static void healthz(const json_t *metrics, const json_t *named, struct document 
         no_supervisor(document);
 }
 
-/* One that hibernates is ready: any work starts it. */
-static bool is_ready(const json_t *agent)
-{
-    const char *state = json_string_value(json_object_get(agent, "state"));
-    return json_is_true(json_object_get(agent, "up")) || (state && strcmp(state, "hibernating") == 0);
-}
-
 /* Everybody may ask, so it gives numbers and no names. */
 static void readyz(const json_t *metrics, const json_t *named, struct document *document)
 {
@@ -60,7 +53,7 @@ static void readyz(const json_t *metrics, const json_t *named, struct document *
     {
         bool counts = json_is_true(json_object_get(agent, "wanted"));
         wanted += counts;
-        ready += counts && is_ready(agent);
+        ready += counts && json_is_true(json_object_get(agent, "up"));
     }
     bool refused = json_is_true(json_object_get(metrics, "config_refused"));
     if (json_is_true(json_object_get(metrics, "ending")))
@@ -78,13 +71,13 @@ static void readyz(const json_t *metrics, const json_t *named, struct document *
 
 static void metrics_page(const json_t *metrics, const json_t *named, struct document *document)
 {
-    (void)named;
+    const char *agents = json_string_value(json_object_get(named, "agents"));
     if (!metrics) {
         no_supervisor(document);
         return;
     }
     *document = (struct document){.status = 200, .type = EXPOSITION_TYPE};
-    exposition_print(metrics, &document->body);
+    exposition_print(metrics, agents && strcmp(agents, "all") == 0, &document->body);
 }
 
 /* --- agents --- */
@@ -327,6 +320,8 @@ static const struct field envelope_fields[] = {
     TEXT("place", false, "operator, outbox, queue, inbox, handoffs, archive or dead-letters"),
     PAGE,
 };
+static const struct field metrics_fields[] = {
+    TEXT("agents", false, "all: a series for each agent, also past a thousand of them"), {.name = NULL}};
 static const struct field queue_fields[] = {TEXT("queue", false, "the items of this queue alone"), PAGE};
 static const struct field days_fields[] = {
     COUNT("days", "so many days up to today, 365 at most; without it 30"), {.name = NULL}};
@@ -351,7 +346,8 @@ static const struct field rollback_fields[] = {
 static const struct route routes[] = {
     GET("/healthz", "The supervisor answers.", ASKS_METRICS, .open = true, .answer = healthz),
     GET("/readyz", "Every agent that should run is ready.", ASKS_METRICS, .open = true, .answer = readyz),
-    GET("/metrics", "Figures in the text format of Prometheus.", ASKS_METRICS, .answer = metrics_page),
+    GET("/metrics", "Figures in the text format of Prometheus.", ASKS_METRICS, .query = metrics_fields,
+        .answer = metrics_page),
     GET("/", "The page.", ASKS_PAGE, .open = true),
     GET("/page/{file}", "What the page is made of.", ASKS_PAGE, .open = true),
     GET("/v1/openapi.json", "This description of the interface.", ASKS_DESCRIPTION, .answer = NULL),

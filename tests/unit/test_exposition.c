@@ -16,7 +16,7 @@
 static char *print(json_t *metrics)
 {
     struct buffer out = {0};
-    exposition_print(metrics, &out);
+    exposition_print(metrics, false, &out);
     json_decref(metrics);
     return buffer_take(&out);
 }
@@ -39,7 +39,8 @@ static void test_every_name_of_the_contract_is_there(void **state)
         "agentos_agent_up",        "agentos_agent_state",        "agentos_worker_restarts_total",
         "agentos_tasks_total",     "agentos_cycle_seconds",      "agentos_envelopes_total",
         "agentos_inbox_depth",     "agentos_backpressure_total", "agentos_audit_divergence_total",
-        "agentos_negative_streak", "agentos_config_refused",     "agentos_budget_remaining",
+        "agentos_negative_streak", "agentos_queue_depth",        "agentos_dead_letters",
+        "agentos_problems",        "agentos_config_refused",     "agentos_budget_remaining",
         "agentos_cost_total",      "gen_ai_client_token_usage",  "gen_ai_client_operation_duration_seconds"};
     OWNED char *text = print(one_agent("orion", &(struct counters){0}));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -70,6 +71,46 @@ static void test_money_is_told_where_there_is_a_limit_or_a_price(void **state)
     HAS(text, "agentos_budget_remaining{unit=\"tokens\"} 7000");
     HAS(text, "agentos_budget_remaining{agent=\"orion\",unit=\"cost\"} 0.250000000");
     HAS(text, "agentos_cost_total{agent=\"orion\"} 1.500000000");
+}
+
+/* Nothing of one agent stands beside the sum, and no series is there twice. */
+static void test_past_a_thousand_agents_the_series_are_sums(void **state)
+{
+    (void)state;
+    struct counters counters = {.tasks = {1, 0, 2}};
+    counters_began(&counters, "t", 0);
+    counters_ended(&counters, "t", true, 1, 60);
+    counters_asked(&counters, &(struct operation){
+                                  .model = "m", .provider = "p", .ms = 15, .tokens_in = 3, .tokens_out = 10});
+    json_t *metrics = one_agent("orion", &counters), *agents = json_object_get(metrics, "agents");
+    while (json_array_size(agents) < EXPOSITION_AGENTS) {
+        json_t *other = json_deep_copy(json_array_get(agents, 0));
+        OWNED char *name = memory_print("agent-%zu", json_array_size(agents));
+        json_object_set_new(other, "name", json_string(name));
+        json_array_append_new(agents, other);
+    }
+    OWNED char *each = print(json_deep_copy(metrics));
+    HAS(each, "agentos_tasks_total{agent=\"agent-999\",reward=\"1\"} 3");
+    json_array_append_new(agents, json_deep_copy(json_array_get(agents, 0)));
+    OWNED char *sum = print(json_deep_copy(metrics));
+    assert_null(strstr(sum, "agent=\""));
+    HAS(sum, "agentos_agent_up 1001");
+    HAS(sum, "agentos_inbox_depth 3003");
+    HAS(sum, "agentos_agent_state{state=\"idle\"} 1001");
+    HAS(sum, "agentos_agent_state{state=\"failed\"} 0");
+    HAS(sum, "agentos_tasks_total{reward=\"1\"} 3003");
+    HAS(sum, "agentos_cycle_seconds_bucket{le=\"0.1\"} 1001");
+    HAS(sum, "agentos_cycle_seconds_count 1001");
+    HAS(sum, "gen_ai_client_token_usage_sum{gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"p\",gen_ai_"
+             "request_model="
+             "\"m\",gen_ai_token_type=\"output\"} 10010");
+    assert_null(strstr(strstr(sum, "\nagentos_backpressure_total ") + 1, "\nagentos_backpressure_total "));
+    struct buffer all = {0};
+    exposition_print(metrics, true, &all);
+    HAS(all.data, "agentos_tasks_total{agent=\"agent-999\",reward=\"1\"} 3");
+    buffer_free(&all);
+    json_decref(metrics);
+    counters_free(&counters);
 }
 
 static void test_a_label_cannot_break_out_of_its_line(void **state)
@@ -132,7 +173,7 @@ static void test_what_is_missing_or_of_another_type_counts_as_zero(void **state)
     assert_non_null(strstr(none, "# TYPE agentos_agent_up gauge\n"));
     OWNED char *odd = print(json_pack("{s:[s, i, n, {s:i, s:s, s:[s]}]}", "agents", "x", 1, "name", 7,
                                       "tasks", "y", "models", "z"));
-    HAS(odd, "agentos_agent_up{agent=\"\"} 0");
+    HAS(odd, "agentos_agent_up 0");
 }
 
 int main(void)
@@ -140,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_name_of_the_contract_is_there),
         cmocka_unit_test(test_money_is_told_where_there_is_a_limit_or_a_price),
+        cmocka_unit_test(test_past_a_thousand_agents_the_series_are_sums),
         cmocka_unit_test(test_a_label_cannot_break_out_of_its_line),
         cmocka_unit_test(test_a_histogram_adds_up_and_ends_with_its_count),
         cmocka_unit_test(test_tokens_stand_by_their_type_and_faults_by_theirs),
