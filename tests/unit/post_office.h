@@ -23,6 +23,7 @@
 #include "supervisor/post/post.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/store/mailbox.h"
+#include "tests/unit/folders.h"
 
 struct office {
     char folder[64];
@@ -140,7 +141,7 @@ static inline void office_end(struct office *office)
     close(office->data);
     roster_free(office->roster);
     buffer_free(&office->said);
-    office_command("rm -rf %s", office->folder);
+    assert_int_equal(remove_folder(office->folder), 0);
 }
 
 #define ORION_AND_IRIS                                                                                       \

@@ -22,6 +22,7 @@
 #include "common/memory.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/work_queues.h"
+#include "tests/unit/folders.h"
 
 enum { AGENTS = 2 };
 
@@ -71,24 +72,10 @@ static inline unsigned lies(void *context, const char *agent, const char *id)
     return found;
 }
 
-static inline bool count_file(const char *name)
-{
-    size_t length = strlen(name);
-    return length > 3 && strcmp(name + length - 3, ".md") == 0;
-}
-
 static inline size_t count_in(const struct world *world, const char *folder)
 {
-    OWNED char *command = memory_print("ls -A '%s/%s' 2>/dev/null", world->path, folder);
-    char line[256];
-    size_t count = 0;
-    FILE *list = popen(command, "r");
-    while (fgets(line, sizeof line, list)) {
-        line[strcspn(line, "\n")] = '\0';
-        count += count_file(line);
-    }
-    pclose(list);
-    return count;
+    OWNED char *path = memory_print("%s/%s", world->path, folder);
+    return count_below(path, "?*.md", 0);
 }
 
 static int64_t room(void *context, const char *agent)
@@ -290,13 +277,12 @@ static inline int set_up(void **state)
 static inline int tear_down(void **state)
 {
     struct world *world = *state;
-    OWNED char *command = memory_print("rm -rf '%s'", world->path);
     queues_close(world->queues);
     expiry_free(world->expiry);
     roster_free(world->roster);
     buffer_free(&world->bounces);
     close(world->data);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(remove_folder(world->path), 0);
     free(world);
     return 0;
 }

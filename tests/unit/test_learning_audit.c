@@ -13,6 +13,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "tests/unit/folders.h"
 #include "worker/memory/evicted_skill.h"
 #include "worker/memory/learning.h"
 
@@ -42,8 +43,7 @@ static int end(void **state)
     buffer_free(&problems);
     buffer_free(&note);
     close(tree);
-    OWNED char *command = memory_print("rm -rf %s", folder);
-    return system(command);
+    return remove_folder(folder);
 }
 
 static void write_changes(struct change_list *changes)
@@ -54,10 +54,13 @@ static void write_changes(struct change_list *changes)
             assert_int_equal(unlinkat(tree, change->path, 0), 0);
             continue;
         }
-        OWNED char *above = memory_print("%s/%s", folder, change->path);
-        *strrchr(above, '/') = '\0';
-        OWNED char *command = memory_print("mkdir -p %s", above);
-        assert_int_equal(system(command), 0);
+        OWNED char *above = memory_print("%s", change->path);
+        char *end_of_folder = strrchr(above, '/');
+        if (end_of_folder) {
+            *end_of_folder = '\0';
+            OWNED_FD int made = files_open_folder(tree, above, true, NULL);
+            assert_true(made >= 0);
+        }
         assert_true(files_write(tree, change->path, change->text, change->length, false, NULL));
     }
     learning_kept(learning);

@@ -1,0 +1,51 @@
+/* Folders as tests look at them: without a process for each look. Not for two threads. */
+#ifndef AGENTOS_TESTS_FOLDERS_H
+#define AGENTOS_TESTS_FOLDERS_H
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static struct {
+    const char *pattern;
+    off_t least;
+    size_t count;
+} folders_wanted;
+
+static inline int folders_look(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)type;
+    if (fnmatch(folders_wanted.pattern, path + at->base, 0) == 0 && status->st_size >= folders_wanted.least)
+        folders_wanted.count++;
+    return 0;
+}
+
+/* How much lies below a folder, at any depth, whose name is of this pattern and that has at least so many bytes; 0 for a
+ * folder that isn't there. */
+static inline size_t count_below(const char *folder, const char *pattern, off_t least)
+{
+    folders_wanted.pattern = pattern;
+    folders_wanted.least = least;
+    folders_wanted.count = 0;
+    nftw(folder, folders_look, 16, FTW_PHYS);
+    return folders_wanted.count;
+}
+
+static inline int folders_remove(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+/* With all that lies in it; 0: it is gone. */
+static inline int remove_folder(const char *path)
+{
+    int result = nftw(path, folders_remove, 16, FTW_DEPTH | FTW_PHYS);
+    return result != 0 && errno == ENOENT ? 0 : result;
+}
+
+#endif
