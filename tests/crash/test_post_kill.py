@@ -15,7 +15,7 @@ import time
 import pytest
 from harness import agents_yaml, alive, send_signal, wait_until
 from post_office import ends, everywhere, handing, in_folder, reply, with_text
-from test_cycle_kill import STEP, kill_at, places_met, release, there
+from test_cycle_kill import EVERY, EVERY_THIRD, kill_at, places_met, release, there
 from test_storm import ask, children, role_of
 
 # ---- at every Nth system call ----
@@ -45,11 +45,10 @@ def walk(system, who, again, tmp_path):
         text = give("first")
         wait_until(lambda: over(system, text), f"{text} over", 60, 0.01)
 
-    # A worker's calls are many more.
-    places = places_met(there(system, who), tmp_path / "calls", act, STEP if who == "supervisor" else 4 * STEP + 3)
+    places = places_met(there(system, who), tmp_path / "calls", act, EVERY if who == "supervisor" else EVERY_THIRD)
     for name, call in places:
-        for agent in ("orion", "iris"):
-            system.cli("restart", agent)
+        for agent in () if who == "supervisor" else ("orion", "iris"):  # a supervisor that was killed has begun anew
+            assert system.control(verb="restart", agent=agent)["exit"] == 0
             system.wait_state(agent, "idle")
         pid = there(system, who)
         tracer = kill_at(pid, call, name)

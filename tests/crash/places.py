@@ -1,0 +1,51 @@
+"""Where a kill finds what no other kill finds: the system calls that change something outside of the process.
+
+A process that is killed before a system call leaves what its last change before that left. So a kill before a call that
+changes nothing outside, one that reads, waits, maps memory or closes, finds what the kill before the next change finds,
+and only changes are places to kill at: writes, renames, messages, signals, new processes and whatever is not known here.
+A call that failed changed nothing; a flush changes what a power cut leaves, and no kill.
+"""
+
+import collections
+import re
+
+HARMLESS = set(
+    """
+    access alarm arch_prctl brk capget capset clock_gettime clock_nanosleep close close_range dup dup2 dup3 epoll_create1
+    epoll_ctl epoll_pwait epoll_wait eventfd2 execve exit exit_group faccessat faccessat2 fadvise64 fchdir fcntl fdatasync
+    fgetxattr flistxattr flock fstat fstatfs fsync futex getcwd getdents64 getegid geteuid getgid getgroups getpeername
+    getpid getppid getrandom getresgid getresuid getrusage getsockname getsockopt gettid gettimeofday getuid getxattr
+    inotify_add_watch inotify_init1 inotify_rm_watch ioctl landlock_add_rule landlock_create_ruleset landlock_restrict_self
+    lseek lstat madvise membarrier mincore mlock mmap mprotect mremap munlock munmap nanosleep newfstatat personality
+    pidfd_getfd pidfd_open pipe2 poll ppoll prctl pread64 preadv prlimit64 pselect6 read readlink readlinkat restart_syscall
+    rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sched_getaffinity sched_yield
+    seccomp select set_robust_list set_tid_address setgroups setresgid setresuid setrlimit setsockopt sigaltstack signalfd4
+    socket socketpair stat statfs statx sync_file_range syncfs sysinfo timerfd_create timerfd_settime times umask uname
+    wait4 waitid
+    """.split()
+)
+OPENS = {"open", "openat", "openat2"}
+CALL = re.compile(r"^(?:(\d+) +)?(\w+)\((.*)$")
+RESUMED = re.compile(r"^(?:(\d+) +)?<\.\.\. (\w+) resumed>(.*)$")
+
+
+def changes(name, line):
+    if name in HARMLESS or re.search(r"\) += -1 E", line):
+        return False
+    return name not in OPENS or bool(re.search(r"O_(CREAT|TRUNC|TMPFILE)", line))
+
+
+def places(log):
+    """[(name, number)] of the changes in what strace wrote, in the order of names: the number is what strace's `when`
+    counts, each process's calls of this name, harmless ones too. A call that strace shows in two parts is a change."""
+    counted, found = collections.Counter(), set()
+    for line in log.splitlines():
+        call = CALL.match(line)
+        if not call and (call := RESUMED.match(line)) and (call[1], call[2]) in counted:
+            continue
+        if call:
+            process, name, rest = call.groups()
+            counted[process, name] += 1
+            if changes(name, rest) or rest.endswith("<unfinished ...>") and name not in HARMLESS:
+                found.add((name, counted[process, name]))
+    return sorted(found)
