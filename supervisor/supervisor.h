@@ -32,6 +32,17 @@ struct roster_file {
     char *fault;                  /* why it is refused, a sentence; NULL: it is as it was applied */
 };
 
+enum { LEASES_MET = 64 };
+
+/* Leases that somebody waited for at the last scan. lease_scan.c's. */
+struct met_leases {
+    struct met_lease {
+        int pid;
+        uint64_t inode;
+    } all[LEASES_MET];
+    size_t count;
+};
+
 struct supervisor {
     const struct run_options *options;
     struct roster *roster; /* agents.yaml as it was applied last; owned, another one after a reload */
@@ -58,6 +69,7 @@ struct supervisor {
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     } programs;
     struct agents agents;
+    struct met_leases leases;
     struct {
         int fd; /* signalfd */
         struct loop_watch *watch;
@@ -83,6 +95,9 @@ static inline struct supervisor *supervisor_of(const struct agent *agent)
 extern const struct agent_callbacks supervisor_agent_callbacks;
 void supervisor_settled(
     struct supervisor *supervisor); /* says that it runs, once every agent is ready or failed */
+
+/* lease_scan.c: a worker that keeps somebody waiting for one of its files is ended */
+void lease_scan(struct supervisor *supervisor);
 
 /* worker_messages.c: what workers say */
 bool agent_hears(void *agent, const void *bytes, size_t length, struct line_turn *turn);

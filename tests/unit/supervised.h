@@ -163,6 +163,15 @@ static inline void worker_floods(struct link *link)
         ;
 }
 
+/* On a file of its own, and it ignores whoever waits for it. */
+static inline void worker_keeps_a_lease(const struct worker_start *start)
+{
+    OWNED char *path = memory_print("%s/agents/%s/leased", start->data_dir, start->agent->name);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fcntl(fd, F_SETSIG, SIGURG);
+    fcntl(fd, F_SETLEASE, F_WRLCK);
+}
+
 static inline void worker_misbehaves(struct link *link, const struct worker_start *start)
 {
     for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
@@ -196,6 +205,8 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         worker_tells(link, MESSAGE_PROBLEMS, words);
     } else if (is_called(start, "flooder")) {
         worker_floods(link);
+    } else if (is_called(start, "lessor")) {
+        worker_keeps_a_lease(start);
     } else if (is_called(start, "silent")) {
         link_close(link); /* and lives on */
         for (;;)

@@ -34,6 +34,25 @@ static void assert_works(const struct supervised *supervised, const char *agent)
     json_decref(ended);
 }
 
+/* The kernel would end it after lease-break-time. */
+static void test_a_worker_that_keeps_a_lease_on_a_file_that_others_want_is_ended(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "lessor orion");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "lessor", "idle"));
+    pid_t before = supervised_pid(supervised, "lessor");
+    OWNED char *path = memory_print("%s/agents/lessor/leased", supervised->data);
+    EVENTUALLY(access(path, F_OK) == 0);
+    OWNED_FD int refused = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (refused >= 0)
+        skip(); /* no leases on this file system */
+    assert_int_equal(errno, EWOULDBLOCK);
+    EVENTUALLY(supervised_logged(supervised, "it keeps a lease on a file that others want to read"));
+    EVENTUALLY(supervised_pid(supervised, "lessor") != before);
+    assert_works(supervised, "orion");
+}
+
 static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed(void **state)
 {
     static const char *const kinds[] = {
@@ -129,6 +148,7 @@ int main(int count, char **arguments)
     supervised_main(count, arguments);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
+        TEST(test_a_worker_that_keeps_a_lease_on_a_file_that_others_want_is_ended),
         TEST(test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed),
         TEST(test_a_workers_second_connection_changes_nothing),
         TEST(test_a_lock_that_a_dead_supervisor_left_behind_is_waited_for),

@@ -1,0 +1,51 @@
+/* Leases that agents keep on their own files (contract section 11): whoever opens such a file waits until its holder lets
+ * go, or until the kernel ends the lease, after lease-break-time (45 s). The supervisor never waits, but a person may. So
+ * each scan looks for leases that somebody waits for: a worker that keeps one from one scan to the next is ended, and its
+ * leases with it. On queue.md an honest worker has one for a moment; there the kernel's time holds. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/memory.h"
+#include "common/tree.h"
+#include "supervisor/supervisor.h"
+
+static bool is_of_queue(const struct supervisor *supervisor, const struct agent *agent, uint64_t inode)
+{
+    OWNED char *path = memory_print("agents/%s/" TREE_QUEUE, agent->name);
+    return files_stamp_at(supervisor->data, path).inode == inode;
+}
+
+static bool was_met(const struct met_leases *met, const struct met_lease *lease)
+{
+    for (size_t i = 0; i < met->count; i++)
+        if (met->all[i].pid == lease->pid && met->all[i].inode == lease->inode)
+            return true;
+    return false;
+}
+
+static void meet(struct supervisor *supervisor, struct met_leases *now, const struct met_lease *lease)
+{
+    struct agent *agent = agents_of_process(&supervisor->agents, lease->pid);
+    if (!agent || is_of_queue(supervisor, agent, lease->inode))
+        return;
+    if (was_met(&supervisor->leases, lease))
+        agent_distrust(agent, "it keeps a lease on a file that others want to read");
+    else if (now->count < LEASES_MET)
+        now->all[now->count++] = *lease;
+}
+
+void lease_scan(struct supervisor *supervisor)
+{
+    char line[256];
+    struct met_leases now = {.count = 0};
+    FILE *locks = fopen("/proc/locks", "re");
+    while (locks && fgets(line, sizeof line, locks)) {
+        struct met_lease lease;
+        if (sscanf(line, "%*[^:]: LEASE BREAKING %*s %d %*[^:]:%*[^:]:%" SCNu64, &lease.pid, &lease.inode) ==
+            2)
+            meet(supervisor, &now, &lease);
+    }
+    if (locks)
+        fclose(locks);
+    supervisor->leases = now;
+}
