@@ -28,7 +28,7 @@ static void meet(struct supervisor *supervisor, struct met_leases *now, const st
     struct agent *agent = agents_of_process(&supervisor->agents, lease->pid);
     if (!agent || is_of_queue(supervisor, agent, lease->inode))
         return;
-    if (was_met(&supervisor->leases, lease))
+    if (was_met(&supervisor->run.leases, lease))
         agent_distrust(agent, "it keeps a lease on a file that others want to read");
     else if (now->count < LEASES_MET)
         now->all[now->count++] = *lease;
@@ -47,5 +47,5 @@ void lease_scan(struct supervisor *supervisor)
     }
     if (locks)
         fclose(locks);
-    supervisor->leases = now;
+    supervisor->run.leases = now;
 }

@@ -69,7 +69,6 @@ struct supervisor {
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     } programs;
     struct agents agents;
-    struct met_leases leases;
     struct {
         int fd; /* signalfd */
         struct loop_watch *watch;
@@ -83,6 +82,7 @@ struct supervisor {
         bool said;    /* "AgentOS running …" */
         bool missing; /* the run directory can't be made anew, which was said */
         bool ending;  /* workers were killed; those that don't end are left */
+        struct met_leases leases;
     } run;
 };
 
