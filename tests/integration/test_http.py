@@ -142,7 +142,7 @@ def test_head_has_the_head_alone(make_http):
 
 def test_what_is_not_there_and_methods_that_are_not_taken_are_problems(make_http):
     http = make_http()
-    for path in ("/", "/v1/agents/", "/healthz/", "/metrics/x", "/%2e%2e/etc/passwd", "/healthz%00"):
+    for path in ("/v1", "/v1/agents/", "/healthz/", "/metrics/x", "/%2e%2e/etc/passwd", "/healthz%00"):
         status, fields, body = http.ask(path)
         assert status == 404 and fields["content-type"] == "application/problem+json", path
         assert json.loads(body)["status"] == 404 and json.loads(body)["title"] == "Not Found"
