@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "common/memory.h"
 
@@ -162,7 +163,7 @@ static bool read_entries(struct join *join, const struct source *source)
             return false;
         entry->bytes = source->pack + entry->from;
         entry->length = next - entry->from;
-        if (!read_head(entry) || pack_sum(entry->bytes, entry->length) != entry->offset)
+        if (!read_head(entry) || crc32_z(0, (const Bytef *)entry->bytes, entry->length) != entry->offset)
             return false;
         if (entry->type == TYPE_OFS_DELTA &&
             !(entry->base = at_place(entries, source->count, entry->base_from)))
@@ -366,7 +367,8 @@ static void write_all(struct join *join, struct pack_image *image)
         packed[written++] = (struct packed){
             .id = entry->id,
             .offset = entry->offset,
-            .sum = pack_sum(image->pack.data + entry->offset, image->pack.length - entry->offset),
+            .sum = (uint32_t)crc32_z(0, (const Bytef *)image->pack.data + entry->offset,
+                                     image->pack.length - entry->offset),
         };
     }
     pack_end(image, packed, kept);

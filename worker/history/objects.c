@@ -10,12 +10,13 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/repository/deflate.h"
 
-enum { STORED_MAX = 65535, ADLER_BASE = 65521, ADLER_RUN = 5552 };
+enum { STORED_MAX = 65535 };
 
 /* A tree is made of ids, which nobody can choose to build a collision of, so it needs no SHA-1 that looks for one;
  * libgit2's does, and takes three times as long. */
@@ -73,24 +74,6 @@ void object_list_free(struct object_list *list)
     *list = (struct object_list){0};
 }
 
-/* RFC 1950's checksum. The inner run is the longest whose sums fit 32 bits. */
-static uint32_t adler32(const char *bytes, size_t length)
-{
-    uint32_t a = 1, b = 0;
-    while (length > 0) {
-        size_t run = length < ADLER_RUN ? length : ADLER_RUN;
-        for (size_t i = 0; i < run; i++) {
-            a += (unsigned char)bytes[i];
-            b += a;
-        }
-        a %= ADLER_BASE;
-        b %= ADLER_BASE;
-        bytes += run;
-        length -= run;
-    }
-    return b << 16 | a;
-}
-
 /* A zlib stream of stored blocks (RFC 1951, 3.2.4). */
 void object_store(const char *bytes, size_t length, struct buffer *out)
 {
@@ -107,7 +90,7 @@ void object_store(const char *bytes, size_t length, struct buffer *out)
         at += n;
         left -= n;
     } while (left > 0);
-    uint32_t sum = adler32(bytes, length);
+    uint32_t sum = (uint32_t)adler32_z(1, (const Bytef *)bytes, length);
     unsigned char tail[4] = {(unsigned char)(sum >> 24), (unsigned char)(sum >> 16),
                              (unsigned char)(sum >> 8), (unsigned char)sum};
     buffer_add(out, tail, sizeof tail);

@@ -17,38 +17,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "common/memory.h"
 
 enum { NAME_MAX_LENGTH = 80 };
-
-/* CRC-32 as zlib has it, eight bytes at a time: table[n] is a byte's sum with n zero bytes behind it. */
-uint32_t pack_sum(const char *bytes, size_t length)
-{
-    static uint32_t table[8][256];
-    if (table[0][1] == 0) {
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t sum = i;
-            for (int bit = 0; bit < 8; bit++)
-                sum = sum & 1 ? sum >> 1 ^ 0xedb88320u : sum >> 1;
-            table[0][i] = sum;
-        }
-        for (int n = 1; n < 8; n++)
-            for (uint32_t i = 0; i < 256; i++)
-                table[n][i] = table[n - 1][i] >> 8 ^ table[0][table[n - 1][i] & 0xff];
-    }
-    const unsigned char *at = (const unsigned char *)bytes;
-    uint32_t sum = ~0u;
-    for (; length >= 8; length -= 8, at += 8) {
-        uint32_t low =
-            sum ^ ((uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
-        sum = table[7][low & 0xff] ^ table[6][low >> 8 & 0xff] ^ table[5][low >> 16 & 0xff] ^
-              table[4][low >> 24] ^ table[3][at[4]] ^ table[2][at[5]] ^ table[1][at[6]] ^ table[0][at[7]];
-    }
-    for (; length > 0; length--)
-        sum = sum >> 8 ^ table[0][(sum ^ *at++) & 0xff];
-    return ~sum;
-}
 
 static void add_big_endian(struct buffer *out, uint32_t number)
 {
@@ -173,7 +146,8 @@ static bool pack_image_make(const struct object_list *objects, struct pack_image
         packed[i] = (struct packed){.id = sorted[i]->id, .offset = (uint32_t)out->length};
         pack_entry_head(out, sorted[i]->type, sorted[i]->length);
         object_store(sorted[i]->data, sorted[i]->length, out);
-        packed[i].sum = pack_sum(out->data + packed[i].offset, out->length - packed[i].offset);
+        packed[i].sum =
+            (uint32_t)crc32_z(0, (const Bytef *)out->data + packed[i].offset, out->length - packed[i].offset);
     }
     pack_end(image, packed, count);
     return true;

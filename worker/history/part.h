@@ -311,13 +311,12 @@ struct pack_image {
     char name[COMMIT_TEXT];
 };
 
-/* An object in a pack: where it begins, and the sum over its entry. */
+/* An object in a pack: where its entry begins, and the CRC-32 of the entry. */
 struct packed {
     git_oid id;
     uint32_t offset, sum;
 };
 
-uint32_t pack_sum(const char *bytes, size_t length);
 /* What a pack begins with, and each of its entries. */
 void pack_begin(struct buffer *out, size_t count);
 void pack_entry_head(struct buffer *out, git_object_t type, size_t size);
