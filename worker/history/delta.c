@@ -38,7 +38,7 @@ static void add_new(struct buffer *out, const char *bytes, size_t length)
     }
 }
 
-/* One byte says which of the four bytes of the place and the three of the length follow: those that aren't zero. */
+/* The first byte says which of the place's four bytes and the length's three bytes follow: the bytes that aren't zero. */
 static void add_copy(struct buffer *out, size_t from, size_t length)
 {
     unsigned char code[8] = {0x80};

@@ -208,7 +208,7 @@ void edits_forget(struct history *history)
     history->looked.count = 0;
 }
 
-/* A folder stays in the list even when it isn't settled: its parent finds it there. */
+/* A folder stays in the list even when it isn't settled: the walk of its parent looks it up there. */
 static void remember(struct history *history, const char *path, const struct file_stamp *stamp, bool settled)
 {
     struct folder_look *look = look_of(history, path);
@@ -231,7 +231,7 @@ static bool is_below(const char *path, const char *folder)
     return strncmp(path, folder, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
 }
 
-/* The folder's own names are all known; those of the folders in it may not be. */
+/* All names in this folder are known to git; names in its own folders may not be. */
 static bool walk_settled(struct search *search, const char *path, int depth)
 {
     struct history *history = search->history;

@@ -1,12 +1,13 @@
-/* Files whose content nobody needs any more, kept in .agentos/spare to be written again.
+/* Files whose content nobody needs any more (spares), kept in .agentos/spare to be written again.
  *
  * Making a file is the dearest thing that a commit does: ext4 walks past every inode that was freed in the last
- * minutes, ours and everybody else's, and a commit replaces ten files. So what a replacement takes out of use is kept
- * and is the next replacement. One is written to only while a write lease says that nobody has it open or mapped, and
- * while it has no other name (a copy made with hard links, a local clone of the repository).
+ * minutes, by this agent or any other program, and a commit replaces ten files. So a replaced file is kept and becomes
+ * the next replacement. (Measured with tests/bench/bench_commit.c beside eight builds: 1.2 ms of processor time a commit
+ * with spares, 1.2 to 2.7 ms without; a quiet disk shows no difference.) A spare is written to only while a write lease
+ * says that nobody has it open or mapped, and while it has no other name (a copy made with hard links, a local clone).
  *
- * What is prepared for .git is filled here and goes to its place from here. What comes out of the work tree lies in
- * .agentos/new, where it stays until it is the next file's turn.
+ * A file for .git is filled here and goes to its place from here. A file that comes out of the work tree lies in
+ * .agentos/new, and stays there until it is written again.
  *
  * Killed at any point: a file in the folder is a spare, whatever is in it. Power cut: a spare that was written again may
  * come back under its new name with a content from before, which looks like somebody's; the journal's record has inode
@@ -145,7 +146,7 @@ void spare_give(struct history *history, int folder, const char *name)
     struct spares *spares = &history->spares;
     char spare[SPARE_NAME];
     spare_name(spares->next, spare);
-    /* What it is, and whether it is ours alone, is looked at when it is taken. */
+    /* Its kind, and whether somebody has it open, are looked at when it is taken. */
     if (spares->count < SPARES_MAX && renameat2(folder, name, spares->folder, spare, RENAME_NOREPLACE) == 0)
         keep(spares, spares->next, spare);
     else
@@ -167,7 +168,7 @@ static bool name_it(int from, const char *spare, int folder, const char *name)
             renameat2(from, spare, folder, name, RENAME_NOREPLACE) == 0);
 }
 
-/* Open for writing; -1: it is none, and goes. */
+/* Opens the spare for writing; -1: the file can't be used again, and is removed. */
 static int open_spare(int folder, const char *spare, struct stat *status)
 {
     int fd = openat(folder, spare, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -186,7 +187,7 @@ static unsigned misfit(unsigned pages, unsigned wanted)
     return pages <= wanted ? wanted - pages : pages - wanted + SPARE_BYTES_MAX / PAGE;
 }
 
-/* The index of the fitting one, of equal ones the last. */
+/* The index of the spare that fits best, of equal ones the last. */
 static size_t best_numbered(const struct spares *spares, unsigned wanted)
 {
     size_t best = spares->count - 1;
@@ -196,7 +197,7 @@ static size_t best_numbered(const struct spares *spares, unsigned wanted)
     return best;
 }
 
-/* One of those that have a number; -1: there is none. */
+/* A spare that has a number, open for writing; -1: there is none. */
 static int take_numbered(struct history *history, size_t length, unsigned *number, struct stat *status)
 {
     struct spares *spares = &history->spares;
@@ -212,7 +213,7 @@ static int take_numbered(struct history *history, size_t length, unsigned *numbe
     return fd;
 }
 
-/* The index of the fitting one, of equal ones the eldest: it was the same file's in the last commit. */
+/* The index of the spare that fits best, of equal ones the eldest: it was the same file's in the last commit. */
 static size_t best_fresh(const struct spares *spares, unsigned wanted)
 {
     size_t best = 0;

@@ -127,7 +127,7 @@ static bool open_all(struct history *history, char **damage, struct fault *fault
     struct fault why = {0};
     int opened = open_repository(history, &why);
     if (opened == 0) {
-        /* What the journal says belongs to the repository that goes. */
+        /* The journal's records belong to the repository that is set aside. */
         if (!skeleton_set_aside(history, why.text, damage, fault) ||
             !journal_checkpoint(history->journal, fault))
             return false;
@@ -299,7 +299,7 @@ static void finish(struct history *history, const struct commit_request *request
         index_forget(history);
         lock_release(history, LOCK_INDEX, "index");
         lock_release(history, LOCK_REF, work->ref);
-        spares_drop(history); /* it may be space that was lacking */
+        spares_drop(history); /* they hold space, which the commit may have lacked */
         log_error("agent", history->agent,
                   "%s; the commit is safe in the journal and will be brought to its end before the next one",
                   why.text);
@@ -364,7 +364,7 @@ static int attempt(struct history *history, const struct commit_request *request
     index_forget(history);
     if (locked == 0)
         return 0;
-    spares_drop(history); /* it may have failed for lack of space, and they hold some */
+    spares_drop(history); /* they hold space, which the commit may have lacked */
     return -1;
 }
 

@@ -1,8 +1,8 @@
 /* git's index, so that `git status` is empty after our commits and people's staged changes stay staged.
  *
- * libgit2 holds a copy in memory. What it should be next is written to a spare, without git's lock (and not by
- * libgit2, which makes a new file each time). Under the lock the file then takes the place of .git/index. The copy is good as long as .git/index has the stamp that it
- * had; people's git replaces that file whenever it changes anything. */
+ * libgit2 holds a copy in memory. The next index is written to a spare, without git's lock (and not by libgit2, which
+ * makes a new file each time). Under the lock the spare then takes the place of .git/index. The copy is good as long as
+ * .git/index has its old stamp; people's git replaces that file whenever it changes anything. */
 #include "worker/history/part.h"
 
 #include <endian.h>

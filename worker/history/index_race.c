@@ -1,10 +1,10 @@
 /* An index that git wrote back as it was before our last commits.
  *
- * `git commit` and `git add` read the index first and lock it afterwards. What we put there in between is gone with
- * theirs: a file that HEAD has and the work tree has is no longer in the index, for ever. Their commit itself fails, for
- * HEAD has moved on. We know such an index by this: every path that our last commits touched is in it as it was before
- * them, although HEAD is still ours. A person who took one file out again (`git rm --cached`) is not mistaken for it;
- * one who took out all of a commit's files, and more than one, is. */
+ * `git commit` and `git add` read the index first and lock it afterwards. The entries that we wrote in between are lost
+ * when git writes its index: a file that HEAD and the work tree have would be missing in the index for ever. The person's
+ * commit itself fails, for HEAD has moved on. Such an index is known by this: every path that our last commits touched
+ * is in it as it was before them, although HEAD is still our commit. A person's `git rm --cached` of one file is not
+ * mistaken for it; a person's removal of all files of a commit of several is. */
 #include "worker/history/part.h"
 
 #include <stdlib.h>

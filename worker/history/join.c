@@ -2,12 +2,13 @@
  * do it between two cycles, in milliseconds for fifty commits.
  *
  * The packs' entries follow one another, the newest pack's first. A delta that names its base by distance gets the new
- * distance; an object that a former one of the packs has already is left out, and whoever was a delta against it is one
- * against that. A base always comes before what is made of it: within a pack it did, and what is left out stands further
- * in front.
+ * distance. An object that an earlier pack has already is left out, and a delta against it becomes a delta against that
+ * earlier copy. A base always comes before its deltas: it did so within its pack, and the earlier copy stands further in
+ * front.
  *
  * A commit's own pack (pack.c) has its objects whole, which would be ten times as much as what has changed.
- * Its trees tell which object is which file's, and the newer text of that file, in front, makes the older a delta. */
+ * Its trees tell which object belongs to which file, and the older text of a file becomes a delta against the newer one
+ * in front of it. */
 #include "worker/history/part.h"
 
 #include <stdio.h>
@@ -23,7 +24,7 @@ enum {
     INDEX_IDS = 8 + 256 * 4,
     INDEX_END = 2 * GIT_OID_RAWSZ,
     PACK_HEAD = 12,
-    STORED_FRAME = 11, /* what a stored zlib stream has beside its bytes */
+    STORED_FRAME = 11, /* bytes of a stored zlib stream beside the text */
     STORED_HEAD = 7,
     CHAIN_MAX = 48, /* deltas from a whole text to the last one made of it */
     TREE_DEPTH_MAX = 16,
@@ -34,7 +35,7 @@ struct entry {
     const char *bytes; /* in the source's pack, with type and size in front */
     size_t from, length, head, base_from;
     unsigned type;
-    struct text text; /* of what is stored whole; length 0: isn't */
+    struct text text; /* of an object that is stored whole; else length 0 */
     const struct entry *base, *same;
     uint64_t file, folder; /* which path it is, as far as its pack's trees tell; 0: unknown */
     unsigned chain;

@@ -1,8 +1,8 @@
 /* Which tasks are done: .agentos/ledger, a cache of what the commits' trailers say. One record a commit, in order:
- * commit, a mark of the task (hash of id and content), whether it finishes one, and a sum. Not flushed: the file is
- * believed only up to its last whole record, and only when that one's commit is HEAD or behind it; what lacks is read
- * from git, and everything when HEAD was moved elsewhere (people's reset), so that a task that is no longer in the
- * history counts as not done. In memory there is one table of record numbers. */
+ * commit, a mark of the task (hash of id and content), whether the commit finishes a task, and a sum. Not flushed: the
+ * file is believed only up to its last whole record, and only when the commit of that record is HEAD or an ancestor of
+ * HEAD. Missing records are read from git, and all of them when HEAD was moved elsewhere (a person's reset), so that a
+ * task that is no longer in the history counts as not done. In memory there is one table of record numbers. */
 #include "worker/history/part.h"
 
 #include <errno.h>
@@ -201,7 +201,7 @@ bool ledger_open(struct history *history, struct fault *fault)
     if (history->ledger.fd < 0)
         return fault_errno(fault, "cannot open .agentos/" LEDGER_NAME);
     read_cache(&history->ledger);
-    /* What stands behind the last whole record would be taken for records when new ones come before it. */
+    /* Bytes behind the last whole record could pass for records once new records come before them. */
     if (ftruncate(history->ledger.fd, (off_t)(history->ledger.records * sizeof(struct ledger_record))) != 0)
         return fault_errno(fault, "cannot write .agentos/" LEDGER_NAME);
     return true;

@@ -8,7 +8,7 @@
 
 enum { NAME_MAX_BYTES = 255, DEPTH_MAX = 16, SEARCH_MAX = 512 /* commits */ };
 
-/* What people name commits by, and nothing that means more to git (paths, dates, searches). */
+/* The names of commits that people use; git's other ways to name one (paths, dates, searches) are refused. */
 static bool is_name(const char *name)
 {
     size_t length = strlen(name);

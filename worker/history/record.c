@@ -5,7 +5,7 @@
  *
  * What redoing finds, and what it does:
  *   pack       not what its name says (power cut)        goes
- *   object     missing, empty, torn (power cut)         written again; one that is whole is left alone
+ *   object     missing, empty, torn (power cut)         written again; a whole object is left alone
  *   ref        at the record's parent, empty, torn       set to the commit
  *              one of ours, at any commit (power cut)     set to the commit
  *              at the commit, or at one that has it       done
@@ -18,8 +18,8 @@
  *   index      one of ours (power cut)                   made again from HEAD
  *              anything                                  the record's entries put in
  * One of ours: a spare that was written again (file_pool.c) can come back from a power cut under its new name,
- * with the content that it had before, which could be taken for people's doing. Inode and time of every file that a
- * record prepared stand in the record; who has both is as we made it, and nobody has written to it since. (The time is
+ * with the content that it had before, and look like a person's edit. Inode and time of every file that a record
+ * prepared stand in the record; a file that has both is ours, and nobody has written to it since. (The time is
  * changed by the write, before the rename; the file system's own journal keeps the two in order.)
  * So redoing a record twice, or all of them after any of them was done, changes nothing. */
 #include "worker/history/part.h"

@@ -1,7 +1,7 @@
 /* HEAD, its branch, and git's lock files.
  *
- * A lock is git's own: NAME.lock beside NAME, made so that only one can. What it will become is written first, as a
- * spare, and gets the lock's name by a rename that replaces nothing. The target is then replaced by exchanging
+ * A lock is git's own: NAME.lock beside NAME, made so that only one can. The target's new text is written first, into
+ * a spare, and the spare gets the lock's name by a rename that replaces nothing. The target is then replaced by exchanging
  * the two names: atomic for every reader as a rename would be, but the file system doesn't flush for it.
  *
  * Killed here, by step:

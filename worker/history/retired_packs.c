@@ -1,14 +1,15 @@
-/* Packs that were joined: all that is in them is in their heir too, and they go as soon as nobody reads.
+/* Packs that were joined: their heir, the joined pack, has all their objects, and they are removed as soon as no git
+ * reads them.
  *
- * git lists the packs once and opens them one after the other; to fsck, one that is gone by then is a fault of the
- * repository, and so are the objects that only the listed ones have. Who reads keeps every index mapped that it has
- * opened, the youngest first, which refuses us a write lease; who has only just listed them left that time on the folder.
- * Their indexes leave first and together; when somebody listed the folder meanwhile they come back at once. (Where the
- * file system keeps no such times, more of them stay, and longer.)
+ * git lists the packs once and opens them one after the other. A pack that is gone by then is a fault of the repository
+ * to fsck, and so is each object that only the listed packs have. A git that reads keeps every index mapped that it has
+ * opened, the youngest first, and so refuses us a write lease; a git that has only just listed the packs left the time
+ * of that on the folder. So all the indexes leave first and together, and come back at once when somebody listed the
+ * folder meanwhile. (Where the file system keeps no such times, more packs stay, and longer.)
  *
- * One goes only while its heir is there, which retired later, if at all: where somebody else has packed anew, it stays
- * and is joined like any other. Killed before they go: they are joined once more, which finds nothing new in them; killed
- * while their indexes are aside: these come back before the next ones leave. */
+ * A pack is removed only while its heir is there; the heir retires later, if at all. Where somebody else has packed anew,
+ * the pack stays and is joined like any other. Killed before the packs go: they are joined once more, and nothing new is
+ * found in them. Killed while the indexes are aside: they come back before other indexes leave. */
 #include "worker/history/part.h"
 
 #include <errno.h>
@@ -26,11 +27,11 @@
 #include "common/memory.h"
 
 enum {
-    STAY_MS = 5000, /* unless there are too many */
+    STAY_MS = 5000, /* a retired pack stays so long, unless there are too many */
     MANY = 64,
-    MANY_UNTIMED = 500, /* where nobody can tell who lists them */
+    MANY_UNTIMED = 500, /* where the folder's times do not tell of a listing */
     AT_ONCE = 256,
-    MOST = 3000, /* from here on, or so many bytes, they go whoever reads */
+    MOST = 3000, /* from so many packs on, or so many bytes, packs go though somebody reads them */
     MOST_BYTES = 64 << 20,
     LISTED_MS = 200, /* from listing the folder to having opened an index */
     PUT_OFF_MS = 20,
@@ -91,7 +92,7 @@ bool retired_among(const struct history *history, char (*names)[COMMIT_TEXT], co
     return bsearch(name, names, history->retired.count, sizeof *names, by_name) != NULL;
 }
 
-/* When the folder was listed last, as far as the file system says. */
+/* When the folder was listed last, if the file system tells. */
 static int64_t listed_ns(struct history *history)
 {
     struct stat status;
@@ -100,7 +101,7 @@ static int64_t listed_ns(struct history *history)
                : 0;
 }
 
-/* Also by libgit2 for us, which may hide that somebody did so right after it. */
+/* Our own libgit2's listing counts too: a person's git that lists right after it may leave no time of its own. */
 static bool listed_lately(int64_t at_ns)
 {
     int64_t ago = clock_kernel_ns() - at_ns;
@@ -137,7 +138,7 @@ static bool too_much(const struct retired *retired, size_t gone, size_t bytes)
     return retired->count - gone > MOST || retired->bytes - bytes > MOST_BYTES;
 }
 
-/* How many of the eldest it is time for. *pressing: so many of them whoever reads. */
+/* How many of the eldest packs are due. *pressing: so many of them go though somebody reads them. */
 static size_t due(struct history *history, int64_t now, size_t *pressing)
 {
     const struct retired *retired = &history->retired;
@@ -157,7 +158,7 @@ static void put_back(struct history *history, const char *name)
         unlinkat(history->retired.aside, name, 0);
 }
 
-/* Its folder; what a former process left there comes back. */
+/* The folder of indexes that are aside; an index that a former process left there comes back. */
 static bool open_aside(struct history *history)
 {
     struct retired *retired = &history->retired;
@@ -169,11 +170,11 @@ static bool open_aside(struct history *history)
         return false;
     for (const char *name; (name = listing_next(names)) != NULL;)
         put_back(history, name);
-    (void)listing_close(names, NULL); /* what was not met wastes its place until the next start */
+    (void)listing_close(names, NULL); /* an index that was not met stays there until the next start */
     return retired->opened = true;
 }
 
-/* The indexes of the first `count`, where the heirs are there. */
+/* Puts the indexes of the first `count` packs aside, of those whose heir is there. */
 static void put_aside(struct history *history, size_t count, bool *gone)
 {
     for (size_t i = 0; i < count; i++) {
@@ -206,7 +207,7 @@ static void forget_first(struct retired *retired, size_t count)
     retired->packs = memory_grow(retired->packs, retired->count, sizeof *retired->packs);
 }
 
-/* False: somebody has listed them meanwhile, and they are back. */
+/* False: somebody has listed the packs meanwhile, and their indexes are back. */
 static bool remove_first(struct history *history, size_t count, size_t pressing, int64_t listed_before_ns)
 {
     bool gone[AT_ONCE];

@@ -24,7 +24,7 @@ static const char config[] = "[core]\n"
                              "\ttrustctime = false\n";
 
 /* Outputs are committed by the agent, each with its task; old ones leave the tree and stay on disk, and so do archived
- * envelopes. What is delivered is not the agent's yet, and is never committed where it lies. */
+ * envelopes. A delivered envelope is not the agent's yet, and is never committed where it lies. */
 #define EXCLUDE_NOTES "/.agentos/\n"
 #define EXCLUDE_POST  "/iac/*/\n"
 static const char exclude[] =

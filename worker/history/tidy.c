@@ -1,8 +1,8 @@
 /* Housekeeping: one short step at a time, for when the agent has nothing else to do.
  *
  * Packing: the pack and its index are durable before the first loose file goes, and only those go that are in it, so
- * nothing that a stash, a reflog or nobody refers to is ever lost by us; killed in between there are objects twice.
- * Joining: the same, with small packs instead of loose files; what was joined retires (retired_packs.c). */
+ * no object is ever lost by us, whether a stash, a reflog or nothing refers to it; killed in between, objects are there
+ * twice. Joining: the same, with small packs instead of loose files; the joined packs retire (retired_packs.c). */
 #include "worker/history/part.h"
 
 #include <ctype.h>
@@ -52,7 +52,7 @@ static void add_id(struct id_list *list, const git_oid *id)
     list->items[list->count++] = *id;
 }
 
-/* Loose objects: counted, and the first `limit` of them listed. What can't be listed now is tidied later. */
+/* Loose objects: counted, and the first `limit` of them listed. A folder that can't be listed now is tidied later. */
 static size_t list_loose(struct history *history, struct id_list *list, size_t limit)
 {
     size_t total = 0;
@@ -177,7 +177,7 @@ static bool is_unjoined(const struct history *history, const char *name)
     return names->length > 0 && memmem(names->data, names->length, name, COMMIT_TEXT);
 }
 
-/* May it be joined? Nobody asked to keep it, and it could be read when that was tried. */
+/* May the pack be joined? Not with a .keep or .promisor beside it, nor when it could not be read at the last try. */
 static bool describe(struct history *history, const char *name, struct pack *pack)
 {
     snprintf(pack->name, sizeof pack->name, "%s", name);
@@ -202,7 +202,7 @@ static size_t list_packs(struct history *history, struct pack *packs, size_t mos
     for (const char *file; count < most && (file = listing_next(files)) != NULL;)
         if (pack_of_index(file, name) && !retired_among(history, retired, name))
             count += describe(history, name, &packs[count]);
-    (void)listing_close(files, NULL); /* those that weren't met are joined another time */
+    (void)listing_close(files, NULL); /* packs that weren't met are joined another time */
     return count;
 }
 

@@ -1,6 +1,6 @@
-/* Tree objects, edited as the bytes they are: "MODE NAME\0" and twenty bytes of id, sorted. Those of HEAD that were
- * needed lately are kept by path; a copy is good while its id is the one that its parent names, so nothing has to be
- * told when people move HEAD. */
+/* Tree objects, edited as the bytes they are: "MODE NAME\0" and twenty bytes of id, sorted. Copies of
+ * HEAD's trees that were needed lately are kept by path; a copy is good while its parent names its id, so no copy has to
+ * be dropped when people move HEAD. */
 #include "worker/history/part.h"
 
 #include <stdio.h>
@@ -51,7 +51,7 @@ void tree_set_free(struct tree_set *set)
     *set = (struct tree_set){0};
 }
 
-/* Those that nobody has asked for lately, for they may be of folders that are long gone; all, where that isn't enough. */
+/* Drops the copies that nobody has asked for lately: their folders may be long gone. Drops all, where that isn't enough. */
 static void set_trim(struct tree_set *set)
 {
     size_t kept = 0;

@@ -1,9 +1,9 @@
 /* The files that people see, replaced by exchange: what we don't know never gets lost.
  *
  * New texts are written to .agentos/new/NUMBER before the journal's flush (a full disk is met there). After the
- * flush each changes places with the file that people see, and what came out is looked at: it is what we had seen
- * before and nobody has it open for writing, then it goes; else somebody saved in that moment, and it changes places
- * back. Our text is in the commit; theirs stays in the work tree and is recorded as their edit next time.
+ * flush each new file changes places with the file that people see. The old file goes if it is the file that was seen
+ * before and nobody has it open for writing. Else somebody saved in that moment, and the two files change places back:
+ * our text is in the commit, the person's text stays in the work tree and is recorded as an edit next time.
  *
  * Killed between two exchanges: the journal's record is redone; a file that has the new text already is passed by.
  * Killed between an exchange and the look at what came out: worktree_sweep looks at it. */
@@ -26,8 +26,8 @@
 
 enum { FRESH_ID = 16 };
 
-/* What only this program writes: the caller is the authority, whatever stands there. What the supervisor delivers is
- * not: an envelope may have come back under its name (a dead letter that was put on its way again). */
+/* Is this a file that only this program writes? Then the caller's text replaces any other. An envelope that the
+ * supervisor delivers is none: another one may lie under its name by now (a dead letter that was sent again). */
 static bool ours_alone(const char *path)
 {
     if (strncmp(path, TREE_INBOX "/", sizeof TREE_INBOX) == 0 ||
@@ -65,7 +65,8 @@ static void look(struct history *history, struct step *step, const struct place 
         step->done = step->kind == CHANGE_WRITE && git_oid_equal(&step->before, &step->after);
         return;
     }
-    /* Written by this step, and by nobody since. Its own note only: the file may be a later record's, whose turn comes. */
+    /* This step wrote the file, and nobody has since. Only the step's own note counts: another note says that a later
+     * record wrote the file, and that record is redone later. */
     if (redo && journal_power_was_cut(history->journal) && record_wrote(&step->note, current))
         return;
     OWNED char *text = NULL;
