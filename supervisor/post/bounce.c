@@ -26,7 +26,7 @@ static bool post_did_send(struct post *post, const char *sender, const char *id)
     return box && box != post->people && mailbox_lies_in(post->data, sender, id, known_to_sender);
 }
 
-enum { MADE_NEVER = -1, MADE_UNKNOWN = -2 /* what lies there can't be read now */ };
+enum { MADE_NEVER = -1, MADE_UNKNOWN = -2 /* the bounce there can't be read now */ };
 
 /* When the bounce that lies there already was made. */
 static int64_t made_at(struct post *post, const char *sender, const char *id)
@@ -100,7 +100,7 @@ static char *body_of(const struct envelope *about, const char *from, const char 
                         about->body ? about->body : "", cut < length ? "\n[…]" : "");
 }
 
-/* A full shelf is read. What a person has removed is told all the same: no file is left by which it could be told later. */
+/* A full shelf is read. A removal by a person is told all the same: no file is left to tell of it later. */
 static bool has_shelf_room(struct box *sender, const char *from, const char *reason, size_t before)
 {
     int64_t backlog, unread = post_unread_of(sender, from) + (int64_t)before;
@@ -211,8 +211,8 @@ bool post_bounce(struct post *post, const struct envelope *about, const char *fr
 static const unsigned delivered_to =
     1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_ARCHIVE | 1u << FOLDER_DEAD_LETTERS;
 
-/* It was delivered, and a person has removed it from its receiver's tree, while its sender's copy still lies where it lay:
- * it is not delivered again. In the first second it may only have been moved; the index still has it then. */
+/* The envelope was delivered, and a person has removed it from its receiver's tree, while the sender's copy still lies in
+ * its place: it is not delivered again. In the first second the file may only have been moved; the index has it then. */
 static bool was_removed(struct box *sender, struct box *receiver, const struct envelope *envelope)
 {
     struct envelope_index *index = sender->post->index;

@@ -162,7 +162,7 @@ static void decide(struct box *sender, struct envelope *envelope)
     }
 }
 
-/* One that waits was small enough when it came: its worker has written its status and why into it since. */
+/* An envelope that waits was small enough when it came: its sender's worker has written status and reason into it since. */
 static bool is_too_large(const struct envelope *envelope, size_t size)
 {
     bool waits = envelope && strcmp(envelope->status, "deferred") == 0;
@@ -376,8 +376,8 @@ static void defer(struct index_entry *entry)
     post_note(entry->box, "envelope_deferred", &envelope, "");
 }
 
-/* What got no room: the last ones are refused when there are more than the backlog takes. What is over by now is for
- * post_expire. */
+/* Of the envelopes that got no room, the last are refused when there are more than the backlog takes. Expired ones are
+ * left to post_expire. */
 static void defer_rest(struct box *receiver)
 {
     int64_t backlog, held = 0, now = clock_now();
@@ -458,7 +458,7 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
     struct index_entry *entry = delivery->entry;
     struct box *sender = entry->box, *receiver = entry->to;
     entry->leaving = false;
-    receiver->look.wanted = true; /* it may have its name all the same */
+    receiver->look.wanted = true; /* the file may have got its name all the same */
     post_wake(receiver);
     if (result == WRITE_EXISTS) { /* somebody was faster, or an earlier flush had failed */
         post_forget(receiver->post, entry);

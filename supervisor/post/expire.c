@@ -1,17 +1,17 @@
 /* The end of envelopes that nobody answered: their time is over, or they failed.
  *
- * One that lies with its receiver:  (a) handoffs|inbox/ID.md is renamed to dead-letter/ID.md, so that from this moment
+ * One that lies with its receiver: (a) handoffs|inbox/ID.md is renamed to dead-letter/ID.md, so that from this moment
  * its worker, which takes work by exchanging that very name, can't have it; (b) it is read there: if its worker was
  * faster (`reading`), it is put back; (c) the bounce is written into its sender's inbox; (d) the dead letter is written
  * anew with its final status. A crash after (a), (b) or (c) leaves a dead letter without a final status, with which
  * start goes on (post_dead_letter); after (d) everything is done but for the worker's commit, which it makes when it
  * finds a dead letter that its ledger doesn't know.
  *
- * One that still waits at its sender:  (c) the bounce, (d) the dead letter into its receiver's tree, (e) the verdict.
+ * One that still waits at its sender: (c) the bounce, (d) the dead letter into its receiver's tree, (e) the verdict.
  * Until (e) has been acted on, its file in the outbox says that it is to be sent; post_repeated finds the dead letter.
  *
- * A bounce for which its sender's shelf has no room waits: the dead letter is made final all the same, and whoever has such
- * looks at its dead letters again when the sender has read others; after a start, every dead letter is looked at.
+ * A bounce for which its sender's shelf has no room waits: the dead letter is made final all the same, and whoever has
+ * such looks at its dead letters again when the sender has read others; after a start, every dead letter is looked at.
  *
  * A turn ends up to TURN_MAX of them under shared flushes: first all bounces, then all dead letters. */
 #include <errno.h>
@@ -261,8 +261,8 @@ void post_dead_letter(struct box *box, const char *id)
     finish(box->post, &endings);
 }
 
-/* What a cut requeue left: the envelope lives again, and is created later than its dead letter. -1: that can't be told
- * now. */
+/* Did a requeue end between its two steps? Then the envelope lives again, and is created later than its dead letter. -1:
+ * the files can't be read now. */
 static int is_requeued(struct box *box, const char *id)
 {
     struct post *post = box->post;

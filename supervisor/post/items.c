@@ -30,7 +30,7 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
         if (!mailbox_sync(post->data, agent, FOLDER_HANDOFFS, envelope->id))
             return fault_set(fault, "%s lies in %s of '%s', but cannot be flushed to disk", envelope->id,
                              mailbox_folder_name(FOLDER_HANDOFFS), agent);
-        box->look.wanted = true; /* it may be otherwise by now: as its file says */
+        box->look.wanted = true; /* the file may lie there by now: the look tells */
         break;
     case WRITE_DONE:
         post_lies_there(box, FOLDER_HANDOFFS, envelope, NULL);
@@ -41,7 +41,7 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
     return true;
 }
 
-/* The text of what lies there; what isn't to be read whole, whatever it is, is said to be so instead. */
+/* The text of the file; of a file that can't be read whole, of whatever kind, *whole says so instead. */
 static bool read_any(int source, const char *file, char **text, size_t *length, bool *whole,
                      struct fault *fault)
 {
@@ -62,9 +62,9 @@ static bool read_any(int source, const char *file, char **text, size_t *length, 
 /* Between file systems (shared/ or agents/ is a volume of its own) nothing can be renamed. The copy is durable in folder
  * before the original goes, and the original's going is durable before anything is built on it:
  *   cut before the copy has its name   the original lies where it lay; the next attempt begins anew
- *   cut before the original is gone    both lie there: whoever finds both takes the original once more (work_queue_assign.c)
+ *   cut before the original is gone    both lie there, and the original is taken once more (work_queue_assign.c)
  *   cut behind that                    as behind a rename
- * No worker is there to read the original meanwhile (post.h). What couldn't be read isn't thrown away, but steps aside. */
+ * No worker is there to read the original meanwhile (post.h). A file that can't be read is set aside, not thrown away. */
 static bool take_across(int source, const char *file, int folder, const char *name, struct fault *fault)
 {
     OWNED char *text = NULL, *aside = memory_print("%s.unreadable-%lld", file, (long long)clock_now());

@@ -273,7 +273,7 @@ static void try_again(struct post *post)
     timer_set(post->loop, &post->journal.checkpoint, CHECKPOINT_MS);
 }
 
-/* That it is empty is made durable too: what was given out or ended since is not to come back from what was in it. */
+/* The emptying is flushed too: an envelope that was given out or ended since must not come back from an old record. */
 static bool empty_journal(struct post *post, struct fault *fault)
 {
     if (!journal_checkpoint(post->journal.records, fault))
@@ -357,7 +357,7 @@ static void keep_small(struct post *post)
         try_again(post);
 }
 
-/* What failed in its place is told as failed: no start is to find it in the journal. */
+/* An envelope whose file could not be placed is told as failed, so no start may find it in the journal. */
 static void place(struct post *post, struct batch *batch)
 {
     bool failed = false;

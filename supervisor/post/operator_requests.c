@@ -61,8 +61,8 @@ static void renew(struct envelope *envelope, const char *status)
     envelope->delivered = strcmp(status, "delivered") == 0 ? now : 0;
 }
 
-/* The text of a task. One that is larger than an envelope lies in outputs/, and the dead letter has a note with its
- * size (task_ends.c): an answer may have been written over it since, or it is still in queue.md (queued_tasks.c). NULL and
+/* The text of a task. A text larger than an envelope lies in outputs/, and the dead letter has a note with its size
+ * (task_ends.c): an answer may have been written over it since, or it is still in queue.md (queued_tasks.c). NULL and
  * fault: the text isn't there any more. Caller frees. */
 static char *task_text(struct box *box, const struct envelope *envelope, struct fault *fault)
 {

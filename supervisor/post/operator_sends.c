@@ -113,7 +113,7 @@ static void join(struct post *post, struct operator_send *send)
         refuse(send, EX_NOINPUT);
         return;
     }
-    /* Whoever waits already goes first. */
+    /* Letters that wait already go first. */
     bool room = receiver->waits.count == 0 &&
                 post_room(post, receiver->name) > post_operator_sends_arriving(receiver);
     int64_t backlog, held = (int64_t)receiver->waits.count + joined_for(receiver, true);
@@ -171,7 +171,7 @@ static void lies_there(struct operator_send *send)
     post_look_due(receiver, WAKE_UP);
 }
 
-/* It failed, but may have its name all the same. */
+/* The write failed, but the file may have got its name all the same. */
 static void may_lie_there(struct operator_send *send)
 {
     struct box *box = send->deferred ? send->receiver->post->people : send->receiver;

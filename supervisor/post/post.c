@@ -163,7 +163,7 @@ static void rest(struct post *post)
             next = at;
     }
     arm_clock(post);
-    if (post->operator_sends.count || post->submissions.count) /* that found no place in this turn's batch */
+    if (post->operator_sends.count || post->submissions.count) /* these found no place in this turn's batch */
         next = 0;
     if (next < 0)
         return;
@@ -330,7 +330,7 @@ void post_worker_ready(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->look.wanted = box->dead.wanted = true; /* it may have ended in the middle of things */
+    box->look.wanted = box->dead.wanted = true; /* its worker may have ended between two steps */
     box->ready = true;
     box->outbox.after_ms = 0;
     box->outbox.wanted = true; /* from that look on nothing is as its file says */

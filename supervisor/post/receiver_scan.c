@@ -36,7 +36,7 @@ static void room_again(struct box *box)
 
 /* --- what is new or otherwise --- */
 
-/* A copy is work of its own for whoever got it; one that was moved has left the other place. */
+/* A copy is work of its own for the agent that got it; a moved envelope has left its former place. */
 static void say_put_in(const struct index_entry *entry)
 {
     struct post *post = entry->box->post;
@@ -52,7 +52,7 @@ static void say_put_in(const struct index_entry *entry)
         log_info("post", name, "Envelope %s was put into %s by hand", entry->id, folder);
 }
 
-/* What its worker is to hear of it. */
+/* Takes the file into the index. Returns what the agent's worker is told. */
 static enum waking take_in(struct box *box, enum folder folder, const char *id,
                            const struct file_stamp *stamp, bool at_start)
 {
@@ -160,7 +160,7 @@ void post_is_gone(struct index_entry *entry)
     unsigned lies = mailbox_lies(box->post->data, box->name, entry->id);
     unsigned live = lies & (1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS);
     if (lies & 1u << entry->folder)
-        return; /* it isn't gone at all, or is back */
+        return; /* the file isn't gone at all, or is back */
     if (entry->bad || live) {
         post_forget(box->post, entry); /* set aside, or moved to the other folder */
         room_again(box);
