@@ -12,8 +12,8 @@
 #include "common/note_file.h"
 #include "common/tree.h"
 
-/* The file: the header, and then the answer's fields as messages have theirs (common/message.h). What lies behind them
- * is of longer answers before. */
+/* The file: the header, and then the answer's fields as messages have theirs (common/message.h). Bytes behind them
+ * are left from longer answers. */
 struct store_header {
     uint64_t magic, length, sum;
 };

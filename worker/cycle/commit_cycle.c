@@ -23,7 +23,8 @@ static void add_file(struct change_list *changes, const char *path, const struct
     change_list_add(changes, CHANGE_WRITE, path, text->data, text->length);
 }
 
-/* The envelope in hand and what was read along with it come to their end; what somebody took away meanwhile is left. */
+/* The envelope in hand and what was read along with it come to their end; a file that somebody took away meanwhile is
+ * left. */
 static void add_letters(struct worker *worker, const struct reply *reply, int64_t now,
                         struct change_list *changes)
 {
@@ -47,7 +48,7 @@ static void add_letters(struct worker *worker, const struct reply *reply, int64_
     }
 }
 
-/* What was refused stands in a reflection too: the next prompt tells it once, the reflections for a while. */
+/* Refusals stand in a reflection too: the next prompt tells them once, the reflections for a while. */
 static void reflect_on_refusals(struct worker *worker, const struct buffer *refused, int64_t now,
                                 struct change_list *changes)
 {
@@ -172,7 +173,7 @@ static void await_watchdog(struct worker *worker)
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + WATCHDOG_MS);
 }
 
-/* What came back is worth nothing any more: somebody took the envelope away, or the lock has another holder. */
+/* Is the answer of no use any more? Somebody took the envelope away, or the lock has another holder. */
 static bool is_void(struct worker *worker)
 {
     const char *why = !cycle_envelope_is_there(worker) ? "it was taken away meanwhile"

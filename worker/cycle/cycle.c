@@ -1,11 +1,12 @@
-/* One cycle (contract section 6): take the next work, ask, and put everything that follows into one commit (commit_cycle.c).
+/* One cycle (contract section 6): take the next work, ask, and put everything that follows into one commit
+ * (commit_cycle.c).
  *
  * The crash, step by step. The block stays in queue.md until the commit is durable, so up to then a crash leaves the
  * task as it was, to be done again (its attempt counted, so that a task which takes its worker down every time is set
- * aside); when its answer was here it is kept, and whoever takes the task up goes on from it (answer_store.h). history_commit
- * is the one instant: after it the ledger knows id and hash. A crash before the block is taken out leaves a block that
- * the ledger knows: the next start takes it out and does not do it again. An envelope is marked in its file when it is
- * begun (worker/mail/in_hand.c) and taken away by the commit itself. */
+ * aside); when its answer was here it is kept, and whoever takes the task up goes on from it (answer_store.h).
+ * history_commit is the one instant: after it the ledger knows id and hash. A crash before the block is taken out leaves
+ * a block that the ledger knows: the next start takes it out and does not do it again. An envelope is marked in its file
+ * when it is begun (worker/mail/in_hand.c) and taken away by the commit itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,8 +107,8 @@ static bool is_not_asked_about(void *context, const struct block *block)
            leases_state(search->worker, block) == LEASE_WAITS;
 }
 
-/* At most one of both. What was asked about ahead was next then; a block whose lease runs goes first, since others wait
- * for the lock. */
+/* At most one of both. The task that was asked about ahead was next then; a block whose lease runs goes first, since
+ * others wait for the lock. */
 static void choose_of(struct worker *worker, bool untried_only, const struct block **block,
                       const struct letter **letter)
 {
@@ -237,7 +238,8 @@ static void fail(struct worker *worker, enum answer_kind kind, const char *why, 
         worker_wait_for(worker, "provider", why, retry_after_ms);
 }
 
-/* What was read along with a question is gathered anew by whoever takes the task up again, so then its answer isn't kept. */
+/* Letters that were read along with a question are gathered anew for the next try, so the answer to such a question is
+ * not kept. */
 static bool keep(struct worker *worker)
 {
     const struct task *task = &worker->task;

@@ -9,7 +9,7 @@
 #include "common/tree.h"
 #include "worker/cycle/worker.h"
 
-/* One commit with a reflection about the envelope: its end. */
+/* The envelope's end, in one commit with a reflection about it. */
 static bool commit_end(struct worker *worker, const struct envelope *envelope, uint64_t hash, const char *end,
                        const char *why, struct change_list *changes, char commit[COMMIT_TEXT])
 {
@@ -75,7 +75,7 @@ bool envelope_ends_cancel(struct worker *worker, const char *id)
 {
     OWNED_BUFFER struct buffer problems = {0};
     mail_look(worker->mail, &problems, NULL, NULL);
-    worker->looks.mail = true; /* what this look found is told by the next */
+    worker->looks.mail = true; /* the next look tells what this one found */
     const struct letter *letter = mail_find(worker->mail, id);
     return letter && !mail_expired(&letter->head, clock_now()) &&
            envelope_ends_poison(worker, letter, "cancelled");

@@ -1,11 +1,11 @@
 /* The locks that this agent's tasks ask for (contract section 9); the supervisor gives them out.
  *
- * A task asks when it would be begun, and others go on while it waits. One that was granted begins before everything
- * else, since its lease runs and others wait for it. A task holds one lock and asks for no other while it runs, so there
- * can be no cycle of waiters. A lease that ends is marked in the task in hand, which the next step puts down: the block
- * stays in the queue and asks again.
- * Where that came to pass while another task was in hand, the lease is asked to run from when the task begins.
- * The worker's own clock ends it too, since the supervisor's word may be on its way while a commit is made. */
+ * A task asks when it would be begun, and others go on while it waits. A task whose lock was granted begins before
+ * everything else, since its lease runs and others wait for it. A task holds one lock and asks for no other while it
+ * runs, so there can be no cycle of waiters. A lease that ends is marked in the task in hand, which the next step puts
+ * down: the block stays in the queue and asks again. A lease that was granted while another task was in hand is asked to
+ * run from when its task begins. The worker's own clock ends it too, since the supervisor's word may be on its way while
+ * a commit is made. */
 #include <stdlib.h>
 #include <string.h>
 

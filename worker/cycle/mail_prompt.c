@@ -131,7 +131,7 @@ static void gather_letters(struct mail *mail, const char *work, int64_t now, siz
                            struct bundle *bundle, struct buffer *out)
 {
     size_t left = budget > out->length ? budget - out->length : 0;
-    /* One of this kind had no room or can't be read now: those after it wait, the order is kept. */
+    /* A letter of this kind had no room or can't be read now: later letters of the kind wait, so the order is kept. */
     bool full[KIND_SEGMENT + 1] = {false};
     for (size_t i = 0; i < mail->count && bundle->count < BUNDLE_MAX; i++) {
         const struct letter *letter = &mail->letters[i];

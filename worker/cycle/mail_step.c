@@ -28,7 +28,7 @@
 
 enum {
     RECORD_AFTER_MS = 100,
-    RECORD_LATER_MS = 1000, /* what can't be read now */
+    RECORD_LATER_MS = 1000, /* a verdict whose file can't be read now is tried again after this */
     REFUSED_MAX = 1000
 };
 
@@ -121,7 +121,7 @@ bool mail_step_begin(struct worker *worker, const struct letter *letter)
     if (begun < 0)
         worker_wait_for(worker, "storage", fault.text, 0);
     if (begun <= 0) {
-        /* It isn't as it was. */
+        /* The letter is not as it was. */
         look_at_files(worker, clock_monotonic_ms());
         return begun == 0;
     }

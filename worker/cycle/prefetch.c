@@ -2,18 +2,18 @@
  *
  * From the moment in which an answer's consequences are decided until they are durable, in place, and told, the model
  * could be thinking already. So when a task has ended as most do, the block that will be next is asked about before the
- * commit begins, with a prompt that knows what was just learned. That takes it in hand: it is next, whatever more urgent
- * comes until then, unless somebody takes it out of the queue or changes it.
+ * commit begins, with a prompt that knows what was just learned. The block is in hand then: it is next, whatever more
+ * urgent comes until then, unless somebody takes it out of the queue or changes it.
  *
- * When its turn has come within some milliseconds, that is its question: a prompt may be so much behind what people edit.
- * Later, or when something was read anew since, the question is made again, like every other: if it is the same, byte for
- * byte, the one that is out counts for it; else that is taken back, the right one is asked, and nothing is asked ahead for
- * an hour, since every wrong guess may cost money.
+ * When the block's turn comes within some milliseconds, the question that is out is the block's: a prompt may be so much
+ * older than people's edits. Later, or when a file was read anew since, the block's question is made again. If it equals
+ * the question that is out, byte for byte, the latter's answer is used; else the question that is out is taken back, the
+ * new one is asked, and nothing is asked ahead for an hour, since every wrong guess may cost money.
  *
- * The crash: nothing is asked ahead before the answer in hand is kept (answer_store.h), so a kill costs the question that is out,
- * as it always does, and never the answer before it: the next worker commits that one without asking again. Power cut: it
- * costs both, for what is kept isn't flushed. Nothing on the disk says that something was asked ahead; the task is begun,
- * its attempt counted, when its turn comes. */
+ * The crash: nothing is asked ahead before the answer in hand is stored (answer_store.h), so a kill costs the question
+ * that is out, as it always does, and never the answer before it: the next worker commits that answer without asking
+ * again. A power cut costs both, for the stored answer isn't flushed. No file says that a question was asked ahead; the
+ * task is begun, its attempt counted, when its turn comes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ static bool allowed(struct worker *worker, const struct reply *reply, const stru
            clock_monotonic_ms() >= worker->prefetch.not_before_ms && !tree_look(worker);
 }
 
-/* What ends without a question, or may, is no guess. */
+/* A block that ends without a question, or may do so, is not guessed. */
 static const struct block *guess(struct worker *worker)
 {
     struct fault fault;

@@ -12,9 +12,9 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-/* What changes least stands first, so that a provider's cache of the prompt's beginning holds from task to task. What a
- * reply needs is small and comes before what it may have; how to send something stands with the peers, the queues and the
- * segments, which the supervisor puts in, so that an agent that has none is not told of it. */
+/* The parts that change least stand first, so that a provider's cache of the prompt's beginning holds from task to task.
+ * The lines that a reply must have are few and come before those that it may have; how to send something stands with the
+ * peers, the queues and the segments, which the supervisor puts in, so that an agent that has none is not told of it. */
 const char prompt_default_template[] =
     "You are an agent of AgentOS. You live in a folder of text files under git: what you learn there stays, "
     "what\n"
@@ -66,12 +66,12 @@ const char prompt_default_template[] =
     "Now do the task. End with the fenced `agentos` block: reward (1, 0 or -1), reason.\n\n"
     "# Your budget\n\n{{budget}}\n";
 
-/* The budget. What the agent is comes first and whole, as far as it is of a sane size; then what it wants, has
- * lived through and is told, each with a share (and what each task changes with a small part of what stays, so that the
- * beginning which a provider can cache is most of the prompt); the skills' summaries and the nearest bodies get all that is left,
- * so that a young agent with little else has room for them. Shares in bytes; a piece that the template doesn't ask
- * for costs nothing. 80 KiB in all; without skills the shares sum up to 60 at most. Peers and segments are put in by the
- * supervisor, who alone knows them: their shares are kept free. */
+/* The budget. What the agent is comes first and whole, as far as it is of a sane size; then what it wants, has lived
+ * through and is told, each with a share (and what each task changes with a small part of what stays, so that the
+ * beginning which a provider can cache is most of the prompt); the skills' summaries and the nearest bodies get all that
+ * is left, so that a young agent with little else has room for them. Shares in bytes; a piece that the template doesn't
+ * ask for costs nothing. 80 KiB in all; without skills the shares sum up to 60 at most. Peers and segments are put in by
+ * the supervisor, who alone knows them: their shares are kept free. */
 enum piece {
     PIECE_PERSONA,
     PIECE_CONSTRAINTS,
@@ -149,7 +149,7 @@ static int read_text(const struct prompt_input *input, const char *path, size_t 
     return read;
 }
 
-/* A state file without its front matter; what is longer than budget is told and the caller's to cut. */
+/* A state file without its front matter; a text longer than budget is told, and the caller cuts it. */
 static void add_file(const struct prompt_input *input, const char *path, size_t budget, struct buffer *out,
                      struct buffer *problems)
 {

@@ -189,7 +189,7 @@ int rollback_to(struct worker *worker, const char *name, struct buffer *said)
         buffer_text(said, fault.text);
         return statuses[past];
     }
-    /* What people have edited becomes theirs in the history before it is undone. */
+    /* People's edits are committed as theirs before they are undone. */
     worker->looks.tree = true;
     if (!cycle_record_edits(worker)) {
         buffer_text(said, "people's edits can't be recorded now, and they must not be lost; nothing was "

@@ -1,5 +1,6 @@
-/* What leaves with a cycle's commit: handoffs, messages and items of the reply, its writes to segments, and the result to
- * whom gave the work. All of it lies in iac/outbox with the commit; only then the supervisor is told to look. */
+/* What leaves with a cycle's commit: handoffs, messages and items of the reply, its writes to segments, and the result
+ * to the agent that gave the work. All of it lies in iac/outbox with the commit; only then is the supervisor told to
+ * look. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@ static void add(struct worker *worker, struct envelope envelope, const struct or
     buffer_print(&sending->ids, "%s\n", id);
 }
 
-/* The answer goes back to the agent that gave the work. It is cut where an envelope ends; the whole of it is in
+/* The answer goes back to the agent that gave the work. An answer too long for an envelope is cut; the whole of it is in
  * outputs/ here. */
 static void add_result(struct worker *worker, const struct reply *reply, const struct origin *origin,
                        struct sending *sending, struct change_list *changes)

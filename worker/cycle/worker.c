@@ -207,7 +207,7 @@ static void receive(struct worker *worker)
     const void *bytes;
     size_t length;
     int got;
-    /* What was asked ahead has its turn first: only then an answer to it is known as one. */
+    /* The prefetched question has its turn first: its answer is known as such only after that. */
     while (!worker->line.lost && !prefetch_is_out(worker) &&
            (got = link_receive(worker->line.link, &bytes, &length)) != 0) {
         if (got < 0) {
@@ -264,7 +264,7 @@ static void roll_back(struct worker *worker)
     worker_say(worker, MESSAGE_ROLLED, worker->orders.rollback_serial, (uint64_t)status, said.data);
 }
 
-/* What a commit sends lies in the outbox only when its files are in place: then the supervisor is told once more. */
+/* A commit's envelopes lie in the outbox only when its files are in place: then the supervisor is told once more. */
 static void settle(struct worker *worker, int64_t now)
 {
     struct fault fault;
@@ -280,8 +280,8 @@ static void settle(struct worker *worker, int64_t now)
     worker_say(worker, MESSAGE_POST, "");
 }
 
-/* Timers whose time follows from what their owner has in hand; it is known when the step is over. A time
- * between the step's start and now is armed too: the step may have looked before it came. */
+/* Timers whose time follows from what their owner has in hand, known when the step is over. A time between the
+ * step's start and now is armed too: the step may have looked before that time came. */
 static void arm_for_owners(struct worker *worker, int64_t since)
 {
     bool idle = worker->phase == PHASE_NONE;
