@@ -36,27 +36,57 @@ static off_t size_of(int fd)
     return size - size % (off_t)sizeof(struct pruned);
 }
 
-bool pruned_find(int tree, const char *folder, const char *name, struct pruned *found)
+static void each(int tree, void (*visit)(void *context, const struct pruned *record), void *context)
 {
-    uint64_t file = pruned_file(folder, name);
     OWNED_FD int fd = files_open(tree, pruned_name, O_RDONLY, 0);
     off_t size = size_of(fd), at = size > PRUNED_BYTES_MAX ? size - PRUNED_BYTES_MAX : 0;
     OWNED struct pruned *records = size > 0 ? memory_new(READ_AT_ONCE, sizeof *records) : NULL;
-    bool known = false;
     at += at % (off_t)sizeof *records ? (off_t)sizeof *records - at % (off_t)sizeof *records : 0;
     while (at < size) {
         ssize_t got = pread(fd, records, READ_AT_ONCE * sizeof *records, at);
         size_t count = got > 0 ? (size_t)got / sizeof *records : 0;
         for (size_t i = 0; i < count; i++)
-            if (records[i].file == file && records[i].sum == sum_of(&records[i])) {
-                *found = records[i];
-                known = true;
-            }
+            if (records[i].sum == sum_of(&records[i]))
+                visit(context, &records[i]);
         if (count == 0)
             break;
         at += (off_t)(count * sizeof *records);
     }
-    return known;
+}
+
+struct search {
+    uint64_t file;
+    struct pruned *found;
+    bool known;
+};
+
+static void compare(void *context, const struct pruned *record)
+{
+    struct search *search = context;
+    if (record->file != search->file)
+        return;
+    *search->found = *record;
+    search->known = true;
+}
+
+bool pruned_find(int tree, const char *folder, const char *name, struct pruned *found)
+{
+    struct search search = {.file = pruned_file(folder, name), .found = found};
+    each(tree, compare, &search);
+    return search.known;
+}
+
+static void take_later(void *context, const struct pruned *record)
+{
+    int64_t *newest = context;
+    *newest = record->created > *newest ? record->created : *newest;
+}
+
+int64_t pruned_newest(int tree)
+{
+    int64_t newest = 0;
+    each(tree, take_later, &newest);
+    return newest;
 }
 
 bool pruned_add(int tree, struct pruned *records, size_t count, struct fault *fault)

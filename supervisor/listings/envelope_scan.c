@@ -35,8 +35,8 @@ const char *place_folder(enum place place)
     return place == PLACE_QUEUE ? PLACES[place].above : PLACES[place].folder;
 }
 
-static struct copy *add_copy(struct envelope_scan *scan, enum place place, const char *owner,
-                             const char *path)
+struct copy *envelope_scan_add(struct envelope_scan *scan, enum place place, const char *owner,
+                               const char *path)
 {
     if ((scan->count & (scan->count - 1)) == 0) {
         size_t room = scan->count == 0 ? 1 : scan->count * 2;
@@ -128,7 +128,7 @@ static void read_entry(const struct reading *reading, const char *file)
     if (got == 0) {
         return; /* moved on since the folder was read */
     }
-    struct copy *copy = add_copy(reading->scan, reading->place, reading->owner, path);
+    struct copy *copy = envelope_scan_add(reading->scan, reading->place, reading->owner, path);
     if (!is_letter(file)) {
         copy->set_aside = strstr(file, SET_ASIDE) != NULL;
         copy->fault = memory_text("is no envelope");
@@ -141,7 +141,7 @@ static void read_entry(const struct reading *reading, const char *file)
 
 static void cannot_read(struct envelope_scan *scan, enum place place, const char *owner, const char *path)
 {
-    add_copy(scan, place, owner, path)->fault = memory_print("cannot be read: %s", strerror(errno));
+    envelope_scan_add(scan, place, owner, path)->fault = memory_print("cannot be read: %s", strerror(errno));
 }
 
 static void read_folder(struct envelope_scan *scan, int data, enum place place, const char *owner,
@@ -262,7 +262,7 @@ void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir,
             names_agent(name) ? files_open_folder(listing_folder(names), name, false, NULL) : -1;
         if (tree >= 0 && pruned_find(tree, TREE_ARCHIVE, file, &pruned)) {
             OWNED char *path = memory_print("agents/%s/%s/%s.md", name, TREE_ARCHIVE, file);
-            add_copy(scan, PLACE_ARCHIVE, name, path)->pruned = true;
+            envelope_scan_add(scan, PLACE_ARCHIVE, name, path)->pruned = true;
         }
     }
     if (names != NULL) {

@@ -53,6 +53,9 @@ void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64
 void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool bodies);
 void envelope_scan_free(struct envelope_scan *scan);
 
+/* Adds a copy of which nothing is known yet. Valid until the next one. */
+struct copy *envelope_scan_add(struct envelope_scan *scan, enum place place, const char *owner,
+                               const char *path);
 /* Adds a copy for each agent whose archive had the envelope until it left the work tree; nothing is read yet. */
 void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir, const char *id);
 

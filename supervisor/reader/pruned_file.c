@@ -115,3 +115,80 @@ void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir)
         }
     }
 }
+
+/* --- all of them --- */
+
+static git_tree *archive_of(git_repository *repository, const git_commit *commit)
+{
+    git_tree *tree = NULL, *archive = NULL;
+    git_tree_entry *entry = NULL;
+    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, TREE_ARCHIVE) == 0) {
+        (void)git_tree_lookup(&archive, repository, git_tree_entry_id(entry));
+    }
+    git_tree_entry_free(entry);
+    git_tree_free(tree);
+    return archive;
+}
+
+static void add_blob(struct envelope_scan *scan, const char *owner, git_repository *repository,
+                     const git_tree_entry *entry)
+{
+    git_blob *blob = NULL;
+    const char *file = git_tree_entry_name(entry);
+    if (git_blob_lookup(&blob, repository, git_tree_entry_id(entry)) == 0) {
+        OWNED char *path = memory_print("agents/%s/%s/%s", owner, TREE_ARCHIVE, file);
+        struct copy *copy = envelope_scan_add(scan, PLACE_ARCHIVE, owner, path);
+        size_t length = (size_t)git_blob_rawsize(blob);
+        OWNED char *text = memory_slice(git_blob_rawcontent(blob), length);
+        copy->pruned = true;
+        copy_read(copy, text, length, file, true);
+    }
+    git_blob_free(blob);
+}
+
+/* What the commit's parent has in its archive and the commit has not. */
+static void add_taken_out(struct envelope_scan *scan, const char *owner, git_repository *repository,
+                          const git_commit *commit)
+{
+    git_commit *parent = NULL;
+    if (!is_tidy(commit) || git_commit_parent(&parent, commit, 0) != 0) {
+        return;
+    }
+    git_tree *before = archive_of(repository, parent), *after = archive_of(repository, commit);
+    for (size_t i = 0; before != NULL && i < git_tree_entrycount(before); i++) {
+        const git_tree_entry *entry = git_tree_entry_byindex(before, i);
+        if (after == NULL || git_tree_entry_byname(after, git_tree_entry_name(entry)) == NULL) {
+            add_blob(scan, owner, repository, entry);
+        }
+    }
+    git_tree_free(before);
+    git_tree_free(after);
+    git_commit_free(parent);
+}
+
+bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const char *owner,
+                      struct fault *fault)
+{
+    git_repository *repository = NULL;
+    git_revwalk *walker = NULL;
+    git_oid oid;
+    OWNED char *path = memory_print("%s/agents/%s", data_dir, owner);
+    if (!repository_library_start(fault)) {
+        return false;
+    }
+    int got = git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+    got = got == 0 ? git_revwalk_new(&walker, repository) : got;
+    got = got == 0 ? git_revwalk_push_head(walker) : got;
+    while (got == 0 && (got = git_revwalk_next(&oid, walker)) == 0) {
+        git_commit *commit = NULL;
+        got = git_commit_lookup(&commit, repository, &oid);
+        if (got == 0) {
+            add_taken_out(scan, owner, repository, commit);
+        }
+        git_commit_free(commit);
+    }
+    git_revwalk_free(walker);
+    git_repository_free(repository);
+    return got == GIT_ITEROVER ||
+           fault_set(fault, "%s: the envelopes that git alone has can't be read to the first", path);
+}

@@ -2,6 +2,7 @@
 #ifndef AGENTOS_SUPERVISOR_READER_PRUNED_FILE_H
 #define AGENTOS_SUPERVISOR_READER_PRUNED_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/fault.h"
@@ -11,6 +12,9 @@
  * frees it. For a confined child (terminal/confine.h). 1 found, 0 no tidy commit took it out, -1 and fault. */
 int pruned_file_read(const char *repository, const char *file, char **text, size_t *length,
                      struct fault *fault);
+/* Adds a copy of each envelope that left the owner's archive; for a confined child. False and fault: not of all. */
+bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const char *owner,
+                      struct fault *fault);
 /* Reads the copies that envelope_scan_find_pruned has added, in a confined child too. */
 void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir);
 

@@ -118,6 +118,10 @@ def test_envelopes_that_are_over_leave_with_their_requests_and_are_shown(make_sy
     wait_few(system, "iac/archive", 4)
     left = [item for item in handoffs if not (system.data / item["path"]).exists()]
     assert len(left) >= 8
+    listed = json.loads(system.cli("handoffs", "--json").stdout)["items"]  # wherever they lie now: also in git alone
+    assert [item["id"] for item in listed] == [item["id"] for item in handoffs]
+    for count in (2, 6, 12):
+        assert [item["id"] for item in json.loads(system.cli("handoffs", "--json", "-n", count).stdout)["items"]] == [item["id"] for item in handoffs][-count:]
     shown = json.loads(system.cli("show", left[0]["id"], "--json").stdout)
     assert shown["status"] == "finished" and "Look at" in shown["body"]
     assert "in git alone" in system.cli("show", left[0]["id"]).stdout

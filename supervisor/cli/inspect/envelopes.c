@@ -6,11 +6,17 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/files.h"
+#include "common/listing.h"
 #include "common/memory.h"
+#include "common/names.h"
+#include "common/pruned.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/listings/envelope_scan.h"
+#include "supervisor/reader/pruned_file.h"
 
 enum { GIST_CHARACTERS = 60, FILES_LEAST = 64, FILES_MOST = 1000 * 1000 };
 
@@ -198,30 +204,89 @@ static void show_table(const struct catalogue *catalogue, const struct copy *con
     table_show(&table);
 }
 
+/* What is to be listed, for a confined child where git is read, too. */
+struct listed {
+    const struct invocation *invocation;
+    const struct catalogue *catalogue;
+    struct envelope_scan scan;
+    const struct copy **chosen;
+    size_t count, most;
+    struct buffer owners; /* a line each: the agents of which git alone has some that belong here */
+};
+
+static int show_listed(struct listed *listed)
+{
+    size_t shown =
+        listed->count < listed->most ? listed->count : listed->most; /* the newest stand at the end */
+    const struct copy *const *first = listed->chosen + listed->count - shown;
+    if (invocation_has(listed->invocation, OPTION_JSON)) {
+        show_json(first, shown);
+    } else {
+        show_table(listed->catalogue, first, shown);
+    }
+    return EX_OK;
+}
+
+static int with_git(void *context)
+{
+    struct listed *listed = context;
+    const char *data_dir = listed->invocation->data_dir;
+    for (char *rest = listed->owners.data, *owner; (owner = strsep(&rest, "\n")) != NULL && *owner;) {
+        struct fault fault = {0};
+        if (!pruned_file_list(&listed->scan, data_dir, owner, &fault)) {
+            output_complain("%s", fault.text);
+        }
+    }
+    envelope_scan_group(&listed->scan);
+    free(listed->chosen);
+    listed->chosen = choose(listed->catalogue, &listed->scan, listed->invocation->words[0], &listed->count);
+    return show_listed(listed);
+}
+
+/* Envelopes that left the work tree (`keep`) are older than most that stayed; with -n they are asked for only where they
+ * may be among the newest. */
+static void find_owners(struct listed *listed)
+{
+    const char *data_dir = listed->invocation->data_dir;
+    int64_t since =
+        listed->count < listed->most ? 1 : listed->chosen[listed->count - listed->most]->envelope.created;
+    OWNED char *agents = memory_print("%s/agents", data_dir);
+    struct listing *names = listing_take(files_open_path(agents, NULL), agents, NULL);
+    for (const char *name; names != NULL && (name = listing_next(names)) != NULL;) {
+        OWNED_FD int tree =
+            names_agent(name) ? files_open_folder(listing_folder(names), name, false, NULL) : -1;
+        if (tree >= 0 && pruned_newest(tree) >= since) {
+            buffer_print(&listed->owners, "%s\n", name);
+            confine_guard(data_dir, name);
+        }
+    }
+    if (names != NULL) {
+        (void)listing_close(names, NULL);
+    }
+}
+
 static int list(const struct invocation *invocation, const struct catalogue *catalogue)
 {
     int status = 0;
-    size_t count = 0;
-    size_t most = 0;
     struct fault fault = {0};
     const char *agent = invocation->words[0];
-    if (!invocation_newest(invocation, &most, &fault)) {
+    struct listed listed = {.invocation = invocation, .catalogue = catalogue};
+    if (!invocation_newest(invocation, &listed.most, &fault)) {
         output_complain("%s", fault.text);
         return EX_USAGE;
     }
     if (!data_dir_has(invocation, agent, &status)) {
         return status;
     }
-    struct envelope_scan scan;
-    const struct copy **chosen = choose_newest(catalogue, invocation, most, &scan, &count);
-    size_t shown = count < most ? count : most; /* the newest stand at the end */
-    if (invocation_has(invocation, OPTION_JSON)) {
-        show_json(chosen + count - shown, shown);
-    } else {
-        show_table(catalogue, chosen + count - shown, shown);
+    listed.chosen = choose_newest(catalogue, invocation, listed.most, &listed.scan, &listed.count);
+    if (!catalogue->every_copy) {
+        find_owners(&listed);
     }
-    free(chosen);
-    envelope_scan_free(&scan);
+    status =
+        listed.owners.length > 0 ? confine(invocation->data_dir, with_git, &listed) : show_listed(&listed);
+    free(listed.chosen);
+    buffer_free(&listed.owners);
+    envelope_scan_free(&listed.scan);
     return output_end(status);
 }
 
