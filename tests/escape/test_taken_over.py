@@ -195,6 +195,7 @@ PTRACE_SEIZE = 0x4206
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
 S_IFIFO, S_IFSOCK, S_IFCHR = 0o010000, 0o140000, 0o020000
 IPC_RMID = 0
+ABSTRACT = int.from_bytes(b"\1\0\0taken", "little")  # an address
 
 
 def terminal(request, *rest):
@@ -294,7 +295,7 @@ def attempts(own, foreign, pid):
         # sockets
         "a unix socket": [call("socket", UNIX, 1, 0)],
         "a pair of sockets": [call("socketpair", UNIX, 1, 0, "@0")],
-        "an abstract socket": ["put\t@0\t7815263927174299649", call("socket", UNIX, 1, 0), call("bind", "$2", "@0", 8)],
+        "an abstract socket": [f"put\t@0\t{ABSTRACT}", call("socket", UNIX, 1, 0), call("bind", "$2", "@0", 8)],
         "an internet socket": [call("socket", INET, 1, 0)],
         "an internet socket of version 6": [call("socket", INET6, 2, 0)],
         "netlink": [call("socket", NETLINK, 3, 0)],
