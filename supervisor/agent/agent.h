@@ -29,7 +29,7 @@ struct agent {
     const char *name;
     struct buffer encoded; /* the definition as text */
     char *path;            /* DATA_DIR/agents/NAME */
-    int tree;              /* descriptor of it; -1: it can't be opened */
+    int tree;              /* descriptor of it; -1: it can't be opened, or isn't: agent_tree */
     struct tree_guard guard;
     struct disk_account disk;
     struct watched watched;
@@ -110,6 +110,8 @@ void agent_free(struct agent *agent);
 void agent_start(struct agent *agent); /* its turn to start has come (starts.h) */
 void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
 void agent_redefine(struct agent *agent, const struct roster_agent *definition);
+/* Its tree's descriptor, borrowed, opened anew where it was not open; -1: it can't be. */
+int agent_tree(struct agent *agent);
 void agent_heartbeat(struct agent *agent, uint64_t serial);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);

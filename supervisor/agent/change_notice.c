@@ -44,6 +44,14 @@ static void look_timer_rings(void *agent)
 
 enum { WAKING = LOOK_QUEUE | LOOK_IAC };
 
+/* A hibernating agent's tree is opened when it is needed again. Its line stays: nng 1.5 keeps four descriptors of each
+ * socket that is closed, for ever, so a line opened at each awakening would cost them all. */
+static void close_tree(struct agent *agent)
+{
+    memory_close_at(&agent->tree);
+    agent->tree = -1;
+}
+
 static void set_rest_timer(struct agent *agent)
 {
     int64_t seconds = agent->definition->idle_exit_seconds;
@@ -76,7 +84,9 @@ void agent_active(struct agent *agent, bool idle)
 
 static bool queue_has_changed(const struct agent *agent)
 {
-    struct file_stamp now = files_stamp_at(agent->tree, TREE_QUEUE);
+    OWNED char *below = memory_print("agents/%s/%s", agent->name, TREE_QUEUE);
+    struct file_stamp now = agent->tree >= 0 ? files_stamp_at(agent->tree, TREE_QUEUE)
+                                             : files_stamp_at(agent->agents->data, below);
     return !files_stamp_equal(&now, &agent->notice.queue_stamp);
 }
 
@@ -92,6 +102,7 @@ void look_rest(struct agent *agent, bool called)
              agent->name);
     agent->notice.slept = true;
     life_event(&agent->life, EVENT_REST);
+    close_tree(agent);
     if (called)
         life_event(&agent->life, EVENT_WAKE);
 }
@@ -147,8 +158,10 @@ static void watch_resting(struct agent *agent)
 
 void agent_scan(struct agent *agent)
 {
-    if (!life_is_up(&agent->life) && agent->life.state != STATE_HIBERNATING) {
+    if (!life_is_up(&agent->life)) {
         watch_resting(agent);
+        if (agent->life.state == STATE_HIBERNATING && queue_has_changed(agent))
+            agent_look(agent, LOOK_QUEUE);
         return;
     }
     if (tree_was_replaced(agent)) {

@@ -57,7 +57,7 @@ static bool repeat_of_known(struct request *request, const struct task_block *bl
     struct fault fault;
     int reward = 0;
     const char *doing = request->agent->told.doing;
-    enum task_known known = task_block_known(request->agent->tree, block, &reward, &fault);
+    enum task_known known = task_block_known(agent_tree(request->agent), block, &reward, &fault);
     const char *state = known == TASK_DONE                       ? "done"
                         : doing && strcmp(doing, block->id) == 0 ? "in hand"
                                                                  : "pending";

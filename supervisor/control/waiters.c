@@ -118,7 +118,7 @@ static void judge_order(struct client *client, void *context)
 
 static void judge_cancel_of_dead(struct client *client, void *context)
 {
-    const struct agent *agent = context;
+    struct agent *agent = context;
     if (agent->worker.generation == client->waiter.generation && agent->worker.pid > 0)
         return;
     client_complain(client, EX_TEMPFAIL, "the agent's worker has ended meanwhile; try again");
@@ -144,11 +144,11 @@ void control_agent_changed(struct control *control, struct agent *agent)
 }
 
 /* Whether the task stands in queue.md still: somebody who writes there may hold it up. */
-static bool is_queued(const struct agent *agent, const char *task)
+static bool is_queued(struct agent *agent, const char *task)
 {
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(agent->tree, TREE_QUEUE, QUEUE_READ_MAX, &text, &length, NULL, NULL) != 1)
+    if (files_read(agent_tree(agent), TREE_QUEUE, QUEUE_READ_MAX, &text, &length, NULL, NULL) != 1)
         return false;
     OWNED char *head = memory_print("## %s\n", task);
     return strstr(text, head) != NULL;
@@ -158,11 +158,11 @@ static bool is_queued(const struct agent *agent, const char *task)
  * and the answer lies there, the task was done. */
 static void judge_task_of_idle(struct client *client, void *context)
 {
-    const struct agent *agent = context;
+    struct agent *agent = context;
     if (agent->worker.generation == client->waiter.generation || is_queued(agent, client->waiter.task))
         return;
     struct answer_file answer;
-    if (answer_read(agent->tree, client->waiter.task, &answer, NULL) == 1) {
+    if (answer_read(agent_tree(agent), client->waiter.task, &answer, NULL) == 1) {
         client_say(client, EX_OK,
                    json_pack("{s:s, s:s, s:i, s:n}", "id", client->waiter.task, "end", "done", "reward",
                              answer.reward, "commit"));
