@@ -112,6 +112,16 @@ static inline void office_again(struct office *office)
     post_start(office->post);
 }
 
+static inline void office_agents_folders(const struct office *office, const char *agent)
+{
+    static const char *const folders[] = {"inbox", "handoffs", "outbox", "archive", "dead-letter"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        OWNED char *path = memory_print("agents/%s/iac/%s", agent, folders[i]);
+        OWNED_FD int made = files_open_folder(office->data, path, true, NULL);
+        assert_true(made >= 0);
+    }
+}
+
 static inline void office_begin(struct office *office, const char *yaml)
 {
     OWNED_BUFFER struct buffer faults = {0};
@@ -124,12 +134,7 @@ static inline void office_begin(struct office *office, const char *yaml)
     if (!office->roster)
         fail_msg("%s", faults.data);
     for (size_t i = 0; i < office->roster->agent_count; i++)
-        office_command("mkdir -p %s/agents/%s/iac/inbox %s/agents/%s/iac/handoffs %s/agents/%s/iac/outbox "
-                       "%s/agents/%s/iac/archive %s/agents/%s/iac/dead-letter",
-                       office->folder, office->roster->agents[i].name, office->folder,
-                       office->roster->agents[i].name, office->folder, office->roster->agents[i].name,
-                       office->folder, office->roster->agents[i].name, office->folder,
-                       office->roster->agents[i].name);
+        office_agents_folders(office, office->roster->agents[i].name);
     office->loop = loop_new();
     office_open(office);
 }
