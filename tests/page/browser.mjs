@@ -12,13 +12,15 @@ const SHOTS = process.env.PAGE_SHOTS;
 const PATIENCE = Number(process.env.AGENTOS_TEST_PATIENCE ?? 1);
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
+export const COLOURS = { type: "rule", values: ["color-contrast"] }; // what alone differs between light and dark
 export const SIZES = { desk: { width: 1280, height: 860 }, phone: { width: 390, height: 844 } };
 
 export async function open() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
 }
 
-// A new tab, with the token in its place unless it is to be asked for. faults: what went wrong in it.
+// A new tab, with the token in its place unless it is to be asked for. stays: for the checks that follow, too. faults: what
+// went wrong in it.
 export async function tab(browser, { url = URL_OF_PAGE, dark = false, size = SIZES.desk, token = TOKEN, allow = () => false } = {}) {
   const context = await browser.newContext({ viewport: size, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce", locale: "en-GB", timezoneId: "UTC" });
   context.setDefaultTimeout(15000 * PATIENCE);
@@ -42,9 +44,9 @@ export async function shot({ page }, name) {
 }
 
 // What axe finds, a line each. The page's own policy is no bar to it: DevTools evaluates it.
-export async function barriers({ page }) {
-  await page.evaluate(axe.source);
-  const found = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags, resultTypes: ["violations"] }), TAGS);
+export async function barriers({ page }, only = TAGS) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe.source);
+  const found = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ["violations"] }), only);
   return found.violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join(" | ")}`);
 }
 
@@ -61,9 +63,15 @@ export async function tooWide({ page }) {
 export async function run(checks) {
   const browser = await open();
   let failed = 0;
+  const stay = [];
   for (const [name, check] of Object.entries(checks)) {
-    const from = Date.now(), tabs = [];
-    const fresh = async (options) => { const one = await tab(browser, options); tabs.push(one); return one; };
+    const from = Date.now(), tabs = [...stay];
+    const fresh = async (options = {}) => {
+      const one = await tab(browser, options);
+      tabs.push(one);
+      if (options.stays) stay.push(one);
+      return one;
+    };
     const faults = () => tabs.flatMap((one) => one.faults).slice(0, 8).join("\n");
     try {
       await check(fresh);
@@ -74,7 +82,8 @@ export async function run(checks) {
       console.log(`FAILED  ${name}: ${fault.stack ?? fault}\n${faults()}`);
       if (tabs.length) await shot(tabs[tabs.length - 1], `failed-${failed}`).catch(() => null);
     }
-    await Promise.all(tabs.map((one) => one.close()));
+    await Promise.all(tabs.filter((one) => !stay.includes(one)).map((one) => one.close()));
+    stay.forEach((one) => one.faults.splice(0));
   }
   await browser.close();
   process.exitCode = failed ? 1 : 0;

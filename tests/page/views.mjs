@@ -1,17 +1,62 @@
-import assert from "node:assert/strict";
-import { run, show, shot, barriers, tooWide, SIZES } from "./browser.mjs";
+// Each view, light and dark, on a desk and on a phone: nothing that axe finds, nothing wider than the screen, a picture of it.
 
-const VIEWS = [["agents", "#/", ".agents tbody tr"], ["agent", "#/agents/orion", ".task"], ["learned", "#/agents/orion/learned", ".skill"]];
-await run({
-  "each view": async (tab) => {
-    for (const dark of [false, true]) for (const size of ["desk", "phone"]) {
-      const one = await tab({ dark, size: SIZES[size] });
-      for (const [name, place, ready] of VIEWS) {
-        await show(one, place, ready);
-        await shot(one, `${name}-${size}${dark ? "-dark" : ""}`);
-        assert.deepEqual(await tooWide(one), [], `${name} on a ${size}`);
-        assert.deepEqual(await barriers(one), [], name);
-      }
+import assert from "node:assert/strict";
+import { run, show, shot, barriers, COLOURS, tooWide, SIZES } from "./browser.mjs";
+import { serve, world } from "./fake.mjs";
+
+const server = await serve(world({ count: 40 }));
+
+const VIEWS = {
+  agents: ["#/", ".agents tbody tr"], agent: ["#/agents/agent-00003", ".task"], learned: ["#/agents/agent-00003/learned", ".skill"], diary: ["#/agents/agent-00003/diary", ".commit"],
+  "dead-letters": ["#/agents/agent-00003/dead-letters", ".envelope"], "agent-cost": ["#/agents/agent-00003/cost", ".chart"], envelopes: ["#/envelopes", ".envelope"],
+  envelope: ["#/envelopes/20260429T10001-0000-00c0ffee", ".route li"], queues: ["#/queues", ".tiles li"], locks: ["#/locks", ".list li"], segments: ["#/segments", ".list li"], cost: ["#/cost", ".chart"],
+  activity: ["#/activity", ".connection.live"],
+};
+
+const checks = {};
+let one; // one tab for all views: what a view leaves behind would show in the next one
+
+for (const [name, [place, ready]] of Object.entries(VIEWS))
+  checks[`the view ${name} is for everybody`] = async (tab) => {
+    one ??= await tab({ url: server.url, stays: true });
+    await one.page.setViewportSize(SIZES.desk);
+    await one.page.emulateMedia({ colorScheme: "light" });
+    await show(one, place, ready);
+    if (name === "diary") {
+      await one.page.click(".commit:first-child summary");
+      await one.page.waitForSelector(".diff ins");
     }
-  },
-});
+    if (name === "activity") {
+      server.tell({ event: "state", agent: "agent-00003", from: "idle", to: "working", time: "2026-04-29T10:00:00Z" });
+      server.tell({ event: "envelope_failed", id: "20260429T10001-0000-00c0ffee", kind: "handoff", from: "orion", to: "iris", reason: "twice", time: "2026-04-29T10:00:00Z" });
+      await one.page.waitForSelector(".activity li:nth-child(2)");
+    }
+    if (CHARTS.includes(name)) await chartsAreTold(name);
+    assert.deepEqual(await barriers(one), [], `${name}, light`);
+    await shot(one, `${name}-light`);
+    await one.page.emulateMedia({ colorScheme: "dark" });
+    assert.deepEqual(await barriers(one, COLOURS), [], `${name}, dark`);
+    await one.page.setViewportSize(SIZES.phone);
+    assert.deepEqual(await tooWide(one), [], `${name} on a phone`);
+    await shot(one, `${name}-phone-dark`);
+  };
+
+// Every drawing has a text that says the same, with its figures.
+const CHARTS = ["agent", "agent-cost", "envelope", "learned", "cost"];
+async function chartsAreTold(name) {
+  const texts = await one.page.evaluate(() => [...document.querySelectorAll("main svg")].map((drawing) => drawing.getAttribute("aria-label") ?? document.getElementById(drawing.getAttribute("aria-labelledby"))?.textContent ?? ""));
+  assert.ok(texts.length > 0 && texts.every((text) => /\d/.test(text)), `${name}: ${texts}`);
+}
+
+checks["a list in pages goes on where somebody wants it, and stays there when something new comes"] = async (tab) => {
+  const one = await tab({ url: server.url });
+  await show(one, ...VIEWS.envelopes);
+  assert.equal(await one.page.locator(".envelope").count(), 50);
+  await one.page.focus("button.more:has-text('Show more')");
+  await one.page.keyboard.press("Enter");
+  await one.page.waitForFunction(() => document.querySelectorAll(".envelope").length === 100);
+  assert.ok(await one.page.evaluate(() => document.activeElement === document.querySelectorAll(".envelope")[50]));
+};
+
+await run(checks);
+server.close();

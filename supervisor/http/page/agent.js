@@ -1,6 +1,6 @@
 // One agent: what stands above, and the sections below it.
 
-import { make, said, replace, setText, complain, quiet, visible } from "./elements.js";
+import { make, said, longText, FEW, replace, complain, quiet, visible } from "./elements.js";
 import { get, agentUrl } from "./api.js";
 import { listen, concerns } from "./events.js";
 import { stateBadge, STATES } from "./states.js";
@@ -46,7 +46,7 @@ class AgentPage {
 
   build() {
     this.state = make("span", { class: "badge" });
-    this.detail = make("p", { class: "lead" });
+    this.detail = make("div", { class: "lead" });
     this.problems = make("div", {});
     this.figures = make("dl", { class: "figures" });
     this.orders = make("div", {});
@@ -108,9 +108,12 @@ class AgentPage {
       this.state.replaceChildren(stateBadge(agent.state));
       replace(this.orders, orderButtons(agent, () => this.again()));
     }
-    setText(this.detail, visible(agent.detail ?? STATES[agent.state]?.says ?? ""));
-    replace(this.problems, agent.problems?.length ? make("div", { class: "problems" }, make("h2", {}, several(agent.problems.length, "problem")),
-      make("ul", {}, agent.problems.map((problem) => said(problem, "li")))) : null);
+    const detail = agent.detail ?? STATES[agent.state]?.says ?? "", problems = JSON.stringify(agent.problems ?? []);
+    if (detail !== this.shownDetail) replace(this.detail, longText(detail, {}, FEW));
+    this.shownDetail = detail;
+    if (problems !== this.shownProblems) replace(this.problems, agent.problems?.length ? make("div", { class: "problems" }, make("h2", {}, several(agent.problems.length, "problem")),
+      make("ul", {}, agent.problems.map((problem) => make("li", {}, longText(problem, {}, FEW))))) : null);
+    this.shownProblems = problems;
     this.figures.replaceChildren(...figures(agent));
     this.section.agent?.(agent);
   }

@@ -66,7 +66,7 @@ function entry(name, item, after) {
       item.audit !== null && item.audit !== undefined && [" · audit ", said(item.audit)]),
     changes(name, item),
     orderButton("Go back to here", { title: `Undo what was learned since ${short}?`, act: "Undo it", danger: true, path: agentUrl(name, "rollback"), body: { commit: item.commit }, done: "The learning was undone by a new commit.",
-      text: "The agent's skills, rewards, goals and reflections become what they were after this commit, by a new commit. History is never rewritten: this, too, can be undone." }, after, `Go back to ${short}`));
+      text: "The agent's skills, rewards, goals and reflections become what they were after this commit, by a new commit. History is never rewritten: this, too, can be undone." }, after, `Go back to here: ${short}`));
 }
 
 export function diary(name, after) {

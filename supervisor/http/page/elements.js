@@ -33,16 +33,25 @@ export function said(text, tag = "bdi", attributes = {}) {
   return make(tag, { dir: "auto", ...attributes }, visible(text));
 }
 
-const LONG = 4000;
+// How much of a text is shown before the rest is asked for: characters and lines.
+export const FEW = { characters: 420, lines: 8 }, MANY = { characters: 6000, lines: 120 };
 
-// A longer text: with its lines; the rest of a very long one is shown when it is asked for.
-export function longText(text, attributes = {}) {
-  const whole = visible(text);
-  const box = make("div", { class: "text", dir: "auto", ...attributes }, whole.slice(0, LONG));
-  if (whole.length <= LONG) return box;
-  const rest = whole.length - LONG;
-  const more = make("button", { type: "button", class: "plain", "data-key": `more-${rest}` }, `Show ${rest.toLocaleString("en")} more characters`);
-  more.addEventListener("click", () => box.replaceChildren(whole));
+function beginning(whole, { characters, lines }) {
+  const part = whole.slice(0, characters).split("\n").slice(0, lines).join("\n");
+  return whole.length - part.length > 40 ? part : whole;
+}
+
+// A longer text with its lines.
+export function longText(text, attributes = {}, shown = MANY) {
+  const whole = visible(text), part = beginning(whole, shown);
+  const box = make("div", { class: "text", dir: "auto", ...attributes }, part);
+  if (part === whole) return box;
+  const more = make("button", { type: "button", class: "plain", "data-key": `more-${whole.length}-${part}` }, `Show all ${whole.length.toLocaleString("en")} characters`);
+  more.addEventListener("click", () => {
+    box.setAttribute("tabindex", "-1");
+    box.replaceChildren(whole);
+    box.focus({ preventScroll: true });
+  });
   box.append("… ", more);
   return box;
 }

@@ -1,6 +1,6 @@
 // One envelope with its whole route through the system, drawn and told.
 
-import { make, said, longText, replace, section, visible } from "./elements.js";
+import { make, said, longText, FEW, replace, section, visible } from "./elements.js";
 import { get } from "./api.js";
 import { liveView } from "./view.js";
 import { routeDrawing } from "./trace.js";
@@ -26,7 +26,7 @@ function step(one, index) {
 
 function short(one) {
   return make("li", {}, make("div", { class: "head" }, make("span", { class: "kind" }, said(one.kind)), make("span", { class: "way" }, who(one.from), " → ", who(one.to || one.queue)), statusTag(one.status),
-    said(one.id, "a", { href: envelopePath(one.id), class: "id" })), longText(one.body ?? "", { class: "text few" }));
+    said(one.id, "a", { href: envelopePath(one.id), class: "id" })), longText(one.body ?? "", { class: "text few" }, FEW));
 }
 
 function content(item, again) {

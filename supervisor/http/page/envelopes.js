@@ -1,6 +1,6 @@
 // Envelopes: handoffs, messages, results, bounces and items of queues; dead letters with what can be done for them.
 
-import { make, said, longText } from "./elements.js";
+import { make, said, longText, FEW } from "./elements.js";
 import { pagedList } from "./pages.js";
 import { liveView } from "./view.js";
 import { when, agentPath, envelopePath } from "./words.js";
@@ -33,7 +33,7 @@ function entry(item, after) {
   const dead = item.place === "dead-letters";
   return make("li", { class: "envelope" },
     make("div", { class: "head" }, make("span", { class: "kind" }, said(item.kind)), make("span", { class: "way" }, who(item.from), " → ", who(item.to || item.queue)), statusTag(item.status), when(item.created)),
-    longText(item.body ?? "", { class: "text few" }),
+    longText(item.body ?? "", { class: "text few" }, FEW),
     item.reason && make("p", { class: "fault" }, said(item.reason)),
     make("div", { class: "foot" }, said(item.id, "a", { href: envelopePath(item.id), class: "id" }), dead && deadLetterOrders(item, after)));
 }

@@ -1,6 +1,6 @@
 // What an agent does now: the task in hand, its queue, what its last tasks earned, its goals.
 
-import { make, said, longText, replace, section, empty } from "./elements.js";
+import { make, said, longText, FEW, replace, section, empty } from "./elements.js";
 import { get, agentUrl } from "./api.js";
 import { rewardCurve } from "./chart.js";
 import { when, several, envelopePath } from "./words.js";
@@ -17,7 +17,7 @@ function task(name, item, after) {
   return make("li", { class: item.state === "working" ? "task working" : "task" },
     make("div", { class: "head" }, said(item.id, "strong"), item.priority !== "normal" && make("span", { class: "tag" }, item.priority),
       item.problem && said(item.problem, "span", { class: "tag bad" }), item.lock && said(`lock ${item.lock}`, "span", { class: "tag" }), item.created && when(item.created), cancel(name, item, after)),
-    longText(item.task, { class: "text few" }));
+    longText(item.task, { class: "text few" }, FEW));
 }
 
 export function overview(name, after) {

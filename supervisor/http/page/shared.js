@@ -1,6 +1,6 @@
 // What agents share: work queues, locks and segments.
 
-import { make, said, longText, replace, section, empty } from "./elements.js";
+import { make, said, longText, FEW, replace, section, empty } from "./elements.js";
 import { get } from "./api.js";
 import { pagedList } from "./pages.js";
 import { liveView } from "./view.js";
@@ -14,11 +14,11 @@ function heading(title, sentence) {
 
 function queueItem(item) {
   return make("li", {}, make("div", { class: "head" }, said(item.queue ?? item.owner ?? "", "strong"), who(item.from), item.to && [" → ", who(item.to)], statusTag(item.status), when(item.created),
-    said(item.id, "a", { href: envelopePath(item.id), class: "id" })), longText(item.body ?? "", { class: "text few" }));
+    said(item.id, "a", { href: envelopePath(item.id), class: "id" })), longText(item.body ?? "", { class: "text few" }, FEW));
 }
 
 function queueCard(queue, again) {
-  return make("li", {}, said(queue.queue, "h3"), make("span", { class: "soft" }, several(queue.items ?? 0, "item")),
+  return make("li", {}, said(queue.queue, "h2", { class: "name" }), make("span", { class: "soft" }, several(queue.items ?? 0, "item")),
     make("button", { type: "button", class: "small", "data-key": `enqueue-${queue.queue}`, on: { click: () => enqueue(queue.queue, again) } }, "Put an item in"));
 }
 
@@ -63,14 +63,14 @@ function nameOf(item) {
 
 function lockCard(item) {
   const waiters = Array.isArray(item.waiters) ? item.waiters : [];
-  return make("li", {}, make("div", { class: "head" }, said(nameOf(item), "h3"), item.holder ? make("span", { class: "tag busy" }, "held by ", said(item.holder)) : make("span", { class: "tag good" }, "free"),
+  return make("li", {}, make("div", { class: "head" }, said(nameOf(item), "h2", { class: "name" }), item.holder ? make("span", { class: "tag busy" }, "held by ", said(item.holder)) : make("span", { class: "tag good" }, "free"),
     waiters.length > 0 && make("span", { class: "tag warn" }, `${several(waiters.length, "task")} waiting`)),
   others(item, ["name", "lock", "holder", "body", "path", "waiters"]),
   waiters.length > 0 && make("ol", { class: "waiters" }, waiters.map((one) => said(typeof one === "object" ? Object.values(one).join(" · ") : one, "li"))));
 }
 
 function segmentCard(item) {
-  return make("li", {}, make("div", { class: "head" }, said(nameOf(item), "h3"), make("span", { class: "tag" }, `version ${count(item.version)}`)),
+  return make("li", {}, make("div", { class: "head" }, said(nameOf(item), "h2", { class: "name" }), make("span", { class: "tag" }, `version ${count(item.version)}`)),
     longText(item.body ?? "", { class: "text read" }), others(item, ["name", "segment", "version", "body", "path"]));
 }
 

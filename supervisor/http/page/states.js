@@ -1,6 +1,6 @@
 // The states of an agent (contract section 10), what they look like, and which agent needs a person first.
 
-import { make } from "./elements.js";
+import { make, visible } from "./elements.js";
 
 // kind: the colour and mark. says: a sentence.
 export const STATES = {
@@ -20,7 +20,7 @@ const MARKS = { bad: "▲", warn: "◆", busy: "●", good: "○", calm: "◌", 
 
 export function stateBadge(state) {
   const { kind, says } = STATES[state] ?? { kind: "calm", says: "" };
-  return make("span", { class: `state ${kind}`, title: says || null }, make("span", { "aria-hidden": "true" }, MARKS[kind]), ` ${state}`);
+  return make("span", { class: `state ${kind}`, title: says || null }, make("span", { "aria-hidden": "true" }, MARKS[kind]), ` ${visible(state)}`);
 }
 
 const WEIGHT = { failed: 1e6, backoff: 5e5, paused: 500, waiting: 1000 };
