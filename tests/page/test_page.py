@@ -73,8 +73,14 @@ def world(make_system, model):
     return system
 
 
-def test_the_page_shows_and_orders_what_the_system_does(world, model):
-    node("views.mjs", PAGE_URL=page_of(world))
+def test_the_page_tells_and_orders_what_the_system_does(world):
+    node("system.mjs", PAGE_URL=page_of(world))
+
+
+@pytest.mark.parametrize("script", ["views.mjs", "scale.mjs", "hostile.mjs"])
+def test_the_page_with_another_world(make_system, model, script):
+    """The page's files come from agentos-http, what /v1 tells of the world is made up (fake.mjs)."""
+    node(script, PAGE_URL=page_of(make_system(model=model, env=ENV).start()))
 
 
 def test_no_source_of_the_page_reads_markup_from_a_text():

@@ -109,6 +109,7 @@ class AgentPage {
       replace(this.orders, orderButtons(agent, () => this.again()));
     }
     const detail = agent.detail ?? STATES[agent.state]?.says ?? "", problems = JSON.stringify(agent.problems ?? []);
+    this.detail.hidden = agent.problems?.includes(detail);
     if (detail !== this.shownDetail) replace(this.detail, longText(detail, {}, FEW));
     this.shownDetail = detail;
     if (problems !== this.shownProblems) replace(this.problems, agent.problems?.length ? make("div", { class: "problems" }, make("h2", {}, several(agent.problems.length, "problem")),

@@ -26,7 +26,7 @@ function line(text) {
 }
 
 function diffOf(file) {
-  const lines = Array.isArray(file.diff) ? file.diff : typeof file.diff === "string" ? file.diff.split("\n") : null;
+  const lines = typeof file.diff === "string" ? file.diff.replace(/\n$/, "").split("\n") : null;
   if (!lines) return make("p", { class: "soft" }, "No text.");
   const box = make("div", { class: "diff", dir: "auto" }, lines.slice(0, LINES).map(line));
   if (lines.length > LINES) {
@@ -40,13 +40,14 @@ function diffOf(file) {
 
 function changes(name, item) {
   const place = make("div", { class: "changes" }, make("p", { class: "soft" }, "Asking …"));
-  const files = item.files ?? [];
+  const number = (item.files?.length ?? 0) + (item.more_files ?? 0);
   const fold = make("details", { "data-key": `commit-${item.commit}` },
-    make("summary", {}, files.length ? `What changed: ${several(files.length, "file")}` : "What changed"), place);
+    make("summary", {}, number ? `What changed: ${several(number, "file")}` : "What changed"), place);
   const load = async () => {
     try {
       const told = await get(agentUrl(name, "commits", item.commit));
-      replace(place, told.files?.length ? told.files.map((file) => make("section", { class: "file" }, make("h4", {}, fileHead(file)), diffOf(file))) : empty("Nothing."));
+      replace(place, told.files?.length ? told.files.map((file) => make("section", { class: "file" }, make("h4", {}, fileHead(file)), diffOf(file))) : empty("Nothing."),
+        told.more_files > 0 && make("p", { class: "soft" }, `And ${several(told.more_files, "more file")}; \`agentos git\` shows all of them.`));
     } catch (problem) {
       complain(problem.message);
     }
@@ -62,11 +63,11 @@ function entry(name, item, after) {
       typeof item.reward === "number" && make("span", { class: `reward ${rewardWord(item.reward)}` }, reward(item.reward)),
       said(item.subject, "h3"), when(item.time)),
     item.body && longText(item.body.trim(), { class: "text read" }),
-    make("p", { class: "soft" }, make("code", {}, short), item.author && [" · ", said(item.author)], item.tokens > 0 && ` · ${count(item.tokens)} tokens`,
+    make("div", { class: "foot" }, make("p", { class: "soft" }, make("code", {}, short), item.author && [" · ", said(item.author)], item.tokens > 0 && ` · ${count(item.tokens)} tokens`,
       item.audit !== null && item.audit !== undefined && [" · audit ", said(item.audit)]),
-    changes(name, item),
-    orderButton("Go back to here", { title: `Undo what was learned since ${short}?`, act: "Undo it", danger: true, path: agentUrl(name, "rollback"), body: { commit: item.commit }, done: "The learning was undone by a new commit.",
-      text: "The agent's skills, rewards, goals and reflections become what they were after this commit, by a new commit. History is never rewritten: this, too, can be undone." }, after, `Go back to here: ${short}`));
+    orderButton("Go back to here", { title: `Undo what was learned since ${short}?`, act: "Undo it", path: agentUrl(name, "rollback"), body: { commit: item.commit }, done: "The learning was undone by a new commit.",
+      text: "The agent's skills, rewards, goals and reflections become what they were after this commit, by a new commit. History is never rewritten: this, too, can be undone." }, after, `Go back to here: ${short}`)),
+    changes(name, item));
 }
 
 export function diary(name, after) {

@@ -4,7 +4,7 @@ import { make, said, longText, FEW, replace, section, visible } from "./elements
 import { get } from "./api.js";
 import { liveView } from "./view.js";
 import { routeDrawing } from "./trace.js";
-import { when, money, envelopePath, count } from "./words.js";
+import { when, money, envelopePath, count, several } from "./words.js";
 import { statusTag, who, deadLetterOrders } from "./envelopes.js";
 
 const FACTS = [["Created", "created"], ["Delivered", "delivered"], ["Read", "read"], ["Finished", "finished"]];
@@ -14,7 +14,7 @@ function facts(item) {
     ...FACTS.filter(([, key]) => item[key]).map(([title, key]) => [title, when(item[key])]),
     ["Time to live", item.ttl_seconds ? `${count(item.ttl_seconds)} s` : "for ever"], ["Attempts", count(item.attempts)], ["Hops", count(item.hops)],
     ["Trace", said(item.trace ?? "–")], item.in_reply_to && ["In reply to", said(item.in_reply_to, "a", { href: envelopePath(item.in_reply_to) })],
-    typeof item.cost === "number" && ["Cost of its trace", money(item.cost)], ["File", said(item.path ?? "–", "code")]];
+    item.cost && ["Its trace cost", `${money(item.cost.cost)}${item.cost.complete ? "" : " so far known"} · ${several(item.cost.tokens ?? 0, "token")}`], ["File", said(item.path ?? "–", "code")]];
   return make("dl", { class: "facts" }, rows.filter(Boolean).map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, value))));
 }
 
