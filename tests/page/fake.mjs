@@ -5,7 +5,7 @@ import http from "node:http";
 import { URL_OF_PAGE, TOKEN } from "./browser.mjs";
 
 const STATES = ["idle", "hibernating", "hibernating", "hibernating", "hibernating", "hibernating", "working", "idle", "waiting", "stopped"];
-const at = (minutes) => new Date(Date.UTC(2026, 3, 29, 10, 0) + minutes * 60000).toISOString().replace(".000Z", "Z");
+const at = (minutes) => new Date(Date.now() - 3 * 3600000 + minutes * 60000).toISOString().replace(/\.\d+Z/, "Z");
 
 export function agent(name, number, more = {}) {
   const state = number % 997 === 3 ? "failed" : number % 501 === 7 ? "backoff" : STATES[number % STATES.length];
@@ -22,12 +22,12 @@ export function agent(name, number, more = {}) {
 export function world({ count = 3, name = (number) => `agent-${String(number).padStart(5, "0")}`, text = (kind) => kind } = {}) {
   const agents = Array.from({ length: count }, (_, number) => agent(name(number), number));
   const envelope = (number, more = {}) => ({
-    id: text(`20260429T1000${number}-0000-00c0ffee`), kind: ["handoff", "message", "result"][number % 3], from: agents[0].name, to: text(agents[1 % count].name), created: at(number), ttl_seconds: 600,
+    id: text(`20260429T1000${number}-0000-00c0ffee`), kind: ["handoff", "message", "result"][number % 3], from: agents[0].name, to: text(agents[1 % count].name), created: at(-number), ttl_seconds: 600,
     priority: "normal", status: number % 4 === 1 ? "expired" : "finished", attempts: 1, hops: 1, trace: text("report"), reason: number % 4 === 1 ? text("it was not read within 600 s") : undefined,
     body: text("Count the pages of chapter two."), path: text("agents/iris/iac/archive/x.md"), owner: "iris", place: number % 4 === 1 ? "dead-letters" : "archive", ...more,
   });
   const commit = (number) => ({
-    commit: `${number}`.padStart(40, "a"), time: at(number), author: text("iris"), subject: text(`iris(task): task-${number}`), body: text("reward: +1\nreason: counted twice"), task: text(`task-${number}`), end: "done",
+    commit: `${number}`.padStart(40, "a"), time: at(-10 * number), author: text("iris"), subject: text(`iris(task): task-${number}`), body: text("reward: +1\nreason: counted twice"), task: text(`task-${number}`), end: "done",
     reward: (number % 3) - 1, tokens: 900, audit: null, audit_commit: null,
     files: [{ path: text("skills.md"), old_path: null, change: "modified", added: 2, removed: 1 }, { path: text("picture.png"), old_path: null, change: "added", added: null, removed: null }],
   });
@@ -36,15 +36,15 @@ export function world({ count = 3, name = (number) => `agent-${String(number).pa
     const from = Number(values.get("cursor") ?? 0), limit = Number(values.get("limit") ?? 50);
     return { items: items.slice(from, from + limit), next: from + limit < items.length ? String(from + limit) : null };
   };
-  const day = (number) => ({ day: at(number * 1440).slice(0, 10), tasks: number, tokens: 1000 * number, tokens_in: 800 * number, tokens_out: 200 * number, cached_tokens: 0, audit_tokens: 0, requests: number, cost: number / 8 });
+  const day = (number) => ({ day: at((number - 29) * 1440).slice(0, 10), tasks: number, tokens: 1000 * number, tokens_in: 800 * number, tokens_out: 200 * number, cached_tokens: 0, audit_tokens: 0, requests: number, cost: (2 + Math.sin(number) + (number % 7) / 3) / 4 });
   const days = Array.from({ length: 30 }, (_, number) => day(number));
   const route = [["orion", "accepted"], [agents[1 % count].name, "delivered"], [agents[1 % count].name, "read"], [agents[1 % count].name, "finished"], [agents[0].name, "result read"]].map(([who, what], number) =>
     ({ time: at(number), agent: text(who), what: text(what), commit: "c".repeat(40), subject: text("iris(task): report") }));
   const answers = {
     "/v1/agents": () => ({ supervisor: { pid: 1, uptime_seconds: 93784, version: text("0.1.0"), sandbox: {}, problems: [] }, agents }),
     "/v1/agents/:": (values, who) => agents.find((one) => one.name === who),
-    "/v1/agents/:/tasks": () => ({ items: ["high", "normal"].map((priority, number) => ({ id: text(`task-${number}`), task: text("Write about rivers."), priority, created: at(0), ttl_seconds: 0, lock: text("atlas"), from: null, problem: null })), count: 2 }),
-    "/v1/agents/:/rewards": () => ({ items: Array.from({ length: 30 }, (_, number) => ({ task: text(`task-${number}`), reward: [1, 1, 0, -1][number % 4], audit_score: number % 9 === 4 ? -1 : "none", at: at(number), reason: text("it went so"), tokens: 900 })) }),
+    "/v1/agents/:/tasks": () => ({ items: ["high", "normal"].map((priority, number) => ({ id: text(["rivers", "map"][number]), task: text(["Write a page about the three longest rivers of Europe, with their sources and mouths.", "Draw the map for it."][number]), priority, created: at(0), ttl_seconds: 0, lock: text("atlas"), from: null, problem: null })), count: 2 }),
+    "/v1/agents/:/rewards": () => ({ items: Array.from({ length: 30 }, (_, number) => ({ task: text(`task-${number}`), reward: [1, 1, 0, 1, -1, 1, 1][number % 7], audit_score: number % 9 === 4 ? -1 : "none", at: at(number), reason: text("it went so"), tokens: 900 })) }),
     "/v1/agents/:/goals": () => ({ items: [{ goal: text("Check the input first"), done: false }, { goal: text("Answer in one page"), done: true }] }),
     "/v1/agents/:/skills": () => ({ items: [0.98, 0.61, 0.22].map((decay, number) => ({ name: text(`skill-${number}`), description: text("When pages are to be counted."), reward_evidence: 3 - number, last_success: at(0), created: at(0), decay, halflife_days: 30, body: text("Count twice.") })) }),
     "/v1/agents/:/reflections": () => ({ items: [{ task: text("task-1"), body: text("Small steps helped.") }] }),

@@ -90,9 +90,9 @@ await run({
     await one.page.keyboard.press("Enter");
     await tabTo(one, "dialog button[type=submit]");
     await one.page.keyboard.press("Enter");
+    await one.page.waitForFunction(() => /is paused/.test(document.getElementById("said").textContent));
     await badge(one, "paused");
     assert.equal((await agent("iris")).state, "paused");
-    await one.page.waitForFunction(() => /paused/.test(document.getElementById("said").textContent));
     await tabTo(one, ".orders button[data-key='Resume']");
     await one.page.keyboard.press("Enter");
     await tabTo(one, "dialog button[type=submit]");

@@ -98,3 +98,10 @@ def test_no_source_of_the_page_reads_markup_from_a_text():
 def test_the_lockfile_names_no_registry():
     lock = json.loads((HERE / "package-lock.json").read_text())
     assert lock["packages"] and "resolved" not in json.dumps(lock) and "://" not in (HERE / "package-lock.json").read_text()
+
+
+def test_the_readmes_pictures_of_the_page_are_small():
+    for name in ("page-agents.png", "page-agent.png"):
+        picture = harness.ROOT / "deploy/docs" / name
+        assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and picture.stat().st_size < 200000
+        assert f"deploy/docs/{name}" in (harness.ROOT / "README.md").read_text()

@@ -4,11 +4,14 @@ import assert from "node:assert/strict";
 import { run, show, shot, barriers, COLOURS, tooWide, SIZES } from "./browser.mjs";
 import { serve, world } from "./fake.mjs";
 
-const server = await serve(world({ count: 40 }));
+const NAMES = ["orion", "iris", "nova", "vega", "lyra", "atlas", "mira", "rigel", "altair", "deneb", "castor", "pollux", "carina", "electra"];
+const made = world({ count: NAMES.length, name: (number) => NAMES[number] });
+Object.assign(made.agents[0], { state: "working", detail: "working: rivers", pid: 4711, queue_depth: 2, tokens_today: 48210, requests_today: 31, cost_today: 0.42, tasks_done: 118, memory_bytes: 1800000 });
+const server = await serve(made);
 
 const VIEWS = {
-  agents: ["#/", ".agents tbody tr"], agent: ["#/agents/agent-00003", ".task"], learned: ["#/agents/agent-00003/learned", ".skill"], diary: ["#/agents/agent-00003/diary", ".commit"],
-  "dead-letters": ["#/agents/agent-00003/dead-letters", ".envelope"], "agent-cost": ["#/agents/agent-00003/cost", ".chart"], envelopes: ["#/envelopes", ".envelope"],
+  agents: ["#/", ".agents tbody tr"], agent: ["#/agents/orion", ".task"], learned: ["#/agents/vega/learned", ".skill"], diary: ["#/agents/vega/diary", ".commit"],
+  "dead-letters": ["#/agents/vega/dead-letters", ".envelope"], "agent-cost": ["#/agents/vega/cost", ".chart"], envelopes: ["#/envelopes", ".envelope"],
   envelope: ["#/envelopes/20260429T10001-0000-00c0ffee", ".route li"], queues: ["#/queues", ".tiles li"], locks: ["#/locks", ".list li"], segments: ["#/segments", ".list li"], cost: ["#/cost", ".chart"],
   activity: ["#/activity", ".connection.live"],
 };
@@ -27,7 +30,7 @@ for (const [name, [place, ready]] of Object.entries(VIEWS))
       await one.page.waitForSelector(".diff ins");
     }
     if (name === "activity") {
-      server.tell({ event: "state", agent: "agent-00003", from: "idle", to: "working", time: "2026-04-29T10:00:00Z" });
+      server.tell({ event: "state", agent: "iris", from: "idle", to: "working", time: "2026-04-29T10:00:00Z" });
       server.tell({ event: "envelope_failed", id: "20260429T10001-0000-00c0ffee", kind: "handoff", from: "orion", to: "iris", reason: "twice", time: "2026-04-29T10:00:00Z" });
       await one.page.waitForSelector(".activity li:nth-child(2)");
     }

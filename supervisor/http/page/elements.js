@@ -89,7 +89,7 @@ export function announce(sentence) {
   const line = document.getElementById("said");
   line.replaceChildren(make("span", {}, visible(sentence)));
   clearTimeout(speaking);
-  speaking = setTimeout(() => line.replaceChildren(), 8000);
+  speaking = setTimeout(() => line.replaceChildren(), 20000);
 }
 
 export function complain(sentence) {
