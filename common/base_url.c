@@ -7,7 +7,7 @@
 
 #include "common/memory.h"
 
-/* host: up to the path. What stands behind its last colon, unless that is a part of an address in brackets. */
+/* host: up to the path. The port stands behind its last colon, unless the colon is in an address in brackets. */
 static bool good_port(const char *host, size_t length)
 {
     size_t at = length;

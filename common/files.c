@@ -52,7 +52,7 @@ struct file_stamp files_stamp_at(int folder, const char *path)
     return stamp;
 }
 
-/* One step of a walk that follows no link and leads upwards nowhere. -1 and errno. */
+/* One step of a walk that follows no link and never leads upwards. -1 and errno. */
 static int step(int folder, const char *path, size_t length)
 {
     char target;
@@ -67,7 +67,7 @@ static int step(int folder, const char *path, size_t length)
     return fd;
 }
 
-/* What openat2 does at once: a worker's sandbox has no openat2, as no filter sees its flags. */
+/* The same as openat2, step by step: a worker's sandbox refuses openat2, whose flags no filter can see. */
 static int open_by_steps(int folder, const char *path, int flags, unsigned mode)
 {
     OWNED_FD int above = -1;
@@ -284,8 +284,8 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
     return true;
 }
 
-/* What was written of an append that could not be finished goes again, unless somebody has written behind it: half a
- * task would be taken for a whole one. */
+/* The written part of an append that could not be finished is cut off again, unless somebody has written behind it: half
+ * a task would be taken for a whole one. */
 static void take_back(int fd, size_t written)
 {
     int error = errno;

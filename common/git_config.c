@@ -82,7 +82,7 @@ static bool file_path(const struct reading *reading, const char *path)
            !(strncmp(path, reading->agents, n) == 0 && (path[n] == '/' || path[n] == '\0'));
 }
 
-/* What stands between the scheme and the path: a host that can't be taken for an option. */
+/* Is the text between the scheme and the path a host that can't be taken for an option? */
 static bool host(const char *text, size_t length)
 {
     OWNED char *name = memory_slice(text, length);

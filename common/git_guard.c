@@ -26,7 +26,7 @@ enum {
     INDEX_BYTES = 256 * 1024 * 1024, /* some two million files */
 };
 
-/* What a folder is to git. */
+/* A folder's role for git. */
 enum place {
     WORK,
     GIT,
@@ -189,7 +189,7 @@ static char *read_text(struct guard *guard, const struct folder *folder, const c
 {
     char *text = NULL;
     int got = files_read(folder->fd, name, TEXT_BYTES, &text, length, NULL, NULL);
-    if (got < 0 && (files_lasting(errno) || errno == EWOULDBLOCK)) /* that: somebody holds a lease on it */
+    if (got < 0 && (files_lasting(errno) || errno == EWOULDBLOCK)) /* the latter: a lease is on the file */
         find(guard, folder, name, "can't be read as a file of at most 1 MiB", "");
     return got == 1 ? text : NULL;
 }

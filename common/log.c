@@ -104,7 +104,7 @@ static void open_kept(void)
     struct stat status = {0}, own;
     kept.fd = files_open(kept.folder, LOG_KEPT, O_WRONLY | O_CREAT | O_APPEND, 0600);
     kept.bytes = kept.fd >= 0 && fstat(kept.fd, &status) == 0 ? (size_t)status.st_size : 0;
-    /* Whoever sends standard error there has each line in it already. */
+    /* Standard error may be the kept log itself, which has each line already then. */
     if (kept.fd >= 0 && fstat(STDERR_FILENO, &own) == 0 && own.st_dev == status.st_dev &&
         own.st_ino == status.st_ino) {
         close(kept.fd);

@@ -8,7 +8,7 @@
 #include "common/listing.h"
 #include "common/memory.h"
 
-/* What nng 1.5 makes besides three for each CPU: timer, reaper, poller, and four resolvers. */
+/* The threads of nng 1.5 besides three for each CPU: timer, reaper, poller, and four resolvers. */
 enum { NNG_THREADS = 7 };
 
 void threads_look(struct threads_before *before)
