@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/utf8.h"
+#include "supervisor/store/mailbox.h"
 #include "supervisor/store/shared_files.h"
 
 #define PREFIX "queue:"
@@ -237,11 +238,23 @@ static struct work_queue *queue_of(const struct queues *queues, const char *to, 
     return NULL;
 }
 
-static bool has_room(struct work_queue *queue, struct fault *why)
+static size_t count_of(const struct work_queue *queue, const char *sender)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < queue->count; i++)
+        count += strcmp(queue->items[i]->envelope.from, sender) == 0;
+    return count;
+}
+
+static bool has_room(struct work_queue *queue, const char *sender, struct fault *why)
 {
     size_t count = queue->count + queue->arriving;
-    return count < QUEUE_ITEMS_MAX ||
-           fault_set(why, "backpressure: the queue %s has %zu items already", queue->name, count);
+    if (count >= QUEUE_ITEMS_MAX)
+        return fault_set(why, "backpressure: the queue %s has %zu items already", queue->name, count);
+    return count < QUEUE_ITEMS_OF_ONE_MAX || strcmp(sender, POST_OPERATOR) == 0 ||
+           count_of(queue, sender) < QUEUE_ITEMS_OF_ONE_MAX ||
+           fault_set(why, "backpressure: the queue %s has %d items of %s already", queue->name,
+                     QUEUE_ITEMS_OF_ONE_MAX, sender);
 }
 
 /* As its file begins. Borrows. */
@@ -269,7 +282,7 @@ static enum queue_verdict put_in(struct work_queue *queue, const struct envelope
 {
     struct envelope fresh = as_new(item);
     OWNED_BUFFER struct buffer text = {0};
-    if (!has_room(queue, why) || !print_new(&fresh, &text, why))
+    if (!has_room(queue, item->from, why) || !print_new(&fresh, &text, why))
         return QUEUE_REFUSED;
     if (!queue_write(queue, &fresh, why))
         return QUEUE_LATER;
@@ -310,7 +323,7 @@ enum queue_verdict queues_offer(struct queues *queues, const struct envelope *it
     if (verdict != QUEUE_GOES)
         return verdict;
     struct envelope fresh = as_new(item);
-    if (!has_room(queue, why) || !print_new(&fresh, text, why))
+    if (!has_room(queue, item->from, why) || !print_new(&fresh, text, why))
         return QUEUE_REFUSED;
     *folder = queue->folder;
     queue->arriving++;

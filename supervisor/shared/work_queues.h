@@ -20,7 +20,12 @@
 
 struct queues;
 
-enum { QUEUE_ITEMS_MAX = 10000 /* of one queue; one more is refused: backpressure */ };
+enum {
+    QUEUE_ITEMS_MAX = 10000, /* of one queue; one more is refused: backpressure */
+    QUEUE_ITEMS_OF_ONE_MAX =
+        QUEUE_ITEMS_MAX /
+        2 /* likewise, of one agent, so that it leaves room for the others'; people have no such limit */
+};
 
 enum queue_verdict {
     QUEUE_TAKEN,

@@ -246,6 +246,34 @@ static void test_more_than_a_queue_holds_is_told_as_backpressure(void **state)
     assert_int_equal(waiting("work"), QUEUE_ITEMS_MAX);
 }
 
+static void test_an_agent_that_fills_a_queue_leaves_room_for_the_others(void **state)
+{
+    (void)state;
+    OWNED char *path = memory_print("%s/shared/queues/work", place.office.folder);
+    office_command("mkdir -p %s", path);
+    OWNED_FD int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < QUEUE_ITEMS_OF_ONE_MAX; i++) {
+        OWNED char *id = memory_print("o%d", i), *file = memory_print("%s.md", id);
+        OWNED_BUFFER struct buffer text = {0};
+        struct envelope item = item_of("orion", id);
+        envelope_print(&item, &text);
+        assert_true(files_write(folder, file, text.data, text.length, false, NULL));
+    }
+    queues_close(place.queues);
+    open_queues();
+    assert_int_equal(waiting("work"), QUEUE_ITEMS_OF_ONE_MAX);
+    struct envelope own = item_of("orion", "own"), other = item_of("iris", "other");
+    office_send(&place.office, &own, "orion");
+    office_send(&place.office, &other, "iris");
+    UNTIL(&place.office, office_said(&place.office, "iris verdict other delivered"));
+    UNTIL(&place.office,
+          office_said(&place.office, "orion verdict own refused: backpressure: the queue work has "
+                                     "5000 items of orion already"));
+    enqueue("work", 1);
+    UNTIL(&place.office, office_answer.ticket == 1);
+    assert_int_equal(office_answer.exit, EX_OK);
+}
+
 static void test_an_agent_that_goes_takes_its_offers_with_it(void **state)
 {
     (void)state;
@@ -285,6 +313,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_one_that_lies_there_unflushed_is_flushed_before_it_counts_as_taken, begin, end),
         cmocka_unit_test_setup_teardown(test_more_than_a_queue_holds_is_told_as_backpressure, begin, end),
+        cmocka_unit_test_setup_teardown(test_an_agent_that_fills_a_queue_leaves_room_for_the_others, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(test_an_agent_that_goes_takes_its_offers_with_it, begin, end),
         cmocka_unit_test_setup_teardown(test_without_queues_an_item_is_refused, begin, end),
     };
