@@ -4,6 +4,9 @@ A process that is killed before a system call leaves what its last change before
 changes nothing outside, one that reads, waits, maps memory or closes, finds what the kill before the next change finds,
 and only changes are places to kill at: writes, renames, messages, signals, new processes and whatever is not known here.
 A call that failed changed nothing; a flush changes what a power cut leaves, and no kill.
+
+Measured on the fourth commit of history_driver: kills at the 123 calls that are not plain reads leave 29 different states, and
+kills at its 43 changes leave the same 29.
 """
 
 import collections
