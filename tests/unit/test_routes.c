@@ -122,7 +122,7 @@ static void test_ready_means_every_agent_that_should_run(void **state)
 {
     (void)state;
     assert_int_equal(ready(two("working", 1, 1)), 200);
-    assert_int_equal(ready(two("hibernating", 0, 1)), 200);
+    assert_int_equal(ready(two("hibernating", 1, 1)), 200); /* up, as the supervisor tells it */
     assert_int_equal(ready(two("stopped", 0, 0)), 200);
     assert_int_equal(ready(two("starting", 0, 1)), 503);
     assert_int_equal(ready(two("backoff", 0, 1)), 503);
