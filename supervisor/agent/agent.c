@@ -55,14 +55,6 @@ static bool open_tree(struct agent *agent, struct fault *fault)
     return agent->tree >= 0;
 }
 
-int agent_tree(struct agent *agent)
-{
-    OWNED char *below = memory_print("agents/%s", agent->name);
-    if (agent->tree < 0)
-        agent->tree = files_open(agent->agents->data, below, O_RDONLY | O_DIRECTORY, 0);
-    return agent->tree;
-}
-
 static void set_trouble(struct agent *agent, const char *trouble)
 {
     bool same = agent->trouble && trouble && strcmp(agent->trouble, trouble) == 0;

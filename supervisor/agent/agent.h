@@ -110,8 +110,6 @@ void agent_free(struct agent *agent);
 void agent_start(struct agent *agent); /* its turn to start has come (starts.h) */
 void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
 void agent_redefine(struct agent *agent, const struct roster_agent *definition);
-/* Its tree's descriptor, borrowed, opened anew where it was not open; -1: it can't be. */
-int agent_tree(struct agent *agent);
 void agent_heartbeat(struct agent *agent, uint64_t serial);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);
@@ -134,6 +132,8 @@ void agent_look(struct agent *agent, uint64_t look);
 void agent_scan(struct agent *agent);
 void agent_active(struct agent *agent, bool idle); /* its worker says what it does now */
 void look_begin(struct agent *agent);
+/* Its tree's descriptor, borrowed, opened anew where it was not open; -1: it can't be. */
+int agent_tree(struct agent *agent);
 /* An idle worker is asked to leave; false: it has something to do, or nobody would notice when it has. */
 bool look_send_away(struct agent *agent);
 void look_state_changed(struct agent *agent); /* or its definition has */

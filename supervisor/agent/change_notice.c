@@ -52,6 +52,14 @@ static void close_tree(struct agent *agent)
     agent->tree = -1;
 }
 
+int agent_tree(struct agent *agent)
+{
+    OWNED char *below = memory_print("agents/%s", agent->name);
+    if (agent->tree < 0)
+        agent->tree = files_open(agent->agents->data, below, O_RDONLY | O_DIRECTORY, 0);
+    return agent->tree;
+}
+
 static void set_rest_timer(struct agent *agent)
 {
     int64_t seconds = agent->definition->idle_exit_seconds;

@@ -2,7 +2,7 @@
  *
  * Making a file is the dearest thing that a commit does: ext4 walks past every inode that was freed in the last
  * minutes, by this agent or any other program, and a commit replaces ten files. So a replaced file is kept and becomes
- * the next replacement. (Measured with tests/bench/bench_commit.c beside eight builds: 1.2 ms of processor time a commit
+ * the next replacement. (Measured with tests/bench/bench_commit beside eight builds: 1.2 ms of processor time a commit
  * with spares, 1.2 to 2.7 ms without; a quiet disk shows no difference.) A spare is written to only while a write lease
  * says that nobody has it open or mapped, and while it has no other name (a copy made with hard links, a local clone).
  *
