@@ -120,7 +120,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
        tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */   \
     X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                                \
     /* gateway -> supervisor: URL, model, what its answers have taught about how to ask it (in the gateway's own words;     \
-       replaces what was said before). The supervisor says it to the next gateway, as RECALL, before any ASK */   \
+       replaces what was said before). The supervisor says it to the next gateway, as RECALL, before any ASK */    \
     X(LEARNED, 39, GATEWAY, SUPERVISOR, "ttt")                                                                                   \
     X(RECALL, 44, SUPERVISOR, GATEWAY, "ttt")                                                                                    \
     /* supervisor -> gateway: serial, agent name: the next request of the question is in the budget */                           \
