@@ -387,7 +387,7 @@ def test_what_made_room_for_a_disputed_skill_comes_back_from_the_history(make_sy
     for number in range(1, 21):
         body = system.tree() / f"skills/old-{number:02}/SKILL.md"
         body.parent.mkdir(parents=True)
-        body.write_text(f"---\nname: old-{number:02}\ndescription: x\n---\n\nBody {number}.\n")
+        body.write_text(f"---\nname: old-{number:02}\ndescription: x\n---\n\n{'Of zebras. ' if number == 1 else ''}Body {number}.\n")
     skills.write_text(skills.read_text() + "".join(line.format(number) for number in range(1, 21)))
     old = line.format(1).split("\n", 2)[2].strip()
     system.add("claims", CLAIM.format(1))
@@ -404,9 +404,9 @@ def test_what_made_room_for_a_disputed_skill_comes_back_from_the_history(make_sy
     assert not (system.tree() / f"skills/{name}").exists() or not any((system.tree() / f"skills/{name}").iterdir())
     wait_until(lambda: not system.agent_status()["problems"], "no problem")
     system.assert_sound()
-    system.add("next", "Body 1 once more")
+    system.add("next", "What is said of zebras, once more")
     system.wait_done("next")
-    prompt = next(request["prompt"] for request in model.requests(prompts=True) if request["task"] == "Body 1 once more")
+    prompt = next(request["prompt"] for request in model.requests(prompts=True) if request["task"] == "What is said of zebras, once more")
     assert "old-01" in prompt and "Body 1." in prompt
 
 
