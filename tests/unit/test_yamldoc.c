@@ -143,6 +143,8 @@ static void test_what_could_grow_or_mislead_is_a_fault_at_its_place(void **state
         {"a: 1\n---\nb: 2\n", "f:2:1: a second document starts here"},
         {"a: b: c\n", "f:1:5: mapping values are not allowed in this context; a value that contains ': '"},
         {"a: [1, 2\n", "f:2:1: while parsing a flow sequence"},
+        {"a:\n\xc2\xa0 - b: c\n    d: e\n", "f:3:6: mapping values are not allowed in this context; line 2 "
+                                            "is indented with no-break spaces (U+00A0)"},
         {"a: `x`\n", "f:1:4: while scanning for the next token: found character that cannot start any token"},
         {"a: x\x07y\n", "f:1:5: control characters are not allowed"},
         {"\xc3\xa9: 1\nab\xffz\n", "f:2:3: byte 0xff is not UTF-8"},
