@@ -58,7 +58,7 @@ def live(system, model):
         system.wait_done(task, name=name, seconds=60)
     system.cli("stop", "nova")
     dead = system.tree("nova") / "iac/handoffs/late.md"
-    dead.write_text(envelope("late", to="nova", sender="orion", ttl_seconds=1, body="Too late to read this.\n"))
+    dead.write_text(envelope("late", to="nova", sender="orion", created="2026-01-01T00:00:00Z", ttl_seconds=3600, body="Too late to read this.\n"))
     wait_until(lambda: list((system.tree("nova") / "iac/dead-letter").glob("*.md")), "the dead letter")
     model.become("hold")
     system.cli("task", "orion", "Write about the three longest rivers", "--id", "rivers", "--lock", "atlas")

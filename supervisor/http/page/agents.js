@@ -199,7 +199,7 @@ class AgentList {
     const dead = all.filter(needsLook).length;
     const parts = [several(all.length, "agent"), dead ? `${count(dead)} need${dead === 1 ? "s" : ""} a look` : "all well"];
     const cost = all.reduce((sum, agent) => sum + (agent.cost_today ?? 0), 0);
-    if (all.some((agent) => agent.cost_today !== null)) parts.push(`${money(cost)} today`);
+    if (all.some((agent) => agent.cost_today !== null)) parts.push(`${money(cost)} spent today`);
     if (this.supervisor) parts.push(`up ${duration(this.supervisor.uptime_seconds)}`, `version ${visible(this.supervisor.version)}`);
     setText(this.summary, parts.join(" · "));
     if (this.told !== undefined && this.told !== chosen && document.activeElement === this.field) announce(`${several(chosen, "agent")} found`);

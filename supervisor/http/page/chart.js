@@ -65,7 +65,7 @@ export function costBars(days) {
     [0, days.length - 1].filter((index, place, all) => index >= 0 && all.indexOf(index) === place).map((index) =>
       draw("text", { x: left + (index + 0.5) * wide, y: H + 8, "text-anchor": index ? "end" : "start" }, visible(days[index].day))));
   const sum = days.reduce((total, day) => total + of(day), 0), top = days.find((day) => of(day) === most);
-  const sentence = `${priced ? money(sum) : `${compact(sum)} tokens`} in ${count(days.length)} days` + (top ? `, the most on ${top.day}: ${says(of(top))}.` : ".") + (priced ? "" : " No price is known.");
+  const sentence = `${priced ? `${money(sum)} spent` : `${compact(sum)} tokens`} in ${count(days.length)} days` + (top ? `, the most on ${top.day}: ${says(of(top))}.` : ".") + (priced ? "" : " No price is known.");
   return figure(drawing, visible(sentence), ["Day", "Tasks", "Requests", "Tokens", "Cost"],
     days.map((day) => [day.day, count(day.tasks), count(day.requests), count(day.tokens), money(day.cost)]).reverse(), "usage");
 }

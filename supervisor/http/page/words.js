@@ -30,10 +30,10 @@ export function bytes(number) {
   return mega >= 1024 ? `${(mega / 1024).toFixed(1)} GB` : `${mega < 10 ? mega.toFixed(1) : Math.round(mega)} MB`;
 }
 
-// No price known: a dash, never 0.
+// In the operator's own currency, which nothing says. No price known: a dash, never 0.
 export function money(cost) {
   if (cost === null || cost === undefined) return "–";
-  return cost === 0 ? "$0" : cost < 0.01 ? `$${cost.toFixed(4)}` : `$${cost.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  return cost === 0 ? "0" : cost < 0.01 ? cost.toFixed(4) : cost.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 }
 
 export function compact(number) {
