@@ -40,10 +40,23 @@ static void refuse(struct document *problem, const char *name, const char *why, 
     document_problem_at(problem, 400, pointer, detail);
 }
 
+/* A field that came under its other name gets its own; under both names it stays, and is refused. */
+static void rename_fields(json_t *object, const struct field *fields)
+{
+    for (; fields && fields->name; fields++) {
+        json_t *value = fields->also ? json_object_get(object, fields->also) : NULL;
+        if (value && !json_object_get(object, fields->name)) {
+            json_object_set(object, fields->name, value);
+            json_object_del(object, fields->also);
+        }
+    }
+}
+
 static bool check(json_t *object, const struct field *fields, struct document *problem)
 {
     const char *name;
     json_t *value;
+    rename_fields(object, fields);
     json_object_foreach(object, name, value)
     {
         const struct field *field = find(fields, name);

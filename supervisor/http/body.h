@@ -17,6 +17,7 @@ struct field { /* a table ends with one that has no name */
     enum field_kind kind;
     bool required;
     const char *says; /* a sentence for people who read the interface's description */
+    const char *also; /* another name of it, as files have it; NULL: none */
 };
 
 /* The object, to be freed with json_decref; an empty body is an empty object. NULL and a problem, with the place that it

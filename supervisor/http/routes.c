@@ -276,20 +276,21 @@ static void reflections(int data, const json_t *named, struct document *document
 
 /* --- the table --- */
 
-#define TEXT(name, required, says)                                                                           \
+#define TEXT_OR(name, also, required, says)                                                                  \
     {                                                                                                        \
-        name, FIELD_TEXT, required, says                                                                     \
+        name, FIELD_TEXT, required, says, also                                                               \
     }
+#define TEXT(name, required, says) TEXT_OR(name, NULL, required, says)
 #define COUNT(name, says)                                                                                    \
     {                                                                                                        \
-        name, FIELD_COUNT, false, says                                                                       \
+        name, FIELD_COUNT, false, says, NULL                                                                 \
     }
 #define PRIORITY TEXT("priority", false, "high, normal or low")
 #define TTL      COUNT("ttl_seconds", "seconds after which nobody reads it any more; 0: never")
 
 static const struct field no_fields[] = {{.name = NULL}};
 static const struct field task_fields[] = {
-    TEXT("text", true, "what the agent is to do"),
+    TEXT_OR("text", "task", true, "what the agent is to do; as in queue.md, `task` means the same"),
     TEXT("id", false, "an id that makes the request safe to repeat"),
     PRIORITY,
     TTL,
@@ -297,9 +298,9 @@ static const struct field task_fields[] = {
     {.name = NULL},
 };
 static const struct field message_fields[] = {
-    TEXT("text", true, "the message"), PRIORITY, TTL, {.name = NULL}};
+    TEXT_OR("text", "body", true, "the message; `body` means the same"), PRIORITY, TTL, {.name = NULL}};
 static const struct field item_fields[] = {
-    TEXT("text", true, "what the consumer is to do"),
+    TEXT_OR("text", "task", true, "what the consumer is to do; `task` means the same"),
     TEXT("id", false, "an id that makes the request safe to repeat"),
     PRIORITY,
     TTL,

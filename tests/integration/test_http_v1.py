@@ -205,6 +205,13 @@ def test_a_task_that_ended_without_an_answer_says_why(make_v1, model):
     model.release()
 
 
+def test_a_text_may_have_the_name_that_files_give_it(make_v1):
+    http = make_v1()
+    assert http.task({"task": "Name three rivers.", "id": "rivers"})[0] == 201
+    assert http.get("/v1/agents/orion/tasks/rivers?wait=60")[2]["state"] == "done"
+    assert http.send("/v1/agents/orion/messages", {"body": "Good morning"})[0] == 201
+
+
 @pytest.mark.parametrize(
     "body, pointer",
     [
@@ -214,6 +221,8 @@ def test_a_task_that_ended_without_an_answer_says_why(make_v1, model):
         ({"text": 7}, "#/text"),
         ({"text": "x", "ttl_seconds": -1}, "#/ttl_seconds"),
         ({"text": "x", "colour": "red"}, "#/colour"),
+        ({"text": "x", "task": "y"}, "#/task"),
+        ({"body": "x"}, "#/body"),
     ],
 )
 def test_a_wrong_body_is_told_with_its_place_and_adds_nothing(make_v1, body, pointer):
