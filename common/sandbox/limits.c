@@ -24,17 +24,6 @@
 #define SECBIT_NOROOT_LOCKED (1 << 1)
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SHADOWED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SHADOWED true
-#endif
-#endif
-#ifndef SHADOWED
-#define SHADOWED false
-#endif
-
 enum { CAPABILITIES_MAX = 64 };
 
 /* The largest file: more than any pack of texts, less than a disk. Standard error may be a long log, and is written

@@ -371,11 +371,15 @@ static const char *const refused_later[] = {
 /* On standard error, a pipe to the supervisor, a worker writes, and does nothing else. */
 static const char *const on_log[] = {"write", "writev", "close", "fstat"};
 
-/* No file without a name (O_TMPFILE): nothing would count it. Page tables are bounded by where mappings can lie (address_space.c): the kernel chooses their addresses, the reserved
- * ones stay, and no markers of guard pages are laid over them. */
-static const struct rule bounds_later[] = {
+/* No file without a name (O_TMPFILE): nothing would count it. */
+static const struct rule unnamed_later[] = {
     {0, REFUSE, "openat", 1, {BITS(2, UNNAMED, UNNAMED)}},
     {0, REFUSE, "open", 1, {BITS(1, UNNAMED, UNNAMED)}},
+};
+
+/* Page tables are bounded by where mappings can lie (address_space.c): the kernel chooses their addresses, the reserved
+ * ones stay, and no markers of guard pages are laid over them. */
+static const struct rule addresses_later[] = {
     {0, REFUSE, "mmap", 1, {{0, SCMP_CMP_NE, 0, 0}}},
     {0, REFUSE, "munmap", 1, {{0, SCMP_CMP_LT, ROOM_FROM, 0}}},
     {0, REFUSE, "munmap", 1, {{0, SCMP_CMP_GE, ROOM_TO, 0}}},
@@ -488,8 +492,10 @@ static bool refuse_listed(scmp_filter_ctx filter)
 {
     bool added = add_names(filter, REFUSE, refused_later, sizeof refused_later / sizeof *refused_later) &&
                  refuse_on_log(filter);
-    for (size_t i = 0; added && i < sizeof bounds_later / sizeof *bounds_later; i++)
-        added = add(filter, &bounds_later[i]);
+    for (size_t i = 0; added && i < sizeof unnamed_later / sizeof *unnamed_later; i++)
+        added = add(filter, &unnamed_later[i]);
+    for (size_t i = 0; added && !SHADOWED && i < sizeof addresses_later / sizeof *addresses_later; i++)
+        added = add(filter, &addresses_later[i]);
     return added;
 }
 
