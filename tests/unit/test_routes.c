@@ -206,8 +206,9 @@ static void test_another_sites_page_gives_no_orders_where_no_token_is_wanted(voi
 
 static void check_body(const char *body, const char *pointer)
 {
-    static const struct field fields[] = {
-        {"text", FIELD_TEXT, true, "a text"}, {"ttl_seconds", FIELD_COUNT, false, "seconds"}, {.name = NULL}};
+    static const struct field fields[] = {{"text", FIELD_TEXT, true, "a text", NULL},
+                                          {"ttl_seconds", FIELD_COUNT, false, "seconds", NULL},
+                                          {.name = NULL}};
     struct document document = {0};
     json_t *object = body_read(body, strlen(body), fields, &document);
     assert_int_equal(object != NULL, pointer == NULL);
