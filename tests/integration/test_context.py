@@ -51,7 +51,7 @@ class Small(odd.Server):
 
     def lesson(self, task):
         number = re.findall(r"\d+", task)[:1] or ["0"]
-        body = " ".join(f"Step {i} of page {number[0]} is done with care." for i in range(80 + 4 * len(self.tasks)))
+        body = " ".join(f"Step {i} of page {number[0]} is done with care." for i in range(95 + 4 * len(self.tasks)))
         return (
             "Done.\n\n```agentos\nreward: 1\nreason: the words of the page are counted\n"
             f"skill:\n  name: page-{number[0]}\n  description: How the words of page {number[0]} are counted well.\n"
