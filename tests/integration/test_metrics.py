@@ -78,4 +78,5 @@ def test_the_rules_and_the_dashboard_ask_for_metrics_that_there_are(make_http): 
     asked.append(RULES.read_text())
     used = {name for text in asked for name in re.findall(r"\b(?:agentos|gen_ai_client)_[a-z_]+", text)}
     assert used and used <= names, used - names
+    assert {panel["fieldConfig"]["defaults"].get("unit") for panel in board["panels"]} == {"short", "s"}
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
