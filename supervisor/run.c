@@ -260,6 +260,7 @@ static void scan(void *context)
     for (size_t i = 0; i < supervisor->agents.count; i++)
         agent_scan(supervisor->agents.list[i]);
     agents_guard(&supervisor->agents);
+    warm_scan(&supervisor->agents);
     lease_scan(supervisor);
     run_dir_scan(supervisor);
     disk_limit_scan(supervisor->agents.disk);

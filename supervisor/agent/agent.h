@@ -71,6 +71,7 @@ struct agent {
         int64_t looked_at; /* clock_monotonic_ms: told last */
         struct file_stamp queue_stamp;
         struct timer look_timer, rest_timer;
+        int64_t sent_away_ms;         /* clock_monotonic_ms, the last time: warm.c's */
         TAILQ_ENTRY(agent) idle_link; /* while warm: */
         bool warm;                    /* it is in the list of idle workers (warm.h) */
         bool resting;                 /* the worker was sent REST: an exit 0 is no failure then */

@@ -158,6 +158,8 @@ static bool tree_was_replaced(const struct agent *agent)
 /* Its folders are watched also while it has no process: what people put there expires all the same. */
 static void watch_resting(struct agent *agent)
 {
+    if (watch_is_whole(&agent->watched))
+        return;
     OWNED char *below = memory_print("agents/%s", agent->name);
     OWNED_FD int tree = files_open(agent->agents->data, below, O_RDONLY | O_DIRECTORY, 0);
     if (tree >= 0)

@@ -1,9 +1,12 @@
 #include "supervisor/agent/warm.h"
 
+#include "common/clock.h"
 #include "supervisor/agent/agent.h"
 
-/* Workers that can't leave now are stepped over, some of them at a time, so that a turn stays short. */
-enum { LOOKED_AT_MAX = 16 };
+enum {
+    LOOKED_AT_MAX = 16,    /* workers that can't leave now are stepped over, so many in a turn at most */
+    LEAVING_MS = 60 * 1000 /* a worker that was sent away and is idle after that had a reason to stay */
+};
 
 static void take_out(struct agent *agent)
 {
@@ -32,9 +35,22 @@ static void send_away(struct agents *agents)
     for (agent = TAILQ_FIRST(&warm->idle); agent && warm->count > warm->limit && looked_at < LOOKED_AT_MAX;
          agent = next, looked_at++) {
         next = TAILQ_NEXT(agent, notice.idle_link);
-        if (look_send_away(agent))
+        if (look_send_away(agent)) {
+            agent->notice.sent_away_ms = clock_monotonic_ms();
             take_out(agent);
+        }
     }
+}
+
+void warm_scan(struct agents *agents)
+{
+    int64_t late = clock_monotonic_ms() - LEAVING_MS;
+    for (size_t i = 0; i < agents->count; i++) {
+        struct agent *agent = agents->list[i];
+        if (agent->life.state == STATE_IDLE && !agent->notice.warm && agent->notice.sent_away_ms <= late)
+            put_last(agent);
+    }
+    send_away(agents);
 }
 
 void warm_begin(struct agents *agents)

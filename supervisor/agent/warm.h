@@ -16,6 +16,8 @@ struct warm {
 
 void warm_begin(struct agents *agents);
 void warm_limit(struct agents *agents, size_t limit);
+/* For the safety scan: workers that were sent away and had a reason to stay count again, and are asked again. */
+void warm_scan(struct agents *agents);
 /* The agent's state is another. */
 void warm_changed(struct agent *agent);
 /* It is about to be freed. */

@@ -4,7 +4,7 @@
 
 #include "common/format/roster.h"
 
-/* These three: EX_OK, or EX_CONFIG with everything said in the log. */
+/* Each preflight returns EX_OK, or EX_CONFIG with everything said in the log; that of the limits only warns. */
 int preflight_sandbox(const char *data); /* while this process has one thread, before anything is touched */
 /* What is probably not meant (common/format/config_warnings.h, provider_warnings.h) is said too. secrets: of
  * secrets_collect. The caller frees *roster. */

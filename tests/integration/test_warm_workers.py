@@ -17,8 +17,8 @@ def living(system):
     return {name for name, state in states(system).items() if state != "hibernating"}
 
 
-def settled(system, warm):
-    wait_until(lambda: sorted(states(system).values()) == ["hibernating"] * (len(NAMES) - warm) + ["idle"] * warm, f"{warm} warm workers")
+def settled(system, warm, agents=len(NAMES)):
+    wait_until(lambda: sorted(states(system).values()) == ["hibernating"] * (agents - warm) + ["idle"] * warm, f"{warm} warm workers")
 
 
 def test_so_many_idle_workers_stay_and_the_others_have_no_process(make_system, model):
@@ -64,3 +64,18 @@ def test_none_may_stay_and_a_reload_changes_how_many_may(make_system, model):
 def test_a_small_fleet_has_one_worker_an_agent(make_system, model):
     system = make_system(NAMES, model=model).start()
     wait_until(lambda: set(states(system).values()) == {"idle"}, "all idle")
+
+
+def test_a_worker_that_had_a_reason_to_stay_leaves_when_that_has_gone(make_system, model, tmp_path):
+    checker = tmp_path / "check"
+    checker.write_text("#!/bin/sh\ncat >/dev/null\nsleep 1\necho '{\"audit_score\": 1, \"reasons\": []}'\n")
+    checker.chmod(0o755)
+    extra = f"    reward_audit: {{method: command, command: [{checker}]}}\n"
+    system = make_system(NAMES[:1], model=model, yaml="warm_workers: 0\n" + agents_yaml(NAMES[:1], extra))
+    clock = system.movable_clock()
+    system.start()
+    settled(system, 0, 1)
+    system.append(task_block("one", "Do it"), NAMES[0])
+    wait_until(lambda: "audit_score: +1" in system.read("rewards.md", NAMES[0]), "the audit's score")
+    clock.move(61, 61)
+    settled(system, 0, 1)
