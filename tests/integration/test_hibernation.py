@@ -66,6 +66,18 @@ def test_without_the_kernels_notice_the_scan_finds_the_work(make_system, model):
     system.wait_done("found")
 
 
+def test_a_tree_that_cannot_be_watched_keeps_its_worker(make_system, model):
+    system = make_system(["orion", "iris"], model=model, extra=EXTRA).start()
+    inbox = system.tree() / "iac/inbox"
+    shutil.rmtree(inbox)
+    inbox.write_text("a file in its place")
+    for number in range(3):  # what sleeps and wakes three times meanwhile has had more than its second
+        system.wait_state("iris", "hibernating")
+        system.add(f"call-{number}", "Do it", name="iris")
+        system.wait_done(f"call-{number}", name="iris")
+    assert system.agent_status()["state"] != "hibernating"
+
+
 def test_a_stopped_agent_is_not_brought_back_by_work(sleepy):
     sleeps(sleepy)
     sleepy.cli("stop", "orion")
