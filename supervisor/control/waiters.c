@@ -118,7 +118,7 @@ static void judge_order(struct client *client, void *context)
 
 static void judge_cancel_of_dead(struct client *client, void *context)
 {
-    struct agent *agent = context;
+    const struct agent *agent = context;
     if (agent->worker.generation == client->waiter.generation && agent->worker.pid > 0)
         return;
     client_complain(client, EX_TEMPFAIL, "the agent's worker has ended meanwhile; try again");
