@@ -40,7 +40,7 @@ bool lessons_keep(struct lessons *lessons, struct reader *reader)
     if (strlen(lesson.url) + strlen(lesson.model) + strlen(lesson.text) > LESSON_TEXT_MAX ||
         (!known && lessons->count == LESSONS_MAX)) {
         free_lesson(&lesson);
-        return false;
+        return true;
     }
     if (known) {
         free_lesson(known);
