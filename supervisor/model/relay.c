@@ -240,20 +240,9 @@ static size_t count_of(const struct relay *relay, const void *asker, size_t *byt
     return count;
 }
 
-/* Too long beside the others of its agent: it is answered without being read. */
-static bool is_for_later(struct relay *relay, struct question *question, const struct reader *message)
-{
-    struct reader serial = *message;
-    size_t bytes, length = (size_t)(message->end - message->at);
-    if (count_of(relay, question->asker, &bytes) == 0 || bytes + length <= RELAY_BYTES_PER_AGENT)
-        return false;
-    return message_get_number(&serial, &question->theirs);
-}
-
 static bool read_question(struct question *question, struct reader *message)
 {
     OWNED char *claimed = NULL;
-    question->length = (size_t)(message->end - message->at);
     return message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task,
                         &question->peers_at, &question->segments_at, &question->budget_at, &question->room,
                         &question->least);
@@ -261,14 +250,18 @@ static bool read_question(struct question *question, struct reader *message)
 
 bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader *message)
 {
-    size_t bytes;
+    size_t bytes, count = count_of(relay, asker, &bytes), length = (size_t)(message->end - message->at);
+    bool later = count > 0 && bytes + length > RELAY_BYTES_PER_AGENT; /* then it is answered unread */
+    if (count >= RELAY_ASKS_PER_AGENT)
+        return false;
     struct question *question = memory_new(1, sizeof *question);
-    *question = (struct question){
-        .asker = asker, .name = memory_text(name), .usage.cost = USAGE_NO_COST, .ours = ++relay->serial};
-    bool later = is_for_later(relay, question, message);
+    *question = (struct question){.asker = asker,
+                                  .name = memory_text(name),
+                                  .usage.cost = USAGE_NO_COST,
+                                  .ours = ++relay->serial,
+                                  .length = length};
     struct question **place = relay->last;
-    if (count_of(relay, asker, &bytes) >= RELAY_ASKS_PER_AGENT ||
-        (!later && !read_question(question, message))) {
+    if (!(later ? message_get_number(message, &question->theirs) : read_question(question, message))) {
         drop(relay, &question);
         return false;
     }
