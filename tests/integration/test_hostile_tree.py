@@ -78,6 +78,7 @@ PLACES = {
     ".agentos": ["file", "link to a folder", "fifo"],
     ".agentos/journal": ["folder", "fifo", "link to a file", "huge"],
     ".agentos/attempts": ["folder", "fifo", "link to a file", "huge"],
+    ".agentos/deferred": ["folder", "fifo", "link to a file", "huge"],
     ".agentos/ledger": ["folder", "fifo", "link to a file", "huge"],
     ".git": ["file", "link to a folder", "fifo"],
     ".git/objects": ["link to a folder", "file"],

@@ -2,6 +2,7 @@
 #include "tests/unit/mail_fixture.h"
 
 #include "common/clock.h"
+#include "common/message.h"
 #include "common/test_clock.h"
 #include "worker/cycle/deferred.h"
 #include "worker/queue/queue.h"
@@ -267,6 +268,26 @@ static void test_a_damaged_list_counts_as_none(void **state)
     assert_int_equal(add(bench, "odd", 7, "why"), 1000);
 }
 
+static void test_times_of_a_damaged_list_that_no_clock_had_count_as_now(void **state)
+{
+    struct bench *bench = *state;
+    static const uint64_t times[] = {UINT64_MAX, UINT64_C(1) << 63};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        OWNED_BUFFER struct buffer list = {0};
+        const uint64_t numbers[] = {1, 7, 0, 0, DEFERRED_TRIES, times[i], times[i], 1000, 0, 0, 0, 0, 0, 1};
+        for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
+            message_number(&list, numbers[n]);
+        message_text(&list, "odd");
+        message_text(&list, "why");
+        assert_true(files_write(((struct desk *)bench->desk)->scratch->tree, TREE_NOTES "/deferred",
+                                list.data, list.length, false, NULL));
+        start_anew(bench);
+        assert_printed(bench, "task odd: why\n");
+        assert_true(add_try(bench, "odd", 7, "why", clock_monotonic_ms()) > 0);
+        assert_null(deferred_spent(bench->deferred, "odd", 7));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +313,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_what_failed_tries_took_outlives_the_worker_and_ends_with_the_task, begin, end),
         cmocka_unit_test_setup_teardown(test_a_damaged_list_counts_as_none, begin, end),
+        cmocka_unit_test_setup_teardown(test_times_of_a_damaged_list_that_no_clock_had_count_as_now, begin,
+                                        end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

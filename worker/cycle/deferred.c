@@ -83,11 +83,11 @@ static void keep(struct deferred *deferred)
         deferred->written = unlinkat(deferred->tree, file_name, 0) != 0;
 }
 
-/* A time of the file, no later than now, whatever became of the wall clock. */
+/* A time of the file, no later than now and no earlier than 1970, whatever became of the wall clock or the file. */
 static int64_t monotonic_of(uint64_t epoch_ms)
 {
-    int64_t age = clock_now_ms() - (int64_t)epoch_ms;
-    return clock_monotonic_ms() - (age > 0 ? age : 0);
+    uint64_t now = (uint64_t)clock_now_ms();
+    return clock_monotonic_ms() - (int64_t)(epoch_ms < now ? now - epoch_ms : 0);
 }
 
 static bool decode(struct reader *reader, struct deferred_task *task)
