@@ -66,6 +66,7 @@ static size_t add_diff(git_patch *patch, bool binary, size_t room, json_t *file)
     for (size_t i = 0; whole && i < git_patch_num_hunks(patch); i++)
         whole = print_hunk(patch, i, most, &text);
     size_t shown = text.length < most ? text.length : most;
+    whole = whole && shown == text.length;
     json_object_set_new(file, "cut", json_boolean(!binary && !whole));
     json_object_set_new(file, "diff", binary ? json_null() : clean(text.data ? text.data : "", shown));
     return shown;

@@ -170,13 +170,15 @@ def test_a_diff_is_cut_where_it_is_long_and_is_none_of_what_is_no_text(make_v1):
     http.send("/v1/agents/orion/stop")
     tree = http.system.data / "agents/orion"
     (tree / "long.txt").write_text("".join(f"line {number}\n" for number in range(50_000)))
+    (tree / "one.txt").write_text("x" * 100_000 + "\n")
     (tree / "noise.bin").write_bytes(bytes(range(256)) * 10)
     (tree / "broken.txt").write_bytes(b"caf\xe9 <script>\n")
-    http.system.git("-c", "user.name=me", "-c", "user.email=me@example.org", "add", "-f", "long.txt", "noise.bin", "broken.txt")
+    http.system.git("add", "-f", "long.txt", "one.txt", "noise.bin", "broken.txt")
     http.system.git("-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-q", "-m", "mine")
     commit = http.system.git("rev-parse", "HEAD").strip()
     files = {file["path"]: file for file in http.get(f"/v1/agents/orion/commits/{commit}")[2]["files"]}
     assert files["long.txt"]["cut"] and 60_000 < len(files["long.txt"]["diff"]) < 70_000 and files["long.txt"]["added"] == 50_000
+    assert files["one.txt"]["cut"] and len(files["one.txt"]["diff"]) == 64 * 1024
     assert files["noise.bin"]["diff"] is None and files["noise.bin"]["added"] is None and not files["noise.bin"]["cut"]
     assert "+caf\ufffd <script>\n" in files["broken.txt"]["diff"]
 
