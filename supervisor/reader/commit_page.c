@@ -121,7 +121,7 @@ int commit_page_one(const struct reading *reading, json_t **answer, struct fault
     if (!wanted.item) {
         if (read)
             fault_set(fault, "the agent's history has no commit of this id");
-        return read ? EX_NOINPUT : EX_DATAERR;
+        return read ? EX_NOINPUT : EX_SOFTWARE;
     }
     git_repository *repository = open_at(path);
     if (repository)

@@ -55,7 +55,7 @@ int skill_decay_list(const struct reading *reading, json_t **answer, struct faul
     OWNED_FD int folder = path ? files_open_path(path, fault) : -1;
     json_t *items = folder >= 0 ? learned_items(folder, agent, LEARNED_SKILLS, SIZE_MAX, fault) : NULL;
     if (!items)
-        return folder >= 0 ? EX_IOERR : EX_NOINPUT;
+        return folder >= 0 ? EX_SOFTWARE : EX_NOINPUT;
     skill_decay_add(reading->data_dir, agent, items);
     *answer = json_pack("{s:o}", "items", items);
     return EX_OK;

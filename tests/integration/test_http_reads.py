@@ -183,6 +183,16 @@ def test_a_diff_is_cut_where_it_is_long_and_is_none_of_what_is_no_text(make_v1):
     assert "+caf\ufffd <script>\n" in files["broken.txt"]["diff"]
 
 
+def test_what_cannot_be_read_is_500_and_is_named(make_v1):  # noqa: F811
+    http = make_v1()
+    tree = http.system.data / "agents/ghost"
+    (tree / "skills.md").mkdir(parents=True)
+    assert "skills.md" in problem(http.get("/v1/agents/ghost/skills"), 500)["detail"]
+    assert "agents/ghost" in problem(http.get("/v1/agents/ghost/commits/abcd"), 500)["detail"]
+    status, _, told = http.get("/v1/agents/ghost/log")
+    assert status == 200 and told["items"] == [] and "agents/ghost" in told["problems"][0]
+
+
 # ---- usage ----
 
 
