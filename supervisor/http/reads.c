@@ -133,7 +133,7 @@ void reads_expire(struct reads *reads, int64_t now)
     struct read *read, *next;
     for (read = TAILQ_FIRST(&reads->all); read; read = next) {
         next = TAILQ_NEXT(read, link);
-        if (read->users == 0 && !is_fresh(read, now))
+        if (read->state == READ_SETTLED && read->users == 0 && !is_fresh(read, now))
             free_read(read);
     }
 }
