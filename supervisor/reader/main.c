@@ -92,8 +92,7 @@ int main(int count, char **arguments)
     started_standard();
     started_harden();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGALRM,
-           SIG_IGN); /* until somebody wants it (usage_days.c): no timer can be made in the sandbox */
+    signal(SIGALRM, SIG_IGN); /* until somebody wants it (reading.h): no timer can be made in the sandbox */
     setitimer(ITIMER_REAL, &(struct itimerval){.it_interval.tv_sec = 1, .it_value.tv_sec = 1}, NULL);
     int connection = count == ARGUMENTS ? started_descriptor(arguments[1]) : -1;
     int data = count == ARGUMENTS ? started_descriptor(arguments[2]) : -1;

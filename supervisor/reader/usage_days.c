@@ -1,6 +1,5 @@
 #include "supervisor/reader/usage_days.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -61,22 +60,9 @@ static void read_agent(const struct reading *reading, const char *path, struct t
         reading->complain(fault.text);
 }
 
-static void do_nothing(int number)
-{
-    (void)number;
-}
-
-/* A repository with a FIFO in it would hold its reader for ever, and one agent must not keep the others' figures from
- * people: main.c's alarm interrupts such a call from here on, and the agent's repository is told as one that can't be
- * opened. */
-static void let_alarms_interrupt(void)
-{
-    (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = do_nothing}, NULL);
-}
-
 static void read_all(const struct reading *reading, struct tally *tally)
 {
-    let_alarms_interrupt();
+    reading_leave_what_holds();
     size_t count = 0;
     struct listing *folders = listing_open(reading->data, "agents", NULL);
     char **names = folders ? listing_sorted(folders, &count) : NULL;

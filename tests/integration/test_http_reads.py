@@ -234,6 +234,19 @@ def test_a_repository_that_holds_its_reader_leaves_the_others_in_the_usage_of_al
     assert any("ghost" in problem for problem in told["problems"])
 
 
+def test_a_repository_that_holds_its_reader_leaves_an_envelope_its_route_elsewhere(make_v1):  # noqa: F811
+    http = make_v1()
+    haunt(http, "ghost")
+    http.send("/v1/agents/orion/stop")
+    message = http.send("/v1/agents/orion/messages", {"text": "Hello"})[2]["id"]
+    inbox = http.system.data / "agents/ghost/iac/inbox"
+    inbox.mkdir(parents=True)
+    text = wait_until(lambda: [path.read_text() for path in http.system.data.rglob(f"{message}.md")], "the message lies there")[0]
+    (inbox / f"{message}.md").write_text(text)
+    status, _, told = http.get(f"/v1/envelopes/{message}")
+    assert status == 200 and told["route"][0]["what"] == "created" and any("ghost" in problem for problem in told["problems"])
+
+
 # ---- what is polled ----
 
 
