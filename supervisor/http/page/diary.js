@@ -49,6 +49,7 @@ function changes(name, item) {
       replace(place, told.files?.length ? told.files.map((file) => make("section", { class: "file" }, make("h4", {}, fileHead(file)), diffOf(file))) : empty("Nothing."),
         told.more_files > 0 && make("p", { class: "soft" }, `And ${several(told.more_files, "more file")}; \`agentos git\` shows all of them.`));
     } catch (problem) {
+      delete fold.dataset.asked;
       complain(problem.message);
     }
   };
