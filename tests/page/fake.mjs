@@ -70,6 +70,7 @@ function answerOf(answers, url) {
   return undefined;
 }
 
+// made.order(request, url): what an order is answered with, if not that it is done; null: the connection ends without an answer.
 // {url, tell(event), asked: [method and path], close()}
 export async function serve(made) {
   const streams = new Set(), asked = [];
@@ -94,7 +95,9 @@ export async function serve(made) {
       streams.add(response);
       request.on("close", () => streams.delete(response));
     } else if (request.method !== "GET") {
-      reply(response, 200, { said: "done" });
+      const told = made.order?.(request, url);
+      if (told === null) request.socket.destroy();
+      else reply(response, told?.status ?? 200, told ?? { said: "done" });
     } else {
       const told = answerOf(made.answers, url);
       reply(response, told ? 200 : 404, told ?? { status: 404, title: "Not Found", detail: "there is nothing" });

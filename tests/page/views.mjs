@@ -61,5 +61,33 @@ checks["a list in pages goes on where somebody wants it, and stays there when so
   assert.ok(await one.page.evaluate(() => document.activeElement === document.querySelectorAll(".envelope")[50]));
 };
 
+const allow = (line) => /ERR_|status of (404|409)/.test(line);
+
+checks["an order that was refused says why until somebody closes it, whatever the page asks meanwhile"] = async (tab) => {
+  const one = await tab({ url: server.url, allow });
+  made.order = () => ({ status: 409, title: "Conflict", detail: "agents.yaml:3:5: no such key" });
+  await show(one, ...VIEWS.agents);
+  await one.page.click("#session button:has-text('Apply agents.yaml')");
+  await one.page.click("dialog button[type=submit]");
+  await one.page.waitForFunction(() => /no such key/.test(document.getElementById("complaint").textContent));
+  made.agents[5].tasks_done = 987654;
+  server.tell({ event: "reload_applied" });
+  await one.page.waitForSelector(".agents td:has-text('987,654')");
+  assert.match(await one.page.textContent("#complaint"), /no such key/);
+  await one.page.click("#complaint button");
+  assert.equal(await one.page.textContent("#complaint"), "");
+};
+
+checks["a complaint that nothing answers ends when AgentOS answers again"] = async (tab) => {
+  const one = await tab({ url: server.url, allow });
+  const locks = made.answers["/v1/locks"];
+  made.answers["/v1/locks"] = () => undefined;
+  await show(one, "#/locks", "#complaint span");
+  made.answers["/v1/locks"] = locks;
+  server.tell({ event: "lock_granted" });
+  await one.page.waitForSelector(".list li");
+  await one.page.waitForFunction(() => document.getElementById("complaint").textContent === "");
+};
+
 await run(checks);
 server.close();

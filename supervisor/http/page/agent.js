@@ -74,7 +74,7 @@ class AgentPage {
   }
 
   async refresh() {
-    await this.section.refresh().catch((problem) => this.left || complain(problem.message));
+    await this.section.refresh().then(() => this.left || this.missing || quiet(this), (problem) => this.left || complain(problem.message, this));
   }
 
   async load() {
@@ -82,12 +82,11 @@ class AgentPage {
     try {
       const agent = await get(agentUrl(this.name));
       if (this.left) return;
-      if (this.missing) quiet();
       this.missing = false;
       if (agent !== this.agent) this.show(agent);
     } catch (problem) {
       this.missing = true;
-      if (!this.left) complain(problem.message);
+      if (!this.left) complain(problem.message, this);
     }
     if (!this.left) this.timer = setTimeout(() => (document.hidden ? this.wake() : this.again()), REFRESH_MS);
   }

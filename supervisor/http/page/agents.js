@@ -115,14 +115,15 @@ class AgentList {
     clearTimeout(this.timer);
     const from = performance.now();
     try {
-      const all = await this.all();
-      quiet();
+      const all = await get("/v1/agents");
+      if (this.left) return;
+      quiet(this);
       if (all !== this.loaded) this.agents = new Map(all.agents.map((agent) => [agent.name, agent]));
       this.loaded = all;
       this.supervisor = all.supervisor;
       this.show();
     } catch (problem) {
-      complain(problem.message);
+      if (!this.left) complain(problem.message, this);
     }
     if (this.left) return;
     // Ten thousand agents cost more to tell; between two tellings, events and single agents keep the page true.
@@ -131,19 +132,6 @@ class AgentList {
 
   wake() {
     document.addEventListener("visibilitychange", () => this.left || this.load(), { once: true });
-  }
-
-  // Every page of the list, where the server gives it in pages.
-  async all() {
-    const first = await get("/v1/agents");
-    if (!first.next) return first;
-    const agents = [...first.agents];
-    for (let next = first.next; next;) {
-      const more = await get(`/v1/agents?cursor=${encodeURIComponent(next)}`);
-      agents.push(...more.agents);
-      next = more.next;
-    }
-    return { ...first, agents };
   }
 
   hear(event) {

@@ -92,13 +92,16 @@ export function announce(sentence) {
   speaking = setTimeout(() => line.replaceChildren(), 20000);
 }
 
-export function complain(sentence) {
+let complainer;
+// by: the view whose own looks end its complaint, by quiet(by); a complaint of an order stays until somebody closes it.
+export function complain(sentence, by = null) {
   const line = document.getElementById("complaint");
+  complainer = by;
   const close = make("button", { type: "button", class: "plain" }, "Close");
   close.addEventListener("click", () => line.replaceChildren());
   line.replaceChildren(make("span", {}, visible(sentence)), close);
 }
 
-export function quiet() {
-  document.getElementById("complaint").replaceChildren();
+export function quiet(by = complainer) {
+  if (by === complainer) document.getElementById("complaint").replaceChildren();
 }

@@ -1,6 +1,6 @@
 // A view that is asked for again while it is looked at: after events, and now and then.
 
-import { complain } from "./elements.js";
+import { complain, quiet } from "./elements.js";
 import { listen } from "./events.js";
 
 const REFRESH_MS = 15000, SETTLE_MS = 600;
@@ -12,7 +12,7 @@ export function liveView({ title, element, refresh, wants = () => true, ...more 
     clearTimeout(timer);
     clearTimeout(soon);
     soon = null;
-    if (!document.hidden) await refresh().catch((problem) => left || complain(problem.message));
+    if (!document.hidden) await refresh().then(() => left || quiet(again), (problem) => left || complain(problem.message, again));
     if (!left) timer = setTimeout(again, REFRESH_MS);
   };
   const stop = listen((event) => {
