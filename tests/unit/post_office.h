@@ -261,4 +261,18 @@ static inline void office_move(const struct office *office, const char *agent, e
     assert_true(mailbox_move(office->data, agent, from, to, id));
 }
 
+/* The agent reads its whole inbox. Returns how much lay there. */
+static inline size_t office_reads_all(const struct office *office, const char *agent)
+{
+    struct mailbox_names names = {0};
+    assert_true(mailbox_list(office->data, agent, FOLDER_INBOX, &names));
+    size_t count = names.count;
+    for (size_t i = 0; i < count; i++) {
+        office_move(office, agent, FOLDER_INBOX, FOLDER_ARCHIVE, names.ids[i]);
+        post_settled(office->post, agent, names.ids[i], "read", "");
+    }
+    mailbox_names_free(&names);
+    return count;
+}
+
 #endif

@@ -289,19 +289,6 @@ static void lay(const struct office *office, const char *agent, const char *fold
     assert_true(files_write(office->data, path, text.data, text.length, false, NULL));
 }
 
-static size_t read_all(struct office *office)
-{
-    struct mailbox_names names = {0};
-    assert_true(mailbox_list(office->data, "orion", FOLDER_INBOX, &names));
-    size_t count = names.count;
-    for (size_t i = 0; i < count; i++) {
-        office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, names.ids[i]);
-        post_settled(office->post, "orion", names.ids[i], "read", "");
-    }
-    mailbox_names_free(&names);
-    return count;
-}
-
 static void test_of_a_flood_of_results_as_many_as_the_backlog_lie_unread_and_the_rest_waits(void **state)
 {
     enum { FLOOD = 3000, BACKLOG = 32 };
@@ -325,7 +312,7 @@ static void test_of_a_flood_of_results_as_many_as_the_backlog_lie_unread_and_the
         mailbox_names_free(&there);
         if (read == 0)
             UNTIL(office, office_said(office, "orion look and wake, full"));
-        read += read_all(office);
+        read += office_reads_all(office, "orion");
     }
     struct post_pressure pressure;
     assert_true(post_pressure(office->post, "orion", &pressure));

@@ -142,20 +142,6 @@ static void test_a_thousand_that_expire_together_are_dead_within_a_second(void *
     mailbox_names_free(&names);
 }
 
-/* What orion has unread, which it reads. */
-static size_t read_bounces(struct office *office)
-{
-    struct mailbox_names names = {0};
-    assert_true(mailbox_list(office->data, "orion", FOLDER_INBOX, &names));
-    size_t count = names.count;
-    for (size_t i = 0; i < count; i++) {
-        office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, names.ids[i]);
-        post_settled(office->post, "orion", names.ids[i], "read", "");
-    }
-    mailbox_names_free(&names);
-    return count;
-}
-
 static size_t unread(struct office *office)
 {
     struct mailbox_names names = {0};
@@ -186,7 +172,7 @@ test_of_bounces_as_many_as_the_backlog_lie_unread_and_the_rest_waits_with_the_de
             office_again(office); /* the files say what is owed */
         office_settle(office);
         assert_int_equal(unread(office), due);
-        told += read_bounces(office);
+        told += office_reads_all(office, "orion");
     }
     office_settle(office);
     assert_int_equal(unread(office), 0);
@@ -213,7 +199,7 @@ static void test_a_dead_letter_whose_sender_is_to_be_told_is_not_purged(void **s
     }
     assert_int_equal(purged, 32);
     assert_non_null(strstr(fault.text, "has not been told"));
-    read_bounces(office);
+    office_reads_all(office, "orion");
     UNTIL(office, unread(office) == 1);
 }
 
