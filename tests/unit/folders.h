@@ -3,10 +3,14 @@
 #define AGENTOS_TESTS_FOLDERS_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct {
     const char *pattern;
@@ -46,6 +50,27 @@ static inline int remove_folder(const char *path)
 {
     int result = nftw(path, folders_remove, 16, FTW_DEPTH | FTW_PHYS);
     return result != 0 && errno == ENOENT ? 0 : result;
+}
+
+/* A data directory of one test's own: its setup and its teardown. */
+static struct {
+    char path[64];
+    int data; /* its descriptor */
+} scratch;
+
+static inline int scratch_begin(void **state)
+{
+    (void)state;
+    strcpy(scratch.path, "/tmp/agentos-scratch-XXXXXX");
+    scratch.data = mkdtemp(scratch.path) ? open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    return scratch.data < 0;
+}
+
+static inline int scratch_end(void **state)
+{
+    (void)state;
+    close(scratch.data);
+    return remove_folder(scratch.path);
 }
 
 #endif

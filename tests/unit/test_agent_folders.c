@@ -15,39 +15,19 @@
 
 #include "common/memory.h"
 #include "supervisor/agent/folders.h"
-
-static char path[64];
-static int data = -1;
-
-static int begin(void **state)
-{
-    (void)state;
-    strcpy(path, "/tmp/agentos-trees-XXXXXX");
-    if (!mkdtemp(path))
-        return -1;
-    data = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return data < 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    close(data);
-    OWNED char *command = memory_print("rm -rf %s", path);
-    return system(command);
-}
+#include "tests/unit/folders.h"
 
 static ino_t inode_at(const char *name)
 {
     struct stat status;
-    return fstatat(data, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
+    return fstatat(scratch.data, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
 }
 
 static ino_t opened(const char *name)
 {
     struct fault fault = {0};
     struct stat status = {0};
-    OWNED_FD int tree = trees_open(data, name, &fault);
+    OWNED_FD int tree = trees_open(scratch.data, name, &fault);
     if (tree < 0)
         fail_msg("%s", fault.text);
     assert_int_equal(fstat(tree, &status), 0);
@@ -62,19 +42,19 @@ static void test_a_folder_is_made_once_and_is_the_same_ever_after(void **state)
     assert_int_equal(inode_at("agents/orion"), first);
     assert_int_equal(opened("orion"), first);
     assert_int_not_equal(opened("iris"), first);
-    OWNED char *command = memory_print("test \"$(ls -A %s/agents)\" = \"iris\norion\"", path);
+    OWNED char *command = memory_print("test \"$(ls -A %s/agents)\" = \"iris\norion\"", scratch.path);
     assert_int_equal(system(command), 0); /* and nothing else lies there */
 }
 
 static void test_the_folder_that_somebody_made_is_taken_as_it_is(void **state)
 {
     (void)state;
-    assert_int_equal(mkdirat(data, "agents", 0700), 0);
-    assert_int_equal(mkdirat(data, "agents/orion", 0700), 0);
+    assert_int_equal(mkdirat(scratch.data, "agents", 0700), 0);
+    assert_int_equal(mkdirat(scratch.data, "agents/orion", 0700), 0);
     assert_int_equal(opened("orion"), inode_at("agents/orion"));
     opened("iris");
     struct stat status;
-    assert_int_equal(fstatat(data, "agents", &status, 0), 0);
+    assert_int_equal(fstatat(scratch.data, "agents", &status, 0), 0);
     assert_int_equal(status.st_mode & 0777, 0700);
 }
 
@@ -82,26 +62,26 @@ static void test_what_is_no_folder_is_a_fault_and_stays(void **state)
 {
     (void)state;
     struct fault fault = {0};
-    assert_int_equal(mkdirat(data, "agents", 0755), 0);
-    assert_int_equal(symlinkat("/tmp", data, "agents/orion"), 0);
-    assert_int_equal(trees_open(data, "orion", &fault), -1);
+    assert_int_equal(mkdirat(scratch.data, "agents", 0755), 0);
+    assert_int_equal(symlinkat("/tmp", scratch.data, "agents/orion"), 0);
+    assert_int_equal(trees_open(scratch.data, "orion", &fault), -1);
     assert_non_null(strstr(fault.text, "agents/orion"));
     assert_int_not_equal(inode_at("agents/orion"), 0);
-    assert_int_equal(renameat(data, "agents", data, "elsewhere"), 0);
-    assert_int_equal(symlinkat("elsewhere", data, "agents"), 0);
-    assert_int_equal(trees_open(data, "iris", &fault), -1);
+    assert_int_equal(renameat(scratch.data, "agents", scratch.data, "elsewhere"), 0);
+    assert_int_equal(symlinkat("elsewhere", scratch.data, "agents"), 0);
+    assert_int_equal(trees_open(scratch.data, "iris", &fault), -1);
     assert_int_equal(inode_at("elsewhere/iris"), 0);
 }
 
 static void test_what_a_killed_supervisor_left_unfinished_goes_and_what_has_files_stays(void **state)
 {
     (void)state;
-    trees_sweep(data); /* nothing there yet */
+    trees_sweep(scratch.data); /* nothing there yet */
     opened("orion");
-    assert_int_equal(mkdirat(data, "agents/.new-1", 0755), 0);
-    assert_int_equal(mkdirat(data, "agents/.new-2", 0755), 0);
-    assert_int_equal(mkdirat(data, "agents/.new-2/file", 0755), 0);
-    trees_sweep(data);
+    assert_int_equal(mkdirat(scratch.data, "agents/.new-1", 0755), 0);
+    assert_int_equal(mkdirat(scratch.data, "agents/.new-2", 0755), 0);
+    assert_int_equal(mkdirat(scratch.data, "agents/.new-2/file", 0755), 0);
+    trees_sweep(scratch.data);
     assert_int_equal(inode_at("agents/.new-1"), 0);
     assert_int_not_equal(inode_at("agents/.new-2/file"), 0);
     assert_int_not_equal(inode_at("agents/orion"), 0);
@@ -110,15 +90,15 @@ static void test_what_a_killed_supervisor_left_unfinished_goes_and_what_has_file
 static int flags_of(const char *name)
 {
     int flags = 0;
-    OWNED_FD int folder = openat(data, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    OWNED_FD int folder = openat(scratch.data, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return folder >= 0 && ioctl(folder, FS_IOC_GETFLAGS, &flags) == 0 ? flags & FS_TOPDIR_FL : -1;
 }
 
 static bool file_system_knows_the_mark(void)
 {
     int flags = FS_TOPDIR_FL;
-    assert_int_equal(mkdirat(data, "trial", 0755), 0);
-    OWNED_FD int trial = openat(data, "trial", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(scratch.data, "trial", 0755), 0);
+    OWNED_FD int trial = openat(scratch.data, "trial", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return ioctl(trial, FS_IOC_SETFLAGS, &flags) == 0 && flags_of("trial") == FS_TOPDIR_FL;
 }
 
@@ -130,15 +110,15 @@ static void test_whose_folder_it_made_lie_apart_on_the_disk_and_a_persons_is_lef
     opened("orion");
     assert_int_equal(flags_of("agents"), FS_TOPDIR_FL);
     assert_int_equal(flags_of("agents/orion"), 0);
-    assert_int_equal(renameat(data, "agents", data, "before"), 0);
-    assert_int_equal(mkdirat(data, "agents", 0755), 0);
+    assert_int_equal(renameat(scratch.data, "agents", scratch.data, "before"), 0);
+    assert_int_equal(mkdirat(scratch.data, "agents", 0755), 0);
     opened("orion");
     assert_int_equal(flags_of("agents"), 0);
 }
 
 int main(void)
 {
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
     const struct CMUnitTest tests[] = {
         PROMISE(test_a_folder_is_made_once_and_is_the_same_ever_after),
         PROMISE(test_the_folder_that_somebody_made_is_taken_as_it_is),

@@ -14,36 +14,18 @@
 #include "common/files.h"
 #include "common/format/data_format.h"
 #include "common/memory.h"
-
-static char path[64];
-static int data = -1;
-
-static int begin(void **state)
-{
-    (void)state;
-    strcpy(path, "/tmp/agentos-format-XXXXXX");
-    data = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    return data < 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    close(data);
-    OWNED char *command = memory_print("rm -rf %s", path);
-    return system(command);
-}
+#include "tests/unit/folders.h"
 
 static void write_file(const char *text)
 {
-    assert_true(files_write(data, DATA_FORMAT_FILE, text, strlen(text), false, NULL));
+    assert_true(files_write(scratch.data, DATA_FORMAT_FILE, text, strlen(text), false, NULL));
 }
 
 static void assert_file(const char *expected)
 {
     size_t length;
     OWNED char *text = NULL;
-    assert_int_equal(files_read(data, DATA_FORMAT_FILE, 100, &text, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, DATA_FORMAT_FILE, 100, &text, &length, NULL, NULL), 1);
     assert_string_equal(text, expected);
 }
 
@@ -53,7 +35,7 @@ static size_t forward(int expected)
     struct fault fault;
     OWNED_BUFFER struct buffer changes = {0};
     size_t lines = 0;
-    assert_int_equal(data_format_bring_forward(data, &changes, &fault), expected);
+    assert_int_equal(data_format_bring_forward(scratch.data, &changes, &fault), expected);
     for (size_t i = 0; i < changes.length; i++)
         lines += changes.data[i] == '\n';
     return lines;
@@ -71,8 +53,8 @@ static void test_an_older_directory_is_taken_up_and_its_changes_are_told_once(vo
 {
     (void)state;
     struct fault fault;
-    assert_int_equal(mkdirat(data, "agents", 0755), 0);
-    assert_true(data_format_is_known(data, &fault));
+    assert_int_equal(mkdirat(scratch.data, "agents", 0755), 0);
+    assert_true(data_format_is_known(scratch.data, &fault));
     assert_int_equal(forward(1), 3);
     assert_int_equal(forward(1), 0);
     write_file("format: 1\n");
@@ -87,7 +69,7 @@ static void test_a_newer_or_unknown_format_is_refused_and_left_as_it_is(void **s
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct fault fault;
         write_file(texts[i]);
-        assert_false(data_format_is_known(data, &fault));
+        assert_false(data_format_is_known(scratch.data, &fault));
         assert_non_null(strstr(fault.text, "nothing is touched"));
         assert_int_equal(forward(-1), 0);
         assert_file(texts[i]);
@@ -97,11 +79,12 @@ static void test_a_newer_or_unknown_format_is_refused_and_left_as_it_is(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_new_directory_gets_the_format_and_nothing_is_told, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_new_directory_gets_the_format_and_nothing_is_told,
+                                        scratch_begin, scratch_end),
         cmocka_unit_test_setup_teardown(test_an_older_directory_is_taken_up_and_its_changes_are_told_once,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(test_a_newer_or_unknown_format_is_refused_and_left_as_it_is, begin,
-                                        end),
+                                        scratch_begin, scratch_end),
+        cmocka_unit_test_setup_teardown(test_a_newer_or_unknown_format_is_refused_and_left_as_it_is,
+                                        scratch_begin, scratch_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
