@@ -496,6 +496,16 @@ static inline pid_t supervised_pid(const struct supervised *supervised, const ch
     return pid;
 }
 
+/* Starts the supervisor with these agents. Returns the pid of `agent` once that is idle. */
+static inline pid_t supervised_start_until_idle(struct supervised *supervised, const char *names,
+                                                const char *agent)
+{
+    supervised_agents(supervised, names);
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, agent, "idle"));
+    return supervised_pid(supervised, agent);
+}
+
 static inline int supervised_wait(struct supervised *supervised)
 {
     int status = 0;

@@ -38,10 +38,7 @@ static void assert_works(const struct supervised *supervised, const char *agent)
 static void test_a_worker_that_keeps_a_lease_on_a_file_that_others_want_is_ended(void **state)
 {
     struct supervised *supervised = *state;
-    supervised_agents(supervised, "lessor orion");
-    supervised_start(supervised);
-    EVENTUALLY(supervised_is(supervised, "lessor", "idle"));
-    pid_t before = supervised_pid(supervised, "lessor");
+    pid_t before = supervised_start_until_idle(supervised, "lessor orion", "lessor");
     OWNED char *path = memory_print("%s/agents/lessor/leased", supervised->data);
     EVENTUALLY(access(path, F_OK) == 0);
     OWNED_FD int refused = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);

@@ -61,10 +61,7 @@ static void test_a_faulty_agents_yaml_starts_nothing(void **state)
 static void test_a_killed_worker_is_started_again_at_once(void **state)
 {
     struct supervised *supervised = *state;
-    supervised_agents(supervised, "orion");
-    supervised_start(supervised);
-    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
-    pid_t before = supervised_pid(supervised, "orion");
+    pid_t before = supervised_start_until_idle(supervised, "orion", "orion");
     kill(before, SIGKILL);
     EVENTUALLY(supervised_pid(supervised, "orion") > 0 && supervised_pid(supervised, "orion") != before);
     EVENTUALLY(supervised_is(supervised, "orion", "idle"));
@@ -264,10 +261,7 @@ static void test_a_path_longer_than_a_sockets_is_no_matter(void **state)
 static void test_a_folder_that_was_replaced_gets_a_new_worker(void **state)
 {
     struct supervised *supervised = *state;
-    supervised_agents(supervised, "orion");
-    supervised_start(supervised);
-    EVENTUALLY(supervised_is(supervised, "orion", "idle"));
-    pid_t before = supervised_pid(supervised, "orion");
+    pid_t before = supervised_start_until_idle(supervised, "orion", "orion");
     OWNED char *from = memory_print("%s/agents/orion", supervised->data);
     OWNED char *to = memory_print("%s/agents/elsewhere", supervised->data);
     assert_int_equal(rename(from, to), 0);
