@@ -83,7 +83,9 @@ static int open_by_steps(int folder, const char *path, int flags, unsigned mode)
         errno = EXDEV;
         return -1;
     }
-    return openat(above >= 0 ? above : folder, *path ? path : ".", flags | O_NOFOLLOW, mode);
+    if (above >= 0 && !*path)
+        path = "."; /* behind a last slash */
+    return openat(above >= 0 ? above : folder, path, flags | O_NOFOLLOW, mode);
 }
 
 int files_open(int folder, const char *path, int flags, unsigned mode)

@@ -4,10 +4,17 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/channel.h"
@@ -130,6 +137,81 @@ static void test_a_frame_over_the_limit_ends_the_channel(void **state)
     close(ends[0]);
 }
 
+/* Errors of opening each path, or 0, and the inode's number, as text. */
+static void open_each(struct buffer *outcome)
+{
+    static const char *const paths[] = {"",
+                                        ".",
+                                        "..",
+                                        "/",
+                                        "/etc/passwd",
+                                        "../x",
+                                        "plain",
+                                        "./plain",
+                                        "plain/",
+                                        "plain/x",
+                                        "tree/in",
+                                        "tree/",
+                                        "tree",
+                                        "tree//in",
+                                        "tree/none",
+                                        "none",
+                                        "none/x",
+                                        "walk",
+                                        "walk/hosts",
+                                        "walk/",
+                                        "self",
+                                        "self/in",
+                                        "tree/out",
+                                        "tree/out/passwd",
+                                        "tree/../../x"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct stat status = {.st_ino = 0};
+        OWNED_FD int fd = files_open(folder, paths[i], O_RDONLY, 0);
+        int error = fd < 0 ? errno : fstat(fd, &status);
+        buffer_print(outcome, "%s: %s %lu\n", paths[i], strerror(error), (unsigned long)status.st_ino);
+    }
+}
+
+static bool refuse_openat2(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {.len = sizeof code / sizeof *code, .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static void test_where_openat2_is_refused_every_path_opens_or_fails_as_with_it(void **state)
+{
+    (void)state;
+    int status = 0;
+    OWNED_BUFFER struct buffer with = {0};
+    assert_true(files_write(folder, "plain", "p", 1, true, NULL));
+    assert_int_equal(mkdirat(folder, "tree", 0755), 0);
+    assert_true(files_write(folder, "tree/in", "i", 1, true, NULL));
+    assert_int_equal(symlinkat("/etc", folder, "walk"), 0);
+    assert_int_equal(symlinkat("tree", folder, "self"), 0);
+    assert_int_equal(symlinkat("/etc", folder, "tree/out"), 0);
+    open_each(&with);
+    pid_t child = fork();
+    if (child == 0) {
+        OWNED_BUFFER struct buffer without = {0};
+        if (!refuse_openat2())
+            _exit(2);
+        open_each(&without);
+        if (strcmp(with.data, without.data) != 0)
+            fprintf(stderr, "with openat2:\n%swithout:\n%s", with.data, without.data);
+        _exit(strcmp(with.data, without.data) != 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_a_link_a_fifo_and_a_folder_are_faults_and_never_hang),
         cmocka_unit_test(test_a_file_over_the_limit_is_a_fault),
         cmocka_unit_test(test_folders_are_made_with_their_parents),
+        cmocka_unit_test(test_where_openat2_is_refused_every_path_opens_or_fails_as_with_it),
         cmocka_unit_test(test_a_frame_arrives_whole_however_it_is_cut),
         cmocka_unit_test(test_a_frame_over_the_limit_ends_the_channel),
     };
