@@ -198,17 +198,22 @@ static bool is_final(const char *status)
     return false;
 }
 
-static void tell_again(struct box *box, const struct envelope *envelope)
+enum bounce post_tell_end(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
-    struct fault fault;
     bool failed = strcmp(envelope->status, "failed") == 0;
     const char *reason = envelope->reason ? envelope->reason : envelope->status;
     if ((!failed && strcmp(envelope->status, "expired") != 0) || strcmp(envelope->from, POST_OPERATOR) == 0 ||
         envelope->kind == KIND_TASK)
-        return;
-    enum bounce bounce = post_bounce_now(box->post, envelope, box->name, reason, &fault);
+        return BOUNCE_NEEDLESS;
+    enum bounce bounce = post_bounce_now(box->post, envelope, box->name, reason, fault);
     box->dead.owe = box->dead.owe || bounce == BOUNCE_WAITS;
-    if (bounce == BOUNCE_LATER) {
+    return bounce;
+}
+
+static void tell_again(struct box *box, const struct envelope *envelope)
+{
+    struct fault fault;
+    if (post_tell_end(box, envelope, &fault) == BOUNCE_LATER) {
         log_warn("post", box->name, "The sender of %s is told later that it has %s: %s", envelope->id,
                  envelope->status, fault.text);
         box->dead.after_ms = clock_monotonic_ms() + RETRY_MS;

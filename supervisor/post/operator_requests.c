@@ -181,18 +181,20 @@ int post_requeue(struct post *post, const char *id, const char **agent, struct f
     return exit;
 }
 
-/* False: its sender has been told of its end, or nobody is to be. */
+/* Has the sender yet to be told of this dead letter's end? Once all dead letters were looked at, box->dead.owe says whether
+ * any sender has; before, as after a start, each letter is asked about. */
 static bool is_owed(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
     struct fault why;
-    bool owed = box->dead.owe &&
-                (strcmp(envelope->status, "expired") == 0 || strcmp(envelope->status, "failed") == 0) &&
-                !post_bounce(box->post, envelope, box->name,
-                             envelope->reason ? envelope->reason : envelope->status, &why);
-    if (owed)
-        fault_set(fault, "the sender of %s has not been told yet (%s); it is purged when that is done",
-                  envelope->id, why.text);
-    return owed;
+    bool looked = !box->dead.wanted && !box->dead.from && !box->dead.after_ms;
+    enum bounce bounce = looked && !box->dead.owe ? BOUNCE_NEEDLESS : post_tell_end(box, envelope, &why);
+    if (bounce == BOUNCE_WAITS)
+        fault_set(&why, "'%s' has not read what it has from %s", envelope->from, box->name);
+    if (bounce != BOUNCE_WAITS && bounce != BOUNCE_LATER)
+        return false;
+    fault_set(fault, "the sender of %s has not been told yet (%s); it is purged when that is done",
+              envelope->id, why.text);
+    return true;
 }
 
 int post_purge(struct post *post, const char *id, const char **agent, struct fault *fault)

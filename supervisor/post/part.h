@@ -296,6 +296,9 @@ void post_bounced(struct post *post, const struct envelope *about, const char *r
 /* As post_bounce; fault is set with BOUNCE_LATER, which also is what could not be written. */
 enum bounce post_bounce_now(struct post *post, const struct envelope *about, const char *from,
                             const char *reason, struct fault *fault);
+/* expire.c: as post_bounce_now, of an envelope that lies in the box's dead-letter/, final; needless unless it expired or
+ * failed. */
+enum bounce post_tell_end(struct box *box, const struct envelope *envelope, struct fault *fault);
 /* Its sender has had the bounce that tells of its removal by hand: 1, or not: 0; -1: that can't be read now. */
 int post_removal_told(struct post *post, const struct envelope *about);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */

@@ -203,6 +203,24 @@ static void test_a_dead_letter_whose_sender_is_to_be_told_is_not_purged(void **s
     UNTIL(office, unread(office) == 1);
 }
 
+/* No look at the dead letters has found out yet whose senders wait. */
+static void test_right_after_a_start_a_dead_letter_whose_sender_is_to_be_told_is_not_purged(void **state)
+{
+    struct office *office = *state;
+    const char *agent;
+    struct fault fault;
+    give_many(office, 33, clock_now() - 200);
+    office_again(office);
+    UNTIL(office, post_count(office->post, KIND_HANDOFF, "expired") == 33);
+    UNTIL(office, unread(office) == 32);
+    office_again(office);
+    for (int i = 0; i < 33; i++) {
+        OWNED char *id = memory_print("h%04d", i), *bounce = memory_print("h%04d-bounce", i);
+        int exit = post_purge(office->post, id, &agent, &fault);
+        assert_int_equal(exit == 0, office_lies(office, "orion", FOLDER_INBOX, bounce));
+    }
+}
+
 static void test_nobody_gets_a_bounce_for_what_it_never_sent(void **state)
 {
     struct office *office = *state;
@@ -386,6 +404,7 @@ int main(void)
         TEST(test_a_thousand_that_expire_together_are_dead_within_a_second),
         TEST(test_of_bounces_as_many_as_the_backlog_lie_unread_and_the_rest_waits_with_the_dead_letters),
         TEST(test_a_dead_letter_whose_sender_is_to_be_told_is_not_purged),
+        TEST(test_right_after_a_start_a_dead_letter_whose_sender_is_to_be_told_is_not_purged),
         TEST(test_nobody_gets_a_bounce_for_what_it_never_sent),
         TEST(test_results_and_bounces_never_expire),
         TEST(test_what_failed_at_its_receiver_is_told_to_its_sender_once),
