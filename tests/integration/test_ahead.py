@@ -105,6 +105,7 @@ def test_an_answer_that_two_workers_have_died_of_is_not_used_a_third_time(make_s
     assert asked(model, "deadly") == 1
     system.wait_done("deadly")
     assert asked(model, "deadly") == 2
+    assert "Requests: 2\n" in system.git("log", "--format=%B", "--grep=(task): deadly"), "both were paid"
     system.assert_each_once(["deadly"])
     system.assert_sound()
 

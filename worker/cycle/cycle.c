@@ -29,6 +29,9 @@ static bool resume(struct worker *worker)
     if (prefetch_is_out(worker) || !answer_store_take(worker->answers, task->id, task->hash, &answer))
         return false;
     if (task->deaths_before > answer.deaths_before + 1) {
+        /* The answer ends first: a kill in between forgets its cost, and never counts it twice. */
+        answer_store_end(worker->answers);
+        deferred_paid(worker->trouble.deferred, task->id, task->hash, task->by_post, &answer.usage);
         stored_answer_free(&answer);
         return false;
     }
