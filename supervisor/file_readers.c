@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -18,6 +19,7 @@ enum { CONNECTION = 3, DATA, ABOVE };
 
 struct reader {
     pid_t pid; /* 0: this place is free */
+    bool late; /* it was killed for that, which has been said */
     struct timer deadline;
 };
 
@@ -30,10 +32,12 @@ struct file_readers {
 
 static void is_late(void *context)
 {
-    const struct reader *reader = context;
-    log_warn("agentos", NULL,
-             "What the HTTP interface was asked for can't be read within %d s; it is given up",
-             FILE_READER_MS / 1000);
+    struct reader *reader = context;
+    reader->late = true;
+    log_warn(
+        "agentos", NULL,
+        "The files that the HTTP interface was asked about can't be read within %d s; the read is given up",
+        FILE_READER_MS / 1000);
     kill(reader->pid, SIGKILL);
 }
 
@@ -86,12 +90,13 @@ static bool start(struct file_readers *readers, struct reader *reader, int conne
     OWNED_FD int theirs = fcntl(connection, F_DUPFD_CLOEXEC, ABOVE);
     OWNED_FD int data = fcntl(readers->data, F_DUPFD_CLOEXEC, ABOVE);
     int error = theirs < 0 || data < 0 ? errno : launch(readers, theirs, data, &reader->pid);
+    reader->late = false;
     if (error == 0) {
         timer_set(readers->loop, &reader->deadline, FILE_READER_MS);
         return true;
     }
     reader->pid = 0;
-    log_warn("agentos", NULL, "Cannot start %s: %s. The HTTP interface answers what needs it with 503",
+    log_warn("agentos", NULL, "Cannot start %s: %s. The HTTP interface answers 503 to requests that need it",
              readers->program, strerror(error));
     return false;
 }
@@ -113,12 +118,24 @@ int file_readers_begin(struct file_readers *readers)
     return -1;
 }
 
-bool file_readers_reap(struct file_readers *readers, pid_t pid)
+/* Its own words go to nobody: a reader that was handed no request, or whose client has gone, ends with EX_DATAERR, and any
+ * other end is a fault of the program, of its sandbox, or of a library that a repository brought down. */
+static void say_end(const struct reader *reader, int status)
+{
+    OWNED char *how = child_status_text(status);
+    bool expected = WIFEXITED(status) && (WEXITSTATUS(status) == EX_OK || WEXITSTATUS(status) == EX_DATAERR);
+    if (!expected && !reader->late)
+        log_warn("agentos", NULL,
+                 "agentos-reader ended with %s and gave no answer; its HTTP request gets 503", how);
+}
+
+bool file_readers_reap(struct file_readers *readers, pid_t pid, int status)
 {
     for (size_t i = 0; i < FILE_READERS_MAX; i++) {
         struct reader *reader = &readers->readers[i];
         if (reader->pid != pid)
             continue;
+        say_end(reader, status);
         reader->pid = 0;
         timer_clear(readers->loop, &reader->deadline);
         return true;

@@ -18,6 +18,7 @@ void file_readers_free(struct file_readers *readers); /* those at work are kille
 /* Starts one. The other end of its connection, the caller's to close; -1: so many are at work, or it can't be started, which
  * has been said. */
 int file_readers_begin(struct file_readers *readers);
-bool file_readers_reap(struct file_readers *readers, pid_t pid); /* true: it was one of them, and has ended */
+/* True: it was one of them, and has ended with this wait status; an end that nobody expects is said. */
+bool file_readers_reap(struct file_readers *readers, pid_t pid, int status);
 
 #endif

@@ -207,6 +207,6 @@ void http_listener_close(struct http_listener *http)
 
 bool http_listener_reap(struct http_listener *http, pid_t pid, int status)
 {
-    return http && (file_readers_reap(http->readers, pid) ||
+    return http && (file_readers_reap(http->readers, pid, status) ||
                     (http->started && child_reap(&http->child, pid, status)));
 }

@@ -148,7 +148,8 @@ static bool is_done(const json_t *answer, unsigned busy, struct document *docume
         no_supervisor(document);
         return false;
     }
-    document_problem(document, status_of(exit, busy), "%s", complaint ? complaint : "it could not be done");
+    document_problem(document, status_of(exit, busy), "%s",
+                     complaint ? complaint : "the request could not be carried out");
     if (document->status == 429 || document->status == 503)
         document->retry_after = RETRY_SECONDS;
     return false;
@@ -210,7 +211,8 @@ static void read_done(const json_t *answer, const json_t *named, struct document
 {
     (void)named;
     if (!answer) {
-        document_problem(document, 503, "it can't be read now, or not within the time for it");
+        document_problem(document, 503,
+                         "the files that this path tells of can't be read now, or not in time");
         document->retry_after = RETRY_SECONDS;
     } else if (is_done(answer, 503, document)) {
         document_json(document, 200, json_incref(json_object_get(answer, "answer")));

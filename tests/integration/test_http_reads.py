@@ -301,6 +301,7 @@ def test_a_repository_that_holds_its_reader_holds_up_nobody_else(make_v1):  # no
     problem(answer, 503)
     assert answer[1]["retry-after"] == "1"
     wait_until(lambda: not readers(http), "no reader is left")
+    assert "agentos-reader ended with signal 9" in http.system.log()
 
 
 def test_a_reader_is_given_up_when_its_time_is_over(make_v1):  # noqa: F811
@@ -309,6 +310,7 @@ def test_a_reader_is_given_up_when_its_time_is_over(make_v1):  # noqa: F811
     answer = http.get(path)
     problem(answer, 503)
     assert "can't be read within 30 s" in http.system.log() and not readers(http)
+    assert "agentos-reader ended" not in http.system.log()
 
 
 def test_who_asks_for_more_than_can_be_read_is_told_to_come_again(make_v1):  # noqa: F811
