@@ -23,12 +23,6 @@ static const char *change_name(git_delta_t status)
     return "modified";
 }
 
-static json_t *clean(const char *text, size_t length)
-{
-    OWNED char *valid = utf8_clean(text, length);
-    return json_string(valid);
-}
-
 /* --- the diff of one file --- */
 
 static void print_line(struct buffer *text, char sign, const char *line, size_t length)
@@ -68,7 +62,8 @@ static size_t add_diff(git_patch *patch, bool binary, size_t room, json_t *file)
     size_t shown = text.length < most ? text.length : most;
     whole = whole && shown == text.length;
     json_object_set_new(file, "cut", json_boolean(!binary && !whole));
-    json_object_set_new(file, "diff", binary ? json_null() : clean(text.data ? text.data : "", shown));
+    OWNED char *clean = binary ? NULL : utf8_clean(text.data ? text.data : "", shown);
+    json_object_set_new(file, "diff", clean ? json_string(clean) : json_null());
     return shown;
 }
 
@@ -79,9 +74,9 @@ static json_t *file_of(const git_diff_delta *delta, git_patch *patch, bool binar
     size_t added = 0, removed = 0;
     const char *path = delta->new_file.path ? delta->new_file.path : "", *old = delta->old_file.path;
     bool counted = patch && !binary && git_patch_line_stats(NULL, &added, &removed, patch) == 0;
-    return json_pack("{s:o, s:o, s:s, s:o, s:o}", "path", clean(path, strlen(path)), "old_path",
-                     delta->status == GIT_DELTA_RENAMED && old ? clean(old, strlen(old)) : json_null(),
-                     "change", change_name(delta->status), "added",
+    return json_pack("{s:o, s:o, s:s, s:o, s:o}", "path", utf8_json(path), "old_path",
+                     delta->status == GIT_DELTA_RENAMED ? utf8_json(old) : json_null(), "change",
+                     change_name(delta->status), "added",
                      counted ? json_integer((json_int_t)added) : json_null(), "removed",
                      counted ? json_integer((json_int_t)removed) : json_null());
 }

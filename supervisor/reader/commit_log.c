@@ -301,25 +301,19 @@ void commit_log_free(struct commit_log *history)
 
 /* --- for programs --- */
 
-static json_t *clean(const char *text)
-{
-    OWNED char *valid = text != NULL ? utf8_clean(text, strlen(text)) : NULL;
-    return valid != NULL ? json_string(valid) : json_null();
-}
-
 json_t *logged_commit_json(const struct logged_commit *entry)
 {
     char text[CLOCK_TEXT];
     bool task = entry->task != NULL;
     json_t *item = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "commit", entry->commit, "time",
-                             clock_format(entry->time, text), "author", clean(entry->author), "subject",
-                             clean(entry->subject), "body", clean(entry->notes), "task", clean(entry->task),
-                             "end", clean(entry->end));
+                             clock_format(entry->time, text), "author", utf8_json(entry->author), "subject",
+                             utf8_json(entry->subject), "body", utf8_json(entry->notes), "task",
+                             utf8_json(entry->task), "end", utf8_json(entry->end));
     json_object_set_new(item, "reward", task ? json_integer(entry->reward) : json_null());
     json_object_set_new(item, "tokens",
                         task ? json_integer((json_int_t)(entry->usage.tokens_in + entry->usage.tokens_out))
                              : json_null());
-    json_object_set_new(item, "audit", clean(entry->audit));
-    json_object_set_new(item, "audit_commit", clean(entry->audit != NULL ? entry->audit_commit : NULL));
+    json_object_set_new(item, "audit", utf8_json(entry->audit));
+    json_object_set_new(item, "audit_commit", utf8_json(entry->audit != NULL ? entry->audit_commit : NULL));
     return item;
 }

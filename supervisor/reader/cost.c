@@ -230,18 +230,17 @@ void cost_set_numbers(json_t *object, bool known, const struct question_usage *u
 json_t *cost_json(const struct cost *cost)
 {
     struct cost_total total = cost_total(cost);
-    OWNED char *trace = utf8_clean(cost->trace, strlen(cost->trace));
     json_t *hands = json_array();
     for (size_t i = 0; i < cost->count; i++) {
         const struct hand *hand = &cost->hands[i];
-        OWNED char *agent = utf8_clean(hand->agent, strlen(hand->agent));
-        OWNED char *id = utf8_clean(hand->id, strlen(hand->id));
-        json_t *item = json_pack("{s:s, s:s, s:s, s:I}", "agent", agent, "id", id, "state",
-                                 hand_state_name(hand->state), "answers", (json_int_t)hand->answers);
+        json_t *item =
+            json_pack("{s:o, s:o, s:s, s:I}", "agent", utf8_json(hand->agent), "id", utf8_json(hand->id),
+                      "state", hand_state_name(hand->state), "answers", (json_int_t)hand->answers);
         cost_set_numbers(item, hand->state == HAND_KNOWN, &hand->usage, hand->audit_tokens);
         json_array_append_new(hands, item);
     }
-    json_t *object = json_pack("{s:s, s:b, s:o}", "trace", trace, "complete", total.complete, "hands", hands);
+    json_t *object = json_pack("{s:o, s:b, s:o}", "trace", utf8_json(cost->trace), "complete", total.complete,
+                               "hands", hands);
     cost_set_numbers(object, true, &total.usage, total.audit_tokens);
     return object;
 }

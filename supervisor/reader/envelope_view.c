@@ -171,12 +171,11 @@ static json_t *route_json(const struct envelope_view *view)
     for (size_t i = 0; i < view->route.count; i++) {
         const struct step *step = &view->route.steps[i];
         char text[CLOCK_TEXT];
-        OWNED char *subject = step->subject != NULL ? utf8_clean(step->subject, strlen(step->subject)) : NULL;
-        OWNED char *what = utf8_clean(step->what, strlen(step->what));
         json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "time", clock_format(step->time, text),
-                                        "agent", step->agent, "what", what, "commit",
-                                        step->commit[0] != '\0' ? step->commit : NULL, "subject", subject));
+                              json_pack("{s:s, s:s, s:o, s:s?, s:o}", "time", clock_format(step->time, text),
+                                        "agent", step->agent, "what", utf8_json(step->what), "commit",
+                                        step->commit[0] != '\0' ? step->commit : NULL, "subject",
+                                        utf8_json(step->subject)));
     }
     return list;
 }
@@ -187,8 +186,8 @@ json_t *envelope_view_json(const struct envelope_view *view)
     json_t *copies = json_array();
     for (size_t i = 0; i < view->count; i++) {
         const struct copy *copy = &view->scan.copies[view->first + i];
-        OWNED char *path = utf8_clean(copy->path, strlen(copy->path));
-        json_array_append_new(copies, json_pack("{s:s, s:s}", "path", path, "status", copy->envelope.status));
+        json_array_append_new(
+            copies, json_pack("{s:o, s:s}", "path", utf8_json(copy->path), "status", copy->envelope.status));
     }
     json_object_set_new(item, "copies", copies);
     json_object_set_new(item, "route", route_json(view));
