@@ -1,7 +1,8 @@
-/* Leases that agents keep on their own files (contract section 11): whoever opens such a file waits until its holder lets
- * go, or until the kernel ends the lease, after lease-break-time (45 s). The supervisor never waits, but a person may. So
- * each scan looks for leases that somebody waits for: a worker that keeps one from one scan to the next is ended, and its
- * leases with it. On queue.md an honest worker has one for a moment; there the kernel's time holds. */
+/* Leases that agents keep on their own files (contract section 11): a process that opens such a file waits until the lease's
+ * holder lets go, or until the kernel ends the lease, after lease-break-time (45 s). The supervisor never waits, but a
+ * person may. So each scan looks for leases that somebody waits for: a worker that keeps the same lease from one scan to
+ * the next is ended, and its leases with it. On queue.md an honest worker has a lease for a moment; there the kernel's time
+ * holds. */
 #include <inttypes.h>
 #include <stdio.h>
 

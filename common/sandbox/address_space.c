@@ -1,6 +1,6 @@
 /* Page tables count in no limit. A process that maps single pages far from each other pays 4 KiB of them for each, and
  * more for each gigabyte; so many hundreds of megabytes fit below any limit of address space. So a worker's addresses
- * are bounded themselves: whatever is free, but for one window, is reserved here by mappings without access, which cost
+ * are bounded themselves: all free ones, but for one window, are reserved here by mappings without access, which cost
  * nothing, and the second filter refuses to unmap them and to choose addresses (seccomp.c). In a window of w bytes lie
  * page tables of w/512 at most. */
 #include <stdint.h>
@@ -22,8 +22,8 @@ enum { RANGES_MOST = 300 };
 #define HIGHEST     ((uintptr_t)1 << 62)
 #define STACK_SPACE ((uintptr_t)64 << 20)
 
-/* What the window and the heap's room are at first, so that a process which makes others needs no list of its mappings
- * read for each: the others only narrow both. */
+/* The size of the window, and of the heap's room, in a process that makes others: each of these only narrows both, and
+ * needs no list of its mappings. */
 #define AT_FIRST ((uintptr_t)1 << 40)
 
 struct range {
@@ -39,7 +39,7 @@ const struct address_room *address_space_room(void)
     return &ours;
 }
 
-/* What is mapped, in order; 0: /proc doesn't say, or there is more than fits. */
+/* The mappings of this process, in order. Returns their number; 0: /proc doesn't say, or there are more than fit. */
 static size_t read_ranges(struct range *ranges)
 {
     OWNED char *line = NULL;

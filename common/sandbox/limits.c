@@ -36,7 +36,7 @@ enum { CAPABILITIES_MAX = 64 };
 #define STACK_MOST ((rlim_t)4 << 20)
 
 /* Address space of a worker beyond its memory: the indexes of packs, windows on packs, its threads' stacks. Its addresses
- * lie in so many times that space, as what is freed leaves gaps. */
+ * lie in so many times that space, as freed memory leaves gaps. */
 #define WORKER_SPACE ((rlim_t)128 << 20)
 enum { SPACES = 4 };
 

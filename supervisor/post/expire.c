@@ -10,8 +10,8 @@
  * One that still waits at its sender: (c) the bounce, (d) the dead letter into its receiver's tree, (e) the verdict.
  * Until (e) has been acted on, its file in the outbox says that it is to be sent; post_repeated finds the dead letter.
  *
- * A bounce for which its sender's shelf has no room waits: the dead letter is made final all the same, and whoever has
- * such looks at its dead letters again when the sender has read others; after a start, every dead letter is looked at.
+ * A bounce for which its sender's shelf has no room waits: the dead letter is made final all the same, and its
+ * holder's dead letters are looked at again when the sender has read others; after a start, every dead letter is.
  *
  * A turn ends up to TURN_MAX of them under shared flushes: first all bounces, then all dead letters. */
 #include <errno.h>

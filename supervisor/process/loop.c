@@ -192,7 +192,7 @@ static void look_first(struct loop *loop)
     loop->first_us = clock_kernel_monotonic_us();
 }
 
-/* Between two callbacks: whoever comes first waits for one of them, not for all that are due. */
+/* Between two callbacks: a descriptor that comes first waits for one callback, not for all that are due. */
 static void look_first_again(struct loop *loop)
 {
     if (clock_kernel_monotonic_us() - loop->first_us >= FIRST_US)
