@@ -126,6 +126,10 @@ static void examine_memory_limit(struct doctor *doctor)
     find(doctor, holds ? GOOD : MISSING, "memory limit",
          holds ? "a process is refused more than its limit"
                : "RLIMIT_DATA doesn't hold here: limits.memory_mb is void");
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+        find(doctor, WORTH_KNOWING, "memory limit",
+             "address space is limited from outside (RLIMIT_AS): it alone bounds workers' page tables");
 }
 
 /* --- who and where --- */

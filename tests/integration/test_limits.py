@@ -74,6 +74,15 @@ def test_with_too_few_descriptors_what_fits_runs_and_the_number_that_would_do_is
     started(system, ["prlimit", "--nofile=410:410"]).wait_ready()
 
 
+def test_doctor_says_that_a_limit_of_address_space_from_outside_leaves_page_tables_less_bounded(system):
+    def said(*prefix):
+        command = [*prefix, str(BIN / "agentos"), "doctor", "--data", str(system.data)]
+        return subprocess.run(command, env={**system.env, "LLM_BASE_URL": "offline"}, capture_output=True, text=True).stdout
+
+    assert "RLIMIT_AS" in said("prlimit", f"--as={1 << 50}")
+    assert "RLIMIT_AS" not in said("prlimit", "--as=unlimited")
+
+
 @needs.other_user
 def test_with_a_low_limit_of_processes_what_fits_runs_and_no_worker_ends_by_a_signal(make_system, model):
     system = make_system(NAMES, model=model)
