@@ -70,7 +70,7 @@ function answerOf(answers, url) {
   return undefined;
 }
 
-// made.order(request, url): what an order is answered with, if not that it is done; null: the connection ends without an answer.
+// made.order(request, url): what an order is answered with, if not that it is done.
 // {url, tell(event), asked: [method and path], close()}
 export async function serve(made) {
   const streams = new Set(), asked = [];
@@ -96,8 +96,7 @@ export async function serve(made) {
       request.on("close", () => streams.delete(response));
     } else if (request.method !== "GET") {
       const told = made.order?.(request, url);
-      if (told === null) request.socket.destroy();
-      else reply(response, told?.status ?? 200, told ?? { said: "done" });
+      reply(response, told?.status ?? 200, told ?? { said: "done" });
     } else {
       const told = answerOf(made.answers, url);
       reply(response, told ? 200 : 404, told ?? { status: 404, title: "Not Found", detail: "there is nothing" });

@@ -89,5 +89,30 @@ checks["a complaint that nothing answers ends when AgentOS answers again"] = asy
   await one.page.waitForFunction(() => document.getElementById("complaint").textContent === "");
 };
 
+checks["a task whose answer is lost is sent again as the same task; a message is not, and the page says that it may have arrived"] = async (tab) => {
+  const one = await tab({ url: server.url, allow });
+  const keys = [];
+  made.order = () => ({ status: 201, id: "task-1" });
+  await one.page.route(/\/(tasks|messages)$/, (route) => {
+    if (route.request().method() !== "POST") return route.continue();
+    keys.push(route.request().headers()["idempotency-key"]);
+    return keys.length === 1 ? route.abort() : route.continue();
+  });
+  const give = async (button) => {
+    await one.page.click(`.orders button:has-text('${button}')`);
+    await one.page.fill("#field-text", "Count the rivers.");
+    await one.page.click("dialog button[type=submit]");
+  };
+  await show(one, ...VIEWS.agent);
+  await give("Give a task");
+  await one.page.waitForFunction(() => /Task task-1 is in the queue/.test(document.getElementById("said").textContent));
+  assert.equal(keys.length, 2);
+  assert.ok(keys[0] && keys[0] === keys[1]);
+  keys.length = 0;
+  await give("Send a message");
+  await one.page.waitForFunction(() => /whether the order arrived is not known/.test(document.getElementById("complaint").textContent));
+  assert.deepEqual(keys, [undefined]);
+};
+
 await run(checks);
 server.close();

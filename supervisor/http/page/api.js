@@ -26,7 +26,7 @@ export async function request(path, options = {}) {
       response = await fetch(path, { cache: "no-store", credentials: "omit", ...options, headers: headersWithToken(options.headers) });
     } catch (fault) {
       if (fault.name === "AbortError") throw fault;
-      throw new Problem(0, "AgentOS does not answer. It is asked again.");
+      throw new Problem(0, options.method ? "AgentOS did not answer: whether the order arrived is not known. Look before you give it again." : "AgentOS does not answer. This page asks again.");
     }
     if (response.status !== 401) return response;
     if (shown === token()) {

@@ -13,11 +13,11 @@ const ORDERS = [
   { verb: "resume", title: "Resume", done: "goes on", on: ["paused"],
     says: (name) => `${name} goes on with its queue. The questions that it then asks cost money.` },
   { verb: "retry", title: "Ask provider again", done: "asks its provider again", on: ["waiting", "backoff"],
-    says: (name) => `Whatever ${name} waits for between two attempts is cut short: its provider is asked again now.` },
+    says: (name) => `The wait of ${name} between two attempts is cut short: its provider is asked again now.` },
   { verb: "restart", title: "Restart", done: "was restarted", on: ["idle", "working", "waiting", "paused", "hibernating", "backoff", "failed"],
     says: (name) => `${name}'s cycle ends as for a stop, then its worker, and a new worker is started. Nothing is lost: a task that was cut short is done again.` },
   { verb: "stop", title: "Stop", danger: true, done: "is stopped", on: ["idle", "working", "waiting", "paused", "hibernating", "starting", "backoff"],
-    says: (name) => `${name} may end its cycle within the time of STOP_GRACE; then its worker ends. A task that was not finished stays in its queue. It stays stopped, also after a restart of AgentOS, until it is started.` },
+    says: (name) => `${name} may end its cycle within the time of STOP_GRACE; then its worker ends. A task that was not finished stays in its queue. The agent stays stopped, also after a restart of AgentOS, until it is started.` },
   { verb: "kill", title: "Kill", danger: true, done: "was killed and started again", on: ["idle", "working", "waiting", "paused", "starting", "stopping"],
     says: (name) => `${name}'s worker is killed at once, whatever it does, and started again. Its task is done again, once; a question that was out is asked again and paid for again.` },
 ];
@@ -38,16 +38,30 @@ async function give(agent, order, after) {
 const TASK_FIELDS = [
   { name: "text", label: "What is it to do?", lines: 6, required: true },
   { name: "priority", label: "Priority", options: ["normal", "high", "low"] },
-  { name: "ttl_seconds", label: "Seconds until nobody wants it any more", type: "number", help: "Empty: it never expires." },
+  { name: "ttl_seconds", label: "Seconds until nobody wants it any more", type: "number", help: "Empty: no end." },
   { name: "lock", label: "Lock that it needs", help: "Empty: none." },
   { name: "id", label: "Id", help: "Empty: one is made. The same id twice is one task." },
 ];
 
-// What was given goes again with the same key should the answer be lost, and is still one task.
-async function post(path, body, sentence, after) {
+const TRIES = 3, BETWEEN_MS = 1000;
+
+// An order with an id or a key is the same order however often it arrives: it is sent again while no answer comes.
+async function sendAgain(path, body) {
+  const headers = body.id ? {} : { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()).slice(2) };
+  for (let left = TRIES - 1; ; left--) {
+    try {
+      return await send("POST", path, body, headers);
+    } catch (problem) {
+      if (problem.status !== 0 || left === 0) throw problem;
+    }
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_MS));
+  }
+}
+
+// once: a message has no key, so a second arrival would be a second message.
+async function post(path, body, sentence, after, once = false) {
   try {
-    const done = await send("POST", path, body, body.id ? {} : { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()).slice(2) });
-    announce(sentence(done));
+    announce(sentence(once ? await send("POST", path, body) : await sendAgain(path, body)));
   } catch (problem) {
     complain(problem.message);
   }
@@ -56,14 +70,14 @@ async function post(path, body, sentence, after) {
 
 async function giveTask(agent, after) {
   const given = await filled({ title: `A task for ${agent.name}`, act: "Give the task", fields: TASK_FIELDS,
-    text: "It stands in the agent's queue.md, on disk, when this page says so. The question that it becomes costs money." });
+    text: "The task stands in the agent's queue.md, on disk, when this page says so. Its question to the model costs money." });
   if (given) await post(agentUrl(agent.name, "tasks"), given, (done) => `Task ${done.id} is in the queue of ${agent.name}.`, after);
 }
 
 async function sendMessage(agent, after) {
   const given = await filled({ title: `A message to ${agent.name}`, act: "Send it", text: "The agent reads it in its next cycle, as from the operator.",
     fields: [TASK_FIELDS[0], TASK_FIELDS[1], TASK_FIELDS[2]].map((field) => (field.name === "text" ? { ...field, label: "Message" } : field)) });
-  if (given) await post(agentUrl(agent.name, "messages"), given, () => `The message to ${agent.name} is on its way.`, after);
+  if (given) await post(agentUrl(agent.name, "messages"), given, () => `The message to ${agent.name} is on its way.`, after, true);
 }
 
 export async function enqueue(queue, after) {
