@@ -45,6 +45,6 @@ export function activityView() {
     if (held) waiting = [...waiting, event].slice(-KEPT);
     else add([event]);
   });
-  const element = make("div", { class: "stack" }, make("div", { class: "title" }, make("h1", {}, "Activity"), make("p", { class: "summary" }, "What happens, as it happens.")), make("div", { class: "tools" }, hold), none, list);
+  const element = make("div", { class: "stack" }, make("div", { class: "title" }, make("h1", {}, "Activity"), make("p", { class: "summary" }, "Events as they happen.")), make("div", { class: "tools" }, hold), none, list);
   return { title: "Activity", element, leave: stop };
 }

@@ -24,9 +24,9 @@ export function deadLetterOrders(item, after) {
   const path = `/v1/envelopes/${encodeURIComponent(item.id)}`, gone = () => after();
   return make("div", { class: "orders" },
     orderButton("Requeue", { title: "Give this dead letter a fresh life?", act: "Requeue it", path: `${path}/requeue`, done: "The dead letter lives again.",
-      text: "It is delivered once more, with its attempts and its time to live counted from now. If it is work, it is done and paid for again." }, gone, `Requeue ${item.id}`),
+      text: "The envelope is delivered once more, with its attempts and its time to live counted from now. Work in it is done and paid for again." }, gone, `Requeue ${item.id}`),
     orderButton("Purge", { title: "Remove this dead letter?", act: "Purge it", danger: true, method: "DELETE", path, done: "The dead letter is purged.",
-      text: "Its file is removed and nobody can requeue it any more. What git has of it stays in git." }, gone, `Purge ${item.id}`));
+      text: "The envelope's file is removed and nobody can requeue it any more. Its versions in git stay." }, gone, `Purge ${item.id}`));
 }
 
 function entry(item, after) {

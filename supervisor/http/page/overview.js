@@ -10,7 +10,7 @@ const SHOWN = 50;
 
 function cancel(name, task, after) {
   return orderButton("Cancel", { title: "Cancel this task?", act: "Cancel the task", danger: true, method: "DELETE", path: agentUrl(name, "tasks", task.id), done: "The task is cancelled.",
-    text: task.state === "working" ? "It is in hand: what the model said so far is thrown away, and the question is paid for." : "It leaves the queue and is not done." }, after, `Cancel task ${task.id}`);
+    text: task.state === "working" ? "The task is in hand: the model's answer so far is thrown away, and the question is paid for." : "The task leaves the queue and is not done." }, after, `Cancel task ${task.id}`);
 }
 
 function task(name, item, after) {

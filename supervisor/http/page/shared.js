@@ -32,7 +32,7 @@ export function queuesView() {
     known = text;
     replace(queues, told.queues?.length ? make("ul", { class: "tiles" }, told.queues.map((queue) => queueCard(queue, () => view.again()))) : empty("agents.yaml names no queue."));
   };
-  const element = make("div", { class: "stack" }, heading("Queues", "Work for whichever consumer has the most room."), queues, section("Items", list.element));
+  const element = make("div", { class: "stack" }, heading("Queues", "An item goes to the consumer that has the most room."), queues, section("Items", list.element));
   view = liveView({ title: "Queues", element, refresh, wants: (event) => String(event.event).startsWith("envelope_") });
   return view;
 }
@@ -75,7 +75,7 @@ function segmentCard(item) {
 }
 
 export function locksView() {
-  return listing({ title: "Locks", sentence: "Each is held by one task, with a lease.", path: "/v1/locks", one: lockCard, none: "No lock has been asked for.", wants: (event) => String(event.event).startsWith("lock_") || event.event === "finished" });
+  return listing({ title: "Locks", sentence: "A lock is held by one task, with a lease.", path: "/v1/locks", one: lockCard, none: "No lock has been asked for.", wants: (event) => String(event.event).startsWith("lock_") || event.event === "finished" });
 }
 
 export function segmentsView() {

@@ -4,16 +4,16 @@ import { make, visible } from "./elements.js";
 
 // kind: the colour and mark. says: a sentence.
 export const STATES = {
-  failed: { kind: "bad", says: "It was restarted too often and is left alone." },
-  backoff: { kind: "bad", says: "Its worker ended; it is started again soon." },
-  paused: { kind: "warn", says: "It begins no task until it is resumed." },
-  waiting: { kind: "warn", says: "It waits for its provider, a lock or a budget." },
-  stopping: { kind: "calm", says: "Its cycle ends, then its worker." },
-  starting: { kind: "busy", says: "Its worker starts." },
-  working: { kind: "busy", says: "It works at a task." },
-  idle: { kind: "good", says: "It has nothing to do." },
-  hibernating: { kind: "calm", says: "It sleeps without a process; work wakes it." },
-  stopped: { kind: "off", says: "It was stopped and stays so." },
+  failed: { kind: "bad", says: "The agent was restarted too often and is left alone." },
+  backoff: { kind: "bad", says: "The worker ended and is started again soon." },
+  paused: { kind: "warn", says: "The agent begins no task until it is resumed." },
+  waiting: { kind: "warn", says: "The agent waits for its provider, a lock or a budget." },
+  stopping: { kind: "calm", says: "The agent's cycle ends, then its worker." },
+  starting: { kind: "busy", says: "The worker starts." },
+  working: { kind: "busy", says: "The agent works at a task." },
+  idle: { kind: "good", says: "The agent has nothing to do." },
+  hibernating: { kind: "calm", says: "The agent sleeps without a process; work wakes it." },
+  stopped: { kind: "off", says: "The agent was stopped and stays so." },
 };
 
 const MARKS = { bad: "▲", warn: "◆", busy: "●", good: "○", calm: "◌", off: "■" };

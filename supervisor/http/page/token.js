@@ -22,7 +22,7 @@ function form(wrong, done) {
       wrong && make("p", { class: "fault", role: "alert" }, "This token was refused."),
       make("label", { for: "token" }, "Token"),
       field,
-      make("p", { class: "soft", id: "token-help" }, "The one that AGENTOS_TOKEN holds. It stays in this tab and is gone when you close it."),
+      make("p", { class: "soft", id: "token-help" }, "The token that AGENTOS_TOKEN holds. This tab keeps the token until you close the tab."),
       make("div", { class: "buttons" }, make("button", { type: "submit", class: "main" }, "Show me the agents"))));
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   return dialog;

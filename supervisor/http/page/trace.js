@@ -24,7 +24,7 @@ function way(from, to) {
 
 export function routeDrawing(item, route) {
   const lanes = lanesOf(item, route), height = TOP + (lanes.length - 1) * LANE + 18;
-  if (!route.length) return make("p", { class: "empty" }, "It has not gone anywhere yet.");
+  if (!route.length) return make("p", { class: "empty" }, "The envelope has not gone anywhere yet.");
   const gap = (WIDE - LEFT - 40) / Math.max(1, route.length - 1);
   const stops = route.map((one, index) => ({ x: LEFT + 20 + index * gap, y: TOP + lanes.indexOf(one.agent ?? item.from) * LANE, one }));
   const parts = [

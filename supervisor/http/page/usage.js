@@ -46,7 +46,7 @@ export function agentUsage(name) {
 export function usageView() {
   let view;
   const part = usage("/v1/usage", () => view.again());
-  const element = make("div", {}, make("div", { class: "title" }, make("h1", {}, "Cost"), make("p", { class: "summary" }, "What the agents' commits say was asked of the model, by day (UTC).")), part.element);
+  const element = make("div", {}, make("div", { class: "title" }, make("h1", {}, "Cost"), make("p", { class: "summary" }, "Tokens, requests and cost by day (UTC), from the agents' commits.")), part.element);
   view = liveView({ title: "Cost", element, refresh: part.refresh, wants: (event) => event.event === "finished" });
   return view;
 }
