@@ -94,6 +94,8 @@ static char *clean_text(const char *from, size_t length, bool lines, size_t most
 static bool is_text(const struct report *report, const char *text)
 {
     struct field field = {.text = (char *)text};
+    if (strstr(text, "<|start|>assistant") || strstr(text, "<|end|>") || strstr(text, "<|return|>"))
+        return false; /* between a model's messages: a channel may begin behind it */
     if (!*wrap_of(report)->close && (strstr(text, "```") || strstr(text, "~~~") || strpbrk(text, "<[")))
         return false; /* where a block without an end ends, and a stop token begins, is a guess with such a text */
     return *text && !field_is_none(&field) && !example_is(text) && !strcasestr(text, "agentos");

@@ -278,6 +278,20 @@ static const struct row rows[] = {
      "t}]\n```\n<|end|><|start|>assistant<|channel|>final<|message|>The real answer.\n\n```agentos\nreward: "
      "1\nreason: ok\n```\n<|return|>",
      "answer: The real answer.\n+1 ok"},
+    {"harmony-in-a-text",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nhandoffs:\n  - to: iris\n    task: explain "
+     "<|channel|>final<|message|> to them\n```\n",
+     "answer: The answer.\n+1 ok\nhandoff iris: explain <|channel|>final<|message|> to them"},
+    {"harmony-in-json",
+     "{\"answer\": \"Say <|channel|>final<|message|> first.\", \"reward\": 1, \"reason\": \"ok\"}",
+     "answer: Say <|channel|>final<|message|> first.\n+1 ok"},
+    {"harmony-in-the-answer",
+     "It begins with <|channel|>final<|message|> here.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: It begins with <|channel|>final<|message|> here.\n+1 ok"},
+    {"harmony-without-ends",
+     "<|channel|>analysis<|message|>draft\n<|channel|>final<|message|>The real "
+     "answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: The real answer.\n+1 ok"},
     {"thoughts-with-open-code",
      "<think>\n```\ndraft\n</think>\nThe real answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
      "answer: The real answer.\n+1 ok"},

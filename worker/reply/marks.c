@@ -112,6 +112,20 @@ static size_t thought_end(struct span text, size_t at)
     return 0;
 }
 
+/* A channel's header opens a message where the reply begins with a header, or where the message before it has just ended;
+ * elsewhere it is part of a text. */
+static bool opens_message(struct span whole, size_t header)
+{
+    static const char *const ends[] = {"<|start|>assistant", "<|end|>", "<|return|>"};
+    struct span before = span_trim(span_first(whole, header));
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t length = strlen(ends[i]);
+        if (before.length >= length && span_starts(span_from(before, before.length - length), ends[i]))
+            return true;
+    }
+    return before.length == 0 || span_starts(span_left(whole), "<|channel|>");
+}
+
 /* Harmony: only the final channel is the answer. */
 static bool skip_channels(struct span *text, bool *endless)
 {
@@ -125,11 +139,12 @@ static bool skip_channels(struct span *text, bool *endless)
         }
         const char *found = line.text;
         while ((found = memmem(found, line.length - (size_t)(found - line.text), channel, strlen(channel)))) {
+            bool opens = opens_message(*text, (size_t)(found - text->text));
             found += strlen(channel);
             struct span rest = span_from(*text, (size_t)(found - text->text));
             const char *body =
                 memmem(rest.text, rest.length < 120 ? rest.length : 120, message, strlen(message));
-            if (span_starts(rest, "final") && body)
+            if (opens && span_starts(rest, "final") && body)
                 final = span_from(rest, (size_t)(body - rest.text) + strlen(message));
         }
     }
