@@ -292,6 +292,10 @@ static const struct row rows[] = {
      "<|channel|>analysis<|message|>draft\n<|channel|>final<|message|>The real "
      "answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
      "answer: The real answer.\n+1 ok"},
+    {"mark-in-a-task-in-tags",
+     "The answer.\n\n<agentos>\nreward: 1\nreason: ok\nhandoffs:\n  - to: iris\n    task: |\n      "
+     "Close with\n      </think>\n      and go on.\n</agentos>\n",
+     "answer: The answer.\n+1 ok\nhandoff iris: Close with\n</think>\nand go on."},
     {"thoughts-with-open-code",
      "<think>\n```\ndraft\n</think>\nThe real answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
      "answer: The real answer.\n+1 ok"},

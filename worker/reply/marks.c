@@ -160,7 +160,7 @@ static bool skip_channels(struct span *text, bool *endless)
 }
 
 /* Where the thoughts of the text end, by the lines outside of code: behind the last closing mark that stands alone on
- * its line, opened or not; else behind the first one after an opening mark at a line's start. Something must follow, else
+ * its line (not indented, else it is a line of a block's text), opened or not; else behind the first one after an opening mark at a line's start. Something must follow, else
  * the mark ends nothing. 0: there are no thoughts, or no end of them. */
 static size_t thoughts_end(struct span text, struct span *opening)
 {
@@ -177,7 +177,8 @@ static size_t thoughts_end(struct span text, struct span *opening)
         size_t size = thought_mark(bare, &closing);
         if (size && !closing && opened == text.length)
             opened = from;
-        if (size && closing && size == bare.length && !span_empty(span_from(text, at)))
+        if (size && closing && size == bare.length && bare.text == line.text &&
+            !span_empty(span_from(text, at)))
             end = at;
     }
     if (!end && opened < text.length)
