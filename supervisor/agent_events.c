@@ -34,10 +34,7 @@ static size_t name_failed(const struct agents *agents, struct buffer *text)
 void supervisor_settled(struct supervisor *supervisor)
 {
     const struct agents *agents = &supervisor->agents;
-    size_t settled = 0;
-    for (size_t i = 0; i < agents->count; i++)
-        settled += agents->list[i]->settled;
-    if (supervisor->run.said || settled < agents->count)
+    if (supervisor->run.said || agents->found.settled < agents->count)
         return;
     OWNED_BUFFER struct buffer failed = {0};
     size_t run = agents->count - name_failed(agents, &failed);

@@ -182,6 +182,7 @@ static void changed(void *context, enum life_state before)
 {
     struct agent *agent = context;
     enum life_state state = agent->life.state;
+    lookup_count(agent, before);
     log_debug("agentos", agent->name, "%s -> %s", life_state_name(before), life_state_name(state));
     tell(agent, "state", DETAIL_TEXT("from", life_state_name(before)),
          DETAIL_TEXT("to", life_state_name(state)));
@@ -194,10 +195,8 @@ static void changed(void *context, enum life_state before)
         timer_clear(agent->agents->loop, &agent->task_timer);
     look_state_changed(agent);
     warm_changed(agent);
-    if (state != STATE_STARTING && !agent->settled) {
-        agent->settled = true;
-        agent->agents->callbacks->settled(agent);
-    }
+    if (state != STATE_STARTING)
+        lookup_settle(agent);
     agent->agents->callbacks->changed(agent);
 }
 
@@ -296,7 +295,7 @@ void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why)
         life_event(&agent->life, EVENT_EXIT);
         return;
     }
-    agent->worker.pid = pid;
+    lookup_set_process(agent, pid);
     hear_log(agent, log);
     open_memory(agent);
     agent->worker.spawned_at = clock_monotonic_ms();
@@ -348,7 +347,7 @@ static void forget_worker(struct agent *agent)
     timer_clear(agent->agents->loop, &agent->notice.look_timer);
     timer_clear(agent->agents->loop, &agent->gate_timer);
     timer_clear(agent->agents->loop, &agent->alone_timer);
-    agent->worker.pid = 0;
+    lookup_set_process(agent, 0);
     agent->worker.said_hello = false;
     agent->notice.dirty = 0; /* the next one looks at everything */
     agent->spends.waits = false;
@@ -585,8 +584,7 @@ void agent_begin(struct agent *agent)
         return;
     agent_scan(agent);
     agent->agents->callbacks->worker_gone(agent);
-    agent->settled = true;
-    agent->agents->callbacks->settled(agent);
+    lookup_settle(agent);
 }
 
 void agent_redefine(struct agent *agent, const struct roster_agent *definition)

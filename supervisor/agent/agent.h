@@ -37,8 +37,12 @@ struct agent {
     struct timer life_timer, task_timer, gate_timer, alone_timer;
     struct line *line; /* NULL: couldn't listen */
     char *trouble;     /* what keeps it from starting, one sentence; NULL: nothing */
-    bool settled;      /* ready once, or failed to become so */
     bool leaving;      /* taken out of agents.yaml: freed when its process has ended */
+
+    struct {
+        LIST_ENTRY(agent) name_link, pid_link; /* the second one while there is a pid */
+        bool settled;                          /* ready once, or failed to become so */
+    } found;                                   /* lookup.c's */
 
     struct {
         struct desired_state desired;
@@ -47,7 +51,7 @@ struct agent {
     } order;
 
     struct {
-        pid_t pid;            /* 0: none, or not known yet */
+        pid_t pid;            /* 0: none, or not known yet; set by lookup_set_process */
         struct log_pipe *log; /* its standard error; NULL: none */
         int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
         uint64_t generation;

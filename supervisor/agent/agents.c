@@ -17,26 +17,17 @@ void agents_begin(struct agents *agents)
 
 struct agent *agents_find(const struct agents *agents, const char *name)
 {
-    for (size_t i = 0; i < agents->count; i++)
-        if (strcmp(agents->list[i]->name, name) == 0)
-            return agents->list[i];
-    return NULL;
+    return lookup_name(&agents->found, name);
 }
 
 struct agent *agents_of_process(const struct agents *agents, pid_t pid)
 {
-    for (size_t i = 0; i < agents->count; i++)
-        if (agents->list[i]->worker.pid == pid)
-            return agents->list[i];
-    return NULL;
+    return lookup_process(&agents->found, pid);
 }
 
 bool agents_all_down(const struct agents *agents)
 {
-    for (size_t i = 0; i < agents->count; i++)
-        if (life_has_process(&agents->list[i]->life))
-            return false;
-    return true;
+    return agents->found.with_process == 0;
 }
 
 struct agent *agents_add(struct agents *agents, const struct roster_agent *definition)
@@ -44,6 +35,7 @@ struct agent *agents_add(struct agents *agents, const struct roster_agent *defin
     agents->list = memory_grow(agents->list, agents->count + 1, sizeof *agents->list);
     struct agent *agent = agent_new(agents, definition);
     agents->list[agents->count++] = agent;
+    lookup_add(agent);
     return agent;
 }
 
@@ -54,6 +46,7 @@ void agents_remove(struct agents *agents, struct agent *agent)
         i++;
     memmove(&agents->list[i], &agents->list[i + 1], (agents->count - i - 1) * sizeof *agents->list);
     agents->count--;
+    lookup_remove(agent);
     agent_free(agent);
 }
 

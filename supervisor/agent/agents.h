@@ -9,6 +9,7 @@
 
 #include "common/fault.h"
 #include "supervisor/agent/detail.h"
+#include "supervisor/agent/lookup.h"
 #include "supervisor/agent/starts.h"
 #include "supervisor/agent/warm.h"
 #include "supervisor/process/child.h"
@@ -45,6 +46,7 @@ struct agents {
     int64_t poll_seconds, grace_ms;
     struct agent **list; /* in the order of agents.yaml */
     size_t count;
+    struct lookup found;
     struct starts starts;
     struct warm warm;
     struct disk_limit *disk;

@@ -1,0 +1,34 @@
+/* Agents found by their name and by their worker's process, and counted, however many there are. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_LOOKUP_H
+#define AGENTOS_SUPERVISOR_AGENT_LOOKUP_H
+
+#include <stddef.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "supervisor/agent/lifecycle.h"
+
+struct agent;
+
+LIST_HEAD(lookup_chain, agent);
+
+enum { LOOKUP_NAMES = 4096, LOOKUP_PROCESSES = 1024 /* chains */ };
+
+struct lookup { /* zeroed at first */
+    struct lookup_chain names[LOOKUP_NAMES], processes[LOOKUP_PROCESSES];
+    size_t settled;      /* agents: ready once, or failed to become so */
+    size_t with_process; /* agents: life_has_process */
+};
+
+void lookup_add(struct agent *agent);
+void lookup_remove(struct agent *agent); /* it is about to be freed, and has no process */
+/* The agent's process, which is found by its pid from now on; 0: none. */
+void lookup_set_process(struct agent *agent, pid_t pid);
+void lookup_settle(struct agent *agent); /* the first time, its callback says so */
+/* The agent's state is another. */
+void lookup_count(struct agent *agent, enum life_state before);
+/* NULL: there is none. */
+struct agent *lookup_name(const struct lookup *lookup, const char *name);
+struct agent *lookup_process(const struct lookup *lookup, pid_t pid);
+
+#endif
