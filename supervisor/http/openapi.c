@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "supervisor/http/openapi_schemas.h"
 #include "supervisor/http/routes.h"
 
 /* "post_v1_agents_agent_tasks": a name that generators make functions from. Caller frees. */
@@ -60,21 +61,20 @@ static json_t *parameters_of(const struct route *route)
 
 static const char *type_of(const struct route *route)
 {
-    if (route->asks == ASKS_EVENTS)
-        return "text/event-stream";
-    return strcmp(route->path, "/metrics") == 0 ? "text/plain" : "application/json";
+    if (route->gives)
+        return "application/json";
+    return route->asks == ASKS_EVENTS ? "text/event-stream" : "text/plain";
 }
 
 static json_t *responses_of(const struct route *route)
 {
     char status[16];
     snprintf(status, sizeof status, "%u", route->done ? route->done : 200);
-    json_t *schema =
-        json_pack("{s:s}", "type", strcmp(type_of(route), "application/json") == 0 ? "object" : "string");
+    const char *gives = route->gives ? route->gives : "string";
     static const char problem[] = "#/components/responses/Problem";
     return json_pack("{s:{s:s, s:{s:{s:o}}}, s:{s:s}, s:{s:s}}", status, "description", route->says,
-                     "content", type_of(route), "schema", schema, "4XX", "$ref", problem, "5XX", "$ref",
-                     problem);
+                     "content", type_of(route), "schema", openapi_schema(gives), "4XX", "$ref", problem,
+                     "5XX", "$ref", problem);
 }
 
 static json_t *operation_of(const struct route *route)
@@ -110,14 +110,10 @@ static json_t *paths(void)
     return all;
 }
 
-/* RFC 9457. */
 static json_t *problem_response(void)
 {
-    json_t *schema = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}}", "type", "object",
-                               "properties", "type", "type", "string", "title", "type", "string", "status",
-                               "type", "integer", "detail", "type", "string", "pointer", "type", "string");
     return json_pack("{s:s, s:{s:{s:o}}}", "description", "A problem.", "content", "application/problem+json",
-                     "schema", schema);
+                     "schema", openapi_schema("Problem"));
 }
 
 json_t *openapi_document(void)
@@ -125,8 +121,9 @@ json_t *openapi_document(void)
     json_t *info =
         json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "title", "AgentOS", "version", AGENTOS_VERSION, "summary",
                   "Many LLM agents in one container.", "license", "name", "MIT", "identifier", "MIT");
-    json_t *components = json_pack("{s:{s:{s:s, s:s}}, s:{s:o}}", "securitySchemes", "token", "type", "http",
-                                   "scheme", "bearer", "responses", "Problem", problem_response());
+    json_t *components =
+        json_pack("{s:{s:{s:s, s:s}}, s:{s:o}, s:o}", "securitySchemes", "token", "type", "http", "scheme",
+                  "bearer", "responses", "Problem", problem_response(), "schemas", openapi_schemas());
     return json_pack("{s:s, s:o, s:[{s:s}], s:[{s:[]}], s:o, s:o}", "openapi", "3.1.0", "info", info,
                      "servers", "url", "/", "security", "token", "paths", paths(), "components", components);
 }

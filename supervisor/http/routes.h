@@ -38,6 +38,7 @@ struct route {
     const char *verb; /* ASKS_ORDER: of common/control.h; ASKS_READ: of supervisor/reader/reader.h */
     const struct field *fields; /* of the body; NULL: it takes none */
     const struct field *query;  /* of the path's end, "?wait=5"; NULL: it takes none */
+    const char *gives;          /* the answer's type (openapi_schemas.h); NULL: no JSON */
     unsigned done;              /* the status of success; 0: 200 */
     /* answer: the object that was asked; NULL: the supervisor does not answer now. named: the path's pieces. */
     void (*answer)(const json_t *answer, const json_t *named, struct document *document);

@@ -77,6 +77,10 @@ def test_the_page_tells_and_orders_what_the_system_does(world):
     node("system.mjs", PAGE_URL=page_of(world))
 
 
+def test_the_description_of_the_interface_is_valid_and_true(world):
+    node("openapi.mjs", PAGE_URL=page_of(world))
+
+
 @pytest.mark.parametrize("script", ["views.mjs", "scale.mjs", "hostile.mjs"])
 def test_the_page_with_another_world(make_system, model, script):
     """The page's files come from agentos-http, what /v1 tells of the world is made up (fake.mjs)."""
