@@ -21,6 +21,8 @@
 #define CONFIG_REFUSED                                                                                       \
     "agents.yaml is refused or gone, and the agents go on as they were defined; `agentos status` says why"
 
+#define NOT_YET "not carried out yet, and it may be still: a stop or a pause waits for the task in hand"
+
 enum { RETRY_SECONDS = 1, QUEUE_SHOWN = 200 };
 
 static void no_supervisor(struct document *document)
@@ -145,7 +147,8 @@ static bool is_done(const json_t *answer, unsigned busy, struct document *docume
     if (answer && exit == EX_OK)
         return true;
     if (!answer) {
-        no_supervisor(document);
+        document_problem(document, 503, "%s", NOT_YET);
+        document->retry_after = RETRY_SECONDS;
         return false;
     }
     document_problem(document, status_of(exit, busy), "%s",
