@@ -296,6 +296,10 @@ static const struct row rows[] = {
      "The answer.\n\n<agentos>\nreward: 1\nreason: ok\nhandoffs:\n  - to: iris\n    task: |\n      "
      "Close with\n      </think>\n      and go on.\n</agentos>\n",
      "answer: The answer.\n+1 ok\nhandoff iris: Close with\n</think>\nand go on."},
+    {"marks-in-a-task-in-tags",
+     "The answer.\n\n<agentos>\nreward: 1\nreason: ok\nhandoffs:\n  - to: iris\n    task: |\n      "
+     "Open with\n      <think>\n      and close with</think>\n      and go on.\n</agentos>\n",
+     "answer: The answer.\n+1 ok\nhandoff iris: Open with\n<think>\nand close with</think>\nand go on."},
     {"thoughts-with-open-code",
      "<think>\n```\ndraft\n</think>\nThe real answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
      "answer: The real answer.\n+1 ok"},

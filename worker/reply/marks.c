@@ -160,8 +160,9 @@ static bool skip_channels(struct span *text, bool *endless)
 }
 
 /* Where the thoughts of the text end, by the lines outside of code: behind the last closing mark that stands alone on
- * its line (not indented, else it is a line of a block's text), opened or not; else behind the first one after an opening mark at a line's start. Something must follow, else
- * the mark ends nothing. 0: there are no thoughts, or no end of them. */
+ * its line, opened or not; else behind the first one after an opening mark at a line's start. A mark that is indented is
+ * part of a block's text. Something must follow, else the mark ends nothing. 0: there are no thoughts, or no end of
+ * them. */
 static size_t thoughts_end(struct span text, struct span *opening)
 {
     struct fence_memory hopeless = {0};
@@ -173,12 +174,10 @@ static size_t thoughts_end(struct span text, struct span *opening)
             at = code;
             continue;
         }
-        struct span bare = span_trim(line);
-        size_t size = thought_mark(bare, &closing);
+        size_t size = thought_mark(line, &closing);
         if (size && !closing && opened == text.length)
             opened = from;
-        if (size && closing && size == bare.length && bare.text == line.text &&
-            !span_empty(span_from(text, at)))
+        if (size && closing && span_empty(span_from(line, size)) && !span_empty(span_from(text, at)))
             end = at;
     }
     if (!end && opened < text.length)
