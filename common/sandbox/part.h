@@ -26,6 +26,7 @@
 struct program {
     struct sock_filter *code; /* owned */
     size_t length;            /* instructions; 0: none */
+    bool asks;                /* a listener, at some calls */
 };
 
 struct sandbox {

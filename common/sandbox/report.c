@@ -18,8 +18,8 @@ static const struct {
     {4, "6.7", "TCP is refused by the system call filter alone"},
     {5, "6.10", "requests to devices (ioctl) are refused by the system call filter alone"},
     {6, "6.12",
-     "signals and abstract sockets are refused by the system call filter alone; a command of "
-     "`agentos exec` can send no signal, not to its own children either"},
+     "signals and abstract sockets are refused by the system call filter alone; the signals of a command of "
+     "`agentos exec` are sent by a process outside its sandbox, which looks whom they reach"},
 };
 
 void sandbox_lacks(const struct sandbox_facts *facts, struct buffer *lines)

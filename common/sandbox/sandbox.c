@@ -1,6 +1,7 @@
 #include "common/sandbox/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -88,11 +89,21 @@ bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *roo
     return enter(sandbox, room, NULL, fault);
 }
 
-bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_room *room, int *listener,
+bool sandbox_asks(const struct sandbox *sandbox)
+{
+    return sandbox->filter.asks;
+}
+
+bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_room *room,
                            struct fault *fault)
 {
-    *listener = -1;
-    return enter(sandbox, room, seccomp_can_ask() ? listener : NULL, fault);
+    int listener = -1;
+    if (!enter(sandbox, room, sandbox_asks(sandbox) ? &listener : NULL, fault))
+        return false;
+    if (listener < 0 || listener == SANDBOX_LISTENER)
+        return true;
+    return (dup3(listener, SANDBOX_LISTENER, O_CLOEXEC) >= 0 && close(listener) == 0) ||
+           fault_errno(fault, "cannot put the listener at its place");
 }
 
 bool sandbox_tighten(const struct sandbox *sandbox, struct fault *fault)

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/buffer.h"
 #include "common/fault.h"
@@ -33,7 +34,7 @@ enum sandbox_role {
     SANDBOX_HTTP, /* agentos-http: reads what the room names; connections are taken from the socket that it was given,
                         none is made */
     SANDBOX_CHECKER, /* the operator's checker: the system's programs, and what the room names; nothing is written.
-                        It may fork, but each fork is asked of whoever has the listener (sandbox_enter_watched) */
+                        It may fork and signal, but each time the process outside is asked (sandbox_enter_watched) */
     SANDBOX_ROLES
 };
 
@@ -66,11 +67,35 @@ bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault);
  * fork or execute. False and fault: it is not, or not wholly: it must end without touching anything. */
 bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault);
 
-/* For SANDBOX_CHECKER: the same, and *listener is a new descriptor (closed by exec), which the kernel asks at every
- * fork (seccomp_unotify(2)); when nobody holds it any more, each fork is refused. -1: there is none, as this kernel or
- * mode has no such thing; then with a filter no fork is allowed at all. */
-bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_room *room, int *listener,
+/* --- a child whose calls are asked of the process outside it (watched.c) --- */
+
+/* Where the listener lies in the process outside; below any limit of descriptors (open_files). */
+enum { SANDBOX_LISTENER = 31, SANDBOX_DONE = -1 };
+
+struct sandbox_question {
+    pid_t asker; /* a thread */
+    int call;    /* SYS_fork … */
+    uint64_t arguments[2];
+};
+
+/* Whether sandbox's filter asks: a checker's does at forks and signals, a command's at signals, where Landlock doesn't
+ * keep them within the sandbox. Without a listener such a call is refused. */
+bool sandbox_asks(const struct sandbox *sandbox);
+
+/* Makes a child that runs become(context), which enters its sandbox by sandbox_enter_watched and executes. While this
+ * process has one thread. The child's pid; -1 and errno. */
+pid_t sandbox_start_watched(void (*become)(void *context), void *context);
+/* sandbox_enter, and the kernel asks the process outside, until that has ended. */
+bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_room *room,
                            struct fault *fault);
+/* Answers the child's questions until it ends, and reaps all children on the way; the child's wait status. answer returns
+ * 0: the call is made; SANDBOX_DONE: it was made in the asker's stead, and succeeds; or the number of the error that it
+ * fails with. Only calls whose arguments are numbers may be answered with 0: memory can be changed after the look. */
+int sandbox_watch(pid_t child, int (*answer)(void *context, const struct sandbox_question *question),
+                  void *context);
+/* Such an answer, for signals: one to a process that descends from this one is sent, and one to a thread of the asker's own
+ * process; others, and those to groups, are EPERM. */
+int sandbox_answer_signal(void *context, const struct sandbox_question *question);
 
 /* The second step, over all threads: no socket can be made or connected any more, no thread and no process started,
  * standard error only be written. False and fault as above. */

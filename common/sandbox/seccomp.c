@@ -294,7 +294,7 @@ static const struct rule conditional[] = {
     {FOR(CHECKER), ASK, "fork", 0, {{0}}},
     {FOR(CHECKER), ASK, "vfork", 0, {{0}}},
 
-    /* abort() and the like; a command's children are many, so there Landlock (ABI 6) must do */
+    /* abort() and the like; for PROGRAMS see allow_signals */
     {OURS, ALLOW, "tgkill", 1, {IS(0, OWN_PID)}},
     {OURS, ALLOW, "kill", 1, {IS(0, OWN_PID)}},
 
@@ -443,6 +443,23 @@ static const struct {
 #undef LIST
 };
 
+/* A program may signal its own children: by itself where Landlock lets a signal reach nobody else, else by the process
+ * outside, which looks at each one (watched.c). A checker always asks: groups and everybody are refused so. */
+static bool signals_are_asked(enum sandbox_role role)
+{
+    bool asked = role == SANDBOX_CHECKER || (role == SANDBOX_COMMAND && landlock_abi() < LANDLOCK_SIGNALS);
+    return asked && seccomp_can_ask();
+}
+
+static bool allow_signals(scmp_filter_ctx filter, enum sandbox_role role)
+{
+    static const char *const names[] = {"kill", "tgkill"};
+    bool asked = signals_are_asked(role);
+    bool kept_within = role == SANDBOX_COMMAND && landlock_abi() >= LANDLOCK_SIGNALS;
+    return (!asked && !kept_within) ||
+           add_names(filter, asked ? ASK : ALLOW, names, sizeof names / sizeof *names);
+}
+
 static bool allow_listed(scmp_filter_ctx filter, enum sandbox_role role)
 {
     bool added = true, can_ask = seccomp_can_ask();
@@ -452,10 +469,7 @@ static bool allow_listed(scmp_filter_ctx filter, enum sandbox_role role)
     for (size_t i = 0; added && i < sizeof conditional / sizeof *conditional; i++)
         if ((conditional[i].roles & 1u << role) && (can_ask || conditional[i].verdict != ASK))
             added = add(filter, &conditional[i]);
-    /* A command may end its own children, where Landlock lets a signal reach nobody else. */
-    if (role == SANDBOX_COMMAND && landlock_abi() >= LANDLOCK_SIGNALS)
-        added = added && add_names(filter, ALLOW, (const char *const[]){"kill", "tgkill"}, 2);
-    return added;
+    return added && allow_signals(filter, role);
 }
 
 /* A compare of 32 bits: the kernel looks at no more of a descriptor. */
@@ -525,6 +539,7 @@ bool seccomp_compile(enum sandbox_role role, bool tightening, struct program *pr
     else
         fault_set(fault, "libseccomp can't make the system call filter");
     made = made && export(filter, program, fault);
+    program->asks = !tightening && signals_are_asked(role);
     seccomp_release(filter);
     return made;
 }

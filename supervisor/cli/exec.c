@@ -1,7 +1,11 @@
 /* `agentos exec AGENT -- COMMAND...`: what could the agent see? Needs no supervisor. */
 #include <errno.h>
+#include <linux/close_range.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -13,7 +17,7 @@
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
-enum { KEPT_DESCRIPTORS = 3 };
+enum { KEPT_DESCRIPTORS = 3, BY_SIGNAL = 128 };
 
 /* What the agent's room is; false: it has been said, *status is set. */
 static bool find_room(const struct invocation *invocation, struct sandbox_room *room, int *status)
@@ -48,24 +52,64 @@ static void clean_environment(const char *tree)
     setenv("GIT_CONFIG_NOSYSTEM", "1", 1); /* git gives up at a file in /etc that it may not read */
 }
 
-static int run(const struct sandbox *sandbox, const struct sandbox_room *room, char **command)
+struct command {
+    const struct sandbox *sandbox;
+    const struct sandbox_room *room;
+    char **words;
+    bool watched;
+};
+
+/* Ends this process, unless it becomes the command. */
+static void become(void *context)
+{
+    const struct command *command = context;
+    struct fault fault;
+    close_range(KEPT_DESCRIPTORS, ~0U, command->watched ? CLOSE_RANGE_CLOEXEC : 0);
+    if (command->watched)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!sandbox_enter_watched(command->sandbox, command->room, &fault)) {
+        output_complain("%s; the command was not run", fault.text);
+        _exit(EX_CONFIG);
+    }
+    execvp(command->words[0], command->words);
+    int error = errno;
+    output_complain("cannot run %s in the sandbox: %s", command->words[0], strerror(error));
+    _exit(error == ENOENT ? EX_NOINPUT
+                          : EX_NOPERM); /* in the sandbox, where an ordinary exit may be refused something */
+}
+
+/* This process stays outside, to send the signals that Landlock can't keep within the sandbox. Keys typed at the terminal
+ * go to the command too, which decides what they mean. */
+static int watch(struct command *command)
 {
     struct fault fault;
+    if (!sandbox_shed(command->sandbox, &fault)) {
+        output_complain("%s; the command was not run", fault.text);
+        return EX_CONFIG;
+    }
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t child = sandbox_start_watched(become, command);
+    if (child < 0) {
+        output_complain("cannot make a process for the command: %s", strerror(errno));
+        return EX_OSERR;
+    }
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    int status = sandbox_watch(child, sandbox_answer_signal, NULL);
+    return WIFSIGNALED(status) ? BY_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int run(const struct sandbox *sandbox, const struct sandbox_room *room, char **words)
+{
+    struct command command = {sandbox, room, words, sandbox_asks(sandbox)};
     if (chdir(room->tree) != 0) {
         output_complain("cannot go to %s: %s; has the agent been started yet?", room->tree, strerror(errno));
         return EX_NOINPUT;
     }
     clean_environment(room->tree);
-    close_range(KEPT_DESCRIPTORS, ~0U, 0);
-    if (!sandbox_enter(sandbox, room, &fault)) {
-        output_complain("%s; the command was not run", fault.text);
-        return EX_CONFIG;
-    }
-    execvp(command[0], command);
-    int error = errno;
-    output_complain("cannot run %s in the sandbox: %s", command[0], strerror(error));
-    _exit(error == ENOENT ? EX_NOINPUT
-                          : EX_NOPERM); /* in the sandbox, where an ordinary exit may be refused something */
+    if (!command.watched)
+        become(&command);
+    return watch(&command);
 }
 
 int verb_exec(struct invocation *invocation)

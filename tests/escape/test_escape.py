@@ -82,6 +82,12 @@ import io
 found = io.StringIO()
 ppid, data = os.getppid(), {data!r}
 attempt("positive", lambda: open("beside").read())
+def end_child():
+    child = subprocess.Popen(["sleep", "20"])
+    child.terminate()
+    if child.wait() != -signal.SIGTERM:
+        raise OSError
+attempt("own-child", end_child)
 attempt("read-tree", lambda: open(data + "/agents/orion/persona.md").read())
 attempt("read-roster", lambda: open(data + "/agents.yaml").read())
 attempt("list", lambda: os.listdir(data))
@@ -112,7 +118,7 @@ print(json.dumps({{"audit_score": 0, "reasons": [" ".join(found.getvalue().split
 
 @needs_landlock
 @without_shadow
-def test_a_checker_reaches_nothing_writes_nothing_and_signals_nobody(make_system, model, tmp_path):
+def test_a_checker_reaches_nothing_writes_nothing_and_signals_its_own_children_alone(make_system, model, tmp_path):
     program = tmp_path / "check"
     yaml = f"    reward_audit: {{method: command, command: [{program}]}}\n"
     system = make_system(model=model, extra=yaml)
@@ -129,7 +135,7 @@ def test_a_checker_reaches_nothing_writes_nothing_and_signals_nobody(make_system
     system.start()
     system.add("judged", "Explain leases")
     said = wait_until(lambda: re.search(r"^- audit_reasons: (.*)$", system.read("rewards.md"), re.MULTILINE), "the audit").group(1)
-    assert said == "positive HOME,LANG,PATH", said
+    assert said == "positive own-child HOME,LANG,PATH", said
     assert not os.path.exists("/tmp/agentos-escaped") and not (tmp_path / "new").exists()
 
 
@@ -395,10 +401,82 @@ def test_exec_shows_the_agents_own_tree_and_hands_on_the_exit_code(agents):
     assert inside(agents, "pwd", check=True).stdout.strip() == str(agents.tree())
     assert "init: agent filesystem" in inside(agents, "git", "log", "--format=%s", check=True).stdout
     assert inside(agents, "sh", "-c", "exit 23").returncode == 23
-    if int(re.search(r"Landlock +ABI (\d+)", agents.cli("doctor", check=False).stdout)[1]) >= 6:  # before, no signal goes anywhere
-        ended = inside(agents, "sh", "-c", "sleep 100 & kill $!; wait $!; test $? = 143 && kill -0 $$", check=True)
-        assert "not permitted" not in ended.stderr
     assert inside(agents, "sh", "-c", "echo new > made && mv made moved && rm moved", check=True).stdout == ""
+
+
+OLDER_KERNEL = {"LD_PRELOAD": str(BIN / "older_kernel.so")}
+SIGNALLER = """
+import ctypes, os, signal, subprocess, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(name, act):
+    try:
+        act()
+        print(name, flush=True)
+    except OSError:
+        pass
+def raw(*arguments):
+    if libc.syscall(*map(ctypes.c_long, arguments)) != 0:
+        raise OSError(ctypes.get_errno(), "refused")
+child = subprocess.Popen(["sleep", "20"])
+attempt("own child", lambda: child.send_signal(signal.SIGTERM))
+attempt("its end", lambda: raw(0) if child.wait() == -signal.SIGTERM else raw(-1))
+deep = subprocess.Popen(["sh", "-c", "sleep 20 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+attempt("grandchild", lambda: os.kill(int(deep.stdout.readline()), signal.SIGKILL))
+deep.wait()
+orphan = subprocess.run(["sh", "-c", "sleep 20 >/dev/null & echo $!"], stdout=subprocess.PIPE, text=True)
+attempt("orphan", lambda: os.kill(int(orphan.stdout), signal.SIGKILL))
+attempt("itself", lambda: os.kill(os.getpid(), 0))
+attempt("own thread", lambda: raw(234, os.getpid(), os.getpid(), 0))
+group = subprocess.Popen(["sleep", "20"], process_group=0) if sys.version_info >= (3, 11) else child
+for name, pid in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
+    attempt(name + " by kill", lambda: os.kill(pid, 0))
+    attempt(name + " by a wide number", lambda: raw(62, 1 << 32 | pid & 0xFFFFFFFF, 0))
+    attempt(name + " by tkill", lambda: raw(200, pid, 0))
+    attempt(name + " by tgkill", lambda: raw(234, pid, pid, 0))
+    attempt(name + " by pidfd", lambda: signal.pidfd_send_signal(os.pidfd_open(pid), 0))
+attempt("parent", lambda: os.kill(os.getppid(), 0))
+group.kill()
+print("end", abs(group.wait()))
+"""
+
+
+def on_kernel(system, kernel, *command):
+    command = [BIN / "agentos", "exec", "orion", "--", *command]
+    return subprocess.run(command, env={**system.env, **kernel}, capture_output=True, text=True, timeout=60 * PATIENCE)
+
+
+ITS_OWN = ["own child", "its end", "grandchild", "orphan", "itself", "own thread"]
+
+
+@needs_landlock
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="knows the calls of x86-64")
+@pytest.mark.parametrize("kernel", [{}, OLDER_KERNEL], ids=["this kernel", "a kernel without a signal scope"])
+def test_a_command_may_signal_its_own_children_and_nobody_else(agents, kernel):
+    ended = on_kernel(agents, kernel, "sh", "-c", "sleep 20 & kill $!; wait $!; test $? = 143 && kill -0 $$")
+    assert ended.returncode == 0 and "not permitted" not in ended.stderr
+    victim = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    others = {"victim": victim.pid, "supervisor": agents.process.pid, "worker": agents.worker("orion"), "neighbour": agents.worker("iris")}
+    others |= {"init": 1, "a group": -victim.pid}
+    words = [word for name, pid in others.items() for word in (name, str(pid))]
+    everybody = ["everybody", "-1", "own group", "0"] if kernel else []  # Landlock passes over others in silence
+    outside = subprocess.run(["python3", "-c", SIGNALLER, *words], capture_output=True, text=True).stdout.split("\n")
+    inside = on_kernel(agents, kernel, "python3", "-c", SIGNALLER, *words, *everybody).stdout.split("\n")
+    victim.kill()
+    victim.wait()
+    assert len(set(outside) - {*ITS_OWN, "end 9", ""}) >= 12, "it works outside"
+    assert inside == [*ITS_OWN, "end 9", ""]
+
+
+@needs_landlock
+def test_a_command_that_is_watched_hands_on_how_it_ended_and_ends_with_the_program(agents):
+    assert on_kernel(agents, OLDER_KERNEL, "sh", "-c", "exit 23").returncode == 23
+    assert on_kernel(agents, OLDER_KERNEL, "sh", "-c", "kill -TERM $$").returncode == 143
+    assert on_kernel(agents, OLDER_KERNEL, "no-such-program").returncode == 66
+    command = [BIN / "agentos", "exec", "orion", "--", "sh", "-c", "echo $$; exec sleep 200"]
+    with subprocess.Popen(command, env={**agents.env, **OLDER_KERNEL}, stdout=subprocess.PIPE, text=True) as program:
+        pid = int(program.stdout.readline())
+        program.terminate()
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the command's end")
 
 
 @needs_landlock
