@@ -44,33 +44,69 @@ def test_the_front_stays_in_a_small_context(make_system, model):
 
 
 class Teacher(odd.Server):
-    """Each task teaches a skill of some kilobytes out of a dozen."""
+    """Each task teaches a skill with a text of so many steps of 40 bytes, out of so many kinds. It holds so many tokens of
+    four bytes, and cuts a longer prompt without a word; then the reply is mere prose."""
 
-    def __init__(self):
-        self.prompts = []
+    def __init__(self, steps=130, kinds=12, holds=10**6):
+        self.steps, self.kinds, self.holds = steps, kinds, holds
+        self.prompts, self.cut = [], []
         super().__init__(self.answer)
 
     def answer(self, connection, request):
         system, task = (message["content"] for message in request.json["messages"])
         case = int(re.search(r"\d+", task)[0])
+        asked = (len(system) + len(task)) // 4
+        self.cut += [len(self.prompts)] if asked > self.holds else []
         self.prompts.append(system)
-        steps = " ".join(f"Step {step} of case {case} is done with care." for step in range(130))
+        steps = " ".join(f"Step {step} of case {case} is done with care." for step in range(self.steps))
         skill = f"skill:\n  name: case-{case}\n  description: How case {case} of the list is handled.\n  body: |\n    {steps}\n"
-        connection.sendall(odd.response(odd.completion(f"Done.\n\n```agentos\nreward: 1\nreason: handled\n{skill}```\n")))
+        reply = f"Done.\n\n```agentos\nreward: 1\nreason: handled\n{skill}```\n" if asked <= self.holds else "Prose."
+        usage = {"prompt_tokens": min(asked, self.holds), "completion_tokens": len(reply) // 4}
+        connection.sendall(odd.response(odd.completion(reply, usage=usage)))
+
+    def front(self):
+        return [len(os.path.commonprefix([a, b])) / min(len(a), len(b)) for a, b in zip(self.prompts, self.prompts[1:])]
+
+
+def teach(make_system, server, count, **env):
+    system = make_system(env={"LLM_BASE_URL": server.url, **env}).start()
+    tasks = [f"task-{number}" for number in range(count)]
+    for number, task in enumerate(tasks):
+        system.add(task, f"Handle case {number % server.kinds} of the list with care and write down how it was done")
+    system.wait_done(*tasks, seconds=120)
+    server.stop()
+    return server.front()
 
 
 @pytest.mark.parametrize("holds", ["32768", "4096"])
 def test_the_front_stays_where_skills_are_large_and_each_task_has_its_own(make_system, holds):
     server = Teacher()
-    system = make_system(env={"LLM_BASE_URL": server.url, "LLM_CONTEXT_TOKENS": holds}).start()
-    tasks = [f"task-{number}" for number in range(NEW_SKILLS)]
-    for number, task in enumerate(tasks):
-        system.add(task, f"Handle case {number % 12} of the list with care and write down how it was done")
-    system.wait_done(*tasks, seconds=120)
-    front = [len(os.path.commonprefix([a, b])) / min(len(a), len(b)) for a, b in zip(server.prompts, server.prompts[1:])]
+    front = teach(make_system, server, NEW_SKILLS, LLM_CONTEXT_TOKENS=holds)
     assert min(front) >= LEAST, [round(share, 2) for share in front]
     assert holds == "4096" or max(map(len, server.prompts)) > 15000
-    server.stop()
+
+
+@pytest.mark.parametrize("steps", [8, 20, 40])
+def test_the_front_stays_where_the_texts_of_skills_are_of_middle_length(make_system, steps):
+    server = Teacher(steps, kinds=NEW_SKILLS)
+    front = teach(make_system, server, NEW_SKILLS)
+    assert min(front) >= LEAST, [round(share, 2) for share in front]
+    assert server.prompts[-1].count("\n### Skill case-") == 3
+
+
+def test_the_front_stays_where_the_room_shrinks_and_where_that_is_looked_at_again(make_system):
+    """A server that cuts silently: the room shrinks when that is noticed, and after 64 answers one long prompt tries whether
+    it is still so."""
+    server = Teacher(holds=4096)
+    front = teach(make_system, server, 85, LLM_MAX_TOKENS="2048")
+    tried = [number for number in server.cut if number > 64]
+    assert tried and len(server.prompts[tried[0]]) > 4 * len(server.prompts[tried[0] + 1])
+    assert min(front) >= LEAST, [round(share, 2) for share in front]
+
+
+def test_the_front_stays_for_most_tasks_where_each_new_skill_takes_an_old_ones_place(make_system):
+    front = teach(make_system, Teacher(steps=8, kinds=40), 40)[20:]
+    assert sum(share >= LEAST for share in front) >= len(front) / 2, [round(share, 2) for share in front]
 
 
 def test_a_model_that_copies_the_example_makes_one_request(make_system, model):

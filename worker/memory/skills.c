@@ -44,6 +44,7 @@ void skills_free(struct skills *skills)
     free(skills->beside);
     entries_free(&skills->entries);
     buffer_free(&skills->news);
+    buffer_free(&skills->list);
     *skills = (struct skills){0};
 }
 

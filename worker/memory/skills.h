@@ -25,11 +25,12 @@ enum {
 struct skill {
     char *path; /* of the text; NULL: neither the heading nor the file field gives a path below skills/ */
     struct file_stamp stamp;
-    bool fresh;                  /* read so soon after a change that the stamp may hide a later one */
-    char *body;                  /* without front matter; NULL: there is none */
-    bool coming;                 /* the text lies in a commit that is still to be made */
-    const char *trouble;         /* NULL: none; static */
-    struct word_set head, words; /* of name and description; of the body */
+    bool fresh;          /* read so soon after a change that the stamp may hide a later one */
+    char *body;          /* without front matter; NULL: there is none */
+    bool coming;         /* the text lies in a commit that is still to be made */
+    const char *trouble; /* NULL: none; static */
+    enum { SKILL_NOT_SHOWN, SKILL_IN_FRONT, SKILL_BEHIND } shown; /* its text in the last prompt */
+    struct word_set head, words;                                  /* of name and description; of the body */
 };
 
 struct skills {
@@ -40,6 +41,8 @@ struct skills {
     size_t turn;        /* which text is looked at next */
     bool unsettled;     /* read anew: a line may lack its date */
     struct buffer news; /* what the next commit should say of skills that people added */
+    size_t fewer;       /* so many texts fewer than at first stand in front of the summaries */
+    struct buffer list; /* as the last prompt had it; empty: the next one is made anew */
 };
 
 void skills_parse(struct skills *skills, const char *text, size_t length);
@@ -96,7 +99,8 @@ void skills_settle(struct skills *skills, int tree, int64_t now, double halflife
 
 void skill_look_again(struct skill *skill, int tree); /* its text, where the file has changed */
 
-/* skills_prompt.c. All summaries, and the texts of those nearest to the task, in the file's order. */
+/* skills_prompt.c. All summaries, and the texts of those nearest to the task. Where they stand follows the last prompt, so
+ * that the two have a long common front. */
 void skills_prompt(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out);
 
 #endif
