@@ -347,6 +347,7 @@ class System:
             return None
         for agent in answer["status"]["agents"]:
             agent.pop("detail", None)  # for the table alone
+            agent.pop("model", None)  # for --wait alone
         return answer["status"]
 
     def control(self, **request):

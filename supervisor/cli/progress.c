@@ -14,19 +14,26 @@
 
 enum { LOOK_EVERY_MS = 1000 };
 
-/* "waiting: provider (until …): the sentence that says more" */
+/* "working: first-task, asks the model gpt-4o", "waiting: provider (until …): the sentence that says more" */
 static char *doing_of(const json_t *agent)
 {
     const char *state = json_string_value(json_object_get(agent, "state"));
     const char *detail = json_string_value(json_object_get(agent, "detail"));
     const json_t *problems = json_object_get(agent, "problems");
     const char *problem = json_string_value(json_array_get(problems, json_array_size(problems) - 1));
+    const char *model = json_string_value(json_object_get(agent, "model"));
     bool waits = state != NULL && strcmp(state, "waiting") == 0 && problem != NULL;
+    bool asks = state != NULL && strcmp(state, "working") == 0 && model != NULL;
     return memory_print("%s%s%s",
                         detail != NULL  ? detail
                         : state != NULL ? state
                                         : "unknown",
-                        waits ? ": " : "", waits ? problem : "");
+                        waits  ? ": "
+                        : asks ? ", asks the model "
+                               : "",
+                        waits  ? problem
+                        : asks ? model
+                               : "");
 }
 
 /* Without a supervisor nothing is done at the moment. */

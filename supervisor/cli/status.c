@@ -159,6 +159,7 @@ static void show_json(json_t *status)
     json_array_foreach(json_object_get(status, "agents"), index, agent)
     {
         json_object_del(agent, "detail");
+        json_object_del(agent, "model");
         json_array_extend(json_object_get(agent, "problems"), json_object_get(supervisor, "problems"));
     }
     json_object_del(supervisor, "problems");

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
+#include "common/settings.h"
 #include "supervisor/control/part.h"
 
 #define OUT_OF_MEMORY "exit 71" /* EX_OSERR, as memory.h ends a process */
@@ -123,9 +124,11 @@ static json_t *agent_object(const struct control_owner *owner, const struct agen
     struct budget_used used = budget_spent(owner->budget, agent->name, clock_now());
     bool priced = used.cost > 0 || roster_prices(*owner->roster, agent->name);
     uint64_t tokens = used.tokens > figures->tokens_today ? used.tokens : figures->tokens_today;
+    struct setting_provider asked;
+    (void)setting_provider(agent->name, 0, &asked);
     json_t *object = json_pack(
-        "{s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
-        life_state_name(agent->life.state), "detail", text_or_null(detail), "pid",
+        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
+        life_state_name(agent->life.state), "model", asked.model, "detail", text_or_null(detail), "pid",
         agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(), "uptime_seconds",
         (json_int_t)(agent->worker.pid > 0 ? (clock_monotonic_ms() - agent->worker.spawned_at) / 1000 : 0),
         "restarts", (json_int_t)agent->past.restarts, "last_exit", text_or_null(agent->past.last_exit));

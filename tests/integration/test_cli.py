@@ -640,7 +640,7 @@ def test_a_wait_ends_as_the_task_does(make_system, model):
     assert system.cli("answer", "orion", "lost", "--wait", check=False).returncode == 65
     model.become("hold")
     slow = system.cli("task", "orion", "Slow", "--id", "slow", "--wait", "--timeout", "1s", check=False)
-    assert slow.returncode == 75 and not slow.stdout and "slow: orion: working: slow" in slow.stderr
+    assert slow.returncode == 75 and not slow.stdout and "slow: orion: working: slow, asks the model test-model\n" in slow.stderr
     assert system.cli("answer", "orion", "slow", check=False).returncode == 75
     assert system.cli("answer", "orion", "slow", "--wait", "--timeout", "1", check=False).returncode == 75
     model.release()
