@@ -59,6 +59,21 @@ export async function tooWide({ page }) {
   });
 }
 
+// What /v1 answers, past the page.
+export const ask = async (method, path, body) => {
+  const response = await fetch(URL_OF_PAGE + path, { method, headers: { Authorization: `Bearer ${TOKEN}` }, body: body && JSON.stringify(body) });
+  return response.json();
+};
+
+// Presses Tab until the element has the focus, as somebody without a mouse does; the way must not be endless.
+export async function tabTo(one, selector, most = 120) {
+  for (let pressed = 0; pressed < most; pressed++) {
+    if (await one.page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return pressed;
+    await one.page.keyboard.press("Tab");
+  }
+  throw new Error(`${most} times Tab did not reach ${selector}`);
+}
+
 // Runs the checks one after the other; each is named after its promise. Ends the process with 1 when one failed.
 export async function run(checks) {
   const browser = await open();

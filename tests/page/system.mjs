@@ -1,23 +1,10 @@
 // The page against a whole system: the token, what is live, every order by keyboard alone, dead letters.
 
 import assert from "node:assert/strict";
-import { run, show, shot, TOKEN, URL_OF_PAGE } from "./browser.mjs";
+import { ask, run, show, shot, tabTo, TOKEN, URL_OF_PAGE } from "./browser.mjs";
 
-const ask = async (method, path, body) => {
-  const response = await fetch(URL_OF_PAGE + path, { method, headers: { Authorization: `Bearer ${TOKEN}` }, body: body && JSON.stringify(body) });
-  return response.json();
-};
 const agent = (name) => ask("GET", `/v1/agents/${name}`);
 const refusals = { allow: (line) => line.includes("status of 401") };
-
-// Presses Tab until the element has the focus, as somebody without a mouse does; the way must not be endless.
-async function tabTo(one, selector, most = 60) {
-  for (let pressed = 0; pressed < most; pressed++) {
-    if (await one.page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return pressed;
-    await one.page.keyboard.press("Tab");
-  }
-  throw new Error(`${most} times Tab did not reach ${selector}`);
-}
 
 async function badge(one, text) {
   await one.page.waitForFunction((wanted) => document.querySelector(".badge .state")?.textContent.includes(wanted), text);

@@ -77,6 +77,22 @@ def test_the_page_tells_and_orders_what_the_system_does(world):
     node("system.mjs", PAGE_URL=page_of(world))
 
 
+def test_every_order_is_given_by_keyboard_and_its_refusal_is_shown(make_system, model):
+    """Beside those of system.mjs: message, item, rollback, retry, purge, reload. vega's provider is away until the script is it."""
+    port, names = harness.free_port(), ("orion", "iris", "vega")
+    yaml = harness.agents_yaml(names) + "queues:\n  - {name: reviews, consumers: [orion]}\n"
+    system = make_system(names, model=model, yaml=yaml, env={**ENV, "LLM_BASE_URL__VEGA": f"http://127.0.0.1:{port}/v1"}).start()
+    system.add("names", "Sort the list of names")
+    system.wait_done("names")
+    system.cli("stop", "iris")
+    for name in ("late-1", "late-2"):
+        (system.tree("iris") / f"iac/handoffs/{name}.md").write_text(envelope(name, to="iris", created="2026-01-01T00:00:00Z", ttl_seconds=3600))
+    wait_until(lambda: system.agent_status("iris")["dead_letters"] == 2, "the dead letters")
+    system.add("ask", "Ask your provider", name="vega")
+    system.wait_state("vega", "waiting")
+    node("orders.mjs", PAGE_URL=page_of(system), PAGE_PROVIDER=str(port), PAGE_YAML=str(system.data / "agents.yaml"))
+
+
 def test_the_description_of_the_interface_is_valid_and_true(world):
     node("openapi.mjs", PAGE_URL=page_of(world))
 
