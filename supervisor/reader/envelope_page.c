@@ -263,7 +263,6 @@ int envelope_page_one(const struct reading *reading, json_t **answer, struct fau
 {
     const char *id = reading_text(reading, "id");
     struct envelope_view view = {.data_dir = reading->data_dir, .complain = reading->complain};
-    reading_leave_what_holds();
     envelope_view_scan(&view, id ? id : "");
     bool found = id && envelope_view_read(&view, id);
     if (found) {

@@ -56,6 +56,18 @@ static bool confine(const char *data_dir, struct fault *fault)
     return confined;
 }
 
+static void do_nothing(int number)
+{
+    (void)number;
+}
+
+/* A FIFO in a repository would hold its reader for ever: the alarm interrupts its opening, and the repository can't be
+ * opened. */
+static void leave_what_holds(void)
+{
+    (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = do_nothing}, NULL);
+}
+
 /* NULL: none came. Caller frees. */
 static json_t *read_request(int connection)
 {
@@ -92,7 +104,7 @@ int main(int count, char **arguments)
     started_standard();
     started_harden();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGALRM, SIG_IGN); /* until somebody wants it (reading.h): no timer can be made in the sandbox */
+    signal(SIGALRM, SIG_IGN); /* until leave_what_holds: no timer can be made in the sandbox */
     setitimer(ITIMER_REAL, &(struct itimerval){.it_interval.tv_sec = 1, .it_value.tv_sec = 1}, NULL);
     int connection = count == ARGUMENTS ? started_descriptor(arguments[1]) : -1;
     int data = count == ARGUMENTS ? started_descriptor(arguments[2]) : -1;
@@ -106,6 +118,7 @@ int main(int count, char **arguments)
         return EX_CONFIG;
     }
     json_t *request = read_request(connection);
+    leave_what_holds();
     /* Without what libraries do at an exit: nothing of it is needed. */
     _exit(request && answer(connection, data, data_dir, request) ? EX_OK : EX_DATAERR);
 }

@@ -1,7 +1,5 @@
 #include "supervisor/reader/reading.h"
 
-#include <signal.h>
-
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -30,15 +28,4 @@ char *reading_agent(const struct reading *reading, struct fault *fault)
         return memory_print("%s/%s", reading->data_dir, below);
     fault_set(fault, "there is no agent of this name");
     return NULL;
-}
-
-static void do_nothing(int number)
-{
-    (void)number;
-}
-
-/* main.c's alarm interrupts what waits. */
-void reading_leave_what_holds(void)
-{
-    (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = do_nothing}, NULL);
 }

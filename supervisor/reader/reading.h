@@ -24,8 +24,5 @@ const char *reading_text(const struct reading *reading, const char *name); /* NU
 size_t reading_count(const struct reading *reading, const char *name, size_t otherwise, size_t most);
 /* The absolute path of the folder of the agent that is asked for; the caller frees it. NULL and fault: there is none. */
 char *reading_agent(const struct reading *reading, struct fault *fault);
-/* From here on a repository with a FIFO in it, which would hold its reader for ever, is told as a repository that can't be
- * opened: for answers that are made of several agents' repositories, so that no agent keeps the others' from people. */
-void reading_leave_what_holds(void);
 
 #endif

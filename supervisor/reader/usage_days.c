@@ -62,7 +62,6 @@ static void read_agent(const struct reading *reading, const char *path, struct t
 
 static void read_all(const struct reading *reading, struct tally *tally)
 {
-    reading_leave_what_holds();
     size_t count = 0;
     struct listing *folders = listing_open(reading->data, "agents", NULL);
     char **names = folders ? listing_sorted(folders, &count) : NULL;

@@ -55,6 +55,15 @@ def haunt(http, name="ghost"):
     return f"/v1/agents/{name}/log"
 
 
+def haunt_all(http):
+    """As many of them as hold the reader of all for longer than its time."""
+    haunt(http, "ghost")
+    for number in range(60):
+        tree = http.system.data / f"agents/ghost-{number}"
+        subprocess.run(["cp", "-r", http.system.data / "agents/ghost", tree], check=True)
+    return "/v1/usage"
+
+
 # ---- envelopes ----
 
 
@@ -285,9 +294,19 @@ def test_what_many_ask_at_once_is_read_once(make_v1):  # noqa: F811
     assert 1 <= http.system.log().count("A reader is asked for usage") <= time.monotonic() - begun + 1
 
 
+@pytest.mark.parametrize("what", ["log", "commits", "usage"])
+def test_a_repository_that_holds_its_reader_is_left_within_its_second(make_v1, what):  # noqa: F811
+    http = make_v1()
+    haunt(http, "ghost")
+    begun = time.monotonic()
+    status, _, told = http.get(f"/v1/agents/ghost/{what}")
+    assert time.monotonic() - begun < 10 * PATIENCE and "within 30 s" not in http.system.log()
+    assert status == 200 and any("ghost" in problem for problem in told["problems"])
+
+
 def test_a_repository_that_holds_its_reader_holds_up_nobody_else(make_v1):  # noqa: F811
     http = make_v1()
-    path = haunt(http)
+    path = haunt_all(http)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         asked = pool.submit(http.get, path)
         [reader] = wait_until(lambda: readers(http), "a reader is at it")
@@ -306,7 +325,7 @@ def test_a_repository_that_holds_its_reader_holds_up_nobody_else(make_v1):  # no
 
 def test_a_reader_is_given_up_when_its_time_is_over(make_v1):  # noqa: F811
     http = make_v1()
-    path = haunt(http)
+    path = haunt_all(http)
     answer = http.get(path)
     problem(answer, 503)
     assert "can't be read within 30 s" in http.system.log() and not readers(http)
