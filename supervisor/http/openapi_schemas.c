@@ -17,7 +17,8 @@
     "commit:string time:string author:string? subject:string? body:string? task:string? end:string? "        \
     "reward:integer? tokens:integer? audit:integer? audit_commit:string? "
 #define CHANGE "path:string old_path:string? change:string added:integer? removed:integer? "
-#define PAGE   "next:string? "
+#define FAULTS "-problems:[string]" /* of files that can't be read */
+#define PAGE   "next:string? " FAULTS
 
 /* Each member is NAME:TYPE; a NAME that begins with "-" may be missing. Members that are not named here may come. */
 static const struct {
@@ -42,7 +43,7 @@ static const struct {
      "problem:string?"},
     {"Blocks", "items:[Block] count:integer"},
     {"Skill", "name:string path:string -description:any -reward_evidence:any -last_success:any -decay:any"},
-    {"Skills", "items:[Skill]"},
+    {"Skills", "items:[Skill] " FAULTS},
     {"Reward", "task:string path:string -reward:any -audit_score:any -at:any -reason:any -tokens:any"},
     {"Rewards", "items:[Reward]"},
     {"Goal", "goal:string done:boolean path:string"},
@@ -56,8 +57,8 @@ static const struct {
     {"Diary", "items:[Changes] " PAGE},
     {"Day", "day:string tasks:integer " SPENT},
     {"Spender", "agent:string tasks:integer " SPENT},
-    {"Usage", "items:[Day]"},
-    {"UsageOfAll", "items:[Day] agents:[Spender]"},
+    {"Usage", "items:[Day] " FAULTS},
+    {"UsageOfAll", "items:[Day] agents:[Spender] " FAULTS},
     {"Envelope", ENVELOPE "owner:string place:string"},
     {"Envelopes", "items:[Envelope] " PAGE},
     {"Step", "time:string agent:string what:string commit:string? subject:string?"},
@@ -66,7 +67,7 @@ static const struct {
     {"Hand", "agent:string id:string state:string answers:integer " SPENT},
     {"Cost", "trace:string complete:boolean hands:[Hand] " SPENT},
     {"EnvelopeWithRoute",
-     ENVELOPE "copies:[Copy] route:[Step] answers:[Letter] of_trace:[Letter] cost:Cost?"},
+     ENVELOPE "copies:[Copy] route:[Step] answers:[Letter] of_trace:[Letter] cost:Cost? " FAULTS},
     {"Queue", "queue:string items:integer"},
     {"Queues", "queues:[Queue] items:[Envelope] " PAGE},
     {"Lock", "name:string path:string -token:any -holder:any -lease_until:any -waiters:any -body:string"},
