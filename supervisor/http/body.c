@@ -2,9 +2,12 @@
 
 #include <string.h>
 
+#include "common/format/envelope.h"
 #include "common/memory.h"
 
-static const char *const kinds[] = {[FIELD_TEXT] = "a text", [FIELD_COUNT] = "a whole number from 0 on"};
+static const char *const kinds[] = {[FIELD_TEXT] = "a text",
+                                    [FIELD_COUNT] = "a whole number from 0 on",
+                                    [FIELD_PRIORITY] = "high, normal or low"};
 
 static const struct field *find(const struct field *fields, const char *name)
 {
@@ -16,8 +19,11 @@ static const struct field *find(const struct field *fields, const char *name)
 
 static bool is_of_kind(const json_t *value, enum field_kind kind)
 {
-    return kind == FIELD_TEXT ? json_is_string(value)
-                              : json_is_integer(value) && json_integer_value(value) >= 0;
+    enum priority priority;
+    if (kind == FIELD_COUNT)
+        return json_is_integer(value) && json_integer_value(value) >= 0;
+    return json_is_string(value) &&
+           (kind == FIELD_TEXT || priority_parse(json_string_value(value), &priority));
 }
 
 /* RFC 6901 writes ~ and / of a name as ~0 and ~1. */

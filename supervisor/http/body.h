@@ -10,7 +10,7 @@
 
 enum { BODY_MAX = 512 * 1024 /* bytes */ };
 
-enum field_kind { FIELD_TEXT, FIELD_COUNT /* a whole number from 0 on */ };
+enum field_kind { FIELD_TEXT, FIELD_COUNT /* a whole number from 0 on */, FIELD_PRIORITY };
 
 struct field { /* a table ends with one that has no name */
     const char *name;

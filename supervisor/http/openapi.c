@@ -23,8 +23,12 @@ static char *operation_id(const struct route *route)
 
 static json_t *schema_of(enum field_kind kind)
 {
-    return kind == FIELD_TEXT ? json_pack("{s:s}", "type", "string")
-                              : json_pack("{s:s, s:i}", "type", "integer", "minimum", 0);
+    if (kind == FIELD_COUNT)
+        return json_pack("{s:s, s:i}", "type", "integer", "minimum", 0);
+    json_t *text = json_pack("{s:s}", "type", "string");
+    if (kind == FIELD_PRIORITY)
+        json_object_set_new(text, "enum", json_pack("[s, s, s]", "high", "normal", "low"));
+    return text;
 }
 
 static json_t *body_of(const struct field *fields)

@@ -290,8 +290,11 @@ static void reflections(int data, const json_t *named, struct document *document
     {                                                                                                        \
         name, FIELD_COUNT, false, says, NULL                                                                 \
     }
-#define PRIORITY TEXT("priority", false, "high, normal or low")
-#define TTL      COUNT("ttl_seconds", "seconds after which nobody reads it any more; 0: never")
+#define PRIORITY                                                                                             \
+    {                                                                                                        \
+        "priority", FIELD_PRIORITY, false, "high, normal or low", NULL                                       \
+    }
+#define TTL COUNT("ttl_seconds", "seconds after which nobody reads it any more; 0: never")
 
 static const struct field no_fields[] = {{.name = NULL}};
 static const struct field task_fields[] = {

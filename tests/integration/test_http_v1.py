@@ -220,6 +220,7 @@ def test_a_text_may_have_the_name_that_files_give_it(make_v1):
         ({}, "#/text"),
         ({"text": 7}, "#/text"),
         ({"text": "x", "ttl_seconds": -1}, "#/ttl_seconds"),
+        ({"text": "x", "priority": "urgent"}, "#/priority"),
         ({"text": "x", "colour": "red"}, "#/colour"),
         ({"text": "x", "task": "y"}, "#/task"),
         ({"body": "x"}, "#/body"),
