@@ -5,6 +5,7 @@
 #include "supervisor/control/control.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 static void defined(struct agent *agent)
@@ -58,6 +59,7 @@ static void settled(struct agent *agent)
 static void changed(struct agent *agent)
 {
     control_agent_changed(supervisor_of(agent)->control, agent);
+    shared_state_agent_changed(supervisor_of(agent)->shared, agent->name);
 }
 
 static void worker_starts(struct agent *agent)

@@ -336,16 +336,16 @@ static bool may_send(const struct roster_agent *definition, const char *name)
     return definition->may_send_to_all;
 }
 
-static bool sender_may_send(void *context, const char *sender, const char *agent)
+static const struct text_list *may_send_to(void *context, const char *sender)
 {
     const struct shared_state *shared = context;
     const struct roster_agent *definition = roster_find(shared->roster, sender);
-    return !definition || may_send(definition, agent);
+    return !definition || definition->may_send_to_all ? NULL : &definition->may_send_to;
 }
 
 static const struct queues_operations queue_operations = {
     .room = room,
-    .may_send = sender_may_send,
+    .may_send_to = may_send_to,
     .lies = lies,
     .put = put,
     .take = take,
@@ -427,10 +427,10 @@ static void worker_down(void *context, const char *agent)
         queues_worker_down(shared->queues, agent);
 }
 
-static void has_room(void *context)
+static void has_room(void *context, const char *agent)
 {
     struct shared_state *shared = context;
-    queues_room(shared->queues);
+    queues_room(shared->queues, agent);
 }
 
 static const struct post_hooks hooks = {
@@ -512,6 +512,12 @@ void shared_state_start(struct shared_state *shared)
     queues_start(shared->queues);
     queues_each_folder(shared->queues, watch_one, shared);
     shared->started = true;
+}
+
+void shared_state_agent_changed(struct shared_state *shared, const char *agent)
+{
+    if (shared && shared->started)
+        queues_room(shared->queues, agent);
 }
 
 void shared_state_scan(struct shared_state *shared)

@@ -18,6 +18,8 @@ void shared_state_start(struct shared_state *shared);
 void shared_state_roster(struct shared_state *shared, const struct roster *roster);
 void shared_state_scan(
     struct shared_state *shared); /* every POLL_INTERVAL: what people did, that no notice told of */
+/* The agent's state is another: it may take work up now. shared may be NULL. */
+void shared_state_agent_changed(struct shared_state *shared, const char *agent);
 void shared_state_changed(
     struct shared_state *shared); /* something has changed in a queue's folder (inotify) */
 

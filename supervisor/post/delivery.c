@@ -430,8 +430,8 @@ void post_pump(struct box *receiver)
         room -= goes && counts;
         sender->unread += goes && !counts;
     }
-    if (room > 0)
-        post->room = true;
+    if (room > 0 && post->hooks.room)
+        post->hooks.room(post->hooks.context, receiver->name);
     defer_rest(receiver);
 }
 

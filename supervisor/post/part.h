@@ -150,7 +150,7 @@ struct post {
         struct box **boxes;
         size_t count, capacity, next_outbox;
     } active;
-    bool started, in_turn, room;
+    bool started, in_turn;
     uint64_t pumps; /* so far */
     struct batch batch;
     struct {

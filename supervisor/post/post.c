@@ -182,9 +182,6 @@ static void turn(void *context)
     decide_on_outboxes(post, now_ms);
     post_submissions_join(post);
     pump_all(post);
-    if (post->room && post->hooks.room)
-        post->hooks.room(post->hooks.context);
-    post->room = false;
     tell_workers(post);
     post->in_turn = false;
     rest(post);

@@ -163,7 +163,7 @@ struct post_hooks {
     void (*item_ended)(void *context, const char *agent, const char *id, const char *status);
     void (*worker_ready)(void *context, const char *agent);
     void (*worker_down)(void *context, const char *agent);
-    void (*room)(void *context); /* somebody's window got room, or an agent came: items may be given out */
+    void (*room)(void *context, const char *agent); /* its window may have room: items may be given out */
     /* LOCK and UNLOCK of a worker; called at once, not in a turn. False: what it says is malformed. */
     bool (*lock)(void *context, const char *agent, const char *task, const char *name);
     bool (*unlock)(void *context, const char *agent, const char *task, const char *name);

@@ -98,73 +98,6 @@ const char *item_whose(const struct work_queue *queue, const struct envelope *en
 
 /* --- giving --- */
 
-/* What speaks against a consumer, though it has room: that it is the item's own sender, then that it had the item last
- * and lost it. */
-static int reluctance(const struct item *item, const char *agent)
-{
-    bool had = item->envelope.consumer && strcmp(item->envelope.consumer, agent) == 0;
-    return (strcmp(item->envelope.from, agent) == 0) * 2 + had;
-}
-
-/* By class and load: of those that the sender may send to and that have room, the least reluctant; of these the one with
- * the most room in its window; of equals the next in turn. */
-static const char *choose(const struct work_queue *queue, const struct item *item, size_t *place)
-{
-    const struct queues *queues = queue->queues;
-    const struct text_list *consumers = &queue->definition->consumers;
-    const char *best = NULL;
-    int64_t best_room = 0;
-    int least = 0;
-    for (size_t i = 0; i < consumers->count; i++) {
-        size_t at = (queue->next + i) % consumers->count;
-        const char *agent = consumers->items[at];
-        bool own = strcmp(item->envelope.from, agent) == 0;
-        if (!own && !queues->operations->may_send(queues->context, item->envelope.from, agent))
-            continue;
-        int64_t room = queues->operations->room(queues->context, agent);
-        int reluctant = reluctance(item, agent);
-        if (room <= 0 || (best && (reluctant > least || (reluctant == least && room <= best_room))))
-            continue;
-        best = agent;
-        *place = at;
-        best_room = room;
-        least = reluctant;
-    }
-    return best;
-}
-
-static bool comes_before(const struct item *a, const struct item *b)
-{
-    if (a->envelope.priority != b->envelope.priority)
-        return a->envelope.priority < b->envelope.priority;
-    if (a->envelope.created != b->envelope.created)
-        return a->envelope.created < b->envelope.created;
-    return strcmp(a->envelope.id, b->envelope.id) < 0;
-}
-
-static bool anybody_has_room(const struct work_queue *queue)
-{
-    const struct queues *queues = queue->queues;
-    for (size_t i = 0; i < queue->definition->consumers.count; i++)
-        if (queues->operations->room(queues->context, queue->definition->consumers.items[i]) > 0)
-            return true;
-    return false;
-}
-
-/* An item that none of its sender's consumers can take now holds up nobody else's. */
-static struct item *next_item(const struct work_queue *queue, int64_t now, int64_t now_ms)
-{
-    struct item *next = NULL;
-    size_t place;
-    for (size_t i = 0; i < queue->count; i++) {
-        struct item *item = queue->items[i];
-        if (item->state == ITEM_WAITS && item->again_ms <= now_ms && !item_is_over(item, now) &&
-            (!next || comes_before(item, next)) && choose(queue, item, &place))
-            next = item;
-    }
-    return next;
-}
-
 /* Its file can't be used as it is. */
 static void lose(struct item *item, enum item_found found, const struct fault *fault)
 {
@@ -225,19 +158,32 @@ static void give(struct item *item, const char *consumer)
     envelope_free(&envelope);
 }
 
-void queue_give_out(struct work_queue *queue)
+/* A slice of what waits; the timer brings the next one. */
+void queue_give_out(struct work_queue *queue, int64_t until_ms)
 {
-    int64_t now = clock_now(), now_ms = clock_monotonic_ms();
+    const struct queues *queues = queue->queues;
+    int64_t now = clock_now();
+    if (!queue->states[ITEM_WAITS])
+        return;
+    queue_rooms_ask(queue);
     for (int given = 0; given < GIVEN_AT_ONCE; given++) {
-        size_t place = 0;
-        struct item *item = anybody_has_room(queue) ? next_item(queue, now, now_ms) : NULL;
-        if (!item)
+        size_t place;
+        struct item *item = queue_next(queue);
+        if (!item && !queue->rooms.unasked)
             return;
-        const char *consumer = choose(queue, item, &place);
-        queue->next = place + 1;
-        give(item, consumer);
+        if (!item || (given && clock_monotonic_ms() >= until_ms))
+            break;
+        const char *consumer = item_is_over(item, now) ? NULL : queue_choose(queue, item, &place);
+        if (consumer) {
+            queue->next = place + 1;
+            item_leave(item);
+            give(item, consumer);
+            queue_rooms_tell(queue, consumer);
+        } else if (item_is_over(item, now)) {
+            item_set_state(item, ITEM_EXPIRED);
+        }
     }
-    queue->queues->operations->timer(queue->queues->context, 0);
+    queues->operations->timer(queues->context, 0);
 }
 
 /* --- taking back --- */
@@ -358,7 +304,7 @@ static void take_back(struct item *item)
     else if (found < 0)
         item_later(item, "can't be taken back", &fault);
     else
-        queues->operations->timer(queues->context, 0); /* it went while we looked */
+        item_due(item); /* it went while we looked */
 }
 
 void item_find_out(struct item *item)

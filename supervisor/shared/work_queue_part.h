@@ -2,6 +2,8 @@
 #ifndef AGENTOS_SUPERVISOR_SHARED_WORK_QUEUE_PART_H
 #define AGENTOS_SUPERVISOR_SHARED_WORK_QUEUE_PART_H
 
+#include <sys/queue.h>
+
 #include "common/files.h"
 #include "supervisor/shared/work_queues.h"
 
@@ -13,8 +15,24 @@ enum item_state {
     ITEM_GONE,    /* it has ended; its file is to be removed, and its memory with it */
 };
 
+enum { QUEUE_CHAINS = 256 };
+
+struct item_heap { /* the first one at items[0] */
+    struct item **items;
+    size_t count, capacity;
+};
+TAILQ_HEAD(item_list, item);
+
 struct item {
     struct work_queue *queue;
+    struct queue_sender *sender; /* the envelope's `from` */
+    struct item_heap *heap;      /* where it stands while it waits and may be given out; else NULL */
+    size_t place;                /* in the heap, from 1 */
+    struct item_list *list;      /* the queues' list in which it stands; NULL: none */
+    TAILQ_ENTRY(item) list_link;
+    LIST_ENTRY(item) held_link; /* while held: among those that consumers have */
+    bool held;
+    bool counted; /* in the queue's `states` */
     struct envelope
         envelope; /* as its file in the queue says, without the body; consumer: who has it, or had it last */
     enum item_state state;
@@ -25,15 +43,40 @@ struct item {
     struct expiry_entry expiry;
 };
 
+/* Who has items in a queue, or is limited and had some. */
+struct queue_sender {
+    LIST_ENTRY(queue_sender) link, limited_link;
+    char *name;
+    size_t items;
+    bool limited;   /* it may send to some consumers only: */
+    size_t *places; /* these, by their places in the definition; owned */
+    size_t count;
+    struct item_heap waiting; /* of its items, while it is limited */
+};
+
+/* What is known of the consumers' room. */
+struct queue_rooms {
+    size_t count;  /* consumers */
+    size_t width;  /* a power of two, at least count */
+    int64_t *most; /* most[i] is the larger of most[2i] and most[2i+1]; most[width+i] is a consumer's */
+    struct named_place *by_name; /* in the order of names */
+    size_t *told, told_count;    /* places of which there is news */
+    size_t next_asked, unasked; /* who is asked next, and how many were not since they all were to be asked */
+};
+
 struct work_queue {
     struct queues *queues;
     char *name, *folder;                   /* "shared/queues/NAME" */
     const struct roster_queue *definition; /* NULL: it isn't in agents.yaml any more */
     struct item **items;                   /* in the order of their ids */
     size_t count;
-    size_t arriving; /* that are being written, in this turn */
-    size_t next;     /* the consumer that is looked at first, so that equals take turns */
-    bool met;        /* all that lay there at start was read: what is new since was dropped by somebody */
+    size_t arriving;              /* that are being written, in this turn */
+    size_t states[ITEM_GONE + 1]; /* how many items are in each */
+    struct item_heap open;        /* of the senders that may send to everybody: what waits */
+    LIST_HEAD(, queue_sender) senders[QUEUE_CHAINS], limited;
+    struct queue_rooms rooms;
+    size_t next; /* the consumer that is looked at first, so that equals take turns */
+    bool met;    /* all that lay there at start was read: what is new since was dropped by somebody */
     bool full_said, trouble_said;
 };
 
@@ -45,6 +88,10 @@ struct queues {
     void *context;
     struct work_queue **all;
     size_t count;
+    size_t first;           /* the queue whose turn to give out is first */
+    struct item_list due;   /* something is to be done with them now */
+    struct item_list later; /* likewise, or to be given out, when their time has come; the earliest first */
+    LIST_HEAD(, item) held[QUEUE_CHAINS]; /* by their consumers */
     bool started;
 };
 
@@ -56,6 +103,7 @@ void item_set_envelope(struct item *item, const struct envelope *envelope);
 void item_set_state(struct item *item, enum item_state state);
 void item_later(struct item *item, const char *what, const struct fault *fault); /* not again for a second */
 bool item_is_over(const struct item *item, int64_t now);
+void item_due(struct item *item); /* something is to be done with it in the next turn */
 /* It has ended: the sender gets its bounce, the file is removed, the item is freed; or all that later, if it fails. */
 void item_end(struct item *item, const char *owed);
 void text_set(char **at, const char *text);
@@ -75,11 +123,39 @@ void item_was_taken_out(struct item *item);
 int queue_open(const struct work_queue *queue, struct fault *fault);
 void item_set_aside(struct item *item, const char *why); /* its file; it ends, and its sender is told */
 
+/* work_queue_room.c: which consumer has the most room */
+void queue_rooms_define(struct work_queue *queue); /* its consumers are others */
+void queue_rooms_free(struct work_queue *queue);
+void queue_rooms_tell(struct work_queue *queue, const char *consumer); /* it may have another room */
+void queue_rooms_doubt(struct work_queue *queue);                      /* everybody may */
+/* Those that there is news of, and the next few in turn. */
+void queue_rooms_ask(struct work_queue *queue);
+void queue_sender_define(const struct work_queue *queue, struct queue_sender *sender);
+bool queue_sender_has_room(const struct work_queue *queue, const struct queue_sender *sender);
+/* By class and load: of those that the sender may send to and that have room, one that isn't the sender itself nor had the
+ * item last, then the latter, then the former; of several the one with the most room in its window; of equals the next in
+ * turn. NULL: nobody. */
+const char *queue_choose(struct work_queue *queue, const struct item *item, size_t *place);
+
+/* work_queue_waiting.c: the order of items */
+size_t queue_items_of(const struct work_queue *queue, const char *sender);
+void queue_senders_define(
+    struct work_queue *queue); /* after queue_rooms_define, or when their rights are others */
+void queue_senders_free(struct work_queue *queue);
+void item_set_sender(struct item *item,
+                     const char *sender); /* while it stands nowhere; NULL: it is about to be freed */
+void item_waits(struct item *item);       /* it may be given out */
+void item_stand_in(struct item *item, struct item_list *list);
+void item_leave(struct item *item);                         /* it stands nowhere */
+void item_held_by(struct item *item, const char *consumer); /* NULL: nobody */
+/* The first that somebody has room for; NULL: none. */
+struct item *queue_next(const struct work_queue *queue);
+
 /* work_queue_assign.c: who gets what, and who loses it again */
-void queue_give_out(struct work_queue *queue);
-void item_find_out(struct item *item); /* ITEM_DOUBT */
-void item_recover(struct item *item);  /* at start */
-void item_expire(struct item *item);   /* ITEM_EXPIRED */
+void queue_give_out(struct work_queue *queue, int64_t until_ms); /* one item at least */
+void item_find_out(struct item *item);                           /* ITEM_DOUBT */
+void item_recover(struct item *item);                            /* at start */
+void item_expire(struct item *item);                             /* ITEM_EXPIRED */
 /* An agent that has it, or has ended it, by its folders; NULL: nobody does. may_be: its folders can't be read now. */
 const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be);
 

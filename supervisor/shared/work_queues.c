@@ -14,7 +14,7 @@
 
 #define PREFIX "queue:"
 
-enum { RETRY_MS = 1000, HEAD_GROWS = 512 };
+enum { RETRY_MS = 1000, HEAD_GROWS = 512, TURN_MS = 20 };
 
 void text_set(char **at, const char *text)
 {
@@ -30,12 +30,18 @@ struct queues *queues_open(int data, struct expiry *expiry, const struct queues_
 {
     struct queues *queues = memory_new(1, sizeof *queues);
     *queues = (struct queues){.data = data, .expiry = expiry, .operations = operations, .context = context};
+    TAILQ_INIT(&queues->due);
+    TAILQ_INIT(&queues->later);
     return queues;
 }
 
 static void free_item(struct item *item)
 {
     expiry_clear(item->queue->queues->expiry, &item->expiry);
+    item_leave(item);
+    item_held_by(item, NULL);
+    item_set_sender(item, NULL);
+    item->queue->states[item->state]--;
     envelope_free(&item->envelope);
     free(item);
 }
@@ -48,6 +54,8 @@ void queues_close(struct queues *queues)
         struct work_queue *queue = queues->all[i];
         for (size_t j = 0; j < queue->count; j++)
             free_item(queue->items[j]);
+        queue_senders_free(queue);
+        queue_rooms_free(queue);
         free(queue->items);
         free(queue->name);
         free(queue->folder);
@@ -89,6 +97,9 @@ struct item *queue_find(const struct work_queue *queue, const char *id)
 void item_set_envelope(struct item *item, const struct envelope *envelope)
 {
     struct envelope *ours = &item->envelope;
+    item_leave(item);
+    if (!item->sender || strcmp(ours->from, envelope->from) != 0)
+        item_set_sender(item, envelope->from);
     text_set(&ours->id, envelope->id);
     text_set(&ours->from, envelope->from);
     text_set(&ours->to, envelope->to);
@@ -112,13 +123,29 @@ static void due(void *context)
     queues->operations->timer(queues->context, 0);
 }
 
+void item_due(struct item *item)
+{
+    struct queues *queues = item->queue->queues;
+    item_stand_in(item, &queues->due);
+    queues->operations->timer(queues->context, 0);
+}
+
 /* The post office minds the time of what lies with a consumer. */
 void item_set_state(struct item *item, enum item_state state)
 {
     struct expiry *expiry = item->queue->queues->expiry;
     int64_t at = expiry_of(item->envelope.created, item->envelope.ttl_seconds);
+    item->queue->states[item->state] -= item->counted;
+    item->queue->states[state]++;
+    item->counted = true;
     item->state = state;
     item->again_ms = 0;
+    item_leave(item);
+    if (state == ITEM_WAITS)
+        item_waits(item);
+    else if (state == ITEM_EXPIRED)
+        item_due(item);
+    item_held_by(item, state == ITEM_OUT || state == ITEM_DOUBT ? item->envelope.consumer : NULL);
     if (state == ITEM_WAITS && at >= 0)
         expiry_set(expiry, &item->expiry, at);
     else
@@ -158,6 +185,7 @@ void item_later(struct item *item, const char *what, const struct fault *fault)
         log_warn("post", NULL, "Item %s of the queue %s %s; it is tried again: %s", item->envelope.id,
                  item->queue->name, what, fault->text);
     item->again_ms = clock_monotonic_ms() + RETRY_MS;
+    item_stand_in(item, &queues->later);
     queues->operations->timer(queues->context, RETRY_MS);
 }
 
@@ -195,10 +223,26 @@ static void add_queue(struct queues *queues, const struct roster_queue *definiti
     queue->name = memory_text(definition->name);
     queue->folder = memory_print(SHARED_QUEUES "/%s", definition->name);
     queue->definition = definition;
+    queue_rooms_define(queue);
     queues->all = memory_grow(queues->all, queues->count + 1, sizeof *queues->all);
     queues->all[queues->count++] = queue;
     if (queues->started)
         queue_look(queue);
+}
+
+/* What waits for something that nobody tells of. */
+static void try_again(struct queues *queues)
+{
+    for (size_t i = 0; i < queues->count; i++) {
+        struct work_queue *queue = queues->all[i];
+        queue_rooms_doubt(queue);
+        for (size_t j = 0; j < queue->count; j++) {
+            struct item *item = queue->items[j];
+            if ((item->state == ITEM_DOUBT || item->state == ITEM_EXPIRED) && !item->list)
+                item_due(item);
+        }
+    }
+    queues->operations->timer(queues->context, 0);
 }
 
 void queues_roster(struct queues *queues, const struct roster *roster)
@@ -213,7 +257,11 @@ void queues_roster(struct queues *queues, const struct roster *roster)
         else
             add_queue(queues, &roster->queues[i]);
     }
-    queues->operations->timer(queues->context, 0);
+    for (size_t i = 0; i < queues->count; i++) {
+        queue_rooms_define(queues->all[i]);
+        queue_senders_define(queues->all[i]);
+    }
+    try_again(queues);
 }
 
 void queues_start(struct queues *queues)
@@ -238,21 +286,13 @@ static struct work_queue *queue_of(const struct queues *queues, const char *to, 
     return NULL;
 }
 
-static size_t count_of(const struct work_queue *queue, const char *sender)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < queue->count; i++)
-        count += strcmp(queue->items[i]->envelope.from, sender) == 0;
-    return count;
-}
-
 static bool has_room(struct work_queue *queue, const char *sender, struct fault *why)
 {
     size_t count = queue->count + queue->arriving;
     if (count >= QUEUE_ITEMS_MAX)
         return fault_set(why, "backpressure: the queue %s has %zu items already", queue->name, count);
     return count < QUEUE_ITEMS_OF_ONE_MAX || strcmp(sender, POST_OPERATOR) == 0 ||
-           count_of(queue, sender) < QUEUE_ITEMS_OF_ONE_MAX ||
+           queue_items_of(queue, sender) < QUEUE_ITEMS_OF_ONE_MAX ||
            fault_set(why, "backpressure: the queue %s has %d items of %s already", queue->name,
                      QUEUE_ITEMS_OF_ONE_MAX, sender);
 }
@@ -369,12 +409,8 @@ int queues_check(const struct queues *queues, const char *queue, const char *tex
 void queues_count(const struct queues *queues, const char *name, size_t *waiting, size_t *under_way)
 {
     const struct work_queue *queue = queues_find(queues, name);
-    *waiting = *under_way = 0;
-    for (size_t i = 0; queue && i < queue->count; i++) {
-        enum item_state state = queue->items[i]->state;
-        *waiting += state == ITEM_WAITS;
-        *under_way += state == ITEM_OUT || state == ITEM_DOUBT;
-    }
+    *waiting = queue ? queue->states[ITEM_WAITS] : 0;
+    *under_way = queue ? queue->states[ITEM_OUT] + queue->states[ITEM_DOUBT] : 0;
 }
 
 /* --- what happens --- */
@@ -382,14 +418,11 @@ void queues_count(const struct queues *queues, const char *name, size_t *waiting
 /* Visits may end the item. */
 static void each_of(struct queues *queues, const char *agent, void (*visit)(struct item *item))
 {
-    for (size_t i = 0; i < queues->count; i++) {
-        struct work_queue *queue = queues->all[i];
-        for (size_t j = queue->count; j-- > 0;) {
-            struct item *item = queue->items[j];
-            bool has_it = item->state == ITEM_OUT || item->state == ITEM_DOUBT;
-            if (has_it && strcmp(item->envelope.consumer, agent) == 0)
-                visit(item);
-        }
+    struct item *next, *item = LIST_FIRST(&queues->held[names_hash(agent, strlen(agent)) % QUEUE_CHAINS]);
+    for (; item; item = next) {
+        next = LIST_NEXT(item, held_link);
+        if (strcmp(item->envelope.consumer, agent) == 0)
+            visit(item);
     }
 }
 
@@ -432,41 +465,55 @@ void queues_worker_down(struct queues *queues, const char *agent)
     queues->operations->timer(queues->context, 0);
 }
 
-void queues_room(struct queues *queues)
+void queues_room(struct queues *queues, const char *agent)
 {
+    for (size_t i = 0; i < queues->count; i++)
+        queue_rooms_tell(queues->all[i], agent);
     queues->operations->timer(queues->context, 0);
 }
 
-static void go_on(struct item *item, int64_t now_ms)
+static void go_on(struct item *item)
 {
-    struct queues *queues = item->queue->queues;
-    if (item->again_ms > now_ms) {
-        queues->operations->timer(queues->context, item->again_ms - now_ms);
-        return;
-    }
+    item_leave(item);
     if (item->state == ITEM_DOUBT)
         item_find_out(item);
     else if (item->state == ITEM_EXPIRED)
         item_expire(item);
     else if (item->state == ITEM_GONE)
         item_end(item, item->owed);
+    else
+        item_waits(item);
+}
+
+static void go_on_with_all(struct queues *queues, int64_t now_ms)
+{
+    struct item *item;
+    while ((item = TAILQ_FIRST(&queues->later)) && item->again_ms <= now_ms)
+        item_due(item);
+    for (size_t done = 0; (item = TAILQ_FIRST(&queues->due)); done++) {
+        if (done && clock_monotonic_ms() >= now_ms + TURN_MS)
+            return;
+        go_on(item);
+    }
+    if ((item = TAILQ_FIRST(&queues->later)))
+        queues->operations->timer(queues->context, item->again_ms - now_ms);
 }
 
 void queues_turn(struct queues *queues)
 {
     int64_t now_ms = clock_monotonic_ms();
-    for (size_t i = 0; i < queues->count; i++)
-        for (size_t j = queues->all[i]->count; j-- > 0;)
-            if (j < queues->all[i]->count)
-                go_on(queues->all[i]->items[j], now_ms);
-    for (size_t i = 0; i < queues->count; i++)
-        if (queues->all[i]->definition)
-            queue_give_out(queues->all[i]);
+    go_on_with_all(queues, now_ms);
+    size_t first = queues->first++;
+    for (size_t i = 0; i < queues->count; i++) {
+        struct work_queue *queue = queues->all[(first + i) % queues->count];
+        if (queue->definition)
+            queue_give_out(queue, now_ms + TURN_MS);
+    }
 }
 
 void queues_scan(struct queues *queues)
 {
     for (size_t i = 0; i < queues->count; i++)
         queue_look(queues->all[i]);
-    queues->operations->timer(queues->context, 0);
+    try_again(queues);
 }

@@ -42,11 +42,12 @@ enum queue_worker {
 
 enum { QUEUE_READ_LATER = -2, QUEUE_READ_NONE = -1 };
 
-/* All but may_send, up to tell, as post.h promises of post_… of the same name. */
+/* All but may_send_to, up to tell, as post.h promises of post_… of the same name. */
 struct queues_operations {
     int64_t (*room)(void *context, const char *agent); /* 0 too while it would not take work up */
-    /* sender: an item's; true for people, and for agents that are gone from agents.yaml. */
-    bool (*may_send)(void *context, const char *sender, const char *agent);
+    /* sender: an item's. NULL: to everybody, as people and agents that are gone from agents.yaml. Borrowed until the next
+     * queues_roster. */
+    const struct text_list *(*may_send_to)(void *context, const char *sender);
     unsigned (*lies)(void *context, const char *agent, const char *id); /* bits of enum post_place */
     bool (*put)(void *context, const char *agent, const struct envelope *envelope, struct fault *fault);
     int (*take)(void *context, const char *agent, const char *id, int folder, const char *name,
@@ -94,7 +95,7 @@ int queues_check(const struct queues *queues, const char *queue, const char *tex
 void queues_item_ended(struct queues *queues, const char *agent, const char *id, const char *status);
 void queues_worker_ready(struct queues *queues, const char *agent);
 void queues_worker_down(struct queues *queues, const char *agent);
-void queues_room(struct queues *queues);
+void queues_room(struct queues *queues, const char *agent); /* it may have another room */
 
 void queues_turn(struct queues *queues);
 void queues_scan(struct queues *queues); /* what people did in the folders */

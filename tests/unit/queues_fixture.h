@@ -182,14 +182,17 @@ static inline void timer(void *context, int64_t in_ms)
 }
 
 /* Who is called "bound" may send to iris alone. */
-static inline bool may_send(void *context, const char *sender, const char *agent)
+static inline const struct text_list *may_send_to(void *context, const char *sender)
 {
+    static char iris[] = "iris";
+    static char *only[] = {iris};
+    static const struct text_list list = {.items = only, .count = 1};
     (void)context;
-    return strcmp(sender, "bound") != 0 || strcmp(agent, "iris") == 0;
+    return strcmp(sender, "bound") == 0 ? &list : NULL;
 }
 
 static const struct queues_operations operations = {
-    .may_send = may_send,
+    .may_send_to = may_send_to,
     .room = room,
     .lies = lies,
     .put = put,

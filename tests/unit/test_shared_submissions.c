@@ -49,13 +49,22 @@ static enum queue_worker no_worker(void *context, const char *agent)
     return QUEUE_WORKER_NONE;
 }
 
+static const struct text_list *to_everybody(void *context, const char *sender)
+{
+    (void)context, (void)sender;
+    return NULL;
+}
+
 static void no_timer(void *context, int64_t in_ms)
 {
     (void)context, (void)in_ms;
 }
 
-static const struct queues_operations asleep = {
-    .room = no_room, .lies = lies_nowhere, .worker = no_worker, .timer = no_timer};
+static const struct queues_operations asleep = {.room = no_room,
+                                                .may_send_to = to_everybody,
+                                                .lies = lies_nowhere,
+                                                .worker = no_worker,
+                                                .timer = no_timer};
 
 static enum post_verdict verdict_of(enum queue_verdict verdict)
 {

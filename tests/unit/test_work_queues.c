@@ -76,7 +76,7 @@ static void test_without_room_items_wait_and_the_first_by_priority_and_age_goes_
     static const char *const order[] = {"urgent", "older", "old"};
     for (int64_t i = 0; i < 3; i++) {
         world->window[0] = i + 1;
-        queues_room(world->queues);
+        queues_room(world->queues, "orion");
         turn(world);
         assert_string_equal(holder(world, order[i]), "orion");
         queues_count(world->queues, "reviews", &waiting, &under_way);

@@ -128,7 +128,7 @@ static void test_a_waiting_item_that_people_delete_is_gone_and_its_sender_told(v
     queues_scan(world->queues);
     assert_string_equal(world->bounces.data, "a removed by hand\n");
     world->window[0] = 4;
-    queues_room(world->queues);
+    queues_room(world->queues, "orion");
     turn(world);
     assert_string_equal(holder(world, "a"), "nobody");
 }
@@ -255,7 +255,7 @@ static void test_hundreds_of_items_are_given_out_one_window_after_the_other(void
                 continue;
             finish(world, has, id);
             queues_item_ended(world->queues, has, id, "finished");
-            queues_room(world->queues);
+            queues_room(world->queues, "orion");
             turn(world);
             done++;
         }
