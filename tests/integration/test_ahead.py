@@ -127,6 +127,63 @@ def test_a_worker_that_died_before_the_answer_came_does_not_count_against_the_an
     system.assert_sound()
 
 
+def die_of_the_answer(system, from_pid):
+    """The paused next worker of orion goes on, and is killed while it commits."""
+    wait_until(lambda: system.worker("orion") not in (None, from_pid), "the next worker", 20)
+    system.wait_state("orion", "paused")
+    pid = system.worker("orion")
+    tracer = trace(pid, "-o", "/dev/null", *COMMIT_KILLS)
+    system.cli("resume", "orion")
+    system.cli("pause", "orion", "--no-wait")
+    tracer.wait(20)
+    return pid
+
+
+@attaching
+def test_a_dead_letter_has_the_cost_of_an_answer_that_was_kept_when_its_last_worker_died(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    first = system.worker("orion")
+    system.append(blocks(["deadly"]))
+    model.wait_open()
+    system.cli("pause", "orion", "--no-wait")
+    tracer = trace(first, "-o", "/dev/null", *COMMIT_KILLS)
+    model.release()
+    tracer.wait(20)
+    model.become("")
+    pid = die_of_the_answer(system, first)
+    die_of_the_answer(system, pid)
+    system.cli("resume", "orion")
+    wait_until(lambda: (system.tree() / "iac/dead-letter/deadly.md").exists(), "the dead letter", 20)
+    assert "reason: poison" in (system.tree() / "iac/dead-letter/deadly.md").read_text()
+    assert asked(model, "deadly") == 2
+    assert "Requests: 2\n" in system.git("log", "--format=%B", "--grep=deadly failed: poison"), "both were paid"
+
+
+@attaching
+def test_deaths_before_an_orderly_end_do_not_count_for_an_answer(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.append(blocks(["paid"]))
+    for number in (1, 2):  # of two workers that died before it came
+        wait_until(lambda number=number: asked(model, "paid") == number, "the question", 20)
+        send_signal(system.worker("orion"), signal.SIGKILL)
+    wait_until(lambda: asked(model, "paid") == 3, "the third question", 20)
+    pid = system.worker("orion")
+    tracer = trace(pid, "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO")
+    model.release()
+    system.wait_log("Waiting for the storage")
+    system.cli("stop", "orion")
+    tracer.wait(20)
+    model.become("")
+    system.cli("pause", "orion", "--no-wait")
+    system.cli("start", "orion", "--no-wait")
+    pid = die_of_the_answer(system, pid)
+    die_of_the_answer(system, pid)
+    assert asked(model, "paid") == 3
+    system.cli("resume", "orion")
+    system.wait_done("paid")
+    assert asked(model, "paid") == 4, "an answer that two workers have died of is not used again"
+
+
 def cancelled_with_an_answer(system):
     """A task that was cancelled while its answer could not be committed."""
     for number in range(20):  # the storage is tried again after a second, and may be faster than the cancel

@@ -1,6 +1,8 @@
 /* Deferred tasks: each has a backoff of its own, and is forgotten when it has left the queue or the mail. */
 #include "tests/unit/mail_fixture.h"
 
+#include <sys/stat.h>
+
 #include "common/clock.h"
 #include "common/message.h"
 #include "common/test_clock.h"
@@ -186,6 +188,7 @@ static void test_eight_tasks_are_named_and_the_others_counted(void **state)
 /* What a worker's end and the next one's start do. */
 static void start_anew(struct bench *bench)
 {
+    deferred_keep(bench->deferred);
     deferred_close(bench->deferred);
     bench->deferred = deferred_open(((struct desk *)bench->desk)->scratch->tree);
 }
@@ -253,11 +256,34 @@ static void test_what_failed_tries_took_outlives_the_worker_and_ends_with_the_ta
     assert_true(sum.requests == 0 && sum.cost == USAGE_NO_COST);
 }
 
+static void test_a_failed_try_and_what_it_took_are_one_write(void **state)
+{
+    struct bench *bench = *state;
+    int tree = ((struct desk *)bench->desk)->scratch->tree;
+    struct stat before, after;
+    add(bench, "odd", 7, "why");
+    deferred_keep(bench->deferred);
+    assert_int_equal(fstatat(tree, TREE_NOTES "/deferred", &before, 0), 0);
+    deferred_paid(bench->deferred, "odd", 7, false,
+                  &(struct question_usage){.tokens_in = 100, .requests = 1});
+    add(bench, "odd", 7, "why not");
+    assert_int_equal(fstatat(tree, TREE_NOTES "/deferred", &after, 0), 0);
+    assert_memory_equal(&before, &after, sizeof before);
+    deferred_keep(bench->deferred);
+    assert_int_equal(fstatat(tree, TREE_NOTES "/deferred", &after, 0), 0);
+    assert_true(after.st_ino != before.st_ino || after.st_size != before.st_size);
+    before = after;
+    deferred_keep(bench->deferred);
+    assert_int_equal(fstatat(tree, TREE_NOTES "/deferred", &after, 0), 0);
+    assert_memory_equal(&before, &after, sizeof before);
+}
+
 static void test_a_damaged_list_counts_as_none(void **state)
 {
     struct bench *bench = *state;
     add(bench, "odd", 7, "why");
     add(bench, "even", 8, "why");
+    deferred_keep(bench->deferred);
     shell(((struct desk *)bench->desk)->scratch, "head -c 180 .agentos/deferred >x; mv x .agentos/deferred");
     start_anew(bench);
     assert_false(deferred_knows(bench->deferred, "even", 8));
@@ -312,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_tasks_of_one_text_are_counted_apart, begin, end),
         cmocka_unit_test_setup_teardown(
             test_what_failed_tries_took_outlives_the_worker_and_ends_with_the_task, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_failed_try_and_what_it_took_are_one_write, begin, end),
         cmocka_unit_test_setup_teardown(test_a_damaged_list_counts_as_none, begin, end),
         cmocka_unit_test_setup_teardown(test_times_of_a_damaged_list_that_no_clock_had_count_as_now, begin,
                                         end),

@@ -29,13 +29,12 @@ static bool resume(struct worker *worker)
     if (prefetch_is_out(worker) || !answer_store_take(worker->answers, task->id, task->hash, &answer))
         return false;
     if (task->deaths_before > answer.deaths_before + 1) {
-        /* The answer ends first: a kill in between forgets its cost, and never counts it twice. */
-        answer_store_end(worker->answers);
-        deferred_paid(worker->trouble.deferred, task->id, task->hash, task->by_post, &answer.usage);
-        stored_answer_free(&answer);
+        task_ends_unused(worker, &answer);
         return false;
     }
-    task->deaths_before = answer.deaths_before;
+    /* Deaths before an orderly end are forgotten. */
+    if (task->deaths_before > answer.deaths_before)
+        task->deaths_before = answer.deaths_before;
     log_info("agent", worker->name,
              "Task %s was answered before the last worker's end; it goes on from that answer.", task->id);
     report_activity(worker, ACTIVITY_WORKING, task->id, 0);
@@ -275,6 +274,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
 {
     count_usage(worker, usage, kind == ANSWER_OK);
     if (kind == ANSWER_LENGTH && cycle_ask_smaller(worker)) {
+        deferred_keep(worker->trouble.deferred);
         free(text);
         free(finish_reason);
         free(model);
@@ -300,6 +300,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
         defer(worker, kind, text, answered_ms); /* it ends in its next turn */
     else /* the gateway has logged the fault itself, as an error when it won't pass by itself */
         fail(worker, kind, text, retry_after_ms, answered_ms);
+    deferred_keep(worker->trouble.deferred);
     cycle_put_down(worker);
     leases_release_others(worker);
     free(text);

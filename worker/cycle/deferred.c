@@ -37,6 +37,7 @@ struct deferred {
     struct deferred_task *tasks;
     size_t count;
     bool written; /* the file is there */
+    bool changed; /* since it was written */
 };
 
 static struct deferred_task *append(struct deferred *deferred, struct deferred_task task)
@@ -69,8 +70,11 @@ static void encode(const struct deferred_task *task, int64_t since_ms, struct bu
     message_text(out, task->why);
 }
 
-static void keep(struct deferred *deferred)
+void deferred_keep(struct deferred *deferred)
 {
+    if (!deferred->changed)
+        return;
+    deferred->changed = false;
     OWNED_BUFFER struct buffer out = {0};
     int64_t since_ms =
         clock_now_ms() - clock_monotonic_ms(); /* epoch; the monotonic clock ends with the machine */
@@ -199,7 +203,7 @@ int64_t deferred_add(struct deferred *deferred, const struct deferred_try *faile
     task->until = (clock_now_ms() + task->pause_ms + 999) / 1000;
     free(task->why);
     task->why = memory_text(failed->why);
-    keep(deferred);
+    deferred->changed = true;
     return task->spent ? 0 : task->pause_ms;
 }
 
@@ -209,7 +213,7 @@ void deferred_paid(struct deferred *deferred, const char *id, uint64_t hash, boo
     if (usage->requests == 0)
         return;
     usage_add(&find_or_add(deferred, id, hash, by_post)->usage, usage);
-    keep(deferred);
+    deferred->changed = true;
 }
 
 struct question_usage deferred_usage(const struct deferred *deferred, const char *id, uint64_t hash)
@@ -286,7 +290,8 @@ bool deferred_reconcile(struct deferred *deferred, const struct queue *queue, co
             drop(deferred, i);
     if (deferred->count == before)
         return false;
-    keep(deferred);
+    deferred->changed = true;
+    deferred_keep(deferred);
     return true;
 }
 

@@ -25,6 +25,17 @@ static bool take(struct worker *worker, const char *id, uint64_t hash)
     return false;
 }
 
+/* The answer ends first: a kill in between forgets its cost, and never counts it twice. The file has the answer of the task
+ * in hand, where there is one. */
+void task_ends_unused(struct worker *worker, struct stored_answer *answer)
+{
+    if (!worker->task.answer.kept)
+        answer_store_end(worker->answers);
+    deferred_paid(worker->trouble.deferred, answer->task, answer->hash, false, &answer->usage);
+    deferred_keep(worker->trouble.deferred);
+    stored_answer_free(answer);
+}
+
 bool task_ends_duplicate(struct worker *worker, const struct block *block, const char *commit)
 {
     OWNED char *id = memory_text(block->id);
@@ -98,6 +109,9 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
     OWNED char *subject = expired ? memory_print("%s(escalation): %s expired", worker->name, id)
                                   : memory_print("%s(escalation): %s failed: %s", worker->name, id, reason);
     uint64_t hash = block->hash;
+    struct stored_answer unused;
+    if (answer_store_take(worker->answers, id, hash, &unused))
+        task_ends_unused(worker, &unused);
     struct question_usage usage = deferred_usage(worker->trouble.deferred, block->id, hash);
     cycle_refresh(worker);
     list_changes(worker, block, file, status, reason, now, &changes);

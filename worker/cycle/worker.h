@@ -269,6 +269,8 @@ bool cycle_ask_smaller(struct worker *worker);
 bool cycle_is_mostly_task(const struct worker *worker); /* the task is at least half of what was asked */
 
 /* task_ends.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
+/* An answer that was kept and is not used was paid for, too; freed. */
+void task_ends_unused(struct worker *worker, struct stored_answer *answer);
 bool task_ends_duplicate(struct worker *worker, const struct block *block, const char *commit);
 bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
                            const char *reason);
