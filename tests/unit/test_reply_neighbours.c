@@ -58,6 +58,13 @@ static const struct row rows[] = {
      "The answer.\n\n```agentos\nreward: 1\nreason: ok\n# the report\nreflection: r   # optional\n# "
      "end\n```\n",
      "answer: The answer.\n+1 ok\nreflection: r"},
+    {"tasks-of-nothing",
+     "The answer.\n\n```agentos\n{'reward': 1, 'reason': 'it's ok', 'handoffs': [{'to': 'iris', 'task': "
+     "None}], "
+     "'enqueue': [{'queue': 'reviews', 'task': 'n/a'}], 'messages': [{'to': 'iris', 'body': null}, {'to': "
+     "'iris', "
+     "'body': 'None'}]}\n```\n",
+     "answer: The answer.\n+1 it's ok\nmessage iris: None\ntold"},
     {"hash-in-reason", "The answer.\n\n```agentos\nreward: 1\nreason: merged #7, see C# and F #\n```\n",
      "answer: The answer.\n+1 merged #7, see C# and F #"},
     {"no-space-behind-colon", "The answer.\n\n```agentos\nreward:1\nreason:ok\n```\n",

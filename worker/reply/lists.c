@@ -211,9 +211,17 @@ static void use_names(struct reading *reading, const struct entry *entry, char *
     }
 }
 
+/* "none" is no task, but it may be a message: the answer to a question. */
+static bool has_text(const struct list_kind *kind, const struct field *body)
+{
+    bool task = kind->kind == KIND_HANDOFF || kind->kind == KIND_ITEM;
+    return body && !(task ? field_is_none(body) : !body->literal && strcmp(body->text, "null") == 0);
+}
+
 static void use_entry(struct reading *reading, const struct entry *entry)
 {
     const struct field *to = entry->fields[ENTRY_TO], *body = entry->fields[ENTRY_TEXT];
+    body = has_text(entry->kind, body) ? body : NULL;
     OWNED char *names = to ? reading_line(reading, "a name", to, 1000) : memory_text(entry->to);
     OWNED char *text = body ? reading_limit(reading, entry->kind->key, field_text(body), REPLY_MAX) : NULL;
     if (to && field_is_none(to) && (!body || field_is_none(body)))
