@@ -240,13 +240,35 @@ def test_check_refuses_a_fallback_that_is_named_like_an_agent(make_system):
 
 
 def test_check_and_the_start_say_of_a_key_what_is_wrong_with_it_and_never_show_it(make_system):
-    said = {"Bearer sk-one-0123456789": "begins with 'Bearer '", "gsk_0123456789": "begins with 'gsk_' as keys of Groq do"}
+    said = {
+        "Bearer sk-one-0123456789": "begins with 'Bearer '",
+        "gsk_0123456789": "begins with 'gsk_' as keys of Groq do",
+        '"sk-0123456789"': "stands in quotes",
+        " sk-0123456789": "has blanks or line breaks around it",
+        "sk-01234 0123456789": "has a blank in it",
+    }
     for key, sentence in said.items():
         system = make_system(env={"LLM_BASE_URL": "https://models.example/v1", "LLM_API_KEY": key})
         assert f"warning: LLM_API_KEY {sentence}" in system.cli("check").stdout
         system.start().wait_log(f"WARN .*LLM_API_KEY {sentence}")
         assert "0123456789" not in system.log() + system.cli("check").stdout
         system.stop()
+
+
+@pytest.mark.parametrize(
+    "variable,value,sentence",
+    [
+        ("LLM_MODEL", '"gpt-4o"', "LLM_MODEL stands in quotes"),
+        ("LLM_MODEL", "gpt-4o ", "LLM_MODEL begins or ends with a blank"),
+        ("LLM_BASE_URL", "'https://models.example/v1'", "LLM_BASE_URL stands in quotes"),
+        ("LLM_BASE_URL", "models.example/v1", "LLM_BASE_URL must start with http"),
+    ],
+)
+def test_a_model_or_a_base_url_that_cannot_be_one_is_refused_by_check_and_the_start(make_system, variable, value, sentence):
+    system = make_system(env={"LLM_BASE_URL": "offline", variable: value})
+    check = system.cli("check", check=False)
+    assert check.returncode == 78 and f"fault: {sentence}" in check.stderr
+    assert system.run_to_end() == 78 and sentence in system.log()
 
 
 def test_a_base_url_that_names_the_whole_path_stops_the_start_and_the_right_one_is_named(make_system):
@@ -653,6 +675,29 @@ def test_a_wait_ends_as_the_task_does(make_system, model):
     assert system.cli("answer", "orion", "slow").stdout == "The answer to: Slow\n"
     assert system.cli("answer", "orion", "nothing", check=False).returncode == 66
     assert system.cli("answer", "nobody", check=False).returncode == 66
+
+
+def waits_for(system, task_id):
+    """What a wait of a second says that it waits for."""
+    return system.cli("answer", "orion", task_id, "--wait", "--timeout", "1s", check=False).stderr
+
+
+def test_a_wait_says_what_it_waits_for(make_system, model):
+    system = make_system(model=model, scenario="hold", env={"LLM_MAX_RETRIES": "0"}, extra="    limits: {tasks_per_hour: 2}\n").start()
+    for task_id in ("first", "second", "third"):
+        system.cli("task", "orion", f"The {task_id} one", "--id", task_id)
+    model.wait_open()
+    assert "second: number 2 in the queue; orion: working: first, asks the model test-model\n" in waits_for(system, "second")
+    model.become("http-503")
+    model.release()
+    system.wait_state("orion", "waiting")
+    assert "orion: waiting: provider" in (fault := waits_for(system, "second")) and "503" in fault
+    model.become("")
+    system.wait_done("second", seconds=90)
+    system.wait_state("orion", "waiting")
+    assert "orion: waiting: budget" in waits_for(system, "third")
+    system.cli("stop", "orion")
+    assert "third: orion: stopped\n" in waits_for(system, "third")
 
 
 def test_a_task_that_expires_ends_its_wait_without_an_answer(make_system, model):
