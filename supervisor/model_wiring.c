@@ -17,7 +17,7 @@ static bool to_gateway(void *context, const struct buffer *message)
 static void to_worker(void *asker, const struct buffer *message)
 {
     struct agent *agent = asker;
-    if (agent->worker.pid > 0 && agent->line && !line_send(agent->line, message))
+    if (agent->line && !line_send(agent->line, message))
         agent_distrust(agent, "it does not read what it is sent");
 }
 

@@ -280,9 +280,10 @@ static int64_t heartbeat_ms(const struct supervisor *supervisor)
 static void beat(void *context)
 {
     struct supervisor *supervisor = context;
+    struct agent *agent;
     supervisor->timers.beats++;
-    for (size_t i = 0; i < supervisor->agents.count; i++)
-        agent_heartbeat(supervisor->agents.list[i], supervisor->timers.beats);
+    LIST_FOREACH(agent, &supervisor->agents.found.living, found.living_link)
+    agent_heartbeat(agent, supervisor->timers.beats);
     timer_set(supervisor->loop, &supervisor->timers.heartbeat, heartbeat_ms(supervisor));
 }
 

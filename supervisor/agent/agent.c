@@ -21,9 +21,8 @@
 
 enum {
     HEARTBEATS_MISSED = 3,
+    IDLE_BEATS = 6,      /* an idle worker is asked each sixth time: once a minute */
     STANDSTILL_MS = 500, /* a turn that was so late: stopped or paused, not only busy */
-    GATE_MS = 1000, /* from the end of a worker to the end of its connection: the kernel closes it at once */
-    GATE_DISTRUSTED_MS = 50, /* once nng has lost one end, it loses those that follow too */
     ORDER_AGAIN_MS = 1000,
     LAST_WORDS_TURNS = 8,
     ROOM_AGAIN_MS = 5000, /* for an agent that waits for room */
@@ -92,19 +91,18 @@ static bool send_spawn(struct agent *agent)
 {
     OWNED_BUFFER struct buffer message = {0};
     const struct agents *agents = agent->agents;
-    message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->worker.generation,
-                 line_url(agent->line), agents->data_dir, (uint64_t)agents->poll_seconds, (uint64_t)getpid(),
+    OWNED char *url = switchboard_url(agents->switchboard, agent->name);
+    message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->worker.generation, url,
+                 agents->data_dir, (uint64_t)agents->poll_seconds, (uint64_t)getpid(),
                  (uint64_t)agent->life.paused);
     return child_send(agents->zygote, &message);
 }
-
-static const struct line_owner line_owner;
 
 void agent_start(struct agent *agent)
 {
     struct fault fault;
     set_timer(agent, LIFE_START_MS);
-    agent->worker.generation++;
+    agent->worker.generation = ++agent->agents->generations;
     agent->worker.said_hello = agent->notice.resting = agent->notice.called = false;
     agent->worker.signal_due = 0;
     agent->beat.answered = agent->beat.asked;
@@ -114,12 +112,6 @@ void agent_start(struct agent *agent)
     agent->notice.slept = false;
     agent->agents->callbacks->worker_starts(agent);
     if (!room_for_worker(agent->agents, &fault) || !open_tree(agent, &fault)) {
-        fail(agent, fault.text);
-        return;
-    }
-    if (!agent->line)
-        agent->line = line_open(agent->agents->switchboard, agent->name, &line_owner, agent, &fault);
-    if (!agent->line) {
         fail(agent, fault.text);
         return;
     }
@@ -224,36 +216,30 @@ static void lives_on(void *context)
     agent_distrust(context, "it has closed its connection and lives on");
 }
 
-static void not_let_in(struct agent *agent, const struct fault *fault)
-{
-    log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault->text);
-    kill(agent->worker.pid, SIGKILL);
-}
-
-/* The one before has left the line: the worker at the gate may come in. */
-static void line_free(void *context)
-{
-    struct agent *agent = context;
-    OWNED_BUFFER struct buffer message = {0};
-    struct fault fault;
-    if (agent->worker.pid <= 0)
-        return;
-    timer_clear(agent->agents->loop, &agent->gate_timer);
-    if (!line_expect(agent->line, agent->worker.pid, &fault)) {
-        not_let_in(agent, &fault);
-        return;
-    }
-    message_make(&message, MESSAGE_GO, (uint64_t)agent->worker.pid);
-    child_send(agent->agents->zygote, &message);
-}
-
 static bool hears(void *context, const void *bytes, size_t length, struct line_turn *turn)
 {
     const struct agent *agent = context;
     return agent->agents->callbacks->hears(context, bytes, length, turn);
 }
 
-static const struct line_owner line_owner = {.message = hears, .lost = line_lost, .free = line_free};
+static const struct line_owner line_owner = {.message = hears, .lost = line_lost};
+
+/* The worker at the gate may come in. */
+static void open_line(struct agent *agent)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    struct fault fault;
+    line_close(agent->line); /* of a worker before this one, whose end was not seen */
+    agent->line =
+        line_open(agent->agents->switchboard, agent->name, agent->worker.pid, &line_owner, agent, &fault);
+    if (!agent->line) {
+        log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault.text);
+        kill(agent->worker.pid, SIGKILL);
+        return;
+    }
+    message_make(&message, MESSAGE_GO, (uint64_t)agent->worker.pid);
+    child_send(agent->agents->zygote, &message);
+}
 
 /* --- its process --- */
 
@@ -302,32 +288,14 @@ void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why)
     tell(agent, "worker_started", DETAIL_NUMBER("pid", pid));
     if (agent->worker.signal_due)
         kill(pid, agent->worker.signal_due);
-    timer_set(agent->agents->loop, &agent->gate_timer,
-              switchboard_distrusted(agent->agents->switchboard) ? GATE_DISTRUSTED_MS : GATE_MS);
-    line_await_free(agent->line);
-}
-
-/* The worker before has been reaped, and yet nng doesn't say that its connection has ended. Nobody waits for that: the
- * line is given up, and the worker at the gate, which hasn't connected yet, gets a new one at the same place. */
-static void gate_stays_shut(void *context)
-{
-    struct agent *agent = context;
-    struct fault fault;
-    log_warn("agentos", NULL, "Agent '%s': its former connection does not end; the line is replaced",
-             agent->name);
-    line_abandon(agent->line);
-    agent->line = line_open(agent->agents->switchboard, agent->name, &line_owner, agent, &fault);
-    if (agent->line)
-        line_await_free(agent->line);
-    else if (agent->worker.pid > 0)
-        not_let_in(agent, &fault);
+    open_line(agent);
 }
 
 void agent_spawn_again(struct agent *agent)
 {
     if (!agent->worker.spawning)
         return;
-    agent->worker.generation++;
+    agent->worker.generation = ++agent->agents->generations;
     send_spawn(agent);
 }
 
@@ -341,11 +309,11 @@ static bool is_hopeless(int status)
 static void forget_worker(struct agent *agent)
 {
     close_memory(agent);
-    line_leave(agent->line);
+    line_close(agent->line);
+    agent->line = NULL;
     agent->agents->callbacks->asker_gone(agent);
     timer_clear(agent->agents->loop, &agent->task_timer);
     timer_clear(agent->agents->loop, &agent->notice.look_timer);
-    timer_clear(agent->agents->loop, &agent->gate_timer);
     timer_clear(agent->agents->loop, &agent->alone_timer);
     lookup_set_process(agent, 0);
     agent->worker.said_hello = false;
@@ -479,11 +447,21 @@ static void remember_order(struct agent *agent, struct desired_state desired)
 
 /* --- beating, ordering --- */
 
+/* The idle ones are asked in turn. */
+static bool is_asked(const struct agent *agent, uint64_t serial)
+{
+    bool busy = agent->life.state == STATE_WORKING || agent->life.state == STATE_WAITING;
+    return busy || agent->beat.given || agent->beat.unanswered ||
+           (serial + agent->worker.generation) % IDLE_BEATS == 0;
+}
+
 void agent_heartbeat(struct agent *agent, uint64_t serial)
 {
     if (!life_is_up(&agent->life))
         return;
     agent->beat.messages = 0;
+    if (!is_asked(agent, serial))
+        return;
     /* Counted in beats and not in seconds: a supervisor that was held up itself has sent none. */
     if (agent->beat.unanswered >= HEARTBEATS_MISSED) {
         agent_distrust(agent, "it does not answer");
@@ -534,7 +512,6 @@ struct agent *agent_new(struct agents *agents, const struct roster_agent *defini
     agent->path = memory_print("%s/agents/%s", agents->data_dir, agent->name);
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
-    agent->gate_timer = (struct timer){.ring = gate_stays_shut, .context = agent};
     agent->order.timer = (struct timer){.ring = order_is_due, .context = agent};
     agent->alone_timer = (struct timer){.ring = lives_on, .context = agent};
     look_begin(agent);
@@ -549,7 +526,6 @@ void agent_free(struct agent *agent)
     timer_clear(agent->agents->loop, &agent->life_timer);
     timer_clear(agent->agents->loop, &agent->task_timer);
     timer_clear(agent->agents->loop, &agent->notice.look_timer);
-    timer_clear(agent->agents->loop, &agent->gate_timer);
     timer_clear(agent->agents->loop, &agent->alone_timer);
     timer_clear(agent->agents->loop, &agent->notice.rest_timer);
     timer_clear(agent->agents->loop, &agent->order.timer);

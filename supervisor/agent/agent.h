@@ -34,15 +34,15 @@ struct agent {
     struct disk_account disk;
     struct watched watched;
     struct life life;
-    struct timer life_timer, task_timer, gate_timer, alone_timer;
-    struct line *line; /* NULL: couldn't listen */
+    struct timer life_timer, task_timer, alone_timer;
+    struct line *line; /* of its present worker; NULL: there is none, or it isn't let in yet */
     char *trouble;     /* what keeps it from starting, one sentence; NULL: nothing */
     bool leaving;      /* taken out of agents.yaml: freed when its process has ended */
 
     struct {
-        LIST_ENTRY(agent) name_link, pid_link; /* the second one while there is a pid */
-        bool settled;                          /* ready once, or failed to become so */
-    } found;                                   /* lookup.c's */
+        LIST_ENTRY(agent) name_link, pid_link, living_link; /* the last two while there is a pid */
+        bool settled;                                       /* ready once, or failed to become so */
+    } found;                                                /* lookup.c's */
 
     struct {
         struct desired_state desired;
@@ -65,6 +65,7 @@ struct agent {
     struct {
         uint64_t asked, answered; /* the heartbeats' serials, the last of each */
         unsigned unanswered;      /* heartbeats */
+        bool given;               /* it was sent something after the last heartbeat */
         unsigned messages;        /* since the last heartbeat */
         unsigned strays;          /* of this worker, before it said HELLO */
         int64_t streak_said_ms;   /* clock_monotonic_ms: a streak was in the log last */
@@ -115,6 +116,8 @@ void agent_free(struct agent *agent);
 void agent_start(struct agent *agent); /* its turn to start has come (starts.h) */
 void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
 void agent_redefine(struct agent *agent, const struct roster_agent *definition);
+/* A heartbeat is due: sent to a worker that has something in hand, was given something or owes an answer, and to an idle
+ * one each sixth time. */
 void agent_heartbeat(struct agent *agent, uint64_t serial);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);

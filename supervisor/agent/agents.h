@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "common/fault.h"
@@ -50,8 +51,9 @@ struct agents {
     struct starts starts;
     struct warm warm;
     struct disk_limit *disk;
-    size_t guard_next; /* the agent whose tree agents_guard looks at first */
-    bool ending;       /* the supervisor ends: all are stopped for good */
+    uint64_t generations; /* of workers, of all agents together: a number is never given twice */
+    size_t guard_next;    /* the agent whose tree agents_guard looks at first */
+    bool ending;          /* the supervisor ends: all are stopped for good */
     struct {
         bool lacks;       /* the machine had no room for another worker when it was looked at last */
         int64_t until;    /* clock_monotonic_ms: that holds for everybody till then */

@@ -44,8 +44,7 @@ static void look_timer_rings(void *agent)
 
 enum { WAKING = LOOK_QUEUE | LOOK_IAC };
 
-/* A hibernating agent's tree is opened when it is needed again. Its line stays: nng 1.5 keeps four descriptors of each
- * socket that is closed, for ever, so a line opened at each awakening would cost them all. */
+/* A hibernating agent's tree is opened when it is needed again. */
 static void close_tree(struct agent *agent)
 {
     memory_close_at(&agent->tree);

@@ -9,8 +9,9 @@ bool agent_send(struct agent *agent, enum message_type type, ...)
 {
     OWNED_BUFFER struct buffer message = {0};
     va_list fields;
-    if (!agent->line || agent->worker.pid <= 0)
+    if (!agent->line)
         return false;
+    agent->beat.given = type != MESSAGE_HEARTBEAT;
     va_start(fields, type);
     message_make_list(&message, type, fields);
     va_end(fields);

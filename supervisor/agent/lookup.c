@@ -30,11 +30,15 @@ void lookup_remove(struct agent *agent)
 void lookup_set_process(struct agent *agent, pid_t pid)
 {
     struct lookup *lookup = &agent->agents->found;
-    if (agent->worker.pid > 0)
+    if (agent->worker.pid > 0) {
         LIST_REMOVE(agent, found.pid_link);
+        LIST_REMOVE(agent, found.living_link);
+    }
     agent->worker.pid = pid;
-    if (pid > 0)
+    if (pid > 0) {
         LIST_INSERT_HEAD(&lookup->processes[chain_of_process(pid)], agent, found.pid_link);
+        LIST_INSERT_HEAD(&lookup->living, agent, found.living_link);
+    }
 }
 
 void lookup_settle(struct agent *agent)

@@ -16,8 +16,9 @@ enum { LOOKUP_NAMES = 4096, LOOKUP_PROCESSES = 1024 /* chains */ };
 
 struct lookup { /* zeroed at first */
     struct lookup_chain names[LOOKUP_NAMES], processes[LOOKUP_PROCESSES];
-    size_t settled;      /* agents: ready once, or failed to become so */
-    size_t with_process; /* agents: life_has_process */
+    struct lookup_chain living; /* all agents with a pid */
+    size_t settled;             /* agents: ready once, or failed to become so */
+    size_t with_process;        /* agents: life_has_process */
 };
 
 void lookup_add(struct agent *agent);

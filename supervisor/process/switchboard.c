@@ -5,7 +5,6 @@
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +36,7 @@ enum { FORMER_MS = 15000, FORMERS_MAX = 256 };
 struct former {
     struct former *next;
     int64_t until; /* clock_monotonic_ms */
-    struct line *line;
-    nng_listener listener; /* its id is 0: the whole line is closed */
+    nng_listener listener;
 };
 
 struct waiting_message {
@@ -46,20 +44,20 @@ struct waiting_message {
     struct waiting_message *next;
 };
 
-/* A line, and so its socket, is used for one worker of the agent after the other. A fresh socket for each would cost four
- * descriptors for ever: nng 1.5's pair0_sock_fini frees neither of the two pipes that RECVFD and SENDFD are ends of. */
+/* A line, and with it its socket, is lent to one worker after the other, of whichever agent: a socket is never closed, for
+ * nng 1.5's nng_close has been seen to hang. Each worker has a listener and a connection of its own, and a message says
+ * which connection it came by: a late one of a former worker is dropped. Messages are asked for and sent by nng_aio, not
+ * watched by RECVFD and SENDFD, which cost four descriptors for each socket. */
 struct line {
     struct switchboard *board;
-    struct line *next;
-    const struct line_owner *owner;
+    struct line *next; /* of all */
+    struct line *next_resting;
+    const struct line_owner *owner; /* NULL: it is lent to nobody */
     void *context;
     nng_socket socket;
     nng_listener listener;
-    char *file, *url; /* its socket's name in the folder, and its address */
-    struct {
-        int fd; /* nng's */
-        struct loop_watch *watch;
-    } receive, send;
+    nng_aio *receiver, *sender;
+    char *file; /* its socket's name in the folder */
     struct {
         struct waiting_message *first, **last;
         size_t bytes;
@@ -67,18 +65,24 @@ struct line {
     nng_msg *held;      /* owned: its rest is for a later turn; NULL: none */
     size_t heard;       /* bytes of it */
     struct timer again; /* set: it rests until then */
-    bool deaf, awaiting_free, used;
-    bool quiet; /* no connection stands: nothing is received, and the loop doesn't look */
+    bool deaf, rests;
+
     /* nng 1.5's pair crashes on a message that a callback left just after its connection was taken off the socket
      * (pair0_pipe_stop, then pair0_pipe_recv_cb). The end is told before that: to receive takes this and a connection. */
-    pthread_mutex_t receiving;
-    /* Both are set while that is held: who has been let in is known to whoever asks whether the line is free. */
-    _Atomic pid_t expected;
-    int expected_at;         /* the id of the listener that was made for it: no other lets it in */
-    _Atomic uint32_t coming; /* the connection that was let in and doesn't stand yet; 0: none */
-    _Atomic uint32_t pipe;   /* the connection that stands; 0: none */
-    _Atomic bool ended;      /* one that came or stood has ended: the loop's to handle */
-    _Atomic bool abandoned;
+    pthread_mutex_t lock; /* of what follows, which nng's threads write, too */
+    struct {
+        pid_t expected;  /* 0: nobody */
+        uint32_t coming; /* it was let in and doesn't stand yet; 0: none */
+        uint32_t stands; /* 0: none */
+        uint32_t last;   /* the one that was let in last for the present worker; 0: none yet */
+        bool ended;      /* one that came or stood has ended: the loop's to handle */
+    } connection;
+    nng_msg *came; /* owned: the receiver's; NULL: none */
+    bool receiving, sending;
+    bool abandoned; /* the board is gone */
+
+    struct line *next_ready; /* under the board's lock: */
+    bool ready;              /* it is in the board's list of that name */
 };
 
 struct switchboard {
@@ -87,16 +91,39 @@ struct switchboard {
     int folder_fd;
     int wake; /* eventfd, written by nng's threads */
     struct loop_watch *wake_watch;
-    struct line *lines;
-    struct former *first, **last; /* what is to be closed, the oldest first */
+    struct line *lines, *resting; /* all; those that can be lent */
+    pthread_mutex_t lock;         /* taken last */
+    struct {
+        struct line *first, **last;
+    } ready;                      /* lines that nng's threads have left something for */
+    struct former *first, **last; /* listeners that are to be closed, the oldest first */
     size_t formers;
     struct timer former_timer;
     unsigned listeners; /* made so far */
-    bool distrusted; /* a line had to be abandoned: nng is asked to close nothing any more, it might hang */
 };
 
-/* These three are called by nng's threads. The first two see one connection of a line at a time: a listener has one, and
- * only the latest lets in. Its end may be told at any moment, also before it stands: then it never does. */
+/* --- in nng's threads --- */
+
+/* With the line's lock held, as by the board that leaves it: the board may go then. */
+static void tell_loop(struct line *line)
+{
+    struct switchboard *board = line->board;
+    if (line->abandoned)
+        return;
+    pthread_mutex_lock(&board->lock);
+    if (!board->ready.first)
+        eventfd_write(board->wake, 1);
+    if (!line->ready) {
+        line->ready = true;
+        line->next_ready = NULL;
+        *board->ready.last = line;
+        board->ready.last = &line->next_ready;
+    }
+    pthread_mutex_unlock(&board->lock);
+}
+
+/* One connection of a line is let in at a time. Its end may be told at any moment, also before it stands: then it never
+ * does. */
 static void judge_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
@@ -104,118 +131,109 @@ static void judge_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
     uint64_t peer = 0;
     bool known = nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &peer) == 0;
     int listener = nng_listener_id(nng_pipe_listener(pipe));
-    pthread_mutex_lock(&line->receiving);
-    pid_t expected = atomic_load(&line->expected);
-    bool welcome = known && expected > 0 && peer == (uint64_t)expected && listener == line->expected_at;
+    pthread_mutex_lock(&line->lock);
+    bool welcome = known && line->connection.expected > 0 && peer == (uint64_t)line->connection.expected &&
+                   listener == nng_listener_id(line->listener) && !line->connection.coming &&
+                   !line->connection.stands;
     if (welcome)
-        atomic_store(&line->coming, (uint32_t)nng_pipe_id(pipe));
-    pthread_mutex_unlock(&line->receiving);
+        line->connection.coming = line->connection.last = (uint32_t)nng_pipe_id(pipe);
+    pthread_mutex_unlock(&line->lock);
     if (!welcome)
         nng_pipe_close(pipe);
-}
-
-/* With `receiving` held, as by whoever gives the line up: the board may go then. */
-static void wake_loop(const struct line *line)
-{
-    if (!atomic_load(&line->abandoned))
-        eventfd_write(line->board->wake, 1);
 }
 
 static void note_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
     struct line *line = context;
-    uint32_t id = (uint32_t)nng_pipe_id(pipe), coming = id;
-    pthread_mutex_lock(&line->receiving);
-    if (atomic_compare_exchange_strong(&line->coming, &coming, 0)) {
-        atomic_store(&line->pipe, id);
-        wake_loop(line);
+    uint32_t id = (uint32_t)nng_pipe_id(pipe);
+    pthread_mutex_lock(&line->lock);
+    if (line->connection.coming == id) {
+        line->connection.coming = 0;
+        line->connection.stands = id;
+        tell_loop(line);
     }
-    pthread_mutex_unlock(&line->receiving);
+    pthread_mutex_unlock(&line->lock);
 }
 
-/* Told of connections that were not let in, too, and of a second one beside that which stands. */
+/* Told of connections that were not let in, too. */
 static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
     struct line *line = context;
-    uint32_t standing = (uint32_t)nng_pipe_id(pipe), coming = standing;
-    pthread_mutex_lock(&line->receiving);
-    bool stood = atomic_compare_exchange_strong(&line->pipe, &standing, 0);
-    bool came = atomic_compare_exchange_strong(&line->coming, &coming, 0);
-    if (stood || (came && atomic_load(&line->pipe) == 0)) {
-        atomic_store(&line->ended, true);
-        wake_loop(line);
+    uint32_t id = (uint32_t)nng_pipe_id(pipe);
+    pthread_mutex_lock(&line->lock);
+    if (line->connection.stands == id || line->connection.coming == id) {
+        line->connection.stands = line->connection.coming = 0;
+        line->connection.ended = true;
+        tell_loop(line);
     }
-    pthread_mutex_unlock(&line->receiving);
+    pthread_mutex_unlock(&line->lock);
 }
 
-/* pid 0: nobody. A line is free when somebody is expected on it, so an end that wasn't handled yet is the one before's. */
-static void expect(struct line *line, pid_t pid)
+static void received(void *context)
 {
-    pthread_mutex_lock(&line->receiving);
-    if (pid > 0)
-        atomic_store(&line->ended, false);
-    atomic_store(&line->expected, pid);
-    line->expected_at = nng_listener_id(line->listener);
-    pthread_mutex_unlock(&line->receiving);
+    struct line *line = context;
+    nng_msg *message = nng_aio_result(line->receiver) == 0 ? nng_aio_get_msg(line->receiver) : NULL;
+    pthread_mutex_lock(&line->lock);
+    line->receiving = false;
+    line->came = message;
+    tell_loop(line);
+    pthread_mutex_unlock(&line->lock);
 }
 
-static void tell_free(struct line *line)
+static void sent(void *context)
 {
-    if (!line->awaiting_free || atomic_load(&line->pipe) != 0 || atomic_load(&line->coming) != 0)
-        return;
-    line->awaiting_free = false;
-    line->owner->free(line->context);
+    struct line *line = context;
+    nng_msg *unsent = nng_aio_result(line->sender) == 0 ? NULL : nng_aio_get_msg(line->sender);
+    pthread_mutex_lock(&line->lock);
+    line->sending = false;
+    tell_loop(line);
+    pthread_mutex_unlock(&line->lock);
+    nng_msg_free(unsent);
 }
 
-static void watch_receiving(struct line *line)
+/* --- in the loop's --- */
+
+static bool is_sending(struct line *line)
 {
-    if (line->receive.watch)
-        loop_change(line->board->loop, line->receive.watch,
-                    line->deaf || line->quiet || line->again.place ? 0 : EPOLLIN);
+    pthread_mutex_lock(&line->lock);
+    bool sending = line->sending;
+    pthread_mutex_unlock(&line->lock);
+    return sending;
 }
 
-static void listen_again(struct line *line)
+static void pop_waiting(struct line *line)
 {
-    if (!line->quiet || atomic_load(&line->pipe) == 0)
-        return;
-    line->quiet = false;
-    watch_receiving(line);
-}
-
-static void on_wake(void *context, uint32_t events)
-{
-    (void)events;
-    struct switchboard *board = context;
-    eventfd_t count;
-    eventfd_read(board->wake, &count);
-    for (struct line *line = board->lines, *next; line; line = next) {
-        next = line->next;
-        listen_again(line);
-        if (!atomic_exchange(&line->ended, false))
-            continue;
-        /* Awaiting: it is the one before that has ended, and that one is no news any more. */
-        if (line->awaiting_free)
-            tell_free(line);
-        else if (atomic_load(&line->expected) > 0)
-            line->owner->lost(line->context);
-    }
+    struct waiting_message *waiting = line->waiting.first;
+    line->waiting.first = waiting->next;
+    if (!line->waiting.first)
+        line->waiting.last = &line->waiting.first;
+    line->waiting.bytes -= nng_msg_len(waiting->message);
+    free(waiting);
 }
 
 static void drop_waiting(struct line *line)
 {
     while (line->waiting.first) {
-        struct waiting_message *waiting = line->waiting.first;
-        line->waiting.first = waiting->next;
-        nng_msg_free(waiting->message);
-        free(waiting);
+        nng_msg *message = line->waiting.first->message;
+        pop_waiting(line);
+        nng_msg_free(message);
     }
-    line->waiting.last = &line->waiting.first;
-    line->waiting.bytes = 0;
-    if (line->send.watch)
-        loop_forget(line->board->loop, line->send.watch);
-    line->send.watch = NULL;
+}
+
+/* What nng can't take now waits for it, the first in the sender. */
+static void send_waiting(struct line *line)
+{
+    while (line->waiting.first && !is_sending(line)) {
+        nng_msg *message = line->waiting.first->message;
+        pop_waiting(line);
+        if (nng_sendmsg(line->socket, message, NNG_FLAG_NONBLOCK) == 0)
+            continue;
+        nng_aio_set_msg(line->sender, message);
+        line->sending = true; /* nobody else writes it now */
+        nng_send_aio(line->socket, line->sender);
+    }
 }
 
 static void drop_held(struct line *line)
@@ -225,187 +243,25 @@ static void drop_held(struct line *line)
     line->held = NULL;
 }
 
-static void free_line(struct line *line)
-{
-    pthread_mutex_destroy(&line->receiving);
-    free(line->file);
-    free(line->url);
-    free(line);
-}
-
-static void take_down(struct line *line)
-{
-    for (struct line **at = &line->board->lines; *at; at = &(*at)->next)
-        if (*at == line) {
-            *at = line->next;
-            break;
-        }
-    drop_waiting(line);
-    drop_held(line);
-    loop_forget(line->board->loop, line->receive.watch);
-}
-
-/* Neither the board nor nng is asked for anything any more; nng may still call. */
-static void give_up(struct line *line)
-{
-    atomic_store(&line->abandoned, true);
-    expect(line, 0); /* waits for a call that has not seen it */
-    take_down(line);
-}
-
-static void end_line(struct line *line)
-{
-    if (line->board->distrusted) {
-        give_up(line);
-        return;
-    }
-    take_down(line);
-    nng_close(line->socket);
-    free_line(line);
-}
-
-static struct former next_former(struct switchboard *board)
-{
-    OWNED struct former *first = board->first;
-    board->first = first->next;
-    if (!board->first)
-        board->last = &board->first;
-    board->formers--;
-    return *first;
-}
-
-static void close_formers(void *context)
-{
-    struct switchboard *board = context;
-    int64_t now = clock_monotonic_ms();
-    while (board->first && (board->first->until <= now || board->formers > FORMERS_MAX)) {
-        struct former former = next_former(board);
-        if (nng_listener_id(former.listener) <= 0)
-            end_line(former.line);
-        else if (!atomic_load(&former.line->abandoned))
-            nng_listener_close(former.listener);
-    }
-    if (board->first)
-        timer_set(board->loop, &board->former_timer, board->first->until - now);
-}
-
-/* Not in the call itself, which may come from a walk along the lines. A line is closed after its listeners, for it comes
- * after them. */
-static void close_later(struct line *line, nng_listener listener)
-{
-    struct switchboard *board = line->board;
-    int64_t now = clock_monotonic_ms();
-    struct former *former = memory_new(1, sizeof *former);
-    *former = (struct former){.until = now + FORMER_MS, .line = line, .listener = listener};
-    *board->last = former;
-    board->last = &former->next;
-    board->formers++;
-    timer_set(board->loop, &board->former_timer,
-              board->formers > FORMERS_MAX ? 0 : board->first->until - now);
-}
-
-struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault)
-{
-    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int wake = folder_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (wake < 0) {
-        fault_errno(fault, "cannot open %s for the workers' sockets", folder);
-        memory_close_at(&folder_fd);
-        return NULL;
-    }
-    struct switchboard *board = memory_new(1, sizeof *board);
-    *board = (struct switchboard){
-        .loop = loop, .folder = memory_text(folder), .folder_fd = folder_fd, .wake = wake};
-    board->last = &board->first;
-    board->former_timer = (struct timer){.ring = close_formers, .context = board};
-    board->wake_watch = loop_watch(loop, wake, EPOLLIN, on_wake, board);
-    return board;
-}
-
-/* What is still to be closed is left open, for its time has not come. */
-void switchboard_close(struct switchboard *board)
-{
-    if (!board)
-        return;
-    while (board->first) {
-        struct former former = next_former(board);
-        if (nng_listener_id(former.listener) <= 0)
-            give_up(former.line);
-    }
-    timer_clear(board->loop, &board->former_timer);
-    loop_forget(board->loop, board->wake_watch);
-    close(board->wake);
-    close(board->folder_fd);
-    free(board->folder);
-    free(board);
-}
-
-bool switchboard_distrusted(const struct switchboard *board)
-{
-    return board->distrusted;
-}
-
-static void on_writable(void *context, uint32_t events)
-{
-    (void)events;
-    struct line *line = context;
-    while (line->waiting.first) {
-        struct waiting_message *waiting = line->waiting.first;
-        size_t length = nng_msg_len(waiting->message);
-        if (nng_sendmsg(line->socket, waiting->message, NNG_FLAG_NONBLOCK) != 0)
-            return;
-        line->waiting.first = waiting->next;
-        line->waiting.bytes -= length;
-        free(waiting);
-    }
-    drop_waiting(line);
-}
-
-static bool enqueue(struct line *line, nng_msg *message)
-{
-    if (line->waiting.bytes + nng_msg_len(message) > LINE_QUEUE_MAX) {
-        nng_msg_free(message);
-        return false;
-    }
-    struct waiting_message *waiting = memory_new(1, sizeof *waiting);
-    waiting->message = message;
-    line->waiting.bytes += nng_msg_len(message);
-    *line->waiting.last = waiting;
-    line->waiting.last = &waiting->next;
-    if (!line->send.watch)
-        line->send.watch = loop_watch(line->board->loop, line->send.fd, EPOLLIN, on_writable, line);
-    return true;
-}
-
-bool line_send(struct line *line, const struct buffer *buffer)
+/* NULL: there is none now; the receiver tells of the next one, as long as a connection stands. */
+static nng_msg *receive(struct line *line)
 {
     nng_msg *message;
-    if (nng_msg_alloc(&message, 0) != 0)
-        return false;
-    if (nng_msg_append(message, buffer->data, buffer->length) != 0) {
+    pthread_mutex_lock(&line->lock);
+    do {
+        message = line->came;
+        line->came = NULL;
+        bool stands = !message && !line->receiving && line->connection.stands;
+        if (stands && nng_recvmsg(line->socket, &message, NNG_FLAG_NONBLOCK) != 0) {
+            message = NULL;
+            line->receiving = true;
+            nng_recv_aio(line->socket, line->receiver);
+        }
+        if (message && (uint32_t)nng_pipe_id(nng_msg_get_pipe(message)) == line->connection.last)
+            break;
         nng_msg_free(message);
-        return false;
-    }
-    if (!line->waiting.first && nng_sendmsg(line->socket, message, NNG_FLAG_NONBLOCK) == 0)
-        return true;
-    return enqueue(line, message);
-}
-
-bool line_idle(const struct line *line)
-{
-    return !line->waiting.first;
-}
-
-static nng_msg *receive(struct line *line) /* NULL: there is none */
-{
-    nng_msg *message = NULL;
-    pthread_mutex_lock(&line->receiving);
-    line->quiet = atomic_load(&line->pipe) == 0;
-    if (!line->quiet && nng_recvmsg(line->socket, &message, NNG_FLAG_NONBLOCK) != 0)
-        message = NULL;
-    pthread_mutex_unlock(&line->receiving);
-    if (line->quiet)
-        watch_receiving(line);
+    } while (message);
+    pthread_mutex_unlock(&line->lock);
     return message;
 }
 
@@ -419,8 +275,7 @@ static bool hear_next(struct line *line, struct line_turn *turn, size_t *bytes)
     turn->heard = line->held ? line->heard : 0;
     line->held = NULL;
     *bytes += nng_msg_len(message) - turn->heard;
-    if (atomic_load(&line->expected) > 0 &&
-        !line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message), turn))
+    if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message), turn))
         line->deaf = true;
     line->heard = turn->heard;
     if (turn->heard && !line->deaf)
@@ -440,24 +295,171 @@ bool line_drain(struct line *line)
     do
         more = hear_next(line, &turn, &bytes);
     while (more && !line->held && !line->deaf && bytes < BYTES_PER_TURN && !line_turn_over(&turn));
-    if (!more)
-        return false;
-    if (!line->deaf)
+    if (more && !line->deaf)
         timer_set(line->board->loop, &line->again, TURN_MS + (int64_t)(bytes / BYTES_PER_MS));
-    watch_receiving(line);
-    return !line->deaf;
+    return more && !line->deaf;
 }
 
 static void hear_again(void *context)
 {
-    if (!line_drain(context))
-        watch_receiving(context);
+    line_drain(context);
 }
 
-static void on_readable(void *context, uint32_t events)
+/* A line that is lent to nobody can be lent again when its last connection has ended and nothing is on its way there. */
+static void rest_when_free(struct line *line)
+{
+    pthread_mutex_lock(&line->lock);
+    bool is_free = !line->owner && !line->connection.stands && !line->connection.coming && !line->sending;
+    pthread_mutex_unlock(&line->lock);
+    if (!is_free || line->rests)
+        return;
+    line->rests = true;
+    line->next_resting = line->board->resting;
+    line->board->resting = line;
+}
+
+static void look_at(struct line *line)
+{
+    pthread_mutex_lock(&line->lock);
+    bool ended = line->connection.ended;
+    line->connection.ended = false;
+    pthread_mutex_unlock(&line->lock);
+    if (!line->owner) {
+        rest_when_free(line);
+        return;
+    }
+    if (!line->again.place)
+        line_drain(line);
+    send_waiting(line);
+    if (ended)
+        line->owner->lost(line->context);
+}
+
+static struct line *next_ready(struct switchboard *board)
+{
+    pthread_mutex_lock(&board->lock);
+    struct line *line = board->ready.first;
+    if (line) {
+        board->ready.first = line->next_ready;
+        if (!board->ready.first)
+            board->ready.last = &board->ready.first;
+        line->ready = false;
+    }
+    pthread_mutex_unlock(&board->lock);
+    return line;
+}
+
+static void on_wake(void *context, uint32_t events)
 {
     (void)events;
-    line_drain(context);
+    struct switchboard *board = context;
+    struct line *line;
+    eventfd_t count;
+    int64_t until = clock_monotonic_ms() + TURN_MS;
+    eventfd_read(board->wake, &count);
+    while ((line = next_ready(board))) {
+        look_at(line);
+        if (clock_monotonic_ms() >= until) {
+            eventfd_write(board->wake, 1); /* the others in a later turn */
+            break;
+        }
+    }
+}
+
+static nng_listener next_former(struct switchboard *board)
+{
+    OWNED struct former *first = board->first;
+    board->first = first->next;
+    if (!board->first)
+        board->last = &board->first;
+    board->formers--;
+    return first->listener;
+}
+
+static void close_formers(void *context)
+{
+    struct switchboard *board = context;
+    int64_t now = clock_monotonic_ms();
+    while (board->first && (board->first->until <= now || board->formers > FORMERS_MAX))
+        nng_listener_close(next_former(board));
+    if (board->first)
+        timer_set(board->loop, &board->former_timer, board->first->until - now);
+}
+
+static void close_later(struct switchboard *board, nng_listener listener)
+{
+    int64_t now = clock_monotonic_ms();
+    struct former *former = memory_new(1, sizeof *former);
+    *former = (struct former){.until = now + FORMER_MS, .listener = listener};
+    *board->last = former;
+    board->last = &former->next;
+    board->formers++;
+    timer_set(board->loop, &board->former_timer,
+              board->formers > FORMERS_MAX ? 0 : board->first->until - now);
+}
+
+struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault)
+{
+    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int wake = folder_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake < 0) {
+        fault_errno(fault, "cannot open %s for the workers' sockets", folder);
+        memory_close_at(&folder_fd);
+        return NULL;
+    }
+    struct switchboard *board = memory_new(1, sizeof *board);
+    *board = (struct switchboard){
+        .loop = loop, .folder = memory_text(folder), .folder_fd = folder_fd, .wake = wake};
+    pthread_mutex_init(&board->lock, NULL);
+    board->last = &board->first;
+    board->ready.last = &board->ready.first;
+    board->former_timer = (struct timer){.ring = close_formers, .context = board};
+    board->wake_watch = loop_watch(loop, wake, EPOLLIN, on_wake, board);
+    return board;
+}
+
+/* What nng has open is left open. */
+void switchboard_close(struct switchboard *board)
+{
+    if (!board)
+        return;
+    for (struct line *line = board->lines; line; line = line->next) {
+        pthread_mutex_lock(&line->lock); /* waits for a call that has not seen it */
+        line->abandoned = true;
+        pthread_mutex_unlock(&line->lock);
+    }
+    while (board->first)
+        next_former(board);
+    timer_clear(board->loop, &board->former_timer);
+    loop_forget(board->loop, board->wake_watch);
+    close(board->wake);
+    close(board->folder_fd);
+    pthread_mutex_destroy(&board->lock);
+    free(board->folder);
+    free(board);
+}
+
+bool line_send(struct line *line, const struct buffer *buffer)
+{
+    nng_msg *message;
+    if (line->waiting.bytes + buffer->length > LINE_QUEUE_MAX || nng_msg_alloc(&message, 0) != 0)
+        return false;
+    if (nng_msg_append(message, buffer->data, buffer->length) != 0) {
+        nng_msg_free(message);
+        return false;
+    }
+    struct waiting_message *waiting = memory_new(1, sizeof *waiting);
+    waiting->message = message;
+    line->waiting.bytes += nng_msg_len(message);
+    *line->waiting.last = waiting;
+    line->waiting.last = &waiting->next;
+    send_waiting(line);
+    return true;
+}
+
+bool line_idle(struct line *line)
+{
+    return !line->waiting.first && !is_sending(line);
 }
 
 /* sun_path is short, and nng gives up at about 100 bytes: a long path is shortened through the folder's descriptor,
@@ -470,10 +472,11 @@ static char *listen_url(const struct switchboard *board, const char *file)
 }
 
 /* It is made under another name: what a listener of nng's finds under its own when it is closed, it removes. */
-static int start_listening(struct line *line)
+static int start_listening(struct line *line, const char *worker)
 {
     struct switchboard *board = line->board;
     OWNED char *name = memory_print(".%u", ++board->listeners), *url = listen_url(board, name);
+    OWNED char *file = memory_print("%s.sock", worker);
     nng_listener listener;
     files_follow(board->folder_fd, board->folder);
     unlinkat(board->folder_fd, name, 0);
@@ -482,24 +485,16 @@ static int start_listening(struct line *line)
         return error;
     error = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, S_IRUSR | S_IWUSR);
     error = error ? error : nng_listener_start(listener, 0);
-    if (error == 0 && renameat(board->folder_fd, name, board->folder_fd, line->file) != 0)
+    if (error == 0 && renameat(board->folder_fd, name, board->folder_fd, file) != 0)
         error = NNG_ESYSERR + errno;
-    if (error)
+    if (error) {
         nng_listener_close(listener);
-    else
-        line->listener = listener;
-    return error;
-}
-
-/* For nng 1.5, whoever connects and has gone before he is greeted (EPIPE, so NNG_ECLOSED, in listener_accept_cb) closes the
- * listener: it never accepts anybody again. So no worker depends on what came before it. */
-static int listen_anew(struct line *line)
-{
-    nng_listener former = line->listener;
-    int error = start_listening(line);
-    if (error == 0)
-        close_later(line, former);
-    return error;
+        return error;
+    }
+    line->listener = listener;
+    line->file = file;
+    file = NULL;
+    return 0;
 }
 
 static int set_up(struct line *line)
@@ -511,90 +506,88 @@ static int set_up(struct line *line)
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, judge_connection, line);
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, note_connection, line);
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, note_end, line);
-    error = error ? error : nng_socket_get_int(socket, NNG_OPT_RECVFD, &line->receive.fd);
-    return error ? error : nng_socket_get_int(socket, NNG_OPT_SENDFD, &line->send.fd);
+    error = error ? error : nng_aio_alloc(&line->receiver, received, line);
+    return error ? error : nng_aio_alloc(&line->sender, sent, line);
 }
 
-struct line *line_open(struct switchboard *board, const char *name, const struct line_owner *owner,
+/* One that rests, or a new one: rests, too. What can't be set up has no connection, so nng closes it. */
+static int find_line(struct switchboard *board, struct line **found)
+{
+    if (!board->resting) {
+        struct line *line = memory_new(1, sizeof *line);
+        *line = (struct line){.board = board};
+        line->waiting.last = &line->waiting.first;
+        line->again = (struct timer){.ring = hear_again, .context = line};
+        pthread_mutex_init(&line->lock, NULL);
+        int error = nng_pair0_open(&line->socket);
+        bool opened = error == 0;
+        error = error ? error : set_up(line);
+        if (error) {
+            nng_aio_free(line->receiver);
+            nng_aio_free(line->sender);
+            if (opened)
+                nng_close(line->socket);
+            free(line);
+            return error;
+        }
+        line->next = board->lines;
+        board->lines = line;
+        rest_when_free(line);
+    }
+    *found = board->resting;
+    return 0;
+}
+
+static void lend(struct line *line, pid_t pid, const struct line_owner *owner, void *context)
+{
+    line->board->resting = line->next_resting;
+    line->owner = owner;
+    line->context = context;
+    line->deaf = line->rests = false;
+    pthread_mutex_lock(&line->lock);
+    line->connection.ended = false;
+    line->connection.last = 0;
+    line->connection.expected = pid;
+    pthread_mutex_unlock(&line->lock);
+}
+
+char *switchboard_url(const struct switchboard *board, const char *name)
+{
+    return memory_print("ipc://%s/%s.sock", board->folder, name);
+}
+
+struct line *line_open(struct switchboard *board, const char *name, pid_t pid, const struct line_owner *owner,
                        void *context, struct fault *fault)
 {
-    struct line *line = memory_new(1, sizeof *line);
-    *line = (struct line){.board = board, .owner = owner, .context = context};
-    line->waiting.last = &line->waiting.first;
-    line->again = (struct timer){.ring = hear_again, .context = line};
-    line->file = memory_print("%s.sock", name);
-    line->url = memory_print("ipc://%s/%s", board->folder, line->file);
-    pthread_mutex_init(&line->receiving, NULL);
-    int error = nng_pair0_open(&line->socket);
-    bool opened = error == 0;
-    error = error ? error : set_up(line);
-    if (error == 0 &&
-        !(line->receive.watch = loop_watch(board->loop, line->receive.fd, EPOLLIN, on_readable, line)))
-        error = NNG_ESYSERR + errno;
-    error = error ? error : start_listening(line); /* last: what nobody can have come to is closed at once */
+    struct line *line = NULL;
+    int error = find_line(board, &line);
+    error = error ? error : start_listening(line, name);
     if (error) {
         fault_set(fault, "cannot listen for worker %s in %s: %s", name, board->folder, nng_strerror(error));
-        loop_forget(board->loop, line->receive.watch);
-        if (opened)
-            nng_close(line->socket);
-        free_line(line);
         return NULL;
     }
-    line->next = board->lines;
-    board->lines = line;
+    lend(line, pid, owner, context);
     return line;
 }
 
-void line_abandon(struct line *line)
-{
-    if (!line)
-        return;
-    line->board->distrusted = true;
-    give_up(line);
-}
-
-/* Until then it stays in the loop, and what still comes is dropped there. */
+/* Its connection is left to end by itself. nng 1.5 must not close it in the middle of a message: the reading that
+ * ipc_pipe_recv_cb goes on with on a stopped aio never ends, and the thread that takes down all connections of the process
+ * (nng:reap2) waits for that. */
 void line_close(struct line *line)
 {
     if (!line)
         return;
     unlinkat(line->board->folder_fd, line->file, 0);
-    line_leave(line);
-    line->awaiting_free = false;
-    close_later(line, (nng_listener)NNG_LISTENER_INITIALIZER);
-}
-
-const char *line_url(const struct line *line)
-{
-    return line->url;
-}
-
-bool line_expect(struct line *line, pid_t pid, struct fault *fault)
-{
-    int error = line->used ? listen_anew(line) : 0;
-    line->used = true;
-    if (error)
-        return fault_set(fault, "cannot listen for a worker at %s: %s", line->url, nng_strerror(error));
-    expect(line, pid);
-    return true;
-}
-
-/* Its connection is read on until it ends by itself. nng 1.5 must not close it in the middle of a message: the reading that
- * ipc_pipe_recv_cb goes on with on a stopped aio never ends, and the thread that takes down all connections of the process
- * (nng:reap2) waits for that. */
-void line_leave(struct line *line)
-{
-    if (!line)
-        return;
+    pthread_mutex_lock(&line->lock);
+    line->connection.expected = 0;
+    pthread_mutex_unlock(&line->lock);
+    free(line->file);
+    line->file = NULL;
     drop_waiting(line);
     drop_held(line);
-    expect(line, 0);
-    line->deaf = false;
-    watch_receiving(line);
-}
-
-void line_await_free(struct line *line)
-{
-    line->awaiting_free = true;
-    tell_free(line);
+    line->owner = NULL;
+    close_later(line->board, line->listener);
+    if (is_sending(line))
+        nng_aio_cancel(line->sender);
+    rest_when_free(line);
 }
