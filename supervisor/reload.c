@@ -69,14 +69,10 @@ static void remove_agent(struct agent *agent, struct buffer *said)
 
 static void apply_to(struct agent *agent, const struct roster_agent *definition, struct buffer *said)
 {
-    OWNED_BUFFER struct buffer encoded = {0};
-    roster_encode(definition, &encoded);
     bool was_leaving = agent->leaving;
     agent->leaving = false;
-    if (strcmp(encoded.data, agent->encoded.data) != 0) {
-        agent_redefine(agent, definition);
+    if (agent_redefine(agent, definition))
         report(said, "was redefined", agent->name);
-    }
     if (was_leaving) {
         post_agent(supervisor_of(agent)->post, agent->name, agent, agent->definition);
         report(said, "is back; it is started again", agent->name);

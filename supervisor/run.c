@@ -257,8 +257,7 @@ static void on_signal(void *context, uint32_t events)
 static void scan(void *context)
 {
     struct supervisor *supervisor = context;
-    for (size_t i = 0; i < supervisor->agents.count; i++)
-        agent_scan(supervisor->agents.list[i]);
+    agents_scan(&supervisor->agents);
     agents_guard(&supervisor->agents);
     warm_scan(&supervisor->agents);
     lease_scan(supervisor);

@@ -89,12 +89,12 @@ static void fail(struct agent *agent, const char *why)
 
 static bool send_spawn(struct agent *agent)
 {
-    OWNED_BUFFER struct buffer message = {0};
+    OWNED_BUFFER struct buffer message = {0}, definition = {0};
     const struct agents *agents = agent->agents;
     OWNED char *url = switchboard_url(agents->switchboard, agent->name);
-    message_make(&message, MESSAGE_SPAWN, agent->encoded.data, agent->worker.generation, url,
-                 agents->data_dir, (uint64_t)agents->poll_seconds, (uint64_t)getpid(),
-                 (uint64_t)agent->life.paused);
+    roster_encode(agent->definition, &definition);
+    message_make(&message, MESSAGE_SPAWN, definition.data, agent->worker.generation, url, agents->data_dir,
+                 (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused);
     return child_send(agents->zygote, &message);
 }
 
@@ -493,11 +493,10 @@ void agent_order(struct agent *agent, enum life_event order, bool remember)
 
 static void set_definition(struct agent *agent, const struct roster_agent *definition)
 {
-    buffer_free(&agent->encoded);
-    agent->encoded = (struct buffer){0};
-    roster_encode(definition, &agent->encoded);
+    OWNED_BUFFER struct buffer text = {0};
+    roster_encode(definition, &text);
     roster_agent_free(agent->definition);
-    agent->definition = roster_decode(agent->encoded.data, agent->encoded.length);
+    agent->definition = roster_decode(text.data, text.length);
     agent->name = agent->definition->name;
     agent->agents->callbacks->defined(agent);
 }
@@ -539,7 +538,6 @@ void agent_free(struct agent *agent)
     if (agent->tree >= 0)
         close(agent->tree);
     roster_agent_free(agent->definition);
-    buffer_free(&agent->encoded);
     free(agent->path);
     free(agent->told.doing);
     free(agent->told.problems);
@@ -563,11 +561,17 @@ void agent_begin(struct agent *agent)
     lookup_settle(agent);
 }
 
-void agent_redefine(struct agent *agent, const struct roster_agent *definition)
+bool agent_redefine(struct agent *agent, const struct roster_agent *definition)
 {
+    OWNED_BUFFER struct buffer text = {0}, former = {0};
+    roster_encode(definition, &text);
+    roster_encode(agent->definition, &former);
+    if (strcmp(text.data, former.data) == 0)
+        return false;
     set_definition(agent, definition);
     if (agent->worker.said_hello)
-        agent_send(agent, MESSAGE_DEFINITION, agent->encoded.data);
+        agent_send(agent, MESSAGE_DEFINITION, text.data);
     look_state_changed(agent);
     life_event(&agent->life, EVENT_WAKE); /* its files may have to be written anew */
+    return true;
 }

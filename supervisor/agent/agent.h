@@ -27,9 +27,8 @@ struct agent {
     struct agents *agents;
     struct roster_agent *definition; /* owned; name points into it */
     const char *name;
-    struct buffer encoded; /* the definition as text */
-    char *path;            /* DATA_DIR/agents/NAME */
-    int tree;              /* descriptor of it; -1: it can't be opened, or isn't: agent_tree */
+    char *path; /* DATA_DIR/agents/NAME */
+    int tree;   /* descriptor of it; -1: it can't be opened, or isn't: agent_tree */
     struct tree_guard guard;
     struct disk_account disk;
     struct watched watched;
@@ -115,7 +114,7 @@ struct agent *agent_new(struct agents *agents, const struct roster_agent *defini
 void agent_free(struct agent *agent);
 void agent_start(struct agent *agent); /* its turn to start has come (starts.h) */
 void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
-void agent_redefine(struct agent *agent, const struct roster_agent *definition);
+bool agent_redefine(struct agent *agent, const struct roster_agent *definition); /* false: it is defined so */
 /* A heartbeat is due: sent to a worker that has something in hand, was given something or owes an answer, and to an idle
  * one each sixth time. */
 void agent_heartbeat(struct agent *agent, uint64_t serial);

@@ -7,7 +7,7 @@
 #include "common/memory.h"
 #include "supervisor/agent/agent.h"
 
-enum { GUARD_MS = 50 };
+enum { GUARD_MS = 50, SCANNED_S = 60 };
 
 void agents_begin(struct agents *agents)
 {
@@ -48,6 +48,19 @@ void agents_remove(struct agents *agents, struct agent *agent)
     agents->count--;
     lookup_remove(agent);
     agent_free(agent);
+}
+
+void agents_scan(struct agents *agents)
+{
+    struct agent *agent;
+    LIST_FOREACH(agent, &agents->found.living, found.living_link)
+    agent_scan(agent);
+    size_t slice = agents->count * (size_t)agents->poll_seconds / SCANNED_S + 1;
+    for (size_t i = 0; i < slice && i < agents->count; i++) {
+        agent = agents->list[agents->scan_next++ % agents->count];
+        if (agent->worker.pid <= 0)
+            agent_scan(agent);
+    }
 }
 
 void agents_guard(struct agents *agents)

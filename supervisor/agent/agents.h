@@ -52,6 +52,7 @@ struct agents {
     struct warm warm;
     struct disk_limit *disk;
     uint64_t generations; /* of workers, of all agents together: a number is never given twice */
+    size_t scan_next;     /* the agent whose turn it is in agents_scan, if it has no process */
     size_t guard_next;    /* the agent whose tree agents_guard looks at first */
     bool ending;          /* the supervisor ends: all are stopped for good */
     struct {
@@ -69,6 +70,8 @@ struct agent *agents_of_process(const struct agents *agents, pid_t pid);
 bool agents_all_down(const struct agents *agents); /* no agent has a process */
 struct agent *agents_add(struct agents *agents, const struct roster_agent *definition); /* not begun yet */
 void agents_remove(struct agents *agents, struct agent *agent);                         /* frees it */
+/* The safety scan: agents with a process each time, the others in slices, within a minute. */
+void agents_scan(struct agents *agents);
 /* The safety scan's look at what git would obey in the trees, for some 50 ms; the next one goes on behind it. */
 void agents_guard(struct agents *agents);
 void agents_free(struct agents *agents);

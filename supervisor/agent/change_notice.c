@@ -108,8 +108,9 @@ void look_rest(struct agent *agent, bool called)
     log_info("agentos", NULL, "Agent '%s' hibernates: it has nothing to do; work starts it again",
              agent->name);
     agent->notice.slept = true;
-    life_event(&agent->life, EVENT_REST);
+    watch_top(agent->agents->watch, &agent->watched, agent->tree, agent);
     close_tree(agent);
+    life_event(&agent->life, EVENT_REST); /* last: whom it tells may wake the agent */
     if (called)
         life_event(&agent->life, EVENT_WAKE);
 }
@@ -154,15 +155,17 @@ static bool tree_was_replaced(const struct agent *agent)
             ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
 }
 
-/* Its folders are watched also while it has no process: what people put there expires all the same. */
+/* Its folders are watched also while it has no process: what people put there expires all the same. Of a hibernating one
+ * that is its top alone: what is put into its iac/ is found by the scans. */
 static void watch_resting(struct agent *agent)
 {
-    if (watch_is_whole(&agent->watched))
+    bool hibernates = agent->life.state == STATE_HIBERNATING;
+    if (hibernates ? watch_has_top(&agent->watched) : watch_is_whole(&agent->watched))
         return;
     OWNED char *below = memory_print("agents/%s", agent->name);
     OWNED_FD int tree = files_open(agent->agents->data, below, O_RDONLY | O_DIRECTORY, 0);
     if (tree >= 0)
-        watch_tree(agent->agents->watch, &agent->watched, tree, agent);
+        (hibernates ? watch_top : watch_tree)(agent->agents->watch, &agent->watched, tree, agent);
 }
 
 void agent_scan(struct agent *agent)

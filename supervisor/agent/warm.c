@@ -45,8 +45,9 @@ static void send_away(struct agents *agents)
 void warm_scan(struct agents *agents)
 {
     int64_t late = clock_monotonic_ms() - LEAVING_MS;
-    for (size_t i = 0; i < agents->count; i++) {
-        struct agent *agent = agents->list[i];
+    struct agent *agent;
+    LIST_FOREACH(agent, &agents->found.living, found.living_link)
+    {
         if (agent->life.state == STATE_IDLE && !agent->notice.warm && agent->notice.sent_away_ms <= late)
             put_last(agent);
     }

@@ -252,10 +252,10 @@ void watch_shared(struct watch *watch, int folder)
     watch->shared[watch->shared_count++] = descriptor;
 }
 
-void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject)
+static void add_folders(struct watch *watch, struct watched *watched, int tree, void *subject, size_t count)
 {
     watched->subject = subject;
-    for (size_t i = 0; i < WATCHED_FOLDERS && watch->fd >= 0; i++) {
+    for (size_t i = 0; i < count && watch->fd >= 0; i++) {
         if (watched->descriptors[i])
             continue;
         OWNED_FD int folder = i == 0 ? dup(tree) : files_open(tree, folders[i], O_RDONLY | O_DIRECTORY, 0);
@@ -271,6 +271,33 @@ void watch_tree(struct watch *watch, struct watched *watched, int tree, void *su
     }
 }
 
+static void forget_from(struct watch *watch, struct watched *watched, size_t first)
+{
+    for (size_t i = first; i < WATCHED_FOLDERS; i++) {
+        if (!watched->descriptors[i])
+            continue;
+        inotify_rm_watch(watch->fd, watched->descriptors[i]);
+        lose_place(watch, watched->descriptors[i]);
+        watched->descriptors[i] = 0;
+    }
+}
+
+void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject)
+{
+    add_folders(watch, watched, tree, subject, WATCHED_FOLDERS);
+}
+
+void watch_top(struct watch *watch, struct watched *watched, int tree, void *subject)
+{
+    forget_from(watch, watched, 1);
+    add_folders(watch, watched, tree, subject, 1);
+}
+
+bool watch_has_top(const struct watched *watched)
+{
+    return watched->descriptors[0] > 0;
+}
+
 bool watch_is_whole(const struct watched *watched)
 {
     for (size_t i = 0; i < WATCHED_FOLDERS; i++)
@@ -281,11 +308,5 @@ bool watch_is_whole(const struct watched *watched)
 
 void watch_forget(struct watch *watch, struct watched *watched)
 {
-    for (size_t i = 0; i < WATCHED_FOLDERS; i++) {
-        if (!watched->descriptors[i])
-            continue;
-        inotify_rm_watch(watch->fd, watched->descriptors[i]);
-        lose_place(watch, watched->descriptors[i]);
-        watched->descriptors[i] = 0;
-    }
+    forget_from(watch, watched, 0);
 }

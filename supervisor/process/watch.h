@@ -41,8 +41,11 @@ void watch_roster(struct watch *watch, int data_folder);
 void watch_shared(struct watch *watch, int folder);
 /* Add what is missing of the tree's watches; cheap when nothing is. tree: its descriptor. */
 void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject);
-/* The kernel tells of every change in the tree. */
+/* Only the tree's top, where queue.md is, is watched from now on; here what is missing is added, too. */
+void watch_top(struct watch *watch, struct watched *watched, int tree, void *subject);
+/* The kernel tells of every change in the tree; of those in its top. */
 bool watch_is_whole(const struct watched *watched);
+bool watch_has_top(const struct watched *watched);
 void watch_forget(struct watch *watch, struct watched *watched);
 /* A watched top folder is gone or was moved away: descriptors[0] is 0 again. */
 
