@@ -1,5 +1,8 @@
 """warm_workers: past so many idle workers the one that was idle longest leaves, and any work brings its agent back."""
 
+import os
+import pathlib
+
 from harness import agents_yaml, task_block, wait_until
 
 NAMES = [f"agent-{number}" for number in range(6)]
@@ -7,6 +10,15 @@ NAMES = [f"agent-{number}" for number in range(6)]
 
 def fleet(make_system, model, warm, names=NAMES, **options):
     return make_system(names, model=model, yaml=f"warm_workers: {warm}\n" + agents_yaml(names), **options)
+
+
+def watches(system):
+    """Of the kernel's, that the supervisor holds."""
+    [inotify] = [
+        path.name for path in pathlib.Path(f"/proc/{system.process.pid}/fd").iterdir()
+        if path.is_symlink() and "inotify" in os.readlink(path)
+    ]
+    return pathlib.Path(f"/proc/{system.process.pid}/fdinfo/{inotify}").read_text().count("inotify wd:")
 
 
 def states(system):
@@ -59,6 +71,26 @@ def test_none_may_stay_and_a_reload_changes_how_many_may(make_system, model):
     settled(system, 6)
     (system.data / "agents.yaml").write_text("warm_workers: 1\n" + agents_yaml(NAMES))
     settled(system, 1)
+
+
+def descriptors(system):
+    return len(os.listdir(f"/proc/{system.process.pid}/fd"))
+
+
+def test_two_hundred_wakes_leave_no_descriptor_and_each_agent_its_one_watch(make_system, model):
+    names = [f"agent-{number}" for number in range(20)]
+    system = fleet(make_system, model, 0, names)
+    clock = system.movable_clock()
+    alone = descriptors(fleet(make_system, model, 0, names[:1]).start())
+    system.start()
+    for _ in range(10):
+        system.cli("start", "--all")
+        settled(system, 0, len(names))
+    clock.move(16, 16)  # what was open for the last workers is closed
+    wait_until(lambda: descriptors(system) <= alone + 3, "no more descriptors than with one agent")
+    status = system.agent_status(names[0])
+    assert status["restarts"] == 0 and status["problems"] == []
+    wait_until(lambda: watches(system) <= len(names) + 3, "one watch an agent, and the supervisor's own")
 
 
 def test_a_small_fleet_has_one_worker_an_agent(make_system, model):

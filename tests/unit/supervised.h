@@ -77,6 +77,15 @@ static inline void worker_connects_again(const struct worker_start *start)
     link_close(second);
 }
 
+/* A byte for each heartbeat, for the test to count. */
+static inline void worker_counts_the_heartbeat(const struct worker_start *start)
+{
+    OWNED char *path = memory_print("%s/agents/%s/beats", start->data_dir, start->agent->name);
+    OWNED_FD int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd >= 0 && write(fd, "b", 1) != 1)
+        abort();
+}
+
 /* False: it ends. */
 static inline bool worker_hears(struct link *link, const struct worker_start *start, unsigned type,
                                 struct reader *reader)
@@ -88,6 +97,7 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         return is_called(start, "stubborn");
     case MESSAGE_HEARTBEAT:
         message_read(reader, MESSAGE_HEARTBEAT, &number);
+        worker_counts_the_heartbeat(start);
         worker_tells(link, MESSAGE_ALIVE, is_called(start, "parrot") ? (uint64_t)0 : number);
         return true;
     case MESSAGE_PAUSE:

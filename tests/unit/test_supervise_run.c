@@ -222,6 +222,30 @@ static void test_a_worker_that_does_not_answer_its_heartbeats_is_killed_and_repl
     assert_int_equal(supervised_pid(supervised, "iris"), other);
 }
 
+static int64_t beats(const struct supervised *supervised, const char *agent)
+{
+    struct stat about = {0};
+    OWNED char *path = memory_print("%s/agents/%s/beats", supervised->data, agent);
+    stat(path, &about);
+    return about.st_size;
+}
+
+static void test_a_worker_with_nothing_in_hand_is_asked_each_sixth_time(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised->heartbeat_ms = 100;
+    supervised_yaml(supervised, "agents: [{name: slow, persona: p}, {name: orion, persona: p}]\n");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "slow", "idle") && supervised_is(supervised, "orion", "idle"));
+    supervised_exit_of(supervised, "{\"verb\":\"task\",\"agent\":\"slow\",\"text\":\"t\"}");
+    EVENTUALLY(supervised_is(supervised, "slow", "working"));
+    int64_t busy = beats(supervised, "slow"), idle = beats(supervised, "orion");
+    EVENTUALLY(beats(supervised, "slow") >= busy + 30);
+    busy = beats(supervised, "slow") - busy;
+    idle = beats(supervised, "orion") - idle;
+    assert_in_range(idle, busy / 6 - 2, busy / 6 + 2);
+}
+
 /* It talks without end, but never answers what it was asked. */
 static void test_a_worker_that_answers_a_heartbeat_that_was_not_sent_has_answered_none(void **state)
 {
@@ -387,6 +411,7 @@ int main(int count, char **arguments)
         TEST(test_a_worker_that_ignores_its_stop_is_ended_after_the_grace),
         TEST(test_a_task_that_outlives_task_seconds_has_its_worker_killed),
         TEST(test_a_worker_that_does_not_answer_its_heartbeats_is_killed_and_replaced),
+        TEST(test_a_worker_with_nothing_in_hand_is_asked_each_sixth_time),
         TEST(test_a_worker_that_answers_a_heartbeat_that_was_not_sent_has_answered_none),
         TEST(test_a_worker_that_waits_for_a_model_answers_its_heartbeats),
         TEST(test_a_path_longer_than_a_sockets_is_no_matter),
