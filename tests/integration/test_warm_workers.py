@@ -1,5 +1,6 @@
 """warm_workers: past so many idle workers the one that was idle longest leaves, and any work brings its agent back."""
 
+import contextlib
 import os
 import pathlib
 
@@ -14,11 +15,11 @@ def fleet(make_system, model, warm, names=NAMES, **options):
 
 def watches(system):
     """Of the kernel's, that the supervisor holds."""
-    [inotify] = [
-        path.name for path in pathlib.Path(f"/proc/{system.process.pid}/fd").iterdir()
-        if path.is_symlink() and "inotify" in os.readlink(path)
-    ]
-    return pathlib.Path(f"/proc/{system.process.pid}/fdinfo/{inotify}").read_text().count("inotify wd:")
+    count = 0
+    for path in pathlib.Path(f"/proc/{system.process.pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            count += path.read_text().count("inotify wd:")
+    return count
 
 
 def states(system):
@@ -90,7 +91,7 @@ def test_two_hundred_wakes_leave_no_descriptor_and_each_agent_its_one_watch(make
     wait_until(lambda: descriptors(system) <= alone + 3, "no more descriptors than with one agent")
     status = system.agent_status(names[0])
     assert status["restarts"] == 0 and status["problems"] == []
-    wait_until(lambda: watches(system) <= len(names) + 3, "one watch an agent, and the supervisor's own")
+    wait_until(lambda: watches(system) <= len(names) + 5, "one watch an agent, and the supervisor's own")
 
 
 def test_a_small_fleet_has_one_worker_an_agent(make_system, model):
