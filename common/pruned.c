@@ -36,7 +36,7 @@ static off_t size_of(int fd)
     return size - size % (off_t)sizeof(struct pruned);
 }
 
-static void each(int tree, void (*visit)(void *context, const struct pruned *record), void *context)
+void pruned_each(int tree, void (*visit)(void *context, const struct pruned *record), void *context)
 {
     OWNED_FD int fd = files_open(tree, pruned_name, O_RDONLY, 0);
     off_t size = size_of(fd), at = size > PRUNED_BYTES_MAX ? size - PRUNED_BYTES_MAX : 0;
@@ -72,7 +72,7 @@ static void compare(void *context, const struct pruned *record)
 bool pruned_find(int tree, const char *folder, const char *name, struct pruned *found)
 {
     struct search search = {.file = pruned_file(folder, name), .found = found};
-    each(tree, compare, &search);
+    pruned_each(tree, compare, &search);
     return search.known;
 }
 
@@ -85,7 +85,7 @@ static void take_later(void *context, const struct pruned *record)
 int64_t pruned_newest(int tree)
 {
     int64_t newest = 0;
-    each(tree, take_later, &newest);
+    pruned_each(tree, take_later, &newest);
     return newest;
 }
 

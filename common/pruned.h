@@ -29,6 +29,8 @@ struct pruned {
 uint64_t pruned_file(const char *folder, const char *name); /* "iac/archive", "ID" of ID.md */
 /* tree: descriptor of the agent's folder. The newest record of that file; false: there is none, or it can't be read. */
 bool pruned_find(int tree, const char *folder, const char *name, struct pruned *found);
+/* Visits each whole record, in the order in which the files left. */
+void pruned_each(int tree, void (*visit)(void *context, const struct pruned *record), void *context);
 /* When the newest of the envelopes that left was created; 0: none has left. */
 int64_t pruned_newest(int tree);
 /* Durable when this is true. A record that a crash cut short is overwritten. count 0: makes the file. */

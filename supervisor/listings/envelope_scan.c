@@ -270,14 +270,19 @@ void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir,
     }
 }
 
+void envelope_scan_drop(struct envelope_scan *scan)
+{
+    struct copy *copy = &scan->copies[--scan->count];
+    free(copy->path);
+    free(copy->owner);
+    free(copy->fault);
+    envelope_free(&copy->envelope);
+}
+
 void envelope_scan_free(struct envelope_scan *scan)
 {
-    for (size_t i = 0; i < scan->count; i++) {
-        struct copy *copy = &scan->copies[i];
-        free(copy->path);
-        free(copy->owner);
-        free(copy->fault);
-        envelope_free(&copy->envelope);
+    while (scan->count > 0) {
+        envelope_scan_drop(scan);
     }
     free(scan->copies);
     *scan = (struct envelope_scan){0};

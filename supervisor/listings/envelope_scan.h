@@ -56,6 +56,7 @@ void envelope_scan_free(struct envelope_scan *scan);
 /* Adds a copy of which nothing is known yet. Valid until the next one. */
 struct copy *envelope_scan_add(struct envelope_scan *scan, enum place place, const char *owner,
                                const char *path);
+void envelope_scan_drop(struct envelope_scan *scan); /* the copy that was added last */
 /* Adds a copy for each agent whose archive had the envelope until it left the work tree; nothing is read yet. */
 void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir, const char *id);
 

@@ -6,11 +6,14 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/files.h"
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/pruned.h"
 #include "supervisor/listings/envelope_scan.h"
 #include "supervisor/reader/envelope_view.h"
+#include "supervisor/reader/pruned_file.h"
 
 #define QUEUES "shared/queues"
 
@@ -114,6 +117,91 @@ static const struct copy **choose_newest(const struct reading *reading, const st
     }
 }
 
+/* --- what git alone has --- */
+
+struct pruned_times {
+    const struct choice *choice;
+    int64_t *items; /* when they were created, the newest first */
+    size_t count;
+};
+
+static void add_time(void *context, const struct pruned *record)
+{
+    struct pruned_times *times = context;
+    const struct mark *after = times->choice->after;
+    if (record->created <= 0 || (after && record->created > after->created))
+        return;
+    if ((times->count & (times->count - 1)) == 0)
+        times->items = memory_grow(times->items, times->count ? times->count * 2 : 1, sizeof *times->items);
+    times->items[times->count++] = record->created;
+}
+
+static int newest_first(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+    return (a < b) - (a > b);
+}
+
+/* The agents some of whose envelopes left the work tree before the page's end; the caller frees the names and the list. */
+static char **find_owners(const struct reading *reading, struct pruned_times *times, size_t *count)
+{
+    struct listing *folders = listing_open(reading->data, "agents", NULL);
+    char **names = folders ? listing_sorted(folders, count) : NULL;
+    size_t kept = 0;
+    for (size_t i = 0; names && i < *count; i++) {
+        size_t before = times->count;
+        OWNED_FD int tree =
+            names_agent(names[i]) ? files_open_folder(listing_folder(folders), names[i], false, NULL) : -1;
+        if (tree >= 0)
+            pruned_each(tree, add_time, times);
+        if (times->count > before)
+            names[kept++] = names[i];
+        else
+            free(names[i]);
+    }
+    if (folders)
+        (void)listing_close(folders, NULL);
+    *count = kept;
+    if (times->count > 0)
+        qsort(times->items, times->count, sizeof *times->items, newest_first);
+    return names;
+}
+
+/* The page of the files is chosen; envelopes that left the work tree take their places in it. So few are read that the page
+ * is full, and those left unread are older than its last one. */
+static const struct copy **choose_pruned(const struct reading *reading, const struct choice *choice,
+                                         size_t most, struct envelope_scan *scan, const struct copy **chosen,
+                                         size_t *count)
+{
+    struct pruned_times times = {.choice = choice};
+    size_t owners = 0, wanted = FILES_LEAST + most * 2;
+    char **names = find_owners(reading, &times, &owners);
+    struct pruned_range range = {.until = choice->after ? choice->after->created : INT64_MAX};
+    while (owners > 0 && range.since != 1 &&
+           (*count <= most || chosen[most]->envelope.created <= range.until)) {
+        range.since = wanted < times.count ? times.items[wanted] : 1;
+        if (*count > most && chosen[most]->envelope.created > range.since)
+            range.since = chosen[most]->envelope.created;
+        for (size_t i = 0; i < owners; i++) {
+            struct fault fault = {0};
+            if (!pruned_file_list(scan, reading->data_dir, names[i], range, &fault))
+                reading->complain(fault.text);
+        }
+        envelope_scan_group(scan);
+        free(chosen);
+        chosen = choose(choice, scan, count);
+        range.until = range.since - 1;
+        wanted *= FILES_GROWTH;
+    }
+    for (size_t i = 0; i < owners; i++)
+        free(names[i]);
+    free(names);
+    free(times.items);
+    return chosen;
+}
+
+/* --- the page --- */
+
 static json_t *item_of(const struct copy *copy)
 {
     json_t *item = copy_json(copy);
@@ -183,6 +271,8 @@ static int list(const struct reading *reading, struct choice *choice, json_t **a
     choice->after = cursor ? &mark : NULL;
     struct envelope_scan scan;
     const struct copy **chosen = choose_newest(reading, choice, most, &scan, &count);
+    if (choice->place == PLACE_COUNT || choice->place == PLACE_ARCHIVE)
+        chosen = choose_pruned(reading, choice, most, &scan, chosen, &count);
     *answer = page_of(chosen, count, most);
     free(chosen);
     envelope_scan_free(&scan);

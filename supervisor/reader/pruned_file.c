@@ -131,7 +131,7 @@ static git_tree *archive_of(git_repository *repository, const git_commit *commit
 }
 
 static void add_blob(struct envelope_scan *scan, const char *owner, git_repository *repository,
-                     const git_tree_entry *entry)
+                     const git_tree_entry *entry, struct pruned_range range)
 {
     git_blob *blob = NULL;
     const char *file = git_tree_entry_name(entry);
@@ -142,13 +142,17 @@ static void add_blob(struct envelope_scan *scan, const char *owner, git_reposito
         OWNED char *text = memory_slice(git_blob_rawcontent(blob), length);
         copy->pruned = true;
         copy_read(copy, text, length, file, true);
+        int64_t created = copy->envelope.created;
+        if (!copy->fault && (created < range.since || created > range.until)) {
+            envelope_scan_drop(scan);
+        }
     }
     git_blob_free(blob);
 }
 
 /* What the commit's parent has in its archive and the commit has not. */
 static void add_taken_out(struct envelope_scan *scan, const char *owner, git_repository *repository,
-                          const git_commit *commit)
+                          const git_commit *commit, struct pruned_range range)
 {
     git_commit *parent = NULL;
     if (!is_tidy(commit) || git_commit_parent(&parent, commit, 0) != 0) {
@@ -158,7 +162,7 @@ static void add_taken_out(struct envelope_scan *scan, const char *owner, git_rep
     for (size_t i = 0; before != NULL && i < git_tree_entrycount(before); i++) {
         const git_tree_entry *entry = git_tree_entry_byindex(before, i);
         if (after == NULL || git_tree_entry_byname(after, git_tree_entry_name(entry)) == NULL) {
-            add_blob(scan, owner, repository, entry);
+            add_blob(scan, owner, repository, entry, range);
         }
     }
     git_tree_free(before);
@@ -167,7 +171,7 @@ static void add_taken_out(struct envelope_scan *scan, const char *owner, git_rep
 }
 
 bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const char *owner,
-                      struct fault *fault)
+                      struct pruned_range range, struct fault *fault)
 {
     git_repository *repository = NULL;
     git_revwalk *walker = NULL;
@@ -183,7 +187,7 @@ bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const ch
         git_commit *commit = NULL;
         got = git_commit_lookup(&commit, repository, &oid);
         if (got == 0) {
-            add_taken_out(scan, owner, repository, commit);
+            add_taken_out(scan, owner, repository, commit, range);
         }
         git_commit_free(commit);
     }

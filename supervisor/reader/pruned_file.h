@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/fault.h"
 #include "supervisor/listings/envelope_scan.h"
@@ -12,9 +13,14 @@
  * frees it. For a confined child (terminal/confine.h). 1 found, 0 no tidy commit took it out, -1 and fault. */
 int pruned_file_read(const char *repository, const char *file, char **text, size_t *length,
                      struct fault *fault);
-/* Adds a copy of each envelope that left the owner's archive; for a confined child. False and fault: not of all. */
+/* When an envelope that is asked for was created, both ends included. */
+struct pruned_range {
+    int64_t since, until;
+};
+/* Adds a copy of each envelope in the range that left the owner's archive; for a confined child. False and fault: not of
+ * all. */
 bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const char *owner,
-                      struct fault *fault);
+                      struct pruned_range range, struct fault *fault);
 /* Reads the copies that envelope_scan_find_pruned has added, in a confined child too. */
 void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir);
 

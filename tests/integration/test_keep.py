@@ -6,6 +6,8 @@ import pytest
 
 from harness import agents_yaml, task_block, wait_until
 from post_office import envelope, reply
+from test_http_reads import pages
+from test_http_v1 import make_v1  # noqa: F401
 
 OFFLINE = {"LLM_BASE_URL": "offline"}
 
@@ -126,6 +128,23 @@ def test_envelopes_that_are_over_leave_with_their_requests_and_are_shown(make_sy
     assert shown["status"] == "finished" and "Look at" in shown["body"]
     assert "in git alone" in system.cli("show", left[0]["id"]).stdout
     assert system.cli("verify").returncode == 0
+
+
+def test_envelopes_that_left_are_listed_over_http_too_a_page_at_a_time(make_v1):  # noqa: F811
+    http = make_v1(("orion",), env=OFFLINE, yaml=keeping(["orion"], archive=3))
+    sent = []
+    for number in range(9):
+        sent.append(http.send("/v1/agents/orion/messages", {"text": f"Hello {number}"})[2]["id"])
+        http.system.cli("task", "orion", "Read what came", "--wait")
+    wait_few(http.system, "iac/archive", 3)
+    known = [item["id"] for item in json.loads(http.system.cli("messages", "--json").stdout)["items"]]
+    assert sorted(known) == sorted(sent)
+    for limit in (2, 4, 100):
+        for query in ({}, {"kind": "message"}, {"agent": "orion"}, {"status": "read"}, {"place": "archive"}):
+            found, _ = pages(http, "/v1/envelopes", limit, **query)
+            assert [item["id"] for item in found] == known[::-1], (limit, query)
+    assert sum(not (http.system.data / item["path"]).exists() for item in found) >= 6
+    assert found[-1]["body"].startswith("Hello 0") and pages(http, "/v1/envelopes", 2, status="expired")[0] == []
 
 
 def test_an_envelope_that_left_is_not_read_again(make_system):

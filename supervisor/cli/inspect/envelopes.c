@@ -233,7 +233,7 @@ static int with_git(void *context)
     const char *data_dir = listed->invocation->data_dir;
     for (char *rest = listed->owners.data, *owner; (owner = strsep(&rest, "\n")) != NULL && *owner;) {
         struct fault fault = {0};
-        if (!pruned_file_list(&listed->scan, data_dir, owner, &fault)) {
+        if (!pruned_file_list(&listed->scan, data_dir, owner, (struct pruned_range){0, INT64_MAX}, &fault)) {
             output_complain("%s", fault.text);
         }
     }
