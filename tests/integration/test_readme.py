@@ -51,7 +51,7 @@ def test_the_tour_is_as_it_says(make_system):
     env = {**system.env, "PATH": f"{BIN}:{system.env['PATH']}"}
     [first, second, *typed] = commands(ROOT / "deploy/docs/tour.md")
     assert first[0] == "deploy/run" and second[0].startswith("export DATA_DIR=")
-    assert {"reload", "kill", "stop", "dead-letters", "start", "requeue", "show"} <= {line.split()[1] for line, _ in typed}
+    assert {"status", "kill", "stop", "dead-letters", "start", "requeue", "show"} <= {line.split()[1] for line, _ in typed}
 
     letter = "none"
 
