@@ -60,6 +60,13 @@ def test_the_manual_names_every_variable_with_its_default():
             assert default[1] in about[about.index("Default") :], f"{name}'s default is {default[1]}"
 
 
+def test_the_manual_and_the_settings_name_the_variables_of_the_way_to_a_provider():
+    manual, settings = AGENTOS.read_text(), (ROOT / "deploy/docs/settings.md").read_text()
+    for name in "HTTPS_PROXY HTTP_PROXY ALL_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR".split():
+        paragraph(manual, name)
+        assert f"`{name}`" in settings
+
+
 def test_the_manual_names_every_exit_code():
     codes = re.findall(r"\d+", page().split("Exit codes: ")[1].split("\n\n")[0])
     section = AGENTOS.read_text().split(".Sh EXIT STATUS")[1].split(".Sh")[0]
