@@ -58,6 +58,17 @@ static const struct row rows[] = {
      "The answer.\n\n```agentos\nreward: 1\nreason: ok\n# the report\nreflection: r   # optional\n# "
      "end\n```\n",
      "answer: The answer.\n+1 ok\nreflection: r"},
+    {"keys-behind-the-reward", "The answer.\n\n```agentos\nreward: 1; reason: ok; reflection: r\n```\n",
+     "answer: The answer.\n+1 -\ntold"},
+    {"begin-of-thought",
+     "<|begin_of_thought|>x, reward: -1<|end_of_thought|><|begin_of_solution|>The "
+     "answer.\n\n```agentos\nreward: "
+     "1\nreason: ok\n```\n<|end_of_solution|>",
+     "answer: The answer.\n+1 ok"},
+    {"start-thinking",
+     "<|START_THINKING|>x<|END_THINKING|><|START_RESPONSE|>The answer.\n\n```agentos\nreward: "
+     "1\nreason: ok\n```\n<|END_RESPONSE|>",
+     "answer: The answer.\n+1 ok"},
     {"tasks-of-nothing",
      "The answer.\n\n```agentos\n{'reward': 1, 'reason': 'it's ok', 'handoffs': [{'to': 'iris', 'task': "
      "None}], "

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+static size_t thought_mark(struct span span, bool *closing);
+
 /* --- the tokens of a turn --- */
 
 size_t marks_token(struct span span)
@@ -36,8 +38,10 @@ static size_t last_token(struct span text)
 struct span marks_strip_tokens(struct span text)
 {
     static const char *const roles[] = {"assistant", "model", "Assistant"};
+    bool closing;
     text = span_trim(text);
-    for (size_t size; (size = marks_token(text)) > 0 && !span_starts(text, "<|channel|>");) {
+    for (size_t size; (size = marks_token(text)) > 0 && !span_starts(text, "<|channel|>") &&
+                      !thought_mark(text, &closing);) {
         text = span_left(span_from(text, size));
         for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
             if (span_starts(text, roles[i]) && (marks_token(span_from(text, strlen(roles[i]))) ||

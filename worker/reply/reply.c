@@ -35,6 +35,22 @@ static const struct field *last_of(struct reading *reading, const struct fields 
     return last;
 }
 
+/* "1; reason: it worked": the reward's words are dropped, but not a key among them. */
+static void tell_keys(struct reading *reading, const char *reward)
+{
+    struct fields fields;
+    const char *rest = reward + strcspn(reward, ";,|");
+    fields_read(&fields, span_of(*rest ? rest + 1 : rest), report_keys);
+    for (size_t i = 0; i < fields.count; i++)
+        if (fields.items[i].key >= 0)
+            reading_complain(
+                reading,
+                "behind the reward stands \"%.80s: %.80s\", which was not used: a key has a line "
+                "of its own",
+                fields.items[i].name, fields.items[i].text);
+    fields_free(&fields);
+}
+
 static void read_reward(struct reading *reading, const struct fields *report)
 {
     struct reply *reply = reading->reply;
@@ -44,9 +60,10 @@ static void read_reward(struct reading *reading, const struct fields *report)
     const char *text = bracketed ? bracketed : line;
     if (!text)
         reading_complain(reading, "no reward was given, so it is 0");
-    else if (line && reward_read(span_of(text), &reply->reward))
+    else if (line && reward_read(span_of(text), &reply->reward)) {
         reply->reward_given = true;
-    else
+        tell_keys(reading, line);
+    } else
         reading_complain(reading, "the reward is malformed and counts as 0: \"%.80s\" is none of 1, 0 and -1",
                          text);
 }
