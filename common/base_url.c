@@ -56,33 +56,45 @@ static bool check_path(const char *url, struct fault *fault)
                      url, url + strcspn(url, "?"));
 }
 
+static size_t scheme_length(const char *url)
+{
+    return strncasecmp(url, "https://", 8) == 0 ? 8 : strncasecmp(url, "http://", 7) == 0 ? 7 : 0;
+}
+
+bool base_url_is_http(const char *value, struct fault *fault)
+{
+    size_t scheme = scheme_length(value);
+    if (!scheme)
+        return fault_set(fault, "must start with http:// or https://");
+    const char *host = value + scheme;
+    size_t length = strcspn(host, "/?#");
+    if (length == 0 || *host == ':')
+        return fault_set(fault, "names no host");
+    if (memchr(host, '@', length))
+        return fault_set(fault, "must not hold a user name or password");
+    if (strchr(host, '#'))
+        return fault_set(fault, "must not have a fragment ('#')");
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return fault_set(fault, "must not hold blanks or control characters");
+    return good_port(host, length) || fault_set(fault, "has a port that is no number from 1 to 65535");
+}
+
 bool base_url_check(const char *value, struct fault *fault)
 {
     if (strcmp(value, "offline") == 0)
         return true;
     if (*value == '"' || *value == '\'')
         return fault_set(fault, "stands in quotes, which have become a part of it; leave them out");
-    size_t scheme = strncasecmp(value, "https://", 8) == 0  ? 8
-                    : strncasecmp(value, "http://", 7) == 0 ? 7
-                                                            : 0;
+    size_t scheme = scheme_length(value);
+    const char *host = value + scheme;
     if (!scheme)
         return fault_set(fault, "must start with http:// or https://, or be 'offline'");
-    const char *host = value + scheme;
-    size_t length = strcspn(host, "/?#");
-    if (length == 0 || *host == ':')
-        return fault_set(fault, "names no host");
-    if (memchr(host, '@', length))
+    if (memchr(host, '@', strcspn(host, "/?#")))
         return fault_set(fault, "must not hold a user name or password; the key belongs in LLM_API_KEY");
-    if (strchr(host, '#'))
-        return fault_set(fault, "must not have a fragment ('#')");
     if (has_key_in_query(host))
         return fault_set(fault, "must not hold a key in its query; the key belongs in LLM_API_KEY");
-    for (const char *c = value; *c; c++)
-        if ((unsigned char)*c <= ' ' || *c == 0x7f)
-            return fault_set(fault, "must not hold blanks or control characters");
-    if (!good_port(host, length))
-        return fault_set(fault, "has a port that is no number from 1 to 65535");
-    return check_path(value, fault);
+    return base_url_is_http(value, fault) && check_path(value, fault);
 }
 
 char *base_url_join(const char *base, const char *path)

@@ -10,6 +10,9 @@
 /* False: why it can't be one, a sentence whose subject is the URL. */
 bool base_url_check(const char *value, struct fault *fault);
 
+/* Any URL that requests may go to: http or https, a host, no user name, fragment, blank or control character. Likewise. */
+bool base_url_is_http(const char *value, struct fault *fault);
+
 /* All of these want a URL that passed the check and isn't "offline". The caller frees texts. */
 char *base_url_join(const char *base, const char *path); /* path begins with '/' */
 char *base_url_host(const char *url);                    /* "host", "host:8080", "[::1]:8080" */

@@ -17,7 +17,7 @@
  *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  what the HTTP process tells, counted since the
  *                                              supervisor started; histograms are {"counts":[…],"sum"}, a count for each
  *                                              bound and one for what is above them all:
- *       {"ending": bool, "config_refused": bool, "bounds": {"cycle_ms":[…],"operation_ms":[…],"tokens":[…]}, "items_refused", "envelopes":
+ *       {"ending": bool, "config_refused": bool, "bounds": {"cycle_ms":[…],"operation_ms":[…],"tokens":[…]}, "items_refused", "alerts_pending", "envelopes":
  *       [{"kind","status","count"}], "agents": [{"name","state","up","wanted","restarts","inbox","negative_streak",
  *       "divergences","pressure","window","unfinished","backlog","deferred","tasks":[of -1, of 0, of 1],"backpressure",
  *       "cycle_ms":HISTOGRAM,"models":[{"model","provider","error"?,"ms":HISTOGRAM,"tokens_in"?,"tokens_out"?}],

@@ -131,7 +131,15 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
     /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                                 \
     X(FORGET, 33, WORKER, GATEWAY, "nt")                                                                                         \
     /* supervisor -> gateway: agent name: its questions that wait for a provider are asked now */                                \
-    X(RETRY, 35, SUPERVISOR, GATEWAY, "t")
+    X(RETRY, 35, SUPERVISOR, GATEWAY, "t")                                                                                       \
+    /* gateway -> supervisor: a request to a model has failed through no fault of its own, or been answered after that (or for    \
+       the first time): provider's name, URL, model, 1: answered, a sentence's second half */    \
+    X(PROVIDER, 45, GATEWAY, SUPERVISOR, "tttnt")                                                                                \
+    /* supervisor -> gateway: an alert is to be posted: serial, URL of agents.yaml, webhook-id, webhook-timestamp,           \
+       webhook-signature ("": none), JSON. Answered by NOTIFIED: serial, status (0: no response), ms that Retry-After      \
+       asks for (MESSAGE_NOWHERE: it doesn't), a sentence's second half that says why there is none */                     \
+    X(NOTIFY, 46, SUPERVISOR, GATEWAY, "nttttt")                                                                                 \
+    X(NOTIFIED, 47, GATEWAY, SUPERVISOR, "nnnt")
 
 enum message_type {
 #define X(name, number, from, to, fields) MESSAGE_##name = number,

@@ -58,6 +58,7 @@ static void settled(struct agent *agent)
 
 static void changed(struct agent *agent)
 {
+    alert_agent_changed(agent);
     control_agent_changed(supervisor_of(agent)->control, agent);
     shared_state_agent_changed(supervisor_of(agent)->shared, agent->name);
 }

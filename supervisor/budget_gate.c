@@ -237,6 +237,7 @@ bool budget_gate_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *re
     if (!budget_reserve(gate->budget, &request, clock_now(), &until, why)) {
         int64_t left = until * 1000 - clock_now_ms() + LATE_MS;
         *retry_ms = left > 0 ? left : 0;
+        alert_budget(agent, &request, why->text);
         return refuse(agent, &estimate);
     }
     if (limited && !save(gate, true, why)) {

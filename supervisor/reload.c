@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/control/control.h"
+#include "supervisor/notify/alerts.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"
 #include "supervisor/shared_state.h"
@@ -127,6 +128,10 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
     supervisor->roster_file.read =
         look_at_file(supervisor); /* before: what is written meanwhile is another state */
     struct roster *roster = roster_load(supervisor->options->data_dir, &faults);
+    if (roster && !roster_secrets(roster, &faults)) {
+        roster_free(roster);
+        roster = NULL;
+    }
     if (!roster) {
         note_fault(supervisor, faults.data ? faults.data : "");
         refuse(&faults, said);
@@ -145,6 +150,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
     warm_limit(&supervisor->agents, (size_t)roster->warm_workers);
     post_roster(supervisor->post, roster);
     shared_state_roster(supervisor->shared, roster);
+    alerts_roster(supervisor->alerts.queue, roster);
     roster_free(supervisor->roster);
     supervisor->roster = roster;
     budget_gate_look(supervisor->budget_gate);

@@ -35,6 +35,7 @@
 #include "supervisor/agent/folders.h"
 #include "supervisor/control/control.h"
 #include "supervisor/http_listener.h"
+#include "supervisor/notify/alerts.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"
 #include "supervisor/process/log_pipe.h"
@@ -132,13 +133,15 @@ static bool start_zygote(struct supervisor *supervisor)
 static bool gateway_says(void *context, const void *bytes, size_t length)
 {
     struct supervisor *supervisor = context;
-    return relay_gateway_says(supervisor->relay, bytes, length);
+    return relay_gateway_says(supervisor->relay, bytes, length) ||
+           alert_gateway_says(supervisor, bytes, length);
 }
 
 static void gateway_started(void *context)
 {
     struct supervisor *supervisor = context;
     relay_gateway_started(supervisor->relay);
+    alerts_gateway_started(supervisor->alerts.queue);
     control_event(supervisor->control, NULL, "gateway_started",
                   DETAIL_NUMBER("pid", supervisor->gateway.pid));
 }
@@ -359,6 +362,18 @@ static void shared_problems(void *context, const char *agent, struct buffer *lin
     shared_state_problems(supervisor->shared, agent, lines);
 }
 
+static void own_problems(void *context, struct buffer *lines)
+{
+    const struct supervisor *supervisor = context;
+    alerts_problems(supervisor->alerts.queue, lines);
+}
+
+static size_t alerts_waiting(void *context)
+{
+    const struct supervisor *supervisor = context;
+    return alerts_pending(supervisor->alerts.queue);
+}
+
 static const char *config_fault(void *context)
 {
     const struct supervisor *supervisor = context;
@@ -387,6 +402,8 @@ static struct control *open_control(struct supervisor *supervisor, struct fault 
                                                 .started_at = supervisor->run.started_at,
                                                 .problems = shared_problems,
                                                 .config_fault = config_fault,
+                                                .own_problems = own_problems,
+                                                .alerts_pending = alerts_waiting,
                                                 .reload = reload_for_client,
                                                 .retry = retry_now,
                                                 .context = supervisor},
@@ -396,6 +413,7 @@ static struct control *open_control(struct supervisor *supervisor, struct fault 
 static bool start_parts(struct supervisor *supervisor, struct fault *fault)
 {
     supervisor_begin_asking(supervisor);
+    supervisor_begin_alerts(supervisor);
     /* Before nng makes threads; they are exec'ed, so later ones do no harm either. */
     if (!start_zygote(supervisor) || !start_gateway(supervisor))
         return fault_set(fault, "The programs in %s can't be started", supervisor->options->programs);
@@ -411,7 +429,7 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
     watch_roster(supervisor->agents.watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);
     supervisor->shared = shared_state_open(supervisor);
-    supervisor->wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
+    supervisor->timers.wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = open_control(supervisor, fault);
     if (supervisor->control)
         supervisor->http = http_listener_open(supervisor);
@@ -475,8 +493,9 @@ static void end_parts(struct supervisor *supervisor)
         }
     switchboard_close(supervisor->agents.switchboard);
     watch_close(supervisor->agents.watch);
-    wallclock_close(supervisor->wallclock);
+    wallclock_close(supervisor->timers.wallclock);
     supervisor_end_asking(supervisor);
+    supervisor_end_alerts(supervisor);
     schedule_close(supervisor->schedule);
     roster_file_end(supervisor);
     memory_close_at(&supervisor->notes);

@@ -19,6 +19,8 @@
 #include "supervisor/run.h"
 #include "supervisor/schedule.h"
 
+struct alerts;
+struct outages;
 struct shared_state;
 struct control;
 struct http_listener;
@@ -56,10 +58,14 @@ struct supervisor {
     struct control *control;
     struct post *post;
     struct shared_state *shared;
-    struct wallclock *wallclock;
     struct budget_gate *budget_gate;
     struct budget *budget; /* the gate's ledger, for who only asks it */
     struct schedule *schedule;
+    struct {
+        struct alerts *queue;
+        struct outages *outages;
+        uint64_t budget_told;   /* a hash of the last alert about everybody's budget */
+    } alerts;                   /* alert_sources.c's */
     struct http_listener *http; /* NULL: there is no HTTP interface */
     struct notify *notify;      /* NULL: no service manager listens */
     struct child zygote, gateway;
@@ -75,6 +81,7 @@ struct supervisor {
     } signals;
     struct {
         struct timer scan, heartbeat, end;
+        struct wallclock *wallclock;
         uint64_t beats; /* the serial of the last heartbeat */
     } timers;
     struct {
@@ -95,6 +102,19 @@ static inline struct supervisor *supervisor_of(const struct agent *agent)
 extern const struct agent_callbacks supervisor_agent_callbacks;
 void supervisor_settled(
     struct supervisor *supervisor); /* says that it runs, once every agent is ready or failed */
+
+/* alert_sources.c: what people are told through `notify` of agents.yaml */
+void supervisor_begin_alerts(struct supervisor *supervisor);
+void supervisor_end_alerts(struct supervisor *supervisor);
+/* NOTIFIED or PROVIDER of the gateway; false: it is neither, or malformed. */
+bool alert_gateway_says(struct supervisor *supervisor, const void *bytes, size_t length);
+void alert_agent_changed(struct agent *agent);                 /* its state has */
+void alert_streak(const struct agent *agent, uint64_t before); /* of failures has grown */
+/* from, to: NULL where nobody sent it. */
+void alert_dead_letter(struct supervisor *supervisor, const char *agent, const char *id, const char *status,
+                       const char *reason, const char *from, const char *to);
+/* agent waits for its budget of the day, or for everybody's. */
+void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence);
 
 /* lease_scan.c: a worker that keeps somebody waiting for one of its files is ended */
 void lease_scan(struct supervisor *supervisor);

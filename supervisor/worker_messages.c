@@ -109,12 +109,13 @@ static bool on_activity(struct agent *agent, struct reader *reader)
 }
 
 /* The watchdog over rewards (contract section 8): told with each failure more than it allows. */
-static void watch_the_streak(struct agent *agent)
+static void watch_the_streak(struct agent *agent, uint64_t before)
 {
     unsigned long long streak = agent->told.figures.negative_streak;
     if (streak < (uint64_t)agent->definition->watchdog.negative_streak)
         return;
     bool pause = agent->definition->watchdog.pause && !agent->life.paused;
+    alert_streak(agent, before);
     control_event(supervisor_of(agent)->control, agent, "negative_streak", DETAIL_NUMBER("count", streak));
     int64_t now_ms = clock_monotonic_ms();
     if (pause || now_ms - agent->beat.streak_said_ms >= STREAK_SAID_MS)
@@ -137,7 +138,7 @@ static bool on_figures(struct agent *agent, struct reader *reader)
     agent->told.figures = figures;
     agent->told.counted = true;
     if (more)
-        watch_the_streak(agent);
+        watch_the_streak(agent, before);
     return true;
 }
 
@@ -195,6 +196,9 @@ static bool on_finished(struct agent *agent, struct reader *reader)
     control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));
+    if (strcmp(end, "poison") == 0 || strcmp(end, "expired") == 0)
+        alert_dead_letter(supervisor_of(agent), agent->name, task, *end == 'p' ? "failed" : end, end, NULL,
+                          NULL);
     control_task_finished(supervisor_of(agent)->control, agent, task, (int)reward - 1, commit, end);
     return true;
 }

@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "common/address.h"
+#include "common/base_url.h"
 #include "common/format/tree_mounts.h"
 #include "common/memory.h"
 #include "common/sandbox/checker_access.h"
@@ -162,11 +164,31 @@ static void warn_of_checker(const struct roster_agent *agent, const char *data_d
                      agent->reward_audit.line, agent->reward_audit.column, fault.text);
 }
 
+/* --- hooks --- */
+
+static void warn_of_hooks(const struct roster *roster, struct buffer *out)
+{
+    for (size_t i = 0; i < roster->hook_count; i++) {
+        const struct roster_hook *hook = &roster->hooks[i];
+        OWNED char *host = base_url_host(hook->url);
+        if (!hook->secret_file)
+            buffer_print(
+                out,
+                "agents.yaml:%u:%u: alerts to %s are not signed, so anybody could send such; secret_file "
+                "names a file with the hook's secret\n",
+                hook->line, hook->column, host);
+        if (strncasecmp(hook->url, "https:", strlen("https:")) != 0 && !base_url_is_loopback(hook->url))
+            buffer_print(out, "agents.yaml:%u:%u: alerts to %s go over the network as plain text (http)\n",
+                         hook->line, hook->column, host);
+    }
+}
+
 void config_warnings_file(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
     for (size_t i = 0; i < roster->agent_count; i++)
         if (has_checker(&roster->agents[i]) && !was_met(roster, i))
             warn_of_checker(&roster->agents[i], data_dir, out);
+    warn_of_hooks(roster, out);
     buffer_text(out, roster->comments ? roster->comments : "");
 }
 

@@ -225,6 +225,7 @@ static void read_roster(struct roster_reader *reader, const struct yaml_node *ro
     check_queues(reader, yaml_get(root, "queues"));
     check_list(reader, yaml_get(root, "segments"), "segment");
     check_prices(reader, root, roster);
+    reader_notify(reader, yaml_get(root, "notify"), roster);
     free(names.nodes);
 }
 

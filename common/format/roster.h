@@ -72,6 +72,25 @@ struct roster_price {
     double cached; /* below 0: as input */
 };
 
+/* What the operator is told of through a hook; `events` of agents.yaml names them in words. */
+enum alert_kind {
+    ALERT_WATCHDOG,
+    ALERT_DEAD_LETTER,
+    ALERT_BUDGET,
+    ALERT_AGENT_FAILED,
+    ALERT_PROVIDER,
+    ALERT_KINDS
+};
+
+/* Where alerts go. */
+struct roster_hook {
+    char *url;               /* http or https */
+    char *secret_file;       /* absolute; NULL: alerts are not signed */
+    struct text_list events; /* as they stand in agents.yaml; none: all */
+    unsigned kinds;          /* the same: a bit for each enum alert_kind */
+    unsigned line, column;   /* of secret_file in agents.yaml, else of the entry */
+};
+
 struct class_limits {
     int64_t window, backlog;
 };
@@ -89,11 +108,13 @@ struct roster {
     size_t queue_count;
     struct roster_segment *segments;
     size_t segment_count;
+    struct roster_hook *hooks; /* `notify` */
+    size_t hook_count;
     char *comments;                      /* roster_comments of the file; NULL: none. Owned */
     const struct roster_agent **by_name; /* sorted, for roster_find; owned */
 };
 
-enum { ROSTER_FILE_MAX = 4 * 1024 * 1024, ROSTER_AGENTS_MAX = 10000 };
+enum { ROSTER_FILE_MAX = 4 * 1024 * 1024, ROSTER_AGENTS_MAX = 10000, ROSTER_HOOKS_MAX = 16 };
 
 /* Every fault of the file, a line each "agents.yaml:LINE:COLUMN: sentence\n" in the order of their places (the
  * first 200, and how many more there are), is added to faults; NULL then. name stands in front of the lines.
@@ -110,6 +131,11 @@ bool roster_no_queue(const struct roster *roster, const char *name, struct fault
 bool roster_prices(const struct roster *roster,
                    const char *agent); /* it knows a price of one of its models */
 const struct roster_price *roster_price(const struct roster *roster, const char *model); /* NULL: not known */
+
+/* Each hook whose secret can't be read now (webhook_secret.h): a line of faults, as roster_parse's. True: all can. Apart
+ * from roster_load, for only who runs the agents can read them. */
+bool roster_secrets(const struct roster *roster, struct buffer *faults);
+const char *alert_name(enum alert_kind kind); /* "watchdog" … */
 
 const char *class_name(enum throughput_class throughput_class); /* "slow" … */
 bool class_parse(const char *text, enum throughput_class *throughput_class);

@@ -164,6 +164,14 @@ static const struct field segment_fields[] = {
 static const struct schema segment_schema =
     TABLE("a segment", segment_fields, sizeof(struct roster_segment), NULL);
 
+static const struct field hook_fields[] = {
+    {"url", FIELD_TEXT, REQUIRED, offsetof(struct roster_hook, url), 0, 0, 0, NULL},
+    {"events", FIELD_TEXTS, 0, offsetof(struct roster_hook, events), 0, 0, 0, NULL},
+    {"secret_file", FIELD_TEXT, 0, offsetof(struct roster_hook, secret_file), 0, 0, 0, NULL},
+};
+static const struct schema hook_schema =
+    TABLE("an entry of notify", hook_fields, sizeof(struct roster_hook), NULL);
+
 static const struct field roster_fields[] = {
     {"defaults", FIELD_DEFAULTS, 0, 0, 0, 0, 0, &defaults_schema},
     {"agents", FIELD_LIST, REQUIRED, ROSTER(agents), ROSTER(agent_count), 0, 0, &roster_agent_schema},
@@ -172,6 +180,7 @@ static const struct field roster_fields[] = {
     {"keep", FIELD_DEFAULTS, 0, 0, 0, 0, 0, &roster_keep_schema},
     {"budget", FIELD_GROUP, 0, 0, 0, 0, 0, &budget_schema},
     {"prices", FIELD_MAP, 0, ROSTER(prices), ROSTER(price_count), 0, 0, &price_schema},
+    {"notify", FIELD_LIST, 0, ROSTER(hooks), ROSTER(hook_count), 0, 0, &hook_schema},
     {"queues", FIELD_LIST, 0, ROSTER(queues), ROSTER(queue_count), 0, 0, &queue_schema},
     {"segments", FIELD_LIST, 0, ROSTER(segments), ROSTER(segment_count), 0, 0, &segment_schema},
 };

@@ -96,6 +96,7 @@ struct agent {
         int64_t down_since; /* epoch seconds: it is out of work since then; 0: it is not */
         uint64_t restarts;
         uint64_t divergences; /* audits that gave another score */
+        bool failure_told;    /* as an alert */
         struct counters counters;
     } past; /* since the supervisor started */
 
@@ -104,6 +105,7 @@ struct agent {
         bool counted; /* a reservation has counted it */
         bool another; /* while one of the same id is in hand */
         bool waits;
+        uint64_t told;                /* a hash of its last alert */
         uint64_t wanted, wanted_cost; /* tokens and money, while it waits */
         uint64_t cost_total;          /* since the supervisor started */
     } spends;                         /* budget_gate.c's */

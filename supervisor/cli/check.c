@@ -142,6 +142,9 @@ int verb_check(struct invocation *invocation)
     struct fault fault = {0};
     struct check check = {.invocation = invocation, .secrets = secrets_read(invocation->secrets, &fault)};
     struct roster *roster = roster_load(invocation->data_dir, &check.faults);
+    if (roster != NULL) {
+        (void)roster_secrets(roster, &check.faults);
+    }
     check.roster = roster;
     if (check.secrets == NULL) {
         buffer_print(&check.faults, "%s\n", fault.text);

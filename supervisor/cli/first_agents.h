@@ -16,6 +16,8 @@ static const char FIRST_AGENTS_YAML[] =
     "      - \"Quick win: reusable retry wrapper with exponential backoff.\"\n"
     "    goals:\n"
     "      - \"Handle streaming SSE endpoints robustly\"\n"
-    "      - \"Build a query-parameterisation skill for all SQL tasks\"\n";
+    "      - \"Build a query-parameterisation skill for all SQL tasks\"\n"
+    "# notify:   # alerts, signed as Standard Webhooks has it: agents.yaml(5)\n"
+    "#   - {url: \"https://example.com/hook\", secret_file: /run/secrets/hook}\n";
 
 #endif

@@ -40,6 +40,9 @@ struct control_owner {
     /* What status says of the agent besides its own problems, a line each, added to lines. */
     void (*problems)(void *context, const char *agent, struct buffer *lines);
     const char *(*config_fault)(void *context); /* why agents.yaml is refused, a sentence; NULL: it isn't */
+    void (*own_problems)(void *context,
+                         struct buffer *lines);         /* of no one agent: a line each, added to lines */
+    size_t (*alerts_pending)(void *context);            /* messages of `notify` not delivered yet */
     bool (*reload)(void *context, struct buffer *said); /* agents.yaml is read again; false: refused */
     void (*retry)(void *context, struct agent *agent);  /* its provider is asked now, whatever backoff runs */
     void *context;

@@ -70,10 +70,12 @@ json_t *metrics_object(const struct control *control)
     json_t *agents = json_array();
     for (size_t i = 0; i < owner->agents->count; i++)
         json_array_append_new(agents, describe(owner, owner->agents->list[i]));
-    json_t *metrics = json_pack(
-        "{s:b, s:b, s:o, s:I, s:o, s:o}", "config_refused", owner->config_fault(owner->context) != NULL,
-        "ending", owner->agents->ending, "bounds", counters_bounds(), "items_refused",
-        (json_int_t)control->items_refused, "envelopes", envelopes(owner->post), "agents", agents);
+    json_t *metrics =
+        json_pack("{s:b, s:b, s:o, s:I, s:I, s:o, s:o}", "config_refused",
+                  owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending, "bounds",
+                  counters_bounds(), "items_refused", (json_int_t)control->items_refused, "alerts_pending",
+                  (json_int_t)owner->alerts_pending(owner->context), "envelopes", envelopes(owner->post),
+                  "agents", agents);
     const struct roster *roster = *owner->roster;
     const struct budget_used used = budget_spent(owner->budget, NULL, clock_now());
     add_left(metrics, roster->tokens_per_day, roster->cost_per_day, &used);

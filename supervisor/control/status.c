@@ -158,7 +158,10 @@ json_t *status_object(const struct control *control, const struct agent *agent)
     sandbox_look(&facts);
     OWNED char *sandbox = sandbox_summary(sandbox_mode(), &facts);
     json_t *problems = json_array();
+    OWNED_BUFFER struct buffer own = {0};
+    owner->own_problems(owner->context, &own);
     add_lines(problems, owner->config_fault(owner->context));
+    add_lines(problems, own.data);
     return json_pack("{s:{s:i, s:I, s:s, s:s, s:o}, s:o}", "supervisor", "pid", (int)getpid(),
                      "uptime_seconds", (json_int_t)((clock_monotonic_ms() - owner->started_at) / 1000),
                      "version", AGENTOS_VERSION, "sandbox", sandbox, "problems", problems, "agents", agents);

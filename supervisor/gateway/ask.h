@@ -90,6 +90,8 @@ void tell_spent(struct ask *ask, bool again);
 /* response: NULL where there is none to speak of. The question is still to be freed. */
 void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
                  const char *provider);
+/* A request has failed, and not by its own fault; or an answer has come, which is told after failures only. */
+void tell_provider(const struct ask *ask, bool answers, const char *text);
 /* The service may be known better than the supervisor has been told. */
 void tell_learned(const struct scheduler *scheduler, struct service *service);
 void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence);

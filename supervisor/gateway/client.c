@@ -28,7 +28,8 @@ struct transfer {
     void *context;
     struct transfer *next, *previous; /* under way; or, next only, kept for reuse */
     struct buffer body;
-    size_t header_bytes;
+    size_t header_bytes, body_most;
+    client_done *done;
     bool body_too_large, header_too_large;
     bool begun;       /* it goes out, for the first time */
     int64_t deadline; /* ms of the kernel's clock */
@@ -42,7 +43,6 @@ struct client {
     int epoll;
     int64_t deadline; /* libcurl's own timer: monotonic ms; -1: none */
     int64_t earliest; /* no transfer of active is overdue before; ms of the kernel's clock */
-    client_done *done;
     struct transfer *active, *spare;
     unsigned spare_count;
 };
@@ -61,7 +61,10 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *context)
     size_t length = size * count;
     const char *type = transfer->content_type;
     bool stream = type && strncasecmp(type, "text/event-stream", strlen("text/event-stream")) == 0;
-    if (transfer->body.length + length > (stream ? RESPONSE_STREAM_MAX : RESPONSE_BODY_MAX)) {
+    size_t most = transfer->body_most ? transfer->body_most
+                  : stream            ? RESPONSE_STREAM_MAX
+                                      : RESPONSE_BODY_MAX;
+    if (transfer->body.length + length > most) {
         transfer->body_too_large = true;
         return 0;
     }
@@ -157,7 +160,7 @@ static int set_timer(CURLM *multi, long milliseconds, void *context)
     return 0;
 }
 
-struct client *client_open(int epoll, client_done *done, struct fault *fault)
+struct client *client_open(int epoll, struct fault *fault)
 {
     CURLM *multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
     if (!multi) {
@@ -165,7 +168,7 @@ struct client *client_open(int epoll, client_done *done, struct fault *fault)
         return NULL;
     }
     struct client *client = memory_new(1, sizeof *client);
-    *client = (struct client){.multi = multi, .epoll = epoll, .deadline = -1, .done = done};
+    *client = (struct client){.multi = multi, .epoll = epoll, .deadline = -1};
     curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch);
     curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -285,6 +288,8 @@ struct transfer *client_start(struct client *client, const struct client_request
     CURL *easy = transfer->easy;
     long connect = request->timeout_ms < CONNECT_TIMEOUT_MS ? (long)request->timeout_ms : CONNECT_TIMEOUT_MS;
     transfer->context = context;
+    transfer->done = request->done;
+    transfer->body_most = request->body_most;
     transfer->error[0] = '\0';
     transfer->proxy = request->proxy && request->proxy->address ? request->proxy : NULL;
     curl_easy_setopt(easy, CURLOPT_URL, request->url);
@@ -354,7 +359,7 @@ static const char *proxy_that_spoke(const struct transfer *transfer, CURLcode co
     return transfer->proxy && (refusal >= 300 || !tunnel) ? transfer->proxy->name : NULL;
 }
 
-static void deliver(struct client *client, struct transfer *transfer, CURLcode code)
+static void deliver(struct transfer *transfer, CURLcode code)
 {
     long refusal = 0; /* of a tunnel, by the proxy */
     curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &refusal);
@@ -373,7 +378,7 @@ static void deliver(struct client *client, struct transfer *transfer, CURLcode c
         .body = &transfer->body,
     };
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &result.status);
-    client->done(transfer->context, &result);
+    transfer->done(transfer->context, &result);
 }
 
 /* done may start and cancel other transfers, so each message is finished with before the next is looked at. */
@@ -386,7 +391,7 @@ static void collect(struct client *client)
         struct transfer *transfer = NULL;
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-        deliver(client, transfer, code);
+        deliver(transfer, code);
         release(client, transfer);
     }
 }
@@ -423,7 +428,7 @@ static void end_overdue(struct client *client)
     for (struct transfer *transfer; (transfer = find_overdue(client));) {
         snprintf(transfer->error, sizeof transfer->error, "timed out with %zu bytes received",
                  transfer->body.length);
-        deliver(client, transfer, CURLE_OPERATION_TIMEDOUT);
+        deliver(transfer, CURLE_OPERATION_TIMEDOUT);
         release(client, transfer);
     }
 }

@@ -18,6 +18,9 @@
 struct client;
 struct transfer;
 
+struct client_result;
+typedef void client_done(void *context, const struct client_result *result);
+
 struct client_request {
     const char *url;
     const struct proxy *proxy;  /* borrowed likewise; NULL, or one of zeros: none */
@@ -25,6 +28,8 @@ struct client_request {
     const char *body;
     size_t length;
     int64_t timeout_ms; /* for the whole of it, while this process runs */
+    size_t body_most;   /* bytes of a response's body; 0: as many as a reply of a model may have */
+    client_done *done;
 };
 
 /* Everything is borrowed, until client_done returns. */
@@ -41,13 +46,11 @@ struct client_result {
     const struct buffer *body;
 };
 
-typedef void client_done(void *context, const struct client_result *result);
-
-/* done is called from client_event and client_expire only, never from client_start. NULL and fault. */
-struct client *client_open(int epoll, client_done *done, struct fault *fault);
+struct client *client_open(int epoll, struct fault *fault); /* NULL and fault */
 void client_close(struct client *client); /* whatever is under way is dropped without a call */
 
-/* context is what done is called with. NULL and fault: it could not even be started. */
+/* context is what done is called with, from client_event and client_expire only, never from here. NULL and fault: it could
+ * not even be started. */
 struct transfer *client_start(struct client *client, const struct client_request *request, void *context,
                               struct fault *fault);
 void client_cancel(struct client *client, struct transfer *transfer); /* done is not called */

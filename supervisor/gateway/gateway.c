@@ -18,6 +18,7 @@
 #include "supervisor/gateway/client.h"
 #include "supervisor/gateway/keys.h"
 #include "supervisor/gateway/scheduler.h"
+#include "supervisor/gateway/webhooks.h"
 
 enum {
     TURN_MS = 1000,
@@ -42,6 +43,7 @@ struct gateway {
     struct keys *keys;
     struct client *client;
     struct scheduler *scheduler;
+    struct webhooks *webhooks;
     ino_t resolver[RESOLVER_FILES]; /* 0: there is no such file */
     int64_t resolver_look_at;
     bool outdated;     /* one of them is another file now: no further request begins */
@@ -119,14 +121,25 @@ static bool read_recall(struct gateway *gateway, struct reader *reader)
     return true;
 }
 
+static bool read_notify(struct gateway *gateway, struct reader *reader)
+{
+    uint64_t serial;
+    struct webhook hook = {0};
+    if (!message_read(reader, MESSAGE_NOTIFY, &serial, &hook.url, &hook.id, &hook.timestamp, &hook.signature,
+                      &hook.body))
+        return false;
+    if (gateway->outdated) /* the next gateway is asked again */
+        webhook_free(&hook);
+    else
+        webhooks_post(gateway->webhooks, serial, &hook);
+    return true;
+}
+
 static const struct {
     enum message_type type;
     bool (*read)(struct gateway *gateway, struct reader *reader);
-} handlers[] = {{MESSAGE_ASK, read_ask},
-                {MESSAGE_FORGET, read_forget},
-                {MESSAGE_RETRY, read_retry},
-                {MESSAGE_AGAIN, read_again},
-                {MESSAGE_RECALL, read_recall}};
+} handlers[] = {{MESSAGE_ASK, read_ask},     {MESSAGE_FORGET, read_forget}, {MESSAGE_RETRY, read_retry},
+                {MESSAGE_AGAIN, read_again}, {MESSAGE_RECALL, read_recall}, {MESSAGE_NOTIFY, read_notify}};
 
 static bool handle(struct gateway *gateway, const void *bytes, size_t length)
 {
@@ -267,9 +280,11 @@ int gateway_run(int channel, struct keys *keys)
     know_resolver(&gateway);
     gateway.scheduler = scheduler_open(&(struct scheduler_setup){
         .keys = gateway.keys, .concurrency = concurrency(), .send = send_message, .context = &gateway});
-    gateway.client = client_open(gateway.epoll, scheduler_done, &fault);
+    gateway.client = client_open(gateway.epoll, &fault);
     if (gateway.client && gateway.epoll >= 0) {
         scheduler_attach(gateway.scheduler, gateway.client);
+        gateway.webhooks = webhooks_open(&(struct webhooks_setup){
+            .client = gateway.client, .keys = gateway.keys, .send = send_message, .context = &gateway});
         watch_channel(&gateway, false);
         loop(&gateway);
     } else {
@@ -277,6 +292,7 @@ int gateway_run(int channel, struct keys *keys)
         status = EX_OSERR;
     }
     scheduler_close(gateway.scheduler);
+    webhooks_close(gateway.webhooks);
     client_close(gateway.client);
     keys_free(gateway.keys);
     channel_close(&gateway.channel);

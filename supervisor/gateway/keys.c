@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base64.h"
 #include "common/buffer.h"
 #include "common/format/provider_warnings.h"
 #include "common/memory.h"
@@ -160,21 +161,6 @@ static char *replace_and_wipe(char *text, char *secret)
     return text;
 }
 
-static char *base64(const char *text)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t length = strlen(text), at = 0;
-    char *out = memory_new(length / 3 * 4 + 5, 1);
-    for (size_t i = 0; i < length; i += 3) {
-        unsigned bits = (unsigned)(unsigned char)text[i] << 16;
-        bits |= i + 1 < length ? (unsigned)(unsigned char)text[i + 1] << 8 : 0;
-        bits |= i + 2 < length ? (unsigned char)text[i + 2] : 0;
-        for (size_t digit = 0; digit < 4; digit++)
-            out[at++] = i + digit > length ? '=' : digits[bits >> (18 - 6 * digit) & 63];
-    }
-    return out;
-}
-
 /* Of a proxy's address only the password is a secret. In texts it stands as it is written there, decoded, or as the
  * request's header has it, together with the user. */
 static char *mask_entry(char *text, const char *entry)
@@ -186,7 +172,7 @@ static char *mask_entry(char *text, const char *entry)
         char *user = curl_easy_unescape(NULL, proxy.user, 0, NULL);
         char *password = curl_easy_unescape(NULL, proxy.password, 0, NULL);
         char *both = memory_print("%s:%s", user ? user : "", password ? password : "");
-        text = replace_and_wipe(text, base64(both));
+        text = replace_and_wipe(text, base64_encode(both, strlen(both)));
         text = replace(text, proxy.password);
         text = replace_and_wipe(text, password);
         wipe(both);

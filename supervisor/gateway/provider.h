@@ -29,6 +29,7 @@ struct service {
     char *url, *model;
     char *told;          /* what the supervisor was told of it last (learned.h); NULL: nothing */
     int64_t answered_ms; /* monotonic: its last answer to any request; 0: none yet */
+    bool told_well;      /* the supervisor was told that it answers, and of no failure since */
     unsigned form;       /* bits of enum form (refusal.h), as its refusals taught */
     struct context context;
     struct service *next;

@@ -93,6 +93,8 @@ static void failed(struct ask *ask, struct verdict *verdict)
     const struct provider *provider = ask_provider_of(ask);
     ask->failures++;
     int64_t now = clock_monotonic_ms(), wait = 0;
+    if (!is_own_trouble(ask, verdict) && (verdict->kind != ANSWER_REQUEST || verdict->status == 404))
+        tell_provider(ask, false, verdict->text);
     if (verdict->retry)
         wait = wait_of(ask, verdict, now);
     if (!verdict->retry || is_own_trouble(ask, verdict) || ask->failures > provider->max_retries) {
@@ -139,6 +141,7 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
                               .retry_after = wait};
     if (response.kind == ANSWER_OK) {
         service->answered_ms = clock_monotonic_ms();
+        tell_provider(ask, true, "answers");
         learned_report(ask_provider_of(ask), &response.usage, ask->bytes);
         tell_answer(ask, ANSWER_OK, response.text, &response, ask_provider_of(ask)->name);
         ask_queue_up(ask, true); /* ask_free takes it out of a list */
@@ -164,6 +167,8 @@ static void ask_offline(struct ask *ask)
     judge(ask, &(struct exchange){.status = 200, .body = body, .length = strlen(body)}, -1);
 }
 
+static client_done answered;
+
 static void ask_provider(struct ask *ask)
 {
     struct provider *provider = ask_provider_of(ask);
@@ -175,7 +180,8 @@ static void ask_provider(struct ask *ask)
                                   .headers = provider->endpoint->headers,
                                   .body = ask->body,
                                   .length = strlen(ask->body),
-                                  .timeout_ms = provider->timeout_ms};
+                                  .timeout_ms = provider->timeout_ms,
+                                  .done = answered};
     struct fault fault;
     ask->transfer = client_start(ask->scheduler->client, &sent, ask, &fault);
     if (!ask->transfer) {
@@ -195,6 +201,7 @@ static void begin(struct ask *ask)
     int64_t now = clock_monotonic_ms(), held = provider->endpoint->held_until;
     if (provider->fault) {
         OWNED char *text = memory_print("was not asked: %s", provider->fault);
+        tell_provider(ask, false, text);
         give_up(ask, &(struct verdict){.kind = ANSWER_AUTH, .text = text, .retry_after = -1});
     } else if (held > now) {
         OWNED char *sentence = memory_print("%s limits its rate; everybody who uses it waits %.1f s",
@@ -322,7 +329,7 @@ void scheduler_drain(struct scheduler *scheduler)
     scheduler->setup.concurrency = 0;
 }
 
-void scheduler_done(void *context, const struct client_result *result)
+static void answered(void *context, const struct client_result *result)
 {
     struct ask *ask = context;
     struct scheduler *scheduler = ask->scheduler;

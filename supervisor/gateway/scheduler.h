@@ -42,9 +42,6 @@ void scheduler_recall(struct scheduler *scheduler, const char *url, const char *
 
 void scheduler_drain(struct scheduler *scheduler); /* no further request goes out */
 
-/* A transfer's end; context is the client's. */
-void scheduler_done(void *context, const struct client_result *result);
-
 int64_t scheduler_deadline(
     const struct scheduler *scheduler); /* monotonic ms when scheduler_expire is due; -1: none */
 void scheduler_expire(struct scheduler *scheduler, int64_t now);

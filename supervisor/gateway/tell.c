@@ -66,6 +66,19 @@ void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
     scheduler->setup.send(scheduler->setup.context, &message);
 }
 
+void tell_provider(const struct ask *ask, bool answers, const char *text)
+{
+    const struct provider *provider = ask_provider_of(ask);
+    OWNED_BUFFER struct buffer message = {0};
+    if (answers && provider->service->told_well)
+        return;
+    provider->service->told_well = answers;
+    OWNED char *safe = tell_masked(ask->scheduler, text);
+    message_make(&message, MESSAGE_PROVIDER, provider->name, provider->service->url, provider->model,
+                 (uint64_t)answers, safe);
+    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
+}
+
 void tell_learned(const struct scheduler *scheduler, struct service *service)
 {
     OWNED_BUFFER struct buffer message = {0};

@@ -312,6 +312,9 @@ static void print_config(const json_t *metrics, struct buffer *out)
          "1: agents.yaml is refused or gone, and the agents go on as they were defined.");
     buffer_print(out, "agentos_config_refused %d\n",
                  json_is_true(json_object_get(metrics, "config_refused")));
+    head(out, "agentos_notify_pending", "gauge", "Messages of `notify` that are not delivered yet.");
+    buffer_print(out, "agentos_notify_pending %lld\n",
+                 (long long)json_integer_value(json_object_get(metrics, "alerts_pending")));
 }
 
 void exposition_print(const json_t *metrics, bool all, struct buffer *out)

@@ -106,6 +106,10 @@ int preflight_roster(const char *data_dir, int secrets, struct roster **roster)
     OWNED_BUFFER struct buffer faults = {0}, warnings = {0};
     struct secrets *keys = secrets_read(secrets, NULL); /* without them only the keys are not looked at */
     *roster = roster_load(data_dir, &faults);
+    if (*roster && !roster_secrets(*roster, &faults)) {
+        roster_free(*roster);
+        *roster = NULL;
+    }
     if (*roster) {
         provider_warnings_list(*roster, keys, &warnings);
         config_warnings_list(*roster, data_dir, &warnings);

@@ -27,6 +27,11 @@ static bool flush_above(int data, const char *folder, struct fault *fault)
     return fsync(data) == 0 || fault_errno(fault, "the folder %s may not be on disk", folder);
 }
 
+static char *file_of(const char *folder, const char *name)
+{
+    return memory_print("%s.%s", name, strcmp(folder, SHARED_NOTIFY) == 0 ? "json" : "md");
+}
+
 static int open_folder(int data, const char *folder, struct fault *fault)
 {
     int fd = files_open(data, folder, O_RDONLY | O_DIRECTORY, 0);
@@ -68,7 +73,7 @@ bool shared_write(int data, const char *folder, const char *name, const struct b
                   struct fault *fault)
 {
     struct stat status;
-    OWNED char *file = memory_print("%s.md", name);
+    OWNED char *file = file_of(folder, name);
     OWNED_FD int fd = open_folder(data, folder, fault);
     if (fd < 0)
         return false;
@@ -82,20 +87,20 @@ bool shared_write(int data, const char *folder, const char *name, const struct b
 int shared_read(int data, const char *folder, const char *name, size_t limit, char **text, size_t *length,
                 struct file_stamp *stamp, struct fault *fault)
 {
-    OWNED char *path = memory_print("%s/%s.md", folder, name);
+    OWNED char *file = file_of(folder, name), *path = memory_print("%s/%s", folder, file);
     return files_read(data, path, limit, text, length, stamp, fault);
 }
 
 struct file_stamp shared_stamp(int data, const char *folder, const char *name)
 {
-    OWNED char *file = memory_print("%s.md", name);
+    OWNED char *file = file_of(folder, name);
     OWNED_FD int fd = files_open(data, folder, O_RDONLY | O_DIRECTORY, 0);
     return fd >= 0 ? files_stamp_at(fd, file) : (struct file_stamp){0};
 }
 
 bool shared_sync(int data, const char *folder, const char *name, struct fault *fault)
 {
-    OWNED char *file = memory_print("%s.md", name);
+    OWNED char *file = file_of(folder, name);
     OWNED_FD int fd = files_open(data, folder, O_RDONLY | O_DIRECTORY, 0);
     OWNED_FD int inner = fd >= 0 ? files_open(fd, file, O_RDONLY, 0) : -1;
     return (inner >= 0 && fsync(inner) == 0 && fsync(fd) == 0) ||
@@ -104,7 +109,7 @@ bool shared_sync(int data, const char *folder, const char *name, struct fault *f
 
 bool shared_remove(int data, const char *folder, const char *name, struct fault *fault)
 {
-    OWNED char *file = memory_print("%s.md", name);
+    OWNED char *file = file_of(folder, name);
     OWNED_FD int fd = files_open(data, folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return errno == ENOENT || fault_errno(fault, "cannot open the folder %s", folder);
@@ -171,7 +176,8 @@ void shared_tidy(int data, const char *folder)
         return;
     read_names(data, folder, true, &names, &count, NULL);
     for (size_t i = 0; i < count; i++)
-        if (strstr(names[i], FILES_MARK) || strstr(names[i], ".taken.new-") || strstr(names[i], BATCH_MARK))
+        if (strstr(names[i], FILES_MARK) || strstr(names[i], ".json.new-") ||
+            strstr(names[i], ".taken.new-") || strstr(names[i], BATCH_MARK))
             unlinkat(fd, names[i], 0);
     free_names(names, count);
 }

@@ -1,8 +1,8 @@
 /* The files below DATA_DIR/shared, which the supervisor alone writes and people may read, edit, drop and delete: the one
  * place that writes them.
  *
- * data is the descriptor of DATA_DIR, folder one of the three below (a queue has a folder of its own in the last), name a
- * file's name without ".md". No link is followed on the way (files.h): what somebody planted is a fault, or is set aside
+ * data is the descriptor of DATA_DIR, folder one of those below (a queue has a folder of its own in SHARED_QUEUES), name
+ * a file's name without ".md", in SHARED_NOTIFY without ".json". No link is followed on the way (files.h): what somebody planted is a fault, or is set aside
  * where a file is to be written. What is missing is made anew, folders too. */
 #ifndef AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
 #define AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
@@ -17,6 +17,7 @@
 #define SHARED_LOCKS    "shared/locks"
 #define SHARED_SEGMENTS "shared/segments"
 #define SHARED_QUEUES   "shared/queues"
+#define SHARED_NOTIFY   "shared/notify"
 
 enum { SHARED_FILES_MAX = 100000 /* of one folder that are looked at */ };
 

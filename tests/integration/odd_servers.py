@@ -19,6 +19,7 @@ import harness
 PATIENCE = 20 * harness.PATIENCE
 
 ASK, ANSWER, WAITING, FORGET, SPENT, AGAIN, ROOM, LEARNED = 30, 31, 32, 33, 37, 36, 38, 39
+PROVIDER, NOTIFY, NOTIFIED = 45, 46, 47
 FREE, KNOWN, UNKNOWN = range(3)
 NOWHERE = 2**64 - 1
 OK, PASSING, AUTH, QUOTA, REQUEST, BUDGET, LENGTH = range(7)
@@ -186,7 +187,7 @@ def unpack(data, shape):
     return type, fields
 
 
-SHAPES = {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn", ROOM: "ntnnn", LEARNED: "ttt"}
+SHAPES = {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn", ROOM: "ntnnn", LEARNED: "ttt", PROVIDER: "tttnt", NOTIFIED: "nnnt"}
 
 
 class Spent:

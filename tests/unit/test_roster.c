@@ -230,7 +230,7 @@ static void test_every_fault_is_told_in_one_run_in_order_and_at_its_place(void *
         "agents.yaml:15:32: writers names 'nobody', and there is no such agent\n"
         "agents.yaml:15:50: readers must be a list, such as [\"…\"], not one text\n"
         "agents.yaml:16:1: unknown key 'colour' in agents.yaml; there are: defaults, agents, "
-        "throughput_classes, warm_workers, keep, budget, prices, queues, segments\n");
+        "throughput_classes, warm_workers, keep, budget, prices, notify, queues, segments\n");
 }
 
 static void test_a_wrong_value_says_what_would_be_right(void **state)
@@ -304,6 +304,14 @@ static void test_what_stands_for_all_is_checked_too(void **state)
         {ONE "queues: [{name: ../q, consumers: [a]}]", "agents.yaml:2:17: name '../q' is not allowed"},
         {ONE "queues: [{name: q, consumers: [a], max_attempts: 0}]",
          "agents.yaml:2:50: max_attempts must be"},
+        {ONE "notify: [{events: [watchdog]}]", "agents.yaml:2:10: an entry of notify needs 'url'"},
+        {ONE "notify: [{url: 'https://h/', events: [down]}]", "agents.yaml:2:39: events has no 'down'"},
+        {ONE "notify: [{url: 'https://h/', events: []}]", "agents.yaml:2:38: events is an empty list"},
+        {ONE "notify: [{url: 'https://h/'}, {url: 'https://h/'}]",
+         "agents.yaml:2:37: this url stands in an entry before"},
+        {ONE "notify: [{url: 'gopher://h/'}]", "agents.yaml:2:16: url must start with http:// or https://"},
+        {ONE "notify: [{url: 'https://h/', secret_file: here}]",
+         "agents.yaml:2:43: secret_file must be an absolute path"},
         {ONE "segments: [{name: s}, {name: s}]",
          "agents.yaml:2:30: segment 's' stands here again; first in line 2"},
         {ONE "defaults: {tons: x}", "agents.yaml:2:12: unknown key 'tons' in defaults; did you mean 'tone'?"},

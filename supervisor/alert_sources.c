@@ -1,0 +1,159 @@
+/* What becomes an alert (`notify` of agents.yaml), and what it says. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/usage.h"
+#include "supervisor/notify/alert.h"
+#include "supervisor/notify/alerts.h"
+#include "supervisor/notify/outages.h"
+#include "supervisor/supervisor.h"
+
+enum { FAILURES_TOLD = 3 /* endings of a worker in a row */ };
+
+static bool to_gateway(void *context, const struct buffer *message)
+{
+    struct supervisor *supervisor = context;
+    return child_send(&supervisor->gateway, message);
+}
+
+void supervisor_begin_alerts(struct supervisor *supervisor)
+{
+    supervisor->alerts.queue = alerts_open(&(struct alerts_owner){.loop = supervisor->loop,
+                                                                  .data = supervisor->data,
+                                                                  .to_gateway = to_gateway,
+                                                                  .context = supervisor},
+                                           supervisor->roster);
+    supervisor->alerts.outages = outages_new(supervisor->alerts.queue);
+}
+
+void supervisor_end_alerts(struct supervisor *supervisor)
+{
+    outages_free(supervisor->alerts.outages);
+    alerts_close(supervisor->alerts.queue);
+    supervisor->alerts.queue = NULL;
+}
+
+bool alert_gateway_says(struct supervisor *supervisor, const void *bytes, size_t length)
+{
+    struct reader reader;
+    unsigned type = 0;
+    return message_receive(&reader, bytes, length, PARTY_GATEWAY, PARTY_SUPERVISOR, &type) &&
+           (type == MESSAGE_NOTIFIED   ? alerts_notified(supervisor->alerts.queue, &reader)
+            : type == MESSAGE_PROVIDER ? outages_heard(supervisor->alerts.outages, &reader)
+                                       : false);
+}
+
+/* --- an agent that can't work --- */
+
+static void tell_failed(const struct agent *agent)
+{
+    OWNED char *ended =
+        memory_print("its worker has ended %u time(s) in a row, the last time with %s", agent->life.failures,
+                     agent->past.last_exit ? agent->past.last_exit : "?");
+    bool unable = agent->life.state == STATE_FAILED;
+    alerts_raise(supervisor_of(agent)->alerts.queue, ALERT_AGENT_FAILED,
+                 json_pack("{s:s, s:s, s:o}", "agent", agent->name, "state",
+                           life_state_name(agent->life.state), "sentence",
+                           alert_text(unable && agent->trouble ? agent->trouble : ended)));
+}
+
+/* Told once: until it was well again (lifecycle.c forgets its failures then), or somebody stopped it. */
+void alert_agent_changed(struct agent *agent)
+{
+    enum life_state state = agent->life.state;
+    unsigned failures = agent->life.failures;
+    if (state == STATE_STOPPED || state == STATE_HIBERNATING || (state == STATE_IDLE && failures == 0) ||
+        (state == STATE_BACKOFF && failures == 1))
+        agent->past.failure_told = false;
+    bool fails = state == STATE_FAILED || (state == STATE_BACKOFF && failures >= FAILURES_TOLD);
+    if (!fails || agent->past.failure_told)
+        return;
+    agent->past.failure_told = true;
+    tell_failed(agent);
+}
+
+/* --- an agent whose tasks fail --- */
+
+/* With the streak that the watchdog allows, and with each doubling of it; with each pause. */
+void alert_streak(const struct agent *agent, uint64_t before)
+{
+    uint64_t streak = agent->told.figures.negative_streak;
+    uint64_t mark = (uint64_t)agent->definition->watchdog.negative_streak;
+    bool pause = agent->definition->watchdog.pause;
+    while (mark <= before && mark <= streak)
+        mark *= 2;
+    if (mark > streak && !(pause && !agent->life.paused))
+        return;
+    alerts_raise(supervisor_of(agent)->alerts.queue, ALERT_WATCHDOG,
+                 json_pack("{s:s, s:I, s:s}", "agent", agent->name, "negative_streak", (json_int_t)streak,
+                           "action", pause ? "pause" : "alert"));
+}
+
+/* --- dead letters --- */
+
+void alert_dead_letter(struct supervisor *supervisor, const char *agent, const char *id, const char *status,
+                       const char *reason, const char *from, const char *to)
+{
+    if (!alerts_wanted(supervisor->alerts.queue, ALERT_DEAD_LETTER))
+        return;
+    json_t *data = json_pack("{s:o, s:o, s:s, s:o}", "agent", alert_text(agent), "id", alert_text(id),
+                             "status", status, "reason", alert_text(reason));
+    if (from && to) {
+        json_object_set_new(data, "from", alert_text(from));
+        json_object_set_new(data, "to", alert_text(to));
+    }
+    alerts_raise(supervisor->alerts.queue, ALERT_DEAD_LETTER, data);
+}
+
+/* --- budgets --- */
+
+struct day {
+    const char *name;
+    uint64_t limit, spent, wanted;
+    bool all, money;
+};
+
+static json_t *amount(uint64_t count, bool money)
+{
+    return money ? json_real((double)count / USAGE_COST_UNIT) : json_integer((json_int_t)count);
+}
+
+/* Once a day for each limit as it stands: an agent's own, or everybody's. */
+static bool is_news(struct agent *agent, const struct day *day)
+{
+    uint64_t *told = day->all ? &supervisor_of(agent)->alerts.budget_told : &agent->spends.told;
+    const uint64_t facts[] = {(uint64_t)(clock_now() / 86400), day->limit, day->money};
+    uint64_t now = names_hash(facts, sizeof facts);
+    bool news = *told != now;
+    *told = now;
+    return news;
+}
+
+/* tasks_per_hour is a pace, and no alert. */
+void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence)
+{
+    struct supervisor *supervisor = supervisor_of(agent);
+    struct budget_used own = budget_spent(supervisor->budget, agent->name, clock_now());
+    struct budget_used all = budget_spent(supervisor->budget, NULL, clock_now());
+    const struct day days[] = {
+        {"budget.tokens_per_day", request->all_tokens_per_day, all.tokens, request->tokens, true, false},
+        {"limits.tokens_per_day", request->tokens_per_day, own.tokens, request->tokens, false, false},
+        {"budget.cost_per_day", request->all_cost_per_day, all.cost, request->cost, true, true},
+        {"limits.cost_per_day", request->cost_per_day, own.cost, request->cost, false, true},
+    };
+    for (size_t i = 0; i < sizeof days / sizeof *days; i++) {
+        const struct day *day = &days[i];
+        if (day->limit == 0 || day->spent + day->wanted <= day->limit)
+            continue;
+        if (is_news(agent, day))
+            alerts_raise(supervisor->alerts.queue, ALERT_BUDGET,
+                         json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "scope", day->all ? "all" : "agent",
+                                   "agent", agent->name, "limit_name", day->name, "limit",
+                                   amount(day->limit, day->money), "spent", amount(day->spent, day->money),
+                                   "sentence", alert_text(sentence)));
+        return;
+    }
+}

@@ -1,0 +1,35 @@
+/* Alerts are posted for the supervisor, which says where to and when again (Standard Webhooks: its headers over a body that
+ * is signed already). One try each, WEBHOOK_MS at most; no redirect is followed, no key of a model is sent, and of the
+ * response only the status and Retry-After count. */
+#ifndef AGENTOS_GATEWAY_WEBHOOKS_H
+#define AGENTOS_GATEWAY_WEBHOOKS_H
+
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "supervisor/gateway/client.h"
+#include "supervisor/gateway/keys.h"
+
+enum { WEBHOOK_MS = 15 * 1000, WEBHOOK_BODY_MOST = 64 * 1024, WEBHOOKS_MOST = 32 /* at once */ };
+
+struct webhooks_setup {
+    struct client *client;
+    const struct keys *keys;                                   /* for the proxy, and to mask what is told */
+    void (*send)(void *context, const struct buffer *message); /* a NOTIFIED */
+    void *context;
+};
+
+/* All owned; signature is "" where there is none. */
+struct webhook {
+    char *url, *id, *timestamp, *signature, *body;
+};
+
+struct webhooks;
+struct webhooks *webhooks_open(const struct webhooks_setup *setup);
+void webhooks_close(struct webhooks *webhooks); /* before its client; NULL is fine */
+
+/* Answered by one NOTIFIED of this serial. hook is taken. */
+void webhooks_post(struct webhooks *webhooks, uint64_t serial, const struct webhook *hook);
+void webhook_free(struct webhook *hook);
+
+#endif

@@ -1,0 +1,49 @@
+/* One message to one hook: an alert, or a burst of alerts of one kind. Its body is
+ *
+ *     {"type": "dead_letter", "timestamp": "2026-04-29T10:05:00Z", "data": {…, "count": 3, "more": [{…}, {…}]}}
+ *
+ * where data has the first alert's keys, and more those of the next ones, ALERT_DETAILS in all. It is kept in
+ * DATA_DIR/shared/notify/ID.json, with the hook that it is for, until it is delivered. */
+#ifndef AGENTOS_SUPERVISOR_NOTIFY_ALERT_H
+#define AGENTOS_SUPERVISOR_NOTIFY_ALERT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+#include "common/format/roster.h"
+
+enum { ALERT_DETAILS = 20, ALERT_TEXT_MOST = 500 /* bytes of a text */ };
+
+struct alert {
+    TAILQ_ENTRY(alert) link;
+    char *id; /* of the file, and webhook-id; sorts by time */
+    enum alert_kind kind;
+    json_t *body;
+    int64_t created;   /* epoch s */
+    int64_t raised_ms; /* monotonic */
+    bool closed;       /* it may have been sent: it stays as it is */
+    bool stale;        /* its file lacks something of it, or isn't flushed */
+};
+
+json_t *alert_text(const char *text); /* as JSON: shown safely, and cut; NULL counts as "" */
+
+struct alert *alert_new(enum alert_kind kind, const json_t *data);
+void alert_add(struct alert *alert, const json_t *data); /* one more of the burst */
+size_t alert_count(const struct alert *alert);
+char *alert_body(const struct alert *alert); /* as it is sent and signed; caller frees */
+void alert_free(struct alert *alert);
+
+/* hook: what tells hooks apart (alerts.c); host: for people. */
+bool alert_write(int data, struct alert *alert, const char *hook, const char *host, bool durable,
+                 struct fault *fault);
+void alert_remove(int data, const struct alert *alert); /* the file; what can't be removed is logged */
+/* Each file in the order of the ids: take owns the alert. Returns how many are no such files, and were set aside. */
+size_t alert_load_all(int data,
+                      void (*take)(void *context, const char *hook, const char *host, struct alert *alert),
+                      void *context);
+
+#endif

@@ -1,0 +1,15 @@
+/* Providers that are down: from the first failed request on nobody's request to that URL and model was answered for
+ * OUTAGE_MS, and one more has failed by then. An alert says so once, another one when it answers again. */
+#ifndef AGENTOS_SUPERVISOR_NOTIFY_OUTAGES_H
+#define AGENTOS_SUPERVISOR_NOTIFY_OUTAGES_H
+
+#include "supervisor/notify/alerts.h"
+
+enum { OUTAGE_MS = 60 * 1000 };
+
+struct outages;
+struct outages *outages_new(struct alerts *alerts);                  /* alerts is borrowed */
+void outages_free(struct outages *outages);                          /* NULL is fine */
+bool outages_heard(struct outages *outages, struct reader *message); /* PROVIDER. False: malformed */
+
+#endif
