@@ -76,6 +76,24 @@ def test_the_tour_is_as_it_says(make_system):
             assert is_shown(), command
 
 
+def test_every_verb_that_the_pages_name_is_one(make_system):
+    system = make_system(["orion"])
+    known = set(re.findall(r"^  +([a-z-]+) ", system.cli("help").stdout, re.MULTILINE)) | {"help", "version"}
+    for page in PAGES:
+        named = set(re.findall(r"(?:`|^\$ |agentos )agentos ([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
+        assert named <= known, f"{page.name}: {named - known}"
+
+
+def test_what_operators_are_told_to_type_works(make_system):
+    system = make_system(["orion"], env={"LLM_BASE_URL": "offline"}).start()
+    env = {**system.env, "PATH": f"{BIN}:{system.env['PATH']}"}
+    typed = [command for command, _ in commands(ROOT / "deploy/docs/operating.md")]
+    assert len(typed) >= 7
+    for command in typed:
+        result = subprocess.run(["bash", "-c", command], env=env, cwd=system.folder, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+
+
 def test_the_readmes_two_agents_do_what_the_readme_shows(make_system):
     [yaml] = blocks(README, "yaml")
     system = make_system(["orion", "iris"], env={"LLM_BASE_URL": "offline"})
