@@ -90,20 +90,26 @@ static int open_by_steps(int folder, const char *path, int flags, unsigned mode)
 
 int files_open(int folder, const char *path, int flags, unsigned mode)
 {
+    static _Atomic bool
+        refused; /* what openat2 was refused, the steps were not: a filter refuses it for good */
     struct open_how how = {
         .flags = (unsigned)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
         .mode = flags & (O_CREAT | O_TMPFILE) & ~O_DIRECTORY ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
     long fd;
+    if (refused)
+        return open_by_steps(folder, path, (int)how.flags, mode);
     /* EAGAIN: a rename elsewhere raced with the walk (openat2(2)); it is safe to try again. */
     for (int tries = 0; tries < 32; tries++) {
         fd = syscall(SYS_openat2, folder, path, &how, sizeof how);
         if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
             break;
     }
-    if (fd < 0 && (errno == EPERM || errno == ENOSYS))
-        return open_by_steps(folder, path, (int)how.flags, mode);
+    if (fd < 0 && (errno == EPERM || errno == ENOSYS)) {
+        fd = open_by_steps(folder, path, (int)how.flags, mode);
+        refused = fd >= 0;
+    }
     return (int)fd;
 }
 
@@ -143,7 +149,8 @@ int files_open_path(const char *path, struct fault *fault)
     return fd;
 }
 
-/* Reads until the end of the file, one byte past limit at most. */
+/* Reads until the end of the file, one byte past limit at most. A read that had room for more and stopped where the file
+ * ended a moment ago has seen the end. */
 static bool read_all(int fd, size_t expected, size_t limit, char **text, size_t *length)
 {
     size_t capacity = expected + 1 < limit + 1 ? expected + 1 : limit + 1, done = 0;
@@ -153,16 +160,17 @@ static bool read_all(int fd, size_t expected, size_t limit, char **text, size_t 
             capacity = capacity * 2 < limit + 1 ? capacity * 2 : limit + 1;
             bytes = memory_grow(bytes, capacity + 1, 1);
         }
-        ssize_t n = done < capacity ? read(fd, bytes + done, capacity - done) : 0;
+        size_t room = capacity - done;
+        ssize_t n = room > 0 ? read(fd, bytes + done, room) : 0;
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
             free(bytes);
             return false;
         }
-        if (n == 0)
-            break;
         done += (size_t)n;
+        if (n == 0 || (done == expected && (size_t)n < room))
+            break;
     }
     bytes[done] = '\0';
     *text = bytes;
