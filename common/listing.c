@@ -10,26 +10,38 @@
 #include "common/files.h"
 #include "common/memory.h"
 
+/* Names come straight from the kernel: fdopendir asks four times for what is known of a descriptor of files_open. */
 struct listing {
-    DIR *stream;
-    char *path;
-    int error; /* of the first call that failed; 0: none has */
+    int fd;     /* owned */
+    char *path; /* owned */
+    int error;  /* of the first call that failed; 0: none has */
+    size_t at, length;
+    _Alignas(struct dirent64) char entries[16 * 1024];
 };
+
+/* False: there is no more, or a call failed. */
+static bool fill(struct listing *listing)
+{
+    ssize_t got = listing->error ? 0 : getdents64(listing->fd, listing->entries, sizeof listing->entries);
+    if (got < 0 && errno != ENOENT) /* which a folder that was removed says: it has no names */
+        listing->error = errno;
+    listing->at = 0;
+    listing->length = got > 0 ? (size_t)got : 0;
+    return got > 0;
+}
 
 struct listing *listing_take(int fd, const char *path, struct fault *fault)
 {
-    DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!stream) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        errno = error;
+    if (fd < 0) {
         fault_errno(fault, "cannot list the folder %s", path);
         return NULL;
     }
-    struct listing *listing = memory_new(1, sizeof *listing);
-    *listing = (struct listing){.stream = stream, .path = memory_text(path)};
-    return listing;
+    struct listing *listing = memory_grow(NULL, 1, sizeof *listing); /* the entries needn't be zero */
+    listing->fd = fd;
+    listing->path = memory_text(path);
+    listing->error = 0;
+    listing->at = listing->length = 0;
+    return listing; /* nothing is read yet: the caller may take the folder's stamp before its names */
 }
 
 struct listing *listing_open(int folder, const char *path, struct fault *fault)
@@ -39,18 +51,24 @@ struct listing *listing_open(int folder, const char *path, struct fault *fault)
 
 int listing_folder(const struct listing *listing)
 {
-    return dirfd(listing->stream);
+    return listing->fd;
+}
+
+static const struct dirent64 *next_entry(struct listing *listing)
+{
+    if (listing->at == listing->length && !fill(listing))
+        return NULL;
+    const struct dirent64 *entry = (const void *)(listing->entries + listing->at);
+    listing->at += entry->d_reclen;
+    return entry;
 }
 
 const char *listing_next(struct listing *listing)
 {
-    const struct dirent *entry;
-    do {
-        errno = 0;
-        entry = listing->error ? NULL : readdir(listing->stream);
-    } while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
-    if (!entry && !listing->error)
-        listing->error = errno;
+    const struct dirent64 *entry;
+    do
+        entry = next_entry(listing);
+    while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
     return entry ? entry->d_name : NULL;
 }
 
@@ -82,7 +100,7 @@ bool listing_close(struct listing *listing, struct fault *fault)
 {
     errno = listing->error;
     bool whole = errno == 0 || fault_errno(fault, "cannot list the folder %s to its end", listing->path);
-    closedir(listing->stream); /* reads nothing and writes nothing: it has no news */
+    close(listing->fd); /* reads nothing and writes nothing: it has no news */
     errno = listing->error;
     free(listing->path);
     free(listing);

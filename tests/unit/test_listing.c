@@ -116,7 +116,9 @@ static void test_what_is_no_folder_beneath_is_a_fault_with_its_errno(void **stat
     assert_int_equal(errno, ENOENT);
     assert_false(files_lasting(errno));
     assert_string_equal(fault.text, "cannot list the folder none: No such file or directory");
-    assert_null(listing_take(files_open(folder, "box/name-0", O_RDONLY, 0), "it", NULL)); /* and is closed */
+    struct listing *listing = listing_take(files_open(folder, "box/name-0", O_RDONLY, 0), "it", NULL);
+    assert_null(listing_next(listing));
+    assert_false(listing_close(listing, NULL));
     assert_int_equal(errno, ENOTDIR);
 }
 
