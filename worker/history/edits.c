@@ -153,7 +153,7 @@ static bool ignored(struct search *search, const char *path, bool folder)
     return result == 1;
 }
 
-static bool walk(struct search *search, const char *path, int depth);
+static bool walk(struct search *search, const char *path, const struct stat *now, int depth);
 
 /* *settled becomes false when there is something here that must be looked at next time too. */
 static bool unknown(struct search *search, const char *path, int depth, bool *settled)
@@ -169,7 +169,7 @@ static bool unknown(struct search *search, const char *path, int depth, bool *se
             *settled = false;
             return true;
         }
-        return walk(search, path, depth + 1);
+        return walk(search, path, &status, depth + 1);
     }
     *settled = false;
     if (ignored(search, path, false))
@@ -239,7 +239,9 @@ static bool walk_settled(struct search *search, const char *path, int depth)
     for (size_t i = 0; good && i < history->looked.count; i++)
         if (is_below(history->looked.items[i].path, path)) {
             OWNED char *inner = memory_text(history->looked.items[i].path);
-            good = walk(search, inner, depth + 1);
+            struct stat now;
+            if (fstatat(history->tree, inner, &now, AT_SYMLINK_NOFOLLOW) == 0)
+                good = walk(search, inner, &now, depth + 1);
         }
     return good;
 }
@@ -257,14 +259,14 @@ static bool walk_names(struct search *search, struct listing *names, const char 
     return good;
 }
 
-static bool walk(struct search *search, const char *path, int depth)
+/* now: what lies at path; NULL: the tree itself. */
+static bool walk(struct search *search, const char *path, const struct stat *now, int depth)
 {
     struct history *history = search->history;
     struct stat status;
     const struct folder_look *look = look_of(history, path);
-    if (look && look->inode != 0 && fstatat(history->tree, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISDIR(status.st_mode) && status.st_ino == look->inode &&
-        files_stamp(&status).modified_ns == look->modified_ns)
+    if (look && now && look->inode != 0 && S_ISDIR(now->st_mode) && now->st_ino == look->inode &&
+        files_stamp(now).modified_ns == look->modified_ns)
         return walk_settled(search, path, depth);
     if (depth > DEPTH_MAX || has_repository(history, path)) {
         history_warn_once(history, path, depth > DEPTH_MAX ? "lies too deep" : "is a repository of its own");
@@ -301,5 +303,5 @@ bool history_edits(struct history *history, enum edits_look look,
                 return false;
         }
     }
-    return look == EDITS_KNOWN || walk(&search, "", 0);
+    return look == EDITS_KNOWN || walk(&search, "", NULL, 0);
 }
