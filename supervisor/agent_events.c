@@ -35,7 +35,8 @@ static size_t name_failed(const struct agents *agents, struct buffer *text)
 void supervisor_settled(struct supervisor *supervisor)
 {
     const struct agents *agents = &supervisor->agents;
-    if (supervisor->run.said || agents->found.settled < agents->count)
+    bool all = agents->found.settled == agents->count, many = agents->count > agents->warm.limit;
+    if (supervisor->run.said || !agents->begin.over || (!all && !many))
         return;
     OWNED_BUFFER struct buffer failed = {0};
     size_t run = agents->count - name_failed(agents, &failed);
@@ -52,7 +53,7 @@ static void settled(struct agent *agent)
 {
     struct supervisor *supervisor = supervisor_of(agent);
     supervisor_settled(supervisor);
-    if (supervisor->run.said)
+    if (supervisor->run.said && supervisor->agents.found.settled == supervisor->agents.count)
         disk_limit_scan(supervisor->agents.disk);
 }
 

@@ -445,10 +445,9 @@ static void start_agents(struct supervisor *supervisor)
         agents_add(&supervisor->agents, &roster->agents[i]);
     post_start(supervisor->post);
     shared_state_start(supervisor->shared);
-    for (size_t i = 0; i < supervisor->agents.count; i++)
-        agent_begin(supervisor->agents.list[i]);
     supervisor->schedule = schedule_open(supervisor);
     schedule_apply(supervisor->schedule);
+    begin_all(&supervisor->agents);
     supervisor_settled(supervisor);
 }
 
@@ -484,6 +483,7 @@ static void end_parts(struct supervisor *supervisor)
     shared_state_close(supervisor->shared);
     post_close(supervisor->post);
     disk_limit_close(supervisor->agents.disk);
+    begin_stop(&supervisor->agents);
     agents_free(&supervisor->agents);
     for (size_t i = 0; i < 2; i++)
         if (children[i]->pid > 0) {

@@ -1,7 +1,11 @@
 /* Why an agent does no work, for those who would give it some. */
 #include "supervisor/agent/agent.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "common/clock.h"
+#include "common/memory.h"
 
 void agent_absence_changed(struct agent *agent)
 {
@@ -23,4 +27,22 @@ const char *agent_absence(const struct agent *agent, int64_t *since)
     if (stopped || life->paused)
         return stopped ? "stopped" : "paused";
     return !failing ? NULL : life->state == STATE_FAILED ? "failed" : "ending again and again";
+}
+
+static void tell(const struct agent *agent, const char *event, const char *problem)
+{
+    agent->agents->callbacks->event(agent, event,
+                                    (const struct detail[]){DETAIL_TEXT("problem", problem), {.key = NULL}});
+}
+
+void agent_trouble(struct agent *agent, const char *trouble)
+{
+    bool same = agent->trouble && trouble && strcmp(agent->trouble, trouble) == 0;
+    if (agent->trouble && !same)
+        tell(agent, "problem_cleared", agent->trouble);
+    if (trouble && !same)
+        tell(agent, "problem", trouble);
+    char *copy = memory_text(trouble);
+    free(agent->trouble);
+    agent->trouble = copy;
 }

@@ -16,6 +16,7 @@
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
+#include "supervisor/agent/rested.h"
 #include "supervisor/agent/room.h"
 #include "supervisor/process/log_pipe.h"
 
@@ -23,7 +24,6 @@ enum {
     HEARTBEATS_MISSED = 3,
     IDLE_BEATS = 6,      /* an idle worker is asked each sixth time: once a minute */
     STANDSTILL_MS = 500, /* a turn that was so late: stopped or paused, not only busy */
-    ORDER_AGAIN_MS = 1000,
     LAST_WORDS_TURNS = 8,
     ROOM_AGAIN_MS = 5000, /* for an agent that waits for room */
     ALONE_MS = 1000, /* from the end of a worker's connection to its own: it has nothing left to wait for */
@@ -54,16 +54,6 @@ static bool open_tree(struct agent *agent, struct fault *fault)
     return agent->tree >= 0;
 }
 
-static void set_trouble(struct agent *agent, const char *trouble)
-{
-    bool same = agent->trouble && trouble && strcmp(agent->trouble, trouble) == 0;
-    if (agent->trouble && !same)
-        tell(agent, "problem_cleared", DETAIL_TEXT("problem", agent->trouble));
-    if (trouble && !same)
-        tell(agent, "problem", DETAIL_TEXT("problem", trouble));
-    set_text(&agent->trouble, trouble);
-}
-
 static void set_timer(void *context, int64_t in_ms)
 {
     struct agent *agent = context;
@@ -80,7 +70,7 @@ static void fail(struct agent *agent, const char *why)
     if (!lacks_room && (!agent->trouble || strcmp(agent->trouble, why) != 0))
         log_error("agentos", NULL, "Agent '%s' cannot be started: %s. It is tried again every minute.",
                   agent->name, why);
-    set_trouble(agent, why);
+    agent_trouble(agent, why);
     agent->worker.spawning = false;
     life_event(&agent->life, EVENT_UNABLE);
     if (lacks_room && agent->life.state == STATE_FAILED)
@@ -120,13 +110,15 @@ void agent_start(struct agent *agent)
     watch_forget(agent->agents->watch, &agent->watched);
     watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
     agent->worker.spawning = true;
+    rested_forget(agent);
     send_spawn(agent); /* not now: agent_spawn_again does it when the zygote is there */
 }
 
 static void spawn(void *context)
 {
     struct agent *agent = context;
-    if (starts_enter(agent, agent->notice.slept))
+    bool first = agent->life.starts == 1 && !agent->notice.slept && !agent->worker.start.has_work;
+    if (starts_enter(agent, !first))
         agent_start(agent);
     else
         set_timer(agent, -1); /* its time counts from its beginning */
@@ -166,7 +158,7 @@ static void send_signal(void *context, int signal)
 static void say_ready(struct agent *agent)
 {
     log_info("agentos", NULL, "Agent '%s' ready at %s", agent->name, agent->path);
-    set_trouble(agent, NULL);
+    agent_trouble(agent, NULL);
     watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
 }
 
@@ -277,7 +269,7 @@ void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why)
         if (!room_for_worker(agent->agents, &room))
             why = room.text;
         log_error("agentos", NULL, "Agent '%s': %s; it is tried again", agent->name, why);
-        set_trouble(agent, why);
+        agent_trouble(agent, why);
         life_event(&agent->life, EVENT_EXIT);
         return;
     }
@@ -351,7 +343,7 @@ void agent_exited(struct agent *agent, int status)
             log_warn("agentos", NULL, "Worker of agent '%s' (pid %d) has ended: %s; it is started again",
                      agent->name, (int)pid, text);
         if (!agent->life.ready_at && room_blamed(agent->agents, status, &room))
-            set_trouble(agent, room.text);
+            agent_trouble(agent, room.text);
         life_event(&agent->life, EVENT_EXIT);
     }
     if (!life_has_process(&agent->life))
@@ -385,67 +377,7 @@ static void life_timer_rings(void *context)
         life_event(&agent->life, EVENT_TIMER);
 }
 
-/* --- what was ordered --- */
-
-/* An agent that was stopped must not run because its order could not be read, and one that wasn't must not stay down. */
-static bool learn_order(struct agent *agent)
-{
-    struct fault fault;
-    bool known = desired_state_load(agent->agents->data, agent->name, &agent->order.desired, &fault);
-    if (!known && !agent->order.unknown)
-        log_warn("agentos", NULL,
-                 "Agent '%s' is not started: what was ordered for it can't be read, which is tried again; "
-                 "`agentos start %s` starts it: %s",
-                 agent->name, agent->name, fault.text);
-    if (!known)
-        timer_set(agent->agents->loop, &agent->order.timer, ORDER_AGAIN_MS);
-    if (!known || agent->order.unknown)
-        set_trouble(agent, known ? NULL : fault.text);
-    agent->order.unknown = !known;
-    return known;
-}
-
-static void follow_order(struct agent *agent)
-{
-    agent->life.paused = agent->order.desired.paused;
-    if (!agent->order.desired.stopped)
-        life_event(&agent->life, EVENT_START);
-    else
-        log_info("agentos", NULL, "Agent '%s' stays stopped, as it was ordered; `agentos start %s` starts it",
-                 agent->name, agent->name);
-}
-
-static void order_is_due(void *context)
-{
-    struct agent *agent = context;
-    if (learn_order(agent))
-        follow_order(agent);
-}
-
-/* Of an order that can't be read only what this one says over is known from now on. */
-static bool is_ordered_anew(struct agent *agent, enum life_event order)
-{
-    if (!agent->order.unknown || (order != EVENT_START && order != EVENT_STOP && order != EVENT_RESTART))
-        return false;
-    agent->order.unknown = false;
-    timer_clear(agent->agents->loop, &agent->order.timer);
-    set_trouble(agent, NULL);
-    return true;
-}
-
-static void remember_order(struct agent *agent, struct desired_state desired)
-{
-    struct fault fault;
-    agent->order.desired = desired;
-    if (agent->order.unknown)
-        fault_set(&fault, "what was ordered before can't be read and is not written over");
-    else if (desired_state_save(agent->agents->data, agent->name, desired, &fault))
-        return;
-    log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s", agent->name,
-             fault.text);
-}
-
-/* --- beating, ordering --- */
+/* --- beating --- */
 
 /* The idle ones are asked in turn. */
 static bool is_asked(const struct agent *agent, uint64_t serial)
@@ -472,23 +404,6 @@ void agent_heartbeat(struct agent *agent, uint64_t serial)
     agent_send(agent, MESSAGE_HEARTBEAT, serial);
 }
 
-void agent_order(struct agent *agent, enum life_event order, bool remember)
-{
-    struct desired_state desired = agent->order.desired;
-    bool anew = is_ordered_anew(agent, order);
-    desired.stopped =
-        order == EVENT_STOP || (desired.stopped && order != EVENT_START && order != EVENT_RESTART);
-    desired.paused = order == EVENT_PAUSE || (desired.paused && order != EVENT_RESUME);
-    desired.since = !desired.stopped && !desired.paused ? 0 : clock_now();
-    if (remember && (anew || desired.stopped != agent->order.desired.stopped ||
-                     desired.paused != agent->order.desired.paused))
-        remember_order(agent, desired);
-    agent->agents->room.until = 0; /* who orders may have made room */
-    life_event(&agent->life, order);
-    if (!life_has_process(&agent->life))
-        agent->agents->callbacks->down(agent);
-}
-
 /* --- birth and end --- */
 
 static void set_definition(struct agent *agent, const struct roster_agent *definition)
@@ -511,9 +426,9 @@ struct agent *agent_new(struct agents *agents, const struct roster_agent *defini
     agent->path = memory_print("%s/agents/%s", agents->data_dir, agent->name);
     agent->life_timer = (struct timer){.ring = life_timer_rings, .context = agent};
     agent->task_timer = (struct timer){.ring = task_overdue, .context = agent};
-    agent->order.timer = (struct timer){.ring = order_is_due, .context = agent};
     agent->alone_timer = (struct timer){.ring = lives_on, .context = agent};
     look_begin(agent);
+    orders_begin(agent);
     life_begin(&agent->life, &operations, agent, agents->grace_ms);
     return agent;
 }
@@ -529,6 +444,8 @@ void agent_free(struct agent *agent)
     timer_clear(agent->agents->loop, &agent->notice.rest_timer);
     timer_clear(agent->agents->loop, &agent->order.timer);
     starts_leave(agent);
+    if (agent->leaving)
+        rested_forget(agent);
     warm_forget(agent);
     watch_forget(agent->agents->watch, &agent->watched);
     agent->agents->callbacks->asker_gone(agent);
@@ -548,17 +465,6 @@ void agent_free(struct agent *agent)
     free(agent->spends.task);
     counters_free(&agent->past.counters);
     free(agent);
-}
-
-void agent_begin(struct agent *agent)
-{
-    if (learn_order(agent))
-        follow_order(agent);
-    if (!agent->order.unknown && !agent->order.desired.stopped)
-        return;
-    agent_scan(agent);
-    agent->agents->callbacks->worker_gone(agent);
-    lookup_settle(agent);
 }
 
 bool agent_redefine(struct agent *agent, const struct roster_agent *definition)

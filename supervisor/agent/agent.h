@@ -44,6 +44,7 @@ struct agent {
     } found;                                                /* lookup.c's */
 
     struct {
+        bool begun; /* the agent was looked at since the supervisor's start: begin.h */
         struct desired_state desired;
         bool unknown; /* it can't be read: the agent waits, stopped, until it can or somebody orders anew */
         struct timer timer;
@@ -81,6 +82,7 @@ struct agent {
         bool resting;                 /* the worker was sent REST: an exit 0 is no failure then */
         bool called;                  /* there was a LOOK after that, which it may not have read */
         bool slept;                   /* the worker before it hibernated: this one is no restart */
+        bool listed;                  /* it hibernates, by the file of rested.h */
     } notice;                         /* change_notice.c's */
 
     struct {
@@ -115,21 +117,26 @@ struct agent {
 struct agent *agent_new(struct agents *agents, const struct roster_agent *definition);
 void agent_free(struct agent *agent);
 void agent_start(struct agent *agent); /* its turn to start has come (starts.h) */
-void agent_begin(struct agent *agent); /* start it, unless it was ordered to stay stopped */
 bool agent_redefine(struct agent *agent, const struct roster_agent *definition); /* false: it is defined so */
 /* A heartbeat is due: sent to a worker that has something in hand, was given something or owes an answer, and to an idle
  * one each sixth time. */
 void agent_heartbeat(struct agent *agent, uint64_t serial);
-/* An order of the operator's; kept over restarts when remember. */
-void agent_order(struct agent *agent, enum life_event order, bool remember);
 /* log: the reading end of its standard error, the agent's from now on; -1: none. */
 void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why);
 void agent_spawn_again(struct agent *agent); /* the zygote is another one: what was due is asked for again */
 void agent_exited(struct agent *agent, int status);
 
+/* orders.c: what was ordered for it */
+void orders_begin(struct agent *agent);
+void agent_begin(
+    struct agent *agent); /* start it, unless it hibernates or was ordered to stay stopped; once */
+/* An order of the operator's; kept over restarts when remember. */
+void agent_order(struct agent *agent, enum life_event order, bool remember);
+
 /* absence.c: "stopped", "paused", "failed" …, NULL: it works, or will in a moment. since: epoch seconds; 0: not known. */
 void agent_absence_changed(struct agent *agent); /* its state has */
 const char *agent_absence(const struct agent *agent, int64_t *since);
+void agent_trouble(struct agent *agent, const char *trouble); /* what keeps it from starting; NULL: nothing */
 
 /* line.c: what its worker is sent */
 bool agent_send(struct agent *agent, enum message_type type, ...);
@@ -147,6 +154,8 @@ int agent_tree(struct agent *agent);
 bool look_send_away(struct agent *agent);
 void look_state_changed(struct agent *agent); /* or its definition has */
 bool look_is_due(const struct agent *agent);  /* there may be work that its worker hasn't seen */
+void look_rest_on(struct agent *agent);       /* it hibernated when the supervisor started, and goes on */
+bool look_queue_has_changed(const struct agent *agent);
 void look_rest(struct agent *agent,
                bool called); /* its worker has left for lack of work; called: back with it */
 

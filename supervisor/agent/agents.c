@@ -46,6 +46,7 @@ void agents_remove(struct agents *agents, struct agent *agent)
         i++;
     memmove(&agents->list[i], &agents->list[i + 1], (agents->count - i - 1) * sizeof *agents->list);
     agents->count--;
+    agents->begin.next -= i < agents->begin.next;
     lookup_remove(agent);
     agent_free(agent);
 }

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "common/fault.h"
+#include "supervisor/agent/begin.h"
 #include "supervisor/agent/detail.h"
 #include "supervisor/agent/lookup.h"
 #include "supervisor/agent/starts.h"
@@ -19,6 +20,7 @@
 #include "supervisor/process/watch.h"
 
 struct agent;
+struct rested;
 struct roster_agent;
 
 /* What an agent tells its surroundings. All are called from within its own functions. */
@@ -48,6 +50,8 @@ struct agents {
     struct agent **list; /* in the order of agents.yaml */
     size_t count;
     struct lookup found;
+    struct begin begin;
+    struct rested *rested; /* NULL: not begun */
     struct starts starts;
     struct warm warm;
     struct disk_limit *disk;

@@ -8,6 +8,7 @@
 #include "common/message.h"
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
+#include "supervisor/agent/rested.h"
 
 enum { LOOK_PAUSE_MS = 200 /* between two LOOKs to a worker that has something else to do */ };
 
@@ -89,7 +90,7 @@ void agent_active(struct agent *agent, bool idle)
     agent->notice.resting = agent->notice.resting && idle;
 }
 
-static bool queue_has_changed(const struct agent *agent)
+bool look_queue_has_changed(const struct agent *agent)
 {
     OWNED char *below = memory_print("agents/%s/%s", agent->name, TREE_QUEUE);
     struct file_stamp now = agent->tree >= 0 ? files_stamp_at(agent->tree, TREE_QUEUE)
@@ -99,7 +100,7 @@ static bool queue_has_changed(const struct agent *agent)
 
 static void wake_if_called(struct agent *agent, uint64_t look)
 {
-    if (look & LOOK_IAC || (look & LOOK_QUEUE && queue_has_changed(agent)))
+    if (look & LOOK_IAC || (look & LOOK_QUEUE && look_queue_has_changed(agent)))
         life_event(&agent->life, EVENT_WAKE);
 }
 
@@ -110,9 +111,18 @@ void look_rest(struct agent *agent, bool called)
     agent->notice.slept = true;
     watch_top(agent->agents->watch, &agent->watched, agent->tree, agent);
     close_tree(agent);
+    rested_note(agent);
     life_event(&agent->life, EVENT_REST); /* last: whom it tells may wake the agent */
     if (called)
         life_event(&agent->life, EVENT_WAKE);
+}
+
+void look_rest_on(struct agent *agent)
+{
+    agent->agents->callbacks->worker_gone(agent);
+    close_tree(agent);
+    life_event(&agent->life, EVENT_REST);
+    agent_scan(agent); /* from now on its top is watched; a change before that wakes it */
 }
 
 bool look_is_due(const struct agent *agent)
@@ -141,6 +151,8 @@ void agent_look(struct agent *agent, uint64_t look)
         wake_if_called(agent, look);
         return;
     }
+    if (look & WAKING)
+        starts_hurry(agent);
     agent->notice.dirty |= look;
     send_dirty(agent);
 }
@@ -172,7 +184,7 @@ void agent_scan(struct agent *agent)
 {
     if (!life_is_up(&agent->life)) {
         watch_resting(agent);
-        if (agent->life.state == STATE_HIBERNATING && queue_has_changed(agent))
+        if (agent->life.state == STATE_HIBERNATING && look_queue_has_changed(agent))
             agent_look(agent, LOOK_QUEUE);
         return;
     }
@@ -183,7 +195,7 @@ void agent_scan(struct agent *agent)
         return;
     }
     watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
-    if (queue_has_changed(agent))
+    if (look_queue_has_changed(agent))
         agent_look(agent, LOOK_QUEUE);
     else
         send_dirty(agent);

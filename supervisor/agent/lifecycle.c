@@ -209,7 +209,7 @@ static action *const table[STATE_COUNT][EVENT_COUNT] = {
     [STATE_STOPPING] = {NOTED_ORDERS, [EVENT_START] = then_again, [EVENT_RESTART] = then_again,
                         [EVENT_STOP] = stop_for_good, [EVENT_KILL] = kill_now, [EVENT_HUNG] = kill_now,
                         [EVENT_TIMER] = escalate, [EVENT_EXIT] = left, [EVENT_UNABLE] = left},
-    [STATE_STOPPED] = {DOWN},
+    [STATE_STOPPED] = {DOWN, [EVENT_REST] = hibernate},
     [STATE_BACKOFF] = {DOWN, [EVENT_STOP] = settle, [EVENT_TIMER] = spawn},
     [STATE_HIBERNATING] = {DOWN, [EVENT_STOP] = settle, [EVENT_WAKE] = fresh_start},
     [STATE_FAILED] = {DOWN, [EVENT_STOP] = settle, [EVENT_TIMER] = spawn},

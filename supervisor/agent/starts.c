@@ -52,6 +52,16 @@ bool starts_enter(struct agent *agent, bool woken)
     return false;
 }
 
+void starts_hurry(struct agent *agent)
+{
+    struct starts *starts = &agent->agents->starts;
+    if (agent->worker.start.stage != START_WAITS || agent->worker.start.woken)
+        return;
+    TAILQ_REMOVE(&starts->others, agent, worker.start.link);
+    TAILQ_INSERT_TAIL(&starts->woken, agent, worker.start.link);
+    agent->worker.start.woken = true;
+}
+
 /* Places that were held too long are free again, and those who wait take what is free. A start that fails at once leaves
  * while it begins, so the lists are looked at anew each time. */
 static void places_are_given(void *context)

@@ -17,7 +17,8 @@ struct agents;
 struct start {
     TAILQ_ENTRY(agent) link;
     enum { START_NONE, START_WAITS, START_RUNS } stage;
-    bool woken;
+    bool woken;    /* it waits before those that start for the first time */
+    bool has_work; /* though it starts for the first time */
     int64_t since; /* clock_monotonic_ms: it runs */
 };
 
@@ -35,6 +36,8 @@ void starts_begin(struct agents *agents, void (*start)(struct agent *agent));
 void starts_end(struct agents *agents);
 /* True: it may start now. False: it waits for its turn. */
 bool starts_enter(struct agent *agent, bool woken);
+/* There is work for it: where it waits, it waits before those that start for the first time. */
+void starts_hurry(struct agent *agent);
 /* It is ready, or won't be, or is about to be freed. */
 void starts_leave(struct agent *agent);
 

@@ -1,0 +1,24 @@
+/* The first look at every agent, in slices of a few milliseconds: who hibernates goes on doing so (rested.h), who has
+ * work is started before all others, and the others wait their turn. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_BEGIN_H
+#define AGENTOS_SUPERVISOR_AGENT_BEGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "supervisor/process/loop.h"
+
+struct agent;
+struct agents;
+
+struct begin {
+    struct timer timer;
+    size_t next;
+    bool over; /* every agent was looked at */
+};
+
+/* The first slice is done in the call; the settled callback tells of the rest. */
+void begin_all(struct agents *agents);
+void begin_stop(struct agents *agents);
+
+#endif

@@ -1,0 +1,188 @@
+#include "supervisor/agent/rested.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/agent/agent.h"
+
+#define FILE_NAME ".run/rested"
+
+enum {
+    FILE_MAX = 256 * 1024 * 1024,
+    BOOT_MAX = 64,
+    LINE_BYTES = 512,         /* about the most that an agent's line takes */
+    SMALL_BYTES = 1024 * 1024 /* a file below that isn't written anew */
+};
+
+struct rested {
+    int fd; /* -1: the file can't be written, and isn't there */
+    size_t bytes;
+    char head[BOOT_MAX * 2]; /* the file's first line */
+};
+
+/* Empty where the kernel doesn't tell its boot: no file is trusted then, for no line equals it. */
+static void print_head(char *head, size_t size)
+{
+    char boot[BOOT_MAX] = "";
+    OWNED_FD int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, boot, sizeof boot - 1);
+    boot[length > 0 ? length : 0] = '\0';
+    boot[strcspn(boot, "\n")] = '\0';
+    if (*boot)
+        snprintf(head, size, "rested 1 %s %s", AGENTOS_VERSION, boot);
+    else
+        *head = '\0';
+}
+
+static uint64_t hash_of_definition(const struct agent *agent)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    roster_encode(agent->definition, &text);
+    return names_hash(text.data, text.length);
+}
+
+static void print_agent(const struct agent *agent, struct buffer *out)
+{
+    const struct file_stamp *stamp = &agent->notice.queue_stamp;
+    const struct figures *figures = &agent->told.figures;
+    buffer_print(out, "+%s %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64, agent->name,
+                 hash_of_definition(agent), stamp->device, stamp->inode, stamp->size, stamp->modified_ns,
+                 stamp->changed_ns);
+    buffer_print(out, " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", figures->dead_letters,
+                 figures->negative_streak, figures->tasks_done);
+}
+
+/* --- reading --- */
+
+static void take_line(struct agents *agents, const char *line)
+{
+    char name[256];
+    struct file_stamp stamp;
+    struct figures figures = {0};
+    uint64_t definition = 0;
+    int fields =
+        sscanf(line + 1,
+               "%255s %" SCNx64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 " %" SCNu64
+               " %" SCNu64 " %" SCNu64,
+               name, &definition, &stamp.device, &stamp.inode, &stamp.size, &stamp.modified_ns,
+               &stamp.changed_ns, &figures.dead_letters, &figures.negative_streak, &figures.tasks_done);
+    struct agent *agent = fields >= 1 ? lookup_name(&agents->found, name) : NULL;
+    if (!agent)
+        return;
+    agent->notice.slept = *line == '+' && fields == 10 && definition == hash_of_definition(agent);
+    if (!agent->notice.slept)
+        return;
+    agent->notice.queue_stamp = stamp;
+    agent->told.figures = figures;
+}
+
+static void take_file(struct agents *agents)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    struct fault fault;
+    int found = files_read(agents->data, FILE_NAME, FILE_MAX, &text, &length, NULL, &fault);
+    if (found < 0)
+        log_warn("agentos", NULL, "Every agent is started once: which of them hibernated can't be read: %s",
+                 fault.text);
+    const char *head = agents->rested->head;
+    char *rest = text, *line = found == 1 ? strsep(&rest, "\n") : NULL;
+    if (!line || !*head || strcmp(line, head) != 0)
+        return;
+    /* What stands behind the last newline is a line that was cut short. */
+    while ((line = strsep(&rest, "\n")) && rest)
+        take_line(agents, line);
+}
+
+/* --- writing --- */
+
+/* Without the file the next start asks every agent's worker, which is slow and right. */
+static void give_up(struct rested *rested, int data, const char *why)
+{
+    log_warn("agentos", NULL, "Which agents hibernate can't be noted, so the next start starts all: %s", why);
+    memory_close_at(&rested->fd);
+    rested->fd = -1;
+    unlinkat(data, FILE_NAME, 0);
+}
+
+static void write_anew(struct agents *agents)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    struct rested *rested = agents->rested;
+    struct fault fault;
+    buffer_print(&text, "%s\n", rested->head);
+    for (size_t i = 0; i < agents->count; i++) {
+        const struct agent *agent = agents->list[i];
+        if (agent->notice.listed)
+            print_agent(agent, &text);
+    }
+    memory_close_at(&rested->fd);
+    if (files_write(agents->data, FILE_NAME, text.data, text.length, false, &fault))
+        rested->fd = files_open(agents->data, FILE_NAME, O_WRONLY | O_APPEND, 0);
+    else
+        rested->fd = -1;
+    rested->bytes = text.length;
+    if (rested->fd < 0)
+        give_up(rested, agents->data, fault.text);
+}
+
+static void add(struct agents *agents, const struct buffer *line)
+{
+    struct rested *rested = agents->rested;
+    if (!rested || rested->fd < 0)
+        return;
+    if (write(rested->fd, line->data, line->length) != (ssize_t)line->length) {
+        give_up(rested, agents->data, "a write to " FILE_NAME " failed");
+        return;
+    }
+    rested->bytes += line->length;
+    if (rested->bytes > SMALL_BYTES + agents->count * LINE_BYTES)
+        write_anew(agents);
+}
+
+void rested_note(struct agent *agent)
+{
+    OWNED_BUFFER struct buffer line = {0};
+    print_agent(agent, &line);
+    agent->notice.listed = true;
+    add(agent->agents, &line);
+}
+
+void rested_forget(struct agent *agent)
+{
+    OWNED_BUFFER struct buffer line = {0};
+    if (!agent->notice.listed)
+        return;
+    agent->notice.listed = false;
+    buffer_print(&line, "-%s\n", agent->name);
+    add(agent->agents, &line);
+}
+
+/* --- begin and end --- */
+
+void rested_begin(struct agents *agents)
+{
+    agents->rested = memory_new(1, sizeof *agents->rested);
+    *agents->rested = (struct rested){.fd = -1};
+    print_head(agents->rested->head, sizeof agents->rested->head);
+    take_file(agents);
+    for (size_t i = 0; i < agents->count; i++)
+        agents->list[i]->notice.listed = agents->list[i]->notice.slept;
+    write_anew(agents);
+}
+
+void rested_end(struct agents *agents)
+{
+    if (agents->rested)
+        memory_close_at(&agents->rested->fd);
+    free(agents->rested);
+    agents->rested = NULL;
+}

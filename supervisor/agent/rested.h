@@ -1,0 +1,23 @@
+/* Which agents hibernate, in DATA_DIR/.run/rested: the next supervisor lets them go on hibernating and starts no worker to
+ * find out that there is nothing to do.
+ *
+ * The file says for each agent what happened last: its worker left for lack of work ("+", with what its definition and
+ * queue.md were), or a worker is about to be started ("-"). Each line is one write(2) before the next step, so the file is
+ * right whenever the supervisor is killed. A crash of the machine may lose writes, so the file counts only within one boot,
+ * and only for the same version of AgentOS. Without it, or where the disk is full, every agent is started once. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_RESTED_H
+#define AGENTOS_SUPERVISOR_AGENT_RESTED_H
+
+struct agent;
+struct agents;
+
+/* Once, when every agent of agents.yaml is known: those that the file lists and whose definition is the same have
+ * notice.slept, notice.queue_stamp and figures as it says. The file is begun anew. */
+void rested_begin(struct agents *agents);
+void rested_end(struct agents *agents);
+
+void rested_note(struct agent *agent); /* its worker has left: it hibernates */
+void rested_forget(
+    struct agent *agent); /* a worker is about to be started, or the agent is taken out of agents.yaml */
+
+#endif

@@ -1,0 +1,14 @@
+/* Whether an agent has something to do, as its tree shows before a worker has looked at it. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_WORK_H
+#define AGENTOS_SUPERVISOR_AGENT_WORK_H
+
+#include <stdbool.h>
+
+struct agent;
+
+/* A block in queue.md, or a file in iac/inbox or iac/handoffs. */
+bool work_found(struct agent *agent);
+/* Its worker left for lack of work, nothing has come since, and the fleet is larger than warm_workers. */
+bool work_lacks(struct agent *agent);
+
+#endif
