@@ -12,13 +12,14 @@ PAGES = [README, *sorted((ROOT / "deploy/docs").glob("*.md"))]
 
 
 def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    fences = re.findall(r"^(`{3,})(\S*)\n(.*?)^\1$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for _, tongue, text in fences if tongue == language]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_file_that_is_there(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+        assert "://" in target or (page.parent / target).exists(), target
 
 
 def test_the_readme_names_every_page():
@@ -30,7 +31,7 @@ ID = r"\d{8}T\d{6}-\d{4}-[0-9a-f]{8}"
 
 def alike(line):
     """A line of output without what differs each time: ids, times, numbers and the widths of columns."""
-    line = re.sub(rf"{ID}|\d{{4}}-\d\d-\d\dT\S+", "#", line)
+    line = re.sub(rf"\b(?=[0-9a-f]*\d)[0-9a-f]{{7}}\b|{ID}|\d{{4}}-\d\d-\d\dT\S+", "#", line)
     return re.sub(r"\s+", " ", re.sub(r"\b\d+(\.\d+)?( ?(s|kB|MB|min))?\b", "#", line)).strip()
 
 
@@ -45,20 +46,24 @@ def commands(page):
     return found
 
 
+def typed(system, command):
+    env = {**system.env, "PATH": f"{BIN}:{system.env['PATH']}"}
+    return subprocess.run(["bash", "-c", command], env=env, cwd=system.folder, capture_output=True, text=True, timeout=300)
+
+
 def test_the_tour_is_as_it_says(make_system):
     """From one agent to three, a chain of handoffs, a kill, a dead letter and its fresh life: each command as it stands."""
     system = make_system(["orion"], env={"LLM_BASE_URL": "offline"}).start()
-    env = {**system.env, "PATH": f"{BIN}:{system.env['PATH']}"}
-    [first, second, *typed] = commands(ROOT / "deploy/docs/tour.md")
+    [first, second, *rest] = commands(ROOT / "deploy/docs/tour.md")
     assert first[0] == "deploy/run" and second[0].startswith("export DATA_DIR=")
-    assert {"status", "kill", "stop", "dead-letters", "start", "requeue", "show"} <= {line.split()[1] for line, _ in typed}
+    assert {"status", "kill", "stop", "dead-letters", "start", "requeue", "show"} <= {line.split()[1] for line, _ in rest}
 
     letter = "none"
 
     def said(command):
-        return subprocess.run(["bash", "-c", re.sub(ID, letter, command)], env=env, capture_output=True, text=True, timeout=300)
+        return typed(system, re.sub(ID, letter, command))
 
-    for command, shown in typed:
+    for command, shown in rest:
         if command.startswith("sleep"):
             [dead] = wait_until(lambda: json.loads(system.cli("dead-letters", "--json").stdout)["items"], "the dead letter")
             letter = dead["id"]
@@ -86,12 +91,67 @@ def test_every_verb_that_the_pages_name_is_one(make_system):
 
 def test_what_operators_are_told_to_type_works(make_system):
     system = make_system(["orion"], env={"LLM_BASE_URL": "offline"}).start()
-    env = {**system.env, "PATH": f"{BIN}:{system.env['PATH']}"}
-    typed = [command for command, _ in commands(ROOT / "deploy/docs/operating.md")]
-    assert len(typed) >= 7
-    for command in typed:
-        result = subprocess.run(["bash", "-c", command], env=env, cwd=system.folder, capture_output=True, text=True, timeout=300)
+    told = [command for command, _ in commands(ROOT / "deploy/docs/operating.md")]
+    assert len(told) >= 7
+    for command in told:
+        result = typed(system, command)
         assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+
+
+def test_what_the_guide_shows_is_what_happens(make_system):
+    """Its commands as they stand, with this system's commits and folders; of what is shown, what does not depend on the day."""
+    guide = ROOT / "deploy/docs/guide.md"
+    system = make_system(["orion"], env={"LLM_BASE_URL": "offline"}).start()
+    system.cli("task", "orion", "List your active constraints and explain how the reward system works.", "--id", "first-task", "--wait")
+    commit = system.git("rev-parse", "--short=7", "HEAD").strip()
+    elsewhere = system.folder / "elsewhere"
+    elsewhere.mkdir()
+    [append] = [block for block in blocks(guide, "sh") if "queue.md" in block]
+    assert typed(system, append).returncode == 0
+    system.wait_done("paginated-api")
+    shown = []
+    for command, lines in commands(guide):
+        if command.startswith("export "):
+            continue
+        command = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7}\b", commit, command.replace("/srv/elsewhere", str(elsewhere)))
+        result = typed(system, command)
+        assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+        said = {alike(line) for line in (result.stdout + result.stderr).splitlines()}
+        if any(word in command for word in ("verify", "export", "import", "rollback", "audit <<<", "task orion")):
+            missing = [line for line in lines if alike(line) not in said and "…" not in line and not line.startswith(("note: ", "undone: "))]
+            assert not missing, f"{command}: {missing}: {said}"
+            shown.append(command.split()[1])
+    assert len(shown) >= 6
+
+
+def test_the_handoff_of_between_agents_is_as_it_shows(make_system):
+    page = ROOT / "deploy/docs/between-agents.md"
+    system = make_system(["orion", "iris"], env={"LLM_BASE_URL": "offline"}).start()
+    system.cli("task", "orion", "Ask iris to count the pages of chapter two.", "--id", "report", "--wait")
+    wait_until(lambda: "finished" in system.cli("handoffs").stdout, "the handoff's end")
+    [item] = json.loads(system.cli("handoffs", "--json").stdout)["items"]
+    for command, lines in commands(page):
+        result = typed(system, re.sub(ID, item["id"], command.replace("agents/", f"{system.data}/agents/")))
+        assert result.returncode == 0, f"{command}: {result.stderr}"
+        keys = [line.partition(":")[0] for line in lines[1 : lines.index("---", 1)]] if command.startswith("cat ") else []
+        assert all(re.search(rf"^{key}: ", result.stdout, re.MULTILINE) for key in keys), result.stdout
+        heads = [line for line in lines if line in ("route", "lies in", "answers")]
+        assert all(f"\n{head}\n" in result.stdout for head in heads), result.stdout
+
+
+def test_what_settings_asks_by_curl_is_answered_so(make_system):
+    system = make_system(["orion"], env={"LLM_BASE_URL": "offline", "AGENTOS_LISTEN": "127.0.0.1:0"}).start()
+    place = system.wait_log(r"HTTP interface at http://(\S+:\d+)")[1]
+    asked = [(command, lines) for command, lines in commands(ROOT / "deploy/docs/settings.md") if command.startswith("curl ")]
+    assert len(asked) >= 3
+    for command, lines in asked:
+        result = typed(system, command.replace("localhost:8080", place))
+        assert result.returncode == 0, command
+        if lines[0].startswith("{"):
+            assert json.loads(result.stdout).keys() == json.loads(lines[0]).keys(), result.stdout
+            continue
+        names = {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
+        wait_until(lambda: names <= {re.split(r"[{ ]", line)[0] for line in typed(system, command.replace("localhost:8080", place)).stdout.splitlines()}, names)
 
 
 def test_the_readmes_two_agents_do_what_the_readme_shows(make_system):
