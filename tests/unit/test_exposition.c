@@ -35,13 +35,25 @@ static json_t *one_agent(const char *name, const struct counters *counters)
 static void test_every_name_of_the_contract_is_there(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "agentos_agent_up",        "agentos_agent_state",        "agentos_worker_restarts_total",
-        "agentos_tasks_total",     "agentos_cycle_seconds",      "agentos_envelopes_total",
-        "agentos_inbox_depth",     "agentos_backpressure_total", "agentos_audit_divergence_total",
-        "agentos_negative_streak", "agentos_queue_depth",        "agentos_dead_letters",
-        "agentos_problems",        "agentos_config_refused",     "agentos_budget_remaining",
-        "agentos_cost_total",      "gen_ai_client_token_usage",  "gen_ai_client_operation_duration_seconds"};
+    static const char *const names[] = {"agentos_agent_up",
+                                        "agentos_agent_state",
+                                        "agentos_worker_restarts_total",
+                                        "agentos_tasks_total",
+                                        "agentos_cycle_seconds",
+                                        "agentos_envelopes_total",
+                                        "agentos_inbox_depth",
+                                        "agentos_backpressure_total",
+                                        "agentos_audit_divergence_total",
+                                        "agentos_negative_streak",
+                                        "agentos_queue_depth",
+                                        "agentos_dead_letters",
+                                        "agentos_problems",
+                                        "agentos_config_refused",
+                                        "agentos_notify_pending",
+                                        "agentos_budget_remaining",
+                                        "agentos_cost_total",
+                                        "gen_ai_client_token_usage",
+                                        "gen_ai_client_operation_duration_seconds"};
     OWNED char *text = print(one_agent("orion", &(struct counters){0}));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         OWNED char *head = memory_print("# TYPE %s ", names[i]);
