@@ -48,13 +48,27 @@ void supervisor_settled(struct supervisor *supervisor)
                failed.data ? failed.data : "");
 }
 
+/* Of a fleet that was larger than what runs at the start. */
+static void say_all_started(struct supervisor *supervisor)
+{
+    OWNED_BUFFER struct buffer failed = {0};
+    name_failed(&supervisor->agents, &failed);
+    log_event(failed.length ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "agentos", NULL,
+              "Every agent has had its first start.%s", failed.data ? failed.data : "");
+}
+
 /* Trees that are too large are told of at the start, and those that grow so from then on are known to have grown. */
 static void settled(struct agent *agent)
 {
     struct supervisor *supervisor = supervisor_of(agent);
+    bool early = supervisor->run.said;
     supervisor_settled(supervisor);
-    if (supervisor->run.said && supervisor->agents.found.settled == supervisor->agents.count)
-        disk_limit_scan(supervisor->agents.disk);
+    if (!supervisor->run.said || supervisor->agents.found.settled < supervisor->agents.count)
+        return;
+    if (early && !supervisor->run.all_started)
+        say_all_started(supervisor);
+    supervisor->run.all_started = true;
+    disk_limit_scan(supervisor->agents.disk);
 }
 
 static void changed(struct agent *agent)

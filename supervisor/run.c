@@ -365,6 +365,10 @@ static void shared_problems(void *context, const char *agent, struct buffer *lin
 static void own_problems(void *context, struct buffer *lines)
 {
     const struct supervisor *supervisor = context;
+    const struct agents *agents = &supervisor->agents;
+    if (supervisor->run.said && agents->found.settled < agents->count)
+        buffer_print(lines, "%zu of %zu agent(s) have started; the others wait for their first start\n",
+                     agents->found.settled, agents->count);
     alerts_problems(supervisor->alerts.queue, lines);
 }
 

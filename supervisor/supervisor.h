@@ -86,9 +86,10 @@ struct supervisor {
     } timers;
     struct {
         int64_t started_at;
-        bool said;    /* "AgentOS running …" */
-        bool missing; /* the run directory can't be made anew, which was said */
-        bool ending;  /* workers were killed; those that don't end are left */
+        bool said;        /* "AgentOS running …" */
+        bool all_started; /* every agent has had its first start, or hibernates */
+        bool missing;     /* the run directory can't be made anew, which was said */
+        bool ending;      /* workers were killed; those that don't end are left */
         struct met_leases leases;
     } run;
 };

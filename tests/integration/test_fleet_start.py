@@ -107,8 +107,24 @@ def test_an_agent_with_work_is_started_before_those_without(make_system, model):
     system.start(wait=False)
     system.wait_done("first", name=NAMES[-1])
     rested(system)
+    system.wait_log("Every agent has had its first start.")
+    assert system.status()["supervisor"]["problems"] == []
     order = started(system)
     assert set(order) == set(NAMES) and order.index(NAMES[-1]) < len(NAMES) - 1
+
+
+def test_status_says_how_far_the_first_starts_are(make_system, model):
+    system = make_system(NAMES, model=model, yaml=yaml(), env={"POLL_INTERVAL": "60"}).start(wait=False)
+    said = set()
+
+    def seen():
+        status = system.status()
+        said.update(status["supervisor"]["problems"] if status else [])
+        return "Every agent has had its first start." in system.log()
+
+    wait_until(seen, "every agent has had its first start", 60, 0.01)
+    counts = [re.fullmatch(rf"(\d+) of {len(NAMES)} agent\(s\) have started; the others wait for their first start", line) for line in said]
+    assert counts and all(counts)
 
 
 def test_an_order_given_right_after_a_start_does_not_forget_the_one_before(make_system, model):
