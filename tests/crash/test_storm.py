@@ -184,8 +184,8 @@ def identity(pid):
 
 
 class Storm:
-    def __init__(self, system, seed):
-        self.system, self.chance = system, random.Random(seed)
+    def __init__(self, system, seed, names=CROWD):
+        self.system, self.chance, self.names = system, random.Random(seed), names
         self.kills, self.seen = collections.Counter(), set()
 
     def victims(self, role):
@@ -195,7 +195,7 @@ class Storm:
 
     def order_starts(self):
         """As an operator does who won't wait for the backoff."""
-        for name in CROWD:
+        for name in self.names:
             ask(self.system, {"verb": "start", "agent": name, "no_wait": True})
 
     def strike(self):
@@ -267,4 +267,42 @@ def test_after_thousands_of_kills_every_task_is_done_once_and_every_repository_i
     strays = [known for known in storm.seen if known and identity(known[0]) == known and alive(known[0])]
     assert not strays, strays
     verify = system.cli("verify", check=False)
+    assert verify.returncode == 0, verify.stdout + verify.stderr
+
+
+# --- a fleet of which most hibernate ---
+
+FLEET = int(os.environ.get("AGENTOS_STORM_FLEET", "60"))
+FLEET_WARM = 8
+BUSY = 10  # every tenth has work
+FLEET_SECONDS = float(os.environ.get("AGENTOS_STORM_FLEET_SECONDS", "15"))
+
+
+def test_after_a_storm_over_a_fleet_with_work_in_every_tenth_nothing_is_lost_or_doubled(make_system, model):
+    """Work wakes agents that hibernate, whatever the supervisor and their workers die of meanwhile."""
+    seed = os.environ.get("AGENTOS_STORM_SEED") or str(int.from_bytes(os.urandom(4), "little"))
+    names = [f"agent{number:04}" for number in range(FLEET)]
+    yaml = f"warm_workers: {FLEET_WARM}\n" + harness.agents_yaml(names)
+    system = make_system(names, model=model, scenario="slow-5", yaml=yaml).start(wait=False)
+    wait_until(lambda: "Every agent has had its first start." in system.log(), "every agent started once", 300)
+    added = {name: [] for name in names[::BUSY]}
+    storm = Storm(system, seed, list(added))
+    end = time.monotonic() + FLEET_SECONDS
+    while time.monotonic() < end:
+        name = storm.chance.choice(list(added))
+        if system.read("queue.md", name).count("## ") < BACKLOG:
+            added[name].append(f"{name}-{len(added[name])}")
+            system.add(added[name][-1], name=name)
+        storm.strike()
+        time.sleep(storm.chance.uniform(0, 0.05))
+    print(f"AGENTOS_STORM_SEED={seed}: {dict(storm.kills)} kills, {sum(map(len, added.values()))} tasks, {FLEET} agents")
+    for name, tasks in added.items():
+        ask(system, {"verb": "start", "agent": name, "no_wait": True})
+        system.wait_queue_empty(name, seconds=200)
+        letters = [path.stem for path in (system.tree(name) / "iac/dead-letter").glob("*.md")]
+        system.assert_each_once([task for task in tasks if task not in letters], name)
+        system.assert_sound(name)
+    assert not [name for name in names if name not in added and system.done(name)]
+    assert system.stop() == 0
+    verify = system.cli("verify", check=False, seconds=300)
     assert verify.returncode == 0, verify.stdout + verify.stderr
