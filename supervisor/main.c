@@ -120,7 +120,10 @@ int main(int argc, char **argv)
     if (invocation_parse(&invocation, VERBS, argc, argv, &fault)) {
         status = act(&invocation);
     } else {
-        output_complain("%s; `agentos%s%s --help` tells more", fault.text, invocation.verb != NULL ? " " : "",
+        size_t length = strlen(fault.text);
+        bool asks = length > 0 && fault.text[length - 1] == '?'; /* "did you mean 'status'?" */
+        output_complain("%s%s `agentos%s%s --help` tells more", fault.text, asks ? "" : ";",
+                        invocation.verb != NULL ? " " : "",
                         invocation.verb != NULL ? invocation.verb->name : "");
     }
     invocation_free(&invocation);

@@ -170,6 +170,7 @@ def test_help_and_version_are_verbs_too():
     assert agentos("version").stdout == agentos("--version").stdout
     unknown = agentos("help", "stpo")
     assert unknown.returncode == 64 and "did you mean 'stop'?" in unknown.stderr
+    assert agentos("statsu").stderr == "agentos: there is no verb 'statsu'; did you mean 'status'? `agentos --help` tells more\n"
 
 
 def test_a_count_takes_the_newest(offline):
