@@ -62,7 +62,9 @@ bool post_pressure(struct post *post, const char *name, struct post_pressure *pr
     if (!box || !box->definition)
         return false;
     pressure->throughput_class = class_of(box);
-    pressure->window = post_window(box, &pressure->backlog);
+    const struct class_limits *limits = &post->roster->classes[pressure->throughput_class];
+    pressure->window = limits->window;
+    pressure->backlog = limits->backlog;
     pressure->unfinished = post_unfinished(box);
     pressure->deferred = (int64_t)box->waits.count;
     return true;
