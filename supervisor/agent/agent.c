@@ -105,13 +105,14 @@ void agent_start(struct agent *agent)
         fail(agent, fault.text);
         return;
     }
+    agent->worker.spawning = true;
+    rested_forget(agent);
+    send_spawn(agent); /* if it can't be now, agent_spawn_again does it when the zygote is there */
+    /* The worker waits at its gate for the end of this turn: what follows is done while it is forked. */
     tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
     agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     watch_forget(agent->agents->watch, &agent->watched);
     watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
-    agent->worker.spawning = true;
-    rested_forget(agent);
-    send_spawn(agent); /* not now: agent_spawn_again does it when the zygote is there */
 }
 
 static void spawn(void *context)
