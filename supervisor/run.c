@@ -10,6 +10,7 @@
 #include "supervisor/run.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,8 @@ enum {
     HEARTBEAT_MS = 10 * 1000,
     LAST_KILL_MS = 5000,
     LAST_CLOSE_S = 2,
+    TRIM_MS = 60 * 1000,
+    SPARE_BYTES = 512 * 1024,
     /* setproctitle writes over the environment: a worker's whole name needs this much of it. */
     TITLE_ROOM = 160,
 };
@@ -257,6 +260,16 @@ static void on_signal(void *context, uint32_t events)
     }
 }
 
+/* The C library keeps what a start, a listing or a storm has freed, many times what hibernating agents need. */
+static void give_back_memory(struct supervisor *supervisor)
+{
+    int64_t now = clock_monotonic_ms();
+    if (now - supervisor->timers.trimmed_ms < TRIM_MS || mallinfo2().fordblks < SPARE_BYTES)
+        return;
+    malloc_trim(0);
+    supervisor->timers.trimmed_ms = now;
+}
+
 static void scan(void *context)
 {
     struct supervisor *supervisor = context;
@@ -271,6 +284,7 @@ static void scan(void *context)
     shared_state_scan(supervisor->shared);
     budget_gate_look(supervisor->budget_gate);
     schedule_look(supervisor->schedule);
+    give_back_memory(supervisor);
     timer_set(supervisor->loop, &supervisor->timers.scan, supervisor->agents.poll_seconds * 1000);
 }
 

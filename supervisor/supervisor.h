@@ -82,7 +82,8 @@ struct supervisor {
     struct {
         struct timer scan, heartbeat, end;
         struct wallclock *wallclock;
-        uint64_t beats; /* the serial of the last heartbeat */
+        uint64_t beats;     /* the serial of the last heartbeat */
+        int64_t trimmed_ms; /* clock_monotonic_ms: free memory was given back last */
     } timers;
     struct {
         int64_t started_at;
