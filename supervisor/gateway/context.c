@@ -195,9 +195,13 @@ static bool is_contradicted(struct context *context, const uint64_t tokens[CEILI
     return false;
 }
 
+/* Of two counts that both have a ceiling the one with cached tokens added is what the server holds: its prompt_tokens are
+ * what was not cached, whose ceiling is lower by as many cached tokens as each cut prompt has. */
 static bool believe(struct context *context)
 {
-    for (size_t i = 0; i < CEILINGS; i++) {
+    bool cached = context->ceilings[1].tokens > context->ceilings[0].tokens;
+    for (size_t turn = 0; turn < CEILINGS; turn++) {
+        size_t i = cached ? CEILINGS - 1 - turn : turn;
         const struct ceiling *ceiling = &context->ceilings[i];
         if (!is_cut(context, ceiling) ||
             (context->source == CONTEXT_SAID && context->tokens <= ceiling->tokens))

@@ -332,6 +332,21 @@ static void test_a_cut_shows_in_the_sum_with_the_cached_tokens(void **state)
 
 /* ---- words for the next gateway ---- */
 
+/* Of each prompt that is cut 100 tokens are cached, of each shorter one none. */
+static void
+test_of_two_counts_with_a_ceiling_the_sum_with_the_cached_tokens_is_what_the_model_holds(void **state)
+{
+    (void)state;
+    struct context context = {0};
+    enum context_news news = CONTEXT_NOTHING;
+    for (size_t i = 0; i < 30 && news != CONTEXT_CUTS; i++) {
+        uint64_t whole = 3500 + 200 * i, sum = whole < 4096 ? whole : 4096;
+        news = context_reported(&context, (const uint64_t[]){sum - (whole > sum ? 100 : 0), sum}, whole * 4);
+    }
+    assert_int_equal(news, CONTEXT_CUTS);
+    assert_int_equal(context_tokens(&context, &unset), 4096);
+}
+
 static void test_what_is_known_reads_back_the_same_after_every_report(void **state)
 {
     (void)state;
@@ -394,6 +409,8 @@ int main(void)
         cmocka_unit_test(test_a_server_that_reports_one_number_for_all_cuts_nothing),
         cmocka_unit_test(test_reports_without_the_cached_tokens_are_no_ceiling),
         cmocka_unit_test(test_a_cut_shows_in_the_sum_with_the_cached_tokens),
+        cmocka_unit_test(
+            test_of_two_counts_with_a_ceiling_the_sum_with_the_cached_tokens_is_what_the_model_holds),
         cmocka_unit_test(test_what_is_known_reads_back_the_same_after_every_report),
         cmocka_unit_test(test_other_words_change_nothing),
     };

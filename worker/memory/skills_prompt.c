@@ -178,7 +178,7 @@ static void add_texts(const struct skills *skills, int where, struct buffer *out
  * behind the list. A few lines cost little there, and leave the front in place when the room shrinks. */
 static size_t most_in_front(const struct skills *skills)
 {
-    enum { LONG = 4096, SHORT = 128, FEW = 2 };
+    enum { LONG = 3072, SHORT = 128, FEW = 2 };
     size_t sum = 0;
     for (size_t i = 0; i < skills->entries.count; i++)
         sum += skills->beside[i].body ? strlen(skills->beside[i].body) : 0;
