@@ -187,8 +187,8 @@ def test_a_spent_budget_alerts_once_a_day_with_its_scope(make_system, model, hoo
     data = message["data"]
     assert data["scope"] == "agent" and data["agent"] == "orion" and data["limit"] == 9000
     assert 0 < data["spent"] <= 9000 and "limits.tokens_per_day" in data["sentence"]
-    system.cli("retry", "orion")
-    system.add("more", "And more")
+    system.cli("restart", "orion")  # its new worker asks again, and is refused again
+    system.wait_state("orion", "waiting")
     time.sleep(1.5)
     assert len([m for m in hook.taken if m["type"] == "budget"]) == 1
 
