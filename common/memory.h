@@ -20,4 +20,16 @@ void memory_close_at(int *fd);
 #define OWNED    __attribute__((cleanup(memory_free_at)))
 #define OWNED_FD __attribute__((cleanup(memory_close_at)))
 
+/* The address sanitizer keeps a shadow of all memory, at addresses of its own choice: no bound of addresses fits it. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SHADOWED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SHADOWED true
+#endif
+#endif
+#ifndef SHADOWED
+#define SHADOWED false
+#endif
+
 #endif

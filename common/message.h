@@ -32,7 +32,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
 #define MESSAGE_TABLE(X)                                                                                                         \
     /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
        1: it begins paused */                 \
-    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnn")                                                                                   \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnnt")                                                                                  \
     /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                             \
     X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                                    \
     /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \

@@ -27,6 +27,7 @@
 #include "common/capacity.h"
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/memory_group.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
@@ -535,6 +536,7 @@ static int supervise(struct supervisor *supervisor)
         return EX_OSERR;
     }
     start_timers(supervisor);
+    supervisor->agents.memory_groups = memory_groups_open(supervisor->options->data_dir, NULL);
     supervisor->agents.disk = disk_limit_open(&supervisor->agents);
     supervisor->notify = notify_open(supervisor->loop); /* before there are children to inherit it */
     if (start_parts(supervisor, &fault)) {
@@ -546,6 +548,7 @@ static int supervise(struct supervisor *supervisor)
         status = EX_OSERR;
     }
     end_parts(supervisor);
+    memory_groups_close(supervisor->agents.memory_groups);
     notify_close(supervisor->notify);
     loop_forget(supervisor->loop, supervisor->signals.watch);
     close(supervisor->signals.fd);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <malloc.h>
 #include <poll.h>
 #include <sched.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/channel.h"
+#include "common/format/memory_group.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
@@ -45,9 +47,9 @@ struct zygote {
 
 enum { GATE = STDERR_FILENO + 1 };
 
-/* What a new worker gets from the zygote: the gate, and its standard error. */
+/* What a new worker gets from the zygote: the gate, its standard error, and the folder of its control group (-1: none). */
 struct ends {
-    int gate, log;
+    int gate, log, group;
 };
 
 /* Nothing else is inherited: not the zygote's channel, not the others' gates. Both stand above the places that they
@@ -107,6 +109,7 @@ static bool confine(struct worker_start *start)
 
 _Noreturn static void live(struct worker_start *start, const struct ends *ends)
 {
+    memory_group_enter(ends->group); /* at the gate, where there is time */
     keep_only(ends);
     setsid();
     prctl(PR_SET_NAME, "agentos-worker");
@@ -122,12 +125,20 @@ _Noreturn static void live(struct worker_start *start, const struct ends *ends)
 /* One fork, whose child is the supervisor's from its first moment. glibc's fork can't do that, so what it does besides
  * is done here: this process has one thread, so no lock is held and no handler is due; the place where glibc keeps its
  * thread's id the kernel tells, and writes the new one there. The last two arguments change places between
- * architectures; the one that isn't asked for by a flag is ignored. */
-static pid_t fork_for_supervisor(void)
+ * architectures; the one that isn't asked for by a flag is ignored. Into a group of version 2 the kernel makes it there;
+ * into one of version 1 the worker moves itself. */
+static pid_t fork_for_supervisor(int group)
 {
     int *thread_id = NULL;
     if (prctl(PR_GET_TID_ADDRESS, &thread_id) != 0 || !thread_id)
         return -1;
+    struct clone_args into = {.flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |
+                                       CLONE_INTO_CGROUP,
+                              .child_tid = (uintptr_t)thread_id,
+                              .cgroup = (unsigned)group};
+    pid_t worker = group < 0 ? -1 : (pid_t)syscall(SYS_clone3, &into, sizeof into);
+    if (worker >= 0)
+        return worker;
     return (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL,
                           NULL, thread_id, thread_id);
 }
@@ -163,7 +174,7 @@ static pid_t fork_twice(struct worker_start *start, const struct ends *ends)
 
 static pid_t fork_worker(struct worker_start *start, const struct ends *ends)
 {
-    pid_t worker = fork_for_supervisor();
+    pid_t worker = fork_for_supervisor(ends->group);
     if (worker == 0)
         live(start, ends);
     return worker > 0 ? worker : fork_twice(start, ends);
@@ -200,12 +211,13 @@ static bool hand_over(struct zygote *zygote, int log, pid_t pid)
     return true;
 }
 
-static void spawn(struct zygote *zygote, struct worker_start *start)
+static void spawn(struct zygote *zygote, struct worker_start *start, const char *group_path)
 {
     const char *name = start->agent->name;
     int gate[2] = {-1, -1}, log[2] = {-1, -1};
     bool ready = pipe2(gate, O_CLOEXEC) == 0 && pipe2(log, O_CLOEXEC) == 0;
-    pid_t pid = ready ? fork_worker(start, &(struct ends){gate[0], log[1]}) : -1;
+    OWNED_FD int group = *group_path ? open(group_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    pid_t pid = ready ? fork_worker(start, &(struct ends){gate[0], log[1], group}) : -1;
     bool spawned = pid > 0 && hand_over(zygote, log[0], pid);
     int error = errno;
     memory_close_at(&gate[0]);
@@ -226,10 +238,10 @@ static void spawn(struct zygote *zygote, struct worker_start *start)
 static bool on_spawn(struct zygote *zygote, struct reader *reader)
 {
     struct worker_start start = {0};
-    OWNED char *definition = NULL;
+    OWNED char *definition = NULL, *group = NULL;
     uint64_t poll_seconds, supervisor, paused;
     bool understood = message_read(reader, MESSAGE_SPAWN, &definition, &start.generation, &start.url,
-                                   &start.data_dir, &poll_seconds, &supervisor, &paused);
+                                   &start.data_dir, &poll_seconds, &supervisor, &paused, &group);
     if (understood) {
         start.poll_seconds = (int64_t)poll_seconds;
         start.paused = paused != 0;
@@ -239,7 +251,7 @@ static bool on_spawn(struct zygote *zygote, struct reader *reader)
         understood = start.agent != NULL;
     }
     if (understood)
-        spawn(zygote, &start);
+        spawn(zygote, &start, group);
     if (start.agent)
         roster_agent_free(start.agent);
     free(start.url);

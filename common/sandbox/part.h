@@ -5,19 +5,8 @@
 #include <linux/filter.h>
 #include <stddef.h>
 
+#include "common/memory.h"
 #include "common/sandbox/sandbox.h"
-
-/* The address sanitizer keeps a shadow of all memory, at addresses of its own choice: no bound of addresses fits it. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SHADOWED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SHADOWED true
-#endif
-#endif
-#ifndef SHADOWED
-#define SHADOWED false
-#endif
 
 /* Which roles a row of a table is for. */
 #define FOR(role) (1u << SANDBOX_##role)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/format/memory_group.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
@@ -82,9 +83,10 @@ static bool send_spawn(struct agent *agent)
     OWNED_BUFFER struct buffer message = {0}, definition = {0};
     const struct agents *agents = agent->agents;
     OWNED char *url = switchboard_url(agents->switchboard, agent->name);
+    OWNED char *group = memory_group_path(agents->memory_groups, agent->worker.memory_group);
     roster_encode(agent->definition, &definition);
     message_make(&message, MESSAGE_SPAWN, definition.data, agent->worker.generation, url, agents->data_dir,
-                 (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused);
+                 (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused, group);
     return child_send(agents->zygote, &message);
 }
 
@@ -105,6 +107,7 @@ void agent_start(struct agent *agent)
         fail(agent, fault.text);
         return;
     }
+    room_take_memory(agent);
     agent->worker.spawning = true;
     rested_forget(agent);
     send_spawn(agent); /* if it can't be now, agent_spawn_again does it when the zygote is there */
@@ -238,8 +241,7 @@ static void open_line(struct agent *agent)
 
 static void close_memory(struct agent *agent)
 {
-    if (agent->worker.memory >= 0)
-        close(agent->worker.memory);
+    memory_close_at(&agent->worker.memory);
     agent->worker.memory = -1;
 }
 
@@ -323,7 +325,7 @@ void agent_exited(struct agent *agent, int status)
         ;
     log_pipe_close(agent->worker.log);
     agent->worker.log = NULL;
-    OWNED char *text = child_status_text(status);
+    OWNED char *text = room_ending(agent, status);
     pid_t pid = agent->worker.pid;
     bool expected = agent->life.state == STATE_STOPPING;
     bool rests = agent->notice.resting && agent->life.state == STATE_IDLE && status == 0;
@@ -453,6 +455,7 @@ void agent_free(struct agent *agent)
     line_close(agent->line);
     log_pipe_close(agent->worker.log);
     close_memory(agent);
+    memory_group_give_back(agent->agents->memory_groups, &agent->worker.memory_group);
     if (agent->tree >= 0)
         close(agent->tree);
     roster_agent_free(agent->definition);

@@ -54,6 +54,7 @@ struct agent {
         pid_t pid;            /* 0: none, or not known yet; set by lookup_set_process */
         struct log_pipe *log; /* its standard error; NULL: none */
         int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
+        unsigned memory_group; /* 0: none */
         uint64_t generation;
         struct start start;
         bool spawning; /* SPAWN is sent or due, SPAWNED is not back */

@@ -55,6 +55,7 @@ struct agents {
     struct starts starts;
     struct warm warm;
     struct disk_limit *disk;
+    struct memory_groups *memory_groups; /* NULL: there are none to be had */
     uint64_t generations; /* of workers, of all agents together: a number is never given twice */
     size_t scan_next;     /* the agent whose turn it is in agents_scan, if it has no process */
     size_t guard_next;    /* the agent whose tree agents_guard looks at first */

@@ -1,14 +1,22 @@
 #include "supervisor/agent/room.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
 #include "common/capacity.h"
 #include "common/clock.h"
+#include "common/format/memory_group.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "supervisor/agent/agent.h"
 
-enum { ROOM_MS = 1000 };
+enum {
+    ROOM_MS = 1000,
+    /* Of a worker's control group beyond its memory: pages of its files, and what the kernel keeps for it. */
+    BESIDE_MEMORY_MB = 128,
+    MIB = 1 << 20,
+};
 
 static size_t count_connecting(const struct agents *agents)
 {
@@ -51,4 +59,20 @@ bool room_blamed(struct agents *agents, int status, struct fault *why)
             "its worker could not have its threads: RLIMIT_NPROC (ulimit -u), pids.max, kernel.pid_max or "
             "kernel.threads-max was reached");
     return said || (!room && WIFSIGNALED(status));
+}
+
+void room_take_memory(struct agent *agent)
+{
+    memory_group_take(agent->agents->memory_groups, &agent->worker.memory_group,
+                      (agent->definition->limits.memory_mb + BESIDE_MEMORY_MB) * MIB);
+}
+
+char *room_ending(struct agent *agent, int status)
+{
+    bool out_of_memory = memory_group_give_back(agent->agents->memory_groups, &agent->worker.memory_group) &&
+                         WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    OWNED char *text = child_status_text(status);
+    return out_of_memory ? memory_print("%s: out of memory (limits.memory_mb is %lld)", text,
+                                        (long long)agent->definition->limits.memory_mb)
+                         : memory_text(text);
 }

@@ -20,6 +20,7 @@
 #include "common/base_url.h"
 #include "common/buffer.h"
 #include "common/capacity.h"
+#include "common/format/memory_group.h"
 #include "common/format/roster.h"
 #include "common/format/tree_mounts.h"
 #include "common/held.h"
@@ -130,6 +131,20 @@ static void examine_memory_limit(struct doctor *doctor)
     if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
         find(doctor, WORTH_KNOWING, "memory limit",
              "address space is limited from outside (RLIMIT_AS): it alone bounds workers' page tables");
+}
+
+static void examine_memory_groups(struct doctor *doctor)
+{
+    struct fault why;
+    const char *data = doctor->invocation->data_dir;
+    pid_t supervisor = held_by(data);
+    if (memory_groups_look(supervisor > 0 ? supervisor : 0, data, &why))
+        find(doctor, GOOD, "memory groups",
+             "each worker gets a control group, which bounds its memory as well");
+    else
+        find(doctor, WORTH_KNOWING, "memory groups",
+             "workers have no control groups here, so the limits of each process alone bound its memory: %s",
+             why.text);
 }
 
 /* --- who and where --- */
@@ -341,8 +356,9 @@ static void examine_processes(struct doctor *doctor)
 }
 
 static void (*const examinations[])(struct doctor *doctor) = {
-    examine_landlock, examine_seccomp, examine_newer,  examine_whole,     examine_memory_limit, examine_user,
-    examine_root,     examine_data,    examine_limits, examine_processes, examine_model,
+    examine_landlock,     examine_seccomp,       examine_newer,     examine_whole,
+    examine_memory_limit, examine_memory_groups, examine_user,      examine_root,
+    examine_data,         examine_limits,        examine_processes, examine_model,
 };
 
 int verb_doctor(struct invocation *invocation)

@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -433,3 +434,64 @@ def test_standard_error_is_written_and_nothing_else(taken, tmp_path, kind):
         for end in (*ends, error):
             end.close()
     assert taken.run(call("write", 2, "said", 4)) == [4]
+
+
+# --- a control group of memory ---
+
+
+def memory_group(pid):
+    """The folder of its group in version 1's hierarchy, where the tests' machine mounts it in the usual place."""
+    line = next(line for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines() if ":memory:" in line)
+    return pathlib.Path("/sys/fs/cgroup/memory" + line.split(":")[2])
+
+
+def groups_are_had():
+    try:
+        trial = memory_group(os.getpid()) / f"agentos-trial-{os.getpid()}"
+        trial.mkdir()
+        trial.rmdir()
+        return True
+    except (OSError, StopIteration):
+        return False
+
+
+with_memory_groups = pytest.mark.skipif(not groups_are_had() or "asan" in str(BIN), reason="no control group of memory can be made here")
+GROUPED = "    limits: {memory_mb: 64}\n"
+
+
+@with_memory_groups
+def test_each_worker_has_a_memory_group_that_goes_with_its_supervisor(make_system, model):
+    system = make_system(("orion", "iris"), model=model, extra=GROUPED).start()
+    own = {name: memory_group(system.worker(name)) for name in ("orion", "iris")}
+    assert len(set(own.values())) == 2 and memory_group(system.process.pid) not in own.values()
+    for group in own.values():
+        assert (64 << 20) < int((group / "memory.limit_in_bytes").read_text()) <= (192 << 20)
+        assert group.parent.parent == memory_group(system.process.pid)
+    assert re.search(r"^ok +memory groups", system.cli("doctor", check=False).stdout, re.MULTILINE)
+    before = system.worker()
+    os.kill(before, 9)
+    wait_until(lambda: system.worker() not in (None, before) and system.agent_status()["state"] == "idle", "the next worker")
+    assert memory_group(system.worker()) == own["orion"], "it is used again"
+    os.kill(system.process.pid, 9)
+    system.process.wait()
+    wait_until(lambda: not any((group / "cgroup.procs").read_text() for group in own.values()), "the workers' ends")
+    folder = own["orion"].parent
+    (folder / "7").mkdir()
+    system.start()
+    assert {path for path in folder.iterdir() if path.is_dir()} == {memory_group(system.worker(name)) for name in ("orion", "iris")}, "what was left is gone"
+    system.stop()
+    assert not folder.exists()
+
+
+@with_memory_groups
+def test_a_worker_that_the_kernel_ends_for_memory_is_told_of_as_such(make_system, model):
+    system = make_system(("orion", "iris"), model=model, extra=GROUPED).start()
+    group = memory_group(system.worker())
+    taken = int((group / "memory.usage_in_bytes").read_text())
+    (group / "memory.limit_in_bytes").write_text(str(taken + (4 << 20)))  # memory_mb is reached before its own limit
+    system.append("\n## big\ntask: " + 20_000_000 * "x" + "\n")
+    system.wait_log(r"Worker of agent 'orion' .* has ended: signal 9: out of memory \(limits.memory_mb is 64\)")
+    assert system.agent_status()["last_exit"].startswith("signal 9: out of memory") or system.agent_status()["restarts"] > 1
+    system.add("other", "Do it", name="iris")
+    system.wait_done("other", name="iris")
+    assert system.agent_status("iris")["restarts"] == 0

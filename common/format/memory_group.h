@@ -1,0 +1,38 @@
+/* A control group of memory around each worker, where this machine lets the supervisor have one: below its own group in
+ * version 1's hierarchy `memory`, or in version 2, when the supervisor's group was handed over to it and nobody else is in
+ * it. The limits of a process (common/sandbox/limits.c) bound what a worker maps; its group bounds also what the kernel
+ * keeps for it: buffers, names, page tables.
+ *
+ * Groups are numbered and used again, as the kernel frees one only when the last page of a file that was read there is
+ * forgotten. They lie in one folder, named after the data directory, which has one supervisor. */
+#ifndef AGENTOS_COMMON_FORMAT_MEMORY_GROUP_H
+#define AGENTOS_COMMON_FORMAT_MEMORY_GROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/fault.h"
+
+struct memory_groups;
+
+/* Before this process has children. What a supervisor that was killed has left of this data directory's is removed. NULL
+ * and why: there are none to be had; then nothing else here does anything. */
+struct memory_groups *memory_groups_open(const char *data_dir, struct fault *why);
+/* All groups are removed, whose processes have ended. NULL is fine. */
+void memory_groups_close(struct memory_groups *groups);
+/* Whether the supervisor (0: none runs, so whether this process as one) has them. False and why. */
+bool memory_groups_look(pid_t supervisor, const char *data_dir, struct fault *why);
+
+/* *number (0: none yet) becomes that of a free group, whose processes get `bytes`; 0: there is none. */
+void memory_group_take(struct memory_groups *groups, unsigned *number, int64_t bytes);
+/* Its process has ended; *number becomes 0. True: the kernel ended a process there that would have taken more. */
+bool memory_group_give_back(struct memory_groups *groups, unsigned *number);
+/* Its folder; "": none. Caller frees. */
+char *memory_group_path(const struct memory_groups *groups, unsigned number);
+
+/* In the new process, with the folder's descriptor, when it wasn't made in the group (CLONE_INTO_CGROUP, version 2):
+ * while it has one thread. */
+void memory_group_enter(int folder);
+
+#endif
