@@ -242,6 +242,13 @@ static unsigned lies(void *context, const char *agent, const char *id)
     return post_lies(shared->supervisor->post, agent, id);
 }
 
+static bool each_id(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
+{
+    struct shared_state *shared = context;
+    return mailbox_each(shared->supervisor->data, agent, POST_HANDOFFS | POST_ARCHIVE | POST_DEAD_LETTER, see,
+                        seer);
+}
+
 static bool put(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
     struct shared_state *shared = context;
@@ -347,6 +354,7 @@ static const struct queues_operations queue_operations = {
     .room = room,
     .may_send_to = may_send_to,
     .lies = lies,
+    .each_id = each_id,
     .put = put,
     .take = take,
     .bounce = bounce,

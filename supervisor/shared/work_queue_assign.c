@@ -80,19 +80,27 @@ static const char *end_of(const struct work_queue *queue, const struct envelope 
     return end || !(lies & POST_DEAD_LETTER) ? end : end_in(queue, item, agent, POST_DEAD_LETTER);
 }
 
-const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be)
+static bool has(const struct work_queue *queue, const struct envelope *envelope, const char *agent,
+                bool *may_be)
 {
     const struct queues *queues = queue->queues;
+    unsigned found = queues->operations->lies(queues->context, agent, envelope->id);
+    const char *end = end_of(queue, envelope, agent, found);
+    *may_be = end == unsure;
+    return found & POST_HANDOFFS || end;
+}
+
+/* Most often who is named has it. */
+const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be)
+{
     const struct text_list *consumers = &queue->definition->consumers;
+    const char *named = envelope->consumer ? queue_consumer(queue, envelope->consumer) : NULL;
     *may_be = false;
-    for (size_t i = 0; i < consumers->count; i++) {
-        const char *agent = consumers->items[i];
-        unsigned lies = queues->operations->lies(queues->context, agent, envelope->id);
-        const char *end = end_of(queue, envelope, agent, lies);
-        *may_be = end == unsure;
-        if (lies & POST_HANDOFFS || end)
-            return agent;
-    }
+    if (named && has(queue, envelope, named, may_be))
+        return named;
+    for (size_t i = 0; i < consumers->count; i++)
+        if (consumers->items[i] != named && has(queue, envelope, consumers->items[i], may_be))
+            return consumers->items[i];
     return NULL;
 }
 
@@ -144,6 +152,7 @@ static void give(struct item *item, const char *consumer)
     text_set(&envelope.consumer, consumer);
     text_set(&envelope.reason, NULL);
     envelope.delivered = clock_now();
+    queue_ids_add(queue, envelope.id);
     bool written = clear_taken(queue, envelope.id, &fault) && queue_write(queue, &envelope, &fault);
     if (written)
         item_set_envelope(item, &envelope);
@@ -198,6 +207,7 @@ static bool bury(struct item *item, struct envelope *envelope, const char *statu
     text_set(&envelope->status, status);
     text_set(&envelope->reason, reason);
     envelope->finished = clock_now();
+    queue_ids_add(queue, envelope->id);
     if (!queues->operations->bury(queues->context, agent, envelope, &fault)) {
         item_later(item, "can't be put into the dead letters", &fault);
         return false;

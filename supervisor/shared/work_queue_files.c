@@ -18,7 +18,10 @@
 
 #define OPERATOR "operator"
 
-enum { QUIET_MS = 1000 /* where leases don't work: as long as nobody has written */ };
+enum {
+    QUIET_MS = 1000, /* where leases don't work: as long as nobody has written */
+    LOOK_MS = 20,
+};
 
 char *queue_taken_name(const char *id)
 {
@@ -175,7 +178,11 @@ static void take_envelope(const struct dropped *dropped, struct envelope *envelo
     make_item(queue, dropped->base, envelope);
     bool is_out = envelope->consumer && strcmp(envelope->status, "delivered") == 0;
     bool may_be;
-    const char *whose = item_whose(queue, envelope, &may_be);
+    if (dropped->at_start)
+        queue_ids_gather(queue, INT64_MAX);
+    const char *whose = !dropped->at_start || queue_ids_may_have(queue, envelope->id)
+                            ? item_whose(queue, envelope, &may_be)
+                            : NULL;
     if (whose && !dropped->at_start) {
         OWNED char *why = memory_print("its id was given out before, to %s", whose);
         refuse(queue, dropped->file, why);
@@ -238,6 +245,8 @@ struct look {
     struct work_queue *queue;
     int folder;
     bool at_start, failed;
+    size_t adopted;
+    int64_t until_ms; /* files that are new are taken up till then, the rest by another look */
 };
 
 static void adopt(struct look *look, const char *file)
@@ -293,7 +302,10 @@ static void see(void *context, const char *file)
         return;
     }
     if (queue->count < QUEUE_ITEMS_MAX) {
-        adopt(look, file);
+        queue->look_again = queue->look_again || (look->adopted && clock_monotonic_ms() >= look->until_ms);
+        if (!queue->look_again)
+            adopt(look, file);
+        look->adopted++;
         return;
     }
     look->failed = true;
@@ -319,6 +331,7 @@ void item_was_taken_out(struct item *item)
     const char *id = item->envelope.id, *name = item->queue->name,
                *whose = item->queue->definition ? item_whose(item->queue, &item->envelope, &may_be) : NULL;
     if (whose) {
+        queue_ids_add(item->queue, id);
         log_info("post", whose, "Item %s was moved by hand out of the queue %s", id, name);
         text_set(&item->envelope.consumer, whose);
         item_set_state(item, ITEM_OUT);
@@ -345,6 +358,7 @@ void queue_look(struct work_queue *queue)
     struct fault fault;
     OWNED_FD int folder = files_open(queue->queues->data, queue->folder, O_RDONLY | O_DIRECTORY, 0);
     struct look look = {.queue = queue, .folder = folder, .at_start = !queue->met};
+    look.until_ms = look.at_start ? INT64_MAX : clock_monotonic_ms() + LOOK_MS;
     if (!queue->definition)
         return;
     if (folder < 0 && errno == ENOENT) { /* people are to find a place to drop things into */
@@ -352,6 +366,7 @@ void queue_look(struct work_queue *queue)
         if (made >= 0)
             return;
     }
+    queue->look_again = false;
     for (size_t i = 0; i < queue->count; i++)
         queue->items[i]->seen = false;
     bool whole = folder >= 0 && shared_each(queue->queues->data, queue->folder, see, &look, &fault);
@@ -363,6 +378,8 @@ void queue_look(struct work_queue *queue)
     for (size_t i = queue->count; whole && i-- > 0;)
         if (!queue->items[i]->seen)
             miss(queue->items[i]);
+    if (queue->look_again)
+        queue->queues->operations->timer(queue->queues->context, 0);
 }
 
 void queues_each_folder(struct queues *queues, void (*visit)(void *context, int folder), void *context)

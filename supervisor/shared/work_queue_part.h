@@ -64,6 +64,13 @@ struct queue_rooms {
     size_t next_asked, unasked; /* who is asked next, and how many were not since they all were to be asked */
 };
 
+struct queue_ids {   /* work_queue_ids.c's */
+    uint32_t *marks; /* a table; 0: an empty place */
+    size_t capacity, count;
+    size_t gathered; /* so many consumers' */
+    bool failed;     /* a folder could not be read to its end */
+};
+
 struct work_queue {
     struct queues *queues;
     char *name, *folder;                   /* "shared/queues/NAME" */
@@ -75,8 +82,10 @@ struct work_queue {
     struct item_heap open;        /* of the senders that may send to everybody: what waits */
     LIST_HEAD(, queue_sender) senders[QUEUE_CHAINS], limited;
     struct queue_rooms rooms;
-    size_t next; /* the consumer that is looked at first, so that equals take turns */
-    bool met;    /* all that lay there at start was read: what is new since was dropped by somebody */
+    struct queue_ids ids;
+    size_t next;     /* the consumer that is looked at first, so that equals take turns */
+    bool met;        /* all that lay there at start was read: what is new since was dropped by somebody */
+    bool look_again; /* the last look was only a part */
     bool full_said, trouble_said;
 };
 
@@ -125,6 +134,8 @@ void item_set_aside(struct item *item, const char *why); /* its file; it ends, a
 
 /* work_queue_room.c: which consumer has the most room */
 void queue_rooms_define(struct work_queue *queue); /* its consumers are others */
+/* The consumer of this name as the definition has it; NULL: there is none. */
+const char *queue_consumer(const struct work_queue *queue, const char *name);
 void queue_rooms_free(struct work_queue *queue);
 void queue_rooms_tell(struct work_queue *queue, const char *consumer); /* it may have another room */
 void queue_rooms_doubt(struct work_queue *queue);                      /* everybody may */
@@ -136,6 +147,14 @@ bool queue_sender_has_room(const struct work_queue *queue, const struct queue_se
  * item last, then the latter, then the former; of several the one with the most room in its window; of equals the next in
  * turn. NULL: nobody. */
 const char *queue_choose(struct work_queue *queue, const struct item *item, size_t *place);
+
+/* work_queue_ids.c: which ids may lie with a consumer */
+void queue_ids_begin(
+    struct work_queue *queue); /* its consumers are others, or a folder could not be read: from the first */
+void queue_ids_gather(struct work_queue *queue, int64_t until_ms);       /* those of one consumer at least */
+bool queue_ids_whole(const struct work_queue *queue);                    /* those of all were gathered */
+void queue_ids_add(struct work_queue *queue, const char *id);            /* it comes to lie with one */
+bool queue_ids_may_have(const struct work_queue *queue, const char *id); /* false: it lies with nobody */
 
 /* work_queue_waiting.c: the order of items */
 size_t queue_items_of(const struct work_queue *queue, const char *sender);

@@ -37,6 +37,12 @@ static size_t place_of(const struct work_queue *queue, const char *consumer)
     return found ? found->place : NONE;
 }
 
+const char *queue_consumer(const struct work_queue *queue, const char *name)
+{
+    size_t place = place_of(queue, name);
+    return place == NONE ? NULL : consumer_at(queue, place);
+}
+
 static int64_t room_at(const struct work_queue *queue, size_t place)
 {
     return place == NONE ? 0 : queue->rooms.most[queue->rooms.width + place];

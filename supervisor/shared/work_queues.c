@@ -56,6 +56,7 @@ void queues_close(struct queues *queues)
             free_item(queue->items[j]);
         queue_senders_free(queue);
         queue_rooms_free(queue);
+        free(queue->ids.marks);
         free(queue->items);
         free(queue->name);
         free(queue->folder);
@@ -236,6 +237,8 @@ static void try_again(struct queues *queues)
     for (size_t i = 0; i < queues->count; i++) {
         struct work_queue *queue = queues->all[i];
         queue_rooms_doubt(queue);
+        if (queue->ids.failed)
+            queue_ids_begin(queue);
         for (size_t j = 0; j < queue->count; j++) {
             struct item *item = queue->items[j];
             if ((item->state == ITEM_DOUBT || item->state == ITEM_EXPIRED) && !item->list)
@@ -260,6 +263,7 @@ void queues_roster(struct queues *queues, const struct roster *roster)
     for (size_t i = 0; i < queues->count; i++) {
         queue_rooms_define(queues->all[i]);
         queue_senders_define(queues->all[i]);
+        queue_ids_begin(queues->all[i]);
     }
     try_again(queues);
 }
@@ -337,7 +341,7 @@ static enum queue_verdict look_up(struct work_queue *queue, const struct envelop
     bool may_be = false;
     if (queue_find(queue, item->id))
         return shared_sync(queue->queues->data, queue->folder, item->id, why) ? QUEUE_TAKEN : QUEUE_LATER;
-    if (!again && item_whose(queue, item, &may_be) && !may_be)
+    if (!again && queue_ids_may_have(queue, item->id) && item_whose(queue, item, &may_be) && !may_be)
         return QUEUE_TAKEN;
     if (!may_be)
         return QUEUE_GOES;
@@ -499,10 +503,26 @@ static void go_on_with_all(struct queues *queues, int64_t now_ms)
         queues->operations->timer(queues->context, item->again_ms - now_ms);
 }
 
+/* And the rest of a look that was only a part. */
+static void gather_ids(struct queues *queues, int64_t until_ms)
+{
+    for (size_t i = 0; i < queues->count; i++) {
+        struct work_queue *queue = queues->all[i];
+        if (queue->look_again)
+            queue_look(queue);
+        if (!queue->definition || queue_ids_whole(queue))
+            continue;
+        queue_ids_gather(queue, until_ms);
+        queues->operations->timer(queues->context, 0);
+        return;
+    }
+}
+
 void queues_turn(struct queues *queues)
 {
     int64_t now_ms = clock_monotonic_ms();
     go_on_with_all(queues, now_ms);
+    gather_ids(queues, now_ms + TURN_MS);
     size_t first = queues->first++;
     for (size_t i = 0; i < queues->count; i++) {
         struct work_queue *queue = queues->all[(first + i) % queues->count];

@@ -42,13 +42,15 @@ enum queue_worker {
 
 enum { QUEUE_READ_LATER = -2, QUEUE_READ_NONE = -1 };
 
-/* All but may_send_to, up to tell, as post.h promises of post_… of the same name. */
+/* All but may_send_to and each_id, up to tell, as post.h promises of post_… of the same name. */
 struct queues_operations {
     int64_t (*room)(void *context, const char *agent); /* 0 too while it would not take work up */
     /* sender: an item's. NULL: to everybody, as people and agents that are gone from agents.yaml. Borrowed until the next
      * queues_roster. */
     const struct text_list *(*may_send_to)(void *context, const char *sender);
     unsigned (*lies)(void *context, const char *agent, const char *id); /* bits of enum post_place */
+    /* Calls see with every id in the agent's handoffs/, archive/ and dead-letter/. False: one can't be read to its end. */
+    bool (*each_id)(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer);
     bool (*put)(void *context, const char *agent, const struct envelope *envelope, struct fault *fault);
     int (*take)(void *context, const char *agent, const char *id, int folder, const char *name,
                 struct envelope *copy, struct fault *fault);

@@ -153,6 +153,31 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
     return true;
 }
 
+static bool each_in(int data, const char *agent, enum folder folder,
+                    void (*see)(void *context, const char *id), void *context)
+{
+    struct listing *listing = open_listing(data, agent, folder);
+    const char *name;
+    if (!listing)
+        return errno == ENOENT || files_lasting(errno);
+    while ((name = listing_next(listing))) {
+        OWNED char *id = id_in(name);
+        if (id)
+            see(context, id);
+    }
+    return listing_close(listing, NULL);
+}
+
+bool mailbox_each(int data, const char *agent, unsigned folders, void (*see)(void *context, const char *id),
+                  void *context)
+{
+    bool whole = true;
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++)
+        if (folders & 1u << folder)
+            whole = each_in(data, agent, folder, see, context) && whole;
+    return whole;
+}
+
 void mailbox_names_free(struct mailbox_names *names)
 {
     for (size_t i = 0; i < names->count; i++)

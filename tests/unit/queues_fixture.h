@@ -72,6 +72,13 @@ static inline unsigned lies(void *context, const char *agent, const char *id)
     return found;
 }
 
+static inline bool each_id(void *context, const char *agent, void (*see)(void *seer, const char *id),
+                           void *seer)
+{
+    const struct world *world = context;
+    return mailbox_each(world->data, agent, POST_HANDOFFS | POST_ARCHIVE | POST_DEAD_LETTER, see, seer);
+}
+
 static inline size_t count_in(const struct world *world, const char *folder)
 {
     OWNED char *path = memory_print("%s/%s", world->path, folder);
@@ -195,6 +202,7 @@ static const struct queues_operations operations = {
     .may_send_to = may_send_to,
     .room = room,
     .lies = lies,
+    .each_id = each_id,
     .put = put,
     .take = take,
     .bounce = bounce,

@@ -43,6 +43,12 @@ static unsigned lies_nowhere(void *context, const char *agent, const char *id)
     return 0;
 }
 
+static bool no_id(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
+{
+    (void)context, (void)agent, (void)see, (void)seer;
+    return true;
+}
+
 static enum queue_worker no_worker(void *context, const char *agent)
 {
     (void)context, (void)agent;
@@ -63,6 +69,7 @@ static void no_timer(void *context, int64_t in_ms)
 static const struct queues_operations asleep = {.room = no_room,
                                                 .may_send_to = to_everybody,
                                                 .lies = lies_nowhere,
+                                                .each_id = no_id,
                                                 .worker = no_worker,
                                                 .timer = no_timer};
 

@@ -44,6 +44,8 @@ static void each_start_keeps_what_is_out(struct world *world, int *left)
         look_again(world);
         assert_int_equal(count_in(world, "shared/queues/reviews"), 0);
         assert_string_equal(holder(world, id), "nobody");
+        OWNED char *ended = path_of(first, POST_ARCHIVE, id); /* or each start had one more name to read */
+        assert_int_equal(unlinkat(world->data, ended, 0), 0);
     }
     assert_true(nth > 1); /* one start failed */
 }
