@@ -26,6 +26,7 @@ void client_end(struct client *client)
     control->followers -= client->waiter.what == WAIT_EVENTS;
     send_queue_free(&client->send_queue);
     timer_clear(control->owner.loop, &client->deadline);
+    timer_clear(control->owner.loop, &client->listing.timer);
     loop_forget(control->owner.loop, client->watch);
     close(client->fd);
     buffer_free(&client->in);

@@ -42,7 +42,7 @@ static void add_money(json_t *object, const struct control_owner *owner, const s
                             json_real((double)agent->spends.cost_total / USAGE_COST_UNIT));
 }
 
-static json_t *describe(const struct control_owner *owner, const struct agent *agent)
+json_t *metrics_agent(const struct control_owner *owner, const struct agent *agent)
 {
     struct post_depths depths;
     struct post_pressure pressure = {0};
@@ -64,18 +64,14 @@ static json_t *describe(const struct control_owner *owner, const struct agent *a
     return object;
 }
 
-json_t *metrics_object(const struct control *control)
+json_t *metrics_head(const struct control *control)
 {
     const struct control_owner *owner = &control->owner;
-    json_t *agents = json_array();
-    for (size_t i = 0; i < owner->agents->count; i++)
-        json_array_append_new(agents, describe(owner, owner->agents->list[i]));
     json_t *metrics =
-        json_pack("{s:b, s:b, s:o, s:I, s:I, s:o, s:o}", "config_refused",
+        json_pack("{s:b, s:b, s:o, s:I, s:I, s:o}", "config_refused",
                   owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending, "bounds",
                   counters_bounds(), "items_refused", (json_int_t)control->items_refused, "alerts_pending",
-                  (json_int_t)owner->alerts_pending(owner->context), "envelopes", envelopes(owner->post),
-                  "agents", agents);
+                  (json_int_t)owner->alerts_pending(owner->context), "envelopes", envelopes(owner->post));
     const struct roster *roster = *owner->roster;
     const struct budget_used used = budget_spent(owner->budget, NULL, clock_now());
     add_left(metrics, roster->tokens_per_day, roster->cost_per_day, &used);

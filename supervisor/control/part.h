@@ -20,6 +20,7 @@ enum waiting_for {
     WAIT_CANCEL,
     WAIT_ROLLBACK,
     WAIT_POSTED,
+    WAIT_LISTING, /* its answer is being made (listing.c) */
     WAIT_EVENTS
 };
 
@@ -33,6 +34,8 @@ struct waiter {
         serial; /* of CANCEL or ROLLBACK; 0: not sent yet, its worker is on its way; POSTED: the ticket */
     char *task; /* or, for ROLLBACK, the commit; owned */
 };
+
+typedef json_t *listing_describe(const struct control_owner *owner, const struct agent *agent);
 
 struct client {
     struct control *control;
@@ -49,6 +52,12 @@ struct client {
     bool half; /* it has closed its writing side */
     bool ends; /* nothing more is read of it */
     struct waiter waiter;
+    struct {
+        listing_describe *describe;
+        size_t next; /* agent, by its place */
+        bool told;   /* of one at least */
+        struct timer timer;
+    } listing;                    /* listing.c's */
     struct send_queue send_queue; /* of one who follows the events, after out */
 };
 
@@ -110,11 +119,19 @@ int verbs_send_rollback(struct control *control, struct waiter *waiter, struct f
 /* Whether an order is carried out: 1 yes, 0 not yet, -1 it won't be (why: a sentence in fault). */
 int verbs_order_state(const struct waiter *waiter, struct fault *fault);
 
-/* status.c: the object of contract section 1; agent NULL: all. */
-json_t *status_object(const struct control *control, const struct agent *agent);
+/* listing.c: the answer {"exit":0,KEY:{…head…,"agents":[…]}}; head's reference is taken */
+void listing_of_one(struct client *client, const char *key, json_t *head, listing_describe *describe,
+                    const struct agent *agent);
+void listing_of_all(struct client *client, const char *key, json_t *head, listing_describe *describe);
+void listing_agent_gone(struct control *control, const struct agent *agent); /* it is about to be freed */
+
+/* status.c: the object of contract section 1 but for its agents, and one of these */
+json_t *status_head(const struct control *control);
+json_t *status_agent(const struct control_owner *owner, const struct agent *agent);
 /* How many problems it says of the agent. */
 size_t status_problems(const struct control_owner *owner, const struct agent *agent);
-/* metrics.c: the object of `metrics` (common/control.h). */
-json_t *metrics_object(const struct control *control);
+/* metrics.c: the object of `metrics` (common/control.h), likewise */
+json_t *metrics_head(const struct control *control);
+json_t *metrics_agent(const struct control_owner *owner, const struct agent *agent);
 
 #endif

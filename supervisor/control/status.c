@@ -113,7 +113,7 @@ static json_t *text_or_null(const char *text)
     return text ? json_string(text) : json_null();
 }
 
-static json_t *agent_object(const struct control_owner *owner, const struct agent *agent)
+json_t *status_agent(const struct control_owner *owner, const struct agent *agent)
 {
     const struct figures *figures = &agent->told.figures;
     struct post_depths depths;
@@ -147,13 +147,9 @@ static json_t *agent_object(const struct control_owner *owner, const struct agen
     return object;
 }
 
-json_t *status_object(const struct control *control, const struct agent *agent)
+json_t *status_head(const struct control *control)
 {
     const struct control_owner *owner = &control->owner;
-    json_t *agents = json_array();
-    for (size_t i = 0; i < owner->agents->count; i++)
-        if (!agent || owner->agents->list[i] == agent)
-            json_array_append_new(agents, agent_object(owner, owner->agents->list[i]));
     struct sandbox_facts facts;
     sandbox_look(&facts);
     OWNED char *sandbox = sandbox_summary(sandbox_mode(), &facts);
@@ -162,7 +158,7 @@ json_t *status_object(const struct control *control, const struct agent *agent)
     owner->own_problems(owner->context, &own);
     add_lines(problems, owner->config_fault(owner->context));
     add_lines(problems, own.data);
-    return json_pack("{s:{s:i, s:I, s:s, s:s, s:o}, s:o}", "supervisor", "pid", (int)getpid(),
-                     "uptime_seconds", (json_int_t)((clock_monotonic_ms() - owner->started_at) / 1000),
-                     "version", AGENTOS_VERSION, "sandbox", sandbox, "problems", problems, "agents", agents);
+    return json_pack("{s:{s:i, s:I, s:s, s:s, s:o}}", "supervisor", "pid", (int)getpid(), "uptime_seconds",
+                     (json_int_t)((clock_monotonic_ms() - owner->started_at) / 1000), "version",
+                     AGENTOS_VERSION, "sandbox", sandbox, "problems", problems);
 }

@@ -13,13 +13,16 @@
 
 static void do_status(struct request *request)
 {
-    json_t *status = status_object(request->control, request->agent);
-    client_say(request->client, EX_OK, json_pack("{s:o}", "status", status));
+    json_t *head = status_head(request->control);
+    if (request->agent)
+        listing_of_one(request->client, "status", head, status_agent, request->agent);
+    else
+        listing_of_all(request->client, "status", head, status_agent);
 }
 
 static void do_metrics(struct request *request)
 {
-    client_say(request->client, EX_OK, json_pack("{s:o}", "metrics", metrics_object(request->control)));
+    listing_of_all(request->client, "metrics", metrics_head(request->control), metrics_agent);
 }
 
 /* --- task --- */

@@ -189,6 +189,7 @@ static void judge_gone(struct client *client, void *context)
 
 void control_agent_gone(struct control *control, struct agent *agent)
 {
+    listing_agent_gone(control, agent);
     each_waiter(control, agent, WAIT_ORDER, judge_gone, NULL);
     each_waiter(control, agent, WAIT_TASK, judge_gone, NULL);
     each_waiter(control, agent, WAIT_CANCEL, judge_gone, NULL);

@@ -1,0 +1,99 @@
+/* Answers that tell of every agent, made in slices: with thousands of agents nobody else waits for one.
+ *
+ * What is made is sent while the rest is made, and nothing more is made while much of it isn't read yet. Each agent is told
+ * of as it is when its turn comes. */
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "supervisor/control/part.h"
+
+enum {
+    SLICE_MS = 4,
+    UNREAD_MAX = 1024 * 1024, /* bytes */
+    UNREAD_MS = 20            /* until it is looked at again how much was read */
+};
+
+static void add_json(struct buffer *out, json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+    buffer_text(out, text ? text : "null");
+    free(text);
+    json_decref(json);
+}
+
+static void add_agent(struct client *client, const struct agent *agent)
+{
+    if (client->listing.told)
+        buffer_text(&client->out, ",");
+    add_json(&client->out, client->listing.describe(&client->control->owner, agent));
+    client->listing.told = true;
+}
+
+/* The head's last brace is written when the agents are told. */
+static void begin(struct client *client, const char *key, json_t *head, listing_describe *describe)
+{
+    client->listing.describe = describe;
+    client->listing.told = false;
+    client->listing.next = 0;
+    buffer_print(&client->out, "{\"exit\":0,\"%s\":", key);
+    add_json(&client->out, head);
+    client->out.length--;
+    buffer_text(&client->out, ",\"agents\":[");
+}
+
+static void end(struct client *client)
+{
+    buffer_text(&client->out, "]}}\n");
+}
+
+void listing_of_one(struct client *client, const char *key, json_t *head, listing_describe *describe,
+                    const struct agent *agent)
+{
+    begin(client, key, head, describe);
+    add_agent(client, agent);
+    end(client);
+}
+
+/* What was sent already is kept no longer. True: the client reads as fast as this is made. */
+static bool is_read(struct client *client)
+{
+    buffer_drop(&client->out, client->out_done);
+    client->out_done = 0;
+    return client->out.length < UNREAD_MAX;
+}
+
+static void slice(void *context)
+{
+    struct client *client = context;
+    const struct agents *agents = client->control->owner.agents;
+    int64_t until_ms = clock_monotonic_ms() + SLICE_MS;
+    bool read = is_read(client);
+    while (read && client->listing.next < agents->count && clock_monotonic_ms() < until_ms)
+        add_agent(client, agents->list[client->listing.next++]);
+    if (client->listing.next < agents->count) {
+        timer_set(client->control->owner.loop, &client->listing.timer, read ? 0 : UNREAD_MS);
+        client_watch_as_due(client);
+        return;
+    }
+    end(client);
+    client_stop_waiting(client);
+}
+
+void listing_of_all(struct client *client, const char *key, json_t *head, listing_describe *describe)
+{
+    begin(client, key, head, describe);
+    *client_waiter(client) = (struct waiter){.what = WAIT_LISTING};
+    client->listing.timer = (struct timer){.ring = slice, .context = client};
+    timer_set(client->control->owner.loop, &client->listing.timer, 0);
+}
+
+void listing_agent_gone(struct control *control, const struct agent *agent)
+{
+    const struct agents *agents = control->owner.agents;
+    size_t place = 0;
+    while (place < agents->count && agents->list[place] != agent)
+        place++;
+    for (struct client *client = control->clients; client; client = client->next)
+        if (client->waiter.what == WAIT_LISTING && client->listing.next > place)
+            client->listing.next--;
+}
