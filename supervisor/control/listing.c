@@ -9,6 +9,7 @@
 
 enum {
     SLICE_MS = 4,
+    SLICE_AGENTS = 64,
     UNREAD_MAX = 1024 * 1024, /* bytes */
     UNREAD_MS = 20            /* until it is looked at again how much was read */
 };
@@ -68,7 +69,9 @@ static void slice(void *context)
     const struct agents *agents = client->control->owner.agents;
     int64_t until_ms = clock_monotonic_ms() + SLICE_MS;
     bool read = is_read(client);
-    while (read && client->listing.next < agents->count && clock_monotonic_ms() < until_ms)
+    for (size_t i = 0;
+         i < SLICE_AGENTS && read && client->listing.next < agents->count && clock_monotonic_ms() < until_ms;
+         i++)
         add_agent(client, agents->list[client->listing.next++]);
     if (client->listing.next < agents->count) {
         timer_set(client->control->owner.loop, &client->listing.timer, read ? 0 : UNREAD_MS);

@@ -19,6 +19,9 @@ enum {
     SAID_MS = 10 * 1000,
     MISSING_MS =
         1000, /* how long a file may be away before it counts as removed: editors save by several renames */
+    SCAN_MS = 5,            /* of a scan in one turn, */
+    SCANNED_AT_LEAST = 256, /* agents without a process that each scan looks at; all of them within */
+    SCANNED_WITHIN_MS = 60 * 1000,
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
     ORIGINS_MAX = 16,     /* works of one agent that are remembered */
     IDS_MAX = 1024,       /* of one outbox in memory; when more are rung, the folder is looked at instead */
@@ -150,6 +153,12 @@ struct post {
         struct box **boxes;
         size_t count, capacity, next_outbox;
     } active;
+    struct {
+        struct timer timer;           /* the next slice */
+        size_t next;                  /* chain of the table */
+        size_t rest_from, rest_count; /* chains in which those without a process are looked at this time */
+        int64_t began_ms;
+    } scan;
     bool started, in_turn;
     uint64_t pumps; /* so far */
     struct batch batch;

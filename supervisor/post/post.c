@@ -208,6 +208,7 @@ void post_close(struct post *post)
         return;
     timer_clear(post->loop, &post->turn);
     timer_clear(post->loop, &post->clock);
+    timer_clear(post->loop, &post->scan.timer);
     post->started = false;
     post_journal_close(post);
     post_operator_sends_forget(post);
@@ -377,9 +378,38 @@ static void scan(struct box *box)
         post_wake(box);
 }
 
+/* An agent without a process costs nothing most of the time: each scan looks at some of them. */
+static void scan_chain(struct post *post, size_t chain)
+{
+    size_t after = (chain + post->boxes.capacity - post->scan.rest_from) % post->boxes.capacity;
+    for (struct box *box = post->boxes.table[chain]; box; box = box->chain)
+        if (!box->down || after < post->scan.rest_count)
+            scan(box);
+}
+
+static void scan_on(void *context)
+{
+    struct post *post = context;
+    int64_t until_ms = clock_monotonic_ms() + SCAN_MS;
+    while (post->scan.next < post->boxes.capacity && clock_monotonic_ms() < until_ms)
+        scan_chain(post, post->scan.next++);
+    if (post->scan.next < post->boxes.capacity)
+        timer_set(post->loop, &post->scan.timer, 0);
+}
+
 void post_scan(struct post *post)
 {
-    post_each(post, scan);
+    int64_t now_ms = clock_monotonic_ms(), gone_ms = now_ms - post->scan.began_ms;
+    size_t all = post->boxes.capacity, least = all * SCANNED_AT_LEAST / post->boxes.count;
+    if (post->scan.timer.place)
+        return; /* the scan before this one is under way */
+    post->scan.timer = (struct timer){.ring = scan_on, .context = post};
+    size_t due = gone_ms < SCANNED_WITHIN_MS ? all * (size_t)gone_ms / SCANNED_WITHIN_MS + 1 : all;
+    post->scan.rest_from = (post->scan.rest_from + post->scan.rest_count) % all;
+    post->scan.rest_count = due > least ? due : least > all ? all : least;
+    post->scan.began_ms = now_ms;
+    post->scan.next = 0;
+    scan_on(post);
 }
 
 /* --- what workers say --- */

@@ -75,7 +75,9 @@ void post_changed(struct post *post, const char *name);
 bool post_knows(const struct post *post, const char *name, const char *folder, const char *file);
 /* Its queue.md has changed: of interest only while it has no process. */
 void post_queue_changed(struct post *post, const char *name);
-void post_scan(struct post *post); /* every POLL_INTERVAL: what no notice told of */
+/* Every POLL_INTERVAL: what no notice told of, in slices. Of many agents without a process each is looked at within every
+ * minute. */
+void post_scan(struct post *post);
 void post_journal_close(
     struct post *post); /* whole and durable; the next turn that needs one begins it anew */
 void post_clock_was_set(struct post *post); /* the wall clock jumped */
