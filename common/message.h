@@ -8,6 +8,7 @@
  *   worker  <-> supervisor   nng pair sockets over ipc, one each (a message is one nng message)
  *   zygote  <-> supervisor   a socket pair (framed by channel.h)
  *   gateway <-> supervisor   a socket pair (framed by channel.h)
+ *   mirror  <-> supervisor   a socket pair (framed by channel.h)
  *
  * Messages say only "look" or carry a question to the model; files are the truth. A lost message costs time
  * until the next scan, never data. */
@@ -25,7 +26,7 @@ enum { MESSAGE_VERSION = 1, MESSAGE_MAX = 4 * 1024 * 1024 /* bytes of one messag
 
 #define MESSAGE_NOWHERE UINT64_MAX
 
-enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
+enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_MIRROR };
 
 /* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside. Between worker and gateway
  * stands the supervisor, which passes the message on. */
@@ -139,7 +140,12 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY };
        webhook-signature ("": none), JSON. Answered by NOTIFIED: serial, status (0: no response), ms that Retry-After      \
        asks for (MESSAGE_NOWHERE: it doesn't), a sentence's second half that says why there is none */                     \
     X(NOTIFY, 46, SUPERVISOR, GATEWAY, "nttttt")                                                                                 \
-    X(NOTIFIED, 47, GATEWAY, SUPERVISOR, "nnnt")
+    X(NOTIFIED, 47, GATEWAY, SUPERVISOR, "nnnt")                                                                                          \
+    /* supervisor -> mirror: agent name: its branch may have new commits */                                                      \
+    X(PUSH, 70, SUPERVISOR, MIRROR, "t")                                                                                         \
+    /* mirror -> supervisor: agent name, how a push has ended (0 done, 1 failed and tried again, 2 the remote went another   \
+       way), the commit or a sentence */     \
+    X(PUSHED, 71, MIRROR, SUPERVISOR, "tnt")
 
 enum message_type {
 #define X(name, number, from, to, fields) MESSAGE_##name = number,

@@ -262,6 +262,12 @@ static enum setting find(const char *name, size_t length, bool *owned)
     return SETTING_COUNT;
 }
 
+static bool is_file_of_secrets(enum setting setting)
+{
+    return setting == SET_LLM_API_KEY_FILE || setting == SET_AGENTOS_TOKEN_FILE ||
+           setting == SET_AGENTOS_GIT_CREDENTIALS_FILE || setting == SET_AGENTOS_GIT_KNOWN_HOSTS_FILE;
+}
+
 static void check_variable(const char *name, size_t length, const char *value, struct buffer *faults)
 {
     bool owned;
@@ -275,7 +281,7 @@ static void check_variable(const char *name, size_t length, const char *value, s
         good = fault_set(&fault, "can't be set for one agent; only %s has an effect", table[setting].name);
     else
         good = check_value(setting, value, &fault);
-    if (good && *value && (setting == SET_LLM_API_KEY_FILE || setting == SET_AGENTOS_TOKEN_FILE))
+    if (good && *value && is_file_of_secrets(setting))
         good = check_secret_file(variable, value, &fault);
     if (!good)
         buffer_print(faults, "%s %s\n", variable, fault.text);

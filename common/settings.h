@@ -43,6 +43,12 @@ enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD,
       "a file that holds the token")                                                                         \
     X(AGENTOS_RUN_DIR, "AGENTOS_RUN_DIR", TEXT, NULL, 0, 0, false, NULL, "sockets and lock; $DATA_DIR/.run") \
     X(AGENTOS_BUS, "AGENTOS_BUS", TEXT, NULL, 0, 0, false, NULL, "nats://…: agents in other supervisors")    \
+    X(AGENTOS_GIT_REMOTE, "AGENTOS_GIT_REMOTE", TEXT, NULL, 0, 0, false, NULL,                               \
+      "a git URL with {agent} in it: every agent's branch is pushed there, never forced")                    \
+    X(AGENTOS_GIT_CREDENTIALS_FILE, "AGENTOS_GIT_CREDENTIALS_FILE", TEXT, NULL, 0, 0, false, NULL,           \
+      "a file that holds user:token or a private ssh key, for AGENTOS_GIT_REMOTE")                           \
+    X(AGENTOS_GIT_KNOWN_HOSTS_FILE, "AGENTOS_GIT_KNOWN_HOSTS_FILE", TEXT, NULL, 0, 0, false, NULL,           \
+      "a file with the keys of ssh hosts that are trusted, as ~/.ssh/known_hosts")                           \
     X(AGENTOS_SANDBOX, "AGENTOS_SANDBOX", WORD, "require", 0, 0, false, "require best-effort off",           \
       "what happens where the kernel lacks a part of the sandbox")                                           \
     X(STOP_GRACE, "STOP_GRACE", INTEGER, "8", 0, 3600, false, NULL, "seconds that a stop lets work finish")  \

@@ -11,6 +11,7 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/format/data_format.h"
+#include "common/format/git_remote.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/secrets.h"
@@ -43,6 +44,7 @@ static int run(struct invocation *invocation)
         return EX_OSERR;
     }
     bool right = settings_check(&faults);
+    right = git_remote_check_setting(&faults) && right;
     if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL))) {
         (void)log_start("info", "text");
     }

@@ -5,6 +5,7 @@
  *    |- agentos-gateway         asks the model
  *    |- agentos-http            HTTP, by way of http_listener.c
  *    |- agentos-reader          one question of HTTP's about files, then its end; by way of file_readers.c
+ *    |- agentos-mirror          pushes repositories, by way of mirror_link.c; only with AGENTOS_GIT_REMOTE
  *    |- agentos-worker NAME …   our children, by way of the zygote (we are their subreaper)
  */
 #include "supervisor/run.h"
@@ -37,6 +38,7 @@
 #include "supervisor/agent/folders.h"
 #include "supervisor/control/control.h"
 #include "supervisor/http_listener.h"
+#include "supervisor/mirror_link.h"
 #include "supervisor/notify/alerts.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"
@@ -229,6 +231,7 @@ static void reap(struct supervisor *supervisor)
         else if (!child_reap(&supervisor->zygote, pid, status) &&
                  !child_reap(&supervisor->gateway, pid, status) &&
                  !http_listener_reap(supervisor->http, pid, status) &&
+                 !mirror_link_reap(supervisor->programs.mirror, pid, status) &&
                  !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
@@ -375,6 +378,7 @@ static void shared_problems(void *context, const char *agent, struct buffer *lin
 {
     struct supervisor *supervisor = context;
     shared_state_problems(supervisor->shared, agent, lines);
+    mirror_link_problem(supervisor->programs.mirror, agent, lines);
 }
 
 static void own_problems(void *context, struct buffer *lines)
@@ -466,6 +470,7 @@ static void start_agents(struct supervisor *supervisor)
     shared_state_start(supervisor->shared);
     supervisor->schedule = schedule_open(supervisor);
     schedule_apply(supervisor->schedule);
+    supervisor->programs.mirror = mirror_link_open(supervisor);
     begin_all(&supervisor->agents);
     supervisor_settled(supervisor);
 }
@@ -497,6 +502,8 @@ static void end_parts(struct supervisor *supervisor)
             child_stop(children[i]);
     http_listener_close(supervisor->http);
     supervisor->http = NULL;
+    mirror_link_close(supervisor->programs.mirror);
+    supervisor->programs.mirror = NULL;
     control_close(supervisor->control);
     supervisor->control = NULL;
     shared_state_close(supervisor->shared);

@@ -24,6 +24,7 @@ struct outages;
 struct shared_state;
 struct control;
 struct http_listener;
+struct mirror_link;
 struct ownership;
 struct post;
 
@@ -70,6 +71,7 @@ struct supervisor {
     struct notify *notify;      /* NULL: no service manager listens */
     struct child zygote, gateway;
     struct {
+        struct mirror_link *mirror;     /* agentos-mirror's; NULL: nothing is pushed anywhere */
         char *zygote, *gateway, *audit; /* their paths */
         char **zygote_environment;
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */

@@ -7,6 +7,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "supervisor/control/control.h"
+#include "supervisor/mirror_link.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
@@ -332,12 +333,27 @@ static const struct {
     {MESSAGE_AHEAD, on_ahead},
 };
 
+/* Behind one of these there may be commits, which belong to the git remote, too. */
+static bool tells_of_commits(unsigned type)
+{
+    static const unsigned types[] = {MESSAGE_READY,  MESSAGE_ACTIVITY, MESSAGE_FINISHED,
+                                     MESSAGE_JUDGED, MESSAGE_SETTLED,  MESSAGE_ROLLED};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (types[i] == type)
+            return true;
+    return false;
+}
+
 static bool handle(struct agent *agent, struct reader *reader, unsigned type)
 {
-    for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++)
-        if (handlers[i].type == type)
-            return handlers[i].handle(agent, reader);
-    return false;
+    size_t i = 0;
+    while (i < sizeof handlers / sizeof handlers[0] && handlers[i].type != type)
+        i++;
+    if (i == sizeof handlers / sizeof handlers[0] || !handlers[i].handle(agent, reader))
+        return false;
+    if (tells_of_commits(type))
+        mirror_link_note(supervisor_of(agent)->programs.mirror, agent->name);
+    return true;
 }
 
 /* A few messages may be left of the worker before. More of them mean that this one's HELLO was lost on the way (a send

@@ -59,7 +59,7 @@ enum {
     SCOPE_SIGNAL = 1 << 1,
 };
 
-#define EVERYBODY (FOR(WORKER) | FOR(GATEWAY) | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
+#define EVERYBODY (FOR(WORKER) | NETWORK | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
 
 /* What the kernel can withhold, by its ABI. Whatever is withheld and in no rule is refused. */
 static const struct {
@@ -70,8 +70,8 @@ static const struct {
     {1, EVERYBODY, {.files = REFER - 1}},
     {2, EVERYBODY, {.files = REFER}},
     {3, EVERYBODY, {.files = TRUNCATE}},
-    {4, EVERYBODY & ~FOR(GATEWAY), {.net = BIND_TCP | CONNECT_TCP}},
-    {4, FOR(GATEWAY), {.net = BIND_TCP}},
+    {4, EVERYBODY & ~NETWORK, {.net = BIND_TCP | CONNECT_TCP}},
+    {4, NETWORK, {.net = BIND_TCP}},
     {5, EVERYBODY, {.files = IOCTL_DEV}},
     {6, EVERYBODY, {.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL}},
 };
@@ -82,32 +82,32 @@ static const struct {
     const char *path;
     uint64_t allowed;
 } places[] = {
-    {FOR(GATEWAY), "/etc/ssl", READ},
-    {FOR(GATEWAY), "/usr/share/ca-certificates", READ}, /* where /etc/ssl's links lead */
-    {FOR(GATEWAY), "/usr/local/share/ca-certificates", READ},
-    {FOR(GATEWAY), "/etc/pki", READ},
-    {FOR(GATEWAY), "/etc/resolv.conf", READ},
-    {FOR(GATEWAY), "/run/systemd/resolve",
+    {NETWORK, "/etc/ssl", READ},
+    {NETWORK, "/usr/share/ca-certificates", READ}, /* where /etc/ssl's links lead */
+    {NETWORK, "/usr/local/share/ca-certificates", READ},
+    {NETWORK, "/etc/pki", READ},
+    {NETWORK, "/etc/resolv.conf", READ},
+    {NETWORK, "/run/systemd/resolve",
      READ}, /* where a link from there may lead, rewritten as networks come */
-    {FOR(GATEWAY), "/run/resolvconf", READ},
-    {FOR(GATEWAY), "/run/NetworkManager", READ},
-    {FOR(GATEWAY), "/etc/hosts", READ},
-    {FOR(GATEWAY), "/etc/host.conf", READ},
-    {FOR(GATEWAY), "/etc/nsswitch.conf", READ},
-    {FOR(GATEWAY), "/etc/gai.conf", READ},
-    {FOR(GATEWAY), "/etc/services", READ},
-    {FOR(GATEWAY), "/usr/lib", READ}, /* name service modules are loaded when first asked */
-    {FOR(GATEWAY), "/lib", READ},
-    {FOR(GATEWAY), "/lib64", READ},
+    {NETWORK, "/run/resolvconf", READ},
+    {NETWORK, "/run/NetworkManager", READ},
+    {NETWORK, "/etc/hosts", READ},
+    {NETWORK, "/etc/host.conf", READ},
+    {NETWORK, "/etc/nsswitch.conf", READ},
+    {NETWORK, "/etc/gai.conf", READ},
+    {NETWORK, "/etc/services", READ},
+    {NETWORK, "/usr/lib", READ}, /* name service modules are loaded when first asked */
+    {NETWORK, "/lib", READ},
+    {NETWORK, "/lib64", READ},
     {FOR(COMMAND) | FOR(CHECKER), "/usr", READ | EXECUTE},
     {FOR(COMMAND) | FOR(CHECKER), "/bin", READ | EXECUTE},
     {FOR(COMMAND) | FOR(CHECKER), "/sbin", READ | EXECUTE},
     {FOR(COMMAND) | FOR(CHECKER), "/lib", READ | EXECUTE},
     {FOR(COMMAND) | FOR(CHECKER), "/lib64", READ | EXECUTE},
     {FOR(COMMAND) | FOR(CHECKER), "/etc/alternatives", READ},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), "/etc/ld.so.cache", READ},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), "/etc/localtime", READ},
-    {FOR(GATEWAY) | FOR(COMMAND) | FOR(CHECKER), "/dev/urandom", READ_FILE},
+    {NETWORK | FOR(COMMAND) | FOR(CHECKER), "/etc/ld.so.cache", READ},
+    {NETWORK | FOR(COMMAND) | FOR(CHECKER), "/etc/localtime", READ},
+    {NETWORK | FOR(COMMAND) | FOR(CHECKER), "/dev/urandom", READ_FILE},
     {FOR(COMMAND) | FOR(CHECKER), "/dev/random", READ_FILE},
     {FOR(COMMAND) | FOR(CHECKER), "/dev/zero", READ_FILE},
     {FOR(COMMAND) | FOR(CHECKER), "/dev/null", READ_FILE | WRITE_FILE | TRUNCATE},

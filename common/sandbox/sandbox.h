@@ -29,6 +29,7 @@ enum sandbox_mode {
 enum sandbox_role {
     SANDBOX_WORKER,  /* its tree; one connection, then none (sandbox_tighten) */
     SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
+    SANDBOX_MIRROR,  /* the gateway's, and a repository can be read */
     SANDBOX_COMMAND, /* `agentos exec`: a worker's, and the system's programs can be read and executed */
     SANDBOX_AUDITOR, /* agentos-audit: what was open before, and not one file more */
     SANDBOX_HTTP, /* agentos-http: reads what the room names; connections are taken from the socket that it was given,

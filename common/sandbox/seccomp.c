@@ -36,7 +36,7 @@
 #define ROOM_TO   0x5eed1d035eed1d04u
 #define ROOM_MOST 0x5eed1d055eed1d06u
 
-#define OURS      (FOR(WORKER) | FOR(GATEWAY) | FOR(AUDITOR) | FOR(HTTP))
+#define OURS      (FOR(WORKER) | NETWORK | FOR(AUDITOR) | FOR(HTTP))
 #define PROGRAMS  (FOR(COMMAND) | FOR(CHECKER)) /* of others */
 #define EVERYBODY (OURS | PROGRAMS)
 
@@ -240,6 +240,9 @@ static const char *const plain_command[] = {
     "getrlimit",
 };
 
+/* How a repository's packs are found. */
+static const char *const folders[] = {"getdents64"};
+
 /* Modes, owners and time stamps of any path can be changed past Landlock. libgit2 and others set them as a matter of
  * course and give up when that fails, so they are told that it is done. In the tree nothing depends on it. */
 static const char *const pretended[] = {
@@ -282,13 +285,13 @@ static const struct rule conditional[] = {
     MMAP(OURS, PROT_EXEC, 0, NO_FILE, 0),
     MMAP(OURS, PROT_EXEC, 0, NO_FILE, MAP_ANONYMOUS),
     MMAP(OURS, PROT_EXEC, 0, NO_FILE, MAP_SHARED),
-    MMAP(FOR(GATEWAY), PROT_EXEC | PROT_WRITE, PROT_EXEC, NO_FILE, 0),
+    MMAP(NETWORK, PROT_EXEC | PROT_WRITE, PROT_EXEC, NO_FILE, 0),
     MMAP(PROGRAMS, PROT_EXEC | PROT_WRITE, 0, MAP_GROWSDOWN, 0),
     MMAP(PROGRAMS, PROT_EXEC | PROT_WRITE, PROT_EXEC, MAP_GROWSDOWN, 0),
     MMAP(PROGRAMS, PROT_EXEC | PROT_WRITE, PROT_WRITE, MAP_GROWSDOWN, 0),
     {EVERYBODY, ALLOW, "mprotect", 1, {BITS(2, PROT_EXEC, 0)}},
 
-    {FOR(WORKER) | FOR(GATEWAY), ALLOW, "clone", 1, {BITS(0, THREAD | NAMESPACES, THREAD)}},
+    {FOR(WORKER) | NETWORK, ALLOW, "clone", 1, {BITS(0, THREAD | NAMESPACES, THREAD)}},
     {FOR(COMMAND), ALLOW, "clone", 1, {BITS(0, NAMESPACES, 0)}},
     {FOR(CHECKER), ASK, "clone", 1, {BITS(0, NAMESPACES, 0)}},
     {FOR(CHECKER), ASK, "fork", 0, {{0}}},
@@ -320,7 +323,7 @@ static const struct rule conditional[] = {
     {FOR(WORKER), ALLOW, "fcntl", 2, {IS(1, F_SETSIG), IS(2, SIGURG)}},
 
     /* No TIOCSTI, which types into the terminal of whoever started us. */
-    {FOR(GATEWAY) | PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONREAD)}}, /* the resolver */
+    {NETWORK | PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONREAD)}}, /* the resolver */
     {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONBIO)}},
     {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIOCLEX)}},
     {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONCLEX)}},
@@ -339,23 +342,23 @@ static const struct rule conditional[] = {
     {FOR(WORKER), ALLOW, "seccomp", 1, {IS(0, SECCOMP_SET_MODE_FILTER)}},
 
     /* The network, and the kernel's list of addresses for the resolver. No AF_UNIX: no other process's socket. */
-    {FOR(GATEWAY), ALLOW, "socket", 1, {IS(0, AF_INET)}},
-    {FOR(GATEWAY), ALLOW, "socket", 1, {IS(0, AF_INET6)}},
-    {FOR(GATEWAY), ALLOW, "socket", 2, {IS(0, AF_NETLINK), IS(2, 0)}},
-    {FOR(GATEWAY), ALLOW, "connect", 0, {{0}}},
-    {FOR(GATEWAY), ALLOW, "bind", 0, {{0}}},
-    {FOR(GATEWAY), ALLOW, "sendmmsg", 0, {{0}}},
-    {FOR(GATEWAY), ALLOW, "recvmmsg", 0, {{0}}},
-    {FOR(GATEWAY) | FOR(COMMAND), ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
+    {NETWORK, ALLOW, "socket", 1, {IS(0, AF_INET)}},
+    {NETWORK, ALLOW, "socket", 1, {IS(0, AF_INET6)}},
+    {NETWORK, ALLOW, "socket", 2, {IS(0, AF_NETLINK), IS(2, 0)}},
+    {NETWORK, ALLOW, "connect", 0, {{0}}},
+    {NETWORK, ALLOW, "bind", 0, {{0}}},
+    {NETWORK, ALLOW, "sendmmsg", 0, {{0}}},
+    {NETWORK, ALLOW, "recvmmsg", 0, {{0}}},
+    {NETWORK | FOR(COMMAND), ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
 
     /* Only such as libcurl, the resolver and libmicrohttpd set. */
-    OPTION(FOR(GATEWAY), SOL_SOCKET, SO_KEEPALIVE),
-    OPTION(FOR(GATEWAY), IPPROTO_TCP, TCP_KEEPIDLE),
-    OPTION(FOR(GATEWAY), IPPROTO_TCP, TCP_KEEPINTVL),
-    OPTION(FOR(GATEWAY), IPPROTO_TCP, TCP_KEEPCNT),
-    OPTION(FOR(GATEWAY), IPPROTO_IP, IP_RECVERR),
-    OPTION(FOR(GATEWAY), IPPROTO_IPV6, IPV6_RECVERR),
-    OPTION(FOR(GATEWAY) | FOR(HTTP), IPPROTO_TCP, TCP_NODELAY),
+    OPTION(NETWORK, SOL_SOCKET, SO_KEEPALIVE),
+    OPTION(NETWORK, IPPROTO_TCP, TCP_KEEPIDLE),
+    OPTION(NETWORK, IPPROTO_TCP, TCP_KEEPINTVL),
+    OPTION(NETWORK, IPPROTO_TCP, TCP_KEEPCNT),
+    OPTION(NETWORK, IPPROTO_IP, IP_RECVERR),
+    OPTION(NETWORK, IPPROTO_IPV6, IPV6_RECVERR),
+    OPTION(NETWORK | FOR(HTTP), IPPROTO_TCP, TCP_NODELAY),
     OPTION(FOR(HTTP), IPPROTO_TCP, TCP_CORK),
 };
 
@@ -429,14 +432,15 @@ static const struct {
     {                                                                                                        \
         roles, verdict, names, sizeof(names) / sizeof *(names)                                               \
     }
-    LIST(FOR(WORKER) | FOR(GATEWAY) | PROGRAMS, ALLOW, on_descriptors),
-    LIST(FOR(WORKER) | FOR(GATEWAY) | PROGRAMS, ALLOW, plain),
+    LIST(FOR(WORKER) | NETWORK | PROGRAMS, ALLOW, on_descriptors),
+    LIST(FOR(WORKER) | NETWORK | PROGRAMS, ALLOW, plain),
     LIST(FOR(WORKER) | PROGRAMS, ALLOW, tree_descriptors),
     LIST(FOR(WORKER) | PROGRAMS, ALLOW, plain_tree),
+    LIST(FOR(MIRROR), ALLOW, folders),
     LIST(FOR(WORKER) | PROGRAMS, PRETEND, pretended),
     LIST(FOR(AUDITOR) | FOR(HTTP), ALLOW, plain_auditor),
     LIST(EVERYBODY, ABSENT, absent),
-    LIST(FOR(WORKER) | FOR(GATEWAY) | FOR(HTTP), ALLOW, plain_socket),
+    LIST(FOR(WORKER) | NETWORK | FOR(HTTP), ALLOW, plain_socket),
     LIST(FOR(HTTP), ALLOW, plain_http),
     LIST(PROGRAMS, ALLOW, plain_command),
     LIST(FOR(COMMAND), ALLOW, plain_job),

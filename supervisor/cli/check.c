@@ -12,6 +12,7 @@
 #include "common/capacity.h"
 #include "common/control.h"
 #include "common/format/config_warnings.h"
+#include "common/format/git_remote.h"
 #include "common/format/provider_warnings.h"
 #include "common/format/roster.h"
 #include "common/held.h"
@@ -127,7 +128,8 @@ static size_t show_lines(FILE *to, const char *kind, const struct buffer *lines)
 
 static void check_all(struct check *check)
 {
-    if (settings_check(&check->faults))
+    bool right = settings_check(&check->faults);
+    if (git_remote_check_setting(&check->faults) && right)
         provider_warnings_list(check->roster, check->secrets, &check->warnings);
     check_data_dir(check);
     check_run_dir(check);

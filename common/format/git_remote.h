@@ -1,0 +1,24 @@
+/* AGENTOS_GIT_REMOTE (contract section 12): where agents' repositories are pushed to, one for each, a URL that has {agent}
+ * in it. */
+#ifndef AGENTOS_COMMON_FORMAT_GIT_REMOTE_H
+#define AGENTOS_COMMON_FORMAT_GIT_REMOTE_H
+
+#include <stdbool.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+
+/* False: why it can't be one, a sentence whose subject is the URL. */
+bool git_remote_check(const char *url, struct fault *fault);
+/* The same of the environment's, if it is set; the sentence is added to faults. */
+bool git_remote_check_setting(struct buffer *faults);
+
+/* All of these want a URL that passed the check. The caller frees texts. */
+char *git_remote_of(const char *url, const char *agent); /* {agent} is the agent's name */
+const char *git_remote_folder(const char *url); /* the path of a file: URL, within url; NULL: another kind */
+bool git_remote_is_ssh(const char *url);
+bool git_remote_is_open(
+    const char *url);                 /* nothing on the way is encrypted: http: or git: beyond this machine */
+int git_remote_port(const char *url); /* 0: a file: URL */
+
+#endif

@@ -1,0 +1,217 @@
+#include "supervisor/mirror/jobs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/fault.h"
+#include "common/format/git_remote.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/secrets.h"
+#include "common/settings.h"
+
+enum { SAID_MAX = 1024, JITTER_PARTS = 4, COMMIT_TEXT = 41 };
+
+enum state { STATE_IDLE, STATE_DUE, STATE_WAITS, STATE_UNDER_WAY };
+
+struct job {
+    char *agent; /* owned; first: jobs are found by it */
+    struct jobs *jobs;
+    enum state state;
+    bool again; /* there were commits since the push began */
+    unsigned failures;
+    char known[COMMIT_TEXT]; /* the commit that the remote has; "": not known */
+    pid_t pid;
+    int said; /* the pipe that its end is told by; -1: none */
+    struct loop_watch *watch;
+    struct timer timer; /* until it is due, or has to have ended */
+    bool late;
+    char text[SAID_MAX];
+    size_t length;
+    TAILQ_ENTRY(job) link; /* while it waits for a place */
+};
+
+struct jobs {
+    struct jobs_owner owner;
+    void *all; /* tsearch: struct job by agent */
+    unsigned under_way;
+    TAILQ_HEAD(, job) waiting;
+};
+
+static void begin(struct job *job);
+
+static int by_agent(const void *a, const void *b)
+{
+    return strcmp(((const struct job *)a)->agent, ((const struct job *)b)->agent);
+}
+
+static void due_in(struct job *job, int64_t ms)
+{
+    job->state = STATE_DUE;
+    timer_set(job->jobs->owner.loop, &job->timer, ms);
+}
+
+/* 2 s doubling to ten minutes, less up to a quarter, so that those that failed together don't come again together. */
+static int64_t pause_ms(unsigned failures)
+{
+    int64_t ms = failures < 16 ? (int64_t)1000 << failures : JOB_PAUSE_MAX_MS;
+    if (ms > JOB_PAUSE_MAX_MS)
+        ms = JOB_PAUSE_MAX_MS;
+    return ms - (int64_t)arc4random_uniform((uint32_t)(ms / JITTER_PARTS));
+}
+
+/* "1 the branch …": its digit and its text; a push that said nothing was ended from outside. */
+static enum push_end end_of(struct job *job, int status, const char **text)
+{
+    static char sentence[SAID_MAX];
+    job->text[job->length] = '\0';
+    job->text[strcspn(job->text, "\n")] = '\0';
+    if (job->length > 2 && job->text[0] >= '0' && job->text[0] < '0' + PUSH_ENDS && job->text[1] == ' ') {
+        *text = job->text + 2;
+        return (enum push_end)(job->text[0] - '0');
+    }
+    if (job->late)
+        snprintf(sentence, sizeof sentence, "the push took more than %d s, so it was ended",
+                 JOB_DEADLINE_MS / 1000);
+    else
+        snprintf(sentence, sizeof sentence, "the push ended with %s %d and said nothing",
+                 WIFSIGNALED(status) ? "signal" : "exit",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    *text = sentence;
+    return PUSH_FAILED;
+}
+
+static void end(struct job *job)
+{
+    struct jobs *jobs = job->jobs;
+    const char *text = NULL;
+    int status = 0;
+    timer_clear(jobs->owner.loop, &job->timer);
+    loop_forget(jobs->owner.loop, job->watch);
+    close(job->said);
+    kill(job->pid, SIGKILL); /* it has no business without the pipe */
+    while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    enum push_end how = end_of(job, status, &text);
+    job->state = STATE_IDLE;
+    job->failures = how == PUSH_DONE ? 0 : job->failures + 1;
+    strlcpy(job->known, how == PUSH_DONE ? text : "", sizeof job->known);
+    jobs->under_way--;
+    jobs->owner.ended(jobs->owner.context, job->agent, how, text);
+    if (how != PUSH_DONE)
+        due_in(job, pause_ms(job->failures));
+    else if (job->again)
+        due_in(job, JOB_BUNDLE_MS);
+    struct job *next = TAILQ_FIRST(&jobs->waiting);
+    if (!next)
+        return;
+    TAILQ_REMOVE(&jobs->waiting, next, link);
+    begin(next);
+}
+
+/* The pipe is closed by the push's end, or by the kernel when it was killed: then it can be waited for. */
+static void on_said(void *context, uint32_t events)
+{
+    (void)events;
+    struct job *job = context;
+    char rest[SAID_MAX];
+    size_t room = sizeof job->text - 1 - job->length;
+    ssize_t got = room ? read(job->said, job->text + job->length, room) : read(job->said, rest, sizeof rest);
+    if (got > 0 && room)
+        job->length += (size_t)got;
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        end(job);
+}
+
+/* The credentials are read for each push: who renews them needs no restart. */
+static _Noreturn void become_push(const struct job *job, int out)
+{
+    const struct jobs_owner *owner = &job->jobs->owner;
+    const char *credentials = setting_text(SET_AGENTOS_GIT_CREDENTIALS_FILE, NULL);
+    const char *known_hosts = setting_text(SET_AGENTOS_GIT_KNOWN_HOSTS_FILE, NULL);
+    struct fault fault;
+    struct push push = {.data_dir = owner->data_dir,
+                        .agent = job->agent,
+                        .known = job->known,
+                        .url = git_remote_of(owner->remote, job->agent),
+                        .mode = owner->mode};
+    closefrom(out + 1);
+    if ((!credentials || (push.credentials = secrets_read_file(credentials, "credentials", &fault))) &&
+        (!known_hosts || (push.known_hosts = secrets_read_file(known_hosts, "hosts' keys", &fault))))
+        push_run(&push, out);
+    dprintf(out, "%d AGENTOS_GIT_%s_FILE %s\n", (int)PUSH_FAILED,
+            push.credentials || !credentials ? "KNOWN_HOSTS" : "CREDENTIALS", fault.text);
+    _exit(0);
+}
+
+static void begin(struct job *job)
+{
+    struct jobs *jobs = job->jobs;
+    int pipe[2];
+    if (pipe2(pipe, O_CLOEXEC) != 0 || (job->pid = fork()) < 0) {
+        log_warn("mirror", job->agent, "No push can be started: %s; it is tried again", strerror(errno));
+        job->failures++;
+        due_in(job, pause_ms(job->failures));
+        return;
+    }
+    if (job->pid == 0) {
+        enum { OUT = 3 };
+        dup3(pipe[1], OUT, O_CLOEXEC);
+        become_push(job, OUT);
+    }
+    close(pipe[1]);
+    fcntl(pipe[0], F_SETFL, O_NONBLOCK);
+    job->said = pipe[0];
+    job->state = STATE_UNDER_WAY;
+    job->again = job->late = false;
+    job->length = 0;
+    job->watch = loop_watch(jobs->owner.loop, job->said, EPOLLIN, on_said, job);
+    jobs->under_way++;
+    timer_set(jobs->owner.loop, &job->timer, JOB_DEADLINE_MS);
+}
+
+static void ring(void *context)
+{
+    struct job *job = context;
+    struct jobs *jobs = job->jobs;
+    if (job->state == STATE_UNDER_WAY) {
+        job->late = true;
+        kill(job->pid, SIGKILL);
+    } else if (jobs->under_way < JOBS_AT_ONCE) {
+        begin(job);
+    } else {
+        job->state = STATE_WAITS;
+        TAILQ_INSERT_TAIL(&jobs->waiting, job, link);
+    }
+}
+
+struct jobs *jobs_new(const struct jobs_owner *owner)
+{
+    struct jobs *jobs = memory_new(1, sizeof *jobs);
+    jobs->owner = *owner;
+    TAILQ_INIT(&jobs->waiting);
+    return jobs;
+}
+
+void jobs_add(struct jobs *jobs, const char *agent)
+{
+    struct job wanted = {.agent = (char *)agent}, **found = tfind(&wanted, &jobs->all, by_agent);
+    struct job *job = found ? *found : NULL;
+    if (!job) {
+        job = memory_new(1, sizeof *job);
+        *job = (struct job){.agent = memory_text(agent), .jobs = jobs, .said = -1};
+        job->timer = (struct timer){.ring = ring, .context = job};
+        tsearch(job, &jobs->all, by_agent);
+    }
+    job->again = true;
+    if (job->state == STATE_IDLE)
+        due_in(job, JOB_BUNDLE_MS);
+}

@@ -1,0 +1,30 @@
+/* The pushes that are due, under way and put off: one for each agent, some at once. */
+#ifndef AGENTOS_SUPERVISOR_MIRROR_JOBS_H
+#define AGENTOS_SUPERVISOR_MIRROR_JOBS_H
+
+#include "supervisor/mirror/push.h"
+#include "supervisor/process/loop.h"
+
+enum {
+    JOBS_AT_ONCE = 4,
+    JOB_BUNDLE_MS = 1000, /* commits within so long are one push */
+    JOB_DEADLINE_MS =
+        120 * 1000, /* libgit2 1.5 has none for the network: a push that takes longer is killed */
+    JOB_PAUSE_MAX_MS = 10 * 60 * 1000,
+};
+
+struct jobs_owner {
+    struct loop *loop;
+    const char *data_dir, *remote; /* AGENTOS_GIT_REMOTE */
+    enum sandbox_mode mode;
+    void (*ended)(void *context, const char *agent, enum push_end end, const char *text);
+    void *context;
+};
+
+struct jobs;
+
+struct jobs *jobs_new(const struct jobs_owner *owner);
+/* The agent may have new commits: pushed within JOB_BUNDLE_MS, later while others take the places or after failures. */
+void jobs_add(struct jobs *jobs, const char *agent);
+
+#endif

@@ -1,0 +1,29 @@
+/* One push of an agent's branch to its remote, in a process of its own that ends with it. */
+#ifndef AGENTOS_SUPERVISOR_MIRROR_PUSH_H
+#define AGENTOS_SUPERVISOR_MIRROR_PUSH_H
+
+#include "common/sandbox/sandbox.h"
+
+enum push_end {
+    PUSH_DONE,     /* the remote has what the branch has; the text is the commit */
+    PUSH_FAILED,   /* it may go later; the text says why it didn't */
+    PUSH_DIVERGED, /* the remote's branch has commits that the agent's hasn't: it is left as it is */
+    PUSH_ENDS
+};
+
+struct push {
+    const char *data_dir; /* absolute */
+    const char *agent;
+    const char *url;   /* the agent's own: git_remote_of */
+    const char *known; /* the commit that the remote is known to have; "": none */
+    char *credentials; /* "user:token" or a private ssh key; NULL: none */
+    char *known_hosts; /* in OpenSSH's format; NULL: none */
+    enum sandbox_mode mode;
+};
+
+/* In a child that has one thread: enters the sandbox (the repository to read; the network, or a file: remote's folder to
+ * write), looks for what git would obey in the tree, pushes without force, writes "END TEXT\n" (END a digit of enum
+ * push_end) to out and ends the process. */
+_Noreturn void push_run(const struct push *push, int out);
+
+#endif

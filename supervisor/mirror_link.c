@@ -1,0 +1,167 @@
+#include "supervisor/mirror_link.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/format/git_remote.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/message.h"
+#include "common/settings.h"
+#include "supervisor/supervisor.h"
+
+enum { TEXT_MAX = 2048, PUSH_DONE = 0 };
+
+/* An agent whose last push failed. */
+struct failing {
+    char *agent; /* owned; first: they are found by it */
+    char *why;   /* owned */
+};
+
+struct mirror_link {
+    struct supervisor *supervisor;
+    struct child child;
+    char *program;
+    void *failing; /* tsearch: struct failing by agent */
+};
+
+static int by_agent(const void *a, const void *b)
+{
+    return strcmp(((const struct failing *)a)->agent, ((const struct failing *)b)->agent);
+}
+
+static struct failing *find(struct mirror_link *link, const char *agent)
+{
+    struct failing wanted = {.agent = (char *)agent}, **found = tfind(&wanted, &link->failing, by_agent);
+    return found ? *found : NULL;
+}
+
+static void free_failing(void *failing)
+{
+    struct failing *gone = failing;
+    free(gone->agent);
+    free(gone->why);
+    free(gone);
+}
+
+static void is_pushed(struct mirror_link *link, const char *agent)
+{
+    struct failing *was = find(link, agent);
+    if (!was)
+        return;
+    tdelete(was, &link->failing, by_agent);
+    free_failing(was);
+    log_info("mirror", agent, "Its branch is at the remote again");
+}
+
+/* Said when it is new: a remote that is down for a day is one line. */
+static void is_not_pushed(struct mirror_link *link, const char *agent, char *why)
+{
+    struct failing *was = find(link, agent);
+    if (was && strcmp(was->why, why) == 0) {
+        free(why);
+        return;
+    }
+    if (!was) {
+        was = memory_new(1, sizeof *was);
+        was->agent = memory_text(agent);
+        tsearch(was, &link->failing, by_agent);
+    }
+    free(was->why);
+    was->why = why;
+    OWNED char *url = git_remote_of(setting_text(SET_AGENTOS_GIT_REMOTE, NULL), agent);
+    log_warn("mirror", agent, "Its branch is not pushed to %s: %s. It is tried again", url, why);
+}
+
+static bool hear(void *context, const void *bytes, size_t length)
+{
+    struct mirror_link *link = context;
+    struct reader reader;
+    unsigned type = 0;
+    uint64_t end;
+    OWNED char *agent = NULL;
+    char *text = NULL;
+    if (!message_receive(&reader, bytes, length, PARTY_MIRROR, PARTY_SUPERVISOR, &type) ||
+        !message_read(&reader, MESSAGE_PUSHED, &agent, &end, &text))
+        return false;
+    bool known = agents_find(&link->supervisor->agents, agent) && strlen(text) <= TEXT_MAX;
+    if (known && end != PUSH_DONE) {
+        is_not_pushed(link, agent, text);
+        return true;
+    }
+    if (known)
+        is_pushed(link, agent);
+    free(text);
+    return true;
+}
+
+/* It knows nothing: every branch may be ahead of the remote. */
+static void started(void *context)
+{
+    struct mirror_link *link = context;
+    for (size_t i = 0; i < link->supervisor->agents.count; i++)
+        mirror_link_note(link, link->supervisor->agents.list[i]->name);
+}
+
+struct mirror_link *mirror_link_open(struct supervisor *supervisor)
+{
+    static char *arguments[] = {"agentos-mirror", "3", "4", NULL};
+    if (!setting_text(SET_AGENTOS_GIT_REMOTE, NULL))
+        return NULL;
+    struct mirror_link *link = memory_new(1, sizeof *link);
+    link->supervisor = supervisor;
+    link->program = memory_print("%s/agentos-mirror", supervisor->options->programs);
+    if (child_begin(&link->child, supervisor->loop,
+                    &(struct child_plan){.name = "mirror",
+                                         .component = "mirror",
+                                         .program = link->program,
+                                         .arguments = arguments,
+                                         .environment = environ,
+                                         .extras = {supervisor->data, -1},
+                                         .message = hear,
+                                         .started = started,
+                                         .context = link}))
+        return link;
+    log_error("mirror", NULL, "Nothing is pushed to AGENTOS_GIT_REMOTE: %s can't be started", link->program);
+    free(link->program);
+    free(link);
+    return NULL;
+}
+
+void mirror_link_close(struct mirror_link *link)
+{
+    if (!link)
+        return;
+    child_stop(&link->child);
+    child_kill(&link->child);
+    while (link->child.pid > 0 && waitpid(link->child.pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    tdestroy(link->failing, free_failing);
+    free(link->program);
+    free(link);
+}
+
+void mirror_link_note(struct mirror_link *link, const char *agent)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    if (!link)
+        return;
+    message_make(&message, MESSAGE_PUSH, agent);
+    child_send(&link->child, &message);
+}
+
+void mirror_link_problem(struct mirror_link *link, const char *agent, struct buffer *lines)
+{
+    const struct failing *failing = link ? find(link, agent) : NULL;
+    if (failing)
+        buffer_print(lines, "its branch is not at the git remote: %s\n", failing->why);
+}
+
+bool mirror_link_reap(struct mirror_link *link, pid_t pid, int status)
+{
+    return link && child_reap(&link->child, pid, status);
+}
