@@ -240,9 +240,6 @@ static const char *const plain_command[] = {
     "getrlimit",
 };
 
-/* How a repository's packs are found. */
-static const char *const folders[] = {"getdents64"};
-
 /* Modes, owners and time stamps of any path can be changed past Landlock. libgit2 and others set them as a matter of
  * course and give up when that fails, so they are told that it is done. In the tree nothing depends on it. */
 static const char *const pretended[] = {
@@ -346,6 +343,7 @@ static const struct rule conditional[] = {
     {NETWORK, ALLOW, "socket", 1, {IS(0, AF_INET6)}},
     {NETWORK, ALLOW, "socket", 2, {IS(0, AF_NETLINK), IS(2, 0)}},
     {NETWORK, ALLOW, "connect", 0, {{0}}},
+    {FOR(MIRROR), ALLOW, "getdents64", 0, {{0}}}, /* how a repository's packs are found */
     {NETWORK, ALLOW, "bind", 0, {{0}}},
     {NETWORK, ALLOW, "sendmmsg", 0, {{0}}},
     {NETWORK, ALLOW, "recvmmsg", 0, {{0}}},
@@ -436,7 +434,6 @@ static const struct {
     LIST(FOR(WORKER) | NETWORK | PROGRAMS, ALLOW, plain),
     LIST(FOR(WORKER) | PROGRAMS, ALLOW, tree_descriptors),
     LIST(FOR(WORKER) | PROGRAMS, ALLOW, plain_tree),
-    LIST(FOR(MIRROR), ALLOW, folders),
     LIST(FOR(WORKER) | PROGRAMS, PRETEND, pretended),
     LIST(FOR(AUDITOR) | FOR(HTTP), ALLOW, plain_auditor),
     LIST(EVERYBODY, ABSENT, absent),

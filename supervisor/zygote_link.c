@@ -1,0 +1,88 @@
+#include "supervisor/zygote_link.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/message.h"
+#include "supervisor/process/log_pipe.h"
+#include "supervisor/supervisor.h"
+
+enum {
+    /* setproctitle writes over the environment: a worker's whole name needs this much of it. */
+    TITLE_ROOM = 160,
+};
+
+/* A worker that nobody waits for any more. GO lets the zygote forget it. */
+static void turn_away(struct supervisor *supervisor, pid_t pid)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    kill(pid, SIGKILL);
+    message_make(&message, MESSAGE_GO, (uint64_t)pid);
+    child_send(&supervisor->zygote, &message);
+}
+
+static bool zygote_says(void *context, const void *bytes, size_t length)
+{
+    struct supervisor *supervisor = context;
+    struct reader reader;
+    unsigned type = 0;
+    OWNED char *name = NULL, *why = NULL;
+    uint64_t generation, pid;
+    if (!message_receive(&reader, bytes, length, PARTY_ZYGOTE, PARTY_SUPERVISOR, &type) ||
+        type != MESSAGE_SPAWNED || !message_read(&reader, MESSAGE_SPAWNED, &name, &generation, &pid, &why))
+        return false;
+    struct agent *agent = agents_find(&supervisor->agents, name);
+    int log = pid > 1 ? log_pipe_receive(supervisor->programs.zygote_logs[0], (pid_t)pid) : -1;
+    bool expected = agent && agent->worker.spawning && agent->worker.generation == generation;
+    if (expected)
+        agent_spawned(agent, (pid_t)pid, log, why);
+    else
+        memory_close_at(&log);
+    if (!expected && pid > 1)
+        turn_away(supervisor, (pid_t)pid);
+    return true;
+}
+
+static void zygote_started(void *context)
+{
+    struct supervisor *supervisor = context;
+    for (size_t i = 0; i < supervisor->agents.count; i++)
+        agent_spawn_again(supervisor->agents.list[i]);
+}
+
+static char **zygote_environment(char *room)
+{
+    size_t count = 0;
+    while (environ[count])
+        count++;
+    char **environment = memory_new(count + 2, sizeof *environment);
+    memcpy(environment, environ, count * sizeof *environment);
+    environment[count] = room;
+    return environment;
+}
+
+bool zygote_link_open(struct supervisor *supervisor)
+{
+    static char *arguments[] = {"agentos-zygote", "--zygote", "3", "4", NULL};
+    static char room[sizeof "AGENTOS_TITLE_ROOM=" + TITLE_ROOM] = "AGENTOS_TITLE_ROOM=";
+    memset(room + strlen("AGENTOS_TITLE_ROOM="), ' ', TITLE_ROOM);
+    supervisor->programs.zygote = memory_print("%s/agentos-worker", supervisor->options->programs);
+    supervisor->programs.zygote_environment = zygote_environment(room);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor->programs.zygote_logs) != 0)
+        return false;
+    return child_begin(&supervisor->zygote, supervisor->loop,
+                       &(struct child_plan){
+                           .name = "zygote",
+                           .component = "agentos",
+                           .program = supervisor->programs.zygote,
+                           .arguments = arguments,
+                           .environment = supervisor->programs.zygote_environment,
+                           .extras = {supervisor->programs.zygote_logs[1], -1},
+                           .message = zygote_says,
+                           .started = zygote_started,
+                           .context = supervisor,
+                       });
+}
