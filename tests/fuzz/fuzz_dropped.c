@@ -85,14 +85,21 @@ static void nothing(void *context)
     (void)context;
 }
 
-static bool may_send(void *context, const char *sender, const char *agent)
+static const struct text_list *to_everybody(void *context, const char *sender)
 {
-    (void)context, (void)sender, (void)agent;
+    (void)context, (void)sender;
+    return NULL;
+}
+
+static bool no_ids(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
+{
+    (void)context, (void)agent, (void)see, (void)seer;
     return true;
 }
 
 static const struct queues_operations operations = {.room = room,
-                                                    .may_send = may_send,
+                                                    .may_send_to = to_everybody,
+                                                    .each_id = no_ids,
                                                     .lies = lies,
                                                     .put = put,
                                                     .take = take,
