@@ -30,121 +30,121 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
 
 /* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside. Between worker and gateway
  * stands the supervisor, which passes the message on. */
-#define MESSAGE_TABLE(X)                                                                                                         \
+#define MESSAGE_TABLE(X)                                                                                                            \
     /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
-       1: it begins paused */                 \
-    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnnt")                                                                                  \
-    /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                             \
-    X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                                    \
+       1: it begins paused */                    \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnnt")                                                                                     \
+    /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                                \
+    X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                                       \
     /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
-       before it can connect, and the line of the one before it is closed */      \
-    X(GO, 3, SUPERVISOR, ZYGOTE, "n")                                                                                            \
-    /* worker -> supervisor: agent name, generation */                                                                           \
-    X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                                       \
-    /* worker -> supervisor: the tree is bootstrapped, work begins */                                                            \
-    X(READY, 11, WORKER, SUPERVISOR, "")                                                                                         \
-    /* worker -> supervisor: enum agent_activity, what of ("provider", a task's id), until (epoch s, 0) */                       \
-    X(ACTIVITY, 12, WORKER, SUPERVISOR, "ntn")                                                                                   \
+       before it can connect, and the line of the one before it is closed */         \
+    X(GO, 3, SUPERVISOR, ZYGOTE, "n")                                                                                               \
+    /* worker -> supervisor: agent name, generation */                                                                              \
+    X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                                          \
+    /* worker -> supervisor: the tree is bootstrapped, work begins */                                                               \
+    X(READY, 11, WORKER, SUPERVISOR, "")                                                                                            \
+    /* worker -> supervisor: enum agent_activity, what of ("provider", a task's id), until (epoch s, 0) */                          \
+    X(ACTIVITY, 12, WORKER, SUPERVISOR, "ntn")                                                                                      \
     /* worker -> supervisor: queue depth, inbox, handoffs, outbox, dead letters, negative streak,            \
-       tasks done (of all time), tokens today */                   \
-    X(FIGURES, 13, WORKER, SUPERVISOR, "nnnnnnnn")                                                                               \
-    /* worker -> supervisor: every present problem, a line each (replaces what was said before); last, what it waits for */      \
-    X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                                     \
+       tasks done (of all time), tokens today */                      \
+    X(FIGURES, 13, WORKER, SUPERVISOR, "nnnnnnnn")                                                                                  \
+    /* worker -> supervisor: every present problem, a line each (replaces what was said before); last, what it waits for */         \
+    X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                                        \
     /* worker -> supervisor: task id, reward + 1 (0, 1, 2), commit, tokens in, tokens out, end: "done",     \
-       "expired", "poison", "cancelled", "duplicate" */                    \
-    X(FINISHED, 15, WORKER, SUPERVISOR, "tntnnt")                                                                                \
+       "expired", "poison", "cancelled", "duplicate" */                       \
+    X(FINISHED, 15, WORKER, SUPERVISOR, "tntnnt")                                                                                   \
     /* worker -> supervisor: task id, why: the provider refuses it as it is. It stays, others go on, and it is tried         \
-       again later */   \
-    X(DEFERRED, 19, WORKER, SUPERVISOR, "tt")                                                                                    \
-    /* worker -> supervisor: the serial of the heartbeat that is answered */                                                     \
-    X(ALIVE, 16, WORKER, SUPERVISOR, "n")                                                                                        \
-    /* worker -> supervisor: ids of new envelopes in iac/outbox/, a line each; "": look at all of them */                        \
-    X(POST, 17, WORKER, SUPERVISOR, "t")                                                                                         \
+       again later */      \
+    X(DEFERRED, 19, WORKER, SUPERVISOR, "tt")                                                                                       \
+    /* worker -> supervisor: the serial of the heartbeat that is answered */                                                        \
+    X(ALIVE, 16, WORKER, SUPERVISOR, "n")                                                                                           \
+    /* worker -> supervisor: ids of new envelopes in iac/outbox/, a line each; "": look at all of them */                           \
+    X(POST, 17, WORKER, SUPERVISOR, "t")                                                                                            \
     /* worker -> supervisor: an envelope that lay in iac/inbox/ or iac/handoffs/ has come to its end there: id, status       \
-       ("finished", "read", "failed"), its commit */   \
-    X(SETTLED, 18, WORKER, SUPERVISOR, "ttt")                                                                                    \
+       ("finished", "read", "failed"), its commit */      \
+    X(SETTLED, 18, WORKER, SUPERVISOR, "ttt")                                                                                       \
     /* worker -> supervisor: several messages at once, for each one costs both sides a wake-up: each with 4 bytes of length
-       before it; no SEVERAL within */      \
-    X(SEVERAL, 60, WORKER, SUPERVISOR, "")                                                                                       \
-    /* worker -> supervisor: task id, lock's name: it waits for LOCKED. Asked again by the same task: the same place */          \
-    X(LOCK, 40, WORKER, SUPERVISOR, "tt")                                                                                        \
-    /* worker -> supervisor: task id, lock's name: not wanted any more, or the task is over */                                   \
-    X(UNLOCK, 41, WORKER, SUPERVISOR, "tt")                                                                                      \
+       before it; no SEVERAL within */         \
+    X(SEVERAL, 60, WORKER, SUPERVISOR, "")                                                                                          \
+    /* worker -> supervisor: task id, lock's name: it waits for LOCKED. Asked again by the same task: the same place */             \
+    X(LOCK, 40, WORKER, SUPERVISOR, "tt")                                                                                           \
+    /* worker -> supervisor: task id, lock's name: not wanted any more, or the task is over */                                      \
+    X(UNLOCK, 41, WORKER, SUPERVISOR, "tt")                                                                                         \
     /* supervisor -> worker: task id, lock's name, fencing token (0: it is not, or no longer, held), lease until            \
-       (epoch s; of one that isn't held: it has no place, and may be asked for again then; else 0), who holds it otherwise ("iris: task-7") or "" */    \
-    X(LOCKED, 42, SUPERVISOR, WORKER, "ttnnt")                                                                                   \
+       (epoch s; of one that isn't held: it has no place, and may be asked for again then; else 0), who holds it otherwise ("iris: task-7") or "" */       \
+    X(LOCKED, 42, SUPERVISOR, WORKER, "ttnnt")                                                                                      \
     /* supervisor -> worker: what became of an envelope of its outbox: id, status ("delivered", "deferred", "refused",      \
-       "finished" for a segment that was written), reason ("" none), epoch s */    \
-    X(VERDICT, 43, SUPERVISOR, WORKER, "tttn")                                                                                   \
+       "finished" for a segment that was written), reason ("" none), epoch s */       \
+    X(VERDICT, 43, SUPERVISOR, WORKER, "tttn")                                                                                      \
     /* worker -> supervisor: serial, task id, the case as JSON (contract section 8): let this agent's auditor judge it.   \
-       Answered by AUDITED: serial, enum audit_end, task id, what it printed, or why there is nothing */      \
-    X(AUDIT, 50, WORKER, SUPERVISOR, "ntt")                                                                                      \
-    X(AUDITED, 51, SUPERVISOR, WORKER, "nntt")                                                                                   \
-    /* worker -> supervisor: an audit stands in rewards.md: task id, reward + 1, audit score + 1, reasons, its commit */         \
-    X(JUDGED, 52, WORKER, SUPERVISOR, "tnntt")                                                                                   \
-    /* supervisor -> worker: serial */                                                                                           \
-    X(HEARTBEAT, 20, SUPERVISOR, WORKER, "n")                                                                                    \
-    /* supervisor -> worker: bits of enum look */                                                                                \
-    X(LOOK, 21, SUPERVISOR, WORKER, "n")                                                                                         \
-    /* supervisor -> worker: finish the cycle within so many milliseconds, then exit 0 */                                        \
-    X(STOP, 22, SUPERVISOR, WORKER, "n")                                                                                         \
-    /* supervisor -> worker: 1 pause (finish the cycle first), 0 go on */                                                        \
-    X(PAUSE, 23, SUPERVISOR, WORKER, "n")                                                                                        \
-    /* supervisor -> worker: serial, task id; answered by CANCELLED: serial, 0 no such task, 1 done */                           \
-    X(CANCEL, 24, SUPERVISOR, WORKER, "nt")                                                                                      \
-    X(CANCELLED, 25, WORKER, SUPERVISOR, "nn")                                                                                   \
-    /* supervisor -> worker: the agent's definition has changed (roster_encode) */                                               \
-    X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                                   \
-    /* supervisor -> worker: exit 0 if there is nothing at all to do; else never mind */                                         \
-    X(REST, 27, SUPERVISOR, WORKER, "")                                                                                          \
+       Answered by AUDITED: serial, enum audit_end, task id, what it printed, or why there is nothing */         \
+    X(AUDIT, 50, WORKER, SUPERVISOR, "ntt")                                                                                         \
+    X(AUDITED, 51, SUPERVISOR, WORKER, "nntt")                                                                                      \
+    /* worker -> supervisor: an audit stands in rewards.md: task id, reward + 1, audit score + 1, reasons, its commit */            \
+    X(JUDGED, 52, WORKER, SUPERVISOR, "tnntt")                                                                                      \
+    /* supervisor -> worker: serial */                                                                                              \
+    X(HEARTBEAT, 20, SUPERVISOR, WORKER, "n")                                                                                       \
+    /* supervisor -> worker: bits of enum look */                                                                                   \
+    X(LOOK, 21, SUPERVISOR, WORKER, "n")                                                                                            \
+    /* supervisor -> worker: finish the cycle within so many milliseconds, then exit 0 */                                           \
+    X(STOP, 22, SUPERVISOR, WORKER, "n")                                                                                            \
+    /* supervisor -> worker: 1 pause (finish the cycle first), 0 go on */                                                           \
+    X(PAUSE, 23, SUPERVISOR, WORKER, "n")                                                                                           \
+    /* supervisor -> worker: serial, task id; answered by CANCELLED: serial, 0 no such task, 1 done */                              \
+    X(CANCEL, 24, SUPERVISOR, WORKER, "nt")                                                                                         \
+    X(CANCELLED, 25, WORKER, SUPERVISOR, "nn")                                                                                      \
+    /* supervisor -> worker: the agent's definition has changed (roster_encode) */                                                  \
+    X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                                      \
+    /* supervisor -> worker: exit 0 if there is nothing at all to do; else never mind */                                            \
+    X(REST, 27, SUPERVISOR, WORKER, "")                                                                                             \
     /* supervisor -> worker: serial, a commit as a person names it: what was learned since is undone between two cycles;  \
-       answered by ROLLED: serial, exit code (sysexits.h), what was undone or why not */      \
-    X(ROLLBACK, 28, SUPERVISOR, WORKER, "nt")                                                                                    \
-    X(ROLLED, 29, WORKER, SUPERVISOR, "nnt")                                                                                     \
+       answered by ROLLED: serial, exit code (sysexits.h), what was undone or why not */         \
+    X(ROLLBACK, 28, SUPERVISOR, WORKER, "nt")                                                                                       \
+    X(ROLLED, 29, WORKER, SUPERVISOR, "nnt")                                                                                        \
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task, where in the prompt (byte  \
        offsets) the supervisor puts in {{peers}}, {{segments}} and {{budget}} (MESSAGE_NOWHERE: not at all), bytes that      \
        these texts may have in all (MESSAGE_NOWHERE: as many as they have), 1: the prompt can't be made smaller.       \
-       The supervisor sets the name from the connection. */    \
-    X(ASK, 30, WORKER, GATEWAY, "ntttnnnnn")                                                                                     \
-    /* worker -> supervisor: id of the task that the next ASK is about; its ACTIVITY comes when the last one is told of */       \
-    X(AHEAD, 34, WORKER, SUPERVISOR, "t")                                                                                        \
+       The supervisor sets the name from the connection. */       \
+    X(ASK, 30, WORKER, GATEWAY, "ntttnnnnn")                                                                                        \
+    /* worker -> supervisor: id of the task that the next ASK is about; its ACTIVITY comes when the last one is told of */          \
+    X(AHEAD, 34, WORKER, SUPERVISOR, "t")                                                                                           \
     /* gateway -> supervisor -> worker: serial, agent name, enum answer_kind, text (the reply, or the fault   \
        as a sentence), finish_reason ("" unknown), model, tokens in, tokens out, provider, retry after ms, when that base    \
        URL and model last answered any request (monotonic ms; 0: never), cached tokens (part of tokens in), requests, cost (common/usage.h). The supervisor sets    \
-       the figures: the sums of all requests of the question */                  \
-    X(ANSWER, 31, GATEWAY, WORKER, "ntntttnntnnnnn")                                                                             \
+       the figures: the sums of all requests of the question */                     \
+    X(ANSWER, 31, GATEWAY, WORKER, "ntntttnntnnnnn")                                                                                \
     /* gateway -> supervisor -> worker: serial, agent name, bytes that a whole prompt of this agent may have from now on,      \
        tokens of the context where a provider taught them (0: a setting or nobody says them), bytes of the texts that the    \
-       supervisor put into this question. Comes before the ANSWER that it belongs to */ \
-    X(ROOM, 38, GATEWAY, WORKER, "ntnnn")                                                                                        \
+       supervisor put into this question. Comes before the ANSWER that it belongs to */    \
+    X(ROOM, 38, GATEWAY, WORKER, "ntnnn")                                                                                           \
     /* gateway -> supervisor: a request has ended: serial, agent name, model as it was asked for, enum spent, tokens in,     \
-       tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */   \
-    X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                                \
+       tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */      \
+    X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                                   \
     /* gateway -> supervisor: URL, model, what its answers have taught about how to ask it (in the gateway's own words;     \
-       replaces what was said before). The supervisor says it to the next gateway, as RECALL, before any ASK */    \
-    X(LEARNED, 39, GATEWAY, SUPERVISOR, "ttt")                                                                                   \
-    X(RECALL, 44, SUPERVISOR, GATEWAY, "ttt")                                                                                    \
-    /* supervisor -> gateway: serial, agent name: the next request of the question is in the budget */                           \
-    X(AGAIN, 36, SUPERVISOR, GATEWAY, "nt")                                                                                      \
+       replaces what was said before). The supervisor says it to the next gateway, as RECALL, before any ASK */       \
+    X(LEARNED, 39, GATEWAY, SUPERVISOR, "ttt")                                                                                      \
+    X(RECALL, 44, SUPERVISOR, GATEWAY, "ttt")                                                                                       \
+    /* supervisor -> gateway: serial, agent name: the next request of the question is in the budget */                              \
+    X(AGAIN, 36, SUPERVISOR, GATEWAY, "nt")                                                                                         \
     /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \
-       (epoch s), a sentence */                   \
-    X(WAITING, 32, GATEWAY, WORKER, "nttnt")                                                                                     \
-    /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                                 \
-    X(FORGET, 33, WORKER, GATEWAY, "nt")                                                                                         \
-    /* supervisor -> gateway: agent name: its questions that wait for a provider are asked now */                                \
-    X(RETRY, 35, SUPERVISOR, GATEWAY, "t")                                                                                       \
+       (epoch s), a sentence */                      \
+    X(WAITING, 32, GATEWAY, WORKER, "nttnt")                                                                                        \
+    /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                                    \
+    X(FORGET, 33, WORKER, GATEWAY, "nt")                                                                                            \
+    /* supervisor -> gateway: agent name: its questions that wait for a provider are asked now */                                   \
+    X(RETRY, 35, SUPERVISOR, GATEWAY, "t")                                                                                          \
     /* gateway -> supervisor: a request to a model has failed through no fault of its own, or been answered after that (or for    \
-       the first time): provider's name, URL, model, 1: answered, a sentence's second half */    \
-    X(PROVIDER, 45, GATEWAY, SUPERVISOR, "tttnt")                                                                                \
+       the first time): provider's name, URL, model, 1: answered, a sentence's second half */ \
+    X(PROVIDER, 45, GATEWAY, SUPERVISOR, "tttnt")                                                                                   \
     /* supervisor -> gateway: an alert is to be posted: serial, URL of agents.yaml, webhook-id, webhook-timestamp,           \
        webhook-signature ("": none), JSON. Answered by NOTIFIED: serial, status (0: no response), ms that Retry-After      \
-       asks for (MESSAGE_NOWHERE: it doesn't), a sentence's second half that says why there is none */                     \
-    X(NOTIFY, 46, SUPERVISOR, GATEWAY, "nttttt")                                                                                 \
-    X(NOTIFIED, 47, GATEWAY, SUPERVISOR, "nnnt")                                                                                          \
-    /* supervisor -> mirror: agent name: its branch may have new commits */                                                      \
-    X(PUSH, 70, SUPERVISOR, MIRROR, "t")                                                                                         \
+       asks for (MESSAGE_NOWHERE: it doesn't), a sentence's second half that says why there is none */      \
+    X(NOTIFY, 46, SUPERVISOR, GATEWAY, "nttttt")                                                                                    \
+    X(NOTIFIED, 47, GATEWAY, SUPERVISOR, "nnnt")                                                                                    \
+    /* supervisor -> mirror: agent name: its branch may have new commits */                                                         \
+    X(PUSH, 70, SUPERVISOR, MIRROR, "t")                                                                                            \
     /* mirror -> supervisor: agent name, how a push has ended (0 done, 1 failed and tried again, 2 the remote went another   \
-       way), the commit or a sentence */     \
+       way), the commit or a sentence */      \
     X(PUSHED, 71, MIRROR, SUPERVISOR, "tnt")
 
 enum message_type {

@@ -28,7 +28,8 @@ static const struct {
     {"Health", "status:string -agents:integer -problems:[string]"},
     {"Supervisor", "pid:integer uptime_seconds:integer version:string sandbox:string problems:[string]"},
     {"Agent",
-     "name:string state:string model:string detail:string? pid:integer? uptime_seconds:integer restarts:integer "
+     "name:string state:string model:string detail:string? pid:integer? uptime_seconds:integer "
+     "restarts:integer "
      "last_exit:string? queue_depth:integer inbox_depth:integer handoff_depth:integer outbox_depth:integer "
      "dead_letters:integer throughput_class:string negative_streak:integer tasks_done:integer "
      "tokens_today:integer cached_tokens_today:integer requests_today:integer cost_today:number? "
