@@ -203,7 +203,7 @@ HOSTILE = {
     "prints nothing": (":", r"said nothing"),
     "gives no score": ("echo '{\"audit_score\": 5}'", r"no audit_score"),
     "fails": (GOOD + "; echo 'no rules found' >&2; exit 1", r"exit 1: no rules found"),
-    "dies": ("kill -9 $$; " + "exit 9", r"exit 9|signal"),
+    "dies": ("kill -9 $$; " + "exit 9", r"exit 137"),
     "judges two": (GOOD + "; echo '{\"audit_score\": -1, \"task\": \"later\"}'", r"no JSON object"),
     "does not exist": (None, r"no program"),
 }
