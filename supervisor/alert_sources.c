@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/format/envelope.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/usage.h"
@@ -11,7 +12,10 @@
 #include "supervisor/notify/outages.h"
 #include "supervisor/supervisor.h"
 
-enum { FAILURES_TOLD = 3 /* endings of a worker in a row */ };
+enum {
+    FAILURES_TOLD = 3, /* endings of a worker in a row */
+    BURIED = sizeof((struct supervisor *)0)->alerts.buried / sizeof(uint64_t)
+};
 
 static bool to_gateway(void *context, const struct buffer *message)
 {
@@ -94,18 +98,58 @@ void alert_streak(const struct agent *agent, uint64_t before)
 
 /* --- dead letters --- */
 
-void alert_dead_letter(struct supervisor *supervisor, const char *agent, const char *id, const char *status,
-                       const char *reason, const char *from, const char *to)
+static uint64_t hash_of_task(const char *agent, const char *file)
+{
+    OWNED char *both = memory_print("%s/%s", agent, file);
+    uint64_t hash = names_hash(both, strlen(both));
+    return hash ? hash : 1;
+}
+
+static void raise_dead_letter(struct supervisor *supervisor, const char *agent, const char *id,
+                              const char *status, const char *reason, const struct envelope *envelope)
+{
+    json_t *data = json_pack("{s:o, s:o, s:s, s:o}", "agent", alert_text(agent), "id", alert_text(id),
+                             "status", status, "reason", alert_text(reason));
+    if (envelope) {
+        json_object_set_new(data, "from", alert_text(envelope->from));
+        json_object_set_new(data, "to", alert_text(envelope->to));
+    }
+    alerts_raise(supervisor->alerts.queue, ALERT_DEAD_LETTER, data);
+}
+
+void alert_dead_letter(struct supervisor *supervisor, const char *agent, const struct envelope *envelope,
+                       const char *status, const char *reason)
 {
     if (!alerts_wanted(supervisor->alerts.queue, ALERT_DEAD_LETTER))
         return;
-    json_t *data = json_pack("{s:o, s:o, s:s, s:o}", "agent", alert_text(agent), "id", alert_text(id),
-                             "status", status, "reason", alert_text(reason));
-    if (from && to) {
-        json_object_set_new(data, "from", alert_text(from));
-        json_object_set_new(data, "to", alert_text(to));
+    if (envelope->kind == KIND_TASK) {
+        supervisor->alerts.buried[supervisor->alerts.next] = hash_of_task(agent, envelope->id);
+        supervisor->alerts.next = (supervisor->alerts.next + 1) % BURIED;
     }
-    alerts_raise(supervisor->alerts.queue, ALERT_DEAD_LETTER, data);
+    raise_dead_letter(supervisor, agent, envelope->id, status, reason, envelope);
+}
+
+/* The post office has told of a task that it buried while the agent had no process; that counts once. */
+static bool was_told(struct supervisor *supervisor, const char *agent, const char *task)
+{
+    OWNED char *file = names_file(task);
+    uint64_t hash = hash_of_task(agent, file);
+    for (size_t i = 0; i < BURIED; i++)
+        if (supervisor->alerts.buried[i] == hash) {
+            supervisor->alerts.buried[i] = 0;
+            return true;
+        }
+    return false;
+}
+
+void alert_task_ended(const struct agent *agent, const char *task, const char *end)
+{
+    struct supervisor *supervisor = supervisor_of(agent);
+    bool poison = strcmp(end, "poison") == 0, expired = strcmp(end, "expired") == 0;
+    if ((!poison && !expired) || !alerts_wanted(supervisor->alerts.queue, ALERT_DEAD_LETTER) ||
+        (expired && was_told(supervisor, agent->name, task)))
+        return;
+    raise_dead_letter(supervisor, agent->name, task, poison ? "failed" : end, end, NULL);
 }
 
 /* --- budgets --- */

@@ -58,8 +58,8 @@ static void told(void *context, void *subject, const char *event, const struct e
     static const char *const ends[] = {"envelope_failed", "envelope_expired", "envelope_refused"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (strcmp(event, ends[i]) == 0)
-            alert_dead_letter(supervisor, agent ? agent->name : envelope->to, envelope->id,
-                              event + strlen("envelope_"), reason, envelope->from, envelope->to);
+            alert_dead_letter(supervisor, agent ? agent->name : envelope->to, envelope,
+                              event + strlen("envelope_"), reason);
     if (strcmp(event, "envelope_refused") == 0)
         count_refusal(supervisor, envelope, reason);
     log_event(level, "post", agent ? agent->name : NULL, "%s %s from %s to %s %s%s%s", kind, envelope->id,

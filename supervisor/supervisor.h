@@ -20,6 +20,7 @@
 #include "supervisor/schedule.h"
 
 struct alerts;
+struct envelope;
 struct outages;
 struct shared_state;
 struct control;
@@ -66,6 +67,8 @@ struct supervisor {
         struct alerts *queue;
         struct outages *outages;
         uint64_t budget_told;   /* a hash of the last alert about everybody's budget */
+        uint64_t buried[1024];  /* hashes of tasks that the post office ended last, and told; 0: none */
+        size_t next;            /* its oldest place */
     } alerts;                   /* alert_sources.c's */
     struct http_listener *http; /* NULL: there is no HTTP interface */
     struct notify *notify;      /* NULL: no service manager listens */
@@ -114,9 +117,11 @@ void supervisor_end_alerts(struct supervisor *supervisor);
 bool alert_gateway_says(struct supervisor *supervisor, const void *bytes, size_t length);
 void alert_agent_changed(struct agent *agent);                 /* its state has */
 void alert_streak(const struct agent *agent, uint64_t before); /* of failures has grown */
-/* from, to: NULL where nobody sent it. */
-void alert_dead_letter(struct supervisor *supervisor, const char *agent, const char *id, const char *status,
-                       const char *reason, const char *from, const char *to);
+/* An envelope has come to nothing, or a task whose agent has no process: its worker says it again when it starts. */
+void alert_dead_letter(struct supervisor *supervisor, const char *agent, const struct envelope *envelope,
+                       const char *status, const char *reason);
+/* A worker says how a task has ended. */
+void alert_task_ended(const struct agent *agent, const char *task, const char *end);
 /* agent waits for its budget of the day, or for everybody's. */
 void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence);
 

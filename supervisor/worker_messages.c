@@ -197,9 +197,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
     control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));
-    if (strcmp(end, "poison") == 0 || strcmp(end, "expired") == 0)
-        alert_dead_letter(supervisor_of(agent), agent->name, task, *end == 'p' ? "failed" : end, end, NULL,
-                          NULL);
+    alert_task_ended(agent, task, end);
     control_task_finished(supervisor_of(agent)->control, agent, task, (int)reward - 1, commit, end);
     return true;
 }
