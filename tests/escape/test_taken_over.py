@@ -375,6 +375,8 @@ def test_whoever_took_a_worker_over_is_refused_all_that_works_without_the_wall(m
     for number, name in enumerate(attempts("", "", 0)):
         own, foreign = stage(tmp_path / str(number))
         tried = outside(*attempts(own, foreign, victim)[name])
+        if name == "a mount" and tried[-1] >= 0:
+            subprocess.run(["umount", "-l", f"{own}/empty"], check=True)
         works = len(tried) >= len(attempts("", "", 0)[name]) and tried[-1] >= 0
         shown += works
         if not works and not (name in RARE or (name in PRIVILEGED and os.geteuid() != 0)):
