@@ -1,9 +1,9 @@
 #include "common/format/webhook_secret.h"
 
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base64.h"
 #include "common/memory.h"
 #include "common/secrets.h"
 
@@ -16,11 +16,12 @@ bool webhook_secret_read(const char *path, struct webhook_secret *secret, struct
     *secret = (struct webhook_secret){.bytes = (unsigned char *)text, .length = strlen(text)};
     if (strncmp(text, prefix, strlen(prefix)) != 0)
         return true;
-    struct webhook_secret decoded = {0};
-    decoded.bytes = base64_decode(text + strlen(prefix), &decoded.length);
+    size_t room = secret->length; /* of the text, which is longer */
+    unsigned char *bytes = memory_new(room, 1);
+    int length = b64_pton(text + strlen(prefix), bytes, room);
     webhook_secret_wipe(secret);
-    *secret = decoded;
-    if (decoded.bytes && decoded.length > 0)
+    *secret = (struct webhook_secret){.bytes = bytes, .length = length > 0 ? (size_t)length : room};
+    if (length > 0)
         return true;
     webhook_secret_wipe(secret);
     return fault_set(fault, "the secret file %s holds no base64 behind whsec_", path);

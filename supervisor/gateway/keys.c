@@ -1,11 +1,11 @@
 #include "supervisor/gateway/keys.h"
 
 #include <curl/curl.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base64.h"
 #include "common/buffer.h"
 #include "common/format/provider_warnings.h"
 #include "common/memory.h"
@@ -172,7 +172,10 @@ static char *mask_entry(char *text, const char *entry)
         char *user = curl_easy_unescape(NULL, proxy.user, 0, NULL);
         char *password = curl_easy_unescape(NULL, proxy.password, 0, NULL);
         char *both = memory_print("%s:%s", user ? user : "", password ? password : "");
-        text = replace_and_wipe(text, base64_encode(both, strlen(both)));
+        size_t length = strlen(both), room = (length + 2) / 3 * 4 + 1;
+        char *coded = memory_new(room, 1);
+        (void)b64_ntop((const unsigned char *)both, length, coded, room);
+        text = replace_and_wipe(text, coded);
         text = replace(text, proxy.password);
         text = replace_and_wipe(text, password);
         wipe(both);

@@ -1,6 +1,5 @@
 #include "supervisor/mirror/known_hosts.h"
 
-#include <netinet/in.h>
 #include <resolv.h>
 #include <stdlib.h>
 #include <string.h>

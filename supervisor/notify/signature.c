@@ -1,9 +1,9 @@
 #include "supervisor/notify/signature.h"
 
+#include <resolv.h>
 #include <sha2.h>
 #include <string.h>
 
-#include "common/base64.h"
 #include "common/memory.h"
 
 static void digest(const unsigned char pad[SHA256_BLOCK_LENGTH], const void *bytes, size_t length,
@@ -44,8 +44,9 @@ char *signature_make(const struct webhook_secret *secret, const char *id, const 
                      const char *body)
 {
     unsigned char code[SHA256_DIGEST_LENGTH];
+    char text[(sizeof code + 2) / 3 * 4 + 1];
     OWNED char *signed_text = memory_print("%s.%s.%s", id, timestamp, body);
     hmac(secret, signed_text, strlen(signed_text), code);
-    OWNED char *text = base64_encode(code, sizeof code);
+    (void)b64_ntop(code, sizeof code, text, sizeof text);
     return memory_print("v1,%s", text);
 }

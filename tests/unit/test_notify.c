@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "common/base64.h"
 #include "common/clock.h"
+#include "common/files.h"
 #include "common/memory.h"
 #include "common/test_clock.h"
 #include "supervisor/notify/alert.h"
@@ -111,34 +111,45 @@ static void take_down(void)
     it.alerts = NULL;
 }
 
+static bool read_secret(const char *text, struct webhook_secret *secret)
+{
+    struct fault fault;
+    OWNED char *path = memory_print("%s/hook", scratch.path);
+    assert_true(files_write(scratch.data, "hook", text, strlen(text), false, &fault));
+    return webhook_secret_read(path, secret, &fault);
+}
+
 static void test_the_signature_is_the_one_of_the_standards_own_example(void **state)
 {
     (void)state;
     /* from the specification's reference libraries */
-    struct webhook_secret secret = {0};
-    secret.bytes = base64_decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &secret.length);
+    struct webhook_secret secret;
+    assert_true(read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", &secret));
     OWNED char *made =
         signature_make(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", "{\"test\": 2432232314}");
     assert_string_equal(made, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     webhook_secret_wipe(&secret);
 }
 
-static void test_base64_reads_back_what_it_wrote_and_refuses_what_is_none(void **state)
+static void test_a_secret_is_what_its_base64_stands_for_and_refused_where_there_is_none(void **state)
 {
     (void)state;
-    unsigned char bytes[70];
-    size_t length;
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        bytes[i] = (unsigned char)(i * 37 + 250);
-        OWNED char *text = base64_encode(bytes, i);
-        OWNED unsigned char *back = base64_decode(text, &length);
-        assert_non_null(back);
-        assert_int_equal(length, i);
-        assert_memory_equal(back, bytes, i);
+    struct webhook_secret secret;
+    static const char *const good[] = {"whsec_+/8=", "whsec_+/9h", "whsec_+w==", "+/8="};
+    static const char *const bytes[] = {"\xfb\xff", "\xfb\xff\x61", "\xfb", "+/8="};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(read_secret(good[i], &secret));
+        assert_int_equal(secret.length, strlen(bytes[i]));
+        assert_memory_equal(secret.bytes, bytes[i], secret.length);
+        webhook_secret_wipe(&secret);
     }
-    static const char *const none[] = {"A", "AB=C", "A===", "AB=", "AAAA=", "AB CD", "\xc3\xa4"};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-        assert_null(base64_decode(none[i], &length));
+    static const char *const none[] = {"",      "A",    "AA",      "AAA",      "AB=C", "A===",  "AB=",
+                                       "AAAA=", "AB-D", "AB=\n=x", "\xc3\xa4", "====", "AAAA=="};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        OWNED char *text = memory_print("whsec_%s", none[i]);
+        assert_false(read_secret(text, &secret));
+        assert_null(secret.bytes);
+    }
 }
 
 static void test_a_burst_is_one_message_and_its_details_are_bounded(void **state)
@@ -326,7 +337,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_the_signature_is_the_one_of_the_standards_own_example),
-        TEST(test_base64_reads_back_what_it_wrote_and_refuses_what_is_none),
+        TEST(test_a_secret_is_what_its_base64_stands_for_and_refused_where_there_is_none),
         TEST(test_a_burst_is_one_message_and_its_details_are_bounded),
         TEST(test_what_was_sent_stays_as_it_is_and_the_next_comes_after_it),
         TEST(test_what_a_hook_that_fails_costs_is_bounded),
