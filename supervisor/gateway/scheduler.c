@@ -337,7 +337,7 @@ static void answered(void *context, const struct client_result *result)
     ask->request.sent = result->sent;
     ask->request.spent = SPENT_UNKNOWN;
     ask->request.usage = (struct usage){0};
-    int64_t wait = retry_after(result->retry_after, result->retry_after_ms, clock_now());
+    int64_t wait = retry_after(result->retry_after, result->retry_after_ms, clock_now(), RETRY_MOST_MS);
     /* An error's status says enough, even when its body was cut short or endless. */
     if (!result->error || result->status >= 300) {
         judge(ask,

@@ -80,7 +80,8 @@ static void tell(const struct webhooks *webhooks, uint64_t serial, long status, 
 static void posted(void *context, const struct client_result *result)
 {
     struct post *post = context;
-    int64_t wait = retry_after(result->retry_after, result->retry_after_ms, clock_now());
+    int64_t wait =
+        retry_after(result->retry_after, result->retry_after_ms, clock_now(), WEBHOOK_PAUSE_MOST_MS);
     tell(post->webhooks, post->serial, result->status, wait, result->error ? result->error : "");
     free_post(post);
 }

@@ -10,7 +10,12 @@
 #include "supervisor/gateway/client.h"
 #include "supervisor/gateway/keys.h"
 
-enum { WEBHOOK_MS = 15 * 1000, WEBHOOK_BODY_MOST = 64 * 1024, WEBHOOKS_MOST = 32 /* at once */ };
+enum {
+    WEBHOOK_MS = 15 * 1000,
+    WEBHOOK_BODY_MOST = 64 * 1024,
+    WEBHOOKS_MOST = 32,                         /* at once */
+    WEBHOOK_PAUSE_MOST_MS = 24 * 60 * 60 * 1000 /* of Retry-After */
+};
 
 struct webhooks_setup {
     struct client *client;

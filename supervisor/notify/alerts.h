@@ -3,8 +3,8 @@
  * Each hook that wants an alert has a message of its own for it (alert.h), in a file before it is sent, until the hook has
  * answered 2xx; so a message may arrive twice, with the same webhook-id, and none is lost by the end of any process. One
  * message of a hook is under way at a time, the oldest first. A failure is tried again after a pause that doubles from
- * 1 s to ALERT_PAUSE_MOST_MS, with jitter, or after the hook's Retry-After; after ALERT_DAYS days a message is given up.
- * 410 ends it for the hook until agents.yaml is applied anew.
+ * 1 s to ALERT_PAUSE_MOST_MS, with jitter, or after the hook's Retry-After (a day at most); after ALERT_DAYS days a message
+ * is given up. A hook that answers 410 gets nothing more until agents.yaml is applied anew.
  *
  * Alerts of one kind that come within ALERT_BURST_MS become one message; while a hook fails that time grows, and with
  * ALERTS_MOST messages for it every further alert joins the newest of its kind. So what a hook that is down costs is bounded.

@@ -362,6 +362,13 @@ def test_retry_after_is_honoured(make_system, model, hook):
     assert times[1] - times[0] >= 3.9
 
 
+def test_a_hook_is_left_alone_for_the_hours_that_its_retry_after_says(make_system, model, hook):
+    system = begin(make_system, model, hook).start()
+    hook.answer = lambda handler: handler.say(503, Retry_After="7200")
+    dead_letter(system, "late")
+    system.wait_log(r"tried again in 7(199|200)\.\d s")
+
+
 def test_a_hook_that_is_away_costs_no_task_anything(make_system, model, hook):
     """Its port refuses, then it hangs: tasks go through as without it, and what is kept for it is bounded."""
     system = begin(make_system, model, hook, agents=("orion", "iris")).start()

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "supervisor/gateway/retry.h"
+#include "supervisor/gateway/webhooks.h"
 
 enum { NOW = 1777457100 }; /* Wed, 29 Apr 2026 10:05:00 GMT */
 
@@ -47,11 +48,20 @@ static void test_retry_after_is_read_in_every_form_and_clamped(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int64_t wait = retry_after(cases[i].seconds, cases[i].milliseconds, NOW);
+        int64_t wait = retry_after(cases[i].seconds, cases[i].milliseconds, NOW, RETRY_MOST_MS);
         if (wait != cases[i].wait)
             fail_msg("'%s', '%s': %jd", cases[i].seconds ? cases[i].seconds : "-",
                      cases[i].milliseconds ? cases[i].milliseconds : "-", (intmax_t)wait);
     }
+}
+
+static void test_retry_after_of_a_hook_may_be_longer_than_a_providers(void **state)
+{
+    (void)state;
+    assert_int_equal(retry_after("3600", NULL, NOW, WEBHOOK_PAUSE_MOST_MS), 3600 * 1000);
+    assert_int_equal(retry_after("Wed, 29 Apr 2026 12:05:10 GMT", NULL, NOW, WEBHOOK_PAUSE_MOST_MS),
+                     7210 * 1000);
+    assert_int_equal(retry_after("9999999", NULL, NOW, WEBHOOK_PAUSE_MOST_MS), WEBHOOK_PAUSE_MOST_MS);
 }
 
 static void test_backoff_doubles_has_full_jitter_and_ends_at_a_minute(void **state)
@@ -69,6 +79,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_retry_after_is_read_in_every_form_and_clamped),
+        cmocka_unit_test(test_retry_after_of_a_hook_may_be_longer_than_a_providers),
         cmocka_unit_test(test_backoff_doubles_has_full_jitter_and_ends_at_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
