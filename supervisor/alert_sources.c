@@ -168,8 +168,8 @@ static json_t *amount(uint64_t count, bool money)
 /* Once a day for each limit as it stands: an agent's own, or everybody's. */
 static bool is_news(struct agent *agent, const struct day *day)
 {
-    uint64_t *told = day->all ? &supervisor_of(agent)->alerts.budget_told : &agent->spends.told;
-    const uint64_t facts[] = {(uint64_t)(clock_now() / 86400), day->limit, day->money};
+    uint64_t *told = &(day->all ? supervisor_of(agent)->alerts.budget_told : agent->spends.told)[day->money];
+    const uint64_t facts[] = {(uint64_t)(clock_now() / 86400), day->limit};
     uint64_t now = names_hash(facts, sizeof facts);
     bool news = *told != now;
     *told = now;

@@ -66,12 +66,12 @@ struct supervisor {
     struct {
         struct alerts *queue;
         struct outages *outages;
-        uint64_t budget_told;   /* a hash of the last alert about everybody's budget */
-        uint64_t buried[1024];  /* hashes of tasks that the post office ended last, and told; 0: none */
-        size_t next;            /* its oldest place */
-    } alerts;                   /* alert_sources.c's */
-    struct http_listener *http; /* NULL: there is no HTTP interface */
-    struct notify *notify;      /* NULL: no service manager listens */
+        uint64_t budget_told[2]; /* hashes of the last alerts about everybody's budget: of tokens, of money */
+        uint64_t buried[1024];   /* hashes of tasks that the post office ended last, and told; 0: none */
+        size_t next;             /* its oldest place */
+    } alerts;                    /* alert_sources.c's */
+    struct http_listener *http;  /* NULL: there is no HTTP interface */
+    struct notify *notify;       /* NULL: no service manager listens */
     struct child zygote, gateway;
     struct {
         struct mirror_link *mirror;     /* agentos-mirror's; NULL: nothing is pushed anywhere */

@@ -108,7 +108,7 @@ struct agent {
         bool counted; /* a reservation has counted it */
         bool another; /* while one of the same id is in hand */
         bool waits;
-        uint64_t told;                /* a hash of its last alert */
+        uint64_t told[2];             /* hashes of its last alerts: of tokens, of money */
         uint64_t wanted, wanted_cost; /* tokens and money, while it waits */
         uint64_t cost_total;          /* since the supervisor started */
     } spends;                         /* budget_gate.c's */

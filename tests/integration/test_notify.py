@@ -193,6 +193,21 @@ def test_a_spent_budget_alerts_once_a_day_with_its_scope(make_system, model, hoo
     assert len([m for m in hook.taken if m["type"] == "budget"]) == 1
 
 
+def test_a_budget_of_tokens_and_one_of_money_alert_once_each_whatever_their_order(make_system, model, hook):
+    """The large tasks do not fit into the tokens, the small one does not fit into the money."""
+    end = "budget: {tokens_per_day: 9000, cost_per_day: 0.01}\nprices:\n  test-model: {input: 1000, output: 1000}\n"
+    agents = ("orion", "iris", "nova", "luna")
+    system = begin(make_system, model, hook, end=end, agents=agents).start()
+    for name, words in zip(agents, (8000, 1, 8000)):
+        system.add("task", "Spend " + "words " * words, name=name)
+        system.wait_state(name, "waiting")
+    dead_letter(system, "last", "luna")
+    hook.wait(type="dead_letter")
+    data = [m["data"] for m in hook.taken if m["type"] == "budget"]
+    told = [one["limit_name"] for first in data for one in [first, *first.get("more", [])]]
+    assert told == ["budget.tokens_per_day", "budget.cost_per_day"]
+
+
 def test_an_agent_that_cannot_be_started_alerts_once(make_system, model, hook):
     system = begin(make_system, model, hook, agents=("orion", "iris"))
     (system.data / "agents").mkdir(parents=True)
