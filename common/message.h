@@ -51,8 +51,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     /* worker -> supervisor: every present problem, a line each (replaces what was said before); last, what it waits for */         \
     X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                                        \
     /* worker -> supervisor: task id, reward + 1 (0, 1, 2), commit, tokens in, tokens out, end: "done",     \
-       "expired", "poison", "cancelled", "duplicate" */                       \
-    X(FINISHED, 15, WORKER, SUPERVISOR, "tntnnt")                                                                                   \
+       "expired", "poison", "cancelled", "duplicate"; a dead letter's reason, else "" */                       \
+    X(FINISHED, 15, WORKER, SUPERVISOR, "tntnntt")                                                                                  \
     /* worker -> supervisor: task id, why: the provider refuses it as it is. It stays, others go on, and it is tried         \
        again later */      \
     X(DEFERRED, 19, WORKER, SUPERVISOR, "tt")                                                                                       \

@@ -142,14 +142,14 @@ static bool was_told(struct supervisor *supervisor, const char *agent, const cha
     return false;
 }
 
-void alert_task_ended(const struct agent *agent, const char *task, const char *end)
+void alert_task_ended(const struct agent *agent, const char *task, const char *end, const char *reason)
 {
     struct supervisor *supervisor = supervisor_of(agent);
     bool poison = strcmp(end, "poison") == 0, expired = strcmp(end, "expired") == 0;
     if ((!poison && !expired) || !alerts_wanted(supervisor->alerts.queue, ALERT_DEAD_LETTER) ||
         (expired && was_told(supervisor, agent->name, task)))
         return;
-    raise_dead_letter(supervisor, agent->name, task, poison ? "failed" : end, end, NULL);
+    raise_dead_letter(supervisor, agent->name, task, poison ? "failed" : end, poison ? reason : end, NULL);
 }
 
 /* --- budgets --- */

@@ -121,7 +121,7 @@ void alert_streak(const struct agent *agent, uint64_t before); /* of failures ha
 void alert_dead_letter(struct supervisor *supervisor, const char *agent, const struct envelope *envelope,
                        const char *status, const char *reason);
 /* A worker says how a task has ended. */
-void alert_task_ended(const struct agent *agent, const char *task, const char *end);
+void alert_task_ended(const struct agent *agent, const char *task, const char *end, const char *reason);
 /* agent waits for its budget of the day, or for everybody's. */
 void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence);
 

@@ -186,8 +186,9 @@ static bool on_problems(struct agent *agent, struct reader *reader)
 static bool on_finished(struct agent *agent, struct reader *reader)
 {
     uint64_t reward, tokens_in, tokens_out;
-    OWNED char *task = NULL, *commit = NULL, *end = NULL;
-    if (!message_read(reader, MESSAGE_FINISHED, &task, &reward, &commit, &tokens_in, &tokens_out, &end) ||
+    OWNED char *task = NULL, *commit = NULL, *end = NULL, *reason = NULL;
+    if (!message_read(reader, MESSAGE_FINISHED, &task, &reward, &commit, &tokens_in, &tokens_out, &end,
+                      &reason) ||
         reward > 2)
         return false;
     watch_the_clock(agent);
@@ -197,7 +198,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
     control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),
                   DETAIL_NUMBER("tokens", tokens_in + tokens_out), DETAIL_TEXT("end", end));
-    alert_task_ended(agent, task, end);
+    alert_task_ended(agent, task, end, reason);
     control_task_finished(supervisor_of(agent)->control, agent, task, (int)reward - 1, commit, end);
     return true;
 }

@@ -155,6 +155,13 @@ def test_a_dead_letter_reaches_the_hook_signed_and_its_file_goes(make_system, mo
     assert not system.status()["supervisor"]["problems"]
 
 
+def test_the_dead_letter_of_a_task_that_failed_says_why(make_system, model, hook):
+    system = begin(make_system, model, hook).start()
+    system.add("odd", "Wait for nothing", lock="x" * 300)
+    [message] = hook.wait()
+    assert (message["data"]["status"], message["data"]["reason"]) == ("failed", "no lock can have this name")
+
+
 def test_an_envelopes_dead_letter_says_from_whom_and_to_whom(make_system, model, hook):
     system = begin(make_system, model, hook, agents=("orion", "iris")).start()
     system.cli("stop", "orion")

@@ -122,7 +122,7 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
             if (message_read(reader, MESSAGE_ANSWER, &serial, &agent, &kind, &text, &finish, &model, &in,
                              &out, &provider, &retry, &answered, &cached, &requests, &cost) &&
                 serial == 7)
-                worker_tells(link, MESSAGE_FINISHED, text, (uint64_t)2, "0123abc", in, out, "done");
+                worker_tells(link, MESSAGE_FINISHED, text, (uint64_t)2, "0123abc", in, out, "done", "");
             worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_IDLE, "", (uint64_t)0);
         }
         return true;
@@ -203,7 +203,7 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         memset(task, 't', 1024 * 1024 - 1);
         worker_tells(link, MESSAGE_AHEAD, task);
     } else if (is_called(start, "generous")) {
-        worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)9, "c", (uint64_t)0, (uint64_t)0, "done");
+        worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)9, "c", (uint64_t)0, (uint64_t)0, "done", "");
     } else if (is_called(start, "accuser")) {
         for (uint64_t i = 0; i < 100; i++)
             worker_tells(link, MESSAGE_AUDIT, i, "t", "{}");

@@ -114,7 +114,8 @@ static void flood_with_words(struct link *link, const struct worker_start *start
         add_to(&several, MESSAGE_PROBLEMS, problems);
         add_to(&several, MESSAGE_FIGURES, (uint64_t)1, (uint64_t)1, (uint64_t)1, (uint64_t)1, (uint64_t)1,
                ++streak, (uint64_t)1, (uint64_t)1);
-        add_to(&several, MESSAGE_FINISHED, task, (uint64_t)0, "0123abc", (uint64_t)0, (uint64_t)0, "done");
+        add_to(&several, MESSAGE_FINISHED, task, (uint64_t)0, "0123abc", (uint64_t)0, (uint64_t)0, "done",
+               "");
     }
     link_send(link, &several);
 }

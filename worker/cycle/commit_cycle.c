@@ -157,7 +157,7 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
     free(worker->figures.last_task);
     worker->figures.last_task = memory_text(worker->task.id);
     worker_say(worker, MESSAGE_FINISHED, worker->task.id, (uint64_t)(reply->reward + 1), id,
-               worker->task.usage.tokens_in, worker->task.usage.tokens_out, "done");
+               worker->task.usage.tokens_in, worker->task.usage.tokens_out, "done", "");
     int64_t soon = clock_monotonic_ms();
     timers_arm_within(&worker->timers, TIMER_TIDY, soon + TIDY_AFTER_MS);
     timers_arm_within(&worker->timers, TIMER_FIGURES, soon + 100);

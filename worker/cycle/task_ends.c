@@ -45,7 +45,7 @@ bool task_ends_duplicate(struct worker *worker, const struct block *block, const
     log_warn("agent", worker->name,
              "Task %s was done already, in commit %s; its block is removed from queue.md.", id, commit);
     attempts_end(worker->attempts, id, hash);
-    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), "duplicate");
+    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), "duplicate", "");
     return true;
 }
 
@@ -140,7 +140,7 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
              status, reason);
     attempts_end(worker->attempts, id, hash);
     worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0),
-               expired ? "expired" : "poison");
+               expired ? "expired" : "poison", reason);
     timers_arm_within(&worker->timers, TIMER_TIDY, clock_monotonic_ms() + 1000);
     return take(worker, id, hash);
 }
@@ -225,7 +225,7 @@ bool task_ends_cancel(struct worker *worker, const char *id)
     if (fd >= 0)
         fsync(fd);
     log_info("agent", worker->name, "Task %s is cancelled.", id);
-    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), "", UINT64_C(0), UINT64_C(0), "cancelled");
+    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), "", UINT64_C(0), UINT64_C(0), "cancelled", "");
     timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
     return true;
 }
