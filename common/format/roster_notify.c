@@ -70,9 +70,11 @@ void reader_notify(struct roster_reader *reader, const struct yaml_node *list, s
 {
     if (!list || list->kind != YAML_SEQUENCE)
         return;
-    if (list->count > ROSTER_HOOKS_MAX)
+    if (list->count > ROSTER_HOOKS_MAX) { /* each entry is compared with all before it */
         FAULT(reader, list, "%zu entries of notify are too many; at most %d are served", list->count,
               ROSTER_HOOKS_MAX);
+        return;
+    }
     const struct yaml_node *item = list->child;
     for (size_t i = 0; i < roster->hook_count; i++, item = item->next) {
         const struct yaml_node *secret = yaml_get(item, "secret_file");
