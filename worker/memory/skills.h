@@ -29,7 +29,7 @@ struct skill {
     char *body;          /* without front matter; NULL: there is none */
     bool coming;         /* the text lies in a commit that is still to be made */
     const char *trouble; /* NULL: none; static */
-    enum { SKILL_NOT_SHOWN, SKILL_IN_FRONT, SKILL_BEHIND } shown; /* its text in the last prompt */
+    enum { SKILL_NOT_SHOWN, SKILL_BEHIND, SKILL_IN_FRONT } shown; /* its text in the last prompt */
     struct word_set head, words;                                  /* of name and description; of the body */
 };
 

@@ -96,11 +96,10 @@ static bool list_all(struct skills *skills, size_t limit, size_t budget, struct 
  * of two that it did not show the younger one, which stays longer. */
 static bool is_nearer(const struct skills *skills, const double *scores, size_t i, size_t j)
 {
-    static const int rank[] = {[SKILL_NOT_SHOWN] = 0, [SKILL_BEHIND] = 1, [SKILL_IN_FRONT] = 2};
-    int first = rank[skills->beside[i].shown], second = rank[skills->beside[j].shown];
+    int first = (int)skills->beside[i].shown, second = (int)skills->beside[j].shown;
     if (scores[i] > scores[j] || scores[i] < scores[j])
         return scores[i] > scores[j];
-    return first > second || (first == 0 && second == 0);
+    return first > second || (first == SKILL_NOT_SHOWN && second == SKILL_NOT_SHOWN);
 }
 
 /* The nearest one that isn't used yet; count: no score is above 0. */
@@ -218,8 +217,10 @@ static void place(struct skills *skills, const bool *chosen, bool list_changed)
         front += moves;
         if (!chosen[i])
             skill->shown = SKILL_NOT_SHOWN;
-        else if (moves || skill->shown != SKILL_IN_FRONT)
-            skill->shown = moves ? SKILL_IN_FRONT : SKILL_BEHIND;
+        else if (moves)
+            skill->shown = SKILL_IN_FRONT;
+        else if (skill->shown != SKILL_IN_FRONT)
+            skill->shown = SKILL_BEHIND;
     }
 }
 
