@@ -1,4 +1,4 @@
-/* `notify` of agents.yaml: what its tables can't say. */
+/* `notify` of agents.yaml: the rules that a table of fields can't hold. */
 #include <string.h>
 
 #include "common/base_url.h"
@@ -30,7 +30,7 @@ static unsigned read_kind(struct roster_reader *reader, const struct yaml_node *
     for (unsigned i = 0; i < ALERT_KINDS; i++)
         if (node->kind == YAML_SCALAR && strcmp(node->text, kinds[i]) == 0)
             return 1U << i;
-    if (node->kind == YAML_SCALAR) { /* what is no text was complained about before */
+    if (node->kind == YAML_SCALAR) { /* an item that is no text was complained about before */
         const char *near = did_you_mean(node->text, kind_at, NULL, ALERT_KINDS);
         FAULT(reader, node,
               "events has no '%.80s'%s%s%s; there are: watchdog, dead_letter, budget, agent_failed, provider",

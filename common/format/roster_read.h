@@ -29,7 +29,7 @@ void reader_print_faults(struct roster_reader *reader, const char *name, struct 
 /* Everything that node says about the record; node must be a mapping (else that is the fault). */
 void reader_record(struct roster_reader *reader, const struct schema *schema, const struct yaml_node *node,
                    void *record);
-/* What the tables can't say of `notify` (roster_notify.c); each hook gets its kinds and its place. */
+/* The rules of `notify` that a table of fields can't hold (roster_notify.c); each hook gets its kinds and its place. */
 void reader_notify(struct roster_reader *reader, const struct yaml_node *list, struct roster *roster);
 
 #endif

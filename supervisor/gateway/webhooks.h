@@ -1,6 +1,6 @@
-/* Alerts are posted for the supervisor, which says where to and when again (Standard Webhooks: its headers over a body that
- * is signed already). One try each, WEBHOOK_MS at most; no redirect is followed, no key of a model is sent, and of the
- * response only the status and Retry-After count. */
+/* Alerts are posted for the supervisor, which names the URL and tries again (Standard Webhooks: its headers over a body
+ * that is signed already). A post is one try of WEBHOOK_MS at most; no redirect is followed, no key of a model is sent, and
+ * of the response only the status and Retry-After count. */
 #ifndef AGENTOS_GATEWAY_WEBHOOKS_H
 #define AGENTOS_GATEWAY_WEBHOOKS_H
 

@@ -26,7 +26,7 @@ struct alert {
     int64_t created;   /* epoch s */
     int64_t raised_ms; /* monotonic */
     bool closed;       /* it may have been sent: it stays as it is */
-    bool stale;        /* its file lacks something of it, or isn't flushed */
+    bool stale;        /* its file lacks a part of the body, or isn't flushed */
 };
 
 json_t *alert_text(const char *text); /* as JSON: shown safely, and cut; NULL counts as "" */
@@ -37,11 +37,11 @@ size_t alert_count(const struct alert *alert);
 char *alert_body(const struct alert *alert); /* as it is sent and signed; caller frees */
 void alert_free(struct alert *alert);
 
-/* hook: what tells hooks apart (alerts.c); host: for people. */
+/* hook: the key that tells hooks apart (alerts.c); host: for people. */
 bool alert_write(int data, struct alert *alert, const char *hook, const char *host, bool durable,
                  struct fault *fault);
 void alert_remove(int data, const struct alert *alert); /* the file; what can't be removed is logged */
-/* Each file in the order of the ids: take owns the alert. Returns how many are no such files, and were set aside. */
+/* Each file in the order of the ids: take owns the alert. Returns how many files are no alerts, and were set aside. */
 size_t alert_load_all(int data,
                       void (*take)(void *context, const char *hook, const char *host, struct alert *alert),
                       void *context);

@@ -142,7 +142,7 @@ bool alerts_wanted(const struct alerts *alerts, enum alert_kind kind)
     return false;
 }
 
-/* What isn't in its file yet is sent nevertheless: of a full disk somebody must hear, too. */
+/* An alert that can't be written is sent nevertheless: of a full disk somebody must hear, too. */
 static void write_alert(struct hook *hook, struct alert *alert, bool durable)
 {
     struct alerts *alerts = hook->alerts;
@@ -166,8 +166,8 @@ static struct alert *find_open(const struct hook *hook, enum alert_kind kind)
     return NULL;
 }
 
-/* While it has room for details each is in the file as soon as it is known, so that only the power's end loses it; what is
- * counted only is written when the message is sent. */
+/* As long as the message has room for details, each detail is in the file as soon as it is known, so that only a power cut
+ * loses it; alerts that are only counted are written when the message is sent. */
 static void put(struct hook *hook, enum alert_kind kind, const json_t *data)
 {
     struct alert *alert = find_open(hook, kind);
@@ -316,7 +316,7 @@ static void judge(struct hook *hook, uint64_t status, int64_t retry_after, const
         failed(hook, retry_after, said);
 }
 
-/* Of a hook that was taken out meanwhile nothing is under way any more. */
+/* A message of a hook that was taken out meanwhile is under way no more, and its answer is dropped. */
 bool alerts_notified(struct alerts *alerts, struct reader *message)
 {
     uint64_t serial, status, retry_after;
@@ -387,7 +387,7 @@ void alerts_close(struct alerts *alerts)
     free(alerts);
 }
 
-/* --- what people are told --- */
+/* --- for status and metrics --- */
 
 size_t alerts_pending(const struct alerts *alerts)
 {

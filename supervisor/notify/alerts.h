@@ -42,7 +42,7 @@ struct alerts_owner {
 /* Takes up the files of the hooks that the roster has, and removes the others'. */
 struct alerts *alerts_open(const struct alerts_owner *owner, const struct roster *roster);
 void alerts_close(struct alerts *alerts); /* NULL is fine; what isn't delivered stays in its files */
-/* agents.yaml was applied: what hooks there are now. All are tried at once. */
+/* agents.yaml was applied: the roster has the hooks that there are now. All are tried at once. */
 void alerts_roster(struct alerts *alerts, const struct roster *roster);
 
 bool alerts_wanted(const struct alerts *alerts, enum alert_kind kind); /* by any hook */

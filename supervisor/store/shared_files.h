@@ -1,9 +1,9 @@
 /* The files below DATA_DIR/shared, which the supervisor alone writes and people may read, edit, drop and delete: the one
  * place that writes them.
  *
- * data is the descriptor of DATA_DIR, folder one of those below (a queue has a folder of its own in SHARED_QUEUES), name
- * a file's name without ".md", in SHARED_NOTIFY without ".json". No link is followed on the way (files.h): what somebody planted is a fault, or is set aside
- * where a file is to be written. What is missing is made anew, folders too. */
+ * data is the descriptor of DATA_DIR, folder one of the SHARED_ names (a queue has a folder of its own in SHARED_QUEUES),
+ * name a file's name without ".md", in SHARED_NOTIFY without ".json". No link is followed on the way (files.h): a planted
+ * link is a fault, or is set aside where a file is to be written. A missing folder is made anew. */
 #ifndef AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
 #define AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
 

@@ -6,9 +6,9 @@
  * under a model's name that is mistyped no task is ever given up. What a task's failed requests took is kept with it, and
  * counts in the commit of its end. A task that has left the queue or the mail is forgotten.
  *
- * The crash: the list is written to .agentos/deferred once when a try has failed (deferred_keep) and when a task is
- * forgotten, so a new worker goes on counting; only the pauses are over then. The file outlives a kill and is never flushed: a power cut takes back
- * tries, and a task is tried more often. */
+ * The crash: the list is written to .agentos/deferred once after each failed try (deferred_keep) and when a task is
+ * forgotten, so a new worker goes on counting; only the pauses are over then. The file outlives a kill and is never
+ * flushed: a power cut takes back tries, and a task is tried more often. */
 #ifndef AGENTOS_WORKER_CYCLE_DEFERRED_H
 #define AGENTOS_WORKER_CYCLE_DEFERRED_H
 
@@ -42,8 +42,8 @@ int64_t deferred_add(struct deferred *deferred, const struct deferred_try *faile
 /* What a failed question about the task took; without deferred_add it is not deferred by that. */
 void deferred_paid(struct deferred *deferred, const char *id, uint64_t hash, bool by_post,
                    const struct question_usage *usage);
-void deferred_keep(
-    struct deferred *deferred); /* writes what the two changed; nothing where they changed nothing */
+/* Writes the list where deferred_add or deferred_paid has changed it since it was written. */
+void deferred_keep(struct deferred *deferred);
 struct question_usage deferred_usage(const struct deferred *deferred, const char *id, uint64_t hash);
 /* The task's pause is not over. */
 bool deferred_has(const struct deferred *deferred, const char *id, uint64_t hash);

@@ -72,9 +72,9 @@ static bool plain_names(const struct skills *skills)
     return true;
 }
 
-/* The last prompt's list with what has changed since behind it, so that its front stays, also where each new skill takes
- * an old one's place; made anew where it would become half as long again. limit: bytes of a description. True: it is not
- * the last prompt's. */
+/* The list of the last prompt stays, and a line for each change since then follows it, so that the front of the list is the
+ * same also where each new skill takes an old one's place. A list that would become half as long again is made anew.
+ * limit: bytes of a description. True: the list is not the last prompt's. */
 static bool list_all(struct skills *skills, size_t limit, size_t budget, struct buffer *out)
 {
     OWNED_BUFFER struct buffer grown = {0}, anew = {0};
@@ -133,7 +133,7 @@ static void score(const struct skills *skills, const char *task, double *scores)
     word_set_free(&words);
 }
 
-/* Those nearest to the task whose texts have room */
+/* The skills that are nearest to the task and whose texts have room. */
 static void choose(struct skills *skills, int tree, const char *task, size_t budget, bool *chosen)
 {
     size_t count = skills->entries.count, shown = 0, best;
@@ -173,8 +173,9 @@ static void add_texts(const struct skills *skills, int where, struct buffer *out
             show_body(skills->entries.items[i].heading, skills->beside[i].body, out);
 }
 
-/* Of very long texts the third is more than what a prompt may differ by; of others it changes with the task and stands
- * behind the list. A few lines cost little there, and leave the front in place when the room shrinks. */
+/* How many texts may stand in front of the list. The third text changes with the task and stands behind the list, unless
+ * the texts are so long that this one alone is more than two prompts may differ by. Texts of a few lines all stand behind
+ * the list: they cost little there, and the front stays when the room shrinks. */
 static size_t most_in_front(const struct skills *skills)
 {
     enum { LONG = 3072, SHORT = 128, FEW = 2 };
@@ -185,7 +186,8 @@ static size_t most_in_front(const struct skills *skills)
     return sum > LONG * count ? SKILL_BODIES_MAX : sum > SHORT * count ? FEW : 0;
 }
 
-/* Only texts that both prompts show, and long ones behind the list: where that changes, they would have stayed before it. */
+/* Every text was in the last prompt too, and the texts behind the list are long: when the list changes, they belong to what
+ * differs, and in front of the list they would not. */
 static bool stand_badly(const struct skills *skills, const bool *chosen)
 {
     size_t behind = 0;
@@ -197,9 +199,9 @@ static bool stand_badly(const struct skills *skills, const bool *chosen)
     return behind > 512 + skills->list.length / 2;
 }
 
-/* So that two prompts in a row have a long common front. A new skill changes the end of the summaries, hence some texts
- * stand in front of them, in the file's order. A text that takes the place of another stands behind, as does each one
- * that comes back after a prompt which had no room for it: what goes first when the room shrinks stands last. */
+/* Two prompts in a row shall have a long common front. A new skill changes the end of the list, hence some texts stand in
+ * front of the list, in the file's order. A text that takes the place of another stands behind the list, and so does a text
+ * that comes back after a prompt without room for it: the text that goes first when the room shrinks stands last. */
 static void place(struct skills *skills, const bool *chosen, bool list_changed)
 {
     size_t most = most_in_front(skills), front = 0, lost = 0;
