@@ -127,14 +127,20 @@ def test_a_worker_that_died_before_the_answer_came_does_not_count_against_the_an
     system.assert_sound()
 
 
+ANSWER_STOPS = ["-e", "trace=pwritev", "-e", "inject=pwritev:signal=STOP:when=1"]
+
+
 def die_of_the_answer(system, from_pid):
-    """The paused next worker of orion goes on, and is killed while it commits."""
+    """The paused next worker of orion goes on, and is killed between its answer's file and the commit: it stands still there
+    until the pause of the worker after it is ordered."""
     wait_until(lambda: system.worker("orion") not in (None, from_pid), "the next worker", 20)
     system.wait_state("orion", "paused")
-    pid = system.worker("orion")
-    tracer = trace(pid, "-o", "/dev/null", *COMMIT_KILLS)
-    system.cli("resume", "orion")
+    pid, calls = system.worker("orion"), system.folder / "calls"
+    tracer = trace(pid, "-o", str(calls), *ANSWER_STOPS)
+    system.cli("resume", "orion", "--no-wait")
+    wait_until(lambda: "stopped by SIGSTOP" in calls.read_text(), "the answer to be kept", 20, 0.01)
     system.cli("pause", "orion", "--no-wait")
+    send_signal(pid, signal.SIGKILL)
     tracer.wait(20)
     return pid
 
