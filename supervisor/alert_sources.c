@@ -154,25 +154,19 @@ void alert_task_ended(const struct agent *agent, const char *task, const char *e
 
 /* --- budgets --- */
 
-struct day {
-    const char *name;
-    uint64_t limit, spent, wanted;
-    bool all, money;
-};
-
 static json_t *amount(uint64_t count, bool money)
 {
     return money ? json_real((double)count / USAGE_COST_UNIT) : json_integer((json_int_t)count);
 }
 
 /* Once a day for each limit as it stands: an agent's own, or everybody's. */
-static bool is_news(struct agent *agent, const struct day *day)
+static bool is_news(struct agent *agent, const struct budget_limit *limit)
 {
-    uint64_t *told = &(day->all ? supervisor_of(agent)->alerts.budget_told : agent->spends.told)[day->money];
-    const uint64_t facts[] = {(uint64_t)(clock_now() / 86400), day->limit};
+    uint64_t *told = limit->all ? supervisor_of(agent)->alerts.budget_told : agent->spends.told;
+    const uint64_t facts[] = {(uint64_t)(clock_now() / 86400), limit->limit};
     uint64_t now = names_hash(facts, sizeof facts);
-    bool news = *told != now;
-    *told = now;
+    bool news = told[limit->money] != now;
+    told[limit->money] = now;
     return news;
 }
 
@@ -180,24 +174,11 @@ static bool is_news(struct agent *agent, const struct day *day)
 void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence)
 {
     struct supervisor *supervisor = supervisor_of(agent);
-    struct budget_used own = budget_spent(supervisor->budget, agent->name, clock_now());
-    struct budget_used all = budget_spent(supervisor->budget, NULL, clock_now());
-    const struct day days[] = {
-        {"budget.tokens_per_day", request->all_tokens_per_day, all.tokens, request->tokens, true, false},
-        {"limits.tokens_per_day", request->tokens_per_day, own.tokens, request->tokens, false, false},
-        {"budget.cost_per_day", request->all_cost_per_day, all.cost, request->cost, true, true},
-        {"limits.cost_per_day", request->cost_per_day, own.cost, request->cost, false, true},
-    };
-    for (size_t i = 0; i < sizeof days / sizeof *days; i++) {
-        const struct day *day = &days[i];
-        if (day->limit == 0 || day->spent + day->wanted <= day->limit)
-            continue;
-        if (is_news(agent, day))
-            alerts_raise(supervisor->alerts.queue, ALERT_BUDGET,
-                         json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "scope", day->all ? "all" : "agent",
-                                   "agent", agent->name, "limit_name", day->name, "limit",
-                                   amount(day->limit, day->money), "spent", amount(day->spent, day->money),
-                                   "sentence", alert_text(sentence)));
+    struct budget_limit limit;
+    if (!budget_exceeds(supervisor->budget, request, clock_now(), &limit) || !is_news(agent, &limit))
         return;
-    }
+    alerts_raise(supervisor->alerts.queue, ALERT_BUDGET,
+                 json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "scope", limit.all ? "all" : "agent", "agent",
+                           agent->name, "limit_name", limit.name, "limit", amount(limit.limit, limit.money),
+                           "spent", amount(limit.spent, limit.money), "sentence", alert_text(sentence)));
 }

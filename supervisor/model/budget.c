@@ -281,25 +281,16 @@ static bool is_counted(const struct account *account, const struct budget_reques
 
 /* --- may it? --- */
 
-/* A limit of a day: its name, whose it is, and how its amounts are told. */
-struct day_limit {
-    uint64_t limit, spent, wanted;
-    const char *name, *whose, *unit;
-    bool money;
-};
-
-static char *amount(const struct day_limit *limit, uint64_t number)
+static char *amount(const struct budget_limit *limit, uint64_t number)
 {
     if (!limit->money)
         return memory_print("%" PRIu64, number);
     return memory_print("%.6f", (double)number / USAGE_COST_UNIT);
 }
 
-static bool day_allows(const struct day_limit *limit, int64_t now, int64_t *until, struct fault *why)
+static bool refuse(const struct budget_limit *limit, int64_t now, int64_t *until, struct fault *why)
 {
     char when[CLOCK_TEXT];
-    if (limit->limit == 0 || more(limit->spent, limit->wanted) <= limit->limit)
-        return true;
     OWNED char *most = amount(limit, limit->limit);
     OWNED char *spent = amount(limit, limit->spent);
     OWNED char *wanted = amount(limit, limit->wanted);
@@ -308,11 +299,12 @@ static bool day_allows(const struct day_limit *limit, int64_t now, int64_t *unti
         return fault_set(why,
                          "%s is %s, and one request may take %s%s: no day is long enough for it; raise the "
                          "limit or lower LLM_MAX_TOKENS",
-                         limit->name, most, wanted, limit->unit);
+                         limit->name, most, wanted, limit->money ? "" : " tokens");
     return fault_set(why,
                      "%s is %s: %s%s are spent or reserved today, and the next request may take %s; the work "
                      "goes on at %s, or when the limit is raised",
-                     limit->name, most, spent, limit->whose, wanted, clock_format(*until, when));
+                     limit->name, most, spent, limit->all ? " by all agents" : "", wanted,
+                     clock_format(*until, when));
 }
 
 static bool hour_allows(const struct account *account, const struct budget_request *request, int64_t now,
@@ -332,23 +324,37 @@ static bool hour_allows(const struct account *account, const struct budget_reque
                      limit, begun, clock_format(*until, when));
 }
 
+static bool exceeds(const struct budget *budget, const struct account *account,
+                    const struct budget_request *request, int64_t now, struct budget_limit *exceeded)
+{
+    struct budget_used own = used_on(account, day_of(now)), all = all_on(budget, day_of(now));
+    const struct budget_limit limits[] = {
+        {request->all_tokens_per_day, all.tokens, request->tokens, "budget.tokens_per_day", true, false},
+        {request->tokens_per_day, own.tokens, request->tokens, "limits.tokens_per_day", false, false},
+        {request->all_cost_per_day, all.cost, request->cost, "budget.cost_per_day", true, true},
+        {request->cost_per_day, own.cost, request->cost, "limits.cost_per_day", false, true},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        *exceeded = limits[i];
+        if (exceeded->limit && more(exceeded->spent, exceeded->wanted) > exceeded->limit)
+            return true;
+    }
+    return false;
+}
+
+bool budget_exceeds(const struct budget *budget, const struct budget_request *request, int64_t now,
+                    struct budget_limit *exceeded)
+{
+    return exceeds(budget, find(budget, request->agent), request, now, exceeded);
+}
+
 bool budget_allows(const struct budget *budget, const struct budget_request *request, int64_t now,
                    int64_t *until, struct fault *why)
 {
-    static const char by_all[] = " by all agents", tokens[] = " tokens";
     const struct account *account = find(budget, request->agent);
-    struct budget_used own = used_on(account, day_of(now)), all = all_on(budget, day_of(now));
-    const struct day_limit limits[] = {
-        {request->all_tokens_per_day, all.tokens, request->tokens, "budget.tokens_per_day", by_all, tokens,
-         false},
-        {request->tokens_per_day, own.tokens, request->tokens, "limits.tokens_per_day", "", tokens, false},
-        {request->all_cost_per_day, all.cost, request->cost, "budget.cost_per_day", by_all, "", true},
-        {request->cost_per_day, own.cost, request->cost, "limits.cost_per_day", "", "", true},
-    };
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
-        if (!day_allows(&limits[i], now, until, why))
-            return false;
-    return hour_allows(account, request, now, until, why);
+    struct budget_limit exceeded;
+    return exceeds(budget, account, request, now, &exceeded) ? refuse(&exceeded, now, until, why)
+                                                             : hour_allows(account, request, now, until, why);
 }
 
 /* --- reservations --- */

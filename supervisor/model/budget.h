@@ -52,6 +52,18 @@ bool budget_reserve(struct budget *budget, const struct budget_request *request,
 /* Whether it would be reserved. */
 bool budget_allows(const struct budget *budget, const struct budget_request *request, int64_t now,
                    int64_t *until, struct fault *why);
+
+/* A limit of a day. */
+struct budget_limit {
+    uint64_t limit, spent, wanted;
+    const char *name; /* as agents.yaml has it */
+    bool all;         /* of all agents together */
+    bool money;       /* the amounts are money (common/usage.h), not tokens */
+};
+/* The first limit of the day that the request would exceed. False: it exceeds none. */
+bool budget_exceeds(const struct budget *budget, const struct budget_request *request, int64_t now,
+                    struct budget_limit *exceeded);
+
 /* The request took this instead of what was reserved for it. False: there is no such reservation. */
 bool budget_settle(struct budget *budget, uint64_t serial, const struct budget_used *used);
 /* Its outcome won't be known: it stays spent. */
