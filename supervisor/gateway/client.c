@@ -277,6 +277,13 @@ static void release(struct client *client, struct transfer *transfer)
     client->spare_count++;
 }
 
+void client_header(struct curl_slist **headers, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*headers, line);
+    if (longer)
+        *headers = longer;
+}
+
 struct transfer *client_start(struct client *client, const struct client_request *request, void *context,
                               struct fault *fault)
 {

@@ -49,6 +49,9 @@ struct client_result {
 struct client *client_open(int epoll, struct fault *fault); /* NULL and fault */
 void client_close(struct client *client); /* whatever is under way is dropped without a call */
 
+/* One more line for a request's headers, which the caller frees; without memory for it they stay as they are. */
+void client_header(struct curl_slist **headers, const char *line);
+
 /* context is what done is called with, from client_event and client_expire only, never from here. NULL and fault: it could
  * not even be started. */
 struct transfer *client_start(struct client *client, const struct client_request *request, void *context,

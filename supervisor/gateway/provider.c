@@ -6,6 +6,7 @@
 #include "common/base_url.h"
 #include "common/memory.h"
 #include "common/settings.h"
+#include "supervisor/gateway/client.h"
 
 struct own_route {
     char *agent;
@@ -26,13 +27,6 @@ static char *endpoint_url(const char *base)
     return strcmp(base, "offline") == 0 ? memory_text(base) : base_url_join(base, "/chat/completions");
 }
 
-static void add_header(struct curl_slist **headers, const char *line)
-{
-    struct curl_slist *longer = curl_slist_append(*headers, line);
-    if (longer)
-        *headers = longer;
-}
-
 /* Azure takes a key in a header of its own, and only tokens (JSON Web Tokens begin so) as a bearer. */
 static const char *key_header(const char *url, const char *key)
 {
@@ -51,12 +45,12 @@ static const char *key_header(const char *url, const char *key)
 static struct curl_slist *make_headers(const char *url, const char *key)
 {
     struct curl_slist *headers = NULL;
-    add_header(&headers, "Content-Type: application/json");
-    add_header(&headers, "Accept: application/json, text/event-stream");
-    add_header(&headers, "Expect:");
+    client_header(&headers, "Content-Type: application/json");
+    client_header(&headers, "Accept: application/json, text/event-stream");
+    client_header(&headers, "Expect:");
     if (key) {
         char *line = memory_print("%s %s", key_header(url, key), key);
-        add_header(&headers, line);
+        client_header(&headers, line);
         explicit_bzero(line, strlen(line));
         free(line);
     }

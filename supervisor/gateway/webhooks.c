@@ -89,9 +89,7 @@ static void posted(void *context, const struct client_result *result)
 static void add_header(struct post *post, const char *name, const char *value)
 {
     OWNED char *line = memory_print("%s: %s", name, value);
-    struct curl_slist *longer = curl_slist_append(post->headers, line);
-    if (longer)
-        post->headers = longer;
+    client_header(&post->headers, line);
 }
 
 /* "Expect:" keeps libcurl from waiting for a 100-continue that many servers never send. */
@@ -102,7 +100,7 @@ static void make_headers(struct post *post)
     add_header(post, "webhook-timestamp", post->hook.timestamp);
     if (*post->hook.signature)
         add_header(post, "webhook-signature", post->hook.signature);
-    post->headers = curl_slist_append(post->headers, "Expect:");
+    client_header(&post->headers, "Expect:");
 }
 
 void webhooks_post(struct webhooks *webhooks, uint64_t serial, const struct webhook *hook)
