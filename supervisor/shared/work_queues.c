@@ -495,8 +495,10 @@ static void go_on_with_all(struct queues *queues, int64_t now_ms)
     while ((item = TAILQ_FIRST(&queues->later)) && item->again_ms <= now_ms)
         item_due(item);
     for (size_t done = 0; (item = TAILQ_FIRST(&queues->due)); done++) {
-        if (done && clock_monotonic_ms() >= now_ms + TURN_MS)
+        if (done && clock_monotonic_ms() >= now_ms + TURN_MS) {
+            queues->operations->timer(queues->context, 0);
             return;
+        }
         go_on(item);
     }
     if ((item = TAILQ_FIRST(&queues->later)))

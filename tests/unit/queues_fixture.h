@@ -40,6 +40,7 @@ struct world {
     enum queue_worker worker[AGENTS];
     bool unfinished[AGENTS];
     bool put_fails, bury_fails, bounce_fails;
+    useconds_t agents_folders_take_us;
     struct buffer bounces; /* "ID reason\n" */
     bool due;
 };
@@ -66,6 +67,7 @@ static inline bool lies_in(const struct world *world, const char *agent, unsigne
 static inline unsigned lies(void *context, const char *agent, const char *id)
 {
     unsigned found = 0;
+    usleep(((const struct world *)context)->agents_folders_take_us);
     for (unsigned place = POST_HANDOFFS; place <= POST_DEAD_LETTER; place <<= 1)
         if (place != POST_OUTBOX && lies_in(context, agent, place, id))
             found |= place;
@@ -162,6 +164,7 @@ static inline bool bury(void *context, const char *agent, const struct envelope 
     if (world->bury_fails)
         return fault_set(fault, "No space left on device");
     assert_true(envelope->finished > 0);
+    usleep(world->agents_folders_take_us);
     return write_at(world, path, envelope);
 }
 

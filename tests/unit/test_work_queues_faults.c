@@ -60,12 +60,33 @@ static void test_a_queue_that_can_not_be_listed_at_start_keeps_what_is_with_its_
     each_start_keeps_what_is_out(*state, &names_left);
 }
 
+static void test_what_a_turn_has_no_time_for_is_done_in_the_next(void **state)
+{
+    static const char *const ids[] = {"a", "b", "c"};
+    struct world *world = *state;
+    struct fault why;
+    world->window[0] = world->window[1] = 0;
+    for (size_t i = 0; i < 3; i++) {
+        struct envelope brief = item(ids[i]);
+        brief.ttl_seconds = 60;
+        brief.created = clock_now();
+        assert_int_equal(queues_add(world->queues, &brief, false, &why), QUEUE_TAKEN);
+    }
+    turn(world);
+    world->agents_folders_take_us = 30 * 1000; /* longer than a turn may take */
+    while (expiry_ring(world->expiry, clock_now() + 120))
+        ;
+    turn(world);
+    assert_int_equal(count_in(world, "shared/queues/reviews"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(test_an_item_that_can_not_be_read_at_start_stays_with_its_consumer),
         TEST(test_a_queue_that_can_not_be_listed_at_start_keeps_what_is_with_its_consumers),
+        TEST(test_what_a_turn_has_no_time_for_is_done_in_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
