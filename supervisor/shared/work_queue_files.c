@@ -344,7 +344,8 @@ void item_was_taken_out(struct item *item)
     }
 }
 
-/* Editors save by several renames: only what is away at two looks was deleted. What is with a consumer goes on. */
+/* Editors save by several renames: only what is away at two looks was deleted, and the rest of a look that was only a part,
+ * which follows at once, is none of them. What is with a consumer goes on. */
 static void miss(struct item *item)
 {
     if (item->state == ITEM_WAITS && item->missing)
@@ -366,6 +367,7 @@ void queue_look(struct work_queue *queue)
         if (made >= 0)
             return;
     }
+    bool is_rest = queue->look_again;
     queue->look_again = false;
     for (size_t i = 0; i < queue->count; i++)
         queue->items[i]->seen = false;
@@ -375,7 +377,7 @@ void queue_look(struct work_queue *queue)
                  folder < 0 ? strerror(errno) : fault.text);
     queue->trouble_said = !whole;
     queue->met = queue->met || (whole && !look.failed);
-    for (size_t i = queue->count; whole && i-- > 0;)
+    for (size_t i = queue->count; whole && !is_rest && i-- > 0;)
         if (!queue->items[i]->seen)
             miss(queue->items[i]);
     if (queue->look_again)

@@ -133,6 +133,30 @@ static void test_a_waiting_item_that_people_delete_is_gone_and_its_sender_told(v
     assert_string_equal(holder(world, "a"), "nobody");
 }
 
+static void test_an_item_that_is_being_saved_while_many_files_arrive_is_not_deleted(void **state)
+{
+    struct world *world = *state;
+    size_t turns = 0;
+    queues_scan(world->queues);
+    world->window[0] = world->window[1] = 0;
+    add(world, "a");
+    world->agents_folders_take_us = 15 * 1000; /* a look has time for few files */
+    assert_int_equal(unlinkat(world->data, "shared/queues/reviews/a.md", 0), 0);
+    for (int i = 0; i < 5; i++) {
+        OWNED char *path = memory_print("shared/queues/reviews/dropped-%d.md", i);
+        assert_true(files_write(world->data, path, "work\n", 5, false, NULL));
+    }
+    queues_scan(world->queues);
+    for (; world->due && turns < 1000; turns++) {
+        world->due = false;
+        queues_turn(world->queues);
+    }
+    assert_true(turns > 2);
+    assert_int_equal(world->bounces.length, 0);
+    queues_scan(world->queues);
+    assert_string_equal(world->bounces.data, "a removed by hand\n");
+}
+
 static void test_a_waiting_item_that_people_move_to_an_agent_is_its_own_and_nobody_elses(void **state)
 {
     struct world *world = *state;
@@ -274,6 +298,7 @@ int main(void)
         TEST(test_what_is_no_item_is_set_aside_and_stops_nothing),
         TEST(test_a_file_that_is_being_written_is_left_until_it_is_closed),
         TEST(test_a_waiting_item_that_people_delete_is_gone_and_its_sender_told),
+        TEST(test_an_item_that_is_being_saved_while_many_files_arrive_is_not_deleted),
         TEST(test_a_waiting_item_that_people_move_to_an_agent_is_its_own_and_nobody_elses),
         TEST(test_an_edited_body_is_what_the_consumer_gets),
         TEST(test_while_storage_fails_items_wait_and_then_go_on),
