@@ -1,6 +1,7 @@
 /* The ids of all that lies with a queue's consumers, or has ended there: an item whose id is not among them lies nowhere, and
  * no consumer is asked for it. Gathered in slices from the names in their folders; what is given out is added. Kept as hashes:
- * two ids of one hash cost a look at the consumers, nothing else. An id that has gone meanwhile costs the same. */
+ * two ids of one hash cost a look at the consumers, nothing else. An id that has gone meanwhile costs the same; when most may
+ * have gone, all are gathered anew. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 #include "common/names.h"
 #include "supervisor/shared/work_queue_part.h"
 
-enum { LEAST = 64 };
+enum { LEAST = 64, GONE_AT_MOST = 64 * 1024 };
 
 static uint32_t mark_of(const char *id)
 {
@@ -46,6 +47,8 @@ static void grow(struct queue_ids *ids)
 
 void queue_ids_add(struct work_queue *queue, const char *id)
 {
+    if (queue_ids_whole(queue) && queue->ids.count > queue->ids.there * 2 + GONE_AT_MOST)
+        queue_ids_begin(queue);
     if (queue->ids.count * 2 >= queue->ids.capacity)
         grow(&queue->ids);
     add_mark(&queue->ids, mark_of(id));
@@ -62,9 +65,11 @@ void queue_ids_gather(struct work_queue *queue, int64_t until_ms)
     size_t count = queue->definition ? queue->definition->consumers.count : 0;
     struct queue_ids *ids = &queue->ids;
     for (size_t done = 0; ids->gathered < count && (!done || clock_monotonic_ms() < until_ms); done++) {
-        const char *agent = queue->definition->consumers.items[ids->gathered++];
+        const char *agent = queue->definition->consumers.items[ids->gathered];
         if (!queues->operations->each_id(queues->context, agent, see, queue))
             ids->failed = true;
+        ids->gathered++;
+        ids->there = ids->count;
     }
 }
 
@@ -75,8 +80,8 @@ bool queue_ids_whole(const struct work_queue *queue)
 
 void queue_ids_begin(struct work_queue *queue)
 {
-    queue->ids.gathered = 0;
-    queue->ids.failed = false;
+    free(queue->ids.marks);
+    queue->ids = (struct queue_ids){0};
 }
 
 bool queue_ids_may_have(const struct work_queue *queue, const char *id)

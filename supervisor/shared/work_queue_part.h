@@ -68,6 +68,7 @@ struct queue_ids {   /* work_queue_ids.c's */
     uint32_t *marks; /* a table; 0: an empty place */
     size_t capacity, count;
     size_t gathered; /* so many consumers' */
+    size_t there;    /* how many there were when these were gathered */
     bool failed;     /* a folder could not be read to its end */
 };
 
