@@ -94,8 +94,8 @@ bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_r
  * fails with. Only calls whose arguments are numbers may be answered with 0: memory can be changed after the look. */
 int sandbox_watch(pid_t child, int (*answer)(void *context, const struct sandbox_question *question),
                   void *context);
-/* Such an answer, for signals: one to a process that descends from this one is sent, and one to a thread of the asker's own
- * process; others, and those to groups, are EPERM. */
+/* Such an answer, for signals: one to the asker's own process is the kernel's to send, one to a process that descends from
+ * this one is sent; others, and those to groups, are EPERM. */
 int sandbox_answer_signal(void *context, const struct sandbox_question *question);
 
 /* The second step, over all threads: no socket can be made or connected any more, no thread and no process started,

@@ -80,22 +80,22 @@ static int send_signal(pid_t pid, int number)
     return syscall(SYS_pidfd_send_signal, process, number, NULL, 0) == 0 ? SANDBOX_DONE : errno;
 }
 
-/* To a thread of the asker's own process the kernel may send it: the asker stands in its call until it is answered, so no
- * number can become another's. */
-static int send_to_thread(pid_t asker, pid_t process)
+/* To the asker's own process the kernel may send it: the asker stands in its call until it is answered, so no number can
+ * become another's. Sent from here it would break off the very call that asks for it. */
+static bool is_own(pid_t asker, pid_t process)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task/%d", (int)process, (int)asker);
-    return access(path, F_OK) == 0 ? 0 : EPERM;
+    return access(path, F_OK) == 0;
 }
 
 int sandbox_answer_signal(void *context, const struct sandbox_question *question)
 {
     (void)context;
     pid_t to = (pid_t)question->arguments[0]; /* the kernel looks at no more of it either */
-    return question->call == SYS_kill     ? send_signal(to, (int)question->arguments[1])
-           : question->call == SYS_tgkill ? send_to_thread(question->asker, to)
-                                          : EPERM;
+    if (is_own(question->asker, to) && (question->call == SYS_kill || question->call == SYS_tgkill))
+        return 0;
+    return question->call == SYS_kill ? send_signal(to, (int)question->arguments[1]) : EPERM;
 }
 
 /* --- the watch --- */
