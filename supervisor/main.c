@@ -44,7 +44,7 @@ static int run(struct invocation *invocation)
         return EX_OSERR;
     }
     bool right = settings_check(&faults);
-    right = git_remote_check_setting(&faults) && right;
+    right = git_remote_check_setting(invocation->data_dir, &faults) && right;
     if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL))) {
         (void)log_start("info", "text");
     }

@@ -58,11 +58,26 @@ bool git_remote_check(const char *url, struct fault *fault)
     return true;
 }
 
-bool git_remote_check_setting(struct buffer *faults)
+static bool begins_with(const char *folder, const char *data_dir)
+{
+    OWNED char *agents = data_dir ? memory_print("%s/agents/", data_dir) : NULL;
+    return folder && agents && strncmp(folder, agents, strlen(agents)) == 0;
+}
+
+/* Agents could lead what is written there elsewhere, and their trees are their workers' to write. */
+static bool lies_apart(const char *url, const char *data_dir, struct fault *fault)
+{
+    OWNED char *real = realpath(data_dir, NULL);
+    const char *folder = git_remote_folder(url);
+    return (!begins_with(folder, data_dir) && !begins_with(folder, real)) ||
+           fault_set(fault, "lies among the agents' trees (%s/agents), where agents write", data_dir);
+}
+
+bool git_remote_check_setting(const char *data_dir, struct buffer *faults)
 {
     struct fault fault;
     const char *url = setting_text(SET_AGENTOS_GIT_REMOTE, NULL);
-    if (!url || git_remote_check(url, &fault))
+    if (!url || (git_remote_check(url, &fault) && lies_apart(url, data_dir, &fault)))
         return true;
     buffer_print(faults, "%s %s\n", setting_name(SET_AGENTOS_GIT_REMOTE), fault.text);
     return false;

@@ -10,8 +10,9 @@
 
 /* False: why it can't be one, a sentence whose subject is the URL. */
 bool git_remote_check(const char *url, struct fault *fault);
-/* The same of the environment's, if it is set; the sentence is added to faults. */
-bool git_remote_check_setting(struct buffer *faults);
+/* The same of the environment's, if it is set, which can be no folder among DATA_DIR's agents either; the sentence is added
+ * to faults. */
+bool git_remote_check_setting(const char *data_dir, struct buffer *faults);
 
 /* All of these want a URL that passed the check. The caller frees texts. */
 char *git_remote_of(const char *url, const char *agent); /* {agent} is the agent's name */

@@ -129,7 +129,7 @@ static size_t show_lines(FILE *to, const char *kind, const struct buffer *lines)
 static void check_all(struct check *check)
 {
     bool right = settings_check(&check->faults);
-    if (git_remote_check_setting(&check->faults) && right)
+    if (git_remote_check_setting(check->invocation->data_dir, &check->faults) && right)
         provider_warnings_list(check->roster, check->secrets, &check->warnings);
     check_data_dir(check);
     check_run_dir(check);
