@@ -3,6 +3,7 @@
  * `agentos run` is the supervisor; every other verb is a client of a running one, or works offline on its files
  * (supervisor/cli/verbs.c has the table). The first thing of all is to take the keys out of the environment, because
  * /proc/PID/environ shows them to everybody of the same user for as long as the process lives. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,7 @@ static int act(struct invocation *invocation)
 int main(int argc, char **argv)
 {
     started_standard();
+    (void)signal(SIGCHLD, SIG_DFL); /* ignored, as a caller may hand it on, it would hide how children end */
     struct fault fault = {0};
     struct invocation invocation = {.secrets = secrets_collect(&fault), .run = run};
     if (invocation.secrets < 0) {

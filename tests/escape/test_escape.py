@@ -426,6 +426,8 @@ deep.wait()
 orphan = subprocess.run(["sh", "-c", "sleep 20 >/dev/null & echo $!"], stdout=subprocess.PIPE, text=True)
 attempt("orphan", lambda: os.kill(int(orphan.stdout), signal.SIGKILL))
 attempt("itself", lambda: os.kill(os.getpid(), 0))
+signal.signal(signal.SIGUSR1, lambda *_: None)
+attempt("own handler", lambda: [os.kill(os.getpid(), signal.SIGUSR1) for _ in range(100)])
 attempt("own thread", lambda: raw(234, os.getpid(), os.getpid(), 0))
 group = subprocess.Popen(["sleep", "20"], process_group=0) if sys.version_info >= (3, 11) else child
 for name, pid in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
@@ -445,7 +447,7 @@ def on_kernel(system, kernel, *command):
     return subprocess.run(command, env={**system.env, **kernel}, capture_output=True, text=True, timeout=60 * PATIENCE)
 
 
-ITS_OWN = ["own child", "its end", "grandchild", "orphan", "itself", "own thread"]
+ITS_OWN = ["own child", "its end", "grandchild", "orphan", "itself", "own handler", "own thread"]
 
 
 @needs_landlock
@@ -465,6 +467,12 @@ def test_a_command_may_signal_its_own_children_and_nobody_else(agents, kernel):
     victim.wait()
     assert len(set(outside) - {*ITS_OWN, "end 9", ""}) >= 12, "it works outside"
     assert inside == [*ITS_OWN, "end 9", ""]
+
+
+@needs_landlock
+def test_a_command_ends_also_where_the_caller_ignores_how_its_children_end(agents):
+    command = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh", BIN / "agentos", "exec", "orion", "--", "sh", "-c", "exit 23"]
+    assert subprocess.run(command, env={**agents.env, **OLDER_KERNEL}, timeout=60 * PATIENCE, check=False).returncode == 23
 
 
 @needs_landlock
