@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,15 +156,22 @@ static _Noreturn void become_push(const struct job *job, int out)
 static void begin(struct job *job)
 {
     struct jobs *jobs = job->jobs;
-    int pipe[2];
+    int pipe[2] = {-1, -1};
+    pid_t parent = getpid();
     if (pipe2(pipe, O_CLOEXEC) != 0 || (job->pid = fork()) < 0) {
-        log_warn("mirror", job->agent, "No push can be started: %s; it is tried again", strerror(errno));
+        int error = errno;
+        memory_close_at(&pipe[0]);
+        memory_close_at(&pipe[1]);
+        log_warn("mirror", job->agent, "No push can be started: %s; it is tried again", strerror(error));
         job->failures++;
         due_in(job, pause_ms(job->failures));
         return;
     }
     if (job->pid == 0) {
         enum { OUT = 3 };
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else minds its deadline */
+        if (getppid() != parent)
+            _exit(0);
         dup3(pipe[1], OUT, O_CLOEXEC);
         become_push(job, OUT);
     }

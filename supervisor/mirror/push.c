@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "common/git_guard.h"
 #include "common/memory.h"
 #include "common/repository/library.h"
+#include "common/utf8.h"
 #include "supervisor/mirror/known_hosts.h"
 
 enum { MEMORY_BYTES = 512 * 1024 * 1024, OPEN_FILES = 256, GUARD_FILES_MOST = 1000 * 1000 };
@@ -250,11 +250,11 @@ void push_run(const struct push *push, int out)
 {
     struct fault said = {0};
     enum push_end end = PUSH_FAILED;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
     if (confine(push, &said) && start_library(&said))
         end = push_tree(push, &said);
-    OWNED char *line = memory_print("%d %s\n", (int)end, said.text);
+    OWNED char *text = utf8_clean(said.text, strlen(said.text)); /* the remote's own words may be in it */
+    OWNED char *line = memory_print("%d %s\n", (int)end, text);
     (void)files_write_all(out, line, strlen(line));
     _exit(0);
 }

@@ -21,9 +21,9 @@ struct push {
     enum sandbox_mode mode;
 };
 
-/* In a child that has one thread: enters the sandbox (the repository to read; the network, or a file: remote's folder to
- * write), looks for what git would obey in the tree, pushes without force, writes "END TEXT\n" (END a digit of enum
- * push_end) to out and ends the process. */
+/* In a child that has one thread and ends with its parent: enters the sandbox (the repository to read; the network, or a
+ * file: remote's folder to write), looks for what git would obey in the tree, pushes without force, writes "END TEXT\n" (END
+ * a digit of enum push_end, TEXT in UTF-8) to out and ends the process. */
 _Noreturn void push_run(const struct push *push, int out);
 
 #endif

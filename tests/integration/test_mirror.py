@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import socket
+import socketserver
 import subprocess
 import threading
 
@@ -278,6 +279,22 @@ def test_a_remote_that_never_answers_is_given_up_and_holds_up_no_other_agent(mak
     system.wait_done("one", name="a")
 
 
+def test_what_a_remote_says_in_bytes_that_are_no_utf8_is_a_problem_all_the_same(make_system, model, remotes):
+    said = b"ERR caf\xe9 is closed"
+
+    class Closed(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(4096)
+            self.request.sendall(b"%04x" % (len(said) + 4) + said)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Closed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        system = mirrored(make_system, model, remotes, url=f"git://127.0.0.1:{server.server_address[1]}/{{agent}}.git")
+        system.start()
+        problem_of(system, "is closed")
+        server.shutdown()
+
+
 def test_a_tree_that_holds_what_git_would_obey_waits_until_that_is_taken_out(make_system, model, remotes, tmp_path):
     """Here an agent's repository borrows its neighbour's objects; the next scan takes that out."""
     system = mirrored(make_system, model, remotes, agents=("orion", "iris"), POLL_INTERVAL="3600")
@@ -324,3 +341,15 @@ def test_a_remote_that_can_not_be_one_is_refused_before_anything_runs(make_syste
         refused = system.cli(verb, check=False)
         assert refused.returncode == 78 and words in refused.stderr + refused.stdout
         assert "token@" not in refused.stderr + refused.stdout
+
+
+@pytest.mark.parametrize("place", ["{agent}", "orion/{agent}.git"])
+def test_a_remote_among_the_agents_trees_is_refused_before_anything_runs(make_system, model, remotes, tmp_path, place):
+    system = make_system(["orion"], model=model)
+    (tmp_path / "link").symlink_to(system.data)
+    for data in (system.data, tmp_path / "link"):
+        system.env["AGENTOS_GIT_REMOTE"] = f"file://{system.data.resolve()}/agents/{place}"
+        for verb in ("check", "run"):
+            refused = system.cli(verb, "--data", data, check=False)
+            assert refused.returncode == 78 and "lies among the agents' trees" in refused.stderr + refused.stdout
+    assert not (system.data / "agents/orion").exists()
