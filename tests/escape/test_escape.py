@@ -471,7 +471,7 @@ def test_a_command_may_signal_its_own_children_and_nobody_else(agents, kernel):
 
 @needs_landlock
 def test_a_command_ends_also_where_the_caller_ignores_how_its_children_end(agents):
-    command = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh", BIN / "agentos", "exec", "orion", "--", "sh", "-c", "exit 23"]
+    command = ["bash", "-c", "trap '' CHLD; exec \"$@\"", "bash", BIN / "agentos", "exec", "orion", "--", "sh", "-c", "exit 23"]
     assert subprocess.run(command, env={**agents.env, **OLDER_KERNEL}, timeout=60 * PATIENCE, check=False).returncode == 23
 
 
