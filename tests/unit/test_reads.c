@@ -54,7 +54,7 @@ static struct read *ask(struct scene *scene, const char *name)
 
 static void give_up(struct scene *scene)
 {
-    calls_expire(scene->calls, calls_deadline(scene->calls));
+    calls_expire(scene->calls, INT64_MAX); /* all of them, whatever millisecond each began in */
 }
 
 static void test_a_read_that_is_asked_for_twice_is_made_once_and_anew_after_an_order(void **state)
