@@ -1,8 +1,10 @@
 #include "supervisor/zygote_link.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/memory.h"
@@ -15,13 +17,19 @@ enum {
     TITLE_ROOM = 160,
 };
 
-/* A worker that nobody waits for any more. GO lets the zygote forget it. */
-static void turn_away(struct supervisor *supervisor, pid_t pid)
+/* The zygote forgets a worker's gate, which lets the worker go if it still stands there. */
+static void open_gate(struct supervisor *supervisor, pid_t pid)
 {
     OWNED_BUFFER struct buffer message = {0};
-    kill(pid, SIGKILL);
     message_make(&message, MESSAGE_GO, (uint64_t)pid);
     child_send(&supervisor->zygote, &message);
+}
+
+/* False: it has ended and was reaped before the zygote told of it. Its pid may be another process's by now. */
+static bool is_our_child(pid_t pid)
+{
+    siginfo_t ended;
+    return waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
 }
 
 static bool zygote_says(void *context, const void *bytes, size_t length)
@@ -37,12 +45,18 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
     struct agent *agent = agents_find(&supervisor->agents, name);
     int log = pid > 1 ? log_pipe_receive(supervisor->programs.zygote_logs[0], (pid_t)pid) : -1;
     bool expected = agent && agent->worker.spawning && agent->worker.generation == generation;
-    if (expected)
+    bool gone = pid > 1 && !is_our_child((pid_t)pid);
+    if (expected && !gone) {
         agent_spawned(agent, (pid_t)pid, log, why);
-    else
-        memory_close_at(&log);
-    if (!expected && pid > 1)
-        turn_away(supervisor, (pid_t)pid);
+        return true;
+    }
+    memory_close_at(&log);
+    if (pid > 1 && !gone)
+        kill((pid_t)pid, SIGKILL); /* nobody waits for it any more */
+    if (pid > 1)
+        open_gate(supervisor, (pid_t)pid);
+    if (expected)
+        agent_spawned(agent, 0, -1, "its worker has ended before its work could begin");
     return true;
 }
 

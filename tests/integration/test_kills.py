@@ -3,10 +3,12 @@
 import os
 import random
 import signal
+import subprocess
 
 import pytest
 
-from harness import alive, descendants, send_signal, wait_until
+from harness import alive, child_table, descendants, send_signal, wait_until
+from needs import attaching
 
 VICTIMS = ["worker", "gateway", "zygote", "supervisor"]
 
@@ -152,3 +154,24 @@ def test_nothing_is_left_running_after_the_supervisors_death(system):
     send_signal(system.process.pid, signal.SIGKILL)
     system.process.wait()
     wait_until(lambda: not any(alive(pid) for pid in family), "the whole family ended")
+
+
+@attaching
+def test_a_worker_that_dies_before_its_supervisor_knows_it_is_started_again(system):
+    """The zygote is held up between making a worker and telling of it; the worker is killed, and reaped, meanwhile."""
+    zygote = system.processes()["zygote"]
+    children = set(child_table()[system.process.pid])
+    tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(zygote), "-e", "inject=sendto:delay_enter=1000000"],
+                              stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: "TracerPid:\t0" not in open(f"/proc/{zygote}/status").read(), "strace attached", 20, 0.002)
+        system.cli("kill", "orion", "--no-wait")
+        [unknown] = wait_until(lambda: set(child_table()[system.process.pid]) - children, "the next worker", 20, 0.002)
+        send_signal(unknown, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f"/proc/{unknown}"), "it is reaped", 20, 0.002)
+        wait_until(lambda: system.worker() not in (None, unknown), "another worker", 20)
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    system.add("afterwards")
+    system.wait_done("afterwards")
