@@ -17,17 +17,18 @@
 
 enum thing { DESCRIPTORS, THREADS, WATCHES, INSTANCES };
 
-/* base: without agents. reserve: for clients, files, auditors, and workers' connections that come back. Threads without
- * agents: three a CPU are nng's in the supervisor (added where they are counted), the others those of the supervisor,
- * zygote, gateway and HTTP process, with a resolver's for each request that looks a name up. */
+/* base: without agents. each: for an agent with a worker. asleep: for an agent that hibernates. reserve: for clients, files,
+ * auditors, and workers' connections that come back. Threads without agents: three a CPU are nng's in the supervisor (added
+ * where they are counted), the others those of the supervisor, zygote, gateway and HTTP process, with a resolver's for each
+ * request that looks a name up. */
 static const struct {
     const char *things;
-    int64_t base, each, reserve;
+    int64_t base, each, asleep, reserve;
 } costs[] = {
-    [DESCRIPTORS] = {"descriptors", 64, 11, 16},
-    [THREADS] = {"threads", 24, 11, 16},
-    [WATCHES] = {"watches", 8, 3, 0},
-    [INSTANCES] = {"inotify instances", 1, 0, 0},
+    [DESCRIPTORS] = {"descriptors", 64, 6, 0, 16},
+    [THREADS] = {"threads", 24, 11, 0, 16},
+    [WATCHES] = {"watches", 8, 3, 1, 0},
+    [INSTANCES] = {"inotify instances", 1, 0, 0, 0},
 };
 
 /* Of one limit: what it allows (-1: everything) and what is taken of it. */
@@ -236,25 +237,28 @@ static int64_t base_of(enum thing thing)
     return costs[thing].base + (thing == THREADS ? 3 * sysconf(_SC_NPROCESSORS_ONLN) : 0);
 }
 
-static int64_t need_of(enum thing thing, size_t agents)
+static int64_t need_of(enum thing thing, size_t agents, size_t workers)
 {
-    return base_of(thing) + costs[thing].reserve + (int64_t)agents * costs[thing].each;
+    return base_of(thing) + costs[thing].reserve + (int64_t)workers * costs[thing].each +
+           (int64_t)(agents - workers) * costs[thing].asleep;
 }
 
-static struct capacity compare(const struct row *row, struct amount amount, size_t agents)
+static struct capacity compare(const struct row *row, struct amount amount, size_t agents, size_t workers)
 {
-    const int64_t need = need_of(row->thing, agents), each = costs[row->thing].each;
+    const int64_t need = need_of(row->thing, agents, workers), each = costs[row->thing].each;
     struct capacity capacity = {.limit = row->limit,
                                 .words = row->words,
                                 .things = costs[row->thing].things,
                                 .most = amount.most,
                                 .would_do = amount.taken + need,
-                                .fits = agents,
+                                .agents = agents,
+                                .workers = workers,
+                                .fits = workers,
                                 .soft = row->thing == WATCHES || row->thing == INSTANCES};
     int64_t lacks = amount.most < 0 ? 0 : capacity.would_do - amount.most;
     if (lacks > 0) {
-        size_t without = each ? (size_t)((lacks + each - 1) / each) : agents;
-        capacity.fits = without < agents ? agents - without : 0;
+        size_t without = each ? (size_t)((lacks + each - 1) / each) : workers;
+        capacity.fits = without < workers ? workers - without : 0;
     }
     return capacity;
 }
@@ -267,29 +271,34 @@ static struct amount without_ours(const struct scene *scene, enum thing thing, s
     return amount;
 }
 
-size_t capacity_list(size_t agents, pid_t supervisor, struct capacity list[CAPACITY_LIMITS])
+size_t capacity_list(size_t agents, size_t warm, pid_t supervisor, struct capacity list[CAPACITY_LIMITS])
 {
+    size_t workers = warm == 0 ? 1 : warm; /* one at a time, then */
+    workers = workers < agents ? workers : agents;
     struct scene scene = {.of = supervisor, .all = threads_of_machine(), .users = -1, .spare = INT64_MAX};
     count_threads(&scene);
     for (size_t i = 0; i < CAPACITY_LIMITS; i++) {
         struct amount amount = rows[i].look(&scene);
-        list[i] = compare(&rows[i], without_ours(&scene, rows[i].thing, amount), agents);
+        list[i] = compare(&rows[i], without_ours(&scene, rows[i].thing, amount), agents, workers);
     }
     return CAPACITY_LIMITS;
 }
 
-static char *lack(const struct capacity *capacity, size_t agents)
+static char *lack(const struct capacity *capacity)
 {
-    return memory_print("too few %s (%s): %s is %" PRId64 "; %" PRId64 " would do for all %zu agent(s)",
+    OWNED char *some = capacity->workers < capacity->agents
+                           ? memory_print("%zu workers (warm_workers) of", capacity->workers)
+                           : memory_text("all");
+    return memory_print("too few %s (%s): %s is %" PRId64 "; %" PRId64 " would do for %s %zu agent(s)",
                         capacity->things, capacity->limit, capacity->words, capacity->most,
-                        capacity->would_do, agents);
+                        capacity->would_do, some, capacity->agents);
 }
 
-char *capacity_lack(const struct capacity *capacity, size_t agents)
+char *capacity_lack(const struct capacity *capacity)
 {
     if (capacity->most < 0 || capacity->would_do <= capacity->most)
         return NULL;
-    OWNED char *sentence = lack(capacity, agents);
+    OWNED char *sentence = lack(capacity);
     if (capacity->soft)
         return memory_print("%s. Some changes are then seen only by the scan, every POLL_INTERVAL seconds",
                             sentence);
@@ -315,12 +324,12 @@ bool capacity_for_worker(size_t agents, size_t connecting, struct fault *fault)
             continue;
         scene.spare = ((int64_t)connecting + 1) * costs[thing].each + costs[thing].reserve;
         struct amount amount = rows[i].look(&scene);
-        if (thing == DESCRIPTORS && amount.most >= 0 && amount.most < need_of(thing, agents))
+        if (thing == DESCRIPTORS && amount.most >= 0 && amount.most < need_of(thing, agents, agents))
             amount.taken = count_open(); /* otherwise they are enough for all, and nobody counts */
         if (has_room(amount, &scene))
             continue;
-        struct capacity capacity = compare(&rows[i], without_ours(&scene, thing, amount), agents);
-        OWNED char *sentence = lack(&capacity, agents);
+        struct capacity capacity = compare(&rows[i], without_ours(&scene, thing, amount), agents, agents);
+        OWNED char *sentence = lack(&capacity);
         return fault_set(fault, "%s", sentence);
     }
     return true;

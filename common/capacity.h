@@ -1,8 +1,9 @@
 /* The limits of the machine that bound how many agents can run, and what so many agents need of each: descriptors of the
  * supervisor, threads of all processes, inotify watches.
  *
- * The figures are measured on running systems: an agent whose worker is connected takes up to 11 descriptors of the
- * supervisor, 11 threads (nng's ten and the worker's own) and a watch for each of three folders. */
+ * The figures are measured on running systems: an agent whose worker is connected takes 5 descriptors of the supervisor,
+ * with one that stays open for a while of the worker before it, 11 threads (nng's ten and the worker's own) and a watch
+ * for each of three folders; a hibernating one takes one watch. */
 #ifndef AGENTOS_COMMON_CAPACITY_H
 #define AGENTOS_COMMON_CAPACITY_H
 
@@ -23,16 +24,18 @@ struct capacity {
     const char *words;  /* what the name means */
     const char *things; /* "threads" */
     int64_t most;       /* what the limit allows; -1: everything, or not known */
-    int64_t would_do;   /* for all agents, and what others have taken */
-    size_t fits;        /* so many of the agents */
-    bool soft;          /* too little of it costs speed, and no agent */
+    int64_t would_do;   /* for all workers, and what others have taken */
+    size_t agents, workers;
+    size_t fits; /* so many of the workers */
+    bool soft;   /* too little of it costs speed, and no agent */
 };
 
-/* What `agents` agents need, compared with each limit. supervisor: the process whose limits count and whose own threads
- * (its children's, too) are not counted as taken by others; 0: the caller's limits. The number of limits. */
-size_t capacity_list(size_t agents, pid_t supervisor, struct capacity list[CAPACITY_LIMITS]);
+/* What `agents` agents need of which `warm` have a worker and the others hibernate, compared with each limit. supervisor:
+ * the process whose limits count and whose own threads (its children's, too) are not counted as taken by others; 0: the
+ * caller's limits. The number of limits. */
+size_t capacity_list(size_t agents, size_t warm, pid_t supervisor, struct capacity list[CAPACITY_LIMITS]);
 /* A sentence for a limit that is too low; NULL: it is not. Caller frees. */
-char *capacity_lack(const struct capacity *capacity, size_t agents);
+char *capacity_lack(const struct capacity *capacity);
 
 /* Whether one more worker can have what it needs, by what is free at this moment. agents: there are; connecting: of
  * them, those whose workers are about to take theirs. False and fault. */

@@ -90,8 +90,8 @@ static int open_by_steps(int folder, const char *path, int flags, unsigned mode)
 
 int files_open(int folder, const char *path, int flags, unsigned mode)
 {
-    static _Atomic bool
-        refused; /* what openat2 was refused, the steps were not: a filter refuses it for good */
+    /* A filter refuses openat2 for good, where openat2 was refused and the steps were let through. */
+    static _Atomic bool refused;
     struct open_how how = {
         .flags = (unsigned)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
         .mode = flags & (O_CREAT | O_TMPFILE) & ~O_DIRECTORY ? mode : 0,

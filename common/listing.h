@@ -14,7 +14,7 @@ struct listing;
 struct listing *listing_open(int folder, const char *path, struct fault *fault);
 /* Of a descriptor of the caller's, which is the listing's from now on and is closed with it; it is read from where it
  * stands, with the first listing_next. path: for sentences only. NULL and fault for a descriptor below 0, which leaves
- * errno as it is. What is no folder has no names, and that is the fault when it is closed. */
+ * errno as it is. A descriptor of no folder has no names, which is the fault when the listing is closed. */
 struct listing *listing_take(int fd, const char *path, struct fault *fault);
 
 int listing_folder(const struct listing *listing); /* its descriptor, borrowed */

@@ -523,7 +523,7 @@ int supervisor_run(const struct run_options *options)
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         capacity_raise_descriptors();
         preflight_say_model();
-        preflight_capacity(supervisor.roster->agent_count);
+        preflight_capacity(supervisor.roster);
         supervisor.data = supervisor.agents.data = ownership.data;
         trees_sweep(supervisor.data);
         status = preflight_format(supervisor.data);

@@ -141,7 +141,7 @@ static char *workers_folder(const char *above, const char *data_dir)
 
 /* --- version 2: a group with groups in it has no process of its own --- */
 
-/* Who made this group gave it away: a container's engine to its first process, systemd by an attribute, or somebody to an
+/* The maker of this group gave it away: a container's engine to its first process, systemd by an attribute, or somebody to an
  * ordinary user, who couldn't write it otherwise. */
 static bool is_ours(const struct place *place, const char *above)
 {
@@ -301,7 +301,7 @@ static unsigned find_free(struct memory_groups *groups)
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
         return 0;
     groups->list = memory_grow(groups->list, groups->count + 1, sizeof *groups->list);
-    groups->list[groups->count++] = (struct group){.taken = false};
+    groups->list[groups->count++] = (struct group){.killed = count_killed(groups, path)};
     return groups->count;
 }
 

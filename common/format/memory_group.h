@@ -16,7 +16,7 @@
 
 struct memory_groups;
 
-/* Before this process has children. What a supervisor that was killed has left of this data directory's is removed. NULL
+/* Before this process has children. Groups that a killed supervisor has left for this data directory are removed. NULL
  * and why: there are none to be had; then nothing else here does anything. */
 struct memory_groups *memory_groups_open(const char *data_dir, struct fault *why);
 /* All groups are removed, whose processes have ended. NULL is fine. */

@@ -230,8 +230,7 @@ static void open_line(struct agent *agent)
         line_open(agent->agents->switchboard, agent->name, agent->worker.pid, &line_owner, agent, &fault);
     if (!agent->line) {
         log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault.text);
-        kill(agent->worker.pid, SIGKILL);
-        return;
+        kill(agent->worker.pid, SIGKILL); /* and GO, so that the zygote forgets it */
     }
     message_make(&message, MESSAGE_GO, (uint64_t)agent->worker.pid);
     child_send(agent->agents->zygote, &message);
@@ -479,6 +478,8 @@ bool agent_redefine(struct agent *agent, const struct roster_agent *definition)
     if (strcmp(text.data, former.data) == 0)
         return false;
     set_definition(agent, definition);
+    if (agent->life.state == STATE_STOPPED)
+        agent->notice.slept = false; /* that it hibernated was with another definition (rested.h) */
     if (agent->worker.said_hello)
         agent_send(agent, MESSAGE_DEFINITION, text.data);
     look_state_changed(agent);

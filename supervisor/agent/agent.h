@@ -129,8 +129,8 @@ void agent_exited(struct agent *agent, int status);
 
 /* orders.c: what was ordered for it */
 void orders_begin(struct agent *agent);
-void agent_begin(
-    struct agent *agent); /* start it, unless it hibernates or was ordered to stay stopped; once */
+/* Starts it, unless it hibernates or was ordered to stay stopped; once. */
+void agent_begin(struct agent *agent);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);
 

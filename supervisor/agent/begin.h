@@ -1,5 +1,5 @@
-/* The first look at every agent, in slices of a few milliseconds: who hibernates goes on doing so (rested.h), who has
- * work is started before all others, and the others wait their turn. */
+/* The first look at every agent, in slices of a few milliseconds: an agent that hibernated goes on doing so (rested.h), an
+ * agent with work is started before all others, and the others wait their turn. */
 #ifndef AGENTOS_SUPERVISOR_AGENT_BEGIN_H
 #define AGENTOS_SUPERVISOR_AGENT_BEGIN_H
 

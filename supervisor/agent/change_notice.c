@@ -111,7 +111,8 @@ void look_rest(struct agent *agent, bool called)
     agent->notice.slept = true;
     watch_top(agent->agents->watch, &agent->watched, agent->tree, agent);
     close_tree(agent);
-    rested_note(agent);
+    if (!called) /* the stamp of queue.md may be of what the worker hasn't seen */
+        rested_note(agent);
     life_event(&agent->life, EVENT_REST); /* last: whom it tells may wake the agent */
     if (called)
         life_event(&agent->life, EVENT_WAKE);
@@ -120,9 +121,10 @@ void look_rest(struct agent *agent, bool called)
 void look_rest_on(struct agent *agent)
 {
     agent->agents->callbacks->worker_gone(agent);
-    close_tree(agent);
     life_event(&agent->life, EVENT_REST);
     agent_scan(agent); /* from now on its top is watched; a change before that wakes it */
+    if (!watch_has_top(&agent->watched))
+        life_event(&agent->life, EVENT_WAKE);
 }
 
 bool look_is_due(const struct agent *agent)
@@ -183,6 +185,8 @@ static void watch_resting(struct agent *agent)
 void agent_scan(struct agent *agent)
 {
     if (!life_is_up(&agent->life)) {
+        if (!life_has_process(&agent->life))
+            close_tree(agent); /* somebody has looked into it (agent_tree) */
         watch_resting(agent);
         if (agent->life.state == STATE_HIBERNATING && look_queue_has_changed(agent))
             agent_look(agent, LOOK_QUEUE);

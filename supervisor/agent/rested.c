@@ -151,6 +151,9 @@ static void add(struct agents *agents, const struct buffer *line)
 void rested_note(struct agent *agent)
 {
     OWNED_BUFFER struct buffer line = {0};
+    if (agent->told.problems &&
+        *agent->told.problems) /* only a worker can tell the next supervisor of them */
+        return;
     print_agent(agent, &line);
     agent->notice.listed = true;
     add(agent->agents, &line);

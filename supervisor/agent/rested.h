@@ -16,8 +16,9 @@ struct agents;
 void rested_begin(struct agents *agents);
 void rested_end(struct agents *agents);
 
-void rested_note(struct agent *agent); /* its worker has left: it hibernates */
-void rested_forget(
-    struct agent *agent); /* a worker is about to be started, or the agent is taken out of agents.yaml */
+/* Its worker has left: it hibernates. One that has problems isn't listed, so that they are told after the next start. */
+void rested_note(struct agent *agent);
+/* A worker is about to be started, or the agent is taken out of agents.yaml. */
+void rested_forget(struct agent *agent);
 
 #endif

@@ -1,5 +1,6 @@
 #include "supervisor/agent/work.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "common/listing.h"
@@ -9,38 +10,46 @@
 
 enum { QUEUE_READ_MAX = 16 * 1024 /* a larger queue.md has a block */ };
 
+/* -1: there is none, or it can't be opened. It isn't kept open for an agent that may wait for its start (agent_tree). */
+static int open_tree(const struct agent *agent)
+{
+    OWNED char *below = memory_print("agents/%s", agent->name);
+    return files_open(agent->agents->data, below, O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* A folder that can't be listed may hold some. */
 static bool holds_files(int tree, const char *path)
 {
     struct listing *names = listing_open(tree, path, NULL);
-    bool found = names && listing_next(names);
-    if (names)
-        (void)listing_close(names, NULL);
-    return found;
+    bool found = !names || listing_next(names);
+    return (names && !listing_close(names, NULL)) || found;
 }
 
-static bool has_mail(struct agent *agent)
+static bool has_mail(int tree)
 {
-    int tree = agent_tree(agent);
     return tree >= 0 && (holds_files(tree, TREE_INBOX) || holds_files(tree, TREE_HANDOFFS));
 }
 
-static bool has_block(struct agent *agent)
+static bool has_block(int tree)
 {
     OWNED char *text = NULL;
     size_t length;
-    int tree = agent_tree(agent);
     int found = tree < 0 ? 0 : files_read(tree, TREE_QUEUE, QUEUE_READ_MAX, &text, &length, NULL, NULL);
     return found < 0 || (found == 1 && (strncmp(text, "## ", 3) == 0 || strstr(text, "\n## ")));
 }
 
-bool work_found(struct agent *agent)
+bool work_found(const struct agent *agent)
 {
-    return has_block(agent) || has_mail(agent);
+    OWNED_FD int tree = open_tree(agent);
+    return has_block(tree) || has_mail(tree);
 }
 
-bool work_lacks(struct agent *agent)
+bool work_lacks(const struct agent *agent)
 {
     const struct agents *agents = agent->agents;
-    return agent->notice.slept && !agent->life.paused && agents->count > agents->warm.limit &&
-           !look_queue_has_changed(agent) && !has_mail(agent);
+    if (!agent->notice.slept || agent->life.paused || agents->count <= agents->warm.limit ||
+        look_queue_has_changed(agent))
+        return false;
+    OWNED_FD int tree = open_tree(agent);
+    return tree >= 0 && !has_mail(tree);
 }

@@ -72,10 +72,10 @@ static void check_capacity(struct check *check)
 {
     struct capacity list[CAPACITY_LIMITS];
     pid_t supervisor = held_by(check->invocation->data_dir);
-    size_t agents = check->roster->agent_count;
-    size_t count = capacity_list(agents, supervisor > 0 ? supervisor : 0, list);
+    size_t count = capacity_list(check->roster->agent_count, (size_t)check->roster->warm_workers,
+                                 supervisor > 0 ? supervisor : 0, list);
     for (size_t i = 0; i < count; i++) {
-        OWNED char *sentence = capacity_lack(&list[i], agents);
+        OWNED char *sentence = capacity_lack(&list[i]);
         if (sentence != NULL) {
             buffer_print(&check->warnings, "%s\n", sentence);
         }

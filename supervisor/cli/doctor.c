@@ -198,20 +198,21 @@ static void examine_limits(struct doctor *doctor)
     struct capacity list[CAPACITY_LIMITS];
     OWNED_BUFFER struct buffer faults = {0};
     struct roster *roster = roster_load(doctor->invocation->data_dir, &faults);
-    size_t agents = roster ? roster->agent_count : 1;
+    size_t agents = roster ? roster->agent_count : 1, warm = roster ? (size_t)roster->warm_workers : 1;
     pid_t supervisor = held_by(doctor->invocation->data_dir);
-    size_t count = capacity_list(agents, supervisor > 0 ? supervisor : 0, list);
+    size_t count = capacity_list(agents, warm, supervisor > 0 ? supervisor : 0, list);
     examine_mounts(doctor, roster);
     roster_free(roster);
     for (size_t i = 0; i < count; i++) {
-        OWNED char *lack = capacity_lack(&list[i], agents);
+        OWNED char *lack = capacity_lack(&list[i]);
         if (lack)
             find(doctor, WORTH_KNOWING, list[i].limit, "%s", lack);
         else if (list[i].most < 0)
             find(doctor, GOOD, list[i].limit, "no limit, or none that can be read here");
         else
-            find(doctor, GOOD, list[i].limit, "%" PRId64 " %s; %" PRId64 " would do for %zu agent(s)",
-                 list[i].most, list[i].things, list[i].would_do, agents);
+            find(doctor, GOOD, list[i].limit,
+                 "%" PRId64 " %s; %" PRId64 " would do for %zu agent(s) with a worker", list[i].most,
+                 list[i].things, list[i].would_do, list[i].workers);
     }
 }
 

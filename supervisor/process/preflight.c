@@ -63,12 +63,12 @@ int preflight_sandbox(const char *data)
     return EX_OK;
 }
 
-void preflight_capacity(size_t agents)
+void preflight_capacity(const struct roster *roster)
 {
     struct capacity list[CAPACITY_LIMITS];
-    size_t count = capacity_list(agents, 0, list);
+    size_t count = capacity_list(roster->agent_count, (size_t)roster->warm_workers, 0, list);
     for (size_t i = 0; i < count; i++) {
-        OWNED char *sentence = capacity_lack(&list[i], agents);
+        OWNED char *sentence = capacity_lack(&list[i]);
         if (sentence)
             log_warn("agentos", NULL, "This machine has %s", sentence);
     }

@@ -14,7 +14,7 @@ int preflight_roster(const char *data_dir, int secrets, struct roster **roster);
 int preflight_format(int data);
 
 /* Says which limits of the machine are too low for so many agents; the agents that fit are run. */
-void preflight_capacity(size_t agents);
+void preflight_capacity(const struct roster *roster);
 
 /* Says so when no real model answers. */
 void preflight_say_model(void);

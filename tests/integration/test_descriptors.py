@@ -35,7 +35,7 @@ def test_as_many_agents_as_there_are_descriptors_for_work_and_the_others_say_wha
     for name, state in states.items():
         problems = system.agent_status(name)["problems"]
         if state == "failed":
-            assert "too few descriptors (RLIMIT_NOFILE): the limit of open files (ulimit -n) is 64; 168 would do" in problems[0]
+            assert "too few descriptors (RLIMIT_NOFILE): the limit of open files (ulimit -n) is 64; 128 would do" in problems[0]
         else:
             assert "done" in system.cli("task", name, "Do it", "--wait").stderr
     left = next(name for name, state in states.items() if state == "failed")

@@ -68,10 +68,10 @@ def check_and_doctor_say(system, prefix, limit):
 def test_with_too_few_descriptors_what_fits_runs_and_the_number_that_would_do_is_said(make_system, model):
     prefix = ["prlimit", "--nofile=200:200"]
     system = make_system(NAMES, model=model)
-    assert check_and_doctor_say(system, prefix, "RLIMIT_NOFILE") == 410
+    assert check_and_doctor_say(system, prefix, "RLIMIT_NOFILE") == 260
     what_fits_runs_and_the_rest_is_named(started(system, prefix), "RLIMIT_NOFILE")
     assert system.stop() == 0
-    started(system, ["prlimit", "--nofile=410:410"]).wait_ready()
+    started(system, ["prlimit", "--nofile=260:260"]).wait_ready()
 
 
 def test_doctor_says_that_a_limit_of_address_space_from_outside_leaves_page_tables_less_bounded(system):

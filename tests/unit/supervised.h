@@ -86,6 +86,19 @@ static inline void worker_counts_the_heartbeat(const struct worker_start *start)
         abort();
 }
 
+/* Asked to leave for lack of work. False: it ends; one that is "called" has changed its queue.md before, and doesn't read
+ * the LOOK that comes of it. */
+static inline bool worker_rests(struct link *link, const struct worker_start *start)
+{
+    OWNED char *path = memory_print("%s/agents/%s/queue.md", start->data_dir, start->agent->name);
+    struct pollfd look = {.fd = link_fd(link), .events = POLLIN};
+    OWNED_FD int queue =
+        is_called(start, "called") ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (queue >= 0 && (write(queue, "x", 1) != 1 || poll(&look, 1, -1) < 0))
+        abort();
+    return queue < 0 && !is_called(start, "rester") && !is_called(start, "worried");
+}
+
 /* False: it ends. */
 static inline bool worker_hears(struct link *link, const struct worker_start *start, unsigned type,
                                 struct reader *reader)
@@ -111,6 +124,8 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         message_read(reader, MESSAGE_CANCEL, &number, &text);
         worker_tells(link, MESSAGE_CANCELLED, number, (uint64_t)(text && strcmp(text, "known") == 0));
         return true;
+    case MESSAGE_REST:
+        return worker_rests(link, start);
     case MESSAGE_LOOK:
         worker_works(link, start);
         return true;
@@ -213,6 +228,8 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         OWNED char *words = memory_new(1024 * 1024, 1);
         memset(words, 'w', 1024 * 1024 - 1);
         worker_tells(link, MESSAGE_PROBLEMS, words);
+    } else if (is_called(start, "worried")) {
+        worker_tells(link, MESSAGE_PROBLEMS, "a block has no task");
     } else if (is_called(start, "flooder")) {
         worker_floods(link);
     } else if (is_called(start, "lessor")) {
@@ -234,6 +251,8 @@ int worker_live(struct worker_start *start)
         return 3;
     if (is_called(start, "hopeless"))
         return EX_CANTCREAT;
+    while (is_called(start, "tardy"))
+        poll(NULL, 0, -1);
     struct link *link = link_open(start->url, &fault);
     if (!link)
         return EX_UNAVAILABLE;

@@ -69,7 +69,7 @@ static void test_each_limit_is_compared_and_the_number_that_would_do_does(void *
                                         "fs.inotify.max_user_instances"};
     struct capacity list[CAPACITY_LIMITS];
     struct rlimit before;
-    size_t count = capacity_list(1000, 0, list);
+    size_t count = capacity_list(1000, 1000, 0, list);
     assert_int_equal(count, sizeof names / sizeof *names);
     for (size_t i = 0; i < count; i++)
         find(list, count, names[i]);
@@ -78,11 +78,11 @@ static void test_each_limit_is_compared_and_the_number_that_would_do_does(void *
     pid_t child = fork();
     if (child == 0) {
         limit(RLIMIT_NOFILE, would_do);
-        capacity_list(1000, 0, list);
-        OWNED char *enough = capacity_lack(find(list, count, "RLIMIT_NOFILE"), 1000);
+        capacity_list(1000, 1000, 0, list);
+        OWNED char *enough = capacity_lack(find(list, count, "RLIMIT_NOFILE"));
         limit(RLIMIT_NOFILE, would_do - 1);
-        capacity_list(1000, 0, list);
-        OWNED char *lacks = capacity_lack(find(list, count, "RLIMIT_NOFILE"), 1000);
+        capacity_list(1000, 1000, 0, list);
+        OWNED char *lacks = capacity_lack(find(list, count, "RLIMIT_NOFILE"));
         OWNED char *number = memory_print("%llu would do for all 1000 agent(s), and 999 of them fit",
                                           (unsigned long long)would_do);
         _exit(!enough && lacks && strstr(lacks, number) ? 0 : 1);
@@ -90,6 +90,22 @@ static void test_each_limit_is_compared_and_the_number_that_would_do_does(void *
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
+}
+
+static void test_agents_that_hibernate_need_a_watch_and_nothing_else(void **state)
+{
+    (void)state;
+    struct capacity few[CAPACITY_LIMITS], many[CAPACITY_LIMITS];
+    size_t count = capacity_list(256, 256, 0, few);
+    capacity_list(10000, 256, 0, many);
+    assert_int_equal(find(many, count, "RLIMIT_NOFILE")->would_do,
+                     find(few, count, "RLIMIT_NOFILE")->would_do);
+    assert_int_equal(find(many, count, "fs.inotify.max_user_watches")->would_do,
+                     find(few, count, "fs.inotify.max_user_watches")->would_do + 10000 - 256);
+    struct capacity lacking = *find(many, count, "RLIMIT_NOFILE");
+    lacking.most = lacking.would_do - 1;
+    OWNED char *sentence = capacity_lack(&lacking);
+    assert_non_null(strstr(sentence, " would do for 256 workers (warm_workers) of 10000 agent(s)"));
 }
 
 static void test_who_holds_a_lock_is_known_by_number_and_nobody_is_nobody(void **state)
@@ -111,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits),
         cmocka_unit_test(test_each_limit_is_compared_and_the_number_that_would_do_does),
+        cmocka_unit_test(test_agents_that_hibernate_need_a_watch_and_nothing_else),
         cmocka_unit_test(test_who_holds_a_lock_is_known_by_number_and_nobody_is_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

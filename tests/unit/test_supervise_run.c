@@ -311,6 +311,81 @@ static void test_a_reload_touches_only_whom_it_concerns(void **state)
     assert_int_equal(supervised_pid(supervised, "orion"), orion);
 }
 
+/* --- .run/rested (rested.h) --- */
+
+static void make_folders(const struct supervised *supervised, const char *name)
+{
+    OWNED char *command = memory_print("mkdir -p %s/agents/%s/iac/inbox %s/agents/%s/iac/handoffs",
+                                       supervised->data, name, supervised->data, name);
+    assert_int_equal(system(command), 0);
+}
+
+static bool is_listed(const struct supervised *supervised, const char *name)
+{
+    OWNED_FD int data = open(supervised->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    OWNED char *line = memory_print("\n+%s ", name), *text = NULL;
+    size_t length;
+    return files_read(data, ".run/rested", 1 << 20, &text, &length, NULL, NULL) == 1 && strstr(text, line);
+}
+
+static void test_who_was_called_while_it_left_or_has_problems_is_not_noted_as_asleep(void **state)
+{
+    struct supervised *supervised = *state;
+    static const char *const names[] = {"rester", "called", "worried"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        make_folders(supervised, names[i]);
+    supervised_yaml(supervised, "warm_workers: 0\nagents: [{name: rester, persona: p}, "
+                                "{name: called, persona: p}, {name: worried, persona: p}]\n");
+    supervised_start(supervised);
+    EVENTUALLY(is_listed(supervised, "rester"));
+    EVENTUALLY(supervised_logged(supervised, "Agent 'called' hibernates"));
+    EVENTUALLY(supervised_is(supervised, "called", "idle") &&
+               supervised_is(supervised, "worried", "hibernating"));
+    assert_false(is_listed(supervised, "called") || is_listed(supervised, "worried"));
+}
+
+static void test_an_agent_that_is_redefined_before_its_order_is_known_does_not_go_on_hibernating(void **state)
+{
+    struct supervised *supervised = *state;
+    OWNED char *order = memory_print("%s/.run/wanted/rester", supervised->data);
+    OWNED char *hide = memory_print("mkdir -p %s", order);
+    make_folders(supervised, "rester");
+    supervised_yaml(supervised, "warm_workers: 0\nagents: [{name: rester, persona: p}]\n");
+    supervised_start(supervised);
+    EVENTUALLY(is_listed(supervised, "rester"));
+    kill(supervised->pid, SIGKILL);
+    supervised_wait(supervised);
+    assert_int_equal(system(hide), 0);
+    supervised_start(supervised);
+    EVENTUALLY(supervised_logged(supervised, "what was ordered for it can't be read"));
+    supervised_yaml(supervised, "warm_workers: 0\nagents: [{name: rester, persona: another}]\n");
+    EVENTUALLY(supervised_exit_of(supervised, "{\"verb\":\"reload\"}") == 0);
+    assert_false(supervised_logged(supervised, "Agent 'rester' ready"));
+    assert_int_equal(rmdir(order), 0);
+    EVENTUALLY(supervised_logged(supervised, "Agent 'rester' ready"));
+}
+
+/* As many as there are starts at once have theirs. */
+static void test_agents_that_wait_for_their_start_have_no_descriptor(void **state)
+{
+    enum { AGENTS = 100, FEW = 60 };
+    struct supervised *supervised = *state;
+    OWNED_BUFFER struct buffer yaml = {0};
+    buffer_text(&yaml, "agents:\n");
+    for (int i = 0; i < AGENTS; i++)
+        buffer_print(&yaml, "  - {name: tardy-%d, persona: p}\n", i);
+    supervised_yaml(supervised, yaml.data);
+    for (int i = 0; i < AGENTS; i++) {
+        OWNED char *name = memory_print("tardy-%d", i);
+        make_folders(supervised, name);
+    }
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "tardy-99", "starting"));
+    OWNED char *few =
+        memory_print("test $(ls -l /proc/%d/fd | grep -c /agents/tardy-) -lt %d", (int)supervised->pid, FEW);
+    assert_int_equal(system(few), 0);
+}
+
 /* Connects as another process of the same user, and stays until it is cut off. */
 static void be_a_stranger(const struct supervised *supervised)
 {
@@ -417,6 +492,9 @@ int main(int count, char **arguments)
         TEST(test_a_path_longer_than_a_sockets_is_no_matter),
         TEST(test_a_folder_that_was_replaced_gets_a_new_worker),
         TEST(test_a_reload_touches_only_whom_it_concerns),
+        TEST(test_who_was_called_while_it_left_or_has_problems_is_not_noted_as_asleep),
+        TEST(test_an_agent_that_is_redefined_before_its_order_is_known_does_not_go_on_hibernating),
+        TEST(test_agents_that_wait_for_their_start_have_no_descriptor),
         TEST(test_a_stranger_at_a_workers_socket_is_turned_away),
         TEST(test_strangers_that_come_and_go_keep_no_worker_away),
         TEST(test_programs_that_are_missing_end_it_with_a_sentence),
