@@ -168,7 +168,7 @@ def test_a_stopped_handoff_can_expire_again_and_a_killed_one_is_done_once(make_s
     system.cli("start", "orion")
     system.wait_done("work")
     assert system.done() == {"work": 1}
-    assert in_folder(system, "orion", "archive")["work"]["attempts"] == "1"
+    assert wait_letter(system, "orion", "archive", lambda e: e["id"] == "work", "the finished one")["attempts"] == "1"
 
 
 def test_a_refusal_stands_in_the_next_prompt_and_in_the_senders_dead_letters(three, model):
