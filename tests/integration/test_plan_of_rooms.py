@@ -76,6 +76,7 @@ FAULTS = {
         "worker/queue/merge.h: a comment names worker/queue/gone.c, which there is not",
     ),
     "a file of 601 lines": ({"common/long.h": "\n" * 601}, "common/long.h has 601 lines; 600 are the most"),
+    "a test of 601 lines": ({"tests/unit/test_long.c": "\n" * 601}, "tests/unit/test_long.c has 601 lines; 600 are the most"),
     "a room that no plan lists": (
         {"worker/mail/mail.h": ""},
         "worker/mail/mail.h lies in a room that rooms.txt does not list",
