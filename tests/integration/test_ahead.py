@@ -87,8 +87,9 @@ def test_an_answer_whose_worker_is_killed_before_its_commit_is_committed_by_the_
 COMMIT_KILLS = ["-e", "trace=pwritev", "-e", "inject=pwritev:signal=KILL:when=2"]  # the first is the answer's
 
 
-@attaching
-def test_an_answer_that_two_workers_have_died_of_is_not_used_a_third_time(make_system, model):
+def first_dies_of_the_answer(make_system, model):
+    """A system whose first worker has died between the answer to the task deadly and its commit, the next one being paused;
+    and the first one's pid."""
     system = make_system(model=model, scenario="hold").start()
     first = system.worker("orion")
     system.append(blocks(["deadly"]))
@@ -97,6 +98,12 @@ def test_an_answer_that_two_workers_have_died_of_is_not_used_a_third_time(make_s
     tracer = trace(first, "-o", "/dev/null", *COMMIT_KILLS)
     model.release()
     tracer.wait(20)
+    return system, first
+
+
+@attaching
+def test_an_answer_that_two_workers_have_died_of_is_not_used_a_third_time(make_system, model):
+    system, first = first_dies_of_the_answer(make_system, model)
     wait_until(lambda: system.worker("orion") not in (None, first), "the next worker", 20)
     system.wait_state("orion", "paused")
     tracer = trace(system.worker("orion"), "-o", "/dev/null", *COMMIT_KILLS)
@@ -147,14 +154,7 @@ def die_of_the_answer(system, from_pid):
 
 @attaching
 def test_a_dead_letter_has_the_cost_of_an_answer_that_was_kept_when_its_last_worker_died(make_system, model):
-    system = make_system(model=model, scenario="hold").start()
-    first = system.worker("orion")
-    system.append(blocks(["deadly"]))
-    model.wait_open()
-    system.cli("pause", "orion", "--no-wait")
-    tracer = trace(first, "-o", "/dev/null", *COMMIT_KILLS)
-    model.release()
-    tracer.wait(20)
+    system, first = first_dies_of_the_answer(make_system, model)
     model.become("")
     pid = die_of_the_answer(system, first)
     die_of_the_answer(system, pid)

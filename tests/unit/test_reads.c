@@ -1,50 +1,25 @@
 /* What clients ask of files and repositories: made once for all who ask, and also when they have gone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "tests/unit/calls_scene.h"
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "supervisor/http/reads.h"
 
 struct scene {
-    struct calls *calls;
+    struct calls_scene played;
     struct reads reads;
-    int channel, supervisor, epoll;
-    unsigned settled;
 };
-
-static void on_settled(void *context)
-{
-    struct scene *scene = context;
-    scene->settled++;
-}
 
 static void begin(struct scene *scene)
 {
-    int pair[2];
-    log_start("error", "text");
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-    *scene = (struct scene){.channel = pair[0], .supervisor = pair[1]};
-    scene->epoll = epoll_create1(EPOLL_CLOEXEC);
-    scene->calls = calls_new(scene->channel, scene->epoll);
-    reads_begin(&scene->reads, scene->calls, on_settled, scene);
+    *scene = (struct scene){.played = calls_scene_begin()};
+    reads_begin(&scene->reads, scene->played.calls, on_settled, &scene->played);
 }
 
 static void end(struct scene *scene)
 {
     reads_expire(&scene->reads, clock_monotonic_ms() + READ_FRESH_MS);
     assert_int_equal(scene->reads.count, 0);
-    close(scene->supervisor);
-    close(scene->channel);
-    close(scene->epoll);
-    calls_free(scene->calls);
+    calls_scene_end(&scene->played);
 }
 
 static struct read *ask(struct scene *scene, const char *name)
@@ -54,7 +29,7 @@ static struct read *ask(struct scene *scene, const char *name)
 
 static void give_up(struct scene *scene)
 {
-    calls_expire(scene->calls, INT64_MAX); /* all of them, whatever millisecond each began in */
+    calls_expire(scene->played.calls, INT64_MAX); /* all of them, whatever millisecond each began in */
 }
 
 static void test_a_read_that_is_asked_for_twice_is_made_once_and_anew_after_an_order(void **state)
@@ -68,7 +43,7 @@ static void test_a_read_that_is_asked_for_twice_is_made_once_and_anew_after_an_o
     struct read *after = ask(&scene, "usage");
     assert_ptr_not_equal(after, first);
     give_up(&scene);
-    assert_int_equal(scene.settled, 2);
+    assert_int_equal(scene.played.settled, 2);
     read_drop(first);
     read_drop(second);
     read_drop(after);
@@ -87,7 +62,7 @@ test_a_read_under_way_stays_until_it_is_told_though_nobody_wants_it_and_it_is_ou
     assert_int_equal(scene.reads.count, 1);
     give_up(&scene);
     assert_int_equal(scene.reads.under_way, 0);
-    assert_int_equal(scene.settled, 1);
+    assert_int_equal(scene.played.settled, 1);
     end(&scene);
 }
 
@@ -101,7 +76,7 @@ static void test_a_read_that_waits_for_its_turn_is_not_made_when_nobody_wants_it
     read_drop(three);
     assert_int_equal(scene.reads.count, 2);
     give_up(&scene);
-    assert_int_equal(scene.settled, 2);
+    assert_int_equal(scene.played.settled, 2);
     read_drop(one);
     read_drop(two);
     end(&scene);

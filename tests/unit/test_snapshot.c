@@ -1,63 +1,37 @@
 /* Asking the supervisor: once for all who want to know, and never waiting for one that doesn't answer. */
+#include "tests/unit/calls_scene.h"
+
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/clock.h"
-#include "common/log.h"
-#include "common/memory.h"
 #include "supervisor/http/snapshot.h"
 
 struct scene {
-    struct calls *calls;
+    struct calls_scene played;
     struct snapshot snapshot;
-    int channel, supervisor, epoll;
     int connection; /* the supervisor's end of the last one; -1: none */
-    unsigned settled;
 };
-
-static void on_settled(void *context)
-{
-    struct scene *scene = context;
-    scene->settled++;
-}
 
 static void begin(struct scene *scene)
 {
-    int pair[2];
-    log_start("error", "text");
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-    *scene = (struct scene){.channel = pair[0], .supervisor = pair[1], .connection = -1};
-    scene->epoll = epoll_create1(EPOLL_CLOEXEC);
-    scene->calls = calls_new(scene->channel, scene->epoll);
-    snapshot_begin(&scene->snapshot, scene->calls, "metrics", on_settled, scene);
+    *scene = (struct scene){.played = calls_scene_begin(), .connection = -1};
+    snapshot_begin(&scene->snapshot, scene->played.calls, "metrics", on_settled, &scene->played);
 }
 
 static void end(struct scene *scene)
 {
-    if (scene->supervisor >= 0)
-        close(scene->supervisor);
     memory_close_at(&scene->connection);
-    close(scene->channel);
-    close(scene->epoll);
     snapshot_end(&scene->snapshot);
-    calls_free(scene->calls);
+    calls_scene_end(&scene->played);
 }
 
 static ssize_t bytes_asked(const struct scene *scene)
 {
     char bytes[64];
-    return recv(scene->supervisor, bytes, sizeof bytes, MSG_DONTWAIT);
+    return recv(scene->played.supervisor, bytes, sizeof bytes, MSG_DONTWAIT);
 }
 
 /* As supervisor/http_listener.c does it. */
@@ -79,19 +53,19 @@ static void hand_over(struct scene *scene, bool with_connection)
             .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
         memcpy(CMSG_DATA(header), &pair[1], sizeof pair[1]);
     }
-    assert_int_equal(sendmsg(scene->supervisor, &message, 0), 1);
+    assert_int_equal(sendmsg(scene->played.supervisor, &message, 0), 1);
     close(pair[1]);
     memory_close_at(&scene->connection);
     scene->connection = pair[0];
-    assert_true(calls_event(scene->calls, scene->channel));
+    assert_true(calls_event(scene->played.calls, scene->played.channel));
 }
 
 /* Whatever the connection is called on the other side. */
 static void let_it_read(struct scene *scene)
 {
     struct epoll_event event;
-    while (epoll_wait(scene->epoll, &event, 1, 0) == 1)
-        calls_event(scene->calls, event.data.fd);
+    while (epoll_wait(scene->played.epoll, &event, 1, 0) == 1)
+        calls_event(scene->played.calls, event.data.fd);
 }
 
 static void answer(struct scene *scene, const char *text)
@@ -114,7 +88,7 @@ static void test_many_who_want_to_know_make_one_question(void **state)
     int64_t before = clock_monotonic_ms();
     hand_over(&scene, true);
     answer(&scene, "{\"exit\":0,\"metrics\":{\"agents\":[]}}\n");
-    assert_int_equal(scene.settled, 1);
+    assert_int_equal(scene.played.settled, 1);
     assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_KNOWN);
     assert_non_null(snapshot_object(&scene.snapshot));
     int64_t later = clock_monotonic_ms() + SNAPSHOT_FRESH_MS;
@@ -131,10 +105,10 @@ static void test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again(v
     int64_t before = clock_monotonic_ms(), now = before;
     for (int i = 0; i < 5; i++) {
         assert_int_equal(snapshot_look(&scene.snapshot, now), SNAPSHOT_UNDER_WAY);
-        calls_expire(scene.calls, calls_deadline(scene.calls) - 1);
-        assert_int_equal(scene.settled, i);
-        calls_expire(scene.calls, calls_deadline(scene.calls));
-        assert_int_equal(scene.settled, i + 1);
+        calls_expire(scene.played.calls, calls_deadline(scene.played.calls) - 1);
+        assert_int_equal(scene.played.settled, i);
+        calls_expire(scene.played.calls, calls_deadline(scene.played.calls));
+        assert_int_equal(scene.played.settled, i + 1);
         assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
         assert_null(snapshot_object(&scene.snapshot));
         now = clock_monotonic_ms() + SNAPSHOT_FRESH_MS;
@@ -153,7 +127,7 @@ static void test_a_connection_that_is_late_serves_the_next_question(void **state
     struct scene scene;
     begin(&scene);
     snapshot_look(&scene.snapshot, clock_monotonic_ms());
-    calls_expire(scene.calls, calls_deadline(scene.calls));
+    calls_expire(scene.played.calls, calls_deadline(scene.played.calls));
     snapshot_look(&scene.snapshot, clock_monotonic_ms() + SNAPSHOT_FRESH_MS);
     hand_over(&scene, true);
     int64_t before = clock_monotonic_ms();
@@ -181,7 +155,7 @@ static void test_what_is_no_answer_is_none(void **state)
             scene.connection = -1;
             let_it_read(&scene);
         }
-        assert_int_equal(scene.settled, 1);
+        assert_int_equal(scene.played.settled, 1);
         assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
         end(&scene);
     }
@@ -195,7 +169,7 @@ static void test_a_byte_without_a_connection_means_not_now(void **state)
     int64_t before = clock_monotonic_ms();
     snapshot_look(&scene.snapshot, before);
     hand_over(&scene, false);
-    assert_int_equal(scene.settled, 1);
+    assert_int_equal(scene.played.settled, 1);
     assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
     end(&scene);
 }
@@ -205,10 +179,10 @@ static void test_a_supervisor_that_is_gone_is_the_end(void **state)
     (void)state;
     struct scene scene;
     begin(&scene);
-    assert_true(calls_event(scene.calls, scene.channel));
-    close(scene.supervisor);
-    scene.supervisor = -1;
-    assert_false(calls_event(scene.calls, scene.channel));
+    assert_true(calls_event(scene.played.calls, scene.played.channel));
+    close(scene.played.supervisor);
+    scene.played.supervisor = -1;
+    assert_false(calls_event(scene.played.calls, scene.played.channel));
     end(&scene);
 }
 
