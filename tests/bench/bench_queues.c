@@ -11,7 +11,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
-#include "supervisor/shared/work_queues.h"
+#include "tests/unit/queue_stubs.h"
 
 enum { FEW = 10, MANY = 1000, NAME = 16 };
 
@@ -38,24 +38,6 @@ static int64_t room(void *context, const char *agent)
     return ((struct world *)context)->room[number_of(agent)];
 }
 
-static const struct text_list *may_send_to(void *context, const char *sender)
-{
-    (void)context, (void)sender;
-    return NULL;
-}
-
-static unsigned lies(void *context, const char *agent, const char *id)
-{
-    (void)context, (void)agent, (void)id;
-    return 0;
-}
-
-static bool each_id(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
-{
-    (void)context, (void)agent, (void)see, (void)seer;
-    return true;
-}
-
 static bool put(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
     struct world *world = context;
@@ -76,15 +58,10 @@ static void timer(void *context, int64_t in_ms)
     ((struct world *)context)->due |= in_ms == 0;
 }
 
-static void nothing(void *context)
-{
-    (void)context;
-}
-
 static const struct queues_operations operations = {.room = room,
-                                                    .may_send_to = may_send_to,
-                                                    .lies = lies,
-                                                    .each_id = each_id,
+                                                    .may_send_to = to_everybody,
+                                                    .lies = lies_nowhere,
+                                                    .each_id = no_ids,
                                                     .put = put,
                                                     .worker = worker,
                                                     .timer = timer};

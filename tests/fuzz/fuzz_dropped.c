@@ -4,8 +4,8 @@
 
 #include "common/clock.h"
 #include "supervisor/post/post.h"
-#include "supervisor/shared/work_queues.h"
 #include "supervisor/store/shared_files.h"
+#include "tests/unit/queue_stubs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,12 +15,6 @@ static const char yaml[] =
 static int64_t room(void *context, const char *agent)
 {
     (void)context, (void)agent;
-    return 0;
-}
-
-static unsigned lies(void *context, const char *agent, const char *id)
-{
-    (void)context, (void)agent, (void)id;
     return 0;
 }
 
@@ -80,27 +74,10 @@ static void timer(void *context, int64_t in_ms)
     (void)context, (void)in_ms;
 }
 
-static void nothing(void *context)
-{
-    (void)context;
-}
-
-static const struct text_list *to_everybody(void *context, const char *sender)
-{
-    (void)context, (void)sender;
-    return NULL;
-}
-
-static bool no_ids(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
-{
-    (void)context, (void)agent, (void)see, (void)seer;
-    return true;
-}
-
 static const struct queues_operations operations = {.room = room,
                                                     .may_send_to = to_everybody,
                                                     .each_id = no_ids,
-                                                    .lies = lies,
+                                                    .lies = lies_nowhere,
                                                     .put = put,
                                                     .take = take,
                                                     .bounce = bounce,

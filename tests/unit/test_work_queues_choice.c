@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
-#include "supervisor/shared/work_queues.h"
 #include "tests/unit/folders.h"
+#include "tests/unit/queue_stubs.h"
 
 enum { CONSUMERS = 90, SENDERS = 12, ITEMS = 60, ROUNDS = 12, TEXT = 24 };
 
@@ -86,12 +86,6 @@ static unsigned lies(void *context, const char *agent, const char *id)
     return 0;
 }
 
-static bool each_id(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
-{
-    (void)context, (void)agent, (void)see, (void)seer;
-    return true;
-}
-
 static bool put(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
     struct world *world = context;
@@ -115,15 +109,10 @@ static void timer(void *context, int64_t in_ms)
 static const struct queues_operations operations = {.room = room,
                                                     .may_send_to = may_send_to,
                                                     .lies = lies,
-                                                    .each_id = each_id,
+                                                    .each_id = no_ids,
                                                     .put = put,
                                                     .worker = worker,
                                                     .timer = timer};
-
-static void nothing(void *context)
-{
-    (void)context;
-}
 
 /* --- the simple rule --- */
 
