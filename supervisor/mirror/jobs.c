@@ -34,6 +34,7 @@ struct job {
     int said; /* the pipe that its end is told by; -1: none */
     struct loop_watch *watch;
     struct timer timer; /* until it is due, or has to have ended */
+    int64_t most_ms;    /* that a push may take */
     bool late;
     char text[SAID_MAX];
     size_t length;
@@ -80,14 +81,24 @@ static enum push_end end_of(struct job *job, int status, const char **text)
         return (enum push_end)(job->text[0] - '0');
     }
     if (job->late)
-        snprintf(sentence, sizeof sentence, "the push took more than %d s, so it was ended",
-                 JOB_DEADLINE_MS / 1000);
+        snprintf(sentence, sizeof sentence, "the push took more than %lld s, so it was ended",
+                 (long long)job->most_ms / 1000);
     else
         snprintf(sentence, sizeof sentence, "the push ended with %s %d and said nothing",
                  WIFSIGNALED(status) ? "signal" : "exit",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     *text = sentence;
     return PUSH_FAILED;
+}
+
+/* One that can't be begun is due again later, so the list comes to its end. */
+static void give_places(struct jobs *jobs)
+{
+    struct job *next;
+    while (jobs->under_way < JOBS_AT_ONCE && (next = TAILQ_FIRST(&jobs->waiting))) {
+        TAILQ_REMOVE(&jobs->waiting, next, link);
+        begin(next);
+    }
 }
 
 static void end(struct job *job)
@@ -105,17 +116,16 @@ static void end(struct job *job)
     job->state = STATE_IDLE;
     job->failures = how == PUSH_DONE ? 0 : job->failures + 1;
     strlcpy(job->known, how == PUSH_DONE ? text : "", sizeof job->known);
+    job->most_ms = !job->late                               ? JOB_DEADLINE_MS
+                   : job->most_ms * 2 < JOB_DEADLINE_MAX_MS ? job->most_ms * 2
+                                                            : JOB_DEADLINE_MAX_MS;
     jobs->under_way--;
     jobs->owner.ended(jobs->owner.context, job->agent, how, text);
     if (how != PUSH_DONE)
         due_in(job, pause_ms(job->failures));
     else if (job->again)
         due_in(job, JOB_BUNDLE_MS);
-    struct job *next = TAILQ_FIRST(&jobs->waiting);
-    if (!next)
-        return;
-    TAILQ_REMOVE(&jobs->waiting, next, link);
-    begin(next);
+    give_places(jobs);
 }
 
 /* The pipe is closed by the push's end, or by the kernel when it was killed: then it can be waited for. */
@@ -183,7 +193,7 @@ static void begin(struct job *job)
     job->length = 0;
     job->watch = loop_watch(jobs->owner.loop, job->said, EPOLLIN, on_said, job);
     jobs->under_way++;
-    timer_set(jobs->owner.loop, &job->timer, JOB_DEADLINE_MS);
+    timer_set(jobs->owner.loop, &job->timer, job->most_ms);
 }
 
 static void ring(void *context)
@@ -215,7 +225,8 @@ void jobs_add(struct jobs *jobs, const char *agent)
     struct job *job = found ? *found : NULL;
     if (!job) {
         job = memory_new(1, sizeof *job);
-        *job = (struct job){.agent = memory_text(agent), .jobs = jobs, .said = -1};
+        *job =
+            (struct job){.agent = memory_text(agent), .jobs = jobs, .said = -1, .most_ms = JOB_DEADLINE_MS};
         job->timer = (struct timer){.ring = ring, .context = job};
         tsearch(job, &jobs->all, by_agent);
     }

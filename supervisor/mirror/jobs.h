@@ -8,8 +8,10 @@
 enum {
     JOBS_AT_ONCE = 4,
     JOB_BUNDLE_MS = 1000, /* commits within so long are one push */
-    JOB_DEADLINE_MS =
-        120 * 1000, /* libgit2 1.5 has none for the network: a push that takes longer is killed */
+    /* libgit2 1.5 has no deadline for the network: a push that takes longer is killed, and gets twice the time, so that a
+     * large history gets through a slow line at last. */
+    JOB_DEADLINE_MS = 120 * 1000,
+    JOB_DEADLINE_MAX_MS = 30 * 60 * 1000,
     JOB_PAUSE_MAX_MS = 10 * 60 * 1000,
 };
 

@@ -262,7 +262,7 @@ def test_a_push_over_ssh_wants_a_key_and_a_host_that_is_known(make_system, model
 
 
 def test_a_remote_that_never_answers_is_given_up_and_holds_up_no_other_agent(make_system, model, remotes):
-    """Four pushes are under way at once; here five agents' remotes hang, and a sixth one's turn comes."""
+    """Five agents' remotes hang, of which four are asked at once: the fifth agent's push gets its place, too."""
     listener = socket.create_server(("127.0.0.1", 0))
     names = ("a", "b", "c", "d", "e")
     system = mirrored(make_system, model, remotes, url=f"git://127.0.0.1:{listener.getsockname()[1]}/{{agent}}.git", agents=names)
@@ -272,6 +272,12 @@ def test_a_remote_that_never_answers_is_given_up_and_holds_up_no_other_agent(mak
     wait_until(lambda: len(child_table().get(mirror, [])) == 4, "four pushes are under way")
     clock.move(0, monotonic=121)
     system.wait_log("the push took more than 120 s, so it was ended")
+
+    def had_twice_the_time():  # for a large history and a slow line
+        clock.move(0, monotonic=61)
+        return "the push took more than 240 s, so it was ended" in system.log()
+
+    wait_until(had_twice_the_time, "the next pushes have taken twice the time", 60, pause=1)
     listener.close()
     for name in names:
         problem_of(system, "the branch can't be pushed", name)
