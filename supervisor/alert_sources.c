@@ -1,4 +1,4 @@
-/* What becomes an alert (`notify` of agents.yaml), and what it says. */
+/* The occasions of alerts (`notify` of agents.yaml), and the alerts' data. */
 #include <inttypes.h>
 #include <string.h>
 

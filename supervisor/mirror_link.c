@@ -99,7 +99,7 @@ static bool hear(void *context, const void *bytes, size_t length)
     return true;
 }
 
-/* It knows nothing: every branch may be ahead of the remote. */
+/* A new mirror knows nothing: every branch may be ahead of the remote. */
 static void started(void *context)
 {
     struct mirror_link *link = context;

@@ -47,7 +47,7 @@ struct zygote {
 
 enum { GATE = STDERR_FILENO + 1 };
 
-/* What a new worker gets from the zygote: the gate, its standard error, and the folder of its control group (-1: none). */
+/* The zygote's gifts to a new worker: the gate, its standard error, and the folder of its control group (-1: none). */
 struct ends {
     int gate, log, group;
 };

@@ -100,7 +100,7 @@ int sandbox_answer_signal(void *context, const struct sandbox_question *question
 
 /* --- the watch --- */
 
-/* One question of the kernel's. Who asked may be dead by now; then there is nothing to answer. */
+/* A question of the kernel's. The asker may be dead by now; then there is nothing to answer. */
 static void answer_one(struct seccomp_notif *question, struct seccomp_notif_resp *reply,
                        int (*answer)(void *, const struct sandbox_question *), void *context)
 {

@@ -97,7 +97,7 @@ static void take_file(struct agents *agents)
     char *rest = text, *line = found == 1 ? strsep(&rest, "\n") : NULL;
     if (!line || !*head || strcmp(line, head) != 0)
         return;
-    /* What stands behind the last newline is a line that was cut short. */
+    /* The text behind the last newline is a line that was cut short. */
     while ((line = strsep(&rest, "\n")) && rest)
         take_line(agents, line);
 }

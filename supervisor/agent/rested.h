@@ -16,7 +16,8 @@ struct agents;
 void rested_begin(struct agents *agents);
 void rested_end(struct agents *agents);
 
-/* Its worker has left: it hibernates. One that has problems isn't listed, so that they are told after the next start. */
+/* The agent's worker has left: the agent hibernates. An agent with problems isn't listed, so that its problems are told
+ * after the next start. */
 void rested_note(struct agent *agent);
 /* A worker is about to be started, or the agent is taken out of agents.yaml. */
 void rested_forget(struct agent *agent);

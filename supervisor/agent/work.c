@@ -10,7 +10,8 @@
 
 enum { QUEUE_READ_MAX = 16 * 1024 /* a larger queue.md has a block */ };
 
-/* -1: there is none, or it can't be opened. It isn't kept open for an agent that may wait for its start (agent_tree). */
+/* -1: the tree isn't there, or can't be opened. The descriptor isn't the agent's own (agent_tree): an agent that waits for
+ * its start holds none. */
 static int open_tree(const struct agent *agent)
 {
     OWNED char *below = memory_print("agents/%s", agent->name);

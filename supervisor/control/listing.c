@@ -1,6 +1,6 @@
 /* Answers that tell of every agent, made in slices: with thousands of agents nobody else waits for one.
  *
- * What is made is sent while the rest is made, and nothing more is made while much of it isn't read yet. Each agent is told
+ * The made part is sent while the rest is made, and nothing more is made while much of it isn't read yet. Each agent is told
  * of as it is when its turn comes. */
 #include <stdlib.h>
 
@@ -55,7 +55,7 @@ void listing_of_one(struct client *client, const char *key, json_t *head, listin
     end(client);
 }
 
-/* What was sent already is kept no longer. True: the client reads as fast as this is made. */
+/* Sent bytes are kept no longer. True: the client reads as fast as the listing is made. */
 static bool is_read(struct client *client)
 {
     buffer_drop(&client->out, client->out_done);

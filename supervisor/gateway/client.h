@@ -49,7 +49,7 @@ struct client_result {
 struct client *client_open(int epoll, struct fault *fault); /* NULL and fault */
 void client_close(struct client *client); /* whatever is under way is dropped without a call */
 
-/* One more line for a request's headers, which the caller frees; without memory for it they stay as they are. */
+/* Adds a line to a request's headers, which the caller frees; without memory for the line the headers stay as they are. */
 void client_header(struct curl_slist **headers, const char *line);
 
 /* context is what done is called with, from client_event and client_expire only, never from here. NULL and fault: it could

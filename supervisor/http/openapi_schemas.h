@@ -1,4 +1,4 @@
-/* What answers hold, as JSON Schemas for the interface's description. */
+/* The answers' JSON Schemas, for the interface's description. */
 #ifndef AGENTOS_HTTP_OPENAPI_SCHEMAS_H
 #define AGENTOS_HTTP_OPENAPI_SCHEMAS_H
 

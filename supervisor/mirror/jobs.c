@@ -91,7 +91,7 @@ static enum push_end end_of(struct job *job, int status, const char **text)
     return PUSH_FAILED;
 }
 
-/* One that can't be begun is due again later, so the list comes to its end. */
+/* A push that can't be begun is due again later, so the list comes to its end. */
 static void give_places(struct jobs *jobs)
 {
     struct job *next;

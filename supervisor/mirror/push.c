@@ -19,7 +19,7 @@
 
 enum { MEMORY_BYTES = 512 * 1024 * 1024, OPEN_FILES = 256, GUARD_FILES_MOST = 1000 * 1000 };
 
-/* What libgit2's callbacks share. */
+/* The state that libgit2's callbacks share. */
 struct talk {
     const struct push *push;
     bool shown;           /* the credentials: a remote that asks again has refused them */

@@ -1,4 +1,4 @@
-/* One push of an agent's branch to its remote, in a process of its own that ends with it. */
+/* A push of an agent's branch to its remote, in a process of its own that ends with the push. */
 #ifndef AGENTOS_SUPERVISOR_MIRROR_PUSH_H
 #define AGENTOS_SUPERVISOR_MIRROR_PUSH_H
 

@@ -122,8 +122,8 @@ static void tell_loop(struct line *line)
     pthread_mutex_unlock(&board->lock);
 }
 
-/* One connection of a line is let in at a time. Its end may be told at any moment, also before it stands: then it never
- * does. */
+/* A line lets in one connection at a time. The connection's end may be told at any moment, also before the connection
+ * stands: then it never does. */
 static void judge_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
@@ -222,7 +222,7 @@ static void drop_waiting(struct line *line)
     }
 }
 
-/* What nng can't take now waits for it, the first in the sender. */
+/* Messages that nng can't take now wait for it, the first of them in the sender. */
 static void send_waiting(struct line *line)
 {
     while (line->waiting.first && !is_sending(line)) {
@@ -418,7 +418,7 @@ struct switchboard *switchboard_open(struct loop *loop, const char *folder, stru
     return board;
 }
 
-/* What nng has open is left open. */
+/* Whatever sockets nng has open are left open. */
 void switchboard_close(struct switchboard *board)
 {
     if (!board)
@@ -510,7 +510,7 @@ static int set_up(struct line *line)
     return error ? error : nng_aio_alloc(&line->sender, sent, line);
 }
 
-/* One that rests, or a new one: rests, too. What can't be set up has no connection, so nng closes it. */
+/* A line that rests, or a new line, which rests, too. A socket that can't be set up has no connection, so nng closes it. */
 static int find_line(struct switchboard *board, struct line **found)
 {
     if (!board->resting) {

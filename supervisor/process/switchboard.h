@@ -50,8 +50,8 @@ char *switchboard_url(const struct switchboard *board, const char *name);
 /* Only the process pid is let in. NULL and fault. */
 struct line *line_open(struct switchboard *board, const char *name, pid_t pid, const struct line_owner *owner,
                        void *context, struct fault *fault);
-/* Nobody comes in any more, and its owner is called no more: its process has ended. What waited to be sent
- * is dropped. Its socket is lent to another worker as soon as its connection has ended; where nng loses that end (1.5 can),
+/* Nobody comes in any more, and its owner is called no more: its process has ended. Waiting messages
+ * are dropped. The line's socket is lent to another worker as soon as its connection has ended; where nng loses that end (1.5 can),
  * never. */
 void line_close(struct line *line); /* NULL is fine */
 /* Read what has come so far, as a turn of the loop would. True: there may be more. NULL is fine. */

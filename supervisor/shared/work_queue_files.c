@@ -345,7 +345,7 @@ void item_was_taken_out(struct item *item)
 }
 
 /* Editors save by several renames: only what is away at two looks was deleted, and the rest of a look that was only a part,
- * which follows at once, is none of them. What is with a consumer goes on. */
+ * which follows at once, is none of them. An item that is with a consumer goes on. */
 static void miss(struct item *item)
 {
     if (item->state == ITEM_WAITS && item->missing)

@@ -54,7 +54,7 @@ struct queue_sender {
     struct item_heap waiting; /* of its items, while it is limited */
 };
 
-/* What is known of the consumers' room. */
+/* The consumers' room, as far as it is known. */
 struct queue_rooms {
     size_t count;  /* consumers */
     size_t width;  /* a power of two, at least count */
@@ -140,7 +140,7 @@ const char *queue_consumer(const struct work_queue *queue, const char *name);
 void queue_rooms_free(struct work_queue *queue);
 void queue_rooms_tell(struct work_queue *queue, const char *consumer); /* it may have another room */
 void queue_rooms_doubt(struct work_queue *queue);                      /* everybody may */
-/* Those that there is news of, and the next few in turn. */
+/* Asks the consumers that there is news of, and the next few in turn. */
 void queue_rooms_ask(struct work_queue *queue);
 void queue_sender_define(const struct work_queue *queue, struct queue_sender *sender);
 bool queue_sender_has_room(const struct work_queue *queue, const struct queue_sender *sender);

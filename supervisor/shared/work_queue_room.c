@@ -1,6 +1,6 @@
 /* Which consumer has the most room: known for each, kept in a tree of the largest, and asked for again when there is news.
  *
- * What is known may be older than the truth. Too much room is noticed when the consumer is chosen, for then it is asked; too
+ * The known room may be older than the truth. Too much room is noticed when the consumer is chosen, for then it is asked; too
  * little when somebody tells of it (queues_room), and at the latest after the next scan, when everybody is asked in turn. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -231,7 +231,7 @@ static void add_queue(struct queues *queues, const struct roster_queue *definiti
         queue_look(queue);
 }
 
-/* What waits for something that nobody tells of. */
+/* Items wait for something that nobody tells of. */
 static void try_again(struct queues *queues)
 {
     for (size_t i = 0; i < queues->count; i++) {

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a task costs when many agents work at once, beside the same program with 1 and 10 agents: CPU time of all workers,
+"""The cost of a task when many agents work at once, beside the same program with 1 and 10 agents: CPU time of all workers,
 of the supervisor and of the gateway for each task, and tasks a second. The model answers after 50 ms.
 
     bench_crowd.py [AGENTS [TASKS_EACH [MODEL_MS]]]

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What agents cost the supervisor: hibernating ones beside ten of the same program, and live ones that have nothing to do.
+"""The cost of agents for the supervisor: hibernating ones beside ten of the same program, and live ones that have nothing to do.
 
     bench_hibernation.py [HIBERNATING [LIVE [SECONDS]]]
 

@@ -1,4 +1,4 @@
-/* What an item of a work queue costs the supervisor, with ten consumers and with a thousand: taken in, given out, found
+/* The cost of a work queue's item for the supervisor, with ten consumers and with a thousand: taken in, given out, found
  * again at a start. The queue's folder is a real one; the post office is not there.
  * bench_queues FOLDER [ITEMS]: works in FOLDER, which is made. */
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a crowd of agents costs who asks the supervisor: `status` of one and of all, and of one while the listing of all is
+"""The cost of a crowd of agents for who asks the supervisor: `status` of one and of all, and of one while the listing of all is
 made, with 10, 1,000 and 10,000 agents that are stopped (no process, no tree; what is measured is the supervisor).
 
     bench_status.py [AGENTS...]

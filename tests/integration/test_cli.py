@@ -679,7 +679,7 @@ def test_a_wait_ends_as_the_task_does(make_system, model):
 
 
 def waits_for(system, task_id):
-    """What a wait of a second says that it waits for."""
+    """The complaint of a wait of one second: its reasons to wait."""
     return system.cli("answer", "orion", task_id, "--wait", "--timeout", "1s", check=False).stderr
 
 

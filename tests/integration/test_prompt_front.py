@@ -44,7 +44,7 @@ def test_the_front_stays_in_a_small_context(make_system, model):
 
 
 class Teacher(odd.Server):
-    """Each task teaches a skill with a text of so many steps of 40 bytes, out of so many kinds. It holds so many tokens of
+    """Each task teaches a skill with a text of so many steps of 40 bytes, out of so many kinds. The server holds so many tokens of
     four bytes, and cuts a longer prompt without a word; then the reply is mere prose."""
 
     def __init__(self, steps=130, kinds=12, holds=10**6):

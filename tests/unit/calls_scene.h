@@ -38,7 +38,7 @@ static inline struct calls_scene calls_scene_begin(void)
     return scene;
 }
 
-/* Whatever uses the calls has ended. */
+/* After the end of all that uses the calls. */
 static inline void calls_scene_end(struct calls_scene *scene)
 {
     memory_close_at(&scene->supervisor);

@@ -30,7 +30,7 @@ struct dirent *readdir(DIR *stream)
     return failing_now(&names_left) ? NULL : real(stream);
 }
 
-/* One name a call: the smallest room in which the next one fits has none for a second. */
+/* A call gets a single name: the smallest room in which a name fits has none for a second name. */
 ssize_t getdents64(int fd, void *entries, size_t length)
 {
     enum { STEP = 8 };

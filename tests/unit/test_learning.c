@@ -1,4 +1,4 @@
-/* What a cycle changes in an agent's memory: skills, goals, reflections, rewards. */
+/* A cycle's changes to an agent's memory: skills, goals, reflections, rewards. */
 #include "tests/unit/learning_scene.h"
 
 #include <math.h>

@@ -182,7 +182,7 @@ test_of_bounces_as_many_as_the_backlog_lie_unread_and_the_rest_waits_with_the_de
     }
 }
 
-/* One more than may be told at once, found by the post office at its start. */
+/* A letter more than senders may be told of at once, found by the post office at its start. */
 enum { EXPIRED = 33 };
 static void expire_at_a_start(struct office *office)
 {

@@ -30,7 +30,7 @@ static void test_an_outbox_that_is_listed_in_part_is_sent_whole_and_in_order(voi
     }
 }
 
-/* One read for a file. */
+/* A file takes one read. */
 static void test_a_task_expires_in_queue_md_though_a_file_could_not_be_read_once(void **state)
 {
     struct office *office = *state;

@@ -1,4 +1,4 @@
-/* What clients ask of files and repositories: made once for all who ask, and also when they have gone. */
+/* Reads of files and repositories: made once for all clients that ask, and also when the clients have gone. */
 #include "tests/unit/calls_scene.h"
 
 #include "common/clock.h"

@@ -313,7 +313,7 @@ static void live_and_leave(struct place *place)
     next_line(place, &place->heard);
 }
 
-/* It ends between its worker's end and the next one's beginning, and the loop hears of that then. */
+/* The connection ends between its worker's end and the next worker's beginning, and the loop hears of that then. */
 static void test_the_end_of_the_connection_before_is_not_taken_for_the_next_ones(void **state)
 {
     struct place *place = *state;

@@ -301,7 +301,7 @@ static void test_the_same_item_goes_to_the_same_consumer_as_by_the_simple_rule(v
     assert_true(world->given.length > 0);
 }
 
-/* Nobody tells of the room: it is asked for, of some consumers in each turn. */
+/* The room is told by nobody: each turn asks some consumers for it. */
 static void test_room_that_nobody_told_of_is_found_by_a_scan(void **state)
 {
     struct world *world = *state;
