@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,7 +52,7 @@ struct waiting_message {
 struct line {
     struct switchboard *board;
     struct line *next; /* of all */
-    struct line *next_resting;
+    STAILQ_ENTRY(line) resting_link;
     const struct line_owner *owner; /* NULL: it is lent to nobody */
     void *context;
     nng_socket socket;
@@ -91,8 +92,11 @@ struct switchboard {
     int folder_fd;
     int wake; /* eventfd, written by nng's threads */
     struct loop_watch *wake_watch;
-    struct line *lines, *resting; /* all; those that can be lent */
-    pthread_mutex_t lock;         /* taken last */
+    struct line *lines; /* all */
+    /* Lines that can be lent, the longest resting line first: nng 1.5 tells of a connection's end a little before the pair
+     * takes the next connection (pair0_pipe_stop). */
+    STAILQ_HEAD(, line) resting;
+    pthread_mutex_t lock; /* taken last */
     struct {
         struct line *first, **last;
     } ready;                      /* lines that nng's threads have left something for */
@@ -314,8 +318,7 @@ static void rest_when_free(struct line *line)
     if (!is_free || line->rests)
         return;
     line->rests = true;
-    line->next_resting = line->board->resting;
-    line->board->resting = line;
+    STAILQ_INSERT_TAIL(&line->board->resting, line, resting_link);
 }
 
 static void look_at(struct line *line)
@@ -411,6 +414,7 @@ struct switchboard *switchboard_open(struct loop *loop, const char *folder, stru
     *board = (struct switchboard){
         .loop = loop, .folder = memory_text(folder), .folder_fd = folder_fd, .wake = wake};
     pthread_mutex_init(&board->lock, NULL);
+    STAILQ_INIT(&board->resting);
     board->last = &board->first;
     board->ready.last = &board->ready.first;
     board->former_timer = (struct timer){.ring = close_formers, .context = board};
@@ -513,7 +517,7 @@ static int set_up(struct line *line)
 /* A line that rests, or a new line, which rests, too. A socket that can't be set up has no connection, so nng closes it. */
 static int find_line(struct switchboard *board, struct line **found)
 {
-    if (!board->resting) {
+    if (STAILQ_EMPTY(&board->resting)) {
         struct line *line = memory_new(1, sizeof *line);
         *line = (struct line){.board = board};
         line->waiting.last = &line->waiting.first;
@@ -534,13 +538,13 @@ static int find_line(struct switchboard *board, struct line **found)
         board->lines = line;
         rest_when_free(line);
     }
-    *found = board->resting;
+    *found = STAILQ_FIRST(&board->resting);
     return 0;
 }
 
 static void lend(struct line *line, pid_t pid, const struct line_owner *owner, void *context)
 {
-    line->board->resting = line->next_resting;
+    STAILQ_REMOVE_HEAD(&line->board->resting, resting_link);
     line->owner = owner;
     line->context = context;
     line->deaf = line->rests = false;
