@@ -79,10 +79,14 @@ void message_make_list(struct buffer *message, enum message_type type, va_list f
 {
     message_begin(message, type);
     for (const char *field = find(type)->fields; *field; field++) {
-        if (*field == 'n')
+        if (*field == 'n') {
             message_number(message, va_arg(fields, uint64_t));
-        else
+        } else if (*field == 't') {
             message_text(message, va_arg(fields, const char *));
+        } else {
+            const void *bytes = va_arg(fields, const void *);
+            message_bytes(message, bytes, va_arg(fields, size_t));
+        }
     }
 }
 
@@ -174,8 +178,10 @@ bool message_end(const struct reader *reader)
 static void drop_texts(const char *fields, va_list pointers)
 {
     for (const char *field = fields; *field; field++) {
-        if (*field == 'n') {
-            (void)va_arg(pointers, uint64_t *);
+        if (*field != 't') {
+            (void)va_arg(pointers, void *);
+            if (*field == 'b')
+                (void)va_arg(pointers, size_t *);
             continue;
         }
         char **text = va_arg(pointers, char **);
@@ -191,10 +197,14 @@ bool message_read(struct reader *reader, enum message_type type, ...)
     va_start(pointers, type);
     va_copy(again, pointers);
     for (const char *field = fields; *field; field++) {
-        if (*field == 'n')
+        if (*field == 'n') {
             message_get_number(reader, va_arg(pointers, uint64_t *));
-        else
+        } else if (*field == 't') {
             message_get_text(reader, va_arg(pointers, char **), MESSAGE_MAX);
+        } else {
+            const void **bytes = va_arg(pointers, const void **);
+            message_get_part(reader, bytes, va_arg(pointers, size_t *));
+        }
     }
     bool whole = message_end(reader);
     if (!whole)

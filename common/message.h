@@ -2,13 +2,14 @@
  *
  * One table names every message with its number, who may send it to whom, and its fields in order. A message
  * is a 4-byte header (version, 0, type as 16 bits little-endian) and then the fields: numbers as 8 bytes
- * little-endian, texts as 4 bytes of length and that many bytes. Whoever reads checks each field and that
+ * little-endian, texts and bytes as 4 bytes of length and that many bytes. Whoever reads checks each field and that
  * nothing is left over; a message that fails ends its connection, never its reader.
  *
  *   worker  <-> supervisor   nng pair sockets over ipc, one each (a message is one nng message)
  *   zygote  <-> supervisor   a socket pair (framed by channel.h)
  *   gateway <-> supervisor   a socket pair (framed by channel.h)
  *   mirror  <-> supervisor   a socket pair (framed by channel.h)
+ *   bus     <-> supervisor   a socket pair (framed by channel.h)
  *
  * Messages say only "look" or carry a question to the model; files are the truth. A lost message costs time
  * until the next scan, never data. */
@@ -26,9 +27,9 @@ enum { MESSAGE_VERSION = 1, MESSAGE_MAX = 4 * 1024 * 1024 /* bytes of one messag
 
 #define MESSAGE_NOWHERE UINT64_MAX
 
-enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_MIRROR };
+enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_MIRROR, PARTY_BUS };
 
-/* X(name, number, from, to, fields)   fields: n = number, t = text, in order; documented beside. Between worker and gateway
+/* X(name, number, from, to, fields)   fields: n = number, t = text, b = bytes, in order; documented beside. Between worker and gateway
  * stands the supervisor, which passes the message on. */
 #define MESSAGE_TABLE(X)                                                                                                            \
     /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
@@ -145,7 +146,26 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     X(PUSH, 70, SUPERVISOR, MIRROR, "t")                                                                                            \
     /* mirror -> supervisor: agent name, how a push has ended (0 done, 1 failed and tried again, 2 the remote went another   \
        way), the commit or a sentence */      \
-    X(PUSHED, 71, MIRROR, SUPERVISOR, "tnt")
+    X(PUSHED, 71, MIRROR, SUPERVISOR, "tnt")                                                                                        \
+    /* supervisor -> bus (bus_link.h): ticket, subject, message id, bytes */                                                        \
+    X(BUS_PUBLISH, 80, SUPERVISOR, BUS, "nttb")                                                                                     \
+    /* supervisor -> bus: subject, 1: its messages are wanted, 0: no longer */                                                      \
+    X(BUS_FOLLOW, 81, SUPERVISOR, BUS, "tn")                                                                                        \
+    /* supervisor -> bus: token, ms after which the message is to come again (MESSAGE_NOWHERE: never, it is acknowledged) */        \
+    X(BUS_SETTLE, 82, SUPERVISOR, BUS, "nn")                                                                                        \
+    /* supervisor -> bus: ticket, key, revision that it must have (0: none, MESSAGE_NOWHERE: any), 1: delete it, value */           \
+    X(BUS_PUT, 83, SUPERVISOR, BUS, "ntnnt")                                                                                        \
+    /* bus -> supervisor: 1: connected, stream and bucket are there; 0: what was asked is forgotten. What is wrong, a       \
+       sentence ("": nothing); a 1 again with another sentence forgets nothing */                                                   \
+    X(BUS_STATE, 84, BUS, SUPERVISOR, "nt")                                                                                         \
+    /* bus -> supervisor: ticket of BUS_PUBLISH, why the stream doesn't have it ("": it has) */                                     \
+    X(BUS_PUBLISHED, 85, BUS, SUPERVISOR, "nt")                                                                                     \
+    /* bus -> supervisor: token, subject, the sender's node, bytes */                                                               \
+    X(BUS_ARRIVED, 86, BUS, SUPERVISOR, "nttb")                                                                                     \
+    /* bus -> supervisor: key ("": all keys that there were have been told), revision, 1: it is gone, value */                      \
+    X(BUS_KEY, 87, BUS, SUPERVISOR, "tnnt")                                                                                         \
+    /* bus -> supervisor: ticket of BUS_PUT, the key's revision now (0: nothing was changed), why not */                            \
+    X(BUS_KEPT, 88, BUS, SUPERVISOR, "nnt")
 
 enum message_type {
 #define X(name, number, from, to, fields) MESSAGE_##name = number,
@@ -200,7 +220,7 @@ void message_number(struct buffer *message, uint64_t number);
 void message_text(struct buffer *message, const char *text); /* NULL counts as "" */
 void message_bytes(struct buffer *message, const void *bytes, size_t length);
 
-/* The whole message at once, fields after the table: uint64_t for n, const char * for t. */
+/* The whole message at once, fields after the table: uint64_t for n, const char * for t, const void * and size_t for b. */
 void message_make(struct buffer *message, enum message_type type, ...);
 void message_make_list(struct buffer *message, enum message_type type, va_list fields);
 
@@ -223,8 +243,8 @@ bool message_get_text(struct reader *reader, char **text, size_t limit); /* limi
 bool message_get_part(struct reader *reader, const void **bytes, size_t *length);
 bool message_end(const struct reader *reader); /* everything was read, nothing failed */
 
-/* All fields at once, after the table: uint64_t * for n, char ** for t (all freed and NULL when it fails).
- * Also checks message_end. */
+/* All fields at once, after the table: uint64_t * for n, char ** for t (all freed and NULL when it fails), const void **
+ * (borrowed) and size_t * for b. Also checks message_end. */
 bool message_read(struct reader *reader, enum message_type type, ...);
 
 #endif

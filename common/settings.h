@@ -42,7 +42,17 @@ enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD,
     X(AGENTOS_TOKEN_FILE, "AGENTOS_TOKEN_FILE", TEXT, NULL, 0, 0, false, NULL,                               \
       "a file that holds the token")                                                                         \
     X(AGENTOS_RUN_DIR, "AGENTOS_RUN_DIR", TEXT, NULL, 0, 0, false, NULL, "sockets and lock; $DATA_DIR/.run") \
-    X(AGENTOS_BUS, "AGENTOS_BUS", TEXT, NULL, 0, 0, false, NULL, "nats://…: agents in other supervisors")    \
+    X(AGENTOS_BUS, "AGENTOS_BUS", TEXT, NULL, 0, 0, false, NULL,                                             \
+      "nats://host:port or tls://…, several with commas: agents in other supervisors")                       \
+    X(AGENTOS_BUS_CREDS_FILE, "AGENTOS_BUS_CREDS_FILE", TEXT, NULL, 0, 0, false, NULL,                       \
+      "a file with user:password, a token or a NATS .creds, for AGENTOS_BUS")                                \
+    X(AGENTOS_BUS_CA_FILE, "AGENTOS_BUS_CA_FILE", TEXT, NULL, 0, 0, false, NULL,                             \
+      "a file with the authorities that sign the bus's certificate; unset: the system's")                    \
+    X(AGENTOS_BUS_CERT_FILE, "AGENTOS_BUS_CERT_FILE", TEXT, NULL, 0, 0, false, NULL,                         \
+      "a file with this node's own certificate, for a bus that asks for one")                                \
+    X(AGENTOS_BUS_KEY_FILE, "AGENTOS_BUS_KEY_FILE", TEXT, NULL, 0, 0, false, NULL, "and one with its key")   \
+    X(AGENTOS_NODE, "AGENTOS_NODE", TEXT, NULL, 0, 0, false, NULL,                                           \
+      "this supervisor's name on the bus; unset: the host's")                                                \
     X(AGENTOS_GIT_REMOTE, "AGENTOS_GIT_REMOTE", TEXT, NULL, 0, 0, false, NULL,                               \
       "a git URL with {agent} in it: every agent's branch is pushed there, never forced")                    \
     X(AGENTOS_GIT_CREDENTIALS_FILE, "AGENTOS_GIT_CREDENTIALS_FILE", TEXT, NULL, 0, 0, false, NULL,           \

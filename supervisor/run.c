@@ -6,6 +6,7 @@
  *    |- agentos-http            HTTP, by way of http_listener.c
  *    |- agentos-reader          one question of HTTP's about files, then its end; by way of file_readers.c
  *    |- agentos-mirror          pushes repositories, by way of mirror_link.c; only with AGENTOS_GIT_REMOTE
+ *    |- agentos-bus             the connection to other nodes, by way of bus_link.c; only with AGENTOS_BUS
  *    |- agentos-worker NAME …   our children, by way of the zygote (we are their subreaper)
  */
 #include "supervisor/run.h"
@@ -36,6 +37,7 @@
 #include "common/settings.h"
 #include "common/threads.h"
 #include "supervisor/agent/folders.h"
+#include "supervisor/bus_link.h"
 #include "supervisor/control/control.h"
 #include "supervisor/http_listener.h"
 #include "supervisor/mirror_link.h"
@@ -157,6 +159,7 @@ static void reap(struct supervisor *supervisor)
                  !child_reap(&supervisor->gateway, pid, status) &&
                  !http_listener_reap(supervisor->http, pid, status) &&
                  !mirror_link_reap(supervisor->programs.mirror, pid, status) &&
+                 !bus_link_reap(supervisor->programs.bus, pid, status) &&
                  !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
@@ -314,6 +317,7 @@ static void own_problems(void *context, struct buffer *lines)
         buffer_print(lines, "%zu of %zu agent(s) have started; the others wait for their first start\n",
                      agents->found.settled, agents->count);
     alerts_problems(supervisor->alerts.queue, lines);
+    bus_link_problem(supervisor->programs.bus, lines);
 }
 
 static size_t alerts_waiting(void *context)
@@ -396,6 +400,7 @@ static void start_agents(struct supervisor *supervisor)
     supervisor->schedule = schedule_open(supervisor);
     schedule_apply(supervisor->schedule);
     supervisor->programs.mirror = mirror_link_open(supervisor);
+    supervisor->programs.bus = bus_link_open(supervisor);
     begin_all(&supervisor->agents);
     supervisor_settled(supervisor);
 }
@@ -429,6 +434,8 @@ static void end_parts(struct supervisor *supervisor)
     supervisor->http = NULL;
     mirror_link_close(supervisor->programs.mirror);
     supervisor->programs.mirror = NULL;
+    bus_link_close(supervisor->programs.bus);
+    supervisor->programs.bus = NULL;
     control_close(supervisor->control);
     supervisor->control = NULL;
     shared_state_close(supervisor->shared);

@@ -20,6 +20,7 @@
 #include "supervisor/schedule.h"
 
 struct alerts;
+struct bus_link;
 struct envelope;
 struct outages;
 struct shared_state;
@@ -75,6 +76,7 @@ struct supervisor {
     struct child zygote, gateway;
     struct {
         struct mirror_link *mirror;     /* agentos-mirror's; NULL: nothing is pushed anywhere */
+        struct bus_link *bus;           /* agentos-bus's; NULL: there are no other nodes */
         char *zygote, *gateway, *audit; /* their paths */
         char **zygote_environment;
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
