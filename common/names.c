@@ -28,6 +28,11 @@ bool names_agent(const char *name)
     return made_of(name, LOWER DIGITS "-_") && *name >= 'a' && *name <= 'z';
 }
 
+bool names_node(const char *name)
+{
+    return made_of(name, LOWER UPPER DIGITS "-_");
+}
+
 bool names_skill(const char *name)
 {
     return made_of(name, LOWER DIGITS "-");

@@ -7,6 +7,8 @@
 
 /* 1 to 64 of a-z 0-9 - _, starting with a letter (contract section 3). */
 bool names_agent(const char *name);
+/* 1 to 64 of a-z A-Z 0-9 - _: a supervisor on the bus (contract section 12). */
+bool names_node(const char *name);
 /* 1 to 64 of a-z 0-9 - (contract section 7). */
 bool names_skill(const char *name);
 /* An id that is a file's name as it stands: 1 to ID_MAX bytes of ASCII letters, digits, '-', '_', '.', not starting with

@@ -12,6 +12,7 @@
 #include "common/base_url.h"
 #include "common/fault.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/secrets.h"
 
 struct row {
@@ -283,6 +284,8 @@ static void check_variable(const char *name, size_t length, const char *value, s
         good = check_value(setting, value, &fault);
     if (good && *value && is_file_of_secrets(setting))
         good = check_secret_file(variable, value, &fault);
+    if (good && *value && setting == SET_AGENTOS_NODE && !names_node(value))
+        good = fault_set(&fault, "is a node's name, 1 to 64 of a-z A-Z 0-9 - _, not '%.80s'", value);
     if (!good)
         buffer_print(faults, "%s %s\n", variable, fault.text);
 }

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/control/control.h"
+#include "supervisor/nodes.h"
 #include "supervisor/notify/alerts.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"
@@ -72,8 +73,10 @@ static void apply_to(struct agent *agent, const struct roster_agent *definition,
 {
     bool was_leaving = agent->leaving;
     agent->leaving = false;
-    if (agent_redefine(agent, definition))
+    if (agent_redefine(agent, definition)) {
         report(said, "was redefined", agent->name);
+        nodes_agent(supervisor_of(agent)->programs.nodes, agent);
+    }
     if (was_leaving) {
         post_agent(supervisor_of(agent)->post, agent->name, agent, agent->definition);
         report(said, "is back; it is started again", agent->name);
@@ -85,10 +88,12 @@ static void add_agent(struct supervisor *supervisor, const struct roster_agent *
                       struct buffer *said)
 {
     struct agent *agent = agents_add(&supervisor->agents, definition);
+    nodes_agent(supervisor->programs.nodes, agent);
     agent_begin(agent);
     report(said,
-           agent->order.desired.stopped ? "is new; it stays stopped, as somebody ordered"
-                                        : "is new; it is started",
+           agent->order.elsewhere         ? "is new; it runs on another node"
+           : agent->order.desired.stopped ? "is new; it stays stopped, as somebody ordered"
+                                          : "is new; it is started",
            agent->name);
 }
 

@@ -41,6 +41,7 @@
 #include "supervisor/control/control.h"
 #include "supervisor/http_listener.h"
 #include "supervisor/mirror_link.h"
+#include "supervisor/nodes.h"
 #include "supervisor/notify/alerts.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"
@@ -307,6 +308,7 @@ static void shared_problems(void *context, const char *agent, struct buffer *lin
     struct supervisor *supervisor = context;
     shared_state_problems(supervisor->shared, agent, lines);
     mirror_link_problem(supervisor->programs.mirror, agent, lines);
+    nodes_problem(supervisor->programs.nodes, agent, lines);
 }
 
 static void own_problems(void *context, struct buffer *lines)
@@ -381,6 +383,7 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
     watch_roster(supervisor->agents.watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);
     supervisor->shared = shared_state_open(supervisor);
+    supervisor->programs.nodes = nodes_open(supervisor);
     supervisor->timers.wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = open_control(supervisor, fault);
     if (supervisor->control)
@@ -394,7 +397,7 @@ static void start_agents(struct supervisor *supervisor)
     agents_begin(&supervisor->agents);
     warm_limit(&supervisor->agents, (size_t)roster->warm_workers);
     for (size_t i = 0; i < roster->agent_count; i++)
-        agents_add(&supervisor->agents, &roster->agents[i]);
+        nodes_agent(supervisor->programs.nodes, agents_add(&supervisor->agents, &roster->agents[i]));
     post_start(supervisor->post);
     shared_state_start(supervisor->shared);
     supervisor->schedule = schedule_open(supervisor);
@@ -443,6 +446,7 @@ static void end_parts(struct supervisor *supervisor)
     disk_limit_close(supervisor->agents.disk);
     begin_stop(&supervisor->agents);
     agents_free(&supervisor->agents);
+    nodes_close(supervisor->programs.nodes);
     for (size_t i = 0; i < 2; i++)
         if (children[i]->pid > 0) {
             child_kill(children[i]);

@@ -27,6 +27,7 @@ struct shared_state;
 struct control;
 struct http_listener;
 struct mirror_link;
+struct nodes;
 struct ownership;
 struct post;
 
@@ -75,6 +76,7 @@ struct supervisor {
     struct notify *notify;       /* NULL: no service manager listens */
     struct child zygote, gateway;
     struct {
+        struct nodes *nodes;            /* which of the agents run here; never NULL */
         struct mirror_link *mirror;     /* agentos-mirror's; NULL: nothing is pushed anywhere */
         struct bus_link *bus;           /* agentos-bus's; NULL: there are no other nodes */
         char *zygote, *gateway, *audit; /* their paths */

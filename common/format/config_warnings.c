@@ -10,6 +10,7 @@
 #include "common/base_url.h"
 #include "common/format/tree_mounts.h"
 #include "common/memory.h"
+#include "common/node.h"
 #include "common/sandbox/checker_access.h"
 #include "common/secrets.h"
 #include "common/settings.h"
@@ -183,11 +184,23 @@ static void warn_of_hooks(const struct roster *roster, struct buffer *out)
     }
 }
 
+/* Without a bus nobody here can reach the node that has the agent. */
+static void warn_of_node(const struct roster_agent *agent, struct buffer *out)
+{
+    if (*agent->node && strcmp(agent->node, node_name()) != 0 && !is_given(SET_AGENTOS_BUS))
+        buffer_print(out,
+                     "agents.yaml:%u:1: agent '%s' lives on node '%s', and this is node '%s' (AGENTOS_NODE, "
+                     "else the host's name); it does not run here\n",
+                     agent->line, agent->name, agent->node, node_name());
+}
+
 void config_warnings_file(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
     for (size_t i = 0; i < roster->agent_count; i++)
         if (has_checker(&roster->agents[i]) && !was_met(roster, i))
             warn_of_checker(&roster->agents[i], data_dir, out);
+    for (size_t i = 0; i < roster->agent_count; i++)
+        warn_of_node(&roster->agents[i], out);
     warn_of_hooks(roster, out);
     buffer_text(out, roster->comments ? roster->comments : "");
 }

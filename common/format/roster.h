@@ -46,6 +46,7 @@ struct roster_agent {
         bool pause;
     } watchdog;
     int64_t idle_exit_seconds;
+    char *node; /* the bus's node that it lives on; "": it is not said */
     struct {
         int64_t outputs, archive; /* so many of the newest files stay in the work tree; 0: all */
     } keep;

@@ -96,6 +96,13 @@ static bool is_name(struct roster_reader *reader, const char *what, const struct
     return true;
 }
 
+static bool is_node(struct roster_reader *reader, const char *what, const struct yaml_node *node)
+{
+    return is_text(reader, what, node) &&
+           (names_node(node->text) ||
+            FAULT(reader, node, "%s '%.80s' is not allowed: 1 to 64 of a-z A-Z 0-9 - _", what, node->text));
+}
+
 static int compare_name(const void *key, const void *element)
 {
     return strcmp(key, (*(const struct yaml_node *const *)element)->text);
@@ -199,7 +206,8 @@ static bool is_cron(struct roster_reader *reader, const char *what, const struct
 static void read_text(struct roster_reader *reader, const struct field *field, const struct yaml_node *node,
                       char **place)
 {
-    bool good = field->kind == FIELD_NAME   ? is_name(reader, field->name, node)
+    bool good = field->flags & OF_NODE      ? is_node(reader, field->name, node)
+                : field->kind == FIELD_NAME ? is_name(reader, field->name, node)
                 : field->kind == FIELD_CRON ? is_cron(reader, field->name, node)
                                             : is_text(reader, field->name, node);
     if (!good)

@@ -29,6 +29,7 @@ void roster_agent_start(void *agent)
     *(struct roster_agent *)agent = (struct roster_agent){
         .domain = memory_text(""),
         .tone = memory_text(""),
+        .node = memory_text(""),
         .throughput_class = CLASS_UNSET,
         .ttl_seconds = 3600,
         .may_send_to_all = true,
@@ -105,6 +106,7 @@ static const struct field agent_fields[] = {
     {"limits", FIELD_GROUP, 0, 0, 0, 0, 0, &limits_schema},
     {"watchdog", FIELD_GROUP, 0, 0, 0, 0, 0, &watchdog_schema},
     COUNT("idle_exit_seconds", AGENT(idle_exit_seconds), 0, century),
+    {"node", FIELD_TEXT, OF_NODE, AGENT(node), 0, 0, 0, NULL},
     {"keep", FIELD_GROUP, 0, 0, 0, 0, 0, &roster_keep_schema},
     {"schedule", FIELD_LIST, 0, AGENT(schedule), AGENT(schedule_count), 0, 0, &schedule_schema},
 };

@@ -25,7 +25,7 @@ enum field_kind {
     FIELD_DEFAULTS /* a group of agent fields, stored nowhere */
 };
 
-enum { REQUIRED = 1, NOT_FOR_ALL = 2 /* may not stand in defaults */ };
+enum { REQUIRED = 1, NOT_FOR_ALL = 2 /* may not stand in defaults */, OF_NODE = 4 /* text: names_node */ };
 
 struct schema;
 struct field {

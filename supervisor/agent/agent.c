@@ -462,6 +462,7 @@ void agent_free(struct agent *agent)
     free(agent->told.doing);
     free(agent->told.problems);
     free(agent->trouble);
+    free(agent->order.elsewhere);
     tree_guard_free(&agent->guard);
     free(agent->disk.problem);
     free(agent->past.last_exit);

@@ -47,6 +47,8 @@ struct agent {
         bool begun; /* the agent was looked at since the supervisor's start: begin.h */
         struct desired_state desired;
         bool unknown; /* it can't be read: the agent waits, stopped, until it can or somebody orders anew */
+        char *
+            elsewhere; /* why its worker may not run here, whatever is ordered (agent_live_here); NULL: it may */
         struct timer timer;
     } order;
 
@@ -131,6 +133,10 @@ void agent_exited(struct agent *agent, int status);
 void orders_begin(struct agent *agent);
 /* Starts it, unless it hibernates or was ordered to stay stopped; once. */
 void agent_begin(struct agent *agent);
+/* Whether its worker may run here (contract section 12), as it may at first. elsewhere: NULL, it may; else why not, the
+ * second half of a sentence ("it lives on node 'dc2'"), and its worker is asked to end, within the grace, or at_once is
+ * killed. What was ordered for the agent stays, and is carried out when its worker may run again. */
+void agent_live_here(struct agent *agent, const char *elsewhere, bool at_once);
 /* An order of the operator's; kept over restarts when remember. */
 void agent_order(struct agent *agent, enum life_event order, bool remember);
 

@@ -1,6 +1,9 @@
 /* What was ordered for an agent (desired_state.h), how it is learned at the start, and what follows from it. */
+#include <stdlib.h>
+
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/work.h"
 
@@ -37,6 +40,8 @@ static void start_or_rest(struct agent *agent)
 
 static void follow_order(struct agent *agent)
 {
+    if (agent->order.elsewhere || agent->leaving || agent->agents->ending)
+        return;
     agent->life.paused = agent->order.desired.paused;
     if (!agent->order.desired.stopped)
         start_or_rest(agent);
@@ -89,7 +94,8 @@ void agent_order(struct agent *agent, enum life_event order, bool remember)
                      desired.paused != agent->order.desired.paused))
         remember_order(agent, desired);
     agent->agents->room.until = 0; /* who orders may have made room */
-    life_event(&agent->life, order);
+    if (!agent->order.elsewhere || (order != EVENT_START && order != EVENT_RESTART))
+        life_event(&agent->life, order);
     if (!life_has_process(&agent->life))
         agent->agents->callbacks->down(agent);
 }
@@ -101,11 +107,25 @@ void agent_begin(struct agent *agent)
     agent->order.begun = true;
     if (learn_order(agent))
         follow_order(agent);
-    if (!agent->order.unknown && !agent->order.desired.stopped)
+    if (!agent->order.unknown && !agent->order.desired.stopped && !agent->order.elsewhere)
         return;
     agent_scan(agent);
     agent->agents->callbacks->worker_gone(agent);
     lookup_settle(agent);
+}
+
+void agent_live_here(struct agent *agent, const char *elsewhere, bool at_once)
+{
+    bool before = !agent->order.elsewhere;
+    char *copy = memory_text(elsewhere);
+    free(agent->order.elsewhere);
+    agent->order.elsewhere = copy;
+    if (elsewhere)
+        life_event(&agent->life, EVENT_STOP);
+    if (elsewhere && at_once)
+        life_event(&agent->life, EVENT_KILL);
+    if (!elsewhere && !before && agent->order.begun && !agent->order.unknown)
+        follow_order(agent);
 }
 
 void orders_begin(struct agent *agent)

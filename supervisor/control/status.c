@@ -38,6 +38,8 @@ static void add_lines(json_t *list, const char *lines)
 static char *detail_of(const struct agent *agent)
 {
     char until[CLOCK_TEXT];
+    if (agent->order.elsewhere)
+        return memory_print("%s: %s", life_state_name(agent->life.state), agent->order.elsewhere);
     if (!agent->told.doing || !*agent->told.doing)
         return NULL;
     if (agent->life.state == STATE_WORKING)

@@ -277,6 +277,9 @@ void verbs_answer(struct control *control, struct client *client, const json_t *
             client_complain(client, EX_USAGE, "%s names an agent", verb);
         else if (control->owner.agents->ending && verbs[i].needs_agent)
             client_complain(client, EX_TEMPFAIL, "the supervisor is ending; nothing was done");
+        else if (verbs[i].needs_agent && request.agent->order.elsewhere && verbs[i].answer != answer_send)
+            client_complain(client, EX_NOINPUT, "agent '%s' does not run on this node: %s; nothing was done",
+                            name, request.agent->order.elsewhere);
         else
             verbs[i].answer(&request);
         return;

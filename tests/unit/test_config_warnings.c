@@ -17,7 +17,7 @@ static const char *const variables[] = {
     "LLM_MODEL__GHOST",    "LLM_MODEL__ORION",   "LLM_MODEL__BACK_UP",      "LLM_FALLBACKS",
     "AGENTOS_LISTEN",      "AGENTOS_TOKEN",      "AGENTOS_TOKEN_FILE",      "AGENTOS_BUS",
     "LLM_MAX_TOKENS",      "LLM_API_KEY__GHOST", "LLM_API_KEY__ORION_FILE", "LLM_API_KEY_FILE__GHOST",
-    "LLM_FALLBACKS__ORION"};
+    "LLM_FALLBACKS__ORION", "AGENTOS_NODE"};
 
 static int clear(void **state)
 {
@@ -51,6 +51,16 @@ static void test_nothing_odd_is_nothing_said(void **state)
     setenv("AGENTOS_LISTEN", "", 1);
     OWNED char *said = doubts(ORION "  limits: {tokens_per_day: 100000}\n");
     assert_string_equal(said, "");
+}
+
+static void test_an_agent_of_another_node_is_told_of_where_there_is_no_bus(void **state)
+{
+    (void)state;
+    setenv("AGENTOS_LISTEN", "", 1);
+    setenv("AGENTOS_NODE", "here", 1);
+    OWNED char *said = doubts(ORION "  node: there\n- {name: iris, persona: P, node: here}\n");
+    assert_string_equal(said, "agents.yaml:2:1: agent 'orion' lives on node 'there', and this is node 'here' "
+                              "(AGENTOS_NODE, else the host's name); it does not run here\n");
 }
 
 static void test_a_text_that_a_comment_cuts_off_is_doubted(void **state)
@@ -172,6 +182,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_odd_is_nothing_said),
+        TEST(test_an_agent_of_another_node_is_told_of_where_there_is_no_bus),
         TEST(test_a_text_that_a_comment_cuts_off_is_doubted),
         TEST(test_a_setting_for_nobody_is_doubted),
         TEST(test_an_agents_own_fallback_is_somebody),

@@ -26,6 +26,8 @@ static void test_names_are_what_the_contract_allows(void **state)
         assert_true(names_agent(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(names_agent(bad[i]));
+    assert_true(names_node("dc1") && names_node("3f2A-b_c") && names_node(TEXT_64));
+    assert_false(names_node("") || names_node("a.b") || names_node("a b") || names_node(TEXT_64 "4"));
     assert_true(names_skill("3-way-merge") && names_skill(TEXT_64));
     assert_false(names_skill("a_b") || names_skill("") || names_skill("A"));
 }

@@ -76,6 +76,7 @@ static void test_the_articles_definition_gets_the_contracts_defaults(void **stat
     assert_int_equal(orion->watchdog.negative_streak, 5);
     assert_false(orion->watchdog.pause);
     assert_int_equal(orion->idle_exit_seconds, 0);
+    assert_string_equal(orion->node, "");
     static const int64_t classes[][2] = {{1, 8}, {4, 32}, {16, 128}};
     for (int i = 0; i < CLASS_COUNT; i++) {
         assert_int_equal(roster->classes[i].window, classes[i][0]);
@@ -106,6 +107,7 @@ static const char whole[] =
     "    limits: {memory_mb: 512, open_files: 64, task_seconds: 1, tokens_per_day: 5, cost_per_day: 0.5}\n"
     "    watchdog: {negative_streak: 2}\n"
     "    idle_exit_seconds: 30\n"
+    "    node: dc-1\n"
     "    schedule: [{cron: \"0 7 * * 1-5\", task: \"Summarise.\"}, {cron: '@hourly', task: x}]\n"
     "  - {name: nova, persona: q, tone: ~, keep: {archive: 9}}\n"
     "throughput_classes:\n"
@@ -266,6 +268,8 @@ static void test_a_wrong_value_says_what_would_be_right(void **state)
         {"watchdog: {action: stop}", "24: action must be alert or pause, not 'stop'"},
         {"watchdog: {negative_streak: 0}", "33: negative_streak must be a whole number from 1 to"},
         {"idle_exit_seconds: -5", "24: idle_exit_seconds must be a whole number from 0 to"},
+        {"node: a.b", "11: node 'a.b' is not allowed: 1 to 64 of a-z A-Z 0-9 - _"},
+        {"node: 5", "11: node must be text; to mean the text, write \"5\" in quotes"},
         {"schedule: {cron: x}", "15: schedule must be a list"},
         {"schedule: [{cron: '@hourly'}]", "16: a schedule entry needs 'task'"},
         {"schedule: [{cron: '61 * * * *', task: x}]", "23: cron: '61' is no minute (0 to 59)"},

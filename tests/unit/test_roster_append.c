@@ -35,6 +35,7 @@ static const char full[] =
     "    limits: {memory_mb: 64, tasks_per_hour: 7}\n"
     "    watchdog: {negative_streak: 2, action: pause}\n"
     "    idle_exit_seconds: 9\n"
+    "    node: dc1\n"
     "    schedule: [{cron: \"0 7 * * 1-5\", task: \"Do: it\"}, {cron: \"* * * * *\", task: x}]\n";
 
 static void check_written(const struct roster_agent *agent, enum roster_form form, bool whole)
