@@ -5,6 +5,7 @@
 
 #include "common/memory.h"
 #include "common/node.h"
+#include "supervisor/far_post.h"
 #include "supervisor/supervisor.h"
 
 struct nodes {
@@ -31,10 +32,11 @@ static bool is_pinned_elsewhere(const struct roster_agent *definition)
 void nodes_agent(struct nodes *nodes, struct agent *agent)
 {
     (void)nodes;
-    OWNED char *why = is_pinned_elsewhere(agent->definition)
-                          ? memory_print("agents.yaml has it on node '%s'", agent->definition->node)
-                          : NULL;
+    bool elsewhere = is_pinned_elsewhere(agent->definition);
+    OWNED char *why =
+        elsewhere ? memory_print("agents.yaml has it on node '%s'", agent->definition->node) : NULL;
     agent_live_here(agent, why, false);
+    far_post_lives(agent, elsewhere ? agent->definition->node : NULL, true);
 }
 
 void nodes_problem(const struct nodes *nodes, const char *name, struct buffer *lines)

@@ -39,6 +39,7 @@
 #include "supervisor/agent/folders.h"
 #include "supervisor/bus_link.h"
 #include "supervisor/control/control.h"
+#include "supervisor/far_post.h"
 #include "supervisor/http_listener.h"
 #include "supervisor/mirror_link.h"
 #include "supervisor/nodes.h"
@@ -394,6 +395,8 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
 static void start_agents(struct supervisor *supervisor)
 {
     const struct roster *roster = supervisor->roster;
+    supervisor->programs.bus = bus_link_open(supervisor);
+    far_post_open(supervisor);
     agents_begin(&supervisor->agents);
     warm_limit(&supervisor->agents, (size_t)roster->warm_workers);
     for (size_t i = 0; i < roster->agent_count; i++)
@@ -403,7 +406,6 @@ static void start_agents(struct supervisor *supervisor)
     supervisor->schedule = schedule_open(supervisor);
     schedule_apply(supervisor->schedule);
     supervisor->programs.mirror = mirror_link_open(supervisor);
-    supervisor->programs.bus = bus_link_open(supervisor);
     begin_all(&supervisor->agents);
     supervisor_settled(supervisor);
 }

@@ -20,7 +20,7 @@ enum { QUOTED_MAX = 4096 /* bytes of the original in a bounce */ };
 static const unsigned known_to_sender = 1u << FOLDER_OUTBOX | 1u << FOLDER_ARCHIVE;
 static const unsigned arrived = 1u << FOLDER_INBOX | 1u << FOLDER_ARCHIVE;
 
-static bool post_did_send(struct post *post, const char *sender, const char *id)
+bool post_did_send(struct post *post, const char *sender, const char *id)
 {
     struct box *box = post_box(post, sender);
     return box && box != post->people && mailbox_lies_in(post->data, sender, id, known_to_sender);
@@ -62,6 +62,16 @@ static enum bounce find_id(struct post *post, const struct envelope *about, char
     free(*id);
     *id = NULL;
     return before == MADE_UNKNOWN ? BOUNCE_LATER : BOUNCE_NEEDLESS;
+}
+
+/* To a sender elsewhere: its node alone can see what was told of a former life, so the id says of which life this is. What lies
+ * in FOLDER_SENT is on its way. */
+static enum bounce find_far_id(struct post *post, const struct envelope *about, const char *from, char **id)
+{
+    struct box *box = post_box(post, from);
+    OWNED char *plain = memory_print("%s-bounce-%" PRId64, about->id, about->created);
+    *id = names_file(plain);
+    return box && post_stamp_of(box, FOLDER_SENT, *id).inode == 0 ? BOUNCE_ADDED : BOUNCE_NEEDLESS;
 }
 
 static int tells_of_removal(struct post *post, const struct envelope *about, const char *id)
@@ -114,13 +124,16 @@ static bool has_shelf_room(struct box *sender, const char *from, const char *rea
 enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about,
                             const char *from, const char *reason, size_t before, size_t *number)
 {
-    if (!envelope_kind_has(about->kind, KIND_EXPECTS_ANSWER) || !post_did_send(post, about->from, about->id))
+    struct box *sender = post_box(post, about->from);
+    bool far = sender && is_far(sender);
+    if (!envelope_kind_has(about->kind, KIND_EXPECTS_ANSWER) ||
+        (!far && !post_did_send(post, about->from, about->id)))
         return BOUNCE_NEEDLESS;
     OWNED char *id = NULL;
-    enum bounce bounce_is = find_id(post, about, &id);
+    enum bounce bounce_is = far ? find_far_id(post, about, from, &id) : find_id(post, about, &id);
     if (bounce_is != BOUNCE_ADDED)
         return bounce_is;
-    if (!has_shelf_room(post_box(post, about->from), from, reason, before))
+    if (!far && !has_shelf_room(sender, from, reason, before)) /* elsewhere that node sees to it */
         return BOUNCE_WAITS;
     OWNED char *body = body_of(about, from, reason);
     const struct envelope bounce = {
@@ -130,15 +143,15 @@ enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct
         .to = about->from,
         .created = clock_now(),
         .priority = about->priority,
-        .status = "delivered",
+        .status = far ? "pending" : "delivered",
         .hops = about->hops,
         .trace = about->trace,
         .in_reply_to = about->id,
-        .delivered = clock_now(),
+        .delivered = far ? 0 : clock_now(),
         .reason = (char *)reason,
         .body = body,
     };
-    *number = mailbox_add(batch, about->from, FOLDER_INBOX, &bounce, false);
+    *number = mailbox_add(batch, far ? from : about->from, far ? FOLDER_SENT : FOLDER_INBOX, &bounce, false);
     return BOUNCE_ADDED;
 }
 
@@ -149,7 +162,7 @@ bool post_bounce_written(struct post *post, const struct batch *batch, size_t nu
     struct box *sender = post_box(post, about->from);
     if (result == WRITE_FAILED || !sender || sender == post->people)
         return result != WRITE_FAILED;
-    if (result == WRITE_EXISTS) { /* as its file says */
+    if (result == WRITE_EXISTS && !is_far(sender)) { /* as its file says */
         sender->look.wanted = true;
         post_wake(sender);
         return true;
@@ -164,7 +177,10 @@ bool post_bounce_written(struct post *post, const struct batch *batch, size_t nu
                                     .created = clock_now(),
                                     .priority = about->priority,
                                     .status = (char[]){"delivered"}};
-    post_lies_there(sender, FOLDER_INBOX, &bounce, &stamp);
+    if (is_far(sender))
+        post_owes(post_box(post, from), sender, &bounce);
+    else
+        post_lies_there(sender, FOLDER_INBOX, &bounce, &stamp);
     return true;
 }
 
@@ -220,8 +236,9 @@ static bool was_removed(struct box *sender, struct box *receiver, const struct e
     if (!known)
         known = envelope_index_find(index, receiver, FOLDER_INBOX, envelope->id);
     int removed = known && known->from && strcmp(known->from, sender->name) == 0 ? 1
-                  : sender == sender->post->people                               ? 0
-                                                   : post_removal_told(sender->post, envelope);
+                  : sender == sender->post->people || is_far(sender)
+                      ? 0
+                      : post_removal_told(sender->post, envelope);
     if (removed > 0)
         post_verdict(sender, envelope->id, "delivered", "");
     else if (removed < 0)

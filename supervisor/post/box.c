@@ -151,10 +151,26 @@ void post_look_due(struct box *box, enum waking waking)
     post_wake(box);
 }
 
+struct envelope post_light(const struct index_entry *entry)
+{
+    static char nobody[] = "nobody";
+    return (struct envelope){.id = entry->id,
+                             .kind = entry->kind,
+                             .from = entry->from ? entry->from : nobody,
+                             .to = entry->to ? entry->to->name : entry->box->name,
+                             .created = entry->created,
+                             .ttl_seconds = entry->ttl_seconds,
+                             .priority = entry->priority,
+                             .hops = entry->hops,
+                             .trace = entry->trace};
+}
+
 void post_verdict(struct box *sender, const char *id, const char *status, const char *reason)
 {
     struct post *post = sender->post;
-    if (sender != post->people)
+    if (is_far(sender))
+        post_arrival_verdict(sender, id, status, reason);
+    else if (sender != post->people)
         post->owner.verdict(sender->subject, id, status, reason, clock_now());
     else if (strcmp(status, "deferred") != 0)
         mailbox_remove(post->data, POST_OPERATOR, FOLDER_OUTBOX, id);

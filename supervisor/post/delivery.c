@@ -76,18 +76,6 @@ void post_outbox_look(struct box *box)
 
 /* --- what is said --- */
 
-/* A light one of what the index knows. Borrows. */
-static struct envelope light(const struct index_entry *entry)
-{
-    return (struct envelope){.id = entry->id,
-                             .kind = entry->kind,
-                             .from = entry->from,
-                             .to = entry->to ? entry->to->name : entry->box->name,
-                             .created = entry->created,
-                             .ttl_seconds = entry->ttl_seconds,
-                             .priority = entry->priority};
-}
-
 static void not_an_envelope(struct box *sender, const char *id, const struct fault *fault)
 {
     struct post *post = sender->post;
@@ -106,8 +94,7 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
 
 /* --- deciding --- */
 
-/* *envelope may be empty afterwards. */
-static void let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)
+void post_let_wait(struct box *sender, struct box *receiver, struct envelope *envelope)
 {
     struct post *post = sender->post;
     struct index_entry *entry =
@@ -115,9 +102,11 @@ static void let_wait(struct box *sender, struct box *receiver, struct envelope *
     envelope_index_describe(entry, envelope);
     entry->to = receiver;
     entry->reading = false;
-    entry->fresh = !(sender->outbox.from_start && strcmp(envelope->status, "deferred") == 0);
+    entry->way = is_far(receiver) && post_was_sent(sender, envelope->id) ? WAY_TRIED : WAY_WAITS;
+    entry->fresh = entry->way == WAY_WAITS && !is_far(sender) &&
+                   !(sender->outbox.from_start && strcmp(envelope->status, "deferred") == 0);
     post_mind(post, entry);
-    if (strlen(envelope->body) <= KEPT_MAX) {
+    if (is_far(sender) || (entry->way == WAY_WAITS && strlen(envelope->body) <= KEPT_MAX)) {
         struct envelope *letter = memory_new(1, sizeof *letter);
         *letter = *envelope;
         *envelope = (struct envelope){0};
@@ -127,17 +116,24 @@ static void let_wait(struct box *sender, struct box *receiver, struct envelope *
     post_wake(receiver);
 }
 
+static bool lives_elsewhere(const struct post *post, const char *name)
+{
+    const struct box *box = post_box(post, name);
+    return box && is_far(box);
+}
+
 static void decide(struct box *sender, struct envelope *envelope)
 {
     struct post *post = sender->post;
     struct fault why = {""};
     bool is_result = envelope->kind == KIND_RESULT;
-    enum result_verdict verdict = is_result ? post_result(sender, envelope, &why) : RESULT_REFUSED;
-    if (is_result && verdict == RESULT_LATER) {
+    bool asked = is_result && !lives_elsewhere(post, envelope->to); /* else its requester's node sees to it */
+    enum result_verdict verdict = asked ? post_result(sender, envelope, &why) : RESULT_TAKEN;
+    if (verdict == RESULT_LATER) {
         post_try_later(sender, envelope->id, why.text);
         return;
     }
-    if (is_result && verdict == RESULT_REFUSED) {
+    if (verdict == RESULT_REFUSED) {
         post_refuse(sender, envelope, why.text);
         return;
     }
@@ -157,8 +153,8 @@ static void decide(struct box *sender, struct envelope *envelope)
     default:
         if (!receiver || receiver->leaving || receiver == post->people)
             post_refuse(sender, envelope, "there is no such agent");
-        else if (!post_repeated(sender, receiver, envelope))
-            let_wait(sender, receiver, envelope);
+        else if (is_far(receiver) || !post_repeated(sender, receiver, envelope))
+            post_let_wait(sender, receiver, envelope);
     }
 }
 
@@ -186,6 +182,15 @@ static void cannot_be_read(struct box *sender, const char *id, const struct faul
         not_an_envelope(sender, id, fault);
 }
 
+/* Its sender has not heard how it ended, or not acted on that: the other node says it once more. */
+static void asked_again(struct index_entry *entry)
+{
+    entry->way = WAY_TRAVELS;
+    entry->held_until_ms = 0;
+    entry->to->pump.wanted = true;
+    post_wake(entry->to);
+}
+
 static void decide_on(struct box *sender, const char *id)
 {
     struct post *post = sender->post;
@@ -194,7 +199,9 @@ static void decide_on(struct box *sender, const char *id)
     struct fault fault;
     struct index_entry *known = envelope_index_find(post->index, sender, FOLDER_OUTBOX, id);
     if (known) {
-        if (!known->fresh)
+        if (known->way == WAY_ANSWERED)
+            asked_again(known);
+        else if (!known->fresh)
             post_verdict(sender, id, "deferred", "");
         return;
     }
@@ -243,12 +250,22 @@ bool post_outbox_next(struct box *box)
 static bool has_shelf_room(struct box *receiver, const struct index_entry *entry, int64_t backlog)
 {
     struct box *sender = entry->box;
-    if (sender->pumped != receiver->post->pumps)
-        sender->unread = post_unread_of(receiver, sender->name);
-    sender->pumped = receiver->post->pumps;
-    if (sender->unread >= backlog)
+    if (sender->unread.pump != receiver->post->pumps)
+        sender->unread.count = post_unread_of(receiver, sender->name);
+    sender->unread.pump = receiver->post->pumps;
+    if (sender->unread.count >= backlog)
         post_look_due(receiver, WAKE_FULL);
-    return sender->unread < backlog;
+    return sender->unread.count < backlog;
+}
+
+/* Between two agents one travels at a time: so their order is kept whatever is lost on the way. */
+static bool may_go(struct box *receiver, const struct index_entry *entry, bool room, int64_t backlog)
+{
+    bool counts = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
+    bool travels = entry->box->unread.pump == receiver->post->pumps && entry->box->unread.count > 0;
+    if (is_far(receiver))
+        return !travels && !post_is_cut_off(receiver) && (room || !counts);
+    return counts ? room : has_shelf_room(receiver, entry, backlog);
 }
 
 /* room: in the window. */
@@ -257,26 +274,25 @@ static struct index_entry *next_to_go(struct box *receiver, bool room, int64_t b
     struct index_entry *best = NULL;
     int64_t now_ms = clock_monotonic_ms();
     for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
-        if (!entry->leaving && entry->held_until_ms <= now_ms && !post_is_over(entry, now) &&
-            (!best || envelope_index_before(entry, best)) &&
-            (envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) ? room
-                                                                 : has_shelf_room(receiver, entry, backlog)))
+        if (entry->way < WAY_LEAVES && entry->held_until_ms <= now_ms && !post_is_over(entry, now) &&
+            (!best || envelope_index_before(entry, best)) && may_go(receiver, entry, room, backlog))
             best = entry;
     return best;
 }
 
 static void add_delivery(struct post *post, struct index_entry *entry, struct envelope *envelope)
 {
-    enum folder folder = envelope->kind == KIND_HANDOFF ? FOLDER_HANDOFFS : FOLDER_INBOX;
+    bool far = is_far(entry->to);
+    enum folder folder = far ? FOLDER_SENT : envelope->kind == KIND_HANDOFF ? FOLDER_HANDOFFS : FOLDER_INBOX;
     free(envelope->from);
     free(envelope->status);
     envelope->from = memory_text(entry->box->name);
-    envelope->status = memory_text("delivered");
-    envelope->delivered = clock_now();
+    envelope->status = memory_text(far ? "pending" : "delivered");
+    envelope->delivered = far ? 0 : clock_now();
     envelope->read = envelope->finished = envelope->attempts = 0;
     free(envelope->reason);
     envelope->reason = NULL;
-    entry->leaving = true;
+    entry->way = WAY_LEAVES;
     post->deliveries.bytes += strlen(envelope->body);
     if ((post->deliveries.count & (post->deliveries.count - 1)) == 0)
         post->deliveries.items =
@@ -286,13 +302,14 @@ static void add_delivery(struct post *post, struct index_entry *entry, struct en
         .entry = entry,
         .envelope = *envelope,
         .folder = folder,
-        .number = mailbox_add(&post->batch, entry->to->name, folder, envelope, false),
+        .number =
+            mailbox_add(&post->batch, far ? entry->box->name : entry->to->name, folder, envelope, false),
     };
 }
 
 static void was_taken_out(struct index_entry *entry)
 {
-    struct envelope gone = light(entry);
+    struct envelope gone = post_light(entry);
     post_note(entry->box, "envelope_removed", &gone, "it was taken out of the outbox while it waited");
     post_forget(entry->box->post, entry);
 }
@@ -323,7 +340,8 @@ static bool read_again(struct index_entry *entry, struct envelope *envelope)
     }
     if (strcmp(envelope->to, entry->to->name) == 0 && envelope->kind == entry->kind &&
         !is_too_large(envelope, stamp.size) &&
-        (envelope->kind != KIND_RESULT || post_result(sender, envelope, &fault) == RESULT_TAKEN)) {
+        (envelope->kind != KIND_RESULT || is_far(entry->to) ||
+         post_result(sender, envelope, &fault) == RESULT_TAKEN)) {
         free(envelope->trace); /* as they were known when it came */
         envelope->trace = memory_text(entry->trace);
         envelope->hops = entry->hops;
@@ -339,6 +357,8 @@ static bool read_again(struct index_entry *entry, struct envelope *envelope)
 static bool prepare(struct index_entry *entry)
 {
     struct envelope envelope;
+    if (post_sends_again(entry))
+        return true;
     if (entry->envelope) {
         envelope = *entry->envelope;
         *entry->envelope = (struct envelope){0};
@@ -352,7 +372,7 @@ static bool prepare(struct index_entry *entry)
 
 static bool is_held(const struct index_entry *entry, int64_t now)
 {
-    return !entry->leaving && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
+    return entry->way < WAY_LEAVES && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
            !post_is_over(entry, now);
 }
 
@@ -367,34 +387,51 @@ static struct index_entry *fresh_one(const struct box *receiver, int64_t now, bo
     return found;
 }
 
-static void defer(struct index_entry *entry)
+void post_defer(struct index_entry *entry)
 {
-    struct envelope envelope = light(entry);
+    struct envelope envelope = post_light(entry);
+    OWNED char *why = post_far_absence(entry->to);
     entry->fresh = false;
     envelope_index_keep(entry, NULL);
-    post_verdict(entry->box, entry->id, "deferred", "");
-    post_note(entry->box, "envelope_deferred", &envelope, "");
+    post_verdict(entry->box, entry->id, "deferred", why);
+    post_note(entry->box, "envelope_deferred", &envelope, why);
+}
+
+/* What came from another node waits there. Expired ones are left to post_expire. */
+static void give_back_arrivals(struct box *receiver, int64_t now)
+{
+    for (struct index_entry *entry = receiver->waits.first, *next; entry; entry = next) {
+        next = entry->next;
+        if (!is_far(entry->box) || entry->way >= WAY_LEAVES || post_is_over(entry, now))
+            continue;
+        post_verdict(entry->box, entry->id, "deferred", "");
+        post_forget(receiver->post, entry);
+    }
 }
 
 /* Of the envelopes that got no room, the last are refused when there are more than the backlog takes. Expired ones are
- * left to post_expire. */
-static void defer_rest(struct box *receiver)
+ * left to post_expire. expected: so many go soon, and are told nothing yet. */
+static void defer_rest(struct box *receiver, int64_t expected)
 {
-    int64_t backlog, held = 0, now = clock_now();
+    int64_t backlog, held = 0, fresh = 0, now = clock_now();
     struct index_entry *entry;
     post_window(receiver, &backlog);
-    for (entry = receiver->waits.first; entry; entry = entry->next)
+    for (entry = receiver->waits.first; entry; entry = entry->next) {
         held += is_held(entry, now);
-    for (; held > backlog && (entry = fresh_one(receiver, now, true)); held--) {
-        struct envelope envelope = light(entry);
+        fresh += entry->fresh && is_held(entry, now);
+    }
+    for (; held - backlog > expected && (entry = fresh_one(receiver, now, true)); held--, fresh--) {
+        struct envelope envelope = post_light(entry);
         post_refuse(entry->box, &envelope, "backpressure");
         post_forget(receiver->post, entry);
     }
-    while ((entry = fresh_one(receiver, now, false)))
-        defer(entry);
+    for (; fresh > expected && (entry = fresh_one(receiver, now, is_far(receiver))); fresh--)
+        post_defer(entry);
+    if (is_far(receiver) && !post_is_cut_off(receiver))
+        return;
     for (entry = receiver->waits.first; entry; entry = entry->next)
-        if (entry->fresh && !entry->leaving && !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER))
-            defer(entry);
+        if (entry->fresh && entry->way < WAY_LEAVES && !envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER))
+            post_defer(entry);
 }
 
 static void tell_what_is_owed(struct box *box)
@@ -410,15 +447,17 @@ void post_pump(struct box *receiver)
 {
     struct post *post = receiver->post;
     struct index_entry *entry;
-    int64_t now = clock_now(), backlog;
+    int64_t now = clock_now(), backlog, expected = 0;
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
     if (receiver->pump.owed)
         post_each(post, tell_what_is_owed);
     receiver->pump.owed = false;
+    post->pumps++;
     int64_t room =
         post_window(receiver, &backlog) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
-    post->pumps++;
+    if (is_far(receiver))
+        room = post_far_room(receiver, &expected);
     while ((entry = next_to_go(receiver, room > 0, backlog, now))) {
         if (post->batch.count >= BATCH_MAX || post->deliveries.bytes >= BATCH_BYTES_MAX) {
             receiver->pump.wanted = true;
@@ -428,11 +467,20 @@ void post_pump(struct box *receiver)
         struct box *sender = entry->box;
         bool goes = prepare(entry);
         room -= goes && counts;
-        sender->unread += goes && !counts;
+        if (is_far(receiver))
+            post_travels(sender, goes, &expected, counts);
+        else
+            sender->unread.count += goes && !counts;
     }
-    if (room > 0 && post->hooks.room)
-        post->hooks.room(post->hooks.context, receiver->name);
-    defer_rest(receiver);
+    if (is_far(receiver)) {
+        post_far_alarm(receiver);
+    } else {
+        give_back_arrivals(receiver, now);
+        post_tell_room(receiver, room);
+        if (room > 0 && post->hooks.room)
+            post->hooks.room(post->hooks.context, receiver->name);
+    }
+    defer_rest(receiver, expected);
 }
 
 /* --- delivering --- */
@@ -457,7 +505,12 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
 {
     struct index_entry *entry = delivery->entry;
     struct box *sender = entry->box, *receiver = entry->to;
-    entry->leaving = false;
+    entry->way = WAY_WAITS;
+    if (is_far(sender)) { /* it comes again */
+        post_arrival_later(sender, entry->id, RETRY_MS);
+        post_forget(receiver->post, entry);
+        return;
+    }
     receiver->look.wanted = true; /* the file may have got its name all the same */
     post_wake(receiver);
     if (result == WRITE_EXISTS) { /* somebody was faster, or an earlier flush had failed */
@@ -487,7 +540,9 @@ void post_deliver(struct post *post)
         struct fault fault = {""};
         enum write_result result = batch_result(&post->batch, delivery->number, &fault);
         struct file_stamp stamp = batch_written(&post->batch, delivery->number);
-        if (result == WRITE_DONE)
+        if (delivery->folder == FOLDER_SENT && result != WRITE_FAILED)
+            post_publish(delivery->entry, &delivery->envelope, result == WRITE_EXISTS);
+        else if (result == WRITE_DONE)
             delivered(delivery, &stamp);
         else
             not_delivered(delivery, result, &fault);
@@ -505,9 +560,11 @@ void post_deliver(struct post *post)
 
 void post_give_up_waiting(struct box *receiver, const char *reason)
 {
-    while (receiver->waits.first) {
-        struct index_entry *entry = receiver->waits.first;
-        struct envelope envelope = light(entry);
+    for (struct index_entry *entry = receiver->waits.first, *next; entry; entry = next) {
+        struct envelope envelope = post_light(entry);
+        next = entry->next;
+        if (entry->way != WAY_WAITS) /* its node says */
+            continue;
         post_refuse(entry->box, &envelope, reason);
         post_forget(receiver->post, entry);
     }

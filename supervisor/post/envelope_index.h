@@ -17,6 +17,15 @@
 
 struct box; /* an agent's place in the post office */
 
+/* How far an envelope that waits has come; from WAY_LEAVES on it is not among those that wait for room. */
+enum way {
+    WAY_WAITS,
+    WAY_TRIED,   /* waits; it was sent to the receiver's node, which may have it */
+    WAY_LEAVES,  /* it is being delivered in this turn */
+    WAY_TRAVELS, /* it was sent to the receiver's node, which has not answered */
+    WAY_ANSWERED /* that node has said how it ended; its file in the outbox is still there */
+};
+
 struct shelf { /* zeroed at first */
     struct index_entry *first;
     size_t count;
@@ -33,10 +42,10 @@ struct index_entry {
     enum envelope_kind kind;
     enum priority priority;
     int64_t created, ttl_seconds;
-    bool bad;              /* no envelope: it only counts for the depth */
-    bool reading;          /* its receiver has begun with it: it expires no more */
-    bool fresh;            /* waits, and its sender was told nothing yet */
-    bool leaving;          /* it is being delivered in this turn */
+    bool bad;     /* no envelope: it only counts for the depth */
+    bool reading; /* its receiver has begun with it: it expires no more */
+    bool fresh;   /* waits, and its sender was told nothing yet */
+    enum way way;
     int64_t held_until_ms; /* clock_monotonic_ms: what was to be done with it failed */
     int64_t missing_at_ms; /* its file was not seen; 0: it was */
     uint64_t seen;         /* the pass of a look that saw it */

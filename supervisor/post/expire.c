@@ -57,12 +57,18 @@ static void set_text(char **at, const char *text)
 
 /* --- (c) and (d) for all of them --- */
 
+/* Who did not do it. */
+static const char *who(const struct ending *ending)
+{
+    return ending->entry ? ending->entry->to->name : ending->holder->name;
+}
+
 /* Bounces of the same batch, before this one, from the same holder to the same sender. */
 static size_t bounces_before(const struct endings *endings, const struct ending *ending)
 {
     size_t count = 0;
     for (const struct ending *other = endings->items; other < ending; other++)
-        count += other->bounces && other->holder == ending->holder &&
+        count += other->bounces && strcmp(who(other), who(ending)) == 0 &&
                  strcmp(other->envelope.from, ending->envelope.from) == 0;
     return count;
 }
@@ -72,9 +78,8 @@ static void write_bounces(struct post *post, struct endings *endings)
     struct batch batch = {0};
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
-        enum bounce bounce =
-            post_add_bounce(post, &batch, &ending->envelope, ending->holder->name, ending->reason,
-                            bounces_before(endings, ending), &ending->bounce);
+        enum bounce bounce = post_add_bounce(post, &batch, &ending->envelope, who(ending), ending->reason,
+                                             bounces_before(endings, ending), &ending->bounce);
         ending->bounces = bounce == BOUNCE_ADDED;
         ending->waits = bounce == BOUNCE_WAITS;
         ending->failed = bounce == BOUNCE_LATER;
@@ -89,8 +94,8 @@ static void write_bounces(struct post *post, struct endings *endings)
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
         struct fault fault = {""};
-        if (!ending->bounces || post_bounce_written(post, &batch, ending->bounce, &ending->envelope,
-                                                    ending->holder->name, &fault))
+        if (!ending->bounces ||
+            post_bounce_written(post, &batch, ending->bounce, &ending->envelope, who(ending), &fault))
             continue;
         log_warn("post", ending->holder->name, "Envelope %s has %s; its sender is told later: %s",
                  ending->envelope.id, ending->status, fault.text);
@@ -433,6 +438,19 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
     struct box *sender = entry->box, *receiver = entry->to;
     struct post *post = sender->post;
     struct envelope envelope;
+    if (entry->way != WAY_WAITS) { /* only its receiver's node knows whether it was in time */
+        receiver->pump.wanted = true;
+        post_wake(receiver);
+        return;
+    }
+    if (is_far(sender)) { /* it was over when it came */
+        if (entry->envelope) {
+            envelope = *entry->envelope;
+            *entry->envelope = (struct envelope){0};
+            add(endings, receiver, entry, &envelope, "expired", why_it_expired(&envelope));
+        }
+        return;
+    }
     enum mailbox_found found =
         mailbox_read(post->data, sender->name, FOLDER_OUTBOX, entry->id, &envelope, NULL, NULL);
     if (found == MAILBOX_LATER) {
@@ -443,13 +461,15 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
         post_forget(post, entry);
         return;
     }
-    if (post_repeated(sender, receiver, &envelope)) {
+    if (!is_far(receiver) && post_repeated(sender, receiver, &envelope)) {
         post_forget(post, entry);
         envelope_free(&envelope);
         return;
     }
     set_text(&envelope.from, sender->name);
-    add(endings, receiver, entry, &envelope, "expired", why_it_expired(&envelope));
+    /* What was to go to another node has its dead letter with its sender: its receiver's tree isn't here. */
+    add(endings, is_far(receiver) ? sender : receiver, entry, &envelope, "expired",
+        why_it_expired(&envelope));
 }
 
 void post_expire(struct post *post)

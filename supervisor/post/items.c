@@ -19,8 +19,8 @@ unsigned post_lies(struct post *post, const char *agent, const char *id)
 bool post_put(struct post *post, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
     struct box *box = post_box(post, agent);
-    if (!box || !box->definition)
-        return fault_set(fault, "there is no agent '%s'", agent);
+    if (!box || !box->definition || is_far(box))
+        return fault_set(fault, "there is no agent '%s' here", agent);
     if (!post_journal_settle(post, fault))
         return false;
     switch (mailbox_write(post->data, agent, FOLDER_HANDOFFS, envelope, false, fault)) {

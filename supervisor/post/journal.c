@@ -145,7 +145,7 @@ static bool lies_with_anybody(struct redoing *redoing, const char *name, const c
     const struct post *post = redoing->post;
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (const struct box *box = post->boxes.table[i]; box; box = box->chain)
-            if (box != post->people && lies_with(redoing, box->name, name, text, length))
+            if (has_tree(box) && lies_with(redoing, box->name, name, text, length))
                 return true;
     return false;
 }
@@ -156,6 +156,8 @@ static bool has_gone_its_way(struct redoing *redoing, const char *folder, const 
     struct post *post = redoing->post;
     if (lies_at(redoing, folder, name, text, length) || post_removal_told(post, envelope) == 1)
         return true;
+    if (strncmp(folder, MAILBOX_SENT, strlen(MAILBOX_SENT)) == 0)
+        return false;
     if (envelope->kind == KIND_ITEM)
         return lies_with_anybody(redoing, name, text, length);
     return !post_box(post, envelope->to) || lies_with(redoing, envelope->to, name, text, length);

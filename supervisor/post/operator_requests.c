@@ -21,7 +21,7 @@ static struct box *holder_of(struct post *post, const char *file)
 {
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain)
-            if (box != post->people && mailbox_lies(post->data, box->name, file) & 1u << FOLDER_DEAD_LETTERS)
+            if (has_tree(box) && mailbox_lies(post->data, box->name, file) & 1u << FOLDER_DEAD_LETTERS)
                 return box;
     return NULL;
 }
@@ -139,7 +139,9 @@ static int requeue_item(struct post *post, const struct envelope *envelope, stru
 
 static int live_again(struct box *box, struct envelope *envelope, struct fault *fault)
 {
-    bool refused = strcmp(envelope->status, "refused") == 0;
+    bool refused =
+        strcmp(envelope->status, "refused") == 0 || /* or expired before it was sent to another node */
+        (envelope->kind != KIND_ITEM && strcmp(envelope->from, box->name) == 0);
     bool work = envelope->kind == KIND_HANDOFF;
     if (envelope->kind == KIND_TASK)
         return requeue_task(box, envelope, fault);
@@ -232,7 +234,7 @@ static const char *item_lies(struct post *post, const char *queue, const char *i
     } places[] = {{FOLDER_HANDOFFS, "in hand"}, {FOLDER_ARCHIVE, "done"}, {FOLDER_DEAD_LETTERS, "dead"}};
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain) {
-            unsigned lies = box == post->people ? 0 : mailbox_lies(post->data, box->name, id);
+            unsigned lies = !has_tree(box) ? 0 : mailbox_lies(post->data, box->name, id);
             for (size_t k = 0; lies && k < sizeof places / sizeof *places; k++)
                 if ((lies & 1u << places[k].folder) && mailbox_read(post->data, box->name, places[k].folder,
                                                                     id, item, NULL, NULL) == MAILBOX_READ)
@@ -258,7 +260,7 @@ static bool is_pruned(const struct post *post, const char *id, struct pruned *it
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (const struct box *box = post->boxes.table[i]; box; box = box->chain) {
             OWNED char *path = memory_print("agents/%s", box->name);
-            OWNED_FD int tree = box == post->people ? -1 : files_open_folder(post->data, path, false, NULL);
+            OWNED_FD int tree = !has_tree(box) ? -1 : files_open_folder(post->data, path, false, NULL);
             if (tree >= 0 && pruned_find(tree, TREE_ARCHIVE, id, item))
                 return true;
         }
@@ -314,7 +316,7 @@ bool post_depths(struct post *post, const char *name, struct post_depths *depths
 {
     struct box *box = post_box(post, name);
     *depths = (struct post_depths){0};
-    if (!box || box == post->people)
+    if (!box || !has_tree(box))
         return false;
     depths->inbox = count_of(box, FOLDER_INBOX);
     depths->handoffs = count_of(box, FOLDER_HANDOFFS);

@@ -114,7 +114,7 @@ static void join(struct post *post, struct operator_send *send)
         return;
     }
     /* Letters that wait already go first. */
-    bool room = receiver->waits.count == 0 &&
+    bool room = receiver->waits.count == 0 && !is_far(receiver) &&
                 post_room(post, receiver->name) > post_operator_sends_arriving(receiver);
     int64_t backlog, held = (int64_t)receiver->waits.count + joined_for(receiver, true);
     post_window(receiver, &backlog);
@@ -155,6 +155,8 @@ static void waits(struct operator_send *send)
         envelope_index_add(post->index, &receiver->waits, post->people, FOLDER_OUTBOX, send->envelope.id);
     envelope_index_describe(entry, &send->envelope);
     entry->to = receiver;
+    receiver->pump.wanted = true;
+    post_wake(receiver);
     post_mind(post, entry);
     post_note(post->people, "envelope_accepted", &send->envelope, "");
     post_note(post->people, "envelope_deferred", &send->envelope, "");

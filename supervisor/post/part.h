@@ -24,7 +24,8 @@ enum {
     SCANNED_WITHIN_MS = 60 * 1000,
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
     ORIGINS_MAX = 16,     /* works of one agent that are remembered */
-    IDS_MAX = 1024,       /* of one outbox in memory; when more are rung, the folder is looked at instead */
+    ROOM_UNKNOWN = -1,
+    IDS_MAX = 1024, /* of one outbox in memory; when more are rung, the folder is looked at instead */
 };
 
 /* The body of a dead letter whose task is larger than an envelope, and stands in queue.md still. */
@@ -59,6 +60,20 @@ struct origins {
     size_t count;
     size_t trusted; /* so many envelopes more are as their files say */
     bool ready;     /* there was a look at the outbox after READY */
+};
+
+/* An envelope that came over the bus and is being decided on (far_arrivals.c). */
+struct arrival {
+    struct arrival *next;
+    struct box *sender, *receiver;
+    char *id, *node; /* owned */
+    uint64_t token;
+};
+
+/* Another node that wants to hear how much room an agent has. */
+struct asking {
+    char *node; /* owned */
+    bool told;  /* that there is none */
 };
 
 enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP, WAKE_FULL /* and its inbox is to be read */ };
@@ -123,8 +138,18 @@ struct box {
     struct origins origins;
     bool complained; /* that it can't be delivered to */
     struct tasks *tasks;
-    uint64_t pumped; /* the pump that has counted unread */
-    int64_t unread;  /* results and bounces of this one that lie unread with the receiver that is pumped */
+    struct {
+        char *node;            /* where the agent lives; owned; NULL: here */
+        bool there;            /* that node answers */
+        int64_t room;          /* in its window, as that node said last; ROOM_UNKNOWN */
+        int64_t room_at_ms;    /* when it did */
+        struct asking *asking; /* of an agent that lives here; owned */
+        size_t asking_count;
+    } far;
+    struct {
+        uint64_t pump; /* that has counted */
+        int64_t count; /* results and bounces of this one that lie unread with the receiver that is pumped */
+    } unread;          /* of one that is pumped and lives elsewhere: those that travel there */
 };
 
 /* One envelope on its way into a tree, in this turn. */
@@ -182,6 +207,12 @@ struct post {
         struct index_entry *entries[TURN_MAX];
         size_t count;
     } ringing; /* due in this turn */
+    struct {
+        struct post_bus bus; /* zeroed: there is none */
+        bool connected;
+        struct arrival *arrivals;
+        struct box *people; /* the operators of other nodes */
+    } far;
     struct count {
         char event[32];
         uint64_t kinds[KIND_SEGMENT + 1];
@@ -198,6 +229,7 @@ struct box *post_box(const struct post *post, const char *name); /* NULL: not kn
 void post_wake(struct box *box);                                 /* it has something for the next turn */
 void post_look_due(struct box *box, enum waking waking); /* its worker is to look, when the turn ends */
 void post_verdict(struct box *sender, const char *id, const char *status, const char *reason);
+struct envelope post_light(const struct index_entry *entry); /* what the index knows of it; borrows */
 void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason);
 /* The entry is forgotten, with its time. */
 void post_forget(struct post *post, struct index_entry *entry);
@@ -226,6 +258,34 @@ void post_deliver(struct post *post); /* the turn's batch */
 void post_give_up_waiting(struct box *receiver,
                           const char *reason); /* everybody who waits for it is refused */
 void post_drop_waiting_of(struct box *sender);
+/* It waits for its receiver; *envelope may be empty afterwards. */
+void post_let_wait(struct box *sender, struct box *receiver, struct envelope *envelope);
+/* Its sender is told that it waits. */
+void post_defer(struct index_entry *entry);
+
+static inline bool is_far(const struct box *box)
+{
+    return box->far.node != NULL;
+}
+/* A folder here that is its agent's: neither the operators' nor one that has moved away. */
+static inline bool has_tree(const struct box *box)
+{
+    return box != box->post->people && !is_far(box);
+}
+
+/* far_arrivals.c: what came over the bus, until the node that sent it has a verdict */
+/* False: the same envelope is being decided on already. */
+bool post_arrival_add(struct box *sender, struct box *receiver, const char *id, const char *node,
+                      uint64_t token);
+void post_arrival_verdict(struct box *sender, const char *id, const char *status, const char *reason);
+void post_arrival_later(struct box *sender, const char *id, int64_t ms); /* it comes again */
+void post_arrival_forget(struct arrival **at);                           /* in its list */
+void post_tell_room(struct box *receiver, int64_t room);                 /* nodes that ask */
+void post_asking_free(struct box *box);
+
+/* far.c */
+void post_far_take_up(struct post *post);
+void post_far_close(struct post *post);
 
 /* origins.c: trace, hops and created of what is sent */
 void post_origin_add(struct box *box, const char *trace, int64_t hops);
@@ -310,12 +370,34 @@ enum bounce post_bounce_now(struct post *post, const struct envelope *about, con
 enum bounce post_tell_end(struct box *box, const struct envelope *envelope, struct fault *fault);
 /* Its sender has had the bounce that tells of its removal by hand: 1, or not: 0; -1: that can't be read now. */
 int post_removal_told(struct post *post, const struct envelope *about);
+/* By its own tree: its outbox or archive has the id. */
+bool post_did_send(struct post *post, const char *sender, const char *id);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
 /* Whether the agent has sent it, by its own files. */
 enum result_verdict { RESULT_TAKEN, RESULT_REFUSED, RESULT_LATER /* the request can't be read now */ };
 /* results.c: of a result that the sender sends. Taken: its trace and hops follow the request now. Else why. */
 enum result_verdict post_result(const struct box *sender, struct envelope *result, struct fault *why);
+
+/* far_sends.c: what goes to other nodes */
+/* Whether it was sent already, before a crash too. */
+bool post_was_sent(struct box *sender, const char *id);
+/* Sends once more what has no verdict, and tidies. Returns the room in its window that may be used now; *expected: how many
+ * more of those that wait need not be told that they do. */
+int64_t post_far_room(struct box *receiver, int64_t *expected);
+bool post_is_cut_off(const struct box *receiver);
+char *post_far_absence(const struct box *receiver); /* why it is; "" it isn't. Caller frees */
+/* To be sent: its copy is durable in FOLDER_SENT. */
+void post_publish(struct index_entry *entry, const struct envelope *envelope, bool again);
+/* One that was sent before goes as it was sent then. False: it wasn't. */
+bool post_sends_again(struct index_entry *entry);
+/* One of the sender's is on its way now; goes: or isn't. */
+void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts);
+void post_far_alarm(struct box *receiver); /* when its pump has something to do by the clock */
+/* An entry for what lies in the box's FOLDER_SENT and in no outbox: a bounce, or an envelope that was taken out there. */
+void post_owes(struct box *box, struct box *receiver, const struct envelope *envelope);
+void post_far_asks_later(struct index_entry *entry);
+void post_travels_again(struct box *receiver); /* its node may have lost everything, or is another */
 
 /* start.c */
 void post_take_up(struct box *box);

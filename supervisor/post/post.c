@@ -23,6 +23,8 @@ static void free_box(struct box *box)
     free(box->outbox.ids);
     post_refusals_free(box);
     post_origins_free(box);
+    post_asking_free(box);
+    free(box->far.node);
     free(box->dead.from);
     free(box->name);
     free(box);
@@ -74,7 +76,9 @@ static void look_where_due(struct post *post, int64_t now_ms)
 {
     for (size_t i = 0; i < post->active.count; i++) {
         struct box *box = post->active.boxes[i];
-        if (box->fresh) {
+        if (is_far(box)) {
+            box->fresh = box->look.wanted = box->dead.wanted = false;
+        } else if (box->fresh) {
             post_take_up(box);
         } else if (box->look.wanted && box->look.after_ms <= now_ms) {
             box->look.wanted = false;
@@ -131,7 +135,7 @@ static void tell_workers(struct post *post)
         struct box *box = post->active.boxes[i];
         enum waking waking = box->waking;
         box->waking = WAKE_NOBODY;
-        if (waking != WAKE_NOBODY && box != post->people)
+        if (waking != WAKE_NOBODY && has_tree(box))
             post->owner.look(box->subject, waking >= WAKE_UP, waking == WAKE_FULL);
     }
 }
@@ -199,6 +203,9 @@ struct post *post_open(struct loop *loop, int data, const struct post_owner *own
     post->index = envelope_index_new();
     post->expiry = expiry_new(arm_clock, post);
     post->people = post_add_box(post, POST_OPERATOR);
+    post->far.people = memory_new(1, sizeof *post->far.people);
+    *post->far.people = (struct box){
+        .post = post, .name = memory_text(POST_OPERATOR), .far.node = memory_text(""), .far.there = true};
     return post;
 }
 
@@ -219,6 +226,8 @@ void post_close(struct post *post)
             next = box->chain;
             free_box(box);
         }
+    post_far_close(post);
+    free_box(post->far.people);
     expiry_free(post->expiry);
     free(post->boxes.table);
     free(post->active.boxes);
@@ -254,6 +263,7 @@ void post_start(struct post *post)
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             post_take_up(box);
+    post_far_take_up(post);
     arm_clock(post);
 }
 
@@ -296,6 +306,8 @@ void post_agent_gone(struct post *post, const char *name)
     post_drop_waiting_of(box);
     drop_shelf(post, &box->shelves[FOLDER_INBOX]);
     drop_shelf(post, &box->shelves[FOLDER_HANDOFFS]);
+    post_lives(post, name, "", false); /* what came for it goes back to the bus */
+    drop_shelf(post, &box->waits);
     deactivate(box);
     struct box **at = post_chain_of(post, name);
     while (*at != box)
@@ -366,6 +378,12 @@ static bool has_changed(struct box *box, enum folder folder)
 static void scan(struct box *box)
 {
     bool people = box == box->post->people;
+    if (is_far(box)) {
+        box->pump.wanted = box->waits.count > 0; /* answered ones are tidied */
+        if (box->pump.wanted)
+            post_wake(box);
+        return;
+    }
     if (!people && (has_changed(box, FOLDER_INBOX) || has_changed(box, FOLDER_HANDOFFS)))
         box->look.wanted = true;
     if (has_changed(box, FOLDER_OUTBOX))
@@ -417,7 +435,7 @@ void post_scan(struct post *post)
 bool post_rings(struct post *post, const char *name, const char *ids)
 {
     struct box *box = post_box(post, name);
-    if (box)
+    if (box && has_tree(box))
         post_outbox_ids(box, ids);
     return true;
 }

@@ -132,6 +132,33 @@ const char *post_pressure_word(const struct post_pressure *pressure);
 /* How many envelopes of this kind came to this event since the start; event as told, without "envelope_". */
 uint64_t post_count(const struct post *post, enum envelope_kind kind, const char *event);
 
+/* --- agents of other nodes (far.c has the whole story) --- */
+
+/* The bus, as the post office uses it. Called within its turn and within the calls below. */
+struct post_bus {
+    /* The text is to come to the node where the agent lives; it may be lost. A bus may drop what it had under this message
+     * id a moment ago. */
+    void (*publish)(void *context, const char *agent, const char *message, const struct buffer *text);
+    void (*tell)(void *context, const char *node,
+                 const struct buffer *text);                  /* likewise, to post_node_says there */
+    void (*took)(void *context, uint64_t token);              /* it need not come again */
+    void (*later)(void *context, uint64_t token, int64_t ms); /* it is to come again */
+    void *context;
+};
+void post_bus(struct post *post, const struct post_bus *bus); /* copied; before anything lives elsewhere */
+/* False: the tokens are void, and nothing can be sent; what is for other nodes waits. At first it is so. */
+void post_bus_connected(struct post *post, bool connected);
+/* Where the agent, which is known by post_agent, lives. NULL: here, as at first. Else its folder here, if there is one, isn't
+ * looked at; "": nobody knows where. there: that node answers, so that sending has a purpose. */
+void post_lives(struct post *post, const char *name, const char *node, bool there);
+/* An envelope from another node for an agent that should live here. */
+void post_arrived(struct post *post, uint64_t token, const char *node, const void *bytes, size_t length);
+/* What another node tells: verdicts about envelopes that this one sent, and how much room an agent there has. False: it is
+ * neither. */
+bool post_node_says(struct post *post, const void *bytes, size_t length);
+/* How many envelopes of the agent were sent to other nodes and have no verdict: before it moves, there must be none. */
+size_t post_travelling(const struct post *post, const char *name);
+
 /* --- for work_queues.c, segments.c, peers.c --- */
 
 /* What the others decide. A hook that is NULL: envelopes of its kind are refused ("there are no queues here"). Called in

@@ -17,17 +17,6 @@
 
 enum { LOOK_REST_US = 20 /* for each file that a look finds, before the next look */ };
 
-static struct envelope light(const struct index_entry *entry)
-{
-    return (struct envelope){.id = entry->id,
-                             .kind = entry->kind,
-                             .from = entry->from ? entry->from : "nobody",
-                             .to = entry->box->name,
-                             .created = entry->created,
-                             .ttl_seconds = entry->ttl_seconds,
-                             .priority = entry->priority};
-}
-
 static void room_again(struct box *box)
 {
     box->pump.wanted = true;
@@ -91,7 +80,8 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
 static bool read_original(struct post *post, const struct index_entry *entry, struct envelope *envelope)
 {
     static const enum folder folders[] = {FOLDER_ARCHIVE, FOLDER_OUTBOX};
-    if (!entry->from || !post_box(post, entry->from))
+    const struct box *sender = entry->from ? post_box(post, entry->from) : NULL;
+    if (!sender || is_far(sender))
         return false;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         if (mailbox_read(post->data, entry->from, folders[i], entry->id, envelope, NULL, NULL) ==
@@ -111,7 +101,7 @@ static void removed(struct index_entry *entry)
 {
     struct box *box = entry->box;
     struct post *post = box->post;
-    struct envelope what = light(entry), original;
+    struct envelope what = post_light(entry), original;
     struct fault fault;
     const struct index_entry *other = envelope_index_elsewhere(post->index, entry);
     if (other) {
@@ -121,6 +111,9 @@ static void removed(struct index_entry *entry)
         post_note(box, "envelope_removed", &what, post_removed_by_hand);
         bool sent = entry->kind != KIND_ITEM && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) &&
                     read_original(post, entry, &original);
+        const struct box *sender = entry->from ? post_box(post, entry->from) : NULL;
+        if (sender && is_far(sender))
+            (void)post_bounce(post, &what, box->name, post_removed_by_hand, &fault);
         if (sent && !post_bounce(post, &original, box->name, post_removed_by_hand, &fault))
             log_warn("post", box->name, "The sender of %s is not told that it was removed: %s", entry->id,
                      fault.text);
@@ -135,7 +128,7 @@ static void removed(struct index_entry *entry)
 static void finished(struct index_entry *entry)
 {
     struct box *box = entry->box;
-    struct envelope what = light(entry);
+    struct envelope what = post_light(entry);
     post_note(box, envelope_kind_has(entry->kind, KIND_IS_WORK) ? "envelope_finished" : "envelope_read",
               &what, "");
     end_of_item(entry, "finished");

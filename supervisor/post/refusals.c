@@ -39,7 +39,7 @@ static void post_refusal_keep(struct box *sender, const char *id, const char *re
 {
     struct refusals *refusals = &sender->refusals;
     struct file_stamp stamp = post_stamp_of(sender, FOLDER_OUTBOX, id);
-    if (sender == sender->post->people || stamp.inode == 0)
+    if (!has_tree(sender) || stamp.inode == 0)
         return;
     for (size_t i = refusals->count; i-- > 0;)
         if (strcmp(refusals->all[i].id, id) == 0)
@@ -121,6 +121,10 @@ void post_try_later(struct box *sender, const char *id, const char *why)
 {
     if (!sender->complained)
         log_warn("post", sender->name, "Envelope %s stays in the outbox and is tried again: %s", id, why);
+    if (is_far(sender)) {
+        post_arrival_later(sender, id, RETRY_MS);
+        return;
+    }
     sender->complained = true;
     sender->outbox.wanted = true;
     sender->outbox.after_ms = clock_monotonic_ms() + RETRY_MS;

@@ -38,6 +38,11 @@ void post_take_up(struct box *box)
     if (!box->fresh)
         return;
     box->fresh = false;
+    if (is_far(box)) {
+        box->pump.wanted = true;
+        post_wake(box);
+        return;
+    }
     box->outbox.wanted = box->outbox.from_start = true;
     post_origins_trust(box);
     box->pump.wanted = true;

@@ -13,6 +13,8 @@ static enum throughput_class class_of(struct box *box)
 {
     if (box->definition && box->definition->throughput_class != CLASS_UNSET)
         return box->definition->throughput_class;
+    if (is_far(box))
+        return CLASS_MEDIUM;
     OWNED char *path = memory_print("agents/%s/%s", box->name, TREE_PERSONA), *text = NULL;
     struct file_stamp stamp = files_stamp_at(box->post->data, path);
     struct frontmatter matter;
@@ -49,7 +51,7 @@ int64_t post_unfinished(const struct box *box)
 int64_t post_room(struct post *post, const char *agent)
 {
     struct box *box = post_box(post, agent);
-    if (!box || !box->definition || box->leaving || box->fresh)
+    if (!box || !box->definition || box->leaving || box->fresh || is_far(box))
         return 0;
     int64_t room = post_window(box, NULL) - post_unfinished(box);
     return room > 0 ? room : 0;
@@ -66,6 +68,8 @@ bool post_pressure(struct post *post, const char *name, struct post_pressure *pr
     pressure->window = limits->window;
     pressure->backlog = limits->backlog;
     pressure->unfinished = post_unfinished(box);
+    if (is_far(box) && box->far.room != ROOM_UNKNOWN && box->far.room < pressure->window)
+        pressure->unfinished = pressure->window - box->far.room;
     pressure->deferred = (int64_t)box->waits.count;
     return true;
 }

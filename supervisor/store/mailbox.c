@@ -24,8 +24,10 @@ const char *mailbox_folder_name(enum folder folder)
 
 static char *path_of(const char *agent, enum folder folder)
 {
+    if (folder == FOLDER_SENT)
+        return memory_print(MAILBOX_SENT "/%s", agent);
     if (strcmp(agent, POST_OPERATOR) == 0)
-        return memory_text("shared/outbox");
+        return memory_text(folder == FOLDER_DEAD_LETTERS ? "shared/dead-letter" : "shared/outbox");
     return memory_print("agents/%s/%s", agent, folder_names[folder]);
 }
 

@@ -1,7 +1,7 @@
 /* The files of an agent's iac/ as the supervisor touches them: always by the path from DATA_DIR, beneath it, following
  * no link, so that a tree that was moved away or planted with links leads nowhere; reading capped and never blocking.
  *
- * The agent called "operator" has one folder: FOLDER_OUTBOX, shared/outbox/. */
+ * The agent called "operator" has FOLDER_OUTBOX, shared/outbox/, and FOLDER_DEAD_LETTERS, shared/dead-letter/. */
 #ifndef AGENTOS_SUPERVISOR_STORE_MAILBOX_H
 #define AGENTOS_SUPERVISOR_STORE_MAILBOX_H
 
@@ -20,8 +20,11 @@ enum folder {
     FOLDER_OUTBOX,
     FOLDER_ARCHIVE,
     FOLDER_DEAD_LETTERS,
-    FOLDER_COUNT
+    FOLDER_COUNT,
+    /* shared/bus/AGENT/, no part of the tree: what this node has sent to others for the agent, as it was sent, and owes it. */
+    FOLDER_SENT = FOLDER_COUNT
 };
+#define MAILBOX_SENT "shared/bus"
 
 /* The folders as bits, for an id that lies in several of them. */
 enum post_place {

@@ -1,0 +1,92 @@
+#include "supervisor/far_post.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/node.h"
+#include "supervisor/bus_link.h"
+#include "supervisor/post/post.h"
+#include "supervisor/supervisor.h"
+
+#define AGENT_SUBJECT "agentos.agent."
+#define NODE_SUBJECT  "agentos.node."
+
+static void send(struct supervisor *supervisor, const char *subject, const char *message,
+                 const struct buffer *text)
+{
+    struct bus_link *link = supervisor->programs.bus;
+    (void)bus_link_publish(link, subject, message, text->data, text->length, bus_link_ticket(link));
+}
+
+/* --- what the post office asks for; each may be lost, which it knows --- */
+
+static void publish(void *context, const char *agent, const char *message, const struct buffer *text)
+{
+    OWNED char *subject = memory_print(AGENT_SUBJECT "%s", agent);
+    send(context, subject, message, text);
+}
+
+static void tell(void *context, const char *node, const struct buffer *text)
+{
+    OWNED char *subject = memory_print(NODE_SUBJECT "%s", node), *message = names_new_id();
+    send(context, subject, message, text);
+}
+
+static void took(void *context, uint64_t token)
+{
+    const struct supervisor *supervisor = context;
+    bus_link_took(supervisor->programs.bus, token);
+}
+
+static void later(void *context, uint64_t token, int64_t ms)
+{
+    const struct supervisor *supervisor = context;
+    bus_link_later(supervisor->programs.bus, token, ms);
+}
+
+/* --- what the bus says --- */
+
+static void state(void *context, bool connected, const char *why)
+{
+    const struct supervisor *supervisor = context;
+    (void)why;
+    post_bus_connected(supervisor->post, connected);
+}
+
+static bool arrived(void *context, uint64_t token, const char *subject, const char *node, const void *bytes,
+                    size_t length)
+{
+    const struct supervisor *supervisor = context;
+    if (strncmp(subject, AGENT_SUBJECT, strlen(AGENT_SUBJECT)) == 0) {
+        post_arrived(supervisor->post, token, node, bytes, length);
+        return true;
+    }
+    if (strncmp(subject, NODE_SUBJECT, strlen(NODE_SUBJECT)) != 0 ||
+        !post_node_says(supervisor->post, bytes, length))
+        return false;
+    bus_link_took(supervisor->programs.bus, token);
+    return true;
+}
+
+void far_post_open(struct supervisor *supervisor)
+{
+    struct bus_link *link = supervisor->programs.bus;
+    OWNED char *subject = memory_print(NODE_SUBJECT "%s", node_name());
+    if (!link)
+        return;
+    post_bus(supervisor->post,
+             &(struct post_bus){
+                 .publish = publish, .tell = tell, .took = took, .later = later, .context = supervisor});
+    bus_link_join(link, &(struct bus_owner){.state = state, .arrived = arrived, .context = supervisor});
+    bus_link_follow(link, subject, true);
+}
+
+void far_post_lives(const struct agent *agent, const char *node, bool there)
+{
+    const struct supervisor *supervisor = supervisor_of(agent);
+    OWNED char *subject = memory_print(AGENT_SUBJECT "%s", agent->name);
+    post_lives(supervisor->post, agent->name, node, there);
+    bus_link_follow(supervisor->programs.bus, subject, node == NULL);
+}

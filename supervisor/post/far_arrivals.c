@@ -1,0 +1,113 @@
+/* What came over the bus, from its arrival to its verdict. All of it is memory: the sender's node has the envelope on disk and
+ * sends it again until it has a verdict, and the bus brings it again until it is told that it was taken.
+ *
+ * The verdict goes before the taking, so a crash between brings the envelope once more, which is then found where it lies
+ * (post_repeated). A verdict that is lost is asked for again by the sender's node, with the envelope. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/format/yamldoc.h"
+#include "common/memory.h"
+#include "supervisor/post/part.h"
+
+static struct arrival **find(struct post *post, const struct box *sender, const char *id)
+{
+    struct arrival **at = &post->far.arrivals;
+    while (*at && ((*at)->sender != sender || strcmp((*at)->id, id) != 0))
+        at = &(*at)->next;
+    return at;
+}
+
+void post_arrival_forget(struct arrival **at)
+{
+    struct arrival *arrival = *at;
+    *at = arrival->next;
+    free(arrival->id);
+    free(arrival->node);
+    free(arrival);
+}
+
+static void asks(struct box *receiver, const char *node)
+{
+    for (size_t i = 0; i < receiver->far.asking_count; i++)
+        if (strcmp(receiver->far.asking[i].node, node) == 0) {
+            receiver->far.asking[i].told = false;
+            return;
+        }
+    receiver->far.asking =
+        memory_grow(receiver->far.asking, receiver->far.asking_count + 1, sizeof *receiver->far.asking);
+    receiver->far.asking[receiver->far.asking_count++] = (struct asking){.node = memory_text(node)};
+}
+
+bool post_arrival_add(struct box *sender, struct box *receiver, const char *id, const char *node,
+                      uint64_t token)
+{
+    struct post *post = sender->post;
+    if (*find(post, sender, id))
+        return false;
+    struct arrival *arrival = memory_new(1, sizeof *arrival);
+    *arrival = (struct arrival){.next = post->far.arrivals,
+                                .sender = sender,
+                                .receiver = receiver,
+                                .id = memory_text(id),
+                                .node = memory_text(node),
+                                .token = token};
+    post->far.arrivals = arrival;
+    asks(receiver, node);
+    return true;
+}
+
+void post_arrival_verdict(struct box *sender, const char *id, const char *status, const char *reason)
+{
+    struct post *post = sender->post;
+    struct arrival **at = find(post, sender, id), *arrival = *at;
+    OWNED_BUFFER struct buffer text = {0};
+    if (!arrival)
+        return;
+    yaml_write_text(&text, "about", id);
+    yaml_write_text(&text, "from", sender->name);
+    yaml_write_text(&text, "agent", arrival->receiver->name);
+    yaml_write_text(&text, "status", status);
+    yaml_write_text(&text, "reason", reason);
+    buffer_print(&text, "at: %lld\n", (long long)clock_now());
+    post->far.bus.tell(post->far.bus.context, arrival->node, &text);
+    post->far.bus.took(post->far.bus.context, arrival->token);
+    post_arrival_forget(at);
+}
+
+void post_arrival_later(struct box *sender, const char *id, int64_t ms)
+{
+    struct post *post = sender->post;
+    struct arrival **at = find(post, sender, id);
+    if (!*at)
+        return;
+    post->far.bus.later(post->far.bus.context, (*at)->token, ms);
+    post_arrival_forget(at);
+}
+
+void post_tell_room(struct box *receiver, int64_t room)
+{
+    const struct post_bus *bus = &receiver->post->far.bus;
+    OWNED_BUFFER struct buffer text = {0};
+    room = room > 0 ? room : 0;
+    for (size_t i = receiver->far.asking_count; i-- > 0;) {
+        struct asking *asking = &receiver->far.asking[i];
+        if (!text.length)
+            buffer_print(&text, "agent: %s\nroom: %lld\n", receiver->name, (long long)room);
+        if (!asking->told || room)
+            bus->tell(bus->context, asking->node, &text);
+        asking->told = true;
+        if (!room)
+            continue;
+        free(asking->node);
+        *asking = receiver->far.asking[--receiver->far.asking_count];
+    }
+}
+
+void post_asking_free(struct box *box)
+{
+    for (size_t i = 0; i < box->far.asking_count; i++)
+        free(box->far.asking[i].node);
+    free(box->far.asking);
+}

@@ -1,0 +1,173 @@
+/* What goes to agents of other nodes, and what is owed to their senders there. far.c argues the crashes. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "supervisor/post/part.h"
+
+enum { ASK_AGAIN_MS = 10 * 1000 /* how long a verdict, and word of room, are waited for */ };
+
+bool post_was_sent(struct box *sender, const char *id)
+{
+    return post_stamp_of(sender, FOLDER_SENT, id).inode != 0;
+}
+
+bool post_is_cut_off(const struct box *receiver)
+{
+    return is_far(receiver) && (!receiver->far.there || !receiver->post->far.connected);
+}
+
+char *post_far_absence(const struct box *receiver)
+{
+    if (!post_is_cut_off(receiver))
+        return memory_text("");
+    if (!receiver->post->far.connected)
+        return memory_text("the bus is away");
+    return *receiver->far.node ? memory_print("its node %s is away", receiver->far.node)
+                               : memory_text("nobody knows on which node it lives");
+}
+
+static enum mailbox_found read_sent(const struct index_entry *entry, struct envelope *envelope)
+{
+    return mailbox_read(entry->box->post->data, entry->box->name, FOLDER_SENT, entry->id, envelope, NULL,
+                        NULL);
+}
+
+void post_publish(struct index_entry *entry, const struct envelope *envelope, bool again)
+{
+    const struct post_bus *bus = &entry->box->post->far.bus;
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *message =
+        again ? memory_print("%s.%" PRId64, envelope->id, clock_now_ms()) : memory_text(envelope->id);
+    envelope_print(envelope, &text);
+    entry->way = WAY_TRAVELS;
+    entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
+    bus->publish(bus->context, entry->to->name, message, &text);
+}
+
+void post_far_alarm(struct box *receiver)
+{
+    int64_t first = 0;
+    for (const struct index_entry *entry = receiver->waits.first; entry; entry = entry->next) {
+        int64_t at = entry->way == WAY_TRAVELS || entry->way == WAY_TRIED ? entry->held_until_ms : 0;
+        if (entry->way == WAY_WAITS && receiver->far.room == 0)
+            at = receiver->far.room_at_ms + ASK_AGAIN_MS;
+        first = at && (!first || at < first) ? at : first;
+    }
+    if (first && !post_is_cut_off(receiver))
+        receiver->pump.after_ms = first;
+}
+
+void post_far_asks_later(struct index_entry *entry)
+{
+    entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
+}
+
+void post_travels_again(struct box *receiver)
+{
+    for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
+        entry->held_until_ms = 0;
+    receiver->pump.wanted = true;
+    post_wake(receiver);
+}
+
+/* --- the pump --- */
+
+/* True: it has gone. The copy goes last: without it, what lies in an outbox counts as never sent. */
+static bool is_tidied(struct index_entry *entry)
+{
+    struct post *post = entry->box->post;
+    bool acts = has_tree(entry->box) || entry->box == post->people;
+    if (entry->way != WAY_ANSWERED ||
+        (entry->folder == FOLDER_OUTBOX && acts &&
+         mailbox_lies_in(post->data, entry->box->name, entry->id, 1u << FOLDER_OUTBOX)))
+        return false;
+    mailbox_remove(post->data, entry->box->name, FOLDER_SENT, entry->id);
+    post_forget(post, entry);
+    return true;
+}
+
+/* An envelope whose time is over is sent all the same: only that node knows whether it was in time. */
+static bool is_to_go_again(const struct index_entry *entry)
+{
+    return (entry->way == WAY_TRAVELS || (entry->way == WAY_TRIED && post_is_over(entry, clock_now()))) &&
+           entry->held_until_ms <= clock_monotonic_ms();
+}
+
+/* False: it has gone. */
+static bool goes_again(struct index_entry *entry)
+{
+    struct envelope envelope;
+    enum mailbox_found found = read_sent(entry, &envelope);
+    if (found == MAILBOX_READ) {
+        post_publish(entry, &envelope, true);
+        envelope_free(&envelope);
+    } else if (found == MAILBOX_LATER) {
+        entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
+    } else if (entry->folder == FOLDER_SENT) { /* somebody has removed it */
+        post_forget(entry->box->post, entry);
+        return false;
+    } else {
+        entry->way = WAY_TRIED; /* it is sent from the outbox */
+    }
+    return true;
+}
+
+int64_t post_far_room(struct box *receiver, int64_t *expected)
+{
+    int64_t travelling = 0, room = receiver->far.room;
+    bool cut_off = post_is_cut_off(receiver);
+    for (struct index_entry *entry = receiver->waits.first, *next; entry; entry = next) {
+        next = entry->next;
+        if (is_tidied(entry) || (!cut_off && is_to_go_again(entry) && !goes_again(entry)))
+            continue;
+        if (entry->way == WAY_TRAVELS) {
+            entry->box->unread.pump = receiver->post->pumps;
+            entry->box->unread.count = 1;
+            travelling += envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
+        }
+    }
+    *expected = cut_off ? 0 : room == ROOM_UNKNOWN ? INT64_MAX : room > travelling ? room - travelling : 0;
+    bool ask = room == ROOM_UNKNOWN ||
+               (room == 0 && receiver->far.room_at_ms + ASK_AGAIN_MS <= clock_monotonic_ms());
+    return cut_off ? 0 : (ask ? 1 : room) - travelling;
+}
+
+void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts)
+{
+    if (!goes)
+        return;
+    sender->unread.pump = sender->post->pumps;
+    sender->unread.count = 1;
+    *expected -= counts && *expected > 0 && *expected < INT64_MAX;
+}
+
+/* It was sent before: as it was then, whatever its outbox says by now. */
+bool post_sends_again(struct index_entry *entry)
+{
+    struct envelope envelope;
+    if (entry->way != WAY_TRIED || read_sent(entry, &envelope) != MAILBOX_READ)
+        return false;
+    post_publish(entry, &envelope, true);
+    envelope_free(&envelope);
+    return true;
+}
+
+/* --- bounces to senders elsewhere --- */
+
+void post_owes(struct box *box, struct box *receiver, const struct envelope *envelope)
+{
+    struct post *post = box->post;
+    struct index_entry *entry = envelope_index_find(post->index, box, FOLDER_SENT, envelope->id);
+    if (!entry)
+        entry = envelope_index_add(post->index, &receiver->waits, box, FOLDER_SENT, envelope->id);
+    envelope_index_describe(entry, envelope);
+    entry->to = receiver;
+    entry->way = entry->way == WAY_WAITS ? WAY_TRIED : entry->way;
+    receiver->pump.wanted = true;
+    post_wake(receiver);
+}

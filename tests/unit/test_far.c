@@ -1,0 +1,260 @@
+/* Envelopes between agents of two nodes: section 9 across the bus, and the table of supervisor/post/far.c row by row. */
+#include "two_nodes.h"
+
+static struct office *a, *b;
+
+static int setup(void **state)
+{
+    int result = two_setup(state);
+    a = &two.nodes[0].office;
+    b = &two.nodes[1].office;
+    return result;
+}
+
+static void send(struct office *office, const char *id, enum envelope_kind kind, const char *from,
+                 const char *to)
+{
+    struct envelope letter = office_letter(id, kind, from, to);
+    office_send(office, &letter, from);
+}
+
+static void test_it_is_on_disk_at_its_receiver_before_its_sender_is_told(void **state)
+{
+    (void)state;
+    send(a, "h1", KIND_HANDOFF, "orion", "iris");
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    assert_status(b, "iris", FOLDER_HANDOFFS, "h1", "delivered");
+    struct envelope there = office_read(b, "iris", FOLDER_HANDOFFS, "h1");
+    assert_string_equal(there.from, "orion");
+    assert_string_equal(there.body, "Do it.\n");
+    envelope_free(&there);
+    assert_true(office_said(b, "iris event delivered h1"));
+    assert_false(office_lies(a, "iris", FOLDER_HANDOFFS, "h1"));
+    assert_true(office_lies(a, "orion", FOLDER_OUTBOX, "h1")); /* its sender's own to archive */
+}
+
+static void test_the_copy_goes_when_its_sender_has_acted_on_the_verdict(void **state)
+{
+    (void)state;
+    send(a, "h1", KIND_HANDOFF, "orion", "iris");
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    assert_status(a, "orion", FOLDER_SENT, "h1", "pending");
+    office_move(a, "orion", FOLDER_OUTBOX, FOLDER_ARCHIVE, "h1");
+    post_scan(a->post);
+    two_settle();
+    struct envelope gone;
+    assert_int_equal(mailbox_read(a->data, "orion", FOLDER_SENT, "h1", &gone, NULL, NULL), MAILBOX_GONE);
+}
+
+static void test_a_result_comes_back_on_the_trace_of_its_request_and_once(void **state)
+{
+    (void)state;
+    send(a, "h1", KIND_HANDOFF, "orion", "iris");
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
+    for (int i = 1; i <= 2; i++) {
+        OWNED char *id = memory_print("r%d", i);
+        struct envelope result = office_letter(id, KIND_RESULT, "iris", "orion");
+        result.in_reply_to = (char[]){"h1"};
+        office_send(b, &result, "iris");
+    }
+    UNTIL_TWO(two_said("iris r1 delivered") && two_said("iris r2 refused"));
+    struct envelope there = office_read(a, "orion", FOLDER_INBOX, "r1");
+    assert_string_equal(there.trace, "h1");
+    assert_int_equal(there.hops, 2);
+    envelope_free(&there);
+    assert_false(office_lies(a, "orion", FOLDER_INBOX, "r2"));
+}
+
+static void test_a_result_that_nobody_asked_for_is_refused(void **state)
+{
+    (void)state;
+    struct envelope result = office_letter("r1", KIND_RESULT, "iris", "orion");
+    result.in_reply_to = (char[]){"h1"};
+    office_send(b, &result, "iris");
+    UNTIL_TWO(two_said("iris r1 refused"));
+}
+
+static void test_past_the_window_they_wait_with_their_sender_and_past_the_backlog_are_refused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        OWNED char *id = memory_print("h%d", i);
+        struct envelope letter = office_letter(id, KIND_HANDOFF, "orion", "iris");
+        letter.created = clock_now() - 100 + i;
+        office_put(a, "orion", FOLDER_OUTBOX, &letter);
+    }
+    post_rings(a->post, "orion", "");
+    UNTIL_TWO(two_said("orion h4 refused"));
+    UNTIL_TWO(two_said("orion h0 delivered") && two_said("orion h1 deferred") &&
+              two_said("orion h2 deferred"));
+    assert_true(two_said("orion h3 refused"));
+    size_t sent = two.published;
+    two_settle();
+    assert_int_equal(two.published, sent); /* what waits does not travel */
+    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h0");
+    post_settled(b->post, "iris", "h0", "finished", "");
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    assert_false(office_lies(b, "iris", FOLDER_HANDOFFS, "h2"));
+}
+
+static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        OWNED char *id = memory_print("m%d", i);
+        struct envelope letter = office_letter(id, KIND_MESSAGE, "iris", "nova");
+        letter.created = clock_now() - 100 + i;
+        office_put(b, "iris", FOLDER_OUTBOX, &letter);
+    }
+    post_rings(b->post, "iris", "");
+    int64_t until_ms = clock_monotonic_ms() + 30000;
+    while (!two_said("iris m5 delivered") && clock_monotonic_ms() < until_ms) {
+        for (size_t i = MESSAGES_MAX; i-- > 0;)
+            bus_hands_over(&two.messages[i]);
+        office_settle(a);
+        office_settle(b);
+    }
+    const char *last = a->said.data;
+    for (int i = 0; i < 6; i++) {
+        OWNED char *line = memory_print("nova event delivered m%d\n", i);
+        last = strstr(last, line);
+        assert_non_null(last);
+    }
+}
+
+static void test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice(void **state)
+{
+    (void)state;
+    send(a, "h1", KIND_HANDOFF, "orion", "iris");
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1"); /* and finished meanwhile */
+    post_settled(b->post, "iris", "h1", "finished", "");
+    buffer_drop(&two.verdicts, two.verdicts.length);
+    node_again(&two.nodes[0]);
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    assert_int_equal(mailbox_lies(b->data, "iris", "h1"), 1u << FOLDER_ARCHIVE);
+}
+
+static void test_a_bus_that_lost_everything_costs_time_and_no_envelope(void **state)
+{
+    (void)state;
+    node_connects(&two.nodes[1], false);
+    send(a, "h1", KIND_HANDOFF, "orion", "iris");
+    UNTIL_TWO(two.published > 0);
+    for (size_t i = 0; i < MESSAGES_MAX; i++)
+        if (two.messages[i].text.length)
+            bus_drop(&two.messages[i]);
+    node_connects(&two.nodes[1], true);
+    node_connects(&two.nodes[0], false);
+    node_connects(&two.nodes[0], true);
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    assert_true(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+}
+
+static struct envelope brief(const char *id, const char *from, const char *to)
+{
+    struct envelope letter = office_letter(id, KIND_HANDOFF, from, to);
+    letter.created = clock_now() - 100;
+    letter.ttl_seconds = 102;
+    return letter;
+}
+
+static void test_what_never_left_expires_with_its_sender_on_time(void **state)
+{
+    (void)state;
+    struct envelope letter = brief("h1", "orion", "iris");
+    post_lives(a->post, "iris", "b", false);
+    office_send(a, &letter, "orion");
+    UNTIL_TWO(two_said("orion h1 deferred"));
+    UNTIL_TWO(two_said("orion h1 expired"));
+    assert_in_range(clock_now_ms() - (letter.created + letter.ttl_seconds) * 1000, 0, 1000);
+    assert_status(a, "orion", FOLDER_DEAD_LETTERS, "h1", "expired");
+    struct envelope bounce = office_read(a, "orion", FOLDER_INBOX, "h1-bounce");
+    assert_string_equal(bounce.from, "iris");
+    envelope_free(&bounce);
+    assert_int_equal(two.published, 0);
+    office_move(a, "orion", FOLDER_OUTBOX, FOLDER_ARCHIVE, "h1");
+    struct fault fault;
+    const char *agent;
+    assert_int_equal(post_requeue(a->post, "h1", &agent, &fault), 0); /* it is sent anew */
+    post_lives(a->post, "iris", "b", true);
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+}
+
+static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_is_over(void **state)
+{
+    (void)state;
+    struct envelope letter = brief("h1", "orion", "iris");
+    node_connects(&two.nodes[1], false);
+    office_send(a, &letter, "orion");
+    UNTIL_TWO(two.published > 0);
+    node_again(&two.nodes[0]); /* the copy remembers it */
+    UNTIL_TWO(clock_now() > letter.created + letter.ttl_seconds);
+    two_settle();
+    assert_false(two_said("orion h1 expired"));
+    node_connects(&two.nodes[1], true);
+    UNTIL_TWO(two_said("orion h1 expired"));
+    assert_status(b, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
+    assert_false(office_lies(a, "orion", FOLDER_DEAD_LETTERS, "h1"));
+    UNTIL_TWO(mailbox_stamp(b->data, "iris", FOLDER_SENT).inode != 0);
+    struct mailbox_names names = {0};
+    UNTIL_TWO(
+        (mailbox_names_free(&names), mailbox_list(a->data, "orion", FOLDER_INBOX, &names), names.count == 1));
+    assert_non_null(strstr(names.ids[0], "h1-bounce"));
+    mailbox_names_free(&names);
+}
+
+static void test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash(void **state)
+{
+    (void)state;
+    struct envelope letter = brief("h1", "orion", "iris");
+    office_send(a, &letter, "orion");
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    office_move(a, "orion", FOLDER_OUTBOX, FOLDER_ARCHIVE, "h1");
+    node_connects(&two.nodes[1], false);
+    UNTIL_TWO(office_said(b, "iris event expired h1: it was not read within 102 s"));
+    node_again(&two.nodes[1]);
+    struct mailbox_names names = {0};
+    UNTIL_TWO(
+        (mailbox_names_free(&names), mailbox_list(a->data, "orion", FOLDER_INBOX, &names), names.count == 1));
+    assert_non_null(strstr(names.ids[0], "h1-bounce"));
+    mailbox_names_free(&names);
+    node_again(&two.nodes[1]);
+    node_again(&two.nodes[0]);
+    two_settle();
+    assert_true(mailbox_list(a->data, "orion", FOLDER_INBOX, &names));
+    assert_int_equal(names.count, 1);
+    mailbox_names_free(&names);
+}
+
+static void test_the_operators_message_waits_on_disk_and_goes_once(void **state)
+{
+    (void)state;
+    struct fault fault;
+    assert_int_equal(post_send(a->post, "iris", "Hello.\n", 0, PRIORITY_NORMAL, 7, &fault), 0);
+    UNTIL_TWO(office_answer.ticket == 7);
+    assert_int_equal(office_answer.exit, 0);
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_INBOX, office_answer.id));
+    UNTIL_TWO(!mailbox_lies_in(a->data, POST_OPERATOR, office_answer.id, 1u << FOLDER_OUTBOX));
+}
+
+int main(void)
+{
+#define ROW(test) cmocka_unit_test_setup_teardown(test, setup, two_teardown)
+    const struct CMUnitTest tests[] = {
+        ROW(test_it_is_on_disk_at_its_receiver_before_its_sender_is_told),
+        ROW(test_the_copy_goes_when_its_sender_has_acted_on_the_verdict),
+        ROW(test_a_result_comes_back_on_the_trace_of_its_request_and_once),
+        ROW(test_a_result_that_nobody_asked_for_is_refused),
+        ROW(test_past_the_window_they_wait_with_their_sender_and_past_the_backlog_are_refused),
+        ROW(test_order_is_kept_though_the_bus_turns_it_round),
+        ROW(test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice),
+        ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),
+        ROW(test_what_never_left_expires_with_its_sender_on_time),
+        ROW(test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_is_over),
+        ROW(test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash),
+        ROW(test_the_operators_message_waits_on_disk_and_goes_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
