@@ -10,7 +10,7 @@ FROM debian:bookworm-slim AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev \
         libyaml-dev libgit2-dev zlib1g-dev libbsd-dev libnng-dev libseccomp-dev libjansson-dev \
-        libmicrohttpd-dev \
+        libmicrohttpd-dev libnats-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY CMakeLists.txt ./
@@ -30,7 +30,7 @@ LABEL org.opencontainers.image.title="AgentOS" \
       org.opencontainers.image.description="Self-improving LLM agents as files, git histories and processes"
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates git libcurl4 libyaml-0-2 libgit2-1.5 zlib1g libbsd0 libnng1 \
-        libseccomp2 libjansson4 libmicrohttpd12 \
+        libseccomp2 libjansson4 libmicrohttpd12 libnats3.4 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home --shell /bin/bash agentos \
     && mkdir /data \

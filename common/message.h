@@ -26,6 +26,8 @@
 enum { MESSAGE_VERSION = 1, MESSAGE_MAX = 4 * 1024 * 1024 /* bytes of one message, header included */ };
 
 #define MESSAGE_NOWHERE UINT64_MAX
+/* The why of BUS_KEPT where the key is certainly not changed. */
+#define MESSAGE_OTHER_REVISION "the key has another revision"
 
 enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_MIRROR, PARTY_BUS };
 

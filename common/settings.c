@@ -266,7 +266,8 @@ static enum setting find(const char *name, size_t length, bool *owned)
 static bool is_file_of_secrets(enum setting setting)
 {
     return setting == SET_LLM_API_KEY_FILE || setting == SET_AGENTOS_TOKEN_FILE ||
-           setting == SET_AGENTOS_GIT_CREDENTIALS_FILE || setting == SET_AGENTOS_GIT_KNOWN_HOSTS_FILE;
+           setting == SET_AGENTOS_GIT_CREDENTIALS_FILE || setting == SET_AGENTOS_GIT_KNOWN_HOSTS_FILE ||
+           (setting >= SET_AGENTOS_BUS_CREDS_FILE && setting <= SET_AGENTOS_BUS_KEY_FILE);
 }
 
 static void check_variable(const char *name, size_t length, const char *value, struct buffer *faults)

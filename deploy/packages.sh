@@ -1,10 +1,10 @@
 # Sourced by deploy/run and deploy/test: which Debian packages are needed, and how they come in.
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev libyaml-dev libgit2-dev zlib1g-dev libbsd-dev
-    libnng-dev libseccomp-dev libjansson-dev libmicrohttpd-dev ca-certificates"
+    libnng-dev libseccomp-dev libjansson-dev libmicrohttpd-dev libnats-dev ca-certificates"
 # shellcheck disable=SC2034 # deploy/test uses it
 TEST_PACKAGES="$BUILD_PACKAGES clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-pytest-xdist
-    git openssh-server strace procps iproute2 shellcheck mandoc zsh prometheus chromium nodejs fonts-dejavu-core"
+    git openssh-server strace procps iproute2 shellcheck mandoc zsh prometheus nats-server openssl chromium nodejs fonts-dejavu-core"
 
 say() {
     printf '%s\n' "$*" >&2

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "common/buffer.h"
+#include "common/message.h"
 
 enum {
     BUS_BYTES_MAX =
@@ -45,7 +46,7 @@ struct bus_owner {
     void *context;
 };
 
-#define BUS_OTHER_REVISION "the key has another revision"
+#define BUS_OTHER_REVISION MESSAGE_OTHER_REVISION
 
 struct supervisor;
 struct bus_link;

@@ -12,6 +12,7 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/format/data_format.h"
+#include "common/format/bus_address.h"
 #include "common/format/git_remote.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -46,6 +47,7 @@ static int run(struct invocation *invocation)
     }
     bool right = settings_check(&faults);
     right = git_remote_check_setting(invocation->data_dir, &faults) && right;
+    right = bus_settings_check(&faults) && right;
     if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL))) {
         (void)log_start("info", "text");
     }

@@ -17,10 +17,14 @@
 #define SYS_landlock_restrict_self  446
 #endif
 
-enum { RULE_PATH_BENEATH = 1, CREATE_RULESET_VERSION = 1 };
+enum { RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2, CREATE_RULESET_VERSION = 1 };
 
 struct ruleset {
     uint64_t files, net, scoped; /* the second since ABI 4, the third since 6 */
+};
+
+struct net_port {
+    uint64_t allowed, port;
 };
 
 struct path_beneath {
@@ -67,13 +71,10 @@ static const struct {
     unsigned roles;
     struct ruleset withheld;
 } steps[] = {
-    {1, EVERYBODY, {.files = REFER - 1}},
-    {2, EVERYBODY, {.files = REFER}},
-    {3, EVERYBODY, {.files = TRUNCATE}},
-    {4, EVERYBODY & ~NETWORK, {.net = BIND_TCP | CONNECT_TCP}},
-    {4, NETWORK, {.net = BIND_TCP}},
-    {5, EVERYBODY, {.files = IOCTL_DEV}},
-    {6, EVERYBODY, {.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL}},
+    {1, EVERYBODY, {.files = REFER - 1}}, {2, EVERYBODY, {.files = REFER}},
+    {3, EVERYBODY, {.files = TRUNCATE}},  {4, EVERYBODY & ~NETWORK, {.net = BIND_TCP | CONNECT_TCP}},
+    {4, NETWORK, {.net = BIND_TCP}},      {4, FOR(BUS), {.net = CONNECT_TCP}},
+    {5, EVERYBODY, {.files = IOCTL_DEV}}, {6, EVERYBODY, {.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL}},
 };
 
 /* A worker needs none of these: whatever it uses of the system was loaded before it was forked. */
@@ -171,6 +172,11 @@ static bool allow_all(const struct sandbox *sandbox, const struct sandbox_room *
     for (const char *const *path = room->executable; path && *path; path++)
         if (!allow(rules, withheld, *path, READ | EXECUTE, false, fault))
             return false;
+    for (const uint16_t *port = room->ports; (withheld->net & CONNECT_TCP) && port && *port; port++) {
+        struct net_port rule = {.allowed = CONNECT_TCP, .port = *port};
+        if (syscall(SYS_landlock_add_rule, rules, RULE_NET_PORT, &rule, 0) != 0)
+            return fault_errno(fault, "cannot allow port %u in the sandbox", *port);
+    }
     uint64_t tree = sandbox->role == SANDBOX_COMMAND ? TREE | EXECUTE : TREE;
     return !room->tree || allow(rules, withheld, room->tree, tree, true, fault);
 }

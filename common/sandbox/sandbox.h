@@ -30,6 +30,7 @@ enum sandbox_role {
     SANDBOX_WORKER,  /* its tree; one connection, then none (sandbox_tighten) */
     SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
     SANDBOX_MIRROR,  /* the gateway's, and a repository can be read */
+    SANDBOX_BUS,     /* the gateway's, and where the kernel can limit ports, those of its room */
     SANDBOX_COMMAND, /* `agentos exec`: a worker's, and the system's programs can be read and executed */
     SANDBOX_AUDITOR, /* agentos-audit: what was open before, and not one file more */
     SANDBOX_HTTP, /* agentos-http: reads what the room names; connections are taken from the socket that it was given,
@@ -48,6 +49,7 @@ struct sandbox_room {
     const char *const
         *programs; /* NULL: all that the role allows; else only these files, and files of these folders,
                                          are executed */
+    const uint16_t *ports; /* that it may connect to (SANDBOX_BUS), 0 at the end */
     int64_t memory_bytes, open_files; /* 0: no limit of ours */
 };
 

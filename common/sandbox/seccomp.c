@@ -349,8 +349,10 @@ static const struct rule conditional[] = {
     {NETWORK, ALLOW, "recvmmsg", 0, {{0}}},
     {NETWORK | FOR(COMMAND), ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
 
-    /* Only such as libcurl, the resolver and libmicrohttpd set. */
+    /* Only such as libcurl, the resolver, libnats and libmicrohttpd set. */
     OPTION(NETWORK, SOL_SOCKET, SO_KEEPALIVE),
+    OPTION(FOR(BUS), SOL_SOCKET, SO_REUSEADDR),
+    OPTION(FOR(BUS), SOL_SOCKET, SO_LINGER),
     OPTION(NETWORK, IPPROTO_TCP, TCP_KEEPIDLE),
     OPTION(NETWORK, IPPROTO_TCP, TCP_KEEPINTVL),
     OPTION(NETWORK, IPPROTO_TCP, TCP_KEEPCNT),

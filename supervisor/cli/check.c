@@ -12,6 +12,7 @@
 #include "common/capacity.h"
 #include "common/control.h"
 #include "common/format/config_warnings.h"
+#include "common/format/bus_address.h"
 #include "common/format/git_remote.h"
 #include "common/format/provider_warnings.h"
 #include "common/format/roster.h"
@@ -128,7 +129,7 @@ static size_t show_lines(FILE *to, const char *kind, const struct buffer *lines)
 
 static void check_all(struct check *check)
 {
-    bool right = settings_check(&check->faults);
+    bool right = settings_check(&check->faults) && bus_settings_check(&check->faults);
     if (git_remote_check_setting(check->invocation->data_dir, &check->faults) && right)
         provider_warnings_list(check->roster, check->secrets, &check->warnings);
     check_data_dir(check);

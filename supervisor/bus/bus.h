@@ -1,0 +1,13 @@
+/* The bus: what the supervisor asks, done over the connection as long as it, the stream and the bucket are there. */
+#ifndef AGENTOS_SUPERVISOR_BUS_BUS_H
+#define AGENTOS_SUPERVISOR_BUS_BUS_H
+
+#include "common/fault.h"
+#include "common/format/bus_address.h"
+#include "supervisor/bus/credentials.h"
+
+/* Runs until the supervisor ends; returns only with a fault. channel: a descriptor, owned. */
+void bus_run(int channel, const struct bus_servers *servers, const struct credentials *credentials,
+             struct fault *fault);
+
+#endif

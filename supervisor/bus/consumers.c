@@ -1,0 +1,315 @@
+#include "supervisor/bus/consumers.h"
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/message.h"
+
+static const char stream[] = "AGENTOS", above[] = "agentos.";
+
+#define MS_NS INT64_C(1000000)
+
+struct consumer {
+    char *name;    /* owned; "agent-orion" for agentos.agent.orion. First: they are found by it */
+    char *subject; /* owned */
+    struct consumers *consumers;
+    bool there;       /* at the server, as far as is known */
+    unsigned in_hand; /* tokens */
+    unsigned asked;   /* messages that the last question may still bring; 0: none is asked */
+    int64_t asked_at; /* clock_monotonic_ms */
+};
+
+struct token {
+    uint64_t number; /* first: they are found by it */
+    char *consumer;  /* its name; it may not be followed any more. Owned */
+    char *reply;     /* owned */
+    int64_t told_at; /* clock_monotonic_ms: that it is worked on */
+    TAILQ_ENTRY(token) link;
+};
+
+struct consumers {
+    struct consumers_owner owner;
+    bool begun;
+    void *all; /* tsearch: struct consumer by name */
+    uint64_t token;
+    void *tokens;                          /* tsearch: struct token by number */
+    TAILQ_HEAD(token_list, token) longest; /* untold, first */
+    struct timer tick;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct consumer *)a)->name, ((const struct consumer *)b)->name);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const struct token *left = a, *right = b;
+    return (left->number > right->number) - (left->number < right->number);
+}
+
+static struct consumer *find(struct consumers *consumers, const char *name)
+{
+    struct consumer wanted = {.name = (char *)name}, **found = tfind(&wanted, &consumers->all, by_name);
+    return found ? *found : NULL;
+}
+
+/* "agent-orion"; NULL: no subject of the stream. */
+static char *name_of(const char *subject)
+{
+    size_t length = strlen(above);
+    const char *dot = strncmp(subject, above, length) == 0 ? strchr(subject + length, '.') : NULL;
+    if (!dot || !dot[1] || strpbrk(dot + 1, ". *>"))
+        return NULL;
+    return memory_print("%.*s-%s", (int)(dot - subject - (ptrdiff_t)length), subject + length, dot + 1);
+}
+
+/* --- asking for messages --- */
+
+static void ask(struct consumer *consumer)
+{
+    struct consumers *consumers = consumer->consumers;
+    struct requests *requests = consumers->owner.requests;
+    if (!consumers->begun || !consumer->there || consumer->asked ||
+        consumer->in_hand > CONSUMER_TOKENS_MAX / 2)
+        return;
+    consumer->asked = CONSUMER_TOKENS_MAX - consumer->in_hand;
+    consumer->asked_at = clock_monotonic_ms();
+    OWNED char *subject = memory_print("$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, consumer->name);
+    OWNED char *reply = memory_print("%s.p.%s", requests_inbox(requests), consumer->name);
+    OWNED char *text = memory_print("{\"batch\":%u,\"max_bytes\":%d,\"expires\":%lld}", consumer->asked,
+                                    CONSUMER_BYTES_MAX, (long long)(CONSUMER_ASKS_MS * MS_NS));
+    requests_say(requests, subject, reply, text);
+}
+
+static void created(void *context, uint64_t number, const json_t *answer, const char *why)
+{
+    (void)number;
+    struct consumers *consumers = context;
+    int code = 0;
+    const char *name = json_string_value(json_object_get(answer, "name"));
+    if ((answer && request_error(answer, &code) && code == ERROR_STREAM_NOT_FOUND) || why == REQUEST_NOBODY) {
+        requests_lost(consumers->owner.requests, "the stream AGENTOS was deleted, and is made anew");
+        return;
+    }
+    struct consumer *consumer = answer && name ? find(consumers, name) : NULL;
+    if (!consumer) /* the tick tries it again */
+        return;
+    consumer->there = true;
+    ask(consumer);
+}
+
+static void create(struct consumer *consumer)
+{
+    OWNED char *subject = memory_print("CONSUMER.DURABLE.CREATE.%s.%s", stream, consumer->name);
+    requests_ask(consumer->consumers->owner.requests, subject,
+                 json_pack("{s:s, s:{s:s, s:s, s:s, s:I, s:i, s:s, s:s, s:i}}", "stream_name", stream,
+                           "config", "durable_name", consumer->name, "deliver_policy", "all", "ack_policy",
+                           "explicit", "ack_wait", (json_int_t)(CONSUMER_ACK_MS * MS_NS), "max_deliver", -1,
+                           "filter_subject", consumer->subject, "replay_policy", "instant", "max_ack_pending",
+                           CONSUMER_TOKENS_MAX),
+                 created, consumer->consumers, 0);
+}
+
+static void removed(void *context, uint64_t number, const json_t *answer, const char *why)
+{
+    (void)number;
+    (void)answer;
+    (void)why;
+    (void)context;
+}
+
+/* Made anew, so that what another node, or this one before, had in hand comes at once: a work queue's stream has all that is not
+ * acknowledged. Both questions go over the same connection, so the server takes them in this order. */
+static void begin(struct consumer *consumer)
+{
+    OWNED char *subject = memory_print("CONSUMER.DELETE.%s.%s", stream, consumer->name);
+    consumer->there = false;
+    consumer->in_hand = consumer->asked = 0;
+    requests_ask(consumer->consumers->owner.requests, subject, NULL, removed, NULL, 0);
+    create(consumer);
+}
+
+static void end_question(struct consumer *consumer, int status, const char *words)
+{
+    consumer->asked = 0;
+    if (status == 503 || strcasecmp(words, "Consumer Deleted") == 0) {
+        consumer->there = false; /* another node follows the subject too, or somebody has deleted it */
+        create(consumer);
+    } else if (status == 404 || status == 408 || strcasestr(words, "MaxBytes"))
+        ask(consumer);
+    /* else the tick asks again */
+}
+
+static bool hear_status(struct consumers *consumers, natsMsg *message, int status)
+{
+    const char *subject = natsMsg_GetSubject(message), *inbox = requests_inbox(consumers->owner.requests);
+    size_t length = strlen(inbox);
+    if (strncmp(subject, inbox, length) != 0 || strncmp(subject + length, ".p.", 3) != 0)
+        return false;
+    struct consumer *consumer = find(consumers, subject + length + 3);
+    if (consumer && status != 100)
+        end_question(consumer, status, message_header(message, "Description"));
+    return true;
+}
+
+/* --- tokens --- */
+
+static void drop(struct consumers *consumers, struct token *token)
+{
+    TAILQ_REMOVE(&consumers->longest, token, link);
+    tdelete(token, &consumers->tokens, by_number);
+    free(token->consumer);
+    free(token->reply);
+    free(token);
+}
+
+bool consumers_hear(struct consumers *consumers, natsMsg *message)
+{
+    struct delivery delivery;
+    int status = message_status(message);
+    if (status)
+        return hear_status(consumers, message, status);
+    if (!message_delivery(message, &delivery) || strcmp(delivery.stream, stream) != 0)
+        return false;
+    struct consumer *consumer = find(consumers, delivery.consumer);
+    if (!consumer) { /* not followed any more: another node may have it at once */
+        requests_say(consumers->owner.requests, natsMsg_GetReply(message), NULL, "-NAK");
+        return true;
+    }
+    struct token *token = memory_new(1, sizeof *token);
+    *token = (struct token){.number = ++consumers->token,
+                            .consumer = memory_text(consumer->name),
+                            .reply = memory_text(natsMsg_GetReply(message)),
+                            .told_at = clock_monotonic_ms()};
+    tsearch(token, &consumers->tokens, by_number);
+    TAILQ_INSERT_TAIL(&consumers->longest, token, link);
+    consumer->in_hand++;
+    consumer->asked -= consumer->asked > 0;
+    consumers->owner.arrived(consumers->owner.context, token->number, message);
+    ask(consumer);
+    return true;
+}
+
+void consumers_settle(struct consumers *consumers, uint64_t number, uint64_t ms)
+{
+    struct token wanted = {.number = number}, **found = tfind(&wanted, &consumers->tokens, by_number);
+    if (!found)
+        return;
+    struct token *token = *found;
+    struct consumer *consumer = find(consumers, token->consumer);
+    OWNED char *later = memory_print("-NAK {\"delay\": %llu}", (unsigned long long)(ms * (uint64_t)MS_NS));
+    requests_say(consumers->owner.requests, token->reply, NULL, ms == MESSAGE_NOWHERE ? "+ACK" : later);
+    drop(consumers, token);
+    if (!consumer)
+        return;
+    consumer->in_hand -= consumer->in_hand > 0;
+    ask(consumer);
+}
+
+/* --- following --- */
+
+static void free_consumer(struct consumers *consumers, struct consumer *consumer)
+{
+    tdelete(consumer, &consumers->all, by_name);
+    free(consumer->name);
+    free(consumer->subject);
+    free(consumer);
+}
+
+bool consumers_follow(struct consumers *consumers, const char *subject, bool follow)
+{
+    OWNED char *name = name_of(subject);
+    if (!name)
+        return false;
+    struct consumer *consumer = find(consumers, name);
+    if (consumer && !follow)
+        free_consumer(consumers, consumer);
+    if ((consumer != NULL) == follow)
+        return true;
+    if (!follow)
+        return true;
+    consumer = memory_new(1, sizeof *consumer);
+    consumer->name = memory_text(name);
+    consumer->subject = memory_text(subject);
+    consumer->consumers = consumers;
+    tsearch(consumer, &consumers->all, by_name);
+    if (consumers->begun)
+        begin(consumer);
+    return true;
+}
+
+static void begin_each(const void *node, VISIT visit, void *context)
+{
+    (void)context;
+    if (visit == postorder || visit == leaf)
+        begin(*(struct consumer *const *)node);
+}
+
+/* A question whose end was lost, a consumer that could not be made. */
+static void mend(const void *node, VISIT visit, void *context)
+{
+    struct consumer *consumer = *(struct consumer *const *)node;
+    const int64_t *now = context;
+    if (visit != postorder && visit != leaf)
+        return;
+    if (!consumer->there) {
+        create(consumer);
+        return;
+    }
+    if (*now - consumer->asked_at > CONSUMER_ASKS_MS + CONSUMER_TICK_MS)
+        consumer->asked = 0;
+    ask(consumer);
+}
+
+/* What is in hand for long is worked on: without that word the server would hand it out again. */
+static void tell_of_work(struct consumers *consumers, int64_t now)
+{
+    struct token *token;
+    while ((token = TAILQ_FIRST(&consumers->longest)) && now - token->told_at >= CONSUMER_ACK_MS / 3) {
+        requests_say(consumers->owner.requests, token->reply, NULL, "+WPI");
+        token->told_at = now;
+        TAILQ_REMOVE(&consumers->longest, token, link);
+        TAILQ_INSERT_TAIL(&consumers->longest, token, link);
+    }
+}
+
+static void tick(void *context)
+{
+    struct consumers *consumers = context;
+    int64_t now = clock_monotonic_ms();
+    timer_set(consumers->owner.loop, &consumers->tick, CONSUMER_TICK_MS);
+    tell_of_work(consumers, now);
+    twalk_r(consumers->all, mend, &now);
+}
+
+struct consumers *consumers_new(const struct consumers_owner *owner)
+{
+    struct consumers *consumers = memory_new(1, sizeof *consumers);
+    /* A token of a process before this one must not be taken for one of its own. */
+    *consumers = (struct consumers){.owner = *owner, .token = (uint64_t)clock_monotonic_ms() << 20};
+    consumers->tick = (struct timer){.ring = tick, .context = consumers};
+    TAILQ_INIT(&consumers->longest);
+    return consumers;
+}
+
+void consumers_begin(struct consumers *consumers)
+{
+    consumers->begun = true;
+    timer_set(consumers->owner.loop, &consumers->tick, CONSUMER_TICK_MS);
+    twalk_r(consumers->all, begin_each, NULL);
+}
+
+void consumers_end(struct consumers *consumers)
+{
+    struct token *token;
+    consumers->begun = false;
+    timer_clear(consumers->owner.loop, &consumers->tick);
+    while ((token = TAILQ_FIRST(&consumers->longest)))
+        drop(consumers, token);
+}

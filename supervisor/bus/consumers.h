@@ -1,0 +1,35 @@
+/* The subjects that are followed: a durable pull consumer for each, with explicit acknowledgement. A message is asked for only when
+ * there is room for it, and while the supervisor has it in hand the server hears that it is worked on. */
+#ifndef AGENTOS_SUPERVISOR_BUS_CONSUMERS_H
+#define AGENTOS_SUPERVISOR_BUS_CONSUMERS_H
+
+#include "supervisor/bus/requests.h"
+
+enum {
+    CONSUMER_TOKENS_MAX = 256,            /* of a subject, at once */
+    CONSUMER_BYTES_MAX = 4 * 1024 * 1024, /* that one question may bring */
+    CONSUMER_ASKS_MS = 30 * 1000,         /* how long a question waits at the server */
+    CONSUMER_ACK_MS = 30 * 1000,          /* after which a message of a node that is gone comes again */
+    CONSUMER_TICK_MS = 5 * 1000,
+};
+
+struct consumers_owner {
+    struct loop *loop;
+    struct requests *requests;
+    void (*arrived)(void *context, uint64_t token, natsMsg *message);
+    void *context;
+};
+
+struct consumers;
+
+struct consumers *consumers_new(const struct consumers_owner *owner);
+/* Sticky: also while there is no stream. False: the subject is not one of the stream's, with one token behind. */
+bool consumers_follow(struct consumers *consumers, const char *subject, bool follow);
+void consumers_begin(struct consumers *consumers); /* the stream is there */
+void consumers_end(struct consumers *consumers);   /* it isn't; tokens are void */
+/* ms: MESSAGE_NOWHERE: acknowledged; else it comes again after so long. An unknown token is passed over. */
+void consumers_settle(struct consumers *consumers, uint64_t token, uint64_t ms);
+/* True: the message was for one of them. */
+bool consumers_hear(struct consumers *consumers, natsMsg *message);
+
+#endif

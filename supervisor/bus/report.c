@@ -1,0 +1,73 @@
+#include "supervisor/bus/report.h"
+
+#include <stdarg.h>
+#include <sys/epoll.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/channel.h"
+#include "common/memory.h"
+
+struct report {
+    struct loop *loop;
+    struct channel channel;
+    struct loop_watch *watch;
+    struct report_owner owner;
+    bool behind;
+};
+
+static void update(struct report *report)
+{
+    size_t left = report->channel.out.length - report->channel.out_done;
+    loop_change(report->loop, report->watch, EPOLLIN | (left ? EPOLLOUT : 0u));
+    if (report->behind ? left > 0 : left < REPORT_BEHIND)
+        return;
+    report->behind = !report->behind;
+    report->owner.behind(report->owner.context, report->behind);
+}
+
+static bool hear(struct report *report)
+{
+    const void *bytes;
+    size_t length;
+    while (channel_next(&report->channel, &bytes, &length)) {
+        struct reader reader;
+        unsigned type = 0;
+        if (!message_receive(&reader, bytes, length, PARTY_SUPERVISOR, PARTY_BUS, &type) ||
+            !report->owner.hear(report->owner.context, type, &reader))
+            return false;
+    }
+    return true;
+}
+
+/* The supervisor's end is this process's end. */
+static void on_channel(void *context, uint32_t events)
+{
+    struct report *report = context;
+    if (events & EPOLLOUT)
+        channel_flush(&report->channel);
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && (!channel_fill(&report->channel) || !hear(report)))
+        _exit(EX_OK);
+    update(report);
+}
+
+struct report *report_open(struct loop *loop, int channel, const struct report_owner *owner)
+{
+    struct report *report = memory_new(1, sizeof *report);
+    report->loop = loop;
+    report->owner = *owner;
+    channel_open(&report->channel, channel);
+    report->watch = loop_watch(loop, channel, EPOLLIN, on_channel, report);
+    return report->watch ? report : NULL;
+}
+
+void report_send(struct report *report, enum message_type type, ...)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    va_list fields;
+    va_start(fields, type);
+    message_make_list(&message, type, fields);
+    va_end(fields);
+    channel_send(&report->channel, &message);
+    update(report);
+}

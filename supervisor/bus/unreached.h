@@ -1,0 +1,18 @@
+/* Why a server can't be connected to, as a person would say it. */
+#ifndef AGENTOS_SUPERVISOR_BUS_UNREACHED_H
+#define AGENTOS_SUPERVISOR_BUS_UNREACHED_H
+
+#include <nats/nats.h>
+#include <stdbool.h>
+
+#include "common/buffer.h"
+#include "common/format/bus_address.h"
+
+/* What libnats made of the attempt: "tls://host:4222: its certificate is for another host". credentials: some are set. May
+ * take a few seconds: where libnats doesn't say why, it is tried. */
+void unreached_explain(const struct bus_server *server, natsStatus status, const char *said, bool credentials,
+                       struct buffer *why);
+/* Without libnats's "(file.c:line): ". Borrowed from text; never NULL. */
+const char *unreached_text(const char *text);
+
+#endif
