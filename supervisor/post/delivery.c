@@ -458,6 +458,8 @@ void post_pump(struct box *receiver)
         post_window(receiver, &backlog) - post_unfinished(receiver) - post_operator_sends_arriving(receiver);
     if (is_far(receiver))
         room = post_far_room(receiver, &expected);
+    bool kept = !is_far(receiver) && post_keeps_place(receiver, room);
+    room -= kept;
     while ((entry = next_to_go(receiver, room > 0, backlog, now))) {
         if (post->batch.count >= BATCH_MAX || post->deliveries.bytes >= BATCH_BYTES_MAX) {
             receiver->pump.wanted = true;
@@ -476,7 +478,7 @@ void post_pump(struct box *receiver)
         post_far_alarm(receiver);
     } else {
         give_back_arrivals(receiver, now);
-        post_tell_room(receiver, room);
+        post_tell_room(receiver, room + kept);
         if (room > 0 && post->hooks.room)
             post->hooks.room(post->hooks.context, receiver->name);
     }

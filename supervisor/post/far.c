@@ -293,10 +293,11 @@ static void ends(struct index_entry *entry, const char *status, const char *reas
 {
     struct box *sender = entry->box;
     struct envelope envelope = post_light(entry);
+    OWNED char *where = memory_print("on node %s", entry->to->far.node);
     if (entry->folder == FOLDER_OUTBOX && strcmp(status, "refused") == 0)
         post_refuse(sender, &envelope, reason);
     else if (entry->folder == FOLDER_OUTBOX)
-        post_verdict(sender, entry->id, status, reason);
+        post_verdict(sender, entry->id, status, *reason ? reason : where);
     if (entry->fresh && strcmp(status, "delivered") == 0)
         post_note(sender, "envelope_accepted", &envelope, "");
     entry->fresh = false;

@@ -11,6 +11,8 @@
 #include "common/memory.h"
 #include "supervisor/post/part.h"
 
+enum { KEPT_PLACE_MS = 500 /* of a window, for what is on its way from another node */ };
+
 static struct arrival **find(struct post *post, const struct box *sender, const char *id)
 {
     struct arrival **at = &post->far.arrivals;
@@ -103,6 +105,28 @@ void post_tell_room(struct box *receiver, int64_t room)
         free(asking->node);
         *asking = receiver->far.asking[--receiver->far.asking_count];
     }
+}
+
+/* What waits here is there at once when a place is free, what waits elsewhere comes later: without this it might never find
+ * one. Every second time the place is kept for as long as the way takes, and goes to whichever is first in order then. */
+bool post_keeps_place(struct box *receiver, int64_t room)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    bool waits_there = false, came = false;
+    for (size_t i = 0; i < receiver->far.asking_count; i++)
+        waits_there = waits_there || receiver->far.asking[i].told;
+    for (const struct index_entry *entry = receiver->waits.first; entry && !came; entry = entry->next)
+        came = is_far(entry->box);
+    if (came || room != 1 || !receiver->waits.count) {
+        receiver->far.kept_until_ms = 0;
+        return false;
+    }
+    if (!receiver->far.kept_until_ms && waits_there && (receiver->far.kept_last = !receiver->far.kept_last))
+        receiver->far.kept_until_ms = now_ms + KEPT_PLACE_MS;
+    bool kept = receiver->far.kept_until_ms > now_ms;
+    receiver->far.kept_until_ms = kept ? receiver->far.kept_until_ms : 0;
+    receiver->pump.after_ms = kept ? receiver->far.kept_until_ms : receiver->pump.after_ms;
+    return kept;
 }
 
 void post_asking_free(struct box *box)

@@ -145,6 +145,8 @@ struct box {
         int64_t room_at_ms;    /* when it did */
         struct asking *asking; /* of an agent that lives here; owned */
         size_t asking_count;
+        int64_t kept_until_ms; /* the last place of its window, for them; clock_monotonic_ms; 0: it isn't */
+        bool kept_last;        /* it was the last time that it was free */
     } far;
     struct {
         uint64_t pump; /* that has counted */
@@ -281,6 +283,8 @@ void post_arrival_verdict(struct box *sender, const char *id, const char *status
 void post_arrival_later(struct box *sender, const char *id, int64_t ms); /* it comes again */
 void post_arrival_forget(struct arrival **at);                           /* in its list */
 void post_tell_room(struct box *receiver, int64_t room);                 /* nodes that ask */
+/* True: the only free place is kept a moment for what waits on other nodes, though others wait here. */
+bool post_keeps_place(struct box *receiver, int64_t room);
 void post_asking_free(struct box *box);
 
 /* far.c */

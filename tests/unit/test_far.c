@@ -3,12 +3,26 @@
 
 static struct office *a, *b;
 
-static int setup(void **state)
+static int setup_of(const char *yaml)
 {
-    int result = two_setup(state);
+    int result = two_setup_of(yaml);
     a = &two.nodes[0].office;
     b = &two.nodes[1].office;
     return result;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return setup_of(ORION_AND_IRIS);
+}
+
+static int orion_is_slow(void **state)
+{
+    (void)state;
+    return setup_of("agents:\n  - {name: orion, persona: p, throughput_class: slow}\n"
+                    "  - {name: iris, persona: p}\n  - {name: nova, persona: p}\n"
+                    "throughput_classes: {slow: {window: 1, backlog: 8}}\n");
 }
 
 static void send(struct office *office, const char *id, enum envelope_kind kind, const char *from,
@@ -75,6 +89,13 @@ static void test_a_result_that_nobody_asked_for_is_refused(void **state)
     UNTIL_TWO(two_said("iris r1 refused"));
 }
 
+static void finish(struct office *office, const char *agent, const char *id)
+{
+    office_move(office, agent, FOLDER_HANDOFFS, FOLDER_ARCHIVE, id);
+    post_settled(office->post, agent, id, "finished", "");
+    two_settle();
+}
+
 static void test_past_the_window_they_wait_with_their_sender_and_past_the_backlog_are_refused(void **state)
 {
     (void)state;
@@ -92,10 +113,29 @@ static void test_past_the_window_they_wait_with_their_sender_and_past_the_backlo
     size_t sent = two.published;
     two_settle();
     assert_int_equal(two.published, sent); /* what waits does not travel */
-    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h0");
-    post_settled(b->post, "iris", "h0", "finished", "");
+    finish(b, "iris", "h0");
     UNTIL_TWO(two_said("orion h1 delivered"));
     assert_false(office_lies(b, "iris", FOLDER_HANDOFFS, "h2"));
+}
+
+static void test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the_time(void **state)
+{
+    (void)state;
+    int next = 0, done = 0;
+    while (!two_said("iris f1 delivered")) {
+        for (; next < done + 3; next++) { /* one is done, two wait */
+            OWNED char *id = memory_print("n%02d", next);
+            send(a, id, KIND_HANDOFF, "nova", "orion");
+            two_settle();
+        }
+        if (done == 0)
+            send(b, "f1", KIND_HANDOFF, "iris", "orion");
+        OWNED char *first = memory_print("n%02d", done++), *line = memory_print("nova %s delivered", first);
+        assert_true(done < 20);
+        UNTIL_TWO(two_said(line) || two_said("iris f1 delivered"));
+        if (two_said(line))
+            finish(a, "orion", first);
+    }
 }
 
 static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
@@ -190,9 +230,11 @@ static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_i
     office_send(a, &letter, "orion");
     UNTIL_TWO(two.published > 0);
     node_again(&two.nodes[0]); /* the copy remembers it */
+    post_lives(a->post, "iris", "b", false);
     UNTIL_TWO(clock_now() > letter.created + letter.ttl_seconds);
     two_settle();
     assert_false(two_said("orion h1 expired"));
+    post_lives(a->post, "iris", "b", true);
     node_connects(&two.nodes[1], true);
     UNTIL_TWO(two_said("orion h1 expired"));
     assert_status(b, "iris", FOLDER_DEAD_LETTERS, "h1", "expired");
@@ -241,13 +283,15 @@ static void test_the_operators_message_waits_on_disk_and_goes_once(void **state)
 
 int main(void)
 {
-#define ROW(test) cmocka_unit_test_setup_teardown(test, setup, two_teardown)
+#define ROW_OF(how, test) cmocka_unit_test_setup_teardown(test, how, two_teardown)
+#define ROW(test)         ROW_OF(setup, test)
     const struct CMUnitTest tests[] = {
         ROW(test_it_is_on_disk_at_its_receiver_before_its_sender_is_told),
         ROW(test_the_copy_goes_when_its_sender_has_acted_on_the_verdict),
         ROW(test_a_result_comes_back_on_the_trace_of_its_request_and_once),
         ROW(test_a_result_that_nobody_asked_for_is_refused),
         ROW(test_past_the_window_they_wait_with_their_sender_and_past_the_backlog_are_refused),
+        ROW_OF(orion_is_slow, test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the_time),
         ROW(test_order_is_kept_though_the_bus_turns_it_round),
         ROW(test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice),
         ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),

@@ -159,12 +159,6 @@ static inline int two_setup_of(const char *yaml)
     return 0;
 }
 
-static inline int two_setup(void **state)
-{
-    (void)state;
-    return two_setup_of(ORION_AND_IRIS);
-}
-
 static inline int two_teardown(void **state)
 {
     (void)state;
