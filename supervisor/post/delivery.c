@@ -258,13 +258,11 @@ static bool has_shelf_room(struct box *receiver, const struct index_entry *entry
     return sender->unread.count < backlog;
 }
 
-/* Between two agents one travels at a time: so their order is kept whatever is lost on the way. */
 static bool may_go(struct box *receiver, const struct index_entry *entry, bool room, int64_t backlog)
 {
     bool counts = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
-    bool travels = entry->box->unread.pump == receiver->post->pumps && entry->box->unread.count > 0;
     if (is_far(receiver))
-        return !travels && !post_is_cut_off(receiver) && (room || !counts);
+        return !post_is_held_up(entry) && !post_is_cut_off(receiver) && (room || !counts);
     return counts ? room : has_shelf_room(receiver, entry, backlog);
 }
 

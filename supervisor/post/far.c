@@ -283,7 +283,7 @@ static void hear_room(struct box *receiver, int64_t room)
     receiver->far.room = room;
     receiver->far.room_at_ms = clock_monotonic_ms();
     for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
-        if (entry->way == WAY_TRIED && room > 0)
+        if (entry->way == WAY_TRIED && room > 0 && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER))
             entry->held_until_ms = 0;
     receiver->pump.wanted = true;
     post_wake(receiver);

@@ -9,7 +9,10 @@
 #include "common/names.h"
 #include "supervisor/post/part.h"
 
-enum { ASK_AGAIN_MS = 10 * 1000 /* how long a verdict, and word of room, are waited for */ };
+enum {
+    ASK_AGAIN_MS = 10 * 1000, /* how long a verdict, and word of room, are waited for */
+    SHELF_AGAIN_MS = 2000,    /* until a result is offered again to one who has many unread */
+};
 
 bool post_was_sent(struct box *sender, const char *id)
 {
@@ -64,7 +67,8 @@ void post_far_alarm(struct box *receiver)
 
 void post_far_asks_later(struct index_entry *entry)
 {
-    entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
+    bool counts = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
+    entry->held_until_ms = clock_monotonic_ms() + (counts ? ASK_AGAIN_MS : SHELF_AGAIN_MS);
 }
 
 void post_travels_again(struct box *receiver)
@@ -117,6 +121,26 @@ static bool goes_again(struct index_entry *entry)
     return true;
 }
 
+enum { NO_MAIL = 1, NO_WORK = 2 };
+
+static void hold_up(struct box *sender, int64_t kinds)
+{
+    bool first = sender->unread.pump != sender->post->pumps;
+    sender->unread.pump = sender->post->pumps;
+    sender->unread.count = (first ? 0 : sender->unread.count) | kinds;
+}
+
+static int64_t kind_of(const struct index_entry *entry)
+{
+    return envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) ? NO_WORK : NO_MAIL;
+}
+
+bool post_is_held_up(const struct index_entry *entry)
+{
+    const struct box *sender = entry->box;
+    return sender->unread.pump == sender->post->pumps && (sender->unread.count & kind_of(entry));
+}
+
 int64_t post_far_room(struct box *receiver, int64_t *expected)
 {
     int64_t travelling = 0, room = receiver->far.room;
@@ -126,9 +150,10 @@ int64_t post_far_room(struct box *receiver, int64_t *expected)
         if (is_tidied(entry) || (!cut_off && is_to_go_again(entry) && !goes_again(entry)))
             continue;
         if (entry->way == WAY_TRAVELS) {
-            entry->box->unread.pump = receiver->post->pumps;
-            entry->box->unread.count = 1;
+            hold_up(entry->box, NO_MAIL | NO_WORK);
             travelling += envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
+        } else if (entry->way == WAY_TRIED && entry->held_until_ms > clock_monotonic_ms()) {
+            hold_up(entry->box, kind_of(entry));
         }
     }
     *expected = cut_off ? 0 : room == ROOM_UNKNOWN ? INT64_MAX : room > travelling ? room - travelling : 0;
@@ -141,8 +166,7 @@ void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts)
 {
     if (!goes)
         return;
-    sender->unread.pump = sender->post->pumps;
-    sender->unread.count = 1;
+    hold_up(sender, NO_MAIL | NO_WORK);
     *expected -= counts && *expected > 0 && *expected < INT64_MAX;
 }
 

@@ -151,7 +151,7 @@ struct box {
     struct {
         uint64_t pump; /* that has counted */
         int64_t count; /* results and bounces of this one that lie unread with the receiver that is pumped */
-    } unread;          /* of one that is pumped and lives elsewhere: those that travel there */
+    } unread; /* or, where that one lives elsewhere, of what kind none may go there now (post_is_held_up) */
 };
 
 /* One envelope on its way into a tree, in this turn. */
@@ -397,6 +397,8 @@ void post_publish(struct index_entry *entry, const struct envelope *envelope, bo
 bool post_sends_again(struct index_entry *entry);
 /* One of the sender's is on its way now; goes: or isn't. */
 void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts);
+/* Between two agents one travels at a time, and none overtakes one that came back: so order is kept whatever is lost. */
+bool post_is_held_up(const struct index_entry *entry);
 void post_far_alarm(struct box *receiver); /* when its pump has something to do by the clock */
 /* An entry for what lies in the box's FOLDER_SENT and in no outbox: a bounce, or an envelope that was taken out there. */
 void post_owes(struct box *box, struct box *receiver, const struct envelope *envelope);

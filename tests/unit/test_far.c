@@ -138,6 +138,28 @@ static void test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the
     }
 }
 
+static void test_results_that_find_a_full_shelf_wait_and_the_bus_rests(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        OWNED char *id = memory_print("h%d", i), *answer = memory_print("r%d", i);
+        OWNED char *line = memory_print("iris h%d delivered", i);
+        struct envelope result = office_letter(answer, KIND_RESULT, "orion", "iris");
+        result.in_reply_to = id;
+        send(b, id, KIND_HANDOFF, "iris", "orion");
+        UNTIL_TWO(two_said(line));
+        office_move(b, "iris", FOLDER_OUTBOX, FOLDER_ARCHIVE, id);
+        finish(a, "orion", id);
+        office_send(a, &result, "orion");
+        two_settle();
+    }
+    UNTIL_TWO(two_said("orion r2 deferred")); /* two are the most that lie there unread */
+    two_settle();                             /* which ends */
+    assert_int_equal(office_reads_all(b, "iris"), 2);
+    UNTIL_TWO(two_said("orion r3 delivered"));
+    assert_true(strstr(two.verdicts.data, "r2 delivered") < strstr(two.verdicts.data, "r3 delivered"));
+}
+
 static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
 {
     (void)state;
@@ -292,6 +314,7 @@ int main(void)
         ROW(test_a_result_that_nobody_asked_for_is_refused),
         ROW(test_past_the_window_they_wait_with_their_sender_and_past_the_backlog_are_refused),
         ROW_OF(orion_is_slow, test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the_time),
+        ROW(test_results_that_find_a_full_shelf_wait_and_the_bus_rests),
         ROW(test_order_is_kept_though_the_bus_turns_it_round),
         ROW(test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice),
         ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),
