@@ -1,16 +1,14 @@
 #include "common/format/bus_address.h"
 
 #include <ctype.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/memory.h"
 #include "common/settings.h"
 
-enum { DEFAULT_PORT = 4222, NODE_MAX = 64 };
+enum { DEFAULT_PORT = 4222 };
 
 static bool parse_port(const char *text, uint16_t *port)
 {
@@ -31,6 +29,8 @@ static bool parse_host(char *text, struct bus_server *server, struct fault *faul
             fault,
             "has a user or a password in it, which the log would show: put user:password into the file "
             "that AGENTOS_BUS_CREDS_FILE names");
+    if (end && end[1] && end + 1 != colon)
+        return fault_set(fault, "has something between an address in brackets and its port");
     if (colon && !parse_port(colon + 1, &server->port))
         return fault_set(fault,
                          "has a port that is no number from 1 to 65535 (an IPv6 address stands in brackets)");
@@ -78,32 +78,12 @@ bool bus_servers_parse(const char *text, struct bus_servers *servers, struct fau
     *servers = (struct bus_servers){0};
     for (char *url; (url = strsep(&rest, ","));) {
         url += strspn(url, " \t\n");
-        url[strcspn(url, " \t\n")] = '\0';
+        for (size_t length = strlen(url); length > 0 && strchr(" \t\n", url[length - 1]);)
+            url[--length] = '\0';
         if (!add(url, servers, fault))
             return false;
     }
     return true;
-}
-
-char *bus_node(void)
-{
-    const char *node = setting_text(SET_AGENTOS_NODE, NULL);
-    char host[HOST_NAME_MAX + 1] = "";
-    if (node)
-        return memory_text(node);
-    (void)gethostname(host, sizeof host - 1);
-    host[strcspn(host, ".")] = '\0';
-    return memory_text(host);
-}
-
-/* It becomes a token of a subject and a part of a key. */
-static bool good_node(const char *node)
-{
-    size_t length = strlen(node);
-    for (const char *at = node; *at; at++)
-        if (!isalnum((unsigned char)*at) && *at != '-' && *at != '_')
-            return false;
-    return length > 0 && length <= NODE_MAX;
 }
 
 bool bus_settings_check(struct buffer *faults)
@@ -116,10 +96,6 @@ bool bus_settings_check(struct buffer *faults)
         return true;
     if (!bus_servers_parse(text, &servers, &fault))
         buffer_print(faults, "%s %s\n", setting_name(SET_AGENTOS_BUS), fault.text);
-    OWNED char *node = bus_node();
-    if (!good_node(node))
-        buffer_print(faults, "%s is '%s': a node's name is 1 to %d letters, digits, '-' and '_'\n",
-                     setting_name(SET_AGENTOS_NODE), node, NODE_MAX);
     if (!setting_text(SET_AGENTOS_BUS_CERT_FILE, NULL) != !setting_text(SET_AGENTOS_BUS_KEY_FILE, NULL))
         buffer_print(faults, "%s and %s belong together: one of them is not set\n",
                      setting_name(SET_AGENTOS_BUS_CERT_FILE), setting_name(SET_AGENTOS_BUS_KEY_FILE));

@@ -1,5 +1,4 @@
-/* AGENTOS_BUS (contract section 12): the NATS servers that agents in other supervisors are reached by, and AGENTOS_NODE, this
- * supervisor's name among them. */
+/* AGENTOS_BUS (contract section 12): the NATS servers that agents in other supervisors are reached by. */
 #ifndef AGENTOS_COMMON_FORMAT_BUS_ADDRESS_H
 #define AGENTOS_COMMON_FORMAT_BUS_ADDRESS_H
 
@@ -27,8 +26,6 @@ struct bus_servers {
 /* Several URLs stand with commas between them, all nats:// or all tls://. False: why not, a sentence whose subject is the
  * setting. */
 bool bus_servers_parse(const char *text, struct bus_servers *servers, struct fault *fault);
-/* AGENTOS_NODE, or the host's name up to its first dot. Caller frees. */
-char *bus_node(void);
 /* The settings of the bus, if AGENTOS_BUS is set; sentences are added to faults. */
 bool bus_settings_check(struct buffer *faults);
 

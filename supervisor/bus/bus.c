@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "common/node.h"
 #include "supervisor/bus/bucket.h"
 #include "supervisor/bus/connection.h"
 #include "supervisor/bus/consumers.h"
@@ -15,7 +16,6 @@ enum { TROUBLE_MS = 60 * 1000, TEXT_MOST = 1500 };
 
 struct bus {
     struct loop *loop;
-    char *node; /* owned */
     struct report *report;
     struct connection *connection;
     struct requests *requests;
@@ -182,7 +182,7 @@ static bool hear_publish(struct bus *bus, struct reader *reader)
     size_t length;
     if (!message_read(reader, MESSAGE_BUS_PUBLISH, &ticket, &subject, &id, &bytes, &length))
         return false;
-    const struct header headers[] = {{"Nats-Msg-Id", id}, {"Agentos-Node", bus->node}};
+    const struct header headers[] = {{"Nats-Msg-Id", id}, {"Agentos-Node", node_name()}};
     if (bus->ready)
         requests_send(bus->requests, subject, headers, sizeof headers / sizeof *headers, bytes, length,
                       published, bus, ticket);
@@ -244,7 +244,6 @@ static void behind(void *context, bool is_behind)
 static bool begin(struct bus *bus, int channel, const struct bus_servers *servers,
                   const struct credentials *credentials, struct fault *fault)
 {
-    bus->node = bus_node();
     bus->calm = (struct timer){.ring = calm_down, .context = bus};
     bus->requests = requests_new(bus->loop, &bus->connection, are_lost, bus);
     bus->objects = objects_new(&(struct objects_owner){.loop = bus->loop,

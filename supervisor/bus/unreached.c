@@ -34,6 +34,9 @@ static const struct {
      "it refuses this node's certificate, or wants one (AGENTOS_BUS_CERT_FILE)"},
     {NATS_OK, "alert unknown ca", "it doesn't trust the authority of AGENTOS_BUS_CERT_FILE"},
     {NATS_OK, "certificate verify failed", "its certificate is not trusted here"},
+    {NATS_PROTOCOL_ERROR, "got ''",
+     "it ends the connection instead of answering; over TLS it may want a certificate of this node's "
+     "(AGENTOS_BUS_CERT_FILE)"},
     {NATS_SECURE_CONNECTION_WANTED, NULL, "it has no TLS, and AGENTOS_BUS says tls://"},
     {NATS_OK, "authentication expired", "the credentials of AGENTOS_BUS_CREDS_FILE have expired"},
     {NATS_TIMEOUT, NULL, "it takes the connection and then says nothing"},

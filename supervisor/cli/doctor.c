@@ -20,11 +20,13 @@
 #include "common/base_url.h"
 #include "common/buffer.h"
 #include "common/capacity.h"
+#include "common/format/bus_address.h"
 #include "common/format/memory_group.h"
 #include "common/format/roster.h"
 #include "common/format/tree_mounts.h"
 #include "common/held.h"
 #include "common/memory.h"
+#include "common/node.h"
 #include "common/proxy.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
@@ -343,6 +345,29 @@ static void examine_model(struct doctor *doctor)
     proxy_free(&proxy);
 }
 
+/* --- the bus --- */
+
+static void examine_bus(struct doctor *doctor)
+{
+    const char *text = setting_text(SET_AGENTOS_BUS, NULL);
+    OWNED_BUFFER struct buffer faults = {0};
+    struct bus_servers servers;
+    if (!text)
+        return;
+    (void)bus_settings_check(&faults);
+    for (enum setting file = SET_AGENTOS_BUS_CREDS_FILE; file <= SET_AGENTOS_BUS_KEY_FILE; file++)
+        if (setting_text(file, NULL) && access(setting_text(file, NULL), R_OK) != 0)
+            buffer_print(&faults, "%s names %s, which cannot be read: %s\n", setting_name(file),
+                         setting_text(file, NULL), strerror(errno));
+    char *rest = faults.data;
+    for (char *line; (line = strsep(&rest, "\n")) && *line;)
+        find(doctor, MISSING, "bus", "%s", line);
+    if (!faults.length && bus_servers_parse(text, &servers, NULL))
+        find(doctor, servers.tls ? GOOD : WORTH_KNOWING, "bus",
+             "%zu server(s), %s first; this node is '%s'%s", servers.count, servers.list[0].url, node_name(),
+             servers.tls ? "" : "; nats:// is not encrypted, so the network has to be one's own");
+}
+
 /* What the processes that run now could still do: as /proc shows it, and, as it doesn't show what Landlock withholds, as
  * each process found it when it was sealed. */
 static void examine_processes(struct doctor *doctor)
@@ -357,9 +382,9 @@ static void examine_processes(struct doctor *doctor)
 }
 
 static void (*const examinations[])(struct doctor *doctor) = {
-    examine_landlock,     examine_seccomp,       examine_newer,     examine_whole,
-    examine_memory_limit, examine_memory_groups, examine_user,      examine_root,
-    examine_data,         examine_limits,        examine_processes, examine_model,
+    examine_landlock,      examine_seccomp, examine_newer, examine_whole, examine_memory_limit,
+    examine_memory_groups, examine_user,    examine_root,  examine_data,  examine_limits,
+    examine_processes,     examine_bus,     examine_model,
 };
 
 int verb_doctor(struct invocation *invocation)

@@ -14,7 +14,7 @@
 #include "common/memory.h"
 #include "supervisor/cli/verbs.h"
 
-/* libcurl and libseccomp belong to other programs of ours; this one doesn't link them, so that a client starts
+/* libcurl, libnats and libseccomp belong to other programs of ours; this one doesn't link them, so that a client starts
  * fast and the supervisor stays small. They are loaded here as the loader would load them there. */
 static void *symbol(const char *library, const char *name)
 {
@@ -46,6 +46,13 @@ static void add_seccomp(struct buffer *out)
     buffer_print(out, "libseccomp %u.%u.%u\n", data->major, data->minor, data->micro);
 }
 
+static void add_nats(struct buffer *out)
+{
+    const char *(*version)(void) = NULL;
+    *(void **)&version = symbol("libnats.so.3.4", "nats_GetVersion");
+    buffer_print(out, "libnats %s\n", version != NULL ? version() : "cannot be loaded");
+}
+
 /* libbsd has no function that tells; the file's name does: libbsd.so.0.11.7. */
 static void add_bsd(struct buffer *out)
 {
@@ -73,5 +80,6 @@ void verbs_version(struct buffer *out)
     add_seccomp(out);
     buffer_print(out, "jansson %s\n", jansson_version_str());
     buffer_print(out, "nng %s\n", nng_version());
+    add_nats(out);
     add_bsd(out);
 }

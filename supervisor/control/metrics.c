@@ -64,14 +64,26 @@ json_t *metrics_agent(const struct control_owner *owner, const struct agent *age
     return object;
 }
 
+/* Of the supervisor itself, in numbers: whoever may read metrics need not be told names. */
+static size_t own_problems(const struct control_owner *owner)
+{
+    OWNED_BUFFER struct buffer lines = {0};
+    size_t count = 0;
+    owner->own_problems(owner->context, &lines);
+    for (size_t i = 0; i < lines.length; i++)
+        count += lines.data[i] == '\n';
+    return count;
+}
+
 json_t *metrics_head(const struct control *control)
 {
     const struct control_owner *owner = &control->owner;
     json_t *metrics =
-        json_pack("{s:b, s:b, s:o, s:I, s:I, s:o}", "config_refused",
+        json_pack("{s:b, s:b, s:o, s:I, s:I, s:I, s:o}", "config_refused",
                   owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending, "bounds",
                   counters_bounds(), "items_refused", (json_int_t)control->items_refused, "alerts_pending",
-                  (json_int_t)owner->alerts_pending(owner->context), "envelopes", envelopes(owner->post));
+                  (json_int_t)owner->alerts_pending(owner->context), "own_problems",
+                  (json_int_t)own_problems(owner), "envelopes", envelopes(owner->post));
     const struct roster *roster = *owner->roster;
     const struct budget_used used = budget_spent(owner->budget, NULL, clock_now());
     add_left(metrics, roster->tokens_per_day, roster->cost_per_day, &used);

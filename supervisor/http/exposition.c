@@ -312,6 +312,10 @@ static void print_config(const json_t *metrics, struct buffer *out)
          "1: agents.yaml is refused or gone, and the agents go on as they were defined.");
     buffer_print(out, "agentos_config_refused %d\n",
                  json_is_true(json_object_get(metrics, "config_refused")));
+    head(out, "agentos_supervisor_problems", "gauge",
+         "Problems of the supervisor itself, such as a bus that is away.");
+    buffer_print(out, "agentos_supervisor_problems %lld\n",
+                 (long long)json_integer_value(json_object_get(metrics, "own_problems")));
     head(out, "agentos_notify_pending", "gauge", "Messages of `notify` that are not delivered yet.");
     buffer_print(out, "agentos_notify_pending %lld\n",
                  (long long)json_integer_value(json_object_get(metrics, "alerts_pending")));

@@ -18,6 +18,7 @@
 #include "supervisor/listings/notices.h"
 #include "supervisor/listings/task_state.h"
 
+#define OWN_PROBLEMS "the supervisor has problems of its own; `agentos status` says which"
 #define CONFIG_REFUSED                                                                                       \
     "agents.yaml is refused or gone, and the agents go on as they were defined; `agentos status` says why"
 
@@ -58,15 +59,16 @@ static void readyz(const json_t *metrics, const json_t *named, struct document *
         ready += counts && json_is_true(json_object_get(agent, "up"));
     }
     bool refused = json_is_true(json_object_get(metrics, "config_refused"));
+    json_int_t own = json_integer_value(json_object_get(metrics, "own_problems"));
     if (json_is_true(json_object_get(metrics, "ending")))
         document_problem(document, 503, "the supervisor is stopping");
     else if (ready < wanted)
         document_problem(document, 503, "%d of %d agents are ready; `agentos status` says more%s%s", ready,
                          wanted, refused ? ". " : "", refused ? CONFIG_REFUSED : "");
-    else if (refused)
-        document_json(
-            document, 200,
-            json_pack("{s:s, s:i, s:[s]}", "status", "ready", "agents", ready, "problems", CONFIG_REFUSED));
+    else if (refused || own)
+        document_json(document, 200,
+                      json_pack("{s:s, s:i, s:[s*, s*]}", "status", "ready", "agents", ready, "problems",
+                                refused ? CONFIG_REFUSED : NULL, own ? OWN_PROBLEMS : NULL));
     else
         document_json(document, 200, json_pack("{s:s, s:i}", "status", "ready", "agents", ready));
 }

@@ -133,7 +133,37 @@ static void test_a_message_is_received_only_on_the_way_that_the_table_names(void
     assert_true(passes(MESSAGE_ANSWER, PARTY_GATEWAY, PARTY_SUPERVISOR));
     assert_true(passes(MESSAGE_ANSWER, PARTY_SUPERVISOR, PARTY_WORKER));
     assert_false(passes(MESSAGE_ANSWER, PARTY_WORKER, PARTY_SUPERVISOR));
+    assert_true(passes(MESSAGE_BUS_PUBLISH, PARTY_SUPERVISOR, PARTY_BUS));
+    assert_false(passes(MESSAGE_BUS_PUBLISH, PARTY_BUS, PARTY_SUPERVISOR));
+    assert_true(passes(MESSAGE_BUS_KEY, PARTY_BUS, PARTY_SUPERVISOR));
+    assert_false(passes(MESSAGE_BUS_KEY, PARTY_MIRROR, PARTY_SUPERVISOR));
+    assert_false(passes(MESSAGE_SPENT, PARTY_BUS, PARTY_SUPERVISOR));
     assert_false(passes((enum message_type)999, PARTY_WORKER, PARTY_SUPERVISOR));
+}
+
+static void test_bytes_of_any_kind_pass_and_a_message_cut_within_them_is_refused(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_BUS_ARRIVED, UINT64_C(7), "agentos.agent.iris", "b", "a\0b", (size_t)3);
+    for (size_t length = message.length + 1; length-- > 0;) {
+        struct reader reader;
+        unsigned type;
+        uint64_t token;
+        char *subject = NULL, *node = NULL;
+        const void *bytes;
+        size_t size;
+        bool whole = message_open(&reader, message.data, length, &type) &&
+                     message_read(&reader, MESSAGE_BUS_ARRIVED, &token, &subject, &node, &bytes, &size);
+        assert_int_equal(whole, length == message.length);
+        if (whole) {
+            assert_int_equal(size, 3);
+            assert_memory_equal(bytes, "a\0b", 3);
+            assert_string_equal(node, "b");
+        }
+        free(subject);
+        free(node);
+    }
 }
 
 static void test_no_two_messages_have_one_number(void **state)
@@ -156,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_a_message_cut_anywhere_is_refused_whole),
         cmocka_unit_test(test_bytes_left_over_a_nul_inside_and_another_version_are_refused),
         cmocka_unit_test(test_a_message_is_received_only_on_the_way_that_the_table_names),
+        cmocka_unit_test(test_bytes_of_any_kind_pass_and_a_message_cut_within_them_is_refused),
         cmocka_unit_test(test_no_two_messages_have_one_number),
         cmocka_unit_test(test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends_them),
     };

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -201,6 +202,50 @@ static int abort_inside(void *context)
     abort();
 }
 
+/* A listener on loopback; its port. */
+static uint16_t listen_somewhere(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    return ntohs(at.sin_port);
+}
+
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    OWNED_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return connect(fd, (struct sockaddr *)&to, sizeof to) == 0 ? 0 : errno;
+}
+
+/* The bus reaches the first port, and not the second. */
+static int try_ports(void *context)
+{
+    const uint16_t *ports = context, allowed[] = {ports[0], 0};
+    struct fault fault;
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_BUS, SANDBOX_REQUIRE, &fault);
+    if (!sandbox || !sandbox_enter(sandbox, &(struct sandbox_room){.ports = allowed}, &fault))
+        return 1;
+    if (open("/etc/passwd", O_RDONLY) >= 0 || open("/tmp/x", O_WRONLY | O_CREAT, 0600) >= 0)
+        return 2;
+    return connect_to(ports[0]) == 0 && connect_to(ports[1]) == EACCES ? 0 : 3;
+}
+
+static void test_the_bus_reaches_its_servers_ports_and_no_others(void **state)
+{
+    (void)state;
+    struct sandbox_facts facts;
+    uint16_t ports[] = {listen_somewhere(), listen_somewhere()};
+    sandbox_look(&facts);
+    if (!here() || facts.landlock < 4) /* since this one the kernel can limit ports */
+        skip();
+    assert_int_equal(in_child(try_ports, ports), 0);
+}
+
 static void test_a_worker_that_aborts_is_seen_to_abort(void **state)
 {
     (void)state;
@@ -242,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_a_tree_that_is_not_there_is_no_sandbox),
         cmocka_unit_test(test_off_leaves_only_the_limits),
         cmocka_unit_test(test_memory_that_is_used_counts_and_address_space_has_some_room_beyond_it),
+        cmocka_unit_test(test_the_bus_reaches_its_servers_ports_and_no_others),
         cmocka_unit_test(test_a_worker_that_aborts_is_seen_to_abort),
         cmocka_unit_test(test_threads_are_bound_to_one_cpu_only_while_a_library_counts_them),
     };
