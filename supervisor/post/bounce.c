@@ -103,6 +103,7 @@ static char *body_of(const struct envelope *about, const char *from, const char 
 /* A full shelf is read. A removal by a person is told all the same: no file is left to tell of it later. */
 static bool has_shelf_room(struct box *sender, const char *from, const char *reason, size_t before)
 {
+    post_take_up(sender);
     int64_t backlog, unread = post_unread_of(sender, from) + (int64_t)before;
     post_window(sender, &backlog);
     if (unread + 1 >= backlog)

@@ -186,7 +186,7 @@ int post_requeue(struct post *post, const char *id, const char **agent, struct f
 static bool is_owed(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
     struct fault why;
-    bool looked = !box->dead.wanted && !box->dead.from && !box->dead.after_ms;
+    bool looked = !box->fresh && !box->dead.wanted && !box->dead.from && !box->dead.after_ms;
     enum bounce bounce = looked && !box->dead.owe ? BOUNCE_NEEDLESS : post_tell_end(box, envelope, &why);
     if (bounce == BOUNCE_WAITS)
         fault_set(&why, "'%s' has not read what it has from %s", envelope->from, box->name);

@@ -19,7 +19,10 @@ enum {
     SAID_MS = 10 * 1000,
     MISSING_MS =
         1000, /* how long a file may be away before it counts as removed: editors save by several renames */
-    SCAN_MS = 5,            /* of a scan in one turn, */
+    LOOKING_MS = 10,        /* of looks at folders in one turn, */
+    ROUND_MS = 5,           /* of the round over all boxes, */
+    ROUND_LEAST = 16,       /* but so many at least, */
+    SCAN_MS = 5,            /* and of a scan */
     SCANNED_AT_LEAST = 256, /* agents without a process that each scan looks at; all of them within */
     SCANNED_WITHIN_MS = 60 * 1000,
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
@@ -151,8 +154,9 @@ struct post {
     struct box *people;
     struct {
         struct box **boxes;
-        size_t count, capacity, next_outbox;
+        size_t count, capacity, next_look, next_outbox;
     } active;
+    size_t round; /* chain of the table where the round over all boxes goes on (post.c) */
     struct {
         struct timer timer;           /* the next slice */
         size_t next;                  /* chain of the table */
@@ -317,7 +321,7 @@ enum result_verdict { RESULT_TAKEN, RESULT_REFUSED, RESULT_LATER /* the request 
 /* results.c: of a result that the sender sends. Taken: its trace and hops follow the request now. Else why. */
 enum result_verdict post_result(const struct box *sender, struct envelope *result, struct fault *why);
 
-/* start.c */
+/* start.c: of a box that is fresh, once the post office has started; else nothing */
 void post_take_up(struct box *box);
 
 /* queued_tasks.c: tasks of queue.md that expire while their agent has no process */

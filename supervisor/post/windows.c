@@ -61,6 +61,7 @@ bool post_pressure(struct post *post, const char *name, struct post_pressure *pr
     *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
     if (!box || !box->definition)
         return false;
+    post_take_up(box);
     pressure->throughput_class = class_of(box);
     const struct class_limits *limits = &post->roster->classes[pressure->throughput_class];
     pressure->window = limits->window;
