@@ -44,7 +44,8 @@ void skills_free(struct skills *skills)
     free(skills->beside);
     entries_free(&skills->entries);
     buffer_free(&skills->news);
-    buffer_free(&skills->list);
+    skills_shown_forget(skills, 0);
+    buffer_free(&skills->stays);
     *skills = (struct skills){0};
 }
 
