@@ -106,12 +106,12 @@ void skills_arrived(struct skills *skills); /* the commit with their texts is ma
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
                    struct change_list *changes, struct buffer *note);
 
-void skill_look_again(struct skill *skill, int tree); /* its text, where the file has changed */
+void skill_look_again(struct skill *skill, int tree);          /* its text, where the file has changed */
+void skills_shown_forget(struct skills *skills, size_t first); /* that piece and all behind it */
 
 struct skills_place;
 /* skills_prompt.c. All summaries, and the texts of those nearest to the task, behind what the last prompt said. */
 void skills_prompt(struct skills *skills, int tree, const char *task, const struct skills_place *place,
                    struct buffer *out);
-void skills_shown_forget(struct skills *skills, size_t first); /* and all behind it */
 
 #endif

@@ -38,21 +38,6 @@ static uint64_t hash_of(const char *text, size_t length)
 
 /* --- what stays --- */
 
-void skills_shown_forget(struct skills *skills, size_t first)
-{
-    while (skills->shown_count > first)
-        free(skills->shown[--skills->shown_count].name);
-    size_t end = first ? skills->shown[first - 1].end : 0;
-    OWNED char *kept = memory_slice(skills->stays.data ? skills->stays.data : "", end);
-    buffer_free(&skills->stays);
-    buffer_add(&skills->stays, kept, end);
-    if (first == 0) {
-        free(skills->shown);
-        skills->shown = NULL;
-        skills->prompts = 0;
-    }
-}
-
 static void add_shown(struct skills *skills, struct shown shown, const char *name, const struct buffer *text)
 {
     buffer_add(&skills->stays, text->data, text->length);
