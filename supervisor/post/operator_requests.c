@@ -322,3 +322,19 @@ bool post_depths(struct post *post, const char *name, struct post_depths *depths
     depths->dead_letters = count_of(box, FOLDER_DEAD_LETTERS);
     return true;
 }
+
+bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
+{
+    struct box *box = post_box(post, name);
+    *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
+    if (!box || !box->definition)
+        return false;
+    post_take_up(box);
+    pressure->throughput_class = post_class(box);
+    const struct class_limits *limits = &post->roster->classes[pressure->throughput_class];
+    pressure->window = limits->window;
+    pressure->backlog = limits->backlog;
+    pressure->unfinished = post_unfinished(box);
+    pressure->deferred = (int64_t)box->waits.count;
+    return true;
+}

@@ -260,6 +260,7 @@ void post_journal_flush(struct post *post, struct batch *batch); /* as batch_flu
 bool post_journal_settle(struct post *post, struct fault *fault);
 
 /* windows.c */
+enum throughput_class post_class(struct box *box);
 int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */
 int64_t post_unfinished(const struct box *box);
 

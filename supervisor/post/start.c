@@ -32,8 +32,8 @@
  * Ten thousand boxes are taken up in slices, and a box is fresh until its turn. What the files of a fresh box say has nothing
  * overtaken meanwhile, for whoever would change it takes the box up first:
  *   its worker                  before its process is asked for (post_worker_starts)
- *   a sender, a bounce          its window has no room until it is taken up, and the envelope waits for that; a bounce counts
- *                               what lies unread, so the box is taken up before (has_shelf_room, bounce.c)
+ *   a sender, a bounce          neither its window nor its shelf has room until it is taken up, in the next turn, and the
+ *                               envelope or the bounce waits for that
  *   the operator, status        it is taken up on the spot: a message is let in or deferred by its window
  *   a person, the clock         a change that is noticed takes it up in the next turn; what expires in it does so then
  * A crash between two slices leaves the boxes that were not taken up as they were, and the next start begins with all. */
