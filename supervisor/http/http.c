@@ -48,7 +48,7 @@ struct visit {
     bool asked;              /* what the route asks was asked; the next turn answers */
     bool waits;              /* for a snapshot or a read */
     json_t *query;           /* what stands behind the path's "?" */
-    struct read *read;       /* ASKS_READ */
+    struct read *read;       /* ASKS_READ, and ASKS_TASK for an answer that is in git alone */
     TAILQ_ENTRY(visit) link; /* in waiting, while it waits */
     struct task_wait wait;   /* ASKS_TASK */
 };
@@ -92,6 +92,8 @@ static struct snapshot *snapshot_of(struct http *http, const struct route *route
                                                                     : NULL;
 }
 
+static enum MHD_Result read_elsewhere(struct visit *visit);
+
 static enum MHD_Result answer_task(struct visit *visit)
 {
     struct http *http = visit->http;
@@ -99,9 +101,11 @@ static enum MHD_Result answer_task(struct visit *visit)
     const char *agent = json_string_value(json_object_get(visit->named, "agent"));
     int64_t now = clock_monotonic_ms();
     task_wait_look(&visit->wait, http->data, agent);
-    bool ended =
+    enum task_view seen =
         task_view(http->data, visit->named, snapshot_object(&http->snapshots[SNAPSHOT_STATUS]), &document);
-    if (!ended && task_wait_park(&http->task_waits, &visit->wait, document.status == 404, now)) {
+    if (seen == TASK_PRUNED)
+        return read_elsewhere(visit);
+    if (seen == TASK_OPEN && task_wait_park(&http->task_waits, &visit->wait, document.status == 404, now)) {
         document_free(&document);
         if (connection_of(visit->connection))
             connections_serve(connection_of(visit->connection));
@@ -155,10 +159,10 @@ static enum MHD_Result answer(struct visit *visit)
 {
     struct http *http = visit->http;
     struct document document;
+    if (visit->read)
+        return answer_read(visit);
     if (visit->route->asks == ASKS_TASK)
         return answer_task(visit);
-    if (visit->route->asks == ASKS_READ)
-        return answer_read(visit);
     const struct snapshot *snapshot = snapshot_of(http, visit->route);
     if (visit->route->asks == ASKS_METRICS)
         json_object_update(visit->named, visit->query);

@@ -402,7 +402,7 @@ static const struct route routes[] = {
         .read = queue, .gives = "Blocks"),
     GET("/v1/agents/{agent}/tasks/{task}",
         "A task's state, with the answer when it is done; `wait` waits for its end.", ASKS_TASK,
-        .query = wait_fields, .gives = "Task"),
+        .verb = "task", .query = wait_fields, .answer = read_done, .gives = "Task"),
     CALL("DELETE", "/v1/agents/{agent}/tasks/{task}", "cancel",
          "A pending task, or the task in hand, is cancelled.", .fields = no_fields, .answer = order_done,
          .gives = "Done"),

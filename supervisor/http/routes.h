@@ -22,7 +22,7 @@ enum route_asks {
     ASKS_METRICS,     /* snapshots of the supervisor, shared by all who ask */
     ASKS_STATUS,
     ASKS_ORDER, /* a call of its own: the route's verb with the names of the path and the fields of the body */
-    ASKS_TASK,  /* files, and the snapshot; ?wait=SECONDS waits for its end */
+    ASKS_TASK,  /* files, and the snapshot, or like ASKS_READ; ?wait=SECONDS waits for its end */
     ASKS_FILES, /* of DATA_DIR, beneath it and without following any link */
     ASKS_READ, /* of an agentos-reader: the route's verb with the names of the path and of the query (reads.h) */
     ASKS_EVENTS, /* a stream */
