@@ -194,21 +194,29 @@ static enum MHD_Result say_too_large(struct MHD_Connection *connection)
     return document_send(connection, &document);
 }
 
-/* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
-static enum MHD_Result count_host(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+struct heads {
+    int hosts, lengths;
+};
+
+static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
     (void)kind, (void)value;
-    *(int *)context += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    struct heads *heads = context;
+    heads->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    heads->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+    heads->lengths += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
     return MHD_YES;
 }
+
+/* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
 
 static enum MHD_Result admit(struct http *http, struct MHD_Connection *connection, const char *url,
                              const char *method, struct visit **visit)
 {
     struct document document = {0};
     json_t *named;
-    int hosts = 0;
-    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_host, &hosts);
+    struct heads heads = {0};
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_head, &heads);
     if (connection_of(connection))
         connections_ask(connection_of(connection), clock_monotonic_ms());
     const struct route *route =
@@ -217,7 +225,8 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
                                        .host = header(connection, MHD_HTTP_HEADER_HOST),
                                        .origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
                                        .authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
-                                       .several_hosts = hosts > 1,
+                                       .several_hosts = heads.hosts > 1,
+                                       .several_ends = heads.lengths > 1,
                                        .has_body = has_body(connection)},
                      http->token, &named, &document);
     if (!route)
@@ -366,9 +375,11 @@ static enum MHD_Result begin(struct visit *visit)
     struct document document;
     if (visit->too_large)
         return say_too_large(visit->connection);
-    visit->query = query_read(visit->connection, visit->route->query, &document);
-    if (!visit->query)
-        return document_send(visit->connection, &document);
+    if (!visit->route->open) { /* probes and browsers may add what they like */
+        visit->query = query_read(visit->connection, visit->route->query, &document);
+        if (!visit->query)
+            return document_send(visit->connection, &document);
+    }
     switch (visit->route->asks) {
     case ASKS_ORDER:
         return give_order(visit);

@@ -566,6 +566,11 @@ const struct route *routes_admit(const struct request *request, const struct tok
         document_problem(document, 400, "a request names one host, in one Host header");
         return NULL;
     }
+    if (request->several_ends) { /* who read it on the way may have seen its end elsewhere (RFC 9112, 6.3) */
+        document_problem(document, 400,
+                         "a request says once where its body ends: by one Content-Length, or chunked");
+        return NULL;
+    }
     if (!token && !is_meant(request->host)) {
         document_problem(document, 421,
                          "without AGENTOS_TOKEN this interface is asked by its address or as localhost only");
