@@ -154,12 +154,14 @@ static void tell_workers(struct post *post)
 /* When it has something to do again; -1: not before somebody says so. */
 static int64_t wanted_at(const struct box *box)
 {
-    if (box->outbox.done < box->outbox.count || box->pump.wanted || box->fresh || box->dead.wanted ||
-        box->waking != WAKE_NOBODY)
+    if (box->pump.wanted || box->fresh || box->dead.wanted || box->waking != WAKE_NOBODY)
         return 0;
-    const int64_t times[] = {
-        box->look.wanted ? box->look.after_ms : -1, box->outbox.wanted ? box->outbox.after_ms : -1,
-        box->pump.after_ms ? box->pump.after_ms : -1, box->dead.after_ms ? box->dead.after_ms : -1};
+    const int64_t times[] = {box->outbox.done < box->outbox.count ? box->outbox.rests_until_ms
+                             : box->outbox.wanted                 ? box->outbox.after_ms
+                                                                  : -1,
+                             box->look.wanted ? box->look.after_ms : -1,
+                             box->pump.after_ms ? box->pump.after_ms : -1,
+                             box->dead.after_ms ? box->dead.after_ms : -1};
     int64_t first = -1;
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
         if (times[i] >= 0 && (first < 0 || times[i] < first))
