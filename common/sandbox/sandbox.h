@@ -30,7 +30,9 @@ enum sandbox_role {
     SANDBOX_WORKER,  /* its tree; one connection, then none (sandbox_tighten) */
     SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
     SANDBOX_MIRROR,  /* the gateway's, and a repository can be read */
-    SANDBOX_COMMAND, /* `agentos exec`: a worker's, and the system's programs can be read and executed */
+    SANDBOX_EXEC, /* `agentos exec`: a worker's files, and the system's programs can be read and executed, at the terminal;
+                        they signal each other */
+    SANDBOX_GIT,     /* `agentos git`: a worker's files, and git of the system's programs (the room's) */
     SANDBOX_AUDITOR, /* agentos-audit: what was open before, and not one file more */
     SANDBOX_HTTP, /* agentos-http: reads what the room names; connections are taken from the socket that it was given,
                         none is made */
