@@ -51,7 +51,7 @@ struct skills {
     struct buffer stays;         /* what every prompt says first of the skills, until it is made anew */
     struct shown *shown;         /* what it is made of, in this order; owned */
     size_t shown_count, prompts; /* prompts since it was made anew */
-    bool lacks;                  /* a text near to the last task had no room */
+    bool lacks;                  /* the text nearest to the last task had no room */
 };
 
 void skills_parse(struct skills *skills, const char *text, size_t length);

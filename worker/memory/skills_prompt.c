@@ -23,6 +23,7 @@ enum {
     STAYS = 12,
     VARIES = 5, /* parts of a prompt */
     LINES = 64, /* a line has this share of the room for all skills at most: 20 lines are a third of it */
+    SPARE = 16, /* a share of the room that texts leave free for the next lines */
     DESCRIPTION_LEAST = 32, /* bytes */
 };
 
@@ -233,7 +234,7 @@ static size_t choose(struct skills *skills, int tree, const char *task, size_t r
             more[added++] = (struct more){best, text};
             continue;
         } else {
-            skills->lacks = true;
+            skills->lacks = skills->lacks || shown == 0;
         }
         buffer_free(&text);
     }
@@ -268,9 +269,10 @@ void skills_prompt(struct skills *skills, int tree, const char *task, const stru
     if (skills->prompts++ >= SHOWN_LONG && (skills->lacks || useless(skills) > place->room / 8))
         skills_shown_forget(skills, 0);
     evidence(skills, &counts);
-    fit_lines(skills, place->room > counts.length ? place->room - counts.length : 0);
-    size_t used = skills->stays.length + counts.length;
-    size_t count = used < place->room ? choose(skills, tree, task, place->room - used, more) : 0;
+    fit_lines(skills, place->room);
+    size_t used = skills->stays.length + counts.length, spare = place->room / SPARE;
+    size_t count =
+        used + spare < place->room ? choose(skills, tree, task, place->room - used - spare, more) : 0;
     add_texts(skills, place, more, count, place->behind + counts.length, out);
     if (skills->stays.length == 0)
         buffer_text(out, "None yet.\n");
