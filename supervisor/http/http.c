@@ -195,16 +195,17 @@ static enum MHD_Result say_too_large(struct MHD_Connection *connection)
 }
 
 struct heads {
-    int hosts, lengths;
+    int hosts, ends;
 };
 
 static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-    (void)kind, (void)value;
+    (void)kind;
     struct heads *heads = context;
+    bool codes = strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
     heads->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
-    heads->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
-    heads->lengths += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    heads->ends += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+    heads->ends += codes ? 1 + (strcasecmp(value, "chunked") != 0) : 0; /* no other coding has an end here */
     return MHD_YES;
 }
 
@@ -226,7 +227,7 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
                                        .origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
                                        .authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
                                        .several_hosts = heads.hosts > 1,
-                                       .several_ends = heads.lengths > 1,
+                                       .several_ends = heads.ends > 1,
                                        .has_body = has_body(connection)},
                      http->token, &named, &document);
     if (!route)
@@ -270,7 +271,7 @@ static void add_idempotency(const struct visit *visit, json_t *request)
     bool takes_id = false;
     for (const struct field *field = visit->route->fields; field && field->name; field++)
         takes_id |= strcmp(field->name, "id") == 0;
-    if (!key || !takes_id || json_object_get(request, "id"))
+    if (!key || !*key || !takes_id || json_object_get(request, "id"))
         return;
     OWNED char *id = memory_print("key-%016llx", names_hash(key, strlen(key)));
     json_object_set_new(request, "id", json_string(id));

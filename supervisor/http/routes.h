@@ -14,7 +14,7 @@ struct request {
     const char *method, *path;
     const char *host, *origin, *authorization; /* headers; NULL: none */
     bool several_hosts;                        /* more than one Host header */
-    bool several_ends;                         /* more than one Content-Length or Transfer-Encoding */
+    bool several_ends; /* more than one Content-Length or Transfer-Encoding, or one that is not chunked */
     bool has_body;
 };
 
