@@ -1,9 +1,9 @@
 # AgentOS in a container: built in one stage, run in another that holds only what runs.
 #
 #   docker build -t agentos:latest .
-#   docker run -d --name agentos-orion -e LLM_API_KEY="sk-..." -v "$(pwd)/my-agent-data:/data" agentos:latest
-#
-#   docker run --rm -v "$(pwd)/my-agent-data:/data" agentos:latest check      or init, status, any other verb
+#   docker run --rm -v "$PWD/my-agent-data:/data" agentos:latest init       or check, help, any other verb
+#   docker run -d --name agentos -v "$PWD/llm-api-key:/run/secrets/llm-api-key:ro" \
+#       -e LLM_API_KEY_FILE=/run/secrets/llm-api-key -v "$PWD/my-agent-data:/data" agentos:latest
 #
 # Nothing but /data is written, so --read-only --cap-drop=ALL --security-opt=no-new-privileges fits.
 FROM debian:bookworm-slim AS build

@@ -36,14 +36,17 @@ static off_t size_of(int fd)
     return size - size % (off_t)sizeof(struct pruned);
 }
 
+/* By read alone: agentos-http, which asks too, has no pread in its sandbox. */
 void pruned_each(int tree, void (*visit)(void *context, const struct pruned *record), void *context)
 {
     OWNED_FD int fd = files_open(tree, pruned_name, O_RDONLY, 0);
     off_t size = size_of(fd), at = size > PRUNED_BYTES_MAX ? size - PRUNED_BYTES_MAX : 0;
     OWNED struct pruned *records = size > 0 ? memory_new(READ_AT_ONCE, sizeof *records) : NULL;
     at += at % (off_t)sizeof *records ? (off_t)sizeof *records - at % (off_t)sizeof *records : 0;
+    if (at < size && lseek(fd, at, SEEK_SET) != at)
+        return;
     while (at < size) {
-        ssize_t got = pread(fd, records, READ_AT_ONCE * sizeof *records, at);
+        ssize_t got = read(fd, records, READ_AT_ONCE * sizeof *records);
         size_t count = got > 0 ? (size_t)got / sizeof *records : 0;
         for (size_t i = 0; i < count; i++)
             if (records[i].sum == sum_of(&records[i]))

@@ -30,7 +30,7 @@ void supervisor_begin_alerts(struct supervisor *supervisor)
                                                                   .to_gateway = to_gateway,
                                                                   .context = supervisor},
                                            supervisor->roster);
-    supervisor->alerts.outages = outages_new(supervisor->alerts.queue);
+    supervisor->alerts.outages = outages_new(supervisor->alerts.queue, supervisor->data);
 }
 
 void supervisor_end_alerts(struct supervisor *supervisor)

@@ -124,23 +124,26 @@ _Noreturn static void live(struct worker_start *start, const struct ends *ends)
 
 /* One fork, whose child is the supervisor's from its first moment. glibc's fork can't do that, so what it does besides
  * is done here: this process has one thread, so no lock is held and no handler is due; the place where glibc keeps its
- * thread's id the kernel tells, and writes the new one there. The last two arguments change places between
- * architectures; the one that isn't asked for by a flag is ignored. Into a group of version 2 the kernel makes it there;
- * into one of version 1 the worker moves itself. */
-static pid_t fork_for_supervisor(int group)
+ * thread's id the kernel tells, and writes the new one there. The last two arguments of clone change places between
+ * architectures; the one that isn't asked for by a flag is ignored. The worker is made in its group where the kernel does
+ * that (version 2), else it moves itself. */
+static pid_t fork_for_supervisor(struct worker_start *start, const struct ends *ends)
 {
     int *thread_id = NULL;
+    const unsigned flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
     if (prctl(PR_GET_TID_ADDRESS, &thread_id) != 0 || !thread_id)
         return -1;
-    struct clone_args into = {.flags = CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |
-                                       CLONE_INTO_CGROUP,
+    struct clone_args into = {.flags = flags | CLONE_INTO_CGROUP,
                               .child_tid = (uintptr_t)thread_id,
-                              .cgroup = (unsigned)group};
-    pid_t worker = group < 0 ? -1 : (pid_t)syscall(SYS_clone3, &into, sizeof into);
-    if (worker >= 0)
-        return worker;
-    return (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, NULL,
-                          NULL, thread_id, thread_id);
+                              .cgroup = (unsigned)ends->group};
+    pid_t worker = ends->group < 0 ? -1 : (pid_t)syscall(SYS_clone3, &into, sizeof into);
+    if (worker == 0)
+        live(start, &(struct ends){ends->gate, ends->log, -1});
+    if (worker < 0)
+        worker = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, thread_id, thread_id);
+    if (worker == 0)
+        live(start, ends);
+    return worker;
 }
 
 /* Where a kernel or a container refuses that: the process between ends at once, so that the supervisor, as subreaper,
@@ -174,9 +177,7 @@ static pid_t fork_twice(struct worker_start *start, const struct ends *ends)
 
 static pid_t fork_worker(struct worker_start *start, const struct ends *ends)
 {
-    pid_t worker = fork_for_supervisor(ends->group);
-    if (worker == 0)
-        live(start, ends);
+    pid_t worker = fork_for_supervisor(start, ends);
     return worker > 0 ? worker : fork_twice(start, ends);
 }
 

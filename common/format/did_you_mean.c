@@ -1,9 +1,10 @@
 #include "common/format/did_you_mean.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST = 64 };
+enum { LONGEST = 64, PREFIX = 3 /* letters: a word that was only begun is near, too */ };
 
 static size_t least(size_t a, size_t b)
 {
@@ -38,11 +39,12 @@ static size_t did_you_mean_distance(const char *a, const char *b, size_t limit)
 const char *did_you_mean(const char *word, const char *(*words)(const void *context, size_t i),
                          const void *context, size_t count)
 {
-    size_t limit = least(1 + strlen(word) / 4, 3), best = limit + 1;
+    size_t length = strlen(word), limit = length < 6 ? 1 : least(length / 3, 3), best = limit + 1;
     const char *found = NULL;
     for (size_t i = 0; i < count && best > 0; i++) {
         const char *candidate = words(context, i);
-        size_t distance = did_you_mean_distance(word, candidate, least(limit, best));
+        bool begun = length >= PREFIX && strncmp(candidate, word, length) == 0;
+        size_t distance = begun ? 1 : did_you_mean_distance(word, candidate, least(limit, best));
         if (distance < best && distance < strlen(candidate)) {
             best = distance;
             found = candidate;

@@ -21,8 +21,8 @@ enum { LINE_ROOM = 4096 };
 
 struct group {
     bool taken;
-    int64_t bytes;   /* 0: not bounded yet */
-    uint64_t killed; /* as the kernel counted it last */
+    int64_t bytes; /* its limit, for good: the kernel may refuse to lower one; 0: it could not be bounded */
+    uint64_t killed, reached; /* as the kernel counted them last */
 };
 
 struct memory_groups {
@@ -282,64 +282,87 @@ char *memory_group_path(const struct memory_groups *groups, unsigned number)
     return number ? memory_print("%s/%u", groups->folder, number) : memory_text("");
 }
 
-/* How many processes the kernel has ended there. */
-static uint64_t count_killed(const struct memory_groups *groups, const char *path)
+static uint64_t count_in(const char *path, const char *name, const char *word)
 {
     char text[LINE_ROOM];
-    read_text(path, groups->second ? "memory.events" : "memory.oom_control", text);
-    const char *line = strstr(text, "oom_kill ");
-    return line ? strtoull(line + strlen("oom_kill "), NULL, 10) : 0;
+    read_text(path, name, text);
+    const char *line = strstr(text, word);
+    return line ? strtoull(line + strlen(word), NULL, 10) : 0;
 }
 
-/* The number of a free group, a new one if need be; 0: it can't be made. */
-static unsigned find_free(struct memory_groups *groups)
+/* How many processes the kernel has ended there for want of memory, also of the whole machine's. */
+static uint64_t count_killed(const struct memory_groups *groups, const char *path)
 {
-    for (unsigned i = 0; i < groups->count; i++)
-        if (!groups->list[i].taken)
-            return i + 1;
-    OWNED char *path = memory_group_path(groups, groups->count + 1);
-    if (mkdir(path, 0755) != 0 && errno != EEXIST)
-        return 0;
-    groups->list = memory_grow(groups->list, groups->count + 1, sizeof *groups->list);
-    groups->list[groups->count++] = (struct group){.killed = count_killed(groups, path)};
-    return groups->count;
+    return count_in(path, groups->second ? "memory.events" : "memory.oom_control", "oom_kill ");
 }
 
-static bool bound(const struct memory_groups *groups, unsigned number, int64_t bytes)
+/* How often the group's own limit was reached. */
+static uint64_t count_reached(const struct memory_groups *groups, const char *path)
+{
+    return groups->second ? count_in(path, "memory.events", "\noom ") : count_in(path, "memory.failcnt", "");
+}
+
+static bool bound(const struct memory_groups *groups, const char *path, int64_t bytes)
 {
     char text[24];
-    OWNED char *path = memory_group_path(groups, number);
     snprintf(text, sizeof text, "%" PRId64, bytes);
     return write_text(path, groups->second ? "memory.max" : "memory.limit_in_bytes", text);
 }
 
+/* The number of a free group with that limit, a new one if need be; 0: it can't be made. */
+static unsigned find_free(struct memory_groups *groups, int64_t bytes)
+{
+    for (unsigned i = 0; i < groups->count; i++)
+        if (!groups->list[i].taken && groups->list[i].bytes == bytes)
+            return i + 1;
+    OWNED char *path = memory_group_path(groups, groups->count + 1);
+    if (mkdir(path, 0755) != 0 && errno != EEXIST)
+        return 0;
+    bool bounded = bound(groups, path, bytes);
+    if (!bounded && rmdir(path) == 0)
+        return 0;
+    groups->list = memory_grow(groups->list, groups->count + 1, sizeof *groups->list);
+    groups->list[groups->count++] = (struct group){.bytes = bounded ? bytes : 0,
+                                                   .killed = count_killed(groups, path),
+                                                   .reached = count_reached(groups, path)};
+    return bounded ? groups->count : 0;
+}
+
 void memory_group_take(struct memory_groups *groups, unsigned *number, int64_t bytes)
 {
-    if (!groups || (*number == 0 && (*number = find_free(groups)) == 0))
+    if (!groups)
         return;
-    struct group *group = &groups->list[*number - 1];
-    group->taken = group->bytes == bytes || bound(groups, *number, bytes);
-    group->bytes = group->taken ? bytes : 0;
-    *number = group->taken ? *number : 0;
+    if (*number && groups->list[*number - 1].bytes != bytes)
+        memory_group_give_back(groups, number);
+    *number = *number ? *number : find_free(groups, bytes);
+    if (*number)
+        groups->list[*number - 1].taken = true;
 }
 
-bool memory_group_give_back(struct memory_groups *groups, unsigned *number)
+enum memory_want memory_group_give_back(struct memory_groups *groups, unsigned *number)
 {
     if (!groups || *number == 0)
-        return false;
+        return WANT_OF_NOTHING;
     struct group *group = &groups->list[*number - 1];
     OWNED char *path = memory_group_path(groups, *number);
-    uint64_t killed = count_killed(groups, path), before = group->killed;
-    group->killed = killed;
+    uint64_t killed = count_killed(groups, path), reached;
     group->taken = false;
     *number = 0;
-    return killed > before;
+    if (killed == group->killed)
+        return WANT_OF_NOTHING;
+    reached = count_reached(groups, path);
+    bool own = reached != group->reached;
+    group->killed = killed;
+    group->reached = reached;
+    return own ? WANT_OF_ITS_OWN : WANT_OF_THE_MACHINE;
 }
 
-/* In version 1 a thread moves itself by this file, without holding up the whole machine's forks as by `cgroup.procs`. */
+/* In version 1 a thread moves itself by `tasks`, without holding up the whole machine's forks as by `cgroup.procs`. */
 void memory_group_enter(int folder)
 {
-    OWNED_FD int fd = folder < 0 ? -1 : openat(folder, "tasks", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, "0", 1) < 0)
+    OWNED_FD int thread = folder < 0 ? -1 : openat(folder, "tasks", O_WRONLY | O_CLOEXEC);
+    OWNED_FD int process =
+        folder < 0 || thread >= 0 ? -1 : openat(folder, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (folder >= 0 && write(thread < 0 ? process : thread, "0", 1) < 0)
         return; /* the limits of the process hold all the same */
 }

@@ -26,13 +26,14 @@ bool memory_groups_look(pid_t supervisor, const char *data_dir, struct fault *wh
 
 /* *number (0: none yet) becomes that of a free group, whose processes get `bytes`; 0: there is none. */
 void memory_group_take(struct memory_groups *groups, unsigned *number, int64_t bytes);
-/* Its process has ended; *number becomes 0. True: the kernel ended a process there that would have taken more. */
-bool memory_group_give_back(struct memory_groups *groups, unsigned *number);
+/* Its process has ended; *number becomes 0. Whether the kernel ended a process there for want of memory, and of whose. */
+enum memory_want { WANT_OF_NOTHING, WANT_OF_ITS_OWN, WANT_OF_THE_MACHINE };
+enum memory_want memory_group_give_back(struct memory_groups *groups, unsigned *number);
 /* Its folder; "": none. Caller frees. */
 char *memory_group_path(const struct memory_groups *groups, unsigned number);
 
-/* In the new process, with the folder's descriptor, when it wasn't made in the group (CLONE_INTO_CGROUP, version 2):
- * while it has one thread. */
+/* In the new process, with the folder's descriptor, when it wasn't made in the group (CLONE_INTO_CGROUP, version 2); -1:
+ * it was, or has none. While it has one thread. */
 void memory_group_enter(int folder);
 
 #endif

@@ -63,7 +63,7 @@ enum {
     SCOPE_SIGNAL = 1 << 1,
 };
 
-#define EVERYBODY (FOR(WORKER) | NETWORK | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
+#define EVERYBODY (FOR(WORKER) | NETWORK | PROGRAMS | FOR(AUDITOR) | FOR(HTTP))
 
 /* What the kernel can withhold, by its ABI. Whatever is withheld and in no rule is refused. */
 static const struct {
@@ -100,19 +100,19 @@ static const struct {
     {NETWORK, "/usr/lib", READ}, /* name service modules are loaded when first asked */
     {NETWORK, "/lib", READ},
     {NETWORK, "/lib64", READ},
-    {FOR(COMMAND) | FOR(CHECKER), "/usr", READ | EXECUTE},
-    {FOR(COMMAND) | FOR(CHECKER), "/bin", READ | EXECUTE},
-    {FOR(COMMAND) | FOR(CHECKER), "/sbin", READ | EXECUTE},
-    {FOR(COMMAND) | FOR(CHECKER), "/lib", READ | EXECUTE},
-    {FOR(COMMAND) | FOR(CHECKER), "/lib64", READ | EXECUTE},
-    {FOR(COMMAND) | FOR(CHECKER), "/etc/alternatives", READ},
-    {NETWORK | FOR(COMMAND) | FOR(CHECKER), "/etc/ld.so.cache", READ},
-    {NETWORK | FOR(COMMAND) | FOR(CHECKER), "/etc/localtime", READ},
-    {NETWORK | FOR(COMMAND) | FOR(CHECKER), "/dev/urandom", READ_FILE},
-    {FOR(COMMAND) | FOR(CHECKER), "/dev/random", READ_FILE},
-    {FOR(COMMAND) | FOR(CHECKER), "/dev/zero", READ_FILE},
-    {FOR(COMMAND) | FOR(CHECKER), "/dev/null", READ_FILE | WRITE_FILE | TRUNCATE},
-    {FOR(COMMAND), "/dev/tty", READ_FILE | WRITE_FILE | IOCTL_DEV},
+    {PROGRAMS, "/usr", READ | EXECUTE},
+    {PROGRAMS, "/bin", READ | EXECUTE},
+    {PROGRAMS, "/sbin", READ | EXECUTE},
+    {PROGRAMS, "/lib", READ | EXECUTE},
+    {PROGRAMS, "/lib64", READ | EXECUTE},
+    {PROGRAMS, "/etc/alternatives", READ},
+    {NETWORK | PROGRAMS, "/etc/ld.so.cache", READ},
+    {NETWORK | PROGRAMS, "/etc/localtime", READ},
+    {NETWORK | PROGRAMS, "/dev/urandom", READ_FILE},
+    {PROGRAMS, "/dev/random", READ_FILE},
+    {PROGRAMS, "/dev/zero", READ_FILE},
+    {PROGRAMS, "/dev/null", READ_FILE | WRITE_FILE | TRUNCATE},
+    {FOR(EXEC), "/dev/tty", READ_FILE | WRITE_FILE | IOCTL_DEV},
 };
 
 int landlock_abi(void)
@@ -177,8 +177,7 @@ static bool allow_all(const struct sandbox *sandbox, const struct sandbox_room *
         if (syscall(SYS_landlock_add_rule, rules, RULE_NET_PORT, &rule, 0) != 0)
             return fault_errno(fault, "cannot allow port %u in the sandbox", *port);
     }
-    uint64_t tree = sandbox->role == SANDBOX_COMMAND ? TREE | EXECUTE : TREE;
-    return !room->tree || allow(rules, withheld, room->tree, tree, true, fault);
+    return !room->tree || allow(rules, withheld, room->tree, TREE, true, fault);
 }
 
 /* A second layer, which withholds nothing but the execution of programs: what both layers allow is allowed. */

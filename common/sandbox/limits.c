@@ -30,7 +30,7 @@ enum { CAPABILITIES_MAX = 64 };
  * under this limit too. */
 #define FILE_MOST  ((rlim_t)16 << 30)
 
-#define EVERYBODY  (FOR(WORKER) | NETWORK | FOR(COMMAND) | FOR(AUDITOR) | FOR(CHECKER) | FOR(HTTP))
+#define EVERYBODY  (FOR(WORKER) | NETWORK | PROGRAMS | FOR(AUDITOR) | FOR(HTTP))
 #define AUDITS     (FOR(AUDITOR) | FOR(CHECKER))
 
 #define STACK_MOST ((rlim_t)4 << 20)

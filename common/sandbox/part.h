@@ -11,6 +11,7 @@
 /* Which roles a row of a table is for. */
 #define FOR(role) (1u << SANDBOX_##role)
 #define NETWORK   (FOR(GATEWAY) | FOR(MIRROR) | FOR(BUS)) /* those that make connections */
+#define PROGRAMS  (FOR(EXEC) | FOR(GIT) | FOR(CHECKER))   /* of others */
 
 /* A compiled filter; the places where the process's own pid belongs are marked by a value of their own. */
 struct program {

@@ -77,7 +77,7 @@ static bool enter(const struct sandbox *sandbox, const struct sandbox_room *room
     if (!dumpable_clear(fault) && strict)
         return false;
     /* A command's filter lets signals pass where Landlock bounds whom they reach: without Landlock it is not entered. */
-    bool needed = strict || (sandbox->role == SANDBOX_COMMAND && facts->landlock >= LANDLOCK_SIGNALS);
+    bool needed = strict || (sandbox->role == SANDBOX_EXEC && facts->landlock >= LANDLOCK_SIGNALS);
     if (facts->landlock >= SANDBOX_LANDLOCK_FLOOR && !landlock_confine(sandbox, room, fault) && needed)
         return false;
     return sandbox->filter.length == 0 || seccomp_install(&sandbox->filter, false, listener, fault) ||

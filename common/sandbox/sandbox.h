@@ -31,7 +31,9 @@ enum sandbox_role {
     SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
     SANDBOX_MIRROR,  /* the gateway's, and a repository can be read */
     SANDBOX_BUS,     /* the gateway's, and where the kernel can limit ports, those of its room */
-    SANDBOX_COMMAND, /* `agentos exec`: a worker's, and the system's programs can be read and executed */
+    SANDBOX_EXEC, /* `agentos exec`: a worker's files, and the system's programs can be read and executed, at the terminal;
+                        they signal each other */
+    SANDBOX_GIT,     /* `agentos git`: a worker's files, and git of the system's programs (the room's) */
     SANDBOX_AUDITOR, /* agentos-audit: what was open before, and not one file more */
     SANDBOX_HTTP, /* agentos-http: reads what the room names; connections are taken from the socket that it was given,
                         none is made */
@@ -49,7 +51,7 @@ struct sandbox_room {
     const char *const
         *programs; /* NULL: all that the role allows; else only these files, and files of these folders,
                                          are executed */
-    const uint16_t *ports; /* that it may connect to (SANDBOX_BUS), 0 at the end */
+    const uint16_t *ports;            /* that it may connect to (SANDBOX_BUS), 0 at the end */
     int64_t memory_bytes, open_files; /* 0: no limit of ours */
 };
 

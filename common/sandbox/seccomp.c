@@ -37,7 +37,6 @@
 #define ROOM_MOST 0x5eed1d055eed1d06u
 
 #define OURS      (FOR(WORKER) | NETWORK | FOR(AUDITOR) | FOR(HTTP))
-#define PROGRAMS  (FOR(COMMAND) | FOR(CHECKER)) /* of others */
 #define EVERYBODY (OURS | PROGRAMS)
 
 enum verdict {
@@ -199,8 +198,10 @@ static const char *const plain_http[] = {
 
 /* A command of `agentos exec` may be moved between sessions and groups; a checker stays in its own, by which it is
  * killed with all that it started. Extended attributes can be read past Landlock. */
-static const char *const plain_job[] = {"fork",      "vfork",     "setsid",    "setpgid",    "getxattr",
-                                        "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr"};
+static const char *const plain_forks[] = {"fork", "vfork"};
+static const char *const plain_exec[] = {"setsid",    "setpgid",   "getxattr",   "lgetxattr",
+                                         "fgetxattr", "listxattr", "llistxattr", "flistxattr"};
+static const char *const plain_git[] = {"symlink", "symlinkat"}; /* a checkout of links */
 
 /* No memory is made larger with mremap but theirs: it makes a stack so without asking for a limit of stacks or of data
  * (limits.c). malloc copies then. */
@@ -229,8 +230,6 @@ static const char *const plain_command[] = {
     "arch_prctl",
     "close_range",
     "statfs",
-    "symlink",
-    "symlinkat",
     "sched_getscheduler",
     "sched_getparam",
     "timer_create",
@@ -289,7 +288,7 @@ static const struct rule conditional[] = {
     {EVERYBODY, ALLOW, "mprotect", 1, {BITS(2, PROT_EXEC, 0)}},
 
     {FOR(WORKER) | NETWORK, ALLOW, "clone", 1, {BITS(0, THREAD | NAMESPACES, THREAD)}},
-    {FOR(COMMAND), ALLOW, "clone", 1, {BITS(0, NAMESPACES, 0)}},
+    {FOR(EXEC) | FOR(GIT), ALLOW, "clone", 1, {BITS(0, NAMESPACES, 0)}},
     {FOR(CHECKER), ASK, "clone", 1, {BITS(0, NAMESPACES, 0)}},
     {FOR(CHECKER), ASK, "fork", 0, {{0}}},
     {FOR(CHECKER), ASK, "vfork", 0, {{0}}},
@@ -326,11 +325,11 @@ static const struct rule conditional[] = {
     {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONCLEX)}},
     {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, TCGETS)}},
     {PROGRAMS, ALLOW, "ioctl", 1, {IS(1, TIOCGWINSZ)}},
-    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETS)}},
-    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETSW)}},
-    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TCSETSF)}},
-    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TIOCGPGRP)}},
-    {FOR(COMMAND), ALLOW, "ioctl", 1, {IS(1, TIOCSPGRP)}},
+    {FOR(EXEC), ALLOW, "ioctl", 1, {IS(1, TCSETS)}},
+    {FOR(EXEC), ALLOW, "ioctl", 1, {IS(1, TCSETSW)}},
+    {FOR(EXEC), ALLOW, "ioctl", 1, {IS(1, TCSETSF)}},
+    {FOR(EXEC), ALLOW, "ioctl", 1, {IS(1, TIOCGPGRP)}},
+    {FOR(EXEC), ALLOW, "ioctl", 1, {IS(1, TIOCSPGRP)}},
 
     /* The one connection of a worker's, made before it reads anything of others; then sandbox_tighten. */
     {FOR(WORKER), ALLOW, "socket", 1, {IS(0, AF_UNIX)}},
@@ -347,7 +346,7 @@ static const struct rule conditional[] = {
     {NETWORK, ALLOW, "bind", 0, {{0}}},
     {NETWORK, ALLOW, "sendmmsg", 0, {{0}}},
     {NETWORK, ALLOW, "recvmmsg", 0, {{0}}},
-    {NETWORK | FOR(COMMAND), ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
+    {NETWORK, ALLOW, "socketpair", 1, {IS(0, AF_UNIX)}},
 
     /* Only such as libcurl, the resolver, libnats and libmicrohttpd set. */
     OPTION(NETWORK, SOL_SOCKET, SO_KEEPALIVE),
@@ -442,7 +441,9 @@ static const struct {
     LIST(FOR(WORKER) | NETWORK | FOR(HTTP), ALLOW, plain_socket),
     LIST(FOR(HTTP), ALLOW, plain_http),
     LIST(PROGRAMS, ALLOW, plain_command),
-    LIST(FOR(COMMAND), ALLOW, plain_job),
+    LIST(FOR(EXEC) | FOR(GIT), ALLOW, plain_forks),
+    LIST(FOR(EXEC), ALLOW, plain_exec),
+    LIST(FOR(GIT), ALLOW, plain_git),
 #undef LIST
 };
 
@@ -450,7 +451,7 @@ static const struct {
  * outside, which looks at each one (watched.c). A checker always asks: groups and everybody are refused so. */
 static bool signals_are_asked(enum sandbox_role role)
 {
-    bool asked = role == SANDBOX_CHECKER || (role == SANDBOX_COMMAND && landlock_abi() < LANDLOCK_SIGNALS);
+    bool asked = role == SANDBOX_CHECKER || (role == SANDBOX_EXEC && landlock_abi() < LANDLOCK_SIGNALS);
     return asked && seccomp_can_ask();
 }
 
@@ -458,7 +459,7 @@ static bool allow_signals(scmp_filter_ctx filter, enum sandbox_role role)
 {
     static const char *const names[] = {"kill", "tgkill"};
     bool asked = signals_are_asked(role);
-    bool kept_within = role == SANDBOX_COMMAND && landlock_abi() >= LANDLOCK_SIGNALS;
+    bool kept_within = role == SANDBOX_EXEC && landlock_abi() >= LANDLOCK_SIGNALS;
     return (!asked && !kept_within) ||
            add_names(filter, asked ? ASK : ALLOW, names, sizeof names / sizeof *names);
 }

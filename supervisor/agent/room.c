@@ -69,10 +69,12 @@ void room_take_memory(struct agent *agent)
 
 char *room_ending(struct agent *agent, int status)
 {
-    bool out_of_memory = memory_group_give_back(agent->agents->memory_groups, &agent->worker.memory_group) &&
-                         WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     OWNED char *text = child_status_text(status);
-    return out_of_memory ? memory_print("%s: out of memory (limits.memory_mb is %lld)", text,
-                                        (long long)agent->definition->limits.memory_mb)
-                         : memory_text(text);
+    enum memory_want want = memory_group_give_back(agent->agents->memory_groups, &agent->worker.memory_group);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL || want == WANT_OF_NOTHING)
+        return memory_text(text);
+    return want == WANT_OF_ITS_OWN
+               ? memory_print("%s: out of memory (limits.memory_mb is %lld)", text,
+                              (long long)agent->definition->limits.memory_mb)
+               : memory_print("%s: the machine, or its container, was out of memory", text);
 }

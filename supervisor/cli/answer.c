@@ -11,9 +11,6 @@
 #include "common/files.h"
 #include "common/format/answer_file.h"
 #include "common/memory.h"
-#include "common/names.h"
-#include "common/pruned.h"
-#include "common/tree.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/progress.h"
 #include "supervisor/cli/terminal/confine.h"
@@ -21,7 +18,7 @@
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 #include "supervisor/listings/task_state.h"
-#include "supervisor/reader/pruned_file.h"
+#include "supervisor/reader/task_answer.h"
 
 enum {
     LOOK_EVERY_MS = 200,
@@ -38,8 +35,7 @@ static int print(struct answer_file *answer)
 }
 
 struct pruned_answer {
-    const char *repository;
-    const char *task, *name; /* of its file, without ".md" */
+    const char *repository, *task, *file;
 };
 
 /* In a process of its own: the agent's git has the answer. */
@@ -48,29 +44,21 @@ static int show_pruned(void *context)
     const struct pruned_answer *wanted = context;
     struct fault fault = {0};
     struct answer_file answer;
-    char *text = NULL;
-    size_t length = 0;
-    OWNED char *file = memory_print("%s/%s.md", TREE_OUTPUTS, wanted->name);
-    int found = pruned_file_read(wanted->repository, file, &text, &length, &fault);
-    if (found == 1 && answer_parse(&answer, text, length, file)) {
+    if (task_answer_read(wanted->repository, wanted->file, &answer, &fault)) {
         return print(&answer);
     }
-    output_complain("the answer to %s has left %s, and can't be read in its history%s%s", wanted->task,
-                    TREE_OUTPUTS, found < 0 ? ": " : "", found < 0 ? fault.text : "");
+    output_complain("the answer to %s has left outputs/, and can't be read in git: %s", wanted->task,
+                    fault.text);
     return EX_DATAERR;
 }
 
 static int find_pruned(const struct invocation *invocation, int folder, const char *task)
 {
-    struct pruned pruned;
-    OWNED char *now = names_file(task), *before = names_file_before(task);
+    OWNED char *file = task_answer_pruned(folder, task);
     OWNED char *repository = memory_print("%s/agents/%s", invocation->data_dir, invocation->words[0]);
-    struct pruned_answer wanted = {.repository = repository, .task = task, .name = now};
-    if (!pruned_find(folder, TREE_OUTPUTS, now, &pruned)) {
-        wanted.name = before;
-        if (!pruned_find(folder, TREE_OUTPUTS, before, &pruned)) {
-            return -1;
-        }
+    struct pruned_answer wanted = {.repository = repository, .task = task, .file = file};
+    if (file == NULL) {
+        return -1;
     }
     confine_guard(invocation->data_dir, invocation->words[0]);
     return confine(repository, show_pruned, &wanted);

@@ -126,7 +126,7 @@ int verb_exec(struct invocation *invocation)
         return status;
     OWNED char *tree = memory_print("%s/agents/%s", invocation->data_dir, invocation->words[0]);
     room.tree = tree;
-    struct sandbox *sandbox = sandbox_prepare(SANDBOX_COMMAND, mode, &fault);
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_EXEC, mode, &fault);
     if (!sandbox) {
         output_complain("%s; the command was not run", fault.text);
         return EX_CONFIG;

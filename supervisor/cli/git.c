@@ -240,7 +240,7 @@ int verb_git(struct invocation *invocation)
         return status;
     confine_guard(invocation->data_dir, name);
     struct sandbox_room room = {.tree = tree, .memory_bytes = MEMORY_BYTES, .open_files = OPEN_FILES};
-    struct sandbox *sandbox = sandbox_prepare(SANDBOX_COMMAND, mode, &fault);
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_GIT, mode, &fault);
     if (!sandbox) {
         output_complain("%s; git was not run", fault.text);
         return EX_CONFIG;

@@ -71,6 +71,10 @@ static bool locate(struct invocation *invocation, struct fault *fault)
 int verb_init(struct invocation *invocation)
 {
     struct fault fault = {0};
+    if (invocation->words[0] != NULL && invocation->words[0][0] == '\0') {
+        output_complain("init needs a directory's name, not ''; without one it takes --data or DATA_DIR");
+        return EX_USAGE;
+    }
     if (!locate(invocation, &fault) || !make_folders(invocation->data_dir, &fault) ||
         !write_first(invocation->data_dir, &fault)) {
         output_complain("%s", fault.text);

@@ -67,7 +67,7 @@ static const char LOG_DETAILS[] =
 static const char STATUS_DETAILS[] =
     "What needs attention stands first: failed and backing off, then problems, dead letters, waiting and "
     "paused ones.\nSTREAK: failures in a row; TOKENS and COST: of today (UTC); COST needs a price in "
-    "agents.yaml.\n";
+    "agents.yaml.\nA terminal that is too narrow has fewer columns.\n";
 static const char LOGS_DETAILS[] =
     "From the copy that the supervisor keeps of its last lines (4 to 8 MB, in DATA_DIR/.run), so no "
     "supervisor\nneeds to run. -n counts events: an answer of many lines is one.\n";

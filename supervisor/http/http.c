@@ -48,7 +48,7 @@ struct visit {
     bool asked;              /* what the route asks was asked; the next turn answers */
     bool waits;              /* for a snapshot or a read */
     json_t *query;           /* what stands behind the path's "?" */
-    struct read *read;       /* ASKS_READ */
+    struct read *read;       /* ASKS_READ, and ASKS_TASK for an answer that is in git alone */
     TAILQ_ENTRY(visit) link; /* in waiting, while it waits */
     struct task_wait wait;   /* ASKS_TASK */
 };
@@ -92,6 +92,8 @@ static struct snapshot *snapshot_of(struct http *http, const struct route *route
                                                                     : NULL;
 }
 
+static enum MHD_Result read_elsewhere(struct visit *visit);
+
 static enum MHD_Result answer_task(struct visit *visit)
 {
     struct http *http = visit->http;
@@ -99,9 +101,11 @@ static enum MHD_Result answer_task(struct visit *visit)
     const char *agent = json_string_value(json_object_get(visit->named, "agent"));
     int64_t now = clock_monotonic_ms();
     task_wait_look(&visit->wait, http->data, agent);
-    bool ended =
+    enum task_view seen =
         task_view(http->data, visit->named, snapshot_object(&http->snapshots[SNAPSHOT_STATUS]), &document);
-    if (!ended && task_wait_park(&http->task_waits, &visit->wait, document.status == 404, now)) {
+    if (seen == TASK_PRUNED)
+        return read_elsewhere(visit);
+    if (seen == TASK_OPEN && task_wait_park(&http->task_waits, &visit->wait, document.status == 404, now)) {
         document_free(&document);
         if (connection_of(visit->connection))
             connections_serve(connection_of(visit->connection));
@@ -155,10 +159,10 @@ static enum MHD_Result answer(struct visit *visit)
 {
     struct http *http = visit->http;
     struct document document;
+    if (visit->read)
+        return answer_read(visit);
     if (visit->route->asks == ASKS_TASK)
         return answer_task(visit);
-    if (visit->route->asks == ASKS_READ)
-        return answer_read(visit);
     const struct snapshot *snapshot = snapshot_of(http, visit->route);
     if (visit->route->asks == ASKS_METRICS)
         json_object_update(visit->named, visit->query);
@@ -190,21 +194,30 @@ static enum MHD_Result say_too_large(struct MHD_Connection *connection)
     return document_send(connection, &document);
 }
 
-/* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
-static enum MHD_Result count_host(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+struct heads {
+    int hosts, ends;
+};
+
+static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-    (void)kind, (void)value;
-    *(int *)context += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    (void)kind;
+    struct heads *heads = context;
+    bool codes = strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    heads->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    heads->ends += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+    heads->ends += codes ? 1 + (strcasecmp(value, "chunked") != 0) : 0; /* no other coding has an end here */
     return MHD_YES;
 }
+
+/* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
 
 static enum MHD_Result admit(struct http *http, struct MHD_Connection *connection, const char *url,
                              const char *method, struct visit **visit)
 {
     struct document document = {0};
     json_t *named;
-    int hosts = 0;
-    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_host, &hosts);
+    struct heads heads = {0};
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_head, &heads);
     if (connection_of(connection))
         connections_ask(connection_of(connection), clock_monotonic_ms());
     const struct route *route =
@@ -213,7 +226,8 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
                                        .host = header(connection, MHD_HTTP_HEADER_HOST),
                                        .origin = header(connection, MHD_HTTP_HEADER_ORIGIN),
                                        .authorization = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
-                                       .several_hosts = hosts > 1,
+                                       .several_hosts = heads.hosts > 1,
+                                       .several_ends = heads.ends > 1,
                                        .has_body = has_body(connection)},
                      http->token, &named, &document);
     if (!route)
@@ -257,7 +271,7 @@ static void add_idempotency(const struct visit *visit, json_t *request)
     bool takes_id = false;
     for (const struct field *field = visit->route->fields; field && field->name; field++)
         takes_id |= strcmp(field->name, "id") == 0;
-    if (!key || !takes_id || json_object_get(request, "id"))
+    if (!key || !*key || !takes_id || json_object_get(request, "id"))
         return;
     OWNED char *id = memory_print("key-%016llx", names_hash(key, strlen(key)));
     json_object_set_new(request, "id", json_string(id));
@@ -362,9 +376,11 @@ static enum MHD_Result begin(struct visit *visit)
     struct document document;
     if (visit->too_large)
         return say_too_large(visit->connection);
-    visit->query = query_read(visit->connection, visit->route->query, &document);
-    if (!visit->query)
-        return document_send(visit->connection, &document);
+    if (!visit->route->open) { /* probes and browsers may add what they like */
+        visit->query = query_read(visit->connection, visit->route->query, &document);
+        if (!visit->query)
+            return document_send(visit->connection, &document);
+    }
     switch (visit->route->asks) {
     case ASKS_ORDER:
         return give_order(visit);

@@ -49,9 +49,9 @@ static enum MHD_Result take(void *context, enum MHD_ValueKind kind, const char *
     (void)kind;
     struct reading *reading = context;
     const struct field *field = reading->fields;
-    while (field->name && strcmp(field->name, name) != 0)
+    while (field && field->name && strcmp(field->name, name) != 0)
         field++;
-    if (!field->name)
+    if (!field || !field->name)
         return refuse(reading, "", "the path has a parameter that it does not take");
     OWNED char *text = decoded(value);
     json_t *read = !text ? NULL : field->kind == FIELD_TEXT ? json_string(text) : count_of(text);
@@ -66,7 +66,6 @@ static enum MHD_Result take(void *context, enum MHD_ValueKind kind, const char *
 json_t *query_read(struct MHD_Connection *connection, const struct field *fields, struct document *problem)
 {
     struct reading reading = {.fields = fields, .problem = problem, .object = json_object()};
-    if (fields)
-        (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take, &reading);
+    (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take, &reading);
     return reading.object;
 }

@@ -404,7 +404,7 @@ static const struct route routes[] = {
         .read = queue, .gives = "Blocks"),
     GET("/v1/agents/{agent}/tasks/{task}",
         "A task's state, with the answer when it is done; `wait` waits for its end.", ASKS_TASK,
-        .query = wait_fields, .gives = "Task"),
+        .verb = "task", .query = wait_fields, .answer = read_done, .gives = "Task"),
     CALL("DELETE", "/v1/agents/{agent}/tasks/{task}", "cancel",
          "A pending task, or the task in hand, is cancelled.", .fields = no_fields, .answer = order_done,
          .gives = "Done"),
@@ -566,6 +566,11 @@ const struct route *routes_admit(const struct request *request, const struct tok
     *named = NULL;
     if (request->several_hosts || (request->host && !is_host(request->host))) {
         document_problem(document, 400, "a request names one host, in one Host header");
+        return NULL;
+    }
+    if (request->several_ends) { /* who read it on the way may have seen its end elsewhere (RFC 9112, 6.3) */
+        document_problem(document, 400,
+                         "a request says once where its body ends: by one Content-Length, or chunked");
         return NULL;
     }
     if (!token && !is_meant(request->host)) {

@@ -14,6 +14,7 @@ struct request {
     const char *method, *path;
     const char *host, *origin, *authorization; /* headers; NULL: none */
     bool several_hosts;                        /* more than one Host header */
+    bool several_ends; /* more than one Content-Length or Transfer-Encoding, or one that is not chunked */
     bool has_body;
 };
 
@@ -22,7 +23,7 @@ enum route_asks {
     ASKS_METRICS,     /* snapshots of the supervisor, shared by all who ask */
     ASKS_STATUS,
     ASKS_ORDER, /* a call of its own: the route's verb with the names of the path and the fields of the body */
-    ASKS_TASK,  /* files, and the snapshot; ?wait=SECONDS waits for its end */
+    ASKS_TASK,  /* files, and the snapshot, or like ASKS_READ; ?wait=SECONDS waits for its end */
     ASKS_FILES, /* of DATA_DIR, beneath it and without following any link */
     ASKS_READ, /* of an agentos-reader: the route's verb with the names of the path and of the query (reads.h) */
     ASKS_EVENTS, /* a stream */

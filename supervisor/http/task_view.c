@@ -30,19 +30,23 @@ static bool is_in_hand(const json_t *status, const char *agent, const char *task
     return false;
 }
 
-bool task_view(int data, const json_t *named, const json_t *status, struct document *document)
+enum task_view task_view(int data, const json_t *named, const json_t *status, struct document *document)
 {
     const char *agent = json_string_value(json_object_get(named, "agent"));
     const char *task = json_string_value(json_object_get(named, "task"));
     OWNED_FD int folder = task_view_folder(data, agent);
     if (folder < 0) {
         document_problem(document, 404, "there is no agent of this name");
-        return true;
+        return TASK_ENDED;
     }
     json_t *state = task_state_json(folder, task);
     if (!state) {
         document_problem(document, 404, "the agent has no task of this id, and no answer to one");
-        return false;
+        return TASK_OPEN;
+    }
+    if (json_is_null(json_object_get(state, "answer"))) {
+        json_decref(state);
+        return TASK_PRUNED;
     }
     bool pending = json_object_get(state, "place") != NULL;
     if (pending && is_in_hand(status, agent, task))
@@ -51,5 +55,5 @@ bool task_view(int data, const json_t *named, const json_t *status, struct docum
     json_object_update(object, state);
     json_decref(state);
     document_json(document, 200, object);
-    return !pending;
+    return pending ? TASK_OPEN : TASK_ENDED;
 }

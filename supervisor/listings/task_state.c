@@ -97,7 +97,7 @@ json_t *task_state_queue(int folder, size_t most)
     return json_pack("{s:o, s:I}", "items", items, "count", (json_int_t)count);
 }
 
-/* The answer, or that it was one: its text may be in git alone. NULL: there is none. */
+/* The answer, or that there was an answer: its text is in git alone then. NULL: there is none. */
 static json_t *answered(int folder, const char *task)
 {
     struct answer_file answer;
@@ -112,8 +112,7 @@ static json_t *answered(int folder, const char *task)
     if (!pruned_find(folder, TREE_OUTPUTS, now, &pruned) &&
         !pruned_find(folder, TREE_OUTPUTS, before, &pruned))
         return NULL;
-    return json_pack("{s:s, s:I, s:n, s:s}", "state", "done", "reward", (json_int_t)pruned.reward, "answer",
-                     "reason", "the answer has left outputs/; `agentos answer` reads it in git");
+    return json_pack("{s:s, s:I, s:n}", "state", "done", "reward", (json_int_t)pruned.reward, "answer");
 }
 
 json_t *task_state_json(int folder, const char *task)

@@ -16,7 +16,7 @@ char *task_state_why_dead(int folder, const char *task);
  * be done). New reference. */
 json_t *task_state_queue(int folder, size_t most);
 /* An object; NULL: the task stands nowhere. Caller frees. "state" is pending (with "place"), done (with "reward" and
- * "answer"), or a dead letter's status: failed, expired (with "reason"). */
+ * "answer", null where its file has left outputs/), or a dead letter's status: failed, expired (with "reason"). */
 json_t *task_state_json(int folder, const char *task);
 
 #endif

@@ -12,6 +12,8 @@
 enum {
     ASK_REST = 1024, /* bytes of an ASK without its two texts: more than enough */
     LATER_MS = 1000,
+    FORGOTTEN_MS = 1000, /* a long question that was taken back counts for so long: the gateway reads it */
+    LONG_QUESTION = 64 * 1024,
 };
 
 struct question {
@@ -27,7 +29,8 @@ struct question {
     bool reserved; /* the budget holds a reservation for the request under way */
     size_t bytes;  /* of the request */
     struct question_usage usage;
-    int64_t asked_at; /* clock_monotonic_ms: went out first */
+    int64_t asked_at;     /* clock_monotonic_ms: went out first */
+    int64_t forgotten_at; /* likewise; 0: it wasn't, else only its length is of interest */
     struct question *next;
 };
 
@@ -82,15 +85,21 @@ static void keep(const struct relay *relay, struct question *question)
     question->reserved = false;
 }
 
+static void free_texts(struct question *question)
+{
+    free(question->name);
+    free(question->system);
+    free(question->task);
+    question->name = question->system = question->task = NULL;
+}
+
 static void drop(struct relay *relay, struct question **at)
 {
     struct question *question = *at;
     *at = question->next;
     if (relay->last == &question->next)
         relay->last = at;
-    free(question->name);
-    free(question->system);
-    free(question->task);
+    free_texts(question);
     free(question);
 }
 
@@ -228,15 +237,24 @@ static enum sending send_out(struct relay *relay, struct question **at)
     return SENT;
 }
 
-static size_t count_of(const struct relay *relay, const void *asker, size_t *bytes)
+/* bytes: with those that were forgotten just now. */
+static size_t count_of(struct relay *relay, const void *asker, size_t *bytes)
 {
     size_t count = 0;
+    int64_t past = clock_monotonic_ms() - FORGOTTEN_MS;
     *bytes = 0;
-    for (const struct question *question = relay->first; question; question = question->next)
+    for (struct question **at = &relay->first; *at;) {
+        const struct question *question = *at;
+        if (question->forgotten_at && question->forgotten_at <= past) {
+            drop(relay, at);
+            continue;
+        }
         if (question->asker == asker) {
-            count++;
+            count += !question->forgotten_at;
             *bytes += question->length;
         }
+        at = &(*at)->next;
+    }
     return count;
 }
 
@@ -251,7 +269,9 @@ static bool read_question(struct question *question, struct reader *message)
 bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader *message)
 {
     size_t bytes, count = count_of(relay, asker, &bytes), length = (size_t)(message->end - message->at);
-    bool later = count > 0 && bytes + length > RELAY_BYTES_PER_AGENT; /* then it is answered unread */
+    bool behind = relay->owner.behind && relay->owner.behind(relay->owner.context);
+    bool later =
+        behind || (bytes > 0 && bytes + length > RELAY_BYTES_PER_AGENT); /* then it is answered unread */
     if (count >= RELAY_ASKS_PER_AGENT)
         return false;
     struct question *question = memory_new(1, sizeof *question);
@@ -269,9 +289,11 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
     relay->last = &question->next;
     if (later)
         answer(relay, place,
-               &(struct words){.kind = ANSWER_PASSING,
-                               .text = "its agent's other questions are long, and wait for their answers",
-                               .retry_ms = LATER_MS});
+               &(struct words){
+                   .kind = ANSWER_PASSING,
+                   .text = behind ? "the gateway has many questions to read still"
+                                  : "its agent's other questions are long, and wait for their answers",
+                   .retry_ms = LATER_MS});
     else
         send_out(relay, place);
     return true;
@@ -279,12 +301,18 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
 
 static void forget(struct relay *relay, struct question **at)
 {
-    message_make(&relay->message, MESSAGE_FORGET, (*at)->ours, (*at)->name);
-    if ((*at)->askings) {
+    struct question *question = *at;
+    if (question->askings && !question->forgotten_at) {
+        message_make(&relay->message, MESSAGE_FORGET, question->ours, question->name);
         relay->owner.to_gateway(relay->owner.context, &relay->message);
-        keep(relay, *at);
+        keep(relay, question);
     }
-    drop(relay, at);
+    if (question->length < LONG_QUESTION) {
+        drop(relay, at);
+        return;
+    }
+    free_texts(question);
+    question->forgotten_at = clock_monotonic_ms();
 }
 
 bool relay_forget(struct relay *relay, void *asker, struct reader *message)
@@ -294,7 +322,7 @@ bool relay_forget(struct relay *relay, void *asker, struct reader *message)
     if (!message_read(message, MESSAGE_FORGET, &serial, &claimed))
         return false;
     for (struct question **at = &relay->first; *at; at = &(*at)->next)
-        if ((*at)->asker == asker && (*at)->theirs == serial) {
+        if ((*at)->asker == asker && (*at)->theirs == serial && !(*at)->forgotten_at) {
             forget(relay, at);
             break;
         }
@@ -304,7 +332,7 @@ bool relay_forget(struct relay *relay, void *asker, struct reader *message)
 void relay_forget_all(struct relay *relay, void *asker)
 {
     for (struct question **at = &relay->first; *at;)
-        if ((*at)->asker == asker)
+        if ((*at)->asker == asker && !(*at)->forgotten_at)
             forget(relay, at);
         else
             at = &(*at)->next;
@@ -313,7 +341,7 @@ void relay_forget_all(struct relay *relay, void *asker)
 static struct question **find(struct relay *relay, uint64_t ours)
 {
     for (struct question **at = &relay->first; *at; at = &(*at)->next)
-        if ((*at)->ours == ours)
+        if ((*at)->ours == ours && !(*at)->forgotten_at)
             return at;
     return NULL;
 }
@@ -425,6 +453,10 @@ void relay_gateway_started(struct relay *relay)
     lessons_tell(&relay->lessons, &relay->message, relay->owner.to_gateway, relay->owner.context);
     for (struct question **at = &relay->first; *at;) {
         struct question *question = *at;
+        if (question->forgotten_at) {
+            drop(relay, at);
+            continue;
+        }
         if (question->askings >= RELAY_ASKINGS) {
             give_up(relay, at);
             continue;
@@ -441,6 +473,6 @@ size_t relay_under_way(const struct relay *relay)
 {
     size_t count = 0;
     for (const struct question *question = relay->first; question; question = question->next)
-        count++;
+        count += !question->forgotten_at;
     return count;
 }

@@ -22,7 +22,9 @@ struct relay;
 
 enum {
     RELAY_ASKS_PER_AGENT = 16,
-    RELAY_BYTES_PER_AGENT = 8 * 1024 * 1024, /* of all its questions; one more is for later */
+    RELAY_BYTES_PER_AGENT =
+        8 * 1024 * 1024, /* of all its questions, with those it took back in the last second; one
+                                                more is for later */
     RELAY_ASKINGS = 3,
     RELAY_PEERS_MAX = 8 * 1024, /* the worker's budget leaves so much room (worker/cycle/prompt.c) */
     RELAY_SEGMENTS_MAX = 16 * 1024,
@@ -46,6 +48,8 @@ struct relay_spent {
 
 struct relay_owner {
     bool (*to_gateway)(void *context, const struct buffer *message); /* false: it isn't there now */
+    /* It has not read much of what it was sent yet: a question more is for later. NULL: never. */
+    bool (*behind)(void *context);
     void (*to_worker)(void *asker, const struct buffer *message);
     /* The texts for {{peers}}, {{segments}} and {{budget}} of this asker's prompt, as things stand now, added to empty
      * buffers; what is over RELAY_PEERS_MAX, RELAY_SEGMENTS_MAX and RELAY_BUDGET_MAX is cut off. NULL: there is nothing

@@ -110,15 +110,18 @@ static char *body_of(const struct envelope *about, const char *from, const char 
                         about->body ? about->body : "", cut < length ? "\n[…]" : "");
 }
 
-/* A full shelf is read. A removal by a person is told all the same: no file is left to tell of it later. */
+/* A full shelf is read, and one that is not known yet (start.c) is taken up before. A removal by a person is told all the same: no file is left to tell of it later. */
 static bool has_shelf_room(struct box *sender, const char *from, const char *reason, size_t before)
 {
     int64_t backlog, unread = post_unread_of(sender, from) + (int64_t)before;
     post_window(sender, &backlog);
-    if (unread + 1 >= backlog)
+    bool has = !sender->fresh && unread < backlog;
+    if (sender->fresh)
+        post_wake(sender);
+    else if (unread + 1 >= backlog)
         post_look_due(sender, WAKE_FULL);
-    sender->pump.owed = sender->pump.owed || unread >= backlog;
-    return unread < backlog || reason == post_removed_by_hand;
+    sender->pump.owed = sender->pump.owed || !has;
+    return has || reason == post_removed_by_hand;
 }
 
 enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct envelope *about,

@@ -55,7 +55,6 @@ void post_outbox_look(struct box *box)
     struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
     box->outbox.after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
     box->outbox.wanted = false;
-    post_refusals_tidy(box);
     /* Of a list that is cut off none is taken: one that it lacks may be older than those that it has. */
     if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names) || names.failed) {
         mailbox_names_free(&names);
@@ -235,7 +234,7 @@ static void decide_on(struct box *sender, const char *id)
 
 bool post_outbox_next(struct box *box)
 {
-    if (box->outbox.done == box->outbox.count)
+    if (box->outbox.done == box->outbox.count || box->outbox.rests_until_ms > clock_monotonic_ms())
         return false;
     OWNED char *id = box->outbox.ids[box->outbox.done++];
     decide_on(box, id);

@@ -188,7 +188,7 @@ int post_requeue(struct post *post, const char *id, const char **agent, struct f
 static bool is_owed(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
     struct fault why;
-    bool looked = !box->dead.wanted && !box->dead.from && !box->dead.after_ms;
+    bool looked = !box->fresh && !box->dead.wanted && !box->dead.from && !box->dead.after_ms;
     enum bounce bounce = looked && !box->dead.owe ? BOUNCE_NEEDLESS : post_tell_end(box, envelope, &why);
     if (bounce == BOUNCE_WAITS)
         fault_set(&why, "'%s' has not read what it has from %s", envelope->from, box->name);
@@ -322,5 +322,23 @@ bool post_depths(struct post *post, const char *name, struct post_depths *depths
     depths->handoffs = count_of(box, FOLDER_HANDOFFS);
     depths->outbox = count_of(box, FOLDER_OUTBOX);
     depths->dead_letters = count_of(box, FOLDER_DEAD_LETTERS);
+    return true;
+}
+
+bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
+{
+    struct box *box = post_box(post, name);
+    *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
+    if (!box || !box->definition)
+        return false;
+    post_take_up(box);
+    pressure->throughput_class = post_class(box);
+    const struct class_limits *limits = &post->roster->classes[pressure->throughput_class];
+    pressure->window = limits->window;
+    pressure->backlog = limits->backlog;
+    pressure->unfinished = post_unfinished(box);
+    if (is_far(box) && box->far.room != ROOM_UNKNOWN && box->far.room < pressure->window)
+        pressure->unfinished = pressure->window - box->far.room;
+    pressure->deferred = (int64_t)box->waits.count;
     return true;
 }

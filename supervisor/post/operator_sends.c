@@ -113,6 +113,7 @@ static void join(struct post *post, struct operator_send *send)
         refuse(send, EX_NOINPUT);
         return;
     }
+    post_take_up(receiver);
     /* Letters that wait already go first. */
     bool room = receiver->waits.count == 0 && !is_far(receiver) &&
                 post_room(post, receiver->name) > post_operator_sends_arriving(receiver);

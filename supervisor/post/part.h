@@ -15,11 +15,14 @@ enum {
     RETRY_MS = 1000,                   /* after a write or a read that failed */
     LOOK_FILES_MAX = 2048,             /* that one look at an agent's folders reads */
     LOOK_BYTES_MAX = 32 * 1024 * 1024, /* likewise */
-    SAID_MAX = 256,                    /* refusals of one sender in SAID_MS that are put in the log */
-    SAID_MS = 10 * 1000,
+    REFUSALS_MOST = 256,               /* of one sender in REFUSALS_MS; then its outbox rests */
+    REFUSALS_MS = 10 * 1000,
     MISSING_MS =
         1000, /* how long a file may be away before it counts as removed: editors save by several renames */
-    SCAN_MS = 5,            /* of a scan in one turn, */
+    LOOKING_MS = 10,        /* of looks at folders in one turn, */
+    ROUND_MS = 5,           /* of the round over all boxes, */
+    ROUND_LEAST = 16,       /* but so many at least, */
+    SCAN_MS = 5,            /* and of a scan */
     SCANNED_AT_LEAST = 256, /* agents without a process that each scan looks at; all of them within */
     SCANNED_WITHIN_MS = 60 * 1000,
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
@@ -47,8 +50,8 @@ struct shared_submissions {
 struct refusals {
     struct refusal *all;
     size_t count;
-    int64_t said_ms; /* since when those that are said are counted */
-    size_t said;
+    int64_t counted_ms; /* since when those that are made are counted */
+    int64_t made;
 };
 
 /* What the last works of an agent were, the newest last (origins.c). */
@@ -106,6 +109,7 @@ struct box {
         bool from_start; /* they were found at start: what is deferred was promised its place */
         bool wanted;     /* the whole folder is to be looked at */
         int64_t after_ms;
+        int64_t rests_until_ms; /* nothing is decided on before */
     } outbox;
     struct {
         bool wanted;
@@ -178,8 +182,9 @@ struct post {
     struct box *people;
     struct {
         struct box **boxes;
-        size_t count, capacity, next_outbox;
+        size_t count, capacity, next_look, next_outbox;
     } active;
+    size_t round; /* chain of the table where the round over all boxes goes on (post.c) */
     struct {
         struct timer timer;           /* the next slice */
         size_t next;                  /* chain of the table */
@@ -253,7 +258,7 @@ int64_t post_unread_of(const struct box *receiver, const char *sender);
 /* delivery.c: outboxes, windows, delivery */
 void post_outbox_ids(struct box *box, const char *ids);
 void post_outbox_look(struct box *box);
-/* Decides on the next envelope of the outbox. False: there is none. */
+/* Decides on the next envelope of the outbox. False: there is none, or it rests. */
 bool post_outbox_next(struct box *box);
 void post_pump(struct box *receiver);
 void post_deliver(struct post *post); /* the turn's batch */
@@ -300,14 +305,13 @@ void post_origin_set(struct box *sender, struct envelope *envelope, const struct
 
 /* refusals.c: what was refused and lies in the outbox still */
 void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason);
-/* What is said of a refusal. */
+/* What is said of a refusal. Past REFUSALS_MOST of them the sender's outbox rests. */
 void post_note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
                        const char *reason);
 /* It stays in the outbox, which is looked at again in a while. */
 void post_try_later(struct box *sender, const char *id, const char *why);
 const char *post_refusal_of(struct box *sender,
                             const char *id); /* why it was; NULL: it wasn't, or isn't the same any more */
-void post_refusals_tidy(struct box *sender); /* what has gone or been altered is forgotten */
 void post_refusals_free(struct box *sender);
 /* False: its last worker has committed more than its folders show, and what lies in the outbox may have been refused by that
  * commit. The next one says when it is ready. */
@@ -320,6 +324,7 @@ void post_journal_flush(struct post *post, struct batch *batch); /* as batch_flu
 bool post_journal_settle(struct post *post, struct fault *fault);
 
 /* windows.c */
+enum throughput_class post_class(struct box *box);
 int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */
 int64_t post_unfinished(const struct box *box);
 
@@ -405,7 +410,7 @@ void post_owes(struct box *box, struct box *receiver, const struct envelope *env
 void post_far_asks_later(struct index_entry *entry);
 void post_travels_again(struct box *receiver); /* its node may have lost everything, or is another */
 
-/* start.c */
+/* start.c: of a box that is fresh, once the post office has started; else nothing */
 void post_take_up(struct box *box);
 
 /* queued_tasks.c: tasks of queue.md that expire while their agent has no process */

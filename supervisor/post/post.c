@@ -72,10 +72,24 @@ struct expiry *post_expiry(struct post *post)
 
 /* --- the turn --- */
 
-static void look_where_due(struct post *post, int64_t now_ms)
+/* Every box in its turn: a start takes it up, and another roster may have given it another window. */
+static void go_round(struct post *post)
 {
-    for (size_t i = 0; i < post->active.count; i++) {
-        struct box *box = post->active.boxes[i];
+    int64_t until_ms = clock_monotonic_ms() + ROUND_MS;
+    size_t visited = 0;
+    while (post->round < post->boxes.capacity && (visited < ROUND_LEAST || clock_monotonic_ms() < until_ms))
+        for (struct box *box = post->boxes.table[post->round++]; box; box = box->chain, visited++) {
+            post_take_up(box);
+            box->pump.wanted = true;
+            post_wake(box);
+        }
+}
+
+static void look_where_due(struct post *post)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < post->active.count && clock_monotonic_ms() < now_ms + LOOKING_MS; i++) {
+        struct box *box = post->active.boxes[post->active.next_look++ % post->active.count];
         if (is_far(box)) {
             box->fresh = box->look.wanted = box->dead.wanted = false;
         } else if (box->fresh) {
@@ -92,19 +106,20 @@ static void look_where_due(struct post *post, int64_t now_ms)
 }
 
 /* By turns, so that a full outbox holds up nobody else's. */
-static void decide_on_outboxes(struct post *post, int64_t now_ms)
+static void decide_on_outboxes(struct post *post)
 {
     size_t decided = 0, idle = 0;
-    while (decided < TURN_MAX && idle < post->active.count &&
-           (decided == 0 || clock_monotonic_ms() < now_ms + DECIDING_MS)) {
+    int64_t now_ms = clock_monotonic_ms();
+    while (decided < TURN_MAX && idle < post->active.count && clock_monotonic_ms() < now_ms + DECIDING_MS) {
         struct box *box = post->active.boxes[post->active.next_outbox++ % post->active.count];
-        if (box->outbox.wanted && box->outbox.done == box->outbox.count && box->outbox.after_ms <= now_ms) {
+        if (!box->fresh && box->outbox.wanted && box->outbox.done == box->outbox.count &&
+            box->outbox.after_ms <= now_ms) {
             if (post_outbox_settled(box))
                 post_outbox_look(box);
             else
                 box->outbox.after_ms = now_ms + RETRY_MS;
         }
-        bool did = post_outbox_next(box);
+        bool did = !box->fresh && post_outbox_next(box);
         idle = did ? 0 : idle + 1;
         decided += did;
     }
@@ -143,12 +158,14 @@ static void tell_workers(struct post *post)
 /* When it has something to do again; -1: not before somebody says so. */
 static int64_t wanted_at(const struct box *box)
 {
-    if (box->outbox.done < box->outbox.count || box->pump.wanted || box->fresh || box->dead.wanted ||
-        box->waking != WAKE_NOBODY)
+    if (box->pump.wanted || box->fresh || box->dead.wanted || box->waking != WAKE_NOBODY)
         return 0;
-    const int64_t times[] = {
-        box->look.wanted ? box->look.after_ms : -1, box->outbox.wanted ? box->outbox.after_ms : -1,
-        box->pump.after_ms ? box->pump.after_ms : -1, box->dead.after_ms ? box->dead.after_ms : -1};
+    const int64_t times[] = {box->outbox.done < box->outbox.count ? box->outbox.rests_until_ms
+                             : box->outbox.wanted                 ? box->outbox.after_ms
+                                                                  : -1,
+                             box->look.wanted ? box->look.after_ms : -1,
+                             box->pump.after_ms ? box->pump.after_ms : -1,
+                             box->dead.after_ms ? box->dead.after_ms : -1};
     int64_t first = -1;
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
         if (times[i] >= 0 && (first < 0 || times[i] < first))
@@ -167,7 +184,8 @@ static void rest(struct post *post)
             next = at;
     }
     arm_clock(post);
-    if (post->operator_sends.count || post->submissions.count) /* these found no place in this turn's batch */
+    bool left_over = post->operator_sends.count || post->submissions.count; /* from this turn's batch */
+    if (left_over || post->round < post->boxes.capacity)
         next = 0;
     if (next < 0)
         return;
@@ -178,12 +196,12 @@ static void rest(struct post *post)
 static void turn(void *context)
 {
     struct post *post = context;
-    int64_t now_ms = clock_monotonic_ms();
     post->in_turn = true;
-    look_where_due(post, now_ms);
+    go_round(post);
+    look_where_due(post);
     post_expire(post);
     post_operator_sends_join(post);
-    decide_on_outboxes(post, now_ms);
+    decide_on_outboxes(post);
     post_submissions_join(post);
     pump_all(post);
     tell_workers(post);
@@ -243,27 +261,17 @@ void post_hooks(struct post *post, const struct post_hooks *hooks)
 void post_roster(struct post *post, const struct roster *roster)
 {
     post->roster = roster;
-    for (size_t i = 0; i < post->boxes.capacity; i++)
-        for (struct box *box = post->boxes.table[i]; box; box = box->chain) {
-            box->pump.wanted = true; /* a window may be another */
-            post_wake(box);
-        }
-}
-
-static void wake_box(struct box *box)
-{
-    post_wake(box);
+    post->round = 0;
+    post_set_turn(post, 0);
 }
 
 void post_start(struct post *post)
 {
     post->started = true;
     post_journal_start(post);
-    post_each(post, wake_box);
-    for (size_t i = 0; i < post->boxes.capacity; i++)
-        for (struct box *box = post->boxes.table[i]; box; box = box->chain)
-            post_take_up(box);
     post_far_take_up(post);
+    go_round(post); /* of a small fleet that is all */
+    post_set_turn(post, 0);
     arm_clock(post);
 }
 
@@ -278,7 +286,8 @@ void post_agent(struct post *post, const char *name, void *subject, const struct
     box->definition = definition;
     box->leaving = false;
     box->pump.wanted = true;
-    post_wake(box);
+    if (post->started)
+        post_wake(box);
 }
 
 void post_agent_leaves(struct post *post, const char *name)
@@ -331,6 +340,7 @@ void post_worker_starts(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
+    post_take_up(box);
     box->down = box->ready = false;
     post_tasks_forget(box); /* the worker ends them itself */
 }
@@ -354,10 +364,13 @@ void post_worker_down(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->down = box->look.wanted = true;
+    box->down = true;
     box->ready = false;
-    post_tasks_look(box);
-    post_wake(box);
+    if (!box->fresh) {
+        box->look.wanted = true;
+        post_tasks_look(box);
+        post_wake(box);
+    }
     if (post->hooks.worker_down)
         post->hooks.worker_down(post->hooks.context, name);
 }

@@ -61,8 +61,9 @@ void post_agent(struct post *post, const char *name, void *subject, const struct
 void post_agent_leaves(struct post *post, const char *name);
 /* It is forgotten; its files stay as they are. subject and definition are not used any more. */
 void post_agent_gone(struct post *post, const char *name);
-/* Once, when every agent of agents.yaml is known and before a worker is started: takes up what the files say, and
- * repairs what a crash left. Agents that come later are taken up in the turn after post_agent. */
+/* Once, when every agent of agents.yaml is known and before a worker is started: from now on what the files say is taken
+ * up, and what a crash left is repaired, agent by agent, in slices, and of each before its worker is asked for. Agents that
+ * come later are taken up in the turn after post_agent. */
 void post_start(struct post *post);
 
 void post_worker_starts(struct post *post, const char *name); /* a process is asked for */

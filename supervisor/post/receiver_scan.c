@@ -273,6 +273,5 @@ void post_look_into(struct box *box, bool at_start)
     if (box->look.wanted)
         post_wake(box);
     box->pump.wanted = true;
-    if (!at_start)
-        post_look_due(box, news);
+    post_look_due(box, news);
 }

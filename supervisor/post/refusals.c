@@ -14,7 +14,7 @@
 #include "common/memory.h"
 #include "supervisor/post/part.h"
 
-enum { REFUSALS_MAX = 4096 }; /* beyond, the eldest are forgotten */
+enum { KEPT_REFUSALS_MAX = 1024 }; /* beyond, the eldest are forgotten */
 
 struct refusal {
     char *id, *reason;
@@ -44,7 +44,7 @@ static void post_refusal_keep(struct box *sender, const char *id, const char *re
     for (size_t i = refusals->count; i-- > 0;)
         if (strcmp(refusals->all[i].id, id) == 0)
             forget(refusals, i);
-    if (refusals->count == REFUSALS_MAX)
+    if (refusals->count == KEPT_REFUSALS_MAX)
         forget(refusals, 0);
     refusals->all = memory_grow(refusals->all, refusals->count + 1, sizeof *refusals->all);
     refusals->all[refusals->count++] =
@@ -63,14 +63,6 @@ const char *post_refusal_of(struct box *sender, const char *id)
         return NULL;
     }
     return NULL;
-}
-
-void post_refusals_tidy(struct box *sender)
-{
-    struct refusals *refusals = &sender->refusals;
-    for (size_t i = refusals->count; i-- > 0;)
-        if (!stands(sender, &refusals->all[i]))
-            forget(refusals, i);
 }
 
 void post_refusals_free(struct box *sender)
@@ -92,22 +84,25 @@ bool post_outbox_settled(struct box *sender)
 
 /* --- what is said --- */
 
-/* A worker that sends rubbish, or the same again and again, must not fill the log: past a number it is only counted. */
+/* Each refusal costs a look at a file, a line of the log and a message. A worker that sends rubbish, or the same again and
+ * again, has only so many of them. */
 void post_note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
                        const char *reason)
 {
+    struct refusals *refusals = &sender->refusals;
     int64_t now_ms = clock_monotonic_ms();
-    if (now_ms - sender->refusals.said_ms >= SAID_MS) {
-        if (sender->refusals.said > SAID_MAX)
-            log_warn("post", sender->name, "%zu more of its envelopes were refused",
-                     sender->refusals.said - SAID_MAX);
-        sender->refusals.said_ms = now_ms;
-        sender->refusals.said = 0;
+    if (now_ms - refusals->counted_ms >= REFUSALS_MS) {
+        refusals->counted_ms = now_ms;
+        refusals->made = 0;
     }
-    if (sender->refusals.said++ < SAID_MAX)
-        post_note(sender, event, envelope, reason);
-    else if (sender->refusals.said == SAID_MAX + 1)
-        log_warn("post", sender->name, "Many of its envelopes are refused; the next ones are only counted");
+    post_note(sender, event, envelope, reason);
+    if (++refusals->made < REFUSALS_MOST)
+        return;
+    sender->outbox.rests_until_ms = refusals->counted_ms + REFUSALS_MS;
+    log_warn("post", sender->name,
+             "%d of its envelopes were refused within %d seconds: its outbox rests for %lld seconds",
+             REFUSALS_MOST, REFUSALS_MS / 1000,
+             (long long)(sender->outbox.rests_until_ms - now_ms + 999) / 1000);
 }
 
 void post_refuse(struct box *sender, const struct envelope *envelope, const char *reason)

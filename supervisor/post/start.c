@@ -24,10 +24,19 @@
  *   shared/outbox                               the operator's, deferred: waits again; delivered meanwhile: removed
  *   shared/queues, with a consumer              work_queues.c has that table
  *
- * So at start: what the journal says was accepted lies there (journal.c); temporaries go; inbox and handoffs are
- * indexed; dead letters are gone on with; the outbox is decided on like one that was rung, except that what is marked deferred
- * keeps its place whatever the backlog is now. Senders' verdicts reach nobody yet; each worker asks for all of them when it is
- * ready (POST ""). */
+ * So at start: what the journal says was accepted lies there (journal.c). Then each box is taken up: temporaries go; inbox and
+ * handoffs are indexed; dead letters are gone on with; the outbox is decided on like one that was rung, except that what is
+ * marked deferred keeps its place whatever the backlog is now. Senders' verdicts reach nobody yet; each worker asks for all of
+ * them when it is ready (POST "").
+ *
+ * Ten thousand boxes are taken up in slices, and a box is fresh until its turn. What the files of a fresh box say has nothing
+ * overtaken meanwhile, for whoever would change it takes the box up first:
+ *   its worker                  before its process is asked for (post_worker_starts)
+ *   a sender, a bounce          neither its window nor its shelf has room until it is taken up, in the next turn, and the
+ *                               envelope or the bounce waits for that
+ *   the operator, status        it is taken up on the spot: a message is let in or deferred by its window
+ *   a person, the clock         a change that is noticed takes it up in the next turn; what expires in it does so then
+ * A crash between two slices leaves the boxes that were not taken up as they were, and the next start begins with all. */
 #include "common/clock.h"
 #include "supervisor/post/part.h"
 
@@ -35,7 +44,7 @@ void post_take_up(struct box *box)
 {
     static const enum folder written[] = {FOLDER_INBOX, FOLDER_HANDOFFS, FOLDER_DEAD_LETTERS};
     struct post *post = box->post;
-    if (!box->fresh)
+    if (!box->fresh || !post->started)
         return;
     box->fresh = false;
     if (is_far(box)) {
@@ -54,5 +63,7 @@ void post_take_up(struct box *box)
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
         mailbox_tidy(post->data, box->name, written[i]);
     post_look_into(box, true);
-    box->dead.wanted = true; /* when every box is known: bounces go to others */
+    box->dead.wanted = true;
+    if (box->down)
+        post_tasks_look(box);
 }

@@ -9,7 +9,7 @@
 #include "supervisor/post/part.h"
 
 /* agents.yaml's class, else what persona.md says, else medium. */
-static enum throughput_class class_of(struct box *box)
+enum throughput_class post_class(struct box *box)
 {
     if (box->definition && box->definition->throughput_class != CLASS_UNSET)
         return box->definition->throughput_class;
@@ -37,7 +37,7 @@ static enum throughput_class class_of(struct box *box)
 
 int64_t post_window(struct box *box, int64_t *backlog)
 {
-    const struct class_limits *limits = &box->post->roster->classes[class_of(box)];
+    const struct class_limits *limits = &box->post->roster->classes[post_class(box)];
     if (backlog)
         *backlog = limits->backlog;
     return limits->window;
@@ -55,23 +55,6 @@ int64_t post_room(struct post *post, const char *agent)
         return 0;
     int64_t room = post_window(box, NULL) - post_unfinished(box);
     return room > 0 ? room : 0;
-}
-
-bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
-{
-    struct box *box = post_box(post, name);
-    *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
-    if (!box || !box->definition)
-        return false;
-    pressure->throughput_class = class_of(box);
-    const struct class_limits *limits = &post->roster->classes[pressure->throughput_class];
-    pressure->window = limits->window;
-    pressure->backlog = limits->backlog;
-    pressure->unfinished = post_unfinished(box);
-    if (is_far(box) && box->far.room != ROOM_UNKNOWN && box->far.room < pressure->window)
-        pressure->unfinished = pressure->window - box->far.room;
-    pressure->deferred = (int64_t)box->waits.count;
-    return true;
 }
 
 const char *post_pressure_word(const struct post_pressure *pressure)

@@ -38,7 +38,7 @@ struct line_owner {
     void (*lost)(void *context); /* the connection of the expected process has ended */
 };
 
-enum { LINE_QUEUE_MAX = 64 * 1024 * 1024 /* bytes that wait for one worker to read */ };
+enum { LINE_QUEUE_MAX = 16 * 1024 * 1024 /* bytes that wait for one worker to read */ };
 
 /* folder: absolute path, 0700, exists. NULL and fault. */
 struct switchboard *switchboard_open(struct loop *loop, const char *folder, struct fault *fault);

@@ -6,6 +6,7 @@
 #include "supervisor/reader/commit_page.h"
 #include "supervisor/reader/envelope_page.h"
 #include "supervisor/reader/skill_decay.h"
+#include "supervisor/reader/task_answer.h"
 #include "supervisor/reader/usage_days.h"
 
 static const struct {
@@ -15,7 +16,7 @@ static const struct {
 } answers[] = {
     {"commit", commit_page_one},  {"commits", commit_page_changes}, {"envelope", envelope_page_one},
     {"envelopes", envelope_page}, {"log", commit_page_log},         {"queues", envelope_page_queues},
-    {"skills", skill_decay_list}, {"usage", usage_days_read},
+    {"skills", skill_decay_list}, {"task", task_answer_state},      {"usage", usage_days_read},
 };
 
 json_t *reader_answer(const struct reading *reading)

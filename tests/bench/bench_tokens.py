@@ -2,9 +2,9 @@
 """Requests and tokens of related tasks of a fixed scheme, by what the server holds, against the plain tasks without any
 prompt; and which share of a prompt is the front of the one before.
 
-    bench_tokens.py [TASKS]
+    bench_tokens.py [TASKS [KINDS]]
 
-Each task teaches a skill of some kilobytes out of twelve. The server counts four bytes a token; a small one holds 4,096
+Each task teaches a skill of some kilobytes out of twelve kinds; past twenty each new one takes another's place. The server counts four bytes a token; a small one holds 4,096
 tokens, reply included, and refuses a longer prompt or cuts it without a word. To compare with an earlier version, run it
 with AGENTOS_BIN of that build: what is not done within LIMIT seconds counts as not done.
 """
@@ -25,7 +25,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 import odd_servers as odd  # noqa: E402
 
 TASKS = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-KINDS, REPLY, LIMIT = 12, 2048, 60
+KINDS = int(sys.argv[2]) if len(sys.argv) > 2 else 12
+REPLY, LIMIT = 2048, 60
 TOLD = "Handle case {} of the list with care and write down how it was done"
 
 
@@ -80,7 +81,9 @@ def run(name, holds, refuses):
         measure.say(f"{name}, tasks done", len(system.done()), "tasks", f"of {TASKS}, {server.cut} with a prompt that was cut")
         measure.say(f"{name}, requests", len(server.requests), "requests")
         measure.say(f"{name}, tokens", server.tokens, "tokens", f"{server.tokens / plain:.1f} times the plain tasks and replies")
-        measure.say(f"{name}, common front", 100 * statistics.mean(server.front() or [0]), "%", f"least {100 * min(server.front() or [0]):.0f} %")
+        front = server.front() or [0]
+        below = sum(share < 0.7 for share in front)
+        measure.say(f"{name}, common front", 100 * statistics.mean(front), "%", f"least {100 * min(front):.0f} %, {below} below 70 %")
     finally:
         system.destroy()
         server.stop()

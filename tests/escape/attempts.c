@@ -1,7 +1,7 @@
 /* attempts                       every attempt, outside and inside; 0: outside all worked that can work here, inside none
  * attempts --floor               inside means what the oldest kernel that counts would give: Landlock ABI 2, no MDWE
- * attempts --as auditor|checker|http   inside means the sandbox of agentos-audit, of the operator's checker, or of
- *                                agentos-http
+ * attempts --as auditor|checker|http|exec|git   inside means the sandbox of agentos-audit, of the operator's checker, of
+ *                                agentos-http, or of what `agentos exec` and `agentos git` run
  * attempts --hide landlock|seccomp COMMAND...   runs COMMAND as on a kernel that lacks it
  *
  * One line an attempt: what came of it outside and inside, and its name. */
@@ -157,7 +157,9 @@ static void confine(const struct stage *stage)
     struct sandbox *sandbox = sandbox_prepare(stage->role, SANDBOX_REQUIRE, &fault);
     if (sandbox && stage->floor)
         sandbox->facts.landlock = SANDBOX_LANDLOCK_FLOOR, sandbox->facts.mdwe = false;
-    struct sandbox_room room = {.tree = stage->role == SANDBOX_WORKER ? stage->own : NULL,
+    bool has_tree =
+        stage->role == SANDBOX_WORKER || stage->role == SANDBOX_EXEC || stage->role == SANDBOX_GIT;
+    struct sandbox_room room = {.tree = has_tree ? stage->own : NULL,
                                 .executable = executable,
                                 .memory_bytes = MEMORY,
                                 .open_files = FILES};
@@ -205,24 +207,42 @@ struct score {
     unsigned shown, refused, bad;
 };
 
-/* What a checker is allowed: it is a program of the operator's and has its own folder, here orion's. Its standard error
- * is a pipe, not the log. */
+/* What a role is allowed. A checker is a program of the operator's and has its own folder, here orion's, and its standard
+ * error is a pipe, not the log. What runs in `agentos exec` and `agentos git` makes processes and executes the system's
+ * programs, never those in the agent's tree; its standard error is the operator's. */
+static const struct {
+    const char *name;
+    unsigned roles;
+} granted[] = {
+#define CHECKER (1u << SANDBOX_CHECKER)
+#define EXEC    (1u << SANDBOX_EXEC)
+#define GIT     (1u << SANDBOX_GIT)
+    {"execute a program", CHECKER | EXEC | GIT},
+    {"execute a shell", CHECKER | EXEC | GIT},
+    {"execute a script in one's tree", CHECKER},
+    {"execute a file of one's tree by mmap", CHECKER | EXEC | GIT},
+    {"read the loader's cache", CHECKER | EXEC | GIT},
+    {"chdir", CHECKER | EXEC | GIT},
+    {"truncate the log", CHECKER | EXEC | GIT},
+    {"truncate the log by dup", CHECKER | EXEC | GIT},
+    {"truncate the log by F_DUPFD", CHECKER | EXEC | GIT},
+    {"truncate the log by a wide descriptor", CHECKER | EXEC | GIT},
+    {"overwrite the log", CHECKER | EXEC | GIT},
+    {"fork", EXEC | GIT},
+    {"clone", EXEC | GIT},
+    {"a thread more", EXEC | GIT},
+    {"plant a symbolic link", GIT},
+    {"leave one's session", EXEC},
+    {"getxattr", EXEC},
+    {"signal everybody",
+     EXEC}, /* which is everybody in the sandbox: Landlock passes over the others in silence */
+};
+
 static bool is_granted(const struct stage *stage, const struct attempt *attempt)
 {
-    static const char *const names[] = {"execute a program",
-                                        "execute a shell",
-                                        "execute a script in one's tree",
-                                        "execute a file of one's tree by mmap",
-                                        "read the loader's cache",
-                                        "chdir",
-                                        "truncate the log",
-                                        "truncate the log by dup",
-                                        "truncate the log by F_DUPFD",
-                                        "truncate the log by a wide descriptor",
-                                        "overwrite the log"};
-    for (size_t i = 0; stage->role == SANDBOX_CHECKER && i < sizeof names / sizeof *names; i++)
-        if (strcmp(attempt->name, names[i]) == 0)
-            return true;
+    for (size_t i = 0; i < sizeof granted / sizeof granted[0]; i++)
+        if (strcmp(attempt->name, granted[i].name) == 0)
+            return granted[i].roles & 1u << stage->role;
     return false;
 }
 
@@ -298,21 +318,29 @@ static int hide(const char *what, char **command)
     return EX_UNAVAILABLE;
 }
 
+static const struct {
+    const char *name;
+    enum sandbox_role role;
+} roles[] = {{"auditor", SANDBOX_AUDITOR},
+             {"checker", SANDBOX_CHECKER},
+             {"http", SANDBOX_HTTP},
+             {"exec", SANDBOX_EXEC},
+             {"git", SANDBOX_GIT}};
+
 int main(int count, char **arguments)
 {
     if (count > 3 && strcmp(arguments[1], "--hide") == 0)
         return hide(arguments[2], arguments + 3);
     bool floor = count == 2 && strcmp(arguments[1], "--floor") == 0;
     bool as = count == 3 && strcmp(arguments[1], "--as") == 0;
-    enum sandbox_role role = !as                                    ? SANDBOX_WORKER
-                             : strcmp(arguments[2], "checker") == 0 ? SANDBOX_CHECKER
-                             : strcmp(arguments[2], "http") == 0    ? SANDBOX_HTTP
-                                                                    : SANDBOX_AUDITOR;
-    if (count != 1 && !floor && !as) {
-        fputs("usage: attempts [--floor | --as auditor|checker|http] | attempts --hide landlock|seccomp "
-              "COMMAND...\n",
+    size_t i = 0;
+    while (as && i < sizeof roles / sizeof roles[0] && strcmp(arguments[2], roles[i].name) != 0)
+        i++;
+    if ((count != 1 && !floor && !as) || i == sizeof roles / sizeof roles[0]) {
+        fputs("usage: attempts [--floor | --as auditor|checker|http|exec|git] | "
+              "attempts --hide landlock|seccomp COMMAND...\n",
               stderr);
         return EX_USAGE;
     }
-    return try_all(role, floor);
+    return try_all(as ? roles[i].role : SANDBOX_WORKER, floor);
 }

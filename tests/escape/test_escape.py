@@ -58,8 +58,8 @@ def test_every_attempt_that_works_outside_is_refused_inside(kernel):
 
 @needs_landlock
 @without_shadow
-@pytest.mark.parametrize("role, least", [("auditor", 100), ("checker", 90 if os.geteuid() == 0 else 85), ("http", 100)])
-def test_an_auditor_and_the_http_process_get_out_no_more_than_a_worker(role, least):
+@pytest.mark.parametrize("role, least", [("auditor", 100), ("checker", 90 if os.geteuid() == 0 else 85), ("http", 100), ("exec", 90), ("git", 90)])
+def test_no_other_role_gets_out_more_than_a_worker(role, least):
     """A checker is granted what it is for: to execute programs, and to read its own folder. Without capabilities 89 of its
     attempts can be shown to work outside, as root 133."""
     result = subprocess.run([BIN / "attempts", "--as", role], capture_output=True, text=True, timeout=300 * PATIENCE)
@@ -504,6 +504,10 @@ def test_a_command_that_is_watched_hands_on_how_it_ended_and_ends_with_the_progr
         "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))'",
         "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{control}\")'",
         "cp /bin/true x && chmod u+s x && test -u x",
+        "cp /bin/true x && ./x",
+        "ln -s /etc/passwd planted",
+        "mkfifo planted",
+        "python3 -c 'import socket; socket.socketpair()'",
     ],
 )
 def test_exec_refuses_what_the_agent_is_refused(agents, model, command):

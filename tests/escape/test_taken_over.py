@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 
 import pytest
-from harness import BIN, alive, wait_until
+from harness import BIN, agents_yaml, alive, wait_until
 from test_escape import needs_landlock, without_shadow
 
 pytestmark = [needs_landlock, without_shadow]
@@ -497,3 +497,29 @@ def test_a_worker_that_the_kernel_ends_for_memory_is_told_of_as_such(make_system
     system.add("other", "Do it", name="iris")
     system.wait_done("other", name="iris")
     assert system.agent_status("iris")["restarts"] == 0
+
+
+@with_memory_groups
+def test_a_worker_that_is_ended_for_the_want_of_others_is_not_told_of_as_past_its_own_limit(make_system, model):
+    """What lies above all workers' groups runs out, as the machine or its container would."""
+    system = make_system(model=model, extra=GROUPED).start()
+    group = memory_group(system.worker())
+    taken = int((group.parent / "memory.usage_in_bytes").read_text())
+    (group.parent / "memory.limit_in_bytes").write_text(str(taken + (4 << 20)))
+    system.append("\n## big\ntask: " + 20_000_000 * "x" + "\n")
+    system.wait_log(r"Worker of agent 'orion' .* has ended: signal 9: the machine, or its container, was out of memory")
+    assert "memory_mb" not in system.log()
+
+
+@with_memory_groups
+def test_a_group_that_was_another_agents_with_another_limit_is_left_alone(make_system, model):
+    yaml = agents_yaml(("orion",), "    limits: {memory_mb: 128}\n")
+    system = make_system(model=model, yaml=yaml).start()
+    large = memory_group(system.worker())
+    (system.data / "agents.yaml").write_text(yaml.replace("128", "64"))
+    system.cli("reload")
+    os.kill(system.worker(), 9)
+    wait_until(lambda: system.agent_status()["state"] == "idle" and memory_group(system.worker()) != large, "the next worker's group")
+    small = memory_group(system.worker())
+    limits = [int((group / "memory.limit_in_bytes").read_text()) for group in (large, small)]
+    assert limits[0] - limits[1] == 64 << 20

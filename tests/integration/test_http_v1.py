@@ -241,6 +241,34 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(make_v1):
     assert http.get("/v1/agents")[0] == 200
 
 
+CHUNKED = "1c\r\n{body}\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "heads, sent, status",
+    [("Transfer-Encoding: chunked", CHUNKED, 201), ("Expect: 100-continue\r\nContent-Length: 28", "{body}", 201),
+     ("Transfer-Encoding: chunked\r\nContent-Length: 3", CHUNKED, 400), ("Content-Length: 28\r\nContent-Length: 3", "{body}", 400),
+     ("Content-Length: 28\r\nContent-Length: 28", "{body}", 400), ("Transfer-Encoding: gzip, chunked", CHUNKED, 400), ("Content-Length: 99999999\r\nExpect: 100-continue", "", 413)],
+)
+def test_a_body_ends_in_one_place_or_the_connection_does(make_v1, heads, sent, status):
+    """A proxy that sees its end elsewhere would take the rest for the next client's request, or the other way round."""
+    http = make_v1()
+    body = '{"text":"Once","id":"there"}'
+    close = "" if status == 400 else "Connection: close\r\n"
+    got = http.raw(f"POST /v1/agents/orion/tasks HTTP/1.1\r\nHost: localhost\r\n{close}{heads}\r\n\r\n{sent.replace('{body}', body)}")
+    answers = re.findall(r"^HTTP/1.1 (\d+)", got, re.MULTILINE)
+    assert [answer for answer in answers if answer != "100"] == [str(status)], got
+    assert "Connection: close" in got and ("100" in answers) == (heads.startswith("Expect") and status == 201)
+    assert http.ask("/v1/agents/orion/tasks/there")[0] == (200 if status == 201 else 404)
+
+
+@pytest.mark.parametrize("path", ["/v1/agents", "/v1/agents/orion", "/v1/agents/orion/goals", "/v1/locks", "/v1/openapi.json", "/v1/agents/orion/skills"])
+def test_a_parameter_that_a_path_does_not_take_is_400(make_v1, path):
+    http = make_v1()
+    assert http.ask(path)[0] == 200 and http.ask(f"{path}?limits=5")[0] == 400
+    assert http.ask("/healthz?verbose")[0] == 200
+
+
 def test_messages_and_items_are_durable_when_they_are_answered(make_v1):
     yaml_of_queues = "queues:\n  - {name: reviews, consumers: [orion]}\n"
     http = make_v1(extra="")

@@ -147,6 +147,26 @@ def test_envelopes_that_left_are_listed_over_http_too_a_page_at_a_time(make_v1):
     assert found[-1]["body"].startswith("Hello 0") and pages(http, "/v1/envelopes", 2, status="expired")[0] == []
 
 
+def test_an_answer_that_left_is_told_over_http_too(make_v1):  # noqa: F811
+    http = make_v1(("orion",), env=OFFLINE, yaml=keeping(["orion"], outputs=2))
+    ids = [f"t{number}" for number in range(6)]
+    give(http.system, *ids)
+    http.system.wait_done(*ids)
+    assert wait_few(http.system, "outputs", 2) == {"t4", "t5"}
+    for task in ids:
+        for query in ("", "?wait=5"):
+            status, fields, told = http.get(f"/v1/agents/orion/tasks/{task}{query}")
+            answer = http.system.cli("answer", "orion", task).stdout
+            wanted = {"agent": "orion", "id": task, "state": "done", "reward": 1, "answer": answer}
+            assert (status, told) == (200, wanted)
+        assert http.ask(f"/v1/agents/orion/tasks/{task}", headers={"If-None-Match": fields["etag"]})[0] == 304
+    damaged = http.system.tree() / ".git/HEAD"
+    damaged.write_text("ref: refs/heads/nowhere\n")
+    told = http.get("/v1/agents/orion/tasks/t1?wait=1")[2]
+    assert told["answer"] is None and told["state"] == "done" and "git" in told["reason"], told
+    damaged.write_text("ref: refs/heads/main\n")
+
+
 def test_an_envelope_that_left_is_not_read_again(make_system):
     """Delivery may repeat, ids are remembered: also the ids of envelopes whose files have left."""
     system = make_system(["orion"], yaml=keeping(["orion"], archive=1), env=OFFLINE).start()

@@ -101,6 +101,15 @@ def test_the_manual_names_every_key_of_agents_yaml_with_its_range():
             assert re.search(r"Required|Default|mapping|list of tasks|list of work queues|list of texts that", item), name
 
 
+def test_the_manual_of_agents_yaml_names_the_settings_that_an_agent_may_have_of_its_own():
+    table = re.sub(r"\\\n\s*", "", (ROOT / "common/settings.h").read_text())
+    own = re.findall(r'X\(\w+, "(\w+)", \w+, (?:"[^"]*"|NULL), \d+, \d+, true,', table)
+    assert len(own) > 8
+    section = YAML.read_text().split(".Ss Settings of an agent\n")[1].split(".Sh ")[0]
+    named = {name for line in re.findall(r"^\.Ev (.*)$", section, re.MULTILINE) for name in re.findall(r"\w+", line)}
+    assert named == set(own) and "LLM_MODEL__ORION=" in section
+
+
 @pytest.mark.skipif(not shutil.which("mandoc"), reason="no mandoc")
 def test_mandoc_finds_nothing_to_complain_about():
     result = subprocess.run(["mandoc", "-T", "lint", "-W", "all", str(AGENTOS), str(YAML)], capture_output=True, text=True)

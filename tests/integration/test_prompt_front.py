@@ -44,11 +44,12 @@ def test_the_front_stays_in_a_small_context(make_system, model):
 
 
 class Teacher(odd.Server):
-    """Each task teaches a skill with a text of so many steps of 40 bytes, out of so many kinds. The server holds so many tokens of
-    four bytes, and cuts a longer prompt without a word; then the reply is mere prose."""
+    """Each task teaches a skill with a text of so many steps of 40 bytes, out of so many kinds; with topics, no kind shares a
+    word with another. The server holds so many tokens of four bytes, and cuts a longer prompt without a word; then the reply
+    is mere prose."""
 
-    def __init__(self, steps=130, kinds=12, holds=10**6):
-        self.steps, self.kinds, self.holds = steps, kinds, holds
+    def __init__(self, steps=130, kinds=12, holds=10**6, about="", topics=False):
+        self.steps, self.kinds, self.holds, self.about, self.topics = steps, kinds, holds, about, topics
         self.prompts, self.cut = [], []
         super().__init__(self.answer)
 
@@ -58,8 +59,9 @@ class Teacher(odd.Server):
         asked = (len(system) + len(task)) // 4
         self.cut += [len(self.prompts)] if asked > self.holds else []
         self.prompts.append(system)
-        steps = " ".join(f"Step {step} of case {case} is done with care." for step in range(self.steps))
-        skill = f"skill:\n  name: case-{case}\n  description: How case {case} of the list is handled.\n  body: |\n    {steps}\n"
+        step = f"topic{case} " * 5 if self.topics else f"Step of case {case} is done with care."
+        about = f"topic{case}" if self.topics else f"How case {case} of the list is handled. {self.about}"
+        skill = f"skill:\n  name: case-{case}\n  description: {about}\n  body: |\n    {(step + ' ') * self.steps}\n"
         reply = f"Done.\n\n```agentos\nreward: 1\nreason: handled\n{skill}```\n" if asked <= self.holds else "Prose."
         usage = {"prompt_tokens": min(asked, self.holds), "completion_tokens": len(reply) // 4}
         connection.sendall(odd.response(odd.completion(reply, usage=usage)))
@@ -71,8 +73,9 @@ class Teacher(odd.Server):
 def teach(make_system, server, count, **env):
     system = make_system(env={"LLM_BASE_URL": server.url, **env}).start()
     tasks = [f"task-{number}" for number in range(count)]
+    told = "Write about topic{}" if server.topics else "Handle case {} of the list with care and write down how it was done"
     for number, task in enumerate(tasks):
-        system.add(task, f"Handle case {number % server.kinds} of the list with care and write down how it was done")
+        system.add(task, told.format(number % server.kinds))
     system.wait_done(*tasks, seconds=120)
     server.stop()
     return server.front()
@@ -100,13 +103,31 @@ def test_the_front_stays_where_the_room_shrinks_and_where_that_is_looked_at_agai
     server = Teacher(holds=4096)
     front = teach(make_system, server, 85, LLM_MAX_TOKENS="2048")
     tried = [number for number in server.cut if number > 64]
-    assert tried and len(server.prompts[tried[0]]) > 4 * len(server.prompts[tried[0] + 1])
+    assert tried and len(server.prompts[tried[0]]) > 2 * len(server.prompts[tried[0] + 1])
     assert min(front) >= LEAST, [round(share, 2) for share in front]
 
 
-def test_the_front_stays_for_most_tasks_where_each_new_skill_takes_an_old_ones_place(make_system):
-    front = teach(make_system, Teacher(steps=8, kinds=40), 40)[20:]
-    assert sum(share >= LEAST for share in front) >= len(front) / 2, [round(share, 2) for share in front]
+# Where each task teaches a skill of its own, so that each one past the twentieth takes another's place: what prompts say of
+# skills is made anew once in 64 prompts at most, and in a room of 4,096 tokens when it is full.
+
+
+def test_the_front_stays_where_each_new_skill_takes_an_old_ones_place(make_system):
+    front = teach(make_system, Teacher(steps=8, kinds=60), 60)
+    assert min(front) >= LEAST, [round(share, 2) for share in front]
+
+
+def test_the_front_stays_in_a_small_room_where_long_descriptions_take_the_texts_room(make_system):
+    server = Teacher(steps=8, kinds=60, about="x" * 300)
+    front = teach(make_system, server, 60, LLM_CONTEXT_TOKENS="4096")
+    assert sum(share < LEAST for share in front) <= 60 // 20, [round(share, 2) for share in front]
+    assert max(map(len, server.prompts)) <= 2048 * 4
+
+
+def test_the_front_stays_in_a_small_room_where_long_texts_change_with_the_topic(make_system):
+    server = Teacher(steps=42, kinds=12, topics=True)
+    front = teach(make_system, server, 60, LLM_CONTEXT_TOKENS="4096")
+    assert min(front) >= LEAST, [round(share, 2) for share in front]
+    assert any("\n### Skill case-" in prompt for prompt in server.prompts)
 
 
 def test_a_model_that_copies_the_example_makes_one_request(make_system, model):

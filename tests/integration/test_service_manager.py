@@ -3,9 +3,10 @@
 import pathlib
 import re
 import socket
+import subprocess
 
 import pytest
-from harness import wait_until
+from harness import ROOT, wait_until
 
 
 @pytest.fixture
@@ -57,3 +58,13 @@ def test_no_child_inherits_the_managers_socket(manager):
             except PermissionError:
                 continue
             assert b"NOTIFY_SOCKET" not in environment and b"WATCHDOG" not in environment, name
+
+
+def test_the_unit_is_hardened():
+    """systemd's own measure, from 0.0 (nothing is exposed) to 10.0; the unit stays under 2."""
+    measure = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+    unit = str(ROOT / "deploy/systemd/agentos.service")
+    held = subprocess.run([*measure, "--threshold=19", unit], capture_output=True, text=True)
+    assert held.returncode == 0, held.stdout + held.stderr
+    lower = subprocess.run([*measure, "--threshold=1", unit], capture_output=True, text=True)
+    assert lower.returncode == 1, "the measure holds for anything"

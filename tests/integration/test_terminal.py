@@ -261,3 +261,89 @@ def test_what_takes_long_says_on_a_terminal_how_far_it_is_and_goes_by_pages(much
         said = what in much.cli(verb, check=False).stderr
         assert goes and not said
     assert len(much.cli("handoffs", "-n", "10").stdout.splitlines()) == 1 + 10
+
+
+# ---- what hands do that know other programs ----
+
+
+def narrow(system, columns, *words):
+    """Like on_terminal, on one of so many columns."""
+    import fcntl
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen([str(BIN / "agentos"), *words], env={**system.env, "TERM": "dumb"}, stdout=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:
+            pass
+        assert running.wait(20 * PATIENCE) == 0
+    os.close(ours)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_status_fits_a_narrow_terminal_and_a_pipe_has_every_column(make_system):
+    system = make_system(["orion", "iris"], env=OFFLINE).start()
+    wide = re.search(r"^AGENT .*$", system.cli("status").stdout, re.MULTILINE)[0].split()
+    assert len(wide) == 17 and wide[-2:] == ["LAST", "EXIT"]
+    for columns, fewer in ((200, 0), (80, 3), (62, 5)):
+        shown = narrow(system, columns, "status").split("\n\n")[1]
+        heads = shown.splitlines()[0].split()
+        assert max(map(len, shown.splitlines())) <= columns and set(heads) <= set(wide), shown
+        assert len(wide) - len(heads) >= fewer and {"AGENT", "STATE", "QUEUE", "DEAD", "COST", "PROBLEMS"} <= set(heads)
+        assert len(heads) == len(wide) or fewer
+
+
+@pytest.mark.parametrize(
+    "words, near",
+    [(["ps"], "status"), (["list"], "status"), (["inspect", "x"], "show"), (["unpause", "orion"], "resume"), (["stat"], "status"),
+     (["statsu"], "status"), (["status", "--josn"], "--json"), (["task", "orion", "x", "--prioritty=low"], "--priority")],
+)
+def test_what_other_programs_call_otherwise_is_met_with_the_verb_or_option_that_was_meant(words, near):
+    said = subprocess.run([str(BIN / "agentos"), *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert said.returncode == 64 and re.search(rf"did you mean '?{near}\b", said.stderr), said.stderr
+
+
+def test_what_is_far_from_every_verb_is_met_with_none():
+    said = subprocess.run([str(BIN / "agentos"), "gut"], capture_output=True, text=True)
+    assert "did you mean 'git'?" in said.stderr
+    said = subprocess.run([str(BIN / "agentos"), "frob"], capture_output=True, text=True)
+    assert said.returncode == 64 and "did you mean" not in said.stderr
+
+
+def test_a_command_goes_with_and_without_dashes_before_it_and_its_exit_code_is_kept(make_system):
+    system = make_system(env=OFFLINE).start()
+    for dashes in (["--"], []):
+        assert system.cli("exec", "orion", *dashes, "sh", "-c", "exit 5", check=False).returncode == 5
+        assert system.cli("git", "orion", *dashes, "log", "--format=%s", "-n", "1").stdout == "init: agent filesystem\n"
+        assert system.cli("git", "orion", *dashes, "rev-parse", "--verify", "nope", check=False).returncode == 128
+
+
+def test_a_reader_that_has_gone_ends_a_listing_as_it_ends_every_program(make_system):
+    system = make_system(env=OFFLINE).start()
+    for words in ("log orion", "skills orion", "status", "help"):
+        line = f"set -o pipefail; {BIN}/agentos {words} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
+        assert subprocess.run(["bash", "-c", line], env=system.env, capture_output=True, text=True).stdout.strip() in ("0", "141"), words
+    line = f"{BIN}/agentos log orion --follow | true; echo ${{PIPESTATUS[0]}}"
+    system.cli("task", "orion", "Hello", "--wait")
+    assert subprocess.run(["bash", "-c", line], env=system.env, capture_output=True, text=True, timeout=60).stdout.strip() == "141"
+
+
+def test_a_text_with_a_nul_is_refused_and_not_cut_at_it(make_system):
+    system = make_system(env=OFFLINE).start()
+    for words in (["task", "orion", "-"], ["send", "orion"]):
+        said = subprocess.run([str(BIN / "agentos"), *words], env=system.env, input=b"before\0behind", capture_output=True)
+        assert said.returncode == 65 and b"NUL" in said.stderr and said.stdout == b""
+    assert system.read("queue.md").count("## ") == 0 and not list((system.tree() / "iac/inbox").glob("*.md"))
+
+
+def test_an_agent_that_nobody_has_started_yet_is_told_from_one_that_is_not_there(tmp_path):
+    env = {**os.environ, "DATA_DIR": str(tmp_path)}
+    subprocess.run([str(BIN / "agentos"), "init"], env=env, check=True, capture_output=True)
+    said = subprocess.run([str(BIN / "agentos"), "log", "orion"], env=env, capture_output=True, text=True)
+    assert said.returncode == 66 and "the first `agentos run` makes" in said.stderr

@@ -309,8 +309,8 @@ static inline int gateway_live(int fd)
                 continue;
             if (access("gateway-dies", F_OK) == 0 && unlink("gateway-dies") == 0)
                 abort();
-            if (strcmp(agent, "greedy") == 0)
-                continue;
+            if (strcmp(agent, "greedy") == 0 || strcmp(agent, "questions-64") == 0)
+                continue; /* they lie there */
             OWNED_BUFFER struct buffer answer = {0};
             message_make(&answer, MESSAGE_SPENT, serial, agent, "model", (uint64_t)SPENT_KNOWN, (uint64_t)1,
                          (uint64_t)2, (uint64_t)0, (uint64_t)0);

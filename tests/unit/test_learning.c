@@ -355,7 +355,7 @@ static void test_odd_entries_are_told_and_contained(void **state)
     assert_problem("lies in the future");
     assert_problem("has \"a\" twice");
     OWNED_BUFFER struct buffer out = {0};
-    learning_prompt_skills(learning, "secret a", 10000, &out);
+    learning_prompt_skills(learning, "secret a", &(struct skills_place){.room = 10000}, &out);
     assert_null(strstr(out.data, "secret\n\n"));
     assert_null(strstr(out.data, "### Skill"));
 }

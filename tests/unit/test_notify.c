@@ -305,7 +305,7 @@ static void provider_says(struct outages *outages, const char *model, bool answe
 static void test_a_provider_is_down_only_when_nobody_was_answered_for_a_minute(void **state)
 {
     (void)state;
-    struct outages *outages = outages_new(it.alerts);
+    struct outages *outages = outages_new(it.alerts, scratch.data);
     provider_says(outages, "a", false);
     later(OUTAGE_MS - 1);
     provider_says(outages, "a", false);
@@ -332,6 +332,37 @@ static void test_a_provider_is_down_only_when_nobody_was_answered_for_a_minute(v
     outages_free(outages);
 }
 
+static void test_a_provider_that_was_told_down_before_a_restart_is_told_back_once_after_it(void **state)
+{
+    (void)state;
+    struct outages *outages = outages_new(it.alerts, scratch.data);
+    provider_says(outages, "a", false);
+    provider_says(outages, "b", false);
+    later(OUTAGE_MS);
+    provider_says(outages, "a", false);
+    later(ALERT_BURST_MS);
+    assert_int_equal(it.sent, 1);
+    answer(200, MESSAGE_NOWHERE);
+    outages_free(outages);
+    outages = outages_new(it.alerts, scratch.data);
+    later(OUTAGE_MS);
+    provider_says(outages, "a", false); /* known already */
+    provider_says(outages, "b", true);  /* was never told */
+    later(ALERT_BURST_MS);
+    assert_int_equal(it.sent, 1);
+    provider_says(outages, "a", true);
+    later(ALERT_BURST_MS);
+    assert_int_equal(it.sent, 2);
+    assert_non_null(strstr(it.body, "\"state\":\"back\""));
+    answer(200, MESSAGE_NOWHERE);
+    outages_free(outages);
+    outages = outages_new(it.alerts, scratch.data);
+    provider_says(outages, "a", true);
+    later(ALERT_BURST_MS);
+    assert_int_equal(it.sent, 2);
+    outages_free(outages);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -347,6 +378,7 @@ int main(void)
         TEST(test_without_a_gateway_nothing_is_lost_and_all_goes_out_when_it_is_there),
         TEST(test_texts_of_others_are_made_safe_and_cut),
         TEST(test_a_provider_is_down_only_when_nobody_was_answered_for_a_minute),
+        TEST(test_a_provider_that_was_told_down_before_a_restart_is_told_back_once_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -416,7 +416,7 @@ static void test_thousands_in_one_outbox_hold_up_nobody_else(void **state)
         loop_turn(office->loop, 20);
     assert_true(turns <= 3);
     assert_null(strstr(office->said.data, "x1500"));
-    UNTIL(office, strstr(office->said.data, "verdict x2999 refused"));
+    UNTIL(office, strstr(office->said.data, "verdict x0255 refused"));
 }
 
 static void test_a_receiver_whose_folder_was_replaced_gets_nothing_and_stops_nothing(void **state)

@@ -180,6 +180,22 @@ static const struct row rows[] = {
      "The answer.\n\n```agentos\nreward: 1\nreason: ok\nskill: N/A\nreflection: None.\ngoals:\n  add: none\n "
      " done: []\nhandoffs:\n  - none\nmessages: \"none\"\nenqueue: null\nsegments: (none)\n```\n",
      "answer: The answer.\n+1 ok"},
+    {"commented-entries",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nhandoffs:\n  # - to: iris\n  #   task: a\n  - to: "
+     "nova\n    task: b\n  # - to: iris\n  #   task: c\n#  - to: iris\nskill:\n  # name: c\n  name: a\n  "
+     "body: b\n```\n",
+     "answer: The answer.\n+1 ok\nskill: a | b | b\nhandoff nova: b"},
+    {"bullet-alone",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nhandoffs:\n  -\n    to: iris\n    task: a\n  -\n    "
+     "to: nova\n    task: b\n```\n",
+     "answer: The answer.\n+1 ok\nhandoff iris: a\nhandoff nova: b"},
+    {"goals-of-maps",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\ngoals: [{add: a, b}, {done: c}, \"d, e\"]\n```\n",
+     "answer: The answer.\n+1 ok\ngoal: a, b\ngoal: d, e\ndone: c"},
+    {"nothing-in-more-words",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nskill: no new skill\nmessages: No messages.\ngoals: "
+     "no change\nhandoffs: 无\n```\n",
+     "answer: The answer.\n+1 ok"},
 };
 
 static void test_each_form_of_a_list_means_what_it_says(void **state)

@@ -459,6 +459,55 @@ static const struct row rows[] = {
      "description: <when and why to use it>\n  body: |\n    <steps, code and pitfalls>\nhandoffs:\n  - to: "
      "<agent>\n    task: <the work>\n```\n",
      "answer: The answer.\n0 -\ntold"},
+    {"block-shown-in-a-body",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nskill:\n  name: a\n  description: d\n  body: |\n    "
+     "End with:\n    ```agentos\n    reward: 0\n    handoffs:\n      - to: iris\n        task: shown\n    "
+     "```\n    Always.\nreflection: r\n```\n",
+     "answer: The answer.\n+1 ok\nreflection: r\nskill: a | d | End with:\n```agentos\nreward: "
+     "0\nhandoffs:\n  - to: iris\n    task: shown\n```\nAlways."},
+    {"block-shown-in-a-message",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nmessages:\n  - to: iris\n    body: |\n      Use:\n   "
+     "   ```agentos\n      reward: 0\n      ```\n  - to: nova\n    body: b\n```\n",
+     "answer: The answer.\n+1 ok\nmessage iris: Use:\n```agentos\nreward: 0\n```\nmessage nova: b"},
+    {"drafted-in-<|thinking|>",
+     "<|thinking|>\nLet me draft:\n\n```agentos\nreward: -1\nreason: draft\nhandoffs:\n  - to: iris\n    "
+     "task: drafted\n```\n<|/thinking|>\nThe answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: The answer.\n+1 ok"},
+    {"drafted-in-<|start_thinking|>",
+     "<|start_thinking|>\nLet me draft:\n\n```agentos\nreward: -1\nreason: draft\nhandoffs:\n  - to: iris\n  "
+     "  task: drafted\n```\n<|end_thinking|>\nThe answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: The answer.\n+1 ok"},
+    {"drafted-in-<longcat_think>",
+     "<longcat_think>\nLet me draft:\n\n```agentos\nreward: -1\nreason: draft\nhandoffs:\n  - to: iris\n    "
+     "task: drafted\n```\n</longcat_think>\nThe answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: The answer.\n+1 ok"},
+    {"drafted-in-<inner_monologue>",
+     "<inner_monologue>\nLet me draft:\n\n```agentos\nreward: -1\nreason: draft\nhandoffs:\n  - to: iris\n   "
+     " task: drafted\n```\n</inner_monologue>\nThe answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: The answer.\n+1 ok"},
+    {"drafted-in-＜think＞",
+     "＜think＞\nLet me draft:\n\n```agentos\nreward: -1\nreason: draft\nhandoffs:\n  - to: iris\n    task: "
+     "drafted\n```\n＜/think＞\nThe answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: The answer.\n+1 ok"},
+    {"drafted-in-&lt;think&gt;",
+     "&lt;think&gt;\nLet me draft:\n\n```agentos\nreward: -1\nreason: draft\nhandoffs:\n  - to: iris\n    "
+     "task: drafted\n```\n&lt;/think&gt;\nThe answer.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: The answer.\n+1 ok"},
+    {"markup-that-is-no-thought",
+     "Use this:\n\n<rethink>\n</rethink>\n\nDone.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: Use this:\n\n<rethink>\n</rethink>\n\nDone.\n+1 ok"},
+    {"link-that-is-no-thought", "[thinking](http://a) is a book.\n\n```agentos\nreward: 1\nreason: ok\n```\n",
+     "answer: [thinking](http://a) is a book.\n+1 ok"},
+    {"commented-parts", "The answer.\n\n```agentos\nreward: 1\nreason: ok\n# reflection: old\n```\n",
+     "answer: The answer.\n+1 ok"},
+    {"two-bodies",
+     "The answer.\n\n```agentos\nreward: 1\nreason: ok\nskill:\n  name: a\n  description: d\n  body: b\n  "
+     "content: c\n```\n",
+     "answer: The answer.\n+1 ok\nskill: a | d | b\ntold"},
+    {"two-json-objects",
+     "{\"answer\": \"A.\", \"reward\": 1, \"reason\": \"ok\"}\n{\"answer\": \"B.\", \"reward\": 0, "
+     "\"reason\": \"no\"}",
+     "answer: A.\n\n{\"answer\": \"B.\", \"reward\": 0, \"reason\": \"no\"}\n+1 ok"},
 };
 
 static void test_each_neighbour_means_what_it_says(void **state)

@@ -3,6 +3,12 @@
 
 #include <stdio.h>
 
+static void show(const char *task, size_t room, struct buffer *out)
+{
+    learning_prompt_skills(learning, task, &(struct skills_place){.room = room, .ahead = 2700, .behind = 600},
+                           out);
+}
+
 static void test_the_nearest_bodies_come_within_the_budget(void **state)
 {
     (void)state;
@@ -14,11 +20,11 @@ static void test_the_nearest_bodies_come_within_the_budget(void **state)
           NOW);
     look();
     OWNED_BUFFER struct buffer out = {0}, tight = {0};
-    learning_prompt_skills(learning, "Write SQL queries with parameters", 4000, &out);
+    show("Write SQL queries with parameters", 4000, &out);
     assert_non_null(strstr(out.data, "- fetch-pages: Paginated REST APIs\n"));
     assert_non_null(strstr(out.data, "### Skill sql-select\n\nPlaceholders, never"));
     assert_null(strstr(out.data, "Follow the next"));
-    learning_prompt_skills(learning, "Write SQL queries", 110, &tight);
+    show("Write SQL queries", 110, &tight);
     assert_non_null(strstr(tight.data, "- sql-select"));
     assert_null(strstr(tight.data, "Placeholders"));
 }
@@ -47,51 +53,39 @@ static void learn(const char *name, const char *description, const char *words, 
 static void assert_shown(const char *task, size_t budget, const char *const *words)
 {
     OWNED_BUFFER struct buffer out = {0};
-    learning_prompt_skills(learning, task, budget, &out);
+    show(task, budget, &out);
     assert_in_order(out.data, words);
 }
 
-static void test_two_texts_stand_before_the_list_and_another_that_comes_for_the_task_behind(void **state)
+static void test_what_was_said_stays_in_front_and_a_topic_of_its_own_comes_behind(void **state)
 {
     (void)state;
-    learn("pages", "Reads pages", "Some pages", 300);
-    learn("count-words", "Counts words", "Some words", 300);
-    learn("all-links", "Finds links", "Some links", 300);
-    ASSERT_SHOWN("Count words of pages", 4000, "### Skill pages\n", "### Skill count-words\n",
-                 "### All skills\n", "- pages: Reads", "- count-words:", "- all-links:");
-    ASSERT_SHOWN("Count words of pages and links", 4000, "### Skill pages\n", "### Skill count-words\n",
-                 "### All skills\n", "- pages: Reads", "- all-links:", "### Skill all-links\n");
-    ASSERT_SHOWN("Links of pages", 4000, "### Skill pages\n", "### All skills\n",
+    learn("pages", "Reads pages", "Some pages", 900);
+    ASSERT_SHOWN("Read pages", 9000, "- pages: Reads", "### Skill pages\n");
+    learn("all-links", "Finds links", "Some links", 900);
+    ASSERT_SHOWN("Find links", 9000, "- pages: Reads", "### Skill pages\n", "### More of the list",
                  "- all-links:", "### Skill all-links\n");
-    ASSERT_SHOWN("Count words of pages and links", 4000, "### Skill pages\n", "### All skills\n",
-                 "- all-links:", "### Skill count-words\n");
+    learn("dates", "Reads dates", "Some dates", 900);
+    ASSERT_SHOWN("Dates", 9000, "- pages: Reads", "### Skill pages\n",
+                 "- all-links:", "- dates:", "### Skill dates\n");
 }
 
-static void test_very_long_texts_all_stand_before_the_list_and_behind_it_after_they_had_no_room(void **state)
+static void test_a_text_that_has_no_room_waits_until_all_is_made_anew(void **state)
 {
     (void)state;
-    static const char task[] = "Count words of pages and links";
-    learn("pages", "Reads pages", "Long pages", 5000);
-    learn("count-words", "Counts words", "Long words", 5000);
-    learn("all-links", "Finds links", "Long links", 5000);
-    ASSERT_SHOWN(task, 20000, "### Skill pages\n", "### Skill count-words\n", "### Skill all-links\n",
-                 "### All skills\n", "- pages: Reads");
-    ASSERT_SHOWN(task, 2000, "- pages: Reads", "- all-links:");
-    ASSERT_SHOWN(task, 20000, "- pages: Reads", "- all-links:", "### Skill pages\n", "### Skill all-links\n");
-    learn("dates", "Reads dates", "Other", 5000); /* the list's end is another, in front of the same texts */
-    ASSERT_SHOWN(task, 20000, "### Skill pages\n", "### Skill count-words\n", "### All skills\n",
-                 "- dates: Reads");
-}
-
-static void test_short_texts_stand_behind_the_list(void **state)
-{
-    (void)state;
-    learn("pages", "Reads pages", "Short pages", 1);
-    ASSERT_SHOWN("Read pages", 4000, "- pages: Reads", "### Skill pages\n");
+    learn("pages", "Reads pages", "Long pages", 2000);
+    learn("links", "Finds links", "Long links", 2000);
+    ASSERT_SHOWN("Read pages", 3000, "- pages: Reads", "### Skill pages\n");
+    for (int i = 0; i < 110; i++) {
+        OWNED_BUFFER struct buffer out = {0};
+        show("Find links", 3000, &out);
+        assert_true(out.length < 3000);
+        assert_int_equal(strstr(out.data, "### Skill links\n") != NULL, i >= 99);
+    }
 }
 
 /* Texts of skills that say nothing of the task, so that the piece is the list alone. */
-static void test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to_be_gone(void **state)
+static void test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to_be_forgotten(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -100,19 +94,59 @@ static void test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to
         learn(name, "Does something of its own", "Old", 1);
     }
     OWNED_BUFFER struct buffer before = {0}, after = {0};
-    learning_prompt_skills(learning, "Zebra", 8000, &before);
+    show("Zebra", 8000, &before);
     learn("new-one", "Does something new", "New", 1);
-    learning_prompt_skills(learning, "Zebra", 8000, &after);
+    show("Zebra", 8000, &after);
     assert_true(after.length > before.length);
     assert_memory_equal(after.data, before.data, before.length);
-    assert_in_order(
-        after.data + before.length,
-        (const char *const[]){"- new-one: Does something new\n", ": none of your skills any more\n", NULL});
+    assert_in_order(after.data + before.length,
+                    (const char *const[]){"- new-one: Does something new\n", ": forgotten\n", NULL});
     put("skills.md", "### kept\n\n- description: By hand\n"); /* and a person's list is shown as it is */
     look();
     after.length = 0;
-    learning_prompt_skills(learning, "Zebra", 8000, &after);
+    show("Zebra", 8000, &after);
     assert_string_equal(after.data, "- kept: By hand\n");
+}
+
+/* Each task teaches a skill of its own and forgets another; in the small room the texts give way to the list. */
+static void assert_front_stays(size_t room, size_t length, int most)
+{
+    enum { TASKS = 130, AHEAD = 2700, BEHIND = 700 };
+    OWNED_BUFFER struct buffer last = {0};
+    int broken = 0;
+    for (int i = 0; i < TASKS; i++) {
+        OWNED_BUFFER struct buffer out = {0};
+        OWNED char *name = memory_print("case-%d", i), *about = memory_print("About case %d %0300d", i, 0);
+        learn(name, about, name, length);
+        learning_prompt_skills(learning, name, &(struct skills_place){room, AHEAD, BEHIND}, &out);
+        assert_true(out.length <= room);
+        assert_non_null(strstr(out.data, name));
+        size_t same = 0, shorter = out.length < last.length ? out.length : last.length;
+        while (same < shorter && out.data[same] == last.data[same])
+            same++;
+        broken += i > 0 && (AHEAD + same) * 10 < (AHEAD + BEHIND + shorter) * 7;
+        buffer_free(&last);
+        buffer_add(&last, out.data, out.length);
+    }
+    assert_in_range(broken, 0, most);
+}
+
+static void test_the_front_stays_while_each_task_forgets_a_skill(void **state)
+{
+    (void)state;
+    assert_front_stays(50000, 300, 2);
+}
+
+static void test_the_front_stays_in_a_small_room_while_each_task_forgets_a_skill(void **state)
+{
+    (void)state;
+    assert_front_stays(3400, 300, 6);
+}
+
+static void test_the_front_stays_where_each_task_needs_a_long_text_of_its_own(void **state)
+{
+    (void)state;
+    assert_front_stays(50000, 5000, 2);
 }
 
 static void test_a_body_edited_by_hand_is_shown_at_once(void **state)
@@ -126,7 +160,7 @@ static void test_a_body_edited_by_hand_is_shown_at_once(void **state)
     look();
     OWNED_BUFFER struct buffer out = {0};
     put("skills/sql-7/SKILL.md", "My own words.\n");
-    learning_prompt_skills(learning, "Old text of sql", 60000, &out);
+    show("Old text of sql", 60000, &out);
     assert_non_null(strstr(out.data, "### Skill sql-7\n\nMy own words."));
 }
 
@@ -135,10 +169,12 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
     const struct CMUnitTest tests[] = {
         T(test_the_nearest_bodies_come_within_the_budget),
-        T(test_two_texts_stand_before_the_list_and_another_that_comes_for_the_task_behind),
-        T(test_very_long_texts_all_stand_before_the_list_and_behind_it_after_they_had_no_room),
-        T(test_short_texts_stand_behind_the_list),
-        T(test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to_be_gone),
+        T(test_what_was_said_stays_in_front_and_a_topic_of_its_own_comes_behind),
+        T(test_a_text_that_has_no_room_waits_until_all_is_made_anew),
+        T(test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to_be_forgotten),
+        T(test_the_front_stays_while_each_task_forgets_a_skill),
+        T(test_the_front_stays_in_a_small_room_while_each_task_forgets_a_skill),
+        T(test_the_front_stays_where_each_task_needs_a_long_text_of_its_own),
         T(test_a_body_edited_by_hand_is_shown_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,7 +105,8 @@ static const struct {
 enum {
     TEMPLATE_MAX = 16 * 1024,
     CHANGING_PART = 18,
-    GROWING_PART = 4,  /* of a small room, at most, for each piece that grows */
+    GROWING_PART = 4, /* of a small room, at most, for each piece that grows */
+    PIECES_MOST = 2048,
     PIECES_GROW = 256, /* bytes by which the supervisor's texts may be longer next time */
     MESSAGES_LEAST = 2560,
     ROOM_LEAST = 4 * 1024 /* bytes: messages that have less room wait */
@@ -185,10 +186,12 @@ static void add_text(const char *text, struct buffer *out)
     buffer_text(out, text && *text ? text : "None.\n");
 }
 
-/* changing: bytes for the pieces that every task changes; the newest entry of each stands whatever its length. */
-static void fill(enum piece piece, const struct prompt_input *input, size_t budget, size_t changing,
-                 struct buffer *out, struct buffer *problems)
+/* changing: bytes for the pieces that every task changes; the newest entry of each stands whatever its length. place: the
+ * bytes of the others around the skills. */
+static void fill(enum piece piece, const struct prompt_input *input, const struct skills_place *place,
+                 size_t changing, struct buffer *out, struct buffer *problems)
 {
+    size_t budget = place->room;
     switch (piece) {
     case PIECE_PERSONA:
         add_file(input, TREE_PERSONA, budget, out, problems);
@@ -209,7 +212,7 @@ static void fill(enum piece piece, const struct prompt_input *input, size_t budg
         add_text(input->messages, out);
         break;
     case PIECE_SKILLS:
-        learning_prompt_skills(input->learning, input->task, budget, out);
+        learning_prompt_skills(input->learning, input->task, place, out);
         break;
     case PIECE_SEGMENTS:
     case PIECE_PEERS:
@@ -287,19 +290,42 @@ static size_t budget_of(enum piece piece, size_t left, size_t used, bool small)
     return lesser(pieces[piece].share, small && grows ? left / GROWING_PART : left);
 }
 
-/* stays: bytes of the template, to which the pieces that seldom change are added as they are filled. */
-static void fill_all(const struct prompt_input *input, const size_t used[PIECE_COUNT], size_t stays,
+/* Bytes of the supervisor's texts, likely behind the skills; long ones are segments, in front of them. */
+static size_t pieces_behind(const struct prompt_input *input)
+{
+    return input->room ? lesser(PIECES_MOST, (size_t)input->room->pieces) : 0;
+}
+
+/* Bytes of the prompt in front of the first {{skills}}, as far as it is filled. */
+static size_t ahead_of_skills(const char *template, const struct buffer filled[PIECE_COUNT])
+{
+    size_t bytes = 0, length;
+    enum piece piece;
+    for (const char *at = template; *at; at += length) {
+        bool found = strncmp(at, "{{", 2) == 0 && slot(at, &piece, &length);
+        if (found && piece == PIECE_SKILLS)
+            break;
+        bytes += found ? filled[piece].length : 1;
+        length = found ? length : 1;
+    }
+    return bytes;
+}
+
+/* The template's bytes stay, and the pieces that seldom change are added to them as they are filled. */
+static void fill_all(const struct prompt_input *input, const char *template, const size_t used[PIECE_COUNT],
                      struct buffer filled[PIECE_COUNT], struct buffer *problems)
 {
-    size_t total = total_of(input), left = total > stays ? total - stays : 0;
+    size_t stays = strlen(template), total = total_of(input), left = total > stays ? total - stays : 0;
     bool small = total < PROMPT_BUDGET;
     if (small)
         left -= lesser(left / 2, (size_t)input->room->pieces + PIECES_GROW);
     for (enum piece piece = 0; piece < PIECE_COUNT; piece++) {
         if (used[piece] == 0)
             continue;
-        size_t budget = budget_of(piece, left, used[piece], small);
-        fill(piece, input, budget, stays / CHANGING_PART, &filled[piece], problems);
+        struct skills_place place = {.room = budget_of(piece, left, used[piece], small),
+                                     .ahead = ahead_of_skills(template, filled)};
+        place.behind = (stays > place.ahead ? stays - place.ahead : 0) + pieces_behind(input);
+        fill(piece, input, &place, stays / CHANGING_PART, &filled[piece], problems);
         stays += filled[piece].length;
         bool elsewhere = !small && (piece == PIECE_SEGMENTS || piece == PIECE_PEERS);
         size_t cost = elsewhere ? pieces[piece].share : filled[piece].length * used[piece];
@@ -345,11 +371,11 @@ void prompt_build(const struct prompt_input *input, struct buffer *out, struct p
     OWNED char *owned = NULL;
     const char *template = template_text(input, &owned, problems);
     struct buffer filled[PIECE_COUNT] = {0};
-    size_t used[PIECE_COUNT] = {0}, length = strlen(template), placeholder_length;
+    size_t used[PIECE_COUNT] = {0}, placeholder_length;
     enum piece piece;
     uses(template, used);
     places->messages = used[PIECE_MESSAGES] > 0;
-    fill_all(input, used, length, filled, problems);
+    fill_all(input, template, used, filled, problems);
     const char *from = template;
     for (const char *at = template; (at = strstr(at, "{{"));) {
         if (!slot(at, &piece, &placeholder_length)) {

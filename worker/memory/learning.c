@@ -469,10 +469,10 @@ const char *learning_skill_name(const struct learning *learning, size_t index)
     return learning->skills->entries.items[index].heading;
 }
 
-void learning_prompt_skills(const struct learning *learning, const char *task, size_t budget,
-                            struct buffer *out)
+void learning_prompt_skills(const struct learning *learning, const char *task,
+                            const struct skills_place *place, struct buffer *out)
 {
-    skills_prompt(learning->skills, learning->tree, task, budget, out);
+    skills_prompt(learning->skills, learning->tree, task, place, out);
 }
 
 void learning_prompt_rewards(const struct learning *learning, size_t budget, struct buffer *out)

@@ -89,10 +89,14 @@ size_t learning_skill_count(const struct learning *learning);
 /* A skill's name by index, in the file's order; borrowed. */
 const char *learning_skill_name(const struct learning *learning, size_t index);
 
-/* The texts for the prompt, appended. Skills: every summary, then the bodies nearest to the task while they fit in
- * budget bytes (word overlap weighted by rarity; deterministic; ties by name), then how much evidence each has. */
-void learning_prompt_skills(const struct learning *learning, const char *task, size_t budget,
-                            struct buffer *out);
+/* Bytes for the skills, and how many of the prompt stand ahead of them and behind them. */
+struct skills_place {
+    size_t room, ahead, behind;
+};
+/* The texts for the prompt, appended. Skills: every summary, and the bodies nearest to the task while they fit in the room
+ * (word overlap weighted by rarity), behind all that the last prompts said, then how much evidence each has. */
+void learning_prompt_skills(const struct learning *learning, const char *task,
+                            const struct skills_place *place, struct buffer *out);
 void learning_prompt_rewards(const struct learning *learning, size_t budget, struct buffer *out);
 void learning_prompt_goals(const struct learning *learning, struct buffer *out);
 void learning_prompt_reflections(const struct learning *learning, size_t budget, struct buffer *out);

@@ -37,6 +37,21 @@ static void skill_free(struct skill *skill)
     word_set_free(&skill->words);
 }
 
+void skills_shown_forget(struct skills *skills, size_t first)
+{
+    while (skills->shown_count > first)
+        free(skills->shown[--skills->shown_count].name);
+    size_t end = first ? skills->shown[first - 1].end : 0;
+    OWNED char *kept = memory_slice(skills->stays.data ? skills->stays.data : "", end);
+    buffer_free(&skills->stays);
+    buffer_add(&skills->stays, kept, end);
+    if (first == 0) {
+        free(skills->shown);
+        skills->shown = NULL;
+        skills->prompts = 0;
+    }
+}
+
 void skills_free(struct skills *skills)
 {
     for (size_t i = 0; i < skills->entries.count; i++)
@@ -44,7 +59,8 @@ void skills_free(struct skills *skills)
     free(skills->beside);
     entries_free(&skills->entries);
     buffer_free(&skills->news);
-    buffer_free(&skills->list);
+    skills_shown_forget(skills, 0);
+    buffer_free(&skills->stays);
     *skills = (struct skills){0};
 }
 

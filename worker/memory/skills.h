@@ -25,12 +25,19 @@ enum {
 struct skill {
     char *path; /* of the text; NULL: neither the heading nor the file field gives a path below skills/ */
     struct file_stamp stamp;
-    bool fresh;          /* read so soon after a change that the stamp may hide a later one */
-    char *body;          /* without front matter; NULL: there is none */
-    bool coming;         /* the text lies in a commit that is still to be made */
-    const char *trouble; /* NULL: none; static */
-    enum { SKILL_NOT_SHOWN, SKILL_BEHIND, SKILL_IN_FRONT } shown; /* its text in the last prompt */
-    struct word_set head, words;                                  /* of name and description; of the body */
+    bool fresh;                  /* read so soon after a change that the stamp may hide a later one */
+    char *body;                  /* without front matter; NULL: there is none */
+    bool coming;                 /* the text lies in a commit that is still to be made */
+    const char *trouble;         /* NULL: none; static */
+    struct word_set head, words; /* of name and description; of the body */
+};
+
+/* A line or a text about a skill, which stays where it stands from prompt to prompt (skills_prompt.c). */
+struct shown {
+    char *name; /* owned */
+    bool text;
+    uint64_t says;      /* a hash of the description or of the text; 0: that the skill was forgotten */
+    size_t end, wanted; /* the offset behind it; which prompt needed the text last */
 };
 
 struct skills {
@@ -38,11 +45,13 @@ struct skills {
     struct skill *beside; /* one for each entry, same order */
     struct file_stamp folder;
     bool folder_fresh;
-    size_t turn;        /* which text is looked at next */
-    bool unsettled;     /* read anew: a line may lack its date */
-    struct buffer news; /* what the next commit should say of skills that people added */
-    size_t fewer;       /* so many texts fewer than at first stand in front of the summaries */
-    struct buffer list; /* as the last prompt had it; empty: the next one is made anew */
+    size_t turn;                 /* which text is looked at next */
+    bool unsettled;              /* read anew: a line may lack its date */
+    struct buffer news;          /* what the next commit should say of skills that people added */
+    struct buffer stays;         /* what every prompt says first of the skills, until it is made anew */
+    struct shown *shown;         /* what it is made of, in this order; owned */
+    size_t shown_count, prompts; /* prompts since it was made anew */
+    bool lacks;                  /* the text nearest to the last task had no room */
 };
 
 void skills_parse(struct skills *skills, const char *text, size_t length);
@@ -97,10 +106,12 @@ void skills_arrived(struct skills *skills); /* the commit with their texts is ma
 void skills_settle(struct skills *skills, int tree, int64_t now, double halflife_days,
                    struct change_list *changes, struct buffer *note);
 
-void skill_look_again(struct skill *skill, int tree); /* its text, where the file has changed */
+void skill_look_again(struct skill *skill, int tree);          /* its text, where the file has changed */
+void skills_shown_forget(struct skills *skills, size_t first); /* that piece and all behind it */
 
-/* skills_prompt.c. All summaries, and the texts of those nearest to the task. Where they stand follows the last prompt, so
- * that the two have a long common front. */
-void skills_prompt(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out);
+struct skills_place;
+/* skills_prompt.c. All summaries, and the texts of those nearest to the task, behind what the last prompt said. */
+void skills_prompt(struct skills *skills, int tree, const char *task, const struct skills_place *place,
+                   struct buffer *out);
 
 #endif

@@ -1,105 +1,167 @@
-/* The skills as a prompt shows them. */
+/* The skills as a prompt shows them, so that two prompts in a row have a long common front (contract section 6).
+ *
+ * A provider's cache holds a prompt's beginning. So what was said of the skills stays where it stands, and the next prompt
+ * goes on behind it: with a line for each skill that is new or was forgotten since, and with the texts that the task needs.
+ * Of these texts the nearest ones become part of what stays until what varies in this prompt is no more than 5 of 17
+ * parts of it (29 %). What stays is then the beginning of the next prompt too, whatever task that one is about:
+ *
+ *     |ahead + stays| >= 12/17 of this prompt  =>  at least 70 % of the shorter of the two are their common front.
+ *
+ * The front is broken where what stays is made anew: once in 50 tasks at most, when much of it has become
+ * useless, or when a new line has no room left behind it. In a small room texts give way to lines first, from the end on,
+ * and a text that has no room waits until then. A person's edit, too, begins anew. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "common/names.h"
 #include "common/utf8.h"
+#include "worker/memory/learning.h"
 #include "worker/memory/skills.h"
 
-static const char heading_of_all[] = "\n### All skills\n\n";
+enum {
+    SHOWN_LONG = 100, /* prompts as they are made: 50 tasks at least, since a prompt may be made twice */
+    STAYS = 12,
+    VARIES = 5, /* parts of a prompt */
+    LINES = 64, /* a line has this share of the room for all skills at most: 20 lines are a third of it */
+    SPARE = 16, /* a share of the room that texts leave free for the next lines */
+    DESCRIPTION_LEAST = 32, /* bytes */
+};
 
-static void summary(const struct entry *entry, size_t limit, struct buffer *out)
+static const char forgotten[] = "forgotten";
+
+static uint64_t hash_of(const char *text, size_t length)
 {
-    size_t length;
-    const char *description = entry_value(entry, "description", &length);
-    buffer_text(out, "- ");
-    buffer_text(out, entry->heading);
-    if (description) {
-        buffer_text(out, ": ");
-        buffer_add(out, description, utf8_cut(description, length, limit));
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+    return hash;
+}
+
+/* --- what stays --- */
+
+static void add_shown(struct skills *skills, struct shown shown, const char *name, const struct buffer *text)
+{
+    buffer_add(&skills->stays, text->data, text->length);
+    shown.name = memory_text(name);
+    shown.end = skills->stays.length;
+    shown.wanted = skills->prompts;
+    skills->shown = memory_grow(skills->shown, skills->shown_count + 1, sizeof shown);
+    skills->shown[skills->shown_count++] = shown;
+}
+
+/* What stands there of the skill; a line that says it was forgotten ends all lines before. NULL: nothing that counts. */
+static struct shown *find_shown(const struct skills *skills, const char *name, bool text, uint64_t says)
+{
+    for (size_t i = skills->shown_count; i-- > 0;) {
+        struct shown *shown = &skills->shown[i];
+        if (shown->text != text || strcmp(shown->name, name) != 0)
+            continue;
+        if (shown->says == says || says == 0)
+            return shown;
+        if (shown->says == 0)
+            return NULL;
     }
-    buffer_add(out, "\n", 1);
+    return NULL;
 }
 
-static void summaries(const struct skills *skills, size_t limit, struct buffer *out)
+static uint64_t text_hash(const struct skill *skill)
 {
-    for (size_t i = 0; i < skills->entries.count; i++)
-        summary(&skills->entries.items[i], limit, out);
+    return skill->body ? hash_of(skill->body, strlen(skill->body)) : 0;
 }
 
-/* The last line of the list about the skill; NULL: there is none. */
-static const char *line_of(const struct buffer *list, const char *name, size_t length)
+static struct shown *shown_text(const struct skills *skills, size_t index)
 {
-    const char *found = NULL;
-    for (const char *line = list->data; line && *line; line = strchr(line, '\n') + 1)
-        if (strncmp(line + 2, name, length) == 0 && (line[2 + length] == ':' || line[2 + length] == '\n'))
-            found = line;
-    return found;
+    return find_shown(skills, skills->entries.items[index].heading, true, text_hash(&skills->beside[index]));
 }
 
-static void add_changed(const struct skills *skills, size_t limit, struct buffer *list)
+/* A text that is another now can't stay. */
+static void forget_changed(struct skills *skills, int tree)
 {
+    for (size_t i = 0; i < skills->shown_count; i++) {
+        const struct entry *entry =
+            skills->shown[i].text ? entries_find(&skills->entries, skills->shown[i].name) : NULL;
+        if (!entry)
+            continue;
+        struct skill *skill = &skills->beside[entry - skills->entries.items];
+        skill_look_again(skill, tree);
+        if (text_hash(skill) != skills->shown[i].says)
+            skills_shown_forget(skills, i);
+    }
+}
+
+static bool is_useless(struct skills *skills, const struct shown *shown)
+{
+    if (shown->says == 0 || !entries_find(&skills->entries, shown->name))
+        return true;
+    return shown->text ? skills->prompts - shown->wanted > SHOWN_LONG
+                       : find_shown(skills, shown->name, false, shown->says) != shown;
+}
+
+static size_t useless(struct skills *skills)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < skills->shown_count; i++)
+        if (is_useless(skills, &skills->shown[i]))
+            bytes += skills->shown[i].end - (i ? skills->shown[i - 1].end : 0);
+    return bytes;
+}
+
+/* --- lines --- */
+
+static void add_line(struct skills *skills, const char *name, const char *text, size_t length, uint64_t says)
+{
+    OWNED_BUFFER struct buffer line = {0};
+    if (skills->shown_count && skills->shown[skills->shown_count - 1].text)
+        buffer_text(&line, "\n### More of the list: the last line about a skill counts\n\n");
+    buffer_print(&line, "- %s%s%.*s\n", name, length ? ": " : "", (int)length, length ? text : "");
+    add_shown(skills, (struct shown){.says = says}, name, &line);
+}
+
+static void add_lines(struct skills *skills, size_t budget)
+{
+    size_t limit = budget / LINES, known = skills->shown_count;
+    limit = limit < DESCRIPTION_LEAST ? DESCRIPTION_LEAST : limit;
+    limit = limit > SKILL_DESCRIPTION_MAX ? SKILL_DESCRIPTION_MAX : limit;
     for (size_t i = 0; i < skills->entries.count; i++) {
-        OWNED_BUFFER struct buffer line = {0};
-        const char *name = skills->entries.items[i].heading;
-        summary(&skills->entries.items[i], limit, &line);
-        const char *last = line_of(list, name, strlen(name));
-        if (!last || strncmp(last, line.data, line.length) != 0)
-            buffer_add(list, line.data, line.length);
+        const struct entry *entry = &skills->entries.items[i];
+        size_t length = 0;
+        const char *description = entry_value(entry, "description", &length);
+        uint64_t says = hash_of(description, length);
+        if (!find_shown(skills, entry->heading, false, says))
+            add_line(skills, entry->heading, description, utf8_cut(description, length, limit), says);
+    }
+    for (size_t i = 0; i < known; i++) {
+        const struct shown *last = find_shown(skills, skills->shown[i].name, false, 0);
+        if (last && last->says && !entries_find(&skills->entries, last->name)) {
+            OWNED char *name = memory_text(last->name);
+            add_line(skills, name, forgotten, strlen(forgotten), 0);
+        }
     }
 }
 
-static void add_gone(struct skills *skills, struct buffer *list)
+/* Lines for all skills, with room: the texts give way, the last one first, then what is useless. */
+static void fit_lines(struct skills *skills, size_t room)
 {
-    static const char gone[] = ": none of your skills any more\n";
-    for (size_t at = 0, next; at < list->length; at = next) {
-        const char *line = list->data + at;
-        size_t length = strcspn(line + 2, ":\n");
-        OWNED char *name = memory_slice(line + 2, length);
-        next = at + strcspn(line, "\n") + 1;
-        if (!entries_find(&skills->entries, name) && line_of(list, name, length) == line &&
-            strncmp(line + 2 + length, gone, strlen(gone)) != 0)
-            buffer_print(list, "- %s%s", name, gone);
+    for (;;) {
+        size_t before = skills->shown_count;
+        add_lines(skills, room);
+        if (before == 0 || skills->stays.length <= room)
+            return;
+        while (before > 0 && !skills->shown[before - 1].text)
+            before--;
+        skills_shown_forget(skills, before ? before - 1 : 0);
     }
 }
 
-static bool plain_names(const struct skills *skills)
-{
-    for (size_t i = 0; i < skills->entries.count; i++)
-        if (!names_skill(skills->entries.items[i].heading))
-            return false;
-    return true;
-}
+/* --- texts --- */
 
-/* The list of the last prompt stays, and a line for each change since then follows it, so that the front of the list is the
- * same also where each new skill takes an old one's place. A list that would become half as long again is made anew.
- * limit: bytes of a description. True: the list is not the last prompt's. */
-static bool list_all(struct skills *skills, size_t limit, size_t budget, struct buffer *out)
-{
-    OWNED_BUFFER struct buffer grown = {0}, anew = {0};
-    summaries(skills, limit, &anew);
-    buffer_add(&grown, skills->list.data, skills->list.length);
-    add_changed(skills, limit, &grown);
-    add_gone(skills, &grown);
-    bool stays = skills->list.length && grown.length < budget &&
-                 grown.length <= anew.length + anew.length / 2 + 256 && plain_names(skills);
-    bool same = stays && grown.length == skills->list.length;
-    struct buffer *chosen = stays ? &grown : &anew;
-    buffer_add(out, chosen->data, chosen->length);
-    buffer_free(&skills->list);
-    buffer_add(&skills->list, out->data, out->length);
-    return !same;
-}
-
-/* Is skill i nearer than j? Of two that are equally near the one whose text the last prompt showed, in front if it did, and
- * of two that it did not show the younger one, which stays longer. */
+/* Is skill i nearer than j? Of two that are equally near the one whose text stands there already, and of two others the
+ * younger one, which stays longer. */
 static bool is_nearer(const struct skills *skills, const double *scores, size_t i, size_t j)
 {
-    int first = (int)skills->beside[i].shown, second = (int)skills->beside[j].shown;
     if (scores[i] > scores[j] || scores[i] < scores[j])
         return scores[i] > scores[j];
-    return first > second || (first == SKILL_NOT_SHOWN && second == SKILL_NOT_SHOWN);
+    return shown_text(skills, i) || !shown_text(skills, j);
 }
 
 /* The nearest one that isn't used yet; count: no score is above 0. */
@@ -113,14 +175,6 @@ static size_t nearest(const struct skills *skills, const double *scores)
     return best;
 }
 
-static void show_body(const char *name, const char *body, struct buffer *out)
-{
-    size_t length = strlen(body);
-    buffer_print(out, "%s### Skill %s\n\n", out->length ? "\n" : "", name);
-    buffer_add(out, body, length);
-    buffer_text(out, length && body[length - 1] == '\n' ? "" : "\n");
-}
-
 static void score(const struct skills *skills, const char *task, double *scores)
 {
     size_t count = skills->entries.count;
@@ -131,25 +185,6 @@ static void score(const struct skills *skills, const char *task, double *scores)
     word_set_add(&words, task, strlen(task));
     relevance_score(&words, texts, count, scores);
     word_set_free(&words);
-}
-
-/* The skills that are nearest to the task and whose texts have room. */
-static void choose(struct skills *skills, int tree, const char *task, size_t budget, bool *chosen)
-{
-    size_t count = skills->entries.count, shown = 0, best;
-    OWNED double *scores = memory_new(count, sizeof *scores);
-    score(skills, task, scores);
-    while (shown < SKILL_BODIES_MAX && (best = nearest(skills, scores)) < count) {
-        skill_look_again(&skills->beside[best], tree);
-        const char *body = skills->beside[best].body;
-        size_t needed = body ? strlen(body) + strlen(skills->entries.items[best].heading) + 32 : 0;
-        scores[best] = 0;
-        if (!body || needed > budget)
-            continue;
-        budget -= needed;
-        shown++;
-        chosen[best] = true;
-    }
 }
 
 /* Behind all else: the counts change with each success, and the text in front of them stays. One success is not said. */
@@ -166,84 +201,81 @@ static void evidence(const struct skills *skills, struct buffer *out)
     buffer_text(out, shown ? "\n" : "");
 }
 
-static void add_texts(const struct skills *skills, int where, struct buffer *out)
-{
-    for (size_t i = 0; i < skills->entries.count; i++)
-        if ((int)skills->beside[i].shown == where)
-            show_body(skills->entries.items[i].heading, skills->beside[i].body, out);
-}
+/* A text that this prompt shows beyond what stays. */
+struct more {
+    size_t index;
+    struct buffer text;
+};
 
-/* How many texts may stand in front of the list. The third text changes with the task and stands behind the list, unless
- * the texts are so long that this one alone is more than two prompts may differ by. Texts of a few lines all stand behind
- * the list: they cost little there, and the front stays when the room shrinks. */
-static size_t most_in_front(const struct skills *skills)
+/* The skills that are nearest to the task, as far as their texts have room; of those that don't stand there yet the texts
+ * come out, the nearest first. */
+static size_t choose(struct skills *skills, int tree, const char *task, size_t room, struct more *more)
 {
-    enum { LONG = 3072, SHORT = 128, FEW = 2 };
-    size_t sum = 0;
-    for (size_t i = 0; i < skills->entries.count; i++)
-        sum += skills->beside[i].body ? strlen(skills->beside[i].body) : 0;
-    size_t count = skills->entries.count;
-    return sum > LONG * count ? SKILL_BODIES_MAX : sum > SHORT * count ? FEW : 0;
-}
-
-/* Every text was in the last prompt too, and the texts behind the list are long: when the list changes, they belong to what
- * differs, and in front of the list they would not. */
-static bool stand_badly(const struct skills *skills, const bool *chosen)
-{
-    size_t behind = 0;
-    for (size_t i = 0; i < skills->entries.count; i++) {
-        if (chosen[i] && skills->beside[i].shown == SKILL_NOT_SHOWN)
-            return false;
-        behind += chosen[i] && skills->beside[i].shown == SKILL_BEHIND ? strlen(skills->beside[i].body) : 0;
+    size_t count = skills->entries.count, added = 0, best;
+    OWNED double *scores = memory_new(count, sizeof *scores);
+    score(skills, task, scores);
+    skills->lacks = false;
+    for (size_t shown = 0; shown < SKILL_BODIES_MAX && (best = nearest(skills, scores)) < count;) {
+        struct buffer text = {0};
+        skill_look_again(&skills->beside[best], tree);
+        struct shown *there = shown_text(skills, best);
+        const char *body = skills->beside[best].body;
+        scores[best] = 0;
+        if (!body)
+            continue;
+        buffer_print(&text, "\n### Skill %s\n\n%s%s", skills->entries.items[best].heading, body,
+                     *body && body[strlen(body) - 1] == '\n' ? "" : "\n");
+        if (there) {
+            there->wanted = skills->prompts;
+            shown++;
+        } else if (text.length <= room) {
+            room -= text.length;
+            shown++;
+            more[added++] = (struct more){best, text};
+            continue;
+        } else {
+            skills->lacks = skills->lacks || shown == 0;
+        }
+        buffer_free(&text);
     }
-    return behind > 512 + skills->list.length / 2;
+    return added;
 }
 
-/* Two prompts in a row shall have a long common front. A new skill changes the end of the list, hence some texts stand in
- * front of the list, in the file's order. A text that takes the place of another stands behind the list, and so does a text
- * that comes back after a prompt without room for it: the text that goes first when the room shrinks stands last. */
-static void place(struct skills *skills, const bool *chosen, bool list_changed)
+/* The first texts stay, so many that what varies is a small part of the prompt; the others are in this one alone. */
+static void add_texts(struct skills *skills, const struct skills_place *place, struct more *more,
+                      size_t count, size_t varies, struct buffer *out)
 {
-    size_t most = most_in_front(skills), front = 0, lost = 0;
-    if (list_changed && stand_badly(skills, chosen))
-        skills->fewer = 0;
-    for (size_t i = 0; i < skills->entries.count; i++) {
-        front += chosen[i] && skills->beside[i].shown == SKILL_IN_FRONT;
-        lost += !chosen[i] && skills->beside[i].shown == SKILL_IN_FRONT;
+    for (size_t i = 0; i < count; i++)
+        varies += more[i].text.length;
+    size_t kept = 0;
+    for (; kept < count && varies * STAYS > (place->ahead + skills->stays.length) * VARIES; kept++) {
+        varies -= more[kept].text.length;
+        add_shown(skills, (struct shown){.text = true, .says = text_hash(&skills->beside[more[kept].index])},
+                  skills->entries.items[more[kept].index].heading, &more[kept].text);
     }
-    if (lost)
-        skills->fewer = most > front ? most - front : 0;
-    for (size_t i = 0; i < skills->entries.count; i++) {
-        struct skill *skill = &skills->beside[i];
-        bool moves = chosen[i] && skill->shown != SKILL_IN_FRONT && front + skills->fewer < most;
-        front += moves;
-        if (!chosen[i])
-            skill->shown = SKILL_NOT_SHOWN;
-        else if (moves)
-            skill->shown = SKILL_IN_FRONT;
-        else if (skill->shown != SKILL_IN_FRONT)
-            skill->shown = SKILL_BEHIND;
+    buffer_add(out, skills->stays.data, skills->stays.length);
+    for (size_t i = 0; i < count; i++) {
+        buffer_add(out, more[i].text.data, i < kept ? 0 : more[i].text.length);
+        buffer_free(&more[i].text);
     }
 }
 
-void skills_prompt(struct skills *skills, int tree, const char *task, size_t budget, struct buffer *out)
+void skills_prompt(struct skills *skills, int tree, const char *task, const struct skills_place *place,
+                   struct buffer *out)
 {
-    OWNED_BUFFER struct buffer list = {0}, counts = {0};
-    size_t count = skills->entries.count, start = out->length;
-    OWNED bool *chosen = memory_new(count, sizeof *chosen);
-    /* All summaries have room before any body, if need be each with the start of its description only. */
-    size_t limit = count && budget / count > 256 ? budget / count - 128 : 128;
-    bool changed =
-        list_all(skills, limit < SKILL_DESCRIPTION_MAX ? limit : SKILL_DESCRIPTION_MAX, budget, &list);
+    OWNED_BUFFER struct buffer counts = {0};
+    struct more more[SKILL_BODIES_MAX];
+    forget_changed(skills, tree);
+    if (skills->prompts++ >= SHOWN_LONG && (skills->lacks || useless(skills) > place->room / 8))
+        skills_shown_forget(skills, 0);
     evidence(skills, &counts);
-    size_t used = list.length + counts.length + strlen(heading_of_all);
-    if (used < budget)
-        choose(skills, tree, task, budget - used, chosen);
-    place(skills, chosen, changed);
-    add_texts(skills, SKILL_IN_FRONT, out);
-    buffer_text(out, out->length > start ? heading_of_all : "");
-    buffer_text(out, count ? list.data : "None yet.\n");
-    add_texts(skills, SKILL_BEHIND, out);
-    if (count && used < budget)
+    fit_lines(skills, place->room);
+    size_t used = skills->stays.length + counts.length, spare = place->room / SPARE;
+    size_t count =
+        used + spare < place->room ? choose(skills, tree, task, place->room - used - spare, more) : 0;
+    add_texts(skills, place, more, count, place->behind + counts.length, out);
+    if (skills->stays.length == 0)
+        buffer_text(out, "None yet.\n");
+    else if (used < place->room)
         buffer_add(out, counts.data, counts.length);
 }

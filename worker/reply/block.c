@@ -122,7 +122,7 @@ static struct ending find_end(struct span text, size_t at, const struct fence *o
             continue;
         fence.indent = column > fence.indent ? column : fence.indent; /* of a quote in a text, too */
         bool edge = fence.indent <= open->indent, bare = is_bare(&fence);
-        if (!bare && (is_marked(&fence) || (edge && !in_text && !in_code)))
+        if (!bare && (is_marked(&fence) ? edge || !in_text : edge && !in_text && !in_code))
             return (struct ending){from, from, false};
         if (in_code && bare && (fence.indent >= code || !edge)) {
             in_code = false;

@@ -171,8 +171,10 @@ char *field_text(const struct field *field)
 
 bool field_is_none(const struct field *field)
 {
-    static const char words[] = "|none|n/a|na|null|nil|nothing|no|false|empty|not applicable|none needed|"
-                                "not needed|none required|nothing new|";
+    static const char words[] =
+        "|none|n/a|na|null|nil|nothing|no|false|empty|not applicable|none needed|"
+        "not needed|none required|nothing new|no change|no changes|unchanged|no new skill|"
+        "no skill|no goals|no new goals|no messages|no handoffs|\xe6\x97\xa0|";
     static const char around[] = "[]{}()<>-~.*_\"'`";
     struct span text = span_trim(span_of(field->text));
     if (text.length > 24)

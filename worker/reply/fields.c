@@ -6,6 +6,7 @@
 
 #include "common/memory.h"
 #include "worker/reply/flow.h"
+#include "worker/reply/keys.h"
 
 /* --- code in texts --- */
 
@@ -62,6 +63,7 @@ struct lines {
     bool awaits, flat;     /* pending counts; the field's lines stand no deeper than its key */
     bool direct, gap;      /* the value began on the key's line; a blank line was met since */
     bool bulleted, nested; /* keys are behind bullets; lines of the field are deeper than its key */
+    bool headed;           /* keys are headings, else "# key: …" is a comment */
 };
 
 static void finish(struct lines *lines)
@@ -157,7 +159,9 @@ static void take_line(struct lines *lines, struct span line)
         append(lines, span_first(rest, 0));
         return;
     }
-    bool keyed = span_key(span_from(rest, bullet), &key, &value);
+    lines->headed =
+        lines->started ? lines->headed : span_starts(rest, lines->keys == report_keys ? "#" : "##");
+    bool keyed = (*rest.text != '#' || lines->headed) && span_key(span_from(rest, bullet), &key, &value);
     int known = keyed ? fields_key(key, lines->keys) : FIELD_UNKNOWN;
     if (is_key(lines, known, column, bullet > 0)) {
         start(lines, known, key, value, column, bullet > 0);
@@ -229,7 +233,7 @@ static bool read_bullets(struct fields *fields, struct span text)
             level = column;
             start = from;
             inset = indent + bullet;
-        } else if (!inset && indent < line.length) {
+        } else if (!inset && indent < line.length && line.text[indent] != '#') {
             return false;
         }
     }

@@ -63,13 +63,14 @@ static void list_goals(struct reading *reading, const struct field *field, struc
     fields_free(&entries);
 }
 
-static void read_goals(struct reading *reading, const struct field *field)
+static const char *const goal_keys[] = {"add|added|new", "done|completed|finished|reached", NULL};
+
+static void read_goal_map(struct reading *reading, const struct field *field)
 {
-    static const char *const keys[] = {"add|added|new", "done|completed|finished|reached", NULL};
     struct reply *reply = reading->reply;
     struct fields inner;
     bool known = false;
-    fields_read(&inner, span_of(field->literal ? "" : field->text), keys);
+    fields_read(&inner, span_of(field->literal ? "" : field->text), goal_keys);
     for (size_t i = 0; i < inner.count; i++)
         known = known || inner.items[i].key >= 0;
     if (inner.open)
@@ -82,6 +83,24 @@ static void read_goals(struct reading *reading, const struct field *field)
     if (known)
         reading_tell_rest(reading, "goals", &inner);
     fields_free(&inner);
+}
+
+/* One mapping, or a list of them: "[{add: a}, {done: b}]". */
+static void read_goals(struct reading *reading, const struct field *field)
+{
+    struct fields entries = {0};
+    struct span text = span_trim(span_of(field->text));
+    if (!field->literal && span_starts(text, "[") && span_starts(span_left(span_from(text, 1)), "{"))
+        fields_entries(&entries, text, goal_keys);
+    for (size_t i = 0; i < entries.count; i++)
+        if (*entries.items[i].text == '{' && !entries.items[i].literal)
+            read_goal_map(reading, &entries.items[i]);
+        else
+            add_goal(reading, &entries.items[i], &reading->reply->goals_add);
+    if (entries.count == 0)
+        read_goal_map(reading, field);
+    reading_tell_rest(reading, "goals", &entries);
+    fields_free(&entries);
 }
 
 /* --- what goes out --- */

@@ -57,45 +57,64 @@ struct span marks_strip_tokens(struct span text)
 
 /* --- thoughts --- */
 
+/* One word of the name says so: "think", "seed:think", "longcat_think", "thought_process" … */
 static bool is_thought(struct span name)
 {
-    static const char *const names[] = {"think",     "thinking",   "thought",    "thoughts",
-                                        "reasoning", "scratchpad", "seed:think", "antml:thinking"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (name.length == strlen(names[i]) && strncasecmp(name.text, names[i], name.length) == 0)
+    static const char words[] = "|think|thinking|thought|thoughts|reasoning|scratchpad|monologue|";
+    char word[16] = "|";
+    for (size_t at = 0, length = 1; at <= name.length; at++) {
+        bool ends = at == name.length || strchr(":_", name.text[at]);
+        if (length < sizeof word - 1)
+            word[length++] = ends ? '|' : (char)tolower((unsigned char)name.text[at]);
+        word[length] = '\0';
+        if (ends && length > 2 && word[length - 1] == '|' && strstr(words, word))
             return true;
+        length = ends ? 1 : length;
+    }
     return false;
 }
 
-/* Bytes of <think …>, [THINK], ◁think▷ and the like; *closing: it is the mark behind the thoughts. */
+/* "end_thinking" is the mark behind "start_thinking". */
+static bool is_end(struct span name)
+{
+    return name.length > 4 && strncasecmp(name.text, "end_", 4) == 0;
+}
+
+/* Bytes of <think …>, [THINK], <|think|>, ◁think▷ and the like; *closing: it is the mark behind the thoughts. */
 static size_t bracket_mark(struct span span, bool *closing)
 {
-    static const char *const brackets[][2] = {{"<", ">"}, {"[", "]"}, {"\xe2\x97\x81", "\xe2\x96\xb7"}};
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const brackets[][2] = {{"<|", "|>"},
+                                              {"<", ">"},
+                                              {"[", "]"},
+                                              {"\xe2\x97\x81", "\xe2\x96\xb7"},
+                                              {"\xef\xbc\x9c", "\xef\xbc\x9e"},
+                                              {"&lt;", "&gt;"}};
+    for (size_t i = 0; i < sizeof brackets / sizeof *brackets; i++) {
         if (!span_starts(span, brackets[i][0]))
             continue;
         size_t at = strlen(brackets[i][0]), size = 0;
-        *closing = at < span.length && span.text[at] == '/';
-        struct span name = span_from(span, at + *closing);
-        while (size < name.length && (isalpha((unsigned char)name.text[size]) || name.text[size] == ':'))
+        bool slash = at < span.length && span.text[at] == '/';
+        struct span name = span_from(span, at + slash);
+        while (size < name.length &&
+               (isalnum((unsigned char)name.text[size]) || strchr(":_", name.text[size])))
             size++;
+        *closing = slash || is_end(span_first(name, size));
         struct span behind = span_from(name, size);
-        bool attributes = i == 0 && !*closing && behind.length && *behind.text == ' ';
+        bool attributes = *brackets[i][1] == '>' && !*closing && behind.length && *behind.text == ' ';
         const char *end =
             attributes ? memchr(behind.text, '>', behind.length < 200 ? behind.length : 200) : behind.text;
         behind = span_from(behind, end ? (size_t)(end - behind.text) : 0);
-        if (is_thought(span_first(name, size)) && span_starts(behind, brackets[i][1]))
-            return (size_t)(behind.text - span.text) + strlen(brackets[i][1]);
+        struct span after = span_from(behind, strlen(brackets[i][1]));
+        bool link = *brackets[i][1] == ']' && after.length && strchr("(:[", *after.text);
+        if (is_thought(span_first(name, size)) && span_starts(behind, brackets[i][1]) && !link)
+            return (size_t)(after.text - span.text);
     }
     return 0;
 }
 
 static size_t thought_mark(struct span span, bool *closing)
 {
-    static const char *const tokens[][2] = {{"<|begin_of_thought|>", "<|end_of_thought|>"},
-                                            {"<|START_THINKING|>", "<|END_THINKING|>"},
-                                            {"<|channel>", "<channel|>"},
-                                            {"<unused94>", "<unused95>"}};
+    static const char *const tokens[][2] = {{"<|channel>", "<channel|>"}, {"<unused94>", "<unused95>"}};
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
         for (size_t end = 0; end < 2; end++)
             if (span_starts(span, tokens[i][end])) {
@@ -109,7 +128,7 @@ static size_t thought_mark(struct span span, bool *closing)
 static size_t thought_end(struct span text, size_t at)
 {
     for (bool closing; at < text.length; at++) {
-        size_t size = strchr("<[\xe2", text.text[at]) ? thought_mark(span_from(text, at), &closing) : 0;
+        size_t size = strchr("<[&\xe2\xef", text.text[at]) ? thought_mark(span_from(text, at), &closing) : 0;
         if (size && closing)
             return at + size;
     }

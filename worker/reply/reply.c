@@ -275,7 +275,7 @@ static bool use_object(struct reading *reading, struct span text, size_t start, 
         fields_free(&report);
         return false;
     }
-    if (whole && is_politeness(before) && is_politeness(after))
+    if (whole && is_politeness(before) && is_politeness(after) && !memchr(after.text, '{', after.length))
         before = after = (struct span){"", 0};
     reading->reply->answer = answer_of(reading, &report, before, after);
     read_report(reading, &report, cut && open);

@@ -89,6 +89,12 @@ static void use_fields(struct reading *reading, const struct fields *fields)
         reading_complain(reading, "the skill has no name and was not kept");
     if (!first || !reply->skill.name)
         return;
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (field->key >= 0 && !field_is_none(field) && fields_find(fields, field->key) != field)
+            reading_complain(reading, "the skill has two texts of one kind; \"%.40s: %.80s\" was not used",
+                             field->name, field->text);
+    }
     reply->skill.body = text ? memory_text(text) : NULL;
     reply->skill.description = about ? memory_text(about) : text ? first_line(text) : NULL;
 }

@@ -111,7 +111,8 @@ size_t span_bullet(struct span span)
         size = size && size < span.length && strchr(".)", span.text[size]) ? size + 1 : 0;
     }
     size_t blanks = size ? span_indent(span_from(span, size), NULL) : 0;
-    return size && (blanks || size == span.length) ? size + blanks : 0;
+    bool alone = size == span.length || strchr("\r\n", span.text[size]);
+    return size && (blanks || alone) ? size + blanks : 0;
 }
 
 bool span_fence(struct span line, struct fence *fence, size_t *levels)

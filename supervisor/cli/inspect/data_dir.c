@@ -36,8 +36,10 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
     }
     const char *near = did_you_mean(agent, name_at, names, count);
     output_complain("there is no agent '%s' in %s/agents%s%s%s", agent, invocation->data_dir,
-                    near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                    near != NULL ? "'?" : "");
+                    near != NULL ? "; did you mean '"
+                    : count == 0 ? "; the first `agentos run` makes the agents of agents.yaml"
+                                 : "",
+                    near != NULL ? near : "", near != NULL ? "'?" : "");
     while (count > 0) {
         free(names[--count]);
     }

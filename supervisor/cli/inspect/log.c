@@ -106,7 +106,7 @@ static int show_fresh(struct request *request, struct fault *fault)
         memcpy(request->newest, history.entries[i].commit, sizeof(request->newest));
     }
     commit_log_free(&history);
-    return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+    return fflush(stdout) == 0 ? EX_OK : (fault_errno(fault, "the result could not be written"), EX_IOERR);
 }
 
 /* A history that can't be read in one moment may be in the next: the worker is at it. */
@@ -123,6 +123,7 @@ static int follow(struct request *request)
         request->most = 0;
         if (commit_log_each(request->path, FRESH_MAX, count_fresh, request, &fault) && request->most > 0 &&
             show_fresh(request, &fault) == EX_IOERR) {
+            output_complain("%s", fault.text);
             status = EX_IOERR;
         }
     }

@@ -72,10 +72,13 @@ int confine(const char *folder, int (*work)(void *context), void *context)
         ;
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
-    if (WTERMSIG(status) != SIGPIPE)
-        output_complain("reading %s needs more than a repository does: the process that read it was ended by "
-                        "signal %d",
-                        folder, WTERMSIG(status));
+    if (WTERMSIG(status) == SIGPIPE) { /* nobody reads on: this process ends like every writer into a pipe */
+        (void)signal(SIGPIPE, SIG_DFL);
+        (void)raise(SIGPIPE);
+    }
+    output_complain("reading %s needs more than a repository does: the process that read it was ended by "
+                    "signal %d",
+                    folder, WTERMSIG(status));
     return EX_DATAERR;
 }
 

@@ -16,7 +16,7 @@
 /* All of standard input, up to what a request may hold. */
 static char *read_input(struct fault *fault)
 {
-    struct buffer text = {0};
+    OWNED_BUFFER struct buffer text = {0};
     for (;;) {
         ssize_t got = read(STDIN_FILENO, buffer_room(&text, 65536), 65536);
         if (got < 0 && errno == EINTR) {
@@ -24,7 +24,10 @@ static char *read_input(struct fault *fault)
         }
         if (got < 0) {
             fault_errno(fault, "standard input cannot be read; nothing was done");
-            buffer_free(&text);
+            return NULL;
+        }
+        if (got == 0 && text.length > 0 && memchr(text.data, '\0', text.length) != NULL) {
+            fault_set(fault, "the text on standard input holds a NUL byte; nothing was done");
             return NULL;
         }
         if (got == 0) {
@@ -34,7 +37,6 @@ static char *read_input(struct fault *fault)
         if (text.length > CONTROL_MAX) {
             fault_set(fault, "the text on standard input is longer than %d bytes; nothing was done",
                       CONTROL_MAX);
-            buffer_free(&text);
             return NULL;
         }
     }

@@ -53,6 +53,20 @@ static bool take_glued(struct invocation *invocation, const char *text)
     return glued;
 }
 
+static const char *option_name(const void *options, size_t i)
+{
+    return ((const struct option_row *)options)[i].name;
+}
+
+static bool say_no_option(const char *text, size_t length, struct fault *fault)
+{
+    OWNED char *name = memory_slice(text, length);
+    const char *near = did_you_mean(name, option_name, OPTIONS, OPTION_COUNT);
+    return near != NULL
+               ? fault_set(fault, "there is no option %s; did you mean %s?", name, near)
+               : fault_set(fault, "there is no option %s (text that begins with '-' goes behind '--')", name);
+}
+
 /* "--name", "--name=value" or "--name value". Moves *at past what was used. */
 static bool take_option(struct invocation *invocation, char **argv, int *at, struct fault *fault)
 {
@@ -70,7 +84,27 @@ static bool take_option(struct invocation *invocation, char **argv, int *at, str
         invocation->options[i] = equals != NULL ? equals + 1 : argv[++*at];
         return invocation->options[i] != NULL || fault_set(fault, "%s needs a value", OPTIONS[i].name);
     }
-    return fault_set(fault, "there is no option %s (text that begins with '-' goes behind '--')", text);
+    return say_no_option(text, length, fault);
+}
+
+/* What the hands of those who know docker, systemctl and git type. */
+static const struct {
+    const char *typed, *verb;
+} HABITS[] = {
+    {"ps", "status"},      {"ls", "status"},   {"list", "status"}, {"top", "status"},   {"inspect", "show"},
+    {"unpause", "resume"}, {"up", "run"},      {"serve", "run"},   {"down", "stop"},    {"journal", "logs"},
+    {"ask", "task"},       {"submit", "task"}, {"add", "task"},    {"message", "send"}, {"result", "answer"},
+    {"validate", "check"}, {"history", "log"}, {"diff", "git"},
+};
+
+static const char *habit_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(HABITS) / sizeof(HABITS[0]); i++) {
+        if (strcmp(HABITS[i].typed, name) == 0) {
+            return HABITS[i].verb;
+        }
+    }
+    return NULL;
 }
 
 static const char *verb_name(const void *verbs, size_t i)
@@ -86,7 +120,8 @@ const struct verb *invocation_find_verb(const struct verb *verbs, const char *na
             return &verbs[count];
         }
     }
-    const char *near = did_you_mean(name, verb_name, verbs, count);
+    const char *habit = habit_of(name),
+               *near = habit != NULL ? habit : did_you_mean(name, verb_name, verbs, count);
     fault_set(fault, "there is no verb '%s'%s%s%s", name, near != NULL ? "; did you mean '" : "",
               near != NULL ? near : "", near != NULL ? "'?" : "");
     return NULL;
@@ -118,7 +153,8 @@ static bool check_words(const struct invocation *invocation, struct fault *fault
         return fault_set(fault, "%s takes the names of agents or --all, not both", verb->name);
     }
     return all || invocation->word_count >= verb->least ||
-           fault_set(fault, "%s needs %s", verb->name, verb->arguments);
+           fault_set(fault, "%s needs %s%s", verb->name, verb->arguments,
+                     (verb->options & (1u << OPTION_ALL)) != 0 ? " or --all" : "");
 }
 
 static bool check_usage(const struct invocation *invocation, struct fault *fault)
@@ -144,6 +180,13 @@ static bool check_usage(const struct invocation *invocation, struct fault *fault
     return true;
 }
 
+/* `agentos exec orion ls -l`, as docker takes it without the '--'. */
+static bool is_command(const struct invocation *invocation, const char *text)
+{
+    return invocation->verb != NULL && (invocation->verb->options & TAKES_COMMAND) != 0 &&
+           invocation->word_count == invocation->verb->most && text[0] != '-';
+}
+
 bool invocation_parse(struct invocation *invocation, const struct verb *verbs, int argc, char **argv,
                       struct fault *fault)
 {
@@ -151,13 +194,17 @@ bool invocation_parse(struct invocation *invocation, const struct verb *verbs, i
     invocation->words = memory_new((size_t)argc + 2, sizeof(*invocation->words));
     for (int i = 1; i < argc; i++) {
         const char *text = argv[i];
+        if (is_command(invocation, text)) {
+            invocation->command = argv + i;
+            break;
+        }
         if (!options_end && strcmp(text, "--") == 0) {
             options_end = true;
             if (invocation->verb != NULL && (invocation->verb->options & TAKES_COMMAND) != 0) {
                 invocation->command = i + 1 < argc ? argv + i + 1 : NULL;
                 break;
             }
-        } else if (!options_end && (strcmp(text, "--version") == 0)) {
+        } else if (!options_end && (strcmp(text, "--version") == 0 || strcmp(text, "-v") == 0)) {
             invocation->version = true;
         } else if (!options_end && strcmp(text, "-h") == 0) {
             invocation->options[OPTION_HELP] = "";

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -149,20 +150,41 @@ static size_t width(const char *text)
 
 static const char *head_text(const char *head)
 {
-    return head[0] == '>' ? head + 1 : head;
+    return head + strspn(head, "?>");
 }
 
-static void put_cell(const struct table *table, size_t column, const char *text, size_t wide)
+enum { LEFT_OUT = 0 }; /* the width of a column that isn't shown: every head has a letter */
+
+static void put_cell(const struct table *table, size_t column, const char *text, size_t wide, size_t last)
 {
-    bool right = table->heads[column][0] == '>';
-    bool last = column + 1 == table->columns;
+    const char *head = table->heads[column];
+    bool right = head[strspn(head, "?")] == '>';
     int pad = (int)(wide > width(text) ? wide - width(text) : 0);
-    printf("%*s%s", right ? pad : 0, "", text);
-    if (!last) {
-        printf("%*s", (right ? 0 : pad) + 2, "");
-    } else {
-        putchar('\n');
+    if (wide != LEFT_OUT) {
+        printf("%*s%s%*s", right ? pad : 0, "", text, right || column == last ? 0 : pad, "");
+        fputs(column == last ? "\n" : "  ", stdout);
     }
+}
+
+/* Columns that a narrow terminal has no room for become LEFT_OUT. The last column that stays. */
+static size_t fit(const struct table *table, size_t wide[TABLE_COLUMNS_MAX])
+{
+    struct winsize size;
+    size_t last = table->columns - 1, total = 0;
+    bool known = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    for (size_t i = 0; i < table->columns; i++) {
+        total += wide[i] + 2;
+    }
+    for (size_t i = table->columns; known && i-- > 0 && total > (size_t)size.ws_col + 2;) {
+        if (table->heads[i][0] == '?') {
+            total -= wide[i] + 2;
+            wide[i] = LEFT_OUT;
+        }
+    }
+    while (wide[last] == LEFT_OUT) {
+        last--;
+    }
+    return last;
 }
 
 void table_show(struct table *table)
@@ -176,13 +198,14 @@ void table_show(struct table *table)
         size_t *column = &wide[i % table->columns];
         *column = cell > *column ? cell : *column;
     }
+    size_t last = fit(table, wide);
     fputs(output_colour(COLOUR_HEAD), stdout);
     for (size_t i = 0; i < table->columns; i++) {
-        put_cell(table, i, head_text(table->heads[i]), wide[i]);
+        put_cell(table, i, head_text(table->heads[i]), wide[i], last);
     }
     fputs(output_colour(COLOUR_NONE), stdout);
     for (size_t i = 0; i < table->count; i++) {
-        put_cell(table, i % table->columns, table->cells[i], wide[i % table->columns]);
+        put_cell(table, i % table->columns, table->cells[i], wide[i % table->columns], last);
         free(table->cells[i]);
     }
     free(table->cells);

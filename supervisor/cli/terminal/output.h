@@ -35,7 +35,9 @@ void output_items(json_t *list);
 /* A table with aligned columns; the last column may be of any width. */
 enum { TABLE_COLUMNS_MAX = 16 };
 struct table {
-    const char *const *heads; /* one text a column; a head that begins with '>' aligns to the right */
+    /* One text a column; a head that begins with '>' aligns to the right. A column whose head begins with '?', before that,
+     * is left out where a terminal is too narrow, the last one first. */
+    const char *const *heads;
     size_t columns;
     char **cells; /* owned, row by row, cleaned */
     size_t count; /* cells */

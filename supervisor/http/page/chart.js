@@ -46,7 +46,7 @@ export function rewardCurve(rewards) {
       draw("circle", { class: "audit", cx: at(index), cy: level(item.audit_score), r: 7 })));
   const of = (value) => values.filter((one) => Math.sign(one) === value).length;
   const disputed = items.filter((item) => typeof item.audit_score === "number" && item.audit_score !== item.reward).length;
-  const sentence = `The last ${count(items.length)} tasks, oldest first: ${of(1)} earned +1, ${of(0)} earned 0, ${of(-1)} earned −1; mean of the last seven ${(curve.at(-1) ?? 0).toFixed(2)}.` +
+  const sentence = `The last ${items.length === 1 ? "task" : `${count(items.length)} tasks, oldest first`}: ${of(1)} earned +1, ${of(0)} earned 0, ${of(-1)} earned −1; mean of the last seven ${(curve.at(-1) ?? 0).toFixed(2)}.` +
     (disputed ? ` The audit disputes ${disputed} (rings).` : "");
   return figure(drawing, sentence, ["Task", "Reward", "Audit", "Reason"], items.map((item) => [item.task, reward(item.reward), reward(item.audit_score), item.reason]), "rewards");
 }
