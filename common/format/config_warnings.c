@@ -23,9 +23,10 @@ static bool is_given(enum setting setting)
 
 static void warn_of_bus(struct buffer *out)
 {
-    if (is_given(SET_AGENTOS_BUS))
-        buffer_text(out,
-                    "AGENTOS_BUS is set, but this version has no bus: agents elsewhere are not reached\n");
+    for (enum setting file = SET_AGENTOS_BUS_CREDS_FILE; file <= SET_AGENTOS_BUS_KEY_FILE; file++)
+        if (is_given(file) && !is_given(SET_AGENTOS_BUS))
+            buffer_print(out, "%s is set, but AGENTOS_BUS is not: there is no bus to show it to\n",
+                         setting_name(file));
 }
 
 /* A listener without a token, and a token without a listener (supervisor/http_listener.c). */

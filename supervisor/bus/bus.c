@@ -183,7 +183,9 @@ static bool hear_publish(struct bus *bus, struct reader *reader)
     if (!message_read(reader, MESSAGE_BUS_PUBLISH, &ticket, &subject, &id, &bytes, &length))
         return false;
     const struct header headers[] = {{"Nats-Msg-Id", id}, {"Agentos-Node", node_name()}};
-    if (bus->ready)
+    if (bus->ready && !consumers_know(subject))
+        report_send(bus->report, MESSAGE_BUS_PUBLISHED, ticket, "that is no subject of the stream's");
+    else if (bus->ready)
         requests_send(bus->requests, subject, headers, sizeof headers / sizeof *headers, bytes, length,
                       published, bus, ticket);
     return true;

@@ -36,6 +36,7 @@ struct connection {
     struct connection_owner owner;
     natsOptions *options;
     int bell; /* eventfd */
+    bool paused;
     struct loop_watch *watch;
     struct timer stuck;     /* while an attempt lasts */
     natsConnection *up;     /* NULL: down, for the loop */
@@ -45,7 +46,7 @@ struct connection {
     pthread_mutex_t lock;   /* over what follows */
     pthread_cond_t changed;
     STAILQ_HEAD(, event) events;
-    size_t waiting;         /* messages among them */
+    size_t waiting;         /* bytes of the messages among them */
     natsConnection *living; /* NULL: none; it is freed only when the loop has seen that it is down */
     char *living_inbox;     /* owned */
     bool closed, seen_down;
@@ -71,17 +72,23 @@ static void tell(struct connection *connection, enum happening what, char *text)
 
 /* --- libnats's threads --- */
 
+static size_t size_of(natsMsg *message)
+{
+    enum { AROUND = 512 };
+    return (size_t)natsMsg_GetDataLength(message) + AROUND;
+}
+
 /* The thread waits while the loop has enough: libnats queues behind it, and drops past its own limit. */
 static void on_message(natsConnection *nc, natsSubscription *subscription, natsMsg *message, void *context)
 {
     (void)subscription;
     struct connection *connection = context;
     pthread_mutex_lock(&connection->lock);
-    while (connection->waiting >= CONNECTION_MESSAGES_MAX && nc == connection->living && !connection->closed)
+    while (connection->waiting >= CONNECTION_WAITING_MAX && nc == connection->living && !connection->closed)
         pthread_cond_wait(&connection->changed, &connection->lock);
     bool living = nc == connection->living;
     if (living) {
-        connection->waiting++;
+        connection->waiting += size_of(message);
         put(connection, (struct event){.what = MESSAGE, .serial = connection->attempts, .message = message});
     }
     pthread_mutex_unlock(&connection->lock);
@@ -283,8 +290,10 @@ static struct event *next_event(struct connection *connection)
     struct event *event = STAILQ_FIRST(&connection->events);
     if (event)
         STAILQ_REMOVE_HEAD(&connection->events, link);
-    if (event && event->what == MESSAGE && connection->waiting-- == CONNECTION_MESSAGES_MAX)
+    if (event && event->what == MESSAGE) {
+        connection->waiting -= size_of(event->message);
         pthread_cond_broadcast(&connection->changed);
+    }
     pthread_mutex_unlock(&connection->lock);
     return event;
 }
@@ -296,18 +305,19 @@ static void on_bell(void *context, uint32_t events)
     struct event *event = NULL;
     eventfd_t count;
     (void)eventfd_read(connection->bell, &count);
-    for (int i = 0; i < EACH_TURN && (event = next_event(connection)); i++) {
+    for (int i = 0; i < EACH_TURN && !connection->paused && (event = next_event(connection)); i++) {
         handle(connection, event);
         natsMsg_Destroy(event->message);
         free(event->text);
         free(event);
     }
-    if (event) /* there may be more, in another turn */
+    if (event || connection->paused) /* there may be more, in another turn */
         (void)eventfd_write(connection->bell, 1);
 }
 
 void connection_pause(struct connection *connection, bool pause)
 {
+    connection->paused = pause;
     loop_change(connection->owner.loop, connection->watch, pause ? 0 : EPOLLIN);
 }
 

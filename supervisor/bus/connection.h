@@ -13,13 +13,12 @@
 #include "supervisor/process/loop.h"
 
 enum {
-    CONNECTION_MESSAGES_MAX =
-        4096, /* that wait for the loop; then libnats's own queue fills, and a slow consumer is told */
-    CONNECTION_PING_MS = 2000,   /* a server that leaves two unanswered is gone */
-    CONNECTION_ANSWER_MS = 4000, /* that a server has for the first words */
-    CONNECTION_STUCK_MS =
-        20 * 1000,             /* that an attempt may take in all, looking up the name and TLS included */
-    CONNECTION_PAUSE_MS = 200, /* after the first failure, doubling to the most */
+    CONNECTION_WAITING_MAX =
+        32 * 1024 * 1024,            /* bytes that wait for the loop; libnats's own queue is behind */
+    CONNECTION_PING_MS = 2000,       /* a server that leaves two unanswered is gone */
+    CONNECTION_ANSWER_MS = 4000,     /* that a server has for the first words */
+    CONNECTION_STUCK_MS = 20 * 1000, /* that an attempt may take in all, its name and TLS included */
+    CONNECTION_PAUSE_MS = 200,       /* after the first failure, doubling to the most */
     CONNECTION_PAUSE_MAX_MS = 5000,
 };
 

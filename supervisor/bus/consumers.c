@@ -69,6 +69,12 @@ static char *name_of(const char *subject)
     return memory_print("%.*s-%s", (int)(dot - subject - (ptrdiff_t)length), subject + length, dot + 1);
 }
 
+bool consumers_know(const char *subject)
+{
+    OWNED char *name = name_of(subject);
+    return name && (strncmp(name, "agent-", 6) == 0 || strncmp(name, "node-", 5) == 0);
+}
+
 /* --- asking for messages --- */
 
 static void ask(struct consumer *consumer)
@@ -225,7 +231,7 @@ static void free_consumer(struct consumers *consumers, struct consumer *consumer
 bool consumers_follow(struct consumers *consumers, const char *subject, bool follow)
 {
     OWNED char *name = name_of(subject);
-    if (!name)
+    if (!consumers_know(subject))
         return false;
     struct consumer *consumer = find(consumers, name);
     if (consumer && !follow)

@@ -9,7 +9,7 @@ enum {
     CONSUMER_TOKENS_MAX = 256,            /* of a subject, at once */
     CONSUMER_BYTES_MAX = 4 * 1024 * 1024, /* that one question may bring */
     CONSUMER_ASKS_MS = 30 * 1000,         /* how long a question waits at the server */
-    CONSUMER_ACK_MS = 30 * 1000,          /* after which a message of a node that is gone comes again */
+    CONSUMER_ACK_MS = 15 * 1000,          /* after which a message of a node that is gone comes again */
     CONSUMER_TICK_MS = 5 * 1000,
 };
 
@@ -23,7 +23,9 @@ struct consumers_owner {
 struct consumers;
 
 struct consumers *consumers_new(const struct consumers_owner *owner);
-/* Sticky: also while there is no stream. False: the subject is not one of the stream's, with one token behind. */
+/* agentos.KIND.NAME: a subject of the stream's. */
+bool consumers_know(const char *subject);
+/* Sticky: also while there is no stream. False: the subject is not known. */
 bool consumers_follow(struct consumers *consumers, const char *subject, bool follow);
 void consumers_begin(struct consumers *consumers); /* the stream is there */
 void consumers_end(struct consumers *consumers);   /* it isn't; tokens are void */

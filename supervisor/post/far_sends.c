@@ -44,8 +44,10 @@ void post_publish(struct index_entry *entry, const struct envelope *envelope, bo
 {
     const struct post_bus *bus = &entry->box->post->far.bus;
     OWNED_BUFFER struct buffer text = {0};
+    const struct post *post = entry->box->post; /* no bus may take it for what it had before */
     OWNED char *message =
-        again ? memory_print("%s.%" PRId64, envelope->id, clock_now_ms()) : memory_text(envelope->id);
+        again ? memory_print("%s.%" PRId64 "-%" PRIu64, envelope->id, clock_now_ms(), post->pumps)
+              : memory_text(envelope->id);
     envelope_print(envelope, &text);
     entry->way = WAY_TRAVELS;
     entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;

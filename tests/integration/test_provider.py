@@ -199,7 +199,7 @@ def test_who_waits_for_a_task_that_is_refused_is_told_and_the_task_stays(system)
 
 
 def test_settings_for_nobody_and_of_no_use_yet_are_said_by_check_and_at_the_start(make_system, model):
-    odd = {"LLM_MODEL__GHOST": "m", "AGENTOS_BUS": "nats://127.0.0.1:1", "AGENTOS_TOKEN": "t0ken-t0ken"}
+    odd = {"LLM_MODEL__GHOST": "m", "AGENTOS_BUS_CA_FILE": "/etc/hostname", "AGENTOS_TOKEN": "t0ken-t0ken"}
     system = make_system(model=model, env=odd)
     said = system.cli("check").stdout
     system.start()

@@ -14,10 +14,10 @@
 #include "common/secrets.h"
 
 static const char *const variables[] = {
-    "LLM_MODEL__GHOST",    "LLM_MODEL__ORION",   "LLM_MODEL__BACK_UP",      "LLM_FALLBACKS",
-    "AGENTOS_LISTEN",      "AGENTOS_TOKEN",      "AGENTOS_TOKEN_FILE",      "AGENTOS_BUS",
-    "LLM_MAX_TOKENS",      "LLM_API_KEY__GHOST", "LLM_API_KEY__ORION_FILE", "LLM_API_KEY_FILE__GHOST",
-    "LLM_FALLBACKS__ORION", "AGENTOS_NODE"};
+    "LLM_MODEL__GHOST",        "LLM_MODEL__ORION",     "LLM_MODEL__BACK_UP", "LLM_FALLBACKS",
+    "AGENTOS_LISTEN",          "AGENTOS_TOKEN",        "AGENTOS_TOKEN_FILE", "AGENTOS_BUS",
+    "AGENTOS_BUS_CA_FILE",     "LLM_MAX_TOKENS",       "LLM_API_KEY__GHOST", "LLM_API_KEY__ORION_FILE",
+    "LLM_API_KEY_FILE__GHOST", "LLM_FALLBACKS__ORION", "AGENTOS_NODE"};
 
 static int clear(void **state)
 {
@@ -91,12 +91,15 @@ static void test_an_agents_own_fallback_is_somebody(void **state)
     assert_string_equal(said, "");
 }
 
-static void test_what_does_nothing_yet_says_so(void **state)
+static void test_files_for_a_bus_that_is_not_there_are_doubted(void **state)
 {
     (void)state;
-    setenv("AGENTOS_BUS", "nats://bus", 1);
+    setenv("AGENTOS_BUS_CA_FILE", "/etc/hostname", 1);
     OWNED char *said = doubts(ORION);
-    assert_non_null(strstr(said, "AGENTOS_BUS is set, but"));
+    assert_non_null(strstr(said, "AGENTOS_BUS_CA_FILE is set, but AGENTOS_BUS is not"));
+    setenv("AGENTOS_BUS", "nats://bus", 1);
+    OWNED char *right = doubts(ORION);
+    assert_string_equal(right, "");
 }
 
 static void test_listening_beyond_this_machine_without_a_token_is_doubted(void **state)
@@ -186,7 +189,7 @@ int main(void)
         TEST(test_a_text_that_a_comment_cuts_off_is_doubted),
         TEST(test_a_setting_for_nobody_is_doubted),
         TEST(test_an_agents_own_fallback_is_somebody),
-        TEST(test_what_does_nothing_yet_says_so),
+        TEST(test_files_for_a_bus_that_is_not_there_are_doubted),
         TEST(test_listening_beyond_this_machine_without_a_token_is_doubted),
         TEST(test_a_limit_that_allows_nothing_is_doubted),
         TEST(test_keys_are_doubted_by_their_names),

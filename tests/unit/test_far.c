@@ -173,8 +173,8 @@ static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
     int64_t until_ms = clock_monotonic_ms() + 30000;
     while (!two_said("iris m5 delivered") && clock_monotonic_ms() < until_ms) {
         for (size_t i = MESSAGES_MAX; i-- > 0;)
-            bus_hands_over(&two.messages[i]);
-        office_settle(a);
+            if (bus_hands_over(&two.messages[i]))
+                office_settle(a);
         office_settle(b);
     }
     const char *last = a->said.data;

@@ -114,9 +114,11 @@ static void works(const char *agent)
 
 static void bus_does(void)
 {
-    struct bus_message *message = &two.messages[chance(24)];
-    int luck = chance(10);
-    if (!message->text.length)
+    struct bus_message *message = two.messages, *end = message + MESSAGES_MAX;
+    int luck = chance(10), skip = chance(6);
+    while (message < end && (!message->text.length || skip-- > 0))
+        message++;
+    if (message == end)
         return;
     if (luck == 0)
         bus_drop(message);

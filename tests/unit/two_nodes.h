@@ -27,7 +27,8 @@ static struct two_nodes {
     struct bus_message messages[MESSAGES_MAX]; /* the token is the place, from 1; no text: free */
     char *ids[MESSAGES_MAX];                   /* message ids of the last two minutes */
     size_t id_count;
-    size_t published;
+    size_t published,
+        next; /* next: place, so that the bus keeps its order where a test does not turn it round */
     struct buffer verdicts; /* "orion h1 delivered\n" */
 } two;
 
@@ -40,8 +41,8 @@ static inline struct bus_message *bus_add(const char *agent, const char *node, c
                                           const struct buffer *text)
 {
     for (size_t i = 0; i < MESSAGES_MAX; i++)
-        if (!two.messages[i].text.length) {
-            struct bus_message *message = &two.messages[i];
+        if (!two.messages[two.next++ % MESSAGES_MAX].text.length) {
+            struct bus_message *message = &two.messages[(two.next - 1) % MESSAGES_MAX];
             *message = (struct bus_message){.from = from};
             snprintf(message->agent, sizeof message->agent, "%s", agent);
             snprintf(message->node, sizeof message->node, "%s", node);
