@@ -96,6 +96,7 @@ static void set_node(struct box *box, const char *node)
     free(box->far.node);
     box->far.node = copy;
     box->far.room = ROOM_UNKNOWN;
+    box->far.silent = false;
 }
 
 /* What waits for it is decided on anew: its tree came along, and shows what was delivered. */
@@ -282,6 +283,7 @@ static void hear_room(struct box *receiver, int64_t room)
 {
     receiver->far.room = room;
     receiver->far.room_at_ms = clock_monotonic_ms();
+    receiver->far.silent = false;
     for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
         if (entry->way == WAY_TRIED && room > 0 && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER))
             entry->held_until_ms = 0;
@@ -324,6 +326,7 @@ static void hear_verdict(struct post *post, const char *from, const char *id, co
         entry = envelope_index_find(post->index, sender, FOLDER_SENT, id);
     if (!entry || !entry->to || !is_far(entry->to) || (entry->way != WAY_TRAVELS && entry->way != WAY_TRIED))
         return; /* it has ended, or is none of this node's any more */
+    entry->to->far.silent = false;
     entry->to->pump.wanted = true;
     post_wake(entry->to);
     if (strcmp(status, "deferred") == 0)

@@ -26,11 +26,11 @@ bool post_is_cut_off(const struct box *receiver)
 
 char *post_far_absence(const struct box *receiver)
 {
-    if (!post_is_cut_off(receiver))
+    if (!post_is_cut_off(receiver) && !receiver->far.silent)
         return memory_text("");
     if (!receiver->post->far.connected)
         return memory_text("the bus is away");
-    return *receiver->far.node ? memory_print("its node %s is away", receiver->far.node)
+    return *receiver->far.node ? memory_print("its node %s does not answer", receiver->far.node)
                                : memory_text("nobody knows on which node it lives");
 }
 
@@ -109,6 +109,7 @@ static bool goes_again(struct index_entry *entry)
 {
     struct envelope envelope;
     enum mailbox_found found = read_sent(entry, &envelope);
+    entry->to->far.silent = entry->to->far.silent || (entry->way == WAY_TRAVELS && entry->held_until_ms);
     if (found == MAILBOX_READ) {
         post_publish(entry, &envelope, true);
         envelope_free(&envelope);
@@ -158,7 +159,7 @@ int64_t post_far_room(struct box *receiver, int64_t *expected)
             hold_up(entry->box, kind_of(entry));
         }
     }
-    *expected = cut_off ? 0 : room == ROOM_UNKNOWN ? INT64_MAX : room > travelling ? room - travelling : 0;
+    *expected = cut_off || receiver->far.silent ? 0 : room == ROOM_UNKNOWN ? INT64_MAX : room > travelling ? room - travelling : 0;
     bool ask = room == ROOM_UNKNOWN ||
                (room == 0 && receiver->far.room_at_ms + ASK_AGAIN_MS <= clock_monotonic_ms());
     return cut_off ? 0 : (ask ? 1 : room) - travelling;

@@ -145,6 +145,7 @@ struct box {
     struct {
         char *node;            /* where the agent lives; owned; NULL: here */
         bool there;            /* that node answers */
+        bool silent;        /* it has left an envelope without a verdict for long */
         int64_t room;          /* in its window, as that node said last; ROOM_UNKNOWN */
         int64_t room_at_ms;    /* when it did */
         struct asking *asking; /* of an agent that lives here; owned */

@@ -96,6 +96,10 @@ def test_a_chain_over_two_nodes_with_results_back(nodes):
         )
         assert len(result) == 1 and result[0]["trace"] == second["trace"]
     assert not a.tree("iris").exists() and not b.tree("orion").exists()
+    for system in systems:
+        system.stop()
+        system.cli("verify")
+    assert "on node b" in a.cli("show", second["id"]).stdout
 
 
 def test_a_message_from_the_operator_of_another_node(nodes):

@@ -14,6 +14,7 @@
  * sender was told already (supervisor/post/bounce.c). A message of its own goes when its time to live is over and no
  * bounce came. A file that is neither an answer nor an envelope is a person's, and stays. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,10 +108,12 @@ static bool lies(const struct worker *worker, const char *folder, const char *id
     return faccessat(worker->tree, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool was_bounced(const struct worker *worker, const char *id)
+static bool was_bounced(const struct worker *worker, const char *id, int64_t created)
 {
     OWNED char *plain = memory_print("%s-bounce", id), *bounce = names_file(plain);
-    return lies(worker, TREE_ARCHIVE, bounce) || lies(worker, TREE_INBOX, bounce);
+    OWNED char *of_life = memory_print("%s-bounce-%" PRId64, id, created), *far = names_file(of_life);
+    return lies(worker, TREE_ARCHIVE, bounce) || lies(worker, TREE_INBOX, bounce) ||
+           lies(worker, TREE_ARCHIVE, far) || lies(worker, TREE_INBOX, far);
 }
 
 static bool note_of(const char *folder, const char *name, const char *text, size_t length,
@@ -175,7 +178,7 @@ static bool may_go(struct pruning *pruning, const struct envelope *envelope, int
     case KIND_SEGMENT:
         return own || ended;
     case KIND_MESSAGE:
-        return own ? envelope->ttl_seconds > 0 && !was_bounced(worker, envelope->id) &&
+        return own ? envelope->ttl_seconds > 0 && !was_bounced(worker, envelope->id, envelope->created) &&
                          envelope->created + envelope->ttl_seconds + MESSAGE_LATE_SECONDS < now
                    : ended;
     case KIND_HANDOFF:
