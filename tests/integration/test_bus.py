@@ -32,7 +32,7 @@ class Nats:
         store = f'jetstream {{ store_dir: "{self.folder}/store" }}\n' if self.jetstream else ""
         path.write_text(f"listen: 127.0.0.1:{self.port}\n{store}{self.config}\n")
         with open(self.folder / "nats.log", "ab") as log:
-            self.process = subprocess.Popen(["nats-server", "-c", path], stdout=log, stderr=log)
+            self.process = subprocess.Popen(["nats-server", "-c", path], cwd=self.folder, stdout=log, stderr=log)
         wait_until(lambda: answers(self.port), "nats-server answers")
         return self
 
@@ -184,6 +184,8 @@ def test_a_message_that_is_sent_twice_arrives_once_and_is_gone_when_it_is_acknow
     receiver.ask(f"took {said[1]}")
     receiver.ask(f"took {receiver.arrived('the next')}")
     wait_until(lambda: nats.messages() == 0, "the stream is empty")
+    made = nats.ask("STREAM.INFO.AGENTOS")["config"]
+    assert (made["retention"], made["discard"], made["storage"], made["duplicate_window"]) == ("workqueue", "new", "file", 120 * 10**9)
     assert not [said for said in receiver.heard if said[0] == "arrived"]
 
 
@@ -427,9 +429,10 @@ def test_a_server_that_hangs_or_talks_nonsense_is_said_and_does_no_harm(make_bus
         assert bus.pid == pid and alive(pid)
 
 
-def test_servers_that_the_bus_announces_are_not_connected_to(make_bus):
+@pytest.mark.parametrize("then", [b"PONG\r\n", b""], ids=["taken", "not-taken"])
+def test_servers_that_the_bus_announces_are_not_connected_to(make_bus, then):
     with fake_server(lambda line: None) as (other, others):
-        with fake_server(close_after(info(connect_urls=[f"127.0.0.1:{other}"]), b"PONG\r\n")) as (port, seen):
+        with fake_server(close_after(info(connect_urls=[f"127.0.0.1:{other}"]), then)) as (port, seen):
             make_bus(f"nats://127.0.0.1:{port}")
             wait_until(lambda: len(seen) > 3, "the server that is configured is tried again and again")
             assert not others
