@@ -58,6 +58,15 @@ class Nats:
                 if said.startswith((b"MSG", b"HMSG")):
                     return json.loads(lines.read(int(said.split()[-1])))
 
+    def overhear(self, subject, wanted):
+        """Until somebody has said so."""
+        with socket.create_connection(("127.0.0.1", self.port)) as line, line.makefile("rb") as lines:
+            line.settimeout(60)
+            line.sendall(b'CONNECT {"verbose":false,"headers":true}\r\nSUB ' + subject.encode() + b" 1\r\n")
+            for said in lines:
+                if said.startswith((b"MSG", b"HMSG")) and lines.read(int(said.split()[-1])) == wanted:
+                    return
+
     def messages(self, stream="AGENTOS"):
         return self.ask(f"STREAM.INFO.{stream}")["state"]["messages"]
 
@@ -199,6 +208,27 @@ def test_what_is_not_acknowledged_comes_again_after_its_time_and_after_the_proce
     bus.away("agentos-bus has ended")
     bus.connected()
     bus.ask(f"took {bus.arrived('one')}")
+    wait_until(lambda: nats.messages() == 0, "the stream is empty")
+
+
+def test_what_is_in_hand_for_long_is_told_to_be_worked_on_and_does_not_come_again(nats, make_bus):
+    bus = make_bus(nats.url).connected()
+    bus.ask(f"follow {IRIS}")
+    assert bus.publish(IRIS, "id-1", "one") is None
+    token = bus.arrived("one")
+    nats.overhear("$JS.ACK.AGENTOS.agent-iris.>", b"+WPI")
+    bus.ask(f"took {token}")
+    wait_until(lambda: nats.messages() == 0, "the stream is empty")
+    assert not [said for said in bus.heard if said[0] == "arrived"]
+
+
+def test_a_process_that_stood_still_goes_on(nats, make_bus):
+    sender, receiver = make_bus(nats.url).connected(), make_bus(nats.url, node="b").connected()
+    receiver.ask(f"follow {IRIS}")
+    send_signal(receiver.pid, signal.SIGSTOP)
+    assert sender.publish(IRIS, "id-1", "one") is None
+    send_signal(receiver.pid, signal.SIGCONT)
+    receiver.ask(f"took {receiver.arrived('one')}")
     wait_until(lambda: nats.messages() == 0, "the stream is empty")
 
 
