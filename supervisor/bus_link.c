@@ -15,7 +15,7 @@
 #include "common/settings.h"
 #include "supervisor/supervisor.h"
 
-enum { TEXT_MAX = 2048, UNWANTED_MS = 30 * 1000 };
+enum { TEXT_MAX = 2048, UNWANTED_MS = 30 * 1000, BEHIND_BYTES = 32 * 1024 * 1024 };
 
 struct bus_link {
     struct supervisor *supervisor;
@@ -228,10 +228,17 @@ uint64_t bus_link_ticket(struct bus_link *link)
     return link ? ++link->ticket : 0;
 }
 
+/* A process that stands still must not fill this one's memory. */
+static bool can_ask(const struct bus_link *link, size_t length)
+{
+    return bus_link_connected(link) && length <= BUS_BYTES_MAX &&
+           link->child.channel.out.length - link->child.channel.out_done < BEHIND_BYTES;
+}
+
 bool bus_link_publish(struct bus_link *link, const char *subject, const char *id, const void *bytes,
                       size_t length, uint64_t ticket)
 {
-    if (!bus_link_connected(link) || length > BUS_BYTES_MAX)
+    if (!can_ask(link, length))
         return false;
     tell(link, MESSAGE_BUS_PUBLISH, ticket, subject, id, bytes, length);
     return true;
@@ -266,7 +273,7 @@ void bus_link_later(struct bus_link *link, uint64_t token, int64_t ms)
 
 static bool put(struct bus_link *link, const char *key, const char *value, uint64_t revision, uint64_t ticket)
 {
-    if (!bus_link_connected(link) || strlen(value ? value : "") > BUS_BYTES_MAX)
+    if (!can_ask(link, value ? strlen(value) : 0))
         return false;
     tell(link, MESSAGE_BUS_PUT, ticket, key, revision, (uint64_t)!value, value);
     return true;

@@ -60,7 +60,7 @@ bool bus_link_connected(const struct bus_link *link);
 uint64_t bus_link_ticket(struct bus_link *link); /* a new one, never 0 */
 
 /* A message that has this id already, of the last two minutes, is not taken again by the stream: that is published, too.
- * False: not connected, or it is too long: nothing was sent, and no answer will come. */
+ * False: not connected, it is too long, or agentos-bus takes nothing now: nothing was sent, and no answer will come. */
 bool bus_link_publish(struct bus_link *link, const char *subject, const char *id, const void *bytes,
                       size_t length, uint64_t ticket);
 /* Remembered over connections and restarts of agentos-bus. The last node that follows a subject gets all of its messages
