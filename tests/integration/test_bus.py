@@ -5,7 +5,9 @@ import binascii
 import contextlib
 import json
 import os
+import pathlib
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -588,6 +590,21 @@ def test_what_the_server_does_not_permit_is_said(make_nats, make_bus, tmp_path):
     rule = 'authorization { users = [ { user: u, password: p, permissions: { publish: { deny: ["$JS.API.>"] } } } ] }'
     bus = make_bus(make_nats(rule).start().url, AGENTOS_BUS_CREDS_FILE=tmp_path / "creds")
     bus.away("the server does not permit it", "$JS.API")
+
+
+def test_the_rights_that_the_manual_names_are_enough(make_nats, make_bus, tmp_path):
+    (tmp_path / "creds").write_text("u:p")
+    page = (pathlib.Path(__file__).resolve().parents[2] / "deploy/docs/machines.md").read_text()
+    told = re.findall(r"`([^`]+)`", re.search(r"rights of its own needs to publish to(.*?)\. Servers", page, re.DOTALL)[1])
+    rights = f"publish: {json.dumps(told[:-1])}, subscribe: {json.dumps(told[-1:])}"
+    server = make_nats(f"authorization {{ users = [ {{ user: u, password: p, permissions: {{ {rights} }} }} ] }}").start()
+    bus = make_bus(server.url, AGENTOS_BUS_CREDS_FILE=tmp_path / "creds").connected()
+    bus.ask(f"follow {IRIS}")
+    assert bus.publish(IRIS, "id-1", "one") is None
+    bus.ask(f"took {bus.arrived('one')}")
+    revision, _ = bus.put("put lease.iris 0 one")
+    bus.next("key", "lease.iris", "one", revision)
+    assert bus.ask("problem")[1] == ""
 
 
 # --- the process, and the supervisor around it ---
