@@ -653,6 +653,7 @@ def test_doctor_says_where_the_bus_is_and_which_file_can_not_be_read(make_system
     assert "AGENTOS_BUS_CA_FILE names /nonexistent, which cannot be read" in said
     system.env["AGENTOS_BUS_CA_FILE"] = ""
     assert "2 server(s), tls://one:4222 first; this node is 'a'" in system.cli("doctor", check=False).stdout
+    assert "libnats 3." in system.cli("--version").stdout
 
 
 @pytest.mark.parametrize(
