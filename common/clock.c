@@ -32,6 +32,11 @@ int64_t clock_monotonic_ms(void)
     return nanoseconds(CLOCK_MONOTONIC) / 1000000 + TEST_CLOCK_MONOTONIC_MS;
 }
 
+int64_t clock_boot_ms(void)
+{
+    return nanoseconds(CLOCK_BOOTTIME) / 1000000 + TEST_CLOCK_MONOTONIC_MS;
+}
+
 int64_t clock_kernel_ns(void)
 {
     return nanoseconds(CLOCK_REALTIME);

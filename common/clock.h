@@ -10,6 +10,7 @@ enum { CLOCK_TEXT = 32 };
 int64_t clock_now(void);          /* wall clock, seconds since 1970 UTC */
 int64_t clock_now_ms(void);       /* wall clock, milliseconds since 1970 UTC */
 int64_t clock_monotonic_ms(void); /* never goes back; meaningless between boots */
+int64_t clock_boot_ms(void);      /* the same, and it goes on while the machine sleeps */
 
 /* The kernel's own clocks, which no test moves: the wall clock in nanoseconds, to compare with a file's times, and the
  * monotonic clock in microseconds, for another program that reads it too. */

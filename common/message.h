@@ -35,8 +35,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
  * stands the supervisor, which passes the message on. */
 #define MESSAGE_TABLE(X)                                                                                                            \
     /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
-       1: it begins paused */                    \
-    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnnt")                                                                                     \
+       1: it begins paused, its control group of memory, the epoch of its lease (0: none) */                    \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnntn")                                                                                     \
     /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                                \
     X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                                       \
     /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
@@ -44,6 +44,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     X(GO, 3, SUPERVISOR, ZYGOTE, "n")                                                                                               \
     /* worker -> supervisor: agent name, generation */                                                                              \
     X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                                          \
+    /* worker -> supervisor: its commits name a later epoch than its lease has, so it ends */                                       \
+    X(EPOCH, 53, WORKER, SUPERVISOR, "n")                                                                                           \
     /* worker -> supervisor: the tree is bootstrapped, work begins */                                                               \
     X(READY, 11, WORKER, SUPERVISOR, "")                                                                                            \
     /* worker -> supervisor: enum agent_activity, what of ("provider", a task's id), until (epoch s, 0) */                          \

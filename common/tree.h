@@ -22,6 +22,8 @@
 
 /* In DATA_DIR/agents, beside the agents: the folder that an import unpacks, until it is renamed to the agent's name. */
 #define TREE_IMPORT_PREFIX ".import-"
+/* Likewise: the folder of an agent that was moved to another node. */
+#define TREE_MOVED_PREFIX ".moved-"
 
 enum {
     TREE_FILE_MAX = 4 * 1024 * 1024, /* bytes of a state file that are read; a larger one is a fault */

@@ -3,6 +3,7 @@
 #include "common/buffer.h"
 #include "common/log.h"
 #include "supervisor/control/control.h"
+#include "supervisor/nodes.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"
 #include "supervisor/shared_state.h"
@@ -97,6 +98,7 @@ static void worker_gone(struct agent *agent)
 static void down(struct agent *agent)
 {
     struct supervisor *supervisor = supervisor_of(agent);
+    nodes_agent_down(supervisor->programs.nodes, agent);
     if (supervisor->agents.ending && agents_all_down(&supervisor->agents)) {
         loop_end(supervisor->loop);
     } else if (agent->leaving) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -15,7 +16,7 @@
 #include "common/settings.h"
 #include "supervisor/supervisor.h"
 
-enum { TEXT_MAX = 2048, UNWANTED_MS = 30 * 1000, BEHIND_BYTES = 32 * 1024 * 1024 };
+enum { TEXT_MAX = 2048, UNWANTED_MS = 30 * 1000, BEHIND_BYTES = 32 * 1024 * 1024, LAST_WORDS_MS = 500 };
 
 struct bus_link {
     struct supervisor *supervisor;
@@ -203,6 +204,13 @@ void bus_link_close(struct bus_link *link)
     if (!link)
         return;
     child_stop(&link->child);
+    for (int i = 0; i < LAST_WORDS_MS && link->child.pid > 0;
+         i++) { /* leases that are given back go out first */
+        if (waitpid(link->child.pid, NULL, WNOHANG) == link->child.pid)
+            link->child.pid = 0;
+        else
+            (void)nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+    }
     child_kill(&link->child);
     while (link->child.pid > 0 && waitpid(link->child.pid, NULL, 0) < 0 && errno == EINTR)
         ;

@@ -27,6 +27,12 @@ bool lease_is_stale(const struct lease *lease)
     return is_there(lease) && !is_of_this_node(lease) && lease->tree_epoch < lease->seen.epoch;
 }
 
+bool lease_is_held(const struct lease *lease, int64_t now)
+{
+    return lease->stage >= LEASE_HELD && is_ours(lease) && !lease->hard &&
+           now - lease->held_at < LEASE_GUARD_MS;
+}
+
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -66,7 +72,7 @@ static void end(struct lease *lease, bool hard, const char *why)
 static bool may_take(const struct lease *lease, int64_t now)
 {
     int64_t quiet = now - lease->quiet_since;
-    if (lease->claim == LEASE_NEVER || !lease->connected || !lease->known || lease->asked)
+    if (lease->claim <= LEASE_KEEPS || !lease->connected || !lease->known || lease->asked)
         return false;
     if (lease->claim == LEASE_FOUNDS)
         return !is_there(lease) && quiet >= LEASE_FOUND_MS;
@@ -117,15 +123,16 @@ static void held_step(struct lease *lease, int64_t now)
                                    : "it lives on another node");
     else if (lease->claim != LEASE_PINNED && now - lease->held_at >= LEASE_GUARD_MS)
         end(lease, true, "its lease could not be renewed");
-    else if (lease->claim == LEASE_NEVER)
-        end(lease, false, "it lives on another node");
+    else if (lease->claim == LEASE_NEVER || lease->claim == LEASE_KEEPS)
+        end(lease, false,
+            lease->claim == LEASE_KEEPS ? "it is being moved to another node" : "it lives on another node");
     if (!lease->hard)
         renew(lease, now);
 }
 
 static void ending_step(struct lease *lease, int64_t now)
 {
-    if (lease->runs) {
+    if (lease->runs || (lease->claim == LEASE_KEEPS && !lease->hard)) {
         held_step(lease, now);
         return;
     }
@@ -246,6 +253,14 @@ void lease_kept(struct lease *lease, uint64_t revision, bool refused, int64_t no
 void lease_down(struct lease *lease, int64_t now)
 {
     lease->runs = false;
+    step(lease, now);
+}
+
+void lease_epoch(struct lease *lease, uint64_t epoch, int64_t now)
+{
+    lease->epoch = larger(lease->epoch, epoch);
+    if (lease->stage == LEASE_HELD)
+        end(lease, true, "its lease is taken anew, since its commits are of a later epoch");
     step(lease, now);
 }
 

@@ -23,7 +23,8 @@ enum {
 
 /* What the node has of the agent. */
 enum lease_claim {
-    LEASE_NEVER,  /* it may not live here */
+    LEASE_NEVER, /* it may not live here */
+    LEASE_KEEPS, /* it is being moved: its worker ends, and the lease stays here until the claim is another */
     LEASE_FOUNDS, /* no node is known to have its directory: it may begin here */
     LEASE_HAS,    /* its directory is here */
     LEASE_PINNED, /* and agents.yaml says that it lives here: its worker goes on while the bus is away */
@@ -82,8 +83,12 @@ void lease_key(struct lease *lease, const struct lease_value *value, uint64_t re
  * nobody knows. */
 void lease_kept(struct lease *lease, uint64_t revision, bool refused, int64_t now);
 void lease_down(struct lease *lease, int64_t now); /* no worker is left */
+/* The agent's commits are of a later epoch than the lease, which is taken anew. */
+void lease_epoch(struct lease *lease, uint64_t epoch, int64_t now);
 /* At least once a second, and first of all after a standstill. */
 void lease_turn(struct lease *lease, int64_t now);
+/* Whether no other node can have the lease for some seconds more. */
+bool lease_is_held(const struct lease *lease, int64_t now);
 /* Whether the directory here is older than the agent: it has lived elsewhere since. */
 bool lease_is_stale(const struct lease *lease);
 

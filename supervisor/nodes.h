@@ -1,18 +1,43 @@
-/* Where agents live (contract section 12): which of agents.yaml's agents may run on this node. */
+/* Where agents live (contract section 12): which of agents.yaml's agents run on this node, by leases in the bus's bucket.
+ *
+ * lease.NAME says which node has the agent, as JSON (lease.h says how it is decided). The epoch of the last lease that this
+ * node had stands in the agent's own notes, so that a bucket that was lost, or a directory that is older than the agent, is
+ * known. Agents are started and stopped as by orders, but what people ordered for them stays. */
 #ifndef AGENTOS_SUPERVISOR_NODES_H
 #define AGENTOS_SUPERVISOR_NODES_H
 
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "common/buffer.h"
+#include "common/fault.h"
 
 struct agent;
+struct move;
 struct nodes;
 struct supervisor;
 
 /* Never NULL. */
 struct nodes *nodes_open(struct supervisor *supervisor);
 void nodes_close(struct nodes *nodes); /* NULL is fine */
+/* The bus is open: leases are asked for from now on. Before the first nodes_agent, and before the loop runs. */
+void nodes_begin(struct nodes *nodes);
 /* The agent is new or defined otherwise: from now on its worker runs here or not. Before its first start. */
 void nodes_agent(struct nodes *nodes, struct agent *agent);
+/* The agent's own commits name a later epoch than its lease: it is leased anew, above that. */
+void nodes_commits_are_of(struct nodes *nodes, const struct agent *agent, uint64_t epoch);
+/* The agent has no process now: where it is to live elsewhere, or the supervisor ends, its lease is given back. */
+void nodes_agent_down(struct nodes *nodes, const struct agent *agent);
+/* The node where the agent lives, borrowed until the next call; NULL: here, "": nobody knows. */
+const char *nodes_of(struct nodes *nodes, const char *agent);
+/* What that node tells of the agent (node_presence.h), borrowed likewise; NULL: nothing, or it lives here. */
+const json_t *nodes_far_agent(struct nodes *nodes, const char *agent);
+/* Begins a move (move.h). EX_OK, or why not: EX_CONFIG without a bus, EX_NOINPUT for a node that nobody knows. */
+int nodes_move(struct nodes *nodes, struct agent *agent, const char *node, struct fault *fault);
+struct move *nodes_moves(struct nodes *nodes);
+/* Adds what is wrong between nodes, a line each. */
+void nodes_own_problems(const struct nodes *nodes, struct buffer *lines);
 /* Adds why an agent of agents.yaml runs on no node as far as this one can tell, a line; nothing: it does. */
 void nodes_problem(const struct nodes *nodes, const char *agent, struct buffer *lines);
 

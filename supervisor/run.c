@@ -42,6 +42,7 @@
 #include "supervisor/far_post.h"
 #include "supervisor/http_listener.h"
 #include "supervisor/mirror_link.h"
+#include "supervisor/move.h"
 #include "supervisor/nodes.h"
 #include "supervisor/notify/alerts.h"
 #include "supervisor/postmaster.h"
@@ -162,6 +163,7 @@ static void reap(struct supervisor *supervisor)
                  !http_listener_reap(supervisor->http, pid, status) &&
                  !mirror_link_reap(supervisor->programs.mirror, pid, status) &&
                  !bus_link_reap(supervisor->programs.bus, pid, status) &&
+                 !move_reap(nodes_moves(supervisor->programs.nodes), pid, status) &&
                  !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
@@ -321,6 +323,7 @@ static void own_problems(void *context, struct buffer *lines)
                      agents->found.settled, agents->count);
     alerts_problems(supervisor->alerts.queue, lines);
     bus_link_problem(supervisor->programs.bus, lines);
+    nodes_own_problems(supervisor->programs.nodes, lines);
 }
 
 static size_t alerts_waiting(void *context)
@@ -345,6 +348,26 @@ static void retry_now(void *context, struct agent *agent)
     supervisor_retry(context, agent);
 }
 
+static json_t *far_agent(void *context, const char *agent)
+{
+    const struct supervisor *supervisor = context;
+    const json_t *told = nodes_far_agent(supervisor->programs.nodes, agent);
+    json_t *copy = told ? json_copy((json_t *)told) : NULL;
+    if (copy)
+        json_object_set_new(copy, "node", json_string(nodes_of(supervisor->programs.nodes, agent)));
+    return copy;
+}
+
+static int move_agent(void *context, struct agent *agent, const char *node, const char **stage,
+                      struct fault *fault)
+{
+    const struct supervisor *supervisor = context;
+    struct nodes *nodes = supervisor->programs.nodes;
+    int exit = node ? nodes_move(nodes, agent, node, fault) : EX_OK;
+    *stage = exit == EX_OK ? move_stage(nodes_moves(nodes), agent->name, fault) : NULL;
+    return *stage ? EX_OK : exit ? exit : EX_UNAVAILABLE;
+}
+
 static struct control *open_control(struct supervisor *supervisor, struct fault *fault)
 {
     return control_open(&(struct control_owner){.loop = supervisor->loop,
@@ -360,6 +383,8 @@ static struct control *open_control(struct supervisor *supervisor, struct fault 
                                                 .own_problems = own_problems,
                                                 .alerts_pending = alerts_waiting,
                                                 .reload = reload_for_client,
+                                                .far_agent = far_agent,
+                                                .move = move_agent,
                                                 .retry = retry_now,
                                                 .context = supervisor},
                         supervisor->ownership->run, fault);
@@ -397,6 +422,7 @@ static void start_agents(struct supervisor *supervisor)
     const struct roster *roster = supervisor->roster;
     supervisor->programs.bus = bus_link_open(supervisor);
     far_post_open(supervisor);
+    nodes_begin(supervisor->programs.nodes);
     agents_begin(&supervisor->agents);
     warm_limit(&supervisor->agents, (size_t)roster->warm_workers);
     for (size_t i = 0; i < roster->agent_count; i++)

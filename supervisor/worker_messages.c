@@ -8,6 +8,7 @@
 #include "common/message.h"
 #include "supervisor/control/control.h"
 #include "supervisor/mirror_link.h"
+#include "supervisor/nodes.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
@@ -212,6 +213,15 @@ static bool on_deferred(struct agent *agent, struct reader *reader)
     return true;
 }
 
+static bool on_epoch(struct agent *agent, struct reader *reader)
+{
+    uint64_t epoch;
+    if (!message_read(reader, MESSAGE_EPOCH, &epoch) || epoch > INT64_MAX)
+        return false;
+    nodes_commits_are_of(supervisor_of(agent)->programs.nodes, agent, epoch);
+    return true;
+}
+
 static bool on_alive(struct agent *agent, struct reader *reader)
 {
     uint64_t serial;
@@ -329,7 +339,7 @@ static const struct {
     {MESSAGE_ASK, on_ask},           {MESSAGE_FORGET, on_forget},     {MESSAGE_AUDIT, on_audit},
     {MESSAGE_JUDGED, on_judged},     {MESSAGE_ROLLED, on_rolled},     {MESSAGE_POST, on_post},
     {MESSAGE_SETTLED, on_settled},   {MESSAGE_LOCK, on_lock},         {MESSAGE_UNLOCK, on_unlock},
-    {MESSAGE_AHEAD, on_ahead},
+    {MESSAGE_AHEAD, on_ahead},       {MESSAGE_EPOCH, on_epoch},
 };
 
 /* Behind one of these there may be commits, which belong to the git remote, too. */

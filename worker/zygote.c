@@ -241,8 +241,9 @@ static bool on_spawn(struct zygote *zygote, struct reader *reader)
     struct worker_start start = {0};
     OWNED char *definition = NULL, *group = NULL;
     uint64_t poll_seconds, supervisor, paused;
-    bool understood = message_read(reader, MESSAGE_SPAWN, &definition, &start.generation, &start.url,
-                                   &start.data_dir, &poll_seconds, &supervisor, &paused, &group);
+    bool understood =
+        message_read(reader, MESSAGE_SPAWN, &definition, &start.generation, &start.url, &start.data_dir,
+                     &poll_seconds, &supervisor, &paused, &group, &start.epoch);
     if (understood) {
         start.poll_seconds = (int64_t)poll_seconds;
         start.paused = paused != 0;

@@ -86,7 +86,8 @@ static bool send_spawn(struct agent *agent)
     OWNED char *group = memory_group_path(agents->memory_groups, agent->worker.memory_group);
     roster_encode(agent->definition, &definition);
     message_make(&message, MESSAGE_SPAWN, definition.data, agent->worker.generation, url, agents->data_dir,
-                 (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused, group);
+                 (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused, group,
+                 agent->order.epoch);
     return child_send(agents->zygote, &message);
 }
 

@@ -47,8 +47,8 @@ struct agent {
         bool begun; /* the agent was looked at since the supervisor's start: begin.h */
         struct desired_state desired;
         bool unknown; /* it can't be read: the agent waits, stopped, until it can or somebody orders anew */
-        char *
-            elsewhere; /* why its worker may not run here, whatever is ordered (agent_live_here); NULL: it may */
+        char *elsewhere; /* why its worker may not run here (agent_live_here); NULL: it may. Owned */
+        uint64_t epoch;  /* of its lease, for its commits; 0: there is none */
         struct timer timer;
     } order;
 

@@ -235,6 +235,12 @@ static bool hear(void *context, unsigned type, struct reader *reader)
     return false;
 }
 
+static void ends(void *context)
+{
+    struct bus *bus = context;
+    connection_flush(bus->connection);
+}
+
 static void behind(void *context, bool is_behind)
 {
     struct bus *bus = context;
@@ -258,7 +264,7 @@ static bool begin(struct bus *bus, int channel, const struct bus_servers *server
     bus->bucket = bucket_new(&(struct bucket_owner){
         .loop = bus->loop, .requests = bus->requests, .key = tell_key, .kept = tell_kept, .context = bus});
     bus->report = report_open(bus->loop, channel,
-                              &(struct report_owner){.hear = hear, .behind = behind, .context = bus});
+                              &(struct report_owner){.hear = hear, .ends = ends, .behind = behind, .context = bus});
     if (!bus->report)
         return fault_errno(fault, "the supervisor can't be listened to");
     bus->connection = connection_open(&(struct connection_owner){.loop = bus->loop,

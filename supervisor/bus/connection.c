@@ -355,6 +355,12 @@ bool connection_send(struct connection *connection, const char *subject, const c
     return status == NATS_OK || fault_set(fault, "it can't be sent: %s", natsStatus_GetText(status));
 }
 
+void connection_flush(struct connection *connection)
+{
+    if (connection->up)
+        (void)natsConnection_FlushTimeout(connection->up, CONNECTION_FLUSH_MS);
+}
+
 static natsStatus set_options(struct connection *connection, natsOptions *options)
 {
     const struct {

@@ -20,6 +20,7 @@ enum {
     CONNECTION_STUCK_MS = 20 * 1000, /* that an attempt may take in all, its name and TLS included */
     CONNECTION_PAUSE_MS = 200,       /* after the first failure, doubling to the most */
     CONNECTION_PAUSE_MAX_MS = 5000,
+    CONNECTION_FLUSH_MS = 300, /* at the end */
 };
 
 /* All are called from the loop. */
@@ -52,6 +53,8 @@ bool connection_listen(struct connection *connection, const char *subject);
 bool connection_send(struct connection *connection, const char *subject, const char *reply,
                      const struct header *headers, size_t header_count, const void *bytes, size_t length,
                      struct fault *fault);
+/* Waits, not long, until the server has all that was sent. */
+void connection_flush(struct connection *connection);
 /* Messages wait, or come again. */
 void connection_pause(struct connection *connection, bool pause);
 

@@ -40,14 +40,19 @@ static bool hear(struct report *report)
     return true;
 }
 
-/* The supervisor's end is this process's end. */
+/* The supervisor's end is this process's end, once its last words are said. */
 static void on_channel(void *context, uint32_t events)
 {
     struct report *report = context;
     if (events & EPOLLOUT)
         channel_flush(&report->channel);
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && (!channel_fill(&report->channel) || !hear(report)))
-        _exit(EX_OK);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        bool open = channel_fill(&report->channel), right = hear(report);
+        if (!open)
+            report->owner.ends(report->owner.context);
+        if (!open || !right)
+            _exit(EX_OK);
+    }
     update(report);
 }
 

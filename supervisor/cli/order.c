@@ -1,7 +1,8 @@
-/* `agentos start`, `stop`, `restart`, `kill`, `pause`, `resume` of agents, `reload` and `retry`. */
+/* `agentos start`, `stop`, `restart`, `kill`, `pause`, `resume` of agents, `move`, `reload` and `retry`. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "common/memory.h"
 #include "supervisor/cli/terminal/client.h"
@@ -9,7 +10,7 @@
 #include "supervisor/cli/verbs.h"
 
 /* So many orders are under way at once: the supervisor carries them out side by side, and each is a connection. */
-enum { ORDERS_AT_ONCE = 64 };
+enum { ORDERS_AT_ONCE = 64, STAGE_MAX = 64, MOVE_LOOK_NS = 200 * 1000 * 1000 };
 
 /* A text of several lines, if there is one. */
 static void show_said(const json_t *answer)
@@ -84,4 +85,33 @@ int verb_retry(struct invocation *invocation)
 {
     const char *const everybody[] = {NULL};
     return output_end(give_all(invocation, invocation->word_count ? invocation->words : everybody, 1));
+}
+
+static void ask_for_move(const struct invocation *invocation, const char *node, char stage[STAGE_MAX],
+                         int *status)
+{
+    json_t *request =
+        json_pack("{s:s, s:s, s:s*, s:b, s:b}", "verb", "move", "agent", invocation->words[0], "node", node,
+                  "look", node == NULL, "from_remote", invocation_has(invocation, OPTION_FROM_REMOTE));
+    json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, status);
+    const char *said = json_string_value(json_object_get(answer, "stage"));
+    snprintf(stage, STAGE_MAX, "%s", said != NULL ? said : "");
+    json_decref(answer);
+}
+
+/* The supervisor carries it over; a client that is interrupted changes nothing about that. */
+int verb_move(struct invocation *invocation)
+{
+    char stage[STAGE_MAX], before[STAGE_MAX] = "";
+    int status = 0;
+    ask_for_move(invocation, invocation->words[1], stage, &status);
+    while (status == 0 && strcmp(stage, "done") != 0) {
+        if (strcmp(stage, before) != 0) {
+            fprintf(stderr, "%s: %s\n", invocation->words[0], stage);
+        }
+        (void)strcpy(before, stage);
+        nanosleep(&(struct timespec){.tv_nsec = MOVE_LOOK_NS}, NULL);
+        ask_for_move(invocation, NULL, stage, &status);
+    }
+    return output_end(status);
 }

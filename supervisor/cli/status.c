@@ -29,7 +29,8 @@ static long long number_of(const json_t *object, const char *key)
 
 static const char *const STATUS_HEADS[] = {
     "AGENT", "STATE", "?>PID",    "?>UP",    "?>RESTARTS", ">QUEUE",   "?>INBOX",   "?>HANDOFFS",
-    ">DEAD", ">DONE", "?>STREAK", ">TOKENS", ">COST",      "?>MEMORY", ">PROBLEMS", "?LAST EXIT"};
+    ">DEAD", ">DONE", "?>STREAK", ">TOKENS", ">COST",      "?>MEMORY", ">PROBLEMS", "?LAST EXIT",
+    "NODE"};
 
 static void add_agent(struct table *table, const json_t *agent)
 {
@@ -59,6 +60,9 @@ static void add_agent(struct table *table, const json_t *agent)
     table_cell(table, output_bytes(number_of(agent, "memory_bytes"), text));
     table_cellf(table, "%zu", json_array_size(json_object_get(agent, "problems")));
     table_cell(table, text_of(agent, "last_exit"));
+    if (json_object_get(agent, "node") != NULL) {
+        table_cell(table, text_of(agent, "node"));
+    }
 }
 
 /* whose: "orion: ", or "" when the sentence itself says it. */
@@ -121,7 +125,8 @@ static void show_table(const json_t *agents, size_t most)
     OWNED json_t **list = in_order(agents);
     size_t count = json_array_size(agents);
     size_t shown = count > most ? most : count;
-    table_begin(&table, STATUS_HEADS, sizeof(STATUS_HEADS) / sizeof(STATUS_HEADS[0]));
+    bool nodes = json_object_get(json_array_get(agents, 0), "node") != NULL;
+    table_begin(&table, STATUS_HEADS, sizeof(STATUS_HEADS) / sizeof(STATUS_HEADS[0]) - (nodes ? 0 : 1));
     for (size_t i = 0; i < shown; i++) {
         add_agent(&table, list[i]);
     }
@@ -170,6 +175,9 @@ static int show_once(struct invocation *invocation, size_t most)
 {
     int status = 0;
     json_t *request = json_pack("{s:s, s:s*}", "verb", "status", "agent", invocation->words[0]);
+    if (invocation_has(invocation, OPTION_ALL_NODES)) {
+        json_object_set_new(request, "all_nodes", json_true());
+    }
     json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     json_t *object = json_object_get(answer, "status");
     if (status == 0 && !json_is_object(object)) {

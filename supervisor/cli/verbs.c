@@ -113,6 +113,12 @@ static const char IMPORT_DETAILS[] =
     "exported if it is not to be done twice. A FILE that is damaged or was made to "
     "harm changes nothing (65), and so does\na name that is taken, in agents.yaml or as a folder (73).\n";
 
+static const char MOVE_DETAILS[] =
+    "On the node where the agent lives: its work is finished or put down, its history, files, queue and "
+    "envelopes are\ncarried over, the lease is handed over, and NODE starts it; then it returns. Its "
+    "directory here is kept under another\nname. 78: there is no bus, or agents.yaml says where the agent "
+    "lives; 66: no such agent or node; 75: NODE is away.\n";
+
 static const char INIT_DETAILS[] = "DIR, else --data, else DATA_DIR, is made if it is missing, and gets an "
                                    "agents.yaml with the agent orion. An "
                                    "agents.yaml\nthat is there stays as it is: 73.\n";
@@ -150,7 +156,7 @@ const struct verb VERBS[] = {
      ALWAYS | WITH(ID) | WITH(PRIORITY) | WITH(TTL), 1, 2, verb_enqueue, ENQUEUE_DETAILS},
     {"status", "[AGENT]",
      "state, process, queue, dead letters, rewards, tokens, cost, memory and problems of the agents",
-     ALWAYS | WITH(JSON) | WITH(WATCH), 0, 1, verb_status, STATUS_DETAILS},
+     ALWAYS | WITH(JSON) | WITH(WATCH) | WITH(ALL_NODES), 0, 1, verb_status, STATUS_DETAILS},
     {"start", "AGENT...", "start a stopped agent", ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY,
      verb_order, ORDER_DETAILS},
     {"stop", "AGENT...", "let the agent finish its cycle, then stop it", ALWAYS | WITH(NO_WAIT) | WITH(ALL),
@@ -163,6 +169,8 @@ const struct verb VERBS[] = {
      verb_order, ORDER_DETAILS},
     {"resume", "AGENT...", "go on after a pause", ALWAYS | WITH(NO_WAIT) | WITH(ALL), 1, WORDS_ANY,
      verb_order, ORDER_DETAILS},
+    {"move", "AGENT NODE", "carry an agent to another node of the bus", ALWAYS | WITH(FROM_REMOTE), 2, 2,
+     verb_move, MOVE_DETAILS},
     {"reload", "", "apply agents.yaml; says what was applied and what was refused", ALWAYS, 0, 0, verb_reload,
      NULL},
     {"retry", "[AGENT]", "ask a provider again now, whatever backoff runs", ALWAYS, 0, 1, verb_retry, NULL},
@@ -206,7 +214,8 @@ const struct verb VERBS[] = {
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
     {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS, 2, 2, verb_export,
      EXPORT_DETAILS},
-    {"import", "FILE", "an agent out of a file that export made", ALWAYS, 1, 1, verb_import, IMPORT_DETAILS},
+    {"import", "FILE", "an agent out of a file that export made", ALWAYS | WITH(MOVED), 1, 1, verb_import,
+     IMPORT_DETAILS},
     {"help", "[VERB]", "what the verbs are, or one verb's page", WITH(HELP) | PAGED | WITH(TABLE), 0, 1,
      verb_help, NULL},
     {"version", "", "the versions of agentos and of its libraries", WITH(HELP), 0, 0, verb_version, NULL},

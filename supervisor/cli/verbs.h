@@ -33,6 +33,7 @@ int verb_send(struct invocation *invocation);
 int verb_enqueue(struct invocation *invocation);
 int verb_dead_letter(struct invocation *invocation); /* requeue purge */
 int verb_events(struct invocation *invocation);
+int verb_move(struct invocation *invocation);
 int verb_rollback(struct invocation *invocation);
 
 #endif

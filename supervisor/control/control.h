@@ -44,7 +44,12 @@ struct control_owner {
                          struct buffer *lines);         /* of no one agent: a line each, added to lines */
     size_t (*alerts_pending)(void *context);            /* messages of `notify` not delivered yet */
     bool (*reload)(void *context, struct buffer *said); /* agents.yaml is read again; false: refused */
-    void (*retry)(void *context, struct agent *agent);  /* its provider is asked now, whatever backoff runs */
+    /* The agent lives on another node: its object there, a new reference; NULL: here, or nothing is known. */
+    json_t *(*far_agent)(void *context, const char *agent);
+    /* The agent is to be moved to the node, or node NULL: has been. EX_OK and how far that is, or why it is not done. */
+    int (*move)(void *context, struct agent *agent, const char *node, const char **stage,
+                struct fault *fault);
+    void (*retry)(void *context, struct agent *agent); /* its provider is asked now, whatever backoff runs */
     void *context;
 };
 

@@ -128,6 +128,8 @@ void listing_agent_gone(struct control *control, const struct agent *agent); /* 
 /* status.c: the object of contract section 1 but for its agents, and one of these */
 json_t *status_head(const struct control *control);
 json_t *status_agent(const struct control_owner *owner, const struct agent *agent);
+json_t *status_anywhere(const struct control_owner *owner,
+                        const struct agent *agent); /* and on which node it lives */
 /* How many problems it says of the agent. */
 size_t status_problems(const struct control_owner *owner, const struct agent *agent);
 /* metrics.c: the object of `metrics` (common/control.h), likewise */

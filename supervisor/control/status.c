@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/node.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/control/part.h"
@@ -146,6 +147,22 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
         (json_int_t)memory_bytes(agent->worker.memory), "problems", problems_of(owner, agent, detail));
     json_object_update(object, more);
     json_decref(more);
+    return object;
+}
+
+/* What another node doesn't tell of its agents is as this one knows it. */
+json_t *status_anywhere(const struct control_owner *owner, const struct agent *agent)
+{
+    json_t *object = status_agent(owner, agent), *far = owner->far_agent(owner->context, agent->name);
+    if (far) {
+        json_object_del(object, "detail");
+        json_object_set_new(object, "problems", json_array());
+        json_object_update_existing(object, far);
+        json_object_set(object, "node", json_object_get(far, "node"));
+    } else {
+        json_object_set_new(object, "node", agent->order.elsewhere ? json_null() : json_string(node_name()));
+    }
+    json_decref(far);
     return object;
 }
 

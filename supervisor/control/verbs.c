@@ -14,10 +14,12 @@
 static void do_status(struct request *request)
 {
     json_t *head = status_head(request->control);
+    listing_describe *describe =
+        json_is_true(json_object_get(request->json, "all_nodes")) ? status_anywhere : status_agent;
     if (request->agent)
-        listing_of_one(request->client, "status", head, status_agent, request->agent);
+        listing_of_one(request->client, "status", head, describe, request->agent);
     else
-        listing_of_all(request->client, "status", head, status_agent);
+        listing_of_all(request->client, "status", head, describe);
 }
 
 static void do_metrics(struct request *request)
@@ -226,6 +228,29 @@ static void do_retry(struct request *request)
     client_say(request->client, EX_OK, NULL);
 }
 
+static void do_move(struct request *request)
+{
+    const struct control_owner *owner = &request->control->owner;
+    const char *node = request_text(request, "node"), *stage = NULL;
+    struct fault fault = {0};
+    if (json_is_true(json_object_get(request->json, "from_remote"))) {
+        client_complain(
+            request->client, EX_UNAVAILABLE,
+            "this version fetches no agent from AGENTOS_GIT_REMOTE; `git clone` and `agentos import` "
+            "of an export do");
+        return;
+    }
+    if (!node && !json_is_true(json_object_get(request->json, "look"))) {
+        client_complain(request->client, EX_USAGE, "move names a node");
+        return;
+    }
+    int exit = owner->move(owner->context, request->agent, node, &stage, &fault);
+    if (exit == EX_OK)
+        client_say(request->client, EX_OK, json_pack("{s:s}", "stage", stage));
+    else
+        client_complain(request->client, exit, "%s", fault.text);
+}
+
 static void do_events(struct request *request)
 {
     if (client_follow(request->client))
@@ -258,6 +283,7 @@ static const struct {
     {"purge", answer_purge, false},
     {"enqueue", answer_enqueue, false},
     {"retry", do_retry, false},
+    {"move", do_move, true},
 };
 
 void verbs_answer(struct control *control, struct client *client, const json_t *json)
@@ -277,7 +303,8 @@ void verbs_answer(struct control *control, struct client *client, const json_t *
             client_complain(client, EX_USAGE, "%s names an agent", verb);
         else if (control->owner.agents->ending && verbs[i].needs_agent)
             client_complain(client, EX_TEMPFAIL, "the supervisor is ending; nothing was done");
-        else if (verbs[i].needs_agent && request.agent->order.elsewhere && verbs[i].answer != answer_send)
+        else if (verbs[i].needs_agent && request.agent->order.elsewhere && verbs[i].answer != answer_send &&
+                 verbs[i].answer != do_move)
             client_complain(client, EX_NOINPUT, "agent '%s' does not run on this node: %s; nothing was done",
                             name, request.agent->order.elsewhere);
         else

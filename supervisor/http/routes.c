@@ -341,6 +341,9 @@ static const struct field wait_fields[] = {COUNT("wait", "seconds to wait for th
 static const struct field rollback_fields[] = {
     TEXT("commit", true, "the commit to whose learning the agent goes back"), {.name = NULL}};
 
+static const struct field move_fields[] = {TEXT("node", true, "the node that it is to live on"),
+                                           {.name = NULL}};
+
 #define GET(where, about, what, ...)                                                                         \
     {                                                                                                        \
         .method = "GET", .path = where, .says = about, .asks = what, __VA_ARGS__                             \
@@ -379,6 +382,9 @@ static const struct route routes[] = {
     ORDER("retry", "The agent's provider is asked again now, whatever backoff runs."),
     CALL("POST", "/v1/agents/{agent}/rollback", "rollback", "Learning is undone by a new commit.",
          .fields = rollback_fields, .answer = order_done, .gives = "Done"),
+    CALL("POST", "/v1/agents/{agent}/move", "move",
+         "The agent is carried to another node of the bus; answered when that has begun.",
+         .fields = move_fields, .answer = order_done, .gives = "Done"),
     READ("/v1/agents/{agent}/skills", "skills",
          "What the agent has learned, with its evidence and how far that has decayed.", .query = NULL,
          .gives = "Skills"),

@@ -24,6 +24,8 @@ struct loop {
     int first;        /* another one, within that: what comes first */
     int64_t first_us; /* clock_kernel_monotonic_us: of the last look at it, in this turn */
     bool ended;
+    void (*begin)(void *context); /* loop_begin_turns_with */
+    void *begin_context;
     int64_t turned_at,
         stood_still;     /* when the last wait ended, by the kernel's clock, and how much too late; ms */
     struct timer **heap; /* heap[0] is unused: a timer's place is never 0 while it is set */
@@ -224,12 +226,20 @@ int64_t loop_stood_still_ms(const struct loop *loop)
     return loop->stood_still;
 }
 
+void loop_begin_turns_with(struct loop *loop, void (*begin)(void *context), void *context)
+{
+    loop->begin = begin;
+    loop->begin_context = context;
+}
+
 void loop_turn(struct loop *loop, int wait_ms)
 {
     struct epoll_event events[EVENTS_PER_TURN];
     wait_ms = clock_wait_ms(until_next_timer(loop, wait_ms));
     int count = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, wait_ms);
     notice_standstill(loop, wait_ms);
+    if (loop->begin)
+        loop->begin(loop->begin_context);
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr)
             call(&events[i]);

@@ -40,6 +40,8 @@ void loop_run(struct loop *loop);
 /* One turn: waits at most wait_ms (-1: as long as it takes) and calls what is due. */
 void loop_turn(struct loop *loop, int wait_ms);
 void loop_end(struct loop *loop);
+/* Called first in each turn, before any descriptor and any timer; NULL: nothing is. */
+void loop_begin_turns_with(struct loop *loop, void (*begin)(void *context), void *context);
 /* How much longer than it was meant to this turn's wait took, by the kernel's clock: so long this process did not run. */
 int64_t loop_stood_still_ms(const struct loop *loop);
 

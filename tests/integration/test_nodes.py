@@ -1,6 +1,15 @@
 """Where agents live: `node` of agents.yaml, leases on the bus (contract section 12)."""
 
-from harness import agents_yaml
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from harness import agents_yaml, alive, free_port, send_signal, wait_until
 
 
 def pinned(node):
@@ -28,3 +37,198 @@ def test_an_agent_follows_its_node_when_agents_yaml_is_changed(make_system, mode
     (system.data / "agents.yaml").write_text(pinned("here"))
     system.cli("reload")
     system.wait_state("iris", "idle")
+
+
+# --- nodes on a bus ---
+
+LEASE_S, GUARD_S = 15, 10
+
+
+class Nats:
+    """A nats-server with JetStream on a port and a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.process = folder, free_port(), None
+        self.start()
+
+    def url(self):
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self):
+        command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "js")]
+        with open(self.folder / "nats.log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def nats(tmp_path):
+    if not shutil.which("nats-server"):
+        pytest.fail("nodes need Debian's package nats-server")
+    server = Nats(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_node(make_system, model, nats):
+    """Supervisors that share an agents.yaml and a bus."""
+
+    def make(name, yaml=None, names=("orion",), start=True, **env):
+        node = make_system(list(names), model=model, yaml=yaml,
+                           env={"AGENTOS_NODE": name, "AGENTOS_BUS": nats.url(), "STOP_GRACE": "3", **env})
+        return node.start(wait=False) if start else node
+
+    return make
+
+
+def runs(node, name="orion"):
+    return node.states().get(name) in ("idle", "working", "waiting", "paused", "hibernating", "starting")
+
+
+def wait_runs(node, name="orion", seconds=60):
+    wait_until(lambda: node.states().get(name) == "idle", f"{name} runs", seconds, 0.1)
+
+
+def wait_stops(node, name="orion", seconds=60):
+    wait_until(lambda: node.worker(name) is None and node.states().get(name) == "stopped", f"{name} is stopped", seconds, 0.1)
+
+
+def where(node, name="orion"):
+    [agent] = [agent for agent in json.loads(node.cli("status", name, "--json", "--all-nodes").stdout)["agents"]]
+    return agent["node"], agent["state"]
+
+
+def copy_tree(origin, target, name="orion"):
+    (target.data / "agents").mkdir(exist_ok=True)
+    shutil.copytree(origin.tree(name), target.tree(name), symlinks=True)
+
+
+def kill_node(node):
+    os.killpg(node.process.pid, signal.SIGKILL)
+    node.process.wait()
+
+
+def epoch_of(node, name="orion"):
+    return int(re.search(r"^Agentos-Epoch: (\d+)$", node.git("log", "-1", "--format=%B", name=name), re.MULTILINE)[1])
+
+
+def test_of_two_nodes_that_name_an_agent_one_runs_it_and_the_other_says_where(make_node):
+    yaml = agents_yaml(["orion"]) + agents_yaml(["iris"], "    node: dc2\n").removeprefix("agents:\n")
+    dc1, dc2 = make_node("dc1", yaml, ("orion", "iris")), make_node("dc2", yaml, ("orion", "iris"))
+    wait_until(lambda: runs(dc1) or runs(dc2), "orion runs", 60)
+    wait_runs(dc2, "iris")
+    one, other = (dc1, dc2) if runs(dc1) else (dc2, dc1)
+    name = one.env["AGENTOS_NODE"]
+    wait_runs(one)
+    assert not runs(other) and not other.tree().exists() and not dc1.tree("iris").exists()
+    wait_until(lambda: where(other) == (name, "idle") and where(one) == (name, "idle"), "both say where orion lives")
+    refused = other.cli("task", "orion", "Do it", check=False)
+    assert refused.returncode == 66 and f"node '{name}'" in refused.stderr
+    one.cli("task", "orion", "Do it", "--wait", seconds=60)
+    assert epoch_of(one) == 1
+    assert other.cli("status", "--all-nodes").stdout.count(name) >= 1
+
+
+def test_a_node_that_died_is_followed_only_by_one_that_has_the_directory(make_node):
+    dc1 = make_node("dc1")
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Do it", "--wait", seconds=60)
+    dc2 = make_node("dc2")
+    dc3 = make_node("dc3", start=False)
+    copy_tree(dc1, dc3)
+    dc3.start(wait=False)
+    kill_node(dc1)
+    wait_runs(dc3)
+    assert not runs(dc2) and not dc2.tree().exists()
+    dc3.cli("task", "orion", "Do more", "--wait", seconds=60)
+    assert epoch_of(dc3) == 2
+    dc1.start(wait=False)
+    dc1.wait_log("Connected to AGENTOS_BUS")
+    wait_until(lambda: "it lives on node 'dc3'" in dc1.cli("task", "orion", "x", check=False).stderr, "dc1 knows it")
+    assert not runs(dc1)
+
+
+def test_a_node_that_slept_past_its_lease_stops_its_worker_before_anything_else(make_node):
+    dc1 = make_node("dc1")
+    wait_runs(dc1)
+    worker = dc1.worker()
+    dc2 = make_node("dc2", start=False)
+    copy_tree(dc1, dc2)
+    dc2.start(wait=False)
+    asleep = [dc1.process.pid, *dc1.family()]
+    for pid in asleep:
+        send_signal(pid, signal.SIGSTOP)
+    wait_runs(dc2)
+    for pid in reversed(asleep):
+        send_signal(pid, signal.SIGCONT)
+    wait_until(lambda: not alive(worker), "its worker has ended", 10)
+    dc1.wait_log("does not run on this node any more: .*; its worker is killed")
+    wait_stops(dc1)
+    assert runs(dc2)
+
+
+def test_without_the_bus_a_holder_stops_in_time_a_pinned_agent_goes_on_and_both_run_again_afterwards(make_node, nats):
+    yaml = agents_yaml(["orion"]) + agents_yaml(["iris"], "    node: dc1\n").removeprefix("agents:\n")
+    dc1 = make_node("dc1", yaml, ("orion", "iris"))
+    wait_runs(dc1)
+    wait_runs(dc1, "iris")
+    nats.stop()
+    gone = time.monotonic()
+    wait_stops(dc1)
+    assert time.monotonic() - gone < LEASE_S + 3
+    assert dc1.states()["iris"] == "idle"
+    dc1.cli("task", "iris", "Do it", "--wait", seconds=60)
+    wait_until(lambda: any("the bus is away" in problem for problem in dc1.agent_status()["problems"]), "that is said")
+    nats.start()
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Do it", "--wait", seconds=60)
+    assert epoch_of(dc1) == 2
+
+
+def test_a_node_that_ends_in_good_order_gives_its_leases_back_at_once(make_node):
+    dc1 = make_node("dc1")
+    wait_runs(dc1)
+    dc2 = make_node("dc2", start=False)
+    copy_tree(dc1, dc2)
+    dc2.start(wait=False)
+    dc2.wait_log("Connected to AGENTOS_BUS")
+    dc1.stop()
+    began = time.monotonic()
+    wait_runs(dc2)
+    assert time.monotonic() - began < LEASE_S - 3
+
+
+def test_a_moved_agent_takes_its_history_queue_and_envelopes_along(make_node):
+    yaml = agents_yaml(["orion", "iris"])
+    dc1 = make_node("dc1", yaml, ("orion", "iris"))
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Do it", "--id", "before", "--wait", seconds=60)
+    dc1.cli("pause", "orion")
+    dc1.cli("task", "orion", "Do more", "--id", "pending")
+    dc1.cli("send", "orion", "Mind the gap")
+    dc2 = make_node("dc2", yaml, ("orion", "iris"))
+    dc2.wait_log("Connected to AGENTOS_BUS")
+    unknown = lambda: dc1.cli("move", "orion", "dc3", check=False)
+    wait_until(lambda: "did you mean 'dc2'?" in unknown().stderr, "dc1 knows dc2", pause=0.2)
+    assert unknown().returncode == 66
+    dc1.cli("move", "orion", "dc2", seconds=60)
+    wait_until(lambda: dc2.states()["orion"] == "paused", "orion is paused there, too")
+    dc2.cli("resume", "orion")
+    assert not dc1.tree().exists() and list((dc1.data / "agents").glob(".moved-orion-to-dc2-*"))
+    wait_until(lambda: dc2.done().get("pending") == 1, "its pending task is done there")
+    assert "before" in dc2.git("log", "--format=%s") and epoch_of(dc2) == 2
+    wait_until(lambda: where(dc1) == ("dc2", "idle"), "dc1 knows where orion lives")
+    assert not runs(dc1) and runs(dc1, "iris")
+    dc2.cli("move", "orion", "dc1", seconds=120)
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Do it again", "--wait", seconds=60)
+    assert epoch_of(dc1) == 3
+
+
+def test_without_a_bus_nothing_is_moved(system):
+    refused = system.cli("move", "orion", "dc2", check=False)
+    assert refused.returncode == 78 and "AGENTOS_BUS is not set" in refused.stderr

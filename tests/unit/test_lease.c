@@ -365,6 +365,21 @@ static void test_a_clean_end_hands_the_lease_over_at_once(void **state)
     assert_true(bucket.value.epoch == 2 && !bucket.value.released);
 }
 
+static void test_an_agent_that_is_moved_runs_nowhere_until_its_lease_is_given_away(void **state)
+{
+    (void)state;
+    struct node *holder = run_on_one(LEASE_HAS);
+    size_t i = (size_t)(holder - nodes);
+    lease_claim(&holder->lease, LEASE_KEEPS, tree_epoch[i], clock_of(holder));
+    pass(GRACE_MS + 60 * 1000);
+    assert_null(runner());
+    assert_true(lease_is_held(&holder->lease, clock_of(holder)));
+    lease_claim(&holder->lease, LEASE_NEVER, tree_epoch[i], clock_of(holder));
+    pass(6000);
+    assert_true(runner() && runner() != holder);
+    assert_int_equal(last_epoch, 2);
+}
+
 static void test_a_pinned_agent_goes_on_and_begins_without_the_bus(void **state)
 {
     (void)state;
@@ -484,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_a_node_that_slept_past_its_lease_kills_its_worker_first_of_all),
         cmocka_unit_test(test_a_lost_bucket_starts_no_epoch_anew_and_stops_no_holder),
         cmocka_unit_test(test_a_clean_end_hands_the_lease_over_at_once),
+        cmocka_unit_test(test_an_agent_that_is_moved_runs_nowhere_until_its_lease_is_given_away),
         cmocka_unit_test(test_a_pinned_agent_goes_on_and_begins_without_the_bus),
         cmocka_unit_test(test_a_directory_that_is_older_than_the_agent_is_not_taken_up),
         cmocka_unit_test(

@@ -2,6 +2,7 @@
 #include "worker/cycle/worker.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -411,6 +412,13 @@ static bool open_parts(struct worker *worker, struct fault *fault)
     worker->history = history_open(worker->tree, worker->path, worker->name, &damage, fault);
     if (!worker->history)
         return false;
+    uint64_t epoch = worker->start->epoch ? history_last_epoch(worker->history) : 0;
+    if (epoch > worker->start->epoch) {
+        worker_say(worker, MESSAGE_EPOCH, epoch);
+        return fault_set(fault, "its commits are of epoch %" PRIu64 ", and its lease of an earlier one",
+                         epoch);
+    }
+    history_begin_epoch(worker->history, worker->start->epoch);
     if (damage) {
         log_error("agent", worker->name, "%s", damage);
         buffer_print(&worker->problems.tree, "%s\n", damage);

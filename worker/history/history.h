@@ -65,6 +65,10 @@ struct history;
 struct history *history_open(int tree, const char *path, const char *agent, char **damage,
                              struct fault *fault);
 void history_close(struct history *history);
+/* The epoch of the lease that the agent lives by (contract section 12): each commit from now on names it; 0: there is none. */
+void history_begin_epoch(struct history *history, uint64_t epoch);
+/* That of the last commit that names one; 0: none of the last ones does, or it can't be read. */
+uint64_t history_last_epoch(struct history *history);
 bool history_empty(const struct history *history);
 
 /* On success commit gets the id. On a fault nothing has happened and the work tree is as it was.

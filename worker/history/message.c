@@ -171,6 +171,9 @@ void message_commit(const struct history *history, const struct commit_request *
         add_body(out, request->body);
     if (request->trailers.task)
         add_trailers(out, &request->trailers);
+    if (history->epoch)
+        buffer_print(out, "%s" TRAILER_EPOCH "%" PRIu64 "\n", request->trailers.task ? "" : "\n",
+                     history->epoch);
 }
 
 /* The value of a line that begins with prefix, in a paragraph. */

@@ -195,8 +195,11 @@ struct head_seen {
 
 struct folder_look;
 
+#define TRAILER_EPOCH "Agentos-Epoch: "
+
 struct history {
-    int tree; /* borrowed */
+    int tree;       /* borrowed */
+    uint64_t epoch; /* history_begin_epoch */
     struct {
         int git;   /* .git */
         int notes; /* .agentos */

@@ -22,6 +22,9 @@
     X(TIMEOUT, "--timeout", "TIME", "wait no longer than this: 90 (seconds), 10m, 1h; then 75")              \
     X(NO_WAIT, "--no-wait", NULL, "return at once, not when it is so")                                       \
     X(ALL, "--all", NULL, "every agent of agents.yaml")                                                      \
+    X(ALL_NODES, "--all-nodes", NULL, "and on which node of the bus each lives, as that node tells")         \
+    X(FROM_REMOTE, "--from-remote", NULL, "from AGENTOS_GIT_REMOTE, when its node is gone")                  \
+    X(MOVED, "--moved", "AGENT", "as `move` does: an agent of agents.yaml, whose order stays")               \
     X(FOLLOW, "--follow", NULL, "then go on with what comes, until Ctrl-C (also -f)")                        \
     X(WATCH, "--watch", NULL, "again and again, until Ctrl-C; on a terminal as one screen")                  \
     X(NEWEST, "-n", "COUNT", "at most so many, the newest")                                                  \

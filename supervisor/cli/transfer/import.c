@@ -44,8 +44,9 @@ enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 50 * 1000 * 1000, HEAD_DIGITS = 7 };
 
 struct import {
     const char *data_dir, *file;
-    int agents; /* DATA_DIR/agents, locked; -1: not yet */
-    int input;  /* the file */
+    const char *name; /* of the agent's folder; an agent of agents.yaml already where it is moved */
+    int agents;       /* DATA_DIR/agents, locked; -1: not yet */
+    int input;        /* the file */
     struct gitbundle bundle;
     char *scratch; /* absolute; NULL: none */
     struct definition definition;
@@ -170,14 +171,14 @@ static bool is_ours(const struct import *import)
 {
     OWNED char *text = NULL;
     size_t length;
-    OWNED char *path = memory_print("%s/" MARK, import->definition.agent->name);
+    OWNED char *path = memory_print("%s/" MARK, import->name);
     return files_read(import->agents, path, 64, &text, &length, NULL, NULL) == 1 &&
            strcmp(text, mark_of(import)) == 0;
 }
 
 static int put_in_place(struct import *import)
 {
-    const char *name = import->definition.agent->name, *id = mark_of(import);
+    const char *name = import->name, *id = mark_of(import);
     OWNED_FD int folder = files_open_path(import->scratch, &import->fault);
     if (folder < 0 || !files_write(folder, MARK, id, strlen(id), true, &import->fault))
         return EX_IOERR;
@@ -210,7 +211,7 @@ static int stay_stopped(struct import *import)
     struct stat owner;
     OWNED_FD int data = files_open_path(import->data_dir, &import->fault);
     OWNED_FD int folder = data < 0 ? -1 : files_open_folder(data, WANTED, true, &import->fault);
-    const char *name = import->definition.agent->name;
+    const char *name = import->name;
     if (folder < 0 || !files_write(folder, name, stopped, sizeof stopped - 1, true, &import->fault))
         return EX_CANTCREAT;
     if (geteuid() == 0 && fstat(import->agents, &owner) == 0 && owner.st_uid != 0 &&
@@ -226,7 +227,7 @@ static int stay_stopped(struct import *import)
 
 static void remove_mark(struct import *import)
 {
-    OWNED char *path = memory_print("%s/" MARK, import->definition.agent->name);
+    OWNED char *path = memory_print("%s/" MARK, import->name);
     (void)unlinkat(import->agents, path, 0);
 }
 
@@ -253,7 +254,7 @@ static size_t count_pending(const struct import *import)
     OWNED char *text = NULL;
     size_t length, count = 0;
     struct block_list blocks = {0};
-    OWNED char *path = memory_print("%s/" TREE_QUEUE, import->definition.agent->name);
+    OWNED char *path = memory_print("%s/" TREE_QUEUE, import->name);
     if (files_read(import->agents, path, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
         return 0;
     block_parse(&blocks, text, length);
@@ -268,7 +269,7 @@ static size_t count_envelopes(const struct import *import)
     size_t count = 0;
     static const char *const folders[] = {TREE_INBOX, TREE_HANDOFFS, TREE_OUTBOX};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        OWNED char *path = memory_print("%s/%s", import->definition.agent->name, folders[i]);
+        OWNED char *path = memory_print("%s/%s", import->name, folders[i]);
         struct listing *names = listing_open(import->agents, path, NULL);
         for (const char *name; names && (name = listing_next(names));)
             count += names_work(name);
@@ -311,12 +312,21 @@ static void tell(const struct import *import)
 {
     OWNED char *notes = output_clean(import->definition.notes.data ? import->definition.notes.data : "", 1);
     printf("%s: imported at %.*s; its definition stands at the end of the agents in agents.yaml\n",
-           import->definition.agent->name, HEAD_DIGITS, gitbundle_find(&import->bundle, "HEAD")->id);
+           import->name, HEAD_DIGITS, gitbundle_find(&import->bundle, "HEAD")->id);
     fputs(notes, stdout);
     tell_intent(import);
 }
 
 /* --- --- */
+
+/* `agentos move`: agents.yaml has the agent, whose order stays. */
+static int put_moved(struct import *import)
+{
+    int status = put_in_place(import);
+    if (status == EX_OK)
+        remove_mark(import);
+    return status;
+}
 
 static int run(struct import *import)
 {
@@ -326,9 +336,10 @@ static int run(struct import *import)
     status = status ? status : make_scratch(import);
     status = status ? status
                     : unpack_bundle(import->scratch, import->input, &import->bundle, &text, &import->fault);
-    status = status ? status
-                    : definition_read(&import->definition, import->data_dir, text.data, text.length,
-                                      &import->fault);
+    if (status != EX_OK || import->name)
+        return status ? status : put_moved(import);
+    status = definition_read(&import->definition, import->data_dir, text.data, text.length, &import->fault);
+    import->name = status == EX_OK ? import->definition.agent->name : NULL;
     status = status ? status : put_in_place(import);
     status = status ? status : stay_stopped(import);
     status = status ? status : definition_add(&import->definition, &import->fault);
@@ -339,15 +350,19 @@ static int run(struct import *import)
 
 int verb_import(struct invocation *invocation)
 {
-    struct import import = {
-        .data_dir = invocation->data_dir, .file = invocation->words[0], .agents = -1, .input = -1};
-    int status = run(&import);
+    struct import import = {.data_dir = invocation->data_dir,
+                            .file = invocation->words[0],
+                            .agents = -1,
+                            .input = -1,
+                            .name = invocation->options[OPTION_MOVED]};
+    bool moved = import.name != NULL;
+    int status = moved && !names_agent(import.name) ? EX_USAGE : run(&import);
     if (import.scratch)
         remove_folder(import.scratch);
-    if (status == EX_OK) {
+    if (status == EX_OK && !moved) {
         tell(&import);
         status = tell_supervisor(invocation);
-    } else {
+    } else if (status != EX_OK) {
         OWNED char *file = output_clean(import.file, 0);
         OWNED char *why = output_clean(import.fault.text, 1);
         output_complain("%s was not imported: %s", file, why);

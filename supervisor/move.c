@@ -1,0 +1,477 @@
+#include "supervisor/move.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/names.h"
+#include "common/node.h"
+#include "common/tree.h"
+#include "supervisor/agent/agent.h"
+#include "supervisor/bus_link.h"
+#include "supervisor/post/post.h"
+#include "supervisor/supervisor.h"
+
+#define FOLDER       ".run/moves"
+#define NODE_SUBJECT "agentos.node."
+
+enum { PIECE = 512 * 1024, LATER_MS = 300, HEAD_MAX = 1024, ARRIVING_MS = 10 * 60 * 1000 };
+
+enum stage { NONE, DRAINING, EXPORTING, SENDING, ARRIVING, DONE, FAILED };
+
+static const char *const stages[] = {[DRAINING] = "draining",
+                                     [EXPORTING] = "packing",
+                                     [SENDING] = "sending",
+                                     [ARRIVING] = "unpacking there",
+                                     [DONE] = "done"};
+
+struct move {
+    struct supervisor *supervisor;
+    struct move_owner owner;
+    struct { /* from here */
+        enum stage stage;
+        char *agent, *node; /* owned */
+        char *id;           /* of this attempt; owned */
+        struct desired_state desired;
+        uint64_t epoch, ticket;
+        pid_t pid; /* of the export; 0: none */
+        int file;  /* the bundle; -1: none */
+        off_t at, size;
+        int64_t arriving_at; /* clock_boot_ms */
+        struct fault why;
+    } out;
+    struct {                          /* to here */
+        char *agent, *node, *id;      /* owned; agent NULL: nothing comes */
+        struct desired_state desired; /* as it was ordered there */
+        uint64_t epoch, token;        /* of the last piece, which is acknowledged when all is unpacked */
+        pid_t pid;                    /* of the import */
+        int file;
+        off_t at;
+    } in;
+};
+
+/* --- files --- */
+
+static char *path_of(const struct move *move, const char *which)
+{
+    return memory_print("%s/" FOLDER "/%s.bundle", move->supervisor->options->data_dir, which);
+}
+
+/* A program of ours on the data directory; what it says stands in the log. */
+static pid_t run(const struct move *move, const char *verb, const char *option, const char *word,
+                 const char *file)
+{
+    OWNED char *program = memory_print("%s/agentos", move->supervisor->options->programs);
+    char *arguments[] = {
+        "agentos",      (char *)verb, "--data",     (char *)move->supervisor->options->data_dir,
+        (char *)option, (char *)word, (char *)file, NULL};
+    char *short_ones[] = {"agentos",    (char *)verb, "--data", (char *)move->supervisor->options->data_dir,
+                          (char *)word, (char *)file, NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t pid = 0;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+    posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+    int error = child_spawn(program, option ? arguments : short_ones, environ, &actions, &pid);
+    posix_spawn_file_actions_destroy(&actions);
+    return error == 0 ? pid : 0;
+}
+
+/* agents/NAME gets a name that no node takes up. True too where there is none. */
+static bool put_aside(const struct move *move, const char *agent, const char *to, struct fault *fault)
+{
+    OWNED_FD int agents = files_open_folder(move->supervisor->data, "agents", true, fault);
+    OWNED char *id = names_new_id();
+    OWNED char *aside = memory_print(TREE_MOVED_PREFIX "%s-to-%s-%s", agent, to, id);
+    if (agents < 0)
+        return false;
+    if (renameat(agents, agent, agents, aside) != 0)
+        return errno == ENOENT || fault_errno(fault, "agents/%s can't be put aside", agent);
+    log_info("agentos", agent, "Its directory of before is kept as agents/%s", aside);
+    return fsync(agents) == 0 || fault_errno(fault, "agents can't be flushed");
+}
+
+static bool open_folder(const struct move *move, struct fault *fault)
+{
+    OWNED_FD int folder = files_open_folder(move->supervisor->data, FOLDER, true, fault);
+    return folder >= 0;
+}
+
+/* --- the way out --- */
+
+static void end_out(struct move *move, enum stage stage, const char *why)
+{
+    OWNED char *path = path_of(move, "out");
+    if (stage == FAILED) {
+        log_warn("agentos", move->out.agent, "It was not moved to node '%s': %s", move->out.node, why);
+        fault_set(&move->out.why, "%s", why);
+    } else {
+        log_info("agentos", move->out.agent, "It was moved to node '%s'", move->out.node);
+    }
+    move->out.stage = stage;
+    memory_close_at(&move->out.file);
+    move->out.file = -1;
+    (void)unlink(path);
+    move->owner.claim(move->owner.context, move->out.agent);
+}
+
+int move_begin(struct move *move, struct agent *agent, const char *node, struct fault *fault)
+{
+    if (move->out.stage != NONE && move->out.stage != DONE && move->out.stage != FAILED) {
+        fault_set(fault, "agent '%s' is on its way already; one is moved at a time", move->out.agent);
+        return EX_TEMPFAIL;
+    }
+    if (!open_folder(move, fault))
+        return EX_CANTCREAT;
+    free(move->out.agent);
+    free(move->out.node);
+    free(move->out.id);
+    move->out.agent = memory_text(agent->name);
+    move->out.node = memory_text(node);
+    move->out.id = names_new_id();
+    move->out.epoch = agent->order.epoch;
+    move->out.desired = agent->order.desired;
+    move->out.stage = DRAINING;
+    log_info("agentos", agent->name, "It is moved to node '%s': its work is finished or put down first",
+             node);
+    move->owner.claim(move->owner.context, agent->name);
+    return EX_OK;
+}
+
+static void drain(struct move *move)
+{
+    const struct agent *agent = agents_find(&move->supervisor->agents, move->out.agent);
+    OWNED char *path = path_of(move, "out");
+    if (!agent) {
+        end_out(move, FAILED, "it was taken out of agents.yaml");
+        return;
+    }
+    if (life_has_process(&agent->life) || post_travelling(move->supervisor->post, agent->name) > 0)
+        return;
+    (void)unlink(path);
+    move->out.pid = run(move, "export", NULL, agent->name, path);
+    move->out.stage = EXPORTING;
+    if (move->out.pid == 0)
+        end_out(move, FAILED, "`agentos export` can't be started");
+}
+
+static void send_piece(struct move *move)
+{
+    struct bus_link *bus = move->supervisor->programs.bus;
+    OWNED_BUFFER struct buffer message = {0};
+    OWNED char *subject = memory_print(NODE_SUBJECT "%s", move->out.node);
+    OWNED char *id = memory_print("move-%s-%lld", move->out.id, (long long)move->out.at);
+    json_t *head = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:b}", "move", move->out.agent, "id",
+                             move->out.id, "epoch", (json_int_t)move->out.epoch, "at",
+                             (json_int_t)move->out.at, "size", (json_int_t)move->out.size, "stopped",
+                             (int)move->out.desired.stopped, "paused", (int)move->out.desired.paused);
+    OWNED char *text = json_dumps(head, JSON_COMPACT);
+    json_decref(head);
+    buffer_print(&message, "%s\n", text);
+    ssize_t got = pread(move->out.file, buffer_room(&message, PIECE), PIECE, move->out.at);
+    if (got < 0) {
+        end_out(move, FAILED, "its bundle can't be read");
+        return;
+    }
+    message.length += (size_t)got;
+    move->out.ticket = bus_link_ticket(bus);
+    if (!bus_link_publish(bus, subject, id, message.data, message.length, move->out.ticket))
+        move->out.ticket = 0; /* tried again in the next turn */
+}
+
+static void begin_sending(struct move *move, int status)
+{
+    OWNED char *path = path_of(move, "out");
+    struct stat bundle;
+    move->out.pid = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != EX_OK) {
+        end_out(move, FAILED, "`agentos export` has failed, as the log says");
+        return;
+    }
+    move->out.file = open(path, O_RDONLY | O_CLOEXEC);
+    if (move->out.file < 0 || fstat(move->out.file, &bundle) != 0) {
+        end_out(move, FAILED, "its bundle can't be opened");
+        return;
+    }
+    move->out.size = bundle.st_size;
+    move->out.at = 0;
+    move->out.stage = SENDING;
+    send_piece(move);
+}
+
+void move_published(struct move *move, uint64_t ticket, const char *why)
+{
+    if (move->out.stage != SENDING || ticket != move->out.ticket)
+        return;
+    move->out.ticket = 0;
+    if (why)
+        return; /* tried again in the next turn */
+    move->out.at += PIECE;
+    if (move->out.at < move->out.size) {
+        send_piece(move);
+        return;
+    }
+    move->out.stage = ARRIVING;
+    move->out.arriving_at = clock_boot_ms();
+}
+
+static void hand_over(struct move *move, const char *why)
+{
+    struct fault fault = {0};
+    if (*why) {
+        OWNED char *sentence = memory_print("node '%s' says: %s", move->out.node, why);
+        end_out(move, FAILED, sentence);
+    } else if (!move->owner.holds(move->owner.context, move->out.agent)) {
+        end_out(move, FAILED, "its lease could not be kept meanwhile");
+    } else if (!put_aside(move, move->out.agent, move->out.node, &fault)) {
+        end_out(move, FAILED, fault.text);
+    } else {
+        end_out(move, DONE, "");
+    }
+}
+
+bool move_has(const struct move *move, const char *agent)
+{
+    return move->out.stage > NONE && move->out.stage < DONE && strcmp(move->out.agent, agent) == 0;
+}
+
+const char *move_stage(const struct move *move, const char *agent, struct fault *fault)
+{
+    if (move->out.stage == NONE || strcmp(move->out.agent, agent) != 0) {
+        fault_set(fault, "agent '%s' is not being moved", agent);
+        return NULL;
+    }
+    if (move->out.stage == FAILED)
+        *fault = move->out.why;
+    return move->out.stage == FAILED ? NULL : stages[move->out.stage];
+}
+
+void move_turn(struct move *move)
+{
+    if (move->out.stage == DRAINING)
+        drain(move);
+    else if (move->out.stage == SENDING && move->out.ticket == 0)
+        send_piece(move);
+    else if (move->out.stage == ARRIVING && clock_boot_ms() - move->out.arriving_at > ARRIVING_MS)
+        end_out(move, FAILED, "that node does not say what became of it");
+}
+
+void move_bus_state(struct move *move, bool connected)
+{
+    move->out.ticket = 0;
+    if (!connected)
+        move->in.token = 0;
+}
+
+/* --- the way in --- */
+
+static void end_in(struct move *move)
+{
+    OWNED char *path = path_of(move, "in");
+    (void)unlink(path);
+    free(move->in.agent);
+    free(move->in.node);
+    free(move->in.id);
+    memory_close_at(&move->in.file);
+    memset(&move->in, 0, sizeof move->in);
+    move->in.file = -1;
+}
+
+static void answer(struct move *move, const char *node, const char *agent, const char *id, const char *why)
+{
+    struct bus_link *bus = move->supervisor->programs.bus;
+    OWNED char *subject = memory_print(NODE_SUBJECT "%s", node), *message = memory_print("moved-%s", id);
+    json_t *head = json_pack("{s:s, s:s, s:s}", "moved", agent, "id", id, "why", why);
+    OWNED char *text = json_dumps(head, JSON_COMPACT), *line = memory_print("%s\n", text);
+    json_decref(head);
+    (void)bus_link_publish(bus, subject, message, line, strlen(line), bus_link_ticket(bus));
+}
+
+static const char *begin_in(struct move *move, const char *agent, const char *id, const char *node,
+                            uint64_t epoch)
+{
+    struct fault fault = {0};
+    OWNED char *path = path_of(move, "in");
+    if (!agents_find(&move->supervisor->agents, agent))
+        return "its agents.yaml has no such agent";
+    if (!*id || move->owner.holds(move->owner.context, agent))
+        return "the agent lives there already";
+    end_in(move);
+    if (!open_folder(move, &fault))
+        return "it can't write its run directory";
+    move->in.file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (move->in.file < 0)
+        return "it can't write its run directory";
+    move->in.agent = memory_text(agent);
+    move->in.node = memory_text(node);
+    move->in.id = memory_text(id);
+    move->in.epoch = epoch;
+    return NULL;
+}
+
+/* What people ordered goes along. */
+static void order(const struct move *move, const char *name, struct desired_state desired)
+{
+    struct fault fault;
+    struct agent *agent = agents_find(&move->supervisor->agents, name);
+    if (agent)
+        agent->order.desired = desired;
+    if (!desired_state_save(move->supervisor->data, name, desired, &fault))
+        log_warn("agentos", name, "What was ordered for it holds only until the supervisor ends: %s",
+                 fault.text);
+}
+
+static const char *begin_import(struct move *move)
+{
+    struct fault fault = {0};
+    OWNED char *path = path_of(move, "in");
+    if (fsync(move->in.file) != 0 || !put_aside(move, move->in.agent, node_name(), &fault))
+        return "its disk can't take the agent";
+    move->in.pid = run(move, "import", "--moved", move->in.agent, path);
+    return move->in.pid ? NULL : "`agentos import` can't be started";
+}
+
+static void take_piece(struct move *move, uint64_t token, const json_t *head, const char *node,
+                       const char *bytes, size_t length)
+{
+    struct bus_link *bus = move->supervisor->programs.bus;
+    const char *agent = json_string_value(json_object_get(head, "move"));
+    const char *id = json_string_value(json_object_get(head, "id"));
+    off_t at = (off_t)json_integer_value(json_object_get(head, "at"));
+    off_t size = (off_t)json_integer_value(json_object_get(head, "size"));
+    bool same = move->in.agent && id && strcmp(move->in.id, id) == 0;
+    const char *why = NULL;
+    if (same && move->in.pid) {
+        bus_link_later(bus, token, LATER_MS);
+        return;
+    }
+    if (!agent || !id || !names_agent(agent) || !names_id(id) || (!same && at != 0)) {
+        bus_link_took(bus, token);
+        return;
+    }
+    if (!same)
+        why = begin_in(move, agent, id, node, (uint64_t)json_integer_value(json_object_get(head, "epoch")));
+    move->in.desired = (struct desired_state){.stopped = json_is_true(json_object_get(head, "stopped")),
+                                              .paused = json_is_true(json_object_get(head, "paused")),
+                                              .since = clock_now()};
+    if (!why && at > move->in.at) {
+        bus_link_later(bus, token, LATER_MS);
+        return;
+    }
+    if (!why && at == move->in.at && !files_write_all(move->in.file, bytes, length))
+        why = "its disk is full";
+    if (!why && at == move->in.at)
+        move->in.at += (off_t)length;
+    bool whole = !why && move->in.at >= size;
+    why = whole ? begin_import(move) : why;
+    if (why) {
+        answer(move, node, agent, id, why);
+        end_in(move);
+    }
+    if (whole && !why)
+        move->in.token = token;
+    else
+        bus_link_took(bus, token);
+}
+
+/* The epoch is in the directory before the sender gives its lease back: without it no node would take the agent up. */
+static bool note_epoch(const struct move *move)
+{
+    OWNED char *path = memory_print("agents/%s/" TREE_NOTES "/epoch", move->in.agent);
+    OWNED char *text = memory_print("%" PRIu64 "\n", move->in.epoch);
+    return files_write(move->supervisor->data, path, text, strlen(text), true, NULL);
+}
+
+static void has_imported(struct move *move, int status)
+{
+    bool good = WIFEXITED(status) && WEXITSTATUS(status) == EX_OK && note_epoch(move);
+    if (good)
+        order(move, move->in.agent, move->in.desired);
+    answer(move, move->in.node, move->in.agent, move->in.id,
+           good ? "" : "`agentos import` has failed there, as its log says");
+    if (move->in.token)
+        bus_link_took(move->supervisor->programs.bus, move->in.token);
+    end_in(move);
+}
+
+bool move_arrived(struct move *move, uint64_t token, const char *subject, const char *node, const void *bytes,
+                  size_t length)
+{
+    const char *end = memchr(bytes, '\n', length < HEAD_MAX ? length : HEAD_MAX);
+    if (strncmp(subject, NODE_SUBJECT, strlen(NODE_SUBJECT)) != 0 || !end || *(const char *)bytes != '{')
+        return false;
+    json_t *head = json_loadb(bytes, (size_t)(end - (const char *)bytes), 0, NULL);
+    const char *id = json_string_value(json_object_get(head, "id"));
+    const char *why = json_string_value(json_object_get(head, "why"));
+    bool ours = json_object_get(head, "move") || json_object_get(head, "moved");
+    if (json_object_get(head, "move")) {
+        take_piece(move, token, head, node, end + 1, length - (size_t)(end + 1 - (const char *)bytes));
+    } else if (ours) {
+        bus_link_took(move->supervisor->programs.bus, token);
+        if (move->out.id && id && strcmp(id, move->out.id) == 0 &&
+            (move->out.stage == SENDING || move->out.stage == ARRIVING))
+            hand_over(move, why ? why : "");
+    }
+    json_decref(head);
+    return ours;
+}
+
+/* --- --- */
+
+bool move_reap(struct move *move, pid_t pid, int status)
+{
+    if (pid == move->out.pid)
+        begin_sending(move, status);
+    else if (pid == move->in.pid)
+        has_imported(move, status);
+    else
+        return false;
+    return true;
+}
+
+struct move *move_new(struct supervisor *supervisor, const struct move_owner *owner)
+{
+    struct move *move = memory_new(1, sizeof *move);
+    move->supervisor = supervisor;
+    move->owner = *owner;
+    move->out.file = move->in.file = -1;
+    return move;
+}
+
+static void end_process(pid_t pid)
+{
+    if (pid <= 0)
+        return;
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+void move_free(struct move *move)
+{
+    if (!move)
+        return;
+    end_process(move->out.pid);
+    end_process(move->in.pid);
+    memory_close_at(&move->out.file);
+    free(move->out.agent);
+    free(move->out.node);
+    free(move->out.id);
+    end_in(move);
+    free(move);
+}

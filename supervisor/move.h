@@ -1,0 +1,49 @@
+/* `agentos move`: an agent is carried from this node to another one of the bus, one agent at a time (contract section 12).
+ *
+ *   1. its worker is drained; the lease stays here, so the agent runs nowhere
+ *   2. `agentos export` packs its history and files; the bundle goes over the bus in pieces
+ *   3. the other node unpacks it by `agentos import`, checks and flushes it, notes the lease's epoch in it, and says so
+ *   4. the directory here is renamed to agents/.moved-NAME-to-NODE-ID, which no node takes up
+ *   5. the lease is given back, and the other node, which has the directory now, takes it
+ * Ended before 4: the directory here is whole and the lease here or free; the agent starts here again, with a later epoch, and
+ * the directory there is older than the agent, so that no node takes that up either; the next move replaces it. Ended between
+ * 4 and 5: the directory is there alone, and the lease runs out. */
+#ifndef AGENTOS_SUPERVISOR_MOVE_H
+#define AGENTOS_SUPERVISOR_MOVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/fault.h"
+
+struct agent;
+struct move;
+struct supervisor;
+
+struct move_owner {
+    /* The claim on the agent's lease is looked at again: the agent is on its way (move_has), or no longer. */
+    void (*claim)(void *context, const char *agent);
+    bool (*holds)(void *context, const char *agent); /* its lease is here, for some seconds more at least */
+    void *context;
+};
+
+struct move *move_new(struct supervisor *supervisor, const struct move_owner *owner); /* owner is copied */
+void move_free(struct move *move);                                                    /* NULL is fine */
+/* Begins to carry the agent to the node, which is known and another one. EX_OK, or why not: EX_TEMPFAIL. */
+int move_begin(struct move *move, struct agent *agent, const char *node, struct fault *fault);
+/* Whether the agent is on its way from here. */
+bool move_has(const struct move *move, const char *agent);
+/* What the move of this agent that was begun last does, "draining" …, "done"; or NULL and fault: it has failed, or there was
+ * none. */
+const char *move_stage(const struct move *move, const char *agent, struct fault *fault);
+void move_turn(struct move *move); /* about every half second, and when a process has ended */
+bool move_reap(struct move *move, pid_t pid, int status);
+/* As the bus's owner has them. */
+void move_bus_state(struct move *move, bool connected);
+void move_published(struct move *move, uint64_t ticket, const char *why);
+bool move_arrived(struct move *move, uint64_t token, const char *subject, const char *node, const void *bytes,
+                  size_t length);
+
+#endif

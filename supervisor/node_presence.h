@@ -1,0 +1,33 @@
+/* What nodes tell each other of themselves: the key node.NODE of the bus's bucket, JSON, a new one every few seconds.
+ *
+ * {"time": ms since 1970, "agents": {NAME: {…}}}: the agents that live there as `status` has them, without what costs much to
+ * find out, and with their windows. Of a fleet whose text would be too long the last agents are left out. */
+#ifndef AGENTOS_SUPERVISOR_NODE_PRESENCE_H
+#define AGENTOS_SUPERVISOR_NODE_PRESENCE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+
+struct presence;
+struct supervisor;
+
+struct presence *presence_new(struct supervisor *supervisor);
+void presence_free(struct presence *presence); /* NULL is fine */
+/* Tells of this node when it is time, and the bus is there. now: clock_boot_ms. */
+void presence_turn(struct presence *presence, int64_t now);
+/* A key of the bucket; text NULL: it is gone. False: it is none of these. fresh: it was written just now. */
+bool presence_key(struct presence *presence, const char *key, const char *text, bool fresh);
+/* What a node tells of an agent, borrowed until the next key; NULL: nothing. */
+const json_t *presence_agent(const struct presence *presence, const char *node, const char *agent);
+/* Whether the node has told anything in the last half minute; or ever. */
+bool presence_is_there(const struct presence *presence, const char *node);
+bool presence_is_known(const struct presence *presence, const char *node);
+/* The known node whose name is nearest; NULL: none is near. */
+const char *presence_nearest(const struct presence *presence, const char *node);
+/* Adds nodes whose clocks differ from this one's by more than two seconds, a line each. */
+void presence_problems(const struct presence *presence, struct buffer *lines);
+
+#endif
