@@ -38,8 +38,8 @@ struct bus_owner {
      * while agentos-bus runs). A message that nobody wants comes again half a minute later. */
     bool (*arrived)(void *context, uint64_t token, const char *subject, const char *node, const void *bytes,
                     size_t length);
-    /* A key as it is, at first and whenever it changed; value NULL: gone. key NULL: all that there was has been told. Both may
-     * be told again. */
+    /* A key as it is, after state(true) and whenever it changed; value NULL: gone. key NULL: all that there is has been told,
+     * so a key of before that was not told again is gone with a store that was lost. Both may be told again. */
     void (*key)(void *context, const char *key, const char *value, uint64_t revision);
     /* revision: the key's new one. 0: it was not changed for sure only when why is BUS_OTHER_REVISION; else nobody knows. */
     void (*kept)(void *context, uint64_t ticket, uint64_t revision, const char *why);
