@@ -106,3 +106,9 @@ bool listing_close(struct listing *listing, struct fault *fault)
     free(listing);
     return whole;
 }
+
+void listing_close_at(struct listing **listing)
+{
+    if (*listing)
+        (void)listing_close(*listing, NULL);
+}

@@ -256,7 +256,7 @@ void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir,
     struct pruned pruned;
     OWNED char *agents = memory_print("%s/agents", data_dir);
     OWNED char *file = names_file(id);
-    struct listing *names = listing_take(files_open_path(agents, NULL), agents, NULL);
+    OWNED_LISTING struct listing *names = listing_take(files_open_path(agents, NULL), agents, NULL);
     for (const char *name; names != NULL && (name = listing_next(names)) != NULL;) {
         OWNED_FD int tree =
             names_agent(name) ? files_open_folder(listing_folder(names), name, false, NULL) : -1;
@@ -264,9 +264,6 @@ void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir,
             OWNED char *path = memory_print("agents/%s/%s/%s.md", name, TREE_ARCHIVE, file);
             envelope_scan_add(scan, PLACE_ARCHIVE, name, path)->pruned = true;
         }
-    }
-    if (names != NULL) {
-        (void)listing_close(names, NULL);
     }
 }
 

@@ -60,7 +60,7 @@ static size_t list_loose(struct history *history, struct id_list *list, size_t l
         char name[32], text[COMMIT_TEXT];
         git_oid id;
         snprintf(name, sizeof name, "objects/%02x", first);
-        struct listing *names = listing_open(history->folders.git, name, NULL);
+        OWNED_LISTING struct listing *names = listing_open(history->folders.git, name, NULL);
         for (const char *rest; names && (rest = listing_next(names)) != NULL;) {
             if (strlen(rest) != GIT_OID_HEXSZ - 2)
                 continue;
@@ -71,8 +71,6 @@ static size_t list_loose(struct history *history, struct id_list *list, size_t l
             if (list->count < limit)
                 add_id(list, &id);
         }
-        if (names)
-            (void)listing_close(names, NULL);
     }
     return total;
 }
@@ -109,7 +107,7 @@ static bool write_pack(struct history *history, struct id_list *list, char name[
     if (good)
         snprintf(name, COMMIT_TEXT, "%s", git_packbuilder_name(builder));
     else
-        git_fault(fault, "the objects can't be packed, they stay as they are");
+        commits_fault(fault, "the objects can't be packed, they stay as they are");
     git_packbuilder_free(builder);
     if (!good)
         return false;
