@@ -126,6 +126,18 @@ def test_the_front_stays_where_each_new_skill_takes_an_old_ones_place(make_syste
     assert min(front) >= LEAST, [round(share, 2) for share in front]
 
 
+def test_the_front_stays_from_one_worker_to_the_next(make_system):
+    server = Teacher(steps=40, kinds=40)
+    system = make_system(env={"LLM_BASE_URL": server.url}).start()
+    for number in range(24):
+        system.add(f"task-{number}", f"Handle case {number} of the list with care and write down how it was done")
+        system.wait_done(f"task-{number}")
+        if number % 4 == 3:
+            system.cli("restart", "orion")
+    server.stop()
+    assert min(server.front()) >= LEAST, [round(share, 2) for share in server.front()]
+
+
 def test_the_front_stays_in_a_small_room_where_long_descriptions_take_the_texts_room(make_system):
     server = Teacher(steps=8, kinds=60, about="x" * 300)
     front = teach(make_system, server, 60, LLM_CONTEXT_TOKENS="4096")
