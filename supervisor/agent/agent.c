@@ -369,6 +369,11 @@ static void task_overdue(void *context)
 static void life_timer_rings(void *context)
 {
     struct agent *agent = context;
+    int64_t more = agent->life.state == STATE_STARTING ? starts_stretch(agent) : 0;
+    if (more > 0) {
+        set_timer(agent, more);
+        return;
+    }
     if (agent->life.state == STATE_STARTING)
         log_error("agentos", NULL,
                   "Worker of agent '%s' was not ready after %d s; it is killed and started again",
