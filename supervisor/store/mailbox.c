@@ -195,6 +195,18 @@ struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder)
     return files_stamp(&status);
 }
 
+void mailbox_stamps(int data, const char *agent, struct file_stamp stamps[FOLDER_COUNT])
+{
+    OWNED char *path = memory_print("agents/%s/iac", agent);
+    OWNED_FD int above = files_open(data, path, O_RDONLY | O_DIRECTORY, 0);
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
+        const char *name = folder_names[folder] + strlen("iac/");
+        struct stat status;
+        bool there = above >= 0 && fstatat(above, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        stamps[folder] = there && S_ISDIR(status.st_mode) ? files_stamp(&status) : (struct file_stamp){0};
+    }
+}
+
 void mailbox_tidy(int data, const char *agent, enum folder folder)
 {
     struct listing *listing = open_listing(data, agent, folder);
