@@ -38,10 +38,7 @@ const char *place_folder(enum place place)
 struct copy *envelope_scan_add(struct envelope_scan *scan, enum place place, const char *owner,
                                const char *path)
 {
-    if ((scan->count & (scan->count - 1)) == 0) {
-        size_t room = scan->count == 0 ? 1 : scan->count * 2;
-        scan->copies = memory_grow(scan->copies, room, sizeof(*scan->copies));
-    }
+    MEMORY_MORE(scan->copies, scan->count);
     struct copy *copy = &scan->copies[scan->count++];
     *copy = (struct copy){.place = place, .owner = memory_text(owner), .path = memory_text(path)};
     return copy;
@@ -94,9 +91,7 @@ struct reading {
 
 static void add_time(struct envelope_times *times, int64_t modified_ns)
 {
-    if ((times->count & (times->count - 1)) == 0) {
-        times->items = memory_grow(times->items, times->count == 0 ? 1 : times->count * 2, sizeof(int64_t));
-    }
+    MEMORY_MORE(times->items, times->count);
     times->items[times->count++] = modified_ns;
 }
 

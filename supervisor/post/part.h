@@ -155,7 +155,7 @@ struct post {
     struct box *people;
     struct {
         struct box **boxes;
-        size_t count, capacity, next_look, next_outbox;
+        size_t count, next_look, next_outbox;
     } active;
     struct {
         size_t next; /* chain of the table where it goes on */

@@ -105,9 +105,7 @@ static void add_time(void *context, const struct pruned *record)
     if (record->created <= 0 || record->created < enough_at(choice) ||
         (choice->after && record->created > choice->after->created))
         return;
-    if ((choice->pruned_count & (choice->pruned_count - 1)) == 0)
-        choice->pruned = memory_grow(choice->pruned, choice->pruned_count ? choice->pruned_count * 2 : 1,
-                                     sizeof *choice->pruned);
+    MEMORY_MORE(choice->pruned, choice->pruned_count);
     choice->pruned[choice->pruned_count++] = record->created;
 }
 

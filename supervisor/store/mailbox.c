@@ -134,16 +134,13 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
         names->whole = errno == ENOENT;
         return names->whole;
     }
-    size_t capacity = 0, looked_at = 0;
+    size_t looked_at = 0;
     for (const char *name; looked_at <= MAILBOX_NAMES_MAX && (name = listing_next(listing)); looked_at++) {
         char *id = id_in(name);
         names->strays = names->strays || (!id && names_stray(name));
         if (!id)
             continue;
-        if (names->count == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            names->ids = memory_grow(names->ids, capacity, sizeof *names->ids);
-        }
+        MEMORY_MORE(names->ids, names->count);
         names->ids[names->count++] = id;
     }
     names->failed = !listing_close(listing, NULL);

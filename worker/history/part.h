@@ -65,7 +65,7 @@ struct object {
 
 struct object_list {
     struct object *items;
-    size_t count, capacity;
+    size_t count;
 };
 
 /* --- one change of a commit, worked out --- */
@@ -120,7 +120,7 @@ struct tree_copy {
 
 struct tree_set {
     struct tree_copy *items;
-    size_t count, capacity, bytes;
+    size_t count, bytes;
     uint64_t clock; /* counts what was asked for */
 };
 

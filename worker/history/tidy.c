@@ -40,15 +40,12 @@ enum {
 
 struct id_list {
     git_oid *items;
-    size_t count, capacity;
+    size_t count;
 };
 
 static void add_id(struct id_list *list, const git_oid *id)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? list->capacity * 2 : 256;
-        list->items = memory_grow(list->items, list->capacity, sizeof *list->items);
-    }
+    MEMORY_MORE(list->items, list->count);
     list->items[list->count++] = *id;
 }
 
