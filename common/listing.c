@@ -82,8 +82,7 @@ char **listing_sorted(struct listing *listing, size_t *count)
     char **names = NULL;
     *count = 0;
     for (const char *name; (name = listing_next(listing));) {
-        if ((*count & (*count - 1)) == 0)
-            names = memory_grow(names, *count ? *count * 2 : 1, sizeof *names);
+        MEMORY_MORE(names, *count);
         names[(*count)++] = memory_text(name);
     }
     if (names)
@@ -105,4 +104,10 @@ bool listing_close(struct listing *listing, struct fault *fault)
     free(listing->path);
     free(listing);
     return whole;
+}
+
+void listing_close_at(struct listing **listing)
+{
+    if (*listing)
+        (void)listing_close(*listing, NULL);
 }

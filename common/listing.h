@@ -27,4 +27,8 @@ char **listing_sorted(struct listing *listing, size_t *count);
 /* True: nothing failed so far; who stopped early has asked for no more. False: errno, and fault. */
 bool listing_close(struct listing *listing, struct fault *fault);
 
+/* Closed at the end of its scope, for who concludes nothing from a name that was not met. */
+#define OWNED_LISTING __attribute__((cleanup(listing_close_at)))
+void listing_close_at(struct listing **listing);
+
 #endif

@@ -27,6 +27,11 @@ void *memory_grow(void *old, size_t count, size_t size)
     return or_end(reallocarray(old, count ? count : 1, size ? size : 1));
 }
 
+void *memory_more(void *old, size_t count, size_t size)
+{
+    return (count & (count - 1)) == 0 ? memory_grow(old, count ? count * 2 : 1, size) : old;
+}
+
 char *memory_text(const char *text)
 {
     return text ? or_end(strdup(text)) : NULL;

@@ -10,8 +10,11 @@
 
 void *memory_new(size_t count, size_t size);             /* zeroed */
 void *memory_grow(void *old, size_t count, size_t size); /* like reallocarray */
-char *memory_text(const char *text);                     /* like strdup; NULL stays NULL */
-char *memory_slice(const char *text, size_t length);     /* length bytes and a NUL */
+/* Room for one more item behind the `count` that the array has: it grows in powers of two, and shrinks so, too. */
+#define MEMORY_MORE(items, count) ((items) = memory_more((items), (count), sizeof *(items)))
+void *memory_more(void *old, size_t count, size_t size);
+char *memory_text(const char *text);                 /* like strdup; NULL stays NULL */
+char *memory_slice(const char *text, size_t length); /* length bytes and a NUL */
 char *memory_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* like asprintf */
 
 /* Variables declared with these free themselves when they go out of scope. */

@@ -79,19 +79,6 @@ bool pruned_find(int tree, const char *folder, const char *name, struct pruned *
     return search.known;
 }
 
-static void take_later(void *context, const struct pruned *record)
-{
-    int64_t *newest = context;
-    *newest = record->created > *newest ? record->created : *newest;
-}
-
-int64_t pruned_newest(int tree)
-{
-    int64_t newest = 0;
-    pruned_each(tree, take_later, &newest);
-    return newest;
-}
-
 bool pruned_add(int tree, struct pruned *records, size_t count, struct fault *fault)
 {
     int fd = -1;

@@ -31,8 +31,6 @@ uint64_t pruned_file(const char *folder, const char *name); /* "iac/archive", "I
 bool pruned_find(int tree, const char *folder, const char *name, struct pruned *found);
 /* Visits each whole record, in the order in which the files left. */
 void pruned_each(int tree, void (*visit)(void *context, const struct pruned *record), void *context);
-/* When the newest of the envelopes that left was created; 0: none has left. */
-int64_t pruned_newest(int tree);
 /* Durable when this is true. A record that a crash cut short is overwritten. count 0: makes the file. */
 bool pruned_add(int tree, struct pruned *records, size_t count, struct fault *fault);
 bool pruned_exists(int tree);

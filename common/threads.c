@@ -38,7 +38,7 @@ void threads_begin_few(const struct threads_before *before)
 /* A thread that misses this, or a kernel that refuses it, costs speed only. */
 void threads_end_few(struct threads_before *before)
 {
-    struct listing *tasks = listing_take(before->tasks, "/proc/self/task", NULL);
+    OWNED_LISTING struct listing *tasks = listing_take(before->tasks, "/proc/self/task", NULL);
     before->tasks = -1;
     if (!tasks)
         return;
@@ -47,7 +47,6 @@ void threads_end_few(struct threads_before *before)
         if (thread > 0)
             sched_setaffinity(thread, sizeof before->cpus, &before->cpus);
     }
-    (void)listing_close(tasks, NULL);
 }
 
 static void *wait_and_end(void *gate)

@@ -36,6 +36,8 @@ static size_t name_failed(const struct agents *agents, struct buffer *text)
 void supervisor_settled(struct supervisor *supervisor)
 {
     const struct agents *agents = &supervisor->agents;
+    if (agents->begin.over)
+        post_go_on(supervisor->post);
     bool all = agents->found.settled == agents->count, many = agents->count > agents->warm.limit;
     if (supervisor->run.said || !agents->begin.over || (!all && !many))
         return;

@@ -60,6 +60,11 @@ static void told(void *context, void *subject, const char *event, const struct e
         if (strcmp(event, ends[i]) == 0)
             alert_dead_letter(supervisor, agent ? agent->name : envelope->to, envelope,
                               event + strlen("envelope_"), reason);
+    struct agent *buried =
+        envelope->kind == KIND_TASK ? agents_find(&supervisor->agents, envelope->to) : NULL;
+    if (buried &&
+        strcmp(event, "envelope_expired") == 0) /* while it had no worker, which would have told it */
+        control_task_finished(supervisor->control, buried, envelope->trace, 0, "", "expired");
     if (strcmp(event, "envelope_refused") == 0)
         count_refusal(supervisor, envelope, reason);
     log_event(level, "post", agent ? agent->name : NULL, "%s %s from %s to %s %s%s%s", kind, envelope->id,

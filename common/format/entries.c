@@ -23,10 +23,7 @@ static bool heading(int level, const char *line, size_t length, const char **tex
 
 static struct entry *room(struct entries *entries)
 {
-    if (entries->count == entries->capacity) {
-        entries->capacity = entries->capacity ? entries->capacity * 2 : 8;
-        entries->items = memory_grow(entries->items, entries->capacity, sizeof *entries->items);
-    }
+    MEMORY_MORE(entries->items, entries->count);
     return &entries->items[entries->count++];
 }
 

@@ -18,7 +18,7 @@ struct entries {
     int level;      /* number of #s: 2 or 3 */
     char *preamble; /* "" or ends with one newline */
     struct entry *items;
-    size_t count, capacity;
+    size_t count;
 };
 
 /* CRLF becomes LF, a byte-order mark goes; headings inside code fences count as text, unless the fence is never

@@ -98,12 +98,6 @@ const char *git_remote_folder(const char *url)
     return scheme && scheme->port == 0 ? url + strlen(scheme->prefix) : NULL;
 }
 
-bool git_remote_is_ssh(const char *url)
-{
-    const struct scheme *scheme = scheme_of(url);
-    return scheme && scheme->port == 22;
-}
-
 bool git_remote_is_open(const char *url)
 {
     const struct scheme *scheme = scheme_of(url);

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "common/journal.h"
+#include "common/repository/commits.h"
 
 enum {
     CACHE_BYTES = 128 * 1024,
@@ -31,11 +32,8 @@ bool repository_library_start(struct fault *fault)
            git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)WINDOW_BYTES) == 0 &&
            git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_BYTES) == 0 &&
            git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT, (size_t)OPEN_PACKS) == 0;
-    if (!good) {
-        const git_error *error = git_error_last();
-        return fault_set(fault, "libgit2 can't be started: %s",
-                         error && error->message ? error->message : "libgit2 doesn't say why");
-    }
+    if (!good)
+        return commits_fault(fault, "libgit2 can't be started");
     journal_learn_boot();
     started = true;
     return true;

@@ -333,7 +333,6 @@ void agent_exited(struct agent *agent, int status)
     set_text(&agent->past.last_exit, text);
     tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
     forget_worker(agent);
-    agent->guard.looked_ms = 0;
     agent->disk.counted_ms = 0;
     if (rests) {
         look_rest(agent, called);
@@ -349,8 +348,11 @@ void agent_exited(struct agent *agent, int status)
             agent_trouble(agent, room.text);
         life_event(&agent->life, EVENT_EXIT);
     }
-    if (!life_has_process(&agent->life))
-        agent->agents->callbacks->down(agent);
+    if (life_has_process(&agent->life))
+        return;
+    if (!agent->agents->ending) /* what its worker left there; from now on only people write there */
+        tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
+    agent->agents->callbacks->down(agent);
 }
 
 static void task_overdue(void *context)
@@ -370,6 +372,11 @@ static void task_overdue(void *context)
 static void life_timer_rings(void *context)
 {
     struct agent *agent = context;
+    int64_t more = agent->life.state == STATE_STARTING ? starts_stretch(agent) : 0;
+    if (more > 0) {
+        set_timer(agent, more);
+        return;
+    }
     if (agent->life.state == STATE_STARTING)
         log_error("agentos", NULL,
                   "Worker of agent '%s' was not ready after %d s; it is killed and started again",

@@ -57,21 +57,30 @@ void agents_scan(struct agents *agents)
     LIST_FOREACH(agent, &agents->found.living, found.living_link)
     agent_scan(agent);
     size_t slice = agents->count * (size_t)agents->poll_seconds / SCANNED_S + 1;
+    int64_t end = clock_monotonic_ms() + GUARD_MS;
     for (size_t i = 0; i < slice && i < agents->count; i++) {
         agent = agents->list[agents->scan_next++ % agents->count];
-        if (agent->worker.pid <= 0)
-            agent_scan(agent);
+        if (agent->worker.pid > 0)
+            continue;
+        agent_scan(agent);
+        if (clock_monotonic_ms() < end) /* else a minute later */
+            tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path);
     }
 }
 
 void agents_guard(struct agents *agents)
 {
     int64_t end = clock_monotonic_ms() + GUARD_MS;
-    for (size_t i = 0; i < agents->count && clock_monotonic_ms() < end; i++) {
-        struct agent *agent = agents->list[agents->guard_next++ % agents->count];
-        if (tree_guard_due(&agent->guard, agent->worker.pid > 0))
-            tree_guard_look(&agent->guard, agents->data, agent->name, agent->path);
+    struct agent *agent;
+    LIST_FOREACH(agent, &agents->found.living, found.living_link)
+    {
+        if (agent->guard.looked_ms >= agents->guarded_ms)
+            continue; /* in this round already */
+        if (clock_monotonic_ms() >= end)
+            return;
+        tree_guard_look(&agent->guard, agents->data, agent->name, agent->path);
     }
+    agents->guarded_ms = clock_monotonic_ms() + 1; /* the next scan begins a round */
 }
 
 void agents_free(struct agents *agents)

@@ -58,8 +58,9 @@ struct agents {
     struct memory_groups *memory_groups; /* NULL: there are none to be had */
     uint64_t generations; /* of workers, of all agents together: a number is never given twice */
     size_t scan_next;     /* the agent whose turn it is in agents_scan, if it has no process */
-    size_t guard_next;    /* the agent whose tree agents_guard looks at first */
-    bool ending;          /* the supervisor ends: all are stopped for good */
+    int64_t
+        guarded_ms; /* clock_monotonic_ms: trees that agents_guard looked at since then wait for its next round */
+    bool ending; /* the supervisor ends: all are stopped for good */
     struct {
         bool lacks;       /* the machine had no room for another worker when it was looked at last */
         int64_t until;    /* clock_monotonic_ms: that holds for everybody till then */
@@ -77,7 +78,8 @@ struct agent *agents_add(struct agents *agents, const struct roster_agent *defin
 void agents_remove(struct agents *agents, struct agent *agent);                         /* frees it */
 /* The safety scan: agents with a process each time, the others in slices, within a minute. */
 void agents_scan(struct agents *agents);
-/* The safety scan's look at what git would obey in the trees, for some 50 ms; the next one goes on behind it. */
+/* The safety scan's look at what git would obey in the trees that workers live in, for some 50 ms; the next one goes on with
+ * those that it didn't come to. The other trees are looked at when their worker has ended, and by agents_scan. */
 void agents_guard(struct agents *agents);
 void agents_free(struct agents *agents);
 

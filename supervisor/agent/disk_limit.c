@@ -17,6 +17,8 @@ enum {
     REST_MS = 15,
     ACTIVE_SHARE = 10, /* a tenth of the time */
     QUIET_SHARE = 100,
+    AT_LEAST = 1024, /* agents that a scan looks at; of more, all within */
+    WITHIN_S = 60,
     GROWTH = 20, /* a twentieth */
     MEGABYTE = 1024 * 1024,
 };
@@ -213,7 +215,9 @@ void disk_limit_scan(struct disk_limit *disk)
 {
     if (disk->left > 0 || disk->now.name)
         return;
-    disk->left = disk->agents->count;
+    size_t count = disk->agents->count, share = count * (size_t)disk->agents->poll_seconds / WITHIN_S + 1;
+    size_t due = share > AT_LEAST ? share : AT_LEAST;
+    disk->left = due < count ? due : count;
     turn(disk);
 }
 

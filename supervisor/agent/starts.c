@@ -1,13 +1,18 @@
 #include "supervisor/agent/starts.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/memory.h"
 #include "supervisor/agent/agent.h"
 
 enum {
     /* A start that takes longer gives its place away, so that a few trees that are hard to repair hold up nobody. */
     PLACE_MS = 3000,
+    STRETCH_MS = 500, /* the least */
 };
 
 static bool somebody_waits(const struct starts *starts)
@@ -20,6 +25,7 @@ static void run(struct starts *starts, struct agent *agent)
     TAILQ_INSERT_TAIL(&starts->running, agent, worker.start.link);
     agent->worker.start.stage = START_RUNS;
     agent->worker.start.since = clock_monotonic_ms();
+    agent->worker.start.stood = 0;
     starts->count++;
 }
 
@@ -60,6 +66,38 @@ void starts_hurry(struct agent *agent)
     TAILQ_REMOVE(&starts->others, agent, worker.start.link);
     TAILQ_INSERT_TAIL(&starts->woken, agent, worker.start.link);
     agent->worker.start.woken = true;
+}
+
+/* Its first words, as text. */
+static void read_account(pid_t pid, const char *account, char *text, size_t size)
+{
+    OWNED char *path = memory_print("/proc/%d/%s", (int)pid, account);
+    OWNED_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, text, size - 1);
+    text[length > 0 ? length : 0] = '\0';
+}
+
+static bool waits_for_disk(pid_t pid)
+{
+    char text[512];
+    read_account(pid, "stat", text, sizeof text);
+    const char *name_end = strrchr(text, ')');
+    return name_end && strncmp(name_end, ") D", 3) == 0;
+}
+
+int64_t starts_stretch(struct agent *agent)
+{
+    char text[128];
+    long long ran, stood = 0;
+    struct start *start = &agent->worker.start;
+    if (agent->worker.pid <= 0)
+        return agent->worker.spawning ? STRETCH_MS : 0;
+    read_account(agent->worker.pid, "schedstat", text, sizeof text);
+    if (sscanf(text, "%lld %lld", &ran, &stood) != 2)
+        stood = 0;
+    int64_t more = stood / 1000000 - start->stood;
+    start->stood += more;
+    return more >= STRETCH_MS ? more : waits_for_disk(agent->worker.pid) ? STRETCH_MS : 0;
 }
 
 /* Places that were held too long are free again, and those who wait take what is free. A start that fails at once leaves

@@ -20,6 +20,7 @@ struct start {
     bool woken;    /* it waits before those that start for the first time */
     bool has_work; /* though it starts for the first time */
     int64_t since; /* clock_monotonic_ms: it runs */
+    int64_t stood; /* ms that its worker had waited for a processor, when that was asked last */
 };
 
 TAILQ_HEAD(start_list, agent);
@@ -38,6 +39,10 @@ void starts_end(struct agents *agents);
 bool starts_enter(struct agent *agent, bool woken);
 /* There is work for it: where it waits, it waits before those that start for the first time. */
 void starts_hurry(struct agent *agent);
+/* The time of its start is over: so many ms more, since the machine is behind and not the worker; 0: none. What a worker
+ * waited for a processor doesn't count, nor does it while it waits for the disk (no signal ends it then either), or before
+ * its process is there. Where the kernel doesn't tell, the time isn't stretched. */
+int64_t starts_stretch(struct agent *agent);
 /* It is ready, or won't be, or is about to be freed. */
 void starts_leave(struct agent *agent);
 

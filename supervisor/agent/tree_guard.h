@@ -9,13 +9,16 @@
 struct tree_guard {
     char *problem;     /* for status, lines; NULL: nothing lies aside. Owned */
     int64_t looked_ms; /* monotonic; 0: not yet, or its worker has ended since */
+    int64_t whole_ms;  /* monotonic: the last look that was no glance */
+    uint64_t mark;     /* how the places of tree_guard.c stood when nothing was found; 0: something was */
 };
 
 /* One look, at most some 50 ms long, whose findings are logged. data: descriptor of DATA_DIR; path: the agent's folder,
  * absolute. The problem stays until a person has emptied the folder with what was set aside. */
 void tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path);
-/* Is it time for the safety scan to look? A tree that no worker lives in is looked at once a minute. */
-bool tree_guard_due(const struct tree_guard *guard, bool lived_in);
+/* Of a tree that no worker lives in, once a minute: a glance at where git's own files are made and altered, and a look when
+ * one of them has changed since the last one, or after ten minutes. */
+void tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path);
 void tree_guard_free(struct tree_guard *guard);
 
 #endif

@@ -43,12 +43,12 @@ static char *descriptors_of(int pid)
 {
     OWNED char *path = memory_print("/proc/%d/fd", pid);
     size_t count = 0;
-    struct listing *listing = listing_take(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path, NULL);
+    OWNED_LISTING struct listing *listing =
+        listing_take(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), path, NULL);
     if (!listing)
         return memory_print("its descriptors are not shown to uid %u", (unsigned)geteuid());
     while (listing_next(listing))
         count++;
-    (void)listing_close(listing, NULL);
     return memory_print("%zu descriptors", count);
 }
 
@@ -86,7 +86,7 @@ void processes_list(const char *data_dir, struct buffer *lines)
 {
     pid_t supervisor = held_by(data_dir);
     struct process process;
-    struct listing *listing =
+    OWNED_LISTING struct listing *listing =
         supervisor > 0 ? listing_take(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "/proc", NULL)
                        : NULL;
     if (!listing)
@@ -96,5 +96,4 @@ void processes_list(const char *data_dir, struct buffer *lines)
         if (pid > 0 && look(pid, &process) && (pid == supervisor || process.parent == supervisor))
             add(pid, &process, lines);
     }
-    (void)listing_close(listing, NULL);
 }

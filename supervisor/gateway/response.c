@@ -124,21 +124,23 @@ static char *short_name(json_t *string)
     return text && *text ? memory_slice(text, utf8_cut(text, strlen(text), NAME_MAX_BYTES)) : NULL;
 }
 
+static void add_part(struct draft *draft, json_t *part)
+{
+    if (json_is_string(part))
+        add_string(&draft->text, part);
+    const char *type = json_string_value(json_object_get(part, "type"));
+    if (!type || strcmp(type, "text") == 0 || strcmp(type, "output_text") == 0)
+        add_string(&draft->text, json_object_get(part, "text"));
+    else if (strcmp(type, "refusal") == 0)
+        add_string(&draft->refusal, json_object_get(part, "refusal"));
+}
+
 /* [{"type":"text","text":"…"}, {"type":"thinking",…}, "…"]: texts are joined, reasoning and images are left. */
 static void add_parts(struct draft *draft, json_t *parts)
 {
     size_t i;
     json_t *part;
-    json_array_foreach(parts, i, part)
-    {
-        if (json_is_string(part))
-            add_string(&draft->text, part);
-        const char *type = json_string_value(json_object_get(part, "type"));
-        if (!type || strcmp(type, "text") == 0 || strcmp(type, "output_text") == 0)
-            add_string(&draft->text, json_object_get(part, "text"));
-        else if (strcmp(type, "refusal") == 0)
-            add_string(&draft->refusal, json_object_get(part, "refusal"));
-    }
+    json_array_foreach(parts, i, part) add_part(draft, part);
 }
 
 static void add_message(struct draft *draft, json_t *message)
@@ -148,27 +150,29 @@ static void add_message(struct draft *draft, json_t *message)
         add_string(&draft->text, content);
     else if (json_is_array(content))
         add_parts(draft, content);
+    else if (json_is_string(json_object_get(content, "text")))
+        add_part(draft, content);
     else if (content && !json_is_null(content))
         draft->strange = true;
     add_string(&draft->refusal, json_object_get(message, "refusal"));
 }
 
-/* What other houses call the reasons of OpenAI's. */
+/* What other houses call the reasons of OpenAI's, by a word in theirs: MAX_TOKENS, max_output_tokens, model_length … A reply
+ * that was broken off for any other reason lacks its end as well. */
 static char *finish_reason(json_t *value)
 {
-    static const char *const same[][2] = {{"max_tokens", "length"},
-                                          {"MAX_TOKENS", "length"},
-                                          {"end_turn", "stop"},
-                                          {"stop_sequence", "stop"},
-                                          {"eos", "stop"},
-                                          {"STOP", "stop"},
-                                          {"SAFETY", "content_filter"},
-                                          {"safety", "content_filter"},
-                                          {"RECITATION", "content_filter"},
-                                          {"model_length", "length"}};
+    static const char *const same[][2] = {{"length", "length"},          {"max_", "length"},
+                                          {"token_limit", "length"},     {"context_window", "length"},
+                                          {"incomplete", "length"},      {"cancel", "length"},
+                                          {"system_resource", "length"}, {"filter", "content_filter"},
+                                          {"safety", "content_filter"},  {"recit", "content_filter"},
+                                          {"sens", "content_filter"},    {"prohibit", "content_filter"},
+                                          {"block", "content_filter"},   {"stop", "stop"},
+                                          {"end_turn", "stop"},          {"eos", "stop"},
+                                          {"complete", "stop"}};
     char *reason = short_name(value);
     for (size_t i = 0; reason && i < sizeof same / sizeof *same; i++)
-        if (strcmp(reason, same[i][0]) == 0) {
+        if (strcasestr(reason, same[i][0])) {
             free(reason);
             return memory_text(same[i][1]);
         }
@@ -177,27 +181,29 @@ static char *finish_reason(json_t *value)
 
 /* ---- what it took ---- */
 
-/* The first of the names that has a number; 0: none has. */
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The largest number that one of the names has; 0: none has any. */
 static uint64_t tokens(json_t *usage, const char *const names[], size_t count)
 {
+    uint64_t most = 0;
     for (size_t i = 0; i < count; i++) {
         json_t *value = json_object_get(usage, names[i]);
+        char *end = "";
         double number =
-            json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
-        if (number >= 1 && number <= 1e12)
-            return (uint64_t)number;
+            json_is_string(value) ? strtod(json_string_value(value), &end) : json_number_value(value);
+        if (number >= 1 && number <= 1e12 && !*end) /* "1,234" is no 1 */
+            most = larger(most, (uint64_t)number);
     }
-    return 0;
+    return most;
 }
 
 #define TOKENS(usage, ...)                                                                                   \
     tokens(usage, (const char *const[]){__VA_ARGS__},                                                        \
            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 /* Cached tokens are part of the prompt's with most providers, and beside them with others (Anthropic's names). Reasoning is
  * part of what was generated with most; where it isn't, it stands in the total only, or is more than the whole. */
@@ -216,10 +222,12 @@ static void add_usage(struct usage *sum, json_t *usage)
     uint64_t beside = TOKENS(usage, "cache_read_input_tokens");
     uint64_t cached = TOKENS(usage, "cached_tokens", "prompt_cache_hit_tokens");
     cached = larger(larger(cached, beside), TOKENS(prompt, "cached_tokens"));
-    uint64_t reasoning = larger(TOKENS(usage, "reasoning_tokens"), TOKENS(reply, "reasoning_tokens"));
+    uint64_t reasoning = larger(TOKENS(usage, "reasoning_tokens", "thinking_tokens", "thoughts_tokens"),
+                                TOKENS(reply, "reasoning_tokens", "thinking_tokens", "thoughts_tokens"));
+    uint64_t created = TOKENS(usage, "cache_creation_input_tokens");
     uint64_t total = TOKENS(usage, "total_tokens");
-    if (!json_object_get(usage, "prompt_tokens"))
-        in += beside + TOKENS(usage, "cache_creation_input_tokens");
+    if (!json_object_get(usage, "prompt_tokens") || in < beside + created)
+        in += beside + created;
     sum->summed = larger(sum->summed, in + cached);
     if (cached > in)
         in += cached;
@@ -253,6 +261,8 @@ static void add_choice(struct draft *draft, json_t *choice)
 {
     draft->seen = true;
     json_t *message = json_object_get(choice, "message");
+    if (json_string_length(json_object_get(message, "content"))) /* in a stream, of all that came before */
+        buffer_drop(&draft->text, draft->text.length);
     if (!json_is_object(message))
         message = json_object_get(choice, "delta");
     if (json_is_object(message))
@@ -270,7 +280,7 @@ static void add_choice(struct draft *draft, json_t *choice)
 static void add_completion(struct draft *draft, json_t *root)
 {
     json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
-    if (json_is_object(choice))
+    if (json_is_object(choice) && json_number_value(json_object_get(choice, "index")) < 1)
         add_choice(draft, choice);
     if (!draft->model)
         draft->model = short_name(json_object_get(root, "model"));
@@ -361,9 +371,9 @@ static void read_completion(struct response *response, const struct exchange *ex
 static bool is_stream(const char *body, const char *content_type)
 {
     static const char *const starts[] = {"data:", "event:", "id:", "retry:", ":"};
+    body += strspn(body, "\xef\xbb\xbf \t\r\n");
     if (content_type && strncasecmp(content_type, "text/event-stream", 17) == 0)
-        return true;
-    body += strspn(body, " \t\r\n");
+        return *body != '{' && *body != '[';
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
         if (strncmp(body, starts[i], strlen(starts[i])) == 0)
             return true;
@@ -393,7 +403,7 @@ static void read_stream(struct response *response, const struct exchange *exchan
 {
     struct draft draft = {0};
     bool good = true, done = false;
-    for (const char *line = body; good && !done && *line;) {
+    for (const char *line = body + strspn(body, "\xef\xbb\xbf"); good && !done && *line;) {
         size_t length = strcspn(line, "\r\n");
         if (length >= 5 && strncmp(line, "data:", 5) == 0) {
             size_t blank = 5 + strspn(line + 5, " ");

@@ -38,10 +38,7 @@ const char *place_folder(enum place place)
 struct copy *envelope_scan_add(struct envelope_scan *scan, enum place place, const char *owner,
                                const char *path)
 {
-    if ((scan->count & (scan->count - 1)) == 0) {
-        size_t room = scan->count == 0 ? 1 : scan->count * 2;
-        scan->copies = memory_grow(scan->copies, room, sizeof(*scan->copies));
-    }
+    MEMORY_MORE(scan->copies, scan->count);
     struct copy *copy = &scan->copies[scan->count++];
     *copy = (struct copy){.place = place, .owner = memory_text(owner), .path = memory_text(path)};
     return copy;
@@ -94,9 +91,7 @@ struct reading {
 
 static void add_time(struct envelope_times *times, int64_t modified_ns)
 {
-    if ((times->count & (times->count - 1)) == 0) {
-        times->items = memory_grow(times->items, times->count == 0 ? 1 : times->count * 2, sizeof(int64_t));
-    }
+    MEMORY_MORE(times->items, times->count);
     times->items[times->count++] = modified_ns;
 }
 
@@ -256,7 +251,7 @@ void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir,
     struct pruned pruned;
     OWNED char *agents = memory_print("%s/agents", data_dir);
     OWNED char *file = names_file(id);
-    struct listing *names = listing_take(files_open_path(agents, NULL), agents, NULL);
+    OWNED_LISTING struct listing *names = listing_take(files_open_path(agents, NULL), agents, NULL);
     for (const char *name; names != NULL && (name = listing_next(names)) != NULL;) {
         OWNED_FD int tree =
             names_agent(name) ? files_open_folder(listing_folder(names), name, false, NULL) : -1;
@@ -264,9 +259,6 @@ void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir,
             OWNED char *path = memory_print("agents/%s/%s/%s.md", name, TREE_ARCHIVE, file);
             envelope_scan_add(scan, PLACE_ARCHIVE, name, path)->pruned = true;
         }
-    }
-    if (names != NULL) {
-        (void)listing_close(names, NULL);
     }
 }
 

@@ -77,11 +77,6 @@ static const struct {
     [LEARNED_REFLECTIONS] = {TREE_REFLECTIONS, 2, true, reflection_item},
 };
 
-const char *learned_file(enum learned kind)
-{
-    return kinds[kind].file;
-}
-
 /* "- [ ] text" or "- [x] text": the text, and whether it is done. NULL: the line is no goal. */
 static const char *goal_in(const char *line, bool *done)
 {

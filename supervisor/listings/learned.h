@@ -9,8 +9,6 @@
 
 enum learned { LEARNED_SKILLS, LEARNED_REWARDS, LEARNED_GOALS, LEARNED_REFLECTIONS };
 
-const char *learned_file(enum learned kind); /* "skills.md" */
-
 /* The newest `most` items, rewards and reflections newest first: an array with the entries' keys, body and path, to be
  * freed; empty where the file is not. folder: the agent's; name: the agent's. NULL and fault: the file can't be read. */
 json_t *learned_items(int folder, const char *name, enum learned kind, size_t most, struct fault *fault);

@@ -13,7 +13,35 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-static long place_among(const struct block_list *list, const char *task)
+/* True: the task lies among the dead letters, and the envelope is the caller's to free. */
+static bool read_dead(int folder, const char *task, struct envelope *envelope)
+{
+    OWNED char *now = names_file(task), *before = names_file_before(task);
+    const char *const names[] = {now, before};
+    for (size_t i = 0; i < 2; i++) {
+        OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, names[i]);
+        OWNED char *text = NULL;
+        size_t length = 0;
+        if (files_read(folder, path, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
+            envelope_parse(envelope, text, length, path, NULL))
+            return true;
+    }
+    return false;
+}
+
+/* The post office has buried the task of an agent without a process; the next worker takes its block out of queue.md. */
+static bool is_buried(int folder, const struct block *block)
+{
+    struct envelope envelope;
+    if (block->ttl_seconds == 0 || block->created == 0 || clock_now() - block->created < block->ttl_seconds ||
+        !read_dead(folder, block->id, &envelope))
+        return false;
+    bool buried = envelope.finished >= block->created; /* else it is of another block that had this id */
+    envelope_free(&envelope);
+    return buried;
+}
+
+static long place_among(int folder, const struct block_list *list, const char *task)
 {
     const struct block *found = NULL;
     for (size_t i = 0; i < list->count && found == NULL; i++) {
@@ -21,6 +49,8 @@ static long place_among(const struct block_list *list, const char *task)
             found = &list->items[i];
         }
     }
+    if (found != NULL && is_buried(folder, found))
+        return 0;
     long place = found != NULL;
     for (size_t i = 0; found != NULL && i < list->count; i++) {
         const struct block *block = &list->items[i];
@@ -39,25 +69,9 @@ long task_state_place(int folder, const char *task)
     }
     struct block_list list;
     block_parse(&list, text, length);
-    long place = place_among(&list, task);
+    long place = place_among(folder, &list, task);
     block_list_free(&list);
     return place;
-}
-
-/* True: the task lies among the dead letters, and the envelope is the caller's to free. */
-static bool read_dead(int folder, const char *task, struct envelope *envelope)
-{
-    OWNED char *now = names_file(task), *before = names_file_before(task);
-    const char *const names[] = {now, before};
-    for (size_t i = 0; i < 2; i++) {
-        OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, names[i]);
-        OWNED char *text = NULL;
-        size_t length = 0;
-        if (files_read(folder, path, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
-            envelope_parse(envelope, text, length, path, NULL))
-            return true;
-    }
-    return false;
 }
 
 char *task_state_why_dead(int folder, const char *task)

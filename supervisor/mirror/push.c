@@ -13,6 +13,7 @@
 #include "common/format/git_remote.h"
 #include "common/git_guard.h"
 #include "common/memory.h"
+#include "common/repository/commits.h"
 #include "common/repository/library.h"
 #include "common/utf8.h"
 #include "supervisor/mirror/known_hosts.h"
@@ -181,11 +182,8 @@ static bool make_remote(const char *folder, struct fault *said)
     git_repository_init_options_init(&options, GIT_REPOSITORY_INIT_OPTIONS_VERSION);
     options.flags = GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_NO_REINIT;
     options.initial_head = "main";
-    if (git_repository_init_ext(&made, folder, &options) != 0) {
-        const git_error *error = git_error_last();
-        return fault_set(said, "%s is no bare repository, and can't be made one: %s", folder,
-                         error && error->message ? error->message : "libgit2 doesn't say why");
-    }
+    if (git_repository_init_ext(&made, folder, &options) != 0)
+        return commits_fault(said, "%s is no bare repository, and can't be made one", folder);
     git_repository_free(made);
     return true;
 }

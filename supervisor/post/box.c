@@ -54,11 +54,7 @@ void post_wake(struct box *box)
 {
     struct post *post = box->post;
     if (!box->active) {
-        if (post->active.count == post->active.capacity) {
-            post->active.capacity = post->active.capacity ? post->active.capacity * 2 : 16;
-            post->active.boxes =
-                memory_grow(post->active.boxes, post->active.capacity, sizeof *post->active.boxes);
-        }
+        MEMORY_MORE(post->active.boxes, post->active.count);
         post->active.boxes[post->active.count++] = box;
         box->active = true;
     }
@@ -77,7 +73,7 @@ static void post_entry_due(void *context)
 void post_mind(struct post *post, struct index_entry *entry)
 {
     int64_t at = entry->reading || entry->bad ? -1 : expiry_of(entry->created, entry->ttl_seconds);
-    entry->expiry.due = post_entry_due;
+    entry->expiry.ring = post_entry_due;
     entry->expiry.context = entry;
     if (at >= 0)
         expiry_set(post->expiry, &entry->expiry, at);

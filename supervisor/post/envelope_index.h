@@ -51,7 +51,7 @@ struct index_entry {
     uint64_t seen;         /* the pass of a look that saw it */
     struct file_stamp stamp;
     struct envelope *envelope; /* of a fresh one: as it was read in this turn; owned; NULL: read it again */
-    struct expiry_entry expiry;
+    struct timer expiry;
 
     struct shelf *shelf;
     struct index_entry *previous, *next; /* on the shelf */

@@ -296,11 +296,12 @@ int post_item_known(struct post *post, const char *queue, const char *id, const 
 
 /* --- numbers --- */
 
-static size_t count_of(struct box *box, enum folder folder)
+static size_t count_of(struct box *box, enum folder folder, struct file_stamp stamp)
 {
     struct post *post = box->post;
     struct folder_count *count = &box->counts[folder];
-    struct file_stamp stamp = mailbox_stamp(post->data, box->name, folder);
+    if (!stamp.inode && !count->count)
+        return 0; /* nothing lay there, and there is no folder */
     int64_t age_ms = clock_now_ms() - stamp.modified_ns / 1000000;
     if (stamp.inode && files_stamp_equal(&stamp, &count->stamp) && age_ms > 100)
         return count->count;
@@ -319,10 +320,12 @@ bool post_depths(struct post *post, const char *name, struct post_depths *depths
     *depths = (struct post_depths){0};
     if (!box || !has_tree(box))
         return false;
-    depths->inbox = count_of(box, FOLDER_INBOX);
-    depths->handoffs = count_of(box, FOLDER_HANDOFFS);
-    depths->outbox = count_of(box, FOLDER_OUTBOX);
-    depths->dead_letters = count_of(box, FOLDER_DEAD_LETTERS);
+    struct file_stamp stamps[FOLDER_COUNT];
+    mailbox_stamps(post->data, name, stamps);
+    depths->inbox = count_of(box, FOLDER_INBOX, stamps[FOLDER_INBOX]);
+    depths->handoffs = count_of(box, FOLDER_HANDOFFS, stamps[FOLDER_HANDOFFS]);
+    depths->outbox = count_of(box, FOLDER_OUTBOX, stamps[FOLDER_OUTBOX]);
+    depths->dead_letters = count_of(box, FOLDER_DEAD_LETTERS, stamps[FOLDER_DEAD_LETTERS]);
     return true;
 }
 

@@ -183,9 +183,12 @@ struct post {
     struct box *people;
     struct {
         struct box **boxes;
-        size_t count, capacity, next_look, next_outbox;
+        size_t count, next_look, next_outbox;
     } active;
-    size_t round; /* chain of the table where the round over all boxes goes on (post.c) */
+    struct {
+        size_t next; /* chain of the table where it goes on */
+        bool waits;  /* until the agents are begun */
+    } round;         /* over all boxes (post.c) */
     struct {
         struct timer timer;           /* the next slice */
         size_t next;                  /* chain of the table */

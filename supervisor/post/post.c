@@ -77,12 +77,18 @@ static void go_round(struct post *post)
 {
     int64_t until_ms = clock_monotonic_ms() + ROUND_MS;
     size_t visited = 0;
-    while (post->round < post->boxes.capacity && (visited < ROUND_LEAST || clock_monotonic_ms() < until_ms))
-        for (struct box *box = post->boxes.table[post->round++]; box; box = box->chain, visited++) {
+    while (post->round.next < post->boxes.capacity &&
+           (visited < ROUND_LEAST || clock_monotonic_ms() < until_ms))
+        for (struct box *box = post->boxes.table[post->round.next++]; box; box = box->chain, visited++) {
             post_take_up(box);
             box->pump.wanted = true;
             post_wake(box);
         }
+}
+
+static bool round_is_due(const struct post *post)
+{
+    return post->round.next < post->boxes.capacity && !post->round.waits;
 }
 
 static void look_where_due(struct post *post)
@@ -185,7 +191,7 @@ static void rest(struct post *post)
     }
     arm_clock(post);
     bool left_over = post->operator_sends.count || post->submissions.count; /* from this turn's batch */
-    if (left_over || post->round < post->boxes.capacity)
+    if (left_over || round_is_due(post))
         next = 0;
     if (next < 0)
         return;
@@ -197,7 +203,8 @@ static void turn(void *context)
 {
     struct post *post = context;
     post->in_turn = true;
-    go_round(post);
+    if (round_is_due(post))
+        go_round(post);
     look_where_due(post);
     post_expire(post);
     post_operator_sends_join(post);
@@ -261,7 +268,7 @@ void post_hooks(struct post *post, const struct post_hooks *hooks)
 void post_roster(struct post *post, const struct roster *roster)
 {
     post->roster = roster;
-    post->round = 0;
+    post->round.next = 0;
     post_set_turn(post, 0);
 }
 
@@ -271,8 +278,16 @@ void post_start(struct post *post)
     post_journal_start(post);
     post_far_take_up(post);
     go_round(post); /* of a small fleet that is all */
+    post->round.waits = true;
     post_set_turn(post, 0);
     arm_clock(post);
+}
+
+void post_go_on(struct post *post)
+{
+    post->round.waits = false;
+    if (round_is_due(post))
+        post_set_turn(post, 0);
 }
 
 /* --- agents --- */
@@ -382,28 +397,31 @@ void post_queue_changed(struct post *post, const char *name)
         post_tasks_look(box);
 }
 
-static bool has_changed(struct box *box, enum folder folder)
+static bool has_changed(const struct box *box, const struct file_stamp *now, enum folder folder)
 {
-    struct file_stamp now = mailbox_stamp(box->post->data, box->name, folder);
-    return now.inode && !files_stamp_equal(&now, &box->look.stamps[folder]);
+    return now[folder].inode && !files_stamp_equal(&now[folder], &box->look.stamps[folder]);
 }
 
 static void scan(struct box *box)
 {
-    bool people = box == box->post->people;
     if (is_far(box)) {
         box->pump.wanted = box->waits.count > 0; /* answered ones are tidied */
         if (box->pump.wanted)
             post_wake(box);
         return;
     }
-    if (!people && (has_changed(box, FOLDER_INBOX) || has_changed(box, FOLDER_HANDOFFS)))
+    struct file_stamp now[FOLDER_COUNT] = {0};
+    if (box == box->post->people)
+        now[FOLDER_OUTBOX] = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
+    else
+        mailbox_stamps(box->post->data, box->name, now);
+    if (has_changed(box, now, FOLDER_INBOX) || has_changed(box, now, FOLDER_HANDOFFS))
         box->look.wanted = true;
-    if (has_changed(box, FOLDER_OUTBOX))
+    if (has_changed(box, now, FOLDER_OUTBOX))
         box->outbox.wanted = true;
-    if (!people && has_changed(box, FOLDER_DEAD_LETTERS))
+    if (has_changed(box, now, FOLDER_DEAD_LETTERS))
         box->dead.wanted = true;
-    if (!people && box->down)
+    if (box->down)
         post_tasks_look(box);
     if (box->look.wanted || box->outbox.wanted || box->dead.wanted)
         post_wake(box);

@@ -65,6 +65,8 @@ void post_agent_gone(struct post *post, const char *name);
  * up, and what a crash left is repaired, agent by agent, in slices, and of each before its worker is asked for. Agents that
  * come later are taken up in the turn after post_agent. */
 void post_start(struct post *post);
+/* Every agent has been begun: the boxes that nobody needed before are taken up now. */
+void post_go_on(struct post *post);
 
 void post_worker_starts(struct post *post, const char *name); /* a process is asked for */
 void post_worker_ready(struct post *post, const char *name);  /* READY: its own recovery is done */

@@ -22,7 +22,7 @@ enum { SEEN_MAX = 8 * 1024 * 1024, RETRY_S = 1 };
 
 struct tasks {
     struct box *box;
-    struct expiry_entry entry;
+    struct timer entry;
     struct file_stamp stamp; /* of queue.md as it was read */
     int64_t seen_at;         /* epoch seconds: since when this agent has no process */
 };
@@ -155,7 +155,7 @@ void post_tasks_look(struct box *box)
     if (!box->tasks) {
         box->tasks = memory_new(1, sizeof *box->tasks);
         *box->tasks = (struct tasks){.box = box, .seen_at = clock_now()};
-        box->tasks->entry = (struct expiry_entry){.due = task_due, .context = box->tasks};
+        box->tasks->entry = (struct timer){.ring = task_due, .context = box->tasks};
     } else if (files_stamp_equal(&stamp, &box->tasks->stamp)) {
         return;
     }

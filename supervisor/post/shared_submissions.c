@@ -98,9 +98,7 @@ void post_submit_write(struct box *sender, const struct envelope *envelope)
 static void add(struct box *sender, uint64_t ticket, struct envelope *envelope)
 {
     struct shared_submissions *submissions = &sender->post->submissions;
-    if ((submissions->count & (submissions->count - 1)) == 0)
-        submissions->all = memory_grow(submissions->all, submissions->count ? submissions->count * 2 : 1,
-                                       sizeof *submissions->all);
+    MEMORY_MORE(submissions->all, submissions->count);
     submissions->all[submissions->count++] =
         (struct shared_submission){.sender = sender, .ticket = ticket, .envelope = *envelope};
     *envelope = (struct envelope){0};

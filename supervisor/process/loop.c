@@ -27,9 +27,8 @@ struct loop {
     void (*begin)(void *context); /* loop_begin_turns_with */
     void *begin_context;
     int64_t turned_at,
-        stood_still;     /* when the last wait ended, by the kernel's clock, and how much too late; ms */
-    struct timer **heap; /* heap[0] is unused: a timer's place is never 0 while it is set */
-    size_t count, capacity;
+        stood_still; /* when the last wait ended, by the kernel's clock, and how much too late; ms */
+    struct timer_heap heap;
     struct loop_watch *dead; /* forgotten ones: events of this turn may still point to them */
 };
 
@@ -58,12 +57,10 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
-    for (size_t place = 1; place <= loop->count; place++)
-        loop->heap[place]->place = 0;
     bury(loop);
     close(loop->first);
     close(loop->epoll);
-    free(loop->heap);
+    timer_heap_free(&loop->heap);
     free(loop);
 }
 
@@ -112,65 +109,22 @@ void loop_forget(struct loop *loop, struct loop_watch *watch)
     loop->dead = watch;
 }
 
-static void put(struct loop *loop, size_t place, struct timer *timer)
-{
-    loop->heap[place] = timer;
-    timer->place = place;
-}
-
-static void sift_up(struct loop *loop, struct timer *timer)
-{
-    size_t place = timer->place;
-    for (; place > 1 && loop->heap[place / 2]->at > timer->at; place /= 2)
-        put(loop, place, loop->heap[place / 2]);
-    put(loop, place, timer);
-}
-
-static void sift_down(struct loop *loop, struct timer *timer)
-{
-    size_t place = timer->place;
-    for (;;) {
-        size_t child = place * 2;
-        if (child < loop->count && loop->heap[child + 1]->at < loop->heap[child]->at)
-            child++;
-        if (child > loop->count || loop->heap[child]->at >= timer->at)
-            break;
-        put(loop, place, loop->heap[child]);
-        place = child;
-    }
-    put(loop, place, timer);
-}
-
 void timer_set(struct loop *loop, struct timer *timer, int64_t in_ms)
 {
-    timer_clear(loop, timer);
-    timer->at = clock_monotonic_ms() + (in_ms > 0 ? in_ms : 0);
-    if (loop->count + 2 > loop->capacity) {
-        loop->capacity = loop->capacity ? loop->capacity * 2 : 64;
-        loop->heap = memory_grow(loop->heap, loop->capacity, sizeof *loop->heap);
-    }
-    put(loop, ++loop->count, timer);
-    sift_up(loop, timer);
+    timer_heap_set(&loop->heap, timer, clock_monotonic_ms() + (in_ms > 0 ? in_ms : 0));
 }
 
 void timer_clear(struct loop *loop, struct timer *timer)
 {
-    if (!timer->place)
-        return;
-    struct timer *last = loop->heap[loop->count--];
-    if (last != timer) {
-        put(loop, timer->place, last);
-        sift_up(loop, last);
-        sift_down(loop, last);
-    }
-    timer->place = 0;
+    timer_heap_clear(&loop->heap, timer);
 }
 
 static int until_next_timer(const struct loop *loop, int wait_ms)
 {
-    if (!loop->count)
+    const struct timer *first = timer_heap_first(&loop->heap);
+    if (!first)
         return wait_ms;
-    int64_t left = loop->heap[1]->at - clock_monotonic_ms();
+    int64_t left = first->at - clock_monotonic_ms();
     if (left < 0)
         left = 0;
     if (wait_ms >= 0 && wait_ms < left)
@@ -205,8 +159,9 @@ static void ring_due(struct loop *loop)
 {
     /* What a timer sets for "at once" is for the next turn: no chain of timers can starve the descriptors. */
     int64_t now = clock_monotonic_ms();
-    for (size_t most = loop->count; most > 0 && loop->count && loop->heap[1]->at <= now; most--) {
-        struct timer *timer = loop->heap[1];
+    struct timer *timer;
+    for (size_t most = loop->heap.count;
+         most > 0 && (timer = timer_heap_first(&loop->heap)) && timer->at <= now; most--) {
         timer_clear(loop, timer);
         timer->ring(timer->context);
         look_first_again(loop);

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/timer_heap.h"
+
 struct loop;
 
 typedef void loop_ready(void *context, uint32_t events); /* events as of epoll */
@@ -24,14 +26,7 @@ void loop_change(struct loop *loop, struct loop_watch *watch, uint32_t events);
 void loop_forget(struct loop *loop,
                  struct loop_watch *watch); /* NULL is fine; before the descriptor is closed */
 
-/* A timer lives in its owner, zeroed but for the first two fields. Setting a set one moves it. */
-struct timer {
-    void (*ring)(void *context);
-    void *context;
-    int64_t at;   /* clock_monotonic_ms */
-    size_t place; /* in the heap, from 1; 0: not set */
-};
-
+/* By clock_monotonic_ms; a timer lives in its owner. Setting a set one moves it. */
 void timer_set(struct loop *loop, struct timer *timer, int64_t in_ms);
 void timer_clear(struct loop *loop, struct timer *timer);
 

@@ -7,14 +7,9 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/repository/commits.h"
 #include "common/repository/library.h"
 #include "common/utf8.h"
-
-static bool git_fault(struct fault *fault, const char *what, const char *path)
-{
-    const git_error *error = git_error_last();
-    return fault_set(fault, "%s %s: %s", path, what, error != NULL ? error->message : "unknown fault");
-}
 
 /* "120 34" */
 static void read_tokens(struct question_usage *usage, const char *value)
@@ -205,37 +200,14 @@ struct walking {
 
 /* A result comes after its task, so it is met first. The same id may have been done twice: the newer one's is met
  * before the older one's. */
-static bool take_commit(struct walking *walking, const git_commit *commit)
+static bool take_commit(void *context, const git_commit *commit)
 {
+    struct walking *walking = context;
     struct logged_commit entry = {.usage.cost = USAGE_NO_COST, .audit_usage.cost = USAGE_NO_COST};
     read_entry(&entry, commit);
     give_audit(&walking->audits, &entry);
     take_audits(&walking->audits, &entry);
-    walking->count++;
-    return walking->take(walking->context, &entry);
-}
-
-/* Unsorted, which is newest first by the commits' times, a child before its parents: a sorted walk reads the whole
- * history before it hands out the first commit. */
-static bool walk(struct walking *walking, git_repository *repository, const char *path, struct fault *fault)
-{
-    git_revwalk *walker = NULL;
-    git_oid oid;
-    bool more = true;
-    int got = git_revwalk_new(&walker, repository);
-    if (got == 0) {
-        got = git_repository_head_unborn(repository) == 1 ? GIT_ITEROVER : git_revwalk_push_head(walker);
-    }
-    while (more && got == 0 && walking->count < walking->most &&
-           (got = git_revwalk_next(&oid, walker)) == 0) {
-        git_commit *commit = NULL;
-        got = git_commit_lookup(&commit, repository, &oid);
-        more = got == 0 && take_commit(walking, commit);
-        git_commit_free(commit);
-    }
-    git_revwalk_free(walker);
-    return got == 0 || got == GIT_ITEROVER ||
-           git_fault(fault, "has a history that cannot be read to its beginning", path);
+    return walking->take(walking->context, &entry) && ++walking->count < walking->most;
 }
 
 static bool walk_all(struct walking *walking, const char *path, struct fault *fault)
@@ -245,9 +217,10 @@ static bool walk_all(struct walking *walking, const char *path, struct fault *fa
         return false;
     }
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
-        return git_fault(fault, "has no repository that can be opened", path);
+        return commits_fault(fault, "%s has no repository that can be opened", path);
     }
-    bool read = walk(walking, repository, path, fault);
+    bool read = walking->most == 0 || commits_each(repository, GIT_SORT_NONE, take_commit, walking) ||
+                commits_fault(fault, "%s has a history that cannot be read to its beginning", path);
     audits_free(&walking->audits);
     git_repository_free(repository);
     return read;

@@ -8,6 +8,7 @@
 #include "common/format/envelope.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/repository/commits.h"
 #include "common/tree.h"
 
 #define SOURCE_TRAILER "Agentos-Source"
@@ -149,8 +150,9 @@ static bool is_about(const struct tracker *tracker, const git_commit *commit)
     return about;
 }
 
-static void visit(const struct tracker *tracker, const git_commit *commit)
+static bool visit(void *context, const git_commit *commit)
 {
+    const struct tracker *tracker = context;
     git_commit *parent = NULL;
     struct spot before;
     struct spot after;
@@ -168,29 +170,7 @@ static void visit(const struct tracker *tracker, const git_commit *commit)
         step->subject = memory_text(subject != NULL ? subject : "");
         git_oid_tostr(step->commit, sizeof(step->commit), git_commit_id(commit));
     }
-}
-
-static bool walk(const struct tracker *tracker, struct fault *fault)
-{
-    git_revwalk *walker = NULL;
-    git_oid oid;
-    int got = git_revwalk_new(&walker, tracker->repository);
-    if (got == 0) {
-        (void)git_revwalk_sorting(walker, GIT_SORT_TOPOLOGICAL | GIT_SORT_REVERSE);
-        got = git_repository_head_unborn(tracker->repository) == 1 ? GIT_ITEROVER
-                                                                   : git_revwalk_push_head(walker);
-    }
-    while (got == 0 && (got = git_revwalk_next(&oid, walker)) == 0) {
-        git_commit *commit = NULL;
-        got = git_commit_lookup(&commit, tracker->repository, &oid);
-        if (got == 0) {
-            visit(tracker, commit);
-        }
-        git_commit_free(commit);
-    }
-    git_revwalk_free(walker);
-    return got == GIT_ITEROVER ||
-           fault_set(fault, "%s: the history cannot be read to its beginning", tracker->agent);
+    return true;
 }
 
 bool envelope_trace_read(struct envelope_trace *route, const char *agent, const char *path, const char *id,
@@ -204,7 +184,8 @@ bool envelope_trace_read(struct envelope_trace *route, const char *agent, const 
     for (size_t i = 0; i < FOLDER_COUNT; i++) {
         tracker.paths[i] = memory_print("%s/%s.md", FOLDERS[i], file);
     }
-    bool read = walk(&tracker, fault);
+    bool read = commits_each(tracker.repository, GIT_SORT_TOPOLOGICAL | GIT_SORT_REVERSE, visit, &tracker) ||
+                fault_set(fault, "%s: the history cannot be read to its beginning", agent);
     for (size_t i = 0; i < FOLDER_COUNT; i++) {
         free(tracker.paths[i]);
     }

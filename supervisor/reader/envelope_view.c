@@ -113,16 +113,16 @@ static void add_commits(struct envelope_view *view)
 
 /* --- what belongs to it --- */
 
-bool envelope_is_answer(const struct envelope_view *view, const struct copy *copy)
+static bool is_answer(const struct envelope_view *view, const struct copy *copy)
 {
     return copy->envelope.in_reply_to != NULL &&
            strcmp(copy->envelope.in_reply_to, envelope_view_best(view)->envelope.id) == 0;
 }
 
-bool envelope_is_of_trace(const struct envelope_view *view, const struct copy *copy)
+static bool is_of_trace(const struct envelope_view *view, const struct copy *copy)
 {
     return strcmp(copy->envelope.trace, envelope_view_best(view)->envelope.trace) == 0 &&
-           !envelope_is_answer(view, copy);
+           !is_answer(view, copy);
 }
 
 static int by_age(const void *left, const void *right)
@@ -133,35 +133,23 @@ static int by_age(const void *left, const void *right)
                                     : strcmp(a->id, b->id);
 }
 
-/* The others that belong, oldest first; borrowed, the caller frees the list. */
-const struct copy **
-envelope_view_relatives(const struct envelope_view *view,
-                        bool (*belongs)(const struct envelope_view *, const struct copy *), size_t *count)
-{
-    const struct copy **found = memory_new(view->scan.count + 1, sizeof(const struct copy *));
-    *count = 0;
-    for (size_t i = 0; i < view->scan.count; i += envelope_scan_same(&view->scan, i)) {
-        const struct copy *copy = &view->scan.copies[i];
-        if (copy->fault == NULL && i != view->first && belongs(view, copy)) {
-            found[(*count)++] = copy;
-        }
-    }
-    qsort(found, *count, sizeof(const struct copy *), by_age);
-    return found;
-}
-
-/* --- for programs --- */
-
+/* The others that belong, oldest first. */
 static json_t *relatives_json(const struct envelope_view *view,
                               bool (*belongs)(const struct envelope_view *, const struct copy *))
 {
+    OWNED const struct copy **found = memory_new(view->scan.count + 1, sizeof(const struct copy *));
     size_t count = 0;
     json_t *list = json_array();
-    const struct copy **found = envelope_view_relatives(view, belongs, &count);
+    for (size_t i = 0; i < view->scan.count; i += envelope_scan_same(&view->scan, i)) {
+        const struct copy *copy = &view->scan.copies[i];
+        if (copy->fault == NULL && i != view->first && belongs(view, copy)) {
+            found[count++] = copy;
+        }
+    }
+    qsort(found, count, sizeof(const struct copy *), by_age);
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(list, copy_json(found[i]));
     }
-    free(found);
     return list;
 }
 
@@ -191,8 +179,8 @@ json_t *envelope_view_json(const struct envelope_view *view)
     }
     json_object_set_new(item, "copies", copies);
     json_object_set_new(item, "route", route_json(view));
-    json_object_set_new(item, "answers", relatives_json(view, envelope_is_answer));
-    json_object_set_new(item, "of_trace", relatives_json(view, envelope_is_of_trace));
+    json_object_set_new(item, "answers", relatives_json(view, is_answer));
+    json_object_set_new(item, "of_trace", relatives_json(view, is_of_trace));
     json_object_set_new(item, "cost", view->cost.trace != NULL ? cost_json(&view->cost) : json_null());
     return item;
 }

@@ -27,12 +27,6 @@ bool envelope_view_read(struct envelope_view *view, const char *id);
 void envelope_view_free(struct envelope_view *view);
 
 const struct copy *envelope_view_best(const struct envelope_view *view); /* the copy that knows most */
-bool envelope_is_answer(const struct envelope_view *view, const struct copy *copy);
-bool envelope_is_of_trace(const struct envelope_view *view, const struct copy *copy);
-/* The others that belong, oldest first; borrowed, the caller frees the list. */
-const struct copy **
-envelope_view_relatives(const struct envelope_view *view,
-                        bool (*belongs)(const struct envelope_view *, const struct copy *), size_t *count);
 json_t *envelope_view_json(const struct envelope_view *view); /* `agentos show --json`; a new reference */
 
 #endif

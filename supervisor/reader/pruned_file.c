@@ -6,93 +6,55 @@
 
 #include "common/memory.h"
 #include "common/pruned.h"
+#include "common/repository/commits.h"
 #include "common/repository/library.h"
 #include "common/tree.h"
 
-static bool is_tidy(const git_commit *commit)
+/* The file as the tidy commit took it out. */
+struct search {
+    git_repository *repository;
+    const char *folder, *name;
+    git_blob *found; /* NULL: not met yet */
+};
+
+static bool take_blob(void *context, const git_tree_entry *entry)
 {
-    const char *subject = git_commit_summary((git_commit *)commit);
-    size_t length = subject != NULL ? strlen(subject) : 0;
-    size_t end = strlen(PRUNED_SUBJECT_END);
-    return length > end && strcmp(subject + length - end, PRUNED_SUBJECT_END) == 0;
+    struct search *search = context;
+    if (strcmp(git_tree_entry_name(entry), search->name) == 0) {
+        (void)git_blob_lookup(&search->found, search->repository, git_tree_entry_id(entry));
+    }
+    return search->found == NULL;
 }
 
-/* The file's blob in the commit; the caller frees it. NULL: it isn't there. */
-static git_blob *blob_in(git_repository *repository, const git_commit *commit, const char *file)
+static bool search_commit(void *context, const git_commit *commit)
 {
-    git_tree *tree = NULL;
-    git_tree_entry *entry = NULL;
-    git_blob *blob = NULL;
-    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, file) == 0) {
-        (void)git_blob_lookup(&blob, repository, git_tree_entry_id(entry));
-    }
-    git_tree_entry_free(entry);
-    git_tree_free(tree);
-    return blob;
-}
-
-/* The file as the tidy commit took it out; NULL: it did not. */
-static git_blob *taken_out(git_repository *repository, const git_commit *commit, const char *file)
-{
-    git_commit *parent = NULL;
-    if (!is_tidy(commit) || git_commit_parent(&parent, commit, 0) != 0) {
-        return NULL;
-    }
-    git_blob *before = blob_in(repository, parent, file);
-    git_blob *after = before != NULL ? blob_in(repository, commit, file) : NULL;
-    git_commit_free(parent);
-    if (after != NULL) {
-        git_blob_free(before);
-        before = NULL;
-    }
-    git_blob_free(after);
-    return before;
-}
-
-static git_blob *search(git_repository *repository, const char *file, int *got)
-{
-    git_revwalk *walker = NULL;
-    git_blob *found = NULL;
-    git_oid oid;
-    *got = git_revwalk_new(&walker, repository);
-    if (*got == 0) {
-        *got = git_revwalk_push_head(walker);
-    }
-    while (*got == 0 && found == NULL && (*got = git_revwalk_next(&oid, walker)) == 0) {
-        git_commit *commit = NULL;
-        *got = git_commit_lookup(&commit, repository, &oid);
-        if (*got == 0) {
-            found = taken_out(repository, commit, file);
-        }
-        git_commit_free(commit);
-    }
-    git_revwalk_free(walker);
-    return found;
+    struct search *search = context;
+    return commits_removed(search->repository, commit, search->folder, PRUNED_SUBJECT_END, take_blob, search);
 }
 
 int pruned_file_read(const char *repository, const char *file, char **text, size_t *length,
                      struct fault *fault)
 {
-    git_repository *opened = NULL;
+    const char *slash = strrchr(file, '/');
+    OWNED char *folder = memory_slice(file, (size_t)(slash - file));
+    struct search search = {.folder = folder, .name = slash + 1};
     int got = 0;
     if (!repository_library_start(fault)) {
         return -1;
     }
-    if (git_repository_open_ext(&opened, repository, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+    if (git_repository_open_ext(&search.repository, repository, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         return fault_set(fault, "%s: the repository cannot be opened", repository) - 1;
     }
-    git_blob *blob = search(opened, file, &got);
-    if (blob != NULL) {
-        *length = (size_t)git_blob_rawsize(blob);
-        *text = memory_slice(git_blob_rawcontent(blob), *length);
-        git_blob_free(blob);
+    bool whole = commits_each(search.repository, GIT_SORT_NONE, search_commit, &search);
+    if (search.found != NULL) {
+        *length = (size_t)git_blob_rawsize(search.found);
+        *text = memory_slice(git_blob_rawcontent(search.found), *length);
+        git_blob_free(search.found);
         got = 1;
-    } else {
-        got = got == GIT_ITEROVER
-                  ? 0
-                  : fault_set(fault, "%s: the history cannot be read to its beginning", repository) - 1;
+    } else if (!whole) {
+        got = fault_set(fault, "%s: the history cannot be read to its beginning", repository) - 1;
     }
-    git_repository_free(opened);
+    git_repository_free(search.repository);
     return got;
 }
 
@@ -118,81 +80,52 @@ void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir)
 
 /* --- all of them --- */
 
-static git_tree *archive_of(git_repository *repository, const git_commit *commit)
-{
-    git_tree *tree = NULL, *archive = NULL;
-    git_tree_entry *entry = NULL;
-    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, TREE_ARCHIVE) == 0) {
-        (void)git_tree_lookup(&archive, repository, git_tree_entry_id(entry));
-    }
-    git_tree_entry_free(entry);
-    git_tree_free(tree);
-    return archive;
-}
+struct gathering {
+    struct envelope_scan *scan;
+    const char *owner;
+    git_repository *repository;
+    struct pruned_range range;
+};
 
-static void add_blob(struct envelope_scan *scan, const char *owner, git_repository *repository,
-                     const git_tree_entry *entry, struct pruned_range range)
+static bool add_blob(void *context, const git_tree_entry *entry)
 {
+    const struct gathering *gathering = context;
     git_blob *blob = NULL;
     const char *file = git_tree_entry_name(entry);
-    if (git_blob_lookup(&blob, repository, git_tree_entry_id(entry)) == 0) {
-        OWNED char *path = memory_print("agents/%s/%s/%s", owner, TREE_ARCHIVE, file);
-        struct copy *copy = envelope_scan_add(scan, PLACE_ARCHIVE, owner, path);
+    if (git_blob_lookup(&blob, gathering->repository, git_tree_entry_id(entry)) == 0) {
+        OWNED char *path = memory_print("agents/%s/%s/%s", gathering->owner, TREE_ARCHIVE, file);
+        struct copy *copy = envelope_scan_add(gathering->scan, PLACE_ARCHIVE, gathering->owner, path);
         size_t length = (size_t)git_blob_rawsize(blob);
         OWNED char *text = memory_slice(git_blob_rawcontent(blob), length);
         copy->pruned = true;
         copy_read(copy, text, length, file, true);
         int64_t created = copy->envelope.created;
-        if (!copy->fault && (created < range.since || created > range.until)) {
-            envelope_scan_drop(scan);
+        if (!copy->fault && (created < gathering->range.since || created > gathering->range.until)) {
+            envelope_scan_drop(gathering->scan);
         }
     }
     git_blob_free(blob);
+    return true;
 }
 
-/* What the commit's parent has in its archive and the commit has not. */
-static void add_taken_out(struct envelope_scan *scan, const char *owner, git_repository *repository,
-                          const git_commit *commit, struct pruned_range range)
+static bool add_taken_out(void *context, const git_commit *commit)
 {
-    git_commit *parent = NULL;
-    if (!is_tidy(commit) || git_commit_parent(&parent, commit, 0) != 0) {
-        return;
-    }
-    git_tree *before = archive_of(repository, parent), *after = archive_of(repository, commit);
-    for (size_t i = 0; before != NULL && i < git_tree_entrycount(before); i++) {
-        const git_tree_entry *entry = git_tree_entry_byindex(before, i);
-        if (after == NULL || git_tree_entry_byname(after, git_tree_entry_name(entry)) == NULL) {
-            add_blob(scan, owner, repository, entry, range);
-        }
-    }
-    git_tree_free(before);
-    git_tree_free(after);
-    git_commit_free(parent);
+    struct gathering *gathering = context;
+    return commits_removed(gathering->repository, commit, TREE_ARCHIVE, PRUNED_SUBJECT_END, add_blob,
+                           gathering);
 }
 
 bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const char *owner,
                       struct pruned_range range, struct fault *fault)
 {
-    git_repository *repository = NULL;
-    git_revwalk *walker = NULL;
-    git_oid oid;
+    struct gathering gathering = {.scan = scan, .owner = owner, .range = range};
     OWNED char *path = memory_print("%s/agents/%s", data_dir, owner);
     if (!repository_library_start(fault)) {
         return false;
     }
-    int got = git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
-    got = got == 0 ? git_revwalk_new(&walker, repository) : got;
-    got = got == 0 ? git_revwalk_push_head(walker) : got;
-    while (got == 0 && (got = git_revwalk_next(&oid, walker)) == 0) {
-        git_commit *commit = NULL;
-        got = git_commit_lookup(&commit, repository, &oid);
-        if (got == 0) {
-            add_taken_out(scan, owner, repository, commit, range);
-        }
-        git_commit_free(commit);
-    }
-    git_revwalk_free(walker);
-    git_repository_free(repository);
-    return got == GIT_ITEROVER ||
-           fault_set(fault, "%s: the envelopes that git alone has can't be read to the first", path);
+    bool read =
+        git_repository_open_ext(&gathering.repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) == 0 &&
+        commits_each(gathering.repository, GIT_SORT_NONE, add_taken_out, &gathering);
+    git_repository_free(gathering.repository);
+    return read || fault_set(fault, "%s: the envelopes that git alone has can't be read to the first", path);
 }

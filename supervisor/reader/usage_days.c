@@ -63,10 +63,8 @@ static void read_agent(const struct reading *reading, const char *path, struct t
 static void read_all(const struct reading *reading, struct tally *tally)
 {
     size_t count = 0;
-    struct listing *folders = listing_open(reading->data, "agents", NULL);
+    OWNED_LISTING struct listing *folders = listing_open(reading->data, "agents", NULL);
     char **names = folders ? listing_sorted(folders, &count) : NULL;
-    if (folders)
-        (void)listing_close(folders, NULL);
     tally->agents = memory_new(count + 1, sizeof *tally->agents);
     for (size_t i = 0; i < count; i++) {
         struct agent_sum *agent = &tally->agents[tally->agent_count];

@@ -62,18 +62,18 @@ static bool add_line(struct buffer *out, struct buffer *line, size_t limit)
 static void print_how(bool peers, bool queues, struct buffer *out)
 {
     if (peers)
-        buffer_text(out, "\nTo give work, or to tell something, add to your block:\n\n"
+        buffer_text(out, "To give work, or to tell something, add to your block:\n\n"
                          "    handoffs:\n"
                          "      - to: " EXAMPLE_AGENT "\n"
                          "        task: " EXAMPLE_TASK "\n"
                          "    messages:\n"
                          "      - to: " EXAMPLE_AGENT "\n"
-                         "        body: " EXAMPLE_MESSAGE "\n");
+                         "        body: " EXAMPLE_MESSAGE "\n\n");
     if (queues)
-        buffer_text(out, "\nTo put work into a queue, add to your block:\n\n"
+        buffer_text(out, "To put work into a queue, add to your block:\n\n"
                          "    enqueue:\n"
                          "      - queue: " EXAMPLE_QUEUE "\n"
-                         "        task: " EXAMPLE_ITEM "\n");
+                         "        task: " EXAMPLE_ITEM "\n\n");
 }
 
 void peers_print(const struct peer *peers, size_t peer_count, size_t more, const struct peer_queue *queues,
@@ -101,7 +101,7 @@ void peers_print(const struct peer *peers, size_t peer_count, size_t more, const
     }
     if (shown < queue_count)
         buffer_print(&text, "- and %zu more queues\n", queue_count - shown);
-    print_how(peer_count > 0, queue_count > 0, &text);
+    print_how(peer_count > 0, queue_count > 0, out); /* first, for it stays the same */
     buffer_add(out, text.data, text.length);
     buffer_free(&text);
 }

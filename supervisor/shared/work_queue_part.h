@@ -19,7 +19,7 @@ enum { QUEUE_CHAINS = 256 };
 
 struct item_heap { /* the first one at items[0] */
     struct item **items;
-    size_t count, capacity;
+    size_t count;
 };
 TAILQ_HEAD(item_list, item);
 
@@ -40,7 +40,7 @@ struct item {
     int64_t again_ms; /* monotonic: not before; 0: at once */
     bool seen;        /* while the folder is scanned */
     bool missing;     /* its file wasn't there at the last look */
-    struct expiry_entry expiry;
+    struct timer expiry;
 };
 
 /* Who has items in a queue, or is limited and had some. */

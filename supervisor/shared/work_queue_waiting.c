@@ -50,10 +50,7 @@ static void sift_down(struct item_heap *heap, struct item *item)
 
 static void heap_add(struct item_heap *heap, struct item *item)
 {
-    if (heap->count == heap->capacity) {
-        heap->capacity = heap->capacity ? heap->capacity * 2 : 16;
-        heap->items = memory_grow(heap->items, heap->capacity, sizeof *heap->items);
-    }
+    MEMORY_MORE(heap->items, heap->count);
     put(heap, ++heap->count, item);
     sift_up(heap, item);
     item->heap = heap;

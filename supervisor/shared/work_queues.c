@@ -158,7 +158,7 @@ struct item *queue_insert(struct work_queue *queue, const struct envelope *envel
     struct item *item = memory_new(1, sizeof *item);
     item->queue = queue;
     item->seen = true;
-    item->expiry = (struct expiry_entry){.due = due, .context = item};
+    item->expiry = (struct timer){.ring = due, .context = item};
     item_set_envelope(item, envelope);
     item_set_state(item, ITEM_WAITS);
     queue->items = memory_grow(queue->items, queue->count + 1, sizeof *queue->items);

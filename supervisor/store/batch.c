@@ -27,9 +27,7 @@ struct batch_entry {
 size_t batch_add(struct batch *batch, const char *folder, const char *name, struct buffer *text, bool replace)
 {
     static _Atomic unsigned serial;
-    if ((batch->count & (batch->count - 1)) == 0)
-        batch->entries =
-            memory_grow(batch->entries, batch->count ? batch->count * 2 : 1, sizeof *batch->entries);
+    MEMORY_MORE(batch->entries, batch->count);
     /* A name has at most 255 bytes: '.', the id, the mark and the number fit. */
     batch->entries[batch->count] =
         (struct batch_entry){.path = memory_text(folder),

@@ -5,8 +5,7 @@
 #include "common/memory.h"
 
 struct expiry {
-    struct expiry_entry **heap; /* from 1 */
-    size_t count, capacity;
+    struct timer_heap heap;
     void (*changed)(void *context);
     void *context;
 };
@@ -22,49 +21,8 @@ void expiry_free(struct expiry *expiry)
 {
     if (!expiry)
         return;
-    for (size_t i = 1; i <= expiry->count; i++)
-        expiry->heap[i]->place = 0;
-    free(expiry->heap);
+    timer_heap_free(&expiry->heap);
     free(expiry);
-}
-
-static void put(struct expiry *expiry, size_t place, struct expiry_entry *entry)
-{
-    expiry->heap[place] = entry;
-    entry->place = place;
-}
-
-static void rise(struct expiry *expiry, struct expiry_entry *entry)
-{
-    size_t place = entry->place;
-    for (; place > 1 && expiry->heap[place / 2]->at > entry->at; place /= 2)
-        put(expiry, place, expiry->heap[place / 2]);
-    put(expiry, place, entry);
-}
-
-static void sink(struct expiry *expiry, struct expiry_entry *entry)
-{
-    size_t place = entry->place, child;
-    while ((child = place * 2) <= expiry->count) {
-        if (child < expiry->count && expiry->heap[child + 1]->at < expiry->heap[child]->at)
-            child++;
-        if (expiry->heap[child]->at >= entry->at)
-            break;
-        put(expiry, place, expiry->heap[child]);
-        place = child;
-    }
-    put(expiry, place, entry);
-}
-
-static void take_out(struct expiry *expiry, struct expiry_entry *entry)
-{
-    struct expiry_entry *last = expiry->heap[expiry->count--];
-    if (last != entry) {
-        put(expiry, entry->place, last);
-        rise(expiry, last);
-        sink(expiry, last);
-    }
-    entry->place = 0;
 }
 
 static void say_if_changed(const struct expiry *expiry, int64_t before)
@@ -73,42 +31,33 @@ static void say_if_changed(const struct expiry *expiry, int64_t before)
         expiry->changed(expiry->context);
 }
 
-void expiry_set(struct expiry *expiry, struct expiry_entry *entry, int64_t at)
+void expiry_set(struct expiry *expiry, struct timer *entry, int64_t at)
 {
     int64_t before = expiry_next(expiry);
-    if (entry->place)
-        take_out(expiry, entry);
-    if (expiry->count + 2 > expiry->capacity) {
-        expiry->capacity = expiry->capacity ? expiry->capacity * 2 : 64;
-        expiry->heap = memory_grow(expiry->heap, expiry->capacity, sizeof *expiry->heap);
-    }
-    entry->at = at;
-    put(expiry, ++expiry->count, entry);
-    rise(expiry, entry);
+    timer_heap_set(&expiry->heap, entry, at);
     say_if_changed(expiry, before);
 }
 
-void expiry_clear(struct expiry *expiry, struct expiry_entry *entry)
+void expiry_clear(struct expiry *expiry, struct timer *entry)
 {
     int64_t before = expiry_next(expiry);
-    if (!entry->place)
-        return;
-    take_out(expiry, entry);
+    timer_heap_clear(&expiry->heap, entry);
     say_if_changed(expiry, before);
 }
 
 int64_t expiry_next(const struct expiry *expiry)
 {
-    return expiry->count ? expiry->heap[1]->at : -1;
+    const struct timer *first = timer_heap_first(&expiry->heap);
+    return first ? first->at : -1;
 }
 
 bool expiry_ring(struct expiry *expiry, int64_t now)
 {
-    if (!expiry->count || expiry->heap[1]->at > now)
+    struct timer *first = timer_heap_first(&expiry->heap);
+    if (!first || first->at > now)
         return false;
-    struct expiry_entry *entry = expiry->heap[1];
-    take_out(expiry, entry);
-    entry->due(entry->context);
+    timer_heap_clear(&expiry->heap, first);
+    first->ring(first->context);
     return true;
 }
 

@@ -1,5 +1,5 @@
-/* What is due by the wall clock: a min-heap of entries that live in their owners. Pure; whoever keeps a timer asks when
- * the next one is due. */
+/* What is due by the wall clock, in epoch seconds (common/timer_heap.h). Pure; whoever keeps a timer asks when the next one
+ * is due. */
 #ifndef AGENTOS_SUPERVISOR_STORE_EXPIRY_H
 #define AGENTOS_SUPERVISOR_STORE_EXPIRY_H
 
@@ -7,24 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct expiry;
+#include "common/timer_heap.h"
 
-struct expiry_entry { /* zeroed but for the first two */
-    void (*due)(void *context);
-    void *context;
-    int64_t at;   /* epoch seconds */
-    size_t place; /* in the heap, from 1; 0: not set */
-};
+struct expiry;
 
 struct expiry *expiry_new(void (*changed)(void *context),
                           void *context); /* changed: the next one is another */
 void expiry_free(struct expiry *expiry);  /* entries that are still set are simply forgotten */
 
-void expiry_set(struct expiry *expiry, struct expiry_entry *entry, int64_t at); /* a set one is moved */
-void expiry_clear(struct expiry *expiry, struct expiry_entry *entry); /* one that isn't set: nothing */
+void expiry_set(struct expiry *expiry, struct timer *entry, int64_t at); /* a set one is moved */
+void expiry_clear(struct expiry *expiry, struct timer *entry);           /* one that isn't set: nothing */
 /* When the first one is due, epoch seconds; -1: none is set. */
 int64_t expiry_next(const struct expiry *expiry);
-/* Calls due() of the first one that is due at `now`, cleared before. False: none is. */
+/* Calls ring() of the first one that is due at `now`, cleared before. False: none is. */
 bool expiry_ring(struct expiry *expiry, int64_t now);
 /* created + ttl_seconds; -1: never (ttl 0, or beyond every clock). */
 int64_t expiry_of(int64_t created, int64_t ttl_seconds);

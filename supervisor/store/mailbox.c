@@ -136,16 +136,13 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
         names->whole = errno == ENOENT;
         return names->whole;
     }
-    size_t capacity = 0, looked_at = 0;
+    size_t looked_at = 0;
     for (const char *name; looked_at <= MAILBOX_NAMES_MAX && (name = listing_next(listing)); looked_at++) {
         char *id = id_in(name);
         names->strays = names->strays || (!id && names_stray(name));
         if (!id)
             continue;
-        if (names->count == capacity) {
-            capacity = capacity ? capacity * 2 : 16;
-            names->ids = memory_grow(names->ids, capacity, sizeof *names->ids);
-        }
+        MEMORY_MORE(names->ids, names->count);
         names->ids[names->count++] = id;
     }
     names->failed = !listing_close(listing, NULL);
@@ -195,6 +192,18 @@ struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder)
     if (fd < 0 || fstat(fd, &status) != 0)
         return (struct file_stamp){0};
     return files_stamp(&status);
+}
+
+void mailbox_stamps(int data, const char *agent, struct file_stamp stamps[FOLDER_COUNT])
+{
+    OWNED char *path = memory_print("agents/%s/iac", agent);
+    OWNED_FD int above = files_open(data, path, O_RDONLY | O_DIRECTORY, 0);
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
+        const char *name = folder_names[folder] + strlen("iac/");
+        struct stat status;
+        bool there = above >= 0 && fstatat(above, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        stamps[folder] = there && S_ISDIR(status.st_mode) ? files_stamp(&status) : (struct file_stamp){0};
+    }
 }
 
 void mailbox_tidy(int data, const char *agent, enum folder folder)

@@ -295,6 +295,25 @@ def test_a_question_that_is_under_way_when_a_resolver_file_is_replaced_is_asked_
     assert len(model.requests()) == 1
 
 
+CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_another_user_of_the_machine_reaches_no_socket_of_the_supervisors(agents):
+    others = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", CONNECT]
+    run = agents.data / ".run"
+    for folder in (agents.folder, agents.data):
+        folder.chmod(0o755)
+    sockets = [path for path in run.rglob("*") if path.is_socket()]
+    assert len(sockets) >= 2, "the control socket and the workers'"
+    for path in sockets:
+        refused = subprocess.run([*others, path], capture_output=True, text=True)
+        assert "PermissionError" in refused.stderr, path
+    for path in [run, *run.rglob("*")]:
+        path.chmod(0o777)
+    assert subprocess.run([*others, run / "control"], capture_output=True).returncode == 0, "it is their modes that refuse"
+
+
 def test_status_says_what_holds(agents):
     assert re.fullmatch(r"landlock [2-9]\d*, seccomp", agents.status()["supervisor"]["sandbox"])
 

@@ -523,3 +523,46 @@ def test_a_group_that_was_another_agents_with_another_limit_is_left_alone(make_s
     small = memory_group(system.worker())
     limits = [int((group / "memory.limit_in_bytes").read_text()) for group in (large, small)]
     assert limits[0] - limits[1] == 64 << 20
+
+
+# --- its line to the supervisor, spoken to past nng ---
+
+READY = b"\1\0\x0b\0"
+
+
+def frame(payload, length=None):
+    """As nng has it on a socket of the kernel's."""
+    return b"\1" + (len(payload) if length is None else length).to_bytes(8, "big") + payload
+
+
+ON_THE_LINE = {
+    "half a message": frame(READY, 100),
+    "a message without end": frame(b"x" * 4000, 1 << 62),
+    "no message of nng's": b"\xff" * 4000,
+    "an empty message": frame(b"") * 400,
+    "a greeting of nng's": b"\0SP\0\0\x10\0\0" * 100,
+    "the same word again and again": frame(READY) * 300,
+    "two messages in one another": frame(frame(READY) + b"\1\0\x3c\0\xff\xff\xff\xff"),
+}
+
+
+def on_every_socket(content):
+    puts = [f"put\t@{at}\t{int.from_bytes(content[at:at + 8], 'little')}" for at in range(0, len(content), 8)]
+    return puts, [call("sendto", fd, "@0", len(content), 0x4040, 0, 0) for fd in range(3, 40)]
+
+
+@pytest.mark.parametrize("kind", ON_THE_LINE)
+def test_half_messages_and_bytes_that_are_none_cost_that_worker_alone(make_system, model, kind):
+    taken = Install(make_system, model, agents=("orion", "iris"))
+    system, content = taken.system, ON_THE_LINE[kind]
+    before = system.worker()
+    puts, sends = on_every_socket(content[: 8 * 200])
+    said = taken.run(*puts, *sends)
+    assert len(said) < len(puts + sends) or max(said[len(puts) :]) > 0, "it was said, and may have been the worker's last word"
+    system.add("beside", "Go on", name="iris")
+    system.wait_done("beside", name="iris")
+    assert system.agent_status("iris")["restarts"] == 0
+    system.add("afterwards", "Go on")
+    system.wait_done("afterwards", seconds=60)
+    if kind != "the same word again and again":
+        assert system.worker() != before, "who speaks so is ended"

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 from harness import BIN, KEY, PATIENCE, agents_yaml, task_block, wait_until
+from test_http_v1 import make_v1  # noqa: F401
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
@@ -70,7 +71,7 @@ def offline(make_system):
 @pytest.mark.parametrize(
     "words",
     [[], ["frobnicate"], ["--bogus"], ["status", "--bogus"], ["status", "--wait"], ["task"], ["cancel", "orion"],
-     ["task", "orion", "a", "b"], ["--data"], ["status", "--json=yes"], ["skills"], ["run", "orion"]],
+     ["task", "orion", "a", "b"], ["--data"], ["status", "--data="], ["status", "--json=yes"], ["skills"], ["run", "orion"]],
 )
 def test_wrong_usage_ends_with_64_and_a_sentence(words):
     result = agentos(*words)
@@ -711,6 +712,20 @@ def test_a_task_that_expires_ends_its_wait_without_an_answer(make_system, model)
     model.release()
     system.wait_done("first")
     assert system.cli("answer", "orion").stdout == "The answer to: First\n"
+
+
+def test_a_task_of_a_stopped_agent_that_expires_ends_its_wait_too(make_v1):  # noqa: F811
+    http = make_v1(("orion",), env={"LLM_BASE_URL": "offline"})
+    system = http.system
+    system.cli("stop", "orion")
+    for task in ("late", "la te"):
+        late = system.cli("task", "orion", "Too late", "--id", task, "--ttl", "1", "--wait", "--timeout", "1m", check=False)
+        assert late.returncode == 65 and not late.stdout and "expired" in late.stderr
+        assert "## " + task in system.read("queue.md")
+        for more in ([], ["--wait"]):
+            answer = system.cli("answer", "orion", task, *more, check=False)
+            assert answer.returncode == 65 and "expired" in answer.stderr, answer.stderr
+    assert http.get("/v1/agents/orion/tasks/late?wait=5")[2]["state"] == "expired"
 
 
 def test_an_id_of_other_letters_is_recognised_in_its_files_and_old_names_are_found(make_system, model):

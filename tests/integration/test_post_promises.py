@@ -225,9 +225,9 @@ def test_promise_4_a_flood_onto_a_slow_agent_fills_its_window_then_waits_at_the_
     slow.add("next", "Another task")
     slow.wait_done("next")
     told = [prompt for prompt, task in prompts_of(model, "orion") if "Another task" in task][0]
-    told = told.partition("\n# Messages\n")[2]
-    assert told.count("was refused: backpressure") == 3 and told.count("waits until its receiver has room") == 8
-    assert re.search(r"iris .*1 of 1 in hand, 8 of 8 waiting", told)
+    peers, _, messages = told.partition("\n# Other agents\n")[2].partition("\n# Messages\n")
+    assert messages.count("was refused: backpressure") == 3 and messages.count("waits until its receiver has room") == 8
+    assert re.search(r"iris .*1 of 1 in hand, 8 of 8 waiting", peers)
     over, ended = [], threading.Event()
 
     def watch():

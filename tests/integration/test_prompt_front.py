@@ -44,9 +44,9 @@ def test_the_front_stays_in_a_small_context(make_system, model):
 
 
 class Teacher(odd.Server):
-    """Each task teaches a skill with a text of so many steps of 40 bytes, out of so many kinds; with topics, no kind shares a
-    word with another. The server holds so many tokens of four bytes, and cuts a longer prompt without a word; then the reply
-    is mere prose."""
+    """Each task teaches a skill with a text of so many steps of 40 bytes, or without any a reflection, out of so many kinds;
+    with topics, no kind shares a word with another. The server holds so many tokens of four bytes, and cuts a longer prompt
+    without a word; then the reply is mere prose."""
 
     def __init__(self, steps=130, kinds=12, holds=10**6, about="", topics=False):
         self.steps, self.kinds, self.holds, self.about, self.topics = steps, kinds, holds, about, topics
@@ -62,7 +62,8 @@ class Teacher(odd.Server):
         step = f"topic{case} " * 5 if self.topics else f"Step of case {case} is done with care."
         about = f"topic{case}" if self.topics else f"How case {case} of the list is handled. {self.about}"
         skill = f"skill:\n  name: case-{case}\n  description: {about}\n  body: |\n    {(step + ' ') * self.steps}\n"
-        reply = f"Done.\n\n```agentos\nreward: 1\nreason: handled\n{skill}```\n" if asked <= self.holds else "Prose."
+        learned = skill if self.steps else f"reflection: Case {case} {'was hard, ' * 90}\n"
+        reply = f"Done.\n\n```agentos\nreward: 1\nreason: handled\n{learned}```\n" if asked <= self.holds else "Prose."
         usage = {"prompt_tokens": min(asked, self.holds), "completion_tokens": len(reply) // 4}
         connection.sendall(odd.response(odd.completion(reply, usage=usage)))
 
@@ -70,8 +71,8 @@ class Teacher(odd.Server):
         return [len(os.path.commonprefix([a, b])) / min(len(a), len(b)) for a, b in zip(self.prompts, self.prompts[1:])]
 
 
-def teach(make_system, server, count, **env):
-    system = make_system(env={"LLM_BASE_URL": server.url, **env}).start()
+def teach(make_system, server, count, agents=("orion",), **env):
+    system = make_system(agents, env={"LLM_BASE_URL": server.url, **env}).start()
     tasks = [f"task-{number}" for number in range(count)]
     told = "Write about topic{}" if server.topics else "Handle case {} of the list with care and write down how it was done"
     for number, task in enumerate(tasks):
@@ -107,6 +108,15 @@ def test_the_front_stays_where_the_room_shrinks_and_where_that_is_looked_at_agai
     assert min(front) >= LEAST, [round(share, 2) for share in front]
 
 
+@pytest.mark.parametrize("peers", [0, 7])
+def test_the_front_stays_where_nothing_but_long_reflections_is_learned(make_system, peers):
+    """A young agent's prompt is short, so the peers count for the front and a long reflection is cut."""
+    server = Teacher(steps=0)
+    front = teach(make_system, server, 12, agents=["orion", *(f"peer-{number}" for number in range(peers))])
+    assert min(front) >= LEAST, [round(share, 2) for share in front]
+    assert "was hard, was hard" in server.prompts[-1] and "…" in server.prompts[-1]
+
+
 # Where each task teaches a skill of its own, so that each one past the twentieth takes another's place: what prompts say of
 # skills is made anew once in 64 prompts at most, and in a room of 4,096 tokens when it is full.
 
@@ -114,6 +124,18 @@ def test_the_front_stays_where_the_room_shrinks_and_where_that_is_looked_at_agai
 def test_the_front_stays_where_each_new_skill_takes_an_old_ones_place(make_system):
     front = teach(make_system, Teacher(steps=8, kinds=60), 60)
     assert min(front) >= LEAST, [round(share, 2) for share in front]
+
+
+def test_the_front_stays_from_one_worker_to_the_next(make_system):
+    server = Teacher(steps=40, kinds=40)
+    system = make_system(env={"LLM_BASE_URL": server.url}).start()
+    for number in range(24):
+        system.add(f"task-{number}", f"Handle case {number} of the list with care and write down how it was done")
+        system.wait_done(f"task-{number}")
+        if number % 4 == 3:
+            system.cli("restart", "orion")
+    server.stop()
+    assert min(server.front()) >= LEAST, [round(share, 2) for share in server.front()]
 
 
 def test_the_front_stays_in_a_small_room_where_long_descriptions_take_the_texts_room(make_system):

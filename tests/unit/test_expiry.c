@@ -46,12 +46,12 @@ static int teardown(void **state)
 static void test_what_is_due_rings_once_in_the_order_of_its_time(void **state)
 {
     enum { COUNT = 1000 };
-    static struct expiry_entry entries[COUNT];
+    static struct timer entries[COUNT];
     static int64_t times[COUNT];
     memset(entries, 0, sizeof entries);
     for (size_t i = 0; i < COUNT; i++) {
         times[i] = (int64_t)(i * 7919 % COUNT);
-        entries[i] = (struct expiry_entry){.due = note, .context = &times[i]};
+        entries[i] = (struct timer){.ring = note, .context = &times[i]};
         expiry_set(*state, &entries[i], times[i]);
     }
     while (expiry_ring(*state, COUNT / 2 - 1))
@@ -65,8 +65,8 @@ static void test_what_is_due_rings_once_in_the_order_of_its_time(void **state)
 static void test_a_cleared_one_never_rings_and_a_moved_one_at_its_new_time(void **state)
 {
     int64_t a = 1, b = 2, c = 3;
-    struct expiry_entry first = {.due = note, .context = &a}, second = {.due = note, .context = &b},
-                        third = {.due = note, .context = &c};
+    struct timer first = {.ring = note, .context = &a}, second = {.ring = note, .context = &b},
+                 third = {.ring = note, .context = &c};
     expiry_set(*state, &first, 10);
     expiry_set(*state, &second, 20);
     expiry_set(*state, &third, 30);
@@ -83,7 +83,7 @@ static void test_a_cleared_one_never_rings_and_a_moved_one_at_its_new_time(void 
 
 static void test_its_owner_hears_when_the_next_one_is_another(void **state)
 {
-    struct expiry_entry late = {.due = note}, early = {.due = note};
+    struct timer late = {.ring = note}, early = {.ring = note};
     expiry_set(*state, &late, 20);
     expiry_set(*state, &early, 10);
     assert_int_equal(changes, 2);

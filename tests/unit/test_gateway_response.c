@@ -125,6 +125,29 @@ static const struct {
      "data:{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n",
      "ab", "stop", 4, 2},
+    {"other words for a reply that was cut",
+     "{\"choices\":[{\"message\":{\"content\":\"half\"},\"finish_reason\":\"MAX_OUTPUT_TOKENS\"}]}", "half",
+     "length", 0, 0},
+    {"other words for a filter",
+     "{\"choices\":[{\"message\":{\"content\":\"\"},\"finish_reason\":\"ContentFilter\"}]}", "",
+     "content_filter", 0, 0},
+    {"DeepSeek, broken off",
+     "{\"choices\":[{\"message\":{\"content\":\"half\"},\"finish_reason\":\"insufficient_system_resource\"}]"
+     "}",
+     "half", "length", 0, 0},
+    {"one part, not in a list",
+     "{\"choices\":[{\"message\":{\"content\":{\"type\":\"text\",\"text\":\"x\"}}}]}", "x", "", 0, 0},
+    {"a second choice that nobody asked for",
+     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: "
+     "{\"choices\":[{\"index\":1,\"delta\":"
+     "{\"content\":\"b\"}}]}\n\ndata: [DONE]\n\n",
+     "a", "", 0, 0},
+    {"a stream that ends with the whole",
+     "\xef\xbb\xbf"
+     "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: "
+     "{\"choices\":[{\"message\":{\"content\":\"ab\"},"
+     "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+     "ab", "stop", 0, 0},
     {"a stream behind OpenRouter's comments",
      ": OPENROUTER PROCESSING\n\ndata: "
      "{\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n",
@@ -179,6 +202,14 @@ static const struct {
     {"a total below its parts", "\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":3", 10, 0, 5},
     {"a total without parts", "\"total_tokens\":30,\"completion_tokens\":10", 20, 0, 10},
     {"numbers in quotes", "\"prompt_tokens\":\"10\",\"completion_tokens\":\"5\"", 10, 0, 5},
+    {"a smaller account beside it",
+     "\"prompt_tokens\":10,\"completion_tokens\":5,\"input_tokens\":100,\"output_tokens\":50", 100, 0, 50},
+    {"thoughts beside the reply", "\"prompt_tokens\":32,\"completion_tokens\":9,\"thoughts_tokens\":94", 32,
+     0, 103},
+    {"what was written to the cache beside the prompt",
+     "\"prompt_tokens\":10,\"completion_tokens\":5,\"cache_read_input_tokens\":1000,\"cache_creation_input_"
+     "tokens\":200",
+     1210, 1000, 5},
     {"Ollama's own names", "\"prompt_eval_count\":26,\"eval_count\":9", 26, 0, 9},
 };
 
@@ -195,6 +226,25 @@ static void test_every_account_of_tokens_is_read(void **state)
                      (uintmax_t)got.usage.cached, (uintmax_t)got.usage.out);
         response_free(&got);
     }
+}
+
+static void test_a_number_that_is_none_is_not_believed(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"choices\":[{\"message\":{\"content\":\"Hi\"}}],"
+                               "\"usage\":{\"prompt_tokens\":\"1,234\",\"completion_tokens\":\"5\"}}";
+    struct response got = read_as(200, NULL, body, strlen(body));
+    assert_false(got.usage.known);
+    response_free(&got);
+}
+
+static void test_json_is_read_whatever_the_server_calls_it(void **state)
+{
+    (void)state;
+    static const char body[] = "\n{\"choices\":[{\"message\":{\"content\":\"Hi\"}}]}";
+    struct response got = read_as(200, "text/event-stream", body, strlen(body));
+    assert_string_equal(got.text, "Hi");
+    response_free(&got);
 }
 
 static void test_an_answer_counts_as_at_least_a_quarter_of_its_bytes(void **state)
@@ -506,6 +556,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_shape_of_reply_that_servers_send_is_read),
         cmocka_unit_test(test_every_account_of_tokens_is_read),
+        cmocka_unit_test(test_a_number_that_is_none_is_not_believed),
+        cmocka_unit_test(test_json_is_read_whatever_the_server_calls_it),
         cmocka_unit_test(test_an_answer_counts_as_at_least_a_quarter_of_its_bytes),
         cmocka_unit_test(test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same),
         cmocka_unit_test(test_every_error_is_told_apart_and_says_what_the_provider_said),

@@ -42,15 +42,15 @@ static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
     const struct peer_queue queues[] = {{.name = "reviews", .waiting = 2, .under_way = 1}};
     peers_print(peers, 2, 0, queues, 1, &out);
     assert_string_equal(out.data,
+                        "To give work, or to tell something, add to your block:\n\n"
+                        "    handoffs:\n      - to: <agent>\n        task: <the work>\n"
+                        "    messages:\n      - to: <agent>\n        body: <the news>\n\n"
+                        "To put work into a queue, add to your block:\n\n"
+                        "    enqueue:\n      - queue: <queue>\n        task: <work for whoever has room>\n\n"
                         "- iris (weather and # more): slow, 1 of 1 in hand, 3 of 8 waiting, pressure high\n"
                         "- nova: medium, 0 of 4 in hand, 0 of 32 waiting, pressure none; stopped since "
                         "2026-04-29T10:00:00Z, so work for it waits\n"
-                        "- queue reviews: 2 waiting, 1 under way\n"
-                        "\nTo give work, or to tell something, add to your block:\n\n"
-                        "    handoffs:\n      - to: <agent>\n        task: <the work>\n"
-                        "    messages:\n      - to: <agent>\n        body: <the news>\n"
-                        "\nTo put work into a queue, add to your block:\n\n"
-                        "    enqueue:\n      - queue: <queue>\n        task: <work for whoever has room>\n");
+                        "- queue reviews: 2 waiting, 1 under way\n");
 }
 
 static void test_who_may_send_to_nobody_is_told_so(void **state)

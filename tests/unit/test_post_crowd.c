@@ -54,6 +54,9 @@ static void test_a_start_takes_up_the_boxes_in_slices_and_all_of_them(void **sta
     struct office *office = *state;
     size_t before = count_taken_up(office);
     assert_in_range(before, 16, CROWD - 1);
+    office_settle(office); /* the agents are begun first */
+    assert_int_equal(count_taken_up(office), before);
+    post_go_on(office->post);
     UNTIL(office, count_taken_up(office) == CROWD);
     for (size_t i = 0; i < CROWD; i++)
         assert_int_equal(post_room(office->post, names[i]), 0);
@@ -84,6 +87,7 @@ static void test_nothing_is_let_into_a_window_that_is_not_known_yet(void **state
     assert_int_equal(post_send(office->post, names[last], "Hello", 0, PRIORITY_NORMAL, 7, &fault), 0);
     office_answer.ticket = 0;
     UNTIL(office, office_answer.ticket == 7);
+    post_go_on(office->post);
     UNTIL(office, count_taken_up(office) == CROWD);
     office_settle(office);
     assert_false(office_lies(office, names[last], FOLDER_HANDOFFS, "late"));

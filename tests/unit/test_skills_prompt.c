@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "common/tree.h"
+
 static void show(const char *task, size_t room, struct buffer *out)
 {
     learning_prompt_skills(learning, task, &(struct skills_place){.room = room, .ahead = 2700, .behind = 600},
@@ -149,6 +151,46 @@ static void test_the_front_stays_where_each_task_needs_a_long_text_of_its_own(vo
     assert_front_stays(50000, 5000, 2);
 }
 
+static void begin_anew(void)
+{
+    learning_close(learning);
+    learning = NULL;
+    look();
+}
+
+static void test_what_was_said_outlives_the_worker_and_a_damaged_note_of_it_is_none(void **state)
+{
+    (void)state;
+    OWNED_BUFFER struct buffer before = {0}, after = {0}, anew = {0};
+    close(files_open_folder(tree, TREE_NOTES, true, NULL));
+    for (int i = 0; i < 22; i++) {
+        OWNED char *name = memory_print("case-%d", i);
+        learn(name, "About it", name, 300);
+        ASSERT_SHOWN(name, 50000, name);
+    }
+    show("case-21", 50000, &before);
+    begin_anew();
+    show("case-21", 50000, &after);
+    assert_string_equal(after.data, before.data);
+    assert_non_null(strstr(after.data, "- case-0: forgotten\n"));
+    learning_close(learning);
+    learning = NULL;
+    OWNED char *note_text = NULL;
+    size_t length;
+    assert_int_equal(files_read(tree, TREE_NOTES "/prompt", 1 << 20, &note_text, &length, NULL, NULL), 1);
+    for (size_t cut = 0; cut <= length; cut += 97) { /* cut short, or with another byte */
+        OWNED char *text = memory_slice(note_text, length);
+        text[cut < length ? cut : length - 1] ^= 1;
+        assert_true(files_write(tree, TREE_NOTES "/prompt", text, cut % 2 ? cut : length, false, NULL));
+        begin_anew();
+        ASSERT_SHOWN("case-21", 50000, "case-21");
+    }
+    assert_true(files_write(tree, TREE_NOTES "/prompt", note_text, length - 1, false, NULL));
+    begin_anew();
+    show("case-21", 50000, &anew);
+    assert_null(strstr(anew.data, "forgotten"));
+}
+
 static void test_a_body_edited_by_hand_is_shown_at_once(void **state)
 {
     (void)state;
@@ -175,6 +217,7 @@ int main(void)
         T(test_the_front_stays_while_each_task_forgets_a_skill),
         T(test_the_front_stays_in_a_small_room_while_each_task_forgets_a_skill),
         T(test_the_front_stays_where_each_task_needs_a_long_text_of_its_own),
+        T(test_what_was_said_outlives_the_worker_and_a_damaged_note_of_it_is_none),
         T(test_a_body_edited_by_hand_is_shown_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

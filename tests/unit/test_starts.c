@@ -5,7 +5,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -101,6 +105,50 @@ static void test_starts_that_take_long_hold_up_nobody(void **state)
     assert_int_equal(fleet.starts.count, 1);
 }
 
+static pid_t one_that(bool works)
+{
+    pid_t pid = fork();
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    if (pid != 0)
+        return pid;
+    sched_setaffinity(0, sizeof first, &first);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (works)
+        ;
+    pause();
+    _exit(0);
+}
+
+static void test_what_a_worker_waits_for_a_processor_is_no_part_of_its_time(void **state)
+{
+    (void)state;
+    if (access("/proc/self/schedstat", R_OK) != 0)
+        skip();
+    pid_t busy[] = {one_that(true), one_that(true)}, sleeper = one_that(false);
+    int64_t began = clock_monotonic_ms(), more = 0;
+    all[0].worker.pid = busy[0];
+    while (more == 0 && clock_monotonic_ms() < began + 60000) {
+        usleep(2000000); /* what is read adds up only from one reading to the next */
+        more = starts_stretch(&all[0]);
+    }
+    assert_in_range(more, 1, clock_monotonic_ms() - began + 1000);
+    all[0].worker.pid = sleeper;
+    all[0].worker.start.stood = 0;
+    assert_int_equal(starts_stretch(&all[0]), 0);
+    all[0].worker.pid = 0;
+    assert_int_equal(starts_stretch(&all[0]), 0);
+    all[0].worker.spawning = true; /* the zygote has not come to it */
+    assert_true(starts_stretch(&all[0]) > 0);
+    all[0].worker.spawning = false;
+    for (size_t i = 0; i < 2; i++)
+        kill(busy[i], SIGKILL);
+    kill(sleeper, SIGKILL);
+    while (wait(NULL) > 0)
+        ;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +157,8 @@ int main(void)
             test_each_that_is_ready_lets_one_in_the_woken_first_then_in_their_order, begin, end),
         cmocka_unit_test_setup_teardown(test_one_that_is_stopped_while_it_waits_is_not_started, begin, end),
         cmocka_unit_test_setup_teardown(test_starts_that_take_long_hold_up_nobody, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_a_worker_waits_for_a_processor_is_no_part_of_its_time,
+                                        begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

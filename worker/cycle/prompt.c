@@ -59,10 +59,10 @@ const char prompt_default_template[] =
     "# Shared segments\n\n{{segments}}\n\n"
     "# Your goals (at most 5)\n\n{{goals}}\n\n"
     "# Your skills (at most 20; the texts of those nearest to the task follow)\n\n{{skills}}\n\n"
+    "# Other agents\n\n{{peers}}\n\n"
     "# Your last reflections\n\n{{reflections}}\n\n"
     "# Your last rewards\n\n{{rewards}}\n\n"
     "# Messages\n\n{{messages}}\n\n"
-    "# Other agents\n\n{{peers}}\n\n"
     "Now do the task. End with the fenced `agentos` block: reward (1, 0 or -1), reason.\n\n"
     "# Your budget\n\n{{budget}}\n";
 
@@ -186,7 +186,7 @@ static void add_text(const char *text, struct buffer *out)
     buffer_text(out, text && *text ? text : "None.\n");
 }
 
-/* changing: bytes for the pieces that every task changes; the newest entry of each stands whatever its length. place: the
+/* changing: bytes for the pieces that every task changes; the newest entry of each stands, a long reflection cut. place: the
  * bytes of the others around the skills. */
 static void fill(enum piece piece, const struct prompt_input *input, const struct skills_place *place,
                  size_t changing, struct buffer *out, struct buffer *problems)

@@ -35,7 +35,7 @@ static git_index *open_copy(struct fault *fault)
 {
     git_index *copy = NULL;
     if (git_index_new(&copy) != 0)
-        git_fault(fault, "the index can't be made");
+        commits_fault(fault, "the index can't be made");
     return copy;
 }
 
@@ -50,7 +50,7 @@ static bool from_head(struct history *history, git_index *copy, struct fault *fa
         return false;
     bool good = git_tree_lookup(&tree, repository, &root) == 0 && git_index_read_tree(copy, tree) == 0;
     git_tree_free(tree);
-    return good || git_fault(fault, "the index can't be made from HEAD");
+    return good || commits_fault(fault, "the index can't be made from HEAD");
 }
 
 /* 1 read, 0 it is broken, -1 fault */
@@ -64,7 +64,7 @@ static int from_git(struct history *history, git_index *copy, struct fault *faul
     size_t count = git_index_entrycount(theirs);
     for (size_t i = 0; i < count && result == 1; i++)
         if (git_index_add(copy, git_index_get_byindex(theirs, i)) != 0) {
-            git_fault(fault, "the index can't be copied");
+            commits_fault(fault, "the index can't be copied");
             result = -1;
         }
     git_index_free(theirs);
@@ -170,7 +170,7 @@ static bool put(struct history *history, const struct step *step, struct fault *
         fill(&entry, &status);
     if (git_index_add(history->index.copy, &entry) == 0)
         return true;
-    return git_fault(fault, "the index can't take a file, the commit was not made");
+    return commits_fault(fault, "the index can't take a file, the commit was not made");
 }
 
 static void add_word(struct buffer *out, uint32_t number)

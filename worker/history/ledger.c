@@ -167,7 +167,7 @@ static bool read_git(struct history *history, const git_oid *known, struct fault
                 git_revwalk_push(walk, &history->head.commit) == 0 &&
                 (!known || git_revwalk_hide(walk, known) == 0);
     if (!good)
-        git_fault(fault, "the history can't be read");
+        commits_fault(fault, "the history can't be read");
     while (good && git_revwalk_next(&id, walk) == 0)
         good = add_from_git(history, &id, fault);
     git_revwalk_free(walk);

@@ -39,7 +39,7 @@ bool object_hash(git_object_t type, const void *data, size_t length, git_oid *id
     }
     if (git_odb_hash(id, data, length, type) == 0)
         return true;
-    return git_fault(fault, "an object can't be hashed");
+    return commits_fault(fault, "an object can't be hashed");
 }
 
 struct object *object_add(struct object_list *list, git_object_t type, char *data, size_t length, bool take,
@@ -56,10 +56,7 @@ struct object *object_add(struct object_list *list, git_object_t type, char *dat
 struct object *object_add_known(struct object_list *list, git_object_t type, const git_oid *id, char *data,
                                 size_t length, bool take)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? list->capacity * 2 : 16;
-        list->items = memory_grow(list->items, list->capacity, sizeof *list->items);
-    }
+    MEMORY_MORE(list->items, list->count);
     struct object *object = &list->items[list->count++];
     *object = (struct object){.type = type, .id = *id, .data = data, .length = length, .borrowed = !take};
     return object;
@@ -215,11 +212,8 @@ bool object_read(struct history *history, const git_oid *id, git_object_t type, 
     if (!objects)
         return false;
     drop_torn(history, id);
-    if (git_odb_read(object, objects, id) != 0) {
-        const git_error *error = git_error_last();
-        return fault_set(fault, "the repository's object %s can't be read: %s", text,
-                         error && error->message ? error->message : "unknown");
-    }
+    if (git_odb_read(object, objects, id) != 0)
+        return commits_fault(fault, "the repository's object %s can't be read", text);
     if (git_odb_object_type(*object) == type)
         return true;
     git_odb_object_free(*object);

@@ -23,7 +23,7 @@
  *   repository.c     libgit2's handles, opened when they are first needed
  *   file_hash.c      a file of the work tree, and its hash as a blob
  *   file_note.c      which file it is and when it was last written
- *   oid.c            object ids, and libgit2's last error
+ *   oid.c            object ids
  *   tidy.c           checkpoints and packs */
 #ifndef AGENTOS_WORKER_HISTORY_PART_H
 #define AGENTOS_WORKER_HISTORY_PART_H
@@ -34,6 +34,7 @@
 #include "common/files.h"
 #include "common/journal.h"
 #include "common/listing.h"
+#include "common/repository/commits.h"
 #include "worker/history/history.h"
 
 enum {
@@ -64,7 +65,7 @@ struct object {
 
 struct object_list {
     struct object *items;
-    size_t count, capacity;
+    size_t count;
 };
 
 /* --- one change of a commit, worked out --- */
@@ -119,7 +120,7 @@ struct tree_copy {
 
 struct tree_set {
     struct tree_copy *items;
-    size_t count, capacity, bytes;
+    size_t count, bytes;
     uint64_t clock; /* counts what was asked for */
 };
 
@@ -284,7 +285,6 @@ void spares_drop(struct history *history);
 /* --- oid.c --- */
 
 bool object_id_zero(const git_oid *id);
-bool git_fault(struct fault *fault, const char *what);
 
 /* --- objects.c --- */
 

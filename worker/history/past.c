@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "common/repository/commits.h"
 
 enum { NAME_MAX_BYTES = 255, DEPTH_MAX = 16, SEARCH_MAX = 512 /* commits */ };
 
@@ -95,7 +96,7 @@ static bool visit_tree(struct visit *visit, const git_oid *id, const char *path,
 {
     git_tree *tree = NULL;
     if (git_tree_lookup(&tree, visit->repository, id) != 0)
-        return git_fault(visit->fault, "a folder of that commit can't be read");
+        return commits_fault(visit->fault, "a folder of that commit can't be read");
     bool good = true;
     for (size_t i = 0; good && i < git_tree_entrycount(tree); i++) {
         const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
@@ -116,7 +117,7 @@ static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const 
         return true;
     git_blob *blob = NULL;
     if (git_blob_lookup(&blob, visit->repository, git_tree_entry_id(entry)) != 0)
-        return git_fault(visit->fault, "a file of that commit can't be read");
+        return commits_fault(visit->fault, "a file of that commit can't be read");
     visit->visit(visit->context, path, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
     git_blob_free(blob);
     return true;
@@ -133,12 +134,12 @@ bool history_past_files(struct history *history, const char *commit, const char 
     if (!repository || git_oid_fromstr(&id, commit) != 0 || !tree_of_commit(history, &id, &root, fault))
         return false;
     if (git_tree_lookup(&tree, repository, &root) != 0)
-        return git_fault(fault, "that commit's tree can't be read");
+        return commits_fault(fault, "that commit's tree can't be read");
     int got = git_tree_entry_bypath(&entry, tree, path);
     struct visit all = {.repository = repository, .visit = visit, .context = context, .fault = fault};
     bool good = got == 0               ? visit_entry(&all, entry, path, 0)
                 : got == GIT_ENOTFOUND ? true
-                                       : git_fault(fault, "that commit's tree can't be read");
+                                       : commits_fault(fault, "that commit's tree can't be read");
     git_tree_entry_free(entry);
     git_tree_free(tree);
     return good;
@@ -154,19 +155,13 @@ struct search {
 
 static bool is_here(struct search *search, const git_commit *commit)
 {
-    git_tree *tree = NULL;
-    git_tree_entry *entry = NULL;
-    git_blob *blob = NULL;
-    bool found = false;
-    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, search->path) == 0 &&
-        !git_oid_equal(&search->seen, git_tree_entry_id(entry)) &&
-        git_blob_lookup(&blob, search->repository, git_tree_entry_id(entry)) == 0) {
-        search->seen = *git_tree_entry_id(entry);
-        found = search->is_it(search->context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
-    }
+    git_blob *blob = commits_file(search->repository, commit, search->path);
+    bool fresh = blob && !git_oid_equal(&search->seen, git_blob_id(blob));
+    if (fresh)
+        search->seen = *git_blob_id(blob);
+    bool found =
+        fresh && search->is_it(search->context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
     git_blob_free(blob);
-    git_tree_entry_free(entry);
-    git_tree_free(tree);
     return found;
 }
 
@@ -195,68 +190,35 @@ bool history_past_search(struct history *history, const char *path,
     return found || fault_set(fault, "none of the last %d commits has it", SEARCH_MAX);
 }
 
-static bool ends_with(const char *text, const char *end)
+struct removed {
+    struct visit visit;
+    const char *folder, *subject_end;
+    bool good;
+};
+
+static bool visit_removed(void *context, const git_tree_entry *entry)
 {
-    size_t length = text ? strlen(text) : 0, wanted = strlen(end);
-    return length >= wanted && strcmp(text + length - wanted, end) == 0;
+    struct removed *removed = context;
+    OWNED char *path = memory_print("%s/%s", removed->folder, git_tree_entry_name(entry));
+    return removed->good = visit_entry(&removed->visit, entry, path, DEPTH_MAX);
 }
 
-/* The tree of a folder in a commit; NULL: there is none. */
-static git_tree *folder_of(git_repository *repository, const git_commit *commit, const char *folder)
+static bool look_for_removed(void *context, const git_commit *commit)
 {
-    git_tree *tree = NULL, *found = NULL;
-    git_tree_entry *entry = NULL;
-    if (git_commit_tree(&tree, commit) == 0 && git_tree_entry_bypath(&entry, tree, folder) == 0)
-        (void)git_tree_lookup(&found, repository, git_tree_entry_id(entry));
-    git_tree_entry_free(entry);
-    git_tree_free(tree);
-    return found;
-}
-
-static bool visit_removed(struct visit *visit, const git_commit *commit, const char *folder)
-{
-    git_commit *parent = NULL;
-    if (git_commit_parent(&parent, commit, 0) != 0)
-        return true;
-    git_tree *before = folder_of(visit->repository, parent, folder),
-             *after = folder_of(visit->repository, commit, folder);
-    bool good = true;
-    for (size_t i = 0; good && before && i < git_tree_entrycount(before); i++) {
-        const git_tree_entry *entry = git_tree_entry_byindex(before, i);
-        OWNED char *path = memory_print("%s/%s", folder, git_tree_entry_name(entry));
-        if (!after || !git_tree_entry_byname(after, git_tree_entry_name(entry)))
-            good = visit_entry(visit, entry, path, DEPTH_MAX);
-    }
-    git_tree_free(before);
-    git_tree_free(after);
-    git_commit_free(parent);
-    return good;
-}
-
-static bool visit_all_removed(struct visit *visit, git_revwalk *walker, const char *folder,
-                              const char *subject_end)
-{
-    git_oid id;
-    bool good = true;
-    int got = 0;
-    while (good && (got = git_revwalk_next(&id, walker)) == 0) {
-        git_commit *commit = NULL;
-        good = git_commit_lookup(&commit, visit->repository, &id) == 0 &&
-               (!ends_with(git_commit_summary(commit), subject_end) || visit_removed(visit, commit, folder));
-        git_commit_free(commit);
-    }
-    return good && got == GIT_ITEROVER;
+    struct removed *removed = context;
+    return commits_removed(removed->visit.repository, commit, removed->folder, removed->subject_end,
+                           visit_removed, removed);
 }
 
 bool history_past_removed(struct history *history, const char *folder, const char *subject_end,
                           void (*visit)(void *context, const char *path, const char *text, size_t length),
                           void *context, struct fault *fault)
 {
-    git_revwalk *walker = NULL;
-    struct visit all = {history_repository(history, fault), visit, context, fault};
-    bool good = history_empty(history) || (all.repository && git_revwalk_new(&walker, all.repository) == 0 &&
-                                           git_revwalk_push(walker, &history->head.commit) == 0 &&
-                                           visit_all_removed(&all, walker, folder, subject_end));
-    git_revwalk_free(walker);
+    struct removed removed = {
+        {history_repository(history, fault), visit, context, fault}, folder, subject_end, true};
+    bool good =
+        history_empty(history) ||
+        (removed.visit.repository &&
+         commits_each(removed.visit.repository, GIT_SORT_NONE, look_for_removed, &removed) && removed.good);
     return good || fault_set(fault, "the history can't be read to its beginning");
 }

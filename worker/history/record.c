@@ -204,10 +204,7 @@ static void add_ours(struct history *history, const struct file_note *note)
 {
     if (note->inode == 0)
         return;
-    if ((history->redo.count & (history->redo.count - 1)) == 0)
-        history->redo.ours =
-            memory_grow(history->redo.ours, history->redo.count ? history->redo.count * 2 : 1,
-                        sizeof *history->redo.ours);
+    MEMORY_MORE(history->redo.ours, history->redo.count);
     history->redo.ours[history->redo.count++] = *note;
 }
 

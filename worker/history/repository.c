@@ -19,7 +19,7 @@ git_repository *history_repository(struct history *history, struct fault *fault)
         return NULL;
     if (!history->repository && git_repository_open_ext(&history->repository, history->path,
                                                         GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0)
-        git_fault(fault, "the repository can't be opened");
+        commits_fault(fault, "the repository can't be opened");
     return history->repository;
 }
 
@@ -27,7 +27,7 @@ git_odb *history_objects(struct history *history, struct fault *fault)
 {
     OWNED char *path = memory_print("%s/.git/objects", history->path);
     if (!history->odb && git_odb_open(&history->odb, path) != 0)
-        git_fault(fault, "the repository's objects can't be opened");
+        commits_fault(fault, "the repository's objects can't be opened");
     return history->odb;
 }
 

@@ -40,15 +40,12 @@ enum {
 
 struct id_list {
     git_oid *items;
-    size_t count, capacity;
+    size_t count;
 };
 
 static void add_id(struct id_list *list, const git_oid *id)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? list->capacity * 2 : 256;
-        list->items = memory_grow(list->items, list->capacity, sizeof *list->items);
-    }
+    MEMORY_MORE(list->items, list->count);
     list->items[list->count++] = *id;
 }
 
@@ -60,7 +57,7 @@ static size_t list_loose(struct history *history, struct id_list *list, size_t l
         char name[32], text[COMMIT_TEXT];
         git_oid id;
         snprintf(name, sizeof name, "objects/%02x", first);
-        struct listing *names = listing_open(history->folders.git, name, NULL);
+        OWNED_LISTING struct listing *names = listing_open(history->folders.git, name, NULL);
         for (const char *rest; names && (rest = listing_next(names)) != NULL;) {
             if (strlen(rest) != GIT_OID_HEXSZ - 2)
                 continue;
@@ -71,8 +68,6 @@ static size_t list_loose(struct history *history, struct id_list *list, size_t l
             if (list->count < limit)
                 add_id(list, &id);
         }
-        if (names)
-            (void)listing_close(names, NULL);
     }
     return total;
 }
@@ -109,7 +104,7 @@ static bool write_pack(struct history *history, struct id_list *list, char name[
     if (good)
         snprintf(name, COMMIT_TEXT, "%s", git_packbuilder_name(builder));
     else
-        git_fault(fault, "the objects can't be packed, they stay as they are");
+        commits_fault(fault, "the objects can't be packed, they stay as they are");
     git_packbuilder_free(builder);
     if (!good)
         return false;

@@ -31,10 +31,7 @@ static struct tree_copy *set_find(struct tree_set *set, const char *path, size_t
 
 static struct tree_copy *set_add(struct tree_set *set, const char *path, size_t length)
 {
-    if (set->count == set->capacity) {
-        set->capacity = set->capacity ? set->capacity * 2 : 8;
-        set->items = memory_grow(set->items, set->capacity, sizeof *set->items);
-    }
+    MEMORY_MORE(set->items, set->count);
     struct tree_copy *copy = &set->items[set->count++];
     *copy =
         (struct tree_copy){.path = memory_slice(path, length), .path_length = length, .used = ++set->clock};

@@ -14,10 +14,7 @@ const char goals_preamble[] =
 
 static struct goal_line *room_at(struct goals *goals, size_t index)
 {
-    if (goals->count == goals->capacity) {
-        goals->capacity = goals->capacity ? goals->capacity * 2 : 16;
-        goals->lines = memory_grow(goals->lines, goals->capacity, sizeof *goals->lines);
-    }
+    MEMORY_MORE(goals->lines, goals->count);
     memmove(&goals->lines[index + 1], &goals->lines[index], (goals->count - index) * sizeof *goals->lines);
     goals->count++;
     return &goals->lines[index];

@@ -21,7 +21,7 @@ struct goal_line {
 
 struct goals {
     struct goal_line *lines;
-    size_t count, capacity;
+    size_t count;
 };
 
 void goals_parse(struct goals *goals, const char *text, size_t length);

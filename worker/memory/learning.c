@@ -171,6 +171,7 @@ struct learning *learning_open(int tree, struct buffer *problems)
     for (enum state state = 0; state < STATE_COUNT; state++)
         learning->files[state].path = states[state].path;
     learning_refresh(learning, problems);
+    skills_shown_load(learning->skills, tree);
     return learning;
 }
 
@@ -180,6 +181,7 @@ void learning_close(struct learning *learning)
         return;
     for (enum state state = 0; state < STATE_COUNT; state++)
         statefile_free(&learning->files[state]);
+    skills_shown_save(learning->skills, learning->tree);
     skills_free(learning->skills);
     free(learning->skills);
     goals_free(&learning->goals);

@@ -5,6 +5,9 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "common/utf8.h"
+
+enum { NEWEST_LEAST = 400 /* bytes of the newest one that a prompt shows, however small its share is */ };
 
 const char reflections_preamble[] = "# Reflections\n\nThe last 15, the newest at the end.\n";
 
@@ -52,8 +55,13 @@ void reflections_prompt(const struct entries *reflections, size_t budget, struct
             break;
         used += line.length;
     }
+    size_t start = out->length, most = budget < NEWEST_LEAST ? NEWEST_LEAST : budget;
     for (size_t i = first; i < reflections->count; i++)
         print_line(&reflections->items[i], out);
+    if (out->length - start > most) {
+        out->length = start + utf8_cut(out->data + start, out->length - start, most);
+        buffer_text(out, "…\n");
+    }
     if (reflections->count == 0)
         buffer_text(out, "None yet.\n");
 }

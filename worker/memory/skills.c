@@ -37,6 +37,14 @@ static void skill_free(struct skill *skill)
     word_set_free(&skill->words);
 }
 
+uint64_t skills_hash(const char *text, size_t length)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+    return hash;
+}
+
 void skills_shown_forget(struct skills *skills, size_t first)
 {
     while (skills->shown_count > first)

@@ -107,11 +107,15 @@ void skills_settle(struct skills *skills, int tree, int64_t now, double halflife
                    struct change_list *changes, struct buffer *note);
 
 void skill_look_again(struct skill *skill, int tree);          /* its text, where the file has changed */
+uint64_t skills_hash(const char *text, size_t length);         /* of a description or a text */
 void skills_shown_forget(struct skills *skills, size_t first); /* that piece and all behind it */
 
 struct skills_place;
 /* skills_prompt.c. All summaries, and the texts of those nearest to the task, behind what the last prompt said. */
 void skills_prompt(struct skills *skills, int tree, const char *task, const struct skills_place *place,
                    struct buffer *out);
+/* skills_kept.c: what stays, from a worker to the next; into skills that have none yet. */
+void skills_shown_load(struct skills *skills, int tree);
+void skills_shown_save(const struct skills *skills, int tree);
 
 #endif

@@ -7,9 +7,9 @@
  *
  *     |ahead + stays| >= 12/17 of this prompt  =>  at least 70 % of the shorter of the two are their common front.
  *
- * The front is broken where what stays is made anew: once in 50 tasks at most, when much of it has become
- * useless, or when a new line has no room left behind it. In a small room texts give way to lines first, from the end on,
- * and a text that has no room waits until then. A person's edit, too, begins anew. */
+ * What stays outlives the worker (skills_kept.c). The front is broken where it is made anew: once in 50 tasks at most,
+ * when much of it has become useless, or when a new line has no room left behind it. In a small room texts give way to
+ * lines first, from the end on, and a text that has no room waits until then. A person's edit, too, begins anew. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,14 +28,6 @@ enum {
 };
 
 static const char forgotten[] = "forgotten";
-
-static uint64_t hash_of(const char *text, size_t length)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
-    return hash;
-}
 
 /* --- what stays --- */
 
@@ -66,7 +58,7 @@ static struct shown *find_shown(const struct skills *skills, const char *name, b
 
 static uint64_t text_hash(const struct skill *skill)
 {
-    return skill->body ? hash_of(skill->body, strlen(skill->body)) : 0;
+    return skill->body ? skills_hash(skill->body, strlen(skill->body)) : 0;
 }
 
 static struct shown *shown_text(const struct skills *skills, size_t index)
@@ -126,7 +118,7 @@ static void add_lines(struct skills *skills, size_t budget)
         const struct entry *entry = &skills->entries.items[i];
         size_t length = 0;
         const char *description = entry_value(entry, "description", &length);
-        uint64_t says = hash_of(description, length);
+        uint64_t says = skills_hash(description, length);
         if (!find_shown(skills, entry->heading, false, says))
             add_line(skills, entry->heading, description, utf8_cut(description, length, limit), says);
     }

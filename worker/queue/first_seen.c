@@ -42,9 +42,7 @@ static struct seen *find(struct queue *queue, struct mark mark)
 
 static void add(struct queue *queue, struct seen seen)
 {
-    if ((queue->seen_count & (queue->seen_count - 1)) == 0)
-        queue->seen =
-            memory_grow(queue->seen, queue->seen_count ? queue->seen_count * 2 : 1, sizeof *queue->seen);
+    MEMORY_MORE(queue->seen, queue->seen_count);
     size_t at = place(queue, (struct mark){seen.id, seen.hash});
     memmove(&queue->seen[at + 1], &queue->seen[at], (queue->seen_count - at) * sizeof seen);
     queue->seen[at] = seen;

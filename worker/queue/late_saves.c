@@ -19,8 +19,7 @@
 /* Behind the others; to be sorted. */
 static void push(struct marks *marks, struct mark mark)
 {
-    if ((marks->count & (marks->count - 1)) == 0)
-        marks->items = memory_grow(marks->items, marks->count ? marks->count * 2 : 1, sizeof mark);
+    MEMORY_MORE(marks->items, marks->count);
     marks->items[marks->count++] = mark;
 }
 

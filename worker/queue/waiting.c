@@ -140,9 +140,7 @@ void waiting_begin(struct waiting *waiting)
 
 static void add(struct waiting *waiting, struct piece piece)
 {
-    if ((waiting->noted_count & (waiting->noted_count - 1)) == 0)
-        waiting->noted = memory_grow(waiting->noted, waiting->noted_count ? waiting->noted_count * 2 : 1,
-                                     sizeof *waiting->noted);
+    MEMORY_MORE(waiting->noted, waiting->noted_count);
     waiting->noted[waiting->noted_count++] = piece;
 }
 

@@ -24,15 +24,12 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
 {
     char **names = NULL;
     size_t count = 0;
-    struct listing *listing = listing_open(folder, "agents", NULL);
+    OWNED_LISTING struct listing *listing = listing_open(folder, "agents", NULL);
     for (const char *name; listing != NULL && (name = listing_next(listing)) != NULL;) {
         if (names_agent(name)) {
             names = memory_grow(names, count + 1, sizeof(*names));
             names[count++] = memory_text(name);
         }
-    }
-    if (listing != NULL) {
-        (void)listing_close(listing, NULL);
     }
     const char *near = did_you_mean(agent, name_at, names, count);
     output_complain("there is no agent '%s' in %s/agents%s%s%s", agent, invocation->data_dir,

@@ -7,17 +7,9 @@
 #include "supervisor/cli/terminal/invocation.h"
 
 int verb_verify(struct invocation *invocation);
-int verb_handoffs(struct invocation *invocation);
-int verb_messages(struct invocation *invocation);
-int verb_dead_letters(struct invocation *invocation);
-int verb_queues(struct invocation *invocation);
+/* Every verb that lists items: they are rows of one table (listings.c). */
+int verb_listing(struct invocation *invocation);
 int verb_show(struct invocation *invocation);
-int verb_locks(struct invocation *invocation);
-int verb_segments(struct invocation *invocation);
-int verb_skills(struct invocation *invocation);
-int verb_rewards(struct invocation *invocation);
-int verb_goals(struct invocation *invocation);
-int verb_reflections(struct invocation *invocation);
 int verb_log(struct invocation *invocation);
 int verb_logs(struct invocation *invocation);
 

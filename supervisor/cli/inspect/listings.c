@@ -1,229 +1,314 @@
-/* What an agent has learned, read from its files: skills, rewards, goals, reflections. */
-#include <fcntl.h>
+/* The verbs that list: what an agent has learned, envelopes wherever they lie, and the notices in shared/ that every agent may
+ * read. Each reads items, shown as JSON to programs and as a table to people. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/buffer.h"
 #include "common/files.h"
-#include "common/format/entries.h"
 #include "common/memory.h"
-#include "common/tree.h"
-#include "common/utf8.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/inspect/items_table.h"
+#include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/listings/learned.h"
+#include "supervisor/listings/notices.h"
+#include "supervisor/reader/envelope_choice.h"
 #include "supervisor/reader/skill_decay.h"
 
-/* One state file of an agent: asked where it is, read, taken apart. */
-struct listing {
-    int folder;       /* owned; -1 none */
-    char *agent_path; /* owned; absolute */
-    char *text;       /* owned; the whole file as valid UTF-8, "" when there is none */
-    const char *file;
-    size_t most; /* so many of the newest are listed */
-    const struct invocation *invocation;
+struct request;
+
+struct verb_listing {
+    const char *verb;
+    int (*read)(struct request *request); /* shows what it has read, and returns the exit code */
+    union {
+        enum learned learned;
+        const char *notices; /* the folder below DATA_DIR */
+        struct {
+            unsigned kinds; /* as of struct envelope_choice */
+            int place;
+        } envelopes;
+    } of;
+    const char *nothing; /* with the agent's name, where it has a %s */
+    struct item_column columns[ITEM_COLUMNS_MAX];
+    void (*show)(const json_t *items); /* in the place of a table */
 };
 
-static bool listing_open(struct listing *listing, const struct invocation *invocation, const char *file,
-                         int *status)
+struct request {
+    const struct invocation *invocation;
+    const struct verb_listing *listing;
+    const char *agent; /* NULL: none was named */
+    bool json;
+    size_t most;
+    struct envelope_choice choice;
+};
+
+static void complain(const char *sentence)
 {
+    output_complain("%s", sentence);
+}
+
+/* The items are stolen. */
+static void show(const struct request *request, json_t *items)
+{
+    const struct verb_listing *listing = request->listing;
+    if (request->json) {
+        output_items(items);
+        return;
+    }
+    if (json_array_size(items) == 0) {
+        bool named = strncmp(listing->nothing, "%s", 2) == 0;
+        printf("%s%s\n", named ? request->agent : "", listing->nothing + (named ? 2 : 0));
+    } else if (listing->show != NULL) {
+        listing->show(items);
+    } else {
+        items_table_show(items, listing->columns);
+    }
+    json_decref(items);
+}
+
+/* --- what an agent has learned --- */
+
+static int read_learned(struct request *request)
+{
+    int status = 0;
     struct fault fault = {0};
-    *listing = (struct listing){.file = file, .folder = -1, .invocation = invocation};
-    if (!invocation_newest(invocation, &listing->most, &fault)) {
-        output_complain("%s", fault.text);
-        *status = EX_USAGE;
-        return false;
+    OWNED char *path = NULL;
+    OWNED_FD int folder = data_dir_agent(request->invocation, request->agent, &path, &status);
+    if (folder < 0) {
+        return status;
     }
-    listing->folder = data_dir_agent(invocation, invocation->words[0], &listing->agent_path, status);
-    if (listing->folder < 0) {
-        return false;
+    enum learned kind = request->listing->of.learned;
+    json_t *items = learned_items(folder, request->agent, kind, request->most, &fault);
+    if (items == NULL) {
+        complain(fault.text);
+        return EX_DATAERR;
     }
-    OWNED char *text = NULL;
-    size_t length = 0;
-    int got = files_read(listing->folder, file, TREE_FILE_MAX, &text, &length, NULL, &fault);
-    if (got < 0) {
-        output_complain("%s", fault.text);
-        *status = EX_DATAERR;
-        return false;
+    if (request->json && kind == LEARNED_SKILLS) {
+        skill_decay_add(request->invocation->data_dir, request->agent, items);
     }
-    listing->text = got == 0 ? memory_text("") : utf8_clean(text, length);
-    return true;
+    show(request, items);
+    return EX_OK;
 }
 
-static void listing_close(struct listing *listing)
+static void show_reflections(const json_t *items)
 {
-    memory_close_at(&listing->folder);
-    free(listing->agent_path);
-    free(listing->text);
-}
-
-static void cell_field(struct table *table, const struct entry *entry, const char *key)
-{
-    OWNED char *value = entry_get(entry, key);
-    table_cell(table, value);
-}
-
-static void show_skills(const struct listing *listing, const struct entries *entries)
-{
-    static const char *const HEADS[] = {"SKILL", ">EVIDENCE", "LAST SUCCESS", "DESCRIPTION"};
-    struct table table;
-    table_begin(&table, HEADS, 4);
-    for (size_t i = 0; i < entries->count; i++) {
-        table_cell(&table, entries->items[i].heading);
-        cell_field(&table, &entries->items[i], "reward_evidence");
-        cell_field(&table, &entries->items[i], "last_success");
-        cell_field(&table, &entries->items[i], "description");
-    }
-    if (entries->count == 0) {
-        printf("%s has earned no skill yet.\n", listing->invocation->words[0]);
-    } else {
-        table_show(&table);
-    }
-}
-
-static void show_rewards(const struct listing *listing, const struct entries *entries)
-{
-    static const char *const HEADS[] = {"WHEN", ">REWARD", ">AUDIT", ">TOKENS", "TASK", "REASON"};
-    struct table table;
-    table_begin(&table, HEADS, 6);
-    for (size_t i = entries->count; i-- > 0;) {
-        const struct entry *entry = &entries->items[i];
-        cell_field(&table, entry, "at");
-        cell_field(&table, entry, "reward");
-        cell_field(&table, entry, "audit_score");
-        cell_field(&table, entry, "tokens");
-        table_cell(&table, entry->heading);
-        cell_field(&table, entry, "reason");
-    }
-    if (entries->count == 0) {
-        printf("%s has finished no task yet.\n", listing->invocation->words[0]);
-    } else {
-        table_show(&table);
-    }
-}
-
-static void show_reflections(const struct listing *listing, const struct entries *entries)
-{
-    if (entries->count == 0) {
-        printf("%s has noted nothing yet.\n", listing->invocation->words[0]);
-    }
-    for (size_t i = entries->count; i-- > 0;) {
-        OWNED char *heading = output_clean(entries->items[i].heading, 0);
-        OWNED char *lines = output_clean(entries->items[i].lines, 1);
+    size_t index = 0;
+    const json_t *item = NULL;
+    json_array_foreach(items, index, item)
+    {
+        OWNED char *heading = output_clean(json_string_value(json_object_get(item, "task")), 0);
+        OWNED char *lines = output_clean(json_string_value(json_object_get(item, "body")), 1);
         printf("%s\n%s", heading, lines);
     }
 }
 
-/* The newest stand at the file's end: those before them go. */
-static void keep_newest(struct entries *entries, size_t most)
-{
-    while (entries->count > most) {
-        entries_remove(entries, 0);
-    }
-}
-
-static void show_entries(const struct listing *listing, int level,
-                         void (*show)(const struct listing *listing, const struct entries *entries))
-{
-    struct entries entries = {0};
-    entries_parse(&entries, level, listing->text, strlen(listing->text));
-    keep_newest(&entries, listing->most);
-    show(listing, &entries);
-    entries_free(&entries);
-}
-
-/* False: the items could not be read, which has been said. */
-static bool show_json(const struct listing *listing, enum learned kind)
-{
-    struct fault fault = {0};
-    json_t *items =
-        learned_items(listing->folder, listing->invocation->words[0], kind, listing->most, &fault);
-    if (items == NULL) {
-        output_complain("%s", fault.text);
-        return false;
-    }
-    if (kind == LEARNED_SKILLS) {
-        skill_decay_add(listing->invocation->data_dir, listing->invocation->words[0], items);
-    }
-    output_items(items);
-    return true;
-}
-
-static int list_entries(const struct invocation *invocation, enum learned kind, int level,
-                        void (*show)(const struct listing *listing, const struct entries *entries))
-{
-    int status = 0;
-    struct listing listing;
-    if (listing_open(&listing, invocation, learned_file(kind), &status)) {
-        if (!invocation_has(invocation, OPTION_JSON)) {
-            show_entries(&listing, level, show);
-        } else if (!show_json(&listing, kind)) {
-            status = EX_DATAERR;
-        }
-    }
-    listing_close(&listing);
-    return output_end(status);
-}
-
-bool listings_has_skill(int folder)
-{
-    OWNED char *text = NULL;
-    size_t length = 0;
-    if (files_read(folder, TREE_SKILLS, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
-        return false;
-    }
-    struct entries entries = {0};
-    entries_parse(&entries, 3, text, strlen(text));
-    bool has = entries.count > 0;
-    entries_free(&entries);
-    return has;
-}
-
-int verb_skills(struct invocation *invocation)
-{
-    return list_entries(invocation, LEARNED_SKILLS, 3, show_skills);
-}
-
-int verb_rewards(struct invocation *invocation)
-{
-    return list_entries(invocation, LEARNED_REWARDS, 2, show_rewards);
-}
-
-int verb_reflections(struct invocation *invocation)
-{
-    return list_entries(invocation, LEARNED_REFLECTIONS, 2, show_reflections);
-}
-
-static void show_goals(const struct listing *listing)
+static void show_goals(const json_t *items)
 {
     size_t index = 0;
     const json_t *item = NULL;
-    const char *agent = listing->invocation->words[0];
-    json_t *items = learned_items(listing->folder, agent, LEARNED_GOALS, listing->most, NULL);
     json_array_foreach(items, index, item)
     {
         OWNED char *clean = output_clean(json_string_value(json_object_get(item, "goal")), 0);
         printf("%s  %s\n", json_is_true(json_object_get(item, "done")) ? "done" : "open", clean);
     }
-    if (json_array_size(items) == 0) {
-        printf("%s has no goal.\n", agent);
-    }
-    json_decref(items);
 }
 
-int verb_goals(struct invocation *invocation)
+bool listings_has_skill(int folder)
+{
+    json_t *items = learned_items(folder, "", LEARNED_SKILLS, SIZE_MAX, NULL);
+    bool has = json_array_size(items) > 0;
+    json_decref(items);
+    return has;
+}
+
+/* --- envelopes --- */
+
+static void looked(size_t files)
+{
+    output_working("envelopes read", files);
+}
+
+/* The newest stand at the end. People see who has the copy, too. */
+static int show_envelopes(void *context)
+{
+    const struct request *request = context;
+    const struct envelope_choice *choice = &request->choice;
+    json_t *items = json_array();
+    for (size_t i = choice->count < request->most ? choice->count : request->most; i-- > 0;) {
+        json_t *item = copy_json(choice->list[i]);
+        if (!request->json) {
+            json_object_set_new(item, "owner", json_string(choice->list[i]->owner));
+        }
+        json_array_append_new(items, item);
+    }
+    show(request, items);
+    return EX_OK;
+}
+
+/* In a confined child: git is read. */
+static int show_with_git(void *context)
+{
+    struct request *request = context;
+    envelope_choose_pruned(&request->choice);
+    return show_envelopes(request);
+}
+
+static int read_envelopes(struct request *request)
 {
     int status = 0;
-    struct listing listing;
-    if (listing_open(&listing, invocation, TREE_GOALS, &status)) {
-        if (!invocation_has(invocation, OPTION_JSON)) {
-            show_goals(&listing);
-        } else if (!show_json(&listing, LEARNED_GOALS)) {
-            status = EX_DATAERR;
-        }
+    const char *data_dir = request->invocation->data_dir;
+    struct envelope_choice *choice = &request->choice;
+    int place = request->listing->of.envelopes.place;
+    if (!data_dir_has(request->invocation, request->agent, &status)) {
+        return status;
     }
-    listing_close(&listing);
-    return output_end(status);
+    *choice = (struct envelope_choice){.data_dir = data_dir,
+                                       .agent = place == PLACE_COUNT ? request->agent : NULL,
+                                       .owner = place == PLACE_COUNT ? NULL : request->agent,
+                                       .kinds = request->listing->of.envelopes.kinds,
+                                       .place = place,
+                                       .most = request->most,
+                                       .complain = complain,
+                                       .looked = looked};
+    envelope_choose(choice);
+    output_working_end();
+    for (size_t i = 0; i < choice->owner_count; i++) {
+        confine_guard(data_dir, choice->owners[i]);
+    }
+    status = choice->owner_count > 0 ? confine(data_dir, show_with_git, request) : show_envelopes(request);
+    envelope_choice_free(choice);
+    return status;
+}
+
+/* --- notices --- */
+
+static int read_notices(struct request *request)
+{
+    int status = 0;
+    if (!data_dir_has(request->invocation, NULL, &status)) {
+        return status;
+    }
+    OWNED_FD int data = files_open_path(request->invocation->data_dir, NULL);
+    show(request, notices_list(data, request->listing->of.notices, complain));
+    return EX_OK;
+}
+
+/* --- the table --- */
+
+#define MAIL (1u << KIND_MESSAGE | 1u << KIND_RESULT | 1u << KIND_BOUNCE)
+
+static const struct verb_listing LISTINGS[] = {
+    {"skills",
+     read_learned,
+     {.learned = LEARNED_SKILLS},
+     "%s has earned no skill yet.",
+     {{"SKILL", "name"},
+      {">EVIDENCE", "reward_evidence"},
+      {"LAST SUCCESS", "last_success"},
+      {"DESCRIPTION", "description"}},
+     NULL},
+    {"rewards",
+     read_learned,
+     {.learned = LEARNED_REWARDS},
+     "%s has finished no task yet.",
+     {{"WHEN", "at"},
+      {">REWARD", "+reward"},
+      {">AUDIT", "+audit_score"},
+      {">TOKENS", "tokens"},
+      {"TASK", "task"},
+      {"REASON", "reason"}},
+     NULL},
+    {"goals", read_learned, {.learned = LEARNED_GOALS}, "%s has no goal.", {{NULL, NULL}}, show_goals},
+    {"reflections",
+     read_learned,
+     {.learned = LEARNED_REFLECTIONS},
+     "%s has noted nothing yet.",
+     {{NULL, NULL}},
+     show_reflections},
+    {"handoffs",
+     read_envelopes,
+     {.envelopes = {1u << KIND_HANDOFF, PLACE_COUNT}},
+     "Nothing has been handed over.",
+     {{"CREATED", "created"},
+      {"ID", "id"},
+      {"FROM", "from"},
+      {"TO", "to"},
+      {"STATUS", "status"},
+      {"PRIORITY", "priority"},
+      {"TASK", "~body"}},
+     NULL},
+    {"messages",
+     read_envelopes,
+     {.envelopes = {MAIL, PLACE_COUNT}},
+     "There are no messages.",
+     {{"CREATED", "created"},
+      {"ID", "id"},
+      {"KIND", "kind"},
+      {"FROM", "from"},
+      {"TO", "to"},
+      {"STATUS", "status"},
+      {"TEXT", "~body"}},
+     NULL},
+    {"dead-letters",
+     read_envelopes,
+     {.envelopes = {0, PLACE_DEAD_LETTERS}},
+     "There are no dead letters.",
+     {{"CREATED", "created"},
+      {"AGENT", "owner"},
+      {"ID", "id"},
+      {"KIND", "kind"},
+      {"FROM", "from"},
+      {"STATUS", "status"},
+      {"REASON", "reason"}},
+     NULL},
+    {"queues",
+     read_envelopes,
+     {.envelopes = {0, PLACE_QUEUE}},
+     "No work queue holds anything.",
+     {{"QUEUE", "owner"},
+      {"CREATED", "created"},
+      {"ID", "id"},
+      {"STATUS", "status"},
+      {"CONSUMER", "consumer"},
+      {">ATTEMPTS", "attempts"},
+      {"TASK", "~body"}},
+     NULL},
+    {"locks",
+     read_notices,
+     {.notices = NOTICES_LOCKS},
+     "No lock was ever taken.",
+     {{"LOCK", "name"},
+      {"HOLDER", "holder"},
+      {"TASK", "task"},
+      {">TOKEN", "token"},
+      {"SINCE", "since"},
+      {"LEASE UNTIL", "lease_until"},
+      {"WAITERS", "waiters"}},
+     NULL},
+    {"segments",
+     read_notices,
+     {.notices = NOTICES_SEGMENTS},
+     "No segment was ever written.",
+     {{"SEGMENT", "name"}, {">VERSION", "version"}, {"UPDATED", "updated"}, {"BY", "by"}},
+     NULL},
+};
+
+int verb_listing(struct invocation *invocation)
+{
+    struct fault fault = {0};
+    struct request request = {.invocation = invocation,
+                              .listing = LISTINGS,
+                              .agent = invocation->words[0],
+                              .json = invocation_has(invocation, OPTION_JSON)};
+    while (strcmp(request.listing->verb, invocation->verb->name) != 0) {
+        request.listing++;
+    }
+    if (!invocation_newest(invocation, &request.most, &fault)) {
+        complain(fault.text);
+        return EX_USAGE;
+    }
+    return output_end(request.listing->read(&request));
 }

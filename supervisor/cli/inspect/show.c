@@ -16,6 +16,7 @@
 #include "supervisor/cli/inspect/cost_table.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
+#include "supervisor/cli/inspect/items_table.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/reader/envelope_view.h"
@@ -80,32 +81,18 @@ static void show_copies(const struct envelope_view *view)
     }
 }
 
-static void show_relatives(const struct envelope_view *view, const char *title,
-                           bool (*belongs)(const struct envelope_view *, const struct copy *))
+static void show_relatives(const json_t *items, const char *title)
 {
-    static const char *const HEADS[] = {"CREATED", "ID", "KIND", "FROM", "TO", "STATUS"};
-    size_t count = 0;
-    struct table table;
-    char text[CLOCK_TEXT];
-    const struct copy **found = envelope_view_relatives(view, belongs, &count);
-    if (count > 0) {
+    static const struct item_column COLUMNS[ITEM_COLUMNS_MAX] = {
+        {"CREATED", "created"}, {"ID", "id"}, {"KIND", "kind"},
+        {"FROM", "from"},       {"TO", "to"}, {"STATUS", "status"}};
+    if (json_array_size(items) > 0) {
         printf("\n%s\n", title);
-        table_begin(&table, HEADS, 6);
-        for (size_t i = 0; i < count; i++) {
-            const struct envelope *envelope = &found[i]->envelope;
-            table_cell(&table, clock_format(envelope->created, text));
-            table_cell(&table, envelope->id);
-            table_cell(&table, envelope_kind_name(envelope->kind));
-            table_cell(&table, envelope->from);
-            table_cell(&table, envelope->to);
-            table_cell(&table, envelope->status);
-        }
-        table_show(&table);
+        items_table_show(items, COLUMNS);
     }
-    free(found);
 }
 
-static void show_people(const struct envelope_view *view)
+static void show_people(const struct envelope_view *view, const json_t *whole)
 {
     const char *body = envelope_view_best(view)->envelope.body;
     OWNED char *text = output_clean(body != NULL ? body : "", 1);
@@ -113,8 +100,8 @@ static void show_people(const struct envelope_view *view)
     show_head(view);
     show_route(view);
     show_copies(view);
-    show_relatives(view, "answers", envelope_is_answer);
-    show_relatives(view, "of the same trace", envelope_is_of_trace);
+    show_relatives(json_object_get(whole, "answers"), "answers");
+    show_relatives(json_object_get(whole, "of_trace"), "of the same trace");
     cost_show(&view->cost);
     printf("\ntext\n%s%s", text, length > 0 && text[length - 1] == '\n' ? "" : "\n");
 }
@@ -125,7 +112,7 @@ static void complain_unknown(const struct invocation *invocation, const char *id
     OWNED char *agents = memory_print("%s/agents", invocation->data_dir);
     OWNED char *file = names_file(id), *before = names_file_before(id);
     OWNED_FD int folder = files_open_path(agents, NULL);
-    struct listing *names = folder < 0 ? NULL : listing_open(folder, ".", NULL);
+    OWNED_LISTING struct listing *names = folder < 0 ? NULL : listing_open(folder, ".", NULL);
     bool known = false;
     for (const char *name; names != NULL && !known && (name = listing_next(names)) != NULL;) {
         OWNED char *path = memory_print("%s/%s/%s.md", name, TREE_OUTPUTS, file);
@@ -142,9 +129,6 @@ static void complain_unknown(const struct invocation *invocation, const char *id
                             "%s, and `agentos log %s` tells what came of it",
                             id, name, where, name);
         }
-    }
-    if (names != NULL) {
-        (void)listing_close(names, NULL);
     }
     if (!known) {
         output_complain("there is no envelope '%s' below %s", id, invocation->data_dir);
@@ -179,10 +163,12 @@ static int show(void *context)
         complain_unknown(request->invocation, id);
         return EX_NOINPUT;
     }
+    json_t *whole = envelope_view_json(&request->view);
     if (invocation_has(request->invocation, OPTION_JSON)) {
-        output_json(envelope_view_json(&request->view));
+        output_json(whole);
     } else {
-        show_people(&request->view);
+        show_people(&request->view, whole);
+        json_decref(whole);
     }
     return EX_OK;
 }

@@ -23,6 +23,7 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/repository/commits.h"
 #include "common/repository/library.h"
 #include "common/repository/object_walk.h"
 #include "common/tree.h"
@@ -82,9 +83,9 @@ static void verify_history(struct verify *verify, const char *path)
 {
     git_repository *repository = NULL;
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
-        const git_error *error = git_error_last();
-        buffer_print(verify->findings, "%s: the repository cannot be opened: %s\n", verify->where,
-                     error != NULL ? error->message : "unknown fault");
+        struct fault fault = {0};
+        (void)commits_fault(&fault, "%s: the repository cannot be opened", verify->where);
+        buffer_print(verify->findings, "%s\n", fault.text);
         return;
     }
     verify_head(verify, repository);
@@ -273,7 +274,7 @@ static int verify_trees(const char *data_dir, struct buffer *findings, struct bu
 {
     OWNED char *path = memory_print("%s/agents", data_dir);
     OWNED_FD int agents = files_open_path(path, NULL);
-    struct listing *names = agents < 0 ? NULL : listing_open(agents, ".", NULL);
+    OWNED_LISTING struct listing *names = agents < 0 ? NULL : listing_open(agents, ".", NULL);
     int looked = 0;
     if (names == NULL) {
         return -1;
@@ -284,7 +285,6 @@ static int verify_trees(const char *data_dir, struct buffer *findings, struct bu
             looked++;
         }
     }
-    (void)listing_close(names, NULL);
     return looked;
 }
 

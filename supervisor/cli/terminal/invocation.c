@@ -163,6 +163,10 @@ static bool check_usage(const struct invocation *invocation, struct fault *fault
     if (invocation->options[OPTION_HELP] != NULL || invocation->version) {
         return true;
     }
+    const char *data = invocation->options[OPTION_DATA];
+    if (data != NULL && data[0] == '\0') {
+        return fault_set(fault, "--data needs a directory's name");
+    }
     if (verb == NULL) {
         return fault_set(fault, "what shall it do? A verb is missing");
     }
@@ -242,9 +246,6 @@ static char *absolute(const char *path, struct fault *fault)
 bool invocation_locate(struct invocation *invocation, struct fault *fault)
 {
     const char *given = invocation->options[OPTION_DATA];
-    if (given != NULL && given[0] == '\0') {
-        return fault_set(fault, "--data needs a directory's name");
-    }
     const char *run_dir = setting_text(SET_AGENTOS_RUN_DIR, NULL);
     invocation->data_dir = absolute(given != NULL ? given : setting_text(SET_DATA_DIR, NULL), fault);
     if (invocation->data_dir == NULL) {

@@ -22,6 +22,7 @@
 #include "common/files.h"
 #include "common/format/roster.h"
 #include "common/memory.h"
+#include "common/repository/commits.h"
 #include "common/repository/library.h"
 #include "common/repository/object_walk.h"
 #include "supervisor/cli/terminal/confine.h"
@@ -60,12 +61,6 @@ static void export_free(struct export *export)
         close(export->folder);
 }
 
-static bool git_says(struct fault *fault, const char *what)
-{
-    const git_error *error = git_error_last();
-    return fault_set(fault, "%s: %s", what, error ? error->message : "unknown fault");
-}
-
 /* --- opening --- */
 
 /* 0, or the exit status and fault. */
@@ -74,7 +69,7 @@ static int open_agent(struct export *export, struct fault *fault)
     git_odb_backend *memory = NULL;
     if (git_repository_open_ext(&export->repository, export->path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) !=
         0) {
-        git_says(fault, "its repository cannot be opened");
+        commits_fault(fault, "its repository cannot be opened");
         return EX_DATAERR;
     }
     if (git_repository_head_unborn(export->repository) == 1) {
@@ -83,7 +78,7 @@ static int open_agent(struct export *export, struct fault *fault)
     }
     if (git_repository_odb(&export->odb, export->repository) != 0 || git_mempack_new(&memory) != 0 ||
         git_odb_add_backend(export->odb, memory, MEMORY_FIRST) != 0) {
-        git_says(fault, "its objects cannot be opened");
+        commits_fault(fault, "its objects cannot be opened");
         return EX_SOFTWARE;
     }
     return EX_OK;
@@ -180,7 +175,7 @@ static bool add_refs(struct export *export, struct fault *fault)
         const char *name;
         git_oid id;
         if (git_reference_iterator_glob_new(&iterator, export->repository, globs[i]) != 0)
-            return git_says(fault, "its branches cannot be read");
+            return commits_fault(fault, "its branches cannot be read");
         while (git_reference_next_name(&name, iterator) == 0)
             if ((!branch || strcmp(name, branch) != 0) &&
                 git_reference_name_to_id(&id, export->repository, name) == 0)
@@ -235,7 +230,7 @@ static bool add_objects(struct export *export, git_packbuilder *builder, struct 
     for (git_oid id; good && git_revwalk_next(&id, walk) == 0;)
         export->commits++;
     git_revwalk_free(walk);
-    return good || git_says(fault, "its history cannot be packed");
+    return good || commits_fault(fault, "its history cannot be packed");
 }
 
 static bool write_bundle(struct export *export, struct fault *fault)
@@ -243,14 +238,14 @@ static bool write_bundle(struct export *export, struct fault *fault)
     git_packbuilder *builder = NULL;
     OWNED_BUFFER struct buffer header = {0};
     bool good = git_packbuilder_new(&builder, export->repository) == 0 ||
-                git_says(fault, "its history cannot be packed");
+                commits_fault(fault, "its history cannot be packed");
     good = good && add_objects(export, builder, fault);
     gitbundle_print(&export->bundle, &header);
     errno = 0;
     if (good && (!files_write_all(export->file, header.data, header.length) ||
                  git_packbuilder_foreach(builder, write_piece, &export->file) != 0))
         good = errno ? fault_errno(fault, "it cannot be written")
-                     : git_says(fault, "its history cannot be packed");
+                     : commits_fault(fault, "its history cannot be packed");
     git_packbuilder_free(builder);
     return good;
 }

@@ -270,11 +270,9 @@ static size_t count_envelopes(const struct import *import)
     static const char *const folders[] = {TREE_INBOX, TREE_HANDOFFS, TREE_OUTBOX};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         OWNED char *path = memory_print("%s/%s", import->name, folders[i]);
-        struct listing *names = listing_open(import->agents, path, NULL);
+        OWNED_LISTING struct listing *names = listing_open(import->agents, path, NULL);
         for (const char *name; names && (name = listing_next(names));)
             count += names_work(name);
-        if (names)
-            (void)listing_close(names, NULL);
     }
     return count;
 }

@@ -14,6 +14,7 @@
 #include "common/files.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "common/repository/commits.h"
 #include "common/tree.h"
 
 struct snapshot {
@@ -45,8 +46,7 @@ bool snapshot_object(git_odb *odb, git_object_t kind, const void *bytes, size_t 
         (git_odb_exists(odb, id) == 1 ||
          (git_odb_get_backend(&memory, odb, 0) == 0 && memory->write(memory, id, bytes, length, kind) == 0)))
         return true;
-    const git_error *error = git_error_last();
-    return fault_set(fault, "an object cannot be made: %s", error ? error->message : "unknown fault");
+    return commits_fault(fault, "an object cannot be made");
 }
 
 void snapshot_entry(struct buffer *tree, git_filemode_t mode, const char *name, const git_oid *id)

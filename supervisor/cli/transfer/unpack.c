@@ -16,6 +16,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/repository/commits.h"
 #include "common/repository/library.h"
 #include "common/repository/object_walk.h"
 #include "common/sandbox/sandbox.h"
@@ -42,7 +43,7 @@ struct unpacking {
 static int git_says(struct unpacking *unpacking, const char *what)
 {
     const git_error *error = git_error_last();
-    fault_set(unpacking->fault, "%s: %s", what, error ? error->message : "unknown fault");
+    commits_fault(unpacking->fault, "%s", what);
     return error && error->klass == GIT_ERROR_OS ? EX_IOERR : EX_DATAERR;
 }
 

@@ -1,0 +1,29 @@
+/* Commits of a repository, and what lies in them. The caller frees what libgit2 hands out. */
+#ifndef AGENTOS_COMMON_REPOSITORY_COMMITS_H
+#define AGENTOS_COMMON_REPOSITORY_COMMITS_H
+
+#include <git2.h>
+#include <stdbool.h>
+
+#include "common/fault.h"
+
+/* Always false. fault: the sentence that is printed, and libgit2's last error behind it. */
+bool commits_fault(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Visits HEAD's commits. order: of libgit2's GIT_SORT_…; GIT_SORT_NONE is the newest first by the commits' times, a child
+ * before its parents, and reads no further than it is visited. visit returns false when it has seen enough. False: the
+ * history can't be read to its beginning (libgit2's last error says why). A branch without commits has none to visit. */
+bool commits_each(git_repository *repository, unsigned order,
+                  bool (*visit)(void *context, const git_commit *commit), void *context);
+
+git_tree *commits_folder(git_repository *repository, const git_commit *commit,
+                         const char *path); /* NULL: none */
+git_blob *commits_file(git_repository *repository, const git_commit *commit, const char *path); /* likewise */
+
+/* Visits the entries that the folder has in the commit's parent and not in the commit, when the commit's subject has this
+ * end. visit returns false to stop; then false. */
+bool commits_removed(git_repository *repository, const git_commit *commit, const char *folder,
+                     const char *subject_end, bool (*visit)(void *context, const git_tree_entry *entry),
+                     void *context);
+
+#endif

@@ -1,0 +1,25 @@
+/* Timers, or whatever else is due at a time, the earliest first: a min-heap of entries that live in their owners. */
+#ifndef AGENTOS_COMMON_TIMER_HEAP_H
+#define AGENTOS_COMMON_TIMER_HEAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct timer { /* zeroed but for the first two */
+    void (*ring)(void *context);
+    void *context;
+    int64_t at;   /* by the clock that the heap's owner goes by */
+    size_t place; /* in the heap, from 1; 0: not set */
+};
+
+struct timer_heap {        /* zeroed to begin with */
+    struct timer **timers; /* timers[0] is unused: a timer's place is never 0 while it is set */
+    size_t count;
+};
+
+void timer_heap_set(struct timer_heap *heap, struct timer *timer, int64_t at); /* a set one is moved */
+void timer_heap_clear(struct timer_heap *heap, struct timer *timer); /* one that isn't set: nothing */
+struct timer *timer_heap_first(const struct timer_heap *heap);       /* NULL: none is set */
+void timer_heap_free(struct timer_heap *heap); /* timers that are still set are simply forgotten */
+
+#endif

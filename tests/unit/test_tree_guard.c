@@ -1,0 +1,114 @@
+/* A tree without a worker is looked at by a glance once a minute (contract section 10): nothing that git would run or obey
+ * goes unseen, and a tree in which nobody has touched git's files isn't read. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/memory.h"
+#include "supervisor/agent/tree_guard.h"
+
+static char folder[32], *path;
+static int data;
+static struct tree_guard guard;
+
+static void in_tree(const char *commands)
+{
+    OWNED char *line = memory_print("cd %s && %s", path, commands);
+    assert_int_equal(system(line), 0);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/test_tree_guard.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    path = memory_print("%s/agents/orion", folder);
+    OWNED char *make = memory_print("mkdir -p %s && git init -q -b main %s", path, path);
+    assert_int_equal(system(make), 0);
+    data = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    in_tree("rm -rf .git/hooks && mkdir -p .git/info .git/objects/info iac .agentos");
+    guard = (struct tree_guard){.problem = NULL};
+    tree_guard_look(&guard, data, "orion", path);
+    assert_null(guard.problem);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    OWNED char *line = memory_print("rm -rf %s", folder);
+    tree_guard_free(&guard);
+    close(data);
+    free(path);
+    return system(line);
+}
+
+/* A minute later; true: the tree was read. */
+static bool glance(void)
+{
+    int64_t whole_ms = guard.whole_ms -= 60 * 1000;
+    guard.looked_ms -= 60 * 1000;
+    tree_guard_glance(&guard, data, "orion", path);
+    return guard.whole_ms != whole_ms;
+}
+
+static void test_a_tree_in_which_nobody_touched_gits_files_is_not_read(void **state)
+{
+    (void)state;
+    in_tree("echo text > iac/.x && rm iac/.x && echo '## a' > queue.md");
+    assert_true(glance()); /* what was made in a folder that git may read in */
+    for (int minute = 0; minute < 5; minute++) {
+        in_tree("echo more >> queue.md");
+        assert_false(glance());
+    }
+}
+
+static void test_it_is_read_when_its_worker_has_ended_and_every_ten_minutes(void **state)
+{
+    (void)state;
+    guard.looked_ms = 60 * 1000; /* which glance() makes 0: its worker has ended */
+    assert_true(glance());
+    int minutes = 1;
+    while (!glance())
+        assert_true(++minutes <= 10);
+}
+
+static void test_what_is_planted_in_it_is_found_within_the_minute(void **state)
+{
+    static const char *const plants[] = {
+        "mkdir .git/hooks && printf '#!/bin/sh\\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit",
+        "printf '[core]\\n\\tfsmonitor = /tmp/x\\n' >> .git/config",
+        "echo '* filter=x' > .gitattributes",
+        "echo '* filter=x' > .git/info/attributes",
+        "echo /tmp > .git/objects/info/alternates",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
+        in_tree(plants[i]);
+        assert_true(glance());
+        assert_non_null(guard.problem);
+        in_tree("rm -rf .agentos/set-aside");
+        glance();
+        assert_null(guard.problem);
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_tree_in_which_nobody_touched_gits_files_is_not_read),
+        TEST(test_it_is_read_when_its_worker_has_ended_and_every_ten_minutes),
+        TEST(test_what_is_planted_in_it_is_found_within_the_minute),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
