@@ -13,7 +13,7 @@
 #include "common/tree.h"
 #include "supervisor/control/control.h"
 #include "supervisor/model/relay.h"
-#include "supervisor/nodes.h"
+#include "supervisor/peer_view.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/locks.h"
 #include "supervisor/shared/peers.h"
@@ -556,47 +556,6 @@ struct queues *shared_state_queues(struct shared_state *shared)
 
 /* --- what an agent is told of the others --- */
 
-/* As its node tells; what it doesn't tell is as of an agent that nobody can reach. */
-static struct peer far_peer_of(const struct agent *agent)
-{
-    const json_t *told = nodes_far_agent(supervisor_of(agent)->programs.nodes, agent->name);
-    const char *class = json_string_value(json_object_get(told, "throughput_class"));
-    const char *pressure = json_string_value(json_object_get(told, "pressure"));
-    const char *absence = json_string_value(json_object_get(told, "absence"));
-    return (struct peer){.name = agent->name,
-                         .domain = agent->definition->domain,
-                         .class_name = class ? class : class_name(agent->definition->throughput_class),
-                         .pressure = pressure ? pressure : "unknown",
-                         .unfinished = json_integer_value(json_object_get(told, "unfinished")),
-                         .window = json_integer_value(json_object_get(told, "window")),
-                         .deferred = json_integer_value(json_object_get(told, "deferred")),
-                         .backlog = json_integer_value(json_object_get(told, "backlog")),
-                         .absence = !told                 ? "out of reach"
-                                    : absence && *absence ? absence
-                                                          : NULL,
-                         .since = json_integer_value(json_object_get(told, "since"))};
-}
-
-static struct peer peer_of(const struct agent *agent)
-{
-    if (agent->order.elsewhere)
-        return far_peer_of(agent);
-    int64_t since;
-    const char *absence = agent_absence(agent, &since);
-    struct post_pressure pressure = {0};
-    bool known = post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
-    return (struct peer){.name = agent->name,
-                         .domain = agent->definition->domain,
-                         .class_name = class_name(pressure.throughput_class),
-                         .pressure = known ? post_pressure_word(&pressure) : "full",
-                         .unfinished = pressure.unfinished,
-                         .window = pressure.window,
-                         .deferred = pressure.deferred,
-                         .backlog = pressure.backlog,
-                         .absence = absence,
-                         .since = since};
-}
-
 void shared_state_surroundings(void *asker, struct buffer *peers, struct buffer *segments)
 {
     const struct agent *agent = asker;
@@ -611,7 +570,7 @@ void shared_state_surroundings(void *asker, struct buffer *peers, struct buffer 
         if (other == agent || other->leaving || !may_send(agent->definition, other->name))
             continue;
         if (count < PEERS_LISTED)
-            list[count++] = peer_of(other);
+            list[count++] = peer_view(other);
         else
             more++;
     }

@@ -1,0 +1,12 @@
+/* What the other agents are told of one, wherever it lives: as this node knows it, or as its own node tells. */
+#ifndef AGENTOS_SUPERVISOR_PEER_VIEW_H
+#define AGENTOS_SUPERVISOR_PEER_VIEW_H
+
+#include "supervisor/shared/peers.h"
+
+struct agent;
+
+/* Texts are borrowed until the agent, or what its node tells, is another. */
+struct peer peer_view(const struct agent *agent);
+
+#endif
