@@ -98,6 +98,7 @@ static void look_where_due(struct post *post)
         struct box *box = post->active.boxes[post->active.next_look++ % post->active.count];
         if (is_far(box)) {
             box->fresh = box->look.wanted = box->dead.wanted = false;
+            box->dead.after_ms = 0;
         } else if (box->fresh) {
             post_take_up(box);
         } else if (box->look.wanted && box->look.after_ms <= now_ms) {
