@@ -87,8 +87,15 @@ bool post_is_over(const struct index_entry *entry, int64_t now)
     return at >= 0 && at <= now;
 }
 
+void post_waits_for(struct index_entry *entry, struct box *receiver)
+{
+    entry->to = receiver;
+    entry->box->waiting++;
+}
+
 void post_forget(struct post *post, struct index_entry *entry)
 {
+    entry->box->waiting -= entry->to != NULL;
     expiry_clear(post->expiry, &entry->expiry);
     for (size_t i = 0; i < post->ringing.count; i++)
         if (post->ringing.entries[i] == entry)

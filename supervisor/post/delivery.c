@@ -99,7 +99,7 @@ void post_let_wait(struct box *sender, struct box *receiver, struct envelope *en
     struct index_entry *entry =
         envelope_index_add(post->index, &receiver->waits, sender, FOLDER_OUTBOX, envelope->id);
     envelope_index_describe(entry, envelope);
-    entry->to = receiver;
+    post_waits_for(entry, receiver);
     entry->reading = false;
     entry->way = is_far(receiver) && post_was_sent(sender, envelope->id) ? WAY_TRIED : WAY_WAITS;
     entry->fresh = entry->way == WAY_WAITS && !is_far(sender) &&
@@ -582,7 +582,7 @@ void post_drop_waiting_of(struct box *sender)
 {
     struct post *post = sender->post;
     post_submissions_drop(sender);
-    for (size_t i = 0; i < post->boxes.capacity; i++)
+    for (size_t i = 0; i < post->boxes.capacity && sender->waiting; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             drop_from(box, sender);
 }

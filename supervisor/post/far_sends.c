@@ -193,7 +193,7 @@ void post_owes(struct box *box, struct box *receiver, const struct envelope *env
     if (!entry)
         entry = envelope_index_add(post->index, &receiver->waits, box, FOLDER_SENT, envelope->id);
     envelope_index_describe(entry, envelope);
-    entry->to = receiver;
+    post_waits_for(entry, receiver);
     entry->way = entry->way == WAY_WAITS ? WAY_TRIED : entry->way;
     receiver->pump.wanted = true;
     post_wake(receiver);

@@ -154,7 +154,7 @@ static void waits(struct operator_send *send)
     struct index_entry *entry =
         envelope_index_add(post->index, &receiver->waits, post->people, FOLDER_OUTBOX, send->envelope.id);
     envelope_index_describe(entry, &send->envelope);
-    entry->to = receiver;
+    post_waits_for(entry, receiver);
     receiver->pump.wanted = true;
     post_wake(receiver);
     post_mind(post, entry);

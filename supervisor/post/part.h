@@ -102,6 +102,7 @@ struct box {
 
     struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
     struct shelf waits;      /* envelopes for it that lie in outboxes */
+    size_t waiting;          /* envelopes of its own outbox, among the waits of others */
 
     struct {
         char **ids; /* to be decided on, in their order; owned, from done on */
@@ -242,6 +243,8 @@ void post_look_due(struct box *box, enum waking waking); /* its worker is to loo
 void post_verdict(struct box *sender, const char *id, const char *status, const char *reason);
 struct envelope post_light(const struct index_entry *entry); /* what the index knows of it; borrows */
 void post_note(struct box *box, const char *event, const struct envelope *envelope, const char *reason);
+/* The entry, of a sender's outbox, waits for the receiver. */
+void post_waits_for(struct index_entry *entry, struct box *receiver);
 /* The entry is forgotten, with its time. */
 void post_forget(struct post *post, struct index_entry *entry);
 /* Its time is minded from now on, by what its envelope says. */

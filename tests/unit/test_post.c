@@ -472,6 +472,18 @@ static void test_an_agent_that_leaves_gets_nothing_more_and_its_senders_are_told
     assert_int_equal(post_room(office->post, "iris"), 0); /* h0 lies there still, and counts again */
 }
 
+static void test_what_waits_in_an_outbox_goes_with_its_agent(void **state)
+{
+    struct office *office = *state;
+    struct post_pressure pressure;
+    send_many(office, "h", 2);
+    UNTIL(office, office_said(office, "orion verdict h1 deferred"));
+    post_agent_gone(office->post, "orion");
+    assert_true(post_pressure(office->post, "iris", &pressure));
+    assert_int_equal(pressure.deferred, 0);
+    assert_true(office_lies(office, "orion", FOLDER_OUTBOX, "h1"));
+}
+
 static void test_depths_are_what_lies_in_the_folders_now(void **state)
 {
     struct office *office = *state;
@@ -509,6 +521,7 @@ int main(void)
         TEST(test_a_receiver_whose_folder_was_replaced_gets_nothing_and_stops_nothing),
         TEST(test_a_disk_that_is_full_delays_and_loses_nothing),
         TEST(test_an_agent_that_leaves_gets_nothing_more_and_its_senders_are_told),
+        TEST(test_what_waits_in_an_outbox_goes_with_its_agent),
         TEST(test_depths_are_what_lies_in_the_folders_now),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
