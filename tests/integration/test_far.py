@@ -96,6 +96,7 @@ def test_a_chain_over_two_nodes_with_results_back(nodes):
         )
         assert len(result) == 1 and result[0]["trace"] == second["trace"]
     assert not a.tree("iris").exists() and not b.tree("orion").exists()
+    wait_until(lambda: second["id"] in in_folder(a, "orion", "archive"), "orion's copy in its archive", 60)
     for system in systems:
         system.stop()
         system.cli("verify")
