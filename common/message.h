@@ -36,7 +36,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
 #define MESSAGE_TABLE(X)                                                                                                            \
     /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
        1: it begins paused, its control group of memory, the epoch of its lease (0: none) */                    \
-    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnntn")                                                                                     \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnntn")                                                                                    \
     /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                                \
     X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                                       \
     /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
@@ -160,7 +160,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     /* supervisor -> bus: ticket, key, revision that it must have (0: none, MESSAGE_NOWHERE: any), 1: delete it, value */           \
     X(BUS_PUT, 83, SUPERVISOR, BUS, "ntnnt")                                                                                        \
     /* bus -> supervisor: 1: connected, stream and bucket are there; 0: what was asked is forgotten. What is wrong, a       \
-       sentence ("": nothing); a 1 again with another sentence forgets nothing */                                                   \
+       sentence ("": nothing); a 1 again with another sentence forgets nothing */       \
     X(BUS_STATE, 84, BUS, SUPERVISOR, "nt")                                                                                         \
     /* bus -> supervisor: ticket of BUS_PUBLISH, why the stream doesn't have it ("": it has) */                                     \
     X(BUS_PUBLISHED, 85, BUS, SUPERVISOR, "nt")                                                                                     \

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/secrets.h"
+#include "common/tree.h"
 
 struct row {
     const char *name, *fallback;
@@ -300,6 +302,29 @@ bool settings_check(struct buffer *faults)
             check_variable(*entry, (size_t)(equals - *entry), equals + 1, faults);
     }
     return faults->length == before;
+}
+
+static void take_host(char name[NAME_LENGTH_MAX + 1])
+{
+    char host[256] = "";
+    if (gethostname(host, sizeof host - 1) != 0 || *host == '\0')
+        strcpy(host, "localhost");
+    host[strcspn(host, ".")] = '\0';
+    snprintf(name, NAME_LENGTH_MAX + 1, "%.*s", NAME_LENGTH_MAX, *host ? host : "localhost");
+    for (char *c = name; *c; c++)
+        if (!names_node((char[]){*c, '\0'}))
+            *c = '-';
+}
+
+const char *node_name(void)
+{
+    static char name[NAME_LENGTH_MAX + 1];
+    const char *given = setting_text(SET_AGENTOS_NODE, NULL);
+    if (*name == '\0' && given)
+        snprintf(name, sizeof name, "%s", given);
+    else if (*name == '\0')
+        take_host(name);
+    return name;
 }
 
 void settings_help(struct buffer *out)

@@ -99,4 +99,8 @@ char *setting_variable(enum setting setting, const char *owner);
 bool settings_check(struct buffer *faults);
 void settings_help(struct buffer *out); /* the table for --help */
 
+/* This supervisor's name among the others on the bus (contract section 12): AGENTOS_NODE, else the host's name up to its first
+ * dot, with '-' for every character that no node's name has (names_node). The same pointer for as long as the process lives. */
+const char *node_name(void);
+
 #endif

@@ -5,7 +5,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "common/node.h"
+#include "common/settings.h"
 #include "supervisor/bus_link.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"

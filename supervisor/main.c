@@ -11,8 +11,8 @@
 
 #include "common/buffer.h"
 #include "common/files.h"
-#include "common/format/data_format.h"
 #include "common/format/bus_address.h"
+#include "common/format/data_format.h"
 #include "common/format/git_remote.h"
 #include "common/log.h"
 #include "common/memory.h"

@@ -19,7 +19,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "common/node.h"
+#include "common/settings.h"
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/bus_link.h"

@@ -16,7 +16,6 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "common/node.h"
 #include "common/settings.h"
 #include "common/tree.h"
 #include "supervisor/agent/folders.h"

@@ -10,7 +10,6 @@
 #include "common/base_url.h"
 #include "common/format/tree_mounts.h"
 #include "common/memory.h"
-#include "common/node.h"
 #include "common/sandbox/checker_access.h"
 #include "common/secrets.h"
 #include "common/settings.h"

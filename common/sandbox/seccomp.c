@@ -591,11 +591,9 @@ bool seccomp_install(const struct program *program, bool all_threads, int *liste
                      : listener  ? SECCOMP_FILTER_FLAG_NEW_LISTENER
                                  : 0;
     long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
-    if (listener && result >= 0) {
+    if (listener && result >= 0)
         *listener = (int)result;
-        return true;
-    }
-    if (result > 0) /* the thread that could not be brought along */
+    else if (result > 0) /* the thread that could not be brought along */
         return fault_set(fault, "thread %ld stays outside the system call filter", result);
-    return result == 0 || fault_errno(fault, "cannot install the system call filter");
+    return result >= 0 || fault_errno(fault, "cannot install the system call filter");
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "common/node.h"
+#include "common/settings.h"
 #include "supervisor/bus/bucket.h"
 #include "supervisor/bus/connection.h"
 #include "supervisor/bus/consumers.h"
@@ -263,8 +263,9 @@ static bool begin(struct bus *bus, int channel, const struct bus_servers *server
         .loop = bus->loop, .requests = bus->requests, .arrived = has_arrived, .context = bus});
     bus->bucket = bucket_new(&(struct bucket_owner){
         .loop = bus->loop, .requests = bus->requests, .key = tell_key, .kept = tell_kept, .context = bus});
-    bus->report = report_open(bus->loop, channel,
-                              &(struct report_owner){.hear = hear, .ends = ends, .behind = behind, .context = bus});
+    bus->report =
+        report_open(bus->loop, channel,
+                    &(struct report_owner){.hear = hear, .ends = ends, .behind = behind, .context = bus});
     if (!bus->report)
         return fault_errno(fault, "the supervisor can't be listened to");
     bus->connection = connection_open(&(struct connection_owner){.loop = bus->loop,

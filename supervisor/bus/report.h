@@ -14,7 +14,7 @@ enum {
 struct report_owner {
     /* A message of the supervisor's; false: it is none that may be sent, and the process ends. */
     bool (*hear)(void *context, unsigned type, struct reader *reader);
-    void (*ends)(void *context); /* the supervisor has ended, or wants this process to */
+    void (*ends)(void *context);                /* the supervisor has ended, or wants this process to */
     void (*behind)(void *context, bool behind); /* REPORT_BEHIND is reached; all of it has gone out */
     void *context;
 };

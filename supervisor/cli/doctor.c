@@ -26,7 +26,6 @@
 #include "common/format/tree_mounts.h"
 #include "common/held.h"
 #include "common/memory.h"
-#include "common/node.h"
 #include "common/proxy.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"

@@ -28,9 +28,8 @@ static long long number_of(const json_t *object, const char *key)
 }
 
 static const char *const STATUS_HEADS[] = {
-    "AGENT", "STATE", "?>PID",    "?>UP",    "?>RESTARTS", ">QUEUE",   "?>INBOX",   "?>HANDOFFS",
-    ">DEAD", ">DONE", "?>STREAK", ">TOKENS", ">COST",      "?>MEMORY", ">PROBLEMS", "?LAST EXIT",
-    "NODE"};
+    "AGENT", "STATE",    "?>PID",   "?>UP",  "?>RESTARTS", ">QUEUE",    "?>INBOX",    "?>HANDOFFS", ">DEAD",
+    ">DONE", "?>STREAK", ">TOKENS", ">COST", "?>MEMORY",   ">PROBLEMS", "?LAST EXIT", "NODE"};
 
 static void add_agent(struct table *table, const json_t *agent)
 {

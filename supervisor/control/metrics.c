@@ -52,12 +52,12 @@ json_t *metrics_agent(const struct control_owner *owner, const struct agent *age
         "{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name",
         agent->name, "state", life_state_name(agent->life.state), "up",
         life_is_up(&agent->life) || agent->life.state == STATE_HIBERNATING, "wanted",
-        !agent->order.desired.stopped && !agent->leaving && !agent->order.elsewhere, "restarts", (json_int_t)agent->past.restarts,
-        "queue", (json_int_t)agent->told.figures.queue, "dead_letters", (json_int_t)depths.dead_letters,
-        "problems", (json_int_t)status_problems(owner, agent), "inbox", (json_int_t)depths.inbox,
-        "negative_streak", (json_int_t)agent->told.figures.negative_streak, "divergences",
-        (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure), "window",
-        (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
+        !agent->order.desired.stopped && !agent->leaving && !agent->order.elsewhere, "restarts",
+        (json_int_t)agent->past.restarts, "queue", (json_int_t)agent->told.figures.queue, "dead_letters",
+        (json_int_t)depths.dead_letters, "problems", (json_int_t)status_problems(owner, agent), "inbox",
+        (json_int_t)depths.inbox, "negative_streak", (json_int_t)agent->told.figures.negative_streak,
+        "divergences", (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure),
+        "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
         (json_int_t)pressure.backlog, "deferred", (json_int_t)pressure.deferred);
     counters_describe(&agent->past.counters, object);
     add_money(object, owner, agent);

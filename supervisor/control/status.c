@@ -6,7 +6,6 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "common/node.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "supervisor/control/part.h"

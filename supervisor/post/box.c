@@ -90,12 +90,12 @@ bool post_is_over(const struct index_entry *entry, int64_t now)
 void post_waits_for(struct index_entry *entry, struct box *receiver)
 {
     entry->to = receiver;
-    entry->box->waiting++;
+    entry->box->outbox.waiting++;
 }
 
 void post_forget(struct post *post, struct index_entry *entry)
 {
-    entry->box->waiting -= entry->to != NULL;
+    entry->box->outbox.waiting -= entry->to != NULL;
     expiry_clear(post->expiry, &entry->expiry);
     for (size_t i = 0; i < post->ringing.count; i++)
         if (post->ringing.entries[i] == entry)
@@ -187,9 +187,9 @@ static const char *short_event(const char *event)
 
 static struct count *count_of(const struct post *post, const char *event)
 {
-    for (size_t i = 0; i < post->count_count; i++)
-        if (strcmp(post->counts[i].event, short_event(event)) == 0)
-            return &post->counts[i];
+    for (size_t i = 0; i < post->counts.count; i++)
+        if (strcmp(post->counts.all[i].event, short_event(event)) == 0)
+            return &post->counts.all[i];
     return NULL;
 }
 
@@ -198,8 +198,8 @@ void post_note(struct box *box, const char *event, const struct envelope *envelo
     struct post *post = box->post;
     struct count *count = count_of(post, event);
     if (!count) {
-        post->counts = memory_grow(post->counts, post->count_count + 1, sizeof *post->counts);
-        count = &post->counts[post->count_count++];
+        post->counts.all = memory_grow(post->counts.all, post->counts.count + 1, sizeof *post->counts.all);
+        count = &post->counts.all[post->counts.count++];
         *count = (struct count){0};
         snprintf(count->event, sizeof count->event, "%s", short_event(event));
     }

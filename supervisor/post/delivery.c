@@ -582,7 +582,7 @@ void post_drop_waiting_of(struct box *sender)
 {
     struct post *post = sender->post;
     post_submissions_drop(sender);
-    for (size_t i = 0; i < post->boxes.capacity && sender->waiting; i++)
+    for (size_t i = 0; i < post->boxes.capacity && sender->outbox.waiting; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             drop_from(box, sender);
 }

@@ -159,7 +159,10 @@ int64_t post_far_room(struct box *receiver, int64_t *expected)
             hold_up(entry->box, kind_of(entry));
         }
     }
-    *expected = cut_off || receiver->far.silent ? 0 : room == ROOM_UNKNOWN ? INT64_MAX : room > travelling ? room - travelling : 0;
+    *expected = cut_off || receiver->far.silent ? 0
+                : room == ROOM_UNKNOWN          ? INT64_MAX
+                : room > travelling             ? room - travelling
+                                                : 0;
     bool ask = room == ROOM_UNKNOWN ||
                (room == 0 && receiver->far.room_at_ms + ASK_AGAIN_MS <= clock_monotonic_ms());
     return cut_off ? 0 : (ask ? 1 : room) - travelling;
@@ -193,7 +196,8 @@ void post_owes(struct box *box, struct box *receiver, const struct envelope *env
     if (!entry)
         entry = envelope_index_add(post->index, &receiver->waits, box, FOLDER_SENT, envelope->id);
     envelope_index_describe(entry, envelope);
-    post_waits_for(entry, receiver);
+    if (!entry->to)
+        post_waits_for(entry, receiver);
     entry->way = entry->way == WAY_WAITS ? WAY_TRIED : entry->way;
     receiver->pump.wanted = true;
     post_wake(receiver);

@@ -21,8 +21,7 @@ static struct box *holder_of(struct post *post, const char *file)
 {
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain)
-            if (!is_far(box) &&
-                mailbox_lies_in(post->data, box->name, file, 1u << FOLDER_DEAD_LETTERS))
+            if (!is_far(box) && mailbox_lies_in(post->data, box->name, file, 1u << FOLDER_DEAD_LETTERS))
                 return box;
     return NULL;
 }

@@ -102,7 +102,6 @@ struct box {
 
     struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
     struct shelf waits;      /* envelopes for it that lie in outboxes */
-    size_t waiting;          /* envelopes of its own outbox, among the waits of others */
 
     struct {
         char **ids; /* to be decided on, in their order; owned, from done on */
@@ -111,6 +110,7 @@ struct box {
         bool wanted;     /* the whole folder is to be looked at */
         int64_t after_ms;
         int64_t rests_until_ms; /* nothing is decided on before */
+        size_t waiting;         /* its envelopes among the waits of others */
     } outbox;
     struct {
         bool wanted;
@@ -146,7 +146,7 @@ struct box {
     struct {
         char *node;            /* where the agent lives; owned; NULL: here */
         bool there;            /* that node answers */
-        bool silent;        /* it has left an envelope without a verdict for long */
+        bool silent;           /* it has left an envelope without a verdict for long */
         int64_t room;          /* in its window, as that node said last; ROOM_UNKNOWN */
         int64_t room_at_ms;    /* when it did */
         struct asking *asking; /* of an agent that lives here; owned */
@@ -225,11 +225,13 @@ struct post {
         struct arrival *arrivals;
         struct box *people; /* the operators of other nodes */
     } far;
-    struct count {
-        char event[32];
-        uint64_t kinds[KIND_SEGMENT + 1];
-    } * counts;
-    size_t count_count;
+    struct {
+        struct count {
+            char event[32];
+            uint64_t kinds[KIND_SEGMENT + 1];
+        } * all;
+        size_t count;
+    } counts; /* of events */
 };
 
 /* box.c */

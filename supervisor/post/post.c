@@ -257,7 +257,7 @@ void post_close(struct post *post)
     expiry_free(post->expiry);
     free(post->boxes.table);
     free(post->active.boxes);
-    free(post->counts);
+    free(post->counts.all);
     free(post);
 }
 
