@@ -15,7 +15,7 @@ from test_http_v1 import make_v1  # noqa: F401
 
 AGENTOS = str(BIN / "agentos")
 VERBS = (
-    "init run check doctor demo task answer cancel send enqueue status start stop restart kill pause resume reload retry logs events log "
+    "init run check doctor demo task answer cancel send enqueue status start stop restart kill pause resume move reload retry logs events log "
     "skills rewards goals reflections rollback handoffs messages show dead-letters requeue purge queues locks segments "
     "verify git exec export import help version"
 ).split()
@@ -95,7 +95,7 @@ def test_version_names_the_libraries_as_they_are_loaded():
     result = agentos("--version")
     assert result.returncode == 0
     versions = dict(line.split(" ", 1) for line in result.stdout.splitlines())
-    assert set(versions) == {"agentos", "libcurl", "libyaml", "libgit2", "libseccomp", "jansson", "nng", "libbsd"}
+    assert set(versions) == {"agentos", "libcurl", "libyaml", "libgit2", "libseccomp", "jansson", "nng", "libnats", "libbsd"}
     assert all(re.match(r"\d+\.\d+", version) for version in versions.values()), versions
 
 
@@ -127,7 +127,7 @@ def test_what_only_reads_works_without_a_supervisor_as_with_one(offline):
 
 
 NAMES_AN_AGENT = re.compile(r"^  ([a-z-]+) (?:AGENT|\[AGENT\])", re.M)
-MORE_WORDS = {"cancel": ["x"], "git": ["--", "log"], "exec": ["--", "true"], "rollback": ["HEAD"], "export": ["x"]}
+MORE_WORDS = {"cancel": ["x"], "git": ["--", "log"], "exec": ["--", "true"], "rollback": ["HEAD"], "export": ["x"], "move": ["dc2"]}
 
 
 def test_every_verb_meets_a_mistyped_agent_or_queue_with_the_nearest(make_system, model):

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "common/journal.h"
 #include "post_office.h"
@@ -13,6 +14,8 @@ enum { COUNT = 4 };
 
 static int names_left = -1; /* the next one kills; -1: none does */
 static bool syncfs_fails, links_are_refused;
+static struct timespec
+    stands; /* the clock, where it isn't zero: a turn decides on all that is there, however slow it is */
 
 static void give_name(void)
 {
@@ -39,6 +42,14 @@ int syncfs(int fd)
 {
     errno = EIO;
     return syncfs_fails ? -1 : (int)syscall(SYS_syncfs, fd);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    if (clock != CLOCK_MONOTONIC || stands.tv_sec == 0)
+        return (int)syscall(SYS_clock_gettime, clock, time);
+    *time = stands;
+    return 0;
 }
 
 static int rewritten; /* whole envelopes, over themselves */
@@ -122,6 +133,7 @@ static void killed(struct office *office, void (*deed)(struct office *), int nam
         syncfs_fails =
             deed != send_letters_in_vain; /* however slow it is, no checkpoint overtakes the kill */
         names_left = names;
+        clock_gettime(CLOCK_MONOTONIC, &stands);
         deed(office);
         _exit(0);
     }
