@@ -21,7 +21,7 @@ void expiry_free(struct expiry *expiry)
 {
     if (!expiry)
         return;
-    timer_heap_free(&expiry->heap);
+    free(expiry->heap.timers); /* its entries may be gone by now */
     free(expiry);
 }
 
