@@ -99,6 +99,13 @@ static bool hear(void *context, const void *bytes, size_t length)
     return true;
 }
 
+/* The branch of an agent that lives elsewhere is that node's to push. */
+static bool lives_here(const struct mirror_link *link, const char *name)
+{
+    const struct agent *agent = link ? agents_find(&link->supervisor->agents, name) : NULL;
+    return agent && !agent->order.elsewhere;
+}
+
 /* A new mirror knows nothing: every branch may be ahead of the remote. */
 static void started(void *context)
 {
@@ -148,7 +155,7 @@ void mirror_link_close(struct mirror_link *link)
 void mirror_link_note(struct mirror_link *link, const char *agent)
 {
     OWNED_BUFFER struct buffer message = {0};
-    if (!link)
+    if (!lives_here(link, agent))
         return;
     message_make(&message, MESSAGE_PUSH, agent);
     child_send(&link->child, &message);
@@ -156,7 +163,7 @@ void mirror_link_note(struct mirror_link *link, const char *agent)
 
 void mirror_link_problem(struct mirror_link *link, const char *agent, struct buffer *lines)
 {
-    const struct failing *failing = link ? find(link, agent) : NULL;
+    const struct failing *failing = lives_here(link, agent) ? find(link, agent) : NULL;
     if (failing)
         buffer_print(lines, "its branch is not at the git remote: %s\n", failing->why);
 }
