@@ -631,9 +631,10 @@ def test_the_process_has_nothing_of_an_agent_and_no_key_of_the_model(nats, make_
 
 
 def test_a_bus_that_is_away_costs_no_local_work_and_is_a_problem_of_the_supervisor_everywhere(make_system, make_nats, model):
-    nats = make_nats()
+    nats = make_nats().start()
     env = {"AGENTOS_BUS": nats.url, "AGENTOS_NODE": "a", "AGENTOS_LISTEN": "127.0.0.1:0"}
     system = make_system(model=model, env=env, yaml=agents_yaml(["orion"], "    node: a\n")).start()
+    nats.kill()
     system.add("one")
     system.wait_done("one")
     http = Http(system)
