@@ -269,6 +269,26 @@ static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_i
     mailbox_names_free(&names);
 }
 
+/* A supervisor that starts has no lease yet: the sender's outbox is here, and its agent is not. */
+static void test_what_was_sent_ends_once_though_its_sender_lives_here_only_later(void **state)
+{
+    (void)state;
+    struct envelope letter = brief("h1", "orion", "iris");
+    office_send(a, &letter, "orion");
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
+    post_settled(b->post, "iris", "h1", "finished", "");
+    two.not_yet = "orion";
+    node_again(&two.nodes[0]);
+    two.not_yet = NULL;
+    buffer_drop(&two.verdicts, two.verdicts.length);
+    UNTIL_TWO(clock_now() > letter.created + letter.ttl_seconds);
+    post_lives(a->post, "orion", NULL, true);
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    assert_false(two_said("orion h1 expired"));
+    assert_false(office_lies(a, "orion", FOLDER_DEAD_LETTERS, "h1"));
+}
+
 static void test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash(void **state)
 {
     (void)state;
@@ -320,6 +340,7 @@ int main(void)
         ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),
         ROW(test_what_never_left_expires_with_its_sender_on_time),
         ROW(test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_is_over),
+        ROW(test_what_was_sent_ends_once_though_its_sender_lives_here_only_later),
         ROW(test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash),
         ROW(test_the_operators_message_waits_on_disk_and_goes_once),
     };
