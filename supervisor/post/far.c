@@ -169,7 +169,7 @@ static void take_up(struct box *box, const char *id)
     struct post *post = box->post;
     struct envelope envelope;
     if (mailbox_lies_in(post->data, box->name, id, 1u << FOLDER_OUTBOX))
-        return; /* it is met there, at the latest when its sender's lease is here again: a verdict before that would find nobody */
+        return; /* it is met there, once its sender's lease is here again: an earlier verdict would find nobody */
     if (mailbox_read(post->data, box->name, FOLDER_SENT, id, &envelope, NULL, NULL) != MAILBOX_READ)
         return;
     struct box *receiver = post_box(post, envelope.to);
