@@ -1,41 +1,19 @@
 """Envelopes between agents of two supervisors, over a real nats-server: section 9 across nodes (contract section 12)."""
 
 import random
-import shutil
 import signal
 import subprocess
 
 import pytest
-from harness import agents_yaml, descendants, free_port, program_of, send_signal, wait_until
+from harness import agents_yaml, descendants, program_of, send_signal, wait_until
+from nats_server import Nats
 from post_office import drop, ends, envelope, handing, in_folder, moment, with_text
 
 HOMES = {"orion": "a", "nova": "a", "iris": "b"}
 
 
-class Nats:
-    """A nats-server with JetStream, in a folder of the test's own."""
-
-    def __init__(self, folder):
-        self.port, self.folder, self.process = free_port(), folder, None
-        self.start()
-
-    def start(self):
-        command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
-        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    @property
-    def url(self):
-        return f"nats://127.0.0.1:{self.port}"
-
-
 @pytest.fixture
 def nats(tmp_path):
-    if not shutil.which("nats-server"):
-        pytest.skip("needs nats-server")
     server = Nats(tmp_path)
     yield server
     server.kill()

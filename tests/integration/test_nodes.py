@@ -5,11 +5,11 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 
 import pytest
-from harness import agents_yaml, alive, free_port, send_signal, wait_until
+from harness import agents_yaml, alive, send_signal, wait_until
+from nats_server import Nats
 
 
 def pinned(node):
@@ -44,33 +44,11 @@ def test_an_agent_follows_its_node_when_agents_yaml_is_changed(make_system, mode
 LEASE_S, GUARD_S = 15, 10
 
 
-class Nats:
-    """A nats-server with JetStream on a port and a folder of its own."""
-
-    def __init__(self, folder):
-        self.folder, self.port, self.process = folder, free_port(), None
-        self.start()
-
-    def url(self):
-        return f"nats://127.0.0.1:{self.port}"
-
-    def start(self):
-        command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "js")]
-        with open(self.folder / "nats.log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
 def nats(tmp_path):
-    if not shutil.which("nats-server"):
-        pytest.fail("nodes need Debian's package nats-server")
     server = Nats(tmp_path)
     yield server
-    server.stop()
+    server.kill()
 
 
 @pytest.fixture
@@ -79,7 +57,7 @@ def make_node(make_system, model, nats):
 
     def make(name, yaml=None, names=("orion",), start=True, **env):
         node = make_system(list(names), model=model, yaml=yaml,
-                           env={"AGENTOS_NODE": name, "AGENTOS_BUS": nats.url(), "STOP_GRACE": "3", **env})
+                           env={"AGENTOS_NODE": name, "AGENTOS_BUS": nats.url, "STOP_GRACE": "3", **env})
         return node.start(wait=False) if start else node
 
     return make
@@ -176,7 +154,7 @@ def test_without_the_bus_a_holder_stops_in_time_a_pinned_agent_goes_on_and_both_
     dc1 = make_node("dc1", yaml, ("orion", "iris"))
     wait_runs(dc1)
     wait_runs(dc1, "iris")
-    nats.stop()
+    nats.kill()
     gone = time.monotonic()
     wait_stops(dc1)
     assert time.monotonic() - gone < LEASE_S + 3
