@@ -1,5 +1,5 @@
 """Machines that a test makes: network namespaces joined by a bridge in one of their own, on addresses that exist nowhere
-else (10.77.0.0/24 within these namespaces). A machine's line can be cut, or made deaf (what others send doesn't arrive);
+else (10.77.0.0/24 within these namespaces). A machine's line can be cut, or made deaf (the others' packets don't arrive);
 a slow line goes through a relay that holds every piece back.
 
     with islands.Islands(["dc1", "dc2", "hub"]) as net:

@@ -1,4 +1,4 @@
-# What the agents' containers talk to: NATS with JetStream, and git repositories over ssh. Neither runs as root.
+# The services beside the agents' containers: NATS with JetStream, and git repositories over ssh. Neither runs as root.
 FROM debian:bookworm-slim AS nats
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nats-server \
