@@ -76,6 +76,18 @@ def test_every_commit_is_pushed_to_a_repository_for_each_agent_which_is_made_whe
     assert git(remotes / "iris.git", "log", "--format=%s") == "init: agent filesystem"
 
 
+def test_the_branch_of_an_agent_of_another_node_is_left_to_that_node(make_system, model, remotes):
+    system = mirrored(make_system, model, remotes, agents=("iris", "orion"), AGENTOS_NODE="here")
+    (system.data / "agents.yaml").write_text(agents_yaml(["iris"], "    node: there\n") + agents_yaml(["orion"]).removeprefix("agents:\n"))
+    system.start(wait=False)
+    is_mirrored(system, remotes / "orion.git")
+    system.add("one")
+    system.wait_done("one")
+    is_mirrored(system, remotes / "orion.git")
+    assert "Its branch is not pushed" not in system.log()
+    assert not any("git remote" in problem for problem in system.agent_status("iris")["problems"])
+
+
 def test_a_branch_that_went_another_way_is_reported_and_left(make_system, model, remotes, tmp_path):
     system = mirrored(make_system, model, remotes)
     system.start()
