@@ -53,6 +53,12 @@ static const struct row rows[] = {
     {"two-slashes-are-text",
      BLOCK("goals: {add: [and//or]}\nmessages: [{to: iris, body: wait // then go}]\n"),
      "answer: The answer.\n+1 ok\ngoal: and//or\nmessage iris: wait // then go"},
+    {"two-slashes-behind-a-word-of-json-are-text",
+     BLOCK("goals: {add: [false//Tn], done: [null // of them]}\nreflection: true//false\n"),
+     "answer: The answer.\n+1 ok\nreflection: true//false\ngoal: false//Tn\ndone: null // of them"},
+    {"two-slashes-at-once-behind-a-word-of-json-are-a-members-text",
+     BLOCK("messages: [{to: iris, body: true//false}]\n"),
+     "answer: The answer.\n+1 ok\nmessage iris: true//false"},
     {"two-slashes-behind-a-number-are-a-comment",
      "{\"answer\": \"a\", \"reward\": 1, // it worked\n\"reason\": \"ok\"}", "answer: a\n+1 ok"},
 };

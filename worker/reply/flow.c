@@ -119,17 +119,21 @@ static bool closes(const struct flow *flow, const char *behind)
     return next.length == 0 || strchr(behind, *next.text);
 }
 
-/* A number, true, false or null with a comment behind it: "1 // good". */
+/* A number, true, false or null with a comment behind it: "1 // good". A word that two slashes follow at once
+ * ("true//false") is a text. */
 static size_t without_comment(struct span text)
 {
     static const char *const words[] = {"true", "false", "null"};
     size_t at = 0;
     while (at < text.length && (isdigit((unsigned char)text.text[at]) || strchr("+-.", text.text[at])))
         at++;
+    bool word = at == 0;
     for (size_t i = 0; at == 0 && i < sizeof words / sizeof *words; i++)
         at = span_starts(text, words[i]) ? strlen(words[i]) : 0;
     struct span behind = span_left(span_from(text, at));
-    return at && (span_starts(behind, "//") || span_starts(behind, "/*")) ? at : text.length;
+    if (at == 0 || (word && at + behind.length == text.length))
+        return text.length;
+    return span_starts(behind, "//") || span_starts(behind, "/*") ? at : text.length;
 }
 
 /* A text without quotes in a mapping: it goes on to the next member or to the bracket that can only be the end, so
@@ -171,6 +175,7 @@ static void add_value(struct flow *flow, int key, struct span name, size_t (*bar
         return;
     }
     bool nested = here(flow) == '{' || here(flow) == '[';
+    bool entry = key == FIELD_ENTRY; /* a goal or a mapping, so never a number or a word of JSON */
     size_t start = flow->at, end = nested ? start + bracketed(flow) : bare(flow);
     if (end == start && nested) {
         flow->at = flow->text.length; /* where its end is can't be told, so neither where the next begins */
@@ -178,7 +183,7 @@ static void add_value(struct flow *flow, int key, struct span name, size_t (*bar
         end = flow->at;
     }
     struct span text = span_first(span_from(flow->text, start), end - start);
-    text = nested ? text : span_first(text, without_comment(text));
+    text = nested || entry ? text : span_first(text, without_comment(text));
     fields_add(flow->fields, key, name, span_trim(text));
     flow->at = end;
 }
