@@ -1,12 +1,9 @@
 #include "supervisor/bus_link.h"
 
-#include <errno.h>
 #include <search.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -21,7 +18,6 @@ enum { TEXT_MAX = 2048, UNWANTED_MS = 30 * 1000, BEHIND_BYTES = 32 * 1024 * 1024
 struct bus_link {
     struct supervisor *supervisor;
     struct child child;
-    char *program;
     bool connected;
     char *why;      /* what is wrong, as it was told last; "": nothing. Owned */
     void *followed; /* tsearch: subjects, owned */
@@ -179,11 +175,10 @@ struct bus_link *bus_link_open(struct supervisor *supervisor)
     link->supervisor = supervisor;
     link->why = memory_text("");
     link->ticket = (uint64_t)clock_monotonic_ms();
-    link->program = memory_print("%s/agentos-bus", supervisor->options->programs);
     if (child_begin(&link->child, supervisor->loop,
                     &(struct child_plan){.name = "bus",
                                          .component = "bus",
-                                         .program = link->program,
+                                         .folder = supervisor->options->programs,
                                          .arguments = arguments,
                                          .environment = environ,
                                          .extras = {-1},
@@ -192,8 +187,7 @@ struct bus_link *bus_link_open(struct supervisor *supervisor)
                                          .ended = ended,
                                          .context = link}))
         return link;
-    log_error("bus", NULL, "Other nodes are not reached: %s can't be started", link->program);
-    free(link->program);
+    log_error("bus", NULL, "Other nodes are not reached: %s can't be started", arguments[0]);
     free(link->why);
     free(link);
     return NULL;
@@ -203,19 +197,8 @@ void bus_link_close(struct bus_link *link)
 {
     if (!link)
         return;
-    child_stop(&link->child);
-    for (int i = 0; i < LAST_WORDS_MS && link->child.pid > 0;
-         i++) { /* leases that are given back go out first */
-        if (waitpid(link->child.pid, NULL, WNOHANG) == link->child.pid)
-            link->child.pid = 0;
-        else
-            (void)nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
-    }
-    child_kill(&link->child);
-    while (link->child.pid > 0 && waitpid(link->child.pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    child_end(&link->child, LAST_WORDS_MS); /* leases that are given back go out first */
     tdestroy(link->followed, free);
-    free(link->program);
     free(link->why);
     free(link);
 }
@@ -303,9 +286,4 @@ void bus_link_problem(const struct bus_link *link, struct buffer *lines)
     if (link && (*link->why || !link->connected))
         buffer_print(lines, link->connected ? "the bus: %s\n" : "the bus is away: %s\n",
                      *link->why ? link->why : "it is being connected to");
-}
-
-bool bus_link_reap(struct bus_link *link, pid_t pid, int status)
-{
-    return link && child_reap(&link->child, pid, status);
 }

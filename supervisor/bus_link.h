@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "common/buffer.h"
 #include "common/message.h"
@@ -76,6 +75,5 @@ bool bus_link_delete(struct bus_link *link, const char *key, uint64_t revision, 
 
 /* Adds what is wrong with the bus, a line; nothing: nothing is. */
 void bus_link_problem(const struct bus_link *link, struct buffer *lines);
-bool bus_link_reap(struct bus_link *link, pid_t pid, int status);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/address.h"
@@ -32,8 +31,6 @@ struct http_listener {
     int listener, token; /* descriptors; -1: not yet */
     int64_t pause_ms;
     struct timer retry;
-    char *program;
-    bool started; /* child_begin has been called with success */
     struct child child;
     struct file_readers *readers;
 };
@@ -100,18 +97,16 @@ static void has_started(void *context)
 static void begin_process(struct http_listener *http)
 {
     static char *arguments[] = {"agentos-http", "3", "4", "5", "6", NULL};
-    http->started =
-        child_begin(&http->child, http->supervisor->loop,
+    if (child_begin(&http->child, http->supervisor->loop,
                     &(struct child_plan){.name = "HTTP process",
                                          .component = "http",
-                                         .program = http->program,
+                                         .folder = http->supervisor->options->programs,
                                          .arguments = arguments,
                                          .environment = environ,
                                          .extras = {http->listener, http->token, http->supervisor->data},
                                          .readable = is_asked,
                                          .started = has_started,
-                                         .context = http});
-    if (http->started)
+                                         .context = http}))
         return;
     log_warn("agentos", NULL, "There is no HTTP interface; all else goes on");
     memory_close_at(&http->listener); /* nobody would answer those who connect */
@@ -176,7 +171,6 @@ struct http_listener *http_listener_open(struct supervisor *supervisor)
     *http = (struct http_listener){.supervisor = supervisor, .where = where, .listener = -1, .token = -1};
     http->retry = (struct timer){.ring = try_to_listen, .context = http};
     http->readers = file_readers_new(supervisor->loop, supervisor->options->programs, supervisor->data);
-    http->program = memory_print("%s/agentos-http", supervisor->options->programs);
     if (address_parse(where, &http->address, &fault) && take_token(http, &fault)) {
         try_to_listen(http);
         return http;
@@ -192,21 +186,14 @@ void http_listener_close(struct http_listener *http)
     if (!http)
         return;
     timer_clear(http->supervisor->loop, &http->retry);
-    if (http->started) {
-        child_stop(&http->child);
-        child_kill(&http->child);
-        while (http->child.pid > 0 && waitpid(http->child.pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    child_end(&http->child, 0);
     file_readers_free(http->readers);
     memory_close_at(&http->listener);
     memory_close_at(&http->token);
-    free(http->program);
     free(http);
 }
 
 bool http_listener_reap(struct http_listener *http, pid_t pid, int status)
 {
-    return http && (file_readers_reap(http->readers, pid, status) ||
-                    (http->started && child_reap(&http->child, pid, status)));
+    return http && file_readers_reap(http->readers, pid, status);
 }

@@ -20,7 +20,7 @@ struct supervisor;
 struct http_listener *http_listener_open(struct supervisor *supervisor);
 /* Ends the process and waits for it; NULL is fine. */
 void http_listener_close(struct http_listener *http);
-/* True: it was the process's pid, or one of its readers'; it has ended with this wait status. NULL is fine. */
+/* True: it was the pid of one of the process's readers; it has ended with this wait status. NULL is fine. */
 bool http_listener_reap(struct http_listener *http, pid_t pid, int status);
 
 #endif

@@ -1,10 +1,8 @@
 #include "supervisor/mirror_link.h"
 
-#include <errno.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/format/git_remote.h"
@@ -25,7 +23,6 @@ struct failing {
 struct mirror_link {
     struct supervisor *supervisor;
     struct child child;
-    char *program;
     void *failing; /* tsearch: struct failing by agent */
 };
 
@@ -121,11 +118,10 @@ struct mirror_link *mirror_link_open(struct supervisor *supervisor)
         return NULL;
     struct mirror_link *link = memory_new(1, sizeof *link);
     link->supervisor = supervisor;
-    link->program = memory_print("%s/agentos-mirror", supervisor->options->programs);
     if (child_begin(&link->child, supervisor->loop,
                     &(struct child_plan){.name = "mirror",
                                          .component = "mirror",
-                                         .program = link->program,
+                                         .folder = supervisor->options->programs,
                                          .arguments = arguments,
                                          .environment = environ,
                                          .extras = {supervisor->data, -1},
@@ -133,8 +129,7 @@ struct mirror_link *mirror_link_open(struct supervisor *supervisor)
                                          .started = started,
                                          .context = link}))
         return link;
-    log_error("mirror", NULL, "Nothing is pushed to AGENTOS_GIT_REMOTE: %s can't be started", link->program);
-    free(link->program);
+    log_error("mirror", NULL, "Nothing is pushed to AGENTOS_GIT_REMOTE: %s can't be started", arguments[0]);
     free(link);
     return NULL;
 }
@@ -143,12 +138,8 @@ void mirror_link_close(struct mirror_link *link)
 {
     if (!link)
         return;
-    child_stop(&link->child);
-    child_kill(&link->child);
-    while (link->child.pid > 0 && waitpid(link->child.pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    child_end(&link->child, 0);
     tdestroy(link->failing, free_failing);
-    free(link->program);
     free(link);
 }
 
@@ -166,9 +157,4 @@ void mirror_link_problem(struct mirror_link *link, const char *agent, struct buf
     const struct failing *failing = lives_here(link, agent) ? find(link, agent) : NULL;
     if (failing)
         buffer_print(lines, "its branch is not at the git remote: %s\n", failing->why);
-}
-
-bool mirror_link_reap(struct mirror_link *link, pid_t pid, int status)
-{
-    return link && child_reap(&link->child, pid, status);
 }

@@ -4,7 +4,6 @@
 #define AGENTOS_SUPERVISOR_MIRROR_LINK_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "common/buffer.h"
 
@@ -17,6 +16,5 @@ void mirror_link_close(struct mirror_link *link); /* NULL is fine, here and belo
 void mirror_link_note(struct mirror_link *link, const char *agent);
 /* Adds why the agent's branch is not at the remote, a line; nothing: it is, or nothing is known yet. */
 void mirror_link_problem(struct mirror_link *link, const char *agent, struct buffer *lines);
-bool mirror_link_reap(struct mirror_link *link, pid_t pid, int status);
 
 #endif

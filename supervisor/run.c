@@ -85,12 +85,11 @@ static void gateway_started(void *context)
 static bool start_gateway(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-gateway", "3", "4", NULL};
-    supervisor->programs.gateway = memory_print("%s/agentos-gateway", supervisor->options->programs);
     return child_begin(&supervisor->gateway, supervisor->loop,
                        &(struct child_plan){
                            .name = "gateway",
                            .component = "gateway",
-                           .program = supervisor->programs.gateway,
+                           .folder = supervisor->options->programs,
                            .arguments = arguments,
                            .environment = environ,
                            .extras = {supervisor->options->secrets, -1},
@@ -158,11 +157,7 @@ static void reap(struct supervisor *supervisor)
         struct agent *agent = agents_of_process(&supervisor->agents, pid);
         if (agent)
             agent_exited(agent, status);
-        else if (!child_reap(&supervisor->zygote, pid, status) &&
-                 !child_reap(&supervisor->gateway, pid, status) &&
-                 !http_listener_reap(supervisor->http, pid, status) &&
-                 !mirror_link_reap(supervisor->programs.mirror, pid, status) &&
-                 !bus_link_reap(supervisor->programs.bus, pid, status) &&
+        else if (!child_reap(pid, status) && !http_listener_reap(supervisor->http, pid, status) &&
                  !move_reap(nodes_moves(supervisor->programs.nodes), pid, status) &&
                  !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
@@ -476,11 +471,7 @@ static void end_parts(struct supervisor *supervisor)
     agents_free(&supervisor->agents);
     nodes_close(supervisor->programs.nodes);
     for (size_t i = 0; i < 2; i++)
-        if (children[i]->pid > 0) {
-            child_kill(children[i]);
-            while (waitpid(children[i]->pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        }
+        child_end(children[i], 0);
     switchboard_close(supervisor->agents.switchboard);
     watch_close(supervisor->agents.watch);
     wallclock_close(supervisor->timers.wallclock);
@@ -491,9 +482,7 @@ static void end_parts(struct supervisor *supervisor)
     memory_close_at(&supervisor->notes);
     for (size_t i = 0; i < 2; i++)
         memory_close_at(&supervisor->programs.zygote_logs[i]);
-    free(supervisor->programs.zygote);
     free(supervisor->programs.zygote_environment);
-    free(supervisor->programs.gateway);
     alarm(0);
 }
 

@@ -76,10 +76,10 @@ struct supervisor {
     struct notify *notify;       /* NULL: no service manager listens */
     struct child zygote, gateway;
     struct {
-        struct nodes *nodes;            /* which of the agents run here; never NULL */
-        struct mirror_link *mirror;     /* agentos-mirror's; NULL: nothing is pushed anywhere */
-        struct bus_link *bus;           /* agentos-bus's; NULL: there are no other nodes */
-        char *zygote, *gateway, *audit; /* their paths */
+        struct nodes *nodes;        /* which of the agents run here; never NULL */
+        struct mirror_link *mirror; /* agentos-mirror's; NULL: nothing is pushed anywhere */
+        struct bus_link *bus;       /* agentos-bus's; NULL: there are no other nodes */
+        char *audit;                /* its path */
         char **zygote_environment;
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     } programs;

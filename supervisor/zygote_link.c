@@ -83,7 +83,6 @@ bool zygote_link_open(struct supervisor *supervisor)
     static char *arguments[] = {"agentos-zygote", "--zygote", "3", "4", NULL};
     static char room[sizeof "AGENTOS_TITLE_ROOM=" + TITLE_ROOM] = "AGENTOS_TITLE_ROOM=";
     memset(room + strlen("AGENTOS_TITLE_ROOM="), ' ', TITLE_ROOM);
-    supervisor->programs.zygote = memory_print("%s/agentos-worker", supervisor->options->programs);
     supervisor->programs.zygote_environment = zygote_environment(room);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor->programs.zygote_logs) != 0)
         return false;
@@ -91,7 +90,8 @@ bool zygote_link_open(struct supervisor *supervisor)
                        &(struct child_plan){
                            .name = "zygote",
                            .component = "agentos",
-                           .program = supervisor->programs.zygote,
+                           .folder = supervisor->options->programs,
+                           .file = "agentos-worker",
                            .arguments = arguments,
                            .environment = supervisor->programs.zygote_environment,
                            .extras = {supervisor->programs.zygote_logs[1], -1},

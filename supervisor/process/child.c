@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -16,6 +18,8 @@
 #include "supervisor/process/log_pipe.h"
 
 enum { ABOVE_ALL_PLACES = 10 };
+
+static LIST_HEAD(, child) children = LIST_HEAD_INITIALIZER(children); /* those that were begun */
 
 char *child_status_text(int status)
 {
@@ -37,7 +41,7 @@ static void update_interest(struct child *child)
         loop_change(child->loop, child->watch, EPOLLIN | (channel_pending(&child->channel) ? EPOLLOUT : 0u));
 }
 
-void child_kill(struct child *child)
+static void kill_it(const struct child *child)
 {
     if (child->pid > 0)
         kill(child->pid, SIGKILL);
@@ -60,7 +64,7 @@ void child_drain(struct child *child)
         }
     if (!open && child->channel.fd >= 0) {
         close_channel(child);
-        child_kill(child);
+        kill_it(child);
     }
 }
 
@@ -101,9 +105,9 @@ int child_spawn(const char *program, char *const *arguments, char *const *enviro
 }
 
 /* Everything above the last place is closed, whoever opened it. */
-static int launch(const struct child_plan *plan, int channel, int log, const int extras[CHILD_EXTRAS],
-                  pid_t *pid)
+static int launch(struct child *child, int channel, int log, const int extras[CHILD_EXTRAS])
 {
+    const struct child_plan *plan = &child->plan;
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -114,7 +118,7 @@ static int launch(const struct child_plan *plan, int channel, int log, const int
     for (; count < CHILD_EXTRAS && extras[count] >= 0; count++)
         posix_spawn_file_actions_adddup2(&actions, extras[count], CHILD_EXTRA + count);
     posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_EXTRA + count);
-    int error = child_spawn(plan->program, plan->arguments, plan->environment, &actions, pid);
+    int error = child_spawn(child->program, plan->arguments, plan->environment, &actions, &child->pid);
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }
@@ -156,7 +160,7 @@ static int launch_out_of_the_way(struct child *child, int channel, int log)
     int extras[CHILD_EXTRAS];
     for (size_t i = 0; i < CHILD_EXTRAS; i++)
         extras[i] = out_of_the_way(child->plan.extras[i]);
-    int error = launch(&child->plan, their_channel, their_log, extras, &child->pid);
+    int error = launch(child, their_channel, their_log, extras);
     for (size_t i = 0; i < CHILD_EXTRAS; i++)
         memory_close_at(&extras[i]);
     return error;
@@ -176,7 +180,7 @@ static void start(void *context)
     close(pair[1]);
     close(log[1]);
     if (error) {
-        log_error("agentos", NULL, "Cannot start the %s, %s: %s", child->plan.name, child->plan.program,
+        log_error("agentos", NULL, "Cannot start the %s, %s: %s", child->plan.name, child->program,
                   strerror(error));
         child->pid = 0;
         close(pair[0]);
@@ -195,16 +199,22 @@ static void start(void *context)
 bool child_begin(struct child *child, struct loop *loop, const struct child_plan *plan)
 {
     *child = (struct child){.plan = *plan, .loop = loop, .channel = {.fd = -1}};
+    child->program = memory_print("%s/%s", plan->folder, plan->file ? plan->file : plan->arguments[0]);
     child->timer = (struct timer){.ring = start, .context = child};
+    LIST_INSERT_HEAD(&children, child, link);
     start(child);
-    if (child->pid == 0)
-        child_stop(child);
-    return child->pid > 0;
+    if (child->pid > 0)
+        return true;
+    child_end(child, 0);
+    return false;
 }
 
-bool child_reap(struct child *child, pid_t pid, int status)
+bool child_reap(pid_t pid, int status)
 {
-    if (pid != child->pid)
+    struct child *child = LIST_FIRST(&children);
+    while (child && child->pid != pid)
+        child = LIST_NEXT(child, link);
+    if (!child)
         return false;
     child_drain(child);
     if (child->channel.fd >= 0)
@@ -230,4 +240,22 @@ void child_stop(struct child *child)
         close_channel(child);
     log_pipe_close(child->log);
     child->log = NULL;
+}
+
+void child_end(struct child *child, int patience_ms)
+{
+    if (!child->loop)
+        return;
+    child_stop(child);
+    while (child->pid > 0 && patience_ms-- > 0)
+        if (waitpid(child->pid, NULL, WNOHANG) == child->pid)
+            child->pid = 0;
+        else
+            (void)nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+    kill_it(child);
+    while (child->pid > 0 && waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    LIST_REMOVE(child, link);
+    free(child->program);
+    child->loop = NULL;
 }

@@ -9,6 +9,7 @@
 
 #include <spawn.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "common/channel.h"
@@ -19,7 +20,8 @@ enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 3 };
 struct child_plan {
     const char *name;      /* for the log */
     const char *component; /* of the lines that it writes to standard error */
-    const char *program;   /* path */
+    const char *folder;    /* of the programs; borrowed for the call */
+    const char *file;      /* of that folder; NULL: the first argument */
     char *const *arguments;
     char *const *environment;
     int extras[CHILD_EXTRAS]; /* descriptors, borrowed; -1: none, and none behind it */
@@ -35,8 +37,10 @@ struct child_plan {
 
 struct child {
     struct child_plan plan;
-    struct loop *loop;
-    pid_t pid; /* 0: not running */
+    LIST_ENTRY(child) link;
+    char *program;
+    struct loop *loop; /* NULL: it was never begun */
+    pid_t pid;         /* 0: not running */
     struct channel channel;
     struct log_pipe *log; /* NULL: none, or not running */
     struct loop_watch *watch;
@@ -52,11 +56,12 @@ bool child_begin(struct child *child, struct loop *loop, const struct child_plan
 bool child_send(struct child *child, const struct buffer *message);
 /* Read what has come so far, as the loop would. */
 void child_drain(struct child *child);
-/* True: pid was this child's; it has ended with this wait status. */
-bool child_reap(struct child *child, pid_t pid, int status);
+/* True: pid was a child's of this process; it has ended with this wait status. */
+bool child_reap(pid_t pid, int status);
 /* Closes the channel, which tells it to end, and its log, and starts it no more. */
 void child_stop(struct child *child);
-void child_kill(struct child *child);
+/* The same, and kills it when it has not ended within patience_ms. It has ended then; one that never began is fine. */
+void child_end(struct child *child, int patience_ms);
 
 /* posix_spawn in a session of its own, with every signal as at the beginning. actions: the descriptors. 0, or the error's
  * number. */

@@ -145,7 +145,7 @@ static void reap(void *context)
     struct timer *timer = context;
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        bus_link_reap(bus, pid, status);
+        child_reap(pid, status);
     timer_set(supervisor.loop, timer, REAP_MS);
 }
 

@@ -157,12 +157,4 @@ void bus_link_problem(const struct bus_link *link, struct buffer *lines)
         buffer_text(lines, "the bus is away\n");
 }
 
-bool bus_link_reap(struct bus_link *link, pid_t pid, int status)
-{
-    (void)link;
-    (void)pid;
-    (void)status;
-    return false;
-}
-
 #endif
