@@ -1,6 +1,7 @@
 #include "supervisor/postmaster.h"
 
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/event_words.h"
 #include "common/log.h"
@@ -77,7 +78,7 @@ static void told(void *context, void *subject, const char *event, const struct e
 static void sent(void *context, uint64_t ticket, int exit, const char *id, const struct fault *why)
 {
     struct supervisor *supervisor = context;
-    control_posted(supervisor->control, ticket, exit, id, why->text);
+    control_answered(supervisor->control, NULL, ticket, exit, "id", exit == EX_OK ? id : why->text);
 }
 
 struct post *postmaster_open(struct supervisor *supervisor)

@@ -1,6 +1,7 @@
 /* What workers say: a table of message and handler. Nothing that one says changes more than what is known of it. */
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -240,7 +241,8 @@ static bool on_cancelled(struct agent *agent, struct reader *reader)
     uint64_t serial, done;
     if (!message_read(reader, MESSAGE_CANCELLED, &serial, &done))
         return false;
-    control_task_cancelled(supervisor_of(agent)->control, agent, serial, done == 1);
+    control_answered(supervisor_of(agent)->control, agent, serial, done == 1 ? EX_OK : EX_NOINPUT, NULL,
+                     "there is no such task: it may be done already");
     return true;
 }
 
@@ -254,7 +256,7 @@ static bool on_rolled(struct agent *agent, struct reader *reader)
         OWNED char *first = memory_slice(text, strcspn(text, "\n"));
         control_event(supervisor_of(agent)->control, agent, "rolled_back", DETAIL_TEXT("said", first));
     }
-    control_rolled_back(supervisor_of(agent)->control, agent, serial, (int)exit, text);
+    control_answered(supervisor_of(agent)->control, agent, serial, (int)exit, "said", text);
     return true;
 }
 

@@ -71,11 +71,10 @@ void control_agent_gone(struct control *control, struct agent *agent); /* it is 
 void control_task_finished(struct control *control, struct agent *agent, const char *task, int reward,
                            const char *commit, const char *end);
 void control_task_deferred(struct control *control, struct agent *agent, const char *task, const char *why);
-void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done);
-void control_rolled_back(struct control *control, struct agent *agent, uint64_t serial, int exit,
-                         const char *text);
-/* What somebody sent or enqueued with this ticket is durable, and has this id; or it isn't: why. */
-void control_posted(struct control *control, uint64_t ticket, int exit, const char *id, const char *why);
+/* What was asked under this serial, or ticket, is done: text is told under the key (NULL: nothing is told); or it isn't, and
+ * text says why. agent: whose worker says so; NULL: the supervisor does. */
+void control_answered(struct control *control, const struct agent *agent, uint64_t serial, int exit,
+                      const char *key, const char *text);
 
 /* Something has happened: everybody who follows gets a line (common/control.h). control and agent may be NULL. Costs
  * next to nothing while nobody follows. */

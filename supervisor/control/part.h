@@ -96,7 +96,8 @@ struct request {
     struct control *control;
     struct client *client;
     const json_t *json;
-    struct agent *agent; /* NULL: none was named */
+    struct agent *agent;   /* NULL: none was named */
+    enum life_event order; /* of verbs that are orders */
 };
 
 static inline const char *request_text(const struct request *request, const char *key) /* NULL: none */

@@ -162,14 +162,14 @@ static void do_rollback(struct request *request)
 
 /* --- orders --- */
 
-static void give_order(struct request *request, enum life_event order)
+static void do_order(struct request *request)
 {
     struct waiter waiter = {.what = WAIT_ORDER,
                             .agent = request->agent,
-                            .order = order,
+                            .order = request->order,
                             .generation = request->agent->worker.generation};
     struct fault fault;
-    agent_order(request->agent, order, true);
+    agent_order(request->agent, request->order, true);
     control_agent_changed(request->control, request->agent); /* others wait for the contrary */
     int state = verbs_order_state(&waiter, &fault);
     if (state < 0)
@@ -178,36 +178,6 @@ static void give_order(struct request *request, enum life_event order)
         client_say(request->client, EX_OK, NULL);
     else
         *client_waiter(request->client) = waiter;
-}
-
-static void do_start(struct request *request)
-{
-    give_order(request, EVENT_START);
-}
-
-static void do_stop(struct request *request)
-{
-    give_order(request, EVENT_STOP);
-}
-
-static void do_restart(struct request *request)
-{
-    give_order(request, EVENT_RESTART);
-}
-
-static void do_kill(struct request *request)
-{
-    give_order(request, EVENT_KILL);
-}
-
-static void do_pause(struct request *request)
-{
-    give_order(request, EVENT_PAUSE);
-}
-
-static void do_resume(struct request *request)
-{
-    give_order(request, EVENT_RESUME);
 }
 
 static void do_reload(struct request *request)
@@ -264,26 +234,27 @@ static const struct {
     const char *name;
     void (*answer)(struct request *);
     bool needs_agent;
+    enum life_event order;
 } verbs[] = {
-    {"status", do_status, false},
-    {"metrics", do_metrics, false},
-    {"task", do_task, true},
-    {"cancel", do_cancel, true},
-    {"start", do_start, true},
-    {"stop", do_stop, true},
-    {"restart", do_restart, true},
-    {"kill", do_kill, true},
-    {"pause", do_pause, true},
-    {"resume", do_resume, true},
-    {"reload", do_reload, false},
-    {"events", do_events, false},
-    {"rollback", do_rollback, true},
-    {"send", answer_send, true},
-    {"requeue", answer_requeue, false},
-    {"purge", answer_purge, false},
-    {"enqueue", answer_enqueue, false},
-    {"retry", do_retry, false},
-    {"move", do_move, true},
+    {"status", do_status, false, 0},
+    {"metrics", do_metrics, false, 0},
+    {"task", do_task, true, 0},
+    {"cancel", do_cancel, true, 0},
+    {"start", do_order, true, EVENT_START},
+    {"stop", do_order, true, EVENT_STOP},
+    {"restart", do_order, true, EVENT_RESTART},
+    {"kill", do_order, true, EVENT_KILL},
+    {"pause", do_order, true, EVENT_PAUSE},
+    {"resume", do_order, true, EVENT_RESUME},
+    {"reload", do_reload, false, 0},
+    {"events", do_events, false, 0},
+    {"rollback", do_rollback, true, 0},
+    {"send", answer_send, true, 0},
+    {"requeue", answer_requeue, false, 0},
+    {"purge", answer_purge, false, 0},
+    {"enqueue", answer_enqueue, false, 0},
+    {"retry", do_retry, false, 0},
+    {"move", do_move, true, 0},
 };
 
 void verbs_answer(struct control *control, struct client *client, const json_t *json)
@@ -299,6 +270,7 @@ void verbs_answer(struct control *control, struct client *client, const json_t *
     for (size_t i = 0; verb && i < sizeof verbs / sizeof verbs[0]; i++) {
         if (strcmp(verbs[i].name, verb) != 0)
             continue;
+        request.order = verbs[i].order;
         if (verbs[i].needs_agent && !request.agent)
             client_complain(client, EX_USAGE, "%s names an agent", verb);
         else if (control->owner.agents->ending && verbs[i].needs_agent)

@@ -40,7 +40,7 @@ static void say(struct request *request, int exit, const char *key, const char *
         client_complain(request->client, exit, "%s", fault->text);
 }
 
-/* Answered when it is durable (control_posted). */
+/* Answered when it is durable (control_answered). */
 static void wait_or_say(struct request *request, int exit, uint64_t ticket, const struct fault *fault)
 {
     if (exit == EX_OK)

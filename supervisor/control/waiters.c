@@ -230,30 +230,6 @@ void control_task_finished(struct control *control, struct agent *agent, const c
     each_waiter(control, agent, WAIT_TASK, judge_task, &finished);
 }
 
-struct posted {
-    uint64_t ticket;
-    int exit;
-    const char *id, *why;
-};
-
-static void judge_posted(struct client *client, void *context)
-{
-    const struct posted *posted = context;
-    if (client->waiter.serial != posted->ticket)
-        return;
-    if (posted->exit == EX_OK)
-        client_say_id(client, posted->id);
-    else
-        client_complain(client, posted->exit, "%s", posted->why);
-    client_stop_waiting(client);
-}
-
-void control_posted(struct control *control, uint64_t ticket, int exit, const char *id, const char *why)
-{
-    struct posted posted = {.ticket = ticket, .exit = exit, .id = id, .why = why};
-    each_waiter(control, NULL, WAIT_POSTED, judge_posted, &posted);
-}
-
 struct refused {
     const char *task, *why;
 };
@@ -277,48 +253,21 @@ void control_task_deferred(struct control *control, struct agent *agent, const c
     each_waiter(control, agent, WAIT_TASK, judge_held, &held);
 }
 
-struct cancelled {
-    uint64_t serial;
-    bool done;
-};
-
-static void judge_cancel(struct client *client, void *context)
+/* Serials are one sequence over all that is asked, so one names its client; a worker answers for its own agent alone. */
+void control_answered(struct control *control, const struct agent *agent, uint64_t serial, int exit,
+                      const char *key, const char *text)
 {
-    const struct cancelled *cancelled = context;
-    if (client->waiter.serial != cancelled->serial)
+    struct client *client = control && serial ? control->clients : NULL;
+    while (client && (client->waiter.serial != serial || (agent && client->waiter.agent != agent)))
+        client = client->next;
+    if (!client)
         return;
-    if (cancelled->done)
-        client_say(client, EX_OK, NULL);
+    OWNED char *clean = utf8_clean(text, strlen(text));
+    if (exit == EX_OK && key && strcmp(key, "id") == 0)
+        client_say_id(client, text);
+    else if (exit != EX_OK)
+        client_complain(client, exit, "%s", clean);
     else
-        client_complain(client, EX_NOINPUT, "there is no such task: it may be done already");
+        client_say(client, EX_OK, key ? json_pack("{s:s}", key, clean) : NULL);
     client_stop_waiting(client);
-}
-
-void control_task_cancelled(struct control *control, struct agent *agent, uint64_t serial, bool done)
-{
-    struct cancelled cancelled = {.serial = serial, .done = done};
-    each_waiter(control, agent, WAIT_CANCEL, judge_cancel, &cancelled);
-}
-
-struct rolled_back {
-    uint64_t serial;
-    int exit;
-    const char *text;
-};
-
-static void judge_rolled_back(struct client *client, void *context)
-{
-    const struct rolled_back *rolled = context;
-    if (client->waiter.serial != rolled->serial)
-        return;
-    OWNED char *text = utf8_clean(rolled->text, strlen(rolled->text));
-    client_say(client, rolled->exit, json_pack("{s:s}", rolled->exit == EX_OK ? "said" : "complaint", text));
-    client_stop_waiting(client);
-}
-
-void control_rolled_back(struct control *control, struct agent *agent, uint64_t serial, int exit,
-                         const char *text)
-{
-    struct rolled_back rolled = {.serial = serial, .exit = exit, .text = text};
-    each_waiter(control, agent, WAIT_ROLLBACK, judge_rolled_back, &rolled);
 }
