@@ -64,7 +64,7 @@ void agents_scan(struct agents *agents)
             continue;
         agent_scan(agent);
         if (clock_monotonic_ms() < end) /* else a minute later */
-            tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path);
+            tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path, agents->count);
     }
 }
 

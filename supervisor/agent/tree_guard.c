@@ -1,6 +1,7 @@
 #include "supervisor/agent/tree_guard.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,27 +13,53 @@
 #include "common/memory.h"
 #include "common/names.h"
 
-enum { FILES_MOST = 100 * 1000, GLANCE_MS = 55 * 1000, WHOLE_MS = 600 * 1000, PROBLEM_BYTES = 8 * 1024 };
+enum {
+    FILES_MOST = 100 * 1000,
+    GLANCE_MS = 55 * 1000,
+    WHOLE_MS = 600 * 1000,
+    WHOLE_EACH_MS = 360, /* apart, so that ten thousand trees are looked at within an hour */
+    PROBLEM_BYTES = 8 * 1024,
+    COARSE_MS = 100
+};
 
-/* Never 0. A link in a place's way is no matter: what stands behind it is compared, and nothing else. */
-static uint64_t mark_of(int tree)
+/* Places whose coming shows in no other place's stamp are looked at each time; the others only where they were there. */
+static const struct {
+    const char *path;
+    bool shown;
+} places[] = {{".", false},
+              {"iac", false},
+              {".git", false},
+              {".git/config", false},
+              {".git/objects/info", false},
+              {".git/hooks", true},
+              {".git/info", true},
+              {".git/info/attributes", true},
+              {".gitattributes", true},
+              {".gitmodules", true}};
+
+enum { PLACES = sizeof places / sizeof *places, ALL_PLACES = (1 << PLACES) - 1 };
+
+/* Of the places in *there, a bit each; those that are missing are taken out of it. 0: a place has changed just now, and the
+ * kernel's times are too coarse to tell what comes next. A link in a place's way is no matter: what stands behind it is
+ * compared, and nothing else. */
+static uint64_t mark_of(int data, const char *name, unsigned *there)
 {
-    static const char *const places[] = {".",
-                                         "iac",
-                                         ".git",
-                                         ".git/config",
-                                         ".git/hooks",
-                                         ".git/info",
-                                         ".gitattributes",
-                                         ".gitmodules",
-                                         ".git/info/attributes",
-                                         ".git/objects/info"};
-    struct file_stamp stamps[sizeof places / sizeof *places] = {{0}};
+    struct file_stamp stamps[PLACES] = {{0}};
     struct stat status;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (fstatat(tree, places[i], &status, AT_SYMLINK_NOFOLLOW) == 0)
+    int64_t settled_ns = (clock_now_ms() - COARSE_MS) * 1000000;
+    bool settled = true;
+    char path[512];
+    for (size_t i = 0; i < PLACES; i++) {
+        if (places[i].shown && !(*there & 1u << i))
+            continue;
+        snprintf(path, sizeof path, "agents/%s/%s", name, places[i].path);
+        if (fstatat(data, path, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0)
             stamps[i] = files_stamp(&status);
-    return names_hash(stamps, sizeof stamps) | 1;
+        else
+            *there &= ~(1u << i);
+        settled = settled && stamps[i].changed_ns < settled_ns;
+    }
+    return settled ? names_hash(stamps, sizeof stamps) | 1 : 0;
 }
 
 /* Findings that come again and again are told each time in the log; the problem holds the last ones. */
@@ -57,7 +84,9 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
     guard->mark = 0;
     if (tree < 0)
         return;
-    uint64_t mark = mark_of(tree); /* before: what changes meanwhile is looked at again */
+    guard->there = ALL_PLACES;
+    uint64_t mark =
+        mark_of(data, name, &guard->there); /* before: what changes meanwhile is looked at again */
     struct guard_look look = {.agents = agents, .take = true, .most = FILES_MOST};
     size_t found = guard_tree(tree, &look, &said);
     guard->mark = found == 0 ? mark : 0;
@@ -73,15 +102,13 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
     }
 }
 
-void tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path)
+void tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees)
 {
-    int64_t now_ms = clock_monotonic_ms();
+    int64_t now_ms = clock_monotonic_ms(), whole_ms = (int64_t)trees * WHOLE_EACH_MS;
     if (guard->looked_ms && now_ms - guard->looked_ms < GLANCE_MS)
         return;
-    OWNED char *below = memory_print("agents/%s", name);
-    OWNED_FD int tree =
-        guard->looked_ms && guard->mark ? files_open(data, below, O_RDONLY | O_DIRECTORY, 0) : -1;
-    if (tree >= 0 && now_ms - guard->whole_ms < WHOLE_MS && mark_of(tree) == guard->mark)
+    bool late = now_ms - guard->whole_ms >= (whole_ms > WHOLE_MS ? whole_ms : WHOLE_MS);
+    if (guard->looked_ms && guard->mark && !late && mark_of(data, name, &guard->there) == guard->mark)
         guard->looked_ms = now_ms;
     else
         tree_guard_look(guard, data, name, path);

@@ -201,7 +201,8 @@ void mailbox_stamps(int data, const char *agent, struct file_stamp stamps[FOLDER
     for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
         const char *name = folder_names[folder] + strlen("iac/");
         struct stat status;
-        bool there = above >= 0 && fstatat(above, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        bool there =
+            above >= 0 && folder != FOLDER_ARCHIVE && fstatat(above, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
         stamps[folder] = there && S_ISDIR(status.st_mode) ? files_stamp(&status) : (struct file_stamp){0};
     }
 }

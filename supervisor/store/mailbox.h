@@ -73,7 +73,7 @@ bool mailbox_each(int data, const char *agent, unsigned folders, void (*see)(voi
                   void *context);
 /* How the folder itself stands; all zero: it isn't there. */
 struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder);
-/* All of an agent's at once, by FOLDER_…; not the operator's. */
+/* All of an agent's at once, by FOLDER_…, but its archive's; not the operator's. */
 void mailbox_stamps(int data, const char *agent, struct file_stamp stamps[FOLDER_COUNT]);
 /* Removes what batch_flush left unfinished at a crash. */
 void mailbox_tidy(int data, const char *agent, enum folder folder);
