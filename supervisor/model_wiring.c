@@ -51,7 +51,7 @@ static void answered(void *asker, const struct relay_answer *answer)
         [ANSWER_REQUEST] = "request", [ANSWER_BUDGET] = "budget",       [ANSWER_LENGTH] = "length"};
     struct agent *agent = asker;
     bool known = answer->kind < sizeof errors / sizeof errors[0];
-    counters_asked(&agent->past.counters,
+    counters_asked(agent_counters(agent),
                    &(struct operation){.model = model_asked(agent, answer->provider),
                                        .provider = answer->provider,
                                        .error = known ? errors[answer->kind] : "unknown",

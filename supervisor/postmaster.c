@@ -39,7 +39,7 @@ static void count_refusal(struct supervisor *supervisor, const struct envelope *
     if (strncmp(reason, "backpressure", strlen("backpressure")) != 0)
         return;
     if (receiver)
-        receiver->past.counters.backpressure++;
+        agent_counters(receiver)->backpressure++;
     else
         control_item_refused(supervisor->control);
 }

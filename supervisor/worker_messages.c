@@ -98,7 +98,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     if (activity == ACTIVITY_WORKING) {
         post_works_at(supervisor_of(agent)->post, agent->name, what);
         budget_gate_task_began(agent, what, false);
-        counters_began(&agent->past.counters, what, clock_monotonic_ms());
+        counters_began(agent_counters(agent), what, clock_monotonic_ms());
     }
     agent->told.doing_until = until > INT64_MAX ? 0 : (int64_t)until;
     agent_active(agent, activity == ACTIVITY_IDLE);
@@ -195,7 +195,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
         return false;
     watch_the_clock(agent);
     budget_gate_task_ended(agent, task);
-    counters_ended(&agent->past.counters, task, strcmp(end, "done") == 0, (int)reward - 1,
+    counters_ended(agent_counters(agent), task, strcmp(end, "done") == 0, (int)reward - 1,
                    clock_monotonic_ms());
     control_event(supervisor_of(agent)->control, agent, "finished", DETAIL_TEXT("task", task),
                   DETAIL_NUMBER("reward", (int)reward - 1), DETAIL_TEXT("commit", commit),

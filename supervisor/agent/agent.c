@@ -443,6 +443,13 @@ struct agent *agent_new(struct agents *agents, const struct roster_agent *defini
     return agent;
 }
 
+struct counters *agent_counters(struct agent *agent)
+{
+    if (!agent->past.counters)
+        agent->past.counters = memory_new(1, sizeof *agent->past.counters);
+    return agent->past.counters;
+}
+
 void agent_free(struct agent *agent)
 {
     if (!agent)
@@ -475,7 +482,9 @@ void agent_free(struct agent *agent)
     free(agent->disk.problem);
     free(agent->past.last_exit);
     free(agent->spends.task);
-    counters_free(&agent->past.counters);
+    if (agent->past.counters)
+        counters_free(agent->past.counters);
+    free(agent->past.counters);
     free(agent);
 }
 

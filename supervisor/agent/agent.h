@@ -100,10 +100,10 @@ struct agent {
         char *last_exit;    /* NULL: none yet */
         int64_t down_since; /* epoch seconds: it is out of work since then; 0: it is not */
         uint64_t restarts;
-        uint64_t divergences; /* audits that gave another score */
-        bool failure_told;    /* as an alert */
-        struct counters counters;
-    } past; /* since the supervisor started */
+        uint64_t divergences;      /* audits that gave another score */
+        bool failure_told;         /* as an alert */
+        struct counters *counters; /* NULL: nothing was counted; agent_counters */
+    } past;                        /* since the supervisor started */
 
     struct {
         char *task;   /* begun last; NULL: none */
@@ -119,7 +119,8 @@ struct agent {
 /* agent.c: one agent and its worker */
 struct agent *agent_new(struct agents *agents, const struct roster_agent *definition);
 void agent_free(struct agent *agent);
-void agent_start(struct agent *agent); /* its turn to start has come (starts.h) */
+struct counters *agent_counters(struct agent *agent); /* to count in */
+void agent_start(struct agent *agent);                /* its turn to start has come (starts.h) */
 bool agent_redefine(struct agent *agent, const struct roster_agent *definition); /* false: it is defined so */
 /* A heartbeat is due: sent to a worker that has something in hand, was given something or owes an answer, and to an idle
  * one each sixth time. */

@@ -59,7 +59,7 @@ json_t *metrics_agent(const struct control_owner *owner, const struct agent *age
         "divergences", (json_int_t)agent->past.divergences, "pressure", post_pressure_word(&pressure),
         "window", (json_int_t)pressure.window, "unfinished", (json_int_t)pressure.unfinished, "backlog",
         (json_int_t)pressure.backlog, "deferred", (json_int_t)pressure.deferred);
-    counters_describe(&agent->past.counters, object);
+    counters_describe(agent->past.counters ? agent->past.counters : &(struct counters){0}, object);
     add_money(object, owner, agent);
     return object;
 }

@@ -139,12 +139,17 @@ int64_t post_unread_of(const struct box *receiver, const char *sender)
 
 /* --- telling --- */
 
+uint64_t post_mark(const struct file_stamp *stamp)
+{
+    return stamp->inode ? names_hash(stamp, sizeof *stamp) | 1 : 0;
+}
+
 /* The kernel's times are coarse: what changes right after a look may not show in them. So the look of a folder that has
  * just changed doesn't count, and the next scan looks again. */
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp)
 {
     bool just_now = clock_now_ms() - stamp->modified_ns / 1000000 < COARSE_MS;
-    box->look.stamps[folder] = just_now ? (struct file_stamp){0} : *stamp;
+    box->look.marks[folder] = just_now ? 0 : post_mark(stamp);
 }
 
 void post_look_due(struct box *box, enum waking waking)

@@ -302,13 +302,12 @@ static size_t count_of(struct box *box, enum folder folder, struct file_stamp st
     if (!stamp.inode && !count->count)
         return 0; /* nothing lay there, and there is no folder */
     int64_t age_ms = clock_now_ms() - stamp.modified_ns / 1000000;
-    if (stamp.inode && files_stamp_equal(&stamp, &count->stamp) && age_ms > 100)
+    if (stamp.inode && post_mark(&stamp) == count->mark && age_ms > 100)
         return count->count;
     struct mailbox_names names;
     bool listed = mailbox_list(post->data, box->name, folder, &names) && !names.failed;
     if (listed)
-        *count = (struct folder_count){.stamp = age_ms > 100 ? stamp : (struct file_stamp){0},
-                                       .count = names.count};
+        *count = (struct folder_count){.mark = age_ms > 100 ? post_mark(&stamp) : 0, .count = names.count};
     mailbox_names_free(&names);
     return count->count;
 }

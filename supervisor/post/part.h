@@ -83,7 +83,7 @@ enum waking { WAKE_NOBODY, WAKE_LOOK, WAKE_UP, WAKE_FULL /* and its inbox is to 
 
 /* How many files a folder has, counted anew when it has changed. */
 struct folder_count {
-    struct file_stamp stamp;
+    uint64_t mark;
     size_t count;
 };
 
@@ -116,8 +116,8 @@ struct box {
         bool wanted;
         int64_t after_ms;
         uint64_t pass;
-        struct file_stamp stamps[FOLDER_COUNT]; /* of the folders that were looked at; zero: look again */
-    } look;                                     /* at inbox and handoffs */
+        uint64_t marks[FOLDER_COUNT]; /* of the folders that were looked at; 0: look again */
+    } look;                           /* at inbox and handoffs */
     struct {
         bool wanted;      /* they are to be looked at */
         int64_t after_ms; /* and again then, after a fault; 0: not */
@@ -252,6 +252,8 @@ void post_forget(struct post *post, struct index_entry *entry);
 /* Its time is minded from now on, by what its envelope says. */
 void post_mind(struct post *post, struct index_entry *entry);
 bool post_is_over(const struct index_entry *entry, int64_t now);
+/* A folder's or a file's state as one number: boxes are many. 0: it isn't there. */
+uint64_t post_mark(const struct file_stamp *stamp);
 /* The folder was looked at after it stood so. */
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp);
 void post_each(struct post *post, void (*visit)(struct box *box));

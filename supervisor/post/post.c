@@ -400,7 +400,7 @@ void post_queue_changed(struct post *post, const char *name)
 
 static bool has_changed(const struct box *box, const struct file_stamp *now, enum folder folder)
 {
-    return now[folder].inode && !files_stamp_equal(&now[folder], &box->look.stamps[folder]);
+    return now[folder].inode && post_mark(&now[folder]) != box->look.marks[folder];
 }
 
 static void scan(struct box *box)
