@@ -179,10 +179,11 @@ def child_table():
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                stat = pathlib.Path(f"/proc/{entry}/stat").read_text()
+                with open(f"/proc/{entry}/stat", "rb", buffering=0) as stat:
+                    parent = int(stat.read().rpartition(b")")[2].split()[1])
             except OSError:
                 continue
-            table[int(stat.rpartition(")")[2].split()[1])].append(int(entry))
+            table[parent].append(int(entry))
     return table
 
 
@@ -307,16 +308,15 @@ class System:
 
     def destroy(self):
         """The end in any case, with everything that was started."""
-        if self.process is not None:
+        if self.process is not None and self.process.poll() is None:
             family = descendants(self.process.pid)
-            if self.process.poll() is None:
-                self.process.terminate()
-                try:
-                    self.process.wait(15)
-                except subprocess.TimeoutExpired:
-                    family += descendants(self.process.pid)
-                    self.process.kill()
-                    self.process.wait()
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                family += descendants(self.process.pid)
+                self.process.kill()
+                self.process.wait()
             for pid in family:
                 if program_of(pid).startswith("agentos"):
                     send_signal(pid, signal.SIGKILL)
