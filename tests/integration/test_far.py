@@ -35,7 +35,9 @@ def nodes(make_system, model, nats):
             env = {"AGENTOS_NODE": node, "AGENTOS_BUS": nats.url}
             system = make_system(list(HOMES), model=model, yaml=yaml_of(**extra), env=env)
             system.names = [name for name, home in HOMES.items() if home == node]
-            found.append(system.start())
+            found.append(system.start(wait=False))
+        for system in found:
+            system.wait_ready()
         return found
 
     return make
