@@ -250,10 +250,10 @@ def pages_wrong(system, name):
     wrong = []
     for path in [one for one, methods in known.items() if "get" in methods and "events" not in one]:
         real = re.sub(r"\{(agent|name)\}", name, path)
-        for word in {"first", tip_of(system, name)}:
-            status, body = ask(port, re.sub(r"\{\w+\}", word, real))
+        for asked in {re.sub(r"\{\w+\}", word, real) for word in ("first", tip_of(system, name))}:
+            status, body = ask(port, asked)
             if status is None or (status >= 500 and not json.loads(body)["detail"]):
-                wrong.append((name, path, status, body[:300]))
+                wrong.append((name, asked, status, body[:300]))
     return wrong
 
 
