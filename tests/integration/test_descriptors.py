@@ -30,15 +30,16 @@ def connect(system):
 
 def test_as_many_agents_as_there_are_descriptors_for_work_and_the_others_say_what_is_lacking(make_system, model):
     system = few(make_system, model, 64)
-    states = wait_until(lambda: (s := system.states()) and "idle" in s.values() and s, "some agent ready")
-    assert set(states.values()) == {"idle", "failed"}
-    for name, state in states.items():
-        problems = system.agent_status(name)["problems"]
-        if state == "failed":
-            assert "too few descriptors (RLIMIT_NOFILE): the limit of open files (ulimit -n) is 64; 128 would do" in problems[0]
+    states = lambda agents: {agent["state"] for agent in agents}  # of one moment: the place of an agent that ends is another's
+    agents = wait_until(lambda: (s := system.status()) and "idle" in states(s["agents"]) and s["agents"], "some agent ready")
+    assert states(agents) == {"idle", "failed"}
+    for agent in agents:
+        if agent["state"] == "failed":
+            said = "too few descriptors (RLIMIT_NOFILE): the limit of open files (ulimit -n) is 64; 128 would do"
+            assert said in agent["problems"][0]
         else:
-            assert "done" in system.cli("task", name, "Do it", "--wait").stderr
-    left = next(name for name, state in states.items() if state == "failed")
+            assert "done" in system.cli("task", agent["name"], "Do it", "--wait").stderr
+    left = next(agent["name"] for agent in agents if agent["state"] == "failed")
     system.cli("task", left, "Wait for better times", "--id", "kept")
     assert system.stop() == 0
     system.prefix = []
