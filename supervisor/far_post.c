@@ -7,7 +7,9 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/far_items.h"
 #include "supervisor/post/post.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 #define AGENT_SUBJECT "agentos.agent."
@@ -53,6 +55,8 @@ static void state(void *context, bool connected, const char *why)
     const struct supervisor *supervisor = context;
     (void)why;
     post_bus_connected(supervisor->post, connected);
+    if (connected)
+        shared_state_asks_nodes(supervisor->shared);
 }
 
 static bool arrived(void *context, uint64_t token, const char *subject, const char *node, const void *bytes,
@@ -64,7 +68,8 @@ static bool arrived(void *context, uint64_t token, const char *subject, const ch
         return true;
     }
     if (strncmp(subject, NODE_SUBJECT, strlen(NODE_SUBJECT)) != 0 ||
-        !post_node_says(supervisor->post, bytes, length))
+        (!far_items_hear(shared_state_queues(supervisor->shared), node, bytes, length) &&
+         !post_node_says(supervisor->post, bytes, length)))
         return false;
     bus_link_took(supervisor->programs.bus, token);
     return true;
@@ -89,4 +94,5 @@ void far_post_lives(const struct agent *agent, const char *node, bool there)
     OWNED char *subject = memory_print(AGENT_SUBJECT "%s", agent->name);
     post_lives(supervisor->post, agent->name, node, there);
     bus_link_follow(supervisor->programs.bus, subject, node == NULL);
+    shared_state_agent_moved(supervisor->shared, agent->name);
 }

@@ -5,7 +5,7 @@
 #include "common/memory.h"
 #include "common/settings.h"
 #include "supervisor/budget_gate.h"
-#include "supervisor/shared_state.h"
+#include "supervisor/peer_view.h"
 #include "supervisor/supervisor.h"
 
 static bool to_gateway(void *context, const struct buffer *message)
@@ -31,7 +31,7 @@ static void to_worker(void *asker, const struct buffer *message)
 
 static void surroundings(void *agent, struct buffer *peers, struct buffer *segments, struct buffer *budget)
 {
-    shared_state_surroundings(agent, peers, segments);
+    peer_surroundings(agent, peers, segments);
     budget_gate_print(agent, budget);
 }
 

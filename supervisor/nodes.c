@@ -490,6 +490,12 @@ const char *nodes_of(struct nodes *nodes, const char *agent)
     return place && lives_elsewhere(&place->lease) ? place->lease.seen.node : "";
 }
 
+bool nodes_answers(const struct nodes *nodes, const char *agent)
+{
+    const struct place *place = find_place(nodes, agent);
+    return nodes->connected && place && place->lives.said && !place->lives.here && place->lives.there;
+}
+
 void nodes_problem(const struct nodes *nodes, const char *name, struct buffer *lines)
 {
     const struct agent *agent = agents_find(&nodes->supervisor->agents, name);

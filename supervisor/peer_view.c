@@ -1,10 +1,17 @@
 #include "supervisor/peer_view.h"
 
 #include <jansson.h>
+#include <string.h>
 
+#include "common/memory.h"
+#include "supervisor/model/relay.h"
 #include "supervisor/nodes.h"
 #include "supervisor/post/post.h"
+#include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
+
+_Static_assert((int)PEERS_MAX == (int)RELAY_PEERS_MAX && (int)SEGMENTS_TEXT_MAX == (int)RELAY_SEGMENTS_MAX,
+               "the relay would cut off a text that was made to fit");
 
 /* As its node tells; what it doesn't tell is as of an agent that nobody can reach. */
 static struct peer far_peer_of(const struct agent *agent)
@@ -45,4 +52,39 @@ struct peer peer_view(const struct agent *agent)
                          .backlog = pressure.backlog,
                          .absence = absence,
                          .since = since};
+}
+
+static bool may_send(const struct roster_agent *definition, const char *name)
+{
+    const struct text_list *list = &definition->may_send_to;
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return definition->may_send_to_all;
+}
+
+void peer_surroundings(void *asker, struct buffer *peers, struct buffer *segments)
+{
+    const struct agent *agent = asker;
+    struct supervisor *supervisor = supervisor_of(agent);
+    const struct roster *roster = supervisor->roster;
+    struct peer list[PEERS_LISTED];
+    OWNED struct peer_queue *queues = memory_new(roster->queue_count, sizeof *queues);
+    size_t count = 0, more = 0;
+    for (size_t i = 0; i < supervisor->agents.count; i++) {
+        const struct agent *other = supervisor->agents.list[i];
+        if (other == agent || other->leaving || !may_send(agent->definition, other->name))
+            continue;
+        if (count < PEERS_LISTED)
+            list[count++] = peer_view(other);
+        else
+            more++;
+    }
+    for (size_t i = 0; i < roster->queue_count; i++) {
+        queues[i].name = roster->queues[i].name;
+        queues_count(shared_state_queues(supervisor->shared), queues[i].name, &queues[i].waiting,
+                     &queues[i].under_way);
+    }
+    peers_print(list, count, more, queues, roster->queue_count, peers);
+    peers_print_segments(shared_state_segments(supervisor->shared), agent->name, segments);
 }

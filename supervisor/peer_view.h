@@ -2,11 +2,15 @@
 #ifndef AGENTOS_SUPERVISOR_PEER_VIEW_H
 #define AGENTOS_SUPERVISOR_PEER_VIEW_H
 
+#include "common/buffer.h"
 #include "supervisor/shared/peers.h"
 
 struct agent;
 
 /* Texts are borrowed until the agent, or what its node tells, is another. */
 struct peer peer_view(const struct agent *agent);
+
+/* The relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
+void peer_surroundings(void *agent, struct buffer *peers, struct buffer *segments);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +13,10 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "supervisor/control/control.h"
-#include "supervisor/model/relay.h"
-#include "supervisor/peer_view.h"
+#include "supervisor/far_items.h"
+#include "supervisor/nodes.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/locks.h"
-#include "supervisor/shared/peers.h"
 #include "supervisor/shared/quarantine.h"
 #include "supervisor/shared/segments.h"
 #include "supervisor/store/mailbox.h"
@@ -24,9 +24,6 @@
 
 #define TOKEN_FOLDER ".run"
 #define TOKEN_FILE   "lock-token"
-
-_Static_assert((int)PEERS_MAX == (int)RELAY_PEERS_MAX && (int)SEGMENTS_TEXT_MAX == (int)RELAY_SEGMENTS_MAX,
-               "the relay would cut off a text that was made to fit");
 
 enum {
     TOKEN_MAX = 64,
@@ -41,7 +38,7 @@ struct shared_state {
     struct segments *segments;
     struct queues *queues;
     struct quarantine *quarantine;
-    struct timer lock_timer, load_timer, queue_timer, look_timer;
+    struct timer lock_timer, load_timer, queue_timer, far_timer, look_timer;
     size_t locks_unread; /* files, the counter's too, that could not be read the last time */
     bool locks_unread_said;
     bool started;
@@ -230,9 +227,22 @@ static bool takes_work(const struct agent *agent)
             state == STATE_HIBERNATING);
 }
 
+/* NULL: here, "": nobody knows. */
+static const char *node_of(const struct shared_state *shared, const char *agent)
+{
+    const struct supervisor *supervisor = shared->supervisor;
+    return supervisor->programs.bus ? nodes_of(supervisor->programs.nodes, agent) : NULL;
+}
+
 static int64_t room(void *context, const char *name)
 {
     struct shared_state *shared = context;
+    if (node_of(shared, name)) {
+        struct nodes *nodes = shared->supervisor->programs.nodes;
+        const json_t *told = nodes_answers(nodes, name) ? nodes_far_agent(nodes, name) : NULL;
+        const char *absence = json_string_value(json_object_get(told, "absence"));
+        return absence && !*absence ? json_integer_value(json_object_get(told, "window")) : 0;
+    }
     const struct agent *agent = agents_find(&shared->supervisor->agents, name);
     return agent && takes_work(agent) ? post_room(shared->supervisor->post, name) : 0;
 }
@@ -240,12 +250,16 @@ static int64_t room(void *context, const char *name)
 static unsigned lies(void *context, const char *agent, const char *id)
 {
     struct shared_state *shared = context;
-    return post_lies(shared->supervisor->post, agent, id);
+    const char *node = node_of(shared, agent);
+    return node && *node ? 0 : post_lies(shared->supervisor->post, agent, id);
 }
 
 static bool each_id(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
 {
     struct shared_state *shared = context;
+    const char *node = node_of(shared, agent);
+    if (node && *node)
+        return true;
     return mailbox_each(shared->supervisor->data, agent, POST_HANDOFFS | POST_ARCHIVE | POST_DEAD_LETTER, see,
                         seer);
 }
@@ -310,6 +324,8 @@ static enum queue_worker worker(void *context, const char *name)
     struct desired_state desired;
     if (!agent)
         return QUEUE_WORKER_NONE;
+    if (node_of(shared, name))
+        return QUEUE_WORKER_AWAY;
     if (!shared->started)
         return desired_state_load(shared->supervisor->data, name, &desired, NULL) && desired.stopped
                    ? QUEUE_WORKER_NONE
@@ -335,13 +351,10 @@ static void set_queue_timer(void *context, int64_t in_ms)
         timer_set(shared->supervisor->loop, timer, in_ms);
 }
 
-static bool may_send(const struct roster_agent *definition, const char *name)
+static bool say(void *context, const char *node, const struct queue_word *word)
 {
-    const struct text_list *list = &definition->may_send_to;
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], name) == 0)
-            return true;
-    return definition->may_send_to_all;
+    const struct shared_state *shared = context;
+    return far_items_say(shared->supervisor, node, word);
 }
 
 static const struct text_list *may_send_to(void *context, const char *sender)
@@ -365,6 +378,7 @@ static const struct queues_operations queue_operations = {
     .worker = worker,
     .unfinished = unfinished,
     .timer = set_queue_timer,
+    .say = say,
 };
 
 static void queue_timer_rings(void *context)
@@ -372,6 +386,13 @@ static void queue_timer_rings(void *context)
     struct shared_state *shared = context;
     if (shared->started)
         queues_turn(shared->queues);
+}
+
+static void far_timer_rings(void *context)
+{
+    struct shared_state *shared = context;
+    queues_far_turn(shared->queues, false);
+    timer_set(shared->supervisor->loop, &shared->far_timer, QUEUES_FAR_MS);
 }
 
 /* --- the post office's hooks --- */
@@ -472,6 +493,7 @@ struct shared_state *shared_state_open(struct supervisor *supervisor)
     shared->lock_timer = (struct timer){.ring = lock_timer_rings, .context = shared};
     shared->load_timer = (struct timer){.ring = load_locks, .context = shared};
     shared->queue_timer = (struct timer){.ring = queue_timer_rings, .context = shared};
+    shared->far_timer = (struct timer){.ring = far_timer_rings, .context = shared};
     shared->look_timer = (struct timer){.ring = look_timer_rings, .context = shared};
     journal_learn_boot(); /* for journal_unfinished */
     open_locks(shared);
@@ -493,6 +515,7 @@ void shared_state_close(struct shared_state *shared)
     timer_clear(shared->supervisor->loop, &shared->lock_timer);
     timer_clear(shared->supervisor->loop, &shared->load_timer);
     timer_clear(shared->supervisor->loop, &shared->queue_timer);
+    timer_clear(shared->supervisor->loop, &shared->far_timer);
     timer_clear(shared->supervisor->loop, &shared->look_timer);
     queues_close(shared->queues);
     segments_close(shared->segments);
@@ -521,6 +544,20 @@ void shared_state_start(struct shared_state *shared)
     queues_start(shared->queues);
     queues_each_folder(shared->queues, watch_one, shared);
     shared->started = true;
+    if (shared->supervisor->programs.bus)
+        timer_set(shared->supervisor->loop, &shared->far_timer, QUEUES_FAR_MS);
+}
+
+void shared_state_asks_nodes(struct shared_state *shared)
+{
+    if (shared->started)
+        queues_far_turn(shared->queues, true);
+}
+
+void shared_state_agent_moved(struct shared_state *shared, const char *agent)
+{
+    if (shared->started)
+        queues_agent_moved(shared->queues, agent);
 }
 
 void shared_state_agent_changed(struct shared_state *shared, const char *agent)
@@ -554,30 +591,7 @@ struct queues *shared_state_queues(struct shared_state *shared)
     return shared->queues;
 }
 
-/* --- what an agent is told of the others --- */
-
-void shared_state_surroundings(void *asker, struct buffer *peers, struct buffer *segments)
+struct segments *shared_state_segments(struct shared_state *shared)
 {
-    const struct agent *agent = asker;
-    struct supervisor *supervisor = supervisor_of(agent);
-    struct shared_state *shared = supervisor->shared;
-    const struct roster *roster = shared->roster;
-    struct peer list[PEERS_LISTED];
-    OWNED struct peer_queue *queues = memory_new(roster->queue_count, sizeof *queues);
-    size_t count = 0, more = 0;
-    for (size_t i = 0; i < supervisor->agents.count; i++) {
-        const struct agent *other = supervisor->agents.list[i];
-        if (other == agent || other->leaving || !may_send(agent->definition, other->name))
-            continue;
-        if (count < PEERS_LISTED)
-            list[count++] = peer_view(other);
-        else
-            more++;
-    }
-    for (size_t i = 0; i < roster->queue_count; i++) {
-        queues[i].name = roster->queues[i].name;
-        queues_count(shared->queues, queues[i].name, &queues[i].waiting, &queues[i].under_way);
-    }
-    peers_print(list, count, more, queues, roster->queue_count, peers);
-    peers_print_segments(shared->segments, agent->name, segments);
+    return shared->segments;
 }

@@ -4,6 +4,7 @@
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
+#include "supervisor/shared/segments.h"
 #include "supervisor/shared/work_queues.h"
 #include "supervisor/supervisor.h"
 
@@ -20,15 +21,17 @@ void shared_state_scan(
     struct shared_state *shared); /* every POLL_INTERVAL: what people did, that no notice told of */
 /* The agent's state is another: it may take work up now. shared may be NULL. */
 void shared_state_agent_changed(struct shared_state *shared, const char *agent);
+/* The bus is another: what is with consumers of other nodes is asked about. */
+void shared_state_asks_nodes(struct shared_state *shared);
+/* The agent lives here now, or does not any more. */
+void shared_state_agent_moved(struct shared_state *shared, const char *agent);
 void shared_state_changed(
     struct shared_state *shared); /* something has changed in a queue's folder (inotify) */
-
-/* The relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
-void shared_state_surroundings(void *agent, struct buffer *peers, struct buffer *segments);
 
 /* What lies set aside in shared/ and concerns the agent, a line each. */
 void shared_state_problems(struct shared_state *shared, const char *agent, struct buffer *out);
 
 struct queues *shared_state_queues(struct shared_state *shared);
+struct segments *shared_state_segments(struct shared_state *shared);
 
 #endif

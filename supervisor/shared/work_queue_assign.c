@@ -107,7 +107,7 @@ const char *item_whose(const struct work_queue *queue, const struct envelope *en
 /* --- giving --- */
 
 /* Its file can't be used as it is. */
-static void lose(struct item *item, enum item_found found, const struct fault *fault)
+void item_lose(struct item *item, enum item_found found, const struct fault *fault)
 {
     if (found == ITEM_UNREADABLE) {
         item_set_aside(item, fault->text);
@@ -125,7 +125,7 @@ static void lose(struct item *item, enum item_found found, const struct fault *f
 
 /* No .ID.taken of an earlier time is left: it would be believed when the item is taken back again. A crash behind (d)
  * leaves one, and a worker that planted a folder in its copy's place one that can't be unlinked. */
-static bool clear_taken(const struct work_queue *queue, const char *id, struct fault *fault)
+bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault)
 {
     OWNED char *taken = queue_taken_name(id);
     OWNED_FD int folder = queue_open(queue, fault);
@@ -142,9 +142,14 @@ static void give(struct item *item, const char *consumer)
     struct queues *queues = queue->queues;
     struct envelope envelope;
     struct fault fault;
+    if (queue_is_away(queue, consumer)) {
+        text_set(&item->envelope.consumer, consumer);
+        item_offer(item, false);
+        return;
+    }
     enum item_found found = queue_read(queue, item->envelope.id, &envelope, &fault);
     if (found != ITEM_READ) {
-        lose(item, found, &fault);
+        item_lose(item, found, &fault);
         return;
     }
     item->missing = false;
@@ -153,7 +158,7 @@ static void give(struct item *item, const char *consumer)
     text_set(&envelope.reason, NULL);
     envelope.delivered = clock_now();
     queue_ids_add(queue, envelope.id);
-    bool written = clear_taken(queue, envelope.id, &fault) && queue_write(queue, &envelope, &fault);
+    bool written = queue_clear_taken(queue, envelope.id, &fault) && queue_write(queue, &envelope, &fault);
     if (written)
         item_set_envelope(item, &envelope);
     if (!written) {
@@ -197,13 +202,32 @@ void queue_give_out(struct work_queue *queue, int64_t until_ms)
 
 /* --- taking back --- */
 
+/* In whose dead-letter/ it is to lie: of the one that had it last, else of the first that lives here, else of its sender. */
+static const char *grave_of(const struct item *item)
+{
+    const struct work_queue *queue = item->queue;
+    const struct text_list *consumers = &queue->definition->consumers;
+    const char *named = item->envelope.consumer, *sender = item->envelope.from;
+    if (named && !queue_is_away(queue, named))
+        return named;
+    for (size_t i = 0; i < consumers->count; i++)
+        if (!queue_is_away(queue, consumers->items[i]))
+            return consumers->items[i];
+    return strcmp(sender, "operator") == 0 || queue_is_away(queue, sender) ? NULL : sender;
+}
+
 static bool bury(struct item *item, struct envelope *envelope, const char *status, const char *reason)
 {
     struct work_queue *queue = item->queue;
     struct queues *queues = queue->queues;
     struct fault fault;
-    const char *agent =
-        item->envelope.consumer ? item->envelope.consumer : queue->definition->consumers.items[0];
+    const char *agent = grave_of(item);
+    if (!agent) { /* its consumers all live elsewhere: one of them gets it */
+        if (!item->envelope.consumer)
+            text_set(&item->envelope.consumer, queue->definition->consumers.items[0]);
+        item_offer(item, true);
+        return false;
+    }
     text_set(&envelope->status, status);
     text_set(&envelope->reason, reason);
     envelope->finished = clock_now();
@@ -217,7 +241,7 @@ static bool bury(struct item *item, struct envelope *envelope, const char *statu
 }
 
 /* (d): the copy was taken out of its consumer's tree; attempts: what it told. */
-static void come_back(struct item *item, int64_t attempts)
+void item_come_back(struct item *item, int64_t attempts, const char *reason)
 {
     struct work_queue *queue = item->queue;
     struct envelope envelope;
@@ -225,8 +249,8 @@ static void come_back(struct item *item, int64_t attempts)
     OWNED char *consumer = memory_text(item->envelope.consumer);
     enum item_found found = queue_read(queue, item->envelope.id, &envelope, &fault);
     if (found != ITEM_READ) {
-        clear_taken(queue, item->envelope.id, NULL);
-        lose(item, found, &fault);
+        queue_clear_taken(queue, item->envelope.id, NULL);
+        item_lose(item, found, &fault);
         return;
     }
     if (attempts > envelope.attempts)
@@ -234,17 +258,16 @@ static void come_back(struct item *item, int64_t attempts)
     int64_t most = queue->definition ? queue->definition->max_attempts : INT64_MAX;
     if (envelope.attempts >= most) {
         if (bury(item, &envelope, "failed", "max_attempts")) /* which frees the item */
-            clear_taken(queue, envelope.id, NULL);
+            queue_clear_taken(queue, envelope.id, NULL);
         envelope_free(&envelope);
         return;
     }
-    OWNED char *reason = memory_print("given back: the worker of %s has ended", consumer);
     text_set(&envelope.status, "pending");
     text_set(&envelope.reason, reason);
     text_set(&envelope.consumer, NULL);
     envelope.delivered = envelope.read = 0;
     if (queue_write(queue, &envelope, &fault)) {
-        clear_taken(queue, item->envelope.id, NULL); /* or when it is given out again */
+        queue_clear_taken(queue, item->envelope.id, NULL); /* or when it is given out again */
         item_set_envelope(item, &envelope);
         text_set(&item->envelope.consumer, consumer); /* of the former one: others come first */
         item_set_state(item, ITEM_WAITS);
@@ -258,9 +281,8 @@ static void come_back(struct item *item, int64_t attempts)
 
 /* What the copy tells of attempts: the worker counts one when it begins. It owns the file, so it is believed only within
  * bounds; and that it was begun counts as an attempt at least. */
-static int64_t attempts_of(const struct item *item, const struct envelope *copy)
+static int64_t attempts_of(int64_t before, const struct envelope *copy)
 {
-    int64_t before = item->envelope.attempts;
     bool begun = strcmp(copy->status, "reading") == 0 || copy->attempts > before;
     if (!begun)
         return before;
@@ -268,88 +290,105 @@ static int64_t attempts_of(const struct item *item, const struct envelope *copy)
 }
 
 /* True: .ID.taken lies there, and *attempts is what it tells; unreadable, it counts as begun. */
-static bool read_taken(const struct item *item, int64_t *attempts)
+static bool read_taken(const struct work_queue *queue, const struct envelope *item, int64_t *attempts)
 {
     struct fault fault;
     struct envelope copy;
     size_t length;
-    OWNED char *name = queue_taken_name(item->envelope.id), *text = NULL;
-    OWNED_FD int folder = queue_open(item->queue, &fault);
+    OWNED char *name = queue_taken_name(item->id), *text = NULL;
+    OWNED_FD int folder = queue_open(queue, &fault);
     struct stat status;
     if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
-    *attempts = item->envelope.attempts + 1;
+    *attempts = item->attempts + 1;
     int found = files_read(folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
     if (found > 0 && envelope_parse(&copy, text, length, name, &fault)) {
-        *attempts = attempts_of(item, &copy);
+        *attempts = attempts_of(item->attempts, &copy);
         envelope_free(&copy);
     }
     return true;
 }
 
 /* (c). */
-static void take_back(struct item *item)
+static enum item_place take_back(const struct work_queue *queue, const struct envelope *item,
+                                 int64_t *attempts, struct fault *fault)
 {
-    struct queues *queues = item->queue->queues;
-    struct fault fault;
+    struct queues *queues = queue->queues;
     struct envelope copy = {0};
-    int64_t attempts;
-    const char *id = item->envelope.id;
-    OWNED char *taken = queue_taken_name(id);
-    OWNED_FD int folder = queue_open(item->queue, &fault);
-    if (folder < 0) {
-        item_later(item, "can't be taken back", &fault);
-        return;
-    }
+    OWNED char *taken = queue_taken_name(item->id);
+    OWNED_FD int folder = queue_open(queue, fault);
+    if (folder < 0)
+        return PLACE_UNSURE;
     int found =
-        queues->operations->take(queues->context, item->envelope.consumer, id, folder, taken, &copy, &fault);
+        queues->operations->take(queues->context, item->consumer, item->id, folder, taken, &copy, fault);
     if (found == 1)
         envelope_free(&copy);
     bool stays =
-        found < 0 && queues->operations->lies(queues->context, item->envelope.consumer, id) & POST_HANDOFFS;
-    if (stays)
-        item_later(item, "can't be taken back", &fault);
-    else if (read_taken(item, &attempts))
-        come_back(item, attempts);
-    else if (found < 0)
-        item_later(item, "can't be taken back", &fault);
-    else
-        item_due(item); /* it went while we looked */
+        found < 0 && queues->operations->lies(queues->context, item->consumer, item->id) & POST_HANDOFFS;
+    if (!stays && read_taken(queue, item, attempts))
+        return PLACE_TAKEN_BACK;
+    return found < 0 ? PLACE_UNSURE : PLACE_CHANGES;
+}
+
+enum item_place item_find(const struct work_queue *queue, const struct envelope *item, bool take,
+                          int64_t *attempts, const char **end, struct fault *fault)
+{
+    struct queues *queues = queue->queues;
+    const struct queues_operations *operations = queues->operations;
+    const char *agent = item->consumer;
+    enum queue_worker worker = operations->worker(queues->context, agent);
+    bool cut = operations->lies(queues->context, agent, item->id) & POST_HANDOFFS;
+    *attempts = item->attempts;
+    if (cut && !queue_clear_taken(queue, item->id, fault))
+        return PLACE_UNSURE;
+    if (!cut && read_taken(queue, item, attempts))
+        return PLACE_TAKEN_BACK;
+    if (worker == QUEUE_WORKER_COMING ||
+        (worker == QUEUE_WORKER_NONE && operations->unfinished(queues->context, agent)))
+        return PLACE_COMES; /* its recovery may bring the end; READY asks again */
+    unsigned lies = operations->lies(queues->context, agent, item->id);
+    *end = end_of(queue, item, agent, lies);
+    if (*end == unsure) {
+        fault_set(fault, "the folders of '%s' can't be read", agent);
+        return PLACE_UNSURE;
+    }
+    if (*end)
+        return PLACE_ENDED;
+    if (!(lies & POST_HANDOFFS))
+        return PLACE_NOWHERE;
+    return worker == QUEUE_WORKER_READY || !take ? PLACE_CONSUMER : take_back(queue, item, attempts, fault);
 }
 
 void item_find_out(struct item *item)
 {
-    struct queues *queues = item->queue->queues;
-    const struct queues_operations *operations = queues->operations;
-    const char *agent = item->envelope.consumer;
-    enum queue_worker worker = operations->worker(queues->context, agent);
     struct fault fault;
     int64_t attempts;
-    bool cut = operations->lies(queues->context, agent, item->envelope.id) & POST_HANDOFFS;
-    if (cut && !clear_taken(item->queue, item->envelope.id, &fault)) {
-        item_later(item, "can't be accounted for", &fault);
+    const char *end, *consumer = item->envelope.consumer;
+    if (queue_is_away(item->queue, consumer)) {
+        item_offer(item, true); /* its node knows */
         return;
     }
-    if (!cut && read_taken(item, &attempts)) {
-        come_back(item, attempts);
-        return;
-    }
-    if (worker == QUEUE_WORKER_COMING ||
-        (worker == QUEUE_WORKER_NONE && operations->unfinished(queues->context, agent)))
-        return; /* its recovery may bring the end; READY asks again */
-    unsigned lies = operations->lies(queues->context, agent, item->envelope.id);
-    const char *end = end_of(item->queue, &item->envelope, agent, lies);
-    if (end == unsure) {
-        fault_set(&fault, "the folders of '%s' can't be read", agent);
+    OWNED char *reason = NULL;
+    switch (item_find(item->queue, &item->envelope, true, &attempts, &end, &fault)) {
+    case PLACE_UNSURE:
         item_later(item, "can't be accounted for", &fault);
-    } else if (end) {
+        break;
+    case PLACE_COMES:
+        break;
+    case PLACE_CHANGES:
+        item_due(item); /* it went while we looked */
+        break;
+    case PLACE_ENDED:
         item_end(item, strcmp(end, "failed") == 0 ? "failed" : NULL);
-    } else if (lies & POST_HANDOFFS && worker == QUEUE_WORKER_READY) {
+        break;
+    case PLACE_CONSUMER:
         item_set_state(item, ITEM_OUT);
-    } else if (lies & POST_HANDOFFS) {
-        take_back(item);
-    } else {
-        come_back(item, item->envelope.attempts);
+        break;
+    case PLACE_TAKEN_BACK:
+    case PLACE_NOWHERE:
+        reason = memory_print(ITEM_WORKER_ENDED, consumer);
+        item_come_back(item, attempts, reason);
+        break;
     }
 }
 
@@ -357,7 +396,8 @@ void item_recover(struct item *item)
 {
     struct queues *queues = item->queue->queues;
     const struct queues_operations *operations = queues->operations;
-    bool will_run = operations->worker(queues->context, item->envelope.consumer) != QUEUE_WORKER_NONE;
+    bool will_run = operations->worker(queues->context, item->envelope.consumer) != QUEUE_WORKER_NONE &&
+                    !queue_is_away(item->queue, item->envelope.consumer);
     unsigned lies = operations->lies(queues->context, item->envelope.consumer, item->envelope.id);
     item_set_state(item, ITEM_DOUBT);
     if (will_run && lies & POST_HANDOFFS)
@@ -378,7 +418,7 @@ void item_expire(struct item *item)
     if (!item->queue->definition)
         return; /* nobody to tell: when the queue is back in agents.yaml */
     if (found != ITEM_READ) {
-        lose(item, found, &fault);
+        item_lose(item, found, &fault);
         return;
     }
     bury(item, &envelope, "expired", "expired");

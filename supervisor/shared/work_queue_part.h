@@ -38,6 +38,9 @@ struct item {
     enum item_state state;
     const char *owed; /* ITEM_GONE: the reason of a bounce that the sender gets first; NULL: none */
     int64_t again_ms; /* monotonic: not before; 0: at once */
+    uint64_t turn; /* ITEM_OUT, with a consumer of another node: of this giving (work_queue_far.c); else 0 */
+    bool given;    /* likewise: that node may have it, so only its word counts */
+    int64_t asked_ms; /* likewise: monotonic, when that node was asked last; 0: it wasn't */
     bool seen;        /* while the folder is scanned */
     bool missing;     /* its file wasn't there at the last look */
     struct timer expiry;
@@ -61,6 +64,8 @@ struct queue_rooms {
     int64_t *most; /* most[i] is the larger of most[2i] and most[2i+1]; most[width+i] is a consumer's */
     struct named_place *by_name; /* in the order of names */
     size_t *told, told_count;    /* places of which there is news */
+    int64_t *
+        full_until; /* monotonic: those of other nodes that said that they had no room are left alone till then */
     size_t next_asked, unasked; /* who is asked next, and how many were not since they all were to be asked */
 };
 
@@ -98,14 +103,16 @@ struct queues {
     void *context;
     struct work_queue **all;
     size_t count;
-    size_t first;           /* the queue whose turn to give out is first */
-    struct item_list due;   /* something is to be done with them now */
+    size_t first;              /* the queue whose turn to give out is first */
+    LIST_HEAD(, guest) guests; /* work_queue_guests.c */
+    struct item_list due;      /* something is to be done with them now */
     struct item_list later; /* likewise, or to be given out, when their time has come; the earliest first */
     LIST_HEAD(, item) held[QUEUE_CHAINS]; /* by their consumers */
     bool started;
 };
 
 /* work_queues.c */
+struct work_queue *queues_find(const struct queues *queues, const char *name); /* NULL: there is none */
 struct item *queue_find(const struct work_queue *queue, const char *id);
 /* A new item that waits; the envelope is copied. */
 struct item *queue_insert(struct work_queue *queue, const struct envelope *envelope);
@@ -140,6 +147,8 @@ const char *queue_consumer(const struct work_queue *queue, const char *name);
 void queue_rooms_free(struct work_queue *queue);
 void queue_rooms_tell(struct work_queue *queue, const char *consumer); /* it may have another room */
 void queue_rooms_doubt(struct work_queue *queue);                      /* everybody may */
+/* Of one on another node that has no room: it is left alone for a while. */
+void queue_rooms_full(struct work_queue *queue, const char *consumer, int64_t for_ms);
 /* Asks the consumers that there is news of, and the next few in turn. */
 void queue_rooms_ask(struct work_queue *queue);
 void queue_sender_define(const struct work_queue *queue, struct queue_sender *sender);
@@ -171,11 +180,43 @@ void item_held_by(struct item *item, const char *consumer); /* NULL: nobody */
 /* The first that somebody has room for; NULL: none. */
 struct item *queue_next(const struct work_queue *queue);
 
+/* work_queue_offer.c: items whose consumer lives on another node */
+bool queue_is_away(const struct work_queue *queue, const char *agent);
+/* Its node is asked about it; given: it may have it. */
+void item_offer(struct item *item, bool given);
+void item_say(struct item *item, const char *what, const struct envelope *whole, uint64_t key);
+
+/* work_queue_guests.c: items of other nodes with consumers that live here */
+void guests_free(struct queues *queues);
+void guests_tidy(struct queues *queues);
+void guests_of_none(struct queues *queues, const char *agent);           /* who doesn't live here any more */
+void guests_worker(struct queues *queues, const char *agent, bool down); /* it has ended, or is READY */
+void guests_ended(struct queues *queues, const char *agent, const char *id, const char *status);
+void queue_hear_question(struct work_queue *queue, const char *node, const struct queue_word *word);
+
 /* work_queue_assign.c: who gets what, and who loses it again */
 void queue_give_out(struct work_queue *queue, int64_t until_ms); /* one item at least */
 void item_find_out(struct item *item);                           /* ITEM_DOUBT */
-void item_recover(struct item *item);                            /* at start */
-void item_expire(struct item *item);                             /* ITEM_EXPIRED */
+enum item_place {
+    PLACE_UNSURE,     /* it can't be told now: fault */
+    PLACE_COMES,      /* nor before its worker is READY */
+    PLACE_CHANGES,    /* look again */
+    PLACE_ENDED,      /* *end: "finished", "failed", "expired" */
+    PLACE_CONSUMER,   /* in handoffs/ */
+    PLACE_TAKEN_BACK, /* .ID.taken lies in the queue's folder; *attempts is what it tells */
+    PLACE_NOWHERE,
+};
+/* Where an item is that was given to its consumer, who lives here; take: it is taken back from one without a process. */
+enum item_place item_find(const struct work_queue *queue, const struct envelope *item, bool take,
+                          int64_t *attempts, const char **end, struct fault *fault);
+/* It waits again, or is a dead letter: (d). */
+void item_come_back(struct item *item, int64_t attempts, const char *reason);
+#define ITEM_WORKER_ENDED "given back: the worker of %s has ended"
+void item_lose(struct item *item, enum item_found found,
+               const struct fault *fault); /* its file can't be used */
+bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault);
+void item_recover(struct item *item); /* at start */
+void item_expire(struct item *item);  /* ITEM_EXPIRED */
 /* An agent that has it, or has ended it, by its folders; NULL: nobody does. may_be: its folders can't be read now. */
 const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be);
 

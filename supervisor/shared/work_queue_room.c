@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "supervisor/shared/work_queue_part.h"
 
 enum { ASKED_AT_ONCE = 64 };
@@ -62,6 +64,7 @@ void queue_rooms_free(struct work_queue *queue)
     free(queue->rooms.most);
     free(queue->rooms.by_name);
     free(queue->rooms.told);
+    free(queue->rooms.full_until);
     queue->rooms = (struct queue_rooms){0};
 }
 
@@ -81,6 +84,7 @@ void queue_rooms_define(struct work_queue *queue)
                                         .by_name = places,
                                         .most = memory_new(width * 2, sizeof(int64_t)),
                                         .told = memory_new(count + 1, sizeof(size_t)),
+                                        .full_until = memory_new(count + 1, sizeof(int64_t)),
                                         .unasked = count};
 }
 
@@ -99,10 +103,31 @@ void queue_rooms_doubt(struct work_queue *queue)
     queue->rooms.unasked = queue->rooms.count;
 }
 
+static int64_t held_by(const struct queues *queues, const char *consumer)
+{
+    const struct item *item;
+    int64_t count = 0;
+    LIST_FOREACH(item, &queues->held[names_hash(consumer, strlen(consumer)) % QUEUE_CHAINS], held_link)
+    count += strcmp(item->envelope.consumer, consumer) == 0;
+    return count;
+}
+
+void queue_rooms_full(struct work_queue *queue, const char *consumer, int64_t for_ms)
+{
+    size_t place = place_of(queue, consumer);
+    if (place == NONE)
+        return;
+    queue->rooms.full_until[place] = clock_monotonic_ms() + for_ms;
+    queue_rooms_tell(queue, consumer);
+}
+
 static int64_t ask(struct work_queue *queue, size_t place)
 {
     const struct queues *queues = queue->queues;
-    int64_t room = queues->operations->room(queues->context, consumer_at(queue, place));
+    const char *consumer = consumer_at(queue, place);
+    int64_t room = queues->operations->room(queues->context, consumer);
+    if (room > 0 && queue_is_away(queue, consumer))
+        room = queue->rooms.full_until[place] > clock_monotonic_ms() ? 0 : room - held_by(queues, consumer);
     set_room(queue, place, room);
     return room;
 }

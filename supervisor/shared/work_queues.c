@@ -62,11 +62,12 @@ void queues_close(struct queues *queues)
         free(queue->folder);
         free(queue);
     }
+    guests_free(queues);
     free(queues->all);
     free(queues);
 }
 
-static struct work_queue *queues_find(const struct queues *queues, const char *name)
+struct work_queue *queues_find(const struct queues *queues, const char *name)
 {
     for (size_t i = 0; i < queues->count; i++)
         if (strcmp(queues->all[i]->name, name) == 0)
@@ -119,7 +120,7 @@ static void due(void *context)
 {
     struct item *item = context;
     struct queues *queues = item->queue->queues;
-    if (item->state == ITEM_WAITS)
+    if (item->state == ITEM_WAITS || item->state == ITEM_OUT)
         item_set_state(item, ITEM_EXPIRED);
     queues->operations->timer(queues->context, 0);
 }
@@ -131,7 +132,7 @@ void item_due(struct item *item)
     queues->operations->timer(queues->context, 0);
 }
 
-/* The post office minds the time of what lies with a consumer. */
+/* The post office minds the time of what lies with a consumer, also on another node. */
 void item_set_state(struct item *item, enum item_state state)
 {
     struct expiry *expiry = item->queue->queues->expiry;
@@ -141,13 +142,15 @@ void item_set_state(struct item *item, enum item_state state)
     item->counted = true;
     item->state = state;
     item->again_ms = 0;
+    if (state != ITEM_OUT)
+        item->turn = item->given = 0;
     item_leave(item);
     if (state == ITEM_WAITS)
         item_waits(item);
     else if (state == ITEM_EXPIRED)
         item_due(item);
     item_held_by(item, state == ITEM_OUT || state == ITEM_DOUBT ? item->envelope.consumer : NULL);
-    if (state == ITEM_WAITS && at >= 0)
+    if ((state == ITEM_WAITS || (item->turn && !item->given)) && at >= 0)
         expiry_set(expiry, &item->expiry, at);
     else
         expiry_clear(expiry, &item->expiry);
@@ -438,6 +441,7 @@ static void doubt(struct item *item)
 
 void queues_item_ended(struct queues *queues, const char *agent, const char *id, const char *status)
 {
+    guests_ended(queues, agent, id, status);
     for (size_t i = 0; i < queues->count; i++) {
         struct item *item = queue_find(queues->all[i], id);
         if (!item || item->state == ITEM_WAITS || item->state == ITEM_GONE || !item->envelope.consumer ||
@@ -460,12 +464,14 @@ void queues_item_ended(struct queues *queues, const char *agent, const char *id,
 void queues_worker_ready(struct queues *queues, const char *agent)
 {
     each_of(queues, agent, doubt);
+    guests_worker(queues, agent, false);
     queues->operations->timer(queues->context, 0);
 }
 
 void queues_worker_down(struct queues *queues, const char *agent)
 {
     each_of(queues, agent, doubt);
+    guests_worker(queues, agent, true);
     queues->operations->timer(queues->context, 0);
 }
 
@@ -479,6 +485,8 @@ void queues_room(struct queues *queues, const char *agent)
 static void go_on(struct item *item)
 {
     item_leave(item);
+    if (item->state == ITEM_OUT)
+        return;
     if (item->state == ITEM_DOUBT)
         item_find_out(item);
     else if (item->state == ITEM_EXPIRED)

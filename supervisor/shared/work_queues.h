@@ -37,14 +37,25 @@ enum queue_verdict {
 enum queue_worker {
     QUEUE_WORKER_NONE,   /* no process, and none is on its way */
     QUEUE_WORKER_COMING, /* its own recovery isn't done */
-    QUEUE_WORKER_READY
+    QUEUE_WORKER_READY,
+    QUEUE_WORKER_AWAY /* it lives on another node, or nobody knows where */
 };
 
 enum { QUEUE_READ_LATER = -2, QUEUE_READ_NONE = -1 };
 
+/* What nodes tell each other of an item whose consumer lives elsewhere (work_queue_far.c). */
+struct queue_word {
+    const char *what, *queue, *agent; /* agent: the consumer */
+    uint64_t turn, key;
+    const char *status; /* of "ended" */
+    struct envelope
+        item; /* id, from, created, ttl_seconds, attempts; the whole item where body is not NULL */
+};
+
 /* All but may_send_to and each_id, up to tell, as post.h promises of post_… of the same name. */
 struct queues_operations {
-    int64_t (*room)(void *context, const char *agent); /* 0 too while it would not take work up */
+    int64_t (*room)(void *context,
+                    const char *agent); /* 0 too while it would not take work up; elsewhere: its window */
     /* sender: an item's. NULL: to everybody, as people and agents that are gone from agents.yaml. Borrowed until the next
      * queues_roster. */
     const struct text_list *(*may_send_to)(void *context, const char *sender);
@@ -66,6 +77,8 @@ struct queues_operations {
     /* Its last worker may have committed more than its folders show (journal.h: journal_unfinished is not 0). */
     bool (*unfinished)(void *context, const char *agent);
     void (*timer)(void *context, int64_t in_ms); /* queues_turn then, or earlier */
+    /* To the node, NULL: the one where the consumer lives. It may be lost, and come twice. False: it can't be sent now. */
+    bool (*say)(void *context, const char *node, const struct queue_word *word);
 };
 
 /* data: descriptor of DATA_DIR, borrowed; expiry: where pending items mind their time, borrowed. */
@@ -98,6 +111,16 @@ void queues_item_ended(struct queues *queues, const char *agent, const char *id,
 void queues_worker_ready(struct queues *queues, const char *agent);
 void queues_worker_down(struct queues *queues, const char *agent);
 void queues_room(struct queues *queues, const char *agent); /* it may have another room */
+
+/* --- between nodes --- */
+
+enum { QUEUES_FAR_MS = 2000 };
+
+/* What another node says, and what is asked of them every QUEUES_FAR_MS; again: the bus is another. */
+void queues_hear(struct queues *queues, const char *node, const struct queue_word *word);
+void queues_far_turn(struct queues *queues, bool again);
+/* The agent lives here now, or does not any more. */
+void queues_agent_moved(struct queues *queues, const char *agent);
 
 void queues_turn(struct queues *queues);
 void queues_scan(struct queues *queues); /* what people did in the folders */

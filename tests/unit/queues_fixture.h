@@ -43,6 +43,8 @@ struct world {
     useconds_t agents_folders_take_us;
     struct buffer bounces; /* "ID reason\n" */
     bool due;
+    bool (*say)(struct world *world, const char *node,
+                const struct queue_word *word); /* NULL: no other nodes */
 };
 
 static inline size_t agent_of(const char *name)
@@ -92,6 +94,8 @@ static int64_t room(void *context, const char *agent)
     const struct world *world = context;
     size_t i = agent_of(agent);
     OWNED char *folder = memory_print("agents/%s/iac/handoffs", agent);
+    if (world->worker[i] == QUEUE_WORKER_AWAY)
+        return world->window[i];
     int64_t left = world->window[i] - (int64_t)count_in(world, folder);
     return world->worker[i] == QUEUE_WORKER_READY && left > 0 ? left : 0;
 }
@@ -191,6 +195,12 @@ static inline void timer(void *context, int64_t in_ms)
     ((struct world *)context)->due |= in_ms == 0;
 }
 
+static inline bool say(void *context, const char *node, const struct queue_word *word)
+{
+    struct world *world = context;
+    return world->say && world->say(world, node, word);
+}
+
 /* Who is called "bound" may send to iris alone. */
 static inline const struct text_list *may_send_to(void *context, const char *sender)
 {
@@ -215,6 +225,7 @@ static const struct queues_operations operations = {
     .worker = worker,
     .unfinished = unfinished,
     .timer = timer,
+    .say = say,
 };
 
 static inline void nothing(void *context)
@@ -258,10 +269,12 @@ static inline void restart(struct world *world)
 {
     queues_close(world->queues);
     for (size_t i = 0; i < AGENTS; i++)
-        world->worker[i] = QUEUE_WORKER_COMING;
+        if (world->worker[i] != QUEUE_WORKER_AWAY)
+            world->worker[i] = QUEUE_WORKER_COMING;
     start(world);
     for (size_t i = 0; i < AGENTS; i++)
-        ready(world, names[i]);
+        if (world->worker[i] == QUEUE_WORKER_COMING)
+            ready(world, names[i]);
 }
 
 static inline int set_up(void **state)

@@ -1,0 +1,18 @@
+/* Items of work queues whose consumer lives on another node: the words of both nodes (supervisor/shared/work_queue_far.c) as
+ * messages of the bus, JSON to agentos.node.NODE. Each may be lost, which both sides know. */
+#ifndef AGENTOS_SUPERVISOR_FAR_ITEMS_H
+#define AGENTOS_SUPERVISOR_FAR_ITEMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "supervisor/shared/work_queues.h"
+
+struct supervisor;
+
+/* As queues_operations.say. */
+bool far_items_say(struct supervisor *supervisor, const char *node, const struct queue_word *word);
+/* False: the bytes are no such word. */
+bool far_items_hear(struct queues *queues, const char *node, const void *bytes, size_t length);
+
+#endif
