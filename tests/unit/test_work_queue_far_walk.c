@@ -4,7 +4,7 @@
 #include "common/test_clock.h"
 #include "queues_fixture.h"
 
-enum { ITEMS = 40, STEPS = 2000, SEEDS = 4, WORDS_MAX = 8192 };
+enum { ITEMS = 40, STEPS = 2000, SEEDS = 4, WORDS_MAX = 8192, LATE = 16 };
 
 /* No power is cut here, and the disk is slow. */
 int fsync(int fd)
@@ -72,28 +72,46 @@ static bool post_word(struct world *world, const char *node, const struct queue_
     return true;
 }
 
-/* Any of those that are on their way; sometimes it stays there too, and comes again much later. */
+static void forget_word(struct post_word *posted)
+{
+    if (posted->what)
+        envelope_free(&posted->word.item);
+    free(posted->what);
+    free(posted->agent);
+    *posted = (struct post_word){.what = NULL};
+}
+
+static void bring(const struct post_word *posted)
+{
+    queues_hear(nodes[posted->to]->queues, posted->to ? "a" : "b", &posted->word);
+    turn(nodes[posted->to]);
+}
+
+/* Any of those that are on their way; some come again at once, some much later. */
 static void deliver(void)
 {
+    static struct post_word late[LATE];
+    struct post_word *old = &late[chance(LATE)];
+    if (old->what && chance(8) == 0)
+        bring(old);
+    if (calm)
+        for (size_t i = 0; i < LATE; i++)
+            forget_word(&late[i]);
     if (!word_count)
         return;
     size_t i = (size_t)chance(calm ? 1 : (int)word_count);
     struct post_word posted = words[i];
-    struct queue_word word = posted.word;
-    OWNED char *what = memory_text(posted.what), *agent = memory_text(posted.agent);
-    word.what = what;
-    word.agent = agent;
-    copy_item(&word.item, &posted.word.item);
+    memmove(&words[i], &words[i + 1], (word_count - i - 1) * sizeof *words);
+    word_count--;
+    bring(&posted);
+    if (!calm && chance(3) == 0)
+        bring(&posted);
     if (calm || chance(3)) {
-        memmove(&words[i], &words[i + 1], (word_count - i - 1) * sizeof *words);
-        word_count--;
-        envelope_free(&posted.word.item);
-        free(posted.what);
-        free(posted.agent);
+        forget_word(&posted);
+    } else {
+        forget_word(old);
+        *old = posted;
     }
-    queues_hear(nodes[posted.to]->queues, posted.to ? "a" : "b", &word);
-    envelope_free(&word.item);
-    turn(nodes[posted.to]);
 }
 
 static void count_ends(void)
@@ -214,12 +232,8 @@ static void walk(unsigned from)
         assert_int_equal(count_in(nodes[at], "agents/orion/iac/handoffs"), 0);
         assert_int_equal(count_in(nodes[at], "agents/iris/iac/handoffs"), 0);
     }
-    while (word_count) {
-        struct post_word *word = &words[--word_count];
-        envelope_free(&word->word.item);
-        free(word->what);
-        free(word->agent);
-    }
+    while (word_count)
+        forget_word(&words[--word_count]);
     for (size_t at = 0; at < 2; at++)
         tear_down(&states[at]);
 }
