@@ -134,16 +134,15 @@ static void count_ends(void)
 static void work(size_t at)
 {
     struct world *world = nodes[at];
-    if (world->worker[at] != QUEUE_WORKER_READY) {
+    if (world->worker[at] != QUEUE_WORKER_READY)
         ready(world, names[at]);
-        return;
-    }
     for (int i = 0; i < ITEMS; i++) {
         char id[16];
         snprintf(id, sizeof id, "i%03d", i);
         if (!lies_in(world, names[at], POST_HANDOFFS, id))
             continue;
-        int fate = calm ? 0 : chance(8);
+        int fate =
+            calm ? 0 : chance(8); /* 4: it ends it, and is killed before it can tell; from 5 on: over it */
         if (fate < 5) {
             finish(world, names[at], id);
             if (fate < 4)
@@ -151,8 +150,11 @@ static void work(size_t at)
         } else {
             begin(world, names[at], id);
         }
-        if (fate >= 4)
+        if (fate >= 4) {
             die(world, names[at]);
+            if (chance(2))
+                ready(world, names[at]);
+        }
         break;
     }
     turn(world);
@@ -171,7 +173,7 @@ static void step(int *added)
         }
         break;
     case 2:
-        test_clock_move(0, 1500);
+        test_clock_move(0, 2500);
         for (at = 0; at < 2; at++) {
             queues_far_turn(nodes[at]->queues, false);
             queues_scan(nodes[at]->queues);
