@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Shows every source to clang, for its warnings: they come from parsing, so no code is made.
 
-    tests/clang_warnings.py BUILD_FOLDER    a folder that was configured with clang, not built
+    tests/clang_warnings.py BUILD_FOLDER...    folders that were configured with clang, not built; a source that one
+                                               before has is not read again
 
 clang takes longer to start than to read a source of ours, so the sources that have the same options are read by one process
 for each processor: the driver (clang -###) says how its compiler proper is called for a source, and the compiler proper
@@ -41,15 +42,18 @@ def compiler_proper(folder, options, source):
 
 
 def main():
-    processors, running, read = len(os.sched_getaffinity(0)), [], 0
-    for (folder, options), sources in sorted(groups(sys.argv[1]).items()):
-        sources = sorted(sources)
+    processors, running, read = len(os.sched_getaffinity(0)), [], set()
+    found = [group for build in sys.argv[1:] for group in sorted(groups(build).items())]
+    for (folder, options), sources in found:
+        sources = sorted(sources - read)
+        if not sources:
+            continue
         command = compiler_proper(folder, options, sources[0])
         parts = [sources[first::processors] for first in range(processors)]
         running += [subprocess.Popen([*command, *part], cwd=folder) for part in parts if part]
-        read += len(sources)
+        read.update(sources)
     bad = [process for process in running if process.wait()]
-    print(f"clang read {read} sources" + (" and warned" if bad else ""))
+    print(f"clang read {len(read)} sources" + (" and warned" if bad else ""))
     return 1 if bad or not read else 0
 
 
