@@ -8,12 +8,25 @@
 
 #include "common/buffer.h"
 #include "common/fault.h"
+#include "common/shared_bytes.h"
+
+struct channel_waiting;
 
 struct channel {
     int fd; /* owned, non-blocking; -1 when closed */
-    struct buffer in, out;
-    size_t out_done; /* bytes of out that are written already */
-    size_t in_done;  /* bytes of in that were taken by channel_next */
+    struct buffer in;
+    size_t in_done; /* bytes of in that were taken by channel_next */
+    struct {
+        struct channel_waiting *first, *last; /* owned; last: only as long as there is a first */
+        size_t bytes;
+    } out; /* not written yet */
+};
+
+/* A part of a message. Bytes that nobody keeps are copied. */
+struct channel_piece {
+    const void *bytes;
+    size_t length;
+    struct shared_bytes *kept; /* they are among these; NULL: nobody keeps them */
 };
 
 void channel_open(struct channel *channel, int fd);
@@ -21,11 +34,13 @@ void channel_close(struct channel *channel);
 
 /* Queue a message and write as much as the socket takes. False: the peer is gone (errno). */
 bool channel_send(struct channel *channel, const struct buffer *message);
-/* Write on; call when the socket is writable. channel_pending: there is still something to write. */
+/* The same for a message in pieces, end to end. */
+bool channel_send_pieces(struct channel *channel, const struct channel_piece *pieces, size_t count);
+/* Write on, some of it at a time; call when the socket is writable. channel_pending: there is still something to write. */
 bool channel_flush(struct channel *channel);
 bool channel_pending(const struct channel *channel);
 
-/* Read what is there. False: end of file, an error, or a frame over MESSAGE_MAX; what came before is kept. */
+/* Read what is there, some of it at a time. False: end of file, an error, or a frame over MESSAGE_MAX; what came before is kept. */
 bool channel_fill(struct channel *channel);
 /* The next whole message, borrowed until the next channel call; false: none complete yet. */
 bool channel_next(struct channel *channel, const void **bytes, size_t *length);

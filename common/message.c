@@ -62,11 +62,16 @@ void message_number(struct buffer *message, uint64_t number)
     buffer_add(message, bytes, sizeof bytes);
 }
 
-void message_bytes(struct buffer *message, const void *bytes, size_t length)
+void message_size(struct buffer *message, size_t length)
 {
     unsigned char size[4];
     little_endian(size, length, sizeof size);
     buffer_add(message, size, sizeof size);
+}
+
+void message_bytes(struct buffer *message, const void *bytes, size_t length)
+{
+    message_size(message, length);
     buffer_add(message, bytes, length);
 }
 
@@ -152,6 +157,16 @@ bool message_get_part(struct reader *reader, const void **bytes, size_t *length)
     *bytes = reader->at;
     reader->at += *length;
     return true;
+}
+
+bool message_get_span(struct reader *reader, const char **text, size_t *length)
+{
+    const void *bytes;
+    if (!message_get_part(reader, &bytes, length))
+        return false;
+    *text = bytes;
+    reader->failed = memchr(bytes, 0, *length) != NULL;
+    return !reader->failed;
 }
 
 bool message_get_text(struct reader *reader, char **text, size_t limit)

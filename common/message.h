@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "common/shared_bytes.h"
 
 enum { MESSAGE_VERSION = 1, MESSAGE_MAX = 4 * 1024 * 1024 /* bytes of one message, header included */ };
 
@@ -222,6 +223,8 @@ const char *message_name(unsigned type); /* "ASK"; "unknown" for a number that i
 void message_begin(struct buffer *message, enum message_type type);
 void message_number(struct buffer *message, uint64_t number);
 void message_text(struct buffer *message, const char *text); /* NULL counts as "" */
+void message_size(struct buffer *message,
+                  size_t length); /* of a text or bytes, which the caller puts behind */
 void message_bytes(struct buffer *message, const void *bytes, size_t length);
 
 /* The whole message at once, fields after the table: uint64_t for n, const char * for t, const void * and size_t for b. */
@@ -233,6 +236,7 @@ void message_make_list(struct buffer *message, enum message_type type, va_list f
 struct reader {
     const unsigned char *at, *end;
     bool failed;
+    struct shared_bytes *kept; /* the message is among these; NULL: it is gone when its reader is */
 };
 
 /* False: too short, too long, another version. *type may be a number that is in no table. */
@@ -243,6 +247,8 @@ bool message_receive(struct reader *reader, const void *bytes, size_t length, en
 bool message_get_number(struct reader *reader, uint64_t *number);
 bool message_get_text(struct reader *reader, char **text, size_t limit); /* limit in bytes; longer is a fault;
                                                                             a NUL inside is a fault */
+/* A text's bytes, borrowed, without a NUL behind them; a NUL inside is a fault. */
+bool message_get_span(struct reader *reader, const char **text, size_t *length);
 /* The next message of SEVERAL, borrowed. */
 bool message_get_part(struct reader *reader, const void **bytes, size_t *length);
 bool message_end(const struct reader *reader); /* everything was read, nothing failed */

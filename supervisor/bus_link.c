@@ -223,7 +223,7 @@ uint64_t bus_link_ticket(struct bus_link *link)
 static bool can_ask(const struct bus_link *link, size_t length)
 {
     return bus_link_connected(link) && length <= BUS_BYTES_MAX &&
-           link->child.channel.out.length - link->child.channel.out_done < BEHIND_BYTES;
+           link->child.channel.out.bytes < BEHIND_BYTES;
 }
 
 bool bus_link_publish(struct bus_link *link, const char *subject, const char *id, const void *bytes,

@@ -14,12 +14,18 @@ static bool to_gateway(void *context, const struct buffer *message)
     return child_send(&supervisor->gateway, message);
 }
 
+static bool ask_gateway(void *context, const struct channel_piece *pieces, size_t count)
+{
+    struct supervisor *supervisor = context;
+    return child_send_pieces(&supervisor->gateway, pieces, count);
+}
+
 /* So much may wait for the gateway to read it: the questions of many agents, of which each may ask much. */
 static bool gateway_is_behind(void *context)
 {
     enum { BEHIND = 32 * 1024 * 1024 };
     const struct channel *channel = &((struct supervisor *)context)->gateway.channel;
-    return channel->out.length - channel->out_done > BEHIND;
+    return channel->out.bytes > BEHIND;
 }
 
 static void to_worker(void *asker, const struct buffer *message)
@@ -76,6 +82,7 @@ void supervisor_begin_asking(struct supervisor *supervisor)
                                                .keep = budget_gate_keep};
     supervisor->budget_gate = budget_gate_open(supervisor);
     supervisor->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
+                                                        .ask_gateway = ask_gateway,
                                                         .behind = gateway_is_behind,
                                                         .to_worker = to_worker,
                                                         .surroundings = surroundings,

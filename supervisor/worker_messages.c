@@ -378,11 +378,12 @@ static bool is_no_stray(struct agent *agent)
 }
 
 /* What it may say counts from one heartbeat to the next. */
-static bool hear_one(struct agent *agent, const void *bytes, size_t length)
+static bool hear_one(struct agent *agent, const void *bytes, size_t length, struct shared_bytes *kept)
 {
     struct reader reader;
     unsigned type = 0;
     bool known = message_receive(&reader, bytes, length, PARTY_WORKER, PARTY_SUPERVISOR, &type);
+    reader.kept = kept;
     if (++agent->beat.messages > MESSAGES_MAX) {
         agent_distrust(agent, "it floods its supervisor with messages");
         return false;
@@ -406,10 +407,10 @@ static bool hear_several(struct agent *agent, const void *bytes, size_t length, 
         const void *part;
         size_t part_length;
         if (!message_get_part(reader, &part, &part_length)) {
-            hear_one(agent, bytes, length); /* which says that it is none */
+            hear_one(agent, bytes, length, turn->kept); /* which says that it is none */
             return false;
         }
-        if (!hear_one(agent, part, part_length))
+        if (!hear_one(agent, part, part_length, turn->kept))
             return false;
         turn->messages -= turn->messages > 0;
         turn->heard = (size_t)(reader->at - begin);
@@ -431,5 +432,5 @@ bool agent_hears(void *context, const void *bytes, size_t length, struct line_tu
     if (!agent->worker.said_hello && !(known && type == MESSAGE_HELLO))
         return is_no_stray(agent);
     return known && type == MESSAGE_SEVERAL ? hear_several(agent, bytes, length, &reader, turn)
-                                            : hear_one(agent, bytes, length);
+                                            : hear_one(agent, bytes, length, turn->kept);
 }

@@ -18,7 +18,7 @@ struct report {
 
 static void update(struct report *report)
 {
-    size_t left = report->channel.out.length - report->channel.out_done;
+    size_t left = report->channel.out.bytes;
     loop_change(report->loop, report->watch, EPOLLIN | (left ? EPOLLOUT : 0u));
     if (report->behind ? left > 0 : left < REPORT_BEHIND)
         return;

@@ -16,16 +16,24 @@ enum {
     LONG_QUESTION = 64 * 1024,
 };
 
+/* A text of a worker's message. */
+struct span {
+    const char *text;
+    size_t length;
+};
+
 struct question {
     void *asker;
-    char *name, *system, *task;
-    uint64_t theirs, ours; /* serials */
+    char *name;
+    struct span system, task;  /* in its message */
+    struct shared_bytes *kept; /* that message; NULL: it isn't needed any more */
+    uint64_t theirs, ours;     /* serials */
     uint64_t peers_at, segments_at, budget_at;
     uint64_t room;  /* bytes that the texts at these places may have in all */
     uint64_t least; /* 1: the worker can't make the prompt smaller */
     size_t put_in;  /* bytes of the texts, as they were put in last */
     unsigned askings;
-    size_t length; /* bytes of the message that it came as */
+    size_t length; /* bytes of its message */
     bool reserved; /* the budget holds a reservation for the request under way */
     size_t bytes;  /* of the request */
     struct question_usage usage;
@@ -39,8 +47,7 @@ struct relay {
     struct question *first, **last;
     uint64_t serial;
     struct lessons lessons;
-    struct buffer message,
-        prompt; /* kept between uses: memory that is new costs more than what is put there */
+    struct buffer message; /* kept between uses: memory that is new costs more than what is put there */
 };
 
 struct relay *relay_new(const struct relay_owner *owner)
@@ -88,9 +95,9 @@ static void keep(const struct relay *relay, struct question *question)
 static void free_texts(struct question *question)
 {
     free(question->name);
-    free(question->system);
-    free(question->task);
-    question->name = question->system = question->task = NULL;
+    question->name = NULL;
+    shared_bytes_drop(question->kept);
+    question->kept = NULL;
 }
 
 static void drop(struct relay *relay, struct question **at)
@@ -111,7 +118,6 @@ void relay_free(struct relay *relay)
         drop(relay, &relay->first);
     lessons_free(&relay->lessons);
     buffer_free(&relay->message);
-    buffer_free(&relay->prompt);
     free(relay);
 }
 
@@ -139,68 +145,131 @@ static void refuse(struct relay *relay, struct question **at, const struct fault
            &(struct words){.kind = ANSWER_BUDGET, .text = why->text, .retry_ms = (uint64_t)retry_ms});
 }
 
-static void add_piece(struct buffer *prompt, const struct buffer *piece, size_t limit)
-{
-    static const char cut[] = "\n[… cut here: there is no room for more]";
-    if (piece->length == 0)
-        buffer_text(prompt, "None.");
-    else if (piece->length <= limit)
-        buffer_add(prompt, piece->data, piece->length);
-    else if (limit > sizeof cut) {
-        buffer_add(prompt, piece->data, utf8_cut(piece->data, piece->length, limit - sizeof cut));
-        buffer_text(prompt, cut);
-    }
-}
-
-struct piece {
+/* What is put into a question, there. */
+struct insertion {
     uint64_t place;
     struct buffer text;
     size_t limit;
 };
 
+static void cut(struct insertion *insertion)
+{
+    static const char mark[] = "\n[… cut here: there is no room for more]";
+    struct buffer *text = &insertion->text;
+    if (text->length == 0) {
+        buffer_text(text, "None.");
+    } else if (text->length > insertion->limit) {
+        bool marked = insertion->limit > sizeof mark;
+        text->length = marked ? utf8_cut(text->data, text->length, insertion->limit - sizeof mark) : 0;
+        buffer_text(text, marked ? mark : "");
+    }
+}
+
 /* In the order in which they keep their room: a small context costs the segments first. */
-static void limit_pieces(struct piece *const order[], size_t count, uint64_t room)
+static void share_room(struct insertion *const order[], size_t count, uint64_t room)
 {
     for (size_t i = 0; i < count; i++) {
-        struct piece *piece = order[i];
-        if (piece->limit > room)
-            piece->limit = (size_t)room;
-        room -= piece->text.length < piece->limit ? piece->text.length : piece->limit;
+        struct insertion *insertion = order[i];
+        if (insertion->limit > room)
+            insertion->limit = (size_t)room;
+        room -= insertion->text.length < insertion->limit ? insertion->text.length : insertion->limit;
     }
 }
 
 static int by_place(const void *a, const void *b)
 {
-    uint64_t left = ((const struct piece *)a)->place, right = ((const struct piece *)b)->place;
+    uint64_t left = ((const struct insertion *)a)->place, right = ((const struct insertion *)b)->place;
     return (left > right) - (left < right);
+}
+
+enum { INSERTIONS = 3, PIECES_MAX = 2 * INSERTIONS + 5 };
+
+/* An ASK to the gateway, in pieces: a question of 4 MB is not copied on its way. */
+struct request {
+    struct insertion insertions[INSERTIONS];
+    struct buffer head, middle, tail; /* around the two texts */
+    struct channel_piece pieces[PIECES_MAX];
+    size_t count, length;
+};
+
+static void put(struct request *request, const void *bytes, size_t length, struct shared_bytes *kept)
+{
+    request->pieces[request->count++] =
+        (struct channel_piece){.bytes = bytes, .length = length, .kept = kept};
+    request->length += length;
+}
+
+static void put_buffer(struct request *request, const struct buffer *buffer)
+{
+    put(request, buffer->data, buffer->length, NULL);
 }
 
 /* Peers, segments and the budget go into the prompt only here, made anew each time the question goes out. A worker that
  * gives places outside its prompt gets nothing put in. */
-static void complete(struct relay *relay, struct question *question, struct buffer *prompt)
+static void make_insertions(const struct relay *relay, const struct question *question,
+                            struct insertion insertions[INSERTIONS])
 {
-    struct piece pieces[] = {{question->peers_at, {0}, RELAY_PEERS_MAX},
-                             {question->segments_at, {0}, RELAY_SEGMENTS_MAX},
-                             {question->budget_at, {0}, RELAY_BUDGET_MAX}};
-    enum { PIECES = sizeof pieces / sizeof *pieces };
-    size_t length = strlen(question->system), at = 0;
+    struct insertion *peers = &insertions[0], *segments = &insertions[1], *budget = &insertions[2];
+    *peers = (struct insertion){.place = question->peers_at, .limit = RELAY_PEERS_MAX};
+    *segments = (struct insertion){.place = question->segments_at, .limit = RELAY_SEGMENTS_MAX};
+    *budget = (struct insertion){.place = question->budget_at, .limit = RELAY_BUDGET_MAX};
     if (relay->owner.surroundings)
-        relay->owner.surroundings(question->asker, &pieces[0].text, &pieces[1].text, &pieces[2].text);
-    bool room =
-        length + strlen(question->task) + RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX + RELAY_BUDGET_MAX + ASK_REST <
-        MESSAGE_MAX;
-    limit_pieces((struct piece *[]){&pieces[2], &pieces[0], &pieces[1]}, PIECES, question->room);
-    qsort(pieces, PIECES, sizeof *pieces, by_place);
-    for (size_t i = 0; i < PIECES; i++) {
-        if (room && pieces[i].place <= length) {
-            buffer_add(prompt, question->system + at, (size_t)pieces[i].place - at);
-            add_piece(prompt, &pieces[i].text, pieces[i].limit);
-            at = (size_t)pieces[i].place;
-        }
-        buffer_free(&pieces[i].text);
+        relay->owner.surroundings(question->asker, &peers->text, &segments->text, &budget->text);
+    share_room((struct insertion *[]){budget, peers, segments}, INSERTIONS, question->room);
+    bool room = question->system.length + question->task.length + RELAY_PEERS_MAX + RELAY_SEGMENTS_MAX +
+                    RELAY_BUDGET_MAX + ASK_REST <
+                MESSAGE_MAX;
+    for (size_t i = 0; i < INSERTIONS; i++) {
+        if (!room || insertions[i].place > question->system.length)
+            insertions[i].place = MESSAGE_NOWHERE;
+        cut(&insertions[i]);
     }
-    buffer_text(prompt, question->system + at);
-    question->put_in = prompt->length - length;
+    qsort(insertions, INSERTIONS, sizeof *insertions, by_place);
+}
+
+static void put_prompt(struct request *request, struct question *question)
+{
+    const struct span *system = &question->system;
+    size_t at = 0;
+    for (size_t i = 0; i < INSERTIONS && request->insertions[i].place <= system->length; i++) {
+        const struct insertion *insertion = &request->insertions[i];
+        put(request, system->text + at, (size_t)insertion->place - at, question->kept);
+        put_buffer(request, &insertion->text);
+        at = (size_t)insertion->place;
+    }
+    put(request, system->text + at, system->length - at, question->kept);
+}
+
+static void make_request(const struct relay *relay, struct question *question, struct request *request)
+{
+    *request = (struct request){.count = 0};
+    make_insertions(relay, question, request->insertions);
+    question->put_in = 0;
+    for (size_t i = 0; i < INSERTIONS && request->insertions[i].place <= question->system.length; i++)
+        question->put_in += request->insertions[i].text.length;
+    message_begin(&request->head, MESSAGE_ASK);
+    message_number(&request->head, question->ours);
+    message_text(&request->head, question->name);
+    message_size(&request->head, question->system.length + question->put_in);
+    message_size(&request->middle, question->task.length);
+    for (size_t i = 0; i < INSERTIONS + 1; i++) /* where it is put in, and its room: it has been */
+        message_number(&request->tail, MESSAGE_NOWHERE);
+    message_number(&request->tail, question->least);
+    put_buffer(request, &request->head);
+    put_prompt(request, question);
+    put_buffer(request, &request->middle);
+    put(request, question->task.text, question->task.length, question->kept);
+    put_buffer(request, &request->tail);
+    question->bytes = request->length;
+}
+
+static void free_request(struct request *request)
+{
+    for (size_t i = 0; i < INSERTIONS; i++)
+        buffer_free(&request->insertions[i].text);
+    buffer_free(&request->head);
+    buffer_free(&request->middle);
+    buffer_free(&request->tail);
 }
 
 static void give_up(struct relay *relay, struct question **at)
@@ -216,19 +285,15 @@ static void give_up(struct relay *relay, struct question **at)
 static enum sending send_out(struct relay *relay, struct question **at)
 {
     struct question *question = *at;
+    struct request request __attribute__((cleanup(free_request)));
     struct fault why;
     int64_t retry_ms;
-    buffer_drop(&relay->prompt, relay->prompt.length);
-    complete(relay, question, &relay->prompt);
-    message_make(&relay->message, MESSAGE_ASK, question->ours, question->name, relay->prompt.data,
-                 question->task, MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE,
-                 question->least);
-    question->bytes = relay->message.length;
+    make_request(relay, question, &request);
     if (!reserve(relay, question, &retry_ms, &why)) {
         refuse(relay, at, &why, retry_ms);
         return REFUSED;
     }
-    if (!relay->owner.to_gateway(relay->owner.context, &relay->message)) {
+    if (!relay->owner.ask_gateway(relay->owner.context, request.pieces, request.count)) {
         release(relay, question);
         return NOT_NOW;
     }
@@ -260,15 +325,22 @@ static size_t count_of(struct relay *relay, const void *asker, size_t *bytes)
 
 static bool read_question(struct question *question, struct reader *message)
 {
-    OWNED char *claimed = NULL;
-    return message_read(message, MESSAGE_ASK, &question->theirs, &claimed, &question->system, &question->task,
-                        &question->peers_at, &question->segments_at, &question->budget_at, &question->room,
-                        &question->least);
+    struct span claimed; /* its name */
+    uint64_t *const numbers[] = {&question->peers_at, &question->segments_at, &question->budget_at,
+                                 &question->room, &question->least};
+    bool read = message_get_number(message, &question->theirs) &&
+                message_get_span(message, &claimed.text, &claimed.length) &&
+                message_get_span(message, &question->system.text, &question->system.length) &&
+                message_get_span(message, &question->task.text, &question->task.length);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        read = read && message_get_number(message, numbers[i]);
+    question->kept = shared_bytes_keep(message->kept);
+    return read && message_end(message);
 }
 
 bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader *message)
 {
-    size_t bytes, count = count_of(relay, asker, &bytes), length = (size_t)(message->end - message->at);
+    size_t bytes, count = count_of(relay, asker, &bytes), length = shared_bytes_length(message->kept);
     bool behind = relay->owner.behind && relay->owner.behind(relay->owner.context);
     bool later =
         behind || (bytes > 0 && bytes + length > RELAY_BYTES_PER_AGENT); /* then it is answered unread */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "common/channel.h"
 #include "common/fault.h"
 #include "common/message.h"
 #include "common/usage.h"
@@ -48,6 +49,8 @@ struct relay_spent {
 
 struct relay_owner {
     bool (*to_gateway)(void *context, const struct buffer *message); /* false: it isn't there now */
+    /* The same for an ASK. Its pieces are copied, or kept: not needed when it returns. */
+    bool (*ask_gateway)(void *context, const struct channel_piece *pieces, size_t count);
     /* It has not read much of what it was sent yet: a question more is for later. NULL: never. */
     bool (*behind)(void *context);
     void (*to_worker)(void *asker, const struct buffer *message);
@@ -75,7 +78,7 @@ struct relay_budget {
 struct relay *relay_new(const struct relay_owner *owner);
 void relay_free(struct relay *relay);
 
-/* ASK and FORGET of a worker; name: the agent whose connection it came over, whatever the message says. False: the
+/* ASK and FORGET of a worker; an ASK keeps the message that it came in (message->kept) as long as it is asked; name: the agent whose connection it came over, whatever the message says. False: the
  * message is malformed, or more questions at once than may be. */
 bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader *message);
 bool relay_forget(struct relay *relay, void *asker, struct reader *message);

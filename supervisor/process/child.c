@@ -78,13 +78,19 @@ static void on_channel(void *context, uint32_t events)
     update_interest(child);
 }
 
-bool child_send(struct child *child, const struct buffer *message)
+bool child_send_pieces(struct child *child, const struct channel_piece *pieces, size_t count)
 {
     if (child->channel.fd < 0)
         return false;
-    bool sent = channel_send(&child->channel, message);
+    bool sent = channel_send_pieces(&child->channel, pieces, count);
     update_interest(child);
     return sent;
+}
+
+bool child_send(struct child *child, const struct buffer *message)
+{
+    return child_send_pieces(child,
+                             &(struct channel_piece){.bytes = message->data, .length = message->length}, 1);
 }
 
 int child_spawn(const char *program, char *const *arguments, char *const *environment,

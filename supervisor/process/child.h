@@ -54,6 +54,7 @@ struct child {
 bool child_begin(struct child *child, struct loop *loop, const struct child_plan *plan);
 /* False: it isn't running, or its channel is broken; it is told again by `started`. */
 bool child_send(struct child *child, const struct buffer *message);
+bool child_send_pieces(struct child *child, const struct channel_piece *pieces, size_t count); /* the same */
 /* Read what has come so far, as the loop would. */
 void child_drain(struct child *child);
 /* True: pid was a child's of this process; it has ended with this wait status. */

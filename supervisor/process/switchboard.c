@@ -45,6 +45,13 @@ struct waiting_message {
     struct waiting_message *next;
 };
 
+/* Its rest is for a later turn. */
+struct held_message {
+    nng_msg *message;          /* NULL: there is none */
+    struct shared_bytes *kept; /* they are the message's */
+    size_t heard;              /* of them */
+};
+
 /* A line, and with it its socket, is lent to one worker after the other, of whichever agent: a socket is never closed, for
  * nng 1.5's nng_close has been seen to hang. Each worker has a listener and a connection of its own, and a message says
  * which connection it came by: a late one of a former worker is dropped. Messages are asked for and sent by nng_aio, not
@@ -63,8 +70,7 @@ struct line {
         struct waiting_message *first, **last;
         size_t bytes;
     } waiting;
-    nng_msg *held;      /* owned: its rest is for a later turn; NULL: none */
-    size_t heard;       /* bytes of it */
+    struct held_message held;
     struct timer again; /* set: it rests until then */
     bool deaf, rests;
 
@@ -243,8 +249,9 @@ static void send_waiting(struct line *line)
 static void drop_held(struct line *line)
 {
     timer_clear(line->board->loop, &line->again);
-    nng_msg_free(line->held);
-    line->held = NULL;
+    if (line->held.message)
+        shared_bytes_drop(line->held.kept);
+    line->held.message = NULL;
 }
 
 /* NULL: there is none now; the receiver tells of the next one, as long as a connection stands. */
@@ -269,23 +276,29 @@ static nng_msg *receive(struct line *line)
     return message;
 }
 
+static void free_message(void *message)
+{
+    nng_msg_free(message);
+}
+
 /* False: there is no more. */
 static bool hear_next(struct line *line, struct line_turn *turn, size_t *bytes)
 {
-    nng_msg *message = line->held ? line->held : receive(line);
+    bool held = line->held.message != NULL;
+    nng_msg *message = held ? line->held.message : receive(line);
     if (!message)
         return false;
     turn->messages -= turn->messages > 0;
-    turn->heard = line->held ? line->heard : 0;
-    line->held = NULL;
+    turn->heard = held ? line->held.heard : 0;
+    turn->kept = held ? line->held.kept : shared_bytes_new(nng_msg_len(message), message, free_message);
+    line->held.message = NULL;
     *bytes += nng_msg_len(message) - turn->heard;
     if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message), turn))
         line->deaf = true;
-    line->heard = turn->heard;
     if (turn->heard && !line->deaf)
-        line->held = message;
+        line->held = (struct held_message){.message = message, .kept = turn->kept, .heard = turn->heard};
     else
-        nng_msg_free(message);
+        shared_bytes_drop(turn->kept);
     return true;
 }
 
@@ -298,7 +311,7 @@ bool line_drain(struct line *line)
         return false;
     do
         more = hear_next(line, &turn, &bytes);
-    while (more && !line->held && !line->deaf && bytes < BYTES_PER_TURN && !line_turn_over(&turn));
+    while (more && !line->held.message && !line->deaf && bytes < BYTES_PER_TURN && !line_turn_over(&turn));
     if (more && !line->deaf)
         timer_set(line->board->loop, &line->again, TURN_MS + (int64_t)(bytes / BYTES_PER_MS));
     return more && !line->deaf;

@@ -15,6 +15,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/fault.h"
+#include "common/shared_bytes.h"
 #include "supervisor/process/loop.h"
 
 struct switchboard;
@@ -25,6 +26,7 @@ struct line_turn {
     unsigned messages; /* that it may still hear; one within another counts, too */
     int64_t until_ms;  /* clock_monotonic_ms */
     size_t heard; /* bytes of this message that were heard before, or in this turn; 0: the whole message */
+    struct shared_bytes *kept; /* the message's, for who keeps it */
 };
 static inline bool line_turn_over(const struct line_turn *turn)
 {

@@ -302,7 +302,7 @@ static int by_size(const void *a, const void *b)
 
 /* --- how long the supervisor works between two looks at who asks it, in CPU time: the machine may be busy --- */
 
-enum { PART_BUCKETS = 9, QUESTION = 4 * 1024 * 1024, COPIES_MAX = 12 };
+enum { PART_BUCKETS = 9, QUESTION = 4 * 1024 * 1024, COPIES_MAX = 3 };
 
 /* Shared with the supervisor's process: parts[i] took less than 2^(i-2) ms, the last ones more. */
 static struct turn_parts {
@@ -361,7 +361,7 @@ static int64_t copy_us(void)
     return took[COUNT / 2];
 }
 
-/* The longest part is one message: a question is copied some times on its way, and nothing else of a turn is as long. */
+/* The longest part is one message: a question is not copied on its way, and nothing else of a turn is as long. */
 static void assert_parts_are_short(const char *names)
 {
     uint64_t all = 0;

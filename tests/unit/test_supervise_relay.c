@@ -44,6 +44,29 @@ static bool to_gateway(void *context, const struct buffer *message)
     return true;
 }
 
+/* Its pieces must be among what is kept, or be copied. */
+static bool ask_gateway(void *context, const struct channel_piece *pieces, size_t count)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    for (size_t i = 0; i < count; i++)
+        buffer_add(&message, pieces[i].bytes, pieces[i].length);
+    return to_gateway(context, &message);
+}
+
+/* The message goes, as it does on a line: what the relay keeps of it is its own affair. */
+static bool asks(struct world *world, struct end *asker, const char *name, struct buffer *message)
+{
+    struct reader reader;
+    unsigned type;
+    size_t length = message->length;
+    char *bytes = buffer_take(message);
+    assert_true(message_open(&reader, bytes, length, &type));
+    reader.kept = shared_bytes_new(length, bytes, free);
+    bool taken = relay_ask(world->relay, asker, name, &reader);
+    shared_bytes_drop(reader.kept);
+    return taken;
+}
+
 static void to_worker(void *asker, const struct buffer *message)
 {
     take(asker, message);
@@ -52,8 +75,8 @@ static void to_worker(void *asker, const struct buffer *message)
 static int begin(void **state)
 {
     struct world *world = memory_new(1, sizeof *world);
-    world->relay =
-        relay_new(&(struct relay_owner){.to_gateway = to_gateway, .to_worker = to_worker, .context = world});
+    world->relay = relay_new(&(struct relay_owner){
+        .to_gateway = to_gateway, .ask_gateway = ask_gateway, .to_worker = to_worker, .context = world});
     world->room = MESSAGE_NOWHERE;
     *state = world;
     return 0;
@@ -106,8 +129,7 @@ static char *prompt_at(struct world *world, uint64_t peers_at, uint64_t segments
     char *prompt = NULL;
     message_make(&message, MESSAGE_ASK, UINT64_C(1), "orion", "system", "task", peers_at, segments_at,
                  budget_at, world->room, UINT64_C(1));
-    assert_true(message_open(&reader, message.data, message.length, &type));
-    assert_true(relay_ask(world->relay, &world->orion, "orion", &reader));
+    assert_true(asks(world, &world->orion, "orion", &message));
     assert_true(message_open(&reader, world->gateway.last.data, world->gateway.last.length, &type));
     assert_true(message_read(&reader, MESSAGE_ASK, &serial, &name, &prompt, &task, &a, &b, &c, &d, &least));
     assert_int_equal(least, 1);
@@ -127,8 +149,11 @@ static void test_peers_and_segments_are_put_in_where_the_worker_says(void **stat
     struct world *world = *state;
     assert_prompt(world, 2, 4, 6, "syNone.stNone.emNone.");
     relay_free(world->relay);
-    world->relay = relay_new(&(struct relay_owner){
-        .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
+    world->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
+                                                   .ask_gateway = ask_gateway,
+                                                   .to_worker = to_worker,
+                                                   .surroundings = surroundings,
+                                                   .context = world});
     assert_prompt(world, 2, 4, 6, "syPstSemB");
     assert_prompt(world, 6, 0, 3, "SsysBtemP");
     assert_prompt(world, 3, 3, 6, "sysPStemB");
@@ -140,8 +165,11 @@ static void test_a_small_room_costs_the_segments_first_then_the_peers(void **sta
 {
     struct world *world = *state;
     relay_free(world->relay);
-    world->relay = relay_new(&(struct relay_owner){
-        .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
+    world->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
+                                                   .ask_gateway = ask_gateway,
+                                                   .to_worker = to_worker,
+                                                   .surroundings = surroundings,
+                                                   .context = world});
     world->room = 2;
     assert_prompt(world, 2, 4, 6, "syPstemB");
     world->room = 1;
@@ -174,8 +202,11 @@ static void test_what_is_too_much_of_peers_and_segments_is_cut(void **state)
     OWNED char *large = memory_new(RELAY_SEGMENTS_MAX + 100, 1);
     memset(large, 'x', RELAY_SEGMENTS_MAX + 99);
     relay_free(world->relay);
-    world->relay = relay_new(&(struct relay_owner){
-        .to_gateway = to_gateway, .to_worker = to_worker, .surroundings = surroundings, .context = world});
+    world->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
+                                                   .ask_gateway = ask_gateway,
+                                                   .to_worker = to_worker,
+                                                   .surroundings = surroundings,
+                                                   .context = world});
     peers_text = segments_text = large;
     OWNED char *prompt = prompt_at(world, 0, 6, MESSAGE_NOWHERE);
     peers_text = "P", segments_text = "S";
@@ -186,12 +217,9 @@ static void test_what_is_too_much_of_peers_and_segments_is_cut(void **state)
 static bool ask(struct world *world, struct end *asker, const char *name, uint64_t serial)
 {
     OWNED_BUFFER struct buffer message = {0};
-    struct reader reader;
-    unsigned type;
     message_make(&message, MESSAGE_ASK, serial, "whoever", "system", "task", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
                  MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
-    assert_true(message_open(&reader, message.data, message.length, &type));
-    return relay_ask(world->relay, asker, name, &reader);
+    return asks(world, asker, name, &message);
 }
 
 static void answer(struct world *world, uint64_t serial)
@@ -339,12 +367,9 @@ static void test_what_an_agents_questions_may_take_together_is_bounded_and_one_m
     memset(text, 's', 3 * 1024 * 1024 - 1);
     for (uint64_t i = 0; i < 3; i++) {
         OWNED_BUFFER struct buffer message = {0};
-        struct reader reader;
-        unsigned type;
         message_make(&message, MESSAGE_ASK, i, "x", text, "task", MESSAGE_NOWHERE, MESSAGE_NOWHERE,
                      MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
-        assert_true(message_open(&reader, message.data, message.length, &type));
-        assert_true(relay_ask(world->relay, &world->orion, "orion", &reader));
+        assert_true(asks(world, &world->orion, "orion", &message));
     }
     assert_int_equal(world->gateway.count, 2);
     assert_int_equal(relay_under_way(world->relay), 2);
@@ -412,8 +437,11 @@ static int begin_with_budget(void **state)
         .reserve = reserve, .settle = settle, .release = release, .keep = keep};
     struct world *world = memory_new(1, sizeof *world);
     memset(&purse, 0, sizeof purse);
-    world->relay = relay_new(&(struct relay_owner){
-        .to_gateway = to_gateway, .to_worker = to_worker, .context = world, .budget = &budget});
+    world->relay = relay_new(&(struct relay_owner){.to_gateway = to_gateway,
+                                                   .ask_gateway = ask_gateway,
+                                                   .to_worker = to_worker,
+                                                   .context = world,
+                                                   .budget = &budget});
     *state = world;
     return 0;
 }

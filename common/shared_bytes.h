@@ -1,0 +1,16 @@
+/* Bytes that several keep and nobody copies: the last one of them frees them. For one thread. */
+#ifndef AGENTOS_COMMON_SHARED_BYTES_H
+#define AGENTOS_COMMON_SHARED_BYTES_H
+
+#include <stddef.h>
+
+struct shared_bytes;
+
+/* Of the caller, who keeps it. owner holds the bytes, and is given to release when nobody keeps them any more; length: how many
+ * they are. */
+struct shared_bytes *shared_bytes_new(size_t length, void *owner, void (*release)(void *owner));
+struct shared_bytes *shared_bytes_keep(struct shared_bytes *bytes); /* one more; NULL stays NULL */
+void shared_bytes_drop(struct shared_bytes *bytes);                 /* NULL is fine */
+size_t shared_bytes_length(const struct shared_bytes *bytes);
+
+#endif
