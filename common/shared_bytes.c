@@ -32,6 +32,11 @@ void shared_bytes_drop(struct shared_bytes *bytes)
     free(bytes);
 }
 
+void *shared_bytes_owner(struct shared_bytes *bytes)
+{
+    return bytes->owner;
+}
+
 size_t shared_bytes_length(const struct shared_bytes *bytes)
 {
     return bytes->length;

@@ -11,6 +11,7 @@ struct shared_bytes;
 struct shared_bytes *shared_bytes_new(size_t length, void *owner, void (*release)(void *owner));
 struct shared_bytes *shared_bytes_keep(struct shared_bytes *bytes); /* one more; NULL stays NULL */
 void shared_bytes_drop(struct shared_bytes *bytes);                 /* NULL is fine */
+void *shared_bytes_owner(struct shared_bytes *bytes);
 size_t shared_bytes_length(const struct shared_bytes *bytes);
 
 #endif

@@ -19,13 +19,8 @@
 #include "common/message.h"
 
 /* A turn hears this much of one line at most, and then rests from it, so that who floods can't hold up the others. */
-enum {
-    MESSAGES_PER_TURN = 256,
-    BYTES_PER_TURN = 1024 * 1024,
-    TURN_MS = 3,
-    BYTES_PER_MS = 32 * 1024,
-    PATH_SAFE = 96
-};
+enum { MESSAGES_PER_TURN = 256, BYTES_PER_TURN = 1024 * 1024, TURN_MS = 3, BYTES_PER_MS = 32 * 1024 };
+enum { PATH_SAFE = 96 };
 
 /* A listener that is closed while nng 1.5 greets a client costs a descriptor and its memory for ever: nng stops the
  * greeting (ipc_ep_close), a step that begins just then never calls back, and the connection is never freed
@@ -43,13 +38,6 @@ struct former {
 struct waiting_message {
     nng_msg *message; /* owned */
     struct waiting_message *next;
-};
-
-/* Its rest is for a later turn. */
-struct held_message {
-    nng_msg *message;          /* NULL: there is none */
-    struct shared_bytes *kept; /* they are the message's */
-    size_t heard;              /* of them */
 };
 
 /* A line, and with it its socket, is lent to one worker after the other, of whichever agent: a socket is never closed, for
@@ -70,8 +58,9 @@ struct line {
         struct waiting_message *first, **last;
         size_t bytes;
     } waiting;
-    struct held_message held;
-    struct timer again; /* set: it rests until then */
+    struct shared_bytes *held; /* a message whose rest is for a later turn; NULL: none */
+    size_t heard;              /* bytes of it */
+    struct timer again;        /* set: it rests until then */
     bool deaf, rests;
 
     /* nng 1.5's pair crashes on a message that a callback left just after its connection was taken off the socket
@@ -249,9 +238,8 @@ static void send_waiting(struct line *line)
 static void drop_held(struct line *line)
 {
     timer_clear(line->board->loop, &line->again);
-    if (line->held.message)
-        shared_bytes_drop(line->held.kept);
-    line->held.message = NULL;
+    shared_bytes_drop(line->held);
+    line->held = NULL;
 }
 
 /* NULL: there is none now; the receiver tells of the next one, as long as a connection stands. */
@@ -284,19 +272,19 @@ static void free_message(void *message)
 /* False: there is no more. */
 static bool hear_next(struct line *line, struct line_turn *turn, size_t *bytes)
 {
-    bool held = line->held.message != NULL;
-    nng_msg *message = held ? line->held.message : receive(line);
+    nng_msg *message = line->held ? shared_bytes_owner(line->held) : receive(line);
     if (!message)
         return false;
     turn->messages -= turn->messages > 0;
-    turn->heard = held ? line->held.heard : 0;
-    turn->kept = held ? line->held.kept : shared_bytes_new(nng_msg_len(message), message, free_message);
-    line->held.message = NULL;
+    turn->heard = line->held ? line->heard : 0;
+    turn->kept = line->held ? line->held : shared_bytes_new(nng_msg_len(message), message, free_message);
+    line->held = NULL;
     *bytes += nng_msg_len(message) - turn->heard;
     if (!line->owner->message(line->context, nng_msg_body(message), nng_msg_len(message), turn))
         line->deaf = true;
+    line->heard = turn->heard;
     if (turn->heard && !line->deaf)
-        line->held = (struct held_message){.message = message, .kept = turn->kept, .heard = turn->heard};
+        line->held = turn->kept;
     else
         shared_bytes_drop(turn->kept);
     return true;
@@ -311,7 +299,7 @@ bool line_drain(struct line *line)
         return false;
     do
         more = hear_next(line, &turn, &bytes);
-    while (more && !line->held.message && !line->deaf && bytes < BYTES_PER_TURN && !line_turn_over(&turn));
+    while (more && !line->held && !line->deaf && bytes < BYTES_PER_TURN && !line_turn_over(&turn));
     if (more && !line->deaf)
         timer_set(line->board->loop, &line->again, TURN_MS + (int64_t)(bytes / BYTES_PER_MS));
     return more && !line->deaf;
