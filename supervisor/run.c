@@ -201,11 +201,20 @@ static void give_back_memory(struct supervisor *supervisor)
     supervisor->timers.trimmed_ms = now;
 }
 
+/* The safety scan in three parts, a turn of the loop each: who asks the supervisor waits for one of them, not for all. */
 static void scan(void *context)
 {
     struct supervisor *supervisor = context;
-    agents_scan(&supervisor->agents);
-    agents_guard(&supervisor->agents);
+    unsigned part = supervisor->timers.scan_part++;
+    if (part == 0)
+        agents_scan(&supervisor->agents);
+    else if (part == 1)
+        agents_guard(&supervisor->agents);
+    if (part < 2) {
+        timer_set(supervisor->loop, &supervisor->timers.scan, 0);
+        return;
+    }
+    supervisor->timers.scan_part = 0;
     warm_scan(&supervisor->agents);
     lease_scan(supervisor);
     run_dir_scan(supervisor);

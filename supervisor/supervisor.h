@@ -93,6 +93,7 @@ struct supervisor {
         struct wallclock *wallclock;
         uint64_t beats;     /* the serial of the last heartbeat */
         int64_t trimmed_ms; /* clock_monotonic_ms: free memory was given back last */
+        unsigned scan_part; /* of `scan`, that comes next */
     } timers;
     struct {
         int64_t started_at;
