@@ -412,6 +412,8 @@ static void defer_rest(struct box *receiver, int64_t expected)
 {
     int64_t backlog, held = 0, fresh = 0, now = clock_now();
     struct index_entry *entry;
+    if (!receiver->waits.first)
+        return;
     post_window(receiver, &backlog);
     for (entry = receiver->waits.first; entry; entry = entry->next) {
         held += is_held(entry, now);

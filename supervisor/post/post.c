@@ -30,14 +30,10 @@ static void free_box(struct box *box)
     free(box);
 }
 
-static void deactivate(struct box *box)
+static void deactivate(struct post *post, size_t i)
 {
-    struct post *post = box->post;
-    for (size_t i = 0; box->active && i < post->active.count; i++)
-        if (post->active.boxes[i] == box) {
-            post->active.boxes[i] = post->active.boxes[--post->active.count];
-            box->active = false;
-        }
+    post->active.boxes[i]->active = false;
+    post->active.boxes[i] = post->active.boxes[--post->active.count];
 }
 
 /* --- the wall clock --- */
@@ -186,7 +182,7 @@ static void rest(struct post *post)
     for (size_t i = post->active.count; i-- > 0;) {
         int64_t at = wanted_at(post->active.boxes[i]);
         if (at < 0)
-            deactivate(post->active.boxes[i]);
+            deactivate(post, i);
         else if (next < 0 || at < next)
             next = at;
     }
@@ -333,7 +329,9 @@ void post_agent_gone(struct post *post, const char *name)
     drop_shelf(post, &box->shelves[FOLDER_HANDOFFS]);
     post_lives(post, name, "", false); /* what came for it goes back to the bus */
     drop_shelf(post, &box->waits);
-    deactivate(box);
+    for (size_t i = post->active.count; box->active && i-- > 0;)
+        if (post->active.boxes[i] == box)
+            deactivate(post, i);
     struct box **at = post_chain_of(post, name);
     while (*at != box)
         at = &(*at)->chain;
