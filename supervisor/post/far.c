@@ -32,7 +32,8 @@
  *
  * Clocks: R refuses what is over by its clock, S sends nothing that is over by its own; so whichever is ahead decides.
  * A bounce to a sender elsewhere is durable in R's shared/bus/ before its dead letter is final, and S takes it only for what its
- * sender's own tree knows. Results are checked where the requester lives. Queues, locks and segments are each node's own. */
+ * sender's own tree knows. Results are checked where the requester lives. Items of work queues
+ * go their own way (shared/work_queue_far.c); locks and segments are each node's own. */
 #include <stdlib.h>
 #include <string.h>
 

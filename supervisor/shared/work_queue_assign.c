@@ -213,7 +213,7 @@ static const char *grave_of(const struct item *item)
     for (size_t i = 0; i < consumers->count; i++)
         if (!queue_is_away(queue, consumers->items[i]))
             return consumers->items[i];
-    return strcmp(sender, "operator") == 0 || queue_is_away(queue, sender) ? NULL : sender;
+    return queue_is_away(queue, sender) ? NULL : sender;
 }
 
 static bool bury(struct item *item, struct envelope *envelope, const char *status, const char *reason)

@@ -32,6 +32,9 @@
  * away: a node that died with items in hand has ended them or not, and nobody else can tell. They are done when it is back, or
  * when the consumer was moved to another node, which answers for it from then on. All else goes to the other consumers.
  *
+ * B takes nothing back but from a worker whose end it has seen: after a restart of B a worker of before may be a moment from its
+ * end. So an item stays with a consumer that was stopped before its node was restarted, until that is started.
+ *
  * A removal by hand whose word is lost looks as if the give had been: the item is given again. */
 #include <string.h>
 
@@ -216,8 +219,12 @@ void queues_agent_moved(struct queues *queues, const char *agent)
         if (strcmp(item->envelope.consumer, agent) != 0)
             continue;
         bool offered = item->state == ITEM_OUT && item->turn && !item->given;
+        bool here = queues->operations->lies(queues->context, agent, item->envelope.id) & POST_HANDOFFS;
         item_set_state(item, offered ? ITEM_WAITS : ITEM_DOUBT);
-        if (!offered)
+        if (here && !queue_is_away(item->queue,
+                                   agent)) /* a worker of before may be a moment from its end: READY tells */
+            item_set_state(item, ITEM_OUT);
+        else if (!offered)
             item_due(item);
     }
     queues->operations->timer(queues->context, 0);

@@ -16,7 +16,7 @@ struct guest {
     char *node;           /* its home */
     struct envelope item; /* id, from, consumer, created, ttl_seconds, attempts; owned */
     uint64_t turn, key;   /* key 0: it may not be taken */
-    bool doubt;           /* it was not seen being put there, or its worker has ended since */
+    bool doubt;           /* its worker has ended since it was seen there */
     int64_t heard_ms;
 };
 
@@ -50,7 +50,7 @@ static struct guest *meet(struct work_queue *queue, const char *node, const stru
         break;
     if (!guest) {
         guest = memory_new(1, sizeof *guest);
-        *guest = (struct guest){.queue = queue, .doubt = true};
+        *guest = (struct guest){.queue = queue};
         text_set(&guest->item.id, word->item.id);
         text_set(&guest->item.consumer, word->agent);
         LIST_INSERT_HEAD(&queues->guests, guest, link);
@@ -214,7 +214,7 @@ void guests_worker(struct queues *queues, const char *agent, bool down)
     struct guest *guest = next_of(LIST_FIRST(&queues->guests), agent), *next;
     for (; guest; guest = next) {
         next = next_of(LIST_NEXT(guest, link), agent);
-        guest->doubt = guest->doubt || down;
+        guest->doubt = down;
         if (!guest->key)
             look(guest);
     }

@@ -137,4 +137,7 @@ def test_an_item_that_expires_with_its_only_consumer_away_is_its_senders_dead_le
     item = {"queue": "reviews", "task": "Too late", "ttl_seconds": 3}
     a.add("ask", "Pass it on " + handing_on(enqueue=[item]), name="nova")
     wait_until(lambda: any("Too late" in text and "status: expired" in text for text in letters(a, "nova", "dead-letter")), "expired", 60)
-    assert not items(a)
+    a.cli("enqueue", "reviews", "Nobody had it", "--ttl", "1")
+    dead = a.data / "shared/dead-letter"
+    wait_until(lambda: any("Nobody had it" in path.read_text() for path in dead.glob("*.md")), "the operator's dead letter", 60)
+    wait_until(lambda: not items(a), "the queue empty", 60)
