@@ -9,8 +9,8 @@
 #include "supervisor/bus/connection.h"
 #include "supervisor/bus/consumers.h"
 #include "supervisor/bus/objects.h"
-#include "supervisor/bus/report.h"
 #include "supervisor/bus/requests.h"
+#include "supervisor/process/report.h"
 
 enum { TROUBLE_MS = 60 * 1000, TEXT_MOST = 1500 };
 

@@ -1,6 +1,6 @@
 /* The channel to the supervisor: what the bus has to say, and what the supervisor asks. */
-#ifndef AGENTOS_SUPERVISOR_BUS_REPORT_H
-#define AGENTOS_SUPERVISOR_BUS_REPORT_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_REPORT_H
+#define AGENTOS_SUPERVISOR_PROCESS_REPORT_H
 
 #include <stdbool.h>
 

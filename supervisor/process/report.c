@@ -1,4 +1,4 @@
-#include "supervisor/bus/report.h"
+#include "supervisor/process/report.h"
 
 #include <stdarg.h>
 #include <sys/epoll.h>
