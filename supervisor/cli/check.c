@@ -112,21 +112,6 @@ static void show_readers(const char *dir)
     }
 }
 
-/* Each line of a list with its kind in front; returns their number. */
-static size_t show_lines(FILE *to, const char *kind, const struct buffer *lines)
-{
-    size_t count = 0;
-    OWNED char *text = output_clean(lines->data != NULL ? lines->data : "", 1);
-    char *rest = text;
-    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-        if (line[0] != '\0') {
-            fprintf(to, "%s: %s\n", kind, line);
-            count++;
-        }
-    }
-    return count;
-}
-
 static void check_all(struct check *check)
 {
     bool right = settings_check(&check->faults) && bus_settings_check(&check->faults);
@@ -153,8 +138,8 @@ int verb_check(struct invocation *invocation)
         buffer_print(&check.faults, "%s\n", fault.text);
     }
     check_all(&check);
-    (void)show_lines(stdout, "warning", &check.warnings);
-    size_t faults = show_lines(stderr, "fault", &check.faults);
+    (void)output_lines(stdout, "warning: ", check.warnings.data);
+    size_t faults = output_lines(stderr, "fault: ", check.faults.data);
     if (faults == 0 && roster != NULL) {
         show_plan(&check);
         show_readers(invocation->data_dir);

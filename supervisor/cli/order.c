@@ -1,4 +1,4 @@
-/* `agentos start`, `stop`, `restart`, `kill`, `pause`, `resume` of agents, `move`, `reload` and `retry`. */
+/* `agentos start`, `stop`, `restart`, `kill`, `pause`, `resume` of agents, `rollback`, `move`, `reload` and `retry`. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -11,16 +11,6 @@
 
 /* So many orders are under way at once: the supervisor carries them out side by side, and each is a connection. */
 enum { ORDERS_AT_ONCE = 64, STAGE_MAX = 64, MOVE_LOOK_NS = 200 * 1000 * 1000 };
-
-/* A text of several lines, if there is one. */
-static void show_said(const json_t *answer)
-{
-    const char *said = json_string_value(json_object_get(answer, "said"));
-    if (said != NULL && said[0] != '\0') {
-        OWNED char *clean = output_clean(said, 1);
-        printf("%s%s", clean, clean[strlen(clean) - 1] == '\n' ? "" : "\n");
-    }
-}
 
 static struct client *give(const struct invocation *invocation, const char *agent, int *status)
 {
@@ -45,7 +35,7 @@ static int give_all(const struct invocation *invocation, const char *const *agen
         }
         for (size_t i = 0; i < some; i++) {
             json_t *answer = clients[i] != NULL ? client_answer(clients[i], 0, &status[i]) : NULL;
-            show_said(answer);
+            client_show_said(answer);
             json_decref(answer);
             client_close(clients[i]);
             worst = worst != EX_OK ? worst : status[i];
@@ -85,6 +75,18 @@ int verb_retry(struct invocation *invocation)
 {
     const char *const everybody[] = {NULL};
     return output_end(give_all(invocation, invocation->word_count ? invocation->words : everybody, 1));
+}
+
+/* The worker alone writes its tree; it begins after the task in hand, as long as that takes. */
+int verb_rollback(struct invocation *invocation)
+{
+    int status = 0;
+    json_t *request = json_pack("{s:s, s:s, s:s}", "verb", "rollback", "agent", invocation->words[0],
+                                "commit", invocation->words[1]);
+    json_t *answer = client_call(invocation, request, 0, &status);
+    client_show_said(answer);
+    json_decref(answer);
+    return output_end(status);
 }
 
 static void ask_for_move(const struct invocation *invocation, const char *node, char stage[STAGE_MAX],

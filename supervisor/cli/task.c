@@ -16,23 +16,6 @@
 
 enum { LOOK_EVERY_MS = 500 };
 
-static bool add_options(const struct invocation *invocation, json_t *request, struct fault *fault)
-{
-    if (!input_life(invocation, request, fault)) {
-        return false;
-    }
-    if (invocation->options[OPTION_ID] != NULL) {
-        json_object_set_new(request, "id", json_string(invocation->options[OPTION_ID]));
-    }
-    if (invocation->options[OPTION_LOCK] != NULL) {
-        json_object_set_new(request, "lock", json_string(invocation->options[OPTION_LOCK]));
-    }
-    if (invocation_has(invocation, OPTION_WAIT)) {
-        json_object_set_new(request, "wait", json_true());
-    }
-    return true;
-}
-
 /* "first-task: done, reward +1, commit a3f9c12" */
 static void show_end(const json_t *answer)
 {
@@ -116,25 +99,18 @@ int verb_task(struct invocation *invocation)
 {
     int status = 0;
     int64_t until = 0;
-    struct fault fault = {0};
     if (!input_until(invocation, &until)) {
         return EX_USAGE;
     }
-    OWNED char *text = input_text(invocation, "task", &status);
-    if (text == NULL) {
+    json_t *request = input_request(invocation, "task", "agent", &status);
+    if (request == NULL) {
         return status;
     }
-    json_t *words = json_string(text);
-    if (words == NULL) {
-        output_complain("the task's text is not valid UTF-8; nothing was done");
-        return EX_DATAERR;
+    if (invocation->options[OPTION_LOCK] != NULL) {
+        json_object_set_new(request, "lock", json_string(invocation->options[OPTION_LOCK]));
     }
-    json_t *request =
-        json_pack("{s:s, s:s, s:o}", "verb", "task", "agent", invocation->words[0], "text", words);
-    if (request == NULL || !add_options(invocation, request, &fault)) {
-        output_complain("%s", request != NULL ? fault.text : "the agent's name is not valid UTF-8");
-        json_decref(request);
-        return EX_USAGE;
+    if (invocation_has(invocation, OPTION_WAIT)) {
+        json_object_set_new(request, "wait", json_true());
     }
     struct client *client = client_ask(invocation, request, &status);
     if (client != NULL) {

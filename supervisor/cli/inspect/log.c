@@ -21,17 +21,6 @@ static json_int_t tokens_of(const struct logged_commit *entry)
     return (json_int_t)(entry->usage.tokens_in + entry->usage.tokens_out);
 }
 
-static void show_notes(const char *notes)
-{
-    OWNED char *text = output_clean(notes, 1);
-    char *rest = text;
-    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-        if (line[0] != '\0') {
-            printf("    %s\n", line);
-        }
-    }
-}
-
 /* "2026-04-29T10:05:12Z  a3f9c12  +1    812 tokens  orion(task): first-task" */
 static void show_entry(const struct logged_commit *entry)
 {
@@ -53,7 +42,7 @@ static void show_entry(const struct logged_commit *entry)
         printf(" (%s)", end);
     }
     putchar('\n');
-    show_notes(entry->notes);
+    (void)output_lines(stdout, "    ", entry->notes);
     if (entry->audit != NULL) {
         OWNED char *audit = output_clean(entry->audit, 0);
         printf("    audit: %s (in %.7s)\n", audit, entry->audit_commit);

@@ -307,17 +307,6 @@ static void verify_agents(const char *data_dir, bool running, struct buffer *fin
     free(entries);
 }
 
-static void show(const struct buffer *lines, const char *kind)
-{
-    OWNED char *text = output_clean(lines->data != NULL ? lines->data : "", 1);
-    char *rest = text;
-    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-        if (line[0] != '\0') {
-            printf("%s%s\n", kind, line);
-        }
-    }
-}
-
 struct request {
     const char *data_dir;
     bool running;
@@ -330,8 +319,8 @@ static int verify_and_show(void *context)
     struct buffer findings OWNED_BUFFER = {0};
     struct buffer notes OWNED_BUFFER = {0};
     verify_agents(request->data_dir, request->running, &findings, &notes);
-    show(&notes, "note: ");
-    show(&findings, "");
+    (void)output_lines(stdout, "note: ", notes.data);
+    (void)output_lines(stdout, "", findings.data);
     return findings.length == 0 ? EX_OK : EX_DATAERR;
 }
 
@@ -359,8 +348,8 @@ int verb_verify(struct invocation *invocation)
         return EX_NOINPUT;
     }
     verify_twice(verify_envelopes, invocation->data_dir, "", running, &findings, &notes);
-    show(&notes, "note: ");
-    show(&findings, "");
+    (void)output_lines(stdout, "note: ", notes.data);
+    (void)output_lines(stdout, "", findings.data);
     struct request request = {.data_dir = invocation->data_dir, .running = running};
     int status = confine(invocation->data_dir, verify_and_show, &request);
     if (status == EX_OK && findings.length > 0) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -166,7 +167,6 @@ static int read_more(struct client *client, int64_t until)
         return 0;
     }
     if (ready == 0) {
-        output_complain("the supervisor did not answer in time; try again");
         return EX_TEMPFAIL;
     }
     ssize_t got = read(client->fd, buffer_room(&client->in, 65536), 65536);
@@ -174,7 +174,6 @@ static int read_more(struct client *client, int64_t until)
         return 0;
     }
     if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT) {
-        output_complain("the supervisor ended before it answered; whether it was done is not known");
         return EX_UNAVAILABLE;
     }
     client->in.length += (size_t)got;
@@ -195,6 +194,10 @@ json_t *client_answer(struct client *client, int patience, int *status)
     while ((line = take_line(client)) == NULL) {
         *status = read_more(client, until);
         if (*status != 0) {
+            output_complain(
+                *status == EX_TEMPFAIL
+                    ? "the supervisor did not answer in time; try again"
+                    : "the supervisor ended before it answered; whether it was done is not known");
             return NULL;
         }
     }
@@ -218,14 +221,9 @@ json_t *client_next(struct client *client)
 {
     OWNED char *line = NULL;
     while ((line = take_line(client)) == NULL) {
-        ssize_t got = read(client->fd, buffer_room(&client->in, 65536), 65536);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT) {
+        if (read_more(client, 0) != 0) {
             return NULL;
         }
-        client->in.length += (size_t)got;
     }
     return json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 }
@@ -236,4 +234,13 @@ json_t *client_call(const struct invocation *invocation, json_t *request, int pa
     json_t *answer = client != NULL ? client_answer(client, patience, status) : NULL;
     client_close(client);
     return answer;
+}
+
+void client_show_said(const json_t *answer)
+{
+    const char *said = json_string_value(json_object_get(answer, "said"));
+    if (said != NULL && said[0] != '\0') {
+        OWNED char *clean = output_clean(said, 1);
+        printf("%s%s", clean, clean[strlen(clean) - 1] == '\n' ? "" : "\n");
+    }
 }

@@ -27,6 +27,9 @@ json_t *client_call(const struct invocation *invocation, json_t *request, int pa
 
 enum { CLIENT_PATIENCE = 30 };
 
+/* Prints "said" of an answer, a text of several lines, where it is. */
+void client_show_said(const json_t *answer);
+
 /* Is there a supervisor on this data directory? Says nothing. */
 bool client_reaches(const struct invocation *invocation);
 

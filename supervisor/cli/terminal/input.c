@@ -42,7 +42,7 @@ static char *read_input(struct fault *fault)
     }
 }
 
-char *input_text(const struct invocation *invocation, const char *what, int *status)
+static char *input_text(const struct invocation *invocation, const char *what, int *status)
 {
     const char *given = invocation->words[1];
     struct fault fault = {0};
@@ -82,8 +82,9 @@ static bool input_seconds(const char *text, int64_t *seconds)
     return number >= 1 && !__builtin_mul_overflow(*seconds, factors[unit - units], seconds);
 }
 
-bool input_life(const struct invocation *invocation, json_t *request, struct fault *fault)
+static bool add_options(const struct invocation *invocation, json_t *request, struct fault *fault)
 {
+    const char *id = invocation->options[OPTION_ID];
     const char *priority = invocation->options[OPTION_PRIORITY];
     const char *ttl = invocation->options[OPTION_TTL];
     enum priority known;
@@ -100,7 +101,36 @@ bool input_life(const struct invocation *invocation, json_t *request, struct fau
     if (ttl != NULL) {
         json_object_set_new(request, "ttl_seconds", json_integer(seconds));
     }
+    if (id != NULL) {
+        json_object_set_new(request, "id", json_string(id));
+    }
     return true;
+}
+
+json_t *input_request(const struct invocation *invocation, const char *what, const char *receiver,
+                      int *status)
+{
+    struct fault fault = {0};
+    OWNED char *text = input_text(invocation, what, status);
+    if (text == NULL) {
+        return NULL;
+    }
+    json_t *words = json_string(text);
+    if (words == NULL) {
+        output_complain("the %s's text is not valid UTF-8; nothing was done", what);
+        *status = EX_DATAERR;
+        return NULL;
+    }
+    json_t *request = json_pack("{s:s, s:s, s:o}", "verb", invocation->verb->name, receiver,
+                                invocation->words[0], "text", words);
+    if (request != NULL && add_options(invocation, request, &fault)) {
+        return request;
+    }
+    output_complain(request != NULL ? "%s" : "the %s's name is not valid UTF-8",
+                    request != NULL ? fault.text : receiver);
+    json_decref(request);
+    *status = EX_USAGE;
+    return NULL;
 }
 
 bool input_until(const struct invocation *invocation, int64_t *until)

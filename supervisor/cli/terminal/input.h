@@ -1,4 +1,4 @@
-/* What people give with a verb: a text, and how long and how urgently it lives. */
+/* What people give with a verb: a text, its id, and how long and how urgently it lives. */
 #ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_INPUT_H
 #define AGENTOS_SUPERVISOR_CLI_TERMINAL_INPUT_H
 
@@ -6,11 +6,11 @@
 
 #include "supervisor/cli/terminal/invocation.h"
 
-/* The text behind the receiver's name: the second word, or standard input when that is "-" or absent and no terminal
- * is there. what: "task", for what is said. NULL: it has been said, *status is set. Caller frees. */
-char *input_text(const struct invocation *invocation, const char *what, int *status);
-/* --priority and --ttl into a request. False and fault: wrong usage. */
-bool input_life(const struct invocation *invocation, json_t *request, struct fault *fault);
+/* The verb's request to a receiver ("agent" or "queue", the first word): the text, which is the second word, or standard
+ * input when that is "-" or absent and no terminal is there, and --id, --priority and --ttl. what: "task", for what is said.
+ * NULL: it has been said, *status is set. A new reference. */
+json_t *input_request(const struct invocation *invocation, const char *what, const char *receiver,
+                      int *status);
 
 /* When --timeout is over, monotonic ms; 0: there is none. False: wrong usage, it has been said. */
 bool input_until(const struct invocation *invocation, int64_t *until);

@@ -38,6 +38,20 @@ void output_complain(const char *format, ...)
     va_end(list);
 }
 
+size_t output_lines(FILE *to, const char *before, const char *text)
+{
+    size_t count = 0;
+    OWNED char *clean = output_clean(text != NULL ? text : "", 1);
+    char *rest = clean;
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+        if (line[0] != '\0') {
+            fprintf(to, "%s%s\n", before, line);
+            count++;
+        }
+    }
+    return count;
+}
+
 static bool asked, terminal[STDERR_FILENO + 1];
 
 void output_ask_terminal(void)

@@ -7,12 +7,16 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* "agentos: sentence\n" */
 void output_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* printable_text (common/printable.h). Caller frees. */
 char *output_clean(const char *text, int lines);
+
+/* Each line of text that isn't empty, cleaned, behind `before`; their number. text may be NULL. */
+size_t output_lines(FILE *to, const char *before, const char *text);
 
 /* Standard output and error are looked at once; before a sandbox is entered, in which the kernel answers no such question. */
 void output_ask_terminal(void);

@@ -239,12 +239,7 @@ static int tell_supervisor(const struct invocation *invocation)
     if (!client_reaches(invocation))
         return EX_OK;
     json_t *answer = client_call(invocation, json_pack("{s:s}", "verb", "reload"), CLIENT_PATIENCE, &status);
-    const char *said = json_string_value(json_object_get(answer, "said"));
-    if (said && *said) {
-        OWNED char *clean = output_clean(said, 1);
-        fputs(clean, stdout);
-        putchar('\n');
-    }
+    client_show_said(answer);
     json_decref(answer);
     return status;
 }
