@@ -4,10 +4,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "common/log.h"
+#include "common/settings.h"
 
 /* The lowest free number is given, so what comes out above the three shows that they are all taken. Where there is no
  * /dev/null, the root folder keeps the place: it can be neither read nor written. */
@@ -38,4 +42,19 @@ int started_descriptor(const char *text)
     errno = 0;
     long value = strtol(text, &end, 10);
     return end != text && !*end && !errno && value >= 0 && value <= INT_MAX ? (int)value : -1;
+}
+
+bool started_by_supervisor(int count, char **arguments, int descriptors[], int wanted)
+{
+    started_standard();
+    started_harden();
+    log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
+    log_to_supervisor();
+    bool given = count == wanted + 1;
+    for (int i = 0; given && i < wanted; i++)
+        given = (descriptors[i] = started_descriptor(arguments[i + 1])) >= 0;
+    if (!given)
+        fprintf(stderr, "%s is started by `agentos run`, with %d descriptor(s)\n",
+                program_invocation_short_name, wanted);
+    return given;
 }

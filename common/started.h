@@ -2,12 +2,17 @@
 #ifndef AGENTOS_COMMON_STARTED_H
 #define AGENTOS_COMMON_STARTED_H
 
+#include <stdbool.h>
+
 /* Descriptors 0 to 2 that came closed are /dev/null from here on. Else the next file that is opened takes their place, be
  * it the keys' memory file or a repository, and a complaint would be written into it. Before anything else is opened. */
 void started_standard(void);
 /* For a program that holds a secret. No core file, no debugger of the same user, no /proc/PID/mem: the secret stands in this memory. A Ctrl-C on the terminal
  * reaches the whole group: the supervisor decides when this process ends, so that work can drain. */
 void started_harden(void);
+/* All that, and the log by way of the supervisor, for a program that the supervisor starts with `wanted` descriptors as its
+ * arguments. False: it was started otherwise, which has been said. */
+bool started_by_supervisor(int count, char **arguments, int descriptors[], int wanted);
 /* A descriptor that an argument names; -1: it is none. */
 int started_descriptor(const char *text);
 

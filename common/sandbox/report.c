@@ -78,6 +78,17 @@ void sandbox_tell_sealed(const struct sandbox *sandbox, const char *name)
     setproctitle("-%s" SANDBOX_SEALED "%s, %s]", name, landlock, connects ? "network" : "no network socket");
 }
 
+bool sandbox_seal(enum sandbox_role role, const struct sandbox_room *room, const char *name,
+                  struct fault *fault)
+{
+    struct sandbox *sandbox = sandbox_prepare(role, sandbox_mode(), fault);
+    bool sealed = sandbox && sandbox_enter(sandbox, room, fault);
+    if (sealed)
+        sandbox_tell_sealed(sandbox, name);
+    sandbox_free(sandbox);
+    return sealed;
+}
+
 /* Which of the findings; 0: all is refused. */
 static int try_it(const struct sandbox *sandbox, const char *data)
 {

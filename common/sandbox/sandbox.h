@@ -106,6 +106,10 @@ int sandbox_answer_signal(void *context, const struct sandbox_question *question
  * standard error only be written. False and fault as above. */
 bool sandbox_tighten(const struct sandbox *sandbox, struct fault *fault);
 
+/* All of it for a program whose sandbox is one for its life: prepared after AGENTOS_SANDBOX, entered and told of. */
+bool sandbox_seal(enum sandbox_role role, const struct sandbox_room *room, const char *name,
+                  struct fault *fault);
+
 /* In a process that is in its sandbox: tries to open / and to make a socket, and puts the outcome behind `name` in this
  * process's title, where `agentos doctor` reads it: "NAME [sealed: landlock 7, no network socket]". After
  * setproctitle_init. */

@@ -4,7 +4,6 @@
  * see. Started by the supervisor only, with a socket pair to it (common/channel.h, common/message.h: BUS_…). It knows nothing of
  * envelopes and agents, has no key of the model, and no file but the resolver's and the authorities' that certificates are checked
  * with: its own credentials are read before it is sealed. It ends when the supervisor does. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -18,7 +17,7 @@
 #include "supervisor/bus/bus.h"
 #include "supervisor/bus/credentials.h"
 
-enum { MEMORY_BYTES = 768 * 1024 * 1024, OPEN_FILES = 128, DNS_PORT = 53, ARGUMENTS = 2 };
+enum { MEMORY_BYTES = 768 * 1024 * 1024, OPEN_FILES = 128, DNS_PORT = 53 };
 
 /* The servers' ports, where the kernel can limit ports, and that of name servers, which a long answer is fetched from. Before
  * libnats makes threads. */
@@ -35,12 +34,7 @@ static bool confine(const struct bus_servers *servers, struct fault *fault)
         ports[i + 1] = servers->list[i].port;
     struct sandbox_room room = {
         .readable = readable, .ports = ports, .memory_bytes = MEMORY_BYTES, .open_files = OPEN_FILES};
-    struct sandbox *sandbox = sandbox_prepare(SANDBOX_BUS, sandbox_mode(), fault);
-    bool confined = sandbox && sandbox_enter(sandbox, &room, fault);
-    if (confined)
-        sandbox_tell_sealed(sandbox, "agentos-bus");
-    sandbox_free(sandbox);
-    return confined;
+    return sandbox_seal(SANDBOX_BUS, &room, "agentos-bus", fault);
 }
 
 static bool start(struct bus_servers *servers, struct credentials **credentials, struct fault *fault)
@@ -56,15 +50,9 @@ int main(int count, char **arguments)
     struct credentials *credentials = NULL;
     struct fault fault = {0};
     setproctitle_init(count, arguments, environ);
-    started_standard();
-    started_harden();
-    log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
-    log_to_supervisor();
-    int channel = count == ARGUMENTS ? started_descriptor(arguments[1]) : -1;
-    if (channel < 0) {
-        fprintf(stderr, "agentos-bus is started by `agentos run`, with a descriptor\n");
+    int channel;
+    if (!started_by_supervisor(count, arguments, &channel, 1))
         return EX_USAGE;
-    }
     if (start(&servers, &credentials, &fault))
         bus_run(channel, &servers, credentials, &fault);
     log_error("bus", NULL, "The bus ends: %s", fault.text);

@@ -4,7 +4,6 @@
  * (supervisor/http_listener.h), the socket that it takes connections from, the memory file of the token
  * (common/secrets.h), and DATA_DIR, which it reads. It ends when the supervisor does. */
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <time.h>
@@ -13,44 +12,27 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
-#include "common/settings.h"
 #include "common/started.h"
 #include "supervisor/http/http.h"
 
-enum { ARGUMENTS = 5, MEMORY = 512 << 20, FILES = 256 };
+enum { MEMORY = 512 << 20, FILES = 256 };
 
 static bool confine(int data, struct fault *fault)
 {
     OWNED char *path = memory_print("/proc/self/fd/%d", data);
     const char *const readable[] = {path, NULL};
-    struct sandbox *sandbox = sandbox_prepare(SANDBOX_HTTP, sandbox_mode(), fault);
+    const struct sandbox_room room = {.readable = readable, .memory_bytes = MEMORY, .open_files = FILES};
     tzset(); /* what libraries would open files for later: the time zone, and jansson's random numbers */
     json_object_seed(0);
-    bool confined =
-        sandbox &&
-        sandbox_enter(
-            sandbox,
-            &(struct sandbox_room){.readable = readable, .memory_bytes = MEMORY, .open_files = FILES}, fault);
-    if (confined)
-        sandbox_tell_sealed(sandbox, "agentos-http");
-    sandbox_free(sandbox);
-    return confined;
+    return sandbox_seal(SANDBOX_HTTP, &room, "agentos-http", fault);
 }
 
 int main(int count, char **arguments)
 {
     setproctitle_init(count, arguments, environ);
-    started_standard();
-    int handed[ARGUMENTS - 1] = {-1, -1, -1, -1};
-    started_harden();
-    log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL));
-    log_to_supervisor();
-    for (int i = 1; count == ARGUMENTS && i < count; i++)
-        handed[i - 1] = started_descriptor(arguments[i]);
-    if (handed[0] < 0 || handed[1] < 0 || handed[2] < 0 || handed[3] < 0) {
-        fprintf(stderr, "agentos-http is started by `agentos run`, with four descriptors\n");
+    int handed[4];
+    if (!started_by_supervisor(count, arguments, handed, 4))
         return EX_USAGE;
-    }
     struct fault fault;
     struct token *token = NULL;
     struct secrets *secrets = secrets_read(handed[2], &fault);
