@@ -264,7 +264,7 @@ static bool begin(struct bus *bus, int channel, const struct bus_servers *server
     bus->bucket = bucket_new(&(struct bucket_owner){
         .loop = bus->loop, .requests = bus->requests, .key = tell_key, .kept = tell_kept, .context = bus});
     bus->report =
-        report_open(bus->loop, channel,
+        report_open(bus->loop, channel, PARTY_BUS,
                     &(struct report_owner){.hear = hear, .ends = ends, .behind = behind, .context = bus});
     if (!bus->report)
         return fault_errno(fault, "the supervisor can't be listened to");

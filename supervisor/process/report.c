@@ -13,6 +13,7 @@ struct report {
     struct channel channel;
     struct loop_watch *watch;
     struct report_owner owner;
+    enum party party;
     bool behind;
 };
 
@@ -23,7 +24,8 @@ static void update(struct report *report)
     if (report->behind ? left > 0 : left < REPORT_BEHIND)
         return;
     report->behind = !report->behind;
-    report->owner.behind(report->owner.context, report->behind);
+    if (report->owner.behind)
+        report->owner.behind(report->owner.context, report->behind);
 }
 
 static bool hear(struct report *report)
@@ -33,7 +35,7 @@ static bool hear(struct report *report)
     while (channel_next(&report->channel, &bytes, &length)) {
         struct reader reader;
         unsigned type = 0;
-        if (!message_receive(&reader, bytes, length, PARTY_SUPERVISOR, PARTY_BUS, &type) ||
+        if (!message_receive(&reader, bytes, length, PARTY_SUPERVISOR, report->party, &type) ||
             !report->owner.hear(report->owner.context, type, &reader))
             return false;
     }
@@ -48,7 +50,7 @@ static void on_channel(void *context, uint32_t events)
         channel_flush(&report->channel);
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         bool open = channel_fill(&report->channel), right = hear(report);
-        if (!open)
+        if (!open && report->owner.ends)
             report->owner.ends(report->owner.context);
         if (!open || !right)
             _exit(EX_OK);
@@ -56,11 +58,12 @@ static void on_channel(void *context, uint32_t events)
     update(report);
 }
 
-struct report *report_open(struct loop *loop, int channel, const struct report_owner *owner)
+struct report *report_open(struct loop *loop, int channel, enum party party, const struct report_owner *owner)
 {
     struct report *report = memory_new(1, sizeof *report);
     report->loop = loop;
     report->owner = *owner;
+    report->party = party;
     channel_open(&report->channel, channel);
     report->watch = loop_watch(loop, channel, EPOLLIN, on_channel, report);
     return report->watch ? report : NULL;
