@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +26,9 @@ enum {
 
 static const char *const folders[WATCHED_FOLDERS] = {".", TREE_INBOX, TREE_HANDOFFS};
 
-/* Which watched a watch descriptor belongs to: a table by descriptor. The kernel counts them up and never gives one
- * out twice, so the table is a hash of open places. */
+/* Which watched a watch descriptor belongs to. */
 struct place {
-    int descriptor; /* 0: free; -1: was used */
+    int descriptor; /* first: they are found by it */
     struct watched *watched;
 };
 
@@ -41,50 +41,40 @@ struct watch {
     size_t shared_count;
     uint32_t own_rename; /* cookie of a rename that the supervisor makes there itself; 0: none */
     struct loop_watch *loop_watch;
-    struct place *places;
-    size_t capacity, used; /* used: also those that were */
+    void *places; /* tsearch: struct place by descriptor */
     bool complained;
 };
 
+static int by_descriptor(const void *a, const void *b)
+{
+    int left = ((const struct place *)a)->descriptor, right = ((const struct place *)b)->descriptor;
+    return (left > right) - (left < right);
+}
+
 static struct place *find_place(const struct watch *watch, int descriptor)
 {
-    if (!watch->capacity)
-        return NULL;
-    for (size_t i = (size_t)descriptor % watch->capacity;; i = (i + 1) % watch->capacity) {
-        struct place *place = &watch->places[i];
-        if (place->descriptor == descriptor)
-            return place;
-        if (place->descriptor == 0)
-            return NULL;
-    }
+    struct place wanted = {.descriptor = descriptor}, **found = tfind(&wanted, &watch->places, by_descriptor);
+    return found ? *found : NULL;
 }
 
 static void put_place(struct watch *watch, int descriptor, struct watched *watched)
 {
-    if ((watch->used + 1) * 2 > watch->capacity) {
-        struct place *old = watch->places;
-        size_t count = watch->capacity;
-        watch->capacity = count ? count * 2 : 64;
-        watch->places = memory_new(watch->capacity, sizeof *watch->places);
-        watch->used = 0;
-        for (size_t i = 0; i < count; i++)
-            if (old[i].descriptor > 0)
-                put_place(watch, old[i].descriptor, old[i].watched);
-        free(old);
+    struct place *place = find_place(watch, descriptor);
+    if (!place) {
+        place = memory_new(1, sizeof *place);
+        place->descriptor = descriptor;
+        tsearch(place, &watch->places, by_descriptor);
     }
-    size_t i = (size_t)descriptor % watch->capacity;
-    while (watch->places[i].descriptor > 0 && watch->places[i].descriptor != descriptor)
-        i = (i + 1) % watch->capacity;
-    if (watch->places[i].descriptor == 0)
-        watch->used++;
-    watch->places[i] = (struct place){.descriptor = descriptor, .watched = watched};
+    place->watched = watched;
 }
 
 static void lose_place(struct watch *watch, int descriptor)
 {
     struct place *place = find_place(watch, descriptor);
-    if (place)
-        *place = (struct place){.descriptor = -1};
+    if (!place)
+        return;
+    tdelete(place, &watch->places, by_descriptor);
+    free(place);
 }
 
 static bool ends_in_md(const char *name)
@@ -216,7 +206,7 @@ void watch_close(struct watch *watch)
     loop_forget(watch->loop, watch->loop_watch);
     if (watch->fd >= 0)
         close(watch->fd);
-    free(watch->places);
+    tdestroy(watch->places, free);
     free(watch->shared);
     free(watch);
 }
