@@ -151,12 +151,11 @@ void ready_document_free(struct ready_document *ready)
     *ready = (struct ready_document){0};
 }
 
-/* "*", or a list of tags, compared weakly (RFC 9110, 8.8.3.2). */
-static bool has_it(struct MHD_Connection *connection, const char *etag)
+bool document_is_known(struct MHD_Connection *connection, const char *etag)
 {
     const char *known =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
-    return *etag && known && (strcmp(known, "*") == 0 || strstr(known, etag + strlen("W/")));
+    return *etag && known && (strcmp(known, "*") == 0 || strstr(known, strchr(etag, '"')));
 }
 
 static enum MHD_Result send_unchanged(struct MHD_Connection *connection, const char *etag)
@@ -174,8 +173,9 @@ enum MHD_Result ready_document_send(struct MHD_Connection *connection, const str
 {
     if (!ready->response)
         return MHD_NO; /* the connection ends */
-    return has_it(connection, ready->etag) ? send_unchanged(connection, ready->etag)
-                                           : MHD_queue_response(connection, ready->status, ready->response);
+    return document_is_known(connection, ready->etag)
+               ? send_unchanged(connection, ready->etag)
+               : MHD_queue_response(connection, ready->status, ready->response);
 }
 
 enum MHD_Result document_send(struct MHD_Connection *connection, struct document *document)

@@ -1,6 +1,5 @@
 #include "supervisor/http/page.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -32,17 +31,9 @@ static const struct page_file *find(const char *name)
     return NULL;
 }
 
-/* The header may list several (RFC 9110, 13.1.2); a W/ before the quotes makes no difference here. */
-static bool has_it(struct MHD_Connection *connection, const char *etag)
-{
-    const char *known =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
-    return known && (strcmp(known, "*") == 0 || strstr(known, etag));
-}
-
 static enum MHD_Result send_file(struct MHD_Connection *connection, const struct page_file *file)
 {
-    bool same = has_it(connection, file->etag);
+    bool same = document_is_known(connection, file->etag);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         same ? 0 : file->length, (void *)(uintptr_t)file->bytes, MHD_RESPMEM_PERSISTENT);
     if (!response)
