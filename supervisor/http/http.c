@@ -366,7 +366,7 @@ static enum MHD_Result describe(struct visit *visit)
 static enum MHD_Result read_files(struct visit *visit)
 {
     struct document document;
-    visit->route->read(visit->http->data, visit->named, &document);
+    visit->route->read(visit->http->data, visit->route, visit->named, &document);
     document.tagged = true;
     return document_send(visit->connection, &document);
 }

@@ -231,24 +231,18 @@ static void complain(const char *sentence)
     log_warn("http", NULL, "%s", sentence);
 }
 
-static void locks(int data, const json_t *named, struct document *document)
+static void notices(int data, const struct route *route, const json_t *named, struct document *document)
 {
     (void)named;
-    document_json(document, 200, json_pack("{s:o}", "items", notices_list(data, NOTICES_LOCKS, complain)));
+    document_json(document, 200, json_pack("{s:o}", "items", notices_list(data, route->folder, complain)));
 }
 
-static void segments(int data, const json_t *named, struct document *document)
-{
-    (void)named;
-    document_json(document, 200, json_pack("{s:o}", "items", notices_list(data, NOTICES_SEGMENTS, complain)));
-}
-
-static void learned(int data, const json_t *named, enum learned kind, struct document *document)
+static void learned(int data, const struct route *route, const json_t *named, struct document *document)
 {
     struct fault fault = {0};
     const char *agent = json_string_value(json_object_get(named, "agent"));
     OWNED_FD int folder = task_view_folder(data, agent);
-    json_t *items = folder >= 0 ? learned_items(folder, agent, kind, SIZE_MAX, &fault) : NULL;
+    json_t *items = folder >= 0 ? learned_items(folder, agent, route->learned, SIZE_MAX, &fault) : NULL;
     if (folder < 0)
         document_problem(document, 404, "there is no agent of this name");
     else if (!items)
@@ -257,28 +251,14 @@ static void learned(int data, const json_t *named, enum learned kind, struct doc
         document_json(document, 200, json_pack("{s:o}", "items", items));
 }
 
-static void queue(int data, const json_t *named, struct document *document)
+static void queue(int data, const struct route *route, const json_t *named, struct document *document)
 {
+    (void)route;
     OWNED_FD int folder = task_view_folder(data, json_string_value(json_object_get(named, "agent")));
     if (folder < 0)
         document_problem(document, 404, "there is no agent of this name");
     else
         document_json(document, 200, task_state_queue(folder, QUEUE_SHOWN));
-}
-
-static void rewards(int data, const json_t *named, struct document *document)
-{
-    learned(data, named, LEARNED_REWARDS, document);
-}
-
-static void goals(int data, const json_t *named, struct document *document)
-{
-    learned(data, named, LEARNED_GOALS, document);
-}
-
-static void reflections(int data, const json_t *named, struct document *document)
-{
-    learned(data, named, LEARNED_REFLECTIONS, document);
 }
 
 /* --- the table --- */
@@ -389,10 +369,11 @@ static const struct route routes[] = {
          "What the agent has learned, with its evidence and how far that has decayed.", .query = NULL,
          .gives = "Skills"),
     GET("/v1/agents/{agent}/rewards", "What the agent's tasks earned, newest first.", ASKS_FILES,
-        .read = rewards, .gives = "Rewards"),
-    GET("/v1/agents/{agent}/goals", "What the agent is after.", ASKS_FILES, .read = goals, .gives = "Goals"),
-    GET("/v1/agents/{agent}/reflections", "What the agent noted, newest first.", ASKS_FILES,
-        .read = reflections, .gives = "Reflections"),
+        .read = learned, .learned = LEARNED_REWARDS, .gives = "Rewards"),
+    GET("/v1/agents/{agent}/goals", "What the agent is after.", ASKS_FILES, .read = learned,
+        .learned = LEARNED_GOALS, .gives = "Goals"),
+    GET("/v1/agents/{agent}/reflections", "What the agent noted, newest first.", ASKS_FILES, .read = learned,
+        .learned = LEARNED_REFLECTIONS, .gives = "Reflections"),
     READ("/v1/agents/{agent}/log", "log", "The agent's commits, newest first.", .query = page_fields,
          .gives = "Log"),
     READ("/v1/agents/{agent}/commits", "commits", "The agent's commits with the files that each changed.",
@@ -431,8 +412,10 @@ static const struct route routes[] = {
          .answer = order_done, .gives = "Done"),
     CALL("POST", "/v1/reload", "reload", "agents.yaml is applied; says what was applied.",
          .fields = no_fields, .answer = order_done, .gives = "Done"),
-    GET("/v1/locks", "Who holds which lock, and who waits.", ASKS_FILES, .read = locks, .gives = "Locks"),
-    GET("/v1/segments", "Every segment with its version.", ASKS_FILES, .read = segments, .gives = "Segments"),
+    GET("/v1/locks", "Who holds which lock, and who waits.", ASKS_FILES, .read = notices,
+        .folder = NOTICES_LOCKS, .gives = "Locks"),
+    GET("/v1/segments", "Every segment with its version.", ASKS_FILES, .read = notices,
+        .folder = NOTICES_SEGMENTS, .gives = "Segments"),
     GET("/v1/events", "What happens, live, as server-sent events.", ASKS_EVENTS, .answer = NULL),
 };
 

@@ -9,6 +9,7 @@
 #include "supervisor/http/body.h"
 #include "supervisor/http/document.h"
 #include "supervisor/http/token.h"
+#include "supervisor/listings/learned.h"
 
 struct request {
     const char *method, *path;
@@ -43,7 +44,10 @@ struct route {
     unsigned done;              /* the status of success; 0: 200 */
     /* answer: the object that was asked; NULL: the supervisor does not answer now. named: the path's pieces. */
     void (*answer)(const json_t *answer, const json_t *named, struct document *document);
-    void (*read)(int data, const json_t *named, struct document *document); /* ASKS_FILES */
+    /* ASKS_FILES */
+    void (*read)(int data, const struct route *route, const json_t *named, struct document *document);
+    enum learned learned; /* what `read` reads of an agent */
+    const char *folder;   /* or of shared/ */
 };
 
 /* The route that the request may take, and its path's pieces (an object, to be freed); NULL: none, and the document says
