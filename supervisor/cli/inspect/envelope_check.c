@@ -66,11 +66,6 @@ static bool is_queued(const struct copy *copy)
     return copy->place == PLACE_QUEUE;
 }
 
-static bool is_live(const struct copy *copy)
-{
-    return copy_is_live(copy);
-}
-
 static bool is_sent(const struct copy *copy)
 {
     return copy->place == PLACE_OUTBOX || copy->place == PLACE_OPERATOR;
@@ -101,10 +96,11 @@ static const struct contradiction {
     bool same_owner; /* it is one only within one tree */
     const char *sentence;
 } CONTRADICTIONS[] = {
-    {is_live, is_live, false, "lies unfinished in two places"},
+    {copy_is_live, copy_is_live, false, "lies unfinished in two places"},
     {is_ended, is_ended, false, "has ended twice"},
     {is_queued, is_queued, false, "lies in two queues"},
-    {is_live, is_ended, false, "lies unfinished and has ended; the next start removes what is left over"},
+    {copy_is_live, is_ended, false,
+     "lies unfinished and has ended; the next start removes what is left over"},
     {is_queued, is_ended, false, "has ended, yet lies in its queue; the next start removes it there"},
     {is_sent, is_sent_off, true,
      "lies on its way and was sent off; the next start removes what is left over"},
@@ -130,7 +126,7 @@ static void check_item(const struct copy *copies, size_t count, struct buffer *f
 {
     const struct copy *another = NULL;
     const struct copy *queued = pick(copies, count, is_queued, &another);
-    const struct copy *live = pick(copies, count, is_live, &another);
+    const struct copy *live = pick(copies, count, copy_is_live, &another);
     const struct copy *ended = pick(copies, count, is_ended, &another);
     const char *consumer = queued != NULL ? queued->envelope.consumer : NULL;
     if (queued == NULL && live != NULL && live->envelope.kind == KIND_ITEM) {
