@@ -67,13 +67,17 @@ static void zygote_started(void *context)
         agent_spawn_again(supervisor->agents.list[i]);
 }
 
+/* The zygote binds all functions of its libraries at once: else each worker looks up those of nng again, and copies the
+ * pages where their places are noted. */
 static char **zygote_environment(char *room)
 {
+    static char bind_now[] = "LD_BIND_NOW=1";
     size_t count = 0;
     while (environ[count])
         count++;
-    char **environment = memory_new(count + 2, sizeof *environment);
+    char **environment = memory_new(count + 3, sizeof *environment);
     memcpy(environment, environ, count * sizeof *environment);
+    environment[count++] = bind_now;
     environment[count] = room;
     return environment;
 }
