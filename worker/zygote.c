@@ -136,9 +136,12 @@ static pid_t fork_for_supervisor(struct worker_start *start, const struct ends *
     struct clone_args into = {.flags = flags | CLONE_INTO_CGROUP,
                               .child_tid = (uintptr_t)thread_id,
                               .cgroup = (unsigned)ends->group};
-    pid_t worker = ends->group < 0 ? -1 : (pid_t)syscall(SYS_clone3, &into, sizeof into);
+    static bool
+        refused; /* for good: a kernel copies the whole process before it refuses a group of version 1 */
+    pid_t worker = ends->group < 0 || refused ? -1 : (pid_t)syscall(SYS_clone3, &into, sizeof into);
     if (worker == 0)
         live(start, &(struct ends){ends->gate, ends->log, -1});
+    refused = refused || (ends->group >= 0 && worker < 0 && (errno == EBADF || errno == ENOSYS));
     if (worker < 0)
         worker = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, thread_id, thread_id);
     if (worker == 0)
