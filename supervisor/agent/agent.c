@@ -350,7 +350,11 @@ void agent_exited(struct agent *agent, int status)
     }
     if (life_has_process(&agent->life))
         return;
-    if (!agent->agents->ending) /* what its worker left there; from now on only people write there */
+    /* What its worker left there is looked at: from now on only people write there. A start that follows at once looks
+     * itself, and where it has to wait, the scan does. */
+    agent->guard.looked_ms = 0;
+    bool at_once = agent->life.state == STATE_BACKOFF && agent->life.failures == 1;
+    if (!agent->agents->ending && !at_once)
         tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
     agent->agents->callbacks->down(agent);
 }
