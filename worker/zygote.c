@@ -243,13 +243,14 @@ static bool on_spawn(struct zygote *zygote, struct reader *reader)
 {
     struct worker_start start = {0};
     OWNED char *definition = NULL, *group = NULL;
-    uint64_t poll_seconds, supervisor, paused;
+    uint64_t poll_seconds, supervisor, paused, try_threads;
     bool understood =
         message_read(reader, MESSAGE_SPAWN, &definition, &start.generation, &start.url, &start.data_dir,
-                     &poll_seconds, &supervisor, &paused, &group, &start.epoch);
+                     &poll_seconds, &supervisor, &paused, &group, &start.epoch, &try_threads);
     if (understood) {
         start.poll_seconds = (int64_t)poll_seconds;
         start.paused = paused != 0;
+        start.try_threads = try_threads != 0;
         start.supervisor = (pid_t)supervisor;
         start.sandbox = zygote->sandbox;
         start.agent = roster_decode(definition, strlen(definition));

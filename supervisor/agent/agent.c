@@ -87,7 +87,7 @@ static bool send_spawn(struct agent *agent)
     roster_encode(agent->definition, &definition);
     message_make(&message, MESSAGE_SPAWN, definition.data, agent->worker.generation, url, agents->data_dir,
                  (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused, group,
-                 agent->order.epoch);
+                 agent->order.epoch, (uint64_t)!agent->past.had_threads);
     return child_send(agents->zygote, &message);
 }
 
@@ -332,6 +332,9 @@ void agent_exited(struct agent *agent, int status)
     bool called = look_is_due(agent);
     set_text(&agent->past.last_exit, text);
     tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
+    /* Its successor takes the threads that it gave back, and needn't try for them first. One that crashes for want of
+     * threads hasn't said HELLO, so the next one tries, and says so. */
+    agent->past.had_threads = agent->worker.said_hello && !expected && !rests;
     forget_worker(agent);
     agent->disk.counted_ms = 0;
     if (rests) {

@@ -102,6 +102,7 @@ struct agent {
         uint64_t restarts;
         uint64_t divergences;      /* audits that gave another score */
         bool failure_told;         /* as an alert */
+        bool had_threads;          /* the worker said HELLO, and its end was not asked for */
         struct counters *counters; /* NULL: nothing was counted; agent_counters */
     } past;                        /* since the supervisor started */
 

@@ -16,8 +16,9 @@ struct worker_start {
     char *url;                  /* of the supervisor's socket for this agent */
     char *data_dir;
     int64_t poll_seconds;
-    uint64_t epoch; /* of the lease that the agent lives by; 0: there is none */
-    bool paused;    /* it takes no work before it is told to */
+    uint64_t epoch;   /* of the lease that the agent lives by; 0: there is none */
+    bool paused;      /* it takes no work before it is told to */
+    bool try_threads; /* before nng needs them (threads_for_nng) */
     pid_t supervisor;
     const struct sandbox *sandbox; /* the zygote's; entered by the worker */
     struct threads_before threads;

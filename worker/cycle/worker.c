@@ -491,7 +491,7 @@ int worker_live(struct worker_start *start)
     worker.auditing = auditing_new();
     int signals = take_signals();
     threads_begin_few(&start->threads);
-    bool threads = threads_for_nng(&fault);
+    bool threads = !start->try_threads || threads_for_nng(&fault);
     worker.line.link = threads ? link_open(start->url, &fault) : NULL;
     threads_end_few(&start->threads);
     if (!worker.line.link) {
