@@ -53,15 +53,18 @@ static void add_id(struct id_list *list, const git_oid *id)
 static size_t list_loose(struct history *history, struct id_list *list, size_t limit)
 {
     size_t total = 0;
-    for (unsigned first = 0; first < 256; first++) {
+    OWNED_LISTING struct listing *folders = listing_open(history->folders.git, "objects", NULL);
+    for (const char *first; folders && (first = listing_next(folders));) {
         char name[32], text[COMMIT_TEXT];
         git_oid id;
-        snprintf(name, sizeof name, "objects/%02x", first);
+        if (strlen(first) != 2 || strspn(first, "0123456789abcdef") != 2)
+            continue;
+        snprintf(name, sizeof name, "objects/%s", first);
         OWNED_LISTING struct listing *names = listing_open(history->folders.git, name, NULL);
         for (const char *rest; names && (rest = listing_next(names)) != NULL;) {
             if (strlen(rest) != GIT_OID_HEXSZ - 2)
                 continue;
-            snprintf(text, sizeof text, "%02x%.38s", first, rest);
+            snprintf(text, sizeof text, "%s%.38s", first, rest);
             if (git_oid_fromstr(&id, text) != 0)
                 continue;
             total++;
