@@ -57,24 +57,32 @@ static bool at_rest(int tree, const char *name)
            llabs(clock_kernel_ns() / 1000000000 - (long long)status.st_ctime) >= COPY_REST_S;
 }
 
-static void print_copies(struct worker *worker)
+/* True: a copy is too young to be told of, and is to be looked at again. */
+static bool print_copies(struct worker *worker)
 {
+    bool young = false;
     struct listing *names = listing_open(worker->tree, ".", NULL);
-    for (const char *name; names && (name = listing_next(names));)
-        if (copies_state_file(name) && at_rest(worker->tree, name))
+    for (const char *name; names && (name = listing_next(names));) {
+        if (!copies_state_file(name))
+            continue;
+        if (!at_rest(worker->tree, name))
+            young = true;
+        else
             buffer_print(&worker->problems.people,
                          "%s is a copy that a synchroniser or an editor left; nobody reads it: carry over "
                          "what it has, and "
                          "remove it\n",
                          name);
+    }
     if (names)
         (void)listing_close(names, NULL); /* looked at again soon */
+    return young;
 }
 
 bool tree_look(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();
-    if (!look_for_marks(worker) && !worker->looks.tree && now - worker->looks.people_ms < LOOK_MS)
+    if (!look_for_marks(worker) && !worker->looks.people && now - worker->looks.people_ms < LOOK_MS)
         return worker->looks.merging;
     struct buffer *lines = &worker->problems.people;
     worker->looks.people_ms = now;
@@ -90,7 +98,7 @@ bool tree_look(struct worker *worker)
             "%s:%u: a merge left its conflict marks (<<<<<<<) here; no work is begun until they are gone\n",
             state_files[i], worker->looks.merged[i].line);
     }
-    print_copies(worker);
+    worker->looks.people = print_copies(worker);
     report_problems(worker);
     return worker->looks.merging;
 }

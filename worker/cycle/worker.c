@@ -36,6 +36,7 @@ static void on_look(struct worker *worker, struct reader *reader)
         return;
     worker->looks.queue = worker->looks.queue || (what & LOOK_QUEUE);
     worker->looks.tree = worker->looks.tree || (what & LOOK_TREE);
+    worker->looks.people = worker->looks.people || (what & LOOK_TREE);
     worker->looks.mail = worker->looks.mail || (what & LOOK_IAC);
     if (what & LOOK_SHELF)
         mail_is_full(worker->mail);

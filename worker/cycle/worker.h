@@ -129,6 +129,7 @@ struct merged_file {
 
 struct looks {
     bool queue, tree, mail;
+    bool people;       /* the tree has changed since the last look at what people left there */
     bool merging;      /* a state file has conflict marks, so no work is begun (tree_look.c) */
     int64_t people_ms; /* what people left in the tree */
     struct merged_file merged[TREE_STATE_FILES];
