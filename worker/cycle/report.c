@@ -1,7 +1,9 @@
 /* What the supervisor is told of this agent: activity, figures, problems; and the card. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -40,23 +42,38 @@ void report_activity(struct worker *worker, enum agent_activity activity, const 
     worker_say(worker, MESSAGE_ACTIVITY, (uint64_t)activity, detail, (uint64_t)until);
 }
 
-/* Envelopes in the iac folders: names that end in .md. Where they can't be counted now the last number stands, and they
- * are counted again soon. */
+static struct file_stamp folder_stamp(int tree, const char *folder)
+{
+    struct stat status;
+    bool known = fstatat(tree, folder, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return known ? files_stamp(&status) : (struct file_stamp){0};
+}
+
+/* Envelopes in the iac folders: names that end in .md, counted when the folder has changed. Where they can't be counted
+ * now the last number stands, and they are counted again soon. */
 static void count_letters(struct worker *worker)
 {
     static const char *const folders[REPORTED] = {TREE_INBOX, TREE_HANDOFFS, TREE_OUTBOX, TREE_DEAD_LETTERS};
     for (size_t i = 0; i < REPORTED; i++) {
         uint64_t count = 0;
+        struct file_stamp stamp = folder_stamp(worker->tree, folders[i]);
+        if (stamp.inode != 0 && files_stamp_equal(&stamp, &worker->figures.folders[i]))
+            continue;
+        bool young = clock_kernel_ns() - stamp.changed_ns < (int64_t)STAMP_GRAIN_MS * 1000000;
+        worker->figures.folders[i] = (struct file_stamp){0};
         struct listing *names = listing_open(worker->tree, folders[i], NULL);
-        bool whole = names || errno == ENOENT || files_lasting(errno);
+        bool there = names != NULL, whole = there || errno == ENOENT || files_lasting(errno);
         for (const char *name; names && (name = listing_next(names));) {
             size_t length = strlen(name);
             count += name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0;
         }
-        if ((!names || listing_close(names, NULL)) && whole)
+        if ((!names || listing_close(names, NULL)) && whole) {
             worker->figures.envelopes[i] = count;
-        else
+            if (there && !young)
+                worker->figures.folders[i] = stamp;
+        } else {
             timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms() + COUNT_AGAIN_MS);
+        }
     }
 }
 

@@ -177,7 +177,8 @@ struct figures {
     uint64_t tokens_today;
     uint64_t negative_streak; /* as of the last commit */
     char *last_task;
-    uint64_t envelopes[REPORTED]; /* as they were counted last */
+    uint64_t envelopes[REPORTED];        /* as they were counted last */
+    struct file_stamp folders[REPORTED]; /* of each folder, before that; zero: it is counted anew */
     struct {
         struct file_stamp stamp; /* of the persona.md that the class was read from; zero: none */
         enum throughput_class throughput_class;
