@@ -130,15 +130,19 @@ static struct amount look_nofile(struct scene *scene)
     return (struct amount){.most = soft_or_hard(scene, RLIMIT_NOFILE, true)};
 }
 
-/* The kernel lets root of the first user namespace have as many as there can be. */
+/* The kernel lets root of the first user namespace have as many as there can be. A process stays in its namespace. */
 static bool is_first_root(void)
 {
+    static bool known, first;
+    if (known)
+        return first;
     unsigned inside = 1, outside = 1, count = 0;
     FILE *file = geteuid() == 0 ? fopen("/proc/self/uid_map", "re") : NULL;
-    bool first = file && fscanf(file, "%u %u %u", &inside, &outside, &count) == 3 && outside == 0 &&
-                 count == UINT32_MAX;
+    first = file && fscanf(file, "%u %u %u", &inside, &outside, &count) == 3 && outside == 0 &&
+            count == UINT32_MAX;
     if (file)
         fclose(file);
+    known = true;
     return first;
 }
 
@@ -161,7 +165,8 @@ static struct amount tightest(const char *base, char *path)
             *end = '\0';
         OWNED char *most = memory_print("%s%s/pids.max", base, end ? path : "");
         OWNED char *current = memory_print("%s%s/pids.current", base, end ? path : "");
-        struct amount here = {.most = number_in(most), .taken = number_in(current)};
+        struct amount here = {.most = number_in(most)};
+        here.taken = here.most >= 0 ? number_in(current) : 0;
         if (here.most >= 0 && here.taken >= 0 &&
             (found.most < 0 || here.most - here.taken < found.most - found.taken))
             found = here;
