@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/git_config.h"
+#include "common/listing.h"
 #include "common/memory.h"
 
 enum {
@@ -76,11 +77,9 @@ static size_t count_entries(int folder)
 {
     size_t count = 0;
     int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = again >= 0 ? fdopendir(again) : NULL;
-    for (const struct dirent *entry; list && (entry = readdir(list));)
-        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    if (list)
-        closedir(list);
+    OWNED_LISTING struct listing *names = listing_take(again, GUARD_ASIDE, NULL);
+    while (names && listing_next(names))
+        count++;
     return count;
 }
 
@@ -396,20 +395,19 @@ static void look_folder(struct guard *guard, const struct folder *folder, const 
         files_write(again, "HEAD", head, sizeof head - 1, true, NULL); /* git knows the repository by it */
 }
 
-/* d_type where the file system tells it. */
-static mode_t kind_of(int folder, const struct dirent *entry)
+/* type: where the file system tells it, else DT_UNKNOWN. */
+static mode_t kind_of(int folder, const char *name, unsigned char type)
 {
     struct stat status;
-    if (entry->d_type != DT_UNKNOWN)
-        return (mode_t)DTTOIF(entry->d_type);
-    return fstatat(folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_mode & S_IFMT : 0;
+    if (type != DT_UNKNOWN)
+        return (mode_t)DTTOIF(type);
+    return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_mode & S_IFMT : 0;
 }
 
-static void look_entry(struct guard *guard, const struct folder *folder, const struct dirent *entry,
+static void look_entry(struct guard *guard, const struct folder *folder, const char *name, unsigned char type,
                        int depth)
 {
-    const char *name = entry->d_name;
-    mode_t kind = kind_of(folder->fd, entry);
+    mode_t kind = kind_of(folder->fd, name, type);
     bool matters = folder->place != WORK || strcmp(name, ".git") == 0 || strcmp(name, ".gitattributes") == 0;
     if (kind == S_IFDIR)
         look_folder(guard, folder, name, depth);
@@ -429,30 +427,21 @@ static enum place true_place(int fd, enum place place)
 
 static void walk(struct guard *guard, int fd, const char *path, enum place place, int depth)
 {
-    DIR *list = fdopendir(fd);
-    if (!list) {
-        close(fd);
-        return;
-    }
+    OWNED_LISTING struct listing *names = listing_take(fd, path, NULL);
     struct folder folder = {.fd = fd, .path = path, .place = true_place(fd, place)};
-    for (const struct dirent *entry; guard->seen <= guard->look->most && (entry = readdir(list));) {
-        bool looked = depth == 0 && strcmp(entry->d_name, ".git") == 0; /* by guard_tree, first of all */
-        if (looked || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
+    for (const char *name; guard->seen <= guard->look->most && (name = listing_next(names));) {
+        if (depth == 0 && strcmp(name, ".git") == 0)
+            continue; /* guard_tree has looked there, first of all */
         guard->seen++;
-        look_entry(guard, &folder, entry, depth);
+        look_entry(guard, &folder, name, listing_type(names), depth);
     }
-    closedir(list);
 }
 
 size_t guard_tree(int tree, const struct guard_look *look, struct buffer *said)
 {
     struct guard guard = {.look = look, .said = said, .tree = tree, .aside = -1};
-    static const char git[] = ".git";
-    struct dirent entry = {.d_type = DT_UNKNOWN};
     struct folder root = {.fd = tree, .path = "", .place = WORK};
-    memcpy(entry.d_name, git, sizeof git);
-    look_entry(&guard, &root, &entry, 0); /* first, however many files there are */
+    look_entry(&guard, &root, ".git", DT_UNKNOWN, 0); /* first, however many files there are */
     int fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
         walk(&guard, fd, "", WORK, 0);

@@ -12,9 +12,10 @@
 
 /* Names come straight from the kernel: fdopendir asks four times for what is known of a descriptor of files_open. */
 struct listing {
-    int fd;     /* owned */
-    char *path; /* owned */
-    int error;  /* of the first call that failed; 0: none has */
+    int fd;             /* owned */
+    char *path;         /* owned */
+    int error;          /* of the first call that failed; 0: none has */
+    unsigned char type; /* of the entry that was met last */
     size_t at, length;
     _Alignas(struct dirent64) char entries[16 * 1024];
 };
@@ -60,6 +61,7 @@ static const struct dirent64 *next_entry(struct listing *listing)
         return NULL;
     const struct dirent64 *entry = (const void *)(listing->entries + listing->at);
     listing->at += entry->d_reclen;
+    listing->type = entry->d_type;
     return entry;
 }
 
@@ -70,6 +72,11 @@ const char *listing_next(struct listing *listing)
         entry = next_entry(listing);
     while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
     return entry ? entry->d_name : NULL;
+}
+
+unsigned char listing_type(const struct listing *listing)
+{
+    return listing->type;
 }
 
 static int by_bytes(const void *a, const void *b)

@@ -21,6 +21,8 @@ int listing_folder(const struct listing *listing); /* its descriptor, borrowed *
 /* Neither "." nor "..". NULL: there is no more, or it could not be read on; then it stays at that. Valid until the next
  * call. What is made or taken away meanwhile is met or not. */
 const char *listing_next(struct listing *listing);
+unsigned char
+listing_type(const struct listing *listing);        /* of the name that came last: DT_UNKNOWN, DT_DIR, … */
 bool listing_failed(const struct listing *listing); /* the last NULL was no end */
 /* All further names, sorted by their bytes: *count of them, each and the list to be freed by the caller; NULL: none. */
 char **listing_sorted(struct listing *listing, size_t *count);
