@@ -1,4 +1,4 @@
-/* Bytes that several keep and nobody copies: the last one of them frees them. For one thread. */
+/* Bytes that several keep and nobody copies: the last one of them frees them (channel.c). For one thread. */
 #ifndef AGENTOS_COMMON_SHARED_BYTES_H
 #define AGENTOS_COMMON_SHARED_BYTES_H
 
