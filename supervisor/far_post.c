@@ -75,15 +75,18 @@ static bool arrived(void *context, uint64_t token, const char *subject, const ch
     return true;
 }
 
-void far_post_open(struct supervisor *supervisor)
+void far_post_open(struct supervisor *supervisor, bool (*owns)(void *supervisor, const char *agent))
 {
     struct bus_link *link = supervisor->programs.bus;
     OWNED char *subject = memory_print(NODE_SUBJECT "%s", node_name());
     if (!link)
         return;
-    post_bus(supervisor->post,
-             &(struct post_bus){
-                 .publish = publish, .tell = tell, .took = took, .later = later, .context = supervisor});
+    post_bus(supervisor->post, &(struct post_bus){.publish = publish,
+                                                  .tell = tell,
+                                                  .took = took,
+                                                  .later = later,
+                                                  .owns = owns,
+                                                  .context = supervisor});
     bus_link_join(link, &(struct bus_owner){.state = state, .arrived = arrived, .context = supervisor});
     bus_link_follow(link, subject, true);
 }

@@ -33,6 +33,12 @@ bool lease_is_held(const struct lease *lease, int64_t now)
            now - lease->held_at < LEASE_GUARD_MS;
 }
 
+bool lease_lasts(const struct lease *lease, int64_t now)
+{
+    bool renewed = lease->claim == LEASE_PINNED || now - lease->held_at < LEASE_GUARD_MS;
+    return lease->stage >= LEASE_HELD && !lease->hard && renewed;
+}
+
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;

@@ -89,6 +89,8 @@ void lease_epoch(struct lease *lease, uint64_t epoch, int64_t now);
 void lease_turn(struct lease *lease, int64_t now);
 /* Whether no other node can have the lease for some seconds more. */
 bool lease_is_held(const struct lease *lease, int64_t now);
+/* Whether the agent's worker may still run, the bus being there or not. */
+bool lease_lasts(const struct lease *lease, int64_t now);
 /* Whether the directory here is older than the agent: it has lived elsewhere since. */
 bool lease_is_stale(const struct lease *lease);
 

@@ -179,6 +179,8 @@ static void must_stop(void *context, bool hard, const char *why)
     log_event(hard ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "agentos", place->agent,
               "It does not run on this node any more: %s%s", why, hard ? "; its worker is killed" : "");
     agent_live_here(agent, why, hard);
+    if (hard) /* nothing more is delivered here in this turn, nor expires */
+        say_where(place, agent);
 }
 
 static const struct lease_operations operations = {.put = put_key, .start = may_start, .stop = must_stop};
@@ -483,7 +485,7 @@ const char *nodes_of(struct nodes *nodes, const char *agent)
 {
     const struct place *place = find_place(nodes, agent);
     const struct agent *here = agents_find(&nodes->supervisor->agents, agent);
-    if (place ? place->lease.runs : here && !here->order.elsewhere)
+    if (place ? place->lease.runs && !place->lease.hard : here && !here->order.elsewhere)
         return NULL;
     if (here && is_pinned_elsewhere(here->definition))
         return here->definition->node;
@@ -494,6 +496,13 @@ bool nodes_answers(const struct nodes *nodes, const char *agent)
 {
     const struct place *place = find_place(nodes, agent);
     return nodes->connected && place && place->lives.said && !place->lives.here && place->lives.there;
+}
+
+bool nodes_own(void *context, const char *agent)
+{
+    const struct supervisor *supervisor = context;
+    const struct place *place = find_place(supervisor->programs.nodes, agent);
+    return !place || lease_lasts(&place->lease, clock_boot_ms());
 }
 
 void nodes_problem(const struct nodes *nodes, const char *name, struct buffer *lines)

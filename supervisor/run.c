@@ -425,7 +425,7 @@ static void start_agents(struct supervisor *supervisor)
 {
     const struct roster *roster = supervisor->roster;
     supervisor->programs.bus = bus_link_open(supervisor);
-    far_post_open(supervisor);
+    far_post_open(supervisor, nodes_own);
     nodes_begin(supervisor->programs.nodes);
     agents_begin(&supervisor->agents);
     warm_limit(&supervisor->agents, (size_t)roster->warm_workers);

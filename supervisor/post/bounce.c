@@ -20,7 +20,7 @@ enum { QUOTED_MAX = 4096 /* bytes of the original in a bounce */ };
 static const unsigned known_to_sender = 1u << FOLDER_OUTBOX | 1u << FOLDER_ARCHIVE;
 static const unsigned arrived = 1u << FOLDER_INBOX | 1u << FOLDER_ARCHIVE;
 
-bool post_did_send(struct post *post, const char *sender, const char *id)
+static bool did_send(struct post *post, const char *sender, const char *id)
 {
     struct box *box = post_box(post, sender);
     return box && box != post->people && mailbox_lies_in(post->data, sender, id, known_to_sender);
@@ -44,24 +44,38 @@ static int64_t made_at(struct post *post, const char *sender, const char *id)
     return at;
 }
 
+static char *name_of_life(const char *about, int64_t created)
+{
+    OWNED char *name = memory_print("%s-bounce-%" PRId64, about, created);
+    return names_file(name);
+}
+
 /* *id: the one that its bounce is to have, the caller's to free. A requeued envelope lives again under its id, created
- * later: what was told of its former life doesn't count. */
+ * later: what was told of its former life doesn't count. What a node told that had its receiver before has its life's name. */
 static enum bounce find_id(struct post *post, const struct envelope *about, char **id)
 {
-    OWNED char *plain = memory_print("%s-bounce", about->id);
-    *id = names_file(plain);
-    int64_t before = made_at(post, about->from, *id);
-    if (before >= 0 && before < about->created) {
-        OWNED char *again = memory_print("%s-bounce-%" PRId64, about->id, about->created);
-        free(*id);
-        *id = names_file(again);
-        before = made_at(post, about->from, *id);
-    }
-    if (before == MADE_NEVER)
-        return BOUNCE_ADDED;
-    free(*id);
+    OWNED char *plain = memory_print("%s-bounce", about->id), *first = names_file(plain);
+    OWNED char *again = name_of_life(about->id, about->created);
+    int64_t before = made_at(post, about->from, first), of_this_life = made_at(post, about->from, again);
     *id = NULL;
-    return before == MADE_UNKNOWN ? BOUNCE_LATER : BOUNCE_NEEDLESS;
+    if (before == MADE_UNKNOWN || of_this_life == MADE_UNKNOWN)
+        return BOUNCE_LATER;
+    if (of_this_life != MADE_NEVER || before >= about->created)
+        return BOUNCE_NEEDLESS;
+    *id = memory_text(before == MADE_NEVER ? first : again);
+    return BOUNCE_ADDED;
+}
+
+enum bounce post_bounce_came(struct post *post, const struct envelope *bounce)
+{
+    const char *life = strrchr(bounce->id, '-');
+    OWNED char *id = NULL;
+    struct envelope about = {
+        .id = bounce->in_reply_to, .from = bounce->to, .created = life ? strtoll(life + 1, NULL, 10) : 0};
+    OWNED char *name = about.id ? name_of_life(about.id, about.created) : NULL;
+    if (!name || !did_send(post, about.from, about.id))
+        return BOUNCE_NEEDLESS;
+    return strcmp(name, bounce->id) == 0 ? find_id(post, &about, &id) : BOUNCE_ADDED;
 }
 
 /* To a sender elsewhere: its node alone can see what was told of a former life, so the id says of which life this is. What lies
@@ -69,8 +83,7 @@ static enum bounce find_id(struct post *post, const struct envelope *about, char
 static enum bounce find_far_id(struct post *post, const struct envelope *about, const char *from, char **id)
 {
     struct box *box = post_box(post, from);
-    OWNED char *plain = memory_print("%s-bounce-%" PRId64, about->id, about->created);
-    *id = names_file(plain);
+    *id = name_of_life(about->id, about->created);
     return box && post_stamp_of(box, FOLDER_SENT, *id).inode == 0 ? BOUNCE_ADDED : BOUNCE_NEEDLESS;
 }
 
@@ -94,8 +107,7 @@ static int tells_of_removal(struct post *post, const struct envelope *about, con
 int post_removal_told(struct post *post, const struct envelope *about)
 {
     OWNED char *plain = memory_print("%s-bounce", about->id), *first = names_file(plain);
-    OWNED char *later = memory_print("%s-bounce-%" PRId64, about->id, about->created),
-               *again = names_file(later);
+    OWNED char *again = name_of_life(about->id, about->created);
     int told = tells_of_removal(post, about, first);
     return told != 0 ? told : tells_of_removal(post, about, again);
 }
@@ -130,7 +142,7 @@ enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct
     struct box *sender = post_box(post, about->from);
     bool far = sender && is_far(sender);
     if (!envelope_kind_has(about->kind, KIND_EXPECTS_ANSWER) ||
-        (!far && !post_did_send(post, about->from, about->id)))
+        (!far && !did_send(post, about->from, about->id)))
         return BOUNCE_NEEDLESS;
     OWNED char *id = NULL;
     enum bounce bounce_is = far ? find_far_id(post, about, from, &id) : find_id(post, about, &id);

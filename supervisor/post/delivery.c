@@ -541,6 +541,10 @@ void post_deliver(struct post *post)
         struct fault fault = {""};
         enum write_result result = batch_result(&post->batch, delivery->number, &fault);
         struct file_stamp stamp = batch_written(&post->batch, delivery->number);
+        if (delivery->folder != FOLDER_SENT && !post_owns(delivery->entry->to)) {
+            fault_set(&fault, "its lease on this node is over"); /* that file is in a tree of before */
+            result = WRITE_FAILED;
+        }
         if (delivery->folder == FOLDER_SENT && result != WRITE_FAILED)
             post_publish(delivery->entry, &delivery->envelope, result == WRITE_EXISTS);
         else if (result == WRITE_DONE)

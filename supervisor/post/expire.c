@@ -412,6 +412,10 @@ static void end_with_receiver(struct index_entry *entry, struct endings *endings
     struct post *post = box->post;
     struct envelope envelope;
     struct file_stamp stamp = post_stamp_of(box, entry->folder, entry->id);
+    if (!post_owns(box)) {
+        expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
+        return;
+    }
     if (stamp.inode && files_stamp_equal(&stamp, &entry->stamp) && !entry->reading &&
         post_is_over(entry, clock_now())) { /* nobody has touched it: what is known of it holds */
         take_away(entry, endings);
@@ -441,6 +445,10 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
     if (entry->way != WAY_WAITS) { /* only its receiver's node knows whether it was in time */
         receiver->pump.wanted = true;
         post_wake(receiver);
+        return;
+    }
+    if (!post_owns(sender)) { /* its node of now says how it ends */
+        expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
         return;
     }
     if (is_far(sender)) { /* it was over when it came */

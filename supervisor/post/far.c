@@ -219,6 +219,7 @@ static bool is_welcome(struct box *sender, struct box *receiver, struct envelope
     struct post *post = receiver->post;
     struct fault why = {""};
     enum result_verdict verdict = RESULT_TAKEN;
+    enum bounce bounce = envelope->kind == KIND_BOUNCE ? post_bounce_came(post, envelope) : BOUNCE_ADDED;
     if (receiver->leaving)
         fault_set(&why, "there is no such agent");
     else if (envelope->kind == KIND_RESULT)
@@ -226,12 +227,11 @@ static bool is_welcome(struct box *sender, struct box *receiver, struct envelope
     else if (envelope->kind != KIND_HANDOFF && envelope->kind != KIND_MESSAGE &&
              envelope->kind != KIND_BOUNCE)
         fault_set(&why, "a %s does not travel", envelope_kind_name(envelope->kind));
-    if (verdict == RESULT_LATER)
+    if (verdict == RESULT_LATER || bounce == BOUNCE_LATER)
         post_arrival_later(sender, envelope->id, NOT_HERE_MS);
     else if (*why.text)
         post_verdict(sender, envelope->id, "refused", why.text);
-    else if (envelope->kind == KIND_BOUNCE &&
-             !post_did_send(post, receiver->name, envelope->in_reply_to ? envelope->in_reply_to : ""))
+    else if (bounce == BOUNCE_NEEDLESS)
         post_verdict(sender, envelope->id, "delivered", ""); /* needless */
     else
         return true;

@@ -291,6 +291,14 @@ static inline bool has_tree(const struct box *box)
     return box != box->post->people && !is_far(box);
 }
 
+/* False: the agent's tree is here, and its lease is over by the clock: this node slept in the middle of a turn, another may
+ * have the agent by now, and what is done in the tree counts no more. */
+static inline bool post_owns(const struct box *box)
+{
+    const struct post_bus *bus = &box->post->far.bus;
+    return !bus->owns || !has_tree(box) || bus->owns(bus->context, box->name);
+}
+
 /* far_arrivals.c: what came over the bus, until the node that sent it has a verdict */
 /* False: the same envelope is being decided on already. */
 bool post_arrival_add(struct box *sender, struct box *receiver, const char *id, const char *node,
@@ -390,8 +398,8 @@ enum bounce post_bounce_now(struct post *post, const struct envelope *about, con
 enum bounce post_tell_end(struct box *box, const struct envelope *envelope, struct fault *fault);
 /* Its sender has had the bounce that tells of its removal by hand: 1, or not: 0; -1: that can't be read now. */
 int post_removal_told(struct post *post, const struct envelope *about);
-/* By its own tree: its outbox or archive has the id. */
-bool post_did_send(struct post *post, const char *sender, const char *id);
+/* Of one that came from another node: BOUNCE_ADDED, it is news; BOUNCE_NEEDLESS; BOUNCE_LATER. */
+enum bounce post_bounce_came(struct post *post, const struct envelope *bounce);
 /* How a sender is told of an envelope that lies with its receiver already. False: it lies nowhere. */
 bool post_repeated(struct box *sender, struct box *receiver, const struct envelope *envelope);
 /* Whether the agent has sent it, by its own files. */

@@ -146,6 +146,7 @@ struct post_bus {
                  const struct buffer *text);                  /* likewise, to post_node_says there */
     void (*took)(void *context, uint64_t token);              /* it need not come again */
     void (*later)(void *context, uint64_t token, int64_t ms); /* it is to come again */
+    bool (*owns)(void *context, const char *agent);           /* false: its lease here is over by the clock */
     void *context;
 };
 void post_bus(struct post *post, const struct post_bus *bus); /* copied; before anything lives elsewhere */

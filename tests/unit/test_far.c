@@ -1,4 +1,6 @@
 /* Envelopes between agents of two nodes: section 9 across the bus, and the table of supervisor/post/far.c row by row. */
+#include <inttypes.h>
+
 #include "two_nodes.h"
 
 static struct office *a, *b;
@@ -269,6 +271,77 @@ static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_i
     mailbox_names_free(&names);
 }
 
+/* Its node slept past the lease in the middle of a turn: another node may have the agent, and not this file. */
+static void test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody(void **state)
+{
+    (void)state;
+    two.lease_over = "iris";
+    send(a, "h1", KIND_HANDOFF, "orion", "iris");
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+    two_settle();
+    assert_false(two_said("orion h1 delivered"));
+    two.lease_over = NULL;
+    UNTIL_TWO(two_said("orion h1 delivered"));
+}
+
+static void test_what_is_over_in_a_tree_whose_lease_is_over_has_no_end_there(void **state)
+{
+    (void)state;
+    struct envelope letter = brief("h1", "orion", "iris");
+    office_send(a, &letter, "orion");
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    two.lease_over = "iris";
+    UNTIL_TWO(clock_now() > letter.created + letter.ttl_seconds);
+    two_settle();
+    assert_true(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+    two.lease_over = NULL;
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_DEAD_LETTERS, "h1"));
+}
+
+static void comes_from_b(const struct envelope *letter)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    envelope_print(letter, &text);
+    bus_add(letter->to, "", "b", &text);
+    two_settle();
+}
+
+static size_t lie_in_inbox(const struct office *office, const char *agent)
+{
+    struct mailbox_names names = {0};
+    assert_true(mailbox_list(office->data, agent, FOLDER_INBOX, &names));
+    size_t count = names.count;
+    mailbox_names_free(&names);
+    return count;
+}
+
+/* iris moves with her dead letters, and each node tells of them under a name of its own. */
+static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **state)
+{
+    (void)state;
+    struct envelope letter = brief("h1", "orion", "iris"), second = brief("h2", "orion", "iris");
+    post_lives(a->post, "iris", "b", false);
+    office_send(a, &letter, "orion");
+    UNTIL_TWO(office_lies(a, "orion", FOLDER_INBOX, "h1-bounce"));
+    OWNED char *id = memory_print("h1-bounce-%" PRId64, letter.created);
+    struct envelope bounce = office_letter(id, KIND_BOUNCE, "iris", "orion");
+    bounce.in_reply_to = (char[]){"h1"};
+    comes_from_b(&bounce);
+    assert_int_equal(lie_in_inbox(a, "orion"), 1);
+
+    second.created = clock_now();
+    second.ttl_seconds = 2;
+    office_send(a, &second, "orion");
+    bounce.id = memory_print("h2-bounce-%" PRId64, second.created);
+    bounce.in_reply_to = (char[]){"h2"};
+    comes_from_b(&bounce);
+    assert_int_equal(lie_in_inbox(a, "orion"), 2);
+    UNTIL_TWO(two_said("orion h2 expired"));
+    two_settle();
+    assert_int_equal(lie_in_inbox(a, "orion"), 2);
+    free(bounce.id);
+}
+
 /* A supervisor that starts has no lease yet: the sender's outbox is here, and its agent is not. */
 static void test_what_was_sent_ends_once_though_its_sender_lives_here_only_later(void **state)
 {
@@ -340,6 +413,9 @@ int main(void)
         ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),
         ROW(test_what_never_left_expires_with_its_sender_on_time),
         ROW(test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_is_over),
+        ROW(test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody),
+        ROW(test_what_is_over_in_a_tree_whose_lease_is_over_has_no_end_there),
+        ROW(test_of_a_dead_letter_that_moves_its_sender_is_told_once),
         ROW(test_what_was_sent_ends_once_though_its_sender_lives_here_only_later),
         ROW(test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash),
         ROW(test_the_operators_message_waits_on_disk_and_goes_once),

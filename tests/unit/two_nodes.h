@@ -30,7 +30,9 @@ static struct two_nodes {
     size_t published,
         next; /* next: place, so that the bus keeps its order where a test does not turn it round */
     struct buffer verdicts; /* "orion h1 delivered\n" */
-    const char *not_yet;    /* an agent of which a start does not know where it lives */
+    const char
+        *lease_over;     /* an agent whose lease has ended by the clock, which its post office wasn't told */
+    const char *not_yet; /* an agent of which a start does not know where it lives */
 } two;
 
 static inline struct node *node_of(const char *agent)
@@ -92,6 +94,12 @@ static inline void on_later(void *context, uint64_t token, int64_t ms)
     two.messages[token - 1].again_ms = clock_monotonic_ms() + ms;
 }
 
+static inline bool on_owns(void *context, const char *agent)
+{
+    (void)context;
+    return !two.lease_over || strcmp(agent, two.lease_over) != 0;
+}
+
 static inline void on_verdict(void *subject, const char *id, const char *status, const char *reason,
                               int64_t at)
 {
@@ -129,7 +137,7 @@ static inline void node_open(struct node *node)
                                                   .sent = office_sent,
                                                   .context = office});
     post_roster(office->post, office->roster);
-    post_bus(office->post, &(struct post_bus){on_publish, on_tell, on_took, on_later, node});
+    post_bus(office->post, &(struct post_bus){on_publish, on_tell, on_took, on_later, on_owns, node});
     for (size_t i = 0; i < office->roster->agent_count; i++) {
         char *name = office->roster->agents[i].name;
         const struct node *home = node_of(name);
