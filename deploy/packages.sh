@@ -4,7 +4,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev 
     libnng-dev libseccomp-dev libjansson-dev libmicrohttpd-dev libnats-dev ca-certificates"
 # shellcheck disable=SC2034 # deploy/test uses it
 TEST_PACKAGES="$BUILD_PACKAGES clang clang-format libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-pytest-xdist
-    git openssh-server strace procps systemd iproute2 shellcheck mandoc zsh prometheus nats-server openssl chromium nodejs fonts-dejavu-core"
+    git openssh-server strace procps systemd iproute2 nftables shellcheck mandoc zsh prometheus nats-server openssl chromium nodejs fonts-dejavu-core"
 
 say() {
     printf '%s\n' "$*" >&2

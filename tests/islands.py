@@ -98,6 +98,16 @@ class Islands:
             if other != name:
                 ip("neigh", "replace", self.address(name), "lladdr", "02:00:00:00:77:ff", "nud", "permanent", "dev", "line", namespace=self.space(other))
 
+    def loses(self, name, percent):
+        """So many of a hundred packets on its line are lost, in each direction."""
+        rules = ["flush ruleset"]
+        if percent:
+            rules += ["add table inet lossy"]
+            for hook in ("input", "output"):
+                rules += [f"add chain inet lossy {hook} {{ type filter hook {hook} priority 0; }}",
+                          f"add rule inet lossy {hook} meta {'iif' if hook == 'input' else 'oif'}name line numgen random mod 100 < {percent} drop"]
+        subprocess.run([*self.prefix(name), "nft", "-f", "-"], input="\n".join(rules) + "\n", check=True, capture_output=True, text=True)
+
     def slow(self, name, to, port, seconds):
         """A port on the machine itself (127.0.0.1:port) that leads to the other's, each piece held back so long."""
         child = self.run(name, [sys.executable, str(RELAY), str(port), self.address(to), str(port), str(seconds)], stdout=subprocess.PIPE)

@@ -59,7 +59,22 @@ def pids_folder():
     return None
 
 
+@functools.cache
+def makes_islands():
+    """Network namespaces can be made, and packets dropped in them (tests/islands.py)."""
+    space = f"agentos-trial-{os.getpid()}"
+    programs = all(shutil.which(program) for program in ("ip", "nft", "nats-server"))
+    if not programs or subprocess.run(["ip", "netns", "add", space], capture_output=True).returncode:
+        return False
+    dropped = subprocess.run(["ip", "netns", "exec", space, "nft", "add table inet trial"], capture_output=True)
+    subprocess.run(["ip", "netns", "del", space], capture_output=True)
+    return dropped.returncode == 0
+
+
 counting_processes = pytest.mark.skipif(pids_folder() is None, reason="no control group with pids.max can be made here")
+islands = pytest.mark.skipif(
+    not makes_islands(), reason="needs root with CAP_NET_ADMIN, to make network namespaces; ip, nft and nats-server"
+)
 other_user = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
 promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian's package prometheus) is not installed")
 mounting = pytest.mark.skipif(not mounts(), reason="needs root with CAP_SYS_ADMIN, to have an /etc of its own")
