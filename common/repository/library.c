@@ -28,6 +28,7 @@ bool repository_library_start(struct fault *fault)
     /* Owner validation guards people who walk into a stranger's repository, whose config could run programs. We open
      * only the one we were given, run nothing that a config names, and may run as another user than its owner. */
     good = good && git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) == 0 &&
+           git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1) == 0 && /* a pack is durable before its name */
            git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_BYTES) == 0 &&
            git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, (size_t)WINDOW_BYTES) == 0 &&
            git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)WINDOWS_BYTES) == 0 &&

@@ -136,8 +136,6 @@ static bool open_all(struct history *history, char **damage, struct fault *fault
     }
     if (opened <= 0)
         return fault_set(fault, "%s", why.text);
-    if (journal_size(history->journal) > 0)
-        held_elsewhere(history); /* a former process knew */
     if (journal_power_was_cut(history->journal) && !journal_checkpoint(history->journal, &why))
         log_warn("agent", history->agent, "%s", why.text);
     return ledger_refresh(history, fault);
@@ -173,7 +171,6 @@ void history_close(struct history *history)
     entered_forget(history);
     edits_forget(history);
     tree_set_free(&history->trees);
-    held_forget(history);
     history_close_objects(history);
     retired_close(history);
     journal_close(history->journal);
@@ -294,7 +291,6 @@ static void finish(struct history *history, const struct commit_request *request
     good = good && worktree_apply(history, work, &why);
     good = good && index_commit(history, &why);
     if (!good) {
-        held_elsewhere(history);
         history->pending = true;
         index_forget(history);
         lock_release(history, LOCK_INDEX, "index");

@@ -23,6 +23,17 @@
 
 enum { NAME_MAX_LENGTH = 80 };
 
+struct pack_image {
+    struct buffer pack, index;
+    char name[COMMIT_TEXT];
+};
+
+/* An object in a pack: where its entry begins, and the CRC-32 of the entry. */
+struct packed {
+    git_oid id;
+    uint32_t offset, sum;
+};
+
 static void add_big_endian(struct buffer *out, uint32_t number)
 {
     number = htobe32(number);
@@ -40,7 +51,7 @@ static void add_digest(struct buffer *out)
 }
 
 /* Three bits of type and the size, four bits and then seven at a time. */
-void pack_entry_head(struct buffer *out, git_object_t type, size_t size)
+static void entry_head(struct buffer *out, git_object_t type, size_t size)
 {
     unsigned char byte = (unsigned char)((unsigned)type << 4 | (size & 0xf));
     for (size >>= 4; size > 0; size >>= 7) {
@@ -48,18 +59,6 @@ void pack_entry_head(struct buffer *out, git_object_t type, size_t size)
         byte = size & 0x7f;
     }
     buffer_add(out, &byte, 1);
-}
-
-void pack_begin(struct buffer *out, size_t count)
-{
-    buffer_add(out, "PACK\0\0\0\2", 8);
-    add_big_endian(out, (uint32_t)count);
-}
-
-static int by_id(const void *a, const void *b)
-{
-    const struct packed *one = a, *other = b;
-    return git_oid_cmp(&one->id, &other->id);
 }
 
 static void write_index(const struct packed *packed, size_t count, const struct buffer *pack,
@@ -85,11 +84,11 @@ static void write_index(const struct packed *packed, size_t count, const struct 
     add_digest(out);
 }
 
-void pack_end(struct pack_image *image, struct packed *packed, size_t count)
+/* The pack's end, its index and name. */
+static void end_image(struct pack_image *image, const struct packed *packed, size_t count)
 {
     git_oid digest;
     add_digest(&image->pack);
-    qsort(packed, count, sizeof *packed, by_id);
     write_index(packed, count, &image->pack, &image->index);
     git_oid_fromraw(&digest, (const unsigned char *)image->pack.data + image->pack.length - GIT_OID_RAWSZ);
     git_oid_tostr(image->name, sizeof image->name, &digest);
@@ -114,7 +113,7 @@ static size_t sort(const struct object_list *objects, const struct object **sort
     return count;
 }
 
-void pack_image_free(struct pack_image *image)
+static void pack_image_free(struct pack_image *image)
 {
     buffer_free(&image->pack);
     buffer_free(&image->index);
@@ -141,15 +140,16 @@ static bool pack_image_make(const struct object_list *objects, struct pack_image
     size_t count = sort(objects, sorted);
     struct buffer *out = &image->pack;
     buffer_room(out, room);
-    pack_begin(out, count);
+    buffer_add(out, "PACK\0\0\0\2", 8);
+    add_big_endian(out, (uint32_t)count);
     for (size_t i = 0; i < count; i++) {
         packed[i] = (struct packed){.id = sorted[i]->id, .offset = (uint32_t)out->length};
-        pack_entry_head(out, sorted[i]->type, sorted[i]->length);
+        entry_head(out, sorted[i]->type, sorted[i]->length);
         object_store(sorted[i]->data, sorted[i]->length, out);
         packed[i].sum =
             (uint32_t)crc32_z(0, (const Bytef *)out->data + packed[i].offset, out->length - packed[i].offset);
     }
-    pack_end(image, packed, count);
+    end_image(image, packed, count);
     return true;
 }
 
@@ -193,14 +193,11 @@ bool pack_make(struct history *history, struct work *work, struct fault *fault)
 
 bool pack_place(struct history *history, const struct work *work, struct fault *fault)
 {
-    if (work->pack[0] == '\0') {
-        held_elsewhere(history);
+    if (work->pack[0] == '\0')
         return true;
-    }
     if (!put(history, ROLE_PACK, work->pack, "pack") || !put(history, ROLE_PACK_INDEX, work->pack, "idx"))
         return fault_errno(fault, "cannot put a pack into .git/objects/pack");
     history->objects.packs++;
-    held_add(history, work->pack);
     return true;
 }
 

@@ -3,10 +3,7 @@
  *   history.c        open, commit, read
  *   objects.c        objects: hashing, writing loose ones, reading
  *   pack.c           packs and their indexes; the objects of one commit as a pack
- *   join.c           several packs as one
  *   retired_packs.c  packs that were joined, until they go
- *   journal_packs.c  the packs of the journal's records
- *   delta.c          a text as its difference from another one
  *   file_pool.c      files that are written again instead of making new ones
  *   trees.c          the tree objects of HEAD, and of the commit that is being made
  *   message.c        the commit's text: trailers written and read
@@ -180,13 +177,6 @@ struct retired {
     int aside; /* .agentos/retired */
 };
 
-/* journal_packs.c */
-struct held_packs {
-    char (*names)[COMMIT_TEXT];
-    size_t count;
-    bool unsure; /* some record's objects lie elsewhere */
-};
-
 /* HEAD and its branch, as they were read last. */
 struct head_seen {
     char ref[REF_NAME_MAX]; /* "": not yet */
@@ -240,7 +230,6 @@ struct history {
         size_t packs; /* of one commit each: likewise */
     } objects;
     struct retired retired;
-    struct held_packs held;
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct spares spares;
     struct {
@@ -309,23 +298,6 @@ bool object_read(struct history *history, const git_oid *id, git_object_t type, 
 
 /* --- pack.c --- */
 
-struct pack_image {
-    struct buffer pack, index;
-    char name[COMMIT_TEXT];
-};
-
-/* An object in a pack: where its entry begins, and the CRC-32 of the entry. */
-struct packed {
-    git_oid id;
-    uint32_t offset, sum;
-};
-
-/* What a pack begins with, and each of its entries. */
-void pack_begin(struct buffer *out, size_t count);
-void pack_entry_head(struct buffer *out, git_object_t type, size_t size);
-/* The pack's end, its index and name. packed gets sorted. */
-void pack_end(struct pack_image *image, struct packed *packed, size_t count);
-void pack_image_free(struct pack_image *image);
 /* Objects that are too large for a pack go where they belong at once, each a file of its own. */
 bool pack_needless(struct history *history, const struct work *work, struct fault *fault);
 /* The others are written as a pack that nobody sees yet; pack_place: it is where git finds it, or fault says why not. */
@@ -335,26 +307,6 @@ bool pack_place(struct history *history, const struct work *work, struct fault *
 bool pack_present(struct history *history, const struct work *work);
 /* Redo: a pack under the name of this commit's that is not this commit's whole pack goes. True: one went. */
 bool pack_mend(struct history *history, const struct work *work);
-
-/* --- join.c --- */
-
-/* What all these packs hold, each object once; entries are copied as they lie, but where a commit's pack has a file
- * whole that a later commit's has too, the older becomes a delta. Nothing is read but the packs and their indexes.
- * False and fault: *bad is the name of the one that isn't what its index says, or is too large. */
-bool pack_image_join(struct history *history, const char (*names)[COMMIT_TEXT], size_t count,
-                     struct pack_image *image, const char **bad, struct fault *fault);
-
-/* --- journal_packs.c --- */
-
-/* A record's objects are in this pack; held_elsewhere: they are in none, or nobody knows. */
-void held_add(struct history *history, const char name[COMMIT_TEXT]);
-void held_elsewhere(struct history *history);
-/* These packs became one, which has all that is in them. */
-void held_joined(struct history *history, char (*names)[COMMIT_TEXT], size_t count,
-                 const char heir[COMMIT_TEXT]);
-/* Are all of them there, so that no object of the journal's records is missing? */
-bool held_all(struct history *history);
-void held_forget(struct history *history); /* after a checkpoint, and at the end */
 
 /* --- retired_packs.c --- */
 
@@ -372,16 +324,6 @@ bool retired_remove(struct history *history);
 /* When it is time for the next one (monotonic); 0: there is none. */
 int64_t retired_at(const struct history *history);
 void retired_close(struct history *history);
-
-/* --- delta.c --- */
-
-struct text {
-    const char *bytes;
-    size_t length;
-};
-
-/* target as a delta against base, of at most `most` bytes, appended to out. False: it takes more, nothing was added. */
-bool delta_make(struct text base, struct text target, size_t most, struct buffer *out);
 
 /* --- trees.c --- */
 

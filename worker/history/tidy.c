@@ -25,17 +25,16 @@ enum {
     QUIET_MS = 2000,
     PAUSE_MS = 200,
     LOOSE_URGENT = 6000,
-    PACK_AT = 1500,  /* loose objects */
-    PACK_STEP = 500, /* objects that become a pack in one step: some 50 ms */
-    YOUNG = 64,      /* objects at most in a pack that counts as one commit's */
-    YOUNG_MAX = 16,  /* such packs; from there on they are joined in idle moments */
-    /* From there on at once: every git that starts looks into each. */
-    YOUNG_URGENT = 48,
-    JOINED_MAX = 32,        /* packs that become one at a time: some 3 ms */
-    MIDDLE = 4000,          /* objects at most in a pack that was joined once */
-    LATER_MAX = 20,         /* packs of that size, and larger ones, before some of them are joined again */
-    LATER_BYTES = 16 << 20, /* at most so many at a time */
-    PACKS_LOOKED = 1024,    /* so many are listed at a time */
+    PACK_AT = 1500,        /* loose objects */
+    PACK_STEP = 500,       /* objects that become a pack in one step: some 50 ms */
+    YOUNG = 64,            /* objects at most in a pack that counts as one commit's */
+    YOUNG_MAX = 16,        /* such packs; from there on they are joined in idle moments */
+    YOUNG_URGENT = 250,    /* from there on at once: every git that starts looks into each */
+    JOINED_MAX = 32,       /* packs that become one at a time */
+    JOINED_OBJECTS = 8000, /* and their objects */
+    MIDDLE = 2000,         /* objects at most in a pack that was joined once */
+    LATER_MAX = 20,        /* such packs, before some of them are joined again */
+    PACKS_LOOKED = 1024,   /* so many are listed at a time */
 };
 
 struct id_list {
@@ -80,13 +79,7 @@ static char *pack_path(const char *name, const char *suffix)
     return memory_print("objects/pack/pack-%s.%s", name, suffix);
 }
 
-static bool flush(struct history *history, const char *path)
-{
-    OWNED_FD int fd = openat(history->folders.git, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 && fsync(fd) == 0;
-}
-
-/* A new pack of these objects, durable. name: its 40 digits. An object that can't be read is left out and stays
+/* A new pack of these objects, durable before it has its name (library.c). name: its 40 digits. An object that can't be read is left out and stays
  * where it is: *list gets shorter. */
 static bool write_pack(struct history *history, struct id_list *list, char name[COMMIT_TEXT],
                        struct fault *fault)
@@ -109,11 +102,7 @@ static bool write_pack(struct history *history, struct id_list *list, char name[
     else
         commits_fault(fault, "the objects can't be packed, they stay as they are");
     git_packbuilder_free(builder);
-    if (!good)
-        return false;
-    OWNED char *pack = pack_path(name, "pack"), *index = pack_path(name, "idx");
-    return (flush(history, pack) && flush(history, index) && flush(history, "objects/pack")) ||
-           fault_errno(fault, "a pack can't be made durable, what is in it stays where it was");
+    return good;
 }
 
 static bool pack_loose(struct history *history)
@@ -138,6 +127,7 @@ static bool pack_loose(struct history *history)
     return good;
 }
 
+/* A pack of .git/objects/pack that may be joined. */
 struct pack {
     char name[COMMIT_TEXT];
     uint32_t objects;
@@ -204,44 +194,61 @@ static size_t list_packs(struct history *history, struct pack *packs, size_t mos
     return count;
 }
 
-/* A file below .git, durable before it has its name. */
-static bool put_durable(struct history *history, const struct buffer *content, const char *path)
+struct reading {
+    git_odb *pack;
+    struct id_list *list;
+};
+
+/* libgit2 compares each object with its hash. */
+static int add_sound(const git_oid *id, void *context)
 {
-    static const char temporary[] =
-        "objects/pack/tmp_pack_agentos"; /* git's own prefix for what gc may remove */
-    unlinkat(history->folders.git, temporary, 0);
-    OWNED_FD int fd =
-        openat(history->folders.git, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
-    return fd >= 0 && files_write_all(fd, content->data, content->length) && fsync(fd) == 0 &&
-           renameat(history->folders.git, temporary, history->folders.git, path) == 0;
+    const struct reading *reading = context;
+    git_odb_object *object;
+    if (git_odb_read(&object, reading->pack, id) != 0)
+        return GIT_ERROR;
+    git_odb_object_free(object);
+    add_id(reading->list, id);
+    return 0;
 }
 
-/* The first packs of the list become one. */
-static bool join_first(struct history *history, const struct pack *packs, size_t count)
+/* The objects of a pack, read from the pack itself. False: it is damaged, nothing was added. */
+static bool add_pack(struct history *history, const char *name, struct id_list *list)
 {
-    struct fault why = {0};
-    struct pack_image image;
-    const char *bad = NULL;
-    OWNED char(*names)[COMMIT_TEXT] = memory_new(count, sizeof *names);
-    for (size_t i = 0; i < count; i++)
-        memcpy(names[i], packs[i].name, COMMIT_TEXT);
-    if (!pack_image_join(history, (const char(*)[COMMIT_TEXT])names, count, &image, &bad, &why)) {
-        log_warn("agent", history->agent, "Packs can't be joined: %s. It stays as it is.", why.text);
-        buffer_add(&history->unjoined, bad, COMMIT_TEXT);
-        return false;
-    }
-    OWNED char *pack = pack_path(image.name, "pack"), *index = pack_path(image.name, "idx");
-    bool good = put_durable(history, &image.pack, pack) && put_durable(history, &image.index, index) &&
-                flush(history, "objects/pack");
+    struct reading reading = {.list = list};
+    git_odb_backend *backend = NULL;
+    size_t before = list->count;
+    OWNED char *path = pack_path(name, "idx"), *index = memory_print("%s/.git/%s", history->path, path);
+    bool good = git_odb_new(&reading.pack) == 0 && git_odb_backend_one_pack(&backend, index) == 0 &&
+                git_odb_add_backend(reading.pack, backend, 1) == 0 &&
+                git_odb_foreach(reading.pack, add_sound, &reading) == 0;
+    git_odb_free(reading.pack);
     if (!good)
-        log_warn("agent", history->agent, "Packs can't be joined, they stay as they are: %s",
-                 strerror(errno));
-    if (good)
-        held_joined(history, names, count, image.name);
-    for (size_t i = 0; good && i < count; i++)
-        if (strcmp(names[i], image.name) != 0)
-            retired_add(history, names[i], image.name, packs[i].bytes);
-    pack_image_free(&image);
+        list->count = before;
+    return good;
+}
+
+/* The first packs of the list become one, but for those that are damaged. */
+static bool join_first(struct history *history, struct pack *packs, size_t count)
+{
+    struct id_list list = {0};
+    struct fault why = {0};
+    char heir[COMMIT_TEXT];
+    size_t sound = 0;
+    for (size_t i = 0; i < count; i++)
+        if (add_pack(history, packs[i].name, &list)) {
+            packs[sound++] = packs[i];
+        } else {
+            log_warn("agent", history->agent, "The pack %s is damaged. It stays as it is.", packs[i].name);
+            buffer_add(&history->unjoined, packs[i].name, COMMIT_TEXT);
+        }
+    size_t objects = list.count;
+    bool good = sound > 1 && write_pack(history, &list, heir, &why) && list.count == objects;
+    free(list.items);
+    for (size_t i = 0; good && i < sound; i++)
+        if (strcmp(packs[i].name, heir) != 0)
+            retired_add(history, packs[i].name, heir, packs[i].bytes);
+    if (!good && why.text[0])
+        log_warn("agent", history->agent, "Packs can't be joined: %s", why.text);
     return good;
 }
 
@@ -259,12 +266,13 @@ static int small_and_old_first(const void *a, const void *b)
 
 static size_t that_fit(const struct pack *packs, size_t count)
 {
-    size_t fit = 0, bytes = 0;
-    while (fit < count && fit < JOINED_MAX && (bytes += packs[fit].bytes) <= LATER_BYTES)
+    size_t fit = 0, objects = 0;
+    while (fit < count && fit < JOINED_MAX && (objects += packs[fit].objects) <= JOINED_OBJECTS)
         fit++;
     return fit;
 }
 
+/* Many young packs become one; many packs that were joined once are joined once more, and stay then. */
 static bool join_packs(struct history *history, bool urgent)
 {
     OWNED struct pack *packs = memory_new(PACKS_LOOKED, sizeof *packs);
@@ -275,23 +283,15 @@ static bool join_packs(struct history *history, bool urgent)
     while (young + middle < count && packs[young + middle].objects <= MIDDLE)
         middle++;
     history->objects.packs = young;
-    size_t first = 0, some = young;
-    if (young <= (urgent ? YOUNG_URGENT : YOUNG_MAX)) {
-        first = young;
-        some = middle;
-        if (middle <= LATER_MAX && !urgent) {
-            first += middle;
-            some = count - first;
-        }
-        some = some > LATER_MAX ? some : 0;
-    }
-    size_t fit = that_fit(packs + first, some);
-    if (fit < 2 || !join_first(history, packs + first, fit)) {
+    bool many_young = young > (urgent ? YOUNG_URGENT : YOUNG_MAX),
+         many_middle = middle > LATER_MAX && !urgent;
+    size_t fit = many_young ? that_fit(packs, young) : many_middle ? that_fit(packs + young, middle) : 0;
+    if (fit < 2 || !join_first(history, many_young ? packs : packs + young, fit)) {
         history->objects.packs =
             0; /* where joining fails it is not tried again before as many new ones have come */
         return false;
     }
-    history->objects.packs -= first == 0 ? fit : 0;
+    history->objects.packs -= many_young ? fit : 0;
     return true;
 }
 
@@ -313,11 +313,9 @@ static bool keep_objects(void *context, const void *record, size_t length)
 static bool checkpoint(struct history *history)
 {
     struct fault why = {0};
-    if ((held_all(history) || journal_each(history->journal, keep_objects, history, &why)) &&
-        journal_checkpoint(history->journal, &why)) {
-        held_forget(history);
+    if (journal_each(history->journal, keep_objects, history, &why) &&
+        journal_checkpoint(history->journal, &why))
         return true;
-    }
     log_warn("agent", history->agent, "The journal is kept: %s",
              why.text[0] ? why.text : "an object is missing");
     return false;
