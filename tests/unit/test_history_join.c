@@ -93,32 +93,42 @@ static void test_packs_of_a_join_stay_for_those_who_listed_them(void **state)
     assert_clean(scratch);
 }
 
-/* They go as soon as nobody has listed them for a moment. */
-static void wait_for_few_packs(struct scratch *scratch)
+/* The packs that were joined until now have stayed for five minutes. */
+static void minutes_pass(struct scratch *scratch)
 {
-    for (int tries = 0; packs(scratch) >= 160; tries++) {
-        assert_true(tries < 1000);
+    shell(scratch,
+          "mkdir -p .agentos/retired; find .agentos/retired -type f | xargs -r touch -d '6 minutes ago'");
+    scratch->history->retired.look_at = 0;
+    for (int steps = 0; steps < 20; steps++)
         tidy_at_rest(scratch);
-        usleep(10000);
-    }
 }
 
-static void test_a_pack_stays_as_long_as_somebody_reads_any_of_those_that_were_there_with_it(void **state)
+static void test_packs_of_a_join_go_after_five_minutes(void **state)
 {
     struct scratch *scratch = *state;
-    commit_many(scratch, 0, 1);
-    OWNED char *index =
-        memory_print("%s/%s", scratch->path, shell(scratch, "ls .git/objects/pack/*.idx | head -1"));
-    int reader = open(index, O_RDONLY | O_CLOEXEC);
-    assert_true(reader >= 0);
-    for (int i = 1; i < 250; i++) {
+    for (int i = 0; i < 60; i++) {
         commit_many(scratch, i, 1);
         tidy_at_rest(scratch);
     }
-    assert_true(packs(scratch) >= 250);
-    close(reader);
-    wait_for_few_packs(scratch);
-    assert_int_not_equal(access(index, F_OK), 0);
+    assert_true(packs(scratch) > 60);
+    scratch_reopen(scratch);
+    minutes_pass(scratch);
+    assert_true(packs(scratch) < 30);
+    assert_clean(scratch);
+}
+
+static void test_many_packs_of_joins_go_earlier(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 20);
+    tidy_all(scratch);
+    shell(scratch, "touch -d '10 seconds ago' .agentos/retired/*");
+    tidy_at_rest(scratch);
+    assert_int_equal(packs(scratch), 21);
+    scratch->history->retired.count = 501;
+    scratch->history->retired.look_at = 0;
+    tidy_at_rest(scratch);
+    assert_int_equal(packs(scratch), 1);
     assert_clean(scratch);
 }
 
@@ -141,22 +151,7 @@ static void test_a_pack_whose_heir_somebody_removed_stays(void **state)
         commit_many(scratch, i, 1);
         tidy_at_rest(scratch);
     }
-    wait_for_few_packs(scratch);
-    assert_clean(scratch);
-}
-
-static void test_an_index_that_was_aside_when_its_agent_was_killed_comes_back(void **state)
-{
-    struct scratch *scratch = *state;
-    commit_many(scratch, 0, 1);
-    shell(scratch, "mkdir -p .agentos/retired; for i in .git/objects/pack/*.idx; do "
-                   "n=${i##*pack-}; mv $i .agentos/retired/${n%.idx}; done");
-    history_close_objects(scratch->history);
-    for (int i = 1; i < 130; i++) {
-        commit_many(scratch, i, 1);
-        tidy_at_rest(scratch);
-    }
-    wait_for_few_packs(scratch);
+    minutes_pass(scratch);
     assert_clean(scratch);
 }
 
@@ -171,7 +166,7 @@ static void test_a_busy_agent_has_a_sound_repository_all_the_time_and_few_packs_
     }
     assert_true(objects_of_the_largest_pack(scratch) > 64);
     assert_int_equal(atoi(shell(scratch, "git log --oneline | wc -l")), 300);
-    wait_for_few_packs(scratch);
+    minutes_pass(scratch);
     assert_clean(scratch);
     scratch_reopen(scratch);
     assert_int_equal(history_tasks_done(scratch->history), 300);
@@ -275,9 +270,9 @@ int main(void)
     const struct CMUnitTest promises[] = {
         PROMISE(test_joined_packs_hold_every_object_and_are_small),
         PROMISE(test_packs_of_a_join_stay_for_those_who_listed_them),
-        PROMISE(test_a_pack_stays_as_long_as_somebody_reads_any_of_those_that_were_there_with_it),
+        PROMISE(test_packs_of_a_join_go_after_five_minutes),
+        PROMISE(test_many_packs_of_joins_go_earlier),
         PROMISE(test_a_pack_whose_heir_somebody_removed_stays),
-        PROMISE(test_an_index_that_was_aside_when_its_agent_was_killed_comes_back),
         PROMISE(test_a_busy_agent_has_a_sound_repository_all_the_time_and_few_packs_when_it_rests),
         PROMISE(test_packs_that_git_made_are_joined_as_they_are),
         PROMISE(test_a_damaged_pack_is_left_and_the_others_are_joined),

@@ -172,7 +172,6 @@ void history_close(struct history *history)
     edits_forget(history);
     tree_set_free(&history->trees);
     history_close_objects(history);
-    retired_close(history);
     journal_close(history->journal);
     int descriptors[] = {history->folders.git, history->folders.notes, history->folders.fresh,
                          history->folders.locks};

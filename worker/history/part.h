@@ -162,19 +162,10 @@ struct spares {
     size_t removed_count;
 };
 
-/* What is in this pack is in its heir too; it stays until every git that listed it is done. */
-struct retired_pack {
-    char name[COMMIT_TEXT], heir[COMMIT_TEXT];
-    size_t bytes;
-    int64_t since_ms; /* monotonic */
-};
-
+/* Notes of packs that were joined (retired_packs.c). */
 struct retired {
-    struct retired_pack *packs; /* the eldest first */
-    size_t count, bytes;
-    int64_t not_before_ms;
-    bool opened;
-    int aside; /* .agentos/retired */
+    int64_t look_at; /* epoch seconds: when the first of them is due; 0: not known yet */
+    size_t count;
 };
 
 /* HEAD and its branch, as they were read last. */
@@ -310,20 +301,13 @@ bool pack_mend(struct history *history, const struct work *work);
 
 /* --- retired_packs.c --- */
 
-/* The folder of the packs, without leaving the time of this listing on it. NULL: errno. */
-struct listing *packs_list(struct history *history);
-/* Is it an index? Then which pack's. */
-bool pack_of_index(const char *file, char name[COMMIT_TEXT]);
-/* A pack whose objects are all in `heir` now, which is durable. */
-void retired_add(struct history *history, const char *name, const char *heir, size_t bytes);
-/* Their names in order, for retired_among; the caller frees them. */
-char (*retired_names(const struct history *history))[COMMIT_TEXT];
-bool retired_among(const struct history *history, char (*names)[COMMIT_TEXT], const char name[COMMIT_TEXT]);
-/* Some of those that it is time for go, unless somebody reads. False: none went. */
+/* The objects of this pack are all in `heir` now, which is durable. */
+void retired_add(struct history *history, const char *name, const char *heir);
+bool retired_has(const struct history *history, const char *name);
+/* The packs that have stayed long enough go. False: none went. */
 bool retired_remove(struct history *history);
-/* When it is time for the next one (monotonic); 0: there is none. */
+/* When the next one is due (monotonic); 0: there is none. */
 int64_t retired_at(const struct history *history);
-void retired_close(struct history *history);
 
 /* --- trees.c --- */
 

@@ -79,6 +79,19 @@ static char *pack_path(const char *name, const char *suffix)
     return memory_print("objects/pack/pack-%s.%s", name, suffix);
 }
 
+/* The pack before its index, since git looks for indexes. What a kill leaves in .agentos/new goes at the next start. */
+static bool place_pack(struct history *history, const char *name)
+{
+    static const char *const suffixes[] = {"pack", "idx"};
+    bool good = mkdirat(history->folders.git, "objects/pack", 0755) == 0 || errno == EEXIST;
+    for (size_t i = 0; good && i < sizeof suffixes / sizeof *suffixes; i++) {
+        OWNED char *path = pack_path(name, suffixes[i]);
+        good = renameat(history->folders.fresh, strrchr(path, '/') + 1, history->folders.git, path) == 0;
+    }
+    OWNED_FD int folder = openat(history->folders.git, "objects/pack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return good && folder >= 0 && fsync(folder) == 0;
+}
+
 /* A new pack of these objects, durable before it has its name (library.c). name: its 40 digits. An object that can't be read is left out and stays
  * where it is: *list gets shorter. */
 static bool write_pack(struct history *history, struct id_list *list, char name[COMMIT_TEXT],
@@ -86,6 +99,7 @@ static bool write_pack(struct history *history, struct id_list *list, char name[
 {
     git_repository *repository = history_repository(history, fault);
     git_packbuilder *builder = NULL;
+    OWNED char *fresh = memory_print("%s/.agentos/new", history->path);
     if (!repository)
         return false;
     bool good = git_packbuilder_new(&builder, repository) == 0;
@@ -96,13 +110,14 @@ static bool write_pack(struct history *history, struct id_list *list, char name[
         if (git_packbuilder_insert(builder, &list->items[i], NULL) == 0)
             list->items[kept++] = list->items[i];
     list->count = good ? kept : 0;
-    good = good && kept > 0 && git_packbuilder_write(builder, NULL, 0444, NULL, NULL) == 0;
+    good = good && kept > 0 && git_packbuilder_write(builder, fresh, 0444, NULL, NULL) == 0;
     if (good)
         snprintf(name, COMMIT_TEXT, "%s", git_packbuilder_name(builder));
     else
         commits_fault(fault, "the objects can't be packed, they stay as they are");
     git_packbuilder_free(builder);
-    return good;
+    return good && (place_pack(history, name) ||
+                    fault_errno(fault, "a new pack can't be placed, what is in it stays where it was"));
 }
 
 static bool pack_loose(struct history *history)
@@ -131,7 +146,6 @@ static bool pack_loose(struct history *history)
 struct pack {
     char name[COMMIT_TEXT];
     uint32_t objects;
-    size_t bytes;
     int64_t modified_ns;
 };
 
@@ -173,22 +187,31 @@ static bool describe(struct history *history, const char *name, struct pack *pac
     struct file_stamp stamp = files_stamp_at(history->folders.git, path);
     if (stamp.inode == 0 || is_unjoined(history, name))
         return false;
-    pack->bytes = stamp.size;
     pack->modified_ns = stamp.modified_ns;
     pack->objects = pack_objects(history, name);
     return pack->objects > 0 && !has_file(history, name, "keep") && !has_file(history, name, "promisor");
 }
 
+/* Is it an index? Then which pack's. */
+static bool pack_of_index(const char *file, char name[COMMIT_TEXT])
+{
+    size_t length = strlen(file);
+    if (length != strlen("pack-.idx") + GIT_OID_HEXSZ || strncmp(file, "pack-", 5) != 0 ||
+        strcmp(file + length - 4, ".idx") != 0)
+        return false;
+    snprintf(name, COMMIT_TEXT, "%.40s", file + 5);
+    return true;
+}
+
 static size_t list_packs(struct history *history, struct pack *packs, size_t most)
 {
     size_t count = 0;
-    struct listing *files = packs_list(history);
+    struct listing *files = listing_open(history->folders.git, "objects/pack", NULL);
     if (!files)
         return 0;
     char name[COMMIT_TEXT] = "";
-    OWNED char(*retired)[COMMIT_TEXT] = retired_names(history);
     for (const char *file; count < most && (file = listing_next(files)) != NULL;)
-        if (pack_of_index(file, name) && !retired_among(history, retired, name))
+        if (pack_of_index(file, name) && !retired_has(history, name))
             count += describe(history, name, &packs[count]);
     (void)listing_close(files, NULL); /* packs that weren't met are joined another time */
     return count;
@@ -246,7 +269,7 @@ static bool join_first(struct history *history, struct pack *packs, size_t count
     free(list.items);
     for (size_t i = 0; good && i < sound; i++)
         if (strcmp(packs[i].name, heir) != 0)
-            retired_add(history, packs[i].name, heir, packs[i].bytes);
+            retired_add(history, packs[i].name, heir);
     if (!good && why.text[0])
         log_warn("agent", history->agent, "Packs can't be joined: %s", why.text);
     return good;
