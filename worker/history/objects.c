@@ -143,10 +143,8 @@ static bool write_loose(struct history *history, const struct object *object, bo
         return false;
     }
     if (renameat2(history->folders.git, temporary, history->folders.git, name,
-                  replace ? 0 : RENAME_NOREPLACE) == 0) {
-        history->objects.loose++;
+                  replace ? 0 : RENAME_NOREPLACE) == 0)
         return true;
-    }
     if (errno == EEXIST) {
         /* It is there already. A fresh time keeps a `git gc --prune` of this moment away from it. */
         unlinkat(history->folders.git, temporary, 0);

@@ -197,7 +197,7 @@ bool pack_place(struct history *history, const struct work *work, struct fault *
         return true;
     if (!put(history, ROLE_PACK, work->pack, "pack") || !put(history, ROLE_PACK_INDEX, work->pack, "idx"))
         return fault_errno(fault, "cannot put a pack into .git/objects/pack");
-    history->objects.packs++;
+    history->young_packs++;
     return true;
 }
 

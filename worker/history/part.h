@@ -214,12 +214,8 @@ struct history {
         size_t count;
     } looked; /* edits.c: folders in which everything was known, with their stamps */
     struct ledger ledger;
-    bool pending; /* the journal's last record is not brought to its end yet */
-    struct {
-        bool counted;
-        size_t loose; /* those that were there at the last count, and ours since */
-        size_t packs; /* of one commit each: likewise */
-    } objects;
+    bool pending;       /* the journal's last record is not brought to its end yet */
+    size_t young_packs; /* of one commit each: those that were there at the last count, and ours since */
     struct retired retired;
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct spares spares;

@@ -1,11 +1,10 @@
 /* Housekeeping: one short step at a time, for when the agent has nothing else to do.
  *
- * Packing: the pack and its index are durable before the first loose file goes, and only those go that are in it, so
- * no object is ever lost by us, whether a stash, a reflog or nothing refers to it; killed in between, objects are there
- * twice. Joining: the same, with small packs instead of loose files; the joined packs retire (retired_packs.c). */
+ * Joining: the new pack is durable before the packs that it is made of retire (retired_packs.c), and it has every object
+ * of theirs, so none is ever lost by us, whether a stash, a reflog or nothing refers to it; killed in between, objects are
+ * there twice. */
 #include "worker/history/part.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,9 +23,6 @@ enum {
     JOURNAL_MUCH = 512 * 1024, /* checkpoint at the next idle moment; less than that waits for a longer one */
     QUIET_MS = 2000,
     PAUSE_MS = 200,
-    LOOSE_URGENT = 6000,
-    PACK_AT = 1500,        /* loose objects */
-    PACK_STEP = 500,       /* objects that become a pack in one step: some 50 ms */
     YOUNG = 64,            /* objects at most in a pack that counts as one commit's */
     YOUNG_MAX = 16,        /* such packs; from there on they are joined in idle moments */
     YOUNG_URGENT = 250,    /* from there on at once: every git that starts looks into each */
@@ -48,32 +44,6 @@ static void add_id(struct id_list *list, const git_oid *id)
     list->items[list->count++] = *id;
 }
 
-/* Loose objects: counted, and the first `limit` of them listed. A folder that can't be listed now is tidied later. */
-static size_t list_loose(struct history *history, struct id_list *list, size_t limit)
-{
-    size_t total = 0;
-    OWNED_LISTING struct listing *folders = listing_open(history->folders.git, "objects", NULL);
-    for (const char *first; folders && (first = listing_next(folders));) {
-        char name[32], text[COMMIT_TEXT];
-        git_oid id;
-        if (strlen(first) != 2 || strspn(first, "0123456789abcdef") != 2)
-            continue;
-        snprintf(name, sizeof name, "objects/%s", first);
-        OWNED_LISTING struct listing *names = listing_open(history->folders.git, name, NULL);
-        for (const char *rest; names && (rest = listing_next(names)) != NULL;) {
-            if (strlen(rest) != GIT_OID_HEXSZ - 2)
-                continue;
-            snprintf(text, sizeof text, "%s%.38s", first, rest);
-            if (git_oid_fromstr(&id, text) != 0)
-                continue;
-            total++;
-            if (list->count < limit)
-                add_id(list, &id);
-        }
-    }
-    return total;
-}
-
 static char *pack_path(const char *name, const char *suffix)
 {
     return memory_print("objects/pack/pack-%s.%s", name, suffix);
@@ -92,9 +62,8 @@ static bool place_pack(struct history *history, const char *name)
     return good && folder >= 0 && fsync(folder) == 0;
 }
 
-/* A new pack of these objects, durable before it has its name (library.c). name: its 40 digits. An object that can't be read is left out and stays
- * where it is: *list gets shorter. */
-static bool write_pack(struct history *history, struct id_list *list, char name[COMMIT_TEXT],
+/* A new pack of these objects, durable before it has its name (library.c). name: its 40 digits. */
+static bool write_pack(struct history *history, const struct id_list *list, char name[COMMIT_TEXT],
                        struct fault *fault)
 {
     git_repository *repository = history_repository(history, fault);
@@ -105,12 +74,9 @@ static bool write_pack(struct history *history, struct id_list *list, char name[
     bool good = git_packbuilder_new(&builder, repository) == 0;
     if (good)
         git_packbuilder_set_threads(builder, 1);
-    size_t kept = 0;
     for (size_t i = 0; good && i < list->count; i++)
-        if (git_packbuilder_insert(builder, &list->items[i], NULL) == 0)
-            list->items[kept++] = list->items[i];
-    list->count = good ? kept : 0;
-    good = good && kept > 0 && git_packbuilder_write(builder, fresh, 0444, NULL, NULL) == 0;
+        good = git_packbuilder_insert(builder, &list->items[i], NULL) == 0;
+    good = good && git_packbuilder_write(builder, fresh, 0444, NULL, NULL) == 0;
     if (good)
         snprintf(name, COMMIT_TEXT, "%s", git_packbuilder_name(builder));
     else
@@ -118,28 +84,6 @@ static bool write_pack(struct history *history, struct id_list *list, char name[
     git_packbuilder_free(builder);
     return good && (place_pack(history, name) ||
                     fault_errno(fault, "a new pack can't be placed, what is in it stays where it was"));
-}
-
-static bool pack_loose(struct history *history)
-{
-    struct id_list list = {0};
-    struct fault why = {0};
-    char name[COMMIT_TEXT];
-    size_t total = list_loose(history, &list, PACK_STEP);
-    history->objects.loose = total;
-    bool good = write_pack(history, &list, name, &why);
-    for (size_t i = 0; good && i < list.count; i++) {
-        char text[COMMIT_TEXT], path[64];
-        git_oid_tostr(text, sizeof text, &list.items[i]);
-        snprintf(path, sizeof path, "objects/%.2s/%s", text, text + 2);
-        history->objects.loose -= unlinkat(history->folders.git, path, 0) == 0;
-    }
-    if (!good) {
-        log_warn("agent", history->agent, "%s", why.text);
-        history->objects.loose = 0; /* not again before as many new ones have come */
-    }
-    free(list.items);
-    return good;
 }
 
 /* A pack of .git/objects/pack that may be joined. */
@@ -264,8 +208,7 @@ static bool join_first(struct history *history, struct pack *packs, size_t count
             log_warn("agent", history->agent, "The pack %s is damaged. It stays as it is.", packs[i].name);
             buffer_add(&history->unjoined, packs[i].name, COMMIT_TEXT);
         }
-    size_t objects = list.count;
-    bool good = sound > 1 && write_pack(history, &list, heir, &why) && list.count == objects;
+    bool good = sound > 1 && write_pack(history, &list, heir, &why);
     free(list.items);
     for (size_t i = 0; good && i < sound; i++)
         if (strcmp(packs[i].name, heir) != 0)
@@ -305,16 +248,16 @@ static bool join_packs(struct history *history, bool urgent)
         young++;
     while (young + middle < count && packs[young + middle].objects <= MIDDLE)
         middle++;
-    history->objects.packs = young;
+    history->young_packs = young;
     bool many_young = young > (urgent ? YOUNG_URGENT : YOUNG_MAX),
          many_middle = middle > LATER_MAX && !urgent;
     size_t fit = many_young ? that_fit(packs, young) : many_middle ? that_fit(packs + young, middle) : 0;
     if (fit < 2 || !join_first(history, many_young ? packs : packs + young, fit)) {
-        history->objects.packs =
+        history->young_packs =
             0; /* where joining fails it is not tried again before as many new ones have come */
         return false;
     }
-    history->objects.packs -= many_young ? fit : 0;
+    history->young_packs -= many_young ? fit : 0;
     return true;
 }
 
@@ -352,16 +295,8 @@ bool history_tidy(struct history *history, bool urgent)
     bool quiet = clock_monotonic_ms() - history->committed_ms >= QUIET_MS;
     if (journal > (urgent ? JOURNAL_URGENT : quiet ? 0 : JOURNAL_MUCH))
         return checkpoint(history);
-    if (!history->objects.counted && !urgent) {
-        struct id_list none = {0};
-        history->objects.loose = list_loose(history, &none, 0);
-        history->objects.counted = true;
-    }
-    if (history->objects.loose >= (urgent ? LOOSE_URGENT : PACK_AT))
-        return pack_loose(history);
     if (urgent)
-        return (history->objects.packs > YOUNG_URGENT && join_packs(history, true)) ||
-               retired_remove(history);
+        return (history->young_packs > YOUNG_URGENT && join_packs(history, true)) || retired_remove(history);
     if (retired_remove(history))
         return true;
     if (quiet) {
@@ -375,7 +310,7 @@ bool history_tidy(struct history *history, bool urgent)
 int64_t history_tidy_at(const struct history *history)
 {
     int64_t soon = clock_monotonic_ms() + PAUSE_MS, at = 0;
-    if (history->objects.packs > YOUNG_MAX)
+    if (history->young_packs > YOUNG_MAX)
         return soon;
     if (history->odb)
         at = history->committed_ms + QUIET_MS;
