@@ -65,7 +65,6 @@ static void make_prompt(struct worker *worker, const struct block *block)
 {
     struct prefetch *prefetch = &worker->prefetch;
     const struct prompt_input input = {.tree = worker->tree,
-                                       .texts = worker->texts,
                                        .learning = worker->learning,
                                        .task = block->task,
                                        .room = &worker->trouble.room};

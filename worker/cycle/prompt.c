@@ -139,26 +139,14 @@ static void cut_to(struct buffer *text, size_t limit)
     buffer_text(text, mark);
 }
 
-/* As files_read; *owned is what the caller frees. */
-static int read_text(const struct prompt_input *input, const char *path, size_t limit, const char **text,
-                     char **owned, size_t *length, struct fault *fault)
-{
-    if (input->texts)
-        return texts_read(input->texts, path, limit, text, length, fault);
-    int read = files_read(input->tree, path, limit, owned, length, NULL, fault);
-    *text = *owned;
-    return read;
-}
-
 /* A state file without its front matter; a text longer than budget is told, and the caller cuts it. */
 static void add_file(const struct prompt_input *input, const char *path, size_t budget, struct buffer *out,
                      struct buffer *problems)
 {
-    OWNED char *owned = NULL;
-    const char *text = NULL;
+    OWNED char *text = NULL;
     size_t length;
     struct fault fault;
-    if (read_text(input, path, TREE_FILE_MAX, &text, &owned, &length, &fault) < 0) {
+    if (files_read(input->tree, path, TREE_FILE_MAX, &text, &length, NULL, &fault) < 0) {
         buffer_print(problems, "%s; the prompt goes without it\n", fault.text);
         return;
     }
@@ -228,10 +216,10 @@ static void fill(enum piece piece, const struct prompt_input *input, const struc
 /* The template that counts; *owned is what the caller frees. */
 static const char *template_text(const struct prompt_input *input, char **owned, struct buffer *problems)
 {
-    const char *text = NULL;
     size_t length = 0;
     struct fault fault = {0};
-    int read = read_text(input, TREE_SYSTEM_PROMPT, TEMPLATE_MAX, &text, owned, &length, &fault);
+    int read = files_read(input->tree, TREE_SYSTEM_PROMPT, TEMPLATE_MAX, owned, &length, NULL, &fault);
+    const char *text = *owned;
     const char *why = read < 0    ? fault.text
                       : read == 0 ? TREE_SYSTEM_PROMPT " is missing"
                       : !utf8_valid(text, length) || memchr(text, '\0', length) ? TREE_SYSTEM_PROMPT

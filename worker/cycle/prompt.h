@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "worker/memory/file_cache.h"
 #include "worker/memory/learning.h"
 
 enum {
@@ -23,7 +22,6 @@ struct prompt_room {
 
 struct prompt_input {
     int tree;
-    struct texts *texts; /* who knows the tree's texts; NULL: they are read */
     const struct learning *learning;
     const char *task;               /* what relevance is measured against */
     const char *messages;           /* ready-made text, NULL or "" for none */

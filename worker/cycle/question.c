@@ -22,7 +22,6 @@ static bool asked_ahead(struct worker *worker, const char *messages, struct buff
     if (!messages && prefetch_stands(worker))
         return true;
     const struct prompt_input input = {.tree = worker->tree,
-                                       .texts = worker->texts,
                                        .learning = worker->learning,
                                        .task = task->by_post ? task->opened.envelope.body : task->text,
                                        .messages = messages,

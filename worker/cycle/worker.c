@@ -432,7 +432,6 @@ static bool open_parts(struct worker *worker, struct fault *fault)
     worker->mail = mail_open(worker->tree, worker->name, worker->history);
     worker->attempts = worker->queue ? attempts_open(worker->tree, fault) : NULL;
     worker->answers = answer_store_open(worker->tree);
-    worker->texts = texts_open(worker->tree);
     worker->turns.waiting = waiting_open(worker->tree);
     worker->trouble.deferred = deferred_open(worker->tree);
     worker->learning = worker->attempts ? learning_open(worker->tree, &worker->problems.learning) : NULL;
@@ -447,7 +446,6 @@ static void close_parts(struct worker *worker)
     if (worker->attempts)
         attempts_close(worker->attempts);
     answer_store_close(worker->answers);
-    texts_close(worker->texts);
     if (worker->queue)
         queue_close(worker->queue);
     mail_close(worker->mail);

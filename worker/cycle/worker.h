@@ -19,7 +19,6 @@
 #include "worker/cycle/timers.h"
 #include "worker/history/history.h"
 #include "worker/mail/mail.h"
-#include "worker/memory/file_cache.h"
 #include "worker/memory/learning.h"
 #include "worker/queue/attempts.h"
 #include "worker/queue/queue.h"
@@ -198,7 +197,6 @@ struct worker {
     struct answer_store *answers;
     struct auditing *auditing;
     struct mail *mail;
-    struct texts *texts;
 
     enum phase phase;
     struct task task;
