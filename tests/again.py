@@ -48,8 +48,8 @@ SOME = {
 # Of these a part, and no more, by a piece of the name.
 NOT = {
     "test_audit": ["costs_only_its_own_result[ignores signals]"],
-    "test_bundle": [  # fuzz_gitbundle and test_gitbundle cut and flip; the others import what the program itself has exported
-        "cut_and_flipped", "it_is_one_git_bundle", "no_key_is_in_it", "comments_and_layout", "a_file_that_is_there",
+    "test_bundle": [  # they import what the program itself has exported
+        "it_is_one_git_bundle", "no_key_is_in_it", "comments_and_layout", "a_file_that_is_there",
         "an_empty_data_directory", "the_definition_comes", "what_root_imports",
     ],
     "test_gateway": ["an_idle_gateway", "two_hundred_agents", "a_hundred_agents"],
