@@ -211,6 +211,27 @@ static void test_a_damaged_pack_is_left_and_the_others_are_joined(void **state)
     commit_many(scratch, 30, 1);
 }
 
+/* One is large itself, one holds little but an object of 300 MB. */
+static void test_packs_that_would_fill_the_memory_stay_and_the_others_are_joined(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_many(scratch, 0, 20);
+    shell(
+        scratch,
+        "for from in urandom:17 zero:300; do dd if=/dev/${from%:*} bs=1M count=${from#*:} status=none | git "
+        "hash-object -w --stdin | git -c pack.compression=1 pack-objects -q .git/objects/pack/pack >> "
+        ".agentos/large; done; git prune-packed");
+    int before = packs(scratch);
+    tidy_all(scratch);
+    assert_int_equal(packs(scratch), before + 1);
+    assert_string_equal(shell(scratch,
+                              "for i in $(cat .agentos/large); do test -e .git/objects/pack/pack-$i.idx && "
+                              "! test -e .agentos/retired/$i || echo gone; done"),
+                        "");
+    assert_true(objects_of_the_largest_pack(scratch) > 64);
+    assert_clean(scratch);
+}
+
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
 
 /* The agent has long been quiet: the journal is brought to its checkpoint. */
@@ -276,6 +297,7 @@ int main(void)
         PROMISE(test_a_busy_agent_has_a_sound_repository_all_the_time_and_few_packs_when_it_rests),
         PROMISE(test_packs_that_git_made_are_joined_as_they_are),
         PROMISE(test_a_damaged_pack_is_left_and_the_others_are_joined),
+        PROMISE(test_packs_that_would_fill_the_memory_stay_and_the_others_are_joined),
         PROMISE(test_what_somebody_dropped_before_a_checkpoint_is_written_again),
         PROMISE(test_what_somebody_dropped_with_the_heir_of_joined_packs_is_written_again),
         PROMISE(test_what_a_former_process_committed_is_looked_for_too),

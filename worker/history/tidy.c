@@ -28,9 +28,12 @@ enum {
     YOUNG_URGENT = 250,    /* from there on at once: every git that starts looks into each */
     JOINED_MAX = 32,       /* packs that become one at a time */
     JOINED_OBJECTS = 8000, /* and their objects */
-    MIDDLE = 2000,         /* objects at most in a pack that was joined once */
-    LATER_MAX = 20,        /* such packs, before some of them are joined again */
-    PACKS_LOOKED = 1024,   /* so many are listed at a time */
+    JOINED_BYTES =
+        16 * 1024 * 1024, /* of packs that become one at a time, and of an object in them: of those that
+                                        people commit a larger one might fill the worker's memory */
+    MIDDLE = 2000,        /* objects at most in a pack that was joined once */
+    LATER_MAX = 20,       /* such packs, before some of them are joined again */
+    PACKS_LOOKED = 1024,  /* so many are listed at a time */
 };
 
 struct id_list {
@@ -90,6 +93,7 @@ static bool write_pack(struct history *history, const struct id_list *list, char
 struct pack {
     char name[COMMIT_TEXT];
     uint32_t objects;
+    uint64_t bytes;
     int64_t modified_ns;
 };
 
@@ -123,14 +127,16 @@ static bool is_unjoined(const struct history *history, const char *name)
     return names->length > 0 && memmem(names->data, names->length, name, COMMIT_TEXT);
 }
 
-/* May the pack be joined? Not with a .keep or .promisor beside it, nor when it could not be read at the last try. */
+/* May the pack be joined? Not a large one, nor with a .keep or .promisor beside it, nor when it could not be read at the
+ * last try. */
 static bool describe(struct history *history, const char *name, struct pack *pack)
 {
     snprintf(pack->name, sizeof pack->name, "%s", name);
     OWNED char *path = pack_path(name, "pack");
     struct file_stamp stamp = files_stamp_at(history->folders.git, path);
-    if (stamp.inode == 0 || is_unjoined(history, name))
+    if (stamp.inode == 0 || stamp.size > JOINED_BYTES || is_unjoined(history, name))
         return false;
+    pack->bytes = stamp.size;
     pack->modified_ns = stamp.modified_ns;
     pack->objects = pack_objects(history, name);
     return pack->objects > 0 && !has_file(history, name, "keep") && !has_file(history, name, "promisor");
@@ -164,21 +170,28 @@ static size_t list_packs(struct history *history, struct pack *packs, size_t mos
 struct reading {
     git_odb *pack;
     struct id_list *list;
+    bool large; /* an object is too large to be read */
 };
 
 /* libgit2 compares each object with its hash. */
 static int add_sound(const git_oid *id, void *context)
 {
-    const struct reading *reading = context;
+    struct reading *reading = context;
     git_odb_object *object;
-    if (git_odb_read(&object, reading->pack, id) != 0)
+    git_object_t type;
+    size_t length;
+    if (git_odb_read_header(&length, &type, reading->pack, id) != 0)
+        return GIT_ERROR;
+    reading->large = length > JOINED_BYTES;
+    if (reading->large || git_odb_read(&object, reading->pack, id) != 0)
         return GIT_ERROR;
     git_odb_object_free(object);
     add_id(reading->list, id);
     return 0;
 }
 
-/* The objects of a pack, read from the pack itself. False: it is damaged, nothing was added. */
+/* The objects of a pack, read from the pack itself. False: it is damaged, which is told, or has a large object; nothing was
+ * added. */
 static bool add_pack(struct history *history, const char *name, struct id_list *list)
 {
     struct reading reading = {.list = list};
@@ -189,12 +202,15 @@ static bool add_pack(struct history *history, const char *name, struct id_list *
                 git_odb_add_backend(reading.pack, backend, 1) == 0 &&
                 git_odb_foreach(reading.pack, add_sound, &reading) == 0;
     git_odb_free(reading.pack);
-    if (!good)
-        list->count = before;
-    return good;
+    if (good)
+        return true;
+    list->count = before;
+    if (!reading.large)
+        log_warn("agent", history->agent, "The pack %s is damaged. It stays as it is.", name);
+    return false;
 }
 
-/* The first packs of the list become one, but for those that are damaged. */
+/* The first packs of the list become one, but for those that can't be read. */
 static bool join_first(struct history *history, struct pack *packs, size_t count)
 {
     struct id_list list = {0};
@@ -205,7 +221,6 @@ static bool join_first(struct history *history, struct pack *packs, size_t count
         if (add_pack(history, packs[i].name, &list)) {
             packs[sound++] = packs[i];
         } else {
-            log_warn("agent", history->agent, "The pack %s is damaged. It stays as it is.", packs[i].name);
             buffer_add(&history->unjoined, packs[i].name, COMMIT_TEXT);
         }
     bool good = sound > 1 && write_pack(history, &list, heir, &why);
@@ -233,7 +248,9 @@ static int small_and_old_first(const void *a, const void *b)
 static size_t that_fit(const struct pack *packs, size_t count)
 {
     size_t fit = 0, objects = 0;
-    while (fit < count && fit < JOINED_MAX && (objects += packs[fit].objects) <= JOINED_OBJECTS)
+    uint64_t bytes = 0;
+    while (fit < count && fit < JOINED_MAX && (objects += packs[fit].objects) <= JOINED_OBJECTS &&
+           (bytes += packs[fit].bytes) <= JOINED_BYTES)
         fit++;
     return fit;
 }
