@@ -37,6 +37,13 @@ char *memory_text(const char *text)
     return text ? or_end(strdup(text)) : NULL;
 }
 
+void memory_set(char **at, const char *text)
+{
+    char *copy = memory_text(text);
+    free(*at);
+    *at = copy;
+}
+
 char *memory_slice(const char *text, size_t length)
 {
     char *copy = memory_new(length + 1, 1);

@@ -13,7 +13,10 @@ void *memory_grow(void *old, size_t count, size_t size); /* like reallocarray */
 /* Room for one more item behind the `count` that the array has: it grows in powers of two, and shrinks so, too. */
 #define MEMORY_MORE(items, count) ((items) = memory_more((items), (count), sizeof *(items)))
 void *memory_more(void *old, size_t count, size_t size);
-char *memory_text(const char *text);                 /* like strdup; NULL stays NULL */
+char *memory_text(const char *text); /* like strdup; NULL stays NULL */
+void memory_set(
+    char **at,
+    const char *text); /* a copy takes the place of the text there, which is freed; NULL is fine for both */
 char *memory_slice(const char *text, size_t length); /* length bytes and a NUL */
 char *memory_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* like asprintf */
 

@@ -30,13 +30,6 @@ enum {
     ALONE_MS = 1000, /* from the end of a worker's connection to its own: it has nothing left to wait for */
 };
 
-static void set_text(char **at, const char *text)
-{
-    char *copy = memory_text(text);
-    free(*at);
-    *at = copy;
-}
-
 #define tell(agent, event_name, ...)                                                                         \
     (agent)->agents->callbacks->event(agent, event_name, (const struct detail[]){__VA_ARGS__, {.key = NULL}})
 
@@ -314,7 +307,7 @@ static void forget_worker(struct agent *agent)
     agent->worker.said_hello = false;
     agent->notice.dirty = 0; /* the next one looks at everything */
     agent->spends.waits = false;
-    set_text(&agent->told.doing, NULL);
+    memory_set(&agent->told.doing, NULL);
     agent->agents->callbacks->worker_gone(agent);
 }
 
@@ -330,7 +323,7 @@ void agent_exited(struct agent *agent, int status)
     bool expected = agent->life.state == STATE_STOPPING;
     bool rests = agent->notice.resting && agent->life.state == STATE_IDLE && status == 0;
     bool called = look_is_due(agent);
-    set_text(&agent->past.last_exit, text);
+    memory_set(&agent->past.last_exit, text);
     tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
     /* Its successor takes the threads that it gave back, and needn't try for them first. One that crashes for want of
      * threads hasn't said HELLO, so the next one tries, and says so. */

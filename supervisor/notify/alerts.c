@@ -64,13 +64,6 @@ static struct hook *new_hook(struct alerts *alerts, const char *url)
     return hook;
 }
 
-static void set_text(char **at, const char *text)
-{
-    char *copy = memory_text(text);
-    free(*at);
-    *at = copy;
-}
-
 static void forget(struct hook *hook, struct alert *alert)
 {
     TAILQ_REMOVE(&hook->pending, alert, link);
@@ -116,7 +109,7 @@ void alerts_roster(struct alerts *alerts, const struct roster *roster)
             if (before[k] && strcmp(before[k]->url, defined->url) == 0)
                 now[i] = before[k], before[k] = NULL;
         now[i] = now[i] ? now[i] : new_hook(alerts, defined->url);
-        set_text(&now[i]->secret_file, defined->secret_file);
+        memory_set(&now[i]->secret_file, defined->secret_file);
         now[i]->kinds = defined->kinds;
         now[i]->gone = false;
         now[i]->due = 0;
@@ -208,7 +201,7 @@ static void failed(struct hook *hook, int64_t retry_after, const char *why)
     if (!hook->why || strcmp(hook->why, why) != 0)
         log_warn("agentos", NULL, "%zu alert message(s) for %s can't be delivered: %s; tried again in %.1f s",
                  hook->count, hook->host, why, (double)(hook->due - clock_monotonic_ms()) / 1000);
-    set_text(&hook->why, why);
+    memory_set(&hook->why, why);
     if (clock_now() - alert->created < ALERT_DAYS * 86400)
         return;
     log_error("agentos", NULL, "The alert %s for %s is given up after %d days: %s", alert->id, hook->host,
@@ -288,7 +281,7 @@ static void delivered(struct hook *hook)
 {
     if (hook->failures)
         log_info("agentos", NULL, "Alerts reach %s again", hook->host);
-    set_text(&hook->why, NULL);
+    memory_set(&hook->why, NULL);
     hook->failures = 0;
     hook->serial = 0;
     hook->due = 0;

@@ -48,13 +48,6 @@ static void add(struct endings *endings, struct box *holder, struct index_entry 
         .holder = holder, .entry = entry, .envelope = *envelope, .status = status, .reason = reason};
 }
 
-static void set_text(char **at, const char *text)
-{
-    char *copy = memory_text(text);
-    free(*at);
-    *at = copy;
-}
-
 /* --- (c) and (d) for all of them --- */
 
 /* Who did not do it. */
@@ -112,8 +105,8 @@ static void write_letters(struct post *post, struct endings *endings)
         if (ending->failed)
             continue;
         ending->envelope.finished = clock_now();
-        set_text(&ending->envelope.status, ending->status);
-        set_text(&ending->envelope.reason, ending->reason);
+        memory_set(&ending->envelope.status, ending->status);
+        memory_set(&ending->envelope.reason, ending->reason);
         ending->letter = mailbox_add(&batch, ending->holder->name, FOLDER_DEAD_LETTERS, &ending->envelope,
                                      ending->entry == NULL);
     }
@@ -320,7 +313,7 @@ static bool look_through(struct box *box, const struct mailbox_names *names, int
             continue;
         go_through(box, names->ids[i], endings);
         if (++looked_at == TURN_MAX) {
-            set_text(&box->dead.from, names->ids[i]);
+            memory_set(&box->dead.from, names->ids[i]);
             return false;
         }
     }
@@ -352,13 +345,13 @@ void post_dead_letters(struct box *box)
     box->dead.again = false;
     if (failed) { /* the next scan finds it changed */
         post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0});
-        set_text(&box->dead.from, NULL);
+        memory_set(&box->dead.from, NULL);
         return;
     }
     post_looked(box, FOLDER_DEAD_LETTERS, &stamp);
     if (!box->dead.after_ms && !box->dead.owe)
         box->dead.looked_ns = box->dead.began_ns;
-    set_text(&box->dead.from, NULL);
+    memory_set(&box->dead.from, NULL);
 }
 
 /* --- (a): what is due --- */
@@ -474,7 +467,7 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
         envelope_free(&envelope);
         return;
     }
-    set_text(&envelope.from, sender->name);
+    memory_set(&envelope.from, sender->name);
     /* What was to go to another node has its dead letter with its sender: its receiver's tree isn't here. */
     add(endings, is_far(receiver) ? sender : receiver, entry, &envelope, "expired",
         why_it_expired(&envelope));

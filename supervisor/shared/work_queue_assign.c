@@ -143,7 +143,7 @@ static void give(struct item *item, const char *consumer)
     struct envelope envelope;
     struct fault fault;
     if (queue_is_away(queue, consumer)) {
-        text_set(&item->envelope.consumer, consumer);
+        memory_set(&item->envelope.consumer, consumer);
         item_offer(item, false);
         return;
     }
@@ -153,9 +153,9 @@ static void give(struct item *item, const char *consumer)
         return;
     }
     item->missing = false;
-    text_set(&envelope.status, "delivered");
-    text_set(&envelope.consumer, consumer);
-    text_set(&envelope.reason, NULL);
+    memory_set(&envelope.status, "delivered");
+    memory_set(&envelope.consumer, consumer);
+    memory_set(&envelope.reason, NULL);
     envelope.delivered = clock_now();
     queue_ids_add(queue, envelope.id);
     bool written = queue_clear_taken(queue, envelope.id, &fault) && queue_write(queue, &envelope, &fault);
@@ -224,12 +224,12 @@ static bool bury(struct item *item, struct envelope *envelope, const char *statu
     const char *agent = grave_of(item);
     if (!agent) { /* its consumers all live elsewhere: one of them gets it */
         if (!item->envelope.consumer)
-            text_set(&item->envelope.consumer, queue->definition->consumers.items[0]);
+            memory_set(&item->envelope.consumer, queue->definition->consumers.items[0]);
         item_offer(item, true);
         return false;
     }
-    text_set(&envelope->status, status);
-    text_set(&envelope->reason, reason);
+    memory_set(&envelope->status, status);
+    memory_set(&envelope->reason, reason);
     envelope->finished = clock_now();
     queue_ids_add(queue, envelope->id);
     if (!queues->operations->bury(queues->context, agent, envelope, &fault)) {
@@ -262,14 +262,14 @@ void item_come_back(struct item *item, int64_t attempts, const char *reason)
         envelope_free(&envelope);
         return;
     }
-    text_set(&envelope.status, "pending");
-    text_set(&envelope.reason, reason);
-    text_set(&envelope.consumer, NULL);
+    memory_set(&envelope.status, "pending");
+    memory_set(&envelope.reason, reason);
+    memory_set(&envelope.consumer, NULL);
     envelope.delivered = envelope.read = 0;
     if (queue_write(queue, &envelope, &fault)) {
         queue_clear_taken(queue, item->envelope.id, NULL); /* or when it is given out again */
         item_set_envelope(item, &envelope);
-        text_set(&item->envelope.consumer, consumer); /* of the former one: others come first */
+        memory_set(&item->envelope.consumer, consumer); /* of the former one: others come first */
         item_set_state(item, ITEM_WAITS);
         queue->queues->operations->tell(queue->queues->context, consumer, "envelope_given_back", &envelope,
                                         reason);

@@ -60,8 +60,8 @@ static void give_up_offer(struct item *item)
 /* It failed, or nobody had it in time and nobody else is to have it. */
 static void say_bury(struct item *item, struct envelope *envelope, const char *status, const char *reason)
 {
-    text_set(&envelope->status, status);
-    text_set(&envelope->reason, reason);
+    memory_set(&envelope->status, status);
+    memory_set(&envelope->reason, reason);
     envelope->finished = clock_now();
     item_say(item, "bury", envelope, 0);
 }
@@ -86,9 +86,9 @@ static void may(struct item *item, uint64_t key)
         envelope_free(&envelope);
         return;
     }
-    text_set(&envelope.status, "delivered");
-    text_set(&envelope.consumer, item->envelope.consumer);
-    text_set(&envelope.reason, NULL);
+    memory_set(&envelope.status, "delivered");
+    memory_set(&envelope.consumer, item->envelope.consumer);
+    memory_set(&envelope.reason, NULL);
     envelope.delivered = clock_now();
     if (item->given || queue_write(queue, &envelope, &fault)) {
         item->given = true;

@@ -37,8 +37,8 @@ int queue_open(const struct work_queue *queue, struct fault *fault)
 static void make_item(const struct work_queue *queue, const char *id, struct envelope *envelope)
 {
     OWNED char *to = memory_print("queue:%s", queue->name);
-    text_set(&envelope->id, id);
-    text_set(&envelope->to, to);
+    memory_set(&envelope->id, id);
+    memory_set(&envelope->to, to);
     envelope->kind = KIND_ITEM;
 }
 
@@ -189,14 +189,14 @@ static void take_envelope(const struct dropped *dropped, struct envelope *envelo
         return;
     }
     if (whose)
-        text_set(&envelope->consumer, whose);
+        memory_set(&envelope->consumer, whose);
     if (dropped->at_start && (is_out || whose)) {
         item_recover(queue_insert(queue, envelope));
         return;
     }
     if (strcmp(envelope->status, "pending") != 0) {
-        text_set(&envelope->status, "pending");
-        text_set(&envelope->consumer, NULL);
+        memory_set(&envelope->status, "pending");
+        memory_set(&envelope->consumer, NULL);
         if (!queue_write(queue, envelope, &fault)) {
             log_warn("post", NULL, "%s/%s is not taken up now: %s", queue->folder, dropped->file, fault.text);
             return;
@@ -333,7 +333,7 @@ void item_was_taken_out(struct item *item)
     if (whose) {
         queue_ids_add(item->queue, id);
         log_info("post", whose, "Item %s was moved by hand out of the queue %s", id, name);
-        text_set(&item->envelope.consumer, whose);
+        memory_set(&item->envelope.consumer, whose);
         item_set_state(item, ITEM_OUT);
     } else if (lies_in_another_queue(item)) {
         log_info("post", NULL, "Item %s was moved by hand out of the queue %s into another one", id, name);

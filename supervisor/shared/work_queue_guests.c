@@ -51,12 +51,12 @@ static struct guest *meet(struct work_queue *queue, const char *node, const stru
     if (!guest) {
         guest = memory_new(1, sizeof *guest);
         *guest = (struct guest){.queue = queue};
-        text_set(&guest->item.id, word->item.id);
-        text_set(&guest->item.consumer, word->agent);
+        memory_set(&guest->item.id, word->item.id);
+        memory_set(&guest->item.consumer, word->agent);
         LIST_INSERT_HEAD(&queues->guests, guest, link);
     }
-    text_set(&guest->node, node);
-    text_set(&guest->item.from, word->item.from);
+    memory_set(&guest->node, node);
+    memory_set(&guest->item.from, word->item.from);
     guest->item.created = word->item.created;
     guest->item.ttl_seconds = word->item.ttl_seconds;
     guest->item.attempts = word->item.attempts;

@@ -123,7 +123,6 @@ bool item_is_over(const struct item *item, int64_t now);
 void item_due(struct item *item); /* something is to be done with it in the next turn */
 /* It has ended: the sender gets its bounce, the file is removed, the item is freed; or all that later, if it fails. */
 void item_end(struct item *item, const char *owed);
-void text_set(char **at, const char *text);
 
 /* work_queue_files.c: the folders */
 enum item_found { ITEM_READ, ITEM_MISSING, ITEM_UNREADABLE, ITEM_LATER };

@@ -16,13 +16,6 @@
 
 enum { RETRY_MS = 1000, HEAD_GROWS = 512, TURN_MS = 20 };
 
-void text_set(char **at, const char *text)
-{
-    char *copy = memory_text(text);
-    free(*at);
-    *at = copy;
-}
-
 /* --- queues and items --- */
 
 struct queues *queues_open(int data, struct expiry *expiry, const struct queues_operations *operations,
@@ -102,12 +95,12 @@ void item_set_envelope(struct item *item, const struct envelope *envelope)
     item_leave(item);
     if (!item->sender || strcmp(ours->from, envelope->from) != 0)
         item_set_sender(item, envelope->from);
-    text_set(&ours->id, envelope->id);
-    text_set(&ours->from, envelope->from);
-    text_set(&ours->to, envelope->to);
-    text_set(&ours->status, envelope->status);
-    text_set(&ours->trace, envelope->trace);
-    text_set(&ours->consumer, envelope->consumer);
+    memory_set(&ours->id, envelope->id);
+    memory_set(&ours->from, envelope->from);
+    memory_set(&ours->to, envelope->to);
+    memory_set(&ours->status, envelope->status);
+    memory_set(&ours->trace, envelope->trace);
+    memory_set(&ours->consumer, envelope->consumer);
     ours->kind = KIND_ITEM;
     ours->created = envelope->created;
     ours->ttl_seconds = envelope->ttl_seconds;
@@ -452,7 +445,7 @@ void queues_item_ended(struct queues *queues, const char *agent, const char *id,
         const char *other =
             removed && item->queue->definition ? item_whose(item->queue, &item->envelope, &may_be) : NULL;
         if (other) {
-            text_set(&item->envelope.consumer, other);
+            memory_set(&item->envelope.consumer, other);
             doubt(item);
         } else {
             item_end(item, removed ? "removed by hand" : strcmp(status, "failed") == 0 ? "failed" : NULL);
