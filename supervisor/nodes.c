@@ -20,7 +20,6 @@
 #include "common/tree.h"
 #include "supervisor/agent/folders.h"
 #include "supervisor/bus_link.h"
-#include "supervisor/far_post.h"
 #include "supervisor/lease.h"
 #include "supervisor/move.h"
 #include "supervisor/node_presence.h"
@@ -52,6 +51,7 @@ struct place {
 
 struct nodes {
     struct supervisor *supervisor;
+    nodes_lives *lives;
     bool wanted; /* AGENTOS_BUS is set */
     bool connected;
     bool told; /* all keys that there were */
@@ -138,7 +138,7 @@ static void say_where(struct place *place, const struct agent *agent)
     place->lives.here = !node;
     place->lives.there = there;
     snprintf(place->lives.node, sizeof place->lives.node, "%s", node ? node : "");
-    far_post_lives(agent, node ? place->lives.node : NULL, there);
+    nodes->lives(agent, node ? place->lives.node : NULL, there);
 }
 
 /* --- what the lease asks for --- */
@@ -393,10 +393,11 @@ static bool holds(void *context, const char *agent)
     return place && lease_is_held(&place->lease, clock_boot_ms());
 }
 
-struct nodes *nodes_open(struct supervisor *supervisor)
+struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives)
 {
     struct nodes *nodes = memory_new(1, sizeof *nodes);
     nodes->supervisor = supervisor;
+    nodes->lives = lives;
     nodes->wanted = setting_text(SET_AGENTOS_BUS, NULL) != NULL;
     nodes->run = ((uint64_t)arc4random() << 16 | arc4random_uniform(1 << 16)) + 1;
     nodes->presence = presence_new(supervisor);
@@ -460,7 +461,7 @@ void nodes_agent(struct nodes *nodes, struct agent *agent)
                           ? memory_print("agents.yaml has it on node '%s'", agent->definition->node)
                           : NULL;
     agent_live_here(agent, why, false);
-    far_post_lives(agent, why ? agent->definition->node : NULL, true);
+    nodes->lives(agent, why ? agent->definition->node : NULL, true);
 }
 
 void nodes_commits_are_of(struct nodes *nodes, const struct agent *agent, uint64_t epoch)

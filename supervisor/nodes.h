@@ -18,8 +18,11 @@ struct move;
 struct nodes;
 struct supervisor;
 
-/* Never NULL. */
-struct nodes *nodes_open(struct supervisor *supervisor);
+/* Where an agent lives, as far_post_lives has it. */
+typedef void nodes_lives(const struct agent *agent, const char *node, bool there);
+
+/* Never NULL. lives: is told of each change. */
+struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives);
 void nodes_close(struct nodes *nodes); /* NULL is fine */
 /* The bus is open: leases are asked for from now on. Before the first nodes_agent, and before the loop runs. */
 void nodes_begin(struct nodes *nodes);

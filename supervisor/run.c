@@ -413,7 +413,7 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
     watch_roster(supervisor->agents.watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);
     supervisor->shared = shared_state_open(supervisor);
-    supervisor->programs.nodes = nodes_open(supervisor);
+    supervisor->programs.nodes = nodes_open(supervisor, far_post_lives);
     supervisor->timers.wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
     supervisor->control = open_control(supervisor, fault);
     if (supervisor->control)

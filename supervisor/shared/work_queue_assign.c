@@ -31,6 +31,7 @@
  * the supervisor before may be a moment from its end: then nothing is taken from an agent that is going to run. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,68 +42,7 @@
 #include "supervisor/store/mailbox.h"
 #include "supervisor/store/shared_files.h"
 
-enum { GIVEN_AT_ONCE = 64, ATTEMPTS_TRUSTED = 1000 };
-
-/* --- where it lies --- */
-
-static const char unsure[] = "unsure"; /* its folders can't be read now */
-
-/* How it ended, by the copy in the folder; NULL: not there, or not in this life of the item. A copy that is no envelope
- * any more is an end all the same: people's hands have been there, and nothing is done twice for that; but not when it
- * may be the sender's own. */
-static const char *end_in(const struct work_queue *queue, const struct envelope *item, const char *agent,
-                          unsigned place)
-{
-    const struct queues *queues = queue->queues;
-    struct envelope copy;
-    int found = queues->operations->read(queues->context, agent, place, item->id, &copy);
-    const char *end = NULL;
-    if (found < 0)
-        return found == QUEUE_READ_LATER ? unsure : strcmp(agent, item->from) == 0 ? NULL : "finished";
-    if (found == 0)
-        return NULL;
-    if (copy.kind == KIND_ITEM && copy.created == item->created) {
-        bool finished = strcmp(copy.status, "finished") == 0, failed = strcmp(copy.status, "failed") == 0;
-        if (place == POST_ARCHIVE)
-            end = finished ? "finished" : NULL;
-        else /* one that doesn't say yet is a dead letter that the post office is making of what has expired */
-            end = failed ? "failed" : "expired";
-    }
-    envelope_free(&copy);
-    return end;
-}
-
-/* How it has ended with the agent: "finished", "failed", "expired", unsure; NULL: it hasn't. */
-static const char *end_of(const struct work_queue *queue, const struct envelope *item, const char *agent,
-                          unsigned lies)
-{
-    const char *end = lies & POST_ARCHIVE ? end_in(queue, item, agent, POST_ARCHIVE) : NULL;
-    return end || !(lies & POST_DEAD_LETTER) ? end : end_in(queue, item, agent, POST_DEAD_LETTER);
-}
-
-static bool has(const struct work_queue *queue, const struct envelope *envelope, const char *agent,
-                bool *may_be)
-{
-    const struct queues *queues = queue->queues;
-    unsigned found = queues->operations->lies(queues->context, agent, envelope->id);
-    const char *end = end_of(queue, envelope, agent, found);
-    *may_be = end == unsure;
-    return found & POST_HANDOFFS || end;
-}
-
-/* Most often who is named has it. */
-const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be)
-{
-    const struct text_list *consumers = &queue->definition->consumers;
-    const char *named = envelope->consumer ? queue_consumer(queue, envelope->consumer) : NULL;
-    *may_be = false;
-    if (named && has(queue, envelope, named, may_be))
-        return named;
-    for (size_t i = 0; i < consumers->count; i++)
-        if (consumers->items[i] != named && has(queue, envelope, consumers->items[i], may_be))
-            return consumers->items[i];
-    return NULL;
-}
+enum { GIVEN_AT_ONCE = 64 };
 
 /* --- giving --- */
 
@@ -123,17 +63,31 @@ void item_lose(struct item *item, enum item_found found, const struct fault *fau
     }
 }
 
-/* No .ID.taken of an earlier time is left: it would be believed when the item is taken back again. A crash behind (d)
- * leaves one, and a worker that planted a folder in its copy's place one that can't be unlinked. */
-bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault)
+void item_say(struct item *item, const char *what, const struct envelope *whole, uint64_t key)
 {
-    OWNED char *taken = queue_taken_name(id);
-    OWNED_FD int folder = queue_open(queue, fault);
-    if (folder < 0)
-        return false;
-    if (unlinkat(folder, taken, 0) == 0 || errno == ENOENT)
-        return true;
-    return shared_set_aside(queue->queues->data, queue->folder, taken, NULL, fault);
+    const struct queues *queues = item->queue->queues;
+    item->turn = ((uint64_t)arc4random() << 31 | arc4random()) + 1;
+    struct queue_word word = {.what = what,
+                              .queue = item->queue->name,
+                              .agent = item->envelope.consumer,
+                              .turn = item->turn,
+                              .key = key,
+                              .item = whole ? *whole : item->envelope};
+    if (!whole)
+        word.item.body = NULL;
+    if (queues->operations->say(queues->context, NULL, &word))
+        item->asked_ms = clock_monotonic_ms();
+}
+
+void item_offer(struct item *item, bool given)
+{
+    if (!item->turn) {
+        item->turn = 1;
+        item->given = given;
+        item->asked_ms = clock_monotonic_ms();
+        item_set_state(item, ITEM_OUT);
+    }
+    item_say(item, "offer", NULL, 0);
 }
 
 static void give(struct item *item, const char *consumer)
@@ -277,86 +231,6 @@ void item_come_back(struct item *item, int64_t attempts, const char *reason)
         item_later(item, "can't be given back", &fault);
     }
     envelope_free(&envelope);
-}
-
-/* What the copy tells of attempts: the worker counts one when it begins. It owns the file, so it is believed only within
- * bounds; and that it was begun counts as an attempt at least. */
-static int64_t attempts_of(int64_t before, const struct envelope *copy)
-{
-    bool begun = strcmp(copy->status, "reading") == 0 || copy->attempts > before;
-    if (!begun)
-        return before;
-    return copy->attempts > before && copy->attempts < ATTEMPTS_TRUSTED ? copy->attempts : before + 1;
-}
-
-/* True: .ID.taken lies there, and *attempts is what it tells; unreadable, it counts as begun. */
-static bool read_taken(const struct work_queue *queue, const struct envelope *item, int64_t *attempts)
-{
-    struct fault fault;
-    struct envelope copy;
-    size_t length;
-    OWNED char *name = queue_taken_name(item->id), *text = NULL;
-    OWNED_FD int folder = queue_open(queue, &fault);
-    struct stat status;
-    if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return false;
-    *attempts = item->attempts + 1;
-    int found = files_read(folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
-    if (found > 0 && envelope_parse(&copy, text, length, name, &fault)) {
-        *attempts = attempts_of(item->attempts, &copy);
-        envelope_free(&copy);
-    }
-    return true;
-}
-
-/* (c). */
-static enum item_place take_back(const struct work_queue *queue, const struct envelope *item,
-                                 int64_t *attempts, struct fault *fault)
-{
-    struct queues *queues = queue->queues;
-    struct envelope copy = {0};
-    OWNED char *taken = queue_taken_name(item->id);
-    OWNED_FD int folder = queue_open(queue, fault);
-    if (folder < 0)
-        return PLACE_UNSURE;
-    int found =
-        queues->operations->take(queues->context, item->consumer, item->id, folder, taken, &copy, fault);
-    if (found == 1)
-        envelope_free(&copy);
-    bool stays =
-        found < 0 && queues->operations->lies(queues->context, item->consumer, item->id) & POST_HANDOFFS;
-    if (!stays && read_taken(queue, item, attempts))
-        return PLACE_TAKEN_BACK;
-    return found < 0 ? PLACE_UNSURE : PLACE_CHANGES;
-}
-
-enum item_place item_find(const struct work_queue *queue, const struct envelope *item, bool take,
-                          int64_t *attempts, const char **end, struct fault *fault)
-{
-    struct queues *queues = queue->queues;
-    const struct queues_operations *operations = queues->operations;
-    const char *agent = item->consumer;
-    enum queue_worker worker = operations->worker(queues->context, agent);
-    bool cut = operations->lies(queues->context, agent, item->id) & POST_HANDOFFS;
-    *attempts = item->attempts;
-    if (cut && !queue_clear_taken(queue, item->id, fault))
-        return PLACE_UNSURE;
-    if (!cut && read_taken(queue, item, attempts))
-        return PLACE_TAKEN_BACK;
-    if (worker == QUEUE_WORKER_COMING ||
-        (worker == QUEUE_WORKER_NONE && operations->unfinished(queues->context, agent)))
-        return PLACE_COMES; /* its recovery may bring the end; READY asks again */
-    unsigned lies = operations->lies(queues->context, agent, item->id);
-    *end = end_of(queue, item, agent, lies);
-    if (*end == unsure) {
-        fault_set(fault, "the folders of '%s' can't be read", agent);
-        return PLACE_UNSURE;
-    }
-    if (*end)
-        return PLACE_ENDED;
-    if (!(lies & POST_HANDOFFS))
-        return PLACE_NOWHERE;
-    return worker == QUEUE_WORKER_READY || !take ? PLACE_CONSUMER : take_back(queue, item, attempts, fault);
 }
 
 void item_find_out(struct item *item)

@@ -23,16 +23,6 @@ enum {
     LOOK_MS = 20,
 };
 
-char *queue_taken_name(const char *id)
-{
-    return memory_print(".%s.taken", id);
-}
-
-int queue_open(const struct work_queue *queue, struct fault *fault)
-{
-    return files_open_folder(queue->queues->data, queue->folder, true, fault);
-}
-
 /* What a file in this folder is, whatever it says: a copy under another name is another item. */
 static void make_item(const struct work_queue *queue, const char *id, struct envelope *envelope)
 {

@@ -133,16 +133,35 @@ bool queue_write(const struct work_queue *queue, const struct envelope *envelope
 /* What lies in the folder: new files are taken up, items whose file was deleted are given up. The first look is the start's,
  * and so are those after it as long as one of the files could not be read. */
 void queue_look(struct work_queue *queue);
+void item_was_taken_out(struct item *item);
+void item_set_aside(struct item *item, const char *why); /* its file; it ends, and its sender is told */
+
+/* work_queue_place.c: where an item lies */
+int queue_open(const struct work_queue *queue, struct fault *fault);
 /* Where an item that was taken back lies until its file says so: in the queue's folder, hidden. */
 char *queue_taken_name(const char *id);
-void item_was_taken_out(struct item *item);
-int queue_open(const struct work_queue *queue, struct fault *fault);
-void item_set_aside(struct item *item, const char *why); /* its file; it ends, and its sender is told */
+/* No .ID.taken is left of it. */
+bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault);
+enum item_place {
+    PLACE_UNSURE,     /* it can't be told now: fault */
+    PLACE_COMES,      /* nor before its worker is READY */
+    PLACE_CHANGES,    /* look again */
+    PLACE_ENDED,      /* *end: "finished", "failed", "expired" */
+    PLACE_CONSUMER,   /* in handoffs/ */
+    PLACE_TAKEN_BACK, /* .ID.taken lies in the queue's folder; *attempts is what it tells */
+    PLACE_NOWHERE,
+};
+/* Where an item is that was given to its consumer, who lives here; take: it is taken back from one without a process. */
+enum item_place item_find(const struct work_queue *queue, const struct envelope *item, bool take,
+                          int64_t *attempts, const char **end, struct fault *fault);
+/* An agent that has it, or has ended it, by its folders; NULL: nobody does. may_be: its folders can't be read now. */
+const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be);
 
 /* work_queue_room.c: which consumer has the most room */
 void queue_rooms_define(struct work_queue *queue); /* its consumers are others */
 /* The consumer of this name as the definition has it; NULL: there is none. */
 const char *queue_consumer(const struct work_queue *queue, const char *name);
+bool queue_is_away(const struct work_queue *queue, const char *agent); /* it lives on another node */
 void queue_rooms_free(struct work_queue *queue);
 void queue_rooms_tell(struct work_queue *queue, const char *consumer); /* it may have another room */
 void queue_rooms_doubt(struct work_queue *queue);                      /* everybody may */
@@ -179,12 +198,6 @@ void item_held_by(struct item *item, const char *consumer); /* NULL: nobody */
 /* The first that somebody has room for; NULL: none. */
 struct item *queue_next(const struct work_queue *queue);
 
-/* work_queue_offer.c: items whose consumer lives on another node */
-bool queue_is_away(const struct work_queue *queue, const char *agent);
-/* Its node is asked about it; given: it may have it. */
-void item_offer(struct item *item, bool given);
-void item_say(struct item *item, const char *what, const struct envelope *whole, uint64_t key);
-
 /* work_queue_guests.c: items of other nodes with consumers that live here */
 void guests_free(struct queues *queues);
 void guests_tidy(struct queues *queues);
@@ -196,27 +209,15 @@ void queue_hear_question(struct work_queue *queue, const char *node, const struc
 /* work_queue_assign.c: who gets what, and who loses it again */
 void queue_give_out(struct work_queue *queue, int64_t until_ms); /* one item at least */
 void item_find_out(struct item *item);                           /* ITEM_DOUBT */
-enum item_place {
-    PLACE_UNSURE,     /* it can't be told now: fault */
-    PLACE_COMES,      /* nor before its worker is READY */
-    PLACE_CHANGES,    /* look again */
-    PLACE_ENDED,      /* *end: "finished", "failed", "expired" */
-    PLACE_CONSUMER,   /* in handoffs/ */
-    PLACE_TAKEN_BACK, /* .ID.taken lies in the queue's folder; *attempts is what it tells */
-    PLACE_NOWHERE,
-};
-/* Where an item is that was given to its consumer, who lives here; take: it is taken back from one without a process. */
-enum item_place item_find(const struct work_queue *queue, const struct envelope *item, bool take,
-                          int64_t *attempts, const char **end, struct fault *fault);
+/* Of one whose consumer lives on another node: its node is asked about it; given: it may have it. */
+void item_offer(struct item *item, bool given);
+void item_say(struct item *item, const char *what, const struct envelope *whole, uint64_t key);
 /* It waits again, or is a dead letter: (d). */
 void item_come_back(struct item *item, int64_t attempts, const char *reason);
 #define ITEM_WORKER_ENDED "given back: the worker of %s has ended"
 void item_lose(struct item *item, enum item_found found,
                const struct fault *fault); /* its file can't be used */
-bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault);
-void item_recover(struct item *item); /* at start */
-void item_expire(struct item *item);  /* ITEM_EXPIRED */
-/* An agent that has it, or has ended it, by its folders; NULL: nobody does. may_be: its folders can't be read now. */
-const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be);
+void item_recover(struct item *item);      /* at start */
+void item_expire(struct item *item);       /* ITEM_EXPIRED */
 
 #endif

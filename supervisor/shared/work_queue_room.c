@@ -45,6 +45,12 @@ const char *queue_consumer(const struct work_queue *queue, const char *name)
     return place == NONE ? NULL : consumer_at(queue, place);
 }
 
+bool queue_is_away(const struct work_queue *queue, const char *agent)
+{
+    const struct queues *queues = queue->queues;
+    return queues->operations->worker(queues->context, agent) == QUEUE_WORKER_AWAY;
+}
+
 static int64_t room_at(const struct work_queue *queue, size_t place)
 {
     return place == NONE ? 0 : queue->rooms.most[queue->rooms.width + place];
