@@ -59,6 +59,12 @@ static const struct row rows[] = {
     {"two-slashes-at-once-behind-a-word-of-json-are-a-members-text",
      BLOCK("messages: [{to: iris, body: true//false}]\n"),
      "answer: The answer.\n+1 ok\nmessage iris: true//false"},
+    {"quotes-and-a-colon-behind-a-comma-are-text",
+     BLOCK("messages: [{to: iris, body: gk, 'as['o d.s['x' :|2 y}]\n"),
+     "answer: The answer.\n+1 ok\nmessage iris: gk, 'as['o d.s['x' :|2 y"},
+    {"a-key-in-quotes-behind-a-comma-is-a-key-and-told",
+     BLOCK("messages: [{to: iris, body: do it, 'due date': friday}]\n"),
+     "answer: The answer.\n+1 ok\nmessage iris: do it\ntold"},
     {"two-slashes-behind-a-number-are-a-comment",
      "{\"answer\": \"a\", \"reward\": 1, // it worked\n\"reason\": \"ok\"}", "answer: a\n+1 ok"},
 };

@@ -101,6 +101,17 @@ static struct flow look_ahead(const struct flow *flow, bool commas)
     return ahead;
 }
 
+/* 'deadline', in quotes: a key, also one that nobody knows. 'that', he said: 'x' is none. */
+static bool is_set_off(struct span key)
+{
+    if (key.length < 3 || !strchr("\"'", *key.text) || key.text[key.length - 1] != *key.text)
+        return false;
+    for (size_t i = 1; i < key.length - 1; i++)
+        if (!isalnum((unsigned char)key.text[i]) && !strchr("_- ", key.text[i]) && !(key.text[i] & 0x80))
+            return false;
+    return !isspace((unsigned char)key.text[1]);
+}
+
 static bool member_follows(const struct flow *flow)
 {
     struct flow ahead = look_ahead(flow, false);
@@ -108,8 +119,7 @@ static bool member_follows(const struct flow *flow)
     if (!span_key(span_first(rest(&ahead), 80), &key, &value) || memchr(key.text, '\n', key.length))
         return false;
     key = span_trim(key);
-    bool set_off = key.length > 2 && strchr("\"'", *key.text) && key.text[key.length - 1] == *key.text;
-    return set_off || (!memchr(key.text, ',', key.length) && fields_key(key, flow->keys) >= 0);
+    return is_set_off(key) || (!memchr(key.text, ',', key.length) && fields_key(key, flow->keys) >= 0);
 }
 
 static bool closes(const struct flow *flow, const char *behind)
