@@ -116,7 +116,7 @@ static bool is_plain(const struct report *report, enum part part, const char *te
         return !strpbrk(text, ",]}");
     for (const char *comma = text; (comma = strchr(comma, ',')) != NULL;
          comma++) /* the next key, or the text's own? */
-        if (span_key(span_from(rest, (size_t)(comma + 1 - text)), &key, &value))
+        if (span_key(span_left(span_from(rest, (size_t)(comma + 1 - text))), &key, &value))
             return false;
     return !strpbrk(text, "\n") && !strstr(text, "//") && !strstr(text, "/*") && !strpbrk(text, "]}");
 }
