@@ -38,7 +38,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     /* supervisor -> zygote: agent (roster_encode), generation, url, data_dir, poll_seconds, supervisor pid,   \
        1: it begins paused, its control group of memory, the epoch of its lease (0: none),         \
        1: its threads are tried for */                    \
-    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnntnn")                                                                                    \
+    X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnntnn")                                                                                   \
     /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                                \
     X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                                       \
     /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
