@@ -349,6 +349,7 @@ def refused(system, path, code, reason):
 
 
 def test_a_name_that_is_taken_is_refused(system, bundle, elsewhere):
+    system.cli("stop", "orion")  # a worker that rests tidies its journal
     refused(system, bundle, 73, "there is an agent 'orion' in agents.yaml already")
     (elsewhere.data / "agents/orion").mkdir(parents=True)
     (elsewhere.data / "agents/orion/mine").write_text("x")
