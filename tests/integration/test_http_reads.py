@@ -332,15 +332,25 @@ def test_a_reader_is_given_up_when_its_time_is_over(make_v1):  # noqa: F811
     assert "agentos-reader ended" not in http.system.log()
 
 
+def all_are_read(port, count):
+    """The server has taken whatever `count` clients have sent."""
+    with open("/proc/net/tcp") as table:
+        rows = [row.split() for row in table.readlines()[1:]]
+    queues = [row[4] for row in rows if int(row[1].split(":")[1], 16) == port and row[3] == "01"]
+    return len(queues) >= count and all(int(queue.split(":")[1], 16) == 0 for queue in queues)
+
+
 def test_who_asks_for_more_than_can_be_read_is_told_to_come_again(make_v1):  # noqa: F811
     http = make_v1()
+    path = haunt_all(http)  # each read holds its reader for all of its time: none of them ends before all have asked
     waiting = []
-    for number in range(32):
+    for days in range(1, 33):
         client = http.connect()
-        client.sendall(f"GET {haunt(http, f'ghost-{number}')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.sendall(f"GET {path}?days={days} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         waiting.append(client)
     wait_until(lambda: len(readers(http)) == 2, "two are at it")
-    answer = wait_until(lambda: (one := http.get("/v1/usage"))[0] == 429 and one, "there is no room")
+    wait_until(lambda: all_are_read(waiting[0].getpeername()[1], len(waiting)), "all have asked")
+    answer = wait_until(lambda: (one := http.get(f"{path}?days=33"))[0] == 429 and one, "there is no room")
     problem(answer, 429)
     assert answer[1]["retry-after"] == "1" and http.ask("/v1/agents")[0] == 200
 
