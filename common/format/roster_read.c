@@ -425,15 +425,14 @@ static void check_required(struct roster_reader *reader, const struct schema *sc
     }
 }
 
-void reader_record(struct roster_reader *reader, const struct schema *schema, const struct yaml_node *node,
-                   void *record)
+/* The values of repeated keys are read for their faults alone, before the others: the record is left with the values
+ * that yaml_get finds, since the checks after it go through both side by side. */
+static void read_values(struct roster_reader *reader, const struct schema *schema,
+                        const struct yaml_node *node, bool repeated, void *record)
 {
-    if (node->kind != YAML_MAPPING) {
-        FAULT(reader, node, "%s must be a mapping, lines of 'key: value', not %s", schema->what,
-              node->kind == YAML_SEQUENCE ? "a list" : "one text");
-        return;
-    }
     for (const struct yaml_node *value = node->child; value; value = value->next) {
+        if (value->repeated != repeated)
+            continue;
         const struct field *field = find_field(schema, value->key);
         if (!field)
             unknown_key(reader, schema, value);
@@ -443,6 +442,18 @@ void reader_record(struct roster_reader *reader, const struct schema *schema, co
         else if (!yaml_is_null(value))
             read_field(reader, field, value, record);
     }
+}
+
+void reader_record(struct roster_reader *reader, const struct schema *schema, const struct yaml_node *node,
+                   void *record)
+{
+    if (node->kind != YAML_MAPPING) {
+        FAULT(reader, node, "%s must be a mapping, lines of 'key: value', not %s", schema->what,
+              node->kind == YAML_SEQUENCE ? "a list" : "one text");
+        return;
+    }
+    read_values(reader, schema, node, true, record);
+    read_values(reader, schema, node, false, record);
     if (schema->size > 0)
         check_required(reader, schema, node);
 }

@@ -229,8 +229,9 @@ static bool on_open(struct builder *builder, const yaml_event_t *event, enum yam
 }
 
 static void complain_duplicate(struct builder *builder, const struct yaml_node *first,
-                               const struct yaml_node *again)
+                               struct yaml_node *again)
 {
+    again->repeated = true;
     complain(builder, again->key_line, again->key_column, "key '%.80s' stands here again; first in line %u",
              again->key, first->key_line);
     builder->duplicates = true;
@@ -238,8 +239,8 @@ static void complain_duplicate(struct builder *builder, const struct yaml_node *
 
 static int compare_keys(const void *a, const void *b)
 {
-    const struct yaml_node *left = *(const struct yaml_node *const *)a;
-    const struct yaml_node *right = *(const struct yaml_node *const *)b;
+    const struct yaml_node *left = *(struct yaml_node *const *)a;
+    const struct yaml_node *right = *(struct yaml_node *const *)b;
     int order = strcmp(left->key, right->key);
     if (order == 0)
         order = (left->key_line > right->key_line) - (left->key_line < right->key_line);
@@ -251,9 +252,9 @@ static int compare_keys(const void *a, const void *b)
 /* Sorting keeps a hostile mapping of a hundred thousand keys from costing their square. */
 static void check_many_keys(struct builder *builder, const struct yaml_node *mapping)
 {
-    OWNED const struct yaml_node **sorted = memory_new(mapping->count, sizeof *sorted);
+    OWNED struct yaml_node **sorted = memory_new(mapping->count, sizeof *sorted);
     size_t count = 0;
-    for (const struct yaml_node *node = mapping->child; node; node = node->next)
+    for (struct yaml_node *node = mapping->child; node; node = node->next)
         sorted[count++] = node;
     qsort(sorted, count, sizeof *sorted, compare_keys);
     for (size_t i = 1; i < count; i++)
@@ -267,7 +268,7 @@ static void check_keys(struct builder *builder, const struct yaml_node *mapping)
         check_many_keys(builder, mapping);
         return;
     }
-    for (const struct yaml_node *node = mapping->child; node; node = node->next)
+    for (struct yaml_node *node = mapping->child; node; node = node->next)
         for (const struct yaml_node *before = mapping->child; before != node; before = before->next)
             if (strcmp(before->key, node->key) == 0) {
                 complain_duplicate(builder, before, node);

@@ -27,6 +27,7 @@ struct yaml_node {
     bool quoted;           /* scalar: it was quoted or a block, so "5" and "null" are text */
     char *key;             /* set when the parent is a mapping */
     unsigned key_line, key_column;
+    bool repeated;                  /* the key stood in the mapping before, which was told as a fault */
     struct yaml_node *child, *next; /* items or values in order */
     size_t count;                   /* children */
 };

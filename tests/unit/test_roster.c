@@ -341,6 +341,32 @@ static void test_what_stands_for_all_is_checked_too(void **state)
     }
 }
 
+/* The checks over the whole go through the document and the record side by side. */
+static void test_a_key_that_stands_twice_is_a_fault_whichever_value_is_longer(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        ONE "notify: []\nnotify: [{url: 'ftp://h/'}]",
+        ONE "notify: [{secret_file: /x}]\nnotify: [{url: 'ftp://h/'}]",
+        ONE "notify: [{url: 'https://h/'}]\nnotify: [{url: 'ftp://h/'}, {url: 'ftp://h/'}]",
+        ONE "notify: ~\nnotify: [{url: 'ftp://h/'}]",
+        ONE
+        "notify: [{url: 'https://h/', url: x, secret_file: /a, secret_file: b, events: ~, events: [down]}]",
+        ONE "agents: [{name: b, persona: p, limits: {cost_per_day: 1}}, {name: c, persona: p}]",
+        "agents: []\n" ONE "budget: {cost_per_day: 1}\nbudget: 5",
+        ONE "queues: [{name: q, consumers: [a]}]\nqueues: [{name: r, consumers: []}, {name: r}]",
+        ONE "segments: []\nsegments: [{name: s}, {name: s}]",
+        ONE "prices: {m: {input: 1, output: 1}, m: {input: x}}\nprices: {n: {}}",
+        ONE "defaults: {reward_audit: {method: command}}\ndefaults: {reward_audit: 5, reward_audit: {}}",
+        ONE "keep: {}\nkeep: {handoffs_days: 1}",
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        OWNED char *faults = faults_of(cases[i], strlen(cases[i]));
+        if (!strstr(faults, "stands here again; first in line"))
+            fail_msg("%s\ngives: %s", cases[i], faults);
+    }
+}
+
 static void test_every_example_that_is_shipped_is_valid(void **state)
 {
     (void)state;
@@ -571,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_every_fault_is_told_in_one_run_in_order_and_at_its_place),
         cmocka_unit_test(test_a_wrong_value_says_what_would_be_right),
         cmocka_unit_test(test_what_stands_for_all_is_checked_too),
+        cmocka_unit_test(test_a_key_that_stands_twice_is_a_fault_whichever_value_is_longer),
         cmocka_unit_test(test_every_example_that_is_shipped_is_valid),
         cmocka_unit_test(test_the_articles_shortened_list_is_read_as_it_stands),
         cmocka_unit_test(test_a_thousand_faults_are_two_hundred_lines_and_a_count),
