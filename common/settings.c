@@ -327,11 +327,15 @@ const char *node_name(void)
     return name;
 }
 
+enum { HELP_COLUMN = 20 };
+
 void settings_help(struct buffer *out)
 {
     for (unsigned i = 0; i < SETTING_COUNT; i++) {
         const struct row *row = &table[i];
-        buffer_print(out, "  %-20s %s", row->name, row->help);
+        bool fits = strlen(row->name) <= HELP_COLUMN; /* a longer name has a line of its own */
+        buffer_print(out, "  %-*s%s%*s %s", HELP_COLUMN, row->name, fits ? "" : "\n",
+                     fits ? 0 : HELP_COLUMN + 2, "", row->help);
         if (row->words)
             buffer_print(out, "; one of: %s", row->words);
         if (row->fallback && *row->fallback)

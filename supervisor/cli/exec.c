@@ -35,7 +35,7 @@ static bool find_room(const struct invocation *invocation, struct sandbox_room *
     else
         output_complain("without agents.yaml the agent's limits are not known, so nothing was run:\n%s",
                         faults.data);
-    *status = agent ? EX_OK : roster ? EX_NOINPUT : EX_CONFIG;
+    *status = agent ? EX_OK : roster ? EX_NOINPUT : invocation_without_roster(invocation);
     roster_free(roster);
     return agent != NULL;
 }
@@ -103,8 +103,10 @@ static int run(const struct sandbox *sandbox, const struct sandbox_room *room, c
 {
     struct command command = {sandbox, room, words, sandbox_asks(sandbox)};
     if (chdir(room->tree) != 0) {
-        output_complain("cannot go to %s: %s; has the agent been started yet?", room->tree, strerror(errno));
-        return EX_NOINPUT;
+        int status = invocation_exit_of(errno);
+        output_complain("cannot go to %s: %s%s", room->tree, strerror(errno),
+                        status == EX_NOPERM ? "" : "; has the agent been started yet?");
+        return status;
     }
     clean_environment(room->tree);
     if (!command.watched)

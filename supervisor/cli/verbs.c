@@ -87,9 +87,9 @@ static const char SEND_DETAILS[] =
     "terminal. Prints the message's id once it is on disk: in the agent's iac/inbox, or, while that has no "
     "room,\nin shared/outbox. 75: so many wait there already that it was refused (backpressure).\n";
 static const char ENQUEUE_DETAILS[] =
-    "The text as with send, the --id as with task. Prints the item's id once it is on disk, in "
-    "shared/queues/QUEUE. 66: there is no "
-    "such\nqueue in agents.yaml; 75: it has too many items already (backpressure).\n";
+    "The text as with send, the --id as with task. Prints the item's id once it is on disk, in\n"
+    "shared/queues/QUEUE. 66: there is no such queue in agents.yaml; 75: it has too many items already\n"
+    "(backpressure).\n";
 static const char LETTERS_DETAILS[] =
     "One line for each, from the copy that knows most: its receiver's, else its sender's. With AGENT: those "
     "from\nit or to it.\n";
@@ -108,10 +108,9 @@ static const char EXPORT_DETAILS[] =
 static const char IMPORT_DETAILS[] =
     "Makes DATA_DIR/agents/NAME and puts its definition at the end of the agents of agents.yaml, whose other "
     "lines stay\nas they are. It arrives stopped: what it would do (checker, schedule, limits, queue) is "
-    "printed, "
-    "and `agentos start` starts it.\nWhat was pending is done here too, so stop the agent that was "
-    "exported if it is not to be done twice. A FILE that is damaged or was made to "
-    "harm changes nothing (65), and so does\na name that is taken, in agents.yaml or as a folder (73).\n";
+    "printed, and `agentos start`\nstarts it. What was pending is done here too, so stop the agent that was "
+    "exported if it is not to be done twice. A FILE\nthat is damaged or was made to harm changes nothing "
+    "(65), and so does a name that is taken, in agents.yaml or as a\nfolder (73).\n";
 
 static const char MOVE_DETAILS[] =
     "On the node where the agent lives: its work is finished or put down, its history, files, queue and "
@@ -120,8 +119,8 @@ static const char MOVE_DETAILS[] =
     "lives; 66: no such agent or node; 75: NODE is away.\n";
 
 static const char INIT_DETAILS[] = "DIR, else --data, else DATA_DIR, is made if it is missing, and gets an "
-                                   "agents.yaml with the agent orion. An "
-                                   "agents.yaml\nthat is there stays as it is: 73.\n";
+                                   "agents.yaml with the agent orion.\nAn agents.yaml that is there stays as "
+                                   "it is: 73.\n";
 static const char ORDER_DETAILS[] =
     "Returns when it is so, of every agent named; the exit code is that of the first that failed, and the "
     "others are\ncarried out all the same.\n";

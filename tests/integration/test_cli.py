@@ -310,6 +310,27 @@ def test_what_nobody_knows_ends_with_66(make_system, words):
     assert result.stdout == "" and result.stderr.startswith("agentos: ")
 
 
+def test_what_belongs_to_another_user_ends_with_77_and_says_whom_to_ask_as(make_system):
+    """Root without capabilities is a user like others; who is no root can take away the directory's mode."""
+    system = make_system(env={"LLM_BASE_URL": "offline"}).start()
+    system.cli("task", "orion", "Do it", "--id", "x", "--wait")
+    may_not = []
+    if os.geteuid() == 0:
+        os.chown(system.data, 54321, 54321)
+        may_not = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    calls = {**CLIENTS, **READERS, "logs": [], "events": [], "answer": ["orion"], "verify": [], "git": ["orion", "log"], "exec": ["orion", "ls"], "export": ["orion", "x.bundle"]}
+    mode = system.data.stat().st_mode
+    system.data.chmod(0o700 if may_not else 0)
+    try:
+        for verb, words in calls.items():
+            said = subprocess.run([*may_not, AGENTOS, verb, *words], env=system.env, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=system.folder)
+            assert said.returncode == 77 and said.stdout == "" and said.stderr.startswith("agentos: "), f"{verb}: {said.returncode}: {said.stdout}{said.stderr}"
+            assert "ermission denied" in said.stderr or "user" in said.stderr, said.stderr
+    finally:
+        os.chmod(system.data, mode)
+        os.chown(system.data, os.geteuid(), os.getegid())
+
+
 def test_a_task_is_given_waited_for_and_found_in_every_listing(make_system):
     system = make_system(env={"LLM_BASE_URL": "offline"}).start()
     result = system.cli("task", "orion", "Write a retry wrapper.", "--id", "retry", "--wait")

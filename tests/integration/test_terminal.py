@@ -302,11 +302,19 @@ def test_status_fits_a_narrow_terminal_and_a_pipe_has_every_column(make_system):
 @pytest.mark.parametrize(
     "words, near",
     [(["ps"], "status"), (["list"], "status"), (["inspect", "x"], "show"), (["unpause", "orion"], "resume"), (["stat"], "status"),
-     (["statsu"], "status"), (["status", "--josn"], "--json"), (["task", "orion", "x", "--prioritty=low"], "--priority")],
+     (["statsu"], "status"), (["status", "--josn"], "--json"), (["task", "orion", "x", "--prioritty=low"], "--priority"),
+     (["logs", "--tail", "5"], "-n"), (["log", "orion", "--lines=5"], "-n"), (["stop", "orion", "--no-block"], "--no-wait"), (["status", "-o", "json"], "--json")],
 )
 def test_what_other_programs_call_otherwise_is_met_with_the_verb_or_option_that_was_meant(words, near):
     said = subprocess.run([str(BIN / "agentos"), *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert said.returncode == 64 and re.search(rf"did you mean '?{near}\b", said.stderr), said.stderr
+
+
+def test_an_option_that_the_verb_does_not_have_is_not_what_was_meant():
+    said = subprocess.run([str(BIN / "agentos"), "logs", "--tll", "5"], capture_output=True, text=True)
+    assert said.returncode == 64 and "no option --tll" in said.stderr and "did you mean" not in said.stderr
+    said = subprocess.run([str(BIN / "agentos"), "task", "orion", "x", "--tll", "5"], capture_output=True, text=True)
+    assert said.returncode == 64 and "did you mean --ttl?" in said.stderr
 
 
 def test_what_is_far_from_every_verb_is_met_with_none():
@@ -322,6 +330,23 @@ def test_a_command_goes_with_and_without_dashes_before_it_and_its_exit_code_is_k
         assert system.cli("exec", "orion", *dashes, "sh", "-c", "exit 5", check=False).returncode == 5
         assert system.cli("git", "orion", *dashes, "log", "--format=%s", "-n", "1").stdout == "init: agent filesystem\n"
         assert system.cli("git", "orion", *dashes, "rev-parse", "--verify", "nope", check=False).returncode == 128
+
+
+def test_the_newest_are_counted_as_git_counts_them_too(make_system):
+    system = make_system(env=OFFLINE).start()
+    for task in ("one", "two"):
+        system.cli("task", "orion", "Hello", "--id", task, "--wait")
+    wanted = system.cli("rewards", "orion", "-n", "1").stdout
+    assert "two" in wanted and "one" not in wanted.split("REASON")[1].split("  ")[:3]
+    assert all(system.cli("rewards", "orion", count).stdout == wanted for count in ("-1", "-n1", "-n=1"))
+    assert system.cli("status", "-1", check=False).returncode == 64
+
+
+def test_no_page_of_help_is_wider_than_a_wide_terminal():
+    table = subprocess.run([str(BIN / "agentos"), "help", "--table"], capture_output=True, text=True).stdout
+    for verb in [line.split("\t")[0] for line in table.splitlines()]:
+        page = subprocess.run([str(BIN / "agentos"), verb, "--help"], capture_output=True, text=True).stdout
+        assert page and max(map(len, page.splitlines())) <= 120, f"{verb}: {max(page.splitlines(), key=len)}"
 
 
 def test_a_reader_that_has_gone_ends_a_listing_as_it_ends_every_program(make_system):

@@ -43,8 +43,8 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
     free(names);
 }
 
-/* A data directory has agents, or an agents.yaml that nobody has run yet. -1: it has been said. */
-static int open_data_dir(const struct invocation *invocation)
+/* A data directory has agents, or an agents.yaml that nobody has run yet. -1: it has been said, and *status tells why. */
+static int open_data_dir(const struct invocation *invocation, int *status)
 {
     struct fault fault = {0};
     int folder = files_open_path(invocation->data_dir, &fault);
@@ -52,8 +52,14 @@ static int open_data_dir(const struct invocation *invocation)
         (faccessat(folder, "agents", F_OK, 0) == 0 || faccessat(folder, "agents.yaml", F_OK, 0) == 0)) {
         return folder;
     }
-    output_complain("%s holds no agents%s%s; --data DIR or DATA_DIR names another data directory",
-                    invocation->data_dir, folder < 0 ? ": " : "", folder < 0 ? fault.text : "");
+    *status = invocation_exit_of(errno);
+    if (*status == EX_NOPERM) {
+        output_complain("this user may not read %s; ask as the user to whom the data directory belongs",
+                        invocation->data_dir);
+    } else {
+        output_complain("%s holds no agents%s%s; --data DIR or DATA_DIR names another data directory",
+                        invocation->data_dir, folder < 0 ? ": " : "", folder < 0 ? fault.text : "");
+    }
     memory_close_at(&folder);
     return -1;
 }
@@ -61,13 +67,13 @@ static int open_data_dir(const struct invocation *invocation)
 int data_dir_agent(const struct invocation *invocation, const char *agent, char **path, int *status)
 {
     struct fault fault = {0};
-    *status = EX_NOINPUT;
-    OWNED_FD int folder = open_data_dir(invocation);
+    OWNED_FD int folder = open_data_dir(invocation, status);
     if (folder < 0) {
         return -1;
     }
     OWNED char *below = memory_print("agents/%s", agent);
     int tree = names_agent(agent) ? files_open_folder(folder, below, false, &fault) : -1;
+    *status = names_agent(agent) ? invocation_exit_of(errno) : EX_NOINPUT;
     if (tree >= 0) {
         *status = EX_OK;
         *path = memory_print("%s/%s", invocation->data_dir, below);
@@ -83,7 +89,9 @@ bool data_dir_has(const struct invocation *invocation, const char *agent, int *s
 {
     OWNED char *path = NULL;
     OWNED_FD int folder =
-        agent != NULL ? data_dir_agent(invocation, agent, &path, status) : open_data_dir(invocation);
-    *status = folder >= 0 ? EX_OK : EX_NOINPUT;
+        agent != NULL ? data_dir_agent(invocation, agent, &path, status) : open_data_dir(invocation, status);
+    if (folder >= 0) {
+        *status = EX_OK;
+    }
     return folder >= 0;
 }

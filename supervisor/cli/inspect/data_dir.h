@@ -8,7 +8,7 @@
 #include "supervisor/cli/terminal/invocation.h"
 
 /* There is a data directory with agents, and with that agent in it where one is named (NULL: none is). False: it has
- * been said on standard error, with the nearest name, and *status is 66. */
+ * been said on standard error, with the nearest name, and *status is 66, or 77 where this user may not look. */
 bool data_dir_has(const struct invocation *invocation, const char *agent, int *status);
 
 /* The agent's folder: its descriptor, and its absolute path in *path (owned by the caller). -1: as above. */

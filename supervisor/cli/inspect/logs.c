@@ -1,5 +1,6 @@
 /* `agentos logs`: what the log said, from the copy that the supervisor keeps of it (common/log.h), whose newest lines are
  * there when it has ended, too. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -164,8 +165,11 @@ int verb_logs(struct invocation *invocation)
     }
     OWNED_FD int run = files_open_path(invocation->run_dir, NULL);
     if (run < 0) {
-        output_complain("no supervisor has kept a log in %s yet", invocation->run_dir);
-        return EX_NOINPUT;
+        status = invocation_exit_of(errno);
+        output_complain(status == EX_NOPERM ? "the log in %s belongs to another user; ask as that user"
+                                            : "no supervisor has kept a log in %s yet",
+                        invocation->run_dir);
+        return status;
     }
     return output_end(show_logs(invocation, most, run));
 }

@@ -344,8 +344,9 @@ int verb_verify(struct invocation *invocation)
     }
     int looked = verify_trees(invocation->data_dir, &findings, &notes);
     if (looked < 0) {
+        int status = invocation_exit_of(errno);
         output_complain("%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
-        return EX_NOINPUT;
+        return status;
     }
     verify_twice(verify_envelopes, invocation->data_dir, "", running, &findings, &notes);
     (void)output_lines(stdout, "note: ", notes.data);

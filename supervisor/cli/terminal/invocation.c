@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/format/did_you_mean.h"
@@ -43,25 +44,72 @@ bool invocation_newest(const struct invocation *invocation, size_t *most, struct
     return true;
 }
 
-/* "-n5", as many programs take it. */
+int invocation_exit_of(int error)
+{
+    return error == EACCES || error == EPERM ? EX_NOPERM : EX_NOINPUT;
+}
+
+int invocation_without_roster(const struct invocation *invocation)
+{
+    OWNED char *path = memory_print("%s/agents.yaml", invocation->data_dir);
+    bool readable = access(path, R_OK) == 0;
+    return !readable && invocation_exit_of(errno) == EX_NOPERM ? EX_NOPERM : EX_CONFIG;
+}
+
+/* "-n5", as many programs take it, and git's "-5". */
 static bool take_glued(struct invocation *invocation, const char *text)
 {
-    bool glued = text[1] == 'n' && text[2] >= '0' && text[2] <= '9';
+    const char *digits = text + (text[1] == 'n' ? 2 : 1);
+    bool glued = *digits >= '0' && *digits <= '9';
     if (glued) {
-        invocation->options[OPTION_NEWEST] = text + 2;
+        invocation->options[OPTION_NEWEST] = digits;
     }
     return glued;
 }
 
-static const char *option_name(const void *options, size_t i)
+/* Options that docker, systemctl, journalctl, kubectl and git call otherwise. */
+static const struct {
+    const char *typed;
+    enum option option;
+} OPTION_HABITS[] = {
+    {"--tail", OPTION_NEWEST},
+    {"--lines", OPTION_NEWEST},
+    {"--limit", OPTION_NEWEST},
+    {"--last", OPTION_NEWEST},
+    {"--max-count", OPTION_NEWEST},
+    {"--no-block", OPTION_NO_WAIT},
+    {"--format", OPTION_JSON},
+    {"--output", OPTION_JSON},
+    {"-o", OPTION_JSON},
+    {"-w", OPTION_WATCH},
+    {"-a", OPTION_ALL},
+};
+
+static bool has_option(const struct verb *verb, enum option option)
 {
-    return ((const struct option_row *)options)[i].name;
+    return verb == NULL || (verb->options & (1u << option)) != 0;
 }
 
-static bool say_no_option(const char *text, size_t length, struct fault *fault)
+/* "" for an option that the verb does not have: nothing that was typed is near to it. */
+static const char *option_name(const void *verb, size_t i)
+{
+    return has_option(verb, (enum option)i) ? OPTIONS[i].name : "";
+}
+
+static const char *meant_option(const struct verb *verb, const char *name)
+{
+    for (size_t i = 0; i < sizeof(OPTION_HABITS) / sizeof(OPTION_HABITS[0]); i++) {
+        if (strcmp(OPTION_HABITS[i].typed, name) == 0 && has_option(verb, OPTION_HABITS[i].option)) {
+            return OPTIONS[OPTION_HABITS[i].option].name;
+        }
+    }
+    return did_you_mean(name, option_name, verb, OPTION_COUNT);
+}
+
+static bool say_no_option(const struct verb *verb, const char *text, size_t length, struct fault *fault)
 {
     OWNED char *name = memory_slice(text, length);
-    const char *near = did_you_mean(name, option_name, OPTIONS, OPTION_COUNT);
+    const char *near = meant_option(verb, name);
     return near != NULL
                ? fault_set(fault, "there is no option %s; did you mean %s?", name, near)
                : fault_set(fault, "there is no option %s (text that begins with '-' goes behind '--')", name);
@@ -84,7 +132,7 @@ static bool take_option(struct invocation *invocation, char **argv, int *at, str
         invocation->options[i] = equals != NULL ? equals + 1 : argv[++*at];
         return invocation->options[i] != NULL || fault_set(fault, "%s needs a value", OPTIONS[i].name);
     }
-    return say_no_option(text, length, fault);
+    return say_no_option(invocation->verb, text, length, fault);
 }
 
 /* What the hands of those who know docker, systemctl and git type. */

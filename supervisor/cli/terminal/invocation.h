@@ -14,7 +14,7 @@
     X(LISTEN, "--listen", "ADDR:PORT", "where the HTTP interface listens (else AGENTOS_LISTEN)")             \
     X(HELP, "--help", NULL, "this page")                                                                     \
     X(JSON, "--json", NULL, "for programs: one JSON object")                                                 \
-    X(ID, "--id", "ID", "the task's id (else one is made)")                                                  \
+    X(ID, "--id", "ID", "the task's or item's id (else one is made)")                                        \
     X(PRIORITY, "--priority", "P", "high, normal or low (else normal)")                                      \
     X(TTL, "--ttl", "TIME", "not done any more this long after now: 90 (seconds), 10m, 1h")                  \
     X(LOCK, "--lock", "NAME", "done only while it holds this lock")                                          \
@@ -27,7 +27,7 @@
     X(MOVED, "--moved", "AGENT", "as `move` does: an agent of agents.yaml, whose order stays")               \
     X(FOLLOW, "--follow", NULL, "then go on with what comes, until Ctrl-C (also -f)")                        \
     X(WATCH, "--watch", NULL, "again and again, until Ctrl-C; on a terminal as one screen")                  \
-    X(NEWEST, "-n", "COUNT", "at most so many, the newest")                                                  \
+    X(NEWEST, "-n", "COUNT", "at most so many, the newest (also -5)")                                        \
     X(TABLE, "--table", NULL, "for programs: a line for each verb with its arguments, options and summary")  \
     X(KEEP, "--keep", NULL, "leave the scratch directory for you to look at")
 
@@ -85,6 +85,11 @@ void invocation_free(struct invocation *invocation);
 bool invocation_has(const struct invocation *invocation, enum option option);
 /* -n: so many at most, at least one; SIZE_MAX when it is not given. False and fault: it is no such number. */
 bool invocation_newest(const struct invocation *invocation, size_t *most, struct fault *fault);
+
+/* The exit of a verb that could not open what it reads, for this errno: 77 where this user may not, else 66. */
+int invocation_exit_of(int error);
+/* The exit of a verb that got no definitions out of agents.yaml: 77 where this user may not read it, else 78. */
+int invocation_without_roster(const struct invocation *invocation);
 
 /* The folder of the program that runs: its sister programs lie beside it. Caller frees; NULL and fault. */
 char *invocation_programs(struct fault *fault);

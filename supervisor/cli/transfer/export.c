@@ -363,12 +363,13 @@ static int export_to(struct export *export, const char *data_dir, const char *fi
     if (folder < 0)
         return status;
     export->path = memory_print("%s/agents/%s", data_dir, export->agent);
-    export->folder = files_open_path(export->path, &fault);
     export->summary = mmap(NULL, SUMMARY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    export->folder = files_open_path(export->path, &fault);
     if (export->folder < 0 || export->summary == MAP_FAILED) {
+        status = export->folder < 0 ? invocation_exit_of(errno) : EX_OSERR;
         output_complain("agent '%s' was not exported: %s", export->agent,
                         export->folder < 0 ? fault.text : strerror(errno));
-        return export->folder < 0 ? EX_NOINPUT : EX_OSERR;
+        return status;
     }
     if (!repository_library_start(&fault)) {
         output_complain("agent '%s' was not exported: %s", export->agent, fault.text);
@@ -396,7 +397,7 @@ int verb_export(struct invocation *invocation)
     if (!roster) {
         output_complain("without agents.yaml the agent's definition is not known; nothing was exported:\n%s",
                         faults.data);
-        return EX_CONFIG;
+        return invocation_without_roster(invocation);
     }
     struct export export = {.agent = agent, .definition = roster_find(roster, agent), .folder = -1};
     if (!export.definition) {

@@ -61,7 +61,7 @@ static int open_file(struct import *import)
     import->input = open(import->file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (import->input < 0) {
         fault_errno(&import->fault, "it cannot be opened");
-        return errno == ENOENT ? EX_NOINPUT : EX_NOPERM;
+        return invocation_exit_of(errno);
     }
     if (fstat(import->input, &status) != 0 || !S_ISREG(status.st_mode)) {
         fault_set(&import->fault, "it is no regular file");
@@ -111,7 +111,7 @@ static int take_lock(struct import *import)
 {
     OWNED_FD int data = files_open_path(import->data_dir, &import->fault);
     if (data < 0)
-        return EX_NOINPUT;
+        return invocation_exit_of(errno);
     import->agents = files_open_folder(data, "agents", true, &import->fault);
     if (import->agents < 0)
         return EX_CANTCREAT;
