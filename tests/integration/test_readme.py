@@ -154,6 +154,25 @@ def test_what_settings_asks_by_curl_is_answered_so(make_system):
         wait_until(lambda: names <= {re.split(r"[{ ]", line)[0] for line in typed(system, command.replace("localhost:8080", place)).stdout.splitlines()}, names)
 
 
+def test_the_settings_page_names_every_route_and_every_status_of_http(make_system):
+    system = make_system(["orion"], env={"LLM_BASE_URL": "offline", "AGENTOS_LISTEN": "127.0.0.1:0"}).start()
+    place = system.wait_log(r"HTTP interface at (http://\S+:\d+)")[1]
+    described = json.loads(typed(system, f"curl -s {place}/v1/openapi.json").stdout)
+    page = (ROOT / "deploy/docs/settings.md").read_text()
+    rows = re.findall(r"^\| `(.*?) \| ", page, re.MULTILINE)
+    named = set()
+    for row in rows:
+        for path in re.findall(r"/[^\s`,]*(?:\{[^}]*\})?[^\s`]*", row):
+            head, choice, tail = re.fullmatch(r"([^{]*)(?:\{(.*)\})?(.*)", path.rstrip("`,")).groups()
+            named |= {head + one + tail for one in (choice or "").split(",")}
+    for path in described["paths"]:
+        meant = re.sub(r"\{(\w+)\}", lambda piece: {"agent": "NAME", "queue": "QUEUE", "file": "FILE"}.get(piece[1], "ID"), path)
+        assert any(meant == one or meant.endswith(one) and one.count("/") > 1 for one in named) or path.startswith("/page/"), f"{meant}: {sorted(named)}"
+    told = set(re.findall(r"[45]\d\d", " ".join(re.findall(r"^\| ([\d, ]+) \| ", page, re.MULTILINE))))
+    given = set(re.findall(r"(?:document_problem(?:_at)?\(\w+, |is_done\(answer, |return )([45]\d\d)\b", "".join(path.read_text() for path in (ROOT / "supervisor/http").glob("*.c"))))
+    assert {"400", "404", "409", "429"} <= given <= told, given ^ told
+
+
 def test_the_readmes_two_agents_do_what_the_readme_shows(make_system):
     [yaml] = blocks(README, "yaml")
     system = make_system(["orion", "iris"], env={"LLM_BASE_URL": "offline"})
