@@ -378,6 +378,12 @@ def test_events_come_live_and_go_on_where_a_client_left(make_v1):
     assert "lost" not in [one[1] for one in back.all()]
 
 
+def test_a_stream_in_which_nothing_happens_has_a_heartbeat(make_v1):
+    """A comment at the beginning, and then one every fifteen seconds: proxies end connections that are silent."""
+    events = Events(make_v1())
+    wait_until(lambda: events.read().count(b":\n\n") >= 2, "a second comment", seconds=40)
+
+
 def test_an_id_of_another_life_is_answered_with_what_was_lost(make_v1):
     http = make_v1()
     events = Events(http, last="00000000-7")

@@ -18,6 +18,8 @@ await run({
     one.page.on("request", (request) => request.url().includes("/v1/") && known && request.headers().authorization !== `Bearer ${TOKEN}` && bare.push(request.url()));
     await show(one, "#/", "dialog #token");
     assert.equal(await one.page.locator("dialog").count(), 1);
+    assert.match(await one.page.textContent("dialog"), /AGENTOS_TOKEN_FILE/);
+    assert.equal(await one.page.inputValue("#sort"), "trouble");
     await one.page.keyboard.type("wrong");
     await one.page.keyboard.press("Enter");
     await one.page.waitForSelector("dialog [role=alert]");

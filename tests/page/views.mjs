@@ -51,6 +51,22 @@ async function chartsAreTold(name) {
   assert.ok(texts.length > 0 && texts.every((text) => /\d/.test(text)), `${name}: ${texts}`);
 }
 
+checks["what is wrong with an agent is said on a phone, which has no column for it"] = async (tab) => {
+  const one = await tab({ url: server.url, size: SIZES.phone });
+  await show(one, ...VIEWS.agents);
+  assert.match(await one.page.locator(".agents tbody tr", { hasText: "atlas" }).innerText(), /2 dead letters/);
+};
+
+checks["the drawing of a route is legible on a phone, also when a desk's window becomes as narrow"] = async (tab) => {
+  const one = await tab({ url: server.url });
+  const letters = () => one.page.evaluate(() => Math.min(...[...document.querySelectorAll(".route-drawing text")].map((text) => text.getBoundingClientRect().height)));
+  await show(one, ...VIEWS.envelope);
+  assert.ok((await letters()) >= 12);
+  await one.page.setViewportSize(SIZES.phone);
+  await one.page.waitForFunction(() => Math.min(...[...document.querySelectorAll(".route-drawing text")].map((text) => text.getBoundingClientRect().height)) >= 12);
+  assert.deepEqual(await tooWide(one), []);
+};
+
 checks["a list in pages goes on where somebody wants it, and stays there when something new comes"] = async (tab) => {
   const one = await tab({ url: server.url });
   await show(one, ...VIEWS.envelopes);

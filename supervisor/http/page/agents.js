@@ -36,6 +36,11 @@ function matches(agent, words) {
   return words.every((word) => text.includes(word));
 }
 
+// Why the agent is where it is in the list, also where a phone has no column for it.
+function why(agent) {
+  return agent.problems?.[0] ?? agent.detail ?? (agent.dead_letters > 0 ? several(agent.dead_letters, "dead letter") : "");
+}
+
 // A row of the table that stays while its agent is on the page, so that focus and reading place stay with it.
 function row(name) {
   const detail = make("div", { class: "detail" }), state = make("td", {});
@@ -46,7 +51,7 @@ function row(name) {
   const update = (agent) => {
     if (shown !== agent.state) state.replaceChildren(stateBadge(agent.state));
     shown = agent.state;
-    setText(detail, visible(agent.problems?.[0] ?? agent.detail ?? ""));
+    setText(detail, visible(why(agent)));
     detail.classList.toggle("fault", Boolean(agent.problems?.length));
     element.classList.toggle("look", needsLook(agent));
     COLUMNS.slice(2).forEach((column, index) => {
@@ -79,6 +84,7 @@ class AgentList {
       on: { input: () => this.choose({ search: this.field.value }) } });
     this.select = make("select", { id: "sort", on: { change: () => this.choose({ sort: this.select.value }) } },
       COLUMNS.map((column) => make("option", { value: column.key }, column.key === "trouble" ? "Trouble first" : column.title)));
+    this.select.value = this.sort;
     this.body = make("tbody");
     this.heads = new Map();
     this.table = make("table", { class: "agents" }, make("caption", { class: "unseen" }, "Agents"),

@@ -56,7 +56,7 @@ export function costBars(days) {
   const priced = days.some((day) => day.cost !== null && day.cost !== undefined);
   const of = (day) => (priced ? day.cost ?? 0 : day.tokens ?? 0), says = (value) => (priced ? money(value) : compact(value));
   const most = Math.max(...days.map(of), priced ? 0.0001 : 1), left = 58, wide = (W - left) / Math.max(days.length, 7);
-  const drawing = draw("svg", { class: "chart", viewBox: `0 0 ${W} ${H + 14}` },
+  const drawing = draw("svg", { class: "chart days", viewBox: `0 0 ${W} ${H + 14}` },
     [0, 0.5, 1].map((part) => {
       const y = H - 8 - part * (H - 24);
       return [draw("line", { class: part ? "grid" : "axis", x1: left, x2: W, y1: y, y2: y }), draw("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, says(most * part))];

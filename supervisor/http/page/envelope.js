@@ -3,7 +3,7 @@
 import { make, said, longText, FEW, replace, section, visible } from "./elements.js";
 import { get } from "./api.js";
 import { liveView } from "./view.js";
-import { routeDrawing } from "./trace.js";
+import { phone, routeDrawing } from "./trace.js";
 import { when, money, envelopePath, count, several } from "./words.js";
 import { statusTag, who, deadLetterOrders } from "./envelopes.js";
 
@@ -48,11 +48,14 @@ export function envelopeView([id]) {
     const item = await get(`/v1/envelopes/${encodeURIComponent(id)}`), text = JSON.stringify(item);
     if (text === known) return;
     known = text;
-    replace(heading, said(item.kind), " ", make("span", { class: "way" }, said(item.from), " → ", said(item.to || item.queue || "–")));
+    replace(heading, make("span", { class: "kind" }, said(item.kind)), " ", make("span", { class: "way" }, said(item.from), " → ", said(item.to || item.queue || "–")));
+    replace(under, statusTag(item.status), " ", said(id, "code"));
     replace(place, content(item, () => view.again()));
   };
   const element = make("div", {}, make("nav", { "aria-label": "Where you are", class: "crumbs" }, make("a", { href: "#/envelopes" }, "All envelopes")),
     make("div", { class: "title" }, heading, under), place);
   view = liveView({ title: `Envelope ${visible(id)}`, element, refresh, wants: (event) => event.id === id || String(event.event).startsWith("envelope_") });
-  return view;
+  const narrow = phone(), redraw = () => { known = ""; view.again(); };
+  narrow.addEventListener("change", redraw);
+  return { ...view, leave: () => { narrow.removeEventListener("change", redraw); view.leave(); } };
 }

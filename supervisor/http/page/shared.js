@@ -54,7 +54,7 @@ function listing({ title, sentence, path, one, none, wants }) {
 function others(item, known) {
   const pairs = Object.entries(item).filter(([key, value]) => !known.includes(key) && value !== null && value !== "");
   return pairs.length > 0 && make("dl", { class: "facts" }, pairs.map(([key, value]) => make("div", {}, said(key.replace(/_/g, " "), "dt"),
-    make("dd", {}, /^\d{4}-\d\d-\d\dT/.test(value) ? when(value) : said(typeof value === "object" ? JSON.stringify(value) : value)))));
+    make("dd", {}, /^\d{4}-\d\d-\d\dT/.test(value) ? when(value) : said(Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : value)))));
 }
 
 function nameOf(item) {

@@ -18,11 +18,11 @@ function form(wrong, done) {
     "aria-describedby": "token-help", "aria-invalid": wrong ? "true" : null });
   const dialog = make("dialog", { class: "ask", "aria-labelledby": "token-title" },
     make("form", { on: { submit: (event) => { event.preventDefault(); done(field.value.trim()); } } },
-      make("h2", { id: "token-title" }, "Who are you?"),
+      make("h2", { id: "token-title" }, "A token, please"),
       wrong && make("p", { class: "fault", role: "alert" }, "This token was refused."),
       make("label", { for: "token" }, "Token"),
       field,
-      make("p", { class: "soft", id: "token-help" }, "The token that AGENTOS_TOKEN holds. This tab keeps the token until you close the tab."),
+      make("p", { class: "soft", id: "token-help" }, "The token that this AgentOS was started with: AGENTOS_TOKEN, or the file that AGENTOS_TOKEN_FILE names. This tab keeps it until the tab is closed."),
       make("div", { class: "buttons" }, make("button", { type: "submit", class: "main" }, "Show me the agents"))));
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   return dialog;

@@ -3,7 +3,9 @@
 import { draw, make, visible } from "./elements.js";
 import { several } from "./words.js";
 
-const LANE = 44, LEFT = 118, WIDE = 640, TOP = 26;
+const LANE = 44, LEFT = 118, TOP = 26;
+// A phone's drawing is narrow, not a wide one made small: its letters stay as large as they are elsewhere.
+export const phone = () => matchMedia("(max-width: 640px)");
 
 function lanesOf(item, route) {
   const lanes = [];
@@ -23,6 +25,7 @@ function way(from, to) {
 }
 
 export function routeDrawing(item, route) {
+  const WIDE = phone().matches ? 340 : 640;
   const lanes = lanesOf(item, route), height = TOP + (lanes.length - 1) * LANE + 18;
   if (!route.length) return make("p", { class: "empty" }, "The envelope has not gone anywhere yet.");
   const gap = (WIDE - LEFT - 40) / Math.max(1, route.length - 1);
