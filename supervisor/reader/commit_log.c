@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/repository/commits.h"
 #include "common/repository/library.h"
+#include "common/repository/open.h"
 #include "common/utf8.h"
 
 /* "120 34" */
@@ -216,7 +217,7 @@ static bool walk_all(struct walking *walking, const char *path, struct fault *fa
     if (!repository_library_start(fault)) {
         return false;
     }
-    if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+    if (repository_open(&repository, path) != 0) {
         return commits_fault(fault, "%s has no repository that can be opened", path);
     }
     bool read = walking->most == 0 || commits_each(repository, GIT_SORT_NONE, take_commit, walking) ||

@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/repository/commits.h"
+#include "common/repository/open.h"
 #include "common/tree.h"
 
 #define SOURCE_TRAILER "Agentos-Source"
@@ -177,7 +178,7 @@ bool envelope_trace_read(struct envelope_trace *route, const char *agent, const 
                          struct fault *fault)
 {
     struct tracker tracker = {.route = route, .agent = agent, .id = id};
-    if (git_repository_open_ext(&tracker.repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+    if (repository_open(&tracker.repository, path) != 0) {
         return fault_set(fault, "%s: the repository cannot be opened", agent);
     }
     OWNED char *file = names_id(id) ? memory_text(id) : names_file(id);

@@ -8,6 +8,7 @@
 #include "common/pruned.h"
 #include "common/repository/commits.h"
 #include "common/repository/library.h"
+#include "common/repository/open.h"
 #include "common/tree.h"
 
 /* The file as the tidy commit took it out. */
@@ -42,7 +43,7 @@ int pruned_file_read(const char *repository, const char *file, char **text, size
     if (!repository_library_start(fault)) {
         return -1;
     }
-    if (git_repository_open_ext(&search.repository, repository, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
+    if (repository_open(&search.repository, repository) != 0) {
         return fault_set(fault, "%s: the repository cannot be opened", repository) - 1;
     }
     bool whole = commits_each(search.repository, GIT_SORT_NONE, search_commit, &search);
@@ -123,9 +124,8 @@ bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const ch
     if (!repository_library_start(fault)) {
         return false;
     }
-    bool read =
-        git_repository_open_ext(&gathering.repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) == 0 &&
-        commits_each(gathering.repository, GIT_SORT_NONE, add_taken_out, &gathering);
+    bool read = repository_open(&gathering.repository, path) == 0 &&
+                commits_each(gathering.repository, GIT_SORT_NONE, add_taken_out, &gathering);
     git_repository_free(gathering.repository);
     return read || fault_set(fault, "%s: the envelopes that git alone has can't be read to the first", path);
 }

@@ -115,6 +115,22 @@ def plant_deep_objects(system, name):
     assert in_git(system, name, "rev-parse", "HEAD^{tree}").decode().strip() == oid
 
 
+def plant_wide_objects(system, name):
+    """Two dozen objects that are 10^12 folders, with a file in each of the last ones or without any; and files of 100 MB of
+    which each may be another one that was moved."""
+    tree, tip = system.tree(name), tip_of(system, name)
+    for leaf in (write_object(tree, "tree", b""), write_object(tree, "tree", entry(b"100644", b"x", write_object(tree, "blob", b"x")))):
+        for _ in range(12):
+            leaf = write_object(tree, "tree", b"".join(entry(b"40000", b"%d" % n, leaf) for n in range(10)))
+        tip = commit(tree, leaf, [tip])
+    for side in (b"a", b"b"):
+        large = write_object(tree, "blob", side * (100 * MB))
+        tip = commit(tree, write_object(tree, "tree", b"".join(entry(b"100644", side + b"%02d" % n, large) for n in range(100))), [tip])
+    lead_to(system, name, tip)
+    assert in_git(system, name, "ls-tree", "HEAD").count(b"blob") == 100
+    assert in_git(system, name, "rev-parse", "HEAD~2:0/1/2/3/4/5/6/7/8/9/0/1") == in_git(system, name, "rev-parse", "HEAD~2:" + "9/" * 12)
+
+
 def plant_odd_entries(system, name):
     tree, tip = system.tree(name), tip_of(system, name)
     text, nowhere = write_object(tree, "blob", b"../../iris/persona.md"), "ef" * 20
@@ -133,13 +149,16 @@ def plant_many_parents(system, name):
 
 
 def plant_damage(system, name):
-    """Objects cut short, with bytes behind them, empty, of another's name, and a tree that contains itself by its name."""
+    """Objects cut short (libgit2 reads in them for ever), with bytes behind them, empty, of another's name, and a tree that
+    contains itself by its name."""
     tree, tip = system.tree(name), tip_of(system, name)
     good = zlib.compress(b"tree 30\0" + entry(b"40000", b"d", "12" * 20)[:30])
     for oid, packed in {"11" * 20: good[:-5], "12" * 20: good, "13" * 20: b"", "14" * 20: good + b"more", "15" * 20: os.urandom(100)}.items():
         write_raw(tree, oid, packed)
     root = write_object(tree, "tree", b"".join(entry(b"40000", b"%d" % n, f"{n}" * 20) for n in range(11, 16)))
-    lead_to(system, name, commit(tree, root, [tip]))
+    cut = b"commit 1000\0tree " + root.encode()
+    write_raw(tree, "16" * 20, zlib.compress(cut + os.urandom(500))[:-100])
+    lead_to(system, name, commit(tree, root, [tip, "16" * 20]))
     assert b"error" in subprocess.run(["git", "fsck"], cwd=system.tree(name), capture_output=True, check=False).stderr
 
 
@@ -203,6 +222,7 @@ PLANTS = {
     "packs": plant_packs,
     "refs": plant_refs,
     "deep-objects": plant_deep_objects,
+    "wide-objects": plant_wide_objects,
     "odd-entries": plant_odd_entries,
     "many-parents": plant_many_parents,
     "damage": plant_damage,
@@ -285,6 +305,7 @@ def test_what_a_worker_leaves_for_its_readers_harms_none_of_them(make_system, mo
         system.wait_done("third", name="iris")
         assert wrong == []
         assert not STEERS.findall(system.log()), "the log is text"
+        assert "can't be read within" not in system.log(), "each read comes to an end by itself"
         assert system.agent_status("iris")["restarts"] == 0
     finally:
         if over:

@@ -25,6 +25,7 @@
 #include "common/repository/commits.h"
 #include "common/repository/library.h"
 #include "common/repository/object_walk.h"
+#include "common/repository/open.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
@@ -67,8 +68,7 @@ static void export_free(struct export *export)
 static int open_agent(struct export *export, struct fault *fault)
 {
     git_odb_backend *memory = NULL;
-    if (git_repository_open_ext(&export->repository, export->path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) !=
-        0) {
+    if (repository_open(&export->repository, export->path) != 0) {
         commits_fault(fault, "its repository cannot be opened");
         return EX_DATAERR;
     }
