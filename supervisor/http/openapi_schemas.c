@@ -54,7 +54,7 @@ static const struct {
     {"Commit", COMMIT},
     {"Log", "items:[Commit] " PAGE},
     {"Change", CHANGE "-cut:boolean -diff:string?"},
-    {"Changes", COMMIT "files:[Change] more_files:integer"},
+    {"Changes", COMMIT "files:[Change] more_files:integer " FAULTS},
     {"Diary", "items:[Changes] " PAGE},
     {"Day", "day:string tasks:integer " SPENT},
     {"Spender", "agent:string tasks:integer " SPENT},

@@ -4,14 +4,18 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
+#include "common/repository/open.h"
 #include "supervisor/reader/commit_changes.h"
 #include "supervisor/reader/commit_log.h"
 
 enum { DIGITS_LEAST = 4, DIGITS = 40 };
 
 struct page {
+    const struct reading *reading;
     git_repository *repository; /* NULL: without what each changed */
+    int64_t until;              /* when nothing more is compared */
     const char *after;          /* the page begins behind this commit; NULL: with the newest */
     bool begun, more;
     size_t most, bytes;
@@ -37,8 +41,10 @@ static bool take(void *context, const struct logged_commit *entry)
         return false;
     }
     json_t *item = logged_commit_json(entry);
-    if (page->repository)
-        commit_changes_add(page->repository, entry->commit, false, item);
+    struct fault fault;
+    if (page->repository &&
+        !commit_changes_add(page->repository, entry->commit, false, page->until, item, &fault))
+        page->reading->complain(fault.text);
     page->bytes += size_of(item);
     json_array_append_new(page->items, item);
     memcpy(page->last, entry->commit, sizeof page->last);
@@ -63,7 +69,7 @@ static int list(const struct reading *reading, const char *path, struct page *pa
 static git_repository *open_at(const char *path)
 {
     git_repository *repository = NULL;
-    (void)git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
+    (void)repository_open(&repository, path);
     return repository;
 }
 
@@ -72,7 +78,9 @@ static int page_of(const struct reading *reading, bool changes, json_t **answer,
     OWNED char *path = reading_agent(reading, fault);
     if (!path)
         return EX_NOINPUT;
-    struct page page = {.after = reading_text(reading, "cursor"),
+    struct page page = {.reading = reading,
+                        .until = clock_monotonic_ms() + CHANGES_MS,
+                        .after = reading_text(reading, "cursor"),
                         .most = reading_count(reading, "limit", PAGE_ITEMS, PAGE_ITEMS_MAX),
                         .repository = changes ? open_at(path) : NULL,
                         .items = json_array()};
@@ -124,8 +132,9 @@ int commit_page_one(const struct reading *reading, json_t **answer, struct fault
         return read ? EX_NOINPUT : EX_SOFTWARE;
     }
     git_repository *repository = open_at(path);
-    if (repository)
-        commit_changes_add(repository, wanted.commit, true, wanted.item);
+    if (repository && !commit_changes_add(repository, wanted.commit, true, clock_monotonic_ms() + CHANGES_MS,
+                                          wanted.item, fault))
+        reading->complain(fault->text);
     git_repository_free(repository);
     *answer = wanted.item;
     return EX_OK;

@@ -202,6 +202,23 @@ def test_what_cannot_be_read_is_500_and_is_named(make_v1):  # noqa: F811
     assert status == 200 and told["items"] == [] and "agents/ghost" in told["problems"][0]
 
 
+def test_a_commit_of_folders_without_end_is_told_without_what_it_changed_and_the_others_with_it(make_v1):  # noqa: F811
+    """Each folder has the next one ten times, so a few objects are ten million folders."""
+    http = make_v1()
+    in_git = lambda *words, given=None: subprocess.run(  # noqa: E731
+        ["git", "-C", http.system.tree(), *words], input=given, capture_output=True, text=True, check=True).stdout.strip()
+    folder = in_git("mktree", given="")
+    for _ in range(7):
+        folder = in_git("mktree", given="".join(f"040000 tree {folder}\t{n}\n" for n in range(10)))
+    in_git("update-ref", "refs/heads/main", in_git("commit-tree", folder, "-p", "HEAD", "-m", "without end"))
+    status, _, told = http.get("/v1/agents/orion/commits")
+    by_subject = {one["subject"]: one["files"] for one in told["items"]}
+    assert status == 200 and by_subject["without end"] == [] and by_subject["init: agent filesystem"] != []
+    status, _, one = http.get(f"/v1/agents/orion/commits/{in_git('rev-parse', 'HEAD')}")
+    for problems in (told["problems"], one["problems"]):
+        assert status == 200 and len(problems) == 1 and "more than 500000 entries" in problems[0]
+
+
 # ---- usage ----
 
 

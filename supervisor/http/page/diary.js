@@ -46,7 +46,7 @@ function changes(name, item) {
   const load = async () => {
     try {
       const told = await get(agentUrl(name, "commits", item.commit));
-      replace(place, told.files?.length ? told.files.map((file) => make("section", { class: "file" }, make("h4", {}, fileHead(file)), diffOf(file))) : empty("Nothing."),
+      replace(place, told.files?.length ? told.files.map((file) => make("section", { class: "file" }, make("h4", {}, fileHead(file)), diffOf(file))) : empty(told.problems?.[0] ?? "Nothing."),
         told.more_files > 0 && make("p", { class: "soft" }, `And ${several(told.more_files, "more file")}; \`agentos git\` shows all of them.`));
     } catch (problem) {
       delete fold.dataset.asked;
