@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/repository/library.h"
+#include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/reader/pruned_file.h"
 
@@ -111,6 +112,34 @@ static void add_commits(struct envelope_view *view)
     }
 }
 
+static bool was_dead(const struct envelope_view *view)
+{
+    for (size_t i = 0; i < view->route.count; i++) {
+        const struct step *step = &view->route.steps[i];
+        if (step->commit[0] != '\0' && strstr(step->what, TREE_DEAD_LETTERS " (") != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A requeue counts `created` anew, so the file of an envelope that was a dead letter tells when its present life began. */
+static void tell_requeue(struct envelope_view *view)
+{
+    if (envelope_view_best(view)->place == PLACE_DEAD_LETTERS || !was_dead(view)) {
+        return;
+    }
+    for (size_t i = 0; i < view->route.count; i++) {
+        struct step *step = &view->route.steps[i];
+        if (step->rank == RANK_CREATED) {
+            free(step->agent);
+            free(step->what);
+            step->agent = memory_text("operator");
+            step->what = memory_text("given a fresh life (requeued)");
+        }
+    }
+}
+
 /* --- what belongs to it --- */
 
 static bool is_answer(const struct envelope_view *view, const struct copy *copy)
@@ -204,6 +233,7 @@ bool envelope_view_read(struct envelope_view *view, const char *id)
     add_times(view);
     if (repository_library_start(&fault)) {
         add_commits(view);
+        tell_requeue(view);
         cost_read(&view->cost, &view->scan, view->data_dir, envelope_view_best(view)->envelope.trace,
                   view->complain);
     } else {

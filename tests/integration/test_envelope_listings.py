@@ -108,6 +108,20 @@ def test_show_tells_the_route_with_the_commits_that_know_of_it(idle):
         assert part in text, part
 
 
+def test_show_tells_of_a_requeue_that_it_was_one(idle):
+    """`created` is counted anew then; a route in which the creation follows the first sending would be a riddle."""
+    git = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    put(idle, "agents/iris/iac/dead-letter/b.md", envelope("b", status="expired"))
+    idle.git("add", "-f", "iac/dead-letter/b.md", name="iris")
+    idle.git(*git, "commit", "-qm", "iris(escalation): b expired", name="iris")
+    told = json.loads(idle.cli("show", "b", "--json").stdout)
+    assert "created" in [step["what"] for step in told["route"]], "a dead letter has one life so far"
+    idle.cli("requeue", "b")
+    told = json.loads(idle.cli("show", "b", "--json").stdout)
+    [step] = [step for step in told["route"] if "requeued" in step["what"]]
+    assert step["agent"] == "operator" and "created" not in [step["what"] for step in told["route"]]
+
+
 def test_show_tells_who_did_what_people_moved(idle):
     put(idle, "agents/orion/iac/archive/b.md", envelope("b", sender="iris", to="iris", status="finished", read="2026-04-29T10:00:02Z"))
     told = json.loads(idle.cli("show", "b", "--json").stdout)
