@@ -45,11 +45,11 @@ def test_the_front_stays_in_a_small_context(make_system, model):
 
 class Teacher(odd.Server):
     """Each task teaches a skill with a text of so many steps of 40 bytes, or without any a reflection, out of so many kinds;
-    with topics, no kind shares a word with another. The server holds so many tokens of four bytes, and cuts a longer prompt
+    with topics, no kind shares a word with another. With wants, each reply reaches two goals and sets two. The server holds so many tokens of four bytes, and cuts a longer prompt
     without a word; then the reply is mere prose."""
 
-    def __init__(self, steps=130, kinds=12, holds=10**6, about="", topics=False):
-        self.steps, self.kinds, self.holds, self.about, self.topics = steps, kinds, holds, about, topics
+    def __init__(self, steps=130, kinds=12, holds=10**6, about="", topics=False, wants=False):
+        self.steps, self.kinds, self.holds, self.about, self.topics, self.wants = steps, kinds, holds, about, topics, wants
         self.prompts, self.cut = [], []
         super().__init__(self.answer)
 
@@ -63,9 +63,15 @@ class Teacher(odd.Server):
         about = f"topic{case}" if self.topics else f"How case {case} of the list is handled. {self.about}"
         skill = f"skill:\n  name: case-{case}\n  description: {about}\n  body: |\n    {(step + ' ') * self.steps}\n"
         learned = skill if self.steps else f"reflection: Case {case} {'was hard, ' * 90}\n"
+        learned += self.goals(len(self.prompts)) if self.wants else ""
         reply = f"Done.\n\n```agentos\nreward: 1\nreason: handled\n{learned}```\n" if asked <= self.holds else "Prose."
         usage = {"prompt_tokens": min(asked, self.holds), "completion_tokens": len(reply) // 4}
         connection.sendall(odd.response(odd.completion(reply, usage=usage)))
+
+    def goals(self, number):
+        names = [[f"Look at the {word} way of the cases after task {n}" for word in ("first", "second")] for n in (number, number - 1)]
+        lists = ["".join(f"    - {name}\n" for name in two) for two in names]
+        return f"goals:\n  add:\n{lists[0]}  done:\n{lists[1]}"
 
     def front(self):
         return [len(os.path.commonprefix([a, b])) / min(len(a), len(b)) for a, b in zip(self.prompts, self.prompts[1:])]
@@ -115,6 +121,15 @@ def test_the_front_stays_where_nothing_but_long_reflections_is_learned(make_syst
     front = teach(make_system, server, 12, agents=["orion", *(f"peer-{number}" for number in range(peers))])
     assert min(front) >= LEAST, [round(share, 2) for share in front]
     assert "was hard, was hard" in server.prompts[-1] and "…" in server.prompts[-1]
+
+
+@pytest.mark.parametrize("steps", [8, 20, 40])
+def test_the_front_stays_where_each_task_changes_the_goals(make_system, steps):
+    """A young agent's prompt is short, and what it says of skills is a large part of it."""
+    server = Teacher(steps, kinds=3, wants=True)
+    front = teach(make_system, server, 12)
+    assert min(front) >= LEAST, [round(share, 2) for share in front]
+    assert "after task 11" in server.prompts[-1] and "after task 10" not in server.prompts[-1]
 
 
 # Where each task teaches a skill of its own, so that each one past the twentieth takes another's place: what prompts say of
