@@ -10,7 +10,12 @@
 
 enum { BODY_MAX = 512 * 1024 /* bytes */ };
 
-enum field_kind { FIELD_TEXT, FIELD_COUNT /* a whole number from 0 on */, FIELD_PRIORITY };
+enum field_kind {
+    FIELD_TEXT,
+    FIELD_COUNT, /* a whole number from 0 on */
+    FIELD_SOME,  /* a whole number from 1 on */
+    FIELD_PRIORITY
+};
 
 struct field { /* a table ends with one that has no name */
     const char *name;

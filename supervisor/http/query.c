@@ -28,12 +28,14 @@ static char *decoded(const char *value)
     return NULL;
 }
 
-static json_t *count_of(const char *text)
+static json_t *count_of(const char *text, long long least)
 {
     char *end = NULL;
     errno = 0;
     long long count = strtoll(text, &end, 10);
-    return *text && strspn(text, "0123456789") == strlen(text) && errno == 0 ? json_integer(count) : NULL;
+    return *text && strspn(text, "0123456789") == strlen(text) && errno == 0 && count >= least
+               ? json_integer(count)
+               : NULL;
 }
 
 static enum MHD_Result refuse(struct reading *reading, const char *name, const char *why)
@@ -54,7 +56,9 @@ static enum MHD_Result take(void *context, enum MHD_ValueKind kind, const char *
     if (!field || !field->name)
         return refuse(reading, "", "the path has a parameter that it does not take");
     OWNED char *text = decoded(value);
-    json_t *read = !text ? NULL : field->kind == FIELD_TEXT ? json_string(text) : count_of(text);
+    json_t *read = !text                       ? NULL
+                   : field->kind == FIELD_TEXT ? json_string(text)
+                                               : count_of(text, field->kind == FIELD_SOME);
     if (!read || json_object_get(reading->object, name)) {
         json_decref(read);
         return refuse(reading, field->name, field->says);

@@ -272,6 +272,10 @@ static void queue(int data, const struct route *route, const json_t *named, stru
     {                                                                                                        \
         name, FIELD_COUNT, false, says, NULL                                                                 \
     }
+#define SOME(name, says)                                                                                     \
+    {                                                                                                        \
+        name, FIELD_SOME, false, says, NULL                                                                  \
+    }
 #define PRIORITY                                                                                             \
     {                                                                                                        \
         "priority", FIELD_PRIORITY, false, "high, normal or low", NULL                                       \
@@ -297,7 +301,7 @@ static const struct field item_fields[] = {
     {.name = NULL},
 };
 #define PAGE                                                                                                 \
-    COUNT("limit", "so many items, 500 at most; without it 50"),                                             \
+    SOME("limit", "so many items, 500 at most; without it 50"),                                              \
         TEXT("cursor", false, "`next` of the page before"),                                                  \
     {                                                                                                        \
         .name = NULL                                                                                         \
@@ -315,7 +319,7 @@ static const struct field metrics_fields[] = {
     TEXT("agents", false, "all: a series for each agent, also past a thousand of them"), {.name = NULL}};
 static const struct field queue_fields[] = {TEXT("queue", false, "the items of this queue alone"), PAGE};
 static const struct field days_fields[] = {
-    COUNT("days", "so many days up to today, 365 at most; without it 30"), {.name = NULL}};
+    SOME("days", "so many days up to today, 365 at most; without it 30"), {.name = NULL}};
 static const struct field wait_fields[] = {COUNT("wait", "seconds to wait for the task's end, 60 at most"),
                                            {.name = NULL}};
 static const struct field rollback_fields[] = {

@@ -269,6 +269,15 @@ def test_a_parameter_that_a_path_does_not_take_is_400(make_v1, path):
     assert http.ask("/healthz?verbose")[0] == 200
 
 
+@pytest.mark.parametrize("path", ["log?limit=", "commits?limit=", "usage?days="])
+def test_a_parameter_with_a_wrong_value_is_400(make_v1, path):
+    http = make_v1()
+    place = f"/v1/agents/orion/{path}"
+    assert http.ask(f"{place}1")[0] == 200
+    for wrong in ("0", "-1", "x", "1.5", ""):
+        assert http.ask(f"{place}{wrong}")[0] == 400, wrong
+
+
 def test_messages_and_items_are_durable_when_they_are_answered(make_v1):
     yaml_of_queues = "queues:\n  - {name: reviews, consumers: [orion]}\n"
     http = make_v1(extra="")
