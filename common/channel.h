@@ -7,7 +7,6 @@
 #include <stddef.h>
 
 #include "common/buffer.h"
-#include "common/fault.h"
 #include "common/shared_bytes.h"
 
 struct channel_waiting;

@@ -1,7 +1,6 @@
 #include "common/log_writer.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>

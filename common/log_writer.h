@@ -9,7 +9,6 @@
 #define AGENTOS_COMMON_LOG_WRITER_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "common/buffer.h"

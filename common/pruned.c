@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/names.h"

@@ -9,7 +9,6 @@
 
 #include <sched.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "common/fault.h"
 

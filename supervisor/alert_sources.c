@@ -1,5 +1,4 @@
 /* The occasions of alerts (`notify` of agents.yaml), and the alerts' data. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "common/clock.h"

@@ -1,7 +1,6 @@
 #include "supervisor/http_listener.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

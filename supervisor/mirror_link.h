@@ -3,8 +3,6 @@
 #ifndef AGENTOS_SUPERVISOR_MIRROR_LINK_H
 #define AGENTOS_SUPERVISOR_MIRROR_LINK_H
 
-#include <stdbool.h>
-
 #include "common/buffer.h"
 
 struct supervisor;

@@ -14,21 +14,17 @@
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "common/capacity.h"
 #include "common/clock.h"
-#include "common/files.h"
 #include "common/format/memory_group.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -47,7 +43,6 @@
 #include "supervisor/notify/alerts.h"
 #include "supervisor/postmaster.h"
 #include "supervisor/process/clock_jumps.h"
-#include "supervisor/process/log_pipe.h"
 #include "supervisor/process/ownership.h"
 #include "supervisor/process/preflight.h"
 #include "supervisor/process/service_manager.h"

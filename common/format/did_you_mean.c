@@ -1,7 +1,6 @@
 #include "common/format/did_you_mean.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { LONGEST = 64, PREFIX = 3 /* letters: a word that was only begun is near, too */ };

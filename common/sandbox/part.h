@@ -5,7 +5,6 @@
 #include <linux/filter.h>
 #include <stddef.h>
 
-#include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 
 /* Which roles a row of a table is for. */

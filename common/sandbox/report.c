@@ -1,7 +1,6 @@
 /* What holds here, and what a person should know of it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,6 +1,5 @@
 /* One agent as the supervisor sees it: its folder, its line, its worker's life. What the table of lifecycle.c decides
  * is done here. */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 #include "supervisor/agent/desired_state.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -3,7 +3,6 @@
 #ifndef AGENTOS_SUPERVISOR_AGENT_TREE_GUARD_H
 #define AGENTOS_SUPERVISOR_AGENT_TREE_GUARD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

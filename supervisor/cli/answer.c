@@ -2,13 +2,11 @@
 #include "supervisor/cli/answer.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/files.h"
 #include "common/format/answer_file.h"
 #include "common/memory.h"
 #include "supervisor/cli/inspect/data_dir.h"

@@ -1,7 +1,6 @@
 /* `agentos check`: would `agentos run` start, and what would run? */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -10,7 +9,6 @@
 
 #include "common/buffer.h"
 #include "common/capacity.h"
-#include "common/control.h"
 #include "common/format/bus_address.h"
 #include "common/format/config_warnings.h"
 #include "common/format/git_remote.h"

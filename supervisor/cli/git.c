@@ -19,7 +19,6 @@
 
 #include "common/buffer.h"
 #include "common/memory.h"
-#include "common/names.h"
 #include "common/printable.h"
 #include "common/sandbox/sandbox.h"
 #include "supervisor/cli/inspect/data_dir.h"

@@ -1,6 +1,5 @@
 /* The object of `status` (contract section 1). */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -6,8 +6,6 @@
 #include "common/files.h"
 #include "common/format/answer_file.h"
 #include "common/memory.h"
-#include "common/message.h"
-#include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/control/part.h"

@@ -3,9 +3,6 @@
 #ifndef AGENTOS_GATEWAY_KEYS_H
 #define AGENTOS_GATEWAY_KEYS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "common/secrets.h"
 
 struct keys;

@@ -4,7 +4,6 @@
 #define AGENTOS_HTTP_SNAPSHOT_H
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "supervisor/http/calls.h"

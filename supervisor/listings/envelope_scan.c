@@ -1,7 +1,6 @@
 #include "supervisor/listings/envelope_scan.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 

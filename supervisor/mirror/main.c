@@ -4,7 +4,6 @@
  * to it (common/channel.h, common/message.h: PUSH in, PUSHED out). Each push is a child in a sandbox of its own; this
  * process makes them, reads nothing of an agent's, and has no network, no key of the model and no privileges. It ends when
  * the supervisor does. */
-#include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 

@@ -10,7 +10,6 @@
 #define AGENTOS_SUPERVISOR_MODEL_AUDIT_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <sys/types.h>
 
 #include "common/buffer.h"

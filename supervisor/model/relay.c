@@ -1,7 +1,6 @@
 #include "supervisor/model/relay.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"

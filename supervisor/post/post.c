@@ -1,12 +1,10 @@
 #include "supervisor/post/post.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/files.h"
-#include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/post/part.h"

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/post/part.h"

@@ -37,7 +37,6 @@
  *   the operator, status        it is taken up on the spot: a message is let in or deferred by its window
  *   a person, the clock         a change that is noticed takes it up in the next turn; what expires in it does so then
  * A crash between two slices leaves the boxes that were not taken up as they were, and the next start begins with all. */
-#include "common/clock.h"
 #include "supervisor/post/part.h"
 
 void post_take_up(struct box *box)

@@ -1,7 +1,5 @@
 /* How much may lie unfinished with an agent, and how much does: by its throughput class (contract section 9). */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/format/frontmatter.h"
 #include "common/memory.h"

@@ -7,7 +7,6 @@
 #ifndef AGENTOS_SUPERVISOR_PROCESS_LOG_PIPE_H
 #define AGENTOS_SUPERVISOR_PROCESS_LOG_PIPE_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "supervisor/process/loop.h"

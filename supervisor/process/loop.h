@@ -3,8 +3,6 @@
 #ifndef AGENTOS_SUPERVISOR_PROCESS_LOOP_H
 #define AGENTOS_SUPERVISOR_PROCESS_LOOP_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "common/timer_heap.h"

@@ -2,8 +2,6 @@
 #ifndef AGENTOS_SUPERVISOR_PROCESS_OWNERSHIP_H
 #define AGENTOS_SUPERVISOR_PROCESS_OWNERSHIP_H
 
-#include <stdbool.h>
-
 #include "common/fault.h"
 
 struct ownership {

@@ -1,7 +1,6 @@
 #include "supervisor/reader/envelope_page.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>

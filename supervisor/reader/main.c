@@ -16,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/repository/library.h"

@@ -1,6 +1,5 @@
 #include "supervisor/reader/task_answer.h"
 
-#include <stdlib.h>
 #include <sysexits.h>
 
 #include "common/files.h"

@@ -1,12 +1,10 @@
 #include "supervisor/shared/peers.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/format/reply_example.h"
-#include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 

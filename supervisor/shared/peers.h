@@ -3,7 +3,6 @@
 #ifndef AGENTOS_SUPERVISOR_SHARED_PEERS_H
 #define AGENTOS_SUPERVISOR_SHARED_PEERS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -7,7 +7,6 @@
 #define AGENTOS_SUPERVISOR_SHARED_SEGMENTS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "common/fault.h"

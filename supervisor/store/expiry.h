@@ -4,7 +4,6 @@
 #define AGENTOS_SUPERVISOR_STORE_EXPIRY_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "common/timer_heap.h"

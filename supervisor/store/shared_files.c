@@ -10,7 +10,6 @@
 #include "common/clock.h"
 #include "common/listing.h"
 #include "common/memory.h"
-#include "supervisor/store/batch.h"
 
 enum { ASIDE_TRIES = 100 };
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/buffer.h"
-#include "common/memory.h"
 #include "common/utf8.h"
 
 enum { OBJECTS_MAX = 64 /* that are tried in a loose text */ };

@@ -1,7 +1,6 @@
 #include "worker/cycle/audit_case.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/files.h"

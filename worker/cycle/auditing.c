@@ -10,7 +10,6 @@
 #include "worker/audit/verdict.h"
 #include "worker/cycle/audit_case.h"
 #include "worker/cycle/worker.h"
-#include "worker/memory/evicted_skill.h"
 
 enum {
     HOLD_MS = 250,

@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/buffer.h"
 #include "common/message.h"
 #include "common/usage.h"
 #include "worker/cycle/audit_results.h"

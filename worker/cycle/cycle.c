@@ -13,7 +13,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "worker/cycle/prompt.h"
 #include "worker/cycle/worker.h"
 
 enum { TASK_MAX = 1024 * 1024 };

@@ -3,7 +3,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/memory.h"
 #include "worker/cycle/worker.h"
 
 enum {

@@ -1,6 +1,5 @@
 /* Envelopes that end without an answer: those that took their worker down, those that were cancelled, and those that the
  * supervisor set aside in our tree, of which it is our part to keep the memory. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"

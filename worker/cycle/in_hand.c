@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "common/memory.h"
 #include "worker/cycle/worker.h"
 
 void cycle_forget(struct worker *worker)

@@ -16,14 +16,12 @@
  *   dead-letter (expired, failed), unknown     the supervisor laid it there: commit and reflection are made now
  *     to the ledger and to HEAD
  *   dead-letter, status not final              the supervisor's own start goes on with it; it rings */
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
-#include "worker/cycle/prompt.h"
 #include "worker/cycle/worker.h"
 
 enum {

@@ -1,7 +1,6 @@
 #include "worker/cycle/prompt.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/files.h"

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/memory.h"
 #include "worker/cycle/prompt.h"
 #include "worker/cycle/worker.h"
 

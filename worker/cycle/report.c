@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/files.h"
@@ -12,7 +11,6 @@
 #include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "common/names.h"
 #include "common/tree.h"
 #include "worker/cycle/bootstrap.h"
 #include "worker/cycle/worker.h"

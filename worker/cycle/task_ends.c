@@ -1,7 +1,6 @@
 /* Tasks that end without an answer: done already, expired, poison, cancelled. The order is the cycle's: first the
  * commit, then the block; a crash between leaves a block whose end the ledger knows. */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

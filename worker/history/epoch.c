@@ -1,5 +1,4 @@
 /* The epoch of the lease under which the last commit was made (contract section 12), by its trailer. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -25,7 +25,6 @@
  * committed. */
 #include "worker/history/part.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,6 @@
 #include "worker/history/part.h"
 
 #include <endian.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <sha1.h>
 #include <stdlib.h>

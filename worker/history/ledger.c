@@ -5,7 +5,6 @@
  * task that is no longer in the history counts as not done. In memory there is one table of record numbers. */
 #include "worker/history/part.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

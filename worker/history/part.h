@@ -30,7 +30,6 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/journal.h"
-#include "common/listing.h"
 #include "common/repository/commits.h"
 #include "worker/history/history.h"
 

@@ -1,7 +1,6 @@
 /* Looking back: the commit that somebody names, and the files as they were then. Read-only. */
 #include "worker/history/part.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"

@@ -10,7 +10,6 @@
 #include "worker/history/part.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -3,7 +3,6 @@
  * be dropped when people move HEAD. */
 #include "worker/history/part.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

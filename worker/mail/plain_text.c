@@ -1,6 +1,5 @@
 /* A plain text that a person puts into handoffs/ or inbox/ is work from the operator: it becomes an envelope here, in its
  * place. First the file gets its name, so that a crash leaves plain text that is found again, then its head. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,6 @@
 #include "worker/memory/reflections.h"
 
-#include <string.h>
-
 #include "common/clock.h"
-#include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 

@@ -1,6 +1,5 @@
 #include "worker/memory/rollback_diff.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/format/entries.h"

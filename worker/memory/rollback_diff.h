@@ -2,8 +2,6 @@
 #ifndef AGENTOS_WORKER_MEMORY_ROLLBACK_DIFF_H
 #define AGENTOS_WORKER_MEMORY_ROLLBACK_DIFF_H
 
-#include <stddef.h>
-
 #include "common/buffer.h"
 
 /* The files of learning as texts; NULL: there was no such file. */

@@ -10,7 +10,6 @@
  * What stays outlives the worker (skills_kept.c). The front is broken where it is made anew: once in 50 tasks at most,
  * when much of it has become useless, or when a new line has no room left behind it. In a small room texts give way to
  * lines first, from the end on, and a text that has no room waits until then. A person's edit, too, begins anew. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"

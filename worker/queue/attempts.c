@@ -1,7 +1,6 @@
 #include "worker/queue/attempts.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,7 +10,6 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "common/tree.h"
 
 /* .agentos/seen: a line "ID HASH TIME" for each block that has a TTL and no time of its own. A power cut may take the
  * last lines along; such a block lives a little longer. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "common/buffer.h"
-#include "common/memory.h"
 #include "supervisor/cli/terminal/output.h"
 
 enum { GIST_CHARACTERS = 60 };

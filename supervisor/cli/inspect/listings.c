@@ -1,11 +1,9 @@
 /* The verbs that list: what an agent has learned, envelopes wherever they lie, and the notices in shared/ that every agent may
  * read. Each reads items, shown as JSON to programs and as a table to people. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/cli/inspect/data_dir.h"

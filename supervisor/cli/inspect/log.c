@@ -1,10 +1,8 @@
 /* `agentos log`: an agent's commit log. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/memory.h"

@@ -1,7 +1,6 @@
 /* `agentos show`: one envelope, and its whole way through the system. */
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"

@@ -14,7 +14,6 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/control.h"
-#include "common/files.h"
 #include "common/held.h"
 #include "common/memory.h"
 #include "supervisor/cli/terminal/output.h"

@@ -2,12 +2,10 @@
  * as it should. So a guess that a strange layout misleads costs nothing. */
 #include "supervisor/cli/transfer/roster_append.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/format/yamldoc.h"
-#include "common/memory.h"
 
 enum { BRACKETS_MAX = 64 };
 
