@@ -35,9 +35,8 @@ static git_oid *place(git_oid *seen, size_t room, const git_oid *oid)
 {
     size_t at = 0;
     memcpy(&at, oid->id, sizeof(at));
-    for (at %= room; !git_oid_is_zero(&seen[at]) && !git_oid_equal(&seen[at], oid);) {
+    for (at %= room; !git_oid_is_zero(&seen[at]) && !git_oid_equal(&seen[at], oid);)
         at = (at + 1) % room;
-    }
     return &seen[at];
 }
 
@@ -45,11 +44,9 @@ static void grow_seen(struct object_walk *walk)
 {
     size_t room = walk->seen_room == 0 ? 1024 : walk->seen_room * 2;
     git_oid *seen = memory_new(room, sizeof(*seen));
-    for (size_t i = 0; i < walk->seen_room; i++) {
-        if (!git_oid_is_zero(&walk->seen[i])) {
+    for (size_t i = 0; i < walk->seen_room; i++)
+        if (!git_oid_is_zero(&walk->seen[i]))
             *place(seen, room, &walk->seen[i]) = walk->seen[i];
-        }
-    }
     free(walk->seen);
     walk->seen = seen;
     walk->seen_room = room;
@@ -57,13 +54,11 @@ static void grow_seen(struct object_walk *walk)
 
 static void add_step(struct object_walk *walk, const git_oid *oid, git_object_t kind)
 {
-    if ((walk->seen_count + 1) * 2 > walk->seen_room) {
+    if ((walk->seen_count + 1) * 2 > walk->seen_room)
         grow_seen(walk);
-    }
     git_oid *spot = place(walk->seen, walk->seen_room, oid);
-    if (!git_oid_is_zero(spot)) {
+    if (!git_oid_is_zero(spot))
         return;
-    }
     *spot = *oid;
     walk->seen_count++;
     if (walk->step_count == walk->step_room) {
@@ -90,9 +85,8 @@ static void follow_commit(struct object_walk *walk, const struct step *step)
     }
     add_step(walk, git_commit_tree_id(commit), GIT_OBJECT_TREE);
     walk->commits++;
-    for (unsigned i = 0; walk->commits < walk->most && i < git_commit_parentcount(commit); i++) {
+    for (unsigned i = 0; walk->commits < walk->most && i < git_commit_parentcount(commit); i++)
         add_step(walk, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
-    }
     git_commit_free(commit);
 }
 
@@ -131,9 +125,8 @@ static void follow_tree(struct object_walk *walk, const struct step *step)
             find(walk, step, "holds a link, a submodule or a name that no agent's tree may have");
             continue;
         }
-        if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT) { /* a submodule's commit lies elsewhere */
+        if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT) /* a submodule's commit lies elsewhere */
             add_step(walk, git_tree_entry_id(entry), git_tree_entry_type(entry));
-        }
     }
     git_tree_free(tree);
 }
@@ -161,15 +154,14 @@ static void look(struct object_walk *walk, const struct step *step)
     }
     git_object_t kind = git_odb_object_type(object);
     git_odb_object_free(object);
-    if (kind != step->kind) {
+    if (kind != step->kind)
         find(walk, step, "is of another kind");
-    } else if (kind == GIT_OBJECT_COMMIT) {
+    else if (kind == GIT_OBJECT_COMMIT)
         follow_commit(walk, step);
-    } else if (kind == GIT_OBJECT_TREE) {
+    else if (kind == GIT_OBJECT_TREE)
         follow_tree(walk, step);
-    } else if (kind == GIT_OBJECT_TAG) {
+    else if (kind == GIT_OBJECT_TAG)
         follow_tag(walk, step);
-    }
 }
 
 /* A ref may name anything; one that leads nowhere is looked for as a commit. */
@@ -192,15 +184,13 @@ static size_t check_from(struct object_walk *walk, const git_oid *tips, size_t c
         buffer_print(walk->findings, "%s: its objects cannot be read\n", walk->where);
         return 0;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         add_step(walk, &tips[i], kind_of(walk, &tips[i]));
-    }
     while (walk->step_count > 0) {
         struct step step = walk->steps[--walk->step_count];
         look(walk, &step);
-        if (walk->looked != NULL) {
+        if (walk->looked != NULL)
             walk->looked(++done);
-        }
     }
     if (walk->bad > OBJECT_WALK_FINDINGS_MAX) {
         buffer_print(walk->findings, "%s: %zu more objects are missing or damaged\n", walk->where,

@@ -42,9 +42,8 @@ static int show_pruned(void *context)
     const struct pruned_answer *wanted = context;
     struct fault fault = {0};
     struct answer_file answer;
-    if (task_answer_read(wanted->repository, wanted->file, &answer, &fault)) {
+    if (task_answer_read(wanted->repository, wanted->file, &answer, &fault))
         return print(&answer);
-    }
     output_complain("the answer to %s has left outputs/, and can't be read in git: %s", wanted->task,
                     fault.text);
     return EX_DATAERR;
@@ -55,9 +54,8 @@ static int find_pruned(const struct invocation *invocation, int folder, const ch
     OWNED char *file = task_answer_pruned(folder, task);
     OWNED char *repository = memory_print("%s/agents/%s", invocation->data_dir, invocation->words[0]);
     struct pruned_answer wanted = {.repository = repository, .task = task, .file = file};
-    if (file == NULL) {
+    if (file == NULL)
         return -1;
-    }
     confine_guard(invocation->data_dir, invocation->words[0]);
     return confine(repository, show_pruned, &wanted);
 }
@@ -78,11 +76,10 @@ int answer_show(const struct invocation *invocation, int folder, const char *tas
 static int say_none(const struct invocation *invocation, const char *task)
 {
     const char *agent = invocation->words[0];
-    if (task == NULL) {
+    if (task == NULL)
         output_complain("%s has answered nothing yet", agent);
-    } else {
+    else
         output_complain("%s has no answer to a task '%s', and no such task is pending", agent, task);
-    }
     return EX_NOINPUT;
 }
 
@@ -110,9 +107,8 @@ static int await(const struct invocation *invocation, int folder, const char *ta
                    : unknown     ? say_none(invocation, task)
                                  : progress_say_over(&progress);
         }
-        if (place > 0) {
+        if (place > 0)
             known_ms = now;
-        }
         progress_say(&progress, folder);
         nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_MS * 1000L * 1000L}, NULL);
     }
@@ -123,17 +119,14 @@ int verb_answer(struct invocation *invocation)
     int status = 0;
     int64_t until = 0;
     const char *task = invocation->words[1];
-    if (!input_until(invocation, &until)) {
+    if (!input_until(invocation, &until))
         return EX_USAGE;
-    }
     OWNED char *path = NULL;
     OWNED_FD int folder = data_dir_agent(invocation, invocation->words[0], &path, &status);
-    if (folder < 0) {
+    if (folder < 0)
         return status;
-    }
-    if (invocation_has(invocation, OPTION_WAIT)) {
+    if (invocation_has(invocation, OPTION_WAIT))
         return output_end(await(invocation, folder, task, until));
-    }
     status = answer_show(invocation, folder, task);
     if (status < 0 && task != NULL) {
         long place = task_state_place(folder, task);

@@ -32,9 +32,8 @@ static void check_data_dir(struct check *check)
 {
     const char *dir = check->invocation->data_dir;
     struct stat status;
-    if (stat(dir, &status) != 0) {
+    if (stat(dir, &status) != 0)
         return; /* whoever looked for agents.yaml there has said it */
-    }
     if (!S_ISDIR(status.st_mode)) {
         buffer_print(&check->faults, "the data directory %s is no directory\n", dir);
     } else if (access(dir, R_OK | W_OK | X_OK) != 0) {
@@ -58,12 +57,10 @@ static void check_run_dir(struct check *check)
     }
     OWNED char *above = memory_text(dir);
     char *slash = strrchr(above, '/');
-    if (slash != NULL && slash != above) {
+    if (slash != NULL && slash != above)
         *slash = '\0';
-    }
-    if (strcmp(above, check->invocation->data_dir) != 0 && access(above, W_OK | X_OK) != 0) {
+    if (strcmp(above, check->invocation->data_dir) != 0 && access(above, W_OK | X_OK) != 0)
         buffer_print(&check->faults, "the run directory %s cannot be made: %s\n", dir, strerror(errno));
-    }
 }
 
 /* What fits is run, so too little is no fault. */
@@ -75,9 +72,8 @@ static void check_capacity(struct check *check)
                                  supervisor > 0 ? supervisor : 0, list);
     for (size_t i = 0; i < count; i++) {
         OWNED char *sentence = capacity_lack(&list[i]);
-        if (sentence != NULL) {
+        if (sentence != NULL)
             buffer_print(&check->warnings, "%s\n", sentence);
-        }
     }
 }
 
@@ -90,11 +86,10 @@ static void show_plan(const struct check *check)
         OWNED char *url = output_clean(setting_text(SET_LLM_BASE_URL, agent->name), 0);
         OWNED char *model = output_clean(setting_text(SET_LLM_MODEL, agent->name), 0);
         printf("  %s%s%s: ", agent->name, domain[0] != '\0' ? ", " : "", domain);
-        if (strcasecmp(url, "offline") == 0) {
+        if (strcasecmp(url, "offline") == 0)
             printf("the built-in offline model\n");
-        } else {
+        else
             printf("%s at %s\n", model, url);
-        }
     }
 }
 
@@ -128,13 +123,11 @@ int verb_check(struct invocation *invocation)
     struct fault fault = {0};
     struct check check = {.invocation = invocation, .secrets = secrets_read(invocation->secrets, &fault)};
     struct roster *roster = roster_load(invocation->data_dir, &check.faults);
-    if (roster != NULL) {
+    if (roster != NULL)
         (void)roster_secrets(roster, &check.faults);
-    }
     check.roster = roster;
-    if (check.secrets == NULL) {
+    if (check.secrets == NULL)
         buffer_print(&check.faults, "%s\n", fault.text);
-    }
     check_all(&check);
     (void)output_lines(stdout, "warning: ", check.warnings.data);
     size_t faults = output_lines(stderr, "fault: ", check.faults.data);

@@ -39,9 +39,8 @@ static bool wait_until(struct demo_instance *instance, bool (*so)(const char *pa
 {
     int64_t until = clock_monotonic_ms() + DEMO_PATIENCE_MS;
     while (!so(path)) {
-        if (demo_instance_ended(instance, fault)) {
+        if (demo_instance_ended(instance, fault))
             return false;
-        }
         if (interrupted || clock_monotonic_ms() > until) {
             return fault_set(fault, "%s: given up %s", what,
                              interrupted ? "as you wished" : "after a minute");
@@ -93,11 +92,9 @@ static void show_file(const char *path, size_t most_lines)
     }
     OWNED char *clean = output_clean(text, 1);
     char *rest = clean;
-    for (char *line = strsep(&rest, "\n"); line != NULL && most_lines-- > 0; line = strsep(&rest, "\n")) {
-        if (rest != NULL || line[0] != '\0') {
+    for (char *line = strsep(&rest, "\n"); line != NULL && most_lines-- > 0; line = strsep(&rest, "\n"))
+        if (rest != NULL || line[0] != '\0')
             puts(line);
-        }
-    }
     putchar('\n');
 }
 
@@ -136,18 +133,16 @@ static bool show_outcome(const char *instance, const char *agent_path, struct fa
     bool earned = commit_log_read(&history, agent_path, SIZE_MAX, fault);
     show_tree(instance, agent_path);
     show_commits(&history, agent_path);
-    if (earned && !is_earned(&history, agent_path)) {
+    if (earned && !is_earned(&history, agent_path))
         earned = fault_set(fault, "the task ended without a reward of +1 and a skill");
-    }
     commit_log_free(&history);
     return earned;
 }
 
 static bool demonstrate(struct demo_instance *instance, char **agent_path, struct fault *fault)
 {
-    if (!demo_instance_start(instance, FIRST_AGENTS_YAML, fault)) {
+    if (!demo_instance_start(instance, FIRST_AGENTS_YAML, fault))
         return false;
-    }
     *agent_path = memory_print("%s/agents/orion", instance->path);
     printf("The data directory is %s; the model is the built-in offline one.\n\n", instance->path);
     return wait_until(instance, has_queue, *agent_path, "orion did not get ready", fault) &&
@@ -177,15 +172,12 @@ int verb_demo(struct invocation *invocation)
     (void)signal(SIGTERM, interrupt);
     bool done = demonstrate(&instance, &agent_path, &fault);
     bool stopped = demo_instance_stop(&instance);
-    if (agent_path != NULL) {
+    if (agent_path != NULL)
         done = show_outcome(instance.path, agent_path, done ? &fault : NULL) && done;
-    }
-    if (done && !stopped) {
+    if (done && !stopped)
         done = fault_set(&fault, "the supervisor did not stop in order");
-    }
     clear_away(&instance, invocation_has(invocation, OPTION_KEEP) || (!done && !interrupted));
-    if (!done) {
+    if (!done)
         output_complain("%s", fault.text);
-    }
     return output_end(done ? EX_OK : EX_SOFTWARE);
 }

@@ -26,24 +26,20 @@ static char **plain_environment(void)
     static const char *const OURS[] = {"LLM_", "AGENTOS_", "DATA_DIR", "POLL_INTERVAL", "STOP_GRACE", "LOG_"};
     static const char *const GIVEN[] = {"LLM_BASE_URL=offline", "AGENTOS_LISTEN="};
     size_t count = 0;
-    while (environ[count] != NULL) {
+    while (environ[count] != NULL)
         count++;
-    }
     char **plain = memory_new(count + 4, sizeof(*plain));
     size_t to = 0;
     for (size_t i = 0; i < count; i++) {
         bool ours = false;
-        for (size_t k = 0; k < sizeof(OURS) / sizeof(OURS[0]); k++) {
+        for (size_t k = 0; k < sizeof(OURS) / sizeof(OURS[0]); k++)
             ours = ours || strncmp(environ[i], OURS[k], strlen(OURS[k])) == 0;
-        }
-        if (!ours) {
+        if (!ours)
             plain[to++] = environ[i];
-        }
     }
     const char *sandbox = getenv("AGENTOS_SANDBOX"); /* what this kernel gives is no matter of taste */
-    if (sandbox != NULL) {
+    if (sandbox != NULL)
         plain[to++] = memory_print("AGENTOS_SANDBOX=%s", sandbox);
-    }
     plain[to++] = (char *)GIVEN[0];
     plain[to] = (char *)GIVEN[1];
     return plain;
@@ -53,9 +49,8 @@ static char **plain_environment(void)
 static _Noreturn void become_supervisor(int log, char **arguments, char **environment, pid_t parent)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() == parent && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0) {
+    if (getppid() == parent && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0)
         execve("/proc/self/exe", arguments, environment);
-    }
     _exit(127);
 }
 
@@ -63,16 +58,14 @@ static bool start_supervisor(struct demo_instance *instance, struct fault *fault
 {
     OWNED char *log_path = memory_print("%s/log", instance->path);
     OWNED_FD int log = open(log_path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
-    if (log < 0) {
+    if (log < 0)
         return fault_errno(fault, "%s cannot be made", log_path);
-    }
     char *arguments[] = {"agentos", "run", "--data", instance->path, NULL};
     char **environment = plain_environment();
     pid_t parent = getpid();
     instance->supervisor = fork();
-    if (instance->supervisor == 0) {
+    if (instance->supervisor == 0)
         become_supervisor(log, arguments, environment, parent);
-    }
     free(environment);
     return instance->supervisor > 0 || fault_errno(fault, "the supervisor cannot be started");
 }
@@ -98,9 +91,8 @@ bool demo_instance_start(struct demo_instance *instance, const char *agents_yaml
 bool demo_instance_ended(struct demo_instance *instance, struct fault *fault)
 {
     int status = 0;
-    if (instance->supervisor > 0 && waitpid(instance->supervisor, &status, WNOHANG) == 0) {
+    if (instance->supervisor > 0 && waitpid(instance->supervisor, &status, WNOHANG) == 0)
         return false;
-    }
     instance->supervisor = -1;
     fault_set(fault, "the supervisor ended by itself with %s %d; its log says why",
               WIFSIGNALED(status) ? "signal" : "exit code",
@@ -110,16 +102,14 @@ bool demo_instance_ended(struct demo_instance *instance, struct fault *fault)
 
 bool demo_instance_stop(struct demo_instance *instance)
 {
-    if (instance->supervisor <= 0) {
+    if (instance->supervisor <= 0)
         return false;
-    }
     int status = 0;
     int64_t until = clock_monotonic_ms() + STOP_PATIENCE_MS;
     (void)kill(instance->supervisor, SIGTERM);
     while (waitpid(instance->supervisor, &status, WNOHANG) == 0) {
-        if (clock_monotonic_ms() > until) {
+        if (clock_monotonic_ms() > until)
             (void)kill(instance->supervisor, SIGKILL);
-        }
         (void)nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
     }
     instance->supervisor = -1;
@@ -136,9 +126,8 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 
 void demo_instance_remove(struct demo_instance *instance)
 {
-    if (instance->path != NULL) {
+    if (instance->path != NULL)
         (void)nftw(instance->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    }
     free(instance->path);
     instance->path = NULL;
 }

@@ -55,9 +55,8 @@ static void show_value(const json_t *event, const char *key, size_t length)
     } else if (json_is_string(value)) {
         OWNED char *text = output_clean(json_string_value(value), 0);
         size_t end = strlen(text);
-        while (end > 0 && text[end - 1] == ' ') {
+        while (end > 0 && text[end - 1] == ' ')
             end--;
-        }
         printf("%.*s", (int)end, end > 0 ? text : "");
     }
 }
@@ -79,9 +78,8 @@ static void show_sentence(const json_t *event, const char *text)
         }
         bool behind_colon = text[1] == ':';
         text += behind_colon ? 2 : 1;
-        if (behind_colon && says(event, text, (size_t)(end - text))) {
+        if (behind_colon && says(event, text, (size_t)(end - text)))
             fputs(": ", stdout);
-        }
         show_value(event, text, (size_t)(end - text));
         text = end + 1;
     }
@@ -106,11 +104,9 @@ static void show_unknown(const json_t *event, const char *name)
 
 static const struct sentence *find(const char *name)
 {
-    for (size_t i = 0; i < sizeof(SENTENCES) / sizeof(SENTENCES[0]); i++) {
-        if (strcmp(SENTENCES[i].event, name) == 0) {
+    for (size_t i = 0; i < sizeof(SENTENCES) / sizeof(SENTENCES[0]); i++)
+        if (strcmp(SENTENCES[i].event, name) == 0)
             return &SENTENCES[i];
-        }
-    }
     return NULL;
 }
 
@@ -122,14 +118,12 @@ static void show_event(const json_t *event)
     const struct sentence *sentence = find(name);
     const char *time = json_string_value(json_object_get(event, "time"));
     printf("%.19s %s [event] ", time != NULL ? time : "?", sentence != NULL ? sentence->level : "INFO");
-    if (json_object_get(event, "agent") != NULL) {
+    if (json_object_get(event, "agent") != NULL)
         show_sentence(event, "[{agent}] ");
-    }
-    if (sentence != NULL) {
+    if (sentence != NULL)
         show_sentence(event, sentence->text);
-    } else {
+    else
         show_unknown(event, name);
-    }
     putchar('\n');
 }
 
@@ -166,13 +160,11 @@ int verb_events(struct invocation *invocation)
 {
     int status = 0;
     const char *agent = invocation->words[0];
-    if (agent != NULL && !data_dir_has(invocation, agent, &status)) {
+    if (agent != NULL && !data_dir_has(invocation, agent, &status))
         return status;
-    }
     struct client *client = client_ask(invocation, json_pack("{s:s}", "verb", "events"), &status);
-    if (client == NULL) {
+    if (client == NULL)
         return status;
-    }
     (void)signal(SIGINT, end_here);
     (void)signal(SIGTERM, end_here);
     json_decref(client_answer(client, CLIENT_PATIENCE, &status));
@@ -183,9 +175,8 @@ int verb_events(struct invocation *invocation)
             status = EX_UNAVAILABLE;
             break;
         }
-        if (concerns(event, invocation->words[0])) {
+        if (concerns(event, invocation->words[0]))
             show_line(event, invocation_has(invocation, OPTION_JSON));
-        }
         json_decref(event);
         status = fflush(stdout) == 0 ? 0 : EX_IOERR;
     }

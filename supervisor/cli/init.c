@@ -21,15 +21,12 @@ static bool make_folders(const char *path, struct fault *fault)
 {
     OWNED char *part = memory_text(path);
     for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash != NULL) {
+        if (slash != NULL)
             *slash = '\0';
-        }
-        if (mkdir(part, 0750) != 0 && errno != EEXIST) {
+        if (mkdir(part, 0750) != 0 && errno != EEXIST)
             return fault_errno(fault, "%s cannot be made", part);
-        }
-        if (slash == NULL) {
+        if (slash == NULL)
             return true;
-        }
         *slash = '/';
     }
 }
@@ -38,9 +35,8 @@ static bool make_folders(const char *path, struct fault *fault)
 static bool write_first(const char *path, struct fault *fault)
 {
     OWNED_FD int folder = files_open_path(path, fault);
-    if (folder < 0) {
+    if (folder < 0)
         return false;
-    }
     OWNED_FD int file = files_open(folder, AGENTS, O_WRONLY | O_CREAT | O_EXCL, 0640);
     if (file < 0) {
         return errno == EEXIST ? fault_set(fault, "%s/" AGENTS " is there already; nothing was changed", path)
@@ -58,9 +54,8 @@ static bool write_first(const char *path, struct fault *fault)
 /* DIR comes before --data and DATA_DIR. */
 static bool locate(struct invocation *invocation, struct fault *fault)
 {
-    if (invocation->words[0] == NULL) {
+    if (invocation->words[0] == NULL)
         return true;
-    }
     free(invocation->data_dir);
     free(invocation->run_dir);
     invocation->data_dir = invocation->run_dir = NULL;

@@ -15,9 +15,8 @@ enum { ORDERS_AT_ONCE = 64, STAGE_MAX = 64, MOVE_LOOK_NS = 200 * 1000 * 1000 };
 static struct client *give(const struct invocation *invocation, const char *agent, int *status)
 {
     json_t *request = json_pack("{s:s, s:s*}", "verb", invocation->verb->name, "agent", agent);
-    if (invocation_has(invocation, OPTION_NO_WAIT)) {
+    if (invocation_has(invocation, OPTION_NO_WAIT))
         json_object_set_new(request, "no_wait", json_true());
-    }
     return client_ask(invocation, request, status);
 }
 
@@ -30,9 +29,8 @@ static int give_all(const struct invocation *invocation, const char *const *agen
     for (size_t from = 0; from < count; from += ORDERS_AT_ONCE) {
         size_t some = count - from < ORDERS_AT_ONCE ? count - from : ORDERS_AT_ONCE;
         int status[ORDERS_AT_ONCE] = {0};
-        for (size_t i = 0; i < some; i++) {
+        for (size_t i = 0; i < some; i++)
             clients[i] = give(invocation, agents[from + i], &status[i]);
-        }
         for (size_t i = 0; i < some; i++) {
             json_t *answer = clients[i] != NULL ? client_answer(clients[i], 0, &status[i]) : NULL;
             client_show_said(answer);
@@ -51,9 +49,8 @@ static int give_everybody(const struct invocation *invocation)
     const json_t *agents = json_object_get(json_object_get(answer, "status"), "agents");
     size_t count = json_array_size(agents);
     OWNED const char **names = memory_new(count, sizeof(*names));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         names[i] = json_string_value(json_object_get(json_array_get(agents, i), "name"));
-    }
     status = status != 0 ? status : give_all(invocation, names, count);
     json_decref(answer);
     return status;
@@ -108,9 +105,8 @@ int verb_move(struct invocation *invocation)
     int status = 0;
     ask_for_move(invocation, invocation->words[1], stage, &status);
     while (status == 0 && strcmp(stage, "done") != 0) {
-        if (strcmp(stage, before) != 0) {
+        if (strcmp(stage, before) != 0)
             fprintf(stderr, "%s: %s\n", invocation->words[0], stage);
-        }
         (void)strcpy(before, stage);
         nanosleep(&(struct timespec){.tv_nsec = MOVE_LOOK_NS}, NULL);
         ask_for_move(invocation, NULL, stage, &status);

@@ -11,9 +11,8 @@ static int hand_in(struct invocation *invocation, const char *what, const char *
 {
     int status = 0;
     json_t *request = input_request(invocation, what, receiver, &status);
-    if (request == NULL) {
+    if (request == NULL)
         return status;
-    }
     json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     const char *known = json_string_value(json_object_get(answer, "known"));
     const char *id = json_string_value(json_object_get(answer, "id"));
@@ -21,9 +20,8 @@ static int hand_in(struct invocation *invocation, const char *what, const char *
         OWNED char *clean = output_clean(id, 0);
         puts(clean);
     }
-    if (status == 0 && known != NULL) {
+    if (status == 0 && known != NULL)
         output_complain("the item is %s already; nothing was added", known);
-    }
     json_decref(answer);
     return output_end(status);
 }

@@ -40,9 +40,8 @@ static char *doing_of(const json_t *agent)
 static char *what_it_does(const struct progress *progress)
 {
     int status = 0;
-    if (!client_reaches(progress->invocation)) {
+    if (!client_reaches(progress->invocation))
         return memory_text("no supervisor is running");
-    }
     json_t *request = json_pack("{s:s, s:s}", "verb", "status", "agent", progress->agent);
     json_t *answer = client_call(progress->invocation, request, CLIENT_PATIENCE, &status);
     const json_t *agents = json_object_get(json_object_get(answer, "status"), "agents");
@@ -54,9 +53,8 @@ static char *what_it_does(const struct progress *progress)
 void progress_say(struct progress *progress, int folder)
 {
     int64_t now = clock_monotonic_ms();
-    if (progress->looked_ms != 0 && now - progress->looked_ms < LOOK_EVERY_MS) {
+    if (progress->looked_ms != 0 && now - progress->looked_ms < LOOK_EVERY_MS)
         return;
-    }
     progress->looked_ms = now;
     long place = progress->task != NULL ? task_state_place(folder, progress->task) : 0;
     OWNED char *number = place > 1 ? memory_print("number %ld in the queue; ", place) : memory_text("");
@@ -64,9 +62,8 @@ void progress_say(struct progress *progress, int folder)
     OWNED char *line =
         memory_print("%s: %s%s: %s", progress->task != NULL ? progress->task : "the next answer", number,
                      progress->agent, doing);
-    if (progress->said != NULL && strcmp(progress->said, line) == 0) {
+    if (progress->said != NULL && strcmp(progress->said, line) == 0)
         return;
-    }
     free(progress->said);
     progress->said = memory_text(line);
     OWNED char *clean = output_clean(line, 0);
@@ -76,9 +73,8 @@ void progress_say(struct progress *progress, int folder)
 
 void progress_end(struct progress *progress)
 {
-    if (progress->said != NULL && isatty(STDERR_FILENO)) {
+    if (progress->said != NULL && isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
-    }
     free(progress->said);
     progress->said = NULL;
 }

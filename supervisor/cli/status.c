@@ -48,20 +48,17 @@ static void add_agent(struct table *table, const json_t *agent)
         table_cell(table, NULL);
         table_cell(table, NULL);
     }
-    for (size_t i = 0; i < sizeof(DEPTHS) / sizeof(DEPTHS[0]); i++) {
+    for (size_t i = 0; i < sizeof(DEPTHS) / sizeof(DEPTHS[0]); i++)
         table_cellf(table, "%lld", number_of(agent, DEPTHS[i]));
-    }
-    if (json_is_number(cost)) {
+    if (json_is_number(cost))
         table_cellf(table, "%.4f", json_number_value(cost));
-    } else {
+    else
         table_cell(table, NULL);
-    }
     table_cell(table, output_bytes(number_of(agent, "memory_bytes"), text));
     table_cellf(table, "%zu", json_array_size(json_object_get(agent, "problems")));
     table_cell(table, text_of(agent, "last_exit"));
-    if (json_object_get(agent, "node") != NULL) {
+    if (json_object_get(agent, "node") != NULL)
         table_cell(table, text_of(agent, "node"));
-    }
 }
 
 /* whose: "orion: ", or "" when the sentence itself says it. */
@@ -85,11 +82,9 @@ static int urgency(const json_t *agent)
 {
     static const char *const STATES[] = {"failed", "backoff"};
     const char *state = text_of(agent, "state");
-    for (size_t i = 0; i < sizeof(STATES) / sizeof(STATES[0]); i++) {
-        if (strcmp(state, STATES[i]) == 0) {
+    for (size_t i = 0; i < sizeof(STATES) / sizeof(STATES[0]); i++)
+        if (strcmp(state, STATES[i]) == 0)
             return (int)i;
-        }
-    }
     bool waits = strcmp(state, "waiting") == 0;
     return json_array_size(json_object_get(agent, "problems")) > 0 ? 2
            : number_of(agent, "dead_letters") > 0                  ? 3
@@ -109,12 +104,10 @@ static json_t **in_order(const json_t *agents)
 {
     size_t count = json_array_size(agents);
     json_t **list = memory_new(count + 1, sizeof(json_t *));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         list[i] = json_array_get(agents, i);
-    }
-    if (count > 0) {
+    if (count > 0)
         qsort(list, count, sizeof(json_t *), by_urgency);
-    }
     return list;
 }
 
@@ -126,13 +119,11 @@ static void show_table(const json_t *agents, size_t most)
     size_t shown = count > most ? most : count;
     bool nodes = json_object_get(json_array_get(agents, 0), "node") != NULL;
     table_begin(&table, STATUS_HEADS, sizeof(STATUS_HEADS) / sizeof(STATUS_HEADS[0]) - (nodes ? 0 : 1));
-    for (size_t i = 0; i < shown; i++) {
+    for (size_t i = 0; i < shown; i++)
         add_agent(&table, list[i]);
-    }
     table_show(&table);
-    if (shown < count) {
+    if (shown < count)
         printf("… and %zu more, which need attention less\n", count - shown);
-    }
     for (size_t i = 0; i < shown; i++) {
         OWNED char *whose = memory_print("%s: ", text_of(list[i], "name"));
         show_problems(list[i], whose);
@@ -174,9 +165,8 @@ static int show_once(struct invocation *invocation, size_t most)
 {
     int status = 0;
     json_t *request = json_pack("{s:s, s:s*}", "verb", "status", "agent", invocation->words[0]);
-    if (invocation_has(invocation, OPTION_ALL_NODES)) {
+    if (invocation_has(invocation, OPTION_ALL_NODES))
         json_object_set_new(request, "all_nodes", json_true());
-    }
     json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     json_t *object = json_object_get(answer, "status");
     if (status == 0 && !json_is_object(object)) {
@@ -208,11 +198,10 @@ static int watch(struct invocation *invocation)
     for (bool first = true; status == 0; first = false) {
         struct winsize size;
         bool known = terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > WATCH_LINES;
-        if (terminal) {
+        if (terminal)
             fputs("\033[H\033[J", stdout);
-        } else if (!first) {
+        else if (!first)
             putchar('\n');
-        }
         status = show_once(invocation, known ? (size_t)size.ws_row - WATCH_LINES : SIZE_MAX);
         nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
     }

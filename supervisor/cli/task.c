@@ -28,9 +28,8 @@ static void show_end(const json_t *answer)
         long long reward = (long long)json_integer_value(json_object_get(answer, "reward"));
         fprintf(stderr, ", reward %s%lld", reward > 0 ? "+" : "", reward);
     }
-    if (commit != NULL && commit[0] != '\0') {
+    if (commit != NULL && commit[0] != '\0')
         fprintf(stderr, ", commit %.7s", commit);
-    }
     fputc('\n', stderr);
 }
 
@@ -51,9 +50,8 @@ static int await_end(const struct invocation *invocation, struct client *client,
     }
     progress_end(&progress);
     json_t *answer = client_answer(client, 0, &status);
-    if (json_object_get(answer, "end") != NULL) {
+    if (json_object_get(answer, "end") != NULL)
         show_end(answer);
-    }
     json_decref(answer);
     return status;
 }
@@ -61,9 +59,8 @@ static int await_end(const struct invocation *invocation, struct client *client,
 static int show_answer(const struct invocation *invocation, int folder, const char *id)
 {
     int status = answer_show(invocation, folder, id);
-    if (status < 0) {
+    if (status < 0)
         output_complain("task %s is done, but its answer is not in outputs/ any more", id);
-    }
     return status < 0 ? EX_DATAERR : status;
 }
 
@@ -77,18 +74,15 @@ static int follow_task(const struct invocation *invocation, struct client *clien
     OWNED char *clean = output_clean(id, 0);
     const char *known = json_string_value(json_object_get(answer, "known"));
     bool done = known != NULL && strcmp(known, "done") == 0;
-    if (status == 0 && !wait) {
+    if (status == 0 && !wait)
         puts(clean);
-    } else if (status == 0 && known == NULL) {
+    else if (status == 0 && known == NULL)
         fprintf(stderr, "%s\n", clean);
-    }
-    if (status == 0 && known != NULL) {
+    if (status == 0 && known != NULL)
         output_complain("task %s is %s already; nothing was added", clean, known);
-    }
     json_decref(answer);
-    if (status != 0 || !wait) {
+    if (status != 0 || !wait)
         return output_end(status);
-    }
     status = done ? 0 : await_end(invocation, client, id, until);
     OWNED char *path = NULL;
     OWNED_FD int folder = status == 0 ? data_dir_agent(invocation, invocation->words[0], &path, &status) : -1;
@@ -99,23 +93,18 @@ int verb_task(struct invocation *invocation)
 {
     int status = 0;
     int64_t until = 0;
-    if (!input_until(invocation, &until)) {
+    if (!input_until(invocation, &until))
         return EX_USAGE;
-    }
     json_t *request = input_request(invocation, "task", "agent", &status);
-    if (request == NULL) {
+    if (request == NULL)
         return status;
-    }
-    if (invocation->options[OPTION_LOCK] != NULL) {
+    if (invocation->options[OPTION_LOCK] != NULL)
         json_object_set_new(request, "lock", json_string(invocation->options[OPTION_LOCK]));
-    }
-    if (invocation_has(invocation, OPTION_WAIT)) {
+    if (invocation_has(invocation, OPTION_WAIT))
         json_object_set_new(request, "wait", json_true());
-    }
     struct client *client = client_ask(invocation, request, &status);
-    if (client != NULL) {
+    if (client != NULL)
         status = follow_task(invocation, client, invocation_has(invocation, OPTION_WAIT), until);
-    }
     client_close(client);
     return status;
 }

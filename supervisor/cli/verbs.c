@@ -247,11 +247,9 @@ static const struct {
 
 static void begin_group(const char *verb, struct buffer *out)
 {
-    for (size_t i = 0; i < sizeof(GROUPS) / sizeof(GROUPS[0]); i++) {
-        if (strcmp(GROUPS[i].first, verb) == 0) {
+    for (size_t i = 0; i < sizeof(GROUPS) / sizeof(GROUPS[0]); i++)
+        if (strcmp(GROUPS[i].first, verb) == 0)
             buffer_print(out, "%s%s:\n", i > 0 ? "\n" : "", GROUPS[i].title);
-        }
-    }
 }
 
 void verbs_help(struct buffer *out)
@@ -282,9 +280,8 @@ void verbs_help_of(const struct verb *verb, struct buffer *out)
 {
     buffer_print(out, "usage: agentos %s%s%s [options]\n\n%s.\n", verb->name,
                  verb->arguments[0] != '\0' ? " " : "", verb->arguments, verb->summary);
-    if (verb->details != NULL) {
+    if (verb->details != NULL)
         buffer_print(out, "\n%s", verb->details);
-    }
     buffer_text(out, "\nOptions:\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if ((verb->options & (1u << i)) != 0) {
@@ -303,11 +300,9 @@ static void verbs_table(struct buffer *out)
 {
     for (const struct verb *verb = VERBS; verb->name != NULL; verb++) {
         buffer_print(out, "%s\t%s\t", verb->name, verb->arguments[0] != '\0' ? verb->arguments : "-");
-        for (size_t i = 0; i < OPTION_COUNT; i++) {
-            if ((verb->options & (1u << i)) != 0) {
+        for (size_t i = 0; i < OPTION_COUNT; i++)
+            if ((verb->options & (1u << i)) != 0)
                 buffer_print(out, "%s%s ", OPTION_HELPS[i].name, OPTION_HELPS[i].value != NULL ? "=" : "");
-            }
-        }
         buffer_print(out, "\t%s\n", verb->summary);
     }
 }
@@ -329,13 +324,12 @@ int verb_help(struct invocation *invocation)
         output_complain("%s", fault.text);
         return EX_USAGE;
     }
-    if (invocation_has(invocation, OPTION_TABLE)) {
+    if (invocation_has(invocation, OPTION_TABLE))
         verbs_table(&page);
-    } else if (verb != NULL) {
+    else if (verb != NULL)
         verbs_help_of(verb, &page);
-    } else {
+    else
         verbs_help(&page);
-    }
     return show_page(&page);
 }
 

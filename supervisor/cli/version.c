@@ -28,9 +28,8 @@ static void add_curl(struct buffer *out)
     *(void **)&info = symbol("libcurl.so.4", "curl_version_info");
     const curl_version_info_data *data = info != NULL ? info(CURLVERSION_NOW) : NULL;
     buffer_print(out, "libcurl %s", data != NULL ? data->version : "cannot be loaded");
-    if (data != NULL && data->ssl_version != NULL) {
+    if (data != NULL && data->ssl_version != NULL)
         buffer_print(out, " (%s)", data->ssl_version);
-    }
     buffer_text(out, "\n");
 }
 

@@ -106,12 +106,10 @@ static void read_entry(const struct reading *reading, const char *file)
         add_time(reading->times, files_stamp_at(reading->folder, file).modified_ns);
         return;
     }
-    if (is_older(reading, file)) {
+    if (is_older(reading, file))
         return;
-    }
-    if (reading->scan->looked != NULL) {
+    if (reading->scan->looked != NULL)
         reading->scan->looked(reading->scan->count);
-    }
     struct fault fault = {0};
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", reading->path, file);
@@ -119,9 +117,8 @@ static void read_entry(const struct reading *reading, const char *file)
     int got = is_letter(file)
                   ? files_read(reading->folder, file, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault)
                   : 1;
-    if (got == 0) {
+    if (got == 0)
         return; /* moved on since the folder was read */
-    }
     struct copy *copy = envelope_scan_add(reading->scan, reading->place, reading->owner, path);
     if (!is_letter(file)) {
         copy->set_aside = strstr(file, SET_ASIDE) != NULL;
@@ -143,20 +140,16 @@ static void read_folder(struct envelope_scan *scan, int data, enum place place, 
 {
     struct listing *names = listing_open(data, path, NULL);
     if (names == NULL) {
-        if (errno != ENOENT) {
+        if (errno != ENOENT)
             cannot_read(scan, place, owner, path);
-        }
         return;
     }
     struct reading reading = {scan, listing_folder(names), place, owner, path, bodies, scan->times};
-    for (const char *name = listing_next(names); name != NULL; name = listing_next(names)) {
-        if (name[0] != '.') {
+    for (const char *name = listing_next(names); name != NULL; name = listing_next(names))
+        if (name[0] != '.')
             read_entry(&reading, name);
-        }
-    }
-    if (!listing_close(names, NULL)) {
+    if (!listing_close(names, NULL))
         cannot_read(scan, place, owner, path);
-    }
 }
 
 static void read_owner(struct envelope_scan *scan, int data, enum place place, const char *name, bool bodies)
@@ -176,13 +169,11 @@ static void read_place(struct envelope_scan *scan, int data, enum place place, b
         return;
     }
     struct listing *names = listing_open(data, PLACES[place].above, NULL);
-    if (names == NULL && errno != ENOENT) {
+    if (names == NULL && errno != ENOENT)
         cannot_read(scan, place, "", PLACES[place].above);
-    }
     char **owners = names != NULL ? listing_sorted(names, &count) : NULL;
-    if (names != NULL && !listing_close(names, NULL)) {
+    if (names != NULL && !listing_close(names, NULL))
         cannot_read(scan, place, "", PLACES[place].above);
-    }
     for (size_t i = 0; i < count; i++) {
         read_owner(scan, data, place, owners[i], bodies);
         free(owners[i]);
@@ -192,9 +183,8 @@ static void read_place(struct envelope_scan *scan, int data, enum place place, b
 
 static void read_places(struct envelope_scan *scan, int data, bool bodies)
 {
-    for (int place = 0; place < PLACE_COUNT; place++) {
+    for (int place = 0; place < PLACE_COUNT; place++)
         read_place(scan, data, (enum place)place, bodies);
-    }
 }
 
 /* data: descriptor of DATA_DIR. */
@@ -209,9 +199,8 @@ void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64
 {
     OWNED_FD int data = files_open_path(data_dir, NULL);
     *scan = (struct envelope_scan){.since_ns = since_ns, .looked = looked};
-    if (data >= 0) {
+    if (data >= 0)
         read_places(scan, data, true);
-    }
 }
 
 static int newest_first(const void *left, const void *right)
@@ -225,13 +214,11 @@ int64_t *envelope_scan_times(const char *data_dir, size_t *count)
     OWNED_FD int data = files_open_path(data_dir, NULL);
     struct envelope_times times = {0};
     struct envelope_scan scan = {.times = &times};
-    if (data >= 0) {
+    if (data >= 0)
         read_places(&scan, data, false);
-    }
     envelope_scan_free(&scan); /* folders that can't be read */
-    if (times.count > 0) {
+    if (times.count > 0)
         qsort(times.items, times.count, sizeof(int64_t), newest_first);
-    }
     *count = times.count;
     return times.items;
 }
@@ -240,9 +227,8 @@ void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool b
 {
     OWNED_FD int data = files_open_path(data_dir, NULL);
     *scan = (struct envelope_scan){0};
-    if (data >= 0) {
+    if (data >= 0)
         envelope_scan_beneath(scan, data, bodies);
-    }
 }
 
 void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir, const char *id)
@@ -272,9 +258,8 @@ void envelope_scan_drop(struct envelope_scan *scan)
 
 void envelope_scan_free(struct envelope_scan *scan)
 {
-    while (scan->count > 0) {
+    while (scan->count > 0)
         envelope_scan_drop(scan);
-    }
     free(scan->copies);
     *scan = (struct envelope_scan){0};
 }
@@ -284,12 +269,10 @@ void envelope_scan_free(struct envelope_scan *scan)
 const char *copy_receiver(const struct copy *copy)
 {
     const struct envelope *envelope = &copy->envelope;
-    if (envelope->kind == KIND_TASK) {
+    if (envelope->kind == KIND_TASK)
         return copy->owner; /* it never travels */
-    }
-    if (strncmp(envelope->to, "queue:", 6) == 0) {
+    if (strncmp(envelope->to, "queue:", 6) == 0)
         return envelope->consumer != NULL ? envelope->consumer : "";
-    }
     /* Whoever has it or had it to its end: people move envelopes, too. */
     bool has_it = copy_is_live(copy) || (copy->place == PLACE_ARCHIVE && !copy_is_senders(copy));
     return has_it ? copy->owner : envelope->to;
@@ -315,9 +298,8 @@ static int ignorance(const struct copy *copy)
         [PLACE_ARCHIVE] = 0, [PLACE_DEAD_LETTERS] = 1, [PLACE_INBOX] = 2,    [PLACE_HANDOFFS] = 2,
         [PLACE_QUEUE] = 3,   [PLACE_OUTBOX] = 4,       [PLACE_OPERATOR] = 4,
     };
-    if (copy->fault != NULL) {
+    if (copy->fault != NULL)
         return 6;
-    }
     return copy_is_senders(copy) ? 5 : OF_PLACE[copy->place];
 }
 
@@ -327,9 +309,8 @@ static int compare_identity(const struct copy *a, const struct copy *b)
     bool task_a = a->envelope.kind == KIND_TASK;
     bool task_b = b->envelope.kind == KIND_TASK;
     int by_id = strcmp(a->envelope.id, b->envelope.id);
-    if (by_id != 0 || task_a != task_b) {
+    if (by_id != 0 || task_a != task_b)
         return by_id != 0 ? by_id : task_a - task_b;
-    }
     return task_a ? strcmp(a->owner, b->owner) : 0;
 }
 
@@ -348,9 +329,8 @@ static int compare_copies(const void *left, const void *right)
 
 void envelope_scan_group(struct envelope_scan *scan)
 {
-    if (scan->count > 0) {
+    if (scan->count > 0)
         qsort(scan->copies, scan->count, sizeof(*scan->copies), compare_copies);
-    }
 }
 
 size_t envelope_scan_same(const struct envelope_scan *scan, size_t first)
@@ -358,9 +338,8 @@ size_t envelope_scan_same(const struct envelope_scan *scan, size_t first)
     size_t count = 1;
     while (scan->copies[first].fault == NULL && first + count < scan->count &&
            scan->copies[first + count].fault == NULL &&
-           compare_identity(&scan->copies[first], &scan->copies[first + count]) == 0) {
+           compare_identity(&scan->copies[first], &scan->copies[first + count]) == 0)
         count++;
-    }
     return count;
 }
 

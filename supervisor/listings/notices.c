@@ -16,23 +16,18 @@
 static json_t *node_json(const struct yaml_node *node)
 {
     int64_t number = 0;
-    if (yaml_is_null(node)) {
+    if (yaml_is_null(node))
         return json_null();
-    }
-    if (node->kind == YAML_SCALAR && yaml_integer(node, &number)) {
+    if (node->kind == YAML_SCALAR && yaml_integer(node, &number))
         return json_integer((json_int_t)number);
-    }
-    if (node->kind == YAML_SCALAR) {
+    if (node->kind == YAML_SCALAR)
         return json_string(node->text);
-    }
     json_t *whole = node->kind == YAML_MAPPING ? json_object() : json_array();
-    for (const struct yaml_node *child = node->child; child != NULL; child = child->next) {
-        if (node->kind == YAML_MAPPING) {
+    for (const struct yaml_node *child = node->child; child != NULL; child = child->next)
+        if (node->kind == YAML_MAPPING)
             json_object_set_new(whole, child->key, node_json(child));
-        } else {
+        else
             json_array_append_new(whole, node_json(child));
-        }
-    }
     return whole;
 }
 

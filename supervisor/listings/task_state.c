@@ -44,11 +44,9 @@ static bool is_buried(int folder, const struct block *block)
 static long place_among(int folder, const struct block_list *list, const char *task)
 {
     const struct block *found = NULL;
-    for (size_t i = 0; i < list->count && found == NULL; i++) {
-        if (!list->items[i].stray && strcmp(list->items[i].id, task) == 0) {
+    for (size_t i = 0; i < list->count && found == NULL; i++)
+        if (!list->items[i].stray && strcmp(list->items[i].id, task) == 0)
             found = &list->items[i];
-        }
-    }
     if (found != NULL && is_buried(folder, found))
         return 0;
     long place = found != NULL;
@@ -64,9 +62,8 @@ long task_state_place(int folder, const char *task)
 {
     OWNED char *text = NULL;
     size_t length = 0;
-    if (files_read(folder, TREE_QUEUE, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1) {
+    if (files_read(folder, TREE_QUEUE, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
         return 0;
-    }
     struct block_list list;
     block_parse(&list, text, length);
     long place = place_among(folder, &list, task);

@@ -66,9 +66,8 @@ static char *notes_of(const char *body, size_t trailers)
     char *notes = memory_text(body != NULL ? body : "");
     if (trailers > 0) {
         char *last = NULL;
-        for (char *at = strstr(notes, "\n\n"); at != NULL; at = strstr(at + 1, "\n\n")) {
+        for (char *at = strstr(notes, "\n\n"); at != NULL; at = strstr(at + 1, "\n\n"))
             last = at;
-        }
         *(last != NULL ? last : notes) = '\0';
     }
     return notes;
@@ -83,11 +82,9 @@ static void read_entry(struct logged_commit *entry, const git_commit *commit)
     entry->time = git_commit_time(commit);
     entry->author = memory_text(author != NULL && author->name != NULL ? author->name : "");
     entry->subject = memory_text(subject != NULL ? subject : "");
-    if (git_message_trailers(&trailers, git_commit_message(commit)) == 0) {
-        for (size_t i = 0; i < trailers.count; i++) {
+    if (git_message_trailers(&trailers, git_commit_message(commit)) == 0)
+        for (size_t i = 0; i < trailers.count; i++)
             read_trailer(entry, trailers.trailers[i].key, trailers.trailers[i].value);
-        }
-    }
     entry->notes = notes_of(git_commit_body((git_commit *)commit), trailers.count);
     git_message_trailer_array_free(&trailers);
 }
@@ -122,14 +119,11 @@ static void read_audit_usage(struct question_usage *usage, const char *score, si
     for (char *part = strsep(&rest, ","); part != NULL; part = strsep(&rest, ",")) {
         char *unit = NULL;
         uint64_t count = strtoull(part, &unit, 10);
-        for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++) {
-            if (unit != part && *unit == ' ' && strcmp(unit + 1, COUNTS[i].unit) == 0) {
+        for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++)
+            if (unit != part && *unit == ' ' && strcmp(unit + 1, COUNTS[i].unit) == 0)
                 *COUNTS[i].count = count;
-            }
-        }
-        if (strncmp(part, " cost ", 6) == 0) {
+        if (strncmp(part, " cost ", 6) == 0)
             usage->cost = usage_read_cost(part + 6, &unit);
-        }
     }
 }
 
@@ -214,12 +208,10 @@ static bool take_commit(void *context, const git_commit *commit)
 static bool walk_all(struct walking *walking, const char *path, struct fault *fault)
 {
     git_repository *repository = NULL;
-    if (!repository_library_start(fault)) {
+    if (!repository_library_start(fault))
         return false;
-    }
-    if (repository_open(&repository, path) != 0) {
+    if (repository_open(&repository, path) != 0)
         return commits_fault(fault, "%s has no repository that can be opened", path);
-    }
     bool read = walking->most == 0 || commits_each(repository, GIT_SORT_NONE, take_commit, walking) ||
                 commits_fault(fault, "%s has a history that cannot be read to its beginning", path);
     audits_free(&walking->audits);
@@ -266,9 +258,8 @@ bool commit_log_read(struct commit_log *history, const char *path, size_t most, 
 
 void commit_log_free(struct commit_log *history)
 {
-    for (size_t i = 0; i < history->count; i++) {
+    for (size_t i = 0; i < history->count; i++)
         entry_free(&history->entries[i]);
-    }
     free(history->entries);
     *history = (struct commit_log){0};
 }

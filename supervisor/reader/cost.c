@@ -18,20 +18,17 @@ const char *hand_state_name(enum hand_state state)
 
 static bool is_there(const struct cost *cost, const char *agent, const char *id)
 {
-    for (size_t i = 0; i < cost->count; i++) {
-        if (strcmp(cost->hands[i].agent, agent) == 0 && strcmp(cost->hands[i].id, id) == 0) {
+    for (size_t i = 0; i < cost->count; i++)
+        if (strcmp(cost->hands[i].agent, agent) == 0 && strcmp(cost->hands[i].id, id) == 0)
             return true;
-        }
-    }
     return false;
 }
 
 static void add_hand(struct cost *cost, const char *agent, const char *id, enum hand_state state,
                      bool optional)
 {
-    if (is_there(cost, agent, id)) {
+    if (is_there(cost, agent, id))
         return;
-    }
     cost->hands = memory_grow(cost->hands, cost->count + 1, sizeof(*cost->hands));
     cost->hands[cost->count++] = (struct hand){.agent = memory_text(agent),
                                                .id = memory_text(id),
@@ -42,9 +39,8 @@ static void add_hand(struct cost *cost, const char *agent, const char *id, enum 
 
 static bool is_one_of(const char *word, const char *const words[])
 {
-    while (*words != NULL && strcmp(*words, word) != 0) {
+    while (*words != NULL && strcmp(*words, word) != 0)
         words++;
-    }
     return *words != NULL;
 }
 
@@ -67,9 +63,8 @@ static void add_root(struct cost *cost, const struct copy *copy)
 {
     const struct envelope *envelope = &copy->envelope;
     if (envelope_kind_has(envelope->kind, KIND_STARTS_CYCLE) && envelope->hops == 1 &&
-        strcmp(envelope->id, envelope->trace) != 0 && strcmp(envelope->from, "operator") != 0) {
+        strcmp(envelope->id, envelope->trace) != 0 && strcmp(envelope->from, "operator") != 0)
         add_hand(cost, envelope->from, envelope->trace, HAND_UNKNOWN, false);
-    }
 }
 
 /* Within a second the hops tell what came first. */
@@ -88,17 +83,14 @@ static void add_hands(struct cost *cost, const struct envelope_scan *scan)
     size_t count = 0;
     for (size_t i = 0; i < scan->count; i += envelope_scan_same(scan, i)) {
         const struct copy *copy = &scan->copies[i];
-        if (copy->fault == NULL && strcmp(copy->envelope.trace, cost->trace) == 0) {
+        if (copy->fault == NULL && strcmp(copy->envelope.trace, cost->trace) == 0)
             found[count++] = copy;
-        }
     }
     qsort(found, count, sizeof(*found), by_age);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         add_root(cost, found[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         add_work(cost, found[i]);
-    }
     free(found);
 }
 
@@ -108,9 +100,8 @@ static void add_hands(struct cost *cost, const struct envelope_scan *scan)
 static void add_entry(struct cost *cost, const char *agent, const struct logged_commit *entry)
 {
     bool done = entry->end != NULL && strcmp(entry->end, "done") == 0;
-    if (entry->task == NULL || (!done && entry->usage.requests == 0)) {
+    if (entry->task == NULL || (!done && entry->usage.requests == 0))
         return;
-    }
     for (size_t i = 0; i < cost->count; i++) {
         struct hand *hand = &cost->hands[i];
         if (strcmp(hand->agent, agent) == 0 && strcmp(hand->id, entry->task) == 0) {
@@ -130,26 +121,22 @@ static void read_agent(struct cost *cost, const char *data_dir, const char *agen
     struct commit_log history = {0};
     struct stat status;
     OWNED char *path = memory_print("%s/agents/%s", data_dir, agent);
-    if (!names_agent(agent) || stat(path, &status) != 0) {
+    if (!names_agent(agent) || stat(path, &status) != 0)
         return;
-    }
     if (!commit_log_read(&history, path, SIZE_MAX, &fault)) {
         OWNED char *sentence = memory_print("%s; a part of the cost may be missing", fault.text);
         complain(sentence);
     }
-    for (size_t i = 0; i < history.count; i++) {
+    for (size_t i = 0; i < history.count; i++)
         add_entry(cost, agent, &history.entries[i]);
-    }
     commit_log_free(&history);
 }
 
 static bool was_met(const struct cost *cost, size_t index)
 {
-    for (size_t i = 0; i < index; i++) {
-        if (strcmp(cost->hands[i].agent, cost->hands[index].agent) == 0) {
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(cost->hands[i].agent, cost->hands[index].agent) == 0)
             return true;
-        }
-    }
     return false;
 }
 
@@ -162,13 +149,11 @@ static void free_hand(struct hand *hand)
 static void drop_needless(struct cost *cost)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < cost->count; i++) {
-        if (cost->hands[i].optional && cost->hands[i].state == HAND_UNKNOWN) {
+    for (size_t i = 0; i < cost->count; i++)
+        if (cost->hands[i].optional && cost->hands[i].state == HAND_UNKNOWN)
             free_hand(&cost->hands[i]);
-        } else {
+        else
             cost->hands[kept++] = cost->hands[i];
-        }
-    }
     cost->count = kept;
 }
 
@@ -177,19 +162,16 @@ void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *
 {
     *cost = (struct cost){.trace = trace};
     add_hands(cost, scan);
-    for (size_t i = 0; i < cost->count; i++) {
-        if (!was_met(cost, i)) {
+    for (size_t i = 0; i < cost->count; i++)
+        if (!was_met(cost, i))
             read_agent(cost, data_dir, cost->hands[i].agent, complain);
-        }
-    }
     drop_needless(cost);
 }
 
 void cost_free(struct cost *cost)
 {
-    for (size_t i = 0; i < cost->count; i++) {
+    for (size_t i = 0; i < cost->count; i++)
         free_hand(&cost->hands[i]);
-    }
     free(cost->hands);
     *cost = (struct cost){0};
 }

@@ -56,9 +56,8 @@ void envelope_trace_sort(struct envelope_trace *route)
     for (size_t i = 1; i < route->count; i++) {
         struct step step = route->steps[i];
         size_t at = i;
-        for (; at > 0 && is_later(&route->steps[at - 1], &step); at--) {
+        for (; at > 0 && is_later(&route->steps[at - 1], &step); at--)
             route->steps[at] = route->steps[at - 1];
-        }
         route->steps[at] = step;
     }
 }
@@ -94,9 +93,8 @@ static void look_up(const struct tracker *tracker, const git_commit *commit, str
 {
     git_tree *tree = NULL;
     *spot = (struct spot){0};
-    if (commit == NULL || git_commit_tree(&tree, commit) != 0) {
+    if (commit == NULL || git_commit_tree(&tree, commit) != 0)
         return;
-    }
     for (size_t i = 0; i < FOLDER_COUNT; i++) {
         git_tree_entry *entry = NULL;
         if (git_tree_entry_bypath(&entry, tree, tracker->paths[i]) == 0) {
@@ -113,15 +111,12 @@ static void describe_change(const struct tracker *tracker, const struct spot *be
                             const struct spot *after, struct buffer *what)
 {
     const char *left = NULL;
-    for (size_t i = 0; i < FOLDER_COUNT; i++) {
-        if (!git_oid_is_zero(&before->blobs[i]) && git_oid_is_zero(&after->blobs[i])) {
+    for (size_t i = 0; i < FOLDER_COUNT; i++)
+        if (!git_oid_is_zero(&before->blobs[i]) && git_oid_is_zero(&after->blobs[i]))
             left = FOLDERS[i];
-        }
-    }
     for (size_t i = 0; i < FOLDER_COUNT; i++) {
-        if (git_oid_is_zero(&after->blobs[i]) || git_oid_equal(&before->blobs[i], &after->blobs[i])) {
+        if (git_oid_is_zero(&after->blobs[i]) || git_oid_equal(&before->blobs[i], &after->blobs[i]))
             continue;
-        }
         OWNED char *status = status_in(tracker, &after->blobs[i]);
         buffer_print(what, "%s%s%s%s (%s)", what->length > 0 ? ", " : "", left != NULL ? left : "",
                      left != NULL ? " → " : "", FOLDERS[i], status != NULL ? status : "unreadable");
@@ -136,9 +131,8 @@ static bool is_about(const struct tracker *tracker, const git_commit *commit)
     const char *rest = subject != NULL ? strstr(subject, "): ") : NULL;
     size_t length = strlen(tracker->id);
     if (rest != NULL && strncmp(rest + 3, tracker->id, length) == 0 &&
-        (rest[3 + length] == '\0' || rest[3 + length] == ' ')) {
+        (rest[3 + length] == '\0' || rest[3 + length] == ' '))
         return true;
-    }
     git_message_trailer_array trailers = {0};
     bool about = false;
     if (git_message_trailers(&trailers, git_commit_message(commit)) == 0) {
@@ -178,18 +172,15 @@ bool envelope_trace_read(struct envelope_trace *route, const char *agent, const 
                          struct fault *fault)
 {
     struct tracker tracker = {.route = route, .agent = agent, .id = id};
-    if (repository_open(&tracker.repository, path) != 0) {
+    if (repository_open(&tracker.repository, path) != 0)
         return fault_set(fault, "%s: the repository cannot be opened", agent);
-    }
     OWNED char *file = names_id(id) ? memory_text(id) : names_file(id);
-    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+    for (size_t i = 0; i < FOLDER_COUNT; i++)
         tracker.paths[i] = memory_print("%s/%s.md", FOLDERS[i], file);
-    }
     bool read = commits_each(tracker.repository, GIT_SORT_TOPOLOGICAL | GIT_SORT_REVERSE, visit, &tracker) ||
                 fault_set(fault, "%s: the history cannot be read to its beginning", agent);
-    for (size_t i = 0; i < FOLDER_COUNT; i++) {
+    for (size_t i = 0; i < FOLDER_COUNT; i++)
         free(tracker.paths[i]);
-    }
     git_repository_free(tracker.repository);
     return read;
 }

@@ -32,9 +32,8 @@ static bool find(struct envelope_view *view, const char *id)
     for (size_t i = 0; i < view->scan.count; i += view->count) {
         view->first = i;
         view->count = envelope_scan_same(&view->scan, i);
-        if (view->scan.copies[i].fault == NULL && is_called(&view->scan.copies[i], id)) {
+        if (view->scan.copies[i].fault == NULL && is_called(&view->scan.copies[i], id))
             return true;
-        }
     }
     return false;
 }
@@ -62,20 +61,16 @@ static void add_times(struct envelope_view *view)
         {envelope->finished, ended_unread && copy->place == PLACE_DEAD_LETTERS ? copy->owner : receiver,
          what.data, RANK_ENDED},
     };
-    for (size_t i = 0; i < sizeof(TIMES) / sizeof(TIMES[0]); i++) {
-        if (TIMES[i].time != 0) {
+    for (size_t i = 0; i < sizeof(TIMES) / sizeof(TIMES[0]); i++)
+        if (TIMES[i].time != 0)
             envelope_trace_add(&view->route, TIMES[i].time, TIMES[i].who, TIMES[i].what, TIMES[i].rank);
-        }
-    }
 }
 
 static bool is_tree_of(const struct envelope_view *view, const char *name, size_t until)
 {
-    for (size_t i = 0; i < until; i++) {
-        if (strcmp(view->scan.copies[view->first + i].owner, name) == 0) {
+    for (size_t i = 0; i < until; i++)
+        if (strcmp(view->scan.copies[view->first + i].owner, name) == 0)
             return true;
-        }
-    }
     return false;
 }
 
@@ -95,10 +90,8 @@ static void add_commits(struct envelope_view *view)
     const struct envelope *envelope = &envelope_view_best(view)->envelope;
     for (size_t i = 0; i < view->count; i++) {
         const struct copy *copy = &view->scan.copies[view->first + i];
-        if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE &&
-            !is_tree_of(view, copy->owner, i)) {
+        if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE && !is_tree_of(view, copy->owner, i))
             add_repository(view, copy->owner);
-        }
     }
     const char *ends[] = {envelope->from, copy_receiver(envelope_view_best(view))};
     for (size_t i = 0; i < 2; i++) {
@@ -106,9 +99,8 @@ static void add_commits(struct envelope_view *view)
         OWNED char *path = memory_print("%s/agents/%s/.git", view->data_dir, ends[i]);
         struct stat status;
         if (!again && ends[i][0] != '\0' && strchr(ends[i], ':') == NULL &&
-            !is_tree_of(view, ends[i], view->count) && stat(path, &status) == 0) {
+            !is_tree_of(view, ends[i], view->count) && stat(path, &status) == 0)
             add_repository(view, ends[i]);
-        }
     }
 }
 
@@ -116,9 +108,8 @@ static bool was_dead(const struct envelope_view *view)
 {
     for (size_t i = 0; i < view->route.count; i++) {
         const struct step *step = &view->route.steps[i];
-        if (step->commit[0] != '\0' && strstr(step->what, TREE_DEAD_LETTERS " (") != NULL) {
+        if (step->commit[0] != '\0' && strstr(step->what, TREE_DEAD_LETTERS " (") != NULL)
             return true;
-        }
     }
     return false;
 }
@@ -126,9 +117,8 @@ static bool was_dead(const struct envelope_view *view)
 /* A requeue counts `created` anew, so the file of an envelope that was a dead letter tells when its present life began. */
 static void tell_requeue(struct envelope_view *view)
 {
-    if (envelope_view_best(view)->place == PLACE_DEAD_LETTERS || !was_dead(view)) {
+    if (envelope_view_best(view)->place == PLACE_DEAD_LETTERS || !was_dead(view))
         return;
-    }
     for (size_t i = 0; i < view->route.count; i++) {
         struct step *step = &view->route.steps[i];
         if (step->rank == RANK_CREATED) {
@@ -171,14 +161,12 @@ static json_t *relatives_json(const struct envelope_view *view,
     json_t *list = json_array();
     for (size_t i = 0; i < view->scan.count; i += envelope_scan_same(&view->scan, i)) {
         const struct copy *copy = &view->scan.copies[i];
-        if (copy->fault == NULL && i != view->first && belongs(view, copy)) {
+        if (copy->fault == NULL && i != view->first && belongs(view, copy))
             found[count++] = copy;
-        }
     }
     qsort(found, count, sizeof(const struct copy *), by_age);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         json_array_append_new(list, copy_json(found[i]));
-    }
     return list;
 }
 
@@ -227,9 +215,8 @@ bool envelope_view_read(struct envelope_view *view, const char *id)
     struct fault fault = {0};
     pruned_file_read_all(&view->scan, view->data_dir);
     envelope_scan_group(&view->scan);
-    if (!find(view, id)) {
+    if (!find(view, id))
         return false;
-    }
     add_times(view);
     if (repository_library_start(&fault)) {
         add_commits(view);

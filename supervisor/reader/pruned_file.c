@@ -21,9 +21,8 @@ struct search {
 static bool take_blob(void *context, const git_tree_entry *entry)
 {
     struct search *search = context;
-    if (strcmp(git_tree_entry_name(entry), search->name) == 0) {
+    if (strcmp(git_tree_entry_name(entry), search->name) == 0)
         (void)git_blob_lookup(&search->found, search->repository, git_tree_entry_id(entry));
-    }
     return search->found == NULL;
 }
 
@@ -40,12 +39,10 @@ int pruned_file_read(const char *repository, const char *file, char **text, size
     OWNED char *folder = memory_slice(file, (size_t)(slash - file));
     struct search search = {.folder = folder, .name = slash + 1};
     int got = 0;
-    if (!repository_library_start(fault)) {
+    if (!repository_library_start(fault))
         return -1;
-    }
-    if (repository_open(&search.repository, repository) != 0) {
+    if (repository_open(&search.repository, repository) != 0)
         return fault_set(fault, "%s: the repository cannot be opened", repository) - 1;
-    }
     bool whole = commits_each(search.repository, GIT_SORT_NONE, search_commit, &search);
     if (search.found != NULL) {
         *length = (size_t)git_blob_rawsize(search.found);
@@ -66,16 +63,14 @@ void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir)
         struct fault fault = {0};
         OWNED char *text = NULL;
         size_t length = 0;
-        if (!copy->pruned) {
+        if (!copy->pruned)
             continue;
-        }
         OWNED char *repository = memory_print("%s/agents/%s", data_dir, copy->owner);
         const char *file = copy->path + strlen("agents/") + strlen(copy->owner) + 1;
-        if (pruned_file_read(repository, file, &text, &length, &fault) == 1) {
+        if (pruned_file_read(repository, file, &text, &length, &fault) == 1)
             copy_read(copy, text, length, file + strlen(TREE_ARCHIVE "/"), true);
-        } else {
+        else
             copy->fault = memory_print("has left the work tree, and can't be read in git: %s", fault.text);
-        }
     }
 }
 
@@ -101,9 +96,8 @@ static bool add_blob(void *context, const git_tree_entry *entry)
         copy->pruned = true;
         copy_read(copy, text, length, file, true);
         int64_t created = copy->envelope.created;
-        if (!copy->fault && (created < gathering->range.since || created > gathering->range.until)) {
+        if (!copy->fault && (created < gathering->range.since || created > gathering->range.until))
             envelope_scan_drop(gathering->scan);
-        }
     }
     git_blob_free(blob);
     return true;
@@ -121,9 +115,8 @@ bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const ch
 {
     struct gathering gathering = {.scan = scan, .owner = owner, .range = range};
     OWNED char *path = memory_print("%s/agents/%s", data_dir, owner);
-    if (!repository_library_start(fault)) {
+    if (!repository_library_start(fault))
         return false;
-    }
     bool read = repository_open(&gathering.repository, path) == 0 &&
                 commits_each(gathering.repository, GIT_SORT_NONE, add_taken_out, &gathering);
     git_repository_free(gathering.repository);

@@ -12,31 +12,26 @@ static void add_numbers(struct table *table, const struct question_usage *usage)
 {
     const uint64_t numbers[] = {usage->tokens_in, usage->tokens_out, usage->tokens_in + usage->tokens_out,
                                 usage->cached, usage->requests};
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         table_cellf(table, "%llu", (unsigned long long)numbers[i]);
-    }
-    if (usage->cost != USAGE_NO_COST) {
+    if (usage->cost != USAGE_NO_COST)
         table_cellf(table, "%.6f", (double)usage->cost / USAGE_COST_UNIT);
-    } else {
+    else
         table_cell(table, NULL);
-    }
 }
 
 static void add_row(struct table *table, const struct hand *hand)
 {
     table_cell(table, hand->agent);
     table_cell(table, hand->id);
-    if (hand->state == HAND_KNOWN) {
+    if (hand->state == HAND_KNOWN)
         add_numbers(table, &hand->usage);
-    } else {
-        for (size_t i = 0; i < NUMBERS; i++) {
+    else
+        for (size_t i = 0; i < NUMBERS; i++)
             table_cell(table, i == 2 ? hand_state_name(hand->state) : NULL);
-        }
-    }
     struct buffer note OWNED_BUFFER = {0};
-    if (hand->answers > 1) {
+    if (hand->answers > 1)
         buffer_print(&note, "done %zu times", hand->answers);
-    }
     if (hand->audit_tokens > 0) {
         buffer_print(&note, "%s%llu tokens for its audit", note.length > 0 ? ", " : "",
                      (unsigned long long)hand->audit_tokens);
@@ -51,14 +46,12 @@ void cost_show(const struct cost *cost)
     struct cost_total total = cost_total(cost);
     OWNED char *trace = output_clean(cost->trace, 0);
     struct table table;
-    if (cost->count == 0) {
+    if (cost->count == 0)
         return;
-    }
     printf("\nwhat the trace %s cost\n", trace);
     table_begin(&table, HEADS, COLUMNS);
-    for (size_t i = 0; i < cost->count; i++) {
+    for (size_t i = 0; i < cost->count; i++)
         add_row(&table, &cost->hands[i]);
-    }
     table_cell(&table, "all");
     table_cell(&table, NULL);
     add_numbers(&table, &total.usage);

@@ -36,9 +36,8 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
                     : count == 0 ? "; the first `agentos run` makes the agents of agents.yaml"
                                  : "",
                     near != NULL ? near : "", near != NULL ? "'?" : "");
-    while (count > 0) {
+    while (count > 0)
         free(names[--count]);
-    }
     free(names);
 }
 
@@ -48,9 +47,8 @@ static int open_data_dir(const struct invocation *invocation, int *status)
     struct fault fault = {0};
     int folder = files_open_path(invocation->data_dir, &fault);
     if (folder >= 0 &&
-        (faccessat(folder, "agents", F_OK, 0) == 0 || faccessat(folder, "agents.yaml", F_OK, 0) == 0)) {
+        (faccessat(folder, "agents", F_OK, 0) == 0 || faccessat(folder, "agents.yaml", F_OK, 0) == 0))
         return folder;
-    }
     *status = invocation_exit_of(errno);
     if (*status == EX_NOPERM) {
         output_complain("this user may not read %s; ask as the user to whom the data directory belongs",
@@ -67,9 +65,8 @@ int data_dir_agent(const struct invocation *invocation, const char *agent, char 
 {
     struct fault fault = {0};
     OWNED_FD int folder = open_data_dir(invocation, status);
-    if (folder < 0) {
+    if (folder < 0)
         return -1;
-    }
     OWNED char *below = memory_print("agents/%s", agent);
     int tree = names_agent(agent) ? files_open_folder(folder, below, false, &fault) : -1;
     *status = names_agent(agent) ? invocation_exit_of(errno) : EX_NOINPUT;
@@ -89,8 +86,7 @@ bool data_dir_has(const struct invocation *invocation, const char *agent, int *s
     OWNED char *path = NULL;
     OWNED_FD int folder =
         agent != NULL ? data_dir_agent(invocation, agent, &path, status) : open_data_dir(invocation, status);
-    if (folder >= 0) {
+    if (folder >= 0)
         *status = EX_OK;
-    }
     return folder >= 0;
 }

@@ -29,9 +29,8 @@ static void name_copy(const struct copy *copy, struct buffer *findings)
 {
     static const char AGENTS[] = "agents/";
     size_t above = strlen(place_folder(copy->place));
-    if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE) {
+    if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE)
         above = strlen(AGENTS) + strlen(copy->owner);
-    }
     buffer_print(findings, "%.*s: %s", (int)above, copy->path,
                  copy->path[above] != '\0' ? copy->path + above + 1 : "");
 }
@@ -82,11 +81,9 @@ static const struct copy *pick(const struct copy *copies, size_t count, bool (*i
 {
     const struct copy *found = NULL;
     *another = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (is(&copies[i])) {
+    for (size_t i = 0; i < count; i++)
+        if (is(&copies[i]))
             *(found == NULL ? &found : another) = &copies[i];
-        }
-    }
     return found;
 }
 
@@ -154,15 +151,13 @@ static enum throughput_class class_of(const char *data_dir, const struct roster_
     OWNED char *text = NULL;
     size_t length = 0;
     struct frontmatter matter;
-    if (agent->throughput_class != CLASS_UNSET) {
+    if (agent->throughput_class != CLASS_UNSET)
         return agent->throughput_class;
-    }
     if (folder >= 0 && files_read(folder, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
         frontmatter_parse(&matter, text, length, TREE_PERSONA, NULL)) {
         const char *word = frontmatter_text(&matter, "throughput_class");
-        if (word == NULL || !class_parse(word, &class)) {
+        if (word == NULL || !class_parse(word, &class))
             class = CLASS_MEDIUM;
-        }
         frontmatter_free(&matter);
     }
     return class;
@@ -181,9 +176,8 @@ static void check_window(const struct envelope_scan *scan, const char *data_dir,
     enum throughput_class class = class_of(data_dir, agent);
     int64_t window = roster->classes[class].window;
     int64_t count = 0;
-    for (size_t i = 0; i < scan->count; i++) {
+    for (size_t i = 0; i < scan->count; i++)
         count += fills_window(&scan->copies[i], agent->name);
-    }
     if (count > window) {
         buffer_print(findings, "agents/%s: %lld envelopes lie there unfinished, its class %s takes %lld\n",
                      agent->name, (long long)count, class_name(class), (long long)window);
@@ -196,17 +190,15 @@ void envelope_check(const char *data_dir, const struct roster *roster, struct bu
     struct envelope_scan scan;
     envelope_scan_take(&scan, data_dir, false);
     envelope_scan_group(&scan);
-    for (size_t i = 0; i < scan.count; i++) {
+    for (size_t i = 0; i < scan.count; i++)
         check_copy(&scan.copies[i], findings, notes);
-    }
     for (size_t i = 0, same = 0; i < scan.count && scan.copies[i].fault == NULL; i += same) {
         same = envelope_scan_same(&scan, i);
         check_contradictions(&scan.copies[i], same, findings);
         check_item(&scan.copies[i], same, findings);
     }
-    for (size_t i = 0; roster != NULL && i < roster->agent_count; i++) {
+    for (size_t i = 0; roster != NULL && i < roster->agent_count; i++)
         check_window(&scan, data_dir, roster, &roster->agents[i], findings);
-    }
     envelope_scan_free(&scan);
 }
 
@@ -222,9 +214,8 @@ static bool holds_number(const struct notice *notice, const char *key, int64_t l
 {
     const struct yaml_node *node = yaml_get(notice->matter->head, key);
     int64_t number = 0;
-    if (node != NULL && yaml_integer(node, &number) && number >= least) {
+    if (node != NULL && yaml_integer(node, &number) && number >= least)
         return true;
-    }
     buffer_print(notice->findings, "%s: '%s' must be a whole number from %lld\n", notice->path, key,
                  (long long)least);
     return false;
@@ -241,9 +232,8 @@ static void check_lock(const struct notice *notice)
     const char *holder = frontmatter_text(notice->matter, "holder");
     bool held = holder != NULL && strcmp(holder, "none") != 0;
     if (holds_number(notice, "token", 0) && held &&
-        !(is_said(notice, "task") && is_said(notice, "lease_until"))) {
+        !(is_said(notice, "task") && is_said(notice, "lease_until")))
         buffer_print(notice->findings, "%s: it has a holder, but no task or no lease\n", notice->path);
-    }
 }
 
 static void check_segment(const struct notice *notice)
@@ -287,11 +277,10 @@ static void check_board(const char *data_dir, const char *where, void (*check)(c
     for (int i = 0; i < count; i++) {
         const char *name = files[i]->d_name;
         size_t length = strlen(name);
-        if (name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0) {
+        if (name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0)
             check_notice(folder, where, name, check, findings);
-        } else if (name[0] != '.') {
+        else if (name[0] != '.')
             buffer_print(notes, "%s/%s was set aside, or is no file of ours\n", where, name);
-        }
         free(files[i]);
     }
     free(files);

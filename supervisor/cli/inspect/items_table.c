@@ -15,9 +15,8 @@ static void print_gist(const char *text, struct buffer *out)
     size_t cut = 0;
     for (size_t characters = 0; cut < length; cut++) {
         characters += ((unsigned char)line[cut] & 0xC0) != 0x80;
-        if (characters > GIST_CHARACTERS) {
+        if (characters > GIST_CHARACTERS)
             break;
-        }
     }
     buffer_add(out, line, cut);
     buffer_text(out, cut < length ? "…" : "");
@@ -48,9 +47,8 @@ void items_table_show(const json_t *items, const struct item_column columns[ITEM
     const json_t *item = NULL;
     const char *heads[ITEM_COLUMNS_MAX];
     struct table table;
-    for (; count < ITEM_COLUMNS_MAX && columns[count].head != NULL; count++) {
+    for (; count < ITEM_COLUMNS_MAX && columns[count].head != NULL; count++)
         heads[count] = columns[count].head;
-    }
     table_begin(&table, heads, count);
     json_array_foreach(items, index, item)
     {

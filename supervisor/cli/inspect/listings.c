@@ -75,18 +75,16 @@ static int read_learned(struct request *request)
     struct fault fault = {0};
     OWNED char *path = NULL;
     OWNED_FD int folder = data_dir_agent(request->invocation, request->agent, &path, &status);
-    if (folder < 0) {
+    if (folder < 0)
         return status;
-    }
     enum learned kind = request->listing->of.learned;
     json_t *items = learned_items(folder, request->agent, kind, request->most, &fault);
     if (items == NULL) {
         complain(fault.text);
         return EX_DATAERR;
     }
-    if (request->json && kind == LEARNED_SKILLS) {
+    if (request->json && kind == LEARNED_SKILLS)
         skill_decay_add(request->invocation->data_dir, request->agent, items);
-    }
     show(request, items);
     return EX_OK;
 }
@@ -137,9 +135,8 @@ static int show_envelopes(void *context)
     json_t *items = json_array();
     for (size_t i = choice->count < request->most ? choice->count : request->most; i-- > 0;) {
         json_t *item = copy_json(choice->list[i]);
-        if (!request->json) {
+        if (!request->json)
             json_object_set_new(item, "owner", json_string(choice->list[i]->owner));
-        }
         json_array_append_new(items, item);
     }
     show(request, items);
@@ -160,9 +157,8 @@ static int read_envelopes(struct request *request)
     const char *data_dir = request->invocation->data_dir;
     struct envelope_choice *choice = &request->choice;
     int place = request->listing->of.envelopes.place;
-    if (!data_dir_has(request->invocation, request->agent, &status)) {
+    if (!data_dir_has(request->invocation, request->agent, &status))
         return status;
-    }
     *choice = (struct envelope_choice){.data_dir = data_dir,
                                        .agent = place == PLACE_COUNT ? request->agent : NULL,
                                        .owner = place == PLACE_COUNT ? NULL : request->agent,
@@ -173,9 +169,8 @@ static int read_envelopes(struct request *request)
                                        .looked = looked};
     envelope_choose(choice);
     output_working_end();
-    for (size_t i = 0; i < choice->owner_count; i++) {
+    for (size_t i = 0; i < choice->owner_count; i++)
         confine_guard(data_dir, choice->owners[i]);
-    }
     status = choice->owner_count > 0 ? confine(data_dir, show_with_git, request) : show_envelopes(request);
     envelope_choice_free(choice);
     return status;
@@ -186,9 +181,8 @@ static int read_envelopes(struct request *request)
 static int read_notices(struct request *request)
 {
     int status = 0;
-    if (!data_dir_has(request->invocation, NULL, &status)) {
+    if (!data_dir_has(request->invocation, NULL, &status))
         return status;
-    }
     OWNED_FD int data = files_open_path(request->invocation->data_dir, NULL);
     show(request, notices_list(data, request->listing->of.notices, complain));
     return EX_OK;
@@ -301,9 +295,8 @@ int verb_listing(struct invocation *invocation)
                               .listing = LISTINGS,
                               .agent = invocation->words[0],
                               .json = invocation_has(invocation, OPTION_JSON)};
-    while (strcmp(request.listing->verb, invocation->verb->name) != 0) {
+    while (strcmp(request.listing->verb, invocation->verb->name) != 0)
         request.listing++;
-    }
     if (!invocation_newest(invocation, &request.most, &fault)) {
         complain(fault.text);
         return EX_USAGE;

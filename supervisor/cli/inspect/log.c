@@ -102,9 +102,8 @@ static int follow(struct request *request)
     struct fault fault = {0};
     request->most = request->most == SIZE_MAX ? FOLLOWED : request->most;
     int status = show_fresh(request, &fault);
-    if (status != EX_OK) {
+    if (status != EX_OK)
         output_complain("%s", fault.text);
-    }
     while (status == EX_OK) {
         nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_MS * 1000L * 1000L}, NULL);
         request->most = 0;
@@ -123,17 +122,15 @@ static int read_and_show(void *context)
     struct request *request = context;
     struct fault fault = {0};
     int status = EX_OK;
-    if (request->follow) {
+    if (request->follow)
         return follow(request);
-    }
     request->items = request->json ? json_array() : NULL;
     if (!commit_log_each(request->path, request->most, show, request, &fault)) {
         output_complain("%s", fault.text);
         status = EX_DATAERR;
     }
-    if (request->items != NULL) {
+    if (request->items != NULL)
         output_items(request->items);
-    }
     return status;
 }
 
@@ -149,9 +146,8 @@ int verb_log(struct invocation *invocation)
     }
     OWNED char *path = NULL;
     OWNED_FD int folder = data_dir_agent(invocation, invocation->words[0], &path, &status);
-    if (folder < 0) {
+    if (folder < 0)
         return status;
-    }
     request.path = path;
     confine_guard(invocation->data_dir, invocation->words[0]);
     return confine(path, read_and_show, &request);

@@ -63,10 +63,8 @@ static void take_line(struct log_reading *reading, const char *line, size_t leng
 static size_t take_lines(struct log_reading *reading, const char *text, size_t length)
 {
     size_t at = 0;
-    for (const char *end; (end = memchr(text + at, '\n', length - at)) != NULL;
-         at = (size_t)(end - text) + 1) {
+    for (const char *end; (end = memchr(text + at, '\n', length - at)) != NULL; at = (size_t)(end - text) + 1)
         take_line(reading, text + at, (size_t)(end - text) - at);
-    }
     return at;
 }
 
@@ -84,9 +82,8 @@ static void show_more(struct log_reading *reading, int fd, off_t *at)
     ssize_t got = 0;
     while ((got = pread(fd, text, sizeof text, *at)) > 0) {
         size_t used = take_lines(reading, text, (size_t)got);
-        if (used == 0 && (size_t)got < sizeof text) {
+        if (used == 0 && (size_t)got < sizeof text)
             break; /* its end comes later */
-        }
         *at += (off_t)(used > 0 ? used : (size_t)got);
     }
     (void)fflush(stdout);
@@ -99,13 +96,11 @@ static int follow(struct log_reading *reading, int run, off_t at)
     while (!ferror(stdout)) {
         struct stat status;
         struct file_stamp now = files_stamp_at(run, LOG_KEPT);
-        if (fd >= 0) {
+        if (fd >= 0)
             show_more(reading, fd, &at);
-        }
         if (now.inode != 0 && (fd < 0 || fstat(fd, &status) != 0 || status.st_ino != now.inode)) {
-            if (fd >= 0) {
+            if (fd >= 0)
                 show_more(reading, fd, &at);
-            }
             memory_close_at(&fd);
             fd = files_open(run, LOG_KEPT, O_RDONLY, 0);
             at = 0;
@@ -124,9 +119,8 @@ static bool read_kept(int run, const char *name, struct buffer *text, off_t *who
         *whole = 0;
         return false;
     }
-    while (length > 0 && found[length - 1] != '\n') {
+    while (length > 0 && found[length - 1] != '\n')
         length--;
-    }
     *whole = (off_t)length;
     buffer_add(text, found, length);
     return true;
@@ -160,9 +154,8 @@ int verb_logs(struct invocation *invocation)
         output_complain("%s", fault.text);
         return EX_USAGE;
     }
-    if (!data_dir_has(invocation, invocation->words[0], &status)) {
+    if (!data_dir_has(invocation, invocation->words[0], &status))
         return status;
-    }
     OWNED_FD int run = files_open_path(invocation->run_dir, NULL);
     if (run < 0) {
         status = invocation_exit_of(errno);

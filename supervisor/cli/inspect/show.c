@@ -36,11 +36,10 @@ static void show_head(const struct envelope_view *view)
            envelope->consumer != NULL ? envelope->consumer : "", status);
     printf("  priority %s, attempts %lld, hops %lld, trace %s, ", priority_name(envelope->priority),
            (long long)envelope->attempts, (long long)envelope->hops, trace);
-    if (envelope->ttl_seconds > 0) {
+    if (envelope->ttl_seconds > 0)
         printf("expires %s\n", clock_format(envelope->created + envelope->ttl_seconds, expires));
-    } else {
+    else
         puts("never expires");
-    }
     if (envelope->in_reply_to != NULL) {
         OWNED char *original = output_clean(envelope->in_reply_to, 0);
         printf("  in reply to %s\n", original);
@@ -129,9 +128,8 @@ static void complain_unknown(const struct invocation *invocation, const char *id
                             id, name, where, name);
         }
     }
-    if (!known) {
+    if (!known)
         output_complain("there is no envelope '%s' below %s", id, invocation->data_dir);
-    }
 }
 
 /* Each agent that an envelope lies with, once: only their repositories are opened. */
@@ -182,9 +180,8 @@ int verb_show(struct invocation *invocation)
     int status = 0;
     struct request request = {.invocation = invocation,
                               .view = {.data_dir = invocation->data_dir, .complain = complain}};
-    if (!data_dir_has(invocation, NULL, &status)) {
+    if (!data_dir_has(invocation, NULL, &status))
         return status;
-    }
     envelope_view_scan(&request.view, invocation->words[0]);
     guard_owners(&request.view);
     status = confine(invocation->data_dir, show, &request);

@@ -66,13 +66,11 @@ static void verify_head(struct verify *verify, git_repository *repository)
         buffer_print(verify->notes, "%s: has no commit yet; the next start makes the first\n", verify->where);
         return;
     }
-    if (git_repository_head_detached(repository) == 1) {
+    if (git_repository_head_detached(repository) == 1)
         buffer_print(verify->findings, "%s: HEAD is on no branch\n", verify->where);
-    }
     git_index *index = NULL;
-    if (git_repository_index(&index, repository) != 0 || git_index_read(index, 1) != 0) {
+    if (git_repository_index(&index, repository) != 0 || git_index_read(index, 1) != 0)
         buffer_print(verify->findings, "%s: git's index cannot be read\n", verify->where);
-    }
     git_index_free(index);
     (void)object_walk_check(repository, newest, looked, verify->where, verify->findings);
     output_working_end();
@@ -218,9 +216,8 @@ static void keep_common(struct buffer *a, const struct buffer *b)
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         OWNED char *whole = memory_print("%s\n", line);
-        if (line[0] != '\0' && b->data != NULL && strstr(b->data, whole) != NULL) {
+        if (line[0] != '\0' && b->data != NULL && strstr(b->data, whole) != NULL)
             buffer_text(&kept, whole);
-        }
     }
     *a = kept;
 }
@@ -275,9 +272,8 @@ static int verify_trees(const char *data_dir, struct buffer *findings, struct bu
     OWNED_FD int agents = files_open_path(path, NULL);
     OWNED_LISTING struct listing *names = agents < 0 ? NULL : listing_open(agents, ".", NULL);
     int looked = 0;
-    if (names == NULL) {
+    if (names == NULL)
         return -1;
-    }
     for (const char *name; (name = listing_next(names)) != NULL;) {
         if (names_agent(name)) {
             verify_tree(path, name, findings, notes);
@@ -294,13 +290,12 @@ static void verify_agents(const char *data_dir, bool running, struct buffer *fin
     OWNED char *path = memory_print("%s/agents", data_dir);
     int count = scandir(path, &entries, NULL, alphasort);
     for (int i = 0; i < count; i++) {
-        if (names_agent(entries[i]->d_name)) {
+        if (names_agent(entries[i]->d_name))
             verify_twice(verify_agent, data_dir, entries[i]->d_name, running, findings, notes);
-        } else if (strncmp(entries[i]->d_name, TREE_IMPORT_PREFIX, strlen(TREE_IMPORT_PREFIX)) == 0) {
+        else if (strncmp(entries[i]->d_name, TREE_IMPORT_PREFIX, strlen(TREE_IMPORT_PREFIX)) == 0)
             verify_import(path, entries[i]->d_name, notes);
-        } else if (entries[i]->d_name[0] != '.') {
+        else if (entries[i]->d_name[0] != '.')
             buffer_print(notes, "agents/%s: is no agent's folder\n", entries[i]->d_name);
-        }
         free(entries[i]);
     }
     free(entries);
@@ -352,11 +347,9 @@ int verb_verify(struct invocation *invocation)
     (void)output_lines(stdout, "", findings.data);
     struct request request = {.data_dir = invocation->data_dir, .running = running};
     int status = confine(invocation->data_dir, verify_and_show, &request);
-    if (status == EX_OK && findings.length > 0) {
+    if (status == EX_OK && findings.length > 0)
         status = EX_DATAERR;
-    }
-    if (status == EX_OK) {
+    if (status == EX_OK)
         printf("%d agent(s) verified: every object, state file and envelope is as it should be\n", looked);
-    }
     return output_end(status);
 }

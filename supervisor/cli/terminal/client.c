@@ -30,21 +30,18 @@ enum { ANSWER_LIMIT = 256 * 1024 * 1024, CONNECT_PATIENCE_S = 10 };
 static int connect_control(const char *run_dir)
 {
     OWNED_FD int folder = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) {
+    if (folder < 0)
         return -1;
-    }
     OWNED_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     OWNED char *path = memory_print("/proc/self/fd/%d/%s", folder, CONTROL_SOCKET);
-    if (fd < 0 || strlen(path) >= sizeof(address.sun_path)) {
+    if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
         return -1;
-    }
     strcpy(address.sun_path, path);
     struct timeval patience = {.tv_sec = CONNECT_PATIENCE_S};
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
         return -1;
-    }
     int connected = fd;
     fd = -1;
     return connected;
@@ -89,12 +86,10 @@ static bool send_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
         ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) {
+        if (sent < 0 && errno == EINTR)
             continue;
-        }
-        if (sent <= 0) {
+        if (sent <= 0)
             return false;
-        }
         bytes += sent;
         length -= (size_t)sent;
     }
@@ -147,9 +142,8 @@ void client_close(struct client *client)
 static char *take_line(struct client *client)
 {
     char *end = client->in.length > 0 ? memchr(client->in.data, '\n', client->in.length) : NULL;
-    if (end == NULL) {
+    if (end == NULL)
         return NULL;
-    }
     size_t length = (size_t)(end - client->in.data);
     char *line = memory_slice(client->in.data, length);
     buffer_drop(&client->in, length + 1);
@@ -162,19 +156,15 @@ static int read_more(struct client *client, int64_t until)
     int64_t left = until == 0 ? -1 : until - clock_monotonic_ms();
     struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
     int ready = until != 0 && left <= 0 ? 0 : poll(&poll_fd, 1, (int)left);
-    if (ready < 0 && errno == EINTR) {
+    if (ready < 0 && errno == EINTR)
         return 0;
-    }
-    if (ready == 0) {
+    if (ready == 0)
         return EX_TEMPFAIL;
-    }
     ssize_t got = read(client->fd, buffer_room(&client->in, 65536), 65536);
-    if (got < 0 && errno == EINTR) {
+    if (got < 0 && errno == EINTR)
         return 0;
-    }
-    if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT) {
+    if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT)
         return EX_UNAVAILABLE;
-    }
     client->in.length += (size_t)got;
     return 0;
 }
@@ -210,20 +200,17 @@ json_t *client_answer(struct client *client, int patience, int *status)
     }
     *status = (int)json_integer_value(code);
     const char *complaint = json_string_value(json_object_get(answer, "complaint"));
-    if (complaint != NULL) {
+    if (complaint != NULL)
         output_complain("%s", complaint);
-    }
     return answer;
 }
 
 json_t *client_next(struct client *client)
 {
     OWNED char *line = NULL;
-    while ((line = take_line(client)) == NULL) {
-        if (read_more(client, 0) != 0) {
+    while ((line = take_line(client)) == NULL)
+        if (read_more(client, 0) != 0)
             return NULL;
-        }
-    }
     return json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 }
 

@@ -19,9 +19,8 @@ static char *read_input(struct fault *fault)
     OWNED_BUFFER struct buffer text = {0};
     for (;;) {
         ssize_t got = read(STDIN_FILENO, buffer_room(&text, 65536), 65536);
-        if (got < 0 && errno == EINTR) {
+        if (got < 0 && errno == EINTR)
             continue;
-        }
         if (got < 0) {
             fault_errno(fault, "standard input cannot be read; nothing was done");
             return NULL;
@@ -30,9 +29,8 @@ static char *read_input(struct fault *fault)
             fault_set(fault, "the text on standard input holds a NUL byte; nothing was done");
             return NULL;
         }
-        if (got == 0) {
+        if (got == 0)
             return buffer_take(&text);
-        }
         text.length += (size_t)got;
         if (text.length > CONTROL_MAX) {
             fault_set(fault, "the text on standard input is longer than %d bytes; nothing was done",
@@ -75,9 +73,8 @@ static bool input_seconds(const char *text, int64_t *seconds)
     errno = 0;
     long long number = strtoll(text, &end, 10);
     const char *unit = *end != '\0' ? strchr(units, *end) : units;
-    if (errno != 0 || text[0] < '0' || text[0] > '9' || unit == NULL || (*end != '\0' && end[1] != '\0')) {
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || unit == NULL || (*end != '\0' && end[1] != '\0'))
         return false;
-    }
     *seconds = number;
     return number >= 1 && !__builtin_mul_overflow(*seconds, factors[unit - units], seconds);
 }
@@ -88,22 +85,17 @@ static bool add_options(const struct invocation *invocation, json_t *request, st
     const char *priority = invocation->options[OPTION_PRIORITY];
     const char *ttl = invocation->options[OPTION_TTL];
     enum priority known;
-    if (priority != NULL && !priority_parse(priority, &known)) {
+    if (priority != NULL && !priority_parse(priority, &known))
         return fault_set(fault, "--priority is high, normal or low, not '%s'", priority);
-    }
-    if (priority != NULL) {
+    if (priority != NULL)
         json_object_set_new(request, "priority", json_string(priority_name(known)));
-    }
     int64_t seconds = 0;
-    if (ttl != NULL && !input_seconds(ttl, &seconds)) {
+    if (ttl != NULL && !input_seconds(ttl, &seconds))
         return fault_set(fault, "--ttl is a time such as 90 (seconds), 10m or 1h, not '%s'", ttl);
-    }
-    if (ttl != NULL) {
+    if (ttl != NULL)
         json_object_set_new(request, "ttl_seconds", json_integer(seconds));
-    }
-    if (id != NULL) {
+    if (id != NULL)
         json_object_set_new(request, "id", json_string(id));
-    }
     return true;
 }
 
@@ -112,9 +104,8 @@ json_t *input_request(const struct invocation *invocation, const char *what, con
 {
     struct fault fault = {0};
     OWNED char *text = input_text(invocation, what, status);
-    if (text == NULL) {
+    if (text == NULL)
         return NULL;
-    }
     json_t *words = json_string(text);
     if (words == NULL) {
         output_complain("the %s's text is not valid UTF-8; nothing was done", what);
@@ -123,9 +114,8 @@ json_t *input_request(const struct invocation *invocation, const char *what, con
     }
     json_t *request = json_pack("{s:s, s:s, s:o}", "verb", invocation->verb->name, receiver,
                                 invocation->words[0], "text", words);
-    if (request != NULL && add_options(invocation, request, &fault)) {
+    if (request != NULL && add_options(invocation, request, &fault))
         return request;
-    }
     output_complain(request != NULL ? "%s" : "the %s's name is not valid UTF-8",
                     request != NULL ? fault.text : receiver);
     json_decref(request);
@@ -138,9 +128,8 @@ bool input_until(const struct invocation *invocation, int64_t *until)
     const char *timeout = invocation->options[OPTION_TIMEOUT];
     int64_t seconds = 0;
     *until = 0;
-    if (timeout == NULL) {
+    if (timeout == NULL)
         return true;
-    }
     if (!invocation_has(invocation, OPTION_WAIT)) {
         output_complain("--timeout belongs to --wait");
         return false;

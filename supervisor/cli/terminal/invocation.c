@@ -31,15 +31,13 @@ bool invocation_newest(const struct invocation *invocation, size_t *most, struct
 {
     const char *text = invocation->options[OPTION_NEWEST];
     *most = SIZE_MAX;
-    if (text == NULL) {
+    if (text == NULL)
         return true;
-    }
     char *end = NULL;
     errno = 0;
     unsigned long long count = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || count == 0) {
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || count == 0)
         return fault_set(fault, "-n needs a number of at least 1, not '%s'", text);
-    }
     *most = count;
     return true;
 }
@@ -61,9 +59,8 @@ static bool take_glued(struct invocation *invocation, const char *text)
 {
     const char *digits = text + (text[1] == 'n' ? 2 : 1);
     bool glued = *digits >= '0' && *digits <= '9';
-    if (glued) {
+    if (glued)
         invocation->options[OPTION_NEWEST] = digits;
-    }
     return glued;
 }
 
@@ -98,11 +95,9 @@ static const char *option_name(const void *verb, size_t i)
 
 static const char *meant_option(const struct verb *verb, const char *name)
 {
-    for (size_t i = 0; i < sizeof(OPTION_HABITS) / sizeof(OPTION_HABITS[0]); i++) {
-        if (strcmp(OPTION_HABITS[i].typed, name) == 0 && has_option(verb, OPTION_HABITS[i].option)) {
+    for (size_t i = 0; i < sizeof(OPTION_HABITS) / sizeof(OPTION_HABITS[0]); i++)
+        if (strcmp(OPTION_HABITS[i].typed, name) == 0 && has_option(verb, OPTION_HABITS[i].option))
             return OPTIONS[OPTION_HABITS[i].option].name;
-        }
-    }
     return did_you_mean(name, option_name, verb, OPTION_COUNT);
 }
 
@@ -122,9 +117,8 @@ static bool take_option(struct invocation *invocation, char **argv, int *at, str
     const char *equals = strchr(text, '=');
     size_t length = equals != NULL ? (size_t)(equals - text) : strlen(text);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strlen(OPTIONS[i].name) != length || strncmp(OPTIONS[i].name, text, length) != 0) {
+        if (strlen(OPTIONS[i].name) != length || strncmp(OPTIONS[i].name, text, length) != 0)
             continue;
-        }
         if (!OPTIONS[i].takes_value) {
             invocation->options[i] = "";
             return equals == NULL || fault_set(fault, "%s takes no value", OPTIONS[i].name);
@@ -147,11 +141,9 @@ static const struct {
 
 static const char *habit_of(const char *name)
 {
-    for (size_t i = 0; i < sizeof(HABITS) / sizeof(HABITS[0]); i++) {
-        if (strcmp(HABITS[i].typed, name) == 0) {
+    for (size_t i = 0; i < sizeof(HABITS) / sizeof(HABITS[0]); i++)
+        if (strcmp(HABITS[i].typed, name) == 0)
             return HABITS[i].verb;
-        }
-    }
     return NULL;
 }
 
@@ -163,11 +155,9 @@ static const char *verb_name(const void *verbs, size_t i)
 const struct verb *invocation_find_verb(const struct verb *verbs, const char *name, struct fault *fault)
 {
     size_t count = 0;
-    for (; verbs[count].name != NULL; count++) {
-        if (strcmp(verbs[count].name, name) == 0) {
+    for (; verbs[count].name != NULL; count++)
+        if (strcmp(verbs[count].name, name) == 0)
             return &verbs[count];
-        }
-    }
     const char *habit = habit_of(name),
                *near = habit != NULL ? habit : did_you_mean(name, verb_name, verbs, count);
     fault_set(fault, "there is no verb '%s'%s%s%s", name, near != NULL ? "; did you mean '" : "",
@@ -197,9 +187,8 @@ static bool check_words(const struct invocation *invocation, struct fault *fault
 {
     const struct verb *verb = invocation->verb;
     bool all = invocation->options[OPTION_ALL] != NULL;
-    if (all && invocation->word_count > 0) {
+    if (all && invocation->word_count > 0)
         return fault_set(fault, "%s takes the names of agents or --all, not both", verb->name);
-    }
     return all || invocation->word_count >= verb->least ||
            fault_set(fault, "%s needs %s%s", verb->name, verb->arguments,
                      (verb->options & (1u << OPTION_ALL)) != 0 ? " or --all" : "");
@@ -208,27 +197,20 @@ static bool check_words(const struct invocation *invocation, struct fault *fault
 static bool check_usage(const struct invocation *invocation, struct fault *fault)
 {
     const struct verb *verb = invocation->verb;
-    if (invocation->options[OPTION_HELP] != NULL || invocation->version) {
+    if (invocation->options[OPTION_HELP] != NULL || invocation->version)
         return true;
-    }
     const char *data = invocation->options[OPTION_DATA];
-    if (data != NULL && data[0] == '\0') {
+    if (data != NULL && data[0] == '\0')
         return fault_set(fault, "--data needs a directory's name");
-    }
-    if (verb == NULL) {
+    if (verb == NULL)
         return fault_set(fault, "what shall it do? A verb is missing");
-    }
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (invocation->options[i] != NULL && (verb->options & (1u << i)) == 0) {
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (invocation->options[i] != NULL && (verb->options & (1u << i)) == 0)
             return fault_set(fault, "%s has no option %s", verb->name, OPTIONS[i].name);
-        }
-    }
-    if (!check_words(invocation, fault)) {
+    if (!check_words(invocation, fault))
         return false;
-    }
-    if ((verb->options & TAKES_COMMAND) != 0 && invocation->command == NULL) {
+    if ((verb->options & TAKES_COMMAND) != 0 && invocation->command == NULL)
         return fault_set(fault, "%s needs a command behind '--'", verb->name);
-    }
     return true;
 }
 
@@ -263,9 +245,8 @@ bool invocation_parse(struct invocation *invocation, const struct verb *verbs, i
         } else if (!options_end && strcmp(text, "-f") == 0) {
             invocation->options[OPTION_FOLLOW] = "";
         } else if (!options_end && text[0] == '-' && text[1] != '\0') {
-            if (!take_glued(invocation, text) && !take_option(invocation, argv, &i, fault)) {
+            if (!take_glued(invocation, text) && !take_option(invocation, argv, &i, fault))
                 return false;
-            }
         } else if (!take_word(invocation, verbs, text, fault)) {
             return false;
         }
@@ -277,12 +258,10 @@ bool invocation_parse(struct invocation *invocation, const struct verb *verbs, i
 static char *absolute(const char *path, struct fault *fault)
 {
     char *real = realpath(path, NULL);
-    if (real != NULL) {
+    if (real != NULL)
         return real;
-    }
-    if (path[0] == '/') {
+    if (path[0] == '/')
         return memory_text(path);
-    }
     OWNED char *here = getcwd(NULL, 0);
     if (here == NULL) {
         fault_errno(fault, "the working directory cannot be found, so '%s' is nowhere", path);
@@ -296,9 +275,8 @@ bool invocation_locate(struct invocation *invocation, struct fault *fault)
     const char *given = invocation->options[OPTION_DATA];
     const char *run_dir = setting_text(SET_AGENTOS_RUN_DIR, NULL);
     invocation->data_dir = absolute(given != NULL ? given : setting_text(SET_DATA_DIR, NULL), fault);
-    if (invocation->data_dir == NULL) {
+    if (invocation->data_dir == NULL)
         return false;
-    }
     invocation->run_dir =
         run_dir != NULL ? absolute(run_dir, fault) : memory_print("%s/.run", invocation->data_dir);
     return invocation->run_dir != NULL && setenv("DATA_DIR", invocation->data_dir, 1) == 0;
@@ -309,9 +287,8 @@ void invocation_free(struct invocation *invocation)
     free(invocation->data_dir);
     free(invocation->run_dir);
     free(invocation->words);
-    if (invocation->secrets >= 0) {
+    if (invocation->secrets >= 0)
         close(invocation->secrets);
-    }
 }
 
 char *invocation_programs(struct fault *fault)
@@ -324,8 +301,7 @@ char *invocation_programs(struct fault *fault)
     }
     path[length] = '\0';
     char *slash = strrchr(path, '/');
-    if (slash != NULL) {
+    if (slash != NULL)
         *slash = '\0';
-    }
     return memory_text(path);
 }

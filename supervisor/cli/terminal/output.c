@@ -29,9 +29,8 @@ void output_complain(const char *format, ...)
     if (vasprintf(&text, format, list) >= 0) {
         OWNED char *clean = output_clean(text, 1);
         size_t length = strlen(clean);
-        while (length > 0 && clean[length - 1] == '\n') {
+        while (length > 0 && clean[length - 1] == '\n')
             length--;
-        }
         fprintf(stderr, "agentos: %.*s\n", (int)length, clean);
         free(text);
     }
@@ -56,9 +55,8 @@ static bool asked, terminal[STDERR_FILENO + 1];
 
 void output_ask_terminal(void)
 {
-    for (int fd = STDOUT_FILENO; !asked && fd <= STDERR_FILENO; fd++) {
+    for (int fd = STDOUT_FILENO; !asked && fd <= STDERR_FILENO; fd++)
         terminal[fd] = isatty(fd);
-    }
     asked = true;
 }
 
@@ -85,12 +83,10 @@ void output_working(const char *what, size_t done)
 {
     enum { FIRST_MS = 100, AGAIN_MS = 200 };
     int64_t now = clock_monotonic_ms();
-    if (working_next_ms == 0) {
+    if (working_next_ms == 0)
         working_next_ms = now + FIRST_MS;
-    }
-    if (now < working_next_ms || !is_terminal(STDERR_FILENO)) {
+    if (now < working_next_ms || !is_terminal(STDERR_FILENO))
         return;
-    }
     working_next_ms = now + AGAIN_MS;
     working_shown = true;
     fprintf(stderr, "\r\033[K%zu %s", done, what);
@@ -99,9 +95,8 @@ void output_working(const char *what, size_t done)
 
 void output_working_end(void)
 {
-    if (working_shown) {
+    if (working_shown)
         fputs("\r\033[K", stderr);
-    }
     working_shown = false;
     working_next_ms = 0;
 }
@@ -156,9 +151,8 @@ void table_cellf(struct table *table, const char *format, ...)
 static size_t width(const char *text)
 {
     size_t count = 0;
-    for (; *text != '\0'; text++) {
+    for (; *text != '\0'; text++)
         count += ((unsigned char)*text & 0xC0) != 0x80;
-    }
     return count;
 }
 
@@ -186,27 +180,24 @@ static size_t fit(const struct table *table, size_t wide[TABLE_COLUMNS_MAX])
     struct winsize size;
     size_t last = table->columns - 1, total = 0;
     bool known = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    for (size_t i = 0; i < table->columns; i++) {
+    for (size_t i = 0; i < table->columns; i++)
         total += wide[i] + 2;
-    }
     for (size_t i = table->columns; known && i-- > 0 && total > (size_t)size.ws_col + 2;) {
         if (table->heads[i][0] == '?') {
             total -= wide[i] + 2;
             wide[i] = LEFT_OUT;
         }
     }
-    while (wide[last] == LEFT_OUT) {
+    while (wide[last] == LEFT_OUT)
         last--;
-    }
     return last;
 }
 
 void table_show(struct table *table)
 {
     size_t wide[TABLE_COLUMNS_MAX];
-    for (size_t i = 0; i < table->columns; i++) {
+    for (size_t i = 0; i < table->columns; i++)
         wide[i] = width(head_text(table->heads[i]));
-    }
     for (size_t i = 0; i < table->count; i++) {
         size_t cell = width(table->cells[i]);
         size_t *column = &wide[i % table->columns];
@@ -214,9 +205,8 @@ void table_show(struct table *table)
     }
     size_t last = fit(table, wide);
     fputs(output_colour(COLOUR_HEAD), stdout);
-    for (size_t i = 0; i < table->columns; i++) {
+    for (size_t i = 0; i < table->columns; i++)
         put_cell(table, i, head_text(table->heads[i]), wide[i], last);
-    }
     fputs(output_colour(COLOUR_NONE), stdout);
     for (size_t i = 0; i < table->count; i++) {
         put_cell(table, i % table->columns, table->cells[i], wide[i % table->columns], last);
@@ -245,11 +235,10 @@ const char *output_duration(int64_t seconds, char text[32])
 
 const char *output_bytes(int64_t bytes, char text[32])
 {
-    if (bytes < 1024 * 1024) {
+    if (bytes < 1024 * 1024)
         (void)snprintf(text, 32, "%lld kB", (long long)((bytes + 1023) / 1024));
-    } else {
+    else
         (void)snprintf(text, 32, "%.1f MB", (double)bytes / (1024.0 * 1024.0));
-    }
     return text;
 }
 

@@ -25,14 +25,12 @@ static bool is_there(const char *command)
     const char *paths = getenv("PATH");
     OWNED char *copy = memory_text(paths != NULL ? paths : "/usr/bin:/bin");
     char *rest = copy;
-    if (strchr(word, '/') != NULL) {
+    if (strchr(word, '/') != NULL)
         return access(word, X_OK) == 0;
-    }
     for (const char *folder; (folder = strsep(&rest, ":")) != NULL;) {
         OWNED char *path = memory_print("%s/%s", folder, word);
-        if (access(path, X_OK) == 0) {
+        if (access(path, X_OK) == 0)
             return true;
-        }
     }
     return false;
 }
@@ -63,13 +61,11 @@ void pager_begin(void)
     const char *kind = getenv("TERM");
     bool dumb = kind == NULL || strcmp(kind, "dumb") == 0;
     if (dumb || !isatty(STDOUT_FILENO) || command[0] == '\0' || strcmp(command, "cat") == 0 ||
-        !is_there(command) || pipe2(ends, O_CLOEXEC) != 0) {
+        !is_there(command) || pipe2(ends, O_CLOEXEC) != 0)
         return;
-    }
     pager = fork();
-    if (pager == 0) {
+    if (pager == 0)
         run(command, ends);
-    }
     close(ends[0]);
     if (pager > 0) {
         (void)dup2(ends[1], STDOUT_FILENO);
