@@ -342,14 +342,7 @@ const char *class_name(enum throughput_class throughput_class)
 
 bool class_parse(const char *text, enum throughput_class *throughput_class)
 {
-    size_t count;
-    const char *const *words = field_words(FIELD_CLASS, &count);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(text, words[i]) == 0) {
-            *throughput_class = (enum throughput_class)i;
-            return true;
-        }
-    return false;
+    return field_word_set(&(struct field){.kind = FIELD_CLASS}, throughput_class, text);
 }
 
 /* Everything that open and fstat can tell. O_NONBLOCK: opening a FIFO must not wait for a writer. */

@@ -185,11 +185,8 @@ static void read_word(struct roster_reader *reader, const struct field *field, c
 {
     size_t count;
     const char *const *words = field_words(field->kind, &count);
-    for (size_t i = 0; node->kind == YAML_SCALAR && i < count; i++)
-        if (strcmp(node->text, words[i]) == 0) {
-            field_word_set(field, record, i);
-            return;
-        }
+    if (node->kind == YAML_SCALAR && field_word_set(field, record, node->text))
+        return;
     FAULT(reader, node,
           count == 2 ? "%s must be %s or %s%s, not '%.80s'" : "%s must be %s, %s or %s, not '%.80s'",
           field->name, words[0], words[1], count == 2 ? "" : words[2], shown(node));

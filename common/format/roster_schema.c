@@ -209,15 +209,22 @@ size_t field_word_get(const struct field *field, const void *record)
                                          : (size_t) * (const bool *)place;
 }
 
-void field_word_set(const struct field *field, void *record, size_t word)
+bool field_word_set(const struct field *field, void *record, const char *text)
 {
     char *place = (char *)record + field->offset;
+    size_t count, word = 0;
+    const char *const *words = field_words(field->kind, &count);
+    while (word < count && strcmp(text, words[word]) != 0)
+        word++;
+    if (word == count)
+        return false;
     if (field->kind == FIELD_CLASS)
         *(enum throughput_class *)place = (enum throughput_class)word;
     else if (field->kind == FIELD_METHOD)
         *(enum audit_method *)place = (enum audit_method)word;
     else
         *(bool *)place = word != 0;
+    return true;
 }
 
 void text_list_free(struct text_list *list)

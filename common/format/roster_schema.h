@@ -50,7 +50,8 @@ extern const struct schema roster_schema, roster_agent_schema, roster_keep_schem
 /* The words that a FIELD_CLASS, FIELD_METHOD or FIELD_ACTION may be, in the order of their enum; else NULL. */
 const char *const *field_words(enum field_kind kind, size_t *count);
 size_t field_word_get(const struct field *field, const void *record);
-void field_word_set(const struct field *field, void *record, size_t word);
+/* False: the text is none of the words. */
+bool field_word_set(const struct field *field, void *record, const char *text);
 
 void text_list_free(struct text_list *list);
 /* What the record owns, not the record itself. */

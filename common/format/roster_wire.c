@@ -1,9 +1,10 @@
-/* One agent's definition as JSON, by the same table that reads agents.yaml. */
+/* One agent's definition as JSON, and from that as YAML for people, by the same table that reads agents.yaml. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/format/roster_schema.h"
+#include "common/format/yamldoc.h"
 #include "common/memory.h"
 
 static json_t *encode_record(const struct schema *schema, const void *record);
@@ -26,21 +27,31 @@ static json_t *encode_list(const struct field *field, const void *record)
     return array;
 }
 
-/* NULL: nothing to say. */
+static json_t *encode_word(const struct field *field, const void *record)
+{
+    size_t count, word = field_word_get(field, record);
+    const char *const *words = field_words(field->kind, &count);
+    return word < count ? json_string(words[word]) : NULL;
+}
+
+/* NULL: the field is unset, which stands for something that no word can say: everybody, what persona.md says, no command. */
 static json_t *encode_field(const struct field *field, const void *record)
 {
     const void *place = (const char *)record + field->offset;
+    const char *text;
     switch (field->kind) {
     case FIELD_TEXT:
     case FIELD_NAME:
     case FIELD_CRON:
-        return json_string(*(char *const *)place);
+        text = *(char *const *)place;
+        return text && *text ? json_string(text) : NULL;
     case FIELD_AGENTS:
-        if (field->companion && *(const bool *)((const char *)record + field->companion))
-            return NULL;
-        /* fall through */
-    case FIELD_TEXTS:
+        return field->companion && *(const bool *)((const char *)record + field->companion)
+                   ? NULL
+                   : encode_texts(place);
     case FIELD_ARGUMENTS:
+        return ((const struct text_list *)place)->count ? encode_texts(place) : NULL;
+    case FIELD_TEXTS:
         return encode_texts(place);
     case FIELD_INTEGER:
         return json_integer(*(const int64_t *)place);
@@ -52,7 +63,7 @@ static json_t *encode_field(const struct field *field, const void *record)
     case FIELD_CLASS:
     case FIELD_METHOD:
     case FIELD_ACTION:
-        return json_integer((json_int_t)field_word_get(field, record));
+        return encode_word(field, record);
     case FIELD_GROUP:
         return encode_record(field->schema, record);
     case FIELD_LIST:
@@ -77,10 +88,87 @@ static json_t *encode_record(const struct schema *schema, const void *record)
 
 void roster_encode(const struct roster_agent *agent, struct buffer *out)
 {
-    json_t *object = encode_record(&roster_agent_schema, agent);
+    json_auto_t *object = encode_record(&roster_agent_schema, agent);
     OWNED char *text = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
     buffer_text(out, text ? text : "");
+}
+
+static void write_number(double number, struct buffer *out)
+{
+    char text[40];
+    for (int digits = 1; digits <= 17; digits++) { /* the shortest that reads back as the same */
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (!(strtod(text, NULL) < number) && !(strtod(text, NULL) > number))
+            break;
+    }
+    buffer_text(out, text);
+}
+
+static void write_value(json_t *value, struct buffer *out)
+{
+    const char *key, *gap = "";
+    json_t *item;
+    size_t i;
+    if (json_is_string(value)) {
+        yaml_write_scalar(out, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        buffer_print(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else if (json_is_real(value)) {
+        write_number(json_real_value(value), out);
+    } else if (json_is_boolean(value)) {
+        buffer_text(out, json_is_true(value) ? "true" : "false");
+    } else if (json_is_array(value)) {
+        buffer_text(out, "[");
+        json_array_foreach(value, i, item)
+        {
+            buffer_text(out, i ? ", " : "");
+            write_value(item, out);
+        }
+        buffer_text(out, "]");
+    } else {
+        buffer_text(out, "{");
+        json_object_foreach(value, key, item)
+        {
+            buffer_print(out, "%s%s: ", gap, key);
+            write_value(item, out);
+            gap = ", ";
+        }
+        buffer_text(out, "}");
+    }
+}
+
+/* A definition without what each agent has that says nothing of it. */
+static void leave_out_ordinary(json_t *object)
+{
+    struct roster_agent agent;
+    roster_agent_start(&agent);
+    json_auto_t *ordinary = encode_record(&roster_agent_schema, &agent);
+    const char *key;
+    json_t *value;
+    json_object_foreach(ordinary, key, value) if (json_equal(json_object_get(object, key), value))
+        json_object_del(object, key);
+    schema_clear(&roster_agent_schema, &agent);
+}
+
+void roster_write(const struct roster_agent *agent, enum roster_form form, unsigned indent, bool whole,
+                  struct buffer *out)
+{
+    json_auto_t *object = encode_record(&roster_agent_schema, agent);
+    const char *key, *mark = "- ";
+    json_t *value;
+    if (!whole)
+        leave_out_ordinary(object);
+    if (form == ROSTER_FLOW) {
+        write_value(object, out);
+        return;
+    }
+    json_object_foreach(object, key, value)
+    {
+        buffer_print(out, "%*s%s%s: ", (int)indent, "", mark, key);
+        write_value(value, out);
+        buffer_text(out, "\n");
+        mark = "  ";
+    }
 }
 
 static bool decode_record(const struct schema *schema, const json_t *object, void *record);
@@ -122,19 +210,6 @@ static bool decode_list(const struct field *field, const json_t *value, void *re
     return true;
 }
 
-static bool decode_word(const struct field *field, const json_t *value, void *record)
-{
-    size_t count;
-    field_words(field->kind, &count);
-    /* One past the last word is "unset", which a class may be. */
-    json_int_t word = json_integer_value(value),
-               most = (json_int_t)count - (field->kind == FIELD_CLASS ? 0 : 1);
-    if (!json_is_integer(value) || word < 0 || word > most)
-        return false;
-    field_word_set(field, record, (size_t)word);
-    return true;
-}
-
 static bool decode_number(const struct field *field, const json_t *value, void *place)
 {
     if (field->kind == FIELD_INTEGER && json_is_integer(value))
@@ -173,7 +248,7 @@ static bool decode_field(const struct field *field, const json_t *value, void *r
     case FIELD_CLASS:
     case FIELD_METHOD:
     case FIELD_ACTION:
-        return decode_word(field, value, record);
+        return json_is_string(value) && field_word_set(field, record, json_string_value(value));
     case FIELD_GROUP:
         return decode_record(field->schema, value, record);
     case FIELD_LIST:
@@ -200,12 +275,10 @@ static bool decode_record(const struct schema *schema, const json_t *object, voi
 
 struct roster_agent *roster_decode(const char *text, size_t length)
 {
-    json_t *object = json_loadb(text, length, 0, NULL);
+    json_auto_t *object = json_loadb(text, length, 0, NULL);
     struct roster_agent *agent = memory_new(1, sizeof *agent);
     roster_agent_start(agent);
-    bool good = decode_record(&roster_agent_schema, object, agent);
-    json_decref(object);
-    if (good)
+    if (decode_record(&roster_agent_schema, object, agent))
         return agent;
     roster_agent_free(agent);
     return NULL;

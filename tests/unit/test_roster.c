@@ -468,6 +468,7 @@ static void test_a_definition_cut_off_or_twisted_is_none(void **state)
         "[]",
         "{\"name\":5,\"persona\":\"p\"}",
         "{\"name\":\"a\",\"persona\":\"p\",\"throughput_class\":9}",
+        "{\"name\":\"a\",\"persona\":\"p\",\"throughput_class\":\"swift\"}",
         "{\"name\":\"a\",\"persona\":\"p\",\"hints\":[\"x\",5]}",
         "{\"name\":\"a\",\"persona\":\"p\",\"schedule\":[{\"cron\":\"x\"},5]}",
         "{\"name\":\"a\",\"persona\":\"p\",\"limits\":5}"};
