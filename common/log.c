@@ -72,7 +72,7 @@ static void format_json(struct buffer *line, enum log_level level, const char *c
 {
     char now[CLOCK_TEXT];
     OWNED char *clean = utf8_clean(message, strlen(message));
-    json_t *event = json_object();
+    json_auto_t *event = json_object();
     json_object_set_new(event, "time", json_string(clock_format(clock_now(), now)));
     json_object_set_new(event, "level", json_string(level_names[level]));
     json_object_set_new(event, "component", json_string(component));
@@ -81,7 +81,6 @@ static void format_json(struct buffer *line, enum log_level level, const char *c
     json_object_set_new(event, "message", json_string(clean));
     OWNED char *text = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER);
     OWNED char *printable = printable_json(text ? text : "{}");
-    json_decref(event);
     buffer_text(line, printable);
 }
 

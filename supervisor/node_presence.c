@@ -82,7 +82,7 @@ static json_t *describe(const struct supervisor *supervisor, const struct agent 
                   (json_int_t)depths.inbox, "handoff_depth", (json_int_t)depths.handoffs, "outbox_depth",
                   (json_int_t)depths.outbox, "dead_letters", (json_int_t)depths.dead_letters,
                   "throughput_class", class_name(pressure.throughput_class));
-    json_t *more =
+    json_auto_t *more =
         json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I}", "negative_streak",
                   (json_int_t)figures->negative_streak, "tasks_done", (json_int_t)figures->tasks_done,
                   "tokens_today", (json_int_t)figures->tokens_today, "window", (json_int_t)pressure.window,
@@ -90,7 +90,6 @@ static json_t *describe(const struct supervisor *supervisor, const struct agent 
                   "deferred", (json_int_t)pressure.deferred, "pressure", post_pressure_word(&pressure),
                   "absence", absence ? absence : "", "since", (json_int_t)since);
     json_object_update(object, more);
-    json_decref(more);
     return object;
 }
 
@@ -103,9 +102,8 @@ static char *text_of(const struct supervisor *supervisor)
         const struct agent *agent = supervisor->agents.list[i];
         if (agent->order.elsewhere)
             continue;
-        json_t *object = describe(supervisor, agent);
+        json_auto_t *object = describe(supervisor, agent);
         OWNED char *one = json_dumps(object, JSON_COMPACT);
-        json_decref(object);
         buffer_print(&text, "%s\"%s\":%s", comma, agent->name, one);
         comma = ",";
     }

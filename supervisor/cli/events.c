@@ -169,7 +169,7 @@ int verb_events(struct invocation *invocation)
     (void)signal(SIGTERM, end_here);
     json_decref(client_answer(client, CLIENT_PATIENCE, &status));
     while (status == 0) {
-        json_t *event = client_next(client);
+        json_auto_t *event = client_next(client);
         if (event == NULL) {
             output_complain("the supervisor has ended");
             status = EX_UNAVAILABLE;
@@ -177,7 +177,6 @@ int verb_events(struct invocation *invocation)
         }
         if (concerns(event, invocation->words[0]))
             show_line(event, invocation_has(invocation, OPTION_JSON));
-        json_decref(event);
         status = fflush(stdout) == 0 ? 0 : EX_IOERR;
     }
     client_close(client);

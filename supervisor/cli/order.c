@@ -32,9 +32,8 @@ static int give_all(const struct invocation *invocation, const char *const *agen
         for (size_t i = 0; i < some; i++)
             clients[i] = give(invocation, agents[from + i], &status[i]);
         for (size_t i = 0; i < some; i++) {
-            json_t *answer = clients[i] != NULL ? client_answer(clients[i], 0, &status[i]) : NULL;
+            json_auto_t *answer = clients[i] != NULL ? client_answer(clients[i], 0, &status[i]) : NULL;
             client_show_said(answer);
-            json_decref(answer);
             client_close(clients[i]);
             worst = worst != EX_OK ? worst : status[i];
         }
@@ -45,14 +44,14 @@ static int give_all(const struct invocation *invocation, const char *const *agen
 static int give_everybody(const struct invocation *invocation)
 {
     int status = 0;
-    json_t *answer = client_call(invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status);
+    json_auto_t *answer =
+        client_call(invocation, json_pack("{s:s}", "verb", "status"), CLIENT_PATIENCE, &status);
     const json_t *agents = json_object_get(json_object_get(answer, "status"), "agents");
     size_t count = json_array_size(agents);
     OWNED const char **names = memory_new(count, sizeof(*names));
     for (size_t i = 0; i < count; i++)
         names[i] = json_string_value(json_object_get(json_array_get(agents, i), "name"));
     status = status != 0 ? status : give_all(invocation, names, count);
-    json_decref(answer);
     return status;
 }
 
@@ -80,9 +79,8 @@ int verb_rollback(struct invocation *invocation)
     int status = 0;
     json_t *request = json_pack("{s:s, s:s, s:s}", "verb", "rollback", "agent", invocation->words[0],
                                 "commit", invocation->words[1]);
-    json_t *answer = client_call(invocation, request, 0, &status);
+    json_auto_t *answer = client_call(invocation, request, 0, &status);
     client_show_said(answer);
-    json_decref(answer);
     return output_end(status);
 }
 
@@ -92,10 +90,9 @@ static void ask_for_move(const struct invocation *invocation, const char *node, 
     json_t *request =
         json_pack("{s:s, s:s, s:s*, s:b, s:b}", "verb", "move", "agent", invocation->words[0], "node", node,
                   "look", node == NULL, "from_remote", invocation_has(invocation, OPTION_FROM_REMOTE));
-    json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, status);
+    json_auto_t *answer = client_call(invocation, request, CLIENT_PATIENCE, status);
     const char *said = json_string_value(json_object_get(answer, "stage"));
     snprintf(stage, STAGE_MAX, "%s", said != NULL ? said : "");
-    json_decref(answer);
 }
 
 /* The supervisor carries it over; a client that is interrupted changes nothing about that. */

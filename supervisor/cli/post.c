@@ -13,7 +13,7 @@ static int hand_in(struct invocation *invocation, const char *what, const char *
     json_t *request = input_request(invocation, what, receiver, &status);
     if (request == NULL)
         return status;
-    json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
+    json_auto_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     const char *known = json_string_value(json_object_get(answer, "known"));
     const char *id = json_string_value(json_object_get(answer, "id"));
     if (id != NULL) {
@@ -22,7 +22,6 @@ static int hand_in(struct invocation *invocation, const char *what, const char *
     }
     if (status == 0 && known != NULL)
         output_complain("the item is %s already; nothing was added", known);
-    json_decref(answer);
     return output_end(status);
 }
 
@@ -40,8 +39,7 @@ int verb_dead_letter(struct invocation *invocation)
 {
     int status = 0;
     json_t *request = json_pack("{s:s, s:s}", "verb", invocation->verb->name, "id", invocation->words[0]);
-    json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
+    json_auto_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     client_show_said(answer);
-    json_decref(answer);
     return output_end(status);
 }

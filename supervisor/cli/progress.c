@@ -43,11 +43,9 @@ static char *what_it_does(const struct progress *progress)
     if (!client_reaches(progress->invocation))
         return memory_text("no supervisor is running");
     json_t *request = json_pack("{s:s, s:s}", "verb", "status", "agent", progress->agent);
-    json_t *answer = client_call(progress->invocation, request, CLIENT_PATIENCE, &status);
+    json_auto_t *answer = client_call(progress->invocation, request, CLIENT_PATIENCE, &status);
     const json_t *agents = json_object_get(json_object_get(answer, "status"), "agents");
-    char *doing = doing_of(json_array_get(agents, 0));
-    json_decref(answer);
-    return doing;
+    return doing_of(json_array_get(agents, 0));
 }
 
 void progress_say(struct progress *progress, int folder)

@@ -167,7 +167,7 @@ static int show_once(struct invocation *invocation, size_t most)
     json_t *request = json_pack("{s:s, s:s*}", "verb", "status", "agent", invocation->words[0]);
     if (invocation_has(invocation, OPTION_ALL_NODES))
         json_object_set_new(request, "all_nodes", json_true());
-    json_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
+    json_auto_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);
     json_t *object = json_object_get(answer, "status");
     if (status == 0 && !json_is_object(object)) {
         output_complain("the supervisor's answer holds no status (is it another version?)");
@@ -177,7 +177,6 @@ static int show_once(struct invocation *invocation, size_t most)
     } else if (status == 0) {
         show_status(object, most);
     }
-    json_decref(answer);
     return output_end(status);
 }
 

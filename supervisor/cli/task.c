@@ -49,10 +49,9 @@ static int await_end(const struct invocation *invocation, struct client *client,
         progress_say(&progress, folder);
     }
     progress_end(&progress);
-    json_t *answer = client_answer(client, 0, &status);
+    json_auto_t *answer = client_answer(client, 0, &status);
     if (json_object_get(answer, "end") != NULL)
         show_end(answer);
-    json_decref(answer);
     return status;
 }
 
@@ -67,7 +66,7 @@ static int show_answer(const struct invocation *invocation, int folder, const ch
 static int follow_task(const struct invocation *invocation, struct client *client, bool wait, int64_t until)
 {
     int status = 0;
-    json_t *answer = client_answer(client, CLIENT_PATIENCE, &status);
+    json_auto_t *answer = client_answer(client, CLIENT_PATIENCE, &status);
     OWNED char *id = memory_text(json_is_string(json_object_get(answer, "id"))
                                      ? json_string_value(json_object_get(answer, "id"))
                                      : "");
@@ -80,7 +79,6 @@ static int follow_task(const struct invocation *invocation, struct client *clien
         fprintf(stderr, "%s\n", clean);
     if (status == 0 && known != NULL)
         output_complain("task %s is %s already; nothing was added", clean, known);
-    json_decref(answer);
     if (status != 0 || !wait)
         return output_end(status);
     status = done ? 0 : await_end(invocation, client, id, until);

@@ -42,14 +42,13 @@ struct waiter *client_waiter(struct client *client)
 
 void client_say(struct client *client, int exit, json_t *more)
 {
-    json_t *answer = json_object();
+    json_auto_t *answer = json_object();
     json_object_set_new(answer, "exit", json_integer(exit));
     if (more)
         json_object_update(answer, more);
     OWNED char *line = json_dumps(answer, JSON_COMPACT);
     buffer_text(&client->out, line ? line : "{\"exit\":70}");
     buffer_text(&client->out, "\n");
-    json_decref(answer);
     json_decref(more);
 }
 

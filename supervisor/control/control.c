@@ -33,7 +33,7 @@ static void answer(struct client *client)
     json_error_t error;
     size_t length = (size_t)((char *)memchr(client->in.data, '\n', client->in.length) - client->in.data);
     client->busy = true;
-    json_t *request = json_loadb(client->in.data, length, JSON_REJECT_DUPLICATES, &error);
+    json_auto_t *request = json_loadb(client->in.data, length, JSON_REJECT_DUPLICATES, &error);
     buffer_drop(&client->in, length + 1);
     if (!client->in.length)
         client_empty(&client->in);
@@ -42,7 +42,6 @@ static void answer(struct client *client)
                         request ? "it is something else" : error.text);
     else
         verbs_answer(client->control, client, request);
-    json_decref(request);
     client_push(client);
 }
 
@@ -270,7 +269,7 @@ bool control_followed(const struct control *control)
 static char *event_line(const struct agent *agent, const char *event, const struct detail *details)
 {
     char now[CLOCK_TEXT];
-    json_t *object = json_pack("{s:s}", "time", clock_format(clock_now(), now));
+    json_auto_t *object = json_pack("{s:s}", "time", clock_format(clock_now(), now));
     if (agent)
         json_object_set_new(object, "agent", json_string(agent->name));
     json_object_set_new(object, "event", json_string(event));
@@ -279,9 +278,7 @@ static char *event_line(const struct agent *agent, const char *event, const stru
         json_object_set_new(object, details->key,
                             clean ? json_string(clean) : json_integer((json_int_t)details->number));
     }
-    char *line = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    json_decref(object);
-    return line;
+    return json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
 }
 
 /* Only put down here and sent from the loop: an event may come while clients are gone through, and one that is lost

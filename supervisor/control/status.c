@@ -103,10 +103,8 @@ static json_t *problems_of(const struct control_owner *owner, const struct agent
 size_t status_problems(const struct control_owner *owner, const struct agent *agent)
 {
     OWNED char *detail = detail_of(agent);
-    json_t *problems = problems_of(owner, agent, detail);
-    size_t count = json_array_size(problems);
-    json_decref(problems);
-    return count;
+    json_auto_t *problems = problems_of(owner, agent, detail);
+    return json_array_size(problems);
 }
 
 static json_t *text_or_null(const char *text)
@@ -133,7 +131,7 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
         agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(), "uptime_seconds",
         (json_int_t)(agent->worker.pid > 0 ? (clock_monotonic_ms() - agent->worker.spawned_at) / 1000 : 0),
         "restarts", (json_int_t)agent->past.restarts, "last_exit", text_or_null(agent->past.last_exit));
-    json_t *more = json_pack(
+    json_auto_t *more = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "queue_depth",
         (json_int_t)figures->queue, "inbox_depth", (json_int_t)depths.inbox, "handoff_depth",
         (json_int_t)depths.handoffs, "outbox_depth", (json_int_t)depths.outbox, "dead_letters",
@@ -144,7 +142,6 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
         priced ? json_real((double)used.cost / USAGE_COST_UNIT) : json_null(), "memory_bytes",
         (json_int_t)memory_bytes(agent->worker.memory), "problems", problems_of(owner, agent, detail));
     json_object_update(object, more);
-    json_decref(more);
     return object;
 }
 

@@ -185,12 +185,11 @@ char *offline_completion(const char *system, const char *task)
     OWNED char *work = work_of(clean);
     OWNED char *text = reply(work);
     int tokens_in = count_words(system) + count_words(task), tokens_out = count_words(text);
-    json_t *body =
+    json_auto_t *body =
         json_pack("{s:s, s:s, s:[{s:i, s:{s:s, s:s}, s:s}], s:{s:i, s:i, s:i}}", "object", "chat.completion",
                   "model", "offline", "choices", "index", 0, "message", "role", "assistant", "content", text,
                   "finish_reason", "stop", "usage", "prompt_tokens", tokens_in, "completion_tokens",
                   tokens_out, "total_tokens", tokens_in + tokens_out);
     char *dumped = json_dumps(body, JSON_COMPACT);
-    json_decref(body);
     return dumped ? dumped : memory_text("{}");
 }

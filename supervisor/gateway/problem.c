@@ -284,12 +284,10 @@ static char *said_behind(json_t *error)
     const char *raw = text_at(metadata, "raw"), *who = text_at(metadata, "provider_name");
     if (!raw)
         return NULL;
-    json_t *root = json_loads(raw, JSON_DECODE_INT_AS_REAL, NULL);
+    json_auto_t *root = json_loads(raw, JSON_DECODE_INT_AS_REAL, NULL);
     json_t *inner = error_in(root);
     const char *message = message_of(inner ? inner : root, 0);
-    char *text = memory_print("%s: %s", who ? who : "its provider", message ? message : raw);
-    json_decref(root);
-    return text;
+    return memory_print("%s: %s", who ? who : "its provider", message ? message : raw);
 }
 
 /* The sentence as far as the error has any, else all of it: an unknown shape is still better read than hidden. */

@@ -73,9 +73,8 @@ static void add_field(struct buffer *out, const char *before, const char *text)
 /* With a point, whatever the locale. */
 static void add_temperature(struct buffer *out, const char *text)
 {
-    json_t *number = json_real(strtod(text, NULL));
+    json_auto_t *number = json_real(strtod(text, NULL));
     char *dumped = json_dumps(number, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-    json_decref(number);
     if (dumped)
         buffer_print(out, ",\"temperature\":%s", dumped);
     free(dumped);

@@ -384,7 +384,7 @@ static bool is_stream(const char *body, const char *content_type)
 static bool read_piece(struct response *response, struct draft *draft, const struct exchange *exchange,
                        const char *data, size_t length)
 {
-    json_t *root = parse(data, length);
+    json_auto_t *root = parse(data, length);
     bool good = root && !problem_inside(root);
     read_usage(&response->usage, root);
     if (good) {
@@ -395,7 +395,6 @@ static bool read_piece(struct response *response, struct draft *draft, const str
     } else {
         conclude(response, ANSWER_PASSING, true, memory_text("answered with a stream that is broken"));
     }
-    json_decref(root);
     return good;
 }
 
@@ -465,7 +464,7 @@ static void read_body(struct response *response, const struct exchange *exchange
         read_stream(response, exchange, body);
         return;
     }
-    json_t *root = parse(body, length);
+    json_auto_t *root = parse(body, length);
     read_usage(&response->usage, root);
     if (!good)
         read_problem(response, exchange, root, body);
@@ -473,7 +472,6 @@ static void read_body(struct response *response, const struct exchange *exchange
         read_completion(response, exchange, root, body);
     else
         read_strange(response, exchange, body);
-    json_decref(root);
 }
 
 void response_read(struct response *response, const struct exchange *exchange)

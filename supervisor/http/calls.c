@@ -219,11 +219,9 @@ static json_t *parse(const char *line, size_t length)
 /* False: the call is over. */
 static bool tell_line(struct call *call, size_t length)
 {
-    json_t *answer = parse(call->in.data, length);
+    json_auto_t *answer = parse(call->in.data, length);
     buffer_drop(&call->in, length + 1);
-    bool goes_on = tell(call, answer);
-    json_decref(answer);
-    return goes_on;
+    return tell(call, answer);
 }
 
 static void take_answer(struct call *call)

@@ -97,13 +97,12 @@ static bool follow(struct event_stream *events)
 
 static const char *name_of(const char *text, char *name, size_t size)
 {
-    json_t *object = json_loads(text, 0, NULL);
+    json_auto_t *object = json_loads(text, 0, NULL);
     const char *event = json_string_value(json_object_get(object, "event"));
     size_t length = event ? strcspn(event, "\r\n") : 0;
     length = length < size ? length : size - 1;
     memcpy(name, event ? event : "", length);
     name[length] = '\0';
-    json_decref(object);
     return name;
 }
 

@@ -324,7 +324,7 @@ static void print_config(const json_t *metrics, struct buffer *out)
 void exposition_print(const json_t *metrics, bool all, struct buffer *out)
 {
     const json_t *agents = json_object_get(metrics, "agents"), *bounds = json_object_get(metrics, "bounds");
-    json_t *sum =
+    json_auto_t *sum =
         all || json_array_size(agents) <= EXPOSITION_AGENTS ? NULL : json_pack("[o]", sum_of_agents(agents));
     agents = sum ? sum : agents;
     print_config(metrics, out);
@@ -337,5 +337,4 @@ void exposition_print(const json_t *metrics, bool all, struct buffer *out)
     print_money(metrics, agents, out);
     print_tokens(agents, bounds, out);
     print_operations(agents, bounds, out);
-    json_decref(sum);
 }

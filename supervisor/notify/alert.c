@@ -76,11 +76,10 @@ void alert_free(struct alert *alert)
 bool alert_write(int data, struct alert *alert, const char *hook, const char *host, bool durable,
                  struct fault *fault)
 {
-    json_t *object = json_pack("{s:s, s:s, s:O}", "hook", hook, "host", host, "message", alert->body);
+    json_auto_t *object = json_pack("{s:s, s:s, s:O}", "hook", hook, "host", host, "message", alert->body);
     OWNED char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     OWNED_BUFFER struct buffer lines = {0};
     buffer_print(&lines, "%s\n", text);
-    json_decref(object);
     bool written = shared_write(data, SHARED_NOTIFY, alert->id, &lines, durable, fault);
     alert->stale = !written || !durable;
     return written;
@@ -150,7 +149,7 @@ static void load(void *context, const char *file)
         log_error("agentos", NULL, "%s; this alert waits for the next start", fault.text);
         return;
     }
-    json_t *object = text ? json_loadb(text, text_length, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_auto_t *object = text ? json_loadb(text, text_length, JSON_REJECT_DUPLICATES, NULL) : NULL;
     const char *hook = json_string_value(json_object_get(object, "hook"));
     const char *host = json_string_value(json_object_get(object, "host"));
     struct alert *alert = names_id(id) ? alert_of(id, json_incref(json_object_get(object, "message"))) : NULL;
@@ -161,7 +160,6 @@ static void load(void *context, const char *file)
             alert_free(alert);
         set_aside(loading, file);
     }
-    json_decref(object);
 }
 
 size_t alert_load_all(int data,

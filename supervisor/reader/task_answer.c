@@ -61,7 +61,7 @@ int task_answer_state(const struct reading *reading, json_t **answer, struct fau
     OWNED_FD int folder = files_open_folder(reading->data, below, false, fault);
     if (folder < 0)
         return EX_NOINPUT;
-    json_t *state = task_state_json(folder, task);
+    json_auto_t *state = task_state_json(folder, task);
     if (!state) {
         fault_set(fault, "the agent has no task of this id, and no answer to one");
         return EX_NOINPUT;
@@ -70,6 +70,5 @@ int task_answer_state(const struct reading *reading, json_t **answer, struct fau
         add_pruned(repository, folder, task, state);
     *answer = json_pack("{s:s, s:s}", "agent", reading_text(reading, "agent"), "id", task);
     json_object_update(*answer, state);
-    json_decref(state);
     return EX_OK;
 }

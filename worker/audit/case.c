@@ -42,12 +42,10 @@ bool audit_case_parse(struct audit_case *subject, const char *json, size_t lengt
     *subject = (struct audit_case){0};
     if (length > AUDIT_CASE_MAX)
         return fault_set(fault, "what is to be audited has more than %d bytes", AUDIT_CASE_MAX);
-    json_t *object = json_loadb(json, length, 0, &error);
+    json_auto_t *object = json_loadb(json, length, 0, &error);
     if (!object)
         return fault_set(fault, "what is to be audited is no JSON: %s", error.text);
-    bool good = read(subject, object, fault);
-    json_decref(object);
-    return good;
+    return read(subject, object, fault);
 }
 
 void audit_case_free(struct audit_case *subject)

@@ -54,9 +54,8 @@ static int print(int score, const struct audit_rule *const *broken, size_t count
     json_t *reasons = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(reasons, json_string(broken[i]->reason));
-    json_t *verdict = json_pack("{s:i, s:o}", "audit_score", score, "reasons", reasons);
+    json_auto_t *verdict = json_pack("{s:i, s:o}", "audit_score", score, "reasons", reasons);
     OWNED char *text = json_dumps(verdict, JSON_PRESERVE_ORDER);
-    json_decref(verdict);
     OWNED char *line = memory_print("%s\n", text ? text : "");
     bool said = text && files_write_all(STDOUT_FILENO, line, strlen(line));
     return said ? EX_OK : EX_IOERR;

@@ -199,10 +199,8 @@ static bool is_unfinished(const struct audit_case *subject)
 
 static bool is_json(const char *text, size_t flags)
 {
-    json_t *value = json_loads(text, flags, NULL);
-    bool good = json_is_object(value) || json_is_array(value);
-    json_decref(value);
-    return good;
+    json_auto_t *value = json_loads(text, flags, NULL);
+    return json_is_object(value) || json_is_array(value);
 }
 
 static bool lacks_json(const struct audit_case *subject)

@@ -72,10 +72,9 @@ static bool read_loosely(struct verdict *verdict, const char *text, size_t lengt
     const char *at = text, *end = text + length;
     for (unsigned tried = 0; tried < OBJECTS_MAX && (at = memchr(at, '{', (size_t)(end - at))); tried++) {
         json_error_t error;
-        json_t *object = json_loadb(at, (size_t)(end - at), JSON_DISABLE_EOF_CHECK, &error);
+        json_auto_t *object = json_loadb(at, (size_t)(end - at), JSON_DISABLE_EOF_CHECK, &error);
         found = read_object(verdict, object) || found;
         at += object ? error.position : 1;
-        json_decref(object);
     }
     return found;
 }
@@ -86,10 +85,9 @@ bool verdict_parse(struct verdict *verdict, const char *text, size_t length, boo
     if (length > VERDICT_MAX)
         return fault_set(fault, "what the auditor said has %zu bytes, more than %d", length, VERDICT_MAX);
     json_error_t error;
-    json_t *object = json_loadb(text, length, 0, &error);
+    json_auto_t *object = json_loadb(text, length, 0, &error);
     bool found = read_object(verdict, object);
     bool is_object = json_is_object(object);
-    json_decref(object);
     if (found || (loose && read_loosely(verdict, text, length)))
         return true;
     if (length == 0)

@@ -52,12 +52,10 @@ static json_t *skill_of(int tree, const char *name)
 static char *print(const char *agent, const struct audit_wanted *wanted, json_t *task, json_t *answer,
                    json_t *skill, bool cut)
 {
-    json_t *object =
+    json_auto_t *object =
         json_pack("{s:s, s:s, s:o, s:o, s:i, s:o, s:b}", "agent", agent, "id", wanted->task_id, "task", task,
                   "answer", answer, "reward", wanted->reward, "skill", skill, "cut", cut);
-    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
-    json_decref(object);
-    return text;
+    return object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
 }
 
 char *audit_case_json(int tree, const char *agent, const struct audit_wanted *wanted, struct fault *fault)

@@ -114,10 +114,8 @@ static void show_goals(const json_t *items)
 
 bool listings_has_skill(int folder)
 {
-    json_t *items = learned_items(folder, "", LEARNED_SKILLS, SIZE_MAX, NULL);
-    bool has = json_array_size(items) > 0;
-    json_decref(items);
-    return has;
+    json_auto_t *items = learned_items(folder, "", LEARNED_SKILLS, SIZE_MAX, NULL);
+    return json_array_size(items) > 0;
 }
 
 /* --- envelopes --- */

@@ -61,9 +61,8 @@ static bool show(void *context, const struct logged_commit *entry)
     if (request->items != NULL) {
         json_array_append_new(request->items, logged_commit_json(entry));
     } else if (request->json) {
-        json_t *item = logged_commit_json(entry);
+        json_auto_t *item = logged_commit_json(entry);
         output_json_line(item);
-        json_decref(item);
     } else {
         show_entry(entry);
     }

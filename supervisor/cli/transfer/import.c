@@ -238,9 +238,9 @@ static int tell_supervisor(const struct invocation *invocation)
     int status = EX_OK;
     if (!client_reaches(invocation))
         return EX_OK;
-    json_t *answer = client_call(invocation, json_pack("{s:s}", "verb", "reload"), CLIENT_PATIENCE, &status);
+    json_auto_t *answer =
+        client_call(invocation, json_pack("{s:s}", "verb", "reload"), CLIENT_PATIENCE, &status);
     client_show_said(answer);
-    json_decref(answer);
     return status;
 }
 
