@@ -1,4 +1,4 @@
-/* Which times a cron line means. */
+/* What a cron line is, and which times it means. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -101,9 +101,67 @@ static void test_going_from_one_to_the_next_leaves_none_out(void **state)
     }
 }
 
+static void test_cron_lines_mean_what_cron_means(void **state)
+{
+    (void)state;
+    struct cron cron;
+    assert_true(cron_parse(&cron, "0 7 * * 1-5", NULL));
+    assert_true(cron.minutes == 1 && cron.hours == 1 << 7 && cron.weekdays == 0x3e && cron.every_day);
+    assert_true(cron_parse(&cron, "*/15 9-17/4 1,15 jan-MAR,dec sun", NULL));
+    assert_true(cron.minutes == (1ULL << 0 | 1ULL << 15 | 1ULL << 30 | 1ULL << 45));
+    assert_true(cron.hours == (1 << 9 | 1 << 13 | 1 << 17) && cron.days == (1 << 1 | 1 << 15));
+    assert_true(cron.months == (0xe | 1 << 12) && cron.weekdays == 1 && !cron.every_weekday);
+    assert_true(cron_parse(&cron, "  0\t0  * * 5-7 ", NULL) && cron.weekdays == (1 << 5 | 1 << 6 | 1));
+    assert_true(cron_parse(&cron, "@Weekly", NULL) && cron.weekdays == 1 && cron.hours == 1);
+    assert_true(cron_parse(&cron, "0 0 29 2 *", NULL));
+    assert_true(cron_parse(&cron, "0 0 30 2 1", NULL));
+}
+
+static void test_what_is_no_cron_line_says_which_field(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"", "fewer than five fields"},
+        {"* * * *", "fewer than five"},
+        {"* * * * * *", "more than five"},
+        {"60 * * * *", "'60' is no minute (0 to 59)"},
+        {"* 24 * * *", "'24' is no hour"},
+        {"* * 0 * *", "no day of month"},
+        {"* * 32 * *", "no day of month"},
+        {"* * * 13 *", "no month (1 to 12, or a name such as feb)"},
+        {"* * * 0 *", "no month"},
+        {"* * * * 8", "no day of week"},
+        {"* * * * monday", "no day of week"},
+        {"5-1 * * * *", "no minute"},
+        {"*/0 * * * *", "no minute"},
+        {"5/15 * * * *", "no minute"},
+        {"1, * * * *", "no minute"},
+        {"1,,2 * * * *", "no minute"},
+        {"-1 * * * *", "no minute"},
+        {"1- * * * *", "no minute"},
+        {"** * * * *", "no minute"},
+        {"*/ * * * *", "no minute"},
+        {"99999999999 * * * *", "no minute"},
+        {"? * * * *", "no minute"},
+        {"0 0 30 2 *", "a day that no month has"},
+        {"0 0 31 4,6 *", "a day that no month has"},
+        {"@reboot", "none of @hourly"},
+        {"@dailyy", "none of @hourly"},
+        {"@daily x", "none of @hourly"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct cron cron;
+        struct fault fault = {0};
+        if (cron_parse(&cron, cases[i][0], &fault) || !strstr(fault.text, cases[i][1]))
+            fail_msg("'%s' gives: %s", cases[i][0], fault.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cron_lines_mean_what_cron_means),
+        cmocka_unit_test(test_what_is_no_cron_line_says_which_field),
         cmocka_unit_test(test_the_next_time_is_found),
         cmocka_unit_test(test_a_day_and_a_weekday_are_either_unless_one_begins_with_a_star),
         cmocka_unit_test(test_the_latest_of_many_is_found),
