@@ -446,6 +446,9 @@ test_a_definition_comes_over_the_wire_whole_and_the_place_in_the_file_is_no_part
         roster_encode(copy, &back);
         assert_string_equal(sent.data, back.data);
         assert_int_equal(copy->may_send_to_all, roster->agents[i].may_send_to_all);
+        assert_int_equal(copy->throughput_class, roster->agents[i].throughput_class);
+        assert_int_equal(copy->reward_audit.method, roster->agents[i].reward_audit.method);
+        assert_int_equal(copy->watchdog.pause, roster->agents[i].watchdog.pause);
         assert_string_equal(copy->persona, roster->agents[i].persona);
         assert_int_equal(copy->schedule_count, roster->agents[i].schedule_count);
         roster_agent_free(copy);

@@ -48,6 +48,9 @@ static void check_written(const struct roster_agent *agent, enum roster_form for
     roster_encode(agent, &first);
     roster_encode(&again->agents[0], &second);
     assert_int_equal(again->agent_count, 1);
+    assert_int_equal(again->agents[0].throughput_class, agent->throughput_class);
+    assert_int_equal(again->agents[0].reward_audit.method, agent->reward_audit.method);
+    assert_int_equal(again->agents[0].watchdog.pause, agent->watchdog.pause);
     assert_int_equal(first.length, second.length);
     assert_memory_equal(first.data, second.data, first.length);
     roster_free(again);
