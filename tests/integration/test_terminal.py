@@ -340,6 +340,8 @@ def test_the_newest_are_counted_as_git_counts_them_too(make_system):
     assert "two" in wanted and "one" not in wanted.split("REASON")[1].split("  ")[:3]
     assert all(system.cli("rewards", "orion", count).stdout == wanted for count in ("-1", "-n1", "-n=1"))
     assert system.cli("status", "-1", check=False).returncode == 64
+    said = system.cli("task", "orion", "-5", check=False)
+    assert said.returncode == 64 and "goes behind '--'" in said.stderr
 
 
 def test_no_page_of_help_is_wider_than_a_wide_terminal():

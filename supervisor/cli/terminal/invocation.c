@@ -54,11 +54,19 @@ int invocation_without_roster(const struct invocation *invocation)
     return !readable && invocation_exit_of(errno) == EX_NOPERM ? EX_NOPERM : EX_CONFIG;
 }
 
-/* "-n5", as many programs take it, and git's "-5". */
+/* Before the verb is known it may be any. */
+static bool has_option(const struct verb *verb, enum option option)
+{
+    return verb == NULL || (verb->options & (1u << option)) != 0;
+}
+
+/* "-n5", as many programs take it, and git's "-5", which may be a text elsewhere. */
 static bool take_glued(struct invocation *invocation, const char *text)
 {
-    const char *digits = text + (text[1] == 'n' ? 2 : 1);
-    bool glued = *digits >= '0' && *digits <= '9';
+    bool named = text[1] == 'n';
+    const char *digits = text + (named ? 2 : 1);
+    bool counts = named || (invocation->verb != NULL && has_option(invocation->verb, OPTION_NEWEST));
+    bool glued = counts && *digits >= '0' && *digits <= '9';
     if (glued)
         invocation->options[OPTION_NEWEST] = digits;
     return glued;
@@ -81,11 +89,6 @@ static const struct {
     {"-w", OPTION_WATCH},
     {"-a", OPTION_ALL},
 };
-
-static bool has_option(const struct verb *verb, enum option option)
-{
-    return verb == NULL || (verb->options & (1u << option)) != 0;
-}
 
 /* "" for an option that the verb does not have: nothing that was typed is near to it. */
 static const char *option_name(const void *verb, size_t i)
