@@ -134,6 +134,7 @@ static void set_trees(const struct stage *stage)
 {
     clear(stage, "orion");
     clear(stage, "iris");
+    clear(stage, "elsewhere");
     OWNED char *empty = memory_print("%s/empty", stage->other), *way = memory_print("%s/way", stage->own);
     need(mkdir(stage->own, 0755) == 0 && mkdir(stage->other, 0755) == 0 && mkdir(empty, 0755) == 0 &&
              symlink(stage->persona, way) == 0,

@@ -103,6 +103,12 @@ static bool open_memory(const struct stage *stage)
     return open(path, O_RDWR | O_CLOEXEC) >= 0;
 }
 
+static bool spare_oneself(const struct stage *stage)
+{
+    (void)stage;
+    return open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC) >= 0;
+}
+
 static bool list_others(const struct stage *stage)
 {
     return open(stage->other, O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0;
@@ -168,6 +174,17 @@ static bool rename_in(const struct stage *stage)
 static bool rename_out(const struct stage *stage)
 {
     return renameat(at(stage->own), "text", at(stage->other), "persona.md") == 0;
+}
+
+static bool rename_root(const struct stage *stage)
+{
+    return rename(stage->own, "../elsewhere") == 0;
+}
+
+static bool replace_folder(const struct stage *stage)
+{
+    return mkdirat(at(stage->own), "planted", 0700) == 0 &&
+           renameat(at(stage->own), "planted", at(stage->other), "empty") == 0;
 }
 
 static bool exchange(const struct stage *stage)
@@ -368,6 +385,7 @@ static const struct attempt items[] = {
     {"read another process's environment", 0, read_environment, NULL},
     {"read another process's command line", 0, read_command_line, NULL},
     {"open another process's memory", 0, open_memory, NULL},
+    {"be spared when memory is short", 0, spare_oneself, NULL},
     {"list another agent's tree", 0, list_others, NULL},
     {"list the processes", 0, list_processes, NULL},
     {"write agents.yaml", 0, write_roster, NULL},
@@ -381,6 +399,8 @@ static const struct attempt items[] = {
     {"rename another's file", 0, rename_others, NULL},
     {"rename another's file into one's tree", 0, rename_in, NULL},
     {"rename one's file over another's", 0, rename_out, NULL},
+    {"rename one's own tree", 0, rename_root, NULL},
+    {"put one's folder in another's place", 0, replace_folder, NULL},
     {"exchange one's file with another's", 0, exchange, NULL},
     {"hard-link another's file into one's tree", 0, link_in, NULL},
     {"hard-link one's file to outside", 0, link_out, NULL},

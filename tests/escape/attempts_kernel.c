@@ -43,6 +43,13 @@ static bool io_uring(const struct stage *stage)
     return syscall(SYS_io_uring_setup, 1, &parameters) >= 0;
 }
 
+static bool asynchronous_io(const struct stage *stage)
+{
+    (void)stage;
+    unsigned long context = 0;
+    return syscall(SYS_io_setup, 1, &context) == 0;
+}
+
 static bool bpf(const struct stage *stage)
 {
     (void)stage;
@@ -316,6 +323,7 @@ static bool call_as_i386(const struct stage *stage)
 
 static const struct attempt items[] = {
     {"io_uring_setup", RARE, io_uring, NULL},
+    {"io_setup", RARE, asynchronous_io, NULL},
     {"bpf", PRIVILEGED, bpf, NULL},
     {"keyctl", RARE, keyctl, NULL},
     {"add_key", RARE, add_key, NULL},

@@ -55,6 +55,12 @@ static bool queue_signal(const struct stage *stage)
     return sigqueue(stage->victim, 0, (union sigval){0}) == 0;
 }
 
+static bool queue_signal_to_thread(const struct stage *stage)
+{
+    siginfo_t about = {.si_code = SI_QUEUE};
+    return syscall(SYS_rt_tgsigqueueinfo, stage->victim, stage->victim, 0, &about) == 0;
+}
+
 static bool signal_by_descriptor(const struct stage *stage)
 {
     return syscall(SYS_pidfd_send_signal, (int)syscall(SYS_pidfd_open, stage->victim, 0), 0, NULL, 0) == 0;
@@ -239,6 +245,12 @@ static bool unshare_network(const struct stage *stage)
     return unshare(CLONE_NEWNET) == 0;
 }
 
+static bool unshare_descriptors(const struct stage *stage)
+{
+    (void)stage;
+    return unshare(CLONE_FILES) == 0;
+}
+
 static bool enter_namespace(const struct stage *stage)
 {
     return setns((int)syscall(SYS_pidfd_open, stage->victim, 0), CLONE_NEWUTS) == 0;
@@ -273,6 +285,14 @@ static bool execute_shell(const struct stage *stage)
 {
     (void)stage;
     execl("/bin/sh", "sh", "-c", ":", (char *)NULL);
+    return false;
+}
+
+static bool execute_by_descriptor(const struct stage *stage)
+{
+    (void)stage;
+    char *const arguments[] = {"true", NULL}, *const environment[] = {NULL};
+    fexecve(open("/bin/true", O_PATH | O_CLOEXEC), arguments, environment);
     return false;
 }
 
@@ -355,6 +375,7 @@ static const struct attempt items[] = {
     {"signal another's thread (tkill)", 0, kill_any_thread, NULL},
     {"signal by a wide number", 0, kill_by_a_wide_number, NULL},
     {"signal by sigqueue", 0, queue_signal, NULL},
+    {"signal by rt_tgsigqueueinfo", 0, queue_signal_to_thread, NULL},
     {"signal by pidfd", 0, signal_by_descriptor, NULL},
     {"signal by a descriptor's owner", 0, signal_by_owner, NULL},
     {"signal by F_SETOWN_EX", 0, signal_by_owner_ex, NULL},
@@ -381,9 +402,11 @@ static const struct attempt items[] = {
     {"user namespace by unshare", RARE, unshare_user, NULL},
     {"mount namespace by unshare", PRIVILEGED, unshare_mounts, NULL},
     {"network namespace by unshare", PRIVILEGED, unshare_network, NULL},
+    {"descriptors by unshare", 0, unshare_descriptors, NULL},
     {"setns", PRIVILEGED, enter_namespace, NULL},
     {"execute a program", 0, execute, NULL},
     {"execute a shell", 0, execute_shell, NULL},
+    {"execute by a descriptor", 0, execute_by_descriptor, NULL},
     {"execute a script in one's tree", RARE, execute_own, NULL},
     {"execute from memory", RARE, execute_memory, NULL},
     {"make a file in memory", 0, make_memory_file, NULL},

@@ -9,6 +9,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import tempfile
 
 import needs
 import pytest
@@ -312,6 +313,20 @@ def test_another_user_of_the_machine_reaches_no_socket_of_the_supervisors(agents
     for path in [run, *run.rglob("*")]:
         path.chmod(0o777)
     assert subprocess.run([*others, run / "control"], capture_output=True).returncode == 0, "it is their modes that refuse"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_another_user_of_the_machine_lists_no_data_directory_that_the_program_made_until_its_owner_does_what_check_says():
+    with tempfile.TemporaryDirectory() as above:
+        os.chmod(above, 0o755)
+        data, env = pathlib.Path(above, "data"), {"LLM_BASE_URL": "offline"}
+        subprocess.run([BIN / "agentos", "init", data], check=True, capture_output=True)
+        listing = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", data]
+        assert "Permission denied" in subprocess.run(listing, capture_output=True, text=True).stderr
+        said = subprocess.run([BIN / "agentos", "check", "--data", data], env=env, capture_output=True, text=True).stdout
+        advice = re.search(r"`(chmod o\+rx)` of that folder", said).group(1)
+        subprocess.run([*advice.split(), data], check=True)
+        assert subprocess.run(listing, capture_output=True, text=True).stdout == "agents.yaml\n"
 
 
 def test_status_says_what_holds(agents):
