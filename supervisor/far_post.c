@@ -7,7 +7,6 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/bus_link.h"
-#include "supervisor/far_items.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
@@ -68,7 +67,7 @@ static bool arrived(void *context, uint64_t token, const char *subject, const ch
         return true;
     }
     if (strncmp(subject, NODE_SUBJECT, strlen(NODE_SUBJECT)) != 0 ||
-        (!far_items_hear(shared_state_queues(supervisor->shared), node, bytes, length) &&
+        (!shared_state_hear(supervisor->shared, node, bytes, length) &&
          !post_node_says(supervisor->post, bytes, length)))
         return false;
     bus_link_took(supervisor->programs.bus, token);
@@ -88,6 +87,7 @@ void far_post_open(struct supervisor *supervisor, bool (*owns)(void *supervisor,
                                                   .owns = owns,
                                                   .context = supervisor});
     bus_link_join(link, &(struct bus_owner){.state = state, .arrived = arrived, .context = supervisor});
+    shared_state_begin(supervisor->shared);
     bus_link_follow(link, subject, true);
 }
 

@@ -498,6 +498,11 @@ bool nodes_answers(const struct nodes *nodes, const char *agent)
     return nodes->connected && place && place->lives.said && !place->lives.here && place->lives.there;
 }
 
+bool nodes_are_there(const struct nodes *nodes, const char *node)
+{
+    return nodes->connected && presence_is_there(nodes->presence, node);
+}
+
 bool nodes_own(void *context, const char *agent)
 {
     const struct supervisor *supervisor = context;

@@ -36,6 +36,8 @@ void nodes_agent_down(struct nodes *nodes, const struct agent *agent);
 const char *nodes_of(struct nodes *nodes, const char *agent);
 /* The agent lives on another node, which answers, so that sending has a purpose. */
 bool nodes_answers(const struct nodes *nodes, const char *agent);
+/* The node has told of itself in the last half minute. */
+bool nodes_are_there(const struct nodes *nodes, const char *node);
 /* False: by the clock of this moment the agent's lease is not here any more. */
 bool nodes_own(void *supervisor, const char *agent);
 /* What that node tells of the agent (node_presence.h), borrowed likewise; NULL: nothing, or it lives here. */

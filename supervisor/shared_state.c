@@ -11,211 +11,34 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/settings.h"
 #include "common/tree.h"
 #include "supervisor/control/control.h"
 #include "supervisor/far_items.h"
+#include "supervisor/far_segments.h"
+#include "supervisor/homes.h"
+#include "supervisor/lock_wiring.h"
 #include "supervisor/nodes.h"
 #include "supervisor/post/post.h"
-#include "supervisor/shared/locks.h"
 #include "supervisor/shared/quarantine.h"
 #include "supervisor/shared/segments.h"
 #include "supervisor/store/mailbox.h"
 #include "supervisor/store/shared_files.h"
 
-#define TOKEN_FOLDER ".run"
-#define TOKEN_FILE   "lock-token"
-
-enum {
-    TOKEN_MAX = 64,
-    SETTLE_MS = 100, /* from a change in a queue's folder to a look at it */
-    LOCKS_AGAIN_MS = 1000
-};
+enum { SETTLE_MS = 100 /* from a change in a queue's folder to a look at it */ };
 
 struct shared_state {
     struct supervisor *supervisor;
     const struct roster *roster;
-    struct locks *locks;
+    struct homes *homes;
+    struct shared_locks *locks;
     struct segments *segments;
+    struct far_segments *far_writes;
     struct queues *queues;
     struct quarantine *quarantine;
-    struct timer lock_timer, load_timer, queue_timer, far_timer, look_timer;
-    size_t locks_unread; /* files, the counter's too, that could not be read the last time */
-    bool locks_unread_said;
+    struct timer queue_timer, far_timer, look_timer;
     bool started;
 };
-
-/* --- locks --- */
-
-static bool save_lock(void *context, const char *file, const struct buffer *text, bool durable,
-                      struct fault *fault)
-{
-    struct shared_state *shared = context;
-    return shared_write(shared->supervisor->data, SHARED_LOCKS, file, text, durable, fault);
-}
-
-/* Beside the locks' folder, where nobody tidies up: what the tokens have come to, also when a lock's file is deleted
- * while no supervisor runs. */
-static bool save_token(void *context, uint64_t token, struct fault *fault)
-{
-    struct shared_state *shared = context;
-    OWNED char *text = memory_print("%" PRIu64 "\n", token);
-    OWNED_FD int folder = files_open_folder(shared->supervisor->data, TOKEN_FOLDER, true, fault);
-    return folder >= 0 && files_write(folder, TOKEN_FILE, text, strlen(text), true, fault);
-}
-
-static void cannot_load(struct shared_state *shared, const struct fault *fault)
-{
-    if (shared->locks_unread++ == 0 && !shared->locks_unread_said)
-        log_warn("agentos", NULL, "What is known of the locks can't be read whole, which is tried again: %s",
-                 fault->text);
-}
-
-/* 1 read, 0 there is none, -1 not now. */
-static int load_token(struct shared_state *shared)
-{
-    OWNED char *text = NULL;
-    size_t length;
-    struct fault fault;
-    int found = files_read(shared->supervisor->data, TOKEN_FOLDER "/" TOKEN_FILE, TOKEN_MAX, &text, &length,
-                           NULL, &fault);
-    if (found < 0 && !files_lasting(errno)) {
-        cannot_load(shared, &fault);
-        return -1;
-    }
-    if (found < 0)
-        log_warn("agentos", NULL, "The locks' counter can't be read, the locks' files have to do: %s",
-                 fault.text);
-    if (found > 0)
-        locks_load_token(shared->locks, strtoull(text, NULL, 10));
-    return found > 0;
-}
-
-static void remove_lock(void *context, const char *file)
-{
-    struct shared_state *shared = context;
-    struct fault fault;
-    if (!shared_remove(shared->supervisor->data, SHARED_LOCKS, file, &fault))
-        log_warn("agentos", NULL, "The file of a lock that is free and forgotten stays: %s", fault.text);
-}
-
-static uint64_t look_at_lock(void *context, const char *file)
-{
-    struct shared_state *shared = context;
-    struct file_stamp stamp = shared_stamp(shared->supervisor->data, SHARED_LOCKS, file);
-    return stamp.inode ? names_hash(&stamp, sizeof stamp) | 1 : 0;
-}
-
-static void tell_locked(void *context, const char *name, const char *task, const char *lock, uint64_t token,
-                        int64_t lease_until, const char *holder)
-{
-    struct shared_state *shared = context;
-    struct agent *agent = agents_find(&shared->supervisor->agents, name);
-    if (agent && agent->worker.said_hello)
-        agent_send(agent, MESSAGE_LOCKED, task, lock, token, (uint64_t)lease_until, holder);
-}
-
-static void lock_happened(void *context, const char *name, const char *event, const char *lock,
-                          const char *task, uint64_t token)
-{
-    struct shared_state *shared = context;
-    control_event(shared->supervisor->control, agents_find(&shared->supervisor->agents, name), event,
-                  DETAIL_TEXT("lock", lock), DETAIL_TEXT("task", task), DETAIL_NUMBER("token", token));
-}
-
-static void set_lock_timer(void *context, int64_t in_ms)
-{
-    struct shared_state *shared = context;
-    if (in_ms < 0)
-        timer_clear(shared->supervisor->loop, &shared->lock_timer);
-    else
-        timer_set(shared->supervisor->loop, &shared->lock_timer, in_ms);
-}
-
-static int64_t now_ms(void *context)
-{
-    (void)context;
-    return clock_monotonic_ms();
-}
-
-static const struct locks_operations lock_operations = {
-    .save = save_lock,
-    .save_token = save_token,
-    .remove = remove_lock,
-    .look = look_at_lock,
-    .tell = tell_locked,
-    .happened = lock_happened,
-    .timer = set_lock_timer,
-    .now_ms = now_ms,
-};
-
-static void lock_timer_rings(void *context)
-{
-    struct shared_state *shared = context;
-    locks_turn(shared->locks);
-}
-
-static void load_lock(void *context, const char *file)
-{
-    struct shared_state *shared = context;
-    int data = shared->supervisor->data;
-    OWNED char *text = NULL, *aside = NULL;
-    size_t length = strlen(file);
-    struct fault fault, other;
-    if (length < 4 || strcmp(file + length - 3, ".md") != 0)
-        return;
-    OWNED char *name = memory_slice(file, length - 3);
-    int found = shared_read(data, SHARED_LOCKS, name, LOCK_FILE_MAX, &text, &length, NULL, &fault);
-    if (found < 0 && !files_lasting(errno)) {
-        cannot_load(shared, &fault);
-        return;
-    }
-    if (found == 0 || (found > 0 && locks_load(shared->locks, name, text, length, &fault)))
-        return;
-    if (shared_set_aside(data, SHARED_LOCKS, file, &aside, &other))
-        log_warn("agentos", NULL, "%s/%s is no lock: %s. It was set aside as %s.", SHARED_LOCKS, file,
-                 fault.text, aside);
-    else
-        log_warn("agentos", NULL, "%s/%s is no lock: %s; and %s", SHARED_LOCKS, file, fault.text, other.text);
-}
-
-/* The counter is above every token of a file; where there is none, the files say what the tokens have come to, all of
- * them. What can't be read now is read again until it can. */
-static void load_locks(void *context)
-{
-    struct shared_state *shared = context;
-    struct fault fault;
-    shared->locks_unread = 0;
-    int token = load_token(shared);
-    if (!shared_each(shared->supervisor->data, SHARED_LOCKS, load_lock, shared, &fault))
-        cannot_load(shared, &fault);
-    locks_hold(shared->locks, token < 0 || (token == 0 && shared->locks_unread > 0));
-    if (shared->locks_unread > 0)
-        timer_set(shared->supervisor->loop, &shared->load_timer, LOCKS_AGAIN_MS);
-    shared->locks_unread_said = shared->locks_unread > 0;
-}
-
-static void open_locks(struct shared_state *shared)
-{
-    shared->locks = locks_new(&lock_operations, shared);
-    shared_tidy(shared->supervisor->data, SHARED_LOCKS);
-    load_locks(shared);
-}
-
-/* A lease is as long as the task may take. A worker asks for no lock whose name is none (leases_name). */
-static bool ask_lock(void *context, const char *name, const char *task, const char *lock)
-{
-    struct shared_state *shared = context;
-    struct agent *agent = agents_find(&shared->supervisor->agents, name);
-    return agent && strlen(task) <= ID_MAX &&
-           locks_ask(shared->locks, name, task, lock, agent->definition->limits.task_seconds);
-}
-
-static bool give_up_lock(void *context, const char *name, const char *task, const char *lock)
-{
-    struct shared_state *shared = context;
-    locks_give_up(shared->locks, name, task, lock);
-    return true;
-}
 
 /* --- queues: what they ask of the post office and of the processes --- */
 
@@ -392,6 +215,7 @@ static void far_timer_rings(void *context)
 {
     struct shared_state *shared = context;
     queues_far_turn(shared->queues, false);
+    shared_locks_far_turn(shared->locks);
     timer_set(shared->supervisor->loop, &shared->far_timer, QUEUES_FAR_MS);
 }
 
@@ -429,11 +253,44 @@ static enum post_verdict take_item_again(void *context, const struct envelope *e
     return verdict_of(queues_add(shared->queues, envelope, true, why));
 }
 
+static bool ask_lock(void *context, const char *agent, const char *task, const char *lock)
+{
+    const struct shared_state *shared = context;
+    return shared_locks_ask(shared->locks, agent, task, lock);
+}
+
+static bool give_up_lock(void *context, const char *agent, const char *task, const char *lock)
+{
+    const struct shared_state *shared = context;
+    shared_locks_give_up(shared->locks, agent, task, lock);
+    return true;
+}
+
+/* NULL: here, or agents.yaml has none of that name; "": nobody knows. */
+static const char *home_of_segment(const struct shared_state *shared, const char *to)
+{
+    const char *name = strncmp(to, "segment:", 8) == 0 ? to + 8 : to;
+    for (size_t i = 0; i < shared->roster->segment_count; i++)
+        if (strcmp(shared->roster->segments[i].name, name) == 0)
+            return homes_of(shared->homes, HOME_SEGMENT, name, true);
+    return NULL;
+}
+
+static enum post_verdict take_write_here(void *context, const struct envelope *envelope, struct fault *why)
+{
+    struct shared_state *shared = context;
+    if (home_of_segment(shared, envelope->to))
+        return POST_WAITS;
+    enum segment_verdict verdict = segments_write(shared->segments, envelope, why);
+    return verdict == SEGMENT_WRITTEN ? POST_DONE : verdict == SEGMENT_REFUSED ? POST_REFUSED : POST_LATER;
+}
+
 static enum post_verdict take_write(void *context, const struct envelope *envelope, struct fault *why)
 {
     struct shared_state *shared = context;
-    enum segment_verdict verdict = segments_write(shared->segments, envelope, why);
-    return verdict == SEGMENT_WRITTEN ? POST_DONE : verdict == SEGMENT_REFUSED ? POST_REFUSED : POST_LATER;
+    const char *home = home_of_segment(shared, envelope->to);
+    return home ? far_segments_write(shared->far_writes, home, envelope, why)
+                : take_write_here(shared, envelope, why);
 }
 
 static void item_ended(void *context, const char *agent, const char *id, const char *status)
@@ -452,7 +309,7 @@ static void worker_ready(void *context, const char *agent)
 static void worker_down(void *context, const char *agent)
 {
     struct shared_state *shared = context;
-    locks_agent_gone(shared->locks, agent);
+    shared_locks_agent_gone(shared->locks, agent);
     if (!shared->supervisor->agents.ending)
         queues_worker_down(shared->queues, agent);
 }
@@ -476,6 +333,63 @@ static const struct post_hooks hooks = {
     .unlock = give_up_lock,
 };
 
+/* --- homes --- */
+
+static void set_home(struct shared_state *shared, const char *name, const char *node)
+{
+    bool known = !node || *node;
+    segments_home(shared->segments, name, !known ? NULL : node ? node : node_name(), node && *node);
+}
+
+static void moved(void *context, enum home_kind kind, const char *file, const char *node)
+{
+    struct shared_state *shared = context;
+    if (kind == HOME_LOCK)
+        shared_locks_moved(shared->locks, file, node);
+    else
+        set_home(shared, file, node);
+}
+
+static void copy(void *context, enum home_kind kind, const char *file, const char *text, size_t length)
+{
+    struct shared_state *shared = context;
+    if (kind == HOME_LOCK)
+        shared_locks_copy(shared->locks, file, text, length);
+    else
+        segments_copy(shared->segments, file, text, length);
+}
+
+/* A segment of a time before there was a bus: the first node that has one is its home. */
+static void know_segments(struct shared_state *shared, bool claim)
+{
+    const struct roster *roster = shared->roster;
+    for (size_t i = 0; shared->supervisor->programs.bus && i < roster->segment_count; i++) {
+        const char *name = roster->segments[i].name;
+        bool use = claim && shared_stamp(shared->supervisor->data, SHARED_SEGMENTS, name).inode;
+        set_home(shared, name, homes_of(shared->homes, HOME_SEGMENT, name, use));
+    }
+}
+
+static void homes_back(void *context)
+{
+    struct shared_state *shared = context;
+    know_segments(shared, true);
+    shared_locks_asks(shared->locks);
+}
+
+static void segment_written(void *context, const char *name)
+{
+    const struct shared_state *shared = context;
+    homes_changed(shared->homes, HOME_SEGMENT, name);
+}
+
+bool shared_state_hear(struct shared_state *shared, const char *node, const void *bytes, size_t length)
+{
+    return far_items_hear(shared->queues, node, bytes, length) ||
+           shared_locks_hear(shared->locks, node, bytes, length) ||
+           far_segments_hear(shared->far_writes, node, bytes, length, take_write_here, shared);
+}
+
 /* --- opening --- */
 
 static void look_timer_rings(void *context)
@@ -490,16 +404,18 @@ struct shared_state *shared_state_open(struct supervisor *supervisor)
     struct shared_state *shared = memory_new(1, sizeof *shared);
     struct post_hooks ours = hooks;
     shared->supervisor = supervisor;
-    shared->lock_timer = (struct timer){.ring = lock_timer_rings, .context = shared};
-    shared->load_timer = (struct timer){.ring = load_locks, .context = shared};
     shared->queue_timer = (struct timer){.ring = queue_timer_rings, .context = shared};
     shared->far_timer = (struct timer){.ring = far_timer_rings, .context = shared};
     shared->look_timer = (struct timer){.ring = look_timer_rings, .context = shared};
     journal_learn_boot(); /* for journal_unfinished */
-    open_locks(shared);
+    shared->homes = homes_open(
+        supervisor,
+        &(struct homes_owner){.moved = moved, .copy = copy, .back = homes_back, .context = shared});
+    shared->locks = shared_locks_open(supervisor, shared->homes);
+    shared->far_writes = far_segments_new(supervisor);
     shared_tidy(supervisor->data, SHARED_SEGMENTS);
     shared->quarantine = quarantine_new();
-    shared->segments = segments_open(supervisor->data);
+    shared->segments = segments_open(supervisor->data, segment_written, shared);
     shared->queues = queues_open(supervisor->data, post_expiry(supervisor->post), &queue_operations, shared);
     shared_state_roster(shared, supervisor->roster);
     ours.context = shared;
@@ -512,15 +428,15 @@ void shared_state_close(struct shared_state *shared)
     if (!shared)
         return;
     post_hooks(shared->supervisor->post, &(struct post_hooks){.item = NULL});
-    timer_clear(shared->supervisor->loop, &shared->lock_timer);
-    timer_clear(shared->supervisor->loop, &shared->load_timer);
     timer_clear(shared->supervisor->loop, &shared->queue_timer);
     timer_clear(shared->supervisor->loop, &shared->far_timer);
     timer_clear(shared->supervisor->loop, &shared->look_timer);
     queues_close(shared->queues);
     segments_close(shared->segments);
     quarantine_free(shared->quarantine);
-    locks_free(shared->locks);
+    shared_locks_close(shared->locks);
+    far_segments_free(shared->far_writes);
+    homes_close(shared->homes);
     free(shared);
 }
 
@@ -535,8 +451,10 @@ void shared_state_roster(struct shared_state *shared, const struct roster *roste
     shared->roster = roster;
     segments_roster(shared->segments, roster);
     queues_roster(shared->queues, roster);
-    if (shared->started)
-        queues_each_folder(shared->queues, watch_one, shared);
+    if (!shared->started)
+        return;
+    queues_each_folder(shared->queues, watch_one, shared);
+    know_segments(shared, false);
 }
 
 void shared_state_start(struct shared_state *shared)
@@ -544,8 +462,15 @@ void shared_state_start(struct shared_state *shared)
     queues_start(shared->queues);
     queues_each_folder(shared->queues, watch_one, shared);
     shared->started = true;
+    know_segments(shared, false);
+    shared_locks_start(shared->locks);
     if (shared->supervisor->programs.bus)
         timer_set(shared->supervisor->loop, &shared->far_timer, QUEUES_FAR_MS);
+}
+
+void shared_state_begin(struct shared_state *shared)
+{
+    homes_begin(shared->homes);
 }
 
 void shared_state_asks_nodes(struct shared_state *shared)
@@ -568,7 +493,7 @@ void shared_state_agent_changed(struct shared_state *shared, const char *agent)
 
 void shared_state_scan(struct shared_state *shared)
 {
-    locks_scan(shared->locks);
+    shared_locks_scan(shared->locks);
     segments_scan(shared->segments);
     queues_scan(shared->queues);
     quarantine_look(shared->quarantine, shared->supervisor->data, shared->roster);

@@ -13,6 +13,10 @@ struct shared_state;
 /* Hangs its hooks into supervisor->post; reads the locks' files. Never NULL. */
 struct shared_state *shared_state_open(struct supervisor *supervisor);
 void shared_state_close(struct shared_state *shared); /* before the post office; NULL is fine */
+/* The bus is open: who has what is asked. Before the loop runs. */
+void shared_state_begin(struct shared_state *shared);
+/* What another node says. False: it is no word about queues, locks or segments. */
+bool shared_state_hear(struct shared_state *shared, const char *node, const void *bytes, size_t length);
 /* After post_start, and before a worker is started. */
 void shared_state_start(struct shared_state *shared);
 /* agents.yaml is another; the roster is borrowed until the next call. */

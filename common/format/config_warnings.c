@@ -194,37 +194,6 @@ static void warn_of_node(const struct roster_agent *agent, struct buffer *out)
                      agent->line, agent->name, agent->node, node_name());
 }
 
-/* Of the agents, the first that is pinned to another node than *node, which is theirs who came before; "": nobody was. */
-static const struct roster_agent *apart(const struct roster *roster, const struct text_list *names,
-                                        const char **node)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        const struct roster_agent *agent = roster_find(roster, names->items[i]);
-        if (!agent || !*agent->node)
-            continue;
-        if (**node && strcmp(agent->node, *node) != 0)
-            return agent;
-        *node = agent->node;
-    }
-    return NULL;
-}
-
-static void warn_of_segments(const struct roster *roster, struct buffer *out)
-{
-    for (size_t i = 0; i < roster->segment_count; i++) {
-        const char *node = "";
-        const struct roster_agent *agent = apart(roster, &roster->segments[i].readers, &node);
-        if (!agent)
-            agent = apart(roster, &roster->segments[i].writers, &node);
-        if (agent)
-            buffer_print(out,
-                         "agents.yaml:%u:1: agent '%s' lives on node '%s' and others of the segment '%s' on "
-                         "node '%s'; a "
-                         "segment is each node's own, so they see two texts\n",
-                         agent->line, agent->name, agent->node, roster->segments[i].name, node);
-    }
-}
-
 void config_warnings_file(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
     for (size_t i = 0; i < roster->agent_count; i++)
@@ -232,7 +201,6 @@ void config_warnings_file(const struct roster *roster, const char *data_dir, str
             warn_of_checker(&roster->agents[i], data_dir, out);
     for (size_t i = 0; i < roster->agent_count; i++)
         warn_of_node(&roster->agents[i], out);
-    warn_of_segments(roster, out);
     warn_of_hooks(roster, out);
     buffer_text(out, roster->comments ? roster->comments : "");
 }

@@ -329,6 +329,8 @@ void post_note_refusal(struct box *sender, const char *event, const struct envel
                        const char *reason);
 /* It stays in the outbox, which is looked at again in a while. */
 void post_try_later(struct box *sender, const char *id, const char *why);
+void post_offer_again(
+    struct box *sender); /* likewise, and nothing is said: what is in its outbox, in a moment */
 const char *post_refusal_of(struct box *sender,
                             const char *id); /* why it was; NULL: it wasn't, or isn't the same any more */
 void post_refusals_free(struct box *sender);

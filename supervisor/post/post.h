@@ -172,6 +172,7 @@ enum post_verdict {
     POST_REFUSED, /* why: the reason */
     POST_LATER,   /* it can't be decided now (a write failed): said, and asked again */
     POST_GOES,    /* an item: it is to be written where the hook says */
+    POST_WAITS,   /* a write: another node is asked; it is offered again in a moment */
 };
 /* As what an item is to be written, and where. */
 struct post_place_of_item {

@@ -121,6 +121,11 @@ void post_try_later(struct box *sender, const char *id, const char *why)
         return;
     }
     sender->complained = true;
+    post_offer_again(sender);
+}
+
+void post_offer_again(struct box *sender)
+{
     sender->outbox.wanted = true;
     sender->outbox.after_ms = clock_monotonic_ms() + RETRY_MS;
     post_wake(sender);

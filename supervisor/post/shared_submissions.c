@@ -53,7 +53,9 @@ static void tell_sender(struct box *sender, const struct envelope *envelope, enu
                         const struct fault *why)
 {
     const char *done = envelope->kind == KIND_SEGMENT ? "finished" : "delivered";
-    if (verdict == POST_LATER) {
+    if (verdict == POST_WAITS) {
+        post_offer_again(sender);
+    } else if (verdict == POST_LATER) {
         post_try_later(sender, envelope->id, why->text);
     } else if (verdict == POST_REFUSED) {
         post_refuse(sender, envelope, why->text);

@@ -2,61 +2,30 @@
  * field of its block; asking for another one leaves the former, here in locks_ask). Who waits holds nothing, so nobody
  * ever waits for one who waits. A worker may hold a lock for a task that it has not begun while another one is in its
  * hands; that other one doesn't wait for anything here, and ends. And every lease ends by itself, whatever is held. */
-#include "supervisor/shared/locks.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/format/frontmatter.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/shared/lock_part.h"
 
 enum { RETRY_MS = 1000, RETRY_MAX_MS = 60 * 1000 };
 
 /* The last token that a file can say. None is given after it, for it would begin anew at the next start. */
 static const int64_t token_max = INT64_MAX;
 
-struct claim {
-    char *agent, *task;
-    int64_t lease_seconds;
-    bool begun; /* its lease runs from when its worker began with it */
-    struct claim *next;
-};
-
-struct lock {
-    char *name, *file;
-    uint64_t hash;        /* of the name */
-    uint64_t token;       /* given last; 0: none yet */
-    struct claim *holder; /* NULL: free */
-    int64_t since;        /* epoch s */
-    int64_t lease_until;  /* epoch s, for people */
-    int64_t ends_ms;      /* monotonic: that counts */
-    struct claim *waiters, **last;
-    uint64_t look; /* the file as it was written last */
-    bool behind;   /* the file doesn't show how it is */
-};
-
-struct locks {
-    const struct locks_operations *operations;
-    void *context;
-    struct lock **all;
-    size_t count, next; /* next: a turn begins there */
-    uint64_t token;
-    int64_t retry_ms;   /* storage failed: no grant, and no file, before; 0: it doesn't */
-    int64_t retry_wait; /* the last pause */
-    bool held;          /* nothing is given out, and no file written over that may not have been read */
-};
-
-struct locks *locks_new(const struct locks_operations *operations, void *context)
+struct locks *locks_new(const struct locks_operations *operations, void *context, const char *node)
 {
     struct locks *locks = memory_new(1, sizeof *locks);
     locks->operations = operations;
     locks->context = context;
+    locks->node = node;
     return locks;
 }
 
@@ -66,6 +35,7 @@ static void claim_free(struct claim *claim)
         return;
     free(claim->agent);
     free(claim->task);
+    free(claim->far.node);
     free(claim);
 }
 
@@ -94,10 +64,10 @@ void locks_free(struct locks *locks)
 
 static bool is_claim(const struct claim *claim, const char *agent, const char *task)
 {
-    return claim && strcmp(claim->task, task) == 0 && strcmp(claim->agent, agent) == 0;
+    return claim && !claim->far.node && strcmp(claim->task, task) == 0 && strcmp(claim->agent, agent) == 0;
 }
 
-static struct lock *find(const struct locks *locks, const char *name)
+struct lock *lock_find(const struct locks *locks, const char *name)
 {
     uint64_t hash = names_hash(name, strlen(name));
     for (size_t i = 0; i < locks->count; i++)
@@ -133,7 +103,7 @@ static void forget_some(struct locks *locks)
     }
 }
 
-static struct lock *add(struct locks *locks, const char *name)
+struct lock *lock_add(struct locks *locks, const char *name)
 {
     struct lock *lock = memory_new(1, sizeof *lock);
     forget_some(locks);
@@ -145,8 +115,7 @@ static struct lock *add(struct locks *locks, const char *name)
     return locks->all[locks->count++] = lock;
 }
 
-/* As queue.md allows it: one line. */
-static bool is_name(const char *name)
+bool lock_is_name(const char *name)
 {
     size_t length = strlen(name);
     if (length == 0 || length > NAME_LENGTH_MAX || !utf8_valid(name, length))
@@ -155,74 +124,6 @@ static bool is_name(const char *name)
         if ((unsigned char)*name < 0x20 || *name == 0x7f)
             return false;
     return true;
-}
-
-/* --- the file --- */
-
-static void print_time(struct buffer *out, const char *key, int64_t seconds)
-{
-    char text[CLOCK_TEXT];
-    buffer_print(out, "%s: %s\n", key, clock_format(seconds, text));
-}
-
-static void print_claim(struct buffer *out, const struct claim *claim)
-{
-    OWNED char *who = memory_print("%s: %s", claim->agent, claim->task);
-    yaml_write_scalar(out, who);
-}
-
-static size_t print_waiters(const struct lock *lock, struct buffer *out)
-{
-    size_t count = 0;
-    buffer_text(out, lock->waiters ? "waiters:\n" : "waiters: []\n");
-    for (const struct claim *claim = lock->waiters; claim; claim = claim->next) {
-        if (count++ >= LOCK_WAITERS_SHOWN)
-            continue;
-        buffer_text(out, "  - ");
-        print_claim(out, claim);
-        buffer_text(out, "\n");
-    }
-    return count;
-}
-
-static void print_body(const struct lock *lock, size_t waiting, struct buffer *out)
-{
-    char since[CLOCK_TEXT], until[CLOCK_TEXT];
-    if (lock->holder)
-        buffer_print(
-            out,
-            "Held by %s for its task %s since %s, until %s at the latest. What it does carries the token "
-            "%" PRIu64 "; whoever is told a lower one must refuse it.\n",
-            lock->holder->agent, lock->holder->task, clock_format(lock->since, since),
-            clock_format(lock->lease_until, until), lock->token);
-    else
-        buffer_text(out, "Free. The next holder's token is higher than the one above.\n");
-    if (waiting > LOCK_WAITERS_SHOWN)
-        buffer_print(out, "%zu tasks wait for it; the first %d are listed.\n", waiting, LOCK_WAITERS_SHOWN);
-}
-
-static void print_lock(const struct lock *lock, struct buffer *out)
-{
-    buffer_text(out, "---\n");
-    yaml_write_text(out, "name", lock->name);
-    buffer_text(out, "holder: ");
-    if (lock->holder)
-        print_claim(out, lock->holder);
-    else
-        buffer_text(out, "none");
-    buffer_text(out, "\n");
-    if (lock->holder) {
-        yaml_write_text(out, "agent", lock->holder->agent);
-        yaml_write_text(out, "task", lock->holder->task);
-    }
-    buffer_print(out, "token: %" PRIu64 "\n", lock->token);
-    if (lock->holder) {
-        print_time(out, "since", lock->since);
-        print_time(out, "lease_until", lock->lease_until);
-    }
-    size_t waiting = print_waiters(lock, out);
-    buffer_text(out, "---\n");
-    print_body(lock, waiting, out);
 }
 
 static void storage_failed(struct locks *locks, const struct fault *fault)
@@ -241,7 +142,7 @@ static bool save(struct locks *locks, struct lock *lock, bool durable)
 {
     OWNED_BUFFER struct buffer text = {0};
     struct fault fault;
-    print_lock(lock, &text);
+    lock_print(locks, lock, &text);
     lock->behind = !locks->operations->save(locks->context, lock->file, &text, durable, &fault);
     if (lock->behind)
         storage_failed(locks, &fault);
@@ -256,39 +157,6 @@ void locks_load_token(struct locks *locks, uint64_t token)
         locks->token = token;
 }
 
-static bool load_head(struct locks *locks, const char *file, const struct yaml_node *head,
-                      struct fault *fault)
-{
-    const struct yaml_node *name = yaml_get(head, "name"), *token = yaml_get(head, "token");
-    int64_t number;
-    if (!name || name->kind != YAML_SCALAR || !is_name(name->text))
-        return fault_set(fault, "%s.md does not say the lock's name", file);
-    OWNED char *expected = names_file(name->text);
-    if (strcmp(expected, file) != 0)
-        return fault_set(fault, "%s.md is not the file of the lock '%s'", file, name->text);
-    if (!token || !yaml_integer(token, &number) || number < 0)
-        return fault_set(fault, "%s.md does not say the lock's token", file);
-    locks_load_token(locks, (uint64_t)number);
-    if (find(locks, name->text))
-        return true; /* asked for before its file could be read */
-    struct lock *lock = add(locks, name->text);
-    lock->token = (uint64_t)number;
-    lock->behind = true; /* it may name a holder */
-    return true;
-}
-
-bool locks_load(struct locks *locks, const char *file, const char *text, size_t length, struct fault *fault)
-{
-    struct frontmatter matter;
-    if (!frontmatter_parse(&matter, text, length, file, fault))
-        return false;
-    bool good = load_head(locks, file, matter.head, fault);
-    frontmatter_free(&matter);
-    if (good)
-        locks->operations->timer(locks->context, 0);
-    return good;
-}
-
 void locks_hold(struct locks *locks, bool held)
 {
     locks->held = held;
@@ -297,9 +165,13 @@ void locks_hold(struct locks *locks, bool held)
 
 /* --- holding and waiting --- */
 
-static void tell(struct locks *locks, const struct lock *lock, const struct claim *claim)
+static void tell(struct locks *locks, const struct lock *lock, struct claim *claim)
 {
     bool held = lock->holder == claim;
+    if (claim->far.node) {
+        claim_look(locks, lock, claim);
+        return;
+    }
     OWNED char *holder =
         lock->holder && !held ? memory_print("%s: %s", lock->holder->agent, lock->holder->task) : NULL;
     locks->operations->tell(locks->context, claim->agent, claim->task, lock->name, held ? lock->token : 0,
@@ -312,22 +184,31 @@ static void tell_happened(struct locks *locks, const struct lock *lock, const ch
                                 lock->token);
 }
 
-static void begin_lease(struct locks *locks, struct lock *lock)
+void lock_begin_lease(struct locks *locks, struct lock *lock)
 {
     lock->lease_until = clock_now() + lock->holder->lease_seconds;
     lock->ends_ms = locks->operations->now_ms(locks->context) + lock->holder->lease_seconds * 1000;
 }
 
-static void hold(struct locks *locks, struct lock *lock)
+/* The first of its waiters that may have it; points to NULL: nobody. */
+static struct claim **next_of(const struct locks *locks, struct lock *lock)
 {
-    struct claim *claim = lock->waiters;
-    lock->waiters = claim->next;
-    if (!lock->waiters)
-        lock->last = &lock->waiters;
+    struct claim **at = &lock->waiters;
+    while (*at && !claim_may_hold(locks, *at))
+        at = &(*at)->next;
+    return at;
+}
+
+static void hold(struct locks *locks, struct lock *lock, struct claim **at)
+{
+    struct claim *claim = *at;
+    *at = claim->next;
+    if (lock->last == &claim->next)
+        lock->last = at;
     claim->next = NULL;
     lock->holder = claim;
     lock->since = clock_now();
-    begin_lease(locks, lock);
+    lock_begin_lease(locks, lock);
 }
 
 static void unhold(struct lock *lock)
@@ -340,17 +221,19 @@ static void unhold(struct lock *lock)
     lock->waiters = claim;
 }
 
-/* Gives a free lock to the first of its waiters. The order, and what a crash between leaves:
+/* Gives a free lock to the first of its waiters whose node is there. The order, and what a crash between leaves:
  *   1. the counter is on disk: this token counts as given. Killed here: a gap, and tokens still grow.
  *   2. the lock's file is on disk, with token and holder. Killed here: the holder's worker dies with the supervisor, was
- *      never told, and begins anew; the next start frees the lock and keeps the token.
+ *      never told, and begins anew; the next start frees the lock and keeps the token. A holder on another node lives on:
+ *      the next start knows it by the file (lock_far.c).
  *   3. the holder is told.
  * When 1 or 2 fails the lock stays free and the waiters keep their places; the token, if it was counted, isn't used
  * again, for the file that failed may be on disk all the same. */
-static void grant(struct locks *locks, struct lock *lock)
+void lock_grant(struct locks *locks, struct lock *lock)
 {
     struct fault fault;
-    if (lock->holder || !lock->waiters || locks->retry_ms || locks->held)
+    struct claim **first = next_of(locks, lock);
+    if (lock->holder || !*first || locks->retry_ms || locks->held)
         return;
     if (locks->token >= (uint64_t)token_max) {
         fault_set(&fault,
@@ -364,7 +247,7 @@ static void grant(struct locks *locks, struct lock *lock)
         return;
     }
     lock->token = ++locks->token;
-    hold(locks, lock);
+    hold(locks, lock, first);
     if (!save(locks, lock, true)) {
         unhold(lock);
         return;
@@ -375,7 +258,7 @@ static void grant(struct locks *locks, struct lock *lock)
 }
 
 /* The file follows with the next grant, or soon: until then it shows a holder too many, and a crash frees it anyway. */
-static void release(struct locks *locks, struct lock *lock, const char *event)
+void lock_end_hold(struct locks *locks, struct lock *lock, const char *event)
 {
     tell_happened(locks, lock, event);
     claim_free(lock->holder);
@@ -389,20 +272,20 @@ static int64_t sooner(int64_t at, int64_t other)
 }
 
 /* When the next lease ends, or storage is tried again, or files are to be brought up to date (at once). */
-static void set_timer(struct locks *locks)
+void lock_set_timer(struct locks *locks)
 {
     int64_t now = locks->operations->now_ms(locks->context), due = -1;
     for (size_t i = 0; i < locks->count; i++) {
-        const struct lock *lock = locks->all[i];
+        struct lock *lock = locks->all[i];
         if (lock->holder)
             due = sooner(due, lock->ends_ms > now ? lock->ends_ms - now : 0);
-        if (!locks->held && (lock->behind || (!lock->holder && lock->waiters)))
+        if (!locks->held && (lock->behind || (!lock->holder && *next_of(locks, lock))))
             due = sooner(due, locks->retry_ms > now ? locks->retry_ms - now : 0);
     }
     locks->operations->timer(locks->context, due);
 }
 
-static void drop_waiter(struct lock *lock, struct claim **at)
+void lock_drop_waiter(struct lock *lock, struct claim **at)
 {
     struct claim *claim = *at;
     *at = claim->next;
@@ -425,11 +308,11 @@ static void leave(struct locks *locks, struct lock *lock, const char *agent, con
 {
     struct claim **at = place_of(lock, agent, task);
     if (at)
-        drop_waiter(lock, at);
+        lock_drop_waiter(lock, at);
     if (!is_claim(lock->holder, agent, task))
         return;
-    release(locks, lock, "lock_released");
-    grant(locks, lock);
+    lock_end_hold(locks, lock, "lock_released");
+    lock_grant(locks, lock);
 }
 
 /* Every other lock: a task that wants this one has no other. */
@@ -440,8 +323,7 @@ static void leave_others(struct locks *locks, const struct lock *but, const char
             leave(locks, locks->all[i], agent, task);
 }
 
-static void wait_for(struct locks *locks, struct lock *lock, const char *agent, const char *task,
-                     int64_t lease_seconds)
+struct claim *lock_wait(struct lock *lock, const char *agent, const char *task, int64_t lease_seconds)
 {
     struct claim *claim = memory_new(1, sizeof *claim);
     claim->agent = memory_text(agent);
@@ -450,7 +332,14 @@ static void wait_for(struct locks *locks, struct lock *lock, const char *agent, 
     *lock->last = claim;
     lock->last = &claim->next;
     lock->behind = true;
-    grant(locks, lock);
+    return claim;
+}
+
+static void wait_for(struct locks *locks, struct lock *lock, const char *agent, const char *task,
+                     int64_t lease_seconds)
+{
+    struct claim *claim = lock_wait(lock, agent, task, lease_seconds);
+    lock_grant(locks, lock);
     if (lock->holder != claim)
         tell(locks, lock, claim);
 }
@@ -460,7 +349,7 @@ static void wait_for(struct locks *locks, struct lock *lock, const char *agent, 
 static void renew(struct locks *locks, struct lock *lock)
 {
     if (!lock->holder->begun) {
-        begin_lease(locks, lock);
+        lock_begin_lease(locks, lock);
         lock->behind = true;
     }
     lock->holder->begun = true;
@@ -468,7 +357,7 @@ static void renew(struct locks *locks, struct lock *lock)
 }
 
 /* Each agent has so many places, whatever the others do: one that asks for ever so much keeps nobody else from a lock. */
-static bool has_place(const struct locks *locks, const char *agent)
+bool lock_has_place(const struct locks *locks, const char *agent)
 {
     size_t count = 0;
     for (size_t i = 0; i < locks->count; i++) {
@@ -489,29 +378,47 @@ static void turn_away(struct locks *locks, const char *agent, const char *task, 
 bool locks_ask(struct locks *locks, const char *agent, const char *task, const char *name,
                int64_t lease_seconds)
 {
-    if (!is_name(name))
+    if (!lock_is_name(name))
         return false;
-    struct lock *lock = find(locks, name);
+    struct lock *lock = lock_find(locks, name);
     leave_others(locks, lock, agent, task);
     struct claim **at = lock ? place_of(lock, agent, task) : NULL;
     if (at)
         tell(locks, lock, *at);
     else if (lock && is_claim(lock->holder, agent, task))
         renew(locks, lock);
-    else if (!has_place(locks, agent))
+    else if (!lock_has_place(locks, agent))
         turn_away(locks, agent, task, name);
     else
-        wait_for(locks, lock ? lock : add(locks, name), agent, task, lease_seconds);
-    set_timer(locks);
+        wait_for(locks, lock ? lock : lock_add(locks, name), agent, task, lease_seconds);
+    lock_set_timer(locks);
+    return true;
+}
+
+void locks_leave(struct locks *locks, const char *agent, const char *task)
+{
+    leave_others(locks, NULL, agent, task);
+    lock_set_timer(locks);
+}
+
+bool locks_forget(struct locks *locks, const char *file)
+{
+    for (size_t i = 0; i < locks->count; i++)
+        if (strcmp(locks->all[i]->file, file) == 0) {
+            bool can = is_free(locks->all[i]);
+            if (can)
+                forget(locks, i);
+            return can;
+        }
     return true;
 }
 
 void locks_give_up(struct locks *locks, const char *agent, const char *task, const char *name)
 {
-    struct lock *lock = find(locks, name);
+    struct lock *lock = lock_find(locks, name);
     if (lock)
         leave(locks, lock, agent, task);
-    set_timer(locks);
+    lock_set_timer(locks);
 }
 
 /* First all of its waiting, then its holding: nothing is granted to a worker that isn't there any more. */
@@ -519,19 +426,19 @@ void locks_agent_gone(struct locks *locks, const char *agent)
 {
     for (size_t i = 0; i < locks->count; i++)
         for (struct claim **at = &locks->all[i]->waiters; *at;)
-            if (strcmp((*at)->agent, agent) == 0)
-                drop_waiter(locks->all[i], at);
+            if (!(*at)->far.node && strcmp((*at)->agent, agent) == 0)
+                lock_drop_waiter(locks->all[i], at);
             else
                 at = &(*at)->next;
     for (size_t i = 0; i < locks->count; i++) {
         struct lock *lock = locks->all[i];
-        if (!lock->holder || strcmp(lock->holder->agent, agent) != 0)
+        if (!lock->holder || lock->holder->far.node || strcmp(lock->holder->agent, agent) != 0)
             continue;
         log_info("agentos", agent, "Its worker has ended: the lock %s (task %s, token %" PRIu64 ") is free",
                  lock->name, lock->holder->task, lock->token);
-        release(locks, lock, "lock_released"); /* the next turn grants it: there may be many */
+        lock_end_hold(locks, lock, "lock_released"); /* the next turn grants it: there may be many */
     }
-    set_timer(locks);
+    lock_set_timer(locks);
 }
 
 /* --- time and people --- */
@@ -542,8 +449,9 @@ static void end_lease(struct locks *locks, struct lock *lock)
     log_warn("agentos", former->agent,
              "Its lease of the lock %s is over (%" PRId64 " s): task %s loses it and is put off", lock->name,
              former->lease_seconds, former->task);
-    locks->operations->tell(locks->context, former->agent, former->task, lock->name, 0, 0, "");
-    release(locks, lock, "lock_expired");
+    if (!former->far.node) /* on its node the lease has ended a moment before */
+        locks->operations->tell(locks->context, former->agent, former->task, lock->name, 0, 0, "");
+    lock_end_hold(locks, lock, "lock_expired");
 }
 
 void locks_turn(struct locks *locks)
@@ -557,7 +465,7 @@ void locks_turn(struct locks *locks)
         const struct claim *before = lock->holder;
         if (lock->holder && now >= lock->ends_ms)
             end_lease(locks, lock);
-        grant(locks, lock);
+        lock_grant(locks, lock);
         bool behind = lock->behind && !locks->retry_ms && !locks->held;
         if (behind)
             save(locks, lock, false);
@@ -565,7 +473,7 @@ void locks_turn(struct locks *locks)
     }
     locks->next = locks->count ? (locks->next + i) % locks->count : 0;
     forget_some(locks);
-    set_timer(locks);
+    lock_set_timer(locks);
 }
 
 void locks_scan(struct locks *locks)
@@ -586,5 +494,5 @@ void locks_scan(struct locks *locks)
             lock->file);
         lock->behind = true;
     }
-    set_timer(locks);
+    lock_set_timer(locks);
 }

@@ -22,6 +22,8 @@ struct segment {
     char *name;
     struct text_list writers, readers;
     bool wanted; /* it is in agents.yaml */
+    char *home;  /* the node whose file is the truth; NULL: this one, and no other is told so */
+    bool away;   /* that is another node: the file here is a copy */
 
     bool known; /* the rest was read once */
     int64_t version, updated;
@@ -33,14 +35,18 @@ struct segment {
 
 struct segments {
     int data;
+    void (*written)(void *context, const char *name);
+    void *context;
     struct segment **all; /* those of agents.yaml in its order, then former ones */
     size_t count;
 };
 
-struct segments *segments_open(int data)
+struct segments *segments_open(int data, void (*written)(void *context, const char *name), void *context)
 {
     struct segments *segments = memory_new(1, sizeof *segments);
     segments->data = data;
+    segments->written = written;
+    segments->context = context;
     return segments;
 }
 
@@ -89,6 +95,7 @@ void segments_close(struct segments *segments)
         list_free(&segment->writers);
         list_free(&segment->readers);
         free(segment->trouble);
+        free(segment->home);
         free(segment->name);
         free(segment);
     }
@@ -150,6 +157,8 @@ static void print_segment(const struct segment *segment, struct buffer *out)
     buffer_print(out, "version: %" PRId64 "\n", segment->version);
     buffer_print(out, "updated: %s\n", clock_format(segment->updated, updated));
     yaml_write_text(out, "by", segment->by);
+    if (segment->home)
+        yaml_write_text(out, "home", segment->home);
     buffer_text(out, segment->writes[0] ? "writes:\n" : "writes: []\n");
     for (size_t i = 0; i < SEGMENT_WRITES_KEPT && segment->writes[i]; i++) {
         buffer_text(out, "  - ");
@@ -177,7 +186,11 @@ static bool save(struct segments *segments, struct segment *segment, struct faul
     OWNED_BUFFER struct buffer text = {0};
     print_segment(segment, &text);
     segment->stamp = (struct file_stamp){0};
-    return shared_write(segments->data, SHARED_SEGMENTS, segment->name, &text, true, fault);
+    if (!shared_write(segments->data, SHARED_SEGMENTS, segment->name, &text, true, fault))
+        return false;
+    if (segments->written && !segment->away)
+        segments->written(segments->context, segment->name);
+    return true;
 }
 
 static void set_text(struct segment *segment, const char *text, size_t length, const char *by,
@@ -239,6 +252,12 @@ static void take_state(struct segment *segment, const struct yaml_node *head, in
     set_text(segment, text, strlen(text), by && by->kind == YAML_SCALAR ? by->text : OPERATOR, at);
 }
 
+static bool has_home(const struct segment *segment, const struct frontmatter *matter)
+{
+    const char *home = frontmatter_text(matter, "home");
+    return strcmp(home ? home : "", segment->home ? segment->home : "") == 0;
+}
+
 /* What the file says, against what is known. Its mark tells whether version and text were written here, together:
  *   known        file                        then
  *   nothing      marked                      it is as it says
@@ -264,7 +283,7 @@ static bool take_file(struct segment *segment, const struct frontmatter *matter)
     segment->known = true;
     if (marked && (first || higher)) {
         take_state(segment, matter->head, version, text);
-        return !first;
+        return !first || !has_home(segment, matter);
     }
     if (first)
         read_writes(segment, yaml_get(matter->head, "writes"));
@@ -336,6 +355,82 @@ static bool read_file(struct segments *segments, struct segment *segment, bool *
     return true;
 }
 
+/* --- the copy of a segment of another node --- */
+
+static bool refresh(struct segments *segments, struct segment *segment);
+
+/* The home's text as it came last; a file that people changed here, or that is of a time before, is put aside: its home is
+ * where it is edited. */
+static bool is_copy(struct segment *segment, const char *text, size_t length, bool take)
+{
+    struct frontmatter matter;
+    int64_t version = 0;
+    if (!is_text(text, length) ||
+        !frontmatter_parse(&matter, text, length, segment->name, &(struct fault){""}))
+        return false;
+    const struct yaml_node *said = yaml_get(matter.head, "version");
+    const char *mark = frontmatter_text(&matter, "mark");
+    OWNED char *body = memory_slice(matter.body, matter.body_length);
+    bool good = said && yaml_integer(said, &version) && version > 0 && version < INT64_MAX;
+    OWNED char *expected = memory_print("x%016" PRIx64, mark_of(version, body));
+    good = good && mark && strcmp(mark, expected) == 0 && has_home(segment, &matter) &&
+           (take || (version == segment->version && strcmp(body, segment->text) == 0));
+    if (good && take)
+        take_state(segment, matter.head, version, body);
+    frontmatter_free(&matter);
+    return good;
+}
+
+static bool follow(struct segments *segments, struct segment *segment)
+{
+    OWNED char *text = NULL, *why = NULL;
+    size_t length;
+    struct fault fault;
+    int found = shared_read(segments->data, SHARED_SEGMENTS, segment->name, SEGMENT_FILE_MAX, &text, &length,
+                            &segment->stamp, &fault);
+    bool good = found > 0 && is_copy(segment, text, length, !segment->known);
+    why = memory_print("its home is node '%s', where it is edited", segment->home);
+    if (!good && found != 0 && !set_aside(segments, segment, why))
+        return false;
+    segment->known = true;
+    return good || segment->version == 0 || save(segments, segment, &fault);
+}
+
+void segments_home(struct segments *segments, const char *name, const char *node, bool away)
+{
+    struct segment *segment = find(segments, name);
+    if (!segment ||
+        (segment->away == away && strcmp(segment->home ? segment->home : "", node ? node : "") == 0))
+        return;
+    refresh(segments, segment);
+    memory_set(&segment->home, node);
+    segment->away = away;
+    segment->stamp = (struct file_stamp){0};
+    segment->known = false;
+    segment->version = away ? 0 : segment->version;
+    refresh(segments, segment);
+}
+
+bool segments_copy(struct segments *segments, const char *name, const char *text, size_t length)
+{
+    struct fault fault;
+    struct segment *segment = find(segments, name);
+    if (!segment || !segment->away)
+        return false;
+    refresh(segments, segment); /* people's changes are not written over */
+    OWNED char *former = memory_text(segment->text);
+    int64_t version = segment->version;
+    if (!is_copy(segment, text, length, true))
+        return false;
+    bool same = former && version == segment->version && strcmp(former, segment->text) == 0;
+    if (same || save(segments, segment, &fault))
+        return true;
+    say(segment, fault.text);
+    return false;
+}
+
+/* --- --- */
+
 /* Brings what is known up to the file, and the file up to what is known. False: they can't be brought together now;
  * segment->known says whether there is something to go by. */
 static bool refresh(struct segments *segments, struct segment *segment)
@@ -345,6 +440,12 @@ static bool refresh(struct segments *segments, struct segment *segment)
     struct file_stamp stamp = shared_stamp(segments->data, SHARED_SEGMENTS, segment->name);
     if (segment->known && segment->stamp.inode && files_stamp_equal(&stamp, &segment->stamp))
         return true;
+    if (segment->away) {
+        bool is_followed = follow(segments, segment);
+        if (!segment->text)
+            set_text(segment, "", 0, "", 0);
+        return is_followed;
+    }
     bool current = read_file(segments, segment, &write);
     if (current && write && !save(segments, segment, &fault)) {
         say(segment, fault.text);

@@ -21,11 +21,18 @@ enum {
     SEGMENT_WRITES_KEPT = 32,
 };
 
-/* data: descriptor of DATA_DIR, borrowed. Reads nothing yet. */
-struct segments *segments_open(int data);
+/* data: descriptor of DATA_DIR, borrowed. Reads nothing yet. written: NULL, or told of each new text of a file that is the
+ * truth. */
+struct segments *segments_open(int data, void (*written)(void *context, const char *name), void *context);
 void segments_close(struct segments *segments); /* NULL is fine */
 /* The segments that there are now, and who may do what; copied. A file of one that is none any more stays. */
 void segments_roster(struct segments *segments, const struct roster *roster);
+
+/* Where the segment's truth is: node stands in the file, NULL: nothing does. away: that is another node, and the file here a
+ * copy, which follows segments_copy; another text that lies there is set aside. */
+void segments_home(struct segments *segments, const char *name, const char *node, bool away);
+/* The home's file, whole. False: it is none, or can't be written now; what was known stays. */
+bool segments_copy(struct segments *segments, const char *name, const char *text, size_t length);
 
 enum segment_verdict {
     SEGMENT_WRITTEN, /* durable; also when this very write (its id) was accepted before */

@@ -90,7 +90,7 @@ static char *name_in(const char *text, size_t size)
 static void check_grant(struct desk *desk, const char *file, const char *name)
 {
     struct fault fault = {""};
-    struct locks *locks = locks_new(&operations, desk);
+    struct locks *locks = locks_new(&operations, desk, NULL);
     if (!locks_load(locks, desk->file, desk->text, strlen(desk->text), &fault) ||
         strcmp(desk->file, file) != 0)
         abort();
@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fault fault = {""};
     const char *text = (const char *)data;
     OWNED char *name = name_in(text, size), *file = name ? names_file(name) : memory_text("db");
-    struct locks *locks = locks_new(&operations, &desk);
+    struct locks *locks = locks_new(&operations, &desk, NULL);
     log_start("error", "text");
     if (!locks_load(locks, file, text, size, &fault)) {
         if (!*fault.text)

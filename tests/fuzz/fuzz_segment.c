@@ -56,7 +56,7 @@ static enum segment_verdict write_it(struct segments *segments, const char *id, 
 
 static struct segments *begin(const struct roster *roster)
 {
-    struct segments *segments = segments_open(scratch_data);
+    struct segments *segments = segments_open(scratch_data, NULL, NULL);
     segments_roster(segments, roster);
     return segments;
 }

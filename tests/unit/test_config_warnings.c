@@ -53,21 +53,6 @@ static void test_nothing_odd_is_nothing_said(void **state)
     assert_string_equal(said, "");
 }
 
-static void test_agents_of_two_nodes_with_a_segment_in_common_are_named(void **state)
-{
-    (void)state;
-    assert_int_equal(setenv("AGENTOS_NODE", "here", 1), 0);
-    assert_int_equal(setenv("AGENTOS_BUS", "nats://bus.example", 1), 0);
-    OWNED char *said = doubts(ORION "  node: there\n- {name: iris, persona: P, node: here}\n"
-                                    "segments:\n- {name: glossary, readers: [iris], writers: [orion]}\n"
-                                    "- {name: own, readers: [iris], writers: [iris]}\n");
-    assert_int_equal(unsetenv("AGENTOS_BUS"), 0);
-    assert_non_null(strstr(said,
-                           "agents.yaml:2:1: agent 'orion' lives on node 'there' and others of the segment "
-                           "'glossary' on node 'here'"));
-    assert_null(strstr(said, "'own'"));
-}
-
 static void test_an_agent_of_another_node_is_told_of_where_there_is_no_bus(void **state)
 {
     (void)state;
@@ -200,7 +185,6 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_odd_is_nothing_said),
-        TEST(test_agents_of_two_nodes_with_a_segment_in_common_are_named),
         TEST(test_an_agent_of_another_node_is_told_of_where_there_is_no_bus),
         TEST(test_a_text_that_a_comment_cuts_off_is_doubted),
         TEST(test_a_setting_for_nobody_is_doubted),

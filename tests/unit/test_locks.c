@@ -128,7 +128,7 @@ static int set_up(void **state)
     struct world *world = memory_new(1, sizeof *world);
     world->now_ms = 1000;
     world->timer_ms = -1;
-    world->locks = locks_new(&operations, world);
+    world->locks = locks_new(&operations, world, NULL);
     *state = world;
     return 0;
 }
@@ -185,7 +185,7 @@ static void restart(struct world *world)
 {
     struct fault fault;
     locks_free(world->locks);
-    world->locks = locks_new(&operations, world);
+    world->locks = locks_new(&operations, world, NULL);
     locks_load_token(world->locks, world->token);
     for (size_t i = 0; i < world->file_count; i++)
         if (world->files[i].text)

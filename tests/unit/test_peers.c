@@ -109,7 +109,7 @@ static int set_up(void **state)
     strcpy(place->path, "/tmp/peers-XXXXXX");
     assert_non_null(mkdtemp(place->path));
     place->data = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    place->segments = segments_open(place->data);
+    place->segments = segments_open(place->data, NULL, NULL);
     struct roster *roster = roster_parse(text, strlen(text), "agents.yaml", &faults);
     assert_non_null(roster);
     segments_roster(place->segments, roster);

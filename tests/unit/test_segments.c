@@ -36,7 +36,7 @@ static const char roster_text[] =
 
 static void open_segments(struct place *place)
 {
-    place->segments = segments_open(place->data);
+    place->segments = segments_open(place->data, NULL, NULL);
     segments_roster(place->segments, place->roster);
 }
 

@@ -276,13 +276,14 @@ static const struct verb_listing LISTINGS[] = {
       {">TOKEN", "token"},
       {"SINCE", "since"},
       {"LEASE UNTIL", "lease_until"},
+      {"HOME", "home"},
       {"WAITERS", "waiters"}},
      NULL},
     {"segments",
      read_notices,
      {.notices = NOTICES_SEGMENTS},
      "No segment was ever written.",
-     {{"SEGMENT", "name"}, {">VERSION", "version"}, {"UPDATED", "updated"}, {"BY", "by"}},
+     {{"SEGMENT", "name"}, {">VERSION", "version"}, {"UPDATED", "updated"}, {"BY", "by"}, {"HOME", "home"}},
      NULL},
 };
 

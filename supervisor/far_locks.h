@@ -1,0 +1,18 @@
+/* Locks over nodes: the words of both sides (supervisor/shared/lock_far.c) as messages of the bus, JSON to agentos.node.NODE.
+ * Each may be lost, which both sides know. */
+#ifndef AGENTOS_SUPERVISOR_FAR_LOCKS_H
+#define AGENTOS_SUPERVISOR_FAR_LOCKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "supervisor/shared/locks.h"
+
+struct supervisor;
+
+bool far_locks_say(struct supervisor *supervisor, const char *node, const struct lock_word *word);
+/* False: the bytes are no such word. A malformed one is passed over. */
+bool far_locks_hear(const void *bytes, size_t length,
+                    void (*hear)(void *context, const struct lock_word *word), void *context);
+
+#endif

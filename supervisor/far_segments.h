@@ -1,0 +1,40 @@
+/* Writes to segments that have their homes on other nodes (contract section 12). The writer's outbox keeps a write until its
+ * verdict is known; it is offered again and again meanwhile, and each time the home is asked, unless it has answered.
+ *
+ *   B → A  write    the whole envelope, under its id
+ *   A → B  verdict  durable in A's file, or refused (stale, no writer), or not now
+ *
+ * Any word may be lost, come twice, or late. What a crash leaves:
+ *   B, whenever                        its outbox has the write, which is asked for again
+ *   A, before its file is durable      nothing was written; B asks again
+ *   A, after it                        the file has the write's id: asked again, A answers as before. A write whose answer was
+ *                                      lost while so many others followed that its id is not among the last
+ *                                      SEGMENT_WRITES_KEPT is told to be stale
+ *   the bus, or A, away                said once; the write waits under its ttl
+ * The copies (homes.h) follow whenever they can: a writer that saw an old one is told the version that there is. */
+#ifndef AGENTOS_SUPERVISOR_FAR_SEGMENTS_H
+#define AGENTOS_SUPERVISOR_FAR_SEGMENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/fault.h"
+#include "common/format/envelope.h"
+#include "supervisor/post/post.h"
+
+struct far_segments;
+struct segments;
+struct supervisor;
+
+struct far_segments *far_segments_new(struct supervisor *supervisor);
+void far_segments_free(struct far_segments *far); /* NULL is fine */
+/* A write for a segment whose home is node, "": nobody knows yet. POST_WAITS: the home is asked. */
+enum post_verdict far_segments_write(struct far_segments *far, const char *node,
+                                     const struct envelope *envelope, struct fault *why);
+/* A message of a node. False: it is no word about a segment. decide: as post_hooks' segment; POST_WAITS: not here. */
+bool far_segments_hear(struct far_segments *far, const char *node, const void *bytes, size_t length,
+                       enum post_verdict (*decide)(void *context, const struct envelope *envelope,
+                                                   struct fault *why),
+                       void *context);
+
+#endif
