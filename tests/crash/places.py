@@ -28,6 +28,7 @@ HARMLESS = set(
     """.split()
 )
 OPENS = {"open", "openat", "openat2"}
+WRITES = {"write", "writev", "pwrite64", "pwritev", "pwritev2"}
 CALL = re.compile(r"^(?:(\d+) +)?(\w+)\((.*)$")
 RESUMED = re.compile(r"^(?:(\d+) +)?<\.\.\. (\w+) resumed>(.*)$")
 
@@ -38,17 +39,37 @@ def changes(name, line):
     return name not in OPENS or bool(re.search(r"O_(CREAT|TRUNC|TMPFILE)", line))
 
 
-def places(log):
-    """[(name, number)] of the changes in what strace wrote, in the order of names: the number is what strace's `when`
-    counts, each process's calls of this name, harmless ones too. A call that strace shows in two parts is a change."""
-    counted, found = collections.Counter(), set()
+def in_order(log):
+    """(name, number, run) of each change in what strace wrote: the number is what strace's `when` counts, each process's
+    calls of this name, harmless ones too; writes that follow each other into one open file have one run. A call that
+    strace shows in two parts is a change."""
+    counted, run, last = collections.Counter(), 0, None
     for line in log.splitlines():
         call = CALL.match(line)
         if not call and (call := RESUMED.match(line)) and (call[1], call[2]) in counted:
             continue
-        if call:
-            process, name, rest = call.groups()
-            counted[process, name] += 1
-            if changes(name, rest) or rest.endswith("<unfinished ...>") and name not in HARMLESS:
-                found.add((name, counted[process, name]))
-    return sorted(found)
+        if not call:
+            continue
+        process, name, rest = call.groups()
+        counted[process, name] += 1
+        if changes(name, rest) or rest.endswith("<unfinished ...>") and name not in HARMLESS:
+            file = (process, name, rest.partition(",")[0]) if name in WRITES else None
+            run += file is None or file != last
+            last = file
+            yield name, counted[process, name], run
+        elif name in OPENS or name == "close":
+            last = None
+
+
+def places(log):
+    """[(name, number)] of the changes, in the order of names."""
+    return sorted({(name, number) for name, number, _ in in_order(log)})
+
+
+def steps(log):
+    """The same without the inner writes of a run: the first of a run, one in its middle and the last stay. What a kill
+    between two writes into one file leaves differs in nothing but how much of that file is there."""
+    runs = collections.defaultdict(list)
+    for name, number, run in in_order(log):
+        runs[run].append((name, number))
+    return sorted({place for run in runs.values() for place in (run[0], run[len(run) // 2], run[-1])})
