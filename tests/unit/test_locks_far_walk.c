@@ -18,7 +18,7 @@
 #include "supervisor/shared/lock_claims.h"
 #include "supervisor/shared/locks.h"
 
-enum { NODES = 3, TASKS = 24, STEPS = 20000, SEEDS = 12, WORDS_MAX = 512, LATE = 16, LEASE_SECONDS = 12 };
+enum { NODES = 3, TASKS = 24, STEPS = 20000, SEEDS = 24, WORDS_MAX = 512, LATE = 16, LEASE_SECONDS = 12 };
 
 static const char *const names[NODES] = {"a", "b", "c"};
 static unsigned seed, walked;
