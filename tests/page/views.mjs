@@ -33,6 +33,8 @@ for (const [name, [place, ready]] of Object.entries(VIEWS))
       server.tell({ event: "state", agent: "iris", from: "idle", to: "working", time: "2026-04-29T10:00:00Z" });
       server.tell({ event: "envelope_failed", id: "20260429T10001-0000-00c0ffee", kind: "handoff", from: "orion", to: "iris", reason: "twice", time: "2026-04-29T10:00:00Z" });
       await one.page.waitForSelector(".activity li:nth-child(2)");
+      assert.match(await one.page.textContent(".activity li:nth-child(1)"), /handoff 20260429T10001-0000-00c0ffee from orion to iris failed: twice/);
+      assert.match(await one.page.textContent(".activity li:nth-child(2)"), /iris idle → working/);
     }
     if (CHARTS.includes(name)) await chartsAreTold(name);
     assert.deepEqual(await barriers(one), [], `${name}, light`);

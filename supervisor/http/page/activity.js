@@ -16,13 +16,23 @@ listen((event) => {
 
 const HIDDEN = ["event", "agent", "time", "id"];
 
+const link = (id) => said(id, "a", { href: envelopePath(id), class: "id" });
+
+// "handoff ID from orion to iris failed: the reason", "idle → working"; of other events their name and all that they say.
+function words(event, name) {
+  const end = /^envelope_(.+)/.exec(name)?.[1];
+  if (end && event.kind && event.id)
+    return [said(event.kind), " ", link(event.id), " from ", said(event.from ?? "?"), " to ", said(event.to ?? "?"), " ", make("strong", {}, visible(end).replace(/_/g, " ")), ...(event.reason ? [": ", said(event.reason)] : [])];
+  if (name === "state") return [said(event.from ?? "?"), " → ", said(event.to ?? "?", "strong")];
+  const facts = Object.entries(event).filter(([key, value]) => !HIDDEN.includes(key) && value !== null && value !== "");
+  return [make("strong", {}, visible(name).replace(/_/g, " ")), ...(event.id ? [" ", link(event.id)] : []),
+    ...facts.flatMap(([key, value]) => [" ", make("span", { class: "soft" }, `${visible(key)} `), said(typeof value === "object" ? JSON.stringify(value) : value)])];
+}
+
 function line(event) {
   const name = String(event.event ?? "?");
-  const facts = Object.entries(event).filter(([key, value]) => !HIDDEN.includes(key) && value !== null && value !== "");
-  return make("li", { class: BAD.includes(name) ? "bad" : null },
-    event.time ? when(event.time) : make("span", {}), make("span", { class: "what" }, event.agent && [said(event.agent, "a", { href: agentPath(event.agent) }), " "], make("strong", {}, visible(name).replace(/_/g, " ")),
-      event.id && [" ", said(event.id, "a", { href: envelopePath(event.id), class: "id" })],
-      facts.map(([key, value]) => [" ", make("span", { class: "soft" }, `${visible(key)} `), said(typeof value === "object" ? JSON.stringify(value) : value)]).flat()));
+  return make("li", { class: BAD.includes(name) ? "bad" : null }, event.time ? when(event.time) : make("span", {}),
+    make("span", { class: "what" }, event.agent && [said(event.agent, "a", { href: agentPath(event.agent) }), " "], words(event, name)));
 }
 
 export function activityView() {
