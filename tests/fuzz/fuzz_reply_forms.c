@@ -91,9 +91,12 @@ static char *clean_text(const char *from, size_t length, bool lines, size_t most
 }
 
 /* "none", the example's texts, and what marks a block are no texts of a report. */
-static bool is_text(const struct report *report, const char *text)
+static bool is_text(const struct report *report, enum part part, const char *text)
 {
     struct field field = {.text = (char *)text};
+    bool box = *text == '[' && text[1] && strchr(" xX", text[1]) && text[2] == ']';
+    if (box && (part == PART_GOAL || part == PART_DONE))
+        return false; /* a goal's box is no part of it (worker/reply/lists.c) */
     if (strstr(text, "<|start|>assistant") || strstr(text, "<|end|>") || strstr(text, "<|return|>"))
         return false; /* between a model's messages: a channel may begin behind it */
     if (!*wrap_of(report)->close && (strstr(text, "```") || strstr(text, "~~~") || strpbrk(text, "<[")))
@@ -137,7 +140,8 @@ static void take_texts(struct report *report, const uint8_t *data, size_t size)
             char *trimmed = memory_slice(report->answer, span_trim(span_of(report->answer)).length);
             free(report->answer);
             report->answer = trimmed;
-        } else if (is_text(report, text) && (lines || is_plain(report, (enum part)part, text))) {
+        } else if (is_text(report, (enum part)part, text) &&
+                   (lines || is_plain(report, (enum part)part, text))) {
             report->texts[part] = memory_text(text);
         }
         free(text);
