@@ -337,7 +337,7 @@ def test_a_repository_that_holds_its_reader_holds_up_nobody_else(make_v1):  # no
     problem(answer, 503)
     assert answer[1]["retry-after"] == "1"
     wait_until(lambda: not readers(http), "no reader is left")
-    assert "agentos-reader ended with signal 9" in http.system.log()
+    http.system.wait_log("agentos-reader ended with signal 9")
 
 
 def test_a_reader_is_given_up_when_its_time_is_over(make_v1):  # noqa: F811
