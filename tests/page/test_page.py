@@ -62,8 +62,8 @@ def live(system, model):
     wait_until(lambda: list((system.tree("nova") / "iac/dead-letter").glob("*.md")), "the dead letter")
     model.become("hold")
     system.cli("task", "orion", "Write about the three longest rivers", "--id", "rivers", "--lock", "atlas")
-    system.cli("task", "orion", "Draw the map of them", "--id", "map", "--priority", "high")
     model.wait_open()
+    system.cli("task", "orion", "Draw the map of them", "--id", "map", "--priority", "high")
 
 
 @pytest.fixture
