@@ -232,7 +232,7 @@ static const char *absence(void *context, const char *node)
                "back";
     if (!*node || nodes_are_there(shared->supervisor->programs.nodes, node))
         return NULL;
-    snprintf(sentence, sizeof sentence, "its home for now, the node '%s', which is away", node);
+    snprintf(sentence, sizeof sentence, "its home, the node '%s', which is away", node);
     return sentence;
 }
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from harness import agents_yaml, wait_until
-from nats_server import Nats
+from nats_server import nats, pinned, start_nodes  # noqa: F401
 from test_locks import lock_file, token
 from test_nodes import kill_node
 from test_segments import prompt_of, segment, wait_version, writing
@@ -14,28 +14,12 @@ SEGMENTS = "segments:\n  - {name: glossary, writers: [nova, iris], readers: [ori
 
 
 @pytest.fixture
-def nats(tmp_path):
-    server = Nats(tmp_path)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def nodes(make_system, model, nats):
+def nodes(make_system, model, nats):  # noqa: F811
     """A function that starts both supervisors; its arguments: task_seconds, more of the environment."""
 
     def make(task_seconds=900, **env):
-        text = "agents:\n" + "".join(
-            agents_yaml([name], f"    node: {node}\n    limits: {{task_seconds: {task_seconds}}}\n").removeprefix("agents:\n")
-            for name, node in HOMES.items()
-        )
-        found = []
-        for node in "ab":
-            here = {"AGENTOS_NODE": node, "AGENTOS_BUS": nats.url, **env}
-            system = make_system(list(HOMES), model=model, yaml=text + SEGMENTS, env=here)
-            system.names = [name for name, home in HOMES.items() if home == node]
-            found.append(system.start())
-        return found
+        limits = f"    limits: {{task_seconds: {task_seconds}}}\n"
+        return start_nodes(make_system, model, nats, HOMES, pinned(HOMES, lambda name: limits) + SEGMENTS, **env)
 
     return make
 
@@ -47,6 +31,20 @@ def locks(system):
 def wait_home(systems, lock, node):
     for system in systems:
         wait_until(lambda s=system: locks(s).get(lock, {}).get("home") == node, f"{lock} at home on {node}", 30, 0.1)
+
+
+def make_home(a, b):
+    """The lock db has its home on a."""
+    a.add("first", "Begin", name="nova", lock="db")
+    a.wait_done("first", name="nova")
+    wait_home((a, b), "db", "a")
+
+
+def hold_from_b(a, b):
+    """And iris holds it, from b; its model does not answer."""
+    make_home(a, b)
+    b.add("held", "Hold it", name="iris", lock="db")
+    wait_until(lambda: locks(a)["db"].get("node") == "b", "iris holds it", 60)
 
 
 def spans_of(model, start):
@@ -73,11 +71,7 @@ def test_tasks_of_two_nodes_fight_over_a_lock_and_never_two_hold_it(nodes, model
 
 def test_the_node_of_a_holder_is_killed_and_the_lock_is_free_when_its_lease_is_over(nodes, model):
     a, b = nodes(8, LLM_BASE_URL__IRIS=model.url("hold"))
-    a.add("first", "Begin", name="nova", lock="db")
-    a.wait_done("first", name="nova")
-    wait_home((a, b), "db", "a")
-    b.add("held", "Hold it", name="iris", lock="db")
-    wait_until(lambda: locks(a)["db"].get("node") == "b", "iris holds it", 60)
+    hold_from_b(a, b)
     first = token(a)
     kill_node(b)
     a.add("waits", "Wait for it", name="orion", lock="db")
@@ -88,11 +82,7 @@ def test_the_node_of_a_holder_is_killed_and_the_lock_is_free_when_its_lease_is_o
 
 def test_a_supervisor_that_starts_again_loses_what_its_tasks_held_at_once(nodes, model):
     a, b = nodes(LLM_BASE_URL__IRIS=model.url("hold"))
-    a.add("first", "Begin", name="nova", lock="db")
-    a.wait_done("first", name="nova")
-    wait_home((a, b), "db", "a")
-    b.add("held", "Hold it", name="iris", lock="db")
-    wait_until(lambda: locks(a)["db"].get("node") == "b", "iris holds it", 60)
+    hold_from_b(a, b)
     kill_node(b)
     (b.tree("iris") / "queue.md").write_text("")
     b.start()
@@ -102,11 +92,7 @@ def test_a_supervisor_that_starts_again_loses_what_its_tasks_held_at_once(nodes,
 
 def test_the_home_of_a_lock_is_killed_and_its_holder_elsewhere_keeps_it(nodes, model):
     a, b = nodes(LLM_BASE_URL__IRIS=model.url("hold"))
-    a.add("first", "Begin", name="nova", lock="db")
-    a.wait_done("first", name="nova")
-    wait_home((a, b), "db", "a")
-    b.add("held", "Hold it", name="iris", lock="db")
-    wait_until(lambda: locks(a)["db"].get("node") == "b", "iris holds it", 60)
+    hold_from_b(a, b)
     model.wait_open(1)
     held = token(a)
     kill_node(a)
@@ -122,14 +108,12 @@ def test_the_home_of_a_lock_is_killed_and_its_holder_elsewhere_keeps_it(nodes, m
 
 def test_a_lock_whose_home_is_away_is_waited_for_and_stays_at_home(nodes):
     a, b = nodes()
-    a.add("first", "Begin", name="nova", lock="db")
-    a.wait_done("first", name="nova")
-    wait_home((a, b), "db", "a")
+    make_home(a, b)
     kill_node(a)
     b.add("waits", "Wait for it", name="iris", lock="db")
     b.add("other", "Something else", name="iris")
     b.wait_done("other", name="iris", seconds=60)
-    wait_until(lambda: "its home for now, the node 'a', which is away" in b.log() or "the bus is away" in b.log(), "told", 60)
+    wait_until(lambda: "its home, the node 'a', which is away" in b.log() or "the bus is away" in b.log(), "told", 60)
     assert "waits" not in b.done("iris")
     a.start()
     b.wait_done("waits", name="iris", seconds=90)
@@ -138,9 +122,7 @@ def test_a_lock_whose_home_is_away_is_waited_for_and_stays_at_home(nodes):
 
 def test_the_bus_goes_and_a_lock_at_home_is_given_out_all_the_same(nodes, nats):
     a, b = nodes()
-    a.add("first", "Begin", name="nova", lock="db")
-    a.wait_done("first", name="nova")
-    wait_home((a, b), "db", "a")
+    make_home(a, b)
     nats.kill()
     a.add("local", "Go on", name="orion", lock="db")
     a.wait_done("local", name="orion", seconds=60)
