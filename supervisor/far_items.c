@@ -6,13 +6,12 @@
 
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/bus_link.h"
+#include "supervisor/node_word.h"
 #include "supervisor/nodes.h"
 #include "supervisor/supervisor.h"
 
 bool far_items_say(struct supervisor *supervisor, const char *node, const struct queue_word *word)
 {
-    struct bus_link *bus = supervisor->programs.bus;
     const struct envelope *item = &word->item;
     OWNED_BUFFER struct buffer whole = {0};
     if (!node && !nodes_answers(supervisor->programs.nodes, word->agent))
@@ -28,45 +27,31 @@ bool far_items_say(struct supervisor *supervisor, const char *node, const struct
         "ttl_seconds", (json_int_t)item->ttl_seconds, "attempts", (json_int_t)item->attempts);
     if (item->body)
         json_object_set_new(object, "whole", json_stringn(whole.data, whole.length));
-    OWNED char *text = json_dumps(object, JSON_COMPACT);
-    OWNED char *subject = memory_print("agentos.node.%s", node), *message = names_new_id();
-    json_decref(object);
-    return text && bus_link_publish(bus, subject, message, text, strlen(text), bus_link_ticket(bus));
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static int64_t number_of(const json_t *object, const char *key)
-{
-    return (int64_t)json_integer_value(json_object_get(object, key));
+    return node_word_say(supervisor, node, object);
 }
 
 /* Borrows from the object, but for the whole item: that is the caller's to free. False: it is none. */
 static bool read_word(const json_t *object, struct queue_word *word)
 {
     const json_t *whole = json_object_get(object, "whole");
-    *word = (struct queue_word){.what = text_of(object, "item_word"),
-                                .queue = text_of(object, "queue"),
-                                .agent = text_of(object, "agent"),
-                                .turn = (uint64_t)number_of(object, "turn"),
-                                .key = (uint64_t)number_of(object, "key"),
-                                .status = text_of(object, "status")};
-    if (!names_id(text_of(object, "id")) || !names_agent(word->agent))
+    *word = (struct queue_word){.what = node_word_text(object, "item_word"),
+                                .queue = node_word_text(object, "queue"),
+                                .agent = node_word_text(object, "agent"),
+                                .turn = (uint64_t)node_word_number(object, "turn"),
+                                .key = (uint64_t)node_word_number(object, "key"),
+                                .status = node_word_text(object, "status")};
+    if (!names_id(node_word_text(object, "id")) || !names_agent(word->agent))
         return false;
     if (whole)
         return envelope_parse(&word->item, json_string_value(whole), json_string_length(whole),
                               "from the bus", NULL) &&
-               word->item.kind == KIND_ITEM && strcmp(word->item.id, text_of(object, "id")) == 0;
+               word->item.kind == KIND_ITEM && strcmp(word->item.id, node_word_text(object, "id")) == 0;
     word->item = (struct envelope){.kind = KIND_ITEM,
-                                   .id = (char *)(uintptr_t)text_of(object, "id"),
-                                   .from = (char *)(uintptr_t)text_of(object, "from"),
-                                   .created = number_of(object, "created"),
-                                   .ttl_seconds = number_of(object, "ttl_seconds"),
-                                   .attempts = number_of(object, "attempts")};
+                                   .id = (char *)(uintptr_t)node_word_text(object, "id"),
+                                   .from = (char *)(uintptr_t)node_word_text(object, "from"),
+                                   .created = node_word_number(object, "created"),
+                                   .ttl_seconds = node_word_number(object, "ttl_seconds"),
+                                   .attempts = node_word_number(object, "attempts")};
     return true;
 }
 

@@ -7,7 +7,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/bus_link.h"
+#include "supervisor/node_word.h"
 #include "supervisor/shared/lock_claims.h"
 #include "supervisor/supervisor.h"
 
@@ -23,29 +23,19 @@ static json_t *claim_of(const struct lock_claim_word *claim)
 
 bool far_locks_say(struct supervisor *supervisor, const char *node, const struct lock_word *word)
 {
-    struct bus_link *bus = supervisor->programs.bus;
     json_t *claims = json_array();
     for (size_t i = 0; i < word->count; i++)
         json_array_append_new(claims, claim_of(&word->claims[i]));
-    json_t *object =
-        json_pack("{s:s, s:s, s:I, s:I, s:o}", "lock_word", word->what, "lock", word->lock, "turn",
-                  (json_int_t)word->turn, "token", (json_int_t)word->token, "claims", claims);
-    OWNED char *text = json_dumps(object, JSON_COMPACT);
-    OWNED char *subject = memory_print("agentos.node.%s", node), *message = names_new_id();
-    json_decref(object);
-    return text && bus_link_publish(bus, subject, message, text, strlen(text), bus_link_ticket(bus));
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
+    return node_word_say(supervisor, node,
+                         json_pack("{s:s, s:s, s:I, s:I, s:o}", "lock_word", word->what, "lock", word->lock,
+                                   "turn", (json_int_t)word->turn, "token", (json_int_t)word->token, "claims",
+                                   claims));
 }
 
 /* Negative numbers are none. */
 static int64_t number_of(const json_t *object, const char *key)
 {
-    int64_t number = json_integer_value(json_object_get(object, key));
+    int64_t number = node_word_number(object, key);
     return number > 0 ? number : 0;
 }
 
@@ -54,9 +44,9 @@ static struct lock_claim_word read_claim(const json_t *object)
     int64_t lease = number_of(object, "lease_seconds");
     return (struct lock_claim_word){.number = (uint64_t)number_of(object, "number"),
                                     .token = (uint64_t)number_of(object, "token"),
-                                    .agent = text_of(object, "agent"),
-                                    .task = text_of(object, "task"),
-                                    .holder = text_of(object, "holder"),
+                                    .agent = node_word_text(object, "agent"),
+                                    .task = node_word_text(object, "task"),
+                                    .holder = node_word_text(object, "holder"),
                                     .lease_seconds = lease < LEASE_SECONDS_MAX ? lease : LEASE_SECONDS_MAX,
                                     .left_ms = number_of(object, "left_ms"),
                                     .begun = json_is_true(json_object_get(object, "begun"))};
@@ -82,8 +72,8 @@ bool far_locks_hear(const void *bytes, size_t length,
         OWNED struct lock_claim_word *words = memory_new(count + 1, sizeof *words);
         for (size_t i = 0; i < count; i++)
             words[i] = read_claim(json_array_get(claims, i));
-        struct lock_word word = {.what = text_of(object, "lock_word"),
-                                 .lock = text_of(object, "lock"),
+        struct lock_word word = {.what = node_word_text(object, "lock_word"),
+                                 .lock = node_word_text(object, "lock"),
                                  .turn = (uint64_t)number_of(object, "turn"),
                                  .token = (uint64_t)number_of(object, "token"),
                                  .claims = words,

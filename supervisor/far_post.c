@@ -7,12 +7,12 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/node_word.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
 #define AGENT_SUBJECT "agentos.agent."
-#define NODE_SUBJECT  "agentos.node."
 
 static void send(struct supervisor *supervisor, const char *subject, const char *message,
                  const struct buffer *text)

@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/node_word.h"
 #include "supervisor/nodes.h"
 #include "supervisor/supervisor.h"
 
@@ -64,15 +65,6 @@ static struct far_write *find(struct far_segments *far, const char *id)
     return NULL;
 }
 
-static bool say(const struct far_segments *far, const char *node, json_t *object)
-{
-    struct bus_link *bus = far->supervisor->programs.bus;
-    OWNED char *text = json_dumps(object, JSON_COMPACT);
-    OWNED char *subject = memory_print("agentos.node.%s", node), *message = names_new_id();
-    json_decref(object);
-    return text && bus_link_publish(bus, subject, message, text, strlen(text), bus_link_ticket(bus));
-}
-
 /* --- the writer's node --- */
 
 static struct far_write *offered(struct far_segments *far, const char *id)
@@ -110,7 +102,8 @@ static enum post_verdict ask(struct far_segments *far, struct far_write *write, 
         return POST_WAITS;
     write->asked_ms = clock_monotonic_ms();
     envelope_print(envelope, &whole);
-    if (say(far, node, json_pack("{s:s, s:s%}", "segment_word", "write", "whole", whole.data, whole.length)))
+    if (node_word_say(far->supervisor, node,
+                      json_pack("{s:s, s:s%}", "segment_word", "write", "whole", whole.data, whole.length)))
         return POST_WAITS;
     fault_set(why, "the home of %s can't be asked now: the bus takes no message of %zu bytes", envelope->to,
               whole.length);
@@ -131,19 +124,13 @@ enum post_verdict far_segments_write(struct far_segments *far, const char *node,
 
 /* --- what comes --- */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 static void take_verdict(struct far_segments *far, const json_t *object)
 {
-    struct far_write *write = find(far, text_of(object, "id"));
+    struct far_write *write = find(far, node_word_text(object, "id"));
     for (size_t i = 0; write && i < sizeof verdicts / sizeof *verdicts; i++)
-        if (strcmp(text_of(object, "verdict"), verdicts[i].word) == 0) {
+        if (strcmp(node_word_text(object, "verdict"), verdicts[i].word) == 0) {
             write->verdict = verdicts[i].verdict;
-            memory_set(&write->why, text_of(object, "why"));
+            memory_set(&write->why, node_word_text(object, "why"));
         }
 }
 
@@ -156,7 +143,7 @@ bool far_segments_hear(struct far_segments *far, const char *node, const void *b
     struct fault why = {""};
     json_t *object = json_loadb(bytes, length, 0, NULL);
     const json_t *whole = json_object_get(object, "whole");
-    const char *word = text_of(object, "segment_word");
+    const char *word = node_word_text(object, "segment_word");
     bool is_word = *word != '\0';
     if (strcmp(word, "verdict") == 0)
         take_verdict(far, object);
@@ -167,9 +154,9 @@ bool far_segments_hear(struct far_segments *far, const char *node, const void *b
             envelope.kind == KIND_SEGMENT ? decide(context, &envelope, &why) : POST_WAITS;
         for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
             if (verdict == verdicts[i].verdict)
-                say(far, node,
-                    json_pack("{s:s, s:s, s:s, s:s}", "segment_word", "verdict", "id", envelope.id, "verdict",
-                              verdicts[i].word, "why", why.text));
+                node_word_say(far->supervisor, node,
+                              json_pack("{s:s, s:s, s:s, s:s}", "segment_word", "verdict", "id", envelope.id,
+                                        "verdict", verdicts[i].word, "why", why.text));
         envelope_free(&envelope);
     }
     json_decref(object);

@@ -23,11 +23,11 @@
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/node_word.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
-#define FOLDER       ".run/moves"
-#define NODE_SUBJECT "agentos.node."
+#define FOLDER ".run/moves"
 
 enum { PIECE = 512 * 1024, LATER_MS = 300, HEAD_MAX = 1024, ARRIVING_MS = 10 * 60 * 1000 };
 

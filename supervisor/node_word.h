@@ -1,0 +1,21 @@
+/* A word from one node's supervisor to another's over the bus: a JSON object, under the subject of the node that hears it. A
+ * word may be lost, come twice, or late. */
+#ifndef AGENTOS_SUPERVISOR_NODE_WORD_H
+#define AGENTOS_SUPERVISOR_NODE_WORD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct supervisor;
+
+#define NODE_SUBJECT "agentos.node."
+
+/* The object is taken over, and freed. False: nothing went out, since the bus is away or takes no word of that length. */
+bool node_word_say(struct supervisor *supervisor, const char *node, json_t *object);
+/* Borrowed from the object; "": the key is missing, or no text. */
+const char *node_word_text(const json_t *object, const char *key);
+/* 0: the key is missing, or no whole number. */
+int64_t node_word_number(const json_t *object, const char *key);
+
+#endif
