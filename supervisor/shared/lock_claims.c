@@ -76,25 +76,34 @@ void lock_claims_free(struct lock_claims *claims)
 
 /* --- words to the home --- */
 
-static void list(const struct far_lock *lock, struct lock_claim_word *words, size_t *count)
+static size_t count_claims(const struct far_lock *lock)
+{
+    size_t count = 0;
+    const struct far_claim *claim;
+    TAILQ_FOREACH(claim, &lock->claims, link)
+    count++;
+    return count;
+}
+
+static void list(const struct far_lock *lock, struct lock_claim_word *words)
 {
     const struct far_claim *claim;
     TAILQ_FOREACH(claim, &lock->claims, link)
-    words[(*count)++] = (struct lock_claim_word){.number = claim->number,
-                                                 .token = claim->token,
-                                                 .agent = claim->agent,
-                                                 .task = claim->task,
-                                                 .lease_seconds = claim->lease_seconds,
-                                                 .begun = claim->begun};
+    *words++ = (struct lock_claim_word){.number = claim->number,
+                                        .token = claim->token,
+                                        .agent = claim->agent,
+                                        .task = claim->task,
+                                        .lease_seconds = claim->lease_seconds,
+                                        .begun = claim->begun};
 }
 
 /* The whole list, also an empty one: the lock is forgotten then, and a home that misses it asks. */
 static void send(struct lock_claims *claims, struct far_lock *lock)
 {
-    OWNED struct lock_claim_word *words = memory_new(LOCK_CLAIMS_LISTED, sizeof *words);
+    size_t count = count_claims(lock);
+    OWNED struct lock_claim_word *words = memory_new(count + 1, sizeof *words);
     const char *home = claims->operations->home(claims->context, lock->name);
-    size_t count = 0;
-    list(lock, words, &count);
+    list(lock, words);
     lock->turn = ++claims->turn;
     lock->sent_ms = claims->operations->now_ms(claims->context);
     lock->again_ms = lock->answered || !lock->again_ms       ? ASK_AGAIN_MS
