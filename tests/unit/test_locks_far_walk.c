@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/test_clock.h"
+#include "seeds.h"
 #include "supervisor/shared/lock_claims.h"
 #include "supervisor/shared/locks.h"
 
@@ -484,10 +485,8 @@ static void test_a_task_of_another_node_that_is_done_frees_the_lock_at_once(void
 
 static void test_no_two_tasks_of_three_nodes_hold_a_lock_and_tokens_grow(void **state)
 {
-    const char *only = getenv("SEED");
     (void)state;
-    for (unsigned from = 1; from <= SEEDS; from++)
-        walk(only ? (unsigned)atoi(only) : from);
+    walk_each(walk, SEEDS);
 }
 
 int main(void)

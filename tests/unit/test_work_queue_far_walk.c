@@ -3,6 +3,7 @@
  * exactly once, or is a dead letter of a consumer after max_attempts. orion lives on node a, iris on b; items come in on both. */
 #include "common/test_clock.h"
 #include "queues_fixture.h"
+#include "seeds.h"
 
 enum { ITEMS = 40, STEPS = 2000, SEEDS = 4, WORDS_MAX = 8192, LATE = 16 };
 
@@ -242,10 +243,8 @@ static void walk(unsigned from)
 
 static void test_each_item_is_done_once_whatever_the_bus_and_the_nodes_do(void **state)
 {
-    const char *only = getenv("SEED");
     (void)state;
-    for (unsigned from = 1; from <= SEEDS; from++)
-        walk(only ? (unsigned)atoi(only) : from);
+    walk_each(walk, SEEDS);
 }
 
 int main(void)
