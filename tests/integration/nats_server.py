@@ -1,10 +1,11 @@
-"""A nats-server with JetStream for tests of several supervisors, on a port and in a folder of its own."""
+"""A nats-server with JetStream for tests of several supervisors, on a port and in a folder of its own; and two supervisors on
+it. A test module takes the fixture by its import."""
 
 import shutil
 import subprocess
 
 import pytest
-from harness import free_port
+from harness import agents_yaml, free_port
 
 
 class Nats:
@@ -26,3 +27,28 @@ class Nats:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+
+@pytest.fixture
+def nats(tmp_path):
+    server = Nats(tmp_path)
+    yield server
+    server.kill()
+
+
+def pinned(homes, more):
+    """agents.yaml with each agent on its node; more: a function that gives further lines of an agent, by its name."""
+    each = (agents_yaml([name], f"    node: {node}\n{more(name)}") for name, node in homes.items())
+    return "agents:\n" + "".join(text.removeprefix("agents:\n") for text in each)
+
+
+def start_nodes(make_system, model, nats, homes, yaml, **env):
+    """A supervisor for each node of homes, in the order of their names; each ready."""
+    found = []
+    for node in sorted(set(homes.values())):
+        system = make_system(list(homes), model=model, yaml=yaml, env={"AGENTOS_NODE": node, "AGENTOS_BUS": nats.url, **env})
+        system.names = [name for name, home in homes.items() if home == node]
+        found.append(system.start(wait=False))
+    for system in found:
+        system.wait_ready()
+    return found

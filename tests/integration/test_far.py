@@ -5,40 +5,19 @@ import signal
 import subprocess
 
 import pytest
-from harness import agents_yaml, descendants, program_of, send_signal, wait_until
-from nats_server import Nats
+from harness import descendants, program_of, send_signal, wait_until
+from nats_server import nats, pinned, start_nodes  # noqa: F401
 from post_office import drop, ends, envelope, handing, in_folder, moment, with_text
 
 HOMES = {"orion": "a", "nova": "a", "iris": "b"}
 
 
 @pytest.fixture
-def nats(tmp_path):
-    server = Nats(tmp_path)
-    yield server
-    server.kill()
-
-
-def yaml_of(**extra):
-    return "agents:\n" + "".join(
-        agents_yaml([name], f"    node: {node}\n{extra.get(name, '')}").removeprefix("agents:\n") for name, node in HOMES.items()
-    )
-
-
-@pytest.fixture
-def nodes(make_system, model, nats):
+def nodes(make_system, model, nats):  # noqa: F811
     """A function that starts both supervisors; its arguments are more of agents in agents.yaml."""
 
     def make(**extra):
-        found = []
-        for node in "ab":
-            env = {"AGENTOS_NODE": node, "AGENTOS_BUS": nats.url}
-            system = make_system(list(HOMES), model=model, yaml=yaml_of(**extra), env=env)
-            system.names = [name for name, home in HOMES.items() if home == node]
-            found.append(system.start(wait=False))
-        for system in found:
-            system.wait_ready()
-        return found
+        return start_nodes(make_system, model, nats, HOMES, pinned(HOMES, lambda name: extra.get(name, "")))
 
     return make
 

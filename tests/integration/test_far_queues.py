@@ -3,8 +3,8 @@
 import collections
 
 import pytest
-from harness import agents_yaml, wait_until
-from nats_server import Nats
+from harness import wait_until
+from nats_server import nats, pinned, start_nodes  # noqa: F401
 from test_nodes import kill_node
 from test_queues import Killer, enqueue, handing_on, items
 
@@ -12,28 +12,12 @@ HOMES = {"nova": "a", "orion": "a", "iris": "b"}
 
 
 @pytest.fixture
-def nats(tmp_path):
-    server = Nats(tmp_path)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def nodes(make_system, model, nats):
+def nodes(make_system, model, nats):  # noqa: F811
     """A function that starts both supervisors; its arguments: the consumers, max_attempts, more of the environment."""
 
     def make(consumers=("orion", "iris"), max_attempts=50, **env):
-        text = "agents:\n" + "".join(
-            agents_yaml([name], f"    node: {node}\n").removeprefix("agents:\n") for name, node in HOMES.items()
-        )
-        text += f"queues:\n  - {{name: reviews, consumers: [{', '.join(consumers)}], max_attempts: {max_attempts}}}\n"
-        found = []
-        for node in "ab":
-            here = {"AGENTOS_NODE": node, "AGENTOS_BUS": nats.url, **env}
-            system = make_system(list(HOMES), model=model, yaml=text, env=here)
-            system.names = [name for name, home in HOMES.items() if home == node]
-            found.append(system.start())
-        return found
+        queue = f"queues:\n  - {{name: reviews, consumers: [{', '.join(consumers)}], max_attempts: {max_attempts}}}\n"
+        return start_nodes(make_system, model, nats, HOMES, pinned(HOMES, lambda name: "") + queue, **env)
 
     return make
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from harness import agents_yaml, alive, send_signal, wait_until
-from nats_server import Nats
+from nats_server import nats  # noqa: F401
 
 
 def pinned(node):
@@ -45,14 +45,7 @@ LEASE_S, GUARD_S = 15, 10
 
 
 @pytest.fixture
-def nats(tmp_path):
-    server = Nats(tmp_path)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def make_node(make_system, model, nats):
+def make_node(make_system, model, nats):  # noqa: F811
     """Supervisors that share an agents.yaml and a bus."""
 
     def make(name, yaml=None, names=("orion",), start=True, **env):
