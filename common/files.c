@@ -258,6 +258,8 @@ bool files_write_all(int fd, const void *bytes, size_t length)
     return true;
 }
 
+#define MARK ".new-"
+
 /* The folder that holds path, and the name in it: renames must not walk a path that somebody may change. */
 static int parent_of(int folder, const char *path, const char **name)
 {
@@ -276,7 +278,7 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
     OWNED_FD int parent = parent_of(folder, path, &name);
     if (parent < 0)
         return fault_errno(fault, "cannot write %s, its folder can't be opened", path);
-    OWNED char *temporary = memory_print(".%s.new-%d", name, (int)getpid());
+    OWNED char *temporary = memory_print(".%s" MARK "%d", name, (int)getpid());
     unlinkat(parent, temporary, 0);
     OWNED_FD int fd = files_open(parent, temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (fd < 0)
@@ -292,6 +294,17 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
         return false;
     }
     return true;
+}
+
+char *files_unfinished(const char *name)
+{
+    const char *mark = NULL;
+    for (const char *at = name; *name == '.' && (at = strstr(at + 1, MARK));)
+        mark = at;
+    const char *number = mark ? mark + strlen(MARK) : "";
+    return *number && !number[strspn(number, "0123456789")]
+               ? memory_slice(name + 1, (size_t)(mark - name - 1))
+               : NULL;
 }
 
 /* The written part of an append that could not be finished is cut off again, unless somebody has written behind it: half

@@ -123,6 +123,19 @@ def test_a_stale_index_lock_is_broken_with_a_warning(system):
     system.assert_sound()
 
 
+def test_what_killed_writes_left_goes_at_the_next_start_and_a_persons_file_stays(system):
+    tree = system.tree()
+    system.cli("stop", "orion")
+    system.wait_state("orion", "stopped")
+    (tree / ".agentos/retired").mkdir(exist_ok=True)
+    left = [tree / name for name in (".goals.md.new-77", ".agentos/.deferred.new-8", ".agentos/retired/.0a1b2c.new-123")]
+    for path in [*left, tree / ".mine.new-5"]:
+        path.write_text("half")
+    system.cli("start", "orion")
+    wait_until(lambda: not any(path.exists() for path in left), f"nothing of {left}")
+    assert (tree / ".mine.new-5").read_text() == "half"
+
+
 def test_a_person_removes_a_file_and_the_agent_goes_on(system):
     (system.tree() / "reflections.md").unlink()
     system.add("bereft", "Work without reflections")

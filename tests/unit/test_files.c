@@ -87,6 +87,28 @@ static void test_a_file_over_the_limit_is_a_fault(void **state)
     free(text);
 }
 
+static void test_only_a_temporary_of_files_write_counts_as_unfinished(void **state)
+{
+    static const struct {
+        const char *name, *file;
+    } names[] = {
+        {".goals.md.new-77", "goals.md"},
+        {".a.new-1.new-2", "a.new-1"},
+        {".goals.md.new-", NULL},
+        {".goals.md.new-7x", NULL},
+        {"goals.md.new-7", NULL},
+        {".goals.md.post-7", NULL},
+        {".new-7", NULL},
+        {".", NULL},
+        {"", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        OWNED char *file = files_unfinished(names[i].name);
+        assert_string_equal(file ? file : "(none)", names[i].file ? names[i].file : "(none)");
+    }
+}
+
 static void test_folders_are_made_with_their_parents(void **state)
 {
     (void)state;
@@ -219,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_a_link_a_fifo_and_a_folder_are_faults_and_never_hang),
         cmocka_unit_test(test_a_file_over_the_limit_is_a_fault),
         cmocka_unit_test(test_folders_are_made_with_their_parents),
+        cmocka_unit_test(test_only_a_temporary_of_files_write_counts_as_unfinished),
         cmocka_unit_test(test_where_openat2_is_refused_every_path_opens_or_fails_as_with_it),
         cmocka_unit_test(test_a_frame_arrives_whole_however_it_is_cut),
         cmocka_unit_test(test_a_frame_over_the_limit_ends_the_channel),

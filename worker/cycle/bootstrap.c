@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/format/frontmatter.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -218,6 +219,18 @@ static bool put_back(struct work *work, struct fault *fault)
     return true;
 }
 
+/* A kill cuts a write short at most once a start, but a worker may be killed a thousand times. */
+static void sweep(int tree)
+{
+    OWNED_LISTING struct listing *names = listing_open(tree, ".", NULL);
+    for (const char *name; names && (name = listing_next(names));) {
+        OWNED char *file = files_unfinished(name);
+        for (size_t i = 0; file && i < SEED_COUNT; i++)
+            if (strcmp(file, seeds[i].path) == 0)
+                unlinkat(tree, name, 0);
+    }
+}
+
 static void tell(const struct work *work, const char *path)
 {
     if (work->first)
@@ -233,6 +246,7 @@ bool bootstrap_tree(int tree, const char *path, const struct roster_agent *agent
 {
     struct work work = {.tree = tree, .agent = agent, .first = history_empty(history), .problems = problems};
     bool good = make_folders(tree, fault);
+    sweep(tree);
     if (good)
         read_notes(&work);
     for (size_t i = 0; good && i < SEED_COUNT; i++)

@@ -73,6 +73,11 @@ bool retired_remove(struct history *history)
     retired->look_at = INT64_MAX;
     retired->count = 0;
     for (const char *name; names && (name = listing_next(names));) {
+        OWNED char *unfinished = files_unfinished(name);
+        if (unfinished) {
+            unlinkat(listing_folder(names), name, 0);
+            continue;
+        }
         int64_t since = files_stamp_at(listing_folder(names), name).modified_ns / 1000000000;
         if (now < since || now - since >= stay) {
             history_close_objects(history); /* a file that libgit2 has mapped is no spare */

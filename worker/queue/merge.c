@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/files.h"
 #include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -255,8 +256,8 @@ static bool load_one(struct queue *queue, const char *name, struct fault *fault)
 
 static bool load_name(struct queue *queue, const char *found, struct fault *fault)
 {
-    if (strncmp(found, "new.", 4) == 0 || strncmp(found, ".queue.", 7) == 0 ||
-        strncmp(found, ".seen.", 6) == 0)
+    OWNED char *unfinished = files_unfinished(found);
+    if (strncmp(found, "new.", 4) == 0 || unfinished)
         unlinkat(queue->notes, found, 0); /* a writing that a kill ended */
     unsigned number;
     int end = 0;
