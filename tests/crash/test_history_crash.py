@@ -234,6 +234,29 @@ def test_a_torn_record_means_that_the_commit_never_happened(tmp_path, cut):
     look_repaired(tree, 2, 2)
 
 
+@needs.tracing
+def test_the_locks_of_a_commit_that_was_killed_are_no_fault_to_verify(make_system, model, tmp_path):
+    """Not every tree has a next start: its agent may live on another machine since."""
+    system = make_system(["orion"], model=model).start()
+    system.add("first", "Work")
+    system.wait_done("first")
+    system.stop()
+    tree, lock = str(system.tree()), system.tree() / ".git/index.lock"
+    whole = str(tmp_path / "whole")
+    shutil.copytree(tree, whole, symlinks=True)
+    number = 0
+    while not lock.exists():
+        number += 1
+        assert number < 100
+        shutil.rmtree(tree)
+        shutil.copytree(whole, tree, symlinks=True)
+        killed_at("fdatasync", number, tree, "commit", 1, 1)
+    os.utime(lock, (1, 1))
+    told = system.cli("verify").stdout
+    assert "note: agents/orion: .git/index.lock was left by a process that is gone" in told
+    assert "1 commit(s) that a crash left half done" in told
+
+
 MINE = "a person's words\n"
 
 

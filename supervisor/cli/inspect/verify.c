@@ -39,15 +39,17 @@ enum { GUARD_FILES_MOST = 10 * 1000 * 1000, LOCK_STALE_S = 10, SECOND_LOOK_NS = 
 struct verify {
     const char *where; /* "agents/orion" */
     int folder;
+    bool half_done; /* a commit of its journal is: the next start finishes it */
     struct buffer *findings, *notes;
 };
 
+/* The locks of a commit that a crash left half done go with that commit; any other lock holds git up. */
 static void verify_lock(struct verify *verify, const char *path)
 {
     struct stat status;
     if (fstatat(verify->folder, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         clock_kernel_ns() / 1000000000 - status.st_mtime > LOCK_STALE_S) {
-        buffer_print(verify->findings,
+        buffer_print(verify->half_done ? verify->notes : verify->findings,
                      "%s: %s was left by a process that is gone; the next start breaks it\n", verify->where,
                      path);
     }
@@ -99,6 +101,7 @@ static void verify_journal(struct verify *verify)
     if (unfinished < 0) {
         buffer_print(verify->findings, "%s: %s\n", verify->where, fault.text);
     } else if (unfinished > 0) {
+        verify->half_done = true;
         buffer_print(verify->notes,
                      "%s: the journal holds %d commit(s) that a crash left half done; the next start "
                      "finishes them, and what is found here may be only that\n",
