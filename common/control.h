@@ -17,7 +17,7 @@
  *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  what the HTTP process tells, counted since the
  *                                              supervisor started; histograms are {"counts":[…],"sum"}, a count for each
  *                                              bound and one for what is above them all:
- *       {"ending": bool, "config_refused": bool, "bounds": {"cycle_ms":[…],"operation_ms":[…],"tokens":[…]}, "items_refused", "alerts_pending", "envelopes":
+ *       {"node", "version", "ending": bool, "config_refused": bool, "bounds": {"cycle_ms":[…],"operation_ms":[…],"tokens":[…]}, "items_refused", "alerts_pending", "envelopes":
  *       [{"kind","status","count"}], "agents": [{"name","state","up","wanted","restarts","inbox","negative_streak",
  *       "divergences","pressure","window","unfinished","backlog","deferred","tasks":[of -1, of 0, of 1],"backpressure",
  *       "cycle_ms":HISTOGRAM,"models":[{"model","provider","error"?,"ms":HISTOGRAM,"tokens_in"?,"tokens_out"?}],
@@ -63,7 +63,9 @@
  *       reload_applied, reload_refused   said
  *       supervisor_stopping
  *       lost             count: this reader was too slow for so many lines (FEED_MAX bytes are kept for it)
- *   {"verb":"start|stop|restart|kill|pause|resume","agent":NAME,"no_wait"?:true}   {"exit":0} when it is so
+ *   {"verb":"start|stop|restart|kill|pause|resume","agent":NAME,"no_wait"?:true,"all"?:true}   {"exit":0} when it is so;
+ *                                              all: everybody is ordered this, and who lives on another node is
+ *                                              left alone: {"exit":0,"said"}
  */
 #ifndef AGENTOS_COMMON_CONTROL_H
 #define AGENTOS_COMMON_CONTROL_H

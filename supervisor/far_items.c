@@ -27,7 +27,7 @@ bool far_items_say(struct supervisor *supervisor, const char *node, const struct
         "ttl_seconds", (json_int_t)item->ttl_seconds, "attempts", (json_int_t)item->attempts);
     if (item->body)
         json_object_set_new(object, "whole", json_stringn(whole.data, whole.length));
-    return node_word_say(supervisor, node, object);
+    return node_word_say(supervisor, node, object) != 0;
 }
 
 /* Borrows from the object, but for the whole item: that is the caller's to free. False: it is none. */
@@ -55,9 +55,8 @@ static bool read_word(const json_t *object, struct queue_word *word)
     return true;
 }
 
-bool far_items_hear(struct queues *queues, const char *node, const void *bytes, size_t length)
+bool far_items_hear(struct queues *queues, const char *node, const json_t *object)
 {
-    json_t *object = json_loadb(bytes, length, 0, NULL);
     struct queue_word word;
     bool is_word = json_object_get(object, "item_word") != NULL;
     bool is_good = is_word && read_word(object, &word);
@@ -65,6 +64,5 @@ bool far_items_hear(struct queues *queues, const char *node, const void *bytes, 
         queues_hear(queues, node, &word);
     if (is_word && json_object_get(object, "whole"))
         envelope_free(&word.item);
-    json_decref(object);
     return is_word;
 }

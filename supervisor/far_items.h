@@ -3,8 +3,8 @@
 #ifndef AGENTOS_SUPERVISOR_FAR_ITEMS_H
 #define AGENTOS_SUPERVISOR_FAR_ITEMS_H
 
+#include <jansson.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "supervisor/shared/work_queues.h"
 
@@ -12,7 +12,7 @@ struct supervisor;
 
 /* As queues_operations.say. */
 bool far_items_say(struct supervisor *supervisor, const char *node, const struct queue_word *word);
-/* False: the bytes are no such word. */
-bool far_items_hear(struct queues *queues, const char *node, const void *bytes, size_t length);
+/* False: the object is no such word. */
+bool far_items_hear(struct queues *queues, const char *node, const json_t *object);
 
 #endif

@@ -29,7 +29,7 @@ bool far_locks_say(struct supervisor *supervisor, const char *node, const struct
     return node_word_say(supervisor, node,
                          json_pack("{s:s, s:s, s:I, s:I, s:o}", "lock_word", word->what, "lock", word->lock,
                                    "turn", (json_int_t)word->turn, "token", (json_int_t)word->token, "claims",
-                                   claims));
+                                   claims)) != 0;
 }
 
 /* Negative numbers are none. */
@@ -61,10 +61,9 @@ static bool is_good(const struct lock_word *word)
     return true;
 }
 
-bool far_locks_hear(const void *bytes, size_t length,
-                    void (*hear)(void *context, const struct lock_word *word), void *context)
+bool far_locks_hear(const json_t *object, void (*hear)(void *context, const struct lock_word *word),
+                    void *context)
 {
-    json_t *object = json_loadb(bytes, length, 0, NULL);
     const json_t *claims = json_object_get(object, "claims");
     bool is_word = json_object_get(object, "lock_word") != NULL;
     size_t count = json_array_size(claims);
@@ -81,6 +80,5 @@ bool far_locks_hear(const void *bytes, size_t length,
         if (is_good(&word))
             hear(context, &word);
     }
-    json_decref(object);
     return is_word;
 }

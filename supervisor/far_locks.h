@@ -3,16 +3,16 @@
 #ifndef AGENTOS_SUPERVISOR_FAR_LOCKS_H
 #define AGENTOS_SUPERVISOR_FAR_LOCKS_H
 
+#include <jansson.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "supervisor/shared/locks.h"
 
 struct supervisor;
 
 bool far_locks_say(struct supervisor *supervisor, const char *node, const struct lock_word *word);
-/* False: the bytes are no such word. A malformed one is passed over. */
-bool far_locks_hear(const void *bytes, size_t length,
-                    void (*hear)(void *context, const struct lock_word *word), void *context);
+/* False: the object is no such word. A malformed one is passed over. */
+bool far_locks_hear(const json_t *object, void (*hear)(void *context, const struct lock_word *word),
+                    void *context);
 
 #endif

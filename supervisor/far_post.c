@@ -1,5 +1,6 @@
 #include "supervisor/far_post.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -66,12 +67,20 @@ static bool arrived(void *context, uint64_t token, const char *subject, const ch
         post_arrived(supervisor->post, token, node, bytes, length);
         return true;
     }
-    if (strncmp(subject, NODE_SUBJECT, strlen(NODE_SUBJECT)) != 0 ||
-        (!shared_state_hear(supervisor->shared, node, bytes, length) &&
-         !post_node_says(supervisor->post, bytes, length)))
+    if (strncmp(subject, NODE_SUBJECT, strlen(NODE_SUBJECT)) != 0)
+        return false;
+    json_auto_t *word = json_loadb(bytes, length, 0, NULL);
+    if (word ? !shared_state_hear(supervisor->shared, node, word)
+             : !post_node_says(supervisor->post, bytes, length))
         return false;
     bus_link_took(supervisor->programs.bus, token);
     return true;
+}
+
+static void published(void *context, uint64_t ticket, const char *why)
+{
+    const struct supervisor *supervisor = context;
+    shared_state_published(supervisor->shared, ticket, why);
 }
 
 void far_post_open(struct supervisor *supervisor, bool (*owns)(void *supervisor, const char *agent))
@@ -86,7 +95,9 @@ void far_post_open(struct supervisor *supervisor, bool (*owns)(void *supervisor,
                                                   .later = later,
                                                   .owns = owns,
                                                   .context = supervisor});
-    bus_link_join(link, &(struct bus_owner){.state = state, .arrived = arrived, .context = supervisor});
+    bus_link_join(link,
+                  &(struct bus_owner){
+                      .state = state, .published = published, .arrived = arrived, .context = supervisor});
     shared_state_begin(supervisor->shared);
     bus_link_follow(link, subject, true);
 }

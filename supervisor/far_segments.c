@@ -26,6 +26,8 @@ struct far_write {
     enum post_verdict verdict; /* POST_WAITS: none yet */
     char *why;
     int64_t asked_ms, seen_ms;
+    uint64_t ticket; /* of the last question */
+    bool unsent;     /* the bus does not take it, as why says */
 };
 
 struct far_segments {
@@ -102,11 +104,21 @@ static enum post_verdict ask(struct far_segments *far, struct far_write *write, 
         return POST_WAITS;
     write->asked_ms = clock_monotonic_ms();
     envelope_print(envelope, &whole);
-    if (node_word_say(far->supervisor, node,
-                      json_pack("{s:s, s:s%}", "segment_word", "write", "whole", whole.data, whole.length)))
+    json_t *word = json_pack("{s:s, s:s%}", "segment_word", "write", "whole", whole.data, whole.length);
+    size_t length = json_dumpb(word, NULL, 0, JSON_COMPACT);
+    if (length > BUS_BYTES_MAX) {
+        json_decref(word);
+        fault_set(
+            why,
+            "the home of %s is node '%s', and the write makes a message of %zu bytes, where the bus takes %d",
+            envelope->to, node, length, BUS_BYTES_MAX);
+        return POST_REFUSED;
+    }
+    write->ticket = node_word_say(far->supervisor, node, word);
+    if (write->ticket && !write->unsent)
         return POST_WAITS;
-    fault_set(why, "the home of %s can't be asked now: the bus takes no message of %zu bytes", envelope->to,
-              whole.length);
+    fault_set(why, "the home of %s, node '%s', can't be asked now: %s", envelope->to, node,
+              write->ticket ? write->why : "the bus is behind with what it was given before");
     return POST_LATER;
 }
 
@@ -124,6 +136,16 @@ enum post_verdict far_segments_write(struct far_segments *far, const char *node,
 
 /* --- what comes --- */
 
+void far_segments_published(struct far_segments *far, uint64_t ticket, const char *why)
+{
+    struct far_write *write;
+    TAILQ_FOREACH(write, &far->writes, link)
+    if (write->ticket == ticket && write->verdict == POST_WAITS) {
+        write->unsent = why != NULL;
+        memory_set(&write->why, why);
+    }
+}
+
 static void take_verdict(struct far_segments *far, const json_t *object)
 {
     struct far_write *write = find(far, node_word_text(object, "id"));
@@ -134,14 +156,13 @@ static void take_verdict(struct far_segments *far, const json_t *object)
         }
 }
 
-bool far_segments_hear(struct far_segments *far, const char *node, const void *bytes, size_t length,
+bool far_segments_hear(struct far_segments *far, const char *node, const json_t *object,
                        enum post_verdict (*decide)(void *context, const struct envelope *envelope,
                                                    struct fault *why),
                        void *context)
 {
     struct envelope envelope;
     struct fault why = {""};
-    json_t *object = json_loadb(bytes, length, 0, NULL);
     const json_t *whole = json_object_get(object, "whole");
     const char *word = node_word_text(object, "segment_word");
     bool is_word = *word != '\0';
@@ -159,6 +180,5 @@ bool far_segments_hear(struct far_segments *far, const char *node, const void *b
                                         "verdict", verdicts[i].word, "why", why.text));
         envelope_free(&envelope);
     }
-    json_decref(object);
     return is_word;
 }

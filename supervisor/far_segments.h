@@ -10,13 +10,15 @@
  *   A, after it                        the file has the write's id: asked again, A answers as before. A write whose answer was
  *                                      lost while so many others followed that its id is not among the last
  *                                      SEGMENT_WRITES_KEPT is told to be stale
- *   the bus, or A, away                said once; the write waits under its ttl
+ *   the bus, or A, away                said once; the write waits under its ttl, as it does while the bus's server takes no
+ *                                      message of that length
  * The copies (homes.h) follow whenever they can: a writer that saw an old one is told the version that there is. */
 #ifndef AGENTOS_SUPERVISOR_FAR_SEGMENTS_H
 #define AGENTOS_SUPERVISOR_FAR_SEGMENTS_H
 
+#include <jansson.h>
 #include <stdbool.h>
-#include <stddef.h>
+#include <stdint.h>
 
 #include "common/fault.h"
 #include "common/format/envelope.h"
@@ -31,8 +33,10 @@ void far_segments_free(struct far_segments *far); /* NULL is fine */
 /* A write for a segment whose home is node, "": nobody knows yet. POST_WAITS: the home is asked. */
 enum post_verdict far_segments_write(struct far_segments *far, const char *node,
                                      const struct envelope *envelope, struct fault *why);
-/* A message of a node. False: it is no word about a segment. decide: as post_hooks' segment; POST_WAITS: not here. */
-bool far_segments_hear(struct far_segments *far, const char *node, const void *bytes, size_t length,
+/* What has become of a word (bus_link.h); why NULL: the stream has it. */
+void far_segments_published(struct far_segments *far, uint64_t ticket, const char *why);
+/* What a node says. False: it is no word about a segment. decide: as post_hooks' segment; POST_WAITS: not here. */
+bool far_segments_hear(struct far_segments *far, const char *node, const json_t *object,
                        enum post_verdict (*decide)(void *context, const struct envelope *envelope,
                                                    struct fault *why),
                        void *context);

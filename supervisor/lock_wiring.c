@@ -284,10 +284,10 @@ static void hear(void *context, const struct lock_word *word)
         locks_hear(shared->locks, shared->hears, word);
 }
 
-bool shared_locks_hear(struct shared_locks *shared, const char *node, const void *bytes, size_t length)
+bool shared_locks_hear(struct shared_locks *shared, const char *node, const json_t *object)
 {
     shared->hears = node;
-    return far_locks_hear(bytes, length, hear, shared);
+    return far_locks_hear(object, hear, shared);
 }
 
 /* A lock in use here, though its home moved away, keeps its file until the next copy after its last holder. */

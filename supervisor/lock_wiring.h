@@ -2,6 +2,7 @@
 #ifndef AGENTOS_SUPERVISOR_LOCK_WIRING_H
 #define AGENTOS_SUPERVISOR_LOCK_WIRING_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -20,8 +21,8 @@ void shared_locks_give_up(struct shared_locks *shared, const char *name, const c
 void shared_locks_agent_gone(struct shared_locks *shared, const char *name); /* its worker has ended */
 void shared_locks_scan(struct shared_locks *shared);
 
-/* A message of another node's. False: it is no word about a lock. */
-bool shared_locks_hear(struct shared_locks *shared, const char *node, const void *bytes, size_t length);
+/* What another node says. False: it is no word about a lock. */
+bool shared_locks_hear(struct shared_locks *shared, const char *node, const json_t *object);
 void shared_locks_far_turn(struct shared_locks *shared); /* every few seconds, with a bus */
 void shared_locks_asks(struct shared_locks *shared);     /* the bus is another: homes are asked again */
 /* As homes_owner's. */

@@ -8,13 +8,14 @@
 #include "supervisor/bus_link.h"
 #include "supervisor/supervisor.h"
 
-bool node_word_say(struct supervisor *supervisor, const char *node, json_t *object)
+uint64_t node_word_say(struct supervisor *supervisor, const char *node, json_t *object)
 {
     struct bus_link *bus = supervisor->programs.bus;
     OWNED char *text = json_dumps(object, JSON_COMPACT);
     OWNED char *subject = memory_print(NODE_SUBJECT "%s", node), *message = names_new_id();
+    uint64_t ticket = bus_link_ticket(bus);
     json_decref(object);
-    return text && bus_link_publish(bus, subject, message, text, strlen(text), bus_link_ticket(bus));
+    return text && bus_link_publish(bus, subject, message, text, strlen(text), ticket) ? ticket : 0;
 }
 
 const char *node_word_text(const json_t *object, const char *key)

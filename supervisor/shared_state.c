@@ -383,11 +383,15 @@ static void segment_written(void *context, const char *name)
     homes_changed(shared->homes, HOME_SEGMENT, name);
 }
 
-bool shared_state_hear(struct shared_state *shared, const char *node, const void *bytes, size_t length)
+bool shared_state_hear(struct shared_state *shared, const char *node, const json_t *object)
 {
-    return far_items_hear(shared->queues, node, bytes, length) ||
-           shared_locks_hear(shared->locks, node, bytes, length) ||
-           far_segments_hear(shared->far_writes, node, bytes, length, take_write_here, shared);
+    return far_items_hear(shared->queues, node, object) || shared_locks_hear(shared->locks, node, object) ||
+           far_segments_hear(shared->far_writes, node, object, take_write_here, shared);
+}
+
+void shared_state_published(struct shared_state *shared, uint64_t ticket, const char *why)
+{
+    far_segments_published(shared->far_writes, ticket, why);
 }
 
 /* --- opening --- */

@@ -2,6 +2,8 @@
 #ifndef AGENTOS_SUPERVISOR_SHARED_STATE_H
 #define AGENTOS_SUPERVISOR_SHARED_STATE_H
 
+#include <jansson.h>
+
 #include "common/buffer.h"
 #include "common/format/roster.h"
 #include "supervisor/shared/segments.h"
@@ -16,7 +18,9 @@ void shared_state_close(struct shared_state *shared); /* before the post office;
 /* The bus is open: who has what is asked. Before the loop runs. */
 void shared_state_begin(struct shared_state *shared);
 /* What another node says. False: it is no word about queues, locks or segments. */
-bool shared_state_hear(struct shared_state *shared, const char *node, const void *bytes, size_t length);
+bool shared_state_hear(struct shared_state *shared, const char *node, const json_t *object);
+void shared_state_published(struct shared_state *shared, uint64_t ticket,
+                            const char *why); /* as bus_owner's */
 /* After post_start, and before a worker is started. */
 void shared_state_start(struct shared_state *shared);
 /* agents.yaml is another; the roster is borrowed until the next call. */

@@ -17,6 +17,8 @@ static struct client *give(const struct invocation *invocation, const char *agen
     json_t *request = json_pack("{s:s, s:s*}", "verb", invocation->verb->name, "agent", agent);
     if (invocation_has(invocation, OPTION_NO_WAIT))
         json_object_set_new(request, "no_wait", json_true());
+    if (invocation_has(invocation, OPTION_ALL))
+        json_object_set_new(request, "all", json_true());
     return client_ask(invocation, request, status);
 }
 

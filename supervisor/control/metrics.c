@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "common/clock.h"
+#include "common/settings.h"
 #include "supervisor/control/part.h"
 
 /* What an envelope's status may be, but for `pending` and `reading`, which nobody is told of. */
@@ -78,12 +79,12 @@ static size_t own_problems(const struct control_owner *owner)
 json_t *metrics_head(const struct control *control)
 {
     const struct control_owner *owner = &control->owner;
-    json_t *metrics =
-        json_pack("{s:b, s:b, s:o, s:I, s:I, s:I, s:o}", "config_refused",
-                  owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending, "bounds",
-                  counters_bounds(), "items_refused", (json_int_t)control->items_refused, "alerts_pending",
-                  (json_int_t)owner->alerts_pending(owner->context), "own_problems",
-                  (json_int_t)own_problems(owner), "envelopes", envelopes(owner->post));
+    json_t *metrics = json_pack(
+        "{s:s, s:s, s:b, s:b, s:o, s:I, s:I, s:I, s:o}", "node", node_name(), "version", AGENTOS_VERSION,
+        "config_refused", owner->config_fault(owner->context) != NULL, "ending", owner->agents->ending,
+        "bounds", counters_bounds(), "items_refused", (json_int_t)control->items_refused, "alerts_pending",
+        (json_int_t)owner->alerts_pending(owner->context), "own_problems", (json_int_t)own_problems(owner),
+        "envelopes", envelopes(owner->post));
     const struct roster *roster = *owner->roster;
     const struct budget_used used = budget_spent(owner->budget, NULL, clock_now());
     add_left(metrics, roster->tokens_per_day, roster->cost_per_day, &used);

@@ -230,6 +230,24 @@ static void do_events(struct request *request)
                         FOLLOWERS_MAX);
 }
 
+/* An order to everybody is for those that live here. */
+static void say_elsewhere(const struct request *request)
+{
+    const struct agent *agent = request->agent;
+    OWNED char *sentence =
+        memory_print("agent '%s' does not run on this node: %s", agent->name, agent->order.elsewhere);
+    if (json_is_true(json_object_get(request->json, "all"))) {
+        OWNED char *said = memory_print("%s; it is left alone", sentence);
+        client_say(request->client, EX_OK, json_pack("{s:s}", "said", said));
+        return;
+    }
+    client_complain(
+        request->client, EX_NOINPUT,
+        "%s; nothing was done: orders and tasks are given on the node where an agent lives, and `agentos "
+        "send %s` reaches it from here",
+        sentence, agent->name);
+}
+
 static const struct {
     const char *name;
     void (*answer)(struct request *);
@@ -277,8 +295,7 @@ void verbs_answer(struct control *control, struct client *client, const json_t *
             client_complain(client, EX_TEMPFAIL, "the supervisor is ending; nothing was done");
         else if (verbs[i].needs_agent && request.agent->order.elsewhere && verbs[i].answer != answer_send &&
                  verbs[i].answer != do_move)
-            client_complain(client, EX_NOINPUT, "agent '%s' does not run on this node: %s; nothing was done",
-                            name, request.agent->order.elsewhere);
+            say_elsewhere(&request);
         else
             verbs[i].answer(&request);
         return;

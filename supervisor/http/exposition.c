@@ -306,6 +306,18 @@ static void print_operations(const json_t *agents, const json_t *bounds, struct 
     }
 }
 
+/* Joined by `instance`, it names the node of every other series, which needs no label of its own for that. */
+static void print_build(const json_t *metrics, struct buffer *out)
+{
+    head(out, "agentos_build_info", "gauge",
+         "1; its labels are this node's name and the supervisor's version.");
+    buffer_text(out, "agentos_build_info{");
+    label(out, "node", text(metrics, "node"));
+    buffer_text(out, ",");
+    label(out, "version", text(metrics, "version"));
+    buffer_text(out, "} 1\n");
+}
+
 static void print_config(const json_t *metrics, struct buffer *out)
 {
     head(out, "agentos_config_refused", "gauge",
@@ -327,6 +339,7 @@ void exposition_print(const json_t *metrics, bool all, struct buffer *out)
     json_auto_t *sum =
         all || json_array_size(agents) <= EXPOSITION_AGENTS ? NULL : json_pack("[o]", sum_of_agents(agents));
     agents = sum ? sum : agents;
+    print_build(metrics, out);
     print_config(metrics, out);
     print_plain(agents, out);
     print_state(agents, out);

@@ -15,12 +15,18 @@ class Nats:
         self.folder, self.port, self.process = folder, free_port(), None
         self.start()
 
+    def configure(self, *lines):
+        """What it is started with the next time, beside its port and its folder."""
+        (self.folder / "nats.conf").write_text("".join(f"{line}\n" for line in lines))
+
     @property
     def url(self):
         return f"nats://127.0.0.1:{self.port}"
 
     def start(self):
         command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder / "js")]
+        if (self.folder / "nats.conf").exists():
+            command += ["-c", "nats.conf"]
         with open(self.folder / "nats.log", "ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
 

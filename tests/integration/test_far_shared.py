@@ -1,10 +1,12 @@
 """Locks and segments over two nodes with a real nats-server (contract sections 9 and 12): each has one home."""
 
 import json
+import re
 
 import pytest
 from harness import agents_yaml, wait_until
 from nats_server import nats, pinned, start_nodes  # noqa: F401
+from post_office import drop, envelope
 from test_locks import lock_file, token
 from test_nodes import kill_node
 from test_segments import prompt_of, segment, wait_version, writing
@@ -171,6 +173,30 @@ def test_a_write_waits_for_the_segments_home_and_a_copy_that_was_edited_is_set_a
         wait_version(system, 2)
     assert segment(a)["by"] == "iris"
     wait_until(lambda: not list((b.tree("iris") / "iac/outbox").glob("*.md")), "the write settled", 60)
+
+
+def write_file(system, identity, body, base_version):
+    fields = {"base_version": base_version, "status": "pending"}
+    drop(system, "iris", "outbox", identity, envelope(identity, "segment", "iris", "segment:glossary", body, **fields))
+
+
+def test_a_write_that_the_bus_takes_no_message_of_says_why_and_waits_where_its_server_can_be_set_otherwise(nodes, nats):
+    a, b = nodes()
+    a.add("write", writing("One\n", 0), name="nova")
+    wait_version(b, 1)
+    write_file(b, "never", "\x01" * 200_000 + "\n", 1)
+    reason = lambda: [text for path in (b.tree("iris") / "iac/dead-letter").glob("*.md") if "status: refused" in (text := path.read_text())]
+    [text] = wait_until(reason, "the refusal", 60)
+    assert re.search(r"node 'a', and the write makes a message of 12\d+ bytes, where the bus takes 1048576", text)
+    nats.kill()
+    nats.configure("max_payload: 40000")
+    nats.start()
+    write_file(b, "long", "Two " * 15_000 + "\n", 1)
+    b.wait_log(r"stays in the outbox .* node 'a', can't be asked now: it has \d+ bytes, and the bus takes 40000 \(max_payload of its server", 60)
+    nats.kill()
+    nats.configure()
+    nats.start()
+    wait_version(a, 2)
 
 
 def test_segments_of_a_time_before_the_bus_meet_and_the_later_one_is_set_aside(make_system, model, nats):

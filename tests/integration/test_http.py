@@ -125,12 +125,14 @@ def make_http(make_system, model):
 
 
 def test_health_readiness_and_metrics_are_answered(make_http):
-    http = make_http(("orion", "iris"))
+    http = make_http(("orion", "iris"), {"AGENTOS_NODE": "dc1"})
     status, fields, body = http.ask("/healthz")
     assert status == 200 and fields["content-type"] == "application/json" and json.loads(body) == {"status": "ok"}
     assert http.ask("/readyz")[0] == 200
     samples = http.metrics()
     assert value(samples, "agentos_agent_up", agent="orion") == value(samples, "agentos_agent_up", agent="iris") == 1
+    version = http.system.cli("version").stdout.split()[1]
+    assert value(samples, "agentos_build_info", node="dc1", version=version) == 1
 
 
 def test_head_has_the_head_alone(make_http):

@@ -99,6 +99,10 @@ def test_of_two_nodes_that_name_an_agent_one_runs_it_and_the_other_says_where(ma
     wait_until(lambda: where(other) == (name, "idle") and where(one) == (name, "idle"), "both say where orion lives")
     refused = other.cli("task", "orion", "Do it", check=False)
     assert refused.returncode == 66 and f"node '{name}'" in refused.stderr
+    assert "`agentos send orion` reaches it from here" in refused.stderr
+    everybody = other.cli("pause", "--all")
+    assert f"agent 'orion' does not run on this node: it lives on node '{name}'; it is left alone" in everybody.stdout
+    other.cli("resume", "--all")
     one.cli("task", "orion", "Do it", "--wait", seconds=60)
     assert epoch_of(one) == 1
     assert other.cli("status", "--all-nodes").stdout.count(name) >= 1
