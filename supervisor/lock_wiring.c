@@ -294,7 +294,7 @@ bool shared_locks_hear(struct shared_locks *shared, const char *node, const json
 void shared_locks_copy(struct shared_locks *shared, const char *file, const char *text, size_t length)
 {
     struct fault fault;
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     OWNED_BUFFER struct buffer copy = {0};
     int64_t token;
     if (!frontmatter_parse(&matter, text, length, file, &fault))
@@ -302,7 +302,6 @@ void shared_locks_copy(struct shared_locks *shared, const char *file, const char
     const struct yaml_node *said = yaml_get(matter.head, "token");
     if (said && yaml_integer(said, &token) && token > 0)
         locks_load_token(shared->locks, (uint64_t)token);
-    frontmatter_free(&matter);
     buffer_add(&copy, text, length);
     if (locks_forget(shared->locks, file) &&
         !shared_write(shared->supervisor->data, SHARED_LOCKS, file, &copy, false, &fault))

@@ -28,9 +28,8 @@
 static void log_faults(char *faults)
 {
     for (char *line = strsep(&faults, "\n"); line != NULL; line = strsep(&faults, "\n")) {
-        if (line[0] != '\0') {
+        if (line[0] != '\0')
             log_error("agentos", NULL, "%s", line);
-        }
     }
     log_error("agentos", NULL,
               "The environment is not right, so nothing was started. `agentos check` checks it.");
@@ -48,9 +47,8 @@ static int run(struct invocation *invocation)
     bool right = settings_check(&faults);
     right = git_remote_check_setting(invocation->data_dir, &faults) && right;
     right = bus_settings_check(&faults) && right;
-    if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL))) {
+    if (!log_start(setting_text(SET_LOG_LEVEL, NULL), setting_text(SET_LOG_FORMAT, NULL)))
         (void)log_start("info", "text");
-    }
     log_write_in_background();
     if (!right) {
         log_faults(faults.data);
@@ -94,9 +92,8 @@ static bool data_is_known(const struct invocation *invocation, struct fault *fau
 static int act(struct invocation *invocation)
 {
     struct fault fault = {0};
-    if (invocation->version || invocation_has(invocation, OPTION_HELP)) {
+    if (invocation->version || invocation_has(invocation, OPTION_HELP))
         return show_help(invocation);
-    }
     if (!invocation_locate(invocation, &fault)) {
         output_complain("%s", fault.text);
         return EX_CONFIG;

@@ -39,7 +39,7 @@ static void take_head(struct answer_file *answer, const struct frontmatter *matt
 /* `asked` may be longer than front matter is read, and stands last in it: without it, if need be. */
 static bool read_head(struct answer_file *answer, size_t length, const char *path)
 {
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     if (!frontmatter_parse(&matter, answer->text, length, path, NULL)) {
         const char *asked = strstr(answer->text, "\nasked:");
         if (!asked)
@@ -49,7 +49,6 @@ static bool read_head(struct answer_file *answer, size_t length, const char *pat
             return false;
     }
     take_head(answer, &matter);
-    frontmatter_free(&matter);
     return answer->task != NULL;
 }
 

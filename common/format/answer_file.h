@@ -22,6 +22,7 @@ int answer_read(int tree, const char *task, struct answer_file *answer, struct f
 /* The one that was written last. */
 int answer_read_last(int tree, struct answer_file *answer, struct fault *fault);
 void answer_free(struct answer_file *answer);
+#define OWNED_ANSWER __attribute__((cleanup(answer_free)))
 /* Of a task's text, blanks at its end left out: never 0. */
 uint64_t answer_hash(const char *text);
 /* The same of what was asked by an archived envelope, whose body its worker ended with what it answered (ANSWER_SECTION). */

@@ -209,7 +209,7 @@ bool envelope_parse(struct envelope *envelope, const char *text, size_t length, 
                          length, ENVELOPE_MAX);
     if (memchr(text, '\0', length) || !utf8_valid(text, length))
         return fault_set(fault, "%s: the envelope is no UTF-8 text", name);
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     if (!frontmatter_parse(&matter, text, length, name, fault))
         return false;
     bool good = read_head(envelope, matter.head, name, fault);
@@ -217,7 +217,6 @@ bool envelope_parse(struct envelope *envelope, const char *text, size_t length, 
         envelope->body = memory_slice(matter.body, matter.body_length);
     else
         envelope_free(envelope);
-    frontmatter_free(&matter);
     return good;
 }
 

@@ -69,4 +69,6 @@ bool envelope_fits(const struct envelope *envelope, size_t size);
 void envelope_print(const struct envelope *envelope, struct buffer *out); /* appends the whole file */
 void envelope_free(struct envelope *envelope);
 
+#define OWNED_ENVELOPE __attribute__((cleanup(envelope_free)))
+
 #endif

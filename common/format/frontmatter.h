@@ -15,6 +15,8 @@ struct frontmatter {
 bool frontmatter_parse(struct frontmatter *matter, const char *text, size_t length, const char *name,
                        struct fault *fault);
 void frontmatter_free(struct frontmatter *matter);
+
+#define OWNED_FRONTMATTER __attribute__((cleanup(frontmatter_free)))
 const char *frontmatter_text(const struct frontmatter *matter,
                              const char *key); /* NULL: not there or no scalar */
 

@@ -70,10 +70,9 @@ static void add_step(struct object_walk *walk, const git_oid *oid, git_object_t 
 
 static void find(struct object_walk *walk, const struct step *step, const char *what)
 {
-    if (walk->bad++ < OBJECT_WALK_FINDINGS_MAX) {
+    if (walk->bad++ < OBJECT_WALK_FINDINGS_MAX)
         buffer_print(walk->findings, "%s: %s %s %s\n", walk->where, git_object_type2string(step->kind),
                      git_oid_tostr_s(&step->oid), what);
-    }
 }
 
 static void follow_commit(struct object_walk *walk, const struct step *step)
@@ -192,10 +191,9 @@ static size_t check_from(struct object_walk *walk, const git_oid *tips, size_t c
         if (walk->looked != NULL)
             walk->looked(++done);
     }
-    if (walk->bad > OBJECT_WALK_FINDINGS_MAX) {
+    if (walk->bad > OBJECT_WALK_FINDINGS_MAX)
         buffer_print(walk->findings, "%s: %zu more objects are missing or damaged\n", walk->where,
                      walk->bad - OBJECT_WALK_FINDINGS_MAX);
-    }
     git_odb_free(walk->odb);
     free(walk->steps);
     free(walk->seen);

@@ -49,10 +49,9 @@ static void check_run_dir(struct check *check)
     const char *dir = check->invocation->run_dir;
     struct stat status;
     if (stat(dir, &status) == 0) {
-        if (!S_ISDIR(status.st_mode) || access(dir, W_OK | X_OK) != 0) {
+        if (!S_ISDIR(status.st_mode) || access(dir, W_OK | X_OK) != 0)
             buffer_print(&check->faults, "the run directory %s is no directory that uid %u can write\n", dir,
                          geteuid());
-        }
         return;
     }
     OWNED char *above = memory_text(dir);

@@ -41,10 +41,9 @@ static bool wait_until(struct demo_instance *instance, bool (*so)(const char *pa
     while (!so(path)) {
         if (demo_instance_ended(instance, fault))
             return false;
-        if (interrupted || clock_monotonic_ms() > until) {
+        if (interrupted || clock_monotonic_ms() > until)
             return fault_set(fault, "%s: given up %s", what,
                              interrupted ? "as you wished" : "after a minute");
-        }
         (void)nanosleep(&(struct timespec){.tv_nsec = DEMO_STEP_NS}, NULL);
     }
     return true;
@@ -60,10 +59,9 @@ static bool has_queue(const char *agent_path)
 /* The commit that finished the task is in HEAD's history. */
 static bool has_finished(const char *agent_path)
 {
-    struct commit_log history = {0};
+    OWNED_LOG struct commit_log history = {0};
     bool finished = commit_log_read(&history, agent_path, 1, NULL);
     finished = finished && history.count > 0 && history.entries[0].task != NULL;
-    commit_log_free(&history);
     return finished;
 }
 
@@ -129,13 +127,12 @@ static bool is_earned(const struct commit_log *history, const char *agent_path)
 
 static bool show_outcome(const char *instance, const char *agent_path, struct fault *fault)
 {
-    struct commit_log history = {0};
+    OWNED_LOG struct commit_log history = {0};
     bool earned = commit_log_read(&history, agent_path, SIZE_MAX, fault);
     show_tree(instance, agent_path);
     show_commits(&history, agent_path);
     if (earned && !is_earned(&history, agent_path))
         earned = fault_set(fault, "the task ended without a reward of +1 and a skill");
-    commit_log_free(&history);
     return earned;
 }
 

@@ -159,12 +159,11 @@ static void judge_task_of_idle(struct client *client, void *context)
     struct agent *agent = context;
     if (agent->worker.generation == client->waiter.generation || is_queued(agent, client->waiter.task))
         return;
-    struct answer_file answer;
+    OWNED_ANSWER struct answer_file answer = {0};
     if (answer_read(agent_tree(agent), client->waiter.task, &answer, NULL) == 1) {
         client_say(client, EX_OK,
                    json_pack("{s:s, s:s, s:i, s:n}", "id", client->waiter.task, "end", "done", "reward",
                              answer.reward, "commit"));
-        answer_free(&answer);
     } else
         client_complain(
             client, EX_DATAERR,

@@ -34,7 +34,7 @@ static json_t *node_json(const struct yaml_node *node)
 /* NULL: no notice, and fault. Caller frees. */
 static json_t *notice_json(const char *text, size_t length, const char *path, struct fault *fault)
 {
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     OWNED char *clean = utf8_clean(text, length), *clean_path = utf8_clean(path, strlen(path));
     if (!frontmatter_parse(&matter, clean, strlen(clean), clean_path, fault))
         return NULL;
@@ -42,7 +42,6 @@ static json_t *notice_json(const char *text, size_t length, const char *path, st
     OWNED char *body = memory_slice(matter.body, matter.body_length);
     json_object_set_new(item, "body", json_string(body));
     json_object_set_new(item, "path", json_string(clean_path));
-    frontmatter_free(&matter);
     return item;
 }
 

@@ -32,12 +32,11 @@ static bool read_dead(int folder, const char *task, struct envelope *envelope)
 /* The post office has buried the task of an agent without a process; the next worker takes its block out of queue.md. */
 static bool is_buried(int folder, const struct block *block)
 {
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     if (block->ttl_seconds == 0 || block->created == 0 || clock_now() - block->created < block->ttl_seconds ||
         !read_dead(folder, block->id, &envelope))
         return false;
     bool buried = envelope.finished >= block->created; /* else it is of another block that had this id */
-    envelope_free(&envelope);
     return buried;
 }
 
@@ -73,13 +72,11 @@ long task_state_place(int folder, const char *task)
 
 char *task_state_why_dead(int folder, const char *task)
 {
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     if (!read_dead(folder, task, &envelope))
         return NULL;
-    char *why = memory_print("%s (%s)", envelope.status,
-                             envelope.reason != NULL ? envelope.reason : "no reason is given");
-    envelope_free(&envelope);
-    return why;
+    return memory_print("%s (%s)", envelope.status,
+                        envelope.reason != NULL ? envelope.reason : "no reason is given");
 }
 
 static json_t *block_json(const struct block *block)
@@ -111,13 +108,12 @@ json_t *task_state_queue(int folder, size_t most)
 /* The answer, or that there was an answer: its text is in git alone then. NULL: there is none. */
 static json_t *answered(int folder, const char *task)
 {
-    struct answer_file answer;
+    OWNED_ANSWER struct answer_file answer = {0};
     struct pruned pruned;
     OWNED char *now = names_file(task), *before = names_file_before(task);
     if (answer_read(folder, task, &answer, NULL) == 1) {
         json_t *state = json_pack("{s:s, s:i, s:o}", "state", "done", "reward", answer.reward, "answer",
                                   utf8_json(answer.body));
-        answer_free(&answer);
         return state;
     }
     if (!pruned_find(folder, TREE_OUTPUTS, now, &pruned) &&
@@ -131,11 +127,9 @@ json_t *task_state_json(int folder, const char *task)
     long place = task_state_place(folder, task);
     json_t *state = place > 0 ? json_pack("{s:s, s:I}", "state", "pending", "place", (json_int_t)place)
                               : answered(folder, task);
-    struct envelope envelope;
-    if (!state && read_dead(folder, task, &envelope)) {
+    OWNED_ENVELOPE struct envelope envelope = {0};
+    if (!state && read_dead(folder, task, &envelope))
         state = json_pack("{s:o, s:o}", "state", utf8_json(envelope.status), "reason",
                           utf8_json(envelope.reason));
-        envelope_free(&envelope);
-    }
     return state;
 }

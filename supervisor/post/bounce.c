@@ -31,16 +31,14 @@ enum { MADE_NEVER = -1, MADE_UNKNOWN = -2 /* the bounce there can't be read now 
 static int64_t made_at(struct post *post, const char *sender, const char *id)
 {
     unsigned lies = mailbox_lies_in(post->data, sender, id, arrived);
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     if (!lies)
         return MADE_NEVER;
     enum folder folder = lies & 1u << FOLDER_INBOX ? FOLDER_INBOX : FOLDER_ARCHIVE;
     enum mailbox_found found = mailbox_read(post->data, sender, folder, id, &envelope, NULL, NULL);
     if (found != MAILBOX_READ)
         return found == MAILBOX_NONE ? INT64_MAX : MADE_UNKNOWN;
-    int64_t at = envelope.created;
-    envelope_free(&envelope);
-    return at;
+    return envelope.created;
 }
 
 static char *name_of_life(const char *about, int64_t created)
@@ -89,18 +87,16 @@ static enum bounce find_far_id(struct post *post, const struct envelope *about, 
 static int tells_of_removal(struct post *post, const struct envelope *about, const char *id)
 {
     unsigned lies = mailbox_lies_in(post->data, about->from, id, arrived);
-    struct envelope bounce;
+    OWNED_ENVELOPE struct envelope bounce = {0};
     if (!lies)
         return 0;
     enum folder folder = lies & 1u << FOLDER_INBOX ? FOLDER_INBOX : FOLDER_ARCHIVE;
     enum mailbox_found found = mailbox_read(post->data, about->from, folder, id, &bounce, NULL, NULL);
     if (found != MAILBOX_READ)
         return found == MAILBOX_LATER ? -1 : 0;
-    bool told = bounce.created >= about->created && bounce.reason &&
-                strcmp(bounce.reason, post_removed_by_hand) == 0 && bounce.in_reply_to &&
-                strcmp(bounce.in_reply_to, about->id) == 0;
-    envelope_free(&bounce);
-    return told;
+    return bounce.created >= about->created && bounce.reason &&
+           strcmp(bounce.reason, post_removed_by_hand) == 0 && bounce.in_reply_to &&
+           strcmp(bounce.in_reply_to, about->id) == 0;
 }
 
 int post_removal_told(struct post *post, const struct envelope *about)
@@ -211,7 +207,7 @@ void post_bounced(struct post *post, const struct envelope *about, const char *r
 enum bounce post_bounce_now(struct post *post, const struct envelope *about, const char *from,
                             const char *reason, struct fault *fault)
 {
-    struct batch batch = {0};
+    OWNED_BATCH struct batch batch = {0};
     size_t number;
     enum bounce bounce = post_add_bounce(post, &batch, about, from, reason, 0, &number);
     if (bounce == BOUNCE_LATER)
@@ -223,7 +219,6 @@ enum bounce post_bounce_now(struct post *post, const struct envelope *about, con
     }
     if (bounce == BOUNCE_ADDED || (bounce == BOUNCE_NEEDLESS && strcmp(about->from, POST_OPERATOR) == 0))
         post_bounced(post, about, reason);
-    batch_free(&batch);
     return bounce;
 }
 
@@ -265,7 +260,7 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
     struct post *post = sender->post;
     unsigned lies = mailbox_lies_in(post->data, receiver->name, envelope->id, delivered_to);
     for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
-        struct envelope there;
+        OWNED_ENVELOPE struct envelope there = {0};
         if (!(lies & 1u << folder))
             continue;
         bool read = mailbox_read(post->data, receiver->name, folder, envelope->id, &there, NULL, NULL) ==
@@ -273,7 +268,6 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
         bool same = !read || strcmp(there.from, sender->name) == 0;
         bool expired = read && folder == FOLDER_DEAD_LETTERS && there.delivered == 0 &&
                        strcmp(there.status, "expired") == 0;
-        envelope_free(&there);
         if (!same)
             post_refuse(sender, envelope, "another envelope has this id already");
         else if (!mailbox_sync(post->data, receiver->name, folder, envelope->id))

@@ -51,13 +51,12 @@ void post_outbox_ids(struct box *box, const char *ids)
 
 void post_outbox_look(struct box *box)
 {
-    struct mailbox_names names;
+    OWNED_NAMES struct mailbox_names names = {0};
     struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
     box->outbox.after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
     box->outbox.wanted = false;
     /* Of a list that is cut off none is taken: one that it lacks may be older than those that it has. */
     if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names) || names.failed) {
-        mailbox_names_free(&names);
         box->outbox.wanted = true;
         box->outbox.after_ms += RETRY_MS;
         return;
@@ -70,7 +69,6 @@ void post_outbox_look(struct box *box)
     if (names.strays && box != box->post->people)
         post_look_due(box, WAKE_LOOK); /* its worker says what becomes of them */
     post_looked(box, FOLDER_OUTBOX, &stamp);
-    mailbox_names_free(&names);
 }
 
 /* --- what is said --- */
@@ -193,7 +191,7 @@ static void asked_again(struct index_entry *entry)
 static void decide_on(struct box *sender, const char *id)
 {
     struct post *post = sender->post;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct file_stamp stamp;
     struct fault fault;
     struct index_entry *known = envelope_index_find(post->index, sender, FOLDER_OUTBOX, id);
@@ -229,7 +227,6 @@ static void decide_on(struct box *sender, const char *id)
         refuse_large(sender, &envelope, stamp.size);
     else
         decide(sender, &envelope);
-    envelope_free(&envelope);
 }
 
 bool post_outbox_next(struct box *box)

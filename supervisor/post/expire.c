@@ -46,6 +46,7 @@ static void add(struct endings *endings, struct box *holder, struct index_entry 
 {
     endings->items[endings->count++] = (struct ending){
         .holder = holder, .entry = entry, .envelope = *envelope, .status = status, .reason = reason};
+    *envelope = (struct envelope){0};
 }
 
 /* --- (c) and (d) for all of them --- */
@@ -68,7 +69,7 @@ static size_t bounces_before(const struct endings *endings, const struct ending 
 
 static void write_bounces(struct post *post, struct endings *endings)
 {
-    struct batch batch = {0};
+    OWNED_BATCH struct batch batch = {0};
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
         enum bounce bounce = post_add_bounce(post, &batch, &ending->envelope, who(ending), ending->reason,
@@ -94,12 +95,11 @@ static void write_bounces(struct post *post, struct endings *endings)
                  ending->envelope.id, ending->status, fault.text);
         ending->failed = true;
     }
-    batch_free(&batch);
 }
 
 static void write_letters(struct post *post, struct endings *endings)
 {
-    struct batch batch = {0};
+    OWNED_BATCH struct batch batch = {0};
     for (size_t i = 0; i < endings->count; i++) {
         struct ending *ending = &endings->items[i];
         if (ending->failed)
@@ -121,7 +121,6 @@ static void write_letters(struct post *post, struct endings *endings)
                  ending->envelope.id, ending->status, fault.text);
         ending->failed = true;
     }
-    batch_free(&batch);
 }
 
 static void tell(struct post *post, struct ending *ending)
@@ -234,7 +233,7 @@ static void look_later(struct box *box)
 static void go_on_with(struct box *box, const char *id, struct endings *endings)
 {
     struct post *post = box->post;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     unsigned live = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS;
     enum mailbox_found found =
         mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &envelope, NULL, NULL);
@@ -252,9 +251,7 @@ static void go_on_with(struct box *box, const char *id, struct endings *endings)
             add(endings, box, NULL, &envelope, "expired", why_it_expired(&envelope));
         else
             add(endings, box, NULL, &envelope, "failed", memory_text("it was made a dead letter by hand"));
-        return;
     }
-    envelope_free(&envelope);
 }
 
 void post_dead_letter(struct box *box, const char *id)
@@ -269,20 +266,18 @@ void post_dead_letter(struct box *box, const char *id)
 static int is_requeued(struct box *box, const char *id)
 {
     struct post *post = box->post;
-    struct envelope dead, live;
     bool requeued = false, unread = false;
     unsigned lies = mailbox_lies(post->data, box->name, id);
     for (enum folder folder = FOLDER_INBOX; folder <= FOLDER_HANDOFFS; folder++) {
         if (!(lies & 1u << folder))
             continue;
+        OWNED_ENVELOPE struct envelope dead = {0}, live = {0};
         enum mailbox_found lives = mailbox_read(post->data, box->name, folder, id, &live, NULL, NULL);
         enum mailbox_found lay =
             mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &dead, NULL, NULL);
         if (lives == MAILBOX_READ && lay == MAILBOX_READ)
             requeued = requeued || (is_final(dead.status) && live.created >= dead.finished);
         unread = unread || lives == MAILBOX_LATER || lay == MAILBOX_LATER;
-        envelope_free(&dead);
-        envelope_free(&live);
     }
     return requeued ? 1 : unread ? -1 : 0;
 }
@@ -324,7 +319,7 @@ void post_dead_letters(struct box *box)
 {
     struct post *post = box->post;
     struct endings endings = {.count = 0};
-    struct mailbox_names names;
+    OWNED_NAMES struct mailbox_names names = {0};
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, FOLDER_DEAD_LETTERS);
     box->dead.after_ms = 0;
     if (!box->dead.from) {
@@ -337,7 +332,6 @@ void post_dead_letters(struct box *box)
     bool whole = look_through(box, &names, fd, &endings);
     bool failed = names.failed;
     finish(post, &endings);
-    mailbox_names_free(&names);
     if (!whole || box->dead.again)
         box->dead.wanted = true;
     if (!whole)
@@ -403,7 +397,7 @@ static void end_with_receiver(struct index_entry *entry, struct endings *endings
 {
     struct box *box = entry->box;
     struct post *post = box->post;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct file_stamp stamp = post_stamp_of(box, entry->folder, entry->id);
     if (!post_owns(box)) {
         expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
@@ -427,14 +421,13 @@ static void end_with_receiver(struct index_entry *entry, struct endings *endings
         box->look.wanted = true;
         post_wake(box);
     }
-    envelope_free(&envelope);
 }
 
 static void end_while_waiting(struct index_entry *entry, struct endings *endings)
 {
     struct box *sender = entry->box, *receiver = entry->to;
     struct post *post = sender->post;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     if (entry->way != WAY_WAITS) { /* only its receiver's node knows whether it was in time */
         receiver->pump.wanted = true;
         post_wake(receiver);
@@ -445,11 +438,8 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
         return;
     }
     if (is_far(sender)) { /* it was over when it came */
-        if (entry->envelope) {
-            envelope = *entry->envelope;
-            *entry->envelope = (struct envelope){0};
-            add(endings, receiver, entry, &envelope, "expired", why_it_expired(&envelope));
-        }
+        if (entry->envelope)
+            add(endings, receiver, entry, entry->envelope, "expired", why_it_expired(entry->envelope));
         return;
     }
     enum mailbox_found found =
@@ -458,13 +448,8 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
         expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
         return;
     }
-    if (found != MAILBOX_READ) {
+    if (found != MAILBOX_READ || (!is_far(receiver) && post_repeated(sender, receiver, &envelope))) {
         post_forget(post, entry);
-        return;
-    }
-    if (!is_far(receiver) && post_repeated(sender, receiver, &envelope)) {
-        post_forget(post, entry);
-        envelope_free(&envelope);
         return;
     }
     memory_set(&envelope.from, sender->name);

@@ -166,14 +166,13 @@ static bool has_gone_its_way(struct redoing *redoing, const char *folder, const 
 static void redo_one(void *context, const char *folder, const char *name, const char *text, size_t length)
 {
     struct redoing *redoing = context;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     OWNED_BUFFER struct buffer again = {0};
     if (!envelope_parse(&envelope, text, length, name, NULL))
         return;
     buffer_add(&again, text, length);
     if (!has_gone_its_way(redoing, folder, &envelope, name, text, length))
         batch_add(&redoing->missing, folder, name, &again, false);
-    envelope_free(&envelope);
 }
 
 static bool redo(void *context, const void *record, size_t length)

@@ -165,7 +165,7 @@ static int live_again(struct box *box, struct envelope *envelope, struct fault *
 int post_requeue(struct post *post, const char *id, const char **agent, struct fault *fault)
 {
     struct box *box;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     OWNED char *file = NULL;
     int exit = find_dead(post, id, &box, &file, &envelope, fault);
     if (exit != EX_OK)
@@ -179,7 +179,6 @@ int post_requeue(struct post *post, const char *id, const char **agent, struct f
                      id, strerror(errno));
         post_look_due(box, WAKE_UP);
     }
-    envelope_free(&envelope);
     return exit;
 }
 
@@ -202,7 +201,7 @@ static bool is_owed(struct box *box, const struct envelope *envelope, struct fau
 int post_purge(struct post *post, const char *id, const char **agent, struct fault *fault)
 {
     struct box *box;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     OWNED char *file = NULL;
     int exit = find_dead(post, id, &box, &file, &envelope, fault);
     if (exit == EX_NOINPUT)
@@ -219,7 +218,6 @@ int post_purge(struct post *post, const char *id, const char **agent, struct fau
         fault_errno(fault, "the dead letter %s of '%s' cannot be removed", id, box->name);
         exit = EX_IOERR;
     }
-    envelope_free(&envelope);
     return exit;
 }
 
@@ -270,7 +268,7 @@ static bool is_pruned(const struct post *post, const char *id, struct pruned *it
 int post_item_known(struct post *post, const char *queue, const char *id, const char *text,
                     const char **state, struct fault *fault)
 {
-    struct envelope item = {0};
+    OWNED_ENVELOPE struct envelope item = {0};
     const struct envelope *offered = post_submitted_item(post, id);
     queue += strncmp(queue, "queue:", 6) == 0 ? 6 : 0;
     *state = offered ? "pending" : item_lies(post, queue, id, &item);
@@ -289,7 +287,6 @@ int post_item_known(struct post *post, const char *queue, const char *id, const 
         fault_set(fault,
                   "'%s' is a dead letter; `agentos requeue %s` gives it a fresh life; nothing was added", id,
                   id);
-    envelope_free(&item);
     return same && !dead ? EX_OK : EX_DATAERR;
 }
 
@@ -304,11 +301,10 @@ static size_t count_of(struct box *box, enum folder folder, struct file_stamp st
     int64_t age_ms = clock_now_ms() - stamp.modified_ns / 1000000;
     if (stamp.inode && post_mark(&stamp) == count->mark && age_ms > 100)
         return count->count;
-    struct mailbox_names names;
+    OWNED_NAMES struct mailbox_names names = {0};
     bool listed = mailbox_list(post->data, box->name, folder, &names) && !names.failed;
     if (listed)
         *count = (struct folder_count){.mark = age_ms > 100 ? post_mark(&stamp) : 0, .count = names.count};
-    mailbox_names_free(&names);
     return count->count;
 }
 

@@ -46,12 +46,11 @@ static int64_t first_seen(const char *seen, const struct block *block, int64_t o
 
 static bool lies_dead(struct box *box, const char *file, int64_t created)
 {
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     if (mailbox_read(box->post->data, box->name, FOLDER_DEAD_LETTERS, file, &envelope, NULL, NULL) !=
         MAILBOX_READ)
         return false;
     bool same = envelope.finished >= created; /* else it is of another block that had this id */
-    envelope_free(&envelope);
     return same;
 }
 

@@ -46,7 +46,7 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
                            const struct file_stamp *stamp, bool at_start)
 {
     struct post *post = box->post;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     bool is_new = !envelope_index_find(post->index, box, folder, id);
     enum mailbox_found found = mailbox_read(post->data, box->name, folder, id, &envelope, NULL, &fault);
@@ -68,7 +68,6 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     bool work = envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
     if (is_new && !at_start && found == MAILBOX_READ && work)
         say_put_in(entry);
-    envelope_free(&envelope);
     if (!is_new && entry->reading != was_reading)
         return WAKE_NOBODY; /* its worker knows what it has begun itself */
     return work ? WAKE_UP : WAKE_LOOK;
@@ -237,7 +236,7 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
                                     size_t *count)
 {
     struct post *post = box->post;
-    struct mailbox_names names;
+    OWNED_NAMES struct mailbox_names names = {0};
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, folder);
     OWNED_FD int fd = mailbox_open(post->data, box->name, folder, false);
     if (!mailbox_list(post->data, box->name, folder, &names))
@@ -249,7 +248,6 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
         look_for_missing(box, folder);
     post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp);
     *count += names.count;
-    mailbox_names_free(&names);
     return news;
 }
 

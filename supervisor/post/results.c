@@ -91,7 +91,7 @@ enum result_verdict post_result(const struct box *sender, struct envelope *resul
     struct post *post = sender->post;
     struct box *requester = post_box(post, result->to);
     const char *id = result->in_reply_to ? result->in_reply_to : "";
-    struct envelope request;
+    OWNED_ENVELOPE struct envelope request = {0};
     if (!requester || requester == post->people || !names_id(id)) {
         fault_set(why, "it answers no request");
         return RESULT_REFUSED;
@@ -105,8 +105,6 @@ enum result_verdict post_result(const struct box *sender, struct envelope *resul
     }
     if (found != MAILBOX_READ || !went_to(post, &request, sender->name)) {
         fault_set(why, "%s has not asked %s for %s", result->to, sender->name, id);
-        if (found == MAILBOX_READ)
-            envelope_free(&request);
         return RESULT_REFUSED;
     }
     int first = is_first(requester, &request, result->id, why);
@@ -114,6 +112,5 @@ enum result_verdict post_result(const struct box *sender, struct envelope *resul
         take_route(result, &request);
     else if (first == 0)
         fault_set(why, "%s of %s is answered already", id, result->to);
-    envelope_free(&request);
     return first > 0 ? RESULT_TAKEN : first == 0 ? RESULT_REFUSED : RESULT_LATER;
 }

@@ -15,7 +15,7 @@ enum throughput_class post_class(struct box *box)
         return CLASS_MEDIUM;
     OWNED char *path = memory_print("agents/%s/%s", box->name, TREE_PERSONA), *text = NULL;
     struct file_stamp stamp = files_stamp_at(box->post->data, path);
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     size_t length;
     if (box->persona.stamp.inode && files_stamp_equal(&stamp, &box->persona.stamp))
         return box->persona.throughput_class;
@@ -29,7 +29,6 @@ enum throughput_class post_class(struct box *box)
     const char *said = frontmatter_text(&matter, "throughput_class");
     if (said)
         class_parse(said, &box->persona.throughput_class);
-    frontmatter_free(&matter);
     return box->persona.throughput_class;
 }
 

@@ -36,6 +36,7 @@ bool commit_log_each(const char *path, size_t most,
                      bool (*visitor)(void *context, const struct logged_commit *entry), void *context,
                      struct fault *fault);
 void commit_log_free(struct commit_log *history);
+#define OWNED_LOG __attribute__((cleanup(commit_log_free)))
 json_t *
 logged_commit_json(const struct logged_commit *entry); /* as of `agentos log --json`; a new reference */
 

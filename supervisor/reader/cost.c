@@ -52,10 +52,9 @@ static void add_work(struct cost *cost, const struct copy *copy)
     bool work = envelope_kind_has(envelope->kind, KIND_IS_WORK) || envelope->kind == KIND_TASK;
     bool message = envelope->kind == KIND_MESSAGE;
     bool optional = message || strcmp(envelope->status, "expired") == 0;
-    if ((work || message) && strcmp(envelope->status, "refused") != 0) {
+    if ((work || message) && strcmp(envelope->status, "refused") != 0)
         add_hand(cost, copy_receiver(copy), envelope->id,
                  is_one_of(envelope->status, ENDED) ? HAND_UNKNOWN : HAND_OPEN, optional);
-    }
 }
 
 /* What grew out of a task of a queue has one hop, and the task's id as its trace. */
@@ -118,7 +117,7 @@ static void read_agent(struct cost *cost, const char *data_dir, const char *agen
                        void (*complain)(const char *sentence))
 {
     struct fault fault = {0};
-    struct commit_log history = {0};
+    OWNED_LOG struct commit_log history = {0};
     struct stat status;
     OWNED char *path = memory_print("%s/agents/%s", data_dir, agent);
     if (!names_agent(agent) || stat(path, &status) != 0)
@@ -129,7 +128,6 @@ static void read_agent(struct cost *cost, const char *data_dir, const char *agen
     }
     for (size_t i = 0; i < history.count; i++)
         add_entry(cost, agent, &history.entries[i]);
-    commit_log_free(&history);
 }
 
 static bool was_met(const struct cost *cost, size_t index)
@@ -200,10 +198,9 @@ void cost_set_numbers(json_t *object, bool known, const struct question_usage *u
                   {"cached_tokens", usage->cached},
                   {"audit_tokens", audit_tokens},
                   {"requests", usage->requests}};
-    for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++) {
+    for (size_t i = 0; i < sizeof(COUNTS) / sizeof(COUNTS[0]); i++)
         json_object_set_new(object, COUNTS[i].key,
                             known ? json_integer((json_int_t)COUNTS[i].value) : json_null());
-    }
     bool priced = known && usage->cost != USAGE_NO_COST;
     json_object_set_new(object, "cost",
                         priced ? json_real((double)usage->cost / USAGE_COST_UNIT) : json_null());

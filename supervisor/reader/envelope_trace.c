@@ -77,13 +77,12 @@ void envelope_trace_free(struct envelope_trace *route)
 static char *status_in(const struct tracker *tracker, const git_oid *blob)
 {
     git_blob *content = NULL;
-    struct envelope envelope = {0};
+    OWNED_ENVELOPE struct envelope envelope = {0};
     char *status = NULL;
     if (git_blob_lookup(&content, tracker->repository, blob) == 0 &&
         envelope_parse(&envelope, git_blob_rawcontent(content), (size_t)git_blob_rawsize(content), "",
                        NULL)) {
         status = memory_text(envelope.status);
-        envelope_free(&envelope);
     }
     git_blob_free(content);
     return status;
@@ -136,10 +135,9 @@ static bool is_about(const struct tracker *tracker, const git_commit *commit)
     git_message_trailer_array trailers = {0};
     bool about = false;
     if (git_message_trailers(&trailers, git_commit_message(commit)) == 0) {
-        for (size_t i = 0; i < trailers.count; i++) {
+        for (size_t i = 0; i < trailers.count; i++)
             about = about || (strcmp(trailers.trailers[i].key, SOURCE_TRAILER) == 0 &&
                               strcmp(trailers.trailers[i].value, tracker->id) == 0);
-        }
     }
     git_message_trailer_array_free(&trailers);
     return about;

@@ -36,7 +36,7 @@ bool task_answer_read(const char *repository, const char *file, struct answer_fi
 
 static void add_pruned(const char *repository, int folder, const char *task, json_t *state)
 {
-    struct answer_file answer;
+    OWNED_ANSWER struct answer_file answer = {0};
     struct fault fault = {0};
     OWNED char *file = task_answer_pruned(folder, task);
     if (!file)
@@ -48,7 +48,6 @@ static void add_pruned(const char *repository, int folder, const char *task, jso
         return;
     }
     json_object_set_new(state, "answer", utf8_json(answer.body));
-    answer_free(&answer);
 }
 
 int task_answer_state(const struct reading *reading, json_t **answer, struct fault *fault)

@@ -60,11 +60,10 @@ static bool load_head(struct locks *locks, const char *file, const struct yaml_n
 
 bool locks_load(struct locks *locks, const char *file, const char *text, size_t length, struct fault *fault)
 {
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     if (!frontmatter_parse(&matter, text, length, file, fault))
         return false;
     bool good = load_head(locks, file, matter.head, fault);
-    frontmatter_free(&matter);
     if (good)
         locks->operations->timer(locks->context, 0);
     return good;

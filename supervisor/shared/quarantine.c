@@ -60,7 +60,7 @@ void quarantine_free(struct quarantine *quarantine)
 static char *what_it_lacks(const struct looking *looking, const char *path)
 {
     OWNED char *text = NULL;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     size_t length;
     if (looking->of != OF_QUEUE)
@@ -70,7 +70,6 @@ static char *what_it_lacks(const struct looking *looking, const char *path)
         return NULL;
     if (found < 0 || !envelope_parse(&envelope, text, length, path, &fault))
         return memory_text(fault.text);
-    envelope_free(&envelope);
     return memory_text("it was no item when it was looked at; rename it to ID.md to have it done");
 }
 

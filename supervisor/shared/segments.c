@@ -326,7 +326,7 @@ static bool read_file(struct segments *segments, struct segment *segment, bool *
     OWNED char *text = NULL;
     size_t length;
     struct fault fault;
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     struct file_stamp stamp = shared_stamp(segments->data, SHARED_SEGMENTS, segment->name);
     int found = shared_read(segments->data, SHARED_SEGMENTS, segment->name, SEGMENT_FILE_MAX, &text, &length,
                             &segment->stamp, &fault);
@@ -342,7 +342,6 @@ static bool read_file(struct segments *segments, struct segment *segment, bool *
         found = -1;
     if (found > 0) {
         *write = take_file(segment, &matter);
-        frontmatter_free(&matter);
     } else if (found == 0) {
         *write = take_nothing(segment);
     } else if (set_aside(segments, segment, fault.text)) {
@@ -363,7 +362,7 @@ static bool refresh(struct segments *segments, struct segment *segment);
  * where it is edited. */
 static bool is_copy(struct segment *segment, const char *text, size_t length, bool take)
 {
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     int64_t version = 0;
     if (!is_text(text, length) ||
         !frontmatter_parse(&matter, text, length, segment->name, &(struct fault){""}))
@@ -377,7 +376,6 @@ static bool is_copy(struct segment *segment, const char *text, size_t length, bo
            (take || (version == segment->version && strcmp(body, segment->text) == 0));
     if (good && take)
         take_state(segment, matter.head, version, body);
-    frontmatter_free(&matter);
     return good;
 }
 

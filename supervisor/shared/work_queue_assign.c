@@ -94,7 +94,7 @@ static void give(struct item *item, const char *consumer)
 {
     struct work_queue *queue = item->queue;
     struct queues *queues = queue->queues;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     if (queue_is_away(queue, consumer)) {
         memory_set(&item->envelope.consumer, consumer);
@@ -123,7 +123,6 @@ static void give(struct item *item, const char *consumer)
         item_set_state(item, ITEM_DOUBT);
         item_later(item, "can't be delivered", &fault);
     }
-    envelope_free(&envelope);
 }
 
 /* A slice of what waits; the timer brings the next one. */
@@ -198,7 +197,7 @@ static bool bury(struct item *item, struct envelope *envelope, const char *statu
 void item_come_back(struct item *item, int64_t attempts, const char *reason)
 {
     struct work_queue *queue = item->queue;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     OWNED char *consumer = memory_text(item->envelope.consumer);
     enum item_found found = queue_read(queue, item->envelope.id, &envelope, &fault);
@@ -213,7 +212,6 @@ void item_come_back(struct item *item, int64_t attempts, const char *reason)
     if (envelope.attempts >= most) {
         if (bury(item, &envelope, "failed", "max_attempts")) /* which frees the item */
             queue_clear_taken(queue, envelope.id, NULL);
-        envelope_free(&envelope);
         return;
     }
     memory_set(&envelope.status, "pending");
@@ -230,7 +228,6 @@ void item_come_back(struct item *item, int64_t attempts, const char *reason)
     } else {
         item_later(item, "can't be given back", &fault);
     }
-    envelope_free(&envelope);
 }
 
 void item_find_out(struct item *item)
@@ -286,7 +283,7 @@ void item_recover(struct item *item)
  * Cut behind any of the steps, it is found there at start, and its file is in the queue still. */
 void item_expire(struct item *item)
 {
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     enum item_found found = queue_read(item->queue, item->envelope.id, &envelope, &fault);
     if (!item->queue->definition)
@@ -296,5 +293,4 @@ void item_expire(struct item *item)
         return;
     }
     bury(item, &envelope, "expired", "expired");
-    envelope_free(&envelope);
 }

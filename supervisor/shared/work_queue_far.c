@@ -69,7 +69,7 @@ static void say_bury(struct item *item, struct envelope *envelope, const char *s
 static void may(struct item *item, uint64_t key)
 {
     struct work_queue *queue = item->queue;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     enum item_found found = queue_read(queue, item->envelope.id, &envelope, &fault);
     if (found != ITEM_READ) {
@@ -83,7 +83,6 @@ static void may(struct item *item, uint64_t key)
             say_bury(item, &envelope, "expired", "expired");
         else
             item_set_state(item, ITEM_EXPIRED);
-        envelope_free(&envelope);
         return;
     }
     memory_set(&envelope.status, "delivered");
@@ -98,7 +97,6 @@ static void may(struct item *item, uint64_t key)
         item_set_state(item, ITEM_WAITS);
         item_later(item, "can't be given out", &fault);
     }
-    envelope_free(&envelope);
 }
 
 static void full(struct item *item)
@@ -126,7 +124,7 @@ static void back(struct item *item, const char *node, const struct queue_word *w
     struct work_queue *queue = item->queue;
     OWNED char *reason = memory_print(ITEM_WORKER_ENDED, item->envelope.consumer);
     int64_t most = queue->definition ? queue->definition->max_attempts : INT64_MAX;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     if (!item->given) { /* it told of that before, and was not heard to be told to forget it */
         say_over(queue->queues, node, word);
@@ -136,7 +134,6 @@ static void back(struct item *item, const char *node, const struct queue_word *w
     if (word->item.attempts >= most && queue_read(queue, item->envelope.id, &envelope, &fault) == ITEM_READ) {
         envelope.attempts = word->item.attempts;
         say_bury(item, &envelope, "failed", "max_attempts");
-        envelope_free(&envelope);
         return;
     }
     item_set_state(item, ITEM_DOUBT);

@@ -206,8 +206,8 @@ static bool is_meant_as_envelope(const struct frontmatter *matter)
 static void take_up(struct dropped *dropped)
 {
     struct fault fault;
-    struct frontmatter matter;
-    struct envelope envelope;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
+    OWNED_ENVELOPE struct envelope envelope = {0};
     if (memchr(dropped->text, '\0', dropped->length) || !utf8_valid(dropped->text, dropped->length)) {
         refuse(dropped->queue, dropped->file, "it is no UTF-8 text");
         return;
@@ -224,11 +224,8 @@ static void take_up(struct dropped *dropped)
         refuse(dropped->queue, dropped->file, "an envelope's name is ID.md");
     else if (!envelope_parse(&envelope, dropped->text, dropped->length, dropped->file, &fault))
         refuse(dropped->queue, dropped->file, fault.text);
-    else {
+    else
         take_envelope(dropped, &envelope);
-        envelope_free(&envelope);
-    }
-    frontmatter_free(&matter);
 }
 
 struct look {

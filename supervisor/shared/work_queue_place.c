@@ -43,7 +43,7 @@ static const char *end_in(const struct work_queue *queue, const struct envelope 
                           unsigned place)
 {
     const struct queues *queues = queue->queues;
-    struct envelope copy;
+    OWNED_ENVELOPE struct envelope copy = {0};
     int found = queues->operations->read(queues->context, agent, place, item->id, &copy);
     const char *end = NULL;
     if (found < 0)
@@ -57,7 +57,6 @@ static const char *end_in(const struct work_queue *queue, const struct envelope 
         else /* one that doesn't say yet is a dead letter that the post office is making of what has expired */
             end = failed ? "failed" : "expired";
     }
-    envelope_free(&copy);
     return end;
 }
 
@@ -107,7 +106,7 @@ static int64_t attempts_of(int64_t before, const struct envelope *copy)
 static bool read_taken(const struct work_queue *queue, const struct envelope *item, int64_t *attempts)
 {
     struct fault fault;
-    struct envelope copy;
+    OWNED_ENVELOPE struct envelope copy = {0};
     size_t length;
     OWNED char *name = queue_taken_name(item->id), *text = NULL;
     OWNED_FD int folder = queue_open(queue, &fault);
@@ -116,10 +115,8 @@ static bool read_taken(const struct work_queue *queue, const struct envelope *it
         return false;
     *attempts = item->attempts + 1;
     int found = files_read(folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
-    if (found > 0 && envelope_parse(&copy, text, length, name, &fault)) {
+    if (found > 0 && envelope_parse(&copy, text, length, name, &fault))
         *attempts = attempts_of(item->attempts, &copy);
-        envelope_free(&copy);
-    }
     return true;
 }
 
@@ -128,15 +125,13 @@ static enum item_place take_back(const struct work_queue *queue, const struct en
                                  int64_t *attempts, struct fault *fault)
 {
     struct queues *queues = queue->queues;
-    struct envelope copy = {0};
+    OWNED_ENVELOPE struct envelope copy = {0};
     OWNED char *taken = queue_taken_name(item->id);
     OWNED_FD int folder = queue_open(queue, fault);
     if (folder < 0)
         return PLACE_UNSURE;
     int found =
         queues->operations->take(queues->context, item->consumer, item->id, folder, taken, &copy, fault);
-    if (found == 1)
-        envelope_free(&copy);
     bool stays =
         found < 0 && queues->operations->lies(queues->context, item->consumer, item->id) & POST_HANDOFFS;
     if (!stays && read_taken(queue, item, attempts))

@@ -40,5 +40,6 @@ const char *batch_file(const struct batch *batch, size_t number); /* "NAME.md" *
 /* Of one that is WRITE_DONE: how it stands there. */
 struct file_stamp batch_written(const struct batch *batch, size_t number);
 void batch_free(struct batch *batch);
+#define OWNED_BATCH __attribute__((cleanup(batch_free)))
 
 #endif

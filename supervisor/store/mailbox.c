@@ -263,10 +263,8 @@ size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
 enum write_result mailbox_write(int data, const char *agent, enum folder folder,
                                 const struct envelope *envelope, bool replace, struct fault *fault)
 {
-    struct batch batch = {0};
+    OWNED_BATCH struct batch batch = {0};
     mailbox_add(&batch, agent, folder, envelope, replace);
     batch_flush(data, &batch);
-    enum write_result result = batch_result(&batch, 0, fault);
-    batch_free(&batch);
-    return result;
+    return batch_result(&batch, 0, fault);
 }

@@ -67,6 +67,7 @@ struct mailbox_names { /* zeroed at first; mailbox_names_free it */
 /* False: the folder can't be read (errno); one that is missing is empty. */
 bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbox_names *names);
 void mailbox_names_free(struct mailbox_names *names);
+#define OWNED_NAMES __attribute__((cleanup(mailbox_names_free)))
 /* Calls see with the id of every file in these folders (bits of enum post_place). False: one can't be read to its end. */
 bool mailbox_each(int data, const char *agent, unsigned folders, void (*see)(void *context, const char *id),
                   void *context);

@@ -193,13 +193,12 @@ static bool is_pruned(int tree, const char *id, int *reward, uint64_t *asked)
 
 enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault)
 {
-    struct answer_file answer;
+    OWNED_ANSWER struct answer_file answer = {0};
     uint64_t asked = hash_as_read(block), pending = pending_text(tree, block->id);
     bool done = !pending && answer_read(tree, block->id, &answer, NULL) == 1;
     uint64_t before = done && answer.asked ? answer.asked : pending ? pending : asked;
     if (done) {
         *reward = answer.reward;
-        answer_free(&answer);
     } else if (!pending && is_pruned(tree, block->id, reward, &before)) {
         done = true;
     }

@@ -31,7 +31,7 @@ static const char *below_front_matter(const char *text)
 static json_t *skill_of(int tree, const char *name)
 {
     OWNED char *text = NULL, *path = memory_print("%s/%s/SKILL.md", TREE_SKILL_FOLDER, name);
-    struct frontmatter matter = {0};
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     size_t length = 0;
     bool cut = false;
     if (files_read(tree, path, TREE_FILE_MAX, &text, &length, NULL, NULL) != 1)
@@ -44,8 +44,6 @@ static json_t *skill_of(int tree, const char *name)
         json_pack("{s:s, s:o, s:o}", "name", name, "description",
                   text_of(description, description ? strlen(description) : 0, DESCRIPTION_MAX, &cut), "body",
                   text_of(body, length - (size_t)(body - text), BODY_MAX, &cut));
-    if (parsed)
-        frontmatter_free(&matter);
     return skill;
 }
 
@@ -62,7 +60,7 @@ char *audit_case_json(int tree, const char *agent, const struct audit_wanted *wa
 {
     OWNED char *file = names_file(wanted->task_id), *path = memory_print("%s/%s.md", TREE_OUTPUTS, file);
     OWNED char *text = NULL;
-    struct frontmatter matter = {0};
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     size_t length = 0;
     bool cut = false;
     int got = files_read(tree, path, TREE_FILE_MAX, &text, &length, NULL, fault);
@@ -79,8 +77,6 @@ char *audit_case_json(int tree, const char *agent, const struct audit_wanted *wa
     json_t *answer_text = text_of(answer, length - (size_t)(answer - text), ANSWER_MAX, &cut);
     json_t *skill = wanted->skill && *wanted->skill ? skill_of(tree, wanted->skill) : json_null();
     char *json = print(agent, wanted, task_text, answer_text, skill, cut);
-    if (parsed)
-        frontmatter_free(&matter);
     if (!json)
         fault_set(fault, "%s can't be made into JSON", path);
     return json;

@@ -115,7 +115,7 @@ static void record(struct worker *worker)
 {
     struct fault fault;
     char commit[COMMIT_TEXT];
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     OWNED_BUFFER struct buffer subject = {0}, body = {0};
     cycle_record_edits(worker);
     cycle_refresh(worker);
@@ -136,7 +136,6 @@ static void record(struct worker *worker)
         worker->auditing->record_ms = clock_monotonic_ms() + RECORD_BUSY_MS;
         log_warn("agent", worker->name, "Audits could not be recorded: %s. It is tried again.", fault.text);
     }
-    change_list_free(&changes);
 }
 
 static int64_t record_at(const struct worker *worker)

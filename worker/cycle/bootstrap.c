@@ -269,7 +269,7 @@ enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent
     OWNED char *text = NULL;
     size_t length;
     struct fault fault;
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     if (files_read(tree, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1) {
         if (frontmatter_parse(&matter, text, length, TREE_PERSONA, &fault)) {
             const char *name = frontmatter_text(&matter, "throughput_class");
@@ -280,7 +280,6 @@ enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent
                     TREE_PERSONA);
                 found = CLASS_MEDIUM;
             }
-            frontmatter_free(&matter);
         } else
             buffer_print(problems, "%s; it counts as having no front matter\n", fault.text);
     }

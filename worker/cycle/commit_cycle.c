@@ -91,7 +91,7 @@ static void gather(struct worker *worker, const struct reply *reply, int64_t now
 static bool commit(struct worker *worker, const struct reply *reply, int64_t now, struct sending *sending,
                    char id[COMMIT_TEXT], struct fault *fault)
 {
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     OWNED_BUFFER struct buffer body = {0};
     OWNED char *subject = memory_print("%s(task): %s", worker->name, worker->task.id);
     if (reply->reason)
@@ -119,7 +119,6 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
         audit_results_kept(worker, id);
     } else
         learning_forget(worker->learning);
-    change_list_free(&changes);
     return done;
 }
 

@@ -36,7 +36,7 @@ bool cycle_record_edits(struct worker *worker)
     worker->looks.edits_ms = now;
     if (look != EDITS_KNOWN)
         worker->looks.names_ms = now;
-    struct change_list edits = {0};
+    OWNED_CHANGES struct change_list edits = {0};
     struct fault fault;
     char commit[COMMIT_TEXT];
     OWNED_BUFFER struct buffer subject = {0};
@@ -57,7 +57,6 @@ bool cycle_record_edits(struct worker *worker)
             log_warn("agent", worker->name, "Cannot record people's edits: %s. They stay in the files.",
                      fault.text);
     }
-    change_list_free(&edits);
     return recorded;
 }
 

@@ -48,7 +48,7 @@ bool envelope_ends_poison(struct worker *worker, const struct letter *letter, co
 {
     struct opened_envelope opened;
     struct fault fault;
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     char commit[COMMIT_TEXT];
     int found = mail_read(worker->mail, letter, &opened, &fault);
     if (found < 0)
@@ -65,7 +65,6 @@ bool envelope_ends_poison(struct worker *worker, const struct letter *letter, co
         mail_look(worker->mail, &problems, NULL, NULL);
         worker->looks.mail = true;
     }
-    change_list_free(&changes);
     opened_envelope_free(&opened);
     return done;
 }
@@ -84,16 +83,14 @@ static bool escalate(void *context, const struct envelope *envelope, uint64_t ha
                      const char *text, size_t length)
 {
     struct worker *worker = context;
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     char commit[COMMIT_TEXT];
     bool expired = strcmp(envelope->status, "expired") == 0;
     const char *why = envelope->reason && *envelope->reason ? envelope->reason
                       : expired                             ? "its time to live was over"
                                                             : "no reason was given";
     change_list_add(&changes, CHANGE_RECORD, path, text, length);
-    bool done = commit_end(worker, envelope, hash, expired ? "expired" : "failed", why, &changes, commit);
-    change_list_free(&changes);
-    return done;
+    return commit_end(worker, envelope, hash, expired ? "expired" : "failed", why, &changes, commit);
 }
 
 bool envelope_ends_escalate(struct worker *worker)

@@ -66,14 +66,13 @@ void bundle_free(struct bundle *bundle)
 /* Of a result or bounce: which work of ours it is about, in its first words. */
 static void add_asked(const struct mail *mail, const struct envelope *envelope, struct buffer *out)
 {
-    struct envelope asked;
+    OWNED_ENVELOPE struct envelope asked = {0};
     if (!envelope->in_reply_to || !(mail_own(mail, TREE_ARCHIVE, envelope->in_reply_to, &asked) == 1 ||
                                     mail_own(mail, TREE_OUTBOX, envelope->in_reply_to, &asked) == 1))
         return;
     OWNED char *words = mail_first_words(asked.body, ASKED_SHOWN);
     if (strcmp(asked.from, mail->agent) == 0)
         buffer_print(out, "You had asked %s: %s\n", asked.to, words);
-    envelope_free(&asked);
 }
 
 static void add_letter(const struct mail *mail, const struct envelope *envelope, const char *body,

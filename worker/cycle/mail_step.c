@@ -40,7 +40,7 @@ static void is_over(void *context, const char *id, const char *status, const cha
 /* Dead letters that people took away, or that are on their way again. */
 static void record_gone(struct worker *worker)
 {
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     struct fault fault;
     char commit[COMMIT_TEXT];
     mail_gone_letters(worker->mail, &changes);
@@ -49,7 +49,6 @@ static void record_gone(struct worker *worker)
         .author = AUTHOR_AGENT, .subject = subject, .changes = changes.items, .change_count = changes.count};
     if (changes.count && !history_commit(worker->history, &request, commit, &fault))
         log_warn("agent", worker->name, "Git still has dead letters that are gone: %s.", fault.text);
-    change_list_free(&changes);
 }
 
 static void look_at_files(struct worker *worker, int64_t now_ms)
@@ -168,7 +167,7 @@ static void record(struct worker *worker, int64_t now_ms)
         return;
     int64_t now = clock_now();
     struct fault fault;
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     OWNED_BUFFER struct buffer refused = {0}, note = {0};
     mail_verdict_changes(worker->mail, now, &changes, &refused, &note);
     if (refused.length) {
@@ -190,7 +189,6 @@ static void record(struct worker *worker, int64_t now_ms)
         timers_arm(&worker->timers, TIMER_VERDICTS, timers_at(&worker->timers, TIMER_BACKOFF));
     }
     timers_arm_within(&worker->timers, TIMER_FIGURES, now_ms);
-    change_list_free(&changes);
 }
 
 /* While an answer waits for its commit the timer stays due: that commit takes the verdicts along. */

@@ -77,7 +77,7 @@ static void untrack_oldest(struct worker *worker, struct tracked *tracked, const
 {
     struct fault fault;
     char commit[COMMIT_TEXT];
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     qsort(tracked->items, tracked->count, sizeof *tracked->items, by_age);
     for (size_t i = 0; i + TRACKED_LEAST < tracked->count; i++)
         change_list_add(&changes, CHANGE_UNTRACK, tracked->items[i].path, NULL, 0);
@@ -95,7 +95,6 @@ static void untrack_oldest(struct worker *worker, struct tracked *tracked, const
     if (!history_commit(worker->history, &request, commit, &fault))
         log_warn("agent", worker->name, "Older %s could not leave the tree: %s. It is tried again later.",
                  few->what, fault.text);
-    change_list_free(&changes);
 }
 
 void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added)

@@ -119,7 +119,7 @@ static bool was_bounced(const struct worker *worker, const char *id, int64_t cre
 static bool note_of(const char *folder, const char *name, const char *text, size_t length,
                     struct pruned *note, struct envelope *envelope)
 {
-    struct answer_file answer;
+    OWNED_ANSWER struct answer_file answer = {0};
     OWNED char *id = memory_slice(name, strlen(name) - strlen(".md"));
     *note = (struct pruned){.file = pruned_file(folder, id)};
     *envelope = (struct envelope){0};
@@ -128,7 +128,6 @@ static bool note_of(const char *folder, const char *name, const char *text, size
             return false;
         note->asked = answer.asked;
         note->reward = answer.reward;
-        answer_free(&answer);
         return true;
     }
     if (!envelope_parse(envelope, text, length, name, NULL))
@@ -145,7 +144,7 @@ static void read_answered(struct pruning *pruning)
     pruning->answered = memory_new(pruning->files->count - from + 1, sizeof *pruning->answered);
     for (size_t i = from; i < pruning->files->count; i++) {
         OWNED char *path = memory_print("%s/%s", TREE_ARCHIVE, pruning->files->items[i].name), *text = NULL;
-        struct envelope envelope;
+        OWNED_ENVELOPE struct envelope envelope = {0};
         size_t length;
         if (files_read(pruning->worker->tree, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
             !envelope_parse(&envelope, text, length, path, NULL))
@@ -153,7 +152,6 @@ static void read_answered(struct pruning *pruning)
         if (envelope.kind == KIND_RESULT && envelope.in_reply_to)
             pruning->answered[pruning->answered_count++] =
                 names_hash(envelope.in_reply_to, strlen(envelope.in_reply_to));
-        envelope_free(&envelope);
     }
 }
 
@@ -194,7 +192,7 @@ static void consider(struct pruning *pruning, const char *name)
     struct worker *worker = pruning->worker;
     OWNED char *path = memory_print("%s/%s", pruning->kind->folder, name), *text = NULL;
     size_t length;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct pruned note;
     if (files_read(worker->tree, path, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
         return;
@@ -206,8 +204,6 @@ static void consider(struct pruning *pruning, const char *name)
         pruning->notes[pruning->count++] = note;
         pruning->bytes += length;
     }
-    if (envelope.id)
-        envelope_free(&envelope);
 }
 
 /* --- going --- */
@@ -304,15 +300,13 @@ struct remaking {
 static void note_removed(void *context, const char *path, const char *text, size_t length)
 {
     struct remaking *remaking = context;
-    struct envelope envelope = {0};
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct pruned note;
     const char *name = path + strlen(remaking->folder) + 1;
     if (names_work(name) && note_of(remaking->folder, name, text, length, &note, &envelope)) {
         remaking->notes = memory_grow(remaking->notes, remaking->count + 1, sizeof *remaking->notes);
         remaking->notes[remaking->count++] = note;
     }
-    if (envelope.id)
-        envelope_free(&envelope);
 }
 
 void prune_open(struct worker *worker)

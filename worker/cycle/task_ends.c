@@ -100,7 +100,7 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
 {
     struct fault fault;
     char commit[COMMIT_TEXT];
-    struct change_list changes = {0};
+    OWNED_CHANGES struct change_list changes = {0};
     int64_t now = clock_now();
     bool expired = strcmp(status, "expired") == 0;
     OWNED char *id = memory_text(block->id);
@@ -130,7 +130,6 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
         learning_kept(worker->learning);
     else
         learning_forget(worker->learning);
-    change_list_free(&changes);
     if (!done) {
         worker_wait_for(worker, "storage", fault.text, 0);
         return false;

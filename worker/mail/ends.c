@@ -157,7 +157,7 @@ static int tell(struct escalation *escalation, const struct envelope *envelope, 
 static int escalate(struct escalation *escalation, const char *path, const char *name)
 {
     struct mail *mail = escalation->mail;
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     OWNED char *text = NULL;
     size_t length;
     int found = files_read(mail->tree, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL);
@@ -173,7 +173,6 @@ static int escalate(struct escalation *escalation, const char *path, const char 
         done = 0; /* the supervisor is still at it, and rings when it is done */
     else if (strcmp(name, expected) == 0 && is_the_supervisors(&envelope))
         done = tell(escalation, &envelope, path, text, length);
-    envelope_free(&envelope);
     return done;
 }
 

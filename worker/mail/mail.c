@@ -172,7 +172,7 @@ static void fail(struct look *look, const char *name, const char *why)
 static int is_over(struct look *look, const struct envelope *envelope, uint64_t hash)
 {
     char commit[COMMIT_TEXT] = "";
-    struct envelope archived;
+    OWNED_ENVELOPE struct envelope archived = {0};
     struct mail *mail = look->mail;
     const char *status = envelope_kind_end(envelope->kind);
     bool over = history_finished(mail->history, envelope->id, hash, commit);
@@ -182,7 +182,6 @@ static int is_over(struct look *look, const struct envelope *envelope, uint64_t 
     struct pruned pruned;
     if (stored > 0) {
         over = mail_final(archived.status) && archived.created == envelope->created;
-        envelope_free(&archived);
     } else if (!over && pruned_find(mail->tree, TREE_ARCHIVE, envelope->id, &pruned))
         over = pruned.created == envelope->created;
     OWNED char *name = over ? memory_print("%s.md", envelope->id) : NULL;
@@ -234,7 +233,7 @@ static bool is_being_written(int folder, const char *name)
 
 static bool is_aside(struct look *look, const char *name)
 {
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault = {{0}};
     OWNED char *text = NULL;
     size_t length;
@@ -242,8 +241,6 @@ static bool is_aside(struct look *look, const char *name)
         return false;
     int found = files_read(look->folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
     bool whole = found == 1 && envelope_parse(&envelope, text, length, "it", &fault);
-    if (whole)
-        envelope_free(&envelope);
     say_aside(look, name, whole ? "its id is not its name" : fault.text);
     return true;
 }

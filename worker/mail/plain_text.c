@@ -95,7 +95,7 @@ char *mail_take_text(const struct mail *mail, int folder, enum mail_place place,
     OWNED char *text = NULL;
     size_t length;
     struct fault other;
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     if (files_read(folder, file, ENVELOPE_MAX, &text, &length, NULL, &other) != 1)
         return NULL; /* the fault stands that it is no envelope */
     if (memchr(text, '\0', length) || !utf8_valid(text, length)) {
@@ -104,7 +104,5 @@ char *mail_take_text(const struct mail *mail, int folder, enum mail_place place,
     }
     if (!frontmatter_parse(&matter, text, length, file, fault))
         return NULL;
-    char *id = is_plain(&matter) ? take(mail, folder, place, file, &matter, fault) : NULL;
-    frontmatter_free(&matter);
-    return id;
+    return is_plain(&matter) ? take(mail, folder, place, file, &matter, fault) : NULL;
 }

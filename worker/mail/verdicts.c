@@ -162,7 +162,7 @@ static void apply(struct envelope *envelope, const struct verdict *verdict, int6
 static bool update_archive(struct mail *mail, const struct verdict *verdict, int64_t now,
                            struct change_list *changes)
 {
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     int found = mail_final(verdict->status) ? mail_own(mail, TREE_ARCHIVE, verdict->id, &envelope) : 0;
     if (found != 1)
         return found == 0;
@@ -170,7 +170,6 @@ static bool update_archive(struct mail *mail, const struct verdict *verdict, int
         apply(&envelope, verdict, now);
         write_to(TREE_ARCHIVE, &envelope, changes);
     }
-    envelope_free(&envelope);
     return true;
 }
 
@@ -188,13 +187,11 @@ static void set_aside(const struct mail *mail, const struct verdict *verdict)
  * can't be told now. */
 static int has_story(struct mail *mail, const struct envelope *sent)
 {
-    struct envelope archived;
+    OWNED_ENVELOPE struct envelope archived = {0};
     int found = mail_own(mail, TREE_ARCHIVE, sent->id, &archived);
     if (found != 1)
         return found;
-    bool story = mail_final(archived.status) && archived.created == sent->created;
-    envelope_free(&archived);
-    return story;
+    return mail_final(archived.status) && archived.created == sent->created;
 }
 
 /* Refused for its size: what can be read of it as an envelope, its body cut, and in rest the body as it was. 1 read, 0 it
@@ -264,7 +261,7 @@ static void tell(struct mail *mail, const struct verdict *verdict, const struct 
 static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t now,
                       struct change_list *changes, struct buffer *refused, struct buffer *note)
 {
-    struct envelope envelope;
+    OWNED_ENVELOPE struct envelope envelope = {0};
     OWNED_BUFFER struct buffer whole = {0};
     enum destination to = destination(verdict->status);
     int found = mail_own(mail, TREE_OUTBOX, verdict->id, &envelope);
@@ -288,7 +285,6 @@ static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t 
         buffer_print(note, "%s to %s %s%s%s: %s\n", envelope_kind_name(envelope.kind), envelope.to,
                      verdict->status, *verdict->reason ? ", " : "", verdict->reason, verdict->id);
     }
-    envelope_free(&envelope);
     return story >= 0;
 }
 

@@ -16,5 +16,6 @@ void change_list_add(struct change_list *changes, enum change_kind kind, const c
                      size_t length);
 /* Frees the items; the list is empty then and may be used again. */
 void change_list_free(struct change_list *changes);
+#define OWNED_CHANGES __attribute__((cleanup(change_list_free)))
 
 #endif

@@ -180,7 +180,7 @@ static void adopt(struct skills *skills, int tree, const char *name)
     if (read <= 0)
         return;
     OWNED char *raw = text;
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     const char *description = NULL;
     bool parsed = utf8_valid(raw, length) && frontmatter_parse(&matter, raw, length, path, NULL);
     if (parsed)
@@ -192,8 +192,6 @@ static void adopt(struct skills *skills, int tree, const char *name)
     entry_set(entry, "file", path);
     describe(&skills->beside[skills->entries.count - 1], entry);
     buffer_print(&skills->news, "skill taken up: %s (somebody added %s)\n", name, path);
-    if (parsed)
-        frontmatter_free(&matter);
 }
 
 static void look_for_new(struct skills *skills, int tree, const struct file_stamp *list)

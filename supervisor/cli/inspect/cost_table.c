@@ -32,10 +32,9 @@ static void add_row(struct table *table, const struct hand *hand)
     struct buffer note OWNED_BUFFER = {0};
     if (hand->answers > 1)
         buffer_print(&note, "done %zu times", hand->answers);
-    if (hand->audit_tokens > 0) {
+    if (hand->audit_tokens > 0)
         buffer_print(&note, "%s%llu tokens for its audit", note.length > 0 ? ", " : "",
                      (unsigned long long)hand->audit_tokens);
-    }
     table_cell(table, note.length > 0 ? note.data : NULL);
 }
 

@@ -150,7 +150,7 @@ static enum throughput_class class_of(const char *data_dir, const struct roster_
     OWNED_FD int folder = files_open_path(path, NULL);
     OWNED char *text = NULL;
     size_t length = 0;
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     if (agent->throughput_class != CLASS_UNSET)
         return agent->throughput_class;
     if (folder >= 0 && files_read(folder, TREE_PERSONA, TREE_FILE_MAX, &text, &length, NULL, NULL) == 1 &&
@@ -158,7 +158,6 @@ static enum throughput_class class_of(const char *data_dir, const struct roster_
         const char *word = frontmatter_text(&matter, "throughput_class");
         if (word == NULL || !class_parse(word, &class))
             class = CLASS_MEDIUM;
-        frontmatter_free(&matter);
     }
     return class;
 }
@@ -178,10 +177,9 @@ static void check_window(const struct envelope_scan *scan, const char *data_dir,
     int64_t count = 0;
     for (size_t i = 0; i < scan->count; i++)
         count += fills_window(&scan->copies[i], agent->name);
-    if (count > window) {
+    if (count > window)
         buffer_print(findings, "agents/%s: %lld envelopes lie there unfinished, its class %s takes %lld\n",
                      agent->name, (long long)count, class_name(class), (long long)window);
-    }
 }
 
 void envelope_check(const char *data_dir, const struct roster *roster, struct buffer *findings,
@@ -245,7 +243,7 @@ static void check_notice(int folder, const char *where, const char *file,
                          void (*check)(const struct notice *), struct buffer *findings)
 {
     struct fault fault = {0};
-    struct frontmatter matter;
+    OWNED_FRONTMATTER struct frontmatter matter = {0};
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", where, file);
     size_t length = 0;
@@ -261,7 +259,6 @@ static void check_notice(int folder, const char *where, const char *file,
                          name != NULL ? name : "");
         }
         check(&(struct notice){path, &matter, findings});
-        frontmatter_free(&matter);
     }
 }
 

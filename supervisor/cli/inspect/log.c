@@ -82,16 +82,13 @@ static bool count_fresh(void *context, const struct logged_commit *entry)
 
 static int show_fresh(struct request *request, struct fault *fault)
 {
-    struct commit_log history = {0};
-    if (!commit_log_read(&history, request->path, request->most, fault)) {
-        commit_log_free(&history);
+    OWNED_LOG struct commit_log history = {0};
+    if (!commit_log_read(&history, request->path, request->most, fault))
         return EX_DATAERR;
-    }
     for (size_t i = history.count; i-- > 0;) {
         show(request, &history.entries[i]);
         memcpy(request->newest, history.entries[i].commit, sizeof(request->newest));
     }
-    commit_log_free(&history);
     return fflush(stdout) == 0 ? EX_OK : (fault_errno(fault, "the result could not be written"), EX_IOERR);
 }
 

@@ -137,10 +137,9 @@ static size_t count_entries(struct verify *verify, int level, const char *text)
     for (size_t i = 0; level == 3 && i < entries.count; i++) {
         OWNED char *file = entry_get(&entries.items[i], "file");
         struct stat status;
-        if (file != NULL && fstatat(verify->folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (file != NULL && fstatat(verify->folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
             buffer_print(verify->findings, "%s: the skill %s names %s, which is not there\n", verify->where,
                          entries.items[i].heading, file);
-        }
     }
     size_t count = entries.count;
     entries_free(&entries);
@@ -165,10 +164,9 @@ static void verify_state(struct verify *verify)
         } else if (STATE_FILES[i].level >= 0) {
             size_t count = STATE_FILES[i].level == 0 ? count_open_goals(text)
                                                      : count_entries(verify, STATE_FILES[i].level, text);
-            if (count > STATE_FILES[i].most) {
+            if (count > STATE_FILES[i].most)
                 buffer_print(verify->findings, "%s: %s holds %zu entries, %zu are the most\n", verify->where,
                              file, count, STATE_FILES[i].most);
-            }
         }
     }
 }

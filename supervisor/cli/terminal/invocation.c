@@ -175,12 +175,11 @@ static bool take_word(struct invocation *invocation, const struct verb *verbs, c
         invocation->verb = invocation_find_verb(verbs, word, fault);
         return invocation->verb != NULL;
     }
-    if (invocation->word_count == invocation->verb->most) {
+    if (invocation->word_count == invocation->verb->most)
         return fault_set(fault, "%s takes no argument '%s' here%s", invocation->verb->name, word,
                          strstr(invocation->verb->arguments, "TEXT") != NULL
                              ? " (a text of several words needs quotes)"
                              : "");
-    }
     invocation->words[invocation->word_count++] = word;
     return true;
 }
