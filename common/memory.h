@@ -13,6 +13,8 @@ void *memory_grow(void *old, size_t count, size_t size); /* like reallocarray */
 /* Room for one more item behind the `count` that the array has: it grows in powers of two, and shrinks so, too. */
 #define MEMORY_MORE(items, count) ((items) = memory_more((items), (count), sizeof *(items)))
 void *memory_more(void *old, size_t count, size_t size);
+/* Points to that item, which is counted now, and not zeroed. */
+#define MEMORY_ADD(items, count) (MEMORY_MORE(items, count), &(items)[(count)++])
 char *memory_text(const char *text); /* like strdup; NULL stays NULL */
 void memory_set(
     char **at,

@@ -143,8 +143,7 @@ bool presence_key(struct presence *presence, const char *key, const char *text, 
         return true;
     struct other *other = find(presence, node);
     if (!other && presence->count < NODES_MAX) {
-        presence->others = memory_grow(presence->others, presence->count + 1, sizeof *presence->others);
-        other = &presence->others[presence->count++];
+        other = MEMORY_ADD(presence->others, presence->count);
         *other = (struct other){.name = memory_text(node), .heard_at = -AWAY_MS};
     }
     if (other)

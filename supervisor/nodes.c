@@ -196,8 +196,7 @@ static struct place *add_place(struct nodes *nodes, const char *agent)
     if (nodes->told)
         lease_key(&place->lease, NULL, 0, clock_boot_ms());
     tsearch(place, &nodes->by_name, by_agent);
-    nodes->places = memory_grow(nodes->places, nodes->count + 1, sizeof *nodes->places);
-    nodes->places[nodes->count++] = place;
+    *MEMORY_ADD(nodes->places, nodes->count) = place;
     return place;
 }
 

@@ -321,10 +321,9 @@ static unsigned find_free(struct memory_groups *groups, int64_t bytes)
     bool bounded = bound(groups, path, bytes);
     if (!bounded && rmdir(path) == 0)
         return 0;
-    groups->list = memory_grow(groups->list, groups->count + 1, sizeof *groups->list);
-    groups->list[groups->count++] = (struct group){.bytes = bounded ? bytes : 0,
-                                                   .killed = count_killed(groups, path),
-                                                   .reached = count_reached(groups, path)};
+    *MEMORY_ADD(groups->list, groups->count) = (struct group){.bytes = bounded ? bytes : 0,
+                                                              .killed = count_killed(groups, path),
+                                                              .reached = count_reached(groups, path)};
     return bounded ? groups->count : 0;
 }
 

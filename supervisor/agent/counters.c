@@ -88,8 +88,7 @@ static struct counters_model *place(struct counters *counters, const struct oper
         if (known)
             return known;
     }
-    counters->models = memory_grow(counters->models, counters->model_count + 1, sizeof *counters->models);
-    known = &counters->models[counters->model_count++];
+    known = MEMORY_ADD(counters->models, counters->model_count);
     *known = (struct counters_model){.model = utf8_clean(model, strlen(model)),
                                      .provider = utf8_clean(provider, strlen(provider)),
                                      .error = memory_text(error)};

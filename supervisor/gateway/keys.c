@@ -55,8 +55,7 @@ static void add(struct keys *keys, char *variable, char *value, const struct fau
     if (key.fault)
         wipe(key.value), key.value = NULL;
     if (!known) {
-        keys->items = memory_grow(keys->items, keys->count + 1, sizeof *keys->items);
-        keys->items[keys->count++] = key;
+        *MEMORY_ADD(keys->items, keys->count) = key;
         return;
     }
     free(known->variable);

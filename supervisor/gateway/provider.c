@@ -135,8 +135,7 @@ static void add_provider(struct providers *providers, struct route *route, const
     };
     provider.service = providers_service(providers, provider.endpoint->url, provider.model);
     provider.name = fallback ? memory_text(fallback) : base_url_host(provider.endpoint->url);
-    route->providers = memory_grow(route->providers, route->count + 1, sizeof provider);
-    route->providers[route->count++] = provider;
+    *MEMORY_ADD(route->providers, route->count) = provider;
 }
 
 static void build_route(struct providers *providers, struct route *route, const char *agent)
@@ -226,7 +225,6 @@ struct route *providers_route(struct providers *providers, const char *agent)
     struct own_route *own = memory_new(1, sizeof *own);
     own->agent = memory_text(agent);
     build_route(providers, &own->route, agent);
-    providers->own = memory_grow(providers->own, providers->own_count + 1, sizeof *providers->own);
-    providers->own[providers->own_count++] = own;
+    *MEMORY_ADD(providers->own, providers->own_count) = own;
     return &own->route;
 }

@@ -37,8 +37,7 @@ const char *place_folder(enum place place)
 struct copy *envelope_scan_add(struct envelope_scan *scan, enum place place, const char *owner,
                                const char *path)
 {
-    MEMORY_MORE(scan->copies, scan->count);
-    struct copy *copy = &scan->copies[scan->count++];
+    struct copy *copy = MEMORY_ADD(scan->copies, scan->count);
     *copy = (struct copy){.place = place, .owner = memory_text(owner), .path = memory_text(path)};
     return copy;
 }
@@ -90,8 +89,7 @@ struct reading {
 
 static void add_time(struct envelope_times *times, int64_t modified_ns)
 {
-    MEMORY_MORE(times->items, times->count);
-    times->items[times->count++] = modified_ns;
+    *MEMORY_ADD(times->items, times->count) = modified_ns;
 }
 
 static bool is_older(const struct reading *reading, const char *file)

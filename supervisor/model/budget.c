@@ -93,8 +93,7 @@ static struct account *find_or_make(struct budget *budget, const char *agent)
         return account;
     account = memory_new(1, sizeof *account);
     account->agent = memory_text(agent);
-    budget->accounts = memory_grow(budget->accounts, budget->account_count + 1, sizeof(struct account *));
-    budget->accounts[budget->account_count++] = account;
+    *MEMORY_ADD(budget->accounts, budget->account_count) = account;
     return account;
 }
 
@@ -261,8 +260,8 @@ static void add_beginning(struct account *account, int64_t at, int64_t width, ui
         last->count = more(last->count, count);
         return;
     }
-    account->begun = memory_grow(account->begun, account->begun_count + 1, sizeof *account->begun);
-    account->begun[account->begun_count++] = (struct beginning){.at = at, .width = width, .count = count};
+    *MEMORY_ADD(account->begun, account->begun_count) =
+        (struct beginning){.at = at, .width = width, .count = count};
 }
 
 static void count_task(struct account *account, const struct budget_request *request, int64_t now)
@@ -384,13 +383,12 @@ bool budget_reserve(struct budget *budget, const struct budget_request *request,
              &(struct budget_used){.tokens = request->tokens, .cost = request->cost, .requests = 1});
     if (request->task && request->tasks_per_hour && !is_counted(account, request))
         count_task(account, request, now);
-    budget->reservations =
-        memory_grow(budget->reservations, budget->reservation_count + 1, sizeof *budget->reservations);
-    budget->reservations[budget->reservation_count++] = (struct reservation){.serial = request->serial,
-                                                                             .tokens = request->tokens,
-                                                                             .cost = request->cost,
-                                                                             .account = account,
-                                                                             .day = day->day};
+    *MEMORY_ADD(budget->reservations, budget->reservation_count) =
+        (struct reservation){.serial = request->serial,
+                             .tokens = request->tokens,
+                             .cost = request->cost,
+                             .account = account,
+                             .day = day->day};
     return true;
 }
 

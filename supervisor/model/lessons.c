@@ -45,8 +45,7 @@ bool lessons_keep(struct lessons *lessons, struct reader *reader)
     if (known) {
         free_lesson(known);
     } else {
-        lessons->items = memory_grow(lessons->items, lessons->count + 1, sizeof *lessons->items);
-        known = &lessons->items[lessons->count++];
+        known = MEMORY_ADD(lessons->items, lessons->count);
     }
     *known = lesson;
     return true;

@@ -54,8 +54,7 @@ void post_wake(struct box *box)
 {
     struct post *post = box->post;
     if (!box->active) {
-        MEMORY_MORE(post->active.boxes, post->active.count);
-        post->active.boxes[post->active.count++] = box;
+        *MEMORY_ADD(post->active.boxes, post->active.count) = box;
         box->active = true;
     }
     post_set_turn(post, 0);
@@ -203,8 +202,7 @@ void post_note(struct box *box, const char *event, const struct envelope *envelo
     struct post *post = box->post;
     struct count *count = count_of(post, event);
     if (!count) {
-        post->counts.all = memory_grow(post->counts.all, post->counts.count + 1, sizeof *post->counts.all);
-        count = &post->counts.all[post->counts.count++];
+        count = MEMORY_ADD(post->counts.all, post->counts.count);
         *count = (struct count){0};
         snprintf(count->event, sizeof count->event, "%s", short_event(event));
     }

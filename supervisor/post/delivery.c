@@ -25,10 +25,7 @@ static void add_id(struct box *box, char *id)
 {
     if (box->outbox.done == box->outbox.count)
         box->outbox.done = box->outbox.count = 0;
-    if ((box->outbox.count & (box->outbox.count - 1)) == 0)
-        box->outbox.ids = memory_grow(box->outbox.ids, box->outbox.count ? box->outbox.count * 2 : 1,
-                                      sizeof *box->outbox.ids);
-    box->outbox.ids[box->outbox.count++] = id;
+    *MEMORY_ADD(box->outbox.ids, box->outbox.count) = id;
 }
 
 void post_outbox_ids(struct box *box, const char *ids)
@@ -288,11 +285,7 @@ static void add_delivery(struct post *post, struct index_entry *entry, struct en
     envelope->reason = NULL;
     entry->way = WAY_LEAVES;
     post->deliveries.bytes += strlen(envelope->body);
-    if ((post->deliveries.count & (post->deliveries.count - 1)) == 0)
-        post->deliveries.items =
-            memory_grow(post->deliveries.items, post->deliveries.count ? post->deliveries.count * 2 : 1,
-                        sizeof *post->deliveries.items);
-    post->deliveries.items[post->deliveries.count++] = (struct delivery){
+    *MEMORY_ADD(post->deliveries.items, post->deliveries.count) = (struct delivery){
         .entry = entry,
         .envelope = *envelope,
         .folder = folder,

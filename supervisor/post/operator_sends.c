@@ -63,8 +63,7 @@ int post_send(struct post *post, const char *to, const char *text, int64_t ttl_s
     if (ttl_seconds < 0 || !check_text(text, fault))
         return EX_DATAERR;
     struct operator_sends *sends = &post->operator_sends;
-    MEMORY_MORE(sends->all, sends->count);
-    struct operator_send *send = &sends->all[sends->count++];
+    struct operator_send *send = MEMORY_ADD(sends->all, sends->count);
     *send = (struct operator_send){.ticket = ticket,
                                    .exit = EX_OK,
                                    .envelope = {

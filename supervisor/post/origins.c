@@ -33,8 +33,7 @@ void post_origin_add(struct box *box, const char *trace, int64_t hops)
         free(origins->all[0].trace);
         memmove(&origins->all[0], &origins->all[1], --origins->count * sizeof *origins->all);
     }
-    origins->all = memory_grow(origins->all, origins->count + 1, sizeof *origins->all);
-    origins->all[origins->count++] = (struct origin){.trace = memory_text(trace), .hops = hops};
+    *MEMORY_ADD(origins->all, origins->count) = (struct origin){.trace = memory_text(trace), .hops = hops};
 }
 
 void post_origins_free(struct box *box)

@@ -46,8 +46,7 @@ static void post_refusal_keep(struct box *sender, const char *id, const char *re
             forget(refusals, i);
     if (refusals->count == KEPT_REFUSALS_MAX)
         forget(refusals, 0);
-    refusals->all = memory_grow(refusals->all, refusals->count + 1, sizeof *refusals->all);
-    refusals->all[refusals->count++] =
+    *MEMORY_ADD(refusals->all, refusals->count) =
         (struct refusal){.id = memory_text(id), .reason = memory_text(reason), .stamp = stamp};
 }
 

@@ -100,8 +100,7 @@ void post_submit_write(struct box *sender, const struct envelope *envelope)
 static void add(struct box *sender, uint64_t ticket, struct envelope *envelope)
 {
     struct shared_submissions *submissions = &sender->post->submissions;
-    MEMORY_MORE(submissions->all, submissions->count);
-    submissions->all[submissions->count++] =
+    *MEMORY_ADD(submissions->all, submissions->count) =
         (struct shared_submission){.sender = sender, .ticket = ticket, .envelope = *envelope};
     *envelope = (struct envelope){0};
 }

@@ -90,13 +90,13 @@ void log_fold_add(struct log_fold *fold, enum log_level level, const char *compo
             return;
         }
         if (!kind && fold->count < LOG_FOLD_KINDS) {
-            fold->kinds = memory_grow(fold->kinds, fold->count + 1, sizeof *fold->kinds);
-            fold->kinds[fold->count++] = (struct log_fold_kind){.hash = hash,
-                                                                .since = clock_monotonic_ms(),
-                                                                .told = 1,
-                                                                .level = level,
-                                                                .component = component,
-                                                                .agent = agent ? memory_text(agent) : NULL};
+            *MEMORY_ADD(fold->kinds, fold->count) =
+                (struct log_fold_kind){.hash = hash,
+                                       .since = clock_monotonic_ms(),
+                                       .told = 1,
+                                       .level = level,
+                                       .component = component,
+                                       .agent = agent ? memory_text(agent) : NULL};
         }
     }
     log_event(level, component, agent, "%s", message);

@@ -238,8 +238,7 @@ void watch_shared(struct watch *watch, int folder)
             return;
     if (descriptor <= 0)
         return;
-    watch->shared = memory_grow(watch->shared, watch->shared_count + 1, sizeof *watch->shared);
-    watch->shared[watch->shared_count++] = descriptor;
+    *MEMORY_ADD(watch->shared, watch->shared_count) = descriptor;
 }
 
 static void add_folders(struct watch *watch, struct watched *watched, int tree, void *subject, size_t count)

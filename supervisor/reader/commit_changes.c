@@ -129,9 +129,7 @@ static void meet(struct comparison *comparison, const git_tree_entry *before, co
         pair.before = *git_tree_entry_id(before);
     if (is_folder(after))
         pair.after = *git_tree_entry_id(after);
-    comparison->pending =
-        memory_grow(comparison->pending, comparison->count + 1, sizeof *comparison->pending);
-    comparison->pending[comparison->count++] = pair;
+    *MEMORY_ADD(comparison->pending, comparison->count) = pair;
 }
 
 static size_t entries_of(const git_tree *tree)

@@ -135,8 +135,7 @@ static void take_audits(struct audits *audits, const struct logged_commit *entry
         const char *colon = memmem(line, length, ": ", 2);
         if (colon != NULL && strncmp(line, start, sizeof(start) - 1) == 0) {
             const char *task = line + sizeof(start) - 1;
-            audits->items = memory_grow(audits->items, audits->count + 1, sizeof(*audits->items));
-            audits->items[audits->count++] =
+            *MEMORY_ADD(audits->items, audits->count) =
                 (struct audit){.task = memory_slice(task, (size_t)(colon - task)),
                                .text = memory_slice(colon + 2, length - (size_t)(colon + 2 - line)),
                                .usage.cost = USAGE_NO_COST};
@@ -244,8 +243,7 @@ bool commit_log_each(const char *path, size_t most,
 static bool add(void *context, struct logged_commit *entry)
 {
     struct commit_log *history = context;
-    history->entries = memory_grow(history->entries, history->count + 1, sizeof(*history->entries));
-    history->entries[history->count++] = *entry;
+    *MEMORY_ADD(history->entries, history->count) = *entry;
     return true;
 }
 

@@ -29,12 +29,11 @@ static void add_hand(struct cost *cost, const char *agent, const char *id, enum 
 {
     if (is_there(cost, agent, id))
         return;
-    cost->hands = memory_grow(cost->hands, cost->count + 1, sizeof(*cost->hands));
-    cost->hands[cost->count++] = (struct hand){.agent = memory_text(agent),
-                                               .id = memory_text(id),
-                                               .state = state,
-                                               .optional = optional,
-                                               .usage.cost = USAGE_NO_COST};
+    *MEMORY_ADD(cost->hands, cost->count) = (struct hand){.agent = memory_text(agent),
+                                                          .id = memory_text(id),
+                                                          .state = state,
+                                                          .optional = optional,
+                                                          .usage.cost = USAGE_NO_COST};
 }
 
 static bool is_one_of(const char *word, const char *const words[])

@@ -105,8 +105,7 @@ static void add_time(void *context, const struct pruned *record)
     if (record->created <= 0 || record->created < enough_at(choice) ||
         (choice->after && record->created > choice->after->created))
         return;
-    MEMORY_MORE(choice->pruned, choice->pruned_count);
-    choice->pruned[choice->pruned_count++] = record->created;
+    *MEMORY_ADD(choice->pruned, choice->pruned_count) = record->created;
 }
 
 static int newest_first(const void *left, const void *right)

@@ -33,8 +33,7 @@ struct tracker {
 static struct step *new_step(struct envelope_trace *route, int64_t time, const char *agent, const char *what,
                              enum step_rank rank)
 {
-    route->steps = memory_grow(route->steps, route->count + 1, sizeof(*route->steps));
-    struct step *step = &route->steps[route->count++];
+    struct step *step = MEMORY_ADD(route->steps, route->count);
     *step = (struct step){.time = time, .agent = memory_text(agent), .what = memory_text(what), .rank = rank};
     return step;
 }

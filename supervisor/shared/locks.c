@@ -111,8 +111,7 @@ struct lock *lock_add(struct locks *locks, const char *name)
     lock->file = names_file(name);
     lock->hash = names_hash(name, strlen(name));
     lock->last = &lock->waiters;
-    locks->all = memory_grow(locks->all, locks->count + 1, sizeof *locks->all);
-    return locks->all[locks->count++] = lock;
+    return *MEMORY_ADD(locks->all, locks->count) = lock;
 }
 
 bool lock_is_name(const char *name)

@@ -91,8 +91,7 @@ static void see(void *context, const char *file)
                                                               : "only a file whose name ends in .md is")
                          : memory_print("was set aside: %s", lacks ? lacks : "it is gone");
     looking->left--;
-    quarantine->items = memory_grow(quarantine->items, quarantine->count + 1, sizeof *quarantine->items);
-    quarantine->items[quarantine->count++] = (struct quarantined){
+    *MEMORY_ADD(quarantine->items, quarantine->count) = (struct quarantined){
         .of = looking->of,
         .name = looking->queue ? memory_text(looking->queue) : memory_slice(file, length),
         .path = memory_text(path),

@@ -130,8 +130,7 @@ void segments_roster(struct segments *segments, const struct roster *roster)
         if (!segment) {
             segment = memory_new(1, sizeof *segment);
             segment->name = memory_text(definition->name);
-            segments->all = memory_grow(segments->all, segments->count + 1, sizeof *segments->all);
-            segments->all[segments->count++] = segment;
+            *MEMORY_ADD(segments->all, segments->count) = segment;
         }
         move_to(segments, segment, i);
         segment->wanted = true;

@@ -221,8 +221,7 @@ static void add_queue(struct queues *queues, const struct roster_queue *definiti
     queue->folder = memory_print(SHARED_QUEUES "/%s", definition->name);
     queue->definition = definition;
     queue_rooms_define(queue);
-    queues->all = memory_grow(queues->all, queues->count + 1, sizeof *queues->all);
-    queues->all[queues->count++] = queue;
+    *MEMORY_ADD(queues->all, queues->count) = queue;
     if (queues->started)
         queue_look(queue);
 }

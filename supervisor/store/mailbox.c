@@ -142,8 +142,7 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
         names->strays = names->strays || (!id && names_stray(name));
         if (!id)
             continue;
-        MEMORY_MORE(names->ids, names->count);
-        names->ids[names->count++] = id;
+        *MEMORY_ADD(names->ids, names->count) = id;
     }
     names->failed = !listing_close(listing, NULL);
     names->whole = !names->failed && looked_at <= MAILBOX_NAMES_MAX;

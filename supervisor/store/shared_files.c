@@ -135,8 +135,7 @@ static bool read_names(int data, const char *folder, bool hidden, char ***names,
     for (const char *name; *count < SHARED_FILES_MAX && (name = listing_next(listing));) {
         if ((name[0] == '.') != hidden)
             continue;
-        *names = memory_grow(*names, *count + 1, sizeof **names);
-        (*names)[(*count)++] = memory_text(name);
+        *MEMORY_ADD(*names, *count) = memory_text(name);
     }
     bool whole = listing_close(listing, fault);
     if (*count)

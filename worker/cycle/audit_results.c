@@ -34,8 +34,7 @@ void audit_results_free(struct audit_results *results)
 void audit_results_add(struct audit_results *results, char *task, int score, const char *reasons,
                        const struct question_usage *usage)
 {
-    results->items = memory_grow(results->items, results->count + 1, sizeof *results->items);
-    results->items[results->count++] =
+    *MEMORY_ADD(results->items, results->count) =
         (struct result){.task = task, .score = score, .reasons = memory_text(reasons), .usage = *usage};
     if (results->count == 1)
         results->came_ms = clock_monotonic_ms();

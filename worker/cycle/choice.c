@@ -72,10 +72,7 @@ bool choice_passes_over(const struct worker *worker, bool untried_only, const ch
 
 static void add(struct gathering *gathering, struct candidate candidate)
 {
-    if ((gathering->count & (gathering->count - 1)) == 0)
-        gathering->candidates =
-            memory_grow(gathering->candidates, gathering->count ? gathering->count * 2 : 1, sizeof candidate);
-    gathering->candidates[gathering->count++] = candidate;
+    *MEMORY_ADD(gathering->candidates, gathering->count) = candidate;
 }
 
 /* Never the one that is looked for, so that all are seen. */

@@ -83,12 +83,11 @@ void leases_ask(struct worker *worker, const struct block *block)
 {
     if (find(worker, block->id))
         return;
-    worker->leases.items =
-        memory_grow(worker->leases.items, worker->leases.count + 1, sizeof *worker->leases.items);
-    worker->leases.items[worker->leases.count++] = (struct lock_wait){.task = memory_text(block->id),
-                                                                      .name = memory_text(block->lock),
-                                                                      .hash = block->hash,
-                                                                      .asked_ms = clock_monotonic_ms()};
+    *MEMORY_ADD(worker->leases.items, worker->leases.count) =
+        (struct lock_wait){.task = memory_text(block->id),
+                           .name = memory_text(block->lock),
+                           .hash = block->hash,
+                           .asked_ms = clock_monotonic_ms()};
     worker_say(worker, MESSAGE_LOCK, block->id, block->lock);
 }
 

@@ -151,8 +151,7 @@ static void gather_letters(struct mail *mail, const char *work, int64_t now, siz
         size_t before = out->length;
         show(mail, &opened, left, out);
         left -= out->length - before < left ? out->length - before : left;
-        bundle->items = memory_grow(bundle->items, bundle->count + 1, sizeof *bundle->items);
-        bundle->items[bundle->count++] = opened;
+        *MEMORY_ADD(bundle->items, bundle->count) = opened;
     }
 }
 

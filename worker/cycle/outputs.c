@@ -61,8 +61,8 @@ static void note_tracked(void *context, const char *name)
     struct tracked *tracked = context;
     char *path = memory_print("%s/%s", tracked->folder, name);
     struct file_stamp stamp = files_stamp_at(tracked->tree, path);
-    tracked->items = memory_grow(tracked->items, tracked->count + 1, sizeof *tracked->items);
-    tracked->items[tracked->count++] = (struct output){.path = path, .modified_ns = stamp.modified_ns};
+    *MEMORY_ADD(tracked->items, tracked->count) =
+        (struct output){.path = path, .modified_ns = stamp.modified_ns};
 }
 
 static int by_age(const void *a, const void *b)

@@ -200,8 +200,7 @@ static void consider(struct pruning *pruning, const char *name)
                 (!envelope.id || may_go(pruning, &envelope, clock_now()));
     if (goes) {
         change_list_add(&pruning->changes, CHANGE_RECORD, path, text, length);
-        pruning->notes = memory_grow(pruning->notes, pruning->count + 1, sizeof *pruning->notes);
-        pruning->notes[pruning->count++] = note;
+        *MEMORY_ADD(pruning->notes, pruning->count) = note;
         pruning->bytes += length;
     }
 }
@@ -304,8 +303,7 @@ static void note_removed(void *context, const char *path, const char *text, size
     struct pruned note;
     const char *name = path + strlen(remaking->folder) + 1;
     if (names_work(name) && note_of(remaking->folder, name, text, length, &note, &envelope)) {
-        remaking->notes = memory_grow(remaking->notes, remaking->count + 1, sizeof *remaking->notes);
-        remaking->notes[remaking->count++] = note;
+        *MEMORY_ADD(remaking->notes, remaking->count) = note;
     }
 }
 

@@ -50,11 +50,10 @@ static void refuse(struct worker *worker, struct envelope *envelope, size_t size
                  envelope_kind_name(envelope->kind), envelope->to, envelope->id, envelope->reason, whole);
     log_warn("agent", worker->name, "The %s to %s (%s) is not sent: %s.", envelope_kind_name(envelope->kind),
              envelope->to, envelope->id, envelope->reason);
-    sending->kept = memory_grow(sending->kept, sending->kept_count + 1, sizeof *sending->kept);
-    sending->kept[sending->kept_count++] = (struct envelope){.id = memory_text(envelope->id),
-                                                             .kind = envelope->kind,
-                                                             .to = memory_text(envelope->to),
-                                                             .reason = envelope->reason};
+    *MEMORY_ADD(sending->kept, sending->kept_count) = (struct envelope){.id = memory_text(envelope->id),
+                                                                        .kind = envelope->kind,
+                                                                        .to = memory_text(envelope->to),
+                                                                        .reason = envelope->reason};
 }
 
 /* envelope: all but what every envelope of the cycle has in common. */

@@ -215,9 +215,7 @@ static void remember(struct history *history, const char *path, const struct fil
     if (!look && history->looked.count >= LOOKED_MAX)
         edits_forget(history);
     if (!look) {
-        history->looked.items =
-            memory_grow(history->looked.items, history->looked.count + 1, sizeof *history->looked.items);
-        look = &history->looked.items[history->looked.count++];
+        look = MEMORY_ADD(history->looked.items, history->looked.count);
         look->path = memory_text(path);
     }
     settled = settled && clock_now_ms() * 1000000 - stamp->modified_ns > SETTLED_NS;

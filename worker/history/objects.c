@@ -55,8 +55,7 @@ struct object *object_add(struct object_list *list, git_object_t type, char *dat
 struct object *object_add_known(struct object_list *list, git_object_t type, const git_oid *id, char *data,
                                 size_t length, bool take)
 {
-    MEMORY_MORE(list->items, list->count);
-    struct object *object = &list->items[list->count++];
+    struct object *object = MEMORY_ADD(list->items, list->count);
     *object = (struct object){.type = type, .id = *id, .data = data, .length = length, .borrowed = !take};
     return object;
 }

@@ -204,8 +204,7 @@ static void add_ours(struct history *history, const struct file_note *note)
 {
     if (note->inode == 0)
         return;
-    MEMORY_MORE(history->redo.ours, history->redo.count);
-    history->redo.ours[history->redo.count++] = *note;
+    *MEMORY_ADD(history->redo.ours, history->redo.count) = *note;
 }
 
 static void forget_ours(struct history *history)

@@ -43,8 +43,7 @@ struct id_list {
 
 static void add_id(struct id_list *list, const git_oid *id)
 {
-    MEMORY_MORE(list->items, list->count);
-    list->items[list->count++] = *id;
+    *MEMORY_ADD(list->items, list->count) = *id;
 }
 
 static char *pack_path(const char *name, const char *suffix)

@@ -30,8 +30,7 @@ static struct tree_copy *set_find(struct tree_set *set, const char *path, size_t
 
 static struct tree_copy *set_add(struct tree_set *set, const char *path, size_t length)
 {
-    MEMORY_MORE(set->items, set->count);
-    struct tree_copy *copy = &set->items[set->count++];
+    struct tree_copy *copy = MEMORY_ADD(set->items, set->count);
     *copy =
         (struct tree_copy){.path = memory_slice(path, length), .path_length = length, .used = ++set->clock};
     return copy;

@@ -187,9 +187,7 @@ static bool look_at(struct escalation *escalation, const char *name)
                                         files_stamp_at(escalation->mail->tree, path)};
     int done = was_known(escalation->mail, &letter) ? 1 : escalate(escalation, path, name);
     if (done == 1) {
-        escalation->known =
-            memory_grow(escalation->known, escalation->known_count + 1, sizeof *escalation->known);
-        escalation->known[escalation->known_count++] = letter;
+        *MEMORY_ADD(escalation->known, escalation->known_count) = letter;
     }
     return done >= 0;
 }

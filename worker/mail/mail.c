@@ -196,8 +196,7 @@ static int is_over(struct look *look, const struct envelope *envelope, uint64_t 
 
 static void add(struct mail *mail, const struct letter *letter)
 {
-    mail->letters = memory_grow(mail->letters, mail->count + 1, sizeof *mail->letters);
-    mail->letters[mail->count++] = *letter;
+    *MEMORY_ADD(mail->letters, mail->count) = *letter;
 }
 
 static int by_place_and_id(const void *a, const void *b)

@@ -88,8 +88,7 @@ static void mail_tell(struct mail *mail, const char *id, bool refused, const cha
     mail_untell(mail, id);
     if (mail->telling_count == TELLINGS_MAX)
         mail_untell(mail, mail->tellings[0].id);
-    mail->tellings = memory_grow(mail->tellings, mail->telling_count + 1, sizeof *mail->tellings);
-    mail->tellings[mail->telling_count++] =
+    *MEMORY_ADD(mail->tellings, mail->telling_count) =
         (struct telling){.id = memory_text(id), .text = memory_text(text), .refused = refused};
 }
 

@@ -8,8 +8,7 @@
 void change_list_add(struct change_list *changes, enum change_kind kind, const char *path, const char *text,
                      size_t length)
 {
-    changes->items = memory_grow(changes->items, changes->count + 1, sizeof *changes->items);
-    changes->items[changes->count++] = (struct change){
+    *MEMORY_ADD(changes->items, changes->count) = (struct change){
         .kind = kind,
         .path = memory_text(path),
         .text = text ? memory_slice(text, length) : NULL,

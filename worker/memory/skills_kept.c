@@ -23,8 +23,7 @@ static bool read_piece(struct skills *skills, const char *line, struct shown *sh
         return false;
     shown->text = kind == 't';
     shown->name = memory_text(name);
-    skills->shown = memory_grow(skills->shown, skills->shown_count + 1, sizeof *shown);
-    skills->shown[skills->shown_count++] = *shown;
+    *MEMORY_ADD(skills->shown, skills->shown_count) = *shown;
     return true;
 }
 

@@ -36,8 +36,7 @@ static void add_shown(struct skills *skills, struct shown shown, const char *nam
     shown.name = memory_text(name);
     shown.end = skills->stays.length;
     shown.wanted = skills->prompts;
-    skills->shown = memory_grow(skills->shown, skills->shown_count + 1, sizeof shown);
-    skills->shown[skills->shown_count++] = shown;
+    *MEMORY_ADD(skills->shown, skills->shown_count) = shown;
 }
 
 /* What stands there of the skill; a line that says it was forgotten ends all lines before. NULL: nothing that counts. */

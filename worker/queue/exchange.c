@@ -52,8 +52,7 @@ static void remove_pair(struct queue *queue, const char *name)
 
 static void add_leftover(struct queue *queue, const struct leftover *leftover)
 {
-    queue->leftovers = memory_grow(queue->leftovers, queue->leftover_count + 1, sizeof *queue->leftovers);
-    queue->leftovers[queue->leftover_count++] = *leftover;
+    *MEMORY_ADD(queue->leftovers, queue->leftover_count) = *leftover;
 }
 
 /* The new file's owner and mode are the old one's as far as that is ours to say. */

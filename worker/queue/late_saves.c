@@ -19,8 +19,7 @@
 /* Behind the others; to be sorted. */
 static void push(struct marks *marks, struct mark mark)
 {
-    MEMORY_MORE(marks->items, marks->count);
-    marks->items[marks->count++] = mark;
+    *MEMORY_ADD(marks->items, marks->count) = mark;
 }
 
 void queue_brought_note(struct leftover *leftover, const struct marks *old, const struct marks *now)

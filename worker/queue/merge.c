@@ -247,8 +247,7 @@ static bool load_one(struct queue *queue, const char *name, struct fault *fault)
     int based = queue_base_read(queue, &leftover, &rest_inode, fault);
     if (based < 0)
         return false;
-    queue->leftovers = memory_grow(queue->leftovers, queue->leftover_count + 1, sizeof *queue->leftovers);
-    queue->leftovers[queue->leftover_count++] = leftover;
+    *MEMORY_ADD(queue->leftovers, queue->leftover_count) = leftover;
     if ((based && stamp.inode == rest_inode) || (!based && stamp.size == 0))
         remove_leftover(queue, queue->leftover_count - 1, true); /* the exchange wasn't made */
     return true;

@@ -150,8 +150,7 @@ static void owe(struct queue *queue, struct mark mark)
     const char *id = queue->blocks.items[count - 1].id;
     if (queue_hash(id, strlen(id)) != mark.id)
         return;
-    queue->owed = memory_grow(queue->owed, queue->owed_count + 1, sizeof *queue->owed);
-    queue->owed[queue->owed_count++] = mark;
+    *MEMORY_ADD(queue->owed, queue->owed_count) = mark;
 }
 
 bool queue_take_mark(struct queue *queue, struct mark mark, struct fault *fault)

@@ -71,8 +71,7 @@ static void load(struct waiting *waiting)
         if (sscanf(line, "%16" SCNx64 " %20" SCNd64, &piece.work, &waited) != 2 || waited < 0)
             continue;
         piece.since_ms = -waited;
-        waiting->pieces = memory_grow(waiting->pieces, waiting->count + 1, sizeof *waiting->pieces);
-        waiting->pieces[waiting->count++] = piece;
+        *MEMORY_ADD(waiting->pieces, waiting->count) = piece;
     }
     if (waiting->count)
         qsort(waiting->pieces, waiting->count, sizeof *waiting->pieces, by_work);
@@ -140,8 +139,7 @@ void waiting_begin(struct waiting *waiting)
 
 static void add(struct waiting *waiting, struct piece piece)
 {
-    MEMORY_MORE(waiting->noted, waiting->noted_count);
-    waiting->noted[waiting->noted_count++] = piece;
+    *MEMORY_ADD(waiting->noted, waiting->noted_count) = piece;
 }
 
 void waiting_note(struct waiting *waiting, uint64_t work)

@@ -26,8 +26,7 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
     OWNED_LISTING struct listing *listing = listing_open(folder, "agents", NULL);
     for (const char *name; listing != NULL && (name = listing_next(listing)) != NULL;) {
         if (names_agent(name)) {
-            names = memory_grow(names, count + 1, sizeof(*names));
-            names[count++] = memory_text(name);
+            *MEMORY_ADD(names, count) = memory_text(name);
         }
     }
     const char *near = did_you_mean(agent, name_at, names, count);

@@ -131,8 +131,7 @@ void table_begin(struct table *table, const char *const *heads, size_t columns)
 
 void table_cell(struct table *table, const char *text)
 {
-    table->cells = memory_grow(table->cells, table->count + 1, sizeof(*table->cells));
-    table->cells[table->count++] = output_clean(text != NULL ? text : "-", 0);
+    *MEMORY_ADD(table->cells, table->count) = output_clean(text != NULL ? text : "-", 0);
 }
 
 void table_cellf(struct table *table, const char *format, ...)

@@ -50,8 +50,7 @@ const struct gitbundle_ref *gitbundle_find(const struct gitbundle *bundle, const
 
 void gitbundle_add(struct gitbundle *bundle, const char id[41], const char *name)
 {
-    bundle->refs = memory_grow(bundle->refs, bundle->count + 1, sizeof *bundle->refs);
-    struct gitbundle_ref *ref = &bundle->refs[bundle->count++];
+    struct gitbundle_ref *ref = MEMORY_ADD(bundle->refs, bundle->count);
     memcpy(ref->id, id, 40);
     ref->id[40] = '\0';
     ref->name = memory_text(name);

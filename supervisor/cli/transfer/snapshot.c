@@ -154,8 +154,7 @@ static bool take_items(struct snapshot *snapshot, struct listing *names, const c
                 return false;
             continue;
         }
-        items->list = memory_grow(items->list, items->count + 1, sizeof *items->list);
-        items->list[items->count++] = item;
+        *MEMORY_ADD(items->list, items->count) = item;
     }
     return true;
 }
