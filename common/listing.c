@@ -9,6 +9,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/names.h"
 
 /* Names come straight from the kernel: fdopendir asks four times for what is known of a descriptor of files_open. */
 struct listing {
@@ -79,11 +80,6 @@ unsigned char listing_type(const struct listing *listing)
     return listing->type;
 }
 
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 char **listing_sorted(struct listing *listing, size_t *count)
 {
     char **names = NULL;
@@ -93,7 +89,7 @@ char **listing_sorted(struct listing *listing, size_t *count)
         names[(*count)++] = memory_text(name);
     }
     if (names)
-        qsort(names, *count, sizeof *names, by_bytes);
+        qsort(names, *count, sizeof *names, names_order);
     return names;
 }
 

@@ -1,5 +1,6 @@
 #include "common/names.h"
 
+#include <search.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -200,4 +201,15 @@ char *names_new_id(void)
     return memory_print("%04d%02d%02dT%02d%02d%02d-%04x-%08x", utc.tm_year + 1900, utc.tm_mon + 1,
                         utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, (unsigned)(instant & 0xffff),
                         (unsigned)chance(instant));
+}
+
+int names_order(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void *names_find(void *const *tree, const char *text)
+{
+    void **found = tfind(&text, tree, names_order);
+    return found ? *found : NULL;
 }

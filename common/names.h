@@ -42,4 +42,9 @@ char *names_new_id(void);
 /* Deterministic 64-bit hash (FNV-1a) of bytes: for file names and tables, not for security. */
 unsigned long long names_hash(const void *bytes, size_t length);
 
+/* For qsort, bsearch and tsearch: orders records that begin with a char *, or are one, by that text. */
+int names_order(const void *a, const void *b);
+/* The record of such a tree (tsearch) with this text; NULL: there is none. */
+void *names_find(void *const *tree, const char *text);
+
 #endif

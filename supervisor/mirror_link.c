@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/supervisor.h"
 
@@ -26,17 +27,6 @@ struct mirror_link {
     void *failing; /* tsearch: struct failing by agent */
 };
 
-static int by_agent(const void *a, const void *b)
-{
-    return strcmp(((const struct failing *)a)->agent, ((const struct failing *)b)->agent);
-}
-
-static struct failing *find(struct mirror_link *link, const char *agent)
-{
-    struct failing wanted = {.agent = (char *)agent}, **found = tfind(&wanted, &link->failing, by_agent);
-    return found ? *found : NULL;
-}
-
 static void free_failing(void *failing)
 {
     struct failing *gone = failing;
@@ -47,10 +37,10 @@ static void free_failing(void *failing)
 
 static void is_pushed(struct mirror_link *link, const char *agent)
 {
-    struct failing *was = find(link, agent);
+    struct failing *was = names_find(&link->failing, agent);
     if (!was)
         return;
-    tdelete(was, &link->failing, by_agent);
+    tdelete(was, &link->failing, names_order);
     free_failing(was);
     log_info("mirror", agent, "Its branch is at the remote again");
 }
@@ -58,7 +48,7 @@ static void is_pushed(struct mirror_link *link, const char *agent)
 /* Said when it is new: a remote that is down for a day is one line. */
 static void is_not_pushed(struct mirror_link *link, const char *agent, char *why)
 {
-    struct failing *was = find(link, agent);
+    struct failing *was = names_find(&link->failing, agent);
     if (was && strcmp(was->why, why) == 0) {
         free(why);
         return;
@@ -66,7 +56,7 @@ static void is_not_pushed(struct mirror_link *link, const char *agent, char *why
     if (!was) {
         was = memory_new(1, sizeof *was);
         was->agent = memory_text(agent);
-        tsearch(was, &link->failing, by_agent);
+        tsearch(was, &link->failing, names_order);
     }
     free(was->why);
     was->why = why;
@@ -154,7 +144,7 @@ void mirror_link_note(struct mirror_link *link, const char *agent)
 
 void mirror_link_problem(struct mirror_link *link, const char *agent, struct buffer *lines)
 {
-    const struct failing *failing = lives_here(link, agent) ? find(link, agent) : NULL;
+    const struct failing *failing = lives_here(link, agent) ? names_find(&link->failing, agent) : NULL;
     if (failing)
         buffer_print(lines, "its branch is not at the git remote: %s\n", failing->why);
 }

@@ -66,15 +66,9 @@ struct nodes {
 
 /* --- places --- */
 
-static int by_agent(const void *a, const void *b)
-{
-    return strcmp(((const struct place *)a)->agent, ((const struct place *)b)->agent);
-}
-
 static struct place *find_place(const struct nodes *nodes, const char *agent)
 {
-    struct place wanted = {.agent = (char *)agent}, **found = tfind(&wanted, &nodes->by_name, by_agent);
-    return found ? *found : NULL;
+    return names_find(&nodes->by_name, agent);
 }
 
 static struct agent *agent_of(const struct place *place)
@@ -195,7 +189,7 @@ static struct place *add_place(struct nodes *nodes, const char *agent)
     lease_connected(&place->lease, nodes->connected, clock_boot_ms());
     if (nodes->told)
         lease_key(&place->lease, NULL, 0, clock_boot_ms());
-    tsearch(place, &nodes->by_name, by_agent);
+    tsearch(place, &nodes->by_name, names_order);
     *MEMORY_ADD(nodes->places, nodes->count) = place;
     return place;
 }

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/names.h"
 
 static const char stream[] = "KV_agentos", above[] = "$KV.agentos.";
 
@@ -34,29 +35,18 @@ struct bucket {
     struct timer timer;
 };
 
-static int by_key(const void *a, const void *b)
-{
-    return strcmp(((const struct gone *)a)->key, ((const struct gone *)b)->key);
-}
-
-static struct gone *find_gone(struct bucket *bucket, const char *key)
-{
-    struct gone wanted = {.key = (char *)key}, **found = tfind(&wanted, &bucket->gone, by_key);
-    return found ? *found : NULL;
-}
-
 static void remember(struct bucket *bucket, const char *key, bool gone, uint64_t revision)
 {
-    struct gone *there = find_gone(bucket, key);
+    struct gone *there = names_find(&bucket->gone, key);
     if (there && !gone) {
-        tdelete(there, &bucket->gone, by_key);
+        tdelete(there, &bucket->gone, names_order);
         free(there->key);
         free(there);
     } else if (gone) {
         if (!there) {
             there = memory_new(1, sizeof *there);
             there->key = memory_text(key);
-            tsearch(there, &bucket->gone, by_key);
+            tsearch(there, &bucket->gone, names_order);
         }
         there->revision = revision;
     }
@@ -199,7 +189,7 @@ void bucket_put(struct bucket *bucket, const struct bucket_put *put)
         bucket->owner.kept(bucket->owner.context, put->ticket, 0, "that is no key");
         return;
     }
-    const struct gone *gone = put->revision == 0 ? find_gone(bucket, put->key) : NULL;
+    const struct gone *gone = put->revision == 0 ? names_find(&bucket->gone, put->key) : NULL;
     snprintf(revision, sizeof revision, "%llu", (unsigned long long)(gone ? gone->revision : put->revision));
     if (put->revision != MESSAGE_NOWHERE)
         headers[count++] = (struct header){"Nats-Expected-Last-Subject-Sequence", revision};

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/names.h"
 
 static const char stream[] = "AGENTOS", above[] = "agentos.";
 
@@ -42,21 +43,10 @@ struct consumers {
     struct timer tick;
 };
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct consumer *)a)->name, ((const struct consumer *)b)->name);
-}
-
 static int by_number(const void *a, const void *b)
 {
     const struct token *left = a, *right = b;
     return (left->number > right->number) - (left->number < right->number);
-}
-
-static struct consumer *find(struct consumers *consumers, const char *name)
-{
-    struct consumer wanted = {.name = (char *)name}, **found = tfind(&wanted, &consumers->all, by_name);
-    return found ? *found : NULL;
 }
 
 /* "agent-orion"; NULL: no subject of the stream. */
@@ -103,7 +93,7 @@ static void created(void *context, uint64_t number, const json_t *answer, const 
         requests_lost(consumers->owner.requests, "the stream AGENTOS was deleted, and is made anew");
         return;
     }
-    struct consumer *consumer = answer && name ? find(consumers, name) : NULL;
+    struct consumer *consumer = answer && name ? names_find(&consumers->all, name) : NULL;
     if (!consumer) /* the tick tries it again */
         return;
     consumer->there = true;
@@ -158,7 +148,7 @@ static bool hear_status(struct consumers *consumers, natsMsg *message, int statu
     size_t length = strlen(inbox);
     if (strncmp(subject, inbox, length) != 0 || strncmp(subject + length, ".p.", 3) != 0)
         return false;
-    struct consumer *consumer = find(consumers, subject + length + 3);
+    struct consumer *consumer = names_find(&consumers->all, subject + length + 3);
     if (consumer && status != 100)
         end_question(consumer, status, message_header(message, "Description"));
     return true;
@@ -183,7 +173,7 @@ bool consumers_hear(struct consumers *consumers, natsMsg *message)
         return hear_status(consumers, message, status);
     if (!message_delivery(message, &delivery) || strcmp(delivery.stream, stream) != 0)
         return false;
-    struct consumer *consumer = find(consumers, delivery.consumer);
+    struct consumer *consumer = names_find(&consumers->all, delivery.consumer);
     if (!consumer) { /* not followed any more: another node may have it at once */
         requests_say(consumers->owner.requests, natsMsg_GetReply(message), NULL, "-NAK");
         return true;
@@ -208,7 +198,7 @@ void consumers_settle(struct consumers *consumers, uint64_t number, uint64_t ms)
     if (!found)
         return;
     struct token *token = *found;
-    struct consumer *consumer = find(consumers, token->consumer);
+    struct consumer *consumer = names_find(&consumers->all, token->consumer);
     OWNED char *later = memory_print("-NAK {\"delay\": %llu}", (unsigned long long)(ms * (uint64_t)MS_NS));
     requests_say(consumers->owner.requests, token->reply, NULL, ms == MESSAGE_NOWHERE ? "+ACK" : later);
     drop(consumers, token);
@@ -222,7 +212,7 @@ void consumers_settle(struct consumers *consumers, uint64_t number, uint64_t ms)
 
 static void free_consumer(struct consumers *consumers, struct consumer *consumer)
 {
-    tdelete(consumer, &consumers->all, by_name);
+    tdelete(consumer, &consumers->all, names_order);
     free(consumer->name);
     free(consumer->subject);
     free(consumer);
@@ -233,7 +223,7 @@ bool consumers_follow(struct consumers *consumers, const char *subject, bool fol
     OWNED char *name = name_of(subject);
     if (!consumers_know(subject))
         return false;
-    struct consumer *consumer = find(consumers, name);
+    struct consumer *consumer = names_find(&consumers->all, name);
     if (consumer && !follow)
         free_consumer(consumers, consumer);
     if ((consumer != NULL) == follow)
@@ -244,7 +234,7 @@ bool consumers_follow(struct consumers *consumers, const char *subject, bool fol
     consumer->name = memory_text(name);
     consumer->subject = memory_text(subject);
     consumer->consumers = consumers;
-    tsearch(consumer, &consumers->all, by_name);
+    tsearch(consumer, &consumers->all, names_order);
     if (consumers->begun)
         begin(consumer);
     return true;

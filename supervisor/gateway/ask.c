@@ -5,25 +5,20 @@
 #include <string.h>
 
 #include "common/memory.h"
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct agent *)a)->name, ((const struct agent *)b)->name);
-}
+#include "common/names.h"
 
 struct agent *ask_agent(struct scheduler *scheduler, char *name)
 {
-    struct agent key = {.name = name};
-    struct agent **found = tfind(&key, &scheduler->agents, by_name);
-    if (found) {
+    struct agent *agent = names_find(&scheduler->agents, name);
+    if (agent) {
         free(name);
-        return *found;
+        return agent;
     }
-    struct agent *agent = memory_new(1, sizeof *agent);
+    agent = memory_new(1, sizeof *agent);
     agent->name = name;
     agent->route = providers_route(scheduler->providers, name);
     TAILQ_INIT(&agent->queue);
-    if (!tsearch(agent, &scheduler->agents, by_name))
+    if (!tsearch(agent, &scheduler->agents, names_order))
         abort(); /* out of memory, as in common/memory.h */
     return agent;
 }
@@ -105,7 +100,7 @@ void ask_free_all(struct scheduler *scheduler)
         struct agent *agent = *(struct agent **)scheduler->agents;
         while (!LIST_EMPTY(&agent->asks))
             ask_free(LIST_FIRST(&agent->asks));
-        tdelete(agent, &scheduler->agents, by_name);
+        tdelete(agent, &scheduler->agents, names_order);
         free(agent->name);
         free(agent);
     }

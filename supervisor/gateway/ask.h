@@ -47,7 +47,7 @@ struct ask {
 TAILQ_HEAD(ask_queue, ask);
 
 struct agent {
-    char *name;
+    char *name; /* first: agents are found by it */
     struct route *route;
     size_t room; /* for its prompts, as it was told last; 0: it wasn't yet */
     struct ask_queue queue;

@@ -16,6 +16,7 @@
 #include "common/format/git_remote.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/secrets.h"
 #include "common/settings.h"
 
@@ -49,11 +50,6 @@ struct jobs {
 };
 
 static void begin(struct job *job);
-
-static int by_agent(const void *a, const void *b)
-{
-    return strcmp(((const struct job *)a)->agent, ((const struct job *)b)->agent);
-}
 
 static void due_in(struct job *job, int64_t ms)
 {
@@ -221,14 +217,13 @@ struct jobs *jobs_new(const struct jobs_owner *owner)
 
 void jobs_add(struct jobs *jobs, const char *agent)
 {
-    struct job wanted = {.agent = (char *)agent}, **found = tfind(&wanted, &jobs->all, by_agent);
-    struct job *job = found ? *found : NULL;
+    struct job *job = names_find(&jobs->all, agent);
     if (!job) {
         job = memory_new(1, sizeof *job);
         *job =
             (struct job){.agent = memory_text(agent), .jobs = jobs, .said = -1, .most_ms = JOB_DEADLINE_MS};
         job->timer = (struct timer){.ring = ring, .context = job};
-        tsearch(job, &jobs->all, by_agent);
+        tsearch(job, &jobs->all, names_order);
     }
     job->again = true;
     if (job->state == STATE_IDLE)

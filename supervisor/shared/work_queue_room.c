@@ -21,21 +21,16 @@ static const char *consumer_at(const struct work_queue *queue, size_t place)
 }
 
 struct named_place {
-    const char *name;
+    const char *name; /* first: they are found by it */
     size_t place;
 };
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct named_place *)a)->name, ((const struct named_place *)b)->name);
-}
 
 static size_t place_of(const struct work_queue *queue, const char *consumer)
 {
     const struct named_place key = {.name = consumer};
     const struct named_place *found = NULL;
     if (consumer && queue->rooms.count)
-        found = bsearch(&key, queue->rooms.by_name, queue->rooms.count, sizeof key, by_name);
+        found = bsearch(&key, queue->rooms.by_name, queue->rooms.count, sizeof key, names_order);
     return found ? found->place : NONE;
 }
 
@@ -84,7 +79,7 @@ void queue_rooms_define(struct work_queue *queue)
     for (size_t i = 0; i < count; i++)
         places[i] = (struct named_place){.name = consumer_at(queue, i), .place = i};
     if (count)
-        qsort(places, count, sizeof *places, by_name);
+        qsort(places, count, sizeof *places, names_order);
     queue->rooms = (struct queue_rooms){.count = count,
                                         .width = width,
                                         .by_name = places,

@@ -105,11 +105,6 @@ unsigned mailbox_lies(int data, const char *agent, const char *id)
     return mailbox_lies_in(data, agent, id, (1u << FOLDER_COUNT) - 1);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static char *id_in(const char *name)
 {
     size_t length = strlen(name);
@@ -147,7 +142,7 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
     names->failed = !listing_close(listing, NULL);
     names->whole = !names->failed && looked_at <= MAILBOX_NAMES_MAX;
     if (names->count)
-        qsort(names->ids, names->count, sizeof *names->ids, by_name);
+        qsort(names->ids, names->count, sizeof *names->ids, names_order);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "common/names.h"
 
 enum { ASIDE_TRIES = 100 };
 
@@ -119,11 +120,6 @@ bool shared_remove(int data, const char *folder, const char *name, struct fault 
 
 /* --- all files of a folder --- */
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static bool read_names(int data, const char *folder, bool hidden, char ***names, size_t *count,
                        struct fault *fault)
 {
@@ -139,7 +135,7 @@ static bool read_names(int data, const char *folder, bool hidden, char ***names,
     }
     bool whole = listing_close(listing, fault);
     if (*count)
-        qsort(*names, *count, sizeof **names, compare_names);
+        qsort(*names, *count, sizeof **names, names_order);
     if (*count == SHARED_FILES_MAX)
         return fault_set(fault, "the folder %s has more than %d files; the rest waits until these are gone",
                          folder, SHARED_FILES_MAX);
