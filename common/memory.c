@@ -44,6 +44,13 @@ void memory_set(char **at, const char *text)
     *at = copy;
 }
 
+void memory_wipe(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 char *memory_slice(const char *text, size_t length)
 {
     char *copy = memory_new(length + 1, 1);

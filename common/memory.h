@@ -19,6 +19,7 @@ char *memory_text(const char *text); /* like strdup; NULL stays NULL */
 void memory_set(
     char **at,
     const char *text); /* a copy takes the place of the text there, which is freed; NULL is fine for both */
+void memory_wipe(char *text);                        /* overwritten, then freed; NULL is fine */
 char *memory_slice(const char *text, size_t length); /* length bytes and a NUL */
 char *memory_print(const char *format, ...) __attribute__((format(printf, 1, 2))); /* like asprintf */
 

@@ -107,11 +107,15 @@ bool names_conflict(const char *file)
     return strcasestr(file, ".sync-conflict-") || strcasestr(file, "conflicted copy");
 }
 
-bool names_work(const char *file)
+bool names_markdown(const char *file)
 {
     size_t length = strlen(file);
-    return length > 3 && strcmp(file + length - 3, ".md") == 0 && !names_temporary(file) &&
-           !names_conflict(file);
+    return length > 3 && strcmp(file + length - 3, ".md") == 0;
+}
+
+bool names_work(const char *file)
+{
+    return names_markdown(file) && !names_temporary(file) && !names_conflict(file);
 }
 
 bool names_stray(const char *file)

@@ -22,6 +22,8 @@ bool names_id(const char *id);
 bool names_temporary(const char *file);
 /* A synchroniser's conflict copy ("x.sync-conflict-….md", "x (conflicted copy).md"): it is told of and never work. */
 bool names_conflict(const char *file);
+/* "x.md", whatever else it is. */
+bool names_markdown(const char *file);
 /* "x.md", and neither of these two: a file of that name may be work, in every folder that people put work into. */
 bool names_work(const char *file);
 /* A file of a folder of envelopes that is no envelope by its name, ID.md, and not temporary: somebody's mistake. */

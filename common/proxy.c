@@ -8,19 +8,12 @@
 #include "common/base_url.h"
 #include "common/memory.h"
 
-static void wipe(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-}
-
 void proxy_free(struct proxy *proxy)
 {
     free(proxy->address);
     free(proxy->name);
-    wipe(proxy->user);
-    wipe(proxy->password);
+    memory_wipe(proxy->user);
+    memory_wipe(proxy->password);
     *proxy = (struct proxy){0};
 }
 

@@ -178,11 +178,11 @@ static void load_lock(void *context, const char *file)
     struct shared_locks *shared = context;
     int data = shared->supervisor->data;
     OWNED char *text = NULL, *aside = NULL;
-    size_t length = strlen(file);
+    size_t length;
     struct fault fault, other;
-    if (length < 4 || strcmp(file + length - 3, ".md") != 0)
+    if (!names_markdown(file))
         return;
-    OWNED char *name = memory_slice(file, length - 3);
+    OWNED char *name = memory_slice(file, strlen(file) - 3);
     int found = shared_read(data, SHARED_LOCKS, name, LOCK_FILE_MAX, &text, &length, NULL, &fault);
     if (found < 0 && !files_lasting(errno)) {
         cannot_load(shared, &fault);

@@ -56,11 +56,7 @@ struct peer peer_view(const struct agent *agent)
 
 static bool may_send(const struct roster_agent *definition, const char *name)
 {
-    const struct text_list *list = &definition->may_send_to;
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], name) == 0)
-            return true;
-    return definition->may_send_to_all;
+    return definition->may_send_to_all || text_list_has(&definition->may_send_to, name);
 }
 
 void peer_surroundings(void *asker, struct buffer *peers, struct buffer *segments)

@@ -171,9 +171,7 @@ static void look(const struct survey *survey, const char *owner)
         look_at_key(survey, &key, url);
     else if (own && !key.given && !base_url_is_loopback(url) && !strstr(url, "://host.docker.internal"))
         buffer_print(survey->out, "%s is not set, and %s will probably want a key\n", key.variable, url);
-    if (key.value)
-        explicit_bzero(key.value, strlen(key.value));
-    free(key.value);
+    memory_wipe(key.value);
     free(key.variable);
 }
 

@@ -15,6 +15,7 @@ struct text_list {
     char **items;
     size_t count;
 };
+bool text_list_has(const struct text_list *list, const char *text);
 
 struct schedule_entry {
     char *cron, *task;

@@ -227,6 +227,14 @@ bool field_word_set(const struct field *field, void *record, const char *text)
     return true;
 }
 
+bool text_list_has(const struct text_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], text) == 0)
+            return true;
+    return false;
+}
+
 void text_list_free(struct text_list *list)
 {
     for (size_t i = 0; i < list->count; i++)

@@ -65,9 +65,7 @@ struct credentials *credentials_read(struct fault *fault)
                 read_setting(SET_AGENTOS_BUS_CERT_FILE, "certificate", &credentials->certificate, fault) &&
                 read_setting(SET_AGENTOS_BUS_KEY_FILE, "key", &credentials->key, fault) &&
                 (!text || take_apart(credentials, text, fault));
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
+    memory_wipe(text);
     if (good)
         return credentials;
     free(credentials); /* with what is in it: the process ends */

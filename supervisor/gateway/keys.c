@@ -24,13 +24,6 @@ struct keys {
     size_t count;
 };
 
-static void wipe(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-}
-
 static struct key *find(const struct keys *keys, const char *variable)
 {
     for (size_t i = 0; i < keys->count; i++)
@@ -53,13 +46,13 @@ static void add(struct keys *keys, char *variable, char *value, const struct fau
         key.fault = memory_print("the key in %s %s", origin, why);
     }
     if (key.fault)
-        wipe(key.value), key.value = NULL;
+        memory_wipe(key.value), key.value = NULL;
     if (!known) {
         *MEMORY_ADD(keys->items, keys->count) = key;
         return;
     }
     free(known->variable);
-    wipe(known->value);
+    memory_wipe(known->value);
     free(known->fault);
     *known = key;
 }
@@ -118,7 +111,7 @@ void keys_free(struct keys *keys)
         return;
     for (size_t i = 0; i < keys->count; i++) {
         free(keys->items[i].variable);
-        wipe(keys->items[i].value);
+        memory_wipe(keys->items[i].value);
         free(keys->items[i].fault);
     }
     free(keys->items);
@@ -148,7 +141,7 @@ static char *replace(char *text, const char *secret)
         from = found + length;
     }
     buffer_text(&masked, from);
-    wipe(text);
+    memory_wipe(text);
     return buffer_take(&masked);
 }
 
@@ -156,7 +149,7 @@ static char *replace(char *text, const char *secret)
 static char *replace_and_wipe(char *text, char *secret)
 {
     text = secret ? replace(text, secret) : text;
-    wipe(secret);
+    memory_wipe(secret);
     return text;
 }
 
@@ -177,8 +170,8 @@ static char *mask_entry(char *text, const char *entry)
         text = replace_and_wipe(text, coded);
         text = replace(text, proxy.password);
         text = replace_and_wipe(text, password);
-        wipe(both);
-        wipe(user);
+        memory_wipe(both);
+        memory_wipe(user);
     }
     proxy_free(&proxy);
     return text;

@@ -51,8 +51,7 @@ static struct curl_slist *make_headers(const char *url, const char *key)
     if (key) {
         char *line = memory_print("%s %s", key_header(url, key), key);
         client_header(&headers, line);
-        explicit_bzero(line, strlen(line));
-        free(line);
+        memory_wipe(line);
     }
     return headers;
 }

@@ -42,9 +42,7 @@ void token_free(struct token *token)
 {
     if (!token)
         return;
-    if (token->read)
-        explicit_bzero(token->read, strlen(token->read));
-    free(token->read);
+    memory_wipe(token->read);
     secrets_free(token->secrets);
     free(token);
 }

@@ -42,12 +42,6 @@ struct copy *envelope_scan_add(struct envelope_scan *scan, enum place place, con
     return copy;
 }
 
-static bool is_letter(const char *name)
-{
-    size_t length = strlen(name);
-    return length > 3 && strcmp(name + length - 3, ".md") == 0;
-}
-
 static bool is_without_end(const char *file, const char *name)
 {
     return strlen(file) == strlen(name) + 3 && strncmp(file, name, strlen(name)) == 0;
@@ -112,13 +106,13 @@ static void read_entry(const struct reading *reading, const char *file)
     OWNED char *text = NULL;
     OWNED char *path = memory_print("%s/%s", reading->path, file);
     size_t length = 0;
-    int got = is_letter(file)
+    int got = names_markdown(file)
                   ? files_read(reading->folder, file, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault)
                   : 1;
     if (got == 0)
         return; /* moved on since the folder was read */
     struct copy *copy = envelope_scan_add(reading->scan, reading->place, reading->owner, path);
-    if (!is_letter(file)) {
+    if (!names_markdown(file)) {
         copy->set_aside = strstr(file, SET_ASIDE) != NULL;
         copy->fault = memory_text("is no envelope");
     } else if (got < 0) {

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/names.h"
 #include "common/tree.h"
 
 #define CONFIG_MAP "..data" /* the link that a mounted ConfigMap changes, and with it all its files */
@@ -77,17 +78,11 @@ static void lose_place(struct watch *watch, int descriptor)
     free(place);
 }
 
-static bool ends_in_md(const char *name)
-{
-    size_t length = strlen(name);
-    return length > 3 && strcmp(name + length - 3, ".md") == 0;
-}
-
 /* Names that begin with a dot are the worker's own affair (temporary files, the card), so its own writing rings
  * nobody. */
 static uint64_t what_to_look_at(size_t folder, const char *name)
 {
-    if (name[0] == '.' || !ends_in_md(name))
+    if (name[0] == '.' || !names_markdown(name))
         return 0;
     if (folder != 0)
         return LOOK_IAC;

@@ -126,25 +126,17 @@ void quarantine_look(struct quarantine *quarantine, int data, const struct roste
     shared_each(data, SHARED_LOCKS, see, &locks, NULL);
 }
 
-static bool has(const struct text_list *list, const char *agent)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], agent) == 0)
-            return true;
-    return false;
-}
-
 static bool concerns(const struct quarantined *aside, const struct roster *roster, const char *agent)
 {
     if (aside->of == OF_LOCK)
         return true; /* any agent's task may ask for it */
     for (size_t i = 0; aside->of == OF_QUEUE && i < roster->queue_count; i++)
         if (strcmp(roster->queues[i].name, aside->name) == 0)
-            return has(&roster->queues[i].consumers, agent);
+            return text_list_has(&roster->queues[i].consumers, agent);
     for (size_t i = 0; aside->of == OF_SEGMENT && i < roster->segment_count; i++) {
         const struct roster_segment *segment = &roster->segments[i];
         if (strcmp(segment->name, aside->name) == 0)
-            return has(&segment->readers, agent) || has(&segment->writers, agent);
+            return text_list_has(&segment->readers, agent) || text_list_has(&segment->writers, agent);
     }
     return false;
 }

@@ -66,14 +66,6 @@ static void list_copy(struct text_list *to, const struct text_list *from)
         to->items[to->count] = memory_text(from->items[to->count]);
 }
 
-static bool list_has(const struct text_list *list, const char *name)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], name) == 0)
-            return true;
-    return false;
-}
-
 static void forget_state(struct segment *segment)
 {
     free(segment->by);
@@ -520,7 +512,7 @@ enum segment_verdict segments_write(struct segments *segments, const struct enve
         fault_set(why, "there is no segment '%s' in agents.yaml", name);
         return SEGMENT_REFUSED;
     }
-    if (!list_has(&segment->writers, write->from)) {
+    if (!text_list_has(&segment->writers, write->from)) {
         fault_set(why, "%s is no writer of the segment '%s'", write->from, name);
         return SEGMENT_REFUSED;
     }
@@ -546,8 +538,8 @@ void segments_each(struct segments *segments, const char *agent,
     for (size_t i = 0; i < segments->count; i++) {
         struct segment *segment = segments->all[i];
         struct segment_view view = {.name = segment->name,
-                                    .writable = list_has(&segment->writers, agent),
-                                    .readable = list_has(&segment->readers, agent)};
+                                    .writable = text_list_has(&segment->writers, agent),
+                                    .readable = text_list_has(&segment->readers, agent)};
         if (!segment->wanted || (!view.writable && !view.readable))
             continue;
         refresh(segments, segment);

@@ -37,14 +37,6 @@ static const struct roster_queue *find_queue(const struct case_of *it)
     return NULL;
 }
 
-static bool has(const struct text_list *list, const char *text)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], text) == 0)
-            return true;
-    return false;
-}
-
 /* --- the checks: false and why --- */
 
 static bool is_a_kind_that_travels(const struct case_of *it)
@@ -79,12 +71,12 @@ static bool may_send(const struct case_of *it)
     if (!sender || sender->may_send_to_all || it->answers || it->envelope->kind == KIND_SEGMENT)
         return true;
     if (!queue)
-        return has(&sender->may_send_to, it->envelope->to) ||
+        return text_list_has(&sender->may_send_to, it->envelope->to) ||
                fault_set(it->why, "%s may not send to %s (may_send_to in agents.yaml)", sender->name,
                          it->envelope->to);
     /* An item goes to any consumer that its sender may send to, and may come back to the sender. */
     for (size_t i = 0; i < queue->consumers.count; i++)
-        if (has(&sender->may_send_to, queue->consumers.items[i]) ||
+        if (text_list_has(&sender->may_send_to, queue->consumers.items[i]) ||
             strcmp(queue->consumers.items[i], sender->name) == 0)
             return true;
     return fault_set(it->why, "%s may not send to any consumer of %s (may_send_to in agents.yaml)",

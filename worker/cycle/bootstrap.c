@@ -16,26 +16,30 @@
 #include "common/names.h"
 #include "common/tree.h"
 #include "worker/cycle/bootstrap_texts.h"
+#include "worker/cycle/prompt.h"
 #include "worker/memory/learning.h"
+#include "worker/memory/reflections.h"
+#include "worker/memory/rewards.h"
+#include "worker/memory/skills.h"
 
 #define NOTES TREE_NOTES "/bootstrapped"
 
 /* Which files there are, what they begin as, and which of them go on to follow agents.yaml (or a newer default of
  * ours) for as long as nobody else has changed them. */
 static const struct seed {
-    const char *path;
-    void (*print)(const struct roster_agent *agent, struct buffer *out);
+    const char *path, *text;
+    void (*print)(const struct roster_agent *agent, struct buffer *out); /* in the text's place */
     bool follows;
 } seeds[] = {
-    {TREE_PERSONA, bootstrap_persona, true},
-    {TREE_CONSTRAINTS, bootstrap_constraints, true},
-    {TREE_SKILLS, bootstrap_skills, false},
-    {TREE_GOALS, bootstrap_goals, true},
-    {TREE_REWARDS, bootstrap_rewards, false},
-    {TREE_REFLECTIONS, bootstrap_reflections, false},
-    {TREE_SYSTEM_PROMPT, bootstrap_system_prompt, true},
-    {TREE_CARD, bootstrap_card, false},
-    {TREE_QUEUE, bootstrap_queue, false},
+    {TREE_PERSONA, NULL, bootstrap_persona, true},
+    {TREE_CONSTRAINTS, bootstrap_constraints, NULL, true},
+    {TREE_SKILLS, skills_preamble, NULL, false},
+    {TREE_GOALS, NULL, bootstrap_goals, true},
+    {TREE_REWARDS, rewards_preamble, NULL, false},
+    {TREE_REFLECTIONS, reflections_preamble, NULL, false},
+    {TREE_SYSTEM_PROMPT, prompt_default_template, NULL, true},
+    {TREE_CARD, NULL, bootstrap_card, false},
+    {TREE_QUEUE, bootstrap_queue, NULL, false},
 };
 enum { SEED_COUNT = sizeof seeds / sizeof *seeds };
 
@@ -159,7 +163,10 @@ static bool look_at(struct work *work, size_t index, struct fault *fault)
     bool missing = fstatat(work->tree, seed->path, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
     if (!missing && !seed->follows && !work->first)
         return true;
-    seed->print(work->agent, &text);
+    if (seed->print)
+        seed->print(work->agent, &text);
+    else
+        buffer_text(&text, seed->text);
     if (missing)
         return make(work, index, &text, fault);
     if (work->first)

@@ -6,14 +6,9 @@
 #include "common/format/roster.h"
 
 void bootstrap_persona(const struct roster_agent *agent, struct buffer *out);
-void bootstrap_constraints(const struct roster_agent *agent, struct buffer *out);
-void bootstrap_skills(const struct roster_agent *agent, struct buffer *out);
 void bootstrap_goals(const struct roster_agent *agent,
                      struct buffer *out); /* the first 5 of the definition */
-void bootstrap_rewards(const struct roster_agent *agent, struct buffer *out);
-void bootstrap_reflections(const struct roster_agent *agent, struct buffer *out);
-void bootstrap_system_prompt(const struct roster_agent *agent, struct buffer *out);
 void bootstrap_card(const struct roster_agent *agent, struct buffer *out);
-void bootstrap_queue(const struct roster_agent *agent, struct buffer *out); /* holds no block */
+extern const char bootstrap_constraints[], bootstrap_queue[] /* holds no block */;
 
 #endif

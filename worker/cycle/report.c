@@ -11,6 +11,7 @@
 #include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/tree.h"
 #include "worker/cycle/bootstrap.h"
 #include "worker/cycle/worker.h"
@@ -61,10 +62,8 @@ static void count_letters(struct worker *worker)
         worker->figures.folders[i] = (struct file_stamp){0};
         struct listing *names = listing_open(worker->tree, folders[i], NULL);
         bool there = names != NULL, whole = there || errno == ENOENT || files_lasting(errno);
-        for (const char *name; names && (name = listing_next(names));) {
-            size_t length = strlen(name);
-            count += name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0;
-        }
+        for (const char *name; names && (name = listing_next(names));)
+            count += name[0] != '.' && names_markdown(name);
         if ((!names || listing_close(names, NULL)) && whole) {
             worker->figures.envelopes[i] = count;
             if (there && !young)

@@ -273,8 +273,7 @@ static void check_board(const char *data_dir, const char *where, void (*check)(c
         buffer_print(findings, "%s: cannot be read: %s\n", where, strerror(errno));
     for (int i = 0; i < count; i++) {
         const char *name = files[i]->d_name;
-        size_t length = strlen(name);
-        if (name[0] != '.' && length > 3 && strcmp(name + length - 3, ".md") == 0)
+        if (name[0] != '.' && names_markdown(name))
             check_notice(folder, where, name, check, findings);
         else if (name[0] != '.')
             buffer_print(notes, "%s/%s was set aside, or is no file of ours\n", where, name);
