@@ -21,11 +21,6 @@ static const char *text(const json_t *object, const char *key)
     return value ? value : "";
 }
 
-static void head(struct buffer *out, const char *name, const char *type, const char *help)
-{
-    buffer_print(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 /* label="value", with what the format wants to be escaped. */
 static void label(struct buffer *out, const char *name, const char *value)
 {
@@ -51,203 +46,152 @@ static void sample(struct buffer *out, const char *name, const json_t *agent, co
     buffer_print(out, "%s%s%s ", both ? "," : "", more, *who || *more ? "}" : "");
 }
 
-/* --- a number for each agent --- */
-
-static const struct {
-    const char *name, *type, *help, *key;
-} plain[] = {
-    {"agentos_agent_up", "gauge", "1: the agent is ready; one that hibernates is, too.", "up"},
-    {"agentos_queue_depth", "gauge", "Tasks that are pending in the agent's queue.md.", "queue"},
-    {"agentos_dead_letters", "gauge", "Envelopes and tasks among the agent's dead letters.", "dead_letters"},
-    {"agentos_problems", "gauge", "Sentences that `agentos status` says of the agent.", "problems"},
-    {"agentos_worker_restarts_total", "counter", "Workers that were started after another one had ended.",
-     "restarts"},
-    {"agentos_inbox_depth", "gauge", "Envelopes in the agent's inbox.", "inbox"},
-    {"agentos_window_used", "gauge", "Envelopes that lie unfinished with the agent.", "unfinished"},
-    {"agentos_window_limit", "gauge", "How many may, after its throughput class.", "window"},
-    {"agentos_backlog_used", "gauge", "Envelopes for the agent that wait at their senders.", "deferred"},
-    {"agentos_backlog_limit", "gauge", "How many may, before more are refused.", "backlog"},
-    {"agentos_audit_divergence_total", "counter", "Audits that gave another score than the agent itself.",
-     "divergences"},
-    {"agentos_negative_streak", "gauge", "Rewards of -1 in a row, up to now.", "negative_streak"},
+/* What is printed, and a family of it: the samples under one name. */
+struct page {
+    const json_t *metrics, *agents;
+    struct buffer *out;
 };
 
-static void print_plain(const json_t *agents, struct buffer *out)
+struct family {
+    const char *name, *type, *help;
+    /* The samples of one agent, or of the metrics whole, which have no name. */
+    void (*print)(const struct family *family, const struct page *page, const json_t *of);
+    const char *key; /* where the number lies */
+    enum { EACH_AGENT, WHOLE, WHOLE_AND_AGENTS } of;
+};
+
+static void value(const struct family *family, const struct page *page, const json_t *of, const char *more,
+                  json_int_t value)
 {
-    size_t index;
-    const json_t *agent;
-    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        head(out, plain[i].name, plain[i].type, plain[i].help);
-        json_array_foreach(agents, index, agent)
-        {
-            const json_t *value = json_object_get(agent, plain[i].key);
-            sample(out, plain[i].name, agent, "");
-            buffer_print(
-                out, "%lld\n",
-                (long long)(json_is_boolean(value) ? json_is_true(value) : json_integer_value(value)));
-        }
-    }
+    sample(page->out, family->name, of, more);
+    buffer_print(page->out, "%lld\n", (long long)value);
 }
 
-/* --- one of several for each agent --- */
-
-static void print_state(const json_t *agents, struct buffer *out)
+static void print_number(const struct family *family, const struct page *page, const json_t *of)
 {
-    size_t index;
-    const json_t *agent;
-    head(out, "agentos_agent_state", "gauge",
-         "1 for the state that the agent is in, 0 for the others; without agent: how many are in it.");
-    json_array_foreach(agents, index, agent) for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
-    {
+    const json_t *number = json_object_get(of, family->key);
+    value(family, page, of, "", json_is_boolean(number) ? json_is_true(number) : json_integer_value(number));
+}
+
+static void print_state(const struct family *family, const struct page *page, const json_t *agent)
+{
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
         OWNED char *state = memory_print("state=\"%s\"", states[i]);
         json_int_t count = number(json_object_get(agent, SUM_STATES), states[i]);
-        sample(out, "agentos_agent_state", agent, state);
-        buffer_print(out, "%lld\n", (long long)count + (strcmp(states[i], text(agent, "state")) == 0));
+        value(family, page, agent, state, count + (strcmp(states[i], text(agent, "state")) == 0));
     }
 }
 
-static void print_pressure(const json_t *agents, struct buffer *out)
+static void print_pressure(const struct family *family, const struct page *page, const json_t *agent)
 {
-    size_t index;
-    const json_t *agent;
-    head(out, "agentos_pressure", "gauge",
-         "0: the window is free, 1: in use, 2: full and others wait, 3: the next envelope is refused.");
-    json_array_foreach(agents, index, agent)
-    {
-        int level = 0;
-        for (int i = 0; i < (int)(sizeof pressures / sizeof pressures[0]); i++)
-            level = strcmp(pressures[i], text(agent, "pressure")) == 0 ? i : level;
-        if (!*text(agent, "name"))
-            continue; /* levels have no sum */
-        sample(out, "agentos_pressure", agent, "");
-        buffer_print(out, "%d\n", level);
-    }
+    int level = 0;
+    for (int i = 0; i < (int)(sizeof pressures / sizeof pressures[0]); i++)
+        level = strcmp(pressures[i], text(agent, "pressure")) == 0 ? i : level;
+    if (*text(agent, "name")) /* levels have no sum */
+        value(family, page, agent, "", level);
 }
 
-static void print_tasks(const json_t *agents, struct buffer *out)
+static void print_tasks(const struct family *family, const struct page *page, const json_t *agent)
 {
-    size_t index;
-    const json_t *agent;
-    head(out, "agentos_tasks_total", "counter", "Finished tasks, by their reward.");
-    json_array_foreach(agents, index, agent) for (size_t i = 0; i < sizeof rewards / sizeof rewards[0]; i++)
-    {
-        const json_t *tasks = json_object_get(agent, "tasks");
+    for (size_t i = 0; i < sizeof rewards / sizeof rewards[0]; i++) {
         OWNED char *reward = memory_print("reward=\"%s\"", rewards[i]);
-        sample(out, "agentos_tasks_total", agent, reward);
-        buffer_print(out, "%lld\n", (long long)json_integer_value(json_array_get(tasks, i)));
+        value(family, page, agent, reward,
+              json_integer_value(json_array_get(json_object_get(agent, "tasks"), i)));
     }
 }
 
-/* --- the post office --- */
-
-static void print_post(const json_t *metrics, const json_t *agents, struct buffer *out)
+static void print_envelopes(const struct family *family, const struct page *page, const json_t *metrics)
 {
     size_t index;
     const json_t *item;
-    head(out, "agentos_envelopes_total", "counter", "Envelopes that have come to a status, by their kind.");
     json_array_foreach(json_object_get(metrics, "envelopes"), index, item)
     {
-        buffer_text(out, "agentos_envelopes_total{");
-        label(out, "kind", text(item, "kind"));
-        buffer_text(out, ",");
-        label(out, "status", text(item, "status"));
-        buffer_print(out, "} %lld\n", (long long)number(item, "count"));
-    }
-    head(out, "agentos_backpressure_total", "counter",
-         "Envelopes that were refused since their receiver's backlog was full; without agent: by work "
-         "queues, and by all agents where they have no series of their own.");
-    json_int_t others = number(metrics, "items_refused");
-    json_array_foreach(agents, index, item)
-    {
-        if (!*text(item, "name")) {
-            others += number(item, "backpressure");
-            continue;
-        }
-        sample(out, "agentos_backpressure_total", item, "");
-        buffer_print(out, "%lld\n", (long long)number(item, "backpressure"));
-    }
-    buffer_print(out, "agentos_backpressure_total %lld\n", (long long)others);
-}
-
-/* --- money --- */
-
-static void print_left(const json_t *of, struct buffer *out)
-{
-    static const char *const units[] = {"tokens", "cost"}, *const keys[] = {"tokens_left", "cost_left"};
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *value = json_object_get(of, keys[i]);
-        if (!value)
-            continue;
-        OWNED char *unit = memory_print("unit=\"%s\"", units[i]);
-        sample(out, "agentos_budget_remaining", of, unit);
-        buffer_print(out, "%.*f\n", i ? 9 : 0, json_number_value(value));
+        OWNED_BUFFER struct buffer labels = {0};
+        label(&labels, "kind", text(item, "kind"));
+        buffer_text(&labels, ",");
+        label(&labels, "status", text(item, "status"));
+        value(family, page, metrics, labels.data, number(item, "count"));
     }
 }
 
-static void print_money(const json_t *metrics, const json_t *agents, struct buffer *out)
+static void print_backpressure(const struct family *family, const struct page *page, const json_t *metrics)
 {
     size_t index;
     const json_t *agent;
-    head(out, "agentos_budget_remaining", "gauge",
-         "What is left of a day's budget, tokens or money; without agent: of all agents' together.");
-    print_left(metrics, out);
-    json_array_foreach(agents, index, agent) if (*text(agent, "name")) print_left(agent, out);
-    head(out, "agentos_cost_total", "counter", "What requests have cost, where a price is known.");
-    json_array_foreach(agents, index, agent)
+    json_int_t others = number(metrics, "items_refused");
+    json_array_foreach(page->agents, index, agent)
     {
-        const json_t *value = json_object_get(agent, "cost_total");
-        if (!value)
-            continue;
-        sample(out, "agentos_cost_total", agent, "");
-        buffer_print(out, "%.9f\n", json_number_value(value));
+        if (*text(agent, "name"))
+            print_number(family, page, agent);
+        else
+            others += number(agent, family->key);
     }
+    value(family, page, metrics, "", others);
+}
+
+static void print_left(const struct family *family, const struct page *page, const json_t *of)
+{
+    static const char *const units[] = {"tokens", "cost"}, *const keys[] = {"tokens_left", "cost_left"};
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *left = json_object_get(of, keys[i]);
+        if (!left || (of != page->metrics && !*text(of, "name")))
+            continue;
+        OWNED char *unit = memory_print("unit=\"%s\"", units[i]);
+        sample(page->out, family->name, of, unit);
+        buffer_print(page->out, "%.*f\n", i ? 9 : 0, json_number_value(left));
+    }
+}
+
+static void print_cost(const struct family *family, const struct page *page, const json_t *agent)
+{
+    const json_t *cost = json_object_get(agent, family->key);
+    if (!cost)
+        return;
+    sample(page->out, family->name, agent, "");
+    buffer_print(page->out, "%.9f\n", json_number_value(cost));
+}
+
+/* Joined by `instance`, it names the node of every other series, which needs no label of its own for that. */
+static void print_build(const struct family *family, const struct page *page, const json_t *metrics)
+{
+    OWNED_BUFFER struct buffer labels = {0};
+    label(&labels, "node", text(metrics, "node"));
+    buffer_text(&labels, ",");
+    label(&labels, "version", text(metrics, "version"));
+    value(family, page, metrics, labels.data, 1);
 }
 
 /* --- histograms --- */
 
-struct series {
-    const char *name;
-    const json_t *bounds;
-    const json_t *agent;
-    const char *labels; /* beside the agent's, without braces */
-    double unit;        /* what the numbers are divided by */
-};
-
-static void print_histogram(const struct series *series, const json_t *histogram, struct buffer *out)
+/* bounds: the key of its bounds; labels: beside the agent's, without braces; unit: what the numbers are divided by. */
+static void print_histogram(const struct family *family, const struct page *page, const json_t *agent,
+                            const char *bounds_key, const char *labels, double unit, const json_t *histogram)
 {
+    const json_t *bounds = json_object_get(json_object_get(page->metrics, "bounds"), bounds_key);
     const json_t *counts = json_object_get(histogram, "counts");
     long long sum = 0;
-    size_t bounds = json_array_size(series->bounds);
-    OWNED char *bucket = memory_print("%s_bucket", series->name),
-               *total = memory_print("%s_sum", series->name), *count = memory_print("%s_count", series->name);
-    for (size_t i = 0; i <= bounds; i++) {
+    size_t bound_count = json_array_size(bounds);
+    OWNED char *bucket = memory_print("%s_bucket", family->name),
+               *total = memory_print("%s_sum", family->name), *count = memory_print("%s_count", family->name);
+    for (size_t i = 0; i <= bound_count; i++) {
         sum += json_integer_value(json_array_get(counts, i));
         OWNED char *bound =
-            i < bounds ? memory_print("%.10g", (double)json_integer_value(json_array_get(series->bounds, i)) /
-                                                   series->unit)
-                       : memory_text("+Inf");
-        OWNED char *labels = memory_print("%s%sle=\"%s\"", series->labels, *series->labels ? "," : "", bound);
-        sample(out, bucket, series->agent, labels);
-        buffer_print(out, "%lld\n", sum);
+            i < bound_count
+                ? memory_print("%.10g", (double)json_integer_value(json_array_get(bounds, i)) / unit)
+                : memory_text("+Inf");
+        OWNED char *bound_too = memory_print("%s%sle=\"%s\"", labels, *labels ? "," : "", bound);
+        sample(page->out, bucket, agent, bound_too);
+        buffer_print(page->out, "%lld\n", sum);
     }
-    sample(out, total, series->agent, series->labels);
-    buffer_print(out, "%.*f\n", series->unit > 1 ? 3 : 0, (double)number(histogram, "sum") / series->unit);
-    sample(out, count, series->agent, series->labels);
-    buffer_print(out, "%lld\n", sum);
+    sample(page->out, total, agent, labels);
+    buffer_print(page->out, "%.*f\n", unit > 1 ? 3 : 0, (double)number(histogram, "sum") / unit);
+    sample(page->out, count, agent, labels);
+    buffer_print(page->out, "%lld\n", sum);
 }
 
-static void print_cycles(const json_t *agents, const json_t *bounds, struct buffer *out)
+static void print_cycles(const struct family *family, const struct page *page, const json_t *agent)
 {
-    size_t index;
-    const json_t *agent;
-    head(out, "agentos_cycle_seconds", "histogram", "From the beginning of a task to its commit.");
-    json_array_foreach(agents, index, agent)
-        print_histogram(&(struct series){.name = "agentos_cycle_seconds",
-                                         .bounds = json_object_get(bounds, "cycle_ms"),
-                                         .agent = agent,
-                                         .labels = "",
-                                         .unit = 1000},
-                        json_object_get(agent, "cycle_ms"), out);
+    print_histogram(family, page, agent, family->key, "", 1000, json_object_get(agent, family->key));
 }
 
 /* After OpenTelemetry's conventions for generative AI. */
@@ -259,14 +203,12 @@ static void print_labels(const json_t *model, struct buffer *out)
     label(out, "gen_ai_request_model", text(model, "model"));
 }
 
-static void print_tokens(const json_t *agents, const json_t *bounds, struct buffer *out)
+static void print_tokens(const struct family *family, const struct page *page, const json_t *agent)
 {
     static const char *const sides[][2] = {{"tokens_in", "input"}, {"tokens_out", "output"}};
-    size_t index, k;
-    const json_t *agent, *model;
-    head(out, "gen_ai_client_token_usage", "histogram", "Tokens of one request to a model.");
-    json_array_foreach(agents, index, agent)
-        json_array_foreach(json_object_get(agent, "models"), k, model) for (size_t i = 0; i < 2; i++)
+    size_t k;
+    const json_t *model;
+    json_array_foreach(json_object_get(agent, "models"), k, model) for (size_t i = 0; i < 2; i++)
     {
         const json_t *histogram = json_object_get(model, sides[i][0]);
         OWNED_BUFFER struct buffer labels = {0};
@@ -274,22 +216,15 @@ static void print_tokens(const json_t *agents, const json_t *bounds, struct buff
         buffer_text(&labels, ",");
         label(&labels, "gen_ai_token_type", sides[i][1]);
         if (histogram)
-            print_histogram(&(struct series){.name = "gen_ai_client_token_usage",
-                                             .bounds = json_object_get(bounds, "tokens"),
-                                             .agent = agent,
-                                             .labels = labels.data,
-                                             .unit = 1},
-                            histogram, out);
+            print_histogram(family, page, agent, "tokens", labels.data, 1, histogram);
     }
 }
 
-static void print_operations(const json_t *agents, const json_t *bounds, struct buffer *out)
+static void print_operations(const struct family *family, const struct page *page, const json_t *agent)
 {
-    size_t index, k;
-    const json_t *agent, *model;
-    head(out, "gen_ai_client_operation_duration_seconds", "histogram",
-         "From a question to the model to its answer, with every attempt that it took.");
-    json_array_foreach(agents, index, agent) json_array_foreach(json_object_get(agent, "models"), k, model)
+    size_t k;
+    const json_t *model;
+    json_array_foreach(json_object_get(agent, "models"), k, model)
     {
         OWNED_BUFFER struct buffer labels = {0};
         print_labels(model, &labels);
@@ -297,57 +232,89 @@ static void print_operations(const json_t *agents, const json_t *bounds, struct 
             buffer_text(&labels, ",");
             label(&labels, "error_type", text(model, "error"));
         }
-        print_histogram(&(struct series){.name = "gen_ai_client_operation_duration_seconds",
-                                         .bounds = json_object_get(bounds, "operation_ms"),
-                                         .agent = agent,
-                                         .labels = labels.data,
-                                         .unit = 1000},
-                        json_object_get(model, "ms"), out);
+        print_histogram(family, page, agent, "operation_ms", labels.data, 1000, json_object_get(model, "ms"));
     }
 }
 
-/* Joined by `instance`, it names the node of every other series, which needs no label of its own for that. */
-static void print_build(const json_t *metrics, struct buffer *out)
-{
-    head(out, "agentos_build_info", "gauge",
-         "1; its labels are this node's name and the supervisor's version.");
-    buffer_text(out, "agentos_build_info{");
-    label(out, "node", text(metrics, "node"));
-    buffer_text(out, ",");
-    label(out, "version", text(metrics, "version"));
-    buffer_text(out, "} 1\n");
-}
+/* --- all of them --- */
 
-static void print_config(const json_t *metrics, struct buffer *out)
-{
-    head(out, "agentos_config_refused", "gauge",
-         "1: agents.yaml is refused or gone, and the agents go on as they were defined.");
-    buffer_print(out, "agentos_config_refused %d\n",
-                 json_is_true(json_object_get(metrics, "config_refused")));
-    head(out, "agentos_supervisor_problems", "gauge",
-         "Problems of the supervisor itself, such as a bus that is away.");
-    buffer_print(out, "agentos_supervisor_problems %lld\n",
-                 (long long)json_integer_value(json_object_get(metrics, "own_problems")));
-    head(out, "agentos_notify_pending", "gauge", "Messages of `notify` that are not delivered yet.");
-    buffer_print(out, "agentos_notify_pending %lld\n",
-                 (long long)json_integer_value(json_object_get(metrics, "alerts_pending")));
-}
+#define NUMBER(name, type, key, help)                                                                        \
+    {                                                                                                        \
+        name, type, help, print_number, key, EACH_AGENT                                                      \
+    }
+#define WHOLE_NUMBER(name, key, help)                                                                        \
+    {                                                                                                        \
+        name, "gauge", help, print_number, key, WHOLE                                                        \
+    }
+
+static const struct family families[] = {
+    {"agentos_build_info", "gauge", "1; its labels are this node's name and the supervisor's version.",
+     print_build, NULL, WHOLE},
+    WHOLE_NUMBER("agentos_config_refused", "config_refused",
+                 "1: agents.yaml is refused or gone, and the agents go on as they were defined."),
+    WHOLE_NUMBER("agentos_supervisor_problems", "own_problems",
+                 "Problems of the supervisor itself, such as a bus that is away."),
+    WHOLE_NUMBER("agentos_notify_pending", "alerts_pending",
+                 "Messages of `notify` that are not delivered yet."),
+    NUMBER("agentos_agent_up", "gauge", "up", "1: the agent is ready; one that hibernates is, too."),
+    NUMBER("agentos_queue_depth", "gauge", "queue", "Tasks that are pending in the agent's queue.md."),
+    NUMBER("agentos_dead_letters", "gauge", "dead_letters",
+           "Envelopes and tasks among the agent's dead letters."),
+    NUMBER("agentos_problems", "gauge", "problems", "Sentences that `agentos status` says of the agent."),
+    NUMBER("agentos_worker_restarts_total", "counter", "restarts",
+           "Workers that were started after another one had ended."),
+    NUMBER("agentos_inbox_depth", "gauge", "inbox", "Envelopes in the agent's inbox."),
+    NUMBER("agentos_window_used", "gauge", "unfinished", "Envelopes that lie unfinished with the agent."),
+    NUMBER("agentos_window_limit", "gauge", "window", "How many may, after its throughput class."),
+    NUMBER("agentos_backlog_used", "gauge", "deferred",
+           "Envelopes for the agent that wait at their senders."),
+    NUMBER("agentos_backlog_limit", "gauge", "backlog", "How many may, before more are refused."),
+    NUMBER("agentos_audit_divergence_total", "counter", "divergences",
+           "Audits that gave another score than the agent itself."),
+    NUMBER("agentos_negative_streak", "gauge", "negative_streak", "Rewards of -1 in a row, up to now."),
+    {"agentos_agent_state", "gauge",
+     "1 for the state that the agent is in, 0 for the others; without agent: how many are in it.",
+     print_state, NULL, EACH_AGENT},
+    {"agentos_pressure", "gauge",
+     "0: the window is free, 1: in use, 2: full and others wait, 3: the next envelope is refused.",
+     print_pressure, NULL, EACH_AGENT},
+    {"agentos_tasks_total", "counter", "Finished tasks, by their reward.", print_tasks, NULL, EACH_AGENT},
+    {"agentos_cycle_seconds", "histogram", "From the beginning of a task to its commit.", print_cycles,
+     "cycle_ms", EACH_AGENT},
+    {"agentos_envelopes_total", "counter", "Envelopes that have come to a status, by their kind.",
+     print_envelopes, NULL, WHOLE},
+    {"agentos_backpressure_total", "counter",
+     "Envelopes that were refused since their receiver's backlog was full; without agent: by work "
+     "queues, and by all agents where they have no series of their own.",
+     print_backpressure, "backpressure", WHOLE},
+    {"agentos_budget_remaining", "gauge",
+     "What is left of a day's budget, tokens or money; without agent: of all agents' together.", print_left,
+     NULL, WHOLE_AND_AGENTS},
+    {"agentos_cost_total", "counter", "What requests have cost, where a price is known.", print_cost,
+     "cost_total", EACH_AGENT},
+    {"gen_ai_client_token_usage", "histogram", "Tokens of one request to a model.", print_tokens, NULL,
+     EACH_AGENT},
+    {"gen_ai_client_operation_duration_seconds", "histogram",
+     "From a question to the model to its answer, with every attempt that it took.", print_operations, NULL,
+     EACH_AGENT},
+};
 
 void exposition_print(const json_t *metrics, bool all, struct buffer *out)
 {
-    const json_t *agents = json_object_get(metrics, "agents"), *bounds = json_object_get(metrics, "bounds");
-    json_auto_t *sum =
-        all || json_array_size(agents) <= EXPOSITION_AGENTS ? NULL : json_pack("[o]", sum_of_agents(agents));
-    agents = sum ? sum : agents;
-    print_build(metrics, out);
-    print_config(metrics, out);
-    print_plain(agents, out);
-    print_state(agents, out);
-    print_pressure(agents, out);
-    print_tasks(agents, out);
-    print_cycles(agents, bounds, out);
-    print_post(metrics, agents, out);
-    print_money(metrics, agents, out);
-    print_tokens(agents, bounds, out);
-    print_operations(agents, bounds, out);
+    struct page page = {.metrics = metrics, .agents = json_object_get(metrics, "agents"), .out = out};
+    json_auto_t *sum = all || json_array_size(page.agents) <= EXPOSITION_AGENTS
+                           ? NULL
+                           : json_pack("[o]", sum_of_agents(page.agents));
+    page.agents = sum ? sum : page.agents;
+    for (const struct family *family = families; family < families + sizeof families / sizeof *families;
+         family++) {
+        size_t index;
+        const json_t *agent;
+        buffer_print(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name,
+                     family->type);
+        if (family->of != EACH_AGENT)
+            family->print(family, &page, metrics);
+        if (family->of != WHOLE)
+            json_array_foreach(page.agents, index, agent) family->print(family, &page, agent);
+    }
 }
