@@ -118,10 +118,8 @@ int files_open_folder(int folder, const char *path, bool create, struct fault *f
     int fd = files_open(folder, path, O_RDONLY | O_DIRECTORY, 0);
     if (fd >= 0)
         return fd;
-    if (errno != ENOENT || !create) {
-        fault_errno(fault, "cannot open the folder %s", path);
-        return -1;
-    }
+    if (errno != ENOENT || !create)
+        return fault_errno(fault, "cannot open the folder %s", path), -1;
     const char *slash = strrchr(path, '/');
     OWNED_FD int above = -1;
     if (slash) {
@@ -131,10 +129,8 @@ int files_open_folder(int folder, const char *path, bool create, struct fault *f
             return -1;
     }
     const char *name = slash ? slash + 1 : path;
-    if (mkdirat(slash ? above : folder, name, 0755) != 0 && errno != EEXIST) {
-        fault_errno(fault, "cannot make the folder %s", path);
-        return -1;
-    }
+    if (mkdirat(slash ? above : folder, name, 0755) != 0 && errno != EEXIST)
+        return fault_errno(fault, "cannot make the folder %s", path), -1;
     fd = files_open(folder, path, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         fault_errno(fault, "cannot open the folder %s", path);

@@ -115,10 +115,8 @@ static int read_record(const struct journal *journal, off_t at, struct record_he
 {
     *record = NULL;
     ssize_t n = pread(journal->fd, header, sizeof *header, at);
-    if (n < 0) {
-        fault_errno(fault, "cannot read " JOURNAL_NAME);
-        return -1;
-    }
+    if (n < 0)
+        return fault_errno(fault, "cannot read " JOURNAL_NAME), -1;
     if ((size_t)n < sizeof *header || header->generation != journal->header.generation ||
         header->length > RECORD_MAX ||
         at + (off_t)sizeof *header + (off_t)header->length > journal->allocated)
@@ -130,10 +128,8 @@ static int read_record(const struct journal *journal, off_t at, struct record_he
         return 1;
     }
     free(bytes);
-    if (n < 0) {
-        fault_errno(fault, "cannot read " JOURNAL_NAME);
-        return -1;
-    }
+    if (n < 0)
+        return fault_errno(fault, "cannot read " JOURNAL_NAME), -1;
     return 0;
 }
 
@@ -207,10 +203,8 @@ static int open_file(struct journal *journal, struct fault *fault)
 {
     struct stat status;
     journal->fd = files_open(journal->tree, JOURNAL_NAME, O_RDWR | O_CREAT, 0644);
-    if (journal->fd < 0 || fstat(journal->fd, &status) != 0) {
-        fault_errno(fault, "cannot open " JOURNAL_NAME ", so nothing can be committed");
-        return -1;
-    }
+    if (journal->fd < 0 || fstat(journal->fd, &status) != 0)
+        return fault_errno(fault, "cannot open " JOURNAL_NAME ", so nothing can be committed"), -1;
     if (!S_ISREG(status.st_mode))
         return 0;
     if (!lock(journal->fd, fault))
@@ -218,10 +212,8 @@ static int open_file(struct journal *journal, struct fault *fault)
     struct journal_header header = {0};
     journal->allocated = status.st_size;
     ssize_t n = pread(journal->fd, &header, sizeof header, 0);
-    if (n < 0) {
-        fault_errno(fault, "cannot read " JOURNAL_NAME);
-        return -1;
-    }
+    if (n < 0)
+        return fault_errno(fault, "cannot read " JOURNAL_NAME), -1;
     journal->power_was_cut = this_boot[0] == '\0' || memcmp(header.boot, this_boot, BOOT_ID) != 0;
     if (blank(&header)) {
         /* After a power cut a new file may hold a record behind a header that never came to disk: the first
@@ -430,10 +422,8 @@ int journal_unfinished(int tree, struct fault *fault)
     struct stat status;
     if (fd < 0 && errno == ENOENT)
         return 0;
-    if (fd < 0 || fstat(fd, &status) != 0 || pread(fd, &journal.header, sizeof journal.header, 0) < 0) {
-        fault_errno(fault, "cannot read " JOURNAL_NAME);
-        return -1;
-    }
+    if (fd < 0 || fstat(fd, &status) != 0 || pread(fd, &journal.header, sizeof journal.header, 0) < 0)
+        return fault_errno(fault, "cannot read " JOURNAL_NAME), -1;
     if (blank(&journal.header))
         return 0;
     if (journal.header.magic != MAGIC || journal.header.sum != header_sum(&journal.header)) {

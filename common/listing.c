@@ -34,10 +34,8 @@ static bool fill(struct listing *listing)
 
 struct listing *listing_take(int fd, const char *path, struct fault *fault)
 {
-    if (fd < 0) {
-        fault_errno(fault, "cannot list the folder %s", path);
-        return NULL;
-    }
+    if (fd < 0)
+        return fault_errno(fault, "cannot list the folder %s", path), NULL;
     struct listing *listing = memory_grow(NULL, 1, sizeof *listing); /* the entries needn't be zero */
     listing->fd = fd;
     listing->path = memory_text(path);

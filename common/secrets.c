@@ -98,10 +98,8 @@ static int put(const struct buffer *kept, struct fault *fault)
 {
     OWNED_FD int fd = memfd_create("agentos-secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || !files_write_all(fd, kept->data, kept->length) ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
-        fault_errno(fault, "the keys can't be kept in memory (memfd_create)");
-        return -1;
-    }
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
+        return fault_errno(fault, "the keys can't be kept in memory (memfd_create)"), -1;
     int result = fd;
     fd = -1;
     return result;
@@ -157,10 +155,8 @@ static bool read_into(struct secrets *secrets, int fd, struct fault *fault)
 struct secrets *secrets_read(int fd, struct fault *fault)
 {
     struct stat status;
-    if (fstat(fd, &status) != 0) {
-        fault_errno(fault, "the keys handed over by the supervisor can't be read");
-        return NULL;
-    }
+    if (fstat(fd, &status) != 0)
+        return fault_errno(fault, "the keys handed over by the supervisor can't be read"), NULL;
     if (!S_ISREG(status.st_mode) || status.st_size > SECRETS_MAX) {
         fault_set(fault, "what the supervisor handed over as keys is no memory file of at most 1 MiB");
         return NULL;

@@ -118,10 +118,8 @@ static bool find_group(struct place *place, pid_t pid)
 /* The folder of the process's group; caller frees. NULL and why. */
 static char *find_folder(pid_t pid, struct place *place, struct fault *why)
 {
-    if (!find_mount(place) || !find_group(place, pid)) {
-        fault_set(why, "no hierarchy of control groups with memory is mounted here");
-        return NULL;
-    }
+    if (!find_mount(place) || !find_group(place, pid))
+        return fault_set(why, "no hierarchy of control groups with memory is mounted here"), NULL;
     size_t root = strcmp(place->root, "/") == 0 ? 0 : strlen(place->root);
     if (strncmp(place->group, place->root, root) != 0 || strncmp(place->group, "/..", 3) == 0) {
         fault_set(why, "this process's control group lies outside of what is mounted at %s", place->mounted);

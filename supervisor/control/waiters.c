@@ -58,10 +58,8 @@ static int started(const struct agent *agent, struct fault *fault)
 {
     if (life_is_up(&agent->life))
         return 1;
-    if (agent->life.state == STATE_STOPPED) {
-        fault_set(fault, "agent '%s' was ordered to stop meanwhile", agent->name);
-        return -1;
-    }
+    if (agent->life.state == STATE_STOPPED)
+        return fault_set(fault, "agent '%s' was ordered to stop meanwhile", agent->name), -1;
     if (agent->life.state != STATE_FAILED && agent->life.state != STATE_BACKOFF)
         return 0;
     fault_set(fault, "agent '%s' did not come up: %s", agent->name,
@@ -85,10 +83,8 @@ int verbs_order_state(const struct waiter *waiter, struct fault *fault)
     case EVENT_KILL:
         return another || agent->worker.pid == 0;
     case EVENT_PAUSE:
-        if (!agent->life.paused) {
-            fault_set(fault, "agent '%s' was ordered to go on meanwhile", agent->name);
-            return -1;
-        }
+        if (!agent->life.paused)
+            return fault_set(fault, "agent '%s' was ordered to go on meanwhile", agent->name), -1;
         return agent->life.state == STATE_PAUSED || is_down(agent);
     default:
         if (agent->life.state != STATE_PAUSED)

@@ -163,10 +163,8 @@ static int set_timer(CURLM *multi, long milliseconds, void *context)
 struct client *client_open(int epoll, struct fault *fault)
 {
     CURLM *multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-    if (!multi) {
-        fault_set(fault, "libcurl can't be started, so no provider can be asked");
-        return NULL;
-    }
+    if (!multi)
+        return fault_set(fault, "libcurl can't be started, so no provider can be asked"), NULL;
     struct client *client = memory_new(1, sizeof *client);
     *client = (struct client){.multi = multi, .epoll = epoll, .deadline = -1};
     curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch);
@@ -288,10 +286,8 @@ struct transfer *client_start(struct client *client, const struct client_request
                               struct fault *fault)
 {
     struct transfer *transfer = take_transfer(client);
-    if (!transfer) {
-        fault_set(fault, "libcurl has no memory for another request");
-        return NULL;
-    }
+    if (!transfer)
+        return fault_set(fault, "libcurl has no memory for another request"), NULL;
     CURL *easy = transfer->easy;
     long connect = request->timeout_ms < CONNECT_TIMEOUT_MS ? (long)request->timeout_ms : CONNECT_TIMEOUT_MS;
     transfer->context = context;

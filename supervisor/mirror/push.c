@@ -38,10 +38,8 @@ static int show_password(struct talk *talk, git_credential **out)
 {
     const struct push *push = talk->push;
     const char *colon = strchr(push->credentials, ':');
-    if (!colon) {
-        fault_set(&talk->trouble, "AGENTOS_GIT_CREDENTIALS_FILE has no user:token in it");
-        return GIT_EAUTH;
-    }
+    if (!colon)
+        return fault_set(&talk->trouble, "AGENTOS_GIT_CREDENTIALS_FILE has no user:token in it"), GIT_EAUTH;
     if (git_remote_is_open(push->url)) {
         fault_set(&talk->trouble,
                   "the remote wants a password, and everybody on the way could read it: use https:");
@@ -200,7 +198,8 @@ static enum push_end push_tree(const struct push *push, struct fault *said)
         return PUSH_FAILED;
     if (guard_tree(tree, &(struct guard_look){.agents = agents, .most = GUARD_FILES_MOST}, &found) > 0) {
         fault_set(said,
-                  "something lies in the tree that git would obey, so it waits until that is taken out: %.*s",
+                  "something lies in the tree that git would obey, so it waits until that is taken "
+                  "out: %.*s",
                   (int)strcspn(found.data, "\n"), found.data);
         return PUSH_FAILED;
     }

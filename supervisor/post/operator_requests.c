@@ -37,10 +37,8 @@ static int find_dead(struct post *post, const char *id, struct box **holder, cha
         *file = names_file_before(id);
         *holder = *id ? holder_of(post, *file) : NULL;
     }
-    if (!*holder) {
-        fault_set(fault, "there is no dead letter '%s'", id);
-        return EX_NOINPUT;
-    }
+    if (!*holder)
+        return fault_set(fault, "there is no dead letter '%s'", id), EX_NOINPUT;
     if (mailbox_read(post->data, (*holder)->name, FOLDER_DEAD_LETTERS, *file, envelope, NULL, fault) !=
         MAILBOX_READ)
         return EX_DATAERR;

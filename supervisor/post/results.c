@@ -53,10 +53,8 @@ static int is_first(const struct box *requester, const struct envelope *request,
     struct answer set[ANSWERS_IN_SET] = {{0}};
     OWNED_FD int folder = files_open_folder(requester->post->data, ".run/answers", true, why);
     OWNED_FD int file = folder < 0 ? -1 : files_open(folder, requester->name, O_RDWR | O_CREAT, 0600);
-    if (file < 0 || pread(file, set, sizeof set, place) < 0) {
-        fault_errno(why, "cannot read which requests of %s are answered", requester->name);
-        return -1;
-    }
+    if (file < 0 || pread(file, set, sizeof set, place) < 0)
+        return fault_errno(why, "cannot read which requests of %s are answered", requester->name), -1;
     for (size_t i = 0; i < ANSWERS_IN_SET; i++)
         if (set[i].request == answer.request)
             return set[i].result == answer.result;
@@ -92,10 +90,8 @@ enum result_verdict post_result(const struct box *sender, struct envelope *resul
     struct box *requester = post_box(post, result->to);
     const char *id = result->in_reply_to ? result->in_reply_to : "";
     OWNED_ENVELOPE struct envelope request = {0};
-    if (!requester || requester == post->people || !names_id(id)) {
-        fault_set(why, "it answers no request");
-        return RESULT_REFUSED;
-    }
+    if (!requester || requester == post->people || !names_id(id))
+        return fault_set(why, "it answers no request"), RESULT_REFUSED;
     enum mailbox_found found = read_request(post, requester, id, &request, why);
     if (found == MAILBOX_LATER)
         return RESULT_LATER;
@@ -103,10 +99,8 @@ enum result_verdict post_result(const struct box *sender, struct envelope *resul
         fault_set(why, "the agent %s hasn't brought its own commits to their end", result->to);
         return RESULT_LATER;
     }
-    if (found != MAILBOX_READ || !went_to(post, &request, sender->name)) {
-        fault_set(why, "%s has not asked %s for %s", result->to, sender->name, id);
-        return RESULT_REFUSED;
-    }
+    if (found != MAILBOX_READ || !went_to(post, &request, sender->name))
+        return fault_set(why, "%s has not asked %s for %s", result->to, sender->name, id), RESULT_REFUSED;
     int first = is_first(requester, &request, result->id, why);
     if (first > 0)
         take_route(result, &request);

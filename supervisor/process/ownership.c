@@ -46,10 +46,8 @@ static int open_run(const char *run_dir, struct fault *fault)
     }
     int run = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     struct stat status;
-    if (run < 0 || fstat(run, &status) != 0) {
-        fault_errno(fault, "cannot open the run directory %s", run_dir);
-        return -1;
-    }
+    if (run < 0 || fstat(run, &status) != 0)
+        return fault_errno(fault, "cannot open the run directory %s", run_dir), -1;
     if (status.st_uid != geteuid()) {
         fault_set(fault, "the run directory %s belongs to user %u, and must be ours, user %u", run_dir,
                   (unsigned)status.st_uid, (unsigned)geteuid());
@@ -163,10 +161,8 @@ int ownership_renew(struct ownership *ownership, const char *run_dir, struct fau
     OWNED_FD int lock = run >= 0 ? open_lock(run, fault) : -1;
     if (lock < 0)
         return -1;
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-        fault_errno(fault, "cannot lock %s", file);
-        return -1;
-    }
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0)
+        return fault_errno(fault, "cannot lock %s", file), -1;
     if (!write_pid(lock, fault))
         return -1;
     dup3(run, ownership->run, O_CLOEXEC);

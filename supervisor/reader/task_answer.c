@@ -61,10 +61,8 @@ int task_answer_state(const struct reading *reading, json_t **answer, struct fau
     if (folder < 0)
         return EX_NOINPUT;
     json_auto_t *state = task_state_json(folder, task);
-    if (!state) {
-        fault_set(fault, "the agent has no task of this id, and no answer to one");
-        return EX_NOINPUT;
-    }
+    if (!state)
+        return fault_set(fault, "the agent has no task of this id, and no answer to one"), EX_NOINPUT;
     if (json_is_null(json_object_get(state, "answer")))
         add_pruned(repository, folder, task, state);
     *answer = json_pack("{s:s, s:s}", "agent", reading_text(reading, "agent"), "id", task);

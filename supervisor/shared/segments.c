@@ -508,18 +508,12 @@ enum segment_verdict segments_write(struct segments *segments, const struct enve
     const char *name =
         strncmp(write->to, prefix, sizeof prefix - 1) == 0 ? write->to + sizeof prefix - 1 : write->to;
     struct segment *segment = find(segments, name);
-    if (!segment || !segment->wanted) {
-        fault_set(why, "there is no segment '%s' in agents.yaml", name);
-        return SEGMENT_REFUSED;
-    }
-    if (!text_list_has(&segment->writers, write->from)) {
-        fault_set(why, "%s is no writer of the segment '%s'", write->from, name);
-        return SEGMENT_REFUSED;
-    }
-    if (!refresh(segments, segment)) {
-        fault_set(why, "the segment '%s' can't be read now", name);
-        return SEGMENT_LATER;
-    }
+    if (!segment || !segment->wanted)
+        return fault_set(why, "there is no segment '%s' in agents.yaml", name), SEGMENT_REFUSED;
+    if (!text_list_has(&segment->writers, write->from))
+        return fault_set(why, "%s is no writer of the segment '%s'", write->from, name), SEGMENT_REFUSED;
+    if (!refresh(segments, segment))
+        return fault_set(why, "the segment '%s' can't be read now", name), SEGMENT_LATER;
     if (was_written(segment, write->id))
         return SEGMENT_WRITTEN;
     if (write->base_version != segment->version) {

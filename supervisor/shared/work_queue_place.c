@@ -157,10 +157,8 @@ enum item_place item_find(const struct work_queue *queue, const struct envelope 
         return PLACE_COMES; /* its recovery may bring the end; READY asks again */
     unsigned lies = operations->lies(queues->context, agent, item->id);
     *end = end_of(queue, item, agent, lies);
-    if (*end == unsure) {
-        fault_set(fault, "the folders of '%s' can't be read", agent);
-        return PLACE_UNSURE;
-    }
+    if (*end == unsure)
+        return fault_set(fault, "the folders of '%s' can't be read", agent), PLACE_UNSURE;
     if (*end)
         return PLACE_ENDED;
     if (!(lies & POST_HANDOFFS))

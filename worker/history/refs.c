@@ -36,10 +36,8 @@ static int read_small(struct history *history, const char *name, char *text, siz
     ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
     if (n < 0 && errno == EISDIR)
         return 0;
-    if (n < 0) {
-        fault_errno(fault, "cannot read .git/%s", name);
-        return -1;
-    }
+    if (n < 0)
+        return fault_errno(fault, "cannot read .git/%s", name), -1;
     text[n] = '\0';
     return 1;
 }

@@ -94,10 +94,8 @@ static int make_new(struct history *history, struct fault *fault)
     OWNED_FD int folder = files_open_folder(history->folders.notes, "git.new", true, fault);
     if (folder < 0 || !make_parts(folder, fault))
         return -1;
-    if (renameat2(history->folders.notes, "git.new", history->tree, ".git", RENAME_NOREPLACE) != 0) {
-        fault_errno(fault, "cannot make the repository .git");
-        return -1;
-    }
+    if (renameat2(history->folders.notes, "git.new", history->tree, ".git", RENAME_NOREPLACE) != 0)
+        return fault_errno(fault, "cannot make the repository .git"), -1;
     history->folders.git = folder;
     folder = -1;
     return 1;

@@ -98,10 +98,8 @@ char *mail_take_text(const struct mail *mail, int folder, enum mail_place place,
     OWNED_FRONTMATTER struct frontmatter matter = {0};
     if (files_read(folder, file, ENVELOPE_MAX, &text, &length, NULL, &other) != 1)
         return NULL; /* the fault stands that it is no envelope */
-    if (memchr(text, '\0', length) || !utf8_valid(text, length)) {
-        fault_set(fault, "it is no UTF-8 text");
-        return NULL;
-    }
+    if (memchr(text, '\0', length) || !utf8_valid(text, length))
+        return fault_set(fault, "it is no UTF-8 text"), NULL;
     if (!frontmatter_parse(&matter, text, length, file, fault))
         return NULL;
     return is_plain(&matter) ? take(mail, folder, place, file, &matter, fault) : NULL;

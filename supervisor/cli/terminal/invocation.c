@@ -265,10 +265,8 @@ static char *absolute(const char *path, struct fault *fault)
     if (path[0] == '/')
         return memory_text(path);
     OWNED char *here = getcwd(NULL, 0);
-    if (here == NULL) {
-        fault_errno(fault, "the working directory cannot be found, so '%s' is nowhere", path);
-        return NULL;
-    }
+    if (here == NULL)
+        return fault_errno(fault, "the working directory cannot be found, so '%s' is nowhere", path), NULL;
     return memory_print("%s/%s", here, path);
 }
 

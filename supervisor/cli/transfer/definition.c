@@ -103,10 +103,8 @@ static int read_file(struct definition *definition, const char *data_dir, struct
         definition->path = memory_text(path);
         return EX_OK;
     }
-    if (!definition->path || stat(definition->path, &definition->status) != 0) {
-        fault_errno(fault, "%s cannot be read", path);
-        return EX_CONFIG;
-    }
+    if (!definition->path || stat(definition->path, &definition->status) != 0)
+        return fault_errno(fault, "%s cannot be read", path), EX_CONFIG;
     OWNED_BUFFER struct buffer faults = {0};
     struct roster *roster = roster_load(data_dir, &faults);
     roster_free(roster);

@@ -68,19 +68,15 @@ static void export_free(struct export *export)
 static int open_agent(struct export *export, struct fault *fault)
 {
     git_odb_backend *memory = NULL;
-    if (repository_open(&export->repository, export->path) != 0) {
-        commits_fault(fault, "its repository cannot be opened");
-        return EX_DATAERR;
-    }
+    if (repository_open(&export->repository, export->path) != 0)
+        return commits_fault(fault, "its repository cannot be opened"), EX_DATAERR;
     if (git_repository_head_unborn(export->repository) == 1) {
         fault_set(fault, "it has no history yet; start it once");
         return EX_NOINPUT;
     }
     if (git_repository_odb(&export->odb, export->repository) != 0 || git_mempack_new(&memory) != 0 ||
-        git_odb_add_backend(export->odb, memory, MEMORY_FIRST) != 0) {
-        commits_fault(fault, "its objects cannot be opened");
-        return EX_SOFTWARE;
-    }
+        git_odb_add_backend(export->odb, memory, MEMORY_FIRST) != 0)
+        return commits_fault(fault, "its objects cannot be opened"), EX_SOFTWARE;
     return EX_OK;
 }
 
@@ -294,10 +290,8 @@ static int place(int folder, const char *temporary, const char *name, struct fau
         }
         unlinkat(folder, temporary, 0);
     }
-    if (fsync(folder) != 0) {
-        fault_errno(fault, "its folder cannot be flushed");
-        return EX_IOERR;
-    }
+    if (fsync(folder) != 0)
+        return fault_errno(fault, "its folder cannot be flushed"), EX_IOERR;
     return EX_OK;
 }
 

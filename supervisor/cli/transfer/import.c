@@ -59,24 +59,16 @@ static int open_file(struct import *import)
 {
     struct stat status;
     import->input = open(import->file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (import->input < 0) {
-        fault_errno(&import->fault, "it cannot be opened");
-        return invocation_exit_of(errno);
-    }
-    if (fstat(import->input, &status) != 0 || !S_ISREG(status.st_mode)) {
-        fault_set(&import->fault, "it is no regular file");
-        return EX_DATAERR;
-    }
-    if ((uint64_t)status.st_size > UNPACK_PACK_MAX) {
-        fault_set(&import->fault, "it is larger than 2 GiB");
-        return EX_DATAERR;
-    }
+    if (import->input < 0)
+        return fault_errno(&import->fault, "it cannot be opened"), invocation_exit_of(errno);
+    if (fstat(import->input, &status) != 0 || !S_ISREG(status.st_mode))
+        return fault_set(&import->fault, "it is no regular file"), EX_DATAERR;
+    if ((uint64_t)status.st_size > UNPACK_PACK_MAX)
+        return fault_set(&import->fault, "it is larger than 2 GiB"), EX_DATAERR;
     OWNED char *head = memory_new(GITBUNDLE_HEADER_MAX, 1);
     ssize_t got = pread(import->input, head, GITBUNDLE_HEADER_MAX, 0);
-    if (got < 0) {
-        fault_errno(&import->fault, "it cannot be read");
-        return EX_IOERR;
-    }
+    if (got < 0)
+        return fault_errno(&import->fault, "it cannot be read"), EX_IOERR;
     return gitbundle_parse(&import->bundle, head, (size_t)got, &import->fault) ? EX_OK : EX_DATAERR;
 }
 
@@ -116,10 +108,8 @@ static int take_lock(struct import *import)
     if (import->agents < 0)
         return EX_CANTCREAT;
     for (int tries = 0; flock(import->agents, LOCK_EX | LOCK_NB) != 0; tries++) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            fault_errno(&import->fault, "%s/agents cannot be locked", import->data_dir);
-            return EX_CANTCREAT;
-        }
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fault_errno(&import->fault, "%s/agents cannot be locked", import->data_dir), EX_CANTCREAT;
         if (tries >= LOCK_TRIES) {
             fault_set(&import->fault, "another import is under way; try again");
             return EX_TEMPFAIL;

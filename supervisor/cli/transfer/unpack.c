@@ -74,10 +74,8 @@ static int feed(struct unpacking *unpacking, git_indexer *indexer)
         ssize_t got = pread(unpacking->file, piece, PIECE, at);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0) {
-            fault_errno(unpacking->fault, "it cannot be read");
-            return EX_IOERR;
-        }
+        if (got < 0)
+            return fault_errno(unpacking->fault, "it cannot be read"), EX_IOERR;
         if (got == 0)
             break;
         if (git_indexer_append(indexer, piece, (size_t)got, &progress) != 0)
