@@ -40,10 +40,8 @@ static int run(struct invocation *invocation)
     struct fault fault = {0};
     struct buffer faults OWNED_BUFFER = {0};
     const char *listen = invocation->options[OPTION_LISTEN];
-    if (listen != NULL && setenv(setting_name(SET_AGENTOS_LISTEN), listen, 1) != 0) {
-        output_complain("out of memory");
-        return EX_OSERR;
-    }
+    if (listen != NULL && setenv(setting_name(SET_AGENTOS_LISTEN), listen, 1) != 0)
+        return output_fail(EX_OSERR, "out of memory");
     bool right = settings_check(&faults);
     right = git_remote_check_setting(invocation->data_dir, &faults) && right;
     right = bus_settings_check(&faults) && right;
@@ -55,10 +53,8 @@ static int run(struct invocation *invocation)
         return EX_CONFIG;
     }
     OWNED char *programs = invocation_programs(&fault);
-    if (programs == NULL) {
-        output_complain("%s", fault.text);
-        return EX_OSERR;
-    }
+    if (programs == NULL)
+        return output_fail(EX_OSERR, "%s", fault.text);
     struct run_options options = {.data_dir = invocation->data_dir,
                                   .run_dir = invocation->run_dir,
                                   .programs = programs,
@@ -94,14 +90,10 @@ static int act(struct invocation *invocation)
     struct fault fault = {0};
     if (invocation->version || invocation_has(invocation, OPTION_HELP))
         return show_help(invocation);
-    if (!invocation_locate(invocation, &fault)) {
-        output_complain("%s", fault.text);
-        return EX_CONFIG;
-    }
-    if ((invocation->verb->options & (1u << OPTION_DATA)) != 0 && !data_is_known(invocation, &fault)) {
-        output_complain("%s: %s", invocation->data_dir, fault.text);
-        return EX_CONFIG;
-    }
+    if (!invocation_locate(invocation, &fault))
+        return output_fail(EX_CONFIG, "%s", fault.text);
+    if ((invocation->verb->options & (1u << OPTION_DATA)) != 0 && !data_is_known(invocation, &fault))
+        return output_fail(EX_CONFIG, "%s: %s", invocation->data_dir, fault.text);
     if ((invocation->verb->options & PAGED) != 0 && !invocation_has(invocation, OPTION_JSON) &&
         !invocation_has(invocation, OPTION_FOLLOW)) {
         pager_begin();
@@ -115,10 +107,8 @@ int main(int argc, char **argv)
     (void)signal(SIGCHLD, SIG_DFL); /* ignored, as a caller may hand it on, it would hide how children end */
     struct fault fault = {0};
     struct invocation invocation = {.secrets = secrets_collect(&fault), .run = run};
-    if (invocation.secrets < 0) {
-        output_complain("%s", fault.text);
-        return EX_OSERR;
-    }
+    if (invocation.secrets < 0)
+        return output_fail(EX_OSERR, "%s", fault.text);
     int status = EX_USAGE;
     if (invocation_parse(&invocation, VERBS, argc, argv, &fault)) {
         status = act(&invocation);

@@ -44,9 +44,8 @@ static int show_pruned(void *context)
     struct answer_file answer;
     if (task_answer_read(wanted->repository, wanted->file, &answer, &fault))
         return print(&answer);
-    output_complain("the answer to %s has left outputs/, and can't be read in git: %s", wanted->task,
-                    fault.text);
-    return EX_DATAERR;
+    return output_fail(EX_DATAERR, "the answer to %s has left outputs/, and can't be read in git: %s",
+                       wanted->task, fault.text);
 }
 
 static int find_pruned(const struct invocation *invocation, int folder, const char *task)
@@ -66,10 +65,8 @@ int answer_show(const struct invocation *invocation, int folder, const char *tas
     struct answer_file answer;
     int found =
         task != NULL ? answer_read(folder, task, &answer, &fault) : answer_read_last(folder, &answer, &fault);
-    if (found < 0) {
-        output_complain("%s", fault.text);
-        return EX_DATAERR;
-    }
+    if (found < 0)
+        return output_fail(EX_DATAERR, "%s", fault.text);
     return found == 1 ? print(&answer) : task != NULL ? find_pruned(invocation, folder, task) : -1;
 }
 
@@ -85,8 +82,7 @@ static int say_none(const struct invocation *invocation, const char *task)
 
 static int say_dead(const char *task, const char *why)
 {
-    output_complain("task %s ended without an answer: %s", task, why);
-    return EX_DATAERR;
+    return output_fail(EX_DATAERR, "task %s ended without an answer: %s", task, why);
 }
 
 /* A pending task is looked for before its answer: it leaves queue.md when that lies there. */
@@ -131,11 +127,10 @@ int verb_answer(struct invocation *invocation)
     if (status < 0 && task != NULL) {
         long place = task_state_place(folder, task);
         OWNED char *why = task_state_why_dead(folder, task);
-        if (place > 0) {
-            output_complain("task %s has no answer yet: it is number %ld in the queue (--wait waits for it)",
-                            task, place);
-            return EX_TEMPFAIL;
-        }
+        if (place > 0)
+            return output_fail(
+                EX_TEMPFAIL, "task %s has no answer yet: it is number %ld in the queue (--wait waits for it)",
+                task, place);
         return why != NULL ? say_dead(task, why) : say_none(invocation, task);
     }
     return status < 0 ? say_none(invocation, task) : output_end(0);

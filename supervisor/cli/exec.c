@@ -83,16 +83,12 @@ static void become(void *context)
 static int watch(struct command *command)
 {
     struct fault fault;
-    if (!sandbox_shed(command->sandbox, &fault)) {
-        output_complain("%s; the command was not run", fault.text);
-        return EX_CONFIG;
-    }
+    if (!sandbox_shed(command->sandbox, &fault))
+        return output_fail(EX_CONFIG, "%s; the command was not run", fault.text);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t child = sandbox_start_watched(become, command);
-    if (child < 0) {
-        output_complain("cannot make a process for the command: %s", strerror(errno));
-        return EX_OSERR;
-    }
+    if (child < 0)
+        return output_fail(EX_OSERR, "cannot make a process for the command: %s", strerror(errno));
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
     int status = sandbox_watch(child, sandbox_answer_signal, NULL);
@@ -104,9 +100,8 @@ static int run(const struct sandbox *sandbox, const struct sandbox_room *room, c
     struct command command = {sandbox, room, words, sandbox_asks(sandbox)};
     if (chdir(room->tree) != 0) {
         int status = invocation_exit_of(errno);
-        output_complain("cannot go to %s: %s%s", room->tree, strerror(errno),
-                        status == EX_NOPERM ? "" : "; has the agent been started yet?");
-        return status;
+        return output_fail(status, "cannot go to %s: %s%s", room->tree, strerror(errno),
+                           status == EX_NOPERM ? "" : "; has the agent been started yet?");
     }
     clean_environment(room->tree);
     if (!command.watched)
@@ -120,19 +115,15 @@ int verb_exec(struct invocation *invocation)
     struct sandbox_room room;
     int status;
     enum sandbox_mode mode = sandbox_mode();
-    if (mode == SANDBOX_OFF) {
-        output_complain("AGENTOS_SANDBOX is 'off': there is no sandbox to run the command in");
-        return EX_CONFIG;
-    }
+    if (mode == SANDBOX_OFF)
+        return output_fail(EX_CONFIG, "AGENTOS_SANDBOX is 'off': there is no sandbox to run the command in");
     if (!find_room(invocation, &room, &status))
         return status;
     OWNED char *tree = memory_print("%s/agents/%s", invocation->data_dir, invocation->words[0]);
     room.tree = tree;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_EXEC, mode, &fault);
-    if (!sandbox) {
-        output_complain("%s; the command was not run", fault.text);
-        return EX_CONFIG;
-    }
+    if (!sandbox)
+        return output_fail(EX_CONFIG, "%s; the command was not run", fault.text);
     status = run(sandbox, &room, invocation->command);
     sandbox_free(sandbox);
     return status;

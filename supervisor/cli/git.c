@@ -198,10 +198,8 @@ static int run(const struct sandbox *sandbox, struct sandbox_room *room, const c
         int ends[2];
         if (!isatty(STDOUT_FILENO + i)) /* a file gets git's own bytes */
             continue;
-        if (pipe2(ends, O_CLOEXEC) != 0) {
-            output_complain("cannot make a pipe: %s", strerror(errno));
-            return EX_OSERR;
-        }
+        if (pipe2(ends, O_CLOEXEC) != 0)
+            return output_fail(EX_OSERR, "cannot make a pipe: %s", strerror(errno));
         reads[i] = ends[0];
         writes[i] = ends[1];
     }
@@ -212,10 +210,8 @@ static int run(const struct sandbox *sandbox, struct sandbox_room *room, const c
     for (int i = 0; i < 2; i++)
         if (writes[i] >= 0)
             close(writes[i]);
-    if (pid < 0) {
-        output_complain("cannot start git: %s", strerror(errno));
-        return EX_OSERR;
-    }
+    if (pid < 0)
+        return output_fail(EX_OSERR, "cannot start git: %s", strerror(errno));
     (void)signal(SIGINT, SIG_IGN); /* git gets it too, and ends */
     pass_on(reads);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -230,20 +226,16 @@ int verb_git(struct invocation *invocation)
     const char *name = invocation->words[0];
     int status;
     OWNED char *agents = memory_print("%s/agents", invocation->data_dir), *tree = NULL;
-    if (mode == SANDBOX_OFF) {
-        output_complain("AGENTOS_SANDBOX is 'off': there is no sandbox to run git in");
-        return EX_CONFIG;
-    }
+    if (mode == SANDBOX_OFF)
+        return output_fail(EX_CONFIG, "AGENTOS_SANDBOX is 'off': there is no sandbox to run git in");
     OWNED_FD int folder = data_dir_agent(invocation, name, &tree, &status);
     if (folder < 0)
         return status;
     confine_guard(invocation->data_dir, name);
     struct sandbox_room room = {.tree = tree, .memory_bytes = MEMORY_BYTES, .open_files = OPEN_FILES};
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_GIT, mode, &fault);
-    if (!sandbox) {
-        output_complain("%s; git was not run", fault.text);
-        return EX_CONFIG;
-    }
+    if (!sandbox)
+        return output_fail(EX_CONFIG, "%s; git was not run", fault.text);
     status = run(sandbox, &room, agents, invocation->command);
     sandbox_free(sandbox);
     return status;

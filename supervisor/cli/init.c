@@ -66,15 +66,12 @@ static bool locate(struct invocation *invocation, struct fault *fault)
 int verb_init(struct invocation *invocation)
 {
     struct fault fault = {0};
-    if (invocation->words[0] != NULL && invocation->words[0][0] == '\0') {
-        output_complain("init needs a directory's name, not ''; without one it takes --data or DATA_DIR");
-        return EX_USAGE;
-    }
+    if (invocation->words[0] != NULL && invocation->words[0][0] == '\0')
+        return output_fail(EX_USAGE,
+                           "init needs a directory's name, not ''; without one it takes --data or DATA_DIR");
     if (!locate(invocation, &fault) || !make_folders(invocation->data_dir, &fault) ||
-        !write_first(invocation->data_dir, &fault)) {
-        output_complain("%s", fault.text);
-        return EX_CANTCREAT;
-    }
+        !write_first(invocation->data_dir, &fault))
+        return output_fail(EX_CANTCREAT, "%s", fault.text);
     const char *path = invocation->data_dir;
     printf(
         "%s/" AGENTS " describes the agent orion; edit it as you like.\n\n"

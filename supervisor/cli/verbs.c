@@ -320,10 +320,8 @@ int verb_help(struct invocation *invocation)
     struct fault fault = {0};
     const char *name = invocation->words[0];
     const struct verb *verb = name != NULL ? invocation_find_verb(VERBS, name, &fault) : NULL;
-    if (name != NULL && verb == NULL) {
-        output_complain("%s", fault.text);
-        return EX_USAGE;
-    }
+    if (name != NULL && verb == NULL)
+        return output_fail(EX_USAGE, "%s", fault.text);
     if (invocation_has(invocation, OPTION_TABLE))
         verbs_table(&page);
     else if (verb != NULL)

@@ -136,10 +136,8 @@ int verb_log(struct invocation *invocation)
     struct fault fault = {0};
     struct request request = {.json = invocation_has(invocation, OPTION_JSON),
                               .follow = invocation_has(invocation, OPTION_FOLLOW)};
-    if (!invocation_newest(invocation, &request.most, &fault)) {
-        output_complain("%s", fault.text);
-        return EX_USAGE;
-    }
+    if (!invocation_newest(invocation, &request.most, &fault))
+        return output_fail(EX_USAGE, "%s", fault.text);
     OWNED char *path = NULL;
     OWNED_FD int folder = data_dir_agent(invocation, invocation->words[0], &path, &status);
     if (folder < 0)

@@ -133,10 +133,8 @@ static int show_logs(const struct invocation *invocation, size_t most, int run)
     bool is_there = read_kept(run, LOG_KEPT_ELDER, &text, &whole);
     is_there = read_kept(run, LOG_KEPT, &text, &whole) || is_there;
     struct log_reading reading = {.agent = invocation->words[0]};
-    if (!is_there && !invocation_has(invocation, OPTION_FOLLOW)) {
-        output_complain("no supervisor has kept a log in %s yet", invocation->run_dir);
-        return EX_NOINPUT;
-    }
+    if (!is_there && !invocation_has(invocation, OPTION_FOLLOW))
+        return output_fail(EX_NOINPUT, "no supervisor has kept a log in %s yet", invocation->run_dir);
     if (text.length > 0) {
         size_t events = most < SIZE_MAX ? count_events(reading.agent, &text) : 0;
         reading.left_out = events > most ? events - most : 0;
@@ -150,10 +148,8 @@ int verb_logs(struct invocation *invocation)
     int status = 0;
     size_t most = 0;
     struct fault fault = {0};
-    if (!invocation_newest(invocation, &most, &fault)) {
-        output_complain("%s", fault.text);
-        return EX_USAGE;
-    }
+    if (!invocation_newest(invocation, &most, &fault))
+        return output_fail(EX_USAGE, "%s", fault.text);
     if (!data_dir_has(invocation, invocation->words[0], &status))
         return status;
     OWNED_FD int run = files_open_path(invocation->run_dir, NULL);

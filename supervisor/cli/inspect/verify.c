@@ -324,15 +324,11 @@ int verb_verify(struct invocation *invocation)
     struct fault fault = {0};
     struct buffer findings OWNED_BUFFER = {0};
     struct buffer notes OWNED_BUFFER = {0};
-    if (!invocation_newest(invocation, &newest, &fault)) {
-        output_complain("%s", fault.text);
-        return EX_USAGE;
-    }
+    if (!invocation_newest(invocation, &newest, &fault))
+        return output_fail(EX_USAGE, "%s", fault.text);
     bool running = client_reaches(invocation);
-    if (!repository_library_start(&fault)) {
-        output_complain("%s", fault.text);
-        return EX_SOFTWARE;
-    }
+    if (!repository_library_start(&fault))
+        return output_fail(EX_SOFTWARE, "%s", fault.text);
     if (running) {
         printf("note: a supervisor is running on %s; what looks wrong is looked at twice\n",
                invocation->data_dir);
@@ -340,8 +336,7 @@ int verb_verify(struct invocation *invocation)
     int looked = verify_trees(invocation->data_dir, &findings, &notes);
     if (looked < 0) {
         int status = invocation_exit_of(errno);
-        output_complain("%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
-        return status;
+        return output_fail(status, "%s/agents cannot be read: %s", invocation->data_dir, strerror(errno));
     }
     verify_twice(verify_envelopes, invocation->data_dir, "", running, &findings, &notes);
     (void)output_lines(stdout, "note: ", notes.data);

@@ -60,10 +60,9 @@ static int say_unreachable(const struct invocation *invocation, int error)
                         invocation->data_dir);
         return EX_NOPERM;
     }
-    if (error == EAGAIN) {
-        output_complain("the supervisor of %s is too busy to answer; try again", invocation->data_dir);
-        return EX_TEMPFAIL;
-    }
+    if (error == EAGAIN)
+        return output_fail(EX_TEMPFAIL, "the supervisor of %s is too busy to answer; try again",
+                           invocation->data_dir);
     pid_t holder = held_by(invocation->data_dir);
     if (holder != 0) {
         OWNED char *pid = holder > 0 ? memory_print("process %d", (int)holder)

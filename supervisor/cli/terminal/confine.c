@@ -54,20 +54,16 @@ int confine(const char *folder, int (*work)(void *context), void *context)
     int status = 0;
     struct fault fault;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, sandbox_mode(), &fault);
-    if (!sandbox) {
-        output_complain("%s; nothing was read", fault.text);
-        return EX_CONFIG;
-    }
+    if (!sandbox)
+        return output_fail(EX_CONFIG, "%s; nothing was read", fault.text);
     output_ask_terminal();
     fflush(NULL); /* else both would print it */
     pid_t pid = fork();
     if (pid == 0)
         child(sandbox, folder, work, context);
     sandbox_free(sandbox);
-    if (pid < 0) {
-        output_complain("cannot start a process: %s", strerror(errno));
-        return EX_OSERR;
-    }
+    if (pid < 0)
+        return output_fail(EX_OSERR, "cannot start a process: %s", strerror(errno));
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (WIFEXITED(status))
@@ -76,10 +72,10 @@ int confine(const char *folder, int (*work)(void *context), void *context)
         (void)signal(SIGPIPE, SIG_DFL);
         (void)raise(SIGPIPE);
     }
-    output_complain("reading %s needs more than a repository does: the process that read it was ended by "
-                    "signal %d",
-                    folder, WTERMSIG(status));
-    return EX_DATAERR;
+    return output_fail(EX_DATAERR,
+                       "reading %s needs more than a repository does: the process that read it was ended by "
+                       "signal %d",
+                       folder, WTERMSIG(status));
 }
 
 void confine_environment(const char *const *names, size_t count)

@@ -130,14 +130,10 @@ bool input_until(const struct invocation *invocation, int64_t *until)
     *until = 0;
     if (timeout == NULL)
         return true;
-    if (!invocation_has(invocation, OPTION_WAIT)) {
-        output_complain("--timeout belongs to --wait");
-        return false;
-    }
-    if (!input_seconds(timeout, &seconds) || seconds > INT32_MAX) {
-        output_complain("--timeout is a time such as 90 (seconds), 10m or 1h, not '%s'", timeout);
-        return false;
-    }
+    if (!invocation_has(invocation, OPTION_WAIT))
+        return output_fail(false, "--timeout belongs to --wait");
+    if (!input_seconds(timeout, &seconds) || seconds > INT32_MAX)
+        return output_fail(false, "--timeout is a time such as 90 (seconds), 10m or 1h, not '%s'", timeout);
     *until = clock_monotonic_ms() + seconds * 1000;
     return true;
 }

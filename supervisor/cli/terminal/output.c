@@ -243,9 +243,7 @@ const char *output_bytes(int64_t bytes, char text[32])
 
 int output_end(int status)
 {
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
-        output_complain("the result could not be written: %s", strerror(errno));
-        return EX_IOERR;
-    }
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0)
+        return output_fail(EX_IOERR, "the result could not be written: %s", strerror(errno));
     return status;
 }

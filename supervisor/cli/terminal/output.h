@@ -11,6 +11,8 @@
 
 /* "agentos: sentence\n" */
 void output_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, and the value, such as an exit code. */
+#define output_fail(value, ...) (output_complain(__VA_ARGS__), (value))
 
 /* printable_text (common/printable.h). Caller frees. */
 char *output_clean(const char *text, int lines);

@@ -300,11 +300,9 @@ static int write_file(struct export *export, int folder, const char *name)
     struct fault fault = {0};
     OWNED char *temporary = memory_print(".%s.part-%ld", name, (long)getpid());
     OWNED_FD int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        output_complain("agent '%s' was not exported: cannot write beside %s: %s", export->agent, name,
-                        strerror(errno));
-        return EX_CANTCREAT;
-    }
+    if (fd < 0)
+        return output_fail(EX_CANTCREAT, "agent '%s' was not exported: cannot write beside %s: %s",
+                           export->agent, name, strerror(errno));
     export->file = fd;
     int status = confine(export->path, export_agent, export);
     if (status == EX_OK && fsync(fd) != 0) {
@@ -334,10 +332,8 @@ static int open_target(const char *file, const char **name, int *status)
         *status = EX_USAGE;
         return -1;
     }
-    if (lstat(file, &there) == 0) {
-        output_complain("%s is there already; nothing was exported", file);
-        return -1;
-    }
+    if (lstat(file, &there) == 0)
+        return output_fail(-1, "%s is there already; nothing was exported", file);
     int fd = files_open_path(folder, &fault);
     if (fd < 0)
         output_complain("%s; nothing was exported", fault.text);
@@ -361,14 +357,11 @@ static int export_to(struct export *export, const char *data_dir, const char *fi
     export->folder = files_open_path(export->path, &fault);
     if (export->folder < 0 || export->summary == MAP_FAILED) {
         status = export->folder < 0 ? invocation_exit_of(errno) : EX_OSERR;
-        output_complain("agent '%s' was not exported: %s", export->agent,
-                        export->folder < 0 ? fault.text : strerror(errno));
-        return status;
+        return output_fail(status, "agent '%s' was not exported: %s", export->agent,
+                           export->folder < 0 ? fault.text : strerror(errno));
     }
-    if (!repository_library_start(&fault)) {
-        output_complain("agent '%s' was not exported: %s", export->agent, fault.text);
-        return EX_SOFTWARE;
-    }
+    if (!repository_library_start(&fault))
+        return output_fail(EX_SOFTWARE, "agent '%s' was not exported: %s", export->agent, fault.text);
     confine_guard(data_dir, export->agent);
     status = write_file(export, folder, name);
     if (status != EX_OK)
