@@ -95,9 +95,8 @@ static int act(struct invocation *invocation)
     if ((invocation->verb->options & (1u << OPTION_DATA)) != 0 && !data_is_known(invocation, &fault))
         return output_fail(EX_CONFIG, "%s: %s", invocation->data_dir, fault.text);
     if ((invocation->verb->options & PAGED) != 0 && !invocation_has(invocation, OPTION_JSON) &&
-        !invocation_has(invocation, OPTION_FOLLOW)) {
+        !invocation_has(invocation, OPTION_FOLLOW))
         pager_begin();
-    }
     return invocation->verb->act(invocation);
 }
 

@@ -28,10 +28,9 @@ bool commits_each(git_repository *repository, unsigned order,
     if (got == 0)
         got = git_repository_head_unborn(repository) == 1 ? GIT_ITEROVER : git_revwalk_push_head(walk);
     while (more && got == 0 && (got = git_revwalk_next(&id, walk)) == 0) {
-        git_commit *commit = NULL;
+        OWNED_GIT(git_commit) git_commit *commit = NULL;
         got = git_commit_lookup(&commit, repository, &id);
         more = got == 0 && visit(context, commit);
-        git_commit_free(commit);
     }
     git_revwalk_free(walk);
     return got == 0 || got == GIT_ITEROVER;
@@ -39,31 +38,28 @@ bool commits_each(git_repository *repository, unsigned order,
 
 static git_tree_entry *entry_at(const git_commit *commit, const char *path)
 {
-    git_tree *tree = NULL;
+    OWNED_GIT(git_tree) git_tree *tree = NULL;
     git_tree_entry *entry = NULL;
     if (git_commit_tree(&tree, commit) == 0)
         (void)git_tree_entry_bypath(&entry, tree, path);
-    git_tree_free(tree);
     return entry;
 }
 
 git_tree *commits_folder(git_repository *repository, const git_commit *commit, const char *path)
 {
     git_tree *folder = NULL;
-    git_tree_entry *entry = entry_at(commit, path);
+    OWNED_GIT(git_tree_entry) git_tree_entry *entry = entry_at(commit, path);
     if (entry)
         (void)git_tree_lookup(&folder, repository, git_tree_entry_id(entry));
-    git_tree_entry_free(entry);
     return folder;
 }
 
 git_blob *commits_file(git_repository *repository, const git_commit *commit, const char *path)
 {
     git_blob *file = NULL;
-    git_tree_entry *entry = entry_at(commit, path);
+    OWNED_GIT(git_tree_entry) git_tree_entry *entry = entry_at(commit, path);
     if (entry)
         (void)git_blob_lookup(&file, repository, git_tree_entry_id(entry));
-    git_tree_entry_free(entry);
     return file;
 }
 
@@ -78,7 +74,7 @@ bool commits_removed(git_repository *repository, const git_commit *commit, const
                      const char *subject_end, bool (*visit)(void *context, const git_tree_entry *entry),
                      void *context)
 {
-    git_commit *parent = NULL;
+    OWNED_GIT(git_commit) git_commit *parent = NULL;
     if (!has_end(commit, subject_end) || git_commit_parent(&parent, commit, 0) != 0)
         return true;
     git_tree *before = commits_folder(repository, parent, folder),
@@ -91,6 +87,5 @@ bool commits_removed(git_repository *repository, const git_commit *commit, const
     }
     git_tree_free(before);
     git_tree_free(after);
-    git_commit_free(parent);
     return more;
 }

@@ -7,6 +7,21 @@
 
 #include "common/fault.h"
 
+/* Variables declared with these free themselves when they go out of scope. */
+#define COMMITS_OWNED(type)                                                                                  \
+    static inline void type##_free_at(type **it)                                                             \
+    {                                                                                                        \
+        type##_free(*it);                                                                                    \
+    }
+COMMITS_OWNED(git_repository)
+COMMITS_OWNED(git_commit)
+COMMITS_OWNED(git_tree)
+COMMITS_OWNED(git_tree_entry)
+COMMITS_OWNED(git_blob)
+COMMITS_OWNED(git_odb_object)
+COMMITS_OWNED(git_reference)
+#define OWNED_GIT(type) __attribute__((cleanup(type##_free_at)))
+
 /* Always false. fault: the sentence that is printed, and libgit2's last error behind it. */
 bool commits_fault(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,4 +1,5 @@
 #include "common/repository/object_walk.h"
+#include "common/repository/commits.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -77,7 +78,7 @@ static void find(struct object_walk *walk, const struct step *step, const char *
 
 static void follow_commit(struct object_walk *walk, const struct step *step)
 {
-    git_commit *commit = NULL;
+    OWNED_GIT(git_commit) git_commit *commit = NULL;
     if (git_commit_lookup(&commit, walk->repository, &step->oid) != 0) {
         find(walk, step, "is no valid commit");
         return;
@@ -86,7 +87,6 @@ static void follow_commit(struct object_walk *walk, const struct step *step)
     walk->commits++;
     for (unsigned i = 0; walk->commits < walk->most && i < git_commit_parentcount(commit); i++)
         add_step(walk, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
-    git_commit_free(commit);
 }
 
 static void follow_tag(struct object_walk *walk, const struct step *step)
@@ -113,7 +113,7 @@ static bool is_harmless(const git_tree_entry *entry)
 
 static void follow_tree(struct object_walk *walk, const struct step *step)
 {
-    git_tree *tree = NULL;
+    OWNED_GIT(git_tree) git_tree *tree = NULL;
     if (git_tree_lookup(&tree, walk->repository, &step->oid) != 0) {
         find(walk, step, "is no valid tree");
         return;
@@ -127,13 +127,12 @@ static void follow_tree(struct object_walk *walk, const struct step *step)
         if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT) /* a submodule's commit lies elsewhere */
             add_step(walk, git_tree_entry_id(entry), git_tree_entry_type(entry));
     }
-    git_tree_free(tree);
 }
 
 /* git_odb_read hashes what it read and compares (strict hash verification is libgit2's default). */
 static void look(struct object_walk *walk, const struct step *step)
 {
-    git_odb_object *object = NULL;
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
     git_object_t type;
     size_t length;
     char hex[GIT_OID_HEXSZ + 1];
@@ -152,7 +151,6 @@ static void look(struct object_walk *walk, const struct step *step)
         return;
     }
     git_object_t kind = git_odb_object_type(object);
-    git_odb_object_free(object);
     if (kind != step->kind)
         find(walk, step, "is of another kind");
     else if (kind == GIT_OBJECT_COMMIT)

@@ -116,7 +116,7 @@ static enum push_end say(struct fault *said, enum push_end end, const struct tal
 /* "refs/heads/main" of HEAD, and its commit. */
 static bool branch_of(git_repository *repository, char **branch, git_oid *commit)
 {
-    git_reference *head = NULL;
+    OWNED_GIT(git_reference) git_reference *head = NULL;
     if (git_repository_head(&head, repository) != 0)
         return false;
     bool named = git_reference_is_branch(head);
@@ -126,7 +126,6 @@ static bool branch_of(git_repository *repository, char **branch, git_oid *commit
     } else {
         git_error_set_str(GIT_ERROR_REFERENCE, "its HEAD is on no branch");
     }
-    git_reference_free(head);
     return named;
 }
 
@@ -170,7 +169,8 @@ static enum push_end send_branch(git_repository *repository, struct talk *talk, 
 /* A file: remote that isn't there yet is made: whoever gives its path means it. */
 static bool make_remote(const char *folder, struct fault *said)
 {
-    git_repository *made = NULL, *there = NULL;
+    OWNED_GIT(git_repository) git_repository *made = NULL;
+    git_repository *there = NULL;
     if (git_repository_open_bare(&there, folder) == 0) {
         git_repository_free(there);
         return true;
@@ -181,7 +181,6 @@ static bool make_remote(const char *folder, struct fault *said)
     options.initial_head = "main";
     if (git_repository_init_ext(&made, folder, &options) != 0)
         return commits_fault(said, "%s is no bare repository, and can't be made one", folder);
-    git_repository_free(made);
     return true;
 }
 
@@ -189,7 +188,7 @@ static enum push_end push_tree(const struct push *push, struct fault *said)
 {
     struct talk talk = {.push = push};
     OWNED_BUFFER struct buffer found = {0};
-    git_repository *repository = NULL;
+    OWNED_GIT(git_repository) git_repository *repository = NULL;
     OWNED char *agents = memory_print("%s/agents", push->data_dir);
     OWNED char *path = memory_print("%s/%s", agents, push->agent);
     const char *folder = git_remote_folder(push->url);
@@ -208,7 +207,6 @@ static enum push_end push_tree(const struct push *push, struct fault *said)
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0)
         return say(said, PUSH_FAILED, &talk, "the repository can't be opened");
     enum push_end end = send_branch(repository, &talk, said);
-    git_repository_free(repository);
     free(talk.refused);
     return end;
 }

@@ -89,7 +89,7 @@ void log_fold_add(struct log_fold *fold, enum log_level level, const char *compo
             kind->last = memory_text(message);
             return;
         }
-        if (!kind && fold->count < LOG_FOLD_KINDS) {
+        if (!kind && fold->count < LOG_FOLD_KINDS)
             *MEMORY_ADD(fold->kinds, fold->count) =
                 (struct log_fold_kind){.hash = hash,
                                        .since = clock_monotonic_ms(),
@@ -97,7 +97,6 @@ void log_fold_add(struct log_fold *fold, enum log_level level, const char *compo
                                        .level = level,
                                        .component = component,
                                        .agent = agent ? memory_text(agent) : NULL};
-        }
     }
     log_event(level, component, agent, "%s", message);
 }

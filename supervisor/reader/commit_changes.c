@@ -1,4 +1,5 @@
 #include "supervisor/reader/commit_changes.h"
+#include "common/repository/commits.h"
 
 #include <git2.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/repository/commits.h"
 #include "common/utf8.h"
 
 static const struct {
@@ -226,16 +228,14 @@ static git_diff *diff_of_trees(git_repository *repository, git_tree *before, git
 static git_diff *diff_of(git_repository *repository, const git_commit *commit, int64_t until,
                          struct fault *fault)
 {
-    git_commit *parent = NULL;
-    git_tree *before = NULL, *after = NULL;
+    OWNED_GIT(git_commit) git_commit *parent = NULL;
+    OWNED_GIT(git_tree) git_tree *before = NULL;
+    OWNED_GIT(git_tree) git_tree *after = NULL;
     git_diff *diff = NULL;
     bool first = git_commit_parentcount(commit) == 0;
     if (git_commit_tree(&after, commit) == 0 &&
         (first || (git_commit_parent(&parent, commit, 0) == 0 && git_commit_tree(&before, parent) == 0)))
         diff = diff_of_trees(repository, before, after, until, fault);
-    git_tree_free(before);
-    git_tree_free(after);
-    git_commit_free(parent);
     return diff;
 }
 
@@ -243,7 +243,7 @@ bool commit_changes_add(git_repository *repository, const char *commit, bool tex
                         json_t *item, struct fault *fault)
 {
     git_oid oid;
-    git_commit *found = NULL;
+    OWNED_GIT(git_commit) git_commit *found = NULL;
     git_diff *diff = NULL;
     json_t *files = json_array();
     struct fault why = {0};
@@ -258,7 +258,6 @@ bool commit_changes_add(git_repository *repository, const char *commit, bool tex
     json_object_set_new(item, "more_files",
                         json_integer(count > CHANGES_FILES_MAX ? (json_int_t)count - CHANGES_FILES_MAX : 0));
     git_diff_free(diff);
-    git_commit_free(found);
     return why.text[0] == '\0' ||
            fault_set(fault, "what commit %.12s changed is not told: %s", commit, why.text);
 }

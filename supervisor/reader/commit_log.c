@@ -206,7 +206,7 @@ static bool take_commit(void *context, const git_commit *commit)
 
 static bool walk_all(struct walking *walking, const char *path, struct fault *fault)
 {
-    git_repository *repository = NULL;
+    OWNED_GIT(git_repository) git_repository *repository = NULL;
     if (!repository_library_start(fault))
         return false;
     if (repository_open(&repository, path) != 0)
@@ -214,7 +214,6 @@ static bool walk_all(struct walking *walking, const char *path, struct fault *fa
     bool read = walking->most == 0 || commits_each(repository, GIT_SORT_NONE, take_commit, walking) ||
                 commits_fault(fault, "%s has a history that cannot be read to its beginning", path);
     audits_free(&walking->audits);
-    git_repository_free(repository);
     return read;
 }
 

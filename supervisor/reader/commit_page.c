@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/repository/commits.h"
 #include "common/repository/open.h"
 #include "supervisor/reader/commit_changes.h"
 #include "supervisor/reader/commit_log.h"
@@ -131,11 +132,10 @@ int commit_page_one(const struct reading *reading, json_t **answer, struct fault
             fault_set(fault, "the agent's history has no commit of this id");
         return read ? EX_NOINPUT : EX_SOFTWARE;
     }
-    git_repository *repository = open_at(path);
+    OWNED_GIT(git_repository) git_repository *repository = open_at(path);
     if (repository && !commit_changes_add(repository, wanted.commit, true, clock_monotonic_ms() + CHANGES_MS,
                                           wanted.item, fault))
         reading->complain(fault->text);
-    git_repository_free(repository);
     *answer = wanted.item;
     return EX_OK;
 }

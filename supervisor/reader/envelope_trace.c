@@ -75,32 +75,26 @@ void envelope_trace_free(struct envelope_trace *route)
 /* The envelope's status as this commit has it; NULL: it can't be read. Caller frees. */
 static char *status_in(const struct tracker *tracker, const git_oid *blob)
 {
-    git_blob *content = NULL;
+    OWNED_GIT(git_blob) git_blob *content = NULL;
     OWNED_ENVELOPE struct envelope envelope = {0};
     char *status = NULL;
     if (git_blob_lookup(&content, tracker->repository, blob) == 0 &&
-        envelope_parse(&envelope, git_blob_rawcontent(content), (size_t)git_blob_rawsize(content), "",
-                       NULL)) {
+        envelope_parse(&envelope, git_blob_rawcontent(content), (size_t)git_blob_rawsize(content), "", NULL))
         status = memory_text(envelope.status);
-    }
-    git_blob_free(content);
     return status;
 }
 
 static void look_up(const struct tracker *tracker, const git_commit *commit, struct spot *spot)
 {
-    git_tree *tree = NULL;
+    OWNED_GIT(git_tree) git_tree *tree = NULL;
     *spot = (struct spot){0};
     if (commit == NULL || git_commit_tree(&tree, commit) != 0)
         return;
     for (size_t i = 0; i < FOLDER_COUNT; i++) {
-        git_tree_entry *entry = NULL;
-        if (git_tree_entry_bypath(&entry, tree, tracker->paths[i]) == 0) {
+        OWNED_GIT(git_tree_entry) git_tree_entry *entry = NULL;
+        if (git_tree_entry_bypath(&entry, tree, tracker->paths[i]) == 0)
             spot->blobs[i] = *git_tree_entry_id(entry);
-            git_tree_entry_free(entry);
-        }
     }
-    git_tree_free(tree);
 }
 
 /* "iac/outbox → iac/archive (delivered)"; "" when nothing was written: older letters of the archive leave the
@@ -145,14 +139,13 @@ static bool is_about(const struct tracker *tracker, const git_commit *commit)
 static bool visit(void *context, const git_commit *commit)
 {
     const struct tracker *tracker = context;
-    git_commit *parent = NULL;
+    OWNED_GIT(git_commit) git_commit *parent = NULL;
     struct spot before;
     struct spot after;
     struct buffer what OWNED_BUFFER = {0};
     (void)(git_commit_parentcount(commit) > 0 && git_commit_parent(&parent, commit, 0) == 0);
     look_up(tracker, parent, &before);
     look_up(tracker, commit, &after);
-    git_commit_free(parent);
     describe_change(tracker, &before, &after, &what);
     if (what.length > 0 || is_about(tracker, commit)) {
         const char *subject = git_commit_summary((git_commit *)commit);

@@ -86,7 +86,7 @@ struct gathering {
 static bool add_blob(void *context, const git_tree_entry *entry)
 {
     const struct gathering *gathering = context;
-    git_blob *blob = NULL;
+    OWNED_GIT(git_blob) git_blob *blob = NULL;
     const char *file = git_tree_entry_name(entry);
     if (git_blob_lookup(&blob, gathering->repository, git_tree_entry_id(entry)) == 0) {
         OWNED char *path = memory_print("agents/%s/%s/%s", gathering->owner, TREE_ARCHIVE, file);
@@ -99,7 +99,6 @@ static bool add_blob(void *context, const git_tree_entry *entry)
         if (!copy->fault && (created < gathering->range.since || created > gathering->range.until))
             envelope_scan_drop(gathering->scan);
     }
-    git_blob_free(blob);
     return true;
 }
 

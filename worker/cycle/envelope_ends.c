@@ -46,7 +46,7 @@ static bool commit_end(struct worker *worker, const struct envelope *envelope, u
 
 bool envelope_ends_poison(struct worker *worker, const struct letter *letter, const char *reason)
 {
-    struct opened_envelope opened;
+    OWNED_OPENED struct opened_envelope opened = {0};
     struct fault fault;
     OWNED_CHANGES struct change_list changes = {0};
     char commit[COMMIT_TEXT];
@@ -65,7 +65,6 @@ bool envelope_ends_poison(struct worker *worker, const struct letter *letter, co
         mail_look(worker->mail, &problems, NULL, NULL);
         worker->looks.mail = true;
     }
-    opened_envelope_free(&opened);
     return done;
 }
 

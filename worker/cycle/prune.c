@@ -302,9 +302,8 @@ static void note_removed(void *context, const char *path, const char *text, size
     OWNED_ENVELOPE struct envelope envelope = {0};
     struct pruned note;
     const char *name = path + strlen(remaking->folder) + 1;
-    if (names_work(name) && note_of(remaking->folder, name, text, length, &note, &envelope)) {
+    if (names_work(name) && note_of(remaking->folder, name, text, length, &note, &envelope))
         *MEMORY_ADD(remaking->notes, remaking->count) = note;
-    }
 }
 
 void prune_open(struct worker *worker)

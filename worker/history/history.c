@@ -94,11 +94,10 @@ static int check_head(struct history *history, struct fault *fault)
         return read;
     if (object_id_zero(&history->head.commit))
         return 1;
-    git_odb_object *tree;
+    OWNED_GIT(git_odb_object) git_odb_object *tree = NULL;
     if (!tree_of_commit(history, &history->head.commit, &root, fault) ||
         !object_read(history, &root, GIT_OBJECT_TREE, &tree, fault))
         return 0;
-    git_odb_object_free(tree);
     return 1;
 }
 
@@ -433,11 +432,10 @@ int history_read(struct history *history, const char *path, char **text, size_t 
     int found = tree_find(history, &root, path, &id, &mode, fault);
     if (found <= 0 || mode == FOLDER_MODE)
         return found < 0 ? -1 : 0;
-    git_odb_object *object;
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
     if (!object_read(history, &id, GIT_OBJECT_BLOB, &object, fault))
         return -1;
     *length = git_odb_object_size(object);
     *text = memory_slice(git_odb_object_data(object), *length);
-    git_odb_object_free(object);
     return 1;
 }

@@ -41,14 +41,13 @@ static git_index *open_copy(struct fault *fault)
 static bool from_head(struct history *history, git_index *copy, struct fault *fault)
 {
     git_oid root;
-    git_tree *tree = NULL;
+    OWNED_GIT(git_tree) git_tree *tree = NULL;
     if (object_id_zero(&history->head.commit))
         return true;
     git_repository *repository = history_repository(history, fault);
     if (!repository || !tree_of_commit(history, &history->head.commit, &root, fault))
         return false;
     bool good = git_tree_lookup(&tree, repository, &root) == 0 && git_index_read_tree(copy, tree) == 0;
-    git_tree_free(tree);
     return good || commits_fault(fault, "the index can't be made from HEAD");
 }
 

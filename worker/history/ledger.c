@@ -139,7 +139,7 @@ void ledger_add(struct history *history, const git_oid *commit, const char *task
 
 static bool add_from_git(struct history *history, const git_oid *id, struct fault *fault)
 {
-    git_odb_object *object;
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
     if (!object_read(history, id, GIT_OBJECT_COMMIT, &object, fault))
         return false;
     OWNED char *task = NULL;
@@ -148,7 +148,6 @@ static bool add_from_git(struct history *history, const git_oid *id, struct faul
     bool answered = true;
     bool over =
         message_task(git_odb_object_data(object), git_odb_object_size(object), &task, &task_hash, &answered);
-    git_odb_object_free(object);
     ledger_add(history, id, over ? task : NULL, task_hash, answered);
     return history->ledger.records > before || fault_set(fault, "the ledger can't be written");
 }

@@ -179,11 +179,10 @@ static void drop_torn(struct history *history, const git_oid *id)
 bool object_sound(struct history *history, const git_oid *id)
 {
     drop_torn(history, id);
-    git_odb_object *object = NULL;
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
     git_odb *objects = history_objects(history, NULL);
     if (!objects || git_odb_read(&object, objects, id) != 0)
         return false; /* missing, torn, or its content isn't what its name says (libgit2 verifies the hash) */
-    git_odb_object_free(object);
     return true;
 }
 

@@ -70,16 +70,14 @@ enum past history_past(struct history *history, const char *name, char commit[CO
 int64_t history_past_time(struct history *history, const char *commit, char **subject)
 {
     git_oid id;
-    git_commit *found = NULL;
+    OWNED_GIT(git_commit) git_commit *found = NULL;
     git_repository *repository = history_repository(history, NULL);
     *subject = NULL;
     if (!repository || git_oid_fromstr(&id, commit) != 0 || git_commit_lookup(&found, repository, &id) != 0)
         return 0;
     const char *summary = git_commit_summary(found);
     *subject = memory_text(summary ? summary : "");
-    int64_t time = git_commit_time(found);
-    git_commit_free(found);
-    return time;
+    return git_commit_time(found);
 }
 
 struct visit {
@@ -93,7 +91,7 @@ static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const 
 
 static bool visit_tree(struct visit *visit, const git_oid *id, const char *path, int depth)
 {
-    git_tree *tree = NULL;
+    OWNED_GIT(git_tree) git_tree *tree = NULL;
     if (git_tree_lookup(&tree, visit->repository, id) != 0)
         return commits_fault(visit->fault, "a folder of that commit can't be read");
     bool good = true;
@@ -102,7 +100,6 @@ static bool visit_tree(struct visit *visit, const git_oid *id, const char *path,
         OWNED char *below = memory_print("%s/%s", path, git_tree_entry_name(entry));
         good = visit_entry(visit, entry, below, depth + 1);
     }
-    git_tree_free(tree);
     return good;
 }
 
@@ -114,11 +111,10 @@ static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const 
         return depth >= DEPTH_MAX || visit_tree(visit, git_tree_entry_id(entry), path, depth);
     if (mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE)
         return true;
-    git_blob *blob = NULL;
+    OWNED_GIT(git_blob) git_blob *blob = NULL;
     if (git_blob_lookup(&blob, visit->repository, git_tree_entry_id(entry)) != 0)
         return commits_fault(visit->fault, "a file of that commit can't be read");
     visit->visit(visit->context, path, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
-    git_blob_free(blob);
     return true;
 }
 
@@ -127,8 +123,8 @@ bool history_past_files(struct history *history, const char *commit, const char 
                         void *context, struct fault *fault)
 {
     git_oid id, root;
-    git_tree *tree = NULL;
-    git_tree_entry *entry = NULL;
+    OWNED_GIT(git_tree) git_tree *tree = NULL;
+    OWNED_GIT(git_tree_entry) git_tree_entry *entry = NULL;
     git_repository *repository = history_repository(history, fault);
     if (!repository || git_oid_fromstr(&id, commit) != 0 || !tree_of_commit(history, &id, &root, fault))
         return false;
@@ -136,12 +132,9 @@ bool history_past_files(struct history *history, const char *commit, const char 
         return commits_fault(fault, "that commit's tree can't be read");
     int got = git_tree_entry_bypath(&entry, tree, path);
     struct visit all = {.repository = repository, .visit = visit, .context = context, .fault = fault};
-    bool good = got == 0               ? visit_entry(&all, entry, path, 0)
-                : got == GIT_ENOTFOUND ? true
-                                       : commits_fault(fault, "that commit's tree can't be read");
-    git_tree_entry_free(entry);
-    git_tree_free(tree);
-    return good;
+    return got == 0               ? visit_entry(&all, entry, path, 0)
+           : got == GIT_ENOTFOUND ? true
+                                  : commits_fault(fault, "that commit's tree can't be read");
 }
 
 struct search {
@@ -154,13 +147,12 @@ struct search {
 
 static bool is_here(struct search *search, const git_commit *commit)
 {
-    git_blob *blob = commits_file(search->repository, commit, search->path);
+    OWNED_GIT(git_blob) git_blob *blob = commits_file(search->repository, commit, search->path);
     bool fresh = blob && !git_oid_equal(&search->seen, git_blob_id(blob));
     if (fresh)
         search->seen = *git_blob_id(blob);
     bool found =
         fresh && search->is_it(search->context, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
-    git_blob_free(blob);
     return found;
 }
 

@@ -176,7 +176,7 @@ struct reading {
 static int add_sound(const git_oid *id, void *context)
 {
     struct reading *reading = context;
-    git_odb_object *object;
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
     git_object_t type;
     size_t length;
     if (git_odb_read_header(&length, &type, reading->pack, id) != 0)
@@ -184,7 +184,6 @@ static int add_sound(const git_oid *id, void *context)
     reading->large = length > JOINED_BYTES;
     if (reading->large || git_odb_read(&object, reading->pack, id) != 0)
         return GIT_ERROR;
-    git_odb_object_free(object);
     add_id(reading->list, id);
     return 0;
 }

@@ -163,13 +163,12 @@ bool tree_of_commit(struct history *history, const git_oid *commit, git_oid *roo
         *root = history->head.root;
         return true;
     }
-    git_odb_object *object;
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
     if (!object_read(history, commit, GIT_OBJECT_COMMIT, &object, fault))
         return false;
     const char *text = git_odb_object_data(object);
     bool good = git_odb_object_size(object) > 46 && strncmp(text, "tree ", 5) == 0 &&
                 git_oid_fromstrn(root, text + 5, GIT_OID_HEXSZ) == 0;
-    git_odb_object_free(object);
     if (good) {
         history->head.rooted = *commit;
         history->head.root = *root;
@@ -184,7 +183,7 @@ static struct tree_copy *load(struct history *history, const char *path, size_t 
     struct tree_copy *copy = set_find(&history->trees, path, length);
     if (copy && git_oid_equal(&copy->id, id))
         return copy;
-    git_odb_object *object;
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
     if (!object_read(history, id, GIT_OBJECT_TREE, &object, fault))
         return NULL;
     set_trim(&history->trees);
@@ -195,7 +194,6 @@ static struct tree_copy *load(struct history *history, const char *path, size_t 
     copy->raw.length = 0;
     buffer_add(&copy->raw, git_odb_object_data(object), git_odb_object_size(object));
     history->trees.bytes += copy->raw.length;
-    git_odb_object_free(object);
     return copy;
 }
 

@@ -186,9 +186,8 @@ static bool look_at(struct escalation *escalation, const char *name)
     const struct known_letter letter = {names_hash(name, length),
                                         files_stamp_at(escalation->mail->tree, path)};
     int done = was_known(escalation->mail, &letter) ? 1 : escalate(escalation, path, name);
-    if (done == 1) {
+    if (done == 1)
         *MEMORY_ADD(escalation->known, escalation->known_count) = letter;
-    }
     return done >= 0;
 }
 

@@ -150,7 +150,7 @@ int mail_begin(struct mail *mail, const struct letter *letter, int64_t now, bool
 
 void mail_put_back(struct mail *mail, struct opened_envelope *opened)
 {
-    struct opened_envelope there;
+    OWNED_OPENED struct opened_envelope there = {0};
     struct file_stamp seen;
     struct fault fault = {{0}};
     if (!opened->marked || load(mail, opened->place, opened->envelope.id, &there, &seen, &fault) != 1)
@@ -163,7 +163,6 @@ void mail_put_back(struct mail *mail, struct opened_envelope *opened)
         if (exchange(mail, &there, &seen, &fault) < 0)
             log_warn("agent", mail->agent, "%s; its attempt counts although it was put down.", fault.text);
     }
-    opened_envelope_free(&there);
 }
 
 bool mail_is_there(struct mail *mail, const struct opened_envelope *opened)

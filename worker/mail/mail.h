@@ -75,6 +75,7 @@ struct opened_envelope {
     bool counted; /* and one attempt more */
 };
 void opened_envelope_free(struct opened_envelope *opened);
+#define OWNED_OPENED __attribute__((cleanup(opened_envelope_free)))
 
 /* Takes it in hand: status `reading`, `read` is now, and with `attempt` one attempt more, durable before this returns 1.
  * From then on it doesn't expire. 0: it isn't there any more, or was changed into something else: look again.

@@ -25,9 +25,8 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
     size_t count = 0;
     OWNED_LISTING struct listing *listing = listing_open(folder, "agents", NULL);
     for (const char *name; listing != NULL && (name = listing_next(listing)) != NULL;) {
-        if (names_agent(name)) {
+        if (names_agent(name))
             *MEMORY_ADD(names, count) = memory_text(name);
-        }
     }
     const char *near = did_you_mean(agent, name_at, names, count);
     output_complain("there is no agent '%s' in %s/agents%s%s%s", agent, invocation->data_dir,

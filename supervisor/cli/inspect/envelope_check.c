@@ -254,10 +254,9 @@ static void check_notice(int folder, const char *where, const char *file,
         const char *name = frontmatter_text(&matter, "name");
         OWNED char *expected = name != NULL ? names_file(name) : NULL;
         if (name == NULL || strncmp(expected, file, strlen(file) - 3) != 0 ||
-            strlen(expected) != strlen(file) - 3) {
+            strlen(expected) != strlen(file) - 3)
             buffer_print(findings, "%s is not named after what it holds: '%s'\n", path,
                          name != NULL ? name : "");
-        }
         check(&(struct notice){path, &matter, findings});
     }
 }

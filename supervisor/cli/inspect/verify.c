@@ -80,7 +80,7 @@ static void verify_head(struct verify *verify, git_repository *repository)
 
 static void verify_history(struct verify *verify, const char *path)
 {
-    git_repository *repository = NULL;
+    OWNED_GIT(git_repository) git_repository *repository = NULL;
     if (git_repository_open_ext(&repository, path, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) != 0) {
         struct fault fault = {0};
         (void)commits_fault(&fault, "%s: the repository cannot be opened", verify->where);
@@ -88,7 +88,6 @@ static void verify_history(struct verify *verify, const char *path)
         return;
     }
     verify_head(verify, repository);
-    git_repository_free(repository);
     verify_lock(verify, ".git/index.lock");
     verify_lock(verify, ".git/HEAD.lock");
     verify_lock(verify, ".git/refs/heads/main.lock");

@@ -158,12 +158,11 @@ static void add_ref(struct export *export, const git_oid *id, const char *name)
 static bool add_refs(struct export *export, struct fault *fault)
 {
     static const char *const globs[] = {"refs/heads/*", "refs/tags/*"};
-    git_reference *head = NULL;
+    OWNED_GIT(git_reference) git_reference *head = NULL;
     OWNED char *branch = NULL;
     if (git_reference_lookup(&head, export->repository, "HEAD") == 0 &&
         git_reference_type(head) == GIT_REFERENCE_SYMBOLIC)
         branch = memory_text(git_reference_symbolic_target(head));
-    git_reference_free(head);
     if (branch)
         add_ref(export, &export->head, branch);
     for (size_t i = 0; i < 2; i++) {

@@ -117,14 +117,13 @@ static int check_history(struct unpacking *unpacking)
 
 static int find_commits(struct unpacking *unpacking)
 {
-    git_commit *commit = NULL;
+    OWNED_GIT(git_commit) git_commit *commit = NULL;
     (void)git_oid_fromstr(&unpacking->head, gitbundle_find(unpacking->bundle, "HEAD")->id);
     (void)git_oid_fromstr(&unpacking->export, gitbundle_find(unpacking->bundle, BUNDLE_REF)->id);
     if (git_commit_lookup(&commit, unpacking->repository, &unpacking->export) != 0)
         return git_says(unpacking, "its " BUNDLE_REF " is no commit");
     bool behind = git_commit_parentcount(commit) == 1 &&
                   git_oid_equal(git_commit_parent_id(commit, 0), &unpacking->head);
-    git_commit_free(commit);
     return behind ? EX_OK : refuse(unpacking, "its " BUNDLE_REF " does not belong to its HEAD");
 }
 
@@ -151,15 +150,13 @@ static const char *head_branch(const struct gitbundle *bundle)
 
 static int make_ref(struct unpacking *unpacking, const char *name, const char *text)
 {
-    git_reference *made = NULL;
-    git_commit *commit = NULL;
+    OWNED_GIT(git_reference) git_reference *made = NULL;
+    OWNED_GIT(git_commit) git_commit *commit = NULL;
     git_oid id;
     (void)git_oid_fromstr(&id, text);
     if (strncmp(name, "refs/heads/", 11) == 0 && git_commit_lookup(&commit, unpacking->repository, &id) != 0)
         return refuse(unpacking, "one of its branches is no commit");
-    git_commit_free(commit);
     int got = git_reference_create(&made, unpacking->repository, name, &id, 1, NULL);
-    git_reference_free(made);
     if (got != 0) /* most likely one branch is another's folder; git says so as the disk would */
         (void)git_says(unpacking, "one of its branches cannot be made");
     return got == 0 ? EX_OK : EX_DATAERR;
@@ -167,7 +164,7 @@ static int make_ref(struct unpacking *unpacking, const char *name, const char *t
 
 static int make_refs(struct unpacking *unpacking)
 {
-    git_reference *head = NULL;
+    OWNED_GIT(git_reference) git_reference *head = NULL;
     const struct gitbundle *bundle = unpacking->bundle;
     const char *branch = head_branch(bundle);
     int status = branch ? make_ref(unpacking, branch, gitbundle_find(bundle, "HEAD")->id) : EX_OK;
@@ -178,7 +175,6 @@ static int make_refs(struct unpacking *unpacking)
         return status;
     int got = branch ? git_reference_symbolic_create(&head, unpacking->repository, "HEAD", branch, 1, NULL)
                      : git_repository_set_head_detached(unpacking->repository, &unpacking->head);
-    git_reference_free(head);
     return got == 0 ? EX_OK : git_says(unpacking, "its HEAD cannot be set");
 }
 
@@ -188,7 +184,7 @@ static int write_tree(struct unpacking *unpacking, const git_oid *id, const char
 
 static int write_blob(struct unpacking *unpacking, const git_oid *id, const char *path)
 {
-    git_blob *blob = NULL;
+    OWNED_GIT(git_blob) git_blob *blob = NULL;
     struct fault fault = {{0}};
     if (git_blob_lookup(&blob, unpacking->repository, id) != 0)
         return git_says(unpacking, "one of its files cannot be read");
@@ -202,7 +198,6 @@ static int write_blob(struct unpacking *unpacking, const git_oid *id, const char
         fault_set(unpacking->fault, "%s", fault.text);
         status = EX_IOERR;
     }
-    git_blob_free(blob);
     return status;
 }
 
@@ -231,7 +226,7 @@ static int write_entry(struct unpacking *unpacking, const git_tree_entry *entry,
 /* Folders before files: a skill's text that is younger than skills.md would count as one that somebody just added. */
 static int write_tree(struct unpacking *unpacking, const git_oid *id, const char *path, int depth)
 {
-    git_tree *tree = NULL;
+    OWNED_GIT(git_tree) git_tree *tree = NULL;
     if (git_tree_lookup(&tree, unpacking->repository, id) != 0)
         return git_says(unpacking, "one of its folders cannot be read");
     int status = EX_OK;
@@ -244,7 +239,6 @@ static int write_tree(struct unpacking *unpacking, const git_oid *id, const char
         OWNED char *inner = *path ? memory_print("%s/%s", path, name) : memory_text(name);
         status = write_entry(unpacking, entry, inner, depth);
     }
-    git_tree_free(tree);
     return status;
 }
 
@@ -263,7 +257,7 @@ static int write_files(struct unpacking *unpacking, const git_oid *id)
 
 static int read_definition(struct unpacking *unpacking, const git_tree *root, struct buffer *definition)
 {
-    git_blob *blob = NULL;
+    OWNED_GIT(git_blob) git_blob *blob = NULL;
     const git_tree_entry *entry = git_tree_entry_byname(root, BUNDLE_DEFINITION);
     if (!entry || git_blob_lookup(&blob, unpacking->repository, git_tree_entry_id(entry)) != 0)
         return refuse(unpacking, "it holds no definition of an agent");
@@ -272,27 +266,22 @@ static int read_definition(struct unpacking *unpacking, const git_tree *root, st
         length > 0 && length <= BUNDLE_DEFINITION_MAX && !memchr(git_blob_rawcontent(blob), '\0', length);
     if (text)
         buffer_add(definition, git_blob_rawcontent(blob), length);
-    git_blob_free(blob);
     return text ? EX_OK : refuse(unpacking, "its definition is empty, larger than 1 MiB, or no text");
 }
 
 static int take_export(struct unpacking *unpacking, struct buffer *definition)
 {
-    git_commit *commit = NULL;
-    git_tree *root = NULL;
+    OWNED_GIT(git_commit) git_commit *commit = NULL;
+    OWNED_GIT(git_tree) git_tree *root = NULL;
     if (git_commit_lookup(&commit, unpacking->repository, &unpacking->export) != 0 ||
-        git_commit_tree(&root, commit) != 0) {
-        git_commit_free(commit);
+        git_commit_tree(&root, commit) != 0)
         return git_says(unpacking, "its " BUNDLE_REF " cannot be read");
-    }
     int status = read_definition(unpacking, root, definition);
     const git_tree_entry *files = git_tree_entry_byname(root, BUNDLE_FILES);
     if (status == EX_OK && (!files || git_tree_entry_type(files) != GIT_OBJECT_TREE))
         status = refuse(unpacking, "it holds no files of an agent");
     if (status == EX_OK)
         status = write_files(unpacking, git_tree_entry_id(files));
-    git_tree_free(root);
-    git_commit_free(commit);
     return status;
 }
 
