@@ -495,10 +495,8 @@ static int supervise(struct supervisor *supervisor)
     struct fault fault;
     int status = EX_OK;
     supervisor->loop = supervisor->agents.loop = loop_new();
-    if (!supervisor->loop || !take_signals(supervisor)) {
-        log_error("agentos", NULL, "Cannot make the event loop: %s", strerror(errno));
-        return EX_OSERR;
-    }
+    if (!supervisor->loop || !take_signals(supervisor))
+        return log_error("agentos", NULL, "Cannot make the event loop: %s", strerror(errno)), EX_OSERR;
     start_timers(supervisor);
     supervisor->agents.memory_groups = memory_groups_open(supervisor->options->data_dir, NULL);
     supervisor->agents.disk = disk_limit_open(&supervisor->agents);
@@ -544,10 +542,8 @@ int supervisor_run(const struct run_options *options)
         return status;
     }
     status = ownership_take(&ownership, options->data_dir, options->run_dir, &fault);
-    if (status != EX_OK) {
-        log_error("agentos", NULL, "%s", fault.text);
-        return status;
-    }
+    if (status != EX_OK)
+        return log_error("agentos", NULL, "%s", fault.text), status;
     log_keep(ownership.run);
     roster_file_begin(&supervisor);
     status = preflight_roster(options->data_dir, options->secrets, &supervisor.roster);

@@ -31,15 +31,11 @@ int main(int count, char **arguments)
     struct fault fault;
     struct secrets *secrets = secrets_read(given[1], &fault);
     close(given[1]);
-    if (!secrets) {
-        log_error("gateway", NULL, "%s", fault.text);
-        return EX_CONFIG;
-    }
+    if (!secrets)
+        return log_error("gateway", NULL, "%s", fault.text), EX_CONFIG;
     struct keys *keys = keys_load(secrets); /* also from files, which the sandbox will not let us read */
-    if (!confine(&fault)) {
-        log_error("gateway", NULL, "not in its sandbox, so it ends: %s", fault.text);
-        return EX_CONFIG;
-    }
+    if (!confine(&fault))
+        return log_error("gateway", NULL, "not in its sandbox, so it ends: %s", fault.text), EX_CONFIG;
     /* Without what libraries do at an exit: nothing of it is needed, and the sandbox would refuse some of it. */
     _exit(gateway_run(given[0], keys));
 }

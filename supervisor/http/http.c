@@ -587,10 +587,8 @@ int http_run(int channel, int listener, int data, struct token *token)
     snapshot_begin(&http.snapshots[SNAPSHOT_STATUS], http.calls, "status", on_settled, &http);
     const union MHD_DaemonInfo *info =
         open_daemon(&http, listener) ? MHD_get_daemon_info(http.daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-    if (!info || !watch(&http, info->epoll_fd) || !watch(&http, channel)) {
-        log_error("http", NULL, "libmicrohttpd cannot be started (%d)", errno);
-        return EX_OSERR;
-    }
+    if (!info || !watch(&http, info->epoll_fd) || !watch(&http, channel))
+        return log_error("http", NULL, "libmicrohttpd cannot be started (%d)", errno), EX_OSERR;
     loop(&http, info->epoll_fd);
     token_free(token); /* all else goes with the process */
     return EX_OK;

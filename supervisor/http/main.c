@@ -41,10 +41,8 @@ int main(int count, char **arguments)
         log_error("http", NULL, "%s; so nobody is answered. It is tried again", fault.text);
         return EX_CONFIG;
     }
-    if (!confine(handed[3], &fault)) {
-        log_error("http", NULL, "not in its sandbox, so it ends: %s", fault.text);
-        return EX_CONFIG;
-    }
+    if (!confine(handed[3], &fault))
+        return log_error("http", NULL, "not in its sandbox, so it ends: %s", fault.text), EX_CONFIG;
     /* Without what libraries do at an exit: nothing of it is needed, and the sandbox would refuse some of it. */
     _exit(http_run(handed[0], handed[1], handed[3], token));
 }

@@ -557,10 +557,8 @@ const struct route *routes_admit(const struct request *request, const struct tok
                                  struct document *document)
 {
     *named = NULL;
-    if (request->several_hosts || (request->host && !is_host(request->host))) {
-        document_problem(document, 400, "a request names one host, in one Host header");
-        return NULL;
-    }
+    if (request->several_hosts || (request->host && !is_host(request->host)))
+        return document_problem(document, 400, "a request names one host, in one Host header"), NULL;
     if (request->several_ends) { /* who read it on the way may have seen its end elsewhere (RFC 9112, 6.3) */
         document_problem(document, 400,
                          "a request says once where its body ends: by one Content-Length, or chunked");

@@ -35,10 +35,8 @@ enum task_view task_view(int data, const json_t *named, const json_t *status, st
     const char *agent = json_string_value(json_object_get(named, "agent"));
     const char *task = json_string_value(json_object_get(named, "task"));
     OWNED_FD int folder = task_view_folder(data, agent);
-    if (folder < 0) {
-        document_problem(document, 404, "there is no agent of this name");
-        return TASK_ENDED;
-    }
+    if (folder < 0)
+        return document_problem(document, 404, "there is no agent of this name"), TASK_ENDED;
     json_t *state = task_state_json(folder, task);
     if (!state) {
         document_problem(document, 404, "the agent has no task of this id, and no answer to one");

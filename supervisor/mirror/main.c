@@ -71,10 +71,8 @@ int main(int count, char **arguments)
     if (readlink(link, data_dir, sizeof data_dir - 1) <= 0)
         return EX_OSERR;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_MIRROR, sandbox_mode(), &fault);
-    if (!sandbox || !sandbox_shed(sandbox, &fault)) {
-        log_error("mirror", NULL, "not in its sandbox, so it ends: %s", fault.text);
-        return EX_CONFIG;
-    }
+    if (!sandbox || !sandbox_shed(sandbox, &fault))
+        return log_error("mirror", NULL, "not in its sandbox, so it ends: %s", fault.text), EX_CONFIG;
     sandbox_free(sandbox);
     return run(given[0], data_dir, sandbox_mode());
 }
