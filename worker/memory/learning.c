@@ -27,90 +27,60 @@ struct learning {
     struct change_list texts; /* of skills that an audit brought back or took, until they are committed */
 };
 
-/* How each file becomes what we know of it, and back. */
-static void parse_skills(struct learning *learning, const char *text, size_t length)
-{
-    skills_parse(learning->skills, text, length);
-}
-
-static void parse_goals(struct learning *learning, const char *text, size_t length)
-{
-    goals_free(&learning->goals);
-    goals_parse(&learning->goals, text, length);
-}
-
-static void parse_rewards(struct learning *learning, const char *text, size_t length)
-{
-    entries_free(&learning->rewards);
-    entries_parse(&learning->rewards, 2, text, length);
-}
-
-static void parse_reflections(struct learning *learning, const char *text, size_t length)
-{
-    entries_free(&learning->reflections);
-    entries_parse(&learning->reflections, 2, text, length);
-}
-
-static void print_skills(const struct learning *learning, struct buffer *out)
-{
-    entries_print(&learning->skills->entries, out);
-}
-
-static void print_goals(const struct learning *learning, struct buffer *out)
-{
-    goals_print(&learning->goals, out);
-}
-
-static void print_rewards(const struct learning *learning, struct buffer *out)
-{
-    entries_print(&learning->rewards, out);
-}
-
-static void print_reflections(const struct learning *learning, struct buffer *out)
-{
-    entries_print(&learning->reflections, out);
-}
-
-static void shorten_skills(struct learning *learning)
-{
-    OWNED_BUFFER struct buffer text = {0};
-    entries_shorten(&learning->skills->entries, 0, SKILLS_MAX, STATE_ENTRY_MAX);
-    print_skills(learning, &text);
-    skills_parse(learning->skills, text.data, text.length);
-}
-
-static void shorten_goals(struct learning *learning)
-{
-    goals_shorten(&learning->goals, 4 * GOALS_MAX, GOAL_TEXT_MAX * 4);
-}
-
-static void shorten_newest(struct entries *entries, size_t count)
-{
-    entries_shorten(entries, entries->count > count ? entries->count - count : 0, count, STATE_ENTRY_MAX);
-}
-
-static void shorten_rewards(struct learning *learning)
-{
-    shorten_newest(&learning->rewards, REWARDS_MAX);
-}
-
-static void shorten_reflections(struct learning *learning)
-{
-    shorten_newest(&learning->reflections, REFLECTIONS_MAX);
-}
-
 static const struct {
     const char *path, *preamble;
-    void (*parse)(struct learning *learning, const char *text, size_t length);
-    void (*print)(const struct learning *learning, struct buffer *out);
-    void (*shorten)(struct learning *learning);
 } states[STATE_COUNT] = {
-    [STATE_SKILLS] = {TREE_SKILLS, skills_preamble, parse_skills, print_skills, shorten_skills},
-    [STATE_GOALS] = {TREE_GOALS, goals_preamble, parse_goals, print_goals, shorten_goals},
-    [STATE_REWARDS] = {TREE_REWARDS, rewards_preamble, parse_rewards, print_rewards, shorten_rewards},
-    [STATE_REFLECTIONS] = {TREE_REFLECTIONS, reflections_preamble, parse_reflections, print_reflections,
-                           shorten_reflections},
+    [STATE_SKILLS] = {TREE_SKILLS, skills_preamble},
+    [STATE_GOALS] = {TREE_GOALS, goals_preamble},
+    [STATE_REWARDS] = {TREE_REWARDS, rewards_preamble},
+    [STATE_REFLECTIONS] = {TREE_REFLECTIONS, reflections_preamble},
 };
+
+/* What each file is but the goals'. */
+static struct entries *list_of(struct learning *learning, enum state state)
+{
+    return state == STATE_SKILLS    ? &learning->skills->entries
+           : state == STATE_REWARDS ? &learning->rewards
+                                    : &learning->reflections;
+}
+
+/* How each file becomes what we know of it, and back. */
+static void parse(struct learning *learning, enum state state, const char *text, size_t length)
+{
+    if (state == STATE_SKILLS) {
+        skills_parse(learning->skills, text, length);
+    } else if (state == STATE_GOALS) {
+        goals_free(&learning->goals);
+        goals_parse(&learning->goals, text, length);
+    } else {
+        entries_free(list_of(learning, state));
+        entries_parse(list_of(learning, state), 2, text, length);
+    }
+}
+
+static void print(struct learning *learning, enum state state, struct buffer *out)
+{
+    if (state == STATE_GOALS)
+        goals_print(&learning->goals, out);
+    else
+        entries_print(list_of(learning, state), out);
+}
+
+static void shorten(struct learning *learning, enum state state)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    if (state == STATE_GOALS) {
+        goals_shorten(&learning->goals, 4 * GOALS_MAX, GOAL_TEXT_MAX * 4);
+    } else if (state == STATE_SKILLS) {
+        entries_shorten(&learning->skills->entries, 0, SKILLS_MAX, STATE_ENTRY_MAX);
+        print(learning, state, &text);
+        skills_parse(learning->skills, text.data, text.length);
+    } else {
+        struct entries *list = list_of(learning, state);
+        size_t most = state == STATE_REWARDS ? REWARDS_MAX : REFLECTIONS_MAX; /* the newest */
+        entries_shorten(list, list->count > most ? list->count - most : 0, most, STATE_ENTRY_MAX);
+    }
+}
 
 static void look(struct learning *learning, enum state state, bool exactly)
 {
@@ -121,14 +91,14 @@ static void look(struct learning *learning, enum state state, bool exactly)
         return;
     learning->readings++;
     if (file->known_length)
-        states[state].parse(learning, file->known, file->known_length);
+        parse(learning, state, file->known, file->known_length);
     else /* missing or empty: what is written next begins as bootstrap would have it */
-        states[state].parse(learning, states[state].preamble, strlen(states[state].preamble));
+        parse(learning, state, states[state].preamble, strlen(states[state].preamble));
     if (news != STATEFILE_SALVAGED)
         return;
     OWNED_BUFFER struct buffer text = {0};
-    states[state].shorten(learning);
-    states[state].print(learning, &text);
+    shorten(learning, state);
+    print(learning, state, &text);
     statefile_mend(file, learning->tree, text.data, text.length);
     learning->aside = true;
 }
@@ -220,7 +190,7 @@ void learning_propose(struct learning *learning, struct change_list *changes)
         OWNED_BUFFER struct buffer text = {0};
         struct statefile *file = &learning->files[state];
         buffer_room(&text, file->known_length + 1024);
-        states[state].print(learning, &text);
+        print(learning, state, &text);
         if (statefile_propose(file, &text))
             change_list_add(changes, CHANGE_WRITE, file->path, file->pending, file->pending_length);
     }
@@ -434,7 +404,7 @@ const char *learning_restore(struct learning *learning, const char *skills, cons
         if (file->blocked)
             return file->path;
         buffer_text(&text, texts[state] ? texts[state] : states[state].preamble);
-        states[state].parse(learning, text.data, text.length);
+        parse(learning, state, text.data, text.length);
         if (statefile_propose(file, &text))
             change_list_add(changes, CHANGE_WRITE, file->path, file->pending, file->pending_length);
     }
