@@ -27,10 +27,14 @@ struct file_stamp files_stamp(const struct stat *status)
     };
 }
 
+bool files_stamp_same_content(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
+}
+
 bool files_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
 {
-    return a->inode == b->inode && a->device == b->device && a->size == b->size &&
-           a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
+    return files_stamp_same_content(a, b) && a->device == b->device && a->changed_ns == b->changed_ns;
 }
 
 int files_look(int folder, const char *path, struct file_stamp *stamp)

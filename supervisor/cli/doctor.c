@@ -47,10 +47,8 @@ struct doctor {
     enum grade worst;
 };
 
-static void find(struct doctor *doctor, enum grade grade, const char *what, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void find(struct doctor *doctor, enum grade grade, const char *what, const char *format, ...)
+static __attribute__((format(printf, 4, 5))) void find(struct doctor *doctor, enum grade grade,
+                                                       const char *what, const char *format, ...)
 {
     char text[1024];
     va_list arguments;
@@ -60,6 +58,13 @@ static void find(struct doctor *doctor, enum grade grade, const char *what, cons
     if (grade > doctor->worst)
         doctor->worst = grade;
     printf("%-5s %-20s %s\n", grade_marks[grade], what, text);
+}
+
+static void find_lines(struct doctor *doctor, enum grade grade, const char *what, char *lines)
+{
+    for (char *line; (line = strsep(&lines, "\n"));)
+        if (*line)
+            find(doctor, grade, what, "%s", line);
 }
 
 /* --- the sandbox --- */
@@ -86,11 +91,7 @@ static void examine_newer(struct doctor *doctor)
 {
     OWNED_BUFFER struct buffer lines = {0};
     sandbox_lacks(&doctor->facts, &lines);
-    for (const char *line = lines.data; line && *line;) {
-        int length = (int)strcspn(line, "\n");
-        find(doctor, WORTH_KNOWING, "newer kernels", "%.*s", length, line);
-        line += length + (line[length] == '\n');
-    }
+    find_lines(doctor, WORTH_KNOWING, "newer kernels", lines.data);
     if (doctor->facts.mdwe)
         find(doctor, GOOD, "memory protection",
              "memory both writable and executable is refused by the kernel (MDWE)");
@@ -187,9 +188,7 @@ static void examine_mounts(struct doctor *doctor, const struct roster *roster)
     OWNED_BUFFER struct buffer lines = {0};
     for (size_t i = 0; roster && i < roster->agent_count; i++)
         tree_mounts_list(doctor->invocation->data_dir, roster->agents[i].name, &lines);
-    char *rest = lines.data;
-    for (char *line; (line = strsep(&rest, "\n")) && *line;)
-        find(doctor, MISSING, "mounts", "%s", line);
+    find_lines(doctor, MISSING, "mounts", lines.data);
 }
 
 /* Without an agents.yaml that can be read, what one agent needs. */
@@ -357,9 +356,7 @@ static void examine_bus(struct doctor *doctor)
         if (setting_text(file, NULL) && access(setting_text(file, NULL), R_OK) != 0)
             buffer_print(&faults, "%s names %s, which cannot be read: %s\n", setting_name(file),
                          setting_text(file, NULL), strerror(errno));
-    char *rest = faults.data;
-    for (char *line; (line = strsep(&rest, "\n")) && *line;)
-        find(doctor, MISSING, "bus", "%s", line);
+    find_lines(doctor, MISSING, "bus", faults.data);
     if (!faults.length && bus_servers_parse(text, &servers, NULL))
         find(doctor, servers.tls ? GOOD : WORTH_KNOWING, "bus",
              "%zu server(s), %s first; this node is '%s'%s", servers.count, servers.list[0].url, node_name(),
@@ -373,10 +370,7 @@ static void examine_processes(struct doctor *doctor)
     OWNED_BUFFER struct buffer lines = {0};
     processes_list(doctor->invocation->data_dir, &lines);
     OWNED char *text = output_clean(lines.data ? lines.data : "", 1);
-    char *rest = text;
-    for (char *line; (line = strsep(&rest, "\n"));)
-        if (*line)
-            find(doctor, GOOD, "process", "%s", line);
+    find_lines(doctor, GOOD, "process", text);
 }
 
 static void (*const examinations[])(struct doctor *doctor) = {

@@ -338,9 +338,9 @@ static const struct field move_fields[] = {TEXT("node", true, "the node that it 
     {                                                                                                        \
         .method = how, .path = where, .says = about, .asks = ASKS_ORDER, .verb = order, __VA_ARGS__          \
     }
-#define ORDER(order, about)                                                                                  \
-    CALL("POST", "/v1/agents/{agent}/" order, order, about, .fields = no_fields, .answer = order_done,       \
-         .gives = "Done")
+#define DONE(how, where, order, about, takes)                                                                \
+    CALL(how, where, order, about, .fields = takes, .answer = order_done, .gives = "Done")
+#define ORDER(order, about) DONE("POST", "/v1/agents/{agent}/" order, order, about, no_fields)
 
 static const struct route routes[] = {
     GET("/healthz", "The supervisor answers.", ASKS_METRICS, .open = true, .answer = healthz,
@@ -364,11 +364,10 @@ static const struct route routes[] = {
     ORDER("pause", "The agent begins no task until it is resumed."),
     ORDER("resume", "A paused agent goes on."),
     ORDER("retry", "The agent's provider is asked again now, whatever backoff runs."),
-    CALL("POST", "/v1/agents/{agent}/rollback", "rollback", "Learning is undone by a new commit.",
-         .fields = rollback_fields, .answer = order_done, .gives = "Done"),
-    CALL("POST", "/v1/agents/{agent}/move", "move",
-         "The agent is carried to another node of the bus; answered when that has begun.",
-         .fields = move_fields, .answer = order_done, .gives = "Done"),
+    DONE("POST", "/v1/agents/{agent}/rollback", "rollback", "Learning is undone by a new commit.",
+         rollback_fields),
+    DONE("POST", "/v1/agents/{agent}/move", "move",
+         "The agent is carried to another node of the bus; answered when that has begun.", move_fields),
     READ("/v1/agents/{agent}/skills", "skills",
          "What the agent has learned, with its evidence and how far that has decayed.", .query = NULL,
          .gives = "Skills"),
@@ -396,9 +395,8 @@ static const struct route routes[] = {
     GET("/v1/agents/{agent}/tasks/{task}",
         "A task's state, with the answer when it is done; `wait` waits for its end.", ASKS_TASK,
         .verb = "task", .query = wait_fields, .answer = read_done, .gives = "Task"),
-    CALL("DELETE", "/v1/agents/{agent}/tasks/{task}", "cancel",
-         "A pending task, or the task in hand, is cancelled.", .fields = no_fields, .answer = order_done,
-         .gives = "Done"),
+    DONE("DELETE", "/v1/agents/{agent}/tasks/{task}", "cancel",
+         "A pending task, or the task in hand, is cancelled.", no_fields),
     CALL("POST", "/v1/agents/{agent}/messages", "send", "A message from the operator, durable when answered.",
          .fields = message_fields, .done = 201, .answer = sent, .gives = "Taken"),
     CALL("POST", "/v1/queues/{queue}/items", "enqueue",
@@ -410,12 +408,9 @@ static const struct route routes[] = {
          .gives = "Envelopes"),
     READ("/v1/envelopes/{id}", "envelope", "One envelope with its whole route through the system.",
          .query = NULL, .gives = "EnvelopeWithRoute"),
-    CALL("POST", "/v1/envelopes/{id}/requeue", "requeue", "A dead letter is given a fresh life.",
-         .fields = no_fields, .answer = order_done, .gives = "Done"),
-    CALL("DELETE", "/v1/envelopes/{id}", "purge", "A dead letter is removed.", .fields = no_fields,
-         .answer = order_done, .gives = "Done"),
-    CALL("POST", "/v1/reload", "reload", "agents.yaml is applied; says what was applied.",
-         .fields = no_fields, .answer = order_done, .gives = "Done"),
+    DONE("POST", "/v1/envelopes/{id}/requeue", "requeue", "A dead letter is given a fresh life.", no_fields),
+    DONE("DELETE", "/v1/envelopes/{id}", "purge", "A dead letter is removed.", no_fields),
+    DONE("POST", "/v1/reload", "reload", "agents.yaml is applied; says what was applied.", no_fields),
     GET("/v1/locks", "Who holds which lock, and who waits.", ASKS_FILES, .read = notices,
         .folder = NOTICES_LOCKS, .gives = "Locks"),
     GET("/v1/segments", "Every segment with its version.", ASKS_FILES, .read = notices,

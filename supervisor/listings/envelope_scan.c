@@ -179,13 +179,6 @@ static void read_places(struct envelope_scan *scan, int data, bool bodies)
         read_place(scan, data, (enum place)place, bodies);
 }
 
-/* data: descriptor of DATA_DIR. */
-static void envelope_scan_beneath(struct envelope_scan *scan, int data, bool bodies)
-{
-    *scan = (struct envelope_scan){0};
-    read_places(scan, data, bodies);
-}
-
 void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64_t since_ns,
                          void (*looked)(size_t files))
 {
@@ -195,7 +188,7 @@ void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64
         read_places(scan, data, true);
 }
 
-static int newest_first(const void *left, const void *right)
+int envelope_scan_newest_first(const void *left, const void *right)
 {
     int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
     return (a < b) - (a > b);
@@ -210,7 +203,7 @@ int64_t *envelope_scan_times(const char *data_dir, size_t *count)
         read_places(&scan, data, false);
     envelope_scan_free(&scan); /* folders that can't be read */
     if (times.count > 0)
-        qsort(times.items, times.count, sizeof(int64_t), newest_first);
+        qsort(times.items, times.count, sizeof(int64_t), envelope_scan_newest_first);
     *count = times.count;
     return times.items;
 }
@@ -220,7 +213,7 @@ void envelope_scan_take(struct envelope_scan *scan, const char *data_dir, bool b
     OWNED_FD int data = files_open_path(data_dir, NULL);
     *scan = (struct envelope_scan){0};
     if (data >= 0)
-        envelope_scan_beneath(scan, data, bodies);
+        read_places(scan, data, bodies);
 }
 
 void envelope_scan_find_pruned(struct envelope_scan *scan, const char *data_dir, const char *id)

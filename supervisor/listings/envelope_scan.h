@@ -45,6 +45,8 @@ struct envelope_scan {
 /* When the files were written last, the newest first (ns): an envelope's file is no older than the envelope. The caller
  * frees. */
 int64_t *envelope_scan_times(const char *data_dir, size_t *count);
+/* For qsort: such times, the latest first. */
+int envelope_scan_newest_first(const void *left, const void *right);
 /* As envelope_scan_take, but only of files that were written since then. */
 void envelope_scan_since(struct envelope_scan *scan, const char *data_dir, int64_t since_ns,
                          void (*looked)(size_t files));

@@ -108,12 +108,6 @@ static void add_time(void *context, const struct pruned *record)
     *MEMORY_ADD(choice->pruned, choice->pruned_count) = record->created;
 }
 
-static int newest_first(const void *left, const void *right)
-{
-    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-    return (a < b) - (a > b);
-}
-
 static void find_owners(struct envelope_choice *choice)
 {
     OWNED char *agents = memory_print("%s/agents", choice->data_dir);
@@ -134,7 +128,7 @@ static void find_owners(struct envelope_choice *choice)
     }
     choice->owner_count = kept;
     if (choice->pruned_count > 0)
-        qsort(choice->pruned, choice->pruned_count, sizeof *choice->pruned, newest_first);
+        qsort(choice->pruned, choice->pruned_count, sizeof *choice->pruned, envelope_scan_newest_first);
 }
 
 void envelope_choose(struct envelope_choice *choice)

@@ -171,12 +171,6 @@ static bool put(struct history *history, const struct step *step, struct fault *
     return commits_fault(fault, "the index can't take a file, the commit was not made");
 }
 
-static void add_word(struct buffer *out, uint32_t number)
-{
-    number = htobe32(number);
-    buffer_add(out, &number, sizeof number);
-}
-
 static bool extended(const git_index_entry *entry)
 {
     return (entry->flags_extended & GIT_INDEX_ENTRY_EXTENDED_FLAGS) != 0;
@@ -225,8 +219,8 @@ static void index_print(git_index *index, struct buffer *out)
             version = 3;
     buffer_room(out, 64 + count * 128);
     buffer_text(out, "DIRC");
-    add_word(out, version);
-    add_word(out, (uint32_t)count);
+    object_word(out, version);
+    object_word(out, (uint32_t)count);
     for (size_t i = 0; i < count; i++)
         print_entry(git_index_get_byindex(index, i), out);
     SHA1Init(&context);

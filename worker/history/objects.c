@@ -2,6 +2,8 @@
  * which every git reads, since they live only until the next pack and compressing costs more than a cycle's flush. */
 #include "worker/history/part.h"
 
+#include <endian.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sha1.h>
@@ -174,6 +176,12 @@ static void drop_torn(struct history *history, const git_oid *id)
     log_warn("agent", history->agent, "The git object %s is cut short; it is set aside as .git/%s.", text,
              temporary);
     renameat(history->folders.git, name, history->folders.git, temporary);
+}
+
+void object_word(struct buffer *out, uint32_t number)
+{
+    number = htobe32(number);
+    buffer_add(out, &number, sizeof number);
 }
 
 bool object_sound(struct history *history, const git_oid *id)

@@ -34,12 +34,6 @@ struct packed {
     uint32_t offset, sum;
 };
 
-static void add_big_endian(struct buffer *out, uint32_t number)
-{
-    number = htobe32(number);
-    buffer_add(out, &number, sizeof number);
-}
-
 static void add_digest(struct buffer *out)
 {
     unsigned char digest[SHA1_DIGEST_LENGTH];
@@ -77,9 +71,9 @@ static void write_index(const struct packed *packed, size_t count, const struct 
     for (size_t i = 0; i < count; i++)
         buffer_add(out, packed[i].id.id, GIT_OID_RAWSZ);
     for (size_t i = 0; i < count; i++)
-        add_big_endian(out, packed[i].sum);
+        object_word(out, packed[i].sum);
     for (size_t i = 0; i < count; i++)
-        add_big_endian(out, packed[i].offset);
+        object_word(out, packed[i].offset);
     buffer_add(out, pack->data + pack->length - SHA1_DIGEST_LENGTH, SHA1_DIGEST_LENGTH);
     add_digest(out);
 }
@@ -141,7 +135,7 @@ static bool pack_image_make(const struct object_list *objects, struct pack_image
     struct buffer *out = &image->pack;
     buffer_room(out, room);
     buffer_add(out, "PACK\0\0\0\2", 8);
-    add_big_endian(out, (uint32_t)count);
+    object_word(out, (uint32_t)count);
     for (size_t i = 0; i < count; i++) {
         packed[i] = (struct packed){.id = sorted[i]->id, .offset = (uint32_t)out->length};
         entry_head(out, sorted[i]->type, sorted[i]->length);

@@ -274,6 +274,7 @@ void object_list_free(struct object_list *list);
 bool object_write_loose(struct history *history, const struct object *object, struct fault *fault);
 /* bytes as a zlib stream that stores them. Appended to out. */
 void object_store(const char *bytes, size_t length, struct buffer *out);
+void object_word(struct buffer *out, uint32_t number); /* four bytes, big-endian */
 /* Is the object there and whole? */
 bool object_sound(struct history *history, const git_oid *id);
 bool object_present(struct history *history, const git_oid *id);

@@ -73,11 +73,6 @@ static bool prepare(struct mail *mail, const char *name, const struct buffer *te
            fault_errno(fault, "cannot write %s; the envelope stays as it is", name);
 }
 
-static bool same_file(const struct file_stamp *a, const struct file_stamp *b)
-{
-    return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
-}
-
 static void set_text(struct opened_envelope *opened, struct buffer *text)
 {
     free(opened->text);
@@ -107,7 +102,7 @@ static int exchange(struct mail *mail, struct opened_envelope *opened, const str
         return result;
     }
     struct file_stamp out = files_stamp_at(notes, from);
-    if (same_file(&out, seen)) {
+    if (files_stamp_same_content(&out, seen)) {
         unlinkat(notes, from, 0);
         set_text(opened, &text);
         return 1;

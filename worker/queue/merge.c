@@ -149,15 +149,9 @@ static void remove_leftover(struct queue *queue, size_t index, bool files)
     queue->leftover_count--;
 }
 
-/* An exchange changes the time of change, so that one says nothing here. */
-static bool same_content(const struct file_stamp *a, const struct file_stamp *b)
-{
-    return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
-}
-
 static void note_stamp(struct leftover *leftover, const struct file_stamp *stamp)
 {
-    if (same_content(stamp, &leftover->stamp))
+    if (files_stamp_same_content(stamp, &leftover->stamp))
         return;
     leftover->stamp = *stamp;
     leftover->quiet_ms = clock_monotonic_ms();
