@@ -244,7 +244,8 @@ struct control *control_open(const struct control_owner *owner, int run_folder, 
 
 bool control_listen_again(struct control *control, int run_folder, struct fault *fault)
 {
-    return name_of(run_folder) != control->name && begin(control, run_folder, fault);
+    ino_t there = name_of(run_folder); /* 0, and so was the name, where it was removed while it was made */
+    return (!there || there != control->name) && begin(control, run_folder, fault);
 }
 
 void control_close(struct control *control)
