@@ -1,6 +1,7 @@
 /* An agent's box: its place in the post office, the envelopes that lie in it, and what is said of them. Every other file of
  * this room stands on this one. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -26,13 +27,50 @@ struct box *post_box(const struct post *post, const char *name)
     return box;
 }
 
+/* Chains stay short however many agents there are. */
+static void grow_table(struct post *post)
+{
+    struct box **before = post->boxes.table;
+    size_t chains = post->boxes.capacity;
+    post->boxes.capacity *= 2;
+    post->boxes.table = memory_new(post->boxes.capacity, sizeof(struct box *));
+    for (size_t i = 0; i < chains; i++)
+        for (struct box *box = before[i], *next; box; box = next) {
+            struct box **chain = post_chain_of(post, box->name);
+            next = box->chain;
+            box->chain = *chain;
+            *chain = box;
+        }
+    free(before);
+    post->round.next = 0; /* its chains are others now */
+}
+
 struct box *post_add_box(struct post *post, const char *name)
 {
+    if (post->boxes.count == post->boxes.capacity)
+        grow_table(post);
     struct box *box = memory_new(1, sizeof *box), **chain = post_chain_of(post, name);
-    *box = (struct box){.post = post, .chain = *chain, .name = memory_text(name), .fresh = true};
+    *box =
+        (struct box){.post = post, .chain = *chain, .name = memory_text(name), .fresh = true, .down = true};
     *chain = box;
     post->boxes.count++;
+    post_set_down(box, false);
     return box;
+}
+
+void post_set_down(struct box *box, bool down)
+{
+    struct post *post = box->post;
+    if (box->down == down)
+        return;
+    box->down = down;
+    if (!down) {
+        LIST_INSERT_HEAD(&post->scan.up, box, up_link);
+        return;
+    }
+    if (post->scan.up_next == box)
+        post->scan.up_next = LIST_NEXT(box, up_link);
+    LIST_REMOVE(box, up_link);
 }
 
 void post_each(struct post *post, void (*visit)(struct box *box))

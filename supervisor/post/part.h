@@ -2,6 +2,8 @@
 #ifndef AGENTOS_SUPERVISOR_POST_PART_H
 #define AGENTOS_SUPERVISOR_POST_PART_H
 
+#include <sys/queue.h>
+
 #include "supervisor/post/envelope_index.h"
 #include "supervisor/post/post.h"
 #include "supervisor/store/mailbox.h"
@@ -25,6 +27,7 @@ enum {
     SCAN_MS = 5,            /* and of a scan */
     SCANNED_AT_LEAST = 256, /* agents without a process that each scan looks at; all of them within */
     SCANNED_WITHIN_MS = 60 * 1000,
+    SCANS_BETWEEN = 4,    /* of such an agent; then its outbox and its dead letters are looked at too */
     OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
     ORIGINS_MAX = 16,     /* works of one agent that are remembered */
     ROOM_UNKNOWN = -1,
@@ -95,10 +98,11 @@ struct box {
     void *subject;
     const struct roster_agent *definition; /* NULL: the operator */
     bool leaving;
-    bool fresh;  /* what its files say isn't known yet */
-    bool down;   /* it has no process */
-    bool ready;  /* its process has brought its own commits to their end */
-    bool active; /* it stands in post->active.boxes */
+    bool fresh;              /* what its files say isn't known yet */
+    bool down;               /* it has no process */
+    LIST_ENTRY(box) up_link; /* in post->scan.up, while it isn't down */
+    bool ready;              /* its process has brought its own commits to their end */
+    bool active;             /* it stands in post->active.boxes */
 
     struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
     struct shelf waits;      /* envelopes for it that lie in outboxes */
@@ -117,6 +121,7 @@ struct box {
         int64_t after_ms;
         uint64_t pass;
         uint64_t marks[FOLDER_COUNT]; /* of the folders that were looked at; 0: look again */
+        unsigned scans;               /* while it is down */
     } look;                           /* at inbox and handoffs */
     struct {
         bool wanted;      /* they are to be looked at */
@@ -192,8 +197,9 @@ struct post {
     } round;         /* over all boxes (post.c) */
     struct {
         struct timer timer;           /* the next slice */
-        size_t next;                  /* chain of the table */
-        size_t rest_from, rest_count; /* chains in which those without a process are looked at this time */
+        LIST_HEAD(, box) up;          /* those that aren't down: each scan looks at all of them */
+        struct box *up_next;          /* NULL: it has */
+        size_t rest_from, rest_count; /* chains of the table in which it still looks at the others */
         int64_t began_ms;
     } scan;
     bool started, in_turn;
@@ -238,6 +244,7 @@ struct post {
 struct box **post_chain_of(const struct post *post,
                            const char *name); /* where the table's chain of it begins */
 struct box *post_add_box(struct post *post, const char *name);
+void post_set_down(struct box *box, bool down);
 void post_set_turn(struct post *post, int64_t in_ms);
 struct box *post_box(const struct post *post, const char *name); /* NULL: not known */
 void post_wake(struct box *box);                                 /* it has something for the next turn */

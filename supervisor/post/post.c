@@ -335,6 +335,7 @@ void post_agent_gone(struct post *post, const char *name)
         at = &(*at)->chain;
     *at = box->chain;
     post->boxes.count--;
+    post_set_down(box, true);
     free_box(box);
 }
 
@@ -353,7 +354,8 @@ void post_worker_starts(struct post *post, const char *name)
     if (!box)
         return;
     post_take_up(box);
-    box->down = box->ready = false;
+    post_set_down(box, false);
+    box->ready = false;
     post_tasks_forget(box); /* the worker ends them itself */
 }
 
@@ -376,7 +378,9 @@ void post_worker_down(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->down = true;
+    post_set_down(box, true);
+    /* Its worker may have left a link in a folder's place: the next look opens the folders, and shows that there is none. */
+    box->look.marks[FOLDER_INBOX] = box->look.marks[FOLDER_HANDOFFS] = 0;
     box->ready = false;
     if (!box->fresh) {
         box->look.wanted = true;
@@ -399,6 +403,23 @@ static bool has_changed(const struct box *box, const struct file_stamp *now, enu
     return now[folder].inode && post_mark(&now[folder]) != box->look.marks[folder];
 }
 
+/* Folders that were opened since their agent's worker ended are asked for by their paths: no link of a worker's stands in
+ * the way. */
+static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
+{
+    static const unsigned arrivals = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS,
+                          others = 1u << FOLDER_OUTBOX | 1u << FOLDER_DEAD_LETTERS;
+    int data = box->post->data;
+    memset(now, 0, FOLDER_COUNT * sizeof *now);
+    if (box == box->post->people)
+        now[FOLDER_OUTBOX] = mailbox_stamp(data, box->name, FOLDER_OUTBOX);
+    else if (!box->down || !box->look.marks[FOLDER_INBOX] || !box->look.marks[FOLDER_HANDOFFS])
+        mailbox_stamps(data, box->name, now);
+    else
+        mailbox_stamps_by_path(data, box->name,
+                               box->look.scans++ % SCANS_BETWEEN ? arrivals : arrivals | others, now);
+}
+
 static void scan(struct box *box)
 {
     if (is_far(box)) {
@@ -407,11 +428,8 @@ static void scan(struct box *box)
             post_wake(box);
         return;
     }
-    struct file_stamp now[FOLDER_COUNT] = {0};
-    if (box == box->post->people)
-        now[FOLDER_OUTBOX] = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
-    else
-        mailbox_stamps(box->post->data, box->name, now);
+    struct file_stamp now[FOLDER_COUNT];
+    take_stamps(box, now);
     if (has_changed(box, now, FOLDER_INBOX) || has_changed(box, now, FOLDER_HANDOFFS))
         box->look.wanted = true;
     if (has_changed(box, now, FOLDER_OUTBOX))
@@ -424,12 +442,12 @@ static void scan(struct box *box)
         post_wake(box);
 }
 
-/* An agent without a process costs nothing most of the time: each scan looks at some of them. */
-static void scan_chain(struct post *post, size_t chain)
+static void scan_chain(struct post *post)
 {
-    size_t after = (chain + post->boxes.capacity - post->scan.rest_from) % post->boxes.capacity;
+    size_t chain = post->scan.rest_from++ % post->boxes.capacity;
+    post->scan.rest_count--;
     for (struct box *box = post->boxes.table[chain]; box; box = box->chain)
-        if (!box->down || after < post->scan.rest_count)
+        if (box->down)
             scan(box);
 }
 
@@ -437,12 +455,21 @@ static void scan_on(void *context)
 {
     struct post *post = context;
     int64_t until_ms = clock_monotonic_ms() + SCAN_MS;
-    while (post->scan.next < post->boxes.capacity && clock_monotonic_ms() < until_ms)
-        scan_chain(post, post->scan.next++);
-    if (post->scan.next < post->boxes.capacity)
+    struct box *box;
+    while ((post->scan.up_next || post->scan.rest_count > 0) && clock_monotonic_ms() < until_ms) {
+        box = post->scan.up_next;
+        if (box) {
+            post->scan.up_next = LIST_NEXT(box, up_link);
+            scan(box);
+        } else {
+            scan_chain(post);
+        }
+    }
+    if (post->scan.up_next || post->scan.rest_count > 0)
         timer_set(post->loop, &post->scan.timer, 0);
 }
 
+/* An agent without a process costs nothing most of the time: each scan looks at some of them. */
 void post_scan(struct post *post)
 {
     int64_t now_ms = clock_monotonic_ms(), gone_ms = now_ms - post->scan.began_ms;
@@ -451,10 +478,9 @@ void post_scan(struct post *post)
         return; /* the scan before this one is under way */
     post->scan.timer = (struct timer){.ring = scan_on, .context = post};
     size_t due = gone_ms < SCANNED_WITHIN_MS ? all * (size_t)gone_ms / SCANNED_WITHIN_MS + 1 : all;
-    post->scan.rest_from = (post->scan.rest_from + post->scan.rest_count) % all;
     post->scan.rest_count = due > least ? due : least > all ? all : least;
     post->scan.began_ms = now_ms;
-    post->scan.next = 0;
+    post->scan.up_next = LIST_FIRST(&post->scan.up);
     scan_on(post);
 }
 

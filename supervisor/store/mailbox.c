@@ -188,16 +188,33 @@ struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder)
     return files_stamp(&status);
 }
 
+/* A folder's; all zero: there is none. */
+static struct file_stamp stamp_at(int above, const char *path)
+{
+    struct stat status;
+    bool there = above >= 0 && fstatat(above, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return there && S_ISDIR(status.st_mode) ? files_stamp(&status) : (struct file_stamp){0};
+}
+
 void mailbox_stamps(int data, const char *agent, struct file_stamp stamps[FOLDER_COUNT])
 {
     OWNED char *path = memory_print("agents/%s/iac", agent);
     OWNED_FD int above = files_open(data, path, O_RDONLY | O_DIRECTORY, 0);
+    for (enum folder folder = 0; folder < FOLDER_COUNT; folder++)
+        stamps[folder] =
+            stamp_at(folder == FOLDER_ARCHIVE ? -1 : above, folder_names[folder] + strlen("iac/"));
+}
+
+void mailbox_stamps_by_path(int data, const char *agent, unsigned folders,
+                            struct file_stamp stamps[FOLDER_COUNT])
+{
+    char path[512];
+    int length = snprintf(path, sizeof path, "agents/%s/", agent);
     for (enum folder folder = 0; folder < FOLDER_COUNT; folder++) {
-        const char *name = folder_names[folder] + strlen("iac/");
-        struct stat status;
-        bool there =
-            above >= 0 && folder != FOLDER_ARCHIVE && fstatat(above, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
-        stamps[folder] = there && S_ISDIR(status.st_mode) ? files_stamp(&status) : (struct file_stamp){0};
+        if (!(folders & 1u << folder))
+            continue;
+        snprintf(path + length, sizeof path - (size_t)length, "%s", folder_names[folder]);
+        stamps[folder] = stamp_at(data, path);
     }
 }
 

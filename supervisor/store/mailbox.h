@@ -75,6 +75,10 @@ bool mailbox_each(int data, const char *agent, unsigned folders, void (*see)(voi
 struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder);
 /* All of an agent's at once, by FOLDER_…, but its archive's; not the operator's. */
 void mailbox_stamps(int data, const char *agent, struct file_stamp stamps[FOLDER_COUNT]);
+/* Of some of its folders (bits 1 << FOLDER_…), the other stamps stay. Cheaper, and for a tree whose iac/ is no link: such
+ * a link would be followed. */
+void mailbox_stamps_by_path(int data, const char *agent, unsigned folders,
+                            struct file_stamp stamps[FOLDER_COUNT]);
 /* Removes what batch_flush left unfinished at a crash. */
 void mailbox_tidy(int data, const char *agent, enum folder folder);
 
