@@ -1,14 +1,17 @@
 /* Leases that agents keep on their own files (contract section 11): a process that opens such a file waits until the lease's
  * holder lets go, or until the kernel ends the lease, after lease-break-time (45 s). The supervisor never waits, but a
- * person may. So each scan looks for leases that somebody waits for: a worker that keeps the same lease from one scan to
- * the next is ended, and its leases with it. On queue.md an honest worker has a lease for a moment; there the kernel's time
+ * person may. So each scan looks for leases that somebody waits for, of very many workers each second or third one: a
+ * worker that keeps the same lease from one look to the next is ended, and its leases with it. On queue.md an honest worker has a lease for a moment; there the kernel's time
  * holds. */
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/supervisor.h"
+
+enum { SHARE = 1000 }; /* of the time, for what the kernel prints of all locks: each worker has two */
 
 static bool is_of_queue(const struct supervisor *supervisor, const struct agent *agent, uint64_t inode)
 {
@@ -39,6 +42,9 @@ void lease_scan(struct supervisor *supervisor)
 {
     char line[256];
     struct met_leases now = {.count = 0};
+    int64_t begun_us = clock_kernel_monotonic_us();
+    if (begun_us < supervisor->run.leases.rest_until_us)
+        return;
     FILE *locks = fopen("/proc/locks", "re");
     while (locks && fgets(line, sizeof line, locks)) {
         struct met_lease lease;
@@ -48,5 +54,7 @@ void lease_scan(struct supervisor *supervisor)
     }
     if (locks)
         fclose(locks);
+    int64_t ended_us = clock_kernel_monotonic_us();
+    now.rest_until_us = ended_us + (ended_us - begun_us) * SHARE;
     supervisor->run.leases = now;
 }

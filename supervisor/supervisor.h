@@ -47,6 +47,7 @@ struct met_leases {
         uint64_t inode;
     } all[LEASES_MET];
     size_t count;
+    int64_t rest_until_us; /* clock_kernel_monotonic_us */
 };
 
 struct supervisor {
