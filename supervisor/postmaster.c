@@ -22,6 +22,12 @@ static void look(void *subject, bool wake, bool full)
         agent_look(agent, LOOK_IAC | (full ? LOOK_SHELF : 0));
 }
 
+static bool is_watched(const void *subject)
+{
+    const struct agent *agent = subject;
+    return watch_is_whole(&agent->watched);
+}
+
 static const struct {
     const char *event;
     enum log_level level;
@@ -83,10 +89,13 @@ static void sent(void *context, uint64_t ticket, int exit, const char *id, const
 
 struct post *postmaster_open(struct supervisor *supervisor)
 {
-    struct post *post =
-        post_open(supervisor->loop, supervisor->data,
-                  &(struct post_owner){
-                      .verdict = verdict, .look = look, .told = told, .sent = sent, .context = supervisor});
+    struct post *post = post_open(supervisor->loop, supervisor->data,
+                                  &(struct post_owner){.verdict = verdict,
+                                                       .look = look,
+                                                       .is_watched = is_watched,
+                                                       .told = told,
+                                                       .sent = sent,
+                                                       .context = supervisor});
     post_roster(post, supervisor->roster);
     return post;
 }

@@ -64,13 +64,14 @@ void post_set_down(struct box *box, bool down)
     if (box->down == down)
         return;
     box->down = down;
+    post->scan.up_count += down ? (size_t)-1 : 1;
     if (!down) {
-        LIST_INSERT_HEAD(&post->scan.up, box, up_link);
+        LIST_INSERT_HEAD(&post->scan.up, box, look.up_link);
         return;
     }
     if (post->scan.up_next == box)
-        post->scan.up_next = LIST_NEXT(box, up_link);
-    LIST_REMOVE(box, up_link);
+        post->scan.up_next = LIST_NEXT(box, look.up_link);
+    LIST_REMOVE(box, look.up_link);
 }
 
 void post_each(struct post *post, void (*visit)(struct box *box))

@@ -27,9 +27,11 @@ enum {
     SCAN_MS = 5,            /* and of a scan */
     SCANNED_AT_LEAST = 256, /* agents without a process that each scan looks at; all of them within */
     SCANNED_WITHIN_MS = 60 * 1000,
-    SCANS_BETWEEN = 4,    /* of such an agent; then its outbox and its dead letters are looked at too */
-    OUTBOX_REST_MS = 100, /* between two looks at a whole outbox */
-    ORIGINS_MAX = 16,     /* works of one agent that are remembered */
+    UP_EACH_MS = 20,
+    UP_WITHIN_MS = 50 * 1000, /* between two scans of one with a process, where they are many */
+    SCANS_BETWEEN = 4,        /* of such an agent; then its outbox and its dead letters are looked at too */
+    OUTBOX_REST_MS = 100,     /* between two looks at a whole outbox */
+    ORIGINS_MAX = 16,         /* works of one agent that are remembered */
     ROOM_UNKNOWN = -1,
     IDS_MAX = 1024, /* of one outbox in memory; when more are rung, the folder is looked at instead */
 };
@@ -98,11 +100,10 @@ struct box {
     void *subject;
     const struct roster_agent *definition; /* NULL: the operator */
     bool leaving;
-    bool fresh;              /* what its files say isn't known yet */
-    bool down;               /* it has no process */
-    LIST_ENTRY(box) up_link; /* in post->scan.up, while it isn't down */
-    bool ready;              /* its process has brought its own commits to their end */
-    bool active;             /* it stands in post->active.boxes */
+    bool fresh;  /* what its files say isn't known yet */
+    bool down;   /* it has no process */
+    bool ready;  /* its process has brought its own commits to their end */
+    bool active; /* it stands in post->active.boxes */
 
     struct shelf shelves[2]; /* by FOLDER_INBOX, FOLDER_HANDOFFS */
     struct shelf waits;      /* envelopes for it that lie in outboxes */
@@ -122,6 +123,8 @@ struct box {
         uint64_t pass;
         uint64_t marks[FOLDER_COUNT]; /* of the folders that were looked at; 0: look again */
         unsigned scans;               /* while it is down */
+        int64_t scanned_ms;           /* monotonic: while it isn't */
+        LIST_ENTRY(box) up_link;      /* in post->scan.up, while it isn't */
     } look;                           /* at inbox and handoffs */
     struct {
         bool wanted;      /* they are to be looked at */
@@ -196,9 +199,10 @@ struct post {
         bool waits;  /* until the agents are begun */
     } round;         /* over all boxes (post.c) */
     struct {
-        struct timer timer;           /* the next slice */
-        LIST_HEAD(, box) up;          /* those that aren't down: each scan looks at all of them */
-        struct box *up_next;          /* NULL: it has */
+        struct timer timer;  /* the next slice */
+        LIST_HEAD(, box) up; /* those that aren't down: each scan looks at all of them, or at some */
+        struct box *up_next; /* NULL: it has */
+        size_t up_count;
         size_t rest_from, rest_count; /* chains of the table in which it still looks at the others */
         int64_t began_ms;
     } scan;

@@ -451,6 +451,19 @@ static void scan_chain(struct post *post)
             scan(box);
 }
 
+/* Of many hundreds, those whose trees the kernel tells of have their turns within a minute. */
+static void scan_up(struct box *box)
+{
+    struct post *post = box->post;
+    int64_t now_ms = clock_monotonic_ms(), apart_ms = (int64_t)post->scan.up_count * UP_EACH_MS;
+    bool told = box->subject && post->owner.is_watched && post->owner.is_watched(box->subject);
+    if (told && post->scan.up_count > SCANNED_AT_LEAST && now_ms - box->look.scanned_ms < apart_ms &&
+        now_ms - box->look.scanned_ms < UP_WITHIN_MS)
+        return;
+    box->look.scanned_ms = now_ms;
+    scan(box);
+}
+
 static void scan_on(void *context)
 {
     struct post *post = context;
@@ -459,8 +472,8 @@ static void scan_on(void *context)
     while ((post->scan.up_next || post->scan.rest_count > 0) && clock_monotonic_ms() < until_ms) {
         box = post->scan.up_next;
         if (box) {
-            post->scan.up_next = LIST_NEXT(box, up_link);
-            scan(box);
+            post->scan.up_next = LIST_NEXT(box, look.up_link);
+            scan_up(box);
         } else {
             scan_chain(post);
         }

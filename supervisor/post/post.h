@@ -33,6 +33,8 @@ struct post_owner {
      * commit, so that it isn't left asleep (a result or a bounce wakes nobody); full: no more results of some sender are
      * let in before those that lie there are read (LOOK_SHELF). */
     void (*look)(void *subject, bool wake, bool full);
+    /* The kernel tells of everything that people put into the agent's tree. NULL: it never does. */
+    bool (*is_watched)(const void *subject);
     /* Something was decided: for the log, followers and metrics. subject: whom it concerns, NULL nobody's. event: one of
      * envelope_accepted, envelope_delivered, envelope_deferred, envelope_refused, envelope_expired, envelope_bounced,
      * envelope_finished, envelope_read, envelope_failed, envelope_set_aside, envelope_removed, envelope_requeued,

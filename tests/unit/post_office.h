@@ -89,11 +89,15 @@ static inline void __attribute__((format(printf, 1, 2))) office_command(const ch
     assert_int_equal(system(command), 0);
 }
 
+/* A test's own word about what the kernel tells of (post_owner); NULL: nothing. */
+static bool (*office_watch)(const void *subject);
+
 static inline void office_open(struct office *office)
 {
     office->post = post_open(office->loop, office->data,
                              &(struct post_owner){.verdict = office_verdict,
                                                   .look = office_look,
+                                                  .is_watched = office_watch,
                                                   .told = office_told,
                                                   .sent = office_sent,
                                                   .context = office});
