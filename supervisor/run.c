@@ -249,11 +249,19 @@ static bool put_there(void *subject, const char *folder, const char *name)
     return post_knows(supervisor_of(agent)->post, agent->name, folder, name);
 }
 
+static void top_changed(void *subject)
+{
+    struct agent *agent = subject;
+    agent->guard.top_quiet = false;
+}
+
 static void all_changed(void *context)
 {
     struct supervisor *supervisor = context;
-    for (size_t i = 0; i < supervisor->agents.count; i++)
+    for (size_t i = 0; i < supervisor->agents.count; i++) {
+        top_changed(supervisor->agents.list[i]);
         postmaster_tree_changed(supervisor->agents.list[i], LOOK_ALL);
+    }
 }
 
 static void clock_was_set(void *context)
@@ -400,6 +408,7 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
         return false;
     supervisor->agents.watch =
         watch_open(supervisor->loop, &(struct watch_owner){.changed = one_changed,
+                                                           .top_changed = top_changed,
                                                            .all_changed = all_changed,
                                                            .roster_changed = roster_changed,
                                                            .shared_changed = shared_changed,

@@ -18,6 +18,7 @@
 #include "supervisor/agent/folders.h"
 #include "supervisor/agent/rested.h"
 #include "supervisor/agent/room.h"
+#include "supervisor/agent/tree_list.h"
 #include "supervisor/process/log_pipe.h"
 
 enum {
@@ -26,6 +27,7 @@ enum {
     STANDSTILL_MS = 500, /* a turn that was so late: stopped or paused, not only busy */
     LAST_WORDS_TURNS = 8,
     ROOM_AGAIN_MS = 5000, /* for an agent that waits for room */
+    WORKED_MS = 1000,
     ALONE_MS = 1000, /* from the end of a worker's connection to its own: it has nothing left to wait for */
 };
 
@@ -310,6 +312,13 @@ static void forget_worker(struct agent *agent)
     agent->agents->callbacks->worker_gone(agent);
 }
 
+/* A tree without a worker isn't counted again. */
+static void forget_list(struct agent *agent)
+{
+    tree_list_free(agent->disk.list);
+    agent->disk.list = NULL;
+}
+
 void agent_exited(struct agent *agent, int status)
 {
     struct fault room;
@@ -328,7 +337,8 @@ void agent_exited(struct agent *agent, int status)
      * threads hasn't said HELLO, so the next one tries, and says so. */
     agent->past.had_threads = agent->worker.said_hello && !expected && !rests;
     forget_worker(agent);
-    agent->disk.counted_ms = 0;
+    agent->disk.counted_ms = agent->guard.looked_ms = 0;
+    forget_list(agent);
     if (rests) {
         look_rest(agent, called);
     } else if (is_hopeless(status) && agent->life.ready_at == 0 && !expected) {
@@ -347,11 +357,25 @@ void agent_exited(struct agent *agent, int status)
         return;
     /* What its worker left there is looked at: from now on only people write there. A start that follows at once looks
      * itself, and where it has to wait, the scan does. */
-    agent->guard.looked_ms = 0;
     bool at_once = agent->life.state == STATE_BACKOFF && agent->life.failures == 1;
     if (!agent->agents->ending && !at_once)
         tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
     agent->agents->callbacks->down(agent);
+}
+
+int64_t agent_worked_ns(struct agent *agent)
+{
+    struct timespec time = {0};
+    int64_t now_ms = clock_monotonic_ms();
+    if (agent->worker.pid <= 0)
+        return 0;
+    if (agent->worker.worked_at_ms + WORKED_MS > now_ms)
+        return agent->worker.worked_ns;
+    if (clock_gettime(agent->worker.clock, &time) != 0)
+        clock_gettime(CLOCK_MONOTONIC, &time);
+    agent->worker.worked_at_ms = now_ms;
+    agent->worker.worked_ns = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return agent->worker.worked_ns;
 }
 
 static void task_overdue(void *context)
@@ -478,6 +502,7 @@ void agent_free(struct agent *agent)
     free(agent->trouble);
     free(agent->order.elsewhere);
     tree_guard_free(&agent->guard);
+    forget_list(agent);
     free(agent->disk.problem);
     free(agent->past.last_exit);
     free(agent->spends.task);

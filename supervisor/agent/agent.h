@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "common/buffer.h"
 #include "common/files.h"
@@ -30,6 +31,8 @@ struct agent {
     char *path; /* DATA_DIR/agents/NAME */
     int tree;   /* descriptor of it; -1: it can't be opened, or isn't: agent_tree */
     struct tree_guard guard;
+    int64_t guarded_ms; /* monotonic: its turn in agents_guard's round */
+    int64_t scanned_ms; /* monotonic: agent_scan, while it has a process */
     struct disk_account disk;
     struct watched watched;
     struct life life;
@@ -53,8 +56,10 @@ struct agent {
     } order;
 
     struct {
-        pid_t pid;            /* 0: none, or not known yet; set by lookup_set_process */
-        struct log_pipe *log; /* its standard error; NULL: none */
+        pid_t pid;                       /* 0: none, or not known yet; set by lookup_set_process */
+        clockid_t clock;                 /* CPU time of all its threads; while there is a pid */
+        int64_t worked_ns, worked_at_ms; /* that clock as it was asked for last, and when: monotonic */
+        struct log_pipe *log;            /* its standard error; NULL: none */
         int memory; /* its account of memory in /proc, opened before its sandbox hides that; -1: none */
         unsigned memory_group; /* 0: none */
         uint64_t generation;
@@ -130,6 +135,8 @@ void agent_heartbeat(struct agent *agent, uint64_t serial);
 void agent_spawned(struct agent *agent, pid_t pid, int log, const char *why);
 void agent_spawn_again(struct agent *agent); /* the zygote is another one: what was due is asked for again */
 void agent_exited(struct agent *agent, int status);
+/* CPU time of its worker, at most a second ago: asked for, it costs for each of its threads. 0: there is none. */
+int64_t agent_worked_ns(struct agent *agent);
 
 /* orders.c: what was ordered for it */
 void orders_begin(struct agent *agent);

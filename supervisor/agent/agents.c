@@ -6,8 +6,10 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/agent/agent.h"
+#include "supervisor/agent/rested.h"
+#include "supervisor/agent/tree_list.h"
 
-enum { GUARD_MS = 50, SCANNED_S = 60 };
+enum { GUARD_MS = 50, GLANCE_EACH_MS = 25, SCANNED_S = 60, SCANNED_AT_LEAST = 256 };
 
 void agents_begin(struct agents *agents)
 {
@@ -51,11 +53,36 @@ void agents_remove(struct agents *agents, struct agent *agent)
     agent_free(agent);
 }
 
+static void glance(struct agents *agents, struct agent *agent)
+{
+    bool told = watch_has_top(&agent->watched);
+    bool looked = tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path, agents->count,
+                                    TREE_GUARD_GLANCE_MS, told);
+    if (looked && agent->notice.listed)
+        rested_note(agent); /* what was found, for the next supervisor */
+}
+
+/* The kernel tells of what comes to an idle worker; where such are very many, the scan looks at some of them. */
+static bool is_scanned(struct agents *agents, struct agent *agent, int64_t now_ms)
+{
+    int64_t each_ms = (int64_t)(agents->found.with_process / SCANNED_AT_LEAST) * agents->poll_seconds * 1000;
+    int64_t most_ms = (SCANNED_S - agents->poll_seconds) * 1000;
+    bool told = agent->life.state == STATE_IDLE && !agent->notice.dirty && watch_is_whole(&agent->watched);
+    if (told && now_ms - agent->scanned_ms < (each_ms < most_ms ? each_ms : most_ms))
+        return false;
+    agent->scanned_ms = now_ms;
+    return true;
+}
+
 void agents_scan(struct agents *agents)
 {
     struct agent *agent;
+    int64_t now_ms = clock_monotonic_ms();
     LIST_FOREACH(agent, &agents->found.living, found.living_link)
-    agent_scan(agent);
+    {
+        if (is_scanned(agents, agent, now_ms))
+            agent_scan(agent);
+    }
     size_t slice = agents->count * (size_t)agents->poll_seconds / SCANNED_S + 1;
     int64_t end = clock_monotonic_ms() + GUARD_MS;
     for (size_t i = 0; i < slice && i < agents->count; i++) {
@@ -64,21 +91,43 @@ void agents_scan(struct agents *agents)
             continue;
         agent_scan(agent);
         if (clock_monotonic_ms() < end) /* else a minute later */
-            tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path, agents->count);
+            glance(agents, agent);
     }
+}
+
+/* A worker that has done nothing since the last look has written nothing, and one that has done no more than answer a
+ * heartbeat shows by its tree that it hasn't. */
+static void guard(struct agents *agents, struct agent *agent, int64_t glance_ms)
+{
+    struct tree_guard *guard = &agent->guard;
+    int64_t worked_ns = agent_worked_ns(agent);
+    if (guard->looked_ms && guard->worked_ns == worked_ns) {
+        tree_guard_glance(guard, agents->data, agent->name, agent->path, agents->count, glance_ms,
+                          watch_has_top(&agent->watched));
+    } else if (guard->looked_ms && agent->disk.list &&
+               guard->whole_ms > tree_list_begun_ms(agent->disk.list) &&
+               tree_guard_holds(guard, agent->tree) &&
+               tree_list_holds(agent->disk.list, agent->tree, worked_ns)) {
+        guard->looked_ms = clock_monotonic_ms();
+    } else {
+        tree_guard_look(guard, agents->data, agent->name, agent->path);
+    }
+    guard->worked_ns = worked_ns;
 }
 
 void agents_guard(struct agents *agents)
 {
     int64_t end = clock_monotonic_ms() + GUARD_MS;
+    int64_t glance_ms = (int64_t)agents->found.with_process * GLANCE_EACH_MS;
     struct agent *agent;
     LIST_FOREACH(agent, &agents->found.living, found.living_link)
     {
-        if (agent->guard.looked_ms >= agents->guarded_ms)
+        if (agent->guarded_ms >= agents->guarded_ms)
             continue; /* in this round already */
         if (clock_monotonic_ms() >= end)
             return;
-        tree_guard_look(&agent->guard, agents->data, agent->name, agent->path);
+        agent->guarded_ms = clock_monotonic_ms();
+        guard(agents, agent, glance_ms < TREE_GUARD_GLANCE_MS ? glance_ms : TREE_GUARD_GLANCE_MS);
     }
     agents->guarded_ms = clock_monotonic_ms() + 1; /* the next scan begins a round */
 }

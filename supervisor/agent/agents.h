@@ -76,7 +76,8 @@ struct agent *agents_of_process(const struct agents *agents, pid_t pid);
 bool agents_all_down(const struct agents *agents); /* no agent has a process */
 struct agent *agents_add(struct agents *agents, const struct roster_agent *definition); /* not begun yet */
 void agents_remove(struct agents *agents, struct agent *agent);                         /* frees it */
-/* The safety scan: agents with a process each time, the others in slices, within a minute. */
+/* The safety scan: agents with a process each time, the others in slices, within a minute; so are idle ones whose trees
+ * the kernel tells of, where they are many hundreds. */
 void agents_scan(struct agents *agents);
 /* The safety scan's look at what git would obey in the trees that workers live in, for some 50 ms; the next one goes on with
  * those that it didn't come to. The other trees are looked at when their worker has ended, and by agents_scan. */

@@ -9,6 +9,8 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/agent/agent.h"
+#include "supervisor/agent/rested.h"
+#include "supervisor/agent/tree_list.h"
 #include "supervisor/agent/tree_size.h"
 
 enum {
@@ -35,25 +37,15 @@ struct disk_limit {
     } now;
 };
 
-/* CPU time of all threads of its worker; anybody may read that clock. */
-static int64_t worked_ns(const struct agent *agent)
-{
-    clockid_t clock;
-    struct timespec time = {0};
-    if (agent->worker.pid > 0 && clock_getcpuclockid(agent->worker.pid, &clock) == 0)
-        clock_gettime(clock, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 /* A tree without a worker is looked at once: after that only people write there. */
-static bool is_due(const struct agents *agents, const struct agent *agent)
+static bool is_due(const struct agents *agents, struct agent *agent)
 {
     const struct disk_account *account = &agent->disk;
     if (account->counted_ms == 0 || account->limit_mb != agent->definition->limits.disk_mb)
         return true;
     if (agent->worker.pid <= 0)
         return account->problem != NULL;
-    int64_t share = worked_ns(agent) != account->worked_ns ? ACTIVE_SHARE : QUIET_SHARE;
+    int64_t share = agent_worked_ns(agent) != account->worked_ns ? ACTIVE_SHARE : QUIET_SHARE;
     int64_t apart = (int64_t)agents->count * account->spent_us * share / 1000;
     return clock_monotonic_ms() - account->counted_ms >= apart;
 }
@@ -146,12 +138,13 @@ static void judge(struct agent *agent, int64_t bytes)
 
 /* --- counting --- */
 
-static void begin(struct disk_limit *disk, const struct agent *agent)
+static void begin(struct disk_limit *disk, struct agent *agent)
 {
     OWNED char *path = memory_print("agents/%s", agent->name);
     disk->now.name = memory_text(agent->name);
-    disk->now.worked_ns = worked_ns(agent);
-    disk->now.size = tree_size_begin(files_open(disk->agents->data, path, O_RDONLY | O_DIRECTORY, 0));
+    disk->now.worked_ns = agent_worked_ns(agent);
+    disk->now.size = tree_size_begin(files_open(disk->agents->data, path, O_RDONLY | O_DIRECTORY, 0),
+                                     agent->worker.pid > 0);
 }
 
 static void forget(struct disk_limit *disk)
@@ -160,6 +153,19 @@ static void forget(struct disk_limit *disk)
     free(disk->now.name);
     disk->now.size = NULL;
     disk->now.name = NULL;
+}
+
+static void keep_list(struct disk_limit *disk, struct agent *agent)
+{
+    struct tree_list *list = tree_size_take_list(disk->now.size);
+    if (list && agent->worker.pid > 0) {
+        list = tree_list_end(list, disk->now.worked_ns);
+    } else {
+        tree_list_free(list); /* nothing is asked of a tree without a worker */
+        list = NULL;
+    }
+    tree_list_free(agent->disk.list);
+    agent->disk.list = list;
 }
 
 static void count(struct disk_limit *disk, struct agent *agent, int64_t until_ms)
@@ -172,9 +178,26 @@ static void count(struct disk_limit *disk, struct agent *agent, int64_t until_ms
     account->spent_us = tree_size_spent_us(disk->now.size);
     account->worked_ns = disk->now.worked_ns;
     account->counted_ms = clock_monotonic_ms();
+    keep_list(disk, agent);
     forget(disk);
-    if (!agent->leaving)
-        judge(agent, bytes);
+    if (agent->leaving)
+        return;
+    judge(agent, bytes);
+    if (agent->notice.listed && agent->guard.mark) /* else its next look is noted, and this with it */
+        rested_note(agent);
+}
+
+/* Then the last count is this one's too. */
+static bool is_as_counted(struct agent *agent)
+{
+    struct disk_account *account = &agent->disk;
+    int64_t worked_ns = agent_worked_ns(agent);
+    if (!account->list || account->problem || account->limit_mb != agent->definition->limits.disk_mb ||
+        !tree_list_holds(account->list, agent->tree, worked_ns))
+        return false;
+    account->worked_ns = worked_ns;
+    account->counted_ms = clock_monotonic_ms();
+    return true;
 }
 
 static void begin_next(struct disk_limit *disk)
@@ -182,7 +205,7 @@ static void begin_next(struct disk_limit *disk)
     const struct agents *agents = disk->agents;
     disk->left--;
     struct agent *agent = agents->count > 0 ? agents->list[disk->next++ % agents->count] : NULL;
-    if (agent && is_due(agents, agent))
+    if (agent && is_due(agents, agent) && !is_as_counted(agent))
         begin(disk, agent);
 }
 

@@ -5,7 +5,8 @@
  * so the agent is paused when the tree has grown by a twentieth more.
  *
  * Counting takes at most a tenth of the time for trees whose worker has done something since, and a hundredth for the
- * others: where trees are so many that a scan doesn't come round, it goes on in the next. */
+ * others: where trees are so many that a scan doesn't come round, it goes on in the next. A tree all of whose names stand
+ * as they did is not counted anew. */
 #ifndef AGENTOS_SUPERVISOR_AGENT_DISK_LIMIT_H
 #define AGENTOS_SUPERVISOR_AGENT_DISK_LIMIT_H
 
@@ -14,16 +15,18 @@
 
 struct agents;
 struct disk_limit;
+struct tree_list;
 
-/* One agent's. Zeroed at first; the problem is the owner's to free. */
+/* One agent's. Zeroed at first; problem and list are the owner's to free. */
 struct disk_account {
-    char *problem;      /* for status, one line; NULL: none */
-    int64_t counted_ms; /* monotonic; 0: not yet, or its worker has ended since */
-    int64_t spent_us;   /* that the last count took */
-    int64_t worked_ns;  /* CPU time of its worker then */
-    int64_t limit_mb;   /* that the last count was judged by; 0: there was none */
-    int64_t told;       /* bytes that its owner knows of: it may grow a twentieth beyond */
-    bool ended;         /* it was paused for its size, and has not been smaller since */
+    char *problem;          /* for status, one line; NULL: none */
+    int64_t counted_ms;     /* monotonic; 0: not yet, or its worker has ended since */
+    int64_t spent_us;       /* that the last count took */
+    int64_t worked_ns;      /* CPU time of its worker then */
+    struct tree_list *list; /* of the last count, while its worker lives; NULL: none. Owned */
+    int64_t limit_mb;       /* that the last count was judged by; 0: there was none */
+    int64_t told;           /* bytes that its owner knows of: it may grow a twentieth beyond */
+    bool ended;             /* it was paused for its size, and has not been smaller since */
 };
 
 struct disk_limit *disk_limit_open(struct agents *agents);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
@@ -18,8 +19,11 @@
 enum {
     FILE_MAX = 256 * 1024 * 1024,
     BOOT_MAX = 64,
-    LINE_BYTES = 512,         /* about the most that an agent's line takes */
-    SMALL_BYTES = 1024 * 1024 /* a file below that isn't written anew */
+    LINE_BYTES = 512,          /* about the most that an agent's line takes */
+    SMALL_BYTES = 1024 * 1024, /* a file below that isn't written anew */
+    FIELDS = 10,               /* of a line, before those of the looks */
+    LOOK_FIELDS = 5,
+    LONG_AGO_MS = 1 /* a tree is looked at by a glance as soon as its turn comes */
 };
 
 struct rested {
@@ -37,7 +41,7 @@ static void print_head(char *head, size_t size)
     boot[length > 0 ? length : 0] = '\0';
     boot[strcspn(boot, "\n")] = '\0';
     if (*boot)
-        snprintf(head, size, "rested 1 %s %s", AGENTOS_VERSION, boot);
+        snprintf(head, size, "rested 2 %s %s", AGENTOS_VERSION, boot);
     else
         *head = '\0';
 }
@@ -49,6 +53,17 @@ static uint64_t hash_of_definition(const struct agent *agent)
     return names_hash(text.data, text.length);
 }
 
+/* A tree in which something was found, or that is too large, is looked at anew by the next supervisor, which has to tell. */
+static void print_looks(const struct agent *agent, struct buffer *out)
+{
+    const struct tree_guard *guard = &agent->guard;
+    const struct disk_account *disk = &agent->disk;
+    bool quiet = !guard->problem && guard->looked_ms;
+    buffer_print(out, " %" PRIx64 " %" PRIx64 " %x %" PRId64 " %" PRId64 "\n", quiet ? guard->mark : 0,
+                 guard->top_mark, guard->there, guard->whole_ms,
+                 disk->counted_ms && !disk->problem ? disk->limit_mb : 0);
+}
+
 static void print_agent(const struct agent *agent, struct buffer *out)
 {
     const struct file_stamp *stamp = &agent->notice.queue_stamp;
@@ -56,11 +71,36 @@ static void print_agent(const struct agent *agent, struct buffer *out)
     buffer_print(out, "+%s %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64, agent->name,
                  hash_of_definition(agent), stamp->device, stamp->inode, stamp->size, stamp->modified_ns,
                  stamp->changed_ns);
-    buffer_print(out, " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", figures->dead_letters,
-                 figures->negative_streak, figures->tasks_done);
+    buffer_print(out, " %" PRIu64 " %" PRIu64 " %" PRIu64, figures->dead_letters, figures->negative_streak,
+                 figures->tasks_done);
+    print_looks(agent, out);
 }
 
 /* --- reading --- */
+
+static void forget_looks(struct agent *agent)
+{
+    agent->guard = (struct tree_guard){.problem = NULL};
+    agent->disk.counted_ms = 0;
+}
+
+/* Within one boot the monotonic clock is the same for all, and the tree was written by nobody but people since. */
+static void take_looks(struct agent *agent, const char *text)
+{
+    struct tree_guard guard = {.problem = NULL};
+    int64_t limit_mb = 0;
+    if (sscanf(text, "%" SCNx64 " %" SCNx64 " %x %" SCNd64 " %" SCNd64, &guard.mark, &guard.top_mark,
+               &guard.there, &guard.whole_ms, &limit_mb) != LOOK_FIELDS)
+        return;
+    if (guard.mark) {
+        guard.looked_ms = LONG_AGO_MS;
+        agent->guard = guard;
+    }
+    if (limit_mb > 0) {
+        agent->disk.limit_mb = limit_mb;
+        agent->disk.counted_ms = clock_monotonic_ms();
+    }
+}
 
 static void take_line(struct agents *agents, const char *line)
 {
@@ -68,20 +108,23 @@ static void take_line(struct agents *agents, const char *line)
     struct file_stamp stamp;
     struct figures figures = {0};
     uint64_t definition = 0;
-    int fields =
-        sscanf(line + 1,
-               "%255s %" SCNx64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64 " %" SCNu64
-               " %" SCNu64 " %" SCNu64,
-               name, &definition, &stamp.device, &stamp.inode, &stamp.size, &stamp.modified_ns,
-               &stamp.changed_ns, &figures.dead_letters, &figures.negative_streak, &figures.tasks_done);
+    int looks = 0;
+    int fields = sscanf(line + 1,
+                        "%255s %" SCNx64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNd64 " %" SCNd64
+                        " %" SCNu64 " %" SCNu64 " %" SCNu64 "%n",
+                        name, &definition, &stamp.device, &stamp.inode, &stamp.size, &stamp.modified_ns,
+                        &stamp.changed_ns, &figures.dead_letters, &figures.negative_streak,
+                        &figures.tasks_done, &looks);
     struct agent *agent = fields >= 1 ? lookup_name(&agents->found, name) : NULL;
     if (!agent)
         return;
-    agent->notice.slept = *line == '+' && fields == 10 && definition == hash_of_definition(agent);
+    forget_looks(agent);
+    agent->notice.slept = *line == '+' && fields == FIELDS && definition == hash_of_definition(agent);
     if (!agent->notice.slept)
         return;
     agent->notice.queue_stamp = stamp;
     agent->told.figures = figures;
+    take_looks(agent, line + 1 + looks);
 }
 
 static void take_file(struct agents *agents)

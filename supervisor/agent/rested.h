@@ -2,9 +2,10 @@
  * find out that there is nothing to do.
  *
  * The file says for each agent what happened last: its worker left for lack of work ("+", with what its definition and
- * queue.md were), or a worker is about to be started ("-"). Each line is one write(2) before the next step, so the file is
- * right whenever the supervisor is killed. A crash of the machine may lose writes, so the file counts only within one boot,
- * and only for the same version of AgentOS. Without it, or where the disk is full, every agent is started once. */
+ * queue.md were, and what the last looks at its tree found), or a worker is about to be started ("-"). Each line is one
+ * write(2) before the next step, so the file is right whenever the supervisor is killed. A crash of the machine may lose
+ * writes, so the file counts only within one boot, and only for the same version of AgentOS. Without it, or where the
+ * disk is full, every agent is started once. */
 #ifndef AGENTOS_SUPERVISOR_AGENT_RESTED_H
 #define AGENTOS_SUPERVISOR_AGENT_RESTED_H
 
@@ -12,12 +13,13 @@ struct agent;
 struct agents;
 
 /* Once, when every agent of agents.yaml is known: those that the file lists and whose definition is the same have
- * notice.slept, notice.queue_stamp and figures as it says. The file is begun anew. */
+ * notice.slept, notice.queue_stamp, figures and what the last looks at their trees found as it says. The file is begun
+ * anew. */
 void rested_begin(struct agents *agents);
 void rested_end(struct agents *agents);
 
-/* The agent's worker has left: the agent hibernates. An agent with problems isn't listed, so that its problems are told
- * after the next start. */
+/* The agent's worker has left, and the agent hibernates; or its tree was looked at since then. An agent with problems
+ * isn't listed, so that its problems are told after the next start. */
 void rested_note(struct agent *agent);
 /* A worker is about to be started, or the agent is taken out of agents.yaml. */
 void rested_forget(struct agent *agent);

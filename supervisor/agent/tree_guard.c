@@ -15,44 +15,45 @@
 
 enum {
     FILES_MOST = 100 * 1000,
-    GLANCE_MS = 55 * 1000,
     WHOLE_MS = 600 * 1000,
     WHOLE_EACH_MS = 360, /* apart, so that ten thousand trees are looked at within an hour */
     PROBLEM_BYTES = 8 * 1024,
+    CONFIG_BYTES = 64 * 1024, /* a larger one is looked at each time */
     COARSE_MS = 100
 };
 
 /* Places whose coming shows in no other place's stamp are looked at each time; the others only where they were there. */
 static const struct {
     const char *path;
-    bool shown;
-} places[] = {{".", false},
-              {"iac", false},
-              {".git", false},
-              {".git/config", false},
-              {".git/objects/info", false},
-              {".git/hooks", true},
-              {".git/info", true},
-              {".git/info/attributes", true},
-              {".gitattributes", true},
-              {".gitmodules", true}};
+    bool top, shown; /* top: the kernel's watch of the tree's top tells when it changes */
+} places[] = {{".", true, false},
+              {".gitattributes", true, true},
+              {".gitmodules", true, true},
+              {"iac", false, false},
+              {".git", false, false},
+              {".git/config", false, false},
+              {".git/objects/info", false, false},
+              {".git/hooks", false, true},
+              {".git/info", false, true},
+              {".git/info/attributes", false, true}};
 
-enum { PLACES = sizeof places / sizeof *places, ALL_PLACES = (1 << PLACES) - 1 };
+enum { PLACES = sizeof places / sizeof *places, ALL_PLACES = (1 << PLACES) - 1, NAME_BYTES = 256 };
 
-/* Of the places in *there, a bit each; those that are missing are taken out of it. 0: a place has changed just now, and the
- * kernel's times are too coarse to tell what comes next. A link in a place's way is no matter: what stands behind it is
- * compared, and nothing else. */
-static uint64_t mark_of(int data, const char *name, unsigned *there)
+/* Of the places in *there, a bit each, that are in the tree's top, or of the others; those that are missing are taken out
+ * of it. 0: a place has changed just now, and the kernel's times are too coarse to tell what comes next. A link in a
+ * place's way is no matter: what stands behind it is compared, and nothing else. */
+static uint64_t mark_of(int data, const char *name, bool top, unsigned *there)
 {
     struct file_stamp stamps[PLACES] = {{0}};
     struct stat status;
     int64_t settled_ns = (clock_now_ms() - COARSE_MS) * 1000000;
     bool settled = true;
-    char path[512];
+    char path[2 * NAME_BYTES];
+    size_t length = (size_t)snprintf(path, NAME_BYTES, "agents/%s/", name);
     for (size_t i = 0; i < PLACES; i++) {
-        if (places[i].shown && !(*there & 1u << i))
+        if (places[i].top != top || (places[i].shown && !(*there & 1u << i)))
             continue;
-        snprintf(path, sizeof path, "agents/%s/%s", name, places[i].path);
+        strcpy(path + length, places[i].path);
         if (fstatat(data, path, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0)
             stamps[i] = files_stamp(&status);
         else
@@ -74,6 +75,15 @@ static void tell(struct tree_guard *guard, const char *name, const char *lines)
     }
 }
 
+/* 0: it can't be read. */
+static uint64_t hash_of_config(int tree)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    int found = files_read(tree, ".git/config", CONFIG_BYTES, &text, &length, NULL, NULL);
+    return found == 1 ? names_hash(text, length) | 1 : 0;
+}
+
 void tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path)
 {
     OWNED_BUFFER struct buffer said = {0};
@@ -81,15 +91,21 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
     OWNED char *agents = memory_slice(path, strlen(path) - strlen(name) - 1);
     OWNED_FD int tree = files_open(data, below, O_RDONLY | O_DIRECTORY, 0);
     guard->looked_ms = guard->whole_ms = clock_monotonic_ms();
-    guard->mark = 0;
+    guard->mark = guard->top_mark = guard->config = 0;
+    guard->top_quiet = false;
     if (tree < 0)
         return;
     guard->there = ALL_PLACES;
-    uint64_t mark =
-        mark_of(data, name, &guard->there); /* before: what changes meanwhile is looked at again */
-    struct guard_look look = {.agents = agents, .take = true, .most = FILES_MOST};
+    /* Before the look: what changes meanwhile is looked at again. */
+    uint64_t mark = mark_of(data, name, false, &guard->there),
+             top_mark = mark_of(data, name, true, &guard->there);
+    size_t texts = 0;
+    struct guard_look look = {.agents = agents, .take = true, .most = FILES_MOST, .texts = &texts};
+    uint64_t config = hash_of_config(tree);
     size_t found = guard_tree(tree, &look, &said);
-    guard->mark = found == 0 ? mark : 0;
+    guard->mark = found == 0 && top_mark ? mark : 0;
+    guard->top_mark = top_mark;
+    guard->config = found == 0 && texts == 0 ? config : 0;
     if (found > 0) {
         tell(guard, name, said.data);
     } else if (!guard_has_aside(tree)) {
@@ -102,16 +118,33 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
     }
 }
 
-void tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees)
+static bool top_is_as_it_was(struct tree_guard *guard, int data, const char *name, bool told)
+{
+    if (told && guard->top_quiet)
+        return true;
+    guard->top_quiet = true; /* before the stamps: what is told of meanwhile ends it */
+    return mark_of(data, name, true, &guard->there) == guard->top_mark;
+}
+
+bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees,
+                       int64_t after_ms, bool told)
 {
     int64_t now_ms = clock_monotonic_ms(), whole_ms = (int64_t)trees * WHOLE_EACH_MS;
-    if (guard->looked_ms && now_ms - guard->looked_ms < GLANCE_MS)
-        return;
+    if (guard->looked_ms && now_ms - guard->looked_ms < after_ms)
+        return false;
     bool late = now_ms - guard->whole_ms >= (whole_ms > WHOLE_MS ? whole_ms : WHOLE_MS);
-    if (guard->looked_ms && guard->mark && !late && mark_of(data, name, &guard->there) == guard->mark)
+    if (guard->looked_ms && guard->mark && !late && top_is_as_it_was(guard, data, name, told) &&
+        mark_of(data, name, false, &guard->there) == guard->mark) {
         guard->looked_ms = now_ms;
-    else
-        tree_guard_look(guard, data, name, path);
+        return false;
+    }
+    tree_guard_look(guard, data, name, path);
+    return true;
+}
+
+bool tree_guard_holds(const struct tree_guard *guard, int tree)
+{
+    return guard->config && hash_of_config(tree) == guard->config;
 }
 
 void tree_guard_free(struct tree_guard *guard)

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,8 +10,9 @@
 #include "common/clock.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "supervisor/agent/tree_list.h"
 
-enum { DEPTH = 64, NAMES_BETWEEN_LOOKS = 32, NAME_BYTES = 4096, BLOCK = 512 };
+enum { DEPTH = 64, PATH_BYTES = 1024, NAMES_BETWEEN_LOOKS = 32, NAME_BYTES = 4096, BLOCK = 512 };
 
 #define WITHOUT_END (INT64_MAX / 4)
 
@@ -19,7 +21,16 @@ struct tree_size {
     size_t depth;
     dev_t device;
     int64_t bytes, spent_us;
+    struct tree_list *list; /* NULL: none is made, or a name had no place in it */
+    char path[PATH_BYTES];  /* of the folder that is read, with its slash */
+    size_t lengths[DEPTH];  /* of the folders' paths */
 };
+
+static void drop_list(struct tree_size *size)
+{
+    tree_list_free(size->list);
+    size->list = NULL;
+}
 
 /* The folder is closed when it can't be entered. False: there is no room for it. */
 static bool enter(struct tree_size *size, int folder)
@@ -34,13 +45,14 @@ static bool enter(struct tree_size *size, int folder)
     return true;
 }
 
-struct tree_size *tree_size_begin(int folder)
+struct tree_size *tree_size_begin(int folder, bool listed)
 {
     struct tree_size *size = memory_new(1, sizeof *size);
     struct stat status;
     *size = (struct tree_size){0};
     if (folder >= 0 && fstat(folder, &status) == 0) {
         size->device = status.st_dev;
+        size->list = listed ? tree_list_new(&status) : NULL;
         enter(size, folder);
     } else if (folder >= 0) {
         close(folder);
@@ -57,6 +69,24 @@ static int64_t bytes_of(const struct stat *status)
     return bytes > NAME_BYTES ? bytes : NAME_BYTES;
 }
 
+/* The name's path stands behind the folder's from now on. */
+static void note(struct tree_size *size, const char *name, const struct stat *status)
+{
+    size_t above = size->lengths[size->depth - 1], length = strlen(name);
+    if (!size->list)
+        return;
+    if (above + length + sizeof "/" > sizeof size->path) {
+        drop_list(size);
+        return;
+    }
+    memcpy(size->path + above, name, length + 1);
+    tree_list_add(size->list, size->path, status);
+    if (S_ISDIR(status->st_mode) && size->depth < DEPTH) {
+        size->path[above + length] = '/';
+        size->lengths[size->depth] = above + length + 1;
+    }
+}
+
 /* A folder that was renamed away in between is met at its new place, or in the next count. */
 static void count(struct tree_size *size, int folder, const char *name)
 {
@@ -64,10 +94,18 @@ static void count(struct tree_size *size, int folder, const char *name)
     if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     size->bytes += bytes_of(&status);
-    if (!S_ISDIR(status.st_mode) || status.st_dev != size->device)
+    note(size, name, &status);
+    if (!S_ISDIR(status.st_mode))
         return;
+    if (status.st_dev != size->device) {
+        drop_list(size);
+        return;
+    }
     int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (inner >= 0 && !enter(size, inner))
+    bool entered = inner >= 0 && enter(size, inner);
+    if (!entered)
+        drop_list(size); /* what lies in it isn't known */
+    if (inner >= 0 && !entered)
         size->bytes = WITHOUT_END;
 }
 
@@ -78,7 +116,8 @@ static void count_one(struct tree_size *size)
     if (name) {
         count(size, listing_folder(listing), name);
     } else {
-        (void)listing_close(listing, NULL); /* what can't be read is counted next time */
+        if (!listing_close(listing, NULL)) /* what can't be read is counted next time */
+            drop_list(size);
         size->depth--;
     }
 }
@@ -111,10 +150,18 @@ int64_t tree_size_spent_us(const struct tree_size *size)
     return size->spent_us;
 }
 
+struct tree_list *tree_size_take_list(struct tree_size *size)
+{
+    struct tree_list *list = size->depth == 0 ? size->list : NULL;
+    size->list = list ? NULL : size->list;
+    return list;
+}
+
 void tree_size_free(struct tree_size *size)
 {
     if (!size)
         return;
+    drop_list(size);
     while (size->depth > 0)
         (void)listing_close(size->folders[--size->depth], NULL);
     free(size);

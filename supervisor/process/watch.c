@@ -89,11 +89,19 @@ static uint64_t what_to_look_at(size_t folder, const char *name)
     return strcmp(name, TREE_QUEUE) == 0 ? LOOK_QUEUE : LOOK_TREE;
 }
 
+static void top_has_changed(const struct watch *watch, const struct watched *watched)
+{
+    if (watch->owner.top_changed)
+        watch->owner.top_changed(watched->subject);
+}
+
 static void folder_has_gone(struct watch *watch, const struct inotify_event *event)
 {
     struct place *place = find_place(watch, event->wd);
     if (!place)
         return;
+    if (place->watched->descriptors[0] == event->wd)
+        top_has_changed(watch, place->watched);
     for (size_t i = 0; i < WATCHED_FOLDERS; i++)
         if (place->watched->descriptors[i] == event->wd)
             place->watched->descriptors[i] = 0;
@@ -146,7 +154,12 @@ static void take_event(struct watch *watch, const struct inotify_event *event)
         return;
     }
     struct place *place = find_place(watch, event->wd);
-    if (!place || !event->len || is_own(watch, event, false))
+    if (!place || !event->len)
+        return;
+    if (place->watched->descriptors[0] == event->wd &&
+        (event->mask & IN_ISDIR || !names_markdown(event->name)))
+        top_has_changed(watch, place->watched);
+    if (is_own(watch, event, false))
         return;
     for (size_t i = 0; i < WATCHED_FOLDERS; i++)
         if (place->watched->descriptors[i] == event->wd) {

@@ -23,9 +23,12 @@ struct watched {
 
 struct watch_owner {
     void (*changed)(void *subject, uint64_t look); /* bits of enum look (message.h) */
-    void (*all_changed)(void *context);            /* events were lost: anything may have changed */
-    void (*roster_changed)(void *context);         /* DATA_DIR/agents.yaml */
-    void (*shared_changed)(void *context);         /* a folder of watch_shared */
+    void (*top_changed)(
+        void *subject); /* in a tree's top, a file that isn't *.md or a folder; or the watch of
+                                         * the top has ended. NULL: nobody wants to know */
+    void (*all_changed)(void *context);    /* events were lost: anything may have changed */
+    void (*roster_changed)(void *context); /* DATA_DIR/agents.yaml */
+    void (*shared_changed)(void *context); /* a folder of watch_shared */
     /* Whether it has put this file of iac/inbox or iac/handoffs there itself; NULL: nobody knows of any. */
     bool (*put_there)(void *subject, const char *folder, const char *name);
     void *context;

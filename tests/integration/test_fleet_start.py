@@ -136,3 +136,52 @@ def test_an_order_given_right_after_a_start_does_not_forget_the_one_before(make_
     system.cli("pause", name)
     again(system).start(wait=False)
     wait_until(lambda: system.states().get(name) == "stopped", "it stays stopped")
+
+
+def scanned(system, clock):
+    """After two whole safety scans: each brings a control socket back that somebody removed."""
+    for _ in range(2):
+        (system.data / ".run/control").unlink()
+        clock.move(1, monotonic=1)
+        wait_until(lambda: (system.data / ".run/control").exists(), "a scan", 60)
+
+
+def minute(system, clock):
+    """A minute later every tree of three has had its turn."""
+    clock.move(56, monotonic=56)
+    for _ in range(3):
+        scanned(system, clock)
+
+
+def looks(system):
+    """What .run/rested says last of the looks at each tree: the marks, and when it was read."""
+    lines = [line.split() for line in (system.data / ".run/rested").read_text().splitlines()[1:]]
+    return {line[0][1:]: line[10:] for line in lines}
+
+
+def test_a_tree_that_was_looked_at_is_not_read_again_by_the_next_supervisor_unless_somebody_touched_it(make_system, model):
+    names = ["iris", "nova", "orion"]
+    system = make_system(names, model=model, yaml="warm_workers: 0\n" + agents_yaml(names), env={"POLL_INTERVAL": "1"})
+    clock = system.movable_clock()
+    system.start(wait=False)
+    wait_until(lambda: set(system.states().values()) == {"hibernating"}, "all hibernate", 60)
+    scanned(system, clock)  # their bytes are counted
+    wait_until(lambda: minute(system, clock) or all(marks[0] != "0" for marks in looks(system).values()), "all looked at", 120)
+    before = looks(system)
+    assert all(int(marks[4]) > 0 for marks in before.values()), "the limit that each was counted by"
+    again(system)
+    (system.tree("nova") / ".gitattributes").write_text("* filter=planted\n")
+    system.start(wait=False)
+    wait_until(lambda: system.states(), "the supervisor answers")
+    wait_until(lambda: minute(system, clock) or "filter" in system.log(), "found", 120)
+    assert not (system.tree("nova") / ".gitattributes").exists()
+    assert {name: marks[3] for name, marks in looks(system).items() if name != "nova"} == {
+        name: marks[3] for name, marks in before.items() if name != "nova"
+    }, "the others were not read"
+    wait_until(lambda: minute(system, clock) or looks(system)["nova"][0] == "0", "it is looked at again", 120)
+    for _ in range(3):  # of the tree's top the kernel tells by now
+        minute(system, clock)
+    (system.tree("iris") / ".gitattributes").write_text("* filter=planted\n")
+    minute(system, clock)
+    minute(system, clock)
+    assert not (system.tree("iris") / ".gitattributes").exists(), "found before the tree's turn to be read came"

@@ -19,6 +19,7 @@ static char folder[32], *path;
 static int data;
 static struct tree_guard guard;
 static size_t trees;
+static bool told;
 
 static void in_tree(const char *commands)
 {
@@ -38,6 +39,7 @@ static int begin(void **state)
     in_tree("rm -rf .git/hooks && mkdir -p .git/info .git/objects/info iac .agentos");
     guard = (struct tree_guard){.problem = NULL};
     trees = 1;
+    told = false;
     tree_guard_look(&guard, data, "orion", path);
     assert_null(guard.problem);
     return 0;
@@ -58,8 +60,9 @@ static bool glance(void)
 {
     int64_t whole_ms = guard.whole_ms -= 60 * 1000;
     guard.looked_ms -= 60 * 1000;
-    tree_guard_glance(&guard, data, "orion", path, trees);
-    return guard.whole_ms != whole_ms;
+    bool looked = tree_guard_glance(&guard, data, "orion", path, trees, TREE_GUARD_GLANCE_MS, told);
+    assert_int_equal(looked, guard.whole_ms != whole_ms);
+    return looked;
 }
 
 /* What was made just before a look could have hidden what came with it, so looks go on until nothing is so new. */
@@ -127,6 +130,29 @@ static void test_what_is_planted_in_it_is_found_within_the_minute(void **state)
     }
 }
 
+static void test_of_the_trees_top_the_kernels_word_is_enough(void **state)
+{
+    (void)state;
+    settle();
+    told = true;
+    assert_false(glance()); /* once it is asked for: what came before the kernel's watch isn't told of */
+    in_tree("echo '* filter=x' > .gitattributes");
+    guard.top_quiet = false; /* the kernel's word */
+    assert_true(glance());
+    assert_non_null(guard.problem);
+    in_tree("rm -rf .agentos/set-aside");
+    glance();
+    settle();
+    in_tree("echo '* filter=x' > .gitattributes");
+    assert_true(glance()); /* a look's own doing is asked after, too */
+    in_tree("rm -rf .agentos/set-aside");
+    glance();
+    settle();
+    assert_false(glance());
+    guard.mark = 1; /* what stands below the top is compared each time */
+    assert_true(glance());
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -136,6 +162,7 @@ int main(void)
         TEST(test_it_is_read_when_its_worker_has_ended_and_every_ten_minutes),
         TEST(test_one_of_ten_thousand_is_read_within_the_hour),
         TEST(test_what_is_planted_in_it_is_found_within_the_minute),
+        TEST(test_of_the_trees_top_the_kernels_word_is_enough),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ static void make(const char *name, off_t length)
 
 static int64_t counted(int64_t enough)
 {
-    struct tree_size *size = tree_size_begin(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct tree_size *size = tree_size_begin(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false);
     while (!tree_size_go(size, clock_monotonic_ms() + 1000, enough))
         ;
     int64_t bytes = tree_size_bytes(size);
@@ -80,7 +80,7 @@ static void test_a_count_goes_on_where_its_slice_ended_and_ends_when_there_is_en
         OWNED char *name = memory_print("file%d", i);
         make(name, 0);
     }
-    struct tree_size *size = tree_size_begin(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct tree_size *size = tree_size_begin(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false);
     unsigned slices = 1;
     while (!tree_size_go(size, 0, INT64_MAX))
         slices++;

@@ -26,7 +26,7 @@ struct place {
     struct watch *watch;
     struct watched watched;
     uint64_t looks;
-    int rings, roster_rings, shared_rings;
+    int rings, top_rings, roster_rings, shared_rings;
 };
 
 static void changed(void *subject, uint64_t look)
@@ -34,6 +34,11 @@ static void changed(void *subject, uint64_t look)
     struct place *place = subject;
     place->looks |= look;
     place->rings++;
+}
+
+static void top_changed(void *subject)
+{
+    ((struct place *)subject)->top_rings++;
 }
 
 static void all_changed(void *context)
@@ -67,6 +72,7 @@ static int begin(void **state)
     close(files_open_folder(place->folder, "orion/iac/inbox", true, NULL));
     place->loop = loop_new();
     place->watch = watch_open(place->loop, &(struct watch_owner){.changed = changed,
+                                                                 .top_changed = top_changed,
                                                                  .all_changed = all_changed,
                                                                  .roster_changed = roster_changed,
                                                                  .shared_changed = shared_changed,
@@ -123,6 +129,38 @@ static void test_an_editor_that_renames_over_queue_md_rings(void **state)
     assert_int_equal(renameat(place->folder, "orion/.queue.md.swp", place->folder, "orion/queue.md"), 0);
     turn(place);
     assert_int_equal(place->looks, LOOK_QUEUE);
+}
+
+static void test_what_git_may_read_in_a_trees_top_is_told_of(void **state)
+{
+    struct place *place = *state;
+    OWNED char *mark = memory_print("orion/.x" BATCH_MARK);
+    put(place, "orion/queue.md", "## a\ntask: b\n", O_APPEND);
+    put(place, "orion/iac/inbox/.gitattributes", "x", 0);
+    turn(place);
+    assert_int_equal(place->top_rings, 0);
+    int rings = 0;
+    put(place, "orion/.gitattributes", "* filter=x\n", 0);
+    turn(place);
+    assert_true(place->top_rings > rings);
+    rings = place->top_rings;
+    put(place, "orion/.gitattributes", "more\n", O_APPEND);
+    turn(place);
+    assert_true(place->top_rings > rings);
+    rings = place->top_rings;
+    assert_int_equal(mkdirat(place->folder, "orion/notes.md", 0755), 0);
+    turn(place);
+    assert_true(place->top_rings > rings);
+    put(place, mark, "x", 0); /* a name as the supervisor's own, which ring nobody else */
+    turn(place);
+    rings = place->top_rings;
+    assert_int_equal(renameat(place->folder, mark, place->folder, "orion/.gitmodules"), 0);
+    turn(place);
+    assert_true(place->top_rings > rings);
+    rings = place->top_rings;
+    assert_int_equal(renameat(place->folder, "orion", place->folder, "elsewhere"), 0);
+    turn(place);
+    assert_true(place->top_rings > rings); /* nothing is told of from now on */
 }
 
 static void test_another_file_rings_for_the_tree_and_an_envelope_for_iac(void **state)
@@ -295,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_an_append_to_queue_md_rings_for_the_queue, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_git_may_read_in_a_trees_top_is_told_of, begin, end),
         cmocka_unit_test_setup_teardown(test_an_editor_that_renames_over_queue_md_rings, begin, end),
         cmocka_unit_test_setup_teardown(test_another_file_rings_for_the_tree_and_an_envelope_for_iac, begin,
                                         end),

@@ -1,0 +1,29 @@
+/* Every name in a tree, and how all of them stood when the tree was counted: whether the tree is still so costs one question
+ * a name, a third of a count or of a look for what git would obey.
+ *
+ * Nothing can be made, removed, renamed, linked, written or grown without a change of a stamp; only what is written through
+ * a mapping may show in none. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_TREE_LIST_H
+#define AGENTOS_SUPERVISOR_AGENT_TREE_LIST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct tree_list;
+
+/* A list of a tree whose folder stands so. */
+struct tree_list *tree_list_new(const struct stat *top);
+/* A name in the tree, by its path from the top, which stands so; a folder before what lies in it. */
+void tree_list_add(struct tree_list *list, const char *path, const struct stat *status);
+/* All are in it. worked_ns: CPU time of the tree's worker before the first one was asked for. NULL: the list can't be used,
+ * as something had changed too shortly before, or there are too many names; then it is freed. */
+struct tree_list *tree_list_end(struct tree_list *list, int64_t worked_ns);
+/* When the list was begun, monotonic. */
+int64_t tree_list_begun_ms(const struct tree_list *list);
+/* The tree stands as it did. tree: its folder's descriptor; worked_ns: CPU time of its worker, read before: a worker that has
+ * done nothing since the last question has changed nothing. */
+bool tree_list_holds(struct tree_list *list, int tree, int64_t worked_ns);
+void tree_list_free(struct tree_list *list); /* NULL is fine */
+
+#endif
