@@ -95,8 +95,8 @@ void agents_scan(struct agents *agents)
     }
 }
 
-/* A worker that has done nothing since the last look has written nothing, and one that has done no more than answer a
- * heartbeat shows by its tree that it hasn't. */
+/* A worker that has used no CPU time since the last look has written nothing, as it can start no process that would; and one
+ * that has done no more than answer a heartbeat shows by its tree that it hasn't. */
 static void guard(struct agents *agents, struct agent *agent, int64_t glance_ms)
 {
     struct tree_guard *guard = &agent->guard;

@@ -122,7 +122,7 @@ static bool top_is_as_it_was(struct tree_guard *guard, int data, const char *nam
 {
     if (told && guard->top_quiet)
         return true;
-    guard->top_quiet = true; /* before the stamps: what is told of meanwhile ends it */
+    guard->top_quiet = told; /* before the stamps: what is told of meanwhile ends it */
     return mark_of(data, name, true, &guard->there) == guard->top_mark;
 }
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/files.h"
@@ -153,6 +154,37 @@ static void test_of_the_trees_top_the_kernels_word_is_enough(void **state)
     assert_true(glance());
 }
 
+static void test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell(void **state)
+{
+    (void)state;
+    settle();
+    assert_false(glance()); /* without the kernel's word */
+    in_tree("echo '* filter=x' > .gitattributes");
+    told = true;
+    assert_true(glance());
+}
+
+static void test_a_text_that_was_written_through_a_mapping_is_seen(void **state)
+{
+    (void)state;
+    OWNED char *tree = memory_print("agents/orion"), *config = memory_print("%s/.git/config", path);
+    OWNED_FD int folder_of_tree = files_open(data, tree, O_RDONLY | O_DIRECTORY, 0);
+    settle();
+    assert_true(tree_guard_holds(&guard, folder_of_tree));
+    OWNED_FD int file = open(config, O_RDWR | O_CLOEXEC);
+    char *text = mmap(NULL, 5, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    assert_true(text != MAP_FAILED);
+    text[1] = 'C'; /* "[Core]": no stamp need change */
+    assert_false(tree_guard_holds(&guard, folder_of_tree));
+    text[1] = 'c';
+    munmap(text, 5);
+    assert_true(tree_guard_holds(&guard, folder_of_tree));
+    in_tree("echo '*.md text' > .gitattributes"); /* nothing bad, and it may become so unseen */
+    assert_true(glance());
+    settle();
+    assert_false(tree_guard_holds(&guard, folder_of_tree));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -163,6 +195,8 @@ int main(void)
         TEST(test_one_of_ten_thousand_is_read_within_the_hour),
         TEST(test_what_is_planted_in_it_is_found_within_the_minute),
         TEST(test_of_the_trees_top_the_kernels_word_is_enough),
+        TEST(test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell),
+        TEST(test_a_text_that_was_written_through_a_mapping_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
