@@ -211,7 +211,7 @@ static void scan(void *context)
     }
     supervisor->timers.scan_part = 0;
     warm_scan(&supervisor->agents);
-    lease_scan(supervisor);
+    file_leases_scan(&supervisor->agents, &supervisor->run.leases);
     run_dir_scan(supervisor);
     disk_limit_scan(supervisor->agents.disk);
     roster_file_scan(supervisor);

@@ -11,6 +11,7 @@
 #include "common/files.h"
 #include "common/format/roster.h"
 #include "supervisor/agent/agent.h"
+#include "supervisor/agent/file_leases.h"
 #include "supervisor/budget_gate.h"
 #include "supervisor/model/audit.h"
 #include "supervisor/model/relay.h"
@@ -36,18 +37,6 @@ struct roster_file {
     struct file_stamp read, seen; /* as it was when it was read last, and when it was looked at last */
     struct timer timer;           /* until a change has settled */
     char *fault;                  /* why it is refused, a sentence; NULL: it is as it was applied */
-};
-
-enum { LEASES_MET = 64 };
-
-/* Leases that somebody waited for at the last scan. lease_scan.c's. */
-struct met_leases {
-    struct met_lease {
-        int pid;
-        uint64_t inode;
-    } all[LEASES_MET];
-    size_t count;
-    int64_t rest_until_us; /* clock_kernel_monotonic_us */
 };
 
 struct supervisor {
@@ -102,7 +91,7 @@ struct supervisor {
         bool all_started; /* every agent has had its first start, or hibernates */
         bool missing;     /* the run directory can't be made anew, which was said */
         bool ending;      /* workers were killed; those that don't end are left */
-        struct met_leases leases;
+        struct file_leases leases;
     } run;
 };
 
@@ -130,9 +119,6 @@ void alert_dead_letter(struct supervisor *supervisor, const char *agent, const s
 void alert_task_ended(const struct agent *agent, const char *task, const char *end, const char *reason);
 /* agent waits for its budget of the day, or for everybody's. */
 void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence);
-
-/* lease_scan.c: a worker that keeps somebody waiting for one of its files is ended */
-void lease_scan(struct supervisor *supervisor);
 
 /* worker_messages.c: what workers say */
 bool agent_hears(void *agent, const void *bytes, size_t length, struct line_turn *turn);

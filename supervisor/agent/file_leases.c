@@ -3,23 +3,25 @@
  * person may. So each scan looks for leases that somebody waits for, of very many workers each second or third one: a
  * worker that keeps the same lease from one look to the next is ended, and its leases with it. On queue.md an honest worker has a lease for a moment; there the kernel's time
  * holds. */
+#include "supervisor/agent/file_leases.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/tree.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/agent/agent.h"
 
 enum { SHARE = 1000 }; /* of the time, for what the kernel prints of all locks: each worker has two */
 
-static bool is_of_queue(const struct supervisor *supervisor, const struct agent *agent, uint64_t inode)
+static bool is_of_queue(const struct agents *agents, const struct agent *agent, uint64_t inode)
 {
     OWNED char *path = memory_print("agents/%s/" TREE_QUEUE, agent->name);
-    return files_stamp_at(supervisor->data, path).inode == inode;
+    return files_stamp_at(agents->data, path).inode == inode;
 }
 
-static bool was_met(const struct met_leases *met, const struct met_lease *lease)
+static bool was_met(const struct file_leases *met, const struct file_lease *lease)
 {
     for (size_t i = 0; i < met->count; i++)
         if (met->all[i].pid == lease->pid && met->all[i].inode == lease->inode)
@@ -27,34 +29,35 @@ static bool was_met(const struct met_leases *met, const struct met_lease *lease)
     return false;
 }
 
-static void meet(struct supervisor *supervisor, struct met_leases *now, const struct met_lease *lease)
+static void meet(struct agents *agents, const struct file_leases *met, struct file_leases *now,
+                 const struct file_lease *lease)
 {
-    struct agent *agent = agents_of_process(&supervisor->agents, lease->pid);
-    if (!agent || is_of_queue(supervisor, agent, lease->inode))
+    struct agent *agent = agents_of_process(agents, lease->pid);
+    if (!agent || is_of_queue(agents, agent, lease->inode))
         return;
-    if (was_met(&supervisor->run.leases, lease))
+    if (was_met(met, lease))
         agent_distrust(agent, "it keeps a lease on a file that others want to read");
-    else if (now->count < LEASES_MET)
+    else if (now->count < FILE_LEASES_MET)
         now->all[now->count++] = *lease;
 }
 
-void lease_scan(struct supervisor *supervisor)
+void file_leases_scan(struct agents *agents, struct file_leases *met)
 {
     char line[256];
-    struct met_leases now = {.count = 0};
+    struct file_leases now = {.count = 0};
     int64_t begun_us = clock_kernel_monotonic_us();
-    if (begun_us < supervisor->run.leases.rest_until_us)
+    if (begun_us < met->rest_until_us)
         return;
     FILE *locks = fopen("/proc/locks", "re");
     while (locks && fgets(line, sizeof line, locks)) {
-        struct met_lease lease;
+        struct file_lease lease;
         if (sscanf(line, "%*[^:]: LEASE BREAKING %*s %d %*[^:]:%*[^:]:%" SCNu64, &lease.pid, &lease.inode) ==
             2)
-            meet(supervisor, &now, &lease);
+            meet(agents, met, &now, &lease);
     }
     if (locks)
         fclose(locks);
     int64_t ended_us = clock_kernel_monotonic_us();
     now.rest_until_us = ended_us + (ended_us - begun_us) * SHARE;
-    supervisor->run.leases = now;
+    *met = now;
 }

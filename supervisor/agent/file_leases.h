@@ -1,0 +1,25 @@
+/* Leases that agents keep on their own files, which people and programs wait for. */
+#ifndef AGENTOS_SUPERVISOR_AGENT_FILE_LEASES_H
+#define AGENTOS_SUPERVISOR_AGENT_FILE_LEASES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FILE_LEASES_MET = 64 };
+
+/* That somebody waited for at the last scan. */
+struct file_leases {
+    struct file_lease {
+        int pid;
+        uint64_t inode;
+    } all[FILE_LEASES_MET];
+    size_t count;
+    int64_t rest_until_us; /* clock_kernel_monotonic_us */
+};
+
+struct agents;
+
+/* Each scan: a worker that keeps somebody waiting for one of its files since the last one is ended. */
+void file_leases_scan(struct agents *agents, struct file_leases *met);
+
+#endif
