@@ -79,15 +79,13 @@ static pid_t run(const struct move *move, const char *verb, const char *option, 
     char *arguments[] = {
         "agentos",      (char *)verb, "--data",     (char *)move->supervisor->options->data_dir,
         (char *)option, (char *)word, (char *)file, NULL};
-    char *short_ones[] = {"agentos",    (char *)verb, "--data", (char *)move->supervisor->options->data_dir,
-                          (char *)word, (char *)file, NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid = 0;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
     posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-    int error = child_spawn(program, option ? arguments : short_ones, environ, &actions, &pid);
+    int error = child_spawn(program, arguments, environ, &actions, &pid);
     posix_spawn_file_actions_destroy(&actions);
     return error == 0 ? pid : 0;
 }
@@ -164,7 +162,7 @@ static void drain(struct move *move)
     if (life_has_process(&agent->life) || post_travelling(move->supervisor->post, agent->name) > 0)
         return;
     (void)unlink(path);
-    move->out.pid = run(move, "export", NULL, agent->name, path);
+    move->out.pid = run(move, "export", "--notes", agent->name, path);
     move->out.stage = EXPORTING;
     if (move->out.pid == 0)
         end_out(move, FAILED, "`agentos export` can't be started");

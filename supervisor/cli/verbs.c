@@ -100,7 +100,8 @@ static const char SHOW_DETAILS[] =
 static const char EXPORT_DETAILS[] =
     "FILE is a git bundle (`git clone FILE` takes the history out of it) with the agent's definition and its "
     "files as\nthey are now: what is pending in queue.md and iac/ too, what people have not committed, and "
-    "answers that left the\ngit tree. Not in it: .agentos/ (made anew), .git's configuration and hooks, "
+    "answers that left the\ngit tree. Not in it: .agentos/ (made anew; --notes has the part that `move` "
+    "carries), .git's configuration and hooks, "
     "links "
     "and other files that are none,\nand no key: agents have none. Works while the agent runs and when "
     "nothing "
@@ -211,7 +212,7 @@ const struct verb VERBS[] = {
      ALWAYS | TAKES_COMMAND, 1, 1, verb_git, GIT_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
-    {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS, 2, 2, verb_export,
+    {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS | WITH(NOTES), 2, 2, verb_export,
      EXPORT_DETAILS},
     {"import", "FILE", "an agent out of a file that export made", ALWAYS | WITH(MOVED), 1, 1, verb_import,
      IMPORT_DETAILS},

@@ -204,6 +204,30 @@ def test_a_moved_agent_takes_its_history_queue_and_envelopes_along(make_node):
     assert epoch_of(dc1) == 3
 
 
+def test_a_moved_agent_takes_its_workers_notes_along_so_that_attempts_are_counted_on(make_node, model):
+    dc1 = make_node("dc1")
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Poisonous [[model:hold]]", "--id", "poison")
+
+    def dies(node, attempt):
+        wait_until(lambda: model.asked()["Poisonous [[model:hold]]"] == attempt, f"attempt {attempt}", 60)
+        send_signal(node.worker(), signal.SIGKILL)
+
+    dies(dc1, 1)
+    wait_until(lambda: model.asked()["Poisonous [[model:hold]]"] == 2, "attempt 2", 60)
+    dc1.cli("pause", "orion", "--no-wait")
+    dies(dc1, 2)
+    dc1.wait_state("orion", "paused")  # a task that is put down in good order is counted from the beginning
+    dc2 = make_node("dc2")
+    dc2.wait_log("Connected to AGENTOS_BUS")
+    wait_until(lambda: dc1.cli("move", "orion", "dc2", seconds=60, check=False).returncode == 0, "it is moved", 60)
+    dc2.wait_state("orion", "paused")
+    dc2.cli("resume", "orion")
+    dies(dc2, 3)
+    [letter] = wait_until(lambda: list((dc2.tree() / "iac/dead-letter").glob("*.md")), "the third death is the last", 60)
+    assert "reason: poison" in letter.read_text() and model.asked()["Poisonous [[model:hold]]"] == 3
+
+
 def test_without_a_bus_nothing_is_moved(system):
     refused = system.cli("move", "orion", "dc2", check=False)
     assert refused.returncode == 78 and "AGENTOS_BUS is not set" in refused.stderr

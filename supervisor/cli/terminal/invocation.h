@@ -25,6 +25,7 @@
     X(ALL_NODES, "--all-nodes", NULL, "and on which node of the bus each lives, as that node tells")         \
     X(FROM_REMOTE, "--from-remote", NULL, "from AGENTOS_GIT_REMOTE, when its node is gone")                  \
     X(MOVED, "--moved", "AGENT", "as `move` does: an agent of agents.yaml, whose order stays")               \
+    X(NOTES, "--notes", NULL, "as `move` does: with the worker's notes")                                     \
     X(FOLLOW, "--follow", NULL, "then go on with what comes, until Ctrl-C (also -f)")                        \
     X(WATCH, "--watch", NULL, "again and again, until Ctrl-C; on a terminal as one screen")                  \
     X(NEWEST, "-n", "COUNT", "at most so many, the newest (also -5)")                                        \

@@ -39,7 +39,8 @@ struct export
 {
     const char *agent;
     const struct roster_agent *definition;
-    int folder; /* the agent's; owned */
+    bool with_notes; /* the worker's */
+    int folder;      /* the agent's; owned */
     git_repository *repository;
     git_odb *odb;
     struct gitbundle bundle;
@@ -108,7 +109,7 @@ static int take_moment(struct export *export, git_oid *tree, struct fault *fault
             fault_set(fault, "somebody is at its repository all the time");
             continue;
         }
-        if (!snapshot_take(export->odb, export->folder, tree, &export->notes, fault))
+        if (!snapshot_take(export->odb, export->folder, export->with_notes, tree, &export->notes, fault))
             continue;
         if (read_head(export, &now) && git_oid_equal(&now, &export->head) && !is_committing(export))
             return EX_OK;
@@ -385,7 +386,10 @@ int verb_export(struct invocation *invocation)
                         faults.data);
         return invocation_without_roster(invocation);
     }
-    struct export export = {.agent = agent, .definition = roster_find(roster, agent), .folder = -1};
+    struct export export = {.agent = agent,
+                            .definition = roster_find(roster, agent),
+                            .with_notes = invocation_has(invocation, OPTION_NOTES),
+                            .folder = -1};
     if (!export.definition) {
         roster_no_agent(roster, agent, &fault);
         output_complain("%s", fault.text);

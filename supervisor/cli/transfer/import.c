@@ -153,7 +153,8 @@ static int give_away(struct import *import)
 
 static const char *mark_of(const struct import *import)
 {
-    return gitbundle_find(&import->bundle, BUNDLE_REF)->id;
+    const struct gitbundle_ref *ref = gitbundle_find(&import->bundle, BUNDLE_REF);
+    return ref ? ref->id : gitbundle_find(&import->bundle, "HEAD")->id;
 }
 
 /* A folder of this name that this very import left, before agents.yaml had its agent. */
@@ -318,7 +319,8 @@ static int run(struct import *import)
     status = status ? status : take_lock(import);
     status = status ? status : make_scratch(import);
     status = status ? status
-                    : unpack_bundle(import->scratch, import->input, &import->bundle, &text, &import->fault);
+                    : unpack_bundle(import->scratch, import->input, &import->bundle, import->name != NULL,
+                                    &text, &import->fault);
     if (status != EX_OK || import->name)
         return status ? status : put_moved(import);
     status = definition_read(&import->definition, import->data_dir, text.data, text.length, &import->fault);

@@ -16,11 +16,13 @@
 #include "common/memory.h"
 #include "common/repository/commits.h"
 #include "common/tree.h"
+#include "supervisor/cli/transfer/notes.h"
 
 struct snapshot {
     git_odb *odb;
     struct buffer *notes;
     struct fault *fault;
+    bool with_notes;
     uint64_t bytes;
     size_t files;
 };
@@ -94,27 +96,34 @@ static void leave_out(struct snapshot *snapshot, const char *path, const char *w
 static int take_file(struct snapshot *snapshot, int folder, const char *path, const struct stat *status,
                      struct item *item)
 {
-    OWNED char *text = NULL;
-    size_t length;
+    OWNED_BUFFER struct buffer text = {0};
     if (status->st_size > SNAPSHOT_FILE_MAX) {
         leave_out(snapshot, path, "larger than 64 MiB");
         return 0;
     }
-    int got = files_read(folder, item->name, SNAPSHOT_FILE_MAX, &text, &length, NULL, snapshot->fault);
+    int got =
+        files_read(folder, item->name, SNAPSHOT_FILE_MAX, &text.data, &text.length, NULL, snapshot->fault);
     if (got <= 0)
         return got;
-    snapshot->bytes += length;
+    if (strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0)
+        notes_leave_node(item->name, &text);
+    snapshot->bytes += text.length;
     if (++snapshot->files > SNAPSHOT_FILES_MAX || snapshot->bytes > SNAPSHOT_BYTES_MAX) {
         fault_set(snapshot->fault, "there are more than %d files or 1 GiB in it", SNAPSHOT_FILES_MAX);
         return -1;
     }
     item->mode = status->st_mode & S_IXUSR ? GIT_FILEMODE_BLOB_EXECUTABLE : GIT_FILEMODE_BLOB;
-    return snapshot_object(snapshot->odb, GIT_OBJECT_BLOB, text, length, &item->id, snapshot->fault) ? 1 : -1;
+    return snapshot_object(snapshot->odb, GIT_OBJECT_BLOB, text.data, text.length, &item->id, snapshot->fault)
+               ? 1
+               : -1;
 }
 
-static bool is_own(const char *name, int depth)
+static bool is_own(const struct snapshot *snapshot, const char *path, const char *name, int depth)
 {
-    return strcasecmp(name, ".git") == 0 || (depth == 0 && strcmp(name, TREE_NOTES) == 0) ||
+    if (strcmp(path, TREE_NOTES) == 0)
+        return !notes_travel(name);
+    return strcasecmp(name, ".git") == 0 ||
+           (depth == 0 && strcmp(name, TREE_NOTES) == 0 && !snapshot->with_notes) ||
            (depth == 0 && strncmp(name, ".git.damaged-", 13) == 0);
 }
 
@@ -143,7 +152,7 @@ static bool take_items(struct snapshot *snapshot, struct listing *names, const c
                        struct items *items)
 {
     for (const char *name; (name = listing_next(names)) != NULL;) {
-        if (is_own(name, depth))
+        if (is_own(snapshot, path, name, depth))
             continue;
         struct item item = {.name = memory_text(name)};
         OWNED char *inner = *path ? memory_print("%s/%s", path, item.name) : memory_text(item.name);
@@ -175,8 +184,9 @@ static int take_folder(struct snapshot *snapshot, int folder, const char *path, 
     return result;
 }
 
-bool snapshot_take(git_odb *odb, int folder, git_oid *tree, struct buffer *notes, struct fault *fault)
+bool snapshot_take(git_odb *odb, int folder, bool with_notes, git_oid *tree, struct buffer *notes,
+                   struct fault *fault)
 {
-    struct snapshot snapshot = {.odb = odb, .notes = notes, .fault = fault};
+    struct snapshot snapshot = {.odb = odb, .with_notes = with_notes, .notes = notes, .fault = fault};
     return take_folder(&snapshot, folder, "", 0, tree) == 1;
 }

@@ -20,6 +20,7 @@
 #include "common/sandbox/sandbox.h"
 #include "common/tree.h"
 #include "supervisor/cli/transfer/bundle_layout.h"
+#include "supervisor/cli/transfer/notes.h"
 #include "worker/history/history.h"
 
 enum { PIECE = 256 * 1024, OPEN_FILES = 256, DEPTH_MAX = 16, KEPT_DESCRIPTORS = 5 };
@@ -29,6 +30,7 @@ struct unpacking {
     int tree; /* the same as a descriptor */
     int file;
     const struct gitbundle *bundle;
+    bool moved;
     struct fault *fault;
     git_repository *repository;
     git_oid head, export; /* commits */
@@ -119,6 +121,8 @@ static int find_commits(struct unpacking *unpacking)
 {
     OWNED_GIT(git_commit) git_commit *commit = NULL;
     (void)git_oid_fromstr(&unpacking->head, gitbundle_find(unpacking->bundle, "HEAD")->id);
+    if (!gitbundle_find(unpacking->bundle, BUNDLE_REF))
+        return EX_OK;
     (void)git_oid_fromstr(&unpacking->export, gitbundle_find(unpacking->bundle, BUNDLE_REF)->id);
     if (git_commit_lookup(&commit, unpacking->repository, &unpacking->export) != 0)
         return git_says(unpacking, "its " BUNDLE_REF " is no commit");
@@ -201,15 +205,19 @@ static int write_blob(struct unpacking *unpacking, const git_oid *id, const char
     return status;
 }
 
-static bool is_worlds(const char *path)
+/* What is in the worker's notes, and nothing that the worker on this node makes itself. */
+static bool is_foreign_note(const struct unpacking *unpacking, const git_tree_entry *entry, const char *path)
 {
-    return strcmp(path, TREE_NOTES) == 0 || strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0;
+    bool folder = strcmp(path, TREE_NOTES) == 0, note = strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0;
+    bool is_tree = git_tree_entry_type(entry) == GIT_OBJECT_TREE;
+    bool travels = folder ? is_tree : note && !is_tree && notes_travel(path + sizeof TREE_NOTES);
+    return (folder || note) && !(unpacking->moved && travels);
 }
 
 static int write_entry(struct unpacking *unpacking, const git_tree_entry *entry, const char *path, int depth)
 {
-    if (is_worlds(path))
-        return refuse(unpacking, "it holds the notes of a worker, which no export has");
+    if (is_foreign_note(unpacking, entry, path))
+        return refuse(unpacking, "it holds the notes of a worker, which only `agentos move` carries");
     if (git_tree_entry_type(entry) != GIT_OBJECT_TREE)
         return write_blob(unpacking, git_tree_entry_id(entry), path);
     if (depth >= DEPTH_MAX)
@@ -273,15 +281,16 @@ static int take_export(struct unpacking *unpacking, struct buffer *definition)
 {
     OWNED_GIT(git_commit) git_commit *commit = NULL;
     OWNED_GIT(git_tree) git_tree *root = NULL;
-    if (git_commit_lookup(&commit, unpacking->repository, &unpacking->export) != 0 ||
-        git_commit_tree(&root, commit) != 0)
-        return git_says(unpacking, "its " BUNDLE_REF " cannot be read");
-    int status = read_definition(unpacking, root, definition);
+    bool whole = gitbundle_find(unpacking->bundle, BUNDLE_REF) != NULL;
+    const git_oid *from = whole ? &unpacking->export : &unpacking->head;
+    if (git_commit_lookup(&commit, unpacking->repository, from) != 0 || git_commit_tree(&root, commit) != 0)
+        return git_says(unpacking, "its files' commit cannot be read");
+    int status = whole ? read_definition(unpacking, root, definition) : EX_OK;
     const git_tree_entry *files = git_tree_entry_byname(root, BUNDLE_FILES);
-    if (status == EX_OK && (!files || git_tree_entry_type(files) != GIT_OBJECT_TREE))
+    if (status == EX_OK && whole && (!files || git_tree_entry_type(files) != GIT_OBJECT_TREE))
         status = refuse(unpacking, "it holds no files of an agent");
     if (status == EX_OK)
-        status = write_files(unpacking, git_tree_entry_id(files));
+        status = write_files(unpacking, whole ? git_tree_entry_id(files) : git_tree_id(root));
     return status;
 }
 
@@ -346,6 +355,7 @@ static void child(struct unpacking *unpacking, const struct sandbox *sandbox, in
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     int status = keep_two(&unpacking->file, &out) ? enter(unpacking, sandbox) : EX_OSERR;
     status = status ? status : unpack(unpacking, &definition);
+    buffer_add(&definition, "", 0);
     const char *text = status ? unpacking->fault->text : definition.data;
     if (!files_write_all(out, text, strlen(text)))
         status = EX_IOERR;
@@ -386,12 +396,13 @@ static int outcome(pid_t pid, struct buffer *said, struct fault *fault)
     return told ? WEXITSTATUS(status) : EX_DATAERR;
 }
 
-int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, struct buffer *definition,
-                  struct fault *fault)
+int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, bool moved,
+                  struct buffer *definition, struct fault *fault)
 {
-    struct unpacking unpacking = {.folder = folder, .file = file, .bundle = bundle, .fault = fault};
+    struct unpacking unpacking = {
+        .folder = folder, .file = file, .bundle = bundle, .moved = moved, .fault = fault};
     int ends[2];
-    if (!gitbundle_find(bundle, "HEAD") || !gitbundle_find(bundle, BUNDLE_REF))
+    if (!gitbundle_find(bundle, "HEAD") || (!moved && !gitbundle_find(bundle, BUNDLE_REF)))
         return refuse(&unpacking, "it is a git bundle, but no agent's: `agentos export` makes those");
     if (!repository_library_start(fault))
         return EX_SOFTWARE;

@@ -18,9 +18,10 @@ enum {
 #define UNPACK_PACK_MAX  ((uint64_t)2 << 30)
 
 /* folder: an empty one, by its absolute path. file: positioned anywhere. After it the folder is an agent's, flushed to
- * the disk, and definition has BUNDLE_DEFINITION's text, unchecked. 0, or the exit status and fault; then what lies in
+ * the disk, and definition has BUNDLE_DEFINITION's text, unchecked. moved: as `agentos move` has it: the worker's notes that
+ * travel may be in it, and a bundle that is no export, but a branch of the git remote, has its HEAD's files and no definition. 0, or the exit status and fault; then what lies in
  * the folder is worth nothing. Call while the process has one thread. */
-int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, struct buffer *definition,
-                  struct fault *fault);
+int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, bool moved,
+                  struct buffer *definition, struct fault *fault);
 
 #endif
